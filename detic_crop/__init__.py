@@ -1,0 +1,64 @@
+"""Photos in; for each the largest dolphin, whale or marine-life box, cropped; and an audit of every crop.
+
+    import detic_crop
+    detic_crop.run("train_images", "cropped")
+
+Importing this package is cheap: torch, OpenCV and the rest are loaded by the first call that needs them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from detic_crop.api import CropResult as CropResult
+    from detic_crop.api import RunResult as RunResult
+    from detic_crop.api import crop_photo as crop_photo
+    from detic_crop.api import read_audit as read_audit
+    from detic_crop.api import recrop as recrop
+    from detic_crop.api import run as run
+    from detic_crop.api import write_audit as write_audit
+    from detic_crop.boxes.choose import Choice as Choice
+    from detic_crop.boxes.choose import choose as choose
+    from detic_crop.boxes.detections import Detections as Detections
+    from detic_crop.boxes.geometry import enlarge as enlarge
+    from detic_crop.config import CropConfig as CropConfig
+    from detic_crop.config import RunOptions as RunOptions
+    from detic_crop.detectors import load_detector as load_detector
+    from detic_crop.detectors.base import Detector as Detector
+    from detic_crop.detectors.base import DetectorInfo as DetectorInfo
+    from detic_crop.errors import DeticCropError as DeticCropError
+    from detic_crop.errors import OutputError as OutputError
+    from detic_crop.errors import PhotoError as PhotoError
+    from detic_crop.errors import UsageError as UsageError
+    from detic_crop.errors import WeightsError as WeightsError
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "api": ("CropResult", "RunResult", "crop_photo", "read_audit", "recrop", "run", "write_audit"),
+    "boxes.choose": ("Choice", "choose"),
+    "boxes.detections": ("Detections",),
+    "boxes.geometry": ("enlarge",),
+    "config": ("CropConfig", "RunOptions"),
+    "detectors": ("load_detector",),
+    "detectors.base": ("Detector", "DetectorInfo"),
+    "errors": ("DeticCropError", "OutputError", "PhotoError", "UsageError", "WeightsError"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,7 @@
+"""`python -m detic_crop` is `detic-crop`."""
+
+import sys
+
+from detic_crop.cli import main
+
+sys.exit(main())

@@ -1,0 +1,525 @@
+"""What a user of the library calls."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import logging
+import os
+import platform
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detic_crop.audit.report import write_report
+from detic_crop.audit.table import flagged, keep_labels, kept_labels, table_rows, write_table
+from detic_crop.boxes.choose import Choice, choose, keep_candidates
+from detic_crop.boxes.detections import Detections
+from detic_crop.boxes.geometry import Fit, PixelBox, crop_rectangle, whole
+from detic_crop.config import CropConfig, RunOptions
+from detic_crop.detectors import load_detector, resolve_model
+from detic_crop.detectors.base import Detector, DetectorInfo, LookupDetector
+from detic_crop.detectors.vocabulary import resolve_classes
+from detic_crop.errors import DeticCropError, OutputError, UsageError
+from detic_crop.images.crop import cut_and_resize
+from detic_crop.runs.discover import Listing, Source, discover
+from detic_crop.runs.execute import (
+    Execution,
+    Plan,
+    check_same_settings,
+    execute,
+    make_plan,
+    read_listing,
+    write_listing,
+)
+from detic_crop.runs.folder import OutputFolder, check_apart
+from detic_crop.runs.journal import Journal, Record, recorded_config, replay
+from detic_crop.runs.labels import match_labels, read_labels
+from detic_crop.runs.pipeline import Pipeline
+from detic_crop.runs.progress import no_progress, progress_bar
+from detic_crop.runs.recrop import KeptCandidates, check_policy
+
+_log = logging.getLogger(__name__)
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(slots=True)
+class RunResult:
+    """What a run left behind.
+
+    Attributes:
+        folder: the output folder.
+        config: the settings as resolved.
+        model_reason: why this model.
+        counts: rows of audit.csv by status.
+        flagged: cropped rows with at least one flag.
+        done: photos finished by this call.
+        skipped: photos finished by an earlier call.
+        remaining: photos of this call still to do.
+        seconds: wall time of the work.
+        stopped: empty, ``time_limit``, ``SIGINT`` or ``SIGTERM``.
+        notes: sentences a person should read.
+        transitions: after `recrop`, (old status, new status) → photos whose status changed.
+    """
+
+    folder: OutputFolder
+    config: CropConfig
+    model_reason: str = ""
+    counts: Counter[str] = field(default_factory=Counter)
+    flagged: int = 0
+    done: int = 0
+    skipped: int = 0
+    remaining: int = 0
+    seconds: float = 0.0
+    stopped: str = ""
+    notes: list[str] = field(default_factory=list)
+    transitions: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    @property
+    def photos_per_second(self) -> float:
+        """Photos finished by this call per second of work."""
+        return self.done / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CropResult:
+    """One photo, cropped.
+
+    Attributes:
+        crop: (size, size, 3) uint8, channels in the photo's order.
+        status: ``cropped`` or ``resized``.
+        box: the chosen box, xyxy float, or None.
+        crop_box: the pixels used.
+        detections: all boxes, as kept.
+        choice: the chosen index and the reason.
+    """
+
+    crop: NDArray[np.uint8]
+    status: str
+    box: tuple[float, ...] | None
+    crop_box: PixelBox
+    detections: Detections
+    choice: Choice
+
+
+def crop_photo(
+    image: NDArray[np.uint8],
+    detector: Detector | Detections,
+    *,
+    classes: str = "any",
+    conf: float | None = None,
+    scale: float = 1.2,
+    size: int = 512,
+    fit: Fit = "stretch",
+) -> CropResult:
+    """Crop one photo in memory, exactly as a run would.
+
+    Args:
+        image: upright (H, W, 3) uint8; BGR, as `cv2.imread` gives it, when a detector is to look at it.
+        detector: from `load_detector`, or boxes you already have.
+        classes: as ``--classes``.
+        conf: lowest score; None takes the detector's default, 0 for given boxes.
+        scale: enlargement of both sides about the centre.
+        size: side of the crop, pixels.
+        fit: ``stretch``, ``pad`` or ``square``.
+
+    Raises:
+        UsageError: a setting is out of range, or the array is no photo.
+    """
+    config = CropConfig(classes=classes, conf=conf, scale=scale, size=size, fit=fit)
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        raise UsageError(f"expected an (H, W, 3) uint8 photo, got {image.shape} {image.dtype}")
+    resolution_wh = (image.shape[1], image.shape[0])
+    if isinstance(detector, Detections):
+        found, info = detector, DetectorInfo("given", tuple(dict.fromkeys(detector.class_names)), 0.0)
+    else:
+        found, info = detector.detect(image), detector.info
+    wanted = resolve_classes(config.classes, info.class_names, info.name)
+    threshold = info.default_conf if conf is None else conf
+    kept = keep_candidates(found, wanted, threshold, resolution_wh)
+    choice = choose(kept, wanted, threshold)
+    box = None if choice.index is None else tuple(float(edge) for edge in kept.xyxy[choice.index])
+    crop_box = whole(resolution_wh) if box is None else crop_rectangle(box, scale, fit, resolution_wh)
+    crop = cut_and_resize(image, crop_box, size, fit)
+    return CropResult(crop, "resized" if box is None else "cropped", box, crop_box, kept, choice)
+
+
+def run(
+    input: PathLike,
+    output: PathLike,
+    *,
+    config: CropConfig | None = None,
+    options: RunOptions | None = None,
+    detector: Detector | None = None,
+    **settings: Any,
+) -> RunResult:
+    """Crop every photo of `input` into the folder `output`; the same call again resumes.
+
+    Args:
+        input: folder, photo, glob, or ``.txt``/``.csv`` list of paths.
+        output: folder for crops, audit.csv, audit.html and run.json.
+        config: what the crops are like; see `CropConfig`.
+        options: how the work is done; see `RunOptions`.
+        detector: your own detector instead of ``config.model``.
+        **settings: single fields of `CropConfig` and `RunOptions`, e.g. ``size=256, workers=2``.
+
+    Raises:
+        UsageError: something asked for is wrong; nothing was changed.
+        OutputError: the output cannot be written or is in use; what was finished is kept.
+        WeightsError: the model's weights are missing or damaged.
+    """
+    config, options = _with_settings(config or CropConfig(), options or RunOptions(), settings)
+    folder = OutputFolder(output)
+    check_apart(os.fspath(input), folder.root)
+    folder.check_usable()
+    begun_with = None if options.overwrite else recorded_config(folder.journal)
+    listing = discover(input, folder.root)
+    chosen, matches, notes = _choose_photos(listing, options)
+    detector, reason = _detector_for(config, options, begun_with, detector)
+    config, classes = _resolve(config, detector.info, begun_with)
+    check_same_settings(begun_with, config, folder)
+    _log.info("model %s: %s", config.model, reason)
+    result = RunResult(folder, config, reason, notes=notes)
+    if options.dry_run:
+        return _dry_run(result, listing, chosen, folder, options)
+    with folder.locked():
+        if options.overwrite:
+            _overwrite(folder, options)
+        folder.create()
+        _keep_inputs(folder, input, listing, options, matches)
+        if isinstance(detector, LookupDetector):
+            detector.expect(source.key for source in listing.sources)
+        pipeline = Pipeline(detector, classes, config, folder.write_temporary, options.max_pixels)
+        _work(result, pipeline, listing, chosen, options, {"input": os.path.abspath(os.fspath(input))})
+    if isinstance(detector, LookupDetector):
+        result.notes += detector.notes()
+    return result
+
+
+def recrop(
+    source: PathLike,
+    output: PathLike,
+    *,
+    input: PathLike | None = None,
+    options: RunOptions | None = None,
+    **settings: Any,
+) -> RunResult:
+    """Make another data set from the candidates a run kept, without its detector.
+
+    Args:
+        source: the output folder of a finished or stopped run.
+        output: folder for the new data set.
+        input: where the photos are now, when they have moved.
+        options: how the work is done; labels are taken from `source`.
+        **settings: fields of `CropConfig` to change (``scale``, ``size``, ``conf``, ``classes``, ``fit``,
+            ``format``, ``quality``) and of `RunOptions`; the others stay as they were.
+
+    Raises:
+        UsageError: `source` is no run, or its candidates cannot answer for these settings.
+        OutputError: the output cannot be written or is in use.
+    """
+    origin = OutputFolder(source)
+    origin.require_run()
+    state = replay(origin.journal)
+    if state.config is None or not state.records:
+        raise UsageError(f"{origin.root} has no finished photos yet; give its `run` command again first")
+    fixed = {"model", "weights", "algorithm", "truncated"}.intersection(settings)
+    if fixed:
+        raise UsageError(f"recrop cannot change {', '.join(sorted(fixed))}; give `run` for that")
+    settings = {name: value for name, value in settings.items() if value is not None}
+    config, options = _with_settings(state.config, options or RunOptions(), settings)
+    classes = check_policy(state.config, config)
+    config = dataclasses.replace(config, classes="any" if classes is None else ",".join(classes))
+    folder = OutputFolder(output)
+    if os.path.realpath(folder.root) == os.path.realpath(origin.root):
+        raise UsageError(f"--out is {origin.root} itself; pass another folder")
+    folder.check_usable()
+    check_same_settings(None if options.overwrite else recorded_config(folder.journal), config, folder)
+    listing = _recorded_photos(origin, state.records, input)
+    check_apart(str(read_listing(origin)["root"]), folder.root)
+    result = RunResult(folder, config, f"boxes kept in {origin.root}")
+    with folder.locked():
+        if options.overwrite:
+            _overwrite(folder, options)
+        folder.create()
+        labels, matches = kept_labels(origin)
+        folder.write(folder.listing, origin.listing.read_bytes())
+        keep_labels(
+            folder,
+            origin.labels.read_bytes() if labels else None,
+            labels.key_column if labels else "",
+            matches,
+        )
+        detector = KeptCandidates(state.config, state.records, origin.candidates)
+        try:
+            pipeline = Pipeline(
+                detector, classes, config, folder.write_temporary, options.max_pixels, "recrop"
+            )
+            chosen = listing.sources[: options.limit]
+            _work(
+                result, pipeline, listing, chosen, options, {"recropped_from": os.path.abspath(origin.root)}
+            )
+        finally:
+            detector.close()
+    new = replay(folder.journal).records
+    for source_item in chosen:
+        before, after = state.records[source_item.key].status, new.get(source_item.key)
+        if after is not None and after.status != before:
+            result.transitions[before, after.status] += 1
+    return result
+
+
+def write_audit(output: PathLike) -> RunResult:
+    """Rebuild audit.csv and audit.html of a folder from its journal.
+
+    Raises:
+        UsageError: the folder has no journal.
+        OutputError: it cannot be written or is in use.
+    """
+    folder = OutputFolder(output)
+    folder.require_run()
+    with folder.locked():
+        state = replay(folder.journal)
+        if state.config is None:
+            raise UsageError(f"{folder.root} has no finished photos yet; give its `run` command again first")
+        result = RunResult(folder, state.config)
+        _write_tables(result, state.records)
+    return result
+
+
+def read_audit(output: PathLike) -> Any:
+    """audit.csv as a pandas DataFrame; boxes become lists of four ints, or None.
+
+    Args:
+        output: the output folder of a run.
+    """
+    import pandas as pd
+
+    table = pd.read_csv(Path(output) / "audit.csv", dtype={"image": str, "flags": str, "error": str})
+    for column in ("box", "crop_box", "best_box", "detector_box"):
+        boxes = [list(map(int, text.split())) if isinstance(text, str) else None for text in table[column]]
+        table[column] = pd.Series(boxes, index=table.index, dtype=object)
+    return table
+
+
+def _with_settings(
+    config: CropConfig, options: RunOptions, settings: Mapping[str, Any]
+) -> tuple[CropConfig, RunOptions]:
+    ours = {f.name for f in dataclasses.fields(CropConfig)}
+    theirs = {f.name for f in dataclasses.fields(RunOptions)}
+    unknown = sorted(set(settings) - ours - theirs)
+    if unknown:
+        raise UsageError(
+            f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(ours | theirs))}"
+        )
+    return (
+        dataclasses.replace(config, **{k: v for k, v in settings.items() if k in ours}),
+        dataclasses.replace(options, **{k: v for k, v in settings.items() if k in theirs}),
+    )
+
+
+def _choose_photos(listing: Listing, options: RunOptions) -> tuple[list[Source], list[str | None], list[str]]:
+    """The photos of this run in the audit's order, the photo of each label row, and what to say of it."""
+    notes = list(listing.notes)
+    if listing.passed_over:
+        notes.append(f"{listing.passed_over} other files were passed over")
+    sources = {source.key: source for source in listing.sources}
+    matches: list[str | None] = []
+    keys = list(sources)
+    if options.labels is not None:
+        labels = read_labels(options.labels, options.labels_key)
+        matches = match_labels(labels.names(), keys)
+        labelled = list(dict.fromkeys(key for key in matches if key is not None))
+        missing, left_out = matches.count(None), len(keys) - len(labelled)
+        notes.append(
+            f"labels: {len(matches)} rows, {len(labelled)} photos matched, {missing} rows without a photo, "
+            f"{left_out} photos without a row left out"
+        )
+        if not labelled:
+            raise UsageError(
+                f"--labels {options.labels}: none of its {len(matches)} rows names a photo of --in "
+                f"(first row: {labels.names()[0]!r}, first photo: {keys[0]!r}); pass --labels-key COLUMN"
+            )
+        keys = labelled
+    return [sources[key] for key in keys[: options.limit]], matches, notes
+
+
+def _detector_for(
+    config: CropConfig, options: RunOptions, begun_with: CropConfig | None, detector: Detector | None
+) -> tuple[Detector, str]:
+    if detector is not None:
+        return detector, "given by the caller"
+    model, reason = resolve_model(config.model)
+    if config.model == "auto" and begun_with is not None:
+        model, reason = begun_with.model, "this folder was begun with it"
+        if model.startswith("boxes:"):
+            raise UsageError(
+                f"this folder was made with --model {model}; pass --model boxes:PATH of that file"
+            )
+    return load_detector(model, options.device), reason
+
+
+def _resolve(
+    config: CropConfig, info: DetectorInfo, begun_with: CropConfig | None
+) -> tuple[CropConfig, tuple[str, ...] | None]:
+    """Fill in what the model decides; a resume keeps the folder's default confidence."""
+    classes = resolve_classes(config.classes, info.class_names, info.name)
+    conf = config.conf
+    if conf is None:
+        same_model = begun_with is not None and begun_with.model == info.name
+        conf = begun_with.conf if begun_with is not None and same_model else info.default_conf
+    return (
+        dataclasses.replace(
+            config,
+            model=info.name,
+            classes="any" if classes is None else ",".join(classes),
+            conf=conf,
+            weights=dict(sorted(info.weights.items())),
+        ),
+        classes,
+    )
+
+
+def _dry_run(
+    result: RunResult, listing: Listing, chosen: Sequence[Source], folder: OutputFolder, options: RunOptions
+) -> RunResult:
+    records = {} if options.overwrite else replay(folder.journal).records
+    plan = _plan(listing, chosen, records, folder, result.config)
+    result.skipped, result.remaining = plan.skipped, len(plan.jobs)
+    result.notes += [f"{job.source.key} → {folder.root / job.crop}" for job in plan.jobs[:5]]
+    return result
+
+
+def _plan(
+    listing: Listing,
+    chosen: Sequence[Source],
+    records: dict[str, Record],
+    folder: OutputFolder,
+    config: CropConfig,
+) -> Plan:
+    return make_plan((source.key for source in listing.sources), chosen, records, folder, config.format)
+
+
+def _overwrite(folder: OutputFolder, options: RunOptions) -> None:
+    if folder.review.exists() and not options.discard_review:
+        raise UsageError(
+            f"--overwrite would remove the verdicts in {folder.review}; add --discard-review to allow that"
+        )
+    folder.remove_run()
+
+
+def _keep_inputs(
+    folder: OutputFolder,
+    input: PathLike,
+    listing: Listing,
+    options: RunOptions,
+    matches: Sequence[str | None],
+) -> None:
+    root = os.path.abspath(os.fspath(input))
+    if not os.path.isdir(root):
+        root = os.path.dirname(root)
+    paths = {source.key: os.path.abspath(source.path) for source in listing.sources}
+    elsewhere = {key: path for key, path in paths.items() if path != os.path.join(root, *key.split("/"))}
+    write_listing(folder, list(paths), elsewhere, root)
+    labels = options.labels.read_bytes() if options.labels else None
+    keep_labels(folder, labels, options.labels_key, matches)
+
+
+def _recorded_photos(origin: OutputFolder, records: Mapping[str, Record], input: PathLike | None) -> Listing:
+    """The photos a run has records of, where they were then or are now."""
+    recorded = read_listing(origin)
+    order = [key for key in recorded["keys"] if key in records]
+    order += sorted(set(records).difference(order))
+    if input is None:
+        paths = {key: recorded["paths"].get(key) or os.path.join(recorded["root"], key) for key in order}
+    else:
+        found = {source.key: str(source.path) for source in discover(input).sources}
+        paths = {key: found.get(key) or os.path.join(input, key) for key in order}
+    if not any(os.path.exists(path) for path in paths.values()):
+        raise UsageError(
+            f"none of the photos is at {recorded['root'] if input is None else input}; pass --in FOLDER"
+        )
+    return Listing([Source.at(key, Path(paths[key])) for key in order])
+
+
+def _work(
+    result: RunResult,
+    pipeline: Pipeline,
+    listing: Listing,
+    chosen: Sequence[Source],
+    options: RunOptions,
+    origin: Mapping[str, str],
+) -> None:
+    """Plan, execute, and write the tables whatever happened."""
+    folder, config = result.folder, result.config
+    journal = Journal(folder.journal, folder.candidates)
+    check_same_settings(journal.state.config, config, folder)
+    if journal.state.config is None:
+        journal.begin(config, importlib.metadata.version("detic-crop"))
+    plan = _plan(listing, chosen, journal.state.records, folder, config)
+    started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    execution = Execution(skipped=plan.skipped)
+    try:
+        progress = no_progress if options.quiet else progress_bar
+        execution = execute(plan, journal, pipeline, folder, options, progress)
+    except OutputError:
+        raise
+    except (DeticCropError, KeyboardInterrupt):
+        _write_tables(result, journal.state.records)
+        raise
+    result.done, result.skipped = execution.done.total(), execution.skipped
+    result.remaining = len(plan.jobs) - result.done
+    result.seconds, result.stopped = execution.seconds, execution.stopped
+    if execution.ignored_lines:
+        result.notes.append(f"{execution.ignored_lines} damaged journal lines; their photos were done again")
+    _write_tables(result, journal.state.records)
+    folder.write_json(folder.run_json, _run_json(result, options, execution, origin, started))
+
+
+def _write_tables(result: RunResult, records: Mapping[str, Record]) -> None:
+    folder = result.folder
+    labels, matches = kept_labels(folder)
+    rows = table_rows(records, read_listing(folder)["keys"], labels, matches)
+    write_table(folder, rows, labels, result.config)
+    write_report(folder, rows, labels, result.config)
+    result.counts = Counter(row.record.status for row in rows)
+    result.flagged = sum(1 for _ in flagged(rows, result.config))
+
+
+def _run_json(
+    result: RunResult, options: RunOptions, execution: Execution, origin: Mapping[str, str], started: str
+) -> dict[str, Any]:
+    packages = ("detic-crop", "torch", "torchvision", "timm", "opencv-python-headless", "pillow", "numpy")
+    return {
+        **origin,
+        "settings": result.config.to_dict(),
+        "fingerprint": result.config.fingerprint(),
+        "model_reason": result.model_reason,
+        "options": {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(options).items()},
+        "counts": dict(result.counts),
+        "flagged": result.flagged,
+        "photos_done_now": result.done,
+        "photos_done_before": result.skipped,
+        "photos_remaining": result.remaining,
+        "stopped": result.stopped,
+        "notes": result.notes,
+        "started": started,
+        "seconds": round(execution.seconds, 3),
+        "stage_seconds": {stage: round(s, 3) for stage, s in execution.stage_seconds.items()},
+        "versions": {"python": platform.python_version(), **{p: _version(p) for p in packages}},
+        "platform": platform.platform(),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,189 @@
+"""Journal → audit.csv. `COLUMNS` is the one list of its columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from detic_crop.audit.suspicion import area_fraction, flags_of, suspicion_of
+from detic_crop.config import CropConfig
+from detic_crop.errors import UsageError
+from detic_crop.runs.folder import OutputFolder
+from detic_crop.runs.journal import Record
+from detic_crop.runs.labels import Labels, parse_labels
+
+COLUMNS: Mapping[str, str] = {
+    "image": "relative path of the photo, with /; the key",
+    "crop": "path of the crop below the output folder; empty if failed",
+    "status": "cropped, resized (nothing found: the whole photo), rejected or failed",
+    "reason": "why: largest_box, not_found, reviewed_whole, missing_file, unreadable …",
+    "width": "of the upright photo, pixels",
+    "height": "of the upright photo, pixels",
+    "class_name": "class of the chosen box",
+    "score": "score of the chosen box",
+    "presence": "how sure the model is that a wanted animal is there, below the floor too",
+    "box": 'the chosen box as detected, "xmin ymin xmax ymax", whole pixels of the upright photo',
+    "crop_box": "the pixels that became the crop, same form; the whole photo when resized",
+    "n_candidates": "number of eligible boxes",
+    "best_class": "class of the most confident eligible box",
+    "best_score": "its score",
+    "best_box": "the most confident eligible box",
+    "area_frac": "area of the chosen box / area of the photo",
+    "flags": "what is doubtful, joined by ;",
+    "suspicion": "0–1, how much the row deserves a look",
+    "verdict": "what a reviewer said",
+    "detector_box": "the detector's own box where a reviewer chose another",
+    "model": "model that found the box",
+    "error": "why a photo failed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the audit: the photo's record, and the label row it answers, if any."""
+
+    record: Record
+    label: Sequence[str] = ()
+
+
+def table_rows(
+    records: Mapping[str, Record], order: Sequence[str], labels: Labels | None, matches: Sequence[str | None]
+) -> list[Row]:
+    """Rows in input order: the label file's, else the listing's, else sorted keys.
+
+    Args:
+        records: the last record of each photo.
+        order: keys in input order.
+        labels: the label table, or None.
+        matches: the photo of each label row, None where there is none.
+    """
+    if labels is None:
+        known = set(order)
+        later = sorted(key for key in records if key not in known)
+        return [Row(records[key]) for key in (*order, *later) if key in records]
+    rows = []
+    for name, key, label in zip(labels.names(), matches, labels.rows, strict=True):
+        if key is None:
+            rows.append(Row(missing_record(name), label))
+        elif key in records:
+            rows.append(Row(records[key], label))
+    return rows
+
+
+def missing_record(name: str) -> Record:
+    """The failed record of a label row that has no photo."""
+    return Record(
+        image=name,
+        status="failed",
+        reason="missing_file",
+        stage="discover",
+        error="no such photo in --in; add it, or leave it out of --labels",
+    )
+
+
+def write_table(folder: OutputFolder, rows: Sequence[Row], labels: Labels | None, config: CropConfig) -> None:
+    """Write audit.csv in one piece.
+
+    Raises:
+        OutputError: the disk is full or the folder cannot be written.
+    """
+    label_columns = labels.columns if labels else []
+    # `image` stays as the label file spells it: that is what its owner joins on.
+    ours = [name for name in COLUMNS if name != "image" or "image" not in label_columns]
+    header = [_label_column(name, label_columns) for name in label_columns] + ours
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        cells = row_cells(row.record, config)
+        writer.writerow([*row.label, *(cells[name] for name in ours)])
+    folder.write(folder.audit_csv, text.getvalue().encode())
+
+
+def _label_column(name: str, label_columns: Sequence[str]) -> str:
+    if name not in COLUMNS or name == "image":
+        return name
+    renamed = f"label_{name}"
+    while renamed in label_columns:
+        renamed = f"label_{renamed}"
+    return renamed
+
+
+def row_cells(record: Record, config: CropConfig) -> dict[str, str]:
+    """The cells of one row, as they stand in audit.csv."""
+    return {
+        "image": record.image,
+        "crop": record.crop,
+        "status": record.status,
+        "reason": record.reason,
+        "width": str(record.width or ""),
+        "height": str(record.height or ""),
+        "class_name": record.class_name,
+        "score": _number(record.score),
+        "presence": _number(record.presence),
+        "box": _box(record.box),
+        "crop_box": _box(record.crop_box),
+        "n_candidates": "" if record.status == "failed" else str(record.n_candidates),
+        "best_class": record.best_class,
+        "best_score": _number(record.best_score),
+        "best_box": _box(record.best_box),
+        "area_frac": _number(area_fraction(record)),
+        "flags": ";".join(flags_of(record, config)),
+        "suspicion": _number(suspicion_of(record, config)),
+        "verdict": "",
+        "detector_box": "",
+        "model": record.model,
+        "error": record.error,
+    }
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _box(xyxy: Sequence[float] | None) -> str:
+    """Whole pixels that contain the box: floor of the left and top, ceil of the right and bottom."""
+    if xyxy is None:
+        return ""
+    left, top, right, bottom = xyxy
+    return f"{math.floor(left)} {math.floor(top)} {math.ceil(right)} {math.ceil(bottom)}"
+
+
+def kept_labels(folder: OutputFolder) -> tuple[Labels | None, list[str | None]]:
+    """The label table that a run kept, and its matches; (None, []) when it had none.
+
+    Raises:
+        UsageError: what was kept is damaged.
+    """
+    if not folder.labels.exists():
+        return None, []
+    try:
+        matching = json.loads(folder.label_matches.read_bytes())
+        labels = parse_labels(folder.labels.read_bytes(), matching["key_column"], folder.labels.name)
+        matches: list[str | None] = matching["keys"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{folder.label_matches} is damaged; give the `detic-crop run` command again"
+        ) from error
+    return labels, matches
+
+
+def keep_labels(
+    folder: OutputFolder, data: bytes | None, key_column: str, matches: Sequence[str | None]
+) -> None:
+    """Keep a copy of the label file, or forget an earlier one when `data` is None."""
+    if data is None:
+        folder.labels.unlink(missing_ok=True)
+        folder.label_matches.unlink(missing_ok=True)
+        return
+    folder.write(folder.labels, data)
+    folder.write(folder.label_matches, json.dumps({"key_column": key_column, "keys": list(matches)}).encode())
+
+
+def flagged(rows: Sequence[Row], config: CropConfig) -> Iterator[Row]:
+    """Rows with at least one flag that doubts a crop."""
+    return (row for row in rows if row.record.status == "cropped" and flags_of(row.record, config))

@@ -1,0 +1,1 @@
+"""Pure box work: no files, no pixels, no torch."""

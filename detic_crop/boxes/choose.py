@@ -1,0 +1,123 @@
+"""Which box of a photo is the animal: the largest eligible one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detic_crop.boxes.detections import Detections
+
+UNKNOWN_CLASS = "unknown"
+"""Class of boxes from a file that names none; always eligible."""
+
+KEPT_FLOOR = 0.05
+"""Boxes below this score are not kept on disk (unless ``--conf`` is lower still)."""
+
+MAX_KEPT = 50
+"""At most this many boxes of one photo are kept on disk."""
+
+_APART_IOU = 0.1  # two boxes that overlap less than this are two animals, not two guesses at one
+_CONFLICT_IOU = 0.5  # a box of another class that overlaps more than this is about the same thing
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The chosen box and what the audit needs to doubt it.
+
+    Attributes:
+        index: of the chosen box in the detections, or None.
+        reason: ``largest_box`` or ``not_found``.
+        n_candidates: number of eligible boxes.
+        best: index of the most confident eligible box, or None.
+        n_apart: number of other eligible boxes that hardly touch the chosen one (IoU < 0.1).
+        rival: index of the most confident box of an unwanted class on the same spot (IoU ≥ 0.5), or None.
+    """
+
+    index: int | None
+    reason: str
+    n_candidates: int = 0
+    best: int | None = None
+    n_apart: int = 0
+    rival: int | None = None
+
+
+def wanted_mask(detections: Detections, classes: Collection[str] | None) -> NDArray[np.bool_]:
+    """(N,) True where the class is wanted; `classes` None means any class."""
+    if classes is None:
+        return np.ones(len(detections), bool)
+    return np.array([name in classes or name == UNKNOWN_CLASS for name in detections.class_names], bool)
+
+
+def choose(detections: Detections, classes: Collection[str] | None = None, conf: float = 0.0) -> Choice:
+    """The largest box of a wanted class with a score of at least `conf` (ties: score, then order).
+
+    Args:
+        detections: boxes of one photo.
+        classes: wanted class names; None for any. The class ``unknown`` is always wanted.
+        conf: lowest score of an eligible box.
+    """
+    wanted = wanted_mask(detections, classes)
+    # Scores are float32: 0.3 given on the command line must admit a stored 0.3.
+    eligible = np.flatnonzero(wanted & (detections.scores >= np.float32(conf)) & (detections.areas > 0))
+    if len(eligible) == 0:
+        return Choice(None, "not_found")
+    areas, scores = detections.areas, detections.scores
+    index = int(min(eligible, key=lambda i: (-areas[i], -scores[i], i)))
+    best = int(min(eligible, key=lambda i: (-scores[i], -areas[i], i)))
+    overlap = iou(detections.xyxy[index], detections.xyxy)
+    rivals = np.flatnonzero(~wanted & (overlap >= _CONFLICT_IOU))
+    return Choice(
+        index=index,
+        reason="largest_box",
+        n_candidates=len(eligible),
+        best=best,
+        n_apart=int((overlap[eligible] < _APART_IOU).sum()),
+        rival=int(rivals[np.argmax(scores[rivals])]) if len(rivals) else None,
+    )
+
+
+def iou(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Intersection over union of one xyxy box (4,) with others (N, 4) → (N,); 0 where both are empty."""
+    a, b = box.astype(np.float64), others.astype(np.float64)
+    sides = np.maximum(np.minimum(a[2:], b[:, 2:]) - np.maximum(a[:2], b[:, :2]), 0)
+    intersection = sides[:, 0] * sides[:, 1]
+    union = np.prod(a[2:] - a[:2]) + np.prod(b[:, 2:] - b[:, :2], axis=1) - intersection
+    result: NDArray[np.float64] = np.zeros_like(intersection)
+    np.divide(intersection, union, out=result, where=union > 0)
+    return result
+
+
+def presence_of(detections: Detections, classes: Collection[str] | None) -> float:
+    """How sure the detector is that a wanted animal is there: its own number, else the best wanted score."""
+    if detections.presence is not None:
+        return detections.presence
+    wanted = wanted_mask(detections, classes)
+    return float(detections.scores[wanted].max()) if wanted.any() else 0.0
+
+
+def keep_candidates(
+    detections: Detections, classes: Collection[str] | None, conf: float, resolution_wh: tuple[int, int]
+) -> Detections:
+    """What is chosen from and kept on disk, so that another choice needs no detector.
+
+    Clipped to the photo, rounded to the kept decimals, emptied boxes dropped; wanted classes first, each
+    part by falling score, scores below `kept_floor` left out, at most `MAX_KEPT`. Idempotent.
+    """
+    width, height = resolution_wh
+    limits = np.array([width, height, width, height], np.float32)
+    clipped = np.clip(detections.xyxy, 0, limits)
+    inside = Detections(clipped, detections.scores, detections.class_names, detections.presence).rounded()
+    wanted = wanted_mask(inside, classes)
+    usable = np.flatnonzero((inside.areas > 0) & (inside.scores >= np.float32(kept_floor(conf))))
+    order = sorted(
+        usable.tolist(), key=lambda i: (not wanted[i], -inside.scores[i])
+    )  # stable: ties keep their order
+    return inside.take(order[:MAX_KEPT])
+
+
+def kept_floor(conf: float) -> float:
+    """Lowest score kept on disk by a run at `conf`."""
+    return min(KEPT_FLOOR, conf)

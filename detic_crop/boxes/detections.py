@@ -1,0 +1,79 @@
+"""What a detector says about one photo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Two decimals of a pixel and six of a score are far below what any detector means, survive a float32
+# round trip for photos up to 65,536 px a side, and make what is kept on disk equal to what was used.
+BOX_DECIMALS = 2
+SCORE_DECIMALS = 6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """Boxes found in one photo, in any order.
+
+    Attributes:
+        xyxy: (N, 4) float32, left, top, right, bottom in pixels of the upright photo; max edges exclusive.
+        scores: (N,) float32 in [0, 1].
+        class_names: N names from the detector's vocabulary.
+        presence: how sure the detector is that a wanted animal is in the photo at all, in [0, 1]; None
+            when it has no such number, then the highest score of a wanted class stands in for it.
+
+    Raises:
+        ValueError: the lengths differ, or a box or score is not finite.
+    """
+
+    xyxy: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    class_names: tuple[str, ...]
+    presence: float | None = None
+
+    def __post_init__(self) -> None:
+        xyxy = np.asarray(self.xyxy, dtype=np.float32).reshape(-1, 4)
+        scores = np.asarray(self.scores, dtype=np.float32).reshape(-1)
+        names = tuple(self.class_names)
+        if not len(xyxy) == len(scores) == len(names):
+            raise ValueError(
+                f"expected one score and one class per box, got {len(xyxy)} boxes, "
+                f"{len(scores)} scores and {len(names)} classes"
+            )
+        if not (np.isfinite(xyxy).all() and np.isfinite(scores).all()):
+            raise ValueError("expected finite boxes and scores, got NaN or infinity")
+        object.__setattr__(self, "xyxy", xyxy)
+        object.__setattr__(self, "scores", scores)
+        object.__setattr__(self, "class_names", names)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @classmethod
+    def empty(cls, presence: float | None = None) -> Detections:
+        """No boxes at all."""
+        return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32), (), presence)
+
+    @property
+    def areas(self) -> NDArray[np.float64]:
+        """(N,) box areas in square pixels; inverted boxes count as zero."""
+        sides = np.maximum(self.xyxy[:, 2:].astype(np.float64) - self.xyxy[:, :2], 0)
+        return sides[:, 0] * sides[:, 1]
+
+    def take(self, indices: Sequence[int] | NDArray[np.integer]) -> Detections:
+        """The detections at `indices`, in that order."""
+        order = np.asarray(indices, dtype=np.intp)
+        names = tuple(self.class_names[i] for i in order)
+        return Detections(self.xyxy[order], self.scores[order], names, self.presence)
+
+    def rounded(self) -> Detections:
+        """The same with the few decimals that are kept on disk (idempotent)."""
+        return Detections(
+            np.round(self.xyxy.astype(np.float64), BOX_DECIMALS).astype(np.float32),
+            np.round(self.scores.astype(np.float64), SCORE_DECIMALS).astype(np.float32),
+            self.class_names,
+            None if self.presence is None else round(float(self.presence), SCORE_DECIMALS),
+        )

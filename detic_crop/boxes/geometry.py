@@ -1,0 +1,96 @@
+"""From a detected box to the whole pixels that are cut out.
+
+Boxes are xyxy: left, top, right, bottom in pixels of the upright photo, max edges exclusive. They stay
+float until `round_out`, the last step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+Box: TypeAlias = tuple[float, float, float, float]
+PixelBox: TypeAlias = tuple[int, int, int, int]
+Fit: TypeAlias = Literal["stretch", "pad", "square"]
+FITS: tuple[Fit, ...] = ("stretch", "pad", "square")
+
+# A box edge that lands on a whole pixel must not gain a pixel because 1.2 has no exact binary form.
+_ROUNDING_NOISE = 1e-6
+
+
+def enlarge(xyxy: Sequence[float], scale: float) -> Box:
+    """Multiply both sides of a box by `scale` about its centre; may reach outside the photo.
+
+    Args:
+        xyxy: left, top, right, bottom, pixels.
+        scale: factor for both sides, > 0; 1.2 in the original data set.
+
+    Raises:
+        ValueError: `scale` is not a positive number.
+    """
+    if not (math.isfinite(scale) and scale > 0):
+        raise ValueError(f"scale must be a positive number, got {scale}")
+    left, top, right, bottom = (float(edge) for edge in xyxy)
+    grow_x = (right - left) * (scale - 1) / 2
+    grow_y = (bottom - top) * (scale - 1) / 2
+    return left - grow_x, top - grow_y, right + grow_x, bottom + grow_y
+
+
+def clip(xyxy: Sequence[float], resolution_wh: tuple[int, int]) -> Box:
+    """Cut a box to a photo of `resolution_wh` pixels (width, height)."""
+    width, height = resolution_wh
+    left, top, right, bottom = (float(edge) for edge in xyxy)
+    return (
+        min(max(left, 0.0), width),
+        min(max(top, 0.0), height),
+        min(max(right, 0.0), width),
+        min(max(bottom, 0.0), height),
+    )
+
+
+def round_out(xyxy: Sequence[float], resolution_wh: tuple[int, int]) -> PixelBox:
+    """The smallest whole-pixel box, at least 1×1 and inside the photo, that contains a clipped box."""
+    width, height = resolution_wh
+    left, top, right, bottom = xyxy
+    x1 = min(math.floor(left + _ROUNDING_NOISE), width - 1)
+    y1 = min(math.floor(top + _ROUNDING_NOISE), height - 1)
+    x2 = max(math.ceil(right - _ROUNDING_NOISE), x1 + 1)
+    y2 = max(math.ceil(bottom - _ROUNDING_NOISE), y1 + 1)
+    return x1, y1, x2, y2
+
+
+def grow_to_square(box: PixelBox, resolution_wh: tuple[int, int]) -> PixelBox:
+    """Grow the short side to the long one, shifting to stay inside the photo.
+
+    Where the photo itself is shorter than the long side, the short side becomes all there is.
+    """
+    x1, y1, x2, y2 = box
+    side = max(x2 - x1, y2 - y1)
+    x1, x2 = _grow_side(x1, x2, side, resolution_wh[0])
+    y1, y2 = _grow_side(y1, y2, side, resolution_wh[1])
+    return x1, y1, x2, y2
+
+
+def _grow_side(low: int, high: int, length: int, limit: int) -> tuple[int, int]:
+    length = min(length, limit)
+    low = min(max(low - (length - (high - low)) // 2, 0), limit - length)
+    return low, low + length
+
+
+def crop_rectangle(xyxy: Sequence[float], scale: float, fit: Fit, resolution_wh: tuple[int, int]) -> PixelBox:
+    """The pixels to cut for a chosen box: enlarge, clip, round outwards and, for ``square``, grow.
+
+    Args:
+        xyxy: the raw chosen box.
+        scale: enlargement of both sides.
+        fit: how the rectangle will be fitted into the square output.
+        resolution_wh: photo width and height, pixels.
+    """
+    rectangle = round_out(clip(enlarge(xyxy, scale), resolution_wh), resolution_wh)
+    return grow_to_square(rectangle, resolution_wh) if fit == "square" else rectangle
+
+
+def whole(resolution_wh: tuple[int, int]) -> PixelBox:
+    """The box of the whole photo."""
+    return 0, 0, resolution_wh[0], resolution_wh[1]

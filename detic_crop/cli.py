@@ -1,0 +1,261 @@
+"""The command line: options → config → one call of the api → exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+import detic_crop
+from detic_crop.boxes.geometry import FITS
+from detic_crop.config import FORMATS, TRUNCATED, CropConfig, RunOptions, parse_duration
+from detic_crop.errors import DeticCropError
+
+if TYPE_CHECKING:
+    from detic_crop.api import RunResult
+
+_CONFIG, _OPTIONS = CropConfig(), RunOptions()
+_INTERRUPTED = {"SIGINT": 130, "SIGTERM": 143, "SIGBREAK": 143}
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class _Option(click.Option):
+    """An option that also reads DETIC_CROP_NAME, whatever the subcommand."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        longest = max((name for name in self.opts if name.startswith("--")), key=len)
+        self.envvar = "DETIC_CROP_" + longest.removeprefix("--").replace("-", "_").upper()
+
+
+def _option(*names: str, **kwargs: Any) -> Callable[[_F], _F]:
+    return click.option(*names, cls=_Option, **kwargs)
+
+
+def _options(*decorators: Callable[[Any], Any]) -> Callable[[_F], _F]:
+    def apply(function: _F) -> _F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+def _policy_options(default: CropConfig | None) -> Callable[[_F], _F]:
+    """What a crop is like; without defaults (recrop) an option that is not given stays as it was."""
+
+    def given(name: str) -> dict[str, Any]:
+        return {"default": getattr(default, name), "show_default": True} if default else {"default": None}
+
+    return _options(
+        _option(
+            "--classes",
+            metavar="NAMES",
+            help="marine, any, or class names joined by commas",
+            **given("classes"),
+        ),
+        _option("--conf", type=float, help="lowest score of an eligible box; each model has its own default"),
+        _option("--scale", type=float, help="enlarge the chosen box about its centre", **given("scale")),
+        _option("--size", type=int, help="side of the square crops, pixels", **given("size")),
+        _option(
+            "--fit", type=click.Choice(FITS), help="stretch, letterbox, or grow to a square", **given("fit")
+        ),
+        _option("--format", type=click.Choice(FORMATS), help="file format of the crops", **given("format")),
+        _option("--quality", type=int, help="1-100, of jpg and webp", **given("quality")),
+    )
+
+
+_work_options = _options(
+    _option("--workers", type=int, help="threads that decode and encode  [default: fits the machine]"),
+    _option("--limit", type=int, help="look at the first so many photos only"),
+    _option("--time-limit", metavar="8h30m", help="begin no photo after this time; the same command goes on"),
+    _option(
+        "--max-pixels", type=int, default=_OPTIONS.max_pixels, show_default=True, help="fail larger photos"
+    ),
+    _option("--overwrite", is_flag=True, help="remove what an earlier run made there, then start anew"),
+    _option("--discard-review", is_flag=True, help="allow --overwrite to remove a reviewer's verdicts"),
+    _option("--strict", is_flag=True, help="exit 3 when a photo failed"),
+    _option("--quiet", is_flag=True, help="no progress bar and no summary"),
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(detic_crop.__version__, prog_name="detic-crop")
+def cli() -> None:
+    """Find the dolphin or whale in every photo, crop it, and say which crops to doubt.
+
+    Every option can also be set as an environment variable: DETIC_CROP_MODEL for --model, and so on.
+
+    Exit codes: 0 done; 1 could not go on; 2 wrong usage; 3 with --strict, a photo failed; 130 or 143
+    interrupted: the same command goes on.
+    """
+
+
+@cli.command()
+@_option("--in", "input", required=True, metavar="PHOTOS", help="folder, photo, 'pattern', or .txt/.csv list")
+@_option("--out", "output", required=True, metavar="FOLDER", help="where crops, audit.csv and audit.html go")
+@_option(
+    "--model", default=_CONFIG.model, show_default=True, metavar="NAME", help="auto, lite, or boxes:FILE"
+)
+@_policy_options(_CONFIG)
+@_option(
+    "--device",
+    default=_OPTIONS.device,
+    show_default=True,
+    metavar="NAME",
+    help="auto, cpu, cuda, cuda:N, mps",
+)
+@_option(
+    "--truncated",
+    type=click.Choice(TRUNCATED),
+    default=_CONFIG.truncated,
+    show_default=True,
+    help="crop a cut-off photo as far as it goes, or fail it",
+)
+@_option(
+    "--labels", type=click.Path(path_type=Path), metavar="CSV", help="audit.csv follows this table row by row"
+)
+@_option(
+    "--labels-key", default=_OPTIONS.labels_key, show_default=True, metavar="COLUMN", help="its photo column"
+)
+@_option("--dry-run", is_flag=True, help="check everything, say what would be done, write nothing")
+@_work_options
+def run(input: str, output: str, strict: bool, time_limit: str | None, **settings: Any) -> int:
+    """Crop every photo of --in into --out. The same command again resumes.
+
+    \b
+    detic-crop run --in train_images --out cropped
+    """
+    from detic_crop import api
+
+    result = api.run(input, output, time_limit=_seconds(time_limit), **settings)
+    if settings["dry_run"]:
+        _say_dry_run(result)
+        return 0
+    return _finish(result, strict, settings["quiet"])
+
+
+@cli.command()
+@click.argument("cropped")
+@_option("--out", "output", required=True, metavar="FOLDER", help="where the new data set goes")
+@_option("--in", "input", metavar="PHOTOS", help="where the photos are now, if they have moved")
+@_policy_options(None)
+@_work_options
+def recrop(
+    cropped: str, output: str, input: str | None, strict: bool, time_limit: str | None, **settings: Any
+) -> int:
+    """Make another data set from the boxes that CROPPED kept, without a detector.
+
+    What is not given stays as it was.
+
+    \b
+    detic-crop recrop cropped --out cropped768 --scale 1.4 --size 768
+    """
+    from detic_crop import api
+
+    result = api.recrop(cropped, output, input=input, time_limit=_seconds(time_limit), **settings)
+    if not settings["quiet"]:
+        changes = ", ".join(f"{n} {old} → {new}" for (old, new), n in sorted(result.transitions.items()))
+        click.echo(f"{result.transitions.total()} photos changed status{': ' if changes else ''}{changes}")
+    return _finish(result, strict, settings["quiet"])
+
+
+@cli.command()
+@click.argument("cropped")
+def audit(cropped: str) -> int:
+    """Rebuild audit.csv and audit.html of CROPPED from its journal."""
+    from detic_crop import api
+
+    _say_counts(api.write_audit(cropped))
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("detic_crop")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        return int(cli.main(arguments, prog_name="detic-crop", standalone_mode=False) or 0)
+    except DeticCropError as error:
+        return _complain(str(error), error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
+    except click.ClickException as error:
+        return _complain(_explain(error), 2)
+    except (KeyboardInterrupt, click.Abort):
+        return _complain("interrupted; the same command goes on where this one stopped", 130)
+    except BrokenPipeError:  # `detic-crop … | head`
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    finally:
+        logger.removeHandler(handler)
+
+
+def _complain(message: str, code: int) -> int:
+    click.echo(f"detic-crop: {' '.join(message.split())}", err=True)
+    return code
+
+
+def _explain(error: click.ClickException) -> str:
+    message = error.format_message()
+    if "unexpected extra argument" in message:
+        message += " (a pattern must be quoted: --in 'photos/*.jpg')"
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        message += f" See {error.ctx.command_path} --help"
+    return message
+
+
+def _seconds(duration: str | None) -> float | None:
+    return None if duration is None else parse_duration(duration)
+
+
+def _finish(result: RunResult, strict: bool, quiet: bool) -> int:
+    if not quiet:
+        for note in result.notes:
+            click.echo(note)
+        _say_counts(result)
+    if result.stopped:
+        why = "the time limit was reached" if result.stopped == "time_limit" else "interrupted"
+        click.echo(f"{why}: {result.remaining} photos to do; the same command goes on", err=True)
+    if result.stopped in _INTERRUPTED:
+        return _INTERRUPTED[result.stopped]
+    return 3 if strict and result.counts["failed"] else 0
+
+
+def _say_counts(result: RunResult) -> None:
+    counts = result.counts
+    parts = [f"{counts['cropped']} cropped", f"{counts['resized']} resized (nothing found)"]
+    if counts["rejected"]:
+        parts.append(f"{counts['rejected']} rejected")
+    parts += [f"{counts['failed']} failed", f"{result.flagged} crops flagged"]
+    speed = f"; {result.photos_per_second:.1f} photos/s" if result.done else ""
+    before = f" ({result.skipped} done before)" if result.skipped else ""
+    click.echo(f"{counts.total()} photos{before}: {', '.join(parts)}{speed}")
+    click.echo(
+        f"look at {result.folder.audit_html}, most suspicious first; all rows: {result.folder.audit_csv}"
+    )
+
+
+def _say_dry_run(result: RunResult) -> None:
+    config = result.config
+    for note in result.notes:
+        click.echo(note)
+    click.echo(
+        f"dry run, nothing written: {result.remaining} photos to do, {result.skipped} done before; "
+        f"model {config.model} ({result.model_reason}), classes {config.classes}, conf {config.conf}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+"""The settings of a run, checked once.
+
+Two kinds: `CropConfig` decides what ends up in the files and is fingerprinted; `RunOptions` decides how
+the work is done and may differ from one resume to the next.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+from detic_crop.boxes.geometry import FITS, Fit
+from detic_crop.errors import UsageError
+
+ALGORITHM = 1
+"""Raised whenever the same settings begin to give other boxes or pixels."""
+
+Format: TypeAlias = Literal["jpg", "png", "webp"]
+Truncated: TypeAlias = Literal["keep", "fail"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+TRUNCATED: tuple[Truncated, ...] = get_args(Truncated)
+DEFAULT_MAX_PIXELS = 200_000_000
+MAX_SIZE = 8192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CropConfig:
+    """Everything that changes a crop or a box.
+
+    Attributes:
+        model: ``auto``, ``lite`` or ``boxes:FILE``; after `resolved`, never ``auto``.
+        classes: ``marine``, ``any``, or class names joined by commas.
+        conf: lowest score of an eligible box; None takes the model's own default.
+        scale: enlargement of both sides of the chosen box.
+        size: side of the square crops, pixels.
+        fit: ``stretch`` resizes the rectangle as it is, ``pad`` letterboxes, ``square`` grows it first.
+        format: file format of the crops.
+        quality: 1–100, of JPEG and WebP; PNG ignores it.
+        truncated: crop a truncated photo as far as it goes, or fail it.
+        weights: file name → sha256; filled in by `resolved`.
+        algorithm: see `ALGORITHM`.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
+
+    model: str = "auto"
+    classes: str = "marine"
+    conf: float | None = None
+    scale: float = 1.2
+    size: int = 512
+    fit: Fit = "stretch"
+    format: Format = "jpg"
+    quality: int = 95
+    truncated: Truncated = "keep"
+    weights: dict[str, str] = field(default_factory=dict)
+    algorithm: int = ALGORITHM
+
+    def __post_init__(self) -> None:
+        _number("--conf", self.conf, 0, 1, "0.3", optional=True)
+        _number("--scale", self.scale, 0.1, 10, "1.2")
+        _number("--size", self.size, 1, MAX_SIZE, "512", whole=True)
+        _number("--quality", self.quality, 1, 100, "95", whole=True)
+        _one_of("--fit", self.fit, FITS)
+        _one_of("--format", self.format, FORMATS)
+        _one_of("--truncated", self.truncated, TRUNCATED)
+        if not self.model.strip():
+            raise UsageError("--model is empty; pass --model auto, lite or boxes:FILE")
+        if not [name for name in self.classes.split(",") if name.strip()]:
+            raise UsageError("--classes is empty; pass --classes marine, any, or names joined by commas")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, one per field."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> CropConfig:
+        """The config that `to_dict` wrote; fields this version does not know are refused."""
+        unknown = sorted(set(values) - {f.name for f in dataclasses.fields(cls)})
+        if unknown:
+            raise UsageError(
+                f"the folder was made by another version of detic-crop (it records {', '.join(unknown)}); "
+                "use that version or another --out"
+            )
+        return cls(**values)
+
+    def fingerprint(self) -> str:
+        """Short hash over every field: equal fingerprints give equal crops."""
+        text = json.dumps(self.to_dict(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def differences(self, other: CropConfig) -> list[str]:
+        """One phrase per field that differs, ours second."""
+        ours, theirs = self.to_dict(), other.to_dict()
+        return [
+            f"{name} was {theirs[name]!r}, now {ours[name]!r}" for name in ours if ours[name] != theirs[name]
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How a run is done; none of this changes a crop.
+
+    Attributes:
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        workers: threads that decode and encode; None takes a number that fits the machine.
+        labels: CSV whose rows the audit follows.
+        labels_key: its column that names the photo.
+        max_pixels: larger photos become failed rows.
+        limit: look at the first so many photos only.
+        time_limit: seconds after which no new photo is begun.
+        overwrite: remove what an earlier run made, then start anew.
+        discard_review: allow `overwrite` to remove a reviewer's verdicts.
+        dry_run: look and report, write nothing.
+        quiet: no progress bar.
+    """
+
+    device: str = "auto"
+    workers: int | None = None
+    labels: Path | None = None
+    labels_key: str = "image"
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    limit: int | None = None
+    time_limit: float | None = None
+    overwrite: bool = False
+    discard_review: bool = False
+    dry_run: bool = False
+    quiet: bool = False
+
+    def __post_init__(self) -> None:
+        _number("--workers", self.workers, 1, 256, "4", whole=True, optional=True)
+        _number("--max-pixels", self.max_pixels, 1, 1 << 40, str(DEFAULT_MAX_PIXELS), whole=True)
+        _number("--limit", self.limit, 1, 1 << 60, "100", whole=True, optional=True)
+        _number("--time-limit", self.time_limit, 0, 1 << 40, "8h30m", optional=True)
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", self.device):
+            raise UsageError(f"--device must be auto, cpu, cuda, cuda:N or mps, got {self.device!r}")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in ``8h30m``, ``90m``, ``45s``, ``1d`` or a plain number of seconds.
+
+    Raises:
+        UsageError: it reads as none of these, or is not positive.
+    """
+    units = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+    compact = text.strip().lower().replace(" ", "")
+    number = r"\d+(?:\.\d+)?"
+    seconds = 0.0
+    if re.fullmatch(number, compact):
+        seconds = float(compact)
+    elif re.fullmatch(f"(?:{number}[dhms])+", compact):
+        seconds = sum(float(n) * units[u] for n, u in re.findall(f"({number})([dhms])", compact))
+    if seconds <= 0:
+        raise UsageError(f"--time-limit must be a duration such as 8h30m, 90m or 45s, got {text!r}")
+    return seconds
+
+
+def _number(
+    option: str,
+    value: float | None,
+    low: float,
+    high: float,
+    example: str,
+    *,
+    whole: bool = False,
+    optional: bool = False,
+) -> None:
+    if value is None and optional:
+        return
+    kinds = (int,) if whole else (int, float)
+    valid = isinstance(value, kinds) and not isinstance(value, bool) and low <= value <= high
+    if not valid:
+        kind = "a whole number" if whole else "a number"
+        raise UsageError(
+            f"{option} must be {kind} from {low} to {high}, got {value!r}; e.g. {option} {example}"
+        )
+
+
+def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise UsageError(f"{option} must be {', '.join(allowed[:-1])} or {allowed[-1]}, got {value!r}")

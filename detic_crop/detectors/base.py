@@ -1,0 +1,61 @@
+"""What every detector offers: pixels in, `Detections` out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detic_crop.boxes.detections import Detections
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorInfo:
+    """What a run must know of a detector to record it and to choose among its boxes.
+
+    Attributes:
+        name: the model name as given to ``--model``.
+        class_names: every class it can answer with; empty when the names are open (a boxes file).
+        default_conf: the ``--conf`` used when none is given.
+        weights: file name → sha256 of every file its answers depend on.
+        floor: boxes below this score are never returned.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    default_conf: float
+    weights: Mapping[str, str] = field(default_factory=dict)
+    floor: float = 0.0
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """Finds animals in one photo; knows nothing of runs and files."""
+
+    @property
+    def info(self) -> DetectorInfo: ...
+
+    def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
+        """Boxes in one photo.
+
+        Args:
+            image: upright (H, W, 3) uint8 BGR, as `cv2.imread` gives it.
+            key: the photo's relative path, for detectors that look their answer up instead of computing it.
+        """
+        ...
+
+
+@runtime_checkable
+class LookupDetector(Protocol):
+    """A detector that looks its answers up by key, and so cares which photos there are."""
+
+    def expect(self, keys: Iterable[str]) -> None:
+        """Be told every photo of the input before the first `detect`."""
+        ...
+
+    def notes(self) -> list[str]:
+        """What a person should know after the run, a sentence each."""
+        ...

@@ -1,0 +1,223 @@
+"""The `boxes:FILE` detector: boxes that somebody already has, looked up by the photo's path.
+
+The dialects are described in `boxes_dialects`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detic_crop.boxes.detections import Detections
+from detic_crop.detectors.base import DetectorInfo
+from detic_crop.detectors.boxes_dialects import BoxesTable, Entry, FormatError, clean_path, parse_boxes
+from detic_crop.errors import PhotoError, UsageError
+
+# `.jpg`, `.JP2`, `.webp`; but `whale.001` is a name with a dot in it.
+_EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
+
+
+def load_boxes_file(path: Path) -> BoxesFileDetector:
+    """Read a boxes file once, whole.
+
+    Raises:
+        UsageError: it cannot be read, is of no known dialect, or has no usable row at all. Single rows that
+            cannot be used are `BoxesFileDetector.problems`.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise UsageError(f"expected a boxes file at {path}, got nothing there; check the path") from error
+    except OSError as error:
+        raise UsageError(f"expected a readable boxes file, got {path}: {error.strerror or error}") from error
+    try:
+        table = parse_boxes(data)
+    except FormatError as error:
+        raise UsageError(f"boxes file {path}: {error}") from error
+    return BoxesFileDetector(path.name, hashlib.sha256(data).hexdigest(), table)
+
+
+class BoxesFileDetector:
+    """Answers with the boxes that a file has for a photo; computes nothing.
+
+    Safe to use from several threads.
+
+    Args:
+        file_name: the boxes file's name without folders.
+        sha256: of the file's bytes, in hexadecimal.
+        table: what was read from it.
+    """
+
+    def __init__(self, file_name: str, sha256: str, table: BoxesTable) -> None:
+        self._file_name = file_name
+        self._table = table
+        self._paths = _PathIndex(table.entries)
+        # Keys and not a number: asking for a photo twice, or from two threads, must not count it twice.
+        self._unlisted: set[str] = set()
+        self._info = DetectorInfo(
+            name=f"boxes:{file_name}",
+            class_names=table.class_names,
+            default_conf=0.0,
+            weights={file_name: sha256},
+        )
+
+    @property
+    def info(self) -> DetectorInfo:
+        """`class_names` is empty when the file names no classes."""
+        return self._info
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Every row that cannot be used, in the file's order: "line 17: expected …, got …"."""
+        return tuple(f"{place}: {text}" for place, text in self._table.problems)
+
+    @property
+    def listed(self) -> int:
+        """How many photos the file names."""
+        return len(self._table.entries)
+
+    @property
+    def unlisted(self) -> int:
+        """How many of the photos asked for so far are not in the file."""
+        return len(self._unlisted)
+
+    def expect(self, keys: Iterable[str]) -> None:
+        """Be told every photo of the input, so that none takes the boxes of another of the same name."""
+        self._paths.reserve(keys)
+
+    def notes(self) -> list[str]:
+        """How many photos the file does not name, and the rows that cannot be used."""
+        notes = []
+        if self.unlisted:
+            notes.append(f"{self.unlisted} photos are not in {self._file_name}: resized whole")
+        if self.problems:
+            shown = "; ".join(self.problems[:5]) + (" …" if len(self.problems) > 5 else "")
+            notes.append(f"{len(self.problems)} rows of {self._file_name} cannot be used: {shown}")
+        return notes
+
+    def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
+        """The file's boxes of one photo; none when the file says so, or does not name the photo.
+
+        Args:
+            image: upright (H, W, 3) uint8; only its size is used.
+            key: the photo's relative path.
+
+        Raises:
+            PhotoError: `ambiguous_boxes`, several entries could be meant; `bad_boxes`, a row of this photo
+                cannot be used or a box lies outside the photo.
+        """
+        path = self._paths.find(key)
+        if path is None:
+            self._unlisted.add(key)
+            return Detections.empty()
+        entry = self._table.entries[path]
+        self._check_rows(entry)
+        if not entry.boxes:
+            return Detections.empty()
+        height, width = image.shape[:2]
+        return self._detections(entry, width, height)
+
+    def _check_rows(self, entry: Entry) -> None:
+        if entry.problems:
+            place, text = entry.problems[0]
+            more = f" (and {len(entry.problems) - 1} more)" if len(entry.problems) > 1 else ""
+            raise PhotoError("bad_boxes", f"{place} of {self._file_name}: {text}{more}")
+
+    def _detections(self, entry: Entry, width: int, height: int) -> Detections:
+        # The same row twice is one animal: audit.csv has a row per label row, and labels may repeat a photo.
+        boxes = list(dict.fromkeys(entry.boxes))
+        xyxy = np.array([box[:4] for box in boxes], dtype=np.float64)  # (N, 4)
+        if self._table.normalised:
+            xyxy *= (width, height, width, height)
+        found = Detections(
+            xyxy.astype(np.float32),
+            np.array([box.score for box in boxes], dtype=np.float32),
+            tuple(box.class_name for box in boxes),
+        )
+        self._check_inside(found, width, height)
+        return found
+
+    def _check_inside(self, found: Detections, width: int, height: int) -> None:
+        """Every box must show some of the photo; what reaches past it is the pipeline's to clip."""
+        # Rounded, because that is what the rest of the run sees: a box must not vanish there.
+        rounded = found.rounded()
+        low, high = rounded.xyxy[:, :2], rounded.xyxy[:, 2:]
+        outside = np.any((low >= (width, height)) | (high <= 0), axis=1)
+        for i in np.flatnonzero(outside | (rounded.areas <= 0))[:1]:
+            edges = " ".join(f"{edge:.10g}" for edge in rounded.xyxy[i])
+            where = "lies outside" if outside[i] else "has no area in"
+            raise PhotoError(
+                "bad_boxes",
+                f"the box {edges} of {self._file_name} {where} the photo of {width} x {height} px; "
+                "are these boxes of another size of the photo?",
+            )
+
+
+class _PathIndex:
+    """Which entry is meant by a photo's key.
+
+    In this order: the same path; the same file name, since the file may have been made below another folder;
+    the same without the key's extension, for entries that have none (ids).
+    """
+
+    def __init__(self, entries: Mapping[str, object]) -> None:
+        self._entries = entries
+        self._by_name: defaultdict[str, list[str]] = defaultdict(list)
+        for path in entries:
+            self._by_name[_file_name(path)].append(path)
+        self._reserved: set[str] = set()
+
+    def reserve(self, keys: Iterable[str]) -> None:
+        """Keep the entries that name one of `keys` exactly for just that photo.
+
+        Else a file with boxes for ``day1/1.jpg`` alone would lend them to ``day2/1.jpg``.
+        """
+        self._reserved = {path for path in map(clean_path, keys) if "/" in path and path in self._entries}
+
+    def find(self, key: str) -> str | None:
+        """The entry's path, or None when the file does not name the photo.
+
+        Raises:
+            PhotoError: `ambiguous_boxes`, several entries have this file name and none this path.
+        """
+        path = clean_path(key)
+        found = self._find(path)
+        stem = _EXTENSION.sub("", path)
+        if found is None and stem != path and not _EXTENSION.search(stem):
+            found = self._find(stem)
+        return found
+
+    def _find(self, path: str) -> str | None:
+        if path in self._entries:
+            return path
+        # .get: a look-up must not add to the defaultdict.
+        same_name = [
+            other for other in self._by_name.get(_file_name(path), []) if other not in self._reserved
+        ]
+        if len(same_name) <= 1:
+            return same_name[0] if same_name else None
+        same_end = [other for other in same_name if _same_end(path, other)]
+        if len(same_end) == 1:
+            return same_end[0]
+        raise PhotoError(
+            "ambiguous_boxes",
+            f"expected one entry for {path} in the boxes file, got {len(same_name)} with that file "
+            f"name ({', '.join(same_name[:3])}{', …' * (len(same_name) > 3)}); "
+            "write the photo's relative path in it",
+        )
+
+
+def _same_end(path: str, other: str) -> bool:
+    """Whether one path is the other below more folders; bare file names do not count, they fit any folder."""
+    short, long = sorted((path, other), key=len)
+    return "/" in short.strip("/") and f"/{long}".endswith(f"/{short.lstrip('/')}")
+
+
+def _file_name(path: str) -> str:
+    return path.rpartition("/")[2]

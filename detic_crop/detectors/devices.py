@@ -1,0 +1,25 @@
+"""Which device a model runs on."""
+
+from __future__ import annotations
+
+from detic_crop.errors import UsageError
+
+
+def resolve_device(device: str) -> str:
+    """``auto`` → the best device of this machine; other names are checked to exist.
+
+    Raises:
+        UsageError: the device is not there; says which are.
+    """
+    import torch
+
+    n_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    has_mps = torch.backends.mps.is_available()
+    if device == "auto":
+        return "cuda" if n_cuda else "mps" if has_mps else "cpu"
+    kind, _, index = device.partition(":")
+    present = {"cpu": True, "cuda": int(index or 0) < n_cuda, "mps": has_mps}
+    if not present.get(kind, False):
+        there = ["cpu", *(f"cuda:{i}" for i in range(n_cuda)), *(["mps"] if has_mps else [])]
+        raise UsageError(f"--device {device} is not on this machine; it has {', '.join(there)}")
+    return device

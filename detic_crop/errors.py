@@ -1,0 +1,38 @@
+"""The exceptions this package raises on purpose, and the exit code each one means."""
+
+from __future__ import annotations
+
+
+class DeticCropError(Exception):
+    """Something a person must know about: one clear line, never a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(DeticCropError, ValueError):
+    """A setting, argument or input file is wrong; nothing was changed. Expected, got, what to do next."""
+
+    exit_code = 2
+
+
+class OutputError(DeticCropError):
+    """The output folder cannot be written or is held by another run; what was finished is kept."""
+
+
+class WeightsError(DeticCropError):
+    """A weights file is missing, damaged or does not fit the model."""
+
+    exit_code = 2
+
+
+class PhotoError(DeticCropError):
+    """One photo cannot be used. It becomes a `failed` row; the run goes on.
+
+    Args:
+        reason: the machine-readable word of the `reason` column, e.g. ``unreadable``.
+        message: the sentence of the `error` column.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason

@@ -1,0 +1,1 @@
+"""Pixels: decode, crop, encode. No journal, no detectors."""

@@ -1,0 +1,230 @@
+"""Which photos: a folder, one file, a glob, or a list of paths → sources with stable keys."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from detic_crop.errors import UsageError
+from detic_crop.images.decode import IMAGE_EXTENSIONS
+from detic_crop.runs.names import normalise_key, printable
+
+LIST_EXTENSIONS = (".txt", ".lst", ".csv")
+LIST_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One photo of the input.
+
+    Attributes:
+        key: its name in every table: relative path with ``/``.
+        path: where it is.
+        size: bytes; -1 when it could not be looked at.
+        mtime_ns: modification time; with `size` it tells a changed photo.
+    """
+
+    key: str
+    path: Path
+    size: int = -1
+    mtime_ns: int = -1
+
+    @classmethod
+    def at(cls, key: str, path: Path) -> Source:
+        """The photo at `path`; one that cannot be looked at keeps -1, decoding will say what is wrong."""
+        try:
+            status = os.stat(path)
+        except OSError:
+            return cls(key, path)
+        if not stat.S_ISREG(status.st_mode):
+            return cls(key, path)
+        return cls(key, path, status.st_size, status.st_mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The photos of an input, in input order.
+
+    Attributes:
+        sources: in the order of the audit's rows.
+        passed_over: files in folders that are no images.
+        notes: sentences for the summary: folders that could not be read, repeated list lines.
+    """
+
+    sources: list[Source]
+    passed_over: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def discover(where: str | os.PathLike[str], output: Path | None = None) -> Listing:
+    """Find the photos of ``--in``.
+
+    Args:
+        where: a folder (searched through, links followed), a photo, a pattern such as ``day*/*.jpg``, or a
+            ``.txt`` or ``.csv`` list of paths relative to the list's own folder.
+        output: the output folder, which is not read as input when it lies inside the input.
+
+    Raises:
+        UsageError: there is nothing there.
+    """
+    text = os.fspath(where)
+    path = Path(text)
+    if path.is_dir():
+        listing = _from_folder(path, output)
+    elif path.exists() and path.suffix.lower() in LIST_EXTENSIONS:
+        listing = _from_list(path)
+    elif path.exists():
+        listing = Listing([Source.at(printable(path.name), path)])
+    elif glob.has_magic(text):
+        listing = _from_glob(text, output)
+    else:
+        raise UsageError(f"--in {text} does not exist; pass a folder, a photo, a glob or a list of paths")
+    if not listing.sources:
+        raise UsageError(f"--in {text} holds no photos ({listing.passed_over} other files); {_known()}")
+    return listing
+
+
+def _known() -> str:
+    return (
+        "photos are files ending in "
+        + ", ".join(sorted(e for e in IMAGE_EXTENSIONS if len(e) == 4)[:9])
+        + " …"
+    )
+
+
+def _from_folder(root: Path, output: Path | None) -> Listing:
+    walk = _Walk(output)
+    return _sorted_listing(root, list(walk.files(root, ())), walk)
+
+
+def _from_glob(pattern: str, output: Path | None) -> Listing:
+    """Files that match, and the photos of folders that match; keys are relative to the fixed first part."""
+    root = Path(pattern)
+    while glob.has_magic(str(root)):
+        root = root.parent
+    walk = _Walk(output)
+    # A pattern that spells its extension names files explicitly: `*.dat` wants a row for each.
+    explicit = Path(pattern).suffix and not glob.has_magic(Path(pattern).suffix)
+    paths: list[str] = []
+    for match in sorted(glob.glob(pattern, recursive=True)):
+        if os.path.isdir(match):
+            paths += [] if "**" in pattern else walk.files(Path(match), ())
+        elif explicit or walk.wants(os.path.basename(match)):
+            paths.append(match)
+    return _sorted_listing(root, list(dict.fromkeys(paths)), walk)
+
+
+def _sorted_listing(root: Path, paths: list[str], walk: _Walk) -> Listing:
+    located = sorted((os.path.relpath(path, root).replace(os.sep, "/"), path) for path in paths)
+    keys = _distinct(key for key, _ in located)
+    sources = [Source.at(key, Path(path)) for key, (_, path) in zip(keys, located, strict=True)]
+    return Listing(sorted(sources, key=lambda source: source.key), walk.passed_over, walk.notes)
+
+
+class _Walk:
+    """Searches folders; counts what it passes over."""
+
+    def __init__(self, output: Path | None) -> None:
+        self._output = os.path.realpath(output) if output else None
+        self.passed_over = 0
+        self.notes: list[str] = []
+
+    def files(self, folder: Path, ancestors: tuple[tuple[int, int], ...]) -> Iterator[str]:
+        """Image files below `folder`; links are followed unless they lead back to a folder above."""
+        try:
+            status = os.stat(folder)
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            self.notes.append(f"folder {printable(str(folder))} could not be read: {error.strerror}")
+            return
+        identity = (status.st_dev, status.st_ino)
+        # Some network file systems give every folder the number 0: then only real paths tell a loop.
+        if (identity in ancestors and identity[1] != 0) or len(ancestors) > 200:
+            return
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if _is_folder(entry):
+                if not self._is_output(entry.path):
+                    yield from self.files(Path(entry.path), (*ancestors, identity))
+            elif self.wants(entry.name):
+                yield entry.path
+
+    def wants(self, name: str) -> bool:
+        """Whether a file found in a folder is taken for a photo."""
+        wanted = os.path.splitext(name)[1].lower() in IMAGE_EXTENSIONS
+        self.passed_over += not wanted
+        return wanted
+
+    def _is_output(self, folder: str) -> bool:
+        if self._output and os.path.realpath(folder) == self._output:
+            return True
+        if os.path.exists(os.path.join(folder, ".detic-crop", "journal.jsonl")):
+            self.notes.append(f"folder {printable(folder)} holds crops of an earlier run and was passed over")
+            return True
+        return False
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _from_list(path: Path) -> Listing:
+    lines = _read_column(path) if path.suffix.lower() == ".csv" else _read_lines(path)
+    unique: dict[str, str] = {}  # absolute path → the line that named it first
+    for line in lines:
+        name = _existing_spelling(line, path.parent)
+        unique.setdefault(os.path.abspath(path.parent / name), name)
+    repeats = len(lines) - len(unique)
+    notes = [f"{repeats} lines of {path.name} repeat a photo"] if repeats else []
+    keys = _distinct(normalise_key(name) for name in unique.values())
+    return Listing([Source.at(key, Path(p)) for key, p in zip(keys, unique, strict=True)], notes=notes)
+
+
+def _existing_spelling(line: str, folder: Path) -> str:
+    """Lists made on Windows have backslashes; a file that really has one in its name goes first."""
+    return line if "\\" not in line or (folder / line).exists() else line.replace("\\", "/")
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
+    except OSError as error:
+        raise UsageError(f"--in {path} cannot be read: {error.strerror}") from error
+
+
+def _read_lines(path: Path) -> list[str]:
+    return [line.strip() for line in _read_text(path).splitlines() if line.strip()]
+
+
+def _read_column(path: Path) -> list[str]:
+    rows = csv.DictReader(_read_text(path).splitlines(keepends=True))
+    columns = {name.strip().lower(): name for name in rows.fieldnames or ()}
+    column = next((columns[name] for name in LIST_COLUMNS if name in columns), None)
+    if column is None:
+        raise UsageError(
+            f"--in {path} has the columns {', '.join(columns) or '(none)'}; "
+            f"expected one of {', '.join(LIST_COLUMNS)}"
+        )
+    return [row[column].strip() for row in rows if row[column] and row[column].strip()]
+
+
+def _distinct(keys: Iterable[str]) -> list[str]:
+    """Printable keys, each once; a key that two files would share is numbered."""
+    result: dict[str, None] = {}
+    for key in map(printable, keys):
+        stem, suffix = os.path.splitext(key)
+        number, name = 1, key
+        while name in result:
+            number += 1
+            name = f"{stem}~{number}{suffix}"
+        result[name] = None
+    return list(result)

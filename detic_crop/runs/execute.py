@@ -1,0 +1,264 @@
+"""A run: the listing, minus what the journal has, executed, recorded and counted."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from detic_crop.config import CropConfig, Format, RunOptions
+from detic_crop.errors import UsageError
+from detic_crop.images.encode import EXTENSIONS
+from detic_crop.runs.discover import Source
+from detic_crop.runs.folder import OutputFolder, as_output_error, output_errors
+from detic_crop.runs.journal import Journal, Record, unfinished_crops
+from detic_crop.runs.local import default_workers, run_local
+from detic_crop.runs.names import crop_names
+from detic_crop.runs.pipeline import Job, Outcome, Pipeline
+
+Progress = Callable[[int, int], contextlib.AbstractContextManager[Callable[[Record], None]]]
+
+
+@dataclass(slots=True)
+class Execution:
+    """What one call of `execute` did.
+
+    Attributes:
+        done: photos finished now, by status.
+        skipped: photos that were finished before.
+        seconds: wall time of the work.
+        stopped: why it ended early: ``time_limit``, a signal name, or empty.
+        stage_seconds: time per stage, summed over threads.
+        ignored_lines: damaged journal lines; their photos were done again.
+    """
+
+    done: Counter[str] = field(default_factory=Counter)
+    skipped: int = 0
+    seconds: float = 0.0
+    stopped: str = ""
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    ignored_lines: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done.
+
+    Attributes:
+        jobs: photos to do now, in input order.
+        skipped: photos whose crop is there and whose file has not changed.
+    """
+
+    jobs: list[Job]
+    skipped: int
+
+
+def make_plan(
+    all_keys: Iterable[str],
+    wanted: Sequence[Source],
+    records: dict[str, Record],
+    folder: OutputFolder,
+    format: Format,
+) -> Plan:
+    """Name every crop and find out which photos still need one.
+
+    Args:
+        all_keys: the keys of the whole input, from which names are computed.
+        wanted: the photos of this run, in input order.
+        records: what the journal has.
+        folder: the output folder.
+        format: file format of the crops.
+
+    Raises:
+        UsageError: a crop could reach a photo; nothing was changed.
+    """
+    existing = folder.files()
+    ours = {record.crop for record in records.values() if record.crop}
+    ours |= unfinished_crops(folder.candidates, records)
+    settled = {key: record.crop for key, record in records.items() if record.crop}
+    names = crop_names(all_keys, EXTENSIONS[format], settled, taken=existing - ours)
+    jobs = [Job(source, names[source.key]) for source in wanted]
+    folder.check_safe((job.source.path for job in jobs), (job.crop for job in jobs))
+    todo = [job for job in jobs if not _is_finished(job, records.get(job.source.key), folder)]
+    return Plan(todo, len(jobs) - len(todo))
+
+
+def _is_finished(job: Job, record: Record | None, folder: OutputFolder) -> bool:
+    if record is None or record.status == "failed":
+        return False
+    if (record.file_size, record.file_time) != (job.source.size, job.source.mtime_ns):
+        return False
+    if record.status == "rejected":
+        return True
+    try:
+        return os.stat(folder.root / record.crop).st_size == record.crop_bytes
+    except OSError:
+        return False
+
+
+def check_same_settings(recorded: CropConfig | None, config: CropConfig, folder: OutputFolder) -> None:
+    """Refuse to mix crops of two settings in one folder.
+
+    Raises:
+        UsageError: names what differs.
+    """
+    if recorded is not None and recorded.fingerprint() != config.fingerprint():
+        raise UsageError(
+            f"{folder.root} was made with other settings ({'; '.join(config.differences(recorded))}); "
+            "give the same settings to go on, another --out, or --overwrite"
+        )
+
+
+def execute(
+    plan: Plan,
+    journal: Journal,
+    pipeline: Pipeline,
+    folder: OutputFolder,
+    options: RunOptions,
+    progress: Progress,
+) -> Execution:
+    """Do the jobs of a plan, recording each photo as it is finished.
+
+    Raises:
+        OutputError: the output cannot be written; what was finished is recorded.
+        DeticCropError: the detector is broken.
+    """
+    result = Execution(skipped=plan.skipped, ignored_lines=journal.state.ignored)
+    begun = time.monotonic()
+    with stop_signals() as stop, progress(len(plan.jobs), plan.skipped) as report:
+
+        def should_stop() -> bool:
+            if not stop.reason and options.time_limit and time.monotonic() - begun >= options.time_limit:
+                stop.reason = "time_limit"
+            return bool(stop.reason)
+
+        outcomes = run_local(plan.jobs, pipeline, options.workers or default_workers(), should_stop)
+        try:
+            with contextlib.closing(outcomes):
+                for outcome in outcomes:
+                    with pipeline.times.measure("journal"):
+                        record = commit(outcome, journal, folder)
+                    result.done[record.status] += 1
+                    report(record)
+        finally:
+            with output_errors(folder.root):
+                journal.close()
+    result.seconds = time.monotonic() - begun
+    result.stopped = stop.reason if result.done.total() < len(plan.jobs) else ""
+    result.stage_seconds = dict(pipeline.times.seconds)
+    return result
+
+
+def commit(outcome: Outcome, journal: Journal, folder: OutputFolder) -> Record:
+    """Put a finished photo in place: its boxes, then its crop, then its journal line.
+
+    Killed in between, the boxes tell the next run that the crop without a line is its own.
+
+    Raises:
+        OutputError: the output cannot be written.
+    """
+    record = outcome.record
+    earlier = journal.state.records.get(record.image)
+    try:
+        if outcome.temporary is not None and outcome.candidates is not None:
+            span = journal.append_candidates(record.image, record.crop, outcome.candidates)
+            record = record._replace(candidates=span)
+            try:
+                folder.place(outcome.temporary, record.crop)
+            except (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+                # Somebody's file stands where a folder must be, or the other way round: this photo's trouble.
+                outcome.temporary.unlink(missing_ok=True)
+                record = _unplaced(record, error)
+        journal.append(record)
+        if earlier is not None and earlier.crop and earlier.crop != record.crop:
+            (folder.root / earlier.crop).unlink(missing_ok=True)  # a crop that no row names would be a lie
+    except OSError as error:
+        raise as_output_error(error, folder.root) from error
+    return record
+
+
+def _unplaced(record: Record, error: OSError) -> Record:
+    return record._replace(
+        status="failed",
+        reason="write_error",
+        stage="write",
+        error=f"{record.crop} cannot be written: {error.strerror}; move what is in its place",
+        crop="",
+        crop_box=None,
+        crop_bytes=0,
+        candidates=None,
+    )
+
+
+@dataclass(slots=True)
+class Stop:
+    """Set by a signal or the time limit."""
+
+    reason: str = ""
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[Stop]:
+    """Ctrl-C and SIGTERM ask for an orderly end; a second Ctrl-C ends at once."""
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # only the main thread may handle signals; a notebook's thread is stopped by its kernel
+        return
+
+    def request(number: int, frame: FrameType | None) -> None:
+        if stop.reason:
+            raise KeyboardInterrupt
+        stop.reason = signal.Signals(number).name
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGBREAK"):
+        numbers.append(signal.SIGBREAK)
+    before = {number: signal.signal(number, request) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def write_listing(folder: OutputFolder, keys: Sequence[str], paths: dict[str, str], root: str) -> None:
+    """Keep the input order and where the photos are, for the tables and for later crops.
+
+    Args:
+        folder: the output folder.
+        keys: all photos in input order.
+        paths: key → absolute path, for photos that are not at root/key.
+        root: absolute path that keys are relative to.
+    """
+    value = {"root": root, "keys": list(keys), "paths": paths}
+    folder.write(folder.listing, json.dumps(value, separators=(",", ":")).encode())
+
+
+def read_listing(folder: OutputFolder) -> dict[str, Any]:
+    """What `write_listing` wrote; an empty listing when there is none.
+
+    Raises:
+        UsageError: the file is damaged.
+    """
+    if not folder.listing.exists():
+        return {"root": "", "keys": [], "paths": {}}
+    try:
+        value: dict[str, Any] = json.loads(folder.listing.read_bytes())
+        value["root"], value["keys"], value["paths"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{folder.listing} is damaged; give the `detic-crop run` command again") from error
+    return value
+
+
+def located(source: Source, root: str) -> bool:
+    """Whether a photo is where its key says."""
+    return Path(root, source.key) == Path(os.path.abspath(source.path))

@@ -1,0 +1,293 @@
+"""The output folder: its layout, its lock, and the rules that keep other people's files safe."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from detic_crop.errors import OutputError, UsageError
+from detic_crop.runs.journal import replay, unfinished_crops
+
+STATE = ".detic-crop"
+
+# The disk or the folder is at fault, not the photo: going on would fail every photo after this one.
+_FATAL_ERRNOS = {
+    getattr(errno, name)
+    for name in (
+        "ENOSPC",
+        "EDQUOT",
+        "EROFS",
+        "EACCES",
+        "EPERM",
+        "EIO",
+        "EMFILE",
+        "ENFILE",
+        "ESTALE",
+        "ENODEV",
+    )
+    if hasattr(errno, name)
+}
+
+
+class OutputFolder:
+    """Paths of one output folder. Making one touches nothing.
+
+    Attributes:
+        root: the folder with the crops.
+        state: its `.detic-crop` folder.
+    """
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(root)
+        self.state = self.root / STATE
+        self.journal = self.state / "journal.jsonl"
+        self.candidates = self.state / "candidates.jsonl"
+        self.listing = self.state / "listing.json"
+        self.labels = self.state / "labels.csv"
+        self.label_matches = self.state / "labels.json"
+        self.review = self.state / "review.csv"
+        self.temporary = self.state / "tmp"
+        self.audit_csv = self.root / "audit.csv"
+        self.audit_html = self.root / "audit.html"
+        self.run_json = self.root / "run.json"
+        self._counter = itertools.count()
+        self._made_parents: set[Path] = set()
+
+    def check_usable(self) -> None:
+        """Refuse a folder that is not ours.
+
+        Raises:
+            UsageError: it is a file, or holds files but no `.detic-crop`.
+        """
+        if self.root.exists() and not self.root.is_dir():
+            raise UsageError(f"--out {self.root} is a file; pass a folder")
+        if self.root.is_dir() and not self.state.is_dir() and any(self.root.iterdir()):
+            raise UsageError(
+                f"--out {self.root} is not empty and was not made by detic-crop; "
+                "pass a new folder, nothing was changed"
+            )
+
+    def require_run(self) -> None:
+        """Refuse a folder without a journal.
+
+        Raises:
+            UsageError: no run was ever begun there.
+        """
+        if not self.journal.exists():
+            raise UsageError(
+                f"{self.root} has no {STATE}/journal.jsonl; pass the --out folder of a detic-crop run"
+            )
+
+    def create(self) -> None:
+        """Make the folder and its state folder; drop what a killed run left half-made."""
+        with output_errors(self.root):
+            shutil.rmtree(self.temporary, ignore_errors=True)
+            self.temporary.mkdir(parents=True, exist_ok=True)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for one run. The kernel frees the lock of a dead process.
+
+        Raises:
+            OutputError: another run holds it; names the process.
+        """
+        with output_errors(self.root):
+            self.state.mkdir(parents=True, exist_ok=True)
+        owner_file = self.state / "lock-owner.json"
+        lock = filelock.FileLock(self.state / "lock", blocking=False, thread_local=False)
+        try:
+            with output_errors(self.root):
+                lock.acquire()
+        except (filelock.Timeout, NotImplementedError) as error:
+            if isinstance(error, NotImplementedError):
+                raise OutputError(
+                    f"{self.root} is on a file system without locks; pass --out elsewhere"
+                ) from error
+            owner = _read_json(owner_file)
+            pid, host, since = (owner.get(name, "?") for name in ("pid", "host", "since"))
+            who = f"process {pid} on {host}, since {since}"
+            raise OutputError(
+                f"another run is writing to {self.root} ({who}); wait for it, stop it, or pass another --out"
+            ) from error
+        try:
+            since = time.strftime("%Y-%m-%d %H:%M:%S")
+            self.write_json(owner_file, {"pid": os.getpid(), "host": socket.gethostname(), "since": since})
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                owner_file.unlink()
+            lock.release()
+
+    def write(self, path: Path, data: bytes) -> None:
+        """Replace a file by `data` at once: readers see the old file or the new one, never half.
+
+        Raises:
+            OutputError: the disk is full or the folder cannot be written.
+        """
+        with output_errors(self.root):
+            self.temporary.mkdir(parents=True, exist_ok=True)
+            temporary = self.write_temporary(data)
+            try:
+                os.replace(temporary, path)
+            except OSError:
+                os.unlink(temporary)
+                raise
+
+    def write_json(self, path: Path, value: Any) -> None:
+        """`write` some JSON, indented for people."""
+        self.write(path, json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n")
+
+    def write_temporary(self, data: bytes) -> Path:
+        """A new file beside the journal, on the same disk as the crops; to be renamed into place."""
+        path = self.temporary / f"{os.getpid()}-{next(self._counter)}"
+        try:
+            with open(path, "xb") as file:
+                file.write(data)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+        return path
+
+    def place(self, temporary: Path, crop: str) -> None:
+        """Rename a finished crop to its path below the folder.
+
+        Raises:
+            UsageError: a link inside the folder leads out of it.
+        """
+        target = self.root / crop
+        if target.parent not in self._made_parents:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._refuse_outside(target.parent)
+            self._made_parents.add(target.parent)
+        os.replace(temporary, target)
+
+    def _refuse_outside(self, path: Path) -> None:
+        if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.root)):
+            raise UsageError(
+                f"{path} is a link that leads out of --out {self.root}; "
+                "nothing is written there: remove the link"
+            )
+
+    def check_safe(self, photos: Iterable[Path], crops: Iterable[str]) -> None:
+        """Refuse to start where a crop could reach a photo or leave the folder.
+
+        Args:
+            photos: the input files.
+            crops: where their crops would go, relative to the folder.
+
+        Raises:
+            UsageError: a photo lies inside the folder, or a link inside it leads out.
+        """
+        real_root = os.path.realpath(self.root)
+        for parent in {photo.parent for photo in photos}:
+            real = Path(os.path.realpath(parent))
+            if real.is_relative_to(real_root):
+                raise UsageError(
+                    f"photos of --in lie in {parent}, inside --out {self.root}; "
+                    "pass another --out, your photos stay as they are"
+                )
+        targets = [self.root / crop for crop in crops]
+        for path in {*(target.parent for target in targets), *filter(os.path.islink, targets)}:
+            self._refuse_outside(path)
+
+    def files(self) -> set[str]:
+        """Every file below the folder but outside `.detic-crop`, as relative paths with ``/``."""
+        found: set[str] = set()
+        for folder, folders, names in os.walk(self.root):
+            relative = os.path.relpath(folder, self.root)
+            if relative == ".":
+                folders[:] = [name for name in folders if name != STATE]
+            prefix = "" if relative == "." else relative.replace(os.sep, "/") + "/"
+            found.update(prefix + name for name in names)
+        return found
+
+    def remove_run(self) -> None:
+        """Remove what a run made: the crops its journal lists, the tables, the journal.
+
+        Folders that this leaves empty go too; everything else stays.
+
+        Raises:
+            OutputError: something cannot be removed.
+        """
+        records = replay(self.journal).records
+        crops = {record.crop for record in records.values() if record.crop}
+        crops |= unfinished_crops(self.candidates, records)
+        with output_errors(self.root):
+            for crop in crops:
+                self._remove_crop(self.root / crop)
+            for table in (self.audit_csv, self.audit_html, self.run_json):
+                table.unlink(missing_ok=True)
+            # The journal goes last: stopped half-way, the same command knows what is left to remove.
+            inputs = (self.listing, self.labels, self.label_matches)
+            for path in (*inputs, self.review, self.candidates, self.journal):
+                path.unlink(missing_ok=True)
+
+    def _remove_crop(self, path: Path) -> None:
+        if not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(self.root)):
+            return
+        path.unlink(missing_ok=True)
+        for parent in path.parents:
+            if parent == self.root:
+                break
+            try:
+                parent.rmdir()
+            except OSError:  # not empty yet, or it holds somebody else's file
+                break
+
+
+@contextlib.contextmanager
+def output_errors(root: Path) -> Iterator[None]:
+    """Turn an error of the disk or the folder into one clear line that ends the run."""
+    try:
+        yield
+    except OSError as error:
+        raise as_output_error(error, root) from error
+
+
+def as_output_error(error: OSError, root: Path) -> OutputError:
+    """The sentence for an error met while writing to `root`."""
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
+        return OutputError(
+            f"the disk of {root} is full; what was finished is kept: "
+            "free some space and give the same command again"
+        )
+    return OutputError(
+        f"cannot write to {root}: {error.strerror or error}; what was finished is kept: "
+        "mend that and give the same command again"
+    )
+
+
+def is_fatal(error: OSError) -> bool:
+    """Whether an error met while writing a crop would meet every later photo too."""
+    return error.errno in _FATAL_ERRNOS
+
+
+def check_apart(input_path: str, output: Path) -> None:
+    """Refuse an output folder that is the input.
+
+    Raises:
+        UsageError: they are the same folder.
+    """
+    if os.path.isdir(input_path) and os.path.realpath(input_path) == os.path.realpath(output):
+        raise UsageError(
+            f"--out is the same folder as --in ({output}); pass another --out, your photos stay as they are"
+        )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

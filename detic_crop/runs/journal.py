@@ -1,0 +1,278 @@
+"""Append-only memory of a run: one slim line per finished photo, its candidate boxes beside it.
+
+The journal is the truth; `audit.csv` is derived from it. A line is written after the crop is in place, so a
+line means a finished photo. Any prefix of the file is valid: a torn last line is dropped, the last record
+of a photo counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from io import FileIO
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from detic_crop.boxes.detections import BOX_DECIMALS, SCORE_DECIMALS, Detections
+from detic_crop.config import CropConfig
+
+Status: TypeAlias = Literal["cropped", "resized", "rejected", "failed"]
+Span: TypeAlias = tuple[int, int]
+
+
+class Record(NamedTuple):
+    """What was done with one photo. A named tuple, since a resume reads a hundred thousand of them.
+
+    Boxes are xyxy in pixels of the upright photo; `box` and `best_box` raw floats, `crop_box` whole pixels.
+    """
+
+    image: str  # key: relative path with /
+    status: Status
+    reason: str = ""
+    crop: str = ""  # path below the output folder; empty when failed
+    width: int = 0
+    height: int = 0
+    class_name: str = ""
+    score: float | None = None
+    presence: float | None = None
+    box: tuple[float, float, float, float] | None = None
+    crop_box: tuple[int, int, int, int] | None = None
+    n_candidates: int = 0
+    best_class: str = ""
+    best_score: float | None = None
+    best_box: tuple[float, float, float, float] | None = None
+    n_apart: int = 0  # other eligible boxes that hardly touch the chosen one
+    rival_class: str = ""  # most confident unwanted class on the same spot
+    rival_score: float | None = None
+    truncated: bool = False  # the file ended early; decoded as far as it goes
+    model: str = ""
+    error: str = ""
+    stage: str = ""  # where a failed photo failed
+    source: str = "run"  # run, recrop or review
+    file_size: int = 0  # of the photo, bytes; with file_time it tells a changed photo
+    file_time: int = 0  # modification time, ns
+    crop_bytes: int = 0  # size of the crop file; a missing or cut one is made again
+    candidates: Span | None = None  # offset and length in candidates.jsonl
+
+    def to_line(self) -> bytes:
+        """One JSON line; fields at their default are left out."""
+        values = {
+            name: value
+            for name, value, default in zip(self._fields, self, _DEFAULTS, strict=True)
+            if value != default
+        }
+        return json.dumps(values, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Record:
+        """The record of a parsed line; fields of a later version are ignored.
+
+        Raises:
+            TypeError: no `image` or no `status`.
+        """
+        try:
+            record = cls(**values)
+        except TypeError:
+            record = cls(**{name: value for name, value in values.items() if name in cls._fields})
+        if not isinstance(record.image, str) or not isinstance(record.status, str):
+            raise TypeError("expected text in image and status")
+        return record
+
+
+_DEFAULTS = tuple(Record._field_defaults.get(name, ...) for name in Record._fields)
+
+
+@dataclass(slots=True)
+class Replay:
+    """What a journal says so far.
+
+    Attributes:
+        settings: of the folder, as written; None when nothing was begun.
+        records: the last record of each photo, by key.
+        end: bytes up to the end of the last whole line; what follows is torn.
+        ignored: whole lines that could not be read; their photos are done again.
+    """
+
+    settings: dict[str, Any] | None = None
+    records: dict[str, Record] = field(default_factory=dict)
+    end: int = 0
+    ignored: int = 0
+
+    @property
+    def config(self) -> CropConfig | None:
+        """The settings.
+
+        Raises:
+            UsageError: another version of this package wrote them.
+        """
+        return None if self.settings is None else CropConfig.from_dict(self.settings)
+
+
+def replay(path: Path) -> Replay:
+    """Read a journal; an absent one is an empty one."""
+    state = Replay()
+    if not path.exists():
+        return state
+    with open(path, "rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            state.end += len(line)
+            _replay_line(line, state)
+    return state
+
+
+def recorded_config(path: Path) -> CropConfig | None:
+    """The settings a folder was begun with, or None; reads as little as it can."""
+    state = Replay()
+    if path.exists():
+        with open(path, "rb") as file:
+            for line in file:
+                _replay_line(line, state)
+                if state.settings is not None or not line.endswith(b"\n"):
+                    break
+    return state.config
+
+
+def _replay_line(line: bytes, state: Replay) -> None:
+    try:
+        values = json.loads(line)
+        if "config" in values:
+            state.settings = dict(values["config"])
+        else:
+            record = Record.from_json(values)
+            state.records[record.image] = record
+    except (ValueError, TypeError):
+        state.ignored += 1
+
+
+class Journal:
+    """Appends to `journal.jsonl` and `candidates.jsonl`; one writer, guarded by the folder's lock."""
+
+    def __init__(self, journal_path: Path, candidates_path: Path) -> None:
+        self.state = replay(journal_path)
+        self._journal = _open_for_append(journal_path, self.state.end)
+        self._candidates = _open_for_append(candidates_path, _end_of_last_line(candidates_path))
+
+    def begin(self, config: CropConfig, version: str) -> None:
+        """Note the settings; once per folder."""
+        header = {"config": config.to_dict(), "fingerprint": config.fingerprint(), "version": version}
+        _append(self._journal, json.dumps(header, separators=(",", ":")).encode() + b"\n")
+        self.state.settings = config.to_dict()
+
+    def append_candidates(self, image: str, crop: str, detections: Detections) -> Span:
+        """Keep a photo's boxes, and announce the crop file that is about to appear."""
+        values = {
+            "image": image,
+            "crop": crop,
+            "presence": detections.presence,
+            "class_names": detections.class_names,
+            "scores": [round(float(score), SCORE_DECIMALS) for score in detections.scores],
+            "xyxy": [[round(float(edge), BOX_DECIMALS) for edge in box] for box in detections.xyxy],
+        }
+        line = json.dumps(values, separators=(",", ":")).encode() + b"\n"
+        offset = _append(self._candidates, line)
+        return offset, len(line)
+
+    def append(self, record: Record) -> None:
+        """Note a finished photo."""
+        _append(self._journal, record.to_line())
+        self.state.records[record.image] = record
+
+    def close(self) -> None:
+        """Flush to the disk itself, then close."""
+        for file in (self._journal, self._candidates):
+            if not file.closed:
+                os.fsync(file.fileno())
+                file.close()
+
+
+def read_candidates(file: BinaryIO, span: Span) -> Detections:
+    """The kept boxes at `span` of an open `candidates.jsonl`.
+
+    Raises:
+        ValueError: there is no such line.
+    """
+    file.seek(span[0])
+    values = json.loads(file.read(span[1]))
+    return Detections(
+        np.array(values["xyxy"], np.float32).reshape(-1, 4),
+        np.array(values["scores"], np.float32),
+        tuple(values["class_names"]),
+        values["presence"],
+    )
+
+
+def unfinished_crops(candidates_path: Path, records: dict[str, Record]) -> set[str]:
+    """Crop files that a killed run may have left without a journal line: they are ours to replace.
+
+    Only the stretches of `candidates.jsonl` that no record points to are read.
+    """
+    if not candidates_path.exists():
+        return set()
+    spans = sorted(record.candidates for record in records.values() if record.candidates)
+    crops: set[str] = set()
+    with open(candidates_path, "rb") as file:
+        for start, stop in _gaps(spans, candidates_path.stat().st_size):
+            file.seek(start)
+            crops.update(_crops_of_lines(file.read(stop - start)))
+    return crops
+
+
+def _gaps(spans: list[Span], size: int) -> Iterator[Span]:
+    position = 0
+    for offset, length in spans:
+        if offset > position:
+            yield position, offset
+        position = max(position, offset + length)
+    if size > position:
+        yield position, size
+
+
+def _crops_of_lines(data: bytes) -> Iterator[str]:
+    for line in data.splitlines():
+        try:
+            yield json.loads(line)["crop"]
+        except (ValueError, TypeError, KeyError):
+            continue  # a torn line announces nothing: its crop was not written yet
+
+
+def _end_of_last_line(path: Path) -> int:
+    if not path.exists():
+        return 0
+    with open(path, "rb") as file:
+        position = file.seek(0, os.SEEK_END)
+        while position:
+            start = max(0, position - 65536)
+            file.seek(start)
+            newline = file.read(position - start).rfind(b"\n")
+            if newline >= 0:
+                return start + newline + 1
+            position = start
+    return 0
+
+
+def _open_for_append(path: Path, end: int) -> FileIO:
+    # Unbuffered: a line that was written survives the death of this process.
+    file = open(path, "r+b" if path.exists() else "w+b", buffering=0)  # noqa: SIM115 - closed by Journal.close
+    file.truncate(end)
+    file.seek(end)
+    return file
+
+
+def _append(file: FileIO, line: bytes) -> int:
+    """Write a whole line or nothing; returns its offset."""
+    offset = file.tell()
+    try:
+        view = memoryview(line)
+        while view:
+            view = view[file.write(view) :]
+    except OSError:
+        file.truncate(offset)
+        file.seek(offset)
+        raise
+    return offset
