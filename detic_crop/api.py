@@ -35,6 +35,7 @@ from detic_crop.runs.execute import (
     check_same_settings,
     execute,
     make_plan,
+    photo_paths,
     read_listing,
     write_listing,
 )
@@ -250,14 +251,15 @@ def recrop(
             _overwrite(folder, options)
         folder.create()
         labels, matches = kept_labels(origin)
-        folder.write(folder.listing, origin.listing.read_bytes())
+        write_listing(folder, listing.sources, str(read_listing(origin)["root"]))
         keep_labels(
             folder,
             origin.labels.read_bytes() if labels else None,
             labels.key_column if labels else "",
             matches,
         )
-        detector = KeptCandidates(state.config, state.records, origin.candidates)
+        same_classes = config.classes == state.config.classes
+        detector = KeptCandidates(state.config, state.records, origin.candidates, same_classes)
         try:
             pipeline = Pipeline(
                 detector, classes, config, folder.write_temporary, options.max_pixels, "recrop"
@@ -425,9 +427,7 @@ def _keep_inputs(
     root = os.path.abspath(os.fspath(input))
     if not os.path.isdir(root):
         root = os.path.dirname(root)
-    paths = {source.key: os.path.abspath(source.path) for source in listing.sources}
-    elsewhere = {key: path for key, path in paths.items() if path != os.path.join(root, *key.split("/"))}
-    write_listing(folder, list(paths), elsewhere, root)
+    write_listing(folder, listing.sources, root)
     labels = options.labels.read_bytes() if options.labels else None
     keep_labels(folder, labels, options.labels_key, matches)
 
@@ -438,7 +438,7 @@ def _recorded_photos(origin: OutputFolder, records: Mapping[str, Record], input:
     order = [key for key in recorded["keys"] if key in records]
     order += sorted(set(records).difference(order))
     if input is None:
-        paths = {key: recorded["paths"].get(key) or os.path.join(recorded["root"], key) for key in order}
+        paths = photo_paths({**recorded, "keys": order})
     else:
         found = {source.key: str(source.path) for source in discover(input).sources}
         paths = {key: found.get(key) or os.path.join(input, key) for key in order}

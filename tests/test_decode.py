@@ -1,4 +1,4 @@
-"""Decoding: every format and mode against numbers worked out by hand or against cv2; every reason of failure."""
+"""Decoding: every format and mode against numbers worked out by hand or cv2; every reason of failure."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def scene(height: int = 48, width: int = 64) -> Pixels:
     return (smooth + rng.integers(0, 50, smooth.shape)).astype(np.uint8)
 
 
-def saved(image: Image.Image | Pixels, format: str, **options: Any) -> bytes:
+def saved(image: Image.Image | NDArray[Any], format: str, **options: Any) -> bytes:
     if not isinstance(image, Image.Image):
         image = Image.fromarray(image)
     file = io.BytesIO()
@@ -122,6 +122,8 @@ def test_orientation_lossless(format: str, orientation: int) -> None:
     data = saved(corners(), format, exif=exif(orientation), **LOSSLESS[format])
     image = decode(data)
     np.testing.assert_array_equal(rgb(image), upright(corners(), orientation))
+    if format == "WEBP":
+        return  # OpenCV before 4.11 does not look at its orientation
     # From memory, because cv2.imread of OpenCV 5.0 fails on TIFF files of orientation 5 to 8.
     np.testing.assert_array_equal(image.image, cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
 
@@ -413,6 +415,14 @@ def test_out_of_memory(error: Exception, monkeypatch: pytest.MonkeyPatch) -> Non
     assert failure(saved(scene(), "JPEG")).reason == "out_of_memory"
 
 
+def test_our_own_mistake_about_a_header_is_one_photo_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(*_: object) -> None:
+        raise IndexError("9")
+
+    monkeypatch.setattr(decode_module, "read_header", stumble)
+    assert failure(saved(scene(), "JPEG")).reason == "unreadable"
+
+
 def test_scan_bomb_is_refused() -> None:
     data = saved(scene(), "JPEG", progressive=True)
     start = data.rindex(b"\xff\xda")
@@ -489,16 +499,18 @@ def test_multi_picture_file() -> None:
 def test_other_formats_cut_anywhere(format: str) -> None:
     data = saved(scene(), format)
     kept = 0
+    reasons = set()
     for length in range(1, len(data) - 12, 97):
         try:
             decoded = decode(data[:length])
         except PhotoError as error:
-            assert checked(error).reason in ("truncated", "unreadable", "not_an_image")
+            reasons.add(checked(error).reason)
             continue
         assert decoded.truncated
         assert decoded.image.shape == (48, 64, 3)
         assert failure(data[:length], truncated="fail").reason == "truncated"
         kept += 1
+    assert reasons <= {"truncated", "not_an_image"}
     # Each library gives what it has, but for libwebp, which gives all or nothing.
     assert (kept > 0) == (format != "WEBP")
 
@@ -537,6 +549,7 @@ def test_damage_inside_a_png_is_flagged() -> None:
         (b"\x89PNG\r\n\x1a\n", "truncated"),
         (b"RIFF\x10\0\0\0WEBPVP8 ", "truncated"),
         (b"II*\0\x08\0\0\0", "truncated"),
+        (b"MM\0+\0\x08\0\0\0\0\0\0\0\0\0\x10" + bytes(16), "unsupported_format"),
     ],
 )
 def test_reasons(data: bytes, reason: str) -> None:
@@ -546,18 +559,18 @@ def test_reasons(data: bytes, reason: str) -> None:
 def tiff_with(*entries: tuple[int, int]) -> bytes:
     """A valid little TIFF with further 32-bit tags in front of or among its own."""
     data = saved(scene(), "TIFF")
-    (start,) = struct.unpack_from("<I", data, 4)
-    (count,) = struct.unpack_from("<H", data, start)
+    start = int.from_bytes(data[4:8], "little")
+    count = int.from_bytes(data[start : start + 2], "little")
     own = [data[start + 2 + 12 * i : start + 14 + 12 * i] for i in range(count)]
     added = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries]
-    table = b"".join(sorted(own + added, key=lambda entry: struct.unpack("<H", entry[:2])))
+    table: list[bytes] = sorted(own + added, key=lambda entry: int.from_bytes(entry[:2], "little"))
     end = len(data)
     return (
         data[:4]
         + struct.pack("<I", end)
         + data[8:]
         + struct.pack("<H", count + len(added))
-        + table
+        + b"".join(table)
         + bytes(4)
     )
 
@@ -726,3 +739,18 @@ def test_only_the_decoders_are_silenced(capfd: pytest.CaptureFixture[str]) -> No
     # Afterwards everything is as it was: libjpeg's remark comes through.
     print_about()
     assert "Corrupt JPEG data" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+def test_a_forked_child_can_decode(capfd: pytest.CaptureFixture[str]) -> None:
+    """A fork in the midst of another thread's decoding leaves the child neither locked nor mute."""
+    data = saved(scene(), "JPEG")
+    with quiet_c_stderr():
+        child = os.fork()
+        if child == 0:
+            damaged = np.frombuffer(data[: len(data) * 3 // 4] + b"\xff\xd9", np.uint8)
+            cv2.imdecode(damaged, cv2.IMREAD_COLOR)
+            os._exit(0 if decode(data).image.shape == (48, 64, 3) else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert ("Corrupt JPEG data" in capfd.readouterr().err) == (platform.libc_ver()[0] == "glibc")

@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from detic_crop.images.encode import EXTENSIONS, FORMATS, Format, encode
+from detic_crop.config import FORMATS, Format
+from detic_crop.images.encode import EXTENSIONS, encode
 
 PILLOW_NAMES = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
 
@@ -67,8 +68,12 @@ def test_grey_pictures_keep_three_channels() -> None:
 
 @pytest.mark.parametrize(
     "image",
-    [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8)]
-    + [np.zeros((4, 4, 3), np.float32)],
+    [
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((0, 4, 3), np.uint8),
+        np.zeros((4, 4, 3), np.float32),
+    ],
     ids=["grey", "alpha", "empty", "float"],
 )
 def test_wrong_pixels(image: Any) -> None:
@@ -88,8 +93,8 @@ def test_wrong_format() -> None:
 
 
 @pytest.mark.parametrize(("format", "side"), [("jpg", 65501), ("webp", 16384)])
-def test_too_large_for_the_format(format: Format, side: int, capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ValueError, match="cannot write"):
+def test_too_large_for_the_format(format: Format, side: int) -> None:
+    with pytest.raises(ValueError, match="px a side"):
         encode(np.zeros((1, side, 3), np.uint8), format, 90)
 
 

@@ -9,9 +9,8 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -19,7 +18,7 @@ from detic_crop.config import CropConfig, Format, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.images.encode import EXTENSIONS
 from detic_crop.runs.discover import Source
-from detic_crop.runs.folder import OutputFolder, as_output_error, output_errors
+from detic_crop.runs.folder import OutputFolder, as_output_error, is_fatal, output_errors
 from detic_crop.runs.journal import Journal, Record, unfinished_crops
 from detic_crop.runs.local import default_workers, run_local
 from detic_crop.runs.names import crop_names
@@ -150,6 +149,7 @@ def execute(
                     result.done[record.status] += 1
                     report(record)
         finally:
+            folder.clear_temporary()
             with output_errors(folder.root):
                 journal.close()
     result.seconds = time.monotonic() - begun
@@ -174,8 +174,10 @@ def commit(outcome: Outcome, journal: Journal, folder: OutputFolder) -> Record:
             record = record._replace(candidates=span)
             try:
                 folder.place(outcome.temporary, record.crop)
-            except (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-                # Somebody's file stands where a folder must be, or the other way round: this photo's trouble.
+            except OSError as error:
+                if is_fatal(error):
+                    raise
+                # A name the disk refuses, or somebody's file where a folder must be: this photo's trouble.
                 outcome.temporary.unlink(missing_ok=True)
                 record = _unplaced(record, error)
         journal.append(record)
@@ -230,16 +232,17 @@ def stop_signals() -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
-def write_listing(folder: OutputFolder, keys: Sequence[str], paths: dict[str, str], root: str) -> None:
+def write_listing(folder: OutputFolder, sources: Sequence[Source], root: str) -> None:
     """Keep the input order and where the photos are, for the tables and for later crops.
 
     Args:
         folder: the output folder.
-        keys: all photos in input order.
-        paths: key → absolute path, for photos that are not at root/key.
-        root: absolute path that keys are relative to.
+        sources: all photos in input order.
+        root: absolute path that most keys are relative to; only other places are spelled out.
     """
-    value = {"root": root, "keys": list(keys), "paths": paths}
+    paths = {source.key: os.path.abspath(source.path) for source in sources}
+    elsewhere = {key: path for key, path in paths.items() if path != os.path.join(root, *key.split("/"))}
+    value = {"root": root, "keys": list(paths), "paths": elsewhere}
     folder.write(folder.listing, json.dumps(value, separators=(",", ":")).encode())
 
 
@@ -259,6 +262,7 @@ def read_listing(folder: OutputFolder) -> dict[str, Any]:
     return value
 
 
-def located(source: Source, root: str) -> bool:
-    """Whether a photo is where its key says."""
-    return Path(root, source.key) == Path(os.path.abspath(source.path))
+def photo_paths(listing: Mapping[str, Any]) -> dict[str, str]:
+    """Key → absolute path of every photo in what `read_listing` returned."""
+    root, elsewhere = listing["root"], listing["paths"]
+    return {key: elsewhere.get(key) or os.path.join(root, *key.split("/")) for key in listing["keys"]}

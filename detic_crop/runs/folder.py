@@ -92,7 +92,7 @@ class OutputFolder:
     def create(self) -> None:
         """Make the folder and its state folder; drop what a killed run left half-made."""
         with output_errors(self.root):
-            shutil.rmtree(self.temporary, ignore_errors=True)
+            self.clear_temporary()
             self.temporary.mkdir(parents=True, exist_ok=True)
 
     @contextlib.contextmanager
@@ -141,7 +141,7 @@ class OutputFolder:
             try:
                 os.replace(temporary, path)
             except OSError:
-                os.unlink(temporary)
+                temporary.unlink(missing_ok=True)
                 raise
 
     def write_json(self, path: Path, value: Any) -> None:
@@ -149,15 +149,24 @@ class OutputFolder:
         self.write(path, json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n")
 
     def write_temporary(self, data: bytes) -> Path:
-        """A new file beside the journal, on the same disk as the crops; to be renamed into place."""
+        """A new file beside the journal, on the same disk as the crops; to be renamed into place.
+
+        Raises:
+            OutputError: the disk is full or the folder cannot be written.
+        """
         path = self.temporary / f"{os.getpid()}-{next(self._counter)}"
         try:
             with open(path, "xb") as file:
                 file.write(data)
-        except OSError:
-            path.unlink(missing_ok=True)
-            raise
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+            raise as_output_error(error, self.root) from error
         return path
+
+    def clear_temporary(self) -> None:
+        """Drop what was begun and will not be placed."""
+        shutil.rmtree(self.temporary, ignore_errors=True)
 
     def place(self, temporary: Path, crop: str) -> None:
         """Rename a finished crop to its path below the folder.
@@ -262,9 +271,11 @@ def as_output_error(error: OSError, root: Path) -> OutputError:
             f"the disk of {root} is full; what was finished is kept: "
             "free some space and give the same command again"
         )
+    where = error.filename2 or error.filename or root
     return OutputError(
-        f"cannot write to {root}: {error.strerror or error}; what was finished is kept: "
-        "mend that and give the same command again"
+        f"cannot write {os.fsdecode(where) if isinstance(where, str | bytes) else where}: "
+        f"{error.strerror or error}; what was finished is kept: "
+        "mend that (is the file open in another program?) and give the same command again"
     )
 
 

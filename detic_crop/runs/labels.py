@@ -58,9 +58,9 @@ def parse_labels(data: bytes, key_column: str, name: str) -> Labels:
     except csv.Error as error:
         raise UsageError(f"--labels {name} is not a CSV table: {error}") from error
     if not table or key_column not in table[0]:
-        columns = ", ".join(table[0]) if table else "(none)"
+        known = ", ".join(table[0]) if table else "(none)"
         raise UsageError(
-            f"--labels {name} has no column {key_column!r}; it has {columns}; pass --labels-key COLUMN"
+            f"--labels {name} has no column {key_column!r}; it has {known}; pass --labels-key COLUMN"
         )
     columns = table[0]
     rows: list[list[str]] = []

@@ -7,7 +7,6 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from pathlib import PurePosixPath
 
 _DEVICE_NAMES = {"con", "prn", "aux", "nul", *(f"{n}{i}" for n in ("com", "lpt") for i in range(1, 10))}
 _OURS = {"audit.csv", "audit.html", "run.json", ".detic-crop"}
@@ -49,10 +48,10 @@ def crop_names(
     """
     keys = sorted(keys)
     used = {_fold(name) for name in (*settled.values(), *taken)}
-    used.update(_fold(str(parent)) for name in settled.values() for parent in _parents(name))
+    used.update(map(_fold, _folders(settled.values())))
     plain = {key: _safe_path(key, extension) for key in keys if key not in settled}
     # A folder of crops must not be named like a crop: `a.jpg/b.jpg` beside `a.png`.
-    used.update(_fold(str(parent)) for name in set(plain.values()) for parent in _parents(name))
+    used.update(map(_fold, _folders(plain.values())))
     names = dict(settled)
     for key, name in plain.items():
         number = 1
@@ -65,11 +64,11 @@ def crop_names(
 
 
 def _safe_path(key: str, extension: str, attempt: int = 0) -> str:
-    path = PurePosixPath(key)
-    folders = [_safe_component(part) for part in path.parts[:-1]]
+    *folders, file_name = key.split("/")
+    folders = [_safe_component(part) for part in folders]
     if folders and folders[0].casefold() in _OURS:
         folders[0] += "_"
-    stem, suffix = os.path.splitext(path.name)
+    stem, suffix = os.path.splitext(file_name)
     if attempt:
         stem += suffix
     if attempt > 1:
@@ -92,8 +91,15 @@ def _safe_component(name: str, extension: str = "") -> str:
     return name + extension
 
 
-def _parents(name: str) -> list[PurePosixPath]:
-    return list(PurePosixPath(name).parents)[:-1]
+def _folders(names: Iterable[str]) -> set[str]:
+    """Every folder above any of the paths."""
+    folders: set[str] = set()
+    for name in names:
+        folder = name.rpartition("/")[0]
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    return folders
 
 
 def _fold(name: str) -> str:

@@ -12,7 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
@@ -26,7 +26,6 @@ from detic_crop.images.crop import cut_and_resize
 from detic_crop.images.decode import Decoded, read_photo
 from detic_crop.images.encode import encode
 from detic_crop.runs.discover import Source
-from detic_crop.runs.folder import as_output_error, is_fatal
 from detic_crop.runs.journal import Record
 
 MAX_DETECTOR_CRASHES = 25
@@ -84,7 +83,7 @@ class Pipeline:
         detector: finds animals.
         classes: wanted class names, None for any.
         config: resolved settings.
-        write_temporary: stores the bytes of a crop, returns the file.
+        write_temporary: stores the bytes of a crop, returns the file; raises OutputError.
         max_pixels: larger photos fail.
         record_source: ``run`` or ``recrop``.
     """
@@ -158,24 +157,23 @@ class Pipeline:
         try:
             image = decoded.image
             resolution_wh = (image.shape[1], image.shape[0])
-            candidates = keep_candidates(detected.detections, self.classes, self.conf, resolution_wh)
+            candidates = self._candidates(detected.detections, resolution_wh)
             choice = choose(candidates, self.classes, self.conf)
             rectangle = self._rectangle(candidates, choice, resolution_wh)
             with self.times.measure("crop"):
                 crop = cut_and_resize(image, rectangle, self.config.size, self.config.fit)
             with self.times.measure("encode"):
                 data = encode(crop, self.config.format, self.config.quality)
-            presence = presence_of(detected.detections.rounded(), self.classes)
-            record = self._record(job, decoded, candidates, choice, rectangle, presence, len(data))
+            record = self._record(job, decoded, candidates, choice, rectangle, len(data))
         except Exception as error:
             return self._failed(job, "crop", error, decoded)
-        try:
-            with self.times.measure("write"):
-                return Outcome(record, candidates, self.write_temporary(data))
-        except OSError as error:
-            if is_fatal(error):
-                raise as_output_error(error, Path(error.filename or ".").parent) from error
-            return self._failed(job, "write", error, decoded)
+        with self.times.measure("write"):
+            return Outcome(record, candidates, self.write_temporary(data))
+
+    def _candidates(self, detections: Detections, resolution_wh: tuple[int, int]) -> Detections:
+        """What is kept, with the presence as it is known now: later only kept boxes are left to tell it."""
+        kept = keep_candidates(detections, self.classes, self.conf, resolution_wh)
+        return replace(kept, presence=presence_of(detections.rounded(), self.classes))
 
     def _rectangle(self, candidates: Detections, choice: Choice, resolution_wh: tuple[int, int]) -> PixelBox:
         if choice.index is None:
@@ -190,24 +188,26 @@ class Pipeline:
         candidates: Detections,
         choice: Choice,
         rectangle: PixelBox,
-        presence: float,
         crop_bytes: int,
     ) -> Record:
         record = self._blank(job, decoded)._replace(
             status="resized" if choice.index is None else "cropped",
             reason=choice.reason,
             crop=job.crop,
-            presence=presence,
+            presence=candidates.presence,
             crop_box=rectangle,
             n_candidates=choice.n_candidates,
             n_apart=choice.n_apart,
             crop_bytes=crop_bytes,
         )
-        if choice.index is not None and choice.best is not None:
+        if choice.index is not None:
             record = record._replace(
                 class_name=candidates.class_names[choice.index],
                 score=_score(candidates, choice.index),
                 box=_edges(candidates, choice.index),
+            )
+        if choice.best is not None and choice.best != choice.index:
+            record = record._replace(
                 best_class=candidates.class_names[choice.best],
                 best_score=_score(candidates, choice.best),
                 best_box=_edges(candidates, choice.best),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,14 @@ class KeptCandidates:
         config: the earlier run's settings.
         records: its records by key.
         candidates_path: its `candidates.jsonl`.
+        same_classes: whether the same classes are wanted as then; else the presence of then says nothing.
     """
 
-    def __init__(self, config: CropConfig, records: Mapping[str, Record], candidates_path: Path) -> None:
+    def __init__(
+        self, config: CropConfig, records: Mapping[str, Record], candidates_path: Path, same_classes: bool
+    ) -> None:
         self._records = records
+        self._same_classes = same_classes
         self._file = open(candidates_path, "rb")  # noqa: SIM115 - closed by `close`
         self._lock = threading.Lock()
         self._info = DetectorInfo(
@@ -56,7 +61,8 @@ class KeptCandidates:
                 "give `run` again",
             )
         with self._lock:
-            return read_candidates(self._file, record.candidates)
+            kept = read_candidates(self._file, record.candidates)
+        return kept if self._same_classes else replace(kept, presence=None)
 
     def close(self) -> None:
         """Let go of the candidates file."""

@@ -1,0 +1,380 @@
+"""File bytes to upright pixels: limits, truncation, orientation, and one clear reason when it fails."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import io
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import (
+    BmpImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from detic_crop.config import DEFAULT_MAX_PIXELS, Truncated
+from detic_crop.errors import PhotoError
+from detic_crop.images.headers import CONVERT, DAMAGED, HEIC_EXTENSIONS, RAW_EXTENSIONS, Header, read_header
+from detic_crop.images.quiet import quiet_c_stderr
+
+__all__ = [
+    "HEIC_EXTENSIONS",
+    "IMAGE_EXTENSIONS",
+    "RAW_EXTENSIONS",
+    "REASONS",
+    "Decoded",
+    "decode",
+    "read_photo",
+]
+
+# Camera RAW counts as a photo, so that in a folder it gets a failed row rather than being passed over.
+IMAGE_EXTENSIONS = (
+    frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib"})
+    | HEIC_EXTENSIONS
+    | RAW_EXTENSIONS
+)
+
+REASONS = (
+    "missing_file",  # no such file, or a link to nowhere
+    "not_a_file",  # a folder, pipe, socket or device
+    "permission_denied",
+    "empty_file",
+    "not_an_image",  # none of the known formats, by content
+    "unsupported_format",  # camera RAW, HEIC without its library, GIF, AVIF …, a rare kind of a known format
+    "too_many_pixels",  # more than --max-pixels by its header, or a file too large to hold such a photo
+    "out_of_memory",
+    "truncated",  # cut short, and --truncated fail or nothing of it can be decoded
+    "unreadable",  # damaged, or the disk failed
+)
+
+# Bytes a pixel takes at most in a file (four 32-bit samples), and what metadata may add.
+_MAX_BYTES_PER_PIXEL = 16
+_METADATA_BYTES = 256 << 20
+
+_JPEG_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+
+_OPENERS: dict[str, type[ImageFile.ImageFile]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "WebP": WebPImagePlugin.WebPImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """One photo's pixels.
+
+    Attributes:
+        image: (H, W, 3) uint8, BGR, C-contiguous, writable, upright (EXIF orientation applied).
+        truncated: the file was cut short or damaged on the way; `image` has what could be decoded, and
+            beyond that whatever the library fills (JPEG: grey or the last colour; others: black).
+    """
+
+    image: NDArray[np.uint8]
+    truncated: bool
+
+
+def read_photo(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, truncated: Truncated = "keep") -> Decoded:
+    """Read and decode one file; never blocks on a pipe or device.
+
+    Raises:
+        PhotoError: anything wrong with the photo, with one of `REASONS`; nothing else.
+    """
+    data = _read_file(path, max_pixels * _MAX_BYTES_PER_PIXEL + _METADATA_BYTES)
+    return decode(data, name=path.name, max_pixels=max_pixels, truncated=truncated)
+
+
+def decode(
+    data: bytes, *, name: str = "", max_pixels: int = DEFAULT_MAX_PIXELS, truncated: Truncated = "keep"
+) -> Decoded:
+    """Decode one photo from memory. The content decides its format; safe from many threads at once.
+
+    Colours: grey is repeated; alpha is laid over white; CMYK is converted without a profile, inverted as
+    Adobe stores it; profiles are ignored. Samples of 16 bits keep their high byte (65535 → 255, 256 → 1,
+    255 → 0), those of 32 bits their highest, both as the type's full range; floats are taken as 0 to 1,
+    or as 0 to 255 when any exceeds 1. Of several pages or frames the first is taken.
+
+    Args:
+        data: the file's bytes.
+        name: a file name; its extension only helps to recognise camera RAW.
+        max_pixels: largest width × height, checked before any pixel is decoded.
+        truncated: ``keep`` what can be decoded of a file that was cut short, or ``fail``.
+
+    Raises:
+        PhotoError: anything wrong with the photo, with one of `REASONS`; nothing else.
+    """
+    if not data:
+        raise PhotoError("empty_file", "expected a photo, got an empty file; copy it again from its source")
+    header: Header | None = None
+    try:
+        header = read_header(data, name)
+        _check_size(header.width, header.height, max_pixels)
+        if header.truncated and truncated == "fail":
+            raise _incomplete(header)
+        image, whole = _pixels(header, max_pixels)
+        whole = whole and not header.truncated
+        if not whole and (truncated == "fail" or _is_uniform(image)):
+            raise _incomplete(header)
+        return Decoded(_upright(image, header.orientation), truncated=not whole)
+    except PhotoError:
+        raise
+    except Exception as error:
+        # Decoders raise all sorts of things on damaged bytes; whatever it is, it is about this photo only.
+        raise _decoding_error(error, header) from error
+
+
+def _decoding_error(error: Exception, header: Header | None) -> PhotoError:
+    """What a decoder raised, in our words."""
+    if isinstance(error, MemoryError) or getattr(error, "code", None) == cv2.Error.StsNoMem:
+        size = f"{header.width}×{header.height} pixels" if header else "the file"
+        return PhotoError(
+            "out_of_memory", f"expected enough memory for {size}, got too little; use fewer workers"
+        )
+    if isinstance(error, Image.DecompressionBombError):  # WebP only: there Pillow's own limit holds as well
+        return PhotoError(
+            "too_many_pixels", "expected a WebP that Pillow agrees to open, got a larger one; " + CONVERT
+        )
+    kind = header.format if header else "photo"
+    return PhotoError(
+        "truncated" if header and header.truncated else "unreadable",
+        f"expected a readable {kind}, got damaged or unusual data ({_one_line(error)}); {DAMAGED}",
+    )
+
+
+def _incomplete(header: Header) -> PhotoError:
+    """The file was cut short, or its decoder gave up on the way."""
+    if header.truncated:
+        return PhotoError("truncated", f"expected a whole {header.format}, got one cut short; copy it again")
+    return PhotoError("unreadable", f"expected a whole {header.format}, got a damaged one; {DAMAGED}")
+
+
+# ---------------------------------------------------------------- the file
+
+
+def _read_file(path: Path, max_bytes: int) -> bytes:
+    """The whole file; PhotoError for whatever the system says."""
+    try:
+        _check_regular(os.stat(path).st_mode)
+        # Non-blocking, for the case that a pipe has taken the file's place since.
+        flags = (
+            os.O_RDONLY
+            | getattr(os, "O_NONBLOCK", 0)
+            | getattr(os, "O_BINARY", 0)
+            | getattr(os, "O_CLOEXEC", 0)
+        )
+        with open(os.open(path, flags), "rb") as file:
+            status = os.fstat(file.fileno())
+            _check_regular(status.st_mode)
+            if status.st_size > max_bytes:
+                raise PhotoError(
+                    "too_many_pixels",
+                    f"expected a file of at most {max_bytes:,} bytes, got {status.st_size:,}; "
+                    "raise --max-pixels if the photo is genuine",
+                )
+            return file.read()
+    except MemoryError as error:
+        raise PhotoError(
+            "out_of_memory", "expected enough memory for the file, got none; use fewer workers"
+        ) from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise _file_error(error) from error
+
+
+def _check_regular(mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
+        raise PhotoError("not_a_file", f"expected a file, got {kind}; leave it out of the list")
+
+
+def _file_error(error: OSError | ValueError) -> PhotoError:
+    code = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, ValueError) or code in (
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
+    ):
+        return PhotoError("missing_file", "expected a file, found none at this path; check the list and --in")
+    if code in (errno.EACCES, errno.EPERM):
+        return PhotoError(
+            "permission_denied", "expected a readable file, got no permission; change its mode or owner"
+        )
+    if code in (errno.EISDIR, errno.ENXIO, errno.ENODEV):
+        return PhotoError("not_a_file", "expected a file, got a folder or device; leave it out of the list")
+    if code == errno.ENOMEM:
+        return PhotoError("out_of_memory", "expected enough memory for the file, got none; use fewer workers")
+    return PhotoError(
+        "unreadable", f"expected a readable file, got: {_one_line(error)}; check the disk or network"
+    )
+
+
+# ---------------------------------------------------------------- pixels as stored
+
+
+def _pixels(header: Header, max_pixels: int) -> tuple[NDArray[np.uint8], bool]:
+    """((H, W, 3) BGR as stored, nothing was missing)."""
+    # libjpeg in cv2 and libtiff in Pillow print remarks about damaged data.
+    with quiet_c_stderr():
+        if header.format == "HEIC":
+            return _heic(header.lean, max_pixels), True
+        if header.plain:
+            image = _plain_jpeg(header)
+            if image is not None:
+                return image, True
+        return _by_pillow(header)
+
+
+def _plain_jpeg(header: Header) -> NDArray[np.uint8] | None:
+    """The usual photo, in one pass; None when cv2 gives up on it."""
+    image: Any = cv2.imdecode(np.frombuffer(header.lean, np.uint8), _JPEG_FLAGS)
+    if image is None or image.shape != (header.height, header.width, 3):
+        return None
+    return np.ascontiguousarray(image, dtype=np.uint8)
+
+
+def _by_pillow(header: Header) -> tuple[NDArray[np.uint8], bool]:
+    """Everything else; when the decoder fails on the way, the rows it has finished."""
+    # Not Image.open: its limit on the size is a global that warns or raises before ours is asked.
+    photo = _OPENERS[header.format](io.BytesIO(header.lean))
+    if photo.size != (header.width, header.height):
+        raise ValueError("two sizes in one file")
+    if header.format == "TIFF":
+        # Given its memory beforehand, the TIFF reader does not ask the global limit either.
+        photo.im = Image.new(photo.mode, photo.size).im
+    whole = True
+    try:
+        photo.load()
+    except OSError:
+        photo.tile = []
+        photo.load()
+        whole = False
+    return _to_bgr(photo, header), whole
+
+
+def _to_bgr(photo: Image.Image, header: Header) -> NDArray[np.uint8]:
+    """Any Pillow mode → (H, W, 3) BGR."""
+    if photo.mode == "F" or photo.mode.startswith("I"):
+        return _grey_to_bgr(_deep_grey(photo, header))
+    if photo.mode == "1":
+        photo = photo.convert("L")
+    if photo.mode == "L" and "transparency" not in photo.info:
+        return _grey_to_bgr(np.asarray(photo))
+    if photo.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in photo.info:
+        photo = _over_white(photo, header)
+    if photo.mode != "RGB":
+        photo = photo.convert("RGB")
+    return np.ascontiguousarray(cv2.cvtColor(np.asarray(photo), cv2.COLOR_RGB2BGR), dtype=np.uint8)
+
+
+def _grey_to_bgr(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
+
+
+def _deep_grey(photo: Image.Image, header: Header) -> NDArray[np.uint8]:
+    """(H, W) samples of 12, 16 or 32 bits or floats → 8 bits, by the rule in `decode`."""
+    samples = np.asarray(photo)
+    if photo.mode == "F":
+        values = np.nan_to_num(samples.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+        scale = 255.0 if values.max() <= 1 else 1.0
+        return np.asarray(np.clip(values * scale + 0.5, 0, 255), dtype=np.uint8)
+    if photo.mode == "I" and header.format != "PNG":
+        return np.asarray(samples.view(np.uint32) >> 24, dtype=np.uint8)
+    # Pillow before 11 opens 16-bit grey PNG as "I", with values up to 65535.
+    grey = np.asarray(samples >> 8, dtype=np.uint8)
+    if header.colour_key is not None:
+        grey[samples == header.colour_key[0]] = 255
+    return grey
+
+
+def _over_white(photo: Image.Image, header: Header) -> Image.Image:
+    """Transparent pixels show white, as on paper."""
+    rgba = photo.convert("RGBA")
+    alpha = rgba.getchannel("A")
+    if header.format == "BMP" and alpha.getextrema() == (0, 0):
+        # Many BMP writers leave the fourth byte at zero and mean nothing by it.
+        return rgba.convert("RGB")
+    paper = Image.new("RGB", rgba.size, "white")
+    paper.paste(rgba, mask=alpha)
+    return paper
+
+
+def _heic(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
+    """HEIC through pillow-heif, which turns the picture upright itself."""
+    try:
+        library = importlib.import_module("pillow_heif")
+    except ImportError as error:
+        raise PhotoError(
+            "unsupported_format",
+            "expected a photo that can be read here, got HEIC without its library; "
+            "pip install 'detic-crop[heic]', or " + CONVERT,
+        ) from error
+    photo = library.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
+    width, height = photo.size
+    _check_size(width, height, max_pixels)
+    # Not `to_pillow`: it parses the EXIF block, which may be damaged.
+    pixels = photo.data
+    image = Image.frombytes(photo.mode, photo.size, pixels, "raw", photo.mode, photo.stride)
+    return _to_bgr(image, Header("HEIC", width, height, b""))
+
+
+# ---------------------------------------------------------------- checks and turning
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise PhotoError(
+            "too_many_pixels",
+            f"expected at most {max_pixels:,} pixels, got {width}×{height} = {width * height:,}; "
+            "raise --max-pixels if the photo is genuine",
+        )
+
+
+def _is_uniform(image: NDArray[np.uint8]) -> bool:
+    """Whether all pixels are the same: what a decoder fills in when it got nothing."""
+    rows = max(1, (1 << 20) // image.shape[1])  # at a time: most photos differ soon, and memory stays small
+    blocks = (image[top : top + rows] for top in range(0, len(image), rows))
+    return all(bool((block == image[0, 0]).all()) for block in blocks)
+
+
+def _upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Undo the EXIF orientation (TIFF 6.0, tag 274); a copy only where there is something to turn."""
+    if orientation == 1:
+        return image
+    turned: Any
+    if orientation == 2:
+        turned = cv2.flip(image, 1)
+    elif orientation == 3:
+        turned = cv2.rotate(image, cv2.ROTATE_180)
+    elif orientation == 4:
+        turned = cv2.flip(image, 0)
+    elif orientation == 5:
+        turned = cv2.transpose(image)
+    elif orientation == 6:
+        turned = cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE)
+    elif orientation == 7:
+        turned = cv2.rotate(cv2.transpose(image), cv2.ROTATE_180)
+    else:
+        turned = cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE)
+    return np.ascontiguousarray(turned, dtype=np.uint8)
+
+
+def _one_line(error: Exception) -> str:
+    """What went wrong, without line breaks, paths or addresses."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    if isinstance(error, (LookupError, TypeError, AttributeError)):
+        text = f"{type(error).__name__} {text}"
+    return " ".join(text.split())[:160] or type(error).__name__

@@ -1,0 +1,558 @@
+"""What a photo's bytes say about themselves, before any pixel is decoded.
+
+Each reader finds the size, the EXIF orientation and whether the file was cut short, and makes a *lean* file:
+only the parts that pixels are decoded from. Damaged or hostile metadata (EXIF, colour profiles, text,
+animation tables) thus never reaches a decoder, and Pillow never has anything to warn about.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from detic_crop.errors import PhotoError
+
+HEIC_EXTENSIONS = frozenset({".heic", ".heif", ".hif", ".heics", ".heifs"})
+RAW_EXTENSIONS = frozenset(
+    {".3fr", ".ari", ".arw", ".bay", ".cap", ".cr2", ".cr3", ".crw", ".dcr", ".dcs", ".dng", ".erf", ".fff"}
+    | {".iiq", ".k25", ".kdc", ".mdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".ptx", ".pxn"}
+    | {".r3d", ".raf", ".raw", ".rw2", ".rwl", ".rwz", ".sr2", ".srf", ".srw", ".x3f"}
+)
+
+CONVERT = "convert it to JPEG or TIFF and run again"
+DAMAGED = "open it in a viewer, or copy it again from its source"
+
+_HEIC_BRANDS = frozenset(
+    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+)
+_RAW_STARTS = (
+    b"FUJIFILMCCD-RAW",
+    b"IIRO",
+    b"IIRS",
+    b"MMOR",
+    b"IIU\0",
+    b"FOVb",
+    b"\0MRM",
+    b"II\x1a\0\0\0HEAPCCDR",
+)
+_OTHER_STARTS = (
+    (b"GIF8", "GIF"),
+    (b"8BPS", "Photoshop"),
+    (b"%PDF", "PDF"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\x76\x2f\x31\x01", "OpenEXR"),
+    (b"\0\0\1\0", "icon"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """One photo's header.
+
+    Attributes:
+        format: ``JPEG``, ``PNG``, ``WebP``, ``TIFF``, ``BMP`` or ``HEIC``.
+        width, height: in pixels as stored, before the orientation; both 0 for HEIC (its library tells).
+        orientation: EXIF orientation, 1 to 8.
+        truncated: the file ends before its own structure says so.
+        lean: the file to decode, without metadata.
+        plain: an 8-bit grey or three-colour JPEG, which cv2 decodes exactly right.
+        colour_key: 16-bit PNG only: the sample values that are transparent; such a lean file has no tRNS.
+    """
+
+    format: str
+    width: int
+    height: int
+    lean: bytes
+    orientation: int = 1
+    truncated: bool = False
+    plain: bool = False
+    colour_key: tuple[int, ...] | None = None
+
+
+def read_header(data: bytes, name: str = "") -> Header:
+    """The header of a photo, judged by its content; `name` only tells camera RAW files apart.
+
+    Raises:
+        PhotoError: ``not_an_image``, ``unsupported_format``, ``truncated`` or ``unreadable``.
+    """
+    kind = _sniff(data)
+    raw_name = PurePath(name).suffix.lower() in RAW_EXTENSIONS
+    if kind == "RAW" or (raw_name and kind in ("TIFF", "")):
+        raise _raw()
+    if kind == "JPEG":
+        return _read_jpeg(data)
+    if kind == "PNG":
+        return _read_png(data)
+    if kind == "WebP":
+        return _read_webp(data)
+    if kind == "TIFF":
+        return _read_tiff(data)
+    if kind == "BMP":
+        return _read_bmp(data)
+    if kind == "HEIC":
+        return Header("HEIC", 0, 0, data)
+    if kind:
+        raise PhotoError("unsupported_format", f"expected a photo, got a {kind} file; {CONVERT}")
+    raise PhotoError(
+        "not_an_image",
+        "expected JPEG, PNG, WebP, TIFF, BMP or HEIC, got other content; remove it or copy it again",
+    )
+
+
+def _sniff(data: bytes) -> str:
+    """The format's name; "RAW" for camera RAW; "" for no known image."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WebP"
+    if data.startswith(_RAW_STARTS) or (data[:4] == b"II*\0" and data[8:10] == b"CR"):
+        return "RAW"
+    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "TIFF"
+    if data[:2] == b"BM" and len(data) >= 18 and 12 <= _u32(data, 14) <= 256:
+        return "BMP"
+    if data[4:8] == b"ftyp":
+        return _sniff_iso_media(data)
+    return next((label for start, label in _OTHER_STARTS if data.startswith(start)), "")
+
+
+def _sniff_iso_media(data: bytes) -> str:
+    """Tell HEIC, AVIF, Canon's RAW and films apart by the brands of the first box."""
+    end = min(int.from_bytes(data[:4], "big"), 256)
+    brands = {data[8:12]} | {data[i : i + 4] for i in range(16, end, 4)}
+    if data[8:11] == b"crx":
+        return "RAW"
+    if brands & {b"avif", b"avis"}:
+        return "AVIF"
+    return "HEIC" if brands & _HEIC_BRANDS else "video"
+
+
+# ---------------------------------------------------------------- EXIF and TIFF directories
+
+_TYPE_SIZES = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
+_INTEGER_CODES = {1: "B", 3: "H", 4: "L", 16: "Q"}
+_ORIENTATION = 274
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One directory entry whose value lies inside the data."""
+
+    tag: int
+    type: int
+    count: int
+    raw: bytes  # the entry as it stands
+    where: int  # first byte of the value
+    size: int  # bytes of the value
+    value: int | None  # the first number, of integer types
+
+
+@dataclass(frozen=True, slots=True)
+class _Directory:
+    order: str  # struct's byte order, "<" or ">"
+    big: bool  # BigTIFF: 8-byte offsets
+    whole: bool  # the file does not end among the entries
+    entries: dict[int, _Entry]
+
+    def number(self, tag: int, default: int = 0) -> int:
+        entry = self.entries.get(tag)
+        return default if entry is None or entry.value is None else entry.value
+
+    def numbers(self, tag: int, data: bytes) -> tuple[int, ...]:
+        """All numbers of an entry of integer type; none where there is no such entry."""
+        entry = self.entries.get(tag)
+        if entry is None or entry.value is None:
+            return ()
+        return struct.unpack_from(f"{self.order}{entry.count}{_INTEGER_CODES[entry.type]}", data, entry.where)
+
+
+def _read_directory(data: bytes) -> _Directory:
+    """The first directory of a TIFF structure; entries that point outside the data are left out.
+
+    Raises:
+        struct.error: the directory itself is not inside the data.
+        ValueError: not a TIFF structure.
+    """
+    order = {b"II": "<", b"MM": ">"}.get(bytes(data[:2]))
+    if order is None:
+        raise ValueError("no byte order mark")
+    big = struct.unpack_from(order + "H", data, 2)[0] == 43
+    offset_code, entry_code, inline, step = ("Q", "HHQ", 8, 20) if big else ("L", "HHL", 4, 12)
+    (start,) = struct.unpack_from(order + offset_code, data, 8 if big else 4)
+    if start + 2 > len(data):
+        raise struct.error("directory outside the file")
+    (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, start)
+    first = start + (8 if big else 2)
+    if count > 65535:
+        raise ValueError("too many directory entries")
+    entries: dict[int, _Entry] = {}
+    within = min(count, (len(data) - first) // step)
+    for at in range(first, first + within * step, step):
+        tag, kind, n = struct.unpack_from(order + entry_code, data, at)
+        size = _TYPE_SIZES.get(kind, 0) * n
+        where = at + step - inline
+        if size > inline:
+            (where,) = struct.unpack_from(order + offset_code, data, where)
+        if not 0 < size <= len(data) - where or tag in entries:
+            continue
+        code = _INTEGER_CODES.get(kind)
+        value = None if code is None else struct.unpack_from(order + code, data, where)[0]
+        entries[tag] = _Entry(tag, kind, n, data[at : at + step], where, size, value)
+    return _Directory(order, big, within == count, entries)
+
+
+def _orientation(exif: bytes) -> int:
+    """EXIF orientation, 1 to 8; 1 where there is none or the EXIF block is damaged."""
+    if exif.startswith(b"Exif\0\0"):
+        exif = exif[6:]
+    try:
+        return _valid_orientation(_read_directory(exif).number(_ORIENTATION, 1))
+    except (struct.error, ValueError):
+        return 1
+
+
+def _valid_orientation(value: int) -> int:
+    return value if 1 <= value <= 8 else 1
+
+
+# ---------------------------------------------------------------- JPEG
+
+_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
+_EOI = b"\xff\xd9"
+# In entropy-coded data FF is followed by 00, by a restart mark, or by more FF.
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+# Each scan of a progressive JPEG visits the whole picture: real ones have about ten, a bomb has thousands.
+_MAX_SCANS = 500
+
+
+def _read_jpeg(data: bytes) -> Header:
+    """Walk the segments up to the first scan, and look for the end mark behind it.
+
+    Entropy-coded data cannot contain the end mark FF D9, so one behind the start of the scan is the
+    picture's own, whatever follows it (trailing rubbish, the next picture of an MPO file); thumbnails with
+    end marks of their own lie in segments before the scan.
+    """
+    frame: tuple[int, int, int, int] | None = None  # precision, height, width, components
+    orientation = 0
+    progressive = False
+    lean: list[bytes | memoryview] = [b"\xff\xd8"]
+    for marker, start, end in _jpeg_segments(data):
+        if marker in _SOF and frame is None:
+            if end - start < 6:
+                break
+            frame = struct.unpack_from(">BHHB", data, start)
+            progressive = marker & 3 == 2
+        elif marker == 0xE1 and not orientation and data[start : start + 6] == b"Exif\0\0":
+            orientation = _orientation(data[start:end])
+        if marker == 0xDA:
+            if frame is None:
+                break
+            truncated = data.rfind(_EOI, end) < 0
+            if progressive and data.count(b"\xff\xda", end) > _MAX_SCANS:
+                raise PhotoError(
+                    "unreadable", f"expected a JPEG of at most {_MAX_SCANS} scans, got more; {DAMAGED}"
+                )
+            precision, height, width, components = frame
+            stop = _last_whole_segment(data, end) if truncated else len(data)
+            lean += [memoryview(data)[start - 4 : stop], _EOI if truncated else b""]
+            return Header(
+                "JPEG",
+                width,
+                height,
+                b"".join(lean),
+                orientation or 1,
+                truncated,
+                plain=precision == 8 and components in (1, 3),
+            )
+        # Application segments are dropped, but for JFIF's and Adobe's: they tell how the colours are stored.
+        if not 0xE1 <= marker <= 0xEF or marker == 0xEE:
+            lean.append(data[start - 4 : end])
+    raise PhotoError("unreadable", f"expected a JPEG with a picture in it, got a damaged header; {DAMAGED}")
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """(marker, first byte of the payload, end) of each segment up to the first scan's header.
+
+    Raises:
+        PhotoError: ``truncated``: the file ends inside the header.
+    """
+    at = 2
+    while True:
+        at = data.find(b"\xff", at)
+        while 0 <= at < len(data) - 1 and data[at + 1] == 0xFF:
+            at += 1
+        if at < 0 or at + 4 > len(data):
+            raise _cut_header("JPEG")
+        marker = data[at + 1]
+        if marker == 0 or marker in _STANDALONE:
+            at += 2
+            continue
+        if marker == 0xD9:
+            return
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if end < at + 4:
+            return
+        if end > len(data):
+            raise _cut_header("JPEG")
+        yield marker, at + 4, end
+        if marker == 0xDA:
+            return
+        at = end
+
+
+def _last_whole_segment(data: bytes, at: int) -> int:
+    """Where to end a JPEG without end mark: before a table or scan header that was cut, else at the end.
+
+    Between its scans a progressive JPEG has such segments; the decoder would wait for the rest of one.
+    """
+    while found := _JPEG_MARKER.search(data, at):
+        at = found.start()
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if at + 4 > len(data) or end > len(data):
+            return at
+        at = max(end, at + 2)
+    return len(data)
+
+
+# ---------------------------------------------------------------- PNG
+
+
+def _read_png(data: bytes) -> Header:
+    """Walk the chunks; the lean file has one IDAT with all the picture data there is, and right checksums."""
+    chunks: dict[bytes, bytes] = {}
+    parts: list[bytes] = []
+    truncated = True
+    at = 8
+    while at + 8 <= len(data):
+        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        payload = data[at + 8 : at + 8 + length]
+        if kind == b"IDAT":
+            parts.append(payload)
+        elif kind == b"IEND":
+            truncated = False
+            break
+        elif len(payload) == length:
+            chunks.setdefault(kind, payload)
+        at += 12 + length
+    head = chunks.get(b"IHDR", b"")
+    if len(head) != 13:
+        raise _cut_header("PNG") if truncated and len(data) < 33 else _damaged("PNG")
+    if not parts:
+        raise _cut_header("PNG") if truncated else _damaged("PNG")
+    width, height, depth, colour = struct.unpack_from(">IIBB", head)
+    lean = [data[:8], _png_chunk(b"IHDR", head)]
+    if colour == 3 and not 3 <= len(chunks.get(b"PLTE", b"")) <= 768:
+        raise _damaged("PNG")
+    if colour == 3:
+        lean.append(_png_chunk(b"PLTE", chunks[b"PLTE"]))
+    key: tuple[int, ...] | None = None
+    transparency = chunks.get(b"tRNS", b"")
+    wanted = {0: 2, 2: 6}.get(colour, len(transparency))
+    if transparency and len(transparency) == wanted and colour in (0, 2, 3):
+        if depth == 16:
+            key = struct.unpack(f">{wanted // 2}H", transparency)
+        else:
+            lean.append(_png_chunk(b"tRNS", transparency))
+    lean += [_png_chunk(b"IDAT", b"".join(parts)), _png_chunk(b"IEND", b"")]
+    return Header(
+        "PNG",
+        width,
+        height,
+        b"".join(lean),
+        _orientation(chunks.get(b"eXIf", b"")),
+        truncated,
+        colour_key=key,
+    )
+
+
+def _png_chunk(kind: bytes, payload: bytes) -> bytes:
+    checksum = zlib.crc32(payload, zlib.crc32(kind))
+    return b"".join((len(payload).to_bytes(4, "big"), kind, payload, checksum.to_bytes(4, "big")))
+
+
+# ---------------------------------------------------------------- WebP
+
+
+def _read_webp(data: bytes) -> Header:
+    """The canvas size, and the EXIF chunk where there is one."""
+    width = height = 0
+    first = data[12:16]
+    try:
+        if first == b"VP8X":
+            width = int.from_bytes(data[24:27], "little") + 1
+            height = int.from_bytes(data[27:30], "little") + 1
+        elif first == b"VP8 ":
+            width, height = (v & 0x3FFF for v in struct.unpack_from("<HH", data, 26))
+        elif first == b"VP8L":
+            bits = _u32(data, 21)
+            width, height = (bits & 0x3FFF) + 1, ((bits >> 14) & 0x3FFF) + 1
+    except struct.error:
+        pass
+    if len(data) < 30:
+        raise _cut_header("WebP")
+    if not width or not height:
+        raise _damaged("WebP")
+    exif = b""
+    at = 12
+    while at + 8 <= len(data):
+        length = _u32(data, at + 4)
+        if data[at : at + 4] == b"EXIF":
+            exif = data[at + 8 : at + 8 + length]
+            break
+        at += 8 + length + length % 2
+    return Header("WebP", width, height, data, _orientation(exif), truncated=8 + _u32(data, 4) > len(data))
+
+
+# ---------------------------------------------------------------- TIFF
+
+# What pixels depend on: size, sample layout, compression, strips and tiles, palette, JPEG tables, YCbCr.
+_PIXEL_TAGS = frozenset(
+    {256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325, 332}
+    | {338, 339, 347, 512, 513, 514, 515, 519, 520, 521, 529, 530, 531, 532}
+)
+_SINGLE_TAGS = frozenset(
+    {256, 257, 259, 262, 266, 277, 278, 284, 292, 293, 317, 322, 323, 332, 513, 514, 531}
+)
+_SUBFILE_TYPE, _SUB_DIRECTORIES, _DNG_VERSION = 254, 330, 50706
+# Tiles are at most a few thousand pixels a side; a damaged size would make libtiff ask for gigabytes.
+_MAX_TILE_PIXELS = 1 << 26
+# Four colours and two alphas is the most that Pillow takes; it logs an error for more.
+_MAX_SAMPLES = 6
+
+
+def _read_tiff(data: bytes) -> Header:
+    """The first page. The lean file gets a new directory at its end with nothing but `_PIXEL_TAGS`."""
+    try:
+        directory = _read_directory(data)
+    except struct.error as error:
+        raise _cut_header("TIFF") from error
+    except ValueError as error:
+        raise _damaged("TIFF") from error
+    if not directory.whole:
+        raise _cut_header("TIFF")
+    if directory.big and directory.order == ">":
+        raise PhotoError("unsupported_format", f"expected a usual TIFF, got a big-endian BigTIFF; {CONVERT}")
+    if _DNG_VERSION in directory.entries or (
+        directory.number(_SUBFILE_TYPE) & 1 and _SUB_DIRECTORIES in directory.entries
+    ):
+        # The first directory of a RAW file is a thumbnail, which must not pass for the photo.
+        raise _raw()
+    width, height = directory.number(256), directory.number(257)
+    if directory.number(277, 1) > _MAX_SAMPLES:
+        raise PhotoError(
+            "unsupported_format",
+            f"expected a grey or colour TIFF, got {directory.number(277)} samples per pixel; {CONVERT}",
+        )
+    if not width or not height or directory.number(322) * directory.number(323) > _MAX_TILE_PIXELS:
+        raise _damaged("TIFF")
+    return Header(
+        "TIFF",
+        width,
+        height,
+        _lean_tiff(data, directory),
+        _valid_orientation(directory.number(_ORIENTATION, 1)),
+        truncated=_tiff_data_end(data, directory) > len(data),
+    )
+
+
+def _tiff_data_end(data: bytes, directory: _Directory) -> int:
+    """Where the last strip or tile ends."""
+    starts = directory.numbers(273, data) or directory.numbers(324, data)
+    lengths = directory.numbers(279, data) or directory.numbers(325, data)
+    return max(map(sum, zip(starts, lengths, strict=False)), default=0)
+
+
+def _lean_tiff(data: bytes, directory: _Directory) -> bytes:
+    entries = []
+    outside = 0
+    for tag in sorted(_PIXEL_TAGS & directory.entries.keys()):
+        entry = directory.entries[tag]
+        if entry.count != 1 and tag in _SINGLE_TAGS:
+            continue
+        # Pillow warns when the values together are larger than the file, which overlapping ones may be.
+        outside += entry.size
+        if outside > len(data):
+            break
+        entries.append(entry.raw)
+    start = len(data) + len(data) % 2
+    offset, count = ("Q", "Q") if directory.big else ("L", "H")
+    pointer = 8 if directory.big else 4
+    parts = (
+        data[:pointer],
+        struct.pack(directory.order + offset, start),
+        data[pointer + struct.calcsize(directory.order + offset) :],
+        b"\0" * (start - len(data)),
+        struct.pack(directory.order + count, len(entries)),
+        *entries,
+        struct.pack(directory.order + offset, 0),
+    )
+    return b"".join(parts)
+
+
+# ---------------------------------------------------------------- BMP
+
+
+def _read_bmp(data: bytes) -> Header:
+    """Both the old 12-byte and the newer headers; a negative height means rows from the top."""
+    try:
+        (offset,), (size,) = struct.unpack_from("<I", data, 10), struct.unpack_from("<I", data, 14)
+        if size == 12:
+            width, height, _, bits = struct.unpack_from("<HHHH", data, 18)
+            compression = 0
+        else:
+            width, height, _, bits, compression = struct.unpack_from("<iiHHI", data, 18)
+    except struct.error as error:
+        raise _cut_header("BMP") from error
+    width, height = abs(width), abs(height)
+    if not width or not height:
+        raise _damaged("BMP")
+    stored = (width * bits + 31) // 32 * 4 * height if compression in (0, 3, 6) else 0
+    return Header("BMP", width, height, data, truncated=offset + stored > len(data))
+
+
+# ---------------------------------------------------------------- shared
+
+
+def _u32(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + 4], "little")
+
+
+def _raw() -> PhotoError:
+    return PhotoError("unsupported_format", f"expected a photo, got a camera RAW file; {CONVERT}")
+
+
+def _cut_header(kind: str) -> PhotoError:
+    return PhotoError(
+        "truncated", f"expected a whole {kind}, got a file that ends inside its header; {DAMAGED}"
+    )
+
+
+def _damaged(kind: str) -> PhotoError:
+    return PhotoError("unreadable", f"expected a {kind} photo, got a damaged header; {DAMAGED}")
