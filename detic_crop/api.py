@@ -10,18 +10,28 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detic_crop.audit.report import write_report
-from detic_crop.audit.table import flagged, keep_labels, kept_labels, table_rows, write_table
+from detic_crop.audit.table import (
+    BOX_COLUMNS,
+    NUMBER_COLUMNS,
+    flagged,
+    keep_labels,
+    kept_labels,
+    table_rows,
+    write_table,
+)
 from detic_crop.boxes.choose import Choice, choose, keep_candidates
 from detic_crop.boxes.detections import Detections
-from detic_crop.boxes.geometry import Fit, PixelBox, crop_rectangle, whole
+from detic_crop.boxes.geometry import Box, Fit, PixelBox, crop_rectangle, whole
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.detectors import load_detector, resolve_model
 from detic_crop.detectors.base import Detector, DetectorInfo, LookupDetector
@@ -32,14 +42,16 @@ from detic_crop.runs.discover import Listing, Source, discover
 from detic_crop.runs.execute import (
     Execution,
     Plan,
+    Stop,
     check_same_settings,
     execute,
     make_plan,
     photo_paths,
     read_listing,
+    stop_signals,
     write_listing,
 )
-from detic_crop.runs.folder import OutputFolder, check_apart
+from detic_crop.runs.folder import OutputFolder, check_apart, output_errors
 from detic_crop.runs.journal import Journal, Record, recorded_config, replay
 from detic_crop.runs.labels import match_labels, read_labels
 from detic_crop.runs.pipeline import Pipeline
@@ -104,7 +116,7 @@ class CropResult:
 
     crop: NDArray[np.uint8]
     status: str
-    box: tuple[float, ...] | None
+    box: Box | None
     crop_box: PixelBox
     detections: Detections
     choice: Choice
@@ -146,7 +158,7 @@ def crop_photo(
     threshold = info.default_conf if conf is None else conf
     kept = keep_candidates(found, wanted, threshold, resolution_wh)
     choice = choose(kept, wanted, threshold)
-    box = None if choice.index is None else tuple(float(edge) for edge in kept.xyxy[choice.index])
+    box = None if choice.index is None else kept.edges(choice.index)
     crop_box = whole(resolution_wh) if box is None else crop_rectangle(box, scale, fit, resolution_wh)
     crop = cut_and_resize(image, crop_box, size, fit)
     return CropResult(crop, "resized" if box is None else "cropped", box, crop_box, kept, choice)
@@ -186,11 +198,12 @@ def run(
     detector, reason = _detector_for(config, options, begun_with, detector)
     config, classes = _resolve(config, detector.info, begun_with)
     check_same_settings(begun_with, config, folder)
+    folder.check_safe((source.path for source in listing.sources), ())
     _log.info("model %s: %s", config.model, reason)
     result = RunResult(folder, config, reason, notes=notes)
     if options.dry_run:
         return _dry_run(result, listing, chosen, folder, options)
-    with folder.locked():
+    with folder.locked(), stop_signals() as stop, output_errors(folder.root):
         if options.overwrite:
             _overwrite(folder, options)
         folder.create()
@@ -198,7 +211,8 @@ def run(
         if isinstance(detector, LookupDetector):
             detector.expect(source.key for source in listing.sources)
         pipeline = Pipeline(detector, classes, config, folder.write_temporary, options.max_pixels)
-        _work(result, pipeline, listing, chosen, options, {"input": os.path.abspath(os.fspath(input))})
+        origin = {"input": os.path.abspath(os.fspath(input))}
+        _work(result, pipeline, listing, chosen, options, origin, stop)
     if isinstance(detector, LookupDetector):
         result.notes += detector.notes()
     return result
@@ -236,8 +250,10 @@ def recrop(
         raise UsageError(f"recrop cannot change {', '.join(sorted(fixed))}; give `run` for that")
     settings = {name: value for name, value in settings.items() if value is not None}
     config, options = _with_settings(state.config, options or RunOptions(), settings)
-    classes = check_policy(state.config, config)
-    config = dataclasses.replace(config, classes="any" if classes is None else ",".join(classes))
+    if options.dry_run or options.labels is not None:
+        raise UsageError("recrop has no dry run, and takes its labels from the folder it reads")
+    classes = check_policy(state.config, config, origin.candidates)
+    config = dataclasses.replace(config, classes=_classes_text(classes))
     folder = OutputFolder(output)
     if os.path.realpath(folder.root) == os.path.realpath(origin.root):
         raise UsageError(f"--out is {origin.root} itself; pass another folder")
@@ -245,8 +261,9 @@ def recrop(
     check_same_settings(None if options.overwrite else recorded_config(folder.journal), config, folder)
     listing = _recorded_photos(origin, state.records, input)
     check_apart(str(read_listing(origin)["root"]), folder.root)
+    folder.check_safe((source.path for source in listing.sources), ())
     result = RunResult(folder, config, f"boxes kept in {origin.root}")
-    with folder.locked():
+    with folder.locked(), stop_signals() as stop, output_errors(folder.root):
         if options.overwrite:
             _overwrite(folder, options)
         folder.create()
@@ -259,15 +276,16 @@ def recrop(
             matches,
         )
         same_classes = config.classes == state.config.classes
-        detector = KeptCandidates(state.config, state.records, origin.candidates, same_classes)
+        sizes = {photo.key: photo.size for photo in listing.sources}
+        detector = KeptCandidates(state.config, state.records, origin.candidates, sizes, same_classes)
         try:
             pipeline = Pipeline(
                 detector, classes, config, folder.write_temporary, options.max_pixels, "recrop"
             )
             chosen = listing.sources[: options.limit]
-            _work(
-                result, pipeline, listing, chosen, options, {"recropped_from": os.path.abspath(origin.root)}
-            )
+            names = {key: record.crop for key, record in state.records.items() if record.crop}
+            came_from = {"recropped_from": os.path.abspath(origin.root)}
+            _work(result, pipeline, listing, chosen, options, came_from, stop, names)
         finally:
             detector.close()
     new = replay(folder.journal).records
@@ -287,7 +305,7 @@ def write_audit(output: PathLike) -> RunResult:
     """
     folder = OutputFolder(output)
     folder.require_run()
-    with folder.locked():
+    with folder.locked(), output_errors(folder.root):
         state = replay(folder.journal)
         if state.config is None:
             raise UsageError(f"{folder.root} has no finished photos yet; give its `run` command again first")
@@ -297,16 +315,19 @@ def write_audit(output: PathLike) -> RunResult:
 
 
 def read_audit(output: PathLike) -> Any:
-    """audit.csv as a pandas DataFrame; boxes become lists of four ints, or None.
+    """audit.csv as a pandas DataFrame: numbers, boxes as lists of four ints or None, all else as text.
 
     Args:
         output: the output folder of a run.
     """
     import pandas as pd
 
-    table = pd.read_csv(Path(output) / "audit.csv", dtype={"image": str, "flags": str, "error": str})
-    for column in ("box", "crop_box", "best_box", "detector_box"):
-        boxes = [list(map(int, text.split())) if isinstance(text, str) else None for text in table[column]]
+    # As text first: a photo named `NA` and an individual `007` must stay what they are.
+    table = pd.read_csv(Path(output) / "audit.csv", dtype=str, keep_default_na=False)
+    for column in NUMBER_COLUMNS:
+        table[column] = pd.to_numeric(table[column].replace("", None))
+    for column in BOX_COLUMNS:
+        boxes = [list(map(int, text.split())) if text else None for text in table[column]]
         table[column] = pd.Series(boxes, index=table.index, dtype=object)
     return table
 
@@ -381,12 +402,17 @@ def _resolve(
         dataclasses.replace(
             config,
             model=info.name,
-            classes="any" if classes is None else ",".join(classes),
+            classes=_classes_text(classes),
             conf=conf,
             weights=dict(sorted(info.weights.items())),
         ),
         classes,
     )
+
+
+def _classes_text(classes: tuple[str, ...] | None) -> str:
+    """Resolved classes as a setting: the order in which they were named makes no difference."""
+    return "any" if classes is None else ",".join(sorted(classes))
 
 
 def _dry_run(
@@ -405,8 +431,10 @@ def _plan(
     records: dict[str, Record],
     folder: OutputFolder,
     config: CropConfig,
+    earlier_names: Mapping[str, str] = MappingProxyType({}),
 ) -> Plan:
-    return make_plan((source.key for source in listing.sources), chosen, records, folder, config.format)
+    keys = (source.key for source in listing.sources)
+    return make_plan(keys, chosen, records, folder, config.format, earlier_names)
 
 
 def _overwrite(folder: OutputFolder, options: RunOptions) -> None:
@@ -456,24 +484,25 @@ def _work(
     chosen: Sequence[Source],
     options: RunOptions,
     origin: Mapping[str, str],
+    stop: Stop,
+    earlier_names: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Plan, execute, and write the tables whatever happened."""
     folder, config = result.folder, result.config
-    journal = Journal(folder.journal, folder.candidates)
-    check_same_settings(journal.state.config, config, folder)
-    if journal.state.config is None:
-        journal.begin(config, importlib.metadata.version("detic-crop"))
-    plan = _plan(listing, chosen, journal.state.records, folder, config)
     started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    execution = Execution(skipped=plan.skipped)
-    try:
+    with closing(Journal(folder.journal, folder.candidates)) as journal:
+        check_same_settings(journal.state.config, config, folder)
+        if journal.state.settings is None:
+            journal.begin(config, importlib.metadata.version("detic-crop"))
+        plan = _plan(listing, chosen, journal.state.records, folder, config, earlier_names)
         progress = no_progress if options.quiet else progress_bar
-        execution = execute(plan, journal, pipeline, folder, options, progress)
-    except OutputError:
-        raise
-    except (DeticCropError, KeyboardInterrupt):
-        _write_tables(result, journal.state.records)
-        raise
+        try:
+            execution = execute(plan, journal, pipeline, folder, options, progress, stop)
+        except OutputError:
+            raise
+        except (DeticCropError, KeyboardInterrupt):
+            _write_tables(result, journal.state.records)
+            raise
     result.done, result.skipped = execution.done.total(), execution.skipped
     result.remaining = len(plan.jobs) - result.done
     result.seconds, result.stopped = execution.seconds, execution.stopped

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import sys
@@ -16,6 +17,7 @@ import detic_crop
 from detic_crop.boxes.geometry import FITS
 from detic_crop.config import FORMATS, TRUNCATED, CropConfig, RunOptions, parse_duration
 from detic_crop.errors import DeticCropError
+from detic_crop.runs.names import printable
 
 if TYPE_CHECKING:
     from detic_crop.api import RunResult
@@ -178,6 +180,9 @@ def audit(cropped: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal of few characters must not end a run
+            stream.reconfigure(errors="backslashreplace")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("detic_crop")
@@ -203,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    click.echo(f"detic-crop: {' '.join(message.split())}", err=True)
+    click.echo(printable(f"detic-crop: {' '.join(message.split())}"), err=True)
     return code
 
 
@@ -223,7 +228,7 @@ def _seconds(duration: str | None) -> float | None:
 def _finish(result: RunResult, strict: bool, quiet: bool) -> int:
     if not quiet:
         for note in result.notes:
-            click.echo(note)
+            click.echo(printable(note))
         _say_counts(result)
     if result.stopped:
         why = "the time limit was reached" if result.stopped == "time_limit" else "interrupted"
@@ -242,15 +247,14 @@ def _say_counts(result: RunResult) -> None:
     speed = f"; {result.photos_per_second:.1f} photos/s" if result.done else ""
     before = f" ({result.skipped} done before)" if result.skipped else ""
     click.echo(f"{counts.total()} photos{before}: {', '.join(parts)}{speed}")
-    click.echo(
-        f"look at {result.folder.audit_html}, most suspicious first; all rows: {result.folder.audit_csv}"
-    )
+    page, table = result.folder.audit_html, result.folder.audit_csv
+    click.echo(printable(f"look at {page}, most suspicious first; all rows: {table}"))
 
 
 def _say_dry_run(result: RunResult) -> None:
     config = result.config
     for note in result.notes:
-        click.echo(note)
+        click.echo(printable(note))
     click.echo(
         f"dry run, nothing written: {result.remaining} photos to do, {result.skipped} done before; "
         f"model {config.model} ({result.model_reason}), classes {config.classes}, conf {config.conf}"

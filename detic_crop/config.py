@@ -64,15 +64,16 @@ class CropConfig:
     def __post_init__(self) -> None:
         _number("--conf", self.conf, 0, 1, "0.3", optional=True)
         _number("--scale", self.scale, 0.1, 10, "1.2")
+        # 2 and 2.0 are one setting and must have one fingerprint.
+        object.__setattr__(self, "scale", float(self.scale))
+        object.__setattr__(self, "conf", None if self.conf is None else float(self.conf))
         _number("--size", self.size, 1, MAX_SIZE, "512", whole=True)
         _number("--quality", self.quality, 1, 100, "95", whole=True)
         _one_of("--fit", self.fit, FITS)
         _one_of("--format", self.format, FORMATS)
         _one_of("--truncated", self.truncated, TRUNCATED)
-        if not self.model.strip():
-            raise UsageError("--model is empty; pass --model auto, lite or boxes:FILE")
-        if not [name for name in self.classes.split(",") if name.strip()]:
-            raise UsageError("--classes is empty; pass --classes marine, any, or names joined by commas")
+        _text("--model", self.model, "auto, lite or boxes:FILE")
+        _text("--classes", self.classes, "marine, any, or names joined by commas")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, one per field."""
@@ -136,8 +137,9 @@ class RunOptions:
         _number("--workers", self.workers, 1, 256, "4", whole=True, optional=True)
         _number("--max-pixels", self.max_pixels, 1, 1 << 40, str(DEFAULT_MAX_PIXELS), whole=True)
         _number("--limit", self.limit, 1, 1 << 60, "100", whole=True, optional=True)
-        _number("--time-limit", self.time_limit, 0, 1 << 40, "8h30m", optional=True)
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", self.device):
+        _number("--time-limit", self.time_limit, 0.001, 1 << 40, "8h30m", optional=True)
+        object.__setattr__(self, "labels", None if self.labels is None else Path(self.labels))
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", str(self.device)):
             raise UsageError(f"--device must be auto, cpu, cuda, cuda:N or mps, got {self.device!r}")
 
 
@@ -179,6 +181,11 @@ def _number(
         raise UsageError(
             f"{option} must be {kind} from {low} to {high}, got {value!r}; e.g. {option} {example}"
         )
+
+
+def _text(option: str, value: str, expected: str) -> None:
+    if not isinstance(value, str) or not value.replace(",", " ").strip():
+        raise UsageError(f"{option} must be {expected}, got {value!r}")
 
 
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:

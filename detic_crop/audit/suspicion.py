@@ -100,8 +100,8 @@ def suspicion_of(record: Record, config: CropConfig) -> float:
     if record.status == "failed":
         return 1.0
     if record.box is None:
-        return record.presence or 0.0
+        return min(1.0, record.presence or 0.0)
     conf = config.conf or 0.0
     score = 1.0 if record.score is None else record.score
-    doubt = min(1.0, (1 - score) / (1 - conf)) if conf < 1 else 0.0
+    doubt = min(1.0, max(0.0, 1 - score) / (1 - conf)) if conf < 1 else 0.0
     return 1 - (1 - doubt / 2) * prod(1 - _WEIGHTS.get(flag, 0.0) for flag in flags_of(record, config))

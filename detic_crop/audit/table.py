@@ -41,6 +41,11 @@ COLUMNS: Mapping[str, str] = {
     "error": "why a photo failed",
 }
 
+BOX_COLUMNS = ("box", "crop_box", "best_box", "detector_box")
+NUMBER_COLUMNS = (
+    "width", "height", "score", "presence", "n_candidates", "best_score", "area_frac", "suspicion"
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -97,11 +102,17 @@ def write_table(folder: OutputFolder, rows: Sequence[Row], labels: Labels | None
     header = [_label_column(name, label_columns) for name in label_columns] + ours
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
+    # Before Python 3.13 a lone carriage return, which a file name may hold, is not quoted of itself.
+    quoting_writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+
+    def write_line(cells: Sequence[str]) -> None:
+        (quoting_writer if any("\r" in cell for cell in cells) else writer).writerow(cells)
+
+    write_line(header)
     for row in rows:
         cells = row_cells(row.record, config)
-        writer.writerow([*row.label, *(cells[name] for name in ours)])
-    folder.write(folder.audit_csv, text.getvalue().encode())
+        write_line([*row.label, *(cells[name] for name in ours)])
+    folder.write(folder.audit_csv, text.getvalue().encode(errors="backslashreplace"))
 
 
 def _label_column(name: str, label_columns: Sequence[str]) -> str:
@@ -165,6 +176,8 @@ def kept_labels(folder: OutputFolder) -> tuple[Labels | None, list[str | None]]:
         matching = json.loads(folder.label_matches.read_bytes())
         labels = parse_labels(folder.labels.read_bytes(), matching["key_column"], folder.labels.name)
         matches: list[str | None] = matching["keys"]
+        if len(matches) != len(labels.rows):
+            raise ValueError(f"expected {len(labels.rows)} matches, got {len(matches)}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"{folder.label_matches} is damaged; give the `detic-crop run` command again"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detic_crop.boxes.detections import Detections
+from detic_crop.boxes.detections import SCORE_DECIMALS, Detections
 
 UNKNOWN_CLASS = "unknown"
 """Class of boxes from a file that names none; always eligible."""
@@ -95,7 +95,7 @@ def presence_of(detections: Detections, classes: Collection[str] | None) -> floa
     if detections.presence is not None:
         return detections.presence
     wanted = wanted_mask(detections, classes)
-    return float(detections.scores[wanted].max()) if wanted.any() else 0.0
+    return round(float(detections.scores[wanted].max()), SCORE_DECIMALS) if wanted.any() else 0.0
 
 
 def keep_candidates(

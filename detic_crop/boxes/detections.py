@@ -59,9 +59,25 @@ class Detections:
 
     @property
     def areas(self) -> NDArray[np.float64]:
-        """(N,) box areas in square pixels; inverted boxes count as zero."""
-        sides = np.maximum(self.xyxy[:, 2:].astype(np.float64) - self.xyxy[:, :2], 0)
-        return sides[:, 0] * sides[:, 1]
+        """(N,) box areas in square pixels; inverted boxes count as zero.
+
+        Reckoned in whole hundredths of a pixel, so that two boxes of one size have one area wherever they
+        lie, whatever float32 makes of their edges.
+        """
+        units = 10**BOX_DECIMALS
+        edges = np.rint(self.xyxy.astype(np.float64) * units)
+        sides = np.maximum(edges[:, 2:] - edges[:, :2], 0)
+        areas: NDArray[np.float64] = sides[:, 0] * sides[:, 1] / units**2
+        return areas
+
+    def edges(self, index: int) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom of one box, with the decimals that are kept."""
+        left, top, right, bottom = (round(float(edge), BOX_DECIMALS) for edge in self.xyxy[index])
+        return left, top, right, bottom
+
+    def score(self, index: int) -> float:
+        """Score of one box, with the decimals that are kept."""
+        return round(float(self.scores[index]), SCORE_DECIMALS)
 
     def take(self, indices: Sequence[int] | NDArray[np.integer]) -> Detections:
         """The detections at `indices`, in that order."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.resources import files
 
 from detic_crop.boxes.choose import UNKNOWN_CLASS
 from detic_crop.errors import UsageError
@@ -13,12 +16,44 @@ MARINE = ("Dolphin", "Whale", "Marine mammal", "Marine invertebrates", "Sea lion
 
 GROUPS = {"marine": MARINE}
 
+VOCABULARIES = ("openimages", "lvis", "objects365", "coco")
+"""The vocabularies whose names are in the package, as ``--vocabulary`` calls them."""
+
+# The same animals as other vocabularies call them: LVIS has dolphin, manatee and walrus, Objects365 Dolphin
+# and Seal, and ImageNet's many species end in one of these words. Of the Open Images names it fits none but
+# the group's own, so that the group stays the original's there, also where only some of the names are known.
+_MARINE_MAMMAL = re.compile(
+    r"""(?:.*\ )?(?:whale|dolphin|porpoise|rorqual|sea\ lion|sea\ cow|manatee|dugong|walrus)
+    | orca | beluga | narwhal | humpback | grampus | cetacean | pinniped(?:\ mammal)?
+    | (?:(?:harbou?r|common|gr[ea]y|harp|hooded|ringed|ribbon|bearded|monk|leopard|crabeater|elephant|eared
+        |earless|(?:\w+\ )*fur)\ )?seal
+    | (?:marine|aquatic|sea)\ (?:mammal|animal)""",
+    re.VERBOSE,
+)
+
+_KINDRED = {"marine": _MARINE_MAMMAL}
+
+_STAND_INS = ("bird", "boat", "surfboard")  # COCO's names, as examples
+
+
+@cache
+def names_of(vocabulary: str) -> tuple[str, ...]:
+    """Class names of one of `VOCABULARIES`, in the order of its embedding rows.
+
+    Spelled as published: LVIS has underscores, Open Images has Bench and Mouse twice.
+    """
+    if vocabulary not in VOCABULARIES:
+        raise UsageError(f"there is no vocabulary {vocabulary!r}; known are {', '.join(VOCABULARIES)}")
+    text = (files("detic_crop.detectors") / "names" / f"{vocabulary}.txt").read_text(encoding="utf-8")
+    return tuple(text.splitlines())
+
 
 def resolve_classes(wanted: str, vocabulary: Sequence[str], model: str) -> tuple[str, ...] | None:
     """What ``--classes`` means for one model.
 
     Args:
-        wanted: ``any``, a group, or names joined by commas; case does not matter.
+        wanted: ``any``, a group, or names joined by commas; case does not matter, underscores are blanks, and
+            what LVIS adds in brackets may be left out.
         vocabulary: the names the model can answer with; empty when it has none of its own.
         model: its name, for the message.
 
@@ -34,18 +69,55 @@ def resolve_classes(wanted: str, vocabulary: Sequence[str], model: str) -> tuple
     named = [name for name in vocabulary if name != UNKNOWN_CLASS]
     if not named:  # boxes without classes are always eligible
         return (UNKNOWN_CLASS,)
-    spelling = {name.casefold(): name for name in named}
+    spellings, short_spellings = _index(named, _plain), _index(named, _short)
     chosen: list[str] = []
     for word in words:
-        group = GROUPS.get(word.casefold())
-        members = [name for name in group or (word,) if name.casefold() in spelling]
+        plain = _plain(word)
+        if plain in GROUPS:
+            members = _group_members(plain, named, spellings)
+        else:
+            members = spellings.get(plain) or short_spellings.get(plain, [])
         if not members:
-            raise UsageError(_unknown_class(word, spelling, model))
-        chosen += [spelling[name.casefold()] for name in members]
+            raise UsageError(_unknown_class(word, spellings, model))
+        chosen += members
     return tuple(dict.fromkeys(chosen))
 
 
-def _unknown_class(word: str, spelling: dict[str, str], model: str) -> str:
-    near = difflib.get_close_matches(word.casefold(), spelling, n=5, cutoff=0.5) or list(spelling)[:8]
-    names = ", ".join(spelling[name] for name in near)
-    return f"model {model} has no class {word!r}; close or known names: {names}; or pass --classes any"
+def _group_members(group: str, named: Sequence[str], spellings: dict[str, list[str]]) -> list[str]:
+    """The group's own names, and what other vocabularies call such animals."""
+    members = [name for wanted in GROUPS[group] for name in spellings.get(_plain(wanted), [])]
+    return members + [name for name in named if _KINDRED[group].fullmatch(_plain(name))]
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.casefold().replace("_", " ").split())
+
+
+def _short(name: str) -> str:
+    """Without the brackets: LVIS's ``crab_(animal)`` is a crab."""
+    return _plain(re.sub(r"\([^)]*\)", "", name))
+
+
+def _index(names: Sequence[str], key: Callable[[str], str]) -> dict[str, list[str]]:
+    spellings: dict[str, list[str]] = {}
+    for name in names:
+        spellings.setdefault(key(name), []).append(name)
+    return spellings
+
+
+def _unknown_class(word: str, spellings: dict[str, list[str]], model: str) -> str:
+    plain = _plain(word)
+    group = GROUPS.get(plain, ())
+    near = [
+        match
+        for name in group or (word,)
+        for match in difflib.get_close_matches(_plain(name), spellings, n=5, cutoff=0.7 if group else 0.5)
+    ]
+    shown = list(dict.fromkeys(near))[:5] or list(spellings)[:8]
+    names = [spellings[name][0] for name in shown]
+    what, instead = f"class {word!r}", "pass --classes any"
+    if group:
+        what = f"class of the group {word!r} ({', '.join(group)})"
+        stand_ins = [name for name in _STAND_INS if name in spellings] or names[:2]
+        instead += f" or names that may stand in for them, e.g. --classes '{','.join(stand_ins)}'"
+    return f"model {model} has no {what}; close or known names: {', '.join(names)}; or {instead}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import glob
+import io
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -39,7 +41,7 @@ class Source:
         """The photo at `path`; one that cannot be looked at keeps -1, decoding will say what is wrong."""
         try:
             status = os.stat(path)
-        except OSError:
+        except (OSError, ValueError):  # ValueError: a NUL in a name from a list
             return cls(key, path)
         if not stat.S_ISREG(status.st_mode):
             return cls(key, path)
@@ -73,12 +75,14 @@ def discover(where: str | os.PathLike[str], output: Path | None = None) -> Listi
         UsageError: there is nothing there.
     """
     text = os.fspath(where)
+    if not text:
+        raise UsageError("--in is empty; pass a folder, a photo, a glob or a list of paths")
     path = Path(text)
-    if path.is_dir():
+    if os.path.isdir(path):
         listing = _from_folder(path, output)
-    elif path.exists() and path.suffix.lower() in LIST_EXTENSIONS:
+    elif os.path.exists(path) and path.suffix.lower() in LIST_EXTENSIONS:
         listing = _from_list(path)
-    elif path.exists():
+    elif os.path.exists(path):
         listing = Listing([Source.at(printable(path.name), path)])
     elif glob.has_magic(text):
         listing = _from_glob(text, output)
@@ -90,11 +94,7 @@ def discover(where: str | os.PathLike[str], output: Path | None = None) -> Listi
 
 
 def _known() -> str:
-    return (
-        "photos are files ending in "
-        + ", ".join(sorted(e for e in IMAGE_EXTENSIONS if len(e) == 4)[:9])
-        + " …"
-    )
+    return "photos are files ending in .jpg, .jpeg, .png, .webp, .tif, .tiff, .bmp, .heic or the like"
 
 
 def _from_folder(root: Path, output: Path | None) -> Listing:
@@ -110,12 +110,16 @@ def _from_glob(pattern: str, output: Path | None) -> Listing:
     walk = _Walk(output)
     # A pattern that spells its extension names files explicitly: `*.dat` wants a row for each.
     explicit = Path(pattern).suffix and not glob.has_magic(Path(pattern).suffix)
-    paths: list[str] = []
-    for match in sorted(glob.glob(pattern, recursive=True)):
-        if os.path.isdir(match):
-            paths += [] if "**" in pattern else walk.files(Path(match), ())
-        elif explicit or walk.wants(os.path.basename(match)):
-            paths.append(match)
+    matches = [m for m in glob.glob(pattern, recursive=True) if not walk.in_output(m, root)]
+    folders = {match.rstrip(os.sep) for match in matches if os.path.isdir(match)}
+    files = [m for m in matches if m.rstrip(os.sep) not in folders]
+    paths = [m for m in files if explicit or walk.wants(os.path.basename(m))]
+    for folder in sorted(folders):
+        if not any(str(parent) in folders for parent in Path(folder).parents):
+            paths += walk.files(Path(folder), ())
+    if "**" in pattern:  # glob runs in circles where links do; of several ways to a file the shortest is kept
+        paths.sort(key=lambda path: (path.count(os.sep), path))
+        paths = list({os.path.realpath(path): path for path in reversed(paths)}.values())
     return _sorted_listing(root, list(dict.fromkeys(paths)), walk)
 
 
@@ -131,6 +135,7 @@ class _Walk:
 
     def __init__(self, output: Path | None) -> None:
         self._output = os.path.realpath(output) if output else None
+        self._judged: dict[str, bool] = {}
         self.passed_over = 0
         self.notes: list[str] = []
 
@@ -160,6 +165,14 @@ class _Walk:
         wanted = os.path.splitext(name)[1].lower() in IMAGE_EXTENSIONS
         self.passed_over += not wanted
         return wanted
+
+    def in_output(self, folder: str, root: Path) -> bool:
+        """Whether `folder`, below `root`, lies in an output folder of this or an earlier run."""
+        if folder not in self._judged:
+            parent = os.path.dirname(folder)
+            above = parent != folder and Path(folder) != root and self.in_output(parent, root)
+            self._judged[folder] = above or (Path(folder) != root and self._is_output(folder))
+        return self._judged[folder]
 
     def _is_output(self, folder: str) -> bool:
         if self._output and os.path.realpath(folder) == self._output:
@@ -191,30 +204,39 @@ def _from_list(path: Path) -> Listing:
 
 def _existing_spelling(line: str, folder: Path) -> str:
     """Lists made on Windows have backslashes; a file that really has one in its name goes first."""
-    return line if "\\" not in line or (folder / line).exists() else line.replace("\\", "/")
+    return line if "\\" not in line or os.path.exists(folder / line) else line.replace("\\", "/")
 
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
+        data = path.read_bytes()
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # what PowerShell's `>` writes
+            return data.decode("utf-16")
+        return data.decode("utf-8-sig", errors="surrogateescape")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--in {path} is no text; save it as UTF-8") from error
     except OSError as error:
         raise UsageError(f"--in {path} cannot be read: {error.strerror}") from error
 
 
 def _read_lines(path: Path) -> list[str]:
-    return [line.strip() for line in _read_text(path).splitlines() if line.strip()]
+    return [line.strip() for line in _read_text(path).split("\n") if line.strip()]
 
 
 def _read_column(path: Path) -> list[str]:
-    rows = csv.DictReader(_read_text(path).splitlines(keepends=True))
-    columns = {name.strip().lower(): name for name in rows.fieldnames or ()}
+    rows = csv.DictReader(io.StringIO(_read_text(path), newline=""))
+    try:
+        columns = {name.strip().lower(): name for name in rows.fieldnames or ()}
+        table = list(rows)
+    except csv.Error as error:
+        raise UsageError(f"--in {path} is not a CSV table: {error}") from error
     column = next((columns[name] for name in LIST_COLUMNS if name in columns), None)
     if column is None:
         raise UsageError(
             f"--in {path} has the columns {', '.join(columns) or '(none)'}; "
             f"expected one of {', '.join(LIST_COLUMNS)}"
         )
-    return [row[column].strip() for row in rows if row[column] and row[column].strip()]
+    return [row[column].strip() for row in table if row[column] and row[column].strip()]
 
 
 def _distinct(keys: Iterable[str]) -> list[str]:

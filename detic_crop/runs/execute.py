@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import threading
@@ -11,18 +12,20 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Any
 
 from detic_crop.config import CropConfig, Format, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.images.encode import EXTENSIONS
 from detic_crop.runs.discover import Source
-from detic_crop.runs.folder import OutputFolder, as_output_error, is_fatal, output_errors
+from detic_crop.runs.folder import OutputFolder, as_output_error, is_fatal
 from detic_crop.runs.journal import Journal, Record, unfinished_crops
 from detic_crop.runs.local import default_workers, run_local
-from detic_crop.runs.names import crop_names
+from detic_crop.runs.names import crop_names, fits_disk
 from detic_crop.runs.pipeline import Job, Outcome, Pipeline
+
+_log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], contextlib.AbstractContextManager[Callable[[Record], None]]]
 
@@ -67,6 +70,7 @@ def make_plan(
     records: dict[str, Record],
     folder: OutputFolder,
     format: Format,
+    earlier_names: Mapping[str, str] = MappingProxyType({}),
 ) -> Plan:
     """Name every crop and find out which photos still need one.
 
@@ -76,6 +80,7 @@ def make_plan(
         records: what the journal has.
         folder: the output folder.
         format: file format of the crops.
+        earlier_names: key → crop in the folder that is cropped anew; kept but for the extension.
 
     Raises:
         UsageError: a crop could reach a photo; nothing was changed.
@@ -83,8 +88,12 @@ def make_plan(
     existing = folder.files()
     ours = {record.crop for record in records.values() if record.crop}
     ours |= unfinished_crops(folder.candidates, records)
-    settled = {key: record.crop for key, record in records.items() if record.crop}
-    names = crop_names(all_keys, EXTENSIONS[format], settled, taken=existing - ours)
+    foreign = existing - ours
+    suffix = EXTENSIONS[format]
+    settled = {key: os.path.splitext(name)[0] + suffix for key, name in earlier_names.items()}
+    settled = {key: name for key, name in settled.items() if name not in foreign and fits_disk(name)}
+    settled |= {key: record.crop for key, record in records.items() if record.crop}
+    names = crop_names(all_keys, suffix, settled, taken=foreign)
     jobs = [Job(source, names[source.key]) for source in wanted]
     folder.check_safe((job.source.path for job in jobs), (job.crop for job in jobs))
     todo = [job for job in jobs if not _is_finished(job, records.get(job.source.key), folder)]
@@ -117,6 +126,13 @@ def check_same_settings(recorded: CropConfig | None, config: CropConfig, folder:
         )
 
 
+@dataclass(slots=True)
+class Stop:
+    """Set by a signal or the time limit."""
+
+    reason: str = ""
+
+
 def execute(
     plan: Plan,
     journal: Journal,
@@ -124,8 +140,9 @@ def execute(
     folder: OutputFolder,
     options: RunOptions,
     progress: Progress,
+    stop: Stop,
 ) -> Execution:
-    """Do the jobs of a plan, recording each photo as it is finished.
+    """Do the jobs of a plan, recording each photo as it is finished, until `stop` has a reason not to.
 
     Raises:
         OutputError: the output cannot be written; what was finished is recorded.
@@ -133,7 +150,7 @@ def execute(
     """
     result = Execution(skipped=plan.skipped, ignored_lines=journal.state.ignored)
     begun = time.monotonic()
-    with stop_signals() as stop, progress(len(plan.jobs), plan.skipped) as report:
+    with progress(len(plan.jobs), plan.skipped) as report:
 
         def should_stop() -> bool:
             if not stop.reason and options.time_limit and time.monotonic() - begun >= options.time_limit:
@@ -150,8 +167,8 @@ def execute(
                     report(record)
         finally:
             folder.clear_temporary()
-            with output_errors(folder.root):
-                journal.close()
+    if stop.reason:
+        _log.info("stopping (%s): the photos in flight are finished", stop.reason)
     result.seconds = time.monotonic() - begun
     result.stopped = stop.reason if result.done.total() < len(plan.jobs) else ""
     result.stage_seconds = dict(pipeline.times.seconds)
@@ -180,9 +197,11 @@ def commit(outcome: Outcome, journal: Journal, folder: OutputFolder) -> Record:
                 # A name the disk refuses, or somebody's file where a folder must be: this photo's trouble.
                 outcome.temporary.unlink(missing_ok=True)
                 record = _unplaced(record, error)
-        journal.append(record)
         if earlier is not None and earlier.crop and earlier.crop != record.crop:
-            (folder.root / earlier.crop).unlink(missing_ok=True)  # a crop that no row names would be a lie
+            # A crop that no row names would be a lie. First the crop, then the line: killed in between, the
+            # crop is missing and the photo is done again.
+            (folder.root / earlier.crop).unlink(missing_ok=True)
+        journal.append(record)
     except OSError as error:
         raise as_output_error(error, folder.root) from error
     return record
@@ -201,13 +220,6 @@ def _unplaced(record: Record, error: OSError) -> Record:
     )
 
 
-@dataclass(slots=True)
-class Stop:
-    """Set by a signal or the time limit."""
-
-    reason: str = ""
-
-
 @contextlib.contextmanager
 def stop_signals() -> Iterator[Stop]:
     """Ctrl-C and SIGTERM ask for an orderly end; a second Ctrl-C ends at once."""
@@ -219,7 +231,7 @@ def stop_signals() -> Iterator[Stop]:
     def request(number: int, frame: FrameType | None) -> None:
         if stop.reason:
             raise KeyboardInterrupt
-        stop.reason = signal.Signals(number).name
+        stop.reason = signal.Signals(number).name  # said aloud later: a handler may interrupt a print
 
     numbers = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGBREAK"):

@@ -70,9 +70,13 @@ class OutputFolder:
         Raises:
             UsageError: it is a file, or holds files but no `.detic-crop`.
         """
-        if self.root.exists() and not self.root.is_dir():
+        if os.path.exists(self.root) and not os.path.isdir(self.root):
             raise UsageError(f"--out {self.root} is a file; pass a folder")
-        if self.root.is_dir() and not self.state.is_dir() and any(self.root.iterdir()):
+        try:
+            foreign = os.path.isdir(self.root) and not os.path.isdir(self.state) and os.listdir(self.root)
+        except OSError as error:
+            raise UsageError(f"--out {self.root} cannot be read: {error.strerror}; pass another") from error
+        if foreign:
             raise UsageError(
                 f"--out {self.root} is not empty and was not made by detic-crop; "
                 "pass a new folder, nothing was changed"
@@ -84,15 +88,14 @@ class OutputFolder:
         Raises:
             UsageError: no run was ever begun there.
         """
-        if not self.journal.exists():
+        if not os.path.exists(self.journal):
             raise UsageError(
                 f"{self.root} has no {STATE}/journal.jsonl; pass the --out folder of a detic-crop run"
             )
 
     def create(self) -> None:
-        """Make the folder and its state folder; drop what a killed run left half-made."""
+        """Make the folder and its state folder."""
         with output_errors(self.root):
-            self.clear_temporary()
             self.temporary.mkdir(parents=True, exist_ok=True)
 
     @contextlib.contextmanager
@@ -107,20 +110,23 @@ class OutputFolder:
         owner_file = self.state / "lock-owner.json"
         lock = filelock.FileLock(self.state / "lock", blocking=False, thread_local=False)
         try:
-            with output_errors(self.root):
-                lock.acquire()
-        except (filelock.Timeout, NotImplementedError) as error:
-            if isinstance(error, NotImplementedError):
-                raise OutputError(
-                    f"{self.root} is on a file system without locks; pass --out elsewhere"
-                ) from error
+            lock.acquire()
+        except NotImplementedError as error:
+            raise OutputError(
+                f"{self.root} is on a file system without locks; pass --out elsewhere"
+            ) from error
+        except filelock.Timeout as error:  # before OSError, which it is one of
             owner = _read_json(owner_file)
             pid, host, since = (owner.get(name, "?") for name in ("pid", "host", "since"))
             who = f"process {pid} on {host}, since {since}"
             raise OutputError(
                 f"another run is writing to {self.root} ({who}); wait for it, stop it, or pass another --out"
             ) from error
+        except OSError as error:
+            raise as_output_error(error, self.root) from error
         try:
+            # A killed run may have left files under the very names that this process will use.
+            self.clear_temporary()
             since = time.strftime("%Y-%m-%d %H:%M:%S")
             self.write_json(owner_file, {"pid": os.getpid(), "host": socket.gethostname(), "since": since})
             yield
@@ -146,7 +152,9 @@ class OutputFolder:
 
     def write_json(self, path: Path, value: Any) -> None:
         """`write` some JSON, indented for people."""
-        self.write(path, json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n")
+        self.write(
+            path, json.dumps(value, indent=2, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
+        )
 
     def write_temporary(self, data: bytes) -> Path:
         """A new file beside the journal, on the same disk as the crops; to be renamed into place.

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from detic_crop.boxes.detections import BOX_DECIMALS, SCORE_DECIMALS, Detections
+from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 
 Status: TypeAlias = Literal["cropped", "resized", "rejected", "failed"]
@@ -77,6 +77,9 @@ class Record(NamedTuple):
         Raises:
             TypeError: no `image` or no `status`.
         """
+        for name in _TUPLES:
+            if name in values:
+                values[name] = tuple(values[name])
         try:
             record = cls(**values)
         except TypeError:
@@ -86,6 +89,7 @@ class Record(NamedTuple):
         return record
 
 
+_TUPLES = ("box", "crop_box", "best_box", "candidates")
 _DEFAULTS = tuple(Record._field_defaults.get(name, ...) for name in Record._fields)
 
 
@@ -147,8 +151,9 @@ def recorded_config(path: Path) -> CropConfig | None:
     if path.exists():
         with open(path, "rb") as file:
             for line in file:
-                _replay_line(line, state)
-                if state.settings is not None or not line.endswith(b"\n"):
+                if line.endswith(b"\n"):
+                    _replay_line(line, state)
+                if state.settings is not None:
                     break
     return state.config
 
@@ -156,6 +161,8 @@ def recorded_config(path: Path) -> CropConfig | None:
 def _replay_line(line: bytes, state: Replay) -> None:
     try:
         values = json.loads(line)
+        if not isinstance(values, dict):
+            raise TypeError("expected an object")
         if "config" in values:
             state.settings = dict(values["config"])
         else:
@@ -170,8 +177,11 @@ class Journal:
 
     def __init__(self, journal_path: Path, candidates_path: Path) -> None:
         self.state = replay(journal_path)
-        self._journal = _open_for_append(journal_path, self.state.end)
-        self._candidates = _open_for_append(candidates_path, _end_of_last_line(candidates_path))
+        with contextlib.ExitStack() as opened:  # if the second cannot be opened, the first is closed again
+            self._journal = opened.enter_context(_open_for_append(journal_path, self.state.end))
+            end = _end_of_last_line(candidates_path)
+            self._candidates = opened.enter_context(_open_for_append(candidates_path, end))
+            opened.pop_all()
 
     def begin(self, config: CropConfig, version: str) -> None:
         """Note the settings; once per folder."""
@@ -186,8 +196,8 @@ class Journal:
             "crop": crop,
             "presence": detections.presence,
             "class_names": detections.class_names,
-            "scores": [round(float(score), SCORE_DECIMALS) for score in detections.scores],
-            "xyxy": [[round(float(edge), BOX_DECIMALS) for edge in box] for box in detections.xyxy],
+            "scores": [detections.score(i) for i in range(len(detections))],
+            "xyxy": [detections.edges(i) for i in range(len(detections))],
         }
         line = json.dumps(values, separators=(",", ":")).encode() + b"\n"
         offset = _append(self._candidates, line)
@@ -206,14 +216,19 @@ class Journal:
                 file.close()
 
 
-def read_candidates(file: BinaryIO, span: Span) -> Detections:
-    """The kept boxes at `span` of an open `candidates.jsonl`.
+def read_candidates(file: BinaryIO, record: Record) -> Detections:
+    """The kept boxes of a photo, from an open `candidates.jsonl`.
 
     Raises:
-        ValueError: there is no such line.
+        ValueError: the record's span holds no line of this photo, as after a power cut.
     """
-    file.seek(span[0])
-    values = json.loads(file.read(span[1]))
+    if record.candidates is None:
+        raise ValueError(f"no boxes were kept of {record.image}")
+    offset, length = record.candidates
+    file.seek(offset)
+    values = json.loads(file.read(length))
+    if not isinstance(values, dict) or values.get("image") != record.image:
+        raise ValueError(f"candidates.jsonl has another photo where {record.image} should be")
     return Detections(
         np.array(values["xyxy"], np.float32).reshape(-1, 4),
         np.array(values["scores"], np.float32),

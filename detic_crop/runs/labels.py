@@ -91,8 +91,8 @@ def match_labels(names: Sequence[str], keys: Sequence[str]) -> list[str | None]:
     Raises:
         UsageError: a file name fits several photos, or differing paths fit one.
     """
-    cleaned = [printable(name.strip().replace("\\", "/")).removeprefix("./") for name in names]
     by_path = set(keys)
+    cleaned = [name if name in by_path else _cleaned(name) for name in names]
     exact = by_path.intersection(cleaned)
     by_name = _grouped(keys, lambda key: PurePosixPath(key).name)
     by_stem = _grouped(keys, lambda key: os.path.splitext(PurePosixPath(key).name)[0])
@@ -119,6 +119,10 @@ def match_labels(names: Sequence[str], keys: Sequence[str]) -> list[str | None]:
             )
         matches.append(found[0] if found else None)
     return matches
+
+
+def _cleaned(name: str) -> str:
+    return printable(name.strip().replace("\\", "/")).removeprefix("./")
 
 
 def _grouped(keys: Sequence[str], name_of: Callable[[str], str]) -> dict[str, list[str]]:

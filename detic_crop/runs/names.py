@@ -20,9 +20,8 @@ def normalise_key(path: str) -> str:
     Drive letters, leading slashes, `.` and `..` go; what is left keeps its spelling. Bytes that are no
     UTF-8 become `%XX`, so that a key can be written to any file.
     """
-    path = re.sub(r"^[A-Za-z]:(?=[\\/])", "", path)
-    if os.sep == "\\" or re.match(r"^\\\\", path):
-        path = path.replace("\\", "/")
+    if os.sep == "\\" or re.match(r"[A-Za-z]:[\\/]|\\\\", path):
+        path = re.sub(r"^[A-Za-z]:(?=/)", "", path.replace("\\", "/"))
     parts = [part for part in path.split("/") if part not in ("", ".", "..")]
     return printable("/".join(parts)) or "_"
 
@@ -47,33 +46,51 @@ def crop_names(
         taken: paths in the output folder that are not ours to replace.
     """
     keys = sorted(keys)
-    used = {_fold(name) for name in (*settled.values(), *taken)}
-    used.update(map(_fold, _folders(settled.values())))
-    plain = {key: _safe_path(key, extension) for key in keys if key not in settled}
-    # A folder of crops must not be named like a crop: `a.jpg/b.jpg` beside `a.png`.
-    used.update(map(_fold, _folders(plain.values())))
+    fixed = [*settled.values(), *taken]
+    files = {_fold(name) for name in fixed}
+    new = [key for key in keys if key not in settled]
+    folders = _safe_folders(new, files)
+    # A crop must not be named like a folder: `a.jpg/b.jpg` beside `a.png`.
+    used = files | {_fold(folder) for folder in _folders(fixed)}
+    used |= {_fold(folder) for folder in _folders(f"{folder}/" for folder in folders.values())}
     names = dict(settled)
-    for key, name in plain.items():
-        number = 1
-        while _fold(name) in used:
-            name = _safe_path(key, extension, number)
+    for key in new:
+        folder, _, file_name = key.rpartition("/")
+        number = 0
+        while _fold(name := folders[folder] + _safe_file(file_name, extension, number)) in used:
             number += 1
         used.add(_fold(name))
         names[key] = name
     return names
 
 
-def _safe_path(key: str, extension: str, attempt: int = 0) -> str:
-    *folders, file_name = key.split("/")
-    folders = [_safe_component(part) for part in folders]
-    if folders and folders[0].casefold() in _OURS:
-        folders[0] += "_"
+def fits_disk(name: str) -> bool:
+    """Whether no component of a path is longer than disks allow."""
+    return all(len(os.fsencode(part)) <= _MAX_COMPONENT_BYTES for part in name.split("/"))
+
+
+def _safe_folders(keys: Iterable[str], files: set[str]) -> dict[str, str]:
+    """Folder of a key → folder of its crop with its `/`; a component gives way to a file of that name."""
+    safe = {"": ""}
+    for folder in sorted({key.rpartition("/")[0] for key in keys} - {""}):
+        path = ""
+        for part in folder.split("/"):
+            component = _safe_component(part)
+            while _fold(path + component) in files or (not path and component.casefold() in _OURS):
+                part += "_"
+                component = _safe_component(part)
+            path += component + "/"
+        safe[folder] = path
+    return safe
+
+
+def _safe_file(file_name: str, extension: str, attempt: int) -> str:
     stem, suffix = os.path.splitext(file_name)
     if attempt:
         stem += suffix
     if attempt > 1:
         stem += f".{attempt}"
-    return "/".join([*folders, _safe_component(stem, extension)])
+    return _safe_component(stem, extension)
 
 
 def _safe_component(name: str, extension: str = "") -> str:
@@ -103,4 +120,5 @@ def _folders(names: Iterable[str]) -> set[str]:
 
 
 def _fold(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
+    """What a case-blind disk that takes é for e + ´ would compare (Unicode's canonical caseless matching)."""
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())

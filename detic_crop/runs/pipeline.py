@@ -18,7 +18,7 @@ from threading import Lock
 
 from detic_crop.boxes.choose import Choice, choose, keep_candidates, presence_of
 from detic_crop.boxes.detections import Detections
-from detic_crop.boxes.geometry import Box, PixelBox, crop_rectangle, whole
+from detic_crop.boxes.geometry import PixelBox, crop_rectangle, whole
 from detic_crop.config import CropConfig
 from detic_crop.detectors.base import Detector
 from detic_crop.errors import DeticCropError, PhotoError
@@ -178,7 +178,7 @@ class Pipeline:
     def _rectangle(self, candidates: Detections, choice: Choice, resolution_wh: tuple[int, int]) -> PixelBox:
         if choice.index is None:
             return whole(resolution_wh)
-        chosen = _edges(candidates, choice.index)
+        chosen = candidates.edges(choice.index)
         return crop_rectangle(chosen, self.config.scale, self.config.fit, resolution_wh)
 
     def _record(
@@ -203,18 +203,18 @@ class Pipeline:
         if choice.index is not None:
             record = record._replace(
                 class_name=candidates.class_names[choice.index],
-                score=_score(candidates, choice.index),
-                box=_edges(candidates, choice.index),
+                score=candidates.score(choice.index),
+                box=candidates.edges(choice.index),
             )
         if choice.best is not None and choice.best != choice.index:
             record = record._replace(
                 best_class=candidates.class_names[choice.best],
-                best_score=_score(candidates, choice.best),
-                best_box=_edges(candidates, choice.best),
+                best_score=candidates.score(choice.best),
+                best_box=candidates.edges(choice.best),
             )
         if choice.rival is not None:
             record = record._replace(
-                rival_class=candidates.class_names[choice.rival], rival_score=_score(candidates, choice.rival)
+                rival_class=candidates.class_names[choice.rival], rival_score=candidates.score(choice.rival)
             )
         return record
 
@@ -238,15 +238,6 @@ class Pipeline:
         if isinstance(error, PhotoError):
             reason, message = error.reason, _one_line(error)
         return Outcome(self._blank(job, decoded)._replace(reason=reason, stage=stage, error=message))
-
-
-def _edges(detections: Detections, index: int) -> Box:
-    left, top, right, bottom = (round(float(edge), 2) for edge in detections.xyxy[index])
-    return left, top, right, bottom
-
-
-def _score(detections: Detections, index: int) -> float:
-    return round(float(detections.scores[index]), 6)
 
 
 def _one_line(error: Exception) -> str:

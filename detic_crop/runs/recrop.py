@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,6 +16,7 @@ from detic_crop.boxes.choose import kept_floor
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.detectors.base import DetectorInfo
+from detic_crop.detectors.vocabulary import resolve_classes
 from detic_crop.errors import PhotoError, UsageError
 from detic_crop.runs.journal import Record, read_candidates
 
@@ -25,13 +28,20 @@ class KeptCandidates:
         config: the earlier run's settings.
         records: its records by key.
         candidates_path: its `candidates.jsonl`.
+        sizes: bytes of each photo now; another size is another photo.
         same_classes: whether the same classes are wanted as then; else the presence of then says nothing.
     """
 
     def __init__(
-        self, config: CropConfig, records: Mapping[str, Record], candidates_path: Path, same_classes: bool
+        self,
+        config: CropConfig,
+        records: Mapping[str, Record],
+        candidates_path: Path,
+        sizes: Mapping[str, int],
+        same_classes: bool,
     ) -> None:
         self._records = records
+        self._sizes = sizes
         self._same_classes = same_classes
         self._file = open(candidates_path, "rb")  # noqa: SIM115 - closed by `close`
         self._lock = threading.Lock()
@@ -53,15 +63,22 @@ class KeptCandidates:
         record = self._records.get(key)
         if record is None or record.candidates is None:
             raise PhotoError("no_candidates", "the earlier run kept no boxes of this photo; give `run` again")
+        try:
+            with self._lock:
+                kept = read_candidates(self._file, record)
+        except (ValueError, KeyError) as error:
+            raise PhotoError(
+                "no_candidates", "the kept boxes of this photo are damaged; give `run` again"
+            ) from error
         height, width = image.shape[:2]
-        if (width, height) != (record.width, record.height):
+        then = (record.width, record.height, record.file_size)
+        now = (width, height, self._sizes.get(key, record.file_size))
+        if then != now:
             raise PhotoError(
                 "photo_changed",
-                f"expected {record.width}×{record.height} px as in the earlier run, got {width}×{height}; "
-                "give `run` again",
+                "expected {}×{} px in {} bytes as in the earlier run, got {}×{} px in {} bytes; "
+                "give `run` again".format(*then, *now),
             )
-        with self._lock:
-            kept = read_candidates(self._file, record.candidates)
         return kept if self._same_classes else replace(kept, presence=None)
 
     def close(self) -> None:
@@ -69,8 +86,14 @@ class KeptCandidates:
         self._file.close()
 
 
-def check_policy(old: CropConfig, new: CropConfig) -> tuple[str, ...] | None:
+def check_policy(old: CropConfig, new: CropConfig, candidates_path: Path) -> tuple[str, ...] | None:
     """Whether kept candidates can answer for the new settings; returns the wanted classes.
+
+    Args:
+        old: the earlier run's settings.
+        new: the ones asked for.
+        candidates_path: the earlier run's `candidates.jsonl`; where it looked for any class, this says which
+            there were.
 
     Raises:
         UsageError: ``--conf`` is below what was kept, or a class was never looked for.
@@ -81,16 +104,29 @@ def check_policy(old: CropConfig, new: CropConfig) -> tuple[str, ...] | None:
             f"--conf {new.conf} is below {floor}, the lowest score this run kept; "
             f"pass {floor} or more, or give `run` again with --conf {new.conf}"
         )
-    looked_for = [name.strip() for name in old.classes.split(",")]
-    if looked_for == ["any"]:
-        return None if new.classes == "any" else tuple(name.strip() for name in new.classes.split(","))
-    spelling = {name.casefold(): name for name in looked_for}
-    chosen = []
-    for word in (word.strip() for word in new.classes.split(",")):
-        if word.casefold() not in spelling:
-            raise UsageError(
-                f"--classes {word}: this run looked for {', '.join(looked_for)} only; "
-                f"pass some of these, or give `run` again with --classes {word!r}"
-            )
-        chosen.append(spelling[word.casefold()])
-    return tuple(dict.fromkeys(chosen))
+    looked_for = None if old.classes == "any" else [name.strip() for name in old.classes.split(",")]
+    if new.classes == old.classes:
+        return None if looked_for is None else tuple(looked_for)
+    if looked_for is not None and new.classes.strip().casefold() == "any":
+        raise UsageError(
+            f"--classes any: this run looked for {', '.join(looked_for)} only; "
+            "give `run` again with --classes any"
+        )
+    if looked_for is None:
+        return resolve_classes(new.classes, _classes_seen(candidates_path), old.model)
+    try:
+        return resolve_classes(new.classes, looked_for, old.model)
+    except UsageError as error:
+        raise UsageError(
+            f"--classes {new.classes}: this run looked for {', '.join(looked_for)} only; "
+            f"pass some of these, or give `run` again with --classes {new.classes!r}"
+        ) from error
+
+
+def _classes_seen(candidates_path: Path) -> list[str]:
+    names: set[str] = set()
+    with open(candidates_path, "rb") as file:
+        for line in file:
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # a torn line
+                names.update(json.loads(line)["class_names"])
+    return sorted(names)

