@@ -398,6 +398,11 @@ def _resolve(
     if conf is None:
         same_model = begun_with is not None and begun_with.model == info.name
         conf = begun_with.conf if begun_with is not None and same_model else info.default_conf
+    if conf is not None and conf < info.floor:
+        raise UsageError(
+            f"--conf {conf} is below {info.floor}, the lowest score that model {info.name} answers with; "
+            f"pass {info.floor} or more"
+        )
     return (
         dataclasses.replace(
             config,

@@ -150,13 +150,13 @@ def parse_duration(text: str) -> float:
         UsageError: it reads as none of these, or is not positive.
     """
     units = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
-    compact = text.strip().lower().replace(" ", "")
+    compact = text.strip().lower()
     number = r"\d+(?:\.\d+)?"
     seconds = 0.0
     if re.fullmatch(number, compact):
         seconds = float(compact)
-    elif re.fullmatch(f"(?:{number}[dhms])+", compact):
-        seconds = sum(float(n) * units[u] for n, u in re.findall(f"({number})([dhms])", compact))
+    elif re.fullmatch(rf"(?:{number} ?[dhms]\s*)+", compact):
+        seconds = sum(float(n) * units[u] for n, u in re.findall(f"({number}) ?([dhms])", compact))
     if seconds <= 0:
         raise UsageError(f"--time-limit must be a duration such as 8h30m, 90m or 45s, got {text!r}")
     return seconds

@@ -169,3 +169,11 @@ def test_differing_paths_to_one_photo_are_refused() -> None:
 def test_repeated_rows_are_counted() -> None:
     assert repeated([]) == 0
     assert repeated(["a", "b", "a", None, None, "a"]) == 2
+
+
+def test_a_composed_label_finds_a_decomposed_file_name() -> None:
+    """Tables are mostly NFC; file names from a Mac are NFD."""
+    assert match_labels(["d\u00e9/\u00e9.jpg", "\u00f1.jpg"], ["de\u0301/e\u0301.jpg", "n\u0303.jpg"]) == [
+        "de\u0301/e\u0301.jpg",
+        "n\u0303.jpg",
+    ]

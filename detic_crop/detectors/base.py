@@ -21,7 +21,8 @@ class DetectorInfo:
         class_names: every class it can answer with; empty when the names are open (a boxes file).
         default_conf: the ``--conf`` used when none is given.
         weights: file name → sha256 of every file its answers depend on.
-        floor: boxes below this score are never returned.
+        floor: boxes below this score are never returned, so ``--conf`` cannot be lower.
+        concurrent: `detect` uses one core and may be called from several threads at once.
     """
 
     name: str
@@ -29,6 +30,7 @@ class DetectorInfo:
     default_conf: float
     weights: Mapping[str, str] = field(default_factory=dict)
     floor: float = 0.0
+    concurrent: bool = False
 
 
 @runtime_checkable

@@ -65,6 +65,7 @@ class BoxesFileDetector:
             class_names=table.class_names,
             default_conf=0.0,
             weights={file_name: sha256},
+            concurrent=True,
         )
 
     @property

@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from detic_crop.errors import UsageError
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Let torch use one core in this thread.
+
+    For a small network more cores inside an operator cost more than they give, and their number changes the
+    last bits of a sum; with one, a photo gives the same bits on any machine of the kind, and the cores are
+    there for other photos.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def resolve_device(device: str) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from detic_crop.boxes.detections import Detections
 from detic_crop.detectors.base import DetectorInfo
+from detic_crop.detectors.devices import one_torch_thread
 from detic_crop.detectors.lite_boxes import area, evidence_boxes, overlap, refine_by_colour
 from detic_crop.detectors.lite_evidence import (
     HEADS_FILE,
@@ -37,10 +38,10 @@ SAME_ANIMAL = 0.5  # of a further box inside the refined first one
 class LiteDetector:
     """Weakly supervised localiser on ImageNet's marine mammals; safe to share between threads.
 
-    The same photo gives the same bits for the same number of torch threads inside an operator.
+    On a CPU a photo is one core's work, so the same photo gives the same bits whatever else goes on.
     """
 
-    def __init__(self, network: LiteNetwork, heads: Heads) -> None:
+    def __init__(self, network: LiteNetwork, heads: Heads, device: str = "cpu") -> None:
         self._network = network
         self._heads = heads
         self.info = DetectorInfo(
@@ -48,6 +49,7 @@ class LiteDetector:
             class_names=(CLASS_NAME,),
             default_conf=heads.conf,
             weights={WEIGHTS_FILE: WEIGHTS_SHA256, HEADS_FILE: heads.sha256},
+            concurrent=device == "cpu",
         )
 
     def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
@@ -57,6 +59,10 @@ class LiteDetector:
             image: (H, W, 3) uint8 BGR, at least 1 × 1 px.
             key: not used.
         """
+        with one_torch_thread():
+            return self._detect(image)
+
+    def _detect(self, image: NDArray[np.uint8]) -> Detections:
         height, width = image.shape[:2]
         view = look(self._network, overview_picture(image))
         presence = self._presence(class_margin(self._network, view))
@@ -105,4 +111,4 @@ def load_lite(device: str = "cpu") -> LiteDetector:
     Raises:
         WeightsError: they are missing, damaged or do not fit.
     """
-    return LiteDetector(load_network().to(device), read_heads())
+    return LiteDetector(load_network().to(device), read_heads(), device)

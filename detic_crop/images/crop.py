@@ -15,13 +15,13 @@ def cut_and_resize(image: Image, rectangle: PixelBox, size: int, fit: Fit) -> Im
     """The crop a trainer sees.
 
     Args:
-        image: (H, W, C) uint8, any channel order.
+        image: (H, W, 3) uint8, any channel order.
         rectangle: x1, y1, x2, y2 whole pixels inside the photo.
         size: side of the square result, pixels.
         fit: ``pad`` keeps the proportions on black; otherwise the rectangle is resized as it is.
 
     Returns:
-        (size, size, C) uint8, its own memory.
+        (size, size, 3) uint8, its own memory.
     """
     x1, y1, x2, y2 = rectangle
     region = image[y1:y2, x1:x2]

@@ -7,6 +7,7 @@ import csv
 import glob
 import io
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -99,7 +100,7 @@ def _known() -> str:
 
 def _from_folder(root: Path, output: Path | None) -> Listing:
     walk = _Walk(output)
-    return _sorted_listing(root, list(walk.files(root, ())), walk)
+    return _sorted_listing(root, list(walk.files(root)), walk)
 
 
 def _from_glob(pattern: str, output: Path | None) -> Listing:
@@ -116,7 +117,7 @@ def _from_glob(pattern: str, output: Path | None) -> Listing:
     paths = [m for m in files if explicit or walk.wants(os.path.basename(m))]
     for folder in sorted(folders):
         if not any(str(parent) in folders for parent in Path(folder).parents):
-            paths += walk.files(Path(folder), ())
+            paths += walk.files(Path(folder))
     if "**" in pattern:  # glob runs in circles where links do; of several ways to a file the shortest is kept
         paths.sort(key=lambda path: (path.count(os.sep), path))
         paths = list({os.path.realpath(path): path for path in reversed(paths)}.values())
@@ -136,11 +137,18 @@ class _Walk:
     def __init__(self, output: Path | None) -> None:
         self._output = os.path.realpath(output) if output else None
         self._judged: dict[str, bool] = {}
+        self._followed: set[tuple[int, int]] = set()
         self.passed_over = 0
         self.notes: list[str] = []
 
-    def files(self, folder: Path, ancestors: tuple[tuple[int, int], ...]) -> Iterator[str]:
-        """Image files below `folder`; links are followed unless they lead back to a folder above."""
+    def files(
+        self, folder: Path, ancestors: tuple[tuple[int, int], ...] = (), linked: bool = False
+    ) -> Iterator[str]:
+        """Image files below `folder`.
+
+        Links are followed unless they lead back to a folder above, and to one folder once only: folders full
+        of links to each other would multiply.
+        """
         try:
             status = os.stat(folder)
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -149,14 +157,19 @@ class _Walk:
             return
         identity = (status.st_dev, status.st_ino)
         # Some network file systems give every folder the number 0: then only real paths tell a loop.
-        if (identity in ancestors and identity[1] != 0) or len(ancestors) > 200:
+        if identity[1] != 0 and (identity in ancestors or (linked and identity in self._followed)):
+            return
+        if linked:
+            self._followed.add(identity)
+        if len(ancestors) > 200:
+            self.notes.append(f"folder {printable(str(folder))} is more than 200 deep and was not read")
             return
         for entry in entries:
             if entry.name.startswith("."):
                 continue
             if _is_folder(entry):
                 if not self._is_output(entry.path):
-                    yield from self.files(Path(entry.path), (*ancestors, identity))
+                    yield from self.files(Path(entry.path), (*ancestors, identity), entry.is_symlink())
             elif self.wants(entry.name):
                 yield entry.path
 
@@ -191,13 +204,15 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _from_list(path: Path) -> Listing:
-    lines = _read_column(path) if path.suffix.lower() == ".csv" else _read_lines(path)
+    notes: list[str] = []
+    lines = _read_column(path, notes) if path.suffix.lower() == ".csv" else _read_lines(path)
     unique: dict[str, str] = {}  # absolute path → the line that named it first
     for line in lines:
         name = _existing_spelling(line, path.parent)
         unique.setdefault(os.path.abspath(path.parent / name), name)
     repeats = len(lines) - len(unique)
-    notes = [f"{repeats} lines of {path.name} repeat a photo"] if repeats else []
+    if repeats:
+        notes.append(f"{repeats} lines of {path.name} repeat a photo")
     keys = _distinct(normalise_key(name) for name in unique.values())
     return Listing([Source.at(key, Path(p)) for key, p in zip(keys, unique, strict=True)], notes=notes)
 
@@ -220,10 +235,10 @@ def _read_text(path: Path) -> str:
 
 
 def _read_lines(path: Path) -> list[str]:
-    return [line.strip() for line in _read_text(path).split("\n") if line.strip()]
+    return [line.strip() for line in re.split(r"\r\n|\r|\n", _read_text(path)) if line.strip()]
 
 
-def _read_column(path: Path) -> list[str]:
+def _read_column(path: Path, notes: list[str]) -> list[str]:
     rows = csv.DictReader(io.StringIO(_read_text(path), newline=""))
     try:
         columns = {name.strip().lower(): name for name in rows.fieldnames or ()}
@@ -236,7 +251,10 @@ def _read_column(path: Path) -> list[str]:
             f"--in {path} has the columns {', '.join(columns) or '(none)'}; "
             f"expected one of {', '.join(LIST_COLUMNS)}"
         )
-    return [row[column].strip() for row in table if row[column] and row[column].strip()]
+    cells = [(row[column] or "").strip() for row in table]
+    if "" in cells:
+        notes.append(f"{cells.count('')} rows of {path.name} have no {column} and were passed over")
+    return [cell for cell in cells if cell]
 
 
 def _distinct(keys: Iterable[str]) -> list[str]:

@@ -157,7 +157,8 @@ def execute(
                 stop.reason = "time_limit"
             return bool(stop.reason)
 
-        outcomes = run_local(plan.jobs, pipeline, options.workers or default_workers(), should_stop)
+        workers = options.workers or default_workers(pipeline.detector.info.concurrent)
+        outcomes = run_local(plan.jobs, pipeline, workers, should_stop)
         try:
             with contextlib.closing(outcomes):
                 for outcome in outcomes:

@@ -168,7 +168,7 @@ def _replay_line(line: bytes, state: Replay) -> None:
         else:
             record = Record.from_json(values)
             state.records[record.image] = record
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         state.ignored += 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -91,16 +92,16 @@ def match_labels(names: Sequence[str], keys: Sequence[str]) -> list[str | None]:
     Raises:
         UsageError: a file name fits several photos, or differing paths fit one.
     """
-    by_path = set(keys)
+    by_path = {_composed(key): key for key in keys} | {key: key for key in keys}
     cleaned = [name if name in by_path else _cleaned(name) for name in names]
-    exact = by_path.intersection(cleaned)
+    exact = {by_path[name] for name in cleaned if name in by_path}
     by_name = _grouped(keys, lambda key: PurePosixPath(key).name)
     by_stem = _grouped(keys, lambda key: os.path.splitext(PurePosixPath(key).name)[0])
     claims: dict[str, str] = {}
     matches: list[str | None] = []
     for name in cleaned:
         if name in by_path:
-            matches.append(name)
+            matches.append(by_path[name])
             continue
         base = PurePosixPath(name).name
         # Kaggle's `image_id` columns often lack the extension, hence the stems.
@@ -122,13 +123,18 @@ def match_labels(names: Sequence[str], keys: Sequence[str]) -> list[str | None]:
 
 
 def _cleaned(name: str) -> str:
-    return printable(name.strip().replace("\\", "/")).removeprefix("./")
+    return _composed(printable(name.strip().replace("\\", "/")).removeprefix("./"))
+
+
+def _composed(name: str) -> str:
+    """One spelling of é: a Mac's file names have e + ´, tables seldom do."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _grouped(keys: Sequence[str], name_of: Callable[[str], str]) -> dict[str, list[str]]:
     groups: dict[str, list[str]] = {}
     for key in keys:
-        groups.setdefault(name_of(key), []).append(key)
+        groups.setdefault(_composed(name_of(key)), []).append(key)
     return groups
 
 

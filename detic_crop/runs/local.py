@@ -1,14 +1,14 @@
 """Where the work happens on one machine, and how it overlaps.
 
-Worker threads decode ahead and encode behind (OpenCV and Pillow release the interpreter's lock); this thread
-owns the detector. Outcomes come back in the order of the jobs, and at most a few photos are in memory.
+Threads are enough: OpenCV, Pillow and torch release the interpreter's lock. Outcomes come back in the order
+of the jobs, and at most a few photos are in memory.
 """
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 
@@ -18,9 +18,12 @@ from detic_crop.images.decode import Decoded
 from detic_crop.runs.pipeline import Job, Outcome, Pipeline
 
 
-def default_workers() -> int:
-    """Enough to keep one detector busy; more would only hold more photos in memory."""
-    return max(1, min(4, _cpus()))
+def default_workers(concurrent: bool = False) -> int:
+    """A thread per core where each does whole photos; else enough to keep one detector busy.
+
+    More would only hold more photos in memory.
+    """
+    return max(1, min(_cpus(), 32 if concurrent else 4))
 
 
 def _cpus() -> int:
@@ -36,27 +39,56 @@ def run_local(
 
     When `should_stop` turns true no further photo is begun; what the detector has seen is finished.
     """
-    remaining = iter(jobs)
-    decoding: deque[tuple[Job, Future[Decoded | Outcome]]] = deque()
-    finishing: deque[Future[Outcome]] = deque()
+    run = _whole_photos if pipeline.detector.info.concurrent else _one_detector
     threads_before = cv2.getNumThreads()
     cv2.setNumThreads(1)  # the workers are the parallelism; more threads inside OpenCV only get in their way
     pool = ThreadPoolExecutor(workers, thread_name_prefix="detic-crop")
     try:
-        while not should_stop():
-            for job in islice(remaining, workers + 1 - len(decoding)):
-                decoding.append((job, pool.submit(pipeline.decode, job)))
-            if not decoding:
-                break
-            job, future = decoding.popleft()
-            finishing.append(_detect_and_submit(job, future.result(), pipeline, pool))
-            while finishing and (finishing[0].done() or len(finishing) > workers):
-                yield finishing.popleft().result()
-        while finishing:
-            yield finishing.popleft().result()
+        yield from run(iter(jobs), pipeline, pool, workers, should_stop)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         cv2.setNumThreads(threads_before)
+
+
+def _whole_photos(
+    jobs: Iterator[Job],
+    pipeline: Pipeline,
+    pool: ThreadPoolExecutor,
+    workers: int,
+    should_stop: Callable[[], bool],
+) -> Iterator[Outcome]:
+    """Each worker takes a photo through every step."""
+    flying: deque[Future[Outcome]] = deque()
+    while not should_stop():
+        for job in islice(jobs, 2 * workers - len(flying)):  # twice: a slow photo must not starve the others
+            flying.append(pool.submit(pipeline.process, job))
+        if not flying:
+            return
+        yield flying.popleft().result()
+    yield from (future.result() for future in flying if not future.cancel())
+
+
+def _one_detector(
+    jobs: Iterator[Job],
+    pipeline: Pipeline,
+    pool: ThreadPoolExecutor,
+    workers: int,
+    should_stop: Callable[[], bool],
+) -> Iterator[Outcome]:
+    """Workers decode ahead and encode behind; the detector is asked from this thread alone."""
+    decoding: deque[tuple[Job, Future[Decoded | Outcome]]] = deque()
+    finishing: deque[Future[Outcome]] = deque()
+    while not should_stop():
+        for job in islice(jobs, workers + 1 - len(decoding)):
+            decoding.append((job, pool.submit(pipeline.decode, job)))
+        if not decoding:
+            break
+        job, future = decoding.popleft()
+        finishing.append(_detect_and_submit(job, future.result(), pipeline, pool))
+        while finishing and (finishing[0].done() or len(finishing) > workers):
+            yield finishing.popleft().result()
+    while finishing:
+        yield finishing.popleft().result()
 
 
 def _detect_and_submit(

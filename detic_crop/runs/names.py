@@ -8,7 +8,10 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 
-_DEVICE_NAMES = {"con", "prn", "aux", "nul", *(f"{n}{i}" for n in ("com", "lpt") for i in range(1, 10))}
+_DEVICE_NAMES = {
+    *("con", "conin$", "conout$", "prn", "aux", "nul"),
+    *(f"{name}{digit}" for name in ("com", "lpt") for digit in "123456789¹²³"),
+}
 _OURS = {"audit.csv", "audit.html", "run.json", ".detic-crop"}
 _MAX_COMPONENT_BYTES = 255  # of ext4, APFS, NTFS (there in UTF-16 units, which are fewer)
 _WINDOWS_FORBIDDEN = re.compile(r'[<>:"|?*\\\x00-\x1f]')

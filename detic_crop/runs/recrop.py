@@ -46,7 +46,11 @@ class KeptCandidates:
         self._file = open(candidates_path, "rb")  # noqa: SIM115 - closed by `close`
         self._lock = threading.Lock()
         self._info = DetectorInfo(
-            name=config.model, class_names=(), default_conf=config.conf or 0.0, weights=config.weights
+            name=config.model,
+            class_names=(),
+            default_conf=config.conf or 0.0,
+            weights=config.weights,
+            concurrent=True,
         )
 
     @property
