@@ -34,7 +34,7 @@ from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import Box, Fit, PixelBox, crop_rectangle, whole
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.detectors import load_detector, resolve_model
-from detic_crop.detectors.base import Detector, DetectorInfo, LookupDetector
+from detic_crop.detectors.base import ClassAwareDetector, Detector, DetectorInfo, LookupDetector
 from detic_crop.detectors.vocabulary import resolve_classes
 from detic_crop.errors import DeticCropError, OutputError, UsageError
 from detic_crop.images.crop import cut_and_resize
@@ -59,6 +59,12 @@ from detic_crop.runs.progress import no_progress, progress_bar
 from detic_crop.runs.recrop import KeptCandidates, check_policy
 
 _log = logging.getLogger(__name__)
+
+# What a detector was asked; kept boxes cannot answer for anything else.
+_DETECTOR_SETTINGS = {
+    *("model", "weights", "vocabulary", "precision", "detector_size", "truncated", "algorithm"),
+    *("weights_file", "names"),
+}
 
 PathLike = str | os.PathLike[str]
 
@@ -146,7 +152,7 @@ def crop_photo(
     Raises:
         UsageError: a setting is out of range, or the array is no photo.
     """
-    config = CropConfig(classes=classes, conf=conf, scale=scale, size=size, fit=fit)
+    CropConfig(classes=classes, conf=conf, scale=scale, size=size, fit=fit)  # checks the values
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
         raise UsageError(f"expected an (H, W, 3) uint8 photo, got {image.shape} {image.dtype}")
     resolution_wh = (image.shape[1], image.shape[0])
@@ -154,7 +160,7 @@ def crop_photo(
         found, info = detector, DetectorInfo("given", tuple(dict.fromkeys(detector.class_names)), 0.0)
     else:
         found, info = detector.detect(image), detector.info
-    wanted = resolve_classes(config.classes, info.class_names, info.name)
+    wanted = resolve_classes(classes, info.class_names, info.name)
     threshold = info.default_conf if conf is None else conf
     kept = keep_candidates(found, wanted, threshold, resolution_wh)
     choice = choose(kept, wanted, threshold)
@@ -197,6 +203,8 @@ def run(
     chosen, matches, notes = _choose_photos(listing, options)
     detector, reason = _detector_for(config, options, begun_with, detector)
     config, classes = _resolve(config, detector.info, begun_with)
+    if isinstance(detector, ClassAwareDetector):
+        detector.ask_for(classes)
     check_same_settings(begun_with, config, folder)
     folder.check_safe((source.path for source in listing.sources), ())
     _log.info("model %s: %s", config.model, reason)
@@ -245,7 +253,7 @@ def recrop(
     state = replay(origin.journal)
     if state.config is None or not state.records:
         raise UsageError(f"{origin.root} has no finished photos yet; give its `run` command again first")
-    fixed = {"model", "weights", "algorithm", "truncated"}.intersection(settings)
+    fixed = _DETECTOR_SETTINGS.intersection(settings)
     if fixed:
         raise UsageError(f"recrop cannot change {', '.join(sorted(fixed))}; give `run` for that")
     settings = {name: value for name, value in settings.items() if value is not None}
@@ -382,18 +390,25 @@ def _detector_for(
     model, reason = resolve_model(config.model)
     if config.model == "auto" and begun_with is not None:
         model, reason = begun_with.model, "this folder was begun with it"
-        if model.startswith("boxes:"):
-            raise UsageError(
-                f"this folder was made with --model {model}; pass --model boxes:PATH of that file"
-            )
-    return load_detector(model, options.device), reason
+        if model.startswith(("boxes:", "detectron2:")):
+            raise UsageError(f"this folder was made with --model {model}; pass --model and the file's path")
+    loaded = load_detector(
+        model,
+        options.device,
+        vocabulary=config.vocabulary,
+        names=options.names,
+        weights_file=options.weights_file,
+        precision=config.precision,
+        detector_size=config.detector_size,
+    )
+    return loaded, reason
 
 
 def _resolve(
     config: CropConfig, info: DetectorInfo, begun_with: CropConfig | None
 ) -> tuple[CropConfig, tuple[str, ...] | None]:
     """Fill in what the model decides; a resume keeps the folder's default confidence."""
-    classes = resolve_classes(config.classes, info.class_names, info.name)
+    classes = resolve_classes(config.classes or info.default_classes, info.class_names, info.name)
     conf = config.conf
     if conf is None:
         same_model = begun_with is not None and begun_with.model == info.name
@@ -408,6 +423,7 @@ def _resolve(
             config,
             model=info.name,
             classes=_classes_text(classes),
+            vocabulary=info.vocabulary or None,
             conf=conf,
             weights=dict(sorted(info.weights.items())),
         ),

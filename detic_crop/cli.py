@@ -15,7 +15,9 @@ import click
 
 import detic_crop
 from detic_crop.boxes.geometry import FITS
-from detic_crop.config import FORMATS, TRUNCATED, CropConfig, RunOptions, parse_duration
+from detic_crop.cli_options import option as _option
+from detic_crop.cli_weights import weights
+from detic_crop.config import FORMATS, MODELS, PRECISIONS, TRUNCATED, CropConfig, RunOptions, parse_duration
 from detic_crop.errors import DeticCropError
 from detic_crop.runs.names import printable
 
@@ -25,19 +27,6 @@ if TYPE_CHECKING:
 _CONFIG, _OPTIONS = CropConfig(), RunOptions()
 _INTERRUPTED = {"SIGINT": 130, "SIGTERM": 143, "SIGBREAK": 143}
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-
-class _Option(click.Option):
-    """An option that also reads DETIC_CROP_NAME, whatever the subcommand."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        longest = max((name for name in self.opts if name.startswith("--")), key=len)
-        self.envvar = "DETIC_CROP_" + longest.removeprefix("--").replace("-", "_").upper()
-
-
-def _option(*names: str, **kwargs: Any) -> Callable[[_F], _F]:
-    return click.option(*names, cls=_Option, **kwargs)
 
 
 def _options(*decorators: Callable[[Any], Any]) -> Callable[[_F], _F]:
@@ -57,10 +46,7 @@ def _policy_options(default: CropConfig | None) -> Callable[[_F], _F]:
 
     return _options(
         _option(
-            "--classes",
-            metavar="NAMES",
-            help="marine, any, or class names joined by commas",
-            **given("classes"),
+            "--classes", metavar="NAMES", help="marine, any, or names joined by commas  [default: marine]"
         ),
         _option("--conf", type=float, help="lowest score of an eligible box; each model has its own default"),
         _option("--scale", type=float, help="enlarge the chosen box about its centre", **given("scale")),
@@ -102,9 +88,7 @@ def cli() -> None:
 @cli.command()
 @_option("--in", "input", required=True, metavar="PHOTOS", help="folder, photo, 'pattern', or .txt/.csv list")
 @_option("--out", "output", required=True, metavar="FOLDER", help="where crops, audit.csv and audit.html go")
-@_option(
-    "--model", default=_CONFIG.model, show_default=True, metavar="NAME", help="auto, lite, or boxes:FILE"
-)
+@_option("--model", default=_CONFIG.model, show_default=True, metavar="NAME", help=MODELS)
 @_policy_options(_CONFIG)
 @_option(
     "--device",
@@ -120,6 +104,17 @@ def cli() -> None:
     show_default=True,
     help="crop a cut-off photo as far as it goes, or fail it",
 )
+@_option("--vocabulary", metavar="NAME", help="Detic: openimages, lvis, objects365, coco, FILE.npy, or words")
+@_option(
+    "--names", type=click.Path(path_type=Path), metavar="TXT", help="class names of --vocabulary FILE.npy"
+)
+@_option(
+    "--weights", "weights_file", type=click.Path(path_type=Path), metavar="FILE", help="a Detic checkpoint"
+)
+@_option(
+    "--precision", type=click.Choice(PRECISIONS), default=_CONFIG.precision, show_default=True, help="Detic"
+)
+@_option("--detector-size", type=int, help="shortest side at which Detic sees a photo  [default: 800]")
 @_option(
     "--labels", type=click.Path(path_type=Path), metavar="CSV", help="audit.csv follows this table row by row"
 )
@@ -176,6 +171,9 @@ def audit(cropped: str) -> int:
 
     _say_counts(api.write_audit(cropped))
     return 0
+
+
+cli.add_command(weights)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

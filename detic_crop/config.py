@@ -22,8 +22,11 @@ ALGORITHM = 1
 
 Format: TypeAlias = Literal["jpg", "png", "webp"]
 Truncated: TypeAlias = Literal["keep", "fail"]
+Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 TRUNCATED: tuple[Truncated, ...] = get_args(Truncated)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+MODELS = "auto, lite, detic-swinb, detic-convnext, detic-r50, detic-r18, boxes:FILE or detectron2:CONFIG"
 DEFAULT_MAX_PIXELS = 200_000_000
 MAX_SIZE = 8192
 
@@ -33,8 +36,12 @@ class CropConfig:
     """Everything that changes a crop or a box.
 
     Attributes:
-        model: ``auto``, ``lite`` or ``boxes:FILE``; after `resolved`, never ``auto``.
-        classes: ``marine``, ``any``, or class names joined by commas.
+        model: ``auto``, ``lite``, ``detic-…``, ``boxes:FILE`` or ``detectron2:CONFIG``; in a folder's journal
+            the one that ``auto`` stood for.
+        classes: ``marine``, ``any``, or class names joined by commas; None is ``marine``, or ``any`` where
+            the vocabulary is one's own.
+        vocabulary: what Detic is asked for: a vocabulary's name, a ``.npy`` file, or words joined by commas;
+            None is Open Images.
         conf: lowest score of an eligible box; None takes the model's own default.
         scale: enlargement of both sides of the chosen box.
         size: side of the square crops, pixels.
@@ -42,7 +49,9 @@ class CropConfig:
         format: file format of the crops.
         quality: 1–100, of JPEG and WebP; PNG ignores it.
         truncated: crop a truncated photo as far as it goes, or fail it.
-        weights: file name → sha256; filled in by `resolved`.
+        precision: of Detic's network.
+        detector_size: shortest side, in pixels, at which Detic sees a photo; None is 800.
+        weights: file name → sha256 of what the answers depend on; in a folder's journal.
         algorithm: see `ALGORITHM`.
 
     Raises:
@@ -50,7 +59,8 @@ class CropConfig:
     """
 
     model: str = "auto"
-    classes: str = "marine"
+    classes: str | None = None
+    vocabulary: str | None = None
     conf: float | None = None
     scale: float = 1.2
     size: int = 512
@@ -58,6 +68,8 @@ class CropConfig:
     format: Format = "jpg"
     quality: int = 95
     truncated: Truncated = "keep"
+    precision: Precision = "float32"
+    detector_size: int | None = None
     weights: dict[str, str] = field(default_factory=dict)
     algorithm: int = ALGORITHM
 
@@ -72,8 +84,13 @@ class CropConfig:
         _one_of("--fit", self.fit, FITS)
         _one_of("--format", self.format, FORMATS)
         _one_of("--truncated", self.truncated, TRUNCATED)
-        _text("--model", self.model, "auto, lite or boxes:FILE")
-        _text("--classes", self.classes, "marine, any, or names joined by commas")
+        _one_of("--precision", self.precision, PRECISIONS)
+        _number("--detector-size", self.detector_size, 32, 8192, "800", whole=True, optional=True)
+        _text("--model", self.model, MODELS)
+        if self.classes is not None:
+            _text("--classes", self.classes, "marine, any, or names joined by commas")
+        if self.vocabulary is not None:
+            _text("--vocabulary", self.vocabulary, "a vocabulary's name, FILE.npy, or words joined by commas")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, one per field."""
@@ -110,6 +127,8 @@ class RunOptions:
     Attributes:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         workers: threads that decode and encode; None takes a number that fits the machine.
+        weights_file: a checkpoint instead of the pulled one.
+        names: text file with the class names of a vocabulary of one's own.
         labels: CSV whose rows the audit follows.
         labels_key: its column that names the photo.
         max_pixels: larger photos become failed rows.
@@ -123,6 +142,8 @@ class RunOptions:
 
     device: str = "auto"
     workers: int | None = None
+    weights_file: Path | None = None
+    names: Path | None = None
     labels: Path | None = None
     labels_key: str = "image"
     max_pixels: int = DEFAULT_MAX_PIXELS
@@ -138,7 +159,9 @@ class RunOptions:
         _number("--max-pixels", self.max_pixels, 1, 1 << 40, str(DEFAULT_MAX_PIXELS), whole=True)
         _number("--limit", self.limit, 1, 1 << 60, "100", whole=True, optional=True)
         _number("--time-limit", self.time_limit, 0.001, 1 << 40, "8h30m", optional=True)
-        object.__setattr__(self, "labels", None if self.labels is None else Path(self.labels))
+        for name in ("weights_file", "names", "labels"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else Path(value))
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", str(self.device)):
             raise UsageError(f"--device must be auto, cpu, cuda, cuda:N or mps, got {self.device!r}")
 

@@ -132,7 +132,8 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
         "DISCARD_REVIEW": "0",
         "DRY_RUN": "false",
     }
-    assert set(given) == {
+    detic = {"VOCABULARY", "NAMES", "WEIGHTS", "PRECISION", "DETECTOR_SIZE"}  # refused with another model
+    assert set(given) | detic == {
         max(o.opts, key=len).removeprefix("--").upper().replace("-", "_")
         for o in options_of(COMMANDS["run"]).values()
     }
@@ -141,7 +142,7 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
     assert cli.main(["run"]) == 0
     told = json.loads((place.out / "run.json").read_text(encoding="utf-8"))
     settings = {**told["settings"], **told["options"]}
-    assert settings["classes"] == "Whale,Boat"
+    assert settings["classes"] == "Boat,Whale"
     assert (settings["conf"], settings["scale"], settings["size"]) == (0.25, 1.5, 40)
     assert (settings["fit"], settings["format"], settings["quality"]) == ("pad", "png", 80)
     assert (settings["device"], settings["truncated"], settings["labels_key"]) == ("cpu", "fail", "photo")
@@ -201,7 +202,7 @@ BAD = [
     (["--device", "gpu"], "--device must be auto, cpu, cuda, cuda:N or mps"),
     (["--device", "cuda:x"], "--device"),
     (["--model", "nonsense"], "--model must be"),
-    (["--model", ""], "--model must be auto, lite or boxes:FILE"),
+    (["--model", ""], "--model must be auto, lite, detic-swinb"),
     (["--model", "boxes:"], "boxes file"),
     (["--model", "boxes:no/such/file.csv"], "no/such/file.csv"),
     (["--model", "boxes:."], "boxes file"),
@@ -464,7 +465,7 @@ def test_an_unforeseen_fault_keeps_its_traceback(place: Place, monkeypatch: pyte
 
 
 def test_without_a_model_it_is_lite(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "load_detector", lambda name, device: FakeDetector(name=name))
+    monkeypatch.setattr(api, "load_detector", lambda name, device, **given: FakeDetector(name=name))
     assert cli.main(["run", "--in", str(place.folder / "in"), "--out", str(place.out), "--size", "32"]) == 0
     assert {row["model"] for row in rows_of(place.out)} == {"lite"}
 

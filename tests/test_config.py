@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import detic_crop
 from detic_crop import errors
 from detic_crop.config import ALGORITHM, CropConfig, RunOptions, parse_duration
+from detic_crop.detectors.base import DetectorInfo
 from detic_crop.detectors.devices import resolve_device
 from detic_crop.errors import DeticCropError, PhotoError, UsageError
 from tests.helpers import run_python
@@ -25,6 +26,7 @@ from tests.helpers import run_python
 OTHER: dict[str, Any] = {
     "model": "lite",
     "classes": "any",
+    "vocabulary": "lvis",
     "conf": 0.3,
     "scale": 1.4,
     "size": 256,
@@ -32,6 +34,8 @@ OTHER: dict[str, Any] = {
     "format": "png",
     "quality": 80,
     "truncated": "fail",
+    "precision": "bfloat16",
+    "detector_size": 640,
     "weights": {"a.pth": "00ff"},
     "algorithm": ALGORITHM + 1,
 }
@@ -39,7 +43,8 @@ OTHER: dict[str, Any] = {
 configs = st.builds(
     CropConfig,
     model=st.text(min_size=1).filter(str.strip),
-    classes=st.text(min_size=1).filter(lambda text: text.replace(",", "").strip()),
+    classes=st.none() | st.text(min_size=1).filter(lambda text: text.replace(",", "").strip()),
+    vocabulary=st.none() | st.sampled_from(["lvis", "own.npy", "dolphin,orca dorsal fin"]),
     conf=st.none() | st.floats(0, 1),
     scale=st.floats(0.1, 10),
     size=st.integers(1, 8192),
@@ -47,6 +52,8 @@ configs = st.builds(
     format=st.sampled_from(["jpg", "png", "webp"]),
     quality=st.integers(1, 100),
     truncated=st.sampled_from(["keep", "fail"]),
+    precision=st.sampled_from(["float32", "bfloat16", "float16"]),
+    detector_size=st.none() | st.integers(32, 8192),
     weights=st.dictionaries(st.text(), st.text(), max_size=3),
     algorithm=st.integers(1, 9),
 )
@@ -57,7 +64,9 @@ configs = st.builds(
 
 def test_the_defaults_are_the_original_data_sets() -> None:
     config = CropConfig()
-    assert (config.scale, config.size, config.fit, config.classes) == (1.2, 512, "stretch", "marine")
+    assert (config.scale, config.size, config.fit) == (1.2, 512, "stretch")
+    assert config.classes is None
+    assert DetectorInfo("any", (), 0.5).default_classes == "marine"
     assert (config.model, config.conf, config.format) == ("auto", None, "jpg")
 
 
@@ -154,7 +163,7 @@ def test_every_bad_value_is_one_line_that_names_the_option(
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("model", None), ("classes", None), ("classes", ["Whale", "Dolphin"])]
+    ("name", "value"), [("model", None), ("vocabulary", ["Whale"]), ("classes", ["Whale", "Dolphin"])]
 )
 def test_a_setting_of_another_kind_is_refused_in_words(name: str, value: Any) -> None:
     """A list of class names is the likeliest slip of a library user."""

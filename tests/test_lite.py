@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from detic_crop.boxes.detections import Detections
-from detic_crop.detectors import Detector
+from detic_crop.detectors.base import Detector
 from detic_crop.detectors.lite import LiteDetector, inside_photo, load_lite
 from detic_crop.detectors.lite_boxes import best_rectangle, evidence_boxes, iou, refine_by_colour
 from detic_crop.detectors.lite_evidence import HEADS_FILE, read_heads, window_around

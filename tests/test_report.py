@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from detic_crop import api
-from detic_crop.audit import report
+from detic_crop.audit import gallery, rates, report, summary, thumbnails
 from detic_crop.audit.report import write_report
 from detic_crop.audit.suspicion import FLAGS
 from detic_crop.audit.table import Row
@@ -322,7 +322,7 @@ def test_a_photo_of_several_label_rows_is_shown_once(run: Run) -> None:
 
 
 def test_warns_of_species_that_are_rarely_cropped(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "_MAX_PHOTOS", 0)
+    monkeypatch.setattr(gallery, "_MAX_PHOTOS", 0)
     with_species(run, {"beluga": (2, 18), "minke": (18, 2), "orca": (17, 3), "rare": (0, 9)})
     page = run.page()
     assert "Uncropped photos give the label away." in page.text
@@ -347,7 +347,7 @@ def test_warns_of_species_that_are_rarely_cropped(run: Run, monkeypatch: pytest.
 def test_does_not_warn_without_reason(
     run: Run, shares: Mapping[str, tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, "_MAX_PHOTOS", 0)
+    monkeypatch.setattr(gallery, "_MAX_PHOTOS", 0)
     with_species(run, shares)
     page = run.page()
     assert "give the label away" not in page.text
@@ -387,8 +387,8 @@ def test_text_that_is_no_unicode_does_not_stop_the_page(run: Run) -> None:
 
 
 def test_at_most_so_many_photos(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "_MAX_PHOTOS", 9)
-    monkeypatch.setattr(report, "_MAX_NOT_FOUND", 3)
+    monkeypatch.setattr(gallery, "_MAX_PHOTOS", 9)
+    monkeypatch.setattr(gallery, "_MAX_NOT_FOUND", 3)
     for number in range(12):
         run.add(f"crop{number}.jpg")
         run.add(f"none{number}.jpg", "resized")
@@ -418,7 +418,8 @@ def test_at_most_so_many_bytes(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_long_tables_and_texts_are_cut(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "_MAX_TABLE_ROWS", 5)
+    monkeypatch.setattr(summary, "_MAX_FAILURES", 5)
+    monkeypatch.setattr(rates, "_MAX_GROUPS", 5)
     run.labels = Labels(["image", "species"], [], "image")
     for number in range(8):
         run.labels.rows.append([f"{number}.jpg", f"species{number}" * 1000])
@@ -499,7 +500,7 @@ def test_small_decoding_agrees_with_the_real_one(orientation: int, reduction: in
         cv2.cvtColor(_gradient(side * reduction + 3, 60 * reduction), cv2.COLOR_BGR2RGB)
     )
     picture.save(file, "JPEG", exif=exif, quality=95)
-    small, upright_wh = report._decode_small(file.getvalue(), "a.jpg", side)
+    small, upright_wh = thumbnails._decode_small(file.getvalue(), "a.jpg", side)
     real = decode(file.getvalue()).image
     assert upright_wh == (real.shape[1], real.shape[0])
     assert max(small.shape) < max(real.shape)  # it was reduced indeed
@@ -518,7 +519,9 @@ def _gradient(height: int, width: int) -> Any:
 
 def test_thumbnails_are_small(tmp_path: Path) -> None:
     path = write_photo(tmp_path / "a.jpg", width=3000, height=1000)
-    image = cv2.imdecode(np.frombuffer(report._thumbnail(path, 420, 75, None), np.uint8), cv2.IMREAD_COLOR)
+    image = cv2.imdecode(
+        np.frombuffer(thumbnails._thumbnail(path, 420, 75, None), np.uint8), cv2.IMREAD_COLOR
+    )
     assert image is not None
     assert image.shape == (140, 420, 3)
 

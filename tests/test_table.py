@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detic_crop.audit.suspicion import FLAGS, area_fraction, flags_of, suspicion_of
+from detic_crop.audit.suspicion import FLAGS, area_fraction, doubts_of, flags_of
 from detic_crop.audit.table import (
     COLUMNS,
     Row,
@@ -334,7 +334,7 @@ def test_the_rows_worth_a_look_are_flagged_crops() -> None:
 def test_every_flag_has_its_edges_tested() -> None:
     assert set(EDGES) == set(FLAGS)
     assert all(FLAGS.values())
-    assert flags_of(GOOD, CONFIG) == []
+    assert flags_of(GOOD, CONFIG) == ()
 
 
 @pytest.mark.parametrize(
@@ -381,13 +381,13 @@ def test_flags_are_listed_in_the_documented_order() -> None:
         rival_score=0.6,
         truncated=True,
     )
-    assert flags_of(worst, CONFIG) == [flag for flag in FLAGS if flag != "whole_image"]
+    assert flags_of(worst, CONFIG) == tuple(flag for flag in FLAGS if flag != "whole_image")
     assert row_cells(worst, CONFIG)["flags"] == ";".join(flags_of(worst, CONFIG))
 
 
 def test_a_failed_photo_has_no_flags() -> None:
-    assert flags_of(FAILED._replace(truncated=True), CONFIG) == []
-    assert flags_of(missing_record("a"), CONFIG) == []
+    assert flags_of(FAILED._replace(truncated=True), CONFIG) == ()
+    assert flags_of(missing_record("a"), CONFIG) == ()
 
 
 def test_the_part_of_the_photo() -> None:
@@ -415,12 +415,12 @@ def test_the_part_of_the_photo() -> None:
     ],
 )
 def test_suspicion_by_hand(record: Record, suspicion: float) -> None:
-    assert suspicion_of(record, CONFIG) == pytest.approx(suspicion)
+    assert doubts_of(record, CONFIG).suspicion == pytest.approx(suspicion)
 
 
 @given(any_records(), confs)
 def test_suspicion_is_between_zero_and_one(record: Record, conf: float | None) -> None:
-    assert 0 <= suspicion_of(record, CropConfig(conf=conf)) <= 1
+    assert 0 <= doubts_of(record, CropConfig(conf=conf)).suspicion <= 1
 
 
 @pytest.mark.parametrize(
@@ -428,7 +428,7 @@ def test_suspicion_is_between_zero_and_one(record: Record, conf: float | None) -
 )
 def test_scores_above_one_do_not_take_suspicion_out_of_its_range(record: Record) -> None:
     """A file of percentages, or a detector whose float32 sum is a hair above 1."""
-    assert 0 <= suspicion_of(record, CONFIG) <= 1
+    assert 0 <= doubts_of(record, CONFIG).suspicion <= 1
 
 
 @given(any_records(), confs, st.sampled_from(["truncated", "n_apart", "rival_score"]))
@@ -437,21 +437,26 @@ def test_one_more_doubt_never_makes_a_row_less_suspicious(
 ) -> None:
     config = CropConfig(conf=conf)
     values: dict[str, Any] = {"truncated": (False, True), "n_apart": (0, 1), "rival_score": (None, 1.0)}
-    calm, doubted = (suspicion_of(record._replace(**{doubt: value}), config) for value in values[doubt])
+    calm, doubted = (
+        doubts_of(record._replace(**{doubt: value}), config).suspicion for value in values[doubt]
+    )
     assert doubted >= calm
 
 
 @given(any_records(), st.sampled_from([0.0, 0.3, 0.5]))
 def test_a_lower_score_is_never_less_suspicious(record: Record, conf: float) -> None:
-    ladder = [suspicion_of(record._replace(score=score / 20), CropConfig(conf=conf)) for score in range(21)]
+    ladder = [
+        doubts_of(record._replace(score=score / 20), CropConfig(conf=conf)).suspicion for score in range(21)
+    ]
     assert all(lower >= higher for lower, higher in pairwise(ladder))
 
 
 def test_the_known_problem_leads() -> None:
     """A smaller, more confident box outweighs every other single doubt at the same score."""
-    known = suspicion_of(GOOD._replace(best_score=0.95), CONFIG)
+    known = doubts_of(GOOD._replace(best_score=0.95), CONFIG).suspicion
     for flag, (_, records) in EDGES.items():
         if flag not in ("smaller_box_more_confident", "not_found", "low_score"):
             for record in records:
-                if flags_of(record, CONFIG) == [flag]:
-                    assert suspicion_of(record, CONFIG) < known
+                doubts = doubts_of(record, CONFIG)
+                if doubts.flags == (flag,):
+                    assert doubts.suspicion < known

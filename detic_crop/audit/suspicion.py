@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
 
 from detic_crop.config import CropConfig
@@ -45,6 +46,25 @@ _EDGE_FRACTION = 0.005
 _EXTREME_ASPECT = 8.0
 
 
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """What is doubtful about one photo.
+
+    Attributes:
+        flags: the codes that apply, in the order of `FLAGS`; none for a failed photo.
+        suspicion: how much the photo deserves a look, in [0, 1].
+    """
+
+    flags: tuple[str, ...]
+    suspicion: float
+
+
+def doubts_of(record: Record, config: CropConfig) -> Doubts:
+    """The flags of one photo, and the suspicion that they and its score leave."""
+    flags = flags_of(record, config)
+    return Doubts(flags, _suspicion(record, config, flags))
+
+
 def area_fraction(record: Record) -> float | None:
     """Chosen box area / photo area; None without a box."""
     if record.box is None or not record.width:
@@ -53,14 +73,14 @@ def area_fraction(record: Record) -> float | None:
     return (right - left) * (bottom - top) / (record.width * record.height)
 
 
-def flags_of(record: Record, config: CropConfig) -> list[str]:
+def flags_of(record: Record, config: CropConfig) -> tuple[str, ...]:
     """The codes that apply to one photo, in the order of `FLAGS`; none for a failed one."""
     if record.status == "failed":
-        return []
+        return ()
     applies = {"truncated_file": record.truncated, "not_found": record.reason == "not_found"}
     if record.box is not None:
         applies |= _box_flags(record, config)
-    return [flag for flag in FLAGS if applies.get(flag)]
+    return tuple(flag for flag in FLAGS if applies.get(flag))
 
 
 def _box_flags(record: Record, config: CropConfig) -> dict[str, bool]:
@@ -89,7 +109,7 @@ def _low_score_limit(conf: float) -> float:
     return conf + _LOW_SCORE_PART * (1 - conf)
 
 
-def suspicion_of(record: Record, config: CropConfig) -> float:
+def _suspicion(record: Record, config: CropConfig, flags: Sequence[str]) -> float:
     """How much a row deserves a look, in [0, 1].
 
     - failed: 1.
@@ -104,4 +124,4 @@ def suspicion_of(record: Record, config: CropConfig) -> float:
     conf = config.conf or 0.0
     score = 1.0 if record.score is None else record.score
     doubt = min(1.0, max(0.0, 1 - score) / (1 - conf)) if conf < 1 else 0.0
-    return 1 - (1 - doubt / 2) * prod(1 - _WEIGHTS.get(flag, 0.0) for flag in flags_of(record, config))
+    return 1 - (1 - doubt / 2) * prod(1 - _WEIGHTS.get(flag, 0.0) for flag in flags)

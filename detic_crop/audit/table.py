@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from detic_crop.audit.suspicion import area_fraction, flags_of, suspicion_of
+from detic_crop.audit.suspicion import area_fraction, doubts_of, flags_of
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.runs.folder import OutputFolder
@@ -126,6 +126,7 @@ def _label_column(name: str, label_columns: Sequence[str]) -> str:
 
 def row_cells(record: Record, config: CropConfig) -> dict[str, str]:
     """The cells of one row, as they stand in audit.csv."""
+    doubts = doubts_of(record, config)
     return {
         "image": record.image,
         "crop": record.crop,
@@ -143,8 +144,8 @@ def row_cells(record: Record, config: CropConfig) -> dict[str, str]:
         "best_score": _number(record.score if record.best_score is None else record.best_score),
         "best_box": _box(record.best_box or record.box),
         "area_frac": _number(area_fraction(record)),
-        "flags": ";".join(flags_of(record, config)),
-        "suspicion": _number(suspicion_of(record, config)),
+        "flags": ";".join(doubts.flags),
+        "suspicion": _number(doubts.suspicion),
         "verdict": "",
         "detector_box": "",
         "model": record.model,

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from detic_crop.detectors.base import Detector, DetectorInfo
+from detic_crop.config import MODELS, Precision
 from detic_crop.errors import UsageError
 
-__all__ = ["Detector", "DetectorInfo", "load_detector", "resolve_model"]
+if TYPE_CHECKING:
+    from detic_crop.detectors.base import Detector
+
+__all__ = ["load_detector", "resolve_model"]
 
 
 def resolve_model(model: str) -> tuple[str, str]:
@@ -18,28 +22,70 @@ def resolve_model(model: str) -> tuple[str, str]:
     """
     if model != "auto":
         return model, "asked for"
-    return "lite", "the embedded model; it needs no download"
+    from detic_crop.detectors.weights import best_installed
+
+    best = best_installed()
+    if best is not None:
+        return best, "the best model whose weights are installed"
+    return "lite", "the embedded model; no Detic weights are installed (detic-crop weights pull detic-swinb)"
 
 
-def load_detector(name: str = "auto", device: str = "auto") -> Detector:
+def load_detector(
+    name: str = "auto",
+    device: str = "auto",
+    *,
+    vocabulary: str | None = None,
+    names: Path | None = None,
+    weights_file: Path | None = None,
+    precision: Precision = "float32",
+    detector_size: int | None = None,
+) -> Detector:
     """Load a model once, to be asked about many photos.
 
     Args:
-        name: ``auto``, ``lite`` or ``boxes:FILE``.
+        name: ``auto``, ``lite``, ``detic-swinb``, ``detic-convnext``, ``detic-r50``, ``detic-r18``,
+            ``boxes:FILE`` or ``detectron2:CONFIG``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        vocabulary: of Detic: ``openimages`` (default), ``lvis``, ``objects365``, ``coco``, a ``.npy`` file,
+            ``checkpoint``, or words joined by commas.
+        names: class names of a ``.npy`` file or of the checkpoint's own classifier, one a line.
+        weights_file: a Detic checkpoint instead of the pulled one.
+        precision: of Detic's network; ``bfloat16`` and ``float16`` are faster where the hardware has them.
+        detector_size: shortest side, in pixels, at which Detic sees a photo (default 800).
 
     Raises:
-        UsageError: there is no such model, boxes file or device.
-        WeightsError: its weights are missing or damaged.
+        UsageError: there is no such model, file or device, or an option does not go with the model.
+        WeightsError: weights are missing or damaged.
     """
     name, _ = resolve_model(name)
+    if name.startswith("detic-"):
+        from detic_crop.detectors.detic_loading import load_detic_by_name
+        from detic_crop.detectors.devices import resolve_device
+
+        return load_detic_by_name(
+            name, resolve_device(device), vocabulary, names, weights_file, precision, detector_size
+        )
+    given = {
+        "--vocabulary": vocabulary,
+        "--names": names,
+        "--weights": weights_file,
+        "--precision": None if precision == "float32" else precision,
+        "--detector-size": detector_size,
+    }
+    for option, value in given.items():
+        if value is not None:
+            raise UsageError(f"{option} {value} goes with a Detic model only, not with {name}; leave it out")
     if name.startswith("boxes:"):
         from detic_crop.detectors.boxes_file import load_boxes_file
 
         return load_boxes_file(Path(name.removeprefix("boxes:")))
+    if name.startswith("detectron2:"):
+        from detic_crop.detectors.detectron2 import load_detectron2
+
+        return load_detectron2(name.removeprefix("detectron2:"), device)
     if name == "lite":
         from detic_crop.detectors.devices import resolve_device
         from detic_crop.detectors.lite import load_lite
 
         return load_lite(resolve_device(device))
-    raise UsageError(f"--model must be auto, lite or boxes:FILE, got {name!r}")
+    raise UsageError(f"--model must be {MODELS}, got {name!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -21,6 +21,8 @@ class DetectorInfo:
         class_names: every class it can answer with; empty when the names are open (a boxes file).
         default_conf: the ``--conf`` used when none is given.
         weights: file name → sha256 of every file its answers depend on.
+        vocabulary: name of the class list, where the model can have several.
+        default_classes: the ``--classes`` used when none are given.
         floor: boxes below this score are never returned, so ``--conf`` cannot be lower.
         concurrent: `detect` uses one core and may be called from several threads at once.
     """
@@ -29,6 +31,8 @@ class DetectorInfo:
     class_names: tuple[str, ...]
     default_conf: float
     weights: Mapping[str, str] = field(default_factory=dict)
+    vocabulary: str = ""
+    default_classes: str = "marine"
     floor: float = 0.0
     concurrent: bool = False
 
@@ -60,4 +64,13 @@ class LookupDetector(Protocol):
 
     def notes(self) -> list[str]:
         """What a person should know after the run, a sentence each."""
+        ...
+
+
+@runtime_checkable
+class ClassAwareDetector(Protocol):
+    """A detector that can tell how present the wanted classes are, below its floor too."""
+
+    def ask_for(self, wanted: Sequence[str] | None) -> None:
+        """From now on report the highest score of any of these classes as `Detections.presence`."""
         ...

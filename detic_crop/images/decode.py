@@ -37,6 +37,7 @@ __all__ = [
     "Decoded",
     "decode",
     "read_photo",
+    "upright",
 ]
 
 # Camera RAW counts as a photo, so that in a folder it gets a failed row rather than being passed over.
@@ -129,7 +130,7 @@ def decode(
         whole = whole and not header.truncated
         if not whole and (truncated == "fail" or _is_uniform(image)):
             raise _incomplete(header)
-        return Decoded(_upright(image, header.orientation), truncated=not whole)
+        return Decoded(upright(image, header.orientation), truncated=not whole)
     except PhotoError:
         raise
     except Exception as error:
@@ -350,7 +351,7 @@ def _is_uniform(image: NDArray[np.uint8]) -> bool:
     return all(bool((block == image[0, 0]).all()) for block in blocks)
 
 
-def _upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+def upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """Undo the EXIF orientation (TIFF 6.0, tag 274); a copy only where there is something to turn."""
     if orientation == 1:
         return image

@@ -108,22 +108,24 @@ def check_policy(old: CropConfig, new: CropConfig, candidates_path: Path) -> tup
             f"--conf {new.conf} is below {floor}, the lowest score this run kept; "
             f"pass {floor} or more, or give `run` again with --conf {new.conf}"
         )
-    looked_for = None if old.classes == "any" else [name.strip() for name in old.classes.split(",")]
-    if new.classes == old.classes:
+    recorded = old.classes or "any"  # a journal always has them
+    looked_for = None if recorded == "any" else recorded.split(",")
+    wanted = new.classes or recorded
+    if wanted == recorded:
         return None if looked_for is None else tuple(looked_for)
-    if looked_for is not None and new.classes.strip().casefold() == "any":
+    if looked_for is not None and wanted.strip().casefold() == "any":
         raise UsageError(
             f"--classes any: this run looked for {', '.join(looked_for)} only; "
             "give `run` again with --classes any"
         )
     if looked_for is None:
-        return resolve_classes(new.classes, _classes_seen(candidates_path), old.model)
+        return resolve_classes(wanted, _classes_seen(candidates_path), old.model)
     try:
-        return resolve_classes(new.classes, looked_for, old.model)
+        return resolve_classes(wanted, looked_for, old.model)
     except UsageError as error:
         raise UsageError(
-            f"--classes {new.classes}: this run looked for {', '.join(looked_for)} only; "
-            f"pass some of these, or give `run` again with --classes {new.classes!r}"
+            f"--classes {wanted}: this run looked for {', '.join(looked_for)} only; "
+            f"pass some of these, or give `run` again with --classes {wanted!r}"
         ) from error
 
 

@@ -1,0 +1,107 @@
+"""Hold the four Detic models against the reference implementation on the two shared photos.
+
+    python -m benchmarks.parity ../shared [--model detic-r18] [--seed 0]
+
+Filled weights instead of the published ones, float32 on the CPU, through the whole preprocessing (shortest
+side 480 px). Prints a table; exit code 1 when a bound of `tests.parity_checks` is missed, 2 on wrong use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from detic_crop.detectors.detic.build import VARIANTS
+from detic_crop.detectors.detic.detector import DeticDetector
+from detic_crop.detectors.detic.preprocess import longest_for, normalise, resize
+from tests.filled_weights import SHORT_NAMES
+from tests.parity_checks import SCORE_FLOOR, Agreement, agreement, filled_detector
+
+_SHORTEST = 480
+_COLUMNS = "{:<15} {:<24} {:<10} {:>9} {:>9} {:>10} {:>9}  {}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("shared", type=Path, help="the folder with parity/goldens and photos/parity")
+    parser.add_argument("--model", choices=VARIANTS, action="append", help="only this one (may be repeated)")
+    parser.add_argument("--seed", type=int, default=0, help="of the filled weights; the goldens have 0")
+    options = parser.parse_args()
+    photos = sorted((options.shared / "photos" / "parity").iterdir())
+    if not photos:
+        parser.error(f"expected photos in {options.shared / 'photos' / 'parity'}, got none")
+    print(_COLUMNS.format("model", "photo", "what", "ours", "golden", "matched", "|Δ score|", "|Δ edge| px"))
+    missed = 0
+    for model in options.model or VARIANTS:
+        detector = filled_detector(model, options.seed, _SHORTEST)
+        for photo in photos:
+            golden = np.load(options.shared / "parity" / "goldens" / f"{SHORT_NAMES[model]}_{photo.stem}.npz")
+            image = cv2.imread(str(photo))
+            if image is None:
+                parser.error(f"cannot read {photo}")
+            started = time.perf_counter()
+            final = compare_boxes(detector, np.asarray(image, np.uint8), golden)
+            seconds = time.perf_counter() - started
+            proposals = compare_proposals(detector, np.asarray(image, np.uint8), golden)
+            for what, result in (("proposals", proposals), ("boxes", final)):
+                missed += not result.holds
+                share = f"{result.n_matched / max(result.n_golden, 1):.1%}"
+                values = (
+                    f"{result.score_difference:.1e}",
+                    f"{result.pixels:.1e}{'' if result.holds else '  MISSED'}",
+                )
+                print(
+                    _COLUMNS.format(model, photo.stem, what, result.n_ours, result.n_golden, share, *values)
+                )
+            print(f"{'':<15} {seconds:.2f} s", flush=True)
+    return 1 if missed else 0
+
+
+def compare_boxes(
+    detector: DeticDetector, image: NDArray[np.uint8], golden: np.lib.npyio.NpzFile
+) -> Agreement:
+    """Final boxes, in pixels of the photo."""
+    found = detector.detect(image)
+    good = found.scores > SCORE_FLOOR
+    classes = np.array([int(name) for name in found.class_names], np.int64)
+    return agreement(
+        found.xyxy[good],
+        found.scores[good],
+        classes[good],
+        golden["boxes"],
+        golden["scores"],
+        golden["classes"],
+    )
+
+
+def compare_proposals(
+    detector: DeticDetector, image: NDArray[np.uint8], golden: np.lib.npyio.NpzFile
+) -> Agreement:
+    """Boxes of the first stage, in pixels of the network's input."""
+    small = resize(image, _SHORTEST, longest_for(_SHORTEST))
+    if small.shape != tuple(golden["resized"]):
+        print(f"expected a photo resized to {tuple(golden['resized'])}, got {small.shape}", file=sys.stderr)
+    rgb = torch.from_numpy(small[:, :, ::-1].transpose(2, 0, 1).copy())
+    with torch.inference_mode():
+        network = detector.network
+        found = network.propose(network.features(normalise(rgb)[None]))[0]
+    boxes, scores = found.boxes.numpy(), found.scores.numpy()
+    return agreement(
+        boxes,
+        scores,
+        np.zeros(len(boxes), np.int64),
+        golden["proposal_boxes"],
+        golden["proposal_scores"],
+        np.zeros(len(golden["proposal_boxes"]), np.int64),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

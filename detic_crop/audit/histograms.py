@@ -1,0 +1,147 @@
+"""How score, presence, area and aspect are spread over a run: inline SVG."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from detic_crop.audit.photos import Photo
+from detic_crop.audit.suspicion import area_fraction
+from detic_crop.config import CropConfig
+from detic_crop.runs.journal import Record
+
+
+@dataclass(frozen=True, slots=True)
+class _Histogram:
+    """One plot.
+
+    Attributes:
+        title: in two or three words.
+        note: what is counted.
+        edges: of the bins; values outside count in the first or last.
+        series: one or two lists of values, stacked.
+        ticks: value → text on the axis.
+        marks: value → what a dashed line there means.
+        logarithmic: whether the axis is.
+    """
+
+    title: str
+    note: str
+    edges: Sequence[float]
+    series: Sequence[Sequence[float]]
+    ticks: Mapping[float, str]
+    marks: Mapping[float, str] = field(default_factory=dict)
+    logarithmic: bool = False
+
+    def at(self, value: float) -> float:
+        """Position on the axis, 0 to 1."""
+        scale: Callable[[float], float] = math.log if self.logarithmic else float
+        low, high = scale(self.edges[0]), scale(self.edges[-1])
+        return (scale(value) - low) / (high - low)
+
+
+def histograms(photos: Sequence[Photo], config: CropConfig) -> str:
+    """Four plots."""
+    crops = [photo.record for photo in photos if photo.is_crop]
+    missed = [photo.record for photo in photos if photo.is_not_found]
+    unit = [i / 20 for i in range(21)]
+    unit_ticks = {0.0: "0", 0.25: "0.25", 0.5: "0.5", 0.75: "0.75", 1.0: "1"}
+    conf = config.conf or 0.0
+    conf_mark = {conf: f"conf {conf:g}"} if 0 < conf < 1 else {}
+    plots = [
+        _Histogram(
+            "Score", "of the chosen box", unit, [_known(r.score for r in crops)], unit_ticks, conf_mark
+        ),
+        _Histogram(
+            "Presence",
+            '<i class="key first"></i>cropped, <i class="key second"></i>nothing found; right: likely missed',
+            unit,
+            [_known(r.presence for r in crops), _known(r.presence for r in missed)],
+            unit_ticks,
+            conf_mark,
+        ),
+        _Histogram(
+            "Area",
+            "of the chosen box, share of the photo",
+            [10 ** (i / 6 - 3) for i in range(19)],
+            [_known(map(area_fraction, crops))],
+            {0.001: "0.1 %", 0.01: "1 %", 0.1: "10 %", 1.0: "100 %"},
+            logarithmic=True,
+        ),
+        _Histogram(
+            "Aspect",
+            "of the chosen box, width : height",
+            [2 ** (i / 3 - 4) for i in range(25)],
+            [_known(map(_aspect, crops))],
+            {1 / 16: "1:16", 1 / 4: "1:4", 1.0: "1:1", 4.0: "4:1", 16.0: "16:1"},
+            logarithmic=True,
+        ),
+    ]
+    return f'<h2 id="histograms">Histograms</h2>\n<div class="plots">{"".join(map(_plot, plots))}</div>\n'
+
+
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
+
+
+def _aspect(record: Record) -> float | None:
+    if record.box is None:
+        return None
+    left, top, right, bottom = record.box
+    return (right - left) / (bottom - top) if bottom > top else None
+
+
+# The plot's place in an SVG of 320 × 150.
+_LEFT, _WIDTH, _TOP, _HEIGHT = 8.0, 304.0, 16.0, 108.0
+_FLOOR = _TOP + _HEIGHT
+
+
+def _plot(histogram: _Histogram) -> str:
+    """Inline SVG; each bar says its numbers when pointed at."""
+    edges = np.asarray(histogram.edges)
+    counts = np.array([np.histogram(np.clip(v, edges[0], edges[-1]), edges)[0] for v in histogram.series])
+    highest = max(1, int(counts.sum(axis=0).max()))  # counts: (series, bins)
+    total = sum(map(len, histogram.series))
+    shapes = [
+        f'<text x="{_LEFT + _WIDTH}" y="11" text-anchor="end">{highest:,}</text>',
+        *(_bar(histogram, i, counts[:, i].tolist(), highest) for i in range(len(edges) - 1)),
+        f'<path class="axis" d="M{_LEFT} {_FLOOR}h{_WIDTH}"/>',
+        *(_tick(histogram.at(value), label) for value, label in histogram.ticks.items()),
+        *(_mark(histogram.at(value), label) for value, label in histogram.marks.items()),
+    ]
+    return (
+        f"<figure><figcaption>{histogram.title}<span>{histogram.note}</span></figcaption>"
+        f'<svg viewBox="0 0 320 150" role="img" aria-label="{histogram.title} of {total:,} photos">'
+        f"{''.join(shapes)}</svg></figure>\n"
+    )
+
+
+def _bar(histogram: _Histogram, i: int, counts: Sequence[int], highest: int) -> str:
+    """Bin `i` of every series, one upon the other."""
+    low, high = histogram.edges[i], histogram.edges[i + 1]
+    left, right = (_LEFT + _WIDTH * histogram.at(edge) for edge in (low, high))
+    y = _FLOOR
+    parts = []
+    for kind, count in zip(("first", "second"), counts, strict=False):
+        if count:
+            height = _HEIGHT * count / highest
+            y -= height
+            place = f'x="{left + 0.5:.1f}" y="{y:.1f}" width="{right - left - 1:.1f}" height="{height:.1f}"'
+            title = f"<title>{low:.3g} to {high:.3g}: {count:,}</title>"
+            parts.append(f'<rect class="{kind}" {place}>{title}</rect>')
+    return "".join(parts)
+
+
+def _tick(at: float, label: str) -> str:
+    anchor = "start" if at < 0.05 else "end" if at > 0.95 else "middle"
+    return f'<text x="{_LEFT + _WIDTH * at:.1f}" y="{_FLOOR + 16}" text-anchor="{anchor}">{label}</text>'
+
+
+def _mark(at: float, label: str) -> str:
+    x = _LEFT + _WIDTH * at
+    anchor, gap = ("start", 3) if at < 0.5 else ("end", -3)
+    line = f'<path class="mark" d="M{x:.1f} {_TOP - 10}V{_FLOOR}"/>'
+    return line + f'<text x="{x + gap:.1f}" y="{_TOP - 5}" text-anchor="{anchor}">{label}</text>'

@@ -1,0 +1,52 @@
+"""The pieces of HTML that every part of the page is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+_MAX_TEXT = 300  # characters of one name, label or message
+
+
+def escaped(value: str) -> str:
+    """Safe in HTML, cut where it would be a page of its own."""
+    return escape(value if len(value) <= _MAX_TEXT else value[: _MAX_TEXT - 1] + "…")
+
+
+def utf8(html: str) -> bytes:
+    """What stands in the file; a name that is no text is spelled out rather than refused."""
+    return html.encode("utf-8", "backslashreplace")
+
+
+def two_digits(value: float | None) -> str:
+    """A score, presence or suspicion."""
+    return "–" if value is None else f"{value:.2f}"
+
+
+def percent(share: float) -> str:
+    """A share of 0 to 1 in words."""
+    return f"{100 * share:.1f}&nbsp;%"
+
+
+def meter(share: float) -> str:
+    """A share of 0 to 1 as a bar and in words."""
+    return f'<span class="meter"><i style="width:{share:.1%}"></i></span> {percent(share)}'
+
+
+def table(header: Sequence[str], rows: Iterable[str], n_rows: int, more: str = "") -> str:
+    """A table that scrolls on a narrow screen.
+
+    Args:
+        header: column names; one that begins with # is of numbers.
+        rows: ``<tr>`` elements.
+        n_rows: how many there would be, had none been left out.
+        more: where to find those left out.
+    """
+    cells = (
+        f'<th class="n">{escaped(name[1:])}</th>' if name.startswith("#") else f"<th>{escaped(name)}</th>"
+        for name in header
+    )
+    body = list(rows)
+    left = f'<p class="soft">{n_rows - len(body):,} more; {more}.</p>\n' if n_rows > len(body) else ""
+    head = f"<thead><tr>{''.join(cells)}</tr></thead>"
+    return f'<div class="scroll"><table>{head}<tbody>\n{"".join(body)}</tbody></table></div>\n{left}'

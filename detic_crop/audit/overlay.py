@@ -1,0 +1,116 @@
+"""The boxes over a photo: inline SVG in the photo's size on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from detic_crop.audit.markup import escaped, two_digits
+from detic_crop.boxes.choose import wanted_mask
+from detic_crop.boxes.detections import BOX_DECIMALS, Detections
+from detic_crop.config import CropConfig
+from detic_crop.runs.journal import Record
+
+_MAX_SCORES = 12  # boxes of one photo whose score is written beside them
+
+_KINDS: Mapping[str, str] = {
+    "chosen": "chosen box",
+    "cut": "what was cut out",
+    "best": "most confident box, where another was chosen",
+    "other": "other eligible boxes",
+    "weak": "below conf, or of a class not asked for",
+}
+
+# Of the dark line beneath the important boxes, px; see report.css for the lines themselves.
+_HALOS: Mapping[str, float] = {"chosen": 4.4, "best": 4.0, "cut": 3.4}
+
+
+class _Box(NamedTuple):
+    """A box to draw.
+
+    Attributes:
+        kind: a key of `_KINDS`.
+        xyxy: pixels of the photo.
+        name: its class; empty for a rectangle that is no detection.
+        score: in words.
+        label: written in its corner.
+    """
+
+    kind: str
+    xyxy: Sequence[float]
+    name: str = ""
+    score: str = ""
+    label: str = ""
+
+
+def legend() -> str:
+    """What the kinds of boxes mean."""
+    items = (
+        f'<li><svg><rect class="b {kind}" x="5" y="4" width="24" height="14"/></svg>{meaning}</li>\n'
+        for kind, meaning in _KINDS.items()
+    )
+    return (
+        f'<h2 id="legend">Reading the pictures</h2>\n<ul class="legend">\n{"".join(items)}</ul>\n'
+        '<p class="soft">Numbers beside boxes are scores. The crop beside the photo is what a trainer sees; '
+        "it opens the file.</p>\n"
+    )
+
+
+def overlay(
+    record: Record, candidates: Detections | None, config: CropConfig, display_wh: tuple[float, float]
+) -> str:
+    """SVG of every box of one photo, the important ones last and so on top.
+
+    Args:
+        record: of the photo.
+        candidates: every box that was kept of it; None where they cannot be read any more.
+        config: the settings as resolved.
+        display_wh: width and height of the photo on the page, px.
+    """
+    boxes = [] if candidates is None else _other_boxes(record, candidates, config)[::-1]
+    if record.box is not None:
+        if record.best_box is not None and record.best_box != record.box:
+            score = two_digits(record.best_score)
+            boxes.append(_Box("best", record.best_box, record.best_class, score, score))
+        if record.crop_box is not None:
+            boxes.append(_Box("cut", record.crop_box))
+        score = two_digits(record.score)
+        boxes.append(_Box("chosen", record.box, record.class_name or "drawn", score, score))
+    width, height = display_wh
+    ratio_wh = width / max(record.width, 1), height / max(record.height, 1)
+    shapes = "".join(_shape(box, ratio_wh, width) for box in boxes)
+    return f'<svg viewBox="0 0 {width:.0f} {height:.0f}">{shapes}</svg>'
+
+
+def _other_boxes(record: Record, candidates: Detections, config: CropConfig) -> list[_Box]:
+    """All boxes but the chosen and the most confident, eligible ones first, then by falling score."""
+    classes = config.classes or "any"  # a journal always has them
+    wanted = wanted_mask(candidates, None if classes == "any" else classes.split(","))
+    eligible = wanted & (candidates.scores >= np.float32(config.conf or 0.0))
+    drawn = {(record.box, record.class_name), (record.best_box, record.best_class)}
+    others: list[_Box] = []
+    for i in np.lexsort((-candidates.scores, ~eligible)):
+        name, score = candidates.class_names[i], two_digits(float(candidates.scores[i]))
+        xyxy = tuple(round(float(edge), BOX_DECIMALS) for edge in candidates.xyxy[i])
+        if (xyxy, name) not in drawn:
+            label = score if wanted[i] else f"{name[:16]} {score}"
+            kind = "other" if eligible[i] else "weak"
+            others.append(_Box(kind, xyxy, name, score, label if len(others) < _MAX_SCORES else ""))
+    return others
+
+
+def _shape(box: _Box, ratio_wh: tuple[float, float], width: float) -> str:
+    """A rectangle that tells its class when pointed at, and its label in the upper left corner."""
+    left, right = box.xyxy[0] * ratio_wh[0], box.xyxy[2] * ratio_wh[0]
+    top, bottom = box.xyxy[1] * ratio_wh[1], box.xyxy[3] * ratio_wh[1]
+    place = f'x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}"'
+    title = f"<title>{escaped(box.name)} {box.score}</title>" if box.name else ""
+    shape = f'<rect class="b {box.kind}" {place}>{title}</rect>'
+    if box.kind in _HALOS:
+        shape = f'<rect class="b halo" {place} stroke-width="{_HALOS[box.kind]}"/>' + shape
+    if box.label:
+        x = max(2.0, min(left + 4, width - 6.5 * len(box.label)))
+        shape += f'<text class="{box.kind}" x="{x:.1f}" y="{top + 13:.1f}">{escaped(box.label)}</text>'
+    return shape

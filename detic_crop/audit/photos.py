@@ -1,0 +1,57 @@
+"""Rows of audit.csv → the photos of the page, each once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from detic_crop.audit.markup import utf8
+from detic_crop.audit.suspicion import Doubts, doubts_of
+from detic_crop.audit.table import Row
+from detic_crop.config import CropConfig
+from detic_crop.runs.journal import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """One photo of the run, with every label row that names it."""
+
+    record: Record
+    labels: tuple[Sequence[str], ...]
+    doubts: Doubts
+
+    @property
+    def anchor(self) -> str:
+        """Its id in the page: the same whatever else the page shows."""
+        return "p" + hashlib.blake2s(utf8(self.record.image), digest_size=6).hexdigest()
+
+    @property
+    def is_crop(self) -> bool:
+        """Whether an animal was cut out."""
+        return self.record.status == "cropped"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it was resized, for whatever reason."""
+        return self.record.status == "resized"
+
+    @property
+    def is_not_found(self) -> bool:
+        """Whether all of it was resized because no animal was found."""
+        return self.is_whole and self.record.reason != "reviewed_whole"
+
+
+def photos_of(rows: Sequence[Row], config: CropConfig) -> list[Photo]:
+    """Each photo once, in the order of the rows."""
+    records: dict[str, Record] = {}
+    labels: dict[str, list[Sequence[str]]] = {}
+    for row in rows:
+        key = row.record.image
+        records.setdefault(key, row.record)
+        if row.label:
+            labels.setdefault(key, []).append(row.label)
+    return [
+        Photo(record, tuple(labels.get(key, ())), doubts_of(record, config))
+        for key, record in records.items()
+    ]

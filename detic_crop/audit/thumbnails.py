@@ -1,0 +1,118 @@
+"""Small pictures of photos and crops, quickly decoded; a file that is gone or has changed leaves a note."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from detic_crop.audit.markup import escaped
+from detic_crop.config import DEFAULT_MAX_PIXELS
+from detic_crop.errors import PhotoError
+from detic_crop.images.crop import resize
+from detic_crop.images.decode import decode, upright
+from detic_crop.images.encode import encode
+from detic_crop.images.headers import read_header
+from detic_crop.images.quiet import quiet_c_stderr
+from detic_crop.runs.journal import Record
+
+PHOTO_SIDE = 420  # px, long side
+_CROP_SIDE = 200
+_PHOTO_QUALITY = 75
+_CROP_QUALITY = 80
+
+_REDUCED = {
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """JPEG thumbnails of one photo and its crop, None where there is none, and why (as HTML)."""
+
+    photo: bytes | None
+    crop: bytes | None
+    notes: tuple[str, ...]
+
+
+def pictures_of(record: Record, photo_path: Path, crop_path: Path) -> Pictures:
+    """Both thumbnails of one photo, as far as they can be made."""
+    notes = []
+    photo = crop = None
+    try:
+        photo = _thumbnail(photo_path, PHOTO_SIDE, _PHOTO_QUALITY, record)
+    except (PhotoError, OSError, MemoryError, ValueError) as error:
+        notes.append(f"The photo cannot be shown: {_reason(error)}.")
+    try:
+        crop = _thumbnail(crop_path, _CROP_SIDE, _CROP_QUALITY, None)
+    except (PhotoError, OSError, MemoryError, ValueError) as error:
+        notes.append(f"The crop cannot be shown: {_reason(error)}.")
+    return Pictures(photo, crop, tuple(notes))
+
+
+def _reason(error: Exception) -> str:
+    """In words, without a path: the page may be mailed to somebody else."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return "it is no longer where it was"
+    words = error.strerror if isinstance(error, OSError) else str(error)
+    return escaped(words or type(error).__name__)
+
+
+def _thumbnail(path: Path, side: int, quality: int, record: Record | None) -> bytes:
+    """A small JPEG of an image file, upright.
+
+    Args:
+        path: of the photo or crop.
+        side: longest side of the result, px; smaller images stay as they are.
+        quality: of the JPEG.
+        record: of a photo: it must still be the one that was looked at.
+
+    Raises:
+        PhotoError: it cannot be decoded, or is another photo now.
+        OSError: it cannot be read.
+    """
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise PhotoError("not_a_file", "it is not a file any more")
+    if record is not None and record.file_size not in (0, status.st_size):
+        raise _changed()
+    image, upright_wh = _decode_small(path.read_bytes(), path.name, side)
+    if record is not None and upright_wh != (record.width, record.height):
+        raise _changed()
+    ratio = side / max(image.shape[:2])
+    if ratio < 1:
+        image = resize(image, max(1, round(image.shape[1] * ratio)), max(1, round(image.shape[0] * ratio)))
+    return encode(image, "jpg", quality)
+
+
+def _changed() -> PhotoError:
+    return PhotoError("changed", "it has changed since the run; give the run command again")
+
+
+def _decode_small(data: bytes, name: str, side: int) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """(upright (H, W, 3) BGR of at least `side` px where the image has them, (width, height) of the whole).
+
+    The usual JPEG is decoded at 1/2, 1/4 or 1/8, which spares most of the work; everything else as in a run.
+    """
+    if data.startswith(b"\xff\xd8\xff"):
+        header = read_header(data, name)
+        reduction = next((n for n in _REDUCED if max(header.width, header.height) >= n * side), None)
+        if header.plain and reduction and header.width * header.height <= DEFAULT_MAX_PIXELS:
+            with quiet_c_stderr():
+                small = cv2.imdecode(
+                    np.frombuffer(header.lean, np.uint8), _REDUCED[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
+                )
+            if small is not None:
+                size = (header.width, header.height)
+                image = upright(np.asarray(small, np.uint8), header.orientation)
+                return image, size if header.orientation < 5 else size[::-1]
+    # It was decoded once: a limit that was raised for the run need not be raised for its page.
+    image = decode(data, name=name, max_pixels=1 << 40).image
+    return image, (image.shape[1], image.shape[0])

@@ -1,0 +1,115 @@
+"""The files that can be pulled: what `catalogue.toml` says, typed."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Any, Literal
+from urllib.parse import quote, urlsplit
+
+from detic_crop.errors import UsageError
+
+VOCABULARIES = "vocabularies"
+"""Stands for every vocabulary wherever a name is asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEntry:
+    """One downloadable file: a model's checkpoint or a vocabulary's embeddings.
+
+    Attributes:
+        name: what a person types.
+        kind: ``model`` or ``vocabulary``.
+        about: one phrase for a person.
+        file: the published file name, which is also its name in the folder.
+        address: where it is published.
+        licence: SPDX identifier.
+        size: bytes, None when not published.
+        about_bytes: an estimate where `size` is None.
+        sha256: None when not published.
+        vocabulary: name of the vocabulary that a model takes by default.
+        conf: default ``--conf`` of a model.
+        speed_ms: published time per photo; see the catalogue for the settings.
+        lvis_box_ap: published accuracy under the same settings.
+    """
+
+    name: str
+    kind: Literal["model", "vocabulary"]
+    about: str
+    file: str
+    address: str
+    licence: str
+    size: int | None = None
+    about_bytes: int | None = None
+    sha256: str | None = None
+    vocabulary: str | None = None
+    conf: float | None = None
+    speed_ms: float | None = None
+    lvis_box_ap: float | None = None
+
+    def address_at(self, mirror: str | None) -> str:
+        """Where to get the file: as published, or the same file name below a mirror.
+
+        Raises:
+            UsageError: the mirror is not a plain http or https address.
+        """
+        if not mirror:
+            return self.address
+        check_mirror(mirror)
+        # "+" must be quoted: some object stores read it as a space.
+        return f"{mirror.rstrip('/')}/{quote(self.file)}"
+
+
+@functools.cache
+def catalogue() -> Mapping[str, ModelEntry]:
+    """Every entry by its name, models first, the best model first of all."""
+    tables = tomllib.loads(files("detic_crop.detectors").joinpath("catalogue.toml").read_text("utf-8"))
+    entries = [_entry(name, "model", values) for name, values in tables["models"].items()]
+    entries += [_entry(name, "vocabulary", values) for name, values in tables["vocabularies"].items()]
+    return MappingProxyType({entry.name: entry for entry in entries})
+
+
+def named(name: str) -> list[ModelEntry]:
+    """The entries a name stands for: one, or all vocabularies.
+
+    Raises:
+        UsageError: there is none of that name; lists close ones.
+    """
+    known = catalogue()
+    if name == VOCABULARIES:
+        return [entry for entry in known.values() if entry.kind == "vocabulary"]
+    if name not in known:
+        names = [*known, VOCABULARIES]
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        meant = f"did you mean {' or '.join(near)}? " if near else ""
+        raise UsageError(f"there are no weights named {name!r}; {meant}known: {', '.join(names)}")
+    return [known[name]]
+
+
+def check_mirror(mirror: str) -> None:
+    """Refuse what cannot be the beginning of a file's address.
+
+    Raises:
+        UsageError: expected, got.
+    """
+    try:
+        parts = urlsplit(mirror)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, an unclosed [
+        usable = False
+        parts = urlsplit("")
+    if not usable or parts.query or parts.fragment or "@" in parts.netloc or set(mirror) & set(" \t\r\n"):
+        raise UsageError(
+            "--mirror must be an http:// or https:// address without a password, ? or #, "
+            f"to which a file name is added, got {mirror!r}; files that you have already need no mirror: "
+            "copy them into the folder that `detic-crop weights path` prints"
+        )
+
+
+def _entry(name: str, kind: Literal["model", "vocabulary"], values: dict[str, Any]) -> ModelEntry:
+    return ModelEntry(name=name, kind=kind, size=values.pop("bytes", None), **values)

@@ -1,0 +1,326 @@
+"""One file over HTTP: continued where it broke off, tried again, and never seen under its final name.
+
+The file grows as ``NAME.part``. Beside it ``NAME.part.json`` says which file it is a part of, in the server's
+words (RFC 9110: ETag, Last-Modified, length), so that parts of two different files are never joined.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import http.client
+import json
+import logging
+import os
+import re
+import shutil
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
+
+import detic_crop
+from detic_crop.errors import OutputError, WeightsError
+
+Report = Callable[[int, int | None], None]
+"""Called with the bytes that are there and the bytes that there will be."""
+Sleep = Callable[[float], object]
+
+TRIES = 5
+"""Tries in a row that bring nothing new before giving up."""
+MAX_TRIES = 100
+TIMEOUT = 30.0
+"""Seconds without a byte after which a connection counts as broken."""
+LONGEST_WAIT = 60.0
+
+_BLOCK = 1 << 18
+_WORTH_TRYING_AGAIN = {408, 425, 429, 500, 502, 503, 504}
+_log = logging.getLogger(__name__)
+
+
+class DownloadError(WeightsError):
+    """A file could not be had; nothing is wrong with the command, so it does not exit as wrong usage does."""
+
+    exit_code = 1
+
+
+class _BrokenError(Exception):
+    """This try failed; the next one may not."""
+
+    def __init__(self, reason: str, wait: float | None = None) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
+@dataclass(frozen=True, slots=True)
+class _Remote:
+    """What the server says of a file.
+
+    Attributes:
+        address: as asked for, before redirections.
+        total: bytes of the whole file, None when the server does not say.
+        etag: its strong entity tag, or empty.
+        modified: its Last-Modified, or empty.
+    """
+
+    address: str
+    total: int | None
+    etag: str
+    modified: str
+
+    def same_file(self, other: _Remote) -> bool:
+        """Whether the rest of `other` may be joined to a part of this."""
+        if self.address != other.address or self.total is None or self.total != other.total:
+            return False
+        return self.etag == other.etag and self.modified == other.modified
+
+
+def download(
+    address: str,
+    part: Path,
+    *,
+    size: int | None = None,
+    report: Report = lambda there, total: None,
+    sleep: Sleep = time.sleep,
+) -> None:
+    """Bring `part` to the whole of the file at `address`; what an earlier call left of it is continued.
+
+    Args:
+        address: http or https.
+        part: the growing file; its folder exists.
+        size: bytes it must have, when that is known.
+        report: told of every block.
+        sleep: waits between tries.
+
+    Raises:
+        DownloadError: it cannot be had; what has come is kept for the next call.
+        OutputError: the disk is full or the folder cannot be written.
+    """
+    failures, best = 0, size_of(part)
+    for _ in range(MAX_TRIES):
+        try:
+            with writing(part.parent):
+                _try(address, part, size, report)
+            return
+        except _BrokenError as error:
+            there = size_of(part)
+            failures = 1 if there > best else failures + 1
+            best, reason = max(best, there), error
+        if failures == TRIES:
+            break
+        wait = min(reason.wait or 2.0 ** (failures - 1), LONGEST_WAIT)
+        _log.info("%s: %s; trying again in %.0f s", part.stem, reason, wait)
+        sleep(wait)
+    kept = f"; the first {size_of(part)} bytes are kept, the same command goes on from there"
+    raise DownloadError(f"could not download {address}: {reason}{kept if size_of(part) else ''}") from reason
+
+
+def forget(part: Path) -> None:
+    """Remove an unfinished file and the note beside it."""
+    part.unlink(missing_ok=True)
+    _note_path(part).unlink(missing_ok=True)
+
+
+def finish(part: Path, path: Path) -> None:
+    """Give a whole and checked file its final name."""
+    with open(part, "rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(part, path)
+    _note_path(part).unlink(missing_ok=True)
+
+
+def unfinished(part: Path) -> tuple[int, int | None] | None:
+    """Bytes there and bytes in all of a broken download, None when there is none."""
+    note = _read_note(part)
+    return (size_of(part), note.total) if note and part.exists() else None
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file; 0 when there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turn an error of the disk or the folder into one clear line.
+
+    Raises:
+        OutputError: what happened and what to do.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
+            raise OutputError(_disk_full(folder)) from error
+        raise OutputError(
+            f"cannot write {error.filename or folder}: {error.strerror or error}; mend that, "
+            "or set DETIC_CROP_WEIGHTS_DIR to a folder that you can write"
+        ) from error
+
+
+def _try(address: str, part: Path, size: int | None, report: Report) -> None:
+    note = _read_note(part)
+    if note is None or note.address != address or not 0 < size_of(part) <= (note.total or 0):
+        forget(part)
+        note = None
+    there = size_of(part)
+    if note and note.total == there:  # killed after the last byte, before it got its name
+        return
+    with _opened(address, _headers(note, there), part) as response:
+        if response.status == 206:
+            remote = _remote(address, response, there)
+            if note is None or _first_byte(response) != there or not note.same_file(remote):
+                forget(part)
+                raise _BrokenError("the file on the server has changed, starting anew")
+        else:  # the whole file, asked for or not
+            there, remote = 0, _remote(address, response, 0)
+            forget(part)
+        _check_answer(response, remote, size, part)
+        _check_room(part.parent, remote, there)
+        _note_path(part).write_text(json.dumps(asdict(remote)), encoding="utf-8")
+        with open(part, "ab") as file:
+            _copy(response, file, there, remote.total, report)
+
+
+def _copy(
+    response: http.client.HTTPResponse, file: IO[bytes], there: int, total: int | None, report: Report
+) -> None:
+    report(there, total)
+    while block := _read(response):
+        file.write(block)
+        there += len(block)
+        report(there, total)
+    if total is not None and there != total:
+        raise _BrokenError(f"the connection was dropped after {there} of {total} bytes")
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    try:
+        # What has come, not a full block: a connection that breaks loses nothing.
+        return response.read1(_BLOCK)
+    except (OSError, http.client.HTTPException) as error:
+        raise _BrokenError(f"the connection was dropped ({error or type(error).__name__})") from error
+
+
+def _headers(note: _Remote | None, there: int) -> dict[str, str]:
+    headers = {"User-Agent": f"detic-crop/{detic_crop.__version__}", "Accept-Encoding": "identity"}
+    if note:
+        headers["Range"] = f"bytes={there}-"
+        if validator := note.etag or note.modified:
+            headers["If-Range"] = validator  # the whole file if it is another one by now
+    return headers
+
+
+@contextlib.contextmanager
+def _opened(address: str, headers: dict[str, str], part: Path) -> Iterator[http.client.HTTPResponse]:
+    """The server's answer, or the error that says whether to try again."""
+    try:
+        # Made anew each time: proxies come from the environment. User agents and proxies as urllib does them.
+        opener = urllib.request.build_opener(_Redirects)
+        response = opener.open(urllib.request.Request(address, headers=headers), timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise _refusal(address, error, part) from error
+    except (http.client.InvalidURL, ValueError) as error:
+        raise DownloadError(f"{address} is not an address: {error}") from error
+    except (OSError, http.client.HTTPException) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            raise DownloadError(
+                f"could not download {address}: its certificate is not trusted ({reason.verify_message}); "
+                "behind a proxy with a certificate of its own, set SSL_CERT_FILE to that"
+            ) from error
+        raise _BrokenError(
+            f"cannot reach {urlsplit(address).hostname} ({reason or type(reason).__name__})"
+        ) from error
+    with response:
+        yield response
+
+
+def _refusal(address: str, error: urllib.error.HTTPError, part: Path) -> Exception:
+    if error.code == 416:  # our part is longer than the file
+        forget(part)
+        return _BrokenError("the file on the server has changed, starting anew")
+    said = f"the server answers {error.code} {error.reason}"
+    if error.code in _WORTH_TRYING_AGAIN:
+        wait = error.headers.get("Retry-After", "") if error.headers else ""
+        return _BrokenError(said, float(wait) if wait.isdecimal() else None)
+    return DownloadError(f"could not download {address}: {said}; try another --mirror")
+
+
+def _remote(address: str, response: http.client.HTTPResponse, there: int) -> _Remote:
+    headers = response.headers
+    whole = re.fullmatch(r"bytes \d+-\d+/(\d+)", headers.get("Content-Range", "").strip())
+    length = headers.get("Content-Length", "").strip()
+    total = int(whole[1]) if whole else there + int(length) if length.isdecimal() else None
+    etag = headers.get("ETag", "").strip()
+    weak = not etag.startswith('"')  # W/"…" promises the same meaning, not the same bytes
+    return _Remote(address, total, "" if weak else etag, headers.get("Last-Modified", "").strip())
+
+
+def _first_byte(response: http.client.HTTPResponse) -> int:
+    found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", "").strip())
+    return int(found[1]) if found else -1
+
+
+def _check_answer(response: http.client.HTTPResponse, remote: _Remote, size: int | None, part: Path) -> None:
+    if response.headers.get_content_type() == "text/html":
+        raise DownloadError(
+            f"{remote.address} answers with a web page instead of {part.stem}; "
+            "does this network want you to log in first? Open a browser, or try another --mirror"
+        )
+    if size is not None and remote.total is not None and remote.total != size:
+        raise DownloadError(
+            f"{remote.address} offers {remote.total} bytes, expected {size}: it is another file; "
+            "nothing was downloaded, try another --mirror"
+        )
+
+
+def _check_room(folder: Path, remote: _Remote, there: int) -> None:
+    if remote.total is not None and shutil.disk_usage(folder).free < remote.total - there:
+        raise OutputError(_disk_full(folder, remote.total - there))
+
+
+def _disk_full(folder: Path, needed: int | None = None) -> str:
+    more = f"{needed} bytes more are needed" if needed else "there is no room left"
+    return (
+        f"the disk of {folder} is full: {more}; free some space and give the same command again, "
+        "or set DETIC_CROP_WEIGHTS_DIR to a folder on another disk"
+    )
+
+
+def _note_path(part: Path) -> Path:
+    return part.with_name(part.name + ".json")
+
+
+def _read_note(part: Path) -> _Remote | None:
+    try:
+        return _Remote(**json.loads(_note_path(part).read_bytes()))
+    except (OSError, ValueError, TypeError):  # none, torn, or another version's
+        return None
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirections, but never from https to something that anybody on the way can change."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        scheme = urlsplit(newurl).scheme
+        if scheme != "https" and (req.type == "https" or scheme != "http"):
+            raise urllib.error.HTTPError(newurl, code, f"and redirects to {newurl}", headers, fp)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
