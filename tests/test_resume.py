@@ -199,7 +199,7 @@ def test_model_auto_keeps_the_folders_model(tmp_path: Path, monkeypatch: pytest.
     crop(tmp_path / "in", tmp_path / "out", detector=FakeDetector(name="older"), conf=0.4, limit=2)
     asked_for: list[str] = []
 
-    def load(name: str, device: str) -> FakeDetector:
+    def load(name: str, device: str, **given: object) -> FakeDetector:
         asked_for.append(name)
         return FakeDetector(name=name)
 
@@ -215,7 +215,7 @@ def test_model_auto_asks_for_the_boxes_file_again(tmp_path: Path) -> None:
     keys = write_photos(tmp_path / "in", 2)
     boxes = write_boxes(tmp_path / "boxes.csv", keys)
     crop(tmp_path / "in", tmp_path / "out", model=f"boxes:{boxes}", detector=None)
-    with pytest.raises(UsageError, match=r"boxes:boxes\.csv; pass --model boxes:PATH"):
+    with pytest.raises(UsageError, match=r"boxes:boxes\.csv; pass --model and the file"):
         crop(tmp_path / "in", tmp_path / "out", detector=None)
 
 

@@ -554,7 +554,7 @@ def test_time_limit_stops_cleanly_and_the_run_goes_on(
     keys = write_photos(tmp_path / "in", 40)
     command = ["run", "--in", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--size", "32", "--quiet"]
     with monkeypatch.context() as patch:
-        patch.setattr(api, "load_detector", lambda name, device: FakeDetector(delay=0.02, name=name))
+        patch.setattr(api, "load_detector", lambda name, device, **given: FakeDetector(delay=0.02, name=name))
         assert cli.main([*command, "--time-limit", "0.2s"]) == 0
     done = rows_of(tmp_path / "out")
     assert 0 < len(done) < len(keys)

@@ -85,7 +85,7 @@ class DeticDetector:
         """Boxes in several photos; those of equal padded size are computed together.
 
         Equal to one at a time up to rounding, because convolutions of another batch size add up in another
-        order: 0.001 px and 1e-6 in score were the most seen on a CPU. Where bytes must be equal, use `detect`.
+        order: 0.001 px and 1e-6 in score were the most seen on a CPU. Who needs equal bytes uses `detect`.
         """
         shown = [resize(image, self._shortest, self._longest) for image in images]
         prepared = [self._prepare(small) for small in shown]
