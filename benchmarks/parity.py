@@ -20,8 +20,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from detic_crop.config import Precision
 from detic_crop.detectors.detic.build import VARIANTS
-from detic_crop.detectors.detic.detector import DEFAULT_CONF, DeticDetector, Precision
+from detic_crop.detectors.detic.detector import DEFAULT_CONF, DeticDetector
 from detic_crop.detectors.detic.preprocess import longest_for, normalise, resize
 from tests.filled_weights import SHORT_NAMES
 from tests.parity_checks import SCORE_FLOOR, Agreement, agreement, filled_detector, pairwise_iou

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from detic_crop.config import Precision
 from detic_crop.detectors.base import DetectorInfo
 from detic_crop.detectors.detic.build import build
 from detic_crop.detectors.detic.checkpoint import fill_network
-from detic_crop.detectors.detic.detector import DeticDetector, Precision, vocabulary_matrix
+from detic_crop.detectors.detic.detector import DeticDetector, vocabulary_matrix
 from tests.filled_weights import N_CLASSES, filled_checkpoint, filled_vocabulary, published_shapes
 
 FEATURE_BOUND = 1e-3

@@ -19,8 +19,10 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from detic_crop.detectors.base import Detector
-from detic_crop.detectors.detic import VARIANTS, DeticDetector, load_detic
+from detic_crop.config import CropConfig
+from detic_crop.detectors import load_detector
+from detic_crop.detectors.base import ClassAwareDetector, Detector
+from detic_crop.detectors.detic import VARIANTS, DeticDetector
 from detic_crop.detectors.detic.build import build
 from detic_crop.detectors.detic.cascade import apply_deltas, clip, pyramid_level
 from detic_crop.detectors.detic.checkpoint import (
@@ -30,7 +32,7 @@ from detic_crop.detectors.detic.checkpoint import (
     published_name,
     read_checkpoint,
 )
-from detic_crop.detectors.detic.detector import FLOOR
+from detic_crop.detectors.detic.detector import FLOOR, vocabulary_matrix
 from detic_crop.detectors.detic.preprocess import longest_for, normalise, resize, resized_hw, to_photo
 from detic_crop.detectors.detic.proposals import MAX_PROPOSALS, propose
 from detic_crop.detectors.detic.select import class_scores, select
@@ -124,14 +126,25 @@ def test_published_layout_with_training_state_loads(tensors: dict[str, Tensor], 
     training = {"optimizer": {"state": {0: {"step": 3, "exp_avg": torch.ones(2)}}}, "iteration": 89999}
     torch.save({"model": tensors | extra, **training}, path)
     names = [str(i) for i in range(500)]
-    vocabulary = 3 * filled_vocabulary(0)  # the length of an embedding says nothing
-    loaded = load_detic(R18, path, vocabulary, names, detector_size=64, wanted=["1", "2"])
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    np.save(tmp_path / "own.npy", 3 * filled_vocabulary(0))  # the length of an embedding says nothing
+    loaded = load_detector(
+        R18,
+        "cpu",
+        vocabulary=str(tmp_path / "own.npy"),
+        names=tmp_path / "names.txt",
+        weights_file=path,
+        detector_size=64,
+    )
     assert isinstance(loaded, Detector)
+    assert isinstance(loaded, ClassAwareDetector)
+    loaded.ask_for(["1", "2"])
     assert loaded.info.name == R18
     assert loaded.info.class_names == tuple(names)
     assert loaded.info.default_conf == 0.5
     assert loaded.info.floor == FLOOR == 0.05
-    assert set(loaded.info.weights) == {"model.pth", "vocabulary"}
+    assert set(loaded.info.weights) == {"model.pth", "vocabulary own.npy"}
+    assert (loaded.info.vocabulary, loaded.info.default_classes) == ("own.npy", "any")
     assert all(len(sha256) == 64 for sha256 in loaded.info.weights.values())
     image = photo(60, 90)
     ours, expected = loaded.detect(image), filled_detector(R18, detector_size=64).detect(image)
@@ -189,25 +202,25 @@ def test_other_layouts_are_errors(tmp_path: Path, content: object) -> None:
 
 def test_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"expected a checkpoint at .*nowhere\.pth"):
-        load_detic(R18, tmp_path / "nowhere.pth", np.ones((1, 512), np.float32), ["a"])
+        load_detector(R18, "cpu", vocabulary="nowhere.npy", weights_file=tmp_path / "nowhere.pth")
 
 
-def test_wrong_arguments_are_usage_errors(tmp_path: Path) -> None:
-    path, good = tmp_path / "unread.pth", np.ones((2, 512), np.float32)
+def test_wrong_arguments_are_usage_errors() -> None:
+    good = np.ones((2, 512), np.float32)
     with pytest.raises(UsageError, match="2 class names, got an array of shape"):
-        load_detic(R18, path, good[:1], ["a", "b"])
+        vocabulary_matrix(good[:1], ["a", "b"])
     with pytest.raises(UsageError, match="512 values"):
-        load_detic(R18, path, good[:, :500], ["a", "b"])
+        vocabulary_matrix(good[:, :500], ["a", "b"])
     with pytest.raises(UsageError, match="finite"):
-        load_detic(R18, path, good * np.float32(math.nan), ["a", "b"])
+        vocabulary_matrix(good * np.float32(math.nan), ["a", "b"])
     with pytest.raises(UsageError, match="at least one class"):
-        load_detic(R18, path, good[:0], [])
+        vocabulary_matrix(good[:0], [])
     with pytest.raises(UsageError, match="one of detic-swinb"):
-        load_detic("detic-r34", path, good, ["a", "b"])
-    with pytest.raises(UsageError, match="--detector-size must be at least 32 px, got 0"):
-        load_detic(R18, path, good, ["a", "b"], detector_size=0)
-    with pytest.raises(UsageError, match="--precision must be one of float32"):
-        load_detic(R18, path, good, ["a", "b"], precision="int8")  # type: ignore[arg-type]
+        load_detector("detic-r34")
+    with pytest.raises(UsageError, match="--detector-size must be a whole number from 32"):
+        CropConfig(detector_size=0)
+    with pytest.raises(UsageError, match="--precision must be float32"):
+        CropConfig(precision="int8")  # type: ignore[arg-type]
 
 
 # --- the detector

@@ -50,7 +50,7 @@ def load_detic_by_name(
         raise UsageError(f"--model must be one of {', '.join(VARIANTS)}, got {name!r}")
     network = build(name)
     tensors, hashes = _checkpoint(name, weights_file)
-    fill_network(network, tensors, str(weights_file or name))
+    fill_network(network, tensors, f"{weights_file or next(iter(hashes))}, as {name},")
     spec = vocabulary or DEFAULT_VOCABULARY
     words = load_vocabulary(spec, names, _find_embeddings)
     embeddings = _checkpoint_classifier(tensors, words) if words.in_checkpoint else words.embeddings

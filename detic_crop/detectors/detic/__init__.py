@@ -7,6 +7,6 @@ The way through: `preprocess` → `network` (backbone → `pyramid` → `proposa
 from __future__ import annotations
 
 from detic_crop.detectors.detic.build import VARIANTS
-from detic_crop.detectors.detic.detector import DeticDetector, Precision, load_detic
+from detic_crop.detectors.detic.detector import DeticDetector
 
-__all__ = ["VARIANTS", "DeticDetector", "Precision", "load_detic"]
+__all__ = ["VARIANTS", "DeticDetector"]

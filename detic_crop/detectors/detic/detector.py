@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from contextlib import nullcontext
-from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -15,15 +12,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from detic_crop.boxes.detections import Detections
+from detic_crop.config import Precision
 from detic_crop.detectors.base import DetectorInfo
-from detic_crop.detectors.detic.build import EMBEDDING, build
-from detic_crop.detectors.detic.checkpoint import file_sha256, fill_network, read_checkpoint
+from detic_crop.detectors.detic.build import EMBEDDING
 from detic_crop.detectors.detic.network import DeticNetwork
 from detic_crop.detectors.detic.preprocess import longest_for, normalise, resize, to_photo
 from detic_crop.detectors.detic.select import Found
 from detic_crop.errors import UsageError
-
-Precision = Literal["float32", "bfloat16", "float16"]
 
 DEFAULT_CONF = 0.5
 """What the published demo uses."""
@@ -124,51 +119,6 @@ class DeticDetector:
         )
 
 
-def load_detic(
-    name: str,
-    checkpoint: Path,
-    embeddings: NDArray[np.float32],
-    class_names: Sequence[str],
-    device: str = "cpu",
-    precision: Precision = "float32",
-    detector_size: int = DEFAULT_SIZE,
-    wanted: Sequence[str] | None = None,
-) -> DeticDetector:
-    """A Detic detector from a published checkpoint.
-
-    Args:
-        name: ``detic-swinb``, ``detic-convnext``, ``detic-r50`` or ``detic-r18``.
-        checkpoint: the published ``.pth`` of that model, or a ``.safetensors`` with the same tensors.
-        embeddings: (C, 512) CLIP ViT-B/32 text embeddings of the class names, of any length.
-        class_names: C names, in that order.
-        device: a torch device that is there.
-        precision: see `DeticDetector`.
-        detector_size: see `DeticDetector`.
-        wanted: see `DeticDetector.ask_for`.
-
-    Raises:
-        UsageError: no such model or precision, a size below 32, or embeddings that do not fit the names.
-        WeightsError: the checkpoint is missing, damaged or another model's.
-    """
-    vocabulary = vocabulary_matrix(embeddings, class_names)
-    if precision not in get_args(Precision):
-        raise UsageError(f"--precision must be one of {', '.join(get_args(Precision))}, got {precision!r}")
-    if detector_size < 32:
-        raise UsageError(f"--detector-size must be at least 32 px, got {detector_size}")
-    network = build(name)
-    # Hashed first: a missing file gets its message before anything large is read.
-    sha256 = file_sha256(checkpoint)
-    fill_network(network, read_checkpoint(checkpoint), str(checkpoint))
-    info = DetectorInfo(
-        name=name,
-        class_names=tuple(class_names),
-        default_conf=DEFAULT_CONF,
-        weights={checkpoint.name: sha256, "vocabulary": _vocabulary_sha256(vocabulary, class_names)},
-        floor=FLOOR,
-    )
-    return DeticDetector(network.to(device), info, vocabulary, device, precision, detector_size, wanted)
-
-
 def vocabulary_matrix(embeddings: NDArray[np.float32], class_names: Sequence[str]) -> Tensor:
     """(C, 512) embeddings of any length → (512, C) of length 1. UsageError when they do not fit the names."""
     if embeddings.ndim != 2 or embeddings.shape[1] != EMBEDDING or len(embeddings) != len(class_names):
@@ -182,9 +132,3 @@ def vocabulary_matrix(embeddings: NDArray[np.float32], class_names: Sequence[str
     if not values.isfinite().all():
         raise UsageError("expected finite class embeddings, got NaN or infinity")
     return functional.normalize(values, dim=0)
-
-
-def _vocabulary_sha256(vocabulary: Tensor, class_names: Sequence[str]) -> str:
-    digest = hashlib.sha256("\n".join(class_names).encode())
-    digest.update(np.ascontiguousarray(vocabulary.numpy(), dtype="<f4").tobytes())
-    return digest.hexdigest()
