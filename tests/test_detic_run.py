@@ -76,7 +76,7 @@ def test_presence_is_told_of_what_is_below_conf(sea: Path, tmp_path: Path) -> No
         (("--detector-size", "8"), "--detector-size must be a whole number from 32"),
         (("--model", "lite"), "goes with a Detic model only, not with lite"),
         (("--weights", "nowhere.pth"), "expected a checkpoint at nowhere.pth, got nothing there"),
-        (("--model", "detic-r50"), "detic-r50"),
+        (("--model", "detic-r50"), "r18.pth, as detic-r50, does not fit the model: 165 missing"),
     ],
 )
 def test_what_cannot_be_is_one_line(
