@@ -88,6 +88,42 @@ def test_what_cannot_be_is_one_line(
     assert not (tmp_path / "out").exists()
 
 
+def test_the_checkpoints_own_classifier(sea: Path, tmp_path: Path) -> None:
+    """Its last column is the background's; names are not in the file."""
+    tensors = torch.load(sea / "r18.pth", weights_only=True)["model"]
+    background = torch.zeros(512, 1)
+    own = torch.from_numpy(filled_vocabulary(0)).T
+    for stage in range(3):
+        tensors[f"roi_heads.box_predictor.{stage}.cls_score.zs_weight"] = torch.cat([own, background], dim=1)
+    torch.save({"model": tensors}, tmp_path / "r18.pth")
+    given = ("--weights", str(tmp_path / "r18.pth"), "--vocabulary", "checkpoint", "--classes", "any")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("detic_crop.detectors.embeddings.CHECKPOINT_CLASSES", (500, 1203))
+        assert crop(sea, tmp_path / "own", *given) == 0
+    assert crop(sea, tmp_path / "file") == 0
+    ours, theirs = (detic_crop.read_audit(tmp_path / name) for name in ("own", "file"))
+    assert list(ours.box) == list(theirs.box)
+    assert list(ours.class_name) == list(theirs.class_name)
+
+
+def test_pulled_weights_are_converted_and_stay_the_same_setting(
+    sea: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    (weights / "Detic_LCOCOI21k_CLIP_R18_640b32_4x_ft4x_max-size.pth").write_bytes(
+        (sea / "r18.pth").read_bytes()
+    )
+    monkeypatch.setenv("DETIC_CROP_WEIGHTS_DIR", str(weights))
+    given = ("--model", "detic-r18", "--detector-size", "160", "--quiet", "--device", "cpu")
+    words = ("--vocabulary", str(sea / "own.npy"), "--names", str(sea / "names.txt"))
+    command = ["run", "--in", str(sea / "photos"), "--out", str(tmp_path / "out"), *given, *words]
+    assert cli.main([*command, "--limit", "1"]) == 0
+    assert list(weights.glob("*.safetensors"))
+    assert cli.main(command) == 0  # from the converted copy: the same settings, or this would be exit 2
+    assert len(detic_crop.read_audit(tmp_path / "out")) == 5
+
+
 def test_another_vocabulary_is_another_setting(
     sea: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
