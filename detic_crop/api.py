@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,13 +29,13 @@ from detic_crop.audit.table import (
     table_rows,
     write_table,
 )
-from detic_crop.boxes.choose import Choice, choose, keep_candidates
+from detic_crop.boxes.choose import Choice, choose_and_keep
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import Box, Fit, PixelBox, crop_rectangle, whole
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.detectors import load_detector, resolve_model
 from detic_crop.detectors.base import ClassAwareDetector, Detector, DetectorInfo, LookupDetector
-from detic_crop.detectors.vocabulary import resolve_classes
+from detic_crop.detectors.vocabulary import join_names, resolve_classes
 from detic_crop.errors import DeticCropError, OutputError, UsageError
 from detic_crop.images.crop import cut_and_resize
 from detic_crop.runs.discover import Listing, Source, discover
@@ -53,10 +53,13 @@ from detic_crop.runs.execute import (
 )
 from detic_crop.runs.folder import OutputFolder, check_apart, output_errors
 from detic_crop.runs.journal import Journal, Record, recorded_config, replay
-from detic_crop.runs.labels import match_labels, read_labels
+from detic_crop.runs.labels import Labels, elsewhere, match_labels, read_labels
 from detic_crop.runs.pipeline import Pipeline
 from detic_crop.runs.progress import no_progress, progress_bar
 from detic_crop.runs.recrop import KeptCandidates, check_policy
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +80,8 @@ class RunResult:
         folder: the output folder.
         config: the settings as resolved.
         model_reason: why this model.
-        counts: rows of audit.csv by status.
+        counts: photos in audit.csv by status.
+        failures: failed photos by reason.
         flagged: cropped rows with at least one flag.
         done: photos finished by this call.
         skipped: photos finished by an earlier call.
@@ -92,6 +96,7 @@ class RunResult:
     config: CropConfig
     model_reason: str = ""
     counts: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
     flagged: int = 0
     done: int = 0
     skipped: int = 0
@@ -132,7 +137,7 @@ def crop_photo(
     image: NDArray[np.uint8],
     detector: Detector | Detections,
     *,
-    classes: str = "any",
+    classes: str | None = None,
     conf: float | None = None,
     scale: float = 1.2,
     size: int = 512,
@@ -143,7 +148,7 @@ def crop_photo(
     Args:
         image: upright (H, W, 3) uint8; BGR, as `cv2.imread` gives it, when a detector is to look at it.
         detector: from `load_detector`, or boxes you already have.
-        classes: as ``--classes``.
+        classes: as ``--classes``; None takes the detector's default (marine life), any for given boxes.
         conf: lowest score; None takes the detector's default, 0 for given boxes.
         scale: enlargement of both sides about the centre.
         size: side of the crop, pixels.
@@ -153,17 +158,21 @@ def crop_photo(
         UsageError: a setting is out of range, or the array is no photo.
     """
     CropConfig(classes=classes, conf=conf, scale=scale, size=size, fit=fit)  # checks the values
+    if not isinstance(image, np.ndarray):
+        raise UsageError(f"expected a photo as an array, got {image!r}; does the file that was read exist?")
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
         raise UsageError(f"expected an (H, W, 3) uint8 photo, got {image.shape} {image.dtype}")
+    if not isinstance(detector, Detector | Detections):
+        raise UsageError(f"expected a detector from load_detector, or Detections, got {detector!r}")
     resolution_wh = (image.shape[1], image.shape[0])
     if isinstance(detector, Detections):
-        found, info = detector, DetectorInfo("given", tuple(dict.fromkeys(detector.class_names)), 0.0)
+        names = tuple(dict.fromkeys(detector.class_names))
+        found, info = detector, DetectorInfo("given", names, 0.0, default_classes="any")
     else:
         found, info = detector.detect(image), detector.info
-    wanted = resolve_classes(classes, info.class_names, info.name)
+    wanted = resolve_classes(classes or info.default_classes, info.class_names, info.name)
     threshold = info.default_conf if conf is None else conf
-    kept = keep_candidates(found, wanted, threshold, resolution_wh)
-    choice = choose(kept, wanted, threshold)
+    kept, choice = choose_and_keep(found, wanted, threshold, resolution_wh)
     box = None if choice.index is None else kept.edges(choice.index)
     crop_box = whole(resolution_wh) if box is None else crop_rectangle(box, scale, fit, resolution_wh)
     crop = cut_and_resize(image, crop_box, size, fit)
@@ -200,13 +209,20 @@ def run(
     folder.check_usable()
     begun_with = None if options.overwrite else recorded_config(folder.journal)
     listing = discover(input, folder.root)
-    chosen, matches, notes = _choose_photos(listing, options)
+    labels = None if options.labels is None else read_labels(options.labels, options.labels_key)
+    chosen, matches, notes = _choose_photos(listing, labels, options.limit)
     detector, reason = _detector_for(config, options, begun_with, detector)
     config, classes = _resolve(config, detector.info, begun_with)
     if isinstance(detector, ClassAwareDetector):
         detector.ask_for(classes)
     check_same_settings(begun_with, config, folder)
     folder.check_safe((source.path for source in listing.sources), ())
+    if not options.overwrite:
+        _check_same_photos(folder, listing, _root_of(input))
+        if labels is None and folder.labels.exists():
+            notes.append("audit.csv follows no labels any more; pass --labels to have them back")
+    if isinstance(detector, LookupDetector):
+        detector.expect(source.key for source in listing.sources)
     _log.info("model %s: %s", config.model, reason)
     result = RunResult(folder, config, reason, notes=notes)
     if options.dry_run:
@@ -215,9 +231,8 @@ def run(
         if options.overwrite:
             _overwrite(folder, options)
         folder.create()
-        _keep_inputs(folder, input, listing, options, matches)
-        if isinstance(detector, LookupDetector):
-            detector.expect(source.key for source in listing.sources)
+        write_listing(folder, listing.sources, _root_of(input))
+        keep_labels(folder, labels, matches)
         pipeline = Pipeline(detector, classes, config, folder.write_temporary, options.max_pixels)
         origin = {"input": os.path.abspath(os.fspath(input))}
         _work(result, pipeline, listing, chosen, options, origin, stop)
@@ -268,28 +283,26 @@ def recrop(
     folder.check_usable()
     check_same_settings(None if options.overwrite else recorded_config(folder.journal), config, folder)
     listing = _recorded_photos(origin, state.records, input)
-    check_apart(str(read_listing(origin)["root"]), folder.root)
+    check_apart(str(read_listing(origin)["root"] if input is None else os.fspath(input)), folder.root)
     folder.check_safe((source.path for source in listing.sources), ())
     result = RunResult(folder, config, f"boxes kept in {origin.root}")
+    unfinished = set(read_listing(origin)["keys"]).difference(state.records)
+    if unfinished and kept_labels(origin)[0] is None:
+        result.notes.append(f"photos that {origin.root} had not finished, left out: {len(unfinished)}")
+    largest = max(record.width * record.height for record in state.records.values())
     with folder.locked(), stop_signals() as stop, output_errors(folder.root):
         if options.overwrite:
             _overwrite(folder, options)
         folder.create()
         labels, matches = kept_labels(origin)
         write_listing(folder, listing.sources, str(read_listing(origin)["root"]))
-        keep_labels(
-            folder,
-            origin.labels.read_bytes() if labels else None,
-            labels.key_column if labels else "",
-            matches,
-        )
+        keep_labels(folder, labels, matches)
         same_classes = config.classes == state.config.classes
         sizes = {photo.key: photo.size for photo in listing.sources}
         detector = KeptCandidates(state.config, state.records, origin.candidates, sizes, same_classes)
         try:
-            pipeline = Pipeline(
-                detector, classes, config, folder.write_temporary, options.max_pixels, "recrop"
-            )
+            max_pixels = max(options.max_pixels, largest)  # what the run accepted is accepted again
+            pipeline = Pipeline(detector, classes, config, folder.write_temporary, max_pixels, "recrop")
             chosen = listing.sources[: options.limit]
             names = {key: record.crop for key, record in state.records.items() if record.crop}
             came_from = {"recropped_from": os.path.abspath(origin.root)}
@@ -322,16 +335,22 @@ def write_audit(output: PathLike) -> RunResult:
     return result
 
 
-def read_audit(output: PathLike) -> Any:
+def read_audit(output: PathLike) -> pd.DataFrame:
     """audit.csv as a pandas DataFrame: numbers, boxes as lists of four ints or None, all else as text.
 
     Args:
         output: the output folder of a run.
+
+    Raises:
+        UsageError: there is no audit.csv.
     """
     import pandas as pd
 
+    path = Path(output) / "audit.csv"
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist; pass the --out folder of a detic-crop run")
     # As text first: a photo named `NA` and an individual `007` must stay what they are.
-    table = pd.read_csv(Path(output) / "audit.csv", dtype=str, keep_default_na=False)
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
     for column in NUMBER_COLUMNS:
         table[column] = pd.to_numeric(table[column].replace("", None))
     for column in BOX_COLUMNS:
@@ -343,6 +362,9 @@ def read_audit(output: PathLike) -> Any:
 def _with_settings(
     config: CropConfig, options: RunOptions, settings: Mapping[str, Any]
 ) -> tuple[CropConfig, RunOptions]:
+    for name, instead in (("weights", "pass weights_file=PATH"), ("algorithm", "leave it out")):
+        if name in settings:
+            raise UsageError(f"{name} is recorded by a run, not given to it; {instead}")
     ours = {f.name for f in dataclasses.fields(CropConfig)}
     theirs = {f.name for f in dataclasses.fields(RunOptions)}
     unknown = sorted(set(settings) - ours - theirs)
@@ -356,16 +378,17 @@ def _with_settings(
     )
 
 
-def _choose_photos(listing: Listing, options: RunOptions) -> tuple[list[Source], list[str | None], list[str]]:
+def _choose_photos(
+    listing: Listing, labels: Labels | None, limit: int | None
+) -> tuple[list[Source], list[str | None], list[str]]:
     """The photos of this run in the audit's order, the photo of each label row, and what to say of it."""
     notes = list(listing.notes)
     if listing.passed_over:
-        notes.append(f"{listing.passed_over} other files were passed over")
+        notes.append(f"other files passed over: {listing.passed_over}")
     sources = {source.key: source for source in listing.sources}
     matches: list[str | None] = []
     keys = list(sources)
-    if options.labels is not None:
-        labels = read_labels(options.labels, options.labels_key)
+    if labels is not None:
         matches = match_labels(labels.names(), keys)
         labelled = list(dict.fromkeys(key for key in matches if key is not None))
         missing, left_out = matches.count(None), len(keys) - len(labelled)
@@ -373,13 +396,46 @@ def _choose_photos(listing: Listing, options: RunOptions) -> tuple[list[Source],
             f"labels: {len(matches)} rows, {len(labelled)} photos matched, {missing} rows without a photo, "
             f"{left_out} photos without a row left out"
         )
+        if moved := elsewhere(labels.names(), matches):
+            notes.append(
+                f"labels: {len(moved)} rows matched by file name alone, in another folder "
+                f"({moved[0][0]} → {moved[0][1]} …)"
+            )
         if not labelled:
             raise UsageError(
-                f"--labels {options.labels}: none of its {len(matches)} rows names a photo of --in "
+                f"--labels: none of the {len(matches)} rows names a photo of --in "
                 f"(first row: {labels.names()[0]!r}, first photo: {keys[0]!r}); pass --labels-key COLUMN"
             )
         keys = labelled
-    return [sources[key] for key in keys[: options.limit]], matches, notes
+    return [sources[key] for key in keys[:limit]], matches, notes
+
+
+def _root_of(input: PathLike) -> str:
+    """The folder that most keys are relative to."""
+    root = os.path.abspath(os.fspath(input))
+    return root if os.path.isdir(root) else os.path.dirname(root)
+
+
+def _check_same_photos(folder: OutputFolder, listing: Listing, root: str) -> None:
+    """Refuse another folder whose photos have the names of other ones: cameras begin at IMG_0001 every day.
+
+    Photos that have only moved keep their sizes and may go on.
+    """
+    before = str(read_listing(folder)["root"])
+    if not before or before == root:
+        return
+    records = replay(folder.journal).records
+    for source in listing.sources:
+        record = records.get(source.key)
+        if (
+            record is not None
+            and record.file_size != source.size
+            and -1 not in (record.file_size, source.size)
+        ):
+            raise UsageError(
+                f"{folder.root} has the photos of {before}, and {source.key} of {root} is another photo "
+                "of that name; pass another --out, or give the folder above both as --in"
+            )
 
 
 def _detector_for(
@@ -433,7 +489,7 @@ def _resolve(
 
 def _classes_text(classes: tuple[str, ...] | None) -> str:
     """Resolved classes as a setting: the order in which they were named makes no difference."""
-    return "any" if classes is None else ",".join(sorted(classes))
+    return "any" if classes is None else join_names(sorted(classes))
 
 
 def _dry_run(
@@ -464,21 +520,6 @@ def _overwrite(folder: OutputFolder, options: RunOptions) -> None:
             f"--overwrite would remove the verdicts in {folder.review}; add --discard-review to allow that"
         )
     folder.remove_run()
-
-
-def _keep_inputs(
-    folder: OutputFolder,
-    input: PathLike,
-    listing: Listing,
-    options: RunOptions,
-    matches: Sequence[str | None],
-) -> None:
-    root = os.path.abspath(os.fspath(input))
-    if not os.path.isdir(root):
-        root = os.path.dirname(root)
-    write_listing(folder, listing.sources, root)
-    labels = options.labels.read_bytes() if options.labels else None
-    keep_labels(folder, labels, options.labels_key, matches)
 
 
 def _recorded_photos(origin: OutputFolder, records: Mapping[str, Record], input: PathLike | None) -> Listing:
@@ -539,8 +580,15 @@ def _write_tables(result: RunResult, records: Mapping[str, Record]) -> None:
     rows = table_rows(records, read_listing(folder)["keys"], labels, matches)
     write_table(folder, rows, labels, result.config)
     write_report(folder, rows, labels, result.config)
-    result.counts = Counter(row.record.status for row in rows)
-    result.flagged = sum(1 for _ in flagged(rows, result.config))
+    photos = {row.record.image: row for row in rows}  # labels may have several rows for one
+    result.counts = Counter(row.record.status for row in photos.values())
+    result.failures = Counter(row.record.reason for row in photos.values() if row.record.status == "failed")
+    result.flagged = sum(1 for _ in flagged(list(photos.values()), result.config))
+    if labels is not None and len(rows) < len(labels.rows):
+        result.notes.append(
+            f"audit.csv has {len(rows)} of {len(labels.rows)} label rows so far; "
+            "it follows the table row by row once all are done"
+        )
 
 
 def _run_json(

@@ -213,7 +213,7 @@ def _complain(message: str, code: int) -> int:
 def _explain(error: click.ClickException) -> str:
     message = error.format_message()
     if "unexpected extra argument" in message:
-        message += " (a pattern must be quoted: --in 'photos/*.jpg')"
+        message = f"a pattern must be quoted: --in 'photos/*.jpg'; {message[:200]}"
     if isinstance(error, click.UsageError) and error.ctx is not None:
         message += f" See {error.ctx.command_path} --help"
     return message
@@ -241,7 +241,9 @@ def _say_counts(result: RunResult) -> None:
     parts = [f"{counts['cropped']} cropped", f"{counts['resized']} resized (nothing found)"]
     if counts["rejected"]:
         parts.append(f"{counts['rejected']} rejected")
-    parts += [f"{counts['failed']} failed", f"{result.flagged} crops flagged"]
+    reasons = ", ".join(f"{reason} {n}" for reason, n in result.failures.most_common(5))
+    parts.append(f"{counts['failed']} failed" + (f" ({reasons})" if reasons else ""))
+    parts.append(f"{result.flagged} crops flagged")
     speed = f"; {result.photos_per_second:.1f} photos/s" if result.done else ""
     before = f" ({result.skipped} done before)" if result.skipped else ""
     click.echo(f"{counts.total()} photos{before}: {', '.join(parts)}{speed}")

@@ -115,9 +115,7 @@ class CropConfig:
     def differences(self, other: CropConfig) -> list[str]:
         """One phrase per field that differs, ours second."""
         ours, theirs = self.to_dict(), other.to_dict()
-        return [
-            f"{name} was {theirs[name]!r}, now {ours[name]!r}" for name in ours if ours[name] != theirs[name]
-        ]
+        return [_change(name, theirs[name], ours[name]) for name in ours if ours[name] != theirs[name]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +202,14 @@ def _number(
         raise UsageError(
             f"{option} must be {kind} from {low} to {high}, got {value!r}; e.g. {option} {example}"
         )
+
+
+def _change(name: str, before: Any, now: Any) -> str:
+    if name == "weights" and set(before) == set(now):  # hashes say nothing to a person
+        return f"the weights are other files of the same names ({', '.join(now)})"
+    if name == "weights":
+        return f"weights were {', '.join(before) or 'none'}, now {', '.join(now) or 'none'}"
+    return f"{name} was {before!r}, now {now!r}"
 
 
 def _text(option: str, value: str, expected: str) -> None:

@@ -33,6 +33,7 @@ class FakeDetector:
 
     Attributes:
         delay: seconds that every call takes.
+        concurrent: whether several threads may ask at once.
         failing: key → what `detect` raises for it.
         calls: how often each key was asked for.
     """
@@ -41,13 +42,15 @@ class FakeDetector:
     failing: Mapping[str, Exception] = field(default_factory=dict)
     default_conf: float = 0.3
     name: str = "fake"
+    concurrent: bool = False
     calls: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def info(self) -> DetectorInfo:
         """A vocabulary with wanted and unwanted classes."""
-        return DetectorInfo(self.name, VOCABULARY, self.default_conf, {"fake.bin": "0" * 64})
+        weights = {"fake.bin": "0" * 64}
+        return DetectorInfo(self.name, VOCABULARY, self.default_conf, weights, concurrent=self.concurrent)
 
     def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
         """The boxes of `fake_boxes`; see `Detector`."""

@@ -16,8 +16,8 @@ from detic_crop.boxes.choose import (
     UNKNOWN_CLASS,
     Choice,
     choose,
+    choose_and_keep,
     iou,
-    keep_candidates,
     kept_floor,
     presence_of,
     wanted_mask,
@@ -44,6 +44,28 @@ def found_box(draw: st.DrawFn) -> Found:
 
 
 found_lists = st.lists(found_box(), max_size=12)
+
+
+def keep_candidates(
+    found: Detections, classes: Collection[str] | None, conf: float, resolution_wh: tuple[int, int]
+) -> Detections:
+    return choose_and_keep(found, classes, conf, resolution_wh)[0]
+
+
+def test_the_largest_box_is_chosen_and_kept_however_unsure() -> None:
+    """The 60th by score; a choice among the 50 most confident would miss it."""
+    small = [((i % 50, 0, i % 50 + 2, 2), 0.9, "Whale") for i in range(59)]
+    found = detections(*small, ((0, 0, 40, 30), 0.5, "Whale"))
+    kept, choice = choose_and_keep(found, MARINE, 0.1, RESOLUTION)
+    assert len(kept) == MAX_KEPT
+    assert choice.n_candidates == 60
+    assert choice.index is not None
+    assert kept.edges(choice.index) == (0, 0, 40, 30)
+    assert choice.best is not None
+    assert kept.score(choice.best) == 0.9
+    again, same = choose_and_keep(kept, MARINE, 0.1, RESOLUTION)
+    assert as_found(again) == as_found(kept)
+    assert same.index == choice.index
 
 
 # --- an independent implementation

@@ -351,7 +351,8 @@ def test_the_summary_agrees_with_the_table(place: Place, capsys: pytest.CaptureF
     assert counts["failed"] == 4
     assert summary.startswith(
         f"{len(place.keys)} photos: {counts['cropped']} cropped, "
-        f"{counts['resized']} resized (nothing found), {counts['failed']} failed, {flagged} crops flagged; "
+        f"{counts['resized']} resized (nothing found), {counts['failed']} failed (truncated 2, empty_file 1, "
+        f"not_an_image 1), {flagged} crops flagged; "
     )
     assert summary.endswith(" photos/s")
     assert str(place.out / "audit.html") in where

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detic_crop.errors import UsageError
-from detic_crop.runs.labels import Labels, match_labels, parse_labels, read_labels, repeated
+from detic_crop.runs.labels import Labels, elsewhere, match_labels, parse_labels, read_labels
 from tests.helpers import write
 
 HEADER = b"image,species\n"
@@ -93,7 +93,9 @@ def test_what_is_no_label_table_is_refused_in_one_line(data: bytes, message: str
 
 def test_a_label_file_on_disk(tmp_path: Path) -> None:
     path = write(tmp_path / "labels.csv", HEADER + b"a.jpg,minke\n")
-    assert read_labels(path, "image") == Labels(["image", "species"], [["a.jpg", "minke"]], "image")
+    assert read_labels(path, "image") == Labels(
+        ["image", "species"], [["a.jpg", "minke"]], "image", path.read_bytes()
+    )
     for absent in (tmp_path / "absent.csv", tmp_path):
         with pytest.raises(UsageError, match=r"cannot be read: .+; pass a CSV file"):
             read_labels(absent, "image")
@@ -166,9 +168,15 @@ def test_differing_paths_to_one_photo_are_refused() -> None:
     assert match_labels(["day1/a.jpg", "day1/a.jpg"], ["a.jpg"]) == ["a.jpg"] * 2
 
 
-def test_repeated_rows_are_counted() -> None:
-    assert repeated([]) == 0
-    assert repeated(["a", "b", "a", None, None, "a"]) == 2
+def test_rows_that_name_another_folder_are_told() -> None:
+    names = ["d1/a.jpg", "train/d2/b.jpg", "c.jpg", "gone.jpg"]
+    keys = ["d2/a.jpg", "d2/b.jpg", "d3/c.jpg"]
+    assert elsewhere(names, match_labels(names, keys)) == [("d1/a.jpg", "d2/a.jpg")]
+
+
+def test_semicolons_are_named() -> None:
+    with pytest.raises(UsageError, match="not separated by commas"):
+        parse(b"image;species\na.jpg;x\n")
 
 
 def test_a_composed_label_finds_a_decomposed_file_name() -> None:

@@ -43,7 +43,7 @@ def test_every_photo_has_one_row_in_input_order(tmp_path: Path) -> None:
     statuses = [row["status"] for row in rows]
     assert dict(result.counts) == {status: statuses.count(status) for status in set(statuses)}
     assert set(statuses) == {"cropped", "resized", "failed"}
-    assert any("1 other file" in note for note in result.notes)
+    assert any("other files passed over: 1" in note for note in result.notes)
 
 
 def test_rows_say_what_was_done(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_photo_errors_of_a_detector_never_stop_a_run(tmp_path: Path) -> None:
 def test_a_broken_detector_stops_the_run_and_the_run_goes_on_when_mended(tmp_path: Path) -> None:
     keys = write_photos(tmp_path / "in", 40)
     crop(tmp_path / "in", tmp_path / "reference")
-    failing: dict[str, Exception] = dict.fromkeys(keys[5:], RuntimeError("no GPU"))
+    failing: dict[str, Exception] = dict.fromkeys([*keys[5:], ""], RuntimeError("no GPU"))  # "": no photo's
     with pytest.raises(DeticCropError, match=r"25 photos in a row.*no GPU") as caught:
         crop(tmp_path / "in", tmp_path / "out", detector=FakeDetector(failing=failing))
     assert caught.value.exit_code == 1
@@ -148,6 +148,15 @@ def test_a_broken_detector_stops_the_run_and_the_run_goes_on_when_mended(tmp_pat
     assert [row["image"] for row in rows] == keys[: len(rows)]
     crop(tmp_path / "in", tmp_path / "out")
     assert product(tmp_path / "out") == product(tmp_path / "reference")
+
+
+def test_photos_that_crash_the_detector_do_not_stop_it(tmp_path: Path) -> None:
+    """However many there are in a row: it still answers on a plain picture."""
+    keys = write_photos(tmp_path / "in", 40)
+    failing: dict[str, Exception] = dict.fromkeys(keys[2:38], RuntimeError("odd photo"))
+    result = crop(tmp_path / "in", tmp_path / "out", detector=FakeDetector(failing=failing))
+    assert result.counts["failed"] == 36
+    assert result.counts.total() == 40
 
 
 def test_boxes_that_are_no_numbers_fail_the_photo_only(tmp_path: Path) -> None:
@@ -263,7 +272,7 @@ def test_labels_may_be_given_as_text(tmp_path: Path, labelled: tuple[Path, list[
 def test_labels_that_name_no_photo_are_refused(tmp_path: Path) -> None:
     write_photos(tmp_path / "in", 2)
     (tmp_path / "l.csv").write_text("image\nother.jpg\n", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"none of its 1 rows"):
+    with pytest.raises(UsageError, match=r"none of the 1 rows"):
         crop(tmp_path / "in", tmp_path / "out", labels=tmp_path / "l.csv")
     assert not (tmp_path / "out").exists()
 

@@ -30,7 +30,7 @@ from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.runs.folder import OutputFolder
 from detic_crop.runs.journal import Record
-from detic_crop.runs.labels import Labels
+from detic_crop.runs.labels import Labels, parse_labels
 
 CONFIG = CropConfig(model="lite", conf=0.5, size=400)
 
@@ -295,13 +295,11 @@ def test_labels_are_kept_byte_for_byte_and_forgotten(tmp_path: Path) -> None:
     folder = OutputFolder(tmp_path / "out")
     assert kept_labels(folder) == (None, [])
     data = b"\xef\xbb\xbffile,n\r\na.jpg,1\r\ngone,2\r\n"
-    keep_labels(folder, data, "file", ["a.jpg", None])
+    labels = parse_labels(data, "file", "labels.csv")
+    keep_labels(folder, labels, ["a.jpg", None])
     assert folder.labels.read_bytes() == data
-    assert kept_labels(folder) == (
-        Labels(["file", "n"], [["a.jpg", "1"], ["gone", "2"]], "file"),
-        ["a.jpg", None],
-    )
-    keep_labels(folder, None, "", [])
+    assert kept_labels(folder) == (labels, ["a.jpg", None])
+    keep_labels(folder, None, [])
     assert kept_labels(folder) == (None, [])
 
 
@@ -310,7 +308,7 @@ def test_labels_are_kept_byte_for_byte_and_forgotten(tmp_path: Path) -> None:
 )
 def test_damaged_label_matches_are_an_error_in_words(tmp_path: Path, damage: bytes | None) -> None:
     folder = OutputFolder(tmp_path / "out")
-    keep_labels(folder, b"file\na.jpg\n", "file", ["a.jpg"])
+    keep_labels(folder, parse_labels(b"file\na.jpg\n", "file", "labels.csv"), ["a.jpg"])
     if damage is None:
         folder.label_matches.unlink()
     else:

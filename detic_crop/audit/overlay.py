@@ -11,6 +11,7 @@ from detic_crop.audit.markup import escaped, two_digits
 from detic_crop.boxes.choose import wanted_mask
 from detic_crop.boxes.detections import BOX_DECIMALS, Detections
 from detic_crop.config import CropConfig
+from detic_crop.detectors.vocabulary import split_names
 from detic_crop.runs.journal import Record
 
 _MAX_SCORES = 12  # boxes of one photo whose score is written beside them
@@ -87,7 +88,7 @@ def overlay(
 def _other_boxes(record: Record, candidates: Detections, config: CropConfig) -> list[_Box]:
     """All boxes but the chosen and the most confident, eligible ones first, then by falling score."""
     classes = config.classes or "any"  # a journal always has them
-    wanted = wanted_mask(candidates, None if classes == "any" else classes.split(","))
+    wanted = wanted_mask(candidates, None if classes == "any" else split_names(classes))
     eligible = wanted & (candidates.scores >= np.float32(config.conf or 0.0))
     drawn = {(record.box, record.class_name), (record.best_box, record.best_class)}
     others: list[_Box] = []

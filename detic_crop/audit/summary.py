@@ -10,6 +10,7 @@ from detic_crop.audit.markup import escaped, percent, table
 from detic_crop.audit.photos import Photo
 from detic_crop.audit.suspicion import FLAGS
 from detic_crop.config import CropConfig
+from detic_crop.detectors.vocabulary import split_names
 from detic_crop.runs.journal import Record
 
 _MAX_FAILURES = 100
@@ -75,7 +76,7 @@ def settings(config: CropConfig) -> str:
     """What the crops were made with, and where to find the rest."""
     values = {
         "model": config.model,
-        "classes": ", ".join((config.classes or "any").split(",")),  # a journal always has them
+        "classes": ", ".join(split_names(config.classes or "any")),  # a journal always has them
         "conf": "the model’s own" if config.conf is None else f"{config.conf:g}",
         "scale": f"{config.scale:g}",
         "size": f"{config.size} × {config.size}",

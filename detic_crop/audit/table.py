@@ -186,16 +186,15 @@ def kept_labels(folder: OutputFolder) -> tuple[Labels | None, list[str | None]]:
     return labels, matches
 
 
-def keep_labels(
-    folder: OutputFolder, data: bytes | None, key_column: str, matches: Sequence[str | None]
-) -> None:
-    """Keep a copy of the label file, or forget an earlier one when `data` is None."""
-    if data is None:
+def keep_labels(folder: OutputFolder, labels: Labels | None, matches: Sequence[str | None]) -> None:
+    """Keep a copy of the label file, or forget an earlier one when there is none now."""
+    if labels is None:
         folder.labels.unlink(missing_ok=True)
         folder.label_matches.unlink(missing_ok=True)
         return
-    folder.write(folder.labels, data)
-    folder.write(folder.label_matches, json.dumps({"key_column": key_column, "keys": list(matches)}).encode())
+    folder.write(folder.labels, labels.data)
+    matching = {"key_column": labels.key_column, "keys": list(matches)}
+    folder.write(folder.label_matches, json.dumps(matching).encode())
 
 
 def flagged(rows: Sequence[Row], config: CropConfig) -> Iterator[Row]:

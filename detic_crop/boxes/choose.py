@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,13 +98,17 @@ def presence_of(detections: Detections, classes: Collection[str] | None) -> floa
     return round(float(detections.scores[wanted].max()), SCORE_DECIMALS) if wanted.any() else 0.0
 
 
-def keep_candidates(
+def choose_and_keep(
     detections: Detections, classes: Collection[str] | None, conf: float, resolution_wh: tuple[int, int]
-) -> Detections:
-    """What is chosen from and kept on disk, so that another choice needs no detector.
+) -> tuple[Detections, Choice]:
+    """Choose among all boxes, and what is kept of them on disk, so that another choice needs no detector.
 
-    Clipped to the photo, rounded to the kept decimals, emptied boxes dropped; wanted classes first, each
-    part by falling score, scores below `kept_floor` left out, at most `MAX_KEPT`. Idempotent.
+    Boxes are clipped to the photo and rounded to the kept decimals; emptied ones and scores below
+    `kept_floor` are left out. Kept are at most `MAX_KEPT`: the chosen one, the most confident and the rival
+    always, else wanted classes first, each part by falling score.
+
+    Returns:
+        (kept boxes, the choice with its indices into them). Keeping what was kept changes nothing.
     """
     width, height = resolution_wh
     limits = np.array([width, height, width, height], np.float32)
@@ -112,10 +116,19 @@ def keep_candidates(
     inside = Detections(clipped, detections.scores, detections.class_names, detections.presence).rounded()
     wanted = wanted_mask(inside, classes)
     usable = np.flatnonzero((inside.areas > 0) & (inside.scores >= np.float32(kept_floor(conf))))
-    order = sorted(
-        usable.tolist(), key=lambda i: (not wanted[i], -inside.scores[i])
-    )  # stable: ties keep their order
-    return inside.take(order[:MAX_KEPT])
+    order = sorted(usable.tolist(), key=lambda i: (not wanted[i], -inside.scores[i]))  # stable for ties
+    ranked = inside.take(order)
+    choice = choose(ranked, classes, conf)
+    named = {i for i in (choice.index, choice.best, choice.rival) if i is not None}
+    others = [i for i in range(len(ranked)) if i not in named][: MAX_KEPT - len(named)]
+    kept = sorted([*named, *others])
+    place = {i: new for new, i in enumerate(kept)}
+
+    def moved(i: int | None) -> int | None:
+        return None if i is None else place[i]
+
+    choice = replace(choice, index=moved(choice.index), best=moved(choice.best), rival=moved(choice.rival))
+    return ranked.take(kept), choice
 
 
 def kept_floor(conf: float) -> float:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from detic_crop.boxes.detections import Detections
 from detic_crop.detectors.base import DetectorInfo
 from detic_crop.detectors.boxes_dialects import BoxesTable, Entry, FormatError, clean_path, parse_boxes
+from detic_crop.detectors.vocabulary import resolve_classes
 from detic_crop.errors import PhotoError, UsageError
 
 # `.jpg`, `.JP2`, `.webp`; but `whale.001` is a name with a dot in it.
@@ -65,6 +66,7 @@ class BoxesFileDetector:
             class_names=table.class_names,
             default_conf=0.0,
             weights={file_name: sha256},
+            default_classes=_default_classes(table.class_names),
             concurrent=True,
         )
 
@@ -89,8 +91,25 @@ class BoxesFileDetector:
         return len(self._unlisted)
 
     def expect(self, keys: Iterable[str]) -> None:
-        """Be told every photo of the input, so that none takes the boxes of another of the same name."""
+        """Be told every photo of the input, so that none takes the boxes of another of the same name.
+
+        Raises:
+            UsageError: the file names none of them.
+        """
+        keys = list(keys)
         self._paths.reserve(keys)
+        if not any(self._names(key) for key in keys):
+            first = next(iter(self._table.entries), "nothing")
+            raise UsageError(
+                f"none of the {len(keys)} photos is in {self._file_name} (it has {first}, "
+                f"the first photo is {keys[0]}); pass the boxes file of these photos"
+            )
+
+    def _names(self, key: str) -> bool:
+        try:
+            return self._paths.find(key) is not None
+        except PhotoError:  # it does, even if not clearly
+            return True
 
     def notes(self) -> list[str]:
         """How many photos the file does not name, and the rows that cannot be used."""
@@ -160,6 +179,15 @@ class BoxesFileDetector:
             )
 
 
+def _default_classes(names: Sequence[str]) -> str:
+    """Marine life where the file has such names, else MegaDetector's `animal`, else whatever it has."""
+    try:
+        resolve_classes("marine", names, "")
+    except UsageError:
+        return "animal" if "animal" in names else "any"
+    return "marine"
+
+
 class _PathIndex:
     """Which entry is meant by a photo's key.
 
@@ -173,13 +201,17 @@ class _PathIndex:
         for path in entries:
             self._by_name[_file_name(path)].append(path)
         self._reserved: set[str] = set()
+        self._shared: set[str] = set()
 
     def reserve(self, keys: Iterable[str]) -> None:
         """Keep the entries that name one of `keys` exactly for just that photo.
 
         Else a file with boxes for ``day1/1.jpg`` alone would lend them to ``day2/1.jpg``.
         """
-        self._reserved = {path for path in map(clean_path, keys) if "/" in path and path in self._entries}
+        paths = [clean_path(key) for key in keys]
+        self._reserved = {path for path in paths if "/" in path and path in self._entries}
+        counts = Counter(map(_file_name, paths))
+        self._shared = {name for name, count in counts.items() if count > 1}
 
     def find(self, key: str) -> str | None:
         """The entry's path, or None when the file does not name the photo.
@@ -201,6 +233,12 @@ class _PathIndex:
         same_name = [
             other for other in self._by_name.get(_file_name(path), []) if other not in self._reserved
         ]
+        if same_name == [_file_name(path)] and same_name[0] in self._shared:
+            raise PhotoError(
+                "ambiguous_boxes",
+                f"the boxes file says only {same_name[0]}, and several photos have that name; "
+                "write relative paths in it",
+            )
         if len(same_name) <= 1:
             return same_name[0] if same_name else None
         same_end = [other for other in same_name if _same_end(path, other)]

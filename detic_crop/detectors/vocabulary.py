@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
+import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -48,12 +50,25 @@ def names_of(vocabulary: str) -> tuple[str, ...]:
     return tuple(text.splitlines())
 
 
+def split_names(text: str) -> list[str]:
+    """Names joined by commas; a name that holds one is in quotes: ``Dolphin,"orca, killer whale"``."""
+    names = next(csv.reader([text], skipinitialspace=True), [])
+    return [name.strip() for name in names if name.strip()]
+
+
+def join_names(names: Iterable[str]) -> str:
+    """What `split_names` takes apart."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(names)
+    return line.getvalue()
+
+
 def resolve_classes(wanted: str, vocabulary: Sequence[str], model: str) -> tuple[str, ...] | None:
     """What ``--classes`` means for one model.
 
     Args:
-        wanted: ``any``, a group, or names joined by commas; case does not matter, underscores are blanks, and
-            what LVIS adds in brackets may be left out.
+        wanted: ``any``, a group, or names as `split_names` reads them; case does not matter, underscores
+            are blanks, and what LVIS adds in brackets may be left out.
         vocabulary: the names the model can answer with; empty when it has none of its own.
         model: its name, for the message.
 
@@ -63,7 +78,7 @@ def resolve_classes(wanted: str, vocabulary: Sequence[str], model: str) -> tuple
     Raises:
         UsageError: the model has none of them; lists close names.
     """
-    words = [word.strip() for word in wanted.split(",") if word.strip()]
+    words = split_names(wanted)
     if [word.casefold() for word in words] == ["any"]:
         return None
     named = [name for name in vocabulary if name != UNKNOWN_CLASS]

@@ -131,6 +131,7 @@ class Stop:
     """Set by a signal or the time limit."""
 
     reason: str = ""
+    announced: bool = False
 
 
 def execute(
@@ -155,6 +156,9 @@ def execute(
         def should_stop() -> bool:
             if not stop.reason and options.time_limit and time.monotonic() - begun >= options.time_limit:
                 stop.reason = "time_limit"
+            if stop.reason and not stop.announced:
+                stop.announced = True
+                _log.info("stopping (%s) when the photos in flight are finished", stop.reason)
             return bool(stop.reason)
 
         workers = options.workers or default_workers(pipeline.detector.info.concurrent)
@@ -168,8 +172,6 @@ def execute(
                     report(record)
         finally:
             folder.clear_temporary()
-    if stop.reason:
-        _log.info("stopping (%s): the photos in flight are finished", stop.reason)
     result.seconds = time.monotonic() - begun
     result.stopped = stop.reason if result.done.total() < len(plan.jobs) else ""
     result.stage_seconds = dict(pipeline.times.seconds)
@@ -202,6 +204,8 @@ def commit(outcome: Outcome, journal: Journal, folder: OutputFolder) -> Record:
             # A crop that no row names would be a lie. First the crop, then the line: killed in between, the
             # crop is missing and the photo is done again.
             (folder.root / earlier.crop).unlink(missing_ok=True)
+        if record.status == "failed":
+            record = record._replace(candidates=(journal.candidates_end(), 0))
         journal.append(record)
     except OSError as error:
         raise as_output_error(error, folder.root) from error
@@ -255,6 +259,8 @@ def write_listing(folder: OutputFolder, sources: Sequence[Source], root: str) ->
     """
     paths = {source.key: os.path.abspath(source.path) for source in sources}
     elsewhere = {key: path for key, path in paths.items() if path != os.path.join(root, *key.split("/"))}
+    # Photos of an earlier call that are not asked for now keep the place where they were.
+    elsewhere |= {key: path for key, path in photo_paths(read_listing(folder)).items() if key not in paths}
     value = {"root": root, "keys": list(paths), "paths": elsewhere}
     folder.write(folder.listing, json.dumps(value, separators=(",", ":")).encode())
 

@@ -207,11 +207,11 @@ class OutputFolder:
             UsageError: a photo lies inside the folder, or a link inside it leads out.
         """
         real_root = os.path.realpath(self.root)
-        for parent in {photo.parent for photo in photos}:
-            real = Path(os.path.realpath(parent))
-            if real.is_relative_to(real_root):
+        photos = list(photos)
+        for place in {*(photo.parent for photo in photos), *filter(os.path.islink, photos)}:
+            if Path(os.path.realpath(place)).is_relative_to(real_root):
                 raise UsageError(
-                    f"photos of --in lie in {parent}, inside --out {self.root}; "
+                    f"photos of --in lie in {place}, inside --out {self.root}; "
                     "pass another --out, your photos stay as they are"
                 )
         targets = [self.root / crop for crop in crops]

@@ -59,7 +59,7 @@ class Record(NamedTuple):
     file_size: int = 0  # of the photo, bytes; with file_time it tells a changed photo
     file_time: int = 0  # modification time, ns
     crop_bytes: int = 0  # size of the crop file; a missing or cut one is made again
-    candidates: Span | None = None  # offset and length in candidates.jsonl
+    candidates: Span | None = None  # offset and length in candidates.jsonl; of a failed photo its end, then
 
     def to_line(self) -> bytes:
         """One JSON line; fields at their default are left out."""
@@ -203,6 +203,10 @@ class Journal:
         offset = _append(self._candidates, line)
         return offset, len(line)
 
+    def candidates_end(self) -> int:
+        """Size of `candidates.jsonl` now."""
+        return self._candidates.tell()
+
     def append(self, record: Record) -> None:
         """Note a finished photo."""
         _append(self._journal, record.to_line())
@@ -240,7 +244,8 @@ def read_candidates(file: BinaryIO, record: Record) -> Detections:
 def unfinished_crops(candidates_path: Path, records: dict[str, Record]) -> set[str]:
     """Crop files that a killed run may have left without a journal line: they are ours to replace.
 
-    Only the stretches of `candidates.jsonl` that no record points to are read.
+    Only the stretches of `candidates.jsonl` that no record points to are read, and of these the lines written
+    after the photo's own record: what was announced before it has been dealt with since.
     """
     if not candidates_path.exists():
         return set()
@@ -249,7 +254,10 @@ def unfinished_crops(candidates_path: Path, records: dict[str, Record]) -> set[s
     with open(candidates_path, "rb") as file:
         for start, stop in _gaps(spans, candidates_path.stat().st_size):
             file.seek(start)
-            crops.update(_crops_of_lines(file.read(stop - start)))
+            for offset, image, crop in _announced(start, file.read(stop - start)):
+                record = records.get(image)
+                if record is None or record.candidates is None or offset >= record.candidates[0]:
+                    crops.add(crop)
     return crops
 
 
@@ -263,12 +271,13 @@ def _gaps(spans: list[Span], size: int) -> Iterator[Span]:
         yield position, size
 
 
-def _crops_of_lines(data: bytes) -> Iterator[str]:
-    for line in data.splitlines():
-        try:
-            yield json.loads(line)["crop"]
-        except (ValueError, TypeError, KeyError):
-            continue  # a torn line announces nothing: its crop was not written yet
+def _announced(offset: int, data: bytes) -> Iterator[tuple[int, str, str]]:
+    """(offset, image, crop) of every line; a torn one announces nothing: its crop was not written yet."""
+    for line in data.splitlines(keepends=True):
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            values = json.loads(line)
+            yield offset, values["image"], values["crop"]
+        offset += len(line)
 
 
 def _end_of_last_line(path: Path) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import unicodedata
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,11 +23,13 @@ class Labels:
         columns: its header.
         rows: its rows as strings, in file order.
         key_column: the column that names the photo.
+        data: the file's bytes, to be kept with the run.
     """
 
     columns: list[str]
     rows: list[list[str]]
     key_column: str
+    data: bytes = b""
 
     def names(self) -> list[str]:
         """What each row calls its photo."""
@@ -53,11 +55,20 @@ def parse_labels(data: bytes, key_column: str, name: str) -> Labels:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(f"--labels {name} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
+        raise UsageError(
+            f"--labels {name} is not UTF-8 (byte {error.start}); save it as UTF-8 (in Excel: CSV UTF-8)"
+        ) from error
     try:
         table = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
         raise UsageError(f"--labels {name} is not a CSV table: {error}") from error
+    if (
+        table
+        and table[0] != [key_column]
+        and len(table[0]) == 1
+        and key_column in re.split(r"[;\t]", table[0][0])
+    ):
+        raise UsageError(f"--labels {name} is not separated by commas; save it as CSV with commas")
     if not table or key_column not in table[0]:
         known = ", ".join(table[0]) if table else "(none)"
         raise UsageError(
@@ -73,7 +84,7 @@ def parse_labels(data: bytes, key_column: str, name: str) -> Labels:
         rows.append(row)
     if not rows:
         raise UsageError(f"--labels {name} has a header but no rows")
-    return Labels(columns, rows, key_column)
+    return Labels(columns, rows, key_column, data)
 
 
 def match_labels(names: Sequence[str], keys: Sequence[str]) -> list[str | None]:
@@ -138,6 +149,13 @@ def _grouped(keys: Sequence[str], name_of: Callable[[str], str]) -> dict[str, li
     return groups
 
 
-def repeated(keys: Sequence[str | None]) -> int:
-    """How many rows name a photo that an earlier row named."""
-    return sum(count - 1 for key, count in Counter(keys).items() if key is not None)
+def elsewhere(names: Sequence[str], matches: Sequence[str | None]) -> list[tuple[str, str]]:
+    """(row, photo) where a row's folders are not the photo's: matched by file name alone."""
+    pairs = [
+        (_cleaned(name), key)
+        for name, key in zip(names, matches, strict=True)
+        if key is not None and "/" in name
+    ]
+    return [
+        (name, key) for name, key in pairs if not f"/{name}".endswith(f"/{_composed(key)}") and name != key
+    ]

@@ -7,9 +7,11 @@ of the jobs, and at most a few photos are in memory.
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 
 import cv2
@@ -40,14 +42,29 @@ def run_local(
     When `should_stop` turns true no further photo is begun; what the detector has seen is finished.
     """
     run = _whole_photos if pipeline.detector.info.concurrent else _one_detector
-    threads_before = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # the workers are the parallelism; more threads inside OpenCV only get in their way
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="detic-crop")
+    with _one_core_each(pipeline.detector.info.concurrent):
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="detic-crop")
+        try:
+            yield from run(iter(jobs), pipeline, pool, workers, should_stop)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _one_core_each(concurrent: bool) -> Iterator[None]:
+    """The workers are the parallelism; more threads inside OpenCV or torch only get in their way."""
+    torch = sys.modules.get("torch") if concurrent else None  # a detector that needs it has loaded it
+    cv2_threads = cv2.getNumThreads()
+    torch_threads = torch.get_num_threads() if torch else 0
+    cv2.setNumThreads(1)
+    if torch:
+        torch.set_num_threads(1)
     try:
-        yield from run(iter(jobs), pipeline, pool, workers, should_stop)
+        yield
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        cv2.setNumThreads(threads_before)
+        cv2.setNumThreads(cv2_threads)
+        if torch:
+            torch.set_num_threads(torch_threads)
 
 
 def _whole_photos(
@@ -65,7 +82,8 @@ def _whole_photos(
         if not flying:
             return
         yield flying.popleft().result()
-    yield from (future.result() for future in flying if not future.cancel())
+    begun = [future for future in flying if not future.cancel()]  # all at once: idle workers would begin more
+    yield from (future.result() for future in begun)
 
 
 def _one_detector(

@@ -16,7 +16,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
-from detic_crop.boxes.choose import Choice, choose, keep_candidates, presence_of
+import numpy as np
+
+from detic_crop.boxes.choose import Choice, choose_and_keep, presence_of
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import PixelBox, crop_rectangle, whole
 from detic_crop.config import CropConfig
@@ -29,7 +31,7 @@ from detic_crop.runs.discover import Source
 from detic_crop.runs.journal import Record
 
 MAX_DETECTOR_CRASHES = 25
-"""A detector that crashes on so many photos in a row is broken; the photos are not."""
+"""After so many crashes in a row the detector is asked about a plain picture: is it broken, or are they?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +133,15 @@ class Pipeline:
         """Ask the detector.
 
         Raises:
-            DeticCropError: the detector crashed on `MAX_DETECTOR_CRASHES` photos in a row.
+            DeticCropError: the detector crashed on `MAX_DETECTOR_CRASHES` photos in a row and on a plain
+                picture.
         """
         try:
             with self.times.measure("detect"):
                 detections = self.detector.detect(decoded.image, key=job.source.key)
         except Exception as error:
             self._crashes += not isinstance(error, PhotoError)
-            if self._crashes >= MAX_DETECTOR_CRASHES:
+            if self._crashes >= MAX_DETECTOR_CRASHES and self._detector_is_broken():
                 raise DeticCropError(
                     f"model {self.detector.info.name} failed on {self._crashes} photos in a row, lastly with "
                     f"{type(error).__name__}: {_one_line(error)}; mend that and give the same command again"
@@ -146,6 +149,17 @@ class Pipeline:
             return self._failed(job, "detect", error, decoded)
         self._crashes = 0
         return Detected(job, decoded, detections)
+
+    def _detector_is_broken(self) -> bool:
+        """Whether it crashes on a plain grey picture too; else the photos were at fault."""
+        try:
+            self.detector.detect(np.full((64, 96, 3), 128, np.uint8))
+        except PhotoError:
+            pass
+        except Exception:
+            return True
+        self._crashes = 0
+        return False
 
     def finish(self, detected: Detected) -> Outcome:
         """Choose, enlarge, crop, resize and encode; the crop waits under a temporary name.
@@ -157,8 +171,7 @@ class Pipeline:
         try:
             image = decoded.image
             resolution_wh = (image.shape[1], image.shape[0])
-            candidates = self._candidates(detected.detections, resolution_wh)
-            choice = choose(candidates, self.classes, self.conf)
+            candidates, choice = self._choose(detected.detections, resolution_wh)
             rectangle = self._rectangle(candidates, choice, resolution_wh)
             with self.times.measure("crop"):
                 crop = cut_and_resize(image, rectangle, self.config.size, self.config.fit)
@@ -170,10 +183,10 @@ class Pipeline:
         with self.times.measure("write"):
             return Outcome(record, candidates, self.write_temporary(data))
 
-    def _candidates(self, detections: Detections, resolution_wh: tuple[int, int]) -> Detections:
-        """What is kept, with the presence as it is known now: later only kept boxes are left to tell it."""
-        kept = keep_candidates(detections, self.classes, self.conf, resolution_wh)
-        return replace(kept, presence=presence_of(detections.rounded(), self.classes))
+    def _choose(self, detections: Detections, resolution_wh: tuple[int, int]) -> tuple[Detections, Choice]:
+        """The boxes to keep and the choice; with the presence, which later only kept boxes could tell."""
+        kept, choice = choose_and_keep(detections, self.classes, self.conf, resolution_wh)
+        return replace(kept, presence=presence_of(detections.rounded(), self.classes)), choice
 
     def _rectangle(self, candidates: Detections, choice: Choice, resolution_wh: tuple[int, int]) -> PixelBox:
         if choice.index is None:

@@ -16,7 +16,7 @@ from detic_crop.boxes.choose import kept_floor
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.detectors.base import DetectorInfo
-from detic_crop.detectors.vocabulary import resolve_classes
+from detic_crop.detectors.vocabulary import resolve_classes, split_names
 from detic_crop.errors import PhotoError, UsageError
 from detic_crop.runs.journal import Record, read_candidates
 
@@ -65,7 +65,7 @@ class KeptCandidates:
             PhotoError: the earlier run failed on it, or the photo is another one now.
         """
         record = self._records.get(key)
-        if record is None or record.candidates is None:
+        if record is None or record.status == "failed" or record.candidates is None:
             raise PhotoError("no_candidates", "the earlier run kept no boxes of this photo; give `run` again")
         try:
             with self._lock:
@@ -109,17 +109,19 @@ def check_policy(old: CropConfig, new: CropConfig, candidates_path: Path) -> tup
             f"pass {floor} or more, or give `run` again with --conf {new.conf}"
         )
     recorded = old.classes or "any"  # a journal always has them
-    looked_for = None if recorded == "any" else recorded.split(",")
+    looked_for = None if recorded == "any" else split_names(recorded)
     wanted = new.classes or recorded
     if wanted == recorded:
         return None if looked_for is None else tuple(looked_for)
+    if not candidates_path.exists():
+        raise UsageError(f"{candidates_path} is gone, so no other classes can be chosen; give `run` again")
     if looked_for is not None and wanted.strip().casefold() == "any":
         raise UsageError(
             f"--classes any: this run looked for {', '.join(looked_for)} only; "
             "give `run` again with --classes any"
         )
     if looked_for is None:
-        return resolve_classes(wanted, _classes_seen(candidates_path), old.model)
+        return resolve_classes(wanted, _classes_seen(candidates_path), f"{old.model} in this run")
     try:
         return resolve_classes(wanted, looked_for, old.model)
     except UsageError as error:
