@@ -44,10 +44,9 @@ def _policy_options(default: CropConfig | None) -> Callable[[_F], _F]:
     def given(name: str) -> dict[str, Any]:
         return {"default": getattr(default, name), "show_default": True} if default else {"default": None}
 
+    marine = "  [default: marine]" if default else ""
     return _options(
-        _option(
-            "--classes", metavar="NAMES", help="marine, any, or names joined by commas  [default: marine]"
-        ),
+        _option("--classes", metavar="NAMES", help="marine, any, or names joined by commas" + marine),
         _option("--conf", type=float, help="lowest score of an eligible box; each model has its own default"),
         _option("--scale", type=float, help="enlarge the chosen box about its centre", **given("scale")),
         _option("--size", type=int, help="side of the square crops, pixels", **given("size")),
@@ -60,7 +59,7 @@ def _policy_options(default: CropConfig | None) -> Callable[[_F], _F]:
 
 
 _work_options = _options(
-    _option("--workers", type=int, help="threads that decode and encode  [default: fits the machine]"),
+    _option("--workers", type=int, help="threads that work on photos  [default: fits the machine]"),
     _option("--limit", type=int, help="look at the first so many photos only"),
     _option("--time-limit", metavar="8h30m", help="begin no photo after this time; the same command goes on"),
     _option(

@@ -641,3 +641,37 @@ def test_80_000_rows_load_quickly(load: Load) -> None:
     # 1 s on two slow cores; the margin is for busy machines, and a quadratic step would take minutes.
     assert time.perf_counter() - start < 10
     assert detector.listed == 80_000
+
+
+def test_a_bare_name_that_fits_two_photos_is_ambiguous(tmp_path: Path) -> None:
+    (tmp_path / "boxes.csv").write_text("image,box\n1.jpg,1 1 5 5\n2.jpg,1 1 5 5\n")
+    detector = load_boxes_file(tmp_path / "boxes.csv")
+    detector.expect(["d1/1.jpg", "d2/1.jpg", "d1/2.jpg"])
+    image = np.zeros((9, 9, 3), np.uint8)
+    assert len(detector.detect(image, "d1/2.jpg")) == 1
+    for key in ("d1/1.jpg", "d2/1.jpg"):
+        with pytest.raises(PhotoError, match="several photos have that name"):
+            detector.detect(image, key)
+
+
+def test_a_file_of_other_photos_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "boxes.csv").write_text("image,box\n1.jpg,1 1 5 5\n")
+    with pytest.raises(UsageError, match=r"none of the 2 photos is in boxes\.csv"):
+        load_boxes_file(tmp_path / "boxes.csv").expect(["a.jpg", "b.jpg"])
+
+
+@pytest.mark.parametrize(
+    ("names", "default"),
+    [
+        (("animal", "person"), "animal"),
+        (("Dolphin", "boat"), "marine"),
+        (("boat", "bird"), "any"),
+        ((), "marine"),
+    ],
+)
+def test_what_is_cropped_when_no_class_is_asked_for(
+    names: tuple[str, ...], default: str, tmp_path: Path
+) -> None:
+    rows = [f"{i}.jpg,1 1 5 5,{name}" for i, name in enumerate(names or ("",))]
+    (tmp_path / "boxes.csv").write_text("image,box,class\n" + "\n".join(rows))
+    assert load_boxes_file(tmp_path / "boxes.csv").info.default_classes == default

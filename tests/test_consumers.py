@@ -9,11 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
+import detic_crop
 from detic_crop import api
+from detic_crop.boxes.detections import Detections
 from tests.fakes import (
+    FakeDetector,
     crop,
     fake_boxes,
     files_of,
@@ -200,3 +204,24 @@ def test_a_crop_in_memory_is_that_of_a_run(tmp_path: Path) -> None:
         made = cv2.imread(str(tmp_path / "out" / row["crop"]))
         assert made is not None
         assert (result.crop == made).all()
+
+
+def test_a_crop_in_memory_takes_what_a_run_takes_by_default(tmp_path: Path) -> None:
+    """Marine life, and not the largest box of all."""
+
+    class Boats(FakeDetector):
+        def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
+            boxes = np.array([[0, 0, 60, 40], [5, 5, 20, 20]], np.float32)
+            return Detections(boxes, np.array([0.9, 0.8], np.float32), ("Boat", "Whale"))
+
+    result = detic_crop.crop_photo(np.zeros((40, 60, 3), np.uint8), Boats())
+    assert result.box == (5, 5, 20, 20)
+
+
+def test_mistakes_in_a_notebook_are_said_in_words(tmp_path: Path) -> None:
+    with pytest.raises(detic_crop.UsageError, match="does the file that was read exist"):
+        detic_crop.crop_photo(cv2.imread(str(tmp_path / "nowhere.jpg")), FakeDetector())  # type: ignore[arg-type]
+    with pytest.raises(detic_crop.UsageError, match="expected a detector"):
+        detic_crop.crop_photo(np.zeros((4, 4, 3), np.uint8), "lite")  # type: ignore[arg-type]
+    with pytest.raises(detic_crop.UsageError, match="does not exist"):
+        detic_crop.read_audit(tmp_path)

@@ -117,3 +117,23 @@ def test_other_fits_and_formats(photos: Path, fit: str, format: str, tmp_path: P
     crop(photos, tmp_path / "one", workers=1, fit=fit, format=format)
     crop(photos, tmp_path / "many", workers=4, fit=fit, format=format)
     assert_same(tmp_path / "many", product(tmp_path / "one"))
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_detector_that_each_worker_asks(
+    photos: Path, reference: dict[str, bytes], workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("read_photo", "encode"):
+        monkeypatch.setattr(pipeline, name, slow(getattr(pipeline, name), workers))
+    crop(photos, tmp_path / "out", workers=workers, detector=FakeDetector(concurrent=True))
+    assert_same(tmp_path / "out", reference)
+
+
+def test_no_photo_is_begun_after_the_stop(tmp_path: Path) -> None:
+    """Four workers with four photos each in hand, and four waiting: only those begun are finished."""
+    write_photos(tmp_path / "in", 40)
+    detector = FakeDetector(delay=0.3, concurrent=True)
+    result = crop(tmp_path / "in", tmp_path / "out", workers=4, time_limit=0.35, detector=detector)
+    assert result.stopped == "time_limit"
+    assert sum(detector.calls.values()) == result.done
+    assert result.done <= 12

@@ -14,12 +14,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+import detic_crop
 from detic_crop.boxes.detections import Detections
+from detic_crop.detectors import lite as lite_module
+from detic_crop.detectors import lite_evidence
 from detic_crop.detectors.base import Detector
 from detic_crop.detectors.lite import LiteDetector, inside_photo, load_lite
 from detic_crop.detectors.lite_boxes import best_rectangle, evidence_boxes, iou, refine_by_colour
-from detic_crop.detectors.lite_evidence import HEADS_FILE, read_heads, window_around
+from detic_crop.detectors.lite_evidence import HEADS_FILE, Pixels, View, read_heads, window_around
 from detic_crop.detectors.lite_weights import (
+    LiteNetwork,
     load_network,
     port_weights,
     read_checkpoint,
@@ -312,3 +316,57 @@ def test_an_animal_makes_presence_rise(lite: LiteDetector) -> None:
     assert with_animal is not None
     assert without is not None
     assert with_animal > without
+
+
+@pytest.fixture(scope="module")
+def two_dolphins() -> NDArray[np.uint8]:
+    """A picture whose cut depends on the seed of GrabCut's k-means."""
+    path = Path(__file__).parent.parent / "examples" / "train_images" / "two_dolphins.jpg"
+    return np.asarray(cv2.imread(str(path)), np.uint8)
+
+
+def test_the_cut_does_not_depend_on_what_was_drawn_before(
+    lite: LiteDetector, two_dolphins: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = lite.detect(two_dolphins)
+    for seed in range(4):
+        cv2.setRNGSeed(seed)
+        assert_same(lite.detect(two_dolphins), first)
+    seeds = iter(range(2, 8))
+    seed_with = cv2.setRNGSeed
+    monkeypatch.setattr("detic_crop.detectors.lite_boxes.cv2.setRNGSeed", lambda _: seed_with(next(seeds)))
+    answers = {lite.detect(two_dolphins).xyxy.tobytes() for _ in range(6)}
+    assert len(answers) > 1  # else this picture would prove nothing
+
+
+def test_a_photo_is_one_cores_work(
+    lite: LiteDetector, two_dolphins: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    look = lite_evidence.look
+
+    def watched(network: LiteNetwork, picture: Pixels) -> View:
+        seen.append(torch.get_num_threads())
+        return look(network, picture)
+
+    monkeypatch.setattr(lite_module, "look", watched)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    lite.detect(two_dolphins)
+    assert seen == [1]
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(before)
+
+
+def test_a_run_with_any_number_of_workers_is_the_same(tmp_path: Path) -> None:
+    photos = Path(__file__).parent.parent / "examples" / "train_images"
+    before = torch.get_num_threads()
+    for workers in (1, 4):
+        out = tmp_path / str(workers)
+        detic_crop.run(photos, out, model="lite", device="cpu", workers=workers, quiet=True)
+    assert torch.get_num_threads() == before
+    one, four = tmp_path / "1", tmp_path / "4"
+    files = sorted(path.relative_to(one) for path in one.rglob("*.jpg"))
+    assert len(files) == 13
+    for name in [*files, Path("audit.csv"), Path("audit.html")]:
+        assert (one / name).read_bytes() == (four / name).read_bytes(), name

@@ -87,17 +87,12 @@ def test_commands_run(photo_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_p
             name = arguments[0]
             commands.commands[name].make_context(name, arguments[1:], resilient_parsing=False).close()
             continue
-        if arguments[0] == "run":  # each example is a first command of its own
-            arguments.append("--overwrite")
         assert cli.main([*arguments, *([] if arguments[0] == "audit" else ["--quiet"])]) == 0, command
 
 
 def test_python_runs(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(photo_folder)
-    shutil.rmtree("cropped", ignore_errors=True)
-    import pandas as pd
-
-    names: dict[str, object] = {"pd": pd}
+    names: dict[str, object] = {}
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
     assert isinstance(names["result"], detic_crop.CropResult)

@@ -316,3 +316,13 @@ def test_the_longest_names_in_a_longer_format(tmp_path: Path) -> None:
     recrop(tmp_path / "origin", tmp_path / "out", format="webp")
     crop(tmp_path / "in", tmp_path / "reference", format="webp")
     assert_same(tmp_path / "out", product(tmp_path / "reference"))
+
+
+def test_class_names_may_hold_commas(tmp_path: Path) -> None:
+    write_photo(tmp_path / "in" / "a.jpg", 1)
+    (tmp_path / "boxes.csv").write_text('image,box,class_name\na.jpg,5 5 30 30,"orca, killer whale"\n')
+    first = crop(tmp_path / "in", tmp_path / "out", model=f"boxes:{tmp_path / 'boxes.csv'}", detector=None)
+    assert first.counts == {"cropped": 1}
+    assert recrop(tmp_path / "out", tmp_path / "again", scale=1.3).counts == {"cropped": 1}
+    only = recrop(tmp_path / "out", tmp_path / "only", classes='"orca, killer whale"')
+    assert only.counts == {"cropped": 1}

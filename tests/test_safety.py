@@ -500,3 +500,47 @@ def test_the_longest_paths(tmp_path: Path) -> None:
     listing.write_text("photo000.jpg\na\\" + "b" * 300 + ".jpg\n" + "c/" * 3000 + "d.jpg")
     crop(listing, tmp_path / "out")
     assert [row["status"] == "failed" for row in rows_of(tmp_path / "out")] == [False, True, True]
+
+
+def test_another_folder_with_the_same_names_is_refused(tmp_path: Path) -> None:
+    """Cameras begin at IMG_0001 every day."""
+    write_photo(tmp_path / "day1" / "IMG_1.jpg", 1)
+    write_photo(tmp_path / "day2" / "IMG_1.jpg", 2, width=90)
+    write_photo(tmp_path / "day2" / "IMG_2.jpg", 3)
+    crop(tmp_path / "day1", tmp_path / "out")
+    before = product(tmp_path / "out")
+    with pytest.raises(UsageError, match=r"IMG_1\.jpg of .*day2 is another photo of that name"):
+        crop(tmp_path / "day2", tmp_path / "out")
+    assert product(tmp_path / "out") == before
+    (tmp_path / "day1").rename(tmp_path / "moved")  # the same photos elsewhere may go on
+    assert crop(tmp_path / "moved", tmp_path / "out").skipped == 1
+
+
+def test_a_file_in_the_place_of_a_removed_crop_is_not_ours(tmp_path: Path) -> None:
+    photo = tmp_path / "in" / "a.jpg"
+    write_photo(photo, 1)
+    good = photo.read_bytes()
+    crop(tmp_path / "in", tmp_path / "out")
+    photo.write_bytes(b"spoiled")
+    assert crop(tmp_path / "in", tmp_path / "out").counts["failed"] == 1
+    (tmp_path / "out" / "a.jpg").write_bytes(b"somebody's")
+    photo.write_bytes(good)
+    crop(tmp_path / "in", tmp_path / "out")
+    assert (tmp_path / "out" / "a.jpg").read_bytes() == b"somebody's"
+    assert rows_of(tmp_path / "out")[0]["crop"] == "a.jpg.jpg"
+
+
+def test_a_link_to_a_crop_is_no_photo(tmp_path: Path) -> None:
+    write_photo(tmp_path / "in" / "a.jpg", 1)
+    crop(tmp_path / "in", tmp_path / "out")
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "b.jpg").symlink_to(tmp_path / "out" / "a.jpg")
+    with pytest.raises(UsageError, match="inside --out"):
+        crop(tmp_path / "links", tmp_path / "out")
+
+
+def test_what_a_run_records_cannot_be_given(tmp_path: Path) -> None:
+    write_photo(tmp_path / "in" / "a.jpg", 1)
+    for name, value in (("weights", "my.pth"), ("algorithm", 99)):
+        with pytest.raises(UsageError, match=f"{name} is recorded by a run"):
+            crop(tmp_path / "in", tmp_path / "out", **{name: value})
