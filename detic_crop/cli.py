@@ -130,6 +130,7 @@ def run(input: str, output: str, strict: bool, time_limit: str | None, **setting
     """
     from detic_crop import api
 
+    _hush(settings["quiet"])
     result = api.run(input, output, time_limit=_seconds(time_limit), **settings)
     if settings["dry_run"]:
         _say_dry_run(result)
@@ -155,6 +156,7 @@ def recrop(
     """
     from detic_crop import api
 
+    _hush(settings["quiet"])
     result = api.recrop(cropped, output, input=input, time_limit=_seconds(time_limit), **settings)
     if not settings["quiet"]:
         changes = ", ".join(f"{n} {old} → {new}" for (old, new), n in sorted(result.transitions.items()))
@@ -216,6 +218,11 @@ def _explain(error: click.ClickException) -> str:
     if isinstance(error, click.UsageError) and error.ctx is not None:
         message += f" See {error.ctx.command_path} --help"
     return message
+
+
+def _hush(quiet: bool) -> None:
+    if quiet:
+        logging.getLogger("detic_crop").setLevel(logging.WARNING)
 
 
 def _seconds(duration: str | None) -> float | None:

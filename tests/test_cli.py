@@ -482,3 +482,9 @@ def test_python_m_detic_crop(place: Place) -> None:
     assert done.returncode == 3
     assert f"{len(place.keys)} photos: " in done.stdout
     assert "100%" in done.stderr
+
+
+def test_quiet_says_nothing_at_all(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*place.command, "--quiet"]) == 0
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "")
