@@ -185,6 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("detic_crop")
+    level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
@@ -204,6 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     finally:
         logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def _complain(message: str, code: int) -> int:

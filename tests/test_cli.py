@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -488,3 +489,6 @@ def test_quiet_says_nothing_at_all(place: Place, capsys: pytest.CaptureFixture[s
     assert cli.main([*place.command, "--quiet"]) == 0
     said = capsys.readouterr()
     assert (said.out, said.err) == ("", "")
+    assert (
+        logging.getLogger("detic_crop").level == logging.NOTSET
+    )  # a program that calls `main` keeps its own
