@@ -9,8 +9,8 @@ import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -227,10 +227,7 @@ def run(
     result = RunResult(folder, config, reason, notes=notes)
     if options.dry_run:
         return _dry_run(result, listing, chosen, folder, options)
-    with folder.locked(), stop_signals() as stop, output_errors(folder.root):
-        if options.overwrite:
-            _overwrite(folder, options)
-        folder.create()
+    with _held(folder, options) as stop:
         write_listing(folder, listing.sources, _root_of(input))
         keep_labels(folder, labels, matches)
         pipeline = Pipeline(detector, classes, config, folder.write_temporary, options.max_pixels)
@@ -282,33 +279,29 @@ def recrop(
         raise UsageError(f"--out is {origin.root} itself; pass another folder")
     folder.check_usable()
     check_same_settings(None if options.overwrite else recorded_config(folder.journal), config, folder)
-    listing = _recorded_photos(origin, state.records, input)
-    check_apart(str(read_listing(origin)["root"] if input is None else os.fspath(input)), folder.root)
+    recorded = read_listing(origin)
+    labels, matches = kept_labels(origin)
+    listing = _recorded_photos(recorded, state.records, input)
+    check_apart(str(recorded["root"] if input is None else os.fspath(input)), folder.root)
     folder.check_safe((source.path for source in listing.sources), ())
     result = RunResult(folder, config, f"boxes kept in {origin.root}")
-    unfinished = set(read_listing(origin)["keys"]).difference(state.records)
-    if unfinished and kept_labels(origin)[0] is None:
+    unfinished = set(recorded["keys"]).difference(state.records)
+    if unfinished and labels is None:
         result.notes.append(f"photos that {origin.root} had not finished, left out: {len(unfinished)}")
     largest = max(record.width * record.height for record in state.records.values())
-    with folder.locked(), stop_signals() as stop, output_errors(folder.root):
-        if options.overwrite:
-            _overwrite(folder, options)
-        folder.create()
-        labels, matches = kept_labels(origin)
-        write_listing(folder, listing.sources, str(read_listing(origin)["root"]))
+    with _held(folder, options) as stop:
+        write_listing(folder, listing.sources, str(recorded["root"]))
         keep_labels(folder, labels, matches)
         same_classes = config.classes == state.config.classes
         sizes = {photo.key: photo.size for photo in listing.sources}
-        detector = KeptCandidates(state.config, state.records, origin.candidates, sizes, same_classes)
-        try:
+        kept = KeptCandidates(state.config, state.records, origin.candidates, sizes, same_classes)
+        with closing(kept) as detector:
             max_pixels = max(options.max_pixels, largest)  # what the run accepted is accepted again
             pipeline = Pipeline(detector, classes, config, folder.write_temporary, max_pixels, "recrop")
             chosen = listing.sources[: options.limit]
             names = {key: record.crop for key, record in state.records.items() if record.crop}
             came_from = {"recropped_from": os.path.abspath(origin.root)}
             _work(result, pipeline, listing, chosen, options, came_from, stop, names)
-        finally:
-            detector.close()
     new = replay(folder.journal).records
     for source_item in chosen:
         before, after = state.records[source_item.key].status, new.get(source_item.key)
@@ -514,6 +507,16 @@ def _plan(
     return make_plan(keys, chosen, records, folder, config.format, earlier_names)
 
 
+@contextmanager
+def _held(folder: OutputFolder, options: RunOptions) -> Iterator[Stop]:
+    """The output folder, ours alone and ready; signals ask for an orderly end meanwhile."""
+    with folder.locked(), stop_signals() as stop, output_errors(folder.root):
+        if options.overwrite:
+            _overwrite(folder, options)
+        folder.create()
+        yield stop
+
+
 def _overwrite(folder: OutputFolder, options: RunOptions) -> None:
     if folder.review.exists() and not options.discard_review:
         raise UsageError(
@@ -522,9 +525,10 @@ def _overwrite(folder: OutputFolder, options: RunOptions) -> None:
     folder.remove_run()
 
 
-def _recorded_photos(origin: OutputFolder, records: Mapping[str, Record], input: PathLike | None) -> Listing:
-    """The photos a run has records of, where they were then or are now."""
-    recorded = read_listing(origin)
+def _recorded_photos(
+    recorded: Mapping[str, Any], records: Mapping[str, Record], input: PathLike | None
+) -> Listing:
+    """The photos of a kept listing that have records, where they were then or are now."""
     order = [key for key in recorded["keys"] if key in records]
     order += sorted(set(records).difference(order))
     if input is None:

@@ -7,7 +7,6 @@ with pickle: give it only checkpoints that you trust.
 from __future__ import annotations
 
 import difflib
-import hashlib
 import importlib
 import logging
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from detic_crop.boxes.detections import Detections
 from detic_crop.detectors.base import DetectorInfo
 from detic_crop.detectors.devices import resolve_device
+from detic_crop.detectors.records import sha256_of
 from detic_crop.errors import DeticCropError, UsageError, WeightsError
 
 DEFAULT_CONF = 0.5
@@ -103,7 +103,7 @@ def load_detectron2(config: str, device: str = "auto") -> Detectron2Detector:
     weights = detectron2.weights(settings.MODEL.WEIGHTS)
     own = _own_file(config)
     if own is not None:
-        weights[own.name] = _sha256(own)
+        weights[own.name] = sha256_of(own)
     info = DetectorInfo(
         name=f"detectron2:{config if own is None else own.name}",
         class_names=detectron2.class_names(settings),
@@ -191,7 +191,7 @@ class _Detectron2:
         """File name → sha256 of the checkpoint where detectron2 keeps it, else its address."""
         try:
             file_io: Any = importlib.import_module("detectron2.utils.file_io")
-            return {Path(address).name: _sha256(Path(file_io.PathManager.get_local_path(address)))}
+            return {Path(address).name: sha256_of(Path(file_io.PathManager.get_local_path(address)))}
         except (ImportError, OSError):
             return {Path(address).name: address}
 
@@ -199,11 +199,6 @@ class _Detectron2:
 def _own_file(config: str) -> Path | None:
     path = Path(config)
     return path if path.suffix.lower() in (".yaml", ".yml") and path.is_file() else None
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _why_not(error: Exception) -> str:

@@ -13,7 +13,7 @@ from detic_crop.config import Precision
 from detic_crop.detectors import weights as store
 from detic_crop.detectors.base import DetectorInfo
 from detic_crop.detectors.detic.build import VARIANTS, build
-from detic_crop.detectors.detic.checkpoint import file_sha256, fill_network, read_checkpoint
+from detic_crop.detectors.detic.checkpoint import fill_network, read_checkpoint
 from detic_crop.detectors.detic.detector import (
     DEFAULT_CONF,
     DEFAULT_SIZE,
@@ -22,6 +22,7 @@ from detic_crop.detectors.detic.detector import (
     vocabulary_matrix,
 )
 from detic_crop.detectors.embeddings import Vocabulary, load_vocabulary
+from detic_crop.detectors.records import sha256_of
 from detic_crop.errors import UsageError, WeightsError
 
 DEFAULT_VOCABULARY = "openimages"
@@ -70,7 +71,7 @@ def load_detic_by_name(
 def _checkpoint(name: str, weights_file: Path | None) -> tuple[Mapping[str, Tensor], dict[str, str]]:
     """Tensors by their published names, and the published file's name and hash."""
     if weights_file is not None:
-        return read_checkpoint(weights_file), {weights_file.name: file_sha256(weights_file)}
+        return read_checkpoint(weights_file), {weights_file.name: sha256_of(weights_file)}
     found = store.require(name, with_vocabulary=False)
     tensors = read_checkpoint(found.converted or found.path)
     sha256 = found.sha256[found.entry.file]

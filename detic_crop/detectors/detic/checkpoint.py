@@ -6,7 +6,6 @@ to. `published_name` is the whole difference.
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import re
 import warnings
@@ -86,17 +85,6 @@ def published_name(name: str) -> str:
 def is_ignored(published: str) -> bool:
     """Whether a published tensor is one that inference does not need."""
     return any(re.fullmatch(pattern, published) for pattern, _ in IGNORED)
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal. WeightsError when it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise WeightsError(
-            f"expected a checkpoint at {path}, cannot read it: {error.strerror or error}"
-        ) from error
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
