@@ -32,7 +32,7 @@ from detic_crop.audit.table import (
 from detic_crop.boxes.choose import Choice, choose_and_keep
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import Box, Fit, PixelBox, crop_rectangle, whole
-from detic_crop.config import CropConfig, RunOptions
+from detic_crop.config import ALGORITHM, CropConfig, RunOptions
 from detic_crop.detectors import load_detector, resolve_model
 from detic_crop.detectors.base import ClassAwareDetector, Detector, DetectorInfo, LookupDetector
 from detic_crop.detectors.vocabulary import join_names, resolve_classes
@@ -273,7 +273,8 @@ def recrop(
     if options.dry_run or options.labels is not None:
         raise UsageError("recrop has no dry run, and takes its labels from the folder it reads")
     classes = check_policy(state.config, config, origin.candidates)
-    config = dataclasses.replace(config, classes=_classes_text(classes))
+    # The crops are made by this version, whichever found the boxes.
+    config = dataclasses.replace(config, classes=_classes_text(classes), algorithm=ALGORITHM)
     folder = OutputFolder(output)
     if os.path.realpath(folder.root) == os.path.realpath(origin.root):
         raise UsageError(f"--out is {origin.root} itself; pass another folder")

@@ -17,15 +17,17 @@ from typing import Any, Literal, TypeAlias, get_args
 from detic_crop.boxes.geometry import FITS, Fit
 from detic_crop.errors import UsageError
 
-ALGORITHM = 1
+ALGORITHM = 2
 """Raised whenever the same settings begin to give other boxes or pixels."""
 
 Format: TypeAlias = Literal["jpg", "png", "webp"]
 Truncated: TypeAlias = Literal["keep", "fail"]
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
+Decode: TypeAlias = Literal["full", "scaled"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 TRUNCATED: tuple[Truncated, ...] = get_args(Truncated)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+DECODES: tuple[Decode, ...] = get_args(Decode)
 MODELS = "auto, lite, detic-swinb, detic-convnext, detic-r50, detic-r18, boxes:FILE or detectron2:CONFIG"
 DEFAULT_MAX_PIXELS = 200_000_000
 MAX_SIZE = 8192
@@ -49,6 +51,7 @@ class CropConfig:
         format: file format of the crops.
         quality: 1–100, of JPEG and WebP; PNG ignores it.
         truncated: crop a truncated photo as far as it goes, or fail it.
+        decode: ``full``, or ``scaled``: no finer than detector and crop need, see `images.partial`.
         precision: of Detic's network.
         detector_size: shortest side, in pixels, at which Detic sees a photo; None is 800.
         weights: file name → sha256 of what the answers depend on; in a folder's journal.
@@ -68,6 +71,7 @@ class CropConfig:
     format: Format = "jpg"
     quality: int = 95
     truncated: Truncated = "keep"
+    decode: Decode = "full"
     precision: Precision = "float32"
     detector_size: int | None = None
     weights: dict[str, str] = field(default_factory=dict)
@@ -84,6 +88,7 @@ class CropConfig:
         _one_of("--fit", self.fit, FITS)
         _one_of("--format", self.format, FORMATS)
         _one_of("--truncated", self.truncated, TRUNCATED)
+        _one_of("--decode", self.decode, DECODES)
         _one_of("--precision", self.precision, PRECISIONS)
         _number("--detector-size", self.detector_size, 32, 8192, "800", whole=True, optional=True)
         _text("--model", self.model, MODELS)
@@ -124,7 +129,8 @@ class RunOptions:
 
     Attributes:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        workers: threads that decode and encode; None takes a number that fits the machine.
+        workers: threads that work on photos; None takes a number that fits the machine.
+        batch_size: photos that Detic is given at once on a GPU; None takes a number that fits the device.
         weights_file: a checkpoint instead of the pulled one.
         names: text file with the class names of a vocabulary of one's own.
         labels: CSV whose rows the audit follows.
@@ -136,10 +142,12 @@ class RunOptions:
         discard_review: allow `overwrite` to remove a reviewer's verdicts.
         dry_run: look and report, write nothing.
         quiet: no progress bar.
+        profile: say where the time went.
     """
 
     device: str = "auto"
     workers: int | None = None
+    batch_size: int | None = None
     weights_file: Path | None = None
     names: Path | None = None
     labels: Path | None = None
@@ -151,9 +159,11 @@ class RunOptions:
     discard_review: bool = False
     dry_run: bool = False
     quiet: bool = False
+    profile: bool = False
 
     def __post_init__(self) -> None:
         _number("--workers", self.workers, 1, 256, "4", whole=True, optional=True)
+        _number("--batch-size", self.batch_size, 1, 256, "8", whole=True, optional=True)
         _number("--max-pixels", self.max_pixels, 1, 1 << 40, str(DEFAULT_MAX_PIXELS), whole=True)
         _number("--limit", self.limit, 1, 1 << 60, "100", whole=True, optional=True)
         _number("--time-limit", self.time_limit, 0.001, 1 << 40, "8h30m", optional=True)

@@ -62,7 +62,7 @@ def slow(function: Callable[..., Any], seed: int) -> Callable[..., Any]:
 def test_any_number_of_workers(
     photos: Path, reference: dict[str, bytes], workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("read_photo", "encode", "cut_and_resize"):
+    for name in ("open_photo", "encode", "cut_and_resize"):
         monkeypatch.setattr(pipeline, name, slow(getattr(pipeline, name), workers))
     with untouched(photos):
         crop(photos, tmp_path / "out", workers=workers)
@@ -123,7 +123,7 @@ def test_other_fits_and_formats(photos: Path, fit: str, format: str, tmp_path: P
 def test_a_detector_that_each_worker_asks(
     photos: Path, reference: dict[str, bytes], workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("read_photo", "encode"):
+    for name in ("open_photo", "encode"):
         monkeypatch.setattr(pipeline, name, slow(getattr(pipeline, name), workers))
     crop(photos, tmp_path / "out", workers=workers, detector=FakeDetector(concurrent=True))
     assert_same(tmp_path / "out", reference)

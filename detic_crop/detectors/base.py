@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,12 @@ class DetectorInfo:
         vocabulary: name of the class list, where the model can have several.
         default_classes: the ``--classes`` used when none are given.
         floor: boxes below this score are never returned, so ``--conf`` cannot be lower.
-        concurrent: `detect` uses one core and may be called from several threads at once.
+        concurrent: `detect` may be called from several threads at once, and that is how several cores are
+            best used: torch and OpenCV are then given few threads inside an operator.
+        looks: it looks at pixels; False: it answers from the key and the size of the photo alone.
+        view: pixels it sees of a photo, as bounds on its (shortest, longest) side; a photo is shrunk until it
+            keeps both. None: it may want full resolution.
+        photo_bytes: memory that looking at one photo takes, beyond the photo itself.
     """
 
     name: str
@@ -35,6 +40,9 @@ class DetectorInfo:
     default_classes: str = "marine"
     floor: float = 0.0
     concurrent: bool = False
+    looks: bool = True
+    view: tuple[int, int] | None = None
+    photo_bytes: int = 0
 
 
 @runtime_checkable
@@ -51,6 +59,40 @@ class Detector(Protocol):
             image: upright (H, W, 3) uint8 BGR, as `cv2.imread` gives it.
             key: the photo's relative path, for detectors that look their answer up instead of computing it.
         """
+        ...
+
+
+@runtime_checkable
+class BatchDetector(Protocol):
+    """A detector whose work has two halves, so that preparing photos and computing on them can overlap.
+
+    `detect_prepared([prepare(image, key)])[0]` is `detect(image, key)`.
+    """
+
+    @property
+    def preferred_batch(self) -> int:
+        """How many photos at a time measured best where it runs; 1 when batches gain nothing."""
+        ...
+
+    def prepare(
+        self, image: NDArray[np.uint8], key: str = "", photo_hw: tuple[int, int] | None = None
+    ) -> Any:
+        """What `detect_prepared` needs of one photo, without the photo. Any number of threads may call it.
+
+        Args:
+            image: as for `Detector.detect`.
+            key: as for `Detector.detect`.
+            photo_hw: height and width of the photo that `image` is a reduced decode of; boxes are then in pixels
+                of that photo. None: `image` is the photo.
+        """
+        ...
+
+    def group_of(self, prepared: Any) -> Hashable:
+        """Photos of one group can be computed together."""
+        ...
+
+    def detect_prepared(self, prepared: Sequence[Any]) -> list[Detections]:
+        """Boxes of each, in order. To be called from one thread at a time."""
         ...
 
 

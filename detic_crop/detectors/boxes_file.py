@@ -68,6 +68,7 @@ class BoxesFileDetector:
             weights={file_name: sha256},
             default_classes=_default_classes(table.class_names),
             concurrent=True,
+            looks=False,
         )
 
     @property

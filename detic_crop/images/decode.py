@@ -7,6 +7,8 @@ import importlib
 import io
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +26,11 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from detic_crop.boxes.geometry import PixelBox
 from detic_crop.config import DEFAULT_MAX_PIXELS, Truncated
 from detic_crop.errors import PhotoError
 from detic_crop.images.headers import CONVERT, DAMAGED, HEIC_EXTENSIONS, RAW_EXTENSIONS, Header, read_header
+from detic_crop.images.partial import Reduction, can_reduce, origin_of, stored_rows, with_rows
 from detic_crop.images.quiet import quiet_c_stderr
 
 __all__ = [
@@ -35,7 +39,9 @@ __all__ = [
     "RAW_EXTENSIONS",
     "REASONS",
     "Decoded",
+    "PhotoFile",
     "decode",
+    "open_photo",
     "read_photo",
     "upright",
 ]
@@ -64,7 +70,12 @@ REASONS = (
 _MAX_BYTES_PER_PIXEL = 16
 _METADATA_BYTES = 256 << 20
 
-_JPEG_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+_JPEG_FLAGS: dict[int, int] = {
+    1: cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION,
+    2: cv2.IMREAD_REDUCED_COLOR_2 | cv2.IMREAD_IGNORE_ORIENTATION,
+    4: cv2.IMREAD_REDUCED_COLOR_4 | cv2.IMREAD_IGNORE_ORIENTATION,
+    8: cv2.IMREAD_REDUCED_COLOR_8 | cv2.IMREAD_IGNORE_ORIENTATION,
+}
 
 _OPENERS: dict[str, type[ImageFile.ImageFile]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
@@ -77,37 +88,33 @@ _OPENERS: dict[str, type[ImageFile.ImageFile]] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
-    """One photo's pixels.
+    """One photo's pixels, all of them or those that were asked for.
 
     Attributes:
         image: (H, W, 3) uint8, BGR, C-contiguous, writable, upright (EXIF orientation applied).
         truncated: the file was cut short or damaged on the way; `image` has what could be decoded, and
             beyond that whatever the library fills (JPEG: grey or the last colour; others: black).
+        resolution_wh: of the whole upright photo, pixels.
+        reduction: photo pixels per pixel of `image`, in each direction.
+        origin: where the left top corner of `image` is: x, y in photo pixels.
     """
 
     image: NDArray[np.uint8]
     truncated: bool
+    resolution_wh: tuple[int, int]
+    reduction: Reduction = 1
+    origin: tuple[int, int] = (0, 0)
+
+    def in_image(self, region: PixelBox) -> PixelBox:
+        """A region of the photo, in pixels of `image`; both its corners must lie on whole ones."""
+        left, top = self.origin
+        x1, y1, x2, y2 = region
+        r = self.reduction
+        return (x1 - left) // r, (y1 - top) // r, -(-(x2 - left) // r), -(-(y2 - top) // r)
 
 
-def read_photo(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, truncated: Truncated = "keep") -> Decoded:
-    """Read and decode one file; never blocks on a pipe or device.
-
-    Raises:
-        PhotoError: anything wrong with the photo, with one of `REASONS`; nothing else.
-    """
-    data = _read_file(path, max_pixels * _MAX_BYTES_PER_PIXEL + _METADATA_BYTES)
-    return decode(data, name=path.name, max_pixels=max_pixels, truncated=truncated)
-
-
-def decode(
-    data: bytes, *, name: str = "", max_pixels: int = DEFAULT_MAX_PIXELS, truncated: Truncated = "keep"
-) -> Decoded:
-    """Decode one photo from memory. The content decides its format; safe from many threads at once.
-
-    Colours: grey is repeated; alpha is laid over white; CMYK is converted without a profile, inverted as
-    Adobe stores it; profiles are ignored. Samples of 16 bits keep their high byte (65535 → 255, 256 → 1,
-    255 → 0), those of 32 bits their highest, both as the type's full range; floats are taken as 0 to 1,
-    or as 0 to 255 when any exceeds 1. Of several pages or frames the first is taken.
+class PhotoFile:
+    """A photo of which the header has been read: its size is known, its pixels are decoded when asked for.
 
     Args:
         data: the file's bytes.
@@ -118,23 +125,121 @@ def decode(
     Raises:
         PhotoError: anything wrong with the photo, with one of `REASONS`; nothing else.
     """
-    if not data:
-        raise PhotoError("empty_file", "expected a photo, got an empty file; copy it again from its source")
-    header: Header | None = None
+
+    def __init__(
+        self,
+        data: bytes,
+        *,
+        name: str = "",
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        truncated: Truncated = "keep",
+    ) -> None:
+        if not data:
+            raise PhotoError(
+                "empty_file", "expected a photo, got an empty file; copy it again from its source"
+            )
+        self._max_pixels = max_pixels
+        self._truncated = truncated
+        with _as_photo_error(None):
+            header = read_header(data, name)
+            _check_size(header.width, header.height, max_pixels)
+            if header.truncated and truncated == "fail":
+                raise _incomplete(header)
+        self._header = header
+
+    @property
+    def resolution_wh(self) -> tuple[int, int] | None:
+        """Width and height of the upright photo; None where only decoding tells whether that is so."""
+        header = self._header
+        if not header.plain or header.truncated:
+            return None
+        sides = header.width, header.height
+        return sides[::-1] if header.orientation >= 5 else sides
+
+    def can_reduce(self, reduction: Reduction) -> bool:
+        """Whether `decode` can give this photo at a reduction."""
+        return can_reduce(self._header, reduction)
+
+    def decode(self, region: PixelBox | None = None, reduction: Reduction = 1) -> Decoded:
+        """The upright pixels.
+
+        Colours: grey is repeated; alpha is laid over white; CMYK is converted without a profile, inverted
+        as Adobe stores it; profiles are ignored. Samples of 16 bits keep their high byte (65535 → 255,
+        256 → 1, 255 → 0), those of 32 bits their highest, both as the type's full range; floats are taken
+        as 0 to 1, or as 0 to 255 when any exceeds 1. Of several pages or frames the first is taken.
+
+        Args:
+            region: xyxy, photo pixels: what is needed; more of the photo may be decoded. None: all of it.
+            reduction: decode at this fraction of both sides; only where `can_reduce`.
+
+        Raises:
+            PhotoError: anything wrong with the photo, with one of `REASONS`; nothing else.
+        """
+        header = self._header
+        with _as_photo_error(header):
+            # libjpeg in cv2 and libtiff in Pillow print remarks about damaged data.
+            with quiet_c_stderr():
+                if header.plain:
+                    rows = stored_rows(header, region)
+                    part = _plain_jpeg(header, rows, reduction)
+                    if part is not None:
+                        return self._upright(part, rows, reduction)
+                image, whole = _pixels(header, self._max_pixels)
+            whole = whole and not header.truncated
+            if not whole and (self._truncated == "fail" or _is_uniform(image)):
+                raise _incomplete(header)
+            image = upright(image, header.orientation)
+            return Decoded(image, not whole, (image.shape[1], image.shape[0]))
+
+    def _upright(self, part: NDArray[np.uint8], rows: int, reduction: Reduction) -> Decoded:
+        header = self._header
+        if header.truncated and _is_uniform(part):
+            raise _incomplete(header)
+        sides = header.width, header.height
+        return Decoded(
+            upright(part, header.orientation),
+            header.truncated,
+            sides[::-1] if header.orientation >= 5 else sides,
+            reduction,
+            origin_of(header, rows),
+        )
+
+
+def open_photo(
+    path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, truncated: Truncated = "keep"
+) -> PhotoFile:
+    """Read one file and its header; never blocks on a pipe or device.
+
+    Raises:
+        PhotoError: anything wrong with the photo, with one of `REASONS`; nothing else.
+    """
+    data = _read_file(path, max_pixels * _MAX_BYTES_PER_PIXEL + _METADATA_BYTES)
+    return PhotoFile(data, name=path.name, max_pixels=max_pixels, truncated=truncated)
+
+
+def read_photo(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, truncated: Truncated = "keep") -> Decoded:
+    """Read and decode one file; see `open_photo` and `PhotoFile.decode`."""
+    return open_photo(path, max_pixels=max_pixels, truncated=truncated).decode()
+
+
+def decode(
+    data: bytes, *, name: str = "", max_pixels: int = DEFAULT_MAX_PIXELS, truncated: Truncated = "keep"
+) -> Decoded:
+    """Decode one photo from memory. The content decides its format; safe from many threads at once.
+
+    See `PhotoFile` for the arguments and errors, `PhotoFile.decode` for the colours.
+    """
+    return PhotoFile(data, name=name, max_pixels=max_pixels, truncated=truncated).decode()
+
+
+@contextmanager
+def _as_photo_error(header: Header | None) -> Iterator[None]:
+    """Decoders raise all sorts of things on damaged bytes; whatever it is, it is about this photo only."""
     try:
-        header = read_header(data, name)
-        _check_size(header.width, header.height, max_pixels)
-        if header.truncated and truncated == "fail":
-            raise _incomplete(header)
-        image, whole = _pixels(header, max_pixels)
-        whole = whole and not header.truncated
-        if not whole and (truncated == "fail" or _is_uniform(image)):
-            raise _incomplete(header)
-        return Decoded(upright(image, header.orientation), truncated=not whole)
+        yield
     except PhotoError:
         raise
     except Exception as error:
-        # Decoders raise all sorts of things on damaged bytes; whatever it is, it is about this photo only.
         raise _decoding_error(error, header) from error
 
 
@@ -227,22 +332,17 @@ def _file_error(error: OSError | ValueError) -> PhotoError:
 
 
 def _pixels(header: Header, max_pixels: int) -> tuple[NDArray[np.uint8], bool]:
-    """((H, W, 3) BGR as stored, nothing was missing)."""
-    # libjpeg in cv2 and libtiff in Pillow print remarks about damaged data.
-    with quiet_c_stderr():
-        if header.format == "HEIC":
-            return _heic(header.lean, max_pixels), True
-        if header.plain:
-            image = _plain_jpeg(header)
-            if image is not None:
-                return image, True
-        return _by_pillow(header)
+    """((H, W, 3) BGR as stored, nothing was missing), of all but the plain JPEG."""
+    if header.format == "HEIC":
+        return _heic(header.lean, max_pixels), True
+    return _by_pillow(header)
 
 
-def _plain_jpeg(header: Header) -> NDArray[np.uint8] | None:
-    """The usual photo, in one pass; None when cv2 gives up on it."""
-    image: Any = cv2.imdecode(np.frombuffer(header.lean, np.uint8), _JPEG_FLAGS)
-    if image is None or image.shape != (header.height, header.width, 3):
+def _plain_jpeg(header: Header, rows: int, reduction: Reduction) -> NDArray[np.uint8] | None:
+    """The first `rows` rows of the usual photo, in one pass; None when cv2 gives up on it."""
+    data = np.frombuffer(with_rows(header, rows), np.uint8)
+    image: Any = cv2.imdecode(data, _JPEG_FLAGS[reduction])
+    if image is None or image.shape != (-(-rows // reduction), -(-header.width // reduction), 3):
         return None
     return np.ascontiguousarray(image, dtype=np.uint8)
 

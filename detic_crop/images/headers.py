@@ -63,6 +63,8 @@ class Header:
         truncated: the file ends before its own structure says so.
         lean: the file to decode, without metadata.
         plain: an 8-bit grey or three-colour JPEG, which cv2 decodes exactly right.
+        height_at: where in `lean` the height stands (two bytes, big-endian), of a JPEG whose rows are stored
+            from top to bottom in one scan; 0 for all others.
         colour_key: 16-bit PNG only: the sample values that are transparent; such a lean file has no tRNS.
     """
 
@@ -73,6 +75,7 @@ class Header:
     orientation: int = 1
     truncated: bool = False
     plain: bool = False
+    height_at: int = 0
     colour_key: tuple[int, ...] | None = None
 
 
@@ -245,6 +248,8 @@ def _valid_orientation(value: int) -> int:
 
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
+_SEQUENTIAL = frozenset({0xC0, 0xC1})  # Huffman-coded, one pass
+_HEIGHT_IN_FRAME = 5  # behind the mark (2 bytes), the length (2) and the precision (1)
 _EOI = b"\xff\xd9"
 # In entropy-coded data FF is followed by 00, by a restart mark, or by more FF.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
@@ -262,6 +267,8 @@ def _read_jpeg(data: bytes) -> Header:
     frame: tuple[int, int, int, int] | None = None  # precision, height, width, components
     orientation = 0
     progressive = False
+    sequential = False
+    height_at = 0
     lean: list[bytes | memoryview] = [b"\xff\xd8"]
     for marker, start, end in _jpeg_segments(data):
         if marker in _SOF and frame is None:
@@ -269,6 +276,8 @@ def _read_jpeg(data: bytes) -> Header:
                 break
             frame = struct.unpack_from(">BHHB", data, start)
             progressive = marker & 3 == 2
+            sequential = marker in _SEQUENTIAL
+            height_at = sum(map(len, lean)) + _HEIGHT_IN_FRAME
         elif marker == 0xE1 and not orientation and data[start : start + 6] == b"Exif\0\0":
             orientation = _orientation(data[start:end])
         if marker == 0xDA:
@@ -282,6 +291,7 @@ def _read_jpeg(data: bytes) -> Header:
             precision, height, width, components = frame
             stop = _last_whole_segment(data, end) if truncated else len(data)
             lean += [memoryview(data)[start - 4 : stop], _EOI if truncated else b""]
+            one_scan = sequential and data[start] == components
             return Header(
                 "JPEG",
                 width,
@@ -290,6 +300,7 @@ def _read_jpeg(data: bytes) -> Header:
                 orientation or 1,
                 truncated,
                 plain=precision == 8 and components in (1, 3),
+                height_at=height_at if one_scan else 0,
             )
         # Application segments are dropped, but for JFIF's and Adobe's: they tell how the colours are stored.
         if not 0xE1 <= marker <= 0xEF or marker == 0xEE:

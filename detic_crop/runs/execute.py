@@ -21,7 +21,8 @@ from detic_crop.images.encode import EXTENSIONS
 from detic_crop.runs.discover import Source
 from detic_crop.runs.folder import OutputFolder, as_output_error, is_fatal
 from detic_crop.runs.journal import Journal, Record, unfinished_crops
-from detic_crop.runs.local import default_workers, run_local
+from detic_crop.runs.local import run_local
+from detic_crop.runs.machine import default_workers
 from detic_crop.runs.names import crop_names, fits_disk
 from detic_crop.runs.pipeline import Job, Outcome, Pipeline
 
@@ -161,7 +162,8 @@ def execute(
                 _log.info("stopping (%s) when the photos in flight are finished", stop.reason)
             return bool(stop.reason)
 
-        workers = options.workers or default_workers(pipeline.detector.info.concurrent)
+        info = pipeline.detector.info
+        workers = options.workers or default_workers(info.concurrent, info.photo_bytes)
         outcomes = run_local(plan.jobs, pipeline, workers, should_stop)
         try:
             with contextlib.closing(outcomes):

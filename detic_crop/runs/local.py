@@ -1,37 +1,23 @@
 """Where the work happens on one machine, and how it overlaps.
 
 Threads are enough: OpenCV, Pillow and torch release the interpreter's lock. Outcomes come back in the order
-of the jobs, and at most a few photos are in memory.
+of the jobs, and a bounded number of photos is in memory.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 
 import cv2
 
-from detic_crop.images.decode import Decoded
+from detic_crop.runs.detector_thread import DetectorThread
+from detic_crop.runs.machine import threads_per_photo
 from detic_crop.runs.pipeline import Job, Outcome, Pipeline
-
-
-def default_workers(concurrent: bool = False) -> int:
-    """A thread per core where each does whole photos; else enough to keep one detector busy.
-
-    More would only hold more photos in memory.
-    """
-    return max(1, min(_cpus(), 32 if concurrent else 4))
-
-
-def _cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):  # a container or job may own fewer than the machine has
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def run_local(
@@ -41,9 +27,11 @@ def run_local(
 
     When `should_stop` turns true no further photo is begun; what the detector has seen is finished.
     """
-    run = _whole_photos if pipeline.detector.info.concurrent else _one_detector
-    with _one_core_each(pipeline.detector.info.concurrent):
-        pool = ThreadPoolExecutor(workers, thread_name_prefix="detic-crop")
+    info = pipeline.detector.info
+    run = _whole_photos if info.concurrent else _one_detector
+    threads = threads_per_photo(info.photo_bytes) if info.concurrent else None
+    with _few_threads_each(threads) as begin_worker:
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="detic-crop", initializer=begin_worker)
         try:
             yield from run(iter(jobs), pipeline, pool, workers, should_stop)
         finally:
@@ -51,20 +39,31 @@ def run_local(
 
 
 @contextmanager
-def _one_core_each(concurrent: bool) -> Iterator[None]:
-    """The workers are the parallelism; more threads inside OpenCV or torch only get in their way."""
-    torch = sys.modules.get("torch") if concurrent else None  # a detector that needs it has loaded it
+def _few_threads_each(torch_threads: int | None) -> Iterator[Callable[[], None]]:
+    """The workers are the parallelism; more threads inside OpenCV or torch only get in their way.
+
+    Args:
+        torch_threads: inside one operator, for workers that use torch; None leaves torch as it is.
+
+    Yields:
+        What each worker thread has to call first: torch counts its threads for each thread by itself.
+    """
+    torch = sys.modules.get("torch") if torch_threads else None  # a detector that needs it has loaded it
     cv2_threads = cv2.getNumThreads()
-    torch_threads = torch.get_num_threads() if torch else 0
+    before = torch.get_num_threads() if torch else 0
     cv2.setNumThreads(1)
-    if torch:
-        torch.set_num_threads(1)
+
+    def begin_worker() -> None:
+        if torch:
+            torch.set_num_threads(torch_threads)
+
+    begin_worker()
     try:
-        yield
+        yield begin_worker
     finally:
         cv2.setNumThreads(cv2_threads)
         if torch:
-            torch.set_num_threads(torch_threads)
+            torch.set_num_threads(before)
 
 
 def _whole_photos(
@@ -93,28 +92,22 @@ def _one_detector(
     workers: int,
     should_stop: Callable[[], bool],
 ) -> Iterator[Outcome]:
-    """Workers decode ahead and encode behind; the detector is asked from this thread alone."""
-    decoding: deque[tuple[Job, Future[Decoded | Outcome]]] = deque()
-    finishing: deque[Future[Outcome]] = deque()
-    while not should_stop():
-        for job in islice(jobs, workers + 1 - len(decoding)):
-            decoding.append((job, pool.submit(pipeline.decode, job)))
-        if not decoding:
-            break
-        job, future = decoding.popleft()
-        finishing.append(_detect_and_submit(job, future.result(), pipeline, pool))
-        while finishing and (finishing[0].done() or len(finishing) > workers):
-            yield finishing.popleft().result()
-    while finishing:
-        yield finishing.popleft().result()
+    """Workers decode ahead and encode behind; one thread asks the detector; the caller records.
 
-
-def _detect_and_submit(
-    job: Job, decoded: Decoded | Outcome, pipeline: Pipeline, pool: ThreadPoolExecutor
-) -> Future[Outcome]:
-    detected = decoded if isinstance(decoded, Outcome) else pipeline.detect(job, decoded)
-    if isinstance(detected, Outcome):
-        done: Future[Outcome] = Future()
-        done.set_result(detected)
-        return done
-    return pool.submit(pipeline.finish, detected)
+    So the detector waits for no codec and no disk as long as the workers keep up.
+    """
+    ahead = 2 * workers + 2 * pipeline.batch_size  # a batch in the detector, the next one decoded
+    flying: deque[Future[Outcome]] = deque()
+    with DetectorThread(pipeline, pool) as detector:
+        while not should_stop():
+            for job in islice(jobs, ahead - len(flying)):
+                flying.append(detector.submit(job))
+            if not flying:
+                return
+            yield flying.popleft().result()
+        detector.stop()
+        for future in flying:
+            try:
+                yield future.result()
+            except CancelledError:
+                continue  # the detector has not seen it

@@ -4,17 +4,18 @@
 
 The path is cut in three where the work changes hands: `decode` and `finish` run on worker threads, `detect`
 on the one thread that owns the model. `process` is the whole of it for one photo.
+
+No more is decoded than is needed: a detector that does not look at pixels has answered before any are
+decoded, and then only the rows down to the crop's last one are. With ``decode="scaled"`` photos are also
+decoded no finer than the detector and the crop need, see `images.partial`.
 """
 
 from __future__ import annotations
 
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
+from typing import Any
 
 import numpy as np
 
@@ -22,13 +23,15 @@ from detic_crop.boxes.choose import Choice, choose_and_keep, presence_of
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import PixelBox, crop_rectangle, whole
 from detic_crop.config import CropConfig
-from detic_crop.detectors.base import Detector
+from detic_crop.detectors.base import BatchDetector, Detector
 from detic_crop.errors import DeticCropError, PhotoError
 from detic_crop.images.crop import cut_and_resize
-from detic_crop.images.decode import Decoded, read_photo
+from detic_crop.images.decode import Decoded, PhotoFile, open_photo
 from detic_crop.images.encode import encode
+from detic_crop.images.partial import Reduction, reduction_for, reduction_to_show, snapped
 from detic_crop.runs.discover import Source
 from detic_crop.runs.journal import Record
+from detic_crop.runs.timing import StageTimes
 
 MAX_DETECTOR_CRASHES = 25
 """After so many crashes in a row the detector is asked about a plain picture: is it broken, or are they?"""
@@ -42,12 +45,30 @@ class Job:
     crop: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class Photo:
+    """A photo on its way to the detector.
+
+    Attributes:
+        job: which.
+        resolution_wh: of the upright photo.
+        decoded: its pixels; None when the detector does not need any.
+        file: to decode from again; None when `decoded` is all that is needed.
+        prepared: what a `BatchDetector` made of it.
+    """
+
+    job: Job
+    resolution_wh: tuple[int, int]
+    decoded: Decoded | None
+    file: PhotoFile | None
+    prepared: Any = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Detected:
     """A photo between detection and cropping."""
 
-    job: Job
-    decoded: Decoded
+    photo: Photo
     detections: Detections
 
 
@@ -58,24 +79,6 @@ class Outcome:
     record: Record
     candidates: Detections | None = None
     temporary: Path | None = None
-
-
-@dataclass(slots=True)
-class StageTimes:
-    """Seconds spent in each stage, summed over threads."""
-
-    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    _lock: Lock = field(default_factory=Lock)
-
-    @contextmanager
-    def measure(self, stage: str) -> Iterator[None]:
-        """Add the time of a block to `stage`."""
-        begun = time.perf_counter()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self.seconds[stage] += time.perf_counter() - begun
 
 
 class Pipeline:
@@ -107,38 +110,83 @@ class Pipeline:
         self.max_pixels = max_pixels
         self.record_source = record_source
         self.times = StageTimes()
+        self.batches = detector if isinstance(detector, BatchDetector) else None
         self._crashes = 0
+
+    @property
+    def batch_size(self) -> int:
+        """How many photos the detector likes to be given at once."""
+        return self.batches.preferred_batch if self.batches else 1
+
+    def group_of(self, photo: Photo) -> Hashable:
+        """Photos of one group can be computed together."""
+        return self.batches.group_of(photo.prepared) if self.batches else None
 
     def process(self, job: Job) -> Outcome:
         """One photo from file to crop."""
-        decoded = self.decode(job)
-        if isinstance(decoded, Outcome):
-            return decoded
-        detected = self.detect(job, decoded)
+        photo = self.decode(job)
+        if isinstance(photo, Outcome):
+            return photo
+        (detected,) = self.detect([photo])
         if isinstance(detected, Outcome):
             return detected
         return self.finish(detected)
 
-    def decode(self, job: Job) -> Decoded | Outcome:
-        """Read a photo; a failure is an outcome, not an error."""
+    def decode(self, job: Job) -> Photo | Outcome:
+        """Read a photo and decode what the detector looks at; a failure is an outcome, not an error."""
         try:
-            with self.times.measure("decode"):
-                return read_photo(
+            with self.times.measure("read"):
+                file = open_photo(
                     job.source.path, max_pixels=self.max_pixels, truncated=self.config.truncated
                 )
+            if not self.detector.info.looks and file.resolution_wh is not None:
+                return Photo(job, file.resolution_wh, None, file)
+            with self.times.measure("decode"):
+                decoded = file.decode(reduction=self._reduction_to_show(file))
         except Exception as error:
             return self._failed(job, "decode", error)
+        again = file if decoded.reduction > 1 else None
+        photo = Photo(job, decoded.resolution_wh, decoded, again)
+        return self._prepared(photo, decoded) if self.batches else photo
 
-    def detect(self, job: Job, decoded: Decoded) -> Detected | Outcome:
-        """Ask the detector.
+    def _reduction_to_show(self, file: PhotoFile) -> Reduction:
+        if self.config.decode != "scaled" or self.batches is None or file.resolution_wh is None:
+            return 1
+        wanted = reduction_to_show(file.resolution_wh, self.detector.info.view)
+        return wanted if file.can_reduce(wanted) else 1
+
+    def _prepared(self, photo: Photo, decoded: Decoded) -> Photo | Outcome:
+        assert self.batches is not None
+        width, height = photo.resolution_wh
+        try:
+            with self.times.measure("prepare"):
+                prepared = self.batches.prepare(decoded.image, photo.job.source.key, (height, width))
+        except Exception as error:
+            return self._failed(photo.job, "detect", error, photo)
+        # The pixels are not kept meanwhile where they will have to be decoded again anyhow.
+        return replace(photo, prepared=prepared)
+
+    def detect(self, photos: Sequence[Photo]) -> list[Detected | Outcome]:
+        """Ask the detector about some photos, all at once if it can.
 
         Raises:
             DeticCropError: the detector crashed on `MAX_DETECTOR_CRASHES` photos in a row and on a plain
                 picture.
         """
+        if self.batches is not None and len(photos) > 1:
+            try:
+                with self.times.measure("detect", len(photos)):
+                    answers = self.batches.detect_prepared([photo.prepared for photo in photos])
+                self._crashes = 0
+                return [Detected(*pair) for pair in zip(photos, answers, strict=True)]
+            except Exception:
+                pass  # one photo may be at fault: each by itself will tell which
+        return [self._detect_one(photo) for photo in photos]
+
+    def _detect_one(self, photo: Photo) -> Detected | Outcome:
         try:
             with self.times.measure("detect"):
-                detections = self.detector.detect(decoded.image, key=job.source.key)
+                detections = self._ask(photo)
         except Exception as error:
             self._crashes += not isinstance(error, PhotoError)
             if self._crashes >= MAX_DETECTOR_CRASHES and self._detector_is_broken():
@@ -146,9 +194,18 @@ class Pipeline:
                     f"model {self.detector.info.name} failed on {self._crashes} photos in a row, lastly with "
                     f"{type(error).__name__}: {_one_line(error)}; mend that and give the same command again"
                 ) from error
-            return self._failed(job, "detect", error, decoded)
+            return self._failed(photo.job, "detect", error, photo)
         self._crashes = 0
-        return Detected(job, decoded, detections)
+        return Detected(photo, detections)
+
+    def _ask(self, photo: Photo) -> Detections:
+        if self.batches is not None:
+            return self.batches.detect_prepared([photo.prepared])[0]
+        if photo.decoded is not None:
+            return self.detector.detect(photo.decoded.image, key=photo.job.source.key)
+        width, height = photo.resolution_wh
+        no_pixels = np.broadcast_to(np.zeros(3, np.uint8), (height, width, 3))  # a size that takes no memory
+        return self.detector.detect(no_pixels, key=photo.job.source.key)
 
     def _detector_is_broken(self) -> bool:
         """Whether it crashes on a plain grey picture too; else the photos were at fault."""
@@ -167,21 +224,43 @@ class Pipeline:
         Raises:
             OutputError: the output disk is full or gone.
         """
-        job, decoded = detected.job, detected.decoded
+        photo, resolution_wh = detected.photo, detected.photo.resolution_wh
+        stage = "crop"
         try:
-            image = decoded.image
-            resolution_wh = (image.shape[1], image.shape[0])
             candidates, choice = self._choose(detected.detections, resolution_wh)
             rectangle = self._rectangle(candidates, choice, resolution_wh)
+            stage = "decode"
+            decoded, rectangle = self._pixels_of(photo, rectangle)
+            stage = "crop"
             with self.times.measure("crop"):
-                crop = cut_and_resize(image, rectangle, self.config.size, self.config.fit)
+                crop = cut_and_resize(
+                    decoded.image, decoded.in_image(rectangle), self.config.size, self.config.fit
+                )
             with self.times.measure("encode"):
                 data = encode(crop, self.config.format, self.config.quality)
-            record = self._record(job, decoded, candidates, choice, rectangle, len(data))
+            record = self._record(photo, decoded.truncated, candidates, choice, rectangle, len(data))
         except Exception as error:
-            return self._failed(job, "crop", error, decoded)
+            return self._failed(photo.job, stage, error, None if stage == "decode" else photo)
         with self.times.measure("write"):
             return Outcome(record, candidates, self.write_temporary(data))
+
+    def _pixels_of(self, photo: Photo, rectangle: PixelBox) -> tuple[Decoded, PixelBox]:
+        """Pixels that hold the rectangle finely enough, and the rectangle in whole ones of them."""
+        decoded, file = photo.decoded, photo.file
+        wanted = self._reduction_to_crop(rectangle)
+        if decoded is None or (decoded.reduction > wanted and file is not None):
+            assert file is not None
+            wanted = wanted if file.can_reduce(wanted) else 1
+            rectangle = snapped(rectangle, wanted, photo.resolution_wh)
+            with self.times.measure("decode" if decoded is None else "decode again"):
+                decoded = file.decode(rectangle, wanted)
+        return decoded, snapped(rectangle, decoded.reduction, photo.resolution_wh)
+
+    def _reduction_to_crop(self, rectangle: PixelBox) -> Reduction:
+        if self.config.decode != "scaled":
+            return 1
+        x1, y1, x2, y2 = rectangle
+        return reduction_for((x2 - x1, y2 - y1), self.config.size, self.config.fit)
 
     def _choose(self, detections: Detections, resolution_wh: tuple[int, int]) -> tuple[Detections, Choice]:
         """The boxes to keep and the choice; with the presence, which later only kept boxes could tell."""
@@ -196,17 +275,18 @@ class Pipeline:
 
     def _record(
         self,
-        job: Job,
-        decoded: Decoded,
+        photo: Photo,
+        truncated: bool,
         candidates: Detections,
         choice: Choice,
         rectangle: PixelBox,
         crop_bytes: int,
     ) -> Record:
-        record = self._blank(job, decoded)._replace(
+        record = self._blank(photo.job, photo)._replace(
+            truncated=truncated,
             status="resized" if choice.index is None else "cropped",
             reason=choice.reason,
-            crop=job.crop,
+            crop=photo.job.crop,
             presence=candidates.presence,
             crop_box=rectangle,
             n_candidates=choice.n_candidates,
@@ -231,26 +311,26 @@ class Pipeline:
             )
         return record
 
-    def _blank(self, job: Job, decoded: Decoded | None = None) -> Record:
-        height, width = decoded.image.shape[:2] if decoded else (0, 0)
+    def _blank(self, job: Job, photo: Photo | None = None) -> Record:
+        width, height = photo.resolution_wh if photo else (0, 0)
         return Record(
             image=job.source.key,
             status="failed",
             width=width,
             height=height,
-            truncated=decoded.truncated if decoded else False,
+            truncated=photo.decoded.truncated if photo and photo.decoded else False,
             model=self.detector.info.name,
             source=self.record_source,
             file_size=job.source.size,
             file_time=job.source.mtime_ns,
         )
 
-    def _failed(self, job: Job, stage: str, error: Exception, decoded: Decoded | None = None) -> Outcome:
+    def _failed(self, job: Job, stage: str, error: Exception, photo: Photo | None = None) -> Outcome:
         """A photo that failed is a row; what we did not foresee is one too, and says what it was."""
         reason, message = f"{stage}_error", f"{type(error).__name__}: {_one_line(error)}"
         if isinstance(error, PhotoError):
             reason, message = error.reason, _one_line(error)
-        return Outcome(self._blank(job, decoded)._replace(reason=reason, stage=stage, error=message))
+        return Outcome(self._blank(job, photo)._replace(reason=reason, stage=stage, error=message))
 
 
 def _one_line(error: Exception) -> str:

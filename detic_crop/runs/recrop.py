@@ -51,6 +51,7 @@ class KeptCandidates:
             default_conf=config.conf or 0.0,
             weights=config.weights,
             concurrent=True,
+            looks=False,
         )
 
     @property
@@ -59,7 +60,7 @@ class KeptCandidates:
         return self._info
 
     def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
-        """The kept boxes of photo `key`; see `Detector`.
+        """The kept boxes of photo `key`, of which only the size is looked at; see `Detector`.
 
         Raises:
             PhotoError: the earlier run failed on it, or the photo is another one now.

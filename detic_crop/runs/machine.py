@@ -1,0 +1,57 @@
+"""How much of the machine a run uses when it is not told."""
+
+from __future__ import annotations
+
+import os
+
+_MEMORY_SHARE = 0.6  # of the machine's memory, for photos being looked at; the rest is for everything else
+_MOST_WORKERS = 32
+_FEEDING_WORKERS = 4  # keep one detector busy; more would only hold more photos in memory
+
+
+def default_workers(concurrent: bool = False, photo_bytes: int = 0) -> int:
+    """How many photos to work on at once.
+
+    Args:
+        concurrent: each worker looks at photos itself; else the workers feed one detector.
+        photo_bytes: memory that looking at one photo takes.
+    """
+    if not concurrent:
+        return max(1, min(cpus(), _FEEDING_WORKERS))
+    return max(1, min(cpus() // threads_per_photo(photo_bytes), _MOST_WORKERS))
+
+
+def threads_per_photo(photo_bytes: int) -> int:
+    """Threads inside an operator, such that memory suffices for photos on all cores.
+
+    It depends on the machine alone and not on ``--workers``: another number of threads may change the last
+    bits of a sum.
+    """
+    at_once = int(memory_bytes() * _MEMORY_SHARE / photo_bytes) if photo_bytes else cpus()
+    return max(1, -(-cpus() // max(1, at_once)))
+
+
+def cpus() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # a container or job may own fewer than the machine has
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def memory_bytes() -> int:
+    """Memory of the machine, or what the control group of a container or job grants of it."""
+    total = _physical_memory()
+    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            with open(limit, encoding="ascii") as file:
+                total = min(total, int(file.read()))
+        except (OSError, ValueError):  # no such group, or "max"
+            continue
+    return total
+
+
+def _physical_memory() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows does not tell this way
+        return 8 << 30
