@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ class DetectorInfo:
         default_classes: the ``--classes`` used when none are given.
         floor: boxes below this score are never returned, so ``--conf`` cannot be lower.
         concurrent: `detect` uses one core and may be called from several threads at once.
+        view: pixels it sees of a photo, as bounds on its (shortest, longest) side; a photo is shrunk until it
+            keeps both. None: it may want full resolution.
     """
 
     name: str
@@ -35,6 +37,7 @@ class DetectorInfo:
     default_classes: str = "marine"
     floor: float = 0.0
     concurrent: bool = False
+    view: tuple[int, int] | None = None
 
 
 @runtime_checkable
@@ -51,6 +54,36 @@ class Detector(Protocol):
             image: upright (H, W, 3) uint8 BGR, as `cv2.imread` gives it.
             key: the photo's relative path, for detectors that look their answer up instead of computing it.
         """
+        ...
+
+
+@runtime_checkable
+class BatchDetector(Protocol):
+    """A detector whose work has two halves, so that preparing photos and computing on them can overlap.
+
+    `detect_prepared([prepare(image, key)])[0]` is `detect(image, key)`.
+    """
+
+    @property
+    def preferred_batch(self) -> int:
+        """How many photos at a time measured best where it runs; 1 when batches gain nothing."""
+        ...
+
+    def prepare(
+        self, image: NDArray[np.uint8], key: str = "", photo_hw: tuple[int, int] | None = None
+    ) -> Any:
+        """What `detect_prepared` needs of one photo, without the photo. Any number of threads may call it.
+
+        Args:
+            image: as for `Detector.detect`.
+            key: as for `Detector.detect`.
+            photo_hw: height and width of the photo that `image` is a reduced decode of, in whose pixels the
+                boxes shall be. None: `image` is the photo.
+        """
+        ...
+
+    def detect_prepared(self, prepared: Sequence[Any]) -> list[Detections]:
+        """Boxes of each, in order. To be called from one thread at a time."""
         ...
 
 
