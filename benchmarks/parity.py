@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from detic_crop.config import Precision
 from detic_crop.detectors.detic.build import VARIANTS
 from detic_crop.detectors.detic.detector import DEFAULT_CONF, DeticDetector
-from detic_crop.detectors.detic.preprocess import longest_for, normalise, resize
+from detic_crop.detectors.detic.preprocess import longest_for, normalise, resize, resized_hw
 from tests.filled_weights import SHORT_NAMES
 from tests.parity_checks import SCORE_FLOOR, Agreement, agreement, filled_detector, pairwise_iou
 
@@ -96,7 +96,7 @@ def compare_proposals(
     detector: DeticDetector, image: NDArray[np.uint8], golden: np.lib.npyio.NpzFile
 ) -> Agreement:
     """Boxes of the first stage, in pixels of the network's input."""
-    small = resize(image, _SHORTEST, longest_for(_SHORTEST))
+    small = resize(image, resized_hw((image.shape[0], image.shape[1]), _SHORTEST, longest_for(_SHORTEST)))
     if small.shape != tuple(golden["resized"]):
         print(f"expected a photo resized to {tuple(golden['resized'])}, got {small.shape}", file=sys.stderr)
     rgb = torch.from_numpy(small[:, :, ::-1].transpose(2, 0, 1).copy()).to(detector.vocabulary.device)

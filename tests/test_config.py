@@ -34,6 +34,7 @@ OTHER: dict[str, Any] = {
     "format": "png",
     "quality": 80,
     "truncated": "fail",
+    "decode": "scaled",
     "precision": "bfloat16",
     "detector_size": 640,
     "weights": {"a.pth": "00ff"},

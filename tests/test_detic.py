@@ -9,6 +9,7 @@ import math
 import os
 import pickle
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from detic_crop.config import CropConfig
 from detic_crop.detectors import load_detector
-from detic_crop.detectors.base import ClassAwareDetector, Detector
+from detic_crop.detectors.base import BatchDetector, ClassAwareDetector, Detector
 from detic_crop.detectors.detic import VARIANTS, DeticDetector
 from detic_crop.detectors.detic.build import build
 from detic_crop.detectors.detic.cascade import apply_deltas, clip, pyramid_level
@@ -251,6 +252,31 @@ def test_batch_equals_one_at_a_time(detector: DeticDetector) -> None:
         assert result.score_difference <= 1e-5
 
 
+def test_prepared_elsewhere_is_the_same(detector: DeticDetector) -> None:
+    assert isinstance(detector, BatchDetector)
+    assert detector.preferred_batch == 1
+    images = [photo(256, 384, 1), photo(200, 200, 2)]
+    with ThreadPoolExecutor(2) as pool:
+        prepared = list(pool.map(detector.prepare, images))
+    for image, ready in zip(images, prepared, strict=True):
+        alone, (later,) = detector.detect(image), detector.detect_prepared([ready])
+        np.testing.assert_array_equal(later.xyxy, alone.xyxy)
+        np.testing.assert_array_equal(later.scores, alone.scores)
+        assert later.class_names == alone.class_names
+
+
+def test_a_reduced_decode_is_shown_at_the_photos_size(detector: DeticDetector) -> None:
+    """257 rows halve to 129, whose own size would be another; boxes are in pixels of the photo."""
+    image = photo(257, 390)
+    reduced = np.asarray(Image.fromarray(image).reduce(2))
+    assert reduced.shape[:2] == (129, 195)
+    ready = detector.prepare(reduced, photo_hw=(257, 390))
+    assert ready.rgb.shape == detector.prepare(image).rgb.shape
+    (found,), whole = detector.detect_prepared([ready]), detector.detect(image)
+    assert found.xyxy.max() == pytest.approx(whole.xyxy.max(), abs=1)
+    assert found.xyxy.max() > 380
+
+
 def test_no_photos_no_answers(detector: DeticDetector) -> None:
     assert detector.detect_batch([]) == []
 
@@ -347,7 +373,7 @@ def test_longest_side_goes_with_the_shortest() -> None:
 def test_resizing_is_pillows() -> None:
     image = photo(300, 200)
     expected = np.asarray(Image.fromarray(image).resize((100, 150), Image.Resampling.BILINEAR))
-    np.testing.assert_array_equal(resize(image, 100, 1000), expected)
+    np.testing.assert_array_equal(resize(image, (150, 100)), expected)
 
 
 def test_normalised_pixels_worked_by_hand() -> None:
@@ -484,7 +510,8 @@ def test_shift_mask_worked_by_hand() -> None:
 
 def _shown(image: NDArray[np.uint8]) -> Tensor:
     """What the network sees of a photo, (1, 3, H, W)."""
-    rgb = resize(image, SIZE, longest_for(SIZE))[:, :, ::-1]
+    size_hw = resized_hw((image.shape[0], image.shape[1]), SIZE, longest_for(SIZE))
+    rgb = resize(image, size_hw)[:, :, ::-1]
     return normalise(torch.from_numpy(rgb.transpose(2, 0, 1).copy()))[None]
 
 

@@ -82,8 +82,8 @@ class BatchDetector(Protocol):
         Args:
             image: as for `Detector.detect`.
             key: as for `Detector.detect`.
-            photo_hw: height and width of the photo that `image` is a reduced decode of; boxes are then in pixels
-                of that photo. None: `image` is the photo.
+            photo_hw: height and width of the photo that `image` is a reduced decode of, in whose pixels the
+                boxes shall be. None: `image` is the photo.
         """
         ...
 

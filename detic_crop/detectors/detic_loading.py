@@ -38,6 +38,7 @@ def load_detic_by_name(
     weights_file: Path | None = None,
     precision: Precision = "float32",
     detector_size: int | None = None,
+    batch_size: int | None = None,
 ) -> DeticDetector:
     """A Detic model with its weights and vocabulary; see `detic_crop.load_detector`.
 
@@ -65,7 +66,15 @@ def load_detic_by_name(
         floor=FLOOR,
     )
     matrix = vocabulary_matrix(embeddings, words.class_names)
-    return DeticDetector(network.to(device), info, matrix, device, precision, detector_size or DEFAULT_SIZE)
+    return DeticDetector(
+        network.to(device),
+        info,
+        matrix,
+        device,
+        precision,
+        detector_size or DEFAULT_SIZE,
+        batch_size=batch_size,
+    )
 
 
 def _checkpoint(name: str, weights_file: Path | None) -> tuple[Mapping[str, Tensor], dict[str, str]]:

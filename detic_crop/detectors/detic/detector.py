@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,7 +17,14 @@ from detic_crop.config import Precision
 from detic_crop.detectors.base import DetectorInfo
 from detic_crop.detectors.detic.build import EMBEDDING
 from detic_crop.detectors.detic.network import DeticNetwork
-from detic_crop.detectors.detic.preprocess import longest_for, normalise, resize, to_photo
+from detic_crop.detectors.detic.preprocess import (
+    longest_for,
+    normalise,
+    padded_hw,
+    resize,
+    resized_hw,
+    to_photo,
+)
 from detic_crop.detectors.detic.select import Found
 from detic_crop.errors import UsageError
 
@@ -25,6 +33,27 @@ DEFAULT_CONF = 0.5
 FLOOR = 0.05
 """Boxes must score more to be returned."""
 DEFAULT_SIZE = 800
+_GPU_BATCH = 4
+_PIXEL_BYTES = 1600
+"""Memory that the largest network takes while it looks, per pixel shown: 1.7 GB for 800×1333."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A photo as it is shown to the network, before normalisation.
+
+    Attributes:
+        rgb: (h, w, 3) uint8, contiguous.
+        photo_hw: size of the photo, in whose pixels the boxes will be.
+    """
+
+    rgb: NDArray[np.uint8]
+    photo_hw: tuple[int, int]
+
+    @property
+    def shown_hw(self) -> tuple[int, int]:
+        """Height and width of `rgb`."""
+        return self.rgb.shape[0], self.rgb.shape[1]
 
 
 class DeticDetector:
@@ -38,6 +67,7 @@ class DeticDetector:
         precision: of backbone, pyramid and hidden layers; boxes and scores are always computed in float32.
         detector_size: shortest side, in pixels, that a photo is shown at; the longest is at most 5/3 of it.
         wanted: the classes whose presence is asked for, see `ask_for`.
+        batch_size: photos at a time where several are to be had; None: what measured best on `device`.
     """
 
     def __init__(
@@ -49,8 +79,17 @@ class DeticDetector:
         precision: Precision = "float32",
         detector_size: int = DEFAULT_SIZE,
         wanted: Sequence[str] | None = None,
+        batch_size: int | None = None,
     ) -> None:
-        self.info = info
+        # On a CPU one photo per core is faster than one photo on all of them: nothing waits for the slowest.
+        on_cpu = torch.device(device).type == "cpu"
+        self.info = replace(
+            info,
+            view=(detector_size, longest_for(detector_size)),
+            concurrent=on_cpu,
+            photo_bytes=round(_PIXEL_BYTES * detector_size * longest_for(detector_size)) if on_cpu else 0,
+        )
+        self.preferred_batch = batch_size or default_batch(device)
         self.network = network
         self.vocabulary = vocabulary.to(device)
         self._device = torch.device(device)
@@ -74,40 +113,61 @@ class DeticDetector:
 
     def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
         """Boxes in one photo, (H, W, 3) uint8 BGR, best first; `key` is not used."""
-        return self.detect_batch([image])[0]
+        return self.detect_prepared([self.prepare(image, key)])[0]
 
     def detect_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+        """Boxes in several photos; see `detect_prepared`."""
+        return self.detect_prepared([self.prepare(image) for image in images])
+
+    def prepare(
+        self, image: NDArray[np.uint8], key: str = "", photo_hw: tuple[int, int] | None = None
+    ) -> Prepared:
+        """A photo shrunk to the size it is shown at, on the CPU; safe on any number of threads.
+
+        Args:
+            image: (H, W, 3) uint8 BGR.
+            key: not used.
+            photo_hw: of the photo that `image` is a reduced decode of; None: `image` is the photo.
+        """
+        photo_hw = photo_hw or (image.shape[0], image.shape[1])
+        small = resize(image, resized_hw(photo_hw, self._shortest, self._longest))
+        return Prepared(np.ascontiguousarray(small[:, :, ::-1]), photo_hw)
+
+    def group_of(self, prepared: Prepared) -> tuple[int, int]:
+        """Photos of equal padded size can be computed together."""
+        return padded_hw(prepared.shown_hw)
+
+    def detect_prepared(self, prepared: Sequence[Prepared]) -> list[Detections]:
         """Boxes in several photos; those of equal padded size are computed together.
 
         Equal to one at a time up to rounding, because convolutions of another batch size add up in another
-        order: 0.001 px and 1e-6 in score were the most seen on a CPU. Who needs equal bytes uses `detect`.
+        order: 0.001 px and 1e-6 in score were the most seen on a CPU. Who needs equal bytes gives one photo.
         """
-        shown = [resize(image, self._shortest, self._longest) for image in images]
-        prepared = [self._prepare(small) for small in shown]
-        groups: dict[tuple[int, ...], list[int]] = {}
-        for i, pixels in enumerate(prepared):
-            groups.setdefault(tuple(pixels.shape), []).append(i)
+        groups: dict[tuple[int, int], list[int]] = {}
+        for i, photo in enumerate(prepared):
+            groups.setdefault(padded_hw(photo.shown_hw), []).append(i)
         answers: dict[int, Detections] = {}
         for members in groups.values():
-            pixels = torch.stack([prepared[i] for i in members])  # (B, 3, H, W)
-            sizes = [(shown[i].shape[0], shown[i].shape[1]) for i in members]
-            for i, size, found in zip(members, sizes, self._run(pixels, sizes), strict=True):
-                photo_hw = (images[i].shape[0], images[i].shape[1])
-                answers[i] = self._detections(found, size, photo_hw)
-        return [answers[i] for i in range(len(images))]
+            photos = [prepared[i] for i in members]
+            for i, photo, found in zip(members, photos, self._run(photos), strict=True):
+                answers[i] = self._detections(found, photo)
+        return [answers[i] for i in range(len(prepared))]
 
-    def _prepare(self, bgr: NDArray[np.uint8]) -> Tensor:
-        rgb = torch.from_numpy(bgr[:, :, ::-1].transpose(2, 0, 1).copy()).to(self._device)
-        return normalise(rgb)
-
-    def _run(self, pixels: Tensor, sizes_hw: Sequence[tuple[int, int]]) -> list[Found]:
+    def _run(self, photos: Sequence[Prepared]) -> list[Found]:
+        """Answers for photos of equal padded size."""
+        pixels = torch.stack([self._pixels(photo) for photo in photos])  # (B, 3, H, W)
+        sizes_hw = [photo.shown_hw for photo in photos]
         half = torch.autocast(self._device.type, self._half) if self._half else nullcontext()
         with torch.inference_mode(), half:
             found: list[Found] = self.network(pixels, sizes_hw, self.vocabulary, FLOOR)
         return found
 
-    def _detections(self, found: Found, shown_hw: tuple[int, int], photo_hw: tuple[int, int]) -> Detections:
-        boxes = to_photo(found.boxes, shown_hw, photo_hw)
+    def _pixels(self, photo: Prepared) -> Tensor:
+        rgb = torch.from_numpy(photo.rgb.transpose(2, 0, 1).copy()).to(self._device)
+        return normalise(rgb)
+
+    def _detections(self, found: Found, photo: Prepared) -> Detections:
+        boxes = to_photo(found.boxes, photo.shown_hw, photo.photo_hw)
         has_area = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
         columns = self._wanted_columns
         presence = None if columns is None else float(found.peaks[columns].max()) if columns else 0.0
@@ -117,6 +177,11 @@ class DeticDetector:
             class_names=tuple(self.info.class_names[i] for i in found.classes[has_area].tolist()),
             presence=presence,
         )
+
+
+def default_batch(device: str) -> int:
+    """Photos at a time: one on a CPU, where more gain nothing; several keep a GPU busy between kernels."""
+    return _GPU_BATCH if torch.device(device).type == "cuda" else 1
 
 
 def vocabulary_matrix(embeddings: NDArray[np.float32], class_names: Sequence[str]) -> Tensor:

@@ -40,9 +40,15 @@ def resized_hw(size_hw: tuple[int, int], shortest: int, longest: int) -> tuple[i
     return max(1, int(new_height + 0.5)), max(1, int(new_width + 0.5))
 
 
-def resize(image: NDArray[np.uint8], shortest: int, longest: int) -> NDArray[np.uint8]:
+def padded_hw(size_hw: tuple[int, int]) -> tuple[int, int]:
+    """Both sides rounded up to what the network takes."""
+    height, width = size_hw
+    return height + -height % MULTIPLE, width + -width % MULTIPLE
+
+
+def resize(image: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
     """(H, W, 3) uint8, any order of channels → resized with Pillow's antialiased bilinear filter."""
-    height, width = resized_hw((image.shape[0], image.shape[1]), shortest, longest)
+    height, width = size_hw
     small = Image.fromarray(np.ascontiguousarray(image)).resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(small)
 
