@@ -6,6 +6,7 @@ disturbed.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import json
@@ -19,7 +20,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -30,6 +31,7 @@ import pytest
 from detic_crop import api, cli
 from detic_crop.errors import OutputError, UsageError
 from detic_crop.runs import journal
+from detic_crop.runs.execute import Stop, stop_signals
 from detic_crop.runs.folder import STATE, OutputFolder
 from detic_crop.runs.journal import replay
 from tests.fakes import (
@@ -500,25 +502,48 @@ def many_photos(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*") if keys)
 
 
-def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
+@pytest.fixture
+def stops(monkeypatch: pytest.MonkeyPatch) -> list[Stop]:
+    """What the runs of a test watch to know that they should stop."""
+    seen: list[Stop] = []
+
+    @contextlib.contextmanager
+    def spied() -> Iterator[Stop]:
+        with stop_signals() as stop:
+            seen.append(stop)
+            yield stop
+
+    monkeypatch.setattr(api, "stop_signals", spied)
+    return seen
+
+
+def press_ctrl_c(stop: Stop) -> None:
+    """As a terminal does it, from any thread; comes back when the main thread has taken notice."""
+    os.kill(os.getpid(), signal.SIGINT)
+    deadline = time.monotonic() + 60
+    while not stop.reason and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
+def test_a_second_ctrl_c_ends_at_once(tmp_path: Path, stops: list[Stop]) -> None:
     keys = write_photos(tmp_path / "in", 20)
 
     class Interrupted(FakeDetector):
         def detect(self, image: Any, key: str = "") -> Any:
             if key == keys[7]:
-                signal.raise_signal(signal.SIGINT)
-                signal.raise_signal(signal.SIGINT)
+                press_ctrl_c(stops[-1])
+                press_ctrl_c(stops[-1])
             return super().detect(image, key)
 
     with pytest.raises(KeyboardInterrupt):
-        crop(tmp_path / "in", tmp_path / "out", detector=Interrupted())
+        crop(tmp_path / "in", tmp_path / "out", detector=Interrupted(), workers=1)
     assert 0 < len(rows_of(tmp_path / "out")) <= 7
     crop(tmp_path / "in", tmp_path / "reference")
     crop(tmp_path / "in", tmp_path / "out")
     assert_same(tmp_path / "out", product(tmp_path / "reference"))
 
 
-def test_ctrl_c_finishes_what_the_detector_has_seen(tmp_path: Path) -> None:
+def test_ctrl_c_finishes_what_the_detector_has_seen(tmp_path: Path, stops: list[Stop]) -> None:
     keys = write_photos(tmp_path / "in", 20)
     detector = FakeDetector()
     handler = signal.getsignal(signal.SIGINT)
@@ -526,7 +551,7 @@ def test_ctrl_c_finishes_what_the_detector_has_seen(tmp_path: Path) -> None:
     class Interrupted(FakeDetector):
         def detect(self, image: Any, key: str = "") -> Any:
             if key == keys[7]:
-                signal.raise_signal(signal.SIGINT)
+                press_ctrl_c(stops[-1])
             return detector.detect(image, key)
 
     result = crop(tmp_path / "in", tmp_path / "out", detector=Interrupted())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -43,11 +43,13 @@ class DetectorThread:
     Args:
         pipeline: the steps.
         pool: workers for decoding and finishing.
+        should_stop: asked before the detector is given anything.
     """
 
-    def __init__(self, pipeline: Pipeline, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, pipeline: Pipeline, pool: ThreadPoolExecutor, should_stop: Callable[[], bool]) -> None:
         self._pipeline = pipeline
         self._pool = pool
+        self._should_stop = should_stop
         self._inbox: SimpleQueue[_Flight | None] = SimpleQueue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="detic-crop-detector", daemon=True)
@@ -89,10 +91,11 @@ class DetectorThread:
                 while not self._inbox.empty() and self._receive(waiting):
                     pass
                 batch = self._next_batch(waiting)
-                if batch and not self._stopping.is_set():
-                    self._detect(batch)
-                else:
+                if self._should_stop():
+                    self._stopping.set()
                     _cancel(flight for flight, _ in batch)
+                elif batch:
+                    self._detect(batch)
         finally:
             while not self._inbox.empty():
                 self._receive(waiting)
@@ -152,4 +155,5 @@ class DetectorThread:
 
 def _cancel(flights: Iterable[_Flight]) -> None:
     for flight in flights:
+        flight.decoding.cancel()
         flight.outcome.cancel()

@@ -10,7 +10,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 
 import cv2
@@ -98,16 +98,19 @@ def _one_detector(
     """
     ahead = 2 * workers + 2 * pipeline.batch_size  # a batch in the detector, the next one decoded
     flying: deque[Future[Outcome]] = deque()
-    with DetectorThread(pipeline, pool) as detector:
+    with DetectorThread(pipeline, pool, should_stop) as detector:
         while not should_stop():
             for job in islice(jobs, ahead - len(flying)):
                 flying.append(detector.submit(job))
             if not flying:
                 return
-            yield flying.popleft().result()
+            yield from _unless_cancelled(flying.popleft())
         detector.stop()
         for future in flying:
-            try:
-                yield future.result()
-            except CancelledError:
-                continue  # the detector has not seen it
+            yield from _unless_cancelled(future)
+
+
+def _unless_cancelled(future: Future[Outcome]) -> Iterator[Outcome]:
+    """The outcome, or nothing when the detector has not seen the photo before the stop."""
+    with suppress(CancelledError):
+        yield future.result()
