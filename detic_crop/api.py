@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -35,12 +36,15 @@ from detic_crop.boxes.geometry import Box, Fit, PixelBox, crop_rectangle, whole
 from detic_crop.config import ALGORITHM, CropConfig, RunOptions
 from detic_crop.detectors import load_detector, resolve_model
 from detic_crop.detectors.base import ClassAwareDetector, Detector, DetectorInfo, LookupDetector
+from detic_crop.detectors.devices import resolve_devices
 from detic_crop.detectors.vocabulary import join_names, resolve_classes
 from detic_crop.errors import DeticCropError, OutputError, UsageError
 from detic_crop.images.crop import cut_and_resize
+from detic_crop.runs.devices import Recipe, run_devices
 from detic_crop.runs.discover import Listing, Source, discover
 from detic_crop.runs.execute import (
     Execution,
+    Executor,
     Plan,
     Stop,
     check_same_settings,
@@ -54,6 +58,7 @@ from detic_crop.runs.execute import (
 from detic_crop.runs.folder import OutputFolder, check_apart, output_errors
 from detic_crop.runs.journal import Journal, Record, recorded_config, replay
 from detic_crop.runs.labels import Labels, elsewhere, match_labels, read_labels
+from detic_crop.runs.machine import default_workers
 from detic_crop.runs.pipeline import Pipeline
 from detic_crop.runs.progress import no_progress, progress_bar
 from detic_crop.runs.recrop import KeptCandidates, check_policy
@@ -90,6 +95,7 @@ class RunResult:
         stopped: empty, ``time_limit``, ``SIGINT`` or ``SIGTERM``.
         notes: sentences a person should read.
         transitions: after `recrop`, (old status, new status) → photos whose status changed.
+        profile: with ``profile=True``, a table of where the time went.
     """
 
     folder: OutputFolder
@@ -105,6 +111,7 @@ class RunResult:
     stopped: str = ""
     notes: list[str] = field(default_factory=list)
     transitions: Counter[tuple[str, str]] = field(default_factory=Counter)
+    profile: str = ""
 
     @property
     def photos_per_second(self) -> float:
@@ -211,7 +218,7 @@ def run(
     listing = discover(input, folder.root)
     labels = None if options.labels is None else read_labels(options.labels, options.labels_key)
     chosen, matches, notes = _choose_photos(listing, labels, options.limit)
-    detector, reason = _detector_for(config, options, begun_with, detector)
+    detector, reason, spread = _detector_for(config, options, begun_with, detector)
     config, classes = _resolve(config, detector.info, begun_with)
     if isinstance(detector, ClassAwareDetector):
         detector.ask_for(classes)
@@ -232,7 +239,8 @@ def run(
         keep_labels(folder, labels, matches)
         pipeline = Pipeline(detector, classes, config, folder.write_temporary, options.max_pixels)
         origin = {"input": os.path.abspath(os.fspath(input))}
-        _work(result, pipeline, listing, chosen, options, origin, stop)
+        executor = spread.executor(pipeline, folder, options.workers) if spread else None
+        _work(result, pipeline, listing, chosen, options, origin, stop, executor=executor)
     if isinstance(detector, LookupDetector):
         result.notes += detector.notes()
     return result
@@ -434,24 +442,50 @@ def _check_same_photos(folder: OutputFolder, listing: Listing, root: str) -> Non
 
 def _detector_for(
     config: CropConfig, options: RunOptions, begun_with: CropConfig | None, detector: Detector | None
-) -> tuple[Detector, str]:
+) -> tuple[Detector, str, _Spread | None]:
+    """The detector, why this one, and where it is to run when that is in several processes."""
     if detector is not None:
-        return detector, "given by the caller"
+        return detector, "given by the caller", None
     model, reason = resolve_model(config.model)
     if config.model == "auto" and begun_with is not None:
         model, reason = begun_with.model, "this folder was begun with it"
         if model.startswith(("boxes:", "detectron2:")):
             raise UsageError(f"this folder was made with --model {model}; pass --model and the file's path")
-    loaded = load_detector(
-        model,
-        options.device,
-        vocabulary=config.vocabulary,
-        names=options.names,
-        weights_file=options.weights_file,
-        precision=config.precision,
-        detector_size=config.detector_size,
-    )
-    return loaded, reason
+    settings: dict[str, Any] = {
+        "vocabulary": config.vocabulary,
+        "names": options.names,
+        "weights_file": options.weights_file,
+        "precision": config.precision,
+        "detector_size": config.detector_size,
+        "batch_size": options.batch_size,
+    }
+    devices = [options.device] if model.startswith("boxes:") else resolve_devices(options.device)
+    if len(devices) == 1:
+        return load_detector(model, devices[0], **settings), reason, None
+    # This process only asks what it is; to load it on the CPU costs no GPU memory.
+    return load_detector(model, "cpu", **settings), reason, _Spread(model, settings, tuple(devices))
+
+
+@dataclass(frozen=True, slots=True)
+class _Spread:
+    """Several devices, and what a process on one of them loads."""
+
+    model: str
+    detector_settings: dict[str, Any]
+    devices: tuple[str, ...]
+
+    def executor(self, pipeline: Pipeline, folder: OutputFolder, workers: int | None) -> Executor:
+        """What does the jobs of a run there."""
+        recipe = Recipe(
+            self.model,
+            self.detector_settings,
+            pipeline.classes,
+            pipeline.config,
+            pipeline.max_pixels,
+            folder.root.absolute(),
+            workers or max(1, default_workers() // len(self.devices)),
+        )
+        return partial(run_devices, recipe=recipe, devices=self.devices, times=pipeline.times)
 
 
 def _resolve(
@@ -553,6 +587,7 @@ def _work(
     origin: Mapping[str, str],
     stop: Stop,
     earlier_names: Mapping[str, str] = MappingProxyType({}),
+    executor: Executor | None = None,
 ) -> None:
     """Plan, execute, and write the tables whatever happened."""
     folder, config = result.folder, result.config
@@ -564,7 +599,7 @@ def _work(
         plan = _plan(listing, chosen, journal.state.records, folder, config, earlier_names)
         progress = no_progress if options.quiet else progress_bar
         try:
-            execution = execute(plan, journal, pipeline, folder, options, progress, stop)
+            execution = execute(plan, journal, pipeline, folder, options, progress, stop, executor)
         except OutputError:
             raise
         except (DeticCropError, KeyboardInterrupt):
@@ -573,6 +608,8 @@ def _work(
     result.done, result.skipped = execution.done.total(), execution.skipped
     result.remaining = len(plan.jobs) - result.done
     result.seconds, result.stopped = execution.seconds, execution.stopped
+    if options.profile:
+        result.profile = execution.usage.table()
     if execution.ignored_lines:
         result.notes.append(f"{execution.ignored_lines} damaged journal lines; their photos were done again")
     _write_tables(result, journal.state.records)
@@ -615,7 +652,9 @@ def _run_json(
         "notes": result.notes,
         "started": started,
         "seconds": round(execution.seconds, 3),
-        "stage_seconds": {stage: round(s, 3) for stage, s in execution.stage_seconds.items()},
+        "stage_seconds": {stage: round(s, 3) for stage, s in execution.usage.times.seconds.items()},
+        "queue_seconds": {queue: round(s, 3) for queue, s in execution.usage.times.waited.items()},
+        "busy": {who: round(share, 3) for who, share in execution.usage.busy().items()},
         "versions": {"python": platform.python_version(), **{p: _version(p) for p in packages}},
         "platform": platform.platform(),
     }

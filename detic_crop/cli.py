@@ -17,7 +17,16 @@ import detic_crop
 from detic_crop.boxes.geometry import FITS
 from detic_crop.cli_options import option as _option
 from detic_crop.cli_weights import weights
-from detic_crop.config import FORMATS, MODELS, PRECISIONS, TRUNCATED, CropConfig, RunOptions, parse_duration
+from detic_crop.config import (
+    DECODES,
+    FORMATS,
+    MODELS,
+    PRECISIONS,
+    TRUNCATED,
+    CropConfig,
+    RunOptions,
+    parse_duration,
+)
 from detic_crop.errors import DeticCropError
 from detic_crop.runs.names import printable
 
@@ -55,6 +64,12 @@ def _policy_options(default: CropConfig | None) -> Callable[[_F], _F]:
         ),
         _option("--format", type=click.Choice(FORMATS), help="file format of the crops", **given("format")),
         _option("--quality", type=int, help="1-100, of jpg and webp", **given("quality")),
+        _option(
+            "--decode",
+            type=click.Choice(DECODES),
+            help="all pixels, or no finer than needed (faster)",
+            **given("decode"),
+        ),
     )
 
 
@@ -69,6 +84,7 @@ _work_options = _options(
     _option("--discard-review", is_flag=True, help="allow --overwrite to remove a reviewer's verdicts"),
     _option("--strict", is_flag=True, help="exit 3 when a photo failed"),
     _option("--quiet", is_flag=True, help="no progress bar and no summary"),
+    _option("--profile", is_flag=True, help="say at the end where the time went"),
 )
 
 
@@ -120,6 +136,7 @@ def cli() -> None:
 @_option(
     "--labels-key", default=_OPTIONS.labels_key, show_default=True, metavar="COLUMN", help="its photo column"
 )
+@_option("--batch-size", type=int, help="photos at a time for Detic on a GPU  [default: fits the device]")
 @_option("--dry-run", is_flag=True, help="check everything, say what would be done, write nothing")
 @_work_options
 def run(input: str, output: str, strict: bool, time_limit: str | None, **settings: Any) -> int:
@@ -236,6 +253,8 @@ def _finish(result: RunResult, strict: bool, quiet: bool) -> int:
         for note in result.notes:
             click.echo(printable(note))
         _say_counts(result)
+    if result.profile:
+        click.echo(result.profile)
     if result.stopped:
         why = "the time limit was reached" if result.stopped == "time_limit" else "interrupted"
         click.echo(f"{why}: {result.remaining} photos to do; the same command goes on", err=True)

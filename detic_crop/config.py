@@ -128,7 +128,8 @@ class RunOptions:
     """How a run is done; none of this changes a crop.
 
     Attributes:
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        device: ``auto`` (all GPUs, else the best device), ``cpu``, ``cuda``, ``cuda:N``, ``mps``, or several of
+            these joined by commas: then one process for each.
         workers: threads that work on photos; None takes a number that fits the machine.
         batch_size: photos that Detic is given at once on a GPU; None takes a number that fits the device.
         weights_file: a checkpoint instead of the pulled one.
@@ -170,8 +171,12 @@ class RunOptions:
         for name in ("weights_file", "names", "labels"):
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else Path(value))
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", str(self.device)):
-            raise UsageError(f"--device must be auto, cpu, cuda, cuda:N or mps, got {self.device!r}")
+        one = r"(cpu|cuda(:\d+)?|mps)"
+        if not re.fullmatch(rf"auto|{one}(,{one})*", str(self.device)):
+            raise UsageError(
+                "--device must be auto, cpu, cuda, cuda:N or mps, or several joined by commas "
+                f"(cuda:0,cuda:1), got {self.device!r}"
+            )
 
 
 def parse_duration(text: str) -> float:

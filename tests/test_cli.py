@@ -92,7 +92,7 @@ def test_defaults_are_those_of_the_settings() -> None:
 @pytest.mark.usefixtures("place")
 def test_recrop_has_no_defaults_of_its_own() -> None:
     policy = {f.name for f in dataclasses.fields(CropConfig)} & set(options_of(COMMANDS["recrop"]))
-    assert policy == {"classes", "conf", "scale", "size", "fit", "format", "quality"}
+    assert policy == {"classes", "conf", "scale", "size", "fit", "format", "quality", "decode"}
     given = COMMANDS["recrop"].make_context("recrop", ["x", "--out", "y"]).params
     assert [given[name] for name in policy] == [None] * len(policy)
 
@@ -119,6 +119,7 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
         "FIT": "pad",
         "FORMAT": "png",
         "QUALITY": "80",
+        "DECODE": "scaled",
         "DEVICE": "cpu",
         "TRUNCATED": "fail",
         "LABELS": str(labels),
@@ -128,12 +129,20 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
         "TIME_LIMIT": "1h",
         "MAX_PIXELS": "123456",
         "QUIET": "1",
+        "PROFILE": "1",
         "STRICT": "true",
         "OVERWRITE": "no",
         "DISCARD_REVIEW": "0",
         "DRY_RUN": "false",
     }
-    detic = {"VOCABULARY", "NAMES", "WEIGHTS", "PRECISION", "DETECTOR_SIZE"}  # refused with another model
+    detic = {
+        "VOCABULARY",
+        "NAMES",
+        "WEIGHTS",
+        "PRECISION",
+        "DETECTOR_SIZE",
+        "BATCH_SIZE",
+    }  # refused with another model
     assert set(given) | detic == {
         max(o.opts, key=len).removeprefix("--").upper().replace("-", "_")
         for o in options_of(COMMANDS["run"]).values()
@@ -148,6 +157,7 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
     assert (settings["fit"], settings["format"], settings["quality"]) == ("pad", "png", 80)
     assert (settings["device"], settings["truncated"], settings["labels_key"]) == ("cpu", "fail", "photo")
     assert (settings["workers"], settings["limit"], settings["time_limit"]) == (2, 4, 3600)
+    assert (settings["decode"], settings["profile"]) == ("scaled", True)
     assert (settings["max_pixels"], settings["quiet"], settings["overwrite"]) == (123456, True, False)
     assert len(rows_of(place.out)) == 4
 

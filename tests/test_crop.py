@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import FITS, Fit, crop_rectangle, whole
-from detic_crop.images.crop import Image, cut_and_resize, resize
+from detic_crop.images.crop import Image, cut_and_resize
+from detic_crop.images.crop import resize_exactly as resize
 
 small = st.integers(1, 40)
 

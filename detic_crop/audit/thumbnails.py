@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from detic_crop.audit.markup import escaped
 from detic_crop.config import DEFAULT_MAX_PIXELS
 from detic_crop.errors import PhotoError
-from detic_crop.images.crop import resize
+from detic_crop.images.crop import resize_exactly as resize
 from detic_crop.images.decode import decode, upright
 from detic_crop.images.encode import encode
 from detic_crop.images.headers import read_header

@@ -39,6 +39,7 @@ def load_detector(
     weights_file: Path | None = None,
     precision: Precision = "float32",
     detector_size: int | None = None,
+    batch_size: int | None = None,
 ) -> Detector:
     """Load a model once, to be asked about many photos.
 
@@ -52,6 +53,7 @@ def load_detector(
         weights_file: a Detic checkpoint instead of the pulled one.
         precision: of Detic's network; ``bfloat16`` and ``float16`` are faster where the hardware has them.
         detector_size: shortest side, in pixels, at which Detic sees a photo (default 800).
+        batch_size: photos that Detic is given at once on a GPU.
 
     Raises:
         UsageError: there is no such model, file or device, or an option does not go with the model.
@@ -63,7 +65,14 @@ def load_detector(
         from detic_crop.detectors.devices import resolve_device
 
         return load_detic_by_name(
-            name, resolve_device(device), vocabulary, names, weights_file, precision, detector_size
+            name,
+            resolve_device(device),
+            vocabulary,
+            names,
+            weights_file,
+            precision,
+            detector_size,
+            batch_size,
         )
     given = {
         "--vocabulary": vocabulary,
@@ -71,6 +80,7 @@ def load_detector(
         "--weights": weights_file,
         "--precision": None if precision == "float32" else precision,
         "--detector-size": detector_size,
+        "--batch-size": batch_size,
     }
     for option, value in given.items():
         if value is not None:

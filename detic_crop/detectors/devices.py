@@ -44,3 +44,16 @@ def resolve_device(device: str) -> str:
         there = ["cpu", *(f"cuda:{i}" for i in range(n_cuda)), *(["mps"] if has_mps else [])]
         raise UsageError(f"--device {device} is not on this machine; it has {', '.join(there)}")
     return device
+
+
+def resolve_devices(devices: str) -> list[str]:
+    """``auto`` → every GPU, else the one best device; a list joined by commas → its devices, checked.
+
+    Raises:
+        UsageError: a device is not there; says which are.
+    """
+    import torch
+
+    if devices == "auto" and torch.cuda.is_available() and torch.cuda.device_count() > 1:
+        return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    return [resolve_device(device) for device in devices.split(",")]

@@ -16,11 +16,11 @@ Reduction: TypeAlias = Literal[1, 2, 4, 8]
 REDUCTIONS: tuple[Reduction, ...] = (8, 4, 2, 1)
 """Coarsest first."""
 
-MARGIN = 1.2
-"""A region decoded at a reduction must have so many pixels a side for each one of the crop.
+MARGINS: dict[int, float] = {2: 2.0, 4: 2.3, 8: 3.0}
+"""Reduction → pixels a side that a region so decoded must have for each one of the crop.
 
-From 1.2 on, crops of every photo tried agreed with those of a full decode to 42 dB PSNR and more; at 1.0 some
-fell to 39 dB, at 0.8 to 34 dB (`python -m benchmarks.decode_quality`).
+Then crops agree with those of a full decode to 40 dB PSNR and more; with 1.2 pixels some fall to 35 dB
+(`python -m benchmarks.decode_quality PHOTOS`).
 """
 
 # Rows are decoded in stripes of up to 16, and the last row of a stripe takes some colour from the next one.
@@ -37,7 +37,7 @@ def reduction_for(sides: tuple[int, int], size: int, fit: Fit) -> Reduction:
         fit: ``pad`` shrinks both sides alike, so only the longer one fills the crop.
     """
     least = max(sides) if fit == "pad" else min(sides)
-    return next(r for r in REDUCTIONS if r == 1 or least / r >= MARGIN * size)
+    return next(r for r in REDUCTIONS if r == 1 or least / r >= MARGINS[r] * size)
 
 
 def reduction_to_show(resolution_wh: tuple[int, int], view: tuple[int, int] | None) -> Reduction:
@@ -53,15 +53,15 @@ def reduction_to_show(resolution_wh: tuple[int, int], view: tuple[int, int] | No
     return next(r for r in REDUCTIONS if r == 1 or r * shrink <= 1)
 
 
-def snapped(region: PixelBox, reduction: int, resolution_wh: tuple[int, int]) -> PixelBox:
-    """The region grown outwards to whole pixels of the reduced photo."""
+def snapped(region: PixelBox, multiple: int, resolution_wh: tuple[int, int]) -> PixelBox:
+    """The region grown outwards to multiples of so many pixels; at the photo's edge cut back to one."""
     x1, y1, x2, y2 = region
     width, height = resolution_wh
     return (
-        x1 // reduction * reduction,
-        y1 // reduction * reduction,
-        min(-(-x2 // reduction) * reduction, width),
-        min(-(-y2 // reduction) * reduction, height),
+        x1 // multiple * multiple,
+        y1 // multiple * multiple,
+        min(-(-x2 // multiple), width // multiple) * multiple,
+        min(-(-y2 // multiple), height // multiple) * multiple,
     )
 
 

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType, MappingProxyType
 from typing import Any
@@ -25,9 +25,12 @@ from detic_crop.runs.local import run_local
 from detic_crop.runs.machine import default_workers
 from detic_crop.runs.names import crop_names, fits_disk
 from detic_crop.runs.pipeline import Job, Outcome, Pipeline
+from detic_crop.runs.timing import Usage
 
 _log = logging.getLogger(__name__)
 
+Executor = Callable[[Iterable[Job], Callable[[], bool]], Generator[Outcome]]
+"""Does jobs and yields their outcomes in order; begins none once it is told to stop."""
 Progress = Callable[[int, int], contextlib.AbstractContextManager[Callable[[Record], None]]]
 
 
@@ -40,7 +43,7 @@ class Execution:
         skipped: photos that were finished before.
         seconds: wall time of the work.
         stopped: why it ended early: ``time_limit``, a signal name, or empty.
-        stage_seconds: time per stage, summed over threads.
+        usage: where the time went.
         ignored_lines: damaged journal lines; their photos were done again.
     """
 
@@ -48,7 +51,7 @@ class Execution:
     skipped: int = 0
     seconds: float = 0.0
     stopped: str = ""
-    stage_seconds: dict[str, float] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
     ignored_lines: int = 0
 
 
@@ -143,8 +146,19 @@ def execute(
     options: RunOptions,
     progress: Progress,
     stop: Stop,
+    executor: Executor | None = None,
 ) -> Execution:
     """Do the jobs of a plan, recording each photo as it is finished, until `stop` has a reason not to.
+
+    Args:
+        plan: what to do.
+        journal: where it is recorded.
+        pipeline: the steps; its `times` are added to.
+        folder: where crops go.
+        options: workers, time limit.
+        progress: makes a progress bar.
+        stop: why to end early.
+        executor: does the jobs elsewhere than on threads of this process.
 
     Raises:
         OutputError: the output cannot be written; what was finished is recorded.
@@ -164,7 +178,11 @@ def execute(
 
         info = pipeline.detector.info
         workers = options.workers or default_workers(info.concurrent, info.photo_bytes)
-        outcomes = run_local(plan.jobs, pipeline, workers, should_stop)
+        outcomes = (
+            run_local(plan.jobs, pipeline, workers, should_stop)
+            if executor is None
+            else executor(plan.jobs, should_stop)
+        )
         try:
             with contextlib.closing(outcomes):
                 for outcome in outcomes:
@@ -176,7 +194,7 @@ def execute(
             folder.clear_temporary()
     result.seconds = time.monotonic() - begun
     result.stopped = stop.reason if result.done.total() < len(plan.jobs) else ""
-    result.stage_seconds = dict(pipeline.times.seconds)
+    result.usage = Usage(pipeline.times, result.seconds, workers, info.concurrent)
     return result
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detic_crop.boxes.choose import Choice, choose_and_keep, presence_of
 from detic_crop.boxes.detections import Detections
@@ -25,7 +26,7 @@ from detic_crop.boxes.geometry import PixelBox, crop_rectangle, whole
 from detic_crop.config import CropConfig
 from detic_crop.detectors.base import BatchDetector, Detector
 from detic_crop.errors import DeticCropError, PhotoError
-from detic_crop.images.crop import cut_and_resize
+from detic_crop.images.crop import cut_and_resize, resize_exactly, resize_quickly
 from detic_crop.images.decode import Decoded, PhotoFile, open_photo
 from detic_crop.images.encode import encode
 from detic_crop.images.partial import Reduction, reduction_for, reduction_to_show, snapped
@@ -233,9 +234,7 @@ class Pipeline:
             decoded, rectangle = self._pixels_of(photo, rectangle)
             stage = "crop"
             with self.times.measure("crop"):
-                crop = cut_and_resize(
-                    decoded.image, decoded.in_image(rectangle), self.config.size, self.config.fit
-                )
+                crop = self._crop(decoded, rectangle)
             with self.times.measure("encode"):
                 data = encode(crop, self.config.format, self.config.quality)
             record = self._record(photo, decoded.truncated, candidates, choice, rectangle, len(data))
@@ -245,22 +244,29 @@ class Pipeline:
             return Outcome(record, candidates, self.write_temporary(data))
 
     def _pixels_of(self, photo: Photo, rectangle: PixelBox) -> tuple[Decoded, PixelBox]:
-        """Pixels that hold the rectangle finely enough, and the rectangle in whole ones of them."""
+        """Pixels that hold the rectangle, no coarser than the crop allows; the rectangle in whole ones."""
         decoded, file = photo.decoded, photo.file
-        wanted = self._reduction_to_crop(rectangle)
-        if decoded is None or (decoded.reduction > wanted and file is not None):
+        if decoded is None or decoded.reduction > 1:
             assert file is not None
+            wanted = self._reduction_to_crop(rectangle)
             wanted = wanted if file.can_reduce(wanted) else 1
             rectangle = snapped(rectangle, wanted, photo.resolution_wh)
-            with self.times.measure("decode" if decoded is None else "decode again"):
-                decoded = file.decode(rectangle, wanted)
-        return decoded, snapped(rectangle, decoded.reduction, photo.resolution_wh)
+            if decoded is None or decoded.reduction > wanted:
+                with self.times.measure("decode" if decoded is None else "decode again"):
+                    decoded = file.decode(rectangle, wanted)
+        return decoded, rectangle
 
     def _reduction_to_crop(self, rectangle: PixelBox) -> Reduction:
         if self.config.decode != "scaled":
             return 1
         x1, y1, x2, y2 = rectangle
         return reduction_for((x2 - x1, y2 - y1), self.config.size, self.config.fit)
+
+    def _crop(self, decoded: Decoded, rectangle: PixelBox) -> NDArray[np.uint8]:
+        resize = resize_quickly if self.config.decode == "scaled" else resize_exactly
+        return cut_and_resize(
+            decoded.image, decoded.in_image(rectangle), self.config.size, self.config.fit, resize
+        )
 
     def _choose(self, detections: Detections, resolution_wh: tuple[int, int]) -> tuple[Detections, Choice]:
         """The boxes to keep and the choice; with the presence, which later only kept boxes could tell."""

@@ -8,6 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import TypeAlias
+
+Totals: TypeAlias = dict[str, dict[str, float]]
+"""What `StageTimes` holds, by the name of its attribute."""
+
+_SUMS = ("seconds", "photos", "waited", "idle")
 
 
 @dataclass(slots=True)
@@ -38,6 +44,18 @@ class StageTimes:
                 self.seconds[stage] += time.perf_counter() - begun
                 self.photos[stage] += photos
 
+    def totals(self) -> Totals:
+        """All sums, for another process to `add`."""
+        with self._lock:
+            return {name: dict(getattr(self, name)) for name in _SUMS}
+
+    def add(self, totals: Totals) -> None:
+        """The sums of another process."""
+        with self._lock:
+            for name in _SUMS:
+                for key, value in totals[name].items():
+                    getattr(self, name)[key] += value
+
     def queued(self, queue: str, seconds: float) -> None:
         """A photo has lain in `queue` so long."""
         with self._lock:
@@ -52,3 +70,57 @@ class StageTimes:
         finally:
             with self._lock:
                 self.idle[kind] += time.perf_counter() - begun
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What kept a run busy.
+
+    Attributes:
+        times: per stage and queue.
+        seconds: wall time of the run.
+        workers: threads that worked on photos.
+        concurrent: the workers asked the detector themselves; else one thread of its own did.
+    """
+
+    times: StageTimes = field(default_factory=StageTimes)
+    seconds: float = 0.0
+    workers: int = 1
+    concurrent: bool = True
+
+    def busy(self) -> dict[str, float]:
+        """Share of the time that each kind of thread had something to do, in [0, 1]."""
+        seconds, elapsed = self.times.seconds, self.seconds or 1.0
+        elsewhere = {_RECORDING} if self.concurrent else {_RECORDING, "detect"}
+        on_workers = sum(s for stage, s in seconds.items() if stage not in elsewhere)
+        shares = {"workers": on_workers / (elapsed * self.workers)}
+        if not self.concurrent:
+            shares["detector"] = seconds["detect"] / elapsed
+        shares["recording"] = seconds[_RECORDING] / elapsed
+        return {who: min(1.0, share) for who, share in shares.items()}
+
+    def table(self) -> str:
+        """For a person: every stage and queue, and what the run waited for."""
+        lines = [f"{'stage':<36} {'seconds':>9} {'photos':>8} {'ms each':>9}"]
+        for stage, seconds in sorted(self.times.seconds.items(), key=lambda item: -item[1]):
+            lines.append(_line(stage, seconds, self.times.photos[stage]))
+        for queue, seconds in self.times.waited.items():
+            lines.append(_line(queue, seconds, self.times.photos["detect"]))
+        busy = self.busy()
+        most = max(busy, key=lambda who: busy[who])
+        shares = ", ".join(f"{who} {share:.0%}" for who, share in busy.items())
+        lines.append(f"{self.seconds:.1f} s in all; busy: {shares}; the bottleneck: {_ADVICE[most]}")
+        return "\n".join(lines)
+
+
+_RECORDING = "journal"
+_ADVICE = {
+    "workers": "the workers; more of them help where there are more cores (--workers)",
+    "detector": "the detector; another --model, --precision, --detector-size or --device may be faster",
+    "recording": "the output disk; a local one may be faster",
+}
+
+
+def _line(what: str, seconds: float, photos: int) -> str:
+    each = f"{1000 * seconds / photos:9.1f}" if photos else ""
+    return f"{what:<36} {seconds:9.1f} {photos:8} {each}"

@@ -1,0 +1,283 @@
+"""How fast a run is, against the loop that everybody writes first.
+
+    python -m benchmarks.speed [PART ...] [--folder FOLDER] [--rounds N] [--detic-photos N]
+
+Parts: pipeline, workers, lite, detic, resume, memory; all of them by default. Everything is a ratio of two
+ways measured in turn in one process, several rounds, the median printed with the extremes; photos are made up
+(`benchmarks.photos`) and kept in FOLDER. Exit code 1 when a target is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import platform
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import psutil
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.photos import describe, write_photos
+from benchmarks.plain_loop import plain_loop
+from detic_crop import api
+from detic_crop.boxes.detections import Detections
+from detic_crop.boxes.geometry import Box
+from detic_crop.detectors import load_detector
+from detic_crop.detectors.base import Detector, DetectorInfo
+from tests.parity_checks import filled_detector, pairwise_iou
+
+PARTS = ("pipeline", "workers", "lite", "detic", "resume", "memory")
+_PHOTOS = 200
+_ENTRIES = 100_000
+_SMALL = 64, 48  # photos of the parts that are about their number
+
+
+class InstantDetector:
+    """Answers at once with one box of 20–100 % of each side, drawn from the photo's name.
+
+    Args:
+        looks: it wants the pixels, whole, as a detector does that has no fixed size of view.
+    """
+
+    def __init__(self, looks: bool = False) -> None:
+        self.info = DetectorInfo("instant", ("Dolphin",), 0.5, concurrent=True, looks=looks)
+        self.first_asked: float | None = None
+
+    def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
+        """See `Detector`."""
+        if self.first_asked is None:
+            self.first_asked = time.perf_counter()
+        height, width = image.shape[:2]
+        random = np.random.default_rng(list(os.fsencode(key)))
+        w, h = width * random.uniform(0.2, 1), height * random.uniform(0.2, 1)
+        x, y = random.uniform(0, width - w), random.uniform(0, height - h)
+        return Detections(np.array([[x, y, x + w, y + h]], np.float32), np.array([0.9]), ("Dolphin",))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """A row of the table: times as fast as what it is compared with, one number a round."""
+
+    what: str
+    ratios: Sequence[float]
+    target: float | None
+    note: str = ""
+
+    @property
+    def missed(self) -> bool:
+        """Whether the median is below the target."""
+        return self.target is not None and statistics.median(self.ratios) < self.target
+
+    def __str__(self) -> str:
+        low, high = min(self.ratios), max(self.ratios)
+        target = "" if self.target is None else f"≥ {self.target}{'  MISSED' if self.missed else ''}"
+        return f"{self.what:<58} {statistics.median(self.ratios):5.2f}  ({low:.2f}–{high:.2f})  {target:<14} {self.note}"
+
+
+def paired(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> list[float]:
+    """Their seconds ÷ ours, measured in turn; the order alternates, so that a drift harms both alike."""
+    ratios = []
+    for number in range(rounds):
+        pair = (ours, theirs) if number % 2 else (theirs, ours)
+        seconds = {way: _seconds(way) for way in pair}
+        ratios.append(seconds[theirs] / seconds[ours])
+    return ratios
+
+
+def _seconds(way: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    way()
+    return time.perf_counter() - begun
+
+
+class Bench:
+    """Photos, a place to write to, and the parts."""
+
+    def __init__(self, folder: Path, rounds: int, detic_photos: int) -> None:
+        self.folder = folder
+        self.rounds = rounds
+        self.paths = write_photos(folder / "photos", _PHOTOS)
+        self.detic_paths = self.paths[:detic_photos]
+        self.scratch = folder / "out"
+        print(
+            f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, cv2 {cv2.__version__}"
+        )
+        print(describe(self.paths))
+
+    def ours(self, paths: Sequence[Path], detector: Detector, **settings: Any) -> api.RunResult:
+        """A run of this package into a new folder."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        listing = self.folder / "photos.txt"
+        listing.write_text("\n".join(str(path) for path in paths))
+        return api.run(listing, self.scratch, detector=detector, classes="any", quiet=True, **settings)
+
+    def plain(self, paths: Sequence[Path], detector: Detector, conf: float) -> dict[str, Box | None]:
+        """The plain loop into a new folder."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        return plain_loop(paths, self.scratch, detector, conf)
+
+    def pipeline(self) -> Iterable[Result]:
+        """Everything but the detector, against decoding alone."""
+        threads = len(os.sched_getaffinity(0))
+
+        def decode_all() -> None:
+            cv2.setNumThreads(1)
+            with ThreadPoolExecutor(threads) as pool:
+                for image in pool.map(lambda path: cv2.imread(str(path)).shape, self.paths):
+                    assert image
+            cv2.setNumThreads(-1)
+
+        for looks, decode, target in ((False, "scaled", 1.0), (False, "full", None), (True, "full", None)):
+            detector = InstantDetector(looks)
+            ratios = paired(
+                lambda: self.ours(self.paths, detector, decode=decode, workers=threads),
+                decode_all,
+                self.rounds,
+            )
+            wants = "wants all pixels" if looks else "wants no pixels"
+            yield Result(
+                f"whole pipeline ({wants}, --decode {decode}) ÷ decoding alone",
+                ratios,
+                target,
+                f"{threads} threads",
+            )
+
+    def workers(self) -> Iterable[Result]:
+        """Two workers against one."""
+        for decode in ("full", "scaled"):
+            detector = InstantDetector()
+            ratios = paired(
+                lambda: self.ours(self.paths, detector, decode=decode, workers=2),
+                lambda: self.ours(self.paths, detector, decode=decode, workers=1),
+                self.rounds,
+            )
+            yield Result(f"2 workers ÷ 1, --decode {decode}", ratios, 1.6)
+
+    def lite(self) -> Iterable[Result]:
+        """The embedded model."""
+        detector = load_detector("lite", "cpu")
+        ratios = paired(
+            lambda: self.ours(self.paths, detector),
+            lambda: self.plain(self.paths, detector, detector.info.default_conf),
+            self.rounds,
+        )
+        yield Result("lite ÷ plain loop with lite", ratios, 1.5, f"{len(self.paths)} photos")
+
+    def detic(self) -> Iterable[Result]:
+        """Detic in float32 and, where the processor has it, bfloat16."""
+        from detic_crop.detectors.detic.precision import has_fast_bfloat16
+
+        paths = self.detic_paths
+        for model in ("detic-r50", "detic-swinb"):
+            plain = filled_detector(model, 0, optimised=False)
+            for precision, target in (("float32", 1.15), ("bfloat16", 1.8)):
+                if precision == "bfloat16" and not has_fast_bfloat16():
+                    print(
+                        f"{model} bfloat16: not measured, this processor has neither avx512_bf16 nor amx_bf16"
+                    )
+                    continue
+                detector = filled_detector(model, 0, precision=precision)
+                boxes: dict[str, Box | None] = {}
+
+                def plain_way() -> None:
+                    boxes.update(self.plain(paths, plain, plain.info.default_conf))
+
+                ratios = paired(lambda: self.ours(paths, detector), plain_way, max(1, self.rounds // 2))
+                self.ours(paths, detector)
+                note = f"{len(paths)} photos; chosen boxes: {self.agreement(boxes)}"
+                yield Result(f"{model} {precision} ÷ plain loop", ratios, target, note)
+
+    def agreement(self, boxes: dict[str, Box | None]) -> str:
+        """How the boxes in audit.csv and those of the plain loop agree."""
+        from detic_crop.runs.journal import replay
+
+        records = replay(self.scratch / ".detic-crop" / "journal.jsonl").records
+        overlaps = []
+        for record in records.values():
+            theirs = boxes[Path(record.image).name]
+            if record.box is None or theirs is None:
+                overlaps.append(float(record.box is theirs))
+            else:
+                overlaps.append(float(pairwise_iou(np.array([record.box]), np.array([theirs]))[0, 0]))
+        return f"least IoU {min(overlaps):.5f}, {sum(iou >= 0.999 for iou in overlaps)} of {len(overlaps)} ≥ 0.999"
+
+    def resume(self) -> Iterable[Result]:
+        """Seconds until the first photo of a resume is looked at, with 100,000 finished ones."""
+        photos, out = self._many()
+        detector = InstantDetector()
+        api.run(photos, out, detector=detector, classes="any", size=32, quiet=True)
+        seconds = []
+        for number in range(self.rounds):
+            added = photos / f"added{time.time_ns()}.jpg"
+            shutil.copy(next(photos.iterdir()), added)
+            detector = InstantDetector()
+            begun = time.perf_counter()
+            api.run(photos, out, detector=detector, classes="any", size=32, quiet=True)
+            assert detector.first_asked is not None
+            seconds.append(detector.first_asked - begun)
+        print(f"start of a resume with {_ENTRIES:,} finished photos: {statistics.median(seconds):.1f} s")
+        yield Result("3 s ÷ start of a resume with 100,000 finished photos", [3 / s for s in seconds], 1.0)
+
+    def memory(self) -> Iterable[Result]:
+        """Memory after the first 1,000 photos against the most until the last one is recorded."""
+        photos, out = self._many()
+        shutil.rmtree(out, ignore_errors=True)
+        process = psutil.Process()
+        sizes: list[int] = []
+
+        class Watching(InstantDetector):
+            def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
+                sizes.append(process.memory_info().rss if not len(sizes) % 500 else 0)
+                return super().detect(image, key)
+
+        api.run(photos, out, detector=Watching(), classes="any", size=32, quiet=True)
+        settled, most = sizes[1000], max(sizes[1000:])
+        print(f"memory: {settled >> 20} MB after 1,000 photos, at most {most >> 20} MB until {len(sizes):,}")
+        print(f"with the tables at the end: {process.memory_info().rss >> 20} MB")
+        yield Result("memory after 1,000 photos ÷ the most afterwards", [settled / most], 0.9)
+
+    def _many(self) -> tuple[Path, Path]:
+        photos = self.folder / "many"
+        if not photos.exists():
+            photos.mkdir()
+            random = np.random.default_rng(0)
+            first = photos / "0.jpg"
+            cv2.imwrite(str(first), random.integers(0, 255, (_SMALL[1], _SMALL[0], 3), dtype=np.uint8))
+            for number in range(1, _ENTRIES):
+                os.link(first, photos / f"{number}.jpg")
+        return photos, self.folder / "many-out"
+
+
+def main() -> int:
+    """Run the parts; see the top of this file."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "detic-crop-speed")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--detic-photos", type=int, default=24)
+    options = parser.parse_args()
+    if unknown := set(options.parts).difference(PARTS):
+        parser.error(f"expected parts of {', '.join(PARTS)}, got {', '.join(unknown)}")
+    bench = Bench(options.folder, options.rounds, options.detic_photos)
+    results = []
+    for part in options.parts or PARTS:
+        for result in getattr(bench, part)():
+            print(result, flush=True)
+            results.append(result)
+    return int(any(result.missed for result in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""The process that owns one device: `python -m detic_crop.runs.device_process`, started by `runs.devices`.
+
+It is told what to do on its standard input and answers on its standard output, one pickle after another.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from queue import SimpleQueue
+from typing import Any, BinaryIO
+
+from detic_crop.detectors import load_detector
+from detic_crop.detectors.base import ClassAwareDetector
+from detic_crop.errors import DeticCropError
+from detic_crop.runs.devices import Failed, Finished, Ready, Recipe
+from detic_crop.runs.folder import OutputFolder
+from detic_crop.runs.local import run_local
+from detic_crop.runs.pipeline import Job, Pipeline
+
+
+def main() -> int:
+    """Serve one run, until its parent closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too; the parent says when to stop
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not get between answers
+    requests = sys.stdin.buffer
+    try:
+        _serve(requests, answers)
+    except DeticCropError as error:
+        _send(answers, Failed(error))
+    except BrokenPipeError:  # the parent is gone
+        return 1
+    return 0
+
+
+def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
+    recipe: Recipe = pickle.load(requests)
+    detector = load_detector(recipe.model, recipe.device, **recipe.detector_settings)
+    if isinstance(detector, ClassAwareDetector):
+        detector.ask_for(recipe.classes)
+    folder = OutputFolder(recipe.folder)
+    pipeline = Pipeline(detector, recipe.classes, recipe.config, folder.write_temporary, recipe.max_pixels)
+    _send(answers, Ready(ahead=2 * recipe.workers + 2 * pipeline.batch_size))
+    inbox: SimpleQueue[Job | None] = SimpleQueue()
+    stop = threading.Event()
+    threading.Thread(target=_receive, args=(requests, inbox, stop), daemon=True).start()
+    for outcome in run_local(_jobs(inbox), pipeline, recipe.workers, stop.is_set):
+        _send(answers, outcome)
+    _send(answers, Finished(pipeline.times.totals()))
+
+
+def _receive(requests: BinaryIO, inbox: SimpleQueue[Job | None], stop: threading.Event) -> None:
+    """Jobs, None at the end of the list; that the pipe is closed is the stop."""
+    try:
+        while True:
+            inbox.put(pickle.load(requests))
+    except (EOFError, OSError):
+        stop.set()
+        inbox.put(None)
+
+
+def _jobs(inbox: SimpleQueue[Job | None]) -> Iterator[Job]:
+    while (job := inbox.get()) is not None:
+        yield job
+
+
+def _send(answers: BinaryIO, message: Any) -> None:
+    pickle.dump(message, answers, protocol=pickle.HIGHEST_PROTOCOL)
+    answers.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
