@@ -7,6 +7,7 @@ import importlib
 import io
 import os
 import stat
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,10 +84,13 @@ class Decoded:
         image: (H, W, 3) uint8, BGR, C-contiguous, writable, upright (EXIF orientation applied).
         truncated: the file was cut short or damaged on the way; `image` has what could be decoded, and
             beyond that whatever the library fills (JPEG: grey or the last colour; others: black).
+        checksum: CRC-32 of the file's bytes; files that are equal have equal ones. None where there was no
+            file.
     """
 
     image: NDArray[np.uint8]
     truncated: bool
+    checksum: int | None = None
 
 
 def read_photo(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, truncated: Truncated = "keep") -> Decoded:
@@ -130,7 +134,7 @@ def decode(
         whole = whole and not header.truncated
         if not whole and (truncated == "fail" or _is_uniform(image)):
             raise _incomplete(header)
-        return Decoded(upright(image, header.orientation), truncated=not whole)
+        return Decoded(upright(image, header.orientation), not whole, zlib.crc32(data))
     except PhotoError:
         raise
     except Exception as error:

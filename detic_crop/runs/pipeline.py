@@ -24,6 +24,7 @@ from detic_crop.boxes.geometry import PixelBox, crop_rectangle, whole
 from detic_crop.config import CropConfig
 from detic_crop.detectors.base import Detector
 from detic_crop.errors import DeticCropError, PhotoError
+from detic_crop.images.checks import check_crop, perceptual_hash
 from detic_crop.images.crop import cut_and_resize
 from detic_crop.images.decode import Decoded, read_photo
 from detic_crop.images.encode import encode
@@ -178,6 +179,8 @@ class Pipeline:
             with self.times.measure("encode"):
                 data = encode(crop, self.config.format, self.config.quality)
             record = self._record(job, decoded, candidates, choice, rectangle, len(data))
+            with self.times.measure("check"):
+                record = record._replace(**check_crop(crop)._asdict(), photo_hash=perceptual_hash(image))
         except Exception as error:
             return self._failed(job, "crop", error, decoded)
         with self.times.measure("write"):
@@ -225,6 +228,8 @@ class Pipeline:
                 best_score=candidates.score(choice.best),
                 best_box=candidates.edges(choice.best),
             )
+        if choice.larger is not None:
+            record = record._replace(larger_score=candidates.score(choice.larger))
         if choice.rival is not None:
             record = record._replace(
                 rival_class=candidates.class_names[choice.rival], rival_score=candidates.score(choice.rival)
@@ -239,6 +244,7 @@ class Pipeline:
             width=width,
             height=height,
             truncated=decoded.truncated if decoded else False,
+            checksum=decoded.checksum if decoded else None,
             model=self.detector.info.name,
             source=self.record_source,
             file_size=job.source.size,

@@ -1,0 +1,120 @@
+"""Photos that are in a run twice: the same file, or nearly the same picture."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detic_crop.runs.journal import Record
+
+MAX_DIFFERENT_BITS = 3
+"""Scaled or recompressed copies differ by no more as a rule; different photos by a quarter of the bits."""
+
+_CHUNK_BITS = 16
+_CHUNKS = MAX_DIFFERENT_BITS + 1  # so at least one of them is the same in two similar hashes
+assert _CHUNKS * _CHUNK_BITS == 64
+_BITS_SET = np.unpackbits(np.arange(1 << 16, dtype=np.uint16).view(np.uint8).reshape(-1, 2), axis=1).sum(
+    axis=1, dtype=np.uint8
+)
+
+
+class Copy(NamedTuple):
+    """What a photo repeats."""
+
+    flag: Literal["duplicate", "near_duplicate"]
+    of: str  # key of the first photo like it
+
+
+def copies(records: Sequence[Record]) -> dict[str, Copy]:
+    """The photos that repeat an earlier one, by key; the first of its like is the original.
+
+    A *duplicate* has the size, checksum and picture of an earlier file. A *near duplicate* has a perceptual
+    hash that differs from an earlier photo's by at most `MAX_DIFFERENT_BITS` of 64 bits, and the same
+    proportions (within 2 %). Photos without these numbers, from failed rows or older runs, take no part.
+
+    Args:
+        records: each photo once, in input order.
+    """
+    known = [record for record in records if record.photo_hash]
+    found: dict[str, Copy] = {}
+    first: dict[Hashable, Record] = {}
+    different: list[Record] = []
+    for record in known:
+        if record.checksum is None:
+            different.append(record)
+            continue
+        original = first.setdefault((record.file_size, record.checksum, record.photo_hash), record)
+        if original is record:
+            different.append(record)
+        else:
+            found[record.image] = Copy("duplicate", original.image)
+    hashes = np.array([int(record.photo_hash, 16) for record in different], np.uint64)
+    ratios = np.array([record.width / max(record.height, 1) for record in different], np.float64)
+    for index, earlier in enumerate(first_similar(hashes, ratios).tolist()):
+        if earlier >= 0:
+            found[different[index].image] = Copy("near_duplicate", different[earlier].image)
+    return found
+
+
+def first_similar(hashes: NDArray[np.uint64], ratios: NDArray[np.float64]) -> NDArray[np.intp]:
+    """For each hash the index of the first earlier one that is similar; -1 where there is none.
+
+    Two hashes that differ by at most three bits have one of four quarters in common (Manku et al. 2007,
+    "Detecting near-duplicates for web crawling", section 3), so only hashes that share a quarter are
+    compared, and equal pictures (a black frame, say) only once.
+
+    Args:
+        hashes: (N,) 64-bit hashes.
+        ratios: (N,) width / height of each photo; they must agree within 2 %.
+    """
+    result = np.full(len(hashes), -1, np.intp)
+    first_equal = _first_equal(hashes, ratios)
+    unique = np.flatnonzero(first_equal == np.arange(len(hashes)))
+    for chunk in range(_CHUNKS):
+        values = (hashes[unique] >> np.uint64(chunk * _CHUNK_BITS)) & np.uint64(0xFFFF)
+        for bucket in _buckets(values):
+            _compare(unique[bucket], hashes, ratios, result)
+    repeated = np.flatnonzero(first_equal != np.arange(len(hashes)))
+    originals = first_equal[repeated]
+    result[repeated] = np.where(result[originals] >= 0, result[originals], originals)
+    return result
+
+
+def _first_equal(hashes: NDArray[np.uint64], ratios: NDArray[np.float64]) -> NDArray[np.intp]:
+    """(N,) index of the first equal hash of equal proportions, its own where there is no earlier one."""
+    first: dict[tuple[int, float], int] = {}
+    keys = zip(hashes.tolist(), ratios.tolist(), strict=True)
+    return np.array([first.setdefault(key, index) for index, key in enumerate(keys)], np.intp)
+
+
+def _buckets(values: NDArray[np.uint64]) -> list[NDArray[np.intp]]:
+    """Places of equal values, ascending, for values that occur more than once."""
+    order = np.argsort(values, kind="stable")
+    ends = np.flatnonzero(np.diff(values[order])) + 1
+    return [bucket for bucket in np.split(order, ends) if len(bucket) > 1]
+
+
+def _compare(
+    indices: NDArray[np.intp],
+    hashes: NDArray[np.uint64],
+    ratios: NDArray[np.float64],
+    result: NDArray[np.intp],
+) -> None:
+    """Note for each index the first similar one in this bucket, if it is earlier than what is known."""
+    for position in range(1, len(indices)):
+        index, earlier = indices[position], indices[:position]
+        near = different_bits(hashes[earlier] ^ hashes[index]) <= MAX_DIFFERENT_BITS
+        near &= np.abs(ratios[earlier] / ratios[index] - 1) <= 0.02
+        if near.any():
+            original = earlier[int(near.argmax())]
+            if result[index] < 0 or original < result[index]:
+                result[index] = original
+
+
+def different_bits(xor: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """(N,) number of bits set."""
+    halves = np.ascontiguousarray(xor).view(np.uint16).reshape(-1, 4)
+    return np.asarray(_BITS_SET[halves].sum(axis=1, dtype=np.uint8))
