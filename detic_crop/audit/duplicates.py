@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from detic_crop.runs.journal import Record
 MAX_DIFFERENT_BITS = 3
 """Scaled or recompressed copies differ by no more as a rule; different photos by a quarter of the bits."""
 
+_SAME_PROPORTIONS = 0.02
 _CHUNK_BITS = 16
 _CHUNKS = MAX_DIFFERENT_BITS + 1  # so at least one of them is the same in two similar hashes
 assert _CHUNKS * _CHUNK_BITS == 64
@@ -70,13 +71,17 @@ def first_similar(hashes: NDArray[np.uint64], ratios: NDArray[np.float64]) -> ND
         hashes: (N,) 64-bit hashes.
         ratios: (N,) width / height of each photo; they must agree within 2 %.
     """
-    result = np.full(len(hashes), -1, np.intp)
+    result = np.full(len(hashes), len(hashes), np.intp)
     first_equal = _first_equal(hashes, ratios)
     unique = np.flatnonzero(first_equal == np.arange(len(hashes)))
     for chunk in range(_CHUNKS):
-        values = (hashes[unique] >> np.uint64(chunk * _CHUNK_BITS)) & np.uint64(0xFFFF)
-        for bucket in _buckets(values):
-            _compare(unique[bucket], hashes, ratios, result)
+        quarter = (hashes[unique] >> np.uint64(chunk * _CHUNK_BITS)) & np.uint64(0xFFFF)
+        for earlier, later in _pairs(quarter):
+            earlier, later = unique[earlier], unique[later]
+            near = different_bits(hashes[earlier] ^ hashes[later]) <= MAX_DIFFERENT_BITS
+            near &= np.abs(ratios[earlier] / ratios[later] - 1) <= _SAME_PROPORTIONS
+            np.minimum.at(result, later[near], earlier[near])
+    result[result == len(hashes)] = -1
     repeated = np.flatnonzero(first_equal != np.arange(len(hashes)))
     originals = first_equal[repeated]
     result[repeated] = np.where(result[originals] >= 0, result[originals], originals)
@@ -90,28 +95,17 @@ def _first_equal(hashes: NDArray[np.uint64], ratios: NDArray[np.float64]) -> NDA
     return np.array([first.setdefault(key, index) for index, key in enumerate(keys)], np.intp)
 
 
-def _buckets(values: NDArray[np.uint64]) -> list[NDArray[np.intp]]:
-    """Places of equal values, ascending, for values that occur more than once."""
-    order = np.argsort(values, kind="stable")
-    ends = np.flatnonzero(np.diff(values[order])) + 1
-    return [bucket for bucket in np.split(order, ends) if len(bucket) > 1]
-
-
-def _compare(
-    indices: NDArray[np.intp],
-    hashes: NDArray[np.uint64],
-    ratios: NDArray[np.float64],
-    result: NDArray[np.intp],
-) -> None:
-    """Note for each index the first similar one in this bucket, if it is earlier than what is known."""
-    for position in range(1, len(indices)):
-        index, earlier = indices[position], indices[:position]
-        near = different_bits(hashes[earlier] ^ hashes[index]) <= MAX_DIFFERENT_BITS
-        near &= np.abs(ratios[earlier] / ratios[index] - 1) <= 0.02
-        if near.any():
-            original = earlier[int(near.argmax())]
-            if result[index] < 0 or original < result[index]:
-                result[index] = original
+def _pairs(values: NDArray[np.uint64]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Places (earlier, later) of all pairs of equal values, many at a time."""
+    order = np.argsort(values, kind="stable")  # equal values side by side, by place
+    ordered = values[order]
+    start = np.arange(len(order) - 1)
+    distance = 1
+    while len(start):
+        start = start[start + distance < len(order)]
+        start = start[ordered[start] == ordered[start + distance]]
+        yield order[start], order[start + distance]
+        distance += 1
 
 
 def different_bits(xor: NDArray[np.uint64]) -> NDArray[np.uint8]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import pow, prod
 
 import numpy as np
 
@@ -32,8 +32,8 @@ FLAGS: Mapping[str, str] = {
     "blurry": "hardly any fine detail in the crop (blur effect of Crete et al. 2007 above 0.55)",
     "dark": "the crop's mean grey level is below 40 of 255",
     "low_information": "the crop's grey levels hold less than 5 bits of entropy (of 8)",
-    "duplicate": "the same file as an earlier photo, see duplicate_of",
-    "near_duplicate": "nearly the picture of an earlier photo (at most 3 of 64 hash bits differ), see duplicate_of",
+    "duplicate": "the same file as an earlier photo",
+    "near_duplicate": "nearly the picture of an earlier photo (3 of 64 hash bits differ at most)",
 }
 """Every flag and its rule, in the order in which a row lists them."""
 
@@ -205,5 +205,5 @@ def _suspicion(record: Record, config: CropConfig, flags: Sequence[str], unusual
     score = 1.0 if record.score is None else record.score
     doubt = min(1.0, max(0.0, 1 - score) / (1 - conf)) if conf < 1 else 0.0
     missed = min(1.0, record.larger_score / score) if record.larger_score and score else 0.0
-    trust = (1 - doubt / 2) * (1 - _LARGER_WEIGHT * missed) * unusual**_UNUSUAL_POWER
+    trust = (1 - doubt / 2) * (1 - _LARGER_WEIGHT * missed) * pow(unusual, _UNUSUAL_POWER)
     return 1 - trust * prod(1 - _WEIGHTS.get(flag, 0.0) for flag in flags)
