@@ -99,7 +99,8 @@ def doubts_of(
     takes away a part of the trust that the others left.
 
     - ``d = (1 − score) / (1 − conf)``: 0 for a score of 1, 1 for one that just passed.
-    - ``m = larger score / score``, where a larger box around the chosen one fell below ``--conf``, else 0.
+    - ``m = larger score / score``, at most 1, where a larger box around the chosen one fell below ``--conf``;
+      else 0.
     - ``u`` is the share of ordinary boxes that are as unusual; see `unusual_shares`. Ordinary boxes have one
       of ½ on average, which costs them a sixth of their trust; 1 in 100 costs two thirds.
 
@@ -204,6 +205,7 @@ def _suspicion(record: Record, config: CropConfig, flags: Sequence[str], unusual
     conf = config.conf or 0.0
     score = 1.0 if record.score is None else record.score
     doubt = min(1.0, max(0.0, 1 - score) / (1 - conf)) if conf < 1 else 0.0
-    missed = min(1.0, record.larger_score / score) if record.larger_score and score else 0.0
+    larger = record.larger_score or 0.0
+    missed = larger / score if score > larger else float(larger > 0)
     trust = (1 - doubt / 2) * (1 - _LARGER_WEIGHT * missed) * pow(unusual, _UNUSUAL_POWER)
     return 1 - trust * prod(1 - _WEIGHTS.get(flag, 0.0) for flag in flags)

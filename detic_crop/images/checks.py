@@ -20,6 +20,7 @@ _LONGEST = 512  # px; larger crops are shrunk first, so that blur means the same
 _BLUR_WINDOW = 9  # px, of the low-pass filter in Crete et al. 2007
 _HASH_SIDE = 32
 _HASH_SAMPLES = 256  # pixels of the short side that are averaged at least; more cost time and change no bit
+_ROUNDING = 1  # grey levels; a step of one between neighbours is how a smooth slope is stored
 _EVERY = 4  # of the lines along which blur is measured every fourth is enough
 _FLAT = 1e-3  # a DCT coefficient below this is rounding, not picture
 
@@ -114,7 +115,7 @@ def _blur(grey: Image) -> float:
     """How little a picture loses when it is blurred: Crete et al. 2007, "The blur effect", equations 1 to 8.
 
     The smaller of the two directions, where they take the larger: a wide rectangle that was stretched to a
-    square is smooth along one axis however sharp the photo.
+    square is smooth along one axis however sharp the photo. Steps of one grey level are not counted.
     """
     return min(_blur_along_rows(grey[::_EVERY]), _blur_along_rows(grey.T[::_EVERY]))
 
@@ -123,6 +124,7 @@ def _blur_along_rows(lines: Image) -> float:
     picture = np.ascontiguousarray(lines, np.float32)
     smooth = np.asarray(cv2.blur(picture, (_BLUR_WINDOW, 1)), np.float32)
     variation = np.abs(np.diff(picture, axis=1))
+    variation[variation <= _ROUNDING] = 0
     total = float(variation.sum())
     if not total:
         return 1.0
