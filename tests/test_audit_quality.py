@@ -72,9 +72,9 @@ def test_a_simulated_row_is_the_row_of_a_run(found: Detections, tmp_path: Path) 
     pipeline = Pipeline(Given(found), (MARINE,), CONFIG, lambda data: tmp_path / "a.jpg", 10**6)
     real = pipeline.process(Job(Source.at("a.png", tmp_path / "a.png"), "a.jpg")).record
     ours = record_of("a.png", found, (60, 40), CONFIG)
-    pixels = ("crop", "model", "file_size", "file_time", "crop_bytes", "checksum", "photo_hash")
-    pixels = (*pixels, "blur", "brightness", "entropy")
-    defaults = {name: Record._field_defaults[name] for name in pixels}
+    files = ("crop", "model", "file_size", "file_time", "crop_bytes", "checksum")
+    pixels = ("photo_hash", "blur", "brightness", "entropy")
+    defaults = {name: Record._field_defaults[name] for name in (*files, *pixels)}
     if ours.box is None:
         defaults["crop_box"] = None  # of no consequence
     assert real._replace(**defaults) == ours

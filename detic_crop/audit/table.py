@@ -10,7 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from detic_crop.audit.groups import label_groups
-from detic_crop.audit.suspicion import Doubts, area_fraction, doubts_of, doubts_of_all
+from detic_crop.audit.suspicion import (
+    IMAGE_CHECKS,
+    Doubts,
+    area_fraction,
+    doubts_of,
+    doubts_of_all,
+    flags_of,
+)
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.runs.folder import OutputFolder
@@ -219,5 +226,5 @@ def flagged(rows: Sequence[Row], config: CropConfig) -> Iterator[Row]:
     return (
         row
         for row in rows
-        if row.record.status == "cropped" and doubts_of(row.record, config).against_the_crop
+        if row.record.status == "cropped" and not IMAGE_CHECKS.issuperset(flags_of(row.record, config))
     )
