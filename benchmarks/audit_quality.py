@@ -97,7 +97,11 @@ def found_share(suspicion: Floats, wrong: NDArray[np.bool_], reviewed: int) -> F
 
 
 def simulate(
-    animals: Sequence[Animal], right: Sequence[Record], scores: Scores, config: CropConfig
+    animals: Sequence[Animal],
+    right: Sequence[Record],
+    scores: Scores,
+    config: CropConfig,
+    variants: Sequence[str] = tuple(VARIANTS),
 ) -> dict[str, dict[str, list[tuple[float, float]]]]:
     """Variant → mechanism (and ``all``) → (found, AUROC) of each draw."""
     results: dict[str, dict[str, list[tuple[float, float]]]] = {}
@@ -114,8 +118,8 @@ def simulate(
         ]
         wrong = np.arange(ROWS) >= ROWS - SPOILED
         records, groups = [record for record, _ in rows], [(f"species {group}",) for _, group in rows]
-        for variant, suspicions in VARIANTS.items():
-            suspicion = suspicions(records, groups, config)
+        for variant in variants:
+            suspicion = VARIANTS[variant](records, groups, config)
             found = found_share(suspicion, wrong, round(REVIEWED * ROWS))
             per_kind = results.setdefault(variant, {})
             for kind in ("all", *names):
@@ -265,9 +269,8 @@ def kaggle(folder: Path, elsewhere: Sequence[Box]) -> None:
         right.append(record_of(row["image"], boxes(score, (box, score)), size, config))
     pool = _scores(right)
     splits = [(score, score, 0.05 + 0.15 * k / len(pool)) for k, (score, _) in enumerate(pool)]
-    results = simulate(animals, right, Scores(pool, pool, pool, splits, elsewhere), config)
-    del results["suspicion, labels"]
-    print_results(results)
+    scores = Scores(pool, pool, pool, splits, elsewhere)
+    print_results(simulate(animals, right, scores, config, tuple(VARIANTS)[:2]))
 
 
 def _table(path: Path) -> list[dict[str, str]]:
@@ -355,7 +358,8 @@ def main() -> int:
         f"scores from {len(scores.wrong)} wrong boxes on photos with an animal, "
         f"{len(scores.splits)} photos with two boxes,\n"
         f"and the tail of {len(scores.elsewhere)} photos without an animal;\n"
-        f"{DRAWS} draws; mean and 95 % interval; the label is the photo's source\n\n{ASSUMPTIONS}"
+        f"{DRAWS} draws; mean and 95 % interval; the label is the photo's source. The right rows are few photos "
+        f"repeated:\nodd right crops are rarer than in a real run, which flatters the numbers\n\n{ASSUMPTIONS}"
     )
     results = simulate(animals, right, scores, config)
     print_results(results)
