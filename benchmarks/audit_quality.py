@@ -358,8 +358,9 @@ def main() -> int:
         f"scores from {len(scores.wrong)} wrong boxes on photos with an animal, "
         f"{len(scores.splits)} photos with two boxes,\n"
         f"and the tail of {len(scores.elsewhere)} photos without an animal;\n"
-        f"{DRAWS} draws; mean and 95 % interval; the label is the photo's source. The right rows are few photos "
-        f"repeated:\nodd right crops are rarer than in a real run, which flatters the numbers\n\n{ASSUMPTIONS}"
+        f"{DRAWS} draws; mean and 95 % interval; the label is the photo's source. The right rows are "
+        "few photos\nrepeated: odd right crops are rarer than in a real run, which flatters the numbers\n\n"
+        f"{ASSUMPTIONS}"
     )
     results = simulate(animals, right, scores, config)
     print_results(results)
