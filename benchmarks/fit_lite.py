@@ -150,11 +150,13 @@ def overview_moments(network: LiteNetwork, photo: Photo, pixels: Pixels) -> tupl
     return moments(cells, share, weight), class_margin(network, view)
 
 
-def close_up_moments(network: LiteNetwork, box: Box, pixels: Pixels, rng: np.random.Generator) -> Matrix:
+def close_up_moments(
+    network: LiteNetwork, box: Box, pixels: Pixels, rng: np.random.Generator, jitters: int = JITTERS
+) -> Matrix:
     """Moments of jittered close-ups, every second one mirrored; each window weighs the same."""
     height, width = pixels.shape[:2]
     total: Matrix | None = None
-    for index in range(JITTERS):
+    for index in range(jitters):
         guess = jittered(box, width, height, rng)
         window = window_around(guess, width, height)
         picture = close_up_picture(pixels, window)
@@ -224,8 +226,8 @@ class Evidence:
         return np.array([photo.box is not None for photo in self.photos])
 
 
-def gather(network: LiteNetwork, photos: Sequence[Photo], seed: int = 0) -> Evidence:
-    """One pass over the photos."""
+def gather(network: LiteNetwork, photos: Sequence[Photo], seed: int = 0, jitters: int = JITTERS) -> Evidence:
+    """One pass over the photos; fewer `jitters` take less time and fit a little worse."""
     overview: dict[str, Matrix] = {}
     close_up: dict[str, Matrix] = {}
     margins = []
@@ -236,7 +238,7 @@ def gather(network: LiteNetwork, photos: Sequence[Photo], seed: int = 0) -> Evid
         _add(overview, photo.outing, sums)
         if photo.box is not None:
             rng = np.random.default_rng([seed, index])
-            _add(close_up, photo.outing, close_up_moments(network, photo.box, pixels, rng))
+            _add(close_up, photo.outing, close_up_moments(network, photo.box, pixels, rng, jitters))
     return Evidence(photos, overview, close_up, np.array(margins))
 
 

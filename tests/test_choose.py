@@ -17,6 +17,7 @@ from detic_crop.boxes.choose import (
     Choice,
     choose,
     choose_and_keep,
+    inside_share,
     iou,
     kept_floor,
     presence_of,
@@ -142,7 +143,41 @@ def test_the_largest_wanted_box_wins_over_the_most_confident() -> None:
         ((0, 0, 50, 50), 0.4, "Whale"),  # below --conf
         ((20, 0, 40, 22), 0.99, "Boat"),  # IoU 400 / 440 with the chosen one
     )
-    assert choose(found, MARINE, 0.5) == Choice(1, "largest_box", n_candidates=2, best=0, n_apart=1, rival=3)
+    assert choose(found, MARINE, 0.5) == Choice(
+        1, "largest_box", n_candidates=2, best=0, n_apart=1, rival=3, larger=2
+    )
+
+
+@pytest.mark.parametrize(
+    ("box", "score", "name", "larger"),
+    [
+        ((0, 0, 30, 20), 0.4, "Dolphin", True),  # 1.5 times the area, holds all of it
+        ((0, 0, 29.9, 20), 0.4, "Dolphin", False),  # a little smaller
+        ((2, 0, 42, 40), 0.4, "Whale", True),  # holds 18 of its 20 columns
+        ((2.1, 0, 42, 40), 0.4, "Whale", False),
+        ((0, 0, 30, 20), 0.4, "Boat", False),  # not asked for
+    ],
+)
+def test_a_part_of_something_larger(box: tuple[float, ...], score: float, name: str, larger: bool) -> None:
+    found = detections(((0, 0, 20, 20), 0.9, "Whale"), (box, score, name))
+    assert choose(found, MARINE, 0.5).larger == (1 if larger else None)
+
+
+def test_of_several_larger_boxes_the_surest_counts_and_is_kept() -> None:
+    weak = [((0, 0, 100 + i, 100), 0.3, "Whale") for i in range(60)]
+    found = detections(((0, 0, 20, 20), 0.9, "Whale"), *weak, ((0, 0, 40, 40), 0.31, "Whale"))
+    kept, choice = choose_and_keep(found, MARINE, 0.5, RESOLUTION)
+    assert choice.larger is not None
+    assert kept.score(choice.larger) == pytest.approx(0.31)
+    again, same = choose_and_keep(kept, MARINE, 0.5, RESOLUTION)
+    assert (len(again), same) == (len(kept), choice)
+
+
+def test_the_share_inside_by_hand() -> None:
+    others = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30], [3, 3, 3, 3]], np.float32)
+    assert inside_share(np.array([0, 0, 10, 10], np.float32), others).tolist() == [1.0, 0.5, 0.0, 0.0]
+    assert inside_share(np.array([5, 5, 5, 9], np.float32), others).tolist() == [0.0] * 4
+    assert inside_share(np.array([0, 0, 1, 1], np.float32), np.zeros((0, 4), np.float32)).tolist() == []
 
 
 def test_a_tie_goes_to_the_score_and_then_to_the_order() -> None:

@@ -198,8 +198,9 @@ def test_a_photo_that_is_another_one_now(photos: Path, tmp_path: Path) -> None:
     assert rows["photo000.jpg"]["reason"] == "photo_changed"
     assert rows["photo003.jpg"]["reason"] == "missing_file"
     others = {"photo000.jpg", "photo003.jpg"}
-    assert [row for key, row in rows.items() if key not in others] == [
-        row for row in rows_of(tmp_path / "origin") if row["image"] not in others
+    among_others = {"suspicion": ""}  # how unusual a box is depends on the other crops
+    assert [row | among_others for key, row in rows.items() if key not in others] == [
+        row | among_others for row in rows_of(tmp_path / "origin") if row["image"] not in others
     ]
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detic_crop.audit.suspicion import FLAGS, area_fraction, doubts_of, flags_of
+from detic_crop.audit.suspicion import FLAGS, IMAGE_CHECKS, area_fraction, doubts_of, flags_of
 from detic_crop.audit.table import (
     COLUMNS,
     Row,
@@ -77,6 +77,11 @@ EDGES: dict[str, tuple[list[Record], list[Record]]] = {
         [GOOD, GOOD._replace(best_score=None), GOOD._replace(score=None, best_score=0.99)],
         [GOOD._replace(best_score=0.900001)],
     ),
+    # Half of the score of 0.9.
+    "larger_box_less_confident": (
+        [GOOD._replace(larger_score=0.449999)],
+        [GOOD._replace(larger_score=0.45)],
+    ),
     # --conf 0.5: the lowest fifth ends at 0.6.
     "low_score": (
         [GOOD._replace(score=0.6, best_score=0.6), GOOD._replace(score=None)],
@@ -118,7 +123,11 @@ EDGES: dict[str, tuple[list[Record], list[Record]]] = {
         [GOOD._replace(truncated=True), NOT_FOUND._replace(truncated=True)],
     ),
     "not_found": ([GOOD, NOT_FOUND._replace(reason="reviewed_whole")], [NOT_FOUND]),
+    "blurry": ([GOOD._replace(blur=0.55)], [GOOD._replace(blur=0.551), NOT_FOUND._replace(blur=1.0)]),
+    "dark": ([GOOD._replace(brightness=40.0)], [GOOD._replace(brightness=39.9)]),
+    "low_information": ([GOOD._replace(entropy=5.0)], [GOOD._replace(entropy=4.99)]),
 }
+OF_ALL_ROWS = {"duplicate", "near_duplicate"}
 
 scores = st.none() | st.integers(0, 10**6).map(lambda n: n / 10**6)
 confs = st.none() | st.sampled_from([0.0, 0.05, 0.3, 0.5, 0.999, 1.0])
@@ -145,6 +154,7 @@ def any_records(draw: st.DrawFn) -> Record:
         n_apart=draw(st.integers(0, 3)),
         rival_score=draw(scores),
         truncated=draw(st.booleans()),
+        larger_score=draw(scores),
     )
 
 
@@ -166,7 +176,8 @@ def read(path: Path) -> list[list[str]]:
 def test_the_columns_are_the_documented_ones(tmp_path: Path) -> None:
     documented = (
         "image crop status reason width height class_name score presence box crop_box n_candidates "
-        "best_class best_score best_box area_frac flags suspicion verdict detector_box model error"
+        "best_class best_score best_box area_frac flags suspicion duplicate_of verdict detector_box "
+        "model error"
     )
     assert list(COLUMNS) == documented.split()
     assert all(COLUMNS.values())
@@ -181,9 +192,9 @@ def test_rows_by_hand(tmp_path: Path) -> None:
     path = table(tmp_path, [Row(record), Row(NOT_FOUND), Row(FAILED)])
     assert path.read_bytes().decode().splitlines()[1:] == [
         "d/a.png,d/a.jpg,cropped,largest_box,1000,800,Whale,0.9000,0.9000,300 200 700 601,260 160 740 640,"
-        "2,Whale,0.9000,0 0 10 9,0.2000,,0.1000,,,lite,",
-        "b.png,b.jpg,resized,not_found,640,480,,,0.2500,,0 0 640 480,0,,,,,not_found,0.2500,,,lite,",
-        "c.png,,failed,unreadable,,,,,,,,,,,,,,1.0000,,,,it is torn",
+        "2,Whale,0.9000,0 0 10 9,0.2000,,0.1000,,,,lite,",
+        "b.png,b.jpg,resized,not_found,640,480,,,0.2500,,0 0 640 480,0,,,,,not_found,0.2500,,,,lite,",
+        "c.png,,failed,unreadable,,,,,,,,,,,,,,1.0000,,,,,it is torn",
     ]
 
 
@@ -320,7 +331,15 @@ def test_damaged_label_matches_are_an_error_in_words(tmp_path: Path, damage: byt
 def test_the_rows_worth_a_look_are_flagged_crops() -> None:
     doubtful = GOOD._replace(n_apart=1)
     rows = [
-        Row(record) for record in (GOOD, doubtful, NOT_FOUND, FAILED, doubtful._replace(status="rejected"))
+        Row(record)
+        for record in (
+            GOOD,
+            doubtful,
+            NOT_FOUND,
+            FAILED,
+            doubtful._replace(status="rejected"),
+            GOOD._replace(blur=1.0, brightness=0.0, entropy=0.0),  # says nothing against its box
+        )
     ]
     assert [row.record for row in flagged(rows, CONFIG)] == [doubtful]
     assert list(flagged([], CONFIG)) == []
@@ -330,7 +349,7 @@ def test_the_rows_worth_a_look_are_flagged_crops() -> None:
 
 
 def test_every_flag_has_its_edges_tested() -> None:
-    assert set(EDGES) == set(FLAGS)
+    assert set(EDGES) | OF_ALL_ROWS == set(FLAGS)
     assert all(FLAGS.values())
     assert flags_of(GOOD, CONFIG) == ()
 
@@ -377,9 +396,14 @@ def test_flags_are_listed_in_the_documented_order() -> None:
         best_score=0.7,
         n_apart=1,
         rival_score=0.6,
+        larger_score=0.4,
         truncated=True,
+        blur=1.0,
+        brightness=0.0,
+        entropy=0.0,
     )
-    assert flags_of(worst, CONFIG) == tuple(flag for flag in FLAGS if flag != "whole_image")
+    impossible = {"whole_image", *OF_ALL_ROWS}
+    assert flags_of(worst, CONFIG) == tuple(flag for flag in FLAGS if flag not in impossible)
     assert row_cells(worst, CONFIG)["flags"] == ";".join(flags_of(worst, CONFIG))
 
 
@@ -409,11 +433,29 @@ def test_the_part_of_the_photo() -> None:
         (GOOD._replace(score=None), 0),  # drawn by a person
         (GOOD._replace(score=0.75), 0.25 + 0.75 * 0.6),  # the best score is higher: 0.6
         (GOOD._replace(score=1.0, n_apart=1), 0.2),
+        (GOOD._replace(larger_score=0.27), 1 - 0.9 * (1 - 0.5 * 0.3)),  # 0.27 / 0.9
+        (GOOD._replace(score=1.0, blur=1.0, brightness=0.0, entropy=0.0), 0),
         (GOOD._replace(score=1.0, n_apart=1, truncated=True), 1 - 0.8 * 0.7),
     ],
 )
 def test_suspicion_by_hand(record: Record, suspicion: float) -> None:
     assert doubts_of(record, CONFIG).suspicion == pytest.approx(suspicion)
+
+
+def test_an_unusual_box_by_hand() -> None:
+    """The fourth root of 1/16 is a half."""
+    sure = GOOD._replace(score=1.0)
+    assert doubts_of(sure, CONFIG, unusual=1 / 16).suspicion == pytest.approx(0.5)
+    assert doubts_of(GOOD, CONFIG, unusual=1 / 16).suspicion == pytest.approx(1 - 0.9 * 0.5)
+    assert doubts_of(NOT_FOUND, CONFIG, unusual=1 / 16).suspicion == 0.25
+
+
+def test_a_copy_names_its_original_and_is_no_more_suspicious() -> None:
+    doubts = doubts_of(GOOD._replace(n_apart=1, blur=1.0), CONFIG, copy="duplicate", of="first.jpg")
+    assert doubts.flags == ("several_animals", "blurry", "duplicate")
+    assert doubts.against_the_crop == ("several_animals",)
+    assert doubts.suspicion == doubts_of(GOOD._replace(n_apart=1), CONFIG).suspicion
+    assert row_cells(GOOD, CONFIG, doubts)["duplicate_of"] == "first.jpg"
 
 
 @given(any_records(), confs)
@@ -429,12 +471,13 @@ def test_scores_above_one_do_not_take_suspicion_out_of_its_range(record: Record)
     assert 0 <= doubts_of(record, CONFIG).suspicion <= 1
 
 
-@given(any_records(), confs, st.sampled_from(["truncated", "n_apart", "rival_score"]))
+@given(any_records(), confs, st.sampled_from(["truncated", "n_apart", "rival_score", "larger_score"]))
 def test_one_more_doubt_never_makes_a_row_less_suspicious(
     record: Record, conf: float | None, doubt: str
 ) -> None:
     config = CropConfig(conf=conf)
     values: dict[str, Any] = {"truncated": (False, True), "n_apart": (0, 1), "rival_score": (None, 1.0)}
+    values["larger_score"] = (None, 0.5)
     calm, doubted = (
         doubts_of(record._replace(**{doubt: value}), config).suspicion for value in values[doubt]
     )
@@ -453,7 +496,7 @@ def test_the_known_problem_leads() -> None:
     """A smaller, more confident box outweighs every other single doubt at the same score."""
     known = doubts_of(GOOD._replace(best_score=0.95), CONFIG).suspicion
     for flag, (_, records) in EDGES.items():
-        if flag not in ("smaller_box_more_confident", "not_found", "low_score"):
+        if flag not in ("smaller_box_more_confident", "not_found", "low_score", *IMAGE_CHECKS):
             for record in records:
                 doubts = doubts_of(record, CONFIG)
                 if doubts.flags == (flag,):

@@ -57,7 +57,9 @@ def galleries(
             "<code>--conf</code> takes it without running the model again, as far as such boxes were kept."
         )
     shown = [photo for photo in crops if photo.record.image in entries]
-    crops_hint = "Falling suspicion, which weighs the flags and the score."
+    crops_hint = (
+        "Falling suspicion, which weighs the flags, the score, and how unusual the box is in its group."
+    )
     return (
         legend()
         + _gallery("crops", "Most suspicious crops", crops_hint, crops, entries, _filter(shown))

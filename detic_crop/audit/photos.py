@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from detic_crop.audit.markup import utf8
-from detic_crop.audit.suspicion import Doubts, doubts_of
-from detic_crop.audit.table import Row
+from detic_crop.audit.suspicion import Doubts
+from detic_crop.audit.table import Row, row_doubts
 from detic_crop.config import CropConfig
 from detic_crop.runs.journal import Record
 
@@ -51,7 +51,5 @@ def photos_of(rows: Sequence[Row], config: CropConfig) -> list[Photo]:
         records.setdefault(key, row.record)
         if row.label:
             labels.setdefault(key, []).append(row.label)
-    return [
-        Photo(record, tuple(labels.get(key, ())), doubts_of(record, config))
-        for key, record in records.items()
-    ]
+    doubts = row_doubts(rows, config)
+    return [Photo(record, tuple(labels.get(key, ())), doubts[key]) for key, record in records.items()]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
+from detic_crop.audit.groups import SPECIES_COLUMNS, find_column
 from detic_crop.audit.markup import escaped, meter, percent, table
 from detic_crop.audit.photos import Photo
 from detic_crop.runs.labels import Labels
@@ -17,7 +18,6 @@ from detic_crop.runs.labels import Labels
 _MAX_GROUPS = 100
 _MAX_LEAKS = 10
 
-_SPECIES_COLUMNS = ("species", "scientific_name", "common_name", "taxon", "category", "class", "label")
 _LEAK_SHARE = 0.2  # a species leaks when its uncropped share differs by so much from all the others',
 _LEAK_DEVIATIONS = 3.0  # by so many standard deviations,
 _LEAK_PHOTOS = 10  # with at least so many photos on either side
@@ -34,7 +34,7 @@ class _Group:
     def add(self, photo: Photo) -> None:
         self.statuses[photo.record.status] += 1
         if photo.is_crop:
-            self.flagged += bool(photo.doubts.flags)
+            self.flagged += bool(photo.doubts.against_the_crop)
             if photo.record.score is not None:
                 self.scores.append(photo.record.score)
 
@@ -113,8 +113,7 @@ class SpeciesRates:
 
 def species_rates(photos: Sequence[Photo], labels: Labels | None) -> SpeciesRates | None:
     """Counts by the label column that names the species; None where no label does."""
-    names = [name.strip().lower().replace(" ", "_") for name in labels.columns] if labels else []
-    column = next((names.index(wanted) for wanted in _SPECIES_COLUMNS if wanted in names), None)
+    column = find_column(labels.columns, SPECIES_COLUMNS) if labels else None
     if labels is None or column is None:
         return None
     groups = _grouped(photos, lambda photo: {row[column] for row in photo.labels})

@@ -8,7 +8,7 @@ from html import escape
 
 from detic_crop.audit.markup import escaped, percent, table
 from detic_crop.audit.photos import Photo
-from detic_crop.audit.suspicion import FLAGS
+from detic_crop.audit.suspicion import FLAGS, IMAGE_CHECKS
 from detic_crop.config import CropConfig
 from detic_crop.detectors.vocabulary import split_names
 from detic_crop.runs.journal import Record
@@ -51,7 +51,7 @@ def counts(photos: Sequence[Photo], n_rows: int) -> str:
         for status, meaning in _STATUSES.items()
         if by_status[status] or status != "rejected"
     ]
-    flagged = sum(photo.is_crop and bool(photo.doubts.flags) for photo in photos)
+    flagged = sum(photo.is_crop and bool(photo.doubts.against_the_crop) for photo in photos)
     tiles.append(_tile("crops flagged", flagged, "at least one reason to doubt them; see Flags"))
     html = f'<dl class="tiles">{"".join(tiles)}</dl>\n'
     found, missed = by_status["cropped"], by_status["resized"]
@@ -128,7 +128,7 @@ def flag_table(photos: Sequence[Photo]) -> str:
     n_finished = n_crops + sum(photo.is_whole for photo in photos)
 
     def row(flag: str, rule: str) -> str:
-        of = n_finished if flag in ("not_found", "truncated_file") else n_crops
+        of = n_finished if flag in ("not_found", "truncated_file", *IMAGE_CHECKS) else n_crops
         share = percent(n_flagged[flag] / of) if of else ""
         muted = "" if n_flagged[flag] else ' class="none"'
         name = flag.replace("_", "_<wbr>")
@@ -140,6 +140,7 @@ def flag_table(photos: Sequence[Photo]) -> str:
     rows = [row(flag, rule) for flag, rule in FLAGS.items()]
     return (
         '<h2 id="flags">Flags</h2>\n<p>A flag is a reason to look, not a mistake. Shares are of the crops; '
-        "those of <code>not_found</code> and <code>truncated_file</code> of all usable photos.</p>\n"
+        "those of <code>not_found</code>, <code>truncated_file</code> and of the last five, which say "
+        "nothing against a box, of all usable photos.</p>\n"
         + table(("flag", "#photos", "#share", "given when"), rows, len(rows))
     )

@@ -9,7 +9,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from detic_crop.audit.suspicion import area_fraction, doubts_of, flags_of
+from detic_crop.audit.groups import label_groups
+from detic_crop.audit.suspicion import (
+    IMAGE_CHECKS,
+    Doubts,
+    area_fraction,
+    doubts_of,
+    doubts_of_all,
+    flags_of,
+)
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.runs.folder import OutputFolder
@@ -35,6 +43,7 @@ COLUMNS: Mapping[str, str] = {
     "area_frac": "area of the chosen box / area of the photo",
     "flags": "what is doubtful, joined by ;",
     "suspicion": "0–1, how much the row deserves a look",
+    "duplicate_of": "the earlier photo that this one repeats",
     "verdict": "what a reviewer said",
     "detector_box": "the detector's own box where a reviewer chose another",
     "model": "model that found the box",
@@ -49,10 +58,11 @@ NUMBER_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the audit: the photo's record, and the label row it answers, if any."""
+    """One row of the audit: the photo's record, the label row it answers, if any, and the groups in that."""
 
     record: Record
     label: Sequence[str] = ()
+    groups: tuple[str, ...] = ()
 
 
 def table_rows(
@@ -71,12 +81,24 @@ def table_rows(
         later = sorted(key for key in records if key not in known)
         return [Row(records[key]) for key in (*order, *later) if key in records]
     rows = []
-    for name, key, label in zip(labels.names(), matches, labels.rows, strict=True):
+    parts = zip(labels.names(), matches, labels.rows, label_groups(labels), strict=True)
+    for name, key, label, groups in parts:
         if key is None:
-            rows.append(Row(missing_record(name), label))
+            rows.append(Row(missing_record(name), label, groups))
         elif key in records:
-            rows.append(Row(records[key], label))
+            rows.append(Row(records[key], label, groups))
     return rows
+
+
+def row_doubts(rows: Sequence[Row], config: CropConfig) -> dict[str, Doubts]:
+    """Key → what is doubtful about the photo among all others; of several label rows the first groups it."""
+    photos: dict[str, Row] = {}
+    for row in rows:
+        photos.setdefault(row.record.image, row)
+    doubts = doubts_of_all(
+        [row.record for row in photos.values()], [row.groups for row in photos.values()], config
+    )
+    return dict(zip(photos, doubts, strict=True))
 
 
 def missing_record(name: str) -> Record:
@@ -109,8 +131,9 @@ def write_table(folder: OutputFolder, rows: Sequence[Row], labels: Labels | None
         (quoting_writer if any("\r" in cell for cell in cells) else writer).writerow(cells)
 
     write_line(header)
+    doubts = row_doubts(rows, config)
     for row in rows:
-        cells = row_cells(row.record, config)
+        cells = row_cells(row.record, config, doubts[row.record.image])
         write_line([*row.label, *(cells[name] for name in ours)])
     folder.write(folder.audit_csv, text.getvalue().encode(errors="backslashreplace"))
 
@@ -124,9 +147,9 @@ def _label_column(name: str, label_columns: Sequence[str]) -> str:
     return renamed
 
 
-def row_cells(record: Record, config: CropConfig) -> dict[str, str]:
-    """The cells of one row, as they stand in audit.csv."""
-    doubts = doubts_of(record, config)
+def row_cells(record: Record, config: CropConfig, doubts: Doubts | None = None) -> dict[str, str]:
+    """The cells of one row, as they stand in audit.csv; without `doubts`, what the record alone can tell."""
+    doubts = doubts or doubts_of(record, config)
     return {
         "image": record.image,
         "crop": record.crop,
@@ -146,6 +169,7 @@ def row_cells(record: Record, config: CropConfig) -> dict[str, str]:
         "area_frac": _number(area_fraction(record)),
         "flags": ";".join(doubts.flags),
         "suspicion": _number(doubts.suspicion),
+        "duplicate_of": doubts.duplicate_of,
         "verdict": "",
         "detector_box": "",
         "model": record.model,
@@ -199,4 +223,8 @@ def keep_labels(folder: OutputFolder, labels: Labels | None, matches: Sequence[s
 
 def flagged(rows: Sequence[Row], config: CropConfig) -> Iterator[Row]:
     """Rows with at least one flag that doubts a crop."""
-    return (row for row in rows if row.record.status == "cropped" and flags_of(row.record, config))
+    return (
+        row
+        for row in rows
+        if row.record.status == "cropped" and not IMAGE_CHECKS.issuperset(flags_of(row.record, config))
+    )

@@ -20,6 +20,10 @@ MAX_KEPT = 50
 """At most this many boxes of one photo are kept on disk."""
 
 _APART_IOU = 0.1  # two boxes that overlap less than this are two animals, not two guesses at one
+_PART_INSIDE, _PART_RATIO = (
+    0.9,
+    1.5,
+)  # a part lies inside the whole by so much of it; the whole is so much larger
 _CONFLICT_IOU = 0.5  # a box of another class that overlaps more than this is about the same thing
 
 
@@ -34,6 +38,8 @@ class Choice:
         best: index of the most confident eligible box, or None.
         n_apart: number of other eligible boxes that hardly touch the chosen one (IoU < 0.1).
         rival: index of the most confident box of an unwanted class on the same spot (IoU ≥ 0.5), or None.
+        larger: index of the most confident wanted box below `conf` that holds the chosen one (90 % of it) and
+            is at least 1.5 times as large, or None: the chosen one may be a part of the animal.
     """
 
     index: int | None
@@ -42,6 +48,7 @@ class Choice:
     best: int | None = None
     n_apart: int = 0
     rival: int | None = None
+    larger: int | None = None
 
 
 def wanted_mask(detections: Detections, classes: Collection[str] | None) -> NDArray[np.bool_]:
@@ -69,6 +76,12 @@ def choose(detections: Detections, classes: Collection[str] | None = None, conf:
     best = int(min(eligible, key=lambda i: (-scores[i], -areas[i], i)))
     overlap = iou(detections.xyxy[index], detections.xyxy)
     rivals = np.flatnonzero(~wanted & (overlap >= _CONFLICT_IOU))
+    larger = np.flatnonzero(
+        wanted
+        & (scores < np.float32(conf))
+        & (areas >= _PART_RATIO * areas[index])
+        & (inside_share(detections.xyxy[index], detections.xyxy) >= _PART_INSIDE)
+    )
     return Choice(
         index=index,
         reason="largest_box",
@@ -76,18 +89,31 @@ def choose(detections: Detections, classes: Collection[str] | None = None, conf:
         best=best,
         n_apart=int((overlap[eligible] < _APART_IOU).sum()),
         rival=int(rivals[np.argmax(scores[rivals])]) if len(rivals) else None,
+        larger=int(larger[np.argmax(scores[larger])]) if len(larger) else None,
     )
 
 
 def iou(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
     """Intersection over union of one xyxy box (4,) with others (N, 4) → (N,); 0 where both are empty."""
     a, b = box.astype(np.float64), others.astype(np.float64)
-    sides = np.maximum(np.minimum(a[2:], b[:, 2:]) - np.maximum(a[:2], b[:, :2]), 0)
-    intersection = sides[:, 0] * sides[:, 1]
+    intersection = _intersection(a, b)
     union = np.prod(a[2:] - a[:2]) + np.prod(b[:, 2:] - b[:, :2], axis=1) - intersection
     result: NDArray[np.float64] = np.zeros_like(intersection)
     np.divide(intersection, union, out=result, where=union > 0)
     return result
+
+
+def inside_share(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Share of one xyxy box (4,) that lies in each of others (N, 4) → (N,); 0 where it is empty."""
+    a, b = box.astype(np.float64), others.astype(np.float64)
+    area = float(np.prod(np.maximum(a[2:] - a[:2], 0)))
+    return _intersection(a, b) / area if area else np.zeros(len(b))
+
+
+def _intersection(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    sides = np.maximum(np.minimum(a[2:], b[:, 2:]) - np.maximum(a[:2], b[:, :2]), 0)
+    areas: NDArray[np.float64] = sides[:, 0] * sides[:, 1]
+    return areas
 
 
 def presence_of(detections: Detections, classes: Collection[str] | None) -> float:
@@ -104,8 +130,8 @@ def choose_and_keep(
     """Choose among all boxes, and what is kept of them on disk, so that another choice needs no detector.
 
     Boxes are clipped to the photo and rounded to the kept decimals; emptied ones and scores below
-    `kept_floor` are left out. Kept are at most `MAX_KEPT`: the chosen one, the most confident and the rival
-    always, else wanted classes first, each part by falling score.
+    `kept_floor` are left out. Kept are at most `MAX_KEPT`: the chosen one, the most confident, the rival and
+    the larger one always, else wanted classes first, each part by falling score.
 
     Returns:
         (kept boxes, the choice with its indices into them). Keeping what was kept changes nothing.
@@ -119,7 +145,7 @@ def choose_and_keep(
     order = sorted(usable.tolist(), key=lambda i: (not wanted[i], -inside.scores[i]))  # stable for ties
     ranked = inside.take(order)
     choice = choose(ranked, classes, conf)
-    named = {i for i in (choice.index, choice.best, choice.rival) if i is not None}
+    named = {i for i in (choice.index, choice.best, choice.rival, choice.larger) if i is not None}
     others = [i for i in range(len(ranked)) if i not in named][: MAX_KEPT - len(named)]
     kept = sorted([*named, *others])
     place = {i: new for new, i in enumerate(kept)}
@@ -127,7 +153,13 @@ def choose_and_keep(
     def moved(i: int | None) -> int | None:
         return None if i is None else place[i]
 
-    choice = replace(choice, index=moved(choice.index), best=moved(choice.best), rival=moved(choice.rival))
+    choice = replace(
+        choice,
+        index=moved(choice.index),
+        best=moved(choice.best),
+        rival=moved(choice.rival),
+        larger=moved(choice.larger),
+    )
     return ranked.take(kept), choice
 
 

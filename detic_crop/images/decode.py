@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,9 @@ class PhotoFile:
         max_pixels: largest width × height, checked before any pixel is decoded.
         truncated: ``keep`` what can be decoded of a file that was cut short, or ``fail``.
 
+    Attributes:
+        checksum: CRC-32 of the file's bytes; files that are equal have equal ones.
+
     Raises:
         PhotoError: anything wrong with the photo, with one of `REASONS`; nothing else.
     """
@@ -138,6 +142,7 @@ class PhotoFile:
             raise PhotoError(
                 "empty_file", "expected a photo, got an empty file; copy it again from its source"
             )
+        self.checksum = zlib.crc32(data)
         self._max_pixels = max_pixels
         self._truncated = truncated
         with _as_photo_error(None):

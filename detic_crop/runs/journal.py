@@ -51,7 +51,14 @@ class Record(NamedTuple):
     n_apart: int = 0  # other eligible boxes that hardly touch the chosen one
     rival_class: str = ""  # most confident unwanted class on the same spot
     rival_score: float | None = None
+    # The most confident wanted box below --conf of which the chosen one is only a part.
+    larger_score: float | None = None
     truncated: bool = False  # the file ended early; decoded as far as it goes
+    blur: float | None = None  # these three of the crop; see `images.checks.Checks`
+    brightness: float | None = None
+    entropy: float | None = None
+    crop_hash: str = ""  # see `images.checks.perceptual_hash`
+    checksum: int | None = None  # CRC-32 of the photo's file
     model: str = ""
     error: str = ""
     stage: str = ""  # where a failed photo failed

@@ -26,6 +26,7 @@ from detic_crop.boxes.geometry import PixelBox, crop_rectangle, whole
 from detic_crop.config import CropConfig
 from detic_crop.detectors.base import BatchDetector, Detector
 from detic_crop.errors import DeticCropError, PhotoError
+from detic_crop.images.checks import check_crop
 from detic_crop.images.crop import cut_and_resize, resize_exactly, resize_quickly
 from detic_crop.images.decode import Decoded, PhotoFile, open_photo
 from detic_crop.images.encode import encode
@@ -53,6 +54,7 @@ class Photo:
     Attributes:
         job: which.
         resolution_wh: of the upright photo.
+        checksum: of the file's bytes.
         decoded: its pixels; None when the detector does not need any.
         file: to decode from again; None when `decoded` is all that is needed.
         prepared: what a `BatchDetector` made of it.
@@ -60,6 +62,7 @@ class Photo:
 
     job: Job
     resolution_wh: tuple[int, int]
+    checksum: int
     decoded: Decoded | None
     file: PhotoFile | None
     prepared: Any = None
@@ -141,13 +144,13 @@ class Pipeline:
                     job.source.path, max_pixels=self.max_pixels, truncated=self.config.truncated
                 )
             if not self.detector.info.looks and file.resolution_wh is not None:
-                return Photo(job, file.resolution_wh, None, file)
+                return Photo(job, file.resolution_wh, file.checksum, None, file)
             with self.times.measure("decode"):
                 decoded = file.decode(reduction=self._reduction_to_show(file))
         except Exception as error:
             return self._failed(job, "decode", error)
         again = file if decoded.reduction > 1 else None
-        photo = Photo(job, decoded.resolution_wh, decoded, again)
+        photo = Photo(job, decoded.resolution_wh, file.checksum, decoded, again)
         return self._prepared(photo, decoded) if self.batches else photo
 
     def _reduction_to_show(self, file: PhotoFile) -> Reduction:
@@ -237,7 +240,10 @@ class Pipeline:
                 crop = self._crop(decoded, rectangle)
             with self.times.measure("encode"):
                 data = encode(crop, self.config.format, self.config.quality)
+            with self.times.measure("check"):
+                checks = check_crop(crop)
             record = self._record(photo, decoded.truncated, candidates, choice, rectangle, len(data))
+            record = record._replace(**checks._asdict())
         except Exception as error:
             return self._failed(photo.job, stage, error, None if stage == "decode" else photo)
         with self.times.measure("write"):
@@ -311,6 +317,8 @@ class Pipeline:
                 best_score=candidates.score(choice.best),
                 best_box=candidates.edges(choice.best),
             )
+        if choice.larger is not None:
+            record = record._replace(larger_score=candidates.score(choice.larger))
         if choice.rival is not None:
             record = record._replace(
                 rival_class=candidates.class_names[choice.rival], rival_score=candidates.score(choice.rival)
@@ -325,6 +333,7 @@ class Pipeline:
             width=width,
             height=height,
             truncated=photo.decoded.truncated if photo and photo.decoded else False,
+            checksum=photo.checksum if photo else None,
             model=self.detector.info.name,
             source=self.record_source,
             file_size=job.source.size,

@@ -1,0 +1,93 @@
+"""How unusual a box is among the boxes of its group: counting, no training and no assumed distribution."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+MIN_GROUP = 20
+"""A smaller group says too little of what is usual; the next wider one is asked."""
+
+
+def unusual_shares(
+    boxes: Floats, resolution_wh: Floats, groups: Sequence[Sequence[str]], min_group: int = MIN_GROUP
+) -> Floats:
+    """For each box the share of ordinary boxes that would be as unusual, by chance, in size, shape and place.
+
+    Three shares are counted in the box's group, itself included:
+
+    - size: boxes that cover as small a part of their photo, or as large a one, whichever are fewer, twice;
+    - shape: boxes that are as narrow for their height (a part of a long animal is shorter than the animal);
+    - place: boxes whose centre is as far from the photo's, as a share of its sides (animals are aimed at).
+
+    They are combined by Fisher's method (Fisher 1925, "Statistical Methods for Research Workers", section
+    21.1): of three independent shares p whose product is P, a product as small is had with the probability
+    ``P (1 + L + L²/2)``, ``L = −ln P``. Equal boxes are not unusual, whatever they look like.
+
+    Args:
+        boxes: (N, 4) xyxy of positive area, pixels of each photo.
+        resolution_wh: (N, 2) width and height of each photo, pixels.
+        groups: for each box the groups it belongs to, the narrowest first; the whole run is the last resort.
+        min_group: boxes that a group needs.
+
+    Returns:
+        (N,) in (0, 1]; 1 where even the whole run is too small.
+    """
+    count = len(boxes)
+    members = Counter(name for names in groups for name in set(names))
+    everybody = "" if count >= min_group else None
+    chosen = [next((n for n in names if members[n] >= min_group), everybody) for names in groups]
+    wanted = {name for name in chosen if name is not None}
+    belonging: dict[str, list[int]] = {name: [] for name in wanted}
+    for index, names in enumerate(groups):
+        for name in wanted.intersection(names):
+            belonging[name].append(index)
+    if "" in wanted:
+        belonging[""] = list(range(count))
+    measures = _measures(boxes, resolution_wh)
+    place = np.full(count, -1)
+    order = {name: number for number, name in enumerate(sorted(wanted))}
+    place[:] = [-1 if name is None else order[name] for name in chosen]
+    result = np.ones(count)
+    for name, number in order.items():
+        indices = np.array(belonging[name], np.intp)
+        mine = place[indices] == number
+        result[indices[mine]] = _shares_in_group(measures[indices])[mine]
+    return result
+
+
+def fisher(shares: Floats) -> Floats:
+    """(N, 3) independent shares → (N,) probability of a product as small; see `unusual_shares`."""
+    log = -np.log(shares).sum(axis=1)
+    return np.asarray(np.minimum(1.0, np.exp(-log) * (1 + log + log**2 / 2)))
+
+
+def _measures(boxes: Floats, resolution_wh: Floats) -> Floats:
+    """(N, 3): share of the photo, width / height, distance of the centres.
+
+    Rounded, so that boxes that differ in the last bit only are equal on every machine.
+    """
+    boxes, resolution_wh = boxes.reshape(-1, 4), resolution_wh.reshape(-1, 2)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    area = sides.prod(axis=1) / resolution_wh.prod(axis=1)
+    shape = sides[:, 0] / sides[:, 1]
+    offset = (boxes[:, :2] + boxes[:, 2:]) / 2 / resolution_wh - 0.5
+    return np.stack([area.round(6), shape.round(4), np.hypot(offset[:, 0], offset[:, 1]).round(4)], axis=1)
+
+
+def _shares_in_group(measures: Floats) -> Floats:
+    """(N, 3) measures of one group → (N,)."""
+    area, shape, offset = measures.T
+    size = np.minimum(1.0, 2 * np.minimum(_share_as_large(-area), _share_as_large(area)))
+    return fisher(np.stack([size, _share_as_large(-shape), _share_as_large(offset)], axis=1))
+
+
+def _share_as_large(values: Floats) -> Floats:
+    """(N,) share of the values that are at least as large as each, itself included."""
+    below = np.searchsorted(np.sort(values), values, side="left")
+    return np.asarray((len(values) - below) / len(values))
