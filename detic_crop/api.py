@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import getpass
 import importlib.metadata
 import logging
 import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +21,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detic_crop.audit.photos import photos_of
 from detic_crop.audit.report import write_report
+from detic_crop.audit.review.verdicts import Verdict, VerdictLog, last_lines, now, read_verdicts
 from detic_crop.audit.table import (
     BOX_COLUMNS,
     NUMBER_COLUMNS,
@@ -38,6 +42,8 @@ from detic_crop.detectors.base import ClassAwareDetector, Detector, DetectorInfo
 from detic_crop.detectors.vocabulary import join_names, resolve_classes
 from detic_crop.errors import DeticCropError, OutputError, UsageError
 from detic_crop.images.crop import cut_and_resize
+from detic_crop.runs.apply import Change, apply_changes, changes_of, is_same_photo
+from detic_crop.runs.decisions import Decision, decision_in
 from detic_crop.runs.discover import Listing, Source, discover
 from detic_crop.runs.execute import (
     Execution,
@@ -110,6 +116,19 @@ class RunResult:
     def photos_per_second(self) -> float:
         """Photos finished by this call per second of work."""
         return self.done / self.seconds if self.seconds else 0.0
+
+
+@dataclass(slots=True)
+class ApplyResult(RunResult):
+    """What `apply` did, or with ``dry_run`` would do.
+
+    Attributes:
+        changes: photos whose crop or verdict did not follow the reviewer yet.
+        problems: of these, key → why its row keeps its earlier state.
+    """
+
+    changes: list[Change] = field(default_factory=list)
+    problems: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,9 +247,12 @@ def run(
     if options.dry_run:
         return _dry_run(result, listing, chosen, folder, options)
     with _held(folder, options) as stop:
+        decisions = _decisions_to_keep(folder, chosen, notes)
         write_listing(folder, listing.sources, _root_of(input))
         keep_labels(folder, labels, matches)
-        pipeline = Pipeline(detector, classes, config, folder.write_temporary, options.max_pixels)
+        pipeline = Pipeline(
+            detector, classes, config, folder.write_temporary, options.max_pixels, decisions=decisions
+        )
         origin = {"input": os.path.abspath(os.fspath(input))}
         _work(result, pipeline, listing, chosen, options, origin, stop)
     if isinstance(detector, LookupDetector):
@@ -297,7 +319,15 @@ def recrop(
         kept = KeptCandidates(state.config, state.records, origin.candidates, sizes, same_classes)
         with closing(kept) as detector:
             max_pixels = max(options.max_pixels, largest)  # what the run accepted is accepted again
-            pipeline = Pipeline(detector, classes, config, folder.write_temporary, max_pixels, "recrop")
+            pipeline = Pipeline(
+                detector,
+                classes,
+                config,
+                folder.write_temporary,
+                max_pixels,
+                "recrop",
+                _decisions(origin, state.records),
+            )
             chosen = listing.sources[: options.limit]
             names = {key: record.crop for key, record in state.records.items() if record.crop}
             came_from = {"recropped_from": os.path.abspath(origin.root)}
@@ -308,6 +338,197 @@ def recrop(
         if after is not None and after.status != before:
             result.transitions[before, after.status] += 1
     return result
+
+
+def review(
+    output: PathLike,
+    *,
+    input: PathLike | None = None,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    open_browser: bool = True,
+    reviewer: str | None = None,
+    ready: Callable[[str], object] = print,
+) -> int:
+    """Serve a local page to judge crops, most suspicious first, until Ctrl-C; see `apply` for what follows.
+
+    The photos are those of the journal now; a run may go on meanwhile.
+
+    Args:
+        output: the output folder of a run.
+        input: where the photos are now, when they have moved.
+        host: address to bind to; another than this machine's own lets others on the network try.
+        port: 0 for any free one; None for 8377 or, if that is taken, any free one.
+        open_browser: whether to open the page in a browser.
+        reviewer: name to note with each verdict; None takes the login name.
+        ready: told the address, which holds the key to the page, when it can be opened.
+
+    Returns:
+        The number of verdicts given.
+
+    Raises:
+        UsageError: the folder has no finished photos, the address cannot be had, or the extra is missing.
+    """
+    folder = OutputFolder(output)
+    folder.require_run()
+    try:
+        from detic_crop.audit.review import server
+        from detic_crop.audit.review.describe import Describer
+        from detic_crop.audit.review.rows import ReviewRows
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"the review page needs {error.name}, which is not installed: pip install 'detic-crop[review]'"
+        ) from error
+    state = replay(folder.journal)
+    if state.config is None or not state.records:
+        raise UsageError(f"{folder.root} has no finished photos yet; give its `run` command again first")
+    listing = read_listing(folder)
+    labels, matches = kept_labels(folder)
+    rows = table_rows(state.records, listing["keys"], labels, matches)
+    photos = [photo for photo in photos_of(rows, state.config) if photo.record.image in state.records]
+    log = VerdictLog(folder.review)
+    verdicts = {verdict.image: verdict for verdict in log.refresh()}
+    columns = labels.columns if labels else []
+    key_column = labels.key_column if labels else ""
+    paths = _paths_now(listing, list(state.records), input)
+    describer = Describer(folder, state.config, columns, key_column, paths, input is not None)
+    ranked = ReviewRows(photos, columns, verdicts, _sample_keys(folder))
+    page = server.ReviewPage(folder, ranked, describer, log, state.config, reviewer or _login_name())
+    with closing(server.listen(host, port)) as listener, stop_signals():
+        if warning := server.warning_of(host):
+            _log.warning(warning)
+        server.serve(page, listener, host, open_browser, ready)
+    return page.given
+
+
+def apply(
+    output: PathLike,
+    *,
+    input: PathLike | None = None,
+    dry_run: bool = False,
+    workers: int | None = None,
+    quiet: bool = False,
+) -> ApplyResult:
+    """Make crops and tables follow the reviewer's verdicts; the same call again changes nothing.
+
+    Accepted photos get their verdict. Another or drawn box, or the whole photo, is cropped anew from the
+    photo, without the detector. Rejected crops move to ``.detic-crop/rejected``. A verdict that was taken back
+    brings the detector's own crop back. A photo that cannot be read, or has changed since the run, keeps its
+    row and crop and is named in `ApplyResult.problems`.
+
+    Args:
+        output: the output folder of a run.
+        input: where the photos are now, when they have moved.
+        dry_run: only say what would change.
+        workers: threads that work on photos; None takes a number that fits.
+        quiet: no progress bar.
+
+    Raises:
+        UsageError: the folder has no finished photos.
+        OutputError: it cannot be written or is in use; what was finished is kept.
+    """
+    folder = OutputFolder(output)
+    folder.require_run()
+    options = RunOptions(workers=workers, quiet=quiet)
+    if dry_run:
+        state = replay(folder.journal)
+        result = _apply_result(folder, state.config)
+        result.changes = changes_of(state.records, _decisions(folder, state.records), folder)
+        return result
+    _apply_result(folder, recorded_config(folder.journal))
+    with _held(folder, options) as stop, closing(Journal(folder.journal, folder.candidates)) as journal:
+        records = journal.state.records
+        result = _apply_result(folder, journal.state.config)
+        decisions = _decisions(folder, records)
+        result.changes = changes_of(records, decisions, folder)
+        keys = [change.image for change in result.changes if change.pixels]
+        paths = {key: Path(path) for key, path in _paths_now(read_listing(folder), keys, input).items()}
+        folder.check_safe(paths.values(), ())
+        progress = no_progress if quiet or not result.changes else progress_bar
+        begun = time.monotonic()
+        with progress(len(result.changes), 0) as report:
+            applied = apply_changes(
+                result.changes,
+                journal,
+                folder,
+                result.config,
+                paths,
+                moved=input is not None,
+                max_pixels=max([options.max_pixels, *(records[key].width * records[key].height for key in keys)]),
+                workers=workers,
+                should_stop=lambda: bool(stop.reason),
+                report=report,
+            )
+        folder.clear_temporary()
+        result.done, result.seconds = len(applied.done), time.monotonic() - begun
+        result.problems = applied.problems
+        result.remaining = len(result.changes) - result.done - len(result.problems)
+        result.stopped = stop.reason if result.remaining else ""
+        if unknown := sum(key not in records for key in decisions):
+            result.notes.append(f"verdicts about photos that are not in the journal, passed over: {unknown}")
+        _write_tables(result, records)
+    return result
+
+
+def _apply_result(folder: OutputFolder, config: CropConfig | None) -> ApplyResult:
+    if config is None:
+        raise UsageError(f"{folder.root} has no finished photos yet; give its `run` command again first")
+    return ApplyResult(folder, config)
+
+
+def _decisions(folder: OutputFolder, records: Mapping[str, Record]) -> dict[str, Decision]:
+    """The reviewer's last word on every photo, applied already or not."""
+    decisions = {key: decision_in(record) for key, record in records.items() if record.verdict}
+    for image, last in last_lines(folder.review).items():
+        decisions[image] = Decision() if last.verdict == "undone" else Decision(last.verdict, last.box)
+    return decisions
+
+
+def _decisions_to_keep(
+    folder: OutputFolder, chosen: Sequence[Source], notes: list[str]
+) -> dict[str, Decision]:
+    """Applied decisions, which a run keeps where it must crop such a photo again.
+
+    A verdict about a photo that has changed since says nothing of the new one: it is taken back, in writing,
+    before the new one can be cropped.
+    """
+    verdicts = read_verdicts(folder.review)
+    if not verdicts:
+        return {}
+    records = replay(folder.journal).records
+    places = photo_paths(read_listing(folder))
+    decisions, changed = {}, []
+    for source in chosen:
+        record = records.get(source.key)
+        if record is None or source.size < 0:
+            continue
+        moved = places.get(source.key) != os.path.abspath(source.path)
+        if is_same_photo(record, source, moved):
+            decisions[source.key] = decision_in(record)
+        elif source.key in verdicts:
+            changed.append(Verdict(source.key, "undone", None, "detic-crop run: the photo has changed", now()))
+    if changed:
+        VerdictLog(folder.review).append(*changed)
+        notes.append(f"{len(changed)} reviewed photos have changed since; their verdicts no longer count")
+    return decisions
+
+
+def _sample_keys(folder: OutputFolder) -> list[str]:
+    """The photos drawn for an estimate; none when no sample was drawn."""
+    try:
+        with open(folder.sample, newline="", encoding="utf-8") as file:
+            return [line[0] for line in csv.reader(file)][1:]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, csv.Error, IndexError) as error:
+        raise UsageError(f"{folder.sample} is damaged; draw the sample again") from error
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container without users
+        return "unknown"
 
 
 def write_audit(output: PathLike) -> RunResult:
@@ -525,17 +746,21 @@ def _overwrite(folder: OutputFolder, options: RunOptions) -> None:
     folder.remove_run()
 
 
+def _paths_now(recorded: Mapping[str, Any], keys: Sequence[str], input: PathLike | None) -> dict[str, str]:
+    """Where the photos of a kept listing are: where they were then, or below `input`."""
+    if input is None:
+        return photo_paths({**recorded, "keys": keys})
+    found = {source.key: str(source.path) for source in discover(input).sources}
+    return {key: found.get(key) or os.path.join(input, key) for key in keys}
+
+
 def _recorded_photos(
     recorded: Mapping[str, Any], records: Mapping[str, Record], input: PathLike | None
 ) -> Listing:
     """The photos of a kept listing that have records, where they were then or are now."""
     order = [key for key in recorded["keys"] if key in records]
     order += sorted(set(records).difference(order))
-    if input is None:
-        paths = photo_paths({**recorded, "keys": order})
-    else:
-        found = {source.key: str(source.path) for source in discover(input).sources}
-        paths = {key: found.get(key) or os.path.join(input, key) for key in order}
+    paths = _paths_now(recorded, order, input)
     if not any(os.path.exists(path) for path in paths.values()):
         raise UsageError(
             f"none of the photos is at {recorded['root'] if input is None else input}; pass --in FOLDER"

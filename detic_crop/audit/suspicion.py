@@ -88,8 +88,8 @@ def _box_flags(record: Record, config: CropConfig) -> dict[str, bool]:
     width, height = right - left, bottom - top
     x1, y1, x2, y2 = record.crop_box or (0, 0, 0, 0)
     fraction = area_fraction(record) or 0.0
-    # A drawn box has no score and nothing to be compared with.
-    score = 1.0 if record.score is None else record.score
+    # A drawn box has no score, and a box that a person chose has nothing to be compared with.
+    score = 1.0 if record.score is None or record.verdict == "box" else record.score
     edge = _EDGE_FRACTION * max(record.width, record.height)
     nearest = min(left, top, record.width - right, record.height - bottom)
     return {
@@ -112,11 +112,14 @@ def _low_score_limit(conf: float) -> float:
 def _suspicion(record: Record, config: CropConfig, flags: Sequence[str]) -> float:
     """How much a row deserves a look, in [0, 1].
 
+    - reviewed: 0.
     - failed: 1.
     - no box: `presence`, how sure the model is that it missed an animal.
     - a box: ``1 − (1 − d/2) · ∏(1 − weight of each flag)``, where ``d = (1 − score) / (1 − conf)`` is the
       doubt that the score leaves: 0 for a score of 1, 1 for one that just passed.
     """
+    if record.verdict:
+        return 0.0
     if record.status == "failed":
         return 1.0
     if record.box is None:

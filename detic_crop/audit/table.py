@@ -18,7 +18,7 @@ from detic_crop.runs.labels import Labels, parse_labels
 
 COLUMNS: Mapping[str, str] = {
     "image": "relative path of the photo, with /; the key",
-    "crop": "path of the crop below the output folder; empty if failed",
+    "crop": "path of the crop below the output folder; empty if failed or rejected",
     "status": "cropped, resized (nothing found: the whole photo), rejected or failed",
     "reason": "why: largest_box, not_found, reviewed_whole, missing_file, unreadable …",
     "width": "of the upright photo, pixels",
@@ -35,7 +35,7 @@ COLUMNS: Mapping[str, str] = {
     "area_frac": "area of the chosen box / area of the photo",
     "flags": "what is doubtful, joined by ;",
     "suspicion": "0–1, how much the row deserves a look",
-    "verdict": "what a reviewer said",
+    "verdict": "what a reviewer said, once applied: accepted, whole, box or rejected",
     "detector_box": "the detector's own box where a reviewer chose another",
     "model": "model that found the box",
     "error": "why a photo failed",
@@ -129,7 +129,7 @@ def row_cells(record: Record, config: CropConfig) -> dict[str, str]:
     doubts = doubts_of(record, config)
     return {
         "image": record.image,
-        "crop": record.crop,
+        "crop": "" if record.status == "rejected" else record.crop,
         "status": record.status,
         "reason": record.reason,
         "width": str(record.width or ""),
@@ -146,8 +146,8 @@ def row_cells(record: Record, config: CropConfig) -> dict[str, str]:
         "area_frac": _number(area_fraction(record)),
         "flags": ";".join(doubts.flags),
         "suspicion": _number(doubts.suspicion),
-        "verdict": "",
-        "detector_box": "",
+        "verdict": record.verdict,
+        "detector_box": _box(record.detector_box),
         "model": record.model,
         "error": record.error,
     }
@@ -198,5 +198,9 @@ def keep_labels(folder: OutputFolder, labels: Labels | None, matches: Sequence[s
 
 
 def flagged(rows: Sequence[Row], config: CropConfig) -> Iterator[Row]:
-    """Rows with at least one flag that doubts a crop."""
-    return (row for row in rows if row.record.status == "cropped" and flags_of(row.record, config))
+    """Rows with at least one flag that doubts a crop which nobody has reviewed."""
+    return (
+        row
+        for row in rows
+        if row.record.status == "cropped" and not row.record.verdict and flags_of(row.record, config)
+    )

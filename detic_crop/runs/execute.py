@@ -193,14 +193,15 @@ def commit(outcome: Outcome, journal: Journal, folder: OutputFolder) -> Record:
             span = journal.append_candidates(record.image, record.crop, outcome.candidates)
             record = record._replace(candidates=span)
             try:
-                folder.place(outcome.temporary, record.crop)
+                folder.place(outcome.temporary, folder.crop_place(record))
             except OSError as error:
                 if is_fatal(error):
                     raise
                 # A name the disk refuses, or somebody's file where a folder must be: this photo's trouble.
                 outcome.temporary.unlink(missing_ok=True)
                 record = _unplaced(record, error)
-        if earlier is not None and earlier.crop and earlier.crop != record.crop:
+        gone = record.crop if record.status != "rejected" else ""
+        if earlier is not None and earlier.crop and earlier.crop != gone:
             # A crop that no row names would be a lie. First the crop, then the line: killed in between, the
             # crop is missing and the photo is done again.
             (folder.root / earlier.crop).unlink(missing_ok=True)

@@ -35,7 +35,7 @@ class Record(NamedTuple):
     image: str  # key: relative path with /
     status: Status
     reason: str = ""
-    crop: str = ""  # path below the output folder; empty when failed
+    crop: str = ""  # path below the output folder; of a rejected one where it was; empty when failed
     width: int = 0
     height: int = 0
     class_name: str = ""
@@ -59,6 +59,8 @@ class Record(NamedTuple):
     file_size: int = 0  # of the photo, bytes; with file_time it tells a changed photo
     file_time: int = 0  # modification time, ns
     crop_bytes: int = 0  # size of the crop file; a missing or cut one is made again
+    verdict: str = ""  # what a reviewer said, once applied: accepted, whole, box or rejected
+    detector_box: tuple[float, float, float, float] | None = None  # where a reviewer wanted another
     candidates: Span | None = None  # offset and length in candidates.jsonl; of a failed photo its end, then
 
     def to_line(self) -> bytes:
@@ -89,7 +91,7 @@ class Record(NamedTuple):
         return record
 
 
-_TUPLES = ("box", "crop_box", "best_box", "candidates")
+_TUPLES = ("box", "crop_box", "best_box", "detector_box", "candidates")
 _DEFAULTS = tuple(Record._field_defaults.get(name, ...) for name in Record._fields)
 
 

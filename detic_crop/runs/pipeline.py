@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
+from types import MappingProxyType
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from detic_crop.errors import DeticCropError, PhotoError
 from detic_crop.images.crop import cut_and_resize
 from detic_crop.images.decode import Decoded, read_photo
 from detic_crop.images.encode import encode
+from detic_crop.runs.decisions import Decision
 from detic_crop.runs.discover import Source
 from detic_crop.runs.journal import Record
 
@@ -87,7 +89,8 @@ class Pipeline:
         config: resolved settings.
         write_temporary: stores the bytes of a crop, returns the file; raises OutputError.
         max_pixels: larger photos fail.
-        record_source: ``run`` or ``recrop``.
+        record_source: ``run``, ``recrop`` or ``review``.
+        decisions: what a reviewer decided, by key; it goes before the detector's choice.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class Pipeline:
         write_temporary: Callable[[bytes], Path],
         max_pixels: int,
         record_source: str = "run",
+        decisions: Mapping[str, Decision] = MappingProxyType({}),
     ) -> None:
         self.detector = detector
         self.classes = classes
@@ -106,6 +110,7 @@ class Pipeline:
         self.write_temporary = write_temporary
         self.max_pixels = max_pixels
         self.record_source = record_source
+        self.decisions = decisions
         self.times = StageTimes()
         self._crashes = 0
 
@@ -172,12 +177,15 @@ class Pipeline:
             image = decoded.image
             resolution_wh = (image.shape[1], image.shape[0])
             candidates, choice = self._choose(detected.detections, resolution_wh)
-            rectangle = self._rectangle(candidates, choice, resolution_wh)
+            decision = self.decisions.get(job.source.key, Decision())
+            detected_rectangle = self._rectangle(candidates, choice, resolution_wh)
+            rectangle = decision.rectangle(detected_rectangle, self.config, resolution_wh)
             with self.times.measure("crop"):
                 crop = cut_and_resize(image, rectangle, self.config.size, self.config.fit)
             with self.times.measure("encode"):
                 data = encode(crop, self.config.format, self.config.quality)
             record = self._record(job, decoded, candidates, choice, rectangle, len(data))
+            record = decision.decide(record, candidates)
         except Exception as error:
             return self._failed(job, "crop", error, decoded)
         with self.times.measure("write"):
