@@ -412,9 +412,9 @@ def apply(
     """Make crops and tables follow the reviewer's verdicts; the same call again changes nothing.
 
     Accepted photos get their verdict. Another or drawn box, or the whole photo, is cropped anew from the
-    photo, without the detector. Rejected crops move to ``.detic-crop/rejected``. A verdict that was taken back
-    brings the detector's own crop back. A photo that cannot be read, or has changed since the run, keeps its
-    row and crop and is named in `ApplyResult.problems`.
+    photo, without the detector. Rejected crops move to ``.detic-crop/rejected``. A verdict that was taken
+    back brings the detector's own crop back. A photo that cannot be read, or has changed since the run,
+    keeps its row and crop and is named in `ApplyResult.problems`.
 
     Args:
         output: the output folder of a run.
@@ -454,7 +454,9 @@ def apply(
                 result.config,
                 paths,
                 moved=input is not None,
-                max_pixels=max([options.max_pixels, *(records[key].width * records[key].height for key in keys)]),
+                max_pixels=max(
+                    [options.max_pixels, *(records[key].width * records[key].height for key in keys)]
+                ),
                 workers=workers,
                 should_stop=lambda: bool(stop.reason),
                 report=report,
@@ -506,7 +508,9 @@ def _decisions_to_keep(
         if is_same_photo(record, source, moved):
             decisions[source.key] = decision_in(record)
         elif source.key in verdicts:
-            changed.append(Verdict(source.key, "undone", None, "detic-crop run: the photo has changed", now()))
+            changed.append(
+                Verdict(source.key, "undone", None, "detic-crop run: the photo has changed", now())
+            )
     if changed:
         VerdictLog(folder.review).append(*changed)
         notes.append(f"{len(changed)} reviewed photos have changed since; their verdicts no longer count")

@@ -90,7 +90,7 @@ def _is_line_enough(record: Record, after: Decision, folder: OutputFolder) -> bo
 
 
 def _set_aside(record: Record, folder: OutputFolder) -> Path | None:
-    """Where the crop of a rejected record is: set aside or, where an earlier call was killed, back already."""
+    """Where the crop of a rejected record is: set aside or, after a kill, back already."""
     for path in (folder.root / folder.crop_place(record), folder.root / record.crop):
         if record.crop_bytes and path.is_file() and path.stat().st_size == record.crop_bytes:
             return path
@@ -161,7 +161,9 @@ def apply_changes(
             pipeline = Pipeline(
                 detector, classes, config, folder.write_temporary, max_pixels, "review", decisions
             )
-            with closing(run_local(jobs, pipeline, workers or default_workers(True), should_stop)) as outcomes:
+            with closing(
+                run_local(jobs, pipeline, workers or default_workers(True), should_stop)
+            ) as outcomes:
                 for outcome in outcomes:
                     if outcome.record.status == "failed":
                         applied.problems[outcome.record.image] = outcome.record.error

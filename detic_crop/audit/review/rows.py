@@ -80,7 +80,7 @@ def photo_id(key: str) -> str:
 
 
 class ReviewRows:
-    """The photos by rank: crops by falling suspicion, then those without a crop, then rejected and failed ones.
+    """The photos by rank: crops by falling suspicion, then those without one, rejected ones and failed ones.
 
     Args:
         photos: all of the run, in any order.

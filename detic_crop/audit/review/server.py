@@ -342,5 +342,3 @@ def _refuse(status: int, why: str) -> Response:
 
 def _not_found() -> Response:
     return _refuse(404, "not found")
-
-

@@ -89,7 +89,7 @@ class VerdictLog:
             All lines since the last call, these among them.
 
         Raises:
-            OutputError: they could not be written; none of them counts.
+            OutputError: they may not be on the disk.
         """
         lines = b"".join(map(_line, verdicts))
         with self._thread_lock, self._locked():
@@ -151,8 +151,8 @@ def _whole_lines(data: bytes) -> Iterator[bytes]:
 
 
 def _ended(torn: bytes) -> bytes:
-    """What makes a torn line one that is whole and no verdict: nothing is ever removed."""
-    return (b'"' if torn.count(b'"') % 2 else b"") + b",torn\n"
+    """What makes a torn line one that is whole and, with too many cells, no verdict: nothing is removed."""
+    return (b'"' if torn.count(b'"') % 2 else b"") + b"," * len(HEADER) + b"torn\n"
 
 
 def _line(verdict: Verdict) -> bytes:

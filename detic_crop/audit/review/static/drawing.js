@@ -177,8 +177,9 @@ export class Drawing {
   }
 
   label(box, words) {
-    const [x, y] = [box[0] * this.scale + 4, box[1] * this.scale + 14];
-    this.add("text", { x: Math.max(x, 2), y: Math.max(y, 12) }).textContent = words;
+    // Above the box, so that it hides nothing in it; inside where there is no room.
+    const [x, top] = [box[0] * this.scale + 2, box[1] * this.scale];
+    this.add("text", { x: Math.max(x, 2), y: top > 20 ? top - 7 : top + 16 }).textContent = words;
   }
 
   handle(x, y) {
