@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import getpass
 import importlib.metadata
@@ -21,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detic_crop.audit.photos import photos_of
 from detic_crop.audit.report import write_report
 from detic_crop.audit.review.verdicts import Verdict, VerdictLog, last_lines, now, read_verdicts
 from detic_crop.audit.table import (
@@ -52,6 +50,7 @@ from detic_crop.runs.execute import (
     check_same_settings,
     execute,
     make_plan,
+    paths_now,
     photo_paths,
     read_listing,
     stop_signals,
@@ -369,36 +368,21 @@ def review(
     Raises:
         UsageError: the folder has no finished photos, the address cannot be had, or the extra is missing.
     """
-    folder = OutputFolder(output)
-    folder.require_run()
     try:
-        from detic_crop.audit.review import server
-        from detic_crop.audit.review.describe import Describer
-        from detic_crop.audit.review.rows import ReviewRows
+        from detic_crop.audit.review import page, server
     except ModuleNotFoundError as error:
+        missing = (error.name or "").split(".")[0]
+        if missing not in ("starlette", "uvicorn"):
+            raise
         raise UsageError(
-            f"the review page needs {error.name}, which is not installed: pip install 'detic-crop[review]'"
+            f"the review page needs {missing}, which is not installed: pip install 'detic-crop[review]'"
         ) from error
-    state = replay(folder.journal)
-    if state.config is None or not state.records:
-        raise UsageError(f"{folder.root} has no finished photos yet; give its `run` command again first")
-    listing = read_listing(folder)
-    labels, matches = kept_labels(folder)
-    rows = table_rows(state.records, listing["keys"], labels, matches)
-    photos = [photo for photo in photos_of(rows, state.config) if photo.record.image in state.records]
-    log = VerdictLog(folder.review)
-    verdicts = {verdict.image: verdict for verdict in log.refresh()}
-    columns = labels.columns if labels else []
-    key_column = labels.key_column if labels else ""
-    paths = _paths_now(listing, list(state.records), input)
-    describer = Describer(folder, state.config, columns, key_column, paths, input is not None)
-    ranked = ReviewRows(photos, columns, verdicts, _sample_keys(folder))
-    page = server.ReviewPage(folder, ranked, describer, log, state.config, reviewer or _login_name())
+    opened = page.open_page(OutputFolder(output), input, reviewer or _login_name())
     with closing(server.listen(host, port)) as listener, stop_signals():
         if warning := server.warning_of(host):
             _log.warning(warning)
-        server.serve(page, listener, host, open_browser, ready)
-    return page.given
+        server.serve(opened, listener, host, open_browser, ready)
+    return opened.given
 
 
 def apply(
@@ -442,7 +426,7 @@ def apply(
         decisions = _decisions(folder, records)
         result.changes = changes_of(records, decisions, folder)
         keys = [change.image for change in result.changes if change.pixels]
-        paths = {key: Path(path) for key, path in _paths_now(read_listing(folder), keys, input).items()}
+        paths = {key: Path(path) for key, path in paths_now(read_listing(folder), keys, input).items()}
         folder.check_safe(paths.values(), ())
         progress = no_progress if quiet or not result.changes else progress_bar
         begun = time.monotonic()
@@ -515,17 +499,6 @@ def _decisions_to_keep(
         VerdictLog(folder.review).append(*changed)
         notes.append(f"{len(changed)} reviewed photos have changed since; their verdicts no longer count")
     return decisions
-
-
-def _sample_keys(folder: OutputFolder) -> list[str]:
-    """The photos drawn for an estimate; none when no sample was drawn."""
-    try:
-        with open(folder.sample, newline="", encoding="utf-8") as file:
-            return [line[0] for line in csv.reader(file)][1:]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, csv.Error, IndexError) as error:
-        raise UsageError(f"{folder.sample} is damaged; draw the sample again") from error
 
 
 def _login_name() -> str:
@@ -750,21 +723,13 @@ def _overwrite(folder: OutputFolder, options: RunOptions) -> None:
     folder.remove_run()
 
 
-def _paths_now(recorded: Mapping[str, Any], keys: Sequence[str], input: PathLike | None) -> dict[str, str]:
-    """Where the photos of a kept listing are: where they were then, or below `input`."""
-    if input is None:
-        return photo_paths({**recorded, "keys": keys})
-    found = {source.key: str(source.path) for source in discover(input).sources}
-    return {key: found.get(key) or os.path.join(input, key) for key in keys}
-
-
 def _recorded_photos(
     recorded: Mapping[str, Any], records: Mapping[str, Record], input: PathLike | None
 ) -> Listing:
     """The photos of a kept listing that have records, where they were then or are now."""
     order = [key for key in recorded["keys"] if key in records]
     order += sorted(set(records).difference(order))
-    paths = _paths_now(recorded, order, input)
+    paths = paths_now(recorded, order, input)
     if not any(os.path.exists(path) for path in paths.values()):
         raise UsageError(
             f"none of the photos is at {recorded['root'] if input is None else input}; pass --in FOLDER"

@@ -18,7 +18,7 @@ from typing import Any
 from detic_crop.config import CropConfig, Format, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.images.encode import EXTENSIONS
-from detic_crop.runs.discover import Source
+from detic_crop.runs.discover import Source, discover
 from detic_crop.runs.folder import OutputFolder, as_output_error, is_fatal
 from detic_crop.runs.journal import Journal, Record, unfinished_crops
 from detic_crop.runs.local import default_workers, run_local
@@ -286,3 +286,17 @@ def photo_paths(listing: Mapping[str, Any]) -> dict[str, str]:
     """Key → absolute path of every photo in what `read_listing` returned."""
     root, elsewhere = listing["root"], listing["paths"]
     return {key: elsewhere.get(key) or os.path.join(root, *key.split("/")) for key in listing["keys"]}
+
+
+def paths_now(
+    listing: Mapping[str, Any], keys: Sequence[str], input: str | os.PathLike[str] | None
+) -> dict[str, str]:
+    """Where the photos of a kept listing are: where they were then, or below `input`.
+
+    Raises:
+        UsageError: `input` holds no photos.
+    """
+    if input is None:
+        return photo_paths({**listing, "keys": keys})
+    found = {source.key: str(source.path) for source in discover(input).sources}
+    return {key: found.get(key) or os.path.join(input, key) for key in keys}

@@ -24,10 +24,11 @@ from detic_crop.detectors.vocabulary import split_names
 from detic_crop.runs.apply import is_same_photo
 from detic_crop.runs.decisions import detected_box
 from detic_crop.runs.discover import Source
-from detic_crop.runs.folder import OutputFolder
+from detic_crop.runs.folder import REJECTED, OutputFolder
 from detic_crop.runs.journal import Record, read_candidates
 
-PHOTO_SIDE = 1600  # px, long side of a photo on the page
+# px, long side of a photo on the page: a photo of 4 MP and more can be decoded at half its size for it.
+PHOTO_SIDE = 1280
 _PHOTO_QUALITY = 88
 _CACHED_PHOTOS = 12
 _MAX_LABELS = 12
@@ -155,7 +156,7 @@ class Describer:
             OSError: it is not there; a name that leads out of the folder is not there either.
         """
         root = os.path.realpath(self._folder.root)
-        for place in (photo.record.crop, self._folder.crop_place(photo.record)):
+        for place in (photo.record.crop, f"{REJECTED}/{photo.record.crop}"):  # `apply` may have moved it
             path = os.path.realpath(os.path.join(root, place))
             kind = _CONTENT_TYPES.get(os.path.splitext(path)[1].lower())
             if photo.record.crop and kind and Path(path).is_relative_to(root) and os.path.isfile(path):

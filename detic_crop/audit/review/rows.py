@@ -85,7 +85,7 @@ class ReviewRows:
     Args:
         photos: all of the run, in any order.
         columns: names of the label columns.
-        verdicts: the last verdict of each photo; those taken back are left out.
+        verdicts: all that were given, the later ones last.
         sample: keys of the drawn sample.
     """
 
@@ -93,7 +93,7 @@ class ReviewRows:
         self,
         photos: Sequence[Photo],
         columns: Sequence[str],
-        verdicts: Mapping[str, Verdict],
+        verdicts: Iterable[Verdict],
         sample: Sequence[str] = (),
     ) -> None:
         self.photos = sorted(photos, key=_order)
@@ -118,7 +118,7 @@ class ReviewRows:
             if record.verdict:  # applied, perhaps in the folder that this one was recropped from
                 box = record.box if record.verdict == "box" else None
                 self._note(rank, Verdict(record.image, record.verdict, box))
-        self.note(verdicts.values())
+        self.note(verdicts)
         self._changed.clear()
 
     def __len__(self) -> int:
