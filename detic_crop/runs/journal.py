@@ -127,7 +127,7 @@ def replay(path: Path) -> Replay:
     if not path.exists():
         return state
     # Nothing here is garbage; looking for some among 100,000 new records takes longer than reading them.
-    with open(path, "rb") as file, _collector_paused():
+    with open(path, "rb") as file, collector_paused():
         for line in file:
             if not line.endswith(b"\n"):
                 break
@@ -137,7 +137,8 @@ def replay(path: Path) -> Replay:
 
 
 @contextlib.contextmanager
-def _collector_paused() -> Iterator[None]:
+def collector_paused() -> Iterator[None]:
+    """No looking for garbage while many small things are made that stay."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -26,7 +26,7 @@ from detic_crop.config import CropConfig
 from detic_crop.errors import OutputError, PhotoError, UsageError
 from detic_crop.runs.execute import paths_now, read_listing
 from detic_crop.runs.folder import OutputFolder
-from detic_crop.runs.journal import replay
+from detic_crop.runs.journal import collector_paused, replay
 
 _MAX_BODY = 16_384
 _STATIC = {
@@ -235,6 +235,11 @@ def open_page(folder: OutputFolder, input: str | os.PathLike[str] | None, review
         UsageError: there are no finished photos, or what was kept is damaged.
     """
     folder.require_run()
+    with collector_paused():
+        return _open_page(folder, input, reviewer)
+
+
+def _open_page(folder: OutputFolder, input: str | os.PathLike[str] | None, reviewer: str) -> ReviewPage:
     state = replay(folder.journal)
     if state.config is None or not state.records:
         raise UsageError(f"{folder.root} has no finished photos yet; give its `run` command again first")
