@@ -325,7 +325,8 @@ def recrop(
                 folder.write_temporary,
                 max_pixels,
                 "recrop",
-                _decisions(origin, state.records),
+                # What was said of the new data set itself goes before what was said of the old one.
+                _decisions(origin, state.records) | _decisions(folder, {}),
             )
             chosen = listing.sources[: options.limit]
             names = {key: record.crop for key, record in state.records.items() if record.crop}
@@ -700,9 +701,10 @@ def _plan(
     folder: OutputFolder,
     config: CropConfig,
     earlier_names: Mapping[str, str] = MappingProxyType({}),
+    decisions: Mapping[str, Decision] = MappingProxyType({}),
 ) -> Plan:
     keys = (source.key for source in listing.sources)
-    return make_plan(keys, chosen, records, folder, config.format, earlier_names)
+    return make_plan(keys, chosen, records, folder, config.format, earlier_names, decisions)
 
 
 @contextmanager
@@ -754,7 +756,8 @@ def _work(
         check_same_settings(journal.state.config, config, folder)
         if journal.state.settings is None:
             journal.begin(config, importlib.metadata.version("detic-crop"))
-        plan = _plan(listing, chosen, journal.state.records, folder, config, earlier_names)
+        records = journal.state.records
+        plan = _plan(listing, chosen, records, folder, config, earlier_names, pipeline.decisions)
         progress = no_progress if options.quiet else progress_bar
         try:
             execution = execute(plan, journal, pipeline, folder, options, progress, stop)
@@ -766,6 +769,7 @@ def _work(
     result.done, result.skipped = execution.done.total(), execution.skipped
     result.remaining = len(plan.jobs) - result.done
     result.seconds, result.stopped = execution.seconds, execution.stopped
+    folder.remove_stale_rejected(records)
     if execution.ignored_lines:
         result.notes.append(f"{execution.ignored_lines} damaged journal lines; their photos were done again")
     _write_tables(result, journal.state.records)

@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from detic_crop import api, cli
 from detic_crop.audit.review.verdicts import Verdict, VerdictLog, last_lines
 from detic_crop.boxes.geometry import crop_rectangle
+from detic_crop.errors import UsageError
 from detic_crop.images.crop import cut_and_resize
 from detic_crop.images.encode import encode
 from detic_crop.runs.folder import STATE, OutputFolder
@@ -393,6 +395,7 @@ def test_a_changed_photo_is_cropped_anew_without_its_verdict(
     for image in images[:3]:
         write_photo(work / "in" / image, 77)
     result = crop(work / "in", work / "out")
+    assert not (work / "out" / STATE / "rejected").exists()
     assert "3 reviewed photos have changed since; their verdicts no longer count" in result.notes
     assert apply(work).done == 0
     crop(work / "in", work / "reference")
@@ -423,7 +426,7 @@ def test_photos_copied_elsewhere_keep_their_verdicts(reviewed: tuple[Path, list[
 def test_recrop_honours_verdicts(reviewed: tuple[Path, list[str]]) -> None:
     """A recrop of the reviewed folder is the review of a recropped folder."""
     work, images = reviewed
-    settings = {"scale": 1.7, "size": 40, "fit": "pad"}
+    settings: dict[str, Any] = {"scale": 1.7, "size": 40, "fit": "pad"}
     api.recrop(work / "out", work / "one", quiet=True, **settings)
     crop(work / "in", work / "two", **settings)
     shutil.copy(work / "out" / STATE / "review.csv", work / "two" / STATE)
@@ -440,9 +443,25 @@ def test_recrop_honours_verdicts(reviewed: tuple[Path, list[str]]) -> None:
     assert row_of(work / "three", images[2])["status"] == "cropped"
 
 
+def test_a_recrop_that_goes_on_follows_later_verdicts(reviewed: tuple[Path, list[str]]) -> None:
+    work, images = reviewed
+    api.recrop(work / "out", work / "one", quiet=True)
+    say(work, images[0], "rejected")
+    say(work, images[2], "undone")
+    assert api.recrop(work / "out", work / "one", quiet=True).done == 2 + 4  # failed ones are tried again
+    apply(work)
+    assert_same(work / "one", product(work / "out"))
+    assert len(files_of(work / "one" / STATE / "rejected")) == 1
+    # Its own review goes first.
+    VerdictLog(work / "one" / STATE / "review.csv").append(Verdict(images[0], "whole"))
+    apply(work, "one")
+    api.recrop(work / "out", work / "one", quiet=True)
+    assert row_of(work / "one", images[0])["verdict"] == "whole"
+
+
 def test_overwrite_takes_everything_with_it(reviewed: tuple[Path, list[str]], finished: Path) -> None:
     work, _ = reviewed
-    with pytest.raises(api.UsageError, match="--discard-review"):
+    with pytest.raises(UsageError, match="--discard-review"):
         crop(work / "in", work / "out", overwrite=True)
     crop(work / "in", work / "out", overwrite=True, discard_review=True)
     assert_same(work / "out", product(finished / "out"))

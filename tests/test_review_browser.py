@@ -320,7 +320,7 @@ def test_the_preview_cuts_what_a_run_would(client: Client, browser: Browser) -> 
         (10, 10, 20, 390),
         (100, 5, 590, 25),
     ]
-    cases = [[list(box), scale, fit] for box in boxes for scale in (1.0, 1.2, 2.5) for fit in FITS]
+    cases = [(box, scale, fit) for box in boxes for scale in (1.0, 1.2, 2.5) for fit in FITS]
     with tab(browser, client) as page:
         cut = page.evaluate(
             "async (cases) => { const { cropRectangle } = await import('/static/boxes.js');"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from detic_crop.config import CropConfig
 from detic_crop.detectors.vocabulary import split_names
-from detic_crop.errors import PhotoError, UsageError
+from detic_crop.errors import UsageError
 from detic_crop.runs.decisions import Decision, decision_in
 from detic_crop.runs.discover import Source
 from detic_crop.runs.execute import commit
@@ -71,13 +71,9 @@ def changes_of(
         record = records.get(key)
         if record is None:
             continue
-        before = decision_in(record)
-        try:
-            after = decision.within((record.width, record.height))
-        except PhotoError:
-            after = decision  # it will fail where the others are cut, and be told there
-        if after != before:
-            changes.append(Change(key, before, after, not _is_line_enough(record, after, folder)))
+        if not decision.is_followed_by(record):
+            pixels = not _is_line_enough(record, decision, folder)
+            changes.append(Change(key, decision_in(record), decision, pixels))
     return changes
 
 

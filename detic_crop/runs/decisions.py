@@ -36,6 +36,13 @@ class Decision(NamedTuple):
             raise PhotoError("box_outside", f"expected a box inside {width}×{height} px, got {self.box}")
         return Decision("box", (left, top, right, bottom))
 
+    def is_followed_by(self, record: Record) -> bool:
+        """Whether the crop of a record is already what was decided."""
+        try:
+            return self.within((record.width, record.height)) == decision_in(record)
+        except PhotoError:
+            return False
+
     def rectangle(self, detected: PixelBox, config: CropConfig, resolution_wh: tuple[int, int]) -> PixelBox:
         """The pixels to cut out; `detected` is what the detector's own box would give."""
         if self.verdict == "whole":

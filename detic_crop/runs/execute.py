@@ -18,6 +18,7 @@ from typing import Any
 from detic_crop.config import CropConfig, Format, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.images.encode import EXTENSIONS
+from detic_crop.runs.decisions import Decision
 from detic_crop.runs.discover import Source, discover
 from detic_crop.runs.folder import OutputFolder, as_output_error, is_fatal
 from detic_crop.runs.journal import Journal, Record, unfinished_crops
@@ -71,6 +72,7 @@ def make_plan(
     folder: OutputFolder,
     format: Format,
     earlier_names: Mapping[str, str] = MappingProxyType({}),
+    decisions: Mapping[str, Decision] = MappingProxyType({}),
 ) -> Plan:
     """Name every crop and find out which photos still need one.
 
@@ -81,6 +83,7 @@ def make_plan(
         folder: the output folder.
         format: file format of the crops.
         earlier_names: key → crop in the folder that is cropped anew; kept but for the extension.
+        decisions: what a reviewer decided; a crop that does not follow it is not finished.
 
     Raises:
         UsageError: a crop could reach a photo; nothing was changed.
@@ -96,12 +99,17 @@ def make_plan(
     names = crop_names(all_keys, suffix, settled, taken=foreign)
     jobs = [Job(source, names[source.key]) for source in wanted]
     folder.check_safe((job.source.path for job in jobs), (job.crop for job in jobs))
-    todo = [job for job in jobs if not _is_finished(job, records.get(job.source.key), folder)]
+    todo = [job for job in jobs if not _is_finished(job, records.get(job.source.key), folder, decisions)]
     return Plan(todo, len(jobs) - len(todo))
 
 
-def _is_finished(job: Job, record: Record | None, folder: OutputFolder) -> bool:
+def _is_finished(
+    job: Job, record: Record | None, folder: OutputFolder, decisions: Mapping[str, Decision]
+) -> bool:
     if record is None or record.status == "failed":
+        return False
+    decision = decisions.get(job.source.key)
+    if decision is not None and not decision.is_followed_by(record):
         return False
     if (record.file_size, record.file_time) != (job.source.size, job.source.mtime_ns):
         return False
