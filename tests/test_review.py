@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import queue
 import re
 import shutil
 import signal
@@ -516,20 +517,18 @@ def test_others_on_the_network_are_warned_of() -> None:
 
 
 def test_the_browser_gets_a_token_that_works_once(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[str] = []
+    opened: queue.Queue[str] = queue.Queue()
     printed: list[str] = []
-    answers: list[int] = []
-    monkeypatch.setattr(webbrowser, "open", opened.append)
+    monkeypatch.setattr(webbrowser, "open", opened.put)
 
     with monkeypatch.context() as patch:
         patch.setattr("uvicorn.Server.run", lambda self, sockets: None)
         assert api.review(finished / "out", port=0, ready=printed.append) == 0
-    tokens = [address.split("token=")[1] for address in (*opened, *printed)]
+    tokens = [address.split("token=")[1] for address in (opened.get(timeout=30), *printed)]
     assert len(set(tokens)) == 2
     with reviewing(finished / "out") as client:
         once = client.guard.token_for_one_use()
-        answers += [client.get(f"/?token={once}", Cookie=None).status for _ in range(2)]
-    assert answers == [303, 403]
+        assert [client.get(f"/?token={once}", Cookie=None).status for _ in range(2)] == [303, 403]
 
 
 @pytest.mark.parametrize("missing", ["starlette", "uvicorn"])

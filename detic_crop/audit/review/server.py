@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import webbrowser
 from collections.abc import Callable
 
@@ -37,8 +38,9 @@ def serve(
     address = f"http://{shown}:{port}/?token="
     ready(address + guard.secret)
     if open_browser:
-        # After the listener is bound, so that an early request waits rather than fails.
-        webbrowser.open(address + guard.token_for_one_use())
+        # The listener is bound, so an early request waits; a browser that does not return must not stop us.
+        arguments = (address + guard.token_for_one_use(),)
+        threading.Thread(target=webbrowser.open, args=arguments, daemon=True).start()
     server.run(sockets=[listener])
 
 

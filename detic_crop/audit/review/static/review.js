@@ -16,6 +16,7 @@ let given = []; // verdicts of this tab, for undo: {id, before}
 let busy = false; // a verdict is on its way to the disk
 let ticket = 0; // of the photo that was asked for last
 let seen = 0; // changes noted so far
+let offline = false; // the last complaint was that nobody answers
 
 const filters = new Map(); // name → value
 const drawing = new Drawing($("stage"), $("frame"), $("overlay"), {
@@ -37,8 +38,8 @@ function query(extra) {
 }
 
 function complain(error) {
-  const gone = error instanceof TypeError; // what fetch says when nobody answers
-  $("error").textContent = gone
+  offline = error instanceof TypeError; // what fetch says when nobody answers
+  $("error").textContent = offline
     ? "The server does not answer; is `detic-crop review` still running?"
     : error.message;
   $("error").hidden = false;
@@ -152,6 +153,7 @@ async function give(verdict, box) {
     return;
   }
   if (!(await send(row.id, verdict, box))) return;
+  if (filters.has("reviewed")) ahead = null; // this photo has left the filter or come into it
   given.push({ id: row.id, before });
   toast(`${row.image}: ${wordsOf({ verdict, box })} (u takes it back)`);
   if (view.next) open(view.next);
@@ -208,6 +210,10 @@ async function poll() {
   try {
     const news = await ask(`/api/changes?since=${seen}`);
     $("stale").hidden = !news.stale;
+    if (offline) {
+      offline = false;
+      $("error").hidden = true;
+    }
     const [id, mine] = [view && view.row && view.row.id, ticket];
     seen = news.since;
     if (!news.changed.length || busy) return;
