@@ -87,6 +87,7 @@ class RunResult:
         model_reason: why this model.
         counts: photos in audit.csv by status.
         failures: failed photos by reason.
+        reviewed_whole: resized photos that a reviewer wanted whole.
         flagged: cropped rows with at least one flag.
         done: photos finished by this call.
         skipped: photos finished by an earlier call.
@@ -102,6 +103,7 @@ class RunResult:
     model_reason: str = ""
     counts: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
+    reviewed_whole: int = 0
     flagged: int = 0
     done: int = 0
     skipped: int = 0
@@ -785,6 +787,7 @@ def _write_tables(result: RunResult, records: Mapping[str, Record]) -> None:
     photos = {row.record.image: row for row in rows}  # labels may have several rows for one
     result.counts = Counter(row.record.status for row in photos.values())
     result.failures = Counter(row.record.reason for row in photos.values() if row.record.status == "failed")
+    result.reviewed_whole = sum(row.record.reason == "reviewed_whole" for row in photos.values())
     result.flagged = sum(1 for _ in flagged(list(photos.values()), result.config))
     if labels is not None and len(rows) < len(labels.rows):
         result.notes.append(

@@ -202,7 +202,7 @@ def review(cropped: str, no_browser: bool, **settings: Any) -> int:
 
     given = api.review(cropped, open_browser=not no_browser, ready=ready, **settings)
     follow = f"; now give: detic-crop apply {cropped}" if given else ""
-    click.echo(printable(f"{given} verdicts given{follow}"))
+    click.echo(printable(f"{given} verdict{'' if given == 1 else 's'} given{follow}"))
     return 0
 
 
@@ -299,7 +299,10 @@ def _finish(result: RunResult, strict: bool, quiet: bool, did: str = "") -> int:
 
 def _say_counts(result: RunResult) -> None:
     counts = result.counts
-    parts = [f"{counts['cropped']} cropped", f"{counts['resized']} resized (nothing found)"]
+    not_found = counts["resized"] - result.reviewed_whole
+    parts = [f"{counts['cropped']} cropped", f"{not_found} resized (nothing found)"]
+    if result.reviewed_whole:
+        parts.append(f"{result.reviewed_whole} whole by review")
     if counts["rejected"]:
         parts.append(f"{counts['rejected']} rejected")
     reasons = ", ".join(f"{reason} {n}" for reason, n in result.failures.most_common(5))

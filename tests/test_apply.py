@@ -251,16 +251,17 @@ def test_a_dry_run_lists_and_writes_nothing(work: Path, capsys: pytest.CaptureFi
 
 
 def test_the_command_says_what_it_did(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    a, b, c = cropped_keys(work / "out")[:3]
+    a, b, c, d = cropped_keys(work / "out")[:4]
     say(work, a, "box", DRAWN)
     say(work, b, "rejected")
     say(work, c, "accepted")
+    say(work, d, "whole")
     say(work, "unknown.jpg", "accepted")
     assert cli.main(["apply", str(work / "out")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "verdicts about photos that are not in the journal, passed over: 1"
-    assert lines[1] == "verdicts applied: 1 accepted, 1 another box, 1 rejected"
-    assert "1 rejected, 4 failed" in lines[2]
+    assert lines[1] == "verdicts applied: 1 accepted, 1 another box, 1 whole photo, 1 rejected"
+    assert "1 whole by review, 1 rejected, 4 failed" in lines[2]
     assert cli.main(["apply", str(work / "out")]) == 0
     assert "no verdict to apply" in capsys.readouterr().out
 
