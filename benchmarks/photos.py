@@ -1,7 +1,7 @@
 """Photos made up for benchmarks: as large and as hard to decode as those of the Happywhale competition.
 
-Its 78,989 photos are 62 GB: 4.6 MP on average (median 4.0, largest 16.8) and 1.4 bits of file per pixel. Sizes
-are drawn from a log-normal distribution of that median and mean, cut at the largest; pictures are smooth
+Its 78,989 photos are 62 GB: 4.6 MP on average (median 4.0, largest 16.8), 1.4 bits of file a pixel. Sizes are
+drawn from a log-normal distribution of that median and mean, cut at the largest; pictures are smooth
 noise of several octaves with some grain, coded as JPEG with 4:2:0 chroma, and come out at about those bits.
 """
 

@@ -12,11 +12,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from detic_crop.api import ApplyResult as ApplyResult
     from detic_crop.api import CropResult as CropResult
     from detic_crop.api import RunResult as RunResult
+    from detic_crop.api import apply as apply
     from detic_crop.api import crop_photo as crop_photo
     from detic_crop.api import read_audit as read_audit
     from detic_crop.api import recrop as recrop
+    from detic_crop.api import review as review
     from detic_crop.api import run as run
     from detic_crop.api import write_audit as write_audit
     from detic_crop.boxes.choose import Choice as Choice
@@ -37,7 +40,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "api": ("CropResult", "RunResult", "crop_photo", "read_audit", "recrop", "run", "write_audit"),
+    "api": (
+        *("ApplyResult", "CropResult", "RunResult"),
+        *("apply", "crop_photo", "read_audit", "recrop", "review", "run", "write_audit"),
+    ),
     "boxes.choose": ("Choice", "choose"),
     "boxes.detections": ("Detections",),
     "boxes.geometry": ("enlarge",),

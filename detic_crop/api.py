@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import getpass
 import importlib.metadata
 import logging
 import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detic_crop.audit.report import write_report
+from detic_crop.audit.review.verdicts import Verdict, VerdictLog, last_lines, now, read_verdicts
 from detic_crop.audit.table import (
     BOX_COLUMNS,
     NUMBER_COLUMNS,
@@ -40,6 +42,8 @@ from detic_crop.detectors.devices import resolve_devices
 from detic_crop.detectors.vocabulary import join_names, resolve_classes
 from detic_crop.errors import DeticCropError, OutputError, UsageError
 from detic_crop.images.crop import cut_and_resize
+from detic_crop.runs.apply import Change, apply_changes, changes_of, is_same_photo
+from detic_crop.runs.decisions import Decision, decision_in
 from detic_crop.runs.devices import Recipe, run_devices
 from detic_crop.runs.discover import Listing, Source, discover
 from detic_crop.runs.execute import (
@@ -50,6 +54,7 @@ from detic_crop.runs.execute import (
     check_same_settings,
     execute,
     make_plan,
+    paths_now,
     photo_paths,
     read_listing,
     stop_signals,
@@ -87,6 +92,7 @@ class RunResult:
         model_reason: why this model.
         counts: photos in audit.csv by status.
         failures: failed photos by reason.
+        reviewed_whole: resized photos that a reviewer wanted whole.
         flagged: cropped rows with at least one flag.
         done: photos finished by this call.
         skipped: photos finished by an earlier call.
@@ -103,6 +109,7 @@ class RunResult:
     model_reason: str = ""
     counts: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
+    reviewed_whole: int = 0
     flagged: int = 0
     done: int = 0
     skipped: int = 0
@@ -117,6 +124,19 @@ class RunResult:
     def photos_per_second(self) -> float:
         """Photos finished by this call per second of work."""
         return self.done / self.seconds if self.seconds else 0.0
+
+
+@dataclass(slots=True)
+class ApplyResult(RunResult):
+    """What `apply` did, or with ``dry_run`` would do.
+
+    Attributes:
+        changes: photos whose crop or verdict did not follow the reviewer yet.
+        problems: of these, key → why its row keeps its earlier state.
+    """
+
+    changes: list[Change] = field(default_factory=list)
+    problems: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,9 +255,12 @@ def run(
     if options.dry_run:
         return _dry_run(result, listing, chosen, folder, options)
     with _held(folder, options) as stop:
+        decisions = _decisions_to_keep(folder, chosen, notes)
         write_listing(folder, listing.sources, _root_of(input))
         keep_labels(folder, labels, matches)
-        pipeline = Pipeline(detector, classes, config, folder.write_temporary, options.max_pixels)
+        pipeline = Pipeline(
+            detector, classes, config, folder.write_temporary, options.max_pixels, decisions=decisions
+        )
         origin = {"input": os.path.abspath(os.fspath(input))}
         executor = spread.executor(pipeline, folder, options.workers) if spread else None
         _work(result, pipeline, listing, chosen, options, origin, stop, executor=executor)
@@ -306,7 +329,16 @@ def recrop(
         kept = KeptCandidates(state.config, state.records, origin.candidates, sizes, same_classes)
         with closing(kept) as detector:
             max_pixels = max(options.max_pixels, largest)  # what the run accepted is accepted again
-            pipeline = Pipeline(detector, classes, config, folder.write_temporary, max_pixels, "recrop")
+            pipeline = Pipeline(
+                detector,
+                classes,
+                config,
+                folder.write_temporary,
+                max_pixels,
+                "recrop",
+                # What was said of the new data set itself goes before what was said of the old one.
+                _decisions(origin, state.records) | _decisions(folder, {}),
+            )
             chosen = listing.sources[: options.limit]
             names = {key: record.crop for key, record in state.records.items() if record.crop}
             came_from = {"recropped_from": os.path.abspath(origin.root)}
@@ -317,6 +349,175 @@ def recrop(
         if after is not None and after.status != before:
             result.transitions[before, after.status] += 1
     return result
+
+
+def review(
+    output: PathLike,
+    *,
+    input: PathLike | None = None,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    open_browser: bool = True,
+    reviewer: str | None = None,
+    ready: Callable[[str], object] = print,
+) -> int:
+    """Serve a local page to judge crops, most suspicious first, until Ctrl-C; see `apply` for what follows.
+
+    The photos are those of the journal now; a run may go on meanwhile.
+
+    Args:
+        output: the output folder of a run.
+        input: where the photos are now, when they have moved.
+        host: address to bind to; another than this machine's own lets others on the network try.
+        port: 0 for any free one; None for 8377 or, if that is taken, any free one.
+        open_browser: whether to open the page in a browser.
+        reviewer: name to note with each verdict; None takes the login name.
+        ready: told the address, which holds the key to the page, when it can be opened.
+
+    Returns:
+        The number of verdicts given.
+
+    Raises:
+        UsageError: the folder has no finished photos, the address cannot be had, or the extra is missing.
+    """
+    try:
+        from detic_crop.audit.review import page, server
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").split(".")[0]
+        if missing not in ("starlette", "uvicorn"):
+            raise
+        raise UsageError(
+            f"the review page needs {missing}, which is not installed: pip install 'detic-crop[review]'"
+        ) from error
+    opened = page.open_page(OutputFolder(output), input, reviewer or _login_name())
+    with closing(server.listen(host, port)) as listener, stop_signals():
+        if warning := server.warning_of(host):
+            _log.warning(warning)
+        server.serve(opened, listener, host, open_browser, ready)
+    return opened.given
+
+
+def apply(
+    output: PathLike,
+    *,
+    input: PathLike | None = None,
+    dry_run: bool = False,
+    workers: int | None = None,
+    quiet: bool = False,
+) -> ApplyResult:
+    """Make crops and tables follow the reviewer's verdicts; the same call again changes nothing.
+
+    Accepted photos get their verdict. Another or drawn box, or the whole photo, is cropped anew from the
+    photo, without the detector. Rejected crops move to ``.detic-crop/rejected``. A verdict that was taken
+    back brings the detector's own crop back. A photo that cannot be read, or has changed since the run,
+    keeps its row and crop and is named in `ApplyResult.problems`.
+
+    Args:
+        output: the output folder of a run.
+        input: where the photos are now, when they have moved.
+        dry_run: only say what would change.
+        workers: threads that work on photos; None takes a number that fits.
+        quiet: no progress bar.
+
+    Raises:
+        UsageError: the folder has no finished photos.
+        OutputError: it cannot be written or is in use; what was finished is kept.
+    """
+    folder = OutputFolder(output)
+    folder.require_run()
+    options = RunOptions(workers=workers, quiet=quiet)
+    if dry_run:
+        state = replay(folder.journal)
+        result = _apply_result(folder, state.config)
+        result.changes = changes_of(state.records, _decisions(folder, state.records), folder)
+        return result
+    _apply_result(folder, recorded_config(folder.journal))
+    with _held(folder, options) as stop, closing(Journal(folder.journal, folder.candidates)) as journal:
+        records = journal.state.records
+        result = _apply_result(folder, journal.state.config)
+        decisions = _decisions(folder, records)
+        result.changes = changes_of(records, decisions, folder)
+        keys = [change.image for change in result.changes if change.pixels]
+        paths = {key: Path(path) for key, path in paths_now(read_listing(folder), keys, input).items()}
+        folder.check_safe(paths.values(), ())
+        progress = no_progress if quiet or not result.changes else progress_bar
+        begun = time.monotonic()
+        with progress(len(result.changes), 0) as report:
+            applied = apply_changes(
+                result.changes,
+                journal,
+                folder,
+                result.config,
+                paths,
+                moved=input is not None,
+                max_pixels=max(
+                    [options.max_pixels, *(records[key].width * records[key].height for key in keys)]
+                ),
+                workers=workers,
+                should_stop=lambda: bool(stop.reason),
+                report=report,
+            )
+        folder.clear_temporary()
+        result.done, result.seconds = len(applied.done), time.monotonic() - begun
+        result.problems = applied.problems
+        result.remaining = len(result.changes) - result.done - len(result.problems)
+        result.stopped = stop.reason if result.remaining else ""
+        if unknown := sum(key not in records for key in decisions):
+            result.notes.append(f"verdicts about photos that are not in the journal, passed over: {unknown}")
+        _write_tables(result, records)
+    return result
+
+
+def _apply_result(folder: OutputFolder, config: CropConfig | None) -> ApplyResult:
+    if config is None:
+        raise UsageError(f"{folder.root} has no finished photos yet; give its `run` command again first")
+    return ApplyResult(folder, config)
+
+
+def _decisions(folder: OutputFolder, records: Mapping[str, Record]) -> dict[str, Decision]:
+    """The reviewer's last word on every photo, applied already or not."""
+    decisions = {key: decision_in(record) for key, record in records.items() if record.verdict}
+    for image, last in last_lines(folder.review).items():
+        decisions[image] = Decision() if last.verdict == "undone" else Decision(last.verdict, last.box)
+    return decisions
+
+
+def _decisions_to_keep(
+    folder: OutputFolder, chosen: Sequence[Source], notes: list[str]
+) -> dict[str, Decision]:
+    """Applied decisions, which a run keeps where it must crop such a photo again.
+
+    A verdict about a photo that has changed since says nothing of the new one: it is taken back, in writing,
+    before the new one can be cropped.
+    """
+    verdicts = read_verdicts(folder.review)
+    if not verdicts:
+        return {}
+    records = replay(folder.journal).records
+    places = photo_paths(read_listing(folder))
+    decisions, changed = {}, []
+    for source in chosen:
+        record = records.get(source.key)
+        if record is None or source.size < 0:
+            continue
+        moved = places.get(source.key) != os.path.abspath(source.path)
+        if is_same_photo(record, source, moved):
+            decisions[source.key] = decision_in(record)
+        elif source.key in verdicts:
+            changed.append(
+                Verdict(source.key, "undone", None, "detic-crop run: the photo has changed", now())
+            )
+    if changed:
+        VerdictLog(folder.review).append(*changed)
+        notes.append(f"{len(changed)} reviewed photos have changed since; their verdicts no longer count")
+    return decisions
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container without users
+        return "unknown"
 
 
 def write_audit(output: PathLike) -> RunResult:
@@ -483,6 +684,7 @@ class _Spread:
             pipeline.config,
             pipeline.max_pixels,
             folder.root.absolute(),
+            dict(pipeline.decisions),
             workers or max(1, default_workers() // len(self.devices)),
         )
         return partial(run_devices, recipe=recipe, devices=self.devices, times=pipeline.times)
@@ -537,9 +739,10 @@ def _plan(
     folder: OutputFolder,
     config: CropConfig,
     earlier_names: Mapping[str, str] = MappingProxyType({}),
+    decisions: Mapping[str, Decision] = MappingProxyType({}),
 ) -> Plan:
     keys = (source.key for source in listing.sources)
-    return make_plan(keys, chosen, records, folder, config.format, earlier_names)
+    return make_plan(keys, chosen, records, folder, config.format, earlier_names, decisions)
 
 
 @contextmanager
@@ -566,11 +769,7 @@ def _recorded_photos(
     """The photos of a kept listing that have records, where they were then or are now."""
     order = [key for key in recorded["keys"] if key in records]
     order += sorted(set(records).difference(order))
-    if input is None:
-        paths = photo_paths({**recorded, "keys": order})
-    else:
-        found = {source.key: str(source.path) for source in discover(input).sources}
-        paths = {key: found.get(key) or os.path.join(input, key) for key in order}
+    paths = paths_now(recorded, order, input)
     if not any(os.path.exists(path) for path in paths.values()):
         raise UsageError(
             f"none of the photos is at {recorded['root'] if input is None else input}; pass --in FOLDER"
@@ -596,7 +795,8 @@ def _work(
         check_same_settings(journal.state.config, config, folder)
         if journal.state.settings is None:
             journal.begin(config, importlib.metadata.version("detic-crop"))
-        plan = _plan(listing, chosen, journal.state.records, folder, config, earlier_names)
+        records = journal.state.records
+        plan = _plan(listing, chosen, records, folder, config, earlier_names, pipeline.decisions)
         progress = no_progress if options.quiet else progress_bar
         try:
             execution = execute(plan, journal, pipeline, folder, options, progress, stop, executor)
@@ -610,6 +810,7 @@ def _work(
     result.seconds, result.stopped = execution.seconds, execution.stopped
     if options.profile:
         result.profile = execution.usage.table()
+    folder.remove_stale_rejected(records)
     if execution.ignored_lines:
         result.notes.append(f"{execution.ignored_lines} damaged journal lines; their photos were done again")
     _write_tables(result, journal.state.records)
@@ -625,6 +826,7 @@ def _write_tables(result: RunResult, records: Mapping[str, Record]) -> None:
     photos = {row.record.image: row for row in rows}  # labels may have several rows for one
     result.counts = Counter(row.record.status for row in photos.values())
     result.failures = Counter(row.record.reason for row in photos.values() if row.record.status == "failed")
+    result.reviewed_whole = sum(row.record.reason == "reviewed_whole" for row in photos.values())
     result.flagged = sum(1 for _ in flagged(list(photos.values()), result.config))
     if labels is not None and len(rows) < len(labels.rows):
         result.notes.append(

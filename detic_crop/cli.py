@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,10 +32,17 @@ from detic_crop.errors import DeticCropError
 from detic_crop.runs.names import printable
 
 if TYPE_CHECKING:
-    from detic_crop.api import RunResult
+    from detic_crop.api import ApplyResult, RunResult
 
 _CONFIG, _OPTIONS = CropConfig(), RunOptions()
 _INTERRUPTED = {"SIGINT": 130, "SIGTERM": 143, "SIGBREAK": 143}
+_CHANGES = {
+    "accepted": "accepted",
+    "box": "another box",
+    "whole": "whole photo",
+    "rejected": "rejected",
+    "": "taken back",
+}
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -191,6 +199,51 @@ def audit(cropped: str) -> int:
     return 0
 
 
+@cli.command()
+@click.argument("cropped")
+@_option("--in", "input", metavar="PHOTOS", help="where the photos are now, if they have moved")
+@_option("--reviewer", metavar="NAME", help="noted with each verdict  [default: your login name]")
+@_option("--port", type=click.IntRange(0, 65535), help="0 takes any free one  [default: 8377, if free]")
+@_option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="address to listen on")
+@_option("--no-browser", is_flag=True, help="only print the page's address")
+def review(cropped: str, no_browser: bool, **settings: Any) -> int:
+    """Judge the crops of CROPPED on a local page, most suspicious first; Ctrl-C ends.
+
+    Every verdict is on disk before the page moves on; `detic-crop apply` makes the crops follow.
+    """
+    from detic_crop import api
+
+    def ready(address: str) -> None:
+        click.echo(f"review at {address} (Ctrl-C ends)")
+        sys.stdout.flush()  # somebody may wait for it at the end of a pipe
+
+    given = api.review(cropped, open_browser=not no_browser, ready=ready, **settings)
+    follow = f"; now give: detic-crop apply {cropped}" if given else ""
+    click.echo(printable(f"{given} verdict{'' if given == 1 else 's'} given{follow}"))
+    return 0
+
+
+@cli.command()
+@click.argument("cropped")
+@_option("--in", "input", metavar="PHOTOS", help="where the photos are now, if they have moved")
+@_option("--dry-run", is_flag=True, help="only list what would change")
+@_option("--workers", type=int, help="threads that work on photos  [default: fits the machine]")
+@_option("--strict", is_flag=True, help="exit 3 when a verdict could not be applied")
+@_option("--quiet", is_flag=True, help="no progress bar and no summary")
+def apply(cropped: str, strict: bool, **settings: Any) -> int:
+    """Make the crops and tables of CROPPED follow the verdicts of `detic-crop review`, without a detector."""
+    from detic_crop import api
+
+    result = api.apply(cropped, **settings)
+    if settings["dry_run"]:
+        _say_changes(result)
+        return 0
+    for key, problem in result.problems.items():
+        click.echo(printable(f"{key} keeps its crop: {' '.join(problem.split())}"), err=True)
+    code = _finish(result, strict=False, quiet=settings["quiet"], did=_did(result))
+    return code or (3 if strict and result.problems else 0)
+
+
 cli.add_command(weights)
 
 
@@ -248,9 +301,9 @@ def _seconds(duration: str | None) -> float | None:
     return None if duration is None else parse_duration(duration)
 
 
-def _finish(result: RunResult, strict: bool, quiet: bool) -> int:
+def _finish(result: RunResult, strict: bool, quiet: bool, did: str = "") -> int:
     if not quiet:
-        for note in result.notes:
+        for note in [*result.notes, *filter(None, [did])]:
             click.echo(printable(note))
         _say_counts(result)
     if result.profile:
@@ -265,7 +318,10 @@ def _finish(result: RunResult, strict: bool, quiet: bool) -> int:
 
 def _say_counts(result: RunResult) -> None:
     counts = result.counts
-    parts = [f"{counts['cropped']} cropped", f"{counts['resized']} resized (nothing found)"]
+    not_found = counts["resized"] - result.reviewed_whole
+    parts = [f"{counts['cropped']} cropped", f"{not_found} resized (nothing found)"]
+    if result.reviewed_whole:
+        parts.append(f"{result.reviewed_whole} whole by review")
     if counts["rejected"]:
         parts.append(f"{counts['rejected']} rejected")
     reasons = ", ".join(f"{reason} {n}" for reason, n in result.failures.most_common(5))
@@ -276,6 +332,25 @@ def _say_counts(result: RunResult) -> None:
     click.echo(f"{counts.total()} photos{before}: {', '.join(parts)}{speed}")
     page, table = result.folder.audit_html, result.folder.audit_csv
     click.echo(printable(f"look at {page}, most suspicious first; all rows: {table}"))
+
+
+def _did(result: ApplyResult) -> str:
+    """What became of the verdicts, in one line."""
+    kinds = Counter(_CHANGES[change.after.verdict] for change in result.changes)
+    for key in result.problems:
+        kinds[_CHANGES[next(c.after.verdict for c in result.changes if c.image == key)]] -= 1
+    parts = [f"{kinds[words]} {words}" for words in _CHANGES.values() if kinds[words]]
+    if result.problems:
+        parts.append(f"{len(result.problems)} not possible")
+    return f"verdicts applied: {', '.join(parts)}" if parts else "no verdict to apply"
+
+
+def _say_changes(result: ApplyResult) -> None:
+    for change in result.changes:
+        box = "" if change.after.box is None else f" {' '.join(f'{edge:g}' for edge in change.after.box)}"
+        how = "" if change.pixels else " (no new crop)"
+        click.echo(printable(f"{change.image}: {_CHANGES[change.after.verdict]}{box}{how}"))
+    click.echo(f"dry run, nothing written: {len(result.changes)} verdicts to apply")
 
 
 def _say_dry_run(result: RunResult) -> None:

@@ -128,8 +128,8 @@ class RunOptions:
     """How a run is done; none of this changes a crop.
 
     Attributes:
-        device: ``auto`` (all GPUs, else the best device), ``cpu``, ``cuda``, ``cuda:N``, ``mps``, or several of
-            these joined by commas: then one process for each.
+        device: ``auto`` (all GPUs, else the best device), ``cpu``, ``cuda``, ``cuda:N``, ``mps``, or several
+            of these joined by commas: then one process for each.
         workers: threads that work on photos; None takes a number that fits the machine.
         batch_size: photos that Detic is given at once on a GPU; None takes a number that fits the device.
         weights_file: a checkpoint instead of the pulled one.

@@ -78,12 +78,12 @@ def test_there_are_commands_to_run() -> None:
 
 
 def test_commands_run(photo_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """In order, as a reader would type them; those that would use the network or need weights are parsed."""
+    """In order, as a reader would type them; others (network, weights, browser) are parsed."""
     monkeypatch.chdir(photo_folder)
     monkeypatch.setenv("DETIC_CROP_WEIGHTS_DIR", str(tmp_path / "weights"))
     for command in detic_crop_commands():
         arguments = command.split()[1:]
-        if arguments[0] == "weights" or "detic-" in " ".join(arguments):
+        if arguments[0] in ("weights", "review") or "detic-" in " ".join(arguments):
             name = arguments[0]
             commands.commands[name].make_context(name, arguments[1:], resilient_parsing=False).close()
             continue

@@ -519,9 +519,7 @@ def _gradient(height: int, width: int) -> Any:
 
 def test_thumbnails_are_small(tmp_path: Path) -> None:
     path = write_photo(tmp_path / "a.jpg", width=3000, height=1000)
-    image = cv2.imdecode(
-        np.frombuffer(thumbnails._thumbnail(path, 420, 75, None), np.uint8), cv2.IMREAD_COLOR
-    )
+    image = cv2.imdecode(np.frombuffer(thumbnails.thumbnail(path, 420, 75, None), np.uint8), cv2.IMREAD_COLOR)
     assert image is not None
     assert image.shape == (140, 420, 3)
 

@@ -29,6 +29,7 @@ from typing import Any, cast
 import pytest
 
 from detic_crop import api, cli
+from detic_crop.audit.review.verdicts import Verdict, VerdictLog
 from detic_crop.errors import OutputError, UsageError
 from detic_crop.runs import journal
 from detic_crop.runs.execute import Stop, stop_signals
@@ -164,6 +165,13 @@ def _fork(command: list[str], said: Path, faults: Faults | None = None) -> int:
         os._exit(code)
 
 
+def _on(command: list[str], out: Path, *options: str) -> list[str]:
+    """`command` on an output folder, which stands where it says OUT, or else after --out."""
+    if "OUT" in command:
+        return [str(out) if word == "OUT" else word for word in (*command, *options)]
+    return [*command, "--out", str(out), *options]
+
+
 def _exit_code(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
@@ -217,16 +225,26 @@ def _assert_whole(out: Path, expected: Mapping[str, bytes]) -> None:
 
 
 def serve_faults(
-    work: Path, command: list[str], base: Path | None, reference: Path, kind: str, lasting: bool, step: int
+    work: Path,
+    command: list[str],
+    base: Path | None,
+    reference: Path,
+    between: list[str] | None,
+    kind: str,
+    lasting: bool,
+    step: int,
 ) -> Counter[str]:
-    """One run after another, each disturbed `step` operations later; then the command again; compare."""
+    """One run after another, each disturbed `step` operations later; then the command again; compare.
+
+    With `between`, that command comes first.
+    """
     expected = product(reference)
     counts: Counter[str] = Counter()
     for at in itertools.count(1, step):
         out = work / "out"
         if base:
             shutil.copytree(base, out)
-        full = [*command, "--out", str(out), "--workers", "1"]
+        full = _on(command, out, "--workers", "1")
         (work / "count").write_text("0")
         code = _exit_code(_fork(full, work / "said", Faults(str(out), at, kind, lasting)))
         said = (work / "said").read_text()
@@ -238,6 +256,8 @@ def serve_faults(
         elif code:
             assert code == -signal.SIGKILL, where
         counts[f"exit {code}"] += 1
+        if between:
+            assert _exit_code(_fork(_on(between, out), work / "said")) == 0, where
         again = _exit_code(_fork(full, work / "said"))
         assert again == 0, f"{where}; then {again}: {(work / 'said').read_text()}"
         assert leftovers(out) == [], where
@@ -313,6 +333,7 @@ class Scene:
     command: list[str]
     base: Path | None
     reference: Path
+    between: list[str] | None = None
 
 
 def fresh(folder: Path) -> Scene:
@@ -356,15 +377,53 @@ def recropped(folder: Path) -> Scene:
     return Scene(["recrop", str(folder / "origin"), "--scale", "1.5", "--quiet"], None, scene.reference)
 
 
+def reviewed(folder: Path) -> Scene:
+    """Verdicts of every kind on a finished run, and some taken back after they were applied."""
+    keys = write_photos(folder / "in", 7)
+    run = cli_command(folder / "in", write_boxes(folder / "boxes.csv", keys))
+    base = folder / "base"
+    assert cli.main([*run, "--out", str(base)]) == 0
+    log = VerdictLog(base / STATE / "review.csv")
+
+    def say(*words: str) -> None:
+        boxes = {"box": (5.0, 5.0, 31.0, 28.0)}
+        log.append(*(Verdict(key, word, boxes.get(word)) for key, word in zip(keys, words, strict=False)))
+
+    say("box", "whole", "rejected", "accepted")
+    assert cli.main(["apply", str(base), "--quiet"]) == 0
+    say("undone", "rejected", "box", "undone", "rejected", "box", "whole")
+    return Scene(["apply", "OUT", "--quiet"], base, folder / "reference")
+
+
+def reviewed_and_resumed(folder: Path) -> Scene:
+    """The same, and before the second try somebody gives the run command again."""
+    scene = reviewed(folder)
+    keys = [row["image"] for row in rows_of(folder / "base")]
+    run = cli_command(folder / "in", write_boxes(folder / "boxes.csv", keys))
+    return Scene(scene.command, scene.base, scene.reference, between=run)
+
+
 @posix
-@pytest.mark.parametrize(("make", "step"), [(fresh, 1), (resumed, 2), (overwritten, 3), (recropped, 4)])
+@pytest.mark.parametrize(
+    ("make", "step"),
+    [
+        (fresh, 1),
+        (resumed, 2),
+        (overwritten, 3),
+        (recropped, 4),
+        (reviewed, 1),
+        (reviewed_and_resumed, 3),
+    ],
+)
 def test_killed_at_every_operation(make: Callable[[Path], Scene], step: int, tmp_path: Path) -> None:
     counts = disturb(make(tmp_path), tmp_path, "kill", step=step)
     assert counts[f"exit {-signal.SIGKILL}"] > 40 // step
 
 
 @posix
-@pytest.mark.parametrize(("make", "step"), [(fresh, 3), (resumed, 5), (overwritten, 7), (recropped, 6)])
+@pytest.mark.parametrize(
+    ("make", "step"), [(fresh, 3), (resumed, 5), (overwritten, 7), (recropped, 6), (reviewed, 5)]
+)
 def test_disk_full_from_some_operation_on(make: Callable[[Path], Scene], step: int, tmp_path: Path) -> None:
     assert disturb(make(tmp_path), tmp_path, "ENOSPC", lasting=True, step=step)["exit 1"] > 40 // step
 
@@ -384,8 +443,13 @@ def disturb(scene: Scene, work: Path, kind: str, *, lasting: bool = False, step:
     """`serve_faults` on a scene."""
     if scene.base:
         shutil.copytree(scene.base, scene.reference)
-    assert cli.main([*scene.command, "--out", str(scene.reference)]) == 0
-    arguments = {"command": scene.command, "base": scene.base, "reference": scene.reference}
+    assert cli.main(_on(scene.command, scene.reference)) == 0
+    arguments = {
+        "command": scene.command,
+        "base": scene.base,
+        "reference": scene.reference,
+        "between": scene.between,
+    }
     counts = ask(serve_faults, work=work, kind=kind, lasting=lasting, step=step, **arguments)
     print(dict(counts))
     return counts

@@ -34,7 +34,8 @@ def copies(records: Sequence[Record]) -> dict[str, Copy]:
 
     A *duplicate* has the size and checksum of an earlier file. A *near duplicate* has a crop whose perceptual
     hash differs from that of an earlier photo's crop by at most `MAX_DIFFERENT_BITS` of 64 bits, and the
-    photos have the same proportions (within 2 %). Photos without these numbers, from failed rows or older runs, take no part.
+    photos have the same proportions (within 2 %). Photos without these numbers, from failed rows or older
+    runs, take no part.
 
     Args:
         records: each photo once, in input order.

@@ -51,7 +51,9 @@ def counts(photos: Sequence[Photo], n_rows: int) -> str:
         for status, meaning in _STATUSES.items()
         if by_status[status] or status != "rejected"
     ]
-    flagged = sum(photo.is_crop and bool(photo.doubts.against_the_crop) for photo in photos)
+    flagged = sum(
+        photo.is_crop and not photo.record.verdict and bool(photo.doubts.against_the_crop) for photo in photos
+    )
     tiles.append(_tile("crops flagged", flagged, "at least one reason to doubt them; see Flags"))
     html = f'<dl class="tiles">{"".join(tiles)}</dl>\n'
     found, missed = by_status["cropped"], by_status["resized"]

@@ -104,7 +104,8 @@ def doubts_of(
     - ``u`` is the share of ordinary boxes that are as unusual; see `unusual_shares`. Ordinary boxes have one
       of ½ on average, which costs them a sixth of their trust; 1 in 100 costs two thirds.
 
-    Without a box it is `presence`, how sure the model is that it missed an animal; of a failed photo 1.
+    Without a box it is `presence`, how sure the model is that it missed an animal; of a failed photo 1, of
+    a reviewed one 0.
 
     Args:
         record: of the photo.
@@ -165,8 +166,8 @@ def _box_flags(record: Record, config: CropConfig) -> dict[str, bool]:
     width, height = right - left, bottom - top
     x1, y1, x2, y2 = record.crop_box or (0, 0, 0, 0)
     fraction = area_fraction(record) or 0.0
-    # A drawn box has no score and nothing to be compared with.
-    score = 1.0 if record.score is None else record.score
+    # A drawn box has no score, and a box that a person chose has nothing to be compared with.
+    score = 1.0 if record.score is None or record.verdict == "box" else record.score
     edge = _EDGE_FRACTION * max(record.width, record.height)
     nearest = min(left, top, record.width - right, record.height - bottom)
     return {
@@ -198,6 +199,8 @@ def _low_score_limit(conf: float) -> float:
 
 def _suspicion(record: Record, config: CropConfig, flags: Sequence[str], unusual: float) -> float:
     """See `doubts_of`."""
+    if record.verdict:
+        return 0.0
     if record.status == "failed":
         return 1.0
     if record.box is None:

@@ -26,7 +26,7 @@ from detic_crop.runs.labels import Labels, parse_labels
 
 COLUMNS: Mapping[str, str] = {
     "image": "relative path of the photo, with /; the key",
-    "crop": "path of the crop below the output folder; empty if failed",
+    "crop": "path of the crop below the output folder; empty if failed or rejected",
     "status": "cropped, resized (nothing found: the whole photo), rejected or failed",
     "reason": "why: largest_box, not_found, reviewed_whole, missing_file, unreadable …",
     "width": "of the upright photo, pixels",
@@ -44,7 +44,7 @@ COLUMNS: Mapping[str, str] = {
     "flags": "what is doubtful, joined by ;",
     "suspicion": "0–1, how much the row deserves a look",
     "duplicate_of": "the earlier photo that this one repeats",
-    "verdict": "what a reviewer said",
+    "verdict": "what a reviewer said, once applied: accepted, whole, box or rejected",
     "detector_box": "the detector's own box where a reviewer chose another",
     "model": "model that found the box",
     "error": "why a photo failed",
@@ -152,7 +152,7 @@ def row_cells(record: Record, config: CropConfig, doubts: Doubts | None = None) 
     doubts = doubts or doubts_of(record, config)
     return {
         "image": record.image,
-        "crop": record.crop,
+        "crop": "" if record.status == "rejected" else record.crop,
         "status": record.status,
         "reason": record.reason,
         "width": str(record.width or ""),
@@ -170,8 +170,8 @@ def row_cells(record: Record, config: CropConfig, doubts: Doubts | None = None) 
         "flags": ";".join(doubts.flags),
         "suspicion": _number(doubts.suspicion),
         "duplicate_of": doubts.duplicate_of,
-        "verdict": "",
-        "detector_box": "",
+        "verdict": record.verdict,
+        "detector_box": _box(record.detector_box),
         "model": record.model,
         "error": record.error,
     }
@@ -222,9 +222,11 @@ def keep_labels(folder: OutputFolder, labels: Labels | None, matches: Sequence[s
 
 
 def flagged(rows: Sequence[Row], config: CropConfig) -> Iterator[Row]:
-    """Rows with at least one flag that doubts a crop."""
+    """Rows with at least one flag that doubts a crop which nobody has reviewed."""
     return (
         row
         for row in rows
-        if row.record.status == "cropped" and not IMAGE_CHECKS.issuperset(flags_of(row.record, config))
+        if row.record.status == "cropped"
+        and not row.record.verdict
+        and not IMAGE_CHECKS.issuperset(flags_of(row.record, config))
     )

@@ -47,11 +47,11 @@ def pictures_of(record: Record, photo_path: Path, crop_path: Path) -> Pictures:
     notes = []
     photo = crop = None
     try:
-        photo = _thumbnail(photo_path, PHOTO_SIDE, _PHOTO_QUALITY, record)
+        photo = thumbnail(photo_path, PHOTO_SIDE, _PHOTO_QUALITY, record)
     except (PhotoError, OSError, MemoryError, ValueError) as error:
         notes.append(f"The photo cannot be shown: {_reason(error)}.")
     try:
-        crop = _thumbnail(crop_path, _CROP_SIDE, _CROP_QUALITY, None)
+        crop = thumbnail(crop_path, _CROP_SIDE, _CROP_QUALITY, None)
     except (PhotoError, OSError, MemoryError, ValueError) as error:
         notes.append(f"The crop cannot be shown: {_reason(error)}.")
     return Pictures(photo, crop, tuple(notes))
@@ -65,7 +65,7 @@ def _reason(error: Exception) -> str:
     return escaped(words or type(error).__name__)
 
 
-def _thumbnail(path: Path, side: int, quality: int, record: Record | None) -> bytes:
+def thumbnail(path: Path, side: int, quality: int, record: Record | None) -> bytes:
     """A small JPEG of an image file, upright.
 
     Args:

@@ -7,9 +7,9 @@ import importlib
 import io
 import os
 import stat
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -44,7 +44,14 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
     if isinstance(detector, ClassAwareDetector):
         detector.ask_for(recipe.classes)
     folder = OutputFolder(recipe.folder)
-    pipeline = Pipeline(detector, recipe.classes, recipe.config, folder.write_temporary, recipe.max_pixels)
+    pipeline = Pipeline(
+        detector,
+        recipe.classes,
+        recipe.config,
+        folder.write_temporary,
+        recipe.max_pixels,
+        decisions=recipe.decisions,
+    )
     _send(answers, Ready(ahead=2 * recipe.workers + 2 * pipeline.batch_size))
     inbox: SimpleQueue[Job | None] = SimpleQueue()
     stop = threading.Event()

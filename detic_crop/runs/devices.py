@@ -20,6 +20,7 @@ from typing import Any
 
 from detic_crop.config import CropConfig
 from detic_crop.errors import DeticCropError
+from detic_crop.runs.decisions import Decision
 from detic_crop.runs.pipeline import Job, Outcome
 from detic_crop.runs.timing import StageTimes, Totals
 
@@ -37,6 +38,7 @@ class Recipe:
         config: resolved settings.
         max_pixels: larger photos fail.
         folder: the output folder.
+        decisions: what a reviewer said of photos, by key.
         workers: threads of the process.
         device: its device.
     """
@@ -47,6 +49,7 @@ class Recipe:
     config: CropConfig
     max_pixels: int
     folder: Path
+    decisions: dict[str, Decision]
     workers: int
     device: str = ""
 

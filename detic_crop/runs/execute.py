@@ -18,7 +18,8 @@ from typing import Any
 from detic_crop.config import CropConfig, Format, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.images.encode import EXTENSIONS
-from detic_crop.runs.discover import Source
+from detic_crop.runs.decisions import Decision
+from detic_crop.runs.discover import Source, discover
 from detic_crop.runs.folder import OutputFolder, as_output_error, is_fatal
 from detic_crop.runs.journal import Journal, Record, unfinished_crops
 from detic_crop.runs.local import run_local
@@ -75,6 +76,7 @@ def make_plan(
     folder: OutputFolder,
     format: Format,
     earlier_names: Mapping[str, str] = MappingProxyType({}),
+    decisions: Mapping[str, Decision] = MappingProxyType({}),
 ) -> Plan:
     """Name every crop and find out which photos still need one.
 
@@ -85,6 +87,7 @@ def make_plan(
         folder: the output folder.
         format: file format of the crops.
         earlier_names: key → crop in the folder that is cropped anew; kept but for the extension.
+        decisions: what a reviewer decided; a crop that does not follow it is not finished.
 
     Raises:
         UsageError: a crop could reach a photo; nothing was changed.
@@ -100,12 +103,17 @@ def make_plan(
     names = crop_names(all_keys, suffix, settled, taken=foreign)
     jobs = [Job(source, names[source.key]) for source in wanted]
     folder.check_safe((job.source.path for job in jobs), (job.crop for job in jobs))
-    todo = [job for job in jobs if not _is_finished(job, records.get(job.source.key), folder)]
+    todo = [job for job in jobs if not _is_finished(job, records.get(job.source.key), folder, decisions)]
     return Plan(todo, len(jobs) - len(todo))
 
 
-def _is_finished(job: Job, record: Record | None, folder: OutputFolder) -> bool:
+def _is_finished(
+    job: Job, record: Record | None, folder: OutputFolder, decisions: Mapping[str, Decision]
+) -> bool:
     if record is None or record.status == "failed":
+        return False
+    decision = decisions.get(job.source.key)
+    if decision is not None and not decision.is_followed_by(record):
         return False
     if (record.file_size, record.file_time) != (job.source.size, job.source.mtime_ns):
         return False
@@ -213,14 +221,15 @@ def commit(outcome: Outcome, journal: Journal, folder: OutputFolder) -> Record:
             span = journal.append_candidates(record.image, record.crop, outcome.candidates)
             record = record._replace(candidates=span)
             try:
-                folder.place(outcome.temporary, record.crop)
+                folder.place(outcome.temporary, folder.crop_place(record))
             except OSError as error:
                 if is_fatal(error):
                     raise
                 # A name the disk refuses, or somebody's file where a folder must be: this photo's trouble.
                 outcome.temporary.unlink(missing_ok=True)
                 record = _unplaced(record, error)
-        if earlier is not None and earlier.crop and earlier.crop != record.crop:
+        gone = record.crop if record.status != "rejected" else ""
+        if earlier is not None and earlier.crop and earlier.crop != gone:
             # A crop that no row names would be a lie. First the crop, then the line: killed in between, the
             # crop is missing and the photo is done again.
             (folder.root / earlier.crop).unlink(missing_ok=True)
@@ -305,3 +314,17 @@ def photo_paths(listing: Mapping[str, Any]) -> dict[str, str]:
     """Key → absolute path of every photo in what `read_listing` returned."""
     root, elsewhere = listing["root"], listing["paths"]
     return {key: elsewhere.get(key) or os.path.join(root, *key.split("/")) for key in listing["keys"]}
+
+
+def paths_now(
+    listing: Mapping[str, Any], keys: Sequence[str], input: str | os.PathLike[str] | None
+) -> dict[str, str]:
+    """Where the photos of a kept listing are: where they were then, or below `input`.
+
+    Raises:
+        UsageError: `input` holds no photos.
+    """
+    if input is None:
+        return photo_paths({**listing, "keys": keys})
+    found = {source.key: str(source.path) for source in discover(input).sources}
+    return {key: found.get(key) or os.path.join(input, key) for key in keys}

@@ -10,16 +10,17 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import filelock
 
 from detic_crop.errors import OutputError, UsageError
-from detic_crop.runs.journal import replay, unfinished_crops
+from detic_crop.runs.journal import Record, replay, unfinished_crops
 
 STATE = ".detic-crop"
+REJECTED = f"{STATE}/rejected"
 
 # The disk or the folder is at fault, not the photo: going on would fail every photo after this one.
 _FATAL_ERRNOS = {
@@ -57,6 +58,8 @@ class OutputFolder:
         self.labels = self.state / "labels.csv"
         self.label_matches = self.state / "labels.json"
         self.review = self.state / "review.csv"
+        self.sample = self.state / "sample.csv"
+        self.rejected = self.root / REJECTED
         self.temporary = self.state / "tmp"
         self.audit_csv = self.root / "audit.csv"
         self.audit_html = self.root / "audit.html"
@@ -189,6 +192,25 @@ class OutputFolder:
             self._made_parents.add(target.parent)
         os.replace(temporary, target)
 
+    def crop_place(self, record: Record) -> str:
+        """Where the crop of a record is, relative to the folder: a rejected one is out of the way."""
+        return f"{REJECTED}/{record.crop}" if record.status == "rejected" else record.crop
+
+    def remove_stale_rejected(self, records: Mapping[str, Record]) -> None:
+        """Remove crops that were set aside and whose photos are not rejected any more.
+
+        Raises:
+            OutputError: something cannot be removed.
+        """
+        wanted = {record.crop for record in records.values() if record.status == "rejected"}
+        with output_errors(self.root):
+            for folder, _, names in os.walk(self.rejected, topdown=False):
+                for path in (Path(folder, name) for name in names):
+                    if path.relative_to(self.rejected).as_posix() not in wanted:
+                        path.unlink()
+                with contextlib.suppress(OSError):  # not empty
+                    os.rmdir(folder)
+
     def _refuse_outside(self, path: Path) -> None:
         if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.root)):
             raise UsageError(
@@ -246,8 +268,9 @@ class OutputFolder:
             for table in (self.audit_csv, self.audit_html, self.run_json):
                 table.unlink(missing_ok=True)
             # The journal goes last: stopped half-way, the same command knows what is left to remove.
+            shutil.rmtree(self.rejected, ignore_errors=True)
             inputs = (self.listing, self.labels, self.label_matches)
-            for path in (*inputs, self.review, self.candidates, self.journal):
+            for path in (*inputs, self.sample, self.review, self.candidates, self.journal):
                 path.unlink(missing_ok=True)
 
     def _remove_crop(self, path: Path) -> None:

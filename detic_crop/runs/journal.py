@@ -35,7 +35,7 @@ class Record(NamedTuple):
     image: str  # key: relative path with /
     status: Status
     reason: str = ""
-    crop: str = ""  # path below the output folder; empty when failed
+    crop: str = ""  # path below the output folder; of a rejected one where it was; empty when failed
     width: int = 0
     height: int = 0
     class_name: str = ""
@@ -66,6 +66,8 @@ class Record(NamedTuple):
     file_size: int = 0  # of the photo, bytes; with file_time it tells a changed photo
     file_time: int = 0  # modification time, ns
     crop_bytes: int = 0  # size of the crop file; a missing or cut one is made again
+    verdict: str = ""  # what a reviewer said, once applied: accepted, whole, box or rejected
+    detector_box: tuple[float, float, float, float] | None = None  # where a reviewer wanted another
     candidates: Span | None = None  # offset and length in candidates.jsonl; of a failed photo its end, then
 
     def to_line(self) -> bytes:
@@ -96,7 +98,7 @@ class Record(NamedTuple):
         return record
 
 
-_TUPLES = ("box", "crop_box", "best_box", "candidates")
+_TUPLES = ("box", "crop_box", "best_box", "detector_box", "candidates")
 _DEFAULTS = tuple(Record._field_defaults.get(name, ...) for name in Record._fields)
 
 
@@ -132,7 +134,7 @@ def replay(path: Path) -> Replay:
     if not path.exists():
         return state
     # Nothing here is garbage; looking for some among 100,000 new records takes longer than reading them.
-    with open(path, "rb") as file, _collector_paused():
+    with open(path, "rb") as file, collector_paused():
         for line in file:
             if not line.endswith(b"\n"):
                 break
@@ -142,7 +144,8 @@ def replay(path: Path) -> Replay:
 
 
 @contextlib.contextmanager
-def _collector_paused() -> Iterator[None]:
+def collector_paused() -> Iterator[None]:
+    """No looking for garbage while many small things are made that stay."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

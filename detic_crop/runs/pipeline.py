@@ -12,9 +12,10 @@ decoded no finer than the detector and the crop need, see `images.partial`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from detic_crop.images.crop import cut_and_resize, resize_exactly, resize_quickl
 from detic_crop.images.decode import Decoded, PhotoFile, open_photo
 from detic_crop.images.encode import encode
 from detic_crop.images.partial import Reduction, reduction_for, reduction_to_show, snapped
+from detic_crop.runs.decisions import Decision
 from detic_crop.runs.discover import Source
 from detic_crop.runs.journal import Record
 from detic_crop.runs.timing import StageTimes
@@ -94,7 +96,8 @@ class Pipeline:
         config: resolved settings.
         write_temporary: stores the bytes of a crop, returns the file; raises OutputError.
         max_pixels: larger photos fail.
-        record_source: ``run`` or ``recrop``.
+        record_source: ``run``, ``recrop`` or ``review``.
+        decisions: what a reviewer decided, by key; it goes before the detector's choice.
     """
 
     def __init__(
@@ -105,6 +108,7 @@ class Pipeline:
         write_temporary: Callable[[bytes], Path],
         max_pixels: int,
         record_source: str = "run",
+        decisions: Mapping[str, Decision] = MappingProxyType({}),
     ) -> None:
         self.detector = detector
         self.classes = classes
@@ -113,6 +117,7 @@ class Pipeline:
         self.write_temporary = write_temporary
         self.max_pixels = max_pixels
         self.record_source = record_source
+        self.decisions = decisions
         self.times = StageTimes()
         self.batches = detector if isinstance(detector, BatchDetector) else None
         self._crashes = 0
@@ -232,7 +237,10 @@ class Pipeline:
         stage = "crop"
         try:
             candidates, choice = self._choose(detected.detections, resolution_wh)
-            rectangle = self._rectangle(candidates, choice, resolution_wh)
+            decision = self.decisions.get(photo.job.source.key, Decision())
+            rectangle = decision.rectangle(
+                self._rectangle(candidates, choice, resolution_wh), self.config, resolution_wh
+            )
             stage = "decode"
             decoded, rectangle = self._pixels_of(photo, rectangle)
             stage = "crop"
@@ -243,7 +251,7 @@ class Pipeline:
             with self.times.measure("check"):
                 checks = check_crop(crop)
             record = self._record(photo, decoded.truncated, candidates, choice, rectangle, len(data))
-            record = record._replace(**checks._asdict())
+            record = decision.decide(record._replace(**checks._asdict()), candidates)
         except Exception as error:
             return self._failed(photo.job, stage, error, None if stage == "decode" else photo)
         with self.times.measure("write"):

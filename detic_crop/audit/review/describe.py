@@ -1,0 +1,196 @@
+"""One photo as the page sees it: plain JSON values, and the pictures that go with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detic_crop.audit.markup import utf8
+from detic_crop.audit.photos import Photo
+from detic_crop.audit.review.rows import photo_id
+from detic_crop.audit.review.verdicts import Verdict
+from detic_crop.audit.suspicion import FLAGS
+from detic_crop.audit.thumbnails import thumbnail
+from detic_crop.boxes.choose import wanted_mask
+from detic_crop.boxes.detections import Detections
+from detic_crop.boxes.geometry import Box
+from detic_crop.config import CropConfig
+from detic_crop.detectors.vocabulary import split_names
+from detic_crop.runs.apply import is_same_photo
+from detic_crop.runs.decisions import detected_box
+from detic_crop.runs.discover import Source
+from detic_crop.runs.folder import REJECTED, OutputFolder
+from detic_crop.runs.journal import Record, read_candidates
+
+# px, long side of a photo on the page: a photo of 4 MP and more can be decoded at half its size for it.
+PHOTO_SIDE = 1280
+_PHOTO_QUALITY = 88
+_CACHED_PHOTOS = 12
+_MAX_LABELS = 12
+_CONTENT_TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
+
+
+class Describer:
+    """Reads what the page shows of a photo.
+
+    Args:
+        folder: the output folder.
+        config: its settings as resolved.
+        columns: names of the label columns, the key first or not.
+        key_column: of the labels; the page shows the photo's name already.
+        paths: where the photos are now, by key.
+        moved: that is elsewhere than at the time of the run.
+    """
+
+    def __init__(
+        self,
+        folder: OutputFolder,
+        config: CropConfig,
+        columns: Sequence[str],
+        key_column: str,
+        paths: Mapping[str, str],
+        moved: bool,
+    ) -> None:
+        self._folder = folder
+        self._config = config
+        self._columns = columns
+        self._key_column = key_column
+        self._paths = paths
+        self._moved = moved
+        self._wanted = None if config.classes in (None, "any") else tuple(split_names(config.classes or ""))
+        self._cached_jpeg = lru_cache(_CACHED_PHOTOS)(self._jpeg)
+
+    def describe(self, photo: Photo, verdict: Verdict | None) -> dict[str, Any]:
+        """Everything the page says about one photo."""
+        record = photo.record
+        labels = zip(self._columns, photo.labels[0] if photo.labels else (), strict=False)
+        return {
+            "id": photo_id(record.image),
+            "image": record.image,
+            "status": record.status,
+            "reason": record.reason,
+            "error": record.error,
+            "width": record.width,
+            "height": record.height,
+            "presence": record.presence,
+            "suspicion": round(photo.doubts.suspicion, 4),
+            "flags": [[flag.replace("_", " "), FLAGS[flag]] for flag in photo.doubts.flags],
+            "labels": [pair for pair in labels if pair[0] != self._key_column][:_MAX_LABELS],
+            "detected": detected_box(record),
+            "candidates": self._candidates(record),
+            "verdict": None if verdict is None else verdict_values(verdict),
+            "applied": record.verdict,
+            "has_crop": bool(record.crop),
+            "problem": self._problem(record),
+        }
+
+    def problem_of(self, photo: Photo) -> str:
+        """Why a photo cannot be judged; empty when it can."""
+        # Where only the photo is missing, its crop can still be judged.
+        gone = photo.record.status != "failed" and self._source(photo.record).size < 0
+        return "" if gone else self._problem(photo.record)
+
+    def _problem(self, record: Record) -> str:
+        if record.status == "failed":
+            return f"This photo failed ({record.reason}): {record.error}"
+        source = self._source(record)
+        if source.size < 0:
+            return "The photo is no longer where it was; start the review with --in FOLDER."
+        if not is_same_photo(record, source, self._moved):
+            return "The photo has changed since the run; give the run command again, then review it."
+        return ""
+
+    def _source(self, record: Record) -> Source:
+        return Source.at(record.image, Path(self._paths.get(record.image, record.image)))
+
+    def _candidates(self, record: Record) -> list[dict[str, Any]]:
+        """All kept boxes: the detector's own first, then eligible ones, then the others, by falling score."""
+        own = detected_box(record)
+        found = self._read_candidates(record)
+        eligible = wanted_mask(found, self._wanted) & (found.scores >= np.float32(self._config.conf or 0.0))
+        edges = [found.edges(i) for i in range(len(found))]
+        is_own = [edge == own for edge in edges]
+        order = np.lexsort((-found.scores, ~eligible, ~np.array(is_own, bool)))
+        return [
+            {
+                "box": edges[i],
+                "score": found.score(i),
+                "class": found.class_names[i],
+                "eligible": bool(eligible[i]),
+                "own": is_own[i],
+            }
+            for i in order
+        ]
+
+    def _read_candidates(self, record: Record) -> Detections:
+        try:
+            with open(self._folder.candidates, "rb") as file:
+                return read_candidates(file, record)
+        except (OSError, ValueError, KeyError, TypeError):  # the page does without
+            return Detections.empty()
+
+    # ------------------------------------------------------------ pictures
+
+    def photo_jpeg(self, photo: Photo) -> bytes:
+        """The photo, upright, its long side at most `PHOTO_SIDE`, without metadata.
+
+        Raises:
+            PhotoError: it cannot be decoded, or is another photo now.
+            OSError: it cannot be read.
+        """
+        source = self._source(photo.record)
+        return self._cached_jpeg(photo.record, source.path, source.mtime_ns)
+
+    def _jpeg(self, record: Record, path: Path, mtime_ns: int) -> bytes:
+        return thumbnail(path, PHOTO_SIDE, _PHOTO_QUALITY, record)
+
+    def crop_file(self, photo: Photo) -> tuple[bytes, str]:
+        """(the crop as it is, its content type).
+
+        Raises:
+            OSError: it is not there; a name that leads out of the folder is not there either.
+        """
+        root = os.path.realpath(self._folder.root)
+        for place in (photo.record.crop, f"{REJECTED}/{photo.record.crop}"):  # `apply` may have moved it
+            path = os.path.realpath(os.path.join(root, place))
+            kind = _CONTENT_TYPES.get(os.path.splitext(path)[1].lower())
+            if photo.record.crop and kind and Path(path).is_relative_to(root) and os.path.isfile(path):
+                return Path(path).read_bytes(), kind
+        raise FileNotFoundError(photo.record.crop)
+
+
+def verdict_values(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as JSON values."""
+    return {
+        "verdict": verdict.verdict,
+        "box": verdict.box,
+        "reviewer": utf8(verdict.reviewer).decode(),
+        "time": verdict.time,
+    }
+
+
+def box_of(value: object, resolution_wh: tuple[int, int]) -> Box:
+    """A box that the page sent, cut to the photo.
+
+    Raises:
+        ValueError: it is none, or lies outside.
+    """
+    if not isinstance(value, list) or len(value) != 4:
+        raise ValueError("expected four numbers as the box")
+    if not all(isinstance(edge, int | float) and not isinstance(edge, bool) for edge in value):
+        raise ValueError("expected four numbers as the box")
+    edges = np.array(value, np.float64)
+    if not np.isfinite(edges).all():
+        raise ValueError("expected four numbers as the box")
+    width, height = resolution_wh
+    left, top, right, bottom = (
+        round(float(edge), 2) for edge in np.clip(edges, 0, [width, height, width, height])
+    )
+    if right - left < 1 or bottom - top < 1:
+        raise ValueError(f"expected a box of at least 1 px inside {width}×{height} px")
+    return left, top, right, bottom

@@ -1,0 +1,138 @@
+"""Who may talk to the page: the browser of the person that started it, and nobody else.
+
+A page on this machine can be reached by every user of it and, through a browser, by every web site that its
+person visits. So: a secret in the first address, moved to a cookie that scripts and other sites never get;
+the Host header must name this machine (DNS rebinding); what comes from another site is refused; and what is
+sent may load nothing from elsewhere.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import secrets
+import socket
+from collections.abc import MutableMapping
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+_LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+class Guard:
+    """ASGI middleware that refuses everybody else, and adds the headers to every answer.
+
+    Args:
+        app: what is guarded.
+        host: the address that the server is bound to.
+        port: its port; part of the cookie's name, since cookies are shared by all ports of a machine.
+    """
+
+    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+        self.app = app
+        self.secret = secrets.token_urlsafe(32)
+        self._once: set[str] = set()
+        self._cookie = f"detic-crop-review-{port}"
+        self._local = is_local(host)
+        self._names = {host.casefold(), *_LOCAL_NAMES}
+        if not self._local:
+            self._names.add(socket.gethostname().casefold())
+
+    def token_for_one_use(self) -> str:
+        """A token for the browser's command line, which other users of the machine can see for a moment."""
+        token = secrets.token_urlsafe(32)
+        self._once.add(token)
+        return token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, refuse, or pass on."""
+        if scope["type"] != "http":
+            return
+
+        async def send_with_headers(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        answer = self._answer(scope)
+        await (self.app if answer is None else answer)(scope, receive, send_with_headers)
+
+    def _answer(self, scope: Scope) -> Response | None:
+        """What to say instead of passing a request on."""
+        headers = Headers(scope=scope)
+        if not self._is_our_name(headers.get("host", "")):
+            return _refuse(421, "this page does not go by that name; open the address that was printed")
+        if scope["path"] == "/" and scope["method"] == "GET":
+            token = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+            if token and self._is_token(token):
+                response = RedirectResponse("/", status_code=303)
+                response.set_cookie(self._cookie, self.secret, httponly=True, samesite="strict")
+                return response
+        cookie = cookie_parser(headers.get("cookie", "")).get(self._cookie, "")
+        if not _equal(cookie, self.secret):
+            return _refuse(403, "open the address that `detic-crop review` printed when it was started")
+        is_page = scope["path"] == "/" and scope["method"] in ("GET", "HEAD")
+        if not is_page and headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            return _refuse(403, "another site asked for this")
+        if scope["method"] not in ("GET", "HEAD"):
+            origin = headers.get("origin")
+            if origin is not None and urlsplit(origin).netloc != headers["host"]:
+                return _refuse(403, "another site asked for this")
+            if headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
+                return _refuse(415, "expected application/json")
+        return None
+
+    def _is_token(self, token: str) -> bool:
+        if token in self._once:
+            self._once.discard(token)
+            return True
+        return _equal(token, self.secret)
+
+    def _is_our_name(self, host: str) -> bool:
+        try:
+            name = (urlsplit(f"//{host}").hostname or "").casefold()
+        except ValueError:
+            return False
+        # A number cannot be rebound by DNS; only somebody who bound the page to the network uses other ones.
+        return name in self._names or (not self._local and _is_address(name))
+
+
+def is_local(host: str) -> bool:
+    """Whether only this machine can reach a server bound to `host`."""
+    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _equal(given: str, secret: str) -> bool:
+    return hmac.compare_digest(given.encode(), secret.encode())
+
+
+def _refuse(status: int, why: str) -> Response:
+    return PlainTextResponse(f"detic-crop review: {why}\n", status_code=status)

@@ -1,0 +1,62 @@
+// From a box to the pixels that are cut out: the arithmetic of boxes/geometry.py, for the live preview.
+// Boxes are [left, top, right, bottom] in pixels of the upright photo.
+
+const ROUNDING_NOISE = 1e-6;
+
+export function cropRectangle(box, scale, fit, width, height) {
+  const [left, top, right, bottom] = box;
+  const growX = ((right - left) * (scale - 1)) / 2;
+  const growY = ((bottom - top) * (scale - 1)) / 2;
+  const clipped = [
+    Math.min(Math.max(left - growX, 0), width),
+    Math.min(Math.max(top - growY, 0), height),
+    Math.min(Math.max(right + growX, 0), width),
+    Math.min(Math.max(bottom + growY, 0), height),
+  ];
+  const rectangle = roundOut(clipped, width, height);
+  return fit === "square" ? growToSquare(rectangle, width, height) : rectangle;
+}
+
+function roundOut([left, top, right, bottom], width, height) {
+  const x1 = Math.min(Math.floor(left + ROUNDING_NOISE), width - 1);
+  const y1 = Math.min(Math.floor(top + ROUNDING_NOISE), height - 1);
+  const x2 = Math.max(Math.ceil(right - ROUNDING_NOISE), x1 + 1);
+  const y2 = Math.max(Math.ceil(bottom - ROUNDING_NOISE), y1 + 1);
+  return [x1, y1, x2, y2];
+}
+
+function growToSquare([x1, y1, x2, y2], width, height) {
+  const side = Math.max(x2 - x1, y2 - y1);
+  const [left, right] = growSide(x1, x2, side, width);
+  const [top, bottom] = growSide(y1, y2, side, height);
+  return [left, top, right, bottom];
+}
+
+function growSide(low, high, wanted, limit) {
+  const length = Math.min(wanted, limit);
+  const start = Math.min(Math.max(low - Math.floor((length - (high - low)) / 2), 0), limit - length);
+  return [start, start + length];
+}
+
+// Where a rectangle lands in a square picture: [left, top, width, height] as shares of its side.
+export function placeInSquare([x1, y1, x2, y2], fit) {
+  if (fit !== "pad") return [0, 0, 1, 1];
+  const longest = Math.max(x2 - x1, y2 - y1);
+  const [w, h] = [(x2 - x1) / longest, (y2 - y1) / longest];
+  return [(1 - w) / 2, (1 - h) / 2, w, h];
+}
+
+export function sameBox(a, b) {
+  return Boolean(a) && Boolean(b) && a.every((edge, i) => Math.abs(edge - b[i]) < 0.005);
+}
+
+// A box between two corners, in whole pixels inside the photo.
+export function boxBetween([ax, ay], [bx, by], width, height) {
+  const inside = (value, limit) => Math.round(Math.min(Math.max(value, 0), limit));
+  return [
+    inside(Math.min(ax, bx), width),
+    inside(Math.min(ay, by), height),
+    inside(Math.max(ax, bx), width),
+    inside(Math.max(ay, by), height),
+  ];
+}

@@ -1,0 +1,104 @@
+"""What a reviewer decided of a photo: which pixels that means, and what it changes in the record."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from detic_crop.boxes.detections import BOX_DECIMALS, Detections
+from detic_crop.boxes.geometry import Box, PixelBox, clip, crop_rectangle, whole
+from detic_crop.config import CropConfig
+from detic_crop.errors import PhotoError
+from detic_crop.runs.journal import Record
+
+
+class Decision(NamedTuple):
+    """A reviewer's word on one photo.
+
+    Attributes:
+        verdict: ``accepted``, ``whole``, ``box``, ``rejected``, or empty: nothing was said, or taken back.
+        box: with ``box``: xyxy in pixels of the upright photo.
+    """
+
+    verdict: str = ""
+    box: Box | None = None
+
+    def within(self, resolution_wh: tuple[int, int]) -> Decision:
+        """The same, its box cut to the photo and rounded to the decimals that are kept.
+
+        Raises:
+            PhotoError: nothing of the box is inside the photo.
+        """
+        if self.verdict != "box" or self.box is None:
+            return self._replace(box=None)
+        left, top, right, bottom = (round(edge, BOX_DECIMALS) for edge in clip(self.box, resolution_wh))
+        if not (left < right and top < bottom):
+            width, height = resolution_wh
+            raise PhotoError("box_outside", f"expected a box inside {width}×{height} px, got {self.box}")
+        return Decision("box", (left, top, right, bottom))
+
+    def is_followed_by(self, record: Record) -> bool:
+        """Whether the crop of a record is already what was decided."""
+        try:
+            return self.within((record.width, record.height)) == decision_in(record)
+        except PhotoError:
+            return False
+
+    def rectangle(self, detected: PixelBox, config: CropConfig, resolution_wh: tuple[int, int]) -> PixelBox:
+        """The pixels to cut out; `detected` is what the detector's own box would give."""
+        if self.verdict == "whole":
+            return whole(resolution_wh)
+        box = self.within(resolution_wh).box
+        return detected if box is None else crop_rectangle(box, config.scale, config.fit, resolution_wh)
+
+    def decide(self, record: Record, candidates: Detections) -> Record:
+        """The record of a photo that the detector alone would have given `record`.
+
+        Args:
+            record: the detector's own; its `crop_box` is already that of `rectangle`.
+            candidates: all kept boxes; a decided box that equals one of them takes its class and score.
+        """
+        if not self.verdict:
+            return record
+        record = record._replace(verdict=self.verdict, source="review")
+        if self.verdict == "accepted":
+            return record
+        if self.verdict == "rejected":
+            return record._replace(status="rejected", reason="reviewed_rejected")
+        # The most confident box of the detector stays known, also where it was the chosen one.
+        best = (record.best_class, record.best_score, record.best_box)
+        if record.best_box is None:
+            best = (record.class_name, record.score, record.box)
+        box = self.within((record.width, record.height)).box
+        name, score = _class_and_score(box, candidates)
+        return record._replace(
+            status="resized" if box is None else "cropped",
+            reason="reviewed_whole" if box is None else "reviewed_box",
+            class_name=name,
+            score=score,
+            box=box,
+            detector_box=record.box,
+            best_class=best[0],
+            best_score=best[1],
+            best_box=best[2],
+            n_apart=0,  # a person has looked at the others
+            rival_class="",
+            rival_score=None,
+            larger_score=None,
+        )
+
+
+def _class_and_score(box: Box | None, candidates: Detections) -> tuple[str, float | None]:
+    for i in range(len(candidates)) if box is not None else ():
+        if candidates.edges(i) == box:
+            return candidates.class_names[i], candidates.score(i)
+    return "", None
+
+
+def decision_in(record: Record) -> Decision:
+    """What the crop of a record follows."""
+    return Decision(record.verdict, record.box if record.verdict == "box" else None)
+
+
+def detected_box(record: Record) -> Box | None:
+    """The detector's own box, whatever a reviewer made of it."""
+    return record.detector_box if record.verdict in ("box", "whole") else record.box

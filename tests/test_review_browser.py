@@ -1,0 +1,467 @@
+"""The review page in a real Chromium: keys, the mouse, filters, reload, two tabs, a long run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from detic_crop import api
+from detic_crop.audit.review.verdicts import Verdict, VerdictLog, read_verdicts
+from detic_crop.boxes.geometry import FITS, crop_rectangle
+from detic_crop.runs.folder import STATE
+from detic_crop.runs.journal import Record, replay
+from tests.big_run import write_big_run
+from tests.fakes import crop, rows_of, write_photo, write_photos
+from tests.reviewing import Client, reviewing
+
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--no-first-run", "--disable-quic"),
+]
+VIEW = {"width": 1366, "height": 625}  # what a browser leaves of a 1366 × 768 screen
+STEP_MS = 20_000  # a slow machine may take long; nothing waits when it need not
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium; without it these tests fail, they do not skip."""
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+    if not os.path.exists(chromium):
+        pytest.fail(f"{chromium} is missing: apt-get install chromium, or set CHROMIUM to a browser's path")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run over 20 photos with labels."""
+    folder = tmp_path_factory.mktemp("browser")
+    keys = write_photos(folder / "in", 20, width=600, height=400)
+    lines = [f"{key},{('orca', 'beluga')[n % 2]}" for n, key in enumerate(keys)]
+    (folder / "labels.csv").write_text("image,species\n" + "\n".join(lines))
+    crop(folder / "in", folder / "out", labels=folder / "labels.csv")
+    return folder
+
+
+@pytest.fixture
+def client(finished: Path) -> Iterator[Client]:
+    """The page of that run, without earlier verdicts."""
+    (finished / "out" / STATE / "review.csv").unlink(missing_ok=True)
+    with reviewing(finished / "out") as client:
+        yield client
+
+
+@contextmanager
+def tab(browser: Browser, client: Client, address: str = "") -> Iterator[Page]:
+    """A page in a browser window of its own; whatever it complains about fails the test."""
+    complaints: list[str] = []
+    context = browser.new_context(viewport=VIEW)  # type: ignore[arg-type]
+    context.set_default_timeout(STEP_MS)
+    page = context.new_page()
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
+    page.goto(address or client.address)
+    page.wait_for_selector("body[data-shown]")
+    try:
+        yield page
+    finally:
+        context.close()
+    assert complaints == []
+
+
+def shows(page: Page, image: str) -> None:
+    """Wait until a photo is shown."""
+    expect(page.locator("#name")).to_have_text(image, timeout=STEP_MS, use_inner_text=False)
+
+
+def press(page: Page, *keys: str) -> None:
+    """Keys, each when the one before has been dealt with."""
+    for key in keys:
+        page.wait_for_selector("body:not([data-busy])")
+        page.keyboard.press(key)
+
+
+def verdicts(folder: Path) -> dict[str, Verdict]:
+    return read_verdicts(folder / "out" / STATE / "review.csv")
+
+
+def records_of(folder: Path) -> dict[str, Record]:
+    return replay(folder / "out" / STATE / "journal.jsonl").records
+
+
+def with_candidates(client: Client, at_least: int) -> str:
+    """A cropped photo with so many kept boxes."""
+    for id in client.page._rows.rank_of:
+        row = client.row(at=id)["row"]
+        if row["status"] == "cropped" and len(row["candidates"]) >= at_least:
+            return str(row["image"])
+    raise AssertionError("the fake detector finds several boxes in some photo")
+
+
+def go_to(page: Page, image: str) -> None:
+    """Jump by name, as a person would."""
+    press(page, "f")
+    page.keyboard.type(image)
+    page.locator("#found li").first.wait_for()
+    page.keyboard.press("Enter")
+    shows(page, image)
+    page.locator("#photo:not(.waiting)").wait_for()
+
+
+def drag(page: Page, *shares: tuple[float, float], release: bool = True) -> None:
+    """The mouse from the first to the last point, given as shares of the photo's width and height."""
+    place = page.locator("#frame").bounding_box()
+    assert place
+    points = [(place["x"] + x * place["width"], place["y"] + y * place["height"]) for x, y in shares]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*point, steps=3)
+    if release:
+        page.mouse.up()
+
+
+# ---------------------------------------------------------------- keys
+
+
+def test_keys_judge_and_move_on(finished: Path, client: Client, browser: Browser) -> None:
+    images = [client.image(rank) for rank in range(6)]
+    with tab(browser, client) as page:
+        assert "token" not in page.url
+        for image, key in zip(images, ("Enter", "a", "w", "x"), strict=False):
+            shows(page, image)
+            press(page, key)
+        shows(page, images[4])
+        expect(page.locator("#count")).to_have_text(re.compile(r"5 of 20 · 4 reviewed"))
+        press(page, "ArrowRight")
+        shows(page, images[5])
+        press(page, "ArrowLeft", "k")
+        shows(page, images[3])
+        expect(page.locator("#verdict")).to_have_text("rejected: no crop — tester")
+        press(page, "j")
+        shows(page, images[4])
+    said = {image: verdict.verdict for image, verdict in verdicts(finished).items()}
+    assert said == dict(zip(images, ("accepted", "accepted", "whole", "rejected"), strict=False))
+
+
+def test_undo_returns_to_the_photo(finished: Path, client: Client, browser: Browser) -> None:
+    first, second, third = (client.image(rank) for rank in range(3))
+    with tab(browser, client) as page:
+        press(page, "x")
+        shows(page, second)
+        press(page, "w")
+        shows(page, third)
+        press(page, "u")
+        shows(page, second)
+        expect(page.locator("#verdict")).to_have_text("not reviewed")
+        press(page, "Control+z")
+        shows(page, first)
+        assert verdicts(finished) == {}
+        press(page, "u")
+        expect(page.locator("#toast")).to_have_text("There is no verdict to take back.")
+        # A second verdict is taken back to the first one.
+        press(page, "x")
+        shows(page, second)
+        press(page, "k", "w")
+        shows(page, second)
+        press(page, "u")
+        expect(page.locator("#verdict")).to_have_text("rejected: no crop — tester")
+        assert verdicts(finished)[first].verdict == "rejected"
+
+
+def test_another_box_by_number_and_by_cycling(finished: Path, client: Client, browser: Browser) -> None:
+    image = with_candidates(client, 3)
+    boxes = [tuple(each["box"]) for each in client.row(at=client.id_of(image))["row"]["candidates"]]
+    with tab(browser, client) as page:
+        go_to(page, image)
+        press(page, "2")
+        expect(page.locator("#name")).not_to_have_text(image)
+        assert verdicts(finished)[image].box == boxes[1]
+        go_to(page, image)
+        expect(page.locator("#verdict")).to_have_text("box 2 — tester")
+        press(page, "c")
+        expect(page.locator("#take-label")).to_have_text("Take box 3")
+        press(page, "Shift+C", "Shift+C")
+        expect(page.locator("#take-label")).to_have_text("Accept the detector's box")
+        press(page, "Escape")
+        expect(page.locator("#take-label")).to_have_text("Take box 2")
+        press(page, "c", "Enter")
+        expect(page.locator("#name")).not_to_have_text(image)
+        assert verdicts(finished)[image].box == boxes[2]
+        go_to(page, image)
+        press(page, "1")  # the detector's own
+        expect(page.locator("#name")).not_to_have_text(image)
+        assert verdicts(finished)[image].verdict == "accepted"
+        press(page, "9")
+        expect(page.locator("#toast")).to_have_text("There is no box 9.")
+
+
+def test_help_opens_and_closes(client: Client, browser: Browser) -> None:
+    with tab(browser, client) as page:
+        first = page.locator("#name").text_content()
+        press(page, "?")
+        expect(page.locator("#help")).to_be_visible()
+        press(page, "x")  # says nothing about the photo behind it
+        press(page, "Escape")
+        expect(page.locator("#help")).to_be_hidden()
+        assert page.locator("#name").text_content() == first
+        expect(page.locator("#verdict")).to_have_text("not reviewed")
+
+
+def test_everything_fits_a_small_laptop(client: Client, browser: Browser) -> None:
+    with tab(browser, client) as page:
+        for name in ("#take", "#whole", "#reject", "#undo", "#next", "#preview", "#count", "#help-button"):
+            place = page.locator(name).bounding_box()
+            assert place
+            assert place["x"] >= 0
+            assert place["x"] + place["width"] <= VIEW["width"], name
+            assert place["y"] + place["height"] <= VIEW["height"], name
+        for name in ("take", "whole", "reject", "undo", "previous", "next", "help-button"):
+            assert page.locator(f"#{name}").inner_text().strip()
+        for select in page.locator("select").all():
+            assert select.get_attribute("aria-label")
+
+
+# ---------------------------------------------------------------- the mouse
+
+
+def test_drawing_a_box(finished: Path, client: Client, browser: Browser) -> None:
+    image = client.image(0)
+    with tab(browser, client) as page:
+        before = page.locator("#preview-caption").text_content()
+        drag(page, (0.2, 0.3), (0.4, 0.5), (0.7, 0.8), release=False)
+        # Seen while it is drawn; 1.2 times 300 × 200 px.
+        expect(page.locator("#preview-caption")).to_have_text(re.compile(r"outlined: 36\d × 24\d px"))
+        page.mouse.up()
+        expect(page.locator("#take-label")).to_have_text("Take drawn box")
+        assert verdicts(finished) == {}  # nothing is said yet
+        press(page, "Escape")
+        expect(page.locator("#preview-caption")).to_have_text(before or "")
+        drag(page, (0.7, 0.8), (0.2, 0.3))  # from any corner
+        press(page, "Enter")
+        shows(page, client.image(1))
+    box = verdicts(finished)[image].box
+    assert box == pytest.approx((120, 120, 420, 320), abs=2)
+    assert all(edge == int(edge) for edge in box or ())
+
+
+def test_handles_adjust_a_box(finished: Path, client: Client, browser: Browser) -> None:
+    image = client.image(0)
+    with tab(browser, client) as page:
+        drag(page, (0.2, 0.3), (0.5, 0.5))
+        drag(page, (0.5, 0.4), (0.8, 0.9))  # the right edge's handle moves that edge only
+        drag(page, (0.2, 0.3), (0.1, 0.1))  # the corner's both
+        press(page, "a")
+        shows(page, client.image(1))
+    assert verdicts(finished)[image].box == pytest.approx((60, 40, 480, 200), abs=3)
+
+
+def test_a_drawing_can_be_dropped_half_way_and_stays_inside(
+    finished: Path, client: Client, browser: Browser
+) -> None:
+    image = client.image(0)
+    with tab(browser, client) as page:
+        words = page.locator("#take-label").text_content()
+        drag(page, (0.2, 0.3), (0.6, 0.6), release=False)
+        press(page, "Escape")
+        page.mouse.up()
+        assert page.locator("#take-label").text_content() == words
+        drag(page, (0.5, 0.5), (1.3, -0.4))
+        press(page, "Enter")
+        shows(page, client.image(1))
+    left, top, right, _ = verdicts(finished)[image].box or (0, 0, 0, 0)
+    assert (top, right) == (0, 600)
+    assert left == pytest.approx(300, abs=2)
+
+
+def test_a_click_outlines_a_box(finished: Path, client: Client, browser: Browser) -> None:
+    image = with_candidates(client, 2)
+    row = client.row(at=client.id_of(image))["row"]
+    areas = {
+        tuple(each["box"]): (each["box"][2] - each["box"][0]) * (each["box"][3] - each["box"][1])
+        for each in row["candidates"]
+    }
+    smallest = min(areas, key=lambda box: areas[box])
+    centre = (smallest[0] + smallest[2]) / 2 / 600, (smallest[1] + smallest[3]) / 2 / 400
+    with tab(browser, client) as page:
+        go_to(page, image)
+        drag(page, centre)
+        number = [tuple(each["box"]) for each in row["candidates"]].index(smallest) + 1
+        pressed = page.locator('#candidates button[aria-pressed="true"] .number')
+        expect(pressed).to_have_text(str(number))
+        page.locator("#candidates button").first.click()
+        expect(pressed).to_have_text("1")
+        page.locator("#take").click()
+        expect(page.locator("#name")).not_to_have_text(image)
+        press(page, "ArrowLeft")  # a click leaves the keys to the page
+        shows(page, image)
+
+
+def test_the_preview_cuts_what_a_run_would(client: Client, browser: Browser) -> None:
+    """boxes.js is the arithmetic of boxes/geometry.py again."""
+    boxes = [
+        (0.1 * n, 7.3 * n % 80, 0.1 * n + 3 + n * 11.7 % 300, 7.3 * n % 80 + 1 + n * 5.1 % 120)
+        for n in range(40)
+    ]
+    boxes += [
+        (0, 0, 600, 400),
+        (599.5, 399.5, 600, 400),
+        (0, 0, 0.2, 0.2),
+        (10, 10, 20, 390),
+        (100, 5, 590, 25),
+    ]
+    cases = [(box, scale, fit) for box in boxes for scale in (1.0, 1.2, 2.5) for fit in FITS]
+    with tab(browser, client) as page:
+        cut = page.evaluate(
+            "async (cases) => { const { cropRectangle } = await import('/static/boxes.js');"
+            "return cases.map(([box, scale, fit]) => cropRectangle(box, scale, fit, 600, 400)); }",
+            cases,
+        )
+    expected = [list(crop_rectangle(box, scale, fit, (600, 400))) for box, scale, fit in cases]
+    assert cut == expected
+
+
+# ---------------------------------------------------------------- filters, reload, tabs
+
+
+def test_filters_and_reload(finished: Path, client: Client, browser: Browser) -> None:
+    orcas = {row["image"] for row in rows_of(finished / "out") if row["species"] == "orca"}
+    with tab(browser, client) as page:
+        page.get_by_label("species", exact=True).select_option("orca")
+        expect(page.locator("#count")).to_have_text("1 of 10 · 0 reviewed")
+        press(page, "Enter")
+        expect(page.locator("#count")).to_have_text("2 of 10 · 1 reviewed")
+        press(page, "x")
+        expect(page.locator("#count")).to_have_text("3 of 10 · 2 reviewed")
+        image = page.locator("#name").text_content() or ""
+        page.reload()
+        shows(page, image)  # the same photo and filter
+        expect(page.locator("#count")).to_have_text("3 of 10 · 2 reviewed")
+        assert page.get_by_label("species", exact=True).input_value() == "orca"
+        press(page, "k")
+        expect(page.locator("#verdict")).to_have_text("rejected: no crop — tester")
+        press(page, "u")  # after a reload: the verdict of this photo
+        expect(page.locator("#verdict")).to_have_text("not reviewed")
+        page.get_by_label("Reviewed or not").select_option("no")
+        expect(page.locator("#count")).to_have_text("1 of 9 · 0 reviewed")
+        unseen = page.locator("#name").text_content()
+        press(page, "w")
+        expect(page.locator("#count")).to_have_text("1 of 8 · 0 reviewed")
+        press(page, "ArrowLeft")  # also back to a photo that has left the filter
+        shows(page, unseen or "")
+        page.get_by_label("status", exact=True).select_option("resized")
+        page.get_by_label("flag", exact=True).select_option(index=1)
+    assert set(verdicts(finished)) <= orcas
+    assert len(verdicts(finished)) == 2
+
+
+def test_two_tabs_lose_nothing(finished: Path, client: Client, browser: Browser) -> None:
+    first, second = client.image(0), client.image(1)
+    with tab(browser, client) as one, tab(browser, client) as two:
+        shows(two, first)
+        press(one, "x")
+        shows(one, second)
+        expect(two.locator("#verdict")).to_have_text("rejected: no crop — tester", timeout=STEP_MS)
+        press(two, "w")  # the last word counts
+        shows(two, second)
+        press(one, "w")
+        expect(one.locator("#name")).not_to_have_text(second)
+        expect(two.locator("#verdict")).to_have_text("whole photo — tester", timeout=STEP_MS)
+        expect(two.locator("#count")).to_have_text(re.compile("2 reviewed"))
+        press(one, "k", "k")
+        expect(one.locator("#verdict")).to_have_text("whole photo — tester")
+    assert {image: verdict.verdict for image, verdict in verdicts(finished).items()} == {
+        first: "whole",
+        second: "whole",
+    }
+
+
+def test_a_verdict_that_cannot_be_saved_is_told(
+    finished: Path, client: Client, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = client.image(0)
+    complaints: list[str] = []
+    context = browser.new_context(viewport=VIEW)  # type: ignore[arg-type]
+    page = context.new_page()
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(client.address)
+    page.wait_for_selector("body[data-shown]")
+
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        press(page, "x")
+        expect(page.locator("#error")).to_contain_text("Not saved.")
+        expect(page.locator("#error")).to_contain_text("No space left on device")
+        shows(page, first)  # it does not move on
+    press(page, "w")
+    expect(page.locator("#name")).not_to_have_text(first)
+    expect(page.locator("#error")).to_be_hidden()
+    context.close()
+    assert complaints == []
+    assert verdicts(finished)[first].verdict == "whole"
+
+
+def test_names_with_html_are_text(tmp_path: Path, browser: Browser) -> None:
+    name = "<img src=x onerror=alert(1)><script>alert(2)</script>&amp;.jpg".replace("/", "")
+    write_photo(tmp_path / "in" / name, 3, width=300, height=200)
+    write_photo(tmp_path / "in" / "b.jpg", 4, width=300, height=200)
+    label = '"><svg onload=alert(3)>'
+    (tmp_path / "labels.csv").write_text(
+        f'image,kind\n"{name}","{label.replace(chr(34), chr(34) * 2)}"\nb.jpg,x\n'
+    )
+    crop(tmp_path / "in", tmp_path / "out", labels=tmp_path / "labels.csv")
+    with reviewing(tmp_path / "out", reviewer="<b>me</b>") as client, tab(browser, client) as page:
+        go_to(page, name)
+        assert page.locator("#name").text_content() == name
+        press(page, "w", "k")
+        go_to(page, name)
+        expect(page.locator("#verdict")).to_have_text("whole photo — <b>me</b>")
+        expect(page.locator("#facts")).to_contain_text(label)
+        assert page.locator("#panel script, #panel svg, #name *, #verdict *, #toast *").count() == 0
+
+
+# ---------------------------------------------------------------- the whole way
+
+
+def test_what_the_page_says_is_what_apply_does(tmp_path: Path, browser: Browser) -> None:
+    """The crop after `apply` is the preview that was seen."""
+    write_photos(tmp_path / "in", 6, width=600, height=400)
+    crop(tmp_path / "in", tmp_path / "out")
+    with reviewing(tmp_path / "out") as client, tab(browser, client) as page:
+        image = client.image(0)
+        drag(page, (0.25, 0.25), (0.5, 0.75))
+        caption = page.locator("#preview-caption").text_content() or ""
+        press(page, "Enter")
+        shows(page, client.image(1))
+        api.apply(tmp_path / "out", quiet=True)
+        expect(page.locator("#stale")).to_be_visible(timeout=STEP_MS)
+    x1, y1, x2, y2 = records_of(tmp_path)[image].crop_box or (0, 0, 0, 0)
+    assert caption == f"outlined: {x2 - x1} × {y2 - y1} px"
+
+
+def test_eighty_thousand_rows(tmp_path: Path, browser: Browser) -> None:
+    out = write_big_run(tmp_path, 80_000, width=300, height=200)
+    with reviewing(out) as client, tab(browser, client) as page:
+        expect(page.locator("#count")).to_have_text("1 of 80,000 · 0 reviewed")
+        press(page, "Enter", "x")
+        expect(page.locator("#count")).to_have_text("3 of 80,000 · 2 reviewed")
+        page.get_by_label("species", exact=True).select_option("orca")
+        expect(page.locator("#count")).to_have_text(re.compile(r"^\d of 1\d,\d\d\d · \d reviewed$"))
+        go_to(page, "survey7/IMG_079999.jpg")
+        # What the browser holds does not grow with the run.
+        assert len(page.content()) < 50_000
+    VerdictLog(out / STATE / "review.csv").refresh()
+    assert len(read_verdicts(out / STATE / "review.csv")) == 2
