@@ -57,6 +57,8 @@ FULL = Record(
     file_size=123,
     file_time=1_700_000_000_123_456_789,
     crop_bytes=456,
+    verdict="box",
+    detector_box=(0.5, 1.0, 2.0, 3.5),
     candidates=(1000, 200),
 )
 

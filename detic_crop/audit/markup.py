@@ -8,9 +8,9 @@ from html import escape
 _MAX_TEXT = 300  # characters of one name, label or message
 
 
-def escaped(value: str) -> str:
+def escaped(value: str, most: int = _MAX_TEXT) -> str:
     """Safe in HTML, cut where it would be a page of its own."""
-    return escape(value if len(value) <= _MAX_TEXT else value[: _MAX_TEXT - 1] + "…")
+    return escape(value if len(value) <= most else value[: most - 1] + "…")
 
 
 def utf8(html: str) -> bytes:
@@ -43,10 +43,14 @@ def table(header: Sequence[str], rows: Iterable[str], n_rows: int, more: str = "
         more: where to find those left out.
     """
     cells = (
-        f'<th class="n">{escaped(name[1:])}</th>' if name.startswith("#") else f"<th>{escaped(name)}</th>"
+        f'<th scope="col" class="n">{escaped(name[1:])}</th>'
+        if name.startswith("#")
+        else f'<th scope="col">{escaped(name)}</th>'
         for name in header
     )
     body = list(rows)
     left = f'<p class="soft">{n_rows - len(body):,} more; {more}.</p>\n' if n_rows > len(body) else ""
     head = f"<thead><tr>{''.join(cells)}</tr></thead>"
-    return f'<div class="scroll"><table>{head}<tbody>\n{"".join(body)}</tbody></table></div>\n{left}'
+    # A keyboard can scroll only what it can reach.
+    body_html = "".join(body)
+    return f'<div class="scroll" tabindex="0"><table>{head}<tbody>\n{body_html}</tbody></table></div>\n{left}'

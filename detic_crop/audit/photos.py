@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from detic_crop.audit.markup import utf8
+from detic_crop.audit.review.verdicts import Verdict
 from detic_crop.audit.suspicion import Doubts, doubts_of
 from detic_crop.audit.table import Row
 from detic_crop.config import CropConfig
@@ -15,11 +16,12 @@ from detic_crop.runs.journal import Record
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One photo of the run, with every label row that names it."""
+    """One photo of the run, with every label row that names it, and what a reviewer said of it."""
 
     record: Record
     labels: tuple[Sequence[str], ...]
     doubts: Doubts
+    verdict: Verdict | None = None
 
     @property
     def anchor(self) -> str:
@@ -41,8 +43,21 @@ class Photo:
         """Whether all of it was resized because no animal was found."""
         return self.is_whole and self.record.reason != "reviewed_whole"
 
+    @property
+    def waits(self) -> bool:
+        """Whether its verdict changes the crop and has not been applied yet."""
+        if self.verdict is None or self.verdict.verdict == "accepted":
+            return False
+        is_new_box = self.verdict.box not in (None, self.record.box)
+        return self.record.verdict != self.verdict.verdict or is_new_box
 
-def photos_of(rows: Sequence[Row], config: CropConfig) -> list[Photo]:
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """Sorts what is most worth a look first: by falling suspicion, what has been reviewed last."""
+        return self.verdict is not None, -self.doubts.suspicion
+
+
+def photos_of(rows: Sequence[Row], config: CropConfig, verdicts: Mapping[str, Verdict]) -> list[Photo]:
     """Each photo once, in the order of the rows."""
     records: dict[str, Record] = {}
     labels: dict[str, list[Sequence[str]]] = {}
@@ -52,6 +67,6 @@ def photos_of(rows: Sequence[Row], config: CropConfig) -> list[Photo]:
         if row.label:
             labels.setdefault(key, []).append(row.label)
     return [
-        Photo(record, tuple(labels.get(key, ())), doubts_of(record, config))
+        Photo(record, tuple(labels.get(key, ())), doubts_of(record, config), verdicts.get(key))
         for key, record in records.items()
     ]

@@ -57,9 +57,11 @@ class OutputFolder:
         self.labels = self.state / "labels.csv"
         self.label_matches = self.state / "labels.json"
         self.review = self.state / "review.csv"
+        self.sample = self.state / "sample.csv"
         self.temporary = self.state / "tmp"
         self.audit_csv = self.root / "audit.csv"
         self.audit_html = self.root / "audit.html"
+        self.audit_xlsx = self.root / "audit.xlsx"
         self.run_json = self.root / "run.json"
         self._counter = itertools.count()
         self._made_parents: set[Path] = set()
@@ -243,11 +245,11 @@ class OutputFolder:
         with output_errors(self.root):
             for crop in crops:
                 self._remove_crop(self.root / crop)
-            for table in (self.audit_csv, self.audit_html, self.run_json):
+            for table in (self.audit_csv, self.audit_html, self.audit_xlsx, self.run_json):
                 table.unlink(missing_ok=True)
             # The journal goes last: stopped half-way, the same command knows what is left to remove.
             inputs = (self.listing, self.labels, self.label_matches)
-            for path in (*inputs, self.review, self.candidates, self.journal):
+            for path in (*inputs, self.review, self.sample, self.candidates, self.journal):
                 path.unlink(missing_ok=True)
 
     def _remove_crop(self, path: Path) -> None:

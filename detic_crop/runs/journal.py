@@ -59,6 +59,8 @@ class Record(NamedTuple):
     file_size: int = 0  # of the photo, bytes; with file_time it tells a changed photo
     file_time: int = 0  # modification time, ns
     crop_bytes: int = 0  # size of the crop file; a missing or cut one is made again
+    verdict: str = ""  # what a reviewer said, once it was applied
+    detector_box: tuple[float, float, float, float] | None = None  # where a reviewer chose another
     candidates: Span | None = None  # offset and length in candidates.jsonl; of a failed photo its end, then
 
     def to_line(self) -> bytes:
@@ -89,7 +91,7 @@ class Record(NamedTuple):
         return record
 
 
-_TUPLES = ("box", "crop_box", "best_box", "candidates")
+_TUPLES = ("box", "crop_box", "best_box", "detector_box", "candidates")
 _DEFAULTS = tuple(Record._field_defaults.get(name, ...) for name in Record._fields)
 
 
@@ -119,8 +121,13 @@ class Replay:
         return None if self.settings is None else CropConfig.from_dict(self.settings)
 
 
-def replay(path: Path) -> Replay:
-    """Read a journal; an absent one is an empty one."""
+def replay(path: Path, *, reviewed: bool = True) -> Replay:
+    """Read a journal; an absent one is an empty one.
+
+    Args:
+        path: of the journal.
+        reviewed: False leaves out what a reviewer had a part in: what remains is the detector's work.
+    """
     state = Replay()
     if not path.exists():
         return state
@@ -130,7 +137,7 @@ def replay(path: Path) -> Replay:
             if not line.endswith(b"\n"):
                 break
             state.end += len(line)
-            _replay_line(line, state)
+            _replay_line(line, state, reviewed)
     return state
 
 
@@ -158,7 +165,7 @@ def recorded_config(path: Path) -> CropConfig | None:
     return state.config
 
 
-def _replay_line(line: bytes, state: Replay) -> None:
+def _replay_line(line: bytes, state: Replay, reviewed: bool = True) -> None:
     try:
         values = json.loads(line)
         if not isinstance(values, dict):
@@ -167,7 +174,8 @@ def _replay_line(line: bytes, state: Replay) -> None:
             state.settings = dict(values["config"])
         else:
             record = Record.from_json(values)
-            state.records[record.image] = record
+            if reviewed or not (record.verdict or record.source == "review"):
+                state.records[record.image] = record
     except (ValueError, TypeError, RecursionError):
         state.ignored += 1
 
