@@ -342,11 +342,12 @@ def write_audit(
         if state.config is None:
             raise UsageError(f"{folder.root} has no finished photos yet; give its `run` command again first")
         result = RunResult(folder, state.config)
-        rows, labels = _rows(folder, state.records)
-        if xlsx:
-            check_workbook(len(rows), labels)
-        if sample is not None:
-            _draw_sample(result, rows, sample, seed)
+        if xlsx or sample is not None:  # whatever is to be refused is refused before anything is written
+            rows, labels = _rows(folder, state.records)
+            if xlsx:
+                check_workbook(len(rows), labels)
+            if sample is not None:
+                _draw_sample(result, rows, sample, seed)
         _write_tables(result, state.records, xlsx)
     return result
 

@@ -101,7 +101,7 @@ class Estimate:
             f"All {reviewed:,} photos were reviewed by a person."
             if whole
             else f"Estimated from a stratified random sample of {reviewed:,} photos reviewed by a person"
-            f"{unjudged}; in brackets {LEVEL:.0%} confidence intervals."
+            f"{unjudged}; in brackets {100 * LEVEL:.0f} % confidence intervals."
         )
         return f"{text} {how}"
 

@@ -23,9 +23,9 @@ def two_digits(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def percent(share: float) -> str:
+def percent(share: float, digits: int = 1) -> str:
     """A share of 0 to 1 in words."""
-    return f"{100 * share:.1f}&nbsp;%"
+    return f"{100 * share:.{digits}f}&nbsp;%"
 
 
 def meter(share: float) -> str:

@@ -34,10 +34,10 @@ def _progress(photos: Sequence[Photo]) -> str:
     said = Counter(photo.verdict.verdict for photo in photos if photo.verdict)
     if not said:
         return "<p>Nobody has reviewed a photo yet.</p>\n"
-    parts = [f"{said.pop(verdict):,} {words}" for verdict, words in VERDICTS.items() if said[verdict]]
-    parts += [f"{n:,} {escaped(verdict)}" for verdict, n in said.items() if n]
+    parts = [f"{words} {said.pop(verdict):,}" for verdict, words in VERDICTS.items() if said[verdict]]
+    parts += [f"{escaped(verdict)} {n:,}" for verdict, n in said.items() if n]
     done = sum(photo.verdict is not None for photo in photos)
-    return f"<p><b>{done:,} of {len(photos):,} photos are reviewed</b>: {', '.join(parts)}.</p>\n"
+    return f"<p><b>{done:,} of {len(photos):,} photos are reviewed</b>: {' · '.join(parts)}</p>\n"
 
 
 def _estimate(estimate: Estimate | None) -> str:
@@ -70,7 +70,7 @@ def _estimate(estimate: Estimate | None) -> str:
 
 
 def _tile(name: str, share: Interval) -> str:
-    limits = f"{LEVEL:.0%} confidence: {percent(share.low)} to {percent(share.high)}"
+    limits = f"{percent(LEVEL, 0)} confidence: {percent(share.low)} to {percent(share.high)}"
     return (
         f'<div><dt>{name}</dt><dd class="number">{percent(share.value)}</dd>'
         f'<dd class="soft">{limits}</dd></div>\n'
@@ -99,4 +99,7 @@ def _commands(photos: Sequence[Photo], estimate: Estimate | None) -> str:
             "right and how many animals were missed."
         )
     items = "".join(f"<li>{step}</li>\n" for step in steps)
-    return f'<p class="soft">FOLDER is the one this page lies in.</p>\n<ul class="steps">\n{items}</ul>\n'
+    return (
+        f'<h3>How to go on</h3>\n<ul class="steps">\n{items}</ul>\n'
+        '<p class="soft">FOLDER is the one this page lies in.</p>\n'
+    )
