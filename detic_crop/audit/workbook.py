@@ -159,6 +159,8 @@ def _most_suspicious(rows: Sequence[Row], config: CropConfig, n: int) -> set[int
 
 def _fitting(text: str) -> str:
     """What a cell can hold of a text; the library escapes what XML cannot."""
+    if text.isascii() and len(text) <= _MAX_TEXT and not text.startswith("<r>"):
+        return text  # nearly all
     text = text.encode("utf-8", "backslashreplace").decode()
     if _MARKUP.fullmatch(text):
         text = f" {text}"  # the library would take it for markup of its own
