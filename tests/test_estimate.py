@@ -360,6 +360,8 @@ def test_the_command_draws_says_and_keeps(tmp_path: Path, capsys: pytest.Capture
     assert len(read_verdicts(folder.review)) == 14
     assert cli.main(["audit", str(folder.root), "--sample", "15"]) == 0
     assert folder.sample.read_bytes() == first
+    crop(tmp_path / "in", tmp_path / "out", overwrite=True, discard_review=True)
+    assert not folder.sample.exists()
 
 
 def test_refusals_change_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
