@@ -381,12 +381,14 @@ def test_reviewed_photos_come_last_with_their_verdict(run: Run) -> None:
     run.add("none0.jpg", "resized", presence=0.29)
     run.add("none1.jpg", "resized", presence=0.1)
     drawn = (1.0, 2.0, 9.0, 9.0)
-    run.add("mended.jpg", score=None, best_score=None, box=drawn, verdict="box", source="review")
+    run.add(
+        "mended.jpg", score=None, best_score=None, box=(1.0, 2.0, 9.0, 40.0), verdict="box", source="review"
+    )
     said = [
         Verdict("crop0.jpg", "accepted", None, "Ann", "t"),
         Verdict("crop2.jpg", "whole", None, "<b>Bob", "t"),
         Verdict("crop3.jpg", "box", drawn, "", "t"),
-        Verdict("mended.jpg", "box", drawn, "Ann", "t"),
+        Verdict("mended.jpg", "box", (1.001, 2.0, 9.0, 55.0), "Ann", "t"),
         Verdict("none0.jpg", "rejected", None, "Ann", "t"),
     ]
     page = run.page(verdicts={verdict.image: verdict for verdict in said})

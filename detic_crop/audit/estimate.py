@@ -114,9 +114,9 @@ def estimate(
 ) -> Estimate:
     """Judge all crops by those of the sample.
 
-    A sampled crop is right when it was accepted, wrong when the reviewer took the whole photo, another box or
-    none; a sampled photo without a crop is a missed animal when the reviewer gave it a box. Strata and their
-    sizes are those of the draw.
+    A verdict is on what the detector left: a sampled crop is right when it was accepted, wrong when the reviewer
+    took the whole photo, another box or none; a sampled photo without a crop is a missed animal when the
+    reviewer gave it a box. Strata and their sizes are those of the draw.
 
     Args:
         sample: as it was drawn.
@@ -124,9 +124,13 @@ def estimate(
         current: what there is of each photo now, a reviewer's work included.
         verdicts: the last one of each photo.
     """
+    # A photo that has gone since has none: there is nothing left to look at.
     judged = {
-        drawn.image: _judgement(drawn.image, detected, current, verdicts) for drawn in sample
-    }  # key → verdict on the detector's work, "" for none yet
+        drawn.image: verdicts[drawn.image].verdict
+        if drawn.image in verdicts and drawn.image in detected
+        else ""
+        for drawn in sample
+    }
     sizes = {drawn.stratum: drawn.stratum_size for drawn in sample}
     population = {
         status: sum(size for name, size in sizes.items() if STRATA[name].status == status)
@@ -173,21 +177,6 @@ def estimate(
             else None
         ),
     )
-
-
-def _judgement(
-    key: str, detected: Mapping[str, Record], current: Mapping[str, Record], verdicts: Mapping[str, Verdict]
-) -> str:
-    """The verdict on what the detector left of a photo; empty for none yet.
-
-    Who accepts a crop that was put right before has not accepted the detector's.
-    """
-    if key not in verdicts or key not in detected:
-        return ""
-    said = verdicts[key].verdict
-    if said == "accepted" and key in current and _changed(detected[key], current[key]):
-        return "box" if current[key].status == "cropped" else "whole"
-    return said
 
 
 def _changed(detected: Record, current: Record) -> bool:

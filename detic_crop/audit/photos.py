@@ -10,6 +10,8 @@ from detic_crop.audit.markup import utf8
 from detic_crop.audit.review.verdicts import Verdict
 from detic_crop.audit.suspicion import Doubts, doubts_of
 from detic_crop.audit.table import Row
+from detic_crop.boxes.detections import BOX_DECIMALS
+from detic_crop.boxes.geometry import clip
 from detic_crop.config import CropConfig
 from detic_crop.runs.journal import Record
 
@@ -45,11 +47,15 @@ class Photo:
 
     @property
     def waits(self) -> bool:
-        """Whether its verdict changes the crop and has not been applied yet."""
-        if self.verdict is None or self.verdict.verdict == "accepted":
-            return False
-        is_new_box = self.verdict.box not in (None, self.record.box)
-        return self.record.verdict != self.verdict.verdict or is_new_box
+        """Whether its verdict, or that it was taken back, changes the crop and has not been applied yet."""
+        record, verdict = self.record, self.verdict
+        if verdict is None or verdict.verdict == "accepted":
+            return record.verdict not in ("", "accepted")
+        box = verdict.box
+        if box is not None:  # as it is kept
+            edges = clip(box, (record.width, record.height))
+            box = tuple(round(edge, BOX_DECIMALS) for edge in edges)
+        return record.verdict != verdict.verdict or box not in (None, record.box)
 
     @property
     def rank(self) -> tuple[bool, float]:
