@@ -114,9 +114,9 @@ def estimate(
 ) -> Estimate:
     """Judge all crops by those of the sample.
 
-    A verdict is on what the detector left: a sampled crop is right when it was accepted, wrong when the reviewer
-    took the whole photo, another box or none; a sampled photo without a crop is a missed animal when the
-    reviewer gave it a box. Strata and their sizes are those of the draw.
+    A verdict is on what the detector left: a sampled crop is right when it was accepted, wrong when the
+    reviewer took the whole photo, another box or none; a sampled photo without a crop is a missed animal when
+    the reviewer gave it a box. Strata and their sizes are those of the draw.
 
     Args:
         sample: as it was drawn.

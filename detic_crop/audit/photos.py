@@ -51,11 +51,10 @@ class Photo:
         record, verdict = self.record, self.verdict
         if verdict is None or verdict.verdict == "accepted":
             return record.verdict not in ("", "accepted")
-        box = verdict.box
-        if box is not None:  # as it is kept
-            edges = clip(box, (record.width, record.height))
-            box = tuple(round(edge, BOX_DECIMALS) for edge in edges)
-        return record.verdict != verdict.verdict or box not in (None, record.box)
+        if record.verdict != verdict.verdict or verdict.box is None:
+            return record.verdict != verdict.verdict
+        kept = (round(edge, BOX_DECIMALS) for edge in clip(verdict.box, (record.width, record.height)))
+        return tuple(kept) != record.box
 
     @property
     def rank(self) -> tuple[bool, float]:

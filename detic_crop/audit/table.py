@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from detic_crop.audit.suspicion import area_fraction, doubts_of, flags_of
@@ -109,7 +109,7 @@ def write_table(folder: OutputFolder, rows: Sequence[Row], labels: Labels | None
     folder.write(folder.audit_csv, text.getvalue().encode(errors="backslashreplace"))
 
 
-def table_cells(rows: Iterable[Row], labels: Labels | None, config: CropConfig) -> Iterator[list[str]]:
+def table_cells(rows: Sequence[Row], labels: Labels | None, config: CropConfig) -> Iterator[list[str]]:
     """The header, then the cells of each row: the label columns first, then ours."""
     ours = our_columns(labels)
     label_columns = labels.columns if labels else []

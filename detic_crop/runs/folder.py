@@ -249,7 +249,7 @@ class OutputFolder:
                 table.unlink(missing_ok=True)
             # The journal goes last: stopped half-way, the same command knows what is left to remove.
             inputs = (self.listing, self.labels, self.label_matches)
-            for path in (*inputs, self.review, self.sample, self.candidates, self.journal):
+            for path in (*inputs, self.sample, self.review, self.candidates, self.journal):
                 path.unlink(missing_ok=True)
 
     def _remove_crop(self, path: Path) -> None:

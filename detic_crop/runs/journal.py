@@ -59,8 +59,8 @@ class Record(NamedTuple):
     file_size: int = 0  # of the photo, bytes; with file_time it tells a changed photo
     file_time: int = 0  # modification time, ns
     crop_bytes: int = 0  # size of the crop file; a missing or cut one is made again
-    verdict: str = ""  # what a reviewer said, once it was applied
-    detector_box: tuple[float, float, float, float] | None = None  # where a reviewer chose another
+    verdict: str = ""  # what a reviewer said, once applied: accepted, whole, box or rejected
+    detector_box: tuple[float, float, float, float] | None = None  # where a reviewer wanted another
     candidates: Span | None = None  # offset and length in candidates.jsonl; of a failed photo its end, then
 
     def to_line(self) -> bytes:
