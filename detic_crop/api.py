@@ -21,17 +21,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detic_crop.audit.estimate import Estimate, estimate
 from detic_crop.audit.report import write_report
 from detic_crop.audit.review.verdicts import Verdict, VerdictLog, last_lines, now, read_verdicts
+from detic_crop.audit.sample import Drawn, detected_records, draw, read_sample, write_sample
 from detic_crop.audit.table import (
     BOX_COLUMNS,
     NUMBER_COLUMNS,
+    Row,
     flagged,
     keep_labels,
     kept_labels,
     table_rows,
     write_table,
 )
+from detic_crop.audit.workbook import check_workbook, write_workbook
 from detic_crop.boxes.choose import Choice, choose_and_keep
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import Box, Fit, PixelBox, crop_rectangle, whole
@@ -102,6 +106,7 @@ class RunResult:
         notes: sentences a person should read.
         transitions: after `recrop`, (old status, new status) → photos whose status changed.
         profile: with ``profile=True``, a table of where the time went.
+        estimate: what a reviewed random sample says of all crops; None where none was drawn.
     """
 
     folder: OutputFolder
@@ -119,6 +124,7 @@ class RunResult:
     notes: list[str] = field(default_factory=list)
     transitions: Counter[tuple[str, str]] = field(default_factory=Counter)
     profile: str = ""
+    estimate: Estimate | None = None
 
     @property
     def photos_per_second(self) -> float:
@@ -520,13 +526,24 @@ def _login_name() -> str:
         return "unknown"
 
 
-def write_audit(output: PathLike) -> RunResult:
+def write_audit(
+    output: PathLike, *, sample: int | None = None, seed: int | None = None, xlsx: bool = False
+) -> RunResult:
     """Rebuild audit.csv and audit.html of a folder from its journal.
 
+    Args:
+        output: the output folder of a run.
+        sample: draw a stratified random sample of so many photos for review; a larger one adds to an
+            earlier one, and no verdict is ever lost.
+        seed: of the random numbers; None keeps that of an earlier sample, else takes 0.
+        xlsx: write audit.xlsx, too.
+
     Raises:
-        UsageError: the folder has no journal.
+        UsageError: the folder has no journal, or a sample or workbook cannot be made of it.
         OutputError: it cannot be written or is in use.
     """
+    if seed is not None and sample is None:
+        raise UsageError("--seed belongs to --sample; pass --sample N, too, e.g. 200")
     folder = OutputFolder(output)
     folder.require_run()
     with folder.locked(), output_errors(folder.root):
@@ -534,8 +551,32 @@ def write_audit(output: PathLike) -> RunResult:
         if state.config is None:
             raise UsageError(f"{folder.root} has no finished photos yet; give its `run` command again first")
         result = RunResult(folder, state.config)
-        _write_tables(result, state.records)
+        if xlsx or sample is not None:  # whatever is to be refused is refused before anything is written
+            rows, labels = _rows(folder, state.records)
+            if xlsx:
+                check_workbook(len(rows), labels)
+            if sample is not None:
+                _draw_sample(result, rows, sample, seed)
+        _write_tables(result, state.records, xlsx)
     return result
+
+
+def _draw_sample(result: RunResult, rows: Sequence[Row], size: int, seed: int | None) -> None:
+    """Draw, and say what that did to an earlier sample."""
+    folder = result.folder
+    before = _sample_of(result)
+    if seed is None:
+        seed = before[0].seed if before else 0
+    detected = detected_records(folder, {row.record.image for row in rows})
+    sample = draw(detected, result.config, size, seed)
+    write_sample(folder, sample)
+    new = {drawn.image for drawn in sample}.difference(drawn.image for drawn in before)
+    dropped = len(before) + len(new) - len(sample)
+    result.notes.append(
+        f"sample: {len(sample)} photos drawn with seed {seed}"
+        + (f", {len(new)} new, {dropped} of the earlier sample not in it" if before else "")
+        + "; every verdict is kept"
+    )
 
 
 def read_audit(output: PathLike) -> pd.DataFrame:
@@ -817,13 +858,27 @@ def _work(
     folder.write_json(folder.run_json, _run_json(result, options, execution, origin, started))
 
 
-def _write_tables(result: RunResult, records: Mapping[str, Record]) -> None:
-    folder = result.folder
+def _rows(folder: OutputFolder, records: Mapping[str, Record]) -> tuple[list[Row], Labels | None]:
+    """The rows of audit.csv, and the labels that they follow."""
     labels, matches = kept_labels(folder)
-    rows = table_rows(records, read_listing(folder)["keys"], labels, matches)
-    write_table(folder, rows, labels, result.config)
-    write_report(folder, rows, labels, result.config)
+    return table_rows(records, read_listing(folder)["keys"], labels, matches), labels
+
+
+def _write_tables(result: RunResult, records: Mapping[str, Record], xlsx: bool = False) -> None:
+    folder = result.folder
+    rows, labels = _rows(folder, records)
     photos = {row.record.image: row for row in rows}  # labels may have several rows for one
+    verdicts = read_verdicts(folder.review)
+    if sample := _sample_of(result):
+        result.estimate = estimate(sample, detected_records(folder, photos), records, verdicts)
+    write_table(folder, rows, labels, result.config)
+    write_report(folder, rows, labels, result.config, verdicts, result.estimate)
+    if xlsx:
+        result.notes += write_workbook(folder, rows, labels, result.config)
+    elif folder.audit_xlsx.exists():
+        result.notes.append(
+            "audit.xlsx is older than this table; `detic-crop audit` with --xlsx writes it anew"
+        )
     result.counts = Counter(row.record.status for row in photos.values())
     result.failures = Counter(row.record.reason for row in photos.values() if row.record.status == "failed")
     result.reviewed_whole = sum(row.record.reason == "reviewed_whole" for row in photos.values())
@@ -833,6 +888,15 @@ def _write_tables(result: RunResult, records: Mapping[str, Record]) -> None:
             f"audit.csv has {len(rows)} of {len(labels.rows)} label rows so far; "
             "it follows the table row by row once all are done"
         )
+
+
+def _sample_of(result: RunResult) -> list[Drawn]:
+    """The sample as drawn; a damaged file is worth a note, not the tables of a long run."""
+    try:
+        return read_sample(result.folder)
+    except UsageError as error:
+        result.notes.append(str(error))
+        return []
 
 
 def _run_json(

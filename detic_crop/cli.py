@@ -191,11 +191,28 @@ def recrop(
 
 @cli.command()
 @click.argument("cropped")
-def audit(cropped: str) -> int:
-    """Rebuild audit.csv and audit.html of CROPPED from its journal."""
+@_option("--sample", type=int, metavar="N", help="draw N photos at random for review, e.g. 200")
+@_option("--seed", type=int, metavar="N", help="of --sample  [default: the earlier sample's, else 0]")
+@_option("--xlsx", is_flag=True, help="write audit.xlsx, too")
+def audit(cropped: str, sample: int | None, seed: int | None, xlsx: bool) -> int:
+    """Rebuild audit.csv and audit.html of CROPPED from its journal.
+
+    --sample draws a stratified random sample. Once its photos have been reviewed, this command estimates
+    from it how many crops are right and how many animals were missed. A larger sample adds to the earlier
+    one.
+
+    \b
+    detic-crop audit cropped --sample 200
+    detic-crop audit cropped --xlsx
+    """
     from detic_crop import api
 
-    _say_counts(api.write_audit(cropped))
+    result = api.write_audit(cropped, sample=sample, seed=seed, xlsx=xlsx)
+    for note in result.notes:
+        click.echo(printable(note))
+    _say_counts(result)
+    if xlsx:
+        click.echo(printable(f"spreadsheet: {result.folder.audit_xlsx}"))
     return 0
 
 
@@ -332,6 +349,9 @@ def _say_counts(result: RunResult) -> None:
     click.echo(f"{counts.total()} photos{before}: {', '.join(parts)}{speed}")
     page, table = result.folder.audit_html, result.folder.audit_csv
     click.echo(printable(f"look at {page}, most suspicious first; all rows: {table}"))
+    if result.estimate is not None:
+        for sentence in result.estimate.sentences:
+            click.echo(printable(sentence))
 
 
 def _did(result: ApplyResult) -> str:

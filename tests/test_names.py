@@ -32,12 +32,21 @@ PARTS = [
         "×",
     ),
     *("con", "CON.x", "nul", "com1.jpg", "Lpt9", "a.", "a..", "a ", "a. .", "...", " ", " a"),
-    *("audit.csv", "AUDIT.html", "run.json", ".detic-crop", ".Detic-Crop", "audit.csv_", ".detic-crop."),
+    *(
+        "audit.csv",
+        "AUDIT.html",
+        "audit.XLSX",
+        "run.json",
+        ".detic-crop",
+        ".Detic-Crop",
+        "audit.csv_",
+        ".detic-crop.",
+    ),
     *("x" * 255, "X" * 255, "x" * 300, "é" * 200, "e\u0301" * 100, "🐋" * 80, "x" * 250 + ".jpg"),
     *("\n", "a\tb", '"', "%FF", "=1+1", "a\\b", "C:", "C:x", "~"),
 ]
 RESERVED_STEMS = {"con", "prn", "aux", "nul", "com1", "com9", "lpt1", "lpt9"}
-OURS = {"audit.csv", "audit.html", "run.json", ".detic-crop"}
+OURS = {"audit.csv", "audit.html", "audit.xlsx", "run.json", ".detic-crop"}
 
 
 @st.composite

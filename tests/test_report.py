@@ -8,7 +8,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,7 +21,10 @@ from PIL import Image
 
 from detic_crop import api
 from detic_crop.audit import gallery, rates, report, summary, thumbnails
+from detic_crop.audit.estimate import Estimate
+from detic_crop.audit.intervals import Interval
 from detic_crop.audit.report import write_report
+from detic_crop.audit.review.verdicts import Verdict
 from detic_crop.audit.suspicion import FLAGS
 from detic_crop.audit.table import Row
 from detic_crop.boxes.detections import Detections
@@ -152,12 +157,17 @@ class Run:
         self.rows.append(Row(record, label))
         return record
 
-    def page(self, config: CropConfig = CONFIG) -> Page:
+    def page(
+        self,
+        config: CropConfig = CONFIG,
+        verdicts: Mapping[str, Verdict] = MappingProxyType({}),
+        estimate: Estimate | None = None,
+    ) -> Page:
         """The page, checked for what holds of every page."""
         keys = list(dict.fromkeys(row.record.image for row in self.rows))
         sources = [Source(key, self.photos / key) for key in keys]
         write_listing(self.folder, sources, str(self.photos))
-        write_report(self.folder, self.rows, self.labels, config)
+        write_report(self.folder, self.rows, self.labels, config, verdicts, estimate)
         data = self.folder.audit_html.read_bytes()
         page = Page(data.decode("utf-8"))
         assert_self_contained(page)
@@ -360,6 +370,83 @@ def test_labels_without_a_species_column(run: Run) -> None:
     page = run.page()
     assert "individual_id cab2ce" in page.text
     assert "By label column" not in page.text
+
+
+# ---------------------------------------------------------------- review
+
+
+def test_reviewed_photos_come_last_with_their_verdict(run: Run) -> None:
+    for number, score in enumerate((0.4, 0.5, 0.6, 0.7, 0.8)):
+        run.add(f"crop{number}.jpg", score=score, best_score=score)
+    run.add("none0.jpg", "resized", presence=0.29)
+    run.add("none1.jpg", "resized", presence=0.1)
+    drawn = (1.0, 2.0, 9.0, 9.0)
+    run.add(
+        "mended.jpg", score=None, best_score=None, box=(1.0, 2.0, 9.0, 40.0), verdict="box", source="review"
+    )
+    said = [
+        Verdict("crop0.jpg", "accepted", None, "Ann", "t"),
+        Verdict("crop2.jpg", "whole", None, "<b>Bob", "t"),
+        Verdict("crop3.jpg", "box", drawn, "", "t"),
+        Verdict("mended.jpg", "box", (1.001, 2.0, 9.0, 55.0), "Ann", "t"),
+        Verdict("none0.jpg", "rejected", None, "Ann", "t"),
+    ]
+    page = run.page(verdicts={verdict.image: verdict for verdict in said})
+    assert page.shown()[:2] == ["crop1.jpg", "crop4.jpg"]
+    assert sorted(page.shown()[2:6]) == ["crop0.jpg", "crop2.jpg", "crop3.jpg", "mended.jpg"]
+    assert page.shown()[6:] == ["none1.jpg", "none0.jpg"]
+    waits = "; <code>detic-crop apply</code> has not cropped it anew yet"
+    assert sorted(re.findall(r'<p class="verdict">(.*?)</p>', page.html)) == [
+        "Reviewed by &lt;b&gt;Bob: <b>the whole photo</b>" + waits,
+        "Reviewed by Ann: <b>accepted</b>",
+        "Reviewed by Ann: <b>another box</b>",
+        "Reviewed by Ann: <b>rejected</b>" + waits,
+        "Reviewed: <b>another box</b>" + waits,
+    ]
+    assert (
+        "5 of 8 photos are reviewed: accepted 1 · the whole photo 1 · another box 2 · rejected 1" in page.text
+    )
+    assert "detic-crop apply FOLDER crops anew what review has changed: 3 so far." in page.text
+    assert "Reviewed ones come last." in page.text
+
+
+def test_how_to_go_on_before_anybody_has_reviewed(run: Run) -> None:
+    run.add("a.jpg")
+    page = run.page()
+    assert "Nobody has reviewed a photo yet." in page.text
+    assert "detic-crop review FOLDER opens a page" in page.text
+    assert "detic-crop audit FOLDER --sample 200 draws a random sample" in page.text
+    assert "apply FOLDER" not in page.text
+    assert "come last" not in page.text
+
+
+def test_the_estimate_is_shown_as_far_as_it_goes(run: Run) -> None:
+    run.add("a.jpg")
+    page = run.page(estimate=Estimate(200, 50, 1000, 100, come_since=3))
+    assert "50 of the 200 photos of the random sample have no verdict yet, so there is no" in page.text
+    assert "the estimate speaks of the 1,100 there were" in page.text
+    assert "once the sample is reviewed" in page.text
+    known = Estimate(200, 0, 1000, 100, precision=Interval(0.95, 0.91, 0.98), missed=Interval(0.1, 0.05, 0.2))
+    page = run.page(estimate=known)
+    assert "crops that are right95.0\xa0%95\xa0% confidence: 91.0\xa0% to 98.0\xa0%" in page.text
+    assert "uncropped photos that show an animal10.0\xa0%" in page.text
+    assert known.card in page.text
+    assert "--sample" not in page.text
+
+
+def test_headings_and_keyboard(run: Run) -> None:
+    run.labels = Labels(["image", "species"], [["a.jpg", "orca"], ["b.jpg", "orca"]], "image")
+    run.add("a.jpg", label=run.labels.rows[0], box=(0.0, 0.0, 30.0, 20.0))
+    run.add("b.jpg", label=run.labels.rows[1], score=0.31, best_score=0.31)
+    page = run.page()
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h\d", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    assert len(page.all("main")) == len(page.all("nav")) == 1
+    assert all(attributes.get("tabindex") == "0" for attributes in page.all("div", kind="scroll"))
+    assert all(attributes.get("scope") == "col" for attributes in page.all("th"))
+    assert all(attributes.get("alt") for attributes in page.all("img"))
 
 
 # ---------------------------------------------------------------- safety and limits

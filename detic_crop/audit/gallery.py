@@ -16,6 +16,7 @@ from urllib.parse import quote
 from detic_crop.audit.markup import escaped, two_digits, utf8
 from detic_crop.audit.overlay import legend, overlay
 from detic_crop.audit.photos import Photo
+from detic_crop.audit.reviewing import VERDICTS
 from detic_crop.audit.suspicion import FLAGS, area_fraction
 from detic_crop.audit.thumbnails import PHOTO_SIDE, pictures_of
 from detic_crop.boxes.detections import Detections
@@ -44,13 +45,14 @@ def galleries(
         config: the settings as resolved.
         max_bytes: of the result; the least suspicious of `_MAX_PHOTOS` are left out to keep to it.
     """
-    crops = sorted((p for p in photos if p.is_crop), key=lambda photo: -photo.doubts.suspicion)
-    not_found = sorted((p for p in photos if p.is_not_found), key=lambda photo: -photo.doubts.suspicion)
+    crops = sorted((p for p in photos if p.is_crop), key=lambda photo: photo.rank)
+    not_found = sorted((p for p in photos if p.is_not_found), key=lambda photo: photo.rank)
     order = _most_suspicious(crops, not_found)
     entries = _entries(folder, order, labels, config, max_bytes - _RESERVED_BYTES)
     if not entries:
         return ""
-    hint = "Falling presence: the likely missed animals first."
+    reviewed = " Reviewed ones come last." if any(photo.verdict for photo in photos) else ""
+    hint = f"Falling presence: the likely missed animals first.{reviewed}"
     if config.conf:
         hint += (
             f" Where a box below conf {config.conf:g} is right, <code>detic-crop recrop</code> with a lower "
@@ -59,6 +61,7 @@ def galleries(
     shown = [photo for photo in crops if photo.record.image in entries]
     crops_hint = (
         "Falling suspicion, which weighs the flags, the score, and how unusual the box is in its group."
+        f"{reviewed}"
     )
     return (
         legend()
@@ -174,7 +177,8 @@ def _entry(
         f'<figure class="photo"><div class="frame" style="{frame}">{image}{boxes}</div>'
         f"<figcaption>{record.width} × {record.height}</figcaption></figure>\n"
         f'<figure class="crop"><a href="{address}">{crop}</a></figure>\n'
-        f'<div class="facts">{notes}{_labels(photo, labels)}{_numbers(photo)}{_flags(photo)}</div>\n'
+        f'<div class="facts">{notes}{_verdict(photo)}{_labels(photo, labels)}'
+        f"{_numbers(photo)}{_flags(photo)}</div>\n"
         "</article>\n"
     )
 
@@ -203,6 +207,15 @@ def _display_wh(record: Record) -> tuple[float, float]:
 def _image(jpeg: bytes, alt: str) -> str:
     data = base64.b64encode(jpeg).decode()
     return f'<img alt="{alt}" decoding="async" src="data:image/jpeg;base64,{data}">'
+
+
+def _verdict(photo: Photo) -> str:
+    if photo.verdict is None:
+        return ""
+    words = escaped(VERDICTS.get(photo.verdict.verdict, photo.verdict.verdict))
+    by = f" by {escaped(photo.verdict.reviewer)}" if photo.verdict.reviewer else ""
+    waits = "; <code>detic-crop apply</code> has not cropped it anew yet" if photo.waits else ""
+    return f'<p class="verdict">Reviewed{by}: <b>{words}</b>{waits}</p>'
 
 
 def _labels(photo: Photo, labels: Labels | None) -> str:

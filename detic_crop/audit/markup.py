@@ -8,9 +8,9 @@ from html import escape
 _MAX_TEXT = 300  # characters of one name, label or message
 
 
-def escaped(value: str) -> str:
+def escaped(value: str, most: int = _MAX_TEXT) -> str:
     """Safe in HTML, cut where it would be a page of its own."""
-    return escape(value if len(value) <= _MAX_TEXT else value[: _MAX_TEXT - 1] + "…")
+    return escape(value if len(value) <= most else value[: most - 1] + "…")
 
 
 def utf8(html: str) -> bytes:
@@ -23,9 +23,9 @@ def two_digits(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def percent(share: float) -> str:
+def percent(share: float, digits: int = 1) -> str:
     """A share of 0 to 1 in words."""
-    return f"{100 * share:.1f}&nbsp;%"
+    return f"{100 * share:.{digits}f}&nbsp;%"
 
 
 def meter(share: float) -> str:
@@ -43,10 +43,14 @@ def table(header: Sequence[str], rows: Iterable[str], n_rows: int, more: str = "
         more: where to find those left out.
     """
     cells = (
-        f'<th class="n">{escaped(name[1:])}</th>' if name.startswith("#") else f"<th>{escaped(name)}</th>"
+        f'<th scope="col" class="n">{escaped(name[1:])}</th>'
+        if name.startswith("#")
+        else f'<th scope="col">{escaped(name)}</th>'
         for name in header
     )
     body = list(rows)
     left = f'<p class="soft">{n_rows - len(body):,} more; {more}.</p>\n' if n_rows > len(body) else ""
     head = f"<thead><tr>{''.join(cells)}</tr></thead>"
-    return f'<div class="scroll"><table>{head}<tbody>\n{"".join(body)}</tbody></table></div>\n{left}'
+    # A keyboard can scroll only what it can reach.
+    body_html = "".join(body)
+    return f'<div class="scroll" tabindex="0"><table>{head}<tbody>\n{body_html}</tbody></table></div>\n{left}'

@@ -49,7 +49,8 @@ class _Box(NamedTuple):
 def legend() -> str:
     """What the kinds of boxes mean."""
     items = (
-        f'<li><svg><rect class="b {kind}" x="5" y="4" width="24" height="14"/></svg>{meaning}</li>\n'
+        f'<li><svg aria-hidden="true"><rect class="b {kind}" x="5" y="4" width="24" height="14"/></svg>'
+        f"{meaning}</li>\n"
         for kind, meaning in _KINDS.items()
     )
     return (
@@ -82,7 +83,8 @@ def overlay(
     width, height = display_wh
     ratio_wh = width / max(record.width, 1), height / max(record.height, 1)
     shapes = "".join(_shape(box, ratio_wh, width) for box in boxes)
-    return f'<svg viewBox="0 0 {width:.0f} {height:.0f}">{shapes}</svg>'
+    # Aloud it would be loose numbers; the text beside it says what matters.
+    return f'<svg aria-hidden="true" viewBox="0 0 {width:.0f} {height:.0f}">{shapes}</svg>'
 
 
 def _other_boxes(record: Record, candidates: Detections, config: CropConfig) -> list[_Box]:

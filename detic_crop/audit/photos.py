@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from detic_crop.audit.markup import utf8
+from detic_crop.audit.review.verdicts import Verdict
 from detic_crop.audit.suspicion import Doubts
 from detic_crop.audit.table import Row, row_doubts
+from detic_crop.boxes.detections import BOX_DECIMALS
+from detic_crop.boxes.geometry import clip
 from detic_crop.config import CropConfig
 from detic_crop.runs.journal import Record
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One photo of the run, with every label row that names it."""
+    """One photo of the run, with every label row that names it, and what a reviewer said of it."""
 
     record: Record
     labels: tuple[Sequence[str], ...]
     doubts: Doubts
+    verdict: Verdict | None = None
 
     @property
     def anchor(self) -> str:
@@ -41,8 +45,24 @@ class Photo:
         """Whether all of it was resized because no animal was found."""
         return self.is_whole and self.record.reason != "reviewed_whole"
 
+    @property
+    def waits(self) -> bool:
+        """Whether its verdict, or that it was taken back, changes the crop and has not been applied yet."""
+        record, verdict = self.record, self.verdict
+        if verdict is None or verdict.verdict == "accepted":
+            return record.verdict not in ("", "accepted")
+        if record.verdict != verdict.verdict or verdict.box is None:
+            return record.verdict != verdict.verdict
+        kept = (round(edge, BOX_DECIMALS) for edge in clip(verdict.box, (record.width, record.height)))
+        return tuple(kept) != record.box
 
-def photos_of(rows: Sequence[Row], config: CropConfig) -> list[Photo]:
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """Sorts what is most worth a look first: by falling suspicion, what has been reviewed last."""
+        return self.verdict is not None, -self.doubts.suspicion
+
+
+def photos_of(rows: Sequence[Row], config: CropConfig, verdicts: Mapping[str, Verdict]) -> list[Photo]:
     """Each photo once, in the order of the rows."""
     records: dict[str, Record] = {}
     labels: dict[str, list[Sequence[str]]] = {}
@@ -52,4 +72,7 @@ def photos_of(rows: Sequence[Row], config: CropConfig) -> list[Photo]:
         if row.label:
             labels.setdefault(key, []).append(row.label)
     doubts = row_doubts(rows, config)
-    return [Photo(record, tuple(labels.get(key, ())), doubts[key]) for key, record in records.items()]
+    return [
+        Photo(record, tuple(labels.get(key, ())), doubts[key], verdicts.get(key))
+        for key, record in records.items()
+    ]

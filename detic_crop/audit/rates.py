@@ -165,13 +165,13 @@ def species_table(rates: SpeciesRates | None) -> str:
     rows = [
         f"<tr{' class=odd' if name in leaking else ''}>"
         f'<td class="name">{escaped(name) or "(empty)"}</td>'
+        f"<td>{meter(group.uncropped) if group.finished else ''}</td>"
         f'<td class="n">{group.statuses.total():,}</td><td class="n">{group.statuses["cropped"]:,}</td>'
         f'<td class="n">{group.statuses["resized"]:,}</td><td class="n">{group.statuses["failed"]:,}</td>'
-        f"<td>{meter(group.uncropped) if group.finished else ''}</td>"
         f'<td class="n">{group.flagged:,}</td></tr>\n'
         for name, group in sorted(largest, key=lambda item: -item[1].uncropped)
     ]
-    numbers = ("#photos", "#cropped", "#only resized", "#failed", "share only resized", "#crops flagged")
+    numbers = ("share only resized", "#photos", "#cropped", "#only resized", "#failed", "#crops flagged")
     note = "" if leaking else '<p class="soft">No value stands out by its share of uncropped photos.</p>\n'
     html = table((rates.column, *numbers), rows, len(rates.groups), "the most frequent are shown")
     return f"<h3>By label column <code>{escaped(rates.column)}</code></h3>\n{note}{html}"

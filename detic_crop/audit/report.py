@@ -7,14 +7,18 @@ made, and so is the same for the same journal.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
+from types import MappingProxyType
 
+from detic_crop.audit.estimate import Estimate
 from detic_crop.audit.gallery import filter_style, galleries
 from detic_crop.audit.histograms import histograms
 from detic_crop.audit.markup import utf8
 from detic_crop.audit.photos import Photo, photos_of
 from detic_crop.audit.rates import class_table, leak_warning, species_rates, species_table
+from detic_crop.audit.review.verdicts import Verdict
+from detic_crop.audit.reviewing import review_part
 from detic_crop.audit.summary import counts, failures, flag_table, navigation, settings
 from detic_crop.audit.table import Row
 from detic_crop.config import CropConfig
@@ -35,13 +39,19 @@ _HEAD = f"""<!doctype html>
 /*style*/</style>
 </head>
 <body>
+<main>
 <h1>detic-crop audit</h1>
 """
-_FOOT = "</body>\n</html>\n"
+_FOOT = "</main>\n</body>\n</html>\n"
 
 
 def write_report(
-    folder: OutputFolder, rows: Sequence[Row], labels: Labels | None, config: CropConfig
+    folder: OutputFolder,
+    rows: Sequence[Row],
+    labels: Labels | None,
+    config: CropConfig,
+    verdicts: Mapping[str, Verdict] = MappingProxyType({}),
+    estimate: Estimate | None = None,
 ) -> None:
     """Write audit.html.
 
@@ -52,12 +62,15 @@ def write_report(
         rows: of audit.csv, in its order; a photo of several rows is shown once.
         labels: the label table, or None.
         config: the settings as resolved.
+        verdicts: a reviewer's last word on each photo.
+        estimate: what a reviewed random sample says; None where none was drawn.
 
     Raises:
         OutputError: the disk is full or the folder cannot be written.
     """
-    photos = photos_of(rows, config)
-    top = _HEAD.replace("/*style*/", _style()) + _overview(photos, len(rows), labels, config)
+    photos = photos_of(rows, config, verdicts)
+    overview = _overview(photos, len(rows), labels, config, estimate)
+    top = _HEAD.replace("/*style*/", _style()) + overview
     max_bytes = _MAX_BYTES - len(utf8(top + _FOOT))
     page = top + galleries(folder, photos, labels, config, max_bytes) + _FOOT
     folder.write(folder.audit_html, utf8(page))
@@ -68,7 +81,13 @@ def _style() -> str:
     return css + filter_style()
 
 
-def _overview(photos: Sequence[Photo], n_rows: int, labels: Labels | None, config: CropConfig) -> str:
+def _overview(
+    photos: Sequence[Photo],
+    n_rows: int,
+    labels: Labels | None,
+    config: CropConfig,
+    estimate: Estimate | None,
+) -> str:
     """Everything above the pictures."""
     if not photos:
         return f"<p>No photo is finished yet.</p>\n{settings(config)}"
@@ -79,6 +98,7 @@ def _overview(photos: Sequence[Photo], n_rows: int, labels: Labels | None, confi
             counts(photos, n_rows),
             leak_warning(species),
             settings(config),
+            review_part(photos, estimate),
             failures(photos),
             flag_table(photos),
             class_table(photos),

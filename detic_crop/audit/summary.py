@@ -26,6 +26,7 @@ _STATUSES: Mapping[str, str] = {
 def navigation(photos: Sequence[Photo]) -> str:
     """Links to the parts of the page that exist."""
     parts = (
+        ("review", "Review", any(photo.record.status != "failed" for photo in photos)),
         ("failed", "Failed photos", any(photo.record.status == "failed" for photo in photos)),
         ("flags", "Flags", True),
         ("rates", "Found and not found", True),
@@ -34,7 +35,7 @@ def navigation(photos: Sequence[Photo]) -> str:
         ("not-found", "No animal found", any(photo.is_not_found for photo in photos)),
     )
     links = (f'<a href="#{anchor}">{title}</a>' for anchor, title, exists in parts if exists)
-    return f"<nav>{' '.join(links)}</nav>\n"
+    return f'<nav aria-label="Parts of this page">{" ".join(links)}</nav>\n'
 
 
 def counts(photos: Sequence[Photo], n_rows: int) -> str:

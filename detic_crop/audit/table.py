@@ -118,10 +118,6 @@ def write_table(folder: OutputFolder, rows: Sequence[Row], labels: Labels | None
     Raises:
         OutputError: the disk is full or the folder cannot be written.
     """
-    label_columns = labels.columns if labels else []
-    # `image` stays as the label file spells it: that is what its owner joins on.
-    ours = [name for name in COLUMNS if name != "image" or "image" not in label_columns]
-    header = [_label_column(name, label_columns) for name in label_columns] + ours
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     # Before Python 3.13 a lone carriage return, which a file name may hold, is not quoted of itself.
@@ -130,12 +126,25 @@ def write_table(folder: OutputFolder, rows: Sequence[Row], labels: Labels | None
     def write_line(cells: Sequence[str]) -> None:
         (quoting_writer if any("\r" in cell for cell in cells) else writer).writerow(cells)
 
-    write_line(header)
+    for cells in table_cells(rows, labels, config):
+        write_line(cells)
+    folder.write(folder.audit_csv, text.getvalue().encode(errors="backslashreplace"))
+
+
+def table_cells(rows: Sequence[Row], labels: Labels | None, config: CropConfig) -> Iterator[list[str]]:
+    """The header, then the cells of each row: the label columns first, then ours."""
+    ours = our_columns(labels)
+    label_columns = labels.columns if labels else []
+    yield [_label_column(name, label_columns) for name in label_columns] + ours
     doubts = row_doubts(rows, config)
     for row in rows:
         cells = row_cells(row.record, config, doubts[row.record.image])
-        write_line([*row.label, *(cells[name] for name in ours)])
-    folder.write(folder.audit_csv, text.getvalue().encode(errors="backslashreplace"))
+        yield [*row.label, *(cells[name] for name in ours)]
+
+
+def our_columns(labels: Labels | None) -> list[str]:
+    """Those after the label columns; `image` stays as the label file spells it: its owner joins on that."""
+    return [name for name in COLUMNS if name != "image" or labels is None or "image" not in labels.columns]
 
 
 def _label_column(name: str, label_columns: Sequence[str]) -> str:

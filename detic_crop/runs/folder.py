@@ -63,6 +63,7 @@ class OutputFolder:
         self.temporary = self.state / "tmp"
         self.audit_csv = self.root / "audit.csv"
         self.audit_html = self.root / "audit.html"
+        self.audit_xlsx = self.root / "audit.xlsx"
         self.run_json = self.root / "run.json"
         self._counter = itertools.count()
         self._made_parents: set[Path] = set()
@@ -265,7 +266,7 @@ class OutputFolder:
         with output_errors(self.root):
             for crop in crops:
                 self._remove_crop(self.root / crop)
-            for table in (self.audit_csv, self.audit_html, self.run_json):
+            for table in (self.audit_csv, self.audit_html, self.audit_xlsx, self.run_json):
                 table.unlink(missing_ok=True)
             # The journal goes last: stopped half-way, the same command knows what is left to remove.
             shutil.rmtree(self.rejected, ignore_errors=True)

@@ -128,8 +128,13 @@ class Replay:
         return None if self.settings is None else CropConfig.from_dict(self.settings)
 
 
-def replay(path: Path) -> Replay:
-    """Read a journal; an absent one is an empty one."""
+def replay(path: Path, *, reviewed: bool = True) -> Replay:
+    """Read a journal; an absent one is an empty one.
+
+    Args:
+        path: of the journal.
+        reviewed: False leaves out what a reviewer had a part in: what remains is the detector's work.
+    """
     state = Replay()
     if not path.exists():
         return state
@@ -139,7 +144,7 @@ def replay(path: Path) -> Replay:
             if not line.endswith(b"\n"):
                 break
             state.end += len(line)
-            _replay_line(line, state)
+            _replay_line(line, state, reviewed)
     return state
 
 
@@ -168,7 +173,7 @@ def recorded_config(path: Path) -> CropConfig | None:
     return state.config
 
 
-def _replay_line(line: bytes, state: Replay) -> None:
+def _replay_line(line: bytes, state: Replay, reviewed: bool = True) -> None:
     try:
         values = json.loads(line)
         if not isinstance(values, dict):
@@ -177,7 +182,8 @@ def _replay_line(line: bytes, state: Replay) -> None:
             state.settings = dict(values["config"])
         else:
             record = Record.from_json(values)
-            state.records[record.image] = record
+            if reviewed or not (record.verdict or record.source == "review"):
+                state.records[record.image] = record
     except (ValueError, TypeError, RecursionError):
         state.ignored += 1
 

@@ -12,7 +12,7 @@ _DEVICE_NAMES = {
     *("con", "conin$", "conout$", "prn", "aux", "nul"),
     *(f"{name}{digit}" for name in ("com", "lpt") for digit in "123456789¹²³"),
 }
-_OURS = {"audit.csv", "audit.html", "run.json", ".detic-crop"}
+_OURS = {"audit.csv", "audit.html", "audit.xlsx", "run.json", ".detic-crop"}
 _MAX_COMPONENT_BYTES = 255  # of ext4, APFS, NTFS (there in UTF-16 units, which are fewer)
 _WINDOWS_FORBIDDEN = re.compile(r'[<>:"|?*\\\x00-\x1f]')
 

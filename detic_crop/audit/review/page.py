@@ -19,7 +19,7 @@ from starlette.routing import Route
 from detic_crop.audit.photos import Photo, photos_of
 from detic_crop.audit.review.describe import Describer, box_of, verdict_values
 from detic_crop.audit.review.rows import REVIEWED, Filter, Mask, ReviewRows, photo_id
-from detic_crop.audit.review.verdicts import VERDICTS, Verdict, VerdictLog, now
+from detic_crop.audit.review.verdicts import VERDICTS, Verdict, VerdictLog, now, read_verdicts
 from detic_crop.audit.suspicion import FLAGS
 from detic_crop.audit.table import kept_labels, table_rows
 from detic_crop.config import CropConfig
@@ -247,8 +247,9 @@ def _open_page(folder: OutputFolder, input: str | os.PathLike[str] | None, revie
     labels, matches = kept_labels(folder)
     rows = table_rows(state.records, listing["keys"], labels, matches)
     # A label row without a photo has nothing to be looked at.
-    photos = [photo for photo in photos_of(rows, state.config) if photo.record.image in state.records]
     log = VerdictLog(folder.review)
+    photos = photos_of(rows, state.config, read_verdicts(folder.review))
+    photos = [photo for photo in photos if photo.record.image in state.records]
     columns, key_column = (labels.columns, labels.key_column) if labels else ([], "")
     paths = paths_now(listing, list(state.records), input)
     describer = Describer(folder, state.config, columns, key_column, paths, input is not None)

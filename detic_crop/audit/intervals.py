@@ -1,0 +1,124 @@
+"""How far an estimate from a stratified sample of a finite population can be off."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """What a sample of one stratum showed.
+
+    Attributes:
+        size: units in the stratum.
+        drawn: of these in the sample, drawn without replacement.
+        judged: of the drawn ones, those that were looked at; at least one.
+        hits: of the judged ones, those that have the property that is counted.
+    """
+
+    size: int
+    drawn: int
+    judged: int
+    hits: int
+
+    @property
+    def total(self) -> float:
+        """Estimated units of the stratum that have the property."""
+        return self.size * self.hits / self.judged
+
+
+class Interval(NamedTuple):
+    """An estimate and its confidence limits."""
+
+    value: float
+    low: float
+    high: float
+
+    def plus(self, shift: float) -> Interval:
+        """The same, shifted by a known number."""
+        return Interval(self.value + shift, self.low + shift, self.high + shift)
+
+    def over(self, divisor: float) -> Interval:
+        """The same as a share of `divisor`, within [0, 1]."""
+        return Interval(*(min(1.0, max(0.0, number / divisor)) for number in self))
+
+    def complement(self) -> Interval:
+        """Of a share: the rest."""
+        return Interval(1 - self.value, 1 - self.high, 1 - self.low)
+
+
+def stratified_total(counts: Sequence[Count], level: float = LEVEL) -> Interval:
+    """How many units of all strata together have the property.
+
+    The estimate is the sum of ``size × hits / judged``. Each stratum gets exact limits, see
+    `hypergeometric_limits`; these are joined by the method of variance estimates recovery: the distances from
+    estimate to limit add in quadrature (Zou, Huang & Zhang 2009, A note on confidence interval estimation for
+    a linear function of binomial proportions, Computational Statistics & Data Analysis 53: 1080–1085). Drawn
+    units that were not judged count as lacking the property for the lower limit and as having it for the
+    upper one.
+
+    Args:
+        counts: one per stratum.
+        level: of confidence.
+    """
+    value = sum(count.total for count in counts)
+    below = above = 0.0
+    for count in counts:
+        left = count.drawn - count.judged
+        low, _ = hypergeometric_limits(count.size, count.drawn, count.hits, level)
+        _, high = hypergeometric_limits(count.size, count.drawn, count.hits + left, level)
+        below += (count.total - low) ** 2
+        above += (high - count.total) ** 2
+    return Interval(value, value - math.sqrt(below), value + math.sqrt(above))
+
+
+def hypergeometric_limits(size: int, drawn: int, hits: int, level: float = LEVEL) -> tuple[int, int]:
+    """Exact limits for the units of a finite population that have a property.
+
+    The Clopper–Pearson construction with hypergeometric tails (Clopper & Pearson 1934, Biometrika 26:
+    404–413; Buonaccorsi 1987, A note on confidence intervals for proportions in finite populations, The
+    American Statistician 41: 215–218): every number whose tail beyond `hits` has a probability above
+    ``(1 - level) / 2``. They cover the truth at least as often as `level` says, however few the hits; when
+    everything was drawn, both are `hits`.
+
+    Args:
+        size: of the population.
+        drawn: of it without replacement, at least one.
+        hits: of the drawn ones that have the property.
+        level: of confidence.
+    """
+    tail = (1 - level) / 2
+    most = size - drawn + hits  # all that was not drawn, too
+    high = _last(hits, most, lambda total: _at_most(hits, size, total, drawn) > tail)
+    # At least `hits` that have it is at most `drawn - hits` that lack it.
+    lacking = _last(
+        drawn - hits, size - hits, lambda total: _at_most(drawn - hits, size, total, drawn) > tail
+    )
+    return size - lacking, high
+
+
+def _last(low: int, high: int, holds: Callable[[int], bool]) -> int:
+    """The last number for which `holds` is true; it holds for `low` and never again once it fails."""
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle - 1)
+    return low
+
+
+def _at_most(hits: int, size: int, total: int, drawn: int) -> float:
+    """Probability of at most `hits` among `drawn` of `size` units of which `total` have the property."""
+    first = max(0, drawn - (size - total))
+    whole = _log_binomial(size, drawn)
+    return math.fsum(
+        math.exp(_log_binomial(total, i) + _log_binomial(size - total, drawn - i) - whole)
+        for i in range(first, min(hits, total) + 1)
+    )
+
+
+def _log_binomial(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
