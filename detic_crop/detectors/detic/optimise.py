@@ -17,7 +17,7 @@ from detic_crop.detectors.detic.cascade import CascadeStage
 from detic_crop.detectors.detic.convnext import ConvNextBlock
 from detic_crop.detectors.detic.network import DeticNetwork
 from detic_crop.detectors.detic.packed import pack
-from detic_crop.detectors.detic.swin import PatchMerging, SwinStage
+from detic_crop.detectors.detic.swin import PatchMerging, SwinBlock, SwinStage
 from detic_crop.detectors.detic.swin_fast import FastSwinBlock
 from detic_crop.detectors.detic.winograd import WinogradConv2d, can_replace
 
@@ -35,7 +35,10 @@ def optimise(network: DeticNetwork, device: str, dtype: torch.dtype = torch.floa
         _for_cpu(network)
     elif dtype != torch.float32:
         store_as(network, dtype)
-    return network.to(memory_format=torch.channels_last)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):  # the order that oneDNN and tensor cores want
+            module.to(memory_format=torch.channels_last)
+    return network
 
 
 def fold_norms(network: nn.Module) -> None:
@@ -51,7 +54,7 @@ def fold_norms(network: nn.Module) -> None:
 
 def store_as(network: DeticNetwork, dtype: torch.dtype) -> None:
     """Hold the weights that autocast would cast for each photo in `dtype`; boxes and scores keep float32."""
-    kept = {network.head.centre, network.head.sides}
+    kept: set[nn.Module] = {network.head.centre, network.head.sides}
     for stage in network.cascade.stages:
         assert isinstance(stage, CascadeStage)
         kept |= {stage.box_delta, stage.embed}
@@ -63,11 +66,14 @@ def store_as(network: DeticNetwork, dtype: torch.dtype) -> None:
 def _for_cpu(network: DeticNetwork) -> None:
     for module in list(network.modules()):
         if isinstance(module, SwinStage):
-            module.blocks = nn.ModuleList(FastSwinBlock(block) for block in module.blocks)
+            module.blocks = nn.ModuleList(
+                FastSwinBlock(block) for block in module.blocks if isinstance(block, SwinBlock)
+            )
         elif isinstance(module, PatchMerging):
-            module.reduction = pack(module.reduction)
+            setattr(module, "reduction", pack(module.reduction))  # noqa: B010
         elif isinstance(module, ConvNextBlock):
-            module.fc1, module.fc2 = pack(module.fc1), pack(module.fc2)
+            for name in ("fc1", "fc2"):
+                setattr(module, name, pack(getattr(module, name)))
         elif isinstance(module, CascadeStage):
             for name in ("fc1", "fc2", "box_hidden"):
                 setattr(module, name, pack(getattr(module, name)))

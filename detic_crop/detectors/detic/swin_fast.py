@@ -99,22 +99,21 @@ class FastSwinBlock(nn.Module):
         mixed = self._attend(windows, order.counts).index_select(0, order.scatter)  # (N, C)
         rows = self.proj(mixed, rows)
         step = max(1, _HIDDEN_VALUES // (4 * channels))
-        for some in rows.split(step):
+        for some in torch.split(rows, step):
             some.copy_(self.fc2(self.fc1(self.norm2(some)), some))
-        return rows.view(height, width, channels)
+        result: Tensor = rows.view(height, width, channels)
+        return result
 
     def _attend(self, windows: Tensor, counts: tuple[int, ...]) -> Tensor:
         """(n·L, 3C) → (n·L, C)."""
         length = self.window**2
         parts = windows.view(-1, length, 3, self.heads, windows.shape[1] // (3 * self.heads))
         answers: list[Tensor] = []
-        for mask, some in zip(self.masks, parts.split(counts[: len(self.masks)]), strict=True):
+        kinds = torch.split(parts, list(counts[: len(self.masks)]))
+        for mask, some in zip(self.masks, kinds, strict=True):
             query, key, value = some.permute(2, 0, 3, 1, 4)  # (n, h, L, C/h) each
-            answers.append(
-                functional.scaled_dot_product_attention(query, key, value, attn_mask=mask[None]).transpose(
-                    1, 2
-                )
-            )
+            mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask[None])
+            answers.append(mixed.transpose(1, 2))
         return torch.cat(answers).reshape(len(windows), -1)
 
 

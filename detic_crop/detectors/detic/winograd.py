@@ -80,9 +80,8 @@ class WinogradConv2d(nn.Module):
             for first in range(0, rows, step):
                 last = min(first + step, rows)
                 strip = image[first * TILE : last * TILE + 2]
-                answer[first:last] = (
-                    self._strip(strip).unflatten(2, (last - first, columns)).permute(2, 0, 3, 1, 4)
-                )
+                outputs = self._strip(strip).view(TILE, TILE, last - first, columns, self.out_channels)
+                answer[first:last] = outputs.permute(2, 0, 3, 1, 4)
         grid = result.view(batch, rows * TILE, columns * TILE, -1)[:, :height, :width]
         return grid.contiguous().permute(0, 3, 1, 2)
 
