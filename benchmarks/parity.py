@@ -37,6 +37,7 @@ def main() -> int:
     parser.add_argument("--model", choices=VARIANTS, action="append", help="only this one (may be repeated)")
     parser.add_argument("--precision", choices=get_args(Precision), default="float32")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--plain", action="store_true", help="the network as it is written, not made fast")
     options = parser.parse_args()
     photos = sorted((options.shared / "photos" / "parity").iterdir())
     if not photos:
@@ -47,7 +48,9 @@ def main() -> int:
         )
     missed = 0
     for model in options.model or VARIANTS:
-        detector = filled_detector(model, 0, _SHORTEST, options.precision, options.device)
+        detector = filled_detector(
+            model, 0, _SHORTEST, options.precision, options.device, optimised=not options.plain
+        )
         for photo in photos:
             golden = np.load(options.shared / "parity" / "goldens" / f"{SHORT_NAMES[model]}_{photo.stem}.npz")
             image = cv2.imread(str(photo))

@@ -91,7 +91,12 @@ def pairwise_iou(ours: NDArray[np.float32], golden: NDArray[np.float32]) -> NDAr
 
 
 def filled_detector(
-    model: str, seed: int = 0, detector_size: int = 800, precision: Precision = "float32", device: str = "cpu"
+    model: str,
+    seed: int = 0,
+    detector_size: int = 800,
+    precision: Precision = "float32",
+    device: str = "cpu",
+    optimised: bool = True,
 ) -> DeticDetector:
     """A detector with filled weights and vocabulary; its classes are called "0" … "499"."""
     network = build(model)
@@ -99,4 +104,6 @@ def filled_detector(
     names = tuple(str(i) for i in range(N_CLASSES))
     vocabulary = vocabulary_matrix(filled_vocabulary(seed), names)
     info = DetectorInfo(model, names, default_conf=0.5, weights={})
-    return DeticDetector(network.to(device), info, vocabulary, device, precision, detector_size)
+    return DeticDetector(
+        network.to(device), info, vocabulary, device, precision, detector_size, optimised=optimised
+    )

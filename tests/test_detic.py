@@ -33,7 +33,7 @@ from detic_crop.detectors.detic.checkpoint import (
     published_name,
     read_checkpoint,
 )
-from detic_crop.detectors.detic.detector import FLOOR, vocabulary_matrix
+from detic_crop.detectors.detic.detector import FLOOR, Prepared, vocabulary_matrix
 from detic_crop.detectors.detic.preprocess import longest_for, normalise, resize, resized_hw, to_photo
 from detic_crop.detectors.detic.proposals import MAX_PROPOSALS, propose
 from detic_crop.detectors.detic.select import class_scores, select
@@ -272,9 +272,11 @@ def test_a_reduced_decode_is_shown_at_the_photos_size(detector: DeticDetector) -
     assert reduced.shape[:2] == (129, 195)
     ready = detector.prepare(reduced, photo_hw=(257, 390))
     assert ready.rgb.shape == detector.prepare(image).rgb.shape
-    (found,), whole = detector.detect_prepared([ready]), detector.detect(image)
-    assert found.xyxy.max() == pytest.approx(whole.xyxy.max(), abs=1)
-    assert found.xyxy.max() > 380
+    assert ready.photo_hw == (257, 390)
+    found, shown = detector.detect_prepared([ready, Prepared(ready.rgb, ready.shown_hw)])
+    height, width = ready.shown_hw
+    scale = np.array([390 / width, 257 / height] * 2)
+    np.testing.assert_allclose(found.xyxy, shown.xyxy * scale, atol=0.05)
 
 
 def test_no_photos_no_answers(detector: DeticDetector) -> None:

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from detic_crop.detectors.detic.build import VARIANTS
+from detic_crop.detectors.detic.detector import DeticDetector
+from detic_crop.detectors.detic.optimise import optimise
 from detic_crop.detectors.detic.preprocess import normalise
 from detic_crop.detectors.detic.select import select
 from tests.filled_weights import DATA, SHORT_NAMES
@@ -21,9 +23,16 @@ _CHANNEL_STEPS = {"p3": 16, "p4": 16, "p5": 8, "p6": 2, "p7": 1}
 
 @pytest.mark.parametrize("model", VARIANTS)
 def test_equals_the_reference(model: str) -> None:
+    """As it is written, and then made fast."""
+    detector = filled_detector(model, optimised=False)
+    _check(detector, model)
+    optimise(detector.network, "cpu")
+    _check(detector, model)
+
+
+def _check(detector: DeticDetector, model: str) -> None:
     golden = np.load(DATA / f"{SHORT_NAMES[model]}_synthetic.npz")
     rgb = np.load(DATA / "synthetic_image.npz")["image"]  # (320, 480, 3) uint8
-    detector = filled_detector(model)
     pixels = normalise(torch.from_numpy(rgb).permute(2, 0, 1))[None]
     assert pixels.shape == (1, 3, 320, 480)
     size = (320, 480)

@@ -39,10 +39,12 @@ def load_detic_by_name(
     precision: Precision = "float32",
     detector_size: int | None = None,
     batch_size: int | None = None,
+    optimised: bool = True,
 ) -> DeticDetector:
     """A Detic model with its weights and vocabulary; see `detic_crop.load_detector`.
 
-    The checkpoint is opened and checked before a vocabulary is asked for.
+    The checkpoint is opened and checked before a vocabulary is asked for. `optimised=False` leaves the
+    network as it is written, for comparisons.
 
     Raises:
         UsageError: there is no such model, or vocabulary and names do not go together.
@@ -74,6 +76,7 @@ def load_detic_by_name(
         precision,
         detector_size or DEFAULT_SIZE,
         batch_size=batch_size,
+        optimised=optimised,
     )
 
 

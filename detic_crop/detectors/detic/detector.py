@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from detic_crop.config import Precision
 from detic_crop.detectors.base import DetectorInfo
 from detic_crop.detectors.detic.build import EMBEDDING
 from detic_crop.detectors.detic.network import DeticNetwork
+from detic_crop.detectors.detic.optimise import optimise
 from detic_crop.detectors.detic.preprocess import (
     longest_for,
     normalise,
@@ -27,6 +29,8 @@ from detic_crop.detectors.detic.preprocess import (
 )
 from detic_crop.detectors.detic.select import Found
 from detic_crop.errors import UsageError
+
+_log = logging.getLogger(__name__)
 
 DEFAULT_CONF = 0.5
 """What the published demo uses."""
@@ -67,7 +71,9 @@ class DeticDetector:
         precision: of backbone, pyramid and hidden layers; boxes and scores are always computed in float32.
         detector_size: shortest side, in pixels, that a photo is shown at; the longest is at most 5/3 of it.
         wanted: the classes whose presence is asked for, see `ask_for`.
-        batch_size: photos at a time where several are to be had; None: what measured best on `device`.
+        batch_size: photos at a time where several are to be had; None: `default_batch`.
+        optimised: whether `network`, which belongs to the detector from now on, is made fast first; else
+            it is computed as it is written.
     """
 
     def __init__(
@@ -80,6 +86,7 @@ class DeticDetector:
         detector_size: int = DEFAULT_SIZE,
         wanted: Sequence[str] | None = None,
         batch_size: int | None = None,
+        optimised: bool = True,
     ) -> None:
         # On a CPU one photo per core is faster than one photo on all of them: nothing waits for the slowest.
         on_cpu = torch.device(device).type == "cpu"
@@ -90,10 +97,14 @@ class DeticDetector:
             photo_bytes=round(_PIXEL_BYTES * detector_size * longest_for(detector_size)) if on_cpu else 0,
         )
         self.preferred_batch = batch_size or default_batch(device)
-        self.network = network
-        self.vocabulary = vocabulary.to(device)
         self._device = torch.device(device)
         self._half: torch.dtype | None = None if precision == "float32" else getattr(torch, precision)
+        self.network = optimise(network, device, self._half or torch.float32) if optimised else network
+        self.vocabulary = vocabulary.to(device)
+        if slow_precision(device, precision):
+            _log.warning(
+                "this processor computes %s more slowly than float32; leave --precision out", precision
+            )
         self._shortest = detector_size
         self._longest = longest_for(detector_size)
         self._wanted_columns: list[int] | None = None
@@ -149,9 +160,23 @@ class DeticDetector:
         answers: dict[int, Detections] = {}
         for members in groups.values():
             photos = [prepared[i] for i in members]
-            for i, photo, found in zip(members, photos, self._run(photos), strict=True):
+            for i, photo, found in zip(members, photos, self._run_in_parts(photos), strict=True):
                 answers[i] = self._detections(found, photo)
         return [answers[i] for i in range(len(prepared))]
+
+    def _run_in_parts(self, photos: Sequence[Prepared]) -> list[Found]:
+        """`_run`, in halves where the memory of the device is too small for all of them at once."""
+        try:
+            return self._run(photos)
+        except torch.cuda.OutOfMemoryError:
+            if len(photos) == 1:
+                raise
+        # Outside of the handler: its traceback holds the tensors that were too many.
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        middle = (len(photos) + 1) // 2
+        self.preferred_batch = min(self.preferred_batch, middle)
+        return self._run_in_parts(photos[:middle]) + self._run_in_parts(photos[middle:])
 
     def _run(self, photos: Sequence[Prepared]) -> list[Found]:
         """Answers for photos of equal padded size."""
@@ -163,8 +188,11 @@ class DeticDetector:
         return found
 
     def _pixels(self, photo: Prepared) -> Tensor:
-        rgb = torch.from_numpy(photo.rgb.transpose(2, 0, 1).copy()).to(self._device)
-        return normalise(rgb)
+        """(3, H, W) float32 on the device, padded."""
+        rgb = torch.from_numpy(photo.rgb)
+        if self._device.type == "cuda":  # a quarter of the bytes, and the CPU goes on meanwhile
+            rgb = rgb.pin_memory().to(self._device, non_blocking=True)
+        return normalise(rgb.to(self._device).permute(2, 0, 1))
 
     def _detections(self, found: Found, photo: Prepared) -> Detections:
         boxes = to_photo(found.boxes, photo.shown_hw, photo.photo_hw)
@@ -177,6 +205,18 @@ class DeticDetector:
             class_names=tuple(self.info.class_names[i] for i in found.classes[has_area].tolist()),
             presence=presence,
         )
+
+
+def slow_precision(device: str, precision: Precision) -> bool:
+    """Whether the CPU lacks the instructions for `precision`, so that it would be emulated."""
+    if torch.device(device).type != "cpu" or precision == "float32":
+        return False
+    supported = "is_mkldnn_bf16_supported" if precision == "bfloat16" else "is_mkldnn_fp16_supported"
+    check = getattr(torch.ops.mkldnn, f"_{supported}", None)
+    try:
+        return check is None or not check()
+    except RuntimeError:  # PyTorch without oneDNN
+        return True
 
 
 def default_batch(device: str) -> int:

@@ -78,9 +78,9 @@ class DeticNetwork(nn.Module):
         limits = boxes.new_tensor([(width, height, width, height) for height, width in sizes_hw])[
             owner
         ]  # (R, 4)
-        boxes, likelihood = self.cascade(
-            features[:_ROI_LEVELS], STRIDES[:_ROI_LEVELS], boxes, owner, limits, vocabulary
-        )
+        # Once here, or RoIAlign would reorder maps that are channels last at each stage.
+        maps = [level.contiguous() for level in features[:_ROI_LEVELS]]
+        boxes, likelihood = self.cascade(maps, STRIDES[:_ROI_LEVELS], boxes, owner, limits, vocabulary)
         return [
             (image_boxes, class_scores(image_likelihood, found.scores))
             for image_boxes, image_likelihood, found in zip(
