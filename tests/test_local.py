@@ -1,0 +1,183 @@
+"""How work overlaps: batches, groups, bounds, and what a run says of its time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from detic_crop.boxes.detections import Detections
+from detic_crop.runs import machine
+from detic_crop.runs.timing import StageTimes, Usage
+from tests.fakes import (
+    FakeDetector,
+    assert_one_row_each,
+    assert_same,
+    crop,
+    fake_boxes,
+    product,
+    rows_of,
+    write_damaged,
+    write_photo,
+    write_photos,
+)
+
+
+class Batching(FakeDetector):
+    """`FakeDetector` in two halves, which notes what it was given together."""
+
+    def __init__(self, batch: int, broken: str = "") -> None:
+        super().__init__()
+        self.preferred_batch = batch
+        self.broken = broken
+        self.batches: list[list[tuple[str, int, int]]] = []
+        self.ready = 0
+        self.most_ready = 0
+        self._guard = threading.Lock()
+
+    def prepare(
+        self, image: NDArray[np.uint8], key: str = "", photo_hw: tuple[int, int] | None = None
+    ) -> tuple[str, int, int]:
+        with self._guard:
+            self.ready += 1
+            self.most_ready = max(self.most_ready, self.ready)
+        height, width = photo_hw or image.shape[:2]
+        return key, width, height
+
+    def group_of(self, prepared: Any) -> Hashable:
+        return prepared[1:]
+
+    def detect_prepared(self, prepared: Sequence[tuple[str, int, int]]) -> list[Detections]:
+        self.batches.append(list(prepared))
+        if any(key == self.broken for key, _, _ in prepared):
+            raise RuntimeError("no such animal")
+        with self._guard:
+            self.ready -= len(prepared)
+        return [fake_boxes(*photo) for photo in prepared]
+
+
+def write_mixed(folder: Path) -> list[str]:
+    """Photos of two sizes, in turn."""
+    keys = write_photos(folder, 30)
+    for number in range(30):
+        key = f"tall{number:03}.jpg"
+        write_photo(folder / key, number, width=40, height=60)
+        keys.append(key)
+    return sorted(keys)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_batches_give_what_single_photos_give(tmp_path: Path, batch: int, workers: int) -> None:
+    keys = [*write_mixed(tmp_path / "in"), *write_damaged(tmp_path / "in")]
+    detector = Batching(batch)
+    crop(tmp_path / "in", tmp_path / "out", detector=detector, workers=workers)
+    crop(tmp_path / "in", tmp_path / "reference")
+    assert_one_row_each(tmp_path / "out", keys)
+    assert_same(tmp_path / "out", product(tmp_path / "reference"))
+    sizes = [len(given) for given in detector.batches]
+    assert sum(sizes) == 60
+    assert max(sizes) <= batch
+    assert (max(sizes) > 1) is (batch > 1)
+    assert all(len({photo[1:] for photo in given}) == 1 for given in detector.batches)
+
+
+def test_photos_in_hand_are_bounded(tmp_path: Path) -> None:
+    write_photos(tmp_path / "in", 80)
+    detector = Batching(3)
+    crop(tmp_path / "in", tmp_path / "out", detector=detector, workers=2)
+    assert detector.most_ready <= 2 * 2 + 2 * 3
+
+
+def test_one_photo_spoils_its_row_and_not_its_batch(tmp_path: Path) -> None:
+    keys = write_photos(tmp_path / "in", 20)
+    crop(tmp_path / "in", tmp_path / "out", detector=Batching(4, broken=keys[6]))
+    failed = {row["image"]: row["error"] for row in rows_of(tmp_path / "out") if row["status"] == "failed"}
+    assert failed == {keys[6]: "RuntimeError: no such animal"}
+    assert_one_row_each(tmp_path / "out", keys)
+
+
+def test_a_photo_is_decoded_as_coarsely_as_the_detector_looks(tmp_path: Path) -> None:
+    """Only with ``--decode scaled``; its boxes are in pixels of the photo all the same."""
+    write_photo(tmp_path / "in" / "large.jpg", 1, width=640, height=480)
+
+    class Small(Batching):
+        shapes: list[tuple[int, ...]] = []
+
+        @property
+        def info(self) -> Any:
+            import dataclasses
+
+            return dataclasses.replace(super().info, view=(100, 160))
+
+        def prepare(
+            self, image: NDArray[np.uint8], key: str = "", photo_hw: tuple[int, int] | None = None
+        ) -> tuple[str, int, int]:
+            self.shapes.append(image.shape)
+            return super().prepare(image, key, photo_hw)
+
+    for decode in ("full", "scaled"):
+        crop(tmp_path / "in", tmp_path / decode, detector=Small(1), decode=decode, size=16, format="png")
+    assert Small.shapes == [(480, 640, 3), (120, 160, 3)]
+    (full,), (scaled,) = rows_of(tmp_path / "full"), rows_of(tmp_path / "scaled")
+    assert full["box"] == scaled["box"]
+    assert (scaled["width"], scaled["height"]) == ("640", "480")
+
+
+def test_where_the_time_went_by_hand() -> None:
+    times = StageTimes()
+    for stage, seconds in {"decode": 6.0, "encode": 2.0, "detect": 9.0, "journal": 1.0}.items():
+        times.seconds[stage], times.photos[stage] = seconds, 100
+    times.queued("decoded, waiting for the detector", 5.0)
+    usage = Usage(times, seconds=10.0, workers=2, concurrent=False)
+    assert usage.busy() == {"workers": 0.4, "detector": 0.9, "recording": 0.1}
+    table = usage.table().splitlines()
+    assert [line.split()[0] for line in table[1:5]] == ["detect", "decode", "encode", "journal"]
+    assert table[1].split() == ["detect", "9.0", "100", "90.0"]
+    assert table[-1].endswith("another --model, --precision, --detector-size or --device may be faster")
+    together = Usage(times, seconds=10.0, workers=2, concurrent=True)
+    assert together.busy() == {"workers": 0.85, "recording": 0.1}
+    assert "the bottleneck: the workers" in together.table()
+
+
+def test_times_of_another_process_are_added() -> None:
+    ours, theirs = StageTimes(), StageTimes()
+    for times in (ours, theirs, theirs):
+        with times.measure("decode", 2):
+            pass
+        times.queued("detected, waiting for a worker", 0.5)
+    ours.add(theirs.totals())
+    assert ours.photos["decode"] == 6
+    assert ours.waited["detected, waiting for a worker"] == 1.5
+
+
+def test_a_run_says_where_its_time_went(tmp_path: Path) -> None:
+    write_photos(tmp_path / "in", 5)
+    result = crop(tmp_path / "in", tmp_path / "out", profile=True)
+    stages = {line.split("  ")[0] for line in result.profile.splitlines()[1:-1]}
+    assert {"read", "decode", "detect", "crop", "encode", "check", "write", "journal"} <= stages
+    assert crop(tmp_path / "in", tmp_path / "out").profile == ""
+
+
+@pytest.mark.parametrize(
+    ("cpus", "memory", "photo", "threads", "workers"),
+    [
+        (2, 24 << 30, 2 << 30, 1, 2),
+        (16, 24 << 30, 2 << 30, 3, 5),  # 7 photos at once have room: 3 threads each, so 5 photos
+        (4, 2 << 30, 2 << 30, 4, 1),
+        (64, 1 << 40, 0, 1, 32),
+    ],
+)
+def test_workers_fit_the_memory(
+    cpus: int, memory: int, photo: int, threads: int, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "cpus", lambda: cpus)
+    monkeypatch.setattr(machine, "memory_bytes", lambda: memory)
+    assert machine.threads_per_photo(photo) == threads
+    assert machine.default_workers(True, photo) == workers
+    assert machine.default_workers() == min(cpus, 4)
