@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Hashable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from detic_crop.boxes.detections import Detections
+from detic_crop.detectors.base import DetectorInfo
 from detic_crop.runs import machine
 from detic_crop.runs.timing import StageTimes, Usage
 from tests.fakes import (
@@ -50,7 +52,8 @@ class Batching(FakeDetector):
         return key, width, height
 
     def group_of(self, prepared: Any) -> Hashable:
-        return prepared[1:]
+        size: Hashable = prepared[1:]
+        return size
 
     def detect_prepared(self, prepared: Sequence[tuple[str, int, int]]) -> list[Detections]:
         self.batches.append(list(prepared))
@@ -106,24 +109,22 @@ def test_a_photo_is_decoded_as_coarsely_as_the_detector_looks(tmp_path: Path) ->
     """Only with ``--decode scaled``; its boxes are in pixels of the photo all the same."""
     write_photo(tmp_path / "in" / "large.jpg", 1, width=640, height=480)
 
+    shapes: list[tuple[int, ...]] = []
+
     class Small(Batching):
-        shapes: list[tuple[int, ...]] = []
-
         @property
-        def info(self) -> Any:
-            import dataclasses
-
+        def info(self) -> DetectorInfo:
             return dataclasses.replace(super().info, view=(100, 160))
 
         def prepare(
             self, image: NDArray[np.uint8], key: str = "", photo_hw: tuple[int, int] | None = None
         ) -> tuple[str, int, int]:
-            self.shapes.append(image.shape)
+            shapes.append(image.shape)
             return super().prepare(image, key, photo_hw)
 
     for decode in ("full", "scaled"):
         crop(tmp_path / "in", tmp_path / decode, detector=Small(1), decode=decode, size=16, format="png")
-    assert Small.shapes == [(480, 640, 3), (120, 160, 3)]
+    assert shapes == [(480, 640, 3), (120, 160, 3)]
     (full,), (scaled,) = rows_of(tmp_path / "full"), rows_of(tmp_path / "scaled")
     assert full["box"] == scaled["box"]
     assert (scaled["width"], scaled["height"]) == ("640", "480")
