@@ -90,6 +90,23 @@ def test_batches_give_what_single_photos_give(tmp_path: Path, batch: int, worker
     assert all(len({photo[1:] for photo in given}) == 1 for given in detector.batches)
 
 
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_stop_between_two_photos_leaves_nobody_waiting(tmp_path: Path, batch: int) -> None:
+    """The detector's thread may end while the next photo is being handed to it."""
+    write_photos(tmp_path / "in", 30)
+    rounds = 0
+    while True:
+        result = crop(
+            tmp_path / "in", tmp_path / "out", detector=Batching(batch), workers=1, time_limit=0.004
+        )
+        rounds += 1
+        if not result.remaining:
+            break
+    assert rounds > 1
+    crop(tmp_path / "in", tmp_path / "reference")
+    assert_same(tmp_path / "out", product(tmp_path / "reference"))
+
+
 def test_photos_in_hand_are_bounded(tmp_path: Path) -> None:
     write_photos(tmp_path / "in", 80)
     detector = Batching(3)
@@ -107,14 +124,14 @@ def test_one_photo_spoils_its_row_and_not_its_batch(tmp_path: Path) -> None:
 
 def test_a_photo_is_decoded_as_coarsely_as_the_detector_looks(tmp_path: Path) -> None:
     """Only with ``--decode scaled``; its boxes are in pixels of the photo all the same."""
-    write_photo(tmp_path / "in" / "large.jpg", 1, width=640, height=480)
+    write_photo(tmp_path / "in" / "large.jpg", 1, width=1280, height=960)
 
     shapes: list[tuple[int, ...]] = []
 
     class Small(Batching):
         @property
         def info(self) -> DetectorInfo:
-            return dataclasses.replace(super().info, view=(100, 160))
+            return dataclasses.replace(super().info, view=(200, 320))
 
         def prepare(
             self, image: NDArray[np.uint8], key: str = "", photo_hw: tuple[int, int] | None = None
@@ -124,10 +141,10 @@ def test_a_photo_is_decoded_as_coarsely_as_the_detector_looks(tmp_path: Path) ->
 
     for decode in ("full", "scaled"):
         crop(tmp_path / "in", tmp_path / decode, detector=Small(1), decode=decode, size=16, format="png")
-    assert shapes == [(480, 640, 3), (120, 160, 3)]
+    assert shapes == [(960, 1280, 3), (240, 320, 3)]
     (full,), (scaled,) = rows_of(tmp_path / "full"), rows_of(tmp_path / "scaled")
     assert full["box"] == scaled["box"]
-    assert (scaled["width"], scaled["height"]) == ("640", "480")
+    assert (scaled["width"], scaled["height"]) == ("1280", "960")
 
 
 def test_where_the_time_went_by_hand() -> None:

@@ -16,6 +16,10 @@ Reduction: TypeAlias = Literal[1, 2, 4, 8]
 REDUCTIONS: tuple[Reduction, ...] = (8, 4, 2, 1)
 """Coarsest first."""
 
+LEAST_PIXELS = 1_000_000
+"""Smaller photos are decoded whole: that takes no time, and photos for the web are often sharpened so much
+that no shortcut is close enough."""
+
 MARGINS: dict[int, float] = {2: 2.0, 4: 2.3, 8: 3.0}
 """Reduction → pixels a side that a region so decoded must have for each one of the crop.
 

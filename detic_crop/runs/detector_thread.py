@@ -52,6 +52,8 @@ class DetectorThread:
         self._should_stop = should_stop
         self._inbox: SimpleQueue[_Flight | None] = SimpleQueue()
         self._stopping = threading.Event()
+        self._closing = threading.Lock()
+        self._closed = False  # the thread takes in nothing more
         self._thread = threading.Thread(target=self._work, name="detic-crop-detector", daemon=True)
 
     def __enter__(self) -> DetectorThread:
@@ -74,7 +76,11 @@ class DetectorThread:
         """
         flight = _Flight(self._pool.submit(self._pipeline.decode, job))
         flight.decoding.add_done_callback(flight.note_time)
-        self._inbox.put(flight)
+        with self._closing:
+            if self._closed:
+                _cancel([flight])
+            else:
+                self._inbox.put(flight)
         return flight.outcome
 
     def stop(self) -> None:
@@ -97,8 +103,10 @@ class DetectorThread:
                 elif batch:
                     self._detect(batch)
         finally:
-            while not self._inbox.empty():
-                self._receive(waiting)
+            with self._closing:
+                self._closed = True
+                while not self._inbox.empty():
+                    self._receive(waiting)
             _cancel(waiting)
 
     def _receive(self, waiting: deque[_Flight]) -> bool:

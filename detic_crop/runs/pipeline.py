@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -31,7 +32,13 @@ from detic_crop.images.checks import check_crop
 from detic_crop.images.crop import cut_and_resize, resize_exactly, resize_quickly
 from detic_crop.images.decode import Decoded, PhotoFile, open_photo
 from detic_crop.images.encode import encode
-from detic_crop.images.partial import Reduction, reduction_for, reduction_to_show, snapped
+from detic_crop.images.partial import (
+    LEAST_PIXELS,
+    Reduction,
+    reduction_for,
+    reduction_to_show,
+    snapped,
+)
 from detic_crop.runs.decisions import Decision
 from detic_crop.runs.discover import Source
 from detic_crop.runs.journal import Record
@@ -159,10 +166,13 @@ class Pipeline:
         return self._prepared(photo, decoded) if self.batches else photo
 
     def _reduction_to_show(self, file: PhotoFile) -> Reduction:
-        if self.config.decode != "scaled" or self.batches is None or file.resolution_wh is None:
+        if self.batches is None or file.resolution_wh is None or not self._may_scale(file.resolution_wh):
             return 1
         wanted = reduction_to_show(file.resolution_wh, self.detector.info.view)
         return wanted if file.can_reduce(wanted) else 1
+
+    def _may_scale(self, resolution_wh: tuple[int, int]) -> bool:
+        return self.config.decode == "scaled" and prod(resolution_wh) >= LEAST_PIXELS
 
     def _prepared(self, photo: Photo, decoded: Decoded) -> Photo | Outcome:
         assert self.batches is not None
@@ -262,7 +272,7 @@ class Pipeline:
         decoded, file = photo.decoded, photo.file
         if decoded is None or decoded.reduction > 1:
             assert file is not None
-            wanted = self._reduction_to_crop(rectangle)
+            wanted = self._reduction_to_crop(rectangle, photo.resolution_wh)
             wanted = wanted if file.can_reduce(wanted) else 1
             rectangle = snapped(rectangle, wanted, photo.resolution_wh)
             if decoded is None or decoded.reduction > wanted:
@@ -270,14 +280,14 @@ class Pipeline:
                     decoded = file.decode(rectangle, wanted)
         return decoded, rectangle
 
-    def _reduction_to_crop(self, rectangle: PixelBox) -> Reduction:
-        if self.config.decode != "scaled":
+    def _reduction_to_crop(self, rectangle: PixelBox, resolution_wh: tuple[int, int]) -> Reduction:
+        if not self._may_scale(resolution_wh):
             return 1
         x1, y1, x2, y2 = rectangle
         return reduction_for((x2 - x1, y2 - y1), self.config.size, self.config.fit)
 
     def _crop(self, decoded: Decoded, rectangle: PixelBox) -> NDArray[np.uint8]:
-        resize = resize_quickly if self.config.decode == "scaled" else resize_exactly
+        resize = resize_quickly if self._may_scale(decoded.resolution_wh) else resize_exactly
         return cut_and_resize(
             decoded.image, decoded.in_image(rectangle), self.config.size, self.config.fit, resize
         )
