@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ class Batching(FakeDetector):
 
     def detect_prepared(self, prepared: Sequence[tuple[str, int, int]]) -> list[Detections]:
         self.batches.append(list(prepared))
+        time.sleep(0.01)  # decoding is faster: photos gather
         if any(key == self.broken for key, _, _ in prepared):
             raise RuntimeError("no such animal")
         with self._guard:
@@ -96,9 +98,8 @@ def test_a_stop_between_two_photos_leaves_nobody_waiting(tmp_path: Path, batch: 
     write_photos(tmp_path / "in", 30)
     rounds = 0
     while True:
-        result = crop(
-            tmp_path / "in", tmp_path / "out", detector=Batching(batch), workers=1, time_limit=0.004
-        )
+        detector = Batching(batch)
+        result = crop(tmp_path / "in", tmp_path / "out", detector=detector, workers=1, time_limit=0.02)
         rounds += 1
         if not result.remaining:
             break
