@@ -25,7 +25,7 @@ from detic_crop.images.partial import LEAST_PIXELS, MARGINS, REDUCTIONS, snapped
 
 BOUND = 40.0
 _LEAST_SIZE = 48
-_RATIOS = (1.6, 2.3, 3.2, 4.1)
+_RATIOS = (1.6, 2.6, 3.2, 4.2)
 
 
 def main() -> int:

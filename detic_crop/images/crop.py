@@ -17,7 +17,7 @@ Resize: TypeAlias = Callable[[Image, int, int], Image]
 
 # Samples a side for each pixel of the crop, and up to which ratio so many are enough: then crops agree with
 # exact averaging to 40 dB PSNR and more (`python -m benchmarks.decode_quality PHOTOS`).
-_SAMPLES = ((2, 2.4), (4, 4.2))
+_SAMPLES = ((2, 2.6), (4, 4.2))
 # Time of one bilinear sample and its averaging, and of one source pixel in exact averaging, in some unit.
 _SAMPLE_TIME, _PIXEL_TIME = 4.5, 10.0
 
