@@ -32,6 +32,7 @@ from detic_crop.audit.table import (
     flagged,
     keep_labels,
     kept_labels,
+    row_doubts,
     table_rows,
     write_table,
 )
@@ -871,8 +872,9 @@ def _write_tables(result: RunResult, records: Mapping[str, Record], xlsx: bool =
     verdicts = read_verdicts(folder.review)
     if sample := _sample_of(result):
         result.estimate = estimate(sample, detected_records(folder, photos), records, verdicts)
-    write_table(folder, rows, labels, result.config)
-    write_report(folder, rows, labels, result.config, verdicts, result.estimate)
+    doubts = row_doubts(rows, result.config)
+    write_table(folder, rows, labels, result.config, doubts)
+    write_report(folder, rows, labels, result.config, verdicts, result.estimate, doubts)
     if xlsx:
         result.notes += write_workbook(folder, rows, labels, result.config)
     elif folder.audit_xlsx.exists():

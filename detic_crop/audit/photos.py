@@ -62,8 +62,13 @@ class Photo:
         return self.verdict is not None, -self.doubts.suspicion
 
 
-def photos_of(rows: Sequence[Row], config: CropConfig, verdicts: Mapping[str, Verdict]) -> list[Photo]:
-    """Each photo once, in the order of the rows."""
+def photos_of(
+    rows: Sequence[Row],
+    config: CropConfig,
+    verdicts: Mapping[str, Verdict],
+    doubts: Mapping[str, Doubts] | None = None,
+) -> list[Photo]:
+    """Each photo once, in the order of the rows; `doubts` as for `table_cells`."""
     records: dict[str, Record] = {}
     labels: dict[str, list[Sequence[str]]] = {}
     for row in rows:
@@ -71,7 +76,7 @@ def photos_of(rows: Sequence[Row], config: CropConfig, verdicts: Mapping[str, Ve
         records.setdefault(key, row.record)
         if row.label:
             labels.setdefault(key, []).append(row.label)
-    doubts = row_doubts(rows, config)
+    doubts = row_doubts(rows, config) if doubts is None else doubts
     return [
         Photo(record, tuple(labels.get(key, ())), doubts[key], verdicts.get(key))
         for key, record in records.items()

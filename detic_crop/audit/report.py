@@ -20,6 +20,7 @@ from detic_crop.audit.rates import class_table, leak_warning, species_rates, spe
 from detic_crop.audit.review.verdicts import Verdict
 from detic_crop.audit.reviewing import review_part
 from detic_crop.audit.summary import counts, failures, flag_table, navigation, settings
+from detic_crop.audit.suspicion import Doubts
 from detic_crop.audit.table import Row
 from detic_crop.config import CropConfig
 from detic_crop.runs.folder import OutputFolder
@@ -52,6 +53,7 @@ def write_report(
     config: CropConfig,
     verdicts: Mapping[str, Verdict] = MappingProxyType({}),
     estimate: Estimate | None = None,
+    doubts: Mapping[str, Doubts] | None = None,
 ) -> None:
     """Write audit.html.
 
@@ -64,11 +66,12 @@ def write_report(
         config: the settings as resolved.
         verdicts: a reviewer's last word on each photo.
         estimate: what a reviewed random sample says; None where none was drawn.
+        doubts: what `row_doubts` says of the rows, where that is known already.
 
     Raises:
         OutputError: the disk is full or the folder cannot be written.
     """
-    photos = photos_of(rows, config, verdicts)
+    photos = photos_of(rows, config, verdicts, doubts)
     overview = _overview(photos, len(rows), labels, config, estimate)
     top = _HEAD.replace("/*style*/", _style()) + overview
     max_bytes = _MAX_BYTES - len(utf8(top + _FOOT))

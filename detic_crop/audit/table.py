@@ -112,7 +112,13 @@ def missing_record(name: str) -> Record:
     )
 
 
-def write_table(folder: OutputFolder, rows: Sequence[Row], labels: Labels | None, config: CropConfig) -> None:
+def write_table(
+    folder: OutputFolder,
+    rows: Sequence[Row],
+    labels: Labels | None,
+    config: CropConfig,
+    doubts: Mapping[str, Doubts] | None = None,
+) -> None:
     """Write audit.csv in one piece.
 
     Raises:
@@ -126,17 +132,29 @@ def write_table(folder: OutputFolder, rows: Sequence[Row], labels: Labels | None
     def write_line(cells: Sequence[str]) -> None:
         (quoting_writer if any("\r" in cell for cell in cells) else writer).writerow(cells)
 
-    for cells in table_cells(rows, labels, config):
+    for cells in table_cells(rows, labels, config, doubts):
         write_line(cells)
     folder.write(folder.audit_csv, text.getvalue().encode(errors="backslashreplace"))
 
 
-def table_cells(rows: Sequence[Row], labels: Labels | None, config: CropConfig) -> Iterator[list[str]]:
-    """The header, then the cells of each row: the label columns first, then ours."""
+def table_cells(
+    rows: Sequence[Row],
+    labels: Labels | None,
+    config: CropConfig,
+    doubts: Mapping[str, Doubts] | None = None,
+) -> Iterator[list[str]]:
+    """The header, then the cells of each row: the label columns first, then ours.
+
+    Args:
+        rows: as `table_rows` gives them.
+        labels: the label table, or None.
+        config: the settings as resolved.
+        doubts: what `row_doubts` says of these rows, where that is known already.
+    """
     ours = our_columns(labels)
     label_columns = labels.columns if labels else []
     yield [_label_column(name, label_columns) for name in label_columns] + ours
-    doubts = row_doubts(rows, config)
+    doubts = row_doubts(rows, config) if doubts is None else doubts
     for row in rows:
         cells = row_cells(row.record, config, doubts[row.record.image])
         yield [*row.label, *(cells[name] for name in ours)]

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from detic_crop.collecting import collector_paused
 from detic_crop.errors import UsageError
 from detic_crop.images.decode import IMAGE_EXTENSIONS
 from detic_crop.runs.names import normalise_key, printable
@@ -125,10 +126,20 @@ def _from_glob(pattern: str, output: Path | None) -> Listing:
 
 
 def _sorted_listing(root: Path, paths: list[str], walk: _Walk) -> Listing:
-    located = sorted((os.path.relpath(path, root).replace(os.sep, "/"), path) for path in paths)
-    keys = _distinct(key for key, _ in located)
-    sources = [Source.at(key, Path(path)) for key, (_, path) in zip(keys, located, strict=True)]
-    return Listing(sorted(sources, key=lambda source: source.key), walk.passed_over, walk.notes)
+    above = os.path.join(root, "")
+    with collector_paused():
+        located = sorted((_below(path, above), path) for path in paths)
+        keys = _distinct(key for key, _ in located)
+        sources = [Source.at(key, Path(path)) for key, (_, path) in zip(keys, located, strict=True)]
+        sources.sort(key=lambda source: source.key)
+    return Listing(sources, walk.passed_over, walk.notes)
+
+
+def _below(path: str, above: str) -> str:
+    """A path relative to the folder `above`, with ``/``."""
+    # `relpath` asks for the working folder and takes both paths apart, which takes longer than all the rest.
+    relative = path[len(above) :] if path.startswith(above) else os.path.relpath(path, above)
+    return relative.replace(os.sep, "/")
 
 
 class _Walk:
@@ -261,6 +272,9 @@ def _distinct(keys: Iterable[str]) -> list[str]:
     """Printable keys, each once; a key that two files would share is numbered."""
     result: dict[str, None] = {}
     for key in map(printable, keys):
+        if key not in result:
+            result[key] = None
+            continue
         stem, suffix = os.path.splitext(key)
         number, name = 1, key
         while name in result:

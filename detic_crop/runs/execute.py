@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from types import FrameType, MappingProxyType
 from typing import Any
 
+from detic_crop.collecting import collector_paused
 from detic_crop.config import CropConfig, Format, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.images.encode import EXTENSIONS
@@ -92,6 +93,19 @@ def make_plan(
     Raises:
         UsageError: a crop could reach a photo; nothing was changed.
     """
+    with collector_paused():
+        return _plan(all_keys, wanted, records, folder, format, earlier_names, decisions)
+
+
+def _plan(
+    all_keys: Iterable[str],
+    wanted: Sequence[Source],
+    records: dict[str, Record],
+    folder: OutputFolder,
+    format: Format,
+    earlier_names: Mapping[str, str],
+    decisions: Mapping[str, Decision],
+) -> Plan:
     existing = folder.files()
     ours = {record.crop for record in records.values() if record.crop}
     ours |= unfinished_crops(folder.candidates, records)
@@ -102,7 +116,7 @@ def make_plan(
     settled |= {key: record.crop for key, record in records.items() if record.crop}
     names = crop_names(all_keys, suffix, settled, taken=foreign)
     jobs = [Job(source, names[source.key]) for source in wanted]
-    folder.check_safe((job.source.path for job in jobs), (job.crop for job in jobs))
+    folder.check_safe((), (job.crop for job in jobs))  # where the photos are was checked before the lock
     todo = [job for job in jobs if not _is_finished(job, records.get(job.source.key), folder, decisions)]
     return Plan(todo, len(jobs) - len(todo))
 
@@ -120,7 +134,7 @@ def _is_finished(
     if record.status == "rejected":
         return True
     try:
-        return os.stat(folder.root / record.crop).st_size == record.crop_bytes
+        return os.stat(os.path.join(folder.root, record.crop)).st_size == record.crop_bytes
     except OSError:
         return False
 
@@ -286,11 +300,16 @@ def write_listing(folder: OutputFolder, sources: Sequence[Source], root: str) ->
         sources: all photos in input order.
         root: absolute path that most keys are relative to; only other places are spelled out.
     """
-    paths = {source.key: os.path.abspath(source.path) for source in sources}
-    elsewhere = {key: path for key, path in paths.items() if path != os.path.join(root, *key.split("/"))}
+    elsewhere: dict[str, str] = {}
+    for source in sources:
+        path, usual = os.fspath(source.path), _usual_path(root, source.key)
+        if path != usual and (path := os.path.abspath(path)) != usual:
+            elsewhere[source.key] = path
+    keys = {source.key: None for source in sources}
     # Photos of an earlier call that are not asked for now keep the place where they were.
-    elsewhere |= {key: path for key, path in photo_paths(read_listing(folder)).items() if key not in paths}
-    value = {"root": root, "keys": list(paths), "paths": elsewhere}
+    before = read_listing(folder)
+    before["keys"] = [key for key in before["keys"] if key not in keys]
+    value = {"root": root, "keys": list(keys), "paths": elsewhere | photo_paths(before)}
     folder.write(folder.listing, json.dumps(value, separators=(",", ":")).encode())
 
 
@@ -313,7 +332,11 @@ def read_listing(folder: OutputFolder) -> dict[str, Any]:
 def photo_paths(listing: Mapping[str, Any]) -> dict[str, str]:
     """Key → absolute path of every photo in what `read_listing` returned."""
     root, elsewhere = listing["root"], listing["paths"]
-    return {key: elsewhere.get(key) or os.path.join(root, *key.split("/")) for key in listing["keys"]}
+    return {key: elsewhere.get(key) or _usual_path(root, key) for key in listing["keys"]}
+
+
+def _usual_path(root: str, key: str) -> str:
+    return os.path.join(root, key if os.sep == "/" else key.replace("/", os.sep))
 
 
 def paths_now(

@@ -230,16 +230,16 @@ class OutputFolder:
             UsageError: a photo lies inside the folder, or a link inside it leads out.
         """
         real_root = os.path.realpath(self.root)
-        photos = list(photos)
-        for place in {*(photo.parent for photo in photos), *filter(os.path.islink, photos)}:
+        paths = [os.fspath(photo) for photo in photos]
+        for place in {*map(os.path.dirname, paths), *filter(os.path.islink, paths)}:
             if Path(os.path.realpath(place)).is_relative_to(real_root):
                 raise UsageError(
                     f"photos of --in lie in {place}, inside --out {self.root}; "
                     "pass another --out, your photos stay as they are"
                 )
-        targets = [self.root / crop for crop in crops]
-        for path in {*(target.parent for target in targets), *filter(os.path.islink, targets)}:
-            self._refuse_outside(path)
+        targets = [os.path.join(self.root, crop) for crop in crops]
+        for path in {*map(os.path.dirname, targets), *filter(os.path.islink, targets)}:
+            self._refuse_outside(Path(path))
 
     def files(self) -> set[str]:
         """Every file below the folder but outside `.detic-crop`, as relative paths with ``/``."""

@@ -31,7 +31,7 @@ def normalise_key(path: str) -> str:
 
 def printable(text: str) -> str:
     """`text` with undecodable bytes (surrogates) as `%XX`."""
-    return re.sub("[\ud800-\udfff]", lambda m: f"%{ord(m[0]) & 0xFF:02X}", text)
+    return text if text.isascii() else re.sub("[\ud800-\udfff]", lambda m: f"%{ord(m[0]) & 0xFF:02X}", text)
 
 
 def crop_names(
@@ -124,4 +124,6 @@ def _folders(names: Iterable[str]) -> set[str]:
 
 def _fold(name: str) -> str:
     """What a case-blind disk that takes é for e + ´ would compare (Unicode's canonical caseless matching)."""
+    if name.isascii():
+        return name.lower()
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())

@@ -22,11 +22,12 @@ from detic_crop.audit.review.rows import REVIEWED, Filter, Mask, ReviewRows, pho
 from detic_crop.audit.review.verdicts import VERDICTS, Verdict, VerdictLog, now, read_verdicts
 from detic_crop.audit.suspicion import FLAGS
 from detic_crop.audit.table import kept_labels, table_rows
+from detic_crop.collecting import collector_paused
 from detic_crop.config import CropConfig
 from detic_crop.errors import OutputError, PhotoError, UsageError
 from detic_crop.runs.execute import paths_now, read_listing
 from detic_crop.runs.folder import OutputFolder
-from detic_crop.runs.journal import collector_paused, replay
+from detic_crop.runs.journal import replay
 
 _MAX_BODY = 16_384
 _STATIC = {
