@@ -40,6 +40,7 @@ from detic_crop.audit.workbook import check_workbook, write_workbook
 from detic_crop.boxes.choose import Choice, choose_and_keep
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import Box, Fit, PixelBox, crop_rectangle, whole
+from detic_crop.collecting import collector_paused
 from detic_crop.config import ALGORITHM, CropConfig, RunOptions
 from detic_crop.detectors import load_detector, resolve_model
 from detic_crop.detectors.base import ClassAwareDetector, Detector, DetectorInfo, LookupDetector
@@ -250,7 +251,7 @@ def run(
     if isinstance(detector, ClassAwareDetector):
         detector.ask_for(classes)
     check_same_settings(begun_with, config, folder)
-    folder.check_safe((source.path for source in listing.sources), ())
+    folder.check_safe((source.path for source in listing.sources), (), listing.plain)
     if not options.overwrite:
         _check_same_photos(folder, listing, _root_of(input))
         if labels is None and folder.labels.exists():
@@ -322,7 +323,7 @@ def recrop(
     labels, matches = kept_labels(origin)
     listing = _recorded_photos(recorded, state.records, input)
     check_apart(str(recorded["root"] if input is None else os.fspath(input)), folder.root)
-    folder.check_safe((source.path for source in listing.sources), ())
+    folder.check_safe((source.path for source in listing.sources), (), listing.plain)
     result = RunResult(folder, config, f"boxes kept in {origin.root}")
     unfinished = set(recorded["keys"]).difference(state.records)
     if unfinished and labels is None:
@@ -866,6 +867,11 @@ def _rows(folder: OutputFolder, records: Mapping[str, Record]) -> tuple[list[Row
 
 
 def _write_tables(result: RunResult, records: Mapping[str, Record], xlsx: bool = False) -> None:
+    with collector_paused():
+        _write_all_tables(result, records, xlsx)
+
+
+def _write_all_tables(result: RunResult, records: Mapping[str, Record], xlsx: bool) -> None:
     folder = result.folder
     rows, labels = _rows(folder, records)
     photos = {row.record.image: row for row in rows}  # labels may have several rows for one

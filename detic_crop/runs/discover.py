@@ -58,11 +58,13 @@ class Listing:
         sources: in the order of the audit's rows.
         passed_over: files in folders that are no images.
         notes: sentences for the summary: folders that could not be read, repeated list lines.
+        plain: paths that are known not to be links.
     """
 
     sources: list[Source]
     passed_over: int = 0
     notes: list[str] = field(default_factory=list)
+    plain: set[str] = field(default_factory=set)
 
 
 def discover(where: str | os.PathLike[str], output: Path | None = None) -> Listing:
@@ -132,7 +134,7 @@ def _sorted_listing(root: Path, paths: list[str], walk: _Walk) -> Listing:
         keys = _distinct(key for key, _ in located)
         sources = [Source.at(key, Path(path)) for key, (_, path) in zip(keys, located, strict=True)]
         sources.sort(key=lambda source: source.key)
-    return Listing(sources, walk.passed_over, walk.notes)
+    return Listing(sources, walk.passed_over, walk.notes, walk.plain)
 
 
 def _below(path: str, above: str) -> str:
@@ -151,6 +153,7 @@ class _Walk:
         self._followed: set[tuple[int, int]] = set()
         self.passed_over = 0
         self.notes: list[str] = []
+        self.plain: set[str] = set()
 
     def files(
         self, folder: Path, ancestors: tuple[tuple[int, int], ...] = (), linked: bool = False
@@ -182,6 +185,8 @@ class _Walk:
                 if not self._is_output(entry.path):
                     yield from self.files(Path(entry.path), (*ancestors, identity), entry.is_symlink())
             elif self.wants(entry.name):
+                if not entry.is_symlink():
+                    self.plain.add(entry.path)
                 yield entry.path
 
     def wants(self, name: str) -> bool:

@@ -106,17 +106,19 @@ def _plan(
     earlier_names: Mapping[str, str],
     decisions: Mapping[str, Decision],
 ) -> Plan:
-    existing = folder.files()
+    files = folder.files()
     ours = {record.crop for record in records.values() if record.crop}
     ours |= unfinished_crops(folder.candidates, records)
-    foreign = existing - ours
+    foreign = files.keys() - ours
     suffix = EXTENSIONS[format]
     settled = {key: os.path.splitext(name)[0] + suffix for key, name in earlier_names.items()}
     settled = {key: name for key, name in settled.items() if name not in foreign and fits_disk(name)}
     settled |= {key: record.crop for key, record in records.items() if record.crop}
     names = crop_names(all_keys, suffix, settled, taken=foreign)
     jobs = [Job(source, names[source.key]) for source in wanted]
-    folder.check_safe((), (job.crop for job in jobs))  # where the photos are was checked before the lock
+    plain = {name for name, is_link in files.items() if not is_link}
+    # Where the photos are was checked before the lock was taken.
+    folder.check_safe((), (job.crop for job in jobs), plain)
     todo = [job for job in jobs if not _is_finished(job, records.get(job.source.key), folder, decisions)]
     return Plan(todo, len(jobs) - len(todo))
 
@@ -134,7 +136,7 @@ def _is_finished(
     if record.status == "rejected":
         return True
     try:
-        return os.stat(os.path.join(folder.root, record.crop)).st_size == record.crop_bytes
+        return os.stat(f"{folder.root}{os.sep}{record.crop}").st_size == record.crop_bytes
     except OSError:
         return False
 
@@ -336,7 +338,8 @@ def photo_paths(listing: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _usual_path(root: str, key: str) -> str:
-    return os.path.join(root, key if os.sep == "/" else key.replace("/", os.sep))
+    inner = key if os.sep == "/" else key.replace("/", os.sep)
+    return f"{root}{inner}" if root.endswith(os.sep) else f"{root}{os.sep}{inner}"
 
 
 def paths_now(

@@ -10,7 +10,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -219,37 +219,49 @@ class OutputFolder:
                 "nothing is written there: remove the link"
             )
 
-    def check_safe(self, photos: Iterable[Path], crops: Iterable[str]) -> None:
+    def check_safe(
+        self, photos: Iterable[Path], crops: Iterable[str], plain: Container[str] = frozenset()
+    ) -> None:
         """Refuse to start where a crop could reach a photo or leave the folder.
 
         Args:
             photos: the input files.
             crops: where their crops would go, relative to the folder.
+            plain: paths of photos, and crops, that are known not to be links.
 
         Raises:
             UsageError: a photo lies inside the folder, or a link inside it leads out.
         """
         real_root = os.path.realpath(self.root)
         paths = [os.fspath(photo) for photo in photos]
-        for place in {*map(os.path.dirname, paths), *filter(os.path.islink, paths)}:
+        for place in {*map(os.path.dirname, paths), *_links(path for path in paths if path not in plain)}:
             if Path(os.path.realpath(place)).is_relative_to(real_root):
                 raise UsageError(
                     f"photos of --in lie in {place}, inside --out {self.root}; "
                     "pass another --out, your photos stay as they are"
                 )
-        targets = [os.path.join(self.root, crop) for crop in crops]
-        for path in {*map(os.path.dirname, targets), *filter(os.path.islink, targets)}:
-            self._refuse_outside(Path(path))
+        crops = list(crops)
+        targets = (os.path.join(self.root, crop) for crop in crops if crop not in plain)
+        folders = {crop.rpartition("/")[0] for crop in crops}
+        for path in (*(self.root / folder for folder in folders), *map(Path, _links(targets))):
+            self._refuse_outside(path)
 
-    def files(self) -> set[str]:
-        """Every file below the folder but outside `.detic-crop`, as relative paths with ``/``."""
-        found: set[str] = set()
-        for folder, folders, names in os.walk(self.root):
-            relative = os.path.relpath(folder, self.root)
-            if relative == ".":
-                folders[:] = [name for name in folders if name != STATE]
-            prefix = "" if relative == "." else relative.replace(os.sep, "/") + "/"
-            found.update(prefix + name for name in names)
+    def files(self) -> dict[str, bool]:
+        """Every file below the folder but outside `.detic-crop`: relative path with ``/`` → is it a link."""
+        found: dict[str, bool] = {}
+        folders = [(os.fspath(self.root), "")]
+        while folders:
+            folder, prefix = folders.pop()
+            try:
+                entries = list(os.scandir(folder))
+            except OSError:  # not there yet, or not ours to look into
+                continue
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    if prefix or entry.name != STATE:
+                        folders.append((entry.path, f"{prefix}{entry.name}/"))
+                elif not _leads_to_folder(entry):
+                    found[prefix + entry.name] = entry.is_symlink()
         return found
 
     def remove_run(self) -> None:
@@ -285,6 +297,17 @@ class OutputFolder:
                 parent.rmdir()
             except OSError:  # not empty yet, or it holds somebody else's file
                 break
+
+
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_symlink() and entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _links(paths: Iterable[str]) -> Iterator[str]:
+    return filter(os.path.islink, paths)
 
 
 @contextlib.contextmanager
