@@ -707,7 +707,8 @@ def _detector_for(
     if len(devices) == 1:
         return load_detector(model, devices[0], **settings), reason, None
     # This process only asks what it is; to load it on the CPU costs no GPU memory.
-    return load_detector(model, "cpu", **settings), reason, _Spread(model, settings, tuple(devices))
+    probe = load_detector(model, "cpu", **{**settings, "precision": "float32"})
+    return probe, reason, _Spread(model, settings, tuple(devices))
 
 
 @dataclass(frozen=True, slots=True)
@@ -720,6 +721,7 @@ class _Spread:
 
     def executor(self, pipeline: Pipeline, folder: OutputFolder, workers: int | None) -> Executor:
         """What does the jobs of a run there."""
+        each = workers or default_workers(processes=len(self.devices))
         recipe = Recipe(
             self.model,
             self.detector_settings,
@@ -728,9 +730,11 @@ class _Spread:
             pipeline.max_pixels,
             folder.root.absolute(),
             dict(pipeline.decisions),
-            workers or max(1, default_workers() // len(self.devices)),
+            each,
         )
-        return partial(run_devices, recipe=recipe, devices=self.devices, times=pipeline.times)
+        do = partial(run_devices, recipe=recipe, devices=self.devices, times=pipeline.times)
+        n = len(self.devices)
+        return Executor(do, each * n, n, concurrent=set(self.devices) == {"cpu"})
 
 
 def _resolve(

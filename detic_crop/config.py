@@ -130,7 +130,7 @@ class RunOptions:
     Attributes:
         device: ``auto`` (all GPUs, else the best device), ``cpu``, ``cuda``, ``cuda:N``, ``mps``, or several
             of these joined by commas: then one process for each.
-        workers: threads that work on photos; None takes a number that fits the machine.
+        workers: threads that work on photos, in each process; None takes a number that fits the machine.
         batch_size: photos that Detic is given at once on a GPU; None takes a number that fits the device.
         weights_file: a checkpoint instead of the pulled one.
         names: text file with the class names of a vocabulary of one's own.

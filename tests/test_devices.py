@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -55,6 +56,7 @@ def start(place: Path, out: Path) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     journal = out / STATE / "journal.jsonl"
     while process.poll() is None and (not journal.exists() or journal.read_bytes().count(b"\n") < 4):
@@ -73,11 +75,15 @@ def _keys(place: Path) -> list[str]:
     return [path.relative_to(place / "in").as_posix() for path in (place / "in").rglob("*.*")]
 
 
-def test_ctrl_c_ends_in_order(place: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_to_the_whole_group_ends_in_order(
+    place: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    """As a terminal, `timeout` and job managers send it."""
     process = start(place, tmp_path / "out")
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, number)
     _, err = process.communicate()
-    assert process.returncode == 130, err
+    assert process.returncode == code, err
     assert "photos to do; the same command goes on" in err
     assert leftovers(tmp_path / "out") == []
     finish(place, tmp_path / "out")

@@ -52,6 +52,7 @@ FULL = Record(
     truncated=True,
     model="lite",
     error="none, really",
+    seen=4,
     stage="decode",
     source="recrop",
     larger_score=0.25,

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from detic_crop import api
 from detic_crop.boxes.detections import Detections
 from detic_crop.detectors.base import DetectorInfo
 from detic_crop.runs import machine
@@ -148,6 +149,30 @@ def test_a_photo_is_decoded_as_coarsely_as_the_detector_looks(tmp_path: Path) ->
     assert (scaled["width"], scaled["height"]) == ("1280", "960")
 
 
+@pytest.mark.parametrize("view", [None, (300, 500), (900, 1500)], ids=["whole", "reduced", "barely"])
+@pytest.mark.parametrize("fit", ["stretch", "pad"])
+def test_a_scaled_crop_made_again_is_the_same(tmp_path: Path, view: tuple[int, int] | None, fit: str) -> None:
+    """Without the detector, as `recrop` and `apply` do, and whatever the detector had been shown."""
+    for number, (width, height) in enumerate([(1602, 1203), (1601, 1201), (1600, 1200), (700, 500)]):
+        write_photo(tmp_path / "in" / f"{number}.jpg", number, width=width, height=height)
+
+    class Looking(Batching):
+        @property
+        def info(self) -> DetectorInfo:
+            return dataclasses.replace(super().info, view=view)
+
+    settings: dict[str, Any] = {"decode": "scaled", "size": 48, "fit": fit}
+    crop(tmp_path / "in", tmp_path / "out", detector=Looking(1), **settings)
+    api.recrop(tmp_path / "out", tmp_path / "again", quiet=True)
+    ours, again = product(tmp_path / "out"), product(tmp_path / "again")
+    assert {name: data for name, data in again.items() if name != "audit.html"} == {
+        name: data for name, data in ours.items() if name != "audit.html"
+    }
+    crop(tmp_path / "in", tmp_path / "full", detector=Looking(1), size=48, fit=fit)
+    # At this size only a reduced decode changes pixels, and only the second detector is shown one.
+    assert (product(tmp_path / "full") != ours) is (view == (300, 500))
+
+
 def test_where_the_time_went_by_hand() -> None:
     times = StageTimes()
     for stage, seconds in {"decode": 6.0, "encode": 2.0, "detect": 9.0, "journal": 1.0}.items():
@@ -200,3 +225,4 @@ def test_workers_fit_the_memory(
     assert machine.threads_per_photo(photo) == threads
     assert machine.default_workers(True, photo) == workers
     assert machine.default_workers() == min(cpus, 4)
+    assert machine.default_workers(processes=4) == max(1, min(cpus // 4, 4))

@@ -173,6 +173,18 @@ def test_reductions_leave_enough_for_the_crop() -> None:
     assert reduction_for((100, 100), 512, "stretch") == 1
 
 
+def test_a_thin_region_at_the_edge_keeps_its_pixels() -> None:
+    """Of a letterboxed crop the long side alone is large; the other must survive the cut to whole pixels."""
+    width, height = 4000, 2999
+    for top in range(2960, 2999):
+        region = (0, top, 2000, 2999)
+        reduction = reduction_for((2000, 2999 - top), 100, "pad")
+        x1, y1, x2, y2 = snapped(region, reduction, (width, height))
+        assert x1 < x2
+        assert y1 < y2
+    assert reduction_for((2000, 3), 100, "pad") == 1
+
+
 def test_reductions_leave_enough_to_look_at() -> None:
     assert reduction_to_show((2600, 1600), (800, 1333)) == 2  # half of it is 1300 × 800
     assert reduction_to_show((2666, 1700), (800, 1333)) == 2

@@ -138,7 +138,7 @@ def test_header_is_frozen_and_filters_cover_the_table(tmp_path: Path) -> None:
     folder, _ = made(tmp_path, [Row(record("a.jpg")), Row(record("a much longer name than the header.jpg"))])
     found = sheet(folder)
     assert found.freeze_panes == "B2"
-    assert found.auto_filter.ref == "A1:V3"
+    assert found.auto_filter.ref == "A1:W3"
     assert found["A1"].font.b
     widths = {name: found.column_dimensions[name].width for name in "AE"}
     assert 38 <= widths["A"] <= 50
@@ -195,7 +195,7 @@ def test_long_texts_are_cut_and_long_addresses_left_out(tmp_path: Path) -> None:
     folder, notes = made(tmp_path, rows)
     assert notes == ["audit.xlsx: 1 texts of more than 32,767 characters were cut; audit.csv has all"]
     found = sheet(folder)
-    assert found["V2"].value == "🐋" * 16_383 + "…"
+    assert found["W2"].value == "🐋" * 16_383 + "…"
     assert found["A3"].value == "x" * 3000
     assert found["A3"].hyperlink is None
 
@@ -208,7 +208,7 @@ def test_too_many_rows_or_columns_are_refused_before_anything_is_written(
     before = folder.audit_csv.stat().st_mtime_ns
     monkeypatch.setattr(workbook, "_MAX_ROWS", 12)
     assert cli.main(["audit", str(folder.root), "--xlsx", "--sample", "10"]) == 2
-    assert "a worksheet holds 11 rows and 16,384 columns, the table has 12 and 22" in capsys.readouterr().err
+    assert "a worksheet holds 11 rows and 16,384 columns, the table has 12 and 23" in capsys.readouterr().err
     assert not folder.audit_xlsx.exists()
     assert not folder.sample.exists()
     assert folder.audit_csv.stat().st_mtime_ns == before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,6 +93,15 @@ class BatchDetector(Protocol):
 
     def detect_prepared(self, prepared: Sequence[Any]) -> list[Detections]:
         """Boxes of each, in order. To be called from one thread at a time."""
+        ...
+
+
+@runtime_checkable
+class RecallingDetector(Protocol):
+    """A detector that repeats what another one saw."""
+
+    def seen(self, key: str) -> Literal[0, 1, 2, 4, 8]:
+        """The reduction at which that one saw the photo; 0 where nobody noted it."""
         ...
 
 

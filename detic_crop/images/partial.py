@@ -38,10 +38,12 @@ def reduction_for(sides: tuple[int, int], size: int, fit: Fit) -> Reduction:
     Args:
         sides: width and height of the region, photo pixels.
         size: side of the crop.
-        fit: ``pad`` shrinks both sides alike, so only the longer one fills the crop.
+        fit: ``pad`` shrinks both sides alike, so only the longer one fills the crop; still two reduced
+            pixels must be left of the other, so that `snapped` has one to cut back.
     """
     least = max(sides) if fit == "pad" else min(sides)
-    return next(r for r in REDUCTIONS if r == 1 or least / r >= MARGINS[r] * size)
+    thinnest = min(sides)
+    return next(r for r in REDUCTIONS if r == 1 or (least / r >= MARGINS[r] * size and thinnest >= 2 * r))
 
 
 def reduction_to_show(resolution_wh: tuple[int, int], view: tuple[int, int] | None) -> Reduction:

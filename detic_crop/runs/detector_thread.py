@@ -97,7 +97,7 @@ class DetectorThread:
                 while not self._inbox.empty() and self._receive(waiting):
                     pass
                 batch = self._next_batch(waiting)
-                if self._should_stop():
+                if self._stopping.is_set() or self._should_stop():
                     self._stopping.set()
                     _cancel(flight for flight, _ in batch)
                 elif batch:
@@ -126,9 +126,15 @@ class DetectorThread:
             with self._pipeline.times.idling("detector"):
                 photo = flight.decoded()
             if isinstance(photo, Photo):
-                if batch and self._pipeline.group_of(photo) != self._pipeline.group_of(batch[0][1]):
+                try:
+                    fits = not batch or self._pipeline.group_of(photo) == self._pipeline.group_of(batch[0][1])
+                except Exception as error:  # somebody's own detector
+                    flight.outcome.set_exception(error)
+                    fits = True
+                else:
+                    batch += [(flight, photo)] if fits else []
+                if not fits:
                     continue
-                batch.append((flight, photo))
             elif photo is None:
                 flight.outcome.cancel()
             else:
@@ -139,7 +145,8 @@ class DetectorThread:
     def _detect(self, batch: list[tuple[_Flight, Photo]]) -> None:
         now = time.perf_counter()
         for flight, _ in batch:
-            self._pipeline.times.queued("decoded, waiting for the detector", now - flight.decoded_at)
+            if flight.decoded_at:  # noted just after the photo could be taken
+                self._pipeline.times.queued("decoded, waiting for the detector", now - flight.decoded_at)
         try:
             answers = self._pipeline.detect([photo for _, photo in batch])
         except BaseException as error:

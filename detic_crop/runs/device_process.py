@@ -25,7 +25,9 @@ from detic_crop.runs.pipeline import Job, Pipeline
 
 def main() -> int:
     """Serve one run, until its parent closes the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too; the parent says when to stop
+    # Ctrl-C, `timeout` and job managers signal the whole group; the parent says when to stop.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not get between answers
     requests = sys.stdin.buffer

@@ -24,6 +24,7 @@ from detic_crop.runs.decisions import Decision
 from detic_crop.runs.pipeline import Job, Outcome
 from detic_crop.runs.timing import StageTimes, Totals
 
+_MOST_WAITING = 4  # photos begun and not yet yielded, in multiples of what the processes have in hand
 _POLL = 0.2  # seconds between looks at the clock and for a Ctrl-C
 
 
@@ -187,7 +188,8 @@ def _hand_out(jobs: Iterator[tuple[int, Job]], children: Sequence[_Child], waiti
     """Give jobs to the processes that have the fewest; False when there are none left."""
     while True:
         free = [child for child in children if len(child.tickets) < child.ahead]
-        if not free:
+        # One slow device must not let the others run ahead for ever: what they finish waits for its turn.
+        if not free or len(waiting) >= _MOST_WAITING * sum(child.ahead for child in children):
             return True
         child = min(free, key=lambda child: len(child.tickets))
         try:

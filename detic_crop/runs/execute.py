@@ -31,9 +31,24 @@ from detic_crop.runs.timing import Usage
 
 _log = logging.getLogger(__name__)
 
-Executor = Callable[[Iterable[Job], Callable[[], bool]], Generator[Outcome]]
-"""Does jobs and yields their outcomes in order; begins none once it is told to stop."""
 Progress = Callable[[int, int], contextlib.AbstractContextManager[Callable[[Record], None]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """Where jobs are done, other than on threads of this process.
+
+    Attributes:
+        do: jobs and when to stop → their outcomes in order; begins none once it is told to stop.
+        workers: threads that work on photos, all together.
+        detectors: processes with a detector each.
+        concurrent: the workers ask the detector themselves.
+    """
+
+    do: Callable[[Iterable[Job], Callable[[], bool]], Generator[Outcome]]
+    workers: int
+    detectors: int
+    concurrent: bool
 
 
 @dataclass(slots=True)
@@ -205,7 +220,7 @@ def execute(
         outcomes = (
             run_local(plan.jobs, pipeline, workers, should_stop)
             if executor is None
-            else executor(plan.jobs, should_stop)
+            else executor.do(plan.jobs, should_stop)
         )
         try:
             with contextlib.closing(outcomes):
@@ -219,6 +234,9 @@ def execute(
     result.seconds = time.monotonic() - begun
     result.stopped = stop.reason if result.done.total() < len(plan.jobs) else ""
     result.usage = Usage(pipeline.times, result.seconds, workers, info.concurrent)
+    if executor is not None:
+        how = executor.workers, executor.concurrent, executor.detectors
+        result.usage = Usage(pipeline.times, result.seconds, *how)
     return result
 
 

@@ -61,6 +61,7 @@ class Record(NamedTuple):
     checksum: int | None = None  # CRC-32 of the photo's file
     model: str = ""
     error: str = ""
+    seen: Literal[0, 1, 2, 4, 8] = 0  # with --decode scaled: at which reduction the detector saw the photo
     stage: str = ""  # where a failed photo failed
     source: str = "run"  # run, recrop or review
     file_size: int = 0  # of the photo, bytes; with file_time it tells a changed photo

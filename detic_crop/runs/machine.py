@@ -9,15 +9,16 @@ _MOST_WORKERS = 32
 _FEEDING_WORKERS = 4  # keep one detector busy; more would only hold more photos in memory
 
 
-def default_workers(concurrent: bool = False, photo_bytes: int = 0) -> int:
+def default_workers(concurrent: bool = False, photo_bytes: int = 0, processes: int = 1) -> int:
     """How many photos to work on at once.
 
     Args:
         concurrent: each worker looks at photos itself; else the workers feed one detector.
         photo_bytes: memory that looking at one photo takes.
+        processes: that share the machine; the answer is for each.
     """
     if not concurrent:
-        return max(1, min(cpus(), _FEEDING_WORKERS))
+        return max(1, min(cpus() // processes, _FEEDING_WORKERS))
     return max(1, min(cpus() // threads_per_photo(photo_bytes), _MOST_WORKERS))
 
 

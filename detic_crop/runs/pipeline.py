@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ from detic_crop.boxes.choose import Choice, choose_and_keep, presence_of
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import PixelBox, crop_rectangle, whole
 from detic_crop.config import CropConfig
-from detic_crop.detectors.base import BatchDetector, Detector
+from detic_crop.detectors.base import BatchDetector, Detector, RecallingDetector
 from detic_crop.errors import DeticCropError, PhotoError
 from detic_crop.images.checks import check_crop
 from detic_crop.images.crop import cut_and_resize, resize_exactly, resize_quickly
@@ -270,15 +270,26 @@ class Pipeline:
     def _pixels_of(self, photo: Photo, rectangle: PixelBox) -> tuple[Decoded, PixelBox]:
         """Pixels that hold the rectangle, no coarser than the crop allows; the rectangle in whole ones."""
         decoded, file = photo.decoded, photo.file
-        if decoded is None or decoded.reduction > 1:
-            assert file is not None
-            wanted = self._reduction_to_crop(rectangle, photo.resolution_wh)
-            wanted = wanted if file.can_reduce(wanted) else 1
-            rectangle = snapped(rectangle, wanted, photo.resolution_wh)
-            if decoded is None or decoded.reduction > wanted:
-                with self.times.measure("decode" if decoded is None else "decode again"):
-                    decoded = file.decode(rectangle, wanted)
+        if decoded is not None and decoded.reduction == 1:
+            return decoded, rectangle
+        assert file is not None
+        # Not coarser than what the detector saw: a later crop of the same box, without the detector, is then
+        # the same to the byte.
+        wanted = min(self._reduction_to_crop(rectangle, photo.resolution_wh), self._seen(photo) or 8)
+        wanted = wanted if file.can_reduce(wanted) else 1
+        rectangle = snapped(rectangle, wanted, photo.resolution_wh)
+        if decoded is None or decoded.reduction > wanted:
+            with self.times.measure("decode" if decoded is None else "decode again"):
+                decoded = file.decode(rectangle, wanted)
         return decoded, rectangle
+
+    def _seen(self, photo: Photo) -> Reduction | Literal[0]:
+        """The reduction at which a detector saw the photo; 0 where none did, or that plays no part."""
+        if not self._may_scale(photo.resolution_wh):
+            return 0
+        if photo.decoded is not None:
+            return photo.decoded.reduction
+        return self.detector.seen(photo.job.source.key) if isinstance(self.detector, RecallingDetector) else 0
 
     def _reduction_to_crop(self, rectangle: PixelBox, resolution_wh: tuple[int, int]) -> Reduction:
         if not self._may_scale(resolution_wh):
@@ -314,6 +325,7 @@ class Pipeline:
     ) -> Record:
         record = self._blank(photo.job, photo)._replace(
             truncated=truncated,
+            seen=self._seen(photo),
             status="resized" if choice.index is None else "cropped",
             reason=choice.reason,
             crop=photo.job.crop,

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +86,11 @@ class KeptCandidates:
                 "give `run` again".format(*then, *now),
             )
         return kept if self._same_classes else replace(kept, presence=None)
+
+    def seen(self, key: str) -> Literal[0, 1, 2, 4, 8]:
+        """The reduction at which the earlier run's detector saw the photo; see `RecallingDetector`."""
+        record = self._records.get(key)
+        return record.seen if record else 0
 
     def close(self) -> None:
         """Let go of the candidates file."""

@@ -81,12 +81,14 @@ class Usage:
         seconds: wall time of the run.
         workers: threads that worked on photos.
         concurrent: the workers asked the detector themselves; else one thread of its own did.
+        detectors: how many there were.
     """
 
     times: StageTimes = field(default_factory=StageTimes)
     seconds: float = 0.0
     workers: int = 1
     concurrent: bool = True
+    detectors: int = 1
 
     def busy(self) -> dict[str, float]:
         """Share of the time that each kind of thread had something to do, in [0, 1]."""
@@ -95,7 +97,7 @@ class Usage:
         on_workers = sum(s for stage, s in seconds.items() if stage not in elsewhere)
         shares = {"workers": on_workers / (elapsed * self.workers)}
         if not self.concurrent:
-            shares["detector"] = seconds["detect"] / elapsed
+            shares["detector"] = seconds["detect"] / (elapsed * self.detectors)
         shares["recording"] = seconds[_RECORDING] / elapsed
         return {who: min(1.0, share) for who, share in shares.items()}
 
