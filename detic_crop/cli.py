@@ -82,7 +82,11 @@ def _policy_options(default: CropConfig | None) -> Callable[[_F], _F]:
 
 
 _work_options = _options(
-    _option("--workers", type=int, help="threads that work on photos  [default: fits the machine]"),
+    _option(
+        "--workers",
+        type=int,
+        help="threads that work on photos, in each process  [default: fits the machine]",
+    ),
     _option("--limit", type=int, help="look at the first so many photos only"),
     _option("--time-limit", metavar="8h30m", help="begin no photo after this time; the same command goes on"),
     _option(
@@ -118,7 +122,7 @@ def cli() -> None:
     default=_OPTIONS.device,
     show_default=True,
     metavar="NAME",
-    help="auto, cpu, cuda, cuda:N, mps",
+    help="auto (all GPUs), cpu, cuda, cuda:N, mps, or several: cuda:0,cuda:1",
 )
 @_option(
     "--truncated",

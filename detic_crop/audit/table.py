@@ -35,7 +35,9 @@ COLUMNS: Mapping[str, str] = {
     "score": "score of the chosen box",
     "presence": "how sure the model is that a wanted animal is there, below the floor too",
     "box": 'the chosen box as detected, "xmin ymin xmax ymax", whole pixels of the upright photo',
-    "crop_box": "the pixels that became the crop, same form; the whole photo when resized",
+    "crop_box": (
+        "the pixels that became the crop, same form; when resized the whole photo, give or take an edge pixel"
+    ),
     "n_candidates": "number of eligible boxes",
     "best_class": "class of the most confident eligible box",
     "best_score": "its score",
