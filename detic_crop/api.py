@@ -251,7 +251,7 @@ def run(
     if isinstance(detector, ClassAwareDetector):
         detector.ask_for(classes)
     check_same_settings(begun_with, config, folder)
-    folder.check_safe((source.path for source in listing.sources), (), listing.plain)
+    folder.check_safe((source.where for source in listing.sources), (), listing.plain)
     if not options.overwrite:
         _check_same_photos(folder, listing, _root_of(input))
         if labels is None and folder.labels.exists():
@@ -323,7 +323,7 @@ def recrop(
     labels, matches = kept_labels(origin)
     listing = _recorded_photos(recorded, state.records, input)
     check_apart(str(recorded["root"] if input is None else os.fspath(input)), folder.root)
-    folder.check_safe((source.path for source in listing.sources), (), listing.plain)
+    folder.check_safe((source.where for source in listing.sources), (), listing.plain)
     result = RunResult(folder, config, f"boxes kept in {origin.root}")
     unfinished = set(recorded["keys"]).difference(state.records)
     if unfinished and labels is None:

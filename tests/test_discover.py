@@ -39,7 +39,7 @@ def test_a_folder_of_folders(tmp_path: Path) -> None:
 def test_a_source_knows_its_file(tmp_path: Path) -> None:
     path = write(tmp_path / "d" / "a.jpg", b"12345")
     os.utime(path, ns=(0, 1_600_000_000_000_000_007))
-    assert discover(tmp_path).sources == [Source("d/a.jpg", path, 5, 1_600_000_000_000_000_007)]
+    assert discover(tmp_path).sources == [Source("d/a.jpg", str(path), 5, 1_600_000_000_000_000_007)]
 
 
 def test_the_folder_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,7 +165,7 @@ class Run:
     ) -> Page:
         """The page, checked for what holds of every page."""
         keys = list(dict.fromkeys(row.record.image for row in self.rows))
-        sources = [Source(key, self.photos / key) for key in keys]
+        sources = [Source(key, str(self.photos / key)) for key in keys]
         write_listing(self.folder, sources, str(self.photos))
         write_report(self.folder, self.rows, self.labels, config, verdicts, estimate)
         data = self.folder.audit_html.read_bytes()

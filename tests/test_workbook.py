@@ -77,7 +77,7 @@ def made(base: Path, rows: list[Row], labels: Labels | None = None) -> tuple[Out
     folder.create()
     write_listing(
         folder,
-        [Source(row.record.image, base / "photos" / row.record.image) for row in rows],
+        [Source(row.record.image, str(base / "photos" / row.record.image)) for row in rows],
         str(base / "photos"),
     )
     write_table(folder, rows, labels, CONFIG)

@@ -146,7 +146,7 @@ def apply_changes(
                 applied.problems[change.image] = problem
             else:
                 # Size and time of the run: they tell a later run that the photo has not changed.
-                source = Source(change.image, paths[change.image], record.file_size, record.file_time)
+                source = Source(change.image, str(paths[change.image]), record.file_size, record.file_time)
                 jobs.append(Job(source, record.crop))
     if jobs:
         if not folder.candidates.exists():

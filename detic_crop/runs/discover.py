@@ -11,7 +11,9 @@ import re
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter, itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from detic_crop.collecting import collector_paused
 from detic_crop.errors import UsageError
@@ -22,32 +24,37 @@ LIST_EXTENSIONS = (".txt", ".lst", ".csv")
 LIST_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path")
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One photo of the input.
+class Source(NamedTuple):
+    """One photo of the input. A named tuple of plain text, since a run lists a hundred thousand of them.
 
     Attributes:
         key: its name in every table: relative path with ``/``.
-        path: where it is.
+        where: its path.
         size: bytes; -1 when it could not be looked at.
         mtime_ns: modification time; with `size` it tells a changed photo.
     """
 
     key: str
-    path: Path
+    where: str
     size: int = -1
     mtime_ns: int = -1
 
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return Path(self.where)
+
     @classmethod
-    def at(cls, key: str, path: Path) -> Source:
+    def at(cls, key: str, path: str | Path) -> Source:
         """The photo at `path`; one that cannot be looked at keeps -1, decoding will say what is wrong."""
+        where = os.fspath(path)
         try:
-            status = os.stat(path)
+            status = os.stat(where)
         except (OSError, ValueError):  # ValueError: a NUL in a name from a list
-            return cls(key, path)
+            return cls(key, where)
         if not stat.S_ISREG(status.st_mode):
-            return cls(key, path)
-        return cls(key, path, status.st_size, status.st_mtime_ns)
+            return cls(key, where)
+        return cls(key, where, status.st_size, status.st_mtime_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +139,8 @@ def _sorted_listing(root: Path, paths: list[str], walk: _Walk) -> Listing:
     with collector_paused():
         located = sorted((_below(path, above), path) for path in paths)
         keys = _distinct(key for key, _ in located)
-        sources = [Source.at(key, Path(path)) for key, (_, path) in zip(keys, located, strict=True)]
-        sources.sort(key=lambda source: source.key)
+        sources = [Source.at(key, path) for key, (_, path) in zip(keys, located, strict=True)]
+        sources.sort(key=itemgetter(0))
     return Listing(sources, walk.passed_over, walk.notes, walk.plain)
 
 
@@ -165,7 +172,7 @@ class _Walk:
         """
         try:
             status = os.stat(folder)
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            entries = sorted(os.scandir(folder), key=attrgetter("name"))
         except OSError as error:
             self.notes.append(f"folder {printable(str(folder))} could not be read: {error.strerror}")
             return
@@ -191,7 +198,8 @@ class _Walk:
 
     def wants(self, name: str) -> bool:
         """Whether a file found in a folder is taken for a photo."""
-        wanted = os.path.splitext(name)[1].lower() in IMAGE_EXTENSIONS
+        _, dot, extension = name.rpartition(".")
+        wanted = dot + extension.lower() in IMAGE_EXTENSIONS
         self.passed_over += not wanted
         return wanted
 

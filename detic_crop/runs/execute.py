@@ -322,7 +322,7 @@ def write_listing(folder: OutputFolder, sources: Sequence[Source], root: str) ->
     """
     elsewhere: dict[str, str] = {}
     for source in sources:
-        path, usual = os.fspath(source.path), _usual_path(root, source.key)
+        path, usual = source.where, _usual_path(root, source.key)
         if path != usual and (path := os.path.abspath(path)) != usual:
             elsewhere[source.key] = path
     keys = {source.key: None for source in sources}
@@ -370,5 +370,5 @@ def paths_now(
     """
     if input is None:
         return photo_paths({**listing, "keys": keys})
-    found = {source.key: str(source.path) for source in discover(input).sources}
+    found = {source.key: source.where for source in discover(input).sources}
     return {key: found.get(key) or os.path.join(input, key) for key in keys}

@@ -220,7 +220,7 @@ class OutputFolder:
             )
 
     def check_safe(
-        self, photos: Iterable[Path], crops: Iterable[str], plain: Container[str] = frozenset()
+        self, photos: Iterable[str | Path], crops: Iterable[str], plain: Container[str] = frozenset()
     ) -> None:
         """Refuse to start where a crop could reach a photo or leave the folder.
 
