@@ -23,7 +23,14 @@ from numpy.typing import NDArray
 
 from detic_crop.audit.estimate import Estimate, estimate
 from detic_crop.audit.report import write_report
-from detic_crop.audit.review.verdicts import Verdict, VerdictLog, last_lines, now, read_verdicts
+from detic_crop.audit.review.verdicts import (
+    Verdict,
+    VerdictLog,
+    last_lines,
+    now,
+    read_verdicts,
+    standing_verdicts,
+)
 from detic_crop.audit.sample import Drawn, detected_records, draw, read_sample, write_sample
 from detic_crop.audit.table import (
     BOX_COLUMNS,
@@ -486,7 +493,8 @@ def _decisions(folder: OutputFolder, records: Mapping[str, Record]) -> dict[str,
     """The reviewer's last word on every photo, applied already or not."""
     decisions = {key: decision_in(record) for key, record in records.items() if record.verdict}
     for image, last in last_lines(folder.review).items():
-        decisions[image] = Decision() if last.verdict == "undone" else Decision(last.verdict, last.box)
+        undone = last.verdict == "undone"
+        decisions[image] = Decision() if undone else Decision(last.verdict, last.box, last.reviewer)
     return decisions
 
 
@@ -875,7 +883,7 @@ def _write_all_tables(result: RunResult, records: Mapping[str, Record], xlsx: bo
     folder = result.folder
     rows, labels = _rows(folder, records)
     photos = {row.record.image: row for row in rows}  # labels may have several rows for one
-    verdicts = read_verdicts(folder.review)
+    verdicts = standing_verdicts(folder.review, records)
     if sample := _sample_of(result):
         result.estimate = estimate(sample, detected_records(folder, photos), records, verdicts)
     doubts = row_doubts(rows, result.config)

@@ -477,3 +477,17 @@ def test_rows_of_a_label_table(work: Path) -> None:
     VerdictLog(work / "labelled" / STATE / "review.csv").append(Verdict(image, "whole"))
     assert apply(work, "labelled").counts == {"resized": 1}
     assert [row["verdict"] for row in rows_of(work / "labelled")] == ["whole", "whole"]
+
+
+def test_the_page_of_a_recropped_folder_knows_what_was_said(reviewed: tuple[Path, list[str]]) -> None:
+    work, images = reviewed
+    api.recrop(work / "out", work / "one", quiet=True)
+    page = (work / "one" / "audit.html").read_text()
+    assert "<b>4 of 15 photos are reviewed</b>" in page
+    assert "Reviewed by me: <b>another box</b>" in page
+    assert "crops anew what review has changed" not in page  # nothing waits
+    VerdictLog(work / "one" / STATE / "review.csv").append(Verdict(images[0], "undone"))
+    api.write_audit(work / "one")
+    page = (work / "one" / "audit.html").read_text()
+    assert "<b>3 of 15 photos are reviewed</b>" in page
+    assert "crops anew what review has changed: 1 so far." in page

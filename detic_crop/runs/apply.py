@@ -172,7 +172,7 @@ def apply_changes(
 
 def _move(record: Record, decision: Decision, folder: OutputFolder) -> Record:
     """Put the detector's own crop aside or back, where it is not there already; returns the new record."""
-    new = record._replace(verdict=decision.verdict, source="review")
+    new = record._replace(verdict=decision.verdict, reviewer=decision.reviewer, source="review")
     if decision.verdict == "rejected":
         new = new._replace(status="rejected", reason="reviewed_rejected")
     elif record.status == "rejected":
