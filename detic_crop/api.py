@@ -514,7 +514,9 @@ def _decisions_to_keep(
     decisions, changed = {}, []
     for source in chosen:
         record = records.get(source.key)
-        if record is None or source.size < 0:
+        # Only of these may the bytes be read.
+        reviewed = record is not None and (record.verdict or source.key in verdicts)
+        if record is None or source.size < 0 or not reviewed:
             continue
         moved = places.get(source.key) != os.path.abspath(source.path)
         if is_same_photo(record, source, moved):

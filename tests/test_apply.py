@@ -273,7 +273,9 @@ def other_content(path: Path) -> None:
     write_photo(path, 99)
 
 
-def later_time(path: Path) -> None:
+def overwritten(path: Path) -> None:
+    """Other bytes, as many as before."""
+    path.write_bytes(b"\0" * path.stat().st_size)
     os.utime(path, ns=(1, 1))
 
 
@@ -288,7 +290,7 @@ def cut(path: Path) -> None:
     ("spoil", "why"),
     [
         (other_content, "has changed since the run; give `run` again"),
-        (later_time, "has changed since the run; give `run` again"),
+        (overwritten, "has changed since the run; give `run` again"),
         (Path.unlink, "found none; pass --in FOLDER"),
         (cut, "expected JPEG, PNG"),
     ],
@@ -310,6 +312,16 @@ def test_a_photo_that_is_not_there_any_more_keeps_its_row(
     assert cli.main(["apply", str(work / "out"), "--quiet"]) == 0
     assert f"{image} keeps its crop: " in capsys.readouterr().err
     assert cli.main(["apply", str(work / "out"), "--quiet", "--strict"]) == 3
+
+
+def test_a_photo_that_was_only_touched_is_cropped_as_reviewed(work: Path) -> None:
+    image = cropped_keys(work / "out")[0]
+    say(work, image, "box", DRAWN)
+    os.utime(work / "in" / image, ns=(1, 1))
+    assert apply(work).problems == {}
+    assert (work / "out" / row_of(work / "out", image)["crop"]).read_bytes() == expected_crop(
+        work, image, DRAWN
+    )
 
 
 def test_a_failed_photo_cannot_be_judged(work: Path) -> None:
@@ -406,6 +418,19 @@ def test_a_changed_photo_is_cropped_anew_without_its_verdict(
     last = last_lines(work / "out" / STATE / "review.csv")[images[0]]
     assert (last.verdict, last.reviewer) == ("undone", "detic-crop run: the photo has changed")
     assert not (work / "out" / STATE / "rejected").exists()
+
+
+def test_photos_that_were_only_touched_keep_their_verdicts(reviewed: tuple[Path, list[str]]) -> None:
+    """As after a restored backup or a copy over the old files."""
+    work, images = reviewed
+    before = product(work / "out")
+    for image in images:
+        os.utime(work / "in" / image, ns=(1, 1))
+    result = crop(work / "in", work / "out")
+    assert not [note for note in result.notes if "changed since" in note]
+    assert_same(work / "out", before)
+    assert last_lines(work / "out" / STATE / "review.csv")[images[2]].verdict == "rejected"
+    assert apply(work).done == 0
 
 
 def test_photos_copied_elsewhere_keep_their_verdicts(reviewed: tuple[Path, list[str]]) -> None:
