@@ -79,7 +79,7 @@ from detic_crop.runs.labels import Labels, elsewhere, match_labels, read_labels
 from detic_crop.runs.machine import default_workers
 from detic_crop.runs.pipeline import Pipeline
 from detic_crop.runs.progress import no_progress, progress_bar
-from detic_crop.runs.recrop import KeptCandidates, check_policy
+from detic_crop.runs.recrop import KeptCandidates, carried_decisions, check_policy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -343,6 +343,18 @@ def recrop(
         sizes = {photo.key: photo.size for photo in listing.sources}
         kept = KeptCandidates(state.config, state.records, origin.candidates, sizes, same_classes)
         with closing(kept) as detector:
+            said, lapsed = carried_decisions(
+                _decisions(origin, state.records),
+                state.records,
+                origin.candidates,
+                classes,
+                detector.info.default_conf if config.conf is None else config.conf,
+            )
+            if lapsed:
+                result.notes.append(
+                    f"photos that were accepted with another box than these settings choose: {lapsed}; "
+                    "they count as not reviewed"
+                )
             max_pixels = max(options.max_pixels, largest)  # what the run accepted is accepted again
             pipeline = Pipeline(
                 detector,
@@ -352,7 +364,7 @@ def recrop(
                 max_pixels,
                 "recrop",
                 # What was said of the new data set itself goes before what was said of the old one.
-                _decisions(origin, state.records) | _decisions(folder, {}),
+                said | _decisions(folder, {}),
             )
             chosen = listing.sources[: options.limit]
             names = {key: record.crop for key, record in state.records.items() if record.crop}

@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from detic_crop import api, cli
 from detic_crop.audit.review.verdicts import Verdict, VerdictLog, last_lines
+from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import crop_rectangle
+from detic_crop.detectors.base import DetectorInfo
 from detic_crop.errors import UsageError
 from detic_crop.images.crop import cut_and_resize
 from detic_crop.images.encode import encode
@@ -502,6 +506,45 @@ def test_rows_of_a_label_table(work: Path) -> None:
     VerdictLog(work / "labelled" / STATE / "review.csv").append(Verdict(image, "whole"))
     assert apply(work, "labelled").counts == {"resized": 1}
     assert [row["verdict"] for row in rows_of(work / "labelled")] == ["whole", "whole"]
+
+
+class TwoBoxes:
+    """Finds a small sure whale, and a large unsure one around it."""
+
+    info = DetectorInfo("two boxes", ("whale",), 0.5, default_classes="any", concurrent=True)
+
+    def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
+        """The same boxes in every photo."""
+        xyxy = np.array([[10, 10, 40, 30], [0, 0, 59, 39]], np.float32)
+        return Detections(xyxy, np.array([0.9, 0.2], np.float32), ("whale", "whale"))
+
+
+def test_an_acceptance_is_not_carried_to_a_box_that_nobody_has_seen(tmp_path: Path) -> None:
+    a, b = write_photos(tmp_path / "in", 2)
+    crop(tmp_path / "in", tmp_path / "out", detector=TwoBoxes())
+    say(tmp_path, a, "accepted")
+    apply(tmp_path)
+    say(tmp_path, b, "accepted")  # not applied
+    same = api.recrop(tmp_path / "out", tmp_path / "same", quiet=True, scale=2, conf=0.4)
+    assert [row["verdict"] for row in rows_of(tmp_path / "same")] == ["accepted", "accepted"]
+    assert not [note for note in same.notes if "accepted" in note]
+    other = api.recrop(tmp_path / "out", tmp_path / "other", quiet=True, conf=0.1)
+    note = (
+        "photos that were accepted with another box than these settings choose: 2; they count as not reviewed"
+    )
+    assert note in other.notes
+    assert [(row["verdict"], row["box"]) for row in rows_of(tmp_path / "other")] == [("", "0 0 59 39")] * 2
+    # What is accepted there holds there.
+    VerdictLog(tmp_path / "other" / STATE / "review.csv").append(Verdict(a, "accepted"))
+    apply(tmp_path, "other")
+    api.recrop(tmp_path / "out", tmp_path / "other", quiet=True, conf=0.1)
+    assert row_of(tmp_path / "other", a)["verdict"] == "accepted"
+    # Of a photo where both find nothing, nothing has changed.
+    api.recrop(tmp_path / "other", tmp_path / "none", quiet=True, conf=0.95)
+    assert [row["verdict"] for row in rows_of(tmp_path / "none")] == ["", ""]
+    VerdictLog(tmp_path / "none" / STATE / "review.csv").append(Verdict(a, "accepted"))
+    api.recrop(tmp_path / "none", tmp_path / "less", quiet=True, conf=0.99)
+    assert row_of(tmp_path / "less", a)["verdict"] == "accepted"
 
 
 def test_the_page_of_a_recropped_folder_knows_what_was_said(reviewed: tuple[Path, list[str]]) -> None:
