@@ -23,7 +23,14 @@ from numpy.typing import NDArray
 
 from detic_crop.audit.estimate import Estimate, estimate
 from detic_crop.audit.report import write_report
-from detic_crop.audit.review.verdicts import Verdict, VerdictLog, last_lines, now, read_verdicts
+from detic_crop.audit.review.verdicts import (
+    Verdict,
+    VerdictLog,
+    last_lines,
+    now,
+    read_verdicts,
+    standing_verdicts,
+)
 from detic_crop.audit.sample import Drawn, detected_records, draw, read_sample, write_sample
 from detic_crop.audit.table import (
     BOX_COLUMNS,
@@ -72,7 +79,7 @@ from detic_crop.runs.labels import Labels, elsewhere, match_labels, read_labels
 from detic_crop.runs.machine import default_workers
 from detic_crop.runs.pipeline import Pipeline
 from detic_crop.runs.progress import no_progress, progress_bar
-from detic_crop.runs.recrop import KeptCandidates, check_policy
+from detic_crop.runs.recrop import KeptCandidates, carried_decisions, check_policy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -336,6 +343,18 @@ def recrop(
         sizes = {photo.key: photo.size for photo in listing.sources}
         kept = KeptCandidates(state.config, state.records, origin.candidates, sizes, same_classes)
         with closing(kept) as detector:
+            said, lapsed = carried_decisions(
+                _decisions(origin, state.records),
+                state.records,
+                origin.candidates,
+                classes,
+                detector.info.default_conf if config.conf is None else config.conf,
+            )
+            if lapsed:
+                result.notes.append(
+                    f"photos that were accepted with another box than these settings choose: {lapsed}; "
+                    "they count as not reviewed"
+                )
             max_pixels = max(options.max_pixels, largest)  # what the run accepted is accepted again
             pipeline = Pipeline(
                 detector,
@@ -345,7 +364,7 @@ def recrop(
                 max_pixels,
                 "recrop",
                 # What was said of the new data set itself goes before what was said of the old one.
-                _decisions(origin, state.records) | _decisions(folder, {}),
+                said | _decisions(folder, {}),
             )
             chosen = listing.sources[: options.limit]
             names = {key: record.crop for key, record in state.records.items() if record.crop}
@@ -486,7 +505,8 @@ def _decisions(folder: OutputFolder, records: Mapping[str, Record]) -> dict[str,
     """The reviewer's last word on every photo, applied already or not."""
     decisions = {key: decision_in(record) for key, record in records.items() if record.verdict}
     for image, last in last_lines(folder.review).items():
-        decisions[image] = Decision() if last.verdict == "undone" else Decision(last.verdict, last.box)
+        undone = last.verdict == "undone"
+        decisions[image] = Decision() if undone else Decision(last.verdict, last.box, last.reviewer)
     return decisions
 
 
@@ -506,7 +526,9 @@ def _decisions_to_keep(
     decisions, changed = {}, []
     for source in chosen:
         record = records.get(source.key)
-        if record is None or source.size < 0:
+        # Only of these may the bytes be read.
+        reviewed = record is not None and (record.verdict or source.key in verdicts)
+        if record is None or source.size < 0 or not reviewed:
             continue
         moved = places.get(source.key) != os.path.abspath(source.path)
         if is_same_photo(record, source, moved):
@@ -879,7 +901,7 @@ def _write_all_tables(result: RunResult, records: Mapping[str, Record], xlsx: bo
     folder = result.folder
     rows, labels = _rows(folder, records)
     photos = {row.record.image: row for row in rows}  # labels may have several rows for one
-    verdicts = read_verdicts(folder.review)
+    verdicts = standing_verdicts(folder.review, records)
     if sample := _sample_of(result):
         result.estimate = estimate(sample, detected_records(folder, photos), records, verdicts)
     doubts = row_doubts(rows, result.config)

@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from detic_crop import api, cli
 from detic_crop.audit.review.verdicts import Verdict, VerdictLog, last_lines
+from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import crop_rectangle
+from detic_crop.detectors.base import DetectorInfo
 from detic_crop.errors import UsageError
 from detic_crop.images.crop import cut_and_resize
 from detic_crop.images.encode import encode
@@ -273,7 +277,9 @@ def other_content(path: Path) -> None:
     write_photo(path, 99)
 
 
-def later_time(path: Path) -> None:
+def overwritten(path: Path) -> None:
+    """Other bytes, as many as before."""
+    path.write_bytes(b"\0" * path.stat().st_size)
     os.utime(path, ns=(1, 1))
 
 
@@ -288,7 +294,7 @@ def cut(path: Path) -> None:
     ("spoil", "why"),
     [
         (other_content, "has changed since the run; give `run` again"),
-        (later_time, "has changed since the run; give `run` again"),
+        (overwritten, "has changed since the run; give `run` again"),
         (Path.unlink, "found none; pass --in FOLDER"),
         (cut, "expected JPEG, PNG"),
     ],
@@ -310,6 +316,16 @@ def test_a_photo_that_is_not_there_any_more_keeps_its_row(
     assert cli.main(["apply", str(work / "out"), "--quiet"]) == 0
     assert f"{image} keeps its crop: " in capsys.readouterr().err
     assert cli.main(["apply", str(work / "out"), "--quiet", "--strict"]) == 3
+
+
+def test_a_photo_that_was_only_touched_is_cropped_as_reviewed(work: Path) -> None:
+    image = cropped_keys(work / "out")[0]
+    say(work, image, "box", DRAWN)
+    os.utime(work / "in" / image, ns=(1, 1))
+    assert apply(work).problems == {}
+    assert (work / "out" / row_of(work / "out", image)["crop"]).read_bytes() == expected_crop(
+        work, image, DRAWN
+    )
 
 
 def test_a_failed_photo_cannot_be_judged(work: Path) -> None:
@@ -408,6 +424,19 @@ def test_a_changed_photo_is_cropped_anew_without_its_verdict(
     assert not (work / "out" / STATE / "rejected").exists()
 
 
+def test_photos_that_were_only_touched_keep_their_verdicts(reviewed: tuple[Path, list[str]]) -> None:
+    """As after a restored backup or a copy over the old files."""
+    work, images = reviewed
+    before = product(work / "out")
+    for image in images:
+        os.utime(work / "in" / image, ns=(1, 1))
+    result = crop(work / "in", work / "out")
+    assert not [note for note in result.notes if "changed since" in note]
+    assert_same(work / "out", before)
+    assert last_lines(work / "out" / STATE / "review.csv")[images[2]].verdict == "rejected"
+    assert apply(work).done == 0
+
+
 def test_photos_copied_elsewhere_keep_their_verdicts(reviewed: tuple[Path, list[str]]) -> None:
     work, images = reviewed
     before = {key: row for key, row in product(work / "out").items() if not key.startswith("audit.")}
@@ -477,3 +506,56 @@ def test_rows_of_a_label_table(work: Path) -> None:
     VerdictLog(work / "labelled" / STATE / "review.csv").append(Verdict(image, "whole"))
     assert apply(work, "labelled").counts == {"resized": 1}
     assert [row["verdict"] for row in rows_of(work / "labelled")] == ["whole", "whole"]
+
+
+class TwoBoxes:
+    """Finds a small sure whale, and a large unsure one around it."""
+
+    info = DetectorInfo("two boxes", ("whale",), 0.5, default_classes="any", concurrent=True)
+
+    def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
+        """The same boxes in every photo."""
+        xyxy = np.array([[10, 10, 40, 30], [0, 0, 59, 39]], np.float32)
+        return Detections(xyxy, np.array([0.9, 0.2], np.float32), ("whale", "whale"))
+
+
+def test_an_acceptance_is_not_carried_to_a_box_that_nobody_has_seen(tmp_path: Path) -> None:
+    a, b = write_photos(tmp_path / "in", 2)
+    crop(tmp_path / "in", tmp_path / "out", detector=TwoBoxes())
+    say(tmp_path, a, "accepted")
+    apply(tmp_path)
+    say(tmp_path, b, "accepted")  # not applied
+    same = api.recrop(tmp_path / "out", tmp_path / "same", quiet=True, scale=2, conf=0.4)
+    assert [row["verdict"] for row in rows_of(tmp_path / "same")] == ["accepted", "accepted"]
+    assert not [note for note in same.notes if "accepted" in note]
+    other = api.recrop(tmp_path / "out", tmp_path / "other", quiet=True, conf=0.1)
+    note = (
+        "photos that were accepted with another box than these settings choose: 2; they count as not reviewed"
+    )
+    assert note in other.notes
+    assert [(row["verdict"], row["box"]) for row in rows_of(tmp_path / "other")] == [("", "0 0 59 39")] * 2
+    # What is accepted there holds there.
+    VerdictLog(tmp_path / "other" / STATE / "review.csv").append(Verdict(a, "accepted"))
+    apply(tmp_path, "other")
+    api.recrop(tmp_path / "out", tmp_path / "other", quiet=True, conf=0.1)
+    assert row_of(tmp_path / "other", a)["verdict"] == "accepted"
+    # Of a photo where both find nothing, nothing has changed.
+    api.recrop(tmp_path / "other", tmp_path / "none", quiet=True, conf=0.95)
+    assert [row["verdict"] for row in rows_of(tmp_path / "none")] == ["", ""]
+    VerdictLog(tmp_path / "none" / STATE / "review.csv").append(Verdict(a, "accepted"))
+    api.recrop(tmp_path / "none", tmp_path / "less", quiet=True, conf=0.99)
+    assert row_of(tmp_path / "less", a)["verdict"] == "accepted"
+
+
+def test_the_page_of_a_recropped_folder_knows_what_was_said(reviewed: tuple[Path, list[str]]) -> None:
+    work, images = reviewed
+    api.recrop(work / "out", work / "one", quiet=True)
+    page = (work / "one" / "audit.html").read_text()
+    assert "<b>4 of 15 photos are reviewed</b>" in page
+    assert "Reviewed by me: <b>another box</b>" in page
+    assert "crops anew what review has changed" not in page  # nothing waits
+    VerdictLog(work / "one" / STATE / "review.csv").append(Verdict(images[0], "undone"))
+    api.write_audit(work / "one")
+    page = (work / "one" / "audit.html").read_text()
+    assert "<b>3 of 15 photos are reviewed</b>" in page
+    assert "crops anew what review has changed: 1 so far." in page

@@ -65,6 +65,7 @@ FULL = Record(
     file_time=1_700_000_000_123_456_789,
     crop_bytes=456,
     verdict="box",
+    reviewer="Ann",
     detector_box=(1.5, 2.5, 3.5, 4.5),
     candidates=(1000, 200),
 )

@@ -189,6 +189,7 @@ def test_photos_that_are_gone_or_changed(finished: Path, tmp_path: Path) -> None
     crop(tmp_path / "in", tmp_path / "out")
     (tmp_path / "in" / "photo000.jpg").unlink()
     write_photo(tmp_path / "in" / "photo003.jpg", 99)
+    os.utime(tmp_path / "in" / "photo006.jpg", ns=(1, 1))
     with reviewing(tmp_path / "out") as client:
         for image, problem in (
             ("photo000.jpg", "no longer where it was"),
@@ -197,6 +198,7 @@ def test_photos_that_are_gone_or_changed(finished: Path, tmp_path: Path) -> None
         ):
             assert problem in client.row(at=client.id_of(image))["row"]["problem"]
             assert client.get(f"/photo/{client.id_of(image)}").status == 404
+        assert client.row(at=client.id_of("photo006.jpg"))["row"]["problem"] == ""  # touched, not changed
         # Without its photo a crop can still be judged; a changed photo cannot, nor one that failed.
         assert client.say("photo000.jpg", "rejected").status == 200
         assert client.say("photo003.jpg", "rejected").status == 409

@@ -6,6 +6,7 @@ line is written, and what has no line yet is simply done again.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -172,7 +173,7 @@ def apply_changes(
 
 def _move(record: Record, decision: Decision, folder: OutputFolder) -> Record:
     """Put the detector's own crop aside or back, where it is not there already; returns the new record."""
-    new = record._replace(verdict=decision.verdict, source="review")
+    new = record._replace(verdict=decision.verdict, reviewer=decision.reviewer, source="review")
     if decision.verdict == "rejected":
         new = new._replace(status="rejected", reason="reviewed_rejected")
     elif record.status == "rejected":
@@ -199,9 +200,23 @@ def _why_not(record: Record, path: Path, moved: bool) -> str:
 
 
 def is_same_photo(record: Record, source: Source, moved: bool) -> bool:
-    """Whether a file is still the photo that the run saw: its size is the same and, where it was, its time.
+    """Whether a file is still the photo that the run saw: its size is the same, and its time or its bytes.
 
-    A copy elsewhere may have got a new time.
+    A photo that was copied, restored or only touched has a new time. Then its bytes are read, and compared by
+    their CRC-32; a file that cannot be read is not taken for another one.
+
+    Args:
+        record: of the photo.
+        source: the file as it is now.
+        moved: it is elsewhere than at the time of the run; says something only where no CRC-32 was kept.
     """
-    same_time = moved or record.file_time == source.mtime_ns
-    return record.file_size == source.size and same_time
+    if record.file_size != source.size:
+        return False
+    if record.file_time == source.mtime_ns:
+        return True
+    if record.checksum is None:
+        return moved
+    try:
+        return record.checksum == zlib.crc32(source.path.read_bytes())
+    except OSError:
+        return True

@@ -17,10 +17,12 @@ class Decision(NamedTuple):
     Attributes:
         verdict: ``accepted``, ``whole``, ``box``, ``rejected``, or empty: nothing was said, or taken back.
         box: with ``box``: xyxy in pixels of the upright photo.
+        reviewer: who said it; two that say the same mean the same crop.
     """
 
     verdict: str = ""
     box: Box | None = None
+    reviewer: str = ""
 
     def within(self, resolution_wh: tuple[int, int]) -> Decision:
         """The same, its box cut to the photo and rounded to the decimals that are kept.
@@ -34,12 +36,13 @@ class Decision(NamedTuple):
         if not (left < right and top < bottom):
             width, height = resolution_wh
             raise PhotoError("box_outside", f"expected a box inside {width}×{height} px, got {self.box}")
-        return Decision("box", (left, top, right, bottom))
+        return self._replace(box=(left, top, right, bottom))
 
     def is_followed_by(self, record: Record) -> bool:
         """Whether the crop of a record is already what was decided."""
         try:
-            return self.within((record.width, record.height)) == decision_in(record)
+            wanted = self.within((record.width, record.height))
+            return wanted._replace(reviewer=record.reviewer) == decision_in(record)
         except PhotoError:
             return False
 
@@ -59,7 +62,7 @@ class Decision(NamedTuple):
         """
         if not self.verdict:
             return record
-        record = record._replace(verdict=self.verdict, source="review")
+        record = record._replace(verdict=self.verdict, reviewer=self.reviewer, source="review")
         if self.verdict == "accepted":
             return record
         if self.verdict == "rejected":
@@ -96,7 +99,7 @@ def _class_and_score(box: Box | None, candidates: Detections) -> tuple[str, floa
 
 def decision_in(record: Record) -> Decision:
     """What the crop of a record follows."""
-    return Decision(record.verdict, record.box if record.verdict == "box" else None)
+    return Decision(record.verdict, record.box if record.verdict == "box" else None, record.reviewer)
 
 
 def detected_box(record: Record) -> Box | None:

@@ -68,6 +68,7 @@ class Record(NamedTuple):
     file_time: int = 0  # modification time, ns
     crop_bytes: int = 0  # size of the crop file; a missing or cut one is made again
     verdict: str = ""  # what a reviewer said, once applied: accepted, whole, box or rejected
+    reviewer: str = ""  # who said it
     detector_box: tuple[float, float, float, float] | None = None  # where a reviewer wanted another
     candidates: Span | None = None  # offset and length in candidates.jsonl; of a failed photo its end, then
 

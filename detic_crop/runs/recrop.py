@@ -13,12 +13,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from detic_crop.boxes.choose import kept_floor
+from detic_crop.boxes.choose import choose_and_keep, kept_floor
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.detectors.base import DetectorInfo
 from detic_crop.detectors.vocabulary import resolve_classes, split_names
 from detic_crop.errors import PhotoError, UsageError
+from detic_crop.runs.decisions import Decision, detected_box
 from detic_crop.runs.journal import Record, read_candidates
 
 
@@ -95,6 +96,45 @@ class KeptCandidates:
     def close(self) -> None:
         """Let go of the candidates file."""
         self._file.close()
+
+
+def carried_decisions(
+    decisions: Mapping[str, Decision],
+    records: Mapping[str, Record],
+    candidates_path: Path,
+    classes: tuple[str, ...] | None,
+    conf: float,
+) -> tuple[dict[str, Decision], int]:
+    """What a review of the earlier folder means for the new one.
+
+    Who accepted a photo accepted the box that was chosen then. Where other settings choose another one,
+    nobody has seen it, and the photo is as if nothing had been said.
+
+    Args:
+        decisions: of the earlier folder, by key.
+        records: its records.
+        candidates_path: its `candidates.jsonl`.
+        classes: wanted by the new settings, None for any.
+        conf: lowest score by the new settings.
+
+    Returns:
+        The decisions, and how many acceptances do not count any more.
+    """
+    carried = dict(decisions)
+    lapsed = 0
+    with open(candidates_path, "rb") as file:
+        for key, decision in decisions.items():
+            record = records.get(key)
+            if decision.verdict != "accepted" or record is None or record.status == "failed":
+                continue
+            with contextlib.suppress(ValueError, KeyError):  # damaged boxes: the photo fails, and says so
+                kept = read_candidates(file, record)
+                kept, choice = choose_and_keep(kept, classes, conf, (record.width, record.height))
+                box = None if choice.index is None else kept.edges(choice.index)
+                if box != detected_box(record):
+                    carried[key] = Decision()
+                    lapsed += 1
+    return carried, lapsed
 
 
 def check_policy(old: CropConfig, new: CropConfig, candidates_path: Path) -> tuple[str, ...] | None:

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from detic_crop.audit.photos import Photo, photos_of
 from detic_crop.audit.review.describe import Describer, box_of, verdict_values
 from detic_crop.audit.review.rows import REVIEWED, Filter, Mask, ReviewRows, photo_id
-from detic_crop.audit.review.verdicts import VERDICTS, Verdict, VerdictLog, now, read_verdicts
+from detic_crop.audit.review.verdicts import VERDICTS, Verdict, VerdictLog, now, standing_verdicts
 from detic_crop.audit.suspicion import FLAGS
 from detic_crop.audit.table import kept_labels, table_rows
 from detic_crop.collecting import collector_paused
@@ -249,7 +249,7 @@ def _open_page(folder: OutputFolder, input: str | os.PathLike[str] | None, revie
     rows = table_rows(state.records, listing["keys"], labels, matches)
     # A label row without a photo has nothing to be looked at.
     log = VerdictLog(folder.review)
-    photos = photos_of(rows, state.config, read_verdicts(folder.review))
+    photos = photos_of(rows, state.config, standing_verdicts(folder.review, state.records))
     photos = [photo for photo in photos if photo.record.image in state.records]
     columns, key_column = (labels.columns, labels.key_column) if labels else ([], "")
     paths = paths_now(listing, list(state.records), input)

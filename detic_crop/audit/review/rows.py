@@ -19,6 +19,7 @@ from detic_crop.audit.markup import utf8
 from detic_crop.audit.photos import Photo
 from detic_crop.audit.review.verdicts import Verdict
 from detic_crop.audit.suspicion import FLAGS
+from detic_crop.runs.decisions import decision_in
 
 Mask = NDArray[np.bool_]
 
@@ -116,8 +117,7 @@ class ReviewRows:
         self._lock = threading.Lock()
         for rank, record in enumerate(records):
             if record.verdict:  # applied, perhaps in the folder that this one was recropped from
-                box = record.box if record.verdict == "box" else None
-                self._note(rank, Verdict(record.image, record.verdict, box))
+                self._note(rank, Verdict(record.image, *decision_in(record)))
         self.note(verdicts)
         self._changed.clear()
 

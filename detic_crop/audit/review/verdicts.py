@@ -11,7 +11,7 @@ import io
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -19,6 +19,8 @@ import filelock
 
 from detic_crop.boxes.geometry import Box
 from detic_crop.errors import OutputError
+from detic_crop.runs.decisions import decision_in
+from detic_crop.runs.journal import Record
 
 VERDICTS = ("accepted", "whole", "box", "rejected", "undone")
 """Leave it to the detector, take the whole photo, take another box, throw it out, take the last word back."""
@@ -54,6 +56,21 @@ def read_verdicts(path: Path) -> dict[str, Verdict]:
 def last_lines(path: Path) -> dict[str, Verdict]:
     """The last line of every photo, taken back or not."""
     return {verdict.image: verdict for verdict in VerdictLog(path).refresh()}
+
+
+def standing_verdicts(path: Path, records: Mapping[str, Record]) -> dict[str, Verdict]:
+    """What holds of every photo: its last verdict here, else the one that its record follows.
+
+    A folder that was recropped from a reviewed one has records that follow verdicts, and no file of its own.
+
+    Args:
+        path: of the file.
+        records: of the journal, by key.
+    """
+    standing = {
+        image: Verdict(image, *decision_in(record)) for image, record in records.items() if record.verdict
+    } | last_lines(path)
+    return {image: verdict for image, verdict in standing.items() if verdict.verdict != "undone"}
 
 
 def now() -> str:
