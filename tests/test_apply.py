@@ -192,6 +192,21 @@ def test_a_rejected_crop_is_set_aside(work: Path) -> None:
     assert_same(work / "out", before)
 
 
+def test_a_crop_set_aside_by_a_killed_apply_comes_back_when_the_verdict_is_taken_back(work: Path) -> None:
+    """Killed between the move and the journal's line, no record says where the crop is."""
+    before = product(work / "out")
+    image = cropped_keys(work / "out")[0]
+    name = records_of(work / "out")[image].crop
+    aside = OutputFolder(work / "out").rejected / name
+    say(work, image, "rejected")
+    aside.parent.mkdir(parents=True)
+    os.replace(work / "out" / name, aside)
+    say(work, image, "undone")
+    apply(work)
+    assert_same(work / "out", before)
+    assert not aside.exists()
+
+
 def test_an_animal_that_was_missed(work: Path) -> None:
     image = next(row["image"] for row in rows_of(work / "out") if row["status"] == "resized")
     say(work, image, "box", DRAWN)

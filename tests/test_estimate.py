@@ -6,6 +6,7 @@ import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from tests.fakes import crop, write_photos
 
 CONFIG = CropConfig(model="fake", classes="Dolphin", conf=0.3, size=32)
 BOX = (10.0, 10.0, 40.0, 30.0)
+ANOTHER = (1.0, 1.0, 9.0, 9.0)
 
 
 def cropped(key: str, score: float = 0.9) -> Record:
@@ -43,7 +45,7 @@ def population(n_cropped: int, n_resized: int) -> dict[str, Record]:
 
 def said(**verdicts: str) -> dict[str, Verdict]:
     return {
-        key: Verdict(key, verdict, BOX if verdict == "box" else None, "Ann", "t")
+        key: Verdict(key, verdict, ANOTHER if verdict == "box" else None, "Ann", "t")
         for key, verdict in verdicts.items()
     }
 
@@ -197,6 +199,17 @@ def test_estimate_by_hand() -> None:
     assert got.missed_animals.value == pytest.approx(10 / (10 + 95))
     assert 0 < got.missed_animals.low < 10 / 105 < got.missed_animals.high < 1
     assert got.precision_now is None
+
+
+def test_to_want_the_box_that_the_detector_chose_is_to_accept_it() -> None:
+    sample, records = two_strata()
+    verdicts = {drawn.image: Verdict(drawn.image, "accepted") for drawn in sample}
+    accepted = estimate(sample, records, records, verdicts)
+    crop_key = next(drawn.image for drawn in sample if records[drawn.image].box)
+    verdicts[crop_key] = Verdict(crop_key, "box", BOX)
+    assert estimate(sample, records, records, verdicts) == accepted
+    verdicts[crop_key] = Verdict(crop_key, "box", ANOTHER)
+    assert estimate(sample, records, records, verdicts) != accepted
 
 
 def test_nothing_is_estimated_before_enough_is_reviewed() -> None:
@@ -402,3 +415,29 @@ def test_what_a_reviewer_changed_is_drawn_as_the_detector_left_it(tmp_path: Path
     api.write_audit(folder.root, sample=100)
     assert read_sample(folder) == before
     assert {photo.stratum for photo in before} == set(STRATA)
+
+
+@pytest.mark.parametrize("settings", [{}, {"scale": 2.0, "conf": 0.5}])
+def test_a_recropped_folder_is_estimated_like_one_that_was_run(
+    tmp_path: Path, settings: Mapping[str, Any]
+) -> None:
+    """What was reviewed before belongs to the population, as the detector left it, and counts as reviewed."""
+    keys = write_photos(tmp_path / "in", 30)
+    folder = crop(tmp_path / "in", tmp_path / "out").folder
+    words = ("box", "whole", "rejected")
+    review(folder, {key: words[number % 3] for number, key in enumerate(keys[:12])})
+    api.apply(folder.root, quiet=True)
+    again = api.recrop(folder.root, tmp_path / "again", quiet=True, **settings).folder
+    straight = crop(tmp_path / "in", tmp_path / "straight", **settings).folder
+    detected = sampling.detected_records(straight, keys)
+    # What is measured on the crop itself, and where it came from, tells of the crop that there is.
+    of_the_crop = ("blur", "brightness", "entropy", "crop_hash", "crop_bytes", "candidates", "source")
+    blank: dict[str, Any] = dict.fromkeys(of_the_crop)
+    assert {key: record._replace(**blank) for key, record in detected.items()} == {
+        key: record._replace(**blank) for key, record in sampling.detected_records(again, keys).items()
+    }
+    result = api.write_audit(again.root, sample=30)
+    api.write_audit(straight.root, sample=30)
+    assert read_sample(again) == read_sample(straight)
+    assert result.estimate is not None
+    assert (result.estimate.drawn, result.estimate.left) == (30, 18)

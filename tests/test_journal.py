@@ -66,6 +66,7 @@ FULL = Record(
     crop_bytes=456,
     verdict="box",
     reviewer="Ann",
+    detected=Record("día 1/x.jpg", "cropped", "largest_box", score=0.25, box=(1.5, 2.5, 3.5, 4.5)),
     detector_box=(1.5, 2.5, 3.5, 4.5),
     candidates=(1000, 200),
 )

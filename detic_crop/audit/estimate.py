@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from detic_crop.audit.intervals import LEVEL, Count, Interval, stratified_total
 from detic_crop.audit.review.verdicts import Verdict
 from detic_crop.audit.sample import STRATA, Drawn
+from detic_crop.runs.decisions import Decision
 from detic_crop.runs.journal import Record
 
 _MAX_LEFT = 0.05  # share of a sample that may be without a verdict
@@ -126,7 +127,7 @@ def estimate(
     """
     # A photo that has gone since has none: there is nothing left to look at.
     judged = {
-        drawn.image: verdicts[drawn.image].verdict
+        drawn.image: _judged(verdicts[drawn.image], detected[drawn.image])
         if drawn.image in verdicts and drawn.image in detected
         else ""
         for drawn in sample
@@ -177,6 +178,15 @@ def estimate(
             else None
         ),
     )
+
+
+def _judged(verdict: Verdict, detected: Record) -> str:
+    """What a verdict says of the detector's work: to want the very box that it chose is to accept it.
+
+    So it may be after a recrop whose settings choose what the reviewer had to draw before.
+    """
+    decision = Decision(verdict.verdict, verdict.box)
+    return "accepted" if decision.is_followed_by(detected._replace(verdict="box")) else verdict.verdict
 
 
 def _changed(detected: Record, current: Record) -> bool:

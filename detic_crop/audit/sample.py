@@ -24,6 +24,7 @@ from typing import NamedTuple
 from detic_crop.audit.suspicion import doubts_of
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
+from detic_crop.runs.decisions import as_detected
 from detic_crop.runs.folder import OutputFolder
 from detic_crop.runs.journal import Record, replay
 
@@ -68,8 +69,19 @@ class Drawn(NamedTuple):
 
 
 def detected_records(folder: OutputFolder, keys: Collection[str]) -> dict[str, Record]:
-    """What the detector left of each of `keys`: the last record without a reviewer's part in it."""
-    detected = replay(folder.journal, reviewed=False).records
+    """What the detector left of each of `keys`: the last record without a reviewer's part in it.
+
+    A recrop writes none where it follows a verdict; what that left out is in the record itself.
+    """
+    state = replay(folder.journal, reviewed=False)
+    detected, config = state.records, state.config
+    missing = [key for key in keys if key not in detected or detected[key].status == "failed"]
+    current = replay(folder.journal).records if missing and config is not None else {}
+    for key in missing:
+        if config is not None and key in current:
+            record = as_detected(current[key], config)
+            if record is not None:
+                detected[key] = record
     return {key: detected[key] for key in keys if key in detected}
 
 

@@ -10,6 +10,12 @@ from detic_crop.config import CropConfig
 from detic_crop.errors import PhotoError
 from detic_crop.runs.journal import Record
 
+# What the detector alone decides of a record, and another box changes.
+_CHOSEN = (
+    *("status", "reason", "class_name", "score", "box", "best_class", "best_score", "best_box"),
+    *("n_apart", "rival_class", "rival_score", "larger_score"),
+)
+
 
 class Decision(NamedTuple):
     """A reviewer's word on one photo.
@@ -87,6 +93,7 @@ class Decision(NamedTuple):
             rival_class="",
             rival_score=None,
             larger_score=None,
+            detected=Record(**{name: getattr(record, name) for name in ("image", *_CHOSEN)}),
         )
 
 
@@ -105,3 +112,23 @@ def decision_in(record: Record) -> Decision:
 def detected_box(record: Record) -> Box | None:
     """The detector's own box, whatever a reviewer made of it."""
     return record.detector_box if record.verdict in ("box", "whole") else record.box
+
+
+def as_detected(record: Record, config: CropConfig) -> Record | None:
+    """The record that the detector alone would have left; None where that is not known.
+
+    What was measured on the crop itself (blur, brightness, entropy, hash) stays that of the crop there is.
+    """
+    if record.detected is not None:
+        record = record._replace(**{name: getattr(record.detected, name) for name in _CHOSEN})
+        size, box = (record.width, record.height), record.box
+        rectangle = whole(size) if box is None else crop_rectangle(box, config.scale, config.fit, size)
+        record = record._replace(crop_box=rectangle)
+    elif record.verdict in ("box", "whole"):
+        return None
+    elif record.verdict == "rejected":
+        found = record.box is not None
+        record = record._replace(
+            status="cropped" if found else "resized", reason="largest_box" if found else "not_found"
+        )
+    return record._replace(verdict="", reviewer="", detector_box=None, detected=None)

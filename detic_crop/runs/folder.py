@@ -200,14 +200,23 @@ class OutputFolder:
     def remove_stale_rejected(self, records: Mapping[str, Record]) -> None:
         """Remove crops that were set aside and whose photos are not rejected any more.
 
+        Killed between setting one aside and noting it, the crop is missing in its place: it goes back.
+
         Raises:
             OutputError: something cannot be removed.
         """
-        wanted = {record.crop for record in records.values() if record.status == "rejected"}
+        by_crop = {record.crop: record for record in records.values() if record.crop}
         with output_errors(self.root):
             for folder, _, names in os.walk(self.rejected, topdown=False):
                 for path in (Path(folder, name) for name in names):
-                    if path.relative_to(self.rejected).as_posix() not in wanted:
+                    crop = path.relative_to(self.rejected).as_posix()
+                    record = by_crop.get(crop)
+                    if record is not None and record.status == "rejected":
+                        continue
+                    place = self.root / crop
+                    if record and not place.exists() and path.stat().st_size == record.crop_bytes:
+                        os.replace(path, place)
+                    else:
                         path.unlink()
                 with contextlib.suppress(OSError):  # not empty
                     os.rmdir(folder)

@@ -70,16 +70,12 @@ class Record(NamedTuple):
     verdict: str = ""  # what a reviewer said, once applied: accepted, whole, box or rejected
     reviewer: str = ""  # who said it
     detector_box: tuple[float, float, float, float] | None = None  # where a reviewer wanted another
+    detected: Record | None = None  # there, what the detector alone would have left; see `as_detected`
     candidates: Span | None = None  # offset and length in candidates.jsonl; of a failed photo its end, then
 
     def to_line(self) -> bytes:
         """One JSON line; fields at their default are left out."""
-        values = {
-            name: value
-            for name, value, default in zip(self._fields, self, _DEFAULTS, strict=True)
-            if value != default
-        }
-        return json.dumps(values, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+        return json.dumps(_values(self), ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Record:
@@ -91,11 +87,23 @@ class Record(NamedTuple):
         for name in _TUPLES:
             if name in values:
                 values[name] = tuple(values[name])
+        if "detected" in values:
+            if not isinstance(values["detected"], dict):
+                raise TypeError("expected an object in detected")
+            values["detected"] = cls.from_json(values["detected"])
         # By place: to call it with two dozen names takes three times as long.
         record = cls._make(map(values.get, cls._fields, _DEFAULT_VALUES))
         if not isinstance(record.image, str) or not isinstance(record.status, str):
             raise TypeError("expected text in image and status")
         return record
+
+
+def _values(record: Record) -> dict[str, Any]:
+    fields = zip(record._fields, record, _DEFAULTS, strict=True)
+    values: dict[str, Any] = {name: value for name, value, default in fields if value != default}
+    if record.detected is not None:
+        values["detected"] = _values(record.detected)
+    return values
 
 
 _TUPLES = ("box", "crop_box", "best_box", "detector_box", "candidates")
