@@ -24,9 +24,11 @@ from numpy.typing import NDArray
 from detic_crop.audit.estimate import Estimate, estimate
 from detic_crop.audit.report import write_report
 from detic_crop.audit.review.verdicts import (
+    VERDICTS,
     Verdict,
     VerdictLog,
     last_lines,
+    not_understood,
     now,
     read_verdicts,
     standing_verdicts,
@@ -456,7 +458,9 @@ def apply(
     if dry_run:
         state = replay(folder.journal)
         result = _apply_result(folder, state.config)
-        result.changes = changes_of(state.records, _decisions(folder, state.records), folder)
+        decisions = _decisions(folder, state.records)
+        result.changes = changes_of(state.records, decisions, folder)
+        result.notes += _passed_over(folder, state.records, decisions)
         return result
     _apply_result(folder, recorded_config(folder.journal))
     with _held(folder, options) as stop, closing(Journal(folder.journal, folder.candidates)) as journal:
@@ -489,10 +493,24 @@ def apply(
         result.problems = applied.problems
         result.remaining = len(result.changes) - result.done - len(result.problems)
         result.stopped = stop.reason if result.remaining else ""
-        if unknown := sum(key not in records for key in decisions):
-            result.notes.append(f"verdicts about photos that are not in the journal, passed over: {unknown}")
+        result.notes += _passed_over(folder, records, decisions)
         _write_tables(result, records)
     return result
+
+
+def _passed_over(
+    folder: OutputFolder, records: Mapping[str, Record], decisions: Mapping[str, Decision]
+) -> list[str]:
+    """Sentences about lines of review.csv that nothing was done with."""
+    notes = []
+    if unknown := sum(key not in records for key in decisions):
+        notes.append(f"verdicts about photos that are not in the journal, passed over: {unknown}")
+    if lines := not_understood(folder.review):
+        notes.append(
+            f"lines of {folder.review} that are no verdict, passed over: {lines}; "
+            f"expected image,verdict,box,reviewer,time with one of {', '.join(VERDICTS)}"
+        )
+    return notes
 
 
 def _apply_result(folder: OutputFolder, config: CropConfig | None) -> ApplyResult:

@@ -255,6 +255,17 @@ def test_only_the_last_word_matters(work: Path) -> None:
     assert {row["verdict"] for row in rows_of(work / "out")} == {"", "accepted", "whole", "box", "rejected"}
 
 
+def test_lines_that_are_no_verdict_are_counted_aloud(work: Path) -> None:
+    image = cropped_keys(work / "out")[0]
+    say(work, image, "accepted")
+    with open(work / "out" / STATE / "review.csv", "a", encoding="utf-8") as file:
+        file.write(f"{image},reject,,me,now\n{image},box,10 20,me,now\n")
+    for dry_run in (True, False):
+        (note,) = apply(work, dry_run=dry_run).notes
+        assert "no verdict, passed over: 2; expected image,verdict,box,reviewer,time" in note
+    assert row_of(work / "out", image)["verdict"] == "accepted"
+
+
 def test_a_dry_run_lists_and_writes_nothing(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a, b, c = cropped_keys(work / "out")[:3]
     say(work, a, "box", DRAWN)

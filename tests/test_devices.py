@@ -47,6 +47,13 @@ def test_two_processes_make_what_one_makes(place: Path, tmp_path: Path) -> None:
     }
 
 
+def test_processes_end_quietly(place: Path, tmp_path: Path) -> None:
+    process = start(place, tmp_path / "out")
+    out, err = process.communicate()
+    assert (process.returncode, out, err) == (0, "", "")
+    assert_same(tmp_path / "out", product(place / "reference"))
+
+
 def start(place: Path, out: Path) -> subprocess.Popen[str]:
     """A run in two processes, which has recorded a few photos."""
     command = [sys.executable, "-m", "detic_crop", "run", "--in", str(place / "in"), "--out", str(out)]

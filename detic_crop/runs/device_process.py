@@ -84,4 +84,6 @@ def _send(answers: BinaryIO, message: Any) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)  # at an ordinary exit Python would complain of the thread that still listens to the parent

@@ -28,6 +28,7 @@ VERDICTS = ("accepted", "whole", "box", "rejected", "undone")
 HEADER = ("image", "verdict", "box", "reviewer", "time")
 
 _LOCK_SECONDS = 10.0
+_TORN = b"," * len(HEADER) + b"torn\n"
 
 
 class Verdict(NamedTuple):
@@ -56,6 +57,13 @@ def read_verdicts(path: Path) -> dict[str, Verdict]:
 def last_lines(path: Path) -> dict[str, Verdict]:
     """The last line of every photo, taken back or not."""
     return {verdict.image: verdict for verdict in VerdictLog(path).refresh()}
+
+
+def not_understood(path: Path) -> int:
+    """How many lines are neither a verdict nor ours to pass over; they say nothing, whatever was meant."""
+    log = VerdictLog(path)
+    log.refresh()
+    return log.not_understood
 
 
 def standing_verdicts(path: Path, records: Mapping[str, Record]) -> dict[str, Verdict]:
@@ -89,6 +97,7 @@ class VerdictLog:
         self.path = path
         self._end = 0  # bytes read so far, up to the end of a whole line
         self._torn = b""  # what follows it
+        self.not_understood = 0  # lines so far that are no verdict, no header, and were not torn
         self._thread_lock = threading.Lock()
         self._file_lock = filelock.FileLock(
             path.with_name("review.lock"), timeout=_LOCK_SECONDS, thread_local=False
@@ -153,6 +162,8 @@ class VerdictLog:
             verdict = _parse(line)
             if verdict is not None:
                 found.append(verdict)
+            elif line not in (_csv_line(HEADER), b"\n") and not line.endswith(_TORN):
+                self.not_understood += 1
         self._torn = data[self._end - before :]
         return found
 
@@ -169,7 +180,7 @@ def _whole_lines(data: bytes) -> Iterator[bytes]:
 
 def _ended(torn: bytes) -> bytes:
     """What makes a torn line one that is whole and, with too many cells, no verdict: nothing is removed."""
-    return (b'"' if torn.count(b'"') % 2 else b"") + b"," * len(HEADER) + b"torn\n"
+    return (b'"' if torn.count(b'"') % 2 else b"") + _TORN
 
 
 def _line(verdict: Verdict) -> bytes:
