@@ -257,6 +257,8 @@ def apply(cropped: str, strict: bool, **settings: Any) -> int:
 
     result = api.apply(cropped, **settings)
     if settings["dry_run"]:
+        for note in result.notes:
+            click.echo(printable(note))
         _say_changes(result)
         return 0
     for key, problem in result.problems.items():
