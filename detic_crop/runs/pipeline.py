@@ -182,7 +182,6 @@ class Pipeline:
                 prepared = self.batches.prepare(decoded.image, photo.job.source.key, (height, width))
         except Exception as error:
             return self._failed(photo.job, "detect", error, photo)
-        # The pixels are not kept meanwhile where they will have to be decoded again anyhow.
         return replace(photo, prepared=prepared)
 
     def detect(self, photos: Sequence[Photo]) -> list[Detected | Outcome]:
