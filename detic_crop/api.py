@@ -76,7 +76,7 @@ from detic_crop.runs.execute import (
     write_listing,
 )
 from detic_crop.runs.folder import OutputFolder, check_apart, output_errors
-from detic_crop.runs.journal import Journal, Record, recorded_config, replay
+from detic_crop.runs.journal import Journal, Record, Recorded, recorded_config, replay, replay_finished
 from detic_crop.runs.labels import Labels, elsewhere, match_labels, read_labels
 from detic_crop.runs.machine import default_workers
 from detic_crop.runs.pipeline import Pipeline
@@ -812,7 +812,7 @@ def _classes_text(classes: tuple[str, ...] | None) -> str:
 def _dry_run(
     result: RunResult, listing: Listing, chosen: Sequence[Source], folder: OutputFolder, options: RunOptions
 ) -> RunResult:
-    records = {} if options.overwrite else replay(folder.journal).records
+    records = {} if options.overwrite else replay_finished(folder.journal)[1]
     plan = _plan(listing, chosen, records, folder, result.config)
     result.skipped, result.remaining = plan.skipped, len(plan.jobs)
     result.notes += [f"{job.source.key} → {folder.root / job.crop}" for job in plan.jobs[:5]]
@@ -822,7 +822,7 @@ def _dry_run(
 def _plan(
     listing: Listing,
     chosen: Sequence[Source],
-    records: dict[str, Record],
+    records: Mapping[str, Recorded],
     folder: OutputFolder,
     config: CropConfig,
     earlier_names: Mapping[str, str] = MappingProxyType({}),
@@ -878,29 +878,29 @@ def _work(
     """Plan, execute, and write the tables whatever happened."""
     folder, config = result.folder, result.config
     started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    with closing(Journal(folder.journal, folder.candidates)) as journal:
+    with closing(Journal(folder.journal, folder.candidates, slim=True)) as journal:
         check_same_settings(journal.state.config, config, folder)
         if journal.state.settings is None:
             journal.begin(config, importlib.metadata.version("detic-crop"))
-        records = journal.state.records
-        plan = _plan(listing, chosen, records, folder, config, earlier_names, pipeline.decisions)
+        plan = _plan(listing, chosen, journal.finished, folder, config, earlier_names, pipeline.decisions)
         progress = no_progress if options.quiet else progress_bar
         try:
             execution = execute(plan, journal, pipeline, folder, options, progress, stop, executor)
         except OutputError:
             raise
         except (DeticCropError, KeyboardInterrupt):
-            _write_tables(result, journal.state.records)
+            _write_tables(result, replay(folder.journal).records)
             raise
     result.done, result.skipped = execution.done.total(), execution.skipped
     result.remaining = len(plan.jobs) - result.done
     result.seconds, result.stopped = execution.seconds, execution.stopped
     if options.profile:
         result.profile = execution.usage.table()
+    records = replay(folder.journal).records
     folder.remove_stale_rejected(records)
     if execution.ignored_lines:
         result.notes.append(f"{execution.ignored_lines} damaged journal lines; their photos were done again")
-    _write_tables(result, journal.state.records)
+    _write_tables(result, records)
     folder.write_json(folder.run_json, _run_json(result, options, execution, origin, started))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,14 +18,17 @@ from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.runs import journal as journal_module
+from detic_crop.runs.finished import PLAIN_FIELDS, Finished, plain_lines
 from detic_crop.runs.journal import (
     Journal,
     Record,
+    Recorded,
     Replay,
     Span,
     read_candidates,
     recorded_config,
     replay,
+    replay_finished,
     unfinished_crops,
 )
 from tests.helpers import as_found, detections
@@ -503,3 +507,91 @@ def test_no_candidates_file_means_nothing_unfinished(tmp_path: Path) -> None:
     assert unfinished_crops(tmp_path / "absent", {"a": FULL}) == set()
     (tmp_path / "empty").touch()
     assert unfinished_crops(tmp_path / "empty", {}) == set()
+
+
+def plain_record(number: int, **values: Any) -> Record:
+    """As a run leaves it, every field that may stand in a plain line filled in."""
+    fields = {name: value for name, value in FULL._asdict().items() if name in PLAIN_FIELDS}
+    fields |= {"image": f"{number}.png", "status": "cropped"}
+    return Record(**{**fields, **values})
+
+
+def test_what_a_resume_reads_is_what_the_records_say(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    reviewed = plain_record(3, verdict="accepted", reviewer="me")
+    records = [plain_record(1), Record("2.png", "failed", "unreadable"), reviewed, plain_record(1, width=7)]
+    records += [
+        plain_record(4, score=None, best_box=None, truncated=False),
+        plain_record(5, crop='\\"é🐋\n".jpg'),
+    ]
+    header = json.dumps({"config": CropConfig(size=64).to_dict()}).encode() + b"\n"
+    path.write_bytes(header + b"".join(record.to_line() for record in records) + b'{"image":"torn.png"')
+    state, finished = replay_finished(path)
+    whole = replay(path)
+    assert (state.config, state.end, state.ignored, state.records) == (whole.config, whole.end, 0, {})
+    assert finished.keys() == whole.records.keys()
+    assert [key for key, known in finished.items() if isinstance(known, Finished)] == [
+        "1.png",
+        "4.png",
+        "5.png",
+    ]
+    for key, known in finished.items():
+        record = whole.records[key]
+        assert known == record or known == tuple(getattr(record, name) for name in Finished._fields)
+
+
+def test_a_line_is_plain_for_every_ordinary_photo(tmp_path: Path) -> None:
+    """Or a resume would be slow: every field that a record may have, alone and with all the others."""
+    least = Record(
+        "a.png", "resized", crop="a.jpg", width=1, height=1, file_size=1, file_time=1, crop_bytes=1
+    )
+    least = least._replace(candidates=(0, 1))
+    assert plain_lines(least.to_line()) == [
+        Finished(*(getattr(least, name) for name in Finished._fields)),
+    ]
+    for name in PLAIN_FIELDS:
+        one = least._replace(**{name: getattr(plain_record(1), name)})
+        assert len(plain_lines(one.to_line())) == 1, name
+    assert len(plain_lines(plain_record(1).to_line())) == 1
+    # What is left to the parser: a reviewer's part, and what a crop that is there cannot have.
+    assert set(Record._fields) - set(PLAIN_FIELDS) - {"image", "status"} == {
+        *("verdict", "reviewer", "detector_box", "detected"),
+    }
+
+
+@given(st.data())
+def test_a_damaged_line_is_never_taken_for_more_than_the_parser_takes_it(data: st.DataObject) -> None:
+    """A photo that only the quick reader knew would be skipped by the run and missing in the table."""
+    line = bytearray(plain_record(1).to_line())
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(line) - 2))
+        line[place] = data.draw(
+            st.sampled_from(b'0123456789-+.eE,:[]{}"\\ aZ\x00\n\xc3') | st.integers(0, 255)
+        )
+    whole, (_, finished) = replayed(bytes(line))
+    assert finished.keys() == whole.records.keys()
+    for key, known in finished.items():
+        assert tuple(getattr(known, name) for name in Finished._fields) == tuple(
+            getattr(whole.records[key], name) for name in Finished._fields
+        )
+
+
+def replayed(lines: bytes) -> tuple[Replay, tuple[Replay, dict[str, Recorded]]]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "journal.jsonl"
+        path.write_bytes(lines)
+        return replay(path), replay_finished(path)
+
+
+def test_a_slim_journal_keeps_nothing_that_it_appends(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path)
+    journal.append(plain_record(1))
+    journal.append(plain_record(2))
+    journal.close()
+    slim = Journal(tmp_path / "journal.jsonl", tmp_path / "candidates.jsonl", slim=True)
+    assert set(slim.finished) == {"1.png", "2.png"}
+    slim.append(plain_record(2, width=9))
+    slim.append(plain_record(3))
+    slim.close()
+    assert (set(slim.finished), slim.state.records) == ({"1.png"}, {})
+    assert replay(tmp_path / "journal.jsonl").records["2.png"].width == 9

@@ -21,8 +21,9 @@ from detic_crop.errors import UsageError
 from detic_crop.images.encode import EXTENSIONS
 from detic_crop.runs.decisions import Decision
 from detic_crop.runs.discover import Source, discover
+from detic_crop.runs.finished import Finished
 from detic_crop.runs.folder import OutputFolder, as_output_error, is_fatal
-from detic_crop.runs.journal import Journal, Record, unfinished_crops
+from detic_crop.runs.journal import Journal, Record, Recorded, unfinished_crops
 from detic_crop.runs.local import run_local
 from detic_crop.runs.machine import default_workers
 from detic_crop.runs.names import crop_names, fits_disk
@@ -88,7 +89,7 @@ class Plan:
 def make_plan(
     all_keys: Iterable[str],
     wanted: Sequence[Source],
-    records: dict[str, Record],
+    records: Mapping[str, Recorded],
     folder: OutputFolder,
     format: Format,
     earlier_names: Mapping[str, str] = MappingProxyType({}),
@@ -115,7 +116,7 @@ def make_plan(
 def _plan(
     all_keys: Iterable[str],
     wanted: Sequence[Source],
-    records: dict[str, Record],
+    records: Mapping[str, Recorded],
     folder: OutputFolder,
     format: Format,
     earlier_names: Mapping[str, str],
@@ -139,12 +140,14 @@ def _plan(
 
 
 def _is_finished(
-    job: Job, record: Record | None, folder: OutputFolder, decisions: Mapping[str, Decision]
+    job: Job, record: Recorded | None, folder: OutputFolder, decisions: Mapping[str, Decision]
 ) -> bool:
     if record is None or record.status == "failed":
         return False
     decision = decisions.get(job.source.key)
-    if decision is not None and not decision.is_followed_by(record):
+    if decision is not None and not (
+        not decision.verdict if isinstance(record, Finished) else decision.is_followed_by(record)
+    ):
         return False
     if (record.file_size, record.file_time) != (job.source.size, job.source.mtime_ns):
         return False
@@ -249,7 +252,7 @@ def commit(outcome: Outcome, journal: Journal, folder: OutputFolder) -> Record:
         OutputError: the output cannot be written.
     """
     record = outcome.record
-    earlier = journal.state.records.get(record.image)
+    earlier = journal.finished.get(record.image)
     try:
         if outcome.temporary is not None and outcome.candidates is not None:
             span = journal.append_candidates(record.image, record.crop, outcome.candidates)

@@ -243,7 +243,7 @@ class OutputFolder:
         """
         real_root = os.path.realpath(self.root)
         paths = [os.fspath(photo) for photo in photos]
-        for place in {*map(os.path.dirname, paths), *_links(path for path in paths if path not in plain)}:
+        for place in {*_folders_of(paths), *_links(path for path in paths if path not in plain)}:
             if Path(os.path.realpath(place)).is_relative_to(real_root):
                 raise UsageError(
                     f"photos of --in lie in {place}, inside --out {self.root}; "
@@ -313,6 +313,12 @@ def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_symlink() and entry.is_dir()
     except OSError:  # a link to itself
         return False
+
+
+def _folders_of(paths: Iterable[str]) -> set[str]:
+    if os.altsep:
+        return set(map(os.path.dirname, paths))
+    return {path[: path.rfind(os.sep) + 1] for path in paths}  # in a third of the time
 
 
 def _links(paths: Iterable[str]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -21,9 +21,9 @@ import numpy as np
 from detic_crop.boxes.detections import Detections
 from detic_crop.collecting import collector_paused
 from detic_crop.config import CropConfig
+from detic_crop.runs.finished import Finished, Span, plain_lines
 
 Status: TypeAlias = Literal["cropped", "resized", "rejected", "failed"]
-Span: TypeAlias = tuple[int, int]
 
 
 class Record(NamedTuple):
@@ -106,6 +106,8 @@ def _values(record: Record) -> dict[str, Any]:
     return values
 
 
+Recorded: TypeAlias = Record | Finished
+
 _TUPLES = ("box", "crop_box", "best_box", "detector_box", "candidates")
 _DEFAULT_VALUES = tuple(Record._field_defaults.get(name) for name in Record._fields)
 _DEFAULTS = tuple(Record._field_defaults.get(name, ...) for name in Record._fields)
@@ -148,17 +150,42 @@ def replay(path: Path, *, reviewed: bool = True) -> Replay:
         reviewed: False leaves out what a reviewer had a part in: what remains is the detector's work.
     """
     state = Replay()
-    if not path.exists():
-        return state
-    # Nothing here is garbage; looking for some among 100,000 new records takes longer than reading them.
-    with open(path, "rb") as file, collector_paused():
-        while lines := file.readlines(_CHUNK):
-            if not lines[-1].endswith(b"\n"):
-                del lines[-1]  # torn: the last one of all
+    with collector_paused():
+        for lines in _whole_lines(path):
             state.end += sum(map(len, lines))
             for values in _parsed(lines):
                 _replay_values(values, state, reviewed)
     return state
+
+
+def replay_finished(path: Path) -> tuple[Replay, dict[str, Recorded]]:
+    """What a resume has to know of a journal: `replay` without the records, and by key what was finished."""
+    state, found = Replay(), dict[str, Recorded]()
+    with collector_paused():
+        for lines in _whole_lines(path):
+            state.end += sum(map(len, lines))
+            plain = plain_lines(b"".join(lines))
+            if len(plain) == len(lines):
+                found.update((photo.image, photo) for photo in plain)
+                continue
+            for line in lines:
+                if plain := plain_lines(line):
+                    found[plain[0].image] = plain[0]
+                else:
+                    _replay_values(_parsed_line(line), state)
+                    found |= state.records
+                    state.records.clear()
+    return state, found
+
+
+def _whole_lines(path: Path) -> Iterator[list[bytes]]:
+    """The lines of a journal, some at a time, without a torn last one."""
+    if path.exists():
+        with open(path, "rb") as file:
+            while lines := file.readlines(_CHUNK):
+                if not lines[-1].endswith(b"\n"):
+                    del lines[-1]
+                yield lines
 
 
 def _parsed(lines: list[bytes]) -> list[Any]:
@@ -205,10 +232,26 @@ def _replay_values(values: Any, state: Replay, reviewed: bool = True) -> None:
 
 
 class Journal:
-    """Appends to `journal.jsonl` and `candidates.jsonl`; one writer, guarded by the folder's lock."""
+    """Appends to `journal.jsonl` and `candidates.jsonl`; one writer, guarded by the folder's lock.
 
-    def __init__(self, journal_path: Path, candidates_path: Path) -> None:
-        self.state = replay(journal_path)
+    Args:
+        journal_path: made if need be.
+        candidates_path: likewise.
+        slim: keep no records in memory, neither read nor appended, only `finished`: of an earlier call.
+
+    Attributes:
+        state: what the journal says; with `slim` without its records.
+        finished: what is to be known of each photo before it is done again, by key.
+    """
+
+    def __init__(self, journal_path: Path, candidates_path: Path, *, slim: bool = False) -> None:
+        self.finished: dict[str, Recorded]
+        if slim:
+            self.state, self.finished = replay_finished(journal_path)
+        else:
+            self.state = replay(journal_path)
+            self.finished = dict(self.state.records)
+        self._slim = slim
         with contextlib.ExitStack() as opened:  # if the second cannot be opened, the first is closed again
             self._journal = opened.enter_context(_open_for_append(journal_path, self.state.end))
             end = _end_of_last_line(candidates_path)
@@ -242,7 +285,10 @@ class Journal:
     def append(self, record: Record) -> None:
         """Note a finished photo."""
         _append(self._journal, record.to_line())
-        self.state.records[record.image] = record
+        if self._slim:
+            self.finished.pop(record.image, None)  # so that memory does not grow with the photos
+        else:
+            self.state.records[record.image] = self.finished[record.image] = record
 
     def close(self) -> None:
         """Flush to the disk itself, then close."""
@@ -273,7 +319,7 @@ def read_candidates(file: BinaryIO, record: Record) -> Detections:
     )
 
 
-def unfinished_crops(candidates_path: Path, records: dict[str, Record]) -> set[str]:
+def unfinished_crops(candidates_path: Path, records: Mapping[str, Recorded]) -> set[str]:
     """Crop files that a killed run may have left without a journal line: they are ours to replace.
 
     Only the stretches of `candidates.jsonl` that no record points to are read, and of these the lines written

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,8 +48,7 @@ MAX_DETECTOR_CRASHES = 25
 """After so many crashes in a row the detector is asked about a plain picture: is it broken, or are they?"""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """One photo to do, and where its crop goes (relative to the output folder)."""
 
     source: Source

@@ -1,0 +1,100 @@
+"""What a resume asks of a journal: which photos are finished, and where their crops are.
+
+The whole of a record is only needed for the tables, when all is done. Until then these few fields are read,
+by one pattern over the bytes, in a fourth of the time that parsing takes, and kept in a tenth of the memory.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import NamedTuple, TypeAlias
+
+Span: TypeAlias = tuple[int, int]
+
+
+class Finished(NamedTuple):
+    """A photo that no reviewer had a part in; the fields are those of `journal.Record`."""
+
+    image: str
+    status: str
+    crop: str
+    file_size: int
+    file_time: int
+    crop_bytes: int
+    candidates: Span | None
+
+
+_LETTERS = rb"[ !#-\[\]-~]*+"
+_TEXT_INSIDE = _LETTERS + rb'(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})' + _LETTERS + rb")*+"
+_TEXT = b'"' + _TEXT_INSIDE + b'"'
+_COUNT = rb"-?(?:0|[1-9]\d*+)"
+_NUMBER = _COUNT + rb"(?:\.\d++)?+(?:[eE][-+]?\d++)?+"
+_NUMBERS = rb"\[" + _NUMBER + rb"(?:," + _NUMBER + rb")*+\]"
+# The fields of a plain record, in the order in which `Record.to_line` writes them; those at their default are
+# left out. A line with any other field (a reviewer's, a later version's) is left to the parser.
+PLAIN_FIELDS = {
+    "reason": _TEXT,
+    "crop": b'"(' + _TEXT_INSIDE + b')"',
+    "width": _COUNT,
+    "height": _COUNT,
+    "class_name": _TEXT,
+    "score": _NUMBER,
+    "presence": _NUMBER,
+    "box": _NUMBERS,
+    "crop_box": _NUMBERS,
+    "n_candidates": _COUNT,
+    "best_class": _TEXT,
+    "best_score": _NUMBER,
+    "best_box": _NUMBERS,
+    "n_apart": _COUNT,
+    "rival_class": _TEXT,
+    "rival_score": _NUMBER,
+    "larger_score": _NUMBER,
+    "truncated": rb"true",
+    "blur": _NUMBER,
+    "brightness": _NUMBER,
+    "entropy": _NUMBER,
+    "crop_hash": _TEXT,
+    "checksum": _COUNT,
+    "model": _TEXT,
+    "error": _TEXT,
+    "seen": _COUNT,
+    "stage": _TEXT,
+    "source": rb'"recrop"',
+    "file_size": rb"(" + _COUNT + rb")",
+    "file_time": rb"(" + _COUNT + rb")",
+    "crop_bytes": rb"(" + _COUNT + rb")",
+    "candidates": rb"\[(" + _COUNT + rb"),(" + _COUNT + rb")\]",
+}
+_ALWAYS = {"crop", "file_size", "file_time", "crop_bytes", "candidates"}
+# What this matches is a JSON object, and means what the parser would make of it.
+_PLAIN_LINE = re.compile(
+    rb'^\{"image":"('
+    + _TEXT_INSIDE
+    + rb')","status":"(cropped|resized)"'
+    + b"".join(
+        (b',"%b":%b' if name in _ALWAYS else b'(?:,"%b":%b)?+') % (name.encode(), value)
+        for name, value in PLAIN_FIELDS.items()
+    )
+    + rb"\}\n",
+    re.MULTILINE | re.ASCII,
+)
+
+
+def plain_lines(lines: bytes) -> list[Finished]:
+    """The photos of those lines that are plain; of whole lines only."""
+    found = _PLAIN_LINE.findall(lines)
+    if not found:
+        return []
+    image, status, crop, *numbers, start, length = zip(*found, strict=True)
+    texts = (map(_text, image), map(bytes.decode, status), map(_text, crop))
+    spans = zip(map(int, start), map(int, length), strict=True)
+    return list(map(Finished, *texts, *(map(int, column) for column in numbers), spans))
+
+
+def _text(inside: bytes) -> str:
+    if b"\\" not in inside:
+        return inside.decode()
+    text: str = json.loads(b'"' + inside + b'"')
+    return text
