@@ -18,13 +18,12 @@ from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.runs import journal as journal_module
-from detic_crop.runs.finished import PLAIN_FIELDS, Finished, plain_lines
+from detic_crop.runs.finished import PLAIN_FIELDS, Finished, Span, plain_lines
 from detic_crop.runs.journal import (
     Journal,
     Record,
     Recorded,
     Replay,
-    Span,
     read_candidates,
     recorded_config,
     replay,
