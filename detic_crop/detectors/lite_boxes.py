@@ -29,10 +29,10 @@ def best_rectangle(gains: NDArray[np.floating]) -> tuple[tuple[int, int, int, in
     with Kadane's scan along the columns.
     """
     height, width = gains.shape
-    above = np.concatenate([np.zeros((1, width)), gains.cumsum(0, dtype=np.float64)])  # (h + 1, w)
+    corner = np.zeros((height + 1, width + 1))  # sum of all that is above and left
+    np.cumsum(gains.cumsum(0, dtype=np.float64), axis=1, out=corner[1:, 1:])
     top, bottom = np.triu_indices(height + 1, 1)
-    sums = np.zeros((len(top), width + 1))
-    np.cumsum(above[bottom] - above[top], axis=1, out=sums[:, 1:])  # (pairs, w + 1), prefix sums of each band
+    sums = corner[bottom] - corner[top]  # (pairs, w + 1), prefix sums of each band
     best = sums[:, 1:] - np.minimum.accumulate(sums[:, :-1], axis=1)  # best band ending at each column
     pair, column = divmod(int(best.argmax()), width)
     left = int(sums[pair, : column + 1].argmin())

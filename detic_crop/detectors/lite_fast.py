@@ -1,0 +1,80 @@
+"""The network of the `lite` detector, faster on a CPU: what can be worked out once, when it is loaded.
+
+Every batch normalisation goes into the convolution before it, and the ReLU6 behind it is applied while the
+numbers are at hand. The results differ from the plain network's by rounding.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from timm.layers.conv2d_same import Conv2dSame
+from timm.layers.padding import pad_same
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+def optimise(model: nn.Module, device: str = "cpu") -> nn.Module:
+    """Make timm's `tf_efficientnet_lite0`, in eval mode, fast on `device`, in place, and return it."""
+    one_step = torch.device(device).type == "cpu" and can_fuse()
+    for module in list(model.modules()):
+        names = [name for name, _ in module.named_children()]
+        for conv_name, norm_name in pairwise(names):
+            conv, norm = getattr(module, conv_name), getattr(module, norm_name)
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                folded = fuse_conv_bn_eval(conv, norm)
+                after = norm.act  # timm's norms carry the activation that follows
+                if one_step and isinstance(after, nn.ReLU6 | nn.Identity):
+                    setattr(module, conv_name, FusedConv2d(folded, isinstance(after, nn.ReLU6)))
+                    setattr(module, norm_name, nn.Identity())
+                else:
+                    setattr(module, conv_name, folded)
+                    setattr(module, norm_name, after)
+    return model.requires_grad_(False)
+
+
+class FusedConv2d(nn.Module):
+    """A convolution, then a ReLU6 if asked, as one operator of oneDNN; the one that `torch.compile` uses.
+
+    PyTorch itself hands 1×1 convolutions on one thread to another library, and clamps in a second pass.
+
+    Args:
+        conv: float32, with a bias.
+        relu6: whether a ReLU6 follows.
+    """
+
+    def __init__(self, conv: nn.Conv2d, relu6: bool) -> None:
+        super().__init__()
+        assert conv.bias is not None
+        assert not isinstance(conv.padding, str)
+        self.weight = nn.Parameter(conv.weight.detach(), requires_grad=False)
+        self.bias = nn.Parameter(conv.bias.detach(), requires_grad=False)
+        self._kernel, self._same = conv.weight.shape[2:], isinstance(conv, Conv2dSame)
+        self._padding = [0, 0] if self._same else list(conv.padding)
+        self._stride, self._dilation, self._groups = list(conv.stride), list(conv.dilation), conv.groups
+        self._after = ("hardtanh", [0.0, 6.0], "") if relu6 else ("none", [], "")
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, K, H', W'), channels last."""
+        if self._same:  # TensorFlow's rule: all that is needed, the odd pixel right and below
+            image = pad_same(image, list(self._kernel), self._stride, self._dilation)
+        result: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            *(image, self.weight, self.bias, self._padding, self._stride, self._dilation, self._groups),
+            *self._after,
+        )
+        return result
+
+
+def can_fuse() -> bool:
+    """Whether oneDNN's operator is there and agrees with PyTorch's on a small example."""
+    image = torch.linspace(-3, 9, 2 * 3 * 3).view(1, 2, 3, 3)
+    conv = nn.Conv2d(2, 2, 1, device="cpu").requires_grad_(False)
+    try:
+        with torch.inference_mode():
+            ours = FusedConv2d(conv, relu6=True)(image), FusedConv2d(conv, relu6=False)(image)
+            theirs = functional.relu6(conv(image)), conv(image)
+    except (AttributeError, RuntimeError):
+        return False
+    return all(torch.allclose(a, b, atol=1e-5) for a, b in zip(ours, theirs, strict=True))
