@@ -81,6 +81,8 @@ from detic_crop.runs.labels import Labels, elsewhere, match_labels, read_labels
 from detic_crop.runs.machine import default_workers
 from detic_crop.runs.pipeline import Pipeline
 from detic_crop.runs.progress import no_progress, progress_bar
+from detic_crop.runs.ray import RayRun
+from detic_crop.runs.ray_cluster import Cluster, connected, device_of, import_ray
 from detic_crop.runs.recrop import KeptCandidates, carried_decisions, check_policy
 
 if TYPE_CHECKING:
@@ -271,7 +273,7 @@ def run(
     result = RunResult(folder, config, reason, notes=notes)
     if options.dry_run:
         return _dry_run(result, listing, chosen, folder, options)
-    with _held(folder, options) as stop:
+    with _ready(spread) as executor_for, _held(folder, options) as stop:
         decisions = _decisions_to_keep(folder, chosen, notes)
         write_listing(folder, listing.sources, _root_of(input))
         keep_labels(folder, labels, matches)
@@ -279,11 +281,21 @@ def run(
             detector, classes, config, folder.write_temporary, options.max_pixels, decisions=decisions
         )
         origin = {"input": os.path.abspath(os.fspath(input))}
-        executor = spread.executor(pipeline, folder, options.workers) if spread else None
+        executor = executor_for(pipeline, folder, options.workers) if executor_for else None
         _work(result, pipeline, listing, chosen, options, origin, stop, executor=executor)
     if isinstance(detector, LookupDetector):
         result.notes += detector.notes()
     return result
+
+
+@contextmanager
+def _ready(spread: _Spread | _OnRay | None) -> Iterator[_ExecutorFor | None]:
+    """What makes the executor. A cluster is connected before anything is written."""
+    if isinstance(spread, _OnRay):
+        with spread.connected() as ready:
+            yield ready
+    else:
+        yield spread.executor if spread else None
 
 
 def recrop(
@@ -320,6 +332,8 @@ def recrop(
     config, options = _with_settings(state.config, options or RunOptions(), settings)
     if options.dry_run or options.labels is not None:
         raise UsageError("recrop has no dry run, and takes its labels from the folder it reads")
+    if options.executor != "local":
+        raise UsageError("recrop needs no detector and works on this machine; leave executor out")
     classes = check_policy(state.config, config, origin.candidates)
     # The crops are made by this version, whichever found the boxes.
     config = dataclasses.replace(config, classes=_classes_text(classes), algorithm=ALGORITHM)
@@ -726,10 +740,14 @@ def _check_same_photos(folder: OutputFolder, listing: Listing, root: str) -> Non
 
 def _detector_for(
     config: CropConfig, options: RunOptions, begun_with: CropConfig | None, detector: Detector | None
-) -> tuple[Detector, str, _Spread | None]:
+) -> tuple[Detector, str, _Spread | _OnRay | None]:
     """The detector, why this one, and where it is to run when that is in several processes."""
+    if options.executor == "ray":
+        import_ray(options.ray_address)
+        device_of(options.device, looks=True)
     if detector is not None:
-        return detector, "given by the caller", None
+        sent = _OnRay("", {}, detector, detector, options) if options.executor == "ray" else None
+        return detector, "given by the caller", sent
     model, reason = resolve_model(config.model)
     if config.model == "auto" and begun_with is not None:
         model, reason = begun_with.model, "this folder was begun with it"
@@ -743,6 +761,11 @@ def _detector_for(
         "detector_size": config.detector_size,
         "batch_size": options.batch_size,
     }
+    if options.executor == "ray":
+        # This process only asks what it is. Boxes are sent along: the nodes need not have the file.
+        probe = load_detector(model, "cpu", **{**settings, "precision": "float32"})
+        sent_along = probe if isinstance(probe, LookupDetector) else None
+        return probe, reason, _OnRay(model, settings, probe, sent_along, options)
     devices = [options.device] if model.startswith("boxes:") else resolve_devices(options.device)
     if len(devices) == 1:
         return load_detector(model, devices[0], **settings), reason, None
@@ -775,6 +798,50 @@ class _Spread:
         do = partial(run_devices, recipe=recipe, devices=self.devices, times=pipeline.times)
         n = len(self.devices)
         return Executor(do, each * n, n, concurrent=set(self.devices) == {"cpu"})
+
+
+@dataclass(frozen=True, slots=True)
+class _OnRay:
+    """A Ray cluster, and what a process on one of its nodes loads, or gets sent."""
+
+    model: str
+    detector_settings: dict[str, Any]
+    detector: Detector
+    sent: Detector | None
+    options: RunOptions
+
+    @contextmanager
+    def connected(self) -> Iterator[_ExecutorFor]:
+        """The cluster, connected."""
+        info, options = self.detector.info, self.options
+        # What was given has its device already, and pickle takes it to the processor of a node.
+        device = device_of(options.device, info.looks and self.sent is None)
+        with connected(
+            options.ray_address, device, split=info.concurrent, workers=options.workers
+        ) as cluster:
+            yield partial(self._executor, cluster)
+
+    def _executor(
+        self, cluster: Cluster, pipeline: Pipeline, folder: OutputFolder, workers: int | None
+    ) -> Executor:
+        recipe = Recipe(
+            self.model,
+            self.detector_settings,
+            pipeline.classes,
+            pipeline.config,
+            pipeline.max_pixels,
+            folder.root.absolute(),
+            dict(pipeline.decisions),
+            workers or 1,
+        )
+        ray_run = RayRun(cluster, recipe, self.sent, pipeline, folder.write_temporary)
+        groups = cluster.new_groups()
+        threads = sum(workers or group.cores for group in groups)
+        concurrent = self.detector.info.concurrent and not cluster.on_gpus
+        return Executor(partial(ray_run.do, groups), threads, len(groups), concurrent, ray_run.report)
+
+
+_ExecutorFor = Callable[[Pipeline, OutputFolder, int | None], Executor]
 
 
 def _resolve(
@@ -972,6 +1039,7 @@ def _run_json(
         "seconds": round(execution.seconds, 3),
         "stage_seconds": {stage: round(s, 3) for stage, s in execution.usage.times.seconds.items()},
         "queue_seconds": {queue: round(s, 3) for queue, s in execution.usage.times.waited.items()},
+        **({"ray": execution.where} if execution.where else {}),
         "busy": {who: round(share, 3) for who, share in execution.usage.busy().items()},
         "versions": {"python": platform.python_version(), **{p: _version(p) for p in packages}},
         "platform": platform.platform(),

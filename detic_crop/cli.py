@@ -20,6 +20,7 @@ from detic_crop.cli_options import option as _option
 from detic_crop.cli_weights import weights
 from detic_crop.config import (
     DECODES,
+    EXECUTORS,
     FORMATS,
     MODELS,
     PRECISIONS,
@@ -149,6 +150,18 @@ def cli() -> None:
     "--labels-key", default=_OPTIONS.labels_key, show_default=True, metavar="COLUMN", help="its photo column"
 )
 @_option("--batch-size", type=int, help="photos at a time for Detic on a GPU  [default: fits the device]")
+@_option(
+    "--executor",
+    type=click.Choice(EXECUTORS),
+    default=_OPTIONS.executor,
+    show_default=True,
+    help="this machine, or the nodes of a Ray cluster",
+)
+@_option(
+    "--ray-address",
+    metavar="HOST:PORT",
+    help="of the Ray cluster; auto finds a running one  [default: RAY_ADDRESS, else one on this machine]",
+)
 @_option("--dry-run", is_flag=True, help="check everything, say what would be done, write nothing")
 @_work_options
 def run(input: str, output: str, strict: bool, time_limit: str | None, **settings: Any) -> int:

@@ -43,12 +43,14 @@ class Executor:
         workers: threads that work on photos, all together.
         detectors: processes with a detector each.
         concurrent: the workers ask the detector themselves.
+        report: what was done where, for run.json.
     """
 
     do: Callable[[Iterable[Job], Callable[[], bool]], Generator[Outcome]]
     workers: int
     detectors: int
     concurrent: bool
+    report: Callable[[], dict[str, Any]] = dict
 
 
 @dataclass(slots=True)
@@ -62,6 +64,7 @@ class Execution:
         stopped: why it ended early: ``time_limit``, a signal name, or empty.
         usage: where the time went.
         ignored_lines: damaged journal lines; their photos were done again.
+        where: what the executor says of where the work was done.
     """
 
     done: Counter[str] = field(default_factory=Counter)
@@ -70,6 +73,7 @@ class Execution:
     stopped: str = ""
     usage: Usage = field(default_factory=Usage)
     ignored_lines: int = 0
+    where: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +241,7 @@ def execute(
     if executor is not None:
         how = executor.workers, executor.concurrent, executor.detectors
         result.usage = Usage(pipeline.times, result.seconds, *how)
+        result.where = executor.report()
     return result
 
 
