@@ -80,6 +80,7 @@ class OutputFolder:
         self.audit_html = self.root / "audit.html"
         self.audit_xlsx = self.root / "audit.xlsx"
         self.run_json = (self.root if shard is None else self.state) / "run.json"
+        self.part = self.state / "part.json"  # of a shard, see `shard_state.Part`
         self.ours: set[str] | None = None
         self._counter = itertools.count()
         self._made_parents: set[Path] = set()
@@ -89,13 +90,19 @@ class OutputFolder:
         """The folder without a shard."""
         return self if self.shard is None else OutputFolder(self.root)
 
+    @property
+    def quoted(self) -> str:
+        """The folder's path as a word of a command line."""
+        return shlex.quote(str(self.root))
+
     def shards(self) -> list[Shard]:
         """The shards that wait to be merged, in order."""
         try:
             names = os.listdir(self.home / SHARDS)
         except OSError:
             return []
-        return sorted(filter(None, map(Shard.of_folder, names)))
+        found = filter(None, map(Shard.of_folder, names))
+        return sorted(shard for shard in found if OutputFolder(self.root, shard).journal.exists())
 
     def require_merged(self) -> None:
         """Refuse a folder in which shards are at work, or wait to be merged.
@@ -108,7 +115,7 @@ class OutputFolder:
             self.refuse_running(shards)
             raise UsageError(
                 f"{self.root} holds {len(shards)} of {shards[0].count} shards that are not merged yet; "
-                f"give: detic-crop merge {shlex.quote(str(self.root))}"
+                f"give: detic-crop merge {self.quoted}"
             )
 
     def refuse_running(self, shards: Iterable[Shard]) -> None:
@@ -278,6 +285,23 @@ class OutputFolder:
             raise as_output_error(error, self.root) from error
         return path
 
+    def link_temporary(self, path: Path) -> Path:
+        """The same file once more beside the journal, as a hard link where that works, else as a copy.
+
+        Raises:
+            FileNotFoundError: it is not there.
+            OutputError: the disk is full or the folder cannot be written.
+        """
+        temporary = self.temporary / f"{os.getpid()}-{next(self._counter)}"
+        try:
+            os.link(path, temporary)
+        except FileNotFoundError:
+            raise
+        except OSError:  # another disk, or one without hard links
+            with output_errors(self.root):
+                shutil.copyfile(path, temporary)
+        return temporary
+
     def clear_temporary(self) -> None:
         """Drop what was begun and will not be placed."""
         shutil.rmtree(self.temporary, ignore_errors=True)
@@ -381,11 +405,15 @@ class OutputFolder:
     def remove_run(self) -> None:
         """Remove what a run made: the crops its journal lists, the tables, the journal.
 
-        Folders that this leaves empty go too; everything else stays.
+        Folders that this leaves empty go too; everything else stays. Of a shard only its own part goes; of a
+        whole folder the shards that wait to be merged, too.
 
         Raises:
             OutputError: something cannot be removed.
         """
+        if self.shard is None:
+            for shard in self.shards():
+                OutputFolder(self.root, shard).remove_run()
         records = replay(self.journal).records
         crops = {record.crop for record in records.values() if record.crop}
         crops |= unfinished_crops(self.candidates, records)
@@ -396,11 +424,24 @@ class OutputFolder:
             if self.shard is None:
                 for path in (self.audit_csv, self.audit_html, self.audit_xlsx, self.sample, self.review):
                     path.unlink(missing_ok=True)
-                shutil.rmtree(self.rejected, ignore_errors=True)
+                for folder in (self.rejected, self.home / SHARDS):
+                    shutil.rmtree(folder, ignore_errors=True)
             # The journal goes last: stopped half-way, the same command knows what is left to remove.
-            inputs = (self.listing, self.labels, self.label_matches)
+            inputs = (self.listing, self.part, self.labels, self.label_matches)
             for path in (*inputs, self.candidates, self.journal):
                 path.unlink(missing_ok=True)
+
+    def remove_shards(self) -> None:
+        """Drop the shards' states at once, when all of them are merged.
+
+        Raises:
+            OutputError: they cannot be moved.
+        """
+        with output_errors(self.root), contextlib.suppress(FileNotFoundError):
+            self.temporary.mkdir(parents=True, exist_ok=True)
+            # First out of the way: half of them would look like shards of which the others never ran.
+            os.rename(self.home / SHARDS, self.temporary / f"{os.getpid()}-{SHARDS}")
+        self.clear_temporary()
 
     def _remove_crop(self, path: Path) -> None:
         if not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(self.root)):

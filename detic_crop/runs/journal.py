@@ -117,12 +117,14 @@ class Replay:
 
     Attributes:
         settings: of the folder, as written; None when nothing was begun.
+        version: of this package, which began it.
         records: the last record of each photo, by key.
         end: bytes up to the end of the last whole line; what follows is torn.
         ignored: whole lines that could not be read; their photos are done again.
     """
 
     settings: dict[str, Any] | None = None
+    version: str = ""
     records: dict[str, Record] = field(default_factory=dict)
     end: int = 0
     ignored: int = 0
@@ -196,6 +198,7 @@ def _replay_values(values: Any, state: Replay, reviewed: bool = True) -> None:
             raise TypeError("expected an object")
         if "config" in values:
             state.settings = dict(values["config"])
+            state.version = str(values.get("version", ""))
         else:
             record = Record.from_json(values)
             if reviewed or not (record.verdict or record.source == "review"):
@@ -234,6 +237,10 @@ class Journal:
         line = json.dumps(values, separators=(",", ":")).encode() + b"\n"
         offset = _append(self._candidates, line)
         return offset, len(line)
+
+    def append_candidates_line(self, line: bytes) -> Span:
+        """Keep the boxes of a photo as another file has them."""
+        return _append(self._candidates, line), len(line)
 
     def candidates_end(self) -> int:
         """Size of `candidates.jsonl` now."""

@@ -45,8 +45,13 @@ class Shard:
         The key's BLAKE2b (of its UTF-8, 8 bytes long), read as a big-endian number, modulo `count`: the same
         on every machine, whatever other photos there are.
         """
-        digest = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=8).digest()
-        return int.from_bytes(digest, "big") % self.count == self.index
+        return owner(key, self.count) == self.index
+
+
+def owner(key: str, count: int) -> int:
+    """The index of the shard of `count` to which the photo of that key falls; see `Shard.owns`."""
+    digest = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % count
 
 
 def resolve_shard(text: str | None, environment: Mapping[str, str] | None = None) -> Shard | None:
