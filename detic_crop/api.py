@@ -669,11 +669,27 @@ def merge(*folders: PathLike, output: PathLike | None = None, partial: bool = Fa
             raise UsageError(f"{source.root} was merged before; merge it by itself, without --out")
     folder.check_usable()
     with ExitStack() as held:
-        for place in [folder, *sources] if bring else [folder]:
-            held.enter_context(place.locked(merging=place is not folder or not bring))
+        for source in sources:
+            held.enter_context(source.locked(merging=True))
+        gathered = gather(sources)
+        labels, matches = kept_labels(gathered.listed[0].folder)
+        records = replay(folder.journal).records
+        check_same_settings(recorded_config(folder.journal), gathered.config, folder)
+        if bring:
+            check_target(gathered, records, folder)
+        know_earlier_listing(gathered, folder)
+        chosen = chosen_keys(gathered, matches)
+        missing = gaps(gathered, chosen, records)
+        if missing and not partial:
+            raise _not_done(missing, gathered, sources)
+        if bring:
+            held.enter_context(folder.locked())
         held.enter_context(output_errors(folder.root))
         folder.create()
-        return _merge(folder, sources, bring, partial)
+        result = RunResult(folder, gathered.config, notes=_merge_notes(gathered, missing))
+        result.remaining = sum(gap.photos or 0 for gap in missing)
+        _merge(result, gathered, chosen, labels, matches, bring)
+        return result
 
 
 def _merged_before(source: OutputFolder, bring: bool) -> RunResult:
@@ -685,30 +701,25 @@ def _merged_before(source: OutputFolder, bring: bool) -> RunResult:
     return result
 
 
-def _merge(folder: OutputFolder, sources: Sequence[OutputFolder], bring: bool, partial: bool) -> RunResult:
-    gathered = gather(sources)
-    result = RunResult(folder, gathered.config)
-    labels, matches = kept_labels(gathered.listed[0].folder)
+def _merge(
+    result: RunResult,
+    gathered: Gathered,
+    chosen: Sequence[str],
+    labels: Labels | None,
+    matches: Sequence[str | None],
+    bring: bool,
+) -> None:
+    """Append, write the tables, and last of all drop the shards' states: killed before, the same call mends."""
+    folder = result.folder
     with closing(Journal(folder.journal, folder.candidates)) as journal:
         records = journal.state.records
-        check_same_settings(journal.state.config, gathered.config, folder)
-        if bring:
-            check_target(gathered, records, folder)
-        know_earlier_listing(gathered, folder)
-        chosen = chosen_keys(gathered, matches)
-        missing = gaps(gathered, chosen, records)
-        if missing and not partial:
-            raise _not_done(missing, gathered, sources)
         if journal.state.settings is None:
             journal.begin(gathered.config, gathered.version)
         fold(gathered, chosen, journal, folder, bring)
-        photos, root = sources_of(gathered, folder)
-        write_listing(folder, photos, root)
-        keep_labels(folder, labels, matches)
-        folder.remove_stale_rejected(records)
-        result.notes += _merge_notes(gathered, missing)
-        _write_tables(result, records)
-        result.remaining = sum(gap.photos or 0 for gap in missing)
+    write_listing(folder, *sources_of(gathered, folder))
+    keep_labels(folder, labels, matches)
+    folder.remove_stale_rejected(records)
+    _write_tables(result, records)
     told = merged_run_json(gathered)
     result.done, result.seconds = told["photos_done_now"], told["seconds"]
     summary = {"counts": dict(result.counts), "flagged": result.flagged, "notes": result.notes}
@@ -716,7 +727,6 @@ def _merge(folder: OutputFolder, sources: Sequence[OutputFolder], bring: bool, p
     if not bring:
         folder.remove_shards()
     folder.clear_temporary()
-    return result
 
 
 def _merge_notes(gathered: Gathered, missing: Sequence[Gap]) -> list[str]:

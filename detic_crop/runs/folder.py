@@ -136,7 +136,8 @@ class OutputFolder:
         if os.path.exists(self.root) and not os.path.isdir(self.root):
             raise UsageError(f"--out {self.root} is a file; pass a folder")
         try:
-            foreign = os.path.isdir(self.root) and not os.path.isdir(self.home) and os.listdir(self.root)
+            filled = os.path.isdir(self.root) and _holds_anything(self.root)
+            foreign = filled and not os.path.isdir(self.home)  # in this order: other shards may just make it
         except OSError as error:
             raise UsageError(f"--out {self.root} cannot be read: {error.strerror}; pass another") from error
         if foreign:
@@ -454,6 +455,11 @@ class OutputFolder:
                 parent.rmdir()
             except OSError:  # not empty yet, or it holds somebody else's file
                 break
+
+
+def _holds_anything(folder: Path) -> bool:
+    with os.scandir(folder) as entries:
+        return any(entries)
 
 
 def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
