@@ -709,7 +709,7 @@ def _merge(
     matches: Sequence[str | None],
     bring: bool,
 ) -> None:
-    """Append, write the tables, and last of all drop the shards' states: killed before, the same call mends."""
+    """Append, write the tables, and last drop the shards' states: until then the same call mends a kill."""
     folder = result.folder
     with closing(Journal(folder.journal, folder.candidates)) as journal:
         records = journal.state.records

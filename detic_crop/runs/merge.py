@@ -35,7 +35,7 @@ class Done:
         folder: the shard's.
         shard: which.
         part: of the input; None where it was stopped before it kept that.
-        journal: what it recorded.
+        journal: what it recorded; of the records only until they are gathered.
     """
 
     folder: OutputFolder
@@ -202,6 +202,7 @@ def _unite_records(gathered: Gathered) -> None:
                     records[key] = record, number
             elif not alike(before[0], record):
                 conflicts.append((key, before[1], number))
+        done.journal.records = {}  # kept once: there may be millions
     if conflicts:
         key, *numbers = conflicts[0]
         one, other = (gathered.done[number] for number in numbers)
@@ -340,7 +341,7 @@ def fold(
         files = [_opened(done.folder.candidates, opened) for done in gathered.done]
         left_over = _left_over(folder.candidates, records)
         for key in order:
-            record, number = gathered.records[key]
+            record, number = gathered.records.pop(key)
             before = records.get(key)
             if before is not None and before._replace(candidates=None) == record._replace(candidates=None):
                 continue
