@@ -286,17 +286,22 @@ def unfinished_crops(candidates_path: Path, records: dict[str, Record]) -> set[s
     Only the stretches of `candidates.jsonl` that no record points to are read, and of these the lines written
     after the photo's own record: what was announced before it has been dealt with since.
     """
+    return set(unfinished_photos(candidates_path, records))
+
+
+def unfinished_photos(candidates_path: Path, records: dict[str, Record]) -> dict[str, str]:
+    """Crop file → its photo, of those that `unfinished_crops` finds."""
     if not candidates_path.exists():
-        return set()
+        return {}
     spans = sorted(record.candidates for record in records.values() if record.candidates)
-    crops: set[str] = set()
+    crops: dict[str, str] = {}
     with open(candidates_path, "rb") as file:
         for start, stop in _gaps(spans, candidates_path.stat().st_size):
             file.seek(start)
             for offset, image, crop in _announced(start, file.read(stop - start)):
                 record = records.get(image)
                 if record is None or record.candidates is None or offset >= record.candidates[0]:
-                    crops.add(crop)
+                    crops[crop] = image
     return crops
 
 

@@ -17,12 +17,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.runs.discover import Source
 from detic_crop.runs.execute import photo_paths, read_listing
 from detic_crop.runs.folder import OutputFolder
-from detic_crop.runs.journal import Journal, Record, Replay, replay, unfinished_crops
+from detic_crop.runs.journal import Journal, Record, Replay, replay, unfinished_crops, unfinished_photos
 from detic_crop.runs.shard_state import Input, Part, digest_of, read_part, read_run_json
 from detic_crop.runs.shards import Shard, owner
 
@@ -58,6 +59,7 @@ class Gathered:
         config: their settings.
         keys: the photos of the whole input, as far as its shards are known, in input order.
         records: of each photo the record and which of `done` made it.
+        unfinished: crop → photo, of those that a shard was about to write when it was killed.
         twice: photos recorded by two, alike.
         damaged: journal lines that could not be read.
     """
@@ -68,6 +70,7 @@ class Gathered:
     config: CropConfig
     keys: list[str] = field(default_factory=list)
     records: dict[str, tuple[Record, int]] = field(default_factory=dict)
+    unfinished: dict[str, str] = field(default_factory=dict)
     twice: int = 0
     damaged: int = 0
 
@@ -202,6 +205,7 @@ def _unite_records(gathered: Gathered) -> None:
                     records[key] = record, number
             elif not alike(before[0], record):
                 conflicts.append((key, before[1], number))
+        gathered.unfinished |= unfinished_photos(done.folder.candidates, done.journal.records)
         done.journal.records = {}  # kept once: there may be millions
     if conflicts:
         key, *numbers = conflicts[0]
@@ -356,6 +360,19 @@ def fold(
             if bring and record.crop:
                 _bring(record, gathered.done[number].folder, folder)
             journal.append(record._replace(candidates=span))
+    if not bring:
+        _announce(gathered.unfinished, journal, folder)
+
+
+def _announce(unfinished: Mapping[str, str], journal: Journal, folder: OutputFolder) -> None:
+    """Note which crops without a record are ours, or the next run would take them for somebody else's."""
+    records = journal.state.records
+    known = unfinished_crops(folder.candidates, records) | {record.crop for record in records.values()}
+    for crop, key in unfinished.items():
+        if crop not in known:
+            journal.append_candidates(
+                key, crop, Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), ())
+            )
 
 
 def _opened(path: Path, opened: ExitStack) -> BinaryIO | None:
