@@ -25,7 +25,7 @@ from detic_crop.runs.folder import OutputFolder, as_output_error, is_fatal
 from detic_crop.runs.journal import Journal, Record, unfinished_crops
 from detic_crop.runs.local import run_local
 from detic_crop.runs.machine import default_workers
-from detic_crop.runs.names import crop_names, fits_disk
+from detic_crop.runs.names import crop_names, crop_names_of, fits_disk
 from detic_crop.runs.pipeline import Job, Outcome, Pipeline
 from detic_crop.runs.timing import Usage
 
@@ -132,7 +132,10 @@ def _plan(
     settled = {key: os.path.splitext(name)[0] + suffix for key, name in earlier_names.items()}
     settled = {key: name for key, name in settled.items() if name not in foreign and fits_disk(name)}
     settled |= {key: record.crop for key, record in records.items() if record.crop}
-    names = crop_names(all_keys, suffix, settled, taken=foreign)
+    if folder.shard is None:
+        names = crop_names(all_keys, suffix, settled, taken=foreign)
+    else:
+        names = crop_names_of((source.key for source in wanted), all_keys, suffix, settled)
     jobs = [Job(source, names[source.key]) for source in wanted]
     plain = {name for name, is_link in files.items() if not is_link}
     # Where the photos are was checked before the lock was taken.
