@@ -268,7 +268,7 @@ def commit(outcome: Outcome, journal: Journal, folder: OutputFolder) -> Record:
                     raise
                 # A name the disk refuses, or somebody's file where a folder must be: this photo's trouble.
                 outcome.temporary.unlink(missing_ok=True)
-                record = _unplaced(record, error)
+                record = _unplaced(record, error, folder)
         gone = record.crop if record.status != "rejected" else ""
         if earlier is not None and earlier.crop and earlier.crop != gone:
             # A crop that no row names would be a lie. First the crop, then the line: killed in between, the
@@ -282,12 +282,14 @@ def commit(outcome: Outcome, journal: Journal, folder: OutputFolder) -> Record:
     return record
 
 
-def _unplaced(record: Record, error: OSError) -> Record:
+def _unplaced(record: Record, error: OSError, folder: OutputFolder) -> Record:
+    # After a merge, names keep clear of what lies there.
+    instead = "" if folder.shard is None else ", or merge and give `run` again"
     return record._replace(
         status="failed",
         reason="write_error",
         stage="write",
-        error=f"{record.crop} cannot be written: {error.strerror}; move what is in its place",
+        error=f"{record.crop} cannot be written: {error.strerror}; move what is in its place{instead}",
         crop="",
         crop_box=None,
         crop_bytes=0,

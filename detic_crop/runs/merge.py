@@ -107,15 +107,19 @@ class Gap:
 
     Attributes:
         shard: which.
-        photos: that it has no record of; None where it was never run, or stopped before it knew.
+        photos: that it has no record of; None where that is not known.
+        begun: it has left something.
     """
 
     shard: Shard
     photos: int | None
+    begun: bool = True
 
     def __str__(self) -> str:
         if self.photos is None:
-            return f"shard {self.shard} was never run"
+            return (
+                f"shard {self.shard} was {'stopped before it listed photos' if self.begun else 'never run'}"
+            )
         return f"shard {self.shard} has {self.photos} photos to do"
 
 
@@ -146,17 +150,17 @@ def gather(folders: Sequence[OutputFolder]) -> Gathered:
             raise UsageError(f"{other} and {first} do not fit: one is of another number of shards")
         config = other.journal.config
         expected = first.journal.config
+        if config is None and (other is first or other.journal.records):
+            raise UsageError(f"the journal of {other} is damaged; give its command again")
         if config is not None and expected is not None and config.fingerprint() != expected.fingerprint():
             raise UsageError(
                 f"{other} and {first} were made with different settings "
                 f"({'; '.join(config.differences(expected))}); make one of them again"
             )
-    config = first.journal.config
-    assert first.part is not None
-    if config is None:
-        raise UsageError(f"the journal of {first} is damaged; give its command again")
     _check_same_input(known)
-    gathered = Gathered(done, first.shard.count, first.part.input, config)
+    assert first.part is not None
+    assert first.journal.config is not None
+    gathered = Gathered(done, first.shard.count, first.part.input, first.journal.config)
     gathered.damaged = sum(each.journal.ignored for each in done)
     _unite_records(gathered)
     _unite_listings(gathered)
@@ -183,9 +187,9 @@ def _check_same_input(known: Sequence[Done]) -> None:
         elif ours.labels != theirs.labels:
             what = "other --labels"
         else:
-            what = f"--limit {theirs.limit}, not {ours.limit}"
+            what = f"--limit {theirs.limit or '(none)'} instead of {ours.limit or '(none)'}"
         raise UsageError(
-            f"{other} was run with {what} than {first}; give the commands of all shards again, which does "
+            f"{other} was run with {what}, unlike {first}; give the commands of all shards again, which does "
             "only what is new"
         )
 
@@ -271,12 +275,13 @@ def gaps(gathered: Gathered, chosen: Iterable[str], merged: Mapping[str, Record]
     missing = Counter(
         owner(key, count) for key in chosen if key not in gathered.records and key not in merged
     )
+    begun = {done.shard.index for done in gathered.done}
     listed = {done.shard.index for done in gathered.listed}
     complete = len(gathered.keys) == gathered.input.photos
     found = []
     for index in range(count):
         if index not in listed and not complete:
-            found.append(Gap(Shard(index, count), None))
+            found.append(Gap(Shard(index, count), None, index in begun))
         elif missing[index]:
             found.append(Gap(Shard(index, count), missing[index]))
     return found
