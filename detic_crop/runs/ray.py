@@ -306,7 +306,7 @@ class RayRun:
             if Source.at(photo.key, photo.where).size == photo.size:
                 raise DeticCropError(
                     f"node {ready.host} of the Ray cluster does not see {os.path.abspath(photo.where)}, "
-                    "which is on this machine; put the photos on a disk that every node has under the same path"
+                    "which is on this machine; put the photos on a disk that every node has under that path"
                 )
         if self._given is None and ready.weights != dict(self._pipeline.detector.info.weights):
             raise DeticCropError(
