@@ -23,8 +23,10 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
 
-from detic_crop.detectors.base import Detector
-from detic_crop.errors import DeticCropError, UsageError
+import numpy as np
+
+from detic_crop.detectors.base import Detector, LookupDetector
+from detic_crop.errors import DeticCropError, PhotoError, UsageError
 from detic_crop.runs.devices import Recipe
 from detic_crop.runs.discover import Source
 from detic_crop.runs.pipeline import MAX_DETECTOR_CRASHES, Job, Outcome, Pipeline
@@ -369,6 +371,12 @@ class RayRun:
         )
 
     def _outcome(self, finished: Finished) -> Outcome:
+        record = finished.record
+        if isinstance(self._given, LookupDetector) and record.width:
+            # Its notes at the end are of what it was asked, which was a copy of it.
+            with contextlib.suppress(PhotoError):
+                nothing = np.broadcast_to(np.zeros(3, np.uint8), (record.height, record.width, 3))
+                self._pipeline.detector.detect(nothing, key=record.image)
         if finished.crop is None:
             return Outcome(finished.record, finished.candidates)
         with self._pipeline.times.measure("write"):
