@@ -41,6 +41,7 @@ STORE = 100_000_000  # bytes
 def cluster() -> Iterator[Any]:
     """A head without cores and two nodes of one core, on the loopback interface; nothing of it is left."""
     before = {process.pid for process in psutil.process_iter()}
+    started: Any
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # as `ray_cluster` sets it
         import_ray("local")
@@ -288,7 +289,7 @@ def test_without_ray_the_command_that_installs_it(
         ({"device": "cuda:1"}, "--device cuda:1 cannot go with --executor ray"),
         ({"device": "cpu,cpu"}, "pass auto, cpu or cuda"),
         ({"ray_address": "ray://head:10001"}, "Ray's client"),
-        ({"ray_address": "127.0.0.1:1"}, "--ray-address 127.0.0.1:1 cannot be used"),
+        ({"ray_address": "127.0.0.1:1"}, "--ray-address 127.0.0.1:1 does not answer"),
     ],
 )
 def test_what_does_not_go_with_ray(place: Path, tmp_path: Path, settings: dict[str, Any], said: str) -> None:

@@ -93,7 +93,7 @@ class Cluster:
 
     def new_groups(self) -> list[Group]:
         """Groups of nodes that were not there before; asks Ray now and then only."""
-        if time.monotonic() - self._looked < _NODES_PERIOD or not self._head_answers():
+        if time.monotonic() - self._looked < _NODES_PERIOD or not _answers(self.address):
             return []
         self._looked = time.monotonic()
         nodes = [node for node in self.ray.nodes() if node["Alive"]]
@@ -127,7 +127,7 @@ class Cluster:
         if now - self._tried < _HEAD_PERIOD:
             return
         self._tried = now
-        if self._head_answers():
+        if _answers(self.address):
             self._heard = time.monotonic()
         elif time.monotonic() - self._heard > _HEAD_PATIENCE:
             raise DeticCropError(
@@ -135,13 +135,15 @@ class Cluster:
                 "is kept: start the cluster again and give the same command"
             )
 
-    def _head_answers(self) -> bool:
-        host, _, port = self.address.rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
-        except OSError:
-            return False
-        return True
+
+def _answers(address: str) -> bool:
+    """Whether anything listens at HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def device_of(device: str, looks: bool) -> str:
@@ -218,6 +220,11 @@ def _init(ray: Any, address: str | None) -> None:
         settings |= {"include_dashboard": False}
         alone = _this_machine_alone()
     address = address or os.environ.get("RAY_ADDRESS")
+    # Ray itself tries an address that does not answer for minutes.
+    if address not in (None, "local", "auto") and not _answers(str(address)):
+        raise UsageError(
+            f"--ray-address {address} does not answer; expected auto, local or HOST:PORT of a head"
+        )
     try:
         with alone, warnings.catch_warnings():
             # Of changes that Ray plans; nothing that the caller could do.
