@@ -1,4 +1,4 @@
-"""Past one machine: shards and Ray on this machine's cores against one process, faults, and ten million photos.
+"""Past one machine: shards and Ray on this machine's cores against one process, faults, ten million photos.
 
     python -m benchmarks.scale [PART ...] [--folder FOLDER] [--photos N] [--rounds N]
 
@@ -163,7 +163,7 @@ class Bench:
             pairs = [(seconds(moved), seconds(here)) for _ in range(5 * self.rounds)]
         more = statistics.median((a - b) / 8 * 1000 for a, b in pairs)
         print(
-            f"a photo of 14 MB through the object store: {more:.1f} ms more than in the process that decodes; "
+            f"a photo of 14 MB through the object store: {more:.1f} ms more than in one process; "
             f"between nodes {pixels / file:.0f} times the bytes of the file, and "
             f"{pixels * 8 / (_MS / 1000) / 1e9:.1f} Gbit/s for each GPU at {_MS:.0f} ms"
         )
@@ -187,7 +187,7 @@ class Bench:
             fault.mend(out, photos)
             again = self.finish(*(self.begin(out, *given, photos=photos, delay=few) for given in lists))
             if shards:
-                api.merge(out, quiet=True)
+                api.merge(out)
             problem = compare(out, reference, photos) if not any(code for code, _ in again) else again[0][1]
             self.ok &= not problem
             codes = " ".join(str(code) for code, _ in first)
@@ -235,8 +235,8 @@ class Bench:
             "reading it: resume of one of 16 shards": f"{replayed * shard:.0f} s, "
             f"{record_memory * shard / 1e9:.1f} GB",
             "work at 46 ms": f"{hours:.1f} h, {hours * _GPUS:.0f} GPU hours, {rate_all:.0f} photos/s",
-            "reading photos": f"{rate_all * _PHOTO_BYTES / 1e6:.0f} MB/s, {_PHOTOS * _PHOTO_BYTES / 1e12:.1f} TB",
-            "writing crops": f"{rate_all * _CROP_BYTES / 1e6:.0f} MB/s, {_PHOTOS * _CROP_BYTES / 1e12:.2f} TB",
+            "reading photos": _traffic(rate_all, _PHOTO_BYTES),
+            "writing crops": _traffic(rate_all, _CROP_BYTES),
         }
         print("| 10,000,000 photos on 16 GPUs | reckoned |\n|---|---|")
         for what, how_much in rows.items():
@@ -273,7 +273,7 @@ def _kill_ray(name: str) -> Callable[[Path, Path, Sequence[Any]], str]:
     def strike(out: Path, photos: Path, processes: Sequence[Any]) -> str:
         _wait_for(out, 10)
         for child in psutil.Process(processes[0].pid).children(recursive=True):
-            if name in (child.name(), " ".join(child.cmdline())):
+            if name == child.name() or " ".join(child.cmdline()).startswith(name):
                 child.send_signal(signal.SIGKILL)
                 return f"kill -9 of {name}"
         raise AssertionError(f"no {name} is running")
@@ -286,10 +286,10 @@ def _small_disk(out: Path, photos: Path, processes: Sequence[Any]) -> str:
 
 
 def _read_only(out: Path, photos: Path, processes: Sequence[Any]) -> str:
-    """A folder that nobody may write to; for root that takes another look."""
     for path in (photos, *photos.rglob("*")):
         path.chmod(0o555 if path.is_dir() else 0o444)
-    return "chmod a-w of all photos and folders"
+    may = " (as root, who may write all the same)" if os.access(photos, os.W_OK) else ""
+    return f"chmod a-w of all photos and folders{may}"
 
 
 def _writable(out: Path, photos: Path) -> None:
@@ -299,7 +299,7 @@ def _writable(out: Path, photos: Path) -> None:
 
 FAULTS = {
     "a shard killed": Fault(_kill_shard, shards=True),
-    "a Ray worker killed": Fault(_kill_ray("ray::Worker.do"), ("executor=ray",)),
+    "a Ray worker killed": Fault(_kill_ray("ray::Worker"), ("executor=ray",)),
     "the Ray head killed": Fault(_kill_ray("gcs_server"), ("executor=ray",)),
     "a full disk": Fault(_small_disk, ("full=2000",)),
     "a read-only input": Fault(_read_only, mend=_writable),
@@ -364,6 +364,10 @@ def _make_names(tree: Path) -> None:
         for number in range(_MILLION // 1000):
             os.close(os.open(place / f"IMG_{folder:04}{number:04}.jpg", os.O_CREAT | os.O_WRONLY))
     (tree / "done").touch()
+
+
+def _traffic(photos_per_second: float, size: float) -> str:
+    return f"{photos_per_second * size / 1e6:.0f} MB/s, {_PHOTOS * size / 1e12:.1f} TB"
 
 
 def _typical_record(folder: Path) -> tuple[Record, int]:
