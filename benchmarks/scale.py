@@ -181,7 +181,8 @@ class Bench:
             _remove(out)
             shards = fault.shards
             lists = [[f"shard={k}/2"] for k in range(2)] if shards else [[*fault.arguments]]
-            processes = [self.begin(out, *given, photos=photos, delay=few) for given in lists]
+            slow = few * fault.slower
+            processes = [self.begin(out, *given, photos=photos, delay=slow) for given in lists]
             happened = fault.strike(out, photos, processes)
             first = self.finish(*processes)
             fault.mend(out, photos)
@@ -255,12 +256,14 @@ class Fault:
         arguments: of the run.
         shards: two shards instead.
         mend: before the same command is given again.
+        slower: so many times as slow a detector, so that it is noticed before the end.
     """
 
     strike: Callable[[Path, Path, Sequence[Any]], str]
     arguments: tuple[str, ...] = ()
     shards: bool = False
     mend: Callable[[Path, Path], None] = lambda out, photos: None
+    slower: int = 1
 
 
 def _kill_shard(out: Path, photos: Path, processes: Sequence[Any]) -> str:
@@ -300,7 +303,7 @@ def _writable(out: Path, photos: Path) -> None:
 FAULTS = {
     "a shard killed": Fault(_kill_shard, shards=True),
     "a Ray worker killed": Fault(_kill_ray("ray::Worker"), ("executor=ray",)),
-    "the Ray head killed": Fault(_kill_ray("gcs_server"), ("executor=ray",)),
+    "the Ray head killed": Fault(_kill_ray("gcs_server"), ("executor=ray",), slower=12),
     "a full disk": Fault(_small_disk, ("full=2000",)),
     "a read-only input": Fault(_read_only, mend=_writable),
 }

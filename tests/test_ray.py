@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -126,6 +127,13 @@ def test_two_nodes_make_what_one_process_makes(
     told = json.loads((tmp_path / "out" / "run.json").read_text())["ray"]
     assert sum(told["workers_begun_by_node"].values()) == 2
     assert sum(told["photos_by_node"].values()) == 44
+    again = run(place, tmp_path / "out", detector, executor="ray", ray_address=cluster.address)
+    assert (again.done, again.skipped) == (4, 40)  # the failed ones
+    if detector.concurrent:
+        shutil.rmtree(place / "in" / "bad")
+        done = run(place, tmp_path / "out", detector, executor="ray", ray_address=cluster.address)
+        write_damaged(place / "in")
+        assert (done.done, done.remaining) == (0, 0)
 
 
 @pytest.mark.parametrize("decode", ["full", "scaled"])
@@ -160,15 +168,11 @@ def test_a_photo_that_kills_is_a_failed_row(cluster: Any, place: Path, tmp_path:
     assert_same(tmp_path / "out", product(place / "reference"))
 
 
-def test_a_broken_detector_ends_the_run(cluster: Any, place: Path, tmp_path: Path) -> None:
+def test_a_broken_detector_ends_the_run(cluster: Any, tmp_path: Path) -> None:
+    write_photos(tmp_path / "in", 60)  # of two workers one has 25 and more
+    detector = SentDetector(broken=True)
     with pytest.raises(DeticCropError, match="failed on 25 photos in a row, lastly with ValueError"):
-        run(
-            place,
-            tmp_path / "out",
-            SentDetector(broken=True),
-            executor="ray",
-            ray_address=cluster.address,
-        )
+        run(tmp_path, tmp_path / "out", detector, executor="ray", ray_address=cluster.address)
 
 
 def test_photos_in_flight_are_bounded(cluster: Any, tmp_path: Path) -> None:

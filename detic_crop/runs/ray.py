@@ -92,6 +92,7 @@ class RayRun:
         self._inbox: SimpleQueue[tuple[_Slot, _Ticket | None, Any]] = SimpleQueue()
         self._again: deque[_Ticket] = deque()  # began in a worker that is no more
         self._probes: list[Source] = []
+        self._left = 0  # photos that were never given to a worker
         self._barren = 0
         self._lost_in_a_row = 0
         self._deaths = 0
@@ -126,6 +127,7 @@ class RayRun:
                 "pickle can write"
             ) from error
         tickets = (_Ticket(number, job) for number, job in enumerate(jobs))
+        self._left = len(jobs)
         try:
             for group in groups if jobs else ():
                 self._begin(group)
@@ -148,7 +150,7 @@ class RayRun:
     def _feed(self, tickets: Iterator[_Ticket], should_stop: Callable[[], bool]) -> Generator[Outcome]:
         waiting: deque[int] = deque()  # numbers in order
         arrived: dict[int, Outcome] = {}
-        more, told = True, False
+        told = False
         while True:
             self._cluster.check_head()
             stopping = should_stop()
@@ -157,9 +159,9 @@ class RayRun:
                 self._stop()
             if not stopping:
                 self._look_after_workers()
-                more = self._hand_out(tickets, waiting) and more
+                self._hand_out(tickets, waiting)
             flying = any(slot.flying for slot in self._slots)
-            if not flying and (stopping or not (more or self._again)):
+            if not flying and (stopping or not (self._left or self._again)):
                 break
             for slot, ticket, answer in self._messages():
                 self._take(slot, ticket, answer, arrived, stopping)
@@ -226,8 +228,8 @@ class RayRun:
 
     # --- photos
 
-    def _hand_out(self, tickets: Iterator[_Ticket], waiting: deque[int]) -> bool:
-        """Give photos to the workers that have the fewest; False when there are no new ones left."""
+    def _hand_out(self, tickets: Iterator[_Ticket], waiting: deque[int]) -> None:
+        """Give photos to the workers that have the fewest."""
         ready = [slot for slot in self._slots if slot.ready]
         self._hand_out_suspects(ready)
         most = _MOST_WAITING * sum(slot.ready.ahead for slot in ready if slot.ready)
@@ -238,16 +240,16 @@ class RayRun:
                 if not slot.alone and slot.ready and len(slot.flying) < slot.ready.ahead
             ]
             if not free:
-                return True
+                return
             slot = min(free, key=lambda slot: len(slot.flying))
             if self._again and not self._again[0].deaths:
                 ticket = self._again.popleft()
-            elif len(waiting) >= most:  # one slow worker must not let the others run ahead for ever
-                return True
-            elif (new := next(tickets, None)) is None:
-                return False
+            # One slow worker must not let the others run ahead for ever.
+            elif len(waiting) >= most or (new := next(tickets, None)) is None:
+                return
             else:
                 ticket = new
+                self._left -= 1
                 waiting.append(ticket.number)
             self._give(slot, ticket)
 
