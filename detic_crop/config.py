@@ -24,10 +24,12 @@ Format: TypeAlias = Literal["jpg", "png", "webp"]
 Truncated: TypeAlias = Literal["keep", "fail"]
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 Decode: TypeAlias = Literal["full", "scaled"]
+ExecutorName: TypeAlias = Literal["local", "ray"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 TRUNCATED: tuple[Truncated, ...] = get_args(Truncated)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 DECODES: tuple[Decode, ...] = get_args(Decode)
+EXECUTORS: tuple[ExecutorName, ...] = get_args(ExecutorName)
 MODELS = "auto, lite, detic-swinb, detic-convnext, detic-r50, detic-r18, boxes:FILE or detectron2:CONFIG"
 DEFAULT_MAX_PIXELS = 200_000_000
 MAX_SIZE = 8192
@@ -131,12 +133,16 @@ class RunOptions:
         device: ``auto`` (all GPUs, else the best device), ``cpu``, ``cuda``, ``cuda:N``, ``mps``, or several
             of these joined by commas: then one process for each.
         workers: threads that work on photos, in each process; None takes a number that fits the machine.
+        executor: ``local``, or ``ray``: on the nodes of a Ray cluster.
+        ray_address: of the cluster, as for `ray.init`; None takes RAY_ADDRESS, else starts a Ray on this
+            machine.
         batch_size: photos that Detic is given at once on a GPU; None takes a number that fits the device.
         weights_file: a checkpoint instead of the pulled one.
         names: text file with the class names of a vocabulary of one's own.
         labels: CSV whose rows the audit follows.
         labels_key: its column that names the photo.
         max_pixels: larger photos become failed rows.
+        shard: ``k/N``: do part k of N of the photos, counted from 0; or ``auto``, see `runs.shards`.
         limit: look at the first so many photos only.
         time_limit: seconds after which no new photo is begun.
         overwrite: remove what an earlier run made, then start anew.
@@ -148,12 +154,15 @@ class RunOptions:
 
     device: str = "auto"
     workers: int | None = None
+    executor: ExecutorName = "local"
+    ray_address: str | None = None
     batch_size: int | None = None
     weights_file: Path | None = None
     names: Path | None = None
     labels: Path | None = None
     labels_key: str = "image"
     max_pixels: int = DEFAULT_MAX_PIXELS
+    shard: str | None = None
     limit: int | None = None
     time_limit: float | None = None
     overwrite: bool = False
@@ -168,6 +177,11 @@ class RunOptions:
         _number("--max-pixels", self.max_pixels, 1, 1 << 40, str(DEFAULT_MAX_PIXELS), whole=True)
         _number("--limit", self.limit, 1, 1 << 60, "100", whole=True, optional=True)
         _number("--time-limit", self.time_limit, 0.001, 1 << 40, "8h30m", optional=True)
+        _one_of("--executor", self.executor, EXECUTORS)
+        if self.ray_address is not None:
+            _text("--ray-address", self.ray_address, "auto, local or HOST:PORT")
+            if self.executor != "ray":
+                raise UsageError("--ray-address goes with --executor ray only; add that, or leave it out")
         for name in ("weights_file", "names", "labels"):
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else Path(value))

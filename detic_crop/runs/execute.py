@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from types import FrameType, MappingProxyType
 from typing import Any
@@ -26,7 +26,7 @@ from detic_crop.runs.folder import OutputFolder, as_output_error, is_fatal
 from detic_crop.runs.journal import Journal, Record, Recorded, unfinished_crops
 from detic_crop.runs.local import run_local
 from detic_crop.runs.machine import default_workers
-from detic_crop.runs.names import crop_names, fits_disk
+from detic_crop.runs.names import crop_names, crop_names_of, fits_disk
 from detic_crop.runs.pipeline import Job, Outcome, Pipeline
 from detic_crop.runs.timing import Usage
 
@@ -44,12 +44,14 @@ class Executor:
         workers: threads that work on photos, all together.
         detectors: processes with a detector each.
         concurrent: the workers ask the detector themselves.
+        report: what was done where, for run.json.
     """
 
     do: Callable[[Iterable[Job], Callable[[], bool]], Generator[Outcome]]
     workers: int
     detectors: int
     concurrent: bool
+    report: Callable[[], dict[str, Any]] = dict
 
 
 @dataclass(slots=True)
@@ -63,6 +65,7 @@ class Execution:
         stopped: why it ended early: ``time_limit``, a signal name, or empty.
         usage: where the time went.
         ignored_lines: damaged journal lines; their photos were done again.
+        where: what the executor says of where the work was done.
     """
 
     done: Counter[str] = field(default_factory=Counter)
@@ -71,6 +74,7 @@ class Execution:
     stopped: str = ""
     usage: Usage = field(default_factory=Usage)
     ignored_lines: int = 0
+    where: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +126,21 @@ def _plan(
     earlier_names: Mapping[str, str],
     decisions: Mapping[str, Decision],
 ) -> Plan:
-    files = folder.files()
-    ours = {record.crop for record in records.values() if record.crop}
-    ours |= unfinished_crops(folder.candidates, records)
-    foreign = files.keys() - ours
+    # What else lies there is no matter of a shard's names: others put crops there at any time.
+    files = folder.files() if folder.shard is None else {}
+    foreign: Set[str] = set()
+    if files:
+        ours = {record.crop for record in records.values() if record.crop}
+        ours |= unfinished_crops(folder.candidates, records)
+        foreign = files.keys() - ours
     suffix = EXTENSIONS[format]
     settled = {key: os.path.splitext(name)[0] + suffix for key, name in earlier_names.items()}
     settled = {key: name for key, name in settled.items() if name not in foreign and fits_disk(name)}
     settled |= {key: record.crop for key, record in records.items() if record.crop}
-    names = crop_names(all_keys, suffix, settled, taken=foreign)
+    if folder.shard is None:
+        names = crop_names(all_keys, suffix, settled, taken=foreign)
+    else:
+        names = crop_names_of((source.key for source in wanted), all_keys, suffix, settled)
     jobs = [Job(source, names[source.key]) for source in wanted]
     plain = {name for name, is_link in files.items() if not is_link}
     # Where the photos are was checked before the lock was taken.
@@ -166,9 +176,10 @@ def check_same_settings(recorded: CropConfig | None, config: CropConfig, folder:
         UsageError: names what differs.
     """
     if recorded is not None and recorded.fingerprint() != config.fingerprint():
+        instead = "another --out, or --overwrite" if folder.shard is None else "or another --out"
         raise UsageError(
             f"{folder.root} was made with other settings ({'; '.join(config.differences(recorded))}); "
-            "give the same settings to go on, another --out, or --overwrite"
+            f"give the same settings to go on, {instead}"
         )
 
 
@@ -240,6 +251,7 @@ def execute(
     if executor is not None:
         how = executor.workers, executor.concurrent, executor.detectors
         result.usage = Usage(pipeline.times, result.seconds, *how)
+        result.where = executor.report()
     return result
 
 
@@ -264,7 +276,7 @@ def commit(outcome: Outcome, journal: Journal, folder: OutputFolder) -> Record:
                     raise
                 # A name the disk refuses, or somebody's file where a folder must be: this photo's trouble.
                 outcome.temporary.unlink(missing_ok=True)
-                record = _unplaced(record, error)
+                record = _unplaced(record, error, folder)
         gone = record.crop if record.status != "rejected" else ""
         if earlier is not None and earlier.crop and earlier.crop != gone:
             # A crop that no row names would be a lie. First the crop, then the line: killed in between, the
@@ -278,12 +290,14 @@ def commit(outcome: Outcome, journal: Journal, folder: OutputFolder) -> Record:
     return record
 
 
-def _unplaced(record: Record, error: OSError) -> Record:
+def _unplaced(record: Record, error: OSError, folder: OutputFolder) -> Record:
+    # After a merge, names keep clear of what lies there.
+    instead = "" if folder.shard is None else ", or merge and give `run` again"
     return record._replace(
         status="failed",
         reason="write_error",
         stage="write",
-        error=f"{record.crop} cannot be written: {error.strerror}; move what is in its place",
+        error=f"{record.crop} cannot be written: {error.strerror}; move what is in its place{instead}",
         crop="",
         crop_box=None,
         crop_bytes=0,

@@ -30,7 +30,7 @@ def run_local(
     info = pipeline.detector.info
     run = _whole_photos if info.concurrent else _one_detector
     threads = threads_per_photo(info.photo_bytes) if info.concurrent else None
-    with _few_threads_each(threads) as begin_worker:
+    with few_threads_each(threads) as begin_worker:
         pool = ThreadPoolExecutor(workers, thread_name_prefix="detic-crop", initializer=begin_worker)
         try:
             yield from run(iter(jobs), pipeline, pool, workers, should_stop)
@@ -39,7 +39,7 @@ def run_local(
 
 
 @contextmanager
-def _few_threads_each(torch_threads: int | None) -> Iterator[Callable[[], None]]:
+def few_threads_each(torch_threads: int | None) -> Iterator[Callable[[], None]]:
     """The workers are the parallelism; more threads inside OpenCV or torch only get in their way.
 
     Args:

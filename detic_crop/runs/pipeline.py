@@ -368,6 +368,10 @@ class Pipeline:
             file_time=job.source.mtime_ns,
         )
 
+    def gave_up(self, job: Job, reason: str, message: str) -> Outcome:
+        """The failed row of a photo that no process lived to answer."""
+        return self._failed(job, "work", PhotoError(reason, message))
+
     def _failed(self, job: Job, stage: str, error: Exception, photo: Photo | None = None) -> Outcome:
         """A photo that failed is a row; what we did not foresee is one too, and says what it was."""
         reason, message = f"{stage}_error", f"{type(error).__name__}: {_one_line(error)}"

@@ -1,0 +1,272 @@
+"""The Ray cluster of a run: connect to it or start one, its nodes, and whether it is still there."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from detic_crop.errors import DeticCropError, UsageError
+
+_log = logging.getLogger(__name__)
+
+_GROUP = 8  # cores of one process on a CPU: so many photos at most are done again when it dies
+_FEEDING_CORES = 4  # keep one GPU busy
+_HEAD_PATIENCE = 10.0  # seconds without an answer; Ray itself ends this process after 60
+_HEAD_PERIOD = 2.0
+_NODES_PERIOD = 10.0
+
+
+def import_ray(address: str | None) -> Any:
+    """The module, told not to send statistics.
+
+    Args:
+        address: of the cluster that it is wanted for, see `connected`.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # What Ray will do in future, which it otherwise warns of: leave CUDA_VISIBLE_DEVICES alone without GPUs.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        with _this_machine_alone() if _starts_one(address) else contextlib.nullcontext():
+            return importlib.import_module("ray")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "ray":
+            raise
+        raise UsageError(
+            "--executor ray needs Ray, which is not installed: pip install 'detic-crop[ray]'"
+        ) from error
+
+
+def _starts_one(address: str | None) -> bool:
+    return (address or os.environ.get("RAY_ADDRESS") or "local") == "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Cores, and perhaps a GPU, for one worker.
+
+    Attributes:
+        node: Ray's name of the node.
+        cores: asked of Ray.
+        gpus: asked of Ray, 0 or 1.
+    """
+
+    node: str
+    cores: int
+    gpus: int
+
+
+@dataclass(slots=True)
+class Cluster:
+    """A connected cluster.
+
+    Attributes:
+        ray: the module.
+        address: of its head.
+        on_gpus: one worker for each GPU; else for each group of cores.
+        split: whether one node's cores may be several groups.
+        workers: threads of a worker, if given.
+    """
+
+    ray: Any
+    address: str
+    on_gpus: bool
+    split: bool
+    workers: int | None
+    _seen: set[str] = field(default_factory=set)
+    _alive: set[str] = field(default_factory=set)
+    _looked: float = float("-inf")
+    _tried: float = float("-inf")
+    _heard: float = float("inf")
+
+    def new_groups(self) -> list[Group]:
+        """Groups of nodes that were not there before; asks Ray now and then only."""
+        if time.monotonic() - self._looked < _NODES_PERIOD or not _answers(self.address):
+            return []
+        self._looked = time.monotonic()
+        nodes = [node for node in self.ray.nodes() if node["Alive"]]
+        self._alive = {node["NodeID"] for node in nodes}
+        new = [node for node in nodes if node["NodeID"] not in self._seen]
+        self._seen |= self._alive
+        return [group for node in new for group in self._groups_of(node)]
+
+    def _groups_of(self, node: dict[str, Any]) -> list[Group]:
+        cores = int(node["Resources"].get("CPU", 0))
+        name = node["NodeID"]
+        if self.on_gpus:
+            gpus = int(node["Resources"].get("GPU", 0))
+            each = min(self.workers or _FEEDING_CORES, cores // gpus) if gpus else 0
+            return [Group(name, each, 1)] * gpus
+        if not cores:  # a head that is only that
+            return []
+        size = min(self.workers or _GROUP, cores) if self.split else cores
+        count = max(1, cores // size)
+        return [Group(name, size if self.workers else cores // count, 0)] * count
+
+    def has(self, node: str) -> bool:
+        """Whether a node was there when last looked."""
+        return node in self._alive
+
+    def check_head(self) -> None:
+        """Raises:
+        DeticCropError: it is gone.
+        """
+        now = time.monotonic()
+        if now - self._tried < _HEAD_PERIOD:
+            return
+        self._tried = now
+        if _answers(self.address):
+            self._heard = time.monotonic()
+        elif time.monotonic() - self._heard > _HEAD_PATIENCE:
+            raise DeticCropError(
+                f"the head of the Ray cluster at {self.address} does not answer any more; what was finished "
+                "is kept: start the cluster again and give the same command"
+            )
+
+
+def _answers(address: str) -> bool:
+    """Whether anything listens at HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def device_of(device: str, looks: bool) -> str:
+    """``auto``, ``cpu`` or ``cuda``: what --device can mean on a cluster.
+
+    Raises:
+        UsageError: it names single devices.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(
+            f"--device {device} cannot go with --executor ray, which gives each process a GPU of its own; "
+            "pass auto, cpu or cuda"
+        )
+    return device if looks else "cpu"
+
+
+@contextlib.contextmanager
+def connected(address: str | None, device: str, *, split: bool, workers: int | None) -> Iterator[Cluster]:
+    """Ray as the caller has initialised it; else the cluster at `address`; else one on this machine.
+
+    Only what was begun here is ended.
+
+    Args:
+        address: as for `ray.init`; None takes RAY_ADDRESS, else starts a Ray on this machine alone.
+        device: from `device_of`.
+        split: whether one node's cores may be several groups.
+        workers: threads of a worker, if given.
+
+    Raises:
+        UsageError: there is no such cluster, it cannot be used, or it has no GPU and one was asked for.
+    """
+    ray = import_ray(address)
+    ours = not ray.is_initialized()
+    if not ours and address:
+        raise UsageError("Ray is initialised already in this process; leave ray_address out")
+    if address and address.startswith("ray://"):
+        raise UsageError(
+            f"--ray-address {address} is Ray's client, which cannot write crops here; give the command on "
+            "a node of the cluster, with --ray-address auto or HOST:6379"
+        )
+    try:
+        with _signals_kept():
+            if ours:
+                _init(ray, address)
+        yield _looked_at(ray, device, split, workers)
+    finally:
+        if ours:
+            with _signals_kept():
+                ray.shutdown()
+
+
+@contextlib.contextmanager
+def _this_machine_alone() -> Iterator[None]:
+    """Let a Ray that is started here listen on the loopback interface only.
+
+    Ray does so on Windows and macOS by itself, by a constant that this variable overrides on any system. It
+    is read on import and by the processes that are started.
+    """
+    name = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+    given = name in os.environ
+    os.environ.setdefault(name, "0")
+    try:
+        yield
+    finally:
+        if not given:
+            del os.environ[name]
+
+
+def _init(ray: Any, address: str | None) -> None:
+    _hush(ray)
+    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    alone: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+    if _starts_one(address):
+        settings |= {"include_dashboard": False}
+        alone = _this_machine_alone()
+    address = address or os.environ.get("RAY_ADDRESS")
+    # Ray itself tries an address that does not answer for minutes.
+    if address not in (None, "local", "auto") and not _answers(str(address)):
+        raise UsageError(
+            f"--ray-address {address} does not answer; expected auto, local or HOST:PORT of a head"
+        )
+    try:
+        with alone, warnings.catch_warnings():
+            # Of changes that Ray plans; nothing that the caller could do.
+            warnings.filterwarnings("ignore", category=FutureWarning, module=r"ray\b")
+            ray.init(address=address or "local", **settings)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        where = f"--ray-address {address}" if address else "Ray"
+        raise UsageError(f"{where} cannot be used: {_first_lines(error)}") from error
+
+
+def _first_lines(error: Exception) -> str:
+    return " ".join(str(error).split())[:400] or type(error).__name__
+
+
+def _hush(ray: Any) -> None:
+    """Ray prints what happens to its processes on standard output, whatever it is told; log it instead."""
+    worker = importlib.import_module("ray._private.worker")
+    if hasattr(worker, "print_to_stdstream"):
+
+        def log(data: Any, *args: Any, **settings: Any) -> None:
+            _log.debug("ray: %s", data)
+
+        worker.print_to_stdstream = log  # type: ignore[attr-defined]
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Ray takes SIGTERM for itself; ours ends in order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _looked_at(ray: Any, device: str, split: bool, workers: int | None) -> Cluster:
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    address = ray.get_runtime_context().gcs_address
+    if device == "cuda" and not gpus:
+        raise UsageError(f"the Ray cluster at {address} has no GPU; pass --device auto or cpu")
+    on_gpus = gpus > 0 and device != "cpu"
+    return Cluster(ray, address, on_gpus, split, workers)
