@@ -133,6 +133,7 @@ def test_run_json_has_sums_and_every_shard(photos: tuple[Path, list[str]], tmp_p
     assert told["stage_seconds"]["decode"] == pytest.approx(decoding, abs=0.002)
     assert sum(told["counts"].values()) == len(keys)
     assert told["settings"]["size"] == 32
+    assert (told["stopped"], told["started"]) == ("", min(shard["started"] for shard in each))
 
 
 def test_the_command_tells_what_an_unsharded_run_tells(

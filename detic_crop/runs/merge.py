@@ -442,6 +442,8 @@ def merged_run_json(gathered: Gathered) -> dict[str, Any]:
             name: sum(values.get(name, 0) for _, values in told)
             for name in ("photos_done_now", "photos_done_before", "photos_remaining")
         },
+        "stopped": next((values["stopped"] for _, values in told if values.get("stopped")), ""),
+        "started": min((values["started"] for _, values in told if "started" in values), default=""),
         "seconds": round(sum(values.get("seconds", 0.0) for _, values in told), 3),
         **{name: _summed(values.get(name, {}) for _, values in told) for name in _SUMS},
         "shards": each,
