@@ -133,6 +133,7 @@ def test_run_json_has_sums_and_every_shard(photos: tuple[Path, list[str]], tmp_p
     assert told["stage_seconds"]["decode"] == pytest.approx(decoding, abs=0.002)
     assert sum(told["counts"].values()) == len(keys)
     assert told["settings"]["size"] == 32
+    assert (told["stopped"], told["started"]) == ("", min(shard["started"] for shard in each))
 
 
 def test_the_command_tells_what_an_unsharded_run_tells(
@@ -316,6 +317,27 @@ def test_one_shard_alone_after_a_merge_is_enough_when_nothing_else_changed(
     api.merge(tmp_path / "out")
     crop(folder, tmp_path / "reference")
     assert product(tmp_path / "out") == product(tmp_path / "reference")
+
+
+def test_one_shard_alone_is_not_enough_when_another_photo_took_the_place_of_one(
+    photos: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    """As many photos as before, but the other shard has not seen the new one."""
+    folder, _ = photos
+    crop_shards(folder, tmp_path / "out", 2)
+    api.merge(tmp_path / "out")
+    new = next(name for name in map("new{}.jpg".format, range(99)) if owner(name, 2) == 0)
+    write_photo(folder / new, 70)
+    gone = next(
+        path for path in folder.glob("day*/**/*.jpg") if owner(path.relative_to(folder).as_posix(), 2) == 0
+    )
+    gone.unlink()
+    crop(folder, tmp_path / "out", shard="1/2")
+    with pytest.raises(DeticCropError, match="1 of 2 shards are not done"):
+        api.merge(tmp_path / "out")
+    crop(folder, tmp_path / "out", shard="0/2")
+    api.merge(tmp_path / "out")
+    assert new in {row["image"] for row in rows_of(tmp_path / "out")}
 
 
 def test_review_goes_on_over_merges(photos: tuple[Path, list[str]], tmp_path: Path) -> None:
