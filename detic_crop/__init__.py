@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from detic_crop.api import RunResult as RunResult
     from detic_crop.api import apply as apply
     from detic_crop.api import crop_photo as crop_photo
+    from detic_crop.api import merge as merge
     from detic_crop.api import read_audit as read_audit
     from detic_crop.api import recrop as recrop
     from detic_crop.api import review as review
@@ -42,7 +43,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "api": (
         *("ApplyResult", "CropResult", "RunResult"),
-        *("apply", "crop_photo", "read_audit", "recrop", "review", "run", "write_audit"),
+        *("apply", "crop_photo", "merge", "read_audit", "recrop", "review", "run", "write_audit"),
     ),
     "boxes.choose": ("Choice", "choose"),
     "boxes.detections": ("Detections",),

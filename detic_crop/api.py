@@ -11,7 +11,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -79,9 +79,31 @@ from detic_crop.runs.folder import OutputFolder, check_apart, output_errors
 from detic_crop.runs.journal import Journal, Record, recorded_config, replay
 from detic_crop.runs.labels import Labels, elsewhere, match_labels, read_labels
 from detic_crop.runs.machine import default_workers
+from detic_crop.runs.merge import (
+    Gap,
+    Gathered,
+    check_target,
+    chosen_keys,
+    fold,
+    gaps,
+    gather,
+    know_earlier_listing,
+    merged_run_json,
+    sources_of,
+)
 from detic_crop.runs.pipeline import Pipeline
 from detic_crop.runs.progress import no_progress, progress_bar
 from detic_crop.runs.recrop import KeptCandidates, carried_decisions, check_policy
+from detic_crop.runs.shard_state import (
+    Input,
+    begin_shard,
+    check_same_count,
+    crops_of,
+    folder_settings,
+    known_records,
+    write_part,
+)
+from detic_crop.runs.shards import resolve_shard
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -248,13 +270,17 @@ def run(
         WeightsError: the model's weights are missing or damaged.
     """
     config, options = _with_settings(config or CropConfig(), options or RunOptions(), settings)
-    folder = OutputFolder(output)
+    folder = OutputFolder(output, resolve_shard(options.shard))
     check_apart(os.fspath(input), folder.root)
     folder.check_usable()
-    begun_with = None if options.overwrite else recorded_config(folder.journal)
+    _check_alone(folder, options)
+    begun_with = folder_settings(folder, options.overwrite)
+    command = [] if detector is not None else _words(input, config, options)
     listing = discover(input, folder.root)
     labels = None if options.labels is None else read_labels(options.labels, options.labels_key)
     chosen, matches, notes = _choose_photos(listing, labels, options.limit)
+    if folder.shard is not None:
+        chosen = [source for source in chosen if folder.shard.owns(source.key)]
     detector, reason, spread = _detector_for(config, options, begun_with, detector)
     config, classes = _resolve(config, detector.info, begun_with)
     if isinstance(detector, ClassAwareDetector):
@@ -262,8 +288,9 @@ def run(
     check_same_settings(begun_with, config, folder)
     folder.check_safe((source.where for source in listing.sources), (), listing.plain)
     if not options.overwrite:
-        _check_same_photos(folder, listing, _root_of(input))
-        if labels is None and folder.labels.exists():
+        for state in {folder.state: folder, folder.home: folder.whole}.values():
+            _check_same_photos(state, listing, _root_of(input))
+        if labels is None and folder.whole.labels.exists():
             notes.append("audit.csv follows no labels any more; pass --labels to have them back")
     if isinstance(detector, LookupDetector):
         detector.expect(source.key for source in listing.sources)
@@ -271,9 +298,13 @@ def run(
     result = RunResult(folder, config, reason, notes=notes)
     if options.dry_run:
         return _dry_run(result, listing, chosen, folder, options)
-    with _held(folder, options) as stop:
+    with _held(folder, options, config) as stop:
         decisions = _decisions_to_keep(folder, chosen, notes)
-        write_listing(folder, listing.sources, _root_of(input))
+        if folder.shard is None:
+            write_listing(folder, listing.sources, _root_of(input))
+        else:
+            whole = Input.of(listing.sources, labels, matches, options.limit)
+            write_part(folder, listing.sources, _root_of(input), whole, command)
         keep_labels(folder, labels, matches)
         pipeline = Pipeline(
             detector, classes, config, folder.write_temporary, options.max_pixels, decisions=decisions
@@ -318,8 +349,8 @@ def recrop(
         raise UsageError(f"recrop cannot change {', '.join(sorted(fixed))}; give `run` for that")
     settings = {name: value for name, value in settings.items() if value is not None}
     config, options = _with_settings(state.config, options or RunOptions(), settings)
-    if options.dry_run or options.labels is not None:
-        raise UsageError("recrop has no dry run, and takes its labels from the folder it reads")
+    if options.dry_run or options.labels is not None or options.shard is not None:
+        raise UsageError("recrop has no dry run and no shards, and takes its labels from the folder it reads")
     classes = check_policy(state.config, config, origin.candidates)
     # The crops are made by this version, whichever found the boxes.
     config = dataclasses.replace(config, classes=_classes_text(classes), algorithm=ALGORITHM)
@@ -327,7 +358,8 @@ def recrop(
     if os.path.realpath(folder.root) == os.path.realpath(origin.root):
         raise UsageError(f"--out is {origin.root} itself; pass another folder")
     folder.check_usable()
-    check_same_settings(None if options.overwrite else recorded_config(folder.journal), config, folder)
+    _check_alone(folder, options)
+    check_same_settings(folder_settings(folder, options.overwrite), config, folder)
     recorded = read_listing(origin)
     labels, matches = kept_labels(origin)
     listing = _recorded_photos(recorded, state.records, input)
@@ -539,8 +571,8 @@ def _decisions_to_keep(
     verdicts = read_verdicts(folder.review)
     if not verdicts:
         return {}
-    records = replay(folder.journal).records
-    places = photo_paths(read_listing(folder))
+    records = known_records(folder)
+    places = photo_paths(read_listing(folder.whole)) | photo_paths(read_listing(folder))
     decisions, changed = {}, []
     for source in chosen:
         record = records.get(source.key)
@@ -603,6 +635,127 @@ def write_audit(
     return result
 
 
+def merge(*folders: PathLike, output: PathLike | None = None, partial: bool = False) -> RunResult:
+    """Join the shards of a run into one data set, as if one run had made it.
+
+    The same call again changes nothing.
+
+    Args:
+        *folders: the output folders that the shards wrote to.
+        output: a new folder for the whole, to which crops are linked or copied; None joins the one folder's
+            shards in place.
+        partial: join what there is, though shards are not done; whoever runs next does the rest.
+
+    Raises:
+        UsageError: there is nothing to merge, it does not belong together, or photos were done twice and not
+            alike; nothing was changed.
+        DeticCropError: shards are not done; nothing was changed.
+        OutputError: a shard is at work, or a folder cannot be written; what was done is kept.
+    """
+    sources = [OutputFolder(folder) for folder in folders]
+    places = {os.path.realpath(source.root): source for source in sources}
+    if not sources or len(places) < len(sources):
+        raise UsageError("merge needs the --out folders of the shards, each once")
+    if output is None and len(sources) > 1:
+        raise UsageError("several folders are merged into a new one; pass --out FOLDER")
+    folder = sources[0] if output is None else OutputFolder(output)
+    bring = os.path.realpath(folder.root) not in places
+    if len(sources) > 1 and not bring:
+        raise UsageError(f"--out {folder.root} is one of the folders to merge; pass a new one")
+    for source in sources:
+        if not source.shards():
+            return _merged_before(source, bring)
+        if bring and source.journal.exists():
+            raise UsageError(f"{source.root} was merged before; merge it by itself, without --out")
+    folder.check_usable()
+    with ExitStack() as held:
+        for source in sources:
+            held.enter_context(source.locked(merging=True))
+        gathered = gather(sources)
+        labels, matches = kept_labels(gathered.listed[0].folder)
+        records = replay(folder.journal).records
+        check_same_settings(recorded_config(folder.journal), gathered.config, folder)
+        if bring:
+            check_target(gathered, records, folder)
+        know_earlier_listing(gathered, folder)
+        chosen = chosen_keys(gathered, matches)
+        missing = gaps(gathered, chosen, records)
+        if missing and not partial:
+            raise _not_done(missing, gathered, sources)
+        if bring:
+            held.enter_context(folder.locked())
+        held.enter_context(output_errors(folder.root))
+        folder.create()
+        result = RunResult(folder, gathered.config, notes=_merge_notes(gathered, missing))
+        result.remaining = sum(gap.photos or 0 for gap in missing)
+        _merge(result, gathered, chosen, labels, matches, bring)
+        return result
+
+
+def _merged_before(source: OutputFolder, bring: bool) -> RunResult:
+    """There is nothing to merge: the tables once more, where it has been done."""
+    if bring or not source.journal.exists():
+        raise UsageError(f"{source.root} holds no shards; pass the --out folder of `run --shard k/N`")
+    result = write_audit(source.root)
+    result.notes.append("no shards wait to be merged here")
+    return result
+
+
+def _merge(
+    result: RunResult,
+    gathered: Gathered,
+    chosen: Sequence[str],
+    labels: Labels | None,
+    matches: Sequence[str | None],
+    bring: bool,
+) -> None:
+    """Append, write the tables, and last drop the shards' states: until then the same call mends a kill."""
+    folder = result.folder
+    with closing(Journal(folder.journal, folder.candidates)) as journal:
+        records = journal.state.records
+        if journal.state.settings is None:
+            journal.begin(gathered.config, gathered.version)
+        fold(gathered, chosen, journal, folder, bring)
+    write_listing(folder, *sources_of(gathered, folder))
+    keep_labels(folder, labels, matches)
+    folder.remove_stale_rejected(records)
+    _write_tables(result, records)
+    told = merged_run_json(gathered)
+    result.done, result.seconds = told["photos_done_now"], told["seconds"]
+    summary = {"counts": dict(result.counts), "flagged": result.flagged, "notes": result.notes}
+    folder.write_json(folder.run_json, {**told, **summary, **_versions()})
+    if not bring:
+        folder.remove_shards()
+    folder.clear_temporary()
+
+
+def _merge_notes(gathered: Gathered, missing: Sequence[Gap]) -> list[str]:
+    notes = []
+    if gathered.damaged:
+        notes.append(f"damaged journal lines of shards, passed over: {gathered.damaged}")
+    if gathered.twice:
+        notes.append(f"photos that two shards or folders did alike: {gathered.twice}")
+    if missing:
+        notes.append(
+            f"merged in part: {'; '.join(map(str, missing[:5]))}{' …' if len(missing) > 5 else ''}; "
+            "give `run` again, with or without --shard, then merge"
+        )
+    return notes
+
+
+def _not_done(missing: Sequence[Gap], gathered: Gathered, sources: Sequence[OutputFolder]) -> DeticCropError:
+    """What to do about shards that are not done: the first commands aloud, the sum in the error."""
+    for gap in missing[:_MOST_COMMANDS]:
+        command = gathered.command_of(gap.shard, sources[0])
+        _log.info("%s: %s", gap, command or f"give its command again, with --shard {gap.shard}")
+    more = len(missing) - _MOST_COMMANDS
+    rest = f" ({more} more are not shown)" if more > 0 else ""
+    return DeticCropError(
+        f"{len(missing)} of {gathered.count} shards are not done{rest}; run them, then merge again, "
+        "or take what there is with --partial; nothing was changed"
+    )
+
+
 def _draw_sample(result: RunResult, rows: Sequence[Row], size: int, seed: int | None) -> None:
     """Draw, and say what that did to an earlier sample."""
     folder = result.folder
@@ -662,6 +815,32 @@ def _with_settings(
         dataclasses.replace(config, **{k: v for k, v in settings.items() if k in ours}),
         dataclasses.replace(options, **{k: v for k, v in settings.items() if k in theirs}),
     )
+
+
+_MOST_COMMANDS = 20
+# What is said anew each time, or is the shard's own.
+_NOT_REPEATED = {"overwrite", "discard_review", "dry_run", "quiet", "profile", "shard"}
+
+
+def _words(input: PathLike, config: CropConfig, options: RunOptions) -> list[str]:
+    """The words of a run's command, but for --out and --shard: what is not at its default, paths in full."""
+    given = os.fspath(input)
+    words = ["--in", given if "://" in given else os.path.abspath(given)]
+    for settings in (config, options):
+        for setting in dataclasses.fields(settings):
+            value = getattr(settings, setting.name)
+            plain = setting.default_factory is dataclasses.MISSING and value != setting.default
+            if plain and setting.name not in {"algorithm", *_NOT_REPEATED}:
+                name = "weights" if setting.name == "weights_file" else setting.name
+                words += [f"--{name.replace('_', '-')}", _in_full(value)]
+    return words
+
+
+def _in_full(value: Any) -> str:
+    text = str(value)
+    if text.startswith("boxes:"):
+        return f"boxes:{os.path.abspath(text.removeprefix('boxes:'))}"
+    return os.path.abspath(text) if isinstance(value, Path) or text.endswith(".npy") else text
 
 
 def _choose_photos(
@@ -771,6 +950,7 @@ class _Spread:
             folder.root.absolute(),
             dict(pipeline.decisions),
             each,
+            shard=folder.shard,
         )
         do = partial(run_devices, recipe=recipe, devices=self.devices, times=pipeline.times)
         n = len(self.devices)
@@ -812,7 +992,7 @@ def _classes_text(classes: tuple[str, ...] | None) -> str:
 def _dry_run(
     result: RunResult, listing: Listing, chosen: Sequence[Source], folder: OutputFolder, options: RunOptions
 ) -> RunResult:
-    records = {} if options.overwrite else replay(folder.journal).records
+    records = {} if options.overwrite else known_records(folder)
     plan = _plan(listing, chosen, records, folder, result.config)
     result.skipped, result.remaining = plan.skipped, len(plan.jobs)
     result.notes += [f"{job.source.key} → {folder.root / job.crop}" for job in plan.jobs[:5]]
@@ -832,11 +1012,36 @@ def _plan(
     return make_plan(keys, chosen, records, folder, config.format, earlier_names, decisions)
 
 
+def _check_alone(folder: OutputFolder, options: RunOptions) -> None:
+    """Refuse a run beside shards, or a shard beside those of another number, before anything is begun."""
+    if folder.shard is not None:
+        check_same_count(folder)
+        if options.overwrite and folder.whole.journal.exists():
+            raise UsageError(
+                f"{folder.root} was merged before, and one shard cannot begin that anew; pass another --out"
+            )
+    elif not options.overwrite:
+        folder.require_merged()
+
+
 @contextmanager
-def _held(folder: OutputFolder, options: RunOptions) -> Iterator[Stop]:
-    """The output folder, ours alone and ready; signals ask for an orderly end meanwhile."""
-    with folder.locked(), stop_signals() as stop, output_errors(folder.root):
-        if options.overwrite:
+def _held(folder: OutputFolder, options: RunOptions, config: CropConfig | None = None) -> Iterator[Stop]:
+    """The output folder, ours alone (or a shard's part of it) and ready; signals ask for an orderly end."""
+
+    def begin() -> None:
+        if folder.shard is not None and config is not None:
+            _check_alone(folder, options)
+            check_same_settings(folder_settings(folder, overwrite=True), config, folder)
+            if options.overwrite:
+                _overwrite(folder, options)
+            begin_shard(folder, config, _version("detic-crop"))
+
+    with (
+        folder.locked(begin, merging=options.overwrite),
+        stop_signals() as stop,
+        output_errors(folder.root),
+    ):
+        if options.overwrite and folder.shard is None:
             _overwrite(folder, options)
         folder.create()
         yield stop
@@ -882,6 +1087,10 @@ def _work(
         check_same_settings(journal.state.config, config, folder)
         if journal.state.settings is None:
             journal.begin(config, importlib.metadata.version("detic-crop"))
+        if folder.shard is not None:
+            own, merged = journal.state.records, replay(folder.whole.journal).records
+            folder.ours = crops_of(folder, own, merged)
+            journal.state.records = merged | own
         records = journal.state.records
         plan = _plan(listing, chosen, records, folder, config, earlier_names, pipeline.decisions)
         progress = no_progress if options.quiet else progress_bar
@@ -890,17 +1099,21 @@ def _work(
         except OutputError:
             raise
         except (DeticCropError, KeyboardInterrupt):
-            _write_tables(result, journal.state.records)
+            if folder.shard is None:
+                _write_tables(result, journal.state.records)
             raise
     result.done, result.skipped = execution.done.total(), execution.skipped
     result.remaining = len(plan.jobs) - result.done
     result.seconds, result.stopped = execution.seconds, execution.stopped
     if options.profile:
         result.profile = execution.usage.table()
-    folder.remove_stale_rejected(records)
     if execution.ignored_lines:
         result.notes.append(f"{execution.ignored_lines} damaged journal lines; their photos were done again")
-    _write_tables(result, journal.state.records)
+    if folder.shard is None:
+        folder.remove_stale_rejected(records)
+        _write_tables(result, records)
+    else:  # the tables need all shards
+        _count(result, [records[source.key] for source in chosen if source.key in records])
     folder.write_json(folder.run_json, _run_json(result, options, execution, origin, started))
 
 
@@ -931,15 +1144,19 @@ def _write_all_tables(result: RunResult, records: Mapping[str, Record], xlsx: bo
         result.notes.append(
             "audit.xlsx is older than this table; `detic-crop audit` with --xlsx writes it anew"
         )
-    result.counts = Counter(row.record.status for row in photos.values())
-    result.failures = Counter(row.record.reason for row in photos.values() if row.record.status == "failed")
-    result.reviewed_whole = sum(row.record.reason == "reviewed_whole" for row in photos.values())
+    _count(result, [row.record for row in photos.values()])
     result.flagged = sum(1 for _ in flagged(list(photos.values()), result.config))
     if labels is not None and len(rows) < len(labels.rows):
         result.notes.append(
             f"audit.csv has {len(rows)} of {len(labels.rows)} label rows so far; "
             "it follows the table row by row once all are done"
         )
+
+
+def _count(result: RunResult, records: Sequence[Record]) -> None:
+    result.counts = Counter(record.status for record in records)
+    result.failures = Counter(record.reason for record in records if record.status == "failed")
+    result.reviewed_whole = sum(record.reason == "reviewed_whole" for record in records)
 
 
 def _sample_of(result: RunResult) -> list[Drawn]:
@@ -954,12 +1171,12 @@ def _sample_of(result: RunResult) -> list[Drawn]:
 def _run_json(
     result: RunResult, options: RunOptions, execution: Execution, origin: Mapping[str, str], started: str
 ) -> dict[str, Any]:
-    packages = ("detic-crop", "torch", "torchvision", "timm", "opencv-python-headless", "pillow", "numpy")
     return {
         **origin,
         "settings": result.config.to_dict(),
         "fingerprint": result.config.fingerprint(),
         "model_reason": result.model_reason,
+        **({} if result.folder.shard is None else {"shard": str(result.folder.shard)}),
         "options": {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(options).items()},
         "counts": dict(result.counts),
         "flagged": result.flagged,
@@ -973,6 +1190,13 @@ def _run_json(
         "stage_seconds": {stage: round(s, 3) for stage, s in execution.usage.times.seconds.items()},
         "queue_seconds": {queue: round(s, 3) for queue, s in execution.usage.times.waited.items()},
         "busy": {who: round(share, 3) for who, share in execution.usage.busy().items()},
+        **_versions(),
+    }
+
+
+def _versions() -> dict[str, Any]:
+    packages = ("detic-crop", "torch", "torchvision", "timm", "opencv-python-headless", "pillow", "numpy")
+    return {
         "versions": {"python": platform.python_version(), **{p: _version(p) for p in packages}},
         "platform": platform.platform(),
     }

@@ -149,10 +149,13 @@ def cli() -> None:
     "--labels-key", default=_OPTIONS.labels_key, show_default=True, metavar="COLUMN", help="its photo column"
 )
 @_option("--batch-size", type=int, help="photos at a time for Detic on a GPU  [default: fits the device]")
+@_option("--shard", metavar="k/N", help="only part k of N of the photos, from 0; auto: as the array job says")
 @_option("--dry-run", is_flag=True, help="check everything, say what would be done, write nothing")
 @_work_options
 def run(input: str, output: str, strict: bool, time_limit: str | None, **settings: Any) -> int:
     """Crop every photo of --in into --out. The same command again resumes.
+
+    Several machines share the work with --shard 0/16 … 15/16 and one --out; then `detic-crop merge` joins it.
 
     \b
     detic-crop run --in train_images --out cropped
@@ -267,6 +270,28 @@ def apply(cropped: str, strict: bool, **settings: Any) -> int:
     return code or (3 if strict and result.problems else 0)
 
 
+@cli.command()
+@click.argument("cropped", nargs=-1, required=True)
+@_option("--out", "output", metavar="FOLDER", help="where several folders are joined; crops are linked there")
+@_option("--partial", is_flag=True, help="join what there is, though shards are not done")
+def merge(cropped: tuple[str, ...], output: str | None, partial: bool) -> int:
+    """Join what the shards of a run left in CROPPED: one journal, audit.csv, audit.html and run.json.
+
+    It checks that every photo was done once, and names what is missing.
+
+    \b
+    detic-crop merge cropped
+    detic-crop merge cropped-0 cropped-1 --out cropped
+    """
+    from detic_crop import api
+
+    result = api.merge(*cropped, output=output, partial=partial)
+    for note in result.notes:
+        click.echo(printable(note))
+    _say_counts(result)
+    return 0
+
+
 cli.add_command(weights)
 
 
@@ -349,10 +374,17 @@ def _say_counts(result: RunResult) -> None:
         parts.append(f"{counts['rejected']} rejected")
     reasons = ", ".join(f"{reason} {n}" for reason, n in result.failures.most_common(5))
     parts.append(f"{counts['failed']} failed" + (f" ({reasons})" if reasons else ""))
-    parts.append(f"{result.flagged} crops flagged")
+    shard = result.folder.shard
+    if shard is None:
+        parts.append(f"{result.flagged} crops flagged")
     speed = f"; {result.photos_per_second:.1f} photos/s" if result.done else ""
     before = f" ({result.skipped} done before)" if result.skipped else ""
-    click.echo(f"{counts.total()} photos{before}: {', '.join(parts)}{speed}")
+    of = "" if shard is None else f"shard {shard}: "
+    click.echo(f"{of}{counts.total()} photos{before}: {', '.join(parts)}{speed}")
+    if shard is not None:
+        merge = f"detic-crop merge {result.folder.quoted}"
+        click.echo(printable(f"no tables yet; once all {shard.count} shards are done, give: {merge}"))
+        return
     page, table = result.folder.audit_html, result.folder.audit_csv
     click.echo(printable(f"look at {page}, most suspicious first; all rows: {table}"))
     if result.estimate is not None:

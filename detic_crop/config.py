@@ -137,6 +137,7 @@ class RunOptions:
         labels: CSV whose rows the audit follows.
         labels_key: its column that names the photo.
         max_pixels: larger photos become failed rows.
+        shard: ``k/N``: do part k of N of the photos, counted from 0; or ``auto``, see `runs.shards`.
         limit: look at the first so many photos only.
         time_limit: seconds after which no new photo is begun.
         overwrite: remove what an earlier run made, then start anew.
@@ -154,6 +155,7 @@ class RunOptions:
     labels: Path | None = None
     labels_key: str = "image"
     max_pixels: int = DEFAULT_MAX_PIXELS
+    shard: str | None = None
     limit: int | None = None
     time_limit: float | None = None
     overwrite: bool = False

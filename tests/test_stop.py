@@ -40,6 +40,7 @@ from tests.fakes import (
     assert_one_row_each,
     assert_same,
     crop,
+    files_of,
     leftovers,
     product,
     rows_of,
@@ -233,18 +234,22 @@ def serve_faults(
     kind: str,
     lasting: bool,
     step: int,
+    after: list[str] | None = None,
+    whole: bool = False,
 ) -> Counter[str]:
     """One run after another, each disturbed `step` operations later; then the command again; compare.
 
-    With `between`, that command comes first.
+    With `between`, that command comes first; with `after`, that one before they are compared; with `whole`,
+    what is kept for later is compared, too.
     """
-    expected = product(reference)
+    content = memory if whole else product
+    expected = content(reference)
     counts: Counter[str] = Counter()
     for at in itertools.count(1, step):
         out = work / "out"
         if base:
             shutil.copytree(base, out)
-        full = _on(command, out, "--workers", "1")
+        full = _on(command, out, *([] if command[0] == "merge" else ["--workers", "1"]))
         (work / "count").write_text("0")
         code = _exit_code(_fork(full, work / "said", Faults(str(out), at, kind, lasting)))
         said = (work / "said").read_text()
@@ -261,13 +266,24 @@ def serve_faults(
         again = _exit_code(_fork(full, work / "said"))
         assert again == 0, f"{where}; then {again}: {(work / 'said').read_text()}"
         assert leftovers(out) == [], where
-        made = product(out)
+        if after:
+            assert _exit_code(_fork(_on(after, out), work / "said")) == 0, where
+        made = content(out)
         differing = sorted(n for n in {*made, *expected} if made.get(n) != expected.get(n))
         assert differing == [], where
         shutil.rmtree(out)
         if code == 0 and int((work / "count").read_text()) < at:
             return counts
     raise AssertionError
+
+
+def memory(out: Path) -> dict[str, bytes]:
+    """All that a run leaves, what later commands go by, too; but for run.json, which has times, and locks."""
+    return {
+        name: data
+        for name, data in files_of(out).items()
+        if name != "run.json" and not name.endswith("/lock")
+    }
 
 
 def serve(request: dict[str, Any]) -> None:
@@ -328,12 +344,17 @@ def cli_command(photos: Path, boxes: Path, size: int = 32) -> list[str]:
 
 @dataclass
 class Scene:
-    """A command, what its output folder holds beforehand (or None), and what it must hold in the end."""
+    """A command, what its output folder holds beforehand (or None), and what it must hold in the end.
+
+    `between` and `after` are given before and after the command is given again; `whole`: compare it all.
+    """
 
     command: list[str]
     base: Path | None
     reference: Path
     between: list[str] | None = None
+    after: list[str] | None = None
+    whole: bool = False
 
 
 def fresh(folder: Path) -> Scene:
@@ -444,11 +465,15 @@ def disturb(scene: Scene, work: Path, kind: str, *, lasting: bool = False, step:
     if scene.base:
         shutil.copytree(scene.base, scene.reference)
     assert cli.main(_on(scene.command, scene.reference)) == 0
+    if scene.after:
+        assert cli.main(_on(scene.after, scene.reference)) == 0
     arguments = {
         "command": scene.command,
         "base": scene.base,
         "reference": scene.reference,
         "between": scene.between,
+        "after": scene.after,
+        "whole": scene.whole,
     }
     counts = ask(serve_faults, work=work, kind=kind, lasting=lasting, step=step, **arguments)
     print(dict(counts))

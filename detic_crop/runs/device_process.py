@@ -45,7 +45,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
     detector = load_detector(recipe.model, recipe.device, **recipe.detector_settings)
     if isinstance(detector, ClassAwareDetector):
         detector.ask_for(recipe.classes)
-    folder = OutputFolder(recipe.folder)
+    folder = OutputFolder(recipe.folder, recipe.shard)
     pipeline = Pipeline(
         detector,
         recipe.classes,

@@ -22,6 +22,7 @@ from detic_crop.config import CropConfig
 from detic_crop.errors import DeticCropError
 from detic_crop.runs.decisions import Decision
 from detic_crop.runs.pipeline import Job, Outcome
+from detic_crop.runs.shards import Shard
 from detic_crop.runs.timing import StageTimes, Totals
 
 _MOST_WAITING = 4  # photos begun and not yet yielded, in multiples of what the processes have in hand
@@ -42,6 +43,7 @@ class Recipe:
         decisions: what a reviewer said of photos, by key.
         workers: threads of the process.
         device: its device.
+        shard: which of several runs that write to the folder.
     """
 
     model: str
@@ -53,6 +55,7 @@ class Recipe:
     decisions: dict[str, Decision]
     workers: int
     device: str = ""
+    shard: Shard | None = None
 
 
 @dataclass(frozen=True, slots=True)

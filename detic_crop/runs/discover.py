@@ -214,7 +214,8 @@ class _Walk:
     def _is_output(self, folder: str) -> bool:
         if self._output and os.path.realpath(folder) == self._output:
             return True
-        if os.path.exists(os.path.join(folder, ".detic-crop", "journal.jsonl")):
+        state = os.path.join(folder, ".detic-crop")
+        if any(os.path.exists(os.path.join(state, name)) for name in ("journal.jsonl", "shards")):
             self.notes.append(f"folder {printable(folder)} holds crops of an earlier run and was passed over")
             return True
         return False

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from types import FrameType, MappingProxyType
 from typing import Any
@@ -121,10 +121,13 @@ def _plan(
     earlier_names: Mapping[str, str],
     decisions: Mapping[str, Decision],
 ) -> Plan:
-    files = folder.files()
-    ours = {record.crop for record in records.values() if record.crop}
-    ours |= unfinished_crops(folder.candidates, records)
-    foreign = files.keys() - ours
+    # What else lies there is no matter of a shard's names: others put crops there at any time.
+    files = folder.files() if folder.shard is None else {}
+    foreign: Set[str] = set()
+    if files:
+        ours = {record.crop for record in records.values() if record.crop}
+        ours |= unfinished_crops(folder.candidates, records)
+        foreign = files.keys() - ours
     suffix = EXTENSIONS[format]
     settled = {key: os.path.splitext(name)[0] + suffix for key, name in earlier_names.items()}
     settled = {key: name for key, name in settled.items() if name not in foreign and fits_disk(name)}
@@ -163,9 +166,10 @@ def check_same_settings(recorded: CropConfig | None, config: CropConfig, folder:
         UsageError: names what differs.
     """
     if recorded is not None and recorded.fingerprint() != config.fingerprint():
+        instead = "another --out, or --overwrite" if folder.shard is None else "or another --out"
         raise UsageError(
             f"{folder.root} was made with other settings ({'; '.join(config.differences(recorded))}); "
-            "give the same settings to go on, another --out, or --overwrite"
+            f"give the same settings to go on, {instead}"
         )
 
 

@@ -7,10 +7,11 @@ import errno
 import itertools
 import json
 import os
+import shlex
 import shutil
 import socket
 import time
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,15 @@ import filelock
 
 from detic_crop.errors import OutputError, UsageError
 from detic_crop.runs.journal import Record, replay, unfinished_crops
+from detic_crop.runs.shards import Shard
 
 STATE = ".detic-crop"
 REJECTED = f"{STATE}/rejected"
+SHARDS = "shards"
+_OWNER = "lock-owner.json"
+_LOOK = 0.25  # seconds between looks at a lock
+_STEADY = 2.0  # seconds after which a holder is at work, and not only beginning
+_PATIENCE = 600.0  # seconds that a shard waits for others to have begun
 
 # The disk or the folder is at fault, not the photo: going on would fail every photo after this one.
 _FATAL_ERRNOS = {
@@ -44,29 +51,81 @@ _FATAL_ERRNOS = {
 class OutputFolder:
     """Paths of one output folder. Making one touches nothing.
 
+    The shards of a run share the crops, the verdicts and the tables, which `merge` writes; each has its own
+    journal, candidates, listing, labels, lock and temporary files.
+
     Attributes:
         root: the folder with the crops.
-        state: its `.detic-crop` folder.
+        shard: which of several runs that write to it; None for a run that is alone there.
+        home: its `.detic-crop` folder.
+        state: where the run keeps what is its own: `home`, or a shard's folder in it.
+        ours: of a shard, the crops that it may replace; None where names keep clear of what others left.
     """
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
+    def __init__(self, root: str | os.PathLike[str], shard: Shard | None = None) -> None:
         self.root = Path(root)
-        self.state = self.root / STATE
+        self.shard = shard
+        self.home = self.root / STATE
+        self.state = self.home if shard is None else self.home / SHARDS / shard.folder_name
         self.journal = self.state / "journal.jsonl"
         self.candidates = self.state / "candidates.jsonl"
         self.listing = self.state / "listing.json"
         self.labels = self.state / "labels.csv"
         self.label_matches = self.state / "labels.json"
-        self.review = self.state / "review.csv"
-        self.sample = self.state / "sample.csv"
+        self.review = self.home / "review.csv"
+        self.sample = self.home / "sample.csv"
         self.rejected = self.root / REJECTED
         self.temporary = self.state / "tmp"
         self.audit_csv = self.root / "audit.csv"
         self.audit_html = self.root / "audit.html"
         self.audit_xlsx = self.root / "audit.xlsx"
-        self.run_json = self.root / "run.json"
+        self.run_json = (self.root if shard is None else self.state) / "run.json"
+        self.part = self.state / "part.json"  # of a shard, see `shard_state.Part`
+        self.ours: set[str] | None = None
         self._counter = itertools.count()
         self._made_parents: set[Path] = set()
+
+    @property
+    def whole(self) -> OutputFolder:
+        """The folder without a shard."""
+        return self if self.shard is None else OutputFolder(self.root)
+
+    @property
+    def quoted(self) -> str:
+        """The folder's path as a word of a command line."""
+        return shlex.quote(str(self.root))
+
+    def shards(self) -> list[Shard]:
+        """The shards that wait to be merged, in order."""
+        try:
+            names = os.listdir(self.home / SHARDS)
+        except OSError:
+            return []
+        found = filter(None, map(Shard.of_folder, names))
+        return sorted(shard for shard in found if OutputFolder(self.root, shard).journal.exists())
+
+    def require_merged(self) -> None:
+        """Refuse a folder in which shards are at work, or wait to be merged.
+
+        Raises:
+            OutputError: a shard is at work; names the process.
+            UsageError: they have all ended.
+        """
+        if shards := self.shards():
+            self.refuse_running(shards)
+            raise UsageError(
+                f"{self.root} holds {len(shards)} of {shards[0].count} shards that are not merged yet; "
+                f"give: detic-crop merge {self.quoted}"
+            )
+
+    def refuse_running(self, shards: Iterable[Shard]) -> None:
+        """Refuse shards of which a process holds one; none can begin while this folder is locked.
+
+        Raises:
+            OutputError: names the process.
+        """
+        for shard in shards:
+            OutputFolder(self.root, shard).take_lock().release()
 
     def check_usable(self) -> None:
         """Refuse a folder that is not ours.
@@ -77,7 +136,8 @@ class OutputFolder:
         if os.path.exists(self.root) and not os.path.isdir(self.root):
             raise UsageError(f"--out {self.root} is a file; pass a folder")
         try:
-            foreign = os.path.isdir(self.root) and not os.path.isdir(self.state) and os.listdir(self.root)
+            filled = os.path.isdir(self.root) and _holds_anything(self.root)
+            foreign = filled and not os.path.isdir(self.home)  # in this order: other shards may just make it
         except OSError as error:
             raise UsageError(f"--out {self.root} cannot be read: {error.strerror}; pass another") from error
         if foreign:
@@ -90,8 +150,10 @@ class OutputFolder:
         """Refuse a folder without a journal.
 
         Raises:
-            UsageError: no run was ever begun there.
+            UsageError: no run was ever begun there, or its shards are not merged yet.
+            OutputError: its shards are at work.
         """
+        self.require_merged()
         if not os.path.exists(self.journal):
             raise UsageError(
                 f"{self.root} has no {STATE}/journal.jsonl; pass the --out folder of a detic-crop run"
@@ -103,41 +165,89 @@ class OutputFolder:
             self.temporary.mkdir(parents=True, exist_ok=True)
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, begin: Callable[[], None] = lambda: None, merging: bool = False) -> Iterator[None]:
         """Hold the folder for one run. The kernel frees the lock of a dead process.
+
+        A shard holds its own lock only, and the whole folder's while it begins: so nothing begins beside a
+        run that is alone there, nor that beside a shard.
+
+        Args:
+            begin: called once the lock is held; of shards one at a time.
+            merging: shards that have ended may wait to be merged.
 
         Raises:
             OutputError: another run holds it; names the process.
+            UsageError: shards wait to be merged.
         """
+        with contextlib.ExitStack() as held:
+            if self.shard is None:
+                held.enter_context(self._held())
+                if merging:
+                    self.refuse_running(self.shards())
+                else:
+                    self.require_merged()
+                begin()
+            else:
+                with self.whole._held(begins=self.shard):
+                    held.enter_context(self._held())
+                    begin()
+            yield
+
+    @contextlib.contextmanager
+    def _held(self, begins: Shard | None = None) -> Iterator[None]:
         with output_errors(self.root):
             self.state.mkdir(parents=True, exist_ok=True)
-        owner_file = self.state / "lock-owner.json"
-        lock = filelock.FileLock(self.state / "lock", blocking=False, thread_local=False)
-        try:
-            lock.acquire()
-        except NotImplementedError as error:
-            raise OutputError(
-                f"{self.root} is on a file system without locks; pass --out elsewhere"
-            ) from error
-        except filelock.Timeout as error:  # before OSError, which it is one of
-            owner = _read_json(owner_file)
-            pid, host, since = (owner.get(name, "?") for name in ("pid", "host", "since"))
-            who = f"process {pid} on {host}, since {since}"
-            raise OutputError(
-                f"another run is writing to {self.root} ({who}); wait for it, stop it, or pass another --out"
-            ) from error
-        except OSError as error:
-            raise as_output_error(error, self.root) from error
+        lock = self.take_lock(patient=begins is not None)
+        owner_file = self.state / _OWNER
         try:
             # A killed run may have left files under the very names that this process will use.
             self.clear_temporary()
             since = time.strftime("%Y-%m-%d %H:%M:%S")
-            self.write_json(owner_file, {"pid": os.getpid(), "host": socket.gethostname(), "since": since})
+            owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
+            self.write_json(owner_file, owner if begins is None else owner | {"begins": str(begins)})
             yield
         finally:
             with contextlib.suppress(OSError):
                 owner_file.unlink()
             lock.release()
+
+    def take_lock(self, patient: bool = False) -> filelock.BaseFileLock:
+        """The folder's lock, to be released by the caller.
+
+        Args:
+            patient: wait while other shards begin.
+
+        Raises:
+            OutputError: another run holds it; names the process.
+        """
+        lock = filelock.FileLock(self.state / "lock", thread_local=False)
+        begun = time.monotonic()
+        while True:
+            try:
+                lock.acquire(timeout=_LOOK if patient else 0, poll_interval=0.02)
+                return lock
+            except NotImplementedError as error:
+                raise OutputError(
+                    f"{self.root} is on a file system without locks; pass --out elsewhere"
+                ) from error
+            except filelock.Timeout as error:  # before OSError, which it is one of
+                owner = _read_json(self.state / _OWNER)
+                waited = time.monotonic() - begun
+                if patient and waited < (_PATIENCE if "begins" in owner else _STEADY):
+                    continue
+                raise OutputError(self._in_use(owner)) from error
+            except OSError as error:
+                raise as_output_error(error, self.root) from error
+
+    def _in_use(self, owner: Mapping[str, Any]) -> str:
+        pid, host, since = (owner.get(name, "?") for name in ("pid", "host", "since"))
+        who = f"process {pid} on {host}, since {since}"
+        if self.shard is not None:
+            return (
+                f"shard {self.shard} of {self.root} is at work ({who}); wait for it, stop it, "
+                "or pass another --out"
+            )
+        return f"another run is writing to {self.root} ({who}); wait for it, stop it, or pass another --out"
 
     def write(self, path: Path, data: bytes) -> None:
         """Replace a file by `data` at once: readers see the old file or the new one, never half.
@@ -176,6 +286,23 @@ class OutputFolder:
             raise as_output_error(error, self.root) from error
         return path
 
+    def link_temporary(self, path: Path) -> Path:
+        """The same file once more beside the journal, as a hard link where that works, else as a copy.
+
+        Raises:
+            FileNotFoundError: it is not there.
+            OutputError: the disk is full or the folder cannot be written.
+        """
+        temporary = self.temporary / f"{os.getpid()}-{next(self._counter)}"
+        try:
+            os.link(path, temporary)
+        except FileNotFoundError:
+            raise
+        except OSError:  # another disk, or one without hard links
+            with output_errors(self.root):
+                shutil.copyfile(path, temporary)
+        return temporary
+
     def clear_temporary(self) -> None:
         """Drop what was begun and will not be placed."""
         shutil.rmtree(self.temporary, ignore_errors=True)
@@ -184,9 +311,12 @@ class OutputFolder:
         """Rename a finished crop to its path below the folder.
 
         Raises:
+            FileExistsError: a shard would replace what is not its own.
             UsageError: a link inside the folder leads out of it.
         """
         target = self.root / crop
+        if self.ours is not None and crop not in self.ours and os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, "a file that this shard did not make lies there", str(target))
         if target.parent not in self._made_parents:
             target.parent.mkdir(parents=True, exist_ok=True)
             self._refuse_outside(target.parent)
@@ -276,24 +406,43 @@ class OutputFolder:
     def remove_run(self) -> None:
         """Remove what a run made: the crops its journal lists, the tables, the journal.
 
-        Folders that this leaves empty go too; everything else stays.
+        Folders that this leaves empty go too; everything else stays. Of a shard only its own part goes; of a
+        whole folder the shards that wait to be merged, too.
 
         Raises:
             OutputError: something cannot be removed.
         """
+        if self.shard is None:
+            for shard in self.shards():
+                OutputFolder(self.root, shard).remove_run()
         records = replay(self.journal).records
         crops = {record.crop for record in records.values() if record.crop}
         crops |= unfinished_crops(self.candidates, records)
         with output_errors(self.root):
             for crop in crops:
                 self._remove_crop(self.root / crop)
-            for table in (self.audit_csv, self.audit_html, self.audit_xlsx, self.run_json):
-                table.unlink(missing_ok=True)
+            self.run_json.unlink(missing_ok=True)
+            if self.shard is None:
+                for path in (self.audit_csv, self.audit_html, self.audit_xlsx, self.sample, self.review):
+                    path.unlink(missing_ok=True)
+                for folder in (self.rejected, self.home / SHARDS):
+                    shutil.rmtree(folder, ignore_errors=True)
             # The journal goes last: stopped half-way, the same command knows what is left to remove.
-            shutil.rmtree(self.rejected, ignore_errors=True)
-            inputs = (self.listing, self.labels, self.label_matches)
-            for path in (*inputs, self.sample, self.review, self.candidates, self.journal):
+            inputs = (self.listing, self.part, self.labels, self.label_matches)
+            for path in (*inputs, self.candidates, self.journal):
                 path.unlink(missing_ok=True)
+
+    def remove_shards(self) -> None:
+        """Drop the shards' states at once, when all of them are merged.
+
+        Raises:
+            OutputError: they cannot be moved.
+        """
+        with output_errors(self.root), contextlib.suppress(FileNotFoundError):
+            self.temporary.mkdir(parents=True, exist_ok=True)
+            # First out of the way: half of them would look like shards of which the others never ran.
+            os.rename(self.home / SHARDS, self.temporary / f"{os.getpid()}-{SHARDS}")
+        self.clear_temporary()
 
     def _remove_crop(self, path: Path) -> None:
         if not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(self.root)):
@@ -306,6 +455,11 @@ class OutputFolder:
                 parent.rmdir()
             except OSError:  # not empty yet, or it holds somebody else's file
                 break
+
+
+def _holds_anything(folder: Path) -> bool:
+    with os.scandir(folder) as entries:
+        return any(entries)
 
 
 def _leads_to_folder(entry: os.DirEntry[str]) -> bool:

@@ -117,12 +117,14 @@ class Replay:
 
     Attributes:
         settings: of the folder, as written; None when nothing was begun.
+        version: of this package, which began it.
         records: the last record of each photo, by key.
         end: bytes up to the end of the last whole line; what follows is torn.
         ignored: whole lines that could not be read; their photos are done again.
     """
 
     settings: dict[str, Any] | None = None
+    version: str = ""
     records: dict[str, Record] = field(default_factory=dict)
     end: int = 0
     ignored: int = 0
@@ -196,6 +198,7 @@ def _replay_values(values: Any, state: Replay, reviewed: bool = True) -> None:
             raise TypeError("expected an object")
         if "config" in values:
             state.settings = dict(values["config"])
+            state.version = str(values.get("version", ""))
         else:
             record = Record.from_json(values)
             if reviewed or not (record.verdict or record.source == "review"):
@@ -234,6 +237,10 @@ class Journal:
         line = json.dumps(values, separators=(",", ":")).encode() + b"\n"
         offset = _append(self._candidates, line)
         return offset, len(line)
+
+    def append_candidates_line(self, line: bytes) -> Span:
+        """Keep the boxes of a photo as another file has them."""
+        return _append(self._candidates, line), len(line)
 
     def candidates_end(self) -> int:
         """Size of `candidates.jsonl` now."""
@@ -279,17 +286,22 @@ def unfinished_crops(candidates_path: Path, records: dict[str, Record]) -> set[s
     Only the stretches of `candidates.jsonl` that no record points to are read, and of these the lines written
     after the photo's own record: what was announced before it has been dealt with since.
     """
+    return set(unfinished_photos(candidates_path, records))
+
+
+def unfinished_photos(candidates_path: Path, records: dict[str, Record]) -> dict[str, str]:
+    """Crop file → its photo, of those that `unfinished_crops` finds."""
     if not candidates_path.exists():
-        return set()
+        return {}
     spans = sorted(record.candidates for record in records.values() if record.candidates)
-    crops: set[str] = set()
+    crops: dict[str, str] = {}
     with open(candidates_path, "rb") as file:
         for start, stop in _gaps(spans, candidates_path.stat().st_size):
             file.seek(start)
             for offset, image, crop in _announced(start, file.read(stop - start)):
                 record = records.get(image)
                 if record is None or record.candidates is None or offset >= record.candidates[0]:
-                    crops.add(crop)
+                    crops[crop] = image
     return crops
 
 

@@ -1,0 +1,168 @@
+"""What a shard keeps beside its journal, and how it begins beside others in one folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from detic_crop.config import CropConfig
+from detic_crop.errors import UsageError
+from detic_crop.runs.discover import Source
+from detic_crop.runs.execute import write_listing
+from detic_crop.runs.folder import OutputFolder
+from detic_crop.runs.journal import Journal, Record, recorded_config, replay, unfinished_crops
+from detic_crop.runs.labels import Labels
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """The photos that some shards share; it must be the same for all that are merged.
+
+    Attributes:
+        photos: of the whole input.
+        digest: of their keys in input order.
+        labels: digest of the label table and the photos it matches; empty without one.
+        limit: only so many of the photos were asked for.
+    """
+
+    photos: int
+    digest: str
+    labels: str = ""
+    limit: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        sources: Sequence[Source],
+        labels: Labels | None,
+        matches: Sequence[str | None],
+        limit: int | None,
+    ) -> Input:
+        """That of a run."""
+        keys = digest_of(source.key for source in sources)
+        if labels is None:
+            return cls(len(sources), keys, "", limit)
+        table = hashlib.blake2b(labels.data, digest_size=16).hexdigest()
+        matched = digest_of(key or "" for key in matches)
+        return cls(len(sources), keys, f"{labels.key_column} {table} {matched}", limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A shard's part of an input, as its folder keeps it beside the listing.
+
+    Attributes:
+        input: the whole of it.
+        places: where in the whole input the keys of its listing are, ascending.
+        keys: digest of the keys of its listing.
+        words: of the command that made it, but for ``--out`` and ``--shard``.
+    """
+
+    input: Input
+    places: list[int]
+    keys: str
+    words: list[str]
+
+
+def digest_of(texts: Iterable[str]) -> str:
+    """A hash over some keys in their order."""
+    digest = hashlib.blake2b(digest_size=16)
+    for text in texts:
+        digest.update(text.encode(errors="surrogatepass") + b"\n\0")
+    return digest.hexdigest()
+
+
+def write_part(
+    folder: OutputFolder, sources: Sequence[Source], root: str, input: Input, words: Sequence[str]
+) -> None:
+    """Keep which photos of an input fall to a shard, and where they are.
+
+    Args:
+        folder: the shard's.
+        sources: all photos of the input in its order.
+        root: absolute path that most keys are relative to.
+        input: what `Input.of` says of it.
+        words: of the command, but for ``--out`` and ``--shard``.
+    """
+    assert folder.shard is not None
+    places = [place for place, source in enumerate(sources) if folder.shard.owns(source.key)]
+    own = [sources[place] for place in places]
+    part = Part(input, places, digest_of(source.key for source in own), list(words))
+    write_listing(folder, own, root)
+    folder.write(folder.part, json.dumps(asdict(part), separators=(",", ":")).encode())
+
+
+def read_part(folder: OutputFolder) -> Part | None:
+    """What `write_part` wrote; None where it is not there or damaged."""
+    try:
+        values = json.loads(folder.part.read_bytes())
+        part = Part(Input(**values["input"]), values["places"], values["keys"], values["words"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return part
+
+
+def check_same_count(folder: OutputFolder) -> None:
+    """Refuse a shard beside shards of another number.
+
+    Raises:
+        UsageError: there are such ones.
+    """
+    for other in folder.whole.shards():
+        if folder.shard is not None and other.count != folder.shard.count:
+            raise UsageError(
+                f"{folder.root} holds shard {other}, so shard {folder.shard} does not fit; give --shard "
+                f"k/{other.count}, another --out, or first: detic-crop merge {folder.quoted}"
+            )
+
+
+def folder_settings(folder: OutputFolder, overwrite: bool) -> CropConfig | None:
+    """The settings that a folder was begun with, by whichever run; with `overwrite` not by this one."""
+    found = None if overwrite else recorded_config(folder.journal)
+    if folder.shard is None or found is not None:
+        return found
+    others = (OutputFolder(folder.root, other) for other in folder.whole.shards() if other != folder.shard)
+    for other in (folder.whole, *others):
+        if (found := recorded_config(other.journal)) is not None:
+            return found
+    return None
+
+
+def begin_shard(folder: OutputFolder, config: CropConfig, version: str) -> None:
+    """Note the settings of a shard; called while no other one begins."""
+    if recorded_config(folder.journal) is None:
+        with closing(Journal(folder.journal, folder.candidates)) as journal:
+            journal.begin(config, version)
+
+
+def known_records(folder: OutputFolder) -> dict[str, Record]:
+    """The last record of each photo: of a shard its own ones, and what was merged before."""
+    own = replay(folder.journal).records
+    return own if folder.shard is None else replay(folder.whole.journal).records | own
+
+
+def crops_of(folder: OutputFolder, own: dict[str, Record], merged: Mapping[str, Record]) -> set[str]:
+    """The crops that a shard may replace: its photos', and those that it was about to write when killed.
+
+    Args:
+        folder: the shard's.
+        own: records of its journal.
+        merged: records of the whole folder's journal.
+    """
+    assert folder.shard is not None
+    crops = {record.crop for record in own.values() if record.crop}
+    crops |= {record.crop for key, record in merged.items() if record.crop and folder.shard.owns(key)}
+    return crops | unfinished_crops(folder.candidates, own)
+
+
+def read_run_json(folder: OutputFolder) -> dict[str, Any]:
+    """What the last run of a shard said of itself; empty where it did not come to that."""
+    try:
+        value = json.loads(folder.run_json.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
