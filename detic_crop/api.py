@@ -720,10 +720,8 @@ def _merge(
     keep_labels(folder, labels, matches)
     folder.remove_stale_rejected(records)
     _write_tables(result, records)
-    told = merged_run_json(gathered)
-    result.done, result.seconds = told["photos_done_now"], told["seconds"]
     summary = {"counts": dict(result.counts), "flagged": result.flagged, "notes": result.notes}
-    folder.write_json(folder.run_json, {**told, **summary, **_versions()})
+    folder.write_json(folder.run_json, {**merged_run_json(gathered), **summary, **_versions()})
     if not bring:
         folder.remove_shards()
     folder.clear_temporary()
@@ -747,7 +745,7 @@ def _not_done(missing: Sequence[Gap], gathered: Gathered, sources: Sequence[Outp
     """What to do about shards that are not done: the first commands aloud, the sum in the error."""
     for gap in missing[:_MOST_COMMANDS]:
         command = gathered.command_of(gap.shard, sources[0])
-        _log.info("%s: %s", gap, command or f"give its command again, with --shard {gap.shard}")
+        _log.warning("%s: %s", gap, command or f"give its command again, with --shard {gap.shard}")
     more = len(missing) - _MOST_COMMANDS
     rest = f" ({more} more are not shown)" if more > 0 else ""
     return DeticCropError(
@@ -850,10 +848,12 @@ def _choose_photos(
     notes = list(listing.notes)
     if listing.passed_over:
         notes.append(f"other files passed over: {listing.passed_over}")
-    sources = {source.key: source for source in listing.sources}
     matches: list[str | None] = []
-    keys = list(sources)
-    if labels is not None:
+    if labels is None:
+        chosen = listing.sources[:limit]
+    else:
+        sources = {source.key: source for source in listing.sources}
+        keys = list(sources)
         matches = match_labels(labels.names(), keys)
         labelled = list(dict.fromkeys(key for key in matches if key is not None))
         missing, left_out = matches.count(None), len(keys) - len(labelled)
@@ -871,8 +871,8 @@ def _choose_photos(
                 f"--labels: none of the {len(matches)} rows names a photo of --in "
                 f"(first row: {labels.names()[0]!r}, first photo: {keys[0]!r}); pass --labels-key COLUMN"
             )
-        keys = labelled
-    return [sources[key] for key in keys[:limit]], matches, notes
+        chosen = [sources[key] for key in labelled[:limit]]
+    return chosen, matches, notes
 
 
 def _root_of(input: PathLike) -> str:

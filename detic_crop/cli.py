@@ -274,7 +274,8 @@ def apply(cropped: str, strict: bool, **settings: Any) -> int:
 @click.argument("cropped", nargs=-1, required=True)
 @_option("--out", "output", metavar="FOLDER", help="where several folders are joined; crops are linked there")
 @_option("--partial", is_flag=True, help="join what there is, though shards are not done")
-def merge(cropped: tuple[str, ...], output: str | None, partial: bool) -> int:
+@_option("--quiet", is_flag=True, help="no summary")
+def merge(cropped: tuple[str, ...], output: str | None, partial: bool, quiet: bool) -> int:
     """Join what the shards of a run left in CROPPED: one journal, audit.csv, audit.html and run.json.
 
     It checks that every photo was done once, and names what is missing.
@@ -285,11 +286,8 @@ def merge(cropped: tuple[str, ...], output: str | None, partial: bool) -> int:
     """
     from detic_crop import api
 
-    result = api.merge(*cropped, output=output, partial=partial)
-    for note in result.notes:
-        click.echo(printable(note))
-    _say_counts(result)
-    return 0
+    _hush(quiet)
+    return _finish(api.merge(*cropped, output=output, partial=partial), strict=False, quiet=quiet)
 
 
 cli.add_command(weights)

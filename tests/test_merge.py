@@ -133,6 +133,7 @@ def test_run_json_has_sums_and_every_shard(photos: tuple[Path, list[str]], tmp_p
     assert told["stage_seconds"]["decode"] == pytest.approx(decoding, abs=0.002)
     assert sum(told["counts"].values()) == len(keys)
     assert told["settings"]["size"] == 32
+    assert (told["stopped"], told["started"]) == ("", min(shard["started"] for shard in each))
 
 
 def test_the_command_tells_what_an_unsharded_run_tells(
@@ -141,13 +142,12 @@ def test_the_command_tells_what_an_unsharded_run_tells(
     folder, keys = photos
     command = cli_command(folder, write_boxes(tmp_path / "boxes.csv", keys))[:-1]
     assert cli.main([*command, "--out", str(tmp_path / "reference")]) == 0
-    told = capsys.readouterr().out.replace("reference", "out").splitlines()
+    told, where = capsys.readouterr().out.replace("reference", "out").splitlines()[-2:]
     for index in range(2):
         assert cli.main([*command, "--out", str(tmp_path / "out"), "--shard", f"{index}/2"]) == 0
     capsys.readouterr()
     assert cli.main(["merge", str(tmp_path / "out")]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.rpartition(";")[0] for line in lines] == [line.rpartition(";")[0] for line in told[-2:]]
+    assert capsys.readouterr().out.splitlines() == [told.rpartition(";")[0], where]
 
 
 # ---------------------------------------------------------------- what is missing
@@ -199,12 +199,13 @@ def test_a_gap_of_a_run_from_python(
 
 
 def test_a_shard_that_was_stopped_before_it_knew_its_photos_is_a_gap(
-    photos: tuple[Path, list[str]], tmp_path: Path
+    photos: tuple[Path, list[str]], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     crop_shards(photos[0], tmp_path / "out", 3)
     state_of(tmp_path / "out", "1/3").part.unlink()
-    with pytest.raises(DeticCropError, match="1 of 3 shards"):
+    with caplog.at_level("INFO", logger="detic_crop"), pytest.raises(DeticCropError, match="1 of 3 shards"):
         api.merge(tmp_path / "out")
+    assert any("shard 1/3 was stopped before it listed photos" in line for line in caplog.messages)
     for index in (0, 2):
         state_of(tmp_path / "out", f"{index}/3").part.write_bytes(b"{")
     with pytest.raises(UsageError, match="were stopped before they listed the photos"):
@@ -228,7 +229,7 @@ def test_photos_that_came_between_shards_are_named(photos: tuple[Path, list[str]
 
 @pytest.mark.parametrize(
     ("settings", "named"),
-    [({"limit": 3}, "--limit 3, not None"), ({"labels": "labels.csv"}, "other --labels")],
+    [({"limit": 3}, r"--limit 3 instead of \(none\)"), ({"labels": "labels.csv"}, "other --labels")],
 )
 def test_other_photos_asked_for_are_named(
     photos: tuple[Path, list[str]], tmp_path: Path, settings: dict[str, str], named: str
@@ -316,6 +317,27 @@ def test_one_shard_alone_after_a_merge_is_enough_when_nothing_else_changed(
     api.merge(tmp_path / "out")
     crop(folder, tmp_path / "reference")
     assert product(tmp_path / "out") == product(tmp_path / "reference")
+
+
+def test_one_shard_alone_is_not_enough_when_another_photo_took_the_place_of_one(
+    photos: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    """As many photos as before, but the other shard has not seen the new one."""
+    folder, _ = photos
+    crop_shards(folder, tmp_path / "out", 2)
+    api.merge(tmp_path / "out")
+    new = next(name for name in map("new{}.jpg".format, range(99)) if owner(name, 2) == 0)
+    write_photo(folder / new, 70)
+    gone = next(
+        path for path in folder.glob("day*/**/*.jpg") if owner(path.relative_to(folder).as_posix(), 2) == 0
+    )
+    gone.unlink()
+    crop(folder, tmp_path / "out", shard="1/2")
+    with pytest.raises(DeticCropError, match="1 of 2 shards are not done"):
+        api.merge(tmp_path / "out")
+    crop(folder, tmp_path / "out", shard="0/2")
+    api.merge(tmp_path / "out")
+    assert new in {row["image"] for row in rows_of(tmp_path / "out")}
 
 
 def test_review_goes_on_over_merges(photos: tuple[Path, list[str]], tmp_path: Path) -> None:
@@ -521,7 +543,56 @@ def test_a_crop_that_is_gone_is_named(
     assert memory(tmp_path / "out") == memory(tmp_path / "reference")
 
 
+def test_photos_may_be_elsewhere_on_each_machine(photos: tuple[Path, list[str]], tmp_path: Path) -> None:
+    folder, keys = photos
+    shutil.copytree(folder, tmp_path / "mounted")
+    crop(folder, tmp_path / "out", shard="0/2")
+    crop(tmp_path / "mounted", tmp_path / "out", shard="1/2")
+    api.merge(tmp_path / "out")
+    shutil.rmtree(tmp_path / "mounted" / "bad")
+    good = [key for key in keys if not key.startswith("bad/")]
+    say(tmp_path / "out", **dict.fromkeys(good, "whole"))
+    assert api.apply(tmp_path / "out").problems == {}
+    crop(folder, tmp_path / "reference")
+    say(tmp_path / "reference", **dict.fromkeys(good, "whole"))
+    api.apply(tmp_path / "reference")
+    assert product(tmp_path / "out") == product(tmp_path / "reference")
+
+
+def test_names_that_changed_between_shards_are_mended_by_the_next_run(tmp_path: Path) -> None:
+    """One shard has given a name away that another photo, come since, would have had."""
+    keys = [f"{name}{end}" for name in "abcdefgh" for end in (".png", ".jpg")]
+    png = next(key for key in keys[::2] if owner(key, 2) == 0 and owner(f"{key[0]}.jpg", 2) == 1)
+    jpg = f"{png[0]}.jpg"
+    write_photo(tmp_path / "in" / png, 1)
+    crop(tmp_path / "in", tmp_path / "out", shard="0/2")
+    before = (tmp_path / "out" / jpg).read_bytes()
+    write_photo(tmp_path / "in" / jpg, 2)
+    crop_shards(tmp_path / "in", tmp_path / "out", 2)
+    api.merge(tmp_path / "out")
+    rows = {row["image"]: row for row in rows_of(tmp_path / "out")}
+    assert (rows[png]["crop"], rows[jpg]["reason"]) == (jpg, "write_error")
+    assert "or merge and give `run` again" in rows[jpg]["error"]
+    crop(tmp_path / "in", tmp_path / "out")
+    assert {row["crop"] for row in rows_of(tmp_path / "out")} == {jpg, f"{jpg}.jpg"}
+    assert (tmp_path / "out" / jpg).read_bytes() == before
+
+
 # ---------------------------------------------------------------- damage
+
+
+def test_a_journal_without_its_settings_is_mended_by_its_shard(
+    photos: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    crop_shards(photos[0], tmp_path / "out", 2)
+    path = state_of(tmp_path / "out", "1/2").journal
+    path.write_bytes(b"damaged\n" + b"".join(path.read_bytes().splitlines(keepends=True)[1:]))
+    with pytest.raises(UsageError, match=r"journal of shard 1/2 of .* is damaged; give its command again"):
+        api.merge(tmp_path / "out")
+    crop(photos[0], tmp_path / "out", shard="1/2")
+    api.merge(tmp_path / "out")
+    crop(photos[0], tmp_path / "reference")
+    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
 
 
 def test_boxes_that_a_power_cut_took_are_no_other_photos(

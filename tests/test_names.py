@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detic_crop.runs.names import crop_names, normalise_key, printable
+from detic_crop.runs.names import crop_names, crop_names_of, normalise_key, printable
 
 # Parts that meet on some disk, that some system reserves, or that only look like other parts.
 PARTS = [
@@ -107,6 +107,25 @@ def test_names_do_not_depend_on_the_order_of_the_input(all_keys: set[str], rando
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     assert crop_names(shuffled, ".jpg", {}) == crop_names(sorted(all_keys), ".jpg", {})
     assert crop_names(iter(shuffled), ".jpg", {}) == crop_names(all_keys, ".jpg", {})
+
+
+@given(key_sets(), key_sets())
+def test_some_names_are_those_of_all(all_keys: set[str], before: set[str]) -> None:
+    """However few are asked for; photos that were named before among them or not."""
+    settled = crop_names(before, ".jpg", {})
+    for earlier in ({}, settled, dict(itertools.islice(settled.items(), 3))):
+        names = crop_names(all_keys, ".jpg", earlier)
+        assert crop_names_of(all_keys, all_keys, ".jpg", earlier) == {key: names[key] for key in all_keys}
+        for key in all_keys:
+            assert crop_names_of([key], iter(all_keys), ".jpg", earlier) == {key: names[key]}
+
+
+def test_some_names_where_one_collision_makes_the_next() -> None:
+    """a.png takes a.png.jpg, which a.png.jpg would have been; that takes the next, and so on."""
+    keys = ["a.jpg", "a.png", *(f"a.png{'.jpg' * n}.png" for n in range(4)), *"bcdefg"]
+    names = crop_names(keys, ".jpg", {})
+    assert names["a.png.png"] == "a.png.png.jpg"
+    assert crop_names_of(keys, keys, ".jpg", {}) == names
 
 
 @given(key_sets(), key_sets())

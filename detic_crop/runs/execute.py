@@ -25,7 +25,7 @@ from detic_crop.runs.folder import OutputFolder, as_output_error, is_fatal
 from detic_crop.runs.journal import Journal, Record, unfinished_crops
 from detic_crop.runs.local import run_local
 from detic_crop.runs.machine import default_workers
-from detic_crop.runs.names import crop_names, fits_disk
+from detic_crop.runs.names import crop_names, crop_names_of, fits_disk
 from detic_crop.runs.pipeline import Job, Outcome, Pipeline
 from detic_crop.runs.timing import Usage
 
@@ -132,7 +132,10 @@ def _plan(
     settled = {key: os.path.splitext(name)[0] + suffix for key, name in earlier_names.items()}
     settled = {key: name for key, name in settled.items() if name not in foreign and fits_disk(name)}
     settled |= {key: record.crop for key, record in records.items() if record.crop}
-    names = crop_names(all_keys, suffix, settled, taken=foreign)
+    if folder.shard is None:
+        names = crop_names(all_keys, suffix, settled, taken=foreign)
+    else:
+        names = crop_names_of((source.key for source in wanted), all_keys, suffix, settled)
     jobs = [Job(source, names[source.key]) for source in wanted]
     plain = {name for name, is_link in files.items() if not is_link}
     # Where the photos are was checked before the lock was taken.
@@ -265,7 +268,7 @@ def commit(outcome: Outcome, journal: Journal, folder: OutputFolder) -> Record:
                     raise
                 # A name the disk refuses, or somebody's file where a folder must be: this photo's trouble.
                 outcome.temporary.unlink(missing_ok=True)
-                record = _unplaced(record, error)
+                record = _unplaced(record, error, folder)
         gone = record.crop if record.status != "rejected" else ""
         if earlier is not None and earlier.crop and earlier.crop != gone:
             # A crop that no row names would be a lie. First the crop, then the line: killed in between, the
@@ -279,12 +282,14 @@ def commit(outcome: Outcome, journal: Journal, folder: OutputFolder) -> Record:
     return record
 
 
-def _unplaced(record: Record, error: OSError) -> Record:
+def _unplaced(record: Record, error: OSError, folder: OutputFolder) -> Record:
+    # After a merge, names keep clear of what lies there.
+    instead = "" if folder.shard is None else ", or merge and give `run` again"
     return record._replace(
         status="failed",
         reason="write_error",
         stage="write",
-        error=f"{record.crop} cannot be written: {error.strerror}; move what is in its place",
+        error=f"{record.crop} cannot be written: {error.strerror}; move what is in its place{instead}",
         crop="",
         crop_box=None,
         crop_bytes=0,

@@ -316,7 +316,9 @@ class OutputFolder:
         """
         target = self.root / crop
         if self.ours is not None and crop not in self.ours and os.path.lexists(target):
-            raise FileExistsError(errno.EEXIST, "a file that this shard did not make lies there", str(target))
+            raise FileExistsError(
+                errno.EEXIST, "this shard did not make the file that lies there", str(target)
+            )
         if target.parent not in self._made_parents:
             target.parent.mkdir(parents=True, exist_ok=True)
             self._refuse_outside(target.parent)

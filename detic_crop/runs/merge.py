@@ -58,6 +58,7 @@ class Gathered:
         input: which photos they share.
         config: their settings.
         keys: the photos of the whole input, as far as its shards are known, in input order.
+        complete: these are all of them.
         records: of each photo the record and which of `done` made it.
         unfinished: crop → photo, of those that a shard was about to write when it was killed.
         twice: photos recorded by two, alike.
@@ -69,6 +70,7 @@ class Gathered:
     input: Input
     config: CropConfig
     keys: list[str] = field(default_factory=list)
+    complete: bool = False
     records: dict[str, tuple[Record, int]] = field(default_factory=dict)
     unfinished: dict[str, str] = field(default_factory=dict)
     twice: int = 0
@@ -107,15 +109,19 @@ class Gap:
 
     Attributes:
         shard: which.
-        photos: that it has no record of; None where it was never run, or stopped before it knew.
+        photos: that it has no record of; None where that is not known.
+        begun: it has left something.
     """
 
     shard: Shard
     photos: int | None
+    begun: bool = True
 
     def __str__(self) -> str:
         if self.photos is None:
-            return f"shard {self.shard} was never run"
+            return (
+                f"shard {self.shard} was {'stopped before it listed photos' if self.begun else 'never run'}"
+            )
         return f"shard {self.shard} has {self.photos} photos to do"
 
 
@@ -146,17 +152,17 @@ def gather(folders: Sequence[OutputFolder]) -> Gathered:
             raise UsageError(f"{other} and {first} do not fit: one is of another number of shards")
         config = other.journal.config
         expected = first.journal.config
+        if config is None and (other is first or other.journal.records):
+            raise UsageError(f"the journal of {other} is damaged; give its command again")
         if config is not None and expected is not None and config.fingerprint() != expected.fingerprint():
             raise UsageError(
                 f"{other} and {first} were made with different settings "
                 f"({'; '.join(config.differences(expected))}); make one of them again"
             )
-    config = first.journal.config
-    assert first.part is not None
-    if config is None:
-        raise UsageError(f"the journal of {first} is damaged; give its command again")
     _check_same_input(known)
-    gathered = Gathered(done, first.shard.count, first.part.input, config)
+    assert first.part is not None
+    assert first.journal.config is not None
+    gathered = Gathered(done, first.shard.count, first.part.input, first.journal.config)
     gathered.damaged = sum(each.journal.ignored for each in done)
     _unite_records(gathered)
     _unite_listings(gathered)
@@ -183,9 +189,9 @@ def _check_same_input(known: Sequence[Done]) -> None:
         elif ours.labels != theirs.labels:
             what = "other --labels"
         else:
-            what = f"--limit {theirs.limit}, not {ours.limit}"
+            what = f"--limit {theirs.limit or '(none)'} instead of {ours.limit or '(none)'}"
         raise UsageError(
-            f"{other} was run with {what} than {first}; give the commands of all shards again, which does "
+            f"{other} was run with {what}, unlike {first}; give the commands of all shards again, which does "
             "only what is new"
         )
 
@@ -237,6 +243,7 @@ def _unite_listings(gathered: Gathered) -> None:
         whole = gathered.input
         if (len(gathered.keys), digest_of(gathered.keys)) != (whole.photos, whole.digest):
             raise UsageError("the listings of the shards do not make up the input; give their commands again")
+        gathered.complete = True
 
 
 def chosen_keys(gathered: Gathered, matches: Sequence[str | None]) -> list[str]:
@@ -249,7 +256,7 @@ def chosen_keys(gathered: Gathered, matches: Sequence[str | None]) -> list[str]:
     limit = gathered.input.limit
     if gathered.input.labels:
         return list(dict.fromkeys(key for key in matches if key is not None))[:limit]
-    if limit is None or len(gathered.keys) == gathered.input.photos:
+    if limit is None or gathered.complete:
         return gathered.keys[:limit]
     within = set()
     for done in gathered.listed:
@@ -271,12 +278,12 @@ def gaps(gathered: Gathered, chosen: Iterable[str], merged: Mapping[str, Record]
     missing = Counter(
         owner(key, count) for key in chosen if key not in gathered.records and key not in merged
     )
+    begun = {done.shard.index for done in gathered.done}
     listed = {done.shard.index for done in gathered.listed}
-    complete = len(gathered.keys) == gathered.input.photos
     found = []
     for index in range(count):
-        if index not in listed and not complete:
-            found.append(Gap(Shard(index, count), None))
+        if index not in listed and not gathered.complete:
+            found.append(Gap(Shard(index, count), None, index in begun))
         elif missing[index]:
             found.append(Gap(Shard(index, count), missing[index]))
     return found
@@ -284,11 +291,11 @@ def gaps(gathered: Gathered, chosen: Iterable[str], merged: Mapping[str, Record]
 
 def know_earlier_listing(gathered: Gathered, folder: OutputFolder) -> None:
     """Take over the photos of shards that were not run again from the listing of an earlier merge."""
-    if len(gathered.listed) == gathered.count:
+    if gathered.complete:
         return
     keys = read_listing(folder)["keys"]
     if (len(keys), digest_of(keys)) == (gathered.input.photos, gathered.input.digest):
-        gathered.keys = keys
+        gathered.keys, gathered.complete = keys, True
         return
     listed = {done.shard.index for done in gathered.listed}
     gathered.keys += [key for key in keys if owner(key, gathered.count) not in listed]
@@ -437,6 +444,8 @@ def merged_run_json(gathered: Gathered) -> dict[str, Any]:
             name: sum(values.get(name, 0) for _, values in told)
             for name in ("photos_done_now", "photos_done_before", "photos_remaining")
         },
+        "stopped": next((values["stopped"] for _, values in told if values.get("stopped")), ""),
+        "started": min((values["started"] for _, values in told if "started" in values), default=""),
         "seconds": round(sum(values.get("seconds", 0.0) for _, values in told), 3),
         **{name: _summed(values.get(name, {}) for _, values in told) for name in _SUMS},
         "shards": each,

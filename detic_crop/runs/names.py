@@ -48,16 +48,72 @@ def crop_names(
         settled: key → name, as journalled before; never changed.
         taken: paths in the output folder that are not ours to replace.
     """
-    keys = sorted(keys)
+    new, folders, used = _prepared(keys, settled, taken)
+    return dict(settled) | _assigned(new, extension, folders, used)
+
+
+def crop_names_of(
+    wanted: Iterable[str], keys: Iterable[str], extension: str, settled: Mapping[str, str]
+) -> dict[str, str]:
+    """What `crop_names` says of some photos, without a name in memory for each of the others.
+
+    Only photos that have to do with one whose name collides are gone through in order. Which these are, a
+    hash of each photo's first choice tells: 8 bytes for a photo.
+
+    Args:
+        wanted: the photos to name.
+        keys: all photos of the input.
+        extension: of the crops, with its dot.
+        settled: key → name, as journalled before.
+    """
+    import numpy as np  # not at the top: the command line needs this module for its messages
+
+    new, folders, used = _prepared(keys, settled, ())
+
+    def attempt(key: str, number: int) -> str:
+        folder, _, file_name = key.rpartition("/")
+        return folders[folder] + _safe_file(file_name, extension, number)
+
+    first = np.fromiter((hash(_fold(attempt(key, 0))) for key in new), np.int64, len(new))
+    fixed = np.fromiter(map(hash, used), np.int64, len(used))
+    values, counts = np.unique(first, return_counts=True)
+    entangled = np.isin(first, values[counts > 1]) | np.isin(first, fixed)
+    while True:
+        keys_of = [new[index] for index in np.flatnonzero(entangled).tolist()]
+        names = _assigned(keys_of, extension, folders, set(used))
+        tried = []
+        for key, name in names.items():
+            number = 0
+            while (other := attempt(key, number)) != name:
+                tried.append(hash(_fold(other)))
+                number += 1
+            tried.append(hash(_fold(name)))
+        met = np.isin(first, np.array(tried, np.int64)) & ~entangled
+        if not met.any():
+            break
+        entangled |= met  # a photo whose own name would be taken by one of these
+    return {key: settled.get(key) or names.get(key) or attempt(key, 0) for key in wanted}
+
+
+def _prepared(
+    keys: Iterable[str], settled: Mapping[str, str], taken: Iterable[str]
+) -> tuple[list[str], dict[str, str], set[str]]:
+    """Photos to name in order; folder of a key → folder of its crop; what no crop may be called, folded."""
     fixed = [*settled.values(), *taken]
     files = {_fold(name) for name in fixed}
-    new = [key for key in keys if key not in settled]
+    new = [key for key in sorted(keys) if key not in settled]
     folders = _safe_folders(new, files)
     # A crop must not be named like a folder: `a.jpg/b.jpg` beside `a.png`.
     used = files | {_fold(folder) for folder in _folders(fixed)}
     used |= {_fold(folder) for folder in _folders(f"{folder}/" for folder in folders.values())}
-    names = dict(settled)
-    for key in new:
+    return new, folders, used
+
+
+def _assigned(
+    keys: Iterable[str], extension: str, folders: Mapping[str, str], used: set[str]
+) -> dict[str, str]:
+    names = {}
+    for key in keys:
         folder, _, file_name = key.rpartition("/")
         number = 0
         while _fold(name := folders[folder] + _safe_file(file_name, extension, number)) in used:
