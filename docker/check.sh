@@ -118,11 +118,11 @@ b bud --isolation chroot --layers --target cpu --tag "$image" --file docker/Dock
 }
 ok "built in $((SECONDS - started)) s: $(b images --format '{{.Size}}' "$image")"
 
-config() { b inspect --type image --format "{{$1}}" "$image"; }
-expect "user 1000:1000" test "$(config .OCIv1.Config.User)" = 1000:1000
-expect "labels" test "$(config 'index .OCIv1.Config.Labels "org.opencontainers.image.version"')" = check
-read -ra entry < <(config 'join .OCIv1.Config.Entrypoint " "')
-read -ra command < <(config 'join .OCIv1.Config.Cmd " "')
+config() { b inspect --type image --format "$1" "$image"; }
+expect "user 1000:1000" test "$(config '{{.OCIv1.Config.User}}')" = 1000:1000
+expect "labels" test "$(config '{{index .OCIv1.Config.Labels "org.opencontainers.image.version"}}')" = check
+read -ra entry <<<"$(config '{{range .OCIv1.Config.Entrypoint}}{{.}} {{end}}')"
+read -ra command <<<"$(config '{{range .OCIv1.Config.Cmd}}{{.}} {{end}}')"
 container=$(b from "$image")
 root=$(b mount "$container")
 unwanted() {
