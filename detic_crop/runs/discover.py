@@ -21,6 +21,7 @@ from detic_crop.images.decode import IMAGE_EXTENSIONS
 from detic_crop.runs.names import normalise_key, printable
 
 LIST_EXTENSIONS = (".txt", ".lst", ".csv")
+_PACKED = (".tar", ".tar.gz", ".tgz", ".zip")
 LIST_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path")
 
 
@@ -93,10 +94,14 @@ def discover(where: str | os.PathLike[str], output: Path | None = None) -> Listi
         listing = _from_folder(path, output)
     elif os.path.exists(path) and path.suffix.lower() in LIST_EXTENSIONS:
         listing = _from_list(path)
-    elif os.path.exists(path):
+    elif os.path.exists(path) and not text.lower().endswith(_PACKED):
         listing = Listing([Source.at(printable(path.name), path)])
     elif glob.has_magic(text):
         listing = _from_glob(text, output)
+    elif re.match(r"[a-z][a-z0-9+]+://", text):
+        raise UsageError(f"--in {text} is an address; pass a folder: copy the photos to this machine first")
+    elif text.lower().endswith(_PACKED):
+        raise UsageError(f"--in {text} is packed; unpack it and pass the folder")
     else:
         raise UsageError(f"--in {text} does not exist; pass a folder, a photo, a glob or a list of paths")
     if not listing.sources:

@@ -7,6 +7,7 @@ import errno
 import itertools
 import json
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -133,6 +134,11 @@ class OutputFolder:
         Raises:
             UsageError: it is a file, or holds files but no `.detic-crop`.
         """
+        if re.match(r"[a-z][a-z0-9+]+:/+", self.root.as_posix()):
+            raise UsageError(
+                f"--out {self.root} looks like the address of a store, which cannot be written to; "
+                "pass a folder, and copy it there when the run is done"
+            )
         if os.path.exists(self.root) and not os.path.isdir(self.root):
             raise UsageError(f"--out {self.root} is a file; pass a folder")
         try:
