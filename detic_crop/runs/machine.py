@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
+from pathlib import Path
 
+_CGROUP = Path("/sys/fs/cgroup")  # of this container or job; version 2, else 1
 _MEMORY_SHARE = 0.6  # of the machine's memory, for photos being looked at; the rest is for everything else
 _MOST_WORKERS = 32
 _FEEDING_WORKERS = 4  # keep one detector busy; more would only hold more photos in memory
@@ -33,19 +36,29 @@ def threads_per_photo(photo_bytes: int) -> int:
 
 
 def cpus() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # a container or job may own fewer than the machine has
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Cores that this process may use: a container or job may own fewer than the machine has."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(there, _cpu_quota())))
+
+
+def _cpu_quota() -> float:
+    """Cores' worth of time that the control group grants (``docker run --cpus``, a Kubernetes limit)."""
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            quota, period = " ".join((_CGROUP / name).read_text() for name in names).split()
+            if int(quota) > 0:  # version 1 says -1 where there is none
+                return int(quota) / int(period)
+        except (OSError, ValueError, ZeroDivisionError):  # no such group, or "max"
+            continue
+    return math.inf
 
 
 def memory_bytes() -> int:
     """Memory of the machine, or what the control group of a container or job grants of it."""
     total = _physical_memory()
-    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
         try:
-            with open(limit, encoding="ascii") as file:
-                total = min(total, int(file.read()))
+            total = min(total, int((_CGROUP / limit).read_text()))
         except (OSError, ValueError):  # no such group, or "max"
             continue
     return total
