@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from timm.layers.conv2d_same import Conv2dSame
 
 import detic_crop
 from detic_crop.boxes.detections import Detections
@@ -160,6 +161,19 @@ def test_the_network_is_the_published_one(
 def test_this_machine_has_the_operator_that_lite_is_fast_with() -> None:
     """Else the tests above would compare nothing; without it lite works as well, only slower."""
     assert can_fuse()
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize(("height", "width"), [(8, 12), (9, 12), (6, 7), (2, 2)])
+@pytest.mark.parametrize("groups", [1, 4])
+def test_a_fused_convolution_pads_as_the_published_one(
+    kernel: int, stride: int, height: int, width: int, groups: int
+) -> None:
+    conv = Conv2dSame(4, 4, kernel, stride, groups=groups).requires_grad_(False)
+    image = torch.randn(2, 4, height, width, generator=torch.Generator().manual_seed(kernel))
+    with torch.inference_mode():
+        torch.testing.assert_close(FusedConv2d(conv, relu6=False)(image), conv(image), atol=1e-5, rtol=1e-5)
 
 
 def test_damaged_heads_are_refused(tmp_path: Path) -> None:

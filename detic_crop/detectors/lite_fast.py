@@ -58,10 +58,20 @@ class FusedConv2d(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, C, H, W) → (B, K, H', W'), channels last."""
-        if self._same:  # TensorFlow's rule: all that is needed, the odd pixel right and below
-            image = pad_same(image, list(self._kernel), self._stride, self._dilation)
+        if not self._same:
+            return self._convolve(image, self._padding)
+        # TensorFlow's rule: as much padding as is needed, the odd pixel right and below.
+        height, width = image.shape[2:]
+        if self._groups == 1 or self._stride != [2, 2] or min(self._kernel) < 2 or height % 2 or width % 2:
+            return self._convolve(pad_same(image, list(self._kernel), self._stride, self._dilation), [0, 0])
+        # The operator pads all sides alike and without a copy. One step more of it, left and above, puts the
+        # rest in place, at the price of a row and a column that are dropped. (Not worth it in the stem.)
+        result = self._convolve(image, [(side - 2) // 2 + 2 for side in self._kernel])
+        return result[:, :, 1 : height // 2 + 1, 1 : width // 2 + 1]
+
+    def _convolve(self, image: Tensor, padding: list[int]) -> Tensor:
         result: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            *(image, self.weight, self.bias, self._padding, self._stride, self._dilation, self._groups),
+            *(image, self.weight, self.bias, padding, self._stride, self._dilation, self._groups),
             *self._after,
         )
         return result
