@@ -431,6 +431,34 @@ def test_several_folders_become_one(
     assert (path.stat().st_nlink > 1) == links
 
 
+def test_two_photos_never_share_a_crop(tmp_path: Path) -> None:
+    """A photo that was added between the shards' commands gets a name that another folder has given away."""
+    photos, folders = tmp_path / "in", [tmp_path / "0", tmp_path / "1"]
+    keys = [f"photo{number}.{ending}" for number in range(20) for ending in ("JPG", "jpg")]
+    early, late = next(
+        (jpg, upper)
+        for upper, jpg in zip(keys[::2], keys[1::2], strict=True)
+        if (owner(jpg, 2), owner(upper, 2)) == (1, 0)
+    )
+    write_photo(photos / early, 1)
+    for number in range(4):  # something for both
+        write_photo(photos / f"other{number}.png", number)
+    for number, folder in enumerate(folders):
+        crop(photos, folder, shard=f"{number}/2")
+    write_photo(photos / late, 2)
+    for number, folder in enumerate(folders):
+        crop(photos, folder, shard=f"{number}/2")
+    for _ in range(2):
+        with pytest.raises(UsageError, match="have one name"):
+            api.merge(*folders, output=tmp_path / "out")
+        assert not list((tmp_path / "out").glob("*.jpg"))
+    for number, folder in enumerate(folders):
+        crop(photos, folder, shard=f"{number}/2", overwrite=True)
+    crop(photos, tmp_path / "reference")
+    api.merge(*folders, output=tmp_path / "new")
+    assert memory(tmp_path / "new") == memory(tmp_path / "reference")
+
+
 def test_one_folder_into_another(photos: tuple[Path, list[str]], tmp_path: Path) -> None:
     crop_shards(photos[0], tmp_path / "shards", 2)
     crop(photos[0], tmp_path / "reference")

@@ -24,6 +24,7 @@ from detic_crop.runs.discover import Source
 from detic_crop.runs.execute import photo_paths, read_listing
 from detic_crop.runs.folder import OutputFolder
 from detic_crop.runs.journal import Journal, Record, Replay, replay, unfinished_crops, unfinished_photos
+from detic_crop.runs.names import fold_name
 from detic_crop.runs.shard_state import Input, Part, digest_of, read_part, read_run_json
 from detic_crop.runs.shards import Shard, owner
 
@@ -343,6 +344,7 @@ def fold(
         OutputError: the folder cannot be written; what was done is kept.
     """
     records = journal.state.records
+    _check_names(records, gathered)
     if bring:
         folder.ours = {record.crop for record in records.values() if record.crop}
         folder.ours |= unfinished_crops(folder.candidates, records)
@@ -369,6 +371,24 @@ def fold(
             journal.append(record._replace(candidates=span))
     if not bring:
         _announce(gathered.unfinished, journal, folder)
+
+
+def _check_names(merged: Mapping[str, Record], gathered: Gathered) -> None:
+    """Refuse two photos with one crop, of which one would replace the other.
+
+    Shards in folders of their own do not see each other's earlier names: photos that were added between two
+    commands can get a name that another shard has given away.
+    """
+    last = {**merged, **{key: record for key, (record, _) in gathered.records.items()}}
+    owners: dict[str, str] = {}
+    for key, record in last.items():
+        other = owners.setdefault(fold_name(record.crop), key) if record.crop else key
+        if other != key:
+            raise UsageError(
+                f"the crops of {other} and {key} have one name, {record.crop}, since photos were added after "
+                "a shard was begun; give the commands of all shards again with --overwrite, then merge into a "
+                "new --out"
+            )
 
 
 def _announce(unfinished: Mapping[str, str], journal: Journal, folder: OutputFolder) -> None:

@@ -74,7 +74,7 @@ def crop_names_of(
         folder, _, file_name = key.rpartition("/")
         return folders[folder] + _safe_file(file_name, extension, number)
 
-    first = np.fromiter((hash(_fold(attempt(key, 0))) for key in new), np.int64, len(new))
+    first = np.fromiter((hash(fold_name(attempt(key, 0))) for key in new), np.int64, len(new))
     fixed = np.fromiter(map(hash, used), np.int64, len(used))
     values, counts = np.unique(first, return_counts=True)
     entangled = np.isin(first, values[counts > 1]) | np.isin(first, fixed)
@@ -85,9 +85,9 @@ def crop_names_of(
         for key, name in names.items():
             number = 0
             while (other := attempt(key, number)) != name:
-                tried.append(hash(_fold(other)))
+                tried.append(hash(fold_name(other)))
                 number += 1
-            tried.append(hash(_fold(name)))
+            tried.append(hash(fold_name(name)))
         met = np.isin(first, np.array(tried, np.int64)) & ~entangled
         if not met.any():
             break
@@ -100,12 +100,12 @@ def _prepared(
 ) -> tuple[list[str], dict[str, str], set[str]]:
     """Photos to name in order; folder of a key → folder of its crop; what no crop may be called, folded."""
     fixed = [*settled.values(), *taken]
-    files = {_fold(name) for name in fixed}
+    files = {fold_name(name) for name in fixed}
     new = [key for key in sorted(keys) if key not in settled]
     folders = _safe_folders(new, files)
     # A crop must not be named like a folder: `a.jpg/b.jpg` beside `a.png`.
-    used = files | {_fold(folder) for folder in _folders(fixed)}
-    used |= {_fold(folder) for folder in _folders(f"{folder}/" for folder in folders.values())}
+    used = files | {fold_name(folder) for folder in _folders(fixed)}
+    used |= {fold_name(folder) for folder in _folders(f"{folder}/" for folder in folders.values())}
     return new, folders, used
 
 
@@ -116,9 +116,9 @@ def _assigned(
     for key in keys:
         folder, _, file_name = key.rpartition("/")
         number = 0
-        while _fold(name := folders[folder] + _safe_file(file_name, extension, number)) in used:
+        while fold_name(name := folders[folder] + _safe_file(file_name, extension, number)) in used:
             number += 1
-        used.add(_fold(name))
+        used.add(fold_name(name))
         names[key] = name
     return names
 
@@ -135,7 +135,7 @@ def _safe_folders(keys: Iterable[str], files: set[str]) -> dict[str, str]:
         path = ""
         for part in folder.split("/"):
             component = _safe_component(part)
-            while _fold(path + component) in files or (not path and component.casefold() in _OURS):
+            while fold_name(path + component) in files or (not path and component.casefold() in _OURS):
                 part += "_"
                 component = _safe_component(part)
             path += component + "/"
@@ -178,7 +178,7 @@ def _folders(names: Iterable[str]) -> set[str]:
     return folders
 
 
-def _fold(name: str) -> str:
+def fold_name(name: str) -> str:
     """What a case-blind disk that takes é for e + ´ would compare (Unicode's canonical caseless matching)."""
     if name.isascii():
         return name.lower()

@@ -188,9 +188,16 @@ class RayRun:
             slot for slot in self._slots if not slot.ready and not self._cluster.has(slot.group.node)
         ]:
             self._end(slot)
-        if self._slots:
+        waited = monotonic() - self._workers_since
+        if any(slot.ready for slot in self._slots):
             self._workers_since = monotonic()
-        elif monotonic() - self._workers_since > _NODE_PATIENCE:
+        elif self._slots and waited > _NODE_PATIENCE:
+            # They may be loading a large model, or queue behind what else runs there: no reason to give up.
+            self._workers_since = monotonic()
+            _log.warning(
+                "no worker has begun for %.0f s; `ray status` says whether the cluster has free cores", waited
+            )
+        elif waited > _NODE_PATIENCE:
             raise DeticCropError(
                 f"the Ray cluster at {self._cluster.address} has had no node with free cores for "
                 f"{_NODE_PATIENCE:.0f} s; what was finished is kept: give the same command again"
