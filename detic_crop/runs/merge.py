@@ -386,8 +386,8 @@ def _check_names(merged: Mapping[str, Record], gathered: Gathered) -> None:
         if other != key:
             raise UsageError(
                 f"the crops of {other} and {key} have one name, {record.crop}, since photos were added after "
-                "a shard was begun; give the commands of all shards again with --overwrite, then merge into a "
-                "new --out"
+                "a shard was begun; give the commands of all shards again with --overwrite, then merge "
+                "into a new --out"
             )
 
 
