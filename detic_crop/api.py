@@ -688,8 +688,9 @@ def merge(*folders: PathLike, output: PathLike | None = None, partial: bool = Fa
             held.enter_context(source.locked(merging=True))
         gathered = gather(sources)
         labels, matches = kept_labels(gathered.listed[0].folder)
-        records = replay(folder.journal).records
-        check_same_settings(recorded_config(folder.journal), gathered.config, folder)
+        earlier = replay(folder.journal)
+        records = earlier.records
+        check_same_settings(earlier.config, gathered.config, folder)
         if bring:
             check_target(gathered, records, folder)
         know_earlier_listing(gathered, folder)
@@ -904,7 +905,7 @@ def _check_same_photos(folder: OutputFolder, listing: Listing, root: str) -> Non
     before = str(read_listing(folder)["root"])
     if not before or before == root:
         return
-    records = replay(folder.journal).records
+    records = replay_finished(folder.journal)[1]
     for source in listing.sources:
         record = records.get(source.key)
         if (
@@ -941,17 +942,34 @@ def _detector_for(
         "detector_size": config.detector_size,
         "batch_size": options.batch_size,
     }
-    if options.executor == "ray":
-        # This process only asks what it is. Boxes are sent along: the nodes need not have the file.
-        probe = load_detector(model, "cpu", **{**settings, "precision": "float32"})
-        sent_along = probe if isinstance(probe, LookupDetector) else None
-        return probe, reason, _OnRay(model, settings, probe, sent_along, options)
-    devices = [options.device] if model.startswith("boxes:") else resolve_devices(options.device)
+    devices: list[str] = []
+    if options.executor == "local":
+        devices = [options.device] if model.startswith("boxes:") else resolve_devices(options.device)
     if len(devices) == 1:
         return load_detector(model, devices[0], **settings), reason, None
     # This process only asks what it is; to load it on the CPU costs no GPU memory.
     probe = load_detector(model, "cpu", **{**settings, "precision": "float32"})
-    return probe, reason, _Spread(model, settings, tuple(devices))
+    if devices:
+        return probe, reason, _Spread(model, settings, tuple(devices))
+    sent_along = probe if isinstance(probe, LookupDetector) else None  # the nodes need not have the file
+    return probe, reason, _OnRay(model, settings, probe, sent_along, options)
+
+
+def _recipe(
+    model: str, detector_settings: dict[str, Any], pipeline: Pipeline, folder: OutputFolder, workers: int
+) -> Recipe:
+    """What another process needs to do a part of a run."""
+    return Recipe(
+        model,
+        detector_settings,
+        pipeline.classes,
+        pipeline.config,
+        pipeline.max_pixels,
+        folder.root.absolute(),
+        dict(pipeline.decisions),
+        workers,
+        shard=folder.shard,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -965,17 +983,7 @@ class _Spread:
     def executor(self, pipeline: Pipeline, folder: OutputFolder, workers: int | None) -> Executor:
         """What does the jobs of a run there."""
         each = workers or default_workers(processes=len(self.devices))
-        recipe = Recipe(
-            self.model,
-            self.detector_settings,
-            pipeline.classes,
-            pipeline.config,
-            pipeline.max_pixels,
-            folder.root.absolute(),
-            dict(pipeline.decisions),
-            each,
-            shard=folder.shard,
-        )
+        recipe = _recipe(self.model, self.detector_settings, pipeline, folder, each)
         do = partial(run_devices, recipe=recipe, devices=self.devices, times=pipeline.times)
         n = len(self.devices)
         return Executor(do, each * n, n, concurrent=set(self.devices) == {"cpu"})
@@ -1005,16 +1013,7 @@ class _OnRay:
     def _executor(
         self, cluster: Cluster, pipeline: Pipeline, folder: OutputFolder, workers: int | None
     ) -> Executor:
-        recipe = Recipe(
-            self.model,
-            self.detector_settings,
-            pipeline.classes,
-            pipeline.config,
-            pipeline.max_pixels,
-            folder.root.absolute(),
-            dict(pipeline.decisions),
-            workers or 1,
-        )
+        recipe = _recipe(self.model, self.detector_settings, pipeline, folder, workers or 1)
         ray_run = RayRun(cluster, recipe, self.sent, pipeline, folder.write_temporary)
         groups = cluster.new_groups()
         threads = sum(workers or group.cores for group in groups)
@@ -1060,9 +1059,7 @@ def _classes_text(classes: tuple[str, ...] | None) -> str:
 def _dry_run(
     result: RunResult, listing: Listing, chosen: Sequence[Source], folder: OutputFolder, options: RunOptions
 ) -> RunResult:
-    records: Mapping[str, Recorded] = {}
-    if not options.overwrite:
-        records = finished_records(folder)
+    records = {} if options.overwrite else finished_records(folder)
     plan = _plan(listing, chosen, records, folder, result.config)
     result.skipped, result.remaining = plan.skipped, len(plan.jobs)
     result.notes += [f"{job.source.key} → {folder.root / job.crop}" for job in plan.jobs[:5]]

@@ -33,7 +33,7 @@ from tests.fakes import (
     write_photo,
     write_photos,
 )
-from tests.test_stop import Scene, cli_command, disturb, memory, posix
+from tests.test_stop import Scene, cli_command, difficult_run, disturb, memory, posix
 
 
 @pytest.fixture
@@ -669,10 +669,7 @@ def test_a_damaged_state_is_mended_by_its_shard(
 
 def merged(folder: Path) -> Scene:
     """Two shards to be merged in place."""
-    keys = write_photos(folder / "in", 6)
-    keys += [write_photo(folder / "in" / "photo000.png", 9).name, "text.jpg"]
-    (folder / "in" / "text.jpg").write_bytes(b"no photo")
-    run = cli_command(folder / "in", write_boxes(folder / "boxes.csv", keys))
+    run = difficult_run(folder, 6)
     base = folder / "base"
     for index in range(2):
         assert cli.main([*run, "--out", str(base), "--shard", f"{index}/2"]) == 0

@@ -41,6 +41,7 @@ from tests.test_stop import (
     ROOT,
     Scene,
     cli_command,
+    difficult_run,
     disturb,
     many_photos,
     memory,
@@ -508,10 +509,7 @@ def test_many_processes_begin_at_once_in_a_new_folder(photos: tuple[Path, list[s
 
 def sharded(folder: Path) -> Scene:
     """The second of two shards, beside the first, and then the merge."""
-    keys = write_photos(folder / "in", 8)
-    keys += [write_photo(folder / "in" / "photo000.png", 9).name, "text.jpg"]
-    (folder / "in" / "text.jpg").write_bytes(b"no photo")
-    run = cli_command(folder / "in", write_boxes(folder / "boxes.csv", keys))
+    run = difficult_run(folder, 8)
     base = folder / "base"
     assert cli.main([*run, "--out", str(base), "--shard", "0/2"]) == 0
     assert cli.main([*run, "--out", str(folder / "unsharded")]) == 0

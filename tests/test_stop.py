@@ -357,14 +357,17 @@ class Scene:
     whole: bool = False
 
 
-def fresh(folder: Path) -> Scene:
-    """A first run; one photo is broken, two would have the same name."""
-    keys = write_photos(folder / "in", 3)
+def difficult_run(folder: Path, photos: int) -> list[str]:
+    """The command of a run in which one photo is broken, and two would have the same name."""
+    keys = write_photos(folder / "in", photos)
     keys += [write_photo(folder / "in" / "photo000.png", 9).name, "text.jpg"]
     (folder / "in" / "text.jpg").write_bytes(b"no photo")
-    return Scene(
-        cli_command(folder / "in", write_boxes(folder / "boxes.csv", keys)), None, folder / "reference"
-    )
+    return cli_command(folder / "in", write_boxes(folder / "boxes.csv", keys))
+
+
+def fresh(folder: Path) -> Scene:
+    """A first run."""
+    return Scene(difficult_run(folder, 3), None, folder / "reference")
 
 
 def resumed(folder: Path) -> Scene:

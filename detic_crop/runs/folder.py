@@ -237,7 +237,7 @@ class OutputFolder:
                     f"{self.root} is on a file system without locks; pass --out elsewhere"
                 ) from error
             except filelock.Timeout as error:  # before OSError, which it is one of
-                owner = _read_json(self.state / _OWNER)
+                owner = read_json(self.state / _OWNER)
                 waited = time.monotonic() - begun
                 if patient and waited < (_PATIENCE if "begins" in owner else _STEADY):
                     continue
@@ -528,7 +528,8 @@ def check_apart(input_path: str, output: Path) -> None:
         )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a file that is only good to know; empty where it is gone or damaged."""
     try:
         value = json.loads(path.read_bytes())
     except (OSError, ValueError):

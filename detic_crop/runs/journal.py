@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias
+from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
@@ -253,7 +253,7 @@ class Journal:
             self.state, self.finished = replay_finished(journal_path)
         else:
             self.state = replay(journal_path)
-            self.finished = dict(self.state.records)
+            self.finished = cast("dict[str, Recorded]", self.state.records)  # the same, as it grows
         self._slim = slim
         with contextlib.ExitStack() as opened:  # if the second cannot be opened, the first is closed again
             self._journal = opened.enter_context(_open_for_append(journal_path, self.state.end))
@@ -295,7 +295,7 @@ class Journal:
         if self._slim:
             self.finished.pop(record.image, None)  # so that memory does not grow with the photos
         else:
-            self.state.records[record.image] = self.finished[record.image] = record
+            self.state.records[record.image] = record
 
     def close(self) -> None:
         """Flush to the disk itself, then close."""

@@ -22,10 +22,10 @@ from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.runs.discover import Source
 from detic_crop.runs.execute import photo_paths, read_listing
-from detic_crop.runs.folder import OutputFolder
+from detic_crop.runs.folder import OutputFolder, read_json
 from detic_crop.runs.journal import Journal, Record, Replay, replay, unfinished_crops, unfinished_photos
 from detic_crop.runs.names import fold_name
-from detic_crop.runs.shard_state import Input, Part, digest_of, read_part, read_run_json
+from detic_crop.runs.shard_state import Input, Part, digest_of, read_part
 from detic_crop.runs.shards import Shard, owner
 
 
@@ -449,7 +449,7 @@ _OF_EACH = (
 
 def merged_run_json(gathered: Gathered) -> dict[str, Any]:
     """What the shards said of their last runs, in sums and of each."""
-    told = [(done, read_run_json(done.folder)) for done in gathered.done]
+    told = [(done, read_json(done.folder.run_json)) for done in gathered.done]
     first = next((values for _, values in told if values), {})
     each = [
         {"shard": str(done.shard), **{name: values[name] for name in _OF_EACH if name in values}}

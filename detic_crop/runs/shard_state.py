@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
@@ -171,12 +170,3 @@ def crops_of(folder: OutputFolder, own: Mapping[str, Recorded], merged: Mapping[
     crops = {record.crop for record in own.values() if record.crop}
     crops |= {record.crop for key, record in merged.items() if record.crop and folder.shard.owns(key)}
     return crops | unfinished_crops(folder.candidates, own)
-
-
-def read_run_json(folder: OutputFolder) -> dict[str, Any]:
-    """What the last run of a shard said of itself; empty where it did not come to that."""
-    try:
-        value = json.loads(folder.run_json.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
