@@ -1,0 +1,258 @@
+"""Object stores and web addresses: fsspec's file systems, asked again when they stumble, errors in our words.
+
+An address is text such as ``s3://bucket/photos``. Which package speaks to a store, and how it finds its
+credentials, is fsspec's matter (see its documentation); nothing of them is kept or written anywhere here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import hashlib
+import logging
+import random
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache, partial
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from detic_crop.errors import UsageError
+
+_log = logging.getLogger(__name__)
+
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "http": "http", "https": "http"}
+WEB = ("http", "https")
+PARALLEL = 16  # requests at once where there are many
+_TRIES = 6
+_FIRST_PAUSE = 0.25  # seconds, doubled each time
+_CLIENT_ERRORS = {401: PermissionError, 403: PermissionError, 404: FileNotFoundError, 410: FileNotFoundError}
+_FINAL = (FileNotFoundError, PermissionError, FileExistsError, NotImplementedError, IsADirectoryError)
+_T = TypeVar("_T")
+
+
+class Found(NamedTuple):
+    """What a store says of an object: its size in bytes, and a number that changes with its content."""
+
+    size: int
+    stamp: int
+
+
+UNKNOWN = Found(0, 0)
+"""Of a web address, which is not asked before it is read."""
+
+
+def scheme_of(text: str) -> str:
+    """``s3`` of ``s3://bucket/photos``; empty of a path."""
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", text)
+    return found[1].lower() if found else ""
+
+
+def is_address(text: str) -> bool:
+    """Whether this names something outside this machine's file system; ``file://`` does not."""
+    return scheme_of(text) not in ("", "file")
+
+
+def public(address: str) -> str:
+    """The address without what may be secret: a signature in its query, a password before its host."""
+    parts = urlsplit(address)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def path_of(address: str) -> str:
+    """Bucket or host, and path: what is left of an address without its scheme and query, percent-decoded."""
+    if scheme_of(address) not in WEB:
+        return address.partition("://")[2]
+    parts = urlsplit(address)
+    return unquote(parts.netloc.rpartition("@")[2] + parts.path, errors="surrogateescape")
+
+
+def joined(address: str, name: str) -> str:
+    """The address of `name` below an address."""
+    return f"{address.rstrip('/')}/{name}" if name else address
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A file system of fsspec.
+
+    Every method asks again, a few times and ever later, where the other side is busy or does not answer, and
+    raises `OSError`: `FileNotFoundError` and `PermissionError` where that is what is wrong.
+
+    Attributes:
+        scheme: of its addresses.
+        fs: `fsspec.AbstractFileSystem`.
+    """
+
+    scheme: str
+    fs: Any
+
+    def read(self, address: str, start: int | None = None, end: int | None = None) -> bytes:
+        """An object's bytes, or those from `start` to before `end`."""
+        if start is not None and end is not None and start >= end:
+            return b""
+        path = self._path(address)
+        data: bytes = self._ask(partial(self.fs.cat_file, path, start=start, end=end), address)
+        return data
+
+    def read_at_most(self, address: str, most: int) -> bytes:
+        """The first bytes of an object, whose size need not be known: at most one more than `most`."""
+        if self.scheme not in WEB:
+            return self.read(address, 0, most + 1)
+        return self._ask(partial(self._stream, self._path(address), most), address)
+
+    def _stream(self, path: str, most: int) -> bytes:
+        # A size spares the question for it; a block size of 0 is a plain stream, whatever the size.
+        with self.fs.open(path, block_size=0, size=1) as stream:
+            parts, got = [], 0
+            while got <= most and (part := stream.read(min(1 << 20, most + 1 - got))):
+                parts.append(part)
+                got += len(part)
+        return b"".join(parts)
+
+    def open(self, address: str) -> Any:
+        """The object as a binary file to seek in."""
+        return self._ask(partial(self.fs.open, self._path(address), "rb"), address)
+
+    def look(self, address: str) -> Found:
+        """What the store says of one object; a web address is not asked."""
+        if self.scheme in WEB:
+            return UNKNOWN
+        info = self._ask(partial(self.fs.info, self._path(address)), address)
+        if info.get("type") == "directory":
+            raise IsADirectoryError(errno.EISDIR, "expected an object, got a folder", address)
+        return _found(info)
+
+    def find(self, address: str) -> dict[str, Found]:
+        """Every object below an address: relative path → what the store says of it.
+
+        An address of one object finds it under the empty path.
+        """
+        above = self._path(address).rstrip("/")
+        # The cache of a file system would hide what was written since.
+        self.fs.invalidate_cache()
+        listed = self._ask(partial(self.fs.find, above, detail=True), address)
+        return self._relative(listed, above)
+
+    def glob(self, pattern: str, root: str) -> dict[str, Found]:
+        """The objects that match a pattern, by their path relative to the address `root`."""
+        self.fs.invalidate_cache()
+        listed = self._ask(partial(self.fs.glob, self._path(pattern), detail=True), pattern)
+        return self._relative(listed, self._path(root).rstrip("/"))
+
+    def _relative(self, listed: Mapping[str, Mapping[str, Any]], above: str) -> dict[str, Found]:
+        return {
+            path.removeprefix(above).lstrip("/"): _found(info)
+            for path, info in listed.items()
+            if info.get("type") != "directory" and not path.endswith("/")
+        }
+
+    def write(self, address: str, data: bytes) -> None:
+        """Put an object there at once; one that is there already is replaced."""
+        self._ask(partial(self.fs.pipe_file, self._path(address), data), address)
+
+    def remove(self, addresses: Iterable[str]) -> None:
+        """Remove objects; those that are gone already are no matter."""
+        self.each(self._remove, addresses)
+
+    def _remove(self, address: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._ask(partial(self.fs.rm_file, self._path(address)), address)
+
+    def each(self, call: Callable[[Any], _T], items: Iterable[Any]) -> list[_T]:
+        """`call` for every item, some at a time; the first error is raised when all have ended."""
+        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="detic-crop-store") as pool:
+            return list(pool.map(call, items))
+
+    def _path(self, address: str) -> str:
+        path: str = self.fs._strip_protocol(address)
+        return path
+
+    def _ask(self, call: Callable[[], _T], address: str) -> _T:
+        for attempt in range(_TRIES):
+            try:
+                return call()
+            except Exception as error:
+                meant = _as_os_error(error, address)
+                if isinstance(meant, _FINAL) or attempt == _TRIES - 1:
+                    raise meant from error
+                _log.debug("%s: %s; asking again", public(address), meant)
+            pause = _FIRST_PAUSE * 2**attempt
+            time.sleep(pause * (0.5 + random.random() / 2))  # so that many do not ask together again
+        raise AssertionError("unreachable")
+
+
+def store_of(address: str) -> Store:
+    """The store that an address is in.
+
+    Raises:
+        UsageError: no package for such addresses is installed; says what to install.
+    """
+    return _store(scheme_of(address))
+
+
+@lru_cache
+def _store(scheme: str) -> Store:
+    import fsspec  # type: ignore[import-untyped]  # torch brings it along
+
+    settings: dict[str, Any] = {}
+    if scheme in ("s3", "s3a", "gs", "gcs"):
+        settings = {"use_listings_cache": False}
+    try:
+        return Store(scheme, fsspec.filesystem(scheme, **settings))
+    except ImportError as error:
+        extra = EXTRAS.get(scheme)
+        how = f"pip install 'detic-crop[{extra}]'" if extra else str(error)
+        raise UsageError(f"addresses like {scheme}:// need a package that is not installed: {how}") from error
+    except ValueError as error:
+        known = ", ".join(f"{name}://" for name in ("s3", "gs", "https"))
+        raise UsageError(f"{scheme}:// is no kind of address that is known; expected {known}") from error
+
+
+def _found(info: Mapping[str, Any]) -> Found:
+    return Found(int(info.get("size") or 0), _stamp(info))
+
+
+def _stamp(info: Mapping[str, Any]) -> int:
+    """A number for what the store calls this version of an object: its ETag, else its time."""
+    tag = next((info[name] for name in ("ETag", "etag", "md5Hash", "content_md5") if info.get(name)), None)
+    if tag is None:
+        names = ("LastModified", "last_modified", "updated", "mtime", "modified", "created")
+        time_of = next((info[name] for name in names if info.get(name)), None)
+        tag = time_of.timestamp() if isinstance(time_of, datetime) else time_of
+    if tag is None:
+        return 0
+    return int.from_bytes(hashlib.blake2b(str(tag).encode(), digest_size=7).digest(), "big")
+
+
+def _as_os_error(error: Exception, address: str) -> OSError:
+    """What a file system raised, as the error that it means."""
+    where = public(address)
+    status = getattr(error, "status", None)
+    if isinstance(status, int) and status in _CLIENT_ERRORS:
+        kind = _CLIENT_ERRORS[status]
+        code = errno.EACCES if kind is PermissionError else errno.ENOENT
+        return kind(code, f"the server answered {status}", where)
+    if isinstance(error, FileNotFoundError):
+        return FileNotFoundError(errno.ENOENT, "no such object", where)
+    if isinstance(error, PermissionError) or type(error).__name__ in (
+        "NoCredentialsError",
+        "DefaultCredentialsError",
+    ):
+        return PermissionError(errno.EACCES, f"no permission ({_words(error)})", where)
+    if isinstance(error, FileExistsError | NotImplementedError | IsADirectoryError):
+        return error if isinstance(error, OSError) else OSError(errno.ENOSYS, _words(error), where)
+    if isinstance(error, TimeoutError | asyncio.TimeoutError):
+        return OSError(errno.ETIMEDOUT, "no answer in time", where)
+    return OSError(errno.EREMOTEIO if hasattr(errno, "EREMOTEIO") else errno.EIO, _words(error), where)
+
+
+def _words(error: Exception) -> str:
+    """An error's words without addresses, which may hold a signature."""
+    text = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+    return re.sub(r"\?[^\s'\"]+", "", text)[:200]
