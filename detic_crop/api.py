@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import getpass
+import glob
 import importlib.metadata
 import logging
 import os
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -57,10 +58,12 @@ from detic_crop.detectors.devices import resolve_devices
 from detic_crop.detectors.vocabulary import join_names, resolve_classes
 from detic_crop.errors import DeticCropError, OutputError, UsageError
 from detic_crop.images.crop import cut_and_resize
+from detic_crop.runs import places
 from detic_crop.runs.apply import Change, apply_changes, changes_of, is_same_photo
 from detic_crop.runs.decisions import Decision, decision_in
 from detic_crop.runs.devices import Recipe, run_devices
-from detic_crop.runs.discover import Listing, Source, discover
+from detic_crop.runs.discover import discover
+from detic_crop.runs.discover_stores import looked_at
 from detic_crop.runs.execute import (
     Execution,
     Executor,
@@ -107,6 +110,8 @@ from detic_crop.runs.shard_state import (
     write_part,
 )
 from detic_crop.runs.shards import resolve_shard
+from detic_crop.runs.sources import Listing, Source
+from detic_crop.runs.stores import is_address, path_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -289,7 +294,7 @@ def run(
     if isinstance(detector, ClassAwareDetector):
         detector.ask_for(classes)
     check_same_settings(begun_with, config, folder)
-    folder.check_safe((source.where for source in listing.sources), (), listing.plain)
+    folder.check_safe(places.files_of(source.where for source in listing.sources), (), listing.plain)
     if not options.overwrite:
         for state in {folder.state: folder, folder.home: folder.whole}.values():
             _check_same_photos(state, listing, _root_of(input))
@@ -312,7 +317,7 @@ def run(
         pipeline = Pipeline(
             detector, classes, config, folder.write_temporary, options.max_pixels, decisions=decisions
         )
-        origin = {"input": os.path.abspath(os.fspath(input))}
+        origin = {"input": places.kept(places.absolute(os.fspath(input)))}
         executor = executor_for(pipeline, folder, options.workers) if executor_for else None
         _work(result, pipeline, listing, chosen, options, origin, stop, executor=executor)
     if isinstance(detector, LookupDetector):
@@ -379,7 +384,7 @@ def recrop(
     labels, matches = kept_labels(origin)
     listing = _recorded_photos(recorded, state.records, input)
     check_apart(str(recorded["root"] if input is None else os.fspath(input)), folder.root)
-    folder.check_safe((source.where for source in listing.sources), (), listing.plain)
+    folder.check_safe(places.files_of(source.where for source in listing.sources), (), listing.plain)
     result = RunResult(folder, config, f"boxes kept in {origin.root}")
     unfinished = set(recorded["keys"]).difference(state.records)
     if unfinished and labels is None:
@@ -516,8 +521,8 @@ def apply(
         decisions = _decisions(folder, records)
         result.changes = changes_of(records, decisions, folder)
         keys = [change.image for change in result.changes if change.pixels]
-        paths = {key: Path(path) for key, path in paths_now(read_listing(folder), keys, input).items()}
-        folder.check_safe(paths.values(), ())
+        paths = paths_now(read_listing(folder), keys, input)
+        folder.check_safe(places.files_of(paths.values()), ())
         progress = no_progress if quiet or not result.changes else progress_bar
         begun = time.monotonic()
         with progress(len(result.changes), 0) as report:
@@ -587,7 +592,7 @@ def _decisions_to_keep(
     if not verdicts:
         return {}
     records = known_records(folder)
-    places = photo_paths(read_listing(folder.whole)) | photo_paths(read_listing(folder))
+    were = photo_paths(read_listing(folder.whole)) | photo_paths(read_listing(folder))
     decisions, changed = {}, []
     for source in chosen:
         record = records.get(source.key)
@@ -595,7 +600,7 @@ def _decisions_to_keep(
         reviewed = record is not None and (record.verdict or source.key in verdicts)
         if record is None or source.size < 0 or not reviewed:
             continue
-        moved = places.get(source.key) != os.path.abspath(source.path)
+        moved = were.get(source.key) != places.kept(places.absolute(source.where))
         if is_same_photo(record, source, moved):
             decisions[source.key] = decision_in(record)
         elif source.key in verdicts:
@@ -839,7 +844,7 @@ _NOT_REPEATED = {"overwrite", "discard_review", "dry_run", "quiet", "profile", "
 def _words(input: PathLike, config: CropConfig, options: RunOptions) -> list[str]:
     """The words of a run's command, but for --out and --shard: what is not at its default, paths in full."""
     given = os.fspath(input)
-    words = ["--in", given if "://" in given else os.path.abspath(given)]
+    words = ["--in", places.kept(places.absolute(given))]
     for settings in (config, options):
         for setting in dataclasses.fields(settings):
             value = getattr(settings, setting.name)
@@ -893,7 +898,11 @@ def _choose_photos(
 
 def _root_of(input: PathLike) -> str:
     """The folder that most keys are relative to."""
-    root = os.path.abspath(os.fspath(input))
+    text = os.fspath(input)
+    if is_address(text):
+        below = PurePosixPath(path_of(text)).suffix or glob.has_magic(text)
+        return places.kept(text.rpartition("/")[0] if below else text.rstrip("/"))
+    root = os.path.abspath(text)
     return root if os.path.isdir(root) else os.path.dirname(root)
 
 
@@ -1129,11 +1138,12 @@ def _recorded_photos(
     order = [key for key in recorded["keys"] if key in records]
     order += sorted(set(records).difference(order))
     paths = paths_now(recorded, order, input)
-    if not any(os.path.exists(path) for path in paths.values()):
+    listing = Listing(looked_at((key, paths[key]) for key in order))
+    if all(source.size < 0 for source in listing.sources):
         raise UsageError(
             f"none of the photos is at {recorded['root'] if input is None else input}; pass --in FOLDER"
         )
-    return Listing([Source.at(key, Path(paths[key])) for key in order])
+    return listing
 
 
 def _work(

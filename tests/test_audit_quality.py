@@ -25,9 +25,9 @@ from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.detectors.base import DetectorInfo
 from detic_crop.detectors.lite_boxes import iou
-from detic_crop.runs.discover import Source
 from detic_crop.runs.journal import Record
 from detic_crop.runs.pipeline import Job, Pipeline
+from detic_crop.runs.sources import Source
 from tests.fakes import picture
 from tests.helpers import detections
 
@@ -70,7 +70,7 @@ def test_a_simulated_row_is_the_row_of_a_run(found: Detections, tmp_path: Path) 
     """All that suspicion reads, but for the pixels."""
     cv2.imwrite(str(tmp_path / "a.png"), picture(1))
     pipeline = Pipeline(Given(found), (MARINE,), CONFIG, lambda data: tmp_path / "a.jpg", 10**6)
-    real = pipeline.process(Job(Source.at("a.png", tmp_path / "a.png"), "a.jpg")).record
+    real = pipeline.process(Job(Source.at("a.png", str(tmp_path / "a.png")), "a.jpg")).record
     ours = record_of("a.png", found, (60, 40), CONFIG)
     files = ("crop", "model", "file_size", "file_time", "crop_bytes", "checksum")
     pixels = ("crop_hash", "blur", "brightness", "entropy")

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from detic_crop.errors import UsageError
-from detic_crop.runs.discover import Listing, Source, discover
+from detic_crop.runs.discover import discover
+from detic_crop.runs.sources import Listing, Source
 from tests.helpers import write
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only here may a name be any bytes")
@@ -99,7 +100,7 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
         write(tmp_path / os.fsdecode(raw), raw)
     write(tmp_path / "%FF.jpg", b"taken")  # the spelling that the first would get
     sources = by_key(discover(tmp_path))
-    contents = {key: source.path.read_bytes() for key, source in sources.items()}
+    contents = {key: Path(source.where).read_bytes() for key, source in sources.items()}
     assert contents == {
         "%FF.jpg": b"taken",
         "%FF~2.jpg": b"\xff.jpg",
@@ -427,7 +428,7 @@ def test_a_table_without_photos_is_refused_in_one_line(tmp_path: Path, data: byt
 def test_one_photo_whatever_it_is_called(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, b"12")
     [source] = discover(path).sources
-    assert (source.key, source.path, source.size) == (name, path, 2)
+    assert (source.key, source.where, source.size) == (name, str(path), 2)
 
 
 @linux
@@ -437,7 +438,7 @@ def test_one_photo_whose_name_is_no_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["absent", "absent.jpg", "absent.txt", "absent/", "x" * 300, "a\x00b"])
 def test_nothing_there_is_refused(tmp_path: Path, where: str) -> None:
-    with pytest.raises(UsageError, match="does not exist; pass a folder, a photo, a glob or a list of paths"):
+    with pytest.raises(UsageError, match="does not exist; pass a folder, a photo, a glob, a list"):
         discover(f"{tmp_path}/{where}")
 
 

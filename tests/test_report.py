@@ -30,11 +30,11 @@ from detic_crop.audit.table import Row
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.images.decode import decode
-from detic_crop.runs.discover import Source
 from detic_crop.runs.execute import write_listing
 from detic_crop.runs.folder import OutputFolder
 from detic_crop.runs.journal import Journal, Record
 from detic_crop.runs.labels import Labels
+from detic_crop.runs.sources import Source
 from tests.fakes import crop, photo_bytes, write_photo, write_photos
 
 CONFIG = CropConfig(model="fake", classes="Dolphin,Whale", conf=0.3, size=32)
@@ -606,7 +606,10 @@ def _gradient(height: int, width: int) -> Any:
 
 def test_thumbnails_are_small(tmp_path: Path) -> None:
     path = write_photo(tmp_path / "a.jpg", width=3000, height=1000)
-    image = cv2.imdecode(np.frombuffer(thumbnails.thumbnail(path, 420, 75, None), np.uint8), cv2.IMREAD_COLOR)
+    image = cv2.imdecode(
+        np.frombuffer(thumbnails.thumbnail(path.read_bytes(), "a.jpg", 420, 75, None), np.uint8),
+        cv2.IMREAD_COLOR,
+    )
     assert image is not None
     assert image.shape == (140, 420, 3)
 

@@ -21,11 +21,11 @@ from detic_crop.audit.table import COLUMNS, NUMBER_COLUMNS, Row, write_table
 from detic_crop.audit.workbook import write_workbook
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
-from detic_crop.runs.discover import Source
 from detic_crop.runs.execute import write_listing
 from detic_crop.runs.folder import OutputFolder
 from detic_crop.runs.journal import Record
 from detic_crop.runs.labels import Labels
+from detic_crop.runs.sources import Source
 from tests.fakes import crop, write_photos
 
 CONFIG = CropConfig(model="fake", classes="Dolphin", conf=0.3, size=32)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from itertools import islice
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -21,7 +19,7 @@ from detic_crop.audit.suspicion import FLAGS, area_fraction
 from detic_crop.audit.thumbnails import PHOTO_SIDE, pictures_of
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
-from detic_crop.runs.execute import read_listing
+from detic_crop.runs.execute import photo_paths, read_listing
 from detic_crop.runs.folder import OutputFolder
 from detic_crop.runs.journal import Record, read_candidates
 from detic_crop.runs.labels import Labels
@@ -162,7 +160,9 @@ def _entry(
 ) -> str:
     """One photo: its picture with boxes, its crop, and what there is to say about it."""
     record = photo.record
-    pictures = pictures_of(record, _photo_path(listing, record.image), folder.root / record.crop)
+    # As far as the run knew; one that has left the input may still be there.
+    place = photo_paths({**listing, "keys": [record.image]})[record.image]
+    pictures = pictures_of(record, place, folder.root / record.crop)
     width, height = _display_wh(record)
     frame = f"--width:{width:.0f}px;aspect-ratio:{width:.0f}/{height:.0f}"
     image = _image(pictures.photo, "the photo") if pictures.photo else ""
@@ -181,11 +181,6 @@ def _entry(
         f"{_numbers(photo)}{_flags(photo)}</div>\n"
         "</article>\n"
     )
-
-
-def _photo_path(listing: Mapping[str, Any], key: str) -> Path:
-    """Where a photo is, as far as the run knew; one that has left the input may still be there."""
-    return Path(listing["paths"].get(key) or os.path.join(listing["root"], *key.split("/")))
 
 
 def _candidates(folder: OutputFolder, record: Record) -> Detections | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import stat
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from detic_crop.images.encode import encode
 from detic_crop.images.headers import read_header
 from detic_crop.images.quiet import quiet_c_stderr
 from detic_crop.runs.journal import Record
+from detic_crop.runs.places import read
 
 PHOTO_SIDE = 420  # px, long side
 _CROP_SIDE = 200
@@ -42,16 +42,16 @@ class Pictures:
     notes: tuple[str, ...]
 
 
-def pictures_of(record: Record, photo_path: Path, crop_path: Path) -> Pictures:
+def pictures_of(record: Record, photo_place: str, crop_path: Path) -> Pictures:
     """Both thumbnails of one photo, as far as they can be made."""
     notes = []
     photo = crop = None
     try:
-        photo = thumbnail(photo_path, PHOTO_SIDE, _PHOTO_QUALITY, record)
+        photo = thumbnail(read(photo_place, sys.maxsize), record.image, PHOTO_SIDE, _PHOTO_QUALITY, record)
     except (PhotoError, OSError, MemoryError, ValueError) as error:
         notes.append(f"The photo cannot be shown: {_reason(error)}.")
     try:
-        crop = thumbnail(crop_path, _CROP_SIDE, _CROP_QUALITY, None)
+        crop = thumbnail(crop_path.read_bytes(), record.crop, _CROP_SIDE, _CROP_QUALITY, None)
     except (PhotoError, OSError, MemoryError, ValueError) as error:
         notes.append(f"The crop cannot be shown: {_reason(error)}.")
     return Pictures(photo, crop, tuple(notes))
@@ -59,31 +59,31 @@ def pictures_of(record: Record, photo_path: Path, crop_path: Path) -> Pictures:
 
 def _reason(error: Exception) -> str:
     """In words, without a path: the page may be mailed to somebody else."""
-    if isinstance(error, FileNotFoundError | NotADirectoryError):
+    reason = error.reason if isinstance(error, PhotoError) else ""
+    if reason == "missing_file" or isinstance(error, FileNotFoundError | NotADirectoryError):
         return "it is no longer where it was"
+    if reason == "not_a_file":
+        return "it is not a file any more"
     words = error.strerror if isinstance(error, OSError) else str(error)
     return escaped(words or type(error).__name__)
 
 
-def thumbnail(path: Path, side: int, quality: int, record: Record | None) -> bytes:
+def thumbnail(data: bytes, name: str, side: int, quality: int, record: Record | None) -> bytes:
     """A small JPEG of an image file, upright.
 
     Args:
-        path: of the photo or crop.
+        data: the bytes of the photo or crop.
+        name: of its file.
         side: longest side of the result, px; smaller images stay as they are.
         quality: of the JPEG.
         record: of a photo: it must still be the one that was looked at.
 
     Raises:
         PhotoError: it cannot be decoded, or is another photo now.
-        OSError: it cannot be read.
     """
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
-        raise PhotoError("not_a_file", "it is not a file any more")
-    if record is not None and record.file_size not in (0, status.st_size):
+    if record is not None and record.file_size not in (0, len(data)):
         raise _changed()
-    image, upright_wh = _decode_small(path.read_bytes(), path.name, side)
+    image, upright_wh = _decode_small(data, name, side)
     if record is not None and upright_wh != (record.width, record.height):
         raise _changed()
     ratio = side / max(image.shape[:2])

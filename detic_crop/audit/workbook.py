@@ -22,6 +22,8 @@ from detic_crop.runs.execute import photo_paths, read_listing
 from detic_crop.runs.folder import OutputFolder
 from detic_crop.runs.journal import Record
 from detic_crop.runs.labels import Labels
+from detic_crop.runs.places import is_path
+from detic_crop.runs.stores import is_address
 
 # What Excel takes (support.microsoft.com, "Excel specifications and limits").
 _MAX_ROWS = 1_048_576
@@ -170,9 +172,11 @@ def _fitting(text: str) -> str:
 
 
 def _photo_address(record: Record, paths: Mapping[str, str]) -> str:
-    """file://…, where the run found the photo; empty when it never did."""
-    path = paths.get(record.image, "")
-    return Path(path).as_uri() if path else ""
+    """file://…, or the address where the run found the photo; empty when it never did, or in a tar file."""
+    place = paths.get(record.image, "")
+    if not place or not is_path(place):
+        return place if is_address(place) else ""
+    return Path(place).as_uri()
 
 
 def _crop_address(record: Record, paths: Mapping[str, str]) -> str:

@@ -65,6 +65,7 @@ REASONS = (
     "out_of_memory",
     "truncated",  # cut short, and --truncated fail or nothing of it can be decoded
     "unreadable",  # damaged, or the disk failed
+    "unreachable",  # a store or web server gave no answer
 )
 
 # Bytes a pixel takes at most in a file (four 32-bit samples), and what metadata may add.
@@ -218,7 +219,7 @@ def open_photo(
     Raises:
         PhotoError: anything wrong with the photo, with one of `REASONS`; nothing else.
     """
-    data = _read_file(path, max_pixels * _MAX_BYTES_PER_PIXEL + _METADATA_BYTES)
+    data = read_file(path, most_bytes(max_pixels))
     return PhotoFile(data, name=path.name, max_pixels=max_pixels, truncated=truncated)
 
 
@@ -276,8 +277,17 @@ def _incomplete(header: Header) -> PhotoError:
 # ---------------------------------------------------------------- the file
 
 
-def _read_file(path: Path, max_bytes: int) -> bytes:
-    """The whole file; PhotoError for whatever the system says."""
+def most_bytes(max_pixels: int) -> int:
+    """What a file of so many pixels can take; a larger one is no photo."""
+    return max_pixels * _MAX_BYTES_PER_PIXEL + _METADATA_BYTES
+
+
+def read_file(path: str | Path, max_bytes: int, offset: int = 0, size: int | None = None) -> bytes:
+    """A whole file, or `size` bytes of it from `offset` on; never blocks on a pipe or device.
+
+    Raises:
+        PhotoError: it cannot be read, or is larger than `max_bytes`.
+    """
     try:
         _check_regular(os.stat(path).st_mode)
         # Non-blocking, for the case that a pipe has taken the file's place since.
@@ -290,6 +300,9 @@ def _read_file(path: Path, max_bytes: int) -> bytes:
         with open(os.open(path, flags), "rb") as file:
             status = os.fstat(file.fileno())
             _check_regular(status.st_mode)
+            if size is not None:
+                file.seek(offset)
+                return file.read(size)
             if status.st_size > max_bytes:
                 raise PhotoError(
                     "too_many_pixels",

@@ -6,6 +6,7 @@ line is written, and what has no line yet is simply done again.
 
 from __future__ import annotations
 
+import sys
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -15,16 +16,17 @@ from typing import NamedTuple
 
 from detic_crop.config import CropConfig
 from detic_crop.detectors.vocabulary import split_names
-from detic_crop.errors import UsageError
+from detic_crop.errors import PhotoError, UsageError
 from detic_crop.runs.decisions import Decision, decision_in
-from detic_crop.runs.discover import Source
 from detic_crop.runs.execute import commit
 from detic_crop.runs.folder import OutputFolder, output_errors
 from detic_crop.runs.journal import Journal, Record
 from detic_crop.runs.local import run_local
 from detic_crop.runs.machine import default_workers
 from detic_crop.runs.pipeline import Job, Pipeline
+from detic_crop.runs.places import kept, read
 from detic_crop.runs.recrop import KeptCandidates
+from detic_crop.runs.sources import Source
 
 _OWN = ("", "accepted")  # with these a crop is the detector's own
 
@@ -100,7 +102,7 @@ def apply_changes(
     journal: Journal,
     folder: OutputFolder,
     config: CropConfig,
-    paths: Mapping[str, Path],
+    paths: Mapping[str, str],
     moved: bool,
     max_pixels: int,
     workers: int | None,
@@ -147,7 +149,7 @@ def apply_changes(
                 applied.problems[change.image] = problem
             else:
                 # Size and time of the run: they tell a later run that the photo has not changed.
-                source = Source(change.image, str(paths[change.image]), record.file_size, record.file_time)
+                source = Source(change.image, paths[change.image], record.file_size, record.file_time)
                 jobs.append(Job(source, record.crop))
     if jobs:
         if not folder.candidates.exists():
@@ -187,13 +189,13 @@ def _move(record: Record, decision: Decision, folder: OutputFolder) -> Record:
     return new
 
 
-def _why_not(record: Record, path: Path, moved: bool) -> str:
+def _why_not(record: Record, place: str, moved: bool) -> str:
     """Why the photo cannot be cropped anew; empty when it can."""
     if record.status == "failed":
         return "the run could not read this photo; give `run` again"
-    source = Source.at(record.image, path)
+    source = Source.at(record.image, place)
     if source.size < 0:
-        return f"expected the photo at {path}, found none; pass --in FOLDER where it is now"
+        return f"expected the photo at {kept(place)}, found none; pass --in FOLDER where it is now"
     if not is_same_photo(record, source, moved):
         return "the photo has changed since the run; give `run` again, then review it"
     return ""
@@ -217,6 +219,6 @@ def is_same_photo(record: Record, source: Source, moved: bool) -> bool:
     if record.checksum is None:
         return moved
     try:
-        return record.checksum == zlib.crc32(source.path.read_bytes())
-    except OSError:
+        return record.checksum == zlib.crc32(read(source.where, sys.maxsize))
+    except PhotoError:
         return True

@@ -1,124 +1,119 @@
-"""Which photos: a folder, one file, a glob, or a list of paths → sources with stable keys."""
+"""Which photos: a folder, one file, a glob, a list, tar files, or a store → sources with stable keys."""
 
 from __future__ import annotations
 
 import codecs
 import csv
 import glob
+import hashlib
 import io
 import os
 import re
-import stat
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from operator import attrgetter, itemgetter
 from pathlib import Path
-from typing import NamedTuple
 
 from detic_crop.collecting import collector_paused
 from detic_crop.errors import UsageError
-from detic_crop.images.decode import IMAGE_EXTENSIONS
+from detic_crop.runs import places
+from detic_crop.runs.discover_stores import from_address, looked_at
+from detic_crop.runs.discover_tars import expanded, from_tars
 from detic_crop.runs.names import normalise_key, printable
+from detic_crop.runs.sources import Listing, Source, distinct, is_photo_name
+from detic_crop.runs.stores import is_address, joined, path_of, scheme_of, store_of
 
 LIST_EXTENSIONS = (".txt", ".lst", ".csv")
-_PACKED = (".tar", ".tar.gz", ".tgz", ".zip")
+_COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 LIST_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path")
+_EXPECTED = "a folder, a photo, a glob, a list of paths, tar files or the address of a store"
 
 
-class Source(NamedTuple):
-    """One photo of the input. A named tuple of plain text, since a run lists a hundred thousand of them.
-
-    Attributes:
-        key: its name in every table: relative path with ``/``.
-        where: its path.
-        size: bytes; -1 when it could not be looked at.
-        mtime_ns: modification time; with `size` it tells a changed photo.
-    """
-
-    key: str
-    where: str
-    size: int = -1
-    mtime_ns: int = -1
-
-    @property
-    def path(self) -> Path:
-        """Where it is."""
-        return Path(self.where)
-
-    @classmethod
-    def at(cls, key: str, path: str | Path) -> Source:
-        """The photo at `path`; one that cannot be looked at keeps -1, decoding will say what is wrong."""
-        where = os.fspath(path)
-        try:
-            status = os.stat(where)
-        except (OSError, ValueError):  # ValueError: a NUL in a name from a list
-            return cls(key, where)
-        if not stat.S_ISREG(status.st_mode):
-            return cls(key, where)
-        return cls(key, where, status.st_size, status.st_mtime_ns)
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """The photos of an input, in input order.
-
-    Attributes:
-        sources: in the order of the audit's rows.
-        passed_over: files in folders that are no images.
-        notes: sentences for the summary: folders that could not be read, repeated list lines.
-        plain: paths that are known not to be links.
-    """
-
-    sources: list[Source]
-    passed_over: int = 0
-    notes: list[str] = field(default_factory=list)
-    plain: set[str] = field(default_factory=set)
-
-
-def discover(where: str | os.PathLike[str], output: Path | None = None) -> Listing:
+def discover(where: str | os.PathLike[str], output: str | os.PathLike[str] | None = None) -> Listing:
     """Find the photos of ``--in``.
 
     Args:
-        where: a folder (searched through, links followed), a photo, a pattern such as ``day*/*.jpg``, or a
-            ``.txt`` or ``.csv`` list of paths relative to the list's own folder.
+        where: a folder (searched through, links followed), a photo, a pattern such as ``day*/*.jpg``, a
+            ``.txt`` or ``.csv`` list of paths or addresses relative to the list's own folder, tar files
+            (``photos-{000..099}.tar`` or ``photos-*.tar``), or the address of what a store has of these:
+            ``s3://bucket/photos``.
         output: the output folder, which is not read as input when it lies inside the input.
 
     Raises:
-        UsageError: there is nothing there.
+        UsageError: there is nothing there, or it cannot be looked at.
     """
     text = os.fspath(where)
     if not text:
-        raise UsageError("--in is empty; pass a folder, a photo, a glob or a list of paths")
-    path = Path(text)
-    if os.path.isdir(path):
-        listing = _from_folder(path, output)
-    elif os.path.exists(path) and path.suffix.lower() in LIST_EXTENSIONS:
-        listing = _from_list(path)
-    elif os.path.exists(path) and not text.lower().endswith(_PACKED):
-        listing = Listing([Source.at(printable(path.name), path)])
-    elif glob.has_magic(text):
-        listing = _from_glob(text, output)
-    elif re.match(r"[a-z][a-z0-9+]+://", text):
-        raise UsageError(f"--in {text} is an address; pass a folder: copy the photos to this machine first")
-    elif text.lower().endswith(_PACKED):
-        raise UsageError(f"--in {text} is packed; unpack it and pass the folder")
-    else:
-        raise UsageError(f"--in {text} does not exist; pass a folder, a photo, a glob or a list of paths")
+        raise UsageError(f"--in is empty; pass {_EXPECTED}")
+    if text.startswith("file://"):
+        text = text.removeprefix("file://")
+    listing = _found(text, None if output is None else os.fspath(output))
     if not listing.sources:
-        raise UsageError(f"--in {text} holds no photos ({listing.passed_over} other files); {_known()}")
+        raise UsageError(
+            f"--in {places.kept(text)} holds no photos ({listing.passed_over} other files); {_known()}"
+        )
     return listing
 
 
+def _found(text: str, output: str | None) -> Listing:
+    name = text.lower()
+    if is_address(text):
+        store_of(text)  # if its package is missing, that is what to say
+        name = path_of(text).lower()  # without the query of a signed address
+    elif os.path.isdir(text):
+        return _from_folder(Path(places.as_path(text)), output)
+    there = not is_address(text) and os.path.exists(text)
+    if name.endswith(_COMPRESSED):
+        raise UsageError(
+            f"--in {places.kept(text)} is compressed; unpack it, or make a plain .tar of it: photos are "
+            "compressed already"
+        )
+    if name.endswith(".tar"):
+        return from_tars([text] if there else _matching_tars(text))
+    if name.endswith(LIST_EXTENSIONS) and (there or (is_address(text) and not glob.has_magic(text))):
+        return _from_list(text)
+    if is_address(text):
+        return from_address(text, output)
+    if there:
+        path = Path(places.as_path(text))
+        return Listing([Source.of_file(printable(path.name), os.fspath(path))])
+    if glob.has_magic(text):
+        return _from_glob(text, output)
+    raise UsageError(f"--in {text} does not exist; pass {_EXPECTED}")
+
+
+def _matching_tars(pattern: str) -> list[str]:
+    """The tar files that a pattern names, in order."""
+    tars: list[str] = []
+    for name in expanded(pattern):
+        if is_address(name):
+            found = (
+                from_address(name, None, tars=True).sources if glob.has_magic(name) else [Source("", name)]
+            )
+            tars += [source.where for source in found]
+        else:
+            tars += sorted(glob.glob(name)) if glob.has_magic(name) else [name]
+    absent = [tar for tar in tars if not is_address(tar) and not os.path.isfile(tar)]
+    if absent or not tars:
+        first = absent[0] if absent else pattern
+        more = f" ({len(absent)} of {len(tars)} tar files are missing)" if len(tars) > 1 else ""
+        raise UsageError(f"--in {first} does not exist{more}; pass tar files that do, e.g. 'photos-*.tar'")
+    return tars
+
+
 def _known() -> str:
-    return "photos are files ending in .jpg, .jpeg, .png, .webp, .tif, .tiff, .bmp, .heic or the like"
+    return (
+        "photos are files ending in .jpg, .jpeg, .png, .webp, .tif, .tiff, .bmp, .heic or the like; "
+        "tar files are given as 'FOLDER/*.tar'"
+    )
 
 
-def _from_folder(root: Path, output: Path | None) -> Listing:
+def _from_folder(root: Path, output: str | None) -> Listing:
     walk = _Walk(output)
     return _sorted_listing(root, list(walk.files(root)), walk)
 
 
-def _from_glob(pattern: str, output: Path | None) -> Listing:
+def _from_glob(pattern: str, output: str | None) -> Listing:
     """Files that match, and the photos of folders that match; keys are relative to the fixed first part."""
     root = Path(pattern)
     while glob.has_magic(str(root)):
@@ -143,8 +138,8 @@ def _sorted_listing(root: Path, paths: list[str], walk: _Walk) -> Listing:
     above = os.path.join(root, "")
     with collector_paused():
         located = sorted((_below(path, above), path) for path in paths)
-        keys = _distinct(key for key, _ in located)
-        sources = [Source.at(key, path) for key, (_, path) in zip(keys, located, strict=True)]
+        keys = distinct(key for key, _ in located)
+        sources = [Source.of_file(key, path) for key, (_, path) in zip(keys, located, strict=True)]
         sources.sort(key=itemgetter(0))
     return Listing(sources, walk.passed_over, walk.notes, walk.plain)
 
@@ -159,8 +154,8 @@ def _below(path: str, above: str) -> str:
 class _Walk:
     """Searches folders; counts what it passes over."""
 
-    def __init__(self, output: Path | None) -> None:
-        self._output = os.path.realpath(output) if output else None
+    def __init__(self, output: str | None) -> None:
+        self._output = os.path.realpath(output) if output and not is_address(output) else None
         self._judged: dict[str, bool] = {}
         self._followed: set[tuple[int, int]] = set()
         self.passed_over = 0
@@ -203,8 +198,7 @@ class _Walk:
 
     def wants(self, name: str) -> bool:
         """Whether a file found in a folder is taken for a photo."""
-        _, dot, extension = name.rpartition(".")
-        wanted = dot + extension.lower() in IMAGE_EXTENSIONS
+        wanted = is_photo_name(name)
         self.passed_over += not wanted
         return wanted
 
@@ -233,18 +227,41 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _from_list(path: Path) -> Listing:
+def _from_list(where: str) -> Listing:
+    """The photos that a list names, in its order; an address may stand in any list."""
     notes: list[str] = []
-    lines = _read_column(path, notes) if path.suffix.lower() == ".csv" else _read_lines(path)
-    unique: dict[str, str] = {}  # absolute path → the line that named it first
+    name = printable(places.name_of(where))
+    lines = _read_column(where, notes) if name.lower().endswith(".csv") else _read_lines(where)
+    above = where.rpartition("/")[0] if is_address(where) else None
+    unique: dict[str, str] = {}  # place → its name, from which its key is made
     for line in lines:
-        name = _existing_spelling(line, path.parent)
-        unique.setdefault(os.path.abspath(path.parent / name), name)
+        if is_address(line):
+            unique.setdefault(line, line)
+        elif above is not None:
+            unique.setdefault(joined(above, normalise_key(line)), line)
+        else:
+            folder = Path(where).parent
+            line = _existing_spelling(line, folder)
+            unique.setdefault(os.path.abspath(folder / line), line)
     repeats = len(lines) - len(unique)
     if repeats:
-        notes.append(f"{repeats} lines of {path.name} repeat a photo")
-    keys = _distinct(normalise_key(name) for name in unique.values())
-    return Listing([Source.at(key, Path(p)) for key, p in zip(keys, unique, strict=True)], notes=notes)
+        notes.append(f"{repeats} lines of {name} repeat a photo")
+    for address in {scheme_of(place): place for place in unique if is_address(place)}.values():
+        store_of(address)  # likewise
+    return Listing(looked_at(zip(_list_keys(list(unique.values())), unique, strict=True)), notes=notes)
+
+
+def _list_keys(names: Sequence[str]) -> list[str]:
+    """A key for every name of a list. Of addresses the query plays no part unless it alone tells two apart:
+    it may hold a signature, which is secret and another one tomorrow."""
+    keys = [normalise_key(path_of(name)) if is_address(name) else normalise_key(name) for name in names]
+    addresses = Counter(key for key, name in zip(keys, names, strict=True) if is_address(name))
+    for index, name in enumerate(names):
+        if is_address(name) and addresses[keys[index]] > 1:
+            stem, extension = os.path.splitext(keys[index])
+            digest = hashlib.blake2b(name.partition("?")[2].encode(errors="surrogateescape"), digest_size=4)
+            keys[index] = f"{stem}~{digest.hexdigest()}{extension}"
+    return distinct(keys)
 
 
 def _existing_spelling(line: str, folder: Path) -> str:
@@ -252,52 +269,36 @@ def _existing_spelling(line: str, folder: Path) -> str:
     return line if "\\" not in line or os.path.exists(folder / line) else line.replace("\\", "/")
 
 
-def _read_text(path: Path) -> str:
+def _read_text(where: str) -> str:
+    data = places.read_text(where)
     try:
-        data = path.read_bytes()
         if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # what PowerShell's `>` writes
             return data.decode("utf-16")
         return data.decode("utf-8-sig", errors="surrogateescape")
     except UnicodeDecodeError as error:
-        raise UsageError(f"--in {path} is no text; save it as UTF-8") from error
-    except OSError as error:
-        raise UsageError(f"--in {path} cannot be read: {error.strerror}") from error
+        raise UsageError(f"--in {places.kept(where)} is no text; save it as UTF-8") from error
 
 
-def _read_lines(path: Path) -> list[str]:
-    return [line.strip() for line in re.split(r"\r\n|\r|\n", _read_text(path)) if line.strip()]
+def _read_lines(where: str) -> list[str]:
+    return [line.strip() for line in re.split(r"\r\n|\r|\n", _read_text(where)) if line.strip()]
 
 
-def _read_column(path: Path, notes: list[str]) -> list[str]:
-    rows = csv.DictReader(io.StringIO(_read_text(path), newline=""))
+def _read_column(where: str, notes: list[str]) -> list[str]:
+    rows = csv.DictReader(io.StringIO(_read_text(where), newline=""))
     try:
         columns = {name.strip().lower(): name for name in rows.fieldnames or ()}
         table = list(rows)
     except csv.Error as error:
-        raise UsageError(f"--in {path} is not a CSV table: {error}") from error
+        raise UsageError(f"--in {places.kept(where)} is not a CSV table: {error}") from error
     column = next((columns[name] for name in LIST_COLUMNS if name in columns), None)
     if column is None:
         raise UsageError(
-            f"--in {path} has the columns {', '.join(columns) or '(none)'}; "
+            f"--in {places.kept(where)} has the columns {', '.join(columns) or '(none)'}; "
             f"expected one of {', '.join(LIST_COLUMNS)}"
         )
     cells = [(row[column] or "").strip() for row in table]
     if "" in cells:
-        notes.append(f"{cells.count('')} rows of {path.name} have no {column} and were passed over")
+        notes.append(
+            f"{cells.count('')} rows of {places.name_of(where)} have no {column} and were passed over"
+        )
     return [cell for cell in cells if cell]
-
-
-def _distinct(keys: Iterable[str]) -> list[str]:
-    """Printable keys, each once; a key that two files would share is numbered."""
-    result: dict[str, None] = {}
-    for key in map(printable, keys):
-        if key not in result:
-            result[key] = None
-            continue
-        stem, suffix = os.path.splitext(key)
-        number, name = 1, key
-        while name in result:
-            number += 1
-            name = f"{stem}~{number}{suffix}"
-        result[name] = None
-    return list(result)

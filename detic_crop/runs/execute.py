@@ -20,7 +20,7 @@ from detic_crop.config import CropConfig, Format, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.images.encode import EXTENSIONS
 from detic_crop.runs.decisions import Decision
-from detic_crop.runs.discover import Source, discover
+from detic_crop.runs.discover import discover
 from detic_crop.runs.finished import Finished
 from detic_crop.runs.folder import OutputFolder, as_output_error, is_fatal
 from detic_crop.runs.journal import Journal, Record, Recorded, unfinished_crops
@@ -28,6 +28,9 @@ from detic_crop.runs.local import run_local
 from detic_crop.runs.machine import default_workers
 from detic_crop.runs.names import crop_names, crop_names_of, fits_disk
 from detic_crop.runs.pipeline import Job, Outcome, Pipeline
+from detic_crop.runs.places import absolute, kept
+from detic_crop.runs.sources import Source
+from detic_crop.runs.stores import is_address, joined
 from detic_crop.runs.timing import Usage
 
 _log = logging.getLogger(__name__)
@@ -335,13 +338,13 @@ def write_listing(folder: OutputFolder, sources: Sequence[Source], root: str) ->
     Args:
         folder: the output folder.
         sources: all photos in input order.
-        root: absolute path that most keys are relative to; only other places are spelled out.
+        root: absolute path or address that most keys are relative to; only other places are spelled out.
     """
     elsewhere: dict[str, str] = {}
     for source in sources:
-        path, usual = source.where, _usual_path(root, source.key)
-        if path != usual and (path := os.path.abspath(path)) != usual:
-            elsewhere[source.key] = path
+        place, usual = source.where, _usual_place(root, source.key)
+        if place != usual and (place := kept(absolute(place))) != usual:
+            elsewhere[source.key] = place
     keys = {source.key: None for source in sources}
     # Photos of an earlier call that are not asked for now keep the place where they were.
     before = read_listing(folder)
@@ -367,12 +370,14 @@ def read_listing(folder: OutputFolder) -> dict[str, Any]:
 
 
 def photo_paths(listing: Mapping[str, Any]) -> dict[str, str]:
-    """Key → absolute path of every photo in what `read_listing` returned."""
+    """Key → place (absolute path, address …) of every photo in what `read_listing` returned."""
     root, elsewhere = listing["root"], listing["paths"]
-    return {key: elsewhere.get(key) or _usual_path(root, key) for key in listing["keys"]}
+    return {key: elsewhere.get(key) or _usual_place(root, key) for key in listing["keys"]}
 
 
-def _usual_path(root: str, key: str) -> str:
+def _usual_place(root: str, key: str) -> str:
+    if is_address(root):
+        return joined(root, key)
     inner = key if os.sep == "/" else key.replace("/", os.sep)
     return f"{root}{inner}" if root.endswith(os.sep) else f"{root}{os.sep}{inner}"
 
@@ -387,5 +392,6 @@ def paths_now(
     """
     if input is None:
         return photo_paths({**listing, "keys": keys})
-    found = {source.key: source.where for source in discover(input).sources}
-    return {key: found.get(key) or os.path.join(input, key) for key in keys}
+    text = os.fspath(input)
+    found = {source.key: source.where for source in discover(text).sources}
+    return {key: found.get(key) or _usual_place(text, key) for key in keys}

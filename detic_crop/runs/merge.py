@@ -20,13 +20,13 @@ import numpy as np
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
-from detic_crop.runs.discover import Source
 from detic_crop.runs.execute import photo_paths, read_listing
 from detic_crop.runs.folder import OutputFolder, read_json
 from detic_crop.runs.journal import Journal, Record, Replay, replay, unfinished_crops, unfinished_photos
 from detic_crop.runs.names import fold_name
 from detic_crop.runs.shard_state import Input, Part, digest_of, read_part
 from detic_crop.runs.shards import Shard, owner
+from detic_crop.runs.sources import Source
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from detic_crop.detectors.base import BatchDetector, Detector, RecallingDetector
 from detic_crop.errors import DeticCropError, PhotoError
 from detic_crop.images.checks import check_crop
 from detic_crop.images.crop import cut_and_resize, resize_exactly, resize_quickly
-from detic_crop.images.decode import Decoded, PhotoFile, open_photo
+from detic_crop.images.decode import Decoded, PhotoFile
 from detic_crop.images.encode import encode
 from detic_crop.images.partial import (
     LEAST_PIXELS,
@@ -40,8 +40,9 @@ from detic_crop.images.partial import (
     snapped,
 )
 from detic_crop.runs.decisions import Decision
-from detic_crop.runs.discover import Source
 from detic_crop.runs.journal import Record
+from detic_crop.runs.places import open_photo
+from detic_crop.runs.sources import Source
 from detic_crop.runs.timing import StageTimes
 
 MAX_DETECTOR_CRASHES = 25
@@ -152,7 +153,10 @@ class Pipeline:
         try:
             with self.times.measure("read"):
                 file = open_photo(
-                    job.source.path, max_pixels=self.max_pixels, truncated=self.config.truncated
+                    job.source.where,
+                    name=job.source.key,
+                    max_pixels=self.max_pixels,
+                    truncated=self.config.truncated,
                 )
             if not self.detector.info.looks and file.resolution_wh is not None:
                 return Photo(job, file.resolution_wh, file.checksum, None, file)

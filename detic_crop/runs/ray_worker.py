@@ -25,11 +25,11 @@ from detic_crop.detectors.base import ClassAwareDetector, Detector
 from detic_crop.errors import DeticCropError
 from detic_crop.runs.detector_thread import DetectorThread
 from detic_crop.runs.devices import Recipe
-from detic_crop.runs.discover import Source
 from detic_crop.runs.journal import Record
 from detic_crop.runs.local import few_threads_each
 from detic_crop.runs.machine import threads_per_photo
 from detic_crop.runs.pipeline import Job, Outcome, Pipeline
+from detic_crop.runs.sources import Source
 from detic_crop.runs.timing import Totals
 
 PACKAGES = ("detic-crop", "torch", "torchvision", "opencv-python-headless", "pillow", "numpy")

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
-from detic_crop.runs.discover import Source
 from detic_crop.runs.execute import write_listing
 from detic_crop.runs.folder import OutputFolder
 from detic_crop.runs.journal import (
@@ -23,6 +22,7 @@ from detic_crop.runs.journal import (
     unfinished_crops,
 )
 from detic_crop.runs.labels import Labels
+from detic_crop.runs.sources import Source
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -23,9 +24,10 @@ from detic_crop.config import CropConfig
 from detic_crop.detectors.vocabulary import split_names
 from detic_crop.runs.apply import is_same_photo
 from detic_crop.runs.decisions import detected_box
-from detic_crop.runs.discover import Source
 from detic_crop.runs.folder import REJECTED, OutputFolder
 from detic_crop.runs.journal import Record, read_candidates
+from detic_crop.runs.places import read
+from detic_crop.runs.sources import Source
 
 # px, long side of a photo on the page: a photo of 4 MP and more can be decoded at half its size for it.
 PHOTO_SIDE = 1280
@@ -106,7 +108,7 @@ class Describer:
         return ""
 
     def _source(self, record: Record) -> Source:
-        return Source.at(record.image, Path(self._paths.get(record.image, record.image)))
+        return Source.at(record.image, self._paths.get(record.image, record.image))
 
     def _candidates(self, record: Record) -> list[dict[str, Any]]:
         """All kept boxes: the detector's own first, then eligible ones, then the others, by falling score."""
@@ -144,10 +146,10 @@ class Describer:
             OSError: it cannot be read.
         """
         source = self._source(photo.record)
-        return self._cached_jpeg(photo.record, source.path, source.mtime_ns)
+        return self._cached_jpeg(photo.record, source.where, source.mtime_ns)
 
-    def _jpeg(self, record: Record, path: Path, mtime_ns: int) -> bytes:
-        return thumbnail(path, PHOTO_SIDE, _PHOTO_QUALITY, record)
+    def _jpeg(self, record: Record, place: str, mtime_ns: int) -> bytes:
+        return thumbnail(read(place, sys.maxsize), record.image, PHOTO_SIDE, _PHOTO_QUALITY, record)
 
     def crop_file(self, photo: Photo) -> tuple[bytes, str]:
         """(the crop as it is, its content type).

@@ -1,0 +1,92 @@
+"""The photos of a store: what lies below an address, or matches a pattern."""
+
+from __future__ import annotations
+
+import glob
+import posixpath
+from collections.abc import Iterable
+
+from detic_crop.errors import UsageError
+from detic_crop.runs.names import printable
+from detic_crop.runs.places import is_path, kept, name_of
+from detic_crop.runs.sources import Listing, Source, distinct, is_photo_name
+from detic_crop.runs.stores import WEB, Found, Store, joined, store_of
+
+_STATE = ".detic-crop"  # as in `folder.STATE`, which is a room above
+
+
+def from_address(address: str, output: str | None, tars: bool = False) -> Listing:
+    """The photos below an address, as a folder's: sorted by key, without hidden ones and earlier output.
+
+    Args:
+        address: of a photo, of what has photos below it, or a pattern such as ``s3://bucket/day*/*.jpg``.
+        output: the address of the output, which is not read as input.
+        tars: find the tar files that match a pattern, not photos.
+
+    Raises:
+        UsageError: there is nothing, or the store cannot be asked.
+    """
+    store = store_of(address)
+    if store.scheme in WEB:
+        if glob.has_magic(address):
+            raise UsageError(
+                f"--in {kept(address)}: web servers have no patterns; pass a .txt list of addresses"
+            )
+        return Listing([Source.at(printable(name_of(address)) or "photo", address)])
+    root, found = _objects(store, address)
+    if "" in found:  # the address of one object
+        return Listing([Source(printable(name_of(address)), address, *found[""])])
+    explicit = glob.has_magic(address) and not glob.has_magic(posixpath.splitext(address)[1])
+    notes: list[str] = []
+    hidden = _output_folders(found, root, output, notes)
+    located, passed_over = [], 0
+    for path in sorted(found):
+        if any(part.startswith(".") for part in path.split("/")) or path.startswith(hidden):
+            continue
+        if tars or explicit or is_photo_name(path):
+            located.append(path)
+        else:
+            passed_over += 1
+    keys = distinct(located)
+    sources = [Source(key, joined(root, path), *found[path]) for key, path in zip(keys, located, strict=True)]
+    return Listing(sources, passed_over, notes)
+
+
+def _objects(store: Store, address: str) -> tuple[str, dict[str, Found]]:
+    root = address.rstrip("/")
+    try:
+        if not glob.has_magic(address):
+            return root, store.find(address)
+        while glob.has_magic(root):
+            root = root.rpartition("/")[0]
+        return root, store.glob(address, root)
+    except OSError as error:
+        raise UsageError(
+            f"--in {kept(address)} cannot be listed: {error.strerror}; check the address and the credentials"
+        ) from error
+
+
+def _output_folders(found: Iterable[str], root: str, output: str | None, notes: list[str]) -> tuple[str, ...]:
+    """The folders, each with its ``/``, that hold the output of this or an earlier run."""
+    folders = set()
+    if output is not None and output.startswith(root + "/"):
+        folders.add(output.removeprefix(root + "/").strip("/") + "/")
+    for path in found:
+        above, inside, _ = path.partition(f"/{_STATE}/")
+        if inside and f"{above}/" not in folders:
+            folders.add(f"{above}/")
+            notes.append(f"folder {printable(above)} holds crops of an earlier run and was passed over")
+    return tuple(folders)
+
+
+def looked_at(located: Iterable[tuple[str, str]]) -> list[Source]:
+    """The photos at some places, by key; those in stores are asked for some at a time."""
+    sources = [Source.of_file(key, where) if is_path(where) else Source(key, where) for key, where in located]
+    remote = [index for index, source in enumerate(sources) if not is_path(source.where)]
+    if remote:
+        first = next(sources[index].where for index in remote)
+        store = store_of(first)
+        looked = store.each(lambda index: Source.at(*sources[index][:2]), remote)
+        for index, source in zip(remote, looked, strict=True):
+            sources[index] = source
+    return sources

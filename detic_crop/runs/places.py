@@ -1,0 +1,200 @@
+"""Where the bytes of a photo are: in a file, in an object of a store, or in a part of a tar file.
+
+A place is plain text, so that it goes through listings, journals and to other processes as it is: a path, an
+address such as ``s3://bucket/a.jpg``, or ``tar:OFFSET+SIZE:`` and the path or address of a tar file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tarfile
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from detic_crop.config import DEFAULT_MAX_PIXELS, Truncated
+from detic_crop.errors import PhotoError, UsageError
+from detic_crop.images.decode import PhotoFile, most_bytes, read_file
+from detic_crop.runs.stores import Found, is_address, path_of, public, store_of
+
+_MEMBER = re.compile(r"tar:(\d+)\+(\d+):(.+)", re.DOTALL)
+_BLOCK = 512  # bytes of a tar file's header, which stands right before what it is about
+
+
+class Member(NamedTuple):
+    """A part of a tar file: `size` bytes from `offset` on."""
+
+    offset: int
+    size: int
+    tar: str
+
+    @property
+    def place(self) -> str:
+        """As text."""
+        return f"tar:{self.offset}+{self.size}:{self.tar}"
+
+
+def member_at(place: str) -> Member | None:
+    """The part of a tar file that a place is; None when it is a file or an object."""
+    found = _MEMBER.fullmatch(place) if place.startswith("tar:") else None
+    return Member(int(found[1]), int(found[2]), found[3]) if found else None
+
+
+def is_path(place: str) -> bool:
+    """Whether it is a file of its own on this machine."""
+    return not (place.startswith("tar:") and _MEMBER.fullmatch(place)) and not is_address(place)
+
+
+def as_path(text: str) -> str:
+    """A path as a place: one that looks like something else gets a ``./``."""
+    return text if is_path(text) else os.path.join(os.curdir, text)
+
+
+def absolute(place: str) -> str:
+    """The place, whatever the working folder is."""
+    if member := member_at(place):
+        return member._replace(tar=absolute(member.tar)).place
+    return place if is_address(place) else os.path.abspath(place)
+
+
+def kept(place: str) -> str:
+    """The place as it may be written down: without what may be secret, such as the signature of an address.
+
+    A web address whose query was needed does not lead to the photo any more; then ``--in`` must say again.
+    """
+    if member := member_at(place):
+        return member._replace(tar=kept(member.tar)).place
+    return public(place) if is_address(place) else place
+
+
+def files_of(places: Iterable[str]) -> Iterator[str]:
+    """The files of this machine that hold what is at some places; a tar file once for each run of members."""
+    last = ""
+    for place in places:
+        if place.startswith("tar:") and (member := member_at(place)):
+            if member.tar != last and not is_address(member.tar):
+                last = member.tar
+                yield last
+        elif "://" not in place or not is_address(place):
+            yield place
+
+
+def name_of(place: str) -> str:
+    """A file name for messages and extensions; empty for a part of a tar file."""
+    if member_at(place):
+        return ""
+    return os.path.basename(path_of(place) if is_address(place) else place)
+
+
+def look(place: str) -> Found | None:
+    """Size and version of what is there now; None when there is nothing, or nothing that can be looked at."""
+    try:
+        if member := member_at(place):
+            return _look_at_member(member)
+        if is_address(place):
+            return store_of(place).look(place)
+        status = os.stat(place)
+    except (OSError, ValueError, UsageError):  # ValueError: a NUL in a name from a list
+        return None
+    return Found(status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+
+
+def _look_at_member(member: Member) -> Found | None:
+    if is_address(member.tar):
+        header = store_of(member.tar).read(member.tar, member.offset - _BLOCK, member.offset)
+    else:
+        with open(member.tar, "rb") as file:
+            file.seek(member.offset - _BLOCK)
+            header = file.read(_BLOCK)
+    try:
+        info = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return None
+    return found_member(info) if info.size == member.size else None
+
+
+def found_member(info: tarfile.TarInfo) -> Found:
+    """Size and time, ns, of a member."""
+    return Found(info.size, int(info.mtime) * 10**9)
+
+
+def read(place: str, most: int) -> bytes:
+    """All the bytes.
+
+    Args:
+        place: where.
+        most: more bytes than that are no photo.
+
+    Raises:
+        PhotoError: they cannot be had, or are too many.
+    """
+    if is_path(place):
+        return read_file(place, most)
+    member = member_at(place)
+    if member is not None and not is_address(member.tar):
+        _check_size(member.size, most)
+        return read_file(member.tar, most, member.offset, member.size)
+    address = member.tar if member else place
+    try:
+        store = store_of(address)
+        if member:
+            _check_size(member.size, most)
+            return store.read(address, member.offset, member.offset + member.size)
+        data = store.read_at_most(address, most)
+    except UsageError as error:  # on another machine than the one that listed it
+        raise PhotoError("unreadable", str(error)) from error
+    except FileNotFoundError as error:
+        raise PhotoError(
+            "missing_file", f"expected a photo at {public(address)}, found none; check the list and --in"
+        ) from error
+    except PermissionError as error:
+        raise PhotoError(
+            "permission_denied",
+            f"expected a readable object, got: {error.strerror}; check the credentials, or whether a signed "
+            "address has expired",
+        ) from error
+    except OSError as error:
+        raise PhotoError(
+            "unreachable",
+            f"expected an answer of {path_of(public(address)).split('/')[0]}, got: {error.strerror}, "
+            "several times; give the same command again when it is well",
+        ) from error
+    _check_size(len(data), most)
+    return data
+
+
+def open_photo(
+    place: str, *, name: str = "", max_pixels: int = DEFAULT_MAX_PIXELS, truncated: Truncated = "keep"
+) -> PhotoFile:
+    """Read a photo and its header; see `PhotoFile`.
+
+    Raises:
+        PhotoError: anything wrong with the photo, or with reading it.
+    """
+    data = read(place, most_bytes(max_pixels))
+    return PhotoFile(data, name=name, max_pixels=max_pixels, truncated=truncated)
+
+
+def _check_size(size: int, most: int) -> None:
+    if size > most:
+        raise PhotoError(
+            "too_many_pixels",
+            f"expected a file of at most {most:,} bytes, got more; raise --max-pixels if it is genuine",
+        )
+
+
+def read_text(place: str) -> bytes:
+    """All the bytes of a list of photos.
+
+    Raises:
+        UsageError: they cannot be had.
+    """
+    try:
+        if is_address(place):
+            store = store_of(place)
+            return store.read_at_most(place, 1 << 40)
+        with open(place, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise UsageError(f"--in {kept(place)} cannot be read: {error.strerror}") from error
