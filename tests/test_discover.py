@@ -472,21 +472,3 @@ def test_a_folder_without_photos_is_refused_with_what_it_holds(tmp_path: Path) -
 def test_an_empty_list_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no photos"):
         listed(tmp_path, b"\n \n")
-
-
-@pytest.mark.parametrize(
-    ("where", "says"),
-    [
-        ("s3://bucket/photos", "is an address; pass a folder: copy the photos to this machine first"),
-        ("https://example.org/a.jpg", "is an address"),
-        ("photos.tar", "is packed; unpack it and pass the folder"),
-        ("photos-{000..009}.tar", "is packed"),
-    ],
-)
-def test_what_is_no_file_of_this_machine_is_refused(
-    where: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "photos.tar").write_bytes(b"")
-    with pytest.raises(UsageError, match=says):
-        discover(where)

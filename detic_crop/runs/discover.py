@@ -21,7 +21,7 @@ from detic_crop.runs.discover_stores import from_address, looked_at
 from detic_crop.runs.discover_tars import expanded, from_tars
 from detic_crop.runs.names import normalise_key, printable
 from detic_crop.runs.sources import Listing, Source, distinct, is_photo_name
-from detic_crop.runs.stores import is_address, joined, path_of, scheme_of, store_of
+from detic_crop.runs.stores import beside, is_address, path_of, scheme_of, store_of
 
 LIST_EXTENSIONS = (".txt", ".lst", ".csv")
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
@@ -232,13 +232,12 @@ def _from_list(where: str) -> Listing:
     notes: list[str] = []
     name = printable(places.name_of(where))
     lines = _read_column(where, notes) if name.lower().endswith(".csv") else _read_lines(where)
-    above = where.rpartition("/")[0] if is_address(where) else None
     unique: dict[str, str] = {}  # place → its name, from which its key is made
     for line in lines:
         if is_address(line):
             unique.setdefault(line, line)
-        elif above is not None:
-            unique.setdefault(joined(above, normalise_key(line)), line)
+        elif is_address(where):
+            unique.setdefault(beside(where, line), line)
         else:
             folder = Path(where).parent
             line = _existing_spelling(line, folder)

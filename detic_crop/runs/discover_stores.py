@@ -10,7 +10,7 @@ from detic_crop.errors import UsageError
 from detic_crop.runs.names import printable
 from detic_crop.runs.places import is_path, kept, name_of
 from detic_crop.runs.sources import Listing, Source, distinct, is_photo_name
-from detic_crop.runs.stores import WEB, Found, Store, joined, store_of
+from detic_crop.runs.stores import WEB, Found, Store, joined, public, store_of
 
 _STATE = ".detic-crop"  # as in `folder.STATE`, which is a room above
 
@@ -28,15 +28,14 @@ def from_address(address: str, output: str | None, tars: bool = False) -> Listin
     """
     store = store_of(address)
     if store.scheme in WEB:
-        if glob.has_magic(address):
-            raise UsageError(
-                f"--in {kept(address)}: web servers have no patterns; pass a .txt list of addresses"
-            )
+        if glob.has_magic(public(address)):  # a query begins with one of their characters
+            raise UsageError(f"--in {kept(address)}: the web has no patterns; pass a .txt list of addresses")
         return Listing([Source.at(printable(name_of(address)) or "photo", address)])
     root, found = _objects(store, address)
     if "" in found:  # the address of one object
         return Listing([Source(printable(name_of(address)), address, *found[""])])
-    explicit = glob.has_magic(address) and not glob.has_magic(posixpath.splitext(address)[1])
+    extension = posixpath.splitext(address)[1] if glob.has_magic(address) else ""
+    explicit = extension and not glob.has_magic(extension)  # as of a pattern of files
     notes: list[str] = []
     hidden = _output_folders(found, root, output, notes)
     located, passed_over = [], 0

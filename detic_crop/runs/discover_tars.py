@@ -11,7 +11,7 @@ from contextlib import closing
 
 from detic_crop.errors import UsageError
 from detic_crop.runs.names import normalise_key, printable
-from detic_crop.runs.places import Member, found_member, kept
+from detic_crop.runs.places import Member, kept
 from detic_crop.runs.sources import Listing, Source, distinct, is_photo_name
 from detic_crop.runs.stores import is_address, path_of, store_of
 
@@ -90,14 +90,13 @@ def _members(tar: str, notes: list[str]) -> Iterator[tuple[str, Source | None]]:
         ):
             while (info := _next(opened)) is not None:
                 count += 1
-                if any(part.startswith(".") for part in info.name.strip("./").split("/")) or info.isdir():
+                if _is_hidden(info.name) or info.isdir():
                     continue
-                regular = info.isreg() and not info.issparse()
-                place = Member(info.offset_data, info.size, tar).place
-                yield (
-                    info.name,
-                    Source(normalise_key(info.name), place, *found_member(info)) if regular else None,
-                )
+                if info.isreg() and not info.issparse():
+                    member = Member(info.offset_data, info.size, max(0, int(info.mtime)), tar)
+                    yield info.name, Source(normalise_key(info.name), member.place, *member.found)
+                else:
+                    yield info.name, None
             file.seek(opened.offset)
             end = file.read(tarfile.BLOCKSIZE)
             if end.strip(b"\0") or len(end) < tarfile.BLOCKSIZE:
@@ -120,3 +119,8 @@ def _next(opened: tarfile.TarFile) -> tarfile.TarInfo | None:
         return None
     opened.members = []  # type: ignore[attr-defined]  # it would keep every one
     return info
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether it, or a folder above it, begins with a dot; ``./`` and ``../`` say nothing."""
+    return any(part.startswith(".") and part.strip(".") for part in name.split("/"))

@@ -1,7 +1,8 @@
 """Where the bytes of a photo are: in a file, in an object of a store, or in a part of a tar file.
 
 A place is plain text, so that it goes through listings, journals and to other processes as it is: a path, an
-address such as ``s3://bucket/a.jpg``, or ``tar:OFFSET+SIZE:`` and the path or address of a tar file.
+address such as ``s3://bucket/a.jpg``, or ``tar:OFFSET+SIZE@TIME:`` and the path or address of a tar
+file.
 """
 
 from __future__ import annotations
@@ -18,27 +19,33 @@ from detic_crop.errors import PhotoError, UsageError
 from detic_crop.images.decode import PhotoFile, most_bytes, read_file
 from detic_crop.runs.stores import Found, is_address, path_of, public, store_of
 
-_MEMBER = re.compile(r"tar:(\d+)\+(\d+):(.+)", re.DOTALL)
+_MEMBER = re.compile(r"tar:(\d+)\+(\d+)@(\d+):(.+)", re.DOTALL)
 _BLOCK = 512  # bytes of a tar file's header, which stands right before what it is about
 
 
 class Member(NamedTuple):
-    """A part of a tar file: `size` bytes from `offset` on."""
+    """A file in a tar file: `size` bytes from `offset` on, and its modification time in seconds."""
 
     offset: int
     size: int
+    time: int
     tar: str
 
     @property
     def place(self) -> str:
         """As text."""
-        return f"tar:{self.offset}+{self.size}:{self.tar}"
+        return f"tar:{self.offset}+{self.size}@{self.time}:{self.tar}"
+
+    @property
+    def found(self) -> Found:
+        """What a listing says of it."""
+        return Found(self.size, self.time * 10**9)
 
 
 def member_at(place: str) -> Member | None:
     """The part of a tar file that a place is; None when it is a file or an object."""
     found = _MEMBER.fullmatch(place) if place.startswith("tar:") else None
-    return Member(int(found[1]), int(found[2]), found[3]) if found else None
+    return Member(int(found[1]), int(found[2]), int(found[3]), found[4]) if found else None
 
 
 def is_path(place: str) -> bool:
@@ -47,8 +54,8 @@ def is_path(place: str) -> bool:
 
 
 def as_path(text: str) -> str:
-    """A path as a place: one that looks like something else gets a ``./``."""
-    return text if is_path(text) else os.path.join(os.curdir, text)
+    """A path as a place: one that looks like something else is spelled out."""
+    return text if is_path(text) else os.path.abspath(text)
 
 
 def absolute(place: str) -> str:
@@ -111,12 +118,9 @@ def _look_at_member(member: Member) -> Found | None:
         info = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
     except tarfile.HeaderError:
         return None
-    return found_member(info) if info.size == member.size else None
-
-
-def found_member(info: tarfile.TarInfo) -> Found:
-    """Size and time, ns, of a member."""
-    return Found(info.size, int(info.mtime) * 10**9)
+    # Where an extended header has the exact time, some programs round the one that stands here.
+    same = info.size == member.size and abs(info.mtime - member.time) <= 1
+    return member.found if same else None
 
 
 def read(place: str, most: int) -> bytes:

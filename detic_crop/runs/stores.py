@@ -11,6 +11,7 @@ import contextlib
 import errno
 import hashlib
 import logging
+import posixpath
 import random
 import re
 import time
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from detic_crop.errors import UsageError
 
@@ -75,6 +76,14 @@ def path_of(address: str) -> str:
 def joined(address: str, name: str) -> str:
     """The address of `name` below an address."""
     return f"{address.rstrip('/')}/{name}" if name else address
+
+
+def beside(address: str, relative: str) -> str:
+    """The address that a relative path means in a list at an address."""
+    if scheme_of(address) in WEB:
+        return urljoin(address, relative)
+    above = path_of(address).rpartition("/")[0]
+    return f"{scheme_of(address)}://{posixpath.normpath(f'{above}/{relative}')}"
 
 
 @dataclass(frozen=True, slots=True)
