@@ -87,7 +87,8 @@ from detic_crop.runs.merge import (
     fold,
     gaps,
     gather,
-    know_earlier_listing,
+    know_earlier_merge,
+    merged_part,
     merged_run_json,
     sources_of,
 )
@@ -693,7 +694,7 @@ def merge(*folders: PathLike, output: PathLike | None = None, partial: bool = Fa
         check_same_settings(earlier.config, gathered.config, folder)
         if bring:
             check_target(gathered, records, folder)
-        know_earlier_listing(gathered, folder)
+        know_earlier_merge(gathered, folder)
         chosen = chosen_keys(gathered, matches)
         missing = gaps(gathered, chosen, records)
         if missing and not partial:
@@ -732,7 +733,7 @@ def _merge(
         if journal.state.settings is None:
             journal.begin(gathered.config, gathered.version)
         fold(gathered, chosen, journal, folder, bring)
-    write_listing(folder, *sources_of(gathered, folder))
+    write_listing(folder, *sources_of(gathered, folder), merged_part(gathered))
     keep_labels(folder, labels, matches)
     folder.remove_stale_rejected(records)
     _write_tables(result, records)

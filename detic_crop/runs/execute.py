@@ -329,13 +329,19 @@ def stop_signals() -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
-def write_listing(folder: OutputFolder, sources: Sequence[Source], root: str) -> None:
+def write_listing(
+    folder: OutputFolder,
+    sources: Sequence[Source],
+    root: str,
+    merged: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
     """Keep the input order and where the photos are, for the tables and for later crops.
 
     Args:
         folder: the output folder.
         sources: all photos in input order.
         root: absolute path that most keys are relative to; only other places are spelled out.
+        merged: where these are not all photos of the input, what a later merge has to know of them.
     """
     elsewhere: dict[str, str] = {}
     for source in sources:
@@ -347,6 +353,8 @@ def write_listing(folder: OutputFolder, sources: Sequence[Source], root: str) ->
     before = read_listing(folder)
     before["keys"] = [key for key in before["keys"] if key not in keys]
     value = {"root": root, "keys": list(keys), "paths": elsewhere | photo_paths(before)}
+    if merged:
+        value["merged"] = dict(merged)
     folder.write(folder.listing, json.dumps(value, separators=(",", ":")).encode())
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
@@ -73,6 +74,39 @@ class Part:
     places: list[int]
     keys: str
     words: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What a merge of some shards keeps with the listing, so that these need not be given again.
+
+    Attributes:
+        photos: of the whole input.
+        digest: of their keys in input order.
+        shards: whose photos are in the listing, in whatever numbers of shards, as ``k/N``.
+        places: where in the whole input the first keys of the listing are, ascending; keys after these are
+            of photos that are not in it any more.
+    """
+
+    photos: int
+    digest: str
+    shards: list[str]
+    places: list[int]
+
+    @classmethod
+    def of_listing(cls, listing: Mapping[str, Any]) -> Merged | None:
+        """That of what `read_listing` returned; None where it lists all photos.
+
+        Raises:
+            UsageError: it is damaged.
+        """
+        values = listing.get("merged")
+        try:
+            return None if values is None else cls(**values)
+        except TypeError as error:
+            raise UsageError(
+                "the listing of what was merged before is damaged; give the commands of all shards again"
+            ) from error
 
 
 def digest_of(texts: Iterable[str]) -> str:
