@@ -99,6 +99,7 @@ from detic_crop.runs.ray_cluster import Cluster, connected, device_of, import_ra
 from detic_crop.runs.recrop import KeptCandidates, carried_decisions, check_policy
 from detic_crop.runs.shard_state import (
     Input,
+    Merged,
     begin_shard,
     check_same_count,
     crops_of,
@@ -715,6 +716,12 @@ def _merged_before(source: OutputFolder, bring: bool) -> RunResult:
         raise UsageError(f"{source.root} holds no shards; pass the --out folder of `run --shard k/N`")
     result = write_audit(source.root)
     result.notes.append("no shards wait to be merged here")
+    merged = Merged.of_listing(read_listing(source))
+    if not merged.complete:
+        result.notes.append(
+            f"merged in part: the shards of {merged.photos - len(merged.places)} of {merged.photos} photos "
+            f"were not there; {_GO_ON}"
+        )
     return result
 
 
@@ -745,15 +752,14 @@ def _merge(
 
 
 def _merge_notes(gathered: Gathered, missing: Sequence[Gap]) -> list[str]:
-    notes = []
+    notes = [f"{gathered.unlike_before}; their shards have to be run again"] if gathered.unlike_before else []
     if gathered.damaged:
         notes.append(f"damaged journal lines of shards, passed over: {gathered.damaged}")
     if gathered.twice:
         notes.append(f"photos that two shards or folders did alike: {gathered.twice}")
     if missing:
         notes.append(
-            f"merged in part: {'; '.join(map(str, missing[:5]))}{' …' if len(missing) > 5 else ''}; "
-            "give `run` again, with or without --shard, then merge"
+            f"merged in part: {'; '.join(map(str, missing[:5]))}{' …' if len(missing) > 5 else ''}; {_GO_ON}"
         )
     return notes
 
@@ -765,6 +771,8 @@ def _not_done(missing: Sequence[Gap], gathered: Gathered, sources: Sequence[Outp
         _log.warning("%s: %s", gap, command or f"give its command again, with --shard {gap.shard}")
     more = len(missing) - _MOST_COMMANDS
     rest = f" ({more} more are not shown)" if more > 0 else ""
+    if gathered.unlike_before:
+        rest += f": {gathered.unlike_before}"
     return DeticCropError(
         f"{len(missing)} of {gathered.count} shards are not done{rest}; run them, then merge again, "
         "or take what there is with --partial; nothing was changed"
@@ -833,6 +841,7 @@ def _with_settings(
 
 
 _MOST_COMMANDS = 20
+_GO_ON = "give `run` again, with or without --shard, then merge"
 # What is said anew each time, or is the shard's own.
 _NOT_REPEATED = {"overwrite", "discard_review", "dry_run", "quiet", "profile", "shard"}
 

@@ -349,9 +349,10 @@ def write_listing(
         if path != usual and (path := os.path.abspath(path)) != usual:
             elsewhere[source.key] = path
     keys = {source.key: None for source in sources}
-    # Photos of an earlier call that are not asked for now keep the place where they were.
+    # Photos of earlier calls that are not asked for now keep the place where they were.
     before = read_listing(folder)
-    before["keys"] = [key for key in before["keys"] if key not in keys]
+    known = dict.fromkeys([*before["keys"], *before["paths"]])
+    before["keys"] = [key for key in known if key not in keys]
     value = {"root": root, "keys": list(keys), "paths": elsewhere | photo_paths(before)}
     if merged:
         value["merged"] = dict(merged)

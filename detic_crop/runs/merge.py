@@ -60,7 +60,8 @@ class Gathered:
         input: which photos they share.
         config: their settings.
         keys: the photos of the whole input, as far as its shards are known, in input order.
-        places: where in the whole input each of these is, ascending.
+        places: where in the whole input these are, ascending; what has none is of an earlier merge that was
+            of other photos, and comes last.
         complete: these are all of them.
         known: the shards whose photos these are, as ``k/N``; an earlier merge may know some.
         unlike: where the earlier merge or run was of other photos, how many these were.
@@ -104,6 +105,13 @@ class Gathered:
         assert done.part is not None
         words = ["detic-crop", "run", *done.part.words, "--out", str(root), "--shard", str(shard)]
         return shlex.join(words)
+
+    @property
+    def unlike_before(self) -> str:
+        """That the earlier merge was of other photos; empty where it was not."""
+        if self.unlike is None:
+            return ""
+        return f"what was merged before were {other_photos(self.unlike, self.input.photos)}"
 
     @property
     def listed(self) -> list[Done]:
@@ -312,21 +320,17 @@ def know_earlier_merge(gathered: Gathered, folder: OutputFolder) -> None:
     if gathered.complete or not keys:
         return
     merged = Merged.of_listing(listing)
-    if merged is None:  # all photos of an input, then those that are gone from it
-        first = keys[: whole.photos]
-        if digest_of(first) == whole.digest:
-            _arrange(gathered, first, range(whole.photos))
-        else:
-            gathered.unlike = len(keys)
-    elif (merged.photos, merged.digest) != (whole.photos, whole.digest):
-        gathered.unlike = merged.photos
-    else:
+    if (merged.photos, merged.digest) == (whole.photos, whole.digest):
         gathered.known |= set(merged.shards)
         keys = gathered.keys + keys[: len(merged.places)]
         if not _arrange(gathered, keys, gathered.places + merged.places):
             raise UsageError(
-                "the listing of what was merged before is damaged; give the commands of all shards again"
+                f"{folder.listing} does not fit the shards; give the commands of all shards again"
             )
+    else:
+        gathered.unlike = merged.photos
+        listed = {done.shard.index for done in gathered.listed}
+        gathered.keys += [key for key in keys if owner(key, gathered.count) not in listed]
 
 
 def merged_part(gathered: Gathered) -> dict[str, Any]:

@@ -84,8 +84,7 @@ class Merged:
         photos: of the whole input.
         digest: of their keys in input order.
         shards: whose photos are in the listing, in whatever numbers of shards, as ``k/N``.
-        places: where in the whole input the first keys of the listing are, ascending; keys after these are
-            of photos that are not in it any more.
+        places: where in the whole input the first keys of the listing are, ascending.
     """
 
     photos: int
@@ -94,19 +93,26 @@ class Merged:
     places: list[int]
 
     @classmethod
-    def of_listing(cls, listing: Mapping[str, Any]) -> Merged | None:
-        """That of what `read_listing` returned; None where it lists all photos.
+    def of_listing(cls, listing: Mapping[str, Any]) -> Merged:
+        """That of what `read_listing` returned, which may be of all photos.
 
         Raises:
             UsageError: it is damaged.
         """
-        values = listing.get("merged")
+        keys, values = listing["keys"], listing.get("merged")
+        if values is None:
+            return cls(len(keys), digest_of(keys), [], list(range(len(keys))))
         try:
-            return None if values is None else cls(**values)
+            return cls(**values)
         except TypeError as error:
             raise UsageError(
-                "the listing of what was merged before is damaged; give the commands of all shards again"
+                "listing.json does not say which shards were merged before; give the commands of all again"
             ) from error
+
+    @property
+    def complete(self) -> bool:
+        """Whether these are all photos of the input."""
+        return len(self.places) == self.photos
 
 
 def digest_of(texts: Iterable[str]) -> str:
