@@ -169,6 +169,25 @@ def test_shards_of_another_number_that_leave_a_gap(
     assert_unsharded(out, ways["all"]["reference"])
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_folders_of_their_own(
+    photos: tuple[Path, list[str]], ways: dict[str, dict[str, Any]], tmp_path: Path, there: bool
+) -> None:
+    """Some are joined in part; the rest is run in folders of their own, too, or where these are joined."""
+    folder, _ = photos
+    out, outs = tmp_path / "out", [tmp_path / f"out-{index}" for index in range(COUNT)]
+    for index in (0, 3):
+        run_shards(folder, outs[index], {index})
+    api.merge(outs[0], outs[3], output=out, partial=True)
+    for index in (1, 2):
+        run_shards(folder, out if there else outs[index], {index})
+    if there:
+        api.merge(out)
+    else:
+        api.merge(*outs, output=out)
+    assert_unsharded(out, ways["all"]["reference"])
+
+
 @pytest.mark.parametrize("way", ["all", "limit", "labels"])
 def test_an_unsharded_run_does_the_rest(
     photos: tuple[Path, list[str]], ways: dict[str, dict[str, Any]], tmp_path: Path, way: str
