@@ -90,7 +90,8 @@ from detic_crop.runs.merge import (
     fold,
     gaps,
     gather,
-    know_earlier_listing,
+    know_earlier_merge,
+    merged_part,
     merged_run_json,
     sources_of,
 )
@@ -101,6 +102,7 @@ from detic_crop.runs.ray_cluster import Cluster, connected, device_of, import_ra
 from detic_crop.runs.recrop import KeptCandidates, carried_decisions, check_policy
 from detic_crop.runs.shard_state import (
     Input,
+    Merged,
     begin_shard,
     check_same_count,
     crops_of,
@@ -698,7 +700,7 @@ def merge(*folders: PathLike, output: PathLike | None = None, partial: bool = Fa
         check_same_settings(earlier.config, gathered.config, folder)
         if bring:
             check_target(gathered, records, folder)
-        know_earlier_listing(gathered, folder)
+        know_earlier_merge(gathered, folder)
         chosen = chosen_keys(gathered, matches)
         missing = gaps(gathered, chosen, records)
         if missing and not partial:
@@ -719,6 +721,12 @@ def _merged_before(source: OutputFolder, bring: bool) -> RunResult:
         raise UsageError(f"{source.root} holds no shards; pass the --out folder of `run --shard k/N`")
     result = write_audit(source.root)
     result.notes.append("no shards wait to be merged here")
+    merged = Merged.of_listing(read_listing(source))
+    if not merged.complete:
+        result.notes.append(
+            f"merged in part: the shards of {merged.photos - len(merged.places)} of {merged.photos} photos "
+            f"were not there; {_GO_ON}"
+        )
     return result
 
 
@@ -737,7 +745,7 @@ def _merge(
         if journal.state.settings is None:
             journal.begin(gathered.config, gathered.version)
         fold(gathered, chosen, journal, folder, bring)
-    write_listing(folder, *sources_of(gathered, folder))
+    write_listing(folder, *sources_of(gathered, folder), merged_part(gathered))
     keep_labels(folder, labels, matches)
     folder.remove_stale_rejected(records)
     _write_tables(result, records)
@@ -749,15 +757,14 @@ def _merge(
 
 
 def _merge_notes(gathered: Gathered, missing: Sequence[Gap]) -> list[str]:
-    notes = []
+    notes = [f"{gathered.unlike_before}; their shards have to be run again"] if gathered.unlike_before else []
     if gathered.damaged:
         notes.append(f"damaged journal lines of shards, passed over: {gathered.damaged}")
     if gathered.twice:
         notes.append(f"photos that two shards or folders did alike: {gathered.twice}")
     if missing:
         notes.append(
-            f"merged in part: {'; '.join(map(str, missing[:5]))}{' …' if len(missing) > 5 else ''}; "
-            "give `run` again, with or without --shard, then merge"
+            f"merged in part: {'; '.join(map(str, missing[:5]))}{' …' if len(missing) > 5 else ''}; {_GO_ON}"
         )
     return notes
 
@@ -769,6 +776,8 @@ def _not_done(missing: Sequence[Gap], gathered: Gathered, sources: Sequence[Outp
         _log.warning("%s: %s", gap, command or f"give its command again, with --shard {gap.shard}")
     more = len(missing) - _MOST_COMMANDS
     rest = f" ({more} more are not shown)" if more > 0 else ""
+    if gathered.unlike_before:
+        rest += f": {gathered.unlike_before}"
     return DeticCropError(
         f"{len(missing)} of {gathered.count} shards are not done{rest}; run them, then merge again, "
         "or take what there is with --partial; nothing was changed"
@@ -837,6 +846,7 @@ def _with_settings(
 
 
 _MOST_COMMANDS = 20
+_GO_ON = "give `run` again, with or without --shard, then merge"
 # What is said anew each time, or is the shard's own.
 _NOT_REPEATED = {"overwrite", "discard_review", "dry_run", "quiet", "profile", "shard"}
 

@@ -156,6 +156,15 @@ def test_names_that_are_no_text_survive() -> None:
     assert Record.from_json(json.loads(record.to_line())) == record
 
 
+def test_texts_that_repeat_are_kept_once() -> None:
+    """There may be millions of records."""
+    one, other = (Record.from_json(json.loads(FULL._replace(crop=FULL.image).to_line())) for _ in range(2))
+    for name in ("status", "reason", "class_name", "best_class", "rival_class", "model"):
+        assert getattr(one, name) is getattr(other, name), name
+    assert one.crop is one.image
+    assert one == other
+
+
 def test_fields_of_a_later_version_are_ignored() -> None:
     values = {**json.loads(FULL.to_line()), "colour": "blue", "nested": {"a": [1]}}
     assert plain(Record.from_json(values)) == plain(FULL)

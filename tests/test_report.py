@@ -434,6 +434,25 @@ def test_the_estimate_is_shown_as_far_as_it_goes(run: Run) -> None:
     assert "--sample" not in page.text
 
 
+@pytest.mark.parametrize(
+    ("share", "limits"),
+    [
+        (Interval(0.95, 0.81862, 0.97341), ("81.8", "97.4")),  # outwards, which is not to the nearest
+        (Interval(0.818617, 0.818617, 0.818617), ("81.9", "81.9")),
+    ],
+)
+def test_tile_and_sentence_say_the_same_percentages(
+    run: Run, share: Interval, limits: tuple[str, str]
+) -> None:
+    run.add("a.jpg")
+    known = Estimate(200, 0, 1000, 100, precision=share)
+    text = run.page(estimate=known).text
+    value, (low, high) = f"{100 * share.value:.1f}", limits
+    assert f"crops that are right{value}\xa0%95\xa0% confidence: {low}\xa0% to {high}\xa0%" in text
+    sentence = f"{value} %" + (f" ({low}–{high} %)" if low != high else "")
+    assert f"{sentence} of the 1,000 crops are right" in text
+
+
 def test_headings_and_keyboard(run: Run) -> None:
     run.labels = Labels(["image", "species"], [["a.jpg", "orca"], ["b.jpg", "orca"]], "image")
     run.add("a.jpg", label=run.labels.rows[0], box=(0.0, 0.0, 30.0, 20.0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -235,9 +234,6 @@ def _share(part: Interval, rest: Interval) -> Interval | None:
 
 
 def _percent(share: Interval) -> str:
-    """In words: the estimate, and its limits in brackets, rounded outwards; nothing where all is known."""
-    value = f"{100 * share.value:.1f} %"
-    if math.isclose(share.low, share.high):
-        return value
-    low, high = math.floor(1000 * share.low + 1e-9) / 10, math.ceil(1000 * share.high - 1e-9) / 10
-    return f"{value} ({low:.1f}–{high:.1f} %)"
+    """In words: the estimate, and its limits in brackets; nothing where all is known."""
+    value, low, high = share.percents()
+    return f"{value} %" if low == high else f"{value} % ({low}–{high} %)"

@@ -51,6 +51,14 @@ class Interval(NamedTuple):
         """Of a share: the rest."""
         return Interval(1 - self.value, 1 - self.high, 1 - self.low)
 
+    def percents(self) -> tuple[str, str, str]:
+        """Of a share: the same in per cent, to one decimal; limits that differ are rounded outwards."""
+        value = f"{100 * self.value:.1f}"
+        if math.isclose(self.low, self.high):
+            return value, value, value
+        low, high = math.floor(1000 * self.low + 1e-9) / 10, math.ceil(1000 * self.high - 1e-9) / 10
+        return value, f"{low:.1f}", f"{high:.1f}"
+
 
 def stratified_total(counts: Sequence[Count], level: float = LEVEL) -> Interval:
     """How many units of all strata together have the property.

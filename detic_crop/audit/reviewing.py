@@ -70,11 +70,9 @@ def _estimate(estimate: Estimate | None) -> str:
 
 
 def _tile(name: str, share: Interval) -> str:
-    limits = f"{percent(LEVEL, 0)} confidence: {percent(share.low)} to {percent(share.high)}"
-    return (
-        f'<div><dt>{name}</dt><dd class="number">{percent(share.value)}</dd>'
-        f'<dd class="soft">{limits}</dd></div>\n'
-    )
+    value, low, high = (f"{number}&nbsp;%" for number in share.percents())
+    limits = f"{percent(LEVEL, 0)} confidence: {low} to {high}"
+    return f'<div><dt>{name}</dt><dd class="number">{value}</dd><dd class="soft">{limits}</dd></div>\n'
 
 
 def _commands(photos: Sequence[Photo], estimate: Estimate | None) -> str:

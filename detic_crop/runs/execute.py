@@ -332,13 +332,19 @@ def stop_signals() -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
-def write_listing(folder: OutputFolder, sources: Sequence[Source], root: str) -> None:
+def write_listing(
+    folder: OutputFolder,
+    sources: Sequence[Source],
+    root: str,
+    merged: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
     """Keep the input order and where the photos are, for the tables and for later crops.
 
     Args:
         folder: the output folder.
         sources: all photos in input order.
         root: absolute path or address that most keys are relative to; only other places are spelled out.
+        merged: where these are not all photos of the input, what a later merge has to know of them.
     """
     elsewhere: dict[str, str] = {}
     for source in sources:
@@ -346,10 +352,13 @@ def write_listing(folder: OutputFolder, sources: Sequence[Source], root: str) ->
         if place != usual and (place := kept(absolute(place))) != usual:
             elsewhere[source.key] = place
     keys = {source.key: None for source in sources}
-    # Photos of an earlier call that are not asked for now keep the place where they were.
+    # Photos of earlier calls that are not asked for now keep the place where they were.
     before = read_listing(folder)
-    before["keys"] = [key for key in before["keys"] if key not in keys]
+    known = dict.fromkeys([*before["keys"], *before["paths"]])
+    before["keys"] = [key for key in known if key not in keys]
     value = {"root": root, "keys": list(keys), "paths": elsewhere | photo_paths(before)}
+    if merged:
+        value["merged"] = dict(merged)
     folder.write(folder.listing, json.dumps(value, separators=(",", ":")).encode())
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import shlex
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,7 +25,7 @@ from detic_crop.runs.execute import photo_paths, read_listing
 from detic_crop.runs.folder import OutputFolder, read_json
 from detic_crop.runs.journal import Journal, Record, Replay, replay, unfinished_crops, unfinished_photos
 from detic_crop.runs.names import fold_name
-from detic_crop.runs.shard_state import Input, Part, digest_of, read_part
+from detic_crop.runs.shard_state import Input, Merged, Part, digest_of, read_part
 from detic_crop.runs.shards import Shard, owner
 from detic_crop.runs.sources import Source
 
@@ -59,7 +60,11 @@ class Gathered:
         input: which photos they share.
         config: their settings.
         keys: the photos of the whole input, as far as its shards are known, in input order.
+        places: where in the whole input these are, ascending; what has none is of an earlier merge that was
+            of other photos, and comes last.
         complete: these are all of them.
+        known: the shards whose photos these are, as ``k/N``; an earlier merge may know some.
+        unlike: where the earlier merge or run was of other photos, how many these were.
         records: of each photo the record and which of `done` made it.
         unfinished: crop → photo, of those that a shard was about to write when it was killed.
         twice: photos recorded by two, alike.
@@ -71,7 +76,10 @@ class Gathered:
     input: Input
     config: CropConfig
     keys: list[str] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
     complete: bool = False
+    known: set[str] = field(default_factory=set)
+    unlike: int | None = None
     records: dict[str, tuple[Record, int]] = field(default_factory=dict)
     unfinished: dict[str, str] = field(default_factory=dict)
     twice: int = 0
@@ -99,6 +107,13 @@ class Gathered:
         return shlex.join(words)
 
     @property
+    def unlike_before(self) -> str:
+        """That the earlier merge was of other photos; empty where it was not."""
+        if self.unlike is None:
+            return ""
+        return f"what was merged before were {other_photos(self.unlike, self.input.photos)}"
+
+    @property
     def listed(self) -> list[Done]:
         """Of each shard that has kept its part of the input one."""
         return list({done.shard: done for done in self.done if done.part is not None}.values())
@@ -111,19 +126,15 @@ class Gap:
     Attributes:
         shard: which.
         photos: that it has no record of; None where that is not known.
-        begun: it has left something.
+        why: that is not known.
     """
 
     shard: Shard
     photos: int | None
-    begun: bool = True
+    why: str = ""
 
     def __str__(self) -> str:
-        if self.photos is None:
-            return (
-                f"shard {self.shard} was {'stopped before it listed photos' if self.begun else 'never run'}"
-            )
-        return f"shard {self.shard} has {self.photos} photos to do"
+        return f"shard {self.shard} {self.why or f'has {self.photos} photos to do'}"
 
 
 def gather(folders: Sequence[OutputFolder]) -> Gathered:
@@ -186,7 +197,7 @@ def _check_same_input(known: Sequence[Done]) -> None:
         if ours == theirs:
             continue
         if (ours.photos, ours.digest) != (theirs.photos, theirs.digest):
-            what = f"other photos ({theirs.photos}, not {ours.photos}, or of other names)"
+            what = other_photos(theirs.photos, ours.photos)
         elif ours.labels != theirs.labels:
             what = "other --labels"
         else:
@@ -195,6 +206,11 @@ def _check_same_input(known: Sequence[Done]) -> None:
             f"{other} was run with {what}, unlike {first}; give the commands of all shards again, which does "
             "only what is new"
         )
+
+
+def other_photos(count: int, expected: int) -> str:
+    """How an input differs from the expected one; they may have as many photos."""
+    return f"other photos ({count}, not {expected}, or of other names)"
 
 
 def _unite_records(gathered: Gathered) -> None:
@@ -236,15 +252,21 @@ def _unite_listings(gathered: Gathered) -> None:
         assert done.part is not None
         keys += read_listing(done.folder)["keys"]
         places += done.part.places
+    gathered.known = {str(done.shard) for done in gathered.listed}
+    fits = _arrange(gathered, keys, places)
+    if not fits or (len(gathered.listed) == gathered.count and not gathered.complete):
+        raise UsageError("the listings of the shards do not make up the input; give their commands again")
+
+
+def _arrange(gathered: Gathered, keys: Sequence[str], places: Sequence[int]) -> bool:
+    """Note photos in the order of the input, each once; False where they do not fit it."""
     if len(keys) != len(places):
-        raise UsageError("the listings of the shards are damaged; give their commands again")
-    order = np.argsort(np.array(places, np.int64), kind="stable").tolist()
-    gathered.keys = [keys[index] for index in order]
-    if len(gathered.listed) == gathered.count:
-        whole = gathered.input
-        if (len(gathered.keys), digest_of(gathered.keys)) != (whole.photos, whole.digest):
-            raise UsageError("the listings of the shards do not make up the input; give their commands again")
-        gathered.complete = True
+        return False
+    ascending, first = np.unique(np.array(places, np.int64), return_index=True)
+    gathered.keys = [keys[index] for index in first.tolist()]
+    gathered.places = ascending.tolist()
+    gathered.complete = len(gathered.keys) == gathered.input.photos
+    return not gathered.complete or digest_of(gathered.keys) == gathered.input.digest
 
 
 def chosen_keys(gathered: Gathered, matches: Sequence[str | None]) -> list[str]:
@@ -257,14 +279,7 @@ def chosen_keys(gathered: Gathered, matches: Sequence[str | None]) -> list[str]:
     limit = gathered.input.limit
     if gathered.input.labels:
         return list(dict.fromkeys(key for key in matches if key is not None))[:limit]
-    if limit is None or gathered.complete:
-        return gathered.keys[:limit]
-    within = set()
-    for done in gathered.listed:
-        assert done.part is not None
-        keys = read_listing(done.folder)["keys"]
-        within |= {key for key, place in zip(keys, done.part.places, strict=True) if place < limit}
-    return [key for key in gathered.keys if key in within]
+    return gathered.keys if limit is None else gathered.keys[: bisect_left(gathered.places, limit)]
 
 
 def gaps(gathered: Gathered, chosen: Iterable[str], merged: Mapping[str, Record]) -> list[Gap]:
@@ -279,27 +294,51 @@ def gaps(gathered: Gathered, chosen: Iterable[str], merged: Mapping[str, Record]
     missing = Counter(
         owner(key, count) for key in chosen if key not in gathered.records and key not in merged
     )
-    begun = {done.shard.index for done in gathered.done}
-    listed = {done.shard.index for done in gathered.listed}
+    begun = {done.shard for done in gathered.done}
     found = []
-    for index in range(count):
-        if index not in listed and not gathered.complete:
-            found.append(Gap(Shard(index, count), None, index in begun))
-        elif missing[index]:
-            found.append(Gap(Shard(index, count), missing[index]))
+    for shard in (Shard(index, count) for index in range(count)):
+        if not gathered.complete and str(shard) not in gathered.known:
+            why = "was stopped before it listed photos" if shard in begun else "was never run"
+            found.append(Gap(shard, None, why))
+        elif missing[shard.index]:
+            found.append(Gap(shard, missing[shard.index]))
     return found
 
 
-def know_earlier_listing(gathered: Gathered, folder: OutputFolder) -> None:
-    """Take over the photos of shards that were not run again from the listing of an earlier merge."""
+def know_earlier_merge(gathered: Gathered, folder: OutputFolder) -> None:
+    """Take over the photos of shards that were not run again from what a merge or a run before has listed.
+
+    Args:
+        gathered: from `gather`; its photos become more, if the earlier ones are of the same input.
+        folder: the whole one.
+
+    Raises:
+        UsageError: its listing is damaged.
+    """
+    listing = read_listing(folder)
+    keys, whole = listing["keys"], gathered.input
+    if gathered.complete or not keys:
+        return
+    merged = Merged.of_listing(listing)
+    if (merged.photos, merged.digest) == (whole.photos, whole.digest):
+        gathered.known |= set(merged.shards)
+        keys = gathered.keys + keys[: len(merged.places)]
+        if not _arrange(gathered, keys, gathered.places + merged.places):
+            raise UsageError(
+                f"{folder.listing} does not fit the shards; give the commands of all shards again"
+            )
+    else:
+        gathered.unlike = merged.photos
+        listed = {done.shard.index for done in gathered.listed}
+        gathered.keys += [key for key in keys if owner(key, gathered.count) not in listed]
+
+
+def merged_part(gathered: Gathered) -> dict[str, Any]:
+    """What is to be kept with the listing for a later merge; nothing where all photos are known."""
     if gathered.complete:
-        return
-    keys = read_listing(folder)["keys"]
-    if (len(keys), digest_of(keys)) == (gathered.input.photos, gathered.input.digest):
-        gathered.keys, gathered.complete = keys, True
-        return
-    listed = {done.shard.index for done in gathered.listed}
-    gathered.keys += [key for key in keys if owner(key, gathered.count) not in listed]
+        return {}
+    whole = gathered.input
+    return asdict(Merged(whole.photos, whole.digest, sorted(gathered.known), gathered.places))
 
 
 def sources_of(gathered: Gathered, folder: OutputFolder) -> tuple[list[Source], str]:
