@@ -162,7 +162,7 @@ def _entry(
 ) -> str:
     """One photo: its picture with boxes, its crop, and what there is to say about it."""
     record = photo.record
-    pictures = pictures_of(record, _photo_path(listing, record.image), folder.root / record.crop)
+    pictures = pictures_of(record, _photo_path(listing, record.image), folder.crop_path(record.crop))
     width, height = _display_wh(record)
     frame = f"--width:{width:.0f}px;aspect-ratio:{width:.0f}/{height:.0f}"
     image = _image(pictures.photo, "the photo") if pictures.photo else ""
