@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -78,7 +79,7 @@ from detic_crop.runs.execute import (
     stop_signals,
     write_listing,
 )
-from detic_crop.runs.folder import OutputFolder, check_apart, output_errors
+from detic_crop.runs.folder import OutputFolder, output_errors
 from detic_crop.runs.journal import Journal, Record, Recorded, recorded_config, replay, replay_finished
 from detic_crop.runs.labels import Labels, elsewhere, match_labels, read_labels
 from detic_crop.runs.machine import default_workers
@@ -113,7 +114,8 @@ from detic_crop.runs.shard_state import (
 )
 from detic_crop.runs.shards import resolve_shard
 from detic_crop.runs.sources import Listing, Source
-from detic_crop.runs.stores import is_address, path_of
+from detic_crop.runs.store_folder import copied_here, open_folder
+from detic_crop.runs.stores import is_address, joined, path_of, public, store_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -268,7 +270,8 @@ def run(
 
     Args:
         input: folder, photo, glob, or ``.txt``/``.csv`` list of paths.
-        output: folder for crops, audit.csv, audit.html and run.json.
+        output: folder for crops, audit.csv, audit.html and run.json; a path, or an address such as
+            ``s3://bucket/cropped``.
         config: what the crops are like; see `CropConfig`.
         options: how the work is done; see `RunOptions`.
         detector: your own detector instead of ``config.model``.
@@ -280,13 +283,23 @@ def run(
         WeightsError: the model's weights are missing or damaged.
     """
     config, options = _with_settings(config or CropConfig(), options or RunOptions(), settings)
-    folder = OutputFolder(output, resolve_shard(options.shard))
-    check_apart(os.fspath(input), folder.root)
+    with open_folder(output, resolve_shard(options.shard), anew=options.overwrite) as folder:
+        return _run(input, folder, config, options, detector)
+
+
+def _run(
+    input: PathLike,
+    folder: OutputFolder,
+    config: CropConfig,
+    options: RunOptions,
+    detector: Detector | None,
+) -> RunResult:
+    folder.check_apart(os.fspath(input))
     folder.check_usable()
     _check_alone(folder, options)
     begun_with = folder_settings(folder, options.overwrite)
     command = [] if detector is not None else _words(input, config, options)
-    listing = discover(input, folder.root)
+    listing = discover(input, folder.shown)
     labels = None if options.labels is None else read_labels(options.labels, options.labels_key)
     chosen, matches, notes = _choose_photos(listing, labels, options.limit)
     if folder.shard is not None:
@@ -359,11 +372,22 @@ def recrop(
         UsageError: `source` is no run, or its candidates cannot answer for these settings.
         OutputError: the output cannot be written or is in use.
     """
-    origin = OutputFolder(source)
+    origin = OutputFolder(copied_here(source, "recrop"))
     origin.require_run()
+    with open_folder(output, anew=options is not None and options.overwrite) as folder:
+        return _recrop(origin, folder, input, options, settings)
+
+
+def _recrop(
+    origin: OutputFolder,
+    folder: OutputFolder,
+    input: PathLike | None,
+    options: RunOptions | None,
+    settings: dict[str, Any],
+) -> RunResult:
     state = replay(origin.journal)
     if state.config is None or not state.records:
-        raise UsageError(f"{origin.root} has no finished photos yet; give its `run` command again first")
+        raise UsageError(f"{origin.shown} has no finished photos yet; give its `run` command again first")
     fixed = _DETECTOR_SETTINGS.intersection(settings)
     if fixed:
         raise UsageError(f"recrop cannot change {', '.join(sorted(fixed))}; give `run` for that")
@@ -376,21 +400,20 @@ def recrop(
     classes = check_policy(state.config, config, origin.candidates)
     # The crops are made by this version, whichever found the boxes.
     config = dataclasses.replace(config, classes=_classes_text(classes), algorithm=ALGORITHM)
-    folder = OutputFolder(output)
     if os.path.realpath(folder.root) == os.path.realpath(origin.root):
-        raise UsageError(f"--out is {origin.root} itself; pass another folder")
+        raise UsageError(f"--out is {origin.shown} itself; pass another folder")
     folder.check_usable()
     _check_alone(folder, options)
     check_same_settings(folder_settings(folder, options.overwrite), config, folder)
     recorded = read_listing(origin)
     labels, matches = kept_labels(origin)
     listing = _recorded_photos(recorded, state.records, input)
-    check_apart(str(recorded["root"] if input is None else os.fspath(input)), folder.root)
+    folder.check_apart(str(recorded["root"] if input is None else os.fspath(input)))
     folder.check_safe(places.files_of(source.where for source in listing.sources), (), listing.plain)
-    result = RunResult(folder, config, f"boxes kept in {origin.root}")
+    result = RunResult(folder, config, f"boxes kept in {origin.shown}")
     unfinished = set(recorded["keys"]).difference(state.records)
     if unfinished and labels is None:
-        result.notes.append(f"photos that {origin.root} had not finished, left out: {len(unfinished)}")
+        result.notes.append(f"photos that {origin.shown} had not finished, left out: {len(unfinished)}")
     largest = max(record.width * record.height for record in state.records.values())
     with _held(folder, options) as stop:
         write_listing(folder, listing.sources, str(recorded["root"]))
@@ -472,7 +495,7 @@ def review(
         raise UsageError(
             f"the review page needs {missing}, which is not installed: pip install 'detic-crop[review]'"
         ) from error
-    opened = page.open_page(OutputFolder(output), input, reviewer or _login_name())
+    opened = page.open_page(OutputFolder(copied_here(output, "review")), input, reviewer or _login_name())
     with closing(server.listen(host, port)) as listener, stop_signals():
         if warning := server.warning_of(host):
             _log.warning(warning)
@@ -506,7 +529,7 @@ def apply(
         UsageError: the folder has no finished photos.
         OutputError: it cannot be written or is in use; what was finished is kept.
     """
-    folder = OutputFolder(output)
+    folder = OutputFolder(copied_here(output, "apply"))
     folder.require_run()
     options = RunOptions(workers=workers, quiet=quiet)
     if dry_run:
@@ -569,7 +592,7 @@ def _passed_over(
 
 def _apply_result(folder: OutputFolder, config: CropConfig | None) -> ApplyResult:
     if config is None:
-        raise UsageError(f"{folder.root} has no finished photos yet; give its `run` command again first")
+        raise UsageError(f"{folder.shown} has no finished photos yet; give its `run` command again first")
     return ApplyResult(folder, config)
 
 
@@ -640,12 +663,18 @@ def write_audit(
     """
     if seed is not None and sample is None:
         raise UsageError("--seed belongs to --sample; pass --sample N, too, e.g. 200")
-    folder = OutputFolder(output)
+    with open_folder(output) as folder:
+        return _write_audit(folder, sample, seed, xlsx)
+
+
+def _write_audit(
+    folder: OutputFolder, sample: int | None = None, seed: int | None = None, xlsx: bool = False
+) -> RunResult:
     folder.require_run()
-    with folder.locked(), output_errors(folder.root):
+    with folder.locked(), output_errors(folder.shown):
         state = replay(folder.journal)
         if state.config is None:
-            raise UsageError(f"{folder.root} has no finished photos yet; give its `run` command again first")
+            raise UsageError(f"{folder.shown} has no finished photos yet; give its `run` command again first")
         result = RunResult(folder, state.config)
         if xlsx or sample is not None:  # whatever is to be refused is refused before anything is written
             rows, labels = _rows(folder, state.records)
@@ -674,21 +703,32 @@ def merge(*folders: PathLike, output: PathLike | None = None, partial: bool = Fa
         DeticCropError: shards are not done; nothing was changed.
         OutputError: a shard is at work, or a folder cannot be written; what was done is kept.
     """
-    sources = [OutputFolder(folder) for folder in folders]
+    if output is None and len(folders) == 1:
+        with open_folder(folders[0]) as folder:
+            return _merge_into([folder], folder, partial)
+    sources = [OutputFolder(copied_here(folder, "merge")) for folder in folders]
     places = {os.path.realpath(source.root): source for source in sources}
     if not sources or len(places) < len(sources):
         raise UsageError("merge needs the --out folders of the shards, each once")
     if output is None and len(sources) > 1:
         raise UsageError("several folders are merged into a new one; pass --out FOLDER")
-    folder = sources[0] if output is None else OutputFolder(output)
-    bring = os.path.realpath(folder.root) not in places
-    if len(sources) > 1 and not bring:
-        raise UsageError(f"--out {folder.root} is one of the folders to merge; pass a new one")
+    assert output is not None
+    folder = OutputFolder(copied_here(output, "merge"))
+    folder = places.get(os.path.realpath(folder.root), folder)
+    if len(sources) > 1 and folder in sources:
+        raise UsageError(f"--out {folder.shown} is one of the folders to merge; pass a new one")
+    return _merge_into(sources, folder, partial)
+
+
+def _merge_into(sources: Sequence[OutputFolder], folder: OutputFolder, partial: bool) -> RunResult:
+    bring = folder not in sources
+    for source in sources:
+        source.complete()
     for source in sources:
         if not source.shards():
             return _merged_before(source, bring)
         if bring and source.journal.exists():
-            raise UsageError(f"{source.root} was merged before; merge it by itself, without --out")
+            raise UsageError(f"{source.shown} was merged before; merge it by itself, without --out")
     folder.check_usable()
     with ExitStack() as held:
         for source in sources:
@@ -707,7 +747,7 @@ def merge(*folders: PathLike, output: PathLike | None = None, partial: bool = Fa
             raise _not_done(missing, gathered, sources)
         if bring:
             held.enter_context(folder.locked())
-        held.enter_context(output_errors(folder.root))
+        held.enter_context(output_errors(folder.shown))
         folder.create()
         result = RunResult(folder, gathered.config, notes=_merge_notes(gathered, missing))
         result.remaining = sum(gap.photos or 0 for gap in missing)
@@ -718,8 +758,8 @@ def merge(*folders: PathLike, output: PathLike | None = None, partial: bool = Fa
 def _merged_before(source: OutputFolder, bring: bool) -> RunResult:
     """There is nothing to merge: the tables once more, where it has been done."""
     if bring or not source.journal.exists():
-        raise UsageError(f"{source.root} holds no shards; pass the --out folder of `run --shard k/N`")
-    result = write_audit(source.root)
+        raise UsageError(f"{source.shown} holds no shards; pass the --out folder of `run --shard k/N`")
+    result = _write_audit(source)
     result.notes.append("no shards wait to be merged here")
     merged = Merged.of_listing(read_listing(source))
     if not merged.complete:
@@ -754,6 +794,7 @@ def _merge(
     if not bring:
         folder.remove_shards()
     folder.clear_temporary()
+    folder.carry_up()
 
 
 def _merge_notes(gathered: Gathered, missing: Sequence[Gap]) -> list[str]:
@@ -813,17 +854,29 @@ def read_audit(output: PathLike) -> pd.DataFrame:
     """
     import pandas as pd
 
-    path = Path(output) / "audit.csv"
-    if not path.is_file():
-        raise UsageError(f"{path} does not exist; pass the --out folder of a detic-crop run")
     # As text first: a photo named `NA` and an individual `007` must stay what they are.
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = pd.read_csv(_audit_csv(output), dtype=str, keep_default_na=False)
     for column in NUMBER_COLUMNS:
         table[column] = pd.to_numeric(table[column].replace("", None))
     for column in BOX_COLUMNS:
         boxes = [list(map(int, text.split())) if text else None for text in table[column]]
         table[column] = pd.Series(boxes, index=table.index, dtype=object)
     return table
+
+
+def _audit_csv(output: PathLike) -> Path | BytesIO:
+    if not is_address(os.fspath(output)):
+        path = Path(output) / "audit.csv"
+        if path.is_file():
+            return path
+        raise UsageError(f"{path} does not exist; pass the --out folder of a detic-crop run")
+    address = joined(os.fspath(output), "audit.csv")
+    try:
+        return BytesIO(store_of(address).read(address))
+    except OSError as error:
+        raise UsageError(
+            f"{public(address)} cannot be read: {error.strerror}; pass the --out of a detic-crop run"
+        ) from error
 
 
 def _with_settings(
@@ -933,7 +986,7 @@ def _check_same_photos(folder: OutputFolder, listing: Listing, root: str) -> Non
             and -1 not in (record.file_size, source.size)
         ):
             raise UsageError(
-                f"{folder.root} has the photos of {before}, and {source.key} of {root} is another photo "
+                f"{folder.shown} has the photos of {before}, and {source.key} of {root} is another photo "
                 "of that name; pass another --out, or give the folder above both as --in"
             )
 
@@ -1081,7 +1134,7 @@ def _dry_run(
     records = {} if options.overwrite else finished_records(folder)
     plan = _plan(listing, chosen, records, folder, result.config)
     result.skipped, result.remaining = plan.skipped, len(plan.jobs)
-    result.notes += [f"{job.source.key} → {folder.root / job.crop}" for job in plan.jobs[:5]]
+    result.notes += [f"{job.source.key} → {folder.shown_of(folder.root / job.crop)}" for job in plan.jobs[:5]]
     return result
 
 
@@ -1104,7 +1157,7 @@ def _check_alone(folder: OutputFolder, options: RunOptions) -> None:
         check_same_count(folder)
         if options.overwrite and folder.whole.journal.exists():
             raise UsageError(
-                f"{folder.root} was merged before, and one shard cannot begin that anew; pass another --out"
+                f"{folder.shown} was merged before, and one shard cannot begin that anew; pass another --out"
             )
     elif not options.overwrite:
         folder.require_merged()
@@ -1125,7 +1178,7 @@ def _held(folder: OutputFolder, options: RunOptions, config: CropConfig | None =
     with (
         folder.locked(begin, merging=options.overwrite),
         stop_signals() as stop,
-        output_errors(folder.root),
+        output_errors(folder.shown),
     ):
         if options.overwrite and folder.shard is None:
             _overwrite(folder, options)
@@ -1136,7 +1189,8 @@ def _held(folder: OutputFolder, options: RunOptions, config: CropConfig | None =
 def _overwrite(folder: OutputFolder, options: RunOptions) -> None:
     if folder.review.exists() and not options.discard_review:
         raise UsageError(
-            f"--overwrite would remove the verdicts in {folder.review}; add --discard-review to allow that"
+            f"--overwrite would remove the verdicts in {folder.shown_of(folder.review)}; "
+            "add --discard-review to allow that"
         )
     folder.remove_run()
 
@@ -1202,6 +1256,7 @@ def _work(
     else:  # the tables need all shards
         _count(result, [records[source.key] for source in chosen if source.key in records])
     folder.write_json(folder.run_json, _run_json(result, options, execution, origin, started))
+    folder.carry_up()
 
 
 def _rows(folder: OutputFolder, records: Mapping[str, Record]) -> tuple[list[Row], Labels | None]:

@@ -115,7 +115,13 @@ def cli() -> None:
 
 @cli.command()
 @_option("--in", "input", required=True, metavar="PHOTOS", help="folder, photo, 'pattern', or .txt/.csv list")
-@_option("--out", "output", required=True, metavar="FOLDER", help="where crops, audit.csv and audit.html go")
+@_option(
+    "--out",
+    "output",
+    required=True,
+    metavar="FOLDER",
+    help="for crops, audit.csv and audit.html: a folder, or an address: s3://bucket/cropped",
+)
 @_option("--model", default=_CONFIG.model, show_default=True, metavar="NAME", help=MODELS)
 @_policy_options(_CONFIG)
 @_option(
@@ -232,7 +238,7 @@ def audit(cropped: str, sample: int | None, seed: int | None, xlsx: bool) -> int
         click.echo(printable(note))
     _say_counts(result)
     if xlsx:
-        click.echo(printable(f"spreadsheet: {result.folder.audit_xlsx}"))
+        click.echo(printable(f"spreadsheet: {result.folder.shown_of(result.folder.audit_xlsx)}"))
     return 0
 
 
@@ -396,7 +402,8 @@ def _say_counts(result: RunResult) -> None:
         merge = f"detic-crop merge {result.folder.quoted}"
         click.echo(printable(f"no tables yet; once all {shard.count} shards are done, give: {merge}"))
         return
-    page, table = result.folder.audit_html, result.folder.audit_csv
+    folder = result.folder
+    page, table = folder.shown_of(folder.audit_html), folder.shown_of(folder.audit_csv)
     click.echo(printable(f"look at {page}, most suspicious first; all rows: {table}"))
     if result.estimate is not None:
         for sentence in result.estimate.sentences:

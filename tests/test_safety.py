@@ -546,13 +546,13 @@ def test_what_a_run_records_cannot_be_given(tmp_path: Path) -> None:
             crop(tmp_path / "in", tmp_path / "out", **{name: value})
 
 
-@pytest.mark.parametrize("out", ["s3://bucket/crops", "gs://bucket", "https://example.org/crops"])
-def test_an_address_is_no_folder(
+@pytest.mark.parametrize("out", ["s3:/bucket/crops", "file:///crops", "https://example.org/crops", "s3://"])
+def test_what_only_looks_like_a_store_is_no_folder(
     photos: Path, out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A folder named `s3:` in the working folder is where the crops would go."""
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(UsageError, match="looks like the address of a store"):
+    with pytest.raises(UsageError, match="pass s3://BUCKET/FOLDER"):
         crop(photos, out)
     assert sorted(tmp_path.iterdir()) == before

@@ -162,7 +162,7 @@ def _entry(
     record = photo.record
     # As far as the run knew; one that has left the input may still be there.
     place = photo_paths({**listing, "keys": [record.image]})[record.image]
-    pictures = pictures_of(record, place, folder.root / record.crop)
+    pictures = pictures_of(record, place, folder.crop_path(record.crop))
     width, height = _display_wh(record)
     frame = f"--width:{width:.0f}px;aspect-ratio:{width:.0f}/{height:.0f}"
     image = _image(pictures.photo, "the photo") if pictures.photo else ""

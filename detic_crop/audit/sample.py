@@ -193,6 +193,7 @@ def read_sample(folder: OutputFolder) -> list[Drawn]:
             raise ValueError(f"unknown strata {sorted(unknown)}")
     except (OSError, ValueError, csv.Error) as error:
         raise UsageError(
-            f"{folder.sample} is damaged ({error}); draw again: detic-crop audit {folder.root} --sample 200"
+            f"{folder.shown_of(folder.sample)} is damaged ({error}); draw again: "
+            f"detic-crop audit {folder.quoted} --sample 200"
         ) from error
     return sample

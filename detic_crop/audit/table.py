@@ -234,7 +234,7 @@ def kept_labels(folder: OutputFolder) -> tuple[Labels | None, list[str | None]]:
             raise ValueError(f"expected {len(labels.rows)} matches, got {len(matches)}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{folder.label_matches} is damaged; give the `detic-crop run` command again"
+            f"{folder.shown_of(folder.label_matches)} is damaged; give the `detic-crop run` command again"
         ) from error
     return labels, matches
 

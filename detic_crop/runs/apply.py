@@ -134,7 +134,7 @@ def apply_changes(
         applied.done.append(record.image)
         report(record)
 
-    with output_errors(folder.root):
+    with output_errors(folder.shown):
         for change in changes:
             if not change.pixels and not should_stop():
                 record = _move(records[change.image], change.after, folder)

@@ -166,10 +166,7 @@ def _is_finished(
         return False
     if record.status == "rejected":
         return True
-    try:
-        return os.stat(f"{folder.root}{os.sep}{record.crop}").st_size == record.crop_bytes
-    except OSError:
-        return False
+    return folder.crop_size(record.crop) == record.crop_bytes
 
 
 def check_same_settings(recorded: CropConfig | None, config: CropConfig, folder: OutputFolder) -> None:
@@ -181,7 +178,7 @@ def check_same_settings(recorded: CropConfig | None, config: CropConfig, folder:
     if recorded is not None and recorded.fingerprint() != config.fingerprint():
         instead = "another --out, or --overwrite" if folder.shard is None else "or another --out"
         raise UsageError(
-            f"{folder.root} was made with other settings ({'; '.join(config.differences(recorded))}); "
+            f"{folder.shown} was made with other settings ({'; '.join(config.differences(recorded))}); "
             f"give the same settings to go on, {instead}"
         )
 
@@ -244,10 +241,13 @@ def execute(
                 for outcome in outcomes:
                     with pipeline.times.measure("journal"):
                         record = commit(outcome, journal, folder)
+                        folder.committed()
                     result.done[record.status] += 1
                     report(record)
         finally:
             folder.clear_temporary()
+            with pipeline.times.measure("journal"):
+                folder.carry_up()
     result.seconds = time.monotonic() - begun
     result.stopped = stop.reason if result.done.total() < len(plan.jobs) else ""
     result.usage = Usage(pipeline.times, result.seconds, workers, info.concurrent)
@@ -284,12 +284,12 @@ def commit(outcome: Outcome, journal: Journal, folder: OutputFolder) -> Record:
         if earlier is not None and earlier.crop and earlier.crop != gone:
             # A crop that no row names would be a lie. First the crop, then the line: killed in between, the
             # crop is missing and the photo is done again.
-            (folder.root / earlier.crop).unlink(missing_ok=True)
+            folder.discard(earlier.crop)
         if record.status == "failed":
             record = record._replace(candidates=(journal.candidates_end(), 0))
         journal.append(record)
     except OSError as error:
-        raise as_output_error(error, folder.root) from error
+        raise as_output_error(error, folder.shown) from error
     return record
 
 
@@ -374,7 +374,9 @@ def read_listing(folder: OutputFolder) -> dict[str, Any]:
         value: dict[str, Any] = json.loads(folder.listing.read_bytes())
         value["root"], value["keys"], value["paths"]
     except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{folder.listing} is damaged; give the `detic-crop run` command again") from error
+        raise UsageError(
+            f"{folder.shown_of(folder.listing)} is damaged; give the `detic-crop run` command again"
+        ) from error
     return value
 
 

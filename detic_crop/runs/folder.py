@@ -11,6 +11,7 @@ import re
 import shlex
 import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -20,7 +21,9 @@ import filelock
 
 from detic_crop.errors import OutputError, UsageError
 from detic_crop.runs.journal import Record, replay, unfinished_crops
+from detic_crop.runs.segments import complete, is_incomplete, segments_folder
 from detic_crop.runs.shards import Shard
+from detic_crop.runs.stores import is_address
 
 STATE = ".detic-crop"
 REJECTED = f"{STATE}/rejected"
@@ -57,6 +60,7 @@ class OutputFolder:
 
     Attributes:
         root: the folder with the crops.
+        shown: what messages call it.
         shard: which of several runs that write to it; None for a run that is alone there.
         home: its `.detic-crop` folder.
         state: where the run keeps what is its own: `home`, or a shard's folder in it.
@@ -65,6 +69,7 @@ class OutputFolder:
 
     def __init__(self, root: str | os.PathLike[str], shard: Shard | None = None) -> None:
         self.root = Path(root)
+        self.shown = str(self.root)
         self.shard = shard
         self.home = self.root / STATE
         self.state = self.home if shard is None else self.home / SHARDS / shard.folder_name
@@ -89,12 +94,20 @@ class OutputFolder:
     @property
     def whole(self) -> OutputFolder:
         """The folder without a shard."""
-        return self if self.shard is None else OutputFolder(self.root)
+        return self if self.shard is None else self.with_shard(None)
+
+    def with_shard(self, shard: Shard | None) -> OutputFolder:
+        """The same folder as another shard's, or as that of the whole."""
+        return OutputFolder(self.root, shard)
+
+    def shown_of(self, path: Path) -> str:
+        """What messages call a path in the folder."""
+        return str(path)
 
     @property
     def quoted(self) -> str:
         """The folder's path as a word of a command line."""
-        return shlex.quote(str(self.root))
+        return shlex.quote(self.shown)
 
     def shards(self) -> list[Shard]:
         """The shards that wait to be merged, in order."""
@@ -103,7 +116,7 @@ class OutputFolder:
         except OSError:
             return []
         found = filter(None, map(Shard.of_folder, names))
-        return sorted(shard for shard in found if OutputFolder(self.root, shard).journal.exists())
+        return sorted(shard for shard in found if self.with_shard(shard).journal.exists())
 
     def require_merged(self) -> None:
         """Refuse a folder in which shards are at work, or wait to be merged.
@@ -115,7 +128,7 @@ class OutputFolder:
         if shards := self.shards():
             self.refuse_running(shards)
             raise UsageError(
-                f"{self.root} holds {len(shards)} of {shards[0].count} shards that are not merged yet; "
+                f"{self.shown} holds {len(shards)} of {shards[0].count} shards that are not merged yet; "
                 f"give: detic-crop merge {self.quoted}"
             )
 
@@ -126,7 +139,7 @@ class OutputFolder:
             OutputError: names the process.
         """
         for shard in shards:
-            OutputFolder(self.root, shard).take_lock().release()
+            self.with_shard(shard).take_lock().release()
 
     def check_usable(self) -> None:
         """Refuse a folder that is not ours.
@@ -134,23 +147,48 @@ class OutputFolder:
         Raises:
             UsageError: it is a file, or holds files but no `.detic-crop`.
         """
-        if re.match(r"[a-z][a-z0-9+]+:/+", self.root.as_posix()):
+        if re.match(r"[a-z][a-z0-9+]+:/", self.root.as_posix()):
             raise UsageError(
-                f"--out {self.root} looks like the address of a store, which cannot be written to; "
-                "pass a folder, and copy it there when the run is done"
+                f"--out {self.shown} looks like the address of a store, or a part of one; "
+                "pass s3://BUCKET/FOLDER or gs://BUCKET/FOLDER as text, or the path of a folder"
             )
         if os.path.exists(self.root) and not os.path.isdir(self.root):
-            raise UsageError(f"--out {self.root} is a file; pass a folder")
+            raise UsageError(f"--out {self.shown} is a file; pass a folder")
         try:
             filled = os.path.isdir(self.root) and _holds_anything(self.root)
             foreign = filled and not os.path.isdir(self.home)  # in this order: other shards may just make it
         except OSError as error:
-            raise UsageError(f"--out {self.root} cannot be read: {error.strerror}; pass another") from error
+            raise UsageError(f"--out {self.shown} cannot be read: {error.strerror}; pass another") from error
         if foreign:
             raise UsageError(
-                f"--out {self.root} is not empty and was not made by detic-crop; "
+                f"--out {self.shown} is not empty and was not made by detic-crop; "
                 "pass a new folder, nothing was changed"
             )
+        self.complete()
+
+    def complete(self) -> None:
+        """Of a copy of a folder in a store: put together what lies there in segments.
+
+        Raises:
+            UsageError: they do not fit what was done here since.
+            OutputError: a run is at work here, or it cannot be written.
+        """
+        appended = [path for folder in (self.home, *self._shard_homes()) for path in _append_only(folder)]
+        if any(map(is_incomplete, appended)):
+            lock = self.take_lock()
+            try:
+                with output_errors(self.shown):
+                    for path in appended:
+                        complete(path)
+            finally:
+                lock.release()
+
+    def _shard_homes(self) -> list[Path]:
+        try:
+            names = os.listdir(self.home / SHARDS)
+        except OSError:
+            return []
+        return [self.home / SHARDS / name for name in names if Shard.of_folder(name)]
 
     def require_run(self) -> None:
         """Refuse a folder without a journal.
@@ -159,15 +197,16 @@ class OutputFolder:
             UsageError: no run was ever begun there, or its shards are not merged yet.
             OutputError: its shards are at work.
         """
+        self.complete()
         self.require_merged()
         if not os.path.exists(self.journal):
             raise UsageError(
-                f"{self.root} has no {STATE}/journal.jsonl; pass the --out folder of a detic-crop run"
+                f"{self.shown} has no {STATE}/journal.jsonl; pass the --out folder of a detic-crop run"
             )
 
     def create(self) -> None:
         """Make the folder and its state folder."""
-        with output_errors(self.root):
+        with output_errors(self.shown):
             self.temporary.mkdir(parents=True, exist_ok=True)
 
     @contextlib.contextmanager
@@ -201,7 +240,7 @@ class OutputFolder:
 
     @contextlib.contextmanager
     def _held(self, begins: Shard | None = None) -> Iterator[None]:
-        with output_errors(self.root):
+        with output_errors(self.shown):
             self.state.mkdir(parents=True, exist_ok=True)
         lock = self.take_lock(patient=begins is not None)
         owner_file = self.state / _OWNER
@@ -234,7 +273,7 @@ class OutputFolder:
                 return lock
             except NotImplementedError as error:
                 raise OutputError(
-                    f"{self.root} is on a file system without locks; pass --out elsewhere"
+                    f"{self.shown} is on a file system without locks; pass --out elsewhere"
                 ) from error
             except filelock.Timeout as error:  # before OSError, which it is one of
                 owner = read_json(self.state / _OWNER)
@@ -243,17 +282,17 @@ class OutputFolder:
                     continue
                 raise OutputError(self._in_use(owner)) from error
             except OSError as error:
-                raise as_output_error(error, self.root) from error
+                raise as_output_error(error, self.shown) from error
 
     def _in_use(self, owner: Mapping[str, Any]) -> str:
         pid, host, since = (owner.get(name, "?") for name in ("pid", "host", "since"))
         who = f"process {pid} on {host}, since {since}"
         if self.shard is not None:
             return (
-                f"shard {self.shard} of {self.root} is at work ({who}); wait for it, stop it, "
+                f"shard {self.shard} of {self.shown} is at work ({who}); wait for it, stop it, "
                 "or pass another --out"
             )
-        return f"another run is writing to {self.root} ({who}); wait for it, stop it, or pass another --out"
+        return f"another run is writing to {self.shown} ({who}); wait for it, stop it, or pass another --out"
 
     def write(self, path: Path, data: bytes) -> None:
         """Replace a file by `data` at once: readers see the old file or the new one, never half.
@@ -261,7 +300,7 @@ class OutputFolder:
         Raises:
             OutputError: the disk is full or the folder cannot be written.
         """
-        with output_errors(self.root):
+        with output_errors(self.shown):
             self.temporary.mkdir(parents=True, exist_ok=True)
             temporary = self.write_temporary(data)
             try:
@@ -289,7 +328,7 @@ class OutputFolder:
         except OSError as error:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
-            raise as_output_error(error, self.root) from error
+            raise as_output_error(error, self.shown) from error
         return path
 
     def link_temporary(self, path: Path) -> Path:
@@ -305,7 +344,7 @@ class OutputFolder:
         except FileNotFoundError:
             raise
         except OSError:  # another disk, or one without hard links
-            with output_errors(self.root):
+            with output_errors(self.shown):
                 shutil.copyfile(path, temporary)
         return temporary
 
@@ -344,7 +383,7 @@ class OutputFolder:
             OutputError: something cannot be removed.
         """
         by_crop = {record.crop: record for record in records.values() if record.crop}
-        with output_errors(self.root):
+        with output_errors(self.shown):
             for folder, _, names in os.walk(self.rejected, topdown=False):
                 for path in (Path(folder, name) for name in names):
                     crop = path.relative_to(self.rejected).as_posix()
@@ -359,11 +398,56 @@ class OutputFolder:
                 with contextlib.suppress(OSError):  # not empty
                     os.rmdir(folder)
 
+    def crop_size(self, crop: str) -> int:
+        """Bytes of a crop in its place; -1 where there is none."""
+        try:
+            return os.stat(f"{self.root}{os.sep}{crop}").st_size
+        except OSError:
+            return -1
+
+    def crop_path(self, crop: str) -> Path:
+        """Where a crop can be read, if it is there."""
+        return self.root / crop
+
+    def discard(self, crop: str) -> None:
+        """Remove an earlier crop, if it is there.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        (self.root / crop).unlink(missing_ok=True)
+
+    def committed(self) -> None:
+        """Told of every photo that is recorded: on a disk that is all there is to do.
+
+        Raises:
+            OutputError: of a folder that is carried elsewhere, what was recorded earlier could not be.
+        """
+
+    def carry_up(self) -> None:
+        """Bring all that is recorded to where the folder really is: on a disk it is there.
+
+        Raises:
+            OutputError: it cannot be; what was before is kept.
+        """
+
     def _refuse_outside(self, path: Path) -> None:
         if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.root)):
             raise UsageError(
-                f"{path} is a link that leads out of --out {self.root}; "
+                f"{path} is a link that leads out of --out {self.shown}; "
                 "nothing is written there: remove the link"
+            )
+
+    def check_apart(self, input_path: str) -> None:
+        """Refuse an output folder that is the input.
+
+        Raises:
+            UsageError: they are the same folder.
+        """
+        if os.path.isdir(input_path) and os.path.realpath(input_path) == os.path.realpath(self.root):
+            raise UsageError(
+                f"--out is the same folder as --in ({self.shown}); pass another --out, "
+                "your photos stay as they are"
             )
 
     def check_safe(
@@ -384,7 +468,7 @@ class OutputFolder:
         for place in {*_folders_of(paths), *_links(path for path in paths if path not in plain)}:
             if Path(os.path.realpath(place)).is_relative_to(real_root):
                 raise UsageError(
-                    f"photos of --in lie in {place}, inside --out {self.root}; "
+                    f"photos of --in lie in {place}, inside --out {self.shown}; "
                     "pass another --out, your photos stay as they are"
                 )
         crops = list(crops)
@@ -411,6 +495,12 @@ class OutputFolder:
                     found[prefix + entry.name] = entry.is_symlink()
         return found
 
+    def made_crops(self) -> set[str]:
+        """The crops that a run made here, and those that it was about to make when it was killed."""
+        records = replay(self.journal).records
+        crops = {record.crop for record in records.values() if record.crop}
+        return crops | unfinished_crops(self.candidates, records)
+
     def remove_run(self) -> None:
         """Remove what a run made: the crops its journal lists, the tables, the journal.
 
@@ -422,12 +512,9 @@ class OutputFolder:
         """
         if self.shard is None:
             for shard in self.shards():
-                OutputFolder(self.root, shard).remove_run()
-        records = replay(self.journal).records
-        crops = {record.crop for record in records.values() if record.crop}
-        crops |= unfinished_crops(self.candidates, records)
-        with output_errors(self.root):
-            for crop in crops:
+                self.with_shard(shard).remove_run()
+        with output_errors(self.shown):
+            for crop in self.made_crops():
                 self._remove_crop(self.root / crop)
             self.run_json.unlink(missing_ok=True)
             if self.shard is None:
@@ -435,6 +522,8 @@ class OutputFolder:
                     path.unlink(missing_ok=True)
                 for folder in (self.rejected, self.home / SHARDS):
                     shutil.rmtree(folder, ignore_errors=True)
+            for path in (self.candidates, self.journal):
+                shutil.rmtree(segments_folder(path), ignore_errors=True)
             # The journal goes last: stopped half-way, the same command knows what is left to remove.
             inputs = (self.listing, self.part, self.labels, self.label_matches)
             for path in (*inputs, self.candidates, self.journal):
@@ -446,7 +535,7 @@ class OutputFolder:
         Raises:
             OutputError: they cannot be moved.
         """
-        with output_errors(self.root), contextlib.suppress(FileNotFoundError):
+        with output_errors(self.shown), contextlib.suppress(FileNotFoundError):
             self.temporary.mkdir(parents=True, exist_ok=True)
             # First out of the way: half of them would look like shards of which the others never ran.
             os.rename(self.home / SHARDS, self.temporary / f"{os.getpid()}-{SHARDS}")
@@ -463,6 +552,10 @@ class OutputFolder:
                 parent.rmdir()
             except OSError:  # not empty yet, or it holds somebody else's file
                 break
+
+
+def _append_only(state: Path) -> tuple[Path, Path]:
+    return state / "journal.jsonl", state / "candidates.jsonl"
 
 
 def _holds_anything(folder: Path) -> bool:
@@ -488,44 +581,39 @@ def _links(paths: Iterable[str]) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def output_errors(root: Path) -> Iterator[None]:
-    """Turn an error of the disk or the folder into one clear line that ends the run."""
+def output_errors(shown: str) -> Iterator[None]:
+    """Turn an error of the disk, the folder or the store into one clear line that ends the run.
+
+    Args:
+        shown: what to call the folder.
+    """
     try:
         yield
     except OSError as error:
-        raise as_output_error(error, root) from error
+        raise as_output_error(error, shown) from error
 
 
-def as_output_error(error: OSError, root: Path) -> OutputError:
-    """The sentence for an error met while writing to `root`."""
+def as_output_error(error: OSError, shown: str) -> OutputError:
+    """The sentence for an error met while writing to a folder, called `shown`."""
+    stored = is_address(shown)
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
+        disk = f"the disk of temporary files ({tempfile.gettempdir()})" if stored else f"the disk of {shown}"
         return OutputError(
-            f"the disk of {root} is full; what was finished is kept: "
-            "free some space and give the same command again"
+            f"{disk} is full; what was finished is kept: "
+            f"free some space{' or set TMPDIR' if stored else ''} and give the same command again"
         )
-    where = error.filename2 or error.filename or root
+    given = error.filename2 or error.filename or shown
+    where = os.fsdecode(given) if isinstance(given, str | bytes) else given
+    hint = "" if is_address(str(where)) else " (is the file open in another program?)"
     return OutputError(
-        f"cannot write {os.fsdecode(where) if isinstance(where, str | bytes) else where}: "
-        f"{error.strerror or error}; what was finished is kept: "
-        "mend that (is the file open in another program?) and give the same command again"
+        f"cannot write {where}: {error.strerror or error}; what was finished is kept: "
+        f"mend that{hint} and give the same command again"
     )
 
 
 def is_fatal(error: OSError) -> bool:
     """Whether an error met while writing a crop would meet every later photo too."""
     return error.errno in _FATAL_ERRNOS
-
-
-def check_apart(input_path: str, output: Path) -> None:
-    """Refuse an output folder that is the input.
-
-    Raises:
-        UsageError: they are the same folder.
-    """
-    if os.path.isdir(input_path) and os.path.realpath(input_path) == os.path.realpath(output):
-        raise UsageError(
-            f"--out is the same folder as --in ({output}); pass another --out, your photos stay as they are"
-        )
 
 
 def read_json(path: Path) -> dict[str, Any]:

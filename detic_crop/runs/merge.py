@@ -47,7 +47,7 @@ class Done:
     journal: Replay
 
     def __str__(self) -> str:
-        return f"shard {self.shard} of {self.folder.root}"
+        return f"shard {self.shard} of {self.folder.shown}"
 
 
 @dataclass(slots=True)
@@ -101,9 +101,9 @@ class Gathered:
         if not known:
             return ""
         done = next((done for done in known if done.shard == shard), known[0])
-        root = done.folder.root if done.shard == shard else instead.root
+        shown = done.folder.shown if done.shard == shard else instead.shown
         assert done.part is not None
-        words = ["detic-crop", "run", *done.part.words, "--out", str(root), "--shard", str(shard)]
+        words = ["detic-crop", "run", *done.part.words, "--out", shown, "--shard", str(shard)]
         return shlex.join(words)
 
     @property
@@ -150,12 +150,12 @@ def gather(folders: Sequence[OutputFolder]) -> Gathered:
     done = []
     for folder in folders:
         for shard in folder.shards():
-            own = OutputFolder(folder.root, shard)
+            own = folder.with_shard(shard)
             done.append(Done(own, shard, _whole_part(own), replay(own.journal)))
     known = [each for each in done if each.part is not None]
     if not known:
         raise UsageError(
-            f"the shards of {folders[0].root} were stopped before they listed the photos; "
+            f"the shards of {folders[0].shown} were stopped before they listed the photos; "
             "give their commands again"
         )
     first = known[0]
@@ -235,7 +235,8 @@ def _unite_records(gathered: Gathered) -> None:
         one, other = (gathered.done[number] for number in numbers)
         raise UsageError(
             f"photos that were done twice, and not alike: {len(conflicts)} (first: {key}, by {one} and by "
-            f"{other}); remove one of the two, e.g. {other.folder.state}, and merge again"
+            f"{other}); remove one of the two, e.g. {other.folder.shown_of(other.folder.state)}, "
+            "and merge again"
         )
 
 
@@ -362,7 +363,7 @@ def check_target(gathered: Gathered, records: Mapping[str, Record], folder: Outp
         ours = gathered.records.get(key)
         if ours is None or (record.status != "failed" and not alike(record, ours[0])):
             raise UsageError(
-                f"{folder.root} holds {key} of another run, or as a reviewer changed it; pass a new --out"
+                f"{folder.shown} holds {key} of another run, or as a reviewer changed it; pass a new --out"
             )
 
 

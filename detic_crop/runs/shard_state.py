@@ -162,7 +162,7 @@ def check_same_count(folder: OutputFolder) -> None:
     for other in folder.whole.shards():
         if folder.shard is not None and other.count != folder.shard.count:
             raise UsageError(
-                f"{folder.root} holds shard {other}, so shard {folder.shard} does not fit; give --shard "
+                f"{folder.shown} holds shard {other}, so shard {folder.shard} does not fit; give --shard "
                 f"k/{other.count}, another --out, or first: detic-crop merge {folder.quoted}"
             )
 
@@ -172,7 +172,7 @@ def folder_settings(folder: OutputFolder, overwrite: bool) -> CropConfig | None:
     found = None if overwrite else recorded_config(folder.journal)
     if folder.shard is None or found is not None:
         return found
-    others = (OutputFolder(folder.root, other) for other in folder.whole.shards() if other != folder.shard)
+    others = (folder.with_shard(other) for other in folder.whole.shards() if other != folder.shard)
     for other in (folder.whole, *others):
         if (found := recorded_config(other.journal)) is not None:
             return found

@@ -165,6 +165,39 @@ class Store:
         """Put an object there at once; one that is there already is replaced."""
         self._ask(partial(self.fs.pipe_file, self._path(address), data), address)
 
+    def create(self, address: str, data: bytes) -> None:
+        """Put an object where none is; that the very same one is there already is no matter.
+
+        Two writers at once cannot both do so where the store knows conditions (S3 and Google's do).
+
+        Raises:
+            FileExistsError: another one is there.
+        """
+        self._ask(partial(self._create, self._path(address), data), address)
+
+    def _create(self, path: str, data: bytes) -> None:
+        if self._holds(path, data):  # perhaps written by us, and only the answer was lost
+            return
+        try:
+            self.fs.pipe_file(path, data, mode="create")
+        except Exception as error:
+            if isinstance(error, NotImplementedError | TypeError) or (
+                isinstance(error, OSError) and error.errno in (errno.ENOSYS, errno.EINVAL)
+            ):
+                self.fs.pipe_file(path, data)  # it knows no conditions
+            elif not self._holds(path, data):
+                raise
+
+    def _holds(self, path: str, data: bytes) -> bool:
+        try:
+            there = self.fs.cat_file(path)
+        except FileNotFoundError:
+            return False
+        if there != data:
+            where = public(f"{self.scheme}://{path.lstrip('/')}")
+            raise FileExistsError(errno.EEXIST, "another object is there", where)
+        return True
+
     def remove(self, addresses: Iterable[str]) -> None:
         """Remove objects; those that are gone already are no matter."""
         self.each(self._remove, addresses)
