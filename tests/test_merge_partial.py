@@ -271,7 +271,9 @@ def test_only_shards_that_were_never_there_are_asked_for(
     assert_unsharded(out, tmp_path / "reference")
 
 
-def test_photos_that_came_after_a_merge_in_part_are_named(tmp_path: Path) -> None:
+def test_photos_that_came_after_a_merge_in_part_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     keys = write_photos(folder, 9)
     run_shards(folder, out, {0, 1})
@@ -284,6 +286,9 @@ def test_photos_that_came_after_a_merge_in_part_are_named(tmp_path: Path) -> Non
     with pytest.raises(DeticCropError, match=f"2 of 4 shards are not done: {other}; run them") as caught:
         api.merge(out)
     assert "\n" not in str(caught.value)
+    for index in (0, 1):
+        said = f"shard {index}/4 was merged with other photos: give its command again"
+        assert any(said in line for line in caplog.messages)
     assert any(other.replace("\\", "") in note for note in api.merge(out, partial=True).notes)
     run_shards(folder, out, {0, 1})
     api.merge(out)

@@ -65,6 +65,7 @@ class Gathered:
         complete: these are all of them.
         known: the shards whose photos these are, as ``k/N``; an earlier merge may know some.
         unlike: where the earlier merge or run was of other photos, how many these were.
+        outdated: the shards that it knew of these.
         records: of each photo the record and which of `done` made it.
         unfinished: crop → photo, of those that a shard was about to write when it was killed.
         twice: photos recorded by two, alike.
@@ -80,6 +81,7 @@ class Gathered:
     complete: bool = False
     known: set[str] = field(default_factory=set)
     unlike: int | None = None
+    outdated: set[str] = field(default_factory=set)
     records: dict[str, tuple[Record, int]] = field(default_factory=dict)
     unfinished: dict[str, str] = field(default_factory=dict)
     twice: int = 0
@@ -300,6 +302,8 @@ def gaps(gathered: Gathered, chosen: Iterable[str], merged: Mapping[str, Record]
     for shard in (Shard(index, count) for index in range(count)):
         if not gathered.complete and str(shard) not in gathered.known:
             why = "was stopped before it listed photos" if shard in begun else "was never run"
+            if shard not in begun and str(shard) in gathered.outdated:
+                why = "was merged with other photos"
             found.append(Gap(shard, None, why))
         elif missing[shard.index]:
             found.append(Gap(shard, missing[shard.index]))
@@ -329,7 +333,7 @@ def know_earlier_merge(gathered: Gathered, folder: OutputFolder) -> None:
                 f"{folder.listing} does not fit the shards; give the commands of all shards again"
             )
     else:
-        gathered.unlike = merged.photos
+        gathered.unlike, gathered.outdated = merged.photos, set(merged.shards)
         listed = {done.shard.index for done in gathered.listed}
         gathered.keys += [key for key in keys if owner(key, gathered.count) not in listed]
 
