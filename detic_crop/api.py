@@ -297,6 +297,7 @@ def _run(
     folder.check_apart(os.fspath(input))
     folder.check_usable()
     _check_alone(folder, options)
+    _check_out_format(folder, config)
     begun_with = folder_settings(folder, options.overwrite)
     command = [] if detector is not None else _words(input, config, options)
     listing = discover(input, folder.shown)
@@ -404,6 +405,7 @@ def _recrop(
         raise UsageError(f"--out is {origin.shown} itself; pass another folder")
     folder.check_usable()
     _check_alone(folder, options)
+    _check_out_format(folder, config)
     check_same_settings(folder_settings(folder, options.overwrite), config, folder)
     recorded = read_listing(origin)
     labels, matches = kept_labels(origin)
@@ -1132,7 +1134,7 @@ def _dry_run(
     result: RunResult, listing: Listing, chosen: Sequence[Source], folder: OutputFolder, options: RunOptions
 ) -> RunResult:
     records = {} if options.overwrite else finished_records(folder)
-    plan = _plan(listing, chosen, records, folder, result.config)
+    plan = _plan(listing, chosen, records, folder, result.config, options)
     result.skipped, result.remaining = plan.skipped, len(plan.jobs)
     result.notes += [f"{job.source.key} → {folder.shown_of(folder.root / job.crop)}" for job in plan.jobs[:5]]
     return result
@@ -1144,11 +1146,13 @@ def _plan(
     records: Mapping[str, Recorded],
     folder: OutputFolder,
     config: CropConfig,
+    options: RunOptions,
     earlier_names: Mapping[str, str] = MappingProxyType({}),
     decisions: Mapping[str, Decision] = MappingProxyType({}),
 ) -> Plan:
     keys = (source.key for source in listing.sources)
-    return make_plan(keys, chosen, records, folder, config.format, earlier_names, decisions)
+    per_tar = options.per_tar if config.out_format == "tar" else None
+    return make_plan(keys, chosen, records, folder, config.format, earlier_names, decisions, per_tar)
 
 
 def _check_alone(folder: OutputFolder, options: RunOptions) -> None:
@@ -1161,6 +1165,14 @@ def _check_alone(folder: OutputFolder, options: RunOptions) -> None:
             )
     elif not options.overwrite:
         folder.require_merged()
+
+
+def _check_out_format(folder: OutputFolder, config: CropConfig) -> None:
+    if config.out_format == "tar" and is_address(folder.shown):
+        raise UsageError(
+            f"--out-format tar needs a folder on a disk, got --out {folder.shown}; "
+            "leave --out-format out, or copy the tar files there when the run is done"
+        )
 
 
 @contextmanager
@@ -1232,7 +1244,11 @@ def _work(
             own, merged = journal.finished, replay_finished(folder.whole.journal)[1]
             folder.ours = crops_of(folder, own, merged)
             journal.finished = merged | own
-        plan = _plan(listing, chosen, journal.finished, folder, config, earlier_names, pipeline.decisions)
+        if config.out_format == "tar":
+            folder.forget_unfinished(journal.finished)
+        plan = _plan(
+            listing, chosen, journal.finished, folder, config, options, earlier_names, pipeline.decisions
+        )
         progress = no_progress if options.quiet else progress_bar
         try:
             execution = execute(plan, journal, pipeline, folder, options, progress, stop, executor)

@@ -23,6 +23,7 @@ from detic_crop.config import (
     EXECUTORS,
     FORMATS,
     MODELS,
+    OUT_FORMATS,
     PRECISIONS,
     TRUNCATED,
     CropConfig,
@@ -74,6 +75,12 @@ def _policy_options(default: CropConfig | None) -> Callable[[_F], _F]:
         _option("--format", type=click.Choice(FORMATS), help="file format of the crops", **given("format")),
         _option("--quality", type=int, help="1-100, of jpg and webp", **given("quality")),
         _option(
+            "--out-format",
+            type=click.Choice(OUT_FORMATS),
+            help="a file for each crop, or tar files as WebDataset reads them",
+            **given("out_format"),
+        ),
+        _option(
             "--decode",
             type=click.Choice(DECODES),
             help="all pixels, or no finer than needed (faster)",
@@ -92,6 +99,13 @@ _work_options = _options(
     _option("--time-limit", metavar="8h30m", help="begin no photo after this time; the same command goes on"),
     _option(
         "--max-pixels", type=int, default=_OPTIONS.max_pixels, show_default=True, help="fail larger photos"
+    ),
+    _option(
+        "--per-tar",
+        type=int,
+        default=_OPTIONS.per_tar,
+        show_default=True,
+        help="crops in a tar file, at most",
     ),
     _option("--overwrite", is_flag=True, help="remove what an earlier run made there, then start anew"),
     _option("--discard-review", is_flag=True, help="allow --overwrite to remove a reviewer's verdicts"),
@@ -114,7 +128,13 @@ def cli() -> None:
 
 
 @cli.command()
-@_option("--in", "input", required=True, metavar="PHOTOS", help="folder, photo, 'pattern', or .txt/.csv list")
+@_option(
+    "--in",
+    "input",
+    required=True,
+    metavar="PHOTOS",
+    help="folder, photo, 'pattern', .txt/.csv list, tar files or address",
+)
 @_option(
     "--out",
     "output",

@@ -25,11 +25,13 @@ Truncated: TypeAlias = Literal["keep", "fail"]
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 Decode: TypeAlias = Literal["full", "scaled"]
 ExecutorName: TypeAlias = Literal["local", "ray"]
+OutFormat: TypeAlias = Literal["files", "tar"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 TRUNCATED: tuple[Truncated, ...] = get_args(Truncated)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 DECODES: tuple[Decode, ...] = get_args(Decode)
 EXECUTORS: tuple[ExecutorName, ...] = get_args(ExecutorName)
+OUT_FORMATS: tuple[OutFormat, ...] = get_args(OutFormat)
 MODELS = "auto, lite, detic-swinb, detic-convnext, detic-r50, detic-r18, boxes:FILE or detectron2:CONFIG"
 DEFAULT_MAX_PIXELS = 200_000_000
 MAX_SIZE = 8192
@@ -56,6 +58,8 @@ class CropConfig:
         decode: ``full``, or ``scaled``: no finer than detector and crop need, see `images.partial`.
         precision: of Detic's network.
         detector_size: shortest side, in pixels, at which Detic sees a photo; None is 800.
+        out_format: ``files``, or ``tar``: the crops in tar files as WebDataset reads them, see
+            `runs.tar_crops`.
         weights: file name → sha256 of what the answers depend on; in a folder's journal.
         algorithm: see `ALGORITHM`.
 
@@ -76,6 +80,7 @@ class CropConfig:
     decode: Decode = "full"
     precision: Precision = "float32"
     detector_size: int | None = None
+    out_format: OutFormat = "files"
     weights: dict[str, str] = field(default_factory=dict)
     algorithm: int = ALGORITHM
 
@@ -92,6 +97,7 @@ class CropConfig:
         _one_of("--truncated", self.truncated, TRUNCATED)
         _one_of("--decode", self.decode, DECODES)
         _one_of("--precision", self.precision, PRECISIONS)
+        _one_of("--out-format", self.out_format, OUT_FORMATS)
         _number("--detector-size", self.detector_size, 32, 8192, "800", whole=True, optional=True)
         _text("--model", self.model, MODELS)
         if self.classes is not None:
@@ -100,8 +106,12 @@ class CropConfig:
             _text("--vocabulary", self.vocabulary, "a vocabulary's name, FILE.npy, or words joined by commas")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, one per field."""
-        return dataclasses.asdict(self)
+        """Plain JSON values, one per field; what came later is left out at its default, so that the
+        fingerprints of older folders stay as they are."""
+        values = dataclasses.asdict(self)
+        if self.out_format == "files":
+            del values["out_format"]
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> CropConfig:
@@ -121,7 +131,7 @@ class CropConfig:
 
     def differences(self, other: CropConfig) -> list[str]:
         """One phrase per field that differs, ours second."""
-        ours, theirs = self.to_dict(), other.to_dict()
+        ours, theirs = dataclasses.asdict(self), dataclasses.asdict(other)
         return [_change(name, theirs[name], ours[name]) for name in ours if ours[name] != theirs[name]]
 
 
@@ -139,6 +149,7 @@ class RunOptions:
         batch_size: photos that Detic is given at once on a GPU; None takes a number that fits the device.
         weights_file: a checkpoint instead of the pulled one.
         names: text file with the class names of a vocabulary of one's own.
+        per_tar: photos in each tar file of ``out_format="tar"``, at most.
         labels: CSV whose rows the audit follows.
         labels_key: its column that names the photo.
         max_pixels: larger photos become failed rows.
@@ -159,6 +170,7 @@ class RunOptions:
     batch_size: int | None = None
     weights_file: Path | None = None
     names: Path | None = None
+    per_tar: int = 5000
     labels: Path | None = None
     labels_key: str = "image"
     max_pixels: int = DEFAULT_MAX_PIXELS
@@ -174,6 +186,7 @@ class RunOptions:
     def __post_init__(self) -> None:
         _number("--workers", self.workers, 1, 256, "4", whole=True, optional=True)
         _number("--batch-size", self.batch_size, 1, 256, "8", whole=True, optional=True)
+        _number("--per-tar", self.per_tar, 1, 1_000_000, "5000", whole=True)
         _number("--max-pixels", self.max_pixels, 1, 1 << 40, str(DEFAULT_MAX_PIXELS), whole=True)
         _number("--limit", self.limit, 1, 1 << 60, "100", whole=True, optional=True)
         _number("--time-limit", self.time_limit, 0.001, 1 << 40, "8h30m", optional=True)

@@ -23,6 +23,7 @@ from detic_crop.runs.execute import photo_paths, read_listing
 from detic_crop.runs.folder import OutputFolder
 from detic_crop.runs.journal import Record, read_candidates
 from detic_crop.runs.labels import Labels
+from detic_crop.runs.tar_crops import place_of
 
 _MAX_PHOTOS = 300
 _MAX_NOT_FOUND = 100  # of these photos, unless there are too few crops to fill the rest
@@ -162,7 +163,7 @@ def _entry(
     record = photo.record
     # As far as the run knew; one that has left the input may still be there.
     place = photo_paths({**listing, "keys": [record.image]})[record.image]
-    pictures = pictures_of(record, place, folder.crop_path(record.crop))
+    pictures = pictures_of(record, place, lambda: folder.read_crop(record.crop))
     width, height = _display_wh(record)
     frame = f"--width:{width:.0f}px;aspect-ratio:{width:.0f}/{height:.0f}"
     image = _image(pictures.photo, "the photo") if pictures.photo else ""
@@ -171,12 +172,14 @@ def _entry(
     notes = "".join(f'<p class="note">{note}</p>' for note in pictures.notes)
     # Quoted whole: a name can be neither an address nor an end of the attribute.
     address = escape(quote(record.crop, errors="surrogateescape"))
+    if not place_of(record.crop):  # a browser does not look into tar files
+        crop = f'<a href="{address}">{crop}</a>'
     return (
         f'<article class="{" ".join(("entry", *photo.doubts.flags))}" id="{photo.anchor}">\n'
         f'<h3 class="name"><a href="#{photo.anchor}">{escaped(record.image)}</a></h3>\n'
         f'<figure class="photo"><div class="frame" style="{frame}">{image}{boxes}</div>'
         f"<figcaption>{record.width} × {record.height}</figcaption></figure>\n"
-        f'<figure class="crop"><a href="{address}">{crop}</a></figure>\n'
+        f'<figure class="crop">{crop}</figure>\n'
         f'<div class="facts">{notes}{_verdict(photo)}{_labels(photo, labels)}'
         f"{_numbers(photo)}{_flags(photo)}</div>\n"
         "</article>\n"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -42,8 +42,14 @@ class Pictures:
     notes: tuple[str, ...]
 
 
-def pictures_of(record: Record, photo_place: str, crop_path: Path) -> Pictures:
-    """Both thumbnails of one photo, as far as they can be made."""
+def pictures_of(record: Record, photo_place: str, read_crop: Callable[[], bytes]) -> Pictures:
+    """Both thumbnails of one photo, as far as they can be made.
+
+    Args:
+        record: of the photo.
+        photo_place: where it is, see `runs.places`.
+        read_crop: gives the bytes of its crop, or raises OSError.
+    """
     notes = []
     photo = crop = None
     try:
@@ -51,7 +57,7 @@ def pictures_of(record: Record, photo_place: str, crop_path: Path) -> Pictures:
     except (PhotoError, OSError, MemoryError, ValueError) as error:
         notes.append(f"The photo cannot be shown: {_reason(error)}.")
     try:
-        crop = thumbnail(crop_path.read_bytes(), record.crop, _CROP_SIDE, _CROP_QUALITY, None)
+        crop = thumbnail(read_crop(), record.crop, _CROP_SIDE, _CROP_QUALITY, None)
     except (PhotoError, OSError, MemoryError, ValueError) as error:
         notes.append(f"The crop cannot be shown: {_reason(error)}.")
     return Pictures(photo, crop, tuple(notes))

@@ -24,6 +24,7 @@ from detic_crop.runs.journal import Record
 from detic_crop.runs.labels import Labels
 from detic_crop.runs.places import is_path
 from detic_crop.runs.stores import is_address
+from detic_crop.runs.tar_crops import place_of
 
 # What Excel takes (support.microsoft.com, "Excel specifications and limits").
 _MAX_ROWS = 1_048_576
@@ -181,7 +182,7 @@ def _photo_address(record: Record, paths: Mapping[str, str]) -> str:
 
 def _crop_address(record: Record, paths: Mapping[str, str]) -> str:
     """Relative: it works wherever the folder goes. A colon is quoted, so it cannot be read as a scheme."""
-    return quote(record.crop, errors="backslashreplace")
+    return "" if place_of(record.crop) else quote(record.crop, errors="backslashreplace")
 
 
 def _link(library: Any, address: str, text: str) -> Any:

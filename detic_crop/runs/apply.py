@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 from detic_crop.config import CropConfig
@@ -86,15 +85,13 @@ def _is_line_enough(record: Record, after: Decision, folder: OutputFolder) -> bo
         return False
     if decision_in(record).verdict in _OWN:
         return after.verdict in (*_OWN, "rejected")
-    return record.verdict == "rejected" and after.verdict in _OWN and _set_aside(record, folder) is not None
+    return record.verdict == "rejected" and after.verdict in _OWN and _is_set_aside(record, folder)
 
 
-def _set_aside(record: Record, folder: OutputFolder) -> Path | None:
-    """Where the crop of a rejected record is: set aside or, after a kill, back already."""
-    for path in (folder.root / folder.crop_place(record), folder.root / record.crop):
-        if record.crop_bytes and path.is_file() and path.stat().st_size == record.crop_bytes:
-            return path
-    return None
+def _is_set_aside(record: Record, folder: OutputFolder) -> bool:
+    """Whether the crop of a rejected record is there: set aside or, after a kill, back already."""
+    sizes = (folder.crop_size(place) for place in (folder.crop_place(record), record.crop))
+    return record.crop_bytes > 0 and record.crop_bytes in sizes
 
 
 def apply_changes(
@@ -170,6 +167,7 @@ def apply_changes(
                     else:
                         done(commit(outcome, journal, folder))
     folder.remove_stale_rejected(records)
+    folder.carry_up()
     return applied
 
 
@@ -183,9 +181,7 @@ def _move(record: Record, decision: Decision, folder: OutputFolder) -> Record:
         new = new._replace(
             status="cropped" if found else "resized", reason="largest_box" if found else "not_found"
         )
-    start, target = (folder.root / folder.crop_place(each) for each in (record, new))
-    if start != target and start.exists():
-        folder.place(start, folder.crop_place(new))
+    folder.move_crop(record, new)
     return new
 
 

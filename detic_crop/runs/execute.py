@@ -31,6 +31,7 @@ from detic_crop.runs.pipeline import Job, Outcome, Pipeline
 from detic_crop.runs.places import absolute, kept
 from detic_crop.runs.sources import Source
 from detic_crop.runs.stores import is_address, joined
+from detic_crop.runs.tar_crops import in_tars, place_of, within
 from detic_crop.runs.timing import Usage
 
 _log = logging.getLogger(__name__)
@@ -101,6 +102,7 @@ def make_plan(
     format: Format,
     earlier_names: Mapping[str, str] = MappingProxyType({}),
     decisions: Mapping[str, Decision] = MappingProxyType({}),
+    per_tar: int | None = None,
 ) -> Plan:
     """Name every crop and find out which photos still need one.
 
@@ -112,12 +114,13 @@ def make_plan(
         format: file format of the crops.
         earlier_names: key → crop in the folder that is cropped anew; kept but for the extension.
         decisions: what a reviewer decided; a crop that does not follow it is not finished.
+        per_tar: photos in each tar file of crops; None where crops are files.
 
     Raises:
         UsageError: a crop could reach a photo; nothing was changed.
     """
     with collector_paused():
-        return _plan(all_keys, wanted, records, folder, format, earlier_names, decisions)
+        return _plan(all_keys, wanted, records, folder, format, earlier_names, decisions, per_tar)
 
 
 def _plan(
@@ -128,6 +131,7 @@ def _plan(
     format: Format,
     earlier_names: Mapping[str, str],
     decisions: Mapping[str, Decision],
+    per_tar: int | None,
 ) -> Plan:
     # What else lies there is no matter of a shard's names: others put crops there at any time.
     files = folder.files() if folder.shard is None else {}
@@ -137,19 +141,32 @@ def _plan(
         ours |= unfinished_crops(folder.candidates, records)
         foreign = files.keys() - ours
     suffix = EXTENSIONS[format]
-    settled = {key: os.path.splitext(name)[0] + suffix for key, name in earlier_names.items()}
+    settled = {key: os.path.splitext(within(name))[0] + suffix for key, name in earlier_names.items()}
     settled = {key: name for key, name in settled.items() if name not in foreign and fits_disk(name)}
-    settled |= {key: record.crop for key, record in records.items() if record.crop}
+    recorded = {key: record.crop for key, record in records.items() if record.crop}
+    settled |= {key: within(crop) for key, crop in recorded.items()} if per_tar else recorded
+    dots = not per_tar
     if folder.shard is None:
-        names = crop_names(all_keys, suffix, settled, taken=foreign)
+        names = crop_names(all_keys, suffix, settled, taken=foreign, dots=dots)
     else:
-        names = crop_names_of((source.key for source in wanted), all_keys, suffix, settled)
+        names = crop_names_of((source.key for source in wanted), all_keys, suffix, settled, dots)
+    if per_tar:
+        names = in_tars(names, [source.key for source in wanted], recorded, per_tar, folder.shard)
+        _check_tars(names.values(), recorded.values(), files)
     jobs = [Job(source, names[source.key]) for source in wanted]
     plain = {name for name, is_link in files.items() if not is_link}
     # Where the photos are was checked before the lock was taken.
     folder.check_safe((), (job.crop for job in jobs), plain)
     todo = [job for job in jobs if not _is_finished(job, records.get(job.source.key), folder, decisions)]
     return Plan(todo, len(jobs) - len(todo))
+
+
+def _check_tars(crops: Iterable[str], recorded: Iterable[str], files: Mapping[str, bool]) -> None:
+    """Refuse tar files in the place of ours that no record knows of."""
+    ours = {place.tar for place in map(place_of, recorded) if place}
+    for tar in sorted({place.tar for place in map(place_of, crops) if place} - ours):
+        if tar in files:
+            raise UsageError(f"{tar} in --out was not made by this run; move it, nothing was changed")
 
 
 def _is_finished(
@@ -273,7 +290,7 @@ def commit(outcome: Outcome, journal: Journal, folder: OutputFolder) -> Record:
             span = journal.append_candidates(record.image, record.crop, outcome.candidates)
             record = record._replace(candidates=span)
             try:
-                folder.place(outcome.temporary, folder.crop_place(record))
+                folder.place(outcome.temporary, folder.crop_place(record), record)
             except OSError as error:
                 if is_fatal(error):
                     raise

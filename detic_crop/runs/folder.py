@@ -20,10 +20,11 @@ from typing import Any
 import filelock
 
 from detic_crop.errors import OutputError, UsageError
-from detic_crop.runs.journal import Record, replay, unfinished_crops
+from detic_crop.runs.journal import Record, Recorded, replay, unfinished_crops
 from detic_crop.runs.segments import complete, is_incomplete, segments_folder
 from detic_crop.runs.shards import Shard
 from detic_crop.runs.stores import is_address
+from detic_crop.runs.tar_crops import TarCrops, place_of
 
 STATE = ".detic-crop"
 REJECTED = f"{STATE}/rejected"
@@ -88,6 +89,7 @@ class OutputFolder:
         self.run_json = (self.root if shard is None else self.state) / "run.json"
         self.part = self.state / "part.json"  # of a shard, see `shard_state.Part`
         self.ours: set[str] | None = None
+        self.tars = TarCrops(self.root, self.home, self._new_temporary, shard)
         self._counter = itertools.count()
         self._made_parents: set[Path] = set()
 
@@ -321,7 +323,7 @@ class OutputFolder:
         Raises:
             OutputError: the disk is full or the folder cannot be written.
         """
-        path = self.temporary / f"{os.getpid()}-{next(self._counter)}"
+        path = self._new_temporary()
         try:
             with open(path, "xb") as file:
                 file.write(data)
@@ -338,7 +340,7 @@ class OutputFolder:
             FileNotFoundError: it is not there.
             OutputError: the disk is full or the folder cannot be written.
         """
-        temporary = self.temporary / f"{os.getpid()}-{next(self._counter)}"
+        temporary = self._new_temporary()
         try:
             os.link(path, temporary)
         except FileNotFoundError:
@@ -348,17 +350,29 @@ class OutputFolder:
                 shutil.copyfile(path, temporary)
         return temporary
 
+    def _new_temporary(self) -> Path:
+        return self.temporary / f"{os.getpid()}-{next(self._counter)}"
+
     def clear_temporary(self) -> None:
         """Drop what was begun and will not be placed."""
         shutil.rmtree(self.temporary, ignore_errors=True)
 
-    def place(self, temporary: Path, crop: str) -> None:
+    def place(self, temporary: Path, crop: str, record: Record | None = None) -> None:
         """Rename a finished crop to its path below the folder.
+
+        Args:
+            temporary: the crop.
+            crop: its path, relative to the folder.
+            record: of the photo; a crop that goes into a tar file needs it.
 
         Raises:
             FileExistsError: a shard would replace what is not its own.
             UsageError: a link inside the folder leads out of it.
         """
+        if tar_place := place_of(crop):
+            assert record is not None
+            self.tars.put(temporary, tar_place, record)
+            return
         target = self.root / crop
         if self.ours is not None and crop not in self.ours and os.path.lexists(target):
             raise FileExistsError(
@@ -390,9 +404,8 @@ class OutputFolder:
                     record = by_crop.get(crop)
                     if record is not None and record.status == "rejected":
                         continue
-                    place = self.root / crop
-                    if record and not place.exists() and path.stat().st_size == record.crop_bytes:
-                        os.replace(path, place)
+                    if record and self.crop_size(crop) < 0 and path.stat().st_size == record.crop_bytes:
+                        self.place(path, crop, record)
                     else:
                         path.unlink()
                 with contextlib.suppress(OSError):  # not empty
@@ -400,14 +413,45 @@ class OutputFolder:
 
     def crop_size(self, crop: str) -> int:
         """Bytes of a crop in its place; -1 where there is none."""
+        if tar_place := place_of(crop):
+            return self.tars.size(tar_place)
         try:
             return os.stat(f"{self.root}{os.sep}{crop}").st_size
         except OSError:
             return -1
 
-    def crop_path(self, crop: str) -> Path:
-        """Where a crop can be read, if it is there."""
-        return self.root / crop
+    def read_crop(self, crop: str) -> bytes:
+        """A crop's bytes.
+
+        Raises:
+            OSError: it is not there; a name that leads out of the folder is not there either.
+        """
+        if tar_place := place_of(crop):
+            return self.tars.read(tar_place)
+        path = os.path.realpath(self.root / crop)
+        if not Path(path).is_relative_to(os.path.realpath(self.root)):
+            raise FileNotFoundError(errno.ENOENT, "outside the folder", path)
+        with open(path, "rb") as file:
+            return file.read()
+
+    def move_crop(self, before: Record, after: Record) -> None:
+        """Put a crop aside or back, where it is not there already.
+
+        Args:
+            before: its record, which tells where it is.
+            after: the record that it is to have.
+
+        Raises:
+            OSError: it cannot be moved.
+        """
+        start, target = self.crop_place(before), self.crop_place(after)
+        if start == target or self.crop_size(start) < 0:
+            return
+        if place_of(start):
+            self.place(self.write_temporary(self.read_crop(start)), target, after)
+            self.discard(start)
+        else:
+            self.place(self.root / start, target, after)
 
     def discard(self, crop: str) -> None:
         """Remove an earlier crop, if it is there.
@@ -415,7 +459,21 @@ class OutputFolder:
         Raises:
             OSError: it cannot be removed.
         """
-        (self.root / crop).unlink(missing_ok=True)
+        if tar_place := place_of(crop):
+            self.tars.discard(tar_place)
+        else:
+            (self.root / crop).unlink(missing_ok=True)
+
+    def forget_unfinished(self, records: Mapping[str, Recorded]) -> None:
+        """Remove crops that a killed run placed without a journal line, before they get into a tar file.
+
+        Raises:
+            OutputError: one cannot be removed.
+        """
+        with output_errors(self.shown):
+            for tar_place in map(place_of, unfinished_crops(self.candidates, records)):
+                if tar_place:
+                    self.tars.forget(tar_place)
 
     def committed(self) -> None:
         """Told of every photo that is recorded: on a disk that is all there is to do.
@@ -425,11 +483,13 @@ class OutputFolder:
         """
 
     def carry_up(self) -> None:
-        """Bring all that is recorded to where the folder really is: on a disk it is there.
+        """Bring all that is recorded to where it is to be: into tar files, into a store.
 
         Raises:
             OutputError: it cannot be; what was before is kept.
         """
+        with output_errors(self.shown):
+            self.tars.pack_all()
 
     def _refuse_outside(self, path: Path) -> None:
         if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.root)):
@@ -514,7 +574,9 @@ class OutputFolder:
             for shard in self.shards():
                 self.with_shard(shard).remove_run()
         with output_errors(self.shown):
-            for crop in self.made_crops():
+            crops = self.made_crops()
+            self.tars.remove(crops)
+            for crop in crops:
                 self._remove_crop(self.root / crop)
             self.run_json.unlink(missing_ok=True)
             if self.shard is None:

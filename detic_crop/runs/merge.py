@@ -6,6 +6,7 @@ merge that was killed is mended by giving it again.
 
 from __future__ import annotations
 
+import errno
 import json
 import shlex
 from bisect import bisect_left
@@ -28,6 +29,7 @@ from detic_crop.runs.names import fold_name
 from detic_crop.runs.shard_state import Input, Merged, Part, digest_of, read_part
 from detic_crop.runs.shards import Shard, owner
 from detic_crop.runs.sources import Source
+from detic_crop.runs.tar_crops import Place, place_of, within
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,7 +428,7 @@ def _check_names(merged: Mapping[str, Record], gathered: Gathered) -> None:
     last = {**merged, **{key: record for key, (record, _) in gathered.records.items()}}
     owners: dict[str, str] = {}
     for key, record in last.items():
-        other = owners.setdefault(fold_name(record.crop), key) if record.crop else key
+        other = owners.setdefault(fold_name(within(record.crop)), key) if record.crop else key
         if other != key:
             raise UsageError(
                 f"the crops of {other} and {key} have one name, {record.crop}, since photos were added after "
@@ -473,6 +475,9 @@ def _bring(record: Record, shard: OutputFolder, folder: OutputFolder) -> None:
     place = shard.crop_place(record)
     path = shard.root / place
     try:
+        if tar_place := place_of(place):
+            _bring_tar(tar_place, record, shard, folder)
+            return
         if path.stat().st_size != record.crop_bytes:
             raise FileNotFoundError
         folder.place(folder.link_temporary(path), place)
@@ -482,6 +487,20 @@ def _bring(record: Record, shard: OutputFolder, folder: OutputFolder) -> None:
         ) from error
     except FileExistsError as error:
         raise UsageError(f"{error.filename} was not made by detic-crop; move it, then merge again") from error
+
+
+def _bring_tar(place: Place, record: Record, shard: OutputFolder, folder: OutputFolder) -> None:
+    """The tar file that a crop is in, unless it was brought for another one."""
+    if folder.crop_size(record.crop) == record.crop_bytes:
+        return
+    shard.tars.pack(place.tar)  # a killed shard left something that waits
+    if shard.crop_size(record.crop) != record.crop_bytes:
+        raise FileNotFoundError
+    target = folder.root / place.tar
+    ours = {known.tar for known in map(place_of, folder.ours or ()) if known}
+    if target.exists() and place.tar not in ours:
+        raise FileExistsError(errno.EEXIST, "not made by this merge", str(target))
+    folder.tars.take(place.tar, folder.link_temporary(shard.root / place.tar))
 
 
 _SUMS = ("stage_seconds", "queue_seconds")

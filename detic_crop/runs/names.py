@@ -13,6 +13,7 @@ _DEVICE_NAMES = {
     *(f"{name}{digit}" for name in ("com", "lpt") for digit in "123456789¹²³"),
 }
 _OURS = {"audit.csv", "audit.html", "audit.xlsx", "run.json", ".detic-crop"}
+_OUR_TAR = re.compile(r"crops-[\d-]*(of-)?[\d-]*\.tar", re.IGNORECASE)  # see `tar_crops`
 _MAX_COMPONENT_BYTES = 255  # of ext4, APFS, NTFS (there in UTF-16 units, which are fewer)
 _WINDOWS_FORBIDDEN = re.compile(r'[<>:"|?*\\\x00-\x1f]')
 
@@ -35,7 +36,11 @@ def printable(text: str) -> str:
 
 
 def crop_names(
-    keys: Iterable[str], extension: str, settled: Mapping[str, str], taken: Iterable[str] = ()
+    keys: Iterable[str],
+    extension: str,
+    settled: Mapping[str, str],
+    taken: Iterable[str] = (),
+    dots: bool = True,
 ) -> dict[str, str]:
     """The output path of every photo, relative to the output folder.
 
@@ -47,13 +52,14 @@ def crop_names(
         extension: of the crops, with its dot.
         settled: key → name, as journalled before; never changed.
         taken: paths in the output folder that are not ours to replace.
+        dots: whether file names may have dots before their extension; WebDataset cuts them at the first.
     """
     new, folders, used = _prepared(keys, settled, taken)
-    return dict(settled) | _assigned(new, extension, folders, used)
+    return dict(settled) | _assigned(new, extension, folders, used, dots)
 
 
 def crop_names_of(
-    wanted: Iterable[str], keys: Iterable[str], extension: str, settled: Mapping[str, str]
+    wanted: Iterable[str], keys: Iterable[str], extension: str, settled: Mapping[str, str], dots: bool = True
 ) -> dict[str, str]:
     """What `crop_names` says of some photos, without a name in memory for each of the others.
 
@@ -65,6 +71,7 @@ def crop_names_of(
         keys: all photos of the input.
         extension: of the crops, with its dot.
         settled: key → name, as journalled before.
+        dots: as for `crop_names`.
     """
     import numpy as np  # not at the top: the command line needs this module for its messages
 
@@ -72,7 +79,7 @@ def crop_names_of(
 
     def attempt(key: str, number: int) -> str:
         folder, _, file_name = key.rpartition("/")
-        return folders[folder] + _safe_file(file_name, extension, number)
+        return folders[folder] + _safe_file(file_name, extension, number, dots)
 
     first = np.fromiter((hash(fold_name(attempt(key, 0))) for key in new), np.int64, len(new))
     fixed = np.fromiter(map(hash, used), np.int64, len(used))
@@ -80,7 +87,7 @@ def crop_names_of(
     entangled = np.isin(first, values[counts > 1]) | np.isin(first, fixed)
     while True:
         keys_of = [new[index] for index in np.flatnonzero(entangled).tolist()]
-        names = _assigned(keys_of, extension, folders, set(used))
+        names = _assigned(keys_of, extension, folders, set(used), dots)
         tried = []
         for key, name in names.items():
             number = 0
@@ -110,13 +117,13 @@ def _prepared(
 
 
 def _assigned(
-    keys: Iterable[str], extension: str, folders: Mapping[str, str], used: set[str]
+    keys: Iterable[str], extension: str, folders: Mapping[str, str], used: set[str], dots: bool
 ) -> dict[str, str]:
     names = {}
     for key in keys:
         folder, _, file_name = key.rpartition("/")
         number = 0
-        while fold_name(name := folders[folder] + _safe_file(file_name, extension, number)) in used:
+        while fold_name(name := folders[folder] + _safe_file(file_name, extension, number, dots)) in used:
             number += 1
         used.add(fold_name(name))
         names[key] = name
@@ -135,7 +142,7 @@ def _safe_folders(keys: Iterable[str], files: set[str]) -> dict[str, str]:
         path = ""
         for part in folder.split("/"):
             component = _safe_component(part)
-            while fold_name(path + component) in files or (not path and component.casefold() in _OURS):
+            while fold_name(path + component) in files or (not path and _is_ours(component)):
                 part += "_"
                 component = _safe_component(part)
             path += component + "/"
@@ -143,12 +150,18 @@ def _safe_folders(keys: Iterable[str], files: set[str]) -> dict[str, str]:
     return safe
 
 
-def _safe_file(file_name: str, extension: str, attempt: int) -> str:
+def _is_ours(component: str) -> bool:
+    return component.casefold() in _OURS or _OUR_TAR.fullmatch(component) is not None
+
+
+def _safe_file(file_name: str, extension: str, attempt: int, dots: bool) -> str:
     stem, suffix = os.path.splitext(file_name)
     if attempt:
         stem += suffix
     if attempt > 1:
         stem += f".{attempt}"
+    if not dots:
+        stem = stem.replace(".", "_")
     return _safe_component(stem, extension)
 
 

@@ -204,16 +204,16 @@ class StoreFolder(OutputFolder):
         with self._reading():
             return dict.fromkeys(self._remote.outside(), False)
 
-    def crop_path(self, crop: str) -> Path:
-        """Where a copy of a crop can be read, if it is there."""
+    def read_crop(self, crop: str) -> bytes:
+        """A crop's bytes; see `OutputFolder.read_crop`."""
         self._remote.bring_crop(crop)
-        return self.root / crop
+        return super().read_crop(crop)
 
-    def place(self, temporary: Path, crop: str) -> None:
+    def place(self, temporary: Path, crop: str, record: Record | None = None) -> None:
         """Put a finished crop where the next batch takes it from; see `OutputFolder.place`."""
         if self.ours is not None and crop not in self.ours and crop in self._remote.outside():
             raise FileExistsError(errno.EEXIST, "this shard did not make the object that lies there", crop)
-        super().place(temporary, crop)
+        super().place(temporary, crop, record)
         self._crops[crop] = True
 
     def discard(self, crop: str) -> None:

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -157,13 +156,12 @@ class Describer:
         Raises:
             OSError: it is not there; a name that leads out of the folder is not there either.
         """
-        root = os.path.realpath(self._folder.root)
-        for place in (photo.record.crop, f"{REJECTED}/{photo.record.crop}"):  # `apply` may have moved it
-            path = os.path.realpath(os.path.join(root, place))
-            kind = _CONTENT_TYPES.get(os.path.splitext(path)[1].lower())
-            if photo.record.crop and kind and Path(path).is_relative_to(root) and os.path.isfile(path):
-                return Path(path).read_bytes(), kind
-        raise FileNotFoundError(photo.record.crop)
+        crop = photo.record.crop
+        kind = _CONTENT_TYPES.get(os.path.splitext(crop)[1].lower())
+        for place in (crop, f"{REJECTED}/{crop}"):  # `apply` may have moved it
+            if kind and self._folder.crop_size(place) >= 0:
+                return self._folder.read_crop(place), kind
+        raise FileNotFoundError(crop)
 
 
 def verdict_values(verdict: Verdict) -> dict[str, Any]:

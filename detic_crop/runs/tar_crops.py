@@ -1,0 +1,299 @@
+"""Crops in tar files, as WebDataset reads them: ``name.jpg`` and ``name.json`` for each photo.
+
+A crop's path begins with the name of its tar file: ``crops-00012.tar/day1/whale.jpg``. It is decided before
+the photo is done and never changes, so which photos a tar file holds does not depend on when they were done.
+
+Crops are small files first, in ``.detic-crop/pending``, and are recorded as such. When a tar file's photos
+are done, or the run ends, it is made anew from what it held and what is pending, in the order of the names,
+and put in place at once. So a kill at any moment loses nothing, and the same crops give the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import shutil
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from detic_crop.runs.journal import Record
+from detic_crop.runs.shards import Shard
+
+PENDING = "pending"
+_GONE = ".gone"  # a pending file of that name says that a sample is to leave its tar file
+_DIGITS_AND_SUFFIX = len("00000.tar")
+_NAME = re.compile(r"crops-(?:\d{4,}-of-\d{4,}-)?\d{5,}\.tar")
+_FIELDS = (
+    *("image", "status", "reason", "width", "height", "class_name", "score", "presence", "box", "crop_box"),
+    *("n_candidates", "truncated", "model"),
+)
+
+
+class Place(NamedTuple):
+    """A crop's tar file and its name there."""
+
+    tar: str
+    name: str
+
+
+def tar_name(number: int, shard: Shard | None) -> str:
+    """What the tar file of that number is called, of a whole run or of a shard: ``crops-00012.tar``."""
+    return f"crops-{'' if shard is None else f'{shard.folder_name}-'}{number:05}.tar"
+
+
+def is_tar_name(name: str) -> bool:
+    """Whether one of our tar files may be called so."""
+    return _NAME.fullmatch(name) is not None
+
+
+def place_of(crop: str) -> Place | None:
+    """Where in which tar file a crop is; None of one that is a file of its own."""
+    tar, _, name = crop.partition("/")
+    return Place(tar, name) if name and is_tar_name(tar) else None
+
+
+def within(crop: str) -> str:
+    """A crop's path without the name of a tar file."""
+    place = place_of(crop)
+    return place.name if place else crop
+
+
+def in_tars(
+    names: Mapping[str, str],
+    order: Sequence[str],
+    recorded: Mapping[str, str],
+    per_tar: int,
+    shard: Shard | None,
+) -> dict[str, str]:
+    """The path of every crop, with its tar file.
+
+    Args:
+        names: key → path in whichever tar file; no two are alike.
+        order: the keys of this run's photos in the order in which they are done; only these are answered.
+        recorded: key → path as journalled before, which stays. But a shard leaves the tar files of other
+            runs alone, which other shards may just change: it makes the crop in one of its own.
+        per_tar: photos in each.
+        shard: whose tar files they are.
+    """
+    own = tar_name(0, shard)[:-_DIGITS_AND_SUFFIX]
+    paths = {}
+    for number, key in enumerate(order):
+        before = recorded.get(key, "")
+        stays = place_of(before) is not None and (shard is None or before.startswith(own))
+        paths[key] = before if stays else f"{tar_name(number // per_tar, shard)}/{names[key]}"
+    return paths
+
+
+def sample_of(record: Record) -> bytes:
+    """What stands beside a crop: the fields of its row that a training needs, as JSON.
+
+    ``box`` and ``crop_box`` are xyxy in pixels of the photo; what does not apply is null.
+    """
+    values = {name: getattr(record, name) for name in _FIELDS}
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
+
+
+class TarCrops:
+    """The tar files of one output folder. Making one touches nothing.
+
+    Args:
+        root: the output folder.
+        home: its ``.detic-crop``.
+        new_file: makes the name of a temporary file on the same disk.
+        shard: whose tar files are packed; None packs all.
+    """
+
+    def __init__(self, root: Path, home: Path, new_file: Callable[[], Path], shard: Shard | None) -> None:
+        self._shard = shard
+        self._root = root
+        self._pending = home / PENDING
+        self._new_file = new_file
+        self._open = ""  # the tar file that crops are placed in now
+        # Of a few tar files what is in them: a run goes through them in order.
+        self._members = lru_cache(8)(self._read_members)
+
+    # ------------------------------------------------------------ one crop
+
+    def put(self, temporary: Path, place: Place, record: Record) -> None:
+        """Rename a finished crop to where the next packing finds it.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if self._open and self._open != place.tar:
+            self.pack(self._open)  # all that a run does there is done
+        self._open = place.tar
+        target = self._pending / place.tar / place.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.with_suffix(".json").write_bytes(sample_of(record))
+        os.replace(temporary, target)
+        self._mark(place).unlink(missing_ok=True)
+
+    def size(self, place: Place) -> int:
+        """Bytes of a crop; -1 where there is none."""
+        with contextlib.suppress(OSError):
+            return os.stat(self._pending / place.tar / place.name).st_size
+        if self._mark(place).exists():
+            return -1
+        return self._members(place.tar).get(place.name, (0, -1))[1]
+
+    def read(self, place: Place) -> bytes:
+        """A crop's bytes.
+
+        Raises:
+            OSError: it is not there.
+        """
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return (self._pending / place.tar / place.name).read_bytes()
+        if self.size(place) < 0:
+            raise FileNotFoundError(f"{place.tar} has no {place.name}")
+        offset, size = self._members(place.tar)[place.name]
+        with open(self._root / place.tar, "rb") as file:
+            file.seek(offset)
+            return file.read(size)
+
+    def discard(self, place: Place) -> None:
+        """Remove a crop, if it is there; its place in the tar file is given up at the next packing.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        if place.name in self._members(place.tar):
+            mark = self._mark(place)
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+        self.forget(place)
+
+    def forget(self, place: Place) -> None:
+        """Remove what waits to be packed of a crop; what is packed stays.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        pending = self._pending / place.tar / place.name
+        pending.unlink(missing_ok=True)
+        pending.with_suffix(".json").unlink(missing_ok=True)
+
+    def _mark(self, place: Place) -> Path:
+        return self._pending / place.tar / (place.name + _GONE)
+
+    # ------------------------------------------------------------ tar files
+
+    def pack_all(self) -> None:
+        """Pack whatever waits.
+
+        Raises:
+            OSError: a tar file cannot be written; nothing is lost.
+        """
+        self._open = ""
+        with contextlib.suppress(FileNotFoundError):
+            for tar in sorted(os.listdir(self._pending)):
+                if self._shard is None or self._shard.folder_name in tar:
+                    self.pack(tar)
+            with contextlib.suppress(OSError):  # other shards are at work
+                os.rmdir(self._pending)
+
+    def pack(self, tar: str) -> None:
+        """Make a tar file anew from what it holds and what waits for it.
+
+        Raises:
+            OSError: it cannot be written; nothing is lost.
+        """
+        waiting = set(_files_below(self._pending / tar))
+        if not waiting:
+            return
+        held = self._members(tar)
+        names = {name for name in (*held, *waiting) if not name.endswith((".json", _GONE))}
+        names -= {name.removesuffix(_GONE) for name in waiting if name.endswith(_GONE)} - waiting
+        temporary = self._new_file()
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            if names:
+                self._write(temporary, tar, sorted(names), waiting, held)
+                os.replace(temporary, self._root / tar)
+            else:
+                (self._root / tar).unlink(missing_ok=True)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        self._members.cache_clear()
+        # Killed before this, the next packing makes the same again.
+        shutil.rmtree(self._pending / tar)
+
+    def _write(
+        self,
+        path: Path,
+        tar: str,
+        names: Iterable[str],
+        waiting: Set[str],
+        held: Mapping[str, tuple[int, int]],
+    ) -> None:
+        with contextlib.ExitStack() as opened:
+            before = opened.enter_context(open(self._root / tar, "rb")) if held else None
+            made = opened.enter_context(tarfile.open(path, "x", format=tarfile.PAX_FORMAT))
+            for name in names:
+                for part in (name, _sample_name(name)):
+                    if name in waiting:
+                        data = (self._pending / tar / part).read_bytes()
+                    else:
+                        assert before is not None
+                        offset, size = held[part]
+                        before.seek(offset)
+                        data = before.read(size)
+                    info = tarfile.TarInfo(part)  # no owner and no time: the same crops, the same bytes
+                    info.size = len(data)
+                    made.addfile(info, io.BytesIO(data))
+
+    def _read_members(self, tar: str) -> dict[str, tuple[int, int]]:
+        """Name → (offset, size) of what a tar file holds; nothing where there is none."""
+        found: dict[str, tuple[int, int]] = {}
+        with contextlib.suppress(FileNotFoundError, tarfile.TarError):  # cut short: what is whole counts
+            path = self._root / tar
+            end = path.stat().st_size
+            with tarfile.open(path, "r:") as opened:
+                for info in opened:
+                    if info.offset_data + info.size <= end:
+                        found[info.name] = info.offset_data, info.size
+        return {
+            name: span
+            for name, span in found.items()
+            if name.endswith(".json") or _sample_name(name) in found
+        }
+
+    def take(self, tar: str, temporary: Path) -> None:
+        """Put a whole tar file in place, made by another run.
+
+        Raises:
+            OSError: it cannot be put there.
+        """
+        os.replace(temporary, self._root / tar)
+        self._members.cache_clear()
+
+    def remove(self, crops: Iterable[str]) -> None:
+        """Remove the tar files that hold some crops, whole, and all that waits.
+
+        Raises:
+            OSError: one cannot be removed.
+        """
+        for tar in {place.tar for place in map(place_of, crops) if place}:
+            (self._root / tar).unlink(missing_ok=True)
+            shutil.rmtree(self._pending / tar, ignore_errors=True)
+        self._members.cache_clear()
+
+
+def _sample_name(name: str) -> str:
+    return os.path.splitext(name)[0] + ".json"
+
+
+def _files_below(folder: Path) -> Iterator[str]:
+    """The relative path, with ``/``, of every file."""
+    for above, _, names in os.walk(folder):
+        for name in names:
+            yield Path(above, name).relative_to(folder).as_posix()
