@@ -192,7 +192,14 @@ class StoreFolder(OutputFolder):
                     "pass another --out, your photos stay as they are"
                 )
 
-    # ------------------------------------------------------------ crops
+    # ------------------------------------------------------------ crops and tables
+
+    def has_workbook(self) -> bool:
+        """Whether audit.xlsx is there."""
+        with self._reading(), contextlib.suppress(FileNotFoundError):
+            self._remote.store.look(self._remote.where(self.audit_xlsx.name))
+            return True
+        return False
 
     def crop_size(self, crop: str) -> int:
         """Bytes of a crop in its place; -1 where there is none."""
