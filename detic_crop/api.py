@@ -1298,7 +1298,7 @@ def _write_all_tables(result: RunResult, records: Mapping[str, Record], xlsx: bo
     write_report(folder, rows, labels, result.config, verdicts, result.estimate, doubts)
     if xlsx:
         result.notes += write_workbook(folder, rows, labels, result.config)
-    elif folder.audit_xlsx.exists():
+    elif folder.has_workbook():
         result.notes.append(
             "audit.xlsx is older than this table; `detic-crop audit` with --xlsx writes it anew"
         )

@@ -411,6 +411,10 @@ class OutputFolder:
                 with contextlib.suppress(OSError):  # not empty
                     os.rmdir(folder)
 
+    def has_workbook(self) -> bool:
+        """Whether audit.xlsx is there."""
+        return self.audit_xlsx.exists()
+
     def crop_size(self, crop: str) -> int:
         """Bytes of a crop in its place; -1 where there is none."""
         if tar_place := place_of(crop):

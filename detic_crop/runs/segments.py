@@ -67,7 +67,7 @@ def pieces(data: bytes) -> list[bytes]:
 def is_incomplete(path: Path) -> bool:
     """Whether segments beside a file on a disk hold more than the file itself."""
     sizes = _sizes(path)
-    return bool(sizes) and max(int(name[:15]) + size for name, size in sizes.items()) > _size(path)
+    return bool(sizes) and max(int(name[:15]) + size for name, size in sizes.items()) > _whole_size(path)
 
 
 def complete(path: Path) -> None:
@@ -78,13 +78,14 @@ def complete(path: Path) -> None:
         OSError: it cannot be written.
     """
     sizes = _sizes(path)
-    if not (names := continuing(sizes, _size(path), str(path))):
+    end = _whole_size(path)
+    if not (names := continuing(sizes, end, str(path))):
         return
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            if path.exists():
-                file.write(path.read_bytes())
+            if end:
+                file.write(path.read_bytes()[:end])
             for name in names:
                 file.write((segments_folder(path) / name).read_bytes())
         os.replace(temporary, path)
@@ -100,8 +101,13 @@ def _sizes(path: Path) -> dict[str, int]:
         return {}
 
 
-def _size(path: Path) -> int:
+def _whole_size(path: Path) -> int:
+    """Bytes of the whole lines of a file, whose last one may be torn."""
     try:
-        return path.stat().st_size
+        with open(path, "rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(0, end - LARGEST))
+            tail = file.read()
     except OSError:
         return 0
+    return end - len(tail) + tail.rfind(b"\n") + 1

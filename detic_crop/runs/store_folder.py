@@ -18,18 +18,20 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from detic_crop.errors import DeticCropError, OutputError, UsageError
 from detic_crop.runs.folder import REJECTED, SHARDS, OutputFolder, as_output_error, output_errors
 from detic_crop.runs.journal import Record
 from detic_crop.runs.shards import Shard
-from detic_crop.runs.store_lock import StoreLock, refuse_held
+from detic_crop.runs.store_lock import STALE_AFTER, StoreLock, refuse_held
 from detic_crop.runs.store_state import StoreState
 from detic_crop.runs.stores import WEB, is_address, path_of, public, scheme_of, store_of
 
 BATCH = 256  # crops that go up together
 SECONDS = 15.0  # after which fewer do
 _LOCK = "lock-owner.json"
+_STALE = round(STALE_AFTER / 60)
 _SAME = {"s3a": "s3", "gcs": "gs"}
 
 
@@ -192,7 +194,14 @@ class StoreFolder(OutputFolder):
                     "pass another --out, your photos stay as they are"
                 )
 
-    # ------------------------------------------------------------ crops
+    # ------------------------------------------------------------ crops and tables
+
+    def has_workbook(self) -> bool:
+        """Whether audit.xlsx is there."""
+        with self._reading(), contextlib.suppress(FileNotFoundError):
+            self._remote.store.look(self._remote.where(self.audit_xlsx.name))
+            return True
+        return False
 
     def crop_size(self, crop: str) -> int:
         """Bytes of a crop in its place; -1 where there is none."""
@@ -326,6 +335,9 @@ class StoreFolder(OutputFolder):
             folder = self.with_shard(shard)
             with self._reading():
                 refuse_held(self._remote.store, folder._lock_address, folder._in_use)
+
+    def _in_use(self, owner: Mapping[str, Any]) -> str:
+        return f"{super()._in_use(owner)}; one that was killed counts as gone {_STALE} minutes after"
 
     @property
     def _lock_address(self) -> str:

@@ -140,12 +140,11 @@ class StoreState:
 
     def _load_head(self, path: Path) -> None:
         """The settings that a journal begins with."""
-        first = segment_name(0)
         parts = self._parts_of(path)
-        name = path.name if path.name in parts else f"{segments_folder(path).name}/{first}"
         if path.exists() or not parts:
             return
-        data = self.store.read(self.where(self.name_of(path.with_name(name))), 0, 1 << 20)
+        first = path if path.name in parts else segments_folder(path) / segment_name(0)
+        data = self.store.read(self.where(self.name_of(first)), 0, 1 << 20)
         _write(path, data[: data.find(b"\n") + 1])
 
     def _parts_of(self, path: Path) -> dict[str, Found]:
