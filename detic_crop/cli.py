@@ -45,6 +45,7 @@ _CHANGES = {
     "rejected": "rejected",
     "": "taken back",
 }
+_PHOTOS = "folder, photo, 'pattern', .txt/.csv list, tar files, or s3://, gs://, https:// of these"
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
