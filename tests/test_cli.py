@@ -93,7 +93,7 @@ def test_defaults_are_those_of_the_settings() -> None:
 @pytest.mark.usefixtures("place")
 def test_recrop_has_no_defaults_of_its_own() -> None:
     policy = {f.name for f in dataclasses.fields(CropConfig)} & set(options_of(COMMANDS["recrop"]))
-    assert policy == {"classes", "conf", "scale", "size", "fit", "format", "quality", "decode"}
+    assert policy == {"classes", "conf", "scale", "size", "fit", "format", "quality", "decode", "out_format"}
     given = COMMANDS["recrop"].make_context("recrop", ["x", "--out", "y"]).params
     assert [given[name] for name in policy] == [None] * len(policy)
 
@@ -121,6 +121,8 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
         "FORMAT": "png",
         "QUALITY": "80",
         "DECODE": "scaled",
+        "OUT_FORMAT": "tar",
+        "PER_TAR": "3",
         "DEVICE": "cpu",
         "TRUNCATED": "fail",
         "LABELS": str(labels),
@@ -161,6 +163,7 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
     assert (settings["device"], settings["truncated"], settings["labels_key"]) == ("cpu", "fail", "photo")
     assert (settings["workers"], settings["limit"], settings["time_limit"]) == (2, 4, 3600)
     assert (settings["decode"], settings["profile"]) == ("scaled", True)
+    assert (settings["out_format"], settings["per_tar"]) == ("tar", 3)
     assert (settings["max_pixels"], settings["quiet"], settings["overwrite"]) == (123456, True, False)
     assert len(rows_of(place.out)) == 4
 
