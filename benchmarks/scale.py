@@ -11,17 +11,23 @@ anything.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
+import random
 import shutil
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -32,6 +38,7 @@ from benchmarks.photos import write_photos
 from detic_crop import api
 from detic_crop.boxes.detections import Detections
 from detic_crop.detectors.base import DetectorInfo
+from detic_crop.runs import store_folder
 from detic_crop.runs.discover import discover
 from detic_crop.runs.execute import write_listing
 from detic_crop.runs.folder import STATE, OutputFolder
@@ -101,7 +108,14 @@ class Bench:
 
     # --- runs, each in processes of their own
 
-    def begin(self, out: Path, *arguments: str, photos: Path | None = None, delay: int | None = None) -> Any:
+    def begin(
+        self,
+        out: Path | str,
+        *arguments: str,
+        photos: Path | str | None = None,
+        delay: int | None = None,
+        env: Mapping[str, str] = MappingProxyType({}),
+    ) -> Any:
         """A process that runs the benchmark's detector; `arguments` are field=value of `RunOptions`."""
         command = [sys.executable, "-m", "benchmarks.scale", "--child", str(photos or self.photos), str(out)]
         products = self.products if delay is None else delay
@@ -109,6 +123,7 @@ class Bench:
             [*command, str(products), "workers=1", *arguments],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            env={**os.environ, **env},
         )
 
     def finish(self, *processes: Any) -> list[tuple[int, str]]:
@@ -192,7 +207,38 @@ class Bench:
             problem = compare(out, reference, photos) if not any(code for code, _ in again) else again[0][1]
             self.ok &= not problem
             codes = " ".join(str(code) for code, _ in first)
-            print(f"| {name} | {happened} | {codes} | {problem or 'every photo one record, same crops'} |")
+            print(f"| {name} | {happened} | {codes} | {problem or _NOTHING_LOST} |")
+        self._store_fault(photos, reference, few)
+
+    def _store_fault(self, photos: Path, reference: Path, products: int) -> None:
+        """Photos and crops in a store that fails, and the run killed besides."""
+        with failing_store(each=10) as store:
+            for path in photos.rglob("*.*"):
+                store.put("photos/" + path.relative_to(photos).as_posix(), path.read_bytes())
+            begin = partial(
+                self.begin,
+                f"{store.address}/out",
+                "batch=8",
+                photos=f"{store.address}/photos",
+                delay=products,
+                env=store.environment,
+            )
+            first = begin()
+            while len(store.names("out/.detic-crop/journal/")) < 3:
+                time.sleep(0.02)
+            first.kill()
+            failed, codes = store.failed, self.finish(first)[0][0]
+            [(code, said)] = self.finish(begin())
+            out = self.folder / "fault"
+            _remove(out)
+            for name in store.names("out/"):
+                path = out / name.removeprefix("out/")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(store.get(name))
+            problem = said if code else compare(out, reference, photos)
+        self.ok &= not problem
+        happened = f"{failed} and {store.failed - failed} requests answered 500, and kill -9"
+        print(f"| an S3 that fails one time in ten | {happened} | {codes} | {problem or _NOTHING_LOST} |")
 
     def paper(self) -> None:
         """Ten million photos on sixteen GPUs, from what one million names cost here."""
@@ -309,6 +355,82 @@ FAULTS = {
 }
 
 
+_NOTHING_LOST = "every photo one record, same crops"
+
+
+@dataclass
+class FailingStore:
+    """An S3 of this process, with an empty bucket, that answers 500 instead of some requests.
+
+    Attributes:
+        address: of the bucket.
+        environment: variables with which another process finds it.
+        failed: requests that it did not answer.
+    """
+
+    address: str
+    environment: dict[str, str]
+    client: Any
+    failed: int = 0
+
+    def put(self, name: str, data: bytes) -> None:
+        """Store an object, whatever it takes."""
+        self.client.put_object(Bucket="bucket", Key=name, Body=data)
+
+    def get(self, name: str) -> bytes:
+        """An object's bytes."""
+        data: bytes = self.client.get_object(Bucket="bucket", Key=name)["Body"].read()
+        return data
+
+    def names(self, prefix: str) -> list[str]:
+        """The names of all objects that begin so."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket="bucket", Prefix=prefix)
+        return [item["Key"] for page in pages for item in page.get("Contents", ())]
+
+
+@contextmanager
+def failing_store(each: int) -> Iterator[FailingStore]:
+    """A store that fails one request in `each`, by chance, seeded."""
+    import boto3  # type: ignore[import-untyped]
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import make_server
+
+    chance, moto = random.Random(1), DomainDispatcherApplication(create_backend_app)
+
+    def answer(environ: Any, start: Any) -> Any:
+        if environ["HTTP_USER_AGENT"].startswith("Boto3") or chance.randrange(each):  # not what we ask here
+            return moto(environ, start)
+        environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        store.failed += 1
+        start("500 Internal Server Error", [("Content-Length", "0")])
+        return [b""]
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = make_server("127.0.0.1", 0, answer, threaded=True)
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.port}",
+        "AWS_ACCESS_KEY_ID": "nobody",
+        "AWS_SECRET_ACCESS_KEY": "nothing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    client = boto3.client(
+        "s3",
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        aws_access_key_id="nobody",
+        aws_secret_access_key="nothing",
+        region_name="us-east-1",
+    )
+    store = FailingStore("s3://bucket", environment, client)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        client.create_bucket(Bucket="bucket")
+        yield store
+    finally:
+        server.shutdown()
+        thread.join()
+
+
 def compare(out: Path, reference: Path, photos: Path) -> str:
     """What differs between two finished runs; empty: nothing."""
     try:
@@ -396,6 +518,8 @@ def child(photos: str, out: str, products: str, *fields: str) -> int:
     settings: dict[str, Any] = dict(field.split("=", 1) for field in fields)
     if limit := settings.pop("full", None):
         _limit_once(Path(out), int(limit))
+    if batch := settings.pop("batch", None):
+        store_folder.BATCH = int(batch)
     settings["workers"] = int(settings["workers"])
     try:
         api.run(photos, out, detector=BusyDetector(int(products)), quiet=True, **settings)
