@@ -30,7 +30,7 @@ from detic_crop.runs.names import crop_names, crop_names_of, fits_disk
 from detic_crop.runs.pipeline import Job, Outcome, Pipeline
 from detic_crop.runs.places import absolute, kept
 from detic_crop.runs.sources import Source
-from detic_crop.runs.stores import is_address, joined
+from detic_crop.runs.stores import is_address
 from detic_crop.runs.tar_crops import in_tars, place_of, within
 from detic_crop.runs.timing import Usage
 
@@ -364,9 +364,12 @@ def write_listing(
         merged: where these are not all photos of the input, what a later merge has to know of them.
     """
     elsewhere: dict[str, str] = {}
+    above = _above(root)
     for source in sources:
-        place, usual = source.where, _usual_place(root, source.key)
-        if place != usual and (place := kept(absolute(place))) != usual:
+        place = source.where
+        if place == above + source.key:
+            continue  # nearly all
+        if (place := kept(absolute(place))) != _usual_place(root, source.key):
             elsewhere[source.key] = place
     keys = {source.key: None for source in sources}
     # Photos of earlier calls that are not asked for now keep the place where they were.
@@ -400,14 +403,20 @@ def read_listing(folder: OutputFolder) -> dict[str, Any]:
 def photo_paths(listing: Mapping[str, Any]) -> dict[str, str]:
     """Key → place (absolute path, address …) of every photo in what `read_listing` returned."""
     root, elsewhere = listing["root"], listing["paths"]
+    above = _above(root)
+    if os.sep == "/" or is_address(root):  # the same in less time
+        return {key: elsewhere.get(key) or above + key for key in listing["keys"]}
     return {key: elsewhere.get(key) or _usual_place(root, key) for key in listing["keys"]}
 
 
 def _usual_place(root: str, key: str) -> str:
+    return _above(root) + (key if os.sep == "/" or is_address(root) else key.replace("/", os.sep))
+
+
+def _above(root: str) -> str:
     if is_address(root):
-        return joined(root, key)
-    inner = key if os.sep == "/" else key.replace("/", os.sep)
-    return f"{root}{inner}" if root.endswith(os.sep) else f"{root}{os.sep}{inner}"
+        return root.rstrip("/") + "/"
+    return root if root.endswith(os.sep) else root + os.sep
 
 
 def paths_now(

@@ -70,31 +70,35 @@ PLAIN_FIELDS = {
 _ALWAYS = {"crop", "file_size", "file_time", "crop_bytes", "candidates"}
 # What this matches is a JSON object, and means what the parser would make of it.
 _PLAIN_LINE = re.compile(
-    rb'^\{"image":"('
-    + _TEXT_INSIDE
-    + rb')","status":"(cropped|resized)"'
-    + b"".join(
-        (b',"%b":%b' if name in _ALWAYS else b'(?:,"%b":%b)?+') % (name.encode(), value)
-        for name, value in PLAIN_FIELDS.items()
-    )
-    + rb"\}\n",
+    (
+        rb'^\{"image":"('
+        + _TEXT_INSIDE
+        + rb')","status":"(cropped|resized)"'
+        + b"".join(
+            (b',"%b":%b' if name in _ALWAYS else b'(?:,"%b":%b)?+') % (name.encode(), value)
+            for name, value in PLAIN_FIELDS.items()
+        )
+        + rb"\}\n"
+    ).decode("ascii"),
     re.MULTILINE | re.ASCII,
 )
 
 
 def plain_lines(lines: bytes) -> list[Finished]:
     """The photos of those lines that are plain; of whole lines only."""
-    found = _PLAIN_LINE.findall(lines)
+    # Bytes that are no ASCII become letters that no plain line has.
+    found = _PLAIN_LINE.findall(lines.decode("latin-1"))
     if not found:
         return []
     image, status, crop, *numbers, start, length = zip(*found, strict=True)
-    texts = (map(_text, image), map(bytes.decode, status), map(_text, crop))
+    if b"\\" in lines:
+        image, crop = tuple(map(_text, image)), tuple(map(_text, crop))
     spans = zip(map(int, start), map(int, length), strict=True)
-    return list(map(Finished, *texts, *(map(int, column) for column in numbers), spans))
+    return list(map(Finished, image, status, crop, *(map(int, column) for column in numbers), spans))
 
 
-def _text(inside: bytes) -> str:
-    if b"\\" not in inside:
-        return inside.decode()
-    text: str = json.loads(b'"' + inside + b'"')
+def _text(inside: str) -> str:
+    if "\\" not in inside:
+        return inside
+    text: str = json.loads(f'"{inside}"')
     return text

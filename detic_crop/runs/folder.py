@@ -91,6 +91,7 @@ class OutputFolder:
         self.ours: set[str] | None = None
         self.tars = TarCrops(self.root, self.home, self._new_temporary, shard)
         self._counter = itertools.count()
+        self._above = os.path.join(self.root, "")
         self._made_parents: set[Path] = set()
 
     @property
@@ -420,7 +421,7 @@ class OutputFolder:
         if tar_place := place_of(crop):
             return self.tars.size(tar_place)
         try:
-            return os.stat(f"{self.root}{os.sep}{crop}").st_size
+            return os.stat(self._above + crop).st_size
         except OSError:
             return -1
 
