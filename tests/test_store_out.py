@@ -7,6 +7,9 @@ import json
 import os
 import random
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -381,7 +384,7 @@ def test_one_request_in_ten_fails(
         set_objects({})
         crop(photos, OUT, limit=4)
         crop(photos, OUT)
-        assert_like(OUT, reference, but=(JOURNAL, CANDIDATES))
+        assert_like(OUT, reference, but=(JOURNAL, CANDIDATES, LOCK))  # that one is not tried as often
     assert stumbling.count > 10
 
 
@@ -586,6 +589,20 @@ def test_a_lock_that_nobody_renews_is_taken_over(
         crop(photos, OUT)
     assert "process 7 on elsewhere, since then, was cut off; going on" in caplog.text
     assert_like(OUT, reference)
+
+
+@pytest.mark.parametrize("place", ["same", "other processes", "another host"])
+def test_a_run_that_died_on_this_machine_is_gone_at_once(photos: Path, place: str) -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    where = {"host": socket.gethostname(), "processes": store_lock._process_space()}
+    where |= {"same": {}, "other processes": {"processes": "x"}, "another host": {"host": "x"}}[place]
+    store_of(OUT).write(f"{OUT}/{LOCK}", lock_of(pid=process.pid, renewed=time.time(), **where))
+    if place == "same":
+        assert crop(photos, OUT).done == 11
+    else:
+        with pytest.raises(OutputError, match=f"process {process.pid} on {where['host']}"):
+            crop(photos, OUT)
 
 
 def test_a_journal_that_another_run_has_continued_is_left_alone(photos: Path) -> None:

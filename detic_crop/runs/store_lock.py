@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from detic_crop.errors import OutputError
@@ -77,6 +78,7 @@ class StoreLock:
 
     def release(self) -> None:
         """Hold it no more; that its object could not be removed is no matter, as it grows stale."""
+        self._store = replace(self._store, tries=3)  # one that is gone was waited for already
         _held_here.discard(self._token)
         if self._thread.is_alive():
             self._ended.set()
