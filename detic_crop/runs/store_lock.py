@@ -67,12 +67,18 @@ class StoreLock:
         _held_here.add(self._token)
         self._thread.start()
 
-    def check(self) -> None:
+    def check(self, ask: bool = False) -> None:
         """Make sure that it is still held.
+
+        Args:
+            ask: look at it now; else what the last look said.
 
         Raises:
             OutputError: another run has taken it over, since it was not renewed for long.
+            OSError: the store cannot be read.
         """
+        if ask and not self._is_ours():
+            self._taken_by = _read(self._store, self._address) or {}
         if self._taken_by is not None:
             raise OutputError(f"{self._in_use(self._taken_by)}; what was finished is kept")
 
