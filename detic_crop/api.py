@@ -136,7 +136,7 @@ class RunResult:
     """What a run left behind.
 
     Attributes:
-        folder: the output folder.
+        folder: the output folder; of an address its paths are gone, and `folder.shown` is what it was.
         config: the settings as resolved.
         model_reason: why this model.
         counts: photos in audit.csv by status.
@@ -653,7 +653,7 @@ def write_audit(
     """Rebuild audit.csv and audit.html of a folder from its journal.
 
     Args:
-        output: the output folder of a run.
+        output: the output folder of a run, or its address.
         sample: draw a stratified random sample of so many photos for review; a larger one adds to an
             earlier one, and no verdict is ever lost.
         seed: of the random numbers; None keeps that of an earlier sample, else takes 0.
@@ -694,7 +694,7 @@ def merge(*folders: PathLike, output: PathLike | None = None, partial: bool = Fa
     The same call again changes nothing.
 
     Args:
-        *folders: the output folders that the shards wrote to.
+        *folders: the output folders that the shards wrote to; or the one address.
         output: a new folder for the whole, to which crops are linked or copied; None joins the one folder's
             shards in place.
         partial: join what there is, though shards are not done; whoever runs next does the rest.
@@ -849,7 +849,7 @@ def read_audit(output: PathLike) -> pd.DataFrame:
     """audit.csv as a pandas DataFrame: numbers, boxes as lists of four ints or None, all else as text.
 
     Args:
-        output: the output folder of a run.
+        output: the output folder of a run, or its address.
 
     Raises:
         UsageError: there is no audit.csv.

@@ -7,6 +7,9 @@ import json
 import os
 import random
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -254,6 +257,14 @@ def test_a_merge_names_the_shard_that_is_missing(photos: Path) -> None:
     assert objects(OUT) == before
 
 
+def test_one_shard_begun_anew(photos: Path, reference: dict[str, bytes]) -> None:
+    crop(photos, OUT, shard="1/2", conf=0.9)
+    crop(photos, OUT, shard="1/2", overwrite=True)
+    crop(photos, OUT, shard="0/2")
+    api.merge(OUT)
+    assert_like(OUT, reference)
+
+
 @pytest.mark.parametrize("late", [False, True])
 def test_a_merge_killed_at_every_change_is_mended_by_another(
     photos: Path, reference: dict[str, bytes], late: bool, monkeypatch: pytest.MonkeyPatch
@@ -381,7 +392,7 @@ def test_one_request_in_ten_fails(
         set_objects({})
         crop(photos, OUT, limit=4)
         crop(photos, OUT)
-        assert_like(OUT, reference, but=(JOURNAL, CANDIDATES))
+        assert_like(OUT, reference, but=(JOURNAL, CANDIDATES, LOCK))  # that one is not tried as often
     assert stumbling.count > 10
 
 
@@ -588,6 +599,20 @@ def test_a_lock_that_nobody_renews_is_taken_over(
     assert_like(OUT, reference)
 
 
+@pytest.mark.parametrize("place", ["same", "other processes", "another host"])
+def test_a_run_that_died_on_this_machine_is_gone_at_once(photos: Path, place: str) -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    where = {"host": socket.gethostname(), "processes": store_lock._process_space()}
+    where |= {"same": {}, "other processes": {"processes": "x"}, "another host": {"host": "x"}}[place]
+    store_of(OUT).write(f"{OUT}/{LOCK}", lock_of(pid=process.pid, renewed=time.time(), **where))
+    if place == "same":
+        assert crop(photos, OUT).done == 11
+    else:
+        with pytest.raises(OutputError, match=f"process {process.pid} on {where['host']}"):
+            crop(photos, OUT)
+
+
 def test_a_journal_that_another_run_has_continued_is_left_alone(photos: Path) -> None:
     thread, go_on, ended = blocked(photos, OUT)
     try:
@@ -609,6 +634,21 @@ def test_a_journal_that_another_run_has_continued_is_left_alone(photos: Path) ->
     assert f"another run writes to {OUT}: {theirs} is not what this one wrote" in str(error)
     assert store_of(OUT).read(theirs) == b'{"image":"theirs","status":"failed"}\n'
     assert_no_lie(OUT)
+
+
+def test_a_run_that_slept_while_another_took_over_ends(photos: Path) -> None:
+    class Slow(FakeDetector):
+        def detect(self, image: Any, key: str = "") -> Detections:
+            if len(self.calls) == 5:
+                theirs = lock_of(host="elsewhere", renewed=time.time())
+                store_of(OUT).write(f"{OUT}/{LOCK}", theirs)
+            return super().detect(image, key)
+
+    with pytest.raises(OutputError, match=f"another run is writing to {OUT} .process 7 on elsewhere"):
+        crop(photos, OUT, detector=Slow(), workers=1)
+    assert_no_lie(OUT)
+    assert json.loads(objects(OUT)[LOCK])["host"] == "elsewhere"
+    assert "audit.csv" not in objects(OUT)
 
 
 def test_a_lock_that_was_taken_over_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -758,8 +798,14 @@ def s3(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     s3fs.S3FileSystem.clear_instance_cache()
 
 
-def test_s3(photos: Path, reference: dict[str, bytes], s3: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_s3(photos: Path, s3: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = f"{s3}/cropped"
+    write_photo(photos / "día 1" / "a b+c&d%41;=#é.jpg", 5)
+    write_photo(photos / "día 1" / "who?[1]*.jpg", 6)
+    crop(photos, photos.parent / "reference")
+    reference = files_of(photos.parent / "reference")
+    # As a web page for stores makes a folder.
+    store_of(out).fs.call_s3("put_object", Bucket="photos", Key="cropped/", Body=b"")
     crop(photos, out, limit=8)
     crop(photos, out)
     assert_like(out, reference, but=(JOURNAL, CANDIDATES))

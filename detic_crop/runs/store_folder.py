@@ -288,6 +288,9 @@ class StoreFolder(OutputFolder):
     def _noting_failure(self) -> Iterator[None]:
         try:
             yield
+        except OutputError as error:
+            self._failed = error
+            raise
         except FileExistsError as error:
             self._failed = OutputError(
                 f"another run writes to {self.shown}: {error.filename} is not what this one wrote; what was "
@@ -305,6 +308,8 @@ class StoreFolder(OutputFolder):
 
     def _carry(self, batch: _Batch) -> None:
         remote = self._remote
+        if self._lock is not None:
+            self._lock.check(ask=True)  # this process may have slept for long
         plain = (self.listing, self.part, self.labels, self.label_matches, self.sample, self.review)
         remote.send_changed(plain)
         remote.send_growth(self.candidates, batch.candidates)

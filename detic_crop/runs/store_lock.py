@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from detic_crop.errors import OutputError
@@ -66,17 +67,24 @@ class StoreLock:
         _held_here.add(self._token)
         self._thread.start()
 
-    def check(self) -> None:
+    def check(self, ask: bool = False) -> None:
         """Make sure that it is still held.
+
+        Args:
+            ask: look at it now; else what the last look said.
 
         Raises:
             OutputError: another run has taken it over, since it was not renewed for long.
+            OSError: the store cannot be read.
         """
+        if ask and not self._is_ours():
+            self._taken_by = _read(self._store, self._address) or {}
         if self._taken_by is not None:
             raise OutputError(f"{self._in_use(self._taken_by)}; what was finished is kept")
 
     def release(self) -> None:
         """Hold it no more; that its object could not be removed is no matter, as it grows stale."""
+        self._store = replace(self._store, tries=3)  # one that is gone was waited for already
         _held_here.discard(self._token)
         if self._thread.is_alive():
             self._ended.set()

@@ -96,10 +96,12 @@ class Store:
     Attributes:
         scheme: of its addresses.
         fs: `fsspec.AbstractFileSystem`.
+        tries: how often each request is made at most.
     """
 
     scheme: str
     fs: Any
+    tries: int = _TRIES
 
     def read(self, address: str, start: int | None = None, end: int | None = None) -> bytes:
         """An object's bytes, or those from `start` to before `end`."""
@@ -207,21 +209,24 @@ class Store:
             self._ask(partial(self.fs.rm_file, self._path(address)), address)
 
     def each(self, call: Callable[[Any], _T], items: Iterable[Any]) -> list[_T]:
-        """`call` for every item, some at a time; the first error is raised when all have ended."""
-        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="detic-crop-store") as pool:
+        """`call` for every item, some at a time; the first error is raised, and then no more are begun."""
+        pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="detic-crop-store")
+        try:
             return list(pool.map(call, items))
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
     def _path(self, address: str) -> str:
         path: str = self.fs._strip_protocol(address)
         return path
 
     def _ask(self, call: Callable[[], _T], address: str) -> _T:
-        for attempt in range(_TRIES):
+        for attempt in range(self.tries):
             try:
                 return call()
             except Exception as error:
                 meant = _as_os_error(error, address)
-                if isinstance(meant, _FINAL) or attempt == _TRIES - 1:
+                if isinstance(meant, _FINAL) or attempt == self.tries - 1:
                     raise meant from error
                 _log.debug("%s: %s; asking again", public(address), meant)
             pause = _FIRST_PAUSE * 2**attempt
