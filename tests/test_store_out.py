@@ -715,6 +715,18 @@ def test_what_another_run_did_before_this_one_holds_the_lock_counts(
     assert_no_lie(OUT)
 
 
+def test_shards_that_were_merged_meanwhile_are_gone_here(photos: Path) -> None:
+    for index in range(2):
+        crop(photos, OUT, shard=f"{index}/2")
+    with store_folder.open_folder(OUT) as folder:
+        assert isinstance(folder, store_folder.StoreFolder)
+        assert len(folder.shards()) == 2
+        api.merge(OUT)
+        folder.load()
+        assert folder.shards() == []
+        assert folder.journal.read_bytes() == as_folder(objects(OUT))[JOURNAL]
+
+
 # ------------------------------------------------------------ segments
 
 
