@@ -678,6 +678,55 @@ def test_a_lock_that_was_taken_over_ends_the_run(monkeypatch: pytest.MonkeyPatch
     assert json.loads(objects(OUT)[LOCK])["host"] == "elsewhere"
 
 
+@pytest.mark.parametrize("what", ["merge", "overwrite"])
+def test_what_another_run_did_before_this_one_holds_the_lock_counts(
+    photos: Path, reference: dict[str, bytes], what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opened beside the old state, locked beside the new one."""
+    if what == "merge":
+        for index in range(2):
+            crop(photos, OUT, shard=f"{index}/2")
+    else:
+        crop(photos, OUT, conf=0.9)
+    take, others = store_lock.StoreLock.take, [0]
+
+    def take_later(lock: store_lock.StoreLock) -> None:
+        if not others:
+            take(lock)
+            return
+        others.clear()
+        if what == "merge":
+            api.merge(OUT)
+        else:
+            crop(photos, OUT, conf=0.95, overwrite=True)
+        take(lock)
+
+    monkeypatch.setattr(store_lock.StoreLock, "take", take_later)
+    if what == "merge":
+        crop(photos, OUT, shard="1/2")
+        api.merge(OUT)
+        assert_like(OUT, reference, but=(JOURNAL, CANDIDATES))  # damaged photos are tried again
+        assert f"{STATE}/shards" not in " ".join(objects(OUT))
+    else:
+        with pytest.raises(UsageError, match="was made with other settings"):
+            crop(photos, OUT, conf=0.9)
+        crop(photos, OUT, overwrite=True)
+        assert_like(OUT, reference)
+    assert_no_lie(OUT)
+
+
+def test_shards_that_were_merged_meanwhile_are_gone_here(photos: Path) -> None:
+    for index in range(2):
+        crop(photos, OUT, shard=f"{index}/2")
+    with store_folder.open_folder(OUT) as folder:
+        assert isinstance(folder, store_folder.StoreFolder)
+        assert len(folder.shards()) == 2
+        api.merge(OUT)
+        folder.load()
+        assert folder.shards() == []
+        assert folder.journal.read_bytes() == as_folder(objects(OUT))[JOURNAL]
+
+
 # ------------------------------------------------------------ segments
 
 

@@ -59,7 +59,8 @@ def open_folder(
             "pass s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or a folder"
         )
     store = store_of(given)
-    root = Path(tempfile.mkdtemp(prefix="detic-crop-"))
+    with output_errors(public(given)):
+        root = Path(tempfile.mkdtemp(prefix="detic-crop-"))
     try:
         folder = StoreFolder(StoreState(store, given.rstrip("/"), root), shard, anew)
         folder.load()

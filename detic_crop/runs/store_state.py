@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -37,6 +38,7 @@ class StoreState:
         self.found: dict[str, Found] = {}
         self.cut_off = False
         self._inside: dict[str, dict[str, Found]] = {}  # the same by folder
+        self._loaded: set[str] = set()  # state folders
         self._outside: dict[str, Found] | None = None
         self._parts: dict[Path, dict[str, Found]] = {}  # what a local growing file was made of
         self._sent: dict[Path, int] = {}  # bytes of it that the store has
@@ -77,7 +79,12 @@ class StoreState:
             self._inside.setdefault(folder, {})[name] = found
         self.cut_off = MERGED in self.found
         self._outside = None
-        for home in self._homes():
+        homes = self._homes()
+        for home in self._loaded - set(homes):  # merged meanwhile
+            self._forget_home(home)
+            shutil.rmtree(self.root / home, ignore_errors=True)
+        self._loaded = set(homes)
+        for home in homes:
             own = home == (STATE if shard is None else f"{STATE}/{SHARDS}/{shard.folder_name}")
             near = own or shard is None or home == STATE
             if near:
@@ -114,9 +121,8 @@ class StoreState:
         before = self._parts.get(path, {})
         if parts == before:
             return
-        if forgiving or any(
-            parts.get(name) != found for name, found in before.items()
-        ):  # begun anew meanwhile
+        changed = any(parts.get(name) != found for name, found in before.items())
+        if forgiving or changed:  # begun anew meanwhile
             self.forget(path)
             path.unlink(missing_ok=True)
         base = path.name
@@ -252,6 +258,9 @@ class StoreState:
                     kinds[first.removesuffix(".jsonl")].append(name)
         for names in kinds.values():
             self.remove(names)
+        self._forget_home(home)
+
+    def _forget_home(self, home: str) -> None:
         for file in (*_PLAIN, *_GROWING):
             self.forget(self.root / home / file)
 
