@@ -297,7 +297,6 @@ def _run(
     folder.check_apart(os.fspath(input))
     folder.check_usable()
     _check_alone(folder, options)
-    _check_out_format(folder, config)
     begun_with = folder_settings(folder, options.overwrite)
     command = [] if detector is not None else _words(input, config, options)
     listing = discover(input, folder.shown)
@@ -405,7 +404,6 @@ def _recrop(
         raise UsageError(f"--out is {origin.shown} itself; pass another folder")
     folder.check_usable()
     _check_alone(folder, options)
-    _check_out_format(folder, config)
     check_same_settings(folder_settings(folder, options.overwrite), config, folder)
     recorded = read_listing(origin)
     labels, matches = kept_labels(origin)
@@ -1165,14 +1163,6 @@ def _check_alone(folder: OutputFolder, options: RunOptions) -> None:
             )
     elif not options.overwrite:
         folder.require_merged()
-
-
-def _check_out_format(folder: OutputFolder, config: CropConfig) -> None:
-    if config.out_format == "tar" and is_address(folder.shown):
-        raise UsageError(
-            f"--out-format tar needs a folder on a disk, got --out {folder.shown}; "
-            "leave --out-format out, or copy the tar files there when the run is done"
-        )
 
 
 @contextmanager

@@ -136,6 +136,7 @@ def _plan(
     # What else lies there is no matter of a shard's names: others put crops there at any time.
     files = folder.files() if folder.shard is None else {}
     foreign: Set[str] = set()
+    ours: set[str] = set()
     if files:
         ours = {record.crop for record in records.values() if record.crop}
         ours |= unfinished_crops(folder.candidates, records)
@@ -152,7 +153,7 @@ def _plan(
         names = crop_names_of((source.key for source in wanted), all_keys, suffix, settled, dots)
     if per_tar:
         names = in_tars(names, [source.key for source in wanted], recorded, per_tar, folder.shard)
-        _check_tars(names.values(), recorded.values(), files)
+        _check_tars(names.values(), ours, files)
     jobs = [Job(source, names[source.key]) for source in wanted]
     plain = {name for name, is_link in files.items() if not is_link}
     # Where the photos are was checked before the lock was taken.
@@ -161,10 +162,10 @@ def _plan(
     return Plan(todo, len(jobs) - len(todo))
 
 
-def _check_tars(crops: Iterable[str], recorded: Iterable[str], files: Mapping[str, bool]) -> None:
-    """Refuse tar files in the place of ours that no record knows of."""
-    ours = {place.tar for place in map(place_of, recorded) if place}
-    for tar in sorted({place.tar for place in map(place_of, crops) if place} - ours):
+def _check_tars(crops: Iterable[str], ours: Iterable[str], files: Mapping[str, bool]) -> None:
+    """Refuse tar files in the place of ours that hold none of our crops."""
+    known = {place.tar for place in map(place_of, ours) if place}
+    for tar in sorted({place.tar for place in map(place_of, crops) if place} - known):
         if tar in files:
             raise UsageError(f"{tar} in --out was not made by this run; move it, nothing was changed")
 

@@ -26,7 +26,9 @@ from detic_crop.runs.journal import Record
 from detic_crop.runs.shards import Shard
 from detic_crop.runs.store_lock import STALE_AFTER, StoreLock, refuse_held
 from detic_crop.runs.store_state import StoreState
+from detic_crop.runs.store_tars import StoreTarCrops
 from detic_crop.runs.stores import WEB, is_address, path_of, public, scheme_of, store_of
+from detic_crop.runs.tar_crops import Place, place_of
 
 BATCH = 256  # crops that go up together
 SECONDS = 15.0  # after which fewer do
@@ -87,9 +89,10 @@ def copied_here(folder: str | os.PathLike[str], command: str) -> str | os.PathLi
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """What goes up together: crops to place and to remove, and how far the growing files had come then."""
+    """What goes up together: crops to place and to remove, tar files, and how much of the growing files."""
 
     crops: dict[str, bool]
+    tars: set[str]
     candidates: int
     journal: int
 
@@ -101,6 +104,9 @@ class StoreFolder(OutputFolder):
         super().__init__(state.root, shard)
         self.shown = public(state.address)
         self._remote = state
+        self.tars: StoreTarCrops = StoreTarCrops(state, self._new_temporary, shard)
+        self._in_tars = False
+        self._recorded = 0  # bytes of the journal about crops that are files, or in tar files that are packed
         self._anew = anew
         self._lock: StoreLock | None = None
         self._crops: dict[str, bool] = {}  # since the last batch: placed, or to be removed
@@ -206,6 +212,9 @@ class StoreFolder(OutputFolder):
 
     def crop_size(self, crop: str) -> int:
         """Bytes of a crop in its place; -1 where there is none."""
+        if tar_place := place_of(crop):
+            with self._reading():
+                return self.tars.size(tar_place)
         found = self._remote.outside().get(crop)
         return -1 if found is None else found.size
 
@@ -216,18 +225,40 @@ class StoreFolder(OutputFolder):
 
     def read_crop(self, crop: str) -> bytes:
         """A crop's bytes; see `OutputFolder.read_crop`."""
-        self._remote.bring_crop(crop)
+        if not place_of(crop):
+            self._remote.bring_crop(crop)
         return super().read_crop(crop)
 
     def place(self, temporary: Path, crop: str, record: Record | None = None) -> None:
         """Put a finished crop where the next batch takes it from; see `OutputFolder.place`."""
         if self.ours is not None and crop not in self.ours and crop in self._remote.outside():
             raise FileExistsError(errno.EEXIST, "this shard did not make the object that lies there", crop)
+        if tar_place := place_of(crop):
+            self._put(temporary, tar_place, crop, record)
+            return
         super().place(temporary, crop, record)
         self._crops[crop] = True
 
+    def _put(self, temporary: Path, tar_place: Place, crop: str, record: Record | None) -> None:
+        self._in_tars = True
+        if self.tars.goes_on(tar_place):
+            super().place(temporary, crop, record)
+            return
+        self._wait()  # what is on its way is removed here when it is there
+        recorded = _size(self.journal)  # this photo is not yet
+        super().place(temporary, crop, record)
+        self._recorded = recorded
+
     def discard(self, crop: str) -> None:
         """Remove an earlier crop with the next batch."""
+        if tar_place := place_of(crop):
+            if self.shard is not None and self.shard.folder_name not in tar_place.tar:
+                raise UsageError(
+                    f"{crop} is in a tar file that this shard did not make; give `run` without --shard"
+                )
+            self._in_tars = True
+            super().discard(crop)
+            return
         super().discard(crop)
         self._crops[crop] = False
 
@@ -258,7 +289,10 @@ class StoreFolder(OutputFolder):
             raise self._failed
         if self._lock is not None:
             self._lock.check()
-        if self._count < BATCH and time.monotonic() - self._since < SECONDS:
+        if self._in_tars:  # nothing is recorded there before its tar file is
+            if not self.tars.packed:
+                return
+        elif self._count < BATCH and time.monotonic() - self._since < SECONDS:
             return
         if self._flight is not None and not self._flight.done() and self._count < 2 * BATCH:
             return  # no more than two batches wait on this disk
@@ -274,6 +308,8 @@ class StoreFolder(OutputFolder):
         """
         self._wait()
         with self._noting_failure():
+            self.tars.pack_all()
+            self._recorded = _size(self.journal)
             self._carry(self._taken())
             self._remote.send_changed((self.audit_csv, self.audit_html, self.audit_xlsx, self.run_json))
 
@@ -303,7 +339,9 @@ class StoreFolder(OutputFolder):
             raise self._failed from error
 
     def _taken(self) -> _Batch:
-        batch = _Batch(self._crops, _size(self.candidates), _size(self.journal))
+        recorded = self._recorded if self._in_tars else _size(self.journal)
+        tars, self.tars.packed = self.tars.packed, set()
+        batch = _Batch(self._crops, tars, _size(self.candidates), recorded)
         self._crops, self._count, self._since = {}, 0, time.monotonic()
         return batch
 
@@ -317,6 +355,7 @@ class StoreFolder(OutputFolder):
         placed = [crop for crop, is_placed in batch.crops.items() if is_placed]
         remote.send_crops(placed)
         remote.remove(crop for crop, is_placed in batch.crops.items() if not is_placed)
+        self.tars.send(sorted(batch.tars))
         remote.send_growth(self.journal, batch.journal)
         for crop in placed:
             (self.root / crop).unlink(missing_ok=True)
@@ -400,7 +439,9 @@ class StoreFolder(OutputFolder):
     def remove_run(self) -> None:
         """Remove what a run made; see `OutputFolder.remove_run`."""
         with self._reading():
-            crops = self.made_crops() & self._remote.outside().keys()
+            made = self.made_crops()
+            made |= {place.tar for place in map(place_of, made) if place}
+            crops = made & self._remote.outside().keys()
         super().remove_run()
         with output_errors(self.shown):
             self._remote.remove(crops)

@@ -13,6 +13,7 @@ from detic_crop.runs.folder import SHARDS, STATE
 from detic_crop.runs.segments import continuing, pieces, segment_name, segments_folder
 from detic_crop.runs.shards import Shard
 from detic_crop.runs.stores import PARALLEL, Found, Store, joined
+from detic_crop.runs.tar_crops import INDEXES
 
 MERGED = f"{STATE}/shards-merged.json"
 """Is there while merged shards are removed: what is left of them counts as gone."""
@@ -219,6 +220,26 @@ class StoreState:
         elif self._outside is not None:
             self._outside[crop] = Found(len(data), 0)
 
+    def send_object(self, name: str, data: bytes) -> None:
+        """Bring an object of the state folder.
+
+        Raises:
+            OSError: the store cannot be written.
+        """
+        self.store.write(self.where(name), data)
+        self.found[name] = Found(len(data), 0)
+
+    def look_again(self, name: str) -> Found:
+        """What the store says now of an object outside `.detic-crop`.
+
+        Raises:
+            OSError: it cannot be asked.
+        """
+        found = self.store.look(self.where(name))
+        if self._outside is not None:
+            self._outside[name] = found
+        return found
+
     def put_back(self, name: str, crop: str) -> None:
         """Put a crop that was set aside back into its place; the other object stays.
 
@@ -252,7 +273,7 @@ class StoreState:
         for name in self.found:
             if name.startswith(f"{home}/"):
                 first = name.removeprefix(f"{home}/").partition("/")[0]
-                if first in (*_PLAIN, "rejected", SHARDS):
+                if first in (*_PLAIN, "rejected", INDEXES, SHARDS):
                     kinds[""].append(name)
                 elif first.removesuffix(".jsonl") in kinds:
                     kinds[first.removesuffix(".jsonl")].append(name)
@@ -279,10 +300,17 @@ class StoreState:
 
     def bring_crop(self, crop: str) -> None:
         """A crop to where it would be in a local folder; one that cannot be had is left out."""
-        path = self.root / crop
-        if not path.exists():
+        if not (self.root / crop).exists():
             with contextlib.suppress(OSError):
-                _write(path, self.store.read(self.where(crop)))
+                self.bring(crop)
+
+    def bring(self, name: str) -> None:
+        """An object to where it would be in a local folder.
+
+        Raises:
+            OSError: it cannot be had.
+        """
+        _write(self.root / name, self.store.read(self.where(name)))
 
 
 def _write(path: Path, data: bytes) -> None:

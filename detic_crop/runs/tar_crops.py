@@ -26,6 +26,9 @@ from detic_crop.runs.journal import Record
 from detic_crop.runs.shards import Shard
 
 PENDING = "pending"
+INDEXES = "tars"
+"""Of tar files in a store: what they hold, see `store_tars`."""
+
 _GONE = ".gone"  # a pending file of that name says that a sample is to leave its tar file
 _DIGITS_AND_SUFFIX = len("00000.tar")
 _NAME = re.compile(r"crops-(?:\d{4,}-of-\d{4,}-)?\d{5,}\.tar")
@@ -115,6 +118,7 @@ class TarCrops:
         self._pending = home / PENDING
         self._new_file = new_file
         self._open = ""  # the tar file that crops are placed in now
+        self.packed: set[str] = set()  # since somebody emptied it
         # Of a few tar files what is in them: a run goes through them in order.
         self._members = lru_cache(8)(self._read_members)
 
@@ -126,8 +130,8 @@ class TarCrops:
         Raises:
             OSError: it cannot be written.
         """
-        if self._open and self._open != place.tar:
-            self.pack(self._open)  # all that a run does there is done
+        if self._open != place.tar:
+            self.pack_all()  # all that a run does there is done
         self._open = place.tar
         target = self._pending / place.tar / place.name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -153,8 +157,10 @@ class TarCrops:
             return (self._pending / place.tar / place.name).read_bytes()
         if self.size(place) < 0:
             raise FileNotFoundError(f"{place.tar} has no {place.name}")
-        offset, size = self._members(place.tar)[place.name]
-        with open(self._root / place.tar, "rb") as file:
+        return self._packed(place.tar, *self._members(place.tar)[place.name])
+
+    def _packed(self, tar: str, offset: int, size: int) -> bytes:
+        with open(self._root / tar, "rb") as file:
             file.seek(offset)
             return file.read(size)
 
@@ -183,6 +189,10 @@ class TarCrops:
     def _mark(self, place: Place) -> Path:
         return self._pending / place.tar / (place.name + _GONE)
 
+    def goes_on(self, place: Place) -> bool:
+        """Whether `put` packs nothing before it takes this crop."""
+        return self._open == place.tar
+
     # ------------------------------------------------------------ tar files
 
     def pack_all(self) -> None:
@@ -208,6 +218,7 @@ class TarCrops:
         waiting = set(_files_below(self._pending / tar))
         if not waiting:
             return
+        self._bring(tar)
         held = self._members(tar)
         names = {name for name in (*held, *waiting) if not name.endswith((".json", _GONE))}
         names -= {name.removesuffix(_GONE) for name in waiting if name.endswith(_GONE)} - waiting
@@ -224,6 +235,8 @@ class TarCrops:
                 temporary.unlink(missing_ok=True)
             raise
         self._members.cache_clear()
+        self.packed.add(tar)
+        (self._pending.parent / INDEXES / f"{tar}.json").unlink(missing_ok=True)  # in a copy of a store
         # Killed before this, the next packing makes the same again.
         shutil.rmtree(self._pending / tar)
 
@@ -266,6 +279,9 @@ class TarCrops:
             for name, span in found.items()
             if name.endswith(".json") or _sample_name(name) in found
         }
+
+    def _bring(self, tar: str) -> None:
+        """See to it that a tar file can be read here, if there is one."""
 
     def take(self, tar: str, temporary: Path) -> None:
         """Put a whole tar file in place, made by another run.
