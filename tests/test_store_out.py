@@ -496,17 +496,24 @@ def test_a_rejected_photo_that_changed_gets_its_crop_back(photos: Path, tmp_path
     assert b"undone" in held[f"{STATE}/review.csv"]
 
 
+def test_output_inside_the_input_is_no_input(photos: Path, reference: dict[str, bytes]) -> None:
+    copy_up(photos, "memory://bucket/photos")
+    out = "memory://bucket/photos/cropped"
+    for _ in range(2):
+        crop("memory://bucket/photos", out)
+        assert_like(out, reference, but=(JOURNAL, CANDIDATES, f"{STATE}/listing.json"))
+
+
 @pytest.mark.parametrize(
     ("given", "out"),
     [
         ("memory://bucket/photos", "memory://bucket/photos/"),
-        ("memory://bucket/photos", "memory://bucket/photos/cropped"),
         ("memory://bucket/photos/*.jpg", "memory://bucket/photos"),
         ("memory://bucket/photos/day1", "memory://bucket/photos"),
     ],
 )
 def test_input_and_output_are_apart(given: str, out: str) -> None:
-    with pytest.raises(UsageError, match="are one folder, or one lies in the other"):
+    with pytest.raises(UsageError, match="is --out memory://bucket/photos, or lies inside; pass another"):
         crop(given, out)
 
 

@@ -179,13 +179,13 @@ class StoreFolder(OutputFolder):
         """Segments are put together when the folder is opened."""
 
     def check_apart(self, input_path: str) -> None:
-        """Refuse an output that is the input, or lies in it, or has it inside."""
+        """Refuse an output that is the input, or has it inside; one inside the input is not read as input."""
         if not is_address(input_path):
             return
         ours, theirs = _plain(self._remote.address), _plain(re.split(r"[*?\[]", input_path)[0])
-        if ours.startswith(theirs) or theirs.startswith(ours):
+        if theirs.startswith(ours):
             raise UsageError(
-                f"--out {self.shown} and --in {public(input_path)} are one folder, or one lies in the other; "
+                f"--in {public(input_path)} is --out {self.shown}, or lies inside; "
                 "pass another --out, your photos stay as they are"
             )
 
