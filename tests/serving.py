@@ -24,12 +24,14 @@ class Web:
         files: path with its ``/`` → bytes.
         answers: path → status codes to answer with first, one a request; 0 breaks the connection.
         asked: requests of each path with its query.
+        agent: what the last one called itself.
         address: ``http://127.0.0.1:PORT``.
     """
 
     files: Mapping[str, bytes]
     answers: dict[str, list[int]] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
+    agent: str = ""
     address: str = ""
 
 
@@ -41,6 +43,7 @@ def web_server(files: Mapping[str, bytes]) -> Iterator[Web]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             web.asked[self.path] += 1
+            web.agent = self.headers["User-Agent"]
             path = unquote(self.path.partition("?")[0])
             waiting = web.answers.get(path)
             status = waiting.pop(0) if waiting else 200 if path in web.files else 404

@@ -20,8 +20,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
+from importlib.metadata import version
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import unquote, urljoin
 
 from detic_crop.errors import UsageError
 
@@ -61,16 +62,26 @@ def is_address(text: str) -> bool:
 
 def public(address: str) -> str:
     """The address without what may be secret: a signature in its query, a password before its host."""
-    parts = urlsplit(address)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return f"{scheme_of(address)}://{_without_secrets(address)}"
 
 
 def path_of(address: str) -> str:
     """Bucket or host, and path: what is left of an address without its scheme and query, percent-decoded."""
-    if scheme_of(address) not in WEB:
-        return address.partition("://")[2]
-    parts = urlsplit(address)
-    return unquote(parts.netloc.rpartition("@")[2] + parts.path, errors="surrogateescape")
+    path = _without_secrets(address)
+    return unquote(path, errors="surrogateescape") if scheme_of(address) in WEB else path
+
+
+def _without_secrets(address: str) -> str:
+    """What follows ``://``. Not taken apart by urllib, which refuses some addresses that a list may hold."""
+    rest = address.partition("://")[2]
+    web = scheme_of(address) in WEB
+    if web:  # elsewhere both characters may stand in the name of an object
+        rest = re.split("[?#]", rest, maxsplit=1)[0]
+    host, slash, path = rest.partition("/")
+    before, at, name = host.rpartition("@")
+    if at and (web or ":" in before):  # Azure's `container@account` is no secret
+        host = name
+    return host + slash + path
 
 
 def joined(address: str, name: str) -> str:
@@ -109,13 +120,23 @@ class Store:
             return b""
         path = self._path(address)
         data: bytes = self._ask(partial(self.fs.cat_file, path, start=start, end=end), address)
+        if start is not None and end is not None and len(data) > end - start:
+            return data[start:end]  # a web server that knows no ranges sends all
         return data
 
     def read_at_most(self, address: str, most: int) -> bytes:
         """The first bytes of an object, whose size need not be known: at most one more than `most`."""
-        if self.scheme not in WEB:
-            return self.read(address, 0, most + 1)
-        return self._ask(partial(self._stream, self._path(address), most), address)
+        first = self._stream if self.scheme in WEB else self._first_bytes
+        return self._ask(partial(first, self._path(address), most), address)
+
+    def _first_bytes(self, path: str, most: int) -> bytes:
+        try:
+            data: bytes = self.fs.cat_file(path, start=0, end=most + 1)
+        except Exception as error:
+            if "satisfiable" not in str(error):
+                raise
+            return b""  # an empty object has no first byte, and stores call that an error
+        return data
 
     def _stream(self, path: str, most: int) -> bytes:
         # A size spares the question for it; a block size of 0 is a plain stream, whatever the size.
@@ -158,7 +179,7 @@ class Store:
 
     def _relative(self, listed: Mapping[str, Mapping[str, Any]], above: str) -> dict[str, Found]:
         return {
-            path.removeprefix(above).lstrip("/"): _found(info)
+            path.removeprefix(above).removeprefix("/"): _found(info)
             for path, info in listed.items()
             if info.get("type") != "directory" and not path.endswith("/")
         }
@@ -217,7 +238,7 @@ class Store:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _path(self, address: str) -> str:
-        path: str = self.fs._strip_protocol(address)
+        path: str = self.fs._strip_protocol(self.scheme + address[len(self.scheme) :])  # `S3://`, too
         return path
 
     def _ask(self, call: Callable[[], _T], address: str) -> _T:
@@ -251,6 +272,8 @@ def _store(scheme: str) -> Store:
     if scheme in ("s3", "s3a", "gs", "gcs"):
         settings = {"use_listings_cache": False}
     try:
+        if scheme in WEB:
+            settings = {"client_kwargs": _web_settings()}
         return Store(scheme, fsspec.filesystem(scheme, **settings))
     except ImportError as error:
         extra = EXTRAS.get(scheme)
@@ -259,6 +282,19 @@ def _store(scheme: str) -> Store:
     except ValueError as error:
         known = ", ".join(f"{name}://" for name in ("s3", "gs", "https"))
         raise UsageError(f"{scheme}:// is no kind of address that is known; expected {known}") from error
+    except Exception as error:  # those of which fsspec needs to know more, such as ftp's host
+        raise UsageError(f"addresses like {scheme}:// cannot be used here ({_words(error)})") from error
+
+
+def _web_settings() -> dict[str, Any]:
+    import aiohttp
+
+    return {
+        # Not aiohttp's five minutes in all, which a large photo on a slow line may take.
+        "timeout": aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60),
+        "headers": {"User-Agent": f"detic-crop/{version('detic-crop')}"},  # some refuse a library's own
+        "trust_env": True,  # HTTP_PROXY, HTTPS_PROXY, NO_PROXY
+    }
 
 
 def _found(info: Mapping[str, Any]) -> Found:
@@ -300,6 +336,7 @@ def _as_os_error(error: Exception, address: str) -> OSError:
 
 
 def _words(error: Exception) -> str:
-    """An error's words without addresses, which may hold a signature."""
+    """An error's words without what may be secret in an address: signature, user and password."""
     text = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
-    return re.sub(r"\?[^\s'\"]+", "", text)[:200]
+    text = re.sub(r"\?[^\s'\"]+", "", text)
+    return re.sub(r"[^\s'\"/@]*:[^\s'\"/@]*@", "", text)[:200]
