@@ -26,7 +26,7 @@ from detic_crop.runs.folder import OutputFolder, as_output_error, is_fatal
 from detic_crop.runs.journal import Journal, Record, Recorded, unfinished_crops
 from detic_crop.runs.local import run_local
 from detic_crop.runs.machine import default_workers
-from detic_crop.runs.names import crop_names, crop_names_of, fits_disk
+from detic_crop.runs.names import crop_names, crop_names_of, fits_disk, fits_tar
 from detic_crop.runs.pipeline import Job, Outcome, Pipeline
 from detic_crop.runs.places import absolute, kept
 from detic_crop.runs.sources import Source
@@ -142,7 +142,8 @@ def _plan(
         foreign = files.keys() - ours
     suffix = EXTENSIONS[format]
     settled = {key: os.path.splitext(within(name))[0] + suffix for key, name in earlier_names.items()}
-    settled = {key: name for key, name in settled.items() if name not in foreign and fits_disk(name)}
+    fits = fits_tar if per_tar else fits_disk
+    settled = {key: name for key, name in settled.items() if name not in foreign and fits(name)}
     recorded = {key: record.crop for key, record in records.items() if record.crop}
     settled |= {key: within(crop) for key, crop in recorded.items()} if per_tar else recorded
     dots = not per_tar
