@@ -28,7 +28,7 @@ from detic_crop.runs.local import run_local
 from detic_crop.runs.machine import default_workers
 from detic_crop.runs.names import crop_names, crop_names_of, fits_disk, fits_tar
 from detic_crop.runs.pipeline import Job, Outcome, Pipeline
-from detic_crop.runs.places import absolute, kept
+from detic_crop.runs.places import absolute, given, kept
 from detic_crop.runs.sources import Source
 from detic_crop.runs.stores import is_address
 from detic_crop.runs.tar_crops import in_tars, place_of, within
@@ -430,6 +430,6 @@ def paths_now(
     """
     if input is None:
         return photo_paths({**listing, "keys": keys})
-    text = os.fspath(input)
+    text = given(input)
     found = {source.key: source.where for source in discover(text).sources}
     return {key: found.get(key) or _usual_place(text, key) for key in keys}

@@ -53,6 +53,11 @@ def is_path(place: str) -> bool:
     return not (place.startswith("tar:") and _MEMBER.fullmatch(place)) and not is_address(place)
 
 
+def given(place: str | os.PathLike[str]) -> str:
+    """What a user gave as a place: ``file://`` says no more than that a path follows."""
+    return os.fspath(place).removeprefix("file://")
+
+
 def as_path(text: str) -> str:
     """A path as a place: one that looks like something else is spelled out."""
     return text if is_path(text) else os.path.abspath(text)
@@ -61,7 +66,8 @@ def as_path(text: str) -> str:
 def absolute(place: str) -> str:
     """The place, whatever the working folder is."""
     if member := member_at(place):
-        return member._replace(tar=absolute(member.tar)).place
+        tar = member.tar if is_address(member.tar) else os.path.abspath(member.tar)
+        return member._replace(tar=tar).place
     return place if is_address(place) else os.path.abspath(place)
 
 
@@ -71,7 +77,7 @@ def kept(place: str) -> str:
     A web address whose query was needed does not lead to the photo any more; then ``--in`` must say again.
     """
     if member := member_at(place):
-        return member._replace(tar=kept(member.tar)).place
+        return member._replace(tar=public(member.tar)).place if is_address(member.tar) else place
     return public(place) if is_address(place) else place
 
 
