@@ -373,6 +373,27 @@ def test_a_tar_file_of_a_server_that_sends_only_whole_ones(web: Web, tmp_path: P
         discover(f"{web.address}/large.tar")
 
 
+@pytest.mark.parametrize(
+    ("answers", "says"),
+    [
+        ([403] * 4, "the server answered 403"),
+        ([500] * 99, "500"),
+        ([404] * 4, "the server answered 404"),
+        ([500] * 4, ""),
+    ],
+)
+def test_a_tar_file_that_a_server_does_not_give(
+    web: Web, tmp_path: Path, answers: list[int], says: str
+) -> None:
+    web.files = {"/p.tar": tar(tmp_path / "p.tar", {"a.jpg": b"a"}).read_bytes()}
+    web.answers["/p.tar"] = answers
+    if says:
+        with pytest.raises(UsageError, match=f"p.tar cannot be read: .*{says}"):
+            discover(f"{web.address}/p.tar")
+    else:
+        assert keys(f"{web.address}/p.tar") == ["a.jpg"]
+
+
 def test_who_asks(web: Web) -> None:
     places.read(f"{web.address}/photos/a.jpg", 10**6)
     assert web.agent.startswith("detic-crop/")

@@ -313,9 +313,11 @@ def _stamp(info: Mapping[str, Any]) -> int:
     return int.from_bytes(hashlib.blake2b(str(tag).encode(), digest_size=7).digest(), "big")
 
 
-def _as_os_error(error: Exception, address: str) -> OSError:
+def _as_os_error(error: BaseException, address: str) -> OSError:
     """What a file system raised, as the error that it means."""
     where = public(address)
+    if scheme_of(address) in WEB and isinstance(error, FileNotFoundError) and error.__cause__ is not None:
+        error = error.__cause__  # fsspec calls everything so that keeps it from learning a size
     status = getattr(error, "status", None)
     if isinstance(status, int) and status in _CLIENT_ERRORS:
         kind = _CLIENT_ERRORS[status]
@@ -335,7 +337,7 @@ def _as_os_error(error: Exception, address: str) -> OSError:
     return OSError(errno.EREMOTEIO if hasattr(errno, "EREMOTEIO") else errno.EIO, _words(error), where)
 
 
-def _words(error: Exception) -> str:
+def _words(error: BaseException) -> str:
     """An error's words without what may be secret in an address: signature, user and password."""
     text = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
     text = re.sub(r"\?[^\s'\"]+", "", text)
