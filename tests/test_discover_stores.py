@@ -127,7 +127,7 @@ def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(scheme: str, **settings: object) -> None:
         raise ImportError(f"Install something to access {scheme}")
 
-    monkeypatch.setattr(fsspec, "filesystem", missing)
+    monkeypatch.setattr(fsspec, "get_filesystem_class", missing)
     stores._store.cache_clear()
     with pytest.raises(UsageError, match=r"pip install 'detic-crop\[s3\]'"):
         discover("s3://bucket/photos")
@@ -346,7 +346,6 @@ def test_a_password_in_an_error_is_not_repeated(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("address", ["ftp://host/a.jpg", "zip://a.jpg", "nonsense://a.jpg"])
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of fsspec's ftp
 def test_addresses_of_no_use(address: str) -> None:
     with pytest.raises(UsageError, match=r"cannot be used here|no kind of address that is known"):
         discover(address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import signal
@@ -15,9 +16,9 @@ import pytest
 
 from detic_crop import api
 from detic_crop.audit.review.verdicts import Verdict, VerdictLog
-from detic_crop.errors import UsageError
+from detic_crop.errors import OutputError, UsageError
 from detic_crop.runs.folder import STATE, OutputFolder
-from detic_crop.runs.journal import replay
+from detic_crop.runs.journal import Journal, Record, replay
 from detic_crop.runs.shards import Shard
 from detic_crop.runs.tar_crops import PENDING, is_tar_name, place_of, tar_name
 from tests.fakes import (
@@ -454,3 +455,26 @@ def test_disturbed_at_every_operation(
     counts = disturb(make(tmp_path), tmp_path, kind, lasting=kind != "kill", step=step)
     check(tmp_path / "reference")
     assert counts[f"exit {-signal.SIGKILL}" if kind == "kill" else "exit 1"] > 40 // step
+
+
+def test_a_journal_that_could_not_be_written(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crop that was placed and not recorded gets into no tar file."""
+    tars(photos, tmp_path / "reference")
+
+    append = Journal.append
+
+    def full(journal: Journal, record: Record) -> None:
+        if record.crop:
+            raise OSError(errno.ENOSPC, "full")
+        append(journal, record)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "append", full)
+        with pytest.raises(OutputError, match="is full"):
+            tars(photos, tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*.tar"))
+    tars(photos, tmp_path / "out")
+    check(tmp_path / "out")
+    assert_same(tmp_path / "out", product(tmp_path / "reference"))

@@ -136,6 +136,7 @@ def _plan(
     # What else lies there is no matter of a shard's names: others put crops there at any time.
     files = folder.files() if folder.shard is None else {}
     foreign: Set[str] = set()
+    ours: set[str] = set()
     if files:
         ours = {record.crop for record in records.values() if record.crop}
         ours |= unfinished_crops(folder.candidates, records)
@@ -153,7 +154,7 @@ def _plan(
         names = crop_names_of((source.key for source in wanted), all_keys, suffix, settled, dots)
     if per_tar:
         names = in_tars(names, [source.key for source in wanted], recorded, per_tar, folder.shard)
-        _check_tars(names.values(), recorded.values(), files)
+        _check_tars(names.values(), ours, files)
     jobs = [Job(source, names[source.key]) for source in wanted]
     plain = {name for name, is_link in files.items() if not is_link}
     # Where the photos are was checked before the lock was taken.
@@ -162,10 +163,10 @@ def _plan(
     return Plan(todo, len(jobs) - len(todo))
 
 
-def _check_tars(crops: Iterable[str], recorded: Iterable[str], files: Mapping[str, bool]) -> None:
-    """Refuse tar files in the place of ours that no record knows of."""
-    ours = {place.tar for place in map(place_of, recorded) if place}
-    for tar in sorted({place.tar for place in map(place_of, crops) if place} - ours):
+def _check_tars(crops: Iterable[str], ours: Iterable[str], files: Mapping[str, bool]) -> None:
+    """Refuse tar files in the place of those of `crops` that no crop of ours is in."""
+    known = {place.tar for place in map(place_of, ours) if place}
+    for tar in sorted({place.tar for place in map(place_of, crops) if place} - known):
         if tar in files:
             raise UsageError(f"{tar} in --out was not made by this run; move it, nothing was changed")
 
@@ -307,6 +308,9 @@ def commit(outcome: Outcome, journal: Journal, folder: OutputFolder) -> Record:
             record = record._replace(candidates=(journal.candidates_end(), 0))
         journal.append(record)
     except OSError as error:
+        if tar_place := place_of(record.crop):  # what is not recorded must not get into a tar file
+            with contextlib.suppress(OSError):
+                folder.tars.forget(tar_place)
         raise as_output_error(error, folder.shown) from error
     return record
 

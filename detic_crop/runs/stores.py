@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
 from importlib.metadata import version
+from inspect import signature
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urljoin
 
@@ -272,9 +273,18 @@ def _store(scheme: str) -> Store:
     if scheme in ("s3", "s3a", "gs", "gcs"):
         settings = {"use_listings_cache": False}
     try:
+        kind = fsspec.get_filesystem_class(scheme)
+        parameters = list(signature(kind.__init__).parameters.values())[1:]
+        needed = [
+            p.name
+            for p in parameters
+            if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        ]
+        if needed:  # an address is all that a user can give
+            raise UsageError(f"{scheme}:// cannot be used here: it needs settings ({', '.join(needed)})")
         if scheme in WEB:
             settings = {"client_kwargs": _web_settings()}
-        return Store(scheme, fsspec.filesystem(scheme, **settings))
+        return Store(scheme, kind(**settings))
     except ImportError as error:
         extra = EXTRAS.get(scheme)
         how = f"pip install 'detic-crop[{extra}]'" if extra else str(error)
@@ -282,8 +292,8 @@ def _store(scheme: str) -> Store:
     except ValueError as error:
         known = ", ".join(f"{name}://" for name in ("s3", "gs", "https"))
         raise UsageError(f"{scheme}:// is no kind of address that is known; expected {known}") from error
-    except Exception as error:  # those of which fsspec needs to know more, such as ftp's host
-        raise UsageError(f"addresses like {scheme}:// cannot be used here ({_words(error)})") from error
+    except OSError as error:
+        raise UsageError(f"{scheme}:// cannot be used here ({_words(error)})") from error
 
 
 def _web_settings() -> dict[str, Any]:
