@@ -376,7 +376,7 @@ def test_a_tar_file_of_a_server_that_sends_only_whole_ones(web: Web, tmp_path: P
     ("answers", "says"),
     [
         ([403] * 4, "the server answered 403"),
-        ([500] * 99, "500"),
+        ([500] * 99, "the server answered 500"),
         ([404] * 4, "the server answered 404"),
         ([500] * 4, ""),
     ],

@@ -333,6 +333,8 @@ def _as_os_error(error: BaseException, address: str) -> OSError:
         kind = _CLIENT_ERRORS[status]
         code = errno.EACCES if kind is PermissionError else errno.ENOENT
         return kind(code, f"the server answered {status}", where)
+    if isinstance(status, int) and status:
+        return OSError(errno.EIO, f"the server answered {status}", where)
     if isinstance(error, FileNotFoundError):
         return FileNotFoundError(errno.ENOENT, "no such object", where)
     if isinstance(error, PermissionError) or type(error).__name__ in (
