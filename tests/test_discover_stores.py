@@ -393,6 +393,20 @@ def test_a_tar_file_that_a_server_does_not_give(
         assert keys(f"{web.address}/p.tar") == ["a.jpg"]
 
 
+def test_the_page_shows_photos_that_need_a_signature(web: Web, tmp_path: Path) -> None:
+    web.signature = "sig=secret"
+    path = tmp_path / "list.txt"
+    path.write_text("".join(f"{web.address}/photos/{name}.jpg?sig=secret\n" for name in "ab"))
+    crop(path, tmp_path / "out")
+    page = (tmp_path / "out" / "audit.html").read_text()
+    assert "cannot be shown" not in page
+    assert "secret" not in page
+    api.write_audit(tmp_path / "out")
+    assert "The photo cannot be shown" in (tmp_path / "out" / "audit.html").read_text()
+    api.recrop(tmp_path / "out", tmp_path / "small", size=16, quiet=True, input=path)
+    assert "cannot be shown" not in (tmp_path / "small" / "audit.html").read_text()
+
+
 def test_who_asks(web: Web) -> None:
     places.read(f"{web.address}/photos/a.jpg", 10**6)
     assert web.agent.startswith("detic-crop/")

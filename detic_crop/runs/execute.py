@@ -374,8 +374,11 @@ def write_listing(
         place = source.where
         if place == above + source.key:
             continue  # nearly all
-        if (place := kept(absolute(place))) != _usual_place(root, source.key):
-            elsewhere[source.key] = place
+        place = absolute(place)
+        if (public := kept(place)) != place:
+            folder.secret_places[source.key] = place
+        if public != _usual_place(root, source.key):
+            elsewhere[source.key] = public
     keys = {source.key: None for source in sources}
     # Photos of earlier calls that are not asked for now keep the place where they were.
     before = read_listing(folder)
