@@ -294,7 +294,8 @@ def _run(
     options: RunOptions,
     detector: Detector | None,
 ) -> RunResult:
-    folder.check_apart(os.fspath(input))
+    input = places.given(input)
+    folder.check_apart(input)
     folder.check_usable()
     _check_alone(folder, options)
     begun_with = folder_settings(folder, options.overwrite)
@@ -408,7 +409,7 @@ def _recrop(
     recorded = read_listing(origin)
     labels, matches = kept_labels(origin)
     listing = _recorded_photos(recorded, state.records, input)
-    folder.check_apart(str(recorded["root"] if input is None else os.fspath(input)))
+    folder.check_apart(str(recorded["root"] if input is None else places.given(input)))
     folder.check_safe(places.files_of(source.where for source in listing.sources), (), listing.plain)
     result = RunResult(folder, config, f"boxes kept in {origin.shown}")
     unfinished = set(recorded["keys"]).difference(state.records)

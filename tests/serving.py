@@ -24,12 +24,16 @@ class Web:
         files: path with its ``/`` → bytes.
         answers: path → status codes to answer with first, one a request; 0 breaks the connection.
         asked: requests of each path with its query.
+        agent: what the last one called itself.
+        signature: without this query all is refused, if it is not empty.
         address: ``http://127.0.0.1:PORT``.
     """
 
     files: Mapping[str, bytes]
     answers: dict[str, list[int]] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
+    agent: str = ""
+    signature: str = ""
     address: str = ""
 
 
@@ -41,9 +45,13 @@ def web_server(files: Mapping[str, bytes]) -> Iterator[Web]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             web.asked[self.path] += 1
-            path = unquote(self.path.partition("?")[0])
+            web.agent = self.headers["User-Agent"]
+            path, _, query = self.path.partition("?")
+            path = unquote(path)
             waiting = web.answers.get(path)
             status = waiting.pop(0) if waiting else 200 if path in web.files else 404
+            if web.signature not in ("", query):
+                status = 403
             body = web.files[path] if status == 200 else b"no"
             if status == 0:
                 self.close_connection = True

@@ -13,6 +13,7 @@ import pytest
 from detic_crop.errors import UsageError
 from detic_crop.runs.discover import discover
 from detic_crop.runs.sources import Listing, Source
+from tests.fakes import crop, write_photos
 from tests.helpers import write
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only here may a name be any bytes")
@@ -472,3 +473,18 @@ def test_a_folder_without_photos_is_refused_with_what_it_holds(tmp_path: Path) -
 def test_an_empty_list_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no photos"):
         listed(tmp_path, b"\n \n")
+
+
+def test_a_file_address_is_a_path(tmp_path: Path) -> None:
+    write_photos(tmp_path / "in", 3)
+    listing = discover(f"file://{tmp_path}/in")
+    assert listing.sources == discover(tmp_path / "in").sources
+    path = tmp_path / "list.txt"
+    path.write_text("".join(f"file://{source.where}\n" for source in listing.sources))
+    assert [source.where for source in discover(path).sources] == [s.where for s in listing.sources]
+    crop(tmp_path / "in", tmp_path / "plain")
+    crop(f"file://{tmp_path}/in", tmp_path / "out")
+    for name in (".detic-crop/listing.json", "audit.csv"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
+    with pytest.raises(UsageError, match="--out is the same folder as --in"):
+        crop(f"file://{tmp_path}/in", tmp_path / "in")

@@ -127,7 +127,7 @@ def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(scheme: str, **settings: object) -> None:
         raise ImportError(f"Install something to access {scheme}")
 
-    monkeypatch.setattr(fsspec, "filesystem", missing)
+    monkeypatch.setattr(fsspec, "get_filesystem_class", missing)
     stores._store.cache_clear()
     with pytest.raises(UsageError, match=r"pip install 'detic-crop\[s3\]'"):
         discover("s3://bucket/photos")
@@ -282,3 +282,134 @@ def test_a_list_and_a_photo_by_address(web: Web) -> None:
         web.files["/photos/b.jpg"],
     ]
     assert keys(f"{web.address}/photos/a.jpg?sig=x") == ["a.jpg"]
+
+
+# --- odd names, odd servers
+
+
+def test_odd_names_in_a_bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What stands in the name of an object is neither a query nor a pattern."""
+    with s3_server(monkeypatch, "odd-names") as store:
+        names = ["p//twice.jpg", "p/a#1.jpg", "p/a?2.jpg", "p/x[1].jpg", "p/b%2Fc.jpg"]
+        for number, name in enumerate(names):
+            store.write(f"s3://odd-names/{name}", photo_bytes(number))
+        assert sorted(keys("s3://odd-names/p")) == sorted(
+            ["twice.jpg", "a#1.jpg", "a?2.jpg", "x[1].jpg", "b%2Fc.jpg"]
+        )
+        assert keys("S3://odd-names/p") == keys("s3://odd-names/p")
+        for number, name in enumerate(names):
+            assert places.read(f"s3://odd-names/{name}", 10**6) == photo_bytes(number)
+            assert places.kept(f"s3://odd-names/{name}") == f"s3://odd-names/{name}"
+        for name in ("a#1.jpg", "a?2.jpg", "x[1].jpg", "a#1.jpg/"):
+            assert keys(f"s3://odd-names/p/{name}") == [name.rstrip("/")]
+        path = tmp_path / "list.txt"
+        path.write_text("".join(f"s3://odd-names/{name}\n" for name in names[:4]))
+        assert crop(path, tmp_path / "out").counts["failed"] == 0
+        again = api.recrop(tmp_path / "out", tmp_path / "small", size=16, quiet=True)
+        assert again.counts["failed"] == 0
+        store.write("s3://odd-names/p/empty.jpg", b"")
+        assert places.read("s3://odd-names/p/empty.jpg", 10**6) == b""
+        with pytest.raises(UsageError, match="names no bucket; pass s3://BUCKET/FOLDER"):
+            discover("s3://b[12]/p/*.jpg")
+
+
+def test_a_pattern_of_folders(memory: Store) -> None:
+    put(memory, "day1/a.jpg", "day1/deep/b.jpg", "day2/n.txt", "x/d.jpg")
+    for where in ("memory://bucket/day*", "memory://bucket/day*/"):
+        assert keys(where) == ["day1/a.jpg", "day1/deep/b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://me:pw@host:8/a.jpg?sig=x#f", "https://host:8/a.jpg"),
+        ("https://token@host/a.jpg", "https://host/a.jpg"),
+        ("s3://me:pw@bucket/a@b.jpg", "s3://bucket/a@b.jpg"),
+        ("abfs://container@account/a.jpg", "abfs://container@account/a.jpg"),
+        ("http://[::1]:80/a.jpg", "http://[::1]:80/a.jpg"),
+        ("http://[bad/a.jpg", "http://[bad/a.jpg"),
+        ("http://exam\u2100ple/a.jpg", "http://exam\u2100ple/a.jpg"),
+        ("S3://b/a.jpg", "s3://b/a.jpg"),
+    ],
+)
+def test_what_is_shown_of_an_address(address: str, shown: str) -> None:
+    assert stores.public(address) == shown
+    assert stores.path_of(address) == shown.partition("://")[2]
+
+
+def test_a_password_in_an_error_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "_TRIES", 1)
+    with s3_server(monkeypatch, "guarded"), pytest.raises(UsageError) as caught:
+        discover("s3://me:secret@guarded/p")
+    assert "secret" not in str(caught.value)
+    assert "me:" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["ftp://host/a.jpg", "zip://a.jpg", "nonsense://a.jpg"])
+def test_addresses_of_no_use(address: str) -> None:
+    with pytest.raises(UsageError, match=r"cannot be used here|no kind of address that is known"):
+        discover(address)
+
+
+def test_a_line_that_is_no_address_fails_alone(web: Web, tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text(f"http://[bad/a.jpg\n{web.address}/photos/a.jpg\n")
+    crop(path, tmp_path / "out")
+    wrong, right = rows_of(tmp_path / "out")
+    assert wrong["reason"] == "unreachable"
+    assert right["status"] != "failed"
+
+
+def test_a_tar_file_of_a_server_that_sends_only_whole_ones(web: Web, tmp_path: Path) -> None:
+    files = {"a.jpg": b"a" * 1000, "b.jpg": b"b" * 1000}
+    web.files = {
+        "/p.tar": tar(tmp_path / "p.tar", files).read_bytes(),
+        "/large.tar": tar(tmp_path / "l.tar", {**files, "c.jpg": b"c" * 12_000_000}).read_bytes(),
+    }
+    found = {source.key: source.where for source in discover(f"{web.address}/p.tar").sources}
+    assert {key: places.read(where, 10**4) for key, where in found.items()} == files
+    with pytest.raises(UsageError, match=r"large\.tar cannot be read in parts.*; download it"):
+        discover(f"{web.address}/large.tar")
+
+
+@pytest.mark.parametrize(
+    ("answers", "says"),
+    [
+        ([403] * 4, "the server answered 403"),
+        ([500] * 99, "the server answered 500"),
+        ([404] * 4, "the server answered 404"),
+        ([500] * 4, ""),
+    ],
+)
+def test_a_tar_file_that_a_server_does_not_give(
+    web: Web, tmp_path: Path, answers: list[int], says: str
+) -> None:
+    web.files = {"/p.tar": tar(tmp_path / "p.tar", {"a.jpg": b"a"}).read_bytes()}
+    web.answers["/p.tar"] = answers
+    if says:
+        with pytest.raises(UsageError, match=f"p.tar cannot be read: .*{says}"):
+            discover(f"{web.address}/p.tar")
+    else:
+        assert keys(f"{web.address}/p.tar") == ["a.jpg"]
+
+
+def test_the_page_shows_photos_that_need_a_signature(web: Web, tmp_path: Path) -> None:
+    web.signature = "sig=secret"
+    path = tmp_path / "list.txt"
+    path.write_text("".join(f"{web.address}/photos/{name}.jpg?sig=secret\n" for name in "ab"))
+    crop(path, tmp_path / "out")
+    page = (tmp_path / "out" / "audit.html").read_text()
+    assert "cannot be shown" not in page
+    assert "secret" not in page
+    api.write_audit(tmp_path / "out")
+    assert "The photo cannot be shown" in (tmp_path / "out" / "audit.html").read_text()
+    api.recrop(tmp_path / "out", tmp_path / "small", size=16, quiet=True, input=path)
+    assert "cannot be shown" not in (tmp_path / "small" / "audit.html").read_text()
+
+
+def test_who_asks(web: Web) -> None:
+    places.read(f"{web.address}/photos/a.jpg", 10**6)
+    assert web.agent.startswith("detic-crop/")
+    timeout = stores.store_of(web.address).fs.client_kwargs["timeout"]
+    assert timeout.total is None
+    assert timeout.sock_read < 120

@@ -74,6 +74,17 @@ def test_several_tar_files(tmp_path: Path) -> None:
     assert contents(tmp_path / "p-{09..10}.tar").keys() == {"b.jpg", "same.jpg", "c.jpg"}
 
 
+def test_a_list_of_tar_files(tmp_path: Path) -> None:
+    tar(tmp_path / "t" / "p-0.tar", {"a.jpg": b"1", "same.jpg": b"2"})
+    tar(tmp_path / "t" / "p-1.TAR", {"b.jpg": b"3", "same.jpg": b"4"})
+    path = write(tmp_path / "list.txt", b"t/p-1.TAR\nfile://" + bytes(tmp_path) + b"/t/p-0.tar\nt/p-1.TAR\n")
+    assert contents(path) == {"b.jpg": b"3", "p-1/same.jpg": b"4", "a.jpg": b"1", "p-0/same.jpg": b"2"}
+    assert discover(path).notes == ["1 lines of list.txt repeat a photo"]
+    write(path, b"t/p-0.tar\nt/none.tar\n")
+    with pytest.raises(UsageError, match=r"none\.tar cannot be read: No such file"):
+        discover(path)
+
+
 def test_ranges() -> None:
     assert expanded("a.tar") == ["a.tar"]
     assert expanded("a-{8..10}.tar") == ["a-8.tar", "a-9.tar", "a-10.tar"]
@@ -190,6 +201,16 @@ def test_a_member_that_is_not_there_any_more(tmp_path: Path) -> None:
     assert caught.value.reason == "missing_file"
 
 
+def test_a_tar_file_that_changes_after_it_was_listed(tmp_path: Path) -> None:
+    """Its bytes are not taken for the photo that stood there."""
+    path = tar(tmp_path / "p.tar", {"a.jpg": b"a" * 1000, "b.jpg": b"b" * 2000})
+    sources = discover(path).sources
+    tar(path, {"a.jpg": b"A" * 1000, "z.jpg": b"z" * 9000})
+    assert places.read(sources[0].where, 10**6) == b"A" * 1000  # the same time and size: it may be the same
+    with pytest.raises(PhotoError, match="has changed since it was listed; give `run` again"):
+        places.read(sources[1].where, 10**6)
+
+
 def test_a_member_may_not_be_too_large(tmp_path: Path) -> None:
     [source] = discover(tar(tmp_path / "p.tar", {"a.jpg": b"a" * 1000})).sources
     with pytest.raises(PhotoError) as caught:
@@ -228,6 +249,14 @@ def test_a_run_over_tar_files(tmp_path: Path) -> None:
     )
     assert found.counts["failed"] == 0
     assert found.counts.total() == 9
+
+
+def test_a_tar_file_with_the_name_of_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tar(tmp_path / "tar:512+5@0:x.tar", {"a.jpg": b"right"})
+    [source] = discover("tar:512+5@0:x.tar").sources
+    for place in (source.where, places.absolute(source.where), places.kept(source.where)):
+        assert places.read(place, 100) == b"right"
 
 
 def test_a_folder_with_the_name_of_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import signal
 import tarfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,9 @@ import pytest
 
 from detic_crop import api
 from detic_crop.audit.review.verdicts import Verdict, VerdictLog
-from detic_crop.errors import UsageError
+from detic_crop.errors import OutputError, UsageError
 from detic_crop.runs.folder import STATE, OutputFolder
-from detic_crop.runs.journal import replay
+from detic_crop.runs.journal import Journal, Record, replay
 from detic_crop.runs.shards import Shard
 from detic_crop.runs.tar_crops import PENDING, is_tar_name, place_of, tar_name
 from tests.fakes import (
@@ -370,7 +372,73 @@ def test_a_sample_can_be_read_and_put_back(tmp_path: Path) -> None:
         folder.read_crop("crops-00000.tar/none.jpg")
 
 
+def test_names_as_long_as_a_disk_allows(tmp_path: Path) -> None:
+    """What lies beside a crop while it waits has a longer name."""
+    for number, name in enumerate(("x" * 251 + ".jpg", "ü" * 125 + "y.jpg")):
+        write_photo(tmp_path / "in" / name, number)
+    for expected in ({}, {"failed": 2}):
+        assert tars(tmp_path / "in", tmp_path / "out").counts["failed"] == expected.get("failed", 0)
+        check(tmp_path / "out")
+        for path in (tmp_path / "in").iterdir():
+            path.write_bytes(b"broken since")
+    crop(tmp_path / "in", tmp_path / "files")
+
+
+def test_recrop_of_names_that_tar_files_do_not_take(tmp_path: Path) -> None:
+    for number, name in enumerate(("a.b.jpg", "a.c.jpg", "a_b.jpg", "A_B.jpg", "x" * 251 + ".jpg")):
+        write_photo(tmp_path / "in" / name, number)
+    crop(tmp_path / "in", tmp_path / "files")
+    api.recrop(tmp_path / "files", tmp_path / "out", size=16, quiet=True, out_format="tar")
+    check(tmp_path / "out")
+    names = {values["image"]: place_of(name) for name, (_, values) in samples(tmp_path / "out").items()}
+    assert len(names) == 5
+    assert all("." not in place.name.removesuffix(".jpg") for place in names.values() if place)
+
+
+def test_no_tar_file_gets_more_than_it_may_hold(photos: Path, tmp_path: Path) -> None:
+    def sizes() -> dict[str, int]:
+        return Counter(name.partition("/")[0] for name in samples(tmp_path / "out"))
+
+    tars(photos, tmp_path / "out", limit=7, per_tar=5)
+    tars(photos, tmp_path / "out", per_tar=10)  # another number than before
+    check(tmp_path / "out")
+    assert max(sizes().values()) <= 10
+    for number in range(12):
+        write_photo(photos / f"a{number}.jpg", 100 + number)
+    for limit in (3, 9, None):
+        tars(photos, tmp_path / "out", per_tar=10, limit=limit)
+    check(tmp_path / "out")
+    assert max(sizes().values()) <= 10
+    assert sum(sizes().values()) == 35
+
+
 # --- killed
+
+
+@pytest.mark.parametrize("half", ["json", "jpg"])
+def test_killed_while_it_removes_what_it_packed(
+    half: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tars(photos, tmp_path / "reference")
+
+    remove = shutil.rmtree
+
+    def interrupted(folder: Path, **settings: Any) -> None:
+        if PENDING not in Path(folder).parts:
+            remove(folder, **settings)
+            return
+        for path in sorted(Path(folder).rglob(f"*.{half}"))[::2]:
+            path.unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            tars(photos, tmp_path / "out")
+    assert (tmp_path / "out" / STATE / PENDING).exists()
+    tars(photos, tmp_path / "out")
+    check(tmp_path / "out")
+    assert_same(tmp_path / "out", product(tmp_path / "reference"))
 
 
 @posix
@@ -387,3 +455,26 @@ def test_disturbed_at_every_operation(
     counts = disturb(make(tmp_path), tmp_path, kind, lasting=kind != "kill", step=step)
     check(tmp_path / "reference")
     assert counts[f"exit {-signal.SIGKILL}" if kind == "kill" else "exit 1"] > 40 // step
+
+
+def test_a_journal_that_could_not_be_written(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crop that was placed and not recorded gets into no tar file."""
+    tars(photos, tmp_path / "reference")
+
+    append = Journal.append
+
+    def full(journal: Journal, record: Record) -> None:
+        if record.crop:
+            raise OSError(errno.ENOSPC, "full")
+        append(journal, record)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "append", full)
+        with pytest.raises(OutputError, match="is full"):
+            tars(photos, tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*.tar"))
+    tars(photos, tmp_path / "out")
+    check(tmp_path / "out")
+    assert_same(tmp_path / "out", product(tmp_path / "reference"))

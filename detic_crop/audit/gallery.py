@@ -162,7 +162,8 @@ def _entry(
     """One photo: its picture with boxes, its crop, and what there is to say about it."""
     record = photo.record
     # As far as the run knew; one that has left the input may still be there.
-    place = photo_paths({**listing, "keys": [record.image]})[record.image]
+    key = record.image
+    place = folder.secret_places.get(key) or photo_paths({**listing, "keys": [key]})[key]
     pictures = pictures_of(record, place, lambda: folder.read_crop(record.crop))
     width, height = _display_wh(record)
     frame = f"--width:{width:.0f}px;aspect-ratio:{width:.0f}/{height:.0f}"

@@ -34,19 +34,17 @@ def discover(where: str | os.PathLike[str], output: str | os.PathLike[str] | Non
 
     Args:
         where: a folder (searched through, links followed), a photo, a pattern such as ``day*/*.jpg``, a
-            ``.txt`` or ``.csv`` list of paths or addresses relative to the list's own folder, tar files
-            (``photos-{000..099}.tar`` or ``photos-*.tar``), or the address of what a store has of these:
-            ``s3://bucket/photos``.
+            ``.txt`` or ``.csv`` list of paths (relative to the list's own folder) or addresses, of photos or
+            of tar files; tar files (``photos-{000..099}.tar`` or ``photos-*.tar``); or the address of what a
+            store has of these: ``s3://bucket/photos``.
         output: the output folder, which is not read as input when it lies inside the input.
 
     Raises:
         UsageError: there is nothing there, or it cannot be looked at.
     """
-    text = os.fspath(where)
+    text = places.given(where)
     if not text:
         raise UsageError(f"--in is empty; pass {_EXPECTED}")
-    if text.startswith("file://"):
-        text = text.removeprefix("file://")
     listing = _found(text, None if output is None else os.fspath(output))
     if not listing.sources:
         raise UsageError(
@@ -232,6 +230,7 @@ def _from_list(where: str) -> Listing:
     notes: list[str] = []
     name = printable(places.name_of(where))
     lines = _read_column(where, notes) if name.lower().endswith(".csv") else _read_lines(where)
+    lines = [places.given(line) for line in lines]
     unique: dict[str, str] = {}  # place → its name, from which its key is made
     for line in lines:
         if is_address(line):
@@ -246,8 +245,16 @@ def _from_list(where: str) -> Listing:
     if repeats:
         notes.append(f"{repeats} lines of {name} repeat a photo")
     for address in {scheme_of(place): place for place in unique if is_address(place)}.values():
-        store_of(address)  # likewise
+        store_of(address)  # if its package is missing, that is what to say, once
+    if unique and all(_is_tar(place) for place in unique):
+        listing = from_tars(list(unique))
+        listing.notes[:0] = notes
+        return listing
     return Listing(looked_at(zip(_list_keys(list(unique.values())), unique, strict=True)), notes=notes)
+
+
+def _is_tar(place: str) -> bool:
+    return places.name_of(place).lower().endswith(".tar")
 
 
 def _list_keys(names: Sequence[str]) -> list[str]:

@@ -7,10 +7,10 @@ import posixpath
 from collections.abc import Iterable
 
 from detic_crop.errors import UsageError
-from detic_crop.runs.names import printable
+from detic_crop.runs.names import normalise_key, printable
 from detic_crop.runs.places import is_path, kept, name_of
 from detic_crop.runs.sources import Listing, Source, distinct, is_photo_name
-from detic_crop.runs.stores import WEB, Found, Store, joined, public, store_of
+from detic_crop.runs.stores import EXTRAS, WEB, Found, Store, is_address, joined, public, store_of
 
 _STATE = ".detic-crop"  # as in `folder.STATE`, which is a room above
 
@@ -33,7 +33,7 @@ def from_address(address: str, output: str | None, tars: bool = False) -> Listin
         return Listing([Source.at(printable(name_of(address)) or "photo", address)])
     root, found = _objects(store, address)
     if "" in found:  # the address of one object
-        return Listing([Source(printable(name_of(address)), address, *found[""])])
+        return Listing([Source(printable(name_of(root)), root, *found[""])])
     extension = posixpath.splitext(address)[1] if glob.has_magic(address) else ""
     explicit = extension and not glob.has_magic(extension)  # as of a pattern of files
     notes: list[str] = []
@@ -46,19 +46,25 @@ def from_address(address: str, output: str | None, tars: bool = False) -> Listin
             located.append(path)
         else:
             passed_over += 1
-    keys = distinct(located)
+    keys = distinct(map(normalise_key, located))
     sources = [Source(key, joined(root, path), *found[path]) for key, path in zip(keys, located, strict=True)]
     return Listing(sources, passed_over, notes)
 
 
 def _objects(store: Store, address: str) -> tuple[str, dict[str, Found]]:
-    root = address.rstrip("/")
+    """(The address above some objects, path below it → object): what matches a pattern, or all there is."""
+    pattern = root = address.rstrip("/")
+    while glob.has_magic(root):
+        root = root.rpartition("/")[0]
+    if store.scheme in EXTRAS and not is_address(root):
+        raise UsageError(f"--in {kept(address)} names no bucket; pass {store.scheme}://BUCKET/FOLDER")
     try:
-        if not glob.has_magic(address):
-            return root, store.find(address)
-        while glob.has_magic(root):
-            root = root.rpartition("/")[0]
-        return root, store.glob(address, root)
+        found = {}
+        if root != pattern:
+            found = store.glob(pattern, root) or store.glob(f"{pattern}/**", root)
+        if found:
+            return root, found
+        return pattern, store.find(pattern)  # the characters of patterns may stand in names
     except OSError as error:
         raise UsageError(
             f"--in {kept(address)} cannot be listed: {error.strerror}; check the address and the credentials"

@@ -109,6 +109,11 @@ def _members(tar: str, notes: list[str]) -> Iterator[tuple[str, Source | None]]:
         ) from error
     except OSError as error:
         raise UsageError(f"--in {kept(tar)} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # fsspec's, of a stream in which it cannot seek
+        raise UsageError(
+            f"--in {kept(tar)} cannot be read in parts, for the server sends only whole files; "
+            "download it, then pass the file"
+        ) from error
 
 
 def _next(opened: tarfile.TarFile) -> tarfile.TarInfo | None:

@@ -26,9 +26,9 @@ from detic_crop.runs.folder import OutputFolder, as_output_error, is_fatal
 from detic_crop.runs.journal import Journal, Record, Recorded, unfinished_crops
 from detic_crop.runs.local import run_local
 from detic_crop.runs.machine import default_workers
-from detic_crop.runs.names import crop_names, crop_names_of, fits_disk
+from detic_crop.runs.names import crop_names, crop_names_of, fits_disk, fits_tar
 from detic_crop.runs.pipeline import Job, Outcome, Pipeline
-from detic_crop.runs.places import absolute, kept
+from detic_crop.runs.places import absolute, given, kept
 from detic_crop.runs.sources import Source
 from detic_crop.runs.stores import is_address
 from detic_crop.runs.tar_crops import in_tars, place_of, within
@@ -143,7 +143,8 @@ def _plan(
         foreign = files.keys() - ours
     suffix = EXTENSIONS[format]
     settled = {key: os.path.splitext(within(name))[0] + suffix for key, name in earlier_names.items()}
-    settled = {key: name for key, name in settled.items() if name not in foreign and fits_disk(name)}
+    fits = fits_tar if per_tar else fits_disk
+    settled = {key: name for key, name in settled.items() if name not in foreign and fits(name)}
     recorded = {key: record.crop for key, record in records.items() if record.crop}
     settled |= {key: within(crop) for key, crop in recorded.items()} if per_tar else recorded
     dots = not per_tar
@@ -307,6 +308,9 @@ def commit(outcome: Outcome, journal: Journal, folder: OutputFolder) -> Record:
             record = record._replace(candidates=(journal.candidates_end(), 0))
         journal.append(record)
     except OSError as error:
+        if tar_place := place_of(record.crop):  # what is not recorded must not get into a tar file
+            with contextlib.suppress(OSError):
+                folder.tars.forget(tar_place)
         raise as_output_error(error, folder.shown) from error
     return record
 
@@ -370,8 +374,11 @@ def write_listing(
         place = source.where
         if place == above + source.key:
             continue  # nearly all
-        if (place := kept(absolute(place))) != _usual_place(root, source.key):
-            elsewhere[source.key] = place
+        place = absolute(place)
+        if (public := kept(place)) != place:
+            folder.secret_places[source.key] = place
+        if public != _usual_place(root, source.key):
+            elsewhere[source.key] = public
     keys = {source.key: None for source in sources}
     # Photos of earlier calls that are not asked for now keep the place where they were.
     before = read_listing(folder)
@@ -430,6 +437,6 @@ def paths_now(
     """
     if input is None:
         return photo_paths({**listing, "keys": keys})
-    text = os.fspath(input)
+    text = given(input)
     found = {source.key: source.where for source in discover(text).sources}
     return {key: found.get(key) or _usual_place(text, key) for key in keys}

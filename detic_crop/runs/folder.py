@@ -66,6 +66,7 @@ class OutputFolder:
         home: its `.detic-crop` folder.
         state: where the run keeps what is its own: `home`, or a shard's folder in it.
         ours: of a shard, the crops that it may replace; None where names keep clear of what others left.
+        secret_places: key → where a photo of this call is, if that may not be written down whole.
     """
 
     def __init__(self, root: str | os.PathLike[str], shard: Shard | None = None) -> None:
@@ -89,6 +90,7 @@ class OutputFolder:
         self.run_json = (self.root if shard is None else self.state) / "run.json"
         self.part = self.state / "part.json"  # of a shard, see `shard_state.Part`
         self.ours: set[str] | None = None
+        self.secret_places: dict[str, str] = {}
         self.tars = TarCrops(self.root, self.home, self._new_temporary, shard)
         self._counter = itertools.count()
         self._above = os.path.join(self.root, "")

@@ -15,6 +15,9 @@ _DEVICE_NAMES = {
 _OURS = {"audit.csv", "audit.html", "audit.xlsx", "run.json", ".detic-crop"}
 _OUR_TAR = re.compile(r"crops-[\d-]*(of-)?[\d-]*\.tar", re.IGNORECASE)  # see `tar_crops`
 _MAX_COMPONENT_BYTES = 255  # of ext4, APFS, NTFS (there in UTF-16 units, which are fewer)
+_BESIDE = len(
+    ".gone"
+)  # bytes that the files beside a crop, on its way into a tar file, have more in their names
 _WINDOWS_FORBIDDEN = re.compile(r'[<>:"|?*\\\x00-\x1f]')
 
 
@@ -135,6 +138,12 @@ def fits_disk(name: str) -> bool:
     return all(len(os.fsencode(part)) <= _MAX_COMPONENT_BYTES for part in name.split("/"))
 
 
+def fits_tar(name: str) -> bool:
+    """Whether a crop that is a file may be called so in a tar file, too."""
+    stem, extension = os.path.splitext(name.rpartition("/")[2])
+    return "." not in stem and len(os.fsencode(stem + extension)) <= _MAX_COMPONENT_BYTES - _BESIDE
+
+
 def _safe_folders(keys: Iterable[str], files: set[str]) -> dict[str, str]:
     """Folder of a key → folder of its crop with its `/`; a component gives way to a file of that name."""
     safe = {"": ""}
@@ -160,12 +169,12 @@ def _safe_file(file_name: str, extension: str, attempt: int, dots: bool) -> str:
         stem += suffix
     if attempt > 1:
         stem += f".{attempt}"
-    if not dots:
-        stem = stem.replace(".", "_")
-    return _safe_component(stem, extension)
+    if dots:
+        return _safe_component(stem, extension)
+    return _safe_component(stem.replace(".", "_"), extension, _BESIDE)
 
 
-def _safe_component(name: str, extension: str = "") -> str:
+def _safe_component(name: str, extension: str = "", spare: int = 0) -> str:
     if os.name == "nt":
         name = _WINDOWS_FORBIDDEN.sub("_", name)
     if name.split(".")[0].rstrip().casefold() in _DEVICE_NAMES:
@@ -173,7 +182,7 @@ def _safe_component(name: str, extension: str = "") -> str:
         name = f"{head}_{dot}{tail}"
     if not extension and name.rstrip(". ") != name:  # Windows drops trailing dots and spaces
         name = name.rstrip(". ") + "_"
-    room = _MAX_COMPONENT_BYTES - len(extension)
+    room = _MAX_COMPONENT_BYTES - len(extension) - spare
     if len(name.encode()) > room:
         digest = hashlib.sha256(name.encode()).hexdigest()[:8]
         name = name.encode()[: room - 9].decode(errors="ignore") + "~" + digest

@@ -11,13 +11,13 @@ import os
 import re
 import stat
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from detic_crop.config import DEFAULT_MAX_PIXELS, Truncated
 from detic_crop.errors import PhotoError, UsageError
 from detic_crop.images.decode import PhotoFile, most_bytes, read_file
-from detic_crop.runs.stores import Found, is_address, path_of, public, store_of
+from detic_crop.runs.stores import Found, Store, is_address, path_of, public, store_of
 
 _MEMBER = re.compile(r"tar:(\d+)\+(\d+)@(\d+):(.+)", re.DOTALL)
 _BLOCK = 512  # bytes of a tar file's header, which stands right before what it is about
@@ -53,6 +53,11 @@ def is_path(place: str) -> bool:
     return not (place.startswith("tar:") and _MEMBER.fullmatch(place)) and not is_address(place)
 
 
+def given(place: str | os.PathLike[str]) -> str:
+    """What a user gave as a place: ``file://`` says no more than that a path follows."""
+    return os.fspath(place).removeprefix("file://")
+
+
 def as_path(text: str) -> str:
     """A path as a place: one that looks like something else is spelled out."""
     return text if is_path(text) else os.path.abspath(text)
@@ -61,7 +66,8 @@ def as_path(text: str) -> str:
 def absolute(place: str) -> str:
     """The place, whatever the working folder is."""
     if member := member_at(place):
-        return member._replace(tar=absolute(member.tar)).place
+        tar = member.tar if is_address(member.tar) else os.path.abspath(member.tar)
+        return member._replace(tar=tar).place
     return place if is_address(place) else os.path.abspath(place)
 
 
@@ -71,7 +77,7 @@ def kept(place: str) -> str:
     A web address whose query was needed does not lead to the photo any more; then ``--in`` must say again.
     """
     if member := member_at(place):
-        return member._replace(tar=kept(member.tar)).place
+        return member._replace(tar=public(member.tar)).place if is_address(member.tar) else place
     return public(place) if is_address(place) else place
 
 
@@ -108,19 +114,24 @@ def look(place: str) -> Found | None:
 
 
 def _look_at_member(member: Member) -> Found | None:
+    start = member.offset - _BLOCK
     if is_address(member.tar):
-        header = store_of(member.tar).read(member.tar, member.offset - _BLOCK, member.offset)
+        header = store_of(member.tar).read(member.tar, start, member.offset)
     else:
         with open(member.tar, "rb") as file:
-            file.seek(member.offset - _BLOCK)
+            file.seek(start)
             header = file.read(_BLOCK)
+    return member.found if _is_header(header, member) else None
+
+
+def _is_header(header: bytes, member: Member) -> bool:
+    """Whether that is what stood before this part of a tar file when it was listed."""
     try:
         info = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
     except tarfile.HeaderError:
-        return None
+        return False
     # Where an extended header has the exact time, some programs round the one that stands here.
-    same = info.size == member.size and abs(info.mtime - member.time) <= 1
-    return member.found if same else None
+    return info.size == member.size and abs(max(0, info.mtime) - member.time) <= 1
 
 
 def read(place: str, most: int) -> bytes:
@@ -135,17 +146,33 @@ def read(place: str, most: int) -> bytes:
     """
     if is_path(place):
         return read_file(place, most)
-    member = member_at(place)
-    if member is not None and not is_address(member.tar):
-        _check_size(member.size, most)
-        return read_file(member.tar, most, member.offset, member.size)
-    address = member.tar if member else place
+    if member := member_at(place):
+        return _read_member(member, most)
+    data = _answer(place, lambda store: store.read_at_most(place, most))
+    _check_size(len(data), most)
+    return data
+
+
+def _read_member(member: Member, most: int) -> bytes:
+    _check_size(member.size, most)
+    start, size = member.offset - _BLOCK, _BLOCK + member.size
+    if is_address(member.tar):
+        data = _answer(member.tar, lambda store: store.read(member.tar, start, start + size))
+    else:
+        data = read_file(member.tar, most, start, size)
+    if not _is_header(data[:_BLOCK], member):  # what is there now may be the middle of another photo
+        raise PhotoError(
+            "missing_file",
+            "expected the photo where it was in its tar file, which has changed since it was listed; "
+            "give `run` again",
+        )
+    return data[_BLOCK:]
+
+
+def _answer(address: str, ask: Callable[[Store], bytes]) -> bytes:
+    """What a store gives, or why it does not, as `PhotoError`."""
     try:
-        store = store_of(address)
-        if member:
-            _check_size(member.size, most)
-            return store.read(address, member.offset, member.offset + member.size)
-        data = store.read_at_most(address, most)
+        return ask(store_of(address))
     except UsageError as error:  # on another machine than the one that listed it
         raise PhotoError("unreadable", str(error)) from error
     except FileNotFoundError as error:
@@ -164,8 +191,6 @@ def read(place: str, most: int) -> bytes:
             f"expected an answer of {path_of(public(address)).split('/')[0]}, got: {error.strerror}, "
             "several times; give the same command again when it is well",
         ) from error
-    _check_size(len(data), most)
-    return data
 
 
 def open_photo(
@@ -196,8 +221,7 @@ def read_text(place: str) -> bytes:
     """
     try:
         if is_address(place):
-            store = store_of(place)
-            return store.read_at_most(place, 1 << 40)
+            return store_of(place).read_at_most(place, 1 << 40)
         with open(place, "rb") as file:
             return file.read()
     except OSError as error:

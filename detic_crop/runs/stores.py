@@ -20,8 +20,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
+from importlib.metadata import version
+from inspect import signature
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import unquote, urljoin
 
 from detic_crop.errors import UsageError
 
@@ -61,16 +63,26 @@ def is_address(text: str) -> bool:
 
 def public(address: str) -> str:
     """The address without what may be secret: a signature in its query, a password before its host."""
-    parts = urlsplit(address)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return f"{scheme_of(address)}://{_without_secrets(address)}"
 
 
 def path_of(address: str) -> str:
     """Bucket or host, and path: what is left of an address without its scheme and query, percent-decoded."""
-    if scheme_of(address) not in WEB:
-        return address.partition("://")[2]
-    parts = urlsplit(address)
-    return unquote(parts.netloc.rpartition("@")[2] + parts.path, errors="surrogateescape")
+    path = _without_secrets(address)
+    return unquote(path, errors="surrogateescape") if scheme_of(address) in WEB else path
+
+
+def _without_secrets(address: str) -> str:
+    """What follows ``://``. Not taken apart by urllib, which refuses some addresses that a list may hold."""
+    rest = address.partition("://")[2]
+    web = scheme_of(address) in WEB
+    if web:  # elsewhere both characters may stand in the name of an object
+        rest = re.split("[?#]", rest, maxsplit=1)[0]
+    host, slash, path = rest.partition("/")
+    before, at, name = host.rpartition("@")
+    if at and (web or ":" in before):  # Azure's `container@account` is no secret
+        host = name
+    return host + slash + path
 
 
 def joined(address: str, name: str) -> str:
@@ -109,13 +121,23 @@ class Store:
             return b""
         path = self._path(address)
         data: bytes = self._ask(partial(self.fs.cat_file, path, start=start, end=end), address)
+        if start is not None and end is not None and len(data) > end - start:
+            return data[start:end]  # a web server that knows no ranges sends all
         return data
 
     def read_at_most(self, address: str, most: int) -> bytes:
         """The first bytes of an object, whose size need not be known: at most one more than `most`."""
-        if self.scheme not in WEB:
-            return self.read(address, 0, most + 1)
-        return self._ask(partial(self._stream, self._path(address), most), address)
+        first = self._stream if self.scheme in WEB else self._first_bytes
+        return self._ask(partial(first, self._path(address), most), address)
+
+    def _first_bytes(self, path: str, most: int) -> bytes:
+        try:
+            data: bytes = self.fs.cat_file(path, start=0, end=most + 1)
+        except Exception as error:
+            if "satisfiable" not in str(error):
+                raise
+            return b""  # an empty object has no first byte, and stores call that an error
+        return data
 
     def _stream(self, path: str, most: int) -> bytes:
         # A size spares the question for it; a block size of 0 is a plain stream, whatever the size.
@@ -158,7 +180,7 @@ class Store:
 
     def _relative(self, listed: Mapping[str, Mapping[str, Any]], above: str) -> dict[str, Found]:
         return {
-            path.removeprefix(above).lstrip("/"): _found(info)
+            path.removeprefix(above).removeprefix("/"): _found(info)
             for path, info in listed.items()
             if info.get("type") != "directory" and not path.endswith("/")
         }
@@ -217,7 +239,7 @@ class Store:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _path(self, address: str) -> str:
-        path: str = self.fs._strip_protocol(address)
+        path: str = self.fs._strip_protocol(self.scheme + address[len(self.scheme) :])  # `S3://`, too
         return path
 
     def _ask(self, call: Callable[[], _T], address: str) -> _T:
@@ -251,7 +273,18 @@ def _store(scheme: str) -> Store:
     if scheme in ("s3", "s3a", "gs", "gcs"):
         settings = {"use_listings_cache": False}
     try:
-        return Store(scheme, fsspec.filesystem(scheme, **settings))
+        kind = fsspec.get_filesystem_class(scheme)
+        parameters = list(signature(kind.__init__).parameters.values())[1:]
+        needed = [
+            p.name
+            for p in parameters
+            if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        ]
+        if needed:  # an address is all that a user can give
+            raise UsageError(f"{scheme}:// cannot be used here: it needs settings ({', '.join(needed)})")
+        if scheme in WEB:
+            settings = {"client_kwargs": _web_settings()}
+        return Store(scheme, kind(**settings))
     except ImportError as error:
         extra = EXTRAS.get(scheme)
         how = f"pip install 'detic-crop[{extra}]'" if extra else str(error)
@@ -259,6 +292,19 @@ def _store(scheme: str) -> Store:
     except ValueError as error:
         known = ", ".join(f"{name}://" for name in ("s3", "gs", "https"))
         raise UsageError(f"{scheme}:// is no kind of address that is known; expected {known}") from error
+    except OSError as error:
+        raise UsageError(f"{scheme}:// cannot be used here ({_words(error)})") from error
+
+
+def _web_settings() -> dict[str, Any]:
+    import aiohttp
+
+    return {
+        # Not aiohttp's five minutes in all, which a large photo on a slow line may take.
+        "timeout": aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60),
+        "headers": {"User-Agent": f"detic-crop/{version('detic-crop')}"},  # some refuse a library's own
+        "trust_env": True,  # HTTP_PROXY, HTTPS_PROXY, NO_PROXY
+    }
 
 
 def _found(info: Mapping[str, Any]) -> Found:
@@ -277,14 +323,18 @@ def _stamp(info: Mapping[str, Any]) -> int:
     return int.from_bytes(hashlib.blake2b(str(tag).encode(), digest_size=7).digest(), "big")
 
 
-def _as_os_error(error: Exception, address: str) -> OSError:
+def _as_os_error(error: BaseException, address: str) -> OSError:
     """What a file system raised, as the error that it means."""
     where = public(address)
+    if scheme_of(address) in WEB and isinstance(error, FileNotFoundError) and error.__cause__ is not None:
+        error = error.__cause__  # fsspec calls everything so that keeps it from learning a size
     status = getattr(error, "status", None)
     if isinstance(status, int) and status in _CLIENT_ERRORS:
         kind = _CLIENT_ERRORS[status]
         code = errno.EACCES if kind is PermissionError else errno.ENOENT
         return kind(code, f"the server answered {status}", where)
+    if isinstance(status, int) and status:
+        return OSError(errno.EIO, f"the server answered {status}", where)
     if isinstance(error, FileNotFoundError):
         return FileNotFoundError(errno.ENOENT, "no such object", where)
     if isinstance(error, PermissionError) or type(error).__name__ in (
@@ -299,7 +349,8 @@ def _as_os_error(error: Exception, address: str) -> OSError:
     return OSError(errno.EREMOTEIO if hasattr(errno, "EREMOTEIO") else errno.EIO, _words(error), where)
 
 
-def _words(error: Exception) -> str:
-    """An error's words without addresses, which may hold a signature."""
+def _words(error: BaseException) -> str:
+    """An error's words without what may be secret in an address: signature, user and password."""
     text = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
-    return re.sub(r"\?[^\s'\"]+", "", text)[:200]
+    text = re.sub(r"\?[^\s'\"]+", "", text)
+    return re.sub(r"[^\s'\"/@]*:[^\s'\"/@]*@", "", text)[:200]

@@ -17,6 +17,7 @@ import os
 import re
 import shutil
 import tarfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from functools import lru_cache
 from pathlib import Path
@@ -81,15 +82,25 @@ def in_tars(
         order: the keys of this run's photos in the order in which they are done; only these are answered.
         recorded: key → path as journalled before, which stays. But a shard leaves the tar files of other
             runs alone, which other shards may just change: it makes the crop in one of its own.
-        per_tar: photos in each.
+        per_tar: photos in each, at most. Those that came later and find theirs full go on in the next.
         shard: whose tar files they are.
     """
     own = tar_name(0, shard)[:-_DIGITS_AND_SUFFIX]
+    filled = Counter(place.tar for place in map(place_of, recorded.values()) if place)
     paths = {}
+    following = 0  # with room, for those whose own one has none
     for number, key in enumerate(order):
         before = recorded.get(key, "")
-        stays = place_of(before) is not None and (shard is None or before.startswith(own))
-        paths[key] = before if stays else f"{tar_name(number // per_tar, shard)}/{names[key]}"
+        if place_of(before) is not None and (shard is None or before.startswith(own)):
+            paths[key] = before
+            continue
+        tar = tar_name(number // per_tar, shard)
+        if filled[tar] >= per_tar:
+            following = max(following, number // per_tar)
+            while filled[tar := tar_name(following, shard)] >= per_tar:
+                following += 1
+        filled[tar] += 1
+        paths[key] = f"{tar}/{names[key]}"
     return paths
 
 
@@ -202,12 +213,15 @@ class TarCrops:
             OSError: a tar file cannot be written; nothing is lost.
         """
         self._open = ""
-        with contextlib.suppress(FileNotFoundError):
-            for tar in sorted(os.listdir(self._pending)):
-                if self._shard is None or self._shard.folder_name in tar:
-                    self.pack(tar)
-            with contextlib.suppress(OSError):  # other shards are at work
-                os.rmdir(self._pending)
+        try:
+            waiting = sorted(os.listdir(self._pending))
+        except FileNotFoundError:
+            return
+        for tar in waiting:
+            if self._shard is None or self._shard.folder_name in tar:
+                self.pack(tar)
+        with contextlib.suppress(OSError):  # other shards are at work
+            os.rmdir(self._pending)
 
     def pack(self, tar: str) -> None:
         """Make a tar file anew from what it holds and what waits for it.
@@ -253,7 +267,8 @@ class TarCrops:
             made = opened.enter_context(tarfile.open(path, "x", format=tarfile.PAX_FORMAT))
             for name in names:
                 for part in (name, _sample_name(name)):
-                    if name in waiting:
+                    # Killed while it removed what it had packed, a run leaves a half, and both are held.
+                    if name in waiting and (part in waiting or part not in held):
                         data = (self._pending / tar / part).read_bytes()
                     else:
                         assert before is not None
