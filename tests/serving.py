@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
+from urllib.request import Request, urlopen
 
 import fsspec  # type: ignore[import-untyped]
 import pytest
@@ -89,6 +90,7 @@ def s3_server(monkeypatch: pytest.MonkeyPatch, bucket: str) -> Iterator[stores.S
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     forget_stores()
+    urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()  # of earlier tests
     try:
         store = stores.store_of("s3://")
         store.fs.mkdir(bucket)

@@ -53,7 +53,9 @@ def pictures_of(record: Record, photo_place: str, read_crop: Callable[[], bytes]
     notes = []
     photo = crop = None
     try:
-        photo = thumbnail(read(photo_place, sys.maxsize), record.image, PHOTO_SIDE, _PHOTO_QUALITY, record)
+        photo = thumbnail(
+            read(photo_place, sys.maxsize, tries=1), record.image, PHOTO_SIDE, _PHOTO_QUALITY, record
+        )
     except (PhotoError, OSError, MemoryError, ValueError) as error:
         notes.append(f"The photo cannot be shown: {_reason(error)}.")
     try:

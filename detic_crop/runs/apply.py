@@ -23,7 +23,7 @@ from detic_crop.runs.journal import Journal, Record
 from detic_crop.runs.local import run_local
 from detic_crop.runs.machine import default_workers
 from detic_crop.runs.pipeline import Job, Pipeline
-from detic_crop.runs.places import kept, read
+from detic_crop.runs.places import read, shown
 from detic_crop.runs.recrop import KeptCandidates
 from detic_crop.runs.sources import Source
 
@@ -191,7 +191,7 @@ def _why_not(record: Record, place: str, moved: bool) -> str:
         return "the run could not read this photo; give `run` again"
     source = Source.at(record.image, place)
     if source.size < 0:
-        return f"expected the photo at {kept(place)}, found none; pass --in FOLDER where it is now"
+        return f"expected the photo at {shown(place)}, found none; pass --in FOLDER where it is now"
     if not is_same_photo(record, source, moved):
         return "the photo has changed since the run; give `run` again, then review it"
     return ""

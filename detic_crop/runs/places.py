@@ -12,6 +12,7 @@ import re
 import stat
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from detic_crop.config import DEFAULT_MAX_PIXELS, Truncated
@@ -56,6 +57,13 @@ def is_path(place: str) -> bool:
 def given(place: str | os.PathLike[str]) -> str:
     """What a user gave as a place: ``file://`` says no more than that a path follows."""
     return os.fspath(place).removeprefix("file://")
+
+
+def shown(place: str) -> str:
+    """The place as people say it, without what may be secret."""
+    if member := member_at(place):
+        return f"byte {member.offset} of {kept(member.tar)}"
+    return kept(place)
 
 
 def as_path(text: str) -> str:
@@ -134,12 +142,13 @@ def _is_header(header: bytes, member: Member) -> bool:
     return info.size == member.size and abs(max(0, info.mtime) - member.time) <= 1
 
 
-def read(place: str, most: int) -> bytes:
+def read(place: str, most: int, tries: int | None = None) -> bytes:
     """All the bytes.
 
     Args:
         place: where.
         most: more bytes than that are no photo.
+        tries: how often a store is asked at most; None: as often as it takes on a bad day.
 
     Raises:
         PhotoError: they cannot be had, or are too many.
@@ -147,17 +156,17 @@ def read(place: str, most: int) -> bytes:
     if is_path(place):
         return read_file(place, most)
     if member := member_at(place):
-        return _read_member(member, most)
-    data = _answer(place, lambda store: store.read_at_most(place, most))
+        return _read_member(member, most, tries)
+    data = _answer(place, lambda store: store.read_at_most(place, most), tries)
     _check_size(len(data), most)
     return data
 
 
-def _read_member(member: Member, most: int) -> bytes:
+def _read_member(member: Member, most: int, tries: int | None) -> bytes:
     _check_size(member.size, most)
     start, size = member.offset - _BLOCK, _BLOCK + member.size
     if is_address(member.tar):
-        data = _answer(member.tar, lambda store: store.read(member.tar, start, start + size))
+        data = _answer(member.tar, lambda store: store.read(member.tar, start, start + size), tries)
     else:
         data = read_file(member.tar, most, start, size)
     if not _is_header(data[:_BLOCK], member):  # what is there now may be the middle of another photo
@@ -169,10 +178,11 @@ def _read_member(member: Member, most: int) -> bytes:
     return data[_BLOCK:]
 
 
-def _answer(address: str, ask: Callable[[Store], bytes]) -> bytes:
+def _answer(address: str, ask: Callable[[Store], bytes], tries: int | None) -> bytes:
     """What a store gives, or why it does not, as `PhotoError`."""
     try:
-        return ask(store_of(address))
+        store = store_of(address)
+        return ask(store if tries is None else replace(store, tries=tries))
     except UsageError as error:  # on another machine than the one that listed it
         raise PhotoError("unreadable", str(error)) from error
     except FileNotFoundError as error:

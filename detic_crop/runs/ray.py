@@ -29,7 +29,7 @@ from detic_crop.detectors.base import Detector, LookupDetector
 from detic_crop.errors import DeticCropError, PhotoError, UsageError
 from detic_crop.runs.devices import Recipe
 from detic_crop.runs.pipeline import MAX_DETECTOR_CRASHES, Job, Outcome, Pipeline
-from detic_crop.runs.places import absolute, kept
+from detic_crop.runs.places import absolute, shown
 from detic_crop.runs.ray_cluster import Cluster, Group
 from detic_crop.runs.ray_worker import Finished, Order, Ready, Worker, package_versions
 from detic_crop.runs.sources import Source
@@ -317,7 +317,7 @@ class RayRun:
         for photo in ready.unseen:
             if Source.at(photo.key, photo.where).size == photo.size:
                 raise DeticCropError(
-                    f"node {ready.host} of the Ray cluster does not see {kept(absolute(photo.where))}, "
+                    f"node {ready.host} of the Ray cluster does not see {shown(absolute(photo.where))}, "
                     "which is on this machine; put the photos on a disk that every node has under that path"
                 )
         if self._given is None and ready.weights != dict(self._pipeline.detector.info.weights):

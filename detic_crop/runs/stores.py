@@ -248,7 +248,8 @@ class Store:
                 return call()
             except Exception as error:
                 meant = _as_os_error(error, address)
-                if isinstance(meant, _FINAL) or attempt == self.tries - 1:
+                hopeless = isinstance(error, ValueError) or type(error).__name__ == "ParamValidationError"
+                if hopeless or isinstance(meant, _FINAL) or attempt == self.tries - 1:
                     raise meant from error
                 _log.debug("%s: %s; asking again", public(address), meant)
             pause = _FIRST_PAUSE * 2**attempt
