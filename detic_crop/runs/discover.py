@@ -135,18 +135,21 @@ def _from_glob(pattern: str, output: str | None) -> Listing:
 def _sorted_listing(root: Path, paths: list[str], walk: _Walk) -> Listing:
     above = os.path.join(root, "")
     with collector_paused():
-        located = sorted((_below(path, above), path) for path in paths)
-        keys = distinct(key for key, _ in located)
+        located = sorted(zip(_below(paths, above), paths, strict=True))
+        names = [name for name, _ in located]
+        keys = distinct(names)
         sources = [Source.of_file(key, path) for key, (_, path) in zip(keys, located, strict=True)]
-        sources.sort(key=itemgetter(0))
+        if keys != names:
+            sources.sort(key=itemgetter(0))
     return Listing(sources, walk.passed_over, walk.notes, walk.plain)
 
 
-def _below(path: str, above: str) -> str:
-    """A path relative to the folder `above`, with ``/``."""
+def _below(paths: list[str], above: str) -> list[str]:
+    """Paths relative to the folder `above`, with ``/``."""
+    cut = len(above)
     # `relpath` asks for the working folder and takes both paths apart, which takes longer than all the rest.
-    relative = path[len(above) :] if path.startswith(above) else os.path.relpath(path, above)
-    return relative.replace(os.sep, "/")
+    relative = [path[cut:] if path.startswith(above) else os.path.relpath(path, above) for path in paths]
+    return relative if os.sep == "/" else [path.replace(os.sep, "/") for path in relative]
 
 
 class _Walk:
@@ -189,7 +192,9 @@ class _Walk:
             if _is_folder(entry):
                 if not self._is_output(entry.path):
                     yield from self.files(Path(entry.path), (*ancestors, identity), entry.is_symlink())
-            elif self.wants(entry.name):
+            elif not is_photo_name(entry.name):
+                self.passed_over += 1
+            else:
                 if not entry.is_symlink():
                     self.plain.add(entry.path)
                 yield entry.path

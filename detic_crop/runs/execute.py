@@ -155,15 +155,19 @@ def _plan(
     if per_tar:
         names = in_tars(names, [source.key for source in wanted], recorded, per_tar, folder.shard)
         _check_tars(names.values(), ours, files)
-    jobs = [Job(source, names[source.key]) for source in wanted]
-    plain = {name for name, is_link in files.items() if not is_link}
+    crops = [names[source.key] for source in wanted]
+    plain = {name for name, size in files.items() if size >= 0}
     # Where the photos are was checked before the lock was taken.
-    folder.check_safe((), (job.crop for job in jobs), plain)
-    todo = [job for job in jobs if not _is_finished(job, records.get(job.source.key), folder, decisions)]
-    return Plan(todo, len(jobs) - len(todo))
+    folder.check_safe((), crops, plain)
+    todo = [
+        Job(source, crop)
+        for source, crop in zip(wanted, crops, strict=True)
+        if not _is_finished(source, records.get(source.key), folder, files, decisions)
+    ]
+    return Plan(todo, len(crops) - len(todo))
 
 
-def _check_tars(crops: Iterable[str], ours: Iterable[str], files: Mapping[str, bool]) -> None:
+def _check_tars(crops: Iterable[str], ours: Iterable[str], files: Mapping[str, int]) -> None:
     """Refuse tar files in the place of ours that hold none of our crops."""
     known = {place.tar for place in map(place_of, ours) if place}
     for tar in sorted({place.tar for place in map(place_of, crops) if place} - known):
@@ -172,20 +176,26 @@ def _check_tars(crops: Iterable[str], ours: Iterable[str], files: Mapping[str, b
 
 
 def _is_finished(
-    job: Job, record: Recorded | None, folder: OutputFolder, decisions: Mapping[str, Decision]
+    source: Source,
+    record: Recorded | None,
+    folder: OutputFolder,
+    files: Mapping[str, int],
+    decisions: Mapping[str, Decision],
 ) -> bool:
     if record is None or record.status == "failed":
         return False
-    decision = decisions.get(job.source.key)
+    decision = decisions.get(source.key)
     if decision is not None and not (
         not decision.verdict if isinstance(record, Finished) else decision.is_followed_by(record)
     ):
         return False
-    if (record.file_size, record.file_time) != (job.source.size, job.source.mtime_ns):
+    if (record.file_size, record.file_time) != (source.size, source.mtime_ns):
         return False
     if record.status == "rejected":
         return True
-    return folder.crop_size(record.crop) == record.crop_bytes
+    if (size := files.get(record.crop, -1)) < 0:  # a link, a shard's or in a tar file
+        size = folder.crop_size(record.crop)
+    return size == record.crop_bytes
 
 
 def check_same_settings(recorded: CropConfig | None, config: CropConfig, folder: OutputFolder) -> None:

@@ -544,9 +544,10 @@ class OutputFolder:
         for path in (*(self.root / folder for folder in folders), *map(Path, _links(targets))):
             self._refuse_outside(path)
 
-    def files(self) -> dict[str, bool]:
-        """Every file below the folder but outside `.detic-crop`: relative path with ``/`` → is it a link."""
-        found: dict[str, bool] = {}
+    def files(self) -> dict[str, int]:
+        """Every file below the folder but outside `.detic-crop`: relative path with ``/`` → size in bytes,
+        -1 of a link."""
+        found: dict[str, int] = {}
         folders = [(os.fspath(self.root), "")]
         while folders:
             folder, prefix = folders.pop()
@@ -558,8 +559,10 @@ class OutputFolder:
                 if entry.is_dir(follow_symlinks=False):
                     if prefix or entry.name != STATE:
                         folders.append((entry.path, f"{prefix}{entry.name}/"))
+                elif not entry.is_symlink():
+                    found[prefix + entry.name] = _size(entry)
                 elif not _leads_to_folder(entry):
-                    found[prefix + entry.name] = entry.is_symlink()
+                    found[prefix + entry.name] = -1
         return found
 
     def made_crops(self) -> set[str]:
@@ -632,9 +635,16 @@ def _holds_anything(folder: Path) -> bool:
         return any(entries)
 
 
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return os.stat(entry.path).st_size  # quicker than `entry.stat`
+    except OSError:  # gone meanwhile
+        return -1
+
+
 def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        return entry.is_symlink() and entry.is_dir()
+        return entry.is_dir()
     except OSError:  # a link to itself
         return False
 

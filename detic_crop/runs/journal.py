@@ -161,9 +161,9 @@ def replay(path: Path, *, reviewed: bool = True) -> Replay:
     """
     state = Replay()
     with collector_paused():
-        for lines in _whole_lines(path):
-            state.end += sum(map(len, lines))
-            for values in _parsed(lines):
+        for block in _whole_lines(path):
+            state.end += len(block)
+            for values in _parsed(_lines(block)):
                 _replay_values(values, state, reviewed)
     return state
 
@@ -172,13 +172,13 @@ def replay_finished(path: Path) -> tuple[Replay, dict[str, Recorded]]:
     """What a resume has to know of a journal: `replay` without the records, and by key what was finished."""
     state, found = Replay(), dict[str, Recorded]()
     with collector_paused():
-        for lines in _whole_lines(path):
-            state.end += sum(map(len, lines))
-            plain = plain_lines(b"".join(lines))
-            if len(plain) == len(lines):
+        for block in _whole_lines(path):
+            state.end += len(block)
+            plain = plain_lines(block)
+            if len(plain) == block.count(b"\n"):
                 found.update((photo.image, photo) for photo in plain)
                 continue
-            for line in lines:
+            for line in _lines(block):
                 if plain := plain_lines(line):
                     found[plain[0].image] = plain[0]
                 else:
@@ -188,14 +188,21 @@ def replay_finished(path: Path) -> tuple[Replay, dict[str, Recorded]]:
     return state, found
 
 
-def _whole_lines(path: Path) -> Iterator[list[bytes]]:
+def _whole_lines(path: Path) -> Iterator[bytes]:
     """The lines of a journal, some at a time, without a torn last one."""
     if path.exists():
         with open(path, "rb") as file:
-            while lines := file.readlines(_CHUNK):
-                if not lines[-1].endswith(b"\n"):
-                    del lines[-1]
-                yield lines
+            begun = b""
+            while part := file.read(_CHUNK):
+                end = part.rfind(b"\n") + 1
+                if end:
+                    yield begun + part[:end]
+                    begun = b""
+                begun += part[end:]
+
+
+def _lines(block: bytes) -> list[bytes]:
+    return [line + b"\n" for line in block.split(b"\n")[:-1]]  # `splitlines` ends lines at others, too
 
 
 def _parsed(lines: list[bytes]) -> list[Any]:

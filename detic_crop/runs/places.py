@@ -93,11 +93,13 @@ def files_of(places: Iterable[str]) -> Iterator[str]:
     """The files of this machine that hold what is at some places; a tar file once for each run of members."""
     last = ""
     for place in places:
-        if place.startswith("tar:") and (member := member_at(place)):
+        if ":" not in place:  # nearly all
+            yield place
+        elif member := member_at(place):
             if member.tar != last and not is_address(member.tar):
                 last = member.tar
                 yield last
-        elif "://" not in place or not is_address(place):
+        elif not is_address(place):
             yield place
 
 

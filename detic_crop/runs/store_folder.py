@@ -218,10 +218,10 @@ class StoreFolder(OutputFolder):
         found = self._remote.outside().get(crop)
         return -1 if found is None else found.size
 
-    def files(self) -> dict[str, bool]:
-        """Every object below the folder but outside `.detic-crop`; none is a link."""
+    def files(self) -> dict[str, int]:
+        """Every object below the folder but outside `.detic-crop`, and its size; see `OutputFolder.files`."""
         with self._reading():
-            return dict.fromkeys(self._remote.outside(), False)
+            return {name: found.size for name, found in self._remote.outside().items()}
 
     def read_crop(self, crop: str) -> bytes:
         """A crop's bytes; see `OutputFolder.read_crop`."""

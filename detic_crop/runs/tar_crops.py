@@ -58,6 +58,8 @@ def is_tar_name(name: str) -> bool:
 
 def place_of(crop: str) -> Place | None:
     """Where in which tar file a crop is; None of one that is a file of its own."""
+    if not crop.startswith("crops-"):  # nearly all
+        return None
     tar, _, name = crop.partition("/")
     return Place(tar, name) if name and is_tar_name(tar) else None
 
