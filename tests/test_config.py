@@ -35,6 +35,7 @@ OTHER: dict[str, Any] = {
     "quality": 80,
     "truncated": "fail",
     "decode": "scaled",
+    "out_format": "tar",
     "precision": "bfloat16",
     "detector_size": 640,
     "weights": {"a.pth": "00ff"},
