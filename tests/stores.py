@@ -123,6 +123,13 @@ def objects(address: str) -> dict[str, bytes]:
     return {name: store.read(joined(address, name)) for name in store.find(address)}
 
 
+def set_objects(address: str, held: dict[str, bytes]) -> None:
+    """Below an address are these, and nothing else."""
+    store_of(address).remove(joined(address, name) for name in objects(address))
+    for name, data in held.items():
+        store_of(address).write(joined(address, name), data)
+
+
 def as_folder(held: dict[str, bytes]) -> dict[str, bytes]:
     """What the objects of a folder would be on a disk: segments put together."""
     found: dict[str, bytes] = {}

@@ -39,6 +39,7 @@ from tests.fakes import (
     write_photo,
     write_photos,
 )
+from tests.serving import memory_store
 from tests.stores import (
     CHANGING,
     Death,
@@ -50,6 +51,7 @@ from tests.stores import (
     objects,
     put_before,
     segment_names,
+    set_objects,
 )
 
 OUT = "memory://bucket/out"
@@ -60,11 +62,8 @@ LOCK = f"{STATE}/lock-owner.json"
 @pytest.fixture(autouse=True)
 def empty_memory() -> Iterator[None]:
     """No object of another test."""
-    memory = fsspec.filesystem("memory")
-    memory.store.clear()
-    memory.pseudo_dirs[:] = [""]
-    yield
-    memory.store.clear()
+    with memory_store():
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -273,7 +272,7 @@ def test_a_merge_killed_at_every_change_is_mended_by_another(
         crop(photos, OUT, shard=f"{index}/2")
     start = objects(OUT)
     for number in range(1, 1000):
-        set_objects(start)
+        set_objects(OUT, start)
         death = Death(number, late)
         with monkeypatch.context() as patch:
             put_before(patch, death.before, death.after)
@@ -286,13 +285,6 @@ def test_a_merge_killed_at_every_change_is_mended_by_another(
         if not death.dead:
             break
     assert number > 8
-
-
-def set_objects(held: dict[str, bytes]) -> None:
-    """The store holds these, and nothing else."""
-    store_of(OUT).remove(joined(OUT, name) for name in objects(OUT))
-    for name, data in held.items():
-        store_of(OUT).write(joined(OUT, name), data)
 
 
 def test_a_shard_waits_for_a_merge_that_was_cut_off(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,7 +337,7 @@ def test_a_run_killed_at_every_change_is_mended_by_another(
     photos: Path, reference: dict[str, bytes], late: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(1, 1000):
-        set_objects({})
+        set_objects(OUT, {})
         death = Death(number, late)
         with monkeypatch.context() as patch:
             put_before(patch, death.before, death.after)
@@ -370,7 +362,7 @@ def test_begun_anew_and_killed_at_every_change(
     store_of(OUT).write(f"{OUT}/notes.txt", b"mine")
     start = objects(OUT)
     for number in range(1, 1000):
-        set_objects(start)
+        set_objects(OUT, start)
         death = Death(number, late)
         with monkeypatch.context() as patch:
             put_before(patch, death.before, death.after)
@@ -389,7 +381,7 @@ def test_one_request_in_ten_fails(
     stumbling = Stumbling(10, random.Random(1))
     put_before(monkeypatch, stumbling, stumbling)
     for _ in range(3):
-        set_objects({})
+        set_objects(OUT, {})
         crop(photos, OUT, limit=4)
         crop(photos, OUT)
         assert_like(OUT, reference, but=(JOURNAL, CANDIDATES, LOCK))  # that one is not tried as often

@@ -21,7 +21,7 @@ from detic_crop.runs.store_folder import open_folder
 from detic_crop.runs.stores import joined, store_of
 from tests.fakes import assert_same, crop, product, rows_of, write_damaged, write_photo, write_photos
 from tests.serving import memory_store, s3_server
-from tests.stores import Death, Killed, as_folder, copy_down, copy_up, objects, put_before
+from tests.stores import Death, Killed, as_folder, copy_down, copy_up, objects, put_before, set_objects
 from tests.test_tar_crops import check
 
 OUT = "memory://bucket/out"
@@ -106,7 +106,7 @@ def test_killed_at_every_change(
     tars(photos, OUT)
     expected = product(down(tmp_path / "copy"))
     for number in range(1, 1000):
-        set_objects(start)
+        set_objects(OUT, start)
         death = Death(number, late)
         with monkeypatch.context() as patch:
             put_before(patch, death.before, death.after)
@@ -119,12 +119,6 @@ def test_killed_at_every_change(
         if not death.dead:
             break
     assert number > 10
-
-
-def set_objects(held: dict[str, bytes]) -> None:
-    store_of(OUT).remove(joined(OUT, name) for name in objects(OUT))
-    for name, data in held.items():
-        store_of(OUT).write(joined(OUT, name), data)
 
 
 def assert_no_crop_but_recorded(tmp_path: Path) -> None:
@@ -180,7 +174,7 @@ def test_a_copy_is_reviewed_and_goes_up_again(photos: Path, tmp_path: Path) -> N
     VerdictLog(copy / STATE / "review.csv").append(*(Verdict(key, "rejected", None) for key in keys))
     assert api.apply(copy, quiet=True).counts["rejected"] == 2
     check(copy)
-    set_objects({})
+    set_objects(OUT, {})
     copy_up(copy, OUT)
     assert tars(photos, OUT).counts["rejected"] == 2
     check(down(tmp_path / "again"))
