@@ -19,9 +19,9 @@ from detic_crop.errors import UsageError
 from detic_crop.runs import places
 from detic_crop.runs.discover_stores import from_address, looked_at
 from detic_crop.runs.discover_tars import expanded, from_tars
-from detic_crop.runs.names import normalise_key, printable
+from detic_crop.runs.names import STATE, normalise_key, printable
 from detic_crop.runs.sources import Listing, Source, distinct, is_photo_name
-from detic_crop.runs.stores import beside, is_address, path_of, scheme_of, store_of
+from detic_crop.runs.stores import beside, is_address, path_of, store_of
 
 LIST_EXTENSIONS = (".txt", ".lst", ".csv")
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
@@ -216,7 +216,7 @@ class _Walk:
     def _is_output(self, folder: str) -> bool:
         if self._output and os.path.realpath(folder) == self._output:
             return True
-        state = os.path.join(folder, ".detic-crop")
+        state = os.path.join(folder, STATE)
         if any(os.path.exists(os.path.join(state, name)) for name in ("journal.jsonl", "shards")):
             self.notes.append(f"folder {printable(folder)} holds crops of an earlier run and was passed over")
             return True
@@ -249,8 +249,6 @@ def _from_list(where: str) -> Listing:
     repeats = len(lines) - len(unique)
     if repeats:
         notes.append(f"{repeats} lines of {name} repeat a photo")
-    for address in {scheme_of(place): place for place in unique if is_address(place)}.values():
-        store_of(address)  # if its package is missing, that is what to say, once
     if unique and all(_is_tar(place) for place in unique):
         listing = from_tars(list(unique))
         listing.notes[:0] = notes

@@ -7,12 +7,21 @@ import posixpath
 from collections.abc import Iterable
 
 from detic_crop.errors import UsageError
-from detic_crop.runs.names import normalise_key, printable
+from detic_crop.runs.names import STATE, normalise_key, printable
 from detic_crop.runs.places import is_path, kept, name_of
 from detic_crop.runs.sources import Listing, Source, distinct, is_photo_name
-from detic_crop.runs.stores import EXTRAS, WEB, Found, Store, is_address, joined, public, store_of
-
-_STATE = ".detic-crop"  # as in `folder.STATE`, which is a room above
+from detic_crop.runs.stores import (
+    EXTRAS,
+    WEB,
+    Found,
+    Store,
+    each,
+    is_address,
+    joined,
+    public,
+    scheme_of,
+    store_of,
+)
 
 
 def from_address(address: str, output: str | None, tars: bool = False) -> Listing:
@@ -77,7 +86,7 @@ def _output_folders(found: Iterable[str], root: str, output: str | None, notes: 
     if output is not None and output.startswith(root + "/"):
         folders.add(output.removeprefix(root + "/").strip("/") + "/")
     for path in found:
-        above, inside, _ = path.partition(f"/{_STATE}/")
+        above, inside, _ = path.partition(f"/{STATE}/")
         if inside and f"{above}/" not in folders:
             folders.add(f"{above}/")
             notes.append(f"folder {printable(above)} holds crops of an earlier run and was passed over")
@@ -85,13 +94,17 @@ def _output_folders(found: Iterable[str], root: str, output: str | None, notes: 
 
 
 def looked_at(located: Iterable[tuple[str, str]]) -> list[Source]:
-    """The photos at some places, by key; those in stores are asked for some at a time."""
+    """The photos at some places, by key; stores and tar files are asked some at a time.
+
+    Raises:
+        UsageError: no package for some address is installed; says what to install.
+    """
     sources = [Source.of_file(key, where) if is_path(where) else Source(key, where) for key, where in located]
-    remote = [index for index, source in enumerate(sources) if not is_path(source.where)]
-    if remote:
-        first = next(sources[index].where for index in remote)
-        store = store_of(first)
-        looked = store.each(lambda index: Source.at(*sources[index][:2]), remote)
-        for index, source in zip(remote, looked, strict=True):
-            sources[index] = source
+    slow = [index for index, source in enumerate(sources) if not is_path(source.where)]
+    addresses = (sources[index].where for index in slow if is_address(sources[index].where))
+    for address in {scheme_of(address): address for address in addresses}.values():
+        store_of(address)  # if its package is missing, that is what to say, once
+    looked = each(lambda index: Source.at(sources[index].key, sources[index].where), slow)
+    for index, source in zip(slow, looked, strict=True):
+        sources[index] = source
     return sources

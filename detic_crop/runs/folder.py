@@ -21,12 +21,12 @@ import filelock
 
 from detic_crop.errors import OutputError, UsageError
 from detic_crop.runs.journal import Record, Recorded, replay, unfinished_crops
+from detic_crop.runs.names import STATE as STATE
 from detic_crop.runs.segments import complete, is_incomplete, segments_folder
 from detic_crop.runs.shards import Shard
 from detic_crop.runs.stores import is_address
 from detic_crop.runs.tar_crops import TarCrops, place_of
 
-STATE = ".detic-crop"
 REJECTED = f"{STATE}/rejected"
 SHARDS = "shards"
 _OWNER = "lock-owner.json"

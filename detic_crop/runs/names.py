@@ -8,11 +8,14 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 
+STATE = ".detic-crop"
+"""The folder in an output folder that holds all but the crops and the tables."""
+
 _DEVICE_NAMES = {
     *("con", "conin$", "conout$", "prn", "aux", "nul"),
     *(f"{name}{digit}" for name in ("com", "lpt") for digit in "123456789¹²³"),
 }
-_OURS = {"audit.csv", "audit.html", "audit.xlsx", "run.json", ".detic-crop"}
+_OURS = {"audit.csv", "audit.html", "audit.xlsx", "run.json", STATE}
 _OUR_TAR = re.compile(r"crops-[\d-]*(of-)?[\d-]*\.tar", re.IGNORECASE)  # see `tar_crops`
 _MAX_COMPONENT_BYTES = 255  # of ext4, APFS, NTFS (there in UTF-16 units, which are fewer)
 _BESIDE = len(

@@ -12,7 +12,7 @@ from pathlib import Path
 from detic_crop.runs.folder import SHARDS, STATE
 from detic_crop.runs.segments import continuing, pieces, segment_name, segments_folder
 from detic_crop.runs.shards import Shard
-from detic_crop.runs.stores import PARALLEL, Found, Store, joined
+from detic_crop.runs.stores import PARALLEL, Found, Store, each, joined
 from detic_crop.runs.tar_crops import INDEXES
 
 MERGED = f"{STATE}/shards-merged.json"
@@ -141,7 +141,7 @@ class StoreState:
         folder = self.name_of(segments_folder(path))
         with open(path, "ab") as file:
             for some in _some(self.where(f"{folder}/{name}") for name in names):
-                for data in self.store.each(self.store.read, some):
+                for data in each(self.store.read, some):
                     file.write(data)
         self._sent[path] = path.stat().st_size
 
@@ -210,7 +210,7 @@ class StoreState:
         Raises:
             OSError: the store cannot be written.
         """
-        self.store.each(self._send_crop, crops)
+        each(self._send_crop, crops)
 
     def _send_crop(self, crop: str) -> None:
         data = (self.root / crop).read_bytes()

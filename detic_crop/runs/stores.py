@@ -37,6 +37,7 @@ _FIRST_PAUSE = 0.25  # seconds, doubled each time
 _CLIENT_ERRORS = {401: PermissionError, 403: PermissionError, 404: FileNotFoundError, 410: FileNotFoundError}
 _FINAL = (FileNotFoundError, PermissionError, FileExistsError, NotImplementedError, IsADirectoryError)
 _T = TypeVar("_T")
+_Item = TypeVar("_Item")
 
 
 class Found(NamedTuple):
@@ -224,19 +225,11 @@ class Store:
 
     def remove(self, addresses: Iterable[str]) -> None:
         """Remove objects; those that are gone already are no matter."""
-        self.each(self._remove, addresses)
+        each(self._remove, addresses)
 
     def _remove(self, address: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             self._ask(partial(self.fs.rm_file, self._path(address)), address)
-
-    def each(self, call: Callable[[Any], _T], items: Iterable[Any]) -> list[_T]:
-        """`call` for every item, some at a time; the first error is raised, and then no more are begun."""
-        pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="detic-crop-store")
-        try:
-            return list(pool.map(call, items))
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
     def _path(self, address: str) -> str:
         path: str = self.fs._strip_protocol(self.scheme + address[len(self.scheme) :])  # `S3://`, too
@@ -255,6 +248,15 @@ class Store:
             pause = _FIRST_PAUSE * 2**attempt
             time.sleep(pause * (0.5 + random.random() / 2))  # so that many do not ask together again
         raise AssertionError("unreachable")
+
+
+def each(call: Callable[[_Item], _T], items: Iterable[_Item]) -> list[_T]:
+    """`call` for every item, some at a time; the first error is raised, and then no more are begun."""
+    pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="detic-crop-store")
+    try:
+        return list(pool.map(call, items))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def store_of(address: str) -> Store:

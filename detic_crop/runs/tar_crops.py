@@ -148,7 +148,7 @@ class TarCrops:
         self._open = place.tar
         target = self._pending / place.tar / place.name
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.with_suffix(".json").write_bytes(sample_of(record))
+        self._text(place).write_bytes(sample_of(record))
         os.replace(temporary, target)
         self._mark(place).unlink(missing_ok=True)
 
@@ -195,9 +195,11 @@ class TarCrops:
         Raises:
             OSError: it cannot be removed.
         """
-        pending = self._pending / place.tar / place.name
-        pending.unlink(missing_ok=True)
-        pending.with_suffix(".json").unlink(missing_ok=True)
+        (self._pending / place.tar / place.name).unlink(missing_ok=True)
+        self._text(place).unlink(missing_ok=True)
+
+    def _text(self, place: Place) -> Path:
+        return self._pending / place.tar / _sample_name(place.name)
 
     def _mark(self, place: Place) -> Path:
         return self._pending / place.tar / (place.name + _GONE)
