@@ -9,6 +9,7 @@ from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from detic_crop import api
 from detic_crop.boxes.detections import Detections
 from detic_crop.detectors.base import DetectorInfo
 from detic_crop.runs import machine
+from detic_crop.runs.journal import replay
 from detic_crop.runs.timing import StageTimes, Usage
 from tests.fakes import (
     FakeDetector,
@@ -30,6 +32,7 @@ from tests.fakes import (
     write_photo,
     write_photos,
 )
+from tests.helpers import detections
 
 
 class Batching(FakeDetector):
@@ -126,14 +129,14 @@ def test_one_photo_spoils_its_row_and_not_its_batch(tmp_path: Path) -> None:
 
 def test_a_photo_is_decoded_as_coarsely_as_the_detector_looks(tmp_path: Path) -> None:
     """Only with ``--decode scaled``; its boxes are in pixels of the photo all the same."""
-    write_photo(tmp_path / "in" / "large.jpg", 1, width=1280, height=960)
+    write_photo(tmp_path / "in" / "large.jpg", 1, width=1920, height=1440)
 
     shapes: list[tuple[int, ...]] = []
 
     class Small(Batching):
         @property
         def info(self) -> DetectorInfo:
-            return dataclasses.replace(super().info, view=(200, 320))
+            return dataclasses.replace(super().info, view=(300, 480))
 
         def prepare(
             self, image: NDArray[np.uint8], key: str = "", photo_hw: tuple[int, int] | None = None
@@ -143,17 +146,17 @@ def test_a_photo_is_decoded_as_coarsely_as_the_detector_looks(tmp_path: Path) ->
 
     for decode in ("full", "scaled"):
         crop(tmp_path / "in", tmp_path / decode, detector=Small(1), decode=decode, size=16, format="png")
-    assert shapes == [(960, 1280, 3), (240, 320, 3)]
+    assert shapes == [(1440, 1920, 3), (360, 480, 3)]
     (full,), (scaled,) = rows_of(tmp_path / "full"), rows_of(tmp_path / "scaled")
     assert full["box"] == scaled["box"]
-    assert (scaled["width"], scaled["height"]) == ("1280", "960")
+    assert (scaled["width"], scaled["height"]) == ("1920", "1440")
 
 
-@pytest.mark.parametrize("view", [None, (300, 500), (900, 1500)], ids=["whole", "reduced", "barely"])
+@pytest.mark.parametrize("view", [None, (300, 500), (1100, 1500)], ids=["whole", "reduced", "barely"])
 @pytest.mark.parametrize("fit", ["stretch", "pad"])
 def test_a_scaled_crop_made_again_is_the_same(tmp_path: Path, view: tuple[int, int] | None, fit: str) -> None:
     """Without the detector, as `recrop` and `apply` do, and whatever the detector had been shown."""
-    for number, (width, height) in enumerate([(1602, 1203), (1601, 1201), (1600, 1200), (700, 500)]):
+    for number, (width, height) in enumerate([(2002, 1503), (2001, 1501), (2000, 1500), (700, 500)]):
         write_photo(tmp_path / "in" / f"{number}.jpg", number, width=width, height=height)
 
     class Looking(Batching):
@@ -168,9 +171,30 @@ def test_a_scaled_crop_made_again_is_the_same(tmp_path: Path, view: tuple[int, i
     assert {name: data for name, data in again.items() if name != "audit.html"} == {
         name: data for name, data in ours.items() if name != "audit.html"
     }
-    crop(tmp_path / "in", tmp_path / "full", detector=Looking(1), size=48, fit=fit)
-    # At this size only a reduced decode changes pixels, and only the second detector is shown one.
-    assert (product(tmp_path / "full") != ours) is (view == (300, 500))
+    records = replay(tmp_path / "out" / ".detic-crop" / "journal.jsonl").records
+    assert records["2.jpg"].seen == (4 if view == (300, 500) else 1)
+    assert records["3.jpg"].seen == 0  # too small to be reduced at all
+
+
+def test_a_photo_that_is_too_sharp_to_be_reduced_is_decoded_in_full(tmp_path: Path) -> None:
+    """Its rectangle tells: a reduced crop begins and ends at pixels that the reduction divides."""
+
+    class Blind(FakeDetector):
+        @property
+        def info(self) -> DetectorInfo:
+            return dataclasses.replace(super().info, looks=False)
+
+        def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
+            return detections(((101, 203, 1801, 1405), 0.9, "Dolphin"))
+
+    write_photo(tmp_path / "in" / "soft.jpg", 1, width=2000, height=1500)
+    noise = np.random.default_rng(0).integers(0, 256, (1500, 2000, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "in" / "sharp.jpg"), noise)
+    crop(tmp_path / "in", tmp_path / "out", detector=Blind(), decode="scaled", scale=1.0, size=150)
+    assert [row["crop_box"] for row in rows_of(tmp_path / "out")] == [
+        "101 203 1801 1405",
+        "100 200 1804 1408",
+    ]
 
 
 def test_where_the_time_went_by_hand() -> None:

@@ -68,10 +68,10 @@ def choose(detections: Detections, classes: Collection[str] | None = None, conf:
     """
     wanted = wanted_mask(detections, classes)
     # Scores are float32: 0.3 given on the command line must admit a stored 0.3.
-    eligible = np.flatnonzero(wanted & (detections.scores >= np.float32(conf)) & (detections.areas > 0))
+    areas, scores = detections.areas, detections.scores
+    eligible = np.flatnonzero(wanted & (scores >= np.float32(conf)) & (areas > 0))
     if len(eligible) == 0:
         return Choice(None, "not_found")
-    areas, scores = detections.areas, detections.scores
     index = int(min(eligible, key=lambda i: (-areas[i], -scores[i], i)))
     best = int(min(eligible, key=lambda i: (-scores[i], -areas[i], i)))
     overlap = iou(detections.xyxy[index], detections.xyxy)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
@@ -111,19 +112,26 @@ def _blur(grey: Image) -> float:
     The smaller of the two directions, where they take the larger: a wide rectangle that was stretched to a
     square is smooth along one axis however sharp the photo. Steps of one grey level are not counted.
     """
-    return min(_blur_along_rows(grey[::_EVERY]), _blur_along_rows(grey.T[::_EVERY]))
+    columns = cv2.transpose(np.ascontiguousarray(grey[:, ::_EVERY]))
+    return min(_blur_along_rows(np.ascontiguousarray(grey[::_EVERY])), _blur_along_rows(columns))
 
 
-def _blur_along_rows(lines: Image) -> float:
-    picture = np.ascontiguousarray(lines, np.float32)
-    smooth = np.asarray(cv2.blur(picture, (_BLUR_WINDOW, 1)), np.float32)
-    variation = np.abs(np.diff(picture, axis=1))
-    variation[variation <= _ROUNDING] = 0
-    total = float(variation.sum())
+def _blur_along_rows(lines: MatLike) -> float:
+    if lines.shape[1] < 2:
+        return 1.0
+    # In whole numbers: sums over the window, not means, so steps count as often as the window has pixels.
+    sums = cv2.boxFilter(lines, cv2.CV_16U, (_BLUR_WINDOW, 1), normalize=False)
+    _, steps = cv2.threshold(_steps(lines), _ROUNDING, 0, cv2.THRESH_TOZERO)
+    total = int(cv2.sumElems(steps)[0])
     if not total:
         return 1.0
-    lost = np.maximum(variation - np.abs(np.diff(smooth, axis=1)), 0)
-    return 1.0 - float(lost.sum()) / total
+    lost = np.multiply(steps, _BLUR_WINDOW, dtype=np.int16) - _steps(sums).astype(np.int16)
+    return 1.0 - int(np.maximum(lost, 0).sum(dtype=np.int64)) / (_BLUR_WINDOW * total)
+
+
+def _steps(lines: MatLike) -> MatLike:
+    """From each value of a line to the next, without their signs."""
+    return cv2.absdiff(lines[:, 1:], lines[:, :-1])
 
 
 def _levels(grey: Image) -> NDArray[np.float64]:

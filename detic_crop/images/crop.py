@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -15,11 +16,11 @@ Image = NDArray[np.uint8]
 Resize: TypeAlias = Callable[[Image, int, int], Image]
 """(H, W, 3) pixels, width, height → (height, width, 3) pixels."""
 
-# Samples a side for each pixel of the crop, and up to which ratio so many are enough: then crops agree with
-# exact averaging to 40 dB PSNR and more (`python -m benchmarks.decode_quality PHOTOS`).
-_SAMPLES = ((2, 2.6), (4, 4.2))
-# Time of one bilinear sample and its averaging, and of one source pixel in exact averaging, in some unit.
-_SAMPLE_TIME, _PIXEL_TIME = 4.5, 10.0
+# Interpolation → up to which ratio one sample for each pixel is enough, and else how many source pixels there
+# may be from one sample to the next: then crops agree with exact averaging to 40 dB PSNR and more
+# (`python -m benchmarks.decode_quality PHOTOS`).
+_ONE_SAMPLE = {cv2.INTER_LINEAR: 1.4, cv2.INTER_CUBIC: 1.1}
+_STEPS = {cv2.INTER_LINEAR: 2.1, cv2.INTER_CUBIC: 1.7}
 
 
 def cut_and_resize(
@@ -40,15 +41,21 @@ def cut_and_resize(
     resize = resize or resize_exactly
     x1, y1, x2, y2 = rectangle
     region = image[y1:y2, x1:x2]
+    inner_w, inner_h = fitted((x2 - x1, y2 - y1), size, fit)
     if fit != "pad":
-        return resize(region, size, size)
-    width, height = x2 - x1, y2 - y1
-    ratio = size / max(width, height)
-    inner_w, inner_h = max(1, round(width * ratio)), max(1, round(height * ratio))
+        return resize(region, inner_w, inner_h)
     left, top = (size - inner_w) // 2, (size - inner_h) // 2
     canvas = np.zeros((size, size, image.shape[2]), np.uint8)
     canvas[top : top + inner_h, left : left + inner_w] = resize(region, inner_w, inner_h)
     return canvas
+
+
+def fitted(sides: tuple[int, int], size: int, fit: Fit) -> tuple[int, int]:
+    """Width and height that a rectangle of these sides has in a crop of this size, pixels."""
+    if fit != "pad":
+        return size, size
+    ratio = size / max(sides)
+    return max(1, round(sides[0] * ratio)), max(1, round(sides[1] * ratio))
 
 
 def resize_exactly(image: Image, width: int, height: int) -> Image:
@@ -67,24 +74,47 @@ def resize_exactly(image: Image, width: int, height: int) -> Image:
 
 
 def resize_quickly(image: Image, width: int, height: int) -> Image:
-    """Area averaging by the mean of 2×2 to 4×4 bilinear samples for each pixel, where that is faster.
+    """Area averaging by the mean of a few bilinear samples for each pixel.
 
-    OpenCV samples and averages by powers of two with vector instructions, and averages areas of other ratios
-    one pixel after the other. Elsewhere the same as `resize_exactly`.
+    OpenCV samples, and averages by two, with vector instructions; areas of other ratios it averages one pixel
+    after the other. Where a side is enlarged, or none is shrunk, the same as `resize_exactly`.
     """
-    across, down = _samples(image.shape[1] / width), _samples(image.shape[0] / height)
-    if across is None or down is None:
+    source_h, source_w = image.shape[:2]
+    if source_w < width or source_h < height or (source_w, source_h) == (width, height):
         return resize_exactly(image, width, height)
-    effort = _SAMPLE_TIME * across * down * width * height
-    if effort >= _PIXEL_TIME * image.shape[0] * image.shape[1]:
-        return resize_exactly(image, width, height)
-    sampled = cv2.resize(image, (across * width, down * height), interpolation=cv2.INTER_LINEAR)
-    while across > 1 and down > 1:
-        across, down = across // 2, down // 2
-        sampled = cv2.resize(sampled, (across * width, down * height), interpolation=cv2.INTER_AREA)
-    return resize_exactly(sampled, width, height)  # type: ignore[arg-type]
+    return _resize_by_samples(image, width, height, cv2.INTER_LINEAR)
 
 
-def _samples(ratio: float) -> int | None:
-    """How many samples a side suffice for shrinking by `ratio`; None where it enlarges, or none do."""
-    return next((samples for samples, most in _SAMPLES if 1 < ratio <= most), None)
+def resize_reduced(image: Image, width: int, height: int) -> Image:
+    """Area averaging of a photo that was decoded at a fraction of its size, to no more than it has.
+
+    Its pixels are averages already, and averaging them again by their areas would blur. Cubic samples between
+    them come 2 to 5 dB closer to a crop of all pixels.
+    """
+    return _resize_by_samples(image, width, height, cv2.INTER_CUBIC)
+
+
+def _resize_by_samples(image: Image, width: int, height: int, interpolation: int) -> Image:
+    across, down = _samples(image, width, height, interpolation)
+    image = _resized(image, across * width, down * height, interpolation)
+    while across > 1 or down > 1:
+        # Of four, OpenCV averages with vector instructions; of two, only as the sample between them.
+        halve = cv2.INTER_AREA if across > 1 and down > 1 else cv2.INTER_LINEAR
+        across, down = max(1, across // 2), max(1, down // 2)
+        image = _resized(image, across * width, down * height, halve)
+    return image
+
+
+def _samples(image: Image, width: int, height: int, interpolation: int) -> tuple[int, int]:
+    """How many samples across and down, powers of two, suffice for each pixel of the crop."""
+
+    def samples(ratio: float) -> int:
+        if ratio <= _ONE_SAMPLE[interpolation]:
+            return 1
+        return 1 << max(1, math.ceil(math.log2(ratio / _STEPS[interpolation])))
+
+    return samples(image.shape[1] / width), samples(image.shape[0] / height)
+
+
+def _resized(image: Image, width: int, height: int, interpolation: int) -> Image:
+    return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)

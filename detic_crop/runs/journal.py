@@ -27,6 +27,10 @@ from detic_crop.runs.finished import Finished, Span, plain_lines
 Status: TypeAlias = Literal["cropped", "resized", "rejected", "failed"]
 
 
+# Made once: json.dumps makes an encoder for each call that asks for separators.
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
 class Record(NamedTuple):
     """What was done with one photo. A named tuple, since a resume reads a hundred thousand of them.
 
@@ -76,7 +80,7 @@ class Record(NamedTuple):
 
     def to_line(self) -> bytes:
         """One JSON line; fields at their default are left out."""
-        return json.dumps(_values(self), ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+        return _to_json(_values(self)).encode() + b"\n"
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Record:
@@ -279,7 +283,7 @@ class Journal:
     def begin(self, config: CropConfig, version: str) -> None:
         """Note the settings; once per folder."""
         header = {"config": config.to_dict(), "fingerprint": config.fingerprint(), "version": version}
-        _append(self._journal, json.dumps(header, separators=(",", ":")).encode() + b"\n")
+        _append(self._journal, _to_json(header).encode() + b"\n")
         self.state.settings = config.to_dict()
 
     def append_candidates(self, image: str, crop: str, detections: Detections) -> Span:
@@ -292,7 +296,7 @@ class Journal:
             "scores": [detections.score(i) for i in range(len(detections))],
             "xyxy": [detections.edges(i) for i in range(len(detections))],
         }
-        line = json.dumps(values, separators=(",", ":")).encode() + b"\n"
+        line = _to_json(values).encode() + b"\n"
         offset = _append(self._candidates, line)
         return offset, len(line)
 

@@ -29,12 +29,14 @@ from detic_crop.config import CropConfig
 from detic_crop.detectors.base import BatchDetector, Detector, RecallingDetector
 from detic_crop.errors import DeticCropError, PhotoError
 from detic_crop.images.checks import check_crop
-from detic_crop.images.crop import cut_and_resize, resize_exactly, resize_quickly
+from detic_crop.images.crop import cut_and_resize, fitted, resize_exactly, resize_quickly, resize_reduced
 from detic_crop.images.decode import Decoded, PhotoFile
 from detic_crop.images.encode import encode
 from detic_crop.images.partial import (
     LEAST_PIXELS,
+    REDUCTIONS,
     Reduction,
+    is_fine_enough,
     reduction_for,
     reduction_to_show,
     snapped,
@@ -277,13 +279,27 @@ class Pipeline:
         assert file is not None
         # Not coarser than what the detector saw: a later crop of the same box, without the detector, is then
         # the same to the byte.
-        wanted = min(self._reduction_to_crop(rectangle, photo.resolution_wh), self._seen(photo) or 8)
-        wanted = wanted if file.can_reduce(wanted) else 1
-        rectangle = snapped(rectangle, wanted, photo.resolution_wh)
-        if decoded is None or decoded.reduction > wanted:
-            with self.times.measure("decode" if decoded is None else "decode again"):
-                decoded = file.decode(rectangle, wanted)
-        return decoded, rectangle
+        coarsest = min(self._reduction_to_crop(rectangle, photo.resolution_wh), self._seen(photo) or 8)
+        for reduction in REDUCTIONS:
+            if 1 < reduction <= coarsest and file.can_reduce(reduction):
+                region = snapped(rectangle, reduction, photo.resolution_wh)
+                if decoded is None or decoded.reduction > reduction:
+                    decoded = self._decode_for_crop(file, region, reduction, again=decoded is not None)
+                if self._is_fine_enough(decoded, region):
+                    return decoded, region
+        return self._decode_for_crop(file, rectangle, 1, again=decoded is not None), rectangle
+
+    def _decode_for_crop(
+        self, file: PhotoFile, region: PixelBox, reduction: Reduction, again: bool
+    ) -> Decoded:
+        with self.times.measure("decode again" if again else "decode"):
+            return file.decode(region, reduction)
+
+    def _is_fine_enough(self, decoded: Decoded, region: PixelBox) -> bool:
+        with self.times.measure("crop", photos=0):  # the crop itself will be the photo's
+            x1, y1, x2, y2 = decoded.in_image(region)
+            width, height = fitted((x2 - x1, y2 - y1), self.config.size, self.config.fit)
+            return is_fine_enough(decoded.image[y1:y2, x1:x2], width, height)
 
     def _seen(self, photo: Photo) -> Reduction | Literal[0]:
         """The reduction at which a detector saw the photo; 0 where none did, or that plays no part."""
@@ -300,7 +316,9 @@ class Pipeline:
         return reduction_for((x2 - x1, y2 - y1), self.config.size, self.config.fit)
 
     def _crop(self, decoded: Decoded, rectangle: PixelBox) -> NDArray[np.uint8]:
-        resize = resize_quickly if self._may_scale(decoded.resolution_wh) else resize_exactly
+        resize = resize_exactly
+        if self._may_scale(decoded.resolution_wh):
+            resize = resize_quickly if decoded.reduction == 1 else resize_reduced
         return cut_and_resize(
             decoded.image, decoded.in_image(rectangle), self.config.size, self.config.fit, resize
         )
