@@ -125,8 +125,8 @@ def _blur_along_rows(lines: MatLike) -> float:
     total = int(cv2.sumElems(steps)[0])
     if not total:
         return 1.0
-    lost = np.multiply(steps, _BLUR_WINDOW, dtype=np.int16) - _steps(sums).astype(np.int16)
-    return 1.0 - int(np.maximum(lost, 0).sum(dtype=np.int64)) / (_BLUR_WINDOW * total)
+    lost = cv2.subtract(np.multiply(steps, _BLUR_WINDOW, dtype=np.uint16), _steps(sums))  # not below 0
+    return 1.0 - cv2.sumElems(lost)[0] / (_BLUR_WINDOW * total)
 
 
 def _steps(lines: MatLike) -> MatLike:
