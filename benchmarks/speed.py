@@ -13,6 +13,7 @@ import argparse
 import dataclasses
 import os
 import platform
+import random
 import shutil
 import statistics
 import sys
@@ -65,9 +66,9 @@ class InstantDetector:
         if self.first_asked is None:
             self.first_asked = time.perf_counter()
         height, width = image.shape[:2]
-        random = np.random.default_rng(list(os.fsencode(key)))
-        w, h = width * random.uniform(0.2, 1), height * random.uniform(0.2, 1)
-        x, y = random.uniform(0, width - w), random.uniform(0, height - h)
+        draw = random.Random(os.fsencode(key)).uniform
+        w, h = width * draw(0.2, 1), height * draw(0.2, 1)
+        x, y = draw(0, width - w), draw(0, height - h)
         return Detections(np.array([[x, y, x + w, y + h]], np.float32), np.array([0.9]), ("Dolphin",))
 
 
@@ -255,9 +256,9 @@ class Bench:
         photos = self.folder / "many"
         if not photos.exists():
             photos.mkdir()
-            random = np.random.default_rng(0)
+            noise = np.random.default_rng(0)
             first = photos / "0.jpg"
-            cv2.imwrite(str(first), random.integers(0, 255, (_SMALL[1], _SMALL[0], 3), dtype=np.uint8))
+            cv2.imwrite(str(first), noise.integers(0, 255, (_SMALL[1], _SMALL[0], 3), dtype=np.uint8))
             for number in range(1, _ENTRIES):
                 path = photos / f"{number}.jpg"
                 if number % _LINKS:

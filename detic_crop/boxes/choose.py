@@ -97,7 +97,8 @@ def iou(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.flo
     """Intersection over union of one xyxy box (4,) with others (N, 4) → (N,); 0 where both are empty."""
     a, b = box.astype(np.float64), others.astype(np.float64)
     intersection = _intersection(a, b)
-    union = np.prod(a[2:] - a[:2]) + np.prod(b[:, 2:] - b[:, :2], axis=1) - intersection
+    sides = b[:, 2:] - b[:, :2]
+    union = (a[2] - a[0]) * (a[3] - a[1]) + sides[:, 0] * sides[:, 1] - intersection
     result: NDArray[np.float64] = np.zeros_like(intersection)
     np.divide(intersection, union, out=result, where=union > 0)
     return result
@@ -106,7 +107,7 @@ def iou(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.flo
 def inside_share(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
     """Share of one xyxy box (4,) that lies in each of others (N, 4) → (N,); 0 where it is empty."""
     a, b = box.astype(np.float64), others.astype(np.float64)
-    area = float(np.prod(np.maximum(a[2:] - a[:2], 0)))
+    area = max(a[2] - a[0], 0.0) * max(a[3] - a[1], 0.0)
     return _intersection(a, b) / area if area else np.zeros(len(b))
 
 
@@ -148,6 +149,8 @@ def choose_and_keep(
     named = {i for i in (choice.index, choice.best, choice.rival, choice.larger) if i is not None}
     others = [i for i in range(len(ranked)) if i not in named][: MAX_KEPT - len(named)]
     kept = sorted([*named, *others])
+    if len(kept) == len(ranked):
+        return ranked, choice
     place = {i: new for new, i in enumerate(kept)}
 
     def moved(i: int | None) -> int | None:

@@ -100,6 +100,8 @@ def _grey(image: Image) -> Image:
 
 
 def _without_bars(grey: Image) -> Image:
+    if all(edge.any() for edge in (grey[0], grey[-1], grey[:, 0], grey[:, -1])):
+        return grey
     rows, columns = np.flatnonzero(grey.any(axis=1)), np.flatnonzero(grey.any(axis=0))
     if not len(rows):
         return grey[:0]

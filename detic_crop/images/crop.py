@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -11,16 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detic_crop.boxes.geometry import Fit, PixelBox
+from detic_crop.images.detail import detail_of
 
 Image = NDArray[np.uint8]
 Resize: TypeAlias = Callable[[Image, int, int], Image]
 """(H, W, 3) pixels, width, height → (height, width, 3) pixels."""
 
-# Interpolation → up to which ratio one sample for each pixel is enough, and else how many source pixels there
-# may be from one sample to the next: then crops agree with exact averaging to 40 dB PSNR and more
-# (`python -m benchmarks.decode_quality PHOTOS`).
-_ONE_SAMPLE = {cv2.INTER_LINEAR: 1.4, cv2.INTER_CUBIC: 1.1}
-_STEPS = {cv2.INTER_LINEAR: 2.1, cv2.INTER_CUBIC: 1.7}
+# How much detail there may be with samples up to so many source pixels apart, so that crops agree with exact
+# averaging to 40 dB PSNR and more (`python -m benchmarks.decode_quality PHOTOS`); less, the further apart.
+_STEP, _FALL = 1.6, 3.5
+_DETAIL_OF_ONE, _DETAIL_OF_SEVERAL = 120.0, 400.0  # samples for each pixel of the crop
+_MOST_DETAIL = 1000.0  # beyond it not even samples that are closer suffice
+_ONE_OF_FULL = 1.4  # pixels of a full decode that one sample stands for, with as much detail as several allow
+_LINEAR_FROM = 1.8  # reduced pixels per pixel of the crop from which the shape of a sample plays no part
 
 
 def cut_and_resize(
@@ -74,28 +76,51 @@ def resize_exactly(image: Image, width: int, height: int) -> Image:
 
 
 def resize_quickly(image: Image, width: int, height: int) -> Image:
-    """Area averaging by the mean of a few bilinear samples for each pixel.
+    """Area averaging by the mean of a few bilinear samples for each pixel; the less detail, the fewer.
 
     OpenCV samples, and averages by two, with vector instructions; areas of other ratios it averages one pixel
-    after the other. Where a side is enlarged, or none is shrunk, the same as `resize_exactly`.
+    after the other. Where a side is enlarged, none is shrunk, or there is very much detail (text, noise), the
+    same as `resize_exactly`.
     """
-    source_h, source_w = image.shape[:2]
-    if source_w < width or source_h < height or (source_w, source_h) == (width, height):
+    ratios = image.shape[1] / width, image.shape[0] / height
+    if min(ratios) < 1 or max(ratios) == 1:
         return resize_exactly(image, width, height)
-    return _resize_by_samples(image, width, height, cv2.INTER_LINEAR)
+    detail = detail_of(image)
+    if max(detail) > _MOST_DETAIL:
+        return resize_exactly(image, width, height)
+    across, down = (
+        1 if ratio <= _ONE_OF_FULL and bends <= _DETAIL_OF_SEVERAL else _samples(ratio, bends)
+        for ratio, bends in zip(ratios, detail, strict=True)
+    )
+    return _resize_by_samples(image, width, height, across, down, cv2.INTER_LINEAR)
 
 
 def resize_reduced(image: Image, width: int, height: int) -> Image:
     """Area averaging of a photo that was decoded at a fraction of its size, to no more than it has.
 
-    Its pixels are averages already, and averaging them again by their areas would blur. Cubic samples between
-    them come 2 to 5 dB closer to a crop of all pixels.
+    Its pixels are averages already, and averaging them again by their areas would blur. Where there is
+    detail, cubic samples between them come 2 to 5 dB closer to a crop of all pixels.
     """
-    return _resize_by_samples(image, width, height, cv2.INTER_CUBIC)
+    ratios = image.shape[1] / width, image.shape[0] / height
+    across, down = (_samples(*side) for side in zip(ratios, detail_of(image), strict=True))
+    linear = (across == 1 or ratios[0] >= _LINEAR_FROM) and (down == 1 or ratios[1] >= _LINEAR_FROM)
+    shape = cv2.INTER_LINEAR if linear else cv2.INTER_CUBIC
+    return _resize_by_samples(image, width, height, across, down, shape)
 
 
-def _resize_by_samples(image: Image, width: int, height: int, interpolation: int) -> Image:
-    across, down = _samples(image, width, height, interpolation)
+def _samples(ratio: float, detail: float) -> int:
+    """How many samples, a power of two, suffice for each pixel along a side that is shrunk by `ratio`."""
+    if detail * max(ratio / _STEP, 1.0) ** _FALL <= _DETAIL_OF_ONE:
+        return 1
+    samples = 2
+    while (step := ratio / samples) > _STEP and detail * (step / _STEP) ** _FALL > _DETAIL_OF_SEVERAL:
+        samples *= 2
+    return samples
+
+
+def _resize_by_samples(
+    image: Image, width: int, height: int, across: int, down: int, interpolation: int
+) -> Image:
     image = _resized(image, across * width, down * height, interpolation)
     while across > 1 or down > 1:
         # Of four, OpenCV averages with vector instructions; of two, only as the sample between them.
@@ -103,17 +128,6 @@ def _resize_by_samples(image: Image, width: int, height: int, interpolation: int
         across, down = max(1, across // 2), max(1, down // 2)
         image = _resized(image, across * width, down * height, halve)
     return image
-
-
-def _samples(image: Image, width: int, height: int, interpolation: int) -> tuple[int, int]:
-    """How many samples across and down, powers of two, suffice for each pixel of the crop."""
-
-    def samples(ratio: float) -> int:
-        if ratio <= _ONE_SAMPLE[interpolation]:
-            return 1
-        return 1 << max(1, math.ceil(math.log2(ratio / _STEPS[interpolation])))
-
-    return samples(image.shape[1] / width), samples(image.shape[0] / height)
 
 
 def _resized(image: Image, width: int, height: int, interpolation: int) -> Image:

@@ -10,18 +10,18 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from detic_crop.boxes.geometry import Fit, PixelBox
+from detic_crop.images.detail import detail_of
 from detic_crop.images.headers import Header
 
 Reduction: TypeAlias = Literal[1, 2, 4, 8]
 REDUCTIONS: tuple[Reduction, ...] = (8, 4, 2, 1)
 """Coarsest first."""
 
-LEAST_PIXELS = 2_000_000
+LEAST_PIXELS = 1_000_000
 """Smaller photos are decoded whole: that takes no time, and photos for the web are often sharpened so much
 that no shortcut is close enough."""
 
@@ -31,12 +31,10 @@ MARGINS: dict[int, float] = {2: 1.0, 4: 1.8, 8: 2.5}
 With fewer, too many photos turn out too sharp (`is_fine_enough`) and are decoded twice.
 """
 
-# Mean square of the second differences of grey levels, of both sides, each divided by the square of pixels
-# per pixel of the crop. At one value the PSNR of crops varies by 5 dB; this keeps the least above 40 dB
-# (`python -m benchmarks.decode_quality PHOTOS`).
+# Detail of both sides, each divided by the square of its pixels per pixel of the crop. At one value the PSNR
+# of crops varies by 5 dB; this keeps the least above 40 dB (`python -m benchmarks.decode_quality PHOTOS`).
 _MOST_DETAIL = 250.0
 _LEAST_SHARE = 0.5  # more than two pixels per pixel of the crop gain nothing
-_LINES = 64  # and more, evenly spread, are enough to measure it
 
 # Rows are decoded in stripes of up to 16, and the last row of a stripe takes some colour from the next one.
 _STRIPE = 16
@@ -60,27 +58,17 @@ def reduction_for(sides: tuple[int, int], size: int, fit: Fit) -> Reduction:
 def is_fine_enough(region: NDArray[np.uint8], width: int, height: int) -> bool:
     """Whether a crop out of reduced pixels is the crop of a full decode, to 40 dB PSNR.
 
-    Where neighbouring reduced pixels are far from a straight line, the photo has detail that they lost.
+    Where the reduced pixels have much detail, the photo has more, which they lost.
 
     Args:
         region: (H, W, 3) uint8 BGR, the reduced pixels of the region.
         width: of the crop, pixels.
         height: of the crop, pixels.
     """
-    if min(region.shape[:2]) < 3:
-        return False
-    every = max(3, len(region) // _LINES)
-    rows = len(region) // every * every
-    lines = region[:rows].reshape(-1, every, *region.shape[1:])[:, :3]
-    grey = cv2.cvtColor(lines.reshape(-1, *region.shape[1:]), cv2.COLOR_BGR2GRAY).astype(np.int16)
-    above, here, below = grey[0::3], grey[1::3], grey[2::3]
-    across = _mean_square(np.diff(here, n=2)) * max(width / region.shape[1], _LEAST_SHARE) ** 2
-    down = _mean_square(above - 2 * here + below) * max(height / region.shape[0], _LEAST_SHARE) ** 2
+    detail = detail_of(region)
+    across = detail.across * max(width / region.shape[1], _LEAST_SHARE) ** 2
+    down = detail.down * max(height / region.shape[0], _LEAST_SHARE) ** 2
     return bool(across + down <= _MOST_DETAIL)
-
-
-def _mean_square(values: NDArray[np.int16]) -> float:
-    return cv2.norm(values, cv2.NORM_L2SQR) / values.size
 
 
 def reduction_to_show(resolution_wh: tuple[int, int], view: tuple[int, int] | None) -> Reduction:

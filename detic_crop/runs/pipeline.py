@@ -128,7 +128,9 @@ class Pipeline:
         self.record_source = record_source
         self.decisions = decisions
         self.times = StageTimes()
+        # Asked once: it takes longer than much of what is done for a photo.
         self.batches = detector if isinstance(detector, BatchDetector) else None
+        self.recalls = detector if isinstance(detector, RecallingDetector) else None
         self._crashes = 0
 
     @property
@@ -307,7 +309,7 @@ class Pipeline:
             return 0
         if photo.decoded is not None:
             return photo.decoded.reduction
-        return self.detector.seen(photo.job.source.key) if isinstance(self.detector, RecallingDetector) else 0
+        return self.recalls.seen(photo.job.source.key) if self.recalls else 0
 
     def _reduction_to_crop(self, rectangle: PixelBox, resolution_wh: tuple[int, int]) -> Reduction:
         if not self._may_scale(resolution_wh):
