@@ -25,7 +25,7 @@ from detic_crop.images.partial import LEAST_PIXELS, MARGINS, REDUCTIONS, is_fine
 
 BOUND = 40.0
 _LEAST_SIZE = 48
-_RATIOS = (2.0, 3.0, 4.0, 5.0, 7.0)
+_RATIOS = (2.0, 3.0, 4.0, 5.0, 6.0, 7.0)
 
 
 def main() -> int:
@@ -94,8 +94,9 @@ def averaged(photo: PhotoFile, random: np.random.Generator) -> Iterator[tuple[st
     x1, y1, x2, y2 = _rectangle(width, height, random)
     region = image[y1:y2, x1:x2]
     for most in _RATIOS:
-        ratio = random.uniform(most - 1, most)
-        size = int((x2 - x1) / ratio), int((y2 - y1) / random.uniform(1, ratio))
+        ratios = random.uniform(most - 1, most), random.uniform(1, most)
+        across, down = ratios if random.random() < 0.5 else ratios[::-1]
+        size = int((x2 - x1) / across), int((y2 - y1) / down)
         if min(size) >= _LEAST_SIZE:
             what = f"averaged by samples, {most - 1:.1f} to {most:.1f} px a pixel"
             yield what, resize_quickly(region, *size), resize_exactly(region, *size)

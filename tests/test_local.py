@@ -13,10 +13,14 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from detic_crop import api
 from detic_crop.boxes.detections import Detections
+from detic_crop.boxes.geometry import Fit
 from detic_crop.detectors.base import DetectorInfo
+from detic_crop.images.crop import cut_and_resize
+from detic_crop.images.decode import read_photo
 from detic_crop.runs import machine
 from detic_crop.runs.journal import replay
 from detic_crop.runs.timing import StageTimes, Usage
@@ -176,17 +180,19 @@ def test_a_scaled_crop_made_again_is_the_same(tmp_path: Path, view: tuple[int, i
     assert records["3.jpg"].seen == 0  # too small to be reduced at all
 
 
+class Blind(FakeDetector):
+    """Has a box for every photo without a look at it."""
+
+    @property
+    def info(self) -> DetectorInfo:
+        return dataclasses.replace(super().info, looks=False)
+
+    def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
+        return detections(((101, 203, 1801, 1405), 0.9, "Dolphin"))
+
+
 def test_a_photo_that_is_too_sharp_to_be_reduced_is_decoded_in_full(tmp_path: Path) -> None:
     """Its rectangle tells: a reduced crop begins and ends at pixels that the reduction divides."""
-
-    class Blind(FakeDetector):
-        @property
-        def info(self) -> DetectorInfo:
-            return dataclasses.replace(super().info, looks=False)
-
-        def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
-            return detections(((101, 203, 1801, 1405), 0.9, "Dolphin"))
-
     write_photo(tmp_path / "in" / "soft.jpg", 1, width=2000, height=1500)
     noise = np.random.default_rng(0).integers(0, 256, (1500, 2000, 3), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / "in" / "sharp.jpg"), noise)
@@ -195,6 +201,32 @@ def test_a_photo_that_is_too_sharp_to_be_reduced_is_decoded_in_full(tmp_path: Pa
         "101 203 1801 1405",
         "100 200 1804 1408",
     ]
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("width", [2000, 2001])
+@pytest.mark.parametrize(("size", "fit"), [(150, "stretch"), (150, "pad"), (500, "stretch"), (900, "pad")])
+def test_scaled_crops_are_those_of_their_rectangle_to_40_db(
+    tmp_path: Path, size: int, fit: Fit, width: int, orientation: int
+) -> None:
+    """Through the whole run: photos that are reduced, that are sampled, and one that is neither."""
+    example = cv2.imread(str(Path(__file__).parent.parent / "examples" / "train_images" / "two_dolphins.jpg"))
+    assert example is not None
+    photo = cv2.resize(example, (width, 1500), interpolation=cv2.INTER_CUBIC)
+    exif = Image.Exif()
+    exif[274] = orientation
+    (tmp_path / "in").mkdir()
+    Image.fromarray(photo[:, :, ::-1]).save(tmp_path / "in" / "a.jpg", quality=92, exif=exif)
+    settings: dict[str, Any] = {"scale": 1.0, "size": size, "fit": fit, "format": "png"}
+    crop(tmp_path / "in", tmp_path / "out", detector=Blind(), decode="scaled", **settings)
+    (row,) = rows_of(tmp_path / "out")
+    x1, y1, x2, y2 = map(int, row["crop_box"].split())
+    upright = read_photo(tmp_path / "in" / "a.jpg").image
+    exact = cut_and_resize(upright, (x1, y1, x2, y2), size, fit)
+    ours = cv2.imread(str(tmp_path / "out" / row["crop"]))
+    assert ours is not None
+    assert not np.array_equal(ours, exact)
+    assert cv2.PSNR(ours, exact) >= 40
 
 
 def test_where_the_time_went_by_hand() -> None:

@@ -20,7 +20,7 @@ from detic_crop.detectors.detic import detector as detector_module
 from detic_crop.detectors.detic.build import VARIANTS
 from detic_crop.detectors.detic.detector import DeticDetector
 from detic_crop.detectors.detic.optimise import fold_norms, optimise
-from detic_crop.detectors.detic.packed import PackedLinear, PlainLinear, can_pack
+from detic_crop.detectors.detic.packed import PackedLinear, PlainLinear, can_pack, pack
 from detic_crop.detectors.detic.select import Found
 from detic_crop.detectors.detic.swin import SwinBlock, round_up, shift_mask
 from detic_crop.detectors.detic.swin_fast import FastSwinBlock, window_order
@@ -103,6 +103,17 @@ def test_only_plain_convolutions_are_replaced(settings: dict[str, Any], fits: bo
     assert can_replace(nn.Conv2d(128, 128, 3, **settings)) is fits
     assert not can_replace(nn.Conv2d(128, 126, 3, **settings))
     assert not can_replace(nn.Linear(128, 128))
+
+
+@pytest.mark.parametrize(("capability", "pays"), [("AVX2", False), ("AVX512", True), ("DEFAULT", True)])
+def test_the_processor_decides_what_is_packed(
+    monkeypatch: pytest.MonkeyPatch, capability: str, pays: bool
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(torch._C, "has_mkl", True)
+    assert isinstance(pack(nn.Linear(3, 3)), PackedLinear) is (pays and can_pack())
+    monkeypatch.setattr(torch._C, "has_mkl", False)
+    assert isinstance(pack(nn.Linear(3, 3)), PackedLinear) is can_pack()
 
 
 @pytest.mark.parametrize("kind", [PackedLinear, PlainLinear])

@@ -16,13 +16,14 @@ Image = NDArray[np.uint8]
 Resize: TypeAlias = Callable[[Image, int, int], Image]
 """(H, W, 3) pixels, width, height → (height, width, 3) pixels."""
 
-# How much detail there may be with samples up to so many source pixels apart, so that crops agree with exact
-# averaging to 40 dB PSNR and more (`python -m benchmarks.decode_quality PHOTOS`); less, the further apart.
-_STEP, _FALL = 1.6, 3.5
-_DETAIL_OF_ONE, _DETAIL_OF_SEVERAL = 120.0, 400.0  # samples for each pixel of the crop
-_MOST_DETAIL = 1000.0  # beyond it not even samples that are closer suffice
-_ONE_OF_FULL = 1.4  # pixels of a full decode that one sample stands for, with as much detail as several allow
-_LINEAR_FROM = 1.8  # reduced pixels per pixel of the crop from which the shape of a sample plays no part
+# Samples for each pixel of the crop are enough (crops agree with exact averaging to 40 dB PSNR and more) if
+# detail · (way / _NEAR) ** _FALL is at most _ENOUGH_FOR_ONE or _ENOUGH_FOR_SEVERAL, the way being that from one
+# sample to the next, pixels. Fitted to camera photos (`python -m benchmarks.decode_quality PHOTOS`).
+_NEAR, _FALL = 1.6, 3.5
+_ENOUGH_FOR_ONE, _ENOUGH_FOR_SEVERAL = 120.0, 400.0
+_ONE_IF_FULL = 1.4  # ratio up to which one sample of a full decode is as good as several
+_TOO_MUCH = 1000.0  # detail that not even samples beside each other average well
+_LINEAR_FROM = 1.8  # ratio from which a sample of reduced pixels may be bilinear
 
 
 def cut_and_resize(
@@ -79,24 +80,26 @@ def resize_quickly(image: Image, width: int, height: int) -> Image:
     """Area averaging by the mean of a few bilinear samples for each pixel; the less detail, the fewer.
 
     OpenCV samples, and averages by two, with vector instructions; areas of other ratios it averages one pixel
-    after the other. Where a side is enlarged, none is shrunk, or there is very much detail (text, noise), the
-    same as `resize_exactly`.
+    after the other. Where a side is enlarged, none is shrunk, or all is full of detail (noise, text), it is
+    `resize_exactly`.
     """
     ratios = image.shape[1] / width, image.shape[0] / height
     if min(ratios) < 1 or max(ratios) == 1:
         return resize_exactly(image, width, height)
-    detail = detail_of(image)
-    if max(detail) > _MOST_DETAIL:
+    details = detail_of(image)
+    if max(details) > _TOO_MUCH:
         return resize_exactly(image, width, height)
     across, down = (
-        1 if ratio <= _ONE_OF_FULL and bends <= _DETAIL_OF_SEVERAL else _samples(ratio, bends)
-        for ratio, bends in zip(ratios, detail, strict=True)
+        1
+        if ratio == 1 or (ratio <= _ONE_IF_FULL and detail <= _ENOUGH_FOR_SEVERAL)
+        else _samples(ratio, detail)
+        for ratio, detail in zip(ratios, details, strict=True)
     )
     return _resize_by_samples(image, width, height, across, down, cv2.INTER_LINEAR)
 
 
 def resize_reduced(image: Image, width: int, height: int) -> Image:
-    """Area averaging of a photo that was decoded at a fraction of its size, to no more than it has.
+    """Area averaging of a photo that was decoded at a fraction of its size; never enlarges.
 
     Its pixels are averages already, and averaging them again by their areas would blur. Where there is
     detail, cubic samples between them come 2 to 5 dB closer to a crop of all pixels.
@@ -110,10 +113,10 @@ def resize_reduced(image: Image, width: int, height: int) -> Image:
 
 def _samples(ratio: float, detail: float) -> int:
     """How many samples, a power of two, suffice for each pixel along a side that is shrunk by `ratio`."""
-    if detail * max(ratio / _STEP, 1.0) ** _FALL <= _DETAIL_OF_ONE:
+    if detail * max(ratio / _NEAR, 1.0) ** _FALL <= _ENOUGH_FOR_ONE:
         return 1
     samples = 2
-    while (step := ratio / samples) > _STEP and detail * (step / _STEP) ** _FALL > _DETAIL_OF_SEVERAL:
+    while (way := ratio / samples) > _NEAR and detail * (way / _NEAR) ** _FALL > _ENOUGH_FOR_SEVERAL:
         samples *= 2
     return samples
 

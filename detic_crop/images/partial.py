@@ -22,13 +22,12 @@ REDUCTIONS: tuple[Reduction, ...] = (8, 4, 2, 1)
 """Coarsest first."""
 
 LEAST_PIXELS = 1_000_000
-"""Smaller photos are decoded whole: that takes no time, and photos for the web are often sharpened so much
-that no shortcut is close enough."""
+"""Smaller photos are decoded whole: that takes no time, and most of them are too sharp for a shortcut."""
 
 MARGINS: dict[int, float] = {2: 1.0, 4: 1.8, 8: 2.5}
 """Reduction → pixels a side that a region so decoded must have for each one of the crop.
 
-With fewer, too many photos turn out too sharp (`is_fine_enough`) and are decoded twice.
+With fewer, too many photos turn out too sharp (`is_fine_enough`) and are decoded again.
 """
 
 # Detail of both sides, each divided by the square of its pixels per pixel of the crop. At one value the PSNR

@@ -287,6 +287,8 @@ class Pipeline:
                 region = snapped(rectangle, reduction, photo.resolution_wh)
                 if decoded is None or decoded.reduction > reduction:
                     decoded = self._decode_for_crop(file, region, reduction, again=decoded is not None)
+                    if decoded.reduction == 1:  # of damaged data another decoder has made what it could
+                        return decoded, rectangle
                 if self._is_fine_enough(decoded, region):
                     return decoded, region
         return self._decode_for_crop(file, rectangle, 1, again=decoded is not None), rectangle
