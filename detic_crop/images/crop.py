@@ -17,8 +17,8 @@ Resize: TypeAlias = Callable[[Image, int, int], Image]
 """(H, W, 3) pixels, width, height → (height, width, 3) pixels."""
 
 # Samples for each pixel of the crop are enough (crops agree with exact averaging to 40 dB PSNR and more) if
-# detail · (way / _NEAR) ** _FALL is at most _ENOUGH_FOR_ONE or _ENOUGH_FOR_SEVERAL, the way being that from one
-# sample to the next, pixels. Fitted to camera photos (`python -m benchmarks.decode_quality PHOTOS`).
+# detail · (way / _NEAR) ** _FALL is at most _ENOUGH_FOR_ONE or _ENOUGH_FOR_SEVERAL, the way being that from
+# one sample to the next, pixels. Fitted to camera photos (`python -m benchmarks.decode_quality PHOTOS`).
 _NEAR, _FALL = 1.6, 3.5
 _ENOUGH_FOR_ONE, _ENOUGH_FOR_SEVERAL = 120.0, 400.0
 _ONE_IF_FULL = 1.4  # ratio up to which one sample of a full decode is as good as several
