@@ -39,5 +39,5 @@ def detail_of(picture: NDArray[np.uint8]) -> Detail:
 
 
 def _mean_square(values: NDArray[np.int16]) -> float:
-    # Flat: OpenCV would take three dimensions for an image of that many channels.
-    return cv2.norm(values.reshape(-1, 1), cv2.NORM_L2SQR) / values.size
+    rows = values.reshape(len(values), -1)  # OpenCV is slow with many short rows
+    return cv2.norm(rows, cv2.NORM_L2SQR) / values.size
