@@ -36,7 +36,7 @@ COLUMNS: Mapping[str, str] = {
     "presence": "how sure the model is that a wanted animal is there, below the floor too",
     "box": 'the chosen box as detected, "xmin ymin xmax ymax", whole pixels of the upright photo',
     "crop_box": (
-        "the pixels that became the crop, same form; when resized the whole photo, but for edge pixels (see Speed)"
+        "the pixels that became the crop, same form; when resized the whole photo, but for edge pixels"
     ),
     "n_candidates": "number of eligible boxes",
     "best_class": "class of the most confident eligible box",
