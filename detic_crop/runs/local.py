@@ -76,7 +76,7 @@ def _whole_photos(
     """Each worker takes a photo through every step."""
     flying: deque[Future[Outcome]] = deque()
     while not should_stop():
-        for job in islice(jobs, 8 * workers - len(flying)):  # ahead: a slow photo must not starve the others
+        for job in islice(jobs, 2 * workers - len(flying)):  # twice: a slow photo must not starve the others
             flying.append(pool.submit(pipeline.process, job))
         if not flying:
             return
