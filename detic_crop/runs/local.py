@@ -76,7 +76,9 @@ def _whole_photos(
     """Each worker takes a photo through every step."""
     flying: deque[Future[Outcome]] = deque()
     while not should_stop():
-        for job in islice(jobs, 2 * workers - len(flying)):  # twice: a slow photo must not starve the others
+        # Twice: a slow photo must not starve the others. Not more: `devices` gives a process no more before the
+        # first of them is answered.
+        for job in islice(jobs, 2 * workers - len(flying)):
             flying.append(pool.submit(pipeline.process, job))
         if not flying:
             return
