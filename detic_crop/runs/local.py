@@ -76,8 +76,8 @@ def _whole_photos(
     """Each worker takes a photo through every step."""
     flying: deque[Future[Outcome]] = deque()
     while not should_stop():
-        # Twice: a slow photo must not starve the others. Not more: `devices` gives a process no more before the
-        # first of them is answered.
+        # Twice: a slow photo must not starve the others. Not more: `devices` gives a process no more before
+        # the first of them is answered.
         for job in islice(jobs, 2 * workers - len(flying)):
             flying.append(pool.submit(pipeline.process, job))
         if not flying:
