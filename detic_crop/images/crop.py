@@ -70,9 +70,9 @@ def resize_exactly(image: Image, width: int, height: int) -> Image:
     source_h, source_w = image.shape[:2]
     shrunk_w, shrunk_h = min(width, source_w), min(height, source_h)
     if (shrunk_w, shrunk_h) != (source_w, source_h):
-        image = cv2.resize(image, (shrunk_w, shrunk_h), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        image = _resized(image, shrunk_w, shrunk_h, cv2.INTER_AREA)
     if (shrunk_w, shrunk_h) != (width, height):
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)  # type: ignore[assignment]
+        image = _resized(image, width, height, cv2.INTER_CUBIC)
     return image if image.flags.owndata else np.ascontiguousarray(image).copy()
 
 
