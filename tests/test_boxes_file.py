@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from detic_crop.detectors.base import Detector
-from detic_crop.detectors.boxes_dialects import Box, clean_path, parse_boxes
 from detic_crop.detectors.boxes_file import BoxesFileDetector, load_boxes_file
+from detic_crop.detectors.boxes_file.read import parse_boxes
+from detic_crop.detectors.boxes_file.table import Box, clean_path
 from detic_crop.errors import PhotoError, UsageError
 
 Load = Callable[..., BoxesFileDetector]
