@@ -29,7 +29,7 @@ from tests.filled_weights import SHORT_NAMES
 from tests.parity_checks import SCORE_FLOOR, Agreement, agreement, filled_detector, pairwise_iou
 
 _SHORTEST = 480
-_COLUMNS = "{:<15} {:<24} {:<10} {:>6} {:>7} {:>7} {:>5} {:>10} {:>9}  {}"
+_COLUMNS = "{:<15} {:<24} {:<10} {:>6} {:>7} {:>7} {:>5} {:>10}  {}"
 
 
 def main() -> int:
