@@ -3,8 +3,8 @@
     python -m tests.programs
 
 brings those that are missing as Debian packages, where it may (root, and apt-get); `make test` begins with
-it. Whatever happens, it says so in a line and exits with 0: tests whose program is still missing are left out,
-see `left_out`.
+it. Whatever happens, it says so in a line and exits with 0: tests whose program is still missing are left
+out, see `left_out`.
 """
 
 from __future__ import annotations
