@@ -1,4 +1,4 @@
-"""What all tests share: one Hypothesis profile, so that all machines try the same cases; and the last lines."""
+"""What all tests share: a Hypothesis profile, so that all machines try the same cases; and the last lines."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ PATIENCE = 600.0  # seconds that one holder may take to begin
 class Patience:
     """Told at each look who holds the lock, and says when it is time to give up.
 
-    Hundreds of shards may begin one after the other. Between two of them nobody is named for a moment, and how
-    long all of them take is no reason to give up: only the time of one and the same holder counts.
+    Hundreds of shards may begin one after the other. Between two of them nobody is named for a moment, and
+    how long all of them take is no reason to give up: only the time of one and the same holder counts.
     """
 
     def __init__(self) -> None:
