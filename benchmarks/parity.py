@@ -3,8 +3,9 @@
     python -m benchmarks.parity ../shared [--model detic-r18] [--precision bfloat16] [--device cuda]
 
 Filled weights instead of the published ones, through the whole preprocessing (shortest side 480 px). Prints a
-table; exit code 1 when a bound of `tests.parity_checks` is missed, 2 on wrong use. Half precision is only
-reported: filled weights have many boxes that are nearly tied.
+table ("equal": to rounding; "near": the same box by class, score and place); exit code 1 when a box has no
+partner (`tests.parity_checks`), 2 on wrong use. Half precision is only reported: filled weights have many
+boxes that are nearly tied.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from tests.filled_weights import SHORT_NAMES
 from tests.parity_checks import SCORE_FLOOR, Agreement, agreement, filled_detector, pairwise_iou
 
 _SHORTEST = 480
-_COLUMNS = "{:<15} {:<24} {:<10} {:>9} {:>9} {:>10} {:>9}  {}"
+_COLUMNS = "{:<15} {:<24} {:<10} {:>6} {:>7} {:>7} {:>5} {:>10}  {}"
 
 
 def main() -> int:
@@ -44,7 +45,9 @@ def main() -> int:
         parser.error(f"expected photos in {options.shared / 'photos' / 'parity'}, got none")
     if options.precision == "float32":
         print(
-            _COLUMNS.format("model", "photo", "what", "ours", "golden", "matched", "|Δ score|", "|Δ edge| px")
+            _COLUMNS.format(
+                "model", "photo", "what", "ours", "golden", "equal", "near", "|Δ score|", "|Δ edge| px"
+            )
         )
     missed = 0
     for model in options.model or VARIANTS:
@@ -66,13 +69,10 @@ def main() -> int:
             results["proposals"] = compare_proposals(detector, pixels, golden)
             for what, result in results.items():
                 missed += not result.holds
-                share = f"{result.n_matched / max(result.n_golden, 1):.1%}"
                 edge = f"{result.pixels:.1e}{'' if result.holds else '  MISSED'}"
-                counts = result.n_ours, result.n_golden
+                counts = result.n_ours, result.n_golden, result.n_close, result.n_near
                 print(
-                    _COLUMNS.format(
-                        model, photo.stem, what, *counts, share, f"{result.score_difference:.1e}", edge
-                    )
+                    _COLUMNS.format(model, photo.stem, what, *counts, f"{result.score_difference:.1e}", edge)
                 )
             print(f"{'':<15} {seconds:.2f} s", flush=True)
     return 1 if missed else 0

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging
-import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -30,6 +27,7 @@ from detic_crop.config import (
     RunOptions,
     parse_duration,
 )
+from detic_crop.console import forgiving_streams
 from detic_crop.errors import DeticCropError
 from detic_crop.runs.names import printable
 
@@ -334,10 +332,12 @@ cli.add_command(weights)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal of few characters must not end a run
-            stream.reconfigure(errors="backslashreplace")
+    """Run the command line; returns the exit code: of the work, whether or not it could be told."""
+    with forgiving_streams():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("detic_crop")
@@ -355,10 +355,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(_explain(error), 2)
     except (KeyboardInterrupt, click.Abort):
         return _complain("interrupted; the same command goes on where this one stopped", 130)
-    except BrokenPipeError:  # `detic-crop … | head`
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)

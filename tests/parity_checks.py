@@ -16,10 +16,17 @@ from tests.filled_weights import N_CLASSES, filled_checkpoint, filled_vocabulary
 
 FEATURE_BOUND = 1e-3
 """Largest difference in a feature map, in standard deviations of the map."""
-MIN_IOU = 0.999
+
+# What a box must share with its golden one. Rounding differs by processor: by the width of its vectors, the
+# number of threads, Winograd's products. Edges move by a few thousandths of a pixel then, and filled weights,
+# unlike trained ones, make slivers a fifth of a pixel wide, whose IoU with themselves falls to 0.97 by that.
+# So closeness is told in pixels. Now and then two scores of these weights are tied to the last digit, and a
+# box moves by more, as the other one is refined: such a box must be there all the same, of that class, with
+# that score, in that place. A box too many or too few is never rounding.
+CLOSE_PIXELS = 0.01
+MIN_CLOSE_SHARE = 0.95
+MIN_IOU = 0.95
 MAX_SCORE_DIFFERENCE = 1e-3
-MIN_SHARE = 0.99
-MAX_COUNT_DIFFERENCE = 0.01
 SCORE_FLOOR = 0.3
 """The goldens have final boxes above this."""
 
@@ -30,25 +37,24 @@ class Agreement:
 
     Attributes:
         n_ours, n_golden: how many boxes there are.
-        n_matched: pairs, one to one, with IoU ≥ 0.999, scores within 1e-3 and the same class.
-        score_difference: the largest one among the pairs.
-        pixels: the largest difference of an edge among the pairs.
+        n_close: pairs, one to one, with edges within 0.01 px, scores within 1e-3 and the same class.
+        n_near: further pairs, of IoU ≥ 0.95 instead.
+        score_difference: the largest one among all pairs.
+        pixels: the largest difference of an edge among the close pairs.
     """
 
     n_ours: int
     n_golden: int
-    n_matched: int
+    n_close: int
+    n_near: int
     score_difference: float
     pixels: float
 
     @property
     def holds(self) -> bool:
-        """At least 99 % are matched, and the counts differ by at most 1 %."""
-        most = max(self.n_ours, self.n_golden)
-        return (
-            self.n_matched >= MIN_SHARE * most
-            and abs(self.n_ours - self.n_golden) <= MAX_COUNT_DIFFERENCE * self.n_golden
-        )
+        """Every box has its partner, on both sides, and at least 95 % of them a close one."""
+        everyone = self.n_close + self.n_near == self.n_ours == self.n_golden
+        return everyone and self.n_close >= MIN_CLOSE_SHARE * self.n_golden
 
 
 def agreement(
@@ -59,26 +65,46 @@ def agreement(
     golden_scores: NDArray[np.float32],
     golden_classes: NDArray[np.int64],
 ) -> Agreement:
-    """Match (N, 4) boxes with (M, 4) golden ones, closest pairs first."""
-    overlap = pairwise_iou(boxes, golden_boxes)  # (N, M)
+    """Pair (N, 4) xyxy boxes with (M, 4) golden ones: the closest first, then as many as can be."""
+    edges = np.abs(boxes[:, None].astype(np.float64) - golden_boxes[None, :]).max(axis=2)  # (N, M)
     apart = np.abs(scores[:, None].astype(np.float64) - golden_scores[None, :])
-    fits = (
-        (overlap >= MIN_IOU) & (apart <= MAX_SCORE_DIFFERENCE) & (classes[:, None] == golden_classes[None, :])
-    )
-    pairs = sorted(np.argwhere(fits).tolist(), key=lambda pair: (-overlap[pair[0], pair[1]], *pair))
-    taken: dict[int, int] = {}
-    used: set[int] = set()
-    for ours, golden in pairs:
-        if ours not in taken and golden not in used:
-            taken[ours] = golden
-            used.add(golden)
+    alike = (apart <= MAX_SCORE_DIFFERENCE) & (classes[:, None] == golden_classes[None, :])
+    close = alike & (edges <= CLOSE_PIXELS)
+    fits = close | (alike & (pairwise_iou(boxes, golden_boxes) >= MIN_IOU))
+    pairs = _pair_up(close, fits, edges)
+    near = [pair for pair in pairs if not close[pair]]
     return Agreement(
         n_ours=len(boxes),
         n_golden=len(golden_boxes),
-        n_matched=len(taken),
-        score_difference=max((float(apart[i, j]) for i, j in taken.items()), default=0.0),
-        pixels=max((float(np.abs(boxes[i] - golden_boxes[j]).max()) for i, j in taken.items()), default=0.0),
+        n_close=len(pairs) - len(near),
+        n_near=len(near),
+        score_difference=max((float(apart[pair]) for pair in pairs), default=0.0),
+        pixels=max((float(edges[pair]) for pair in pairs if close[pair]), default=0.0),
     )
+
+
+def _pair_up(
+    close: NDArray[np.bool_], fits: NDArray[np.bool_], edges: NDArray[np.float64]
+) -> list[tuple[int, int]]:
+    """(row, column) pairs, one to one: the close ones, closest first, then others until no more fit."""
+    row_of: dict[int, int] = {}
+    for row, column in sorted(np.argwhere(close).tolist(), key=lambda pair: (edges[*pair], *pair)):
+        if column not in row_of and row not in row_of.values():
+            row_of[column] = row
+
+    def find(row: int, tried: set[int]) -> bool:
+        """Give the row a column, if need be one whose row finds another (an augmenting path)."""
+        for column in np.flatnonzero(fits[row]).tolist():
+            if column not in tried:
+                tried.add(column)
+                if column not in row_of or find(row_of[column], tried):
+                    row_of[column] = row
+                    return True
+        return False
+
+    for row in sorted(set(range(len(fits))) - set(row_of.values())):
+        find(row, set())
+    return [(row, column) for column, row in row_of.items()]
 
 
 def pairwise_iou(ours: NDArray[np.float32], golden: NDArray[np.float32]) -> NDArray[np.float64]:

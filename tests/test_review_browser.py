@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from detic_crop.runs.folder import STATE
 from detic_crop.runs.journal import Record, replay
 from tests.big_run import write_big_run
 from tests.fakes import crop, rows_of, write_photo, write_photos
+from tests.programs import needed
 from tests.reviewing import Client, reviewing
 
 ARGUMENTS = [
@@ -31,10 +31,8 @@ STEP_MS = 20_000  # a slow machine may take long; nothing waits when it need not
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium; without it these tests fail, they do not skip."""
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
-    if not os.path.exists(chromium):
-        pytest.fail(f"{chromium} is missing: apt-get install chromium, or set CHROMIUM to a browser's path")
+    """Debian's Chromium, or the one that CHROMIUM names."""
+    chromium = needed("Chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         yield browser

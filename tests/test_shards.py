@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from hypothesis import strategies as st
 from detic_crop import api, cli
 from detic_crop.errors import OutputError, UsageError
 from detic_crop.runs import folder as folders
+from detic_crop.runs import patience as patience_module
 from detic_crop.runs.folder import STATE, OutputFolder
 from detic_crop.runs.journal import replay
+from detic_crop.runs.patience import Patience
 from detic_crop.runs.shards import Shard, owner, resolve_shard
 from tests.fakes import (
     FakeDetector,
@@ -451,7 +454,7 @@ def test_two_shards_go_together_but_not_the_same_one_nor_a_whole_run(
 def test_a_shard_does_not_begin_beside_a_whole_run(
     photos: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folders, "_STEADY", 0.3)
+    monkeypatch.setattr(patience_module, "STEADY", 0.3)
     folder, out = photos[0], tmp_path / "out"
     with (
         Held(folder, out),
@@ -465,13 +468,23 @@ def test_a_shard_does_not_begin_beside_a_whole_run(
 def test_a_shard_waits_while_another_begins(
     photos: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folders, "_STEADY", 0.1)
     folder, out = photos[0], OutputFolder(tmp_path / "out", Shard(0, 2))
-    begun, go_on = threading.Event(), threading.Event()
+    begun, waited_for, go_on = threading.Event(), threading.Event(), threading.Event()
+    looks = itertools.count()
+
+    class Impatient(Patience):
+        """Between two looks ten seconds pass."""
+
+        def ends(self, holder: Mapping[str, Any], now: float) -> bool:
+            if (look := next(looks)) == 3:
+                waited_for.set()
+            return super().ends(holder, 10.0 * look)
+
+    monkeypatch.setattr(folders, "Patience", Impatient)
 
     def slowly() -> None:
         begun.set()
-        time.sleep(0.8)
+        assert waited_for.wait(600)
         go_on.set()
 
     def begin() -> None:
@@ -480,10 +493,47 @@ def test_a_shard_waits_while_another_begins(
 
     thread = threading.Thread(target=begin)
     thread.start()
-    assert begun.wait(60)
+    assert begun.wait(600)
     crop(folder, out.root, shard="1/2")
     assert go_on.is_set()
     thread.join()
+
+
+def test_only_the_time_of_one_and_the_same_holder_counts() -> None:
+    """Seconds, who holds it, and whether to give up."""
+    begins: dict[str, Any] = {"pid": 1, "begins": "0/9"}
+    one, other = {"pid": 2}, {"pid": 3}
+    looks: list[tuple[float, dict[str, Any], bool]] = [
+        (0, begins, False),
+        (500, begins, False),
+        (501, {}, False),  # between two shards, whatever was waited until now
+        (900, {}, False),
+        (901, begins | {"pid": 4}, False),
+        (1500, begins | {"pid": 4}, False),
+        (1501, begins | {"pid": 4}, True),
+        (1502, one, False),  # another one, who may end at once
+        (1503, other, False),
+        (1504.5, other, False),
+        (1505, other, True),  # is at work
+        (1506, {}, False),
+        (2105, {}, False),
+        (2106, {}, True),  # whoever holds it never says so
+    ]
+    patience = Patience()
+    assert [patience.ends(holder, now) for now, holder, _ in looks] == [ends for *_, ends in looks]
+
+
+def test_what_a_killed_run_left_is_no_holder(photos: tuple[Path, list[str]], tmp_path: Path) -> None:
+    """Its name goes as soon as another has the lock, before anything that takes time."""
+    out = OutputFolder(tmp_path / "out")
+    owner = out.state / "lock-owner.json"
+    owner.parent.mkdir(parents=True)
+    owner.write_text('{"pid": 1}')
+    with pytest.MonkeyPatch.context() as patch:
+        seen: list[bool] = []
+        patch.setattr(OutputFolder, "clear_temporary", lambda folder: seen.append(owner.exists()))
+        crop(photos[0], out.root, shard="0/1")
+    assert seen[0] is False
 
 
 @posix

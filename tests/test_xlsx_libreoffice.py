@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from urllib.parse import unquote
@@ -14,9 +13,8 @@ import pytest
 
 from detic_crop.audit.table import Row
 from detic_crop.runs.folder import OutputFolder
+from tests.programs import needed
 from tests.test_workbook import NAMES, made, record
-
-PACKAGE = "apt-get install --no-install-recommends libreoffice-calc-nogui"
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +25,8 @@ def workbook(tmp_path_factory: pytest.TempPathFactory) -> OutputFolder:
 
 def converted(workbook: OutputFolder, kind: str, into: Path) -> str:
     """What LibreOffice reads, in another format."""
-    office = shutil.which("soffice") or shutil.which("libreoffice")
-    assert office is not None, f"this test needs LibreOffice Calc: {PACKAGE}"
     command = [
-        *(office, "--headless", f"-env:UserInstallation={(into / 'profile').as_uri()}"),
+        *(needed("LibreOffice Calc"), "--headless", f"-env:UserInstallation={(into / 'profile').as_uri()}"),
         *("--convert-to", kind, "--outdir", str(into), str(workbook.audit_xlsx)),
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)

@@ -22,6 +22,7 @@ import filelock
 from detic_crop.errors import OutputError, UsageError
 from detic_crop.runs.journal import Record, Recorded, replay, unfinished_crops
 from detic_crop.runs.names import STATE as STATE
+from detic_crop.runs.patience import Patience
 from detic_crop.runs.segments import complete, is_incomplete, segments_folder
 from detic_crop.runs.shards import Shard
 from detic_crop.runs.stores import is_address
@@ -31,8 +32,6 @@ REJECTED = f"{STATE}/rejected"
 SHARDS = "shards"
 _OWNER = "lock-owner.json"
 _LOOK = 0.25  # seconds between looks at a lock
-_STEADY = 2.0  # seconds after which a holder is at work, and not only beginning
-_PATIENCE = 600.0  # seconds that a shard waits for others to have begun
 
 # The disk or the folder is at fault, not the photo: going on would fail every photo after this one.
 _FATAL_ERRNOS = {
@@ -250,6 +249,8 @@ class OutputFolder:
         lock = self.take_lock(patient=begins is not None)
         owner_file = self.state / _OWNER
         try:
+            with contextlib.suppress(OSError):
+                owner_file.unlink()  # of a killed run, which nobody need wait for
             # A killed run may have left files under the very names that this process will use.
             self.clear_temporary()
             since = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -271,7 +272,7 @@ class OutputFolder:
             OutputError: another run holds it; names the process.
         """
         lock = filelock.FileLock(self.state / "lock", thread_local=False)
-        begun = time.monotonic()
+        patience = Patience()
         while True:
             try:
                 lock.acquire(timeout=_LOOK if patient else 0, poll_interval=0.02)
@@ -282,8 +283,7 @@ class OutputFolder:
                 ) from error
             except filelock.Timeout as error:  # before OSError, which it is one of
                 owner = read_json(self.state / _OWNER)
-                waited = time.monotonic() - begun
-                if patient and waited < (_PATIENCE if "begins" in owner else _STEADY):
+                if patient and not patience.ends(owner, time.monotonic()):
                     continue
                 raise OutputError(self._in_use(owner)) from error
             except OSError as error:

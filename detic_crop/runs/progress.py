@@ -6,6 +6,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 
+from detic_crop.console import Forgiving
 from detic_crop.runs.journal import Record
 
 Report = Callable[[Record], None]
@@ -16,9 +17,14 @@ def progress_bar(total: int, skipped: int) -> Iterator[Report]:
     """A tqdm bar over `total` photos to do; `skipped` were done before and do not count into the rate."""
     from tqdm.auto import tqdm  # picks the notebook's own bar where there is one
 
+    stream = Forgiving(sys.stderr)
+    if not stream.usable:
+        with no_progress(total, skipped) as silent:
+            yield silent
+        return
     description = f"cropping ({skipped} done before)" if skipped else "cropping"
     failed = 0
-    with tqdm(total=total, desc=description, unit=" photos", file=sys.stderr, dynamic_ncols=True) as bar:
+    with tqdm(total=total, desc=description, unit=" photos", file=stream, dynamic_ncols=True) as bar:
 
         def report(record: Record) -> None:
             nonlocal failed
