@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import io
+import zlib
 
 import cv2
 import numpy as np
 from PIL import WebPImagePlugin
 
+from detic_crop.images.directory import read_directory
 from detic_crop.images.quiet import take_remark
+from detic_crop.images.tiff_samples import layout_of, strips_of
 
-__all__ = ["is_only_padded", "is_remarked_on", "left_over"]
+__all__ = ["is_only_padded", "is_remarked_on", "is_tiff_damaged", "left_over"]
 
 _EOI = b"\xff\xd9"
 _JPEG_CHEAPLY = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION
-# Encoders end their data with up to four bytes that no decoder needs.
-_WEBP_SPARE = 16
+# Bytes to take away: more than encoders put at the end though no decoder needs them (libwebp: four, and two).
+_WEBP_SPARE = {b"VP8 ": 16, b"VP8L": 6}
+_WEBP_LEAST = 128  # bytes; less is a plain colour
+_TIFF_SPARE = 1 << 16
+_TIFF_JPEG, _TIFF_DEFLATE, _TIFF_JPEG_TABLES = 7, (8, 32946), 347
 
 
 def is_remarked_on(jpeg: bytes) -> bool | None:
@@ -49,18 +55,46 @@ def left_over(webp: bytes) -> bool:
     enough when some of the end is taken away.
     """
     picture = _webp_picture(webp)
-    if len(picture) < 8 * _WEBP_SPARE:
+    if len(picture) < _WEBP_LEAST:
         return False
-    kind, payload = picture[:4], picture[8:-_WEBP_SPARE]
-    if len(payload) % 2:
-        payload = payload[:-1]
-    chunk = kind + len(payload).to_bytes(4, "little") + payload
+    kind = picture[:4]
+    payload = picture[8 : -_WEBP_SPARE[kind]]
+    chunk = kind + len(payload).to_bytes(4, "little") + payload + b"\0" * (len(payload) % 2)
     shorter = b"RIFF" + (4 + len(chunk)).to_bytes(4, "little") + b"WEBP" + chunk
     try:
         WebPImagePlugin.WebPImageFile(io.BytesIO(shorter)).load()
     except (OSError, EOFError, ValueError, SyntaxError):
         return False
     return True
+
+
+def is_tiff_damaged(tiff: bytes) -> bool | None:
+    """Whether strips or tiles of a TIFF are damaged that libtiff decodes; None where nobody can tell.
+
+    Deflated ones end with a checksum, at which libtiff does not look; of JPEG libjpeg is asked. To be called
+    within `quiet_c_stderr`.
+    """
+    directory = read_directory(tiff)
+    layout = layout_of(tiff, directory)
+    strips = strips_of(tiff, directory)
+    if layout.compression in _TIFF_DEFLATE and layout.fill_order == 1:
+        size = layout.block_bytes * layout.block[1]
+        return any(_is_deflate_damaged(tiff[at : at + length], size) for at, length in strips)
+    if layout.compression == _TIFF_JPEG:
+        tables = directory.bytes_of(_TIFF_JPEG_TABLES, tiff).removesuffix(_EOI) or b"\xff\xd8"
+        remarks = [is_remarked_on(tables + tiff[at + 2 : at + length]) for at, length in strips]
+        return True if True in remarks else None if None in remarks else False
+    return False
+
+
+def _is_deflate_damaged(data: bytes, size: int) -> bool:
+    """Whether a zlib stream breaks off, has another checksum, or gives far more than its strip."""
+    stream = zlib.decompressobj()
+    try:
+        stream.decompress(data, 2 * size + _TIFF_SPARE)
+    except zlib.error:
+        return True
+    return not stream.eof
 
 
 def _webp_picture(webp: bytes) -> bytes:

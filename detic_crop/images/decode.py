@@ -30,10 +30,12 @@ from PIL import (
 from detic_crop.boxes.geometry import PixelBox
 from detic_crop.config import DEFAULT_MAX_PIXELS, Truncated
 from detic_crop.errors import PhotoError
-from detic_crop.images.damage import is_only_padded, is_remarked_on, left_over
+from detic_crop.images.damage import is_only_padded, is_remarked_on, is_tiff_damaged, left_over
+from detic_crop.images.directory import read_directory
 from detic_crop.images.headers import CONVERT, DAMAGED, HEIC_EXTENSIONS, RAW_EXTENSIONS, Header, read_header
 from detic_crop.images.partial import Reduction, can_reduce, origin_of, stored_rows, with_rows
 from detic_crop.images.quiet import can_hear, quiet_c_stderr, take_remark
+from detic_crop.images.tiff_samples import bgr_of, layout_of
 
 __all__ = [
     "HEIC_EXTENSIONS",
@@ -185,8 +187,8 @@ class PhotoFile:
 
         Colours: grey is repeated; alpha is laid over white; CMYK is converted without a profile, inverted
         as Adobe stores it; profiles are ignored. Samples of 16 bits keep their high byte (65535 → 255,
-        256 → 1, 255 → 0), those of 32 bits their highest, both as the type's full range; floats are taken
-        as 0 to 1, or as 0 to 255 when any exceeds 1. Of several pages or frames the first is taken.
+        256 → 1, 255 → 0); for the rest that a TIFF may have see `images.tiff_samples`. Of several pages or
+        frames the first is taken.
 
         All of a photo is decoded at least once, whatever is needed of it: Huffman-coded data that are damaged
         mostly look like others, and what gives them away is that at the end there is too much or too little.
@@ -420,11 +422,17 @@ def _other_damage(header: Header) -> bool | None:
         return False
     if header.format == "JPEG":
         return is_remarked_on(header.lean)
+    if header.format == "TIFF":
+        return is_tiff_damaged(header.lean)
     return header.format == "WebP" and left_over(header.lean)
 
 
 def _by_pillow(header: Header) -> tuple[NDArray[np.uint8], bool]:
     """Everything else; when the decoder fails on the way, the rows it has finished."""
+    if header.format == "TIFF":
+        directory = read_directory(header.lean)
+        if not layout_of(header.lean, directory).is_left_to_pillow:
+            return bgr_of(header.lean, directory, CONVERT)
     # Not Image.open: its limit on the size is a global that warns or raises before ours is asked.
     photo = _OPENERS[header.format](io.BytesIO(header.lean))
     if photo.size != (header.width, header.height):
@@ -444,7 +452,7 @@ def _by_pillow(header: Header) -> tuple[NDArray[np.uint8], bool]:
 
 def _to_bgr(photo: Image.Image, header: Header) -> NDArray[np.uint8]:
     """Any Pillow mode → (H, W, 3) BGR."""
-    if photo.mode == "F" or photo.mode.startswith("I"):
+    if photo.mode.startswith("I"):
         return _grey_to_bgr(_deep_grey(photo, header))
     if photo.mode == "1":
         photo = photo.convert("L")
@@ -462,14 +470,8 @@ def _grey_to_bgr(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _deep_grey(photo: Image.Image, header: Header) -> NDArray[np.uint8]:
-    """(H, W) samples of 12, 16 or 32 bits or floats → 8 bits, by the rule in `decode`."""
+    """(H, W) samples of a PNG's 16 bits → 8 bits, by the rule in `decode`."""
     samples = np.asarray(photo)
-    if photo.mode == "F":
-        values = np.nan_to_num(samples.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-        scale = 255.0 if values.max() <= 1 else 1.0
-        return np.asarray(np.clip(values * scale + 0.5, 0, 255), dtype=np.uint8)
-    if photo.mode == "I" and header.format != "PNG":
-        return np.asarray(samples.view(np.uint32) >> 24, dtype=np.uint8)
     # Pillow before 11 opens 16-bit grey PNG as "I", with values up to 65535.
     grey = np.asarray(samples >> 8, dtype=np.uint8)
     if header.colour_key is not None:

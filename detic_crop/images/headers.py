@@ -432,7 +432,7 @@ def _read_webp(data: bytes) -> Header:
 # What pixels depend on: size, sample layout, compression, strips and tiles, palette, JPEG tables, YCbCr.
 _PIXEL_TAGS = frozenset(
     {256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325, 332}
-    | {338, 339, 347, 512, 513, 514, 515, 519, 520, 521, 529, 530, 531, 532}
+    | {338, 339, 340, 341, 347, 512, 513, 514, 515, 519, 520, 521, 529, 530, 531, 532}
 )
 _SINGLE_TAGS = frozenset(
     {256, 257, 259, 262, 266, 277, 278, 284, 292, 293, 317, 322, 323, 332, 513, 514, 531}
@@ -441,6 +441,11 @@ _ORIENTATION, _XMP = 274, 700
 _SUBFILE_TYPE, _SUB_DIRECTORIES, _DNG_VERSION = 254, 330, 50706
 # Tiles are at most a few thousand pixels a side; a damaged size would make libtiff ask for gigabytes.
 _MAX_TILE_PIXELS = 1 << 26
+# Tiles at the edges reach beyond the picture; some writers store equal strips once.
+_MOST_TILED = 4
+_MOST_OVERLAP = 4
+_OVERLAP_OF_ANY_SIZE = 1 << 26
+_TIFF_JPEG = 7
 # Four colours and two alphas is the most that Pillow takes; it logs an error for more.
 _MAX_SAMPLES = 6
 
@@ -470,6 +475,7 @@ def _read_tiff(data: bytes) -> Header:
         )
     if not width or not height or directory.number(322) * directory.number(323) > _MAX_TILE_PIXELS:
         raise _damaged("TIFF")
+    _check_tiff_work(data, directory, width, height)
     return Header(
         "TIFF",
         width,
@@ -478,6 +484,23 @@ def _read_tiff(data: bytes) -> Header:
         valid(directory.number(_ORIENTATION)) or xmp_orientation(directory.bytes_of(_XMP, data)) or 1,
         truncated=_tiff_data_end(data, directory) > len(data),
     )
+
+
+def _check_tiff_work(data: bytes, directory: Directory, width: int, height: int) -> None:
+    """Refuse tiles that are mostly outside the picture, and strips or tiles that lie on each other.
+
+    Each is decoded whole and from bytes of its own, so a small file could be made to mean years of work.
+    """
+    tile_width, tile_height = directory.number(322), directory.number(323)
+    if tile_width and tile_height:
+        tiled = -(-width // tile_width) * -(-height // tile_height) * tile_width * tile_height
+        if tiled > _MOST_TILED * width * height + _MAX_TILE_PIXELS:
+            raise _damaged("TIFF")
+    lengths = directory.numbers(279, data) or directory.numbers(325, data)
+    if sum(lengths) > _MOST_OVERLAP * len(data) + _OVERLAP_OF_ANY_SIZE:
+        raise _damaged("TIFF")
+    if directory.number(259) == _TIFF_JPEG and data.count(_SOS) > len(lengths) * _MAX_SAMPLES:
+        raise _damaged("TIFF")
 
 
 def _tiff_data_end(data: bytes, directory: Directory) -> int:
