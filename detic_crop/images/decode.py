@@ -411,7 +411,7 @@ def _plain_jpeg(header: Header, rows: int, reduction: Reduction) -> NDArray[np.u
 
 
 def _jpeg_damage(header: Header) -> bool | None:
-    """Whether the decoder of the plain JPEG has just remarked on damage; None where nobody hears it."""
+    """Whether libjpeg has just remarked on damage; None where nobody hears it."""
     remark = take_remark()
     return remark and not is_only_padded(header.lean)
 
@@ -421,7 +421,7 @@ def _other_damage(header: Header) -> bool | None:
     if header.truncated:
         return False
     if header.format == "JPEG":
-        return is_remarked_on(header.lean)
+        return is_remarked_on(header.lean) and not is_only_padded(header.lean)
     if header.format == "TIFF":
         return is_tiff_damaged(header.lean)
     return header.format == "WebP" and left_over(header.lean)

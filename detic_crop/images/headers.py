@@ -499,8 +499,11 @@ def _check_tiff_work(data: bytes, directory: Directory, width: int, height: int)
     lengths = directory.numbers(279, data) or directory.numbers(325, data)
     if sum(lengths) > _MOST_OVERLAP * len(data) + _OVERLAP_OF_ANY_SIZE:
         raise _damaged("TIFF")
-    if directory.number(259) == _TIFF_JPEG and data.count(_SOS) > len(lengths) * _MAX_SAMPLES:
-        raise _damaged("TIFF")
+    starts = directory.numbers(273, data) or directory.numbers(324, data)
+    if directory.number(259) == _TIFF_JPEG:
+        strips = zip(starts, lengths, strict=False)
+        if sum(data.count(_SOS, at, at + length) for at, length in strips) > len(lengths) * _MAX_SAMPLES:
+            raise _damaged("TIFF")
 
 
 def _tiff_data_end(data: bytes, directory: Directory) -> int:
