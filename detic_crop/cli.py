@@ -155,7 +155,7 @@ def cli() -> None:
     type=click.Choice(TRUNCATED),
     default=_CONFIG.truncated,
     show_default=True,
-    help="crop a cut-off photo as far as it goes, or fail it",
+    help="crop a cut-off or damaged photo as far as it goes, or fail it",
 )
 @_option("--vocabulary", metavar="NAME", help="Detic: openimages, lvis, objects365, coco, FILE.npy, or words")
 @_option(

@@ -54,7 +54,7 @@ class CropConfig:
         fit: ``stretch`` resizes the rectangle as it is, ``pad`` letterboxes, ``square`` grows it first.
         format: file format of the crops.
         quality: 1–100, of JPEG and WebP; PNG ignores it.
-        truncated: crop a truncated photo as far as it goes, or fail it.
+        truncated: crop a truncated or damaged photo as far as it goes, or fail it.
         decode: ``full``, or ``scaled``: no finer than detector and crop need, see `images.partial`.
         precision: of Detic's network.
         detector_size: shortest side, in pixels, at which Detic sees a photo; None is 800.

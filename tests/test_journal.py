@@ -53,6 +53,7 @@ FULL = Record(
     rival_class="Boat",
     rival_score=0.25,
     truncated=True,
+    damaged=True,
     model="lite",
     error="none, really",
     seen=4,
@@ -89,6 +90,7 @@ records = st.builds(
     width=counts,
     file_time=counts,
     truncated=st.booleans(),
+    damaged=st.none() | st.booleans(),
     candidates=st.none() | st.tuples(counts, counts),
 )
 json_values = st.recursive(

@@ -122,6 +122,10 @@ EDGES: dict[str, tuple[list[Record], list[Record]]] = {
         [GOOD, NOT_FOUND],
         [GOOD._replace(truncated=True), NOT_FOUND._replace(truncated=True)],
     ),
+    "damaged_file": (
+        [GOOD, NOT_FOUND, GOOD._replace(damaged=False), GOOD._replace(damaged=None)],
+        [GOOD._replace(damaged=True), NOT_FOUND._replace(damaged=True)],
+    ),
     "not_found": ([GOOD, NOT_FOUND._replace(reason="reviewed_whole")], [NOT_FOUND]),
     "blurry": ([GOOD._replace(blur=0.55)], [GOOD._replace(blur=0.551), NOT_FOUND._replace(blur=1.0)]),
     "dark": ([GOOD._replace(brightness=40.0)], [GOOD._replace(brightness=39.9)]),
@@ -154,6 +158,7 @@ def any_records(draw: st.DrawFn) -> Record:
         n_apart=draw(st.integers(0, 3)),
         rival_score=draw(scores),
         truncated=draw(st.booleans()),
+        damaged=draw(st.none() | st.booleans()),
         larger_score=draw(scores),
     )
 
@@ -398,6 +403,7 @@ def test_flags_are_listed_in_the_documented_order() -> None:
         rival_score=0.6,
         larger_score=0.4,
         truncated=True,
+        damaged=True,
         blur=1.0,
         brightness=0.0,
         entropy=0.0,
@@ -408,7 +414,7 @@ def test_flags_are_listed_in_the_documented_order() -> None:
 
 
 def test_a_failed_photo_has_no_flags() -> None:
-    assert flags_of(FAILED._replace(truncated=True), CONFIG) == ()
+    assert flags_of(FAILED._replace(truncated=True, damaged=True), CONFIG) == ()
     assert flags_of(missing_record("a"), CONFIG) == ()
 
 
@@ -471,13 +477,15 @@ def test_scores_above_one_do_not_take_suspicion_out_of_its_range(record: Record)
     assert 0 <= doubts_of(record, CONFIG).suspicion <= 1
 
 
-@given(any_records(), confs, st.sampled_from(["truncated", "n_apart", "rival_score", "larger_score"]))
+@given(
+    any_records(), confs, st.sampled_from(["truncated", "damaged", "n_apart", "rival_score", "larger_score"])
+)
 def test_one_more_doubt_never_makes_a_row_less_suspicious(
     record: Record, conf: float | None, doubt: str
 ) -> None:
     config = CropConfig(conf=conf)
     values: dict[str, Any] = {"truncated": (False, True), "n_apart": (0, 1), "rival_score": (None, 1.0)}
-    values["larger_score"] = (None, 0.5)
+    values |= {"larger_score": (None, 0.5), "damaged": (None, True)}
     calm, doubted = (
         doubts_of(record._replace(**{doubt: value}), config).suspicion for value in values[doubt]
     )

@@ -14,6 +14,8 @@ from detic_crop.detectors.vocabulary import split_names
 from detic_crop.runs.journal import Record
 
 _MAX_FAILURES = 100
+_OF_ALL = frozenset({"not_found", "truncated_file", "damaged_file"}) | IMAGE_CHECKS
+"""Flags that say nothing against a box: photos that were resized whole may have them, too."""
 
 _STATUSES: Mapping[str, str] = {
     "cropped": "an animal was found; its enlarged box was cut out",
@@ -131,7 +133,7 @@ def flag_table(photos: Sequence[Photo]) -> str:
     n_finished = n_crops + sum(photo.is_whole for photo in photos)
 
     def row(flag: str, rule: str) -> str:
-        of = n_finished if flag in ("not_found", "truncated_file", *IMAGE_CHECKS) else n_crops
+        of = n_finished if flag in _OF_ALL else n_crops
         share = percent(n_flagged[flag] / of) if of else ""
         muted = "" if n_flagged[flag] else ' class="none"'
         name = flag.replace("_", "_<wbr>")
@@ -143,7 +145,7 @@ def flag_table(photos: Sequence[Photo]) -> str:
     rows = [row(flag, rule) for flag, rule in FLAGS.items()]
     return (
         '<h2 id="flags">Flags</h2>\n<p>A flag is a reason to look, not a mistake. Shares are of the crops; '
-        "those of <code>not_found</code>, <code>truncated_file</code> and of the last five, which say "
-        "nothing against a box, of all usable photos.</p>\n"
+        "those of <code>truncated_file</code>, <code>damaged_file</code>, <code>not_found</code> and of the "
+        "last five, which say nothing against a box, of all usable photos.</p>\n"
         + table(("flag", "#photos", "#share", "given when"), rows, len(rows))
     )

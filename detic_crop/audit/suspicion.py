@@ -28,6 +28,7 @@ FLAGS: Mapping[str, str] = {
     "several_animals": "another eligible box hardly touches the chosen one (IoU below 0.1)",
     "class_conflict": "a class that was not asked for scores higher on the same spot (IoU of 0.5 or more)",
     "truncated_file": "the file ends early; what was missing is filled in",
+    "damaged_file": "the photo's data are damaged: some of what it shows may be wrong",
     "not_found": "no eligible box: the whole photo was resized",
     "blurry": "hardly any fine detail in the crop (blur effect of Crete et al. 2007 above 0.55)",
     "dark": "the crop's mean grey level is below 40 of 255",
@@ -49,6 +50,7 @@ _WEIGHTS: Mapping[str, float] = {
     "tiny_box": 0.4,
     "extreme_aspect": 0.4,
     "truncated_file": 0.3,
+    "damaged_file": 0.3,
     "several_animals": 0.2,
     "low_score": 0.2,
     "touches_edge": 0.1,
@@ -154,7 +156,11 @@ def flags_of(record: Record, config: CropConfig) -> tuple[str, ...]:
     """The codes that apply to one photo, in the order of `FLAGS`; none for a failed one."""
     if record.status == "failed":
         return ()
-    applies = {"truncated_file": record.truncated, "not_found": record.reason == "not_found"}
+    applies = {
+        "truncated_file": record.truncated,
+        "damaged_file": bool(record.damaged),
+        "not_found": record.reason == "not_found",
+    }
     applies |= _picture_flags(record)
     if record.box is not None:
         applies |= _box_flags(record, config)

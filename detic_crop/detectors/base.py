@@ -104,6 +104,10 @@ class RecallingDetector(Protocol):
         """The reduction at which that one saw the photo; 0 where nobody noted it."""
         ...
 
+    def intact(self, key: str) -> int | None:
+        """CRC-32 of the photo's file, where its data were found undamaged then; else None."""
+        ...
+
 
 @runtime_checkable
 class LookupDetector(Protocol):

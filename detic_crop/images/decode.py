@@ -30,9 +30,12 @@ from PIL import (
 from detic_crop.boxes.geometry import PixelBox
 from detic_crop.config import DEFAULT_MAX_PIXELS, Truncated
 from detic_crop.errors import PhotoError
+from detic_crop.images.damage import is_only_padded, is_remarked_on, is_tiff_damaged, left_over
+from detic_crop.images.directory import read_directory
 from detic_crop.images.headers import CONVERT, DAMAGED, HEIC_EXTENSIONS, RAW_EXTENSIONS, Header, read_header
 from detic_crop.images.partial import Reduction, can_reduce, origin_of, stored_rows, with_rows
-from detic_crop.images.quiet import quiet_c_stderr
+from detic_crop.images.quiet import can_hear, quiet_c_stderr, take_remark
+from detic_crop.images.tiff_samples import bgr_of, layout_of
 
 __all__ = [
     "HEIC_EXTENSIONS",
@@ -64,7 +67,8 @@ REASONS = (
     "too_many_pixels",  # more than --max-pixels by its header, or a file too large to hold such a photo
     "out_of_memory",
     "truncated",  # cut short, and --truncated fail or nothing of it can be decoded
-    "unreadable",  # damaged, or the disk failed
+    "damaged",  # some of its data is wrong, and --truncated fail
+    "unreadable",  # damaged so that nothing of it can be decoded, or the disk failed
     "unreachable",  # a store or web server gave no answer
 )
 
@@ -94,8 +98,10 @@ class Decoded:
 
     Attributes:
         image: (H, W, 3) uint8, BGR, C-contiguous, writable, upright (EXIF orientation applied).
-        truncated: the file was cut short or damaged on the way; `image` has what could be decoded, and
-            beyond that whatever the library fills (JPEG: grey or the last colour; others: black).
+        truncated: the file ends early; `image` has what could be decoded, and beyond that whatever the
+            library fills (JPEG: grey or the last colour; others: black).
+        damaged: the file's data are wrong somewhere, seen or unseen in `image`; None where nobody can tell,
+            see `images.quiet`.
         resolution_wh: of the whole upright photo, pixels.
         reduction: photo pixels per pixel of `image`, in each direction.
         origin: where the left top corner of `image` is: x, y in photo pixels.
@@ -103,6 +109,7 @@ class Decoded:
 
     image: NDArray[np.uint8]
     truncated: bool
+    damaged: bool | None
     resolution_wh: tuple[int, int]
     reduction: Reduction = 1
     origin: tuple[int, int] = (0, 0)
@@ -122,7 +129,7 @@ class PhotoFile:
         data: the file's bytes.
         name: a file name; its extension only helps to recognise camera RAW.
         max_pixels: largest width × height, checked before any pixel is decoded.
-        truncated: ``keep`` what can be decoded of a file that was cut short, or ``fail``.
+        truncated: ``keep`` what can be decoded of a file that was cut short or is damaged, or ``fail``.
 
     Attributes:
         checksum: CRC-32 of the file's bytes; files that are equal have equal ones.
@@ -151,7 +158,12 @@ class PhotoFile:
             _check_size(header.width, header.height, max_pixels)
             if header.truncated and truncated == "fail":
                 raise _incomplete(header)
+            if header.damaged and truncated == "fail":
+                raise _damaged(header)
         self._header = header
+        # Whether the data are damaged; nobody knows before all of them were decoded once.
+        self._damaged: bool | None = None
+        self._is_known = header.plain and not can_hear()  # then it is no use to decode all of it
 
     @property
     def resolution_wh(self) -> tuple[int, int] | None:
@@ -162,6 +174,10 @@ class PhotoFile:
         sides = header.width, header.height
         return sides[::-1] if header.orientation >= 5 else sides
 
+    def vouch(self) -> None:
+        """Somebody has decoded these bytes before, all of them, and they were not damaged."""
+        self._damaged, self._is_known = False, True
+
     def can_reduce(self, reduction: Reduction) -> bool:
         """Whether `decode` can give this photo at a reduction."""
         return can_reduce(self._header, reduction)
@@ -171,8 +187,11 @@ class PhotoFile:
 
         Colours: grey is repeated; alpha is laid over white; CMYK is converted without a profile, inverted
         as Adobe stores it; profiles are ignored. Samples of 16 bits keep their high byte (65535 → 255,
-        256 → 1, 255 → 0), those of 32 bits their highest, both as the type's full range; floats are taken
-        as 0 to 1, or as 0 to 255 when any exceeds 1. Of several pages or frames the first is taken.
+        256 → 1, 255 → 0); for the rest that a TIFF may have see `images.tiff_samples`. Of several pages or
+        frames the first is taken.
+
+        All of a photo is decoded at least once, whatever is needed of it: Huffman-coded data that are damaged
+        mostly look like others, and what gives them away is that at the end there is too much or too little.
 
         Args:
             region: xyxy, photo pixels: what is needed; more of the photo may be decoded. None: all of it.
@@ -186,25 +205,44 @@ class PhotoFile:
             # libjpeg in cv2 and libtiff in Pillow print remarks about damaged data.
             with quiet_c_stderr():
                 if header.plain:
-                    rows = stored_rows(header, region)
+                    rows = stored_rows(header, region) if self._is_known else header.height
                     part = _plain_jpeg(header, rows, reduction)
+                    if not self._is_known:
+                        self._judge(_jpeg_damage(header))
                     if part is not None:
                         return self._upright(part, rows, reduction)
                 image, whole = _pixels(header, self._max_pixels)
-            whole = whole and not header.truncated
-            if not whole and (self._truncated == "fail" or _is_uniform(image)):
-                raise _incomplete(header)
+                if not self._is_known:
+                    self._judge(header.damaged or not whole or _other_damage(header))
+            self._refuse_incomplete(image)
             image = upright(image, header.orientation)
-            return Decoded(image, not whole, (image.shape[1], image.shape[0]))
+            return Decoded(image, header.truncated, self._damaged, (image.shape[1], image.shape[0]))
+
+    def _judge(self, damaged: bool | None) -> None:
+        """Of a file that was cut short it is known already that something is missing."""
+        self._damaged, self._is_known = damaged and not self._header.truncated, True
+
+    def _refuse_incomplete(self, image: NDArray[np.uint8]) -> None:
+        """What is damaged may be unwanted, and of some files nothing at all could be decoded."""
+        header = self._header
+        if not header.truncated and not self._damaged:
+            return
+        if header.truncated:
+            if self._truncated == "fail" or _is_uniform(image):
+                raise _incomplete(header)
+        elif self._truncated == "fail":
+            raise _damaged(header)
+        elif _is_uniform(image):
+            raise _incomplete(header)
 
     def _upright(self, part: NDArray[np.uint8], rows: int, reduction: Reduction) -> Decoded:
         header = self._header
-        if header.truncated and _is_uniform(part):
-            raise _incomplete(header)
+        self._refuse_incomplete(part)
         sides = header.width, header.height
         return Decoded(
             upright(part, header.orientation),
             header.truncated,
+            self._damaged,
             sides[::-1] if header.orientation >= 5 else sides,
             reduction,
             origin_of(header, rows),
@@ -272,6 +310,13 @@ def _incomplete(header: Header) -> PhotoError:
     if header.truncated:
         return PhotoError("truncated", f"expected a whole {header.format}, got one cut short; copy it again")
     return PhotoError("unreadable", f"expected a whole {header.format}, got a damaged one; {DAMAGED}")
+
+
+def _damaged(header: Header) -> PhotoError:
+    """Some of it can be decoded, but not all of it rightly."""
+    return PhotoError(
+        "damaged", f"expected a whole {header.format}, got one with damaged data; copy it again"
+    )
 
 
 # ---------------------------------------------------------------- the file
@@ -365,8 +410,29 @@ def _plain_jpeg(header: Header, rows: int, reduction: Reduction) -> NDArray[np.u
     return np.ascontiguousarray(image, dtype=np.uint8)
 
 
+def _jpeg_damage(header: Header) -> bool | None:
+    """Whether libjpeg has just remarked on damage; None where nobody hears it."""
+    remark = take_remark()
+    return remark and not is_only_padded(header.lean)
+
+
+def _other_damage(header: Header) -> bool | None:
+    """Whether data that a decoder took without a word are damaged."""
+    if header.truncated:
+        return False
+    if header.format == "JPEG":
+        return is_remarked_on(header.lean) and not is_only_padded(header.lean)
+    if header.format == "TIFF":
+        return is_tiff_damaged(header.lean)
+    return header.format == "WebP" and left_over(header.lean)
+
+
 def _by_pillow(header: Header) -> tuple[NDArray[np.uint8], bool]:
     """Everything else; when the decoder fails on the way, the rows it has finished."""
+    if header.format == "TIFF":
+        directory = read_directory(header.lean)
+        if not layout_of(header.lean, directory).is_left_to_pillow:
+            return bgr_of(header.lean, directory, CONVERT)
     # Not Image.open: its limit on the size is a global that warns or raises before ours is asked.
     photo = _OPENERS[header.format](io.BytesIO(header.lean))
     if photo.size != (header.width, header.height):
@@ -386,7 +452,7 @@ def _by_pillow(header: Header) -> tuple[NDArray[np.uint8], bool]:
 
 def _to_bgr(photo: Image.Image, header: Header) -> NDArray[np.uint8]:
     """Any Pillow mode → (H, W, 3) BGR."""
-    if photo.mode == "F" or photo.mode.startswith("I"):
+    if photo.mode.startswith("I"):
         return _grey_to_bgr(_deep_grey(photo, header))
     if photo.mode == "1":
         photo = photo.convert("L")
@@ -404,14 +470,8 @@ def _grey_to_bgr(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _deep_grey(photo: Image.Image, header: Header) -> NDArray[np.uint8]:
-    """(H, W) samples of 12, 16 or 32 bits or floats → 8 bits, by the rule in `decode`."""
+    """(H, W) samples of a PNG's 16 bits → 8 bits, by the rule in `decode`."""
     samples = np.asarray(photo)
-    if photo.mode == "F":
-        values = np.nan_to_num(samples.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-        scale = 255.0 if values.max() <= 1 else 1.0
-        return np.asarray(np.clip(values * scale + 0.5, 0, 255), dtype=np.uint8)
-    if photo.mode == "I" and header.format != "PNG":
-        return np.asarray(samples.view(np.uint32) >> 24, dtype=np.uint8)
     # Pillow before 11 opens 16-bit grey PNG as "I", with values up to 65535.
     grey = np.asarray(samples >> 8, dtype=np.uint8)
     if header.colour_key is not None:

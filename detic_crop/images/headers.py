@@ -1,8 +1,9 @@
 """What a photo's bytes say about themselves, before any pixel is decoded.
 
-Each reader finds the size, the EXIF orientation and whether the file was cut short, and makes a *lean* file:
-only the parts that pixels are decoded from. Damaged or hostile metadata (EXIF, colour profiles, text,
-animation tables) thus never reaches a decoder, and Pillow never has anything to warn about.
+Each reader finds the size, the orientation and whether the file was cut short, bounds the work that decoding
+can be, and makes a *lean* file: only the parts that pixels are decoded from. Damaged or hostile metadata
+(EXIF, colour profiles, text, animation tables) thus never reaches a decoder, and none has anything to remark
+on but damaged pictures.
 """
 
 from __future__ import annotations
@@ -15,6 +16,14 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from detic_crop.errors import PhotoError
+from detic_crop.images.directory import Directory, read_directory
+from detic_crop.images.orientation import (
+    PNG_TEXTS,
+    exif_orientation,
+    png_text_orientation,
+    valid,
+    xmp_orientation,
+)
 
 HEIC_EXTENSIONS = frozenset({".heic", ".heif", ".hif", ".heics", ".heifs"})
 RAW_EXTENSIONS = frozenset(
@@ -59,8 +68,9 @@ class Header:
     Attributes:
         format: ``JPEG``, ``PNG``, ``WebP``, ``TIFF``, ``BMP`` or ``HEIC``.
         width, height: in pixels as stored, before the orientation; both 0 for HEIC (its library tells).
-        orientation: EXIF orientation, 1 to 8.
+        orientation: 1 to 8 as in EXIF; see `images.orientation`.
         truncated: the file ends before its own structure says so.
+        damaged: its own checksums say that some of it is wrong.
         lean: the file to decode, without metadata.
         plain: an 8-bit grey or three-colour JPEG, which cv2 decodes exactly right.
         height_at: where in `lean` the height stands (two bytes, big-endian), of a JPEG whose rows are stored
@@ -74,6 +84,7 @@ class Header:
     lean: bytes
     orientation: int = 1
     truncated: bool = False
+    damaged: bool = False
     plain: bool = False
     height_at: int = 0
     colour_key: tuple[int, ...] | None = None
@@ -139,111 +150,6 @@ def _sniff_iso_media(data: bytes) -> str:
     return "HEIC" if brands & _HEIC_BRANDS else "video"
 
 
-# ---------------------------------------------------------------- EXIF and TIFF directories
-
-_TYPE_SIZES = {
-    1: 1,
-    2: 1,
-    3: 2,
-    4: 4,
-    5: 8,
-    6: 1,
-    7: 1,
-    8: 2,
-    9: 4,
-    10: 8,
-    11: 4,
-    12: 8,
-    13: 4,
-    16: 8,
-    17: 8,
-    18: 8,
-}
-_INTEGER_CODES = {1: "B", 3: "H", 4: "L", 16: "Q"}
-_ORIENTATION = 274
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """One directory entry whose value lies inside the data."""
-
-    tag: int
-    type: int
-    count: int
-    raw: bytes  # the entry as it stands
-    where: int  # first byte of the value
-    size: int  # bytes of the value
-    value: int | None  # the first number, of integer types
-
-
-@dataclass(frozen=True, slots=True)
-class _Directory:
-    order: str  # struct's byte order, "<" or ">"
-    big: bool  # BigTIFF: 8-byte offsets
-    whole: bool  # the file does not end among the entries
-    entries: dict[int, _Entry]
-
-    def number(self, tag: int, default: int = 0) -> int:
-        entry = self.entries.get(tag)
-        return default if entry is None or entry.value is None else entry.value
-
-    def numbers(self, tag: int, data: bytes) -> tuple[int, ...]:
-        """All numbers of an entry of integer type; none where there is no such entry."""
-        entry = self.entries.get(tag)
-        if entry is None or entry.value is None:
-            return ()
-        return struct.unpack_from(f"{self.order}{entry.count}{_INTEGER_CODES[entry.type]}", data, entry.where)
-
-
-def _read_directory(data: bytes) -> _Directory:
-    """The first directory of a TIFF structure; entries that point outside the data are left out.
-
-    Raises:
-        struct.error: the directory itself is not inside the data.
-        ValueError: not a TIFF structure.
-    """
-    order = {b"II": "<", b"MM": ">"}.get(bytes(data[:2]))
-    if order is None:
-        raise ValueError("no byte order mark")
-    big = struct.unpack_from(order + "H", data, 2)[0] == 43
-    offset_code, entry_code, inline, step = ("Q", "HHQ", 8, 20) if big else ("L", "HHL", 4, 12)
-    (start,) = struct.unpack_from(order + offset_code, data, 8 if big else 4)
-    if start + 2 > len(data):
-        raise struct.error("directory outside the file")
-    (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, start)
-    first = start + (8 if big else 2)
-    if count > 65535:
-        raise ValueError("too many directory entries")
-    entries: dict[int, _Entry] = {}
-    within = min(count, (len(data) - first) // step)
-    for at in range(first, first + within * step, step):
-        tag, kind, n = struct.unpack_from(order + entry_code, data, at)
-        size = _TYPE_SIZES.get(kind, 0) * n
-        where = at + step - inline
-        if size > inline:
-            (where,) = struct.unpack_from(order + offset_code, data, where)
-        if not 0 < size <= len(data) - where or tag in entries:
-            continue
-        code = _INTEGER_CODES.get(kind)
-        value = None if code is None else struct.unpack_from(order + code, data, where)[0]
-        entries[tag] = _Entry(tag, kind, n, data[at : at + step], where, size, value)
-    return _Directory(order, big, within == count, entries)
-
-
-def _orientation(exif: bytes) -> int:
-    """EXIF orientation, 1 to 8; 1 where there is none or the EXIF block is damaged."""
-    if exif.startswith(b"Exif\0\0"):
-        exif = exif[6:]
-    try:
-        return _valid_orientation(_read_directory(exif).number(_ORIENTATION, 1))
-    except (struct.error, ValueError):
-        return 1
-
-
-def _valid_orientation(value: int) -> int:
-    return value if 1 <= value <= 8 else 1
-
-
 # ---------------------------------------------------------------- JPEG
 
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -253,8 +159,14 @@ _HEIGHT_IN_FRAME = 5  # behind the mark (2 bytes), the length (2) and the precis
 _EOI = b"\xff\xd9"
 # In entropy-coded data FF is followed by 00, by a restart mark, or by more FF.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-# Each scan of a progressive JPEG visits the whole picture: real ones have about ten, a bomb has thousands.
+_SOS = b"\xff\xda"
+# Each scan visits the whole picture, so a few bytes are much work. Real progressive JPEGs have about ten, and
+# thoroughly optimised small ones some dozens. 20 scans of 200 MP take a second or two.
 _MAX_SCANS = 500
+_SCANS_AT_ANY_SIZE = 64
+_MAX_SCANNED_PIXELS = 4_000_000_000
+_EXIF_IN_JPEG = b"Exif\0\0"
+_XMP_IN_JPEG = b"http://ns.adobe.com/xap/1.0/\0"
 
 
 def _read_jpeg(data: bytes) -> Header:
@@ -266,6 +178,7 @@ def _read_jpeg(data: bytes) -> Header:
     """
     frame: tuple[int, int, int, int] | None = None  # precision, height, width, components
     orientation = 0
+    xmp = b""
     progressive = False
     sequential = False
     height_at = 0
@@ -278,34 +191,92 @@ def _read_jpeg(data: bytes) -> Header:
             progressive = marker & 3 == 2
             sequential = marker in _SEQUENTIAL
             height_at = sum(map(len, lean)) + _HEIGHT_IN_FRAME
-        elif marker == 0xE1 and not orientation and data[start : start + 6] == b"Exif\0\0":
-            orientation = _orientation(data[start:end])
+        elif marker == 0xE1 and not orientation and data.startswith(_EXIF_IN_JPEG, start):
+            orientation = exif_orientation(data[start:end])
+        elif marker == 0xE1 and not xmp and data.startswith(_XMP_IN_JPEG, start):
+            xmp = data[start:end]
         if marker == 0xDA:
             if frame is None:
                 break
             truncated = data.rfind(_EOI, end) < 0
-            if progressive and data.count(b"\xff\xda", end) > _MAX_SCANS:
-                raise PhotoError(
-                    "unreadable", f"expected a JPEG of at most {_MAX_SCANS} scans, got more; {DAMAGED}"
-                )
             precision, height, width, components = frame
+            if precision != 8:
+                raise PhotoError(
+                    "unsupported_format", f"expected a JPEG of 8 bits, got one of {precision}; {CONVERT}"
+                )
+            one_scan = not progressive and data[start] == components
+            if not one_scan:
+                _check_scans(data, end, width * height, None if progressive else components)
             stop = _last_whole_segment(data, end) if truncated else len(data)
-            lean += [memoryview(data)[start - 4 : stop], _EOI if truncated else b""]
-            one_scan = sequential and data[start] == components
+            lean += [data[start - 4 : start], _scan_header(data[start:end], sequential)]
+            lean += [memoryview(data)[end:stop], _EOI if truncated else b""]
             return Header(
                 "JPEG",
                 width,
                 height,
                 b"".join(lean),
-                orientation or 1,
+                orientation or xmp_orientation(xmp) or 1,
                 truncated,
-                plain=precision == 8 and components in (1, 3),
-                height_at=height_at if one_scan else 0,
+                plain=components in (1, 3),
+                height_at=height_at if one_scan and sequential else 0,
             )
         # Application segments are dropped, but for JFIF's and Adobe's: they tell how the colours are stored.
-        if not 0xE1 <= marker <= 0xEF or marker == 0xEE:
-            lean.append(data[start - 4 : end])
+        if not 0xE1 <= marker <= 0xEF:
+            lean.append(_usual_jfif(data[start - 4 : end]) if marker == 0xE0 else data[start - 4 : end])
+        elif marker == 0xEE:
+            lean.append(_usual_adobe(data[start - 4 : end]))
     raise PhotoError("unreadable", f"expected a JPEG with a picture in it, got a damaged header; {DAMAGED}")
+
+
+def _check_scans(data: bytes, first: int, pixels: int, components: int | None) -> None:
+    """Refuse a JPEG of more scans than a picture has.
+
+    Args:
+        data: the file.
+        first: where the data of its first scan begin.
+        pixels: of the picture.
+        components: of a sequential one, which has a scan for each at most; None: progressive.
+    """
+    most = components or min(_MAX_SCANS, max(_SCANS_AT_ANY_SIZE, _MAX_SCANNED_PIXELS // max(1, pixels)))
+    # What follows the picture may have scans, too: the next picture of an MPO file, a film.
+    if data.count(_SOS, first) >= most and _count_scans(data, first, most) > most:
+        kind = "JPEG" if components else f"progressive JPEG of {pixels:,} pixels"
+        raise PhotoError("unreadable", f"expected a {kind} of at most {most} scans, got more; {DAMAGED}")
+
+
+def _count_scans(data: bytes, at: int, enough: int) -> int:
+    """How many scans there are up to the picture's end mark; stops counting above `enough`."""
+    scans = 1
+    while scans <= enough and (found := _JPEG_MARKER.search(data, at)):
+        at, marker = found.end(), found[0][1]
+        if marker == 0xD9:
+            break
+        if marker not in _STANDALONE:
+            scans += marker == 0xDA
+            at += int.from_bytes(data[at : at + 2], "big")
+    return scans
+
+
+def _scan_header(payload: bytes, sequential: bool) -> bytes:
+    """That of a sequential JPEG ends with the numbers it must have: some cameras leave zeros there.
+
+    All decoders ignore them, and libjpeg remarks on it: as on damage, which it then keeps silent about.
+    """
+    return payload[:-3] + b"\0\x3f\0" if sequential and len(payload) >= 6 else payload
+
+
+def _usual_jfif(segment: bytes) -> bytes:
+    """Without a version that libjpeg does not know and would remark on; it reads all alike."""
+    if segment[4:9] == b"JFIF\0" and segment[9:10] not in (b"\1", b"\2"):
+        return segment[:9] + b"\1" + segment[10:]
+    return segment
+
+
+def _usual_adobe(segment: bytes) -> bytes:
+    """Without a colour transform that libjpeg does not know and would remark on; it takes such for YCbCr."""
+    if segment[4:9] == b"Adobe" and len(segment) >= 16 and segment[15] > 2:
+        return segment[:15] + b"\1" + segment[16:]
+    return segment
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -355,22 +326,36 @@ def _last_whole_segment(data: bytes, at: int) -> int:
 # ---------------------------------------------------------------- PNG
 
 
+# Chunks that pixels or their orientation are read from; the others may be damaged as they like.
+_PNG_USED = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf"})
+
+
 def _read_png(data: bytes) -> Header:
-    """Walk the chunks; the lean file has one IDAT with all the picture data there is, and right checksums."""
+    """Walk the chunks; the lean file has all the picture data there is, and right checksums."""
     chunks: dict[bytes, bytes] = {}
-    parts: list[bytes] = []
+    texts: list[tuple[bytes, bytes]] = []
+    parts: list[bytes] = []  # chunks of picture data
     truncated = True
+    damaged = False
     at = 8
     while at + 8 <= len(data):
         length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         payload = data[at + 8 : at + 8 + length]
+        whole = data[at : at + 12 + length]
+        right = kind not in _PNG_USED or whole == _png_chunk(kind, payload)
         if kind == b"IDAT":
-            parts.append(payload)
+            parts.append(whole if right else _png_chunk(kind, payload))
+            damaged |= not right
         elif kind == b"IEND":
             truncated = False
             break
         elif len(payload) == length:
+            damaged |= not right and kind not in chunks
             chunks.setdefault(kind, payload)
+            if kind in PNG_TEXTS:
+                texts.append((kind, payload))
+        # What is no letters is no chunk: the length of the one before it is wrong.
+        damaged |= not kind.isalpha()
         at += 12 + length
     head = chunks.get(b"IHDR", b"")
     if len(head) != 13:
@@ -391,14 +376,15 @@ def _read_png(data: bytes) -> Header:
             key = struct.unpack(f">{wanted // 2}H", transparency)
         else:
             lean.append(_png_chunk(b"tRNS", transparency))
-    lean += [_png_chunk(b"IDAT", b"".join(parts)), _png_chunk(b"IEND", b"")]
+    lean += [*parts, _png_chunk(b"IEND", b"")]
     return Header(
         "PNG",
         width,
         height,
         b"".join(lean),
-        _orientation(chunks.get(b"eXIf", b"")),
+        exif_orientation(chunks.get(b"eXIf", b"")) or png_text_orientation(texts) or 1,
         truncated,
+        damaged,
         colour_key=key,
     )
 
@@ -412,7 +398,7 @@ def _png_chunk(kind: bytes, payload: bytes) -> bytes:
 
 
 def _read_webp(data: bytes) -> Header:
-    """The canvas size, and the EXIF chunk where there is one."""
+    """The canvas size, and the orientation where there is one."""
     width = height = 0
     first = data[12:16]
     try:
@@ -430,15 +416,15 @@ def _read_webp(data: bytes) -> Header:
         raise _cut_header("WebP")
     if not width or not height:
         raise _damaged("WebP")
-    exif = b""
+    chunks: dict[bytes, bytes] = {}
     at = 12
     while at + 8 <= len(data):
         length = _u32(data, at + 4)
-        if data[at : at + 4] == b"EXIF":
-            exif = data[at + 8 : at + 8 + length]
-            break
+        if (kind := data[at : at + 4]) in (b"EXIF", b"XMP "):
+            chunks.setdefault(kind, data[at + 8 : at + 8 + length])
         at += 8 + length + length % 2
-    return Header("WebP", width, height, data, _orientation(exif), truncated=8 + _u32(data, 4) > len(data))
+    orientation = exif_orientation(chunks.get(b"EXIF", b"")) or xmp_orientation(chunks.get(b"XMP ", b"")) or 1
+    return Header("WebP", width, height, data, orientation, truncated=8 + _u32(data, 4) > len(data))
 
 
 # ---------------------------------------------------------------- TIFF
@@ -446,14 +432,20 @@ def _read_webp(data: bytes) -> Header:
 # What pixels depend on: size, sample layout, compression, strips and tiles, palette, JPEG tables, YCbCr.
 _PIXEL_TAGS = frozenset(
     {256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325, 332}
-    | {338, 339, 347, 512, 513, 514, 515, 519, 520, 521, 529, 530, 531, 532}
+    | {338, 339, 340, 341, 347, 512, 513, 514, 515, 519, 520, 521, 529, 530, 531, 532}
 )
 _SINGLE_TAGS = frozenset(
     {256, 257, 259, 262, 266, 277, 278, 284, 292, 293, 317, 322, 323, 332, 513, 514, 531}
 )
+_ORIENTATION, _XMP = 274, 700
 _SUBFILE_TYPE, _SUB_DIRECTORIES, _DNG_VERSION = 254, 330, 50706
 # Tiles are at most a few thousand pixels a side; a damaged size would make libtiff ask for gigabytes.
 _MAX_TILE_PIXELS = 1 << 26
+# Tiles at the edges reach beyond the picture; some writers store equal strips once.
+_MOST_TILED = 4
+_MOST_OVERLAP = 4
+_OVERLAP_OF_ANY_SIZE = 1 << 26
+_TIFF_JPEG = 7
 # Four colours and two alphas is the most that Pillow takes; it logs an error for more.
 _MAX_SAMPLES = 6
 
@@ -461,7 +453,7 @@ _MAX_SAMPLES = 6
 def _read_tiff(data: bytes) -> Header:
     """The first page. The lean file gets a new directory at its end with nothing but `_PIXEL_TAGS`."""
     try:
-        directory = _read_directory(data)
+        directory = read_directory(data)
     except struct.error as error:
         raise _cut_header("TIFF") from error
     except ValueError as error:
@@ -483,24 +475,45 @@ def _read_tiff(data: bytes) -> Header:
         )
     if not width or not height or directory.number(322) * directory.number(323) > _MAX_TILE_PIXELS:
         raise _damaged("TIFF")
+    _check_tiff_work(data, directory, width, height)
     return Header(
         "TIFF",
         width,
         height,
         _lean_tiff(data, directory),
-        _valid_orientation(directory.number(_ORIENTATION, 1)),
+        valid(directory.number(_ORIENTATION)) or xmp_orientation(directory.bytes_of(_XMP, data)) or 1,
         truncated=_tiff_data_end(data, directory) > len(data),
     )
 
 
-def _tiff_data_end(data: bytes, directory: _Directory) -> int:
+def _check_tiff_work(data: bytes, directory: Directory, width: int, height: int) -> None:
+    """Refuse tiles that are mostly outside the picture, and strips or tiles that lie on each other.
+
+    Each is decoded whole and from bytes of its own, so a small file could be made to mean years of work.
+    """
+    tile_width, tile_height = directory.number(322), directory.number(323)
+    if tile_width and tile_height:
+        tiled = -(-width // tile_width) * -(-height // tile_height) * tile_width * tile_height
+        if tiled > _MOST_TILED * width * height + _MAX_TILE_PIXELS:
+            raise _damaged("TIFF")
+    lengths = directory.numbers(279, data) or directory.numbers(325, data)
+    if sum(lengths) > _MOST_OVERLAP * len(data) + _OVERLAP_OF_ANY_SIZE:
+        raise _damaged("TIFF")
+    starts = directory.numbers(273, data) or directory.numbers(324, data)
+    if directory.number(259) == _TIFF_JPEG:
+        strips = zip(starts, lengths, strict=False)
+        if sum(data.count(_SOS, at, at + length) for at, length in strips) > len(lengths) * _MAX_SAMPLES:
+            raise _damaged("TIFF")
+
+
+def _tiff_data_end(data: bytes, directory: Directory) -> int:
     """Where the last strip or tile ends."""
     starts = directory.numbers(273, data) or directory.numbers(324, data)
     lengths = directory.numbers(279, data) or directory.numbers(325, data)
     return max(map(sum, zip(starts, lengths, strict=False)), default=0)
 
 
-def _lean_tiff(data: bytes, directory: _Directory) -> bytes:
+def _lean_tiff(data: bytes, directory: Directory) -> bytes:
     entries = []
     outside = 0
     for tag in sorted(_PIXEL_TAGS & directory.entries.keys()):

@@ -59,6 +59,7 @@ class Record(NamedTuple):
     # The most confident wanted box below --conf of which the chosen one is only a part.
     larger_score: float | None = None
     truncated: bool = False  # the file ended early; decoded as far as it goes
+    damaged: bool | None = None  # the photo's data are damaged; None: nobody has looked, as in older journals
     blur: float | None = None  # these three of the crop; see `images.checks.Checks`
     brightness: float | None = None
     entropy: float | None = None

@@ -6,8 +6,9 @@ The path is cut in three where the work changes hands: `decode` and `finish` run
 on the one thread that owns the model. `process` is the whole of it for one photo.
 
 No more is decoded than is needed: a detector that does not look at pixels has answered before any are
-decoded, and then only the rows down to the crop's last one are. With ``decode="scaled"`` photos are also
-decoded no finer than the detector and the crop need, see `images.partial`.
+decoded, and of a photo that was found undamaged before, only the rows down to the crop's last one are. With
+``decode="scaled"`` photos are also decoded no finer than the detector and the crop need, see
+`images.partial`.
 """
 
 from __future__ import annotations
@@ -162,6 +163,8 @@ class Pipeline:
                     max_pixels=self.max_pixels,
                     truncated=self.config.truncated,
                 )
+            if self.recalls and self.recalls.intact(job.source.key) == file.checksum:
+                file.vouch()
             if not self.detector.info.looks and file.resolution_wh is not None:
                 return Photo(job, file.resolution_wh, file.checksum, None, file)
             with self.times.measure("decode"):
@@ -266,7 +269,7 @@ class Pipeline:
                 data = encode(crop, self.config.format, self.config.quality)
             with self.times.measure("check"):
                 checks = check_crop(crop)
-            record = self._record(photo, decoded.truncated, candidates, choice, rectangle, len(data))
+            record = self._record(photo, decoded, candidates, choice, rectangle, len(data))
             record = decision.decide(record._replace(**checks._asdict()), candidates)
         except Exception as error:
             return self._failed(photo.job, stage, error, None if stage == "decode" else photo)
@@ -341,14 +344,15 @@ class Pipeline:
     def _record(
         self,
         photo: Photo,
-        truncated: bool,
+        decoded: Decoded,
         candidates: Detections,
         choice: Choice,
         rectangle: PixelBox,
         crop_bytes: int,
     ) -> Record:
         record = self._blank(photo.job, photo)._replace(
-            truncated=truncated,
+            truncated=decoded.truncated,
+            damaged=decoded.damaged,
             seen=self._seen(photo),
             status="resized" if choice.index is None else "cropped",
             reason=choice.reason,
@@ -387,6 +391,7 @@ class Pipeline:
             width=width,
             height=height,
             truncated=photo.decoded.truncated if photo and photo.decoded else False,
+            damaged=photo.decoded.damaged if photo and photo.decoded else None,
             checksum=photo.checksum if photo else None,
             model=self.detector.info.name,
             source=self.record_source,

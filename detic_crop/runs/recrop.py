@@ -93,6 +93,11 @@ class KeptCandidates:
         record = self._records.get(key)
         return record.seen if record else 0
 
+    def intact(self, key: str) -> int | None:
+        """The CRC-32 of a photo that was found undamaged; see `RecallingDetector`."""
+        record = self._records.get(key)
+        return record.checksum if record and record.damaged is False and not record.truncated else None
+
     def close(self) -> None:
         """Let go of the candidates file."""
         self._file.close()

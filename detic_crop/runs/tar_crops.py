@@ -35,7 +35,7 @@ _DIGITS_AND_SUFFIX = len("00000.tar")
 _NAME = re.compile(r"crops-(?:\d{4,}-of-\d{4,}-)?\d{5,}\.tar")
 _FIELDS = (
     *("image", "status", "reason", "width", "height", "class_name", "score", "presence", "box", "crop_box"),
-    *("n_candidates", "truncated", "model"),
+    *("n_candidates", "truncated", "damaged", "model"),
 )
 
 

@@ -1,0 +1,109 @@
+"""TIFF directories: what TIFF files and EXIF blocks are made of."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+__all__ = ["Directory", "Entry", "read_directory"]
+
+_TYPE_SIZES = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
+_INTEGER_CODES = {1: "B", 3: "H", 4: "L", 16: "Q"}
+_NUMBER_CODES = _INTEGER_CODES | {6: "b", 8: "h", 9: "l", 11: "f", 12: "d", 17: "q"}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One directory entry whose value lies inside the data."""
+
+    tag: int
+    type: int
+    count: int
+    raw: bytes  # the entry as it stands
+    where: int  # first byte of the value
+    size: int  # bytes of the value
+    value: int | None  # the first number, of integer types
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    order: str  # struct's byte order, "<" or ">"
+    big: bool  # BigTIFF: 8-byte offsets
+    whole: bool  # the file does not end among the entries
+    entries: dict[int, Entry]
+
+    def number(self, tag: int, default: int = 0) -> int:
+        entry = self.entries.get(tag)
+        return default if entry is None or entry.value is None else entry.value
+
+    def numbers(self, tag: int, data: bytes) -> tuple[int, ...]:
+        """All numbers of an entry of integer type; none where there is no such entry."""
+        entry = self.entries.get(tag)
+        if entry is None or entry.value is None:
+            return ()
+        return struct.unpack_from(f"{self.order}{entry.count}{_INTEGER_CODES[entry.type]}", data, entry.where)
+
+    def reals(self, tag: int, data: bytes) -> tuple[float, ...]:
+        """All numbers of an entry of integer or floating type; none where there is no such entry."""
+        entry = self.entries.get(tag)
+        code = None if entry is None else _NUMBER_CODES.get(entry.type)
+        if entry is None or code is None:
+            return ()
+        return struct.unpack_from(f"{self.order}{entry.count}{code}", data, entry.where)
+
+    def bytes_of(self, tag: int, data: bytes) -> bytes:
+        """The value of an entry as it stands; empty where there is no such entry."""
+        entry = self.entries.get(tag)
+        return b"" if entry is None else data[entry.where : entry.where + entry.size]
+
+
+def read_directory(data: bytes) -> Directory:
+    """The first directory of a TIFF structure; entries that point outside the data are left out.
+
+    Raises:
+        struct.error: the directory itself is not inside the data.
+        ValueError: not a TIFF structure.
+    """
+    order = {b"II": "<", b"MM": ">"}.get(bytes(data[:2]))
+    if order is None:
+        raise ValueError("no byte order mark")
+    big = struct.unpack_from(order + "H", data, 2)[0] == 43
+    offset_code, entry_code, inline, step = ("Q", "HHQ", 8, 20) if big else ("L", "HHL", 4, 12)
+    (start,) = struct.unpack_from(order + offset_code, data, 8 if big else 4)
+    if start + 2 > len(data):
+        raise struct.error("directory outside the file")
+    (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, start)
+    first = start + (8 if big else 2)
+    if count > 65535:
+        raise ValueError("too many directory entries")
+    entries: dict[int, Entry] = {}
+    within = min(count, (len(data) - first) // step)
+    for at in range(first, first + within * step, step):
+        tag, kind, n = struct.unpack_from(order + entry_code, data, at)
+        size = _TYPE_SIZES.get(kind, 0) * n
+        where = at + step - inline
+        if size > inline:
+            (where,) = struct.unpack_from(order + offset_code, data, where)
+        if not 0 < size <= len(data) - where or tag in entries:
+            continue
+        code = _INTEGER_CODES.get(kind)
+        value = None if code is None else struct.unpack_from(order + code, data, where)[0]
+        entries[tag] = Entry(tag, kind, n, data[at : at + step], where, size, value)
+    return Directory(order, big, within == count, entries)
