@@ -541,7 +541,10 @@ def apply(
         result.notes += _passed_over(folder, state.records, decisions)
         return result
     _apply_result(folder, recorded_config(folder.journal))
-    with _held(folder, options) as stop, closing(Journal(folder.journal, folder.candidates)) as journal:
+    with (
+        _held(folder, options) as stop,
+        closing(Journal(folder.journal, folder.candidates, folder.inside)) as journal,
+    ):
         records = journal.state.records
         result = _apply_result(folder, journal.state.config)
         decisions = _decisions(folder, records)
@@ -781,7 +784,7 @@ def _merge(
 ) -> None:
     """Append, write the tables, and last drop the shards' states: until then the same call mends a kill."""
     folder = result.folder
-    with closing(Journal(folder.journal, folder.candidates)) as journal:
+    with closing(Journal(folder.journal, folder.candidates, folder.inside)) as journal:
         records = journal.state.records
         if journal.state.settings is None:
             journal.begin(gathered.config, gathered.version)
@@ -1227,7 +1230,7 @@ def _work(
     """Plan, execute, and write the tables whatever happened."""
     folder, config = result.folder, result.config
     started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    with closing(Journal(folder.journal, folder.candidates, slim=True)) as journal:
+    with closing(Journal(folder.journal, folder.candidates, folder.inside, slim=True)) as journal:
         check_same_settings(journal.state.config, config, folder)
         if journal.state.settings is None:
             journal.begin(config, importlib.metadata.version("detic-crop"))

@@ -23,6 +23,7 @@ from detic_crop.images.crop import cut_and_resize
 from detic_crop.images.encode import encode
 from detic_crop.runs.folder import STATE, OutputFolder
 from detic_crop.runs.journal import Record, read_candidates, replay
+from detic_crop.runs.names import aside_name
 from tests.fakes import (
     assert_same,
     crop,
@@ -179,7 +180,7 @@ def test_a_rejected_crop_is_set_aside(work: Path) -> None:
     assert (after["status"], after["reason"], after["crop"]) == ("rejected", "reviewed_rejected", "")
     assert (after["box"], after["score"]) == (row["box"], row["score"])
     assert not (work / "out" / row["crop"]).exists()
-    aside = work / "out" / STATE / "rejected" / row["crop"]
+    aside = work / "out" / STATE / "rejected" / aside_name(row["crop"])
     assert aside.read_bytes() == before[row["crop"]]
     shutil.move(work / "in", work / "away")  # bringing it back needs no photo
     say(work, image, "undone")
@@ -197,7 +198,7 @@ def test_a_crop_set_aside_by_a_killed_apply_comes_back_when_the_verdict_is_taken
     before = product(work / "out")
     image = cropped_keys(work / "out")[0]
     name = records_of(work / "out")[image].crop
-    aside = OutputFolder(work / "out").rejected / name
+    aside = OutputFolder(work / "out").rejected / aside_name(name)
     say(work, image, "rejected")
     aside.parent.mkdir(parents=True)
     os.replace(work / "out" / name, aside)

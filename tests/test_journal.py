@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
-from detic_crop.runs import journal as journal_module
+from detic_crop.runs import inside as inside_module
 from detic_crop.runs.finished import PLAIN_FIELDS, Finished, Span, plain_lines
 from detic_crop.runs.journal import (
     Journal,
@@ -30,6 +30,7 @@ from detic_crop.runs.journal import (
     replay_finished,
     unfinished_crops,
 )
+from detic_crop.runs.names import is_crop_path
 from tests.helpers import as_found, detections
 
 # Every field away from its default; a new field must be added here, or `test_every_field…` fails.
@@ -82,7 +83,7 @@ records = st.builds(
     Record,
     image=st.text(st.characters(), min_size=1, max_size=8),
     status=st.sampled_from(["cropped", "resized", "failed"]),
-    crop=st.text(max_size=8),
+    crop=st.text(max_size=8).filter(is_crop_path),
     error=st.text(st.characters(), max_size=8),
     score=st.none() | scores,
     presence=st.none() | scores,
@@ -422,11 +423,8 @@ class SmallDisk(io.FileIO):
 
 
 def small_disk(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
-    def open_on_small_disk(path: Path, mode: str = "r", **kwargs: Any) -> Any:
-        return SmallDisk(path, mode.replace("b", "")) if "+" in mode else open(path, mode, **kwargs)
-
     SmallDisk.room = room
-    monkeypatch.setattr(journal_module, "open", open_on_small_disk, raising=False)
+    monkeypatch.setattr(inside_module, "FileIO", SmallDisk)
 
 
 @pytest.mark.parametrize("room", [0, 1, 6, 7, 8, 30, 60, 70, 71, 72, 100])

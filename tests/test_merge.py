@@ -415,7 +415,7 @@ def test_several_folders_become_one(
     links: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def no_link(*_: object) -> None:
+    def no_link(*_: object, **__: object) -> None:
         raise OSError(18, os.strerror(18))
 
     if not links:

@@ -34,6 +34,7 @@ from detic_crop.errors import OutputError, UsageError
 from detic_crop.runs import journal
 from detic_crop.runs.execute import Stop, stop_signals
 from detic_crop.runs.folder import STATE, OutputFolder
+from detic_crop.runs.inside import Inside
 from detic_crop.runs.journal import replay
 from tests.fakes import (
     FakeDetector,
@@ -102,7 +103,12 @@ class Faults:
 
     def _on_event(self, event: str, arguments: tuple[Any, ...]) -> None:
         path = arguments[0] if arguments else None
-        if not (isinstance(path, str) and path.startswith(self.folder)):
+        if not isinstance(path, str):
+            return
+        if os.sep not in path:  # a name in a folder that is held open
+            if not self._is_inside(event, arguments):
+                return
+        elif not path.startswith(self.folder):
             return
         if event == "open":
             if isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR):
@@ -111,6 +117,17 @@ class Faults:
             self._meet(needs_room=True)
         elif event in ("os.remove", "os.rmdir") or (event == "shutil.rmtree" and self.kind == "kill"):
             self._meet(needs_room=False)
+
+    def _is_inside(self, event: str, arguments: tuple[Any, ...]) -> bool:
+        if event == "open":  # the folder is not told; nobody else opens so
+            return isinstance(arguments[2], int) and bool(arguments[2] & os.O_NOFOLLOW)
+        if event not in ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"):
+            return False
+        fd = arguments[-1]
+        if not isinstance(fd, int) or fd < 0:
+            return False
+        held = Path(f"/proc/self/fd/{fd}")
+        return not held.exists() or os.readlink(held).startswith(self.folder)
 
     def _meet(self, needs_room: bool, prepare: Callable[[], object] = lambda: None) -> None:
         with self.lock:
@@ -501,7 +518,7 @@ def fail_nth(function: Callable[..., Any], n: int, code: int = errno.ENOSPC) -> 
 
 
 @pytest.mark.parametrize("n", [1, 2, 9])
-@pytest.mark.parametrize("name", ["journal._append", "os.replace", "folder.open"])
+@pytest.mark.parametrize("name", ["journal._append", "os.replace", "Inside.create"])
 def test_disk_full_at_the_nth_write(
     name: str, n: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -513,7 +530,7 @@ def test_disk_full_at_the_nth_write(
         elif name == "os.replace":
             patch.setattr(os, "replace", fail_nth(os.replace, n))
         else:
-            patch.setattr("detic_crop.runs.folder.open", fail_nth(open, n), raising=False)
+            patch.setattr(Inside, "create", fail_nth(Inside.create, n))
         with pytest.raises(OutputError, match=r"disk of .* is full") as caught:
             crop(tmp_path / "in", tmp_path / "out")
     assert caught.value.exit_code == 1
@@ -529,10 +546,10 @@ def test_disk_full_at_a_table(table: str, tmp_path: Path, monkeypatch: pytest.Mo
     crop(tmp_path / "in", tmp_path / "reference")
     replace = os.replace
 
-    def full(source: str, target: Path) -> None:
+    def full(source: str, target: str, **folders: Any) -> None:
         if Path(target).name == table:
             raise OSError(errno.ENOSPC, "No space left on device")
-        replace(source, target)
+        replace(source, target, **folders)
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full)

@@ -463,7 +463,7 @@ def test_overwrite_asks_before_it_removes_verdicts(photos: Path, tmp_path: Path)
     api.apply(tmp_path / "local", quiet=True)
     copy_up(tmp_path / "local", OUT)
     crop(photos, OUT)
-    assert f"{STATE}/rejected/photo000.jpg" in objects(OUT)
+    assert f"{STATE}/rejected/photo000.jpg.rejected" in objects(OUT)
     assert "photo000.jpg" not in objects(OUT)
     with pytest.raises(UsageError, match=f"verdicts in {OUT}/{STATE}/review.csv; add --discard-review"):
         crop(photos, OUT, overwrite=True)
@@ -484,7 +484,7 @@ def test_a_rejected_photo_that_changed_gets_its_crop_back(photos: Path, tmp_path
         assert "1 reviewed photos have changed" in " ".join(crop(photos, out).notes)
     held = objects(OUT)
     assert held["photo000.jpg"] == (tmp_path / "local" / "photo000.jpg").read_bytes()
-    assert f"{STATE}/rejected/photo000.jpg" not in held
+    assert f"{STATE}/rejected/photo000.jpg.rejected" not in held
     assert b"undone" in held[f"{STATE}/review.csv"]
 
 

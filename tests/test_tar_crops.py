@@ -18,7 +18,9 @@ from detic_crop import api
 from detic_crop.audit.review.verdicts import Verdict, VerdictLog
 from detic_crop.errors import OutputError, UsageError
 from detic_crop.runs.folder import STATE, OutputFolder
+from detic_crop.runs.inside import Inside
 from detic_crop.runs.journal import Journal, Record, replay
+from detic_crop.runs.names import aside_name
 from detic_crop.runs.shards import Shard
 from detic_crop.runs.tar_crops import PENDING, is_tar_name, place_of, tar_name
 from tests.fakes import (
@@ -241,7 +243,7 @@ def test_review(photos: Path, tmp_path: Path) -> None:
     assert samples(out)[rows[keys[0]]["crop"]][1]["box"] == list(box)
     records = replay(out / STATE / "journal.jsonl").records
     rejected = [records[keys[2]].crop, records[keys[4]].crop]
-    assert sorted(files_of(out / STATE / "rejected")) == sorted(rejected)
+    assert sorted(files_of(out / STATE / "rejected")) == sorted(map(aside_name, rejected))
     assert tars(photos, out).counts["rejected"] == 2  # a run keeps them out
     check(out)
     log.append(*(Verdict(key, "undone", None) for key in keys[:5]))
@@ -337,7 +339,7 @@ def test_crops_wait_only_until_their_tar_file_is_full(photos: Path, tmp_path: Pa
             nonlocal most
             pending = tmp_path / "out" / STATE / PENDING
             most = max(
-                most, sum(name.endswith(".jpg") for name in files_of(pending)) if pending.exists() else 0
+                most, sum(name.endswith(".jpg.wait") for name in files_of(pending)) if pending.exists() else 0
             )
             return super().detect(image, key)
 
@@ -415,24 +417,24 @@ def test_no_tar_file_gets_more_than_it_may_hold(photos: Path, tmp_path: Path) ->
 # --- killed
 
 
-@pytest.mark.parametrize("half", ["json", "jpg"])
+@pytest.mark.parametrize("half", ["json", "jpg.wait"])
 def test_killed_while_it_removes_what_it_packed(
     half: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tars(photos, tmp_path / "reference")
 
-    remove = shutil.rmtree
+    remove = Inside.remove_tree
 
-    def interrupted(folder: Path, **settings: Any) -> None:
-        if PENDING not in Path(folder).parts:
-            remove(folder, **settings)
+    def interrupted(inside: Inside, folder: Path, **settings: Any) -> None:
+        if PENDING not in folder.parts:
+            remove(inside, folder, **settings)
             return
-        for path in sorted(Path(folder).rglob(f"*.{half}"))[::2]:
+        for path in sorted(folder.rglob(f"*.{half}"))[::2]:
             path.unlink()
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(shutil, "rmtree", interrupted)
+        patched.setattr(Inside, "remove_tree", interrupted)
         with pytest.raises(KeyboardInterrupt):
             tars(photos, tmp_path / "out")
     assert (tmp_path / "out" / STATE / PENDING).exists()

@@ -242,8 +242,8 @@ def kept_labels(folder: OutputFolder) -> tuple[Labels | None, list[str | None]]:
 def keep_labels(folder: OutputFolder, labels: Labels | None, matches: Sequence[str | None]) -> None:
     """Keep a copy of the label file, or forget an earlier one when there is none now."""
     if labels is None:
-        folder.labels.unlink(missing_ok=True)
-        folder.label_matches.unlink(missing_ok=True)
+        folder.remove(folder.labels)
+        folder.remove(folder.label_matches)
         return
     folder.write(folder.labels, labels.data)
     matching = {"key_column": labels.key_column, "keys": list(matches)}

@@ -68,7 +68,7 @@ def write_workbook(
     """
     check_workbook(len(rows), labels)
     library = _library()
-    folder.temporary.mkdir(parents=True, exist_ok=True)
+    folder.inside.mkdir(folder.temporary)
     file = io.BytesIO()
     # Row by row to a temporary file beside the crops: a million rows need no memory.
     settings = {"constant_memory": True, "tmpdir": str(folder.temporary)}

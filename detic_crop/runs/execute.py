@@ -302,12 +302,12 @@ def commit(outcome: Outcome, journal: Journal, folder: OutputFolder) -> Record:
             span = journal.append_candidates(record.image, record.crop, outcome.candidates)
             record = record._replace(candidates=span)
             try:
-                folder.place(outcome.temporary, folder.crop_place(record), record)
+                folder.place(outcome.temporary, folder.place_for(record), record)
             except OSError as error:
                 if is_fatal(error):
                     raise
                 # A name the disk refuses, or somebody's file where a folder must be: this photo's trouble.
-                outcome.temporary.unlink(missing_ok=True)
+                folder.remove(outcome.temporary)
                 record = _unplaced(record, error, folder)
         gone = record.crop if record.status != "rejected" else ""
         if earlier is not None and earlier.crop and earlier.crop != gone:

@@ -10,6 +10,8 @@ import json
 import re
 from typing import NamedTuple, TypeAlias
 
+from detic_crop.runs.names import is_crop_path
+
 Span: TypeAlias = tuple[int, int]
 
 
@@ -84,7 +86,7 @@ _PLAIN_LINE = re.compile(
 
 
 def plain_lines(lines: bytes) -> list[Finished]:
-    """The photos of those lines that are plain; of whole lines only."""
+    """The photos of those lines that are plain and whose crops lie in the folder; of whole lines only."""
     # Bytes that are no ASCII become letters that no plain line has.
     found = _PLAIN_LINE.findall(lines.decode("latin-1"))
     if not found:
@@ -93,7 +95,8 @@ def plain_lines(lines: bytes) -> list[Finished]:
     if b"\\" in lines:
         image, crop = tuple(map(_text, image)), tuple(map(_text, crop))
     spans = zip(map(int, start), map(int, length), strict=True)
-    return list(map(Finished, image, status, crop, *(map(int, column) for column in numbers), spans))
+    photos = map(Finished, image, status, crop, *(map(int, column) for column in numbers), spans)
+    return [photo for photo in photos if is_crop_path(photo.crop)]
 
 
 def _text(inside: str) -> str:

@@ -11,6 +11,7 @@ import re
 import shlex
 import shutil
 import socket
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
@@ -20,17 +21,28 @@ from typing import Any
 import filelock
 
 from detic_crop.errors import OutputError, UsageError
+from detic_crop.runs.inside import Inside
 from detic_crop.runs.journal import Record, Recorded, replay, unfinished_crops
+from detic_crop.runs.names import ASIDE, aside_name
 from detic_crop.runs.names import STATE as STATE
 from detic_crop.runs.patience import Patience
 from detic_crop.runs.segments import complete, is_incomplete, segments_folder
 from detic_crop.runs.shards import Shard
 from detic_crop.runs.stores import is_address
-from detic_crop.runs.tar_crops import TarCrops, place_of
+from detic_crop.runs.tar_crops import INDEXES, PENDING, TarCrops, place_of
 
 REJECTED = f"{STATE}/rejected"
 SHARDS = "shards"
 _OWNER = "lock-owner.json"
+# What lies in the state folder of a run or of a shard, and whether it is a folder.
+_OURS_IN_STATE = {
+    **dict.fromkeys(
+        ("journal.jsonl", "candidates.jsonl", "listing.json", "labels.csv", "labels.json"), False
+    ),
+    **dict.fromkeys(("part.json", "run.json", "sample.csv", "review.csv", "review.lock"), False),
+    **dict.fromkeys(("lock", _OWNER), False),
+    **dict.fromkeys(("journal", "candidates", "rejected", SHARDS, "tmp", PENDING, INDEXES), True),
+}
 _LOOK = 0.25  # seconds between looks at a lock
 
 # The disk or the folder is at fault, not the photo: going on would fail every photo after this one.
@@ -61,6 +73,7 @@ class OutputFolder:
     Attributes:
         root: the folder with the crops.
         shown: what messages call it.
+        inside: through which whatever is written, renamed or removed below it goes.
         shard: which of several runs that write to it; None for a run that is alone there.
         home: its `.detic-crop` folder.
         state: where the run keeps what is its own: `home`, or a shard's folder in it.
@@ -68,9 +81,12 @@ class OutputFolder:
         secret_places: key → where a photo of this call is, if that may not be written down whole.
     """
 
-    def __init__(self, root: str | os.PathLike[str], shard: Shard | None = None) -> None:
+    def __init__(
+        self, root: str | os.PathLike[str], shard: Shard | None = None, inside: Inside | None = None
+    ) -> None:
         self.root = Path(root)
         self.shown = str(self.root)
+        self.inside = inside or Inside(self.root)
         self.shard = shard
         self.home = self.root / STATE
         self.state = self.home if shard is None else self.home / SHARDS / shard.folder_name
@@ -90,10 +106,9 @@ class OutputFolder:
         self.part = self.state / "part.json"  # of a shard, see `shard_state.Part`
         self.ours: set[str] | None = None
         self.secret_places: dict[str, str] = {}
-        self.tars = TarCrops(self.root, self.home, self._new_temporary, shard)
+        self.tars = TarCrops(self.inside, self.home, self._new_temporary, shard)
         self._counter = itertools.count()
         self._above = os.path.join(self.root, "")
-        self._made_parents: set[Path] = set()
 
     @property
     def whole(self) -> OutputFolder:
@@ -102,7 +117,7 @@ class OutputFolder:
 
     def with_shard(self, shard: Shard | None) -> OutputFolder:
         """The same folder as another shard's, or as that of the whole."""
-        return OutputFolder(self.root, shard)
+        return OutputFolder(self.root, shard, self.inside)
 
     def shown_of(self, path: Path) -> str:
         """What messages call a path in the folder."""
@@ -171,19 +186,21 @@ class OutputFolder:
         self.complete()
 
     def complete(self) -> None:
-        """Of a copy of a folder in a store: put together what lies there in segments.
+        """Look at what lies there; of a copy of a folder in a store, put together what is in segments.
 
         Raises:
-            UsageError: they do not fit what was done here since.
+            UsageError: something in `.detic-crop` is a link, or no file where one is expected; or the
+                segments do not fit what was done here since.
             OutputError: a run is at work here, or it cannot be written.
         """
+        self._refuse_strange_state()
         appended = [path for folder in (self.home, *self._shard_homes()) for path in _append_only(folder)]
         if any(map(is_incomplete, appended)):
             lock = self.take_lock()
             try:
                 with output_errors(self.shown):
                     for path in appended:
-                        complete(path)
+                        complete(path, self.inside)
             finally:
                 lock.release()
 
@@ -193,6 +210,38 @@ class OutputFolder:
         except OSError:
             return []
         return [self.home / SHARDS / name for name in names if Shard.of_folder(name)]
+
+    def _refuse_strange_state(self) -> None:
+        """Refuse what is no plain file or folder in a place of ours before it is read or waited for.
+
+        `inside` follows no link anyway; this says so before the work begins.
+
+        Raises:
+            UsageError: there is such a thing.
+        """
+        self.inside.refuse_links(self.home)
+        for path in (self.audit_csv, self.audit_html, self.audit_xlsx, self.root / "run.json"):
+            if path.is_dir() and not path.is_symlink():
+                raise UsageError(f"{path} is a folder where a table is to be; move it away")
+        for home in (self.home, self.home / SHARDS, *self._shard_homes()):
+            self.inside.refuse_links(home)
+            for name, is_folder in _OURS_IN_STATE.items():
+                path = home / name
+                try:
+                    mode = path.lstat().st_mode
+                except OSError:  # not there, or not to be read, which is said where it is needed
+                    continue
+                self.inside.refuse_links(path)
+                if not (stat.S_ISDIR(mode) if is_folder else stat.S_ISREG(mode)):
+                    expected = "a folder" if is_folder else "a file"
+                    raise UsageError(
+                        f"{path} is not {expected}, and was not made by detic-crop; move it away, then give "
+                        "the same command again"
+                    )
+        for lock in (self.home / name for name in ("lock", "review.lock")):
+            with contextlib.suppress(FileNotFoundError):
+                if (status := lock.stat()).st_size and status.st_nlink > 1:  # to take it may empty it
+                    raise UsageError(f"{lock} is another name of a file that is no lock; remove it")
 
     def require_run(self) -> None:
         """Refuse a folder without a journal.
@@ -211,7 +260,7 @@ class OutputFolder:
     def create(self) -> None:
         """Make the folder and its state folder."""
         with output_errors(self.shown):
-            self.temporary.mkdir(parents=True, exist_ok=True)
+            self.inside.mkdir(self.temporary)
 
     @contextlib.contextmanager
     def locked(self, begin: Callable[[], None] = lambda: None, merging: bool = False) -> Iterator[None]:
@@ -245,7 +294,7 @@ class OutputFolder:
     @contextlib.contextmanager
     def _held(self, begins: Shard | None = None) -> Iterator[None]:
         with output_errors(self.shown):
-            self.state.mkdir(parents=True, exist_ok=True)
+            self.inside.mkdir(self.state)
         lock = self.take_lock(patient=begins is not None)
         owner_file = self.state / _OWNER
         try:
@@ -253,13 +302,16 @@ class OutputFolder:
                 owner_file.unlink()  # of a killed run, which nobody need wait for
             # A killed run may have left files under the very names that this process will use.
             self.clear_temporary()
+            if self.shard is None:
+                with output_errors(self.shown):
+                    self.rename_pictures()
             since = time.strftime("%Y-%m-%d %H:%M:%S")
             owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
             self.write_json(owner_file, owner if begins is None else owner | {"begins": str(begins)})
             yield
         finally:
             with contextlib.suppress(OSError):
-                owner_file.unlink()
+                self.inside.remove(owner_file)
             lock.release()
 
     def take_lock(self, patient: bool = False) -> filelock.BaseFileLock:
@@ -306,12 +358,12 @@ class OutputFolder:
             OutputError: the disk is full or the folder cannot be written.
         """
         with output_errors(self.shown):
-            self.temporary.mkdir(parents=True, exist_ok=True)
+            self.inside.mkdir(self.temporary)
             temporary = self.write_temporary(data)
             try:
-                os.replace(temporary, path)
+                self.inside.replace(temporary, path)
             except OSError:
-                temporary.unlink(missing_ok=True)
+                self.inside.remove(temporary)
                 raise
 
     def write_json(self, path: Path, value: Any) -> None:
@@ -327,13 +379,8 @@ class OutputFolder:
             OutputError: the disk is full or the folder cannot be written.
         """
         path = self._new_temporary()
-        try:
-            with open(path, "xb") as file:
-                file.write(data)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
-            raise as_output_error(error, self.shown) from error
+        with output_errors(self.shown):
+            self.inside.write_new(path, data)
         return path
 
     def link_temporary(self, path: Path) -> Path:
@@ -345,12 +392,16 @@ class OutputFolder:
         """
         temporary = self._new_temporary()
         try:
-            os.link(path, temporary)
+            self.inside.link(path, temporary)
         except FileNotFoundError:
             raise
         except OSError:  # another disk, or one without hard links
-            with output_errors(self.shown):
-                shutil.copyfile(path, temporary)
+            with (
+                output_errors(self.shown),
+                open(path, "rb") as file,
+                self.inside.create(temporary) as copy,
+            ):
+                shutil.copyfileobj(file, copy)
         return temporary
 
     def _new_temporary(self) -> Path:
@@ -358,7 +409,15 @@ class OutputFolder:
 
     def clear_temporary(self) -> None:
         """Drop what was begun and will not be placed."""
-        shutil.rmtree(self.temporary, ignore_errors=True)
+        self.inside.remove_tree(self.temporary, ignore_errors=True)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file of the state, if it is there.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        self.inside.remove(path)
 
     def place(self, temporary: Path, crop: str, record: Record | None = None) -> None:
         """Rename a finished crop to its path below the folder.
@@ -370,7 +429,7 @@ class OutputFolder:
 
         Raises:
             FileExistsError: a shard would replace what is not its own.
-            UsageError: a link inside the folder leads out of it.
+            UsageError: the path is, or leads through, a link inside the folder.
         """
         if tar_place := place_of(crop):
             assert record is not None
@@ -381,15 +440,31 @@ class OutputFolder:
             raise FileExistsError(
                 errno.EEXIST, "this shard did not make the file that lies there", str(target)
             )
-        if target.parent not in self._made_parents:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._refuse_outside(target.parent)
-            self._made_parents.add(target.parent)
-        os.replace(temporary, target)
+        self.inside.replace(temporary, target, make=True)
+
+    def place_for(self, record: Record) -> str:
+        """Where the crop of a record is to be, relative to the folder: a rejected one is out of the way."""
+        return f"{REJECTED}/{aside_name(record.crop)}" if record.status == "rejected" else record.crop
 
     def crop_place(self, record: Record) -> str:
-        """Where the crop of a record is, relative to the folder: a rejected one is out of the way."""
-        return f"{REJECTED}/{record.crop}" if record.status == "rejected" else record.crop
+        """Where the crop of a record is: earlier versions set it aside under its own name."""
+        place = self.place_for(record)
+        if record.status == "rejected" and self.crop_size(place) < 0:
+            earlier = f"{REJECTED}/{record.crop}"
+            return earlier if self.crop_size(earlier) >= 0 else place
+        return place
+
+    def rename_pictures(self) -> None:
+        """Give what earlier versions kept in `.detic-crop` a name that no reader of pictures looks at.
+
+        Raises:
+            OSError: it cannot be renamed.
+        """
+        for path in self.inside.files(self.rejected):
+            if not path.name.endswith(ASIDE):
+                crop = path.relative_to(self.rejected).as_posix()
+                self.inside.replace(path, self.rejected / aside_name(crop))
+        self.tars.rename_pictures()
 
     def remove_stale_rejected(self, records: Mapping[str, Record]) -> None:
         """Remove crops that were set aside and whose photos are not rejected any more.
@@ -399,20 +474,22 @@ class OutputFolder:
         Raises:
             OutputError: something cannot be removed.
         """
-        by_crop = {record.crop: record for record in records.values() if record.crop}
         with output_errors(self.shown):
-            for folder, _, names in os.walk(self.rejected, topdown=False):
-                for path in (Path(folder, name) for name in names):
-                    crop = path.relative_to(self.rejected).as_posix()
-                    record = by_crop.get(crop)
+            if not os.path.lexists(self.rejected):
+                return
+            by_name = {aside_name(record.crop): record for record in records.values() if record.crop}
+            for folder, _, names in self.inside.walk(self.rejected):
+                for path in (folder / name for name in names):
+                    record = by_name.get(path.relative_to(self.rejected).as_posix())
                     if record is not None and record.status == "rejected":
                         continue
-                    if record and self.crop_size(crop) < 0 and path.stat().st_size == record.crop_bytes:
-                        self.place(path, crop, record)
+                    is_last = record is not None and self.crop_size(record.crop) < 0
+                    if is_last and record is not None and path.lstat().st_size == record.crop_bytes:
+                        self.place(path, record.crop, record)
                     else:
-                        path.unlink()
+                        self.inside.remove(path)
                 with contextlib.suppress(OSError):  # not empty
-                    os.rmdir(folder)
+                    self.inside.rmdir(folder)
 
     def has_workbook(self) -> bool:
         """Whether audit.xlsx is there."""
@@ -420,6 +497,8 @@ class OutputFolder:
 
     def crop_size(self, crop: str) -> int:
         """Bytes of a crop in its place; -1 where there is none."""
+        if not crop:
+            return -1
         if tar_place := place_of(crop):
             return self.tars.size(tar_place)
         try:
@@ -451,7 +530,7 @@ class OutputFolder:
         Raises:
             OSError: it cannot be moved.
         """
-        start, target = self.crop_place(before), self.crop_place(after)
+        start, target = self.crop_place(before), self.place_for(after)
         if start == target or self.crop_size(start) < 0:
             return
         if place_of(start):
@@ -469,7 +548,7 @@ class OutputFolder:
         if tar_place := place_of(crop):
             self.tars.discard(tar_place)
         else:
-            (self.root / crop).unlink(missing_ok=True)
+            self.inside.remove(self.root / crop)
 
     def forget_unfinished(self, records: Mapping[str, Recorded]) -> None:
         """Remove crops that a killed run placed without a journal line, before they get into a tar file.
@@ -528,7 +607,7 @@ class OutputFolder:
             plain: paths of photos, and crops, that are known not to be links.
 
         Raises:
-            UsageError: a photo lies inside the folder, or a link inside it leads out.
+            UsageError: a photo lies inside the folder, or a link lies in it where crops are to go.
         """
         real_root = os.path.realpath(self.root)
         paths = [os.fspath(photo) for photo in photos]
@@ -541,7 +620,9 @@ class OutputFolder:
         crops = list(crops)
         targets = (os.path.join(self.root, crop) for crop in crops if crop not in plain)
         folders = {crop.rpartition("/")[0] for crop in crops}
-        for path in (*(self.root / folder for folder in folders), *map(Path, _links(targets))):
+        for folder in sorted(folders - {""}):
+            self.inside.refuse_links(self.root / folder)
+        for path in map(Path, _links(targets)):
             self._refuse_outside(path)
 
     def files(self) -> dict[str, int]:
@@ -588,18 +669,18 @@ class OutputFolder:
             self.tars.remove(crops)
             for crop in crops:
                 self._remove_crop(self.root / crop)
-            self.run_json.unlink(missing_ok=True)
+            self.inside.remove(self.run_json)
             if self.shard is None:
                 for path in (self.audit_csv, self.audit_html, self.audit_xlsx, self.sample, self.review):
-                    path.unlink(missing_ok=True)
+                    self.inside.remove(path)
                 for folder in (self.rejected, self.home / SHARDS):
-                    shutil.rmtree(folder, ignore_errors=True)
+                    self.inside.remove_tree(folder, ignore_errors=True)
             for path in (self.candidates, self.journal):
-                shutil.rmtree(segments_folder(path), ignore_errors=True)
+                self.inside.remove_tree(segments_folder(path), ignore_errors=True)
             # The journal goes last: stopped half-way, the same command knows what is left to remove.
             inputs = (self.listing, self.part, self.labels, self.label_matches)
             for path in (*inputs, self.candidates, self.journal):
-                path.unlink(missing_ok=True)
+                self.inside.remove(path)
 
     def remove_shards(self) -> None:
         """Drop the shards' states at once, when all of them are merged.
@@ -608,20 +689,21 @@ class OutputFolder:
             OutputError: they cannot be moved.
         """
         with output_errors(self.shown), contextlib.suppress(FileNotFoundError):
-            self.temporary.mkdir(parents=True, exist_ok=True)
+            self.inside.mkdir(self.temporary)
             # First out of the way: half of them would look like shards of which the others never ran.
-            os.rename(self.home / SHARDS, self.temporary / f"{os.getpid()}-{SHARDS}")
+            self.inside.replace(self.home / SHARDS, self.temporary / f"{os.getpid()}-{SHARDS}")
         self.clear_temporary()
 
     def _remove_crop(self, path: Path) -> None:
-        if not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(self.root)):
+        try:
+            self.inside.remove(path)
+        except UsageError:  # a link leads there: it is none of the run's
             return
-        path.unlink(missing_ok=True)
         for parent in path.parents:
             if parent == self.root:
                 break
             try:
-                parent.rmdir()
+                self.inside.rmdir(parent)
             except OSError:  # not empty yet, or it holds somebody else's file
                 break
 

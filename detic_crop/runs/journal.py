@@ -23,6 +23,8 @@ from detic_crop.boxes.detections import Detections
 from detic_crop.collecting import collector_paused
 from detic_crop.config import CropConfig
 from detic_crop.runs.finished import Finished, Span, plain_lines
+from detic_crop.runs.inside import Inside, write_all
+from detic_crop.runs.names import is_crop_path
 
 Status: TypeAlias = Literal["cropped", "resized", "rejected", "failed"]
 
@@ -89,6 +91,7 @@ class Record(NamedTuple):
 
         Raises:
             TypeError: no `image` or no `status`, or something else in place of a text.
+            ValueError: the crop's path is none below an output folder.
         """
         for name in _TUPLES:
             if name in values:
@@ -106,6 +109,8 @@ class Record(NamedTuple):
         record = cls._make(map(values.get, cls._fields, _DEFAULT_VALUES))
         if not isinstance(record.image, str) or not isinstance(record.status, str):
             raise TypeError("expected text in image and status")
+        if not is_crop_path(record.crop):
+            raise ValueError("expected the path of a crop in crop")
         return record
 
 
@@ -260,6 +265,7 @@ class Journal:
     Args:
         journal_path: made if need be.
         candidates_path: likewise.
+        inside: of the folder that they lie in.
         slim: keep no records in memory, neither read nor appended, only `finished`: of an earlier call.
 
     Attributes:
@@ -267,7 +273,15 @@ class Journal:
         finished: what is to be known of each photo before it is done again, by key.
     """
 
-    def __init__(self, journal_path: Path, candidates_path: Path, *, slim: bool = False) -> None:
+    def __init__(
+        self,
+        journal_path: Path,
+        candidates_path: Path,
+        inside: Inside | None = None,
+        *,
+        slim: bool = False,
+    ) -> None:
+        inside = inside or Inside(journal_path.parent)
         self.finished: dict[str, Recorded]
         if slim:
             self.state, self.finished = replay_finished(journal_path)
@@ -276,9 +290,9 @@ class Journal:
             self.finished = cast("dict[str, Recorded]", self.state.records)  # the same, as it grows
         self._slim = slim
         with contextlib.ExitStack() as opened:  # if the second cannot be opened, the first is closed again
-            self._journal = opened.enter_context(_open_for_append(journal_path, self.state.end))
+            self._journal = opened.enter_context(_open_for_append(journal_path, self.state.end, inside))
             end = _end_of_last_line(candidates_path)
-            self._candidates = opened.enter_context(_open_for_append(candidates_path, end))
+            self._candidates = opened.enter_context(_open_for_append(candidates_path, end, inside))
             opened.pop_all()
 
     def begin(self, config: CropConfig, version: str) -> None:
@@ -386,7 +400,9 @@ def _announced(offset: int, data: bytes) -> Iterator[tuple[int, str, str]]:
     for line in data.splitlines(keepends=True):
         with contextlib.suppress(ValueError, TypeError, KeyError):
             values = json.loads(line)
-            yield offset, values["image"], values["crop"]
+            image, crop = values["image"], values["crop"]
+            if isinstance(image, str) and isinstance(crop, str) and is_crop_path(crop):
+                yield offset, image, crop
         offset += len(line)
 
 
@@ -405,9 +421,9 @@ def _end_of_last_line(path: Path) -> int:
     return 0
 
 
-def _open_for_append(path: Path, end: int) -> FileIO:
+def _open_for_append(path: Path, end: int, inside: Inside) -> FileIO:
     # Unbuffered: a line that was written survives the death of this process.
-    file = open(path, "r+b" if path.exists() else "w+b", buffering=0)  # noqa: SIM115 - closed by Journal.close
+    file = inside.open_grown(path)
     file.truncate(end)
     file.seek(end)
     return file
@@ -417,9 +433,7 @@ def _append(file: FileIO, line: bytes) -> int:
     """Write a whole line or nothing; returns its offset."""
     offset = file.tell()
     try:
-        view = memoryview(line)
-        while view:
-            view = view[file.write(view) :]
+        write_all(file, line)
     except OSError:
         file.truncate(offset)
         file.seek(offset)

@@ -478,9 +478,9 @@ def _bring(record: Record, shard: OutputFolder, folder: OutputFolder) -> None:
         if tar_place := place_of(place):
             _bring_tar(tar_place, record, shard, folder)
             return
-        if path.stat().st_size != record.crop_bytes:
+        if path.lstat().st_size != record.crop_bytes:  # a link is no crop
             raise FileNotFoundError
-        folder.place(folder.link_temporary(path), place)
+        folder.place(folder.link_temporary(path), folder.place_for(record))
     except FileNotFoundError as error:
         raise UsageError(
             f"the crop {path} is gone or cut; give the command of shard {shard.shard} again, then merge"

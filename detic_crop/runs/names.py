@@ -11,6 +11,9 @@ from collections.abc import Iterable, Mapping
 STATE = ".detic-crop"
 """The folder in an output folder that holds all but the crops and the tables."""
 
+ASIDE = ".rejected"
+"""What the name of a crop that was set aside ends in: readers of pictures go by the ending."""
+
 _DEVICE_NAMES = {
     *("con", "conin$", "conout$", "prn", "aux", "nul"),
     *(f"{name}{digit}" for name in ("com", "lpt") for digit in "123456789¹²³"),
@@ -145,6 +148,28 @@ def fits_tar(name: str) -> bool:
     """Whether a crop that is a file may be called so in a tar file, too."""
     stem, extension = os.path.splitext(name.rpartition("/")[2])
     return "." not in stem and len(os.fsencode(stem + extension)) <= _MAX_COMPONENT_BYTES - _BESIDE
+
+
+def aside_name(crop: str) -> str:
+    """The path of a crop once it is set aside, below the folder for these."""
+    folder, slash, name = crop.rpartition("/")
+    room = _MAX_COMPONENT_BYTES - len(ASIDE)
+    if len(os.fsencode(name)) > room:
+        digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+        name = os.fsencode(name)[: room - 17].decode(errors="ignore") + "~" + digest
+    return folder + slash + name + ASIDE
+
+
+_LEADS_AWAY = re.compile(rf"^{re.escape(STATE)}(?:/|$)|(?:^|/)\.{{0,2}}(?:/|$)|\0", re.IGNORECASE)
+
+
+def is_crop_path(crop: str) -> bool:
+    """Whether a text may be the path of a crop below an output folder, as records have it; empty is none."""
+    if os.sep != "/" and _WINDOWS_FORBIDDEN.search(crop):
+        return False
+    if "/." in crop or "//" in crop or "\0" in crop or crop[:1] in ("", ".", "/") or crop[-1] == "/":
+        return not crop or _LEADS_AWAY.search(crop) is None
+    return True  # nearly all, in less time
 
 
 def _safe_folders(keys: Iterable[str], files: set[str]) -> dict[str, str]:

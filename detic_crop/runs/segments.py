@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from detic_crop.errors import UsageError
+from detic_crop.runs.inside import Inside, write_all
 
 LARGEST = 8 << 20  # bytes, but for a single line
 
@@ -70,7 +71,7 @@ def is_incomplete(path: Path) -> bool:
     return bool(sizes) and max(int(name[:15]) + size for name, size in sizes.items()) > _whole_size(path)
 
 
-def complete(path: Path) -> None:
+def complete(path: Path, inside: Inside) -> None:
     """Append to a file on a disk what the segments beside it hold beyond it; all or nothing.
 
     Raises:
@@ -82,15 +83,16 @@ def complete(path: Path) -> None:
     if not (names := continuing(sizes, end, str(path))):
         return
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    inside.remove(temporary)
     try:
-        with open(temporary, "wb") as file:
+        with inside.create(temporary) as file:
             if end:
-                file.write(path.read_bytes()[:end])
+                write_all(file, path.read_bytes()[:end])
             for name in names:
-                file.write((segments_folder(path) / name).read_bytes())
-        os.replace(temporary, path)
+                write_all(file, (segments_folder(path) / name).read_bytes())
+        inside.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        inside.remove(temporary)
 
 
 def _sizes(path: Path) -> dict[str, int]:

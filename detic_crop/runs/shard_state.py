@@ -182,7 +182,7 @@ def folder_settings(folder: OutputFolder, overwrite: bool) -> CropConfig | None:
 def begin_shard(folder: OutputFolder, config: CropConfig, version: str) -> None:
     """Note the settings of a shard; called while no other one begins."""
     if recorded_config(folder.journal) is None:
-        with closing(Journal(folder.journal, folder.candidates)) as journal:
+        with closing(Journal(folder.journal, folder.candidates, folder.inside)) as journal:
             journal.begin(config, version)
 
 

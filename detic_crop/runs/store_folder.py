@@ -23,6 +23,7 @@ from typing import Any
 from detic_crop.errors import DeticCropError, OutputError, UsageError
 from detic_crop.runs.folder import REJECTED, SHARDS, OutputFolder, as_output_error, output_errors
 from detic_crop.runs.journal import Record
+from detic_crop.runs.names import ASIDE, aside_name
 from detic_crop.runs.shards import Shard
 from detic_crop.runs.store_lock import STALE_AFTER, StoreLock, refuse_held
 from detic_crop.runs.store_state import StoreState
@@ -104,7 +105,7 @@ class StoreFolder(OutputFolder):
         super().__init__(state.root, shard)
         self.shown = public(state.address)
         self._remote = state
-        self.tars: StoreTarCrops = StoreTarCrops(state, self._new_temporary, shard)
+        self.tars: StoreTarCrops = StoreTarCrops(state, self.inside, self._new_temporary, shard)
         self._in_tars = False
         self._recorded = 0  # bytes of the journal about crops that are files, or in tar files that are packed
         self._anew = anew
@@ -264,17 +265,22 @@ class StoreFolder(OutputFolder):
 
     def remove_stale_rejected(self, records: Mapping[str, Record]) -> None:
         """Remove crops that were set aside and whose photos are not rejected any more."""
-        by_crop = {record.crop: record for record in records.values() if record.crop}
+        by_name = {aside_name(record.crop): record for record in records.values() if record.crop}
         with output_errors(self.shown):
             for name in [name for name in self._remote.found if name.startswith(f"{REJECTED}/")]:
-                crop = name.removeprefix(f"{REJECTED}/")
-                record = by_crop.get(crop)
-                if record is not None and record.status == "rejected":
+                aside = name.removeprefix(f"{REJECTED}/")
+                is_new = aside.endswith(ASIDE)  # earlier versions left a crop its own name
+                record = by_name.get(aside if is_new else aside_name(aside))
+                is_rejected = record is not None and record.status == "rejected"
+                if is_rejected and is_new:
                     continue
-                is_last = record is not None and self.crop_size(crop) < 0
-                if is_last and record is not None and self._remote.found[name].size == record.crop_bytes:
-                    self._remote.put_back(name, crop)
+                if record is not None and (is_rejected or self._is_last(name, record)):
+                    self._remote.put_back(name, self.place_for(record))
                 self._remote.remove([name])
+
+    def _is_last(self, name: str, record: Record) -> bool:
+        """Whether the crop that was set aside under a name is the only one there is."""
+        return self.crop_size(record.crop) < 0 and self._remote.found[name].size == record.crop_bytes
 
     # ------------------------------------------------------------ to and fro
 
@@ -358,7 +364,7 @@ class StoreFolder(OutputFolder):
         self.tars.send(sorted(batch.tars))
         remote.send_growth(self.journal, batch.journal)
         for crop in placed:
-            (self.root / crop).unlink(missing_ok=True)
+            self.inside.remove(self.root / crop)
 
     # ------------------------------------------------------------ one writer
 

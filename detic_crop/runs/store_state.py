@@ -241,13 +241,15 @@ class StoreState:
         return found
 
     def put_back(self, name: str, crop: str) -> None:
-        """Put a crop that was set aside back into its place; the other object stays.
+        """Put a crop that was set aside into its place, or another one; the object stays.
 
         Raises:
             OSError: the store cannot be written.
         """
         self.store.write(self.where(crop), self.store.read(self.where(name)))
-        if self._outside is not None:
+        if crop.startswith(f"{STATE}/"):
+            self.found[crop] = self.found[name]
+        elif self._outside is not None:
             self._outside[crop] = self.found[name]
 
     def remove(self, names: Iterable[str]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from detic_crop.runs.folder import STATE
+from detic_crop.runs.inside import Inside
 from detic_crop.runs.shards import Shard
 from detic_crop.runs.store_state import StoreState
 from detic_crop.runs.tar_crops import INDEXES, TarCrops
@@ -22,12 +23,15 @@ class StoreTarCrops(TarCrops):
 
     Args:
         remote: the folder.
+        inside: of the local one.
         new_file: makes the name of a temporary file.
         shard: as for `TarCrops`.
     """
 
-    def __init__(self, remote: StoreState, new_file: Callable[[], Path], shard: Shard | None) -> None:
-        super().__init__(remote.root, remote.root / STATE, new_file, shard)
+    def __init__(
+        self, remote: StoreState, inside: Inside, new_file: Callable[[], Path], shard: Shard | None
+    ) -> None:
+        super().__init__(inside, remote.root / STATE, new_file, shard)
         self._remote = remote
 
     def send(self, tars: Iterable[str]) -> None:
@@ -47,7 +51,7 @@ class StoreTarCrops(TarCrops):
             index = {"size": found.size, "stamp": found.stamp, "members": members}
             text = json.dumps(index, ensure_ascii=False, separators=(",", ":"))
             self._remote.send_object(_index_of(tar), text.encode())
-            (self._root / tar).unlink()
+            self._inside.remove(self._root / tar)
 
     def _read_members(self, tar: str) -> dict[str, tuple[int, int]]:
         if found := super()._read_members(tar):

@@ -3,7 +3,8 @@
 A crop's path begins with the name of its tar file: ``crops-00012.tar/day1/whale.jpg``. It is decided before
 the photo is done and never changes, so which photos a tar file holds does not depend on when they were done.
 
-Crops are small files first, in ``.detic-crop/pending``, and are recorded as such. When a tar file's photos
+Crops are small files first, in ``.detic-crop/pending`` (``day1/whale.jpg.wait``, which no reader of pictures
+takes for one), and are recorded as such. When a tar file's photos
 are done, or the run ends, it is made anew from what it held and what is pending, in the order of the names,
 and put in place at once. So a kill at any moment loses nothing, and the same crops give the same bytes.
 """
@@ -15,14 +16,14 @@ import io
 import json
 import os
 import re
-import shutil
 import tarfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from detic_crop.runs.inside import Inside
 from detic_crop.runs.journal import Record
 from detic_crop.runs.shards import Shard
 
@@ -30,6 +31,7 @@ PENDING = "pending"
 INDEXES = "tars"
 """Of tar files in a store: what they hold, see `store_tars`."""
 
+_WAITS = ".wait"  # after the name of a crop
 _GONE = ".gone"  # a pending file of that name says that a sample is to leave its tar file
 _DIGITS_AND_SUFFIX = len("00000.tar")
 _NAME = re.compile(r"crops-(?:\d{4,}-of-\d{4,}-)?\d{5,}\.tar")
@@ -119,15 +121,16 @@ class TarCrops:
     """The tar files of one output folder. Making one touches nothing.
 
     Args:
-        root: the output folder.
+        inside: of the output folder.
         home: its ``.detic-crop``.
         new_file: makes the name of a temporary file on the same disk.
         shard: whose tar files are packed; None packs all.
     """
 
-    def __init__(self, root: Path, home: Path, new_file: Callable[[], Path], shard: Shard | None) -> None:
+    def __init__(self, inside: Inside, home: Path, new_file: Callable[[], Path], shard: Shard | None) -> None:
         self._shard = shard
-        self._root = root
+        self._inside = inside
+        self._root = inside.root
         self._pending = home / PENDING
         self._new_file = new_file
         self._open = ""  # the tar file that crops are placed in now
@@ -146,16 +149,20 @@ class TarCrops:
         if self._open != place.tar:
             self.pack_all()  # all that a run does there is done
         self._open = place.tar
-        target = self._pending / place.tar / place.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        self._text(place).write_bytes(sample_of(record))
-        os.replace(temporary, target)
-        self._mark(place).unlink(missing_ok=True)
+        text = self._text(place)
+        try:
+            self._inside.write_new(text, sample_of(record), make=True)
+        except FileExistsError:  # of a crop that was made before and is not packed yet
+            new = self._new_file()
+            self._inside.write_new(new, sample_of(record))
+            self._inside.replace(new, text)
+        self._inside.replace(temporary, self._waiting(place))
+        self._inside.remove(self._mark(place))
 
     def size(self, place: Place) -> int:
         """Bytes of a crop; -1 where there is none."""
         with contextlib.suppress(OSError):
-            return os.stat(self._pending / place.tar / place.name).st_size
+            return os.lstat(self._waiting(place)).st_size
         if self._mark(place).exists():
             return -1
         return self._members(place.tar).get(place.name, (0, -1))[1]
@@ -167,7 +174,7 @@ class TarCrops:
             OSError: it is not there.
         """
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            return (self._pending / place.tar / place.name).read_bytes()
+            return self._waiting(place).read_bytes()
         if self.size(place) < 0:
             raise FileNotFoundError(f"{place.tar} has no {place.name}")
         return self._packed(place.tar, *self._members(place.tar)[place.name])
@@ -184,9 +191,8 @@ class TarCrops:
             OSError: it cannot be removed.
         """
         if place.name in self._members(place.tar):
-            mark = self._mark(place)
-            mark.parent.mkdir(parents=True, exist_ok=True)
-            mark.touch()
+            with contextlib.suppress(FileExistsError):
+                self._inside.write_new(self._mark(place), b"", make=True)
         self.forget(place)
 
     def forget(self, place: Place) -> None:
@@ -195,8 +201,15 @@ class TarCrops:
         Raises:
             OSError: it cannot be removed.
         """
-        (self._pending / place.tar / place.name).unlink(missing_ok=True)
-        self._text(place).unlink(missing_ok=True)
+        self._inside.remove(self._waiting(place))
+        self._inside.remove(self._text(place))
+
+    def _waiting(self, place: Place) -> Path:
+        """The crop itself, or that of an earlier version, until it is renamed."""
+        folder = self._pending / place.tar
+        if f"{place.tar}/{place.name}" in self._earlier:
+            return folder / place.name
+        return folder / (place.name + _WAITS)
 
     def _text(self, place: Place) -> Path:
         return self._pending / place.tar / _sample_name(place.name)
@@ -221,11 +234,11 @@ class TarCrops:
             waiting = sorted(os.listdir(self._pending))
         except FileNotFoundError:
             return
-        for tar in waiting:
+        for tar in filter(is_tar_name, waiting):
             if self._shard is None or self._shard.folder_name in tar:
                 self.pack(tar)
         with contextlib.suppress(OSError):  # other shards are at work
-            os.rmdir(self._pending)
+            self._inside.rmdir(self._pending)
 
     def pack(self, tar: str) -> None:
         """Make a tar file anew from what it holds and what waits for it.
@@ -233,47 +246,52 @@ class TarCrops:
         Raises:
             OSError: it cannot be written; nothing is lost.
         """
-        waiting = set(_files_below(self._pending / tar))
+        waiting = {
+            name.removesuffix(_WAITS): path
+            for path in self._inside.files(self._pending / tar)
+            for name in [path.relative_to(self._pending / tar).as_posix()]
+        }
         if not waiting:
             return
         self._bring(tar)
         held = self._members(tar)
         names = {name for name in (*held, *waiting) if not name.endswith((".json", _GONE))}
-        names -= {name.removesuffix(_GONE) for name in waiting if name.endswith(_GONE)} - waiting
+        names -= {name.removesuffix(_GONE) for name in waiting if name.endswith(_GONE)} - waiting.keys()
         temporary = self._new_file()
-        temporary.parent.mkdir(parents=True, exist_ok=True)
         try:
             if names:
                 self._write(temporary, tar, sorted(names), waiting, held)
-                os.replace(temporary, self._root / tar)
+                self._inside.replace(temporary, self._root / tar)
             else:
-                (self._root / tar).unlink(missing_ok=True)
+                self._inside.remove(self._root / tar)
         except OSError:
             with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+                self._inside.remove(temporary)
             raise
         self._members.cache_clear()
         self.packed.add(tar)
-        (self._pending.parent / INDEXES / f"{tar}.json").unlink(missing_ok=True)  # in a copy of a store
+        self._inside.remove(self._pending.parent / INDEXES / f"{tar}.json")  # in a copy of a store
         # Killed before this, the next packing makes the same again.
-        shutil.rmtree(self._pending / tar)
+        self._inside.remove_tree(self._pending / tar)
 
     def _write(
         self,
         path: Path,
         tar: str,
         names: Iterable[str],
-        waiting: Set[str],
+        waiting: Mapping[str, Path],
         held: Mapping[str, tuple[int, int]],
     ) -> None:
         with contextlib.ExitStack() as opened:
             before = opened.enter_context(open(self._root / tar, "rb")) if held else None
-            made = opened.enter_context(tarfile.open(path, "x", format=tarfile.PAX_FORMAT))
+            file = opened.enter_context(self._inside.create(path, make=True))
+            whole = opened.enter_context(io.BufferedWriter(file))
+            made = opened.enter_context(tarfile.open(fileobj=whole, mode="w", format=tarfile.PAX_FORMAT))
             for name in names:
                 for part in (name, _sample_name(name)):
                     # Killed while it removed what it had packed, a run leaves a half, and both are held.
                     if name in waiting and (part in waiting or part not in held):
-                        data = (self._pending / tar / part).read_bytes()
+                        data = waiting[part].read_bytes()
                     else:
                         assert before is not None
                         offset, size = held[part]
@@ -308,8 +326,29 @@ class TarCrops:
         Raises:
             OSError: it cannot be put there.
         """
-        os.replace(temporary, self._root / tar)
+        self._inside.replace(temporary, self._root / tar)
         self._members.cache_clear()
+
+    def rename_pictures(self) -> None:
+        """Give the crops that an earlier version left here the names that they have now.
+
+        Raises:
+            OSError: one cannot be renamed.
+        """
+        for name in self._of_earlier_version():
+            path = self._pending / name
+            self._inside.replace(path, path.with_name(path.name + _WAITS))
+        self._earlier = frozenset()
+
+    def _of_earlier_version(self) -> frozenset[str]:
+        """The crops that wait under their own names, as ``crops-00012.tar/day1/whale.jpg``."""
+        paths = self._inside.files(self._pending)
+        names = (path.relative_to(self._pending).as_posix() for path in paths)
+        return frozenset(name for name in names if not name.endswith((".json", _GONE, _WAITS)))
+
+    @cached_property
+    def _earlier(self) -> frozenset[str]:
+        return self._of_earlier_version()
 
     def remove(self, crops: Iterable[str]) -> None:
         """Remove the tar files that hold some crops, whole, and all that waits.
@@ -318,17 +357,10 @@ class TarCrops:
             OSError: one cannot be removed.
         """
         for tar in {place.tar for place in map(place_of, crops) if place}:
-            (self._root / tar).unlink(missing_ok=True)
-            shutil.rmtree(self._pending / tar, ignore_errors=True)
+            self._inside.remove(self._root / tar)
+            self._inside.remove_tree(self._pending / tar, ignore_errors=True)
         self._members.cache_clear()
 
 
 def _sample_name(name: str) -> str:
     return os.path.splitext(name)[0] + ".json"
-
-
-def _files_below(folder: Path) -> Iterator[str]:
-    """The relative path, with ``/``, of every file."""
-    for above, _, names in os.walk(folder):
-        for name in names:
-            yield Path(above, name).relative_to(folder).as_posix()

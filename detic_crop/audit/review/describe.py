@@ -23,7 +23,7 @@ from detic_crop.config import CropConfig
 from detic_crop.detectors.vocabulary import split_names
 from detic_crop.runs.apply import is_same_photo
 from detic_crop.runs.decisions import detected_box
-from detic_crop.runs.folder import REJECTED, OutputFolder
+from detic_crop.runs.folder import OutputFolder
 from detic_crop.runs.journal import Record, read_candidates
 from detic_crop.runs.places import read
 from detic_crop.runs.sources import Source
@@ -158,7 +158,8 @@ class Describer:
         """
         crop = photo.record.crop
         kind = _CONTENT_TYPES.get(os.path.splitext(crop)[1].lower())
-        for place in (crop, f"{REJECTED}/{crop}"):  # `apply` may have moved it
+        aside = self._folder.crop_place(photo.record._replace(status="rejected"))
+        for place in (crop, aside):  # `apply` may have moved it
             if kind and self._folder.crop_size(place) >= 0:
                 return self._folder.read_crop(place), kind
         raise FileNotFoundError(crop)

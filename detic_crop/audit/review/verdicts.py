@@ -20,6 +20,7 @@ import filelock
 from detic_crop.boxes.geometry import Box
 from detic_crop.errors import OutputError
 from detic_crop.runs.decisions import decision_in
+from detic_crop.runs.inside import Inside, write_all
 from detic_crop.runs.journal import Record
 
 VERDICTS = ("accepted", "whole", "box", "rejected", "undone")
@@ -90,7 +91,7 @@ class VerdictLog:
     """Reads what is new in the file, and appends to it. Safe from several threads and processes.
 
     Args:
-        path: of the file; it is made by the first verdict.
+        path: of the file, in the state folder of an output folder; it is made by the first verdict.
     """
 
     def __init__(self, path: Path) -> None:
@@ -124,10 +125,10 @@ class VerdictLog:
                 lines = _ended(self._torn) + lines
             elif not self._end:
                 lines = _csv_line(HEADER) + lines
-            with open(self.path, "ab", buffering=0) as file:
-                view = memoryview(lines)
-                while view:  # one write, unless the disk takes it in pieces
-                    view = view[file.write(view) :]
+            # No link is followed, neither in its place nor in that of the state folder.
+            with Inside(self.path.parent.parent).open_grown(self.path) as file:
+                file.seek(0, os.SEEK_END)
+                write_all(file, lines)  # one write, unless the disk takes it in pieces
                 os.fsync(file.fileno())
             return new + self._read_new()
 
