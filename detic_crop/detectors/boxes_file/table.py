@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -37,10 +38,17 @@ class Problem(NamedTuple):
 
 @dataclass(slots=True)
 class Entry:
-    """What the file says of one photo; any problem spoils the whole photo."""
+    """What the file says of one photo; any problem spoils the whole photo.
+
+    Attributes:
+        boxes: those that count.
+        problems: rows that cannot be used.
+        size_wh: width and height in pixels of the photo that the boxes are of, where the file states them.
+    """
 
     boxes: list[Box] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    size_wh: tuple[int, int] | None = None
 
 
 @dataclass(slots=True)
@@ -53,6 +61,9 @@ class BoxesTable:
         normalised: boxes are shares of the photo's sides and not pixels.
         declared_classes: names that the file's own category list offers, used or not.
         good_rows: rows that could be used.
+        default_conf: the lowest score that the file itself proposes to count; None where it proposes none.
+        left_out: boxes that do not count, by what they are, in the plural ("crowds (iscrowd)").
+        notes: what a person should know of how the file was read, a sentence each.
     """
 
     entries: dict[str, Entry] = field(default_factory=dict)
@@ -60,6 +71,9 @@ class BoxesTable:
     normalised: bool = False
     declared_classes: set[str] = field(default_factory=set)
     good_rows: int = 0
+    default_conf: float | None = None
+    left_out: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
 
     def add(self, path: str, boxes: Sequence[Box] = ()) -> None:
         """A usable row; without boxes it says that the photo has none."""
@@ -69,6 +83,20 @@ class BoxesTable:
     def entry(self, path: str) -> Entry:
         """The entry of that photo, from now on in the file's list of photos."""
         return self.entries.setdefault(path, Entry())
+
+    def leave_out(self, path: str, what: str) -> None:
+        """A row whose box is understood and does not count; `what` it is, in the plural."""
+        self.add(path)
+        self.left_out[what] += 1
+
+    def state_size(self, place: str, path: str, size_wh: tuple[int, int]) -> None:
+        """Width and height of the photo that its boxes are of; a second, other size is a problem."""
+        entry = self.entry(path)
+        if entry.size_wh is None:
+            entry.size_wh = size_wh
+        elif entry.size_wh != size_wh:
+            sizes = "{} x {} and {} x {} px".format(*entry.size_wh, *size_wh)
+            self.add_problem(place, f"expected one size of the photo, got {sizes}", path)
 
     def add_problem(self, place: str, text: str, path: str = "") -> None:
         """A row that cannot be used; `path` is empty when it names no photo."""
