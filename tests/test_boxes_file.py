@@ -330,11 +330,11 @@ def test_long_cells_are_cut_in_messages(load: Load) -> None:
         ("image,box\na.jpg,0.1 0.2 0.3 0.4\n", "they look normalised"),
         ("just some words", "expected an image column"),
         ('{"images": [', "expected JSON"),
-        ("{}", "expected MegaDetector JSON"),
-        ('{"images": [{"file_name": "a.jpg", "id": 1}]}', "expected MegaDetector JSON"),
+        ("{}", "expected one of the JSON formats"),
+        ('{"images": [{"file_name": "a.jpg", "id": 1}]}', "expected one of the JSON formats"),
         ('{"images": []}', "expected at least one photo"),
         ("[]", "expected at least one photo"),
-        ("[1, 2]", "got 2 that cannot be used"),
+        ("[1, 2]", "got a list of 1"),
         ("[" * 100_000, "expected JSON"),
     ],
 )
@@ -348,7 +348,7 @@ def test_files_that_cannot_be_used(load: Load, text: str, message: str) -> None:
 def test_missing_file_folder_and_other_encodings(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="got nothing there"):
         load_boxes_file(tmp_path / "none.csv")
-    with pytest.raises(UsageError, match="expected a readable boxes file"):
+    with pytest.raises(UsageError, match="got no files"):
         load_boxes_file(tmp_path)
     (tmp_path / "utf16.csv").write_bytes("image,box\na.jpg,1 2 3 4\n".encode("utf-16"))
     with pytest.raises(UsageError, match="expected UTF-8 text"):

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -15,30 +14,33 @@ from numpy.typing import NDArray
 from detic_crop.boxes.detections import Detections
 from detic_crop.detectors.base import DetectorInfo
 from detic_crop.detectors.boxes_file.paths import PathIndex
-from detic_crop.detectors.boxes_file.read import parse_boxes
+from detic_crop.detectors.boxes_file.read import read_boxes
 from detic_crop.detectors.boxes_file.table import BoxesTable, Entry, FormatError
 from detic_crop.detectors.vocabulary import resolve_classes
 from detic_crop.errors import PhotoError, UsageError
 
 
 def load_boxes_file(path: Path) -> BoxesFileDetector:
-    """Read a boxes file once, whole.
+    """Read a boxes file, or a folder of label files, once, whole.
 
     Raises:
-        UsageError: it cannot be read, is of no known dialect, or has no usable row at all. Single rows that
+        UsageError: it cannot be read, is of no known format, or has no usable row at all. Single rows that
             cannot be used are `BoxesFileDetector.problems`.
     """
     try:
-        data = path.read_bytes()
+        table, sha256 = read_boxes(path)
     except FileNotFoundError as error:
-        raise UsageError(f"expected a boxes file at {path}, got nothing there; check the path") from error
+        raise UsageError(
+            f"expected a boxes file or folder at {path}, got nothing there; check the path"
+        ) from error
     except OSError as error:
-        raise UsageError(f"expected a readable boxes file, got {path}: {error.strerror or error}") from error
-    try:
-        table = parse_boxes(data)
+        raise UsageError(
+            f"expected readable boxes, got {error.filename or path}: {error.strerror or error}"
+        ) from error
     except FormatError as error:
-        raise UsageError(f"boxes file {path}: {error}") from error
-    return BoxesFileDetector(path.name, hashlib.sha256(data).hexdigest(), table)
+        kind = "folder" if path.is_dir() else "file"
+        raise UsageError(f"boxes {kind} {path}: {error}") from error
+    return BoxesFileDetector(path.name or path.resolve().name, sha256, table)
 
 
 class BoxesFileDetector:

@@ -1,28 +1,80 @@
-"""Boxes files as people have them: bytes → boxes per photo.
+"""Boxes as people have them, in a file or a folder: bytes → boxes per photo.
 
-The dialect is told by the content and not by the file's name. Nothing here looks at photos; `detector`
-matches the paths with them and knows their sizes.
+The format is told by the content and not by the file's name; `formats` lists them. Nothing here looks at
+photos; `detector` matches the paths with them and knows their sizes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
 
-from detic_crop.detectors.boxes_file.coco import coco_dataset, coco_results
-from detic_crop.detectors.boxes_file.csv_table import read_csv
-from detic_crop.detectors.boxes_file.json_items import mapping
-from detic_crop.detectors.boxes_file.megadetector import megadetector
+from detic_crop.detectors.boxes_file.folder import LabelFolder
+from detic_crop.detectors.boxes_file.formats import (
+    BINARIES,
+    FOLDERS,
+    OTHER_JSON,
+    PHOTO_JSON,
+    PHOTO_XML,
+    TABLES,
+    WHOLE_JSON,
+    WHOLE_XML,
+)
+from detic_crop.detectors.boxes_file.kinds import Content, FoundLabels, PhotoFormat, WholeFormat
 from detic_crop.detectors.boxes_file.numbers import shown
-from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError
+from detic_crop.detectors.boxes_file.per_photo import read_photo_files
+from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError, RowError
+from detic_crop.detectors.boxes_file.xml_tree import parse_xml
+from detic_crop.detectors.boxes_file.yolo_rows import parse_line
+
+_WHOLE_FILES = (".json", ".xml", ".csv")
 
 
-def parse_boxes(data: bytes) -> BoxesTable:
-    """Read a boxes file of any dialect.
+def read_boxes(path: Path) -> tuple[BoxesTable, str]:
+    """Read a boxes file, or a folder of them.
+
+    Returns:
+        (boxes per photo, sha256 of all that was read, in hexadecimal).
 
     Raises:
-        FormatError: not UTF-8, empty, of no known dialect, or without a single usable row.
+        FormatError: as `parse_boxes` and `parse_folder`.
+        OSError: it, or a file in it, cannot be read.
     """
+    if path.is_dir():
+        folder = LabelFolder(path)
+        table = parse_folder(folder)
+        return table, folder.sha256
+    data = path.read_bytes()
+    return parse_boxes(data, path.name), hashlib.sha256(data).hexdigest()
+
+
+def parse_boxes(data: bytes, name: str = "") -> BoxesTable:
+    """Read a boxes file of any format.
+
+    Args:
+        data: its bytes.
+        name: the file's name: where it is one photo's, the photo is called so, too.
+
+    Raises:
+        FormatError: not UTF-8, empty, of no known format, or without a single usable row.
+    """
+    for start, what in BINARIES:
+        if data.startswith(start):
+            raise FormatError(f"expected text (CSV, JSON, XML), got {what}")
+    if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        table = _read_xml(data, name)
+    else:
+        text = _text(data)
+        table = _read_json(data, text, name) if text.lstrip()[0] in "{[" else _read_text(text)
+    _check_usable(table)
+    return table
+
+
+def _text(data: bytes) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -31,10 +83,8 @@ def parse_boxes(data: bytes) -> BoxesTable:
             "save the file as UTF-8"
         ) from error
     if not text.strip():
-        raise FormatError("expected a CSV or JSON file with boxes, got an empty file")
-    table = _read_json(text) if text.lstrip()[0] in "{[" else read_csv(text)
-    _check_usable(table)
-    return table
+        raise FormatError("expected a CSV, JSON or XML file with boxes, got an empty file")
+    return text
 
 
 def _check_usable(table: BoxesTable) -> None:
@@ -59,19 +109,116 @@ def _check_usable(table: BoxesTable) -> None:
         )
 
 
-def _read_json(text: str) -> BoxesTable:
+def _read_json(data: bytes, text: str, name: str) -> BoxesTable:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"expected JSON, got text that cannot be read as such ({error})") from error
+        more = "; several lines that are JSON each? Join them to one list" if _are_lines(text) else ""
+        raise FormatError(f"expected JSON, got text that cannot be read as such ({error}){more}") from error
+    table = _read_content(content, WHOLE_JSON, PHOTO_JSON, data, name)
+    if table is not None:
+        return table
+    known = _names(WHOLE_JSON, PHOTO_JSON)
+    for matches, what in OTHER_JSON:
+        if matches(content):
+            raise FormatError(f"expected one of the JSON formats that are read ({known}), got {what}")
+    raise FormatError(f"expected one of the JSON formats that are read ({known}), got {_described(content)}")
+
+
+def _described(content: Any) -> str:
+    """What JSON of an unknown kind looks like."""
     if isinstance(content, list):
-        return coco_results(content)
-    images = content.get("images")
-    if isinstance(images, list) and isinstance(content.get("annotations"), list):
-        return coco_dataset(content)
-    if isinstance(images, list) and (not images or any("file" in mapping(image) for image in images)):
-        return megadetector(content)
+        return f"a list of {_described(content[0])}" if content else "an empty list"
+    return f"keys {shown(', '.join(content))}" if isinstance(content, dict) else shown(content)
+
+
+def _are_lines(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text.lstrip().partition("\n")[0]), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _read_xml(data: bytes, name: str) -> BoxesTable:
+    try:
+        root = parse_xml(data)
+    except RowError as error:
+        raise FormatError(str(error)) from error
+    table = _read_content(root, WHOLE_XML, PHOTO_XML, data, name)
+    if table is not None:
+        return table
     raise FormatError(
-        "expected MegaDetector JSON (images with `file` and `detections`), a COCO data set "
-        f"(images, annotations) or a list of COCO results, got keys {shown(', '.join(content))}"
+        f"expected one of the XML formats that are read ({_names(WHOLE_XML, PHOTO_XML)}), got <{root.tag}>"
     )
+
+
+def _read_content(
+    content: Content,
+    whole: Sequence[WholeFormat[Content]],
+    of_photos: Sequence[PhotoFormat[Content]],
+    data: bytes,
+    name: str,
+) -> BoxesTable | None:
+    for format in whole:
+        if format.matches(content):
+            return format.read(content)
+    for of_photo in of_photos:
+        if of_photo.matches(content):
+            return read_photo_files(of_photo, [(name, PurePosixPath(name).stem, data)])
+    return None
+
+
+def _read_text(text: str) -> BoxesTable:
+    first = text.strip().partition("\n")[0]
+    try:
+        parse_line(first)
+    except RowError:
+        return next(format for format in TABLES if format.matches(text)).read(text)
+    raise FormatError(
+        f"expected a header or JSON, got the numbers {shown(first.strip())}; "
+        "of YOLO labels give the folder that all of them lie in"
+    )
+
+
+def parse_folder(folder: LabelFolder) -> BoxesTable:
+    """Read a folder of label files.
+
+    Raises:
+        FormatError: it has none, or of several formats, or no usable row.
+        OSError: a file cannot be read.
+    """
+    found = [labels for labels in (format.find(folder) for format in FOLDERS) if labels is not None]
+    # Empty files are YOLO's way to say "nothing"; beside labels of another format they say nothing at all.
+    found = [labels for labels in found if labels.some_boxes] or found
+    if not found:
+        raise FormatError(_no_labels(folder))
+    if len(found) > 1:
+        kinds = " and ".join(f"{len(labels.files)} of {labels.name} ({labels.files[0]})" for labels in found)
+        raise FormatError(
+            f"expected label files of one format, got {kinds}; give the folder of those that count"
+        )
+    table = found[0].read()
+    _add_rest(table, found[0], folder)
+    _check_usable(table)
+    return table
+
+
+def _no_labels(folder: LabelFolder) -> str:
+    text = f"expected label files ({', '.join(format.name for format in FOLDERS)}), got {folder.contents()}"
+    single = folder.ending(*_WHOLE_FILES)
+    if single:
+        names = ", ".join(single[:3]) + ", …" * (len(single) > 3)
+        return f"{text}; if one of these files has the boxes of all photos, give that file: {names}"
+    return f"{text}; give the folder with the labels"
+
+
+def _add_rest(table: BoxesTable, labels: FoundLabels, folder: LabelFolder) -> None:
+    """Say which files of the kind of the labels do not count."""
+    suffix = PurePosixPath(labels.files[0]).suffix.lower()
+    rest = sorted(set(folder.ending(suffix)) - set(labels.files))
+    if rest:
+        table.notes.append(f"{len(rest)} other {suffix} files are passed over (first: {rest[0]})")
+
+
+def _names(whole: Sequence[WholeFormat[Any]], of_photos: Sequence[PhotoFormat[Any]]) -> str:
+    return ", ".join([format.name for format in whole] + [format.name for format in of_photos])

@@ -1,0 +1,93 @@
+"""Folders of XML or JSON files, one for each photo."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from detic_crop.detectors.boxes_file.folder import LabelFolder, photo_of
+from detic_crop.detectors.boxes_file.kinds import FoundLabels, PhotoFormat
+from detic_crop.detectors.boxes_file.table import BoxesTable, RowError, clean_path
+from detic_crop.detectors.boxes_file.xml_tree import parse_xml
+
+# A folder of labels → the folder of photos beside it, in the layouts that tools write.
+PHOTO_FOLDERS = {"annotations": "JPEGImages", "labels": "images", "ann": "img"}
+
+
+def parse_json(data: bytes) -> Any:
+    """JSON in UTF-8 as Python values.
+
+    Raises:
+        RowError: it is none.
+    """
+    try:
+        return json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise RowError(f"expected JSON, got text that cannot be read as such ({error})") from error
+
+
+PARSERS: dict[str, Callable[[bytes], Any]] = {".xml": parse_xml, ".json": parse_json}
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoFiles:
+    """A `PhotoFormat` as a `FolderFormat`."""
+
+    format: PhotoFormat[Any]
+
+    @property
+    def name(self) -> str:
+        return self.format.name
+
+    def find(self, folder: LabelFolder) -> FoundLabels | None:
+        """All files of the suffix, if one of a sample is of the format."""
+        files = folder.ending(self.format.suffix)
+        if any(self._is_one(data) for _, data in folder.sample(files)):
+            return FoundLabels(self.name, files, True, partial(self._read, folder, files))
+        return None
+
+    def _is_one(self, data: bytes) -> bool:
+        try:
+            return self.format.matches(PARSERS[self.format.suffix](data))
+        except RowError:
+            return False
+
+    def _read(self, folder: LabelFolder, files: Sequence[str]) -> BoxesTable:
+        named = ((file, photo_of(file, PHOTO_FOLDERS), data) for file, data in folder.bytes_of(files))
+        return read_photo_files(self.format, named)
+
+
+def read_photo_files(format: PhotoFormat[Any], files: Iterable[tuple[str, str, bytes]]) -> BoxesTable:
+    """Read (name of the label file, path of the photo, content) of each."""
+    table = BoxesTable()
+    others: list[str] = []
+    renamed: list[str] = []
+    for file, path, data in files:
+        try:
+            content = PARSERS[format.suffix](data)
+        except RowError as error:
+            table.add_problem(file, str(error), path)
+            continue
+        if not format.matches(content):
+            others.append(file)
+            continue
+        stated = format.stated_photo(content)
+        if stated and _stem(stated) != _stem(f"{path}."):
+            renamed.append(f"{file} says {stated}")
+        format.read(table, file, path, content)
+    if others:
+        table.notes.append(f"{len(others)} {format.suffix} files are no {format.name} (first: {others[0]})")
+    if renamed:
+        table.notes.append(
+            f"{len(renamed)} label files state another photo than the one they are named after "
+            f"(first: {renamed[0]}): their own names count"
+        )
+    return table
+
+
+def _stem(path: str) -> str:
+    name = clean_path(path).rpartition("/")[2].casefold()
+    return name.rpartition(".")[0] or name

@@ -1,0 +1,120 @@
+"""YOLO: a folder of text files, one for each photo, with a line for each box (`yolo_rows`).
+
+The folder is that of the labels, or the data set's root. Where it has folders called `labels`, only what lies
+in them counts; they mirror folders called `images`. An empty file is a photo without a box; a photo without a
+file is one that nobody has looked at, as far as the folder tells.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+
+from detic_crop.detectors.boxes_file.folder import LabelFolder, photo_of
+from detic_crop.detectors.boxes_file.json_items import category_names
+from detic_crop.detectors.boxes_file.kinds import FoundLabels
+from detic_crop.detectors.boxes_file.per_photo import PHOTO_FOLDERS
+from detic_crop.detectors.boxes_file.table import Box, BoxesTable, RowError
+from detic_crop.detectors.boxes_file.yolo_names import CLASS_LISTS, dataset_of
+from detic_crop.detectors.boxes_file.yolo_rows import layout_of, parse_line
+
+_IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+
+
+class YoloFolder:
+    """YOLO labels as a `FolderFormat`."""
+
+    name = "YOLO labels (.txt)"
+
+    def find(self, folder: LabelFolder) -> FoundLabels | None:
+        texts = [file for file in folder.ending(".txt") if not _is_other(file)]
+        labels = [file for file in texts if "labels" in file.lower().split("/")[:-1]] or texts
+        contents = [data for _, data in folder.sample(labels)]
+        some_boxes = any(map(_has_rows, contents))
+        if some_boxes or (contents and not any(data.strip() for data in contents)):
+            return FoundLabels(self.name, labels, some_boxes, partial(read_yolo, folder, labels))
+        return None
+
+
+def _is_other(file: str) -> bool:
+    """Text files that come with data sets and are no labels."""
+    name = file.rpartition("/")[2].lower()
+    return name in CLASS_LISTS or name.startswith(("readme", "requirements"))
+
+
+def _has_rows(data: bytes) -> bool:
+    try:
+        return any(_numbers(line) for line in data.decode("utf-8-sig").splitlines())
+    except UnicodeDecodeError:
+        return False
+
+
+def _numbers(line: str) -> bool:
+    try:
+        return bool(parse_line(line))
+    except RowError:
+        return False
+
+
+def read_yolo(folder: LabelFolder, files: Sequence[str]) -> BoxesTable:
+    """Boxes in shares of the photos' sides."""
+    dataset = dataset_of(folder)
+    table = BoxesTable(normalised=True, declared_classes=set(dataset.names.values()))
+    rows: list[tuple[str, str, list[float]]] = []  # place, path, numbers
+    lists: list[str] = []
+    for file, data in folder.bytes_of(files):
+        path = photo_of(file, PHOTO_FOLDERS)
+        try:
+            lines = data.decode("utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            table.add_problem(file, f"expected UTF-8 text, got {error.reason}", path)
+            continue
+        if _is_list_of_photos(lines):
+            lists.append(file)
+            continue
+        table.add(path)
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                try:
+                    rows.append((f"{file} line {number}", path, parse_line(line)))
+                except RowError as error:
+                    table.add_problem(f"{file} line {number}", str(error), path)
+    _add_boxes(table, rows, dataset.names, dataset.keypoints)
+    if dataset.source:
+        table.notes.append(f"class names are those of {dataset.source}")
+    if lists:
+        table.notes.append(f"{len(lists)} text files are lists of photos and no labels (first: {lists[0]})")
+    return table
+
+
+def _add_boxes(
+    table: BoxesTable,
+    rows: Sequence[tuple[str, str, list[float]]],
+    names: dict[str, str],
+    kpt_shape: tuple[int, int] | None,
+) -> None:
+    layout = layout_of((numbers for _, _, numbers in rows), kpt_shape)
+    classes = {int(numbers[0]) for _, _, numbers in rows}
+    name_of = category_names(names, [{"class": index} for index in sorted(classes)], "class")
+    unnamed: Counter[int] = Counter()
+    polygons = 0
+    for place, path, numbers in rows:
+        try:
+            edges, score, of_polygon = layout.box(numbers)
+            if names and str(int(numbers[0])) not in names:
+                unnamed[int(numbers[0])] += 1
+                raise RowError(f"expected a class index of the {len(names)} names, got {numbers[0]:g}")
+        except RowError as error:
+            table.add_problem(place, str(error), path)
+        else:
+            polygons += of_polygon
+            table.add(path, [Box(*edges, score, name_of(int(numbers[0])))])
+    if polygons:
+        table.notes.append(f"{polygons} polygons or turned boxes: the upright boxes around them count")
+
+
+def _is_list_of_photos(lines: Sequence[str]) -> bool:
+    """`train.txt` and the like: a photo's path in each line."""
+    filled = [line.strip().lower() for line in lines if line.strip()]
+    return bool(filled) and all(line.endswith(_IMAGES) for line in filled)
