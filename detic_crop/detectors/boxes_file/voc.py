@@ -2,7 +2,8 @@
 
 The photo is the one that the XML file is named after: both are renamed together, and what `<filename>`,
 `<folder>` and `<path>` say is then of another day. VOC counts pixels from 1 and its last pixel belongs to the
-box: `xmin ymin xmax ymax` is the area from xmin − 1, ymin − 1 to xmax, ymax; an edge below 1 is as it stands. Objects marked difficult, truncated or occluded count like others.
+box: `xmin ymin xmax ymax` is the area from xmin − 1, ymin − 1 to xmax, ymax; an edge below 1 is as it stands.
+Objects marked difficult, truncated or occluded count like others.
 """
 
 from __future__ import annotations
