@@ -109,3 +109,26 @@ OTHER_JSON: Sequence[tuple[Callable[[Any], bool], str]] = (
     ),
     (_has("type", "features"), "GeoJSON, whose shapes are places and no boxes"),
 )
+
+# Tables of other tools, by some of their columns, where none names the photo → what it is, and what to do.
+OTHER_TABLES: Sequence[tuple[frozenset[str], str]] = (
+    (
+        frozenset({"name", "class", "confidence", "box"}),
+        "ultralytics' to_csv of one photo; save results.save_txt(f'labels/{stem}.txt', save_conf=True) for each "
+        "photo and give the folder labels",
+    ),
+    (
+        frozenset({"xmin", "ymin", "xmax", "ymax", "confidence", "class", "name"}),
+        "YOLOv5's boxes of one photo; add a column `image` with the photo's name",
+    ),
+    (
+        frozenset({"annotation_id", "lead_time"}),
+        "a Label Studio CSV, whose photos and boxes are in columns that each project names anew; "
+        "export it again as JSON",
+    ),
+    (
+        frozenset({"image name", "prediction", "confidence"}),
+        "YOLOv5's --save-csv, which has no boxes; give the folder labels that --save-txt writes",
+    ),
+    (frozenset({"scorer"}), "DeepLabCut's keypoints, which are no boxes"),
+)

@@ -52,13 +52,13 @@ class FoundLabels:
 
     Attributes:
         files: relative paths.
-        some_boxes: a sample of them has content of this format, and is not merely empty.
+        example: one of them that has content of this format; "" when all that were looked at are empty.
         read: reads them all.
     """
 
     name: str
     files: Sequence[str]
-    some_boxes: bool
+    example: str
     read: Callable[[], BoxesTable]
 
 

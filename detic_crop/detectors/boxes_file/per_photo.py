@@ -45,9 +45,10 @@ class PhotoFiles:
     def find(self, folder: LabelFolder) -> FoundLabels | None:
         """All files of the suffix, if one of a sample is of the format."""
         files = folder.ending(self.format.suffix)
-        if any(self._is_one(data) for _, data in folder.sample(files)):
-            return FoundLabels(self.name, files, True, partial(self._read, folder, files))
-        return None
+        example = next((file for file, data in folder.sample(files) if self._is_one(data)), None)
+        if example is None:
+            return None
+        return FoundLabels(self.name, files, example, partial(self._read, folder, files))
 
     def _is_one(self, data: bytes) -> bool:
         try:

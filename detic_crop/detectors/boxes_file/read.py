@@ -9,15 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from detic_crop.detectors.boxes_file.csv_table import IMAGE_COLUMNS
 from detic_crop.detectors.boxes_file.folder import LabelFolder
 from detic_crop.detectors.boxes_file.formats import (
     BINARIES,
     FOLDERS,
     OTHER_JSON,
+    OTHER_TABLES,
     PHOTO_JSON,
     PHOTO_XML,
     TABLES,
@@ -29,9 +32,10 @@ from detic_crop.detectors.boxes_file.numbers import shown
 from detic_crop.detectors.boxes_file.per_photo import read_photo_files
 from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError, RowError
 from detic_crop.detectors.boxes_file.xml_tree import parse_xml
-from detic_crop.detectors.boxes_file.yolo_rows import parse_line
+from detic_crop.detectors.boxes_file.yolo_rows import is_row
 
 _WHOLE_FILES = (".json", ".xml", ".csv")
+_DELIMITER = re.compile(r"[,;\t]")
 
 
 def read_boxes(path: Path) -> tuple[BoxesTable, str]:
@@ -65,6 +69,8 @@ def parse_boxes(data: bytes, name: str = "") -> BoxesTable:
     for start, what in BINARIES:
         if data.startswith(start):
             raise FormatError(f"expected text (CSV, JSON, XML), got {what}")
+    if b"\0" in data[:4096]:
+        raise FormatError("expected text (CSV, JSON, XML), got bytes that are none; save the boxes as CSV")
     if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         table = _read_xml(data, name)
     else:
@@ -170,14 +176,16 @@ def _read_content(
 
 def _read_text(text: str) -> BoxesTable:
     first = text.strip().partition("\n")[0]
-    try:
-        parse_line(first)
-    except RowError:
-        return next(format for format in TABLES if format.matches(text)).read(text)
-    raise FormatError(
-        f"expected a header or JSON, got the numbers {shown(first.strip())}; "
-        "of YOLO labels give the folder that all of them lie in"
-    )
+    if is_row(first):
+        raise FormatError(
+            f"expected a header or JSON, got the numbers {shown(first.strip())}; "
+            "of YOLO labels give the folder that all of them lie in"
+        )
+    columns = {name.strip(' "#').lower() for name in _DELIMITER.split(first)}
+    for names, what in OTHER_TABLES:
+        if names <= columns and not columns & set(IMAGE_COLUMNS):
+            raise FormatError(f"expected a table that names the photos, got {what}")
+    return next(format for format in TABLES if format.matches(text)).read(text)
 
 
 def parse_folder(folder: LabelFolder) -> BoxesTable:
@@ -189,11 +197,11 @@ def parse_folder(folder: LabelFolder) -> BoxesTable:
     """
     found = [labels for labels in (format.find(folder) for format in FOLDERS) if labels is not None]
     # Empty files are YOLO's way to say "nothing"; beside labels of another format they say nothing at all.
-    found = [labels for labels in found if labels.some_boxes] or found
+    found = [labels for labels in found if labels.example] or found
     if not found:
         raise FormatError(_no_labels(folder))
     if len(found) > 1:
-        kinds = " and ".join(f"{len(labels.files)} of {labels.name} ({labels.files[0]})" for labels in found)
+        kinds = " and ".join(f"{labels.name} ({labels.example})" for labels in found)
         raise FormatError(
             f"expected label files of one format, got {kinds}; give the folder of those that count"
         )

@@ -17,7 +17,7 @@ from detic_crop.detectors.boxes_file.kinds import FoundLabels
 from detic_crop.detectors.boxes_file.per_photo import PHOTO_FOLDERS
 from detic_crop.detectors.boxes_file.table import Box, BoxesTable, RowError
 from detic_crop.detectors.boxes_file.yolo_names import CLASS_LISTS, dataset_of
-from detic_crop.detectors.boxes_file.yolo_rows import layout_of, parse_line
+from detic_crop.detectors.boxes_file.yolo_rows import is_row, layout_of, parse_line
 
 _IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -30,10 +30,10 @@ class YoloFolder:
     def find(self, folder: LabelFolder) -> FoundLabels | None:
         texts = [file for file in folder.ending(".txt") if not _is_other(file)]
         labels = [file for file in texts if "labels" in file.lower().split("/")[:-1]] or texts
-        contents = [data for _, data in folder.sample(labels)]
-        some_boxes = any(map(_has_rows, contents))
-        if some_boxes or (contents and not any(data.strip() for data in contents)):
-            return FoundLabels(self.name, labels, some_boxes, partial(read_yolo, folder, labels))
+        sample = list(folder.sample(labels))
+        example = next((file for file, data in sample if _has_rows(data)), "")
+        if example or (sample and not any(data.strip() for _, data in sample)):
+            return FoundLabels(self.name, labels, example, partial(read_yolo, folder, labels))
         return None
 
 
@@ -45,15 +45,8 @@ def _is_other(file: str) -> bool:
 
 def _has_rows(data: bytes) -> bool:
     try:
-        return any(_numbers(line) for line in data.decode("utf-8-sig").splitlines())
+        return any(map(is_row, data.decode("utf-8-sig").splitlines()))
     except UnicodeDecodeError:
-        return False
-
-
-def _numbers(line: str) -> bool:
-    try:
-        return bool(parse_line(line))
-    except RowError:
         return False
 
 

@@ -65,13 +65,14 @@ def _of_yaml(folder: LabelFolder) -> YoloDataset | None:
     first = {name: i for i, name in enumerate(_FIRST_YAMLS)}
     for file in sorted(files, key=lambda file: (first.get(file.lower(), len(first)), file)):
         content = _yaml(folder.root / file, next(folder.sample([file]))[1])
-        if isinstance(content, dict) and "names" in content:
+        if isinstance(content, dict) and {"names", "kpt_shape"} & content.keys():
             _ = list(folder.bytes_of([file]))
             shape = [value for value in list_of(content.get("kpt_shape")) if isinstance(value, int)]
             keypoints = (
                 (shape[0], shape[1]) if len(shape) == 2 and shape[0] >= 0 and shape[1] in (2, 3) else None
             )
-            return YoloDataset(_names(file, content["names"]), keypoints, file)
+            names = _names(file, content["names"]) if "names" in content else {}
+            return YoloDataset(names, keypoints, file if names else "")
     return None
 
 

@@ -43,6 +43,14 @@ def parse_line(line: str) -> list[float]:
     return numbers
 
 
+def is_row(line: str) -> bool:
+    """Whether it is a line of a label file."""
+    try:
+        return bool(parse_line(line))
+    except RowError:
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class YoloLayout:
     """How the rows of a folder are laid out.
@@ -122,9 +130,9 @@ def _keypoints(rows: Sequence[Row], length: int) -> int:
     for each, extra in ((3, 0), (3, 1), (2, 0)):
         if (count - extra) % each == 0 and all(_inside(row[:length], each, extra) for row in rows):
             raise FormatError(
-                f"expected rows of 5 numbers, got {length}, which may be a polygon, or a box with keypoints; "
-                "write kpt_shape: [number of keypoints, 2 or 3] into the data.yaml beside these labels, "
-                "or, of polygons, take the keypoints for none and say kpt_shape: [0, 2]"
+                f"expected rows of 5 numbers, got {length}, which may be polygons, or boxes with keypoints; "
+                "beside these labels write a data.yaml that says `kpt_shape: [N, 2]` or `kpt_shape: [N, 3]` "
+                "for N keypoints of 2 or 3 numbers each, or `kpt_shape: [0, 2]` for polygons"
             )
     return 0
 
