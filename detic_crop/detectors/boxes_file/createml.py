@@ -28,8 +28,9 @@ def createml(content: list[Any]) -> BoxesTable:
         if not path:
             table.add_problem(f"[{i}]", f"expected a file name in `image`, got {shown(stated)}")
             continue
-        table.add(path)
-        for j, annotation in enumerate(map(mapping, list_of(item.get("annotations")))):
+        annotations = list_of(item.get("annotations"))
+        table.list_photo(path, annotations)
+        for j, annotation in enumerate(map(mapping, annotations)):
             try:
                 name = str(annotation.get("label") or UNKNOWN_CLASS)
                 table.add(path, [Box(*_edges(annotation), 1.0, name)])

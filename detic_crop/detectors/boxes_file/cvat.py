@@ -30,7 +30,7 @@ def cvat(root: Element) -> BoxesTable:
         if not path:
             table.add_problem(place, "expected a file name in `name`, got none")
             continue
-        table.add(path)
+        table.list_photo(path, image)
         size = size_of(image.get("width"), image.get("height"))
         if size:
             table.state_size(place, path, size)

@@ -114,7 +114,7 @@ OTHER_JSON: Sequence[tuple[Callable[[Any], bool], str]] = (
 OTHER_TABLES: Sequence[tuple[frozenset[str], str]] = (
     (
         frozenset({"name", "class", "confidence", "box"}),
-        "ultralytics' to_csv of one photo; save results.save_txt(f'labels/{stem}.txt', save_conf=True) for each "
+        "ultralytics' to_csv of one photo; call save_txt(f'labels/{stem}.txt', save_conf=True) for each "
         "photo and give the folder labels",
     ),
     (

@@ -48,8 +48,8 @@ def label_studio(content: list[Any]) -> BoxesTable:
         elif not done:
             open_tasks += 1
         else:
-            table.add(path)
-            regions = _regions(done) if whole else _regions_of_min(item)
+            regions = list(_regions(done) if whole else _regions_of_min(item))
+            table.list_photo(path, regions)
             for place, region in regions:
                 _add(table, f"[{i}].{place}", path, region)
     if open_tasks:

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from detic_crop.boxes.choose import UNKNOWN_CLASS
-from detic_crop.detectors.boxes_file.json_items import list_of, mapping
+from detic_crop.detectors.boxes_file.json_items import mapping
 from detic_crop.detectors.boxes_file.numbers import edges_of_size, shown
 from detic_crop.detectors.boxes_file.shapes import Edges, around, points_of, size_of
 from detic_crop.detectors.boxes_file.table import Box, BoxesTable, RowError
@@ -25,11 +25,11 @@ def stated_photo(content: dict[str, Any]) -> str | None:
 
 def read_labelme(table: BoxesTable, place: str, path: str, content: dict[str, Any]) -> None:
     """Add what one JSON says of the photo `path`."""
-    table.add(path)
+    table.list_photo(path, content["shapes"])
     size = size_of(content.get("imageWidth"), content.get("imageHeight"))
     if size:
         table.state_size(place, path, size)
-    for i, shape in enumerate(map(mapping, list_of(content["shapes"]))):
+    for i, shape in enumerate(map(mapping, content["shapes"])):
         kind = str(shape.get("shape_type") or "polygon")
         if kind in _WITHOUT_AREA:
             table.leave_out(path, f"shapes of the type {kind}, which have no area")

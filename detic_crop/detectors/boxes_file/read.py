@@ -68,9 +68,11 @@ def parse_boxes(data: bytes, name: str = "") -> BoxesTable:
     """
     for start, what in BINARIES:
         if data.startswith(start):
-            raise FormatError(f"expected text (CSV, JSON, XML), got {what}")
+            raise FormatError(f"expected UTF-8 text (CSV, JSON, XML), got {what}")
     if b"\0" in data[:4096]:
-        raise FormatError("expected text (CSV, JSON, XML), got bytes that are none; save the boxes as CSV")
+        raise FormatError(
+            "expected UTF-8 text (CSV, JSON, XML), got bytes that are none; save the boxes as CSV"
+        )
     if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         table = _read_xml(data, name)
     else:

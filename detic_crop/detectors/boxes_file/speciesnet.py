@@ -42,7 +42,7 @@ def speciesnet(content: dict[str, Any]) -> BoxesTable:
                 place, "expected a list in `detections`, got none; was only the classifier run?", path
             )
         else:
-            table.add(path)
+            table.list_photo(path, detections)
             for j, found in enumerate(map(mapping, detections)):
                 category = str(found.get("category"))
                 name = str(found.get("label") or _LABELS.get(category) or UNKNOWN_CLASS)

@@ -19,11 +19,12 @@ def is_supervisely(content: Any) -> bool:
 
 def read_supervisely(table: BoxesTable, place: str, path: str, content: dict[str, Any]) -> None:
     """Add what one JSON says of the photo `path`."""
-    table.add(path)
+    objects = list_of(content["objects"])
+    table.list_photo(path, objects)
     size = size_of(mapping(content["size"]).get("width"), mapping(content["size"]).get("height"))
     if size:
         table.state_size(place, path, size)
-    for i, item in enumerate(map(mapping, list_of(content["objects"]))):
+    for i, item in enumerate(map(mapping, objects)):
         kind = str(item.get("geometryType") or "none")
         if kind not in _WITH_AREA:
             table.leave_out(path, f"objects of the type {kind}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -79,6 +79,13 @@ class BoxesTable:
         """A usable row; without boxes it says that the photo has none."""
         self.entry(path).boxes.extend(boxes)
         self.good_rows += 1
+
+    def list_photo(self, path: str, items: Sized) -> None:
+        """Have the photo in the list; that nothing is said of it, is a usable row, too."""
+        if len(items):
+            self.entry(path)
+        else:
+            self.add(path)
 
     def entry(self, path: str) -> Entry:
         """The entry of that photo, from now on in the file's list of photos."""

@@ -23,7 +23,7 @@ def is_result(content: Any) -> bool:
 
 def read_result(table: BoxesTable, place: str, path: str, content: list[dict[str, Any]]) -> None:
     """Add what one JSON says of the photo `path`."""
-    table.add(path)
+    table.list_photo(path, content)
     for i, item in enumerate(content):
         try:
             table.add(path, [_box(item)])

@@ -90,7 +90,7 @@ def _table(photos: list[tuple[str, str, list[Region]]]) -> BoxesTable:
         if not path:
             table.add_problem(place, "expected a file name in `filename`, got none")
             continue
-        table.add(path)
+        table.list_photo(path, regions)
         for where, shape, attributes in regions:
             kind = str(shape.get("name"))
             if kind in _WITHOUT_AREA:

@@ -30,11 +30,12 @@ def stated_photo(root: Element) -> str | None:
 
 def read_voc(table: BoxesTable, place: str, path: str, root: Element) -> None:
     """Add what one XML says of the photo `path`."""
-    table.add(path)
+    objects = root.findall("object")
+    table.list_photo(path, objects)
     size = size_of(text_of(root, "size/width"), text_of(root, "size/height"))
     if size:
         table.state_size(place, path, size)
-    for i, item in enumerate(root.findall("object"), 1):
+    for i, item in enumerate(objects, 1):
         if text_of(item, "deleted") == "1":
             table.leave_out(path, "objects marked as deleted")
             continue

@@ -66,7 +66,7 @@ def read_yolo(folder: LabelFolder, files: Sequence[str]) -> BoxesTable:
         if _is_list_of_photos(lines):
             lists.append(file)
             continue
-        table.add(path)
+        table.list_photo(path, "".join(lines).strip())
         for number, line in enumerate(lines, 1):
             if line.strip():
                 try:
