@@ -6,9 +6,11 @@ matches the paths with them and knows their sizes.
 
 from __future__ import annotations
 
+import codecs
 import json
-import math
+from typing import Any
 
+from detic_crop.config import BoxFormat
 from detic_crop.detectors.boxes_file.coco import coco_dataset, coco_results
 from detic_crop.detectors.boxes_file.csv_table import read_csv
 from detic_crop.detectors.boxes_file.json_items import mapping
@@ -17,24 +19,34 @@ from detic_crop.detectors.boxes_file.numbers import shown
 from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError
 
 
-def parse_boxes(data: bytes) -> BoxesTable:
+def parse_boxes(data: bytes, box_format: BoxFormat | None = None) -> BoxesTable:
     """Read a boxes file of any dialect.
 
+    Args:
+        data: the file's bytes.
+        box_format: what its four numbers are, where the person who gives it says so.
+
     Raises:
-        FormatError: not UTF-8, empty, of no known dialect, or without a single usable row.
+        FormatError: no text that we can decode, empty, of no known dialect, or without a single usable row.
     """
+    text = _decoded(data)
+    if not text.strip():
+        raise FormatError("expected a CSV or JSON file with boxes, got an empty file")
+    table = _read_json(text, box_format) if text.lstrip()[0] in "{[" else read_csv(text, box_format)
+    _check_usable(table)
+    return table
+
+
+def _decoded(data: bytes) -> str:
+    """UTF-8, or UTF-16 with its mark, which is Excel's "Unicode text"."""
+    encoding = "utf-16" if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode(encoding)
     except UnicodeDecodeError as error:
         raise FormatError(
             f"expected UTF-8 text, got byte 0x{data[error.start]:02x} at offset {error.start}; "
-            "save the file as UTF-8"
+            "save the file as UTF-8 (in Excel: CSV UTF-8)"
         ) from error
-    if not text.strip():
-        raise FormatError("expected a CSV or JSON file with boxes, got an empty file")
-    table = _read_json(text) if text.lstrip()[0] in "{[" else read_csv(text)
-    _check_usable(table)
-    return table
 
 
 def _check_usable(table: BoxesTable) -> None:
@@ -45,33 +57,33 @@ def _check_usable(table: BoxesTable) -> None:
         raise FormatError(
             f"expected rows with boxes, got {len(table.problems)} that cannot be used and no other ({shown})"
         )
-    if table.normalised:
-        return
-    largest = max(
-        (max(box[:4]) for entry in table.entries.values() for box in entry.boxes),
-        default=math.inf,
-    )
-    # Taken as pixels these would be crops of the first pixel, every one, without any complaint.
-    if largest <= 1:
-        raise FormatError(
-            f"expected boxes in pixels, got no coordinate above {largest:g}: they look normalised; "
-            "multiply them by the photo's width and height, or give MegaDetector JSON"
-        )
 
 
-def _read_json(text: str) -> BoxesTable:
+def _read_json(text: str, box_format: BoxFormat | None) -> BoxesTable:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"expected JSON, got text that cannot be read as such ({error})") from error
+        lines = _json_lines(text)
+        if lines is None:
+            raise FormatError(f"expected JSON, got text that cannot be read as such ({error})") from error
+        content = lines
     if isinstance(content, list):
-        return coco_results(content)
+        return coco_results(content, box_format)
     images = content.get("images")
     if isinstance(images, list) and isinstance(content.get("annotations"), list):
-        return coco_dataset(content)
+        return coco_dataset(content, box_format)
     if isinstance(images, list) and (not images or any("file" in mapping(image) for image in images)):
-        return megadetector(content)
+        return megadetector(content, box_format)
     raise FormatError(
         "expected MegaDetector JSON (images with `file` and `detections`), a COCO data set "
         f"(images, annotations) or a list of COCO results, got keys {shown(', '.join(content))}"
     )
+
+
+def _json_lines(text: str) -> list[Any] | None:
+    """The objects of JSON Lines; None where the text is something else."""
+    try:
+        items = [json.loads(line) for line in text.splitlines() if line.strip()]
+    except (ValueError, RecursionError):
+        return None
+    return items if len(items) > 1 and all(isinstance(item, dict) for item in items) else None
