@@ -54,7 +54,13 @@ from detic_crop.boxes.geometry import Box, Fit, PixelBox, crop_rectangle, whole
 from detic_crop.collecting import collector_paused
 from detic_crop.config import ALGORITHM, CropConfig, RunOptions
 from detic_crop.detectors import load_detector, resolve_model
-from detic_crop.detectors.base import ClassAwareDetector, Detector, DetectorInfo, LookupDetector
+from detic_crop.detectors.base import (
+    ClassAwareDetector,
+    Detector,
+    DetectorInfo,
+    LookupDetector,
+    PolicyAwareDetector,
+)
 from detic_crop.detectors.devices import resolve_devices
 from detic_crop.detectors.vocabulary import join_names, resolve_classes
 from detic_crop.errors import DeticCropError, OutputError, UsageError
@@ -125,7 +131,7 @@ _log = logging.getLogger(__name__)
 # What a detector was asked; kept boxes cannot answer for anything else.
 _DETECTOR_SETTINGS = {
     *("model", "weights", "vocabulary", "precision", "detector_size", "truncated", "algorithm"),
-    *("weights_file", "names"),
+    *("weights_file", "names", "box_format"),
 }
 
 PathLike = str | os.PathLike[str]
@@ -309,6 +315,8 @@ def _run(
     config, classes = _resolve(config, detector.info, begun_with)
     if isinstance(detector, ClassAwareDetector):
         detector.ask_for(classes)
+    if isinstance(detector, PolicyAwareDetector):
+        detector.count_for(classes, detector.info.default_conf if config.conf is None else config.conf)
     check_same_settings(begun_with, config, folder)
     folder.check_safe(places.files_of(source.where for source in listing.sources), (), listing.plain)
     if not options.overwrite:
@@ -321,6 +329,8 @@ def _run(
     _log.info("model %s: %s", config.model, reason)
     result = RunResult(folder, config, reason, notes=notes)
     if options.dry_run:
+        if isinstance(detector, LookupDetector):
+            result.notes += detector.notes()
         return _dry_run(result, listing, chosen, folder, options)
     with _ready(spread) as executor_for, _held(folder, options, config) as stop:
         decisions = _decisions_to_keep(folder, chosen, notes)
@@ -336,8 +346,6 @@ def _run(
         origin = {"input": places.kept(places.absolute(os.fspath(input)))}
         executor = executor_for(pipeline, folder, options.workers) if executor_for else None
         _work(result, pipeline, listing, chosen, options, origin, stop, executor=executor)
-    if isinstance(detector, LookupDetector):
-        result.notes += detector.notes()
     return result
 
 
@@ -1000,6 +1008,10 @@ def _detector_for(
         import_ray(options.ray_address)
         device_of(options.device, looks=True)
     if detector is not None:
+        if config.box_format is not None:
+            raise UsageError(
+                "--box-format goes with --model boxes:FILE only, not with a detector of your own"
+            )
         sent = _OnRay("", {}, detector, detector, options) if options.executor == "ray" else None
         return detector, "given by the caller", sent
     model, reason = resolve_model(config.model)
@@ -1014,6 +1026,7 @@ def _detector_for(
         "precision": config.precision,
         "detector_size": config.detector_size,
         "batch_size": options.batch_size,
+        "box_format": config.box_format,
     }
     devices: list[str] = []
     if options.executor == "local":
@@ -1100,11 +1113,19 @@ _ExecutorFor = Callable[[Pipeline, OutputFolder, int | None], Executor]
 def _resolve(
     config: CropConfig, info: DetectorInfo, begun_with: CropConfig | None
 ) -> tuple[CropConfig, tuple[str, ...] | None]:
-    """Fill in what the model decides; a resume keeps the folder's default confidence."""
-    classes = resolve_classes(config.classes or info.default_classes, info.class_names, info.name)
+    """Fill in what the model decides; a resume keeps the folder's default confidence.
+
+    That of boxes from a file keeps its classes, too: earlier versions took only some of them by default.
+    """
+    same_model = begun_with is not None and begun_with.model == info.name
+    wanted = config.classes
+    if wanted is None and begun_with is not None and same_model and not info.looks:
+        wanted = begun_with.classes
+        if info.weights != begun_with.weights:  # another file: that is what will be refused, not its classes
+            wanted = None
+    classes = resolve_classes(wanted or info.default_classes, info.class_names, info.name)
     conf = config.conf
     if conf is None:
-        same_model = begun_with is not None and begun_with.model == info.name
         conf = begun_with.conf if begun_with is not None and same_model else info.default_conf
     if conf is not None and conf < info.floor:
         raise UsageError(
@@ -1252,6 +1273,8 @@ def _work(
     result.done, result.skipped = execution.done.total(), execution.skipped
     result.remaining = len(plan.jobs) - result.done
     result.seconds, result.stopped = execution.seconds, execution.stopped
+    if isinstance(pipeline.detector, LookupDetector):
+        result.notes += pipeline.detector.notes()
     if options.profile:
         result.profile = execution.usage.table()
     records = known_records(folder)

@@ -19,6 +19,7 @@ from detic_crop.boxes.geometry import FITS
 from detic_crop.cli_options import option as _option
 from detic_crop.cli_weights import weights
 from detic_crop.config import (
+    BOX_FORMATS,
     DECODES,
     EXECUTORS,
     FORMATS,
@@ -64,7 +65,7 @@ def _policy_options(default: CropConfig | None) -> Callable[[_F], _F]:
     def given(name: str) -> dict[str, Any]:
         return {"default": getattr(default, name), "show_default": True} if default else {"default": None}
 
-    marine = "  [default: marine]" if default else ""
+    marine = "  [default: marine; of boxes:FILE any]" if default else ""
     return _options(
         _option("--classes", metavar="NAMES", help="marine, any, or names joined by commas" + marine),
         _option("--conf", type=float, help="lowest score of an eligible box; each model has its own default"),
@@ -145,6 +146,11 @@ def cli() -> None:
 )
 @_option("--model", default=_CONFIG.model, show_default=True, metavar="NAME", help=MODELS)
 @_policy_options(_CONFIG)
+@_option(
+    "--box-format",
+    type=click.Choice(BOX_FORMATS),
+    help="of boxes:FILE: corners, or left, top, width, height  [default: as the file says]",
+)
 @_option(
     "--device",
     default=_OPTIONS.device,

@@ -125,3 +125,12 @@ class ClassAwareDetector(Protocol):
     def ask_for(self, wanted: Sequence[str] | None) -> None:
         """From now on report the highest score of any of these classes as `Detections.presence`."""
         ...
+
+
+@runtime_checkable
+class PolicyAwareDetector(Protocol):
+    """A detector whose notes say what the run leaves out of its boxes."""
+
+    def count_for(self, classes: Sequence[str] | None, conf: float) -> None:
+        """Be told what counts: boxes of these classes (None: any) with a score of at least `conf`."""
+        ...

@@ -4,54 +4,97 @@ from __future__ import annotations
 
 from typing import Any
 
-from detic_crop.detectors.boxes_file.json_items import add_item, category_names, list_of, mapping, path_of
+from detic_crop.config import BoxFormat
+from detic_crop.detectors.boxes_file.drafts import Drafts
+from detic_crop.detectors.boxes_file.ids import id_of
+from detic_crop.detectors.boxes_file.json_items import (
+    add_item,
+    category_names,
+    list_of,
+    mapping,
+    named_categories,
+    path_of,
+    state_size,
+)
+from detic_crop.detectors.boxes_file.judge import settle
+from detic_crop.detectors.boxes_file.masks import mask_size
 from detic_crop.detectors.boxes_file.numbers import shown
 from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError
 
+CROWDS = "crowds (iscrowd)"
 
-def coco_dataset(content: dict[str, Any]) -> BoxesTable:
+
+def coco_dataset(content: dict[str, Any], box_format: BoxFormat | None = None) -> BoxesTable:
     annotations = content["annotations"]
-    known = {
-        str(category["id"]): str(category["name"])
-        for category in map(mapping, list_of(content.get("categories")))
-        if "id" in category and "name" in category
-    }
+    categories = map(mapping, list_of(content.get("categories")))
+    known = named_categories([(category.get("id"), category.get("name")) for category in categories])
     name_of = category_names(known, annotations, "category_id")
     table = BoxesTable(declared_classes=set(known.values()))
-    paths: dict[str, str] = {}
-    for i, image in enumerate(map(mapping, content["images"])):
-        path, key = path_of(image.get("file_name")), str(image.get("id"))
-        if not path or "id" not in image:
-            table.add_problem(f"images[{i}]", "expected an `id` and a `file_name`, got one or none", path)
-        elif paths.get(key, path) != path:
-            table.add_problem(f"images[{i}]", f"expected an `id` of its own, got {key} a second time", path)
-        else:
-            paths[key] = path
-            table.entry(path)
+    drafts = _drafts(table, box_format)
+    paths = _paths(content, table)
     for i, item in enumerate(map(mapping, annotations)):
-        place, key = f"annotations[{i}]", str(item.get("image_id"))
-        if key in paths:
-            name = name_of(item.get("category_id"))
-            add_item(table, place, paths[key], item, item.get("score"), name)
+        place, image = f"annotations[{i}]", id_of(item.get("image_id"))
+        path = None if image is None else paths.get(image)
+        if path is None:
+            got = shown(item.get("image_id"))
+            drafts.add_problem(place, f"expected the `image_id` of one of the images, got {got}")
+        elif item.get("iscrowd") in (1, "1"):
+            table.leave_out(path, CROWDS)
         else:
-            table.add_problem(place, f"expected the `image_id` of one of the images, got {shown(key)}")
-    return table
+            size = list_of(mask_size(item.get("segmentation")))
+            if len(size) == 2:
+                state_size(table, place, path, size[1], size[0])
+            add_item(drafts, place, path, item, item.get("score"), name_of)
+    return settle(drafts)
 
 
-def coco_results(results: list[Any]) -> BoxesTable:
+def coco_results(results: list[Any], box_format: BoxFormat | None = None) -> BoxesTable:
     name_of = category_names({}, results, "category_id")
     table = BoxesTable()
+    drafts = _drafts(table, box_format)
     for i, item in enumerate(map(mapping, results)):
         image = item.get("image_id")
-        if isinstance(image, int):
+        if isinstance(image, int | float) and id_of(image) is not None:
             raise FormatError(
                 f"expected file names in `image_id`, got the number {image} at [{i}]; give a COCO data set "
-                "JSON (images, annotations, categories), or results whose image_id is the file name"
+                "JSON (images, annotations, categories) with these boxes as annotations, or put each photo's "
+                "file name in the place of its image_id"
             )
         path = path_of(image)
         if path:
-            name = name_of(item.get("category_id"))
-            add_item(table, f"[{i}]", path, item, item.get("score"), name)
+            add_item(drafts, f"[{i}]", path, item, item.get("score"), name_of)
         else:
-            table.add_problem(f"[{i}]", f"expected a file name in `image_id`, got {shown(image)}")
-    return table
+            drafts.add_problem(f"[{i}]", f"expected a file name in `image_id`, got {shown(image)}")
+    return settle(drafts)
+
+
+def _drafts(table: BoxesTable, box_format: BoxFormat | None) -> Drafts:
+    usual: BoxFormat = "xywh"
+    return Drafts(table, "`bbox`", box_format, usual, strict=box_format is not None)
+
+
+def _paths(content: dict[str, Any], table: BoxesTable) -> dict[str, str]:
+    """Image id → path; the photos and their sizes are noted in the table.
+
+    Nobody knows which photo an id means that two of them have: neither can be used.
+    """
+    paths: dict[str, str] = {}
+    places: dict[str, str] = {}
+    info = mapping(content.get("info"))
+    for i, image in enumerate(map(mapping, content["images"])):
+        place, path, key = f"images[{i}]", path_of(image.get("file_name")), id_of(image.get("id"))
+        if not path or key is None:
+            table.add_problem(place, "expected an `id` and a `file_name`, got one or none", path)
+            continue
+        first = paths.setdefault(key, path)
+        if first != path:
+            table.add_problem(place, f"expected an `id` of its own, got {key} a second time", path)
+            table.add_problem(
+                places[key], f"expected an `id` of its own, got {key}, also that of {path}", first
+            )
+            continue
+        places.setdefault(key, place)
+        table.entry(path)
+        sized = image if image.get("width") is not None else info
+        state_size(table, place, path, sized.get("width"), sized.get("height"))
+    return paths

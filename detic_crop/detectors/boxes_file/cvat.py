@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from xml.etree.ElementTree import Element
 
-from detic_crop.boxes.choose import UNKNOWN_CLASS
-from detic_crop.detectors.boxes_file.numbers import edges_of_size
-from detic_crop.detectors.boxes_file.shapes import Edges, around, around_turned, number, size_of
-from detic_crop.detectors.boxes_file.table import Box, BoxesTable, FormatError, RowError, clean_path
+from detic_crop.detectors.boxes_file.drafts import Draft, Drafts
+from detic_crop.detectors.boxes_file.json_items import state_size
+from detic_crop.detectors.boxes_file.judge import settle
+from detic_crop.detectors.boxes_file.per_photo import named_drafts
+from detic_crop.detectors.boxes_file.shapes import around, around_ellipse, draft, number
+from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError, RowError, clean_path
 
 _WITHOUT_AREA = frozenset({"points", "polyline", "skeleton", "cuboid"})
 _SHAPES = frozenset({"box", "polygon", "ellipse", "mask"})
@@ -25,49 +27,46 @@ def cvat(root: Element) -> BoxesTable:
         )
     labels = {(label.text or "").strip() for label in root.findall("meta//labels/label/name")}
     table = BoxesTable(declared_classes=labels - {""})
+    drafts = named_drafts(table)
     for i, image in enumerate(root.findall("image"), 1):
         path, place = clean_path(image.get("name", "")), f"image {i}"
         if not path:
-            table.add_problem(place, "expected a file name in `name`, got none")
+            drafts.add_problem(place, "expected a file name in `name`, got none")
             continue
         table.list_photo(path, image)
-        size = size_of(image.get("width"), image.get("height"))
-        if size:
-            table.state_size(place, path, size)
+        state_size(table, place, path, image.get("width"), image.get("height"))
         for j, shape in enumerate(image, 1):
-            _add(table, f"{place} shape {j}", path, shape)
-    return table
+            _add(drafts, f"{place} shape {j}", path, shape)
+    return settle(drafts)
 
 
-def _add(table: BoxesTable, place: str, path: str, shape: Element) -> None:
+def _add(drafts: Drafts, place: str, path: str, shape: Element) -> None:
     if shape.tag in _WITHOUT_AREA:
-        table.leave_out(path, f"shapes of the type {shape.tag}")
+        drafts.table.leave_out(path, f"shapes of the type {shape.tag}")
     elif shape.tag in _SHAPES:
         try:
-            xmin, ymin, xmax, ymax = _edges(shape)
-            box = edges_of_size((xmin, ymin, xmax - xmin, ymax - ymin))
-            table.add(path, [Box(*box, 1.0, shape.get("label") or UNKNOWN_CLASS)])
+            box = _draft(shape)
         except RowError as error:
-            table.add_problem(place, str(error), path)
+            drafts.add_problem(place, str(error), path)
+        else:
+            drafts.add(place, path, [box])
 
 
-def _edges(shape: Element) -> Edges:
+def _draft(shape: Element) -> Draft:
     def of(*names: str) -> list[float]:
         return [number(shape.get(name)) for name in names]
 
-    radians = math.radians(number(shape.get("rotation") or 0))
+    name, degrees = shape.get("label"), number(shape.get("rotation") or 0)
+    if not math.isfinite(degrees):
+        raise RowError(f"expected degrees in `rotation`, got {degrees:g}")
     if shape.tag == "box":
-        xmin, ymin, xmax, ymax = of("xtl", "ytl", "xbr", "ybr")
-        if not radians or xmin > xmax or ymin > ymax:
-            return xmin, ymin, xmax, ymax
-        centre, half = ((xmin + xmax) / 2, (ymin + ymax) / 2), ((xmax - xmin) / 2, (ymax - ymin) / 2)
-        return around_turned(centre, half, radians)
+        left, top, right, bottom = of("xtl", "ytl", "xbr", "ybr")
+        return draft((left, top, right, bottom), name, degrees=degrees)
     if shape.tag == "ellipse":
         x, y, a, b = of("cx", "cy", "rx", "ry")
-        return around_turned((x, y), (a, b), radians, ellipse=True)
+        return draft(around_ellipse(x, y, a, b, math.radians(degrees)), name)
     if shape.tag == "mask":
         left, top, width, height = of("left", "top", "width", "height")
-        return left, top, left + width, top + height
-    return around(
-        [[number(part) for part in point.split(",")] for point in shape.get("points", "").split(";") if point]
-    )
+        return draft((left, top, left + width, top + height), name)
+    points = [point.split(",") for point in shape.get("points", "").split(";") if point]
+    return draft(around([[number(part) for part in point] for point in points]), name)

@@ -12,23 +12,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detic_crop.boxes.detections import Detections
+from detic_crop.config import BoxFormat
 from detic_crop.detectors.base import DetectorInfo
 from detic_crop.detectors.boxes_file.paths import PathIndex
 from detic_crop.detectors.boxes_file.read import read_boxes
+from detic_crop.detectors.boxes_file.remarks import remarks
+from detic_crop.detectors.boxes_file.sizes import SizeWH, difference, same_shape
 from detic_crop.detectors.boxes_file.table import BoxesTable, Entry, FormatError
-from detic_crop.detectors.vocabulary import resolve_classes
 from detic_crop.errors import PhotoError, UsageError
 
+# A box that reaches further past its photo is cut off like any other, but somebody should look.
+_FAR_SHARE, _FAR_PIXELS = 0.05, 2.0
 
-def load_boxes_file(path: Path) -> BoxesFileDetector:
+
+def load_boxes_file(path: Path, box_format: BoxFormat | None = None) -> BoxesFileDetector:
     """Read a boxes file, or a folder of label files, once, whole.
+
+    Args:
+        path: of the file or folder.
+        box_format: what its four numbers are; None reads it off the file.
 
     Raises:
         UsageError: it cannot be read, is of no known format, or has no usable row at all. Single rows that
             cannot be used are `BoxesFileDetector.problems`.
     """
     try:
-        table, sha256 = read_boxes(path)
+        table, sha256 = read_boxes(path, box_format)
     except FileNotFoundError as error:
         raise UsageError(
             f"expected a boxes file or folder at {path}, got nothing there; check the path"
@@ -60,12 +69,15 @@ class BoxesFileDetector:
         self._paths = PathIndex(table.entries)
         # Keys and not a number: asking for a photo twice, or from two threads, must not count it twice.
         self._unlisted: set[str] = set()
+        self._scaled: dict[str, tuple[SizeWH, SizeWH]] = {}
+        self._far: dict[str, str] = {}
+        self._policy: tuple[Sequence[str] | None, float] = (None, 0.0)
         self._info = DetectorInfo(
             name=f"boxes:{file_name}",
             class_names=table.class_names,
-            default_conf=0.0,
+            default_conf=table.default_conf or 0.0,
             weights={file_name: sha256},
-            default_classes=_default_classes(table.class_names),
+            default_classes="any",
             concurrent=True,
             looks=False,
         )
@@ -111,9 +123,26 @@ class BoxesFileDetector:
         except PhotoError:  # it does, even if not clearly
             return True
 
+    def count_for(self, classes: Sequence[str] | None, conf: float) -> None:
+        """Be told what counts, so that `notes` can say what does not."""
+        self._policy = (classes, conf)
+
     def notes(self) -> list[str]:
-        """How many photos the file does not name, and the rows that cannot be used."""
-        notes = []
+        """How the file was read, what was left out, scaled, not named, and the rows that cannot be used."""
+        notes = remarks(self._table, self._file_name, *self._policy)
+        if self._scaled:
+            key, (stated, size) = min(self._scaled.items())
+            sizes = "{} x {} and not {} x {} px".format(*size, *stated)
+            notes.append(
+                f"boxes of {len(self._scaled)} photos were scaled, since {self._file_name} states another "
+                f"size of them ({key} is {sizes})"
+            )
+        if self._far:
+            key, box = min(self._far.items())
+            notes.append(
+                f"boxes of {len(self._far)} photos reach far out of them and were cut off ({key}: {box}); "
+                f"is {self._file_name} of another size, or --box-format another?"
+            )
         if self.unlisted:
             notes.append(f"{self.unlisted} photos are not in {self._file_name}: resized whole")
         if self.problems:
@@ -141,7 +170,7 @@ class BoxesFileDetector:
         if not entry.boxes:
             return Detections.empty()
         height, width = image.shape[:2]
-        return self._detections(entry, width, height)
+        return self._detections(entry, key, width, height)
 
     def _check_rows(self, entry: Entry) -> None:
         if entry.problems:
@@ -149,19 +178,45 @@ class BoxesFileDetector:
             more = f" (and {len(entry.problems) - 1} more)" if len(entry.problems) > 1 else ""
             raise PhotoError("bad_boxes", f"{place} of {self._file_name}: {text}{more}")
 
-    def _detections(self, entry: Entry, width: int, height: int) -> Detections:
+    def _detections(self, entry: Entry, key: str, width: int, height: int) -> Detections:
         # The same row twice is one animal: audit.csv has a row per label row, and labels may repeat a photo.
         boxes = list(dict.fromkeys(entry.boxes))
         xyxy = np.array([box[:4] for box in boxes], dtype=np.float64)  # (N, 4)
         if self._table.normalised:
             xyxy *= (width, height, width, height)
+        xyxy *= self._scale_to(entry, key, (width, height))
         found = Detections(
             xyxy.astype(np.float32),
             np.array([box.score for box in boxes], dtype=np.float32),
             tuple(box.class_name for box in boxes),
         )
         self._check_inside(found, width, height)
+        self._note_far(found, key, width, height)
         return found
+
+    def _scale_to(self, entry: Entry, key: str, photo_wh: SizeWH) -> tuple[float, float, float, float]:
+        """Factors from the size that the file states to the photo's; 1 where it states none, or has shares.
+
+        Raises:
+            PhotoError: `bad_boxes`, that size is of another shape.
+        """
+        stated = entry.size_wh
+        if stated is None or stated == photo_wh:
+            return 1, 1, 1, 1
+        if not same_shape(stated, photo_wh):
+            raise PhotoError("bad_boxes", f"{self._file_name}: {difference(stated, photo_wh)}")
+        if self._table.normalised:
+            return 1, 1, 1, 1
+        self._scaled[key] = (stated, photo_wh)
+        x, y = photo_wh[0] / stated[0], photo_wh[1] / stated[1]
+        return x, y, x, y
+
+    def _note_far(self, found: Detections, key: str, width: int, height: int) -> None:
+        limits = np.array([width, height], np.float64)
+        past = limits * _FAR_SHARE + _FAR_PIXELS
+        low, high = found.xyxy[:, :2], found.xyxy[:, 2:]
+        for i in np.flatnonzero(np.any((low < -past) | (high > limits + past), axis=1))[:1]:
+            self._far[key] = " ".join(f"{edge:.10g}" for edge in found.rounded().xyxy[i])
 
     def _check_inside(self, found: Detections, width: int, height: int) -> None:
         """Every box must show some of the photo; what reaches past it is the pipeline's to clip."""
@@ -177,12 +232,3 @@ class BoxesFileDetector:
                 f"the box {edges} of {self._file_name} {where} the photo of {width} x {height} px; "
                 "are these boxes of another size of the photo?",
             )
-
-
-def _default_classes(names: Sequence[str]) -> str:
-    """Marine life where the file has such names, else MegaDetector's `animal`, else whatever it has."""
-    try:
-        resolve_classes("marine", names, "")
-    except UsageError:
-        return "animal" if "animal" in names else "any"
-    return "marine"

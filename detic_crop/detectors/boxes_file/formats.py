@@ -6,12 +6,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from detic_crop.config import BoxFormat
 from detic_crop.detectors.boxes_file.coco import coco_dataset, coco_results
 from detic_crop.detectors.boxes_file.createml import createml, is_createml
 from detic_crop.detectors.boxes_file.csv_table import read_csv
 from detic_crop.detectors.boxes_file.cvat import cvat, is_cvat
 from detic_crop.detectors.boxes_file.json_items import list_of, mapping
-from detic_crop.detectors.boxes_file.kinds import FolderFormat, PhotoFormat, WholeFormat
+from detic_crop.detectors.boxes_file.kinds import (
+    Content,
+    FolderFormat,
+    PhotoFormat,
+    WholeFormat,
+    refuse_box_format,
+)
 from detic_crop.detectors.boxes_file.label_studio import is_label_studio, label_studio
 from detic_crop.detectors.boxes_file.labelme import is_labelme, read_labelme
 from detic_crop.detectors.boxes_file.labelme import stated_photo as stated_by_labelme
@@ -19,6 +26,7 @@ from detic_crop.detectors.boxes_file.megadetector import megadetector
 from detic_crop.detectors.boxes_file.per_photo import PhotoFiles
 from detic_crop.detectors.boxes_file.speciesnet import is_speciesnet, speciesnet
 from detic_crop.detectors.boxes_file.supervisely import is_supervisely, read_supervisely
+from detic_crop.detectors.boxes_file.table import BoxesTable
 from detic_crop.detectors.boxes_file.ultralytics import is_result, read_result
 from detic_crop.detectors.boxes_file.via import is_via, is_via_csv, via, via_csv
 from detic_crop.detectors.boxes_file.voc import is_voc, read_voc
@@ -42,6 +50,16 @@ def _are_results(content: Any) -> bool:
     )
 
 
+def _named(read: Callable[[Content], BoxesTable]) -> Callable[[Content, BoxFormat | None], BoxesTable]:
+    """A reader of a format that says itself what each of its numbers is."""
+
+    def read_named(content: Content, box_format: BoxFormat | None) -> BoxesTable:
+        refuse_box_format(box_format)
+        return read(content)
+
+    return read_named
+
+
 LABELME = PhotoFormat("labelme JSON", ".json", is_labelme, read_labelme, stated_by_labelme)
 SUPERVISELY = PhotoFormat("Supervisely JSON", ".json", is_supervisely, read_supervisely)
 ULTRALYTICS = PhotoFormat("ultralytics to_json", ".json", is_result, read_result)
@@ -52,17 +70,17 @@ WHOLE_JSON: Sequence[WholeFormat[Any]] = (
     WholeFormat("MegaDetector (images with `file` and `detections`)", _is_megadetector, megadetector),
     WholeFormat("SpeciesNet (predictions with `filepath`)", is_speciesnet, speciesnet),
     WholeFormat("COCO results (a list with `image_id` and `bbox`)", _are_results, coco_results),
-    WholeFormat("CreateML (a list with `image` and `annotations`)", is_createml, createml),
-    WholeFormat("Label Studio JSON or JSON-MIN", is_label_studio, label_studio),
-    WholeFormat("VGG Image Annotator", is_via, via),
+    WholeFormat("CreateML (a list with `image` and `annotations`)", is_createml, _named(createml)),
+    WholeFormat("Label Studio JSON or JSON-MIN", is_label_studio, _named(label_studio)),
+    WholeFormat("VGG Image Annotator", is_via, _named(via)),
 )
 PHOTO_JSON: Sequence[PhotoFormat[Any]] = (LABELME, SUPERVISELY, ULTRALYTICS)
 
-WHOLE_XML: Sequence[WholeFormat[Element]] = (WholeFormat("CVAT for images", is_cvat, cvat),)
+WHOLE_XML: Sequence[WholeFormat[Element]] = (WholeFormat("CVAT for images", is_cvat, _named(cvat)),)
 PHOTO_XML: Sequence[PhotoFormat[Element]] = (VOC,)
 
 TABLES: Sequence[WholeFormat[str]] = (
-    WholeFormat("VGG Image Annotator CSV", is_via_csv, via_csv),
+    WholeFormat("VGG Image Annotator CSV", is_via_csv, _named(via_csv)),
     WholeFormat("CSV with a header", lambda _: True, read_csv),
 )
 
@@ -83,8 +101,6 @@ BINARIES: Sequence[tuple[bytes, str]] = (
     (b"\x93NUMPY", "a NumPy array, which names no photos; save a CSV with a column `image`"),
     (b"\xff\xd8\xff", "a photo; give the file that has the boxes"),
     (b"\x89PNG", "a photo; give the file that has the boxes"),
-    (b"\xff\xfe", "UTF-16 text; save it as UTF-8"),
-    (b"\xfe\xff", "UTF-16 text; save it as UTF-8"),
 )
 
 

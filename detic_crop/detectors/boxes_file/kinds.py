@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from detic_crop.config import BoxFormat
+from detic_crop.detectors.boxes_file.drafts import Drafts
 from detic_crop.detectors.boxes_file.folder import LabelFolder
-from detic_crop.detectors.boxes_file.table import BoxesTable
+from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError
 
 Content = TypeVar("Content")  # JSON as Python values, XML as its root element, a table as its text
 
@@ -19,12 +21,12 @@ class WholeFormat(Generic[Content]):
     Attributes:
         name: for a person.
         matches: whether the content is of this format, by what it holds; cheap.
-        read: the whole content → boxes. Raises FormatError.
+        read: the whole content, what a person says that four numbers mean → boxes. Raises FormatError.
     """
 
     name: str
     matches: Callable[[Content], bool]
-    read: Callable[[Content], BoxesTable]
+    read: Callable[[Content, BoxFormat | None], BoxesTable]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +37,14 @@ class PhotoFormat(Generic[Content]):
         name: for a person.
         suffix: of the files, in lower case with the dot.
         matches: whether the content is of this format; cheap.
-        read: add to the table what (place, path of the photo, content) say of that photo.
+        read: add what (label file, path of the photo, content) say of that photo.
         stated_photo: the photo's file name as the content states it, None where it does not.
     """
 
     name: str
     suffix: str
     matches: Callable[[Content], bool]
-    read: Callable[[BoxesTable, str, str, Content], None]
+    read: Callable[[Drafts, str, str, Content], None]
     stated_photo: Callable[[Content], str | None] = lambda _: None
 
 
@@ -71,3 +73,15 @@ class FolderFormat(Protocol):
     def find(self, folder: LabelFolder) -> FoundLabels | None:
         """The folder's label files of this format."""
         ...
+
+
+def refuse_box_format(box_format: BoxFormat | None) -> None:
+    """For formats that say themselves what their numbers are.
+
+    Raises:
+        FormatError: a person says it, too.
+    """
+    if box_format is not None:
+        raise FormatError(
+            f"expected no --box-format, got {box_format}: these labels say what each number is; leave it out"
+        )

@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from detic_crop.boxes.choose import UNKNOWN_CLASS
+from detic_crop.detectors.boxes_file.drafts import Drafts
 from detic_crop.detectors.boxes_file.json_items import list_of, mapping
-from detic_crop.detectors.boxes_file.numbers import edges_of_size
-from detic_crop.detectors.boxes_file.shapes import Edges, around, number, points_of, size_of
-from detic_crop.detectors.boxes_file.table import Box, BoxesTable, RowError, clean_path
+from detic_crop.detectors.boxes_file.judge import settle
+from detic_crop.detectors.boxes_file.per_photo import named_drafts
+from detic_crop.detectors.boxes_file.shapes import Edges, around, around_ellipse, draft, number, points_of
+from detic_crop.detectors.boxes_file.sizes import SizeWH, stated_size
+from detic_crop.detectors.boxes_file.table import BoxesTable, RowError, clean_path
 
 _KINDS = ("rectanglelabels", "rectangle", "polygonlabels", "polygon", "ellipselabels", "ellipse")
 # An uploaded file is kept under eight hexadecimal digits and its own name.
@@ -38,23 +40,24 @@ def _is_region(region: dict[str, Any]) -> bool:
 
 def label_studio(content: list[Any]) -> BoxesTable:
     table = BoxesTable()
+    drafts = named_drafts(table)
     open_tasks = 0
     for i, item in enumerate(map(mapping, content)):
         whole = isinstance(item.get("data"), dict)
         path = _photo(mapping(item["data"]) if whole else item)
         done = [task for task in _annotations(item) if not task.get("was_cancelled")] if whole else [item]
         if not path:
-            table.add_problem(f"[{i}]", "expected the photo's address in `data`, got none")
+            drafts.add_problem(f"[{i}]", "expected the photo's address in `data`, got none")
         elif not done:
             open_tasks += 1
         else:
             regions = list(_regions(done) if whole else _regions_of_min(item))
             table.list_photo(path, regions)
             for place, region in regions:
-                _add(table, f"[{i}].{place}", path, region)
+                _add(drafts, f"[{i}].{place}", path, region)
     if open_tasks:
         table.notes.append(f"{open_tasks} tasks that nobody has finished are left out")
-    return table
+    return settle(drafts)
 
 
 def _annotations(item: dict[str, Any]) -> list[dict[str, Any]]:
@@ -86,38 +89,38 @@ def _photo(data: dict[str, Any]) -> str:
     return uploaded["name"] if uploaded else path
 
 
-def _add(table: BoxesTable, place: str, path: str, region: dict[str, Any]) -> None:
+def _add(drafts: Drafts, place: str, path: str, region: dict[str, Any]) -> None:
     value = mapping(region["value"]) if "value" in region else region
     kind = str(region.get("type") or next((kind for kind in _KINDS if kind in value), "none"))
     if kind not in _KINDS:
-        table.leave_out(path, f"regions of the type {kind}")
+        drafts.table.leave_out(path, f"regions of the type {kind}")
         return
-    size = size_of(region.get("original_width"), region.get("original_height"))
-    if size is None:
-        table.add_problem(place, "expected `original_width` and `original_height`, got none", path)
-        return
-    table.state_size(place, path, size)
     try:
-        xmin, ymin, xmax, ymax = _edges(kind, value, size)
-        box = edges_of_size((xmin, ymin, xmax - xmin, ymax - ymin))
+        size = stated_size(region.get("original_width"), region.get("original_height"))
+        if size is None:
+            raise RowError("expected `original_width` and `original_height`, got none")
+        names = list_of(value.get(kind))
+        box = draft(_edges(kind, value, size), names[0] if names else None)
     except RowError as error:
-        table.add_problem(place, str(error), path)
-        return
-    names = list_of(value.get(kind))
-    table.add(path, [Box(*box, 1.0, str(names[0]) if names else UNKNOWN_CLASS)])
+        drafts.add_problem(place, str(error), path)
+    else:
+        drafts.table.state_size(place, path, size)
+        drafts.add(place, path, [box])
 
 
-def _edges(kind: str, value: dict[str, Any], size: tuple[int, int]) -> Edges:
+def _edges(kind: str, value: dict[str, Any], size: SizeWH) -> Edges:
     across, down = size[0] / 100, size[1] / 100
     if kind.startswith("polygon"):
         return around([(x * across, y * down) for x, y in points_of(value.get("points"))])
     left, top = number(value.get("x")) * across, number(value.get("y")) * down
-    radians = math.radians(number(value.get("rotation") or 0))
+    degrees = number(value.get("rotation") or 0)
+    if not math.isfinite(degrees):
+        raise RowError(f"expected degrees in `rotation`, got {degrees:g}")
+    radians = math.radians(degrees)
     cos, sin = math.cos(radians), math.sin(radians)
     if kind.startswith("ellipse"):  # x, y is its centre
         a, b = number(value.get("radiusX")) * across, number(value.get("radiusY")) * down
-        half = math.hypot(a * cos, b * sin), math.hypot(a * sin, b * cos)
-        return left - half[0], top - half[1], left + half[0], top + half[1]
+        return around_ellipse(left, top, a, b, radians)
     width, height = number(value.get("width")) * across, number(value.get("height")) * down
     corners = ((0.0, 0.0), (width, 0.0), (0.0, height), (width, height))
     return around([(left + x * cos - y * sin, top + x * sin + y * cos) for x, y in corners])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from detic_crop.boxes.choose import UNKNOWN_CLASS
-from detic_crop.detectors.boxes_file.json_items import mapping
-from detic_crop.detectors.boxes_file.numbers import edges_of_size, shown
-from detic_crop.detectors.boxes_file.shapes import Edges, around, points_of, size_of
-from detic_crop.detectors.boxes_file.table import Box, BoxesTable, RowError
+from detic_crop.detectors.boxes_file.drafts import Drafts
+from detic_crop.detectors.boxes_file.json_items import mapping, state_size
+from detic_crop.detectors.boxes_file.numbers import shown
+from detic_crop.detectors.boxes_file.shapes import Edges, around, draft, points_of
+from detic_crop.detectors.boxes_file.table import RowError
 
 _WITHOUT_AREA = frozenset({"point", "points", "line", "linestrip"})
 
@@ -23,24 +23,21 @@ def stated_photo(content: dict[str, Any]) -> str | None:
     return path if isinstance(path, str) else None
 
 
-def read_labelme(table: BoxesTable, place: str, path: str, content: dict[str, Any]) -> None:
+def read_labelme(drafts: Drafts, place: str, path: str, content: dict[str, Any]) -> None:
     """Add what one JSON says of the photo `path`."""
-    table.list_photo(path, content["shapes"])
-    size = size_of(content.get("imageWidth"), content.get("imageHeight"))
-    if size:
-        table.state_size(place, path, size)
+    drafts.table.list_photo(path, content["shapes"])
+    state_size(drafts.table, place, path, content.get("imageWidth"), content.get("imageHeight"))
     for i, shape in enumerate(map(mapping, content["shapes"])):
         kind = str(shape.get("shape_type") or "polygon")
         if kind in _WITHOUT_AREA:
-            table.leave_out(path, f"shapes of the type {kind}, which have no area")
+            drafts.table.leave_out(path, f"shapes of the type {kind}, which have no area,")
             continue
         try:
-            xmin, ymin, xmax, ymax = _edges(kind, shape.get("points"))
-            box = edges_of_size((xmin, ymin, xmax - xmin, ymax - ymin))
+            box = draft(_edges(kind, shape.get("points")), shape.get("label"))
         except RowError as error:
-            table.add_problem(f"{place} shapes[{i}]", str(error), path)
+            drafts.add_problem(f"{place} shapes[{i}]", str(error), path)
         else:
-            table.add(path, [Box(*box, 1.0, str(shape.get("label") or UNKNOWN_CLASS))])
+            drafts.add(f"{place} shapes[{i}]", path, [box])
 
 
 def _edges(kind: str, values: object) -> Edges:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from detic_crop.detectors.boxes_file.drafts import Drafts
 from detic_crop.detectors.boxes_file.folder import LabelFolder, photo_of
+from detic_crop.detectors.boxes_file.judge import settle
 from detic_crop.detectors.boxes_file.kinds import FoundLabels, PhotoFormat
 from detic_crop.detectors.boxes_file.table import BoxesTable, RowError, clean_path
 from detic_crop.detectors.boxes_file.xml_tree import parse_xml
@@ -57,20 +59,26 @@ class PhotoFiles:
             return False
 
     def _read(self, folder: LabelFolder, files: Sequence[str]) -> BoxesTable:
-        named = ((file, photo_of(file, PHOTO_FOLDERS), data) for file, data in folder.bytes_of(files))
-        return read_photo_files(self.format, named)
+        return read_photo_files(self.format, self._parsed(folder, files))
+
+    def _parsed(self, folder: LabelFolder, files: Sequence[str]) -> Iterator[tuple[str, str, Any]]:
+        for file, data in folder.bytes_of(files):
+            try:
+                content = PARSERS[self.format.suffix](data)
+            except RowError as error:
+                content = error
+            yield file, photo_of(file, PHOTO_FOLDERS), content
 
 
-def read_photo_files(format: PhotoFormat[Any], files: Iterable[tuple[str, str, bytes]]) -> BoxesTable:
-    """Read (name of the label file, path of the photo, content) of each."""
+def read_photo_files(format: PhotoFormat[Any], files: Iterable[tuple[str, str, Any]]) -> BoxesTable:
+    """Read (name of the label file, path of the photo, content or why it is none) of each."""
     table = BoxesTable()
+    drafts = named_drafts(table)
     others: list[str] = []
     renamed: list[str] = []
-    for file, path, data in files:
-        try:
-            content = PARSERS[format.suffix](data)
-        except RowError as error:
-            table.add_problem(file, str(error), path)
+    for file, path, content in files:
+        if isinstance(content, RowError):
+            drafts.add_problem(file, str(content), path)
             continue
         if not format.matches(content):
             others.append(file)
@@ -78,7 +86,7 @@ def read_photo_files(format: PhotoFormat[Any], files: Iterable[tuple[str, str, b
         stated = format.stated_photo(content)
         if stated and _stem(stated) != _stem(f"{path}."):
             renamed.append(f"{file} says {stated}")
-        format.read(table, file, path, content)
+        format.read(drafts, file, path, content)
     if others:
         table.notes.append(f"{len(others)} {format.suffix} files are no {format.name} (first: {others[0]})")
     if renamed:
@@ -86,7 +94,12 @@ def read_photo_files(format: PhotoFormat[Any], files: Iterable[tuple[str, str, b
             f"{len(renamed)} label files state another photo than the one they are named after "
             f"(first: {renamed[0]}): their own names count"
         )
-    return table
+    return settle(drafts)
+
+
+def named_drafts(table: BoxesTable) -> Drafts:
+    """For a format that says what each number is, so that only pixels or shares are to be judged."""
+    return Drafts(table, "the boxes", "xywh")
 
 
 def _stem(path: str) -> str:

@@ -6,14 +6,15 @@ photos; `detector` matches the paths with them and knows their sizes.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
-import math
 import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from detic_crop.config import BoxFormat
 from detic_crop.detectors.boxes_file.csv_table import IMAGE_COLUMNS
 from detic_crop.detectors.boxes_file.folder import LabelFolder
 from detic_crop.detectors.boxes_file.formats import (
@@ -27,7 +28,13 @@ from detic_crop.detectors.boxes_file.formats import (
     WHOLE_JSON,
     WHOLE_XML,
 )
-from detic_crop.detectors.boxes_file.kinds import Content, FoundLabels, PhotoFormat, WholeFormat
+from detic_crop.detectors.boxes_file.kinds import (
+    Content,
+    FoundLabels,
+    PhotoFormat,
+    WholeFormat,
+    refuse_box_format,
+)
 from detic_crop.detectors.boxes_file.numbers import shown
 from detic_crop.detectors.boxes_file.per_photo import read_photo_files
 from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError, RowError
@@ -38,8 +45,12 @@ _WHOLE_FILES = (".json", ".xml", ".csv")
 _DELIMITER = re.compile(r"[,;\t]")
 
 
-def read_boxes(path: Path) -> tuple[BoxesTable, str]:
+def read_boxes(path: Path, box_format: BoxFormat | None = None) -> tuple[BoxesTable, str]:
     """Read a boxes file, or a folder of them.
+
+    Args:
+        path: of the file or folder.
+        box_format: what four numbers are, where the person who gives it says so.
 
     Returns:
         (boxes per photo, sha256 of all that was read, in hexadecimal).
@@ -50,48 +61,51 @@ def read_boxes(path: Path) -> tuple[BoxesTable, str]:
     """
     if path.is_dir():
         folder = LabelFolder(path)
+        refuse_box_format(box_format)
         table = parse_folder(folder)
         return table, folder.sha256
     data = path.read_bytes()
-    return parse_boxes(data, path.name), hashlib.sha256(data).hexdigest()
+    return parse_boxes(data, box_format, path.name), hashlib.sha256(data).hexdigest()
 
 
-def parse_boxes(data: bytes, name: str = "") -> BoxesTable:
+def parse_boxes(data: bytes, box_format: BoxFormat | None = None, name: str = "") -> BoxesTable:
     """Read a boxes file of any format.
 
     Args:
         data: its bytes.
+        box_format: what four numbers are, where the person who gives it says so.
         name: the file's name: where it is one photo's, the photo is called so, too.
 
     Raises:
-        FormatError: not UTF-8, empty, of no known format, or without a single usable row.
+        FormatError: no text that we can decode, empty, of no known format, or without a single usable row.
     """
     for start, what in BINARIES:
         if data.startswith(start):
             raise FormatError(f"expected UTF-8 text (CSV, JSON, XML), got {what}")
-    if b"\0" in data[:4096]:
-        raise FormatError(
-            "expected UTF-8 text (CSV, JSON, XML), got bytes that are none; save the boxes as CSV"
-        )
     if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        table = _read_xml(data, name)
+        table = _read_xml(data, box_format, name)
     else:
-        text = _text(data)
-        table = _read_json(data, text, name) if text.lstrip()[0] in "{[" else _read_text(text)
+        text = _decoded(data)
+        if not text.strip():
+            raise FormatError("expected a CSV, JSON or XML file with boxes, got an empty file")
+        is_json = text.lstrip()[0] in "{["
+        table = _read_json(text, box_format, name) if is_json else _read_text(text, box_format)
     _check_usable(table)
     return table
 
 
-def _text(data: bytes) -> str:
+def _decoded(data: bytes) -> str:
+    """UTF-8, or UTF-16 with its mark, which is Excel's "Unicode text"."""
+    encoding = "utf-16" if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode(encoding)
     except UnicodeDecodeError as error:
         raise FormatError(
             f"expected UTF-8 text, got byte 0x{data[error.start]:02x} at offset {error.start}; "
-            "save the file as UTF-8"
+            "save the file as UTF-8 (in Excel: CSV UTF-8)"
         ) from error
-    if not text.strip():
-        raise FormatError("expected a CSV, JSON or XML file with boxes, got an empty file")
+    if "\0" in text[:4096]:
+        raise FormatError("expected UTF-8 text (CSV, JSON, XML), got bytes that are none")
     return text
 
 
@@ -103,27 +117,16 @@ def _check_usable(table: BoxesTable) -> None:
         raise FormatError(
             f"expected rows with boxes, got {len(table.problems)} that cannot be used and no other ({shown})"
         )
-    if table.normalised:
-        return
-    largest = max(
-        (max(box[:4]) for entry in table.entries.values() for box in entry.boxes),
-        default=math.inf,
-    )
-    # Taken as pixels these would be crops of the first pixel, every one, without any complaint.
-    if largest <= 1:
-        raise FormatError(
-            f"expected boxes in pixels, got no coordinate above {largest:g}: they look normalised; "
-            "multiply them by the photo's width and height, or give MegaDetector JSON"
-        )
 
 
-def _read_json(data: bytes, text: str, name: str) -> BoxesTable:
+def _read_json(text: str, box_format: BoxFormat | None, name: str) -> BoxesTable:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        more = "; several lines that are JSON each? Join them to one list" if _are_lines(text) else ""
-        raise FormatError(f"expected JSON, got text that cannot be read as such ({error}){more}") from error
-    table = _read_content(content, WHOLE_JSON, PHOTO_JSON, data, name)
+        content = _json_lines(text)
+        if content is None:
+            raise FormatError(f"expected JSON, got text that cannot be read as such ({error})") from error
+    table = _read_content(content, WHOLE_JSON, PHOTO_JSON, box_format, name)
     if table is not None:
         return table
     known = _names(WHOLE_JSON, PHOTO_JSON)
@@ -140,19 +143,21 @@ def _described(content: Any) -> str:
     return f"keys {shown(', '.join(content))}" if isinstance(content, dict) else shown(content)
 
 
-def _are_lines(text: str) -> bool:
+def _json_lines(text: str) -> list[Any] | None:
+    """The objects of JSON Lines; None where the text is something else."""
     try:
-        return isinstance(json.loads(text.lstrip().partition("\n")[0]), dict)
+        items = [json.loads(line) for line in text.splitlines() if line.strip()]
     except (ValueError, RecursionError):
-        return False
+        return None
+    return items if len(items) > 1 and all(isinstance(item, dict) for item in items) else None
 
 
-def _read_xml(data: bytes, name: str) -> BoxesTable:
+def _read_xml(data: bytes, box_format: BoxFormat | None, name: str) -> BoxesTable:
     try:
         root = parse_xml(data)
     except RowError as error:
         raise FormatError(str(error)) from error
-    table = _read_content(root, WHOLE_XML, PHOTO_XML, data, name)
+    table = _read_content(root, WHOLE_XML, PHOTO_XML, box_format, name)
     if table is not None:
         return table
     raise FormatError(
@@ -164,19 +169,20 @@ def _read_content(
     content: Content,
     whole: Sequence[WholeFormat[Content]],
     of_photos: Sequence[PhotoFormat[Content]],
-    data: bytes,
+    box_format: BoxFormat | None,
     name: str,
 ) -> BoxesTable | None:
     for format in whole:
         if format.matches(content):
-            return format.read(content)
+            return format.read(content, box_format)
     for of_photo in of_photos:
         if of_photo.matches(content):
-            return read_photo_files(of_photo, [(name, PurePosixPath(name).stem, data)])
+            refuse_box_format(box_format)
+            return read_photo_files(of_photo, [(name, PurePosixPath(name).stem, content)])
     return None
 
 
-def _read_text(text: str) -> BoxesTable:
+def _read_text(text: str, box_format: BoxFormat | None) -> BoxesTable:
     first = text.strip().partition("\n")[0]
     if is_row(first):
         raise FormatError(
@@ -187,7 +193,7 @@ def _read_text(text: str) -> BoxesTable:
     for names, what in OTHER_TABLES:
         if names <= columns and not columns & set(IMAGE_COLUMNS):
             raise FormatError(f"expected a table that names the photos, got {what}")
-    return next(format for format in TABLES if format.matches(text)).read(text)
+    return next(format for format in TABLES if format.matches(text)).read(text, box_format)
 
 
 def parse_folder(folder: LabelFolder) -> BoxesTable:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from detic_crop.boxes.choose import UNKNOWN_CLASS
+from detic_crop.detectors.boxes_file.drafts import Draft
 from detic_crop.detectors.boxes_file.numbers import numbers_of, shown
 from detic_crop.detectors.boxes_file.table import RowError
 
@@ -13,7 +15,7 @@ Edges = tuple[float, float, float, float]  # xmin, ymin, xmax, ymax
 
 
 def number(value: object) -> float:
-    """A number, or a text that is one; whether it is finite, `numbers.edges_of_size` checks.
+    """A number, or a text that is one; whether it is finite is checked later.
 
     Raises:
         RowError: it is anything else.
@@ -28,16 +30,6 @@ def number(value: object) -> float:
         except OverflowError:
             return math.inf
     raise RowError(f"expected a number, got {'none' if value is None else shown(value)}")
-
-
-def size_of(width: object, height: object) -> tuple[int, int] | None:
-    """A photo's stated (width, height) in pixels; None where there is none (0, empty, absent)."""
-    try:
-        sides = number(width), number(height)
-    except RowError:
-        return None
-    whole = all(side >= 1 and side.is_integer() for side in sides)
-    return (int(sides[0]), int(sides[1])) if whole else None
 
 
 def points_of(values: object) -> list[tuple[float, float]]:
@@ -61,22 +53,25 @@ def around(points: Iterable[Sequence[float]]) -> Edges:
     return min(across), min(down), max(across), max(down)
 
 
-def around_turned(
-    centre: tuple[float, float], half: tuple[float, float], radians: float, *, ellipse: bool = False
-) -> Edges:
-    """The upright box around a rectangle, or an ellipse, that is turned about its centre.
-
-    Args:
-        centre: x, y.
-        half: half of its own width and height.
-        radians: angle; its sign makes no difference to the box around it.
-    """
+def around_ellipse(x: float, y: float, a: float, b: float, radians: float = 0.0) -> Edges:
+    """The upright box around an ellipse with the half axes a and b that is turned about its centre."""
     if not math.isfinite(radians):
         raise RowError(f"expected a finite angle, got {radians:g}")
-    cos, sin = abs(math.cos(radians)), abs(math.sin(radians))
-    (x, y), (a, b) = centre, (abs(half[0]), abs(half[1]))
-    if ellipse:
-        across, down = math.hypot(a * cos, b * sin), math.hypot(a * sin, b * cos)
-    else:
-        across, down = a * cos + b * sin, a * sin + b * cos
+    across = math.hypot(a * math.cos(radians), b * math.sin(radians))
+    down = math.hypot(a * math.sin(radians), b * math.cos(radians))
     return x - across, y - down, x + across, y + down
+
+
+def draft(edges: Edges, class_name: object = None, score: float = 1.0, degrees: float = 0.0) -> Draft:
+    """A box by its edges, to be checked later.
+
+    Args:
+        edges: left, top, right, bottom, in pixels or shares of the photo.
+        class_name: as the file calls it; nothing is `unknown`.
+        score: 0 to 1.
+        degrees: by which it is turned about its centre.
+    """
+    left, top, right, bottom = edges
+    # As a size, since corners in the wrong order would be taken for a size given as corners.
+    numbers = left, top, right - left, bottom - top
+    return Draft(numbers, score, str(class_name or "").strip() or UNKNOWN_CLASS, "xywh", degrees)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from detic_crop.boxes.choose import UNKNOWN_CLASS
+from detic_crop.config import BoxFormat
+from detic_crop.detectors.boxes_file.drafts import Drafts
 from detic_crop.detectors.boxes_file.json_items import add_item, list_of, mapping, path_of
+from detic_crop.detectors.boxes_file.judge import settle
 from detic_crop.detectors.boxes_file.numbers import shown
 from detic_crop.detectors.boxes_file.table import BoxesTable
 
 _LABELS = {"1": "animal", "2": "human", "3": "vehicle"}
-# Below this MegaDetector, whose boxes these are, proposes to count nothing.
-_TYPICAL_THRESHOLD = 0.2
 
 
 def is_speciesnet(content: Any) -> bool:
@@ -23,28 +24,30 @@ def is_speciesnet(content: Any) -> bool:
     return isinstance(predictions, list) and any("filepath" in mapping(item) for item in predictions)
 
 
-def speciesnet(content: dict[str, Any]) -> BoxesTable:
-    table = BoxesTable(
-        normalised=True, declared_classes=set(_LABELS.values()), default_conf=_TYPICAL_THRESHOLD
-    )
+def speciesnet(content: dict[str, Any], box_format: BoxFormat | None = None) -> BoxesTable:
+    table = BoxesTable(declared_classes=set(_LABELS.values()))
+    drafts = Drafts(table, "`bbox`", box_format, "xywh", normalised=True, strict=box_format is not None)
     for i, item in enumerate(map(mapping, content["predictions"])):
         path, place = path_of(item.get("filepath")), f"predictions[{i}]"
         failures, detections = list_of(item.get("failures")), item.get("detections")
         if not path:
-            table.add_problem(place, f"expected a file name in `filepath`, got {shown(item.get('filepath'))}")
+            drafts.add_problem(
+                place, f"expected a file name in `filepath`, got {shown(item.get('filepath'))}"
+            )
         elif "DETECTOR" in failures or (failures and detections is None):
             # Not the same as "nothing found": nobody has looked at this photo.
-            table.add_problem(
-                place, f"expected boxes, got the failure {shown(', '.join(map(str, failures)))}", path
-            )
+            failed = shown(", ".join(map(str, failures)))
+            drafts.add_problem(place, f"expected boxes, got the failure {failed}", path)
         elif not isinstance(detections, list):
-            table.add_problem(
+            drafts.add_problem(
                 place, "expected a list in `detections`, got none; was only the classifier run?", path
             )
         else:
             table.list_photo(path, detections)
             for j, found in enumerate(map(mapping, detections)):
-                category = str(found.get("category"))
-                name = str(found.get("label") or _LABELS.get(category) or UNKNOWN_CLASS)
-                add_item(table, f"{place}.detections[{j}]", path, found, found.get("conf"), name)
-    return table
+                add_item(drafts, f"{place}.detections[{j}]", path, found, found.get("conf"), _name_of)
+    return settle(drafts)
+
+
+def _name_of(item: dict[str, Any]) -> str:
+    return str(item.get("label") or _LABELS.get(str(item.get("category"))) or UNKNOWN_CLASS)

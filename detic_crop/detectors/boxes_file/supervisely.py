@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from detic_crop.boxes.choose import UNKNOWN_CLASS
-from detic_crop.detectors.boxes_file.json_items import list_of, mapping
-from detic_crop.detectors.boxes_file.numbers import edges_of_size
-from detic_crop.detectors.boxes_file.shapes import around, points_of, size_of
-from detic_crop.detectors.boxes_file.table import Box, BoxesTable, RowError
+from detic_crop.detectors.boxes_file.drafts import Drafts
+from detic_crop.detectors.boxes_file.json_items import list_of, mapping, state_size
+from detic_crop.detectors.boxes_file.shapes import around, draft, points_of
+from detic_crop.detectors.boxes_file.table import RowError
 
 _WITH_AREA = frozenset({"rectangle", "polygon"})
 
@@ -17,22 +16,20 @@ def is_supervisely(content: Any) -> bool:
     return isinstance(content, dict) and {"size", "objects"} <= content.keys()
 
 
-def read_supervisely(table: BoxesTable, place: str, path: str, content: dict[str, Any]) -> None:
+def read_supervisely(drafts: Drafts, place: str, path: str, content: dict[str, Any]) -> None:
     """Add what one JSON says of the photo `path`."""
-    objects = list_of(content["objects"])
-    table.list_photo(path, objects)
-    size = size_of(mapping(content["size"]).get("width"), mapping(content["size"]).get("height"))
-    if size:
-        table.state_size(place, path, size)
+    objects, size = list_of(content["objects"]), mapping(content["size"])
+    drafts.table.list_photo(path, objects)
+    state_size(drafts.table, place, path, size.get("width"), size.get("height"))
     for i, item in enumerate(map(mapping, objects)):
         kind = str(item.get("geometryType") or "none")
         if kind not in _WITH_AREA:
-            table.leave_out(path, f"objects of the type {kind}")
+            drafts.table.leave_out(path, f"objects of the type {kind}")
             continue
         try:
-            xmin, ymin, xmax, ymax = around(points_of(mapping(item.get("points")).get("exterior")))
-            box = edges_of_size((xmin, ymin, xmax - xmin, ymax - ymin))
+            points = points_of(mapping(item.get("points")).get("exterior"))
+            box = draft(around(points), item.get("classTitle"))
         except RowError as error:
-            table.add_problem(f"{place} objects[{i}]", str(error), path)
+            drafts.add_problem(f"{place} objects[{i}]", str(error), path)
         else:
-            table.add(path, [Box(*box, 1.0, str(item.get("classTitle") or UNKNOWN_CLASS))])
+            drafts.add(f"{place} objects[{i}]", path, [box])

@@ -12,11 +12,12 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from detic_crop.boxes.choose import UNKNOWN_CLASS
 from detic_crop.detectors.boxes_file.json_items import list_of, mapping, path_of
-from detic_crop.detectors.boxes_file.numbers import edges_of_size, shown
-from detic_crop.detectors.boxes_file.shapes import Edges, around, around_turned, number
-from detic_crop.detectors.boxes_file.table import Box, BoxesTable, FormatError, RowError
+from detic_crop.detectors.boxes_file.judge import settle
+from detic_crop.detectors.boxes_file.numbers import shown
+from detic_crop.detectors.boxes_file.per_photo import named_drafts
+from detic_crop.detectors.boxes_file.shapes import Edges, around, around_ellipse, draft, number
+from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError, RowError
 
 _CLASS_KEYS = ("class", "class_name", "label", "name", "species", "category", "type")
 _WITHOUT_AREA = frozenset({"point", "line", "polyline"})
@@ -84,27 +85,28 @@ def _json_cell(cell: object) -> dict[str, Any]:
 
 def _table(photos: list[tuple[str, str, list[Region]]]) -> BoxesTable:
     table = BoxesTable()
+    drafts = named_drafts(table)
     used = {key for _, _, regions in photos for _, _, attributes in regions for key in attributes}
     key = next(iter(used)) if len(used) == 1 else next((key for key in _CLASS_KEYS if key in used), "")
     for path, place, regions in photos:
         if not path:
-            table.add_problem(place, "expected a file name in `filename`, got none")
+            drafts.add_problem(place, "expected a file name in `filename`, got none")
             continue
         table.list_photo(path, regions)
         for where, shape, attributes in regions:
             kind = str(shape.get("name"))
             if kind in _WITHOUT_AREA:
-                table.leave_out(path, f"regions of the type {kind}, which have no area")
+                table.leave_out(path, f"regions of the type {kind}, which have no area,")
                 continue
             try:
-                xmin, ymin, xmax, ymax = _edges(kind, shape)
-                box = edges_of_size((xmin, ymin, xmax - xmin, ymax - ymin))
-                table.add(path, [Box(*box, 1.0, _class_name(attributes.get(key)))])
+                box = draft(_edges(kind, shape), _class_name(attributes.get(key)))
             except RowError as error:
-                table.add_problem(where, str(error), path)
+                drafts.add_problem(where, str(error), path)
+            else:
+                drafts.add(where, path, [box])
     if key:
         table.notes.append(f"class names are those of the region attribute `{key}`")
-    return table
+    return settle(drafts)
 
 
 def _edges(kind: str, shape: dict[str, Any]) -> Edges:
@@ -119,7 +121,7 @@ def _edges(kind: str, shape: dict[str, Any]) -> Edges:
         return x - radius, y - radius, x + radius, y + radius
     if kind == "ellipse":
         x, y, a, b = of("cx", "cy", "rx", "ry")
-        return around_turned((x, y), (a, b), number(shape.get("theta") or 0), ellipse=True)
+        return around_ellipse(x, y, a, b, number(shape.get("theta") or 0))
     if kind == "polygon":
         across, down = list_of(shape.get("all_points_x")), list_of(shape.get("all_points_y"))
         if len(across) != len(down):
@@ -131,5 +133,5 @@ def _edges(kind: str, shape: dict[str, Any]) -> Edges:
 def _class_name(value: object) -> str:
     """A text, or the first box that is ticked ({"whale": true})."""
     if isinstance(value, dict):
-        return next((str(name) for name, ticked in value.items() if ticked), UNKNOWN_CLASS)
-    return str(value or "").strip() or UNKNOWN_CLASS
+        return next((str(name) for name, ticked in value.items() if ticked), "")
+    return str(value or "")

@@ -8,12 +8,14 @@ Objects marked difficult, truncated or occluded count like others.
 
 from __future__ import annotations
 
+import math
 from xml.etree.ElementTree import Element
 
-from detic_crop.boxes.choose import UNKNOWN_CLASS
-from detic_crop.detectors.boxes_file.numbers import edges, joined
-from detic_crop.detectors.boxes_file.shapes import Edges, around, around_turned, number, size_of
-from detic_crop.detectors.boxes_file.table import Box, BoxesTable, RowError
+from detic_crop.detectors.boxes_file.drafts import Draft, Drafts
+from detic_crop.detectors.boxes_file.json_items import state_size
+from detic_crop.detectors.boxes_file.numbers import joined
+from detic_crop.detectors.boxes_file.shapes import Edges, around, draft, number
+from detic_crop.detectors.boxes_file.table import RowError
 from detic_crop.detectors.boxes_file.xml_tree import text_of
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -28,44 +30,49 @@ def stated_photo(root: Element) -> str | None:
     return text_of(root, "filename")
 
 
-def read_voc(table: BoxesTable, place: str, path: str, root: Element) -> None:
+def read_voc(drafts: Drafts, place: str, path: str, root: Element) -> None:
     """Add what one XML says of the photo `path`."""
     objects = root.findall("object")
-    table.list_photo(path, objects)
-    size = size_of(text_of(root, "size/width"), text_of(root, "size/height"))
-    if size:
-        table.state_size(place, path, size)
+    drafts.table.list_photo(path, objects)
+    state_size(drafts.table, place, path, text_of(root, "size/width"), text_of(root, "size/height"))
     for i, item in enumerate(objects, 1):
         if text_of(item, "deleted") == "1":
-            table.leave_out(path, "objects marked as deleted")
+            drafts.table.leave_out(path, "objects marked as deleted")
             continue
         try:
-            name = text_of(item, "name") or UNKNOWN_CLASS
-            table.add(path, [Box(*_edges(item), 1.0, name)])
+            box = _draft(item)
         except RowError as error:
-            table.add_problem(f"{place} object {i}", str(error), path)
+            drafts.add_problem(f"{place} object {i}", str(error), path)
+        else:
+            drafts.add(f"{place} object {i}", path, [box])
 
 
-def _edges(item: Element) -> Edges:
+def _draft(item: Element) -> Draft:
+    name = text_of(item, "name")
     box = item.find("bndbox")
     if box is not None:
-        return _of_corners([number(text_of(box, name)) for name in _CORNERS])
+        return draft(_from_zero([number(text_of(box, edge)) for edge in _CORNERS]), name)
     for turned in ("robndbox", "rotated_bndbox"):
         box = item.find(turned)
         if box is not None:
-            x, y, width, height, radians = (number(text_of(box, name)) for name in _TURNED)
-            return edges(around_turned((x, y), (width / 2, height / 2), radians))
+            x, y, width, height, radians = (number(text_of(box, part)) for part in _TURNED)
+            edges = x - width / 2, y - height / 2, x + width / 2, y + height / 2
+            if not math.isfinite(radians):
+                raise RowError(f"expected an angle, got {radians:g}")
+            return draft(edges, name, degrees=math.degrees(radians))
     polygon = item.find("polygon")
     if polygon is not None:
-        return edges(around(_points(polygon)))
+        return draft(around(_points(polygon)), name)
     raise RowError("expected a <bndbox>, got none")
 
 
-def _of_corners(corners: list[float]) -> Edges:
+def _from_zero(corners: list[float]) -> Edges:
     xmin, ymin, xmax, ymax = corners
     if not (xmin <= xmax and ymin <= ymax):
         raise RowError(f"expected xmin <= xmax and ymin <= ymax, got {joined(corners)}")
-    return edges((xmin - 1 if xmin >= 1 else xmin, ymin - 1 if ymin >= 1 else ymin, xmax, ymax))
+    if max(corners) <= 1:  # shares of the photo, if they are anything
+        return xmin, ymin, xmax, ymax
+    return xmin - 1 if xmin >= 1 else xmin, ymin - 1 if ymin >= 1 else ymin, xmax, ymax
 
 
 def _points(polygon: Element) -> list[tuple[float, float]]:

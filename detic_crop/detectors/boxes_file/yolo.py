@@ -7,16 +7,18 @@ file is one that nobody has looked at, as far as the folder tells.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
+from detic_crop.detectors.boxes_file.drafts import Drafts
 from detic_crop.detectors.boxes_file.folder import LabelFolder, photo_of
 from detic_crop.detectors.boxes_file.json_items import category_names
+from detic_crop.detectors.boxes_file.judge import settle
 from detic_crop.detectors.boxes_file.kinds import FoundLabels
 from detic_crop.detectors.boxes_file.per_photo import PHOTO_FOLDERS
-from detic_crop.detectors.boxes_file.table import Box, BoxesTable, RowError
-from detic_crop.detectors.boxes_file.yolo_names import CLASS_LISTS, dataset_of
+from detic_crop.detectors.boxes_file.shapes import draft
+from detic_crop.detectors.boxes_file.table import BoxesTable, RowError
+from detic_crop.detectors.boxes_file.yolo_names import CLASS_LISTS, YoloDataset, dataset_of
 from detic_crop.detectors.boxes_file.yolo_rows import is_row, layout_of, parse_line
 
 _IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -53,7 +55,8 @@ def _has_rows(data: bytes) -> bool:
 def read_yolo(folder: LabelFolder, files: Sequence[str]) -> BoxesTable:
     """Boxes in shares of the photos' sides."""
     dataset = dataset_of(folder)
-    table = BoxesTable(normalised=True, declared_classes=set(dataset.names.values()))
+    table = BoxesTable(declared_classes=set(dataset.names.values()))
+    drafts = Drafts(table, "the boxes", "xywh", normalised=True)
     rows: list[tuple[str, str, list[float]]] = []  # place, path, numbers
     lists: list[str] = []
     for file, data in folder.bytes_of(files):
@@ -61,7 +64,7 @@ def read_yolo(folder: LabelFolder, files: Sequence[str]) -> BoxesTable:
         try:
             lines = data.decode("utf-8-sig").splitlines()
         except UnicodeDecodeError as error:
-            table.add_problem(file, f"expected UTF-8 text, got {error.reason}", path)
+            drafts.add_problem(file, f"expected UTF-8 text, got {error.reason}", path)
             continue
         if _is_list_of_photos(lines):
             lists.append(file)
@@ -72,39 +75,31 @@ def read_yolo(folder: LabelFolder, files: Sequence[str]) -> BoxesTable:
                 try:
                     rows.append((f"{file} line {number}", path, parse_line(line)))
                 except RowError as error:
-                    table.add_problem(f"{file} line {number}", str(error), path)
-    _add_boxes(table, rows, dataset.names, dataset.keypoints)
+                    drafts.add_problem(f"{file} line {number}", str(error), path)
+    _add_boxes(drafts, rows, dataset)
     if dataset.source:
         table.notes.append(f"class names are those of {dataset.source}")
     if lists:
         table.notes.append(f"{len(lists)} text files are lists of photos and no labels (first: {lists[0]})")
-    return table
+    return settle(drafts)
 
 
-def _add_boxes(
-    table: BoxesTable,
-    rows: Sequence[tuple[str, str, list[float]]],
-    names: dict[str, str],
-    kpt_shape: tuple[int, int] | None,
-) -> None:
-    layout = layout_of((numbers for _, _, numbers in rows), kpt_shape)
-    classes = {int(numbers[0]) for _, _, numbers in rows}
-    name_of = category_names(names, [{"class": index} for index in sorted(classes)], "class")
-    unnamed: Counter[int] = Counter()
+def _add_boxes(drafts: Drafts, rows: Sequence[tuple[str, str, list[float]]], dataset: YoloDataset) -> None:
+    layout = layout_of((numbers for _, _, numbers in rows), dataset.keypoints)
+    classes = [{"class": index} for index in sorted({int(numbers[0]) for _, _, numbers in rows})]
+    name_of = category_names(dataset.names, classes, "class")
     polygons = 0
     for place, path, numbers in rows:
         try:
             edges, score, of_polygon = layout.box(numbers)
-            if names and str(int(numbers[0])) not in names:
-                unnamed[int(numbers[0])] += 1
-                raise RowError(f"expected a class index of the {len(names)} names, got {numbers[0]:g}")
+            name = name_of({"class": int(numbers[0])})
         except RowError as error:
-            table.add_problem(place, str(error), path)
+            drafts.add_problem(place, str(error), path)
         else:
             polygons += of_polygon
-            table.add(path, [Box(*edges, score, name_of(int(numbers[0])))])
+            drafts.add(place, path, [draft(edges, name, score)])
     if polygons:
-        table.notes.append(f"{polygons} polygons or turned boxes: the upright boxes around them count")
+        drafts.table.notes.append(f"{polygons} polygons or turned boxes: the upright boxes around them count")
 
 
 def _is_list_of_photos(lines: Sequence[str]) -> bool:

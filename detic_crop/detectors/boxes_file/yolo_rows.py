@@ -14,13 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from detic_crop.detectors.boxes_file.numbers import (
-    MAX_NORMALISED,
-    checked_score,
-    edges_of_size,
-    numbers_of,
-    shown,
-)
+from detic_crop.detectors.boxes_file.numbers import checked_score, numbers_of, shown
 from detic_crop.detectors.boxes_file.shapes import Edges, around
 from detic_crop.detectors.boxes_file.table import FormatError, RowError
 
@@ -67,18 +61,17 @@ class YoloLayout:
         """Edges in shares of the photo, score, and whether they are those of a polygon.
 
         Raises:
-            RowError: the numbers make no box.
+            RowError: the score is none.
         """
         numbers = row[: -1 if len(row) in self.tracked else None]
         count = len(numbers)
         if count <= _BOX + 1 or (self.keypoints and count - _BOX - self.keypoints in (0, 1)):
             x, y, width, height = numbers[1:_BOX]
-            edges = edges_of_size((x - width / 2, y - height / 2, width, height), MAX_NORMALISED)
+            edges = x - width / 2, y - height / 2, x + width / 2, y + height / 2
             return edges, _score(numbers, _BOX + self.keypoints * (count > _BOX + 1)), False
         pairs = (count - 1) // 2
-        xmin, ymin, xmax, ymax = around(list(zip(numbers[1::2], numbers[2::2], strict=False)))
-        edges = edges_of_size((xmin, ymin, xmax - xmin, ymax - ymin), MAX_NORMALISED)
-        return edges, _score(numbers, 1 + 2 * pairs), True
+        points = list(zip(numbers[1 : 1 + 2 * pairs : 2], numbers[2 : 1 + 2 * pairs : 2], strict=True))
+        return around(points), _score(numbers, 1 + 2 * pairs), True
 
 
 def _score(numbers: Row, at: int) -> float:
