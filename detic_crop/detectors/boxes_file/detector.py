@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +55,7 @@ class BoxesFileDetector:
     def __init__(self, file_name: str, sha256: str, table: BoxesTable) -> None:
         self._file_name = file_name
         self._table = table
-        self._paths = PathIndex(table.entries)
+        self._paths = PathIndex(table.entries, file_name)
         # Keys and not a number: asking for a photo twice, or from two threads, must not count it twice.
         self._unlisted: set[str] = set()
         self._info = DetectorInfo(
@@ -88,39 +88,24 @@ class BoxesFileDetector:
         """How many of the photos asked for so far are not in the file."""
         return len(self._unlisted)
 
-    def expect(self, keys: Iterable[str]) -> None:
+    def expect(self, photos: Mapping[str, str] | Iterable[str]) -> None:
         """Be told every photo of the input, so that none takes the boxes of another of the same name.
 
         Raises:
             UsageError: the file names none of them.
         """
-        keys = list(keys)
-        self._paths.reserve(keys)
-        if not any(self._names(key) for key in keys):
-            first = next(iter(self._table.entries), "nothing")
-            raise UsageError(
-                f"none of the {len(keys)} photos is in {self._file_name} (it has {first}, "
-                f"the first photo is {keys[0]}); pass the boxes file of these photos"
-            )
-
-    def _names(self, key: str) -> bool:
-        try:
-            return self._paths.find(key) is not None
-        except PhotoError:  # it does, even if not clearly
-            return True
+        self._paths.expect(photos)
 
     def notes(self) -> list[str]:
-        """How many photos the file does not name, and the rows that cannot be used."""
-        notes = []
-        if self.unlisted:
-            notes.append(f"{self.unlisted} photos are not in {self._file_name}: resized whole")
+        """Which photos the file does not name, and the rows that cannot be used."""
+        notes = self._paths.notes()
         if self.problems:
             shown = "; ".join(self.problems[:5]) + (" …" if len(self.problems) > 5 else "")
             notes.append(f"{len(self.problems)} rows of {self._file_name} cannot be used: {shown}")
         return notes
 
     def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
-        """The file's boxes of one photo; none when the file says so, or does not name the photo.
+        """The file's boxes of one photo; none, and `listed` tells which, when it has none or not the photo.
 
         Args:
             image: upright (H, W, 3) uint8; only its size is used.
@@ -133,7 +118,7 @@ class BoxesFileDetector:
         path = self._paths.find(key)
         if path is None:
             self._unlisted.add(key)
-            return Detections.empty()
+            return Detections.empty(listed=False)
         entry = self._table.entries[path]
         self._check_rows(entry)
         if not entry.boxes:
