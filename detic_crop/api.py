@@ -87,7 +87,7 @@ from detic_crop.runs.execute import (
 )
 from detic_crop.runs.folder import OutputFolder, output_errors
 from detic_crop.runs.journal import Journal, Record, Recorded, recorded_config, replay, replay_finished
-from detic_crop.runs.labels import Labels, elsewhere, match_labels, read_labels
+from detic_crop.runs.labels import Labels, match_labels, read_labels
 from detic_crop.runs.machine import default_workers
 from detic_crop.runs.merge import (
     Gap,
@@ -148,6 +148,7 @@ class RunResult:
         counts: photos in audit.csv by status.
         failures: failed photos by reason.
         reviewed_whole: resized photos that a reviewer wanted whole.
+        not_listed: resized photos that the boxes file does not name.
         flagged: cropped rows with at least one flag.
         done: photos finished by this call.
         skipped: photos finished by an earlier call.
@@ -166,6 +167,7 @@ class RunResult:
     counts: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     reviewed_whole: int = 0
+    not_listed: int = 0
     flagged: int = 0
     done: int = 0
     skipped: int = 0
@@ -325,7 +327,7 @@ def _run(
         if labels is None and folder.whole.labels.exists():
             notes.append("audit.csv follows no labels any more; pass --labels to have them back")
     if isinstance(detector, LookupDetector):
-        detector.expect(source.key for source in listing.sources)
+        detector.expect({source.key: source.where for source in listing.sources})
     _log.info("model %s: %s", config.model, reason)
     result = RunResult(folder, config, reason, notes=notes)
     if options.dry_run:
@@ -947,22 +949,20 @@ def _choose_photos(
     else:
         sources = {source.key: source for source in listing.sources}
         keys = list(sources)
-        matches = match_labels(labels.names(), keys)
+        matched = match_labels(labels.names(), {key: source.where for key, source in sources.items()})
+        matches = matched.keys
         labelled = list(dict.fromkeys(key for key in matches if key is not None))
         missing, left_out = matches.count(None), len(keys) - len(labelled)
         notes.append(
             f"labels: {len(matches)} rows, {len(labelled)} photos matched, {missing} rows without a photo, "
             f"{left_out} photos without a row left out"
         )
-        if moved := elsewhere(labels.names(), matches):
-            notes.append(
-                f"labels: {len(moved)} rows matched by file name alone, in another folder "
-                f"({moved[0][0]} → {moved[0][1]} …)"
-            )
+        notes += matched.notes
         if not labelled:
             raise UsageError(
                 f"--labels: none of the {len(matches)} rows names a photo of --in "
                 f"(first row: {labels.names()[0]!r}, first photo: {keys[0]!r}); pass --labels-key COLUMN"
+                + "".join(f"; {note}" for note in matched.notes)
             )
         chosen = [sources[key] for key in labelled[:limit]]
     return chosen, matches, notes
@@ -1329,6 +1329,7 @@ def _count(result: RunResult, records: Sequence[Record]) -> None:
     result.counts = Counter(record.status for record in records)
     result.failures = Counter(record.reason for record in records if record.status == "failed")
     result.reviewed_whole = sum(record.reason == "reviewed_whole" for record in records)
+    result.not_listed = sum(record.reason == "not_listed" for record in records)
 
 
 def _sample_of(result: RunResult) -> list[Drawn]:

@@ -410,8 +410,12 @@ def _finish(result: RunResult, strict: bool, quiet: bool, did: str = "") -> int:
 
 def _say_counts(result: RunResult) -> None:
     counts = result.counts
-    not_found = counts["resized"] - result.reviewed_whole
-    parts = [f"{counts['cropped']} cropped", f"{not_found} resized (nothing found)"]
+    not_found = counts["resized"] - result.reviewed_whole - result.not_listed
+    parts = [f"{counts['cropped']} cropped"]
+    if not_found or not result.not_listed:
+        parts.append(f"{not_found} resized (nothing found)")
+    if result.not_listed:
+        parts.append(f"{result.not_listed} resized (not in {_boxes_file(result)}: nobody looked)")
     if result.reviewed_whole:
         parts.append(f"{result.reviewed_whole} whole by review")
     if counts["rejected"]:
@@ -435,6 +439,10 @@ def _say_counts(result: RunResult) -> None:
     if result.estimate is not None:
         for sentence in result.estimate.sentences:
             click.echo(printable(sentence))
+
+
+def _boxes_file(result: RunResult) -> str:
+    return result.config.model.removeprefix("boxes:")
 
 
 def _did(result: ApplyResult) -> str:

@@ -493,9 +493,14 @@ def test_coco_results_with_numbers_for_photos(load: Load) -> None:
         ("a//./1.jpg", "a/1.jpg"),
         ("1.jpg", "a/b/1.jpg"),
         ("train/1.jpg", "1.jpg"),
-        ("train/1.jpg", "photos/1.jpg"),
-        ("/data/train/1.jpg", "a/1.jpg"),
+        ("/data/train/1.jpg", "train/1.jpg"),
         ("C:\\data\\1.jpg", "1.jpg"),
+        ("C:\\data\\a\\1.jpg", "a/1.jpg"),
+        ("a/1.jpg", "2020/a/1.jpg"),
+        ("1.JPG", "a/1.jpg"),
+        ("A/1.jpeg", "a/1.JPG"),
+        ("image.webp", "image.webp.jpg"),
+        ("https://host.org/d/1%20a.jpg?signature=1", "host.org/d/1 a.jpg"),
         ("1", "a/1.jpg"),
         ("a/1", "a/1.jpg"),
         ("whale.001", "whale.001.jpg"),
@@ -507,12 +512,14 @@ def test_look_up(load: Load, entry: str, key: str) -> None:
     assert detector.unlisted == 0
 
 
-@pytest.mark.parametrize("key", ["2.jpg", "1.png", "1.jpg.png", "1", "1.JPG", "a/1.jpg/2.jpg", "11.jpg", ""])
+@pytest.mark.parametrize("key", ["2.jpg", "1.png", "1.jpg.d", "1", "b/2.jpg", "a/1.jpg/2.jpg", "11.jpg", ""])
 def test_photos_that_are_not_in_the_file_are_counted_once(load: Load, key: str) -> None:
-    detector = load("image,box\n1.jpg,1 2 30 40\n")
+    detector = load(
+        "image,box\n1.jpg,1 2 30 40\na/2.jpg,1 2 30 40\n" if key != "2.jpg" else "image,box\n1.jpg,\n"
+    )
     for _ in range(2):
         found = detector.detect(photo(), key)
-        assert (len(found), found.presence) == (0, None)
+        assert (len(found), found.presence, found.listed) == (0, None, False)
     assert detector.unlisted == 1
 
 
@@ -521,24 +528,28 @@ def test_the_same_file_name_in_several_folders(load: Load) -> None:
     assert boxes(detector, "/data/a/1.jpg") == [[1, 2, 30, 40]]
     # The end of only one path fits, folder included.
     assert boxes(detector, "b/1.jpg") == [[5, 6, 70, 80]]
-    for key in ("1.jpg", "c/1.jpg", "data/1.jpg", "aa/1.jpg"):
-        reason, message = failure(detector, key)
-        assert reason == "ambiguous_boxes"
-        assert "/data/a/1.jpg, /data/b/1.jpg" in message
+    reason, message = failure(detector, "1.jpg")
+    assert reason == "ambiguous_boxes"
+    assert "/data/a/1.jpg, /data/b/1.jpg" in message
     assert detector.unlisted == 0
+    for key in ("c/1.jpg", "data/1.jpg", "aa/1.jpg"):  # it speaks of photos in other folders
+        assert not detector.detect(photo(), key).listed
+    assert detector.unlisted == 3
 
 
 def test_a_bare_name_does_not_stand_for_every_folder(load: Load) -> None:
     detector = load("image,box\n1.jpg,1 2 30 40\nb/1.jpg,5 6 70 80\n")
+    detector.expect(["1.jpg", "a/1.jpg", "b/1.jpg"])
     assert boxes(detector, "1.jpg") == [[1, 2, 30, 40]]
     assert boxes(detector, "b/1.jpg") == [[5, 6, 70, 80]]
-    assert failure(detector, "a/1.jpg")[0] == "ambiguous_boxes"
+    assert not detector.detect(photo(), "a/1.jpg").listed
 
 
 def test_the_same_id_in_several_folders(load: Load) -> None:
     detector = load("image,box\na/1,1 2 30 40\nb/1,5 6 70 80\n")
     assert boxes(detector, "b/1.jpg") == [[5, 6, 70, 80]]
-    assert failure(detector, "c/1.jpg")[0] == "ambiguous_boxes"
+    assert not detector.detect(photo(), "c/1.jpg").listed
+    assert failure(detector, "1.jpg")[0] == "ambiguous_boxes"
 
 
 # --- boxes and the photo ---

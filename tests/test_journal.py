@@ -53,6 +53,7 @@ FULL = Record(
     rival_class="Boat",
     rival_score=0.25,
     truncated=True,
+    unlisted=True,
     model="lite",
     error="none, really",
     seen=4,

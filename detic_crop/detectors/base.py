@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -109,8 +109,8 @@ class RecallingDetector(Protocol):
 class LookupDetector(Protocol):
     """A detector that looks its answers up by key, and so cares which photos there are."""
 
-    def expect(self, keys: Iterable[str]) -> None:
-        """Be told every photo of the input before the first `detect`."""
+    def expect(self, photos: Mapping[str, str]) -> None:
+        """Be told every photo of the input before the first `detect`: key → where it is."""
         ...
 
     def notes(self) -> list[str]:

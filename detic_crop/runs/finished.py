@@ -52,6 +52,7 @@ PLAIN_FIELDS = {
     "rival_score": _NUMBER,
     "larger_score": _NUMBER,
     "truncated": r"true",
+    "unlisted": r"true",
     "blur": _NUMBER,
     "brightness": _NUMBER,
     "entropy": _NUMBER,

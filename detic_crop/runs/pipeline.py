@@ -349,6 +349,7 @@ class Pipeline:
     ) -> Record:
         record = self._blank(photo.job, photo)._replace(
             truncated=truncated,
+            unlisted=not candidates.listed,
             seen=self._seen(photo),
             status="resized" if choice.index is None else "cropped",
             reason=choice.reason,

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +66,7 @@ class BoxesFileDetector:
     def __init__(self, file_name: str, sha256: str, table: BoxesTable) -> None:
         self._file_name = file_name
         self._table = table
-        self._paths = PathIndex(table.entries)
+        self._paths = PathIndex(table.entries, file_name)
         # Keys and not a number: asking for a photo twice, or from two threads, must not count it twice.
         self._unlisted: set[str] = set()
         self._scaled: dict[str, tuple[SizeWH, SizeWH]] = {}
@@ -102,26 +102,13 @@ class BoxesFileDetector:
         """How many of the photos asked for so far are not in the file."""
         return len(self._unlisted)
 
-    def expect(self, keys: Iterable[str]) -> None:
+    def expect(self, photos: Mapping[str, str] | Iterable[str]) -> None:
         """Be told every photo of the input, so that none takes the boxes of another of the same name.
 
         Raises:
             UsageError: the file names none of them.
         """
-        keys = list(keys)
-        self._paths.reserve(keys)
-        if not any(self._names(key) for key in keys):
-            first = next(iter(self._table.entries), "nothing")
-            raise UsageError(
-                f"none of the {len(keys)} photos is in {self._file_name} (it has {first}, "
-                f"the first photo is {keys[0]}); pass the boxes file of these photos"
-            )
-
-    def _names(self, key: str) -> bool:
-        try:
-            return self._paths.find(key) is not None
-        except PhotoError:  # it does, even if not clearly
-            return True
+        self._paths.expect(photos)
 
     def count_for(self, classes: Sequence[str] | None, conf: float) -> None:
         """Be told what counts, so that `notes` can say what does not."""
@@ -129,7 +116,7 @@ class BoxesFileDetector:
 
     def notes(self) -> list[str]:
         """How the file was read, what was left out, scaled, not named, and the rows that cannot be used."""
-        notes = remarks(self._table, self._file_name, *self._policy)
+        notes = remarks(self._table, self._file_name, *self._policy) + self._paths.notes()
         if self._scaled:
             key, (stated, size) = min(self._scaled.items())
             sizes = "{} x {} and not {} x {} px".format(*size, *stated)
@@ -143,15 +130,13 @@ class BoxesFileDetector:
                 f"boxes of {len(self._far)} photos reach far out of them and were cut off ({key}: {box}); "
                 f"is {self._file_name} of another size, or --box-format another?"
             )
-        if self.unlisted:
-            notes.append(f"{self.unlisted} photos are not in {self._file_name}: resized whole")
         if self.problems:
             shown = "; ".join(self.problems[:5]) + (" …" if len(self.problems) > 5 else "")
             notes.append(f"{len(self.problems)} rows of {self._file_name} cannot be used: {shown}")
         return notes
 
     def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
-        """The file's boxes of one photo; none when the file says so, or does not name the photo.
+        """The file's boxes of one photo; none, and `listed` tells which, when it has none or not the photo.
 
         Args:
             image: upright (H, W, 3) uint8; only its size is used.
@@ -164,7 +149,7 @@ class BoxesFileDetector:
         path = self._paths.find(key)
         if path is None:
             self._unlisted.add(key)
-            return Detections.empty()
+            return Detections.empty(listed=False)
         entry = self._table.entries[path]
         self._check_rows(entry)
         if not entry.boxes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from detic_crop.boxes.choose import UNKNOWN_CLASS
+from detic_crop.naming import clean_path as clean_path  # the spelling of the entries' paths
 
 
 class FormatError(ValueError):
@@ -118,12 +119,3 @@ class BoxesTable:
         names = {box.class_name for entry in self.entries.values() for box in entry.boxes}
         names |= self.declared_classes
         return () if names <= {UNKNOWN_CLASS} else tuple(sorted(names))
-
-
-def clean_path(path: str) -> str:
-    """The one spelling of a path that keys and entries share: `/` between parts, no `./`, no outer blanks."""
-    path = path.strip().replace("\\", "/")
-    if "./" in path or "//" in path:
-        root = "/" if path.startswith("/") else ""
-        path = root + "/".join(part for part in path.split("/") if part.strip() not in ("", ".")).strip()
-    return path
