@@ -1,4 +1,4 @@
-"""COCO data sets, and COCO results whose `image_id` is the file name: left, top, width, height in pixels."""
+"""COCO data sets, and COCO results that name the photos: left, top, width, height in pixels."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from detic_crop.detectors.boxes_file.json_items import (
 )
 from detic_crop.detectors.boxes_file.judge import settle
 from detic_crop.detectors.boxes_file.masks import mask_size
+from detic_crop.detectors.boxes_file.numbered import are_rounded
 from detic_crop.detectors.boxes_file.numbers import shown
 from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError
 
@@ -49,23 +50,46 @@ def coco_dataset(content: dict[str, Any], box_format: BoxFormat | None = None) -
 
 
 def coco_results(results: list[Any], box_format: BoxFormat | None = None) -> BoxesTable:
-    name_of = category_names({}, results, "category_id")
+    """A list of boxes. `file_name`, which ultralytics adds, is the photo; else `image_id` is its name.
+
+    Raises:
+        FormatError: `image_id` is the number of a photo in a data set that is not here.
+    """
+    items = list(map(mapping, results))
+    name_of = category_names({}, items, "category_id")
     table = BoxesTable()
     drafts = _drafts(table, box_format)
-    for i, item in enumerate(map(mapping, results)):
-        image = item.get("image_id")
-        if isinstance(image, int | float) and id_of(image) is not None:
-            raise FormatError(
-                f"expected file names in `image_id`, got the number {image} at [{i}]; give a COCO data set "
-                "JSON (images, annotations, categories) with these boxes as annotations, or put each photo's "
-                "file name in the place of its image_id"
-            )
-        path = path_of(image)
+    numbers = {path for path in (_number(item) for item in items) if path}
+    if numbers and not (any(path_of(item.get("image_id")) for item in items) or are_rounded(items)):
+        first = next(i for i, item in enumerate(items) if _number(item))
+        raise FormatError(
+            f"expected file names in `image_id`, got the number {items[first]['image_id']} at [{first}]; "
+            "give a COCO data set JSON (images, annotations, categories) with these boxes as annotations, or put "
+            "each photo's file name in the place of its image_id"
+        )
+    for i, item in enumerate(items):
+        path = path_of(item.get("file_name")) or path_of(item.get("image_id")) or _number(item)
         if path:
             add_item(drafts, f"[{i}]", path, item, item.get("score"), name_of)
         else:
-            drafts.add_problem(f"[{i}]", f"expected a file name in `image_id`, got {shown(image)}")
+            got = shown(item.get("image_id"))
+            drafts.add_problem(f"[{i}]", f"expected a file name in `image_id`, got {got}")
+    if numbers:
+        table.numbers, first_number = numbers, min(numbers, key=int)
+        table.notes.append(
+            f"{len(numbers)} `image_id` are numbers, taken for the photos of these names, as ultralytics "
+            f"writes them: {first_number} for {first_number}.jpg or 0{first_number}.jpg"
+        )
     return settle(drafts)
+
+
+def _number(item: dict[str, Any]) -> str:
+    """The number that stands in the place of a photo's name; "" where there is a name, or nothing."""
+    image = item.get("image_id")
+    if path_of(item.get("file_name")) or not isinstance(image, int | float):
+        return ""
+    number = id_of(image) or ""
+    return number if number.isdecimal() else ""
 
 
 def _drafts(table: BoxesTable, box_format: BoxFormat | None) -> Drafts:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import BoxFormat
 from detic_crop.detectors.base import DetectorInfo
+from detic_crop.detectors.boxes_file.numbered import name_photos
 from detic_crop.detectors.boxes_file.paths import PathIndex
 from detic_crop.detectors.boxes_file.read import read_boxes
 from detic_crop.detectors.boxes_file.remarks import remarks
@@ -108,6 +109,10 @@ class BoxesFileDetector:
         Raises:
             UsageError: the file names none of them.
         """
+        photos = photos if isinstance(photos, Mapping) else list(photos)
+        if self._table.numbers:
+            name_photos(self._table, photos)
+            self._paths = PathIndex(self._table.entries, self._file_name)
         self._paths.expect(photos)
 
     def count_for(self, classes: Sequence[str] | None, conf: float) -> None:

@@ -14,6 +14,9 @@ from detic_crop.detectors.boxes_file.table import clean_path
 # A network disk answers slowly and to many at once; a local one is no faster with 16 threads, and no slower.
 _READERS = 16
 _WINDOW = 64
+# In the layouts that tools write: a folder of labels → the folder of photos beside it.
+_LABEL_FOLDERS = {"labels": "images", "annotations": "JPEGImages", "ann": "img"}
+_PHOTO_FOLDERS = ("images", "JPEGImages", "img", "imgs", "photos")
 _OURS = ".detic-crop"
 _NOT_LABELS = frozenset({"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information"})
 
@@ -32,6 +35,7 @@ class LabelFolder:
     def __init__(self, root: Path, *, deep: bool = True) -> None:
         self.root = root
         self.files = sorted(_files_below(root) if deep else _files_in(root))
+        self._folders = {file.rpartition("/")[0] for file in self.files}
         self._digests: dict[str, bytes] = {}
 
     def ending(self, *suffixes: str) -> list[str]:
@@ -74,6 +78,25 @@ class LabelFolder:
             whole.update(len(path).to_bytes(8, "big") + path + digest)
         return whole.hexdigest()
 
+    def photo_of(self, file: str) -> str:
+        """The photo that a label file is named after: its path, without the extension, as that of the photo.
+
+        A folder of labels that is the first of the path is left out; a later one (`train/labels/x.txt`) is
+        exchanged for the folder of photos beside it.
+        """
+        *parts, name = file.split("/")
+        for i in reversed(range(len(parts))):
+            usual = _LABEL_FOLDERS.get(parts[i].lower())
+            if usual is not None:
+                parts[i : i + 1] = [self._photos_in("/".join(parts[:i]), usual)] if i else []
+                break
+        return clean_path("/".join([*parts, name.rpartition(".")[0] or name]))
+
+    def _photos_in(self, folder: str, usual: str) -> str:
+        """The name of the folder of photos there: one that there is, else the usual one."""
+        names = (usual, *_PHOTO_FOLDERS)
+        return next((name for name in names if f"{folder}/{name}" in self._folders), usual)
+
     def contents(self) -> str:
         """What kinds of files there are, for a message: "105 .jpg, 2 .csv"."""
         kinds = Counter(PurePosixPath(file).suffix.lower() or "without an extension" for file in self.files)
@@ -109,19 +132,3 @@ def _raise(error: OSError) -> None:
 
 def _passed_over(name: str) -> bool:
     return name.startswith(".") or name.lower() in _NOT_LABELS
-
-
-def photo_of(file: str, folders: dict[str, str]) -> str:
-    """The photo that a label file is named after: its path without the extension, below the photos' folder.
-
-    Args:
-        file: relative path of the label file.
-        folders: name of a folder of labels in lower case → name of the folder of photos beside it. The first
-            folder of the path is left out, a later one (`train/labels/x.txt`) exchanged.
-    """
-    *parts, name = file.split("/")
-    for i in reversed(range(len(parts))):
-        if parts[i].lower() in folders:
-            parts[i : i + 1] = [folders[parts[i].lower()]] if i else []
-            break
-    return clean_path("/".join([*parts, name.rpartition(".")[0] or name]))

@@ -9,14 +9,11 @@ from functools import partial
 from typing import Any
 
 from detic_crop.detectors.boxes_file.drafts import Drafts
-from detic_crop.detectors.boxes_file.folder import LabelFolder, photo_of
+from detic_crop.detectors.boxes_file.folder import LabelFolder
 from detic_crop.detectors.boxes_file.judge import settle
 from detic_crop.detectors.boxes_file.kinds import FoundLabels, PhotoFormat
 from detic_crop.detectors.boxes_file.table import BoxesTable, RowError, clean_path
 from detic_crop.detectors.boxes_file.xml_tree import parse_xml
-
-# A folder of labels → the folder of photos beside it, in the layouts that tools write.
-PHOTO_FOLDERS = {"annotations": "JPEGImages", "labels": "images", "ann": "img"}
 
 
 def parse_json(data: bytes) -> Any:
@@ -67,7 +64,7 @@ class PhotoFiles:
                 content = PARSERS[self.format.suffix](data)
             except RowError as error:
                 content = error
-            yield file, photo_of(file, PHOTO_FOLDERS), content
+            yield file, folder.photo_of(file), content
 
 
 def read_photo_files(format: PhotoFormat[Any], files: Iterable[tuple[str, str, Any]]) -> BoxesTable:

@@ -65,6 +65,7 @@ class BoxesTable:
         default_conf: the lowest score that the file itself proposes to count; None where it proposes none.
         left_out: boxes that do not count, by what they are, in the plural ("crowds (iscrowd)").
         notes: what a person should know of how the file was read, a sentence each.
+        numbers: entries that are not a photo's name but the number that its name is (139 of 000139.jpg).
     """
 
     entries: dict[str, Entry] = field(default_factory=dict)
@@ -75,6 +76,7 @@ class BoxesTable:
     default_conf: float | None = None
     left_out: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    numbers: set[str] = field(default_factory=set)
 
     def add(self, path: str, boxes: Sequence[Box] = ()) -> None:
         """A usable row; without boxes it says that the photo has none."""

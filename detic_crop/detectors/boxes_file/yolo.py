@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from detic_crop.detectors.boxes_file.drafts import Drafts
-from detic_crop.detectors.boxes_file.folder import LabelFolder, photo_of
+from detic_crop.detectors.boxes_file.folder import LabelFolder
 from detic_crop.detectors.boxes_file.json_items import category_names
 from detic_crop.detectors.boxes_file.judge import settle
 from detic_crop.detectors.boxes_file.kinds import FoundLabels
-from detic_crop.detectors.boxes_file.per_photo import PHOTO_FOLDERS
 from detic_crop.detectors.boxes_file.shapes import draft
 from detic_crop.detectors.boxes_file.table import BoxesTable, RowError
 from detic_crop.detectors.boxes_file.yolo_names import CLASS_LISTS, YoloDataset, dataset_of
@@ -60,7 +59,7 @@ def read_yolo(folder: LabelFolder, files: Sequence[str]) -> BoxesTable:
     rows: list[tuple[str, str, list[float]]] = []  # place, path, numbers
     lists: list[str] = []
     for file, data in folder.bytes_of(files):
-        path = photo_of(file, PHOTO_FOLDERS)
+        path = folder.photo_of(file)
         try:
             lines = data.decode("utf-8-sig").splitlines()
         except UnicodeDecodeError as error:
