@@ -64,8 +64,8 @@ def coco_results(results: list[Any], box_format: BoxFormat | None = None) -> Box
         first = next(i for i, item in enumerate(items) if _number(item))
         raise FormatError(
             f"expected file names in `image_id`, got the number {items[first]['image_id']} at [{first}]; "
-            "give a COCO data set JSON (images, annotations, categories) with these boxes as annotations, or put "
-            "each photo's file name in the place of its image_id"
+            "give a COCO data set JSON (images, annotations, categories) with these boxes as annotations, "
+            "or put each photo's file name in the place of its image_id"
         )
     for i, item in enumerate(items):
         path = path_of(item.get("file_name")) or path_of(item.get("image_id")) or _number(item)

@@ -41,7 +41,7 @@ def load_boxes_file(path: Path, box_format: BoxFormat | None = None) -> BoxesFil
         table, sha256 = read_boxes(path, box_format)
     except FileNotFoundError as error:
         raise UsageError(
-            f"expected a boxes file or folder at {path}, got nothing there; check the path"
+            f"expected a boxes file or folder at {error.filename or path}, got nothing there; check the path"
         ) from error
     except OSError as error:
         raise UsageError(
