@@ -54,7 +54,13 @@ from detic_crop.boxes.geometry import Box, Fit, PixelBox, crop_rectangle, whole
 from detic_crop.collecting import collector_paused
 from detic_crop.config import ALGORITHM, CropConfig, RunOptions
 from detic_crop.detectors import load_detector, resolve_model
-from detic_crop.detectors.base import ClassAwareDetector, Detector, DetectorInfo, LookupDetector
+from detic_crop.detectors.base import (
+    ClassAwareDetector,
+    Detector,
+    DetectorInfo,
+    LookupDetector,
+    PolicyAwareDetector,
+)
 from detic_crop.detectors.devices import resolve_devices
 from detic_crop.detectors.vocabulary import join_names, resolve_classes
 from detic_crop.errors import DeticCropError, OutputError, UsageError
@@ -81,7 +87,7 @@ from detic_crop.runs.execute import (
 )
 from detic_crop.runs.folder import OutputFolder, output_errors
 from detic_crop.runs.journal import Journal, Record, Recorded, recorded_config, replay, replay_finished
-from detic_crop.runs.labels import Labels, elsewhere, match_labels, read_labels
+from detic_crop.runs.labels import Labels, match_labels, read_labels
 from detic_crop.runs.machine import default_workers
 from detic_crop.runs.merge import (
     Gap,
@@ -125,7 +131,7 @@ _log = logging.getLogger(__name__)
 # What a detector was asked; kept boxes cannot answer for anything else.
 _DETECTOR_SETTINGS = {
     *("model", "weights", "vocabulary", "precision", "detector_size", "truncated", "algorithm"),
-    *("weights_file", "names"),
+    *("weights_file", "names", "box_format"),
 }
 
 PathLike = str | os.PathLike[str]
@@ -142,6 +148,7 @@ class RunResult:
         counts: photos in audit.csv by status.
         failures: failed photos by reason.
         reviewed_whole: resized photos that a reviewer wanted whole.
+        not_listed: resized photos that the boxes file does not name.
         flagged: cropped rows with at least one flag.
         done: photos finished by this call.
         skipped: photos finished by an earlier call.
@@ -160,6 +167,7 @@ class RunResult:
     counts: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     reviewed_whole: int = 0
+    not_listed: int = 0
     flagged: int = 0
     done: int = 0
     skipped: int = 0
@@ -309,6 +317,8 @@ def _run(
     config, classes = _resolve(config, detector.info, begun_with)
     if isinstance(detector, ClassAwareDetector):
         detector.ask_for(classes)
+    if isinstance(detector, PolicyAwareDetector):
+        detector.count_for(classes, detector.info.default_conf if config.conf is None else config.conf)
     check_same_settings(begun_with, config, folder)
     folder.check_safe(places.files_of(source.where for source in listing.sources), (), listing.plain)
     if not options.overwrite:
@@ -317,10 +327,12 @@ def _run(
         if labels is None and folder.whole.labels.exists():
             notes.append("audit.csv follows no labels any more; pass --labels to have them back")
     if isinstance(detector, LookupDetector):
-        detector.expect(source.key for source in listing.sources)
+        detector.expect({source.key: source.where for source in listing.sources})
     _log.info("model %s: %s", config.model, reason)
     result = RunResult(folder, config, reason, notes=notes)
     if options.dry_run:
+        if isinstance(detector, LookupDetector):
+            result.notes += detector.notes()
         return _dry_run(result, listing, chosen, folder, options)
     with _ready(spread) as executor_for, _held(folder, options, config) as stop:
         decisions = _decisions_to_keep(folder, chosen, notes)
@@ -336,8 +348,6 @@ def _run(
         origin = {"input": places.kept(places.absolute(os.fspath(input)))}
         executor = executor_for(pipeline, folder, options.workers) if executor_for else None
         _work(result, pipeline, listing, chosen, options, origin, stop, executor=executor)
-    if isinstance(detector, LookupDetector):
-        result.notes += detector.notes()
     return result
 
 
@@ -942,22 +952,20 @@ def _choose_photos(
     else:
         sources = {source.key: source for source in listing.sources}
         keys = list(sources)
-        matches = match_labels(labels.names(), keys)
+        matched = match_labels(labels.names(), {key: source.where for key, source in sources.items()})
+        matches = matched.keys
         labelled = list(dict.fromkeys(key for key in matches if key is not None))
         missing, left_out = matches.count(None), len(keys) - len(labelled)
         notes.append(
             f"labels: {len(matches)} rows, {len(labelled)} photos matched, {missing} rows without a photo, "
             f"{left_out} photos without a row left out"
         )
-        if moved := elsewhere(labels.names(), matches):
-            notes.append(
-                f"labels: {len(moved)} rows matched by file name alone, in another folder "
-                f"({moved[0][0]} → {moved[0][1]} …)"
-            )
+        notes += matched.notes
         if not labelled:
             raise UsageError(
                 f"--labels: none of the {len(matches)} rows names a photo of --in "
                 f"(first row: {labels.names()[0]!r}, first photo: {keys[0]!r}); pass --labels-key COLUMN"
+                + "".join(f"; {note}" for note in matched.notes)
             )
         chosen = [sources[key] for key in labelled[:limit]]
     return chosen, matches, notes
@@ -1003,6 +1011,10 @@ def _detector_for(
         import_ray(options.ray_address)
         device_of(options.device, looks=True)
     if detector is not None:
+        if config.box_format is not None:
+            raise UsageError(
+                "--box-format goes with --model boxes:FILE only, not with a detector of your own"
+            )
         sent = _OnRay("", {}, detector, detector, options) if options.executor == "ray" else None
         return detector, "given by the caller", sent
     model, reason = resolve_model(config.model)
@@ -1017,6 +1029,7 @@ def _detector_for(
         "precision": config.precision,
         "detector_size": config.detector_size,
         "batch_size": options.batch_size,
+        "box_format": config.box_format,
     }
     devices: list[str] = []
     if options.executor == "local":
@@ -1103,11 +1116,19 @@ _ExecutorFor = Callable[[Pipeline, OutputFolder, int | None], Executor]
 def _resolve(
     config: CropConfig, info: DetectorInfo, begun_with: CropConfig | None
 ) -> tuple[CropConfig, tuple[str, ...] | None]:
-    """Fill in what the model decides; a resume keeps the folder's default confidence."""
-    classes = resolve_classes(config.classes or info.default_classes, info.class_names, info.name)
+    """Fill in what the model decides; a resume keeps the folder's default confidence.
+
+    That of boxes from a file keeps its classes, too: earlier versions took only some of them by default.
+    """
+    same_model = begun_with is not None and begun_with.model == info.name
+    wanted = config.classes
+    if wanted is None and begun_with is not None and same_model and not info.looks:
+        wanted = begun_with.classes
+        if info.weights != begun_with.weights:  # another file: that is what will be refused, not its classes
+            wanted = None
+    classes = resolve_classes(wanted or info.default_classes, info.class_names, info.name)
     conf = config.conf
     if conf is None:
-        same_model = begun_with is not None and begun_with.model == info.name
         conf = begun_with.conf if begun_with is not None and same_model else info.default_conf
     if conf is not None and conf < info.floor:
         raise UsageError(
@@ -1255,6 +1276,8 @@ def _work(
     result.done, result.skipped = execution.done.total(), execution.skipped
     result.remaining = len(plan.jobs) - result.done
     result.seconds, result.stopped = execution.seconds, execution.stopped
+    if isinstance(pipeline.detector, LookupDetector):
+        result.notes += pipeline.detector.notes()
     if options.profile:
         result.profile = execution.usage.table()
     records = known_records(folder)
@@ -1309,6 +1332,7 @@ def _count(result: RunResult, records: Sequence[Record]) -> None:
     result.counts = Counter(record.status for record in records)
     result.failures = Counter(record.reason for record in records if record.status == "failed")
     result.reviewed_whole = sum(record.reason == "reviewed_whole" for record in records)
+    result.not_listed = sum(record.reason == "not_listed" for record in records)
 
 
 def _sample_of(result: RunResult) -> list[Drawn]:

@@ -16,6 +16,7 @@ from detic_crop.boxes.geometry import FITS
 from detic_crop.cli_options import option as _option
 from detic_crop.cli_weights import weights
 from detic_crop.config import (
+    BOX_FORMATS,
     DECODES,
     EXECUTORS,
     FORMATS,
@@ -62,7 +63,7 @@ def _policy_options(default: CropConfig | None) -> Callable[[_F], _F]:
     def given(name: str) -> dict[str, Any]:
         return {"default": getattr(default, name), "show_default": True} if default else {"default": None}
 
-    marine = "  [default: marine]" if default else ""
+    marine = "  [default: marine; of boxes:FILE any]" if default else ""
     return _options(
         _option("--classes", metavar="NAMES", help="marine, any, or names joined by commas" + marine),
         _option("--conf", type=float, help="lowest score of an eligible box; each model has its own default"),
@@ -143,6 +144,11 @@ def cli() -> None:
 )
 @_option("--model", default=_CONFIG.model, show_default=True, metavar="NAME", help=MODELS)
 @_policy_options(_CONFIG)
+@_option(
+    "--box-format",
+    type=click.Choice(BOX_FORMATS),
+    help="of boxes:FILE: corners, or left, top, width, height  [default: as the file says]",
+)
 @_option(
     "--device",
     default=_OPTIONS.device,
@@ -400,8 +406,12 @@ def _finish(result: RunResult, strict: bool, quiet: bool, did: str = "") -> int:
 
 def _say_counts(result: RunResult) -> None:
     counts = result.counts
-    not_found = counts["resized"] - result.reviewed_whole
-    parts = [f"{counts['cropped']} cropped", f"{not_found} resized (nothing found)"]
+    not_found = counts["resized"] - result.reviewed_whole - result.not_listed
+    parts = [f"{counts['cropped']} cropped"]
+    if not_found or not result.not_listed:
+        parts.append(f"{not_found} resized (nothing found)")
+    if result.not_listed:
+        parts.append(f"{result.not_listed} resized (not in {_boxes_file(result)}: nobody looked)")
     if result.reviewed_whole:
         parts.append(f"{result.reviewed_whole} whole by review")
     if counts["rejected"]:
@@ -425,6 +435,10 @@ def _say_counts(result: RunResult) -> None:
     if result.estimate is not None:
         for sentence in result.estimate.sentences:
             click.echo(printable(sentence))
+
+
+def _boxes_file(result: RunResult) -> str:
+    return result.config.model.removeprefix("boxes:")
 
 
 def _did(result: ApplyResult) -> str:

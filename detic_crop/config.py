@@ -26,12 +26,14 @@ Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 Decode: TypeAlias = Literal["full", "scaled"]
 ExecutorName: TypeAlias = Literal["local", "ray"]
 OutFormat: TypeAlias = Literal["files", "tar"]
+BoxFormat: TypeAlias = Literal["xyxy", "xywh"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 TRUNCATED: tuple[Truncated, ...] = get_args(Truncated)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 DECODES: tuple[Decode, ...] = get_args(Decode)
 EXECUTORS: tuple[ExecutorName, ...] = get_args(ExecutorName)
 OUT_FORMATS: tuple[OutFormat, ...] = get_args(OutFormat)
+BOX_FORMATS: tuple[BoxFormat, ...] = get_args(BoxFormat)
 MODELS = "auto, lite, detic-swinb, detic-convnext, detic-r50, detic-r18, boxes:FILE or detectron2:CONFIG"
 DEFAULT_MAX_PIXELS = 200_000_000
 MAX_SIZE = 8192
@@ -45,7 +47,7 @@ class CropConfig:
         model: ``auto``, ``lite``, ``detic-…``, ``boxes:FILE`` or ``detectron2:CONFIG``; in a folder's journal
             the one that ``auto`` stood for.
         classes: ``marine``, ``any``, or class names joined by commas; None is ``marine``, or ``any`` where
-            the vocabulary is one's own.
+            the vocabulary is one's own, or the boxes are.
         vocabulary: what Detic is asked for: a vocabulary's name, a ``.npy`` file, or words joined by commas;
             None is Open Images.
         conf: lowest score of an eligible box; None takes the model's own default.
@@ -60,6 +62,8 @@ class CropConfig:
         detector_size: shortest side, in pixels, at which Detic sees a photo; None is 800.
         out_format: ``files``, or ``tar``: the crops in tar files as WebDataset reads them, see
             `runs.tar_crops`.
+        box_format: what four numbers of a boxes file are: ``xyxy``, corners, or ``xywh``, left, top, width,
+            height; None reads it off the file.
         weights: file name → sha256 of what the answers depend on; in a folder's journal.
         algorithm: see `ALGORITHM`.
 
@@ -81,6 +85,7 @@ class CropConfig:
     precision: Precision = "float32"
     detector_size: int | None = None
     out_format: OutFormat = "files"
+    box_format: BoxFormat | None = None
     weights: dict[str, str] = field(default_factory=dict)
     algorithm: int = ALGORITHM
 
@@ -98,6 +103,8 @@ class CropConfig:
         _one_of("--decode", self.decode, DECODES)
         _one_of("--precision", self.precision, PRECISIONS)
         _one_of("--out-format", self.out_format, OUT_FORMATS)
+        if self.box_format is not None:
+            _one_of("--box-format", self.box_format, BOX_FORMATS)
         _number("--detector-size", self.detector_size, 32, 8192, "800", whole=True, optional=True)
         _text("--model", self.model, MODELS)
         if self.classes is not None:
@@ -111,6 +118,8 @@ class CropConfig:
         values = dataclasses.asdict(self)
         if self.out_format == "files":
             del values["out_format"]
+        if self.box_format is None:
+            del values["box_format"]
         return values
 
     @classmethod

@@ -122,6 +122,7 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
         "QUALITY": "80",
         "DECODE": "scaled",
         "OUT_FORMAT": "tar",
+        "BOX_FORMAT": "xyxy",
         "PER_TAR": "3",
         "DEVICE": "cpu",
         "TRUNCATED": "fail",
@@ -164,6 +165,7 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
     assert (settings["workers"], settings["limit"], settings["time_limit"]) == (2, 4, 3600)
     assert (settings["decode"], settings["profile"]) == ("scaled", True)
     assert (settings["out_format"], settings["per_tar"]) == ("tar", 3)
+    assert settings["box_format"] == "xyxy"
     assert (settings["max_pixels"], settings["quiet"], settings["overwrite"]) == (123456, True, False)
     assert len(rows_of(place.out)) == 4
 
@@ -200,6 +202,9 @@ BAD = [
     (["--classes", "Dolphin,,Cat"], "Cat"),
     (["--fit", "round"], "--fit"),
     (["--format", "gif"], "--format"),
+    (["--box-format", "corners"], "--box-format"),
+    (["--box-format", "xywh"], "cannot be used"),
+    (["--model", "lite", "--box-format", "xywh"], "goes with --model boxes:FILE only, not with lite"),
     (["--quality", "0"], "--quality"),
     (["--quality", "101"], "--quality"),
     (["--truncated", "maybe"], "--truncated"),

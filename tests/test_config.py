@@ -36,6 +36,7 @@ OTHER: dict[str, Any] = {
     "truncated": "fail",
     "decode": "scaled",
     "out_format": "tar",
+    "box_format": "xywh",
     "precision": "bfloat16",
     "detector_size": 640,
     "weights": {"a.pth": "00ff"},
@@ -44,7 +45,7 @@ OTHER: dict[str, Any] = {
 
 configs = st.builds(
     CropConfig,
-    model=st.text(min_size=1).filter(str.strip),
+    model=st.text(min_size=1).filter(lambda text: text.replace(",", "").strip()),
     classes=st.none() | st.text(min_size=1).filter(lambda text: text.replace(",", "").strip()),
     vocabulary=st.none() | st.sampled_from(["lvis", "own.npy", "dolphin,orca dorsal fin"]),
     conf=st.none() | st.floats(0, 1),
@@ -54,6 +55,7 @@ configs = st.builds(
     format=st.sampled_from(["jpg", "png", "webp"]),
     quality=st.integers(1, 100),
     truncated=st.sampled_from(["keep", "fail"]),
+    box_format=st.sampled_from([None, "xyxy", "xywh"]),
     precision=st.sampled_from(["float32", "bfloat16", "float16"]),
     detector_size=st.none() | st.integers(32, 8192),
     weights=st.dictionaries(st.text(), st.text(), max_size=3),

@@ -55,6 +55,7 @@ FULL = Record(
     rival_score=0.25,
     truncated=True,
     damaged=True,
+    unlisted=True,
     model="lite",
     error="none, really",
     seen=4,

@@ -11,10 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detic_crop.errors import UsageError
-from detic_crop.runs.labels import Labels, elsewhere, match_labels, parse_labels, read_labels
+from detic_crop.runs.labels import Labels, match_labels, parse_labels, read_labels
 from tests.helpers import write
 
 HEADER = b"image,species\n"
+
+
+def matched(names: list[str], keys: list[str]) -> list[str | None]:
+    return match_labels(names, keys).keys
 
 
 def parse(data: bytes, key: str = "image") -> Labels:
@@ -105,8 +109,8 @@ def test_a_label_file_on_disk(tmp_path: Path) -> None:
 
 
 def test_no_rows_or_no_photos() -> None:
-    assert match_labels([], ["a.jpg"]) == []
-    assert match_labels(["a.jpg"], []) == [None]
+    assert matched([], ["a.jpg"]) == []
+    assert matched(["a.jpg"], []) == [None]
 
 
 @pytest.mark.parametrize(
@@ -125,17 +129,19 @@ def test_no_rows_or_no_photos() -> None:
         (["", ".", "..", "/", " "], ["a.jpg", ".jpg"], [None] * 5),
         (["b.jpg", "a.jpg", "b.jpg"], ["a.jpg", "b.jpg"], ["b.jpg", "a.jpg", "b.jpg"]),  # in label order
         (["day1/1.jpg", "day2/1.jpg"], ["day1/1.jpg"], ["day1/1.jpg", None]),  # a missing one is missing
-        (["A.jpg"], ["a.jpg"], [None]),
+        (["A.jpg"], ["a.jpg"], ["a.jpg"]),  # but for case, where that is clear
+        (["A.jpg", "a.jpg"], ["a.jpg"], [None, "a.jpg"]),  # a photo that a row names exactly is that row's
+        (["other/a.jpg"], ["day1/a.jpg", "day2/a.jpg"], [None]),  # folders must agree
         (["caf%E9.jpg"], ["caf%E9.jpg"], ["caf%E9.jpg"]),
     ],
 )
 def test_matches_by_hand(names: list[str], keys: list[str], matches: list[str | None]) -> None:
-    assert match_labels(names, keys) == matches
+    assert matched(names, keys) == matches
 
 
 @pytest.mark.parametrize("key", ["odd\\name.jpg", " a.jpg", "a.jpg ", "./x/a.jpg"[2:], "a\n.jpg"])
 def test_a_row_that_is_exactly_a_key_names_that_photo(key: str) -> None:
-    assert match_labels([key], ["name.jpg", key]) == [key]
+    assert matched([key], ["name.jpg", key]) == [key]
 
 
 @given(
@@ -144,8 +150,8 @@ def test_a_row_that_is_exactly_a_key_names_that_photo(key: str) -> None:
     )
 )
 def test_every_key_matches_itself_whatever_else_there_is(keys: list[str]) -> None:
-    assert match_labels(keys, keys) == keys
-    assert match_labels(keys[::-1], keys) == keys[::-1]
+    assert matched(keys, keys) == keys
+    assert matched(keys[::-1], keys) == keys[::-1]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +160,6 @@ def test_every_key_matches_itself_whatever_else_there_is(keys: list[str]) -> Non
         (["a.jpg"], ["day1/a.jpg", "day2/a.jpg"]),
         (["a"], ["a.jpg", "a.png"]),
         (["b.jpg", "a"], ["b.jpg", "x/a.jpg", "y/a.jpg"]),
-        (["other/a.jpg"], ["day1/a.jpg", "day2/a.jpg"]),
     ],
 )
 def test_a_name_that_fits_several_photos_is_refused(names: list[str], keys: list[str]) -> None:
@@ -165,13 +170,20 @@ def test_a_name_that_fits_several_photos_is_refused(names: list[str], keys: list
 def test_differing_paths_to_one_photo_are_refused() -> None:
     with pytest.raises(UsageError, match=r"'day1/a\.jpg' and 'day2/a\.jpg' both fit the one photo a\.jpg"):
         match_labels(["day1/a.jpg", "day2/a.jpg"], ["a.jpg"])
-    assert match_labels(["day1/a.jpg", "day1/a.jpg"], ["a.jpg"]) == ["a.jpg"] * 2
+    assert matched(["day1/a.jpg", "day1/a.jpg"], ["a.jpg"]) == ["a.jpg"] * 2
 
 
-def test_rows_that_name_another_folder_are_told() -> None:
+def test_a_row_of_another_folder_is_none_of_these_photos() -> None:
     names = ["d1/a.jpg", "train/d2/b.jpg", "c.jpg", "gone.jpg"]
-    keys = ["d2/a.jpg", "d2/b.jpg", "d3/c.jpg"]
-    assert elsewhere(names, match_labels(names, keys)) == [("d1/a.jpg", "d2/a.jpg")]
+    found = match_labels(names, {key: f"/data/new/{key}" for key in ("d2/a.jpg", "d2/b.jpg", "d3/c.jpg")})
+    assert found.keys == [None, "d2/b.jpg", "d3/c.jpg", None]
+    assert found.notes == [
+        "labels: 1 photos are below train there and elsewhere here, matched by the rest of their paths "
+        "(train/d2/b.jpg → d2/b.jpg)"
+    ]
+    other = match_labels(["CAM2/1.jpg"], {"1.jpg": "/survey/CAM1/1.jpg"})
+    assert other.keys == [None]
+    assert "CAM2/1.jpg was not taken for 1.jpg, since it is in another folder" in other.notes[0]
 
 
 def test_semicolons_are_named() -> None:
@@ -181,7 +193,7 @@ def test_semicolons_are_named() -> None:
 
 def test_a_composed_label_finds_a_decomposed_file_name() -> None:
     """Tables are mostly NFC; file names from a Mac are NFD."""
-    assert match_labels(["d\u00e9/\u00e9.jpg", "\u00f1.jpg"], ["de\u0301/e\u0301.jpg", "n\u0303.jpg"]) == [
+    assert matched(["d\u00e9/\u00e9.jpg", "\u00f1.jpg"], ["de\u0301/e\u0301.jpg", "n\u0303.jpg"]) == [
         "de\u0301/e\u0301.jpg",
         "n\u0303.jpg",
     ]

@@ -64,6 +64,7 @@ NOT_FOUND = Record(
     crop_box=(0, 0, 640, 480),
     model="lite",
 )
+NOT_LISTED = NOT_FOUND._replace(reason="not_listed", unlisted=True, presence=None)
 FAILED = Record(image="c.png", status="failed", reason="unreadable", error="it is torn", stage="decode")
 
 
@@ -126,7 +127,8 @@ EDGES: dict[str, tuple[list[Record], list[Record]]] = {
         [GOOD, NOT_FOUND, GOOD._replace(damaged=False), GOOD._replace(damaged=None)],
         [GOOD._replace(damaged=True), NOT_FOUND._replace(damaged=True)],
     ),
-    "not_found": ([GOOD, NOT_FOUND._replace(reason="reviewed_whole")], [NOT_FOUND]),
+    "not_found": ([GOOD, NOT_FOUND._replace(reason="reviewed_whole"), NOT_LISTED], [NOT_FOUND]),
+    "not_listed": ([GOOD, NOT_FOUND, NOT_LISTED._replace(reason="reviewed_whole")], [NOT_LISTED]),
     "blurry": ([GOOD._replace(blur=0.55)], [GOOD._replace(blur=0.551), NOT_FOUND._replace(blur=1.0)]),
     "dark": ([GOOD._replace(brightness=40.0)], [GOOD._replace(brightness=39.9)]),
     "low_information": ([GOOD._replace(entropy=5.0)], [GOOD._replace(entropy=4.99)]),
@@ -408,7 +410,7 @@ def test_flags_are_listed_in_the_documented_order() -> None:
         brightness=0.0,
         entropy=0.0,
     )
-    impossible = {"whole_image", *OF_ALL_ROWS}
+    impossible = {"whole_image", "not_listed", *OF_ALL_ROWS}  # it is not_found already
     assert flags_of(worst, CONFIG) == tuple(flag for flag in FLAGS if flag not in impossible)
     assert row_cells(worst, CONFIG)["flags"] == ";".join(flags_of(worst, CONFIG))
 
@@ -504,7 +506,7 @@ def test_the_known_problem_leads() -> None:
     """A smaller, more confident box outweighs every other single doubt at the same score."""
     known = doubts_of(GOOD._replace(best_score=0.95), CONFIG).suspicion
     for flag, (_, records) in EDGES.items():
-        if flag not in ("smaller_box_more_confident", "not_found", "low_score", *IMAGE_CHECKS):
+        if flag not in ("smaller_box_more_confident", "not_found", "not_listed", "low_score", *IMAGE_CHECKS):
             for record in records:
                 doubts = doubts_of(record, CONFIG)
                 if doubts.flags == (flag,):

@@ -29,6 +29,10 @@ _MAX_PHOTOS = 300
 _MAX_NOT_FOUND = 100  # of these photos, unless there are too few crops to fill the rest
 _MAX_LABELS = 12  # label columns shown with a photo
 _RESERVED_BYTES = 20_000  # headings, legend and filter
+_NOT_LISTED = (
+    "Nobody looked at these photos. Add them to the boxes file and give <code>detic-crop run</code> with "
+    "another <code>--out</code>, or review them."
+)
 _THREADS = 4  # photos read at once
 
 
@@ -46,7 +50,8 @@ def galleries(
     """
     crops = sorted((p for p in photos if p.is_crop), key=lambda photo: photo.rank)
     not_found = sorted((p for p in photos if p.is_not_found), key=lambda photo: photo.rank)
-    order = _most_suspicious(crops, not_found)
+    not_listed = sorted((p for p in photos if p.is_not_listed), key=lambda photo: photo.rank)
+    order = _most_suspicious(crops, [*not_found, *not_listed])
     entries = _entries(folder, order, labels, config, max_bytes - _RESERVED_BYTES)
     if not entries:
         return ""
@@ -66,6 +71,7 @@ def galleries(
         legend()
         + _gallery("crops", "Most suspicious crops", crops_hint, crops, entries, _filter(shown))
         + _gallery("not-found", "No animal found", hint, not_found, entries)
+        + _gallery("not-listed", "Not in the boxes file", _NOT_LISTED, not_listed, entries)
     )
 
 

@@ -43,7 +43,12 @@ class Photo:
     @property
     def is_not_found(self) -> bool:
         """Whether all of it was resized because no animal was found."""
-        return self.is_whole and self.record.reason != "reviewed_whole"
+        return self.is_whole and self.record.reason not in ("reviewed_whole", "not_listed")
+
+    @property
+    def is_not_listed(self) -> bool:
+        """Whether all of it was resized because the boxes file does not name it: nobody looked."""
+        return self.is_whole and self.record.reason == "not_listed"
 
     @property
     def waits(self) -> bool:

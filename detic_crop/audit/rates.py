@@ -64,8 +64,9 @@ def _grouped(photos: Iterable[Photo], names_of: Callable[[Photo], Iterable[str]]
 def class_table(photos: Sequence[Photo]) -> str:
     """Found by class; what was not found has none."""
     crops = [photo for photo in photos if photo.is_crop]
-    missed = sum(photo.is_whole for photo in photos)
-    finished = len(crops) + missed
+    unlisted = sum(photo.is_not_listed for photo in photos)
+    missed = sum(photo.is_whole for photo in photos) - unlisted
+    finished = len(crops) + missed + unlisted
     groups = _grouped(crops, lambda photo: (photo.record.class_name,))
 
     def row(name: str, n: int, score: str, flagged: str) -> str:
@@ -85,9 +86,11 @@ def class_table(photos: Sequence[Photo]) -> str:
         for name, group in islice(groups.items(), _MAX_GROUPS)
     ]
     rows.append(row("<i>not found, only resized</i>", missed, "", ""))
+    if unlisted:
+        rows.append(row("<i>not in the boxes file, only resized</i>", unlisted, "", ""))
     header = ("class of the chosen box", "#photos", "share of usable photos", "#median score", "#flagged")
     return '<h2 id="rates">Found and not found</h2>\n<h3>By class</h3>\n' + table(
-        header, rows, len(groups) + 1
+        header, rows, len(groups) + 1 + bool(unlisted)
     )
 
 

@@ -71,6 +71,8 @@ class Drawn(NamedTuple):
 def detected_records(folder: OutputFolder, keys: Collection[str]) -> dict[str, Record]:
     """What the detector left of each of `keys`: the last record without a reviewer's part in it.
 
+    A photo that the boxes file does not name is left out: no detector looked, so none missed an animal.
+
     A recrop writes none where it follows a verdict; what that left out is in the record itself.
     """
     state = replay(folder.journal, reviewed=False)
@@ -82,7 +84,7 @@ def detected_records(folder: OutputFolder, keys: Collection[str]) -> dict[str, R
             record = as_detected(current[key], config)
             if record is not None:
                 detected[key] = record
-    return {key: detected[key] for key in keys if key in detected}
+    return {key: detected[key] for key in keys if key in detected and not detected[key].unlisted}
 
 
 def draw(detected: Mapping[str, Record], config: CropConfig, size: int, seed: int) -> list[Drawn]:

@@ -14,12 +14,12 @@ from detic_crop.detectors.vocabulary import split_names
 from detic_crop.runs.journal import Record
 
 _MAX_FAILURES = 100
-_OF_ALL = frozenset({"not_found", "truncated_file", "damaged_file"}) | IMAGE_CHECKS
+_OF_ALL = frozenset({"not_found", "not_listed", "truncated_file", "damaged_file"}) | IMAGE_CHECKS
 """Flags that say nothing against a box: photos that were resized whole may have them, too."""
 
 _STATUSES: Mapping[str, str] = {
     "cropped": "an animal was found; its enlarged box was cut out",
-    "resized": "nothing was found, or a reviewer wanted the whole photo; all of it was resized",
+    "resized": "nothing was found, nobody looked, or a reviewer wanted all of it; the whole was resized",
     "rejected": "a reviewer threw the crop out",
     "failed": "the photo could not be used",
 }
@@ -35,6 +35,7 @@ def navigation(photos: Sequence[Photo]) -> str:
         ("histograms", "Histograms", True),
         ("crops", "Most suspicious crops", any(photo.is_crop for photo in photos)),
         ("not-found", "No animal found", any(photo.is_not_found for photo in photos)),
+        ("not-listed", "Not in the boxes file", any(photo.is_not_listed for photo in photos)),
     )
     links = (f'<a href="#{anchor}">{title}</a>' for anchor, title, exists in parts if exists)
     return f'<nav aria-label="Parts of this page">{" ".join(links)}</nav>\n'
@@ -65,6 +66,11 @@ def counts(photos: Sequence[Photo], n_rows: int) -> str:
         html += (
             f"<p>Of {finished:,} usable photos, {found:,} were <b>cropped ({percent(found / finished)})</b> "
             f"and {missed:,} <b>only resized ({percent(missed / finished)})</b>.</p>\n"
+        )
+    if unlisted := sum(photo.is_not_listed for photo in photos):
+        html += (
+            f"<p><b>{unlisted:,}</b> of these only resized are <b>not in the boxes file</b>: nobody looked "
+            "at them.</p>\n"
         )
     if n_rows != len(photos):
         html += (
@@ -145,7 +151,8 @@ def flag_table(photos: Sequence[Photo]) -> str:
     rows = [row(flag, rule) for flag, rule in FLAGS.items()]
     return (
         '<h2 id="flags">Flags</h2>\n<p>A flag is a reason to look, not a mistake. Shares are of the crops; '
-        "those of <code>truncated_file</code>, <code>damaged_file</code>, <code>not_found</code> and of the "
+        "those of <code>truncated_file</code>, <code>damaged_file</code>, <code>not_found</code>, "
+        "<code>not_listed</code> and of the "
         "last five, which say nothing against a box, of all usable photos.</p>\n"
         + table(("flag", "#photos", "#share", "given when"), rows, len(rows))
     )

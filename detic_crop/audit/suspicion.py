@@ -30,6 +30,7 @@ FLAGS: Mapping[str, str] = {
     "truncated_file": "the file ends early; what was missing is filled in",
     "damaged_file": "the photo's data are damaged: some of what it shows may be wrong",
     "not_found": "no eligible box: the whole photo was resized",
+    "not_listed": "the boxes file does not name the photo: nobody looked at it, the whole photo was resized",
     "blurry": "hardly any fine detail in the crop (blur effect of Crete et al. 2007 above 0.55)",
     "dark": "the crop's mean grey level is below 40 of 255",
     "low_information": "the crop's grey levels hold less than 5 bits of entropy (of 8)",
@@ -106,8 +107,8 @@ def doubts_of(
     - ``u`` is the share of ordinary boxes that are as unusual; see `unusual_shares`. Ordinary boxes have one
       of ½ on average, which costs them a sixth of their trust; 1 in 100 costs two thirds.
 
-    Without a box it is `presence`, how sure the model is that it missed an animal; of a failed photo 1, of
-    a reviewed one 0.
+    Without a box it is `presence`, how sure the model is that it missed an animal; of a failed photo, and of
+    one that nobody looked at (`not_listed`), 1; of a reviewed one 0.
 
     Args:
         record: of the photo.
@@ -156,11 +157,8 @@ def flags_of(record: Record, config: CropConfig) -> tuple[str, ...]:
     """The codes that apply to one photo, in the order of `FLAGS`; none for a failed one."""
     if record.status == "failed":
         return ()
-    applies = {
-        "truncated_file": record.truncated,
-        "damaged_file": bool(record.damaged),
-        "not_found": record.reason == "not_found",
-    }
+    applies = {"truncated_file": record.truncated, "damaged_file": bool(record.damaged)}
+    applies |= {reason: record.reason == reason for reason in ("not_found", "not_listed")}
     applies |= _picture_flags(record)
     if record.box is not None:
         applies |= _box_flags(record, config)
@@ -208,6 +206,8 @@ def _suspicion(record: Record, config: CropConfig, flags: Sequence[str], unusual
     if record.verdict:
         return 0.0
     if record.status == "failed":
+        return 1.0
+    if record.reason == "not_listed":
         return 1.0
     if record.box is None:
         return min(1.0, record.presence or 0.0)

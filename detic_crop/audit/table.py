@@ -28,7 +28,7 @@ COLUMNS: Mapping[str, str] = {
     "image": "relative path of the photo, with /; the key",
     "crop": "path of the crop below the output folder; empty if failed or rejected",
     "status": "cropped, resized (nothing found: the whole photo), rejected or failed",
-    "reason": "why: largest_box, not_found, reviewed_whole, missing_file, unreadable …",
+    "reason": "why: largest_box, not_found, not_listed, reviewed_whole, missing_file, unreadable …",
     "width": "of the upright photo, pixels",
     "height": "of the upright photo, pixels",
     "class_name": "class of the chosen box",

@@ -33,7 +33,7 @@ class Choice:
 
     Attributes:
         index: of the chosen box in the detections, or None.
-        reason: ``largest_box`` or ``not_found``.
+        reason: see `reason_of`.
         n_candidates: number of eligible boxes.
         best: index of the most confident eligible box, or None.
         n_apart: number of other eligible boxes that hardly touch the chosen one (IoU < 0.1).
@@ -71,7 +71,7 @@ def choose(detections: Detections, classes: Collection[str] | None = None, conf:
     areas, scores = detections.areas, detections.scores
     eligible = np.flatnonzero(wanted & (scores >= np.float32(conf)) & (areas > 0))
     if len(eligible) == 0:
-        return Choice(None, "not_found")
+        return Choice(None, reason_of(None, detections.listed))
     index = int(min(eligible, key=lambda i: (-areas[i], -scores[i], i)))
     best = int(min(eligible, key=lambda i: (-scores[i], -areas[i], i)))
     overlap = iou(detections.xyxy[index], detections.xyxy)
@@ -84,13 +84,25 @@ def choose(detections: Detections, classes: Collection[str] | None = None, conf:
     )
     return Choice(
         index=index,
-        reason="largest_box",
+        reason=reason_of(index, detections.listed),
         n_candidates=len(eligible),
         best=best,
         n_apart=int((overlap[eligible] < _APART_IOU).sum()),
         rival=int(rivals[np.argmax(scores[rivals])]) if len(rivals) else None,
         larger=int(larger[np.argmax(scores[larger])]) if len(larger) else None,
     )
+
+
+def reason_of(chosen: object, listed: bool) -> str:
+    """Why a photo is cropped, or not: ``largest_box``, ``not_found``, or ``not_listed`` where nobody looked.
+
+    Args:
+        chosen: the box, or its index; None where there is none.
+        listed: see `Detections`.
+    """
+    if chosen is not None:
+        return "largest_box"
+    return "not_found" if listed else "not_listed"
 
 
 def iou(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -117,8 +129,13 @@ def _intersection(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.
     return areas
 
 
-def presence_of(detections: Detections, classes: Collection[str] | None) -> float:
-    """How sure the detector is that a wanted animal is there: its own number, else the best wanted score."""
+def presence_of(detections: Detections, classes: Collection[str] | None) -> float | None:
+    """How sure the detector is that a wanted animal is there: its own number, else the best wanted score.
+
+    None where nobody looked.
+    """
+    if not detections.listed:
+        return None
     if detections.presence is not None:
         return detections.presence
     wanted = wanted_mask(detections, classes)
@@ -140,7 +157,7 @@ def choose_and_keep(
     width, height = resolution_wh
     limits = np.array([width, height, width, height], np.float32)
     clipped = np.clip(detections.xyxy, 0, limits)
-    inside = Detections(clipped, detections.scores, detections.class_names, detections.presence).rounded()
+    inside = replace(detections, xyxy=clipped).rounded()
     wanted = wanted_mask(inside, classes)
     usable = np.flatnonzero((inside.areas > 0) & (inside.scores >= np.float32(kept_floor(conf))))
     order = sorted(usable.tolist(), key=lambda i: (not wanted[i], -inside.scores[i]))  # stable for ties

@@ -24,6 +24,7 @@ class Detections:
         class_names: N names from the detector's vocabulary.
         presence: how sure the detector is that a wanted animal is in the photo at all, in [0, 1]; None
             when it has no such number, then the highest score of a wanted class stands in for it.
+        listed: whether anybody looked; False where given boxes do not speak of the photo at all.
 
     Raises:
         ValueError: the lengths differ, or a box or score is not finite.
@@ -33,6 +34,7 @@ class Detections:
     scores: NDArray[np.float32]
     class_names: tuple[str, ...]
     presence: float | None = None
+    listed: bool = True
 
     def __post_init__(self) -> None:
         xyxy = np.asarray(self.xyxy, dtype=np.float32).reshape(-1, 4)
@@ -53,9 +55,9 @@ class Detections:
         return len(self.scores)
 
     @classmethod
-    def empty(cls, presence: float | None = None) -> Detections:
+    def empty(cls, presence: float | None = None, listed: bool = True) -> Detections:
         """No boxes at all."""
-        return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32), (), presence)
+        return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32), (), presence, listed)
 
     @property
     def areas(self) -> NDArray[np.float64]:
@@ -83,7 +85,7 @@ class Detections:
         """The detections at `indices`, in that order."""
         order = np.asarray(indices, dtype=np.intp)
         names = tuple(self.class_names[i] for i in order)
-        return Detections(self.xyxy[order], self.scores[order], names, self.presence)
+        return Detections(self.xyxy[order], self.scores[order], names, self.presence, self.listed)
 
     def rounded(self) -> Detections:
         """The same with the few decimals that are kept on disk (idempotent)."""
@@ -92,4 +94,5 @@ class Detections:
             np.round(self.scores.astype(np.float64), SCORE_DECIMALS).astype(np.float32),
             self.class_names,
             None if self.presence is None else round(float(self.presence), SCORE_DECIMALS),
+            self.listed,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detic_crop.config import MODELS, Precision
+from detic_crop.config import MODELS, BoxFormat, Precision
 from detic_crop.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def load_detector(
     precision: Precision = "float32",
     detector_size: int | None = None,
     batch_size: int | None = None,
+    box_format: BoxFormat | None = None,
 ) -> Detector:
     """Load a model once, to be asked about many photos.
 
@@ -54,12 +55,17 @@ def load_detector(
         precision: of Detic's network; ``bfloat16`` and ``float16`` are faster where the hardware has them.
         detector_size: shortest side, in pixels, at which Detic sees a photo (default 800).
         batch_size: photos that Detic is given at once on a GPU.
+        box_format: of a boxes file, ``xyxy`` or ``xywh``; None reads it off the file.
 
     Raises:
         UsageError: there is no such model, file or device, or an option does not go with the model.
         WeightsError: weights are missing or damaged.
     """
     name, _ = resolve_model(name)
+    if box_format is not None and not name.startswith("boxes:"):
+        raise UsageError(
+            f"--box-format {box_format} goes with --model boxes:FILE only, not with {name}; leave it out"
+        )
     if name.startswith("detic-"):
         from detic_crop.detectors.detic_loading import load_detic_by_name
         from detic_crop.detectors.devices import resolve_device
@@ -88,7 +94,7 @@ def load_detector(
     if name.startswith("boxes:"):
         from detic_crop.detectors.boxes_file import load_boxes_file
 
-        return load_boxes_file(Path(name.removeprefix("boxes:")))
+        return load_boxes_file(Path(name.removeprefix("boxes:")), box_format)
     if name.startswith("detectron2:"):
         from detic_crop.detectors.detectron2 import load_detectron2
 

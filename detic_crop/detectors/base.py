@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -113,8 +113,8 @@ class RecallingDetector(Protocol):
 class LookupDetector(Protocol):
     """A detector that looks its answers up by key, and so cares which photos there are."""
 
-    def expect(self, keys: Iterable[str]) -> None:
-        """Be told every photo of the input before the first `detect`."""
+    def expect(self, photos: Mapping[str, str]) -> None:
+        """Be told every photo of the input before the first `detect`: key → where it is."""
         ...
 
     def notes(self) -> list[str]:
@@ -128,4 +128,13 @@ class ClassAwareDetector(Protocol):
 
     def ask_for(self, wanted: Sequence[str] | None) -> None:
         """From now on report the highest score of any of these classes as `Detections.presence`."""
+        ...
+
+
+@runtime_checkable
+class PolicyAwareDetector(Protocol):
+    """A detector whose notes say what the run leaves out of its boxes."""
+
+    def count_for(self, classes: Sequence[str] | None, conf: float) -> None:
+        """Be told what counts: boxes of these classes (None: any) with a score of at least `conf`."""
         ...

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from detic_crop.config import CropConfig
 from detic_crop.detectors.vocabulary import split_names
 from detic_crop.errors import PhotoError, UsageError
-from detic_crop.runs.decisions import Decision, decision_in
+from detic_crop.runs.decisions import Decision, decision_in, not_rejected
 from detic_crop.runs.execute import commit
 from detic_crop.runs.folder import OutputFolder, output_errors
 from detic_crop.runs.journal import Journal, Record
@@ -177,10 +177,7 @@ def _move(record: Record, decision: Decision, folder: OutputFolder) -> Record:
     if decision.verdict == "rejected":
         new = new._replace(status="rejected", reason="reviewed_rejected")
     elif record.status == "rejected":
-        found = record.box is not None
-        new = new._replace(
-            status="cropped" if found else "resized", reason="largest_box" if found else "not_found"
-        )
+        new = not_rejected(new)
     folder.move_crop(record, new)
     return new
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from detic_crop.boxes.choose import reason_of
 from detic_crop.boxes.detections import BOX_DECIMALS, Detections
 from detic_crop.boxes.geometry import Box, PixelBox, clip, crop_rectangle, whole
 from detic_crop.config import CropConfig
@@ -114,6 +115,14 @@ def detected_box(record: Record) -> Box | None:
     return record.detector_box if record.verdict in ("box", "whole") else record.box
 
 
+def not_rejected(record: Record) -> Record:
+    """A rejected record with the status and reason that the detector gave it."""
+    return record._replace(
+        status="resized" if record.box is None else "cropped",
+        reason=reason_of(record.box, not record.unlisted),
+    )
+
+
 def as_detected(record: Record, config: CropConfig) -> Record | None:
     """The record that the detector alone would have left; None where that is not known.
 
@@ -127,8 +136,5 @@ def as_detected(record: Record, config: CropConfig) -> Record | None:
     elif record.verdict in ("box", "whole"):
         return None
     elif record.verdict == "rejected":
-        found = record.box is not None
-        record = record._replace(
-            status="cropped" if found else "resized", reason="largest_box" if found else "not_found"
-        )
+        record = not_rejected(record)
     return record._replace(verdict="", reviewer="", detector_box=None, detected=None)

@@ -55,6 +55,7 @@ PLAIN_FIELDS = {
     "larger_score": _NUMBER,
     "truncated": r"true",
     "damaged": r"(?:true|false)",
+    "unlisted": r"true",
     "blur": _NUMBER,
     "brightness": _NUMBER,
     "entropy": _NUMBER,

@@ -62,6 +62,7 @@ class Record(NamedTuple):
     larger_score: float | None = None
     truncated: bool = False  # the file ended early; decoded as far as it goes
     damaged: bool | None = None  # the photo's data are damaged; None: nobody has looked, as in older journals
+    unlisted: bool = False  # the boxes file does not speak of the photo: nobody looked at it
     blur: float | None = None  # these three of the crop; see `images.checks.Checks`
     brightness: float | None = None
     entropy: float | None = None
@@ -303,7 +304,7 @@ class Journal:
 
     def append_candidates(self, image: str, crop: str, detections: Detections) -> Span:
         """Keep a photo's boxes, and announce the crop file that is about to appear."""
-        values = {
+        values: dict[str, Any] = {
             "image": image,
             "crop": crop,
             "presence": detections.presence,
@@ -311,6 +312,8 @@ class Journal:
             "scores": [detections.score(i) for i in range(len(detections))],
             "xyxy": [detections.edges(i) for i in range(len(detections))],
         }
+        if not detections.listed:
+            values["listed"] = False
         line = _to_json(values).encode() + b"\n"
         offset = _append(self._candidates, line)
         return offset, len(line)
@@ -357,6 +360,7 @@ def read_candidates(file: BinaryIO, record: Record) -> Detections:
         np.array(values["scores"], np.float32),
         tuple(values["class_names"]),
         values["presence"],
+        values.get("listed", True),
     )
 
 

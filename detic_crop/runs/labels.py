@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
-import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from detic_crop.errors import UsageError
-from detic_crop.runs.names import printable
+from detic_crop.naming import NameIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,75 +85,45 @@ def parse_labels(data: bytes, key_column: str, name: str) -> Labels:
     return Labels(columns, rows, key_column, data)
 
 
-def match_labels(names: Sequence[str], keys: Sequence[str]) -> list[str | None]:
-    """The photo of each label row: by relative path, else by unique file name, else by unique stem.
+@dataclass(frozen=True, slots=True)
+class LabelMatches:
+    """The photo of each label row.
 
-    A row that names folders never takes a photo that another row names exactly, so that a missing
-    ``day2/1.jpg`` is missing rather than a second label for ``day1/1.jpg``.
+    Attributes:
+        keys: one per row; None where there is no such photo.
+        notes: what a person should know of how they were found, a sentence each.
+    """
+
+    keys: list[str | None]
+    notes: list[str]
+
+
+def match_labels(names: Sequence[str], photos: Mapping[str, str] | Sequence[str]) -> LabelMatches:
+    """The photo of each label row; see `naming` for what belongs together.
 
     Args:
         names: what the rows call their photos.
-        keys: all photos.
-
-    Returns:
-        One key per row, None where there is no such photo.
+        photos: key → where it is, of all photos; or keys alone.
 
     Raises:
-        UsageError: a file name fits several photos, or differing paths fit one.
+        UsageError: a name fits several photos, or differing names fit one.
     """
-    by_path = {_composed(key): key for key in keys} | {key: key for key in keys}
-    cleaned = [name if name in by_path else _cleaned(name) for name in names]
-    exact = {by_path[name] for name in cleaned if name in by_path}
-    by_name = _grouped(keys, lambda key: PurePosixPath(key).name)
-    by_stem = _grouped(keys, lambda key: os.path.splitext(PurePosixPath(key).name)[0])
-    claims: dict[str, str] = {}
-    matches: list[str | None] = []
-    for name in cleaned:
-        if name in by_path:
-            matches.append(by_path[name])
-            continue
-        base = PurePosixPath(name).name
-        # Kaggle's `image_id` columns often lack the extension, hence the stems.
-        found = by_name.get(base) or by_stem.get(base) or []
-        if "/" in name:
-            found = [key for key in found if key not in exact]
-        if len(found) > 1:
-            raise UsageError(
-                f"--labels: {name!r} fits {len(found)} photos ({found[0]}, {found[1]} …); "
-                "give relative paths in the key column"
-            )
-        if found and "/" in name and claims.setdefault(found[0], name) != name:
-            raise UsageError(
-                f"--labels: {claims[found[0]]!r} and {name!r} both fit the one photo {found[0]}; "
-                "give paths relative to --in in the key column"
-            )
-        matches.append(found[0] if found else None)
-    return matches
-
-
-def _cleaned(name: str) -> str:
-    return _composed(printable(name.strip().replace("\\", "/")).removeprefix("./"))
-
-
-def _composed(name: str) -> str:
-    """One spelling of é: a Mac's file names have e + ´, tables seldom do."""
-    return unicodedata.normalize("NFC", name)
-
-
-def _grouped(keys: Sequence[str], name_of: Callable[[str], str]) -> dict[str, list[str]]:
-    groups: dict[str, list[str]] = {}
-    for key in keys:
-        groups.setdefault(_composed(name_of(key)), []).append(key)
-    return groups
-
-
-def elsewhere(names: Sequence[str], matches: Sequence[str | None]) -> list[tuple[str, str]]:
-    """(row, photo) where a row's folders are not the photo's: matched by file name alone."""
-    pairs = [
-        (_cleaned(name), key)
-        for name, key in zip(names, matches, strict=True)
-        if key is not None and "/" in name
-    ]
-    return [
-        (name, key) for name, key in pairs if not f"/{name}".endswith(f"/{_composed(key)}") and name != key
-    ]
+    found = NameIndex(names).match(photos)
+    for name, keys in found.unclear_names.items():
+        raise UsageError(
+            f"--labels: {name!r} fits {len(keys)} photos ({keys[0]}, {keys[1]} …); "
+            "give relative paths in the key column"
+        )
+    for key, several in found.unclear_photos.items():
+        raise UsageError(
+            f"--labels: {several[0]!r} and {several[1]!r} both fit the one photo {key}; "
+            "give paths relative to --in in the key column"
+        )
+    notes = [f"labels: {found.how}"] if found.how else []
+    if found.refused is not None:
+        name, key = found.refused
+        notes.append(
+            f"labels: {name} was not taken for {key}, since it is in another folder; if it is the same photo "
+            "under another folder's name, give that folder the name that the table has (a link will do)"
+        )
+    return LabelMatches([found.photo_of.get(name) for name in names], notes)

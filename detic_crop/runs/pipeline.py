@@ -353,6 +353,7 @@ class Pipeline:
         record = self._blank(photo.job, photo)._replace(
             truncated=decoded.truncated,
             damaged=decoded.damaged,
+            unlisted=not candidates.listed,
             seen=self._seen(photo),
             status="resized" if choice.index is None else "cropped",
             reason=choice.reason,

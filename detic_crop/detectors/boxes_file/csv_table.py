@@ -1,8 +1,9 @@
 """Boxes in a table with a header (`,`, else `;` or tab).
 
 An image column and either `box`/`bbox` ("x1 y1 x2 y2", "[[x1 y1 x2 y2] …]", commas or brackets as one likes),
-four corner columns, or columns named exactly x, y, w, h; optional score and class columns. Several rows, or
-several boxes in a cell, are several boxes; empty box cells are none, the original data set's "not found".
+four corner columns, or columns for left, top, width, height; optional score and class columns, and the
+photo's own size. Several rows, or several boxes in a cell, are several boxes; empty box cells are none, the
+original data set's "not found".
 """
 
 from __future__ import annotations
@@ -15,55 +16,131 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from detic_crop.boxes.choose import UNKNOWN_CLASS
-from detic_crop.detectors.boxes_file.numbers import checked_score, edges, edges_of_size, numbers_of, shown
-from detic_crop.detectors.boxes_file.table import Box, BoxesTable, FormatError, RowError, clean_path
+from detic_crop.config import BoxFormat
+from detic_crop.detectors.boxes_file.drafts import Draft, Drafts, Numbers
+from detic_crop.detectors.boxes_file.ids import whole
+from detic_crop.detectors.boxes_file.judge import settle
+from detic_crop.detectors.boxes_file.numbers import checked_score, numbers_of, shown
+from detic_crop.detectors.boxes_file.sizes import SizeWH, stated_size
+from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError, RowError, clean_path
 
-IMAGE_COLUMNS = ("image", "image_id", "file", "filename", "file_name", "path")
-TEXT_COLUMNS = ("box", "bbox")
-CORNER_COLUMNS = (
-    ("xmin", "ymin", "xmax", "ymax"),
-    ("x_min", "y_min", "x_max", "y_max"),
-    ("x1", "y1", "x2", "y2"),
-    ("x0", "y0", "x1", "y1"),
-    ("left", "top", "right", "bottom"),
+IMAGE_COLUMNS = (
+    *("image", "image_id", "file", "filename", "file_name", "path"),
+    *("imageid", "image_name", "image_path", "file_path", "filepath"),
 )
-# `width` and `height` are not here: beside x and y they may as well be the photo's own size.
-SIZE_COLUMNS = ("x", "y", "w", "h")
+# Columns that say themselves what their four numbers are go first.
+TEXT_COLUMNS: dict[str, BoxFormat | None] = {
+    **dict.fromkeys(("box_xyxy", "bbox_xyxy", "xyxy", "bbox_voc", "bbox_pascal_voc"), "xyxy"),
+    **dict.fromkeys(("box_xywh", "bbox_xywh", "xywh", "bbox_ltwh", "bbox_coco"), "xywh"),
+    "box": None,
+    "bbox": None,
+}
+BOX_COLUMNS: dict[tuple[str, ...], BoxFormat] = {
+    ("xmin", "ymin", "xmax", "ymax"): "xyxy",
+    ("x_min", "y_min", "x_max", "y_max"): "xyxy",
+    ("x1", "y1", "x2", "y2"): "xyxy",
+    ("x0", "y0", "x1", "y1"): "xyxy",
+    ("left", "top", "right", "bottom"): "xyxy",
+    ("x", "y", "w", "h"): "xywh",
+    ("left", "top", "width", "height"): "xywh",
+    ("xmin", "ymin", "width", "height"): "xywh",
+    ("x_min", "y_min", "width", "height"): "xywh",
+    ("bbox_x", "bbox_y", "bbox_w", "bbox_h"): "xywh",
+    ("bbox_x", "bbox_y", "bbox_width", "bbox_height"): "xywh",
+}
+# A box, or a point and the photo's own size.
+UNCLEAR_COLUMNS = ("x", "y", "width", "height")
+PHOTO_SIZE_COLUMNS = (
+    *(("image_width", "image_height"), ("img_width", "img_height"), ("img_w", "img_h")),
+    *(("photo_width", "photo_height"), ("original_width", "original_height"), ("width", "height")),
+)
 SCORE_COLUMNS = ("score", "conf", "confidence")
 CLASS_COLUMNS = ("class_name", "class", "label")
+# With these the table is an audit.csv of our own, whose `box` has corners.
+AUDIT_COLUMNS = {"image", "crop", "status", "reason", "box", "crop_box"}
 DELIMITERS = (",", ";", "\t")
 
 _SQUARE = str.maketrans("()", "[]")
 _NESTED = re.compile(r"\[[\s,]*(?:\[[^\[\]]*\][\s,]*)+\]")
 _INNER = re.compile(r"\[([^\[\]]*)\]")
 _SEPARATOR = re.compile(r"\s*[,;]\s*|\s+")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+_FLOAT_ID = re.compile(r"\d+\.0")
+_MOST = 0.9
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Which cell means what; `box` has one column (text) or four, `corners` says how four are meant."""
+    """Which cell means what.
+
+    Attributes:
+        header: names as they stand.
+        image: the column of the photo's path.
+        box: one column (text) or four.
+        box_format: what the numbers are, where the header or the person says so.
+        usual: what they are unless the file speaks against it.
+        score: column, or None.
+        class_name: column, or None.
+        size: columns of what may be the photo's width and height, or None.
+        status: column of an audit.csv, or None.
+        decimal_comma: a spreadsheet may have written 0,5 for 0.5.
+    """
 
     header: list[str]
     image: int
     box: tuple[int, ...]
-    corners: bool
+    box_format: BoxFormat | None
+    usual: BoxFormat | None
     score: int | None
     class_name: int | None
+    size: tuple[int, int] | None
+    status: int | None
+    decimal_comma: bool
+
+    @property
+    def columns(self) -> str:
+        """The box's columns, for messages."""
+        return ", ".join(f"`{self.header[column].strip()}`" for column in self.box)
 
 
-def read_csv(text: str) -> BoxesTable:
-    table = BoxesTable()
+def read_csv(text: str, box_format: BoxFormat | None = None) -> BoxesTable:
+    """Read the whole table.
+
+    Args:
+        text: of the file.
+        box_format: what the person who gives it says that the boxes are.
+
+    Raises:
+        FormatError: it has no columns that we know, or nobody can say what its numbers mean.
+    """
     delimiter = _delimiter(text)
-    layout = _layout(_header(text, delimiter))
     rows = _numbered_rows(text, delimiter)
-    next(rows, None)
-    for line, cells in rows:
-        path = clean_path(cells[layout.image]) if layout.image < len(cells) else ""
+    _, header = next(rows, (0, []))
+    table = BoxesTable()
+    cells_of = list(rows)
+    layout = _layout(header, [cells for _, cells in cells_of], box_format, delimiter != ",")
+    drafts = Drafts(table, layout.columns, layout.box_format, layout.usual, strict=len(layout.box) == 1)
+    sizes: list[tuple[str, str, list[str]]] = []
+    for line, cells in cells_of:
+        place = f"line {line}"
+        path = _path(cells[layout.image]) if layout.image < len(cells) else ""
         try:
-            table.add(*_csv_row(layout, path, cells))
+            found = _csv_row(layout, path, cells)
         except RowError as error:
-            table.add_problem(f"line {line}", str(error), path)
-    return table
+            drafts.add_problem(place, str(error), path)
+        else:
+            drafts.add(place, path, found)
+            if layout.size is not None and found:
+                sizes.append((place, path, [cells[column] for column in layout.size]))
+    if layout.size is not None:
+        _state_sizes(drafts, layout, sizes)
+    return settle(drafts)
+
+
+def _path(cell: str) -> str:
+    """A photo's path; an id that has become a float is one again."""
+    path = clean_path(cell)
+    return path.removesuffix(".0") if _FLOAT_ID.fullmatch(path) else path
 
 
 def _numbered_rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -104,7 +181,9 @@ def _names(header: Sequence[str]) -> list[str]:
     return [name.strip().lower() for name in header]
 
 
-def _layout(header: list[str]) -> _Layout:
+def _layout(
+    header: list[str], rows: list[list[str]], box_format: BoxFormat | None, decimal_comma: bool
+) -> _Layout:
     names = _names(header)
     image = _first_column(names, IMAGE_COLUMNS)
     if image is None:
@@ -112,30 +191,88 @@ def _layout(header: list[str]) -> _Layout:
             f"expected an image column ({', '.join(IMAGE_COLUMNS)}), got {shown(', '.join(header))}; "
             "rename the column that holds the file names"
         )
-    box, corners = _box_columns(names)
+    is_audit = set(names) >= AUDIT_COLUMNS
+    box, declared = _box_columns(names)
+    usual: BoxFormat | None = None
+    if declared is None and len(box) == 1:
+        named_box = names[box[0]] == "box"
+        declared = "xyxy" if is_audit and named_box else None
+        usual = "xyxy" if named_box or _as_arrays_are_printed(rows, box[0]) else None
+    elif declared is None and box_format is None:
+        _check_is_box(rows, box, image)
+        declared = "xywh"
+    columns = ", ".join(header[column].strip() for column in box)
+    if declared and box_format and declared != box_format:
+        meant = "corners" if declared == "xyxy" else "left, top, width, height"
+        raise FormatError(f"--box-format {box_format} contradicts {columns}, which is {meant}; leave it out")
+    if len(box) == 4 and declared is None and box_format == "xyxy":
+        raise FormatError(
+            f"--box-format xyxy contradicts {columns}; leave it out, or give xywh if that is the box"
+        )
     return _Layout(
         header=header,
         image=image,
         box=box,
-        corners=corners,
+        box_format=declared or box_format,
+        usual=usual,
         score=_first_column(names, SCORE_COLUMNS),
         class_name=_first_column(names, CLASS_COLUMNS),
+        size=_size_columns(names, box),
+        status=names.index("status") if is_audit else None,
+        decimal_comma=decimal_comma,
     )
 
 
-def _box_columns(names: list[str]) -> tuple[tuple[int, ...], bool]:
-    """The box's one or four columns, and whether four are corners and not left, top, width, height."""
-    text = _first_column(names, TEXT_COLUMNS)
+def _box_columns(names: list[str]) -> tuple[tuple[int, ...], BoxFormat | None]:
+    """The box's one or four columns, and what they say they are."""
+    text = _first_column(names, tuple(TEXT_COLUMNS))
     if text is not None:
-        return (text,), True
-    for wanted in (*CORNER_COLUMNS, SIZE_COLUMNS):
+        return (text,), TEXT_COLUMNS[names[text]]
+    known: dict[tuple[str, ...], BoxFormat | None] = {**BOX_COLUMNS, UNCLEAR_COLUMNS: None}
+    for wanted, box_format in known.items():
         found = [_first_column(names, (name,)) for name in wanted]
         columns = tuple(column for column in found if column is not None)
         if len(columns) == len(wanted):
-            return columns, wanted != SIZE_COLUMNS
+            return columns, box_format
     raise FormatError(
         "expected a `box` or `bbox` column, or columns xmin, ymin, xmax, ymax, or x, y, w, h, "
         f"got {shown(', '.join(names))}; rename the columns that hold the boxes"
+    )
+
+
+def _size_columns(names: list[str], box: Sequence[int]) -> tuple[int, int] | None:
+    for width, height in PHOTO_SIZE_COLUMNS:
+        found = _first_column(names, (width,)), _first_column(names, (height,))
+        if found[0] is not None and found[1] is not None and not set(found) & set(box):
+            return found[0], found[1]
+    return None
+
+
+def _as_arrays_are_printed(rows: list[list[str]], column: int) -> bool:
+    """Whether all cells are as NumPy prints boxes, [[x1 y1 x2 y2]], which the original data sets do."""
+    cells = [row[column].strip() for row in rows if column < len(row) and row[column].strip()]
+    return bool(cells) and all(cell.startswith("[[") and "," not in cell for cell in cells)
+
+
+def _check_is_box(rows: list[list[str]], box: tuple[int, ...], image: int) -> None:
+    """That x, y, width, height are a box and not a point in a photo of that size.
+
+    Raises:
+        FormatError: they may be that.
+    """
+    sizes: dict[str, Sequence[float]] = {}
+    for cells in rows:
+        texts = [cells[column].strip() for column in box if column < len(cells)]
+        numbers = numbers_of(texts) if len(texts) == 4 and all(texts) else None
+        if numbers is None:
+            continue
+        x, y, *size = numbers
+        part = not all(side.is_integer() for side in size)  # a photo has whole pixels
+        if part or x >= size[0] or y >= size[1] or sizes.setdefault(cells[image].strip(), size) != size:
+            return
+    raise FormatError(
+        "x, y, width, height may be boxes, or points and the photos' sizes; "
+        "if they are boxes, give --box-format xywh, or call the columns x, y, w, h"
     )
 
 
@@ -148,7 +285,7 @@ def _first_column(names: list[str], wanted: Sequence[str]) -> int | None:
     return None
 
 
-def _csv_row(layout: _Layout, path: str, cells: list[str]) -> tuple[str, list[Box]]:
+def _csv_row(layout: _Layout, path: str, cells: list[str]) -> list[Draft]:
     if not path:
         raise RowError(f"expected a file name in `{layout.header[layout.image]}`, got none")
     columns = len(layout.header)
@@ -157,29 +294,30 @@ def _csv_row(layout: _Layout, path: str, cells: list[str]) -> tuple[str, list[Bo
         raise RowError(
             f"expected {columns} cells, got {len(cells)}; a cell with a delimiter in it needs quotes"
         )
-    corners = _cell_boxes(layout, cells)
-    scores = _cell_scores(layout, cells, len(corners))
-    name = cells[layout.class_name].strip() if layout.class_name is not None else ""
-    boxes = [Box(*box, score, name or UNKNOWN_CLASS) for box, score in zip(corners, scores, strict=True)]
-    return path, boxes
+    if layout.status is not None and cells[layout.status].strip() == "failed":
+        raise RowError("expected boxes, got a photo that failed in the run of this audit.csv")
+    boxes = _cell_boxes(layout, cells)
+    scores = _cell_scores(layout, cells, len(boxes))
+    name = whole(cells[layout.class_name].strip()) if layout.class_name is not None else ""
+    return [Draft(box, score, name or UNKNOWN_CLASS) for box, score in zip(boxes, scores, strict=True)]
 
 
-def _cell_boxes(layout: _Layout, cells: list[str]) -> list[tuple[float, float, float, float]]:
-    """Every box of a row as edges; none when its cells are empty, the original data set's "not found"."""
+def _cell_boxes(layout: _Layout, cells: list[str]) -> list[Numbers]:
+    """Every box of a row; none when its cells are empty, the original data set's "not found"."""
     if len(layout.box) == 1:
         cell = cells[layout.box[0]]
-        groups = _number_groups(cell)
+        groups = _number_groups(cell, layout.decimal_comma)
         if groups is None or any(len(group) != 4 for group in groups):
-            raise RowError(f"expected 4 numbers in `{layout.header[layout.box[0]]}`, got {shown(cell)}")
-        return [edges(group) for group in groups]
+            raise RowError(f"expected 4 numbers in {layout.columns}, got {shown(cell)}")
+        return [(a, b, c, d) for a, b, c, d in groups]
     texts = [cells[column].strip() for column in layout.box]
     if not any(texts):
         return []
-    names = ", ".join(f"`{layout.header[column]}`" for column in layout.box)
-    numbers = numbers_of(texts)
+    numbers = numbers_of([_with_point(text, layout.decimal_comma) for text in texts])
     if numbers is None:
-        raise RowError(f"expected 4 numbers in {names}, got {shown(', '.join(texts))}")
-    return [edges(numbers) if layout.corners else edges_of_size(numbers)]
+        raise RowError(f"expected 4 numbers in {layout.columns}, got {shown(', '.join(texts))}")
+    a, b, c, d = numbers
+    return [(a, b, c, d)]
 
 
 def _cell_scores(layout: _Layout, cells: list[str], count: int) -> list[float]:
@@ -187,7 +325,7 @@ def _cell_scores(layout: _Layout, cells: list[str], count: int) -> list[float]:
     cell = cells[layout.score].strip() if layout.score is not None else ""
     if layout.score is None or not cell or not count:
         return [1.0] * count
-    groups = _number_groups(cell)
+    groups = _number_groups(cell, layout.decimal_comma)
     scores = None if groups is None else [score for group in groups for score in group]
     if scores is None or len(scores) != count:
         raise RowError(
@@ -197,7 +335,11 @@ def _cell_scores(layout: _Layout, cells: list[str], count: int) -> list[float]:
     return [checked_score(score) for score in scores]
 
 
-def _number_groups(cell: str) -> list[list[float]] | None:
+def _with_point(text: str, decimal_comma: bool) -> str:
+    return text.replace(",", ".") if decimal_comma and _DECIMAL_COMMA.fullmatch(text) else text
+
+
+def _number_groups(cell: str, decimal_comma: bool = False) -> list[list[float]] | None:
     """The numbers of each innermost bracket, or of the whole cell; None when it is anything else."""
     text = cell.translate(_SQUARE).strip()
     if _NESTED.fullmatch(text):
@@ -207,10 +349,58 @@ def _number_groups(cell: str) -> list[list[float]] | None:
     groups = []
     for part in parts:
         # str.split is most of the speed: a regex only where it is needed.
-        texts = _SEPARATOR.split(part.strip()) if "," in part or ";" in part else part.split()
+        texts = part.split()
+        if decimal_comma and len(texts) in (1, 4) and all(map(_DECIMAL_COMMA.fullmatch, texts)):
+            texts = [text.replace(",", ".") for text in texts]
+        elif "," in part or ";" in part:
+            texts = _SEPARATOR.split(part.strip())
         numbers = numbers_of(texts)
         if numbers is None:
             return None
         if numbers:
             groups.append(numbers)
     return groups
+
+
+# --- the photo's size ---
+
+
+def _state_sizes(drafts: Drafts, layout: _Layout, cells: list[tuple[str, str, list[str]]]) -> None:
+    """Note the sizes that the rows state, if the columns are the photo's size and not something else's."""
+    assert layout.size is not None
+    sizes: dict[str, SizeWH | None] = {}
+    unread: dict[str, tuple[str, str]] = {}
+    for place, path, (width, height) in cells:
+        try:
+            sizes[place] = stated_size(
+                _with_point(width, layout.decimal_comma), _with_point(height, layout.decimal_comma)
+            )
+        except RowError as error:
+            unread[place] = (path, str(error))
+    boxes = [
+        (draft.numbers, size) for row, draft in drafts.boxes() if (size := sizes.get(row.place)) is not None
+    ]
+    corners = layout.box_format == "xyxy"
+    if boxes and sum(_is_size_of(*pair, corners) for pair in boxes) >= _MOST * len(boxes):
+        return  # of the box, which the box says itself
+    outside = sum(box[0] > size[0] or box[1] > size[1] for box, size in boxes)
+    if len(unread) > len(sizes) or 2 * outside > len(boxes):
+        width, height = (layout.header[column].strip() for column in layout.size)
+        drafts.table.notes.append(
+            f"columns {width}, {height} are not taken for the photos' sizes, which most boxes do not fit"
+        )
+        return
+    for place, path, _ in cells:
+        if place in unread:
+            drafts.table.add_problem(place, unread[place][1], path)
+        elif (size := sizes[place]) is not None:
+            drafts.table.state_size(place, path, size)
+
+
+def _is_size_of(box: Numbers, size: SizeWH, corners: bool) -> bool:
+    """Whether it is the box's own, and not by chance that of a photo which the box fills."""
+    a, b, c, d = box
+    if a < 1 and b < 1:
+        return False
+    between = abs(c - a - size[0]) <= 1 and abs(d - b - size[1]) <= 1
+    return between or (not corners and abs(c - size[0]) <= 1 and abs(d - size[1]) <= 1)

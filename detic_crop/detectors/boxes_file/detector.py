@@ -5,40 +5,52 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detic_crop.boxes.detections import Detections
+from detic_crop.config import BoxFormat
 from detic_crop.detectors.base import DetectorInfo
+from detic_crop.detectors.boxes_file.numbered import name_photos
 from detic_crop.detectors.boxes_file.paths import PathIndex
-from detic_crop.detectors.boxes_file.read import parse_boxes
+from detic_crop.detectors.boxes_file.read import read_boxes
+from detic_crop.detectors.boxes_file.remarks import remarks
+from detic_crop.detectors.boxes_file.sizes import SizeWH, difference, same_shape
 from detic_crop.detectors.boxes_file.table import BoxesTable, Entry, FormatError
-from detic_crop.detectors.vocabulary import resolve_classes
 from detic_crop.errors import PhotoError, UsageError
 
+# A box that reaches further past its photo is cut off like any other, but somebody should look.
+_FAR_SHARE, _FAR_PIXELS = 0.05, 2.0
 
-def load_boxes_file(path: Path) -> BoxesFileDetector:
-    """Read a boxes file once, whole.
+
+def load_boxes_file(path: Path, box_format: BoxFormat | None = None) -> BoxesFileDetector:
+    """Read a boxes file, or a folder of label files, once, whole.
+
+    Args:
+        path: of the file or folder.
+        box_format: what its four numbers are; None reads it off the file.
 
     Raises:
-        UsageError: it cannot be read, is of no known dialect, or has no usable row at all. Single rows that
+        UsageError: it cannot be read, is of no known format, or has no usable row at all. Single rows that
             cannot be used are `BoxesFileDetector.problems`.
     """
     try:
-        data = path.read_bytes()
+        table, sha256 = read_boxes(path, box_format)
     except FileNotFoundError as error:
-        raise UsageError(f"expected a boxes file at {path}, got nothing there; check the path") from error
+        raise UsageError(
+            f"expected a boxes file or folder at {error.filename or path}, got nothing there; check the path"
+        ) from error
     except OSError as error:
-        raise UsageError(f"expected a readable boxes file, got {path}: {error.strerror or error}") from error
-    try:
-        table = parse_boxes(data)
+        raise UsageError(
+            f"expected readable boxes, got {error.filename or path}: {error.strerror or error}"
+        ) from error
     except FormatError as error:
-        raise UsageError(f"boxes file {path}: {error}") from error
-    return BoxesFileDetector(path.name, hashlib.sha256(data).hexdigest(), table)
+        kind = "folder" if path.is_dir() else "file"
+        raise UsageError(f"boxes {kind} {path}: {error}") from error
+    return BoxesFileDetector(path.name or path.resolve().name, sha256, table)
 
 
 class BoxesFileDetector:
@@ -55,15 +67,18 @@ class BoxesFileDetector:
     def __init__(self, file_name: str, sha256: str, table: BoxesTable) -> None:
         self._file_name = file_name
         self._table = table
-        self._paths = PathIndex(table.entries)
+        self._paths = PathIndex(table.entries, file_name)
         # Keys and not a number: asking for a photo twice, or from two threads, must not count it twice.
         self._unlisted: set[str] = set()
+        self._scaled: dict[str, tuple[SizeWH, SizeWH]] = {}
+        self._far: dict[str, str] = {}
+        self._policy: tuple[Sequence[str] | None, float] = (None, 0.0)
         self._info = DetectorInfo(
             name=f"boxes:{file_name}",
             class_names=table.class_names,
-            default_conf=0.0,
+            default_conf=table.default_conf or 0.0,
             weights={file_name: sha256},
-            default_classes=_default_classes(table.class_names),
+            default_classes="any",
             concurrent=True,
             looks=False,
         )
@@ -88,39 +103,45 @@ class BoxesFileDetector:
         """How many of the photos asked for so far are not in the file."""
         return len(self._unlisted)
 
-    def expect(self, keys: Iterable[str]) -> None:
+    def expect(self, photos: Mapping[str, str] | Iterable[str]) -> None:
         """Be told every photo of the input, so that none takes the boxes of another of the same name.
 
         Raises:
             UsageError: the file names none of them.
         """
-        keys = list(keys)
-        self._paths.reserve(keys)
-        if not any(self._names(key) for key in keys):
-            first = next(iter(self._table.entries), "nothing")
-            raise UsageError(
-                f"none of the {len(keys)} photos is in {self._file_name} (it has {first}, "
-                f"the first photo is {keys[0]}); pass the boxes file of these photos"
-            )
+        photos = photos if isinstance(photos, Mapping) else list(photos)
+        if self._table.numbers:
+            name_photos(self._table, photos)
+            self._paths = PathIndex(self._table.entries, self._file_name)
+        self._paths.expect(photos)
 
-    def _names(self, key: str) -> bool:
-        try:
-            return self._paths.find(key) is not None
-        except PhotoError:  # it does, even if not clearly
-            return True
+    def count_for(self, classes: Sequence[str] | None, conf: float) -> None:
+        """Be told what counts, so that `notes` can say what does not."""
+        self._policy = (classes, conf)
 
     def notes(self) -> list[str]:
-        """How many photos the file does not name, and the rows that cannot be used."""
-        notes = []
-        if self.unlisted:
-            notes.append(f"{self.unlisted} photos are not in {self._file_name}: resized whole")
+        """How the file was read, what was left out, scaled, not named, and the rows that cannot be used."""
+        notes = remarks(self._table, self._file_name, *self._policy) + self._paths.notes()
+        if self._scaled:
+            key, (stated, size) = min(self._scaled.items())
+            sizes = "{} x {} and not {} x {} px".format(*size, *stated)
+            notes.append(
+                f"boxes of {len(self._scaled)} photos were scaled, since {self._file_name} states another "
+                f"size of them ({key} is {sizes})"
+            )
+        if self._far:
+            key, box = min(self._far.items())
+            notes.append(
+                f"boxes of {len(self._far)} photos reach far out of them and were cut off ({key}: {box}); "
+                f"is {self._file_name} of another size, or --box-format another?"
+            )
         if self.problems:
             shown = "; ".join(self.problems[:5]) + (" …" if len(self.problems) > 5 else "")
             notes.append(f"{len(self.problems)} rows of {self._file_name} cannot be used: {shown}")
         return notes
 
     def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
-        """The file's boxes of one photo; none when the file says so, or does not name the photo.
+        """The file's boxes of one photo; none, and `listed` tells which, when it has none or not the photo.
 
         Args:
             image: upright (H, W, 3) uint8; only its size is used.
@@ -133,13 +154,13 @@ class BoxesFileDetector:
         path = self._paths.find(key)
         if path is None:
             self._unlisted.add(key)
-            return Detections.empty()
+            return Detections.empty(listed=False)
         entry = self._table.entries[path]
         self._check_rows(entry)
         if not entry.boxes:
             return Detections.empty()
         height, width = image.shape[:2]
-        return self._detections(entry, width, height)
+        return self._detections(entry, key, width, height)
 
     def _check_rows(self, entry: Entry) -> None:
         if entry.problems:
@@ -147,19 +168,45 @@ class BoxesFileDetector:
             more = f" (and {len(entry.problems) - 1} more)" if len(entry.problems) > 1 else ""
             raise PhotoError("bad_boxes", f"{place} of {self._file_name}: {text}{more}")
 
-    def _detections(self, entry: Entry, width: int, height: int) -> Detections:
+    def _detections(self, entry: Entry, key: str, width: int, height: int) -> Detections:
         # The same row twice is one animal: audit.csv has a row per label row, and labels may repeat a photo.
         boxes = list(dict.fromkeys(entry.boxes))
         xyxy = np.array([box[:4] for box in boxes], dtype=np.float64)  # (N, 4)
         if self._table.normalised:
             xyxy *= (width, height, width, height)
+        xyxy *= self._scale_to(entry, key, (width, height))
         found = Detections(
             xyxy.astype(np.float32),
             np.array([box.score for box in boxes], dtype=np.float32),
             tuple(box.class_name for box in boxes),
         )
         self._check_inside(found, width, height)
+        self._note_far(found, key, width, height)
         return found
+
+    def _scale_to(self, entry: Entry, key: str, photo_wh: SizeWH) -> tuple[float, float, float, float]:
+        """Factors from the size that the file states to the photo's; 1 where it states none, or has shares.
+
+        Raises:
+            PhotoError: `bad_boxes`, that size is of another shape.
+        """
+        stated = entry.size_wh
+        if stated is None or stated == photo_wh:
+            return 1, 1, 1, 1
+        if not same_shape(stated, photo_wh):
+            raise PhotoError("bad_boxes", f"{self._file_name}: {difference(stated, photo_wh)}")
+        if self._table.normalised:
+            return 1, 1, 1, 1
+        self._scaled[key] = (stated, photo_wh)
+        x, y = photo_wh[0] / stated[0], photo_wh[1] / stated[1]
+        return x, y, x, y
+
+    def _note_far(self, found: Detections, key: str, width: int, height: int) -> None:
+        limits = np.array([width, height], np.float64)
+        past = limits * _FAR_SHARE + _FAR_PIXELS
+        low, high = found.xyxy[:, :2], found.xyxy[:, 2:]
+        for i in np.flatnonzero(np.any((low < -past) | (high > limits + past), axis=1))[:1]:
+            self._far[key] = " ".join(f"{edge:.10g}" for edge in found.rounded().xyxy[i])
 
     def _check_inside(self, found: Detections, width: int, height: int) -> None:
         """Every box must show some of the photo; what reaches past it is the pipeline's to clip."""
@@ -175,12 +222,3 @@ class BoxesFileDetector:
                 f"the box {edges} of {self._file_name} {where} the photo of {width} x {height} px; "
                 "are these boxes of another size of the photo?",
             )
-
-
-def _default_classes(names: Sequence[str]) -> str:
-    """Marine life where the file has such names, else MegaDetector's `animal`, else whatever it has."""
-    try:
-        resolve_classes("marine", names, "")
-    except UsageError:
-        return "animal" if "animal" in names else "any"
-    return "marine"

@@ -7,50 +7,106 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from detic_crop.boxes.choose import UNKNOWN_CLASS
-from detic_crop.detectors.boxes_file.numbers import (
-    MAX_NORMALISED,
-    MAX_PIXEL,
-    checked_score,
-    edges_of_size,
-    shown,
-)
-from detic_crop.detectors.boxes_file.table import Box, BoxesTable, RowError, clean_path
+from detic_crop.detectors.boxes_file.drafts import Draft, Drafts
+from detic_crop.detectors.boxes_file.ids import id_of
+from detic_crop.detectors.boxes_file.masks import box_of_mask
+from detic_crop.detectors.boxes_file.numbers import checked_score, shown
+from detic_crop.detectors.boxes_file.sizes import stated_size
+from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError, RowError, clean_path
+
+NameOf = Callable[[dict[str, Any]], str]
 
 
 def add_item(
-    table: BoxesTable, place: str, path: str, item: dict[str, Any], score: object, class_name: str
+    drafts: Drafts, place: str, path: str, item: dict[str, Any], score: object, name_of: NameOf
 ) -> None:
-    """One detection of any of the JSON dialects; an empty or null `bbox` says that there is no box."""
-    bbox = item.get("bbox", "none")
-    if bbox is None or bbox == []:
-        table.add(path)
-        return
+    """One detection of any of the JSON dialects; without a box and a mask it says that there is none."""
     try:
-        numbers = [_json_number(value) for value in list_of(bbox)]
-        if len(numbers) != 4:
-            raise RowError(f"expected 4 numbers in `bbox`, got {shown(bbox)}")
-        edges = edges_of_size(numbers, MAX_NORMALISED if table.normalised else MAX_PIXEL)
-        checked = 1.0 if score is None else checked_score(_json_number(score))
-        table.add(path, [Box(*edges, checked, class_name)])
+        draft = _draft(item, score, name_of)
     except RowError as error:
-        table.add_problem(place, str(error), path)
+        drafts.add_problem(place, str(error), path)
+    else:
+        drafts.add(place, path, () if draft is None else (draft,))
 
 
-def category_names(known: dict[str, str], items: Sequence[object], key: str) -> Callable[[object], str]:
-    """How this file's category ids are called.
+def _draft(item: dict[str, Any], score: object, name_of: NameOf) -> Draft | None:
+    name = name_of(item)
+    bbox, mask = item.get("bbox", "none"), item.get("segmentation")
+    empty = bbox is None or bbox == [] or bbox == "none" or (isinstance(bbox, list) and not any(bbox))
+    corners = box_of_mask(mask) if empty and mask else None
+    if corners is None and (bbox is None or bbox == []):
+        return None
+    checked = 1.0 if score is None else checked_score(_json_number(score))
+    if corners is not None:
+        return Draft(corners, checked, name, "xyxy")
+    numbers = [_json_number(value) for value in list_of(bbox)]
+    if len(numbers) != 4:
+        raise RowError(f"expected 4 numbers in `bbox`, got {shown(bbox)}")
+    a, b, c, d = numbers
+    return Draft((a, b, c, d), checked, name, rotation=_rotation(item))
+
+
+def _rotation(item: dict[str, Any]) -> float:
+    """Degrees by which a box is turned, as CVAT notes it; a mask's box is that of the turned outline."""
+    rotation = mapping(item.get("attributes")).get("rotation", item.get("rotation"))
+    if rotation is None:
+        return 0.0
+    degrees = _json_number(rotation)
+    if not math.isfinite(degrees):
+        raise RowError(f"expected degrees in `rotation`, got {shown(rotation)}")
+    return degrees % 360
+
+
+def category_names(known: dict[str, str], items: Sequence[object], key: str) -> NameOf:
+    """How an item's category is called.
 
     Without any names one id tells nothing, so its boxes are `unknown`, which is always eligible. Several ids
-    do tell boxes apart: they stay apart as `category ID`, so nobody crops boats along with whales unasked.
+    do tell boxes apart: they stay apart as `category ID`. An item that has no such key says nothing, either.
+
+    Raises (what is returned):
+        RowError: the file names its categories, and this is none of them.
     """
-    used = {str(value) for value in (mapping(item).get(key) for item in items) if value is not None}
+    used = {id_of(value) for value in (mapping(item).get(key) for item in items)} - {None}
     anonymous = not known and len(used) <= 1
 
-    def name_of(category: object) -> str:
-        if category is None or anonymous:
+    def name_of(item: dict[str, Any]) -> str:
+        if key not in item or anonymous:
             return UNKNOWN_CLASS
-        return known.get(str(category), f"category {category}")
+        category = id_of(item[key])
+        if known and category not in known:
+            raise RowError(f"expected the `{key}` of one of the categories, got {shown(item[key])}")
+        return UNKNOWN_CLASS if category is None else known.get(category, f"category {category}")
 
     return name_of
+
+
+def named_categories(pairs: Sequence[tuple[object, object]]) -> dict[str, str]:
+    """Category id → name.
+
+    Raises:
+        FormatError: one id has two names.
+    """
+    known: dict[str, str] = {}
+    for value, name in pairs:
+        category = id_of(value)
+        if category is None or not isinstance(name, str | int | float):
+            continue
+        if known.setdefault(category, str(name)) != str(name):
+            raise FormatError(
+                f"expected one name for category {category}, got {shown(known[category])} and {shown(name)}"
+            )
+    return known
+
+
+def state_size(table: BoxesTable, place: str, path: str, width: object, height: object) -> None:
+    """Note the photo's size, where one is stated."""
+    try:
+        size = stated_size(width, height)
+    except RowError as error:
+        table.add_problem(place, str(error), path)
+    else:
+        if size is not None:
+            table.state_size(place, path, size)
 
 
 def _json_number(value: object) -> float:

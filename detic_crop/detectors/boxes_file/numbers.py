@@ -22,14 +22,14 @@ def numbers_of(texts: Sequence[str]) -> list[float] | None:
         return None
 
 
-def edges(numbers: Sequence[float]) -> tuple[float, float, float, float]:
-    """Corners in pixels, checked."""
+def edges(numbers: Sequence[float], limit: float = MAX_PIXEL) -> tuple[float, float, float, float]:
+    """Corners, in pixels or shares of the photo, checked."""
     xmin, ymin, xmax, ymax = numbers
-    check_range(numbers, MAX_PIXEL)
+    check_range(numbers, limit)
     if not (xmin < xmax and ymin < ymax):
         raise RowError(
             f"expected xmin < xmax and ymin < ymax, got {joined(numbers)}; "
-            "left, top, width, height go in columns named x, y, w, h"
+            "if these are left, top, width, height, give --box-format xywh"
         )
     return xmin, ymin, xmax, ymax
 

@@ -1,87 +1,101 @@
-"""Which entry of a boxes file is meant by a photo's key."""
+"""Which entry of a boxes file is meant by a photo's key, and what to say of those without a partner."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
-from detic_crop.detectors.boxes_file.table import clean_path
-from detic_crop.errors import PhotoError
-
-# `.jpg`, `.JP2`, `.webp`; but `whale.001` is a name with a dot in it.
-_EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
+from detic_crop.errors import PhotoError, UsageError
+from detic_crop.naming import Matching, NameIndex
 
 
 class PathIndex:
-    """Which entry is meant by a photo's key.
+    """The entries of a boxes file by photo; see `naming` for what belongs together.
 
-    In this order: the same path; the same file name, since the file may have been made below another folder;
-    the same without the key's extension, for entries that have none (ids).
+    Args:
+        entries: the paths in the file, in its order.
+        file_name: of the file, for messages.
     """
 
-    def __init__(self, entries: Mapping[str, object]) -> None:
-        self._entries = entries
-        self._by_name: defaultdict[str, list[str]] = defaultdict(list)
-        for path in entries:
-            self._by_name[_file_name(path)].append(path)
-        self._reserved: set[str] = set()
-        self._shared: set[str] = set()
+    def __init__(self, entries: Iterable[str], file_name: str) -> None:
+        self._entries = list(entries)
+        self._file_name = file_name
+        self._index = NameIndex(self._entries)
+        self._photos: dict[str, None] = {}
+        self._matching = Matching()
 
-    def reserve(self, keys: Iterable[str]) -> None:
-        """Keep the entries that name one of `keys` exactly for just that photo.
+    def expect(self, photos: Mapping[str, str] | Iterable[str]) -> None:
+        """Be told every photo of the input: key → where it is, or keys alone.
 
-        Else a file with boxes for ``day1/1.jpg`` alone would lend them to ``day2/1.jpg``.
+        Raises:
+            UsageError: the file names none of them.
         """
-        paths = [clean_path(key) for key in keys]
-        self._reserved = {path for path in paths if "/" in path and path in self._entries}
-        counts = Counter(map(_file_name, paths))
-        self._shared = {name for name, count in counts.items() if count > 1}
+        self._photos = dict.fromkeys(photos)
+        self._matching = self._index.match(photos)
+        if not self._matching.name_of and not self._matching.unclear_photos:
+            photo = next(iter(self._photos), "nothing")
+            entry = next(iter(self._entries), "nothing")
+            raise UsageError(
+                f"none of the {len(self._photos)} photos is in {self._file_name} (it has {entry}, "
+                f"the first photo is {photo}); {self._refused or 'pass the boxes file of these photos'}"
+            )
 
     def find(self, key: str) -> str | None:
         """The entry's path, or None when the file does not name the photo.
 
         Raises:
-            PhotoError: `ambiguous_boxes`, several entries have this file name and none this path.
+            PhotoError: `ambiguous_boxes`, several entries could be meant, or one fits several photos.
         """
-        path = clean_path(key)
-        found = self._find(path)
-        stem = _EXTENSION.sub("", path)
-        if found is None and stem != path and not _EXTENSION.search(stem):
-            found = self._find(stem)
-        return found
+        matching = self._matching if key in self._photos else self._index.match([key])
+        if entries := matching.unclear_photos.get(key):
+            raise PhotoError("ambiguous_boxes", self._unclear(key, entries, matching))
+        return matching.name_of.get(key)
 
-    def _find(self, path: str) -> str | None:
-        if path in self._entries:
-            return path
-        # .get: a look-up must not add to the defaultdict.
-        same_name = [
-            other for other in self._by_name.get(_file_name(path), []) if other not in self._reserved
-        ]
-        if same_name == [_file_name(path)] and same_name[0] in self._shared:
-            raise PhotoError(
-                "ambiguous_boxes",
-                f"the boxes file says only {same_name[0]}, and several photos have that name; "
-                "write relative paths in it",
+    def _unclear(self, key: str, entries: list[str], matching: Matching) -> str:
+        photos = matching.unclear_names.get(entries[0], [])
+        if len(entries) == 1:
+            return (
+                f"the boxes file says only {entries[0]}, and several photos have that name "
+                f"({', '.join(photos[:3])}{', …' * (len(photos) > 3)}); write relative paths in it"
             )
-        if len(same_name) <= 1:
-            return same_name[0] if same_name else None
-        same_end = [other for other in same_name if _same_end(path, other)]
-        if len(same_end) == 1:
-            return same_end[0]
-        raise PhotoError(
-            "ambiguous_boxes",
-            f"expected one entry for {path} in the boxes file, got {len(same_name)} with that file "
-            f"name ({', '.join(same_name[:3])}{', …' * (len(same_name) > 3)}); "
-            "write the photo's relative path in it",
+        return (
+            f"expected one entry for {key} in the boxes file, got {len(entries)} with that file "
+            f"name ({', '.join(entries[:3])}{', …' * (len(entries) > 3)}); "
+            "write the photo's relative path in it"
         )
 
+    @property
+    def _refused(self) -> str:
+        if self._matching.refused is None:
+            return ""
+        entry, key = self._matching.refused
+        return (
+            f"{entry} was not taken for {key}, since it is in another folder: pass the folder of these "
+            "photos as --in; if they are the same photos under another folder's name, give that folder the "
+            "name that the file has (a link will do)"
+        )
 
-def _same_end(path: str, other: str) -> bool:
-    """Whether one path is the other below more folders; bare file names do not count, they fit any folder."""
-    short, long = sorted((path, other), key=len)
-    return "/" in short.strip("/") and f"/{long}".endswith(f"/{short.lstrip('/')}")
-
-
-def _file_name(path: str) -> str:
-    return path.rpartition("/")[2]
+    def notes(self) -> list[str]:
+        """Which photos and entries have no partner, with the first of each, and how folders were matched."""
+        found = self._matching
+        said = [f"{self._file_name}: {found.how}"] if found.how else []
+        missing = [
+            key for key in self._photos if key not in found.name_of and key not in found.unclear_photos
+        ]
+        if missing:
+            # An entry that fits several photos has met too many, not none.
+            left = [
+                entry
+                for entry in self._entries
+                if entry not in found.photo_of and entry not in found.unclear_names
+            ]
+            lonely = (
+                f"; of its {len(self._entries)} photos {len(left)} are not in --in (first: {left[0]})"
+                if left
+                else ""
+            )
+            said.append(
+                f"{len(missing)} of {len(self._photos)} photos are not in {self._file_name} "
+                f"(first: {missing[0]}), so nobody looked at them: resized whole, reason not_listed{lonely}"
+                + (f"; {self._refused}" if self._refused else "")
+            )
+        return said

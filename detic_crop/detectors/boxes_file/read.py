@@ -1,40 +1,112 @@
-"""Boxes files as people have them: bytes → boxes per photo.
+"""Boxes as people have them, in a file or a folder: bytes → boxes per photo.
 
-The dialect is told by the content and not by the file's name. Nothing here looks at photos; `detector`
-matches the paths with them and knows their sizes.
+The format is told by the content and not by the file's name; `formats` lists them. Nothing here looks at
+photos; `detector` matches the paths with them and knows their sizes.
 """
 
 from __future__ import annotations
 
+import codecs
+import hashlib
 import json
-import math
+import re
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
 
-from detic_crop.detectors.boxes_file.coco import coco_dataset, coco_results
-from detic_crop.detectors.boxes_file.csv_table import read_csv
-from detic_crop.detectors.boxes_file.json_items import mapping
-from detic_crop.detectors.boxes_file.megadetector import megadetector
+from detic_crop.config import BoxFormat
+from detic_crop.detectors.boxes_file.csv_table import IMAGE_COLUMNS
+from detic_crop.detectors.boxes_file.folder import LabelFolder
+from detic_crop.detectors.boxes_file.formats import (
+    BINARIES,
+    FOLDERS,
+    OTHER_JSON,
+    OTHER_TABLES,
+    PHOTO_JSON,
+    PHOTO_XML,
+    TABLES,
+    WHOLE_JSON,
+    WHOLE_XML,
+)
+from detic_crop.detectors.boxes_file.kinds import (
+    Content,
+    FoundLabels,
+    PhotoFormat,
+    WholeFormat,
+    refuse_box_format,
+)
 from detic_crop.detectors.boxes_file.numbers import shown
-from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError
+from detic_crop.detectors.boxes_file.per_photo import read_photo_files
+from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError, RowError
+from detic_crop.detectors.boxes_file.xml_tree import parse_xml
+from detic_crop.detectors.boxes_file.yolo_rows import is_row
+
+_WHOLE_FILES = (".json", ".xml", ".csv")
+_DELIMITER = re.compile(r"[,;\t]")
 
 
-def parse_boxes(data: bytes) -> BoxesTable:
-    """Read a boxes file of any dialect.
+def read_boxes(path: Path, box_format: BoxFormat | None = None) -> tuple[BoxesTable, str]:
+    """Read a boxes file, or a folder of them.
+
+    Args:
+        path: of the file or folder.
+        box_format: what four numbers are, where the person who gives it says so.
+
+    Returns:
+        (boxes per photo, sha256 of all that was read, in hexadecimal).
 
     Raises:
-        FormatError: not UTF-8, empty, of no known dialect, or without a single usable row.
+        FormatError: as `parse_boxes` and `parse_folder`.
+        OSError: it, or a file in it, cannot be read.
     """
+    if path.is_dir():
+        folder = LabelFolder(path)
+        refuse_box_format(box_format)
+        table = parse_folder(folder)
+        return table, folder.sha256
+    data = path.read_bytes()
+    return parse_boxes(data, box_format, path.name), hashlib.sha256(data).hexdigest()
+
+
+def parse_boxes(data: bytes, box_format: BoxFormat | None = None, name: str = "") -> BoxesTable:
+    """Read a boxes file of any format.
+
+    Args:
+        data: its bytes.
+        box_format: what four numbers are, where the person who gives it says so.
+        name: the file's name: where it is one photo's, the photo is called so, too.
+
+    Raises:
+        FormatError: no text that we can decode, empty, of no known format, or without a single usable row.
+    """
+    for start, what in BINARIES:
+        if data.startswith(start):
+            raise FormatError(f"expected UTF-8 text (CSV, JSON, XML), got {what}")
+    if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        table = _read_xml(data, box_format, name)
+    else:
+        text = _decoded(data)
+        if not text.strip():
+            raise FormatError("expected a CSV, JSON or XML file with boxes, got an empty file")
+        is_json = text.lstrip()[0] in "{["
+        table = _read_json(text, box_format, name) if is_json else _read_text(text, box_format)
+    _check_usable(table)
+    return table
+
+
+def _decoded(data: bytes) -> str:
+    """UTF-8, or UTF-16 with its mark, which is Excel's "Unicode text"."""
+    encoding = "utf-16" if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode(encoding)
     except UnicodeDecodeError as error:
         raise FormatError(
             f"expected UTF-8 text, got byte 0x{data[error.start]:02x} at offset {error.start}; "
-            "save the file as UTF-8"
+            "save the file as UTF-8 (in Excel: CSV UTF-8)"
         ) from error
-    if not text.strip():
-        raise FormatError("expected a CSV or JSON file with boxes, got an empty file")
-    table = _read_json(text) if text.lstrip()[0] in "{[" else read_csv(text)
-    _check_usable(table)
-    return table
+    if "\0" in text[:4096]:
+        raise FormatError("expected UTF-8 text (CSV, JSON, XML), got bytes that are none")
+    return text
 
 
 def _check_usable(table: BoxesTable) -> None:
@@ -45,33 +117,124 @@ def _check_usable(table: BoxesTable) -> None:
         raise FormatError(
             f"expected rows with boxes, got {len(table.problems)} that cannot be used and no other ({shown})"
         )
-    if table.normalised:
-        return
-    largest = max(
-        (max(box[:4]) for entry in table.entries.values() for box in entry.boxes),
-        default=math.inf,
-    )
-    # Taken as pixels these would be crops of the first pixel, every one, without any complaint.
-    if largest <= 1:
-        raise FormatError(
-            f"expected boxes in pixels, got no coordinate above {largest:g}: they look normalised; "
-            "multiply them by the photo's width and height, or give MegaDetector JSON"
-        )
 
 
-def _read_json(text: str) -> BoxesTable:
+def _read_json(text: str, box_format: BoxFormat | None, name: str) -> BoxesTable:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"expected JSON, got text that cannot be read as such ({error})") from error
+        content = _json_lines(text)
+        if content is None:
+            raise FormatError(f"expected JSON, got text that cannot be read as such ({error})") from error
+    table = _read_content(content, WHOLE_JSON, PHOTO_JSON, box_format, name)
+    if table is not None:
+        return table
+    known = _names(WHOLE_JSON, PHOTO_JSON)
+    for matches, what in OTHER_JSON:
+        if matches(content):
+            raise FormatError(f"expected one of the JSON formats that are read ({known}), got {what}")
+    raise FormatError(f"expected one of the JSON formats that are read ({known}), got {_described(content)}")
+
+
+def _described(content: Any) -> str:
+    """What JSON of an unknown kind looks like."""
     if isinstance(content, list):
-        return coco_results(content)
-    images = content.get("images")
-    if isinstance(images, list) and isinstance(content.get("annotations"), list):
-        return coco_dataset(content)
-    if isinstance(images, list) and (not images or any("file" in mapping(image) for image in images)):
-        return megadetector(content)
+        return f"a list of {_described(content[0])}" if content else "an empty list"
+    return f"keys {shown(', '.join(content))}" if isinstance(content, dict) else shown(content)
+
+
+def _json_lines(text: str) -> list[Any] | None:
+    """The objects of JSON Lines; None where the text is something else."""
+    try:
+        items = [json.loads(line) for line in text.splitlines() if line.strip()]
+    except (ValueError, RecursionError):
+        return None
+    return items if len(items) > 1 and all(isinstance(item, dict) for item in items) else None
+
+
+def _read_xml(data: bytes, box_format: BoxFormat | None, name: str) -> BoxesTable:
+    try:
+        root = parse_xml(data)
+    except RowError as error:
+        raise FormatError(str(error)) from error
+    table = _read_content(root, WHOLE_XML, PHOTO_XML, box_format, name)
+    if table is not None:
+        return table
     raise FormatError(
-        "expected MegaDetector JSON (images with `file` and `detections`), a COCO data set "
-        f"(images, annotations) or a list of COCO results, got keys {shown(', '.join(content))}"
+        f"expected one of the XML formats that are read ({_names(WHOLE_XML, PHOTO_XML)}), got <{root.tag}>"
     )
+
+
+def _read_content(
+    content: Content,
+    whole: Sequence[WholeFormat[Content]],
+    of_photos: Sequence[PhotoFormat[Content]],
+    box_format: BoxFormat | None,
+    name: str,
+) -> BoxesTable | None:
+    for format in whole:
+        if format.matches(content):
+            return format.read(content, box_format)
+    for of_photo in of_photos:
+        if of_photo.matches(content):
+            refuse_box_format(box_format)
+            return read_photo_files(of_photo, [(name, PurePosixPath(name).stem, content)])
+    return None
+
+
+def _read_text(text: str, box_format: BoxFormat | None) -> BoxesTable:
+    first = text.strip().partition("\n")[0]
+    if is_row(first):
+        raise FormatError(
+            f"expected a header or JSON, got the numbers {shown(first.strip())}; "
+            "of YOLO labels give the folder that all of them lie in"
+        )
+    columns = {name.strip(' "#').lower() for name in _DELIMITER.split(first)}
+    for names, what in OTHER_TABLES:
+        if names <= columns and not columns & set(IMAGE_COLUMNS):
+            raise FormatError(f"expected a table that names the photos, got {what}")
+    return next(format for format in TABLES if format.matches(text)).read(text, box_format)
+
+
+def parse_folder(folder: LabelFolder) -> BoxesTable:
+    """Read a folder of label files.
+
+    Raises:
+        FormatError: it has none, or of several formats, or no usable row.
+        OSError: a file cannot be read.
+    """
+    found = [labels for labels in (format.find(folder) for format in FOLDERS) if labels is not None]
+    # Empty files are YOLO's way to say "nothing"; beside labels of another format they say nothing at all.
+    found = [labels for labels in found if labels.example] or found
+    if not found:
+        raise FormatError(_no_labels(folder))
+    if len(found) > 1:
+        kinds = " and ".join(f"{labels.name} ({labels.example})" for labels in found)
+        raise FormatError(
+            f"expected label files of one format, got {kinds}; give the folder of those that count"
+        )
+    table = found[0].read()
+    _add_rest(table, found[0], folder)
+    _check_usable(table)
+    return table
+
+
+def _no_labels(folder: LabelFolder) -> str:
+    text = f"expected label files ({', '.join(format.name for format in FOLDERS)}), got {folder.contents()}"
+    single = folder.ending(*_WHOLE_FILES)
+    if single:
+        names = ", ".join(single[:3]) + ", …" * (len(single) > 3)
+        return f"{text}; if one of these files has the boxes of all photos, give that file: {names}"
+    return f"{text}; give the folder with the labels"
+
+
+def _add_rest(table: BoxesTable, labels: FoundLabels, folder: LabelFolder) -> None:
+    """Say which files of the kind of the labels do not count."""
+    suffix = PurePosixPath(labels.files[0]).suffix.lower()
+    rest = sorted(set(folder.ending(suffix)) - set(labels.files))
+    if rest:
+        table.notes.append(f"{len(rest)} other {suffix} files are passed over (first: {rest[0]})")
+
+
+def _names(whole: Sequence[WholeFormat[Any]], of_photos: Sequence[PhotoFormat[Any]]) -> str:
+    return ", ".join([format.name for format in whole] + [format.name for format in of_photos])

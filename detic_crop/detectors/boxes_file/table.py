@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from detic_crop.boxes.choose import UNKNOWN_CLASS
+from detic_crop.naming import clean_path as clean_path  # the spelling of the entries' paths
 
 
 class FormatError(ValueError):
@@ -37,10 +39,17 @@ class Problem(NamedTuple):
 
 @dataclass(slots=True)
 class Entry:
-    """What the file says of one photo; any problem spoils the whole photo."""
+    """What the file says of one photo; any problem spoils the whole photo.
+
+    Attributes:
+        boxes: those that count.
+        problems: rows that cannot be used.
+        size_wh: width and height in pixels of the photo that the boxes are of, where the file states them.
+    """
 
     boxes: list[Box] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    size_wh: tuple[int, int] | None = None
 
 
 @dataclass(slots=True)
@@ -53,6 +62,10 @@ class BoxesTable:
         normalised: boxes are shares of the photo's sides and not pixels.
         declared_classes: names that the file's own category list offers, used or not.
         good_rows: rows that could be used.
+        default_conf: the lowest score that the file itself proposes to count; None where it proposes none.
+        left_out: boxes that do not count, by what they are, in the plural ("crowds (iscrowd)").
+        notes: what a person should know of how the file was read, a sentence each.
+        numbers: entries that are not a photo's name but the number that its name is (139 of 000139.jpg).
     """
 
     entries: dict[str, Entry] = field(default_factory=dict)
@@ -60,15 +73,40 @@ class BoxesTable:
     normalised: bool = False
     declared_classes: set[str] = field(default_factory=set)
     good_rows: int = 0
+    default_conf: float | None = None
+    left_out: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    numbers: set[str] = field(default_factory=set)
 
     def add(self, path: str, boxes: Sequence[Box] = ()) -> None:
         """A usable row; without boxes it says that the photo has none."""
         self.entry(path).boxes.extend(boxes)
         self.good_rows += 1
 
+    def list_photo(self, path: str, items: Sized) -> None:
+        """Have the photo in the list; that nothing is said of it, is a usable row, too."""
+        if len(items):
+            self.entry(path)
+        else:
+            self.add(path)
+
     def entry(self, path: str) -> Entry:
         """The entry of that photo, from now on in the file's list of photos."""
         return self.entries.setdefault(path, Entry())
+
+    def leave_out(self, path: str, what: str) -> None:
+        """A row whose box is understood and does not count; `what` it is, in the plural."""
+        self.add(path)
+        self.left_out[what] += 1
+
+    def state_size(self, place: str, path: str, size_wh: tuple[int, int]) -> None:
+        """Width and height of the photo that its boxes are of; a second, other size is a problem."""
+        entry = self.entry(path)
+        if entry.size_wh is None:
+            entry.size_wh = size_wh
+        elif entry.size_wh != size_wh:
+            sizes = "{} x {} and {} x {} px".format(*entry.size_wh, *size_wh)
+            self.add_problem(place, f"expected one size of the photo, got {sizes}", path)
 
     def add_problem(self, place: str, text: str, path: str = "") -> None:
         """A row that cannot be used; `path` is empty when it names no photo."""
@@ -83,12 +121,3 @@ class BoxesTable:
         names = {box.class_name for entry in self.entries.values() for box in entry.boxes}
         names |= self.declared_classes
         return () if names <= {UNKNOWN_CLASS} else tuple(sorted(names))
-
-
-def clean_path(path: str) -> str:
-    """The one spelling of a path that keys and entries share: `/` between parts, no `./`, no outer blanks."""
-    path = path.strip().replace("\\", "/")
-    if "./" in path or "//" in path:
-        root = "/" if path.startswith("/") else ""
-        path = root + "/".join(part for part in path.split("/") if part.strip() not in ("", ".")).strip()
-    return path

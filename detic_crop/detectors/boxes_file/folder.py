@@ -1,0 +1,134 @@
+"""A folder of label files: which there are, their bytes, and one hash of all that were read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+
+from detic_crop.detectors.boxes_file.table import clean_path
+
+# A network disk answers slowly and to many at once; a local one is no faster with 16 threads, and no slower.
+_READERS = 16
+_WINDOW = 64
+# In the layouts that tools write: a folder of labels → the folder of photos beside it.
+_LABEL_FOLDERS = {"labels": "images", "annotations": "JPEGImages", "ann": "img"}
+_PHOTO_FOLDERS = ("images", "JPEGImages", "img", "imgs", "photos")
+_OURS = ".detic-crop"
+_NOT_LABELS = frozenset({"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information"})
+
+
+class LabelFolder:
+    """Files below a folder, by relative path with `/`, sorted; without hidden ones and system folders.
+
+    Args:
+        root: the folder.
+        deep: with all folders below it.
+
+    Raises:
+        OSError: the folder, or a file that is asked for, cannot be read.
+    """
+
+    def __init__(self, root: Path, *, deep: bool = True) -> None:
+        self.root = root
+        self.files = sorted(_files_below(root) if deep else _files_in(root))
+        self._folders = {file.rpartition("/")[0] for file in self.files}
+        self._digests: dict[str, bytes] = {}
+
+    def ending(self, *suffixes: str) -> list[str]:
+        """Files whose name ends so, case aside."""
+        return [file for file in self.files if file.lower().endswith(suffixes)]
+
+    def bytes_of(self, files: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Each file's content, in that order; a bounded number of them is in memory."""
+        waiting: deque[tuple[str, Future[bytes]]] = deque()
+        with ThreadPoolExecutor(_READERS) as pool:
+            for file in files:
+                waiting.append((file, pool.submit((self.root / file).read_bytes)))
+                if len(waiting) >= _WINDOW:
+                    yield self._noted(*waiting.popleft())
+            while waiting:
+                yield self._noted(*waiting.popleft())
+
+    def _noted(self, file: str, content: Future[bytes]) -> tuple[str, bytes]:
+        data = content.result()
+        self._digests[file] = hashlib.sha256(data).digest()
+        return file, data
+
+    def sample(self, files: Sequence[str], most: int = 20) -> Iterator[tuple[str, bytes]]:
+        """Some of the files, spread evenly; they do not count as read."""
+        step = max(1, len(files) // most)
+        for file in files[::step][:most]:
+            yield file, (self.root / file).read_bytes()
+
+    def add_other(self, other: LabelFolder) -> None:
+        """Count what was read in another folder as read here."""
+        for file, digest in other._digests.items():
+            self._digests[os.path.relpath(other.root / file, self.root).replace(os.sep, "/")] = digest
+
+    @property
+    def sha256(self) -> str:
+        """Of the paths and contents of all that was read; what else lies there makes no difference."""
+        whole = hashlib.sha256()
+        for file, digest in sorted(self._digests.items()):
+            path = file.encode("utf-8", "surrogateescape")
+            whole.update(len(path).to_bytes(8, "big") + path + digest)
+        return whole.hexdigest()
+
+    def photo_of(self, file: str) -> str:
+        """The photo that a label file is named after: its path, without the extension, as that of the photo.
+
+        A folder of labels that is the first of the path is left out; a later one (`train/labels/x.txt`) is
+        exchanged for the folder of photos beside it.
+        """
+        *parts, name = file.split("/")
+        for i in reversed(range(len(parts))):
+            usual = _LABEL_FOLDERS.get(parts[i].lower())
+            if usual is not None:
+                parts[i : i + 1] = [self._photos_in("/".join(parts[:i]), usual)] if i else []
+                break
+        return clean_path("/".join([*parts, name.rpartition(".")[0] or name]))
+
+    def _photos_in(self, folder: str, usual: str) -> str:
+        """The name of the folder of photos there: one that there is, else the usual one."""
+        names = (usual, *_PHOTO_FOLDERS)
+        return next((name for name in names if f"{folder}/{name}" in self._folders), usual)
+
+    def contents(self) -> str:
+        """What kinds of files there are, for a message: "105 .jpg, 2 .csv"."""
+        kinds = Counter(PurePosixPath(file).suffix.lower() or "without an extension" for file in self.files)
+        return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(4)) or "no files"
+
+
+def _files_below(root: Path) -> Iterator[str]:
+    """Links to folders are followed, each folder once."""
+    seen: set[str] = set()
+    for at, folders, names in os.walk(root, followlinks=True, onerror=_raise):
+        real = os.path.realpath(at)
+        if real in seen or _OURS in folders:  # an output folder of ours holds no labels
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not _passed_over(name))
+        below = os.path.relpath(at, root).replace(os.sep, "/")
+        for name in names:
+            if not _passed_over(name):
+                yield name if below == "." else f"{below}/{name}"
+
+
+def _files_in(root: Path) -> Iterator[str]:
+    with os.scandir(root) as found:
+        for entry in found:
+            if entry.is_file() and not _passed_over(entry.name):
+                yield entry.name
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _passed_over(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _NOT_LABELS

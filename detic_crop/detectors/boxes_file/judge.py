@@ -1,0 +1,305 @@
+"""What the numbers of a boxes file mean, judged by the file as a whole.
+
+Row by row nobody can tell: left, top, width and height are corners too wherever the box is far enough to the
+left, and a share of 1.003 is a pixel. All rows together nearly always can.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from detic_crop.config import BoxFormat
+from detic_crop.detectors.boxes_file.drafts import Draft, Drafts, Numbers, Row
+from detic_crop.detectors.boxes_file.numbers import (
+    MAX_NORMALISED,
+    MAX_PIXEL,
+    check_range,
+    edges,
+    edges_of_size,
+    joined,
+)
+from detic_crop.detectors.boxes_file.table import Box, BoxesTable, FormatError, RowError
+
+# How far boxes reach past their photo without anybody thinking of another reading.
+_PAST_SHARE, _PAST_PIXELS = 0.05, 2.0
+# The same for shares that are so by guess: a box beyond it is none.
+_PAST_GUESSED = 0.1
+# So many different boxes that all happen to be corners are corners.
+_ENOUGH = 10
+# Rows that contradict one reading are mistakes up to the first share, and what the file is from the second.
+_STRAY, _MANY = 0.05, 0.2
+
+_NAMES: dict[BoxFormat, str] = {"xyxy": "corners", "xywh": "left, top, width, height"}
+_ASK = "say which they are: --box-format xyxy (corners) or xywh (left, top, width, height)"
+
+
+def settle(drafts: Drafts) -> BoxesTable:
+    """Decide what the numbers mean and fill the table; rows that contradict it are problems.
+
+    Raises:
+        FormatError: the file does not tell, and nothing is usual.
+    """
+    table = drafts.table
+    guessed = drafts.normalised is None
+    if guessed:
+        table.normalised = _are_shares(drafts)
+    else:
+        table.normalised = bool(drafts.normalised)
+    box_format = drafts.box_format or _judged_format(drafts)
+    if guessed and table.normalised:
+        largest = max(max(draft.numbers) for _, draft in drafts.boxes() if _is_small(draft))
+        table.notes.append(
+            f"no number in {drafts.column} is above {largest:g}: taken as shares of the photo's sides"
+        )
+    reader = _Reader(table, drafts.column, box_format, guessed, drafts.strict)
+    for row in drafts.rows:
+        if row.problem:
+            table.add_problem(row.place, row.problem, row.path)
+            continue
+        try:
+            boxes = [reader.box(row, draft) for draft in row.boxes]
+        except RowError as error:
+            table.add_problem(row.place, str(error), row.path)
+        else:
+            table.add(row.path, boxes)
+    return table
+
+
+# --- pixels or shares ---
+
+
+def _is_small(draft: Draft) -> bool:
+    """Four numbers that would be a box of a pixel or two; false where one is not finite."""
+    return all(-MAX_NORMALISED <= number <= MAX_NORMALISED for number in draft.numbers)
+
+
+def _are_shares(drafts: Drafts) -> bool:
+    """Whether most boxes of the file are too small to be in pixels."""
+    small = [(row, draft) for row, draft in drafts.boxes() if _is_small(draft)]
+    large = [
+        (row, draft)
+        for row, draft in drafts.boxes()
+        if not _is_small(draft) and all(map(math.isfinite, draft.numbers))
+    ]
+    if small and len(small) == len(large):
+        raise FormatError(
+            f"expected all boxes in pixels, or all in shares of the photo, got {len(large)} and {len(small)} "
+            f"({_example(large[0])}; {_example(small[0])}); write all in pixels"
+        )
+    return len(small) > len(large)
+
+
+def _example(found: tuple[Row, Draft]) -> str:
+    return f"{found[0].place}: {joined(found[1].numbers)}"
+
+
+# --- corners or sizes ---
+
+
+class _Evidence(NamedTuple):
+    """What different boxes, by how many they are, tell.
+
+    Attributes:
+        boxes: that fit at least one of the readings.
+        sized: of these, in a photo whose size is known.
+        only_sizes: those that cannot be corners.
+        only_corners: those that cannot be left, top, width, height.
+        not_centres: not all can be a centre with width and height; pixels are not suspected of it.
+    """
+
+    boxes: int
+    sized: int
+    only_sizes: list[tuple[Row, Draft]]
+    only_corners: list[tuple[Row, Draft]]
+    not_centres: bool
+
+
+def _judged_format(drafts: Drafts) -> BoxFormat:
+    found = _evidence(drafts)
+    not_corners, not_sizes = len(found.only_sizes), len(found.only_corners)
+    if not found.boxes:
+        return drafts.usual or "xyxy"
+    if drafts.usual == "xywh":
+        return _unless_contradicted(drafts, found)
+    shares = drafts.table.normalised
+    if not not_corners:
+        told = not_sizes > 0 or (not found.sized and found.boxes >= _ENOUGH)
+        if told or (drafts.usual == "xyxy" and not shares):
+            return "xyxy"
+    elif not_sizes:
+        if not_corners <= _STRAY * found.boxes and not_sizes >= _MANY * found.boxes:
+            return "xyxy"
+        if not_sizes <= _STRAY * found.boxes and not_corners >= _MANY * found.boxes and found.not_centres:
+            return _sizes(drafts, found)
+    elif not_corners >= _MANY * found.boxes or found.sized >= _ENOUGH:
+        # One of a few may as well be a mistake where corners are usual; shares may be of a centre.
+        if found.not_centres and (not_corners > 1 or drafts.usual is None):
+            return _sizes(drafts, found)
+    elif not_corners <= _STRAY * found.boxes:
+        return "xyxy"
+    raise FormatError(_unclear(drafts, found))
+
+
+def _unless_contradicted(drafts: Drafts, found: _Evidence) -> BoxFormat:
+    """Left, top, width, height, as the format says, unless many boxes can only be corners."""
+    not_corners, not_sizes = len(found.only_sizes), len(found.only_corners)
+    if not_sizes >= _MANY * found.boxes and not_corners <= _STRAY * found.boxes:
+        raise FormatError(
+            f"expected left, top, width, height in {drafts.column}, got {not_sizes} of {found.boxes} boxes "
+            f"that reach out of their photo unless they are corners ({_example(found.only_corners[0])}); "
+            "if so, give --box-format xyxy, else --box-format xywh"
+        )
+    return "xywh"
+
+
+def _sizes(drafts: Drafts, found: _Evidence) -> BoxFormat:
+    drafts.table.notes.append(
+        f"{drafts.column} is taken as left, top, width, height: {len(found.only_sizes)} of {found.boxes} "
+        f"boxes cannot be corners ({_example(found.only_sizes[0])})"
+    )
+    return "xywh"
+
+
+def _unclear(drafts: Drafts, found: _Evidence) -> str:
+    looks = " (they look normalised, as shares of the photo)" if drafts.table.normalised else ""
+    if not found.only_sizes:
+        what = f"{found.boxes} box{'es' * (found.boxes != 1)}{looks} that can be both"
+    else:
+        what = (
+            f"{len(found.only_sizes)} of {found.boxes} boxes{looks} that cannot be corners "
+            f"({_example(found.only_sizes[0])})"
+        )
+        if found.only_corners:
+            what += f" and {len(found.only_corners)} that can only be ({_example(found.only_corners[0])})"
+    return f"expected corners, or left, top, width, height, in {drafts.column}, got {what}; {_ASK}"
+
+
+def _evidence(drafts: Drafts) -> _Evidence:
+    only_sizes: list[tuple[Row, Draft]] = []
+    only_corners: list[tuple[Row, Draft]] = []
+    seen: set[tuple[Numbers, tuple[int, int] | None]] = set()
+    sized, not_centres = 0, not drafts.table.normalised
+    entries = drafts.table.entries
+    for row, draft in drafts.boxes():
+        if draft.box_format is not None or not all(map(math.isfinite, draft.numbers)):
+            continue
+        if _is_small(draft) != drafts.table.normalised:
+            continue
+        entry = entries.get(row.path)
+        size = (1, 1) if drafts.table.normalised else entry.size_wh if entry else None
+        if (draft.numbers, size) in seen:
+            continue
+        corners, sizes = _can_be(draft.numbers, size)
+        if not corners and not sizes:
+            continue
+        seen.add((draft.numbers, size))
+        sized += size is not None
+        if not corners:
+            only_sizes.append((row, draft))
+        elif not sizes:
+            only_corners.append((row, draft))
+        left, top, width, height = draft.numbers
+        not_centres = not_centres or left < width / 2 - _PAST_SHARE or top < height / 2 - _PAST_SHARE
+    return _Evidence(len(seen), sized, only_sizes, only_corners, not_centres)
+
+
+def _can_be(numbers: Numbers, size: tuple[int, int] | None) -> tuple[bool, bool]:
+    """Whether they can be corners, and left, top, width, height, in a photo of that size."""
+    a, b, c, d = numbers
+    corners, sizes = a < c and b < d, c > 0 and d > 0
+    if size is not None:
+        corners = corners and _fits(c, size[0]) and _fits(d, size[1])
+        sizes = sizes and _fits(a + c, size[0]) and _fits(b + d, size[1])
+    return corners, sizes
+
+
+def _fits(edge: float, side: int) -> bool:
+    return edge <= side * (1 + _PAST_SHARE) + (_PAST_PIXELS if side > 1 else 0)
+
+
+# --- row by row, once that is known ---
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Checks each box in the light of what the file is.
+
+    Attributes:
+        table: for its unit and the sizes that the file states.
+        column: where the numbers stand.
+        box_format: what they mean.
+        guessed: the unit was judged and not declared.
+        strict: a box that reaches far out of the stated size is not left, top, width and height.
+    """
+
+    table: BoxesTable
+    column: str
+    box_format: BoxFormat
+    guessed: bool
+    strict: bool
+
+    def box(self, row: Row, draft: Draft) -> Box:
+        numbers = draft.numbers
+        box_format = draft.box_format or self.box_format
+        limit = MAX_NORMALISED if self.table.normalised else MAX_PIXEL
+        if self.guessed:
+            self._check_unit(draft)
+        corners = edges(numbers, limit) if box_format == "xyxy" else edges_of_size(numbers, limit)
+        if self.guessed and self.table.normalised:
+            _check_shares(numbers, corners)
+        size = self.table.entries[row.path].size_wh if row.path in self.table.entries else None
+        if draft.box_format is None and box_format == "xywh" and self.strict and size is not None:
+            right, bottom = corners[2:]
+            limit_wh = (1, 1) if self.table.normalised else size
+            if not (_fits(right, limit_wh[0]) and _fits(bottom, limit_wh[1])):
+                raise RowError(
+                    f"expected left, top, width, height within {size[0]} x {size[1]} px, "
+                    f"got {joined(numbers)}"
+                )
+        if draft.rotation:
+            corners = turned(corners, draft.rotation, size if self.table.normalised else (1, 1))
+        return Box(*corners, draft.score, draft.class_name)
+
+    def _check_unit(self, draft: Draft) -> None:
+        check_range(draft.numbers, MAX_PIXEL)
+        if _is_small(draft) and not self.table.normalised:
+            raise RowError(
+                f"expected pixels, as in the other rows, got {joined(draft.numbers)}, "
+                "which looks normalised (shares of the photo)"
+            )
+        if self.table.normalised and not _is_small(draft):
+            raise RowError(
+                f"expected shares of the photo, 0 to 1, as in the other rows, got {joined(draft.numbers)}"
+            )
+
+
+def _check_shares(numbers: Sequence[float], corners: Sequence[float]) -> None:
+    if min(corners) < -_PAST_GUESSED or max(corners) > 1 + _PAST_GUESSED:
+        raise RowError(f"expected shares of the photo, 0 to 1, got {joined(numbers)}")
+
+
+def turned(corners: Sequence[float], degrees: float, size_wh: tuple[int, int] | None) -> Numbers:
+    """The upright box around one that is turned about its centre.
+
+    Args:
+        corners: left, top, right, bottom.
+        degrees: of the turn, either way round.
+        size_wh: the photo's size in pixels where the corners are shares of it; (1, 1) where they are pixels.
+
+    Raises:
+        RowError: they are shares, and the photo's size is not known, whose sides the turn mixes.
+    """
+    left, top, right, bottom = corners
+    if size_wh is None:
+        raise RowError(
+            f"expected the photo's width and height beside a turned box in shares, got {joined(corners)}"
+        )
+    width, height = (right - left) * size_wh[0], (bottom - top) * size_wh[1]
+    cos, sin = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))
+    half_width = (width * cos + height * sin) / 2 / size_wh[0]
+    half_height = (width * sin + height * cos) / 2 / size_wh[1]
+    x, y = (left + right) / 2, (top + bottom) / 2
+    return x - half_width, y - half_height, x + half_width, y + half_height

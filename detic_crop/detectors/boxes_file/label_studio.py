@@ -1,0 +1,126 @@
+"""Label Studio's JSON, whole tasks or JSON-MIN: left, top, width, height in percent, turned about the corner.
+
+A task that nobody has finished is a photo that nobody has looked at; it is not listed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from detic_crop.detectors.boxes_file.drafts import Drafts
+from detic_crop.detectors.boxes_file.json_items import list_of, mapping
+from detic_crop.detectors.boxes_file.judge import settle
+from detic_crop.detectors.boxes_file.per_photo import named_drafts
+from detic_crop.detectors.boxes_file.shapes import Edges, around, around_ellipse, draft, number, points_of
+from detic_crop.detectors.boxes_file.sizes import SizeWH, stated_size
+from detic_crop.detectors.boxes_file.table import BoxesTable, RowError, clean_path
+
+_KINDS = ("rectanglelabels", "rectangle", "polygonlabels", "polygon", "ellipselabels", "ellipse")
+# An uploaded file is kept under eight hexadecimal digits and its own name.
+_UPLOADED = re.compile(r"(?:^|.*/)upload/\d+/[0-9a-f]{8}-(?P<name>[^/]+)$")
+
+
+def is_label_studio(content: Any) -> bool:
+    return isinstance(content, list) and any(_is_task(item) for item in map(mapping, content))
+
+
+def _is_task(item: dict[str, Any]) -> bool:
+    if isinstance(item.get("data"), dict):
+        return isinstance(item.get("annotations"), list)
+    return any(_is_region(region) for _, region in _regions_of_min(item))
+
+
+def _is_region(region: dict[str, Any]) -> bool:
+    return "original_width" in region and ("value" in region or any(kind in region for kind in _KINDS))
+
+
+def label_studio(content: list[Any]) -> BoxesTable:
+    table = BoxesTable()
+    drafts = named_drafts(table)
+    open_tasks = 0
+    for i, item in enumerate(map(mapping, content)):
+        whole = isinstance(item.get("data"), dict)
+        path = _photo(mapping(item["data"]) if whole else item)
+        done = [task for task in _annotations(item) if not task.get("was_cancelled")] if whole else [item]
+        if not path:
+            drafts.add_problem(f"[{i}]", "expected the photo's address in `data`, got none")
+        elif not done:
+            open_tasks += 1
+        else:
+            regions = list(_regions(done) if whole else _regions_of_min(item))
+            table.list_photo(path, regions)
+            for place, region in regions:
+                _add(drafts, f"[{i}].{place}", path, region)
+    if open_tasks:
+        table.notes.append(f"{open_tasks} tasks that nobody has finished are left out")
+    return settle(drafts)
+
+
+def _annotations(item: dict[str, Any]) -> list[dict[str, Any]]:
+    return [mapping(task) for task in list_of(item.get("annotations"))]
+
+
+def _regions(annotations: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for j, annotation in enumerate(annotations):
+        for k, region in enumerate(list_of(annotation.get("result"))):
+            yield f"annotations[{j}].result[{k}]", mapping(region)
+
+
+def _regions_of_min(item: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for key, values in item.items():
+        for k, region in enumerate(list_of(values)):
+            if _is_region(mapping(region)):
+                yield f"{key}[{k}]", mapping(region)
+
+
+def _photo(data: dict[str, Any]) -> str:
+    """The photo's path out of its address: a local file behind `?d=`, an upload's own name, else the path."""
+    texts = [value for value in data.values() if isinstance(value, str)]
+    text = next((data[key] for key in ("image", "img", "photo") if isinstance(data.get(key), str)), "")
+    text = text or next((value for value in texts if "/" in value), "")
+    parts = urlsplit(text)
+    local = parse_qs(parts.query).get("d", [""])[0]
+    path = clean_path(local or unquote(parts.path))
+    uploaded = _UPLOADED.match(path)
+    return uploaded["name"] if uploaded else path
+
+
+def _add(drafts: Drafts, place: str, path: str, region: dict[str, Any]) -> None:
+    value = mapping(region["value"]) if "value" in region else region
+    kind = str(region.get("type") or next((kind for kind in _KINDS if kind in value), "none"))
+    if kind not in _KINDS:
+        drafts.table.leave_out(path, f"regions of the type {kind}")
+        return
+    try:
+        size = stated_size(region.get("original_width"), region.get("original_height"))
+        if size is None:
+            raise RowError("expected `original_width` and `original_height`, got none")
+        names = list_of(value.get(kind))
+        box = draft(_edges(kind, value, size), names[0] if names else None)
+    except RowError as error:
+        drafts.add_problem(place, str(error), path)
+    else:
+        drafts.table.state_size(place, path, size)
+        drafts.add(place, path, [box])
+
+
+def _edges(kind: str, value: dict[str, Any], size: SizeWH) -> Edges:
+    across, down = size[0] / 100, size[1] / 100
+    if kind.startswith("polygon"):
+        return around([(x * across, y * down) for x, y in points_of(value.get("points"))])
+    left, top = number(value.get("x")) * across, number(value.get("y")) * down
+    degrees = number(value.get("rotation") or 0)
+    if not math.isfinite(degrees):
+        raise RowError(f"expected degrees in `rotation`, got {degrees:g}")
+    radians = math.radians(degrees)
+    cos, sin = math.cos(radians), math.sin(radians)
+    if kind.startswith("ellipse"):  # x, y is its centre
+        a, b = number(value.get("radiusX")) * across, number(value.get("radiusY")) * down
+        return around_ellipse(left, top, a, b, radians)
+    width, height = number(value.get("width")) * across, number(value.get("height")) * down
+    corners = ((0.0, 0.0), (width, 0.0), (0.0, height), (width, height))
+    return around([(left + x * cos - y * sin, top + x * sin + y * cos) for x, y in corners])

@@ -1,0 +1,77 @@
+"""Shapes that people draw, as the upright boxes around them; numbers as JSON and XML write them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from detic_crop.boxes.choose import UNKNOWN_CLASS
+from detic_crop.detectors.boxes_file.drafts import Draft
+from detic_crop.detectors.boxes_file.numbers import numbers_of, shown
+from detic_crop.detectors.boxes_file.table import RowError
+
+Edges = tuple[float, float, float, float]  # xmin, ymin, xmax, ymax
+
+
+def number(value: object) -> float:
+    """A number, or a text that is one; whether it is finite is checked later.
+
+    Raises:
+        RowError: it is anything else.
+    """
+    if isinstance(value, str):
+        numbers = numbers_of([value.strip()])
+        if numbers is not None:
+            return numbers[0]
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf
+    raise RowError(f"expected a number, got {'none' if value is None else shown(value)}")
+
+
+def points_of(values: object) -> list[tuple[float, float]]:
+    """Points of a list of [x, y].
+
+    Raises:
+        RowError: it is no such list.
+    """
+    pairs: list[Any] = values if isinstance(values, list) else []
+    if not pairs or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+        raise RowError(f"expected points of two numbers, got {shown(values)}")
+    return [(number(x), number(y)) for x, y in pairs]
+
+
+def around(points: Iterable[Sequence[float]]) -> Edges:
+    """The upright box around points."""
+    points = list(points)
+    if not points:
+        raise RowError("expected points, got none")
+    across, down = zip(*points, strict=True)
+    return min(across), min(down), max(across), max(down)
+
+
+def around_ellipse(x: float, y: float, a: float, b: float, radians: float = 0.0) -> Edges:
+    """The upright box around an ellipse with the half axes a and b that is turned about its centre."""
+    if not math.isfinite(radians):
+        raise RowError(f"expected a finite angle, got {radians:g}")
+    across = math.hypot(a * math.cos(radians), b * math.sin(radians))
+    down = math.hypot(a * math.sin(radians), b * math.cos(radians))
+    return x - across, y - down, x + across, y + down
+
+
+def draft(edges: Edges, class_name: object = None, score: float = 1.0, degrees: float = 0.0) -> Draft:
+    """A box by its edges, to be checked later.
+
+    Args:
+        edges: left, top, right, bottom, in pixels or shares of the photo.
+        class_name: as the file calls it; nothing is `unknown`.
+        score: 0 to 1.
+        degrees: by which it is turned about its centre.
+    """
+    left, top, right, bottom = edges
+    # As a size, since corners in the wrong order would be taken for a size given as corners.
+    numbers = left, top, right - left, bottom - top
+    return Draft(numbers, score, str(class_name or "").strip() or UNKNOWN_CLASS, "xywh", degrees)

@@ -1,0 +1,137 @@
+"""VGG Image Annotator (VIA 1 and 2): projects, annotations as JSON, annotations as CSV; pixels.
+
+A photo without regions is one where nothing was found. Points and lines have no area and are left out. The
+class is the region's attribute, where there is one; of several, the one that is called so.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from detic_crop.detectors.boxes_file.json_items import list_of, mapping, path_of
+from detic_crop.detectors.boxes_file.judge import settle
+from detic_crop.detectors.boxes_file.numbers import shown
+from detic_crop.detectors.boxes_file.per_photo import named_drafts
+from detic_crop.detectors.boxes_file.shapes import Edges, around, around_ellipse, draft, number
+from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError, RowError
+
+_CLASS_KEYS = ("class", "class_name", "label", "name", "species", "category", "type")
+_WITHOUT_AREA = frozenset({"point", "line", "polyline"})
+_METADATA = "_via_img_metadata"
+
+Region = tuple[str, dict[str, Any], dict[str, Any]]  # place, shape attributes, region attributes
+
+
+def is_via(content: Any) -> bool:
+    photos = mapping(content).get(_METADATA, content)
+    return isinstance(photos, dict) and any(
+        {"filename", "regions"} <= mapping(item).keys() for item in photos.values()
+    )
+
+
+def via(content: dict[str, Any]) -> BoxesTable:
+    photos: list[tuple[str, str, list[Region]]] = []
+    for key, item in mapping(content.get(_METADATA, content)).items():
+        if isinstance(item, dict) and {"filename", "regions"} <= item.keys():
+            regions = item["regions"]
+            numbered = regions.items() if isinstance(regions, dict) else enumerate(list_of(regions))
+            photos.append(
+                (path_of(item["filename"]), key, [_region(f"{key} regions[{i}]", r) for i, r in numbered])
+            )
+    return _table(photos)
+
+
+def _region(place: str, region: object) -> Region:
+    values = mapping(region)
+    return place, mapping(values.get("shape_attributes")), mapping(values.get("region_attributes"))
+
+
+def is_via_csv(text: str) -> bool:
+    header = text.partition("\n")[0]
+    return "region_shape_attributes" in header and "filename" in header
+
+
+def via_csv(text: str) -> BoxesTable:
+    return _table(list(_csv_photos(text)))
+
+
+def _csv_photos(text: str) -> Iterator[tuple[str, str, list[Region]]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    # VIA puts a # before the first name.
+    reader.fieldnames = [(name or "").strip().lstrip("#") for name in reader.fieldnames or []]
+    try:
+        for row in reader:
+            place = f"line {reader.line_num}"
+            shape = _json_cell(row.get("region_shape_attributes"))
+            attributes = _json_cell(row.get("region_attributes"))
+            yield path_of(row.get("filename")), place, [(place, shape, attributes)] if shape else []
+    except csv.Error as error:
+        raise FormatError(
+            f"expected CSV, got a row that cannot be split at line {reader.line_num} ({error})"
+        ) from error
+
+
+def _json_cell(cell: object) -> dict[str, Any]:
+    text = str(cell or "{}")
+    try:
+        return mapping(json.loads(text))
+    except ValueError:
+        return {"name": f"none, but {text}"}
+
+
+def _table(photos: list[tuple[str, str, list[Region]]]) -> BoxesTable:
+    table = BoxesTable()
+    drafts = named_drafts(table)
+    used = {key for _, _, regions in photos for _, _, attributes in regions for key in attributes}
+    key = next(iter(used)) if len(used) == 1 else next((key for key in _CLASS_KEYS if key in used), "")
+    for path, place, regions in photos:
+        if not path:
+            drafts.add_problem(place, "expected a file name in `filename`, got none")
+            continue
+        table.list_photo(path, regions)
+        for where, shape, attributes in regions:
+            kind = str(shape.get("name"))
+            if kind in _WITHOUT_AREA:
+                table.leave_out(path, f"regions of the type {kind}, which have no area,")
+                continue
+            try:
+                box = draft(_edges(kind, shape), _class_name(attributes.get(key)))
+            except RowError as error:
+                drafts.add_problem(where, str(error), path)
+            else:
+                drafts.add(where, path, [box])
+    if key:
+        table.notes.append(f"class names are those of the region attribute `{key}`")
+    return settle(drafts)
+
+
+def _edges(kind: str, shape: dict[str, Any]) -> Edges:
+    def of(*names: str) -> list[float]:
+        return [number(shape.get(name)) for name in names]
+
+    if kind == "rect":
+        x, y, width, height = of("x", "y", "width", "height")
+        return x, y, x + width, y + height
+    if kind == "circle":
+        x, y, radius = of("cx", "cy", "r")
+        return x - radius, y - radius, x + radius, y + radius
+    if kind == "ellipse":
+        x, y, a, b = of("cx", "cy", "rx", "ry")
+        return around_ellipse(x, y, a, b, number(shape.get("theta") or 0))
+    if kind == "polygon":
+        across, down = list_of(shape.get("all_points_x")), list_of(shape.get("all_points_y"))
+        if len(across) != len(down):
+            raise RowError(f"expected as many x as y, got {len(across)} and {len(down)}")
+        return around([(number(x), number(y)) for x, y in zip(across, down, strict=True)])
+    raise RowError(f"expected a rect, circle, ellipse or polygon, got {shown(kind)}")
+
+
+def _class_name(value: object) -> str:
+    """A text, or the first box that is ticked ({"whale": true})."""
+    if isinstance(value, dict):
+        return next((str(name) for name, ticked in value.items() if ticked), "")
+    return str(value or "")

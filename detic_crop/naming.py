@@ -1,0 +1,362 @@
+"""Which photo a name in somebody's table means: the one matcher of label tables and boxes files.
+
+A name and a photo's key belong together when their file names agree and so do their folders, as far as both
+go: ``D:/survey/CAM2/1.jpg`` is ``CAM2/1.jpg`` and never ``CAM1/1.jpg``. Above its key a photo lies in the
+folders of the input, which count as well: with ``--in survey/CAM1`` the name ``CAM2/1.jpg`` is none of its
+photos, though all keys there are bare file names.
+
+Spellings count in this order: just so; Unicode's composed form (a Mac's file names have e + ´); upper and
+lower case; ``.jpeg`` for ``.jpg``; without the extension (ids). A name that fits a photo better goes first,
+and each name and photo is matched once. What fits several equally well is left unclear, not guessed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import NamedTuple, TypeVar
+from urllib.parse import unquote
+
+# `.jpg`, `.JP2`, `.webp`; but `whale.001` is a name with a dot in it.
+_EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_ONE_FORMAT = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif", ".heif": ".heic"}
+_COUNTER = re.compile(r"\D*\d{1,7}")  # IMG_0001, P1010001: another camera has the same
+_RANDOM_ID = re.compile(r"(?=[0-9a-f-]*\d)(?=[0-9a-f-]*[a-f])[0-9a-f-]{12,}")  # 00021adfb725ed
+_NUMBERED = re.compile(
+    r"\d+|(?<![^\W_])[^\W\d_](?![^\W_])|[A-Z](?![^\W_])"
+)  # 2021; the A of siteA and site_a
+
+
+_T = TypeVar("_T")
+
+
+class _Pair(NamedTuple):
+    """A name that may mean a photo, best first.
+
+    Attributes:
+        strange: minus the number of folders that agree.
+        extension: 0 the same, 1 of the same format, 2 the name has none.
+        spelling: 0 just so, 1 but for the composed form, 2 but for case.
+        name: cleaned.
+        key: of the photo.
+        prefix: folders of the name that are above the key and not the input's; empty where all agree.
+        siblings: the first folders of both that disagree look like two of one kind: CAM1 and CAM2.
+    """
+
+    strange: int
+    extension: int
+    spelling: int
+    name: str
+    key: str
+    prefix: str = ""
+    siblings: bool = False
+
+
+@dataclass(slots=True)
+class Matching:
+    """Which names and photos belong together.
+
+    Attributes:
+        name_of: key → the name that means it.
+        photo_of: name → the photo that it means.
+        unclear_photos: key → names that fit it equally well.
+        unclear_names: name → photos that it fits equally well.
+        moved: folders that names have above the input's photos → (a name, its photo, how many), where the
+            input's own folders have other names; these were matched.
+        refused: (name, key) of one file name that were not matched since folders above disagree.
+    """
+
+    name_of: dict[str, str] = field(default_factory=dict)
+    photo_of: dict[str, str] = field(default_factory=dict)
+    unclear_photos: dict[str, list[str]] = field(default_factory=dict)
+    unclear_names: dict[str, list[str]] = field(default_factory=dict)
+    moved: dict[str, tuple[str, str, int]] = field(default_factory=dict)
+    refused: tuple[str, str] | None = None
+
+    @property
+    def how(self) -> str:
+        """In words how folders of other names were matched; empty where none were."""
+        if not self.moved:
+            return ""
+        (prefix, (name, key, _)), *more = self.moved.items()
+        count = sum(number for _, _, number in self.moved.values())
+        others = f" (and {len(more)} other folders)" if more else ""
+        return (
+            f"{count} photos are below {prefix}{others} there and elsewhere here, matched by the rest of "
+            f"their paths ({name} → {key})"
+        )
+
+
+def clean_path(path: str) -> str:
+    """The one spelling of a path that tables share: `/` between parts, no `./`, no outer blanks.
+
+    Of an address what follows ``://``, of a web address without its query and percent-decoded.
+    """
+    path = path.strip().replace("\\", "/")
+    while "://" in path and (scheme := _SCHEME.match(path)):
+        path = path[scheme.end() :]
+        if scheme[0].lower() in ("http://", "https://", "file://"):
+            path = unquote(re.split("[?#]", path, maxsplit=1)[0], errors="surrogateescape")
+        path = path.strip().replace("\\", "/")
+    if "./" in path or "//" in path or path.endswith("/."):
+        root = "/" if path.startswith("/") else ""
+        parts: list[str] = []
+        for part in path.split("/"):
+            if part.strip() == ".." and parts:
+                parts.pop()
+            elif part.strip() not in ("", ".", ".."):
+                parts.append(part)
+        path = root + "/".join(parts).strip()
+    return path
+
+
+class NameIndex:
+    """Names of a table, to be matched with photos.
+
+    Args:
+        names: as they stand in the table; more than one may mean the same after cleaning.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._raw = dict.fromkeys(names)
+        self._by_cleaned: dict[str, list[str]] = {}
+        for name in self._raw:
+            if (cleaned := clean_path(name)).strip("/"):
+                self._by_cleaned.setdefault(cleaned, []).append(name)
+
+    def match(self, photos: Mapping[str, str] | Iterable[str]) -> Matching:
+        """Match all photos at once: who else there is decides what a name can mean.
+
+        Args:
+            photos: key → where the photo is, as the input's listing has it: a path or an address; or keys
+                alone, then nothing is known of the folders above.
+        """
+        places = photos if isinstance(photos, Mapping) else {}
+        found = Matching()
+        free: list[str] = []
+        taken: set[str] = set()  # cleaned
+        for key in dict.fromkeys(photos):
+            cleaned = clean_path(key)
+            names = [key] if key in self._raw else self._by_cleaned.get(cleaned)
+            if names is None or cleaned in taken:
+                free.append(key)
+            else:
+                taken.add(cleaned)
+                found.name_of[key] = names[0]
+        found.photo_of = {name: key for key, name in found.name_of.items()}
+        left = {cleaned: names[0] for cleaned, names in self._by_cleaned.items() if cleaned not in taken}
+        if free and left:
+            pairs = list(_pairs(list(left), free, places))
+            _resolve(_plausible(pairs, free, found), left, found)
+        for names in self._by_cleaned.values():
+            if len(names) > 1:  # spelled otherwise, but the same
+                _share(names, found.photo_of)
+                _share(names, found.unclear_names)
+        return found
+
+
+def _share(names: Sequence[str], what: dict[str, _T]) -> None:
+    """Let all of the names have what one of them has."""
+    having = [name for name in names if name in what]
+    for name in names if having else ():
+        what.setdefault(name, what[having[0]])
+
+
+def _pairs(names: Sequence[str], keys: Sequence[str], places: Mapping[str, str]) -> Iterator[_Pair]:
+    """Every name and photo whose file names agree, and whose folders do not contradict each other.
+
+    Found by the ends of paths, so that a file name that is in a thousand folders costs no million of looks.
+    """
+    folders = _Folders(places)
+    for with_extension in (True, False):
+        by_name: dict[str, list[str]] = {}
+        for name in names:
+            by_name.setdefault(_canonical(name.strip("/")), []).append(name)
+        by_key: dict[str, list[str]] = {}
+        for key in keys:
+            path = clean_path(key).strip("/")
+            stem = path if with_extension else _EXTENSION.sub("", path)
+            if not stem or stem.endswith("/") or (stem == path and not with_extension):
+                continue
+            canonical = _canonical(stem)
+            by_key.setdefault(canonical, []).append(key)
+            for end in _ends(canonical):
+                if end in by_name:
+                    for name in by_name[end]:
+                        yield _pair(name, key, stem, with_extension, folders)
+                    break
+        for canonical, those in by_name.items():
+            ends = _ends(canonical)
+            next(ends)  # the whole of it has been found above
+            for end in ends:
+                if end in by_key:
+                    for key in by_key[end]:
+                        path = clean_path(key).strip("/")
+                        stem = path if with_extension else _EXTENSION.sub("", path)
+                        for name in those:
+                            yield _pair(name, key, stem, with_extension, folders)
+                    break
+
+
+def _ends(path: str) -> Iterator[str]:
+    """`a/b/c`, `b/c`, `c`."""
+    yield path
+    while "/" in path:
+        path = path.partition("/")[2]
+        yield path
+
+
+def _pair(name: str, key: str, path: str, with_extension: bool, folders: _Folders) -> _Pair:
+    """The pair of a name and a photo, one of whose paths ends in the other.
+
+    Args:
+        name: cleaned.
+        key: of the photo.
+        path: the key cleaned, without its extension where the name has none.
+        with_extension: whether that is not so.
+        folders: of the input.
+    """
+    ours, theirs = path.split("/"), name.strip("/").split("/")
+    common = min(len(ours), len(theirs))
+    one, other = "/".join(ours[-common:]), "/".join(theirs[-common:])
+    extension = 0 if with_extension else 2
+    if extension == 0 and _folded(one) != _folded(other):
+        extension, one, other = 1, _EXTENSION.sub("", one), _EXTENSION.sub("", other)
+    spelling = 0 if one == other else 1 if _composed(one) == _composed(other) else 2
+    rest, above = theirs[:-common], folders.above(key)
+    agreed = 0
+    for part, folder in zip(reversed(rest), reversed(above), strict=False):
+        if _folded(part) != _folded(folder):
+            pair = _are_siblings(part, folder)
+            prefix = ("/" if name.startswith("/") else "") + "/".join(rest[: len(rest) - agreed])
+            return _Pair(1 - common - agreed, extension, spelling, name, key, prefix, pair)
+        agreed += 1
+    return _Pair(1 - common - agreed, extension, spelling, name, key)
+
+
+class _Folders:
+    """The folders that a photo lies in above its key."""
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        self._places = places
+        self._known: dict[str, list[str]] = {}
+
+    def above(self, key: str) -> list[str]:
+        """From the outermost on; empty where nothing is known of them, as of a photo in a tar file."""
+        place = self._places.get(key, "")
+        if not place or re.match(r"tar:\d", place):
+            return []
+        root = place[: -len(key)] if place.endswith(key) else os.path.dirname(place)
+        if root not in self._known:
+            path = root if _SCHEME.match(root) else os.path.abspath(root or os.curdir)
+            self._known[root] = [part for part in clean_path(path).split("/") if part]
+        return self._known[root]
+
+
+def _plausible(pairs: Sequence[_Pair], keys: Sequence[str], found: Matching) -> list[_Pair]:
+    """The pairs without those whose folders above the key are others than the input's, unless that may be.
+
+    It may where photos were moved or copied to a folder of another name, and not where the table is of other
+    photos of the same names, as cameras give them. That is judged over the table as a whole:
+
+    - where some names have the input's own folders, the others are of other folders;
+    - CAM1 and CAM2, 2020 and 2021 are two folders, not one under two names;
+    - where not one folder agrees, file names must tell: random ids are never two photos'. Others must be
+      more than counters, or of several folders that were put together in one, and every photo and every
+      name must find its partner.
+    """
+    doubtful = [pair for pair in pairs if pair.prefix]
+    if not doubtful:
+        return list(pairs)
+    certain = [pair for pair in pairs if not pair.prefix]
+    speaks_of_ours = any(
+        pair.name.strip("/").count("/") > clean_path(pair.key).count("/") for pair in certain
+    )
+    moved = [pair for pair in doubtful if not speaks_of_ours and (not pair.siblings or _is_random(pair.name))]
+    bare = [pair for pair in moved if pair.strange == 0]
+    if not (all(_is_random(pair.name) for pair in bare) or _is_whole(bare, doubtful, keys, found)):
+        moved = [pair for pair in moved if pair.strange < 0]
+    if len(moved) < len(doubtful):
+        kept = set(moved)
+        refused = next(pair for pair in doubtful if pair not in kept)
+        found.refused = refused.name, refused.key
+    return certain + moved
+
+
+def _is_whole(bare: Sequence[_Pair], doubtful: Sequence[_Pair], keys: Sequence[str], found: Matching) -> bool:
+    """Whether these make all of the photos, each once, and by more than the numbers of a camera."""
+    names, photos = {pair.name for pair in bare}, {pair.key for pair in bare}
+    if found.name_of or not len(bare) == len(doubtful) == len(names) == len(photos) == len(keys) > 1:
+        return False
+    folders = {pair.name.rpartition("/")[0] for pair in bare}
+    return len(folders) > 1 or not all(_COUNTER.fullmatch(_stem(pair.name)) for pair in bare)
+
+
+def _resolve(pairs: Sequence[_Pair], names: Mapping[str, str], found: Matching) -> None:
+    """Match the pairs, best first; of equally good ones that exclude each other none.
+
+    Args:
+        pairs: of cleaned names.
+        names: cleaned → as it stands in the table.
+        found: is added to.
+    """
+    used_names: set[str] = set()
+    used_keys: set[str] = set()
+    how: Counter[str] = Counter()
+    example: dict[str, tuple[str, str]] = {}
+    for _, group in groupby(sorted(set(pairs)), key=lambda pair: pair[:3]):
+        free = [pair for pair in group if pair.name not in used_names and pair.key not in used_keys]
+        of_name, of_key = Counter(pair.name for pair in free), Counter(pair.key for pair in free)
+        for pair in free:
+            name = names[pair.name]
+            if of_name[pair.name] == of_key[pair.key] == 1:
+                found.name_of[pair.key] = name
+                found.photo_of[name] = pair.key
+                if pair.prefix:
+                    how[pair.prefix] += 1
+                    example.setdefault(pair.prefix, (name, pair.key))
+            else:
+                if of_name[pair.name] > 1:
+                    found.unclear_names.setdefault(name, []).append(pair.key)
+                found.unclear_photos.setdefault(pair.key, []).append(name)
+            used_names.add(pair.name)
+            used_keys.add(pair.key)
+    found.moved = {prefix: (*example[prefix], count) for prefix, count in how.most_common()}
+
+
+def _canonical(path: str) -> str:
+    """What all spellings of a path have in common."""
+    path = _folded(path)
+    stem, dot, extension = path.rpartition(".")
+    return stem + _ONE_FORMAT.get(dot + extension, dot + extension)
+
+
+def _folded(text: str) -> str:
+    """Without the difference between upper and lower case, composed."""
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
+
+
+def _composed(text: str) -> str:
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def _stem(path: str) -> str:
+    return _EXTENSION.sub("", path.rpartition("/")[2])
+
+
+def _is_random(name: str) -> bool:
+    """Whether a file is called by what no other photo is: a hash or the like."""
+    return _RANDOM_ID.fullmatch(_stem(name).lower()) is not None
+
+
+def _are_siblings(one: str, other: str) -> bool:
+    """Whether names differ by a number or a letter only: CAM1 and CAM2, siteA and siteB, 2020 and 2021."""
+    return _NUMBERED.sub("#", one).lower() == _NUMBERED.sub("#", other).lower()
