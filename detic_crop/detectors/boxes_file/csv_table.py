@@ -54,6 +54,8 @@ PHOTO_SIZE_COLUMNS = (
     *(("image_width", "image_height"), ("img_width", "img_height"), ("img_w", "img_h")),
     *(("photo_width", "photo_height"), ("original_width", "original_height"), ("width", "height")),
 )
+# Of boxes that are shares of the photo, these are a centre's as often as a corner's.
+CENTRE_NAMES = {"x", "bbox_x", "bbox_xywh", "box_xywh", "xywh"}
 SCORE_COLUMNS = ("score", "conf", "confidence")
 CLASS_COLUMNS = ("class_name", "class", "label")
 # With these the table is an audit.csv of our own, whose `box` has corners.
@@ -120,6 +122,8 @@ def read_csv(text: str, box_format: BoxFormat | None = None) -> BoxesTable:
     cells_of = list(rows)
     layout = _layout(header, [cells for _, cells in cells_of], box_format, delimiter != ",")
     drafts = Drafts(table, layout.columns, layout.box_format, layout.usual, strict=len(layout.box) == 1)
+    # Left and top are no centre.
+    drafts.may_be_centres = box_format is None and _names(header)[layout.box[0]] in CENTRE_NAMES
     sizes: list[tuple[str, str, list[str]]] = []
     for line, cells in cells_of:
         place = f"line {line}"

@@ -54,6 +54,7 @@ class Drafts:
         normalised: they are shares of the photo, or pixels, by definition; None is to be judged.
         strict: a box that reaches far out of the size that the file states contradicts left, top, width,
             height; where these are declared it is cut off like any other.
+        may_be_centres: shares in such columns are those of a centre as often as of a corner.
         rows: in the file's order.
     """
 
@@ -63,6 +64,7 @@ class Drafts:
     usual: BoxFormat | None = None
     normalised: bool | None = None
     strict: bool = False
+    may_be_centres: bool = False
     rows: list[Row] = field(default_factory=list)
 
     def add(self, place: str, path: str, boxes: Sequence[Draft] = ()) -> None:

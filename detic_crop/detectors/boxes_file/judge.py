@@ -49,6 +49,10 @@ def settle(drafts: Drafts) -> BoxesTable:
     else:
         table.normalised = bool(drafts.normalised)
     box_format = drafts.box_format or _judged_format(drafts)
+    if drafts.may_be_centres and table.normalised:
+        _check_not_centres(drafts)
+    if turned_boxes := sum(draft.rotation != 0 for _, draft in drafts.boxes()):
+        table.notes.append(f"turned boxes, taken as the upright ones around them: {turned_boxes}")
     if guessed and table.normalised:
         largest = max(max(draft.numbers) for _, draft in drafts.boxes() if _is_small(draft))
         table.notes.append(
@@ -161,6 +165,15 @@ def _sizes(drafts: Drafts, found: _Evidence) -> BoxFormat:
         f"boxes cannot be corners ({_example(found.only_sizes[0])})"
     )
     return "xywh"
+
+
+def _check_not_centres(drafts: Drafts) -> None:
+    found = _evidence(drafts)
+    if found.only_corners or not found.not_centres:
+        raise FormatError(
+            f"expected boxes in pixels in {drafts.column}, got shares of the photo, which may be of a centre "
+            "(YOLO); if they are left, top, width, height, give --box-format xywh, else multiply them out"
+        )
 
 
 def _unclear(drafts: Drafts, found: _Evidence) -> str:
