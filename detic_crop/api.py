@@ -1009,9 +1009,7 @@ def _detector_for(
         device_of(options.device, looks=True)
     if detector is not None:
         if config.box_format is not None:
-            raise UsageError(
-                "--box-format goes with --model boxes:FILE only, not with a detector of your own"
-            )
+            raise UsageError("--box-format goes with --model boxes:FILE only, not with your own detector")
         sent = _OnRay("", {}, detector, detector, options) if options.executor == "ray" else None
         return detector, "given by the caller", sent
     model, reason = resolve_model(config.model)

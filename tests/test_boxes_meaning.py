@@ -269,21 +269,12 @@ def test_shares_that_can_be_no_centres(load: Load) -> None:
         assert found == [pytest.approx([left * 1000, top * 100, (left + width) * 1000, (top + height) * 100])]
 
 
-@pytest.mark.parametrize(
-    ("cell", "message"),
-    [
-        (
-            "213 813 3054 1301",
-            "expected shares of the photo, 0 to 1, as in the other rows, got 213 813 3054 1301",
-        ),
-        ("0.5 0.5 1.5 0.9", "expected shares of the photo, 0 to 1, got 0.5 0.5 1.5 0.9"),
-        ("-0.5 0.5 0.9 0.9", "expected shares of the photo, 0 to 1, got -0.5 0.5 0.9 0.9"),
-    ],
-)
-def test_what_is_no_share_among_shares(load: Load, cell: str, message: str) -> None:
-    text = f"image,xmin,ymin,xmax,ymax\n0.jpg,0.2,0.2,0.9,0.5\n1.jpg,0.3,0.2,0.9,0.5\na.jpg,{cell.replace(' ', ',')}\n"
-    detector = load(text)
-    assert detector.problems == (f"line 4: {message}",)
+@pytest.mark.parametrize("cell", ["213 813 3054 1301", "0.5 0.5 1.5 0.9", "-0.5 0.5 0.9 0.9"])
+def test_what_is_no_share_among_shares(load: Load, cell: str) -> None:
+    rows = f"0.jpg,0.2,0.2,0.9,0.5\n1.jpg,0.3,0.2,0.9,0.5\na.jpg,{cell.replace(' ', ',')}\n"
+    detector = load(f"image,x1,y1,x2,y2\n{rows}")
+    message = "line 4: expected shares of the photo, 0 to 1, as in the other rows, got"
+    assert detector.problems == (f"{message} {cell}",)
     assert failure(detector)[0] == "bad_boxes"
     assert len(boxes(detector, "1.jpg")) == 1
 
@@ -300,6 +291,11 @@ def test_shares_among_pixels_are_no_crop_of_a_pixel(load: Load, cell: str) -> No
         assert failure(detector)[0] == "bad_boxes"
     content = coco((0, [20, 20, 90, 50]), (1, [30, 20, 90, 50]), ("a", [0.25, 0.25, 0.5, 0.5]))
     assert failure(load(content))[0] == "bad_boxes"
+
+
+def test_a_box_without_an_area_is_neither(load: Load) -> None:
+    detector = load("image,box\n0.jpg,200 200 900 500\na.jpg,0 0 0 0\n")
+    assert detector.problems[0].startswith("line 3: expected xmin < xmax and ymin < ymax, got 0 0 0 0")
 
 
 def test_as_many_shares_as_pixels(load: Load) -> None:

@@ -16,7 +16,6 @@ from detic_crop.detectors.boxes_file.drafts import Draft, Drafts, Numbers, Row
 from detic_crop.detectors.boxes_file.numbers import (
     MAX_NORMALISED,
     MAX_PIXEL,
-    check_range,
     edges,
     edges_of_size,
     joined,
@@ -75,6 +74,10 @@ def settle(drafts: Drafts) -> BoxesTable:
 # --- pixels or shares ---
 
 
+def _is_finite(draft: Draft) -> bool:
+    return all(map(math.isfinite, draft.numbers))
+
+
 def _is_small(draft: Draft) -> bool:
     """Four numbers that would be a box of a pixel or two; false where one is not finite."""
     return all(-MAX_NORMALISED <= number <= MAX_NORMALISED for number in draft.numbers)
@@ -82,12 +85,10 @@ def _is_small(draft: Draft) -> bool:
 
 def _are_shares(drafts: Drafts) -> bool:
     """Whether most boxes of the file are too small to be in pixels."""
-    small = [(row, draft) for row, draft in drafts.boxes() if _is_small(draft)]
-    large = [
-        (row, draft)
-        for row, draft in drafts.boxes()
-        if not _is_small(draft) and all(map(math.isfinite, draft.numbers))
-    ]
+    # A box without an area, 0 0 0 0 above all, is no share and no pixel.
+    found = [pair for pair in drafts.boxes() if _is_finite(pair[1]) and any(_can_be(pair[1].numbers, None))]
+    small = [pair for pair in found if _is_small(pair[1])]
+    large = [pair for pair in found if not _is_small(pair[1])]
     if small and len(small) == len(large):
         raise FormatError(
             f"expected all boxes in pixels, or all in shares of the photo, got {len(large)} and {len(small)} "
@@ -197,7 +198,7 @@ def _evidence(drafts: Drafts) -> _Evidence:
     sized, not_centres = 0, not drafts.table.normalised
     entries = drafts.table.entries
     for row, draft in drafts.boxes():
-        if draft.box_format is not None or not all(map(math.isfinite, draft.numbers)):
+        if draft.box_format is not None or not _is_finite(draft):
             continue
         if _is_small(draft) != drafts.table.normalised:
             continue
@@ -257,12 +258,11 @@ class _Reader:
     def box(self, row: Row, draft: Draft) -> Box:
         numbers = draft.numbers
         box_format = draft.box_format or self.box_format
-        limit = MAX_NORMALISED if self.table.normalised else MAX_PIXEL
-        if self.guessed:
-            self._check_unit(draft)
+        declared_shares = self.table.normalised and not self.guessed
+        limit = MAX_NORMALISED if declared_shares else MAX_PIXEL
         corners = edges(numbers, limit) if box_format == "xyxy" else edges_of_size(numbers, limit)
-        if self.guessed and self.table.normalised:
-            _check_shares(numbers, corners)
+        if self.guessed:
+            self._check_unit(draft, corners)
         size = self.table.entries[row.path].size_wh if row.path in self.table.entries else None
         if draft.box_format is None and box_format == "xywh" and self.strict and size is not None:
             right, bottom = corners[2:]
@@ -276,22 +276,17 @@ class _Reader:
             corners = turned(corners, draft.rotation, size if self.table.normalised else (1, 1))
         return Box(*corners, draft.score, draft.class_name)
 
-    def _check_unit(self, draft: Draft) -> None:
-        check_range(draft.numbers, MAX_PIXEL)
+    def _check_unit(self, draft: Draft, corners: Numbers) -> None:
         if _is_small(draft) and not self.table.normalised:
             raise RowError(
                 f"expected pixels, as in the other rows, got {joined(draft.numbers)}, "
                 "which looks normalised (shares of the photo)"
             )
-        if self.table.normalised and not _is_small(draft):
+        past = min(corners) < -_PAST_GUESSED or max(corners) > 1 + _PAST_GUESSED
+        if past and self.table.normalised:
             raise RowError(
                 f"expected shares of the photo, 0 to 1, as in the other rows, got {joined(draft.numbers)}"
             )
-
-
-def _check_shares(numbers: Sequence[float], corners: Sequence[float]) -> None:
-    if min(corners) < -_PAST_GUESSED or max(corners) > 1 + _PAST_GUESSED:
-        raise RowError(f"expected shares of the photo, 0 to 1, got {joined(numbers)}")
 
 
 def turned(corners: Sequence[float], degrees: float, size_wh: tuple[int, int] | None) -> Numbers:
