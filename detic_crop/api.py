@@ -316,7 +316,8 @@ def _run(
     if isinstance(detector, ClassAwareDetector):
         detector.ask_for(classes)
     if isinstance(detector, PolicyAwareDetector):
-        detector.count_for(classes, detector.info.default_conf if config.conf is None else config.conf)
+        assert config.conf is not None  # resolved
+        detector.count_for(classes, config.conf)
     check_same_settings(begun_with, config, folder)
     folder.check_safe(places.files_of(source.where for source in listing.sources), (), listing.plain)
     if not options.overwrite:

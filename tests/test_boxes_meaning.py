@@ -170,6 +170,21 @@ def test_a_header_that_says_it_is_believed(load: Load, header: str, meant: BoxFo
     assert f"--box-format {other} contradicts" in refused(load, text, other)
 
 
+def test_a_header_is_not_believed_against_all_its_rows(load: Load) -> None:
+    rows = "0.jpg,330,223,597,249\n1.jpg,834,222,56,36\n2.jpg,600,300,350,200\n"
+    text = f"image,xmin,ymin,xmax,ymax\n{rows}"
+    message = refused(load, text)
+    assert "got 2 of 3 boxes that cannot be that, and can be left, top, width, height (line 3: 834" in message
+    assert "if they are, name the columns x, y, w, h, else give --box-format xyxy" in message
+    assert len(load(text, box_format="xyxy").problems) == 2
+    # One of them is a mistake.
+    assert len(load("\n".join(text.splitlines()[:3])).problems) == 1
+    rows = "0.jpg,700,400,1200,700,1280,800\n1.jpg,900,100,1000,300,1280,800\n"
+    message = refused(load, f"image,x,y,w,h,width,height\n{rows}")
+    assert "boxes that reach out of their photo, and can be corners (line 2: 700 400 1200 700)" in message
+    assert "if they are, name the columns xmin, ymin, xmax, ymax, else give --box-format xywh" in message
+
+
 def test_our_audit_csv_is_corners_whatever_its_boxes_are_like(load: Load) -> None:
     header = "image,crop,status,reason,width,height,box,crop_box\n"
     rows = "".join(f"{i}.jpg,{i}.jpg,cropped,,1280,800,10 20 3{i} 40,0 0 9 9\n" for i in range(10))
@@ -192,7 +207,7 @@ def test_corners_in_coco_json(load: Load) -> None:
     content = coco(*((i, [float(edge) for edge in box]) for i, box in enumerate(found)), size=(1280, 800))
     message = refused(load, content)
     assert "expected left, top, width, height in `bbox`" in message
-    assert "if so, give --box-format xyxy, else --box-format xywh" in message
+    assert "if they are, give --box-format xyxy, else give --box-format xywh" in message
     detector = load(content, box_format="xyxy")
     assert boxes(detector, "7.jpg", photo(1280, 800)) == [list(found[7])]
     # Who says that they are sizes gets rows that say which cannot be.
@@ -332,3 +347,16 @@ def test_ids_that_pandas_has_turned_into_floats(load: Load) -> None:
     detector = load("image_id,class,xmin,ymin,xmax,ymax\n12345.0,3.0,1,2,30,40\n12346.0,3,1,2,30,40\n")
     assert boxes(detector, "12345.jpg") == [[1, 2, 30, 40]]
     assert detector.info.class_names == ("3",)
+
+
+def test_per_cent_are_read_as_pixels_and_said(load: Load) -> None:
+    """As Label Studio writes them."""
+    rows = "".join(f"{i}.jpg,25.5,30.{i},60.25,50.5\n" for i in range(5))
+    detector = load(f"image,xmin,ymin,xmax,ymax\n{rows}")
+    assert boxes(detector, "3.jpg", photo(200, 100))
+    assert detector.notes() == []
+    assert boxes(detector, "3.jpg", photo(1280, 800))
+    (note,) = detector.notes()
+    assert note.startswith(
+        "no box of boxes.csv reaches beyond 100 px, in photos that are much larger: if its"
+    )

@@ -70,8 +70,7 @@ def coco_results(results: list[Any], box_format: BoxFormat | None = None) -> Box
 
 
 def _drafts(table: BoxesTable, box_format: BoxFormat | None) -> Drafts:
-    usual: BoxFormat = "xywh"
-    return Drafts(table, "`bbox`", box_format, usual, strict=box_format is not None)
+    return Drafts(table, "`bbox`", box_format, "xywh", strict=box_format is not None)
 
 
 def _paths(content: dict[str, Any], table: BoxesTable) -> dict[str, str]:

@@ -126,9 +126,9 @@ def _judged_format(drafts: Drafts) -> BoxFormat:
     found = _evidence(drafts)
     not_corners, not_sizes = len(found.only_sizes), len(found.only_corners)
     if not found.boxes:
-        return drafts.usual or "xyxy"
-    if drafts.usual == "xywh":
-        return _unless_contradicted(drafts, found)
+        return drafts.declared or drafts.usual or "xyxy"
+    if drafts.declared is not None:
+        return _unless_contradicted(drafts, found, drafts.declared)
     shares = drafts.table.normalised
     if not not_corners:
         told = not_sizes > 0 or (not found.sized and found.boxes >= _ENOUGH)
@@ -148,16 +148,22 @@ def _judged_format(drafts: Drafts) -> BoxFormat:
     raise FormatError(_unclear(drafts, found))
 
 
-def _unless_contradicted(drafts: Drafts, found: _Evidence) -> BoxFormat:
-    """Left, top, width, height, as the format says, unless many boxes can only be corners."""
-    not_corners, not_sizes = len(found.only_sizes), len(found.only_corners)
-    if not_sizes >= _MANY * found.boxes and not_corners <= _STRAY * found.boxes:
+def _unless_contradicted(drafts: Drafts, found: _Evidence, declared: BoxFormat) -> BoxFormat:
+    """What the file calls them, unless many boxes can only be the other, and hardly any only that."""
+    other: BoxFormat = "xywh" if declared == "xyxy" else "xyxy"
+    against, for_it = found.only_corners, found.only_sizes
+    if declared == "xyxy":
+        against, for_it = for_it, against
+    # One of a few that cannot be corners may be a mistake; it takes some doing to reach out of the photo.
+    least = 2 if declared == "xyxy" else 1
+    if len(against) >= max(least, _MANY * found.boxes) and len(for_it) <= _STRAY * found.boxes:
+        cannot = "reach out of their photo" if declared == "xywh" else "cannot be that"
+        boxes = f"{len(against)} of {found.boxes} boxes that {cannot}, and can be {_NAMES[other]}"
         raise FormatError(
-            f"expected left, top, width, height in {drafts.column}, got {not_sizes} of {found.boxes} boxes "
-            f"that reach out of their photo unless they are corners ({_example(found.only_corners[0])}); "
-            "if so, give --box-format xyxy, else --box-format xywh"
+            f"expected {_NAMES[declared]} in {drafts.column}, got {boxes} ({_example(against[0])}); "
+            f"if they are, {drafts.cure(other)}, else give --box-format {declared}"
         )
-    return "xywh"
+    return declared
 
 
 def _sizes(drafts: Drafts, found: _Evidence) -> BoxFormat:
