@@ -323,7 +323,7 @@ def test_the_preview_cuts_what_a_run_would(client: Client, browser: Browser) -> 
     cases = [(box, scale, fit) for box in boxes for scale in (1.0, 1.2, 2.5) for fit in FITS]
     with tab(browser, client) as page:
         cut = page.evaluate(
-            "async (cases) => { const { cropRectangle } = await import('/static/boxes.js');"
+            "async (cases) => { const { cropRectangle } = await import('./static/boxes.js');"
             "return cases.map(([box, scale, fit]) => cropRectangle(box, scale, fit, 600, 400)); }",
             cases,
         )
