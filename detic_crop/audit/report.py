@@ -127,8 +127,10 @@ def _moved(absent: Absent | None) -> Html:
     if not absent:
         return Html()
     return html(
-        '<p class="warning">{count} where they were looked for when this page was made. Their pictures are '
-        "those of an earlier page; where there was none, they are missing. "
-        "<code>detic-crop audit FOLDER --in PHOTOS</code> makes them anew.</p>\n",
-        count=absent.count.capitalize(),
+        '<p class="warning">Not where they were looked for when this page was made: {absent:,} of {photos:,} '
+        "photos. Their pictures are those of an earlier page; where there was none, they are missing. "
+        "<code>detic-crop audit FOLDER --in PHOTOS</code>, with the folder where the photos are now, makes "
+        "them anew.</p>\n",
+        absent=absent.absent,
+        photos=absent.photos,
     )
