@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, Route, expect, sync_playwright
 
 from detic_crop import api
 from detic_crop.audit.review.verdicts import Verdict, VerdictLog, read_verdicts
@@ -26,7 +26,8 @@ ARGUMENTS = [
     *("--disable-sync", "--no-first-run", "--disable-quic"),
 ]
 VIEW = {"width": 1366, "height": 625}  # what a browser leaves of a 1366 × 768 screen
-STEP_MS = 20_000  # a slow machine may take long; nothing waits when it need not
+STEP_MS = 120_000  # a busy machine may take long; nothing waits when it need not
+expect.set_options(timeout=STEP_MS)
 
 
 @pytest.fixture(scope="module")
@@ -61,17 +62,26 @@ def client(finished: Path) -> Iterator[Client]:
 
 
 @contextmanager
-def tab(browser: Browser, client: Client, address: str = "") -> Iterator[Page]:
-    """A page in a browser window of its own; whatever it complains about fails the test."""
+def tab(browser: Browser, client: Client, dialogs: list[str] | None = None) -> Iterator[Page]:
+    """A page in a browser window of its own; whatever it complains about fails the test.
+
+    Questions are such complaints, too, unless `dialogs` is there to note them: then the answer is yes.
+    """
     complaints: list[str] = []
+
+    def answer(dialog: Dialog) -> None:
+        (complaints if dialogs is None else dialogs).append(dialog.type)
+        dialog.accept()
+
     context = browser.new_context(viewport=VIEW)  # type: ignore[arg-type]
     context.set_default_timeout(STEP_MS)
     page = context.new_page()
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
-    page.goto(address or client.address)
+    page.on("dialog", answer)
+    page.goto(client.address)
     page.wait_for_selector("body[data-shown]")
+    is_ready(page)
     try:
         yield page
     finally:
@@ -81,14 +91,19 @@ def tab(browser: Browser, client: Client, address: str = "") -> Iterator[Page]:
 
 def shows(page: Page, image: str) -> None:
     """Wait until a photo is shown."""
-    expect(page.locator("#name")).to_have_text(image, timeout=STEP_MS, use_inner_text=False)
+    expect(page.locator("#name")).to_have_text(image, use_inner_text=False)
 
 
 def press(page: Page, *keys: str) -> None:
-    """Keys, each when the one before has been dealt with."""
+    """Keys, each when the one before has been dealt with and the photo is there."""
     for key in keys:
-        page.wait_for_selector("body:not([data-busy])")
+        is_ready(page)
         page.keyboard.press(key)
+
+
+def is_ready(page: Page) -> None:
+    """Wait until a verdict can be given."""
+    page.wait_for_selector("body:not([data-busy])")
 
 
 def verdicts(folder: Path) -> dict[str, Verdict]:
@@ -118,17 +133,27 @@ def go_to(page: Page, image: str) -> None:
     page.locator("#photo:not(.waiting)").wait_for()
 
 
-def drag(page: Page, *shares: tuple[float, float], release: bool = True) -> None:
-    """The mouse from the first to the last point, given as shares of the photo's width and height."""
-    place = page.locator("#frame").bounding_box()
-    assert place
-    points = [(place["x"] + x * place["width"], place["y"] + y * place["height"]) for x, y in shares]
+def drag(page: Page, *shares: tuple[float, float], release: bool = True, early: bool = False) -> None:
+    """The mouse from the first to the last point, given as shares of the photo's width and height.
+
+    Unless it is `early`, the photo is there.
+    """
+    if not early:
+        is_ready(page)
+    points = [point_at(page, *share) for share in shares]
     page.mouse.move(*points[0])
     page.mouse.down()
     for point in points[1:]:
         page.mouse.move(*point, steps=3)
     if release:
         page.mouse.up()
+
+
+def point_at(page: Page, x: float, y: float) -> tuple[float, float]:
+    """Where a share of the photo's width and height is on the screen."""
+    place = page.locator("#frame").bounding_box()
+    assert place
+    return place["x"] + x * place["width"], place["y"] + y * place["height"]
 
 
 # ---------------------------------------------------------------- keys
@@ -208,13 +233,13 @@ def test_another_box_by_number_and_by_cycling(finished: Path, client: Client, br
 
 def test_help_opens_and_closes(client: Client, browser: Browser) -> None:
     with tab(browser, client) as page:
-        first = page.locator("#name").text_content()
+        first = page.locator("#name").text_content() or ""
         press(page, "?")
         expect(page.locator("#help")).to_be_visible()
         press(page, "x")  # says nothing about the photo behind it
         press(page, "Escape")
         expect(page.locator("#help")).to_be_hidden()
-        assert page.locator("#name").text_content() == first
+        shows(page, first)
         expect(page.locator("#verdict")).to_have_text("not reviewed")
 
 
@@ -275,7 +300,7 @@ def test_a_drawing_can_be_dropped_half_way_and_stays_inside(
         drag(page, (0.2, 0.3), (0.6, 0.6), release=False)
         press(page, "Escape")
         page.mouse.up()
-        assert page.locator("#take-label").text_content() == words
+        expect(page.locator("#take-label")).to_have_text(words or "")
         drag(page, (0.5, 0.5), (1.3, -0.4))
         press(page, "Enter")
         shows(page, client.image(1))
@@ -331,6 +356,305 @@ def test_the_preview_cuts_what_a_run_would(client: Client, browser: Browser) -> 
     assert cut == expected
 
 
+# ---------------------------------------------------------------- a box in hand
+
+
+@contextmanager
+def held(page: Page, pattern: str) -> Iterator[Callable[[], None]]:
+    """Answers to such requests wait for a call of the function, which returns when the page has had them."""
+    waiting: list[Route] = []
+    is_open = False
+
+    def answer(route: Route) -> None:
+        if is_open:
+            route.continue_()
+        else:
+            waiting.append(route)
+
+    page.route(pattern, answer)
+
+    def let_go() -> None:
+        while not waiting:  # it comes with the answer to some call
+            has_dealt_with_it(page)
+        nonlocal is_open
+        is_open = True
+        for route in waiting:
+            with page.expect_event("requestfinished", lambda request, r=route: request == r.request):
+                route.continue_()
+        has_dealt_with_it(page)
+
+    yield let_go
+    page.unroute(pattern)
+
+
+def has_dealt_with_it(page: Page) -> None:
+    """Wait until the page has painted twice: what had to be done at once is done."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def poll(page: Page) -> None:
+    """Ask what is new, as the page does every two seconds, and deal with it."""
+    with page.expect_response("**/api/changes*"):
+        page.evaluate("() => { window.dispatchEvent(new Event('focus')); }")
+    has_dealt_with_it(page)
+
+
+def selected(page: Page) -> list[float]:
+    """The outlined box on the screen: left, top, width, height, as shares of the photo."""
+    shape, frame = (page.locator(name).bounding_box() for name in ("#overlay .selected", "#frame"))
+    assert shape
+    assert frame
+    x, y = (shape["x"] - frame["x"]) / frame["width"], (shape["y"] - frame["y"]) / frame["height"]
+    return [x, y, shape["width"] / frame["width"], shape["height"] / frame["height"]]
+
+
+DRAWN = (0.2, 0.3), (0.6, 0.7)
+BOX = (120, 120, 360, 280)  # of 600 × 400 px
+
+
+def begin(page: Page, early: bool = False) -> None:
+    """Half of `DRAWN`: the mouse stays down."""
+    drag(page, DRAWN[0], (0.4, 0.5), release=False, early=early)
+
+
+def finish(page: Page, image: str) -> None:
+    """The other half, and Enter: what was begun on a photo is what it is given."""
+    page.mouse.move(*point_at(page, *DRAWN[1]), steps=3)
+    assert selected(page) == pytest.approx([0.2, 0.3, 0.4, 0.4], abs=0.02)
+    page.mouse.up()
+    shows(page, image)
+    expect(page.locator("#take-label")).to_have_text("Take drawn box")
+    press(page, "Enter")
+    expect(page.locator("#name")).not_to_have_text(image)
+
+
+def assert_drawn(folder: Path, image: str) -> None:
+    assert verdicts(folder)[image].verdict == "box"
+    assert verdicts(folder)[image].box == pytest.approx(BOX, abs=3)
+
+
+@pytest.mark.parametrize("mine", [True, False])
+def test_a_poll_leaves_the_box_being_drawn(
+    finished: Path, client: Client, browser: Browser, mine: bool
+) -> None:
+    """Right after a verdict of this tab, or of another one on another photo."""
+    first, second = client.image(0), client.image(1)
+    with tab(browser, client) as page:
+        if mine:
+            press(page, "Enter")
+        else:
+            press(page, "j")
+            client.say(first, "whole")
+        shows(page, second)
+        is_ready(page)
+        with held(page, "**/api/changes*") as let_go:
+            page.evaluate("() => { window.dispatchEvent(new Event('focus')); }")
+            begin(page)
+            let_go()
+        assert selected(page) == pytest.approx([0.2, 0.3, 0.2, 0.2], abs=0.02)
+        finish(page, second)
+    assert_drawn(finished, second)
+
+
+@pytest.mark.parametrize("released", [True, False])
+def test_another_tabs_verdict_leaves_the_box_in_hand_and_is_told(
+    finished: Path, client: Client, browser: Browser, released: bool
+) -> None:
+    image = client.image(0)
+    with tab(browser, client) as page:
+        with held(page, "**/api/changes*") as let_go:
+            page.evaluate("() => { window.dispatchEvent(new Event('focus')); }")
+            drag(page, DRAWN[0], (0.4, 0.5), release=released)
+            client.say(image, "rejected")
+            let_go()
+        assert selected(page) == pytest.approx([0.2, 0.3, 0.2, 0.2], abs=0.02)
+        if released:
+            drag(page, (0.4, 0.5), DRAWN[1], release=False)
+        page.mouse.move(*point_at(page, *DRAWN[1]), steps=3)
+        page.mouse.up()
+        expect(page.locator("#verdict")).to_have_text("rejected: no crop — tester")
+        expect(page.locator("#held")).to_contain_text(
+            "Another tab says meanwhile: rejected: no crop — tester"
+        )
+        expect(page.locator("#take-label")).to_have_text("Take drawn box")
+        press(page, "Enter")
+        shows(page, client.image(1))
+        press(page, "u")  # back to what the other tab said
+        shows(page, image)
+        expect(page.locator("#verdict")).to_have_text("rejected: no crop — tester")
+        expect(page.locator("#take-label")).to_have_text("Take drawn box")
+        press(page, "Enter")
+        shows(page, client.image(1))
+    assert_drawn(finished, image)
+
+
+def test_a_picked_box_stays_when_another_tab_speaks(finished: Path, client: Client, browser: Browser) -> None:
+    image = with_candidates(client, 2)
+    with tab(browser, client) as page:
+        go_to(page, image)
+        press(page, "c")
+        expect(page.locator("#take-label")).to_have_text("Take box 2")
+        client.say(image, "whole")
+        poll(page)
+        expect(page.locator("#verdict")).to_have_text("whole photo — tester")
+        expect(page.locator("#take-label")).to_have_text("Take box 2")
+        expect(page.locator("#held")).to_contain_text("Another tab says meanwhile: whole photo")
+        press(page, "Escape")
+        expect(page.locator("#take-label")).to_have_text("Whole photo")
+        expect(page.locator("#held")).to_be_hidden()
+
+
+@pytest.mark.parametrize("how", ["next", "filter", "find"])
+def test_whoever_draws_while_the_next_photo_is_on_its_way_stays(
+    finished: Path, client: Client, browser: Browser, how: str
+) -> None:
+    image = client.image(0)
+    rows = f"**/api/row?*at={client.id_of(client.image(1))}*" if how == "next" else "**/api/row*"
+    with tab(browser, client) as page, held(page, rows) as let_go:
+        if how == "next":
+            page.reload()  # what it fetches early is held, too
+            press(page, "j")
+        elif how == "filter":
+            page.get_by_label("species", exact=True).select_option("orca")
+        else:
+            press(page, "f")
+            page.keyboard.type(client.image(5))
+            page.locator("#found li").first.wait_for()
+            page.keyboard.press("Enter")
+        begin(page, early=True)
+        let_go()
+        shows(page, image)
+        assert selected(page) == pytest.approx([0.2, 0.3, 0.2, 0.2], abs=0.02)
+        page.mouse.move(*point_at(page, *DRAWN[1]), steps=3)
+        page.mouse.up()
+        expect(page.locator("#toast")).to_have_text("You were drawing, so this photo stays.")
+        shows(page, image)
+        press(page, "Enter")
+        expect(page.locator("#name")).not_to_have_text(image)
+    assert_drawn(finished, image)
+
+
+def test_whoever_draws_while_a_verdict_is_on_its_way_stays(
+    finished: Path, client: Client, browser: Browser
+) -> None:
+    image = client.image(0)
+    with tab(browser, client) as page:
+        with held(page, "**/api/verdict*") as let_go:
+            press(page, "x")
+            begin(page, early=True)
+            page.keyboard.press("Enter")  # of no use while the mouse is down
+            let_go()
+        assert verdicts(finished)[image].verdict == "rejected"
+        finish(page, image)
+    assert_drawn(finished, image)
+
+
+def test_a_photo_that_comes_late_leaves_the_box(finished: Path, client: Client, browser: Browser) -> None:
+    first, image = client.image(0), client.image(1)
+    with tab(browser, client) as page:
+        with held(page, f"**/photo/{client.id_of(client.image(2))}") as let_go:
+            press(page, "j")
+            shows(page, image)
+            is_ready(page)
+            page.keyboard.press("j")  # its photo is awaited
+            shows(page, client.image(2))
+            page.keyboard.press("Enter")
+            expect(page.locator("#toast")).to_have_text("The picture is not here yet.")
+            begin(page, early=True)
+            let_go()
+        page.set_viewport_size({"width": 1000, "height": 700})
+        has_dealt_with_it(page)
+        finish(page, client.image(2))
+    assert_drawn(finished, client.image(2))
+    assert {first, image}.isdisjoint(verdicts(finished))
+
+
+# ---------------------------------------------------------------- drafts
+
+
+def test_a_drawn_box_waits_until_it_is_taken(finished: Path, client: Client, browser: Browser) -> None:
+    first, second, third = (client.image(rank) for rank in range(3))
+    with tab(browser, client) as page:
+        expect(page.locator("#drafts")).to_be_hidden()
+        drag(page, *DRAWN)
+        expect(page.locator("#drafts")).to_have_text(re.compile(r"✎\s+1\s+not taken"))
+        press(page, "j")
+        shows(page, second)
+        expect(page.locator("#take-label")).not_to_have_text("Take drawn box")
+        drag(page, (0.5, 0.5), (0.9, 0.9))
+        press(page, "j")
+        shows(page, third)
+        for back in (second, first):
+            press(page, "k")
+            shows(page, back)
+            expect(page.locator("#take-label")).to_have_text("Take drawn box")
+        expect(page.locator("#drafts-count")).to_have_text("2")
+        # By filter and by name, and marked there.
+        page.get_by_label("status", exact=True).select_option("resized")
+        expect(page.locator("#name")).not_to_have_text(first)
+        press(page, "f")
+        page.keyboard.type(first)
+        expect(page.locator("#found li").first).to_have_text(f"✎ {first}")
+        page.keyboard.press("Enter")
+        shows(page, first)
+        expect(page.locator("#take-label")).to_have_text("Take drawn box")
+        # From one to the next.
+        for image in (second, first):
+            press(page, "d")
+            shows(page, image)
+        # Another box is only picked over it.
+        press(page, "c")
+        expect(page.locator("#take-label")).not_to_have_text("Take drawn box")
+        expect(page.locator("#overlay .drawn")).to_have_count(1)
+        press(page, "Escape")
+        expect(page.locator("#take-label")).to_have_text("Take drawn box")
+        press(page, "Enter")
+        expect(page.locator("#drafts-count")).to_have_text("1")
+        expect(page.locator("#name")).not_to_have_text(first)
+        press(page, "d")
+        shows(page, second)
+        press(page, "x")  # any verdict ends it
+        expect(page.locator("#drafts")).to_be_hidden()
+        press(page, "u")  # and brings it back
+        shows(page, second)
+        expect(page.locator("#take-label")).to_have_text("Take drawn box")
+        press(page, "Escape")
+        expect(page.locator("#drafts")).to_be_hidden()
+        press(page, "d")
+        expect(page.locator("#toast")).to_have_text("No box is drawn and not taken.")
+    assert set(verdicts(finished)) == {first}
+    assert_drawn(finished, first)
+
+
+def test_leaving_with_a_drawn_box_asks_and_a_reload_keeps_it(
+    finished: Path, client: Client, browser: Browser
+) -> None:
+    image = client.image(0)
+    asked: list[str] = []
+    with tab(browser, client, asked) as page:
+        page.reload()
+        is_ready(page)
+        assert asked == []
+        drag(page, *DRAWN)
+        expect(page.locator("#take-label")).to_have_text("Take drawn box")
+        page.reload()
+        shows(page, image)
+        assert asked == ["beforeunload"]
+        expect(page.locator("#take-label")).to_have_text("Take drawn box")
+        expect(page.locator("#drafts-count")).to_have_text("1")
+        # Of a photo that is another one by now the box says nothing.
+        page.evaluate(
+            "() => { for (const key of Object.keys(sessionStorage)) sessionStorage[key] ="
+            ' sessionStorage[key].replace(/"photo":"..../, \'"photo":"----\'); }'
+        )
+        page.reload()
+        expect(page.locator("#toast")).to_contain_text("that box was dropped")
+        expect(page.locator("#drafts")).to_be_hidden()
+        page.reload()
+        assert len(asked) == 2
+    assert verdicts(finished) == {}
+
+
 # ---------------------------------------------------------------- filters, reload, tabs
 
 
@@ -371,12 +695,12 @@ def test_two_tabs_lose_nothing(finished: Path, client: Client, browser: Browser)
         shows(two, first)
         press(one, "x")
         shows(one, second)
-        expect(two.locator("#verdict")).to_have_text("rejected: no crop — tester", timeout=STEP_MS)
+        expect(two.locator("#verdict")).to_have_text("rejected: no crop — tester")
         press(two, "w")  # the last word counts
         shows(two, second)
         press(one, "w")
         expect(one.locator("#name")).not_to_have_text(second)
-        expect(two.locator("#verdict")).to_have_text("whole photo — tester", timeout=STEP_MS)
+        expect(two.locator("#verdict")).to_have_text("whole photo — tester")
         expect(two.locator("#count")).to_have_text(re.compile("2 reviewed"))
         press(one, "k", "k")
         expect(one.locator("#verdict")).to_have_text("whole photo — tester")
@@ -392,6 +716,7 @@ def test_a_verdict_that_cannot_be_saved_is_told(
     first = client.image(0)
     complaints: list[str] = []
     context = browser.new_context(viewport=VIEW)  # type: ignore[arg-type]
+    context.set_default_timeout(STEP_MS)
     page = context.new_page()
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(client.address)

@@ -147,9 +147,7 @@ class ReviewPage:
             {
                 "folder": self._folder.root.resolve().name,
                 "id": hashlib.blake2s(utf8(str(self._folder.root.resolve())), digest_size=8).hexdigest(),
-                "absent": self.absent.sentence("of these only the crops can be judged")
-                if self.absent
-                else "",
+                "absent": self._moved(),
                 "total": len(self._rows),
                 "reviewer": self._reviewer,
                 "choices": choices,
@@ -157,6 +155,13 @@ class ReviewPage:
                 **settings,
             }
         )
+
+    def _moved(self) -> str:
+        """That photos are not where they are looked for; empty when all are there."""
+        if not self.absent:
+            return ""
+        sentence = self.absent.sentence("of these only the crops can be judged")
+        return f"{sentence[0].upper()}{sentence[1:]}."
 
     def _row(self, request: Request) -> Response:
         """The photo `at` (else where to begin) with its neighbours in the filter."""

@@ -24,9 +24,10 @@ export class Drawing {
   }
 
   // A box in the making stays as it is, and its photo too: only the mouse ends it.
-  show(row, selected, session) {
+  // `draft` was drawn and is kept, whatever is outlined now.
+  show(row, selected, draft, session) {
     if (this.drag) return;
-    Object.assign(this, { row, selected, session });
+    Object.assign(this, { row, selected, draft, session });
     this.render();
   }
 
@@ -165,6 +166,7 @@ export class Drawing {
       if (!sameBox(row.candidates[i].box, selected)) this.rect(row.candidates[i].box, kinds[i]);
     }
     if (row.detected && !kinds.includes("own") && !sameBox(row.detected, selected)) this.rect(row.detected, "own");
+    if (this.draft && !this.drag && !sameBox(this.draft, selected)) this.rect(this.draft, "drawn");
     this.rect(cut, "cut");
     if (selected) this.rect(selected, "selected");
     row.candidates.slice(0, MAX_LABELS).forEach((candidate, i) => {

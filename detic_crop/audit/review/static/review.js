@@ -22,6 +22,7 @@ let given = []; // verdicts of this tab, for undo: {id, before, draft, row}
 let drafts = null; // boxes drawn and not taken yet
 let touched = 0; // boxes drawn, or picked by mouse, so far
 let busy = false; // a verdict is on its way to the disk, or its photo is still shown
+let pending = 0; // photos that were asked for and are not here yet
 let ticket = 0; // of the photo that was asked for last
 let loading = 0; // of the pictures that were asked for last
 let seen = 0; // changes noted so far
@@ -60,9 +61,20 @@ function complain(error) {
 
 // ---------------------------------------------------------------- moving
 
-// Show a photo, or where to begin. Whoever has touched a box since `touched` was `since` stays where it is.
-// True when it is shown.
-async function open(id, { remember = true, since = touched } = {}) {
+// Show a photo, or where to begin; true when it is shown.
+// Whoever has touched a box since `touched` was `since` stays where that box is.
+async function open(id, options) {
+  pending += 1;
+  markBusy();
+  try {
+    return await fetchAndShow(id, options);
+  } finally {
+    pending -= 1;
+    markBusy();
+  }
+}
+
+async function fetchAndShow(id, { remember = true, since = touched } = {}) {
   const mine = ++ticket;
   const asked = id ? query({ at: id }) : query();
   let answer;
@@ -238,6 +250,10 @@ function isAllowed(verdict) {
 // Whether a verdict can be given now; says why not.
 function mayJudge(verdict) {
   if (!isFree()) return false;
+  if (pending) {
+    toast("The next photo is not here yet.");
+    return false;
+  }
   if (!isAllowed(verdict)) {
     toast(whyNot(view.row) || "That cannot be said of this photo.");
     return false;
@@ -280,7 +296,7 @@ function setBusy(value) {
 
 // For whoever waits until the next verdict can be given.
 function markBusy() {
-  if (busy || (view && view.row && picture === "waiting")) document.body.dataset.busy = "yes";
+  if (busy || pending || (view && view.row && picture === "waiting")) document.body.dataset.busy = "yes";
   else delete document.body.dataset.busy;
 }
 
@@ -439,6 +455,7 @@ function showStage() {
   const isGone = Boolean(row) && picture === "none";
   $("frame").hidden = !row || isGone;
   $("instead").hidden = !isGone;
+  $("preview-figure").hidden = isGone;
   $("instead-crop").hidden = !isGone || !row.has_crop;
   $("instead-words").textContent = isGone
     ? row.has_crop ? "This is the crop: the photo itself cannot be shown." : "Neither photo nor crop can be shown."
@@ -454,7 +471,7 @@ function render() {
   $("bar").value = view.reviewed;
   $("panel").hidden = !row;
   if (!row) return;
-  drawing.show(row, chosen.box, session);
+  drawing.show(row, chosen.box, drafts.of(row), session);
   $("name").textContent = row.image;
   $("name").title = row.image;
   document.title = `${row.image} – detic-crop review`;
@@ -481,10 +498,10 @@ function render() {
 
 // A box that is not taken yet, and what others said meanwhile.
 function showHeld(row) {
-  const isDrawn = Boolean(drafts.of(row));
+  const draft = drafts.of(row);
   const words = [
-    meanwhile ? `Another tab says meanwhile: ${meanwhile}. Your box is still here.` : "",
-    isDrawn ? "The box you drew is not taken yet: Enter takes it, Esc drops it." : "",
+    meanwhile ? `Another tab says meanwhile: ${meanwhile}. Your box stays: Enter takes it, Esc drops it.` : "",
+    draft && !sameBox(draft, chosen.box) ? "Esc goes back to the box you drew." : "",
   ];
   $("held").textContent = words.filter(Boolean).join(" ");
   $("held").hidden = !words.some(Boolean);
@@ -575,10 +592,6 @@ function preview(box) {
   paint.fillRect(0, 0, canvas.width, canvas.height);
   const photo = $("photo");
   const ready = photo.complete && photo.naturalWidth && !photo.classList.contains("waiting");
-  if (picture === "none") {
-    $("preview-caption").textContent = "no photo";
-    return;
-  }
   if (ready) {
     const ratio = photo.naturalWidth / row.width;
     const [x1, y1, x2, y2] = rectangle.map((edge) => edge * ratio);
