@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, Route, expect, sync_playwright
@@ -653,6 +656,159 @@ def test_leaving_with_a_drawn_box_asks_and_a_reload_keeps_it(
         page.reload()
         assert len(asked) == 2
     assert verdicts(finished) == {}
+
+
+# ---------------------------------------------------------------- photos that are not there
+
+
+def test_without_its_photo_only_a_crop_can_be_judged(tmp_path: Path, browser: Browser) -> None:
+    keys = write_photos(tmp_path / "in", 4, width=600, height=400)
+    crop(tmp_path / "in", tmp_path / "out")
+    (tmp_path / "in").rename(tmp_path / "moved")
+    with reviewing(tmp_path / "out") as client, tab(browser, client) as page:
+        first, second = client.image(0), client.image(1)
+        expect(page.locator("#absent")).to_contain_text("None of the 4 photos is where the run found them")
+        expect(page.locator("#absent")).to_contain_text("pass --in FOLDER")
+        expect(page.locator("#problem")).to_contain_text("only its crop can be judged")
+        expect(page.locator("#frame")).to_be_hidden()
+        expect(page.locator("#instead-crop")).to_be_visible()
+        for key in ("c", "1", "2", "w"):
+            press(page, key)
+            expect(page.locator("#toast")).to_contain_text("The photo is no longer where it was")
+        expect(page.locator("#whole")).to_be_disabled()
+        expect(page.locator("#take-label")).to_have_text("Accept the crop as it is")
+        shows(page, first)
+        press(page, "Enter")
+        shows(page, second)
+        press(page, "x")
+        expect(page.locator("#name")).not_to_have_text(second)
+    said = {image: verdict.verdict for image, verdict in verdicts(tmp_path).items()}
+    assert said == {first: "accepted", second: "rejected"}
+    with reviewing(tmp_path / "out", tmp_path / "moved") as client, tab(browser, client) as page:
+        expect(page.locator("#absent")).to_be_hidden()
+        expect(page.locator("#frame")).to_be_visible()
+        drag(page, *DRAWN)
+        expect(page.locator("#take-label")).to_have_text("Take drawn box")
+        press(page, "Escape")
+    assert len(keys) == 4
+
+
+def test_neither_photo_nor_crop_leaves_nothing_to_say(tmp_path: Path, browser: Browser) -> None:
+    write_photos(tmp_path / "in", 2, width=600, height=400)
+    crop(tmp_path / "in", tmp_path / "out")
+    shutil.rmtree(tmp_path / "in")
+    for row in rows_of(tmp_path / "out"):
+        (tmp_path / "out" / row["crop"]).unlink()
+    with reviewing(tmp_path / "out") as client, tab(browser, client) as page:
+        for key in ("Enter", "w", "x"):
+            press(page, key)
+            expect(page.locator("#toast")).to_contain_text("its crop is not there either")
+        expect(page.locator("#reject")).to_be_disabled()
+        shows(page, client.image(0))
+    assert verdicts(tmp_path) == {}
+
+
+def test_a_picture_that_does_not_come_is_not_judged_unseen(
+    finished: Path, client: Client, browser: Browser
+) -> None:
+    first, second = client.image(0), client.image(1)
+    context = browser.new_context(viewport=VIEW)  # type: ignore[arg-type]
+    context.set_default_timeout(STEP_MS)
+    page = context.new_page()
+    page.route("**/photo/*", lambda route: route.abort())
+    page.goto(client.address)
+    expect(page.locator("#problem")).to_contain_text("The photo cannot be shown")
+    press(page, "w")
+    expect(page.locator("#toast")).to_contain_text("The photo cannot be shown")
+    shows(page, first)
+    press(page, "Enter")  # by its crop, which is shown instead
+    shows(page, second)
+    context.close()
+    assert {image: verdict.verdict for image, verdict in verdicts(finished).items()} == {first: "accepted"}
+
+
+# ---------------------------------------------------------------- other users of the machine
+
+
+def test_a_server_on_another_port_never_gets_the_key(
+    finished: Path, client: Client, browser: Browser
+) -> None:
+    """Cookies know no ports: what another user of the machine serves must not be sent ours."""
+    hostile = (
+        "<title>begun</title><script>(async () => {"
+        "await navigator.serviceWorker.register('/worker.js').catch(() => {});"
+        "for (const path of ['/', '/api/session', '/photo/x', '/static/review.js'])"
+        f"await fetch('http://127.0.0.1:{client.port}' + path, {{credentials: 'include', mode: 'no-cors'}})"
+        ".catch(() => {});"
+        "document.title = `done ${document.cookie} ${document.referrer} ${window.opener}`; })();</script>"
+        f"<iframe src='http://127.0.0.1:{client.port}/'></iframe>"
+    )
+    with (
+        listening(hostile, f"detic-crop-review-{client.port}=wrong; Path=/") as (port, asked),
+        tab(browser, client) as page,
+    ):
+        expect(page.locator("#count")).to_have_text("1 of 20 · 0 reviewed")
+        assert client.token not in page.url
+        others = [page.context.new_page(), page.context.new_page()]
+        for other, host in zip(others, ("127.0.0.1", "localhost"), strict=True):
+            other.goto(f"http://{host}:{port}/")
+            expect(other).to_have_title(re.compile("^done"))
+        with page.expect_popup() as opened:
+            page.evaluate(f"() => {{ window.open('http://127.0.0.1:{port}/opened'); }}")
+        expect(opened.value).to_have_title(re.compile("^done .* null$"))
+        away = page.context.new_page()
+        away.goto(client.address)
+        away.goto(f"http://127.0.0.1:{port}/followed")
+        expect(away).to_have_title(re.compile("^done"))
+        away.go_back()
+        is_ready(away)
+        # A cookie of the same name from there does no harm; a reload and the printed address work.
+        page.reload()
+        press(page, "w")
+        expect(page.locator("#count")).to_have_text("2 of 20 · 1 reviewed")
+        second = page.context.new_page()
+        second.goto(client.address)
+        expect(second.locator("#count")).to_have_text("2 of 20 · 1 reviewed")
+        assert (second.goto(f"http://127.0.0.1:{client.port}/") or fail()).status == 403
+    assert {path for path, _ in asked} >= {"/", "/worker.js", "/opened", "/followed"}
+    said = "\n".join(text for path, headers in asked for text in (path, *headers))
+    assert "detic-crop-review" in said  # cookies do get there: the one that it set itself
+    assert client.token not in said
+    assert client.room.strip("/") not in said
+
+
+def fail() -> NoReturn:
+    pytest.fail("the page did not answer")
+
+
+@contextmanager
+def listening(page: str, cookie: str) -> Iterator[tuple[int, list[tuple[str, list[str]]]]]:
+    """Another user's server: its port, and the path and headers of all that it is asked."""
+    asked: list[tuple[str, list[str]]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append((self.path, [f"{name}: {value}" for name, value in self.headers.items()]))
+            is_worker = self.path == "/worker.js"
+            body = b"self.addEventListener('fetch', () => {});" if is_worker else page.encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/javascript" if is_worker else "text/html")
+            self.send_header("Set-Cookie", cookie)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_port, asked
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 # ---------------------------------------------------------------- filters, reload, tabs
