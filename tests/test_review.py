@@ -332,6 +332,27 @@ def test_without_the_secret_nothing_is_told(client: Client, path: str, cookie: s
     assert client.get(path + "?token=wrong", Cookie=given).status == 403
 
 
+def test_a_cookie_of_the_same_name_from_another_port_does_no_harm(client: Client) -> None:
+    name = client.cookie.split("=")[0]
+    for cookies in (
+        f"{name}=x; {client.cookie}",
+        f"{client.cookie}; {name}=x; {name}=",
+        f"a=b;{client.cookie}",
+    ):
+        assert client.get("/api/row", Cookie=cookies).status == 200
+    for cookies in (f"{name}=x; {name}={client.token[:-1]}", f"x{client.cookie}", f'{name}="{client.token}"'):
+        assert client.get("/api/row", Cookie=cookies).status == 403
+
+
+@pytest.mark.parametrize("path", ["/", "/api/row", "/static/review.js", "/photo/x", "/{half}/api/row"])
+def test_outside_the_pages_folder_there_is_nothing(client: Client, path: str) -> None:
+    path = path.format(half=client.room[1:9])
+    assert client.get_outside(path).status == 403
+    assert client.get_outside(client.room.removesuffix("/")).status == 403
+    assert client.get_outside(client.room + "api/row").status == 200
+    assert client.get_outside(client.room.upper() + "api/row").status == 403
+
+
 def test_the_token_opens_the_page_only(client: Client) -> None:
     assert client.get(f"/api/session?token={client.token}", Cookie=None).status == 403
     assert client.get_outside(f"/api/session?token={client.token}", Cookie=None).status == 403
