@@ -18,11 +18,12 @@ from functools import partial
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from detic_crop.audit.absent import Absent, absent_among
 from detic_crop.audit.estimate import Estimate, estimate
 from detic_crop.audit.report import write_report
 from detic_crop.audit.review.verdicts import (
@@ -499,7 +500,8 @@ def review(
         The number of verdicts given.
 
     Raises:
-        UsageError: the folder has no finished photos, the address cannot be had, or the extra is missing.
+        UsageError: the folder has no finished photos, none of them is in `input`, the address cannot be
+            had, or the extra is missing.
     """
     try:
         from detic_crop.audit.review import page, server
@@ -514,6 +516,8 @@ def review(
     with closing(server.listen(host, port)) as listener, stop_signals():
         if warning := server.warning_of(host):
             _log.warning(warning)
+        if opened.absent:
+            _log.warning(opened.absent.sentence("of these only the crops can be judged"))
         server.serve(opened, listener, host, open_browser, ready)
     return opened.given
 
@@ -552,6 +556,8 @@ def apply(
         result = _apply_result(folder, state.config)
         decisions = _decisions(folder, state.records)
         result.changes = changes_of(state.records, decisions, folder)
+        if absent := _look_for_photos(folder, state.records, input).absent:
+            result.notes.append(absent.sentence("what needs its photo will stay as it is"))
         result.notes += _passed_over(folder, state.records, decisions)
         return result
     _apply_result(folder, recorded_config(folder.journal))
@@ -564,7 +570,8 @@ def apply(
         decisions = _decisions(folder, records)
         result.changes = changes_of(records, decisions, folder)
         keys = [change.image for change in result.changes if change.pixels]
-        paths = paths_now(read_listing(folder), keys, input)
+        found = _look_for_photos(folder, records, input)
+        paths = {key: found.paths[key] for key in keys}
         folder.check_safe(places.files_of(paths.values()), ())
         progress = no_progress if quiet or not result.changes else progress_bar
         begun = time.monotonic()
@@ -589,7 +596,7 @@ def apply(
         result.remaining = len(result.changes) - result.done - len(result.problems)
         result.stopped = stop.reason if result.remaining else ""
         result.notes += _passed_over(folder, records, decisions)
-        _write_tables(result, records)
+        _write_tables(result, records, found=found)
     return result
 
 
@@ -664,29 +671,42 @@ def _login_name() -> str:
 
 
 def write_audit(
-    output: PathLike, *, sample: int | None = None, seed: int | None = None, xlsx: bool = False
+    output: PathLike,
+    *,
+    input: PathLike | None = None,
+    sample: int | None = None,
+    seed: int | None = None,
+    xlsx: bool = False,
 ) -> RunResult:
     """Rebuild audit.csv and audit.html of a folder from its journal.
 
+    Photos that are no longer where the run found them keep the pictures that audit.html has of them.
+
     Args:
         output: the output folder of a run, or its address.
+        input: where the photos are now, when they have moved.
         sample: draw a stratified random sample of so many photos for review; a larger one adds to an
             earlier one, and no verdict is ever lost.
         seed: of the random numbers; None keeps that of an earlier sample, else takes 0.
         xlsx: write audit.xlsx, too.
 
     Raises:
-        UsageError: the folder has no journal, or a sample or workbook cannot be made of it.
+        UsageError: the folder has no journal, none of its photos is in `input`, or a sample or workbook
+            cannot be made of it.
         OutputError: it cannot be written or is in use.
     """
     if seed is not None and sample is None:
         raise UsageError("--seed belongs to --sample; pass --sample N, too, e.g. 200")
     with open_folder(output) as folder:
-        return _write_audit(folder, sample, seed, xlsx)
+        return _write_audit(folder, input, sample, seed, xlsx)
 
 
 def _write_audit(
-    folder: OutputFolder, sample: int | None = None, seed: int | None = None, xlsx: bool = False
+    folder: OutputFolder,
+    input: PathLike | None = None,
+    sample: int | None = None,
+    seed: int | None = None,
+    xlsx: bool = False,
 ) -> RunResult:
     folder.require_run()
     with folder.locked(), output_errors(folder.shown):
@@ -694,13 +714,14 @@ def _write_audit(
         if state.config is None:
             raise UsageError(f"{folder.shown} has no finished photos yet; give its `run` command again first")
         result = RunResult(folder, state.config)
+        found = _look_for_photos(folder, state.records, input)
         if xlsx or sample is not None:  # whatever is to be refused is refused before anything is written
             rows, labels = _rows(folder, state.records)
             if xlsx:
                 check_workbook(len(rows), labels)
             if sample is not None:
                 _draw_sample(result, rows, sample, seed)
-        _write_tables(result, state.records, xlsx)
+        _write_tables(result, state.records, xlsx, found)
     return result
 
 
@@ -1300,13 +1321,49 @@ def _rows(folder: OutputFolder, records: Mapping[str, Record]) -> tuple[list[Row
     return table_rows(records, read_listing(folder)["keys"], labels, matches), labels
 
 
-def _write_tables(result: RunResult, records: Mapping[str, Record], xlsx: bool = False) -> None:
+class _Found(NamedTuple):
+    """Where the photos of a folder are: key → place, and which of them are not there."""
+
+    paths: Mapping[str, str]
+    absent: Absent
+
+
+def _look_for_photos(
+    folder: OutputFolder, records: Mapping[str, Record], input: PathLike | None = None
+) -> _Found:
+    """Where the photos were at the time of the run, or below `input`.
+
+    Raises:
+        UsageError: `input` has none of them.
+    """
+    listing = read_listing(folder)
+    paths = paths_now(listing, list(records), input)
+    if input is None:  # as far as they were found in this call
+        paths |= {key: place for key, place in folder.secret_places.items() if key in paths}
+    where = str(listing["root"]) if input is None else places.given(input)
+    absent = absent_among(records, paths, where, given=input is not None)
+    if input is not None and absent.is_all:
+        raise UsageError(
+            f"{absent.count} in --in {places.shown(where)}; nothing was changed: pass the folder that holds "
+            "them below the same names"
+        )
+    return _Found(paths, absent)
+
+
+def _write_tables(
+    result: RunResult, records: Mapping[str, Record], xlsx: bool = False, found: _Found | None = None
+) -> None:
     with collector_paused():
-        _write_all_tables(result, records, xlsx)
+        _write_all_tables(result, records, xlsx, found or _look_for_photos(result.folder, records))
 
 
-def _write_all_tables(result: RunResult, records: Mapping[str, Record], xlsx: bool) -> None:
+def _write_all_tables(result: RunResult, records: Mapping[str, Record], xlsx: bool, found: _Found) -> None:
     folder = result.folder
+    if found.absent:
+        said = found.absent.sentence(
+            "audit.html keeps the pictures that it has of them, and lacks the others"
+        )
+        result.notes.insert(0, said)
     rows, labels = _rows(folder, records)
     photos = {row.record.image: row for row in rows}  # labels may have several rows for one
     verdicts = standing_verdicts(folder.review, records)
@@ -1314,9 +1371,19 @@ def _write_all_tables(result: RunResult, records: Mapping[str, Record], xlsx: bo
         result.estimate = estimate(sample, detected_records(folder, photos), records, verdicts)
     doubts = row_doubts(rows, result.config)
     write_table(folder, rows, labels, result.config, doubts)
-    write_report(folder, rows, labels, result.config, verdicts, result.estimate, doubts)
+    write_report(
+        folder,
+        rows,
+        labels,
+        result.config,
+        verdicts,
+        result.estimate,
+        doubts,
+        paths=found.paths,
+        absent=found.absent,
+    )
     if xlsx:
-        result.notes += write_workbook(folder, rows, labels, result.config)
+        result.notes += write_workbook(folder, rows, labels, result.config, found.paths)
     elif folder.has_workbook():
         result.notes.append(
             "audit.xlsx is older than this table; `detic-crop audit` with --xlsx writes it anew"

@@ -242,10 +242,11 @@ def recrop(
 
 @cli.command()
 @click.argument("cropped")
+@_option("--in", "input", metavar="PHOTOS", help="where the photos are now, if they have moved")
 @_option("--sample", type=int, metavar="N", help="draw N photos at random for review, e.g. 200")
 @_option("--seed", type=int, metavar="N", help="of --sample  [default: the earlier sample's, else 0]")
 @_option("--xlsx", is_flag=True, help="write audit.xlsx, too")
-def audit(cropped: str, sample: int | None, seed: int | None, xlsx: bool) -> int:
+def audit(cropped: str, input: str | None, sample: int | None, seed: int | None, xlsx: bool) -> int:
     """Rebuild audit.csv and audit.html of CROPPED from its journal.
 
     --sample draws a stratified random sample. Once its photos have been reviewed, this command estimates
@@ -258,7 +259,7 @@ def audit(cropped: str, sample: int | None, seed: int | None, xlsx: bool) -> int
     """
     from detic_crop import api
 
-    result = api.write_audit(cropped, sample=sample, seed=seed, xlsx=xlsx)
+    result = api.write_audit(cropped, input=input, sample=sample, seed=seed, xlsx=xlsx)
     for note in result.notes:
         click.echo(printable(note))
     _say_counts(result)

@@ -39,7 +39,8 @@ class Client:
     token: str
     page: ReviewPage
     guard: Guard
-    cookie: str = ""
+    cookie: str
+    room: str
 
     @property
     def address(self) -> str:
@@ -53,7 +54,17 @@ class Client:
         body: bytes | None = None,
         headers: Mapping[str, str | None] | None = None,
     ) -> Answer:
-        """One request; a header of None is left out; the path is sent as it stands."""
+        """A request below the page's folder; a header of None is left out; the path goes as it stands."""
+        return self.ask_outside(method, self.room.removesuffix("/") + path, body, headers)
+
+    def ask_outside(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str | None] | None = None,
+    ) -> Answer:
+        """`ask` for a path that begins where the server's do."""
         given: dict[str, str | None] = {"Host": f"127.0.0.1:{self.port}", "Cookie": self.cookie}
         given |= headers or {}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
@@ -74,6 +85,11 @@ class Client:
         return self.ask(
             "GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()}
         )
+
+    def get_outside(self, path: str, **headers: str | None) -> Answer:
+        """`get` for a path that begins where the server's do."""
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.ask_outside("GET", path, headers=given)
 
     def post(self, value: Any, **headers: str | None) -> Answer:
         """POST a verdict."""
@@ -109,7 +125,8 @@ def reviewing(out: Path, input: Path | None = None, reviewer: str = "tester") ->
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
-        yield Client(port, guard.secret, page, guard, f"detic-crop-review-{port}={guard.secret}")
+        cookie = f"detic-crop-review-{port}={guard.secret}"
+        yield Client(port, guard.secret, page, guard, cookie, guard.room)
     finally:
         server.should_exit = True
         thread.join()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -487,6 +489,80 @@ def test_a_name_like_an_address_stays_a_file(run: Run) -> None:
     assert "javascript%3Aalert%281%29.jpg" in [attributes["href"] for attributes in run.page().all("a")]
 
 
+@pytest.mark.parametrize("crop", ["//evil.example/x.jpg", "/etc/passwd", "../x.jpg", "a/../../x.jpg"])
+def test_a_crop_elsewhere_is_no_link(run: Run, crop: str) -> None:
+    run.add("x.jpg", crop=crop)
+    links = [attributes["href"] for attributes in run.page().all("a")]
+    assert not [link for link in links if "x.jpg" in link or "passwd" in link]
+
+
+MARKUP = "\"'></span></svg></title></style><meta http-equiv=refresh content='0;url=//x'><b onclick=x>&lt;"
+
+
+@pytest.mark.parametrize("field", [*Record._fields, "detected.class_name"])
+@pytest.mark.parametrize("status", ["cropped", "resized", "failed"])
+def test_no_field_of_a_record_becomes_markup(run: Run, field: str, status: str) -> None:
+    """A journal may come from somebody else. What it is of no use for stops the page before it is written."""
+    run.add("good.jpg")
+    good = run.page()
+    record = run.add(
+        "odd.jpg", status, reason="detect_error", best_box=(0.0, 0.0, 9.0, 9.0), rival_score=0.95
+    )
+    if field == "detected.class_name":
+        value: Any = Record("odd.jpg", "cropped", class_name=MARKUP)
+    else:
+        value = MARKUP
+    values: dict[str, Any] = {field.split(".")[0]: value}
+    run.rows[-1] = Row(record._replace(**values))
+    try:
+        page = run.page()
+    except (TypeError, ValueError, KeyError, AttributeError, IndexError):
+        assert run.folder.audit_html.read_bytes() == good.html.encode()
+        return
+    assert_only_text(page)
+    if field in ("n_candidates", "class_name", "best_class", "rival_class") and status == "cropped":
+        assert MARKUP in page.text
+    if field in ("reason", "error") and status == "failed":
+        assert MARKUP in page.text
+
+
+def assert_only_text(page: Page) -> None:
+    assert_self_contained(page)
+    assert "<b onclick" not in page.html
+    assert len(page.all("meta")) == 3
+    assert len(page.all("main")) == len(page.all("style")) == 1
+
+
+def test_nothing_else_becomes_markup(run: Run) -> None:
+    """Labels, boxes, verdicts, settings, the estimate."""
+    columns = ["image", f"species{MARKUP}", "species", MARKUP]
+    for number in range(60):
+        key = f"{number}{MARKUP}.jpg"
+        label = [key, MARKUP, MARKUP if number % 2 else "orca", MARKUP]
+        run.labels = run.labels or Labels(columns, [], "image")
+        run.labels.rows.append(label)
+        boxes = [((5.0, 5.0, 8.0, 8.0), 0.8, MARKUP)] if number == 0 else ()
+        run.add(
+            key.replace("/", ""),
+            "cropped" if number % 2 else "resized",
+            label=label,
+            boxes=boxes,
+            data=None if number < 2 else b"",
+            class_name=MARKUP,
+            model=MARKUP,
+            crop=MARKUP,
+        )
+    config = CropConfig(model=MARKUP, classes=MARKUP, conf=0.3, size=32)
+    said = [
+        Verdict(run.rows[0].record.image, MARKUP, None, MARKUP, MARKUP),
+        Verdict(run.rows[1].record.image, "whole", None, MARKUP, MARKUP),
+    ]
+    estimate = Estimate(200, 50, 1000, 100, precision=Interval(0.95, 0.91, 0.98))
+    page = run.page(config, {verdict.image: verdict for verdict in said}, estimate)
+    assert_only_text(page)
+    assert page.text.count(MARKUP) > 60
+
+
 def test_text_that_is_no_unicode_does_not_stop_the_page(run: Run) -> None:
     run.add("a.jpg", "failed", reason="unreadable", error="caf\udce9")
     assert "caf\\udce9" in run.page().text
@@ -631,6 +707,93 @@ def test_thumbnails_are_small(tmp_path: Path) -> None:
     )
     assert image is not None
     assert image.shape == (140, 420, 3)
+
+
+# ---------------------------------------------------------------- pictures of an earlier page
+
+
+BIG = base64.b64encode(photo_bytes(3, width=900, height=600)).decode()
+
+
+def embedded(page: Page) -> list[str]:
+    return [attributes["src"] for attributes in page.all("img")]
+
+
+def test_pictures_stay_when_photos_move(run: Run) -> None:
+    run.add("a.jpg")
+    run.add("b.jpg", "resized")
+    before = run.page()
+    shutil.rmtree(run.photos)
+    page = run.page()
+    assert embedded(page) == embedded(before)
+    assert len(embedded(page)) == 4
+    assert "cannot be shown" not in page.text
+    assert embedded(run.page()) == embedded(before)  # and again
+    (run.folder.root / "a.jpg").unlink()
+    page = run.page()
+    assert embedded(page) == embedded(before)
+    assert (
+        "The crop cannot be shown: it is no longer where it was. The picture is that of an earlier"
+        in page.text
+    )
+
+
+def test_pictures_of_a_page_without_stamps_stay(run: Run) -> None:
+    """As earlier versions wrote it."""
+    run.add("a.jpg")
+    before = run.page()
+    run.folder.audit_html.write_text(re.sub(r' data-of="[0-9a-f]+"', "", before.html), encoding="utf-8")
+    shutil.rmtree(run.photos)
+    assert embedded(run.page()) == embedded(before)
+
+
+@pytest.mark.parametrize(
+    "change", [{"checksum": 5}, {"file_size": 77}, {"width": 61}, {"height": 80}, {"file_time": 9}]
+)
+def test_a_picture_of_another_photo_does_not_stay(run: Run, change: Mapping[str, Any]) -> None:
+    record = run.add("a.jpg")
+    run.page()
+    shutil.rmtree(run.photos)
+    run.rows[0] = Row(record._replace(**change))
+    page = run.page()
+    assert _pictures(page) == ["its crop"]
+    assert "The photo cannot be shown: it is no longer where it was" in page.text
+
+
+@pytest.mark.parametrize("change", [{"crop_bytes": 77}, {"crop_box": (0, 0, 9, 9)}, {"crop_hash": "ff"}])
+def test_a_picture_of_another_crop_does_not_stay(run: Run, change: Mapping[str, Any]) -> None:
+    record = run.add("a.jpg")
+    run.page()
+    (run.folder.root / "a.jpg").unlink()
+    run.rows[0] = Row(record._replace(**change))
+    assert _pictures(run.page()) == ["the photo"]
+
+
+def test_a_photo_that_has_changed_keeps_the_picture_of_what_was_cropped(run: Run) -> None:
+    run.add("a.jpg")
+    before = run.page()
+    write_photo(run.photos / "a.jpg", 9, width=80)
+    page = run.page()
+    assert embedded(page) == embedded(before)
+    assert "it has changed since the run" in page.text
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda html: html.replace("base64,", "base64,AAAA"),
+        lambda html: re.sub(r"base64,[^\"]+", "base64,", html),
+        lambda html: re.sub(r"base64,[^\"]+", f"base64,{BIG}", html),
+        lambda html: html[: len(html) // 2],
+        lambda html: "\0" * 1000,
+        lambda html: "",
+    ],
+)
+def test_a_page_that_is_not_ours_gives_no_picture(run: Run, spoil: Any) -> None:
+    run.add("a.jpg")
+    run.folder.audit_html.write_text(spoil(run.page().html), encoding="utf-8")
+    shutil.rmtree(run.photos)
+    assert _pictures(run.page()) == ["its crop"]
 
 
 # ---------------------------------------------------------------- in a run

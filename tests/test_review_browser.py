@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+import shutil
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, Route, expect, sync_playwright
 
 from detic_crop import api
 from detic_crop.audit.review.verdicts import Verdict, VerdictLog, read_verdicts
@@ -26,7 +30,8 @@ ARGUMENTS = [
     *("--disable-sync", "--no-first-run", "--disable-quic"),
 ]
 VIEW = {"width": 1366, "height": 625}  # what a browser leaves of a 1366 × 768 screen
-STEP_MS = 20_000  # a slow machine may take long; nothing waits when it need not
+STEP_MS = 120_000  # a busy machine may take long; nothing waits when it need not
+expect.set_options(timeout=STEP_MS)
 
 
 @pytest.fixture(scope="module")
@@ -59,17 +64,26 @@ def client(finished: Path) -> Iterator[Client]:
 
 
 @contextmanager
-def tab(browser: Browser, client: Client, address: str = "") -> Iterator[Page]:
-    """A page in a browser window of its own; whatever it complains about fails the test."""
+def tab(browser: Browser, client: Client, dialogs: list[str] | None = None) -> Iterator[Page]:
+    """A page in a browser window of its own; whatever it complains about fails the test.
+
+    Questions are such complaints, too, unless `dialogs` is there to note them: then the answer is yes.
+    """
     complaints: list[str] = []
+
+    def answer(dialog: Dialog) -> None:
+        (complaints if dialogs is None else dialogs).append(dialog.type)
+        dialog.accept()
+
     context = browser.new_context(viewport=VIEW)  # type: ignore[arg-type]
     context.set_default_timeout(STEP_MS)
     page = context.new_page()
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
-    page.goto(address or client.address)
+    page.on("dialog", answer)
+    page.goto(client.address)
     page.wait_for_selector("body[data-shown]")
+    is_ready(page)
     try:
         yield page
     finally:
@@ -79,14 +93,19 @@ def tab(browser: Browser, client: Client, address: str = "") -> Iterator[Page]:
 
 def shows(page: Page, image: str) -> None:
     """Wait until a photo is shown."""
-    expect(page.locator("#name")).to_have_text(image, timeout=STEP_MS, use_inner_text=False)
+    expect(page.locator("#name")).to_have_text(image, use_inner_text=False)
 
 
 def press(page: Page, *keys: str) -> None:
-    """Keys, each when the one before has been dealt with."""
+    """Keys, each when the one before has been dealt with and the photo is there."""
     for key in keys:
-        page.wait_for_selector("body:not([data-busy])")
+        is_ready(page)
         page.keyboard.press(key)
+
+
+def is_ready(page: Page) -> None:
+    """Wait until a verdict can be given."""
+    page.wait_for_selector("body:not([data-busy])")
 
 
 def verdicts(folder: Path) -> dict[str, Verdict]:
@@ -116,17 +135,27 @@ def go_to(page: Page, image: str) -> None:
     page.locator("#photo:not(.waiting)").wait_for()
 
 
-def drag(page: Page, *shares: tuple[float, float], release: bool = True) -> None:
-    """The mouse from the first to the last point, given as shares of the photo's width and height."""
-    place = page.locator("#frame").bounding_box()
-    assert place
-    points = [(place["x"] + x * place["width"], place["y"] + y * place["height"]) for x, y in shares]
+def drag(page: Page, *shares: tuple[float, float], release: bool = True, early: bool = False) -> None:
+    """The mouse from the first to the last point, given as shares of the photo's width and height.
+
+    Unless it is `early`, the photo is there.
+    """
+    if not early:
+        is_ready(page)
+    points = [point_at(page, *share) for share in shares]
     page.mouse.move(*points[0])
     page.mouse.down()
     for point in points[1:]:
         page.mouse.move(*point, steps=3)
     if release:
         page.mouse.up()
+
+
+def point_at(page: Page, x: float, y: float) -> tuple[float, float]:
+    """Where a share of the photo's width and height is on the screen."""
+    place = page.locator("#frame").bounding_box()
+    assert place
+    return place["x"] + x * place["width"], place["y"] + y * place["height"]
 
 
 # ---------------------------------------------------------------- keys
@@ -206,13 +235,13 @@ def test_another_box_by_number_and_by_cycling(finished: Path, client: Client, br
 
 def test_help_opens_and_closes(client: Client, browser: Browser) -> None:
     with tab(browser, client) as page:
-        first = page.locator("#name").text_content()
+        first = page.locator("#name").text_content() or ""
         press(page, "?")
         expect(page.locator("#help")).to_be_visible()
         press(page, "x")  # says nothing about the photo behind it
         press(page, "Escape")
         expect(page.locator("#help")).to_be_hidden()
-        assert page.locator("#name").text_content() == first
+        shows(page, first)
         expect(page.locator("#verdict")).to_have_text("not reviewed")
 
 
@@ -273,7 +302,7 @@ def test_a_drawing_can_be_dropped_half_way_and_stays_inside(
         drag(page, (0.2, 0.3), (0.6, 0.6), release=False)
         press(page, "Escape")
         page.mouse.up()
-        assert page.locator("#take-label").text_content() == words
+        expect(page.locator("#take-label")).to_have_text(words or "")
         drag(page, (0.5, 0.5), (1.3, -0.4))
         press(page, "Enter")
         shows(page, client.image(1))
@@ -321,12 +350,464 @@ def test_the_preview_cuts_what_a_run_would(client: Client, browser: Browser) -> 
     cases = [(box, scale, fit) for box in boxes for scale in (1.0, 1.2, 2.5) for fit in FITS]
     with tab(browser, client) as page:
         cut = page.evaluate(
-            "async (cases) => { const { cropRectangle } = await import('/static/boxes.js');"
+            "async (cases) => { const { cropRectangle } = await import('./static/boxes.js');"
             "return cases.map(([box, scale, fit]) => cropRectangle(box, scale, fit, 600, 400)); }",
             cases,
         )
     expected = [list(crop_rectangle(box, scale, fit, (600, 400))) for box, scale, fit in cases]
     assert cut == expected
+
+
+# ---------------------------------------------------------------- a box in hand
+
+
+@contextmanager
+def held(page: Page, pattern: str) -> Iterator[Callable[[], None]]:
+    """Answers to such requests wait for a call of the function, which returns when the page has had them."""
+    waiting: list[Route] = []
+    is_open = False
+
+    def answer(route: Route) -> None:
+        if is_open:
+            route.continue_()
+        else:
+            waiting.append(route)
+
+    page.route(pattern, answer)
+
+    def let_go() -> None:
+        while not waiting:  # it comes with the answer to some call
+            has_dealt_with_it(page)
+        nonlocal is_open
+        is_open = True
+        for route in waiting:
+            with page.expect_event("requestfinished", lambda request, r=route: request == r.request):
+                route.continue_()
+        has_dealt_with_it(page)
+
+    yield let_go
+    page.unroute(pattern)
+
+
+def has_dealt_with_it(page: Page) -> None:
+    """Wait until the page has painted twice: what had to be done at once is done."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def poll(page: Page) -> None:
+    """Ask what is new, as the page does every two seconds, and deal with it."""
+    with page.expect_response("**/api/changes*"):
+        page.evaluate("() => { window.dispatchEvent(new Event('focus')); }")
+    has_dealt_with_it(page)
+
+
+def selected(page: Page) -> list[float]:
+    """The outlined box on the screen: left, top, width, height, as shares of the photo."""
+    shape, frame = (page.locator(name).bounding_box() for name in ("#overlay .selected", "#frame"))
+    assert shape
+    assert frame
+    x, y = (shape["x"] - frame["x"]) / frame["width"], (shape["y"] - frame["y"]) / frame["height"]
+    return [x, y, shape["width"] / frame["width"], shape["height"] / frame["height"]]
+
+
+DRAWN = (0.2, 0.3), (0.6, 0.7)
+BOX = (120, 120, 360, 280)  # of 600 × 400 px
+
+
+def begin(page: Page, early: bool = False) -> None:
+    """Half of `DRAWN`: the mouse stays down."""
+    drag(page, DRAWN[0], (0.4, 0.5), release=False, early=early)
+
+
+def finish(page: Page, image: str) -> None:
+    """The other half, and Enter: what was begun on a photo is what it is given."""
+    page.mouse.move(*point_at(page, *DRAWN[1]), steps=3)
+    assert selected(page) == pytest.approx([0.2, 0.3, 0.4, 0.4], abs=0.02)
+    page.mouse.up()
+    shows(page, image)
+    expect(page.locator("#take-label")).to_have_text("Take drawn box")
+    press(page, "Enter")
+    expect(page.locator("#name")).not_to_have_text(image)
+
+
+def assert_drawn(folder: Path, image: str) -> None:
+    assert verdicts(folder)[image].verdict == "box"
+    assert verdicts(folder)[image].box == pytest.approx(BOX, abs=3)
+
+
+@pytest.mark.parametrize("mine", [True, False])
+def test_a_poll_leaves_the_box_being_drawn(
+    finished: Path, client: Client, browser: Browser, mine: bool
+) -> None:
+    """Right after a verdict of this tab, or of another one on another photo."""
+    first, second = client.image(0), client.image(1)
+    with tab(browser, client) as page:
+        if mine:
+            press(page, "Enter")
+        else:
+            press(page, "j")
+            client.say(first, "whole")
+        shows(page, second)
+        is_ready(page)
+        with held(page, "**/api/changes*") as let_go:
+            page.evaluate("() => { window.dispatchEvent(new Event('focus')); }")
+            begin(page)
+            let_go()
+        assert selected(page) == pytest.approx([0.2, 0.3, 0.2, 0.2], abs=0.02)
+        finish(page, second)
+    assert_drawn(finished, second)
+
+
+@pytest.mark.parametrize("released", [True, False])
+def test_another_tabs_verdict_leaves_the_box_in_hand_and_is_told(
+    finished: Path, client: Client, browser: Browser, released: bool
+) -> None:
+    image = client.image(0)
+    with tab(browser, client) as page:
+        with held(page, "**/api/changes*") as let_go:
+            page.evaluate("() => { window.dispatchEvent(new Event('focus')); }")
+            drag(page, DRAWN[0], (0.4, 0.5), release=released)
+            client.say(image, "rejected")
+            let_go()
+        assert selected(page) == pytest.approx([0.2, 0.3, 0.2, 0.2], abs=0.02)
+        if released:
+            drag(page, (0.4, 0.5), DRAWN[1], release=False)
+        page.mouse.move(*point_at(page, *DRAWN[1]), steps=3)
+        page.mouse.up()
+        expect(page.locator("#verdict")).to_have_text("rejected: no crop — tester")
+        expect(page.locator("#held")).to_contain_text(
+            "Another tab says meanwhile: rejected: no crop — tester"
+        )
+        expect(page.locator("#take-label")).to_have_text("Take drawn box")
+        press(page, "Enter")
+        shows(page, client.image(1))
+        press(page, "u")  # back to what the other tab said
+        shows(page, image)
+        expect(page.locator("#verdict")).to_have_text("rejected: no crop — tester")
+        expect(page.locator("#take-label")).to_have_text("Take drawn box")
+        press(page, "Enter")
+        shows(page, client.image(1))
+    assert_drawn(finished, image)
+
+
+def test_a_picked_box_stays_when_another_tab_speaks(finished: Path, client: Client, browser: Browser) -> None:
+    image = with_candidates(client, 2)
+    with tab(browser, client) as page:
+        go_to(page, image)
+        press(page, "c")
+        expect(page.locator("#take-label")).to_have_text("Take box 2")
+        client.say(image, "whole")
+        poll(page)
+        expect(page.locator("#verdict")).to_have_text("whole photo — tester")
+        expect(page.locator("#take-label")).to_have_text("Take box 2")
+        expect(page.locator("#held")).to_contain_text("Another tab says meanwhile: whole photo")
+        press(page, "Escape")
+        expect(page.locator("#take-label")).to_have_text("Whole photo")
+        expect(page.locator("#held")).to_be_hidden()
+
+
+@pytest.mark.parametrize("how", ["next", "filter", "find"])
+def test_whoever_draws_while_the_next_photo_is_on_its_way_stays(
+    finished: Path, client: Client, browser: Browser, how: str
+) -> None:
+    image = client.image(0)
+    rows = f"**/api/row?*at={client.id_of(client.image(1))}*" if how == "next" else "**/api/row*"
+    with tab(browser, client) as page, held(page, rows) as let_go:
+        if how == "next":
+            page.reload()  # what it fetches early is held, too
+            press(page, "j")
+        elif how == "filter":
+            page.get_by_label("species", exact=True).select_option("orca")
+        else:
+            press(page, "f")
+            page.keyboard.type(client.image(5))
+            page.locator("#found li").first.wait_for()
+            page.keyboard.press("Enter")
+        begin(page, early=True)
+        let_go()
+        shows(page, image)
+        assert selected(page) == pytest.approx([0.2, 0.3, 0.2, 0.2], abs=0.02)
+        page.mouse.move(*point_at(page, *DRAWN[1]), steps=3)
+        page.mouse.up()
+        expect(page.locator("#toast")).to_have_text("You were drawing, so this photo stays.")
+        shows(page, image)
+        press(page, "Enter")
+        expect(page.locator("#name")).not_to_have_text(image)
+    assert_drawn(finished, image)
+
+
+def test_whoever_draws_while_a_verdict_is_on_its_way_stays(
+    finished: Path, client: Client, browser: Browser
+) -> None:
+    image = client.image(0)
+    with tab(browser, client) as page:
+        with held(page, "**/api/verdict*") as let_go:
+            press(page, "x")
+            begin(page, early=True)
+            page.keyboard.press("Enter")  # of no use while the mouse is down
+            let_go()
+        assert verdicts(finished)[image].verdict == "rejected"
+        finish(page, image)
+    assert_drawn(finished, image)
+
+
+def test_a_photo_that_comes_late_leaves_the_box(finished: Path, client: Client, browser: Browser) -> None:
+    first, image = client.image(0), client.image(1)
+    with tab(browser, client) as page:
+        with held(page, f"**/photo/{client.id_of(client.image(2))}") as let_go:
+            press(page, "j")
+            shows(page, image)
+            is_ready(page)
+            page.keyboard.press("j")  # its photo is awaited
+            shows(page, client.image(2))
+            page.keyboard.press("Enter")
+            expect(page.locator("#toast")).to_have_text("The picture is not here yet.")
+            begin(page, early=True)
+            let_go()
+        page.set_viewport_size({"width": 1000, "height": 700})
+        has_dealt_with_it(page)
+        finish(page, client.image(2))
+    assert_drawn(finished, client.image(2))
+    assert {first, image}.isdisjoint(verdicts(finished))
+
+
+# ---------------------------------------------------------------- drafts
+
+
+def test_a_drawn_box_waits_until_it_is_taken(finished: Path, client: Client, browser: Browser) -> None:
+    first, second, third = (client.image(rank) for rank in range(3))
+    with tab(browser, client) as page:
+        expect(page.locator("#drafts")).to_be_hidden()
+        drag(page, *DRAWN)
+        expect(page.locator("#drafts")).to_have_text(re.compile(r"✎\s+1\s+not taken"))
+        press(page, "j")
+        shows(page, second)
+        expect(page.locator("#take-label")).not_to_have_text("Take drawn box")
+        drag(page, (0.5, 0.5), (0.9, 0.9))
+        press(page, "j")
+        shows(page, third)
+        for back in (second, first):
+            press(page, "k")
+            shows(page, back)
+            expect(page.locator("#take-label")).to_have_text("Take drawn box")
+        expect(page.locator("#drafts-count")).to_have_text("2")
+        # By filter and by name, and marked there.
+        page.get_by_label("status", exact=True).select_option("resized")
+        expect(page.locator("#name")).not_to_have_text(first)
+        press(page, "f")
+        page.keyboard.type(first)
+        expect(page.locator("#found li").first).to_have_text(f"✎ {first}")
+        page.keyboard.press("Enter")
+        shows(page, first)
+        expect(page.locator("#take-label")).to_have_text("Take drawn box")
+        # From one to the next.
+        for image in (second, first):
+            press(page, "d")
+            shows(page, image)
+        # Another box is only picked over it.
+        press(page, "c")
+        expect(page.locator("#take-label")).not_to_have_text("Take drawn box")
+        expect(page.locator("#overlay .drawn")).to_have_count(1)
+        press(page, "Escape")
+        expect(page.locator("#take-label")).to_have_text("Take drawn box")
+        press(page, "Enter")
+        expect(page.locator("#drafts-count")).to_have_text("1")
+        expect(page.locator("#name")).not_to_have_text(first)
+        press(page, "d")
+        shows(page, second)
+        press(page, "x")  # any verdict ends it
+        expect(page.locator("#drafts")).to_be_hidden()
+        press(page, "u")  # and brings it back
+        shows(page, second)
+        expect(page.locator("#take-label")).to_have_text("Take drawn box")
+        press(page, "Escape")
+        expect(page.locator("#drafts")).to_be_hidden()
+        press(page, "d")
+        expect(page.locator("#toast")).to_have_text("No box is drawn and not taken.")
+    assert set(verdicts(finished)) == {first}
+    assert_drawn(finished, first)
+
+
+def test_leaving_with_a_drawn_box_asks_and_a_reload_keeps_it(
+    finished: Path, client: Client, browser: Browser
+) -> None:
+    image = client.image(0)
+    asked: list[str] = []
+    with tab(browser, client, asked) as page:
+        page.reload()
+        is_ready(page)
+        assert asked == []
+        drag(page, *DRAWN)
+        expect(page.locator("#take-label")).to_have_text("Take drawn box")
+        page.reload()
+        shows(page, image)
+        assert asked == ["beforeunload"]
+        expect(page.locator("#take-label")).to_have_text("Take drawn box")
+        expect(page.locator("#drafts-count")).to_have_text("1")
+        # Of a photo that is another one by now the box says nothing.
+        page.evaluate(
+            "() => { for (const key of Object.keys(sessionStorage)) sessionStorage[key] ="
+            ' sessionStorage[key].replace(/"photo":"..../, \'"photo":"----\'); }'
+        )
+        page.reload()
+        expect(page.locator("#toast")).to_contain_text("that box was dropped")
+        expect(page.locator("#drafts")).to_be_hidden()
+        page.reload()
+        assert len(asked) == 2
+    assert verdicts(finished) == {}
+
+
+# ---------------------------------------------------------------- photos that are not there
+
+
+def test_without_its_photo_only_a_crop_can_be_judged(tmp_path: Path, browser: Browser) -> None:
+    keys = write_photos(tmp_path / "in", 4, width=600, height=400)
+    crop(tmp_path / "in", tmp_path / "out")
+    (tmp_path / "in").rename(tmp_path / "moved")
+    with reviewing(tmp_path / "out") as client, tab(browser, client) as page:
+        first, second = client.image(0), client.image(1)
+        expect(page.locator("#absent")).to_contain_text("None of the 4 photos is where the run found them")
+        expect(page.locator("#absent")).to_contain_text("pass --in FOLDER")
+        expect(page.locator("#problem")).to_contain_text("only its crop can be judged")
+        expect(page.locator("#frame")).to_be_hidden()
+        expect(page.locator("#instead-crop")).to_be_visible()
+        for key in ("c", "1", "2", "w"):
+            press(page, key)
+            expect(page.locator("#toast")).to_contain_text("The photo is no longer where it was")
+        expect(page.locator("#whole")).to_be_disabled()
+        expect(page.locator("#take-label")).to_have_text("Accept the crop as it is")
+        shows(page, first)
+        press(page, "Enter")
+        shows(page, second)
+        press(page, "x")
+        expect(page.locator("#name")).not_to_have_text(second)
+    said = {image: verdict.verdict for image, verdict in verdicts(tmp_path).items()}
+    assert said == {first: "accepted", second: "rejected"}
+    with reviewing(tmp_path / "out", tmp_path / "moved") as client, tab(browser, client) as page:
+        expect(page.locator("#absent")).to_be_hidden()
+        expect(page.locator("#frame")).to_be_visible()
+        drag(page, *DRAWN)
+        expect(page.locator("#take-label")).to_have_text("Take drawn box")
+        press(page, "Escape")
+    assert len(keys) == 4
+
+
+def test_neither_photo_nor_crop_leaves_nothing_to_say(tmp_path: Path, browser: Browser) -> None:
+    write_photos(tmp_path / "in", 2, width=600, height=400)
+    crop(tmp_path / "in", tmp_path / "out")
+    shutil.rmtree(tmp_path / "in")
+    for row in rows_of(tmp_path / "out"):
+        (tmp_path / "out" / row["crop"]).unlink()
+    with reviewing(tmp_path / "out") as client, tab(browser, client) as page:
+        for key in ("Enter", "w", "x"):
+            press(page, key)
+            expect(page.locator("#toast")).to_contain_text("its crop is not there either")
+        expect(page.locator("#reject")).to_be_disabled()
+        shows(page, client.image(0))
+    assert verdicts(tmp_path) == {}
+
+
+def test_a_picture_that_does_not_come_is_not_judged_unseen(
+    finished: Path, client: Client, browser: Browser
+) -> None:
+    first, second = client.image(0), client.image(1)
+    context = browser.new_context(viewport=VIEW)  # type: ignore[arg-type]
+    context.set_default_timeout(STEP_MS)
+    page = context.new_page()
+    page.route("**/photo/*", lambda route: route.abort())
+    page.goto(client.address)
+    expect(page.locator("#problem")).to_contain_text("The photo cannot be shown")
+    press(page, "w")
+    expect(page.locator("#toast")).to_contain_text("The photo cannot be shown")
+    shows(page, first)
+    press(page, "Enter")  # by its crop, which is shown instead
+    shows(page, second)
+    context.close()
+    assert {image: verdict.verdict for image, verdict in verdicts(finished).items()} == {first: "accepted"}
+
+
+# ---------------------------------------------------------------- other users of the machine
+
+
+def test_a_server_on_another_port_never_gets_the_key(
+    finished: Path, client: Client, browser: Browser
+) -> None:
+    """Cookies know no ports: what another user of the machine serves must not be sent ours."""
+    hostile = (
+        "<title>begun</title><script>(async () => {"
+        "await navigator.serviceWorker.register('/worker.js').catch(() => {});"
+        "for (const path of ['/', '/api/session', '/photo/x', '/static/review.js'])"
+        f"await fetch('http://127.0.0.1:{client.port}' + path, {{credentials: 'include', mode: 'no-cors'}})"
+        ".catch(() => {});"
+        "document.title = `done ${document.cookie} ${document.referrer} ${window.opener}`; })();</script>"
+        f"<iframe src='http://127.0.0.1:{client.port}/'></iframe>"
+    )
+    with (
+        listening(hostile, f"detic-crop-review-{client.port}=wrong; Path=/") as (port, asked),
+        tab(browser, client) as page,
+    ):
+        expect(page.locator("#count")).to_have_text("1 of 20 · 0 reviewed")
+        assert client.token not in page.url
+        others = [page.context.new_page(), page.context.new_page()]
+        for other, host in zip(others, ("127.0.0.1", "localhost"), strict=True):
+            other.goto(f"http://{host}:{port}/")
+            expect(other).to_have_title(re.compile("^done"))
+        with page.expect_popup() as opened:
+            page.evaluate(f"() => {{ window.open('http://127.0.0.1:{port}/opened'); }}")
+        expect(opened.value).to_have_title(re.compile("^done .* null$"))
+        away = page.context.new_page()
+        away.goto(client.address)
+        away.goto(f"http://127.0.0.1:{port}/followed")
+        expect(away).to_have_title(re.compile("^done"))
+        away.go_back()
+        is_ready(away)
+        # A cookie of the same name from there does no harm; a reload and the printed address work.
+        page.reload()
+        press(page, "w")
+        expect(page.locator("#count")).to_have_text("2 of 20 · 1 reviewed")
+        second = page.context.new_page()
+        second.goto(client.address)
+        expect(second.locator("#count")).to_have_text("2 of 20 · 1 reviewed")
+        assert (second.goto(f"http://127.0.0.1:{client.port}/") or fail()).status == 403
+    assert {path for path, _ in asked} >= {"/", "/worker.js", "/opened", "/followed"}
+    said = "\n".join(text for path, headers in asked for text in (path, *headers))
+    assert "detic-crop-review" in said  # cookies do get there: the one that it set itself
+    assert client.token not in said
+    assert client.room.strip("/") not in said
+
+
+def fail() -> NoReturn:
+    pytest.fail("the page did not answer")
+
+
+@contextmanager
+def listening(page: str, cookie: str) -> Iterator[tuple[int, list[tuple[str, list[str]]]]]:
+    """Another user's server: its port, and the path and headers of all that it is asked."""
+    asked: list[tuple[str, list[str]]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append((self.path, [f"{name}: {value}" for name, value in self.headers.items()]))
+            is_worker = self.path == "/worker.js"
+            body = b"self.addEventListener('fetch', () => {});" if is_worker else page.encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/javascript" if is_worker else "text/html")
+            self.send_header("Set-Cookie", cookie)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_port, asked
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 # ---------------------------------------------------------------- filters, reload, tabs
@@ -369,12 +850,12 @@ def test_two_tabs_lose_nothing(finished: Path, client: Client, browser: Browser)
         shows(two, first)
         press(one, "x")
         shows(one, second)
-        expect(two.locator("#verdict")).to_have_text("rejected: no crop — tester", timeout=STEP_MS)
+        expect(two.locator("#verdict")).to_have_text("rejected: no crop — tester")
         press(two, "w")  # the last word counts
         shows(two, second)
         press(one, "w")
         expect(one.locator("#name")).not_to_have_text(second)
-        expect(two.locator("#verdict")).to_have_text("whole photo — tester", timeout=STEP_MS)
+        expect(two.locator("#verdict")).to_have_text("whole photo — tester")
         expect(two.locator("#count")).to_have_text(re.compile("2 reviewed"))
         press(one, "k", "k")
         expect(one.locator("#verdict")).to_have_text("whole photo — tester")
@@ -390,6 +871,7 @@ def test_a_verdict_that_cannot_be_saved_is_told(
     first = client.image(0)
     complaints: list[str] = []
     context = browser.new_context(viewport=VIEW)  # type: ignore[arg-type]
+    context.set_default_timeout(STEP_MS)
     page = context.new_page()
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(client.address)

@@ -178,6 +178,18 @@ def test_the_same_table_gives_the_same_bytes(tmp_path: Path) -> None:
     assert folder.audit_xlsx.read_bytes() == first
 
 
+def test_what_is_no_number_and_a_crop_elsewhere_stay_text(tmp_path: Path) -> None:
+    """As in a journal that came from somebody else."""
+    rows = [Row(record("a.jpg", n_candidates="<b>")), Row(record("b.jpg", presence=float("nan")))]
+    rows += [Row(record(f"{n}.jpg", crop=name)) for n, name in enumerate(("//evil/x.jpg", "../x.jpg"))]
+    found = sheet(made(tmp_path, rows)[0])
+    columns = {cell.value: n for n, cell in enumerate(found[1])}
+    assert found[2][columns["n_candidates"]].value == "<b>"
+    assert found[3][columns["presence"]].value == "nan"
+    for row in (4, 5):
+        assert found[row][columns["crop"]].hyperlink is None
+
+
 # ---------------------------------------------------------------- limits
 
 

@@ -6,20 +6,22 @@ import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from html import escape
+from dataclasses import replace
 from itertools import islice
-from typing import Any
+from pathlib import PurePosixPath
 from urllib.parse import quote
 
-from detic_crop.audit.markup import escaped, two_digits, utf8
+from markupsafe import Markup
+
+from detic_crop.audit.earlier import EarlierPictures
+from detic_crop.audit.markup import escaped, html, joined, two_digits, utf8
 from detic_crop.audit.overlay import legend, overlay
 from detic_crop.audit.photos import Photo
 from detic_crop.audit.reviewing import VERDICTS
 from detic_crop.audit.suspicion import FLAGS, area_fraction
-from detic_crop.audit.thumbnails import PHOTO_SIDE, pictures_of
+from detic_crop.audit.thumbnails import PHOTO_SIDE, Pictures, crop_stamp, photo_stamp, pictures_of
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
-from detic_crop.runs.execute import photo_paths, read_listing
 from detic_crop.runs.folder import OutputFolder
 from detic_crop.runs.journal import Record, read_candidates
 from detic_crop.runs.labels import Labels
@@ -29,7 +31,7 @@ _MAX_PHOTOS = 300
 _MAX_NOT_FOUND = 100  # of these photos, unless there are too few crops to fill the rest
 _MAX_LABELS = 12  # label columns shown with a photo
 _RESERVED_BYTES = 20_000  # headings, legend and filter
-_NOT_LISTED = (
+_NOT_LISTED = Markup(
     "Nobody looked at these photos. Add them to the boxes file and give <code>detic-crop run</code> with "
     "another <code>--out</code>, or review them."
 )
@@ -37,41 +39,52 @@ _THREADS = 4  # photos read at once
 
 
 def galleries(
-    folder: OutputFolder, photos: Sequence[Photo], labels: Labels | None, config: CropConfig, max_bytes: int
-) -> str:
+    folder: OutputFolder,
+    photos: Sequence[Photo],
+    labels: Labels | None,
+    config: CropConfig,
+    max_bytes: int,
+    paths: Mapping[str, str],
+) -> Markup:
     """The crops and the photos without a found animal, each most suspicious first.
 
     Args:
-        folder: the output folder; its listing, candidates and crops are read.
+        folder: the output folder; its candidates, crops and the page there is are read.
         photos: all of the run.
         labels: the label table, or None.
         config: the settings as resolved.
         max_bytes: of the result; the least suspicious of `_MAX_PHOTOS` are left out to keep to it.
+        paths: where the photos are, by key.
     """
     crops = sorted((p for p in photos if p.is_crop), key=lambda photo: photo.rank)
     not_found = sorted((p for p in photos if p.is_not_found), key=lambda photo: photo.rank)
     not_listed = sorted((p for p in photos if p.is_not_listed), key=lambda photo: photo.rank)
     order = _most_suspicious(crops, [*not_found, *not_listed])
-    entries = _entries(folder, order, labels, config, max_bytes - _RESERVED_BYTES)
+    entries = _entries(folder, order, labels, config, max_bytes - _RESERVED_BYTES, paths)
     if not entries:
-        return ""
+        return Markup()
     reviewed = " Reviewed ones come last." if any(photo.verdict for photo in photos) else ""
-    hint = f"Falling presence: the likely missed animals first.{reviewed}"
+    hint = html("Falling presence: the likely missed animals first.{reviewed}", reviewed=reviewed)
     if config.conf:
-        hint += (
-            f" Where a box below conf {config.conf:g} is right, <code>detic-crop recrop</code> with a lower "
-            "<code>--conf</code> takes it without running the model again, as far as such boxes were kept."
+        lower = html(
+            " Where a box below conf {conf:g} is right, <code>detic-crop recrop</code> with a lower "
+            "<code>--conf</code> takes it without running the model again, as far as such boxes were kept.",
+            conf=config.conf,
         )
+        hint = joined((hint, lower))
     shown = [photo for photo in crops if photo.record.image in entries]
-    crops_hint = (
+    crops_hint = html(
         "Falling suspicion, which weighs the flags, the score, and how unusual the box is in its group."
-        f"{reviewed}"
+        "{reviewed}",
+        reviewed=reviewed,
     )
-    return (
-        legend()
-        + _gallery("crops", "Most suspicious crops", crops_hint, crops, entries, _filter(shown))
-        + _gallery("not-found", "No animal found", hint, not_found, entries)
-        + _gallery("not-listed", "Not in the boxes file", _NOT_LISTED, not_listed, entries)
+    return joined(
+        (
+            legend(),
+            _gallery("crops", "Most suspicious crops", crops_hint, crops, entries, _filter(shown)),
+            _gallery("not-found", "No animal found", hint, not_found, entries, Markup()),
+            _gallery("not-listed", "Not in the boxes file", _NOT_LISTED, not_listed, entries, Markup()),
+        )
     )
 
 
@@ -89,39 +102,50 @@ def _most_suspicious(crops: Sequence[Photo], not_found: Sequence[Photo]) -> list
 def _gallery(
     anchor: str,
     title: str,
-    hint: str,
+    hint: Markup,
     photos: Sequence[Photo],
-    entries: Mapping[str, str],
-    controls: str = "",
-) -> str:
+    entries: Mapping[str, Markup],
+    controls: Markup,
+) -> Markup:
     """All of one kind that have an entry; nothing where none has."""
     shown = [entries[photo.record.image] for photo in photos if photo.record.image in entries]
     if not shown:
-        return ""
+        return Markup()
     part = f"{len(shown):,} of {len(photos):,}; the rest is in audit.csv"
-    extent = f"all {len(photos):,}" if len(shown) == len(photos) else part
-    return (
-        f'<section id="{anchor}">\n<h2>{title} ({extent})</h2>\n<p>{hint}</p>\n{controls}'
-        f'<div class="entries">\n{"".join(shown)}</div>\n</section>\n'
+    return html(
+        '<section id="{anchor}">\n<h2>{title} ({extent})</h2>\n<p>{hint}</p>\n{controls}'
+        '<div class="entries">\n{entries}</div>\n</section>\n',
+        anchor=anchor,
+        title=title,
+        extent=f"all {len(photos):,}" if len(shown) == len(photos) else part,
+        hint=hint,
+        controls=controls,
+        entries=joined(shown),
     )
 
 
 # ---------------------------------------------------------------- filtering by flag
 
 
-def _filter(photos: Sequence[Photo]) -> str:
+def _filter(photos: Sequence[Photo]) -> Markup:
     """Radio buttons, one per flag; `filter_style` does the rest."""
     counts = Counter(flag for photo in photos for flag in photo.doubts.flags)
     if len(counts) < 2:
-        return ""
-    choices = [("all", f"all {len(photos)}", " checked")]
-    choices += [(flag, f"{_spoken(flag)} {counts[flag]}", "") for flag in FLAGS if counts[flag]]
+        return Markup()
+    choices = [("all", f"all {len(photos)}", Markup(" checked"))]
+    choices += [(flag, f"{_spoken(flag)} {counts[flag]}", Markup()) for flag in FLAGS if counts[flag]]
     buttons = (
-        f'<label><input type="radio" name="only" id="only-{name}"{checked}>{text}</label>\n'
+        html(
+            '<label><input type="radio" name="only" id="only-{name}"{checked}>{text}</label>\n',
+            name=name,
+            checked=checked,
+            text=text,
+        )
         for name, text, checked in choices
     )
-    return (
-        f'<fieldset class="filter"><legend>Show only those flagged</legend>\n{"".join(buttons)}</fieldset>\n'
+    return html(
+        '<fieldset class="filter"><legend>Show only those flagged</legend>\n{buttons}</fieldset>\n',
+        buttons=joined(buttons),
     )
 
 
@@ -140,14 +164,19 @@ def _spoken(flag: str) -> str:
 
 
 def _entries(
-    folder: OutputFolder, photos: Sequence[Photo], labels: Labels | None, config: CropConfig, max_bytes: int
-) -> dict[str, str]:
+    folder: OutputFolder,
+    photos: Sequence[Photo],
+    labels: Labels | None,
+    config: CropConfig,
+    max_bytes: int,
+    paths: Mapping[str, str],
+) -> dict[str, Markup]:
     """Key → HTML, for as many of `photos` in their order as fit into `max_bytes`."""
-    entries: dict[str, str] = {}
-    listing = read_listing(folder) if photos else {}
+    entries: dict[str, Markup] = {}
+    earlier = EarlierPictures(lambda: folder.read_page(2 * max_bytes))
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="detic-crop-report")
     try:
-        made = pool.map(lambda photo: _entry(photo, folder, listing, labels, config), photos)
+        made = pool.map(lambda photo: _entry(photo, folder, paths, earlier, labels, config), photos)
         for photo, entry in zip(photos, made, strict=True):
             max_bytes -= len(utf8(entry))
             if max_bytes < 0:
@@ -161,36 +190,89 @@ def _entries(
 def _entry(
     photo: Photo,
     folder: OutputFolder,
-    listing: Mapping[str, Any],
+    paths: Mapping[str, str],
+    earlier: EarlierPictures,
     labels: Labels | None,
     config: CropConfig,
-) -> str:
+) -> Markup:
     """One photo: its picture with boxes, its crop, and what there is to say about it."""
     record = photo.record
     # As far as the run knew; one that has left the input may still be there.
-    key = record.image
-    place = folder.secret_places.get(key) or photo_paths({**listing, "keys": [key]})[key]
-    pictures = pictures_of(record, place, lambda: folder.read_crop(record.crop))
+    fresh = pictures_of(record, paths.get(record.image, ""), lambda: folder.read_crop(record.crop))
+    pictures = _with_earlier(fresh, photo, earlier)
     width, height = _display_wh(record)
-    frame = f"--width:{width:.0f}px;aspect-ratio:{width:.0f}/{height:.0f}"
-    image = _image(pictures.photo, "the photo") if pictures.photo else ""
-    boxes = overlay(record, _candidates(folder, record), config, (width, height))
-    crop = _image(pictures.crop, "its crop") if pictures.crop else "crop file"
-    notes = "".join(f'<p class="note">{note}</p>' for note in pictures.notes)
-    # Quoted whole: a name can be neither an address nor an end of the attribute.
-    address = escape(quote(record.crop, errors="surrogateescape"))
-    if not place_of(record.crop):  # a browser does not look into tar files
-        crop = f'<a href="{address}">{crop}</a>'
-    return (
-        f'<article class="{" ".join(("entry", *photo.doubts.flags))}" id="{photo.anchor}">\n'
-        f'<h3 class="name"><a href="#{photo.anchor}">{escaped(record.image)}</a></h3>\n'
-        f'<figure class="photo"><div class="frame" style="{frame}">{image}{boxes}</div>'
-        f"<figcaption>{record.width} × {record.height}</figcaption></figure>\n"
-        f'<figure class="crop">{crop}</figure>\n'
-        f'<div class="facts">{notes}{_verdict(photo)}{_labels(photo, labels)}'
-        f"{_numbers(photo)}{_flags(photo)}</div>\n"
-        "</article>\n"
+    crop = _image(pictures.crop, "its crop") if pictures.crop else Markup("crop file")
+    if address := crop_address(record):
+        crop = html('<a href="{address}">{crop}</a>', address=address, crop=crop)
+    return html(
+        '<article class="{classes}" id="{anchor}">\n'
+        '<h3 class="name"><a href="#{anchor}">{name}</a></h3>\n'
+        '<figure class="photo" data-of="{photo_stamp}">'
+        '<div class="frame" style="--width:{width:.0f}px;aspect-ratio:{width:.0f}/{height:.0f}">'
+        "{image}{boxes}</div>"
+        "<figcaption>{full_width} × {full_height}</figcaption></figure>\n"
+        '<figure class="crop" data-of="{crop_stamp}">{crop}</figure>\n'
+        '<div class="facts">{notes}{verdict}{labels}{numbers}{flags}</div>\n'
+        "</article>\n",
+        classes=" ".join(("entry", *photo.doubts.flags)),
+        anchor=photo.anchor,
+        name=escaped(record.image),
+        photo_stamp=photo_stamp(record),
+        width=width,
+        height=height,
+        image=_image(pictures.photo, "the photo") if pictures.photo else Markup(),
+        boxes=overlay(record, _candidates(folder, record), config, (width, height)),
+        full_width=record.width,
+        full_height=record.height,
+        crop_stamp=crop_stamp(record),
+        crop=crop,
+        notes=_notes(pictures),
+        verdict=_verdict(photo),
+        labels=_labels(photo, labels),
+        numbers=_numbers(photo),
+        flags=_flags(photo),
     )
+
+
+def _with_earlier(fresh: Pictures, photo: Photo, earlier: EarlierPictures) -> Pictures:
+    """What cannot be made any more is as the page that there is shows it."""
+    record = photo.record
+    if fresh.photo is None and (kept := earlier.photo(photo.anchor, record)):
+        # That many photos have moved is said once, on top; what else is wrong with one, beside it.
+        fresh = replace(fresh, photo=kept, photo_trouble="" if fresh.photo_gone else fresh.photo_trouble)
+    if fresh.crop is None and (kept := earlier.crop(photo.anchor, record)):
+        fresh = replace(fresh, crop=kept)
+    return fresh
+
+
+def _notes(pictures: Pictures) -> Markup:
+    troubles = (
+        ("photo", pictures.photo, pictures.photo_trouble),
+        ("crop", pictures.crop, pictures.crop_trouble),
+    )
+    return joined(
+        html(
+            '<p class="note">The {what} cannot be shown: {trouble}.{kept}</p>',
+            what=what,
+            trouble=escaped(trouble),
+            kept=" The picture is that of an earlier page." if kept else "",
+        )
+        for what, kept, trouble in troubles
+        if trouble
+    )
+
+
+def crop_address(record: Record) -> str:
+    """The address of a crop, relative to the page; empty where a browser cannot go.
+
+    Quoted whole, a name can be no address of another place.
+    """
+    path = PurePosixPath(record.crop)
+    if not record.crop or place_of(record.crop):  # a browser does not look into tar files
+        return ""
+    if path.is_absolute() or ".." in path.parts:
+        return ""
+    return quote(record.crop, errors="surrogateescape")
 
 
 def _candidates(folder: OutputFolder, record: Record) -> Detections | None:
@@ -209,48 +291,66 @@ def _display_wh(record: Record) -> tuple[float, float]:
     return width, height
 
 
-def _image(jpeg: bytes, alt: str) -> str:
+def _image(jpeg: bytes, alt: str) -> Markup:
     data = base64.b64encode(jpeg).decode()
-    return f'<img alt="{alt}" decoding="async" src="data:image/jpeg;base64,{data}">'
+    return html('<img alt="{alt}" decoding="async" src="data:image/jpeg;base64,{data}">', alt=alt, data=data)
 
 
-def _verdict(photo: Photo) -> str:
+def _verdict(photo: Photo) -> Markup:
     if photo.verdict is None:
-        return ""
-    words = escaped(VERDICTS.get(photo.verdict.verdict, photo.verdict.verdict))
-    by = f" by {escaped(photo.verdict.reviewer)}" if photo.verdict.reviewer else ""
-    waits = "; <code>detic-crop apply</code> has not cropped it anew yet" if photo.waits else ""
-    return f'<p class="verdict">Reviewed{by}: <b>{words}</b>{waits}</p>'
+        return Markup()
+    waits = Markup("; <code>detic-crop apply</code> has not cropped it anew yet")
+    return html(
+        '<p class="verdict">Reviewed{by}: <b>{words}</b>{waits}</p>',
+        by=html(" by {name}", name=escaped(photo.verdict.reviewer)) if photo.verdict.reviewer else "",
+        words=escaped(VERDICTS.get(photo.verdict.verdict, photo.verdict.verdict)),
+        waits=waits if photo.waits else "",
+    )
 
 
-def _labels(photo: Photo, labels: Labels | None) -> str:
+def _labels(photo: Photo, labels: Labels | None) -> Markup:
     if labels is None or not photo.labels:
-        return ""
+        return Markup()
     cells = dict(zip(labels.columns, photo.labels[0], strict=False))
     cells.pop(labels.key_column, None)
-    texts = [f"{escaped(name)} <b>{escaped(value)}</b>" for name, value in islice(cells.items(), _MAX_LABELS)]
+    texts = [
+        html("{name} <b>{value}</b>", name=escaped(name), value=escaped(value))
+        for name, value in islice(cells.items(), _MAX_LABELS)
+    ]
     if len(photo.labels) > 1:
-        texts.append(f"and {len(photo.labels) - 1} more label rows")
-    return f'<p class="name">{" · ".join(texts)}</p>' if texts else ""
+        texts.append(html("and {n} more label rows", n=len(photo.labels) - 1))
+    return html('<p class="name">{texts}</p>', texts=joined(texts, " · ")) if texts else Markup()
 
 
-def _numbers(photo: Photo) -> str:
+def _numbers(photo: Photo) -> Markup:
     record = photo.record
     texts = []
     if record.box is not None:
-        texts.append(f"<b>{escaped(record.class_name) or 'drawn box'}</b>")
-        texts.append(f"score <b>{two_digits(record.score)}</b>")
+        texts.append(html("<b>{name}</b>", name=escaped(record.class_name) or "drawn box"))
+        texts.append(html("score <b>{score}</b>", score=two_digits(record.score)))
         if record.best_box is not None and record.best_box != record.box:
-            texts.append(f"best {escaped(record.best_class)} {two_digits(record.best_score)}")
+            best = html(
+                "best {name} {score}", name=escaped(record.best_class), score=two_digits(record.best_score)
+            )
+            texts.append(best)
         if record.rival_score is not None:
-            texts.append(f"also seen as {escaped(record.rival_class)} {two_digits(record.rival_score)}")
-        texts.append(f"box {100 * (area_fraction(record) or 0):.2g} % of the photo")
-        texts.append(f"{record.n_candidates} eligible")
-    texts.append(f"presence {two_digits(record.presence)}")
-    texts.append(f"suspicion <b>{two_digits(photo.doubts.suspicion)}</b>")
-    return f'<p class="numbers">{", ".join(f"<span>{text}</span>" for text in texts)}</p>'
+            rival = html(
+                "also seen as {name} {score}",
+                name=escaped(record.rival_class),
+                score=two_digits(record.rival_score),
+            )
+            texts.append(rival)
+        texts.append(html("box {share:.2g} % of the photo", share=100 * (area_fraction(record) or 0)))
+        texts.append(html("{n} eligible", n=escaped(record.n_candidates)))
+    texts.append(html("presence {presence}", presence=two_digits(record.presence)))
+    texts.append(html("suspicion <b>{suspicion}</b>", suspicion=two_digits(photo.doubts.suspicion)))
+    spans = joined((html("<span>{text}</span>", text=text) for text in texts), ", ")
+    return html('<p class="numbers">{spans}</p>', spans=spans)
 
 
-def _flags(photo: Photo) -> str:
-    items = "".join(f"<li><b>{_spoken(flag)}</b>: {escape(FLAGS[flag])}</li>" for flag in photo.doubts.flags)
-    return f"<ul>{items}</ul>" if items else ""
+def _flags(photo: Photo) -> Markup:
+    items = [
+        html("<li><b>{flag}</b>: {rule}</li>", flag=_spoken(flag), rule=FLAGS[flag])
+        for flag in photo.doubts.flags
+    ]
+    return html("<ul>{items}</ul>", items=joined(items)) if items else Markup()

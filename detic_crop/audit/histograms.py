@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from markupsafe import Markup
 
+from detic_crop.audit.markup import html, joined
 from detic_crop.audit.photos import Photo
 from detic_crop.audit.suspicion import area_fraction
 from detic_crop.config import CropConfig
@@ -29,7 +31,7 @@ class _Histogram:
     """
 
     title: str
-    note: str
+    note: Markup
     edges: Sequence[float]
     series: Sequence[Sequence[float]]
     ticks: Mapping[float, str]
@@ -43,7 +45,7 @@ class _Histogram:
         return (scale(value) - low) / (high - low)
 
 
-def histograms(photos: Sequence[Photo], config: CropConfig) -> str:
+def histograms(photos: Sequence[Photo], config: CropConfig) -> Markup:
     """Four plots."""
     crops = [photo.record for photo in photos if photo.is_crop]
     missed = [photo.record for photo in photos if photo.is_not_found]
@@ -53,11 +55,19 @@ def histograms(photos: Sequence[Photo], config: CropConfig) -> str:
     conf_mark = {conf: f"conf {conf:g}"} if 0 < conf < 1 else {}
     plots = [
         _Histogram(
-            "Score", "of the chosen box", unit, [_known(r.score for r in crops)], unit_ticks, conf_mark
+            "Score",
+            Markup("of the chosen box"),
+            unit,
+            [_known(r.score for r in crops)],
+            unit_ticks,
+            conf_mark,
         ),
         _Histogram(
             "Presence",
-            '<i class="key first"></i>cropped, <i class="key second"></i>nothing found; right: likely missed',
+            Markup(
+                '<i class="key first"></i>cropped, <i class="key second"></i>nothing found; '
+                "right: likely missed"
+            ),
             unit,
             [_known(r.presence for r in crops), _known(r.presence for r in missed)],
             unit_ticks,
@@ -65,7 +75,7 @@ def histograms(photos: Sequence[Photo], config: CropConfig) -> str:
         ),
         _Histogram(
             "Area",
-            "of the chosen box, share of the photo",
+            Markup("of the chosen box, share of the photo"),
             [10 ** (i / 6 - 3) for i in range(19)],
             [_known(map(area_fraction, crops))],
             {0.001: "0.1 %", 0.01: "1 %", 0.1: "10 %", 1.0: "100 %"},
@@ -73,14 +83,17 @@ def histograms(photos: Sequence[Photo], config: CropConfig) -> str:
         ),
         _Histogram(
             "Aspect",
-            "of the chosen box, width : height",
+            Markup("of the chosen box, width : height"),
             [2 ** (i / 3 - 4) for i in range(25)],
             [_known(map(_aspect, crops))],
             {1 / 16: "1:16", 1 / 4: "1:4", 1.0: "1:1", 4.0: "4:1", 16.0: "16:1"},
             logarithmic=True,
         ),
     ]
-    return f'<h2 id="histograms">Histograms</h2>\n<div class="plots">{"".join(map(_plot, plots))}</div>\n'
+    return html(
+        '<h2 id="histograms">Histograms</h2>\n<div class="plots">{plots}</div>\n',
+        plots=joined(map(_plot, plots)),
+    )
 
 
 def _known(values: Iterable[float | None]) -> list[float]:
@@ -99,27 +112,30 @@ _LEFT, _WIDTH, _TOP, _HEIGHT = 8.0, 304.0, 16.0, 108.0
 _FLOOR = _TOP + _HEIGHT
 
 
-def _plot(histogram: _Histogram) -> str:
+def _plot(histogram: _Histogram) -> Markup:
     """Inline SVG; each bar says its numbers when pointed at."""
     edges = np.asarray(histogram.edges)
     counts = np.array([np.histogram(np.clip(v, edges[0], edges[-1]), edges)[0] for v in histogram.series])
     highest = max(1, int(counts.sum(axis=0).max()))  # counts: (series, bins)
-    total = sum(map(len, histogram.series))
     shapes = [
-        f'<text x="{_LEFT + _WIDTH}" y="11" text-anchor="end">{highest:,}</text>',
+        html('<text x="{x}" y="11" text-anchor="end">{highest:,}</text>', x=_LEFT + _WIDTH, highest=highest),
         *(_bar(histogram, i, counts[:, i].tolist(), highest) for i in range(len(edges) - 1)),
-        f'<path class="axis" d="M{_LEFT} {_FLOOR}h{_WIDTH}"/>',
+        html('<path class="axis" d="M{x} {y}h{width}"/>', x=_LEFT, y=_FLOOR, width=_WIDTH),
         *(_tick(histogram.at(value), label) for value, label in histogram.ticks.items()),
         *(_mark(histogram.at(value), label) for value, label in histogram.marks.items()),
     ]
-    return (
-        f"<figure><figcaption>{histogram.title}<span>{histogram.note}</span></figcaption>"
-        f'<svg viewBox="0 0 320 150" role="img" aria-label="{histogram.title} of {total:,} photos">'
-        f"{''.join(shapes)}</svg></figure>\n"
+    return html(
+        "<figure><figcaption>{title}<span>{note}</span></figcaption>"
+        '<svg viewBox="0 0 320 150" role="img" aria-label="{title} of {total:,} photos">'
+        "{shapes}</svg></figure>\n",
+        title=histogram.title,
+        note=histogram.note,
+        total=sum(map(len, histogram.series)),
+        shapes=joined(shapes),
     )
 
 
-def _bar(histogram: _Histogram, i: int, counts: Sequence[int], highest: int) -> str:
+def _bar(histogram: _Histogram, i: int, counts: Sequence[int], highest: int) -> Markup:
     """Bin `i` of every series, one upon the other."""
     low, high = histogram.edges[i], histogram.edges[i + 1]
     left, right = (_LEFT + _WIDTH * histogram.at(edge) for edge in (low, high))
@@ -129,19 +145,43 @@ def _bar(histogram: _Histogram, i: int, counts: Sequence[int], highest: int) -> 
         if count:
             height = _HEIGHT * count / highest
             y -= height
-            place = f'x="{left + 0.5:.1f}" y="{y:.1f}" width="{right - left - 1:.1f}" height="{height:.1f}"'
-            title = f"<title>{low:.3g} to {high:.3g}: {count:,}</title>"
-            parts.append(f'<rect class="{kind}" {place}>{title}</rect>')
-    return "".join(parts)
+            bar = html(
+                '<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}">'
+                "<title>{low:.3g} to {high:.3g}: {count:,}</title></rect>",
+                kind=kind,
+                x=left + 0.5,
+                y=y,
+                width=right - left - 1,
+                height=height,
+                low=low,
+                high=high,
+                count=count,
+            )
+            parts.append(bar)
+    return joined(parts)
 
 
-def _tick(at: float, label: str) -> str:
-    anchor = "start" if at < 0.05 else "end" if at > 0.95 else "middle"
-    return f'<text x="{_LEFT + _WIDTH * at:.1f}" y="{_FLOOR + 16}" text-anchor="{anchor}">{label}</text>'
+def _tick(at: float, label: str) -> Markup:
+    return html(
+        '<text x="{x:.1f}" y="{y}" text-anchor="{anchor}">{label}</text>',
+        x=_LEFT + _WIDTH * at,
+        y=_FLOOR + 16,
+        anchor="start" if at < 0.05 else "end" if at > 0.95 else "middle",
+        label=label,
+    )
 
 
-def _mark(at: float, label: str) -> str:
+def _mark(at: float, label: str) -> Markup:
     x = _LEFT + _WIDTH * at
     anchor, gap = ("start", 3) if at < 0.5 else ("end", -3)
-    line = f'<path class="mark" d="M{x:.1f} {_TOP - 10}V{_FLOOR}"/>'
-    return line + f'<text x="{x + gap:.1f}" y="{_TOP - 5}" text-anchor="{anchor}">{label}</text>'
+    return html(
+        '<path class="mark" d="M{x:.1f} {top}V{floor}"/>'
+        '<text x="{at:.1f}" y="{y}" text-anchor="{anchor}">{label}</text>',
+        x=x,
+        top=_TOP - 10,
+        floor=_FLOOR,
+        at=x + gap,
+        y=_TOP - 5,
+        anchor=anchor,
+        label=label,
+    )

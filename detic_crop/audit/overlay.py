@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from markupsafe import Markup
 
-from detic_crop.audit.markup import escaped, two_digits
+from detic_crop.audit.markup import escaped, html, joined, two_digits
 from detic_crop.boxes.choose import wanted_mask
 from detic_crop.boxes.detections import BOX_DECIMALS, Detections
 from detic_crop.config import CropConfig
@@ -46,23 +47,28 @@ class _Box(NamedTuple):
     label: str = ""
 
 
-def legend() -> str:
+def legend() -> Markup:
     """What the kinds of boxes mean."""
     items = (
-        f'<li><svg aria-hidden="true"><rect class="b {kind}" x="5" y="4" width="24" height="14"/></svg>'
-        f"{meaning}</li>\n"
+        html(
+            '<li><svg aria-hidden="true"><rect class="b {kind}" x="5" y="4" width="24" height="14"/></svg>'
+            "{meaning}</li>\n",
+            kind=kind,
+            meaning=meaning,
+        )
         for kind, meaning in _KINDS.items()
     )
-    return (
-        f'<h2 id="legend">Reading the pictures</h2>\n<ul class="legend">\n{"".join(items)}</ul>\n'
+    return html(
+        '<h2 id="legend">Reading the pictures</h2>\n<ul class="legend">\n{items}</ul>\n'
         '<p class="soft">Numbers beside boxes are scores. The crop beside the photo is what a trainer sees; '
-        "it opens the file.</p>\n"
+        "it opens the file.</p>\n",
+        items=joined(items),
     )
 
 
 def overlay(
     record: Record, candidates: Detections | None, config: CropConfig, display_wh: tuple[float, float]
-) -> str:
+) -> Markup:
     """SVG of every box of one photo, the important ones last and so on top.
 
     Args:
@@ -82,9 +88,13 @@ def overlay(
         boxes.append(_Box("chosen", record.box, record.class_name or "drawn", score, score))
     width, height = display_wh
     ratio_wh = width / max(record.width, 1), height / max(record.height, 1)
-    shapes = "".join(_shape(box, ratio_wh, width) for box in boxes)
     # Aloud it would be loose numbers; the text beside it says what matters.
-    return f'<svg aria-hidden="true" viewBox="0 0 {width:.0f} {height:.0f}">{shapes}</svg>'
+    return html(
+        '<svg aria-hidden="true" viewBox="0 0 {width:.0f} {height:.0f}">{shapes}</svg>',
+        width=width,
+        height=height,
+        shapes=joined(_shape(box, ratio_wh, width) for box in boxes),
+    )
 
 
 def _other_boxes(record: Record, candidates: Detections, config: CropConfig) -> list[_Box]:
@@ -104,16 +114,36 @@ def _other_boxes(record: Record, candidates: Detections, config: CropConfig) -> 
     return others
 
 
-def _shape(box: _Box, ratio_wh: tuple[float, float], width: float) -> str:
+def _shape(box: _Box, ratio_wh: tuple[float, float], width: float) -> Markup:
     """A rectangle that tells its class when pointed at, and its label in the upper left corner."""
     left, right = box.xyxy[0] * ratio_wh[0], box.xyxy[2] * ratio_wh[0]
     top, bottom = box.xyxy[1] * ratio_wh[1], box.xyxy[3] * ratio_wh[1]
-    place = f'x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}"'
-    title = f"<title>{escaped(box.name)} {box.score}</title>" if box.name else ""
-    shape = f'<rect class="b {box.kind}" {place}>{title}</rect>'
+    place = html(
+        'x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"',
+        x=left,
+        y=top,
+        width=right - left,
+        height=bottom - top,
+    )
+    parts = []
     if box.kind in _HALOS:
-        shape = f'<rect class="b halo" {place} stroke-width="{_HALOS[box.kind]}"/>' + shape
+        width_of_line = _HALOS[box.kind]
+        parts.append(
+            html('<rect class="b halo" {place} stroke-width="{line}"/>', place=place, line=width_of_line)
+        )
+    title = Markup()
+    if box.name:
+        title = html("<title>{name} {score}</title>", name=escaped(box.name), score=box.score)
+    parts.append(
+        html('<rect class="b {kind}" {place}>{title}</rect>', kind=box.kind, place=place, title=title)
+    )
     if box.label:
-        x = max(2.0, min(left + 4, width - 6.5 * len(box.label)))
-        shape += f'<text class="{box.kind}" x="{x:.1f}" y="{top + 13:.1f}">{escaped(box.label)}</text>'
-    return shape
+        label = html(
+            '<text class="{kind}" x="{x:.1f}" y="{y:.1f}">{label}</text>',
+            kind=box.kind,
+            x=max(2.0, min(left + 4, width - 6.5 * len(box.label))),
+            y=top + 13,
+            label=escaped(box.label),
+        )
+        parts.append(label)
+    return joined(parts)

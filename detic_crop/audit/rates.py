@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
+from markupsafe import Markup
+
 from detic_crop.audit.groups import SPECIES_COLUMNS, find_column
-from detic_crop.audit.markup import escaped, meter, percent, table
+from detic_crop.audit.markup import escaped, html, joined, meter, percent, table
 from detic_crop.audit.photos import Photo
 from detic_crop.runs.labels import Labels
 
@@ -61,7 +63,7 @@ def _grouped(photos: Iterable[Photo], names_of: Callable[[Photo], Iterable[str]]
 # ---------------------------------------------------------------- by class
 
 
-def class_table(photos: Sequence[Photo]) -> str:
+def class_table(photos: Sequence[Photo]) -> Markup:
     """Found by class; what was not found has none."""
     crops = [photo for photo in photos if photo.is_crop]
     unlisted = sum(photo.is_not_listed for photo in photos)
@@ -69,28 +71,33 @@ def class_table(photos: Sequence[Photo]) -> str:
     finished = len(crops) + missed + unlisted
     groups = _grouped(crops, lambda photo: (photo.record.class_name,))
 
-    def row(name: str, n: int, score: str, flagged: str) -> str:
-        share = n / finished if finished else 0.0
-        return (
-            f'<tr><td class="name">{name}</td><td class="n">{n:,}</td><td>{meter(share)}</td>'
-            f'<td class="n">{score}</td><td class="n">{flagged}</td></tr>\n'
+    def row(name: Markup, n: int, score: str, flagged: str) -> Markup:
+        return html(
+            '<tr><td class="name">{name}</td><td class="n">{n:,}</td><td>{share}</td>'
+            '<td class="n">{score}</td><td class="n">{flagged}</td></tr>\n',
+            name=name,
+            n=n,
+            share=meter(n / finished if finished else 0.0),
+            score=score,
+            flagged=flagged,
         )
 
     rows = [
         row(
-            escaped(name) or "(drawn by a reviewer)",
+            escaped(name) or Markup("(drawn by a reviewer)"),
             group.statuses.total(),
             f"{statistics.median(group.scores):.2f}" if group.scores else "",
             f"{group.flagged:,}",
         )
         for name, group in islice(groups.items(), _MAX_GROUPS)
     ]
-    rows.append(row("<i>not found, only resized</i>", missed, "", ""))
+    rows.append(row(Markup("<i>not found, only resized</i>"), missed, "", ""))
     if unlisted:
-        rows.append(row("<i>not in the boxes file, only resized</i>", unlisted, "", ""))
+        rows.append(row(Markup("<i>not in the boxes file, only resized</i>"), unlisted, "", ""))
     header = ("class of the chosen box", "#photos", "share of usable photos", "#median score", "#flagged")
-    return '<h2 id="rates">Found and not found</h2>\n<h3>By class</h3>\n' + table(
-        header, rows, len(groups) + 1 + bool(unlisted)
+    return html(
+        '<h2 id="rates">Found and not found</h2>\n<h3>By class</h3>\n{table}',
+        table=table(header, rows, len(groups) + 1 + bool(unlisted)),
     )
 
 
@@ -140,41 +147,60 @@ def _leaks(groups: Mapping[str, _Group]) -> list[_Leak]:
     return sorted(leaks, key=lambda leak: (-abs(leak.share - leak.others), leak.species))
 
 
-def leak_warning(rates: SpeciesRates | None) -> str:
+def leak_warning(rates: SpeciesRates | None) -> Markup:
     """What a trainer must know before the crops are used; nothing when no species stands out."""
     if rates is None or not rates.leaks:
-        return ""
-    items = "; ".join(
-        f"{escaped(leak.species) or '(empty)'} {percent(leak.share)} (the others {percent(leak.others)})"
+        return Markup()
+    items = (
+        html(
+            "{species} {share} (the others {others})",
+            species=escaped(leak.species) or "(empty)",
+            share=percent(leak.share),
+            others=percent(leak.others),
+        )
         for leak in rates.leaks[:_MAX_LEAKS]
     )
     left = len(rates.leaks) - _MAX_LEAKS
-    more = f"; and {left} more" if left > 0 else ""
-    return (
+    return html(
         '<div class="warning" id="leak"><p><b>Uncropped photos give the label away.</b> The share of photos '
-        f"that were only resized differs strongly between values of <code>{escaped(rates.column)}</code>: "
-        f"{items}{more}.</p><p>A model trained on these crops can learn “whole photo” as a sign "
+        "that were only resized differs strongly between values of <code>{column}</code>: "
+        "{items}{more}.</p><p>A model trained on these crops can learn “whole photo” as a sign "
         "of the species instead of the animal. Find the missed animals (below), leave uncropped photos out, "
-        "or mix uncropped photos into every species.</p></div>\n"
+        "or mix uncropped photos into every species.</p></div>\n",
+        column=escaped(rates.column),
+        items=joined(items, "; "),
+        more=f"; and {left} more" if left > 0 else "",
     )
 
 
-def species_table(rates: SpeciesRates | None) -> str:
+def species_table(rates: SpeciesRates | None) -> Markup:
     """The most frequent species, by falling share of uncropped photos; nothing without species."""
     if rates is None:
-        return ""
+        return Markup()
     leaking = {leak.species for leak in rates.leaks}
     largest = islice(rates.groups.items(), _MAX_GROUPS)
     rows = [
-        f"<tr{' class=odd' if name in leaking else ''}>"
-        f'<td class="name">{escaped(name) or "(empty)"}</td>'
-        f"<td>{meter(group.uncropped) if group.finished else ''}</td>"
-        f'<td class="n">{group.statuses.total():,}</td><td class="n">{group.statuses["cropped"]:,}</td>'
-        f'<td class="n">{group.statuses["resized"]:,}</td><td class="n">{group.statuses["failed"]:,}</td>'
-        f'<td class="n">{group.flagged:,}</td></tr>\n'
+        html(
+            '<tr{odd}><td class="name">{name}</td><td>{uncropped}</td>'
+            '<td class="n">{total:,}</td><td class="n">{cropped:,}</td>'
+            '<td class="n">{resized:,}</td><td class="n">{failed:,}</td>'
+            '<td class="n">{flagged:,}</td></tr>\n',
+            odd=Markup(" class=odd") if name in leaking else Markup(),
+            name=escaped(name) or "(empty)",
+            uncropped=meter(group.uncropped) if group.finished else "",
+            total=group.statuses.total(),
+            cropped=group.statuses["cropped"],
+            resized=group.statuses["resized"],
+            failed=group.statuses["failed"],
+            flagged=group.flagged,
+        )
         for name, group in sorted(largest, key=lambda item: -item[1].uncropped)
     ]
     numbers = ("share only resized", "#photos", "#cropped", "#only resized", "#failed", "#crops flagged")
-    note = "" if leaking else '<p class="soft">No value stands out by its share of uncropped photos.</p>\n'
-    html = table((rates.column, *numbers), rows, len(rates.groups), "the most frequent are shown")
-    return f"<h3>By label column <code>{escaped(rates.column)}</code></h3>\n{note}{html}"
+    note = Markup('<p class="soft">No value stands out by its share of uncropped photos.</p>\n')
+    return html(
+        "<h3>By label column <code>{column}</code></h3>\n{note}{table}",
+        column=escaped(rates.column),
+        note=Markup() if leaking else note,
+        table=table((rates.column, *numbers), rows, len(rates.groups), "the most frequent are shown"),
+    )

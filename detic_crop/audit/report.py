@@ -11,10 +11,13 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from types import MappingProxyType
 
+from markupsafe import Markup
+
+from detic_crop.audit.absent import Absent
 from detic_crop.audit.estimate import Estimate
 from detic_crop.audit.gallery import filter_style, galleries
 from detic_crop.audit.histograms import histograms
-from detic_crop.audit.markup import utf8
+from detic_crop.audit.markup import html, joined, utf8
 from detic_crop.audit.photos import Photo, photos_of
 from detic_crop.audit.rates import class_table, leak_warning, species_rates, species_table
 from detic_crop.audit.review.verdicts import Verdict
@@ -23,6 +26,7 @@ from detic_crop.audit.summary import counts, failures, flag_table, navigation, s
 from detic_crop.audit.suspicion import Doubts
 from detic_crop.audit.table import Row
 from detic_crop.config import CropConfig
+from detic_crop.runs.execute import paths_now, read_listing
 from detic_crop.runs.folder import OutputFolder
 from detic_crop.runs.labels import Labels
 
@@ -54,29 +58,36 @@ def write_report(
     verdicts: Mapping[str, Verdict] = MappingProxyType({}),
     estimate: Estimate | None = None,
     doubts: Mapping[str, Doubts] | None = None,
+    paths: Mapping[str, str] | None = None,
+    absent: Absent | None = None,
 ) -> None:
     """Write audit.html.
 
-    A photo that has moved or cannot be read any more is shown without its picture; it never stops the page.
+    A photo that has moved or cannot be read any more keeps the picture that the page had of it, else it is
+    shown without; it never stops the page.
 
     Args:
-        folder: the output folder; its listing, candidates and crops are read.
+        folder: the output folder; its candidates, crops and the page there is are read.
         rows: of audit.csv, in its order; a photo of several rows is shown once.
         labels: the label table, or None.
         config: the settings as resolved.
         verdicts: a reviewer's last word on each photo.
         estimate: what a reviewed random sample says; None where none was drawn.
         doubts: what `row_doubts` says of the rows, where that is known already.
+        paths: where the photos are, by key; None: where the run found them.
+        absent: how many of them are not there.
 
     Raises:
         OutputError: the disk is full or the folder cannot be written.
     """
     photos = photos_of(rows, config, verdicts, doubts)
-    overview = _overview(photos, len(rows), labels, config, estimate)
-    top = _HEAD.replace("/*style*/", _style()) + overview
+    overview = _overview(photos, len(rows), labels, config, estimate, absent)
+    top = joined((Markup(_HEAD.replace("/*style*/", _style())), overview))
     max_bytes = _MAX_BYTES - len(utf8(top + _FOOT))
-    page = top + galleries(folder, photos, labels, config, max_bytes) + _FOOT
-    folder.write(folder.audit_html, utf8(page))
+    if paths is None:
+        paths = paths_now(read_listing(folder), [photo.record.image for photo in photos], None)
+    gallery = galleries(folder, photos, labels, config, max_bytes, paths)
+    folder.write(folder.audit_html, utf8(joined((top, gallery, Markup(_FOOT)))))
 
 
 def _style() -> str:
@@ -90,14 +101,16 @@ def _overview(
     labels: Labels | None,
     config: CropConfig,
     estimate: Estimate | None,
-) -> str:
+    absent: Absent | None,
+) -> Markup:
     """Everything above the pictures."""
     if not photos:
-        return f"<p>No photo is finished yet.</p>\n{settings(config)}"
+        return joined((Markup("<p>No photo is finished yet.</p>\n"), settings(config)))
     species = species_rates(photos, labels)
-    return "".join(
+    return joined(
         (
             navigation(photos),
+            _moved(absent),
             counts(photos, n_rows),
             leak_warning(species),
             settings(config),
@@ -108,4 +121,18 @@ def _overview(
             species_table(species),
             histograms(photos, config),
         )
+    )
+
+
+def _moved(absent: Absent | None) -> Markup:
+    """That pictures may be missing or old; without a path, since the page may be mailed."""
+    if not absent:
+        return Markup()
+    return html(
+        '<p class="warning">Not where they were looked for when this page was made: {absent:,} of {photos:,} '
+        "photos. Their pictures are those of an earlier page; where there was none, they are missing. "
+        "<code>detic-crop audit FOLDER --in PHOTOS</code>, with the folder where the photos are now, makes "
+        "them anew.</p>\n",
+        absent=absent.absent,
+        photos=absent.photos,
     )

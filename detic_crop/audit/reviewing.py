@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from markupsafe import Markup
+
 from detic_crop.audit.estimate import Estimate
 from detic_crop.audit.intervals import LEVEL, Interval
-from detic_crop.audit.markup import escaped, percent
+from detic_crop.audit.markup import escaped, html, joined, percent
 from detic_crop.audit.photos import Photo
 
 VERDICTS: Mapping[str, str] = {
@@ -19,85 +21,121 @@ VERDICTS: Mapping[str, str] = {
 """What a reviewer can say, in words."""
 
 
-def review_part(photos: Sequence[Photo], estimate: Estimate | None) -> str:
+def review_part(photos: Sequence[Photo], estimate: Estimate | None) -> Markup:
     """Progress, estimate and commands; nothing where there is nothing to review."""
     reviewable = [photo for photo in photos if photo.record.status != "failed"]
     if not reviewable:
-        return ""
-    return (
-        '<h2 id="review">Review</h2>\n'
-        f"{_progress(reviewable)}{_estimate(estimate)}{_commands(reviewable, estimate)}"
+        return Markup()
+    return joined(
+        (
+            Markup('<h2 id="review">Review</h2>\n'),
+            _progress(reviewable),
+            _estimate(estimate),
+            _commands(reviewable, estimate),
+        )
     )
 
 
-def _progress(photos: Sequence[Photo]) -> str:
+def _progress(photos: Sequence[Photo]) -> Markup:
     said = Counter(photo.verdict.verdict for photo in photos if photo.verdict)
     if not said:
-        return "<p>Nobody has reviewed a photo yet.</p>\n"
-    parts = [f"{words} {said.pop(verdict):,}" for verdict, words in VERDICTS.items() if said[verdict]]
-    parts += [f"{escaped(verdict)} {n:,}" for verdict, n in said.items() if n]
-    done = sum(photo.verdict is not None for photo in photos)
-    return f"<p><b>{done:,} of {len(photos):,} photos are reviewed</b>: {' · '.join(parts)}</p>\n"
+        return Markup("<p>Nobody has reviewed a photo yet.</p>\n")
+    words = {verdict: VERDICTS[verdict] for verdict in VERDICTS if said[verdict]}
+    words |= {verdict: verdict for verdict in said if said[verdict] and verdict not in VERDICTS}
+    parts = (
+        html("{words} {n:,}", words=escaped(spoken), n=said[verdict]) for verdict, spoken in words.items()
+    )
+    return html(
+        "<p><b>{done:,} of {all:,} photos are reviewed</b>: {parts}</p>\n",
+        done=sum(photo.verdict is not None for photo in photos),
+        all=len(photos),
+        parts=joined(parts, " · "),
+    )
 
 
-def _estimate(estimate: Estimate | None) -> str:
+def _estimate(estimate: Estimate | None) -> Markup:
     """The numbers of the sample, and the sentence to copy."""
     if estimate is None:
-        return ""
+        return Markup()
     numbers = (
         ("crops that are right", estimate.precision),
         ("uncropped photos that show an animal", estimate.missed),
         ("animals that were missed", estimate.missed_animals),
         ("crops that are right after review", estimate.precision_now),
     )
-    tiles = "".join(_tile(name, share) for name, share in numbers if share is not None)
-    html = f'<h3>Estimate from the random sample</h3>\n<dl class="tiles">{tiles}</dl>\n' if tiles else ""
+    tiles = joined(_tile(name, share) for name, share in numbers if share is not None)
+    parts = []
+    if tiles:
+        heading = Markup("<h3>Estimate from the random sample</h3>\n")
+        parts += [heading, html('<dl class="tiles">{tiles}</dl>\n', tiles=tiles)]
     if estimate.left:
-        html += (
-            f'<p class="warning">{estimate.left:,} of the {estimate.drawn:,} photos of the random sample '
-            f"have no verdict yet{'' if tiles else ', so there is no estimate'}.</p>\n"
+        left = html(
+            '<p class="warning">{left:,} of the {drawn:,} photos of the random sample '
+            "have no verdict yet{so}.</p>\n",
+            left=estimate.left,
+            drawn=estimate.drawn,
+            so="" if tiles else ", so there is no estimate",
         )
+        parts.append(left)
     if estimate.come_since:
-        html += (
+        since = html(
             '<p class="warning">Photos have come or gone since the sample was drawn; the estimate speaks of '
-            f"the {estimate.crops + estimate.uncropped:,} there were. Draw it again.</p>\n"
+            "the {n:,} there were. Draw it again.</p>\n",
+            n=estimate.crops + estimate.uncropped,
         )
+        parts.append(since)
     if estimate.card:
-        html += (
-            f"<p>For the card of the data set:</p>\n<blockquote>{escaped(estimate.card, 2000)}</blockquote>\n"
+        card = html(
+            "<p>For the card of the data set:</p>\n<blockquote>{card}</blockquote>\n",
+            card=escaped(estimate.card, 2000),
         )
-    return html
+        parts.append(card)
+    return joined(parts)
 
 
-def _tile(name: str, share: Interval) -> str:
-    value, low, high = (f"{number}&nbsp;%" for number in share.percents())
-    limits = f"{percent(LEVEL, 0)} confidence: {low} to {high}"
-    return f'<div><dt>{name}</dt><dd class="number">{value}</dd><dd class="soft">{limits}</dd></div>\n'
+def _tile(name: str, share: Interval) -> Markup:
+    value, low, high = share.percents()
+    return html(
+        '<div><dt>{name}</dt><dd class="number">{value}&nbsp;%</dd>'
+        '<dd class="soft">{level} confidence: {low}&nbsp;% to {high}&nbsp;%</dd></div>\n',
+        name=name,
+        value=value,
+        level=percent(LEVEL, 0),
+        low=low,
+        high=high,
+    )
 
 
-def _commands(photos: Sequence[Photo], estimate: Estimate | None) -> str:
+def _commands(photos: Sequence[Photo], estimate: Estimate | None) -> Markup:
     """What to type next."""
     steps = [
-        "<code>detic-crop review FOLDER</code> opens a page at the most suspicious photo: accept, take the "
-        "whole photo, pick or draw another box, reject, one key each."
+        Markup(
+            "<code>detic-crop review FOLDER</code> opens a page at the most suspicious photo: accept, take "
+            "the whole photo, pick or draw another box, reject, one key each."
+        )
     ]
     if any(photo.waits for photo in photos):
-        waiting = sum(photo.waits for photo in photos)
-        steps.append(
-            f"<code>detic-crop apply FOLDER</code> crops anew what review has changed: {waiting:,} so far."
+        waiting = html(
+            "<code>detic-crop apply FOLDER</code> crops anew what review has changed: {waiting:,} so far.",
+            waiting=sum(photo.waits for photo in photos),
         )
+        steps.append(waiting)
     if estimate is None:
         steps.append(
-            "<code>detic-crop audit FOLDER --sample 200</code> draws a random sample; once it is reviewed, "
-            "this page says how many crops are right and how many animals were missed."
+            Markup(
+                "<code>detic-crop audit FOLDER --sample 200</code> draws a random sample; once it is "
+                "reviewed, this page says how many crops are right and how many animals were missed."
+            )
         )
     elif estimate.left:
         steps.append(
-            "<code>detic-crop audit FOLDER</code>, once the sample is reviewed, says how many crops are "
-            "right and how many animals were missed."
+            Markup(
+                "<code>detic-crop audit FOLDER</code>, once the sample is reviewed, says how many crops are "
+                "right and how many animals were missed."
+            )
         )
-    items = "".join(f"<li>{step}</li>\n" for step in steps)
-    return (
-        f'<h3>How to go on</h3>\n<ul class="steps">\n{items}</ul>\n'
-        '<p class="soft">FOLDER is the one this page lies in.</p>\n'
+    return html(
+        '<h3>How to go on</h3>\n<ul class="steps">\n{items}</ul>\n'
+        '<p class="soft">FOLDER is the one this page lies in.</p>\n',
+        items=joined(html("<li>{step}</li>\n", step=step) for step in steps),
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from html import escape
 
-from detic_crop.audit.markup import escaped, percent, table
+from markupsafe import Markup
+
+from detic_crop.audit.markup import escaped, html, joined, percent, table
 from detic_crop.audit.photos import Photo
 from detic_crop.audit.suspicion import FLAGS, IMAGE_CHECKS
 from detic_crop.config import CropConfig
@@ -25,7 +26,7 @@ _STATUSES: Mapping[str, str] = {
 }
 
 
-def navigation(photos: Sequence[Photo]) -> str:
+def navigation(photos: Sequence[Photo]) -> Markup:
     """Links to the parts of the page that exist."""
     parts = (
         ("review", "Review", any(photo.record.status != "failed" for photo in photos)),
@@ -37,11 +38,15 @@ def navigation(photos: Sequence[Photo]) -> str:
         ("not-found", "No animal found", any(photo.is_not_found for photo in photos)),
         ("not-listed", "Not in the boxes file", any(photo.is_not_listed for photo in photos)),
     )
-    links = (f'<a href="#{anchor}">{title}</a>' for anchor, title, exists in parts if exists)
-    return f'<nav aria-label="Parts of this page">{" ".join(links)}</nav>\n'
+    links = (
+        html('<a href="#{anchor}">{title}</a>', anchor=anchor, title=title)
+        for anchor, title, exists in parts
+        if exists
+    )
+    return html('<nav aria-label="Parts of this page">{links}</nav>\n', links=joined(links, " "))
 
 
-def counts(photos: Sequence[Photo], n_rows: int) -> str:
+def counts(photos: Sequence[Photo], n_rows: int) -> Markup:
     """What became of the photos.
 
     Args:
@@ -59,31 +64,46 @@ def counts(photos: Sequence[Photo], n_rows: int) -> str:
         photo.is_crop and not photo.record.verdict and bool(photo.doubts.against_the_crop) for photo in photos
     )
     tiles.append(_tile("crops flagged", flagged, "at least one reason to doubt them; see Flags"))
-    html = f'<dl class="tiles">{"".join(tiles)}</dl>\n'
+    parts = [html('<dl class="tiles">{tiles}</dl>\n', tiles=joined(tiles))]
     found, missed = by_status["cropped"], by_status["resized"]
     finished = found + missed
     if finished:
-        html += (
-            f"<p>Of {finished:,} usable photos, {found:,} were <b>cropped ({percent(found / finished)})</b> "
-            f"and {missed:,} <b>only resized ({percent(missed / finished)})</b>.</p>\n"
+        sentence = html(
+            "<p>Of {finished:,} usable photos, {found:,} were <b>cropped ({share_found})</b> "
+            "and {missed:,} <b>only resized ({share_missed})</b>.</p>\n",
+            finished=finished,
+            found=found,
+            missed=missed,
+            share_found=percent(found / finished),
+            share_missed=percent(missed / finished),
         )
+        parts.append(sentence)
     if unlisted := sum(photo.is_not_listed for photo in photos):
-        html += (
-            f"<p><b>{unlisted:,}</b> of these only resized are <b>not in the boxes file</b>: nobody looked "
-            "at them.</p>\n"
+        sentence = html(
+            "<p><b>{unlisted:,}</b> of these only resized are <b>not in the boxes file</b>: nobody looked "
+            "at them.</p>\n",
+            unlisted=unlisted,
         )
+        parts.append(sentence)
     if n_rows != len(photos):
-        html += (
-            f'<p class="soft">audit.csv has {n_rows:,} rows: several label rows name the same photo.</p>\n'
+        several = html(
+            '<p class="soft">audit.csv has {n_rows:,} rows: several label rows name the same photo.</p>\n',
+            n_rows=n_rows,
         )
-    return html
+        parts.append(several)
+    return joined(parts)
 
 
-def _tile(name: str, number: int, meaning: str) -> str:
-    return f'<div><dt>{name}</dt><dd class="number">{number:,}</dd><dd class="soft">{meaning}</dd></div>\n'
+def _tile(name: str, number: int, meaning: str) -> Markup:
+    return html(
+        '<div><dt>{name}</dt><dd class="number">{number:,}</dd><dd class="soft">{meaning}</dd></div>\n',
+        name=name,
+        number=number,
+        meaning=meaning,
+    )
 
 
-def settings(config: CropConfig) -> str:
+def settings(config: CropConfig) -> Markup:
     """What the crops were made with, and where to find the rest."""
     values = {
         "model": config.model,
@@ -94,65 +114,77 @@ def settings(config: CropConfig) -> str:
         "fit": config.fit,
         "format": config.format if config.format == "png" else f"{config.format}, quality {config.quality}",
     }
-    items = "".join(
-        f"<div><dt>{name}</dt><dd>{escaped(value)}</dd></div>\n" for name, value in values.items()
+    items = (
+        html("<div><dt>{name}</dt><dd>{value}</dd></div>\n", name=name, value=escaped(value))
+        for name, value in values.items()
     )
-    return (
-        f'<dl class="settings">{items}</dl>\n'
+    return html(
+        '<dl class="settings">{items}</dl>\n'
         '<p class="soft">Every photo has a row in <a href="audit.csv">audit.csv</a>; versions and timings '
         'are in <a href="run.json">run.json</a>. Links to these and to crops work while this page lies in '
-        "the output folder.</p>\n"
+        "the output folder.</p>\n",
+        items=joined(items),
     )
 
 
-def failures(photos: Sequence[Photo]) -> str:
+def failures(photos: Sequence[Photo]) -> Markup:
     """The photos that have no crop, and what to do about them; nothing when all went well."""
     failed = [photo.record for photo in photos if photo.record.status == "failed"]
     if not failed:
-        return ""
+        return Markup()
     reasons = Counter(record.reason for record in failed)
-    summary = ", ".join(f"{escaped(reason)}: {n:,}" for reason, n in reasons.most_common())
+    summary = (html("{reason}: {n:,}", reason=escaped(reason), n=n) for reason, n in reasons.most_common())
     rows = (
-        f'<tr><td class="name">{escaped(record.image)}</td><td>{escaped(record.reason)}</td>'
-        f'<td class="name">{_trouble(record)}</td></tr>\n'
+        html(
+            '<tr><td class="name">{image}</td><td>{reason}</td><td class="name">{trouble}</td></tr>\n',
+            image=escaped(record.image),
+            reason=escaped(record.reason),
+            trouble=_trouble(record),
+        )
         for record in failed[:_MAX_FAILURES]
     )
     header = ("photo", "reason", "what happened, and what to do")
-    return (
-        f'<h2 id="failed">Failed photos ({len(failed):,})</h2>\n'
+    return html(
+        '<h2 id="failed">Failed photos ({n:,})</h2>\n'
         "<p>They have no crop. Mend them and give the same <code>detic-crop run</code> command again: it "
-        f"does these and skips the rest. {summary}.</p>\n"
-        + table(header, rows, len(failed), "audit.csv has them all")
+        "does these and skips the rest. {summary}.</p>\n{table}",
+        n=len(failed),
+        summary=joined(summary, ", "),
+        table=table(header, rows, len(failed), "audit.csv has them all"),
     )
 
 
-def _trouble(record: Record) -> str:
+def _trouble(record: Record) -> Markup:
     if not record.reason.endswith("_error") or record.reason == "write_error":
         return escaped(record.error)
-    return f"{escaped(record.error)} (unexpected: try again; if it fails again, report this line)"
+    return html(
+        "{error} (unexpected: try again; if it fails again, report this line)", error=escaped(record.error)
+    )
 
 
-def flag_table(photos: Sequence[Photo]) -> str:
+def flag_table(photos: Sequence[Photo]) -> Markup:
     """Every flag: how often, and when it is given."""
     n_flagged = Counter(flag for photo in photos for flag in photo.doubts.flags)
     n_crops = sum(photo.is_crop for photo in photos)
     n_finished = n_crops + sum(photo.is_whole for photo in photos)
 
-    def row(flag: str, rule: str) -> str:
+    def row(flag: str, rule: str) -> Markup:
         of = n_finished if flag in _OF_ALL else n_crops
-        share = percent(n_flagged[flag] / of) if of else ""
-        muted = "" if n_flagged[flag] else ' class="none"'
-        name = flag.replace("_", "_<wbr>")
-        return (
-            f'<tr{muted}><td><code>{name}</code></td><td class="n">{n_flagged[flag]:,}</td>'
-            f'<td class="n">{share}</td><td>{escape(rule)}</td></tr>\n'
+        return html(
+            '<tr{muted}><td><code>{name}</code></td><td class="n">{n:,}</td>'
+            '<td class="n">{share}</td><td>{rule}</td></tr>\n',
+            muted=Markup() if n_flagged[flag] else Markup(' class="none"'),
+            name=joined((html("{part}", part=part) for part in flag.split("_")), "_<wbr>"),
+            n=n_flagged[flag],
+            share=percent(n_flagged[flag] / of) if of else "",
+            rule=rule,
         )
 
     rows = [row(flag, rule) for flag, rule in FLAGS.items()]
-    return (
+    return html(
         '<h2 id="flags">Flags</h2>\n<p>A flag is a reason to look, not a mistake. Shares are of the crops; '
         "those of <code>truncated_file</code>, <code>damaged_file</code>, <code>not_found</code>, "
-        "<code>not_listed</code> and of the "
-        "last five, which say nothing against a box, of all usable photos.</p>\n"
-        + table(("flag", "#photos", "#share", "given when"), rows, len(rows))
+        "<code>not_listed</code> and of the last five, which say nothing against a box, of all usable "
+        "photos.</p>\n{table}",
+        table=table(("flag", "#photos", "#share", "given when"), rows, len(rows)),
     )

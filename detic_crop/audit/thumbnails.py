@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detic_crop.audit.markup import escaped
+from detic_crop.audit.markup import utf8
 from detic_crop.config import DEFAULT_MAX_PIXELS
 from detic_crop.errors import PhotoError
 from detic_crop.images.crop import resize_exactly as resize
@@ -22,7 +23,7 @@ from detic_crop.runs.journal import Record
 from detic_crop.runs.places import read
 
 PHOTO_SIDE = 420  # px, long side
-_CROP_SIDE = 200
+CROP_SIDE = 200
 _PHOTO_QUALITY = 75
 _CROP_QUALITY = 80
 
@@ -35,11 +36,21 @@ _REDUCED = {
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """JPEG thumbnails of one photo and its crop, None where there is none, and why (as HTML)."""
+    """JPEG thumbnails of one photo and its crop, None where there is none, and why in words.
+
+    Attributes:
+        photo: of the photo.
+        crop: of the crop.
+        photo_trouble: why there is none of the photo; else empty.
+        crop_trouble: why there is none of the crop; else empty.
+        photo_gone: there is no file any more where the photo was.
+    """
 
     photo: bytes | None
     crop: bytes | None
-    notes: tuple[str, ...]
+    photo_trouble: str = ""
+    crop_trouble: str = ""
+    photo_gone: bool = False
 
 
 def pictures_of(record: Record, photo_place: str, read_crop: Callable[[], bytes]) -> Pictures:
@@ -50,30 +61,66 @@ def pictures_of(record: Record, photo_place: str, read_crop: Callable[[], bytes]
         photo_place: where it is, see `runs.places`.
         read_crop: gives the bytes of its crop, or raises OSError.
     """
-    notes = []
     photo = crop = None
+    photo_trouble = crop_trouble = ""
     try:
-        photo = thumbnail(
-            read(photo_place, sys.maxsize, tries=1), record.image, PHOTO_SIDE, _PHOTO_QUALITY, record
-        )
+        data = read_photo(record, photo_place, tries=1)
+        photo = thumbnail(data, record.image, PHOTO_SIDE, _PHOTO_QUALITY, record)
     except (PhotoError, OSError, MemoryError, ValueError) as error:
-        notes.append(f"The photo cannot be shown: {_reason(error)}.")
+        photo_trouble = _reason(error)
     try:
-        crop = thumbnail(read_crop(), record.crop, _CROP_SIDE, _CROP_QUALITY, None)
+        crop = thumbnail(read_crop(), record.crop, CROP_SIDE, _CROP_QUALITY, None)
     except (PhotoError, OSError, MemoryError, ValueError) as error:
-        notes.append(f"The crop cannot be shown: {_reason(error)}.")
-    return Pictures(photo, crop, tuple(notes))
+        crop_trouble = _reason(error)
+    return Pictures(photo, crop, photo_trouble, crop_trouble, photo_trouble == _GONE)
+
+
+def read_photo(record: Record, place: str, tries: int | None = None) -> bytes:
+    """The bytes of a photo that was looked at; one that has another size by now is not read.
+
+    Args:
+        record: of the photo.
+        place: where it is.
+        tries: how often a store is asked at most, see `places.read`.
+
+    Raises:
+        PhotoError: it cannot be read, or is another photo now.
+    """
+    try:
+        return read(place, record.file_size or sys.maxsize, tries)
+    except PhotoError as error:
+        if error.reason == "too_many_pixels":  # bytes, rather: it has grown
+            raise _changed() from error
+        raise
+
+
+def photo_stamp(record: Record) -> str:
+    """Tells a photo from another one of the same name."""
+    version = record.file_time if record.checksum is None else record.checksum
+    return _stamp(record.image, record.file_size, version, record.width, record.height)
+
+
+def crop_stamp(record: Record) -> str:
+    """Tells a crop from another one of the same photo."""
+    return _stamp(photo_stamp(record), record.crop_bytes, record.crop_hash, record.crop_box)
+
+
+def _stamp(*values: object) -> str:
+    return hashlib.blake2s(utf8(repr(values)), digest_size=8).hexdigest()
+
+
+_GONE = "it is no longer where it was"
 
 
 def _reason(error: Exception) -> str:
     """In words, without a path: the page may be mailed to somebody else."""
     reason = error.reason if isinstance(error, PhotoError) else ""
     if reason == "missing_file" or isinstance(error, FileNotFoundError | NotADirectoryError):
-        return "it is no longer where it was"
+        return _GONE
     if reason == "not_a_file":
         return "it is not a file any more"
     words = error.strerror if isinstance(error, OSError) else str(error)
-    return escaped(words or type(error).__name__)
+    return words or type(error).__name__
 
 
 def thumbnail(data: bytes, name: str, side: int, quality: int, record: Record | None) -> bytes:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import datetime
 import importlib
 import io
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
+from detic_crop.audit.gallery import crop_address
 from detic_crop.audit.table import NUMBER_COLUMNS, Row, our_columns, row_doubts, table_cells
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
@@ -24,7 +25,6 @@ from detic_crop.runs.journal import Record
 from detic_crop.runs.labels import Labels
 from detic_crop.runs.places import is_path
 from detic_crop.runs.stores import is_address
-from detic_crop.runs.tar_crops import place_of
 
 # What Excel takes (support.microsoft.com, "Excel specifications and limits").
 _MAX_ROWS = 1_048_576
@@ -55,9 +55,20 @@ def check_workbook(n_rows: int, labels: Labels | None) -> None:
 
 
 def write_workbook(
-    folder: OutputFolder, rows: Sequence[Row], labels: Labels | None, config: CropConfig
+    folder: OutputFolder,
+    rows: Sequence[Row],
+    labels: Labels | None,
+    config: CropConfig,
+    paths: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Write audit.xlsx in one piece.
+
+    Args:
+        folder: the output folder.
+        rows: of audit.csv, in its order.
+        labels: the label table, or None.
+        config: the settings as resolved.
+        paths: where the photos are, by key; None: where the run found them.
 
     Returns:
         What a person should know: what was left out to keep to the limits of a worksheet.
@@ -68,13 +79,15 @@ def write_workbook(
     """
     check_workbook(len(rows), labels)
     library = _library()
+    if paths is None:
+        paths = photo_paths(read_listing(folder))
     folder.inside.mkdir(folder.temporary)
     file = io.BytesIO()
     # Row by row to a temporary file beside the crops: a million rows need no memory.
     settings = {"constant_memory": True, "tmpdir": str(folder.temporary)}
     with library.Workbook(file, settings) as workbook:
         workbook.set_properties({"title": "detic-crop audit", "created": _NO_DATE})
-        notes = _fill(library, workbook, folder, rows, labels, config)
+        notes = _fill(library, workbook, rows, labels, config, paths)
     folder.write(folder.audit_xlsx, file.getvalue())
     return notes
 
@@ -92,10 +105,10 @@ def _library() -> Any:
 def _fill(
     library: Any,
     workbook: Any,
-    folder: OutputFolder,
     rows: Sequence[Row],
     labels: Labels | None,
     config: CropConfig,
+    paths: Mapping[str, str],
 ) -> list[str]:
     """The one worksheet; returns what was left out."""
     sheet = workbook.add_worksheet("audit")
@@ -110,7 +123,6 @@ def _fill(
     }
     photo_column = first + ours.index("image") if "image" in ours else header.index("image")
     linked = {photo_column: _photo_address, first + ours.index("crop"): _crop_address}
-    paths = photo_paths(read_listing(folder))
     with_links = _most_suspicious(rows, config, _MAX_LINKS // len(linked))
     cut = 0
     widths = [len(name) + 3 for name in header]  # the filter's arrow takes some
@@ -125,8 +137,8 @@ def _fill(
                 continue
             if not cell:
                 continue
-            if column in formats:
-                sheet.write_number(number_of_row, column, float(cell), formats[column])
+            if column in formats and (value := _number(cell)) is not None:
+                sheet.write_number(number_of_row, column, value, formats[column])
                 continue
             if column in linked and number_of_row - 1 in with_links:
                 address = linked[column](rows[number_of_row - 1].record, paths)
@@ -181,8 +193,17 @@ def _photo_address(record: Record, paths: Mapping[str, str]) -> str:
 
 
 def _crop_address(record: Record, paths: Mapping[str, str]) -> str:
-    """Relative: it works wherever the folder goes. A colon is quoted, so it cannot be read as a scheme."""
-    return "" if place_of(record.crop) else quote(record.crop, errors="backslashreplace")
+    """Relative: it works wherever the folder goes."""
+    return crop_address(record)
+
+
+def _number(cell: str) -> float | None:
+    """The number in a cell; None for what a worksheet takes for none."""
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _link(library: Any, address: str, text: str) -> Any:

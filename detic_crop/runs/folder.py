@@ -495,6 +495,16 @@ class OutputFolder:
         """Whether audit.xlsx is there."""
         return self.audit_xlsx.exists()
 
+    def read_page(self, most: int) -> bytes:
+        """audit.html as it is; empty where there is none, or one of more than `most` bytes."""
+        try:
+            status = os.stat(self.audit_html)
+            if stat.S_ISREG(status.st_mode) and status.st_size <= most:
+                return self.audit_html.read_bytes()
+        except OSError:
+            pass
+        return b""
+
     def crop_size(self, crop: str) -> int:
         """Bytes of a crop in its place; -1 where there is none."""
         if not crop:

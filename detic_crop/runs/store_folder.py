@@ -211,6 +211,14 @@ class StoreFolder(OutputFolder):
             return True
         return False
 
+    def read_page(self, most: int) -> bytes:
+        """audit.html as it is; see `OutputFolder.read_page`."""
+        with contextlib.suppress(OSError):
+            address = self._remote.where(self.audit_html.name)
+            if self._remote.store.look(address).size <= most:
+                return self._remote.store.read_at_most(address, most)
+        return b""
+
     def crop_size(self, crop: str) -> int:
         """Bytes of a crop in its place; -1 where there is none."""
         if tar_place := place_of(crop):

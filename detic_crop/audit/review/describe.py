@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from detic_crop.audit.markup import utf8
 from detic_crop.audit.photos import Photo
 from detic_crop.audit.review.rows import photo_id
-from detic_crop.audit.review.verdicts import Verdict
+from detic_crop.audit.review.verdicts import VERDICTS, Verdict
 from detic_crop.audit.suspicion import FLAGS
-from detic_crop.audit.thumbnails import thumbnail
+from detic_crop.audit.thumbnails import photo_stamp, read_photo, thumbnail
 from detic_crop.boxes.choose import wanted_mask
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import Box
@@ -25,7 +24,6 @@ from detic_crop.runs.apply import is_same_photo
 from detic_crop.runs.decisions import detected_box
 from detic_crop.runs.folder import OutputFolder
 from detic_crop.runs.journal import Record, read_candidates
-from detic_crop.runs.places import read
 from detic_crop.runs.sources import Source
 
 # px, long side of a photo on the page: a photo of 4 MP and more can be decoded at half its size for it.
@@ -34,6 +32,23 @@ _PHOTO_QUALITY = 88
 _CACHED_PHOTOS = 12
 _MAX_LABELS = 12
 _CONTENT_TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
+
+
+_START_AGAIN = "Start the review again with --in FOLDER, where the photos are now."
+_BY_CROP = ("accepted", "rejected", "undone")
+_TAKEN_BACK = ("undone",)
+
+
+class Judgeable(NamedTuple):
+    """What may be said of a photo.
+
+    Attributes:
+        may: of `VERDICTS`.
+        problem: why that is not all of them; else empty.
+    """
+
+    may: tuple[str, ...]
+    problem: str
 
 
 class Describer:
@@ -86,25 +101,29 @@ class Describer:
             "candidates": self._candidates(record),
             "verdict": None if verdict is None else verdict_values(verdict),
             "applied": record.verdict,
-            "has_crop": bool(record.crop),
-            "problem": self._problem(record),
+            "photo": photo_stamp(record),
+            "has_crop": self._has_crop(record),
+            **self.judgeable(photo)._asdict(),
         }
 
-    def problem_of(self, photo: Photo) -> str:
-        """Why a photo cannot be judged; empty when it can."""
-        # Where only the photo is missing, its crop can still be judged.
-        gone = photo.record.status != "failed" and self._source(photo.record).size < 0
-        return "" if gone else self._problem(photo.record)
-
-    def _problem(self, record: Record) -> str:
+    def judgeable(self, photo: Photo) -> Judgeable:
+        """What may be said of a photo: nobody judges what cannot be seen."""
+        record = photo.record
         if record.status == "failed":
-            return f"This photo failed ({record.reason}): {record.error}"
+            return Judgeable(_TAKEN_BACK, f"This photo failed ({record.reason}): {record.error}")
         source = self._source(record)
         if source.size < 0:
-            return "The photo is no longer where it was; start the review with --in FOLDER."
+            gone = "The photo is no longer where it was"
+            if self._has_crop(record):
+                return Judgeable(_BY_CROP, f"{gone}: only its crop can be judged. {_START_AGAIN}")
+            return Judgeable(_TAKEN_BACK, f"{gone}, and its crop is not there either. {_START_AGAIN}")
         if not is_same_photo(record, source, self._moved):
-            return "The photo has changed since the run; give the run command again, then review it."
-        return ""
+            changed = "The photo has changed since the run; give the run command again, then review it."
+            return Judgeable(_TAKEN_BACK, changed)
+        return Judgeable(VERDICTS, "")
+
+    def _has_crop(self, record: Record) -> bool:
+        return any(self._folder.crop_size(place) >= 0 for place in _crop_places(self._folder, record))
 
     def _source(self, record: Record) -> Source:
         return Source.at(record.image, self._paths.get(record.image, record.image))
@@ -148,7 +167,7 @@ class Describer:
         return self._cached_jpeg(photo.record, source.where, source.mtime_ns)
 
     def _jpeg(self, record: Record, place: str, mtime_ns: int) -> bytes:
-        return thumbnail(read(place, sys.maxsize), record.image, PHOTO_SIDE, _PHOTO_QUALITY, record)
+        return thumbnail(read_photo(record, place), record.image, PHOTO_SIDE, _PHOTO_QUALITY, record)
 
     def crop_file(self, photo: Photo) -> tuple[bytes, str]:
         """(the crop as it is, its content type).
@@ -157,12 +176,16 @@ class Describer:
             OSError: it is not there; a name that leads out of the folder is not there either.
         """
         crop = photo.record.crop
-        kind = _CONTENT_TYPES.get(os.path.splitext(crop)[1].lower())
-        aside = self._folder.crop_place(photo.record._replace(status="rejected"))
-        for place in (crop, aside):  # `apply` may have moved it
-            if kind and self._folder.crop_size(place) >= 0:
-                return self._folder.read_crop(place), kind
+        for place in _crop_places(self._folder, photo.record):
+            if self._folder.crop_size(place) >= 0:
+                return self._folder.read_crop(place), _CONTENT_TYPES[os.path.splitext(crop)[1].lower()]
         raise FileNotFoundError(crop)
+
+
+def _crop_places(folder: OutputFolder, record: Record) -> tuple[str, ...]:
+    """Where the crop of a photo may be: `apply` may have set it aside."""
+    is_picture = os.path.splitext(record.crop)[1].lower() in _CONTENT_TYPES
+    return (record.crop, folder.crop_place(record._replace(status="rejected"))) if is_picture else ()
 
 
 def verdict_values(verdict: Verdict) -> dict[str, Any]:

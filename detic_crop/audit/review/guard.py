@@ -4,6 +4,10 @@ A page on this machine can be reached by every user of it and, through a browser
 person visits. So: a secret in the first address, moved to a cookie that scripts and other sites never get;
 the Host header must name this machine (DNS rebinding); what comes from another site is refused; and what is
 sent may load nothing from elsewhere.
+
+Browsers send a cookie to every port of a machine, and so to the servers of its other users. This one holds
+below a folder with a random name only, in which all addresses of the page are: nobody else knows what to ask
+the browser for. The name alone opens nothing, should it be seen.
 """
 
 from __future__ import annotations
@@ -17,7 +21,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -42,12 +45,17 @@ class Guard:
     Args:
         app: what is guarded.
         host: the address that the server is bound to.
-        port: its port; part of the cookie's name, since cookies are shared by all ports of a machine.
+        port: its port; part of the cookie's name.
+
+    Attributes:
+        secret: what the cookie holds, and the printed address.
+        room: the folder that all addresses of the page are in, with a / at both ends.
     """
 
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
         self.app = app
         self.secret = secrets.token_urlsafe(32)
+        self.room = f"/{secrets.token_urlsafe(16)}/"
         self._once: set[str] = set()
         self._cookie = f"detic-crop-review-{port}"
         self._local = is_local(host)
@@ -75,7 +83,10 @@ class Guard:
             await send(message)
 
         answer = self._answer(scope)
-        await (self.app if answer is None else answer)(scope, receive, send_with_headers)
+        if answer is not None:
+            await answer(scope, receive, send_with_headers)
+            return
+        await self.app({**scope, "path": self._inside(scope["path"])}, receive, send_with_headers)
 
     def _answer(self, scope: Scope) -> Response | None:
         """What to say instead of passing a request on."""
@@ -85,22 +96,35 @@ class Guard:
         if scope["path"] == "/" and scope["method"] == "GET":
             token = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
             if token and self._is_token(token):
-                response = RedirectResponse("/", status_code=303)
-                response.set_cookie(self._cookie, self.secret, httponly=True, samesite="strict")
+                response = RedirectResponse(self.room, status_code=303)
+                response.set_cookie(
+                    self._cookie, self.secret, path=self.room, httponly=True, samesite="strict"
+                )
                 return response
-        cookie = cookie_parser(headers.get("cookie", "")).get(self._cookie, "")
-        if not _equal(cookie, self.secret):
+        path = self._inside(scope["path"])
+        if not path or not self._has_secret(headers):
             return _refuse(403, "open the address that `detic-crop review` printed when it was started")
-        is_page = scope["path"] == "/" and scope["method"] in ("GET", "HEAD")
+        is_page = path == "/" and scope["method"] in ("GET", "HEAD")
         if not is_page and headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return _refuse(403, "another site asked for this")
         if scope["method"] not in ("GET", "HEAD"):
             origin = headers.get("origin")
-            if origin is not None and urlsplit(origin).netloc != headers["host"]:
+            if origin is not None and _netloc(origin) != headers["host"]:
                 return _refuse(403, "another site asked for this")
             if headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
                 return _refuse(415, "expected application/json")
         return None
+
+    def _inside(self, path: str) -> str:
+        """A path below the page's folder, from its / on; empty for one elsewhere."""
+        room = path[: len(self.room)]
+        return path[len(self.room) - 1 :] if _equal(room, self.room) else ""
+
+    def _has_secret(self, headers: Headers) -> bool:
+        # Another port may have set a cookie of the same name: one that is right is enough.
+        pairs = [pair.strip() for line in headers.getlist("cookie") for pair in line.split(";")]
+        prefix = f"{self._cookie}="
+        return any(_equal(p.removeprefix(prefix), self.secret) for p in pairs if p.startswith(prefix))
 
     def _is_token(self, token: str) -> bool:
         if token in self._once:
@@ -130,8 +154,15 @@ def _is_address(name: str) -> bool:
     return True
 
 
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
+
+
 def _equal(given: str, secret: str) -> bool:
-    return hmac.compare_digest(given.encode(), secret.encode())
+    return hmac.compare_digest(given.encode(errors="surrogateescape"), secret.encode())
 
 
 def _refuse(status: int, why: str) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import threading
@@ -16,6 +17,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from detic_crop.audit.absent import Absent, absent_among
+from detic_crop.audit.markup import utf8
 from detic_crop.audit.photos import Photo, photos_of
 from detic_crop.audit.review.describe import Describer, box_of, verdict_values
 from detic_crop.audit.review.rows import REVIEWED, Filter, Mask, ReviewRows, photo_id
@@ -28,12 +31,14 @@ from detic_crop.errors import OutputError, PhotoError, UsageError
 from detic_crop.runs.execute import paths_now, read_listing
 from detic_crop.runs.folder import OutputFolder
 from detic_crop.runs.journal import replay
+from detic_crop.runs.places import given, shown
 
 _MAX_BODY = 16_384
 _STATIC = {
     "review.css": "text/css; charset=utf-8",
     "review.js": "text/javascript; charset=utf-8",
     "boxes.js": "text/javascript; charset=utf-8",
+    "drafts.js": "text/javascript; charset=utf-8",
     "drawing.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
@@ -50,6 +55,10 @@ class ReviewPage:
         log: where verdicts go.
         config: the settings as resolved.
         reviewer: who sits before the page.
+        absent: the photos that were not there when the page was opened.
+
+    Attributes:
+        given: verdicts so far.
     """
 
     def __init__(
@@ -60,8 +69,10 @@ class ReviewPage:
         log: VerdictLog,
         config: CropConfig,
         reviewer: str,
+        absent: Absent,
     ) -> None:
         self.given = 0
+        self.absent = absent
         self._folder = folder
         self._rows = rows
         self._describer = describer
@@ -135,6 +146,8 @@ class ReviewPage:
         return _json(
             {
                 "folder": self._folder.root.resolve().name,
+                "id": hashlib.blake2s(utf8(str(self._folder.root.resolve())), digest_size=8).hexdigest(),
+                "absent": self._moved(),
                 "total": len(self._rows),
                 "reviewer": self._reviewer,
                 "choices": choices,
@@ -142,6 +155,13 @@ class ReviewPage:
                 **settings,
             }
         )
+
+    def _moved(self) -> str:
+        """That photos are not where they are looked for; empty when all are there."""
+        if not self.absent:
+            return ""
+        sentence = self.absent.sentence("of these only the crops can be judged")
+        return f"{sentence[0].upper()}{sentence[1:]}."
 
     def _row(self, request: Request) -> Response:
         """The photo `at` (else where to begin) with its neighbours in the filter."""
@@ -204,9 +224,9 @@ class ReviewPage:
             box = box_of(asked.get("box"), (record.width, record.height)) if word == "box" else None
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             return _refuse(400, f"not a verdict: {error}")
-        problem = self._describer.problem_of(photo)
-        if problem and word != "undone":
-            return _refuse(409, problem)
+        allowed = self._describer.judgeable(photo)
+        if word not in allowed.may:
+            return _refuse(409, allowed.problem)
         verdict = Verdict(record.image, word, box, self._reviewer, now())
         try:
             with self._writing:
@@ -254,8 +274,12 @@ def _open_page(folder: OutputFolder, input: str | os.PathLike[str] | None, revie
     columns, key_column = (labels.columns, labels.key_column) if labels else ([], "")
     paths = paths_now(listing, list(state.records), input)
     describer = Describer(folder, state.config, columns, key_column, paths, input is not None)
+    where = str(listing["root"]) if input is None else given(input)
+    absent = absent_among(state.records, paths, where, given=input is not None)
+    if input is not None and absent.is_all:
+        raise UsageError(f"{absent.count} in --in {shown(where)}; pass the folder that holds them")
     ranked = ReviewRows(photos, columns, log.refresh(), _sample_keys(folder))
-    return ReviewPage(folder, ranked, describer, log, state.config, reviewer)
+    return ReviewPage(folder, ranked, describer, log, state.config, reviewer, absent)
 
 
 def _sample_keys(folder: OutputFolder) -> list[str]:

@@ -9,27 +9,31 @@ const REACH = 9; // px around a handle that still take it
 const MAX_LABELS = 9;
 
 export class Drawing {
-  // picked(box) is told of a drawn or clicked box; dragged(box) of one that is being drawn.
-  constructor(stage, frame, overlay, { picked, dragged, dropped }) {
-    Object.assign(this, { stage, frame, overlay, picked, dragged, dropped });
+  // drawn(box) and clicked(box) are told of a box once the mouse is let go, dragged(box) of one in the making.
+  constructor(stage, frame, overlay, { drawn, clicked, dragged, dropped }) {
+    Object.assign(this, { stage, frame, overlay, drawn, clicked, dragged, dropped });
     this.row = null;
     this.selected = null;
     this.drag = null;
+    this.waiting = []; // who waits until the mouse is let go
     frame.addEventListener("pointerdown", (event) => this.down(event));
     frame.addEventListener("pointermove", (event) => this.move(event));
     frame.addEventListener("pointerup", (event) => this.up(event));
-    frame.addEventListener("pointercancel", () => this.cancel());
+    frame.addEventListener("pointercancel", (event) => this.finish(event.pointerId));
     new ResizeObserver(() => this.render()).observe(stage);
   }
 
-  show(row, selected, session) {
-    Object.assign(this, { row, selected, session, drag: null });
+  // A box in the making stays as it is, and its photo too: only the mouse ends it.
+  // `draft` was drawn and is kept, whatever is outlined now.
+  show(row, selected, draft, session) {
+    if (this.drag) return;
+    Object.assign(this, { row, selected, draft, session });
     this.render();
   }
 
-  select(box) {
-    this.selected = box;
-    this.render();
+  // Resolves once no box is in the making. What the server says may be shown only then.
+  async released() {
+    while (this.drag) await new Promise((done) => { this.waiting.push(done); });
   }
 
   // ------------------------------------------------------------ the mouse
@@ -43,7 +47,7 @@ export class Drawing {
   }
 
   down(event) {
-    if (!this.row || event.button !== 0 || !this.scale) return;
+    if (!this.row || event.button !== 0 || !this.scale || this.drag) return;
     event.preventDefault();
     this.frame.setPointerCapture(event.pointerId);
     const point = this.at(event);
@@ -62,6 +66,11 @@ export class Drawing {
       if (this.row && this.scale) this.frame.style.cursor = cursorOf(this.handleAt(this.at(event)));
       return;
     }
+    if (event.pointerId !== this.drag.pointer || !this.scale) return;
+    if (!event.buttons) {
+      this.finish(event.pointerId); // let go where nobody told us
+      return;
+    }
     const point = this.at(event);
     const { start, anchor, fixed } = this.drag;
     const far = Math.max(Math.abs(point[0] - start[0]), Math.abs(point[1] - start[1])) * this.scale;
@@ -77,15 +86,20 @@ export class Drawing {
   }
 
   up(event) {
-    if (!this.drag) return;
-    const { moved, anchor } = this.drag;
+    if (!this.drag || event.pointerId !== this.drag.pointer) return;
+    const isClick = !this.drag.moved && !this.drag.anchor;
+    const box = isClick ? this.boxAt(this.at(event)) : null;
+    this.finish(event.pointerId);
+    if (box) this.clicked(box);
+  }
+
+  // The mouse is let go, or taken away: what was drawn so far counts.
+  finish(pointer) {
+    if (!this.drag || pointer !== this.drag.pointer) return;
+    const { moved, before } = this.drag;
     this.drag = null;
-    if (moved) this.picked(this.selected);
-    else if (!anchor) {
-      const box = this.boxAt(this.at(event));
-      if (box) this.picked(box);
-    }
-    this.render();
+    if (moved && this.selected !== before) this.drawn(this.selected);
+    this.letGo();
   }
 
   // Whether there was something to cancel.
@@ -94,8 +108,13 @@ export class Drawing {
     this.selected = this.drag.before;
     this.drag = null;
     this.dropped();
-    this.render();
+    this.letGo();
     return true;
+  }
+
+  letGo() {
+    this.render();
+    for (const done of this.waiting.splice(0)) done();
   }
 
   handles() {
@@ -147,6 +166,7 @@ export class Drawing {
       if (!sameBox(row.candidates[i].box, selected)) this.rect(row.candidates[i].box, kinds[i]);
     }
     if (row.detected && !kinds.includes("own") && !sameBox(row.detected, selected)) this.rect(row.detected, "own");
+    if (this.draft && !this.drag && !sameBox(this.draft, selected)) this.rect(this.draft, "drawn");
     this.rect(cut, "cut");
     if (selected) this.rect(selected, "selected");
     row.candidates.slice(0, MAX_LABELS).forEach((candidate, i) => {
