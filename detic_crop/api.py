@@ -48,7 +48,7 @@ from detic_crop.audit.table import (
     write_table,
 )
 from detic_crop.audit.workbook import check_workbook, write_workbook
-from detic_crop.boxes.choose import Choice, choose_and_keep
+from detic_crop.boxes.choose import UNKNOWN_CLASS, Choice, choose_and_keep
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import Box, Fit, PixelBox, crop_rectangle, whole
 from detic_crop.collecting import collector_paused
@@ -314,11 +314,15 @@ def _run(
     if folder.shard is not None:
         chosen = [source for source in chosen if folder.shard.owns(source.key)]
     detector, reason, spread = _detector_for(config, options, begun_with, detector)
+    asked = config.classes
     config, classes = _resolve(config, detector.info, begun_with)
     if isinstance(detector, ClassAwareDetector):
         detector.ask_for(classes)
     if isinstance(detector, PolicyAwareDetector):
-        detector.count_for(classes, detector.info.default_conf if config.conf is None else config.conf)
+        assert config.conf is not None  # resolved
+        # Earlier versions called it a class where a file names none.
+        all_count = asked is None and classes == (UNKNOWN_CLASS,)
+        detector.count_for(None if all_count else classes, config.conf)
     check_same_settings(begun_with, config, folder)
     folder.check_safe(places.files_of(source.where for source in listing.sources), (), listing.plain)
     if not options.overwrite:
@@ -1009,9 +1013,7 @@ def _detector_for(
         device_of(options.device, looks=True)
     if detector is not None:
         if config.box_format is not None:
-            raise UsageError(
-                "--box-format goes with --model boxes:FILE only, not with a detector of your own"
-            )
+            raise UsageError("--box-format goes with --model boxes:FILE only, not with your own detector")
         sent = _OnRay("", {}, detector, detector, options) if options.executor == "ray" else None
         return detector, "given by the caller", sent
     model, reason = resolve_model(config.model)

@@ -203,7 +203,7 @@ BAD = [
     (["--fit", "round"], "--fit"),
     (["--format", "gif"], "--format"),
     (["--box-format", "corners"], "--box-format"),
-    (["--box-format", "xywh"], "cannot be used"),
+    (["--box-format", "xywh"], "contradicts xmin, ymin, xmax, ymax"),
     (["--model", "lite", "--box-format", "xywh"], "goes with --model boxes:FILE only, not with lite"),
     (["--quality", "0"], "--quality"),
     (["--quality", "101"], "--quality"),

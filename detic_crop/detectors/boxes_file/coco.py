@@ -22,7 +22,8 @@ from detic_crop.detectors.boxes_file.numbered import are_rounded
 from detic_crop.detectors.boxes_file.numbers import shown
 from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError
 
-CROWDS = "crowds (iscrowd)"
+# Annotations that are no box of one animal.
+LEFT_OUT = {"iscrowd": "crowds (iscrowd)", "ignore": "annotations marked `ignore`"}
 
 
 def coco_dataset(content: dict[str, Any], box_format: BoxFormat | None = None) -> BoxesTable:
@@ -39,8 +40,8 @@ def coco_dataset(content: dict[str, Any], box_format: BoxFormat | None = None) -
         if path is None:
             got = shown(item.get("image_id"))
             drafts.add_problem(place, f"expected the `image_id` of one of the images, got {got}")
-        elif item.get("iscrowd") in (1, "1"):
-            table.leave_out(path, CROWDS)
+        elif left_out := [what for key, what in LEFT_OUT.items() if item.get(key) in (1, "1")]:
+            table.leave_out(path, left_out[0])
         else:
             size = list_of(mask_size(item.get("segmentation")))
             if len(size) == 2:
@@ -93,8 +94,7 @@ def _number(item: dict[str, Any]) -> str:
 
 
 def _drafts(table: BoxesTable, box_format: BoxFormat | None) -> Drafts:
-    usual: BoxFormat = "xywh"
-    return Drafts(table, "`bbox`", box_format, usual, strict=box_format is not None)
+    return Drafts(table, "`bbox`", box_format, "xywh", strict=box_format is not None)
 
 
 def _paths(content: dict[str, Any], table: BoxesTable) -> dict[str, str]:

@@ -54,6 +54,8 @@ PHOTO_SIZE_COLUMNS = (
     *(("image_width", "image_height"), ("img_width", "img_height"), ("img_w", "img_h")),
     *(("photo_width", "photo_height"), ("original_width", "original_height"), ("width", "height")),
 )
+# Of boxes that are shares of the photo, these are a centre's as often as a corner's.
+CENTRE_NAMES = {"x", "bbox_x", "bbox_xywh", "box_xywh", "xywh"}
 SCORE_COLUMNS = ("score", "conf", "confidence")
 CLASS_COLUMNS = ("class_name", "class", "label")
 # With these the table is an audit.csv of our own, whose `box` has corners.
@@ -77,7 +79,8 @@ class _Layout:
         header: names as they stand.
         image: the column of the photo's path.
         box: one column (text) or four.
-        box_format: what the numbers are, where the header or the person says so.
+        box_format: what the numbers are, where there is no doubt.
+        declared: what the header calls them.
         usual: what they are unless the file speaks against it.
         score: column, or None.
         class_name: column, or None.
@@ -90,6 +93,7 @@ class _Layout:
     image: int
     box: tuple[int, ...]
     box_format: BoxFormat | None
+    declared: BoxFormat | None
     usual: BoxFormat | None
     score: int | None
     class_name: int | None
@@ -119,7 +123,15 @@ def read_csv(text: str, box_format: BoxFormat | None = None) -> BoxesTable:
     table = BoxesTable()
     cells_of = list(rows)
     layout = _layout(header, [cells for _, cells in cells_of], box_format, delimiter != ",")
-    drafts = Drafts(table, layout.columns, layout.box_format, layout.usual, strict=len(layout.box) == 1)
+    drafts = Drafts(
+        table,
+        layout.columns,
+        layout.box_format,
+        layout.declared,
+        layout.usual,
+        strict=layout.declared is None,
+        may_be_centres=box_format is None and _names(header)[layout.box[0]] in CENTRE_NAMES,
+    )
     sizes: list[tuple[str, str, list[str]]] = []
     for line, cells in cells_of:
         place = f"line {line}"
@@ -196,11 +208,12 @@ def _layout(
     usual: BoxFormat | None = None
     if declared is None and len(box) == 1:
         named_box = names[box[0]] == "box"
-        declared = "xyxy" if is_audit and named_box else None
         usual = "xyxy" if named_box or _as_arrays_are_printed(rows, box[0]) else None
     elif declared is None and box_format is None:
         _check_is_box(rows, box, image)
         declared = "xywh"
+    if is_audit and len(box) == 1 and names[box[0]] == "box":
+        box_format, declared = box_format or "xyxy", "xyxy"
     columns = ", ".join(header[column].strip() for column in box)
     if declared and box_format and declared != box_format:
         meant = "corners" if declared == "xyxy" else "left, top, width, height"
@@ -213,7 +226,8 @@ def _layout(
         header=header,
         image=image,
         box=box,
-        box_format=declared or box_format,
+        box_format=box_format,
+        declared=declared,
         usual=usual,
         score=_first_column(names, SCORE_COLUMNS),
         class_name=_first_column(names, CLASS_COLUMNS),
@@ -380,7 +394,7 @@ def _state_sizes(drafts: Drafts, layout: _Layout, cells: list[tuple[str, str, li
     boxes = [
         (draft.numbers, size) for row, draft in drafts.boxes() if (size := sizes.get(row.place)) is not None
     ]
-    corners = layout.box_format == "xyxy"
+    corners = (layout.box_format or layout.declared) == "xyxy"
     if boxes and sum(_is_size_of(*pair, corners) for pair in boxes) >= _MOST * len(boxes):
         return  # of the box, which the box says itself
     outside = sum(box[0] > size[0] or box[1] > size[1] for box, size in boxes)

@@ -24,6 +24,8 @@ from detic_crop.errors import PhotoError, UsageError
 
 # A box that reaches further past its photo is cut off like any other, but somebody should look.
 _FAR_SHARE, _FAR_PIXELS = 0.05, 2.0
+# So many boxes that all end here, in photos whose sides are above the other, may be in per cent.
+_PERCENT, _LEAST_BOXES, _LARGE = 100, 3, 300
 
 
 def load_boxes_file(path: Path, box_format: BoxFormat | None = None) -> BoxesFileDetector:
@@ -72,6 +74,8 @@ class BoxesFileDetector:
         self._unlisted: set[str] = set()
         self._scaled: dict[str, tuple[SizeWH, SizeWH]] = {}
         self._far: dict[str, str] = {}
+        self._larger: set[str] = set()
+        self._may_be_percent = _may_be_percent(table)
         self._policy: tuple[Sequence[str] | None, float] = (None, 0.0)
         self._info = DetectorInfo(
             name=f"boxes:{file_name}",
@@ -135,6 +139,11 @@ class BoxesFileDetector:
                 f"boxes of {len(self._far)} photos reach far out of them and were cut off ({key}: {box}); "
                 f"is {self._file_name} of another size, or --box-format another?"
             )
+        if self._larger:
+            notes.append(
+                f"no box of {self._file_name} reaches beyond {_PERCENT} px, in photos that are much larger: "
+                "if its numbers are per cent, multiply them out"
+            )
         if self.problems:
             shown = "; ".join(self.problems[:5]) + (" …" if len(self.problems) > 5 else "")
             notes.append(f"{len(self.problems)} rows of {self._file_name} cannot be used: {shown}")
@@ -181,7 +190,7 @@ class BoxesFileDetector:
             tuple(box.class_name for box in boxes),
         )
         self._check_inside(found, width, height)
-        self._note_far(found, key, width, height)
+        self._note_size(found, key, width, height)
         return found
 
     def _scale_to(self, entry: Entry, key: str, photo_wh: SizeWH) -> tuple[float, float, float, float]:
@@ -201,12 +210,14 @@ class BoxesFileDetector:
         x, y = photo_wh[0] / stated[0], photo_wh[1] / stated[1]
         return x, y, x, y
 
-    def _note_far(self, found: Detections, key: str, width: int, height: int) -> None:
+    def _note_size(self, found: Detections, key: str, width: int, height: int) -> None:
         limits = np.array([width, height], np.float64)
         past = limits * _FAR_SHARE + _FAR_PIXELS
         low, high = found.xyxy[:, :2], found.xyxy[:, 2:]
         for i in np.flatnonzero(np.any((low < -past) | (high > limits + past), axis=1))[:1]:
             self._far[key] = " ".join(f"{edge:.10g}" for edge in found.rounded().xyxy[i])
+        if self._may_be_percent and min(width, height) > _LARGE:
+            self._larger.add(key)
 
     def _check_inside(self, found: Detections, width: int, height: int) -> None:
         """Every box must show some of the photo; what reaches past it is the pipeline's to clip."""
@@ -222,3 +233,13 @@ class BoxesFileDetector:
                 f"the box {edges} of {self._file_name} {where} the photo of {width} x {height} px; "
                 "are these boxes of another size of the photo?",
             )
+
+
+def _may_be_percent(table: BoxesTable) -> bool:
+    boxes = {box[:4] for entry in table.entries.values() for box in entry.boxes}
+    return (
+        not table.normalised
+        and len(boxes) >= _LEAST_BOXES
+        and max(map(max, boxes)) <= _PERCENT
+        and any(not edge.is_integer() for box in boxes for edge in box)
+    )

@@ -49,21 +49,32 @@ class Drafts:
     Attributes:
         table: what they will be added to; it has the sizes that the file states.
         column: where the numbers stand, for messages: "`bbox`".
-        box_format: what they mean, by the file's header or the person who gives it; None is to be judged.
+        box_format: what they mean, without any doubt: the person who gives the file says so.
+        declared: what the file's header or its format calls them; many boxes that can only be something else
+            are too many to believe it.
         usual: what they mean unless the file itself speaks against it; None: nothing is usual.
         normalised: they are shares of the photo, or pixels, by definition; None is to be judged.
         strict: a box that reaches far out of the size that the file states contradicts left, top, width,
             height; where these are declared it is cut off like any other.
+        may_be_centres: shares in such columns are those of a centre as often as of a corner.
         rows: in the file's order.
     """
 
     table: BoxesTable
     column: str
     box_format: BoxFormat | None
+    declared: BoxFormat | None = None
     usual: BoxFormat | None = None
     normalised: bool | None = None
     strict: bool = False
+    may_be_centres: bool = False
     rows: list[Row] = field(default_factory=list)
+
+    def cure(self, other: BoxFormat) -> str:
+        """What to do where they are not what they are called."""
+        if "," not in self.column:
+            return f"give --box-format {other}"
+        return f"name the columns {'x, y, w, h' if other == 'xywh' else 'xmin, ymin, xmax, ymax'}"
 
     def add(self, place: str, path: str, boxes: Sequence[Draft] = ()) -> None:
         """A row that could be read."""

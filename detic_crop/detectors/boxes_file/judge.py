@@ -16,7 +16,6 @@ from detic_crop.detectors.boxes_file.drafts import Draft, Drafts, Numbers, Row
 from detic_crop.detectors.boxes_file.numbers import (
     MAX_NORMALISED,
     MAX_PIXEL,
-    check_range,
     edges,
     edges_of_size,
     joined,
@@ -49,6 +48,10 @@ def settle(drafts: Drafts) -> BoxesTable:
     else:
         table.normalised = bool(drafts.normalised)
     box_format = drafts.box_format or _judged_format(drafts)
+    if drafts.may_be_centres and table.normalised:
+        _check_not_centres(drafts)
+    if turned_boxes := sum(draft.rotation != 0 for _, draft in drafts.boxes()):
+        table.notes.append(f"turned boxes, taken as the upright ones around them: {turned_boxes}")
     if guessed and table.normalised:
         largest = max(max(draft.numbers) for _, draft in drafts.boxes() if _is_small(draft))
         table.notes.append(
@@ -71,6 +74,10 @@ def settle(drafts: Drafts) -> BoxesTable:
 # --- pixels or shares ---
 
 
+def _is_finite(draft: Draft) -> bool:
+    return all(map(math.isfinite, draft.numbers))
+
+
 def _is_small(draft: Draft) -> bool:
     """Four numbers that would be a box of a pixel or two; false where one is not finite."""
     return all(-MAX_NORMALISED <= number <= MAX_NORMALISED for number in draft.numbers)
@@ -78,12 +85,10 @@ def _is_small(draft: Draft) -> bool:
 
 def _are_shares(drafts: Drafts) -> bool:
     """Whether most boxes of the file are too small to be in pixels."""
-    small = [(row, draft) for row, draft in drafts.boxes() if _is_small(draft)]
-    large = [
-        (row, draft)
-        for row, draft in drafts.boxes()
-        if not _is_small(draft) and all(map(math.isfinite, draft.numbers))
-    ]
+    # A box without an area, 0 0 0 0 above all, is no share and no pixel.
+    found = [pair for pair in drafts.boxes() if _is_finite(pair[1]) and any(_can_be(pair[1].numbers, None))]
+    small = [pair for pair in found if _is_small(pair[1])]
+    large = [pair for pair in found if not _is_small(pair[1])]
     if small and len(small) == len(large):
         raise FormatError(
             f"expected all boxes in pixels, or all in shares of the photo, got {len(large)} and {len(small)} "
@@ -121,9 +126,9 @@ def _judged_format(drafts: Drafts) -> BoxFormat:
     found = _evidence(drafts)
     not_corners, not_sizes = len(found.only_sizes), len(found.only_corners)
     if not found.boxes:
-        return drafts.usual or "xyxy"
-    if drafts.usual == "xywh":
-        return _unless_contradicted(drafts, found)
+        return drafts.declared or drafts.usual or "xyxy"
+    if drafts.declared is not None:
+        return _unless_contradicted(drafts, found, drafts.declared)
     shares = drafts.table.normalised
     if not not_corners:
         told = not_sizes > 0 or (not found.sized and found.boxes >= _ENOUGH)
@@ -143,16 +148,22 @@ def _judged_format(drafts: Drafts) -> BoxFormat:
     raise FormatError(_unclear(drafts, found))
 
 
-def _unless_contradicted(drafts: Drafts, found: _Evidence) -> BoxFormat:
-    """Left, top, width, height, as the format says, unless many boxes can only be corners."""
-    not_corners, not_sizes = len(found.only_sizes), len(found.only_corners)
-    if not_sizes >= _MANY * found.boxes and not_corners <= _STRAY * found.boxes:
+def _unless_contradicted(drafts: Drafts, found: _Evidence, declared: BoxFormat) -> BoxFormat:
+    """What the file calls them, unless many boxes can only be the other, and hardly any only that."""
+    other: BoxFormat = "xywh" if declared == "xyxy" else "xyxy"
+    against, for_it = found.only_corners, found.only_sizes
+    if declared == "xyxy":
+        against, for_it = for_it, against
+    # One of a few that cannot be corners may be a mistake; it takes some doing to reach out of the photo.
+    least = 2 if declared == "xyxy" else 1
+    if len(against) >= max(least, _MANY * found.boxes) and len(for_it) <= _STRAY * found.boxes:
+        cannot = "reach out of their photo" if declared == "xywh" else "cannot be that"
+        boxes = f"{len(against)} of {found.boxes} boxes that {cannot}, and can be {_NAMES[other]}"
         raise FormatError(
-            f"expected left, top, width, height in {drafts.column}, got {not_sizes} of {found.boxes} boxes "
-            f"that reach out of their photo unless they are corners ({_example(found.only_corners[0])}); "
-            "if so, give --box-format xyxy, else --box-format xywh"
+            f"expected {_NAMES[declared]} in {drafts.column}, got {boxes} ({_example(against[0])}); "
+            f"if they are, {drafts.cure(other)}, else give --box-format {declared}"
         )
-    return "xywh"
+    return declared
 
 
 def _sizes(drafts: Drafts, found: _Evidence) -> BoxFormat:
@@ -161,6 +172,15 @@ def _sizes(drafts: Drafts, found: _Evidence) -> BoxFormat:
         f"boxes cannot be corners ({_example(found.only_sizes[0])})"
     )
     return "xywh"
+
+
+def _check_not_centres(drafts: Drafts) -> None:
+    found = _evidence(drafts)
+    if found.only_corners or not found.not_centres:
+        raise FormatError(
+            f"expected boxes in pixels in {drafts.column}, got shares of the photo, which may be of a centre "
+            "(YOLO); if they are left, top, width, height, give --box-format xywh, else multiply them out"
+        )
 
 
 def _unclear(drafts: Drafts, found: _Evidence) -> str:
@@ -184,7 +204,7 @@ def _evidence(drafts: Drafts) -> _Evidence:
     sized, not_centres = 0, not drafts.table.normalised
     entries = drafts.table.entries
     for row, draft in drafts.boxes():
-        if draft.box_format is not None or not all(map(math.isfinite, draft.numbers)):
+        if draft.box_format is not None or not _is_finite(draft):
             continue
         if _is_small(draft) != drafts.table.normalised:
             continue
@@ -244,12 +264,11 @@ class _Reader:
     def box(self, row: Row, draft: Draft) -> Box:
         numbers = draft.numbers
         box_format = draft.box_format or self.box_format
-        limit = MAX_NORMALISED if self.table.normalised else MAX_PIXEL
-        if self.guessed:
-            self._check_unit(draft)
+        declared_shares = self.table.normalised and not self.guessed
+        limit = MAX_NORMALISED if declared_shares else MAX_PIXEL
         corners = edges(numbers, limit) if box_format == "xyxy" else edges_of_size(numbers, limit)
-        if self.guessed and self.table.normalised:
-            _check_shares(numbers, corners)
+        if self.guessed:
+            self._check_unit(draft, corners)
         size = self.table.entries[row.path].size_wh if row.path in self.table.entries else None
         if draft.box_format is None and box_format == "xywh" and self.strict and size is not None:
             right, bottom = corners[2:]
@@ -263,22 +282,17 @@ class _Reader:
             corners = turned(corners, draft.rotation, size if self.table.normalised else (1, 1))
         return Box(*corners, draft.score, draft.class_name)
 
-    def _check_unit(self, draft: Draft) -> None:
-        check_range(draft.numbers, MAX_PIXEL)
+    def _check_unit(self, draft: Draft, corners: Numbers) -> None:
         if _is_small(draft) and not self.table.normalised:
             raise RowError(
                 f"expected pixels, as in the other rows, got {joined(draft.numbers)}, "
                 "which looks normalised (shares of the photo)"
             )
-        if self.table.normalised and not _is_small(draft):
+        past = min(corners) < -_PAST_GUESSED or max(corners) > 1 + _PAST_GUESSED
+        if past and self.table.normalised:
             raise RowError(
                 f"expected shares of the photo, 0 to 1, as in the other rows, got {joined(draft.numbers)}"
             )
-
-
-def _check_shares(numbers: Sequence[float], corners: Sequence[float]) -> None:
-    if min(corners) < -_PAST_GUESSED or max(corners) > 1 + _PAST_GUESSED:
-        raise RowError(f"expected shares of the photo, 0 to 1, got {joined(numbers)}")
 
 
 def turned(corners: Sequence[float], degrees: float, size_wh: tuple[int, int] | None) -> Numbers:
