@@ -12,7 +12,7 @@ from detic_crop.detectors.boxes_file.shapes import draft, number
 from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError, RowError, clean_path
 
 _CORNERS = ("XMin", "YMin", "XMax", "YMax")
-_COLUMNS = frozenset({"ImageID", "LabelName", *_CORNERS})
+_COLUMNS = frozenset({"ImageID", "LabelName", "Confidence", *_CORNERS})
 
 
 def is_open_images(text: str) -> bool:
