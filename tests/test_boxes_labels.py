@@ -253,6 +253,22 @@ def test_createml(tmp_path: Path) -> None:
     assert "[2].annotations[1]" in failure(detector, "c.jpg")[1]
 
 
+def test_open_images(tmp_path: Path) -> None:
+    header = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf\n"
+    rows = [
+        "0001eeaf4aed83f9,xclick,/m/02hj4,1,0.1,0.3,0.1,0.4,0,0,0",
+        "0001eeaf4aed83f9,xclick,/m/02hj4,1,0.1,0.9,0.1,0.9,0,0,1",
+        "0001eeaf4aed83f8,xclick,/m/02hj4,1,0.1,left,0.1,0.4,0,0,0",
+        ",xclick,/m/02hj4,1,0.1,0.3,0.1,0.4,0,0,0",
+    ]
+    write(tmp_path, {"boxes.csv": header + "\n".join(rows)})
+    detector = load_boxes_file(tmp_path / "boxes.csv")
+    assert found(detector, "0001eeaf4aed83f9.jpg") == [whole(100, 50, 300, 200, name="/m/02hj4")]
+    assert "line 4" in failure(detector, "0001eeaf4aed83f8.jpg")[1]
+    assert any("groups (IsGroupOf) do not count: 1" in note for note in detector.notes())
+    assert len(detector.problems) == 2
+
+
 def test_supervisely(tmp_path: Path) -> None:
     objects = [
         {

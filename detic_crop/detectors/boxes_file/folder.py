@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
@@ -13,9 +13,14 @@ from detic_crop.detectors.boxes_file.table import clean_path
 
 # A network disk answers slowly and to many at once; a local one is no faster with 16 threads, and no slower.
 _READERS = 16
-_WINDOW = 64
 # In the layouts that tools write: a folder of labels → the folder of photos beside it.
-_LABEL_FOLDERS = {"labels": "images", "annotations": "JPEGImages", "ann": "img"}
+_LABEL_FOLDERS = {
+    "labels": "images",
+    "annotations": "JPEGImages",
+    "ann": "img",
+    **dict.fromkeys(("label", "annotation", "xml", "xmls", "json", "jsons", "txt", "txts"), "images"),
+    **dict.fromkeys(("obj_train_data", "obj_valid_data", "obj_test_data"), "images"),  # CVAT's YOLO 1.1
+}
 _PHOTO_FOLDERS = ("images", "JPEGImages", "img", "imgs", "photos")
 _OURS = ".detic-crop"
 _NOT_LABELS = frozenset({"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information"})
@@ -42,21 +47,28 @@ class LabelFolder:
         """Files whose name ends so, case aside."""
         return [file for file in self.files if file.lower().endswith(suffixes)]
 
-    def bytes_of(self, files: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """Each file's content, in that order; a bounded number of them is in memory."""
-        waiting: deque[tuple[str, Future[bytes]]] = deque()
-        with ThreadPoolExecutor(_READERS) as pool:
-            for file in files:
-                waiting.append((file, pool.submit((self.root / file).read_bytes)))
-                if len(waiting) >= _WINDOW:
-                    yield self._noted(*waiting.popleft())
-            while waiting:
-                yield self._noted(*waiting.popleft())
+    def bytes_of(self, files: Sequence[str], together: int = 1) -> Iterator[tuple[str, bytes]]:
+        """Each file's content, in that order; a bounded number of them is in memory.
 
-    def _noted(self, file: str, content: Future[bytes]) -> tuple[str, bytes]:
-        data = content.result()
-        self._digests[file] = hashlib.sha256(data).digest()
-        return file, data
+        Args:
+            files: relative paths.
+            together: how many small files one thread reads at a time, which costs less than one by one.
+        """
+        waiting: deque[Future[list[tuple[str, bytes]]]] = deque()
+        with ThreadPoolExecutor(_READERS) as pool:
+            for start in range(0, len(files), together):
+                waiting.append(pool.submit(self._read, files[start : start + together]))
+                if len(waiting) > _READERS:
+                    yield from self._noted(waiting.popleft().result())
+            while waiting:
+                yield from self._noted(waiting.popleft().result())
+
+    def _read(self, files: Sequence[str]) -> list[tuple[str, bytes]]:
+        return [(file, (self.root / file).read_bytes()) for file in files]
+
+    def _noted(self, files: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+        self._digests.update((file, hashlib.sha256(data).digest()) for file, data in files)
+        return files
 
     def sample(self, files: Sequence[str], most: int = 20) -> Iterator[tuple[str, bytes]]:
         """Some of the files, spread evenly; they do not count as read."""

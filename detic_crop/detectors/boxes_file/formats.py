@@ -23,6 +23,7 @@ from detic_crop.detectors.boxes_file.label_studio import is_label_studio, label_
 from detic_crop.detectors.boxes_file.labelme import is_labelme, read_labelme
 from detic_crop.detectors.boxes_file.labelme import stated_photo as stated_by_labelme
 from detic_crop.detectors.boxes_file.megadetector import megadetector
+from detic_crop.detectors.boxes_file.open_images import is_open_images, open_images
 from detic_crop.detectors.boxes_file.per_photo import PhotoFiles
 from detic_crop.detectors.boxes_file.speciesnet import is_speciesnet, speciesnet
 from detic_crop.detectors.boxes_file.supervisely import is_supervisely, read_supervisely
@@ -81,6 +82,7 @@ PHOTO_XML: Sequence[PhotoFormat[Element]] = (VOC,)
 
 TABLES: Sequence[WholeFormat[str]] = (
     WholeFormat("VGG Image Annotator CSV", is_via_csv, _named(via_csv)),
+    WholeFormat("Open Images CSV", is_open_images, _named(open_images)),
     WholeFormat("CSV with a header", lambda _: True, read_csv),
 )
 

@@ -28,6 +28,8 @@ def parse_json(data: bytes) -> Any:
         raise RowError(f"expected JSON, got text that cannot be read as such ({error})") from error
 
 
+# labelme's JSON may have the whole photo in it.
+_TOGETHER = {".xml": 64, ".json": 1}
 PARSERS: dict[str, Callable[[bytes], Any]] = {".xml": parse_xml, ".json": parse_json}
 
 
@@ -59,7 +61,7 @@ class PhotoFiles:
         return read_photo_files(self.format, self._parsed(folder, files))
 
     def _parsed(self, folder: LabelFolder, files: Sequence[str]) -> Iterator[tuple[str, str, Any]]:
-        for file, data in folder.bytes_of(files):
+        for file, data in folder.bytes_of(files, _TOGETHER[self.format.suffix]):
             try:
                 content = PARSERS[self.format.suffix](data)
             except RowError as error:

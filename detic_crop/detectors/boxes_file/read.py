@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from detic_crop.collecting import collector_paused
 from detic_crop.config import BoxFormat
 from detic_crop.detectors.boxes_file.csv_table import IMAGE_COLUMNS
 from detic_crop.detectors.boxes_file.folder import LabelFolder
@@ -59,13 +60,13 @@ def read_boxes(path: Path, box_format: BoxFormat | None = None) -> tuple[BoxesTa
         FormatError: as `parse_boxes` and `parse_folder`.
         OSError: it, or a file in it, cannot be read.
     """
-    if path.is_dir():
-        folder = LabelFolder(path)
-        refuse_box_format(box_format)
-        table = parse_folder(folder)
-        return table, folder.sha256
-    data = path.read_bytes()
-    return parse_boxes(data, box_format, path.name), hashlib.sha256(data).hexdigest()
+    with collector_paused():
+        if path.is_dir():
+            refuse_box_format(box_format)
+            folder = LabelFolder(path)
+            return parse_folder(folder), folder.sha256
+        data = path.read_bytes()
+        return parse_boxes(data, box_format, path.name), hashlib.sha256(data).hexdigest()
 
 
 def parse_boxes(data: bytes, box_format: BoxFormat | None = None, name: str = "") -> BoxesTable:

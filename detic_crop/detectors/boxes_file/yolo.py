@@ -58,7 +58,7 @@ def read_yolo(folder: LabelFolder, files: Sequence[str]) -> BoxesTable:
     drafts = Drafts(table, "the boxes", "xywh", normalised=True)
     rows: list[tuple[str, str, list[float]]] = []  # place, path, numbers
     lists: list[str] = []
-    for file, data in folder.bytes_of(files):
+    for file, data in folder.bytes_of(files, together=64):
         path = folder.photo_of(file)
         try:
             lines = data.decode("utf-8-sig").splitlines()

@@ -15,7 +15,7 @@ from detic_crop.detectors.boxes_file.json_items import list_of, mapping
 from detic_crop.detectors.boxes_file.numbers import shown
 from detic_crop.detectors.boxes_file.table import FormatError
 
-CLASS_LISTS = ("classes.txt", "obj.names")
+CLASS_LISTS = ("classes.txt", "obj.names", "_darknet.labels")
 _FIRST_YAMLS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _LABELS = "labels"
 
@@ -87,10 +87,10 @@ def _yaml(path: Path, data: bytes) -> Any:
 
 
 def _names(file: str, value: object) -> dict[str, str]:
-    if isinstance(value, dict):
-        return {str(key).strip(): str(name) for key, name in mapping(value).items()}
-    if isinstance(value, list):
-        return {str(i): str(name) for i, name in enumerate(value)}
+    pairs = value.items() if isinstance(value, dict) else enumerate(list_of(value))
+    names = {str(key).strip(): str(name) for key, name in pairs if isinstance(name, str | int | float)}
+    if names and len(names) == len(mapping(value) or list_of(value)):
+        return names
     raise FormatError(f"expected a list of class names in `names` of {file}, got {shown(value)}")
 
 
