@@ -11,6 +11,7 @@ import pytest
 
 from detic_crop import api, cli
 from detic_crop.audit.review.verdicts import Verdict, VerdictLog
+from detic_crop.errors import UsageError
 from detic_crop.runs.folder import STATE
 from detic_crop.runs.journal import replay, replay_finished
 from tests.fakes import product, rows_of, write_photo
@@ -149,7 +150,7 @@ def test_in_tar_files_too(work: Path) -> None:
 def test_a_boxes_file_that_got_the_photo_is_another_setting(work: Path) -> None:
     with open(work / "boxes.csv", "a") as file:
         file.write(f"{UNLISTED},1 1 30 30\n")
-    with pytest.raises(api.UsageError, match="made with other settings"):
+    with pytest.raises(UsageError, match="made with other settings"):
         run(work, "out")
     run(work, "out", overwrite=True)
     assert row_of(work / "out")["status"] == "cropped"

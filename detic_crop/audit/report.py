@@ -23,7 +23,9 @@ from detic_crop.audit.summary import counts, failures, flag_table, navigation, s
 from detic_crop.audit.suspicion import Doubts
 from detic_crop.audit.table import Row
 from detic_crop.config import CropConfig
+from detic_crop.runs.execute import read_listing
 from detic_crop.runs.folder import OutputFolder
+from detic_crop.runs.inputs import recorded_inputs, short_names
 from detic_crop.runs.labels import Labels
 
 _MAX_BYTES = 25_000_000  # what mail servers still take
@@ -72,7 +74,8 @@ def write_report(
         OutputError: the disk is full or the folder cannot be written.
     """
     photos = photos_of(rows, config, verdicts, doubts)
-    overview = _overview(photos, len(rows), labels, config, estimate)
+    inputs = short_names(recorded_inputs(read_listing(folder)))
+    overview = _overview(photos, len(rows), labels, config, estimate, inputs)
     top = _HEAD.replace("/*style*/", _style()) + overview
     max_bytes = _MAX_BYTES - len(utf8(top + _FOOT))
     page = top + galleries(folder, photos, labels, config, max_bytes) + _FOOT
@@ -90,17 +93,18 @@ def _overview(
     labels: Labels | None,
     config: CropConfig,
     estimate: Estimate | None,
+    inputs: Sequence[str],
 ) -> str:
     """Everything above the pictures."""
     if not photos:
-        return f"<p>No photo is finished yet.</p>\n{settings(config)}"
+        return f"<p>No photo is finished yet.</p>\n{settings(config, inputs)}"
     species = species_rates(photos, labels)
     return "".join(
         (
             navigation(photos),
             counts(photos, n_rows),
             leak_warning(species),
-            settings(config),
+            settings(config, inputs),
             review_part(photos, estimate),
             failures(photos),
             flag_table(photos),

@@ -81,9 +81,10 @@ def _tile(name: str, number: int, meaning: str) -> str:
     return f'<div><dt>{name}</dt><dd class="number">{number:,}</dd><dd class="soft">{meaning}</dd></div>\n'
 
 
-def settings(config: CropConfig) -> str:
-    """What the crops were made with, and where to find the rest."""
+def settings(config: CropConfig, inputs: Sequence[str]) -> str:
+    """What the crops were made with, of which inputs, and where to find the rest."""
     values = {
+        **({"photos of": ", ".join(inputs)} if inputs else {}),
         "model": config.model,
         "classes": ", ".join(split_names(config.classes or "any")),  # a journal always has them
         "conf": "the model’s own" if config.conf is None else f"{config.conf:g}",
