@@ -42,6 +42,7 @@ from detic_crop.runs import store_folder
 from detic_crop.runs.discover import discover
 from detic_crop.runs.execute import write_listing
 from detic_crop.runs.folder import STATE, OutputFolder
+from detic_crop.runs.inputs import Given
 from detic_crop.runs.journal import Record, replay
 from detic_crop.runs.ray_cluster import connected
 from detic_crop.runs.shards import owner
@@ -253,7 +254,9 @@ class Bench:
         folder = OutputFolder(self.folder / "paper")
         _remove(folder.root)
         folder.create()
-        write_listing(folder, listing.sources, str(tree))
+        write_listing(
+            folder, listing.sources, [Given(str(tree), str(tree), [source.key for source in listing.sources])]
+        )
         listing_bytes = folder.listing.stat().st_size / _MILLION
         begun = time.perf_counter()
         largest = np.bincount([owner(source.key, _GPUS) for source in listing.sources]).max()

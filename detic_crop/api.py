@@ -87,6 +87,7 @@ from detic_crop.runs.execute import (
     write_listing,
 )
 from detic_crop.runs.folder import OutputFolder, output_errors
+from detic_crop.runs.inputs import Given, arranged, check_same_data_set, parts_of, recorded_inputs, united
 from detic_crop.runs.journal import Journal, Record, Recorded, recorded_config, replay, replay_finished
 from detic_crop.runs.labels import Labels, match_labels, read_labels
 from detic_crop.runs.machine import default_workers
@@ -113,6 +114,7 @@ from detic_crop.runs.shard_state import (
     Merged,
     begin_shard,
     check_same_count,
+    check_same_shards,
     crops_of,
     finished_records,
     folder_settings,
@@ -311,7 +313,10 @@ def _run(
     command = [] if detector is not None else _words(input, config, options)
     listing = discover(input, folder.shown)
     labels = None if options.labels is None else read_labels(options.labels, options.labels_key)
-    chosen, matches, notes = _choose_photos(listing, labels, options.limit)
+    folder.check_safe(places.files_of(source.where for source in listing.sources), (), listing.plain)
+    inputs, sources = _inputs(input, listing, folder, options)
+    everything = dataclasses.replace(listing, sources=sources)
+    chosen, matches, notes = _choose_photos(listing, everything, labels, options.limit)
     if folder.shard is not None:
         chosen = [source for source in chosen if folder.shard.owns(source.key)]
     detector, reason, spread = _detector_for(config, options, begun_with, detector)
@@ -325,12 +330,8 @@ def _run(
         all_count = asked is None and classes == (UNKNOWN_CLASS,)
         detector.count_for(None if all_count else classes, config.conf)
     check_same_settings(begun_with, config, folder)
-    folder.check_safe(places.files_of(source.where for source in listing.sources), (), listing.plain)
-    if not options.overwrite:
-        for state in {folder.state: folder, folder.home: folder.whole}.values():
-            _check_same_photos(state, listing, _root_of(input))
-        if labels is None and folder.whole.labels.exists():
-            notes.append("audit.csv follows no labels any more; pass --labels to have them back")
+    if not options.overwrite and labels is None and folder.whole.labels.exists():
+        notes.append("audit.csv follows no labels any more; pass --labels to have them back")
     if isinstance(detector, LookupDetector):
         detector.expect({source.key: source.where for source in listing.sources})
     _log.info("model %s: %s", config.model, reason)
@@ -338,21 +339,24 @@ def _run(
     if options.dry_run:
         if isinstance(detector, LookupDetector):
             result.notes += detector.notes()
-        return _dry_run(result, listing, chosen, folder, options)
+        return _dry_run(result, everything, chosen, folder, options)
     with _ready(spread) as executor_for, _held(folder, options, config) as stop:
         decisions = _decisions_to_keep(folder, chosen, notes)
         if folder.shard is None:
-            write_listing(folder, listing.sources, _root_of(input))
+            write_listing(folder, sources, inputs)
         else:
-            whole = Input.of(listing.sources, labels, matches, options.limit)
-            write_part(folder, listing.sources, _root_of(input), whole, command)
+            whole = Input.of(sources, labels, matches, options.limit)
+            write_part(folder, sources, inputs, whole, command)
         keep_labels(folder, labels, matches)
         pipeline = Pipeline(
             detector, classes, config, folder.write_temporary, options.max_pixels, decisions=decisions
         )
-        origin = {"input": places.kept(places.absolute(os.fspath(input)))}
+        origin: dict[str, Any] = {
+            "input": places.kept(places.absolute(os.fspath(input))),
+            "inputs": [given.where for given in inputs],
+        }
         executor = executor_for(pipeline, folder, options.workers) if executor_for else None
-        _work(result, pipeline, listing, chosen, options, origin, stop, executor=executor)
+        _work(result, pipeline, everything, chosen, options, origin, stop, executor=executor)
     return result
 
 
@@ -426,13 +430,16 @@ def _recrop(
     listing = _recorded_photos(recorded, state.records, input)
     folder.check_apart(str(recorded["root"] if input is None else places.given(input)))
     folder.check_safe(places.files_of(source.where for source in listing.sources), (), listing.plain)
+    inputs = parts_of(recorded_inputs(recorded), [source.key for source in listing.sources])
+    if not options.overwrite:
+        check_same_data_set(read_listing(folder), inputs, folder.shown)
     result = RunResult(folder, config, f"boxes kept in {origin.shown}")
     unfinished = set(recorded["keys"]).difference(state.records)
     if unfinished and labels is None:
         result.notes.append(f"photos that {origin.shown} had not finished, left out: {len(unfinished)}")
     largest = max(record.width * record.height for record in state.records.values())
     with _held(folder, options) as stop:
-        write_listing(folder, listing.sources, str(recorded["root"]))
+        write_listing(folder, listing.sources, inputs)
         keep_labels(folder, labels, matches)
         same_classes = config.classes == state.config.classes
         sizes = {photo.key: photo.size for photo in listing.sources}
@@ -463,7 +470,10 @@ def _recrop(
             )
             chosen = listing.sources[: options.limit]
             names = {key: record.crop for key, record in state.records.items() if record.crop}
-            came_from = {"recropped_from": os.path.abspath(origin.root)}
+            came_from: dict[str, Any] = {
+                "recropped_from": os.path.abspath(origin.root),
+                "inputs": [given.where for given in inputs],
+            }
             _work(result, pipeline, listing, chosen, options, came_from, stop, names)
     new = replay(folder.journal).records
     for source_item in chosen:
@@ -828,7 +838,13 @@ def _merge(
     keep_labels(folder, labels, matches)
     folder.remove_stale_rejected(records)
     _write_tables(result, records)
-    summary = {"counts": dict(result.counts), "flagged": result.flagged, "notes": result.notes}
+    inputs = [given.where for given in recorded_inputs(read_listing(folder))]
+    summary = {
+        "inputs": inputs,
+        "counts": dict(result.counts),
+        "flagged": result.flagged,
+        "notes": result.notes,
+    }
     folder.write_json(folder.run_json, {**merged_run_json(gathered), **summary, **_versions()})
     if not bring:
         folder.remove_shards()
@@ -953,7 +969,7 @@ def _words(input: PathLike, config: CropConfig, options: RunOptions) -> list[str
             plain = setting.default_factory is dataclasses.MISSING and value != setting.default
             if plain and setting.name not in {"algorithm", *_NOT_REPEATED}:
                 name = "weights" if setting.name == "weights_file" else setting.name
-                words += [f"--{name.replace('_', '-')}", _in_full(value)]
+                words += [f"--{name.replace('_', '-')}", *([] if value is True else [_in_full(value)])]
     return words
 
 
@@ -965,9 +981,12 @@ def _in_full(value: Any) -> str:
 
 
 def _choose_photos(
-    listing: Listing, labels: Labels | None, limit: int | None
+    listing: Listing, everything: Listing, labels: Labels | None, limit: int | None
 ) -> tuple[list[Source], list[str | None], list[str]]:
-    """The photos of this run in the audit's order, the photo of each label row, and what to say of it."""
+    """The photos of this run in the audit's order, the photo of each label row, and what to say of it.
+
+    Rows may also name photos of other inputs, which `everything` has as well.
+    """
     notes = list(listing.notes)
     if listing.passed_over:
         notes.append(f"other files passed over: {listing.passed_over}")
@@ -975,7 +994,7 @@ def _choose_photos(
     if labels is None:
         chosen = listing.sources[:limit]
     else:
-        sources = {source.key: source for source in listing.sources}
+        sources = {source.key: source for source in everything.sources}
         keys = list(sources)
         matched = match_labels(labels.names(), {key: source.where for key, source in sources.items()})
         matches = matched.keys
@@ -992,7 +1011,8 @@ def _choose_photos(
                 f"(first row: {labels.names()[0]!r}, first photo: {keys[0]!r}); pass --labels-key COLUMN"
                 + "".join(f"; {note}" for note in matched.notes)
             )
-        chosen = [sources[key] for key in labelled[:limit]]
+        ours = {source.key for source in listing.sources}
+        chosen = [sources[key] for key in labelled if key in ours][:limit]
     return chosen, matches, notes
 
 
@@ -1006,26 +1026,50 @@ def _root_of(input: PathLike) -> str:
     return root if os.path.isdir(root) else os.path.dirname(root)
 
 
-def _check_same_photos(folder: OutputFolder, listing: Listing, root: str) -> None:
-    """Refuse another folder whose photos have the names of other ones: cameras begin at IMG_0001 every day.
+def _inputs(
+    input: PathLike, listing: Listing, folder: OutputFolder, options: RunOptions
+) -> tuple[list[Given], list[Source]]:
+    """What the folder has been given, this call's input among it, and all of their photos in order.
 
-    Photos that have only moved keep their sizes and may go on.
+    Raises:
+        UsageError: these are other photos than it has, and are not to be added.
     """
-    before = str(read_listing(folder)["root"])
-    if not before or before == root:
-        return
-    records = replay_finished(folder.journal)[1]
-    for source in listing.sources:
-        record = records.get(source.key)
-        if (
-            record is not None
-            and record.file_size != source.size
-            and -1 not in (record.file_size, source.size)
-        ):
-            raise UsageError(
-                f"{folder.shown} has the photos of {before}, and {source.key} of {root} is another photo "
-                "of that name; pass another --out, or give the folder above both as --in"
-            )
+    where = places.kept(places.absolute(os.fspath(input)))
+    given = Given(where, _root_of(input), [source.key for source in listing.sources])
+    if options.overwrite:
+        return [given], listing.sources
+    before = read_listing(folder.whole)
+    were = photo_paths({**before, "keys": [*before["keys"], *before["paths"]]})
+    same = _SamePhoto(folder.whole)
+    inputs = arranged(before, were, given, listing.sources, same, options.add, folder.shown)
+    inputs, sources = united(inputs, listing.sources, were)
+    if folder.shard is not None:
+        check_same_shards(folder, inputs, sources, options.add, _SamePhoto)
+    return inputs, sources
+
+
+class _SamePhoto:
+    """Whether a photo is the one that a folder has under its key; None where that is not known."""
+
+    _READ = 20  # of so many the bytes are compared, where size and time leave it open
+
+    def __init__(self, folder: OutputFolder) -> None:
+        self._folder = folder
+        self._records: dict[str, Record] | None = None
+        self._left = self._READ
+
+    def __call__(self, source: Source) -> bool | None:
+        if self._records is None:
+            self._records = replay(self._folder.journal).records
+        record = self._records.get(source.key)
+        if record is None or -1 in (record.file_size, source.size):
+            return None
+        if record.file_size != source.size:
+            return False
+        if record.file_time == source.mtime_ns or not places.is_path(source.where) or not self._left:
+            return True
+        self._left -= 1
+        return is_same_photo(record, source, moved=True)
 
 
 def _detector_for(
@@ -1266,7 +1310,7 @@ def _work(
     listing: Listing,
     chosen: Sequence[Source],
     options: RunOptions,
-    origin: Mapping[str, str],
+    origin: Mapping[str, Any],
     stop: Stop,
     earlier_names: Mapping[str, str] = MappingProxyType({}),
     executor: Executor | None = None,
@@ -1414,7 +1458,7 @@ def _sample_of(result: RunResult) -> list[Drawn]:
 
 
 def _run_json(
-    result: RunResult, options: RunOptions, execution: Execution, origin: Mapping[str, str], started: str
+    result: RunResult, options: RunOptions, execution: Execution, origin: Mapping[str, Any], started: str
 ) -> dict[str, Any]:
     return {
         **origin,

@@ -194,6 +194,7 @@ def cli() -> None:
     help="of the Ray cluster; auto finds a running one  [default: RAY_ADDRESS, else one on this machine]",
 )
 @_option("--shard", metavar="k/N", help="only part k of N of the photos, from 0; auto: as the array job says")
+@_option("--add", is_flag=True, help="add the photos of another --in to those that --out has")
 @_option("--dry-run", is_flag=True, help="check everything, say what would be done, write nothing")
 @_work_options
 def run(input: str, output: str, strict: bool, time_limit: str | None, **settings: Any) -> int:

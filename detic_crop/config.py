@@ -163,6 +163,7 @@ class RunOptions:
         labels_key: its column that names the photo.
         max_pixels: larger photos become failed rows.
         shard: ``k/N``: do part k of N of the photos, counted from 0; or ``auto``, see `runs.shards`.
+        add: put the photos of another input into a folder that has some already.
         limit: look at the first so many photos only.
         time_limit: seconds after which no new photo is begun.
         overwrite: remove what an earlier run made, then start anew.
@@ -184,6 +185,7 @@ class RunOptions:
     labels_key: str = "image"
     max_pixels: int = DEFAULT_MAX_PIXELS
     shard: str | None = None
+    add: bool = False
     limit: int | None = None
     time_limit: float | None = None
     overwrite: bool = False

@@ -129,6 +129,7 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
         "LABELS": str(labels),
         "LABELS_KEY": "photo",
         "WORKERS": "2",
+        "ADD": "1",
         "LIMIT": "4",
         "TIME_LIMIT": "1h",
         "MAX_PIXELS": "123456",
@@ -163,7 +164,7 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
     assert (settings["fit"], settings["format"], settings["quality"]) == ("pad", "png", 80)
     assert (settings["device"], settings["truncated"], settings["labels_key"]) == ("cpu", "fail", "photo")
     assert (settings["workers"], settings["limit"], settings["time_limit"]) == (2, 4, 3600)
-    assert (settings["decode"], settings["profile"]) == ("scaled", True)
+    assert (settings["decode"], settings["profile"], settings["add"]) == ("scaled", True, True)
     assert (settings["out_format"], settings["per_tar"]) == ("tar", 3)
     assert settings["box_format"] == "xyxy"
     assert (settings["max_pixels"], settings["quiet"], settings["overwrite"]) == (123456, True, False)

@@ -34,6 +34,7 @@ from detic_crop.config import CropConfig
 from detic_crop.images.decode import decode
 from detic_crop.runs.execute import write_listing
 from detic_crop.runs.folder import OutputFolder
+from detic_crop.runs.inputs import Given
 from detic_crop.runs.journal import Journal, Record
 from detic_crop.runs.labels import Labels
 from detic_crop.runs.sources import Source
@@ -168,7 +169,7 @@ class Run:
         """The page, checked for what holds of every page."""
         keys = list(dict.fromkeys(row.record.image for row in self.rows))
         sources = [Source(key, str(self.photos / key)) for key in keys]
-        write_listing(self.folder, sources, str(self.photos))
+        write_listing(self.folder, sources, [Given(str(self.photos), str(self.photos), keys)])
         write_report(self.folder, self.rows, self.labels, config, verdicts, estimate)
         data = self.folder.audit_html.read_bytes()
         page = Page(data.decode("utf-8"))

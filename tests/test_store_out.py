@@ -493,7 +493,7 @@ def test_output_inside_the_input_is_no_input(photos: Path, reference: dict[str, 
     out = "memory://bucket/photos/cropped"
     for _ in range(2):
         crop("memory://bucket/photos", out)
-        assert_like(out, reference, but=(JOURNAL, CANDIDATES, f"{STATE}/listing.json"))
+        assert_like(out, reference, but=(JOURNAL, CANDIDATES, f"{STATE}/listing.json", "audit.html"))
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.runs.execute import write_listing
 from detic_crop.runs.folder import OutputFolder
+from detic_crop.runs.inputs import Given
 from detic_crop.runs.journal import Record
 from detic_crop.runs.labels import Labels
 from detic_crop.runs.sources import Source
@@ -78,7 +79,7 @@ def made(base: Path, rows: list[Row], labels: Labels | None = None) -> tuple[Out
     write_listing(
         folder,
         [Source(row.record.image, str(base / "photos" / row.record.image)) for row in rows],
-        str(base / "photos"),
+        [Given("", str(base / "photos"), [row.record.image for row in rows])],
     )
     write_table(folder, rows, labels, CONFIG)
     return folder, write_workbook(folder, rows, labels, CONFIG)

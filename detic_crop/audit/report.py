@@ -28,6 +28,7 @@ from detic_crop.audit.table import Row
 from detic_crop.config import CropConfig
 from detic_crop.runs.execute import paths_now, read_listing
 from detic_crop.runs.folder import OutputFolder
+from detic_crop.runs.inputs import recorded_inputs, short_names
 from detic_crop.runs.labels import Labels
 
 _MAX_BYTES = 25_000_000  # what mail servers still take
@@ -81,11 +82,14 @@ def write_report(
         OutputError: the disk is full or the folder cannot be written.
     """
     photos = photos_of(rows, config, verdicts, doubts)
-    overview = _overview(photos, len(rows), labels, config, estimate, absent)
+    listing = read_listing(folder)
+    overview = _overview(
+        photos, len(rows), labels, config, estimate, absent, short_names(recorded_inputs(listing))
+    )
     top = joined((Markup(_HEAD.replace("/*style*/", _style())), overview))
     max_bytes = _MAX_BYTES - len(utf8(top + _FOOT))
     if paths is None:
-        paths = paths_now(read_listing(folder), [photo.record.image for photo in photos], None)
+        paths = paths_now(listing, [photo.record.image for photo in photos], None)
     gallery = galleries(folder, photos, labels, config, max_bytes, paths)
     folder.write(folder.audit_html, utf8(joined((top, gallery, Markup(_FOOT)))))
 
@@ -102,10 +106,11 @@ def _overview(
     config: CropConfig,
     estimate: Estimate | None,
     absent: Absent | None,
+    inputs: Sequence[str],
 ) -> Markup:
     """Everything above the pictures."""
     if not photos:
-        return joined((Markup("<p>No photo is finished yet.</p>\n"), settings(config)))
+        return joined((Markup("<p>No photo is finished yet.</p>\n"), settings(config, inputs)))
     species = species_rates(photos, labels)
     return joined(
         (
@@ -113,7 +118,7 @@ def _overview(
             _moved(absent),
             counts(photos, n_rows),
             leak_warning(species),
-            settings(config),
+            settings(config, inputs),
             review_part(photos, estimate),
             failures(photos),
             flag_table(photos),

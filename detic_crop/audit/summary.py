@@ -103,9 +103,10 @@ def _tile(name: str, number: int, meaning: str) -> Markup:
     )
 
 
-def settings(config: CropConfig) -> Markup:
-    """What the crops were made with, and where to find the rest."""
+def settings(config: CropConfig, inputs: Sequence[str]) -> Markup:
+    """What the crops were made with, of which inputs, and where to find the rest."""
     values = {
+        **({"photos of": ", ".join(inputs)} if inputs else {}),
         "model": config.model,
         "classes": ", ".join(split_names(config.classes or "any")),  # a journal always has them
         "conf": "the model’s own" if config.conf is None else f"{config.conf:g}",

@@ -19,10 +19,12 @@ from detic_crop.collecting import collector_paused
 from detic_crop.config import CropConfig, Format, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.images.encode import EXTENSIONS
+from detic_crop.naming import NameIndex
 from detic_crop.runs.decisions import Decision
 from detic_crop.runs.discover import discover
 from detic_crop.runs.finished import Finished
 from detic_crop.runs.folder import OutputFolder, as_output_error, is_fatal
+from detic_crop.runs.inputs import Given, as_json, recorded_inputs
 from detic_crop.runs.journal import Journal, Record, Recorded, unfinished_crops
 from detic_crop.runs.local import run_local
 from detic_crop.runs.machine import default_workers
@@ -367,7 +369,7 @@ def stop_signals() -> Iterator[Stop]:
 def write_listing(
     folder: OutputFolder,
     sources: Sequence[Source],
-    root: str,
+    inputs: Sequence[Given],
     merged: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Keep the input order and where the photos are, for the tables and for later crops.
@@ -375,10 +377,11 @@ def write_listing(
     Args:
         folder: the output folder.
         sources: all photos in input order.
-        root: absolute path or address that most keys are relative to; only other places are spelled out.
+        inputs: what they were given as; only places that are not below the first one's root are spelled out.
         merged: where these are not all photos of the input, what a later merge has to know of them.
     """
     elsewhere: dict[str, str] = {}
+    root = inputs[0].root
     above = _above(root)
     for source in sources:
         place = source.where
@@ -394,7 +397,12 @@ def write_listing(
     before = read_listing(folder)
     known = dict.fromkeys([*before["keys"], *before["paths"]])
     before["keys"] = [key for key in known if key not in keys]
-    value = {"root": root, "keys": list(keys), "paths": elsewhere | photo_paths(before)}
+    value = {
+        "root": root,
+        "inputs": as_json(inputs),
+        "keys": list(keys),
+        "paths": elsewhere | photo_paths(before),
+    }
     if merged:
         value["merged"] = dict(merged)
     folder.write(folder.listing, json.dumps(value, separators=(",", ":")).encode())
@@ -449,4 +457,8 @@ def paths_now(
         return photo_paths({**listing, "keys": keys})
     text = given(input)
     found = {source.key: source.where for source in discover(text).sources}
-    return {key: found.get(key) or _usual_place(text, key) for key in keys}
+    names = NameIndex(keys).match(found)  # copies may have other spellings, or lie below another folder
+    now = {key: found[names.photo_of[key]] if key in names.photo_of else "" for key in keys}
+    # Of several inputs only one has moved; of one alone it is said where a photo was looked for.
+    then = photo_paths({**listing, "keys": keys}) if len(recorded_inputs(listing)) > 1 else {}
+    return {key: now[key] or then.get(key) or _usual_place(text, key) for key in keys}

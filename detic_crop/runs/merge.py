@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,6 +25,7 @@ from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.runs.execute import photo_paths, read_listing
 from detic_crop.runs.folder import OutputFolder, read_json
+from detic_crop.runs.inputs import Given, parts_of, recorded_inputs
 from detic_crop.runs.journal import Journal, Record, Replay, replay, unfinished_crops, unfinished_photos
 from detic_crop.runs.names import fold_name
 from detic_crop.runs.shard_state import Input, Merged, Part, digest_of, read_part
@@ -348,15 +350,21 @@ def merged_part(gathered: Gathered) -> dict[str, Any]:
     return asdict(Merged(whole.photos, whole.digest, sorted(gathered.known), gathered.places))
 
 
-def sources_of(gathered: Gathered, folder: OutputFolder) -> tuple[list[Source], str]:
-    """All photos in input order, where they are, and the folder that most keys are relative to."""
-    paths: dict[str, str] = photo_paths(read_listing(folder))
-    root = ""
+def sources_of(gathered: Gathered, folder: OutputFolder) -> tuple[list[Source], list[Given]]:
+    """All photos in input order, where they are, and what they were given as."""
+    listing = read_listing(folder)
+    paths: dict[str, str] = photo_paths(listing)
+    told = [recorded_inputs(listing)]
     for done in gathered.listed:
         listing = read_listing(done.folder)
-        root = root or str(listing["root"])
+        told.insert(-1, recorded_inputs(listing))  # what was merged before comes last
         paths.update(photo_paths(listing))
-    return [Source(key, paths[key]) for key in gathered.keys], root
+    inputs: list[Given] = []
+    for several in zip_longest(*told):
+        known = [given for given in several if given is not None]
+        keys = [key for given in known for key in given.keys]
+        inputs.append(Given(known[0].where, known[0].root, keys))
+    return [Source(key, paths[key]) for key in gathered.keys], parts_of(inputs, gathered.keys)
 
 
 def check_target(gathered: Gathered, records: Mapping[str, Record], folder: OutputFolder) -> None:

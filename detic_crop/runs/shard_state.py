@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
-from detic_crop.runs.execute import write_listing
+from detic_crop.runs.execute import read_listing, write_listing
 from detic_crop.runs.folder import OutputFolder
+from detic_crop.runs.inputs import Given, parts_of, recorded_inputs
 from detic_crop.runs.journal import (
     Journal,
     Record,
@@ -124,14 +125,18 @@ def digest_of(texts: Iterable[str]) -> str:
 
 
 def write_part(
-    folder: OutputFolder, sources: Sequence[Source], root: str, input: Input, words: Sequence[str]
+    folder: OutputFolder,
+    sources: Sequence[Source],
+    inputs: Sequence[Given],
+    input: Input,
+    words: Sequence[str],
 ) -> None:
     """Keep which photos of an input fall to a shard, and where they are.
 
     Args:
         folder: the shard's.
         sources: all photos of the input in its order.
-        root: absolute path that most keys are relative to.
+        inputs: what they were given as.
         input: what `Input.of` says of it.
         words: of the command, but for ``--out`` and ``--shard``.
     """
@@ -139,7 +144,7 @@ def write_part(
     places = [place for place, source in enumerate(sources) if folder.shard.owns(source.key)]
     own = [sources[place] for place in places]
     part = Part(input, places, digest_of(source.key for source in own), list(words))
-    write_listing(folder, own, root)
+    write_listing(folder, own, parts_of(inputs, [source.key for source in own]))
     folder.write(folder.part, json.dumps(asdict(part), separators=(",", ":")).encode())
 
 
@@ -164,6 +169,50 @@ def check_same_count(folder: OutputFolder) -> None:
             raise UsageError(
                 f"{folder.shown} holds shard {other}, so shard {folder.shard} does not fit; give --shard "
                 f"k/{other.count}, another --out, or first: detic-crop merge {folder.quoted}"
+            )
+
+
+def check_same_shards(
+    folder: OutputFolder,
+    inputs: Sequence[Given],
+    sources: Sequence[Source],
+    add: bool,
+    same_photo: Callable[[OutputFolder], Callable[[Source], bool | None]],
+) -> None:
+    """Refuse a shard of other photos than the shards that wait beside it.
+
+    Args:
+        folder: the shard's.
+        inputs: of this call.
+        sources: all of their photos.
+        add: another input is to be added.
+        same_photo: of a folder, whether a photo is the one that it has under that key; None: not known.
+
+    Raises:
+        UsageError: they are others; a merge would refuse them, but only after the work.
+    """
+    digest = digest_of(source.key for source in sources)
+    for shard in folder.whole.shards():
+        other = folder.with_shard(shard)
+        theirs, part = recorded_inputs(read_listing(other)), read_part(other)
+        if not theirs or [given.shown for given in theirs] == [given.shown for given in inputs]:
+            continue
+        is_same = same_photo(other)
+        if strange := next((source for source in sources if is_same(source) is False), None):
+            raise UsageError(
+                f"shard {shard} of {folder.shown} has the photos of {theirs[0].shown}, and {strange.key} of "
+                f"{inputs[-1].shown} is another photo of that name; pass another --out"
+            )
+        if part is not None and part.input.digest == digest:  # the same photos at another place
+            continue
+        now = {source.key for source in sources if shard.owns(source.key)}
+        then = {key for given in theirs for key in given.keys}
+        if len(now & then) * 2 < min(len(now), len(then)) or len(theirs) != len(inputs):
+            names = [" and ".join(given.shown for given in several) for several in (theirs, inputs)]
+            instead = f"first give: detic-crop merge {folder.quoted}" if add else "pass another --out"
+            raise UsageError(
+                f"shard {shard} of {folder.shown} has the photos of {names[0]}, not those of {names[1]}; "
+                f"{instead}"
             )
 
 
