@@ -125,6 +125,7 @@ from detic_crop.runs.shards import resolve_shard
 from detic_crop.runs.sources import Listing, Source
 from detic_crop.runs.store_folder import copied_here, open_folder
 from detic_crop.runs.stores import is_address, joined, path_of, public, store_of
+from detic_crop.runs.system_folders import system_folder_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -317,6 +318,8 @@ def _run(
     inputs, sources = _inputs(input, listing, folder, options)
     everything = dataclasses.replace(listing, sources=sources)
     chosen, matches, notes = _choose_photos(listing, everything, labels, options.limit)
+    if not options.overwrite:
+        notes += _still_there(folder, everything)
     if folder.shard is not None:
         chosen = [source for source in chosen if folder.shard.owns(source.key)]
     detector, reason, spread = _detector_for(config, options, begun_with, detector)
@@ -1046,6 +1049,20 @@ def _inputs(
     if folder.shard is not None:
         check_same_shards(folder, inputs, sources, options.add, _SamePhoto)
     return inputs, sources
+
+
+def _still_there(folder: OutputFolder, everything: Listing) -> list[str]:
+    """That photos of system folders, which earlier versions took, stay in the data set; nothing otherwise."""
+    before = read_listing(folder.whole)
+    left = {*before["keys"], *before["paths"]}.difference(source.key for source in everything.sources)
+    old = sorted(key for key in left if system_folder_of(key))
+    if not old:
+        return []
+    return [
+        f"{len(old)} photos of system folders came in earlier (first: {old[0]}): they keep rows and crops, "
+        "as every photo that has left the input does; reject them in `detic-crop review`, or begin anew with "
+        "--overwrite"
+    ]
 
 
 class _SamePhoto:

@@ -10,7 +10,7 @@ import io
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from operator import attrgetter, itemgetter
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from detic_crop.runs.discover_tars import expanded, from_tars
 from detic_crop.runs.names import STATE, normalise_key, printable
 from detic_crop.runs.sources import Listing, Source, distinct, is_photo_name
 from detic_crop.runs.stores import beside, is_address, path_of, store_of
+from detic_crop.runs.system_folders import is_system_folder, note_of, system_folder_of
 
 LIST_EXTENSIONS = (".txt", ".lst", ".csv")
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
@@ -47,8 +48,9 @@ def discover(where: str | os.PathLike[str], output: str | os.PathLike[str] | Non
         raise UsageError(f"--in is empty; pass {_EXPECTED}")
     listing = _found(text, None if output is None else os.fspath(output))
     if not listing.sources:
+        said = "".join(f"{note}; " for note in listing.notes[:2])
         raise UsageError(
-            f"--in {places.kept(text)} holds no photos ({listing.passed_over} other files); {_known()}"
+            f"--in {places.kept(text)} holds no photos ({listing.passed_over} other files); {said}{_known()}"
         )
     return listing
 
@@ -119,7 +121,12 @@ def _from_glob(pattern: str, output: str | None) -> Listing:
     walk = _Walk(output)
     # A pattern that spells its extension names files explicitly: `*.dat` wants a row for each.
     explicit = Path(pattern).suffix and not glob.has_magic(Path(pattern).suffix)
-    matches = [m for m in glob.glob(pattern, recursive=True) if not walk.in_output(m, root)]
+    named = set(re.split(r"[/\\]", pattern))
+    matches = [
+        m
+        for m in glob.glob(pattern, recursive=True)
+        if not walk.in_output(m, root) and not walk.in_system_folder(m, root, named)
+    ]
     folders = {match.rstrip(os.sep) for match in matches if os.path.isdir(match)}
     files = [m for m in matches if m.rstrip(os.sep) not in folders]
     paths = [m for m in files if explicit or walk.wants(os.path.basename(m))]
@@ -141,7 +148,8 @@ def _sorted_listing(root: Path, paths: list[str], walk: _Walk) -> Listing:
         sources = [Source.of_file(key, path) for key, (_, path) in zip(keys, located, strict=True)]
         if keys != names:
             sources.sort(key=itemgetter(0))
-    return Listing(sources, walk.passed_over, walk.notes, walk.plain)
+    notes = [*walk.notes, *filter(None, [note_of(walk.system_folders)])]
+    return Listing(sources, walk.passed_over, notes, walk.plain)
 
 
 def _below(paths: list[str], above: str) -> list[str]:
@@ -162,6 +170,7 @@ class _Walk:
         self.passed_over = 0
         self.notes: list[str] = []
         self.plain: set[str] = set()
+        self.system_folders: set[str] = set()
 
     def files(
         self, folder: Path, ancestors: tuple[tuple[int, int], ...] = (), linked: bool = False
@@ -187,6 +196,9 @@ class _Walk:
             self.notes.append(f"folder {printable(str(folder))} is more than 200 deep and was not read")
             return
         for entry in entries:
+            if is_system_folder(entry.name, folder.name) and _is_folder(entry):
+                self.system_folders.add(printable(entry.path))
+                continue
             if entry.name.startswith("."):
                 continue
             if _is_folder(entry):
@@ -204,6 +216,16 @@ class _Walk:
         wanted = is_photo_name(name)
         self.passed_over += not wanted
         return wanted
+
+    def in_system_folder(self, path: str, root: Path, named: Collection[str]) -> bool:
+        """Whether what a pattern below `root` matched is in a system's folder, or is one."""
+        (below,) = _below([path.rstrip(os.sep)], os.path.join(root, ""))
+        if os.path.isdir(path):
+            below += "/"
+        folder = system_folder_of(below, root.name, named)
+        if folder:
+            self.system_folders.add(printable(folder))
+        return bool(folder)
 
     def in_output(self, folder: str, root: Path) -> bool:
         """Whether `folder`, below `root`, lies in an output folder of this or an earlier run."""

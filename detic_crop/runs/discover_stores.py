@@ -22,6 +22,7 @@ from detic_crop.runs.stores import (
     scheme_of,
     store_of,
 )
+from detic_crop.runs.system_folders import note_of, system_folder_of
 
 
 def from_address(address: str, output: str | None, tars: bool = False) -> Listing:
@@ -48,13 +49,19 @@ def from_address(address: str, output: str | None, tars: bool = False) -> Listin
     notes: list[str] = []
     hidden = _output_folders(found, root, output, notes)
     located, passed_over = [], 0
+    system_folders: set[str] = set()
+    named = set(address.split("/"))
     for path in sorted(found):
+        if folder := system_folder_of(path, posixpath.basename(root), named):
+            system_folders.add(printable(folder))
+            continue
         if any(part.startswith(".") for part in path.split("/")) or path.startswith(hidden):
             continue
         if tars or explicit or is_photo_name(path):
             located.append(path)
         else:
             passed_over += 1
+    notes += filter(None, [note_of(system_folders)])
     keys = distinct(map(normalise_key, located))
     sources = [Source(key, joined(root, path), *found[path]) for key, path in zip(keys, located, strict=True)]
     return Listing(sources, passed_over, notes)

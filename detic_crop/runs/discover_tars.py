@@ -14,6 +14,7 @@ from detic_crop.runs.names import normalise_key, printable
 from detic_crop.runs.places import Member, kept
 from detic_crop.runs.sources import Listing, Source, distinct, is_photo_name
 from detic_crop.runs.stores import is_address, path_of, store_of
+from detic_crop.runs.system_folders import note_of, system_folder_of
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
@@ -48,11 +49,15 @@ def from_tars(tars: Sequence[str]) -> Listing:
     """
     passed_over = 0
     notes: list[str] = []
+    system_folders: set[str] = set()
     found: list[tuple[str, Source]] = []  # (name of the tar file, photo)
     for tar in tars:
         photos: dict[str, Source] = {}
         repeated = 0
         for name, source in _members(tar, notes):
+            if folder := system_folder_of(name):
+                system_folders.add(printable(folder))
+                continue
             if source is None or not is_photo_name(name):
                 passed_over += 1
                 continue
@@ -64,6 +69,7 @@ def from_tars(tars: Sequence[str]) -> Listing:
                 f"{repeated} photos of {printable(_name(tar))} stand there again later; the last one is taken"
             )
         found += [(os.path.splitext(_name(tar))[0], source) for source in photos.values()]
+    notes += filter(None, [note_of(system_folders)])
     times = Counter(source.key for _, source in found)
     keys = distinct(
         source.key if times[source.key] == 1 else normalise_key(f"{stem}/{source.key}")
