@@ -28,7 +28,7 @@ def grey(top: int = 255) -> Values:
     share = np.clip((x + y) / (HEIGHT + WIDTH) * 0.8 + noise * 0.2, 0, 1)
     values = np.round(share * top).astype(np.int64)
     values[0, :2] = 0, top
-    return values
+    return np.asarray(values)
 
 
 def packed(values: Values, bits: int, order: str, sample_format: int) -> list[bytes]:
@@ -137,7 +137,7 @@ def coded(block: Values, bits: int, sample_format: int, order: str, predictor: i
         plain = block.astype(np.dtype(f"{FORMAT_CODES[sample_format]}{bits // 8}")).view(kind)
         block = plain.copy()
         block[:, 1:] -= plain[:, :-1]
-        return block.astype(kind.newbyteorder(order)).tobytes()
+        return block.astype(f"{order}u{bits // 8}").tobytes()
     if predictor == 3:
         size = bits // 8
         flat = block.astype(f">f{size}").reshape(len(block), -1)
