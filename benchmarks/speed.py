@@ -2,7 +2,7 @@
 
     python -m benchmarks.speed [PART ...] [--folder FOLDER] [--rounds N] [--detic-photos N]
 
-Parts: pipeline, workers, lite, detic, resume, memory; all of them by default. Everything is a ratio of two
+Parts: pipeline, checking, workers, lite, detic, resume, memory; all of them by default. Everything is a ratio of two
 ways measured in turn in one process, several rounds, the median printed with the extremes; photos are made up
 (`benchmarks.photos`) and kept in FOLDER. Exit code 1 when a target is missed.
 """
@@ -39,10 +39,11 @@ from detic_crop.config import ALGORITHM, Precision
 from detic_crop.detectors.base import Detector, DetectorInfo
 from detic_crop.detectors.detic.detector import DeticDetector, slow_precision
 from detic_crop.detectors.lite import load_lite
+from detic_crop.images.decode import PhotoFile
 from detic_crop.runs.journal import replay
 from tests.parity_checks import filled_detector, pairwise_iou
 
-PARTS = ("pipeline", "workers", "lite", "detic", "resume", "memory")
+PARTS = ("pipeline", "checking", "workers", "lite", "detic", "resume", "memory")
 _PHOTOS = 200
 _ENTRIES = 100_000
 _LINKS = 10_000  # names for one file; file systems have limits
@@ -172,6 +173,27 @@ class Bench:
         cv2.setNumThreads(-1)
         assert pixels
         return seconds
+
+    def checking(self) -> Iterable[Result]:
+        """To look for damage, against taking every photo for whole; processor time of one thread."""
+        files = [path.read_bytes() for path in self.paths]
+        for what, target in (("all pixels", 0.97), ("the rows of its box", None)):
+            way = partial(self._decoding, files, rows_only=target is None)
+            ratios = paired(partial(way, known=False), partial(way, known=True), self.rounds)
+            yield Result(f"decoding known photos ÷ unknown ones ({what} needed)", ratios, target)
+
+    def _decoding(self, files: Sequence[bytes], *, rows_only: bool, known: bool) -> float:
+        begun = time.thread_time()
+        for number, data in enumerate(files):
+            photo = PhotoFile(data)
+            if known:
+                photo.vouch()
+            assert photo.resolution_wh
+            width, height = photo.resolution_wh
+            _, h, _, y = drawn(str(number))
+            bottom = round(height * (h + (1 - h) * y))
+            photo.decode((0, 0, width, max(1, bottom)) if rows_only else None)
+        return time.thread_time() - begun
 
     def workers(self) -> Iterable[Result]:
         """Two workers against one."""

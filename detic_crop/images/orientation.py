@@ -84,7 +84,7 @@ def _text(packet: bytes) -> str:
         encoding = "utf-16-be"
     else:
         encoding = "utf-8-sig"
-    text = packet.decode(encoding, errors="replace").strip("\0 \t\r\n\ufeff")
+    text = packet.decode(encoding, errors="replace").strip("\0 \t\r\n\ufeff\ufffd")
     # What the packet says of its own encoding has been undone.
     return re.sub(r"^<\?xml[^>]*\?>", "", text).lstrip()
 

@@ -98,7 +98,8 @@ class Layout:
             return set(self.bits) == {8} or (set(self.bits) == {16} and not self.planes)
         if self.samples == 2 and self.photometric == _BLACK_IS_ZERO:
             return set(self.bits) == {8} and not self.planes and self.extra[:1] in ((0,), (1,), (2,))
-        return self.samples == 1 and self.bits[0] in (1, 2, 4, 8)
+        # Pillow misses white-is-zero of 8 bits in the reversed order.
+        return self.samples == 1 and (self.bits[0] in (1, 2, 4) or (self.bits[0], self.fill_order) == (8, 1))
 
 
 def layout_of(data: bytes, directory: Directory) -> Layout:
