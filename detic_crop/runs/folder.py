@@ -309,7 +309,7 @@ class OutputFolder:
             self.write_json(owner_file, owner if begins is None else owner | {"begins": str(begins)})
             yield
         finally:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, UsageError):  # a link may have come into the way
                 self.inside.remove(owner_file)
             lock.release()
 
