@@ -80,11 +80,12 @@ FULL = Record(
 boxes = st.tuples(*[st.integers(-100, 10_000_000).map(lambda n: n / 100)] * 4)
 scores = st.integers(0, 10**6).map(lambda n: n / 10**6)
 counts = st.integers(0, 10**12)
+crops = st.text(max_size=8).filter(is_crop_path)
 records = st.builds(
     Record,
     image=st.text(st.characters(), min_size=1, max_size=8),
     status=st.sampled_from(["cropped", "resized", "failed"]),
-    crop=st.text(max_size=8).filter(is_crop_path),
+    crop=crops,
     error=st.text(st.characters(), max_size=8),
     score=st.none() | scores,
     presence=st.none() | scores,
@@ -94,6 +95,7 @@ records = st.builds(
     truncated=st.booleans(),
     damaged=st.none() | st.booleans(),
     candidates=st.none() | st.tuples(counts, counts),
+    detected=st.none() | st.builds(Record, crop=crops, status=st.just("cropped"), detected=st.none()),
 )
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -135,8 +135,33 @@ class Inside:
 
     def remove(self, path: Path) -> None:
         """Remove a file, or a link itself, if it is there."""
-        with contextlib.suppress(FileNotFoundError), self._above(path) as (fd, name):
-            os.unlink(name, dir_fd=fd)
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                with self._above(path) as (fd, name):
+                    os.unlink(name, dir_fd=fd)
+            except NotADirectoryError:  # a file in the place of a folder above it: it is not there
+                return
+
+    def open_read(self, path: Path) -> FileIO:
+        """A plain file, to be read.
+
+        Raises:
+            FileNotFoundError: it is not there; a link, and what one leads to, is none, and neither is a pipe.
+        """
+        flags = os.O_RDONLY | _NO_LINK | _BINARY | getattr(os, "O_NONBLOCK", 0)
+        try:
+            with self._above(path) as (fd, name):
+                opened = os.open(name, flags, dir_fd=fd)
+        except UsageError as error:
+            raise FileNotFoundError(errno.ENOENT, "no plain file", os.fspath(path)) from error
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENXIO, getattr(errno, "EMLINK", None)):
+                raise FileNotFoundError(errno.ENOENT, "no plain file", os.fspath(path)) from error
+            raise
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            os.close(opened)
+            raise FileNotFoundError(errno.ENOENT, "no plain file", os.fspath(path))
+        return FileIO(opened, "r")
 
     def create(self, path: Path, make: bool = False) -> FileIO:
         """A new file, open to be written, unbuffered.

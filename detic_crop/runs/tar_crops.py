@@ -173,14 +173,17 @@ class TarCrops:
         Raises:
             OSError: it is not there.
         """
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            return self._waiting(place).read_bytes()
+        with (
+            contextlib.suppress(FileNotFoundError, NotADirectoryError),
+            self._inside.open_read(self._waiting(place)) as file,
+        ):
+            return file.read()
         if self.size(place) < 0:
             raise FileNotFoundError(f"{place.tar} has no {place.name}")
         return self._packed(place.tar, *self._members(place.tar)[place.name])
 
     def _packed(self, tar: str, offset: int, size: int) -> bytes:
-        with open(self._root / tar, "rb") as file:
+        with self._inside.open_read(self._root / tar) as file:
             file.seek(offset)
             return file.read(size)
 
@@ -257,6 +260,8 @@ class TarCrops:
         held = self._members(tar)
         names = {name for name in (*held, *waiting) if not name.endswith((".json", _GONE))}
         names -= {name.removesuffix(_GONE) for name in waiting if name.endswith(_GONE)} - waiting.keys()
+        # What has no text beside it is no crop of ours.
+        names = {name for name in names if _sample_name(name) in waiting or _sample_name(name) in held}
         temporary = self._new_file()
         try:
             if names:
@@ -283,7 +288,7 @@ class TarCrops:
         held: Mapping[str, tuple[int, int]],
     ) -> None:
         with contextlib.ExitStack() as opened:
-            before = opened.enter_context(open(self._root / tar, "rb")) if held else None
+            before = opened.enter_context(self._inside.open_read(self._root / tar)) if held else None
             file = opened.enter_context(self._inside.create(path, make=True))
             whole = opened.enter_context(io.BufferedWriter(file))
             made = opened.enter_context(tarfile.open(fileobj=whole, mode="w", format=tarfile.PAX_FORMAT))
@@ -291,7 +296,8 @@ class TarCrops:
                 for part in (name, _sample_name(name)):
                     # Killed while it removed what it had packed, a run leaves a half, and both are held.
                     if name in waiting and (part in waiting or part not in held):
-                        data = waiting[part].read_bytes()
+                        with self._inside.open_read(waiting[part]) as waited:
+                            data = waited.read()
                     else:
                         assert before is not None
                         offset, size = held[part]
@@ -304,13 +310,16 @@ class TarCrops:
     def _read_members(self, tar: str) -> dict[str, tuple[int, int]]:
         """Name → (offset, size) of what a tar file holds; nothing where there is none."""
         found: dict[str, tuple[int, int]] = {}
-        with contextlib.suppress(FileNotFoundError, tarfile.TarError):  # cut short: what is whole counts
-            path = self._root / tar
-            end = path.stat().st_size
-            with tarfile.open(path, "r:") as opened:
-                for info in opened:
-                    if info.offset_data + info.size <= end:
-                        found[info.name] = info.offset_data, info.size
+        with (
+            contextlib.suppress(FileNotFoundError, tarfile.TarError),  # cut short: what is whole counts
+            self._inside.open_read(self._root / tar) as file,
+            io.BufferedReader(file) as whole,
+            tarfile.open(fileobj=whole, mode="r:") as opened,
+        ):
+            end = os.fstat(file.fileno()).st_size
+            for info in opened:
+                if info.offset_data + info.size <= end:
+                    found[info.name] = info.offset_data, info.size
         return {
             name: span
             for name, span in found.items()
