@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 from pathlib import Path
 
@@ -119,6 +120,11 @@ def test_yaml_that_is_none_is_refused(tmp_path: Path) -> None:
     assert "expected YAML in data.yaml" in refusal(tmp_path)
     write(tmp_path, {"data.yaml": "names: !!python/object/apply:os.getcwd []\n"})
     assert "expected YAML in data.yaml" in refusal(tmp_path)
+    nested = "a: &a [x, x]\n" + "".join(
+        f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abc", "bcd", strict=True)
+    )
+    write(tmp_path, {"data.yaml": f"{nested}names: [dolphin, *d]\n"})
+    assert "expected a list of class names" in refusal(tmp_path)
     write(tmp_path, {"data.yaml": "names: 3\n"})
     assert "expected a list of class names" in refusal(tmp_path)
 
@@ -281,6 +287,21 @@ def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
     (tmp_path / "set/labels/more").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "set/labels/loop").symlink_to(tmp_path / "set")
     assert load_boxes_file(tmp_path / "set").listed == 2
+
+
+@pytest.mark.parametrize(
+    "line", ["0.92 whale", "Car 0.00 0 -1.57 599.41 156.40 629.75 189.25", "x.jpg 1,2,3,4,0"]
+)
+def test_text_files_that_are_no_labels_are_shown(tmp_path: Path, line: str) -> None:
+    write(tmp_path, {"a.txt": f"{line}\n"})
+    assert f"no `class cx cy w h` in a.txt: '{line}'" in refusal(tmp_path)
+
+
+def test_a_pipe_among_the_labels_is_not_waited_for(tmp_path: Path) -> None:
+    write(tmp_path, {"a.txt": ROW})
+    os.mkfifo(tmp_path / "b.txt")
+    (tmp_path / "c.txt").symlink_to(tmp_path / "b.txt")
+    assert load_boxes_file(tmp_path).listed == 1
 
 
 def test_a_run_with_a_folder_and_its_resume(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -222,6 +222,11 @@ def parse_folder(folder: LabelFolder) -> BoxesTable:
 
 def _no_labels(folder: LabelFolder) -> str:
     text = f"expected label files ({', '.join(format.name for format in FOLDERS)}), got {folder.contents()}"
+    texts = folder.ending(".txt")
+    if texts:
+        _, data = next(folder.sample(texts))
+        line = data.decode("utf-8", "replace").strip().partition("\n")[0]
+        text += f" (no `class cx cy w h` in {texts[0]}: {shown(line)})"
     single = folder.ending(*_WHOLE_FILES)
     if single:
         names = ", ".join(single[:3]) + ", …" * (len(single) > 3)
