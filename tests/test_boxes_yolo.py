@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import pickle
 import shutil
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import pytest
 from PIL import Image
 
 from detic_crop import cli
+from detic_crop.detectors import load_detector
 from detic_crop.detectors.boxes_file import load_boxes_file
 from detic_crop.detectors.boxes_file.folder import LabelFolder
 from detic_crop.detectors.boxes_file.yolo import read_yolo
 from detic_crop.detectors.boxes_file.yolo_rows import YoloLayout, layout_of, parse_line
+from detic_crop.errors import UsageError
 from tests.labelling import failure, found, refusal, whole, write
 
 NAMES = "names: [dolphin, boat]\n"
@@ -89,6 +92,11 @@ def test_labels_within_train_and_valid(tmp_path: Path) -> None:
 def test_class_names(tmp_path: Path, files: dict[str, object], names: list[str]) -> None:
     write(tmp_path, {**files, "a.txt": "0 0.5 0.5 0.2 0.4\n1 0.5 0.5 0.2 0.4\n"})
     assert [name for _, _, name in found(load_boxes_file(tmp_path), "a.jpg")] == names
+
+
+def test_classes_without_names_are_said(tmp_path: Path) -> None:
+    write(tmp_path, {"a.txt": f"{ROW}1 0.5 0.5 0.2 0.4\n"})
+    assert any("no data.yaml, classes.txt or obj.names" in note for note in load_boxes_file(tmp_path).notes())
 
 
 def test_one_class_without_a_name_is_unknown(tmp_path: Path) -> None:
@@ -249,6 +257,22 @@ def test_all_photos_without_a_box(tmp_path: Path) -> None:
     write(tmp_path, {"a.txt": "", "b.txt": "\n"})
     detector = load_boxes_file(tmp_path)
     assert (found(detector, "a.jpg"), detector.listed) == ([], 2)
+
+
+def test_no_path_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, {"a.txt": ROW})
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="expected a boxes file or folder after boxes:"):
+        load_detector("boxes:")
+    assert load_detector("boxes:.").info.name == f"boxes:{tmp_path.name}"
+
+
+def test_the_detector_can_be_sent_to_other_processes(tmp_path: Path) -> None:
+    write(tmp_path, {"labels/cam1/a.txt": ROW})
+    detector = load_boxes_file(tmp_path)
+    detector.expect(["cam1/a.jpg"])
+    sent = pickle.loads(pickle.dumps(detector))
+    assert found(sent, "cam1/a.jpg") == found(detector, "cam1/a.jpg") == [whole(400, 150, 600, 350)]
 
 
 def test_one_label_file_alone_says_to_give_its_folder(tmp_path: Path) -> None:

@@ -179,7 +179,9 @@ def _read_content(
     for of_photo in of_photos:
         if of_photo.matches(content):
             refuse_box_format(box_format)
-            return read_photo_files(of_photo, [(name, PurePosixPath(name).stem, content)])
+            table = read_photo_files(of_photo, [(name, PurePosixPath(name).stem, content)])
+            table.notes.append("these are the labels of one photo; for those of all give the folder")
+            return table
     return None
 
 
