@@ -131,6 +131,7 @@ def forget_presence(row: dict[str, str]) -> dict[str, str]:
         ({"scale": 0}, "--scale"),
         ({"fit": "round"}, "--fit"),
         ({"model": "lite"}, "recrop cannot change model"),
+        ({"box_format": "xywh"}, "recrop cannot change box_format"),
         ({"sizes": 3}, "unknown setting sizes"),
     ],
 )
