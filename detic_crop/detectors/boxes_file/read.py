@@ -229,7 +229,7 @@ def _no_labels(folder: LabelFolder) -> str:
         _, data = next(folder.sample(texts))
         line = data.decode("utf-8", "replace").strip().partition("\n")[0]
         text += f" (no `class cx cy w h` in {texts[0]}: {shown(line)})"
-    single = folder.ending(*_WHOLE_FILES)
+    single = sorted(folder.ending(*_WHOLE_FILES), key=lambda file: file.count("/"))
     if single:
         names = ", ".join(single[:3]) + ", …" * (len(single) > 3)
         return f"{text}; if one of these files has the boxes of all photos, give that file: {names}"
