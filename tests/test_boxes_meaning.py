@@ -338,9 +338,9 @@ def test_decimal_commas_of_a_spreadsheet(load: Load) -> None:
     found = load(text).detect(photo(), "a.jpg")
     assert found.xyxy.tolist() == [[1.5, 2, 30.25, 40]]
     assert found.scores.tolist() == [0.75]
-    assert boxes(load("image;box;conf\na.jpg;1,5 2,5 30,5 40,5;0,5\n")) == [[1.5, 2.5, 30.5, 40.5]]
-    # Commas between numbers stay commas between numbers.
+    # Commas between numbers stay commas between numbers, and four pairs of them are no box.
     assert boxes(load("image;box\na.jpg;1,2,30,40\n")) == [[1, 2, 30, 40]]
+    assert len(load("image;box\na.jpg;10,20 30,20 30,40 10,40\nb.jpg;\n").problems) == 1
 
 
 def test_ids_that_pandas_has_turned_into_floats(load: Load) -> None:

@@ -223,6 +223,8 @@ def test_x_y_width_height_is_a_box_where_it_cannot_be_a_point_in_a_photo(load: L
     assert boxes(several, image=photo(1280, 800)) == [[10, 20, 110, 70], [10, 20, 130, 70]]
     right = load(f"{header}a.jpg,910,20,100,50\n")
     assert boxes(right, image=photo(1280, 800)) == [[910, 20, 1010, 70]]
+    short = load("x,y,width,height,image\n1,2,3,4\n910,20,100,50,a.jpg\n")
+    assert [problem.split(":")[0] for problem in short.problems] == ["line 2"]
     told = load(f"{header}a.jpg,10,20,100,50\n", box_format="xywh")
     assert boxes(told, image=photo(1280, 800)) == [[10, 20, 110, 70]]
 

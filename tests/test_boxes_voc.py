@@ -47,6 +47,13 @@ def test_one_xml_is_of_the_photo_that_it_is_named_after(tmp_path: Path) -> None:
     detector = load_boxes_file(tmp_path / "a.b.xml")
     assert found(detector, "survey/a.b.jpg") == [AS_FOUND]
     assert detector.info.name == "boxes:a.b.xml"
+    assert any("labels of one photo" in note for note in detector.notes())
+
+
+@pytest.mark.parametrize("filename", ["a.b.jpg", "a.b", "A.B.PNG", "C:\\old\\a.b.jpg"])
+def test_what_names_the_same_photo_is_not_remarked(tmp_path: Path, filename: str) -> None:
+    write(tmp_path, {"a.b.xml": voc(BOX, filename=filename)})
+    assert load_boxes_file(tmp_path).notes() == []
 
 
 def test_a_renamed_pair_keeps_its_boxes(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import pickle
 import shutil
 from pathlib import Path
 
@@ -10,10 +12,12 @@ import pytest
 from PIL import Image
 
 from detic_crop import cli
+from detic_crop.detectors import load_detector
 from detic_crop.detectors.boxes_file import load_boxes_file
 from detic_crop.detectors.boxes_file.folder import LabelFolder
 from detic_crop.detectors.boxes_file.yolo import read_yolo
 from detic_crop.detectors.boxes_file.yolo_rows import YoloLayout, layout_of, parse_line
+from detic_crop.errors import UsageError
 from tests.labelling import failure, found, refusal, whole, write
 
 NAMES = "names: [dolphin, boat]\n"
@@ -90,6 +94,11 @@ def test_class_names(tmp_path: Path, files: dict[str, object], names: list[str])
     assert [name for _, _, name in found(load_boxes_file(tmp_path), "a.jpg")] == names
 
 
+def test_classes_without_names_are_said(tmp_path: Path) -> None:
+    write(tmp_path, {"a.txt": f"{ROW}1 0.5 0.5 0.2 0.4\n"})
+    assert any("no data.yaml, classes.txt or obj.names" in note for note in load_boxes_file(tmp_path).notes())
+
+
 def test_one_class_without_a_name_is_unknown(tmp_path: Path) -> None:
     write(tmp_path, {"a.txt": "3 0.5 0.5 0.2 0.4\n", "b.txt": "3 0.5 0.5 0.2 0.4\n"})
     detector = load_boxes_file(tmp_path)
@@ -119,6 +128,11 @@ def test_yaml_that_is_none_is_refused(tmp_path: Path) -> None:
     assert "expected YAML in data.yaml" in refusal(tmp_path)
     write(tmp_path, {"data.yaml": "names: !!python/object/apply:os.getcwd []\n"})
     assert "expected YAML in data.yaml" in refusal(tmp_path)
+    nested = "a: &a [x, x]\n" + "".join(
+        f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abc", "bcd", strict=True)
+    )
+    write(tmp_path, {"data.yaml": f"{nested}names: [dolphin, *d]\n"})
+    assert "expected a list of class names" in refusal(tmp_path)
     write(tmp_path, {"data.yaml": "names: 3\n"})
     assert "expected a list of class names" in refusal(tmp_path)
 
@@ -245,6 +259,22 @@ def test_all_photos_without_a_box(tmp_path: Path) -> None:
     assert (found(detector, "a.jpg"), detector.listed) == ([], 2)
 
 
+def test_no_path_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, {"a.txt": ROW})
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="expected a boxes file or folder after boxes:"):
+        load_detector("boxes:")
+    assert load_detector("boxes:.").info.name == f"boxes:{tmp_path.name}"
+
+
+def test_the_detector_can_be_sent_to_other_processes(tmp_path: Path) -> None:
+    write(tmp_path, {"labels/cam1/a.txt": ROW})
+    detector = load_boxes_file(tmp_path)
+    detector.expect(["cam1/a.jpg"])
+    sent = pickle.loads(pickle.dumps(detector))
+    assert found(sent, "cam1/a.jpg") == found(detector, "cam1/a.jpg") == [whole(400, 150, 600, 350)]
+
+
 def test_one_label_file_alone_says_to_give_its_folder(tmp_path: Path) -> None:
     write(tmp_path, {"a.txt": ROW})
     assert "give the folder that all of them lie in" in refusal(tmp_path / "a.txt")
@@ -281,6 +311,21 @@ def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
     (tmp_path / "set/labels/more").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "set/labels/loop").symlink_to(tmp_path / "set")
     assert load_boxes_file(tmp_path / "set").listed == 2
+
+
+@pytest.mark.parametrize(
+    "line", ["0.92 whale", "Car 0.00 0 -1.57 599.41 156.40 629.75 189.25", "x.jpg 1,2,3,4,0"]
+)
+def test_text_files_that_are_no_labels_are_shown(tmp_path: Path, line: str) -> None:
+    write(tmp_path, {"a.txt": f"{line}\n"})
+    assert f"no `class cx cy w h` in a.txt: '{line}'" in refusal(tmp_path)
+
+
+def test_a_pipe_among_the_labels_is_not_waited_for(tmp_path: Path) -> None:
+    write(tmp_path, {"a.txt": ROW})
+    os.mkfifo(tmp_path / "b.txt")
+    (tmp_path / "c.txt").symlink_to(tmp_path / "b.txt")
+    assert load_boxes_file(tmp_path).listed == 1
 
 
 def test_a_run_with_a_folder_and_its_resume(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

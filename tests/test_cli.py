@@ -228,7 +228,7 @@ BAD = [
     (["--model", ""], "--model must be auto, lite, detic-swinb"),
     (["--model", "boxes:"], "boxes file"),
     (["--model", "boxes:no/such/file.csv"], "no/such/file.csv"),
-    (["--model", "boxes:."], "boxes file"),
+    (["--model", "boxes:."], "boxes folder"),
     (["--labels", "no/such.csv"], "--labels no/such.csv"),
     (["--labels", "."], "--labels ."),
     (["--labels-key", "id"], ""),

@@ -94,7 +94,10 @@ def load_detector(
     if name.startswith("boxes:"):
         from detic_crop.detectors.boxes_file import load_boxes_file
 
-        return load_boxes_file(Path(name.removeprefix("boxes:")), box_format)
+        path = name.removeprefix("boxes:")
+        if not path.strip():
+            raise UsageError("expected a boxes file or folder after boxes:, got nothing; write boxes:PATH")
+        return load_boxes_file(Path(path), box_format)
     if name.startswith("detectron2:"):
         from detic_crop.detectors.detectron2 import load_detectron2
 

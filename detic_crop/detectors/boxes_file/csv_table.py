@@ -278,7 +278,7 @@ def _check_is_box(rows: list[list[str]], box: tuple[int, ...], image: int) -> No
     for cells in rows:
         texts = [cells[column].strip() for column in box if column < len(cells)]
         numbers = numbers_of(texts) if len(texts) == 4 and all(texts) else None
-        if numbers is None:
+        if numbers is None or image >= len(cells):
             continue
         x, y, *size = numbers
         part = not all(side.is_integer() for side in size)  # a photo has whole pixels
@@ -364,8 +364,8 @@ def _number_groups(cell: str, decimal_comma: bool = False) -> list[list[float]] 
     for part in parts:
         # str.split is most of the speed: a regex only where it is needed.
         texts = part.split()
-        if decimal_comma and len(texts) in (1, 4) and all(map(_DECIMAL_COMMA.fullmatch, texts)):
-            texts = [text.replace(",", ".") for text in texts]
+        if decimal_comma and len(texts) == 1 and _DECIMAL_COMMA.fullmatch(texts[0]):
+            texts = [texts[0].replace(",", ".")]
         elif "," in part or ";" in part:
             texts = _SEPARATOR.split(part.strip())
         numbers = numbers_of(texts)

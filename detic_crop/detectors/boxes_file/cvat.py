@@ -9,7 +9,7 @@ from detic_crop.detectors.boxes_file.drafts import Draft, Drafts
 from detic_crop.detectors.boxes_file.json_items import state_size
 from detic_crop.detectors.boxes_file.judge import settle
 from detic_crop.detectors.boxes_file.per_photo import named_drafts
-from detic_crop.detectors.boxes_file.shapes import around, around_ellipse, draft, number
+from detic_crop.detectors.boxes_file.shapes import around, around_ellipse, draft, number, points_of
 from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError, RowError, clean_path
 
 _WITHOUT_AREA = frozenset({"points", "polyline", "skeleton", "cuboid"})
@@ -69,4 +69,4 @@ def _draft(shape: Element) -> Draft:
         left, top, width, height = of("left", "top", "width", "height")
         return draft((left, top, left + width, top + height), name)
     points = [point.split(",") for point in shape.get("points", "").split(";") if point]
-    return draft(around([[number(part) for part in point] for point in points]), name)
+    return draft(around(points_of(points)), name)

@@ -39,7 +39,7 @@ class LabelFolder:
 
     def __init__(self, root: Path, *, deep: bool = True) -> None:
         self.root = root
-        self.files = sorted(_files_below(root) if deep else _files_in(root))
+        self.files = sorted(_files_below(root, deep))
         self._folders = {file.rpartition("/")[0] for file in self.files}
         self._digests: dict[str, bytes] = {}
 
@@ -115,31 +115,25 @@ class LabelFolder:
         return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(4)) or "no files"
 
 
-def _files_below(root: Path) -> Iterator[str]:
-    """Links to folders are followed, each folder once."""
-    seen: set[str] = set()
-    for at, folders, names in os.walk(root, followlinks=True, onerror=_raise):
+def _files_below(root: Path, deep: bool) -> Iterator[str]:
+    """Links to folders are followed, each folder once. What is no file (a pipe) is no label."""
+    waiting, seen = [(str(root), "")], set[str]()
+    while waiting:
+        at, below = waiting.pop()
+        with os.scandir(at) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
         real = os.path.realpath(at)
-        if real in seen or _OURS in folders:  # an output folder of ours holds no labels
-            folders.clear()
+        if real in seen or any(entry.name == _OURS for entry in entries):  # an output folder of ours
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not _passed_over(name))
-        below = os.path.relpath(at, root).replace(os.sep, "/")
-        for name in names:
-            if not _passed_over(name):
-                yield name if below == "." else f"{below}/{name}"
-
-
-def _files_in(root: Path) -> Iterator[str]:
-    with os.scandir(root) as found:
-        for entry in found:
-            if entry.is_file() and not _passed_over(entry.name):
-                yield entry.name
-
-
-def _raise(error: OSError) -> None:
-    raise error
+        for entry in entries:
+            if _passed_over(entry.name):
+                continue
+            if entry.is_dir():
+                if deep:
+                    waiting.append((entry.path, f"{below}{entry.name}/"))
+            elif entry.is_file() or not os.path.exists(entry.path):  # a link to nothing is to be said
+                yield f"{below}{entry.name}"
 
 
 def _passed_over(name: str) -> bool:

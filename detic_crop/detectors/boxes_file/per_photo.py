@@ -83,7 +83,7 @@ def read_photo_files(format: PhotoFormat[Any], files: Iterable[tuple[str, str, A
             others.append(file)
             continue
         stated = format.stated_photo(content)
-        if stated and _stem(stated) != _stem(f"{path}."):
+        if stated and _is_other(stated, path):
             renamed.append(f"{file} says {stated}")
         format.read(drafts, file, path, content)
     if others:
@@ -101,6 +101,7 @@ def named_drafts(table: BoxesTable) -> Drafts:
     return Drafts(table, "the boxes", "xywh")
 
 
-def _stem(path: str) -> str:
-    name = clean_path(path).rpartition("/")[2].casefold()
-    return name.rpartition(".")[0] or name
+def _is_other(stated: str, path: str) -> bool:
+    """Whether the photo that a label file states is not the one that it is named after, extensions aside."""
+    name, own = (clean_path(text).rpartition("/")[2].casefold() for text in (stated, path))
+    return own not in (name, name.rpartition(".")[0]) and name != own.rpartition(".")[0]

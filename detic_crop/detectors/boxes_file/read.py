@@ -179,7 +179,9 @@ def _read_content(
     for of_photo in of_photos:
         if of_photo.matches(content):
             refuse_box_format(box_format)
-            return read_photo_files(of_photo, [(name, PurePosixPath(name).stem, content)])
+            table = read_photo_files(of_photo, [(name, PurePosixPath(name).stem, content)])
+            table.notes.append("these are the labels of one photo; for those of all give the folder")
+            return table
     return None
 
 
@@ -222,7 +224,12 @@ def parse_folder(folder: LabelFolder) -> BoxesTable:
 
 def _no_labels(folder: LabelFolder) -> str:
     text = f"expected label files ({', '.join(format.name for format in FOLDERS)}), got {folder.contents()}"
-    single = folder.ending(*_WHOLE_FILES)
+    texts = folder.ending(".txt")
+    if texts:
+        _, data = next(folder.sample(texts))
+        line = data.decode("utf-8", "replace").strip().partition("\n")[0]
+        text += f" (no `class cx cy w h` in {texts[0]}: {shown(line)})"
+    single = sorted(folder.ending(*_WHOLE_FILES), key=lambda file: file.count("/"))
     if single:
         names = ", ".join(single[:3]) + ", …" * (len(single) > 3)
         return f"{text}; if one of these files has the boxes of all photos, give that file: {names}"

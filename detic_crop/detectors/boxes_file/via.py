@@ -6,18 +6,17 @@ class is the region's attribute, where there is one; of several, the one that is
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from typing import Any
 
+from detic_crop.detectors.boxes_file.csv_dicts import header_of, rows_of
 from detic_crop.detectors.boxes_file.json_items import list_of, mapping, path_of
 from detic_crop.detectors.boxes_file.judge import settle
 from detic_crop.detectors.boxes_file.numbers import shown
 from detic_crop.detectors.boxes_file.per_photo import named_drafts
 from detic_crop.detectors.boxes_file.shapes import Edges, around, around_ellipse, draft, number
-from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError, RowError
+from detic_crop.detectors.boxes_file.table import BoxesTable, RowError
 
 _CLASS_KEYS = ("class", "class_name", "label", "name", "species", "category", "type")
 _WITHOUT_AREA = frozenset({"point", "line", "polyline"})
@@ -51,8 +50,7 @@ def _region(place: str, region: object) -> Region:
 
 
 def is_via_csv(text: str) -> bool:
-    header = text.partition("\n")[0]
-    return "region_shape_attributes" in header and "filename" in header
+    return set(header_of(text)) >= {"filename", "region_shape_attributes", "region_attributes"}
 
 
 def via_csv(text: str) -> BoxesTable:
@@ -60,27 +58,17 @@ def via_csv(text: str) -> BoxesTable:
 
 
 def _csv_photos(text: str) -> Iterator[tuple[str, str, list[Region]]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    # VIA puts a # before the first name.
-    reader.fieldnames = [(name or "").strip().lstrip("#") for name in reader.fieldnames or []]
-    try:
-        for row in reader:
-            place = f"line {reader.line_num}"
-            shape = _json_cell(row.get("region_shape_attributes"))
-            attributes = _json_cell(row.get("region_attributes"))
-            yield path_of(row.get("filename")), place, [(place, shape, attributes)] if shape else []
-    except csv.Error as error:
-        raise FormatError(
-            f"expected CSV, got a row that cannot be split at line {reader.line_num} ({error})"
-        ) from error
+    for place, row in rows_of(text):
+        shape = _json_cell(row["region_shape_attributes"])
+        attributes = _json_cell(row["region_attributes"])
+        yield path_of(row["filename"]), place, [(place, shape, attributes)] if shape else []
 
 
-def _json_cell(cell: object) -> dict[str, Any]:
-    text = str(cell or "{}")
+def _json_cell(cell: str) -> dict[str, Any]:
     try:
-        return mapping(json.loads(text))
-    except ValueError:
-        return {"name": f"none, but {text}"}
+        return mapping(json.loads(cell or "{}"))
+    except (ValueError, RecursionError):
+        return {"name": f"none, but {cell}"}  # as a shape no known one, as attributes no more than a name
 
 
 def _table(photos: list[tuple[str, str, list[Region]]]) -> BoxesTable:

@@ -25,6 +25,8 @@ def parse_xml(data: bytes) -> Element:
     try:
         parser.Parse(data, True)
         root = builder.close()
+    except RowError:
+        raise
     except (expat.ExpatError, AssertionError, ValueError, LookupError) as error:
         raise RowError(f"expected XML, got text that cannot be read as such ({error})") from error
     return root

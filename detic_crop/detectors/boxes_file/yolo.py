@@ -78,6 +78,8 @@ def read_yolo(folder: LabelFolder, files: Sequence[str]) -> BoxesTable:
     _add_boxes(drafts, rows, dataset)
     if dataset.source:
         table.notes.append(f"class names are those of {dataset.source}")
+    elif len({numbers[0] for _, _, numbers in rows}) > 1:
+        table.notes.append("no data.yaml, classes.txt or obj.names says what the classes are called")
     if lists:
         table.notes.append(f"{len(lists)} text files are lists of photos and no labels (first: {lists[0]})")
     return settle(drafts)

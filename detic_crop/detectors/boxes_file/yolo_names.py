@@ -91,7 +91,10 @@ def _names(file: str, value: object) -> dict[str, str]:
     names = {str(key).strip(): str(name) for key, name in pairs if isinstance(name, str | int | float)}
     if names and len(names) == len(mapping(value) or list_of(value)):
         return names
-    raise FormatError(f"expected a list of class names in `names` of {file}, got {shown(value)}")
+    # Not shown whole: lists within lists by YAML's aliases have no end.
+    plain = not value or isinstance(value, str | int | float)
+    got = shown(value) if plain else f"a {type(value).__name__} with others in it"
+    raise FormatError(f"expected a list of class names in `names` of {file}, got {got}")
 
 
 def _of_lists(folder: LabelFolder) -> YoloDataset | None:
