@@ -371,6 +371,7 @@ def test_different_photos_never_share_a_key(tmp_path: Path) -> None:
 
 
 def test_repeated_lines_are_one_photo_and_said(tmp_path: Path) -> None:
+    write(tmp_path / "a.jpg")
     listing = listed(tmp_path, f"a.jpg\nb.jpg\n./a.jpg\nd/../a.jpg\na.jpg\n{tmp_path}/b.jpg\n".encode())
     assert [source.key for source in listing.sources] == ["a.jpg", "b.jpg"]
     assert listing.notes == ["4 lines of list.txt repeat a photo"]

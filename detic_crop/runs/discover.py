@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
 import glob
-import hashlib
-import io
 import os
 import re
-from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from operator import attrgetter, itemgetter
 from pathlib import Path
 
 from detic_crop.collecting import collector_paused
 from detic_crop.errors import UsageError
 from detic_crop.runs import places
-from detic_crop.runs.discover_stores import from_address, looked_at
+from detic_crop.runs.discover_lists import LIST_EXTENSIONS, from_list
+from detic_crop.runs.discover_stores import from_address
 from detic_crop.runs.discover_tars import expanded, from_tars
-from detic_crop.runs.names import STATE, normalise_key, printable
+from detic_crop.runs.names import STATE, printable
 from detic_crop.runs.sources import Listing, Source, distinct, is_photo_name
-from detic_crop.runs.stores import beside, is_address, path_of, store_of
+from detic_crop.runs.stores import is_address, path_of, store_of
 from detic_crop.runs.system_folders import is_system_folder, note_of, system_folder_of
 
-LIST_EXTENSIONS = (".txt", ".lst", ".csv")
-_COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
-LIST_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path")
+_COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip", ".7z", ".rar", ".gz", ".zst")
+# What people pass by mistake, and what they want then.
+_NO_PHOTOS = {
+    (".json", ".jsonl", ".ndjson", ".xml", ".yaml", ".yml"): (
+        "has no photos; pass their folder as --in, and boxes as --model boxes:FILE"
+    ),
+    (".xlsx", ".xls", ".ods", ".numbers", ".parquet", ".feather"): (
+        "is no list that can be read; save it as CSV (UTF-8), or pass the folder of the photos"
+    ),
+    (".mp4", ".mov", ".avi", ".mkv", ".mts", ".m4v", ".webm"): (
+        "is a video; take pictures out of it first, e.g. ffmpeg -i VIDEO -r 1 pictures/%06d.jpg"
+    ),
+    (".pdf", ".html", ".htm", ".docx", ".pptx", ".ipynb", ".py", ".pt", ".pth", ".npy", ".npz", ".db"): (
+        "is no photo; pass a photo, or the folder of the photos"
+    ),
+}
 _EXPECTED = "a folder, a photo, a glob, a list of paths, tar files or the address of a store"
 
 
@@ -71,7 +80,11 @@ def _found(text: str, output: str | None) -> Listing:
     if name.endswith(".tar"):
         return from_tars([text] if there else _matching_tars(text))
     if name.endswith(LIST_EXTENSIONS) and (there or (is_address(text) and not glob.has_magic(text))):
-        return _from_list(text)
+        return from_list(text)
+    if there:
+        for extensions, what_to_do in _NO_PHOTOS.items():
+            if name.endswith(extensions):
+                raise UsageError(f"--in {places.kept(text)} {what_to_do}")
     if is_address(text):
         return from_address(text, output)
     if there:
@@ -250,86 +263,3 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a link to itself
         return False
-
-
-def _from_list(where: str) -> Listing:
-    """The photos that a list names, in its order; an address may stand in any list."""
-    notes: list[str] = []
-    name = printable(places.name_of(where))
-    lines = _read_column(where, notes) if name.lower().endswith(".csv") else _read_lines(where)
-    lines = [places.given(line) for line in lines]
-    unique: dict[str, str] = {}  # place → its name, from which its key is made
-    for line in lines:
-        if is_address(line):
-            unique.setdefault(line, line)
-        elif is_address(where):
-            unique.setdefault(beside(where, line), line)
-        else:
-            folder = Path(where).parent
-            line = _existing_spelling(line, folder)
-            unique.setdefault(os.path.abspath(folder / line), line)
-    repeats = len(lines) - len(unique)
-    if repeats:
-        notes.append(f"{repeats} lines of {name} repeat a photo")
-    if unique and all(_is_tar(place) for place in unique):
-        listing = from_tars(list(unique))
-        listing.notes[:0] = notes
-        return listing
-    return Listing(looked_at(zip(_list_keys(list(unique.values())), unique, strict=True)), notes=notes)
-
-
-def _is_tar(place: str) -> bool:
-    return places.name_of(place).lower().endswith(".tar")
-
-
-def _list_keys(names: Sequence[str]) -> list[str]:
-    """A key for every name of a list. Of addresses the query plays no part unless it alone tells two apart:
-    it may hold a signature, which is secret and another one tomorrow."""
-    keys = [normalise_key(path_of(name)) if is_address(name) else normalise_key(name) for name in names]
-    addresses = Counter(key for key, name in zip(keys, names, strict=True) if is_address(name))
-    for index, name in enumerate(names):
-        if is_address(name) and addresses[keys[index]] > 1:
-            stem, extension = os.path.splitext(keys[index])
-            digest = hashlib.blake2b(name.partition("?")[2].encode(errors="surrogateescape"), digest_size=4)
-            keys[index] = f"{stem}~{digest.hexdigest()}{extension}"
-    return distinct(keys)
-
-
-def _existing_spelling(line: str, folder: Path) -> str:
-    """Lists made on Windows have backslashes; a file that really has one in its name goes first."""
-    return line if "\\" not in line or os.path.exists(folder / line) else line.replace("\\", "/")
-
-
-def _read_text(where: str) -> str:
-    data = places.read_text(where)
-    try:
-        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # what PowerShell's `>` writes
-            return data.decode("utf-16")
-        return data.decode("utf-8-sig", errors="surrogateescape")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"--in {places.kept(where)} is no text; save it as UTF-8") from error
-
-
-def _read_lines(where: str) -> list[str]:
-    return [line.strip() for line in re.split(r"\r\n|\r|\n", _read_text(where)) if line.strip()]
-
-
-def _read_column(where: str, notes: list[str]) -> list[str]:
-    rows = csv.DictReader(io.StringIO(_read_text(where), newline=""))
-    try:
-        columns = {name.strip().lower(): name for name in rows.fieldnames or ()}
-        table = list(rows)
-    except csv.Error as error:
-        raise UsageError(f"--in {places.kept(where)} is not a CSV table: {error}") from error
-    column = next((columns[name] for name in LIST_COLUMNS if name in columns), None)
-    if column is None:
-        raise UsageError(
-            f"--in {places.kept(where)} has the columns {', '.join(columns) or '(none)'}; "
-            f"expected one of {', '.join(LIST_COLUMNS)}"
-        )
-    cells = [(row[column] or "").strip() for row in table]
-    if "" in cells:
-        notes.append(
-            f"{cells.count('')} rows of {places.name_of(where)} have no {column} and were passed over"
-        )
-    return [cell for cell in cells if cell]

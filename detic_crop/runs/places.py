@@ -14,6 +14,7 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from detic_crop.config import DEFAULT_MAX_PIXELS, Truncated
 from detic_crop.errors import PhotoError, UsageError
@@ -21,6 +22,7 @@ from detic_crop.images.decode import PhotoFile, most_bytes, read_file
 from detic_crop.runs.stores import Found, Store, is_address, path_of, public, store_of
 
 _MEMBER = re.compile(r"tar:(\d+)\+(\d+)@(\d+):(.+)", re.DOTALL)
+_QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019"}
 _BLOCK = 512  # bytes of a tar file's header, which stands right before what it is about
 
 
@@ -54,9 +56,27 @@ def is_path(place: str) -> bool:
     return not (place.startswith("tar:") and _MEMBER.fullmatch(place)) and not is_address(place)
 
 
-def given(place: str | os.PathLike[str]) -> str:
-    """What a user gave as a place: ``file://`` says no more than that a path follows."""
-    return os.fspath(place).removeprefix("file://")
+def given(place: str | os.PathLike[str], folder: str | os.PathLike[str] = "") -> str:
+    """What a user gave as a place, below `folder`.
+
+    ``file://`` says no more than that a path follows, and quotation marks around it ("Copy as path" in
+    Windows) say nothing; a file that really has them in its name goes first.
+    """
+    text = os.fspath(place)
+    if len(text) > 2 and _QUOTES.get(text[0]) == text[-1] and not _exists(folder, text):
+        text = text[1:-1].strip()
+    if text.startswith("file://"):
+        text = text.removeprefix("file://").removeprefix("localhost")
+        if "%" in text and not _exists(folder, text):
+            text = unquote(text, errors="surrogateescape")
+    return text
+
+
+def _exists(folder: str | os.PathLike[str], name: str) -> bool:
+    try:
+        return os.path.lexists(os.path.join(folder, name))
+    except ValueError:  # a NUL
+        return False
 
 
 def shown(place: str) -> str:
