@@ -121,6 +121,14 @@ def test_box_is_corners_unless_it_cannot_be(load: Load) -> None:
     """The original data set's column."""
     assert boxes(load(table("box", "330 223 597 249")), "0.jpg") == [[330, 223, 597, 249]]
     assert boxes(load(table("bbox", "[[ 330  223  597  249]]")), "0.jpg") == [[330, 223, 597, 249]]
+    assert load(table("box", "330 223 597 249")).notes() == []
+    # Written in another way it may come from somewhere else.
+    detector = load(table("box", "[330, 223, 597, 249]"))
+    assert boxes(detector, "0.jpg") == [[330, 223, 597, 249]]
+    assert detector.notes() == [
+        "boxes.csv: `box` is taken as corners, as usual; if it is left, top, width, height, which it can be "
+        "as well, give --box-format xywh"
+    ]
     # One that cannot be corners may be a mistake, or show what all are.
     message = refused(load, table("box", "330 223 597 249", "834 222 56 36"))
     assert "got 1 of 2 boxes that cannot be corners (line 3: 834 222 56 36)" in message

@@ -144,10 +144,15 @@ def _judged_format(drafts: Drafts) -> BoxFormat:
     for_sizes = _IMPOSSIBLE * (not_corners - not_sizes) + _BOTH * found.unsized
     if not not_sizes:
         for_sizes += _BOTH_SIZED * both_sized
-    if drafts.usual == "xyxy" and not drafts.table.normalised:
-        for_sizes -= _USUAL
-    if for_sizes <= -_ENOUGH + _ROUNDING and not_corners <= _STRAY * found.boxes:
+    usual = _USUAL if drafts.usual == "xyxy" and not drafts.table.normalised else 0.0
+    if for_sizes - usual <= -_ENOUGH + _ROUNDING and not_corners <= _STRAY * found.boxes:
+        if for_sizes > -_ENOUGH + _ROUNDING and not drafts.as_original:
+            drafts.table.notes.append(
+                f"{drafts.column} is taken as corners, as usual; if it is left, top, width, height, which it "
+                "can be as well, give --box-format xywh"
+            )
         return "xyxy"
+    for_sizes -= usual
     often = not_corners >= max(1, _LEAST_SIZES * (found.boxes - both_sized))
     # Shares may be of a centre.
     if for_sizes >= _ENOUGH - _ROUNDING and often and found.not_centres:
