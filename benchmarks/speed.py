@@ -2,9 +2,9 @@
 
     python -m benchmarks.speed [PART ...] [--folder FOLDER] [--rounds N] [--detic-photos N]
 
-Parts: pipeline, checking, workers, lite, detic, resume, memory; all of them by default. Everything is a ratio of two
-ways measured in turn in one process, several rounds, the median printed with the extremes; photos are made up
-(`benchmarks.photos`) and kept in FOLDER. Exit code 1 when a target is missed.
+Parts: pipeline, checking, workers, lite, detic, resume, memory; all of them by default. Everything is a ratio
+of two ways measured in turn in one process, several rounds, the median printed with the extremes; photos are
+made up (`benchmarks.photos`) and kept in FOLDER. Exit code 1 when a target is missed.
 """
 
 from __future__ import annotations

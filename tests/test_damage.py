@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,8 +19,10 @@ from PIL import Image
 
 from detic_crop import api
 from detic_crop.errors import PhotoError
+from detic_crop.images import quiet
 from detic_crop.images.decode import PhotoFile, decode
 from detic_crop.images.headers import read_header
+from detic_crop.images.partial import REDUCTIONS
 from detic_crop.images.quiet import can_hear, quiet_c_stderr, take_remark
 from detic_crop.runs.journal import Record, replay
 from tests.fakes import picture
@@ -292,8 +296,6 @@ def test_remarks_belong_to_the_thread_that_decoded() -> None:
 
 
 def test_a_remark_is_taken_once() -> None:
-    import cv2
-
     bad = np.frombuffer(zeros(saved("JPEG")), np.uint8)
     with quiet_c_stderr():
         cv2.imdecode(bad, cv2.IMREAD_COLOR)
@@ -453,3 +455,81 @@ def test_a_tiff_may_not_mean_far_more_work_than_its_pixels() -> None:
             tall[where : where + 4 * count] = (0x7FFFFFFF).to_bytes(4, "little") * count
     with pytest.raises(PhotoError):
         read_header(bytes(tall))
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize(
+    "compression",
+    ["raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "jpeg", "zstd", "lzma", "group4"],
+)
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "F"])
+def test_intact_tiffs_have_no_flag(mode: str, compression: str, big: bool) -> None:
+    if (compression == "group4") != (mode == "1"):
+        return
+    if compression == "jpeg" and mode not in ("L", "RGB", "YCbCr"):
+        return
+    image = photo().convert("L" if mode in ("I;16", "F") else mode)
+    if mode in ("I;16", "F"):
+        levels = np.asarray(image).astype(np.float32)
+        image = Image.fromarray((levels * 257).astype(np.uint16) if mode == "I;16" else levels / 255)
+    file = io.BytesIO()
+    image.save(file, "TIFF", compression=compression, big_tiff=big)
+    assert decode(file.getvalue(), truncated="fail").damaged is False
+
+
+@pytest.mark.parametrize("extension", [".tiff", ".png", ".webp", ".bmp", ".jpg"])
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (16, 16), (17, 300), (640, 3)])
+def test_what_opencv_writes_is_intact(extension: str, size: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(2).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    ok, data = cv2.imencode(extension, pixels)
+    assert ok
+    assert decode(data.tobytes(), truncated="fail").damaged is False
+
+
+def test_a_tiff_that_lacks_a_strip_is_seen() -> None:
+    data = saved("TIFF", compression="packbits", strip_size=WIDTH * 3 * 16)
+    with Image.open(io.BytesIO(data)) as opened:
+        starts = opened.tag_v2[273]  # type: ignore[attr-defined]
+    assert len(starts) > 2
+    where = struct.pack("<II", *starts[:2])
+    assert data.count(where) == 1
+    assert decode(data, truncated="fail").damaged is False
+    assert decode(data.replace(where, where[:4] + bytes(4))).damaged is True
+
+
+def test_a_run_length_coded_bmp_that_is_cut_is_seen() -> None:
+    runs = b"".join(bytes([4, row, 4, 255 - row, 0, 0]) for row in range(8)) + b"\0\1"
+    palette = b"".join(bytes([n, n, n, 0]) for n in range(256))
+    head = struct.pack("<IiiHHIIiiII", 40, 8, 8, 1, 8, 1, len(runs), 0, 0, 256, 0)
+    offset = 14 + len(head) + len(palette)
+    data = b"BM" + struct.pack("<IHHI", offset + len(runs), 0, 0, offset) + head + palette + runs
+    assert not decode(data, truncated="fail").truncated
+    with pytest.raises(PhotoError) as caught:
+        decode(data[:-20])
+    assert caught.value.reason == "truncated"
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_verdict_does_not_depend_on_the_reduction(seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    data = saved("JPEG", quality=int(chance.integers(60, 97)), subsampling=int(chance.integers(3)))
+    at = int(chance.integers(part(data, 0.0), len(data) - 40))
+    size = int(chance.integers(1, 30))
+    harmed = data[:at] + chance.integers(0, 256, size, np.uint8).tobytes() + data[at + size :]
+    verdicts = set[bool | str | None]()
+    for reduction in REDUCTIONS:
+        try:
+            verdicts.add(PhotoFile(harmed).decode(reduction=reduction).damaged)
+        except PhotoError as error:
+            verdicts.add(error.reason)
+    assert len(verdicts) == 1
+
+
+def test_where_nobody_hears_libjpeg_nothing_is_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quiet, "_ear", lambda: None)
+    file = PhotoFile(saved("JPEG"), truncated="fail")
+    part_of_it = file.decode((0, 0, 10, 10))
+    assert part_of_it.damaged is None
+    assert part_of_it.image.shape[0] < HEIGHT  # and it is no use to decode all of it
+    assert decode(saved("JPEG", mode="CMYK")).damaged is None
+    assert decode(saved("PNG")).damaged is False

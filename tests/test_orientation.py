@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
+from detic_crop.images import orientation
 from detic_crop.images.decode import decode
 from detic_crop.images.headers import read_header
 from detic_crop.images.orientation import png_text_orientation, xmp_orientation
@@ -206,7 +207,7 @@ def test_an_xmp_bomb_is_not_expanded() -> None:
 
 
 def test_a_text_chunk_bomb_is_inflated_only_so_far() -> None:
-    bomb = zlib.compress(bytes(1 << 28))
+    bomb = zlib.compress(bytes(1 << 25))
     assert png_text_orientation([(b"zTXt", b"Raw profile type exif\0\0" + bomb)]) == 0
     assert png_text_orientation([(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + bomb)]) == 0
 
@@ -225,3 +226,35 @@ def test_other_texts_are_not_looked_at() -> None:
         (b"iTXt", b"XML:com.adobe.xmp"),
     ]
     assert png_text_orientation(texts) == 0
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        "<a>" * 590_000 + "Orientation" + "</a>" * 590_000,
+        "<x>" + "<a/>" * 1_000_000 + "Orientation</x>",
+        "<x Orientation='' " + " ".join(f"a{n}='1'" for n in range(300_000)) + "/>",
+        xmp("<!-- Orientation " + "x" * 4_000_000 + "-->"),
+    ],
+    ids=["deep", "many", "wide", "long"],
+)
+def test_no_more_of_a_large_packet_is_read_than_may_be_of_use(
+    packet: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = 0
+    real = orientation._XmpReader._start
+
+    def counted(self: orientation._XmpReader, name: str, attributes: dict[str, str]) -> None:
+        nonlocal seen
+        seen += 1 + len(attributes)
+        real(self, name, attributes)
+
+    monkeypatch.setattr(orientation._XmpReader, "_start", counted)
+    assert xmp_orientation(packet.encode()) == 0
+    assert seen <= 20_001
+
+
+def test_what_comes_early_in_a_large_packet_is_found() -> None:
+    assert (
+        xmp_orientation(attribute(6).replace("</x:xmpmeta>", " " * 1_000_000 + "</x:xmpmeta>").encode()) == 6
+    )

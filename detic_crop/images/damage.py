@@ -9,9 +9,11 @@ import cv2
 import numpy as np
 from PIL import WebPImagePlugin
 
+from detic_crop.errors import PhotoError
 from detic_crop.images.directory import read_directory
+from detic_crop.images.headers import read_header
 from detic_crop.images.quiet import take_remark
-from detic_crop.images.tiff_samples import layout_of, strips_of
+from detic_crop.images.tiff_samples import Layout, layout_of, strips_of
 
 __all__ = ["is_only_padded", "is_remarked_on", "is_tiff_damaged", "left_over"]
 
@@ -20,8 +22,10 @@ _JPEG_CHEAPLY = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION
 # Bytes to take away: more than encoders put at the end though no decoder needs them (libwebp: four, and two).
 _WEBP_SPARE = {b"VP8 ": 16, b"VP8L": 6}
 _WEBP_LEAST = 128  # bytes; less is a plain colour
-_TIFF_SPARE = 1 << 16
-_TIFF_JPEG, _TIFF_DEFLATE, _TIFF_JPEG_TABLES = 7, (8, 32946), 347
+_TIFF_SPARE = 1 << 12
+_TIFF_PLAIN, _TIFF_JPEG, _TIFF_DEFLATE = 1, 7, (8, 32946)
+_TIFF_JPEG_TABLES = 347
+_TIFF_YCBCR = 6
 
 
 def is_remarked_on(jpeg: bytes) -> bool | None:
@@ -71,20 +75,52 @@ def left_over(webp: bytes) -> bool:
 def is_tiff_damaged(tiff: bytes) -> bool | None:
     """Whether strips or tiles of a TIFF are damaged that libtiff decodes; None where nobody can tell.
 
-    Deflated ones end with a checksum, at which libtiff does not look; of JPEG libjpeg is asked. To be called
-    within `quiet_c_stderr`.
+    Some may be missing. Deflated ones end with a checksum, at which libtiff does not look; of JPEG libjpeg is
+    asked. To be called within `quiet_c_stderr`.
     """
     directory = read_directory(tiff)
     layout = layout_of(tiff, directory)
     strips = strips_of(tiff, directory)
+    if strips and _lacks_strips(strips, layout):
+        return True
     if layout.compression in _TIFF_DEFLATE and layout.fill_order == 1:
         size = layout.block_bytes * layout.block[1]
         return any(_is_deflate_damaged(tiff[at : at + length], size) for at, length in strips)
     if layout.compression == _TIFF_JPEG:
         tables = directory.bytes_of(_TIFF_JPEG_TABLES, tiff).removesuffix(_EOI) or b"\xff\xd8"
-        remarks = [is_remarked_on(tables + tiff[at + 2 : at + length]) for at, length in strips]
+        most = 2 * layout.block[0] * layout.block[1]  # sides may be rounded up to whole blocks
+        remarks = [_is_jpeg_damaged(tables + tiff[at + 2 : at + length], most) for at, length in strips]
         return True if True in remarks else None if None in remarks else False
     return False
+
+
+def _lacks_strips(strips: list[tuple[int, int]], layout: Layout) -> bool:
+    """Whether there are fewer than the picture has, some are nowhere, or hold less than their pixels take."""
+    rows = -(-layout.height // layout.block[1])
+    needed = rows * layout.across * (layout.samples if layout.planes else 1)
+    if len(strips) < needed:
+        return True
+    if any(not start or not length for start, length in strips[:needed]) and needed > 1:
+        return True
+    if layout.compression != _TIFF_PLAIN or layout.photometric == _TIFF_YCBCR or len(set(layout.bits)) > 1:
+        return False
+    last = layout.block[1] if layout.tiled else layout.height - (rows - 1) * layout.block[1]
+    for number, (_, length) in enumerate(strips[:needed]):
+        is_last = number // layout.across % rows == rows - 1
+        if 0 < length < layout.block_bytes * (last if is_last else layout.block[1]):
+            return True
+    return False
+
+
+def _is_jpeg_damaged(jpeg: bytes, most_pixels: int) -> bool | None:
+    """See `is_remarked_on`; of a part of a picture, which has so many pixels at most."""
+    try:
+        header = read_header(jpeg)
+    except PhotoError:
+        return True
+    if header.truncated or header.width * header.height > most_pixels:
+        return True
+    return is_remarked_on(header.lean)
 
 
 def _is_deflate_damaged(data: bytes, size: int) -> bool:

@@ -434,7 +434,15 @@ def _by_pillow(header: Header) -> tuple[NDArray[np.uint8], bool]:
         if not layout_of(header.lean, directory).is_left_to_pillow:
             return bgr_of(header.lean, directory, CONVERT)
     # Not Image.open: its limit on the size is a global that warns or raises before ours is asked.
-    photo = _OPENERS[header.format](io.BytesIO(header.lean))
+    try:
+        photo = _OPENERS[header.format](io.BytesIO(header.lean))
+    except SyntaxError as error:
+        if str(error) != "unknown pixel mode":
+            raise
+        raise PhotoError(
+            "unsupported_format",
+            f"expected a usual {header.format}, got samples of an unknown kind; {CONVERT}",
+        ) from error
     if photo.size != (header.width, header.height):
         raise ValueError("two sizes in one file")
     if header.format == "TIFF":

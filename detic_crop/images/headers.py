@@ -543,6 +543,9 @@ def _lean_tiff(data: bytes, directory: Directory) -> bytes:
 # ---------------------------------------------------------------- BMP
 
 
+_BMP_RUNS = frozenset({1, 2})  # run-length coded: how long, the header says
+
+
 def _read_bmp(data: bytes) -> Header:
     """Both the old 12-byte and the newer headers; a negative height means rows from the top."""
     try:
@@ -558,6 +561,8 @@ def _read_bmp(data: bytes) -> Header:
     if not width or not height:
         raise _damaged("BMP")
     stored = (width * bits + 31) // 32 * 4 * height if compression in (0, 3, 6) else 0
+    if compression in _BMP_RUNS:
+        stored = _u32(data, 34)
     return Header("BMP", width, height, data, truncated=offset + stored > len(data))
 
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Iterable
-from xml.etree import ElementTree
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from xml.parsers import expat
 
 from detic_crop.images.directory import read_directory
 
@@ -30,8 +31,12 @@ _RAW_PROFILE = b"Raw profile type "
 _PROFILES = (b"exif", b"app1", b"xmp")
 _MOST_TEXT = 1 << 22  # bytes of metadata looked at: a few bytes of deflated text may hold gigabytes
 
-_RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
-_TIFF = "{http://ns.adobe.com/tiff/1.0/}"
+_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns# "
+_DESCRIPTION = _RDF + "Description"
+_ORIENTATION_NAME = "http://ns.adobe.com/tiff/1.0/ Orientation"
+_MOST_XMP = 1 << 18  # bytes; the photo's own properties come first
+_MOST_ELEMENTS = 20_000
+_MOST_DEPTH = 200
 _LOOSE = re.compile(r"""\btiff:Orientation\s*(?:=\s*["']|>)\s*([1-8])\s*[<"']""")
 
 
@@ -53,20 +58,79 @@ def xmp_orientation(packet: bytes) -> int:
 
     Only what is said of the photo itself counts, not what is said of the pictures that it was made from.
     """
-    text = _text(packet[:_MOST_TEXT].removeprefix(_XMP_HEAD))
+    text = _text(packet[:_MOST_XMP].removeprefix(_XMP_HEAD))
     if "Orientation" not in text:
         return 0
+    reader = _XmpReader()
     try:
-        # A document type may define entities, of which a few bytes become gigabytes. XMP has none.
-        root = None if "<!DOCTYPE" in text else ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError, RecursionError):
-        root = None
-    if root is None:
-        found = _LOOSE.search(text)
+        reader.read(text)
+    except expat.ExpatError:
+        found = None if len(packet) > _MOST_XMP else _LOOSE.search(text)
         return int(found[1]) if found else 0
-    tree = root if root.tag == _RDF + "RDF" else root.find(f".//{_RDF}RDF")
-    descriptions = [root] if tree is None else tree.findall(_RDF + "Description")
-    return next(filter(None, (_described(one) for one in descriptions)), 0)
+    return reader.orientation
+
+
+class _EnoughError(Exception):
+    """What was looked for is found, or will not be."""
+
+
+class _XmpReader:
+    """Reads as much of a packet as it takes, and keeps none of it: metadata may be large, or hostile."""
+
+    def __init__(self) -> None:
+        self.orientation = 0
+        self._above: list[str] = []  # elements that are open
+        self._elements = 0
+
+    def read(self, text: str) -> None:
+        """Sets `orientation`.
+
+        Raises:
+            ExpatError: it is not well-formed.
+        """
+        parser = expat.ParserCreate(namespace_separator=" ")
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = lambda _: self._above.pop()
+        parser.CharacterDataHandler = self._characters
+        # A document type may define entities, of which a few bytes become gigabytes. XMP has none.
+        parser.StartDoctypeDeclHandler = self._stop
+        parser.buffer_text = True
+        with suppress(_EnoughError):
+            parser.Parse(text, True)
+
+    def _start(self, name: str, attributes: Mapping[str, str]) -> None:
+        self._above.append(name)
+        self._elements += 1
+        if self._elements > _MOST_ELEMENTS or len(self._above) > _MOST_DEPTH:
+            raise _EnoughError
+        if self._path() == (_DESCRIPTION,):
+            self._say(attributes.get(_ORIENTATION_NAME, ""))
+        elif self._is_inside():
+            self._say(attributes.get(_RDF + "value", ""))
+
+    def _characters(self, text: str) -> None:
+        """As an element, or as one with qualifiers beside its value."""
+        if self._is_inside() and self._above[-1] in (_ORIENTATION_NAME, _RDF + "value"):
+            self._say(text)
+
+    def _path(self) -> tuple[str, ...]:
+        """Open elements below rdf:RDF; of the whole packet only what is said of the photo itself counts."""
+        try:
+            return tuple(self._above[self._above.index(_RDF + "RDF") + 1 :])
+        except ValueError:
+            return ()
+
+    def _is_inside(self) -> bool:
+        return self._path()[:2] == (_DESCRIPTION, _ORIENTATION_NAME)
+
+    def _say(self, word: str) -> None:
+        word = word.strip()
+        if len(word) == 1 and word in "12345678":
+            self.orientation = int(word)
+            raise _EnoughError
+
+    def _stop(self, *_: object) -> None:
+        raise _EnoughError
 
 
 def _text(packet: bytes) -> str:
@@ -87,21 +151,6 @@ def _text(packet: bytes) -> str:
     text = packet.decode(encoding, errors="replace").strip("\0 \t\r\n\ufeff\ufffd")
     # What the packet says of its own encoding has been undone.
     return re.sub(r"^<\?xml[^>]*\?>", "", text).lstrip()
-
-
-def _described(description: ElementTree.Element) -> int:
-    """As an attribute, as an element, or as one with qualifiers beside its value."""
-    name = _TIFF + "Orientation"
-    element = description.find(name)
-    words = [description.get(name)]
-    if element is not None:
-        words += [element.text, element.get(_RDF + "value"), element.findtext(f".//{_RDF}value")]
-    return next(filter(None, map(_number, words)), 0)
-
-
-def _number(word: str | None) -> int:
-    word = (word or "").strip()
-    return valid(int(word)) if len(word) == 1 and word in "12345678" else 0
 
 
 def png_text_orientation(chunks: Iterable[tuple[bytes, bytes]]) -> int:
