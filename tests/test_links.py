@@ -28,7 +28,7 @@ from detic_crop.audit.review.page import open_page
 from detic_crop.audit.review.verdicts import Verdict, VerdictLog
 from detic_crop.errors import DeticCropError
 from detic_crop.runs.folder import STATE, OutputFolder
-from tests.fakes import files_of, write_boxes, write_photo, write_photos
+from tests.fakes import write_boxes, write_photo, write_photos
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="links and pipes are POSIX")
 
@@ -256,11 +256,11 @@ def test_a_link_in_the_state_folder_is_said(
 
 
 def main() -> None:
-    """Every place, kind and command."""
+    """Every place, kind and command, of the sorts that are named; counts go to stderr."""
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         ground = make_ground(Path(folder) / "ground")
-        for sort in ground.sorts:
+        for sort in sys.argv[1:] or ground.sorts:
             for place in places(ground.folder / sort):
                 for kind in KINDS:
                     for name in commands(ground, Path(folder) / sort):
@@ -269,11 +269,12 @@ def main() -> None:
                             result = "cannot be made" if code is None else f"exit {code}"
                         except BaseException as error:  # told, counted, and on with the next
                             result = type(error).__name__
-                            print(f"{name} with {kind} at {sort}/{place}: {error!r}"[:600], file=sys.stdout)
+                            text = f"{name} with {kind} at {sort}/{place}: {error!r}"
+                            print("FOUND", text[:600], file=sys.stderr)
                             if isinstance(error, KeyboardInterrupt):
                                 raise
                         counts[result] += 1
-        print(dict(counts), "files in the ground:", len(files_of(ground.folder)))
+            print(sort, dict(counts), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from detic_crop import api
 from detic_crop.config import CropConfig
 from detic_crop.errors import OutputError, UsageError
 from detic_crop.runs.folder import STATE
+from detic_crop.runs.inside import Inside
 from tests.fakes import (
     FakeDetector,
     assert_one_row_each,
@@ -122,15 +123,15 @@ def test_no_crop_without_a_row_when_stopped_while_a_photo_fails(
     folder, keys = done
     old = crop_of(folder, keys[1])
     (folder / "in" / keys[1]).write_bytes(b"spoilt")
-    unlink = Path.unlink
+    remove = Inside.remove
 
-    def held_open(path: Path, missing_ok: bool = False) -> None:
+    def held_open(inside: Inside, path: Path) -> None:
         if path == old:
             raise PermissionError(13, "Permission denied", str(path))
-        unlink(path, missing_ok)
+        remove(inside, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", held_open)
+        patch.setattr(Inside, "remove", held_open)
         with pytest.raises(OutputError, match="Permission denied"):
             again(folder)
     again(folder)

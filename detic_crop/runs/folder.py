@@ -284,11 +284,13 @@ class OutputFolder:
                     self.refuse_running(self.shards())
                 else:
                     self.require_merged()
-                begin()
+                with output_errors(self.shown):
+                    begin()
             else:
                 with self.whole._held(begins=self.shard):
                     held.enter_context(self._held())
-                    begin()
+                    with output_errors(self.shown):
+                        begin()
             yield
 
     @contextlib.contextmanager
