@@ -23,7 +23,7 @@ import pytest
 from detic_crop import api, cli
 from detic_crop.audit.review.verdicts import Verdict, VerdictLog, now
 from detic_crop.boxes.detections import Detections
-from detic_crop.errors import DeticCropError, OutputError, UsageError
+from detic_crop.errors import DeticCropError, OutputError, Terminated, UsageError
 from detic_crop.runs import segments, store_folder, store_lock, stores
 from detic_crop.runs.folder import STATE
 from detic_crop.runs.stores import joined, store_of
@@ -305,7 +305,9 @@ def test_a_run_that_is_told_to_stop_goes_on(photos: Path, reference: dict[str, b
                 os.kill(os.getpid(), signal.SIGTERM)
             return super().detect(image, key)
 
-    first = crop(photos, OUT, detector=Stopping(), workers=1)
+    with pytest.raises(Terminated) as terminated:
+        crop(photos, OUT, detector=Stopping(), workers=1)
+    first = terminated.value.result
     assert first.stopped == "SIGTERM"
     assert first.remaining > 0
     assert_no_lie(OUT)
