@@ -625,8 +625,8 @@ def press_ctrl_c(stop: Stop) -> None:
 def send(number: signal.Signals, noticed: Callable[[], bool]) -> None:
     """A signal to this process, from any thread; comes back when the main thread has taken notice.
 
-    Python runs handlers between two instructions of the main thread. Where that waits for a lock, it is woken only
-    by a signal that arrives during the wait, and to it: so it is nudged until it has run them.
+    Python runs handlers between two instructions of the main thread. Where that waits for a lock, it
+    is woken only by a signal that arrives during the wait, and to it: so it is nudged until it has run them.
     """
     os.kill(os.getpid(), number)
     while not noticed():
