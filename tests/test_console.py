@@ -132,6 +132,7 @@ def test_a_program_that_calls_us(place: Path, tmp_path: Path, kind: str) -> None
     assert result.counts.total() == len(rows_of(place / "reference"))
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(
     "redirection",

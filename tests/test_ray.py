@@ -34,6 +34,8 @@ from tests.fakes import (
 )
 from tests.ray_detectors import PairDetector, SentDetector
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 STORE = 100_000_000  # bytes
 

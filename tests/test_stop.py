@@ -320,6 +320,7 @@ def ask(function: Callable[..., Counter[str]], **arguments: Any) -> Counter[str]
 # ---------------------------------------------------------------- killed
 
 
+@pytest.mark.slow
 @posix
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     keys = write_photos(tmp_path / "in", 57)
@@ -432,6 +433,7 @@ def reviewed_and_resumed(folder: Path) -> Scene:
     return Scene(scene.command, scene.base, scene.reference, between=run)
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(
     ("make", "step"),
@@ -449,6 +451,7 @@ def test_killed_at_every_operation(make: Callable[[Path], Scene], step: int, tmp
     assert counts[f"exit {-signal.SIGKILL}"] > 40 // step
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(
     ("make", "step"), [(fresh, 3), (resumed, 5), (overwritten, 7), (recropped, 6), (reviewed, 5)]
@@ -457,11 +460,13 @@ def test_disk_full_from_some_operation_on(make: Callable[[Path], Scene], step: i
     assert disturb(make(tmp_path), tmp_path, "ENOSPC", lasting=True, step=step)["exit 1"] > 40 // step
 
 
+@pytest.mark.slow
 @posix
 def test_disk_full_for_one_operation(tmp_path: Path) -> None:
     assert disturb(fresh(tmp_path), tmp_path, "ENOSPC", step=4)["exit 1"] > 10
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("kind", ["EROFS", "EACCES"])
 def test_output_not_writable_from_some_operation_on(kind: str, tmp_path: Path) -> None:

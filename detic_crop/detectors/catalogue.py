@@ -83,9 +83,7 @@ def named(name: str) -> list[ModelEntry]:
     """
     known = catalogue()
     if name == lite_package.NAME:
-        raise UsageError(
-            "lite came with this package, which is all it needs; nothing of it is pulled or removed"
-        )
+        raise UsageError("lite came with this package; nothing of it is pulled or removed")
     if name == VOCABULARIES:
         return [entry for entry in known.values() if entry.kind == "vocabulary"]
     if name not in known:
