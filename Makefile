@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
-.PHONY: demo test check docker-check format clean
+.PHONY: demo test test-fast check docker-check format clean
 
 $(VENV)/.run: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -19,7 +19,12 @@ demo: $(VENV)/.run
 	$(BIN)/detic-crop run --in examples/train_images --out cropped
 
 test: $(VENV)/.dev
+	$(BIN)/python -m tests.programs
 	$(BIN)/python -m pytest
+
+# For daily work: without the tests marked slow, which kill runs at every step, start clusters and browsers.
+test-fast: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "not slow"
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     from detic_crop.detectors.base import Detector as Detector
     from detic_crop.detectors.base import DetectorInfo as DetectorInfo
     from detic_crop.errors import DeticCropError as DeticCropError
+    from detic_crop.errors import Interrupted as Interrupted
     from detic_crop.errors import OutputError as OutputError
     from detic_crop.errors import PhotoError as PhotoError
+    from detic_crop.errors import Terminated as Terminated
     from detic_crop.errors import UsageError as UsageError
     from detic_crop.errors import WeightsError as WeightsError
 
@@ -51,7 +53,10 @@ _HOMES = {
     "config": ("CropConfig", "RunOptions"),
     "detectors": ("load_detector",),
     "detectors.base": ("Detector", "DetectorInfo"),
-    "errors": ("DeticCropError", "OutputError", "PhotoError", "UsageError", "WeightsError"),
+    "errors": (
+        *("DeticCropError", "Interrupted", "OutputError", "PhotoError", "Terminated"),
+        *("UsageError", "WeightsError"),
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -9,6 +9,7 @@ import importlib.metadata
 import logging
 import os
 import platform
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from functools import partial
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,7 @@ from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import Box, Fit, PixelBox, crop_rectangle, whole
 from detic_crop.collecting import collector_paused
 from detic_crop.config import ALGORITHM, CropConfig, RunOptions
+from detic_crop.console import open_descriptors
 from detic_crop.detectors import load_detector, resolve_model
 from detic_crop.detectors.base import (
     ClassAwareDetector,
@@ -64,7 +66,7 @@ from detic_crop.detectors.base import (
 )
 from detic_crop.detectors.devices import resolve_devices
 from detic_crop.detectors.vocabulary import join_names, resolve_classes
-from detic_crop.errors import DeticCropError, OutputError, UsageError
+from detic_crop.errors import DeticCropError, Interrupted, OutputError, Terminated, UsageError
 from detic_crop.images.crop import cut_and_resize
 from detic_crop.runs import places
 from detic_crop.runs.apply import Change, apply_changes, changes_of, is_same_photo
@@ -139,6 +141,7 @@ _DETECTOR_SETTINGS = {
 }
 
 PathLike = str | os.PathLike[str]
+_Result = TypeVar("_Result", bound="RunResult")
 
 
 @dataclass(slots=True)
@@ -294,10 +297,14 @@ def run(
         UsageError: something asked for is wrong; nothing was changed.
         OutputError: the output cannot be written or is in use; what was finished is kept.
         WeightsError: the model's weights are missing or damaged.
+        Interrupted: after Ctrl-C; a KeyboardInterrupt, once what was finished is recorded and the tables are
+            written. So whatever was to follow does not go on with half of the photos.
+        Terminated: after SIGTERM, likewise; a SystemExit. A handler of your own is called instead.
     """
     config, options = _with_settings(config or CropConfig(), options or RunOptions(), settings)
     with open_folder(output, resolve_shard(options.shard), anew=options.overwrite) as folder:
-        return _run(input, folder, config, options, detector)
+        result = _run(input, folder, config, options, detector)
+    return _unless_stopped(result)
 
 
 def _run(
@@ -395,11 +402,13 @@ def recrop(
     Raises:
         UsageError: `source` is no run, or its candidates cannot answer for these settings.
         OutputError: the output cannot be written or is in use.
+        Interrupted, Terminated: see `run`.
     """
     origin = OutputFolder(copied_here(source, "recrop"))
     origin.require_run()
     with open_folder(output, anew=options is not None and options.overwrite) as folder:
-        return _recrop(origin, folder, input, options, settings)
+        result = _recrop(origin, folder, input, options, settings)
+    return _unless_stopped(result)
 
 
 def _recrop(
@@ -561,6 +570,7 @@ def apply(
     Raises:
         UsageError: the folder has no finished photos.
         OutputError: it cannot be written or is in use; what was finished is kept.
+        Interrupted, Terminated: see `run`.
     """
     folder = OutputFolder(copied_here(output, "apply"))
     folder.require_run()
@@ -611,7 +621,7 @@ def apply(
         result.stopped = stop.reason if result.remaining else ""
         result.notes += _passed_over(folder, records, decisions)
         _write_tables(result, records, found=found)
-    return result
+    return _unless_stopped(result)
 
 
 def _passed_over(
@@ -1287,6 +1297,7 @@ def _held(folder: OutputFolder, options: RunOptions, config: CropConfig | None =
                 _overwrite(folder, options)
             begin_shard(folder, config, _version("detic-crop"))
 
+    open_descriptors()  # before the journal is opened
     with (
         folder.locked(begin, merging=options.overwrite),
         stop_signals() as stop,
@@ -1296,6 +1307,18 @@ def _held(folder: OutputFolder, options: RunOptions, config: CropConfig | None =
             _overwrite(folder, options)
         folder.create()
         yield stop
+
+
+def _unless_stopped(result: _Result) -> _Result:
+    """The signal that ended the work early takes its course, now that everything is recorded and closed."""
+    if result.stopped == "SIGINT":
+        raise Interrupted(result)
+    if result.stopped in ("SIGTERM", "SIGBREAK"):
+        number = signal.Signals[result.stopped]
+        if signal.getsignal(number) in (signal.SIG_DFL, None):
+            raise Terminated(result)
+        signal.raise_signal(number)
+    return result
 
 
 def _overwrite(folder: OutputFolder, options: RunOptions) -> None:

@@ -29,7 +29,8 @@ from detic_crop.config import (
     parse_duration,
 )
 from detic_crop.console import forgiving_streams
-from detic_crop.errors import DeticCropError
+from detic_crop.errors import DeticCropError, Interrupted, Terminated
+from detic_crop.leaving import INTERRUPTED, leave, own_process
 from detic_crop.runs.names import printable
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ _CHANGES = {
 }
 _PHOTOS = "folder, photo, 'pattern', .txt/.csv list, tar files, or s3://, gs://, https:// of these"
 _F = TypeVar("_F", bound=Callable[..., Any])
+_R = TypeVar("_R")
 
 
 def _options(*decorators: Callable[[Any], Any]) -> Callable[[_F], _F]:
@@ -208,7 +210,7 @@ def run(input: str, output: str, strict: bool, time_limit: str | None, **setting
     from detic_crop import api
 
     _hush(settings["quiet"])
-    result = api.run(input, output, time_limit=_seconds(time_limit), **settings)
+    result = _even_if_stopped(lambda: api.run(input, output, time_limit=_seconds(time_limit), **settings))
     if settings["dry_run"]:
         _say_dry_run(result)
         return 0
@@ -234,7 +236,9 @@ def recrop(
     from detic_crop import api
 
     _hush(settings["quiet"])
-    result = api.recrop(cropped, output, input=input, time_limit=_seconds(time_limit), **settings)
+    result = _even_if_stopped(
+        lambda: api.recrop(cropped, output, input=input, time_limit=_seconds(time_limit), **settings)
+    )
     if not settings["quiet"]:
         changes = ", ".join(f"{n} {old} → {new}" for (old, new), n in sorted(result.transitions.items()))
         click.echo(f"{result.transitions.total()} photos changed status{': ' if changes else ''}{changes}")
@@ -304,7 +308,7 @@ def apply(cropped: str, strict: bool, **settings: Any) -> int:
     """Make the crops and tables of CROPPED follow the verdicts of `detic-crop review`, without a detector."""
     from detic_crop import api
 
-    result = api.apply(cropped, **settings)
+    result = _even_if_stopped(lambda: api.apply(cropped, **settings))
     if settings["dry_run"]:
         for note in result.notes:
             click.echo(printable(note))
@@ -342,7 +346,10 @@ cli.add_command(weights)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: of the work, whether or not it could be told."""
     with forgiving_streams():
-        return _main(arguments)
+        if arguments is not None:
+            return _main(arguments)
+        with own_process():
+            return leave(_main(arguments))
 
 
 def _main(arguments: Sequence[str] | None) -> int:
@@ -362,7 +369,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     except click.ClickException as error:
         return _complain(_explain(error), 2)
     except (KeyboardInterrupt, click.Abort):
-        return _complain("interrupted; the same command goes on where this one stopped", 130)
+        return _complain(INTERRUPTED, 130)
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
@@ -389,6 +396,15 @@ def _hush(quiet: bool) -> None:
 
 def _seconds(duration: str | None) -> float | None:
     return None if duration is None else parse_duration(duration)
+
+
+def _even_if_stopped(work: Callable[[], _R]) -> _R:
+    """The result, also of work that a signal ended in good order; `_finish` turns that into an exit code."""
+    try:
+        return work()
+    except (Interrupted, Terminated) as ended:
+        result: _R = ended.result
+        return result
 
 
 def _finish(result: RunResult, strict: bool, quiet: bool, did: str = "") -> int:

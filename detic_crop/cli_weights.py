@@ -11,8 +11,9 @@ from typing import Any
 import click
 
 from detic_crop.cli_options import option
+from detic_crop.detectors import lite_package
 from detic_crop.detectors.catalogue import ModelEntry
-from detic_crop.errors import WeightsError
+from detic_crop.errors import UsageError, WeightsError
 
 _names = click.argument("names", nargs=-1, metavar="NAME…")
 
@@ -28,12 +29,12 @@ def weights() -> None:
 
 @weights.command("list")
 def list_weights() -> int:
-    """Say what can be pulled, what it is worth, and what is there."""
+    """Say what can be pulled, what it is worth, and what is there; and where `lite` is."""
     from detic_crop.detectors.weights import catalogue, weights_dir
 
     folder = weights_dir()
     header = ("name", "installed", "size", "licence", "ms", "AP", "what")
-    rows = [header, *(_row(entry, folder) for entry in catalogue().values())]
+    rows = [header, _lite_row(), *(_row(entry, folder) for entry in catalogue().values())]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -41,7 +42,7 @@ def list_weights() -> int:
         "\nms, AP: published time per photo on a Titan RTX and LVIS box AP; "
         "longest side 640, threshold 0.3, no masks"
     )
-    click.echo(f"folder: {folder}")
+    click.echo(f"folder: {folder}\nlite: {_lite_place()}")
     return 0
 
 
@@ -60,7 +61,11 @@ def pull(names: tuple[str, ...], mirror: str | None, quiet: bool) -> int:
     """
     from detic_crop.detectors.weights import named, pull
 
-    for name in _at_least_one(names, "pull"):
+    names = _at_least_one(names, "pull")
+    if lite_package.NAME in names:
+        click.echo(f"lite is not pulled, it came with this package: {lite_package.weights_path()}")
+    names = tuple(name for name in names if name != lite_package.NAME)
+    for name in names:
         named(name)  # a mistyped name is said before the first download
     with _no_bar() if quiet else _bar() as progress:
         for name in names:
@@ -80,11 +85,20 @@ def verify(names: tuple[str, ...]) -> int:
     from detic_crop.detectors.weights import catalogue, named, verify, weights_dir
 
     folder = weights_dir()
+    bad = False
     if names:
-        wanted = [entry for name in names for entry in named(name)]
+        wanted = [entry for name in names if name != lite_package.NAME for entry in named(name)]
     else:
         wanted = [entry for entry in catalogue().values() if (folder / entry.file).exists()]
-    bad = False
+    if lite_package.NAME in names:
+        try:
+            place = lite_package.weights_path()
+            lite_package.read_weights(place)
+        except WeightsError as error:
+            bad = True
+            click.echo(f"detic-crop: {error}", err=True)
+        else:
+            click.echo(f"{place} is as it was, sha256 {lite_package.WEIGHTS_SHA256}")
     for entry in wanted:
         try:
             found = verify(entry.name, folder=folder, with_vocabulary=bool(names))
@@ -94,7 +108,7 @@ def verify(names: tuple[str, ...]) -> int:
         else:
             for file, sha256 in found.sha256.items():
                 click.echo(f"{folder / file} is as it was, sha256 {sha256}")
-    if not wanted:
+    if not wanted and not names:
         click.echo(f"no weights in {folder}")
     return 1 if bad else 0
 
@@ -111,6 +125,9 @@ def path(name: str | None) -> int:
     folder = weights_dir()
     if name is None:
         click.echo(folder)
+        return 0
+    if name == lite_package.NAME:
+        click.echo(lite_package.weights_path())
         return 0
     missing = False
     for entry in named(name):
@@ -134,6 +151,11 @@ def rm(names: tuple[str, ...], forget: bool) -> int:
     from detic_crop.detectors.weights import named, remove, weights_dir
 
     for name in _at_least_one(names, "rm"):
+        if name == lite_package.NAME:
+            raise UsageError(
+                "lite came with this package and stays; it is a Python package of its own, removed by: "
+                f"pip uninstall {lite_package.DISTRIBUTION}"
+            )
         named(name)
     for name in names:
         removed = remove(name, forget_hash=forget)
@@ -151,6 +173,23 @@ def _at_least_one(names: tuple[str, ...], command: str) -> tuple[str, ...]:
         known = ", ".join([*catalogue(), VOCABULARIES])
         raise click.UsageError(f"which? e.g. detic-crop weights {command} detic-swinb; known: {known}")
     return names
+
+
+def _lite_row() -> tuple[str, ...]:
+    try:
+        there = lite_package.weights_path().exists()
+    except WeightsError:
+        there = False
+    about = "finds marine mammals of ImageNet's kinds; came with this package"
+    size = _bytes(lite_package.WEIGHTS_BYTES)
+    return (lite_package.NAME, "yes" if there else "no", size, lite_package.LICENCE, "", "", about)
+
+
+def _lite_place() -> str:
+    try:
+        return f"{lite_package.weights_path()}, sha256 {lite_package.WEIGHTS_SHA256}"
+    except WeightsError as error:
+        return str(error)
 
 
 def _row(entry: ModelEntry, folder: Path) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class DeticCropError(Exception):
     """Something a person must know about: one clear line, never a traceback."""
@@ -36,3 +38,27 @@ class PhotoError(DeticCropError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, or a notebook's stop button, ended the work early; what was finished is recorded.
+
+    Attributes:
+        result: what the call would have returned.
+    """
+
+    def __init__(self, result: Any) -> None:
+        super().__init__(f"{result.remaining} photos to do; the same call goes on")
+        self.result = result
+
+
+class Terminated(SystemExit):
+    """SIGTERM did; not caught, it ends the program with exit code 143.
+
+    Attributes:
+        result: what the call would have returned.
+    """
+
+    def __init__(self, result: Any) -> None:
+        super().__init__(143)
+        self.result = result

@@ -28,6 +28,8 @@ from tests.fakes import (
     write_photos,
 )
 
+pytestmark = pytest.mark.slow
+
 SIZE = 24
 
 

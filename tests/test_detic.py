@@ -121,6 +121,7 @@ def test_another_models_file_is_refused_with_counts(tensors: dict[str, Tensor]) 
         fill_network(build("detic-r50"), tensors, "r18.pth")
 
 
+@pytest.mark.slow
 def test_published_layout_with_training_state_loads(tensors: dict[str, Tensor], tmp_path: Path) -> None:
     path = tmp_path / "model.pth"
     extra = {f"roi_heads.box_predictor.{i}.cls_score.zs_weight": torch.ones(512, 1204) for i in range(3)}
@@ -236,6 +237,7 @@ def test_twice_the_same(detector: DeticDetector) -> None:
     assert first.class_names == second.class_names
 
 
+@pytest.mark.slow
 def test_batch_equals_one_at_a_time(detector: DeticDetector) -> None:
     """Bound: that of the parity, and scores within 1e-5; seen, over all four models: 0.0007 px and 8e-7."""
     images = [photo(256, 384, 1), photo(250, 350, 2), photo(256, 256, 3)]
@@ -250,6 +252,7 @@ def test_batch_equals_one_at_a_time(detector: DeticDetector) -> None:
         assert result.score_difference <= 1e-5
 
 
+@pytest.mark.slow
 def test_prepared_elsewhere_is_the_same(detector: DeticDetector) -> None:
     assert isinstance(detector, BatchDetector)
     assert detector.preferred_batch == 1
@@ -263,6 +266,7 @@ def test_prepared_elsewhere_is_the_same(detector: DeticDetector) -> None:
         assert later.class_names == alone.class_names
 
 
+@pytest.mark.slow
 def test_a_reduced_decode_is_shown_at_the_photos_size(detector: DeticDetector) -> None:
     """257 rows halve to 129, whose own size would be another; boxes are in pixels of the photo."""
     image = photo(257, 390)

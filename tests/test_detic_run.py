@@ -13,6 +13,8 @@ import detic_crop
 from detic_crop import cli
 from tests.filled_weights import filled_checkpoint, filled_vocabulary, published_shapes
 
+pytestmark = pytest.mark.slow
+
 NAMES = [*(f"class {i}" for i in range(498)), "Dolphin", "Whale"]
 
 

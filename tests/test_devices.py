@@ -22,6 +22,8 @@ from detic_crop.runs.folder import STATE, OutputFolder
 from detic_crop.runs.timing import StageTimes
 from tests.fakes import assert_one_row_each, assert_same, leftovers, product, write_damaged, write_photos
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 
 

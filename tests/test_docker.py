@@ -19,6 +19,8 @@ from detic_crop.cli import cli
 from detic_crop.detectors.catalogue import catalogue
 from detic_crop.detectors.weights import FOLDER_VARIABLE
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 DOCKER = ROOT / "docker"
 DOCKERFILE = (DOCKER / "Dockerfile").read_text(encoding="utf-8")

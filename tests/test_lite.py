@@ -24,13 +24,13 @@ from detic_crop.detectors.lite import LiteDetector, inside_photo, load_lite
 from detic_crop.detectors.lite_boxes import best_rectangle, evidence_boxes, iou, refine_by_colour
 from detic_crop.detectors.lite_evidence import HEADS_FILE, Pixels, View, read_heads, window_around
 from detic_crop.detectors.lite_fast import FusedConv2d, can_fuse
+from detic_crop.detectors.lite_package import weights_path
 from detic_crop.detectors.lite_weights import (
     LiteNetwork,
     load_network,
     port_weights,
     read_checkpoint,
     timm_name,
-    weights_path,
 )
 from detic_crop.errors import WeightsError
 

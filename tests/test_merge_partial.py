@@ -357,6 +357,7 @@ def the_rest(folder: Path) -> Scene:
     return Scene(["merge", "OUT"], scene.base, scene.reference, whole=True)
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("make", [in_part, the_rest])
 @pytest.mark.parametrize(("kind", "lasting", "step"), [("kill", False, 2), ("ENOSPC", True, 7)])

@@ -53,6 +53,7 @@ def test_fast_equals_plain(pair: tuple[DeticDetector, DeticDetector], size: tupl
     assert [plain.class_names[i] for i in nearest] == list(fast.class_names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", VARIANTS)
 def test_fast_features_equal_plain_ones(model: str) -> None:
     """P3–P7 of a map that is no multiple of the windows, in standard deviations of each."""

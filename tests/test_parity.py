@@ -22,6 +22,7 @@ from tests.parity_checks import FEATURE_BOUND, SCORE_FLOOR, Agreement, agreement
 _CHANNEL_STEPS = {"p3": 16, "p4": 16, "p5": 8, "p6": 2, "p7": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", VARIANTS)
 def test_equals_the_reference(model: str) -> None:
     """As it is written, and then made fast."""

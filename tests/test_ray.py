@@ -19,7 +19,7 @@ import pytest
 
 from detic_crop import api, cli
 from detic_crop.config import RunOptions
-from detic_crop.errors import DeticCropError, UsageError
+from detic_crop.errors import DeticCropError, Terminated, UsageError
 from detic_crop.runs.folder import STATE
 from detic_crop.runs.ray_cluster import import_ray
 from tests.fakes import (
@@ -33,6 +33,8 @@ from tests.fakes import (
     write_photos,
 )
 from tests.ray_detectors import PairDetector, SentDetector
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
 STORE = 100_000_000  # bytes
@@ -203,8 +205,10 @@ def test_a_signal_ends_in_order(cluster: Any, place: Path, tmp_path: Path, concu
     before = signal.getsignal(signal.SIGTERM)
     detector = SentDetector(concurrent, delay=0.1)
     stopper = once_begun(tmp_path / "out", lambda: os.kill(os.getpid(), signal.SIGTERM))
-    result = run(place, tmp_path / "out", detector, executor="ray", ray_address=cluster.address)
+    with pytest.raises(Terminated) as terminated:
+        run(place, tmp_path / "out", detector, executor="ray", ray_address=cluster.address)
     stopper.join()
+    result = terminated.value.result
     assert result.stopped == "SIGTERM"
     assert 6 <= result.done < 40
     assert signal.getsignal(signal.SIGTERM) is before

@@ -77,6 +77,7 @@ def test_there_are_commands_to_run() -> None:
     assert len(detic_crop_commands()) >= 6
 
 
+@pytest.mark.slow
 def test_commands_run(photo_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """In order, as a reader would type them; others (network, weights, browser) are parsed."""
     monkeypatch.chdir(photo_folder)
@@ -90,6 +91,7 @@ def test_commands_run(photo_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_p
         assert cli.main([*arguments, *([] if arguments[0] == "audit" else ["--quiet"])]) == 0, command
 
 
+@pytest.mark.slow
 def test_python_runs(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(photo_folder)
     names: dict[str, object] = {}

@@ -25,6 +25,8 @@ from tests.fakes import crop, rows_of, write_photo, write_photos
 from tests.programs import needed
 from tests.reviewing import Client, reviewing
 
+pytestmark = pytest.mark.slow
+
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
     *("--disable-sync", "--no-first-run", "--disable-quic"),

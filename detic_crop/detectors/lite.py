@@ -28,7 +28,8 @@ from detic_crop.detectors.lite_evidence import (
     overview_picture,
     read_heads,
 )
-from detic_crop.detectors.lite_weights import WEIGHTS_FILE, WEIGHTS_SHA256, LiteNetwork, load_network
+from detic_crop.detectors.lite_package import WEIGHTS_FILE, WEIGHTS_SHA256
+from detic_crop.detectors.lite_weights import LiteNetwork, load_network
 
 CLASS_NAME = "Marine mammal"
 MAX_BOXES = 5

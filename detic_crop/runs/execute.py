@@ -19,6 +19,7 @@ from detic_crop.collecting import collector_paused
 from detic_crop.config import CropConfig, Format, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.images.encode import EXTENSIONS
+from detic_crop.leaving import insist
 from detic_crop.naming import NameIndex
 from detic_crop.runs.decisions import Decision
 from detic_crop.runs.discover import discover
@@ -220,6 +221,7 @@ class Stop:
 
     reason: str = ""
     announced: bool = False
+    signalled: bool = False
 
 
 def execute(
@@ -344,16 +346,20 @@ def _unplaced(record: Record, error: OSError, folder: OutputFolder) -> Record:
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[Stop]:
-    """Ctrl-C and SIGTERM ask for an orderly end; a second Ctrl-C ends at once."""
+    """Ctrl-C and SIGTERM ask for an orderly end; at a second signal, KeyboardInterrupt cuts it short."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop  # only the main thread may handle signals; a notebook's thread is stopped by its kernel
         return
 
     def request(number: int, frame: FrameType | None) -> None:
-        if stop.reason:
+        if stop.signalled:
+            insist()
             raise KeyboardInterrupt
-        stop.reason = signal.Signals(number).name  # said aloud later: a handler may interrupt a print
+        stop.signalled = True
+        stop.reason = (
+            stop.reason or signal.Signals(number).name
+        )  # said aloud later: a handler may interrupt a print
 
     numbers = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGBREAK"):

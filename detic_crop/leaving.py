@@ -1,0 +1,67 @@
+"""How a process ends that was told to: in good order, and at once when somebody insists."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+
+INTERRUPTED = "interrupted; the same command goes on where this one stopped"
+_GRACE = 0.7  # seconds from the second Ctrl-C to the end, for cleaning up
+
+_at_once = False
+_insisted = False
+
+
+@contextlib.contextmanager
+def own_process() -> Iterator[None]:
+    """This process is the command's alone: a second Ctrl-C may end it, whatever its threads are at.
+
+    A kill costs no finished photo, so nobody need wait until a thread comes back from a long download or from
+    a decoder.
+    """
+    global _at_once
+    _at_once = True
+    try:
+        yield
+    finally:
+        _at_once = False
+
+
+def insist() -> None:
+    """Called at the second Ctrl-C, and at each one after it, of which the first does not come back."""
+    global _insisted
+    if not _at_once:
+        return
+    if _insisted:
+        _exit()
+    _insisted = True
+    timer = threading.Timer(_GRACE, _exit)
+    timer.daemon = True
+    timer.start()
+
+
+def leave(code: int) -> int:
+    """The exit code, once it is safe to end with it.
+
+    Threads that are still at work in C code must not meet an interpreter that is being taken down: before
+    Python 3.14 they are ended from within, which C++ answers with `terminate called`.
+    """
+    if _at_once and code in (130, 143):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # one more Ctrl-C would only spoil the end
+        main = threading.main_thread()
+        if any(thread is not main and not thread.daemon for thread in threading.enumerate()):
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+            os._exit(code)
+    return code
+
+
+def _exit() -> None:
+    """Without flushing or printing as usual, which may wait for who was interrupted in the middle of it."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"\ndetic-crop: {INTERRUPTED}\n".encode())
+    os._exit(130)

@@ -1,0 +1,83 @@
+"""How a command of its own ends when somebody presses Ctrl-C again and again."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from detic_crop.runs.folder import STATE
+from tests.fakes import FakeDetector, assert_same, crop, product, write_photos
+from tests.test_stop import ROOT, posix
+
+# A run whose detector never comes back from the fourth photo, as from a server or a decoder that has no end.
+STUCK = """
+import contextlib, signal, sys, threading, time
+from detic_crop import api, cli
+from detic_crop.runs.execute import stop_signals
+from tests.fakes import FakeDetector
+
+stops = []
+
+class Stuck(FakeDetector):
+    def detect(self, image, key=""):
+        if len(self.calls) == 3:
+            print("stuck", flush=True)
+            told = False
+            while True:  # Python runs handlers in the main thread, which may have to be woken
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+                time.sleep(0.01)
+                if stops[0].reason and not told:
+                    told = True
+                    print("told", flush=True)
+        return super().detect(image, key)
+
+@contextlib.contextmanager
+def spied():
+    with stop_signals() as stop:
+        stops.append(stop)
+        yield stop
+
+signal.signal(signal.SIGUSR1, lambda number, frame: None)
+api.stop_signals = spied
+api.load_detector = lambda name, device, **given: Stuck(name=name)
+sys.argv = ["detic-crop", *sys.argv[1:]]
+sys.exit(cli.main())
+"""
+
+
+@posix
+@pytest.mark.parametrize("more", [1, 2])
+def test_a_second_ctrl_c_does_not_wait_for_a_stuck_worker(tmp_path: Path, more: int) -> None:
+    """One more is enough; that a third one comes in the midst of it does no harm."""
+    write_photos(tmp_path / "in", 10)
+    arguments = ["run", "--in", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--size", "32"]
+    with subprocess.Popen(
+        [sys.executable, "-c", STUCK, *arguments, "--workers", "1", "--model", "lite"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "stuck\n"
+        journal = tmp_path / "out" / STATE / "journal.jsonl"
+        while journal.read_bytes().count(b"\n") < 4:  # three photos, and the settings
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "told\n"  # else two signals may count as one
+        for _ in range(more):
+            process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    assert process.returncode == 130
+    assert out == ""
+    assert err.count("detic-crop: interrupted; the same command goes on where this one stopped") == 1
+    assert "Traceback" not in err
+    assert "terminate called" not in err
+    for folder in ("out", "reference"):
+        crop(tmp_path / "in", tmp_path / folder, detector=FakeDetector(name="lite"))
+    assert_same(tmp_path / "out", product(tmp_path / "reference"))
