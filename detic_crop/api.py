@@ -1325,17 +1325,18 @@ def _look_for_photos(
 def _write_tables(
     result: RunResult, records: Mapping[str, Record], xlsx: bool = False, found: _Found | None = None
 ) -> None:
+    """Write the tables; `found` of commands that take ``--in`` for photos that have moved."""
     with collector_paused():
-        _write_all_tables(result, records, xlsx, found or _look_for_photos(result.folder, records))
+        todo = "pass" if found else "where they have moved, give `detic-crop audit` with"
+        found = found or _look_for_photos(result.folder, records)
+        if found.absent:
+            so = "audit.html keeps the pictures that it has of them, and lacks the others"
+            result.notes.insert(0, found.absent.sentence(so, f"{todo} --in FOLDER, where they are now"))
+        _write_all_tables(result, records, xlsx, found)
 
 
 def _write_all_tables(result: RunResult, records: Mapping[str, Record], xlsx: bool, found: _Found) -> None:
     folder = result.folder
-    if found.absent:
-        said = found.absent.sentence(
-            "audit.html keeps the pictures that it has of them, and lacks the others"
-        )
-        result.notes.insert(0, said)
     rows, labels = _rows(folder, records)
     photos = {row.record.image: row for row in rows}  # labels may have several rows for one
     verdicts = standing_verdicts(folder.review, records)

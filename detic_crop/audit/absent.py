@@ -44,16 +44,17 @@ class Absent:
             return f"none of the {self.photos:,} photos is" if self.photos > 1 else "the one photo is not"
         return f"{self.absent:,} of {self.photos:,} photos {'is' if self.absent == 1 else 'are'} not"
 
-    def sentence(self, so: str) -> str:
+    def sentence(self, so: str, todo: str = "pass --in FOLDER, where they are now") -> str:
         """What is missing, what follows from it, and what to do.
 
         Args:
             so: what follows.
+            todo: what to do where nobody has said where the photos are now.
         """
         if self.given:
             return f"{self.count} in --in {shown(self.where)}: {so}"
         found = f"{self.count} where the run found {'it' if self.photos == 1 else 'them'}"
-        return f"{found} ({shown(self.where)}): {so}; pass --in FOLDER, where they are now"
+        return f"{found} ({shown(self.where)}): {so}; {todo}"
 
 
 def absent_among(records: Mapping[str, Record], paths: Mapping[str, str], where: str, given: bool) -> Absent:
