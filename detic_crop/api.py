@@ -502,8 +502,8 @@ def review(
     with closing(server.listen(host, port)) as listener, stop_signals():
         if warning := server.warning_of(host):
             _log.warning(warning)
-        if opened.absent:
-            _log.warning(opened.absent.sentence("of these only the crops can be judged"))
+        for sentence in opened.absent.sentences("of these only the crops can be judged"):
+            _log.warning(sentence)
         server.serve(opened, listener, host, open_browser, ready)
     return opened.given
 
@@ -542,8 +542,8 @@ def apply(
         result = _apply_result(folder, state.config)
         decisions = _decisions(folder, state.records)
         result.changes = changes_of(state.records, decisions, folder)
-        if absent := _look_for_photos(folder, state.records, input).absent:
-            result.notes.append(absent.sentence("what needs its photo will stay as it is"))
+        absent = _look_for_photos(folder, state.records, input).absent
+        result.notes += absent.sentences("what needs its photo will stay as it is")
         result.notes += _passed_over(folder, state.records, decisions)
         return result
     _apply_result(folder, recorded_config(folder.journal))
@@ -1329,9 +1329,8 @@ def _write_tables(
     with collector_paused():
         todo = "pass" if found else "where they have moved, give `detic-crop audit` with"
         found = found or _look_for_photos(result.folder, records)
-        if found.absent:
-            so = "audit.html keeps the pictures that it has of them, and lacks the others"
-            result.notes.insert(0, found.absent.sentence(so, f"{todo} --in FOLDER, where they are now"))
+        so = "audit.html keeps the pictures that it has of them, and lacks the others"
+        result.notes[:0] = found.absent.sentences(so, f"{todo} --in FOLDER, where they are now")
         _write_all_tables(result, records, xlsx, found)
 
 
