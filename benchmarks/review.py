@@ -32,13 +32,17 @@ class Page:
         match = re.search(r"http://([\d.]+):(\d+)/\?token=(\S+)", address)
         assert match, address
         self.connection = http.client.HTTPConnection(match[1], int(match[2]))
-        self.cookie = f"detic-crop-review-{match[2]}={match[3]}"
+        self.connection.request("GET", f"/?token={match[3]}")
+        answer = self.connection.getresponse()
+        answer.read()
+        self.folder = answer.headers["Location"].removesuffix("/")
+        self.cookie = answer.headers["Set-Cookie"].split(";")[0]
 
     def ask(self, path: str, value: Any = None) -> bytes:
-        """GET, or POST with a value."""
+        """GET, or POST with a value, below the page's folder."""
         headers = {"Cookie": self.cookie, "Content-Type": "application/json"}
         body = None if value is None else json.dumps(value)
-        self.connection.request("GET" if value is None else "POST", path, body, headers)
+        self.connection.request("GET" if value is None else "POST", self.folder + path, body, headers)
         answer = self.connection.getresponse()
         data = answer.read()
         assert answer.status == 200, (path, answer.status, data)
@@ -63,8 +67,9 @@ def show(name: str, times: list[float]) -> None:
 
 def first_page(page: Page) -> None:
     """All that the browser asks for before the first photo is seen."""
-    for path in ("/", "/static/review.css", "/static/review.js", "/static/boxes.js", "/static/drawing.js"):
-        page.ask(path)
+    page.ask("/")
+    for name in ("review.css", "review.js", "boxes.js", "drafts.js", "drawing.js"):
+        page.ask(f"/static/{name}")
     page.ask("/api/session")
     shown = page.row()["row"]["id"]
     page.ask(f"/photo/{shown}")

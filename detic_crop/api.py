@@ -539,8 +539,8 @@ def review(
     with closing(server.listen(host, port)) as listener, stop_signals():
         if warning := server.warning_of(host):
             _log.warning(warning)
-        if opened.absent:
-            _log.warning(opened.absent.sentence("of these only the crops can be judged"))
+        for sentence in opened.absent.sentences("of these only the crops can be judged"):
+            _log.warning(sentence)
         server.serve(opened, listener, host, open_browser, ready)
     return opened.given
 
@@ -580,8 +580,8 @@ def apply(
         result = _apply_result(folder, state.config)
         decisions = _decisions(folder, state.records)
         result.changes = changes_of(state.records, decisions, folder)
-        if absent := _look_for_photos(folder, state.records, input).absent:
-            result.notes.append(absent.sentence("what needs its photo will stay as it is"))
+        absent = _look_for_photos(folder, state.records, input).absent
+        result.notes += absent.sentences("what needs its photo will stay as it is")
         result.notes += _passed_over(folder, state.records, decisions)
         return result
     _apply_result(folder, recorded_config(folder.journal))
@@ -1438,17 +1438,17 @@ def _look_for_photos(
 def _write_tables(
     result: RunResult, records: Mapping[str, Record], xlsx: bool = False, found: _Found | None = None
 ) -> None:
+    """Write the tables; `found` of commands that take ``--in`` for photos that have moved."""
     with collector_paused():
-        _write_all_tables(result, records, xlsx, found or _look_for_photos(result.folder, records))
+        todo = "pass" if found else "where they have moved, give `detic-crop audit` with"
+        found = found or _look_for_photos(result.folder, records)
+        so = "audit.html keeps the pictures that it has of them, and lacks the others"
+        result.notes[:0] = found.absent.sentences(so, f"{todo} --in FOLDER, where they are now")
+        _write_all_tables(result, records, xlsx, found)
 
 
 def _write_all_tables(result: RunResult, records: Mapping[str, Record], xlsx: bool, found: _Found) -> None:
     folder = result.folder
-    if found.absent:
-        said = found.absent.sentence(
-            "audit.html keeps the pictures that it has of them, and lacks the others"
-        )
-        result.notes.insert(0, said)
     rows, labels = _rows(folder, records)
     photos = {row.record.image: row for row in rows}  # labels may have several rows for one
     verdicts = standing_verdicts(folder.review, records)

@@ -154,6 +154,15 @@ def test_review_says_it_and_refuses_what_needs_the_photo(work: Path) -> None:
         assert "box" in client.row(at=client.id_of(gone))["row"]["may"]
 
 
+def test_a_reviewers_own_crop_cannot_be_left_to_the_detector_unseen(work: Path) -> None:
+    image = cropped(work)[0]
+    say(work, image, "whole")
+    api.apply(work / "out", input=work / "moved", quiet=True)
+    with reviewing(work / "out") as client:
+        assert client.row(at=client.id_of(image))["row"]["may"] == ["rejected", "undone"]
+        assert client.say(image, "accepted").status == 409
+
+
 def test_review_says_it_in_the_terminal_first(
     work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -195,7 +204,23 @@ def test_what_is_counted(tmp_path: Path) -> None:
     records = {key: Record(key, "failed" if key == "failed.jpg" else "cropped") for key in places}
     absent = absent_among(records, places, str(tmp_path), given=False)
     assert (absent.absent, absent.photos) == (4, 7)
-    assert absent.sentence("so").startswith("4 of 7 photos are not where the run found them")
+    assert absent.sentences("so")[0].startswith("4 of 7 photos are not where the run found them")
     one = absent_among({"gone.jpg": records["gone.jpg"]}, places, "x", given=True)
-    assert one.sentence("so") == "the one photo is not in --in x: so"
-    assert not absent_among({}, {}, "x", given=False)
+    assert one.sentences("so") == ["the one photo is not in --in x: so"]
+    assert absent_among({}, {}, "x", given=False).sentences("so") == []
+
+
+def test_photos_that_have_changed_are_counted(work: Path) -> None:
+    image = cropped(work)[0]
+    write_photo(work / "moved" / image, 99, width=90)
+    words = "1 of 12 photos has changed since the run (the file's size is another one)"
+    before = pictures(work)
+    for result in (
+        api.write_audit(work / "out", input=work / "moved"),
+        api.apply(work / "out", input=work / "moved"),
+    ):
+        assert [note for note in result.notes if note.startswith(words)] == result.notes
+    assert pictures(work) == before
+    with reviewing(work / "out", work / "moved") as client:
+        assert client.get("/api/session").json()["absent"].startswith(words)
+        assert client.row(at=client.id_of(image))["row"]["may"] == ["undone"]

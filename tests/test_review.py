@@ -478,7 +478,7 @@ def test_every_answer_has_the_headers(client: Client, path: str) -> None:
 
 def test_a_request_without_end_is_cut(client: Client) -> None:
     """A body in pieces, longer than any verdict, without a length."""
-    connection = HTTPConnection("127.0.0.1", client.port, timeout=30)
+    connection = HTTPConnection("127.0.0.1", client.port, timeout=300)
     connection.putrequest("POST", f"{client.room}api/verdict")
     for name, value in (("Cookie", client.cookie), ("Content-Type", "application/json")):
         connection.putheader(name, value)
@@ -524,7 +524,7 @@ def test_the_command_ends_cleanly(finished: Path, number: signal.Signals) -> Non
     row = client.row()["row"]
     assert client.post({"id": row["id"], "verdict": "whole"}).status == 200
     process.send_signal(number)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, err) == (0, "")
     assert out == f"1 verdict given; now give: detic-crop apply {finished / 'out'}\n"
     assert verdicts(finished)[row["image"]].reviewer == "Ada"
@@ -556,7 +556,7 @@ def test_the_browser_gets_a_token_that_works_once(finished: Path, monkeypatch: p
     with monkeypatch.context() as patch:
         patch.setattr("uvicorn.Server.run", lambda self, sockets: None)
         assert api.review(finished / "out", port=0, ready=printed.append) == 0
-    tokens = [address.split("token=")[1] for address in (opened.get(timeout=30), *printed)]
+    tokens = [address.split("token=")[1] for address in (opened.get(timeout=300), *printed)]
     assert len(set(tokens)) == 2
     with reviewing(finished / "out") as client:
         once = client.guard.token_for_one_use()

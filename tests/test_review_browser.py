@@ -659,6 +659,30 @@ def test_leaving_with_a_drawn_box_asks_and_a_reload_keeps_it(
     assert verdicts(finished) == {}
 
 
+def test_a_reply_that_is_lost_does_not_leave_a_draft_of_what_was_taken(
+    finished: Path, client: Client, browser: Browser
+) -> None:
+    image = client.image(0)
+
+    def lose(route: Route) -> None:
+        route.fetch()
+        route.abort()
+
+    context = browser.new_context(viewport=VIEW)  # type: ignore[arg-type]
+    context.set_default_timeout(STEP_MS)
+    page = context.new_page()
+    page.goto(client.address)
+    drag(page, *DRAWN)
+    page.route("**/api/verdict*", lose)
+    press(page, "Enter")
+    expect(page.locator("#error")).to_contain_text("Not saved.")
+    shows(page, image)
+    expect(page.locator("#verdict")).to_have_text("drawn box — tester")  # the next look at the news
+    expect(page.locator("#drafts")).to_be_hidden()
+    context.close()
+    assert_drawn(finished, image)
+
+
 # ---------------------------------------------------------------- photos that are not there
 
 

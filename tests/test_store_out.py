@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -197,6 +198,19 @@ def test_audit_of_a_store(photos: Path, reference: dict[str, bytes], tmp_path: P
     assert held["audit.xlsx"].startswith(b"PK")
     assert b'alt="its crop"' in held["audit.html"]
     assert "audit.xlsx is older" in " ".join(api.write_audit(OUT).notes)
+
+
+def test_audit_of_a_store_keeps_the_pictures_of_photos_that_have_moved(photos: Path) -> None:
+    crop(photos, OUT)
+    before = objects(OUT)["audit.html"]
+    moved = photos.rename(photos.with_name("moved"))
+    assert "none of the 7 photos is where the run found them" in api.write_audit(OUT).notes[0]
+    after = objects(OUT)["audit.html"]
+    pictures = re.compile(rb"base64,[^\"]+")
+    assert after != before
+    assert pictures.findall(after) == pictures.findall(before) != []
+    assert api.write_audit(OUT, input=moved).notes == []
+    assert objects(OUT)["audit.html"] == before
 
 
 def test_recrop_of_a_folder_into_a_store(photos: Path, tmp_path: Path) -> None:

@@ -23,7 +23,6 @@ from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.runs.execute import write_listing
 from detic_crop.runs.folder import OutputFolder
-from detic_crop.runs.inputs import Given
 from detic_crop.runs.journal import Record
 from detic_crop.runs.labels import Labels
 from detic_crop.runs.sources import Source
@@ -79,7 +78,7 @@ def made(base: Path, rows: list[Row], labels: Labels | None = None) -> tuple[Out
     write_listing(
         folder,
         [Source(row.record.image, str(base / "photos" / row.record.image)) for row in rows],
-        [Given("", str(base / "photos"), [row.record.image for row in rows])],
+        str(base / "photos"),
     )
     write_table(folder, rows, labels, CONFIG)
     return folder, write_workbook(folder, rows, labels, CONFIG)
@@ -184,7 +183,7 @@ def test_what_is_no_number_and_a_crop_elsewhere_stay_text(tmp_path: Path) -> Non
     rows = [Row(record("a.jpg", n_candidates="<b>")), Row(record("b.jpg", presence=float("nan")))]
     rows += [Row(record(f"{n}.jpg", crop=name)) for n, name in enumerate(("//evil/x.jpg", "../x.jpg"))]
     found = sheet(made(tmp_path, rows)[0])
-    columns = {cell.value: n for n, cell in enumerate(found[1])}
+    columns = {str(cell.value): place for place, cell in enumerate(found[1])}
     assert found[2][columns["n_candidates"]].value == "<b>"
     assert found[3][columns["presence"]].value == "nan"
     for row in (4, 5):

@@ -1,4 +1,4 @@
-"""Photos that are not where they are looked for: how many, and how to say so."""
+"""Photos that are not where they are looked for, or not what they were: how many, and how to say so."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ class Absent:
         photos: how many there should be; failed ones do not count.
         where: the folder, list or address that they were looked for in.
         given: the user has said where they are now.
+        changed: how many files have another size than at the time of the run.
     """
 
     absent: int
     photos: int
     where: str
     given: bool
+    changed: int = 0
 
     def __bool__(self) -> bool:
         """Whether any photo is not there."""
@@ -44,20 +46,30 @@ class Absent:
             return f"none of the {self.photos:,} photos is" if self.photos > 1 else "the one photo is not"
         return f"{self.absent:,} of {self.photos:,} photos {'is' if self.absent == 1 else 'are'} not"
 
-    def sentence(self, so: str) -> str:
-        """What is missing, what follows from it, and what to do.
+    def sentences(self, so: str, todo: str = "pass --in FOLDER, where they are now") -> list[str]:
+        """What is missing, what follows from it, and what to do; what has changed. Nothing when all is well.
 
         Args:
-            so: what follows.
+            so: what follows where photos are missing.
+            todo: what to do where nobody has said where the photos are now.
         """
-        if self.given:
-            return f"{self.count} in --in {shown(self.where)}: {so}"
-        found = f"{self.count} where the run found {'it' if self.photos == 1 else 'them'}"
-        return f"{found} ({shown(self.where)}): {so}; pass --in FOLDER, where they are now"
+        said = []
+        if self.absent and self.given:
+            said.append(f"{self.count} in --in {shown(self.where)}: {so}")
+        elif self.absent:
+            found = f"{self.count} where the run found {'it' if self.photos == 1 else 'them'}"
+            said.append(f"{found} ({shown(self.where)}): {so}; {todo}")
+        if self.changed:
+            have = "has" if self.changed == 1 else "have"
+            said.append(
+                f"{self.changed:,} of {self.photos:,} photos {have} changed since the run (the file's size "
+                "is another one); give the `run` command again"
+            )
+        return said
 
 
 def absent_among(records: Mapping[str, Record], paths: Mapping[str, str], where: str, given: bool) -> Absent:
-    """Look which photos are there, by name only: a file that has changed is there.
+    """Look which photos are there, and of the size they had; they are not read.
 
     Stores are not asked, since that would take a request for each photo; nor is each part of a tar file.
 
@@ -69,22 +81,33 @@ def absent_among(records: Mapping[str, Record], paths: Mapping[str, str], where:
     """
     keys = [key for key, record in records.items() if record.status != "failed"]
     tars: dict[str, bool] = {}
-    return Absent(sum(not _is_there(paths.get(key, ""), tars) for key in keys), len(keys), where, given)
+    absent = changed = 0
+    for key in keys:
+        size = _size_at(paths.get(key, ""), tars)
+        absent += size == _ABSENT
+        # Of a photo of unknown size nothing can be said.
+        changed += size >= 0 and records[key].file_size not in (0, size)
+    return Absent(absent, len(keys), where, given, changed)
 
 
-def _is_there(place: str, tars: dict[str, bool]) -> bool:
+_ABSENT, _UNKNOWN = -1, -2
+
+
+def _size_at(place: str, tars: dict[str, bool]) -> int:
+    """Bytes of what is at a place, or one of the above."""
     if is_path(place):
-        return _is_file(place)
+        return _file_size(place)
     member = member_at(place)
     if member is None or is_address(member.tar):
-        return True
+        return _UNKNOWN
     if member.tar not in tars:
-        tars[member.tar] = _is_file(member.tar)
-    return tars[member.tar]
+        tars[member.tar] = _file_size(member.tar) >= 0
+    return _UNKNOWN if tars[member.tar] else _ABSENT
 
 
-def _is_file(path: str) -> bool:
+def _file_size(path: str) -> int:
     try:
-        return stat.S_ISREG(os.stat(path).st_mode)
+        status = os.stat(path)
     except (OSError, ValueError):  # ValueError: a NUL in a name from a list
-        return False
+        return _ABSENT
+    return status.st_size if stat.S_ISREG(status.st_mode) else _ABSENT

@@ -115,7 +115,9 @@ class Describer:
         if source.size < 0:
             gone = "The photo is no longer where it was"
             if self._has_crop(record):
-                return Judgeable(_BY_CROP, f"{gone}: only its crop can be judged. {_START_AGAIN}")
+                # To accept is to leave it to the detector, whose crop this is not once a verdict was applied.
+                may = _BY_CROP[record.verdict in ("box", "whole") :]
+                return Judgeable(may, f"{gone}: only its crop can be judged. {_START_AGAIN}")
             return Judgeable(_TAKEN_BACK, f"{gone}, and its crop is not there either. {_START_AGAIN}")
         if not is_same_photo(record, source, self._moved):
             changed = "The photo has changed since the run; give the run command again, then review it."

@@ -157,11 +157,9 @@ class ReviewPage:
         )
 
     def _moved(self) -> str:
-        """That photos are not where they are looked for; empty when all are there."""
-        if not self.absent:
-            return ""
-        sentence = self.absent.sentence("of these only the crops can be judged")
-        return f"{sentence[0].upper()}{sentence[1:]}."
+        """That photos are not where they are looked for, or have changed; empty when all is well."""
+        sentences = self.absent.sentences("of these only the crops can be judged")
+        return " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences)
 
     def _row(self, request: Request) -> Response:
         """The photo `at` (else where to begin) with its neighbours in the filter."""

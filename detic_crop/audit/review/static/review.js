@@ -98,7 +98,7 @@ async function fetchAndShow(id, { remember = true, since = touched } = {}) {
   }
   if (here && touched !== since) {
     toast("You were drawing, so this photo stays.");
-    await refresh();
+    await refresh().catch(complain);
     return false;
   }
   if (remember && here && answer.row) visited.push(here.id);
@@ -127,6 +127,9 @@ async function refresh() {
 // News of the photo that is shown: a box in hand stays.
 function update(answer) {
   const before = view.row.verdict;
+  const draft = drafts.of(view.row);
+  // It is taken, though the answer may have been lost, or by somebody else.
+  if (draft && answer.row.verdict && sameBox(draft, answer.row.verdict.box)) drafts.drop(view.row.id);
   const held = isInHand();
   const differs = JSON.stringify(answer.row.verdict) !== JSON.stringify(before);
   view = answer;
@@ -246,7 +249,10 @@ function wordsOfGiven(verdict) {
 function isAllowed(verdict) {
   const { row } = view;
   if (!row.may.includes(verdict)) return false;
-  return picture === "shown" || picture === "waiting" || (row.has_crop && ["accepted", "rejected"].includes(verdict));
+  if (picture !== "none") return true;
+  // To accept is to leave it to the detector, whose crop this is not where a verdict was applied.
+  const isDetectors = !["box", "whole"].includes(row.applied);
+  return row.has_crop && (verdict === "rejected" || (verdict === "accepted" && isDetectors));
 }
 
 // Whether a verdict can be given now; says why not.
@@ -285,10 +291,14 @@ function isFree() {
   return !drawing.drag;
 }
 
+// What Enter says.
+function taken() {
+  if (picture === "none") return "accepted";
+  return { own: "accepted", whole: "whole", box: "box" }[chosen.kind];
+}
+
 function take() {
-  if (chosen.kind === "own") give("accepted");
-  else if (chosen.kind === "whole") give("whole");
-  else give("box", chosen.box);
+  give(taken(), chosen.box);
 }
 
 function setBusy(value) {
@@ -492,7 +502,7 @@ function render() {
   const draft = drafts.of(row);
   if (draft) $("candidates").prepend(draftItem(draft));
   $("take-label").textContent = takeWords(row);
-  $("take").disabled = !isAllowed({ own: "accepted", whole: "whole", box: "box" }[chosen.kind]);
+  $("take").disabled = !isAllowed(taken());
   $("whole").disabled = !isAllowed("whole");
   $("reject").disabled = !isAllowed("rejected");
   preview(drawing.selected);
@@ -516,7 +526,7 @@ function showDrafts() {
 }
 
 function takeWords(row) {
-  if (picture === "none") return row.has_crop ? "Accept the crop as it is" : "Accept";
+  if (picture === "none") return isAllowed("accepted") ? "Accept the crop as it is" : "Accept";
   if (chosen.kind === "whole") return "Whole photo";
   if (chosen.kind === "box") return `Take ${nameOf(chosen.box)}`;
   return row.detected ? "Accept the detector's box" : "Accept: no animal, whole photo";
