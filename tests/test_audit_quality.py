@@ -72,7 +72,7 @@ def test_a_simulated_row_is_the_row_of_a_run(found: Detections, tmp_path: Path) 
     pipeline = Pipeline(Given(found), (MARINE,), CONFIG, lambda data: tmp_path / "a.jpg", 10**6)
     real = pipeline.process(Job(Source.at("a.png", str(tmp_path / "a.png")), "a.jpg")).record
     ours = record_of("a.png", found, (60, 40), CONFIG)
-    files = ("crop", "model", "file_size", "file_time", "crop_bytes", "checksum")
+    files = ("crop", "model", "file_size", "file_time", "crop_bytes", "checksum", "damaged")
     pixels = ("crop_hash", "blur", "brightness", "entropy")
     defaults = {name: Record._field_defaults[name] for name in (*files, *pixels)}
     if ours.box is None:

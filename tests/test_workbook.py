@@ -23,6 +23,7 @@ from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.runs.execute import write_listing
 from detic_crop.runs.folder import OutputFolder
+from detic_crop.runs.inputs import Given
 from detic_crop.runs.journal import Record
 from detic_crop.runs.labels import Labels
 from detic_crop.runs.sources import Source
@@ -75,11 +76,9 @@ def made(base: Path, rows: list[Row], labels: Labels | None = None) -> tuple[Out
     """A folder with both tables, and what was said."""
     folder = OutputFolder(base / "out")
     folder.create()
-    write_listing(
-        folder,
-        [Source(row.record.image, str(base / "photos" / row.record.image)) for row in rows],
-        str(base / "photos"),
-    )
+    photos = str(base / "photos")
+    sources = [Source(row.record.image, f"{photos}/{row.record.image}") for row in rows]
+    write_listing(folder, sources, [Given(photos, photos, [source.key for source in sources])])
     write_table(folder, rows, labels, CONFIG)
     return folder, write_workbook(folder, rows, labels, CONFIG)
 
