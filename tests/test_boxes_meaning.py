@@ -80,11 +80,16 @@ def test_many_boxes_tell_what_they_are(load: Load, column: str, size: str, seed:
 
 def test_a_few_sizes_where_some_cannot_be_corners(load: Load) -> None:
     cells = ("[330.0, 223.0, 597.0, 249.0]", "[229.0, 154.0, 660.0, 293.0]", "[834.0, 222.0, 56.0, 36.0]")
-    for size in ("", "1280,800"):
-        detector = load(table("bbox", *cells, size=size))
+    more = (*cells, "[600.0, 300.0, 350.0, 200.0]")
+    for text in (table("bbox", *cells, size="1280,800"), table("bbox", *more)):
+        detector = load(text)
         assert boxes(detector, "0.jpg", photo(1280, 800)) == [[330, 223, 927, 472]]
         assert boxes(detector, "2.jpg", photo(1280, 800)) == [[834, 222, 890, 258]]
         assert detector.problems == ()
+    # Without the photos' size, one of three may be a mistake as well.
+    assert "got 1 of 3 boxes that cannot be corners (line 4: 834 222 56 36); say which" in refused(
+        load, table("bbox", *cells)
+    )
 
 
 def test_a_few_corners_that_would_reach_out_of_the_photo(load: Load) -> None:
@@ -116,10 +121,18 @@ def test_box_is_corners_unless_it_cannot_be(load: Load) -> None:
     """The original data set's column."""
     assert boxes(load(table("box", "330 223 597 249")), "0.jpg") == [[330, 223, 597, 249]]
     assert boxes(load(table("bbox", "[[ 330  223  597  249]]")), "0.jpg") == [[330, 223, 597, 249]]
+    assert load(table("box", "330 223 597 249")).notes() == []
+    # Written in another way it may come from somewhere else.
+    detector = load(table("box", "[330, 223, 597, 249]"))
+    assert boxes(detector, "0.jpg") == [[330, 223, 597, 249]]
+    assert detector.notes() == [
+        "boxes.csv: `box` is taken as corners, as usual; if it is left, top, width, height, which it can be "
+        "as well, give --box-format xywh"
+    ]
     # One that cannot be corners may be a mistake, or show what all are.
     message = refused(load, table("box", "330 223 597 249", "834 222 56 36"))
     assert "got 1 of 2 boxes that cannot be corners (line 3: 834 222 56 36)" in message
-    several = load(table("box", "330 223 597 249", "834 222 56 36", "600 300 350 200"))
+    several = load(table("box", "330 223 597 249", "834 222 56 36", "600 300 350 200", "900 300 200 500"))
     assert boxes(several, "0.jpg") == [[330, 223, 927, 472]]
 
 
@@ -129,6 +142,14 @@ def test_a_mistake_among_many_is_a_bad_row(load: Load) -> None:
     assert [problem.split(":")[0] for problem in detector.problems] == ["line 42"]
     assert failure(detector, "40.jpg")[0] == "bad_boxes"
     assert "give --box-format xywh" in detector.problems[0]
+
+
+def test_boxes_that_some_people_have_drawn_backwards(load: Load) -> None:
+    """Too many for mistakes, too few for sizes."""
+    found = random_boxes(40)
+    backwards = [(box[2], box[1], box[0], box[3]) for box in found[:6]]
+    message = refused(load, table("box", *(" ".join(map(str, box)) for box in (*backwards, *found[6:]))))
+    assert "got 6 of 40 boxes that cannot be corners" in message
 
 
 def test_mistakes_of_both_kinds_leave_it_open(load: Load) -> None:

@@ -122,7 +122,8 @@ def read_csv(text: str, box_format: BoxFormat | None = None) -> BoxesTable:
     _, header = next(rows, (0, []))
     table = BoxesTable()
     cells_of = list(rows)
-    layout = _layout(header, [cells for _, cells in cells_of], box_format, delimiter != ",")
+    all_cells = [cells for _, cells in cells_of]
+    layout = _layout(header, all_cells, box_format, delimiter != ",")
     drafts = Drafts(
         table,
         layout.columns,
@@ -130,6 +131,7 @@ def read_csv(text: str, box_format: BoxFormat | None = None) -> BoxesTable:
         layout.declared,
         layout.usual,
         strict=layout.declared is None,
+        as_original=_as_original(all_cells, layout.box),
         may_be_centres=box_format is None and _names(header)[layout.box[0]] in CENTRE_NAMES,
     )
     sizes: list[tuple[str, str, list[str]]] = []
@@ -263,9 +265,20 @@ def _size_columns(names: list[str], box: Sequence[int]) -> tuple[int, int] | Non
 
 
 def _as_arrays_are_printed(rows: list[list[str]], column: int) -> bool:
-    """Whether all cells are as NumPy prints boxes, [[x1 y1 x2 y2]], which the original data sets do."""
-    cells = [row[column].strip() for row in rows if column < len(row) and row[column].strip()]
+    """Whether all cells are as NumPy prints boxes, [[x1 y1 x2 y2]], which an original data set does."""
+    cells = _texts(rows, column)
     return bool(cells) and all(cell.startswith("[[") and "," not in cell for cell in cells)
+
+
+def _as_original(rows: list[list[str]], box: Sequence[int]) -> bool:
+    """Whether all cells are as the original data sets have them: also just x1 y1 x2 y2."""
+    bare = all(not set(cell) & set("[](),;") for cell in _texts(rows, box[0]))
+    return bare or _as_arrays_are_printed(rows, box[0])
+
+
+def _texts(rows: list[list[str]], column: int) -> list[str]:
+    cells = (row[column].strip() for row in rows if column < len(row))
+    return [cell for cell in cells if cell]
 
 
 def _check_is_box(rows: list[list[str]], box: tuple[int, ...], image: int) -> None:

@@ -53,6 +53,7 @@ class Drafts:
         declared: what the file's header or its format calls them; many boxes that can only be something else
             are too many to believe it.
         usual: what they mean unless the file itself speaks against it; None: nothing is usual.
+        as_original: they are written as the original data sets write them, whose corners need no remark.
         normalised: they are shares of the photo, or pixels, by definition; None is to be judged.
         strict: a box that reaches far out of the size that the file states contradicts left, top, width,
             height; where these are declared it is cut off like any other.
@@ -68,6 +69,7 @@ class Drafts:
     normalised: bool | None = None
     strict: bool = False
     may_be_centres: bool = False
+    as_original: bool = False
     rows: list[Row] = field(default_factory=list)
 
     def cure(self, other: BoxFormat) -> str:

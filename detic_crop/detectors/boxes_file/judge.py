@@ -26,10 +26,18 @@ from detic_crop.detectors.boxes_file.table import Box, BoxesTable, FormatError, 
 _PAST_SHARE, _PAST_PIXELS = 0.05, 2.0
 # The same for shares that are so by guess: a box beyond it is none.
 _PAST_GUESSED = 0.1
-# So many different boxes that all happen to be corners are corners.
-_ENOUGH = 10
-# Rows that contradict one reading are mistakes up to the first share, and what the file is from the second.
+# Against a header's or a format's word: rows are mistakes up to the first share, too many from the second.
 _STRAY, _MANY = 0.05, 0.2
+# Where nothing says what four numbers are, each different box speaks for one reading, with about the decimal
+# logarithm of its odds. One that is impossible in the other reading: the odds of a mistake. One that fits
+# both: of whales' boxes as left, top, width, height 3 of 10 would not be corners; of their corners in photos
+# of known size 5 of 10 would not fit as sizes, which counts where none of them does not.
+_IMPOSSIBLE, _BOTH, _BOTH_SIZED = 1.5, -0.075, 0.15
+# What is usual, and how much has to speak for a reading.
+_USUAL, _ENOUGH = 2.0, 1.5
+# Sizes are impossible as corners at least as often, however many boxes there are; people draw some backwards.
+_LEAST_SIZES = 0.2
+_ROUNDING = 1e-9
 
 _NAMES: dict[BoxFormat, str] = {"xyxy": "corners", "xywh": "left, top, width, height"}
 _ASK = "say which they are: --box-format xyxy (corners) or xywh (left, top, width, height)"
@@ -112,14 +120,14 @@ class _Evidence(NamedTuple):
 
     Attributes:
         boxes: that fit at least one of the readings.
-        sized: of these, in a photo whose size is known.
+        unsized: of these, that fit both, in a photo whose size is not known.
         only_sizes: those that cannot be corners.
         only_corners: those that cannot be left, top, width, height.
         not_centres: not all can be a centre with width and height; pixels are not suspected of it.
     """
 
     boxes: int
-    sized: int
+    unsized: int
     only_sizes: list[tuple[Row, Draft]]
     only_corners: list[tuple[Row, Draft]]
     not_centres: bool
@@ -127,27 +135,28 @@ class _Evidence(NamedTuple):
 
 def _judged_format(drafts: Drafts) -> BoxFormat:
     found = _evidence(drafts)
-    not_corners, not_sizes = len(found.only_sizes), len(found.only_corners)
     if not found.boxes:
         return drafts.declared or drafts.usual or "xyxy"
     if drafts.declared is not None:
         return _unless_contradicted(drafts, found, drafts.declared)
-    shares = drafts.table.normalised
-    if not not_corners:
-        told = not_sizes > 0 or (not found.sized and found.boxes >= _ENOUGH)
-        if told or (drafts.usual == "xyxy" and not shares):
-            return "xyxy"
-    elif not_sizes:
-        if not_corners <= _STRAY * found.boxes and not_sizes >= _MANY * found.boxes:
-            return "xyxy"
-        if not_sizes <= _STRAY * found.boxes and not_corners >= _MANY * found.boxes and found.not_centres:
-            return _sizes(drafts, found)
-    elif not_corners >= _MANY * found.boxes or found.sized >= _ENOUGH:
-        # One of a few may as well be a mistake where corners are usual; shares may be of a centre.
-        if found.not_centres and (not_corners > 1 or drafts.usual is None):
-            return _sizes(drafts, found)
-    elif not_corners <= _STRAY * found.boxes:
+    not_corners, not_sizes = len(found.only_sizes), len(found.only_corners)
+    both_sized = found.boxes - not_corners - not_sizes - found.unsized
+    for_sizes = _IMPOSSIBLE * (not_corners - not_sizes) + _BOTH * found.unsized
+    if not not_sizes:
+        for_sizes += _BOTH_SIZED * both_sized
+    usual = _USUAL if drafts.usual == "xyxy" and not drafts.table.normalised else 0.0
+    if for_sizes - usual <= -_ENOUGH + _ROUNDING and not_corners <= _STRAY * found.boxes:
+        if for_sizes > -_ENOUGH + _ROUNDING and not drafts.as_original:
+            drafts.table.notes.append(
+                f"{drafts.column} is taken as corners, as usual; if it is left, top, width, height, which it "
+                "can be as well, give --box-format xywh"
+            )
         return "xyxy"
+    for_sizes -= usual
+    often = not_corners >= max(1, _LEAST_SIZES * (found.boxes - both_sized))
+    # Shares may be of a centre.
+    if for_sizes >= _ENOUGH - _ROUNDING and often and found.not_centres:
+        return _sizes(drafts, found)
     raise FormatError(_unclear(drafts, found))
 
 
@@ -204,7 +213,7 @@ def _evidence(drafts: Drafts) -> _Evidence:
     only_sizes: list[tuple[Row, Draft]] = []
     only_corners: list[tuple[Row, Draft]] = []
     seen: set[tuple[Numbers, tuple[int, int] | None]] = set()
-    sized, not_centres = 0, not drafts.table.normalised
+    unsized, not_centres = 0, not drafts.table.normalised
     entries = drafts.table.entries
     for row, draft in drafts.boxes():
         if draft.box_format is not None or not _is_finite(draft):
@@ -219,14 +228,14 @@ def _evidence(drafts: Drafts) -> _Evidence:
         if not corners and not sizes:
             continue
         seen.add((draft.numbers, size))
-        sized += size is not None
+        unsized += corners and sizes and size is None
         if not corners:
             only_sizes.append((row, draft))
         elif not sizes:
             only_corners.append((row, draft))
         left, top, width, height = draft.numbers
         not_centres = not_centres or left < width / 2 - _PAST_SHARE or top < height / 2 - _PAST_SHARE
-    return _Evidence(len(seen), sized, only_sizes, only_corners, not_centres)
+    return _Evidence(len(seen), unsized, only_sizes, only_corners, not_centres)
 
 
 def _can_be(numbers: Numbers, size: tuple[int, int] | None) -> tuple[bool, bool]:
