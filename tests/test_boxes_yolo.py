@@ -173,6 +173,7 @@ def test_yaml_that_is_none_is_refused(tmp_path: Path) -> None:
         ("0 0.6 0.7 0.4 0.7 0.4 0.3 0.6 0.3 0.5", (400, 150, 600, 350), 0.5),
         ("0 0.4 0.5 0.5 0.3 0.6 0.5 0.5 0.7 0.45 0.6", (400, 150, 600, 350), 1),  # a pentagon
         ("0 0.5 0.5 0.2 0.4 0.45 0.4 2 0.5 0.6 1", (400, 150, 600, 350), 1),  # keypoints with marks
+        ("0 0.5 0.5 0.2 0.4 0.9 0.9 2", (400, 150, 600, 350), 1),
     ],
 )
 def test_rows(tmp_path: Path, row: str, box: tuple[int, ...], score: float) -> None:
