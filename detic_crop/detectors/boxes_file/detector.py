@@ -142,8 +142,8 @@ class BoxesFileDetector:
         if self._far:
             key, box = min(self._far.items())
             notes.append(
-                f"photos whose boxes reach far out of them and were cut off: {len(self._far)} ({key}: {box}); "
-                f"is {self._file_name} of another size, or --box-format another?"
+                f"photos whose boxes reach far out of them and were cut off: {len(self._far)} ({key}: {box});"
+                f" is {self._file_name} of another size, or --box-format another?"
             )
         if self._larger:
             notes.append(
