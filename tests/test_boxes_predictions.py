@@ -103,6 +103,14 @@ def test_numbers_are_photos_that_are_called_so(tmp_path: Path) -> None:
     assert any("4 `image_id`" in note or "3 `image_id`" in note for note in detector.notes())
 
 
+def test_a_photo_by_name_and_by_number_has_the_boxes_of_both(tmp_path: Path) -> None:
+    items = [item(7), item(7, file_name="7.jpg", bbox=[1.125, 2.0, 3.0, 4.0]), item(8)]
+    write(tmp_path, {"predictions.json": items})
+    detector = load_boxes_file(tmp_path / "predictions.json")
+    detector.expect(["7.jpg", "8.jpg"])
+    assert len(found(detector, "7.jpg")) == 2
+
+
 def test_a_number_that_two_photos_have_is_a_problem_of_both(tmp_path: Path) -> None:
     write(tmp_path, {"predictions.json": [item(7), item(8)]})
     detector = load_boxes_file(tmp_path / "predictions.json")

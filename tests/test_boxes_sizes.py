@@ -81,8 +81,8 @@ def test_coco_boxes_are_scaled(load: Load) -> None:
     assert boxes(detector, image=photo(1280, 800)) == [[330, 222, 930, 472]]
     (note,) = detector.notes()
     assert note == (
-        "boxes of 1 photos were scaled, since boxes.json states another size of them "
-        "(a.jpg is 1280 x 800 and not 640 x 400 px)"
+        "photos whose boxes were scaled, since boxes.json states another size of them: "
+        "1 (a.jpg is 1280 x 800 and not 640 x 400 px)"
     )
 
 
@@ -253,7 +253,7 @@ def test_our_own_audit_csv_of_smaller_photos(tmp_path: Path) -> None:
     model = f"boxes:{tmp_path / 'first' / 'audit.csv'}"
     again = crop(tmp_path / "large", tmp_path / "again", model=model, detector=None)
     assert again.counts == first.counts
-    assert any(f"boxes of {first.counts['cropped']} photos were scaled" in note for note in again.notes)
+    assert any(f"states another size of them: {first.counts['cropped']} (" in note for note in again.notes)
 
     def boxes_in(folder: str) -> list[list[int]]:
         import pandas as pd

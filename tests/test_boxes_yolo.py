@@ -75,6 +75,25 @@ def test_labels_within_train_and_valid(tmp_path: Path) -> None:
     assert after.info.weights["labels"] != before
 
 
+@pytest.mark.parametrize("folder", ["labels", "Labels", "label", "obj_train_data", "txt"])
+def test_a_folder_of_labels_is_no_folder_of_photos(tmp_path: Path, folder: str) -> None:
+    """As CVAT exports; the photos are wherever they were."""
+    write(
+        tmp_path,
+        {
+            "obj.names": "dolphin\nboat\n",
+            "obj.data": "classes = 2\n",
+            "train.txt": f"data/{folder}/cam1/IMG_0001.jpg\n",
+            f"{folder}/cam1/IMG_0001.txt": ROW,
+            f"{folder}/cam2/IMG_0001.txt": "",
+        },
+    )
+    detector = load_boxes_file(tmp_path)
+    detector.expect({f"cam{i}/IMG_0001.jpg": f"/survey/photos/cam{i}/IMG_0001.jpg" for i in (1, 2)})
+    assert found(detector, "cam1/IMG_0001.jpg") == [whole(400, 150, 600, 350, name="dolphin")]
+    assert found(detector, "cam2/IMG_0001.jpg") == []
+
+
 @pytest.mark.parametrize(
     ("files", "names"),
     [
@@ -154,6 +173,7 @@ def test_yaml_that_is_none_is_refused(tmp_path: Path) -> None:
         ("0 0.6 0.7 0.4 0.7 0.4 0.3 0.6 0.3 0.5", (400, 150, 600, 350), 0.5),
         ("0 0.4 0.5 0.5 0.3 0.6 0.5 0.5 0.7 0.45 0.6", (400, 150, 600, 350), 1),  # a pentagon
         ("0 0.5 0.5 0.2 0.4 0.45 0.4 2 0.5 0.6 1", (400, 150, 600, 350), 1),  # keypoints with marks
+        ("0 0.5 0.5 0.2 0.4 0.9 0.9 2", (400, 150, 600, 350), 1),
     ],
 )
 def test_rows(tmp_path: Path, row: str, box: tuple[int, ...], score: float) -> None:

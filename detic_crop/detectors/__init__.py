@@ -46,7 +46,7 @@ def load_detector(
 
     Args:
         name: ``auto``, ``lite``, ``detic-swinb``, ``detic-convnext``, ``detic-r50``, ``detic-r18``,
-            ``boxes:FILE`` or ``detectron2:CONFIG``.
+            ``boxes:FILE`` (a file, or a folder of labels) or ``detectron2:CONFIG``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         vocabulary: of Detic: ``openimages`` (default), ``lvis``, ``objects365``, ``coco``, a ``.npy`` file,
             ``checkpoint``, or words joined by commas.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from detic_crop.detectors.boxes_file.drafts import Draft
 from detic_crop.detectors.boxes_file.json_items import list_of, mapping, path_of
 from detic_crop.detectors.boxes_file.judge import settle
 from detic_crop.detectors.boxes_file.numbers import shown
 from detic_crop.detectors.boxes_file.per_photo import named_drafts
-from detic_crop.detectors.boxes_file.shapes import Edges, draft, number
-from detic_crop.detectors.boxes_file.table import BoxesTable, RowError
+from detic_crop.detectors.boxes_file.shapes import add_made, draft, number
+from detic_crop.detectors.boxes_file.table import BoxesTable
 
 _PHOTO_KEYS = ("image", "imagefilename")
 
@@ -33,17 +34,12 @@ def createml(content: list[Any]) -> BoxesTable:
         annotations = list_of(item.get("annotations"))
         table.list_photo(path, annotations)
         for j, annotation in enumerate(map(mapping, annotations)):
-            place = f"[{i}].annotations[{j}]"
-            try:
-                box = draft(_edges(annotation), annotation.get("label"))
-            except RowError as error:
-                drafts.add_problem(place, str(error), path)
-            else:
-                drafts.add(place, path, [box])
+            add_made(drafts, f"[{i}].annotations[{j}]", path, _draft, annotation)
     return settle(drafts)
 
 
-def _edges(annotation: dict[str, Any]) -> Edges:
+def _draft(annotation: dict[str, Any]) -> Draft:
     stated = mapping(annotation.get("coordinates"))
     x, y, width, height = (number(stated.get(key)) for key in ("x", "y", "width", "height"))
-    return x - width / 2, y - height / 2, x + width / 2, y + height / 2
+    edges = x - width / 2, y - height / 2, x + width / 2, y + height / 2
+    return draft(edges, annotation.get("label"))

@@ -9,7 +9,7 @@ from detic_crop.detectors.boxes_file.drafts import Draft, Drafts
 from detic_crop.detectors.boxes_file.json_items import state_size
 from detic_crop.detectors.boxes_file.judge import settle
 from detic_crop.detectors.boxes_file.per_photo import named_drafts
-from detic_crop.detectors.boxes_file.shapes import around, around_ellipse, draft, number, points_of
+from detic_crop.detectors.boxes_file.shapes import add_made, around, around_ellipse, draft, number, points_of
 from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError, RowError, clean_path
 
 _WITHOUT_AREA = frozenset({"points", "polyline", "skeleton", "cuboid"})
@@ -44,12 +44,7 @@ def _add(drafts: Drafts, place: str, path: str, shape: Element) -> None:
     if shape.tag in _WITHOUT_AREA:
         drafts.table.leave_out(path, f"shapes of the type {shape.tag}")
     elif shape.tag in _SHAPES:
-        try:
-            box = _draft(shape)
-        except RowError as error:
-            drafts.add_problem(place, str(error), path)
-        else:
-            drafts.add(place, path, [box])
+        add_made(drafts, place, path, _draft, shape)
 
 
 def _draft(shape: Element) -> Draft:

@@ -130,14 +130,14 @@ class BoxesFileDetector:
             key, (stated, size) = min(self._scaled.items())
             sizes = "{} x {} and not {} x {} px".format(*size, *stated)
             notes.append(
-                f"boxes of {len(self._scaled)} photos were scaled, since {self._file_name} states another "
-                f"size of them ({key} is {sizes})"
+                f"photos whose boxes were scaled, since {self._file_name} states another size of them: "
+                f"{len(self._scaled)} ({key} is {sizes})"
             )
         if self._far:
             key, box = min(self._far.items())
             notes.append(
-                f"boxes of {len(self._far)} photos reach far out of them and were cut off ({key}: {box}); "
-                f"is {self._file_name} of another size, or --box-format another?"
+                f"photos whose boxes reach far out of them and were cut off: {len(self._far)} ({key}: {box});"
+                f" is {self._file_name} of another size, or --box-format another?"
             )
         if self._larger:
             notes.append(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from detic_crop.detectors.boxes_file.drafts import Drafts
+from detic_crop.detectors.boxes_file.drafts import Draft, Drafts
 from detic_crop.detectors.boxes_file.json_items import mapping, state_size
 from detic_crop.detectors.boxes_file.numbers import shown
-from detic_crop.detectors.boxes_file.shapes import Edges, around, draft, points_of
+from detic_crop.detectors.boxes_file.shapes import Edges, add_made, around, draft, points_of
 from detic_crop.detectors.boxes_file.table import RowError
 
 _WITHOUT_AREA = frozenset({"point", "points", "line", "linestrip"})
@@ -32,12 +32,11 @@ def read_labelme(drafts: Drafts, place: str, path: str, content: dict[str, Any])
         if kind in _WITHOUT_AREA:
             drafts.table.leave_out(path, f"shapes of the type {kind}, which have no area,")
             continue
-        try:
-            box = draft(_edges(kind, shape.get("points")), shape.get("label"))
-        except RowError as error:
-            drafts.add_problem(f"{place} shapes[{i}]", str(error), path)
-        else:
-            drafts.add(f"{place} shapes[{i}]", path, [box])
+        add_made(drafts, f"{place} shapes[{i}]", path, _draft, kind, shape)
+
+
+def _draft(kind: str, shape: dict[str, Any]) -> Draft:
+    return draft(_edges(kind, shape.get("points")), shape.get("label"))
 
 
 def _edges(kind: str, values: object) -> Edges:

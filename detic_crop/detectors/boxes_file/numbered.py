@@ -48,14 +48,19 @@ def name_photos(table: BoxesTable, keys: Iterable[str]) -> None:
     named: dict[str, Entry] = {}
     for path, entry in table.entries.items():
         found = photos.get(int(path), []) if path in table.numbers else []
-        if len(found) == 1:
-            named[clean_path(found[0])] = entry
-            continue
-        if found:
+        if len(found) > 1:
             several = ", ".join(found[:3]) + ", …" * (len(found) > 3)
             text = f"expected one photo of that number, got {several}; give the data set's file names"
             entry.problems.append(Problem(f"`image_id` {path}", text))
-            named.update((clean_path(key), entry) for key in found)
-        named.setdefault(path, entry)
+        for name in found or [path]:
+            _add(named, name, entry)
     table.entries = named
     table.numbers = set()
+
+
+def _add(named: dict[str, Entry], name: str, entry: Entry) -> None:
+    """Add to what is said of the photo already, where it stands there by its name, too."""
+    known = named.setdefault(name, entry)
+    if known is not entry:
+        known.boxes += entry.boxes
+        known.problems += entry.problems

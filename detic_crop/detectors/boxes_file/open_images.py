@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from detic_crop.detectors.boxes_file.csv_dicts import header_of, rows_of
-from detic_crop.detectors.boxes_file.drafts import Drafts
+from detic_crop.detectors.boxes_file.drafts import Draft, Drafts
 from detic_crop.detectors.boxes_file.judge import settle
 from detic_crop.detectors.boxes_file.numbers import checked_score
-from detic_crop.detectors.boxes_file.shapes import draft, number
-from detic_crop.detectors.boxes_file.table import BoxesTable, RowError, clean_path
+from detic_crop.detectors.boxes_file.shapes import add_made, draft, number
+from detic_crop.detectors.boxes_file.table import BoxesTable, clean_path
 
 _CORNERS = ("XMin", "YMin", "XMax", "YMax")
 _COLUMNS = frozenset({"ImageID", "LabelName", "Confidence", *_CORNERS})
@@ -31,11 +31,10 @@ def _add(drafts: Drafts, place: str, row: dict[str, str]) -> None:
     elif row.get("IsGroupOf") == "1":
         drafts.table.leave_out(path, "groups (IsGroupOf)")
     else:
-        try:
-            left, top, right, bottom = (number(row[name]) for name in _CORNERS)
-            score = checked_score(number(row["Confidence"].strip() or 1))
-            box = draft((left, top, right, bottom), row["LabelName"], score)
-        except RowError as error:
-            drafts.add_problem(place, str(error), path)
-        else:
-            drafts.add(place, path, [box])
+        add_made(drafts, place, path, _draft, row)
+
+
+def _draft(row: dict[str, str]) -> Draft:
+    left, top, right, bottom = (number(row[name]) for name in _CORNERS)
+    score = checked_score(number(row["Confidence"].strip() or 1))
+    return draft((left, top, right, bottom), row["LabelName"], score)

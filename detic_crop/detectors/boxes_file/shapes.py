@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ParamSpec
 
 from detic_crop.boxes.choose import UNKNOWN_CLASS
-from detic_crop.detectors.boxes_file.drafts import Draft
+from detic_crop.detectors.boxes_file.drafts import Draft, Drafts
 from detic_crop.detectors.boxes_file.numbers import numbers_of, shown
 from detic_crop.detectors.boxes_file.table import RowError
+
+_P = ParamSpec("_P")
 
 Edges = tuple[float, float, float, float]  # xmin, ymin, xmax, ymax
 
@@ -75,3 +77,15 @@ def draft(edges: Edges, class_name: object = None, score: float = 1.0, degrees: 
     # As a size, since corners in the wrong order would be taken for a size given as corners.
     numbers = left, top, right - left, bottom - top
     return Draft(numbers, score, str(class_name or "").strip() or UNKNOWN_CLASS, "xywh", degrees)
+
+
+def add_made(
+    drafts: Drafts, place: str, path: str, make: Callable[_P, Draft], *args: _P.args, **kwargs: _P.kwargs
+) -> None:
+    """Add the box that `make(*args, **kwargs)` makes, or say why it makes none."""
+    try:
+        box = make(*args, **kwargs)
+    except RowError as error:
+        drafts.add_problem(place, str(error), path)
+    else:
+        drafts.add(place, path, [box])

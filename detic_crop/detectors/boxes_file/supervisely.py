@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from detic_crop.detectors.boxes_file.drafts import Drafts
+from detic_crop.detectors.boxes_file.drafts import Draft, Drafts
 from detic_crop.detectors.boxes_file.json_items import list_of, mapping, state_size
-from detic_crop.detectors.boxes_file.shapes import around, draft, points_of
-from detic_crop.detectors.boxes_file.table import RowError
+from detic_crop.detectors.boxes_file.shapes import add_made, around, draft, points_of
 
 _WITH_AREA = frozenset({"rectangle", "polygon"})
 
@@ -26,10 +25,9 @@ def read_supervisely(drafts: Drafts, place: str, path: str, content: dict[str, A
         if kind not in _WITH_AREA:
             drafts.table.leave_out(path, f"objects of the type {kind}")
             continue
-        try:
-            points = points_of(mapping(item.get("points")).get("exterior"))
-            box = draft(around(points), item.get("classTitle"))
-        except RowError as error:
-            drafts.add_problem(f"{place} objects[{i}]", str(error), path)
-        else:
-            drafts.add(f"{place} objects[{i}]", path, [box])
+        add_made(drafts, f"{place} objects[{i}]", path, _draft, item)
+
+
+def _draft(item: dict[str, Any]) -> Draft:
+    points = points_of(mapping(item.get("points")).get("exterior"))
+    return draft(around(points), item.get("classTitle"))

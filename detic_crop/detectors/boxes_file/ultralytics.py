@@ -10,8 +10,7 @@ from typing import Any
 from detic_crop.detectors.boxes_file.drafts import Draft, Drafts
 from detic_crop.detectors.boxes_file.json_items import mapping
 from detic_crop.detectors.boxes_file.numbers import checked_score
-from detic_crop.detectors.boxes_file.shapes import around, draft, number
-from detic_crop.detectors.boxes_file.table import RowError
+from detic_crop.detectors.boxes_file.shapes import add_made, around, draft, number
 
 
 def is_result(content: Any) -> bool:
@@ -25,12 +24,7 @@ def read_result(drafts: Drafts, place: str, path: str, content: list[dict[str, A
     """Add what one JSON says of the photo `path`."""
     drafts.table.list_photo(path, content)
     for i, item in enumerate(content):
-        try:
-            box = _draft(item)
-        except RowError as error:
-            drafts.add_problem(f"{place} [{i}]", str(error), path)
-        else:
-            drafts.add(f"{place} [{i}]", path, [box])
+        add_made(drafts, f"{place} [{i}]", path, _draft, item)
 
 
 def _draft(item: dict[str, Any]) -> Draft:

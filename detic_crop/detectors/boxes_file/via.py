@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from detic_crop.detectors.boxes_file.csv_dicts import header_of, rows_of
+from detic_crop.detectors.boxes_file.drafts import Draft
 from detic_crop.detectors.boxes_file.json_items import list_of, mapping, path_of
 from detic_crop.detectors.boxes_file.judge import settle
 from detic_crop.detectors.boxes_file.numbers import shown
 from detic_crop.detectors.boxes_file.per_photo import named_drafts
-from detic_crop.detectors.boxes_file.shapes import Edges, around, around_ellipse, draft, number
+from detic_crop.detectors.boxes_file.shapes import Edges, add_made, around, around_ellipse, draft, number
 from detic_crop.detectors.boxes_file.table import BoxesTable, RowError
 
 _CLASS_KEYS = ("class", "class_name", "label", "name", "species", "category", "type")
@@ -86,15 +87,14 @@ def _table(photos: list[tuple[str, str, list[Region]]]) -> BoxesTable:
             if kind in _WITHOUT_AREA:
                 table.leave_out(path, f"regions of the type {kind}, which have no area,")
                 continue
-            try:
-                box = draft(_edges(kind, shape), _class_name(attributes.get(key)))
-            except RowError as error:
-                drafts.add_problem(where, str(error), path)
-            else:
-                drafts.add(where, path, [box])
+            add_made(drafts, where, path, _draft, kind, shape, attributes.get(key))
     if key:
         table.notes.append(f"class names are those of the region attribute `{key}`")
     return settle(drafts)
+
+
+def _draft(kind: str, shape: dict[str, Any], class_value: object) -> Draft:
+    return draft(_edges(kind, shape), _class_name(class_value))
 
 
 def _edges(kind: str, shape: dict[str, Any]) -> Edges:

@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element
 from detic_crop.detectors.boxes_file.drafts import Draft, Drafts
 from detic_crop.detectors.boxes_file.json_items import state_size
 from detic_crop.detectors.boxes_file.numbers import joined
-from detic_crop.detectors.boxes_file.shapes import Edges, around, draft, number
+from detic_crop.detectors.boxes_file.shapes import Edges, add_made, around, draft, number
 from detic_crop.detectors.boxes_file.table import RowError
 from detic_crop.detectors.boxes_file.xml_tree import text_of
 
@@ -39,12 +39,7 @@ def read_voc(drafts: Drafts, place: str, path: str, root: Element) -> None:
         if text_of(item, "deleted") == "1":
             drafts.table.leave_out(path, "objects marked as deleted")
             continue
-        try:
-            box = _draft(item)
-        except RowError as error:
-            drafts.add_problem(f"{place} object {i}", str(error), path)
-        else:
-            drafts.add(f"{place} object {i}", path, [box])
+        add_made(drafts, f"{place} object {i}", path, _draft, item)
 
 
 def _draft(item: Element) -> Draft:

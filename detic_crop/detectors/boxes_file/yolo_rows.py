@@ -115,12 +115,12 @@ def _is_tracked(length: int, by_length: dict[int, list[Row]]) -> bool:
 def _keypoints(rows: Sequence[Row], length: int) -> int:
     """How many numbers of keypoints rows of this one length have; 0 when they are polygons."""
     count = length - _BOX
-    if length < _BOX + 6:
-        return 0
     marks = [value for row in rows for value in row[_BOX + 2 : length : 3]]
     if count % 3 == 0 and all(mark in (0, 1, 2) for mark in marks):
         return count
-    for each, extra in ((3, 0), (3, 1), (2, 0)):
+    if length < _BOX + 6:  # triangles and turned boxes
+        return 0
+    for each, extra in ((3, 0), (3, 1), (2, 0), (2, 1)):
         if (count - extra) % each == 0 and all(_inside(row[:length], each, extra) for row in rows):
             raise FormatError(
                 f"expected rows of 5 numbers, got {length}, which may be polygons, or boxes with keypoints; "
