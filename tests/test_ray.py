@@ -147,7 +147,7 @@ def test_boxes_are_sent_along(cluster: Any, tmp_path: Path, decode: str) -> None
     there = run(tmp_path, tmp_path / "there", None, executor="ray", ray_address=cluster.address, **settings)
     assert_same(tmp_path / "there", product(tmp_path / "here"))
     assert here.notes == there.notes
-    assert any("2 photos are not in" in note for note in there.notes)
+    assert any("2 of 8 photos are not in" in note for note in there.notes)
 
 
 def test_a_killed_worker_loses_nothing(cluster: Any, place: Path, tmp_path: Path) -> None:
