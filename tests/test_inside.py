@@ -13,6 +13,7 @@ import pytest
 from detic_crop import api
 from detic_crop.audit.review.verdicts import Verdict, VerdictLog
 from detic_crop.errors import UsageError
+from detic_crop.runs import inside as inside_module
 from detic_crop.runs.folder import STATE, OutputFolder
 from detic_crop.runs.inside import Inside
 from detic_crop.runs.journal import replay, replay_finished, unfinished_crops
@@ -153,8 +154,13 @@ def test_only_tar_files_of_ours_are_packed(tmp_path: Path) -> None:
 
 
 @posix
+@pytest.mark.parametrize("held_open", [True, False])
 @pytest.mark.parametrize("swapped", ["day1", f"{STATE}/tmp", STATE, "day2/deep"])
-def test_a_folder_that_becomes_a_link_during_the_run(swapped: str, tmp_path: Path) -> None:
+def test_a_folder_that_becomes_a_link_during_the_run(
+    swapped: str, held_open: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not held_open:
+        monkeypatch.setattr(inside_module, "_DESCRIPTORS", False)
     write_photos(tmp_path / "in", 24)
     place = tmp_path / "out" / swapped
     target = tmp_path / "in" / swapped if swapped.startswith("day") else tmp_path / "elsewhere"

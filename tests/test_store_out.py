@@ -490,6 +490,22 @@ def test_overwrite_asks_before_it_removes_verdicts(photos: Path, tmp_path: Path)
     assert_like(OUT, files_of(tmp_path / "reference"), but=(f"{STATE}/review.lock",))
 
 
+def test_rejected_crops_of_an_earlier_version_are_renamed(photos: Path, tmp_path: Path) -> None:
+    crop(photos, tmp_path / "local")
+    VerdictLog(tmp_path / "local" / STATE / "review.csv").append(
+        Verdict("photo000.jpg", "rejected", None, "me", now())
+    )
+    api.apply(tmp_path / "local", quiet=True)
+    rejected = tmp_path / "local" / STATE / "rejected"
+    data = (rejected / "photo000.jpg.rejected").read_bytes()
+    (rejected / "photo000.jpg.rejected").rename(rejected / "photo000.jpg")
+    copy_up(tmp_path / "local", OUT)
+    crop(photos, OUT)
+    held = objects(OUT)
+    assert held[f"{STATE}/rejected/photo000.jpg.rejected"] == data
+    assert f"{STATE}/rejected/photo000.jpg" not in held
+
+
 def test_a_rejected_photo_that_changed_gets_its_crop_back(photos: Path, tmp_path: Path) -> None:
     crop(photos, tmp_path / "local")
     VerdictLog(tmp_path / "local" / STATE / "review.csv").append(

@@ -220,6 +220,8 @@ class OutputFolder:
             UsageError: there is such a thing.
         """
         self.inside.refuse_links(self.home)
+        if self.home.exists() and not self.home.is_dir():
+            raise UsageError(f"{self.home} is not a folder, and was not made by detic-crop; move it away")
         for path in (self.audit_csv, self.audit_html, self.audit_xlsx, self.root / "run.json"):
             if path.is_dir() and not path.is_symlink():
                 raise UsageError(f"{path} is a folder where a table is to be; move it away")
@@ -239,7 +241,7 @@ class OutputFolder:
                         "the same command again"
                     )
         for lock in (self.home / name for name in ("lock", "review.lock")):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 if (status := lock.stat()).st_size and status.st_nlink > 1:  # to take it may empty it
                     raise UsageError(f"{lock} is another name of a file that is no lock; remove it")
 

@@ -107,6 +107,8 @@ class Inside:
         Raises:
             UsageError: it is, or leaves the folder.
         """
+        if path == self.root:
+            return
         place = self.root
         for part in self._parts(path):
             place /= part

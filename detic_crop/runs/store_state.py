@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
 from detic_crop.runs.folder import SHARDS, STATE
+from detic_crop.runs.inside import Inside, write_all
 from detic_crop.runs.segments import continuing, pieces, segment_name, segments_folder
 from detic_crop.runs.shards import Shard
 from detic_crop.runs.stores import PARALLEL, Found, Store, each, joined
@@ -36,6 +36,7 @@ class StoreState:
 
     def __init__(self, store: Store, address: str, root: Path) -> None:
         self.store, self.address, self.root = store, address, root
+        self._below = Inside(root)
         self.found: dict[str, Found] = {}
         self.cut_off = False
         self._inside: dict[str, dict[str, Found]] = {}  # the same by folder
@@ -83,7 +84,7 @@ class StoreState:
         homes = self._homes()
         for home in self._loaded - set(homes):  # merged meanwhile
             self._forget_home(home)
-            shutil.rmtree(self.root / home, ignore_errors=True)
+            self._below.remove_tree(self.root / home, ignore_errors=True)
         self._loaded = set(homes)
         for home in homes:
             own = home == (STATE if shard is None else f"{STATE}/{SHARDS}/{shard.folder_name}")
@@ -111,9 +112,9 @@ class StoreState:
                 continue
             if found is None:
                 self.forget(path)
-                path.unlink(missing_ok=True)
+                self._below.remove(path)
                 continue
-            _write(path, self.store.read(self.where(self.name_of(path))))
+            self._write(path, self.store.read(self.where(self.name_of(path))))
             self._known[path] = found
             self._signatures[path] = _signature(path)
 
@@ -125,11 +126,11 @@ class StoreState:
         changed = any(parts.get(name) != found for name, found in before.items())
         if forgiving or changed:  # begun anew meanwhile
             self.forget(path)
-            path.unlink(missing_ok=True)
+            self._below.remove(path)
         base = path.name
         if path not in self._sent and base in parts:  # of a folder that was copied here
             data = self.store.read(self.where(self.name_of(path)))
-            _write(path, data[: data.rfind(b"\n") + 1])
+            self._write(path, data[: data.rfind(b"\n") + 1])
             self._sent[path] = path.stat().st_size
         end = self._sent.get(path, 0)
         sizes = {name: found.size for name, found in parts.items() if name != base}
@@ -137,12 +138,13 @@ class StoreState:
         self._parts[path] = parts
         if not names:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._below.mkdir(path.parent)
         folder = self.name_of(segments_folder(path))
-        with open(path, "ab") as file:
+        with self._below.open_grown(path) as file:
+            file.seek(0, os.SEEK_END)
             for some in _some(self.where(f"{folder}/{name}") for name in names):
                 for data in each(self.store.read, some):
-                    file.write(data)
+                    write_all(file, data)
         self._sent[path] = path.stat().st_size
 
     def _load_head(self, path: Path) -> None:
@@ -152,7 +154,7 @@ class StoreState:
             return
         first = path if path.name in parts else segments_folder(path) / segment_name(0)
         data = self.store.read(self.where(self.name_of(first)), 0, 1 << 20)
-        _write(path, data[: data.find(b"\n") + 1])
+        self._write(path, data[: data.find(b"\n") + 1])
 
     def _parts_of(self, path: Path) -> dict[str, Found]:
         """What a growing file is made of: segments by name, and the file itself where it was copied here."""
@@ -312,12 +314,11 @@ class StoreState:
         Raises:
             OSError: it cannot be had.
         """
-        _write(self.root / name, self.store.read(self.where(name)))
+        self._write(self.root / name, self.store.read(self.where(name)))
 
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+    def _write(self, path: Path, data: bytes) -> None:
+        self._below.remove(path)
+        self._below.write_new(path, data, make=True)
 
 
 def _signature(path: Path) -> _Signature:
