@@ -636,10 +636,10 @@ def test_clean_path_is_idempotent(path: str) -> None:
 
 def test_80_000_rows_load_quickly(load: Load) -> None:
     rows = "".join(f"{i:08d}.jpg,[[ 213  813 3054 1301]],[0.839355]\n" for i in range(80_000))
-    start = time.perf_counter()
+    start = time.process_time()  # of this process alone, however busy the machine
     detector = load(f"image,bbox,conf\n{rows}")
-    # 1 s on two slow cores; the margin is for busy machines, and a quadratic step would take minutes.
-    assert time.perf_counter() - start < 10
+    # 1 s on a slow core; a quadratic step would take minutes.
+    assert time.process_time() - start < 10
     assert detector.listed == 80_000
 
 

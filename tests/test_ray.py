@@ -61,6 +61,8 @@ def cluster() -> Iterator[Any]:
         try:
             for _ in range(2):
                 started.add_node(num_cpus=1, object_store_memory=STORE)
+            # The node that is held here would end this process at SIGTERM; a program has no handler.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             yield started
         finally:
             started.shutdown()
