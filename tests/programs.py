@@ -49,7 +49,6 @@ def _libreoffice() -> str | None:
     return _first_that_answers("soffice", "libreoffice")
 
 
-@cache
 def _first_that_answers(*names: str) -> str | None:
     """Asked for its version, since Ubuntu's `chromium-browser` may be a script that only names a snap."""
     for name in names:
@@ -68,6 +67,7 @@ PROGRAMS = {
 }
 
 
+@cache  # of a path; a missing program is looked for again
 def needed(name: str) -> str:
     """The path of one of `PROGRAMS`; where it is not installed, the test that asks is left out."""
     program = PROGRAMS[name]

@@ -27,6 +27,7 @@ class SentDetector:
         slow: the photo that waits for the file ``go`` in `notes`.
         notes: a folder where each call leaves a file.
         broken: every call raises.
+        meeting: a folder; no call is answered before calls came in `processes` of them.
     """
 
     concurrent: bool = True
@@ -35,6 +36,8 @@ class SentDetector:
     slow: str = ""
     notes: Path | None = None
     broken: bool = False
+    meeting: Path | None = None
+    processes: int = 2
 
     @property
     def info(self) -> DetectorInfo:
@@ -43,6 +46,7 @@ class SentDetector:
 
     def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
         """The boxes of `fake_boxes`, if it lives to answer."""
+        self.meet()
         if self.broken:
             raise ValueError("no such operator")
         if self.notes is not None and key:
@@ -53,6 +57,14 @@ class SentDetector:
             time.sleep(0.02)
         time.sleep(self.delay)
         return fake_boxes(key, image.shape[1], image.shape[0])
+
+    def meet(self) -> None:
+        """Wait for the other processes."""
+        if self.meeting is None:
+            return
+        (self.meeting / str(os.getpid())).touch()
+        while len(list(self.meeting.iterdir())) < self.processes:
+            time.sleep(0.02)
 
 
 @dataclass(frozen=True)
@@ -74,4 +86,5 @@ class PairDetector(SentDetector):
 
     def detect_prepared(self, prepared: list[tuple[str, tuple[int, int]]]) -> list[Detections]:
         """Boxes of each."""
+        self.meet()
         return [fake_boxes(key, width, height) for key, (height, width) in prepared]

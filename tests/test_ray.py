@@ -10,7 +10,10 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +41,15 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
 STORE = 100_000_000  # bytes
+MARK, OURS = "DETIC_CROP_TEST_RAY", uuid.uuid4().hex  # in the environment of every process that is begun here
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """A head without cores and two nodes of one core, on the loopback interface; nothing of it is left."""
-    before = {process.pid for process in psutil.process_iter()}
     started: Any
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(MARK, OURS)
         patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # as `ray_cluster` sets it
         import_ray("local")
         from ray.cluster_utils import Cluster
@@ -57,11 +61,13 @@ def cluster() -> Iterator[Any]:
         try:
             for _ in range(2):
                 started.add_node(num_cpus=1, object_store_memory=STORE)
+            # The node that is held here would end this process at SIGTERM; a program has no handler.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             yield started
         finally:
             started.shutdown()
             for process in ray_processes():
-                if process.pid not in before:
+                with suppress(psutil.NoSuchProcess):
                     process.kill()
 
 
@@ -83,10 +89,12 @@ def keys_of(place: Path) -> list[str]:
     return [path.relative_to(place / "in").as_posix() for path in (place / "in").rglob("*.*")]
 
 
-def ray_processes() -> list[psutil.Process]:
-    """Every process of a Ray."""
+def ray_processes(mark: str = OURS) -> list[psutil.Process]:
+    """Every process of a Ray that was begun with this mark; others on this machine are no matter of ours."""
     found = []
-    for process in psutil.process_iter(["name", "cmdline"]):
+    for process in psutil.process_iter(["name", "cmdline", "environ"]):
+        if (process.info["environ"] or {}).get(MARK) != mark:
+            continue
         line = " ".join(process.info["cmdline"] or [])
         if (
             process.info["name"] in ("raylet", "gcs_server")
@@ -102,12 +110,16 @@ def workers() -> list[psutil.Process]:
     return [p for p in ray_processes() if " ".join(p.info["cmdline"]).startswith("ray::Worker")]
 
 
-def once_begun(out: Path, act: Callable[[], object], photos: int = 6) -> threading.Thread:
-    """Do something when a run has recorded some photos."""
+def once_begun(
+    out: Path, act: Callable[[], object], photos: int = 6, runs: Callable[[], bool] = lambda: True
+) -> threading.Thread:
+    """Do something when a run has recorded some photos, as long as it runs."""
     journal = out / STATE / "journal.jsonl"
 
     def wait() -> None:
         while not journal.exists() or journal.read_bytes().count(b"\n") <= photos:
+            if not runs():
+                return
             time.sleep(0.01)
         act()
 
@@ -120,6 +132,8 @@ def once_begun(out: Path, act: Callable[[], object], photos: int = 6) -> threadi
 def test_two_nodes_make_what_one_process_makes(
     cluster: Any, place: Path, tmp_path: Path, detector: SentDetector
 ) -> None:
+    (tmp_path / "meeting").mkdir()
+    detector = replace(detector, meeting=tmp_path / "meeting")  # else one of them may do all
     result = run(place, tmp_path / "out", detector, executor="ray", ray_address=cluster.address, profile=True)
     assert_same(tmp_path / "out", product(place / "reference"))
     assert leftovers(tmp_path / "out") == []
@@ -261,24 +275,30 @@ def test_a_lost_head_ends_the_run_with_one_line(cluster: Any, place: Path, tmp_p
 
 def test_a_ray_of_its_own_ends_with_the_run(place: Path, tmp_path: Path) -> None:
     """As job managers send a signal: to the whole group, Ray's processes too."""
-    before = {process.pid for process in ray_processes()}
+    mark = uuid.uuid4().hex
     command = [sys.executable, "-m", "detic_crop", "run", "--in", "in", "--out", str(tmp_path / "out")]
     process = subprocess.Popen(
         [*command, "--model", "lite", "--size", "32", "--executor", "ray", "--workers", "1", "--quiet"],
         cwd=place,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path), MARK: mark},  # Ray writes to HOME
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    once_begun(tmp_path / "out", lambda: os.killpg(process.pid, signal.SIGTERM), photos=2).join(120)
+    once_begun(
+        tmp_path / "out",
+        lambda: os.killpg(process.pid, signal.SIGTERM),
+        photos=2,
+        runs=lambda: process.poll() is None,
+    ).join()
     out, err = process.communicate()
     assert process.returncode == 143, err
     assert out == ""
     assert len(err.splitlines()) == 1, err
     assert "photos to do; the same command goes on" in err
-    assert {process.pid for process in ray_processes()} <= before
+    psutil.wait_procs(ray_processes(mark), timeout=300)  # they are on their way
+    assert ray_processes(mark) == []
 
 
 def test_without_ray_the_command_that_installs_it(

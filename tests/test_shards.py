@@ -412,7 +412,7 @@ class Held:
         class Waiting(FakeDetector):
             def detect(self, image: Any, key: str = "") -> Any:
                 held.inside.set()
-                assert held.go_on.wait(60)
+                assert held.go_on.wait(600)
                 return super().detect(image, key)
 
         self.thread = threading.Thread(
@@ -421,7 +421,7 @@ class Held:
 
     def __enter__(self) -> None:
         self.thread.start()
-        assert self.inside.wait(60)
+        assert self.inside.wait(600)
 
     def __exit__(self, *_: object) -> None:
         self.go_on.set()

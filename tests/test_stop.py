@@ -854,7 +854,7 @@ def test_two_threads_on_one_folder(tmp_path: Path) -> None:
     class Waiting(FakeDetector):
         def detect(self, image: Any, key: str = "") -> Any:
             inside.set()
-            go_on.wait(60)
+            go_on.wait(600)
             return super().detect(image, key)
 
     first = threading.Thread(
@@ -862,7 +862,7 @@ def test_two_threads_on_one_folder(tmp_path: Path) -> None:
     )
     first.start()
     try:
-        assert inside.wait(60)
+        assert inside.wait(600)
         with pytest.raises(OutputError, match=f"process {os.getpid()} "):
             crop(tmp_path / "in", tmp_path / "out")
         with pytest.raises(OutputError, match=f"process {os.getpid()} "):

@@ -153,8 +153,13 @@ class RayRun:
         arrived: dict[int, Outcome] = {}
         told = False
         while True:
-            self._cluster.check_head()
             stopping = should_stop()
+            try:
+                self._cluster.check_head()
+            except DeticCropError:
+                if not stopping:
+                    raise
+                break  # whoever told us to stop told the head, too: what is in flight does not come any more
             if stopping and not told:
                 told = True
                 self._stop()
@@ -165,7 +170,7 @@ class RayRun:
             if not flying and (stopping or not (self._left or self._again)):
                 break
             for slot, ticket, answer in self._messages():
-                self._take(slot, ticket, answer, arrived, stopping)
+                self._take(slot, ticket, answer, arrived, should_stop())  # by now
             while waiting and waiting[0] in arrived:
                 yield arrived.pop(waiting.popleft())
         # After a stop some were never begun: the others are in order still.
@@ -305,6 +310,8 @@ class RayRun:
                 self._blame(ticket, error, arrived)
         elif isinstance(error, errors.ObjectLostError) and ticket is not None:  # it was done, for nothing
             self._again.append(ticket)
+        elif stopping:
+            _log.debug("ray, while it ends: %s", error)
         else:
             raise _as_ours(error)
 
