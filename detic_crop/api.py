@@ -1427,11 +1427,7 @@ def _look_for_photos(
         paths |= {key: place for key, place in folder.secret_places.items() if key in paths}
     where = str(listing["root"]) if input is None else places.given(input)
     absent = absent_among(records, paths, where, given=input is not None)
-    if input is not None and absent.is_all:
-        raise UsageError(
-            f"{absent.count} in --in {places.shown(where)}; nothing was changed: pass the folder that holds "
-            "them below the same names"
-        )
+    absent.refuse_all()
     return _Found(paths, absent)
 
 

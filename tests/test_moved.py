@@ -97,7 +97,7 @@ def test_a_folder_without_them_is_refused(work: Path) -> None:
     before.pop(f"{STATE}/lock", None)
     for call in (api.write_audit, api.apply):
         with pytest.raises(
-            UsageError, match=r"none of the 12 photos is in --in .*elsewhere; nothing was changed"
+            UsageError, match=r"none of the 12 photos is in --in .*elsewhere, nothing was changed; expected"
         ):
             call(work / "out", input=work / "elsewhere")
     assert cli.main(["review", str(work / "out"), "--in", str(work / "elsewhere")]) == 2

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from detic_crop.errors import UsageError
 from detic_crop.runs.journal import Record
 from detic_crop.runs.places import is_path, member_at, shown
 from detic_crop.runs.stores import is_address
@@ -22,6 +23,7 @@ class Absent:
         where: the folder, list or address that they were looked for in.
         given: the user has said where they are now.
         changed: how many files have another size than at the time of the run.
+        first: where the first absent one was looked for.
     """
 
     absent: int
@@ -29,6 +31,7 @@ class Absent:
     where: str
     given: bool
     changed: int = 0
+    first: str = ""
 
     def __bool__(self) -> bool:
         """Whether any photo is not there."""
@@ -46,6 +49,18 @@ class Absent:
             return f"none of the {self.photos:,} photos is" if self.photos > 1 else "the one photo is not"
         return f"{self.absent:,} of {self.photos:,} photos {'is' if self.absent == 1 else 'are'} not"
 
+    def refuse_all(self) -> None:
+        """Refuse a place that the user gave and that has none of them.
+
+        Raises:
+            UsageError: says where the first one was looked for.
+        """
+        if self.given and self.is_all:
+            raise UsageError(
+                f"{self.count} in --in {shown(self.where)}, nothing was changed; expected the first at "
+                f"{shown(self.first)}: pass the folder that holds them below the same names"
+            )
+
     def sentences(self, so: str, todo: str = "pass --in FOLDER, where they are now") -> list[str]:
         """What is missing, what follows from it, and what to do; what has changed. Nothing when all is well.
 
@@ -58,7 +73,7 @@ class Absent:
             said.append(f"{self.count} in --in {shown(self.where)}: {so}")
         elif self.absent:
             found = f"{self.count} where the run found {'it' if self.photos == 1 else 'them'}"
-            said.append(f"{found} ({shown(self.where)}): {so}; {todo}")
+            said.append(f"{found} ({shown(self.where or self.first)}): {so}; {todo}")
         if self.changed:
             have = "has" if self.changed == 1 else "have"
             said.append(
@@ -81,13 +96,14 @@ def absent_among(records: Mapping[str, Record], paths: Mapping[str, str], where:
     """
     keys = [key for key, record in records.items() if record.status != "failed"]
     tars: dict[str, bool] = {}
-    absent = changed = 0
+    absent, changed, first = 0, 0, ""
     for key in keys:
         size = _size_at(paths.get(key, ""), tars)
-        absent += size == _ABSENT
+        if size == _ABSENT:
+            absent, first = absent + 1, first or paths.get(key, "")
         # Of a photo of unknown size nothing can be said.
         changed += size >= 0 and records[key].file_size not in (0, size)
-    return Absent(absent, len(keys), where, given, changed)
+    return Absent(absent, len(keys), where, given, changed, first)
 
 
 _ABSENT, _UNKNOWN = -1, -2

@@ -31,7 +31,7 @@ from detic_crop.errors import OutputError, PhotoError, UsageError
 from detic_crop.runs.execute import paths_now, read_listing
 from detic_crop.runs.folder import OutputFolder
 from detic_crop.runs.journal import replay
-from detic_crop.runs.places import given, shown
+from detic_crop.runs.places import given
 
 _MAX_BODY = 16_384
 _STATIC = {
@@ -274,8 +274,7 @@ def _open_page(folder: OutputFolder, input: str | os.PathLike[str] | None, revie
     describer = Describer(folder, state.config, columns, key_column, paths, input is not None)
     where = str(listing["root"]) if input is None else given(input)
     absent = absent_among(state.records, paths, where, given=input is not None)
-    if input is not None and absent.is_all:
-        raise UsageError(f"{absent.count} in --in {shown(where)}; pass the folder that holds them")
+    absent.refuse_all()
     ranked = ReviewRows(photos, columns, log.refresh(), _sample_keys(folder))
     return ReviewPage(folder, ranked, describer, log, state.config, reviewer, absent)
 
