@@ -57,8 +57,7 @@ def is_only_padded(jpeg: bytes) -> bool:
 def lacks_scans(jpeg: bytes) -> bool:
     """Whether a progressive JPEG ends before its last refinements: cut between scans it is whole, to libjpeg.
 
-    Each scan sends some coefficients of some components down to some bit; in the end all are there to the last
-    one.
+    Each scan sends some coefficients of some components down to some bit; in the end all are there entirely.
     """
     at = 2
     while jpeg[at + 1] not in _FRAMES and jpeg[at + 1] != 0xDA:
