@@ -533,3 +533,14 @@ def test_where_nobody_hears_libjpeg_nothing_is_claimed(monkeypatch: pytest.Monke
     assert part_of_it.image.shape[0] < HEIGHT  # and it is no use to decode all of it
     assert decode(saved("JPEG", mode="CMYK")).damaged is None
     assert decode(saved("PNG")).damaged is False
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_a_progressive_jpeg_that_lacks_its_last_scans_is_seen(mode: str) -> None:
+    data = saved("JPEG", mode=mode, progressive=True)
+    assert decode(data, truncated="fail").damaged is False
+    starts = [at for at in range(len(data)) if data.startswith(b"\xff\xda", at)]
+    assert len(starts) > 3
+    for start in starts[1:]:
+        tables = data.rindex(b"\xff\xc4", 0, start) if b"\xff\xc4" in data[start - 200 : start] else start
+        assert decode(data[: min(start, tables)] + EOI).damaged is True

@@ -15,9 +15,11 @@ from detic_crop.images.headers import read_header
 from detic_crop.images.quiet import take_remark
 from detic_crop.images.tiff_samples import Layout, layout_of, strips_of
 
-__all__ = ["is_only_padded", "is_remarked_on", "is_tiff_damaged", "left_over"]
+__all__ = ["is_only_padded", "is_remarked_on", "is_tiff_damaged", "lacks_scans", "left_over"]
 
-_EOI = b"\xff\xd9"
+_SOS, _EOI = b"\xff\xda", b"\xff\xd9"
+_PROGRESSIVE_FRAMES = frozenset({0xC2, 0xCA})
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_CHEAPLY = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION
 # Bytes to take away: more than encoders put at the end though no decoder needs them (libwebp: four, and two).
 _WEBP_SPARE = {b"VP8 ": 16, b"VP8L": 6}
@@ -44,12 +46,39 @@ def is_only_padded(jpeg: bytes) -> bool:
     Some cameras fill up so. Without the right number of zeros there is nothing to remark on; the data
     themselves may end with one or two.
     """
-    end = jpeg.find(_EOI, jpeg.find(b"\xff\xda"))
+    end = jpeg.find(_EOI, jpeg.find(_SOS))
     zeros = end - len(jpeg[:end].rstrip(b"\0"))
     return any(
         is_remarked_on(jpeg[: end - spare] + jpeg[end:]) is False
         for spare in range(zeros, max(0, zeros - 3), -1)
     )
+
+
+def lacks_scans(jpeg: bytes) -> bool:
+    """Whether a progressive JPEG ends before its last refinements: cut between scans it is whole, to libjpeg.
+
+    Each scan sends some coefficients of some components down to some bit; in the end all are there entirely.
+    """
+    at = 2
+    while jpeg[at + 1] not in _FRAMES and jpeg[at + 1] != 0xDA:
+        at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+    if jpeg[at + 1] not in _PROGRESSIVE_FRAMES:
+        return False
+    components = jpeg[at + 10 : at + 10 + 3 * jpeg[at + 9] : 3]
+    missing = {component: set(range(64)) for component in components}
+    at = jpeg.find(_SOS, at)
+    end = jpeg.find(_EOI, at)
+    while at >= 0:
+        count = jpeg[at + 4] if at + 4 < len(jpeg) else 0
+        rest = jpeg[at + 5 + 2 * count : at + 8 + 2 * count]
+        if len(rest) < 3:
+            return True
+        first, last, bits = rest
+        for component in jpeg[at + 5 : at + 5 + 2 * count : 2]:
+            if bits & 15 == 0:
+                missing.get(component, set()).difference_update(range(first, last + 1))
+        at = jpeg.find(_SOS, at + 2, end)
+    return any(missing.values())
 
 
 def left_over(webp: bytes) -> bool:

@@ -30,7 +30,7 @@ from PIL import (
 from detic_crop.boxes.geometry import PixelBox
 from detic_crop.config import DEFAULT_MAX_PIXELS, Truncated
 from detic_crop.errors import PhotoError
-from detic_crop.images.damage import is_only_padded, is_remarked_on, is_tiff_damaged, left_over
+from detic_crop.images.damage import is_only_padded, is_remarked_on, is_tiff_damaged, lacks_scans, left_over
 from detic_crop.images.directory import read_directory
 from detic_crop.images.headers import CONVERT, DAMAGED, HEIC_EXTENSIONS, RAW_EXTENSIONS, Header, read_header
 from detic_crop.images.partial import Reduction, can_reduce, origin_of, stored_rows, with_rows
@@ -413,7 +413,9 @@ def _plain_jpeg(header: Header, rows: int, reduction: Reduction) -> NDArray[np.u
 def _jpeg_damage(header: Header) -> bool | None:
     """Whether libjpeg has just remarked on damage; None where nobody hears it."""
     remark = take_remark()
-    return remark and not is_only_padded(header.lean)
+    if remark:
+        return not is_only_padded(header.lean)
+    return lacks_scans(header.lean) or remark
 
 
 def _other_damage(header: Header) -> bool | None:
@@ -421,7 +423,9 @@ def _other_damage(header: Header) -> bool | None:
     if header.truncated:
         return False
     if header.format == "JPEG":
-        return is_remarked_on(header.lean) and not is_only_padded(header.lean)
+        if is_remarked_on(header.lean):
+            return not is_only_padded(header.lean)
+        return lacks_scans(header.lean) or (False if can_hear() else None)
     if header.format == "TIFF":
         return is_tiff_damaged(header.lean)
     return header.format == "WebP" and left_over(header.lean)
