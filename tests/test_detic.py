@@ -228,6 +228,7 @@ def test_wrong_arguments_are_usage_errors() -> None:
 # --- the detector
 
 
+@pytest.mark.slow
 def test_twice_the_same(detector: DeticDetector) -> None:
     image = photo(200, 300)
     first, second = detector.detect(image), detector.detect(image)
@@ -285,6 +286,7 @@ def test_no_photos_no_answers(detector: DeticDetector) -> None:
     assert detector.detect_batch([]) == []
 
 
+@pytest.mark.slow
 def test_asking_for_classes_changes_no_box(detector: DeticDetector) -> None:
     image = photo(200, 300)
     before = detector.detect(image)
@@ -313,6 +315,7 @@ def test_asking_for_classes_changes_no_box(detector: DeticDetector) -> None:
     detector.ask_for(None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1, 1), (33, 1000), (1000, 33), (1, 500), (257, 31)])
 def test_odd_sizes(detector: DeticDetector, size: tuple[int, int]) -> None:
     height, width = size
@@ -324,6 +327,7 @@ def test_odd_sizes(detector: DeticDetector, size: tuple[int, int]) -> None:
     assert ((found.scores > FLOOR) & (found.scores <= 1)).all()
 
 
+@pytest.mark.slow
 def test_nothing_in_sight() -> None:
     nowhere = filled_detector(R18, detector_size=64)
     assert nowhere.network.head.centre.bias is not None
@@ -334,6 +338,7 @@ def test_nothing_in_sight() -> None:
     assert found.presence == 0.0
 
 
+@pytest.mark.slow
 def test_bfloat16_features_are_close(detector: DeticDetector) -> None:
     """Relative RMS error of each level at most 2 % (the issue's bound)."""
     rough = filled_detector(R18, detector_size=SIZE, precision="bfloat16")
