@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -131,10 +132,9 @@ def go_to(page: Page, image: str) -> None:
     """Jump by name, as a person would."""
     press(page, "f")
     page.keyboard.type(image)
-    page.locator("#found li").first.wait_for()
-    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")  # waits for what was typed
     shows(page, image)
-    page.locator("#photo:not(.waiting)").wait_for()
+    is_ready(page)
 
 
 def drag(page: Page, *shares: tuple[float, float], release: bool = True, early: bool = False) -> None:
@@ -378,7 +378,9 @@ def held(page: Page, pattern: str) -> Iterator[Callable[[], None]]:
     page.route(pattern, answer)
 
     def let_go() -> None:
+        begun = time.monotonic()
         while not waiting:  # it comes with the answer to some call
+            assert time.monotonic() - begun < STEP_MS / 1000, f"nothing was asked of {pattern}"
             has_dealt_with_it(page)
         nonlocal is_open
         is_open = True
@@ -523,7 +525,7 @@ def test_whoever_draws_while_the_next_photo_is_on_its_way_stays(
         else:
             press(page, "f")
             page.keyboard.type(client.image(5))
-            page.locator("#found li").first.wait_for()
+            expect(page.locator("#found li").first).to_have_text(client.image(5))
             page.keyboard.press("Enter")
         begin(page, early=True)
         let_go()

@@ -668,6 +668,7 @@ function addFilters() {
 }
 
 let findTicket = 0;
+let finding = Promise.resolve(); // what was typed last is being looked for
 async function find() {
   const mine = ++findTicket;
   const text = $("find").value;
@@ -715,11 +716,16 @@ function jump(id) {
   open(id);
 }
 
-$("find").addEventListener("input", find);
+// Enter means what was typed, not what an earlier letter found.
+function jumpToActive() {
+  const active = $("found").querySelector('[aria-selected="true"]');
+  if (active && document.activeElement === $("find")) jump(active.dataset.id);
+}
+
+$("find").addEventListener("input", () => { finding = find(); });
 $("find").addEventListener("blur", () => showFound(false));
 $("find").addEventListener("keydown", (event) => {
-  const active = $("found").querySelector('[aria-selected="true"]');
-  if (event.key === "Enter" && active) jump(active.dataset.id);
+  if (event.key === "Enter") finding.then(jumpToActive);
   else if (event.key === "ArrowDown") moveFound(1);
   else if (event.key === "ArrowUp") moveFound(-1);
   else if (event.key === "Escape") $("find").blur();
