@@ -267,7 +267,13 @@ def test_only_labels_count_where_there_is_a_folder_of_that_name(tmp_path: Path) 
         tmp_path, {"labels/a.txt": ROW, "notes/b.txt": "1 2 3 4 5 of what was seen\n", ".hidden/c.txt": ROW}
     )
     write(
-        tmp_path, {"__MACOSX/labels/._a.txt": b"\x00\x05\x16\x07", "old/.detic-crop/x": "", "old/d.txt": ROW}
+        tmp_path,
+        {
+            "__MACOSX/labels/._a.txt": b"\x00\x05\x16\x07",
+            "@Recycle/a.txt": ROW,
+            "old/.detic-crop/x": "",
+            "old/d.txt": ROW,
+        },
     )
     detector = load_boxes_file(tmp_path)
     assert (detector.listed, detector.problems) == (1, ())

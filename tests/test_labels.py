@@ -186,6 +186,10 @@ def test_a_row_of_another_folder_is_none_of_these_photos() -> None:
     assert "CAM2/1.jpg was not taken for 1.jpg, since it is in another folder" in other.notes[0]
 
 
+def test_ids_that_have_become_floats() -> None:
+    assert matched(["1.0", "17.0", "3.0"], ["1.jpg", "d/17.jpg"]) == ["1.jpg", "d/17.jpg", None]
+
+
 def test_semicolons_are_named() -> None:
     with pytest.raises(UsageError, match="not separated by commas"):
         parse(b"image;species\na.jpg;x\n")

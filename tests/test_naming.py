@@ -160,6 +160,21 @@ def test_other_names(name: str, key: str) -> None:
     assert (found.name_of, found.photo_of, found.unclear_photos) == ({}, {}, {})
 
 
+def test_an_id_that_has_become_a_float_is_one_again() -> None:
+    found = match(["1.0", "d/17.00", "2", "2.0"], ["1.jpg", "d/17.png", "2.jpg"])
+    assert found.photo_of == {"1.0": "1.jpg", "d/17.00": "d/17.png", "2": "2.jpg", "2.0": "2.jpg"}
+    # A photo that is called so goes first, and no name loses its zeros for nothing.
+    assert match(["1.0"], ["1.0.jpg", "1.jpg"]).photo_of == {"1.0": "1.0.jpg"}
+    assert match(["v1.0"], ["v1.jpg"]).photo_of == {}
+    assert match(["1.0"], ["01.jpg", "10.jpg"]).photo_of == {}
+
+
+def test_a_float_that_several_ids_share_is_none_of_them() -> None:
+    lost = f"{2**53 + 2}.0"
+    assert match([lost], [f"{2**53 + 2}.jpg"]).photo_of == {}
+    assert match([f"{2**53 - 1}.0"], [f"{2**53 - 1}.jpg"]).photo_of
+
+
 LADDER = ["\u00e5.JPG", "a\u030a.JPG", "\u00c5.jpg", "\u00c5.jpeg", "\u00e5"]
 
 

@@ -23,6 +23,7 @@ from detic_crop.detectors.boxes_file.judge import settle
 from detic_crop.detectors.boxes_file.numbers import checked_score, numbers_of, shown
 from detic_crop.detectors.boxes_file.sizes import SizeWH, stated_size
 from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError, RowError, clean_path
+from detic_crop.naming import whole_id
 
 IMAGE_COLUMNS = (
     *("image", "image_id", "file", "filename", "file_name", "path"),
@@ -67,7 +68,6 @@ _NESTED = re.compile(r"\[[\s,]*(?:\[[^\[\]]*\][\s,]*)+\]")
 _INNER = re.compile(r"\[([^\[\]]*)\]")
 _SEPARATOR = re.compile(r"\s*[,;]\s*|\s+")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
-_FLOAT_ID = re.compile(r"\d+\.0")
 _MOST = 0.9
 
 
@@ -137,7 +137,7 @@ def read_csv(text: str, box_format: BoxFormat | None = None) -> BoxesTable:
     sizes: list[tuple[str, str, list[str]]] = []
     for line, cells in cells_of:
         place = f"line {line}"
-        path = _path(cells[layout.image]) if layout.image < len(cells) else ""
+        path = whole_id(clean_path(cells[layout.image])) if layout.image < len(cells) else ""
         try:
             found = _csv_row(layout, path, cells)
         except RowError as error:
@@ -149,12 +149,6 @@ def read_csv(text: str, box_format: BoxFormat | None = None) -> BoxesTable:
     if layout.size is not None:
         _state_sizes(drafts, layout, sizes)
     return settle(drafts)
-
-
-def _path(cell: str) -> str:
-    """A photo's path; an id that has become a float is one again."""
-    path = clean_path(cell)
-    return path.removesuffix(".0") if _FLOAT_ID.fullmatch(path) else path
 
 
 def _numbered_rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
