@@ -990,7 +990,7 @@ def _words(input: PathLike, config: CropConfig, options: RunOptions) -> list[str
 def _in_full(value: Any) -> str:
     text = str(value)
     if text.startswith("boxes:"):
-        return f"boxes:{os.path.abspath(text.removeprefix('boxes:'))}"
+        return f"boxes:{os.path.abspath(os.path.expanduser(text.removeprefix('boxes:')))}"
     return os.path.abspath(text) if isinstance(value, Path) or text.endswith(".npy") else text
 
 

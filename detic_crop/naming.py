@@ -6,8 +6,9 @@ folders of the input, which count as well: with ``--in survey/CAM1`` the name ``
 photos, though all keys there are bare file names.
 
 Spellings count in this order: just so; Unicode's composed form (a Mac's file names have e + ´); upper and
-lower case; ``.jpeg`` for ``.jpg``; without the extension (ids, also 17.0 for 17). A name that fits a photo better goes first,
-and each name and photo is matched once. What fits several equally well is left unclear, not guessed.
+lower case; ``.jpeg`` for ``.jpg``; without the extension (ids, 17.0 for 17).
+A name that fits a photo better goes first, and each name and photo is matched once. What fits several equally
+well is left unclear, not guessed.
 """
 
 from __future__ import annotations
@@ -84,15 +85,26 @@ class Matching:
 
     @property
     def how(self) -> str:
-        """In words how folders of other names were matched; empty where none were."""
+        """In words, about the table, how folders of other names were matched; empty where none were."""
         if not self.moved:
             return ""
         (prefix, (name, key, _)), *more = self.moved.items()
         count = sum(number for _, _, number in self.moved.values())
-        others = f" (and {len(more)} other folders)" if more else ""
+        others = f" and {len(more)} other folder{'s' * (len(more) > 1)}" if more else ""
         return (
-            f"{count} photos are below {prefix}{others} there and elsewhere here, matched by the rest of "
-            f"their paths ({name} → {key})"
+            f"{count} photo{'s were' if count > 1 else ' was'} matched by the end of the path alone: "
+            f"there the folder is {prefix}{others}, here it has another name ({name} → {key})"
+        )
+
+    @property
+    def why_refused(self) -> str:
+        """In words why a photo of that file name was not matched, and what to do; empty if none was."""
+        if self.refused is None:
+            return ""
+        name, key = self.refused
+        return (
+            f"{name} was not taken for {key} because their folders differ; if it is the same photo, give its "
+            "folder the name that it has there, or pass a link of that name as --in"
         )
 
 

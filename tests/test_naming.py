@@ -88,8 +88,8 @@ def test_photos_moved_below_another_folder_are_matched_aloud() -> None:
     found = match(names, ["CAM1/1.jpg", "CAM2/1.jpg"], "/new")
     assert found.name_of == {"CAM1/1.jpg": names[0], "CAM2/1.jpg": names[1]}
     assert found.how == (
-        "2 photos are below /old/disk there and elsewhere here, matched by the rest of their paths "
-        "(/old/disk/CAM1/1.jpg → CAM1/1.jpg)"
+        "2 photos were matched by the end of the path alone: there the folder is /old/disk, here it has "
+        "another name (/old/disk/CAM1/1.jpg → CAM1/1.jpg)"
     )
 
 

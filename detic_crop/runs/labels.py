@@ -121,9 +121,5 @@ def match_labels(names: Sequence[str], photos: Mapping[str, str] | Sequence[str]
         )
     notes = [f"labels: {found.how}"] if found.how else []
     if found.refused is not None:
-        name, key = found.refused
-        notes.append(
-            f"labels: {name} was not taken for {key}, since it is in another folder; if it is the same photo "
-            "under another folder's name, give that folder the name that the table has (a link will do)"
-        )
+        notes.append(f"labels: {found.why_refused}")
     return LabelMatches([found.photo_of.get(name) for name in names], notes)

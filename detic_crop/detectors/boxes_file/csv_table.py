@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -23,6 +24,7 @@ from detic_crop.detectors.boxes_file.judge import settle
 from detic_crop.detectors.boxes_file.numbers import checked_score, numbers_of, shown
 from detic_crop.detectors.boxes_file.sizes import SizeWH, stated_size
 from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError, RowError, clean_path
+from detic_crop.images.decode import IMAGE_EXTENSIONS
 from detic_crop.naming import whole_id
 
 IMAGE_COLUMNS = (
@@ -195,6 +197,11 @@ def _layout(
     names = _names(header)
     image = _first_column(names, IMAGE_COLUMNS)
     if image is None:
+        if any(os.path.splitext(cell.strip().lower())[1] in IMAGE_EXTENSIONS for cell in header):
+            raise FormatError(
+                f"expected a header, got a row: {shown(', '.join(header))}; add a first line that names the "
+                "columns, e.g. image,xmin,ymin,xmax,ymax"
+            )
         raise FormatError(
             f"expected an image column ({', '.join(IMAGE_COLUMNS)}), got {shown(', '.join(header))}; "
             "rename the column that holds the file names"

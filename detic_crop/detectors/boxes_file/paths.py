@@ -34,9 +34,10 @@ class PathIndex:
         if not self._matching.name_of and not self._matching.unclear_photos:
             photo = next(iter(self._photos), "nothing")
             entry = next(iter(self._entries), "nothing")
+            cure = self._matching.why_refused or "pass the boxes file of these photos"
             raise UsageError(
-                f"none of the {len(self._photos)} photos is in {self._file_name} (it has {entry}, "
-                f"the first photo is {photo}); {self._refused or 'pass the boxes file of these photos'}"
+                f"none of the {len(self._photos)} photos is in {self._file_name} (its first entry is "
+                f"{entry}, the first photo {photo}); {cure}"
             )
 
     def find(self, key: str) -> str | None:
@@ -63,17 +64,6 @@ class PathIndex:
             "write the photo's relative path in it"
         )
 
-    @property
-    def _refused(self) -> str:
-        if self._matching.refused is None:
-            return ""
-        entry, key = self._matching.refused
-        return (
-            f"{entry} was not taken for {key}, since it is in another folder: pass the folder of these "
-            "photos as --in; if they are the same photos under another folder's name, give that folder the "
-            "name that the file has (a link will do)"
-        )
-
     def notes(self) -> list[str]:
         """Which photos and entries have no partner, with the first of each, and how folders were matched."""
         found = self._matching
@@ -89,13 +79,14 @@ class PathIndex:
                 if entry not in found.photo_of and entry not in found.unclear_names
             ]
             lonely = (
-                f"; of its {len(self._entries)} photos {len(left)} are not in --in (first: {left[0]})"
+                f"; {len(left)} of the {len(self._entries)} photos in the file are not in --in "
+                f"(first: {left[0]})"
                 if left
                 else ""
             )
             said.append(
                 f"{len(missing)} of {len(self._photos)} photos are not in {self._file_name} "
                 f"(first: {missing[0]}), so nobody looked at them: resized whole, reason not_listed{lonely}"
-                + (f"; {self._refused}" if self._refused else "")
+                + (f"; {found.why_refused}" if found.refused else "")
             )
         return said

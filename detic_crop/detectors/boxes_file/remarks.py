@@ -15,6 +15,7 @@ USUAL_CONF = 0.25
 """What is proposed then: the threshold at which common detectors show their boxes."""
 
 _NOT_ANIMALS = ("person", "human", "vehicle", "boat", "ship", "vessel", "car", "truck", "surfboard")
+_NO_CHOICE = {*_NOT_ANIMALS, UNKNOWN_CLASS}
 _SHOWN = 6
 
 
@@ -45,14 +46,14 @@ def _of_classes(
         out = Counter({name: n for name, n in counts.items() if name not in (*classes, UNKNOWN_CLASS)})
         said = []
         if out:
-            said.append(f"{file_name}: boxes left out, of classes that were not asked for: {_listed(out)}")
+            said.append(f"{file_name}: boxes left out because --classes does not name them: {_listed(out)}")
         if unknown := counts[UNKNOWN_CLASS]:
             said.append(f"{file_name}: boxes without a class, which count whatever --classes says: {unknown}")
         return said
     others = Counter({name: n for name, n in counts.items() if name.casefold() in _NOT_ANIMALS})
     if not others:
         return []
-    rest = sorted(set(table.class_names) - set(others) - {UNKNOWN_CLASS})
+    rest = sorted(name for name in table.class_names if name.casefold() not in _NO_CHOICE)
     give = f"--classes '{','.join(rest)}'" if 0 < len(rest) <= _SHOWN else "--classes and the others"
     return [
         f"{file_name}: boxes of every class count, also {_listed(others)}; to leave these out give {give}"
@@ -64,7 +65,7 @@ def _of_scores(table: BoxesTable, file_name: str, scores: Sequence[float], conf:
     kept = sum(score >= usual for score in scores)
     if table.default_conf is not None and conf == usual:
         left_out = len(scores) - kept
-        what = f"{left_out} of {len(scores)} boxes are below the {usual:g} that it says is typical"
+        what = f"{left_out} of {len(scores)} boxes score below the file's own typical threshold, {usual:g}"
         return [f"{file_name}: {what}, and do not count"] if left_out else []
     lowest = min(scores)
     if conf > 0 or lowest > NEAR_ZERO:
