@@ -186,6 +186,26 @@ class NameIndex:
                 _share(names, found.unclear_names)
         return found
 
+    def what_is_spare(self, found: Matching, photos: Mapping[str, str] | Iterable[str]) -> str:
+        """In words which names mean a photo that another name fits better, so that they are not used.
+
+        Args:
+            found: what `match` returned.
+            photos: what it was given.
+        """
+        places = photos if isinstance(photos, Mapping) else {}
+        names = {
+            cleaned: several[0]
+            for cleaned, several in self._by_cleaned.items()
+            if several[0] not in found.photo_of and several[0] not in found.unclear_names
+        }
+        pairs = _pairs(list(names), list(found.name_of), places) if names else ()
+        spare = {pair.name: pair.key for pair in pairs if not pair.prefix}
+        if not spare:
+            return ""
+        name, key = next(iter(spare.items()))
+        return f"{len(spare)} (first: {names[name]}, since {found.name_of[key]} fits {key} better)"
+
     def _with_whole_ids(self, keys: Iterable[str]) -> dict[str, list[str]]:
         """Cleaned → names, with ids as whole numbers, except where a photo is called 17.0.jpg."""
         called = {_EXTENSION.sub("", clean_path(key)).rpartition("/")[2] for key in keys}

@@ -190,6 +190,15 @@ def test_ids_that_have_become_floats() -> None:
     assert matched(["1.0", "17.0", "3.0"], ["1.jpg", "d/17.jpg"]) == ["1.jpg", "d/17.jpg", None]
 
 
+def test_a_row_that_lost_its_photo_to_a_better_one_is_said() -> None:
+    found = match_labels(["a.jpg", "a", "b.jpg"], ["a.jpg", "b.jpg"])
+    assert found.keys == ["a.jpg", None, "b.jpg"]
+    assert found.notes == [
+        "labels: rows without a photo, because another row fits it better: 1 (first: a, since a.jpg fits "
+        "a.jpg better)"
+    ]
+
+
 def test_semicolons_are_named() -> None:
     with pytest.raises(UsageError, match="not separated by commas"):
         parse(b"image;species\na.jpg;x\n")

@@ -191,6 +191,17 @@ def test_a_photo_that_a_name_fits_better_is_not_taken_by_a_vaguer_one() -> None:
     assert match(["a.jpg"], ["a.jpg", "x/a.jpg", "a.jpg.png"]).name_of == {"a.jpg": "a.jpg"}
 
 
+@pytest.mark.parametrize("vaguer", ["A.JPG", "a", "in/a.jpg", "survey/in/a.jpg", "a.jpeg"])
+def test_a_name_that_lost_its_photo_to_a_better_one_is_known(vaguer: str) -> None:
+    photos = {key: f"/survey/in/{key}" for key in ("a.jpg", "b.jpg", "d1/c.jpg")}
+    index = NameIndex(["a.jpg", vaguer, "gone.jpg", "d1/c.jpg", "d2/c.jpg"])
+    found = index.match(photos)
+    assert found.name_of == {"a.jpg": "a.jpg", "d1/c.jpg": "d1/c.jpg"}
+    assert index.what_is_spare(found, photos) == f"1 (first: {vaguer}, since a.jpg fits a.jpg better)"
+    index = NameIndex(["a.jpg", "gone.jpg"])
+    assert not index.what_is_spare(index.match(photos), photos)
+
+
 @pytest.mark.parametrize(
     ("names", "keys"),
     [

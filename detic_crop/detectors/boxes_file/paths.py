@@ -20,7 +20,7 @@ class PathIndex:
         self._entries = list(entries)
         self._file_name = file_name
         self._index = NameIndex(self._entries)
-        self._photos: dict[str, None] = {}
+        self._photos: Mapping[str, str] = {}
         self._matching = Matching()
 
     def expect(self, photos: Mapping[str, str] | Iterable[str]) -> None:
@@ -29,8 +29,8 @@ class PathIndex:
         Raises:
             UsageError: the file names none of them.
         """
-        self._photos = dict.fromkeys(photos)
-        self._matching = self._index.match(photos)
+        self._photos = dict(photos) if isinstance(photos, Mapping) else dict.fromkeys(photos, "")
+        self._matching = self._index.match(self._photos)
         if not self._matching.name_of and not self._matching.unclear_photos:
             photo = next(iter(self._photos), "nothing")
             entry = next(iter(self._entries), "nothing")
@@ -68,6 +68,11 @@ class PathIndex:
         """Which photos and entries have no partner, with the first of each, and how folders were matched."""
         found = self._matching
         said = [f"{self._file_name}: {found.how}"] if found.how else []
+        if spare := self._index.what_is_spare(found, self._photos):
+            said.append(
+                f"{self._file_name}: entries that were not used, because another entry fits their photo "
+                f"better: {spare}"
+            )
         missing = [
             key for key in self._photos if key not in found.name_of and key not in found.unclear_photos
         ]
