@@ -212,9 +212,9 @@ def check_same_settings(recorded: CropConfig | None, config: CropConfig, folder:
         if recorded.algorithm != config.algorithm:
             other = "an earlier" if recorded.algorithm < config.algorithm else "a later"
             raise UsageError(
-                f"{folder.shown} was made by {other} version of detic-crop, which gives other boxes or pixels for "
-                f"some photos (algorithm {recorded.algorithm}, here {config.algorithm}); finish it with that "
-                f"version, pass {instead}"
+                f"{folder.shown} was made by {other} version of detic-crop, which gives other boxes or "
+                f"pixels for some photos (algorithm {recorded.algorithm}, here {config.algorithm}); "
+                f"finish it with that version, pass {instead}"
             )
         raise UsageError(
             f"{folder.shown} was made with other settings ({'; '.join(config.differences(recorded))}); "
