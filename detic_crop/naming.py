@@ -22,6 +22,8 @@ from itertools import groupby
 from typing import NamedTuple, TypeVar
 from urllib.parse import unquote
 
+from detic_crop.wording import counted, either
+
 # `.jpg`, `.JP2`, `.webp`; but `whale.001` is a name with a dot in it.
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -86,10 +88,11 @@ class Matching:
             return ""
         (prefix, (name, key, _)), *more = self.moved.items()
         count = sum(number for _, _, number in self.moved.values())
-        others = f" (and {len(more)} other folders)" if more else ""
+        others = f" (and {counted(len(more), 'other folder')})" if more else ""
+        photos = counted(count, "photo is", "photos are")
         return (
-            f"{count} photos are below {prefix}{others} there and elsewhere here, matched by the rest of "
-            f"their paths ({name} → {key})"
+            f"{photos} below {prefix}{others} there and elsewhere here, matched by the rest of "
+            f"{either(count, 'its path', 'their paths')} ({name} → {key})"
         )
 
 

@@ -655,5 +655,5 @@ def test_a_bare_name_that_fits_two_photos_is_ambiguous(tmp_path: Path) -> None:
 
 def test_a_file_of_other_photos_is_refused(tmp_path: Path) -> None:
     (tmp_path / "boxes.csv").write_text("image,box\n1.jpg,1 1 5 5\n")
-    with pytest.raises(UsageError, match=r"none of the 2 photos is in boxes\.csv"):
+    with pytest.raises(UsageError, match=r"no photo of 2 is in boxes\.csv"):
         load_boxes_file(tmp_path / "boxes.csv").expect(["a.jpg", "b.jpg"])

@@ -99,7 +99,7 @@ def test_scores_down_to_nothing_are_said_with_a_proposal(load: Load) -> None:
 def test_the_files_own_threshold(load: Load) -> None:
     content = of_scores(0.93, 0.2, 0.199, info={"typical_detection_threshold": 0.2})
     assert notes(load, content, conf=0.2) == [
-        "boxes.json: 1 of 3 boxes are below the 0.2 that it says is typical, and do not count"
+        "boxes.json: boxes below the 0.2 that it says is typical, which do not count: 1 of 3"
     ]
     assert notes(load, content, conf=0.5) == []
     (note,) = notes(load, of_scores(0.93, 0.006, info={"typical_detection_threshold": 0.2}))
@@ -134,7 +134,7 @@ def test_a_raw_detectors_file(place: Path, capsys: pytest.CaptureFixture[str]) -
     told = json.loads((place / "out" / "run.json").read_text())
     for note in (
         "md.json: boxes of every class count, also 3 person; to leave these out give --classes 'animal'",
-        "md.json: 3 of 9 boxes are below the 0.2 that it says is typical, and do not count",
+        "md.json: boxes below the 0.2 that it says is typical, which do not count: 3 of 9",
     ):
         assert note in said
         assert note in dry

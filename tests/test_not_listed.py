@@ -68,8 +68,8 @@ def test_its_row(finished: Path) -> None:
 def test_the_run_names_the_first_of_both_sides(finished: Path) -> None:
     (note,) = run(finished, "out").notes  # also where all was done before
     assert note == (
-        f"1 of 3 photos are not in boxes.csv (first: {UNLISTED}), so nobody looked at them: resized whole, "
-        "reason not_listed; of its 3 photos 1 are not in --in (first: gone.jpg)"
+        f"1 of 3 photos is not in boxes.csv (first: {UNLISTED}), so nobody looked at it: resized whole, "
+        "reason not_listed; its entries that are not in --in: 1 of 3 (first: gone.jpg)"
     )
 
 

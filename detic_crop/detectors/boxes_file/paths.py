@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from detic_crop.errors import PhotoError, UsageError
 from detic_crop.naming import Matching, NameIndex
+from detic_crop.wording import counted, either
 
 
 class PathIndex:
@@ -35,7 +36,7 @@ class PathIndex:
             photo = next(iter(self._photos), "nothing")
             entry = next(iter(self._entries), "nothing")
             raise UsageError(
-                f"none of the {len(self._photos)} photos is in {self._file_name} (it has {entry}, "
+                f"no photo of {len(self._photos):,} is in {self._file_name} (it has {entry}, "
                 f"the first photo is {photo}); {self._refused or 'pass the boxes file of these photos'}"
             )
 
@@ -88,14 +89,15 @@ class PathIndex:
                 for entry in self._entries
                 if entry not in found.photo_of and entry not in found.unclear_names
             ]
-            lonely = (
-                f"; of its {len(self._entries)} photos {len(left)} are not in --in (first: {left[0]})"
-                if left
-                else ""
-            )
+            said_of = either(len(missing), "it", "them")
+            all_photos, are = counted(len(self._photos), "photo"), either(len(missing), "is", "are")
+            lonely = ""
+            if left:
+                of = f"{len(left):,} of {len(self._entries):,}"
+                lonely = f"; its entries that are not in --in: {of} (first: {left[0]})"
             said.append(
-                f"{len(missing)} of {len(self._photos)} photos are not in {self._file_name} "
-                f"(first: {missing[0]}), so nobody looked at them: resized whole, reason not_listed{lonely}"
+                f"{len(missing):,} of {all_photos} {are} not in {self._file_name} (first: {missing[0]}), so "
+                f"nobody looked at {said_of}: resized whole, reason not_listed{lonely}"
                 + (f"; {self._refused}" if self._refused else "")
             )
         return said

@@ -29,7 +29,7 @@ def remarks(table: BoxesTable, file_name: str, classes: Sequence[str] | None, co
     """
     said = [f"{file_name}: {note}" for note in table.notes]
     for what, count in table.left_out.items():
-        said.append(f"{file_name}: {what} do not count: {count}")
+        said.append(f"{file_name}: {what} do not count: {count:,}")
     boxes = [box for entry in table.entries.values() for box in entry.boxes]
     counts = Counter(box.class_name for box in boxes)
     said += _of_classes(table, file_name, counts, classes)
@@ -47,7 +47,9 @@ def _of_classes(
         if out:
             said.append(f"{file_name}: boxes left out, of classes that were not asked for: {_listed(out)}")
         if unknown := counts[UNKNOWN_CLASS]:
-            said.append(f"{file_name}: boxes without a class, which count whatever --classes says: {unknown}")
+            said.append(
+                f"{file_name}: boxes without a class, which count whatever --classes says: {unknown:,}"
+            )
         return said
     others = Counter({name: n for name, n in counts.items() if name.casefold() in _NOT_ANIMALS})
     if not others:
@@ -64,14 +66,14 @@ def _of_scores(table: BoxesTable, file_name: str, scores: Sequence[float], conf:
     kept = sum(score >= usual for score in scores)
     if table.default_conf is not None and conf == usual:
         left_out = len(scores) - kept
-        what = f"{left_out} of {len(scores)} boxes are below the {usual:g} that it says is typical"
-        return [f"{file_name}: {what}, and do not count"] if left_out else []
+        what = f"boxes below the {usual:g} that it says is typical, which do not count"
+        return [f"{file_name}: {what}: {left_out:,} of {len(scores):,}"] if left_out else []
     lowest = min(scores)
     if conf > 0 or lowest > NEAR_ZERO:
         return []
     return [
         f"{file_name}: scores reach down to {lowest:.2g} and every box counts; "
-        f"--conf {usual:g} would keep {kept} of {len(scores)}"
+        f"--conf {usual:g} would keep {kept:,} of {len(scores):,}"
     ]
 
 
