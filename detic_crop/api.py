@@ -127,7 +127,7 @@ from detic_crop.runs.shards import resolve_shard
 from detic_crop.runs.sources import Listing, Source
 from detic_crop.runs.store_folder import copied_here, open_folder
 from detic_crop.runs.stores import is_address, joined, path_of, public, store_of
-from detic_crop.runs.system_folders import system_folder_of
+from detic_crop.system_folders import system_folder_of
 from detic_crop.wording import counted, either
 
 if TYPE_CHECKING:

@@ -352,7 +352,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if arguments is not None:
             return _main(arguments)
         with own_process():
-            return leave(_main(arguments))
+            try:
+                code = _main(arguments)
+            except KeyboardInterrupt:  # once more, while the first one was answered
+                code = 130
+            return leave(code)
 
 
 def _main(arguments: Sequence[str] | None) -> int:

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from detic_crop.boxes.geometry import FITS, Fit
 from detic_crop.errors import UsageError
 
-ALGORITHM = 2
+ALGORITHM = 3
 """Raised whenever the same settings begin to give other boxes or pixels."""
 
 Format: TypeAlias = Literal["jpg", "png", "webp"]

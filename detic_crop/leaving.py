@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from types import FrameType
 
 INTERRUPTED = "interrupted; the same command goes on where this one stopped"
 _GRACE = 0.7  # seconds from the second Ctrl-C to the end, for cleaning up
@@ -24,11 +25,24 @@ def own_process() -> Iterator[None]:
     a decoder.
     """
     global _at_once
+    interrupted = False
+
+    def request(number: int, frame: FrameType | None) -> None:
+        """Outside of work that ends in order: only the first one interrupts."""
+        nonlocal interrupted
+        if interrupted or _insisted:
+            insist()
+            return
+        interrupted = True
+        raise KeyboardInterrupt
+
     _at_once = True
+    signal.signal(signal.SIGINT, request)
     try:
         yield
     finally:
         _at_once = False
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the interpreter's end is left
 
 
 def insist() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from detic_crop import api
-from detic_crop.config import CropConfig
+from detic_crop.config import ALGORITHM, CropConfig
 from detic_crop.errors import OutputError, UsageError
 from detic_crop.runs.folder import STATE
 from detic_crop.runs.inside import Inside
@@ -298,3 +299,21 @@ def test_lost_candidates_do_not_hand_one_photos_boxes_to_another(done: tuple[Pat
     for row in rows_of(folder / "recropped"):
         assert row["status"] == "failed" or row["box"] == good[row["image"]]["box"]
     assert result.counts.total() == len(keys) + 1
+
+
+@pytest.mark.parametrize(("algorithm", "whose"), [(ALGORITHM - 1, "an earlier"), (ALGORITHM + 1, "a later")])
+def test_a_folder_of_another_algorithm_says_which_version_goes_on(
+    tmp_path: Path, algorithm: int, whose: str
+) -> None:
+    write_photos(tmp_path / "in", 2)
+    crop(tmp_path / "in", tmp_path / "out")
+    journal = tmp_path / "out" / STATE / "journal.jsonl"
+    header, *lines = journal.read_text().splitlines(keepends=True)
+    values = json.loads(header)
+    values["config"]["algorithm"] = algorithm
+    values["fingerprint"] = CropConfig.from_dict(values["config"]).fingerprint()
+    journal.write_text(json.dumps(values) + "\n" + "".join(lines))
+    with pytest.raises(
+        UsageError, match=f"made by {whose} version of detic-crop.*finish it with that version"
+    ):
+        crop(tmp_path / "in", tmp_path / "out")

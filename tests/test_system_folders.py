@@ -14,7 +14,7 @@ from detic_crop.runs.execute import write_listing
 from detic_crop.runs.inputs import Given
 from detic_crop.runs.sources import Source
 from detic_crop.runs.stores import Store, store_of
-from detic_crop.runs.system_folders import is_system_folder, system_folder_of
+from detic_crop.system_folders import is_system_folder, system_folder_of
 from tests.fakes import crop, product, rows_of, write_photo
 from tests.helpers import write
 

@@ -18,7 +18,7 @@ from detic_crop.runs.discover_tars import expanded, from_tars
 from detic_crop.runs.names import STATE, printable
 from detic_crop.runs.sources import Listing, Source, distinct, is_photo_name
 from detic_crop.runs.stores import is_address, path_of, store_of
-from detic_crop.runs.system_folders import is_system_folder, note_of, system_folder_of
+from detic_crop.system_folders import is_system_folder, note_of, system_folder_of
 from detic_crop.wording import either
 
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip", ".7z", ".rar", ".gz", ".zst")

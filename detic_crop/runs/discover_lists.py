@@ -21,7 +21,7 @@ from detic_crop.runs.discover_tars import from_tars
 from detic_crop.runs.names import STATE, normalise_key, printable
 from detic_crop.runs.sources import Listing, Source, distinct, is_photo_name
 from detic_crop.runs.stores import beside, is_address, path_of
-from detic_crop.runs.system_folders import is_system_folder
+from detic_crop.system_folders import is_system_folder
 
 LIST_EXTENSIONS = (".txt", ".lst", ".csv", ".tsv")
 _TABLES = (".csv", ".tsv")

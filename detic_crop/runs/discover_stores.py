@@ -22,7 +22,7 @@ from detic_crop.runs.stores import (
     scheme_of,
     store_of,
 )
-from detic_crop.runs.system_folders import note_of, system_folder_of
+from detic_crop.system_folders import note_of, system_folder_of
 
 
 def from_address(address: str, output: str | None, tars: bool = False) -> Listing:

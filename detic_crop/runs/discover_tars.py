@@ -14,7 +14,7 @@ from detic_crop.runs.names import normalise_key, printable
 from detic_crop.runs.places import Member, kept
 from detic_crop.runs.sources import Listing, Source, distinct, is_photo_name
 from detic_crop.runs.stores import is_address, path_of, store_of
-from detic_crop.runs.system_folders import note_of, system_folder_of
+from detic_crop.system_folders import note_of, system_folder_of
 from detic_crop.wording import counted
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")

@@ -209,6 +209,13 @@ def check_same_settings(recorded: CropConfig | None, config: CropConfig, folder:
     """
     if recorded is not None and recorded.fingerprint() != config.fingerprint():
         instead = "another --out, or --overwrite" if folder.shard is None else "or another --out"
+        if recorded.algorithm != config.algorithm:
+            other = "an earlier" if recorded.algorithm < config.algorithm else "a later"
+            raise UsageError(
+                f"{folder.shown} was made by {other} version of detic-crop, which gives other boxes or "
+                f"pixels for some photos (algorithm {recorded.algorithm}, here {config.algorithm}); finish "
+                f"it with that version, pass {instead}"
+            )
         raise UsageError(
             f"{folder.shown} was made with other settings ({'; '.join(config.differences(recorded))}); "
             f"give the same settings to go on, {instead}"

@@ -17,12 +17,7 @@ _NAMES = frozenset(
         *("$recycle.bin", "recycler", "recycled", "system volume information", "_gsdata_"),  # Windows
         *("__macosx", ".appledouble", ".trashes", ".fseventsd", ".spotlight-v100", ".temporaryitems"),  # Mac
         *("lost+found", ".thumbnails", ".snapshot", ".snapshots", ".zfs"),  # Linux, NetApp, ZFS
-        *(
-            ".picasaoriginals",
-            ".dtrash",
-            ".bridgecache",
-            "ipod photo cache",
-        ),  # photo programs
+        *(".picasaoriginals", ".dtrash", ".bridgecache", "ipod photo cache"),  # photo programs
         *(".stversions", ".dropbox.cache", "paxheader", "paxheaders"),  # Syncthing, Dropbox, tar
     }
 )
