@@ -303,8 +303,8 @@ class OutputFolder:
         lock = self.take_lock(patient=begins is not None)
         owner_file = self.state / _OWNER
         try:
-            with contextlib.suppress(OSError):
-                owner_file.unlink()  # of a killed run, which nobody need wait for
+            with contextlib.suppress(OSError, UsageError):
+                self.inside.remove(owner_file)  # of a killed run, which nobody need wait for
             # A killed run may have left files under the very names that this process will use.
             self.clear_temporary()
             if self.shard is None:
