@@ -307,9 +307,14 @@ function setBusy(value) {
   markBusy();
 }
 
+// Whether what a verdict is about, the photo or else its crop, is still on its way.
+function isComing(row) {
+  return picture === "waiting" || (picture === "none" && row.has_crop && !$("instead-crop").complete);
+}
+
 // For whoever waits until the next verdict can be given.
 function markBusy() {
-  if (busy || pending || (view && view.row && picture === "waiting")) document.body.dataset.busy = "yes";
+  if (busy || pending || (view && view.row && isComing(view.row))) document.body.dataset.busy = "yes";
   else delete document.body.dataset.busy;
 }
 
