@@ -239,7 +239,7 @@ BAD = [
     (["--unknown"], "--unknown"),
     (["--size"], "--size"),
     (["extra.jpg"], "a pattern must be quoted"),
-    (["a.jpg", "b.jpg", "c.jpg"], "--in 'photos/*.jpg'"),
+    (["a.jpg", "b.jpg", "c.jpg"], "--in 'photos/*.jpg'; got unexpected arguments a.jpg … See"),
 ]
 
 
