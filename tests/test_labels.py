@@ -178,7 +178,7 @@ def test_a_row_of_another_folder_is_none_of_these_photos() -> None:
     found = match_labels(names, {key: f"/data/new/{key}" for key in ("d2/a.jpg", "d2/b.jpg", "d3/c.jpg")})
     assert found.keys == [None, "d2/b.jpg", "d3/c.jpg", None]
     assert found.notes == [
-        "labels: 1 photos are below train there and elsewhere here, matched by the rest of their paths "
+        "labels: 1 photo is below train there and elsewhere here, matched by the rest of its path "
         "(train/d2/b.jpg → d2/b.jpg)"
     ]
     other = match_labels(["CAM2/1.jpg"], {"1.jpg": "/survey/CAM1/1.jpg"})
