@@ -735,6 +735,8 @@ function jumpToActive() {
   if (active && document.activeElement === $("find")) jump(active.dataset.id);
 }
 
+for (const how of ["load", "error"]) $("instead-crop").addEventListener(how, markBusy);
+
 $("find").addEventListener("input", () => { finding = find(); });
 $("find").addEventListener("blur", () => showFound(false));
 $("find").addEventListener("keydown", (event) => {
