@@ -128,6 +128,7 @@ from detic_crop.runs.sources import Listing, Source
 from detic_crop.runs.store_folder import copied_here, open_folder
 from detic_crop.runs.stores import is_address, joined, path_of, public, store_of
 from detic_crop.system_folders import system_folder_of
+from detic_crop.wording import counted, either
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -449,7 +450,7 @@ def _recrop(
     result = RunResult(folder, config, f"boxes kept in {origin.shown}")
     unfinished = set(recorded["keys"]).difference(state.records)
     if unfinished and labels is None:
-        result.notes.append(f"photos that {origin.shown} had not finished, left out: {len(unfinished)}")
+        result.notes.append(f"photos that {origin.shown} had not finished, left out: {len(unfinished):,}")
     largest = max(record.width * record.height for record in state.records.values())
     with _held(folder, options) as stop:
         write_listing(folder, listing.sources, inputs)
@@ -683,7 +684,10 @@ def _decisions_to_keep(
             )
     if changed:
         VerdictLog(folder.review).append(*changed)
-        notes.append(f"{len(changed)} reviewed photos have changed since; their verdicts no longer count")
+        notes.append(
+            f"{counted(len(changed), 'reviewed photo has', 'reviewed photos have')} changed since; "
+            f"{either(len(changed), 'its verdict no longer counts', 'their verdicts no longer count')}"
+        )
     return decisions
 
 
@@ -827,7 +831,8 @@ def _merged_before(source: OutputFolder, bring: bool) -> RunResult:
     merged = Merged.of_listing(read_listing(source))
     if not merged.complete:
         result.notes.append(
-            f"merged in part: the shards of {merged.photos - len(merged.places)} of {merged.photos} photos "
+            f"merged in part: the shards of {merged.photos - len(merged.places):,} of "
+            f"{counted(merged.photos, 'photo')} "
             f"were not there; {_GO_ON}"
         )
     return result
@@ -889,8 +894,8 @@ def _not_done(missing: Sequence[Gap], gathered: Gathered, sources: Sequence[Outp
     if gathered.unlike_before:
         rest += f": {gathered.unlike_before}"
     return DeticCropError(
-        f"{len(missing)} of {gathered.count} shards are not done{rest}; run them, then merge again, "
-        "or take what there is with --partial; nothing was changed"
+        f"shards that are not done: {len(missing):,} of {gathered.count:,}{rest}; run them, then "
+        "merge again, or take what there is with --partial; nothing was changed"
     )
 
 
@@ -906,7 +911,7 @@ def _draw_sample(result: RunResult, rows: Sequence[Row], size: int, seed: int | 
     new = {drawn.image for drawn in sample}.difference(drawn.image for drawn in before)
     dropped = len(before) + len(new) - len(sample)
     result.notes.append(
-        f"sample: {len(sample)} photos drawn with seed {seed}"
+        f"sample: {counted(len(sample), 'photo')} drawn with seed {seed}"
         + (f", {len(new)} new, {dropped} of the earlier sample not in it" if before else "")
         + "; every verdict is kept"
     )
@@ -1015,7 +1020,7 @@ def _choose_photos(
     """
     notes = list(listing.notes)
     if listing.passed_over:
-        notes.append(f"other files passed over: {listing.passed_over}")
+        notes.append(f"other files passed over: {listing.passed_over:,}")
     matches: list[str | None] = []
     if labels is None:
         chosen = listing.sources[:limit]
@@ -1027,13 +1032,13 @@ def _choose_photos(
         labelled = list(dict.fromkeys(key for key in matches if key is not None))
         missing, left_out = matches.count(None), len(keys) - len(labelled)
         notes.append(
-            f"labels: {len(matches)} rows, {len(labelled)} photos matched, {missing} rows without a photo, "
-            f"{left_out} photos without a row left out"
+            f"labels: {counted(len(matches), 'row')}, {counted(len(labelled), 'photo')} matched, "
+            f"{counted(missing, 'row')} without a photo, {counted(left_out, 'photo')} without a row left out"
         )
         notes += matched.notes
         if not labelled:
             raise UsageError(
-                f"--labels: none of the {len(matches)} rows names a photo of --in "
+                f"--labels: no row of {len(matches):,} names a photo of --in "
                 f"(first row: {labels.names()[0]!r}, first photo: {keys[0]!r}); pass --labels-key COLUMN"
                 + "".join(f"; {note}" for note in matched.notes)
             )
@@ -1082,9 +1087,9 @@ def _still_there(folder: OutputFolder, everything: Listing) -> list[str]:
     if not old:
         return []
     return [
-        f"{len(old)} photos of system folders came in earlier (first: {old[0]}): they keep rows and crops, "
-        "as every photo that has left the input does; reject them in `detic-crop review`, or begin anew with "
-        "--overwrite"
+        f"photos of system folders that came in earlier: {len(old):,} (first: {old[0]}); they keep rows and "
+        "crops, as every photo that has left the input does; reject them in `detic-crop review`, or begin "
+        "anew with --overwrite"
     ]
 
 
@@ -1402,7 +1407,9 @@ def _work(
         result.profile = execution.usage.table()
     records = known_records(folder)
     if execution.ignored_lines:
-        result.notes.append(f"{execution.ignored_lines} damaged journal lines; their photos were done again")
+        result.notes.append(
+            f"damaged journal lines, whose photos were done again: {execution.ignored_lines:,}"
+        )
     if folder.shard is None:
         folder.remove_stale_rejected(records)
         _write_tables(result, records)
@@ -1450,7 +1457,7 @@ def _write_tables(
     with collector_paused():
         todo = "pass" if found else "where they have moved, give `detic-crop audit` with"
         found = found or _look_for_photos(result.folder, records)
-        so = "audit.html keeps the pictures that it has of them, and lacks the others"
+        so = "audit.html keeps the pictures that it has of them already"
         result.notes[:0] = found.absent.sentences(so, f"{todo} --in FOLDER, where they are now")
         _write_all_tables(result, records, xlsx, found)
 
@@ -1485,7 +1492,7 @@ def _write_all_tables(result: RunResult, records: Mapping[str, Record], xlsx: bo
     result.flagged = sum(1 for _ in flagged(list(photos.values()), result.config))
     if labels is not None and len(rows) < len(labels.rows):
         result.notes.append(
-            f"audit.csv has {len(rows)} of {len(labels.rows)} label rows so far; "
+            f"audit.csv has {len(rows):,} of {counted(len(labels.rows), 'label row')} so far; "
             "it follows the table row by row once all are done"
         )
 

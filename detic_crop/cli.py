@@ -32,6 +32,7 @@ from detic_crop.console import forgiving_streams
 from detic_crop.errors import DeticCropError, Interrupted, Terminated
 from detic_crop.leaving import INTERRUPTED, leave, own_process
 from detic_crop.runs.names import printable
+from detic_crop.wording import counted
 
 if TYPE_CHECKING:
     from detic_crop.api import ApplyResult, RunResult
@@ -264,7 +265,9 @@ def recrop(
     )
     if not settings["quiet"]:
         changes = ", ".join(f"{n} {old} → {new}" for (old, new), n in sorted(result.transitions.items()))
-        click.echo(f"{result.transitions.total()} photos changed status{': ' if changes else ''}{changes}")
+        click.echo(
+            f"{counted(result.transitions.total(), 'photo')} changed status{': ' if changes else ''}{changes}"
+        )
     return _finish(result, strict, settings["quiet"])
 
 
@@ -316,7 +319,7 @@ def review(cropped: str, no_browser: bool, **settings: Any) -> int:
 
     given = api.review(cropped, open_browser=not no_browser, ready=ready, **settings)
     follow = f"; now give: detic-crop apply {cropped}" if given else ""
-    click.echo(printable(f"{given} verdict{'' if given == 1 else 's'} given{follow}"))
+    click.echo(printable(f"{counted(given, 'verdict')} given{follow}"))
     return 0
 
 
@@ -443,7 +446,7 @@ def _finish(result: RunResult, strict: bool, quiet: bool, did: str = "") -> int:
         click.echo(result.profile)
     if result.stopped:
         why = "the time limit was reached" if result.stopped == "time_limit" else "interrupted"
-        click.echo(f"{why}: {result.remaining} photos to do; the same command goes on", err=True)
+        click.echo(f"{why}: {counted(result.remaining, 'photo')} to do; the same command goes on", err=True)
     if result.stopped in _INTERRUPTED:
         return _INTERRUPTED[result.stopped]
     return 3 if strict and result.counts["failed"] else 0
@@ -465,14 +468,15 @@ def _say_counts(result: RunResult) -> None:
     parts.append(f"{counts['failed']} failed" + (f" ({reasons})" if reasons else ""))
     shard = result.folder.shard
     if shard is None:
-        parts.append(f"{result.flagged} crops flagged")
+        parts.append(f"{counted(result.flagged, 'crop')} flagged")
     speed = f"; {result.photos_per_second:.1f} photos/s" if result.done else ""
     before = f" ({result.skipped} done before)" if result.skipped else ""
     of = "" if shard is None else f"shard {shard}: "
-    click.echo(f"{of}{counts.total()} photos{before}: {', '.join(parts)}{speed}")
+    click.echo(f"{of}{counted(counts.total(), 'photo')}{before}: {', '.join(parts)}{speed}")
     if shard is not None:
         merge = f"detic-crop merge {result.folder.quoted}"
-        click.echo(printable(f"no tables yet; once all {shard.count} shards are done, give: {merge}"))
+        done = "it is done" if shard.count == 1 else f"all {shard.count:,} shards are done"
+        click.echo(printable(f"no tables yet; once {done}, give: {merge}"))
         return
     folder = result.folder
     page, table = folder.shown_of(folder.audit_html), folder.shown_of(folder.audit_csv)
@@ -502,15 +506,16 @@ def _say_changes(result: ApplyResult) -> None:
         box = "" if change.after.box is None else f" {' '.join(f'{edge:g}' for edge in change.after.box)}"
         how = "" if change.pixels else " (no new crop)"
         click.echo(printable(f"{change.image}: {_CHANGES[change.after.verdict]}{box}{how}"))
-    click.echo(f"dry run, nothing written: {len(result.changes)} verdicts to apply")
+    click.echo(f"dry run, nothing written: {counted(len(result.changes), 'verdict')} to apply")
 
 
 def _say_dry_run(result: RunResult) -> None:
     config = result.config
     for note in result.notes:
         click.echo(printable(note))
+    to_do = counted(result.remaining, "photo")
     click.echo(
-        f"dry run, nothing written: {result.remaining} photos to do, {result.skipped} done before; "
+        f"dry run, nothing written: {to_do} to do, {result.skipped:,} done before; "
         f"model {config.model} ({result.model_reason}), classes {config.classes}, conf {config.conf}"
     )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from detic_crop.wording import counted
+
 
 class DeticCropError(Exception):
     """Something a person must know about: one clear line, never a traceback."""
@@ -48,7 +50,7 @@ class Interrupted(KeyboardInterrupt):
     """
 
     def __init__(self, result: Any) -> None:
-        super().__init__(f"{result.remaining} photos to do; the same call goes on")
+        super().__init__(f"{counted(result.remaining, 'photo')} to do; the same call goes on")
         self.result = result
 
 

@@ -23,6 +23,8 @@ from itertools import groupby
 from typing import NamedTuple, TypeVar
 from urllib.parse import unquote
 
+from detic_crop.wording import counted
+
 # `.jpg`, `.JP2`, `.webp`; but `whale.001` is a name with a dot in it.
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -90,9 +92,9 @@ class Matching:
             return ""
         (prefix, (name, key, _)), *more = self.moved.items()
         count = sum(number for _, _, number in self.moved.values())
-        others = f" and {len(more)} other folder{'s' * (len(more) > 1)}" if more else ""
+        others = f" and {counted(len(more), 'other folder')}" if more else ""
         return (
-            f"{count} photo{'s were' if count > 1 else ' was'} matched by the end of the path alone: "
+            f"{counted(count, 'photo was', 'photos were')} matched by the end of the path alone: "
             f"there the folder is {prefix}{others}, here it has another name ({name} → {key})"
         )
 

@@ -76,4 +76,6 @@ def note_of(folders: Collection[str]) -> str:
     counts = Counter(folder.rpartition("/")[2] for folder in folders)
     names = ", ".join(f"{name}{f' ({n})' if n > 1 else ''}" for name, n in sorted(counts.items())[:8])
     more = " …" if len(counts) > 8 else ""
-    return f"system folders passed over: {len(folders)}: {names}{more}; name one as --in to have its photos"
+    return (
+        f"system folders passed over: {len(folders):,} ({names}{more}); name one as --in to have its photos"
+    )

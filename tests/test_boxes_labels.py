@@ -227,7 +227,7 @@ def test_label_studio(tmp_path: Path) -> None:
     assert found(detector, "cam1/b c.jpg") == []
     assert detector.listed == 2
     notes = detector.notes()
-    assert any("2 tasks that nobody has finished are left out" in note for note in notes)
+    assert any("tasks that nobody has finished, left out: 2" in note for note in notes)
     assert any("regions of the type choices do not count: 1" in note for note in notes)
     least = [{"image": "/data/upload/3/0a1b2c3d-a.jpg", "id": 1, "label": [{**regions[0]["value"], **box}]}]
     least[0]["label"][0] |= {"original_width": 1000, "original_height": 500}  # type: ignore[index]

@@ -107,7 +107,7 @@ def test_scores_down_to_nothing_are_said_with_a_proposal(load: Load) -> None:
 def test_the_files_own_threshold(load: Load) -> None:
     content = of_scores(0.93, 0.2, 0.199, info={"typical_detection_threshold": 0.2})
     assert notes(load, content, conf=0.2) == [
-        "boxes.json: 1 of 3 boxes score below the file's own typical threshold, 0.2, and do not count"
+        "boxes.json: 1 of 3 boxes scores below the file's own typical threshold, 0.2, and does not count"
     ]
     assert notes(load, content, conf=0.5) == []
     (note,) = notes(load, of_scores(0.93, 0.006, info={"typical_detection_threshold": 0.2}))

@@ -62,7 +62,10 @@ def test_a_renamed_pair_keeps_its_boxes(tmp_path: Path) -> None:
     detector = load_boxes_file(tmp_path)
     assert found(detector, "1.jpg") == [AS_FOUND]
     assert found(detector, "2.jpg") == []
-    assert any("1 label files state another photo" in note for note in detector.notes())
+    assert any(
+        "label files that state another photo than the one they are named after: 1" in note
+        for note in detector.notes()
+    )
     assert any("1.xml says 2.jpg" in note for note in detector.notes())
 
 
@@ -161,7 +164,9 @@ def test_xml_that_is_not_read(tmp_path: Path, content: str, message: str) -> Non
     detector = load_boxes_file(tmp_path / "labels")
     assert found(detector, "b.jpg") == [AS_FOUND]
     if "html" in content:
-        assert any("1 .xml files are no Pascal VOC XML (first: a.xml)" in note for note in detector.notes())
+        assert any(
+            ".xml files that are no Pascal VOC XML: 1 (first: a.xml)" in note for note in detector.notes()
+        )
     else:
         assert failure(detector, "a.jpg")[0] == "bad_boxes"
 

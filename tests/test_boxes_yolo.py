@@ -412,7 +412,7 @@ def test_read_yolo_says_what_it_took_for_what(tmp_path: Path) -> None:
     )
     notes = read_yolo(LabelFolder(tmp_path), ["a.txt", "val.txt"]).notes
     assert notes == [
-        "1 polygons or turned boxes: the upright boxes around them count",
+        "polygons or turned boxes, taken as the upright boxes around them: 1",
         "class names are those of data.yaml",
-        "1 text files are lists of photos and no labels (first: val.txt)",
+        "text files that are lists of photos and no labels: 1 (first: val.txt)",
     ]

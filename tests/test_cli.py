@@ -406,7 +406,7 @@ def test_labels_are_counted_for_the_user(place: Place, capsys: pytest.CaptureFix
     labels.write_text("image\nphoto000.jpg\ngone.jpg\n")
     assert cli.main([*place.command, "--labels", str(labels)]) == 0
     out = capsys.readouterr().out
-    assert "1 rows without a photo" in out
+    assert "1 row without a photo" in out
     assert f"{len(place.keys) - 1} photos without a row left out" in out
 
 

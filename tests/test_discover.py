@@ -374,7 +374,7 @@ def test_repeated_lines_are_one_photo_and_said(tmp_path: Path) -> None:
     write(tmp_path / "a.jpg")
     listing = listed(tmp_path, f"a.jpg\nb.jpg\n./a.jpg\nd/../a.jpg\na.jpg\n{tmp_path}/b.jpg\n".encode())
     assert [source.key for source in listing.sources] == ["a.jpg", "b.jpg"]
-    assert listing.notes == ["4 lines of list.txt repeat a photo"]
+    assert listing.notes == ["lines of list.txt that repeat a photo: 4"]
 
 
 @linux

@@ -168,7 +168,7 @@ def test_a_list_in_a_store(memory: Store) -> None:
     listing = discover("memory://bucket/p/list.csv")
     assert [source.key for source in listing.sources] == ["a.jpg", "q/b.jpg"]
     assert [places.read(source.where, 99) for source in listing.sources] == [b"p/a.jpg", b"q/b.jpg"]
-    assert listing.notes == ["1 lines of list.csv repeat a photo"]
+    assert listing.notes == ["lines of list.csv that repeat a photo: 1"]
 
 
 # --- the web
@@ -196,7 +196,7 @@ def test_a_list_of_addresses(web: Web, tmp_path: Path) -> None:
         "here.jpg",
         f"{host}/photos/c d.jpg",
     ]
-    assert listing.notes == ["1 lines of list.txt repeat a photo"]
+    assert listing.notes == ["lines of list.txt that repeat a photo: 1"]
     assert [places.read(source.where, 10**5) for source in listing.sources] == [
         web.files["/photos/a.jpg"],
         b"local",

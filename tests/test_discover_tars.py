@@ -15,6 +15,7 @@ from detic_crop.runs import places
 from detic_crop.runs.discover import discover
 from detic_crop.runs.discover_tars import expanded
 from detic_crop.runs.sources import Source
+from detic_crop.wording import counted
 from tests.fakes import crop, photo_bytes, product, rows_of, write_photos
 from tests.helpers import write
 
@@ -79,7 +80,7 @@ def test_a_list_of_tar_files(tmp_path: Path) -> None:
     tar(tmp_path / "t" / "p-1.TAR", {"b.jpg": b"3", "same.jpg": b"4"})
     path = write(tmp_path / "list.txt", b"t/p-1.TAR\nfile://" + bytes(tmp_path) + b"/t/p-0.tar\nt/p-1.TAR\n")
     assert contents(path) == {"b.jpg": b"3", "p-1/same.jpg": b"4", "a.jpg": b"1", "p-0/same.jpg": b"2"}
-    assert discover(path).notes == ["1 lines of list.txt repeat a photo"]
+    assert discover(path).notes == ["lines of list.txt that repeat a photo: 1"]
     write(path, b"t/p-0.tar\nt/none.tar\n")
     with pytest.raises(UsageError, match=r"none\.tar cannot be read: No such file"):
         discover(path)
@@ -128,7 +129,7 @@ def test_what_was_added_again_later_counts(tmp_path: Path) -> None:
         info.size = 3
         opened.addfile(info, io.BytesIO(b"new"))
     assert contents(path) == {"a.jpg": b"new", "b.jpg": b"b"}
-    assert discover(path).notes == ["1 photos of p.tar stand there again later; the last one is taken"]
+    assert discover(path).notes == ["photos that stand in p.tar several times, of which the last is taken: 1"]
 
 
 @pytest.mark.parametrize("cut", [-10240, -9216, 1030, 1500, 2048, 2100])
@@ -141,7 +142,7 @@ def test_one_that_was_cut_short(tmp_path: Path, cut: int) -> None:
     found = [source.key for source in listing.sources]
     assert found == ["a.jpg", "b.jpg", "c.jpg"][: 3 if cut < 0 else 1 if cut < 1536 else 2]
     assert listing.notes == [
-        f"p.tar is cut short or damaged after {len(found)} files; what is before that is taken"
+        f"p.tar is cut short or damaged after {counted(len(found), 'file')}; what is before that is taken"
     ]
     assert places.read(listing.sources[0].where, 1000) == b"a" * 100
 
@@ -153,7 +154,7 @@ def test_garbage_in_the_middle(tmp_path: Path) -> None:
     path.write_bytes(data)
     listing = discover(path)
     assert [source.key for source in listing.sources] == ["a.jpg"]
-    assert "damaged after 1 files" in listing.notes[0]
+    assert "damaged after 1 file;" in listing.notes[0]
 
 
 @pytest.mark.parametrize(

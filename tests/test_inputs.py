@@ -88,7 +88,7 @@ def test_lists_and_patterns_count_as_inputs_of_their_own(work: Path) -> None:
         crop(work / "one" / "l2.txt", work / "lists")
     crop(work / "one" / "l2.txt", work / "lists", add=True)
     assert images(work / "lists") == list(FIRST)
-    with pytest.raises(UsageError, match=r"two/\*\.jpg has 1 others"):
+    with pytest.raises(UsageError, match=r"two/\*\.jpg has 1 other "):
         crop(str(work / "two" / "*.jpg"), work / "out")
 
 

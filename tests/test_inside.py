@@ -96,7 +96,7 @@ def test_a_record_whose_crop_leads_away_is_a_damaged_line(path: str, tmp_path: P
     assert replay(journal).ignored == replay_finished(journal)[0].ignored == 1
     result = crop(tmp_path / "in", tmp_path / "out")
     assert (result.done, result.skipped) == (1, 3)
-    assert any("1 damaged journal lines" in note for note in result.notes)
+    assert any("damaged journal lines, whose photos were done again: 1" in note for note in result.notes)
     assert len(rows_of(tmp_path / "out")) == len(keys)
 
 

@@ -174,7 +174,7 @@ def test_gaps_are_named_with_the_commands_that_fill_them(
         "shard 3/4 was never run",
         "detic-crop",
     ]
-    assert "3 of 4 shards are not done" in said[-1]
+    assert "shards that are not done: 3 of 4" in said[-1]
     assert files_of(out) == before
     for line in said[:-1]:
         words = shlex.split(line.partition(": ")[2])
@@ -333,7 +333,7 @@ def test_one_shard_alone_is_not_enough_when_another_photo_took_the_place_of_one(
     )
     gone.unlink()
     crop(folder, tmp_path / "out", shard="1/2")
-    with pytest.raises(DeticCropError, match="1 of 2 shards are not done"):
+    with pytest.raises(DeticCropError, match="shards that are not done: 1 of 2"):
         api.merge(tmp_path / "out")
     crop(folder, tmp_path / "out", shard="0/2")
     api.merge(tmp_path / "out")

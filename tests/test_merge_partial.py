@@ -161,7 +161,7 @@ def test_shards_of_another_number_that_leave_a_gap(
     run_shards(folder, out, {0})
     api.merge(out, partial=True)
     run_shards(folder, out, {0, 2}, 3)
-    with pytest.raises(DeticCropError, match="1 of 3 shards are not done"):
+    with pytest.raises(DeticCropError, match="shards that are not done: 1 of 3"):
         api.merge(out)
     api.merge(out, partial=True)
     run_shards(folder, out, {1, 2, 3})
@@ -283,7 +283,9 @@ def test_photos_that_came_after_a_merge_in_part_are_named(
     other = (
         rf"what was merged before were other photos \({len(keys)}, not {len(keys) + 1}, or of other names\)"
     )
-    with pytest.raises(DeticCropError, match=f"2 of 4 shards are not done: {other}; run them") as caught:
+    with pytest.raises(
+        DeticCropError, match=f"shards that are not done: 2 of 4: {other}; run them"
+    ) as caught:
         api.merge(out)
     assert "\n" not in str(caught.value)
     for index in (0, 1):

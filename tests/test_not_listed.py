@@ -69,8 +69,8 @@ def test_its_row(finished: Path) -> None:
 def test_the_run_names_the_first_of_both_sides(finished: Path) -> None:
     (note,) = run(finished, "out").notes  # also where all was done before
     assert note == (
-        f"1 of 3 photos are not in boxes.csv (first: {UNLISTED}), so nobody looked at them: resized whole, "
-        "reason not_listed; 1 of the 3 photos in the file are not in --in (first: gone.jpg)"
+        f"1 of 3 photos is not in boxes.csv (first: {UNLISTED}), so nobody looked at it: resized whole, "
+        "reason not_listed; 1 of the 3 photos in the file is not in --in (first: gone.jpg)"
     )
 
 

@@ -330,7 +330,7 @@ def test_a_photo_of_several_label_rows_is_shown_once(run: Run) -> None:
     assert page.tile("photos") == 2
     assert "audit.csv has 3 rows" in page.text
     assert page.shown() == ["a.jpg", "b.jpg"]
-    assert "species orca · and 1 more label rows" in page.text
+    assert "species orca · and 1 more label row" in page.text
     assert "(empty)" in page.text
 
 
@@ -426,7 +426,7 @@ def test_how_to_go_on_before_anybody_has_reviewed(run: Run) -> None:
 def test_the_estimate_is_shown_as_far_as_it_goes(run: Run) -> None:
     run.add("a.jpg")
     page = run.page(estimate=Estimate(200, 50, 1000, 100, come_since=3))
-    assert "50 of the 200 photos of the random sample have no verdict yet, so there is no" in page.text
+    assert "Photos of the random sample without a verdict yet: 50 of 200, so there is no" in page.text
     assert "the estimate speaks of the 1,100 there were" in page.text
     assert "once the sample is reviewed" in page.text
     known = Estimate(200, 0, 1000, 100, precision=Interval(0.95, 0.91, 0.98), missed=Interval(0.1, 0.05, 0.2))

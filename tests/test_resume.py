@@ -282,7 +282,7 @@ def test_a_damaged_journal_line_costs_one_photo(done: tuple[Path, list[str]], li
     path.write_bytes(b"".join([*lines[:3], line, *lines[4:]]))
     result, asked = again(folder)
     assert len(asked) == 1
-    assert any("1 damaged journal lines" in note for note in result.notes)
+    assert any("damaged journal lines, whose photos were done again: 1" in note for note in result.notes)
     assert_same(folder / "out", before)
 
 

@@ -476,6 +476,16 @@ def test_every_answer_has_the_headers(client: Client, path: str) -> None:
         assert "access-control-allow-origin" not in answer.headers
 
 
+def test_what_is_no_request_is_not_told(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    """Anybody on the machine could fill the terminal, and be told to install what nobody needs."""
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+    assert client.ask("GET", "/", headers=upgrade).status == 200
+    with socket.create_connection(("127.0.0.1", client.port), timeout=300) as connection:
+        connection.sendall(b"no request\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 400")
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("uvicorn")] == []
+
+
 def test_a_request_without_end_is_cut(client: Client) -> None:
     """A body in pieces, longer than any verdict, without a length."""
     connection = HTTPConnection("127.0.0.1", client.port, timeout=300)

@@ -731,6 +731,7 @@ def test_neither_photo_nor_crop_leaves_nothing_to_say(tmp_path: Path, browser: B
             press(page, key)
             expect(page.locator("#toast")).to_contain_text("its crop is not there either")
         expect(page.locator("#reject")).to_be_disabled()
+        expect(page.locator("#crop-caption")).to_have_text("no crop")
         shows(page, client.image(0))
     assert verdicts(tmp_path) == {}
 
@@ -870,6 +871,17 @@ def test_filters_and_reload(finished: Path, client: Client, browser: Browser) ->
         page.get_by_label("flag", exact=True).select_option(index=1)
     assert set(verdicts(finished)) <= orcas
     assert len(verdicts(finished)) == 2
+
+
+def test_an_address_with_values_that_no_photo_has_hides_none(client: Client, browser: Browser) -> None:
+    """A filter that no choice shows would leave an empty page, and nothing to see why."""
+    with tab(browser, client) as page:
+        page.goto(page.url.partition("#")[0] + "#status=gone&reviewed=perhaps&flag=dark&at=")
+        page.reload()
+        page.wait_for_selector("body[data-shown]")
+        expect(page.locator("#count")).to_have_text(re.compile("^1 of 20 "))
+        assert "status" not in page.url
+        assert "perhaps" not in page.url
 
 
 def test_two_tabs_lose_nothing(finished: Path, client: Client, browser: Browser) -> None:

@@ -259,7 +259,7 @@ def test_labels_lead_the_table_row_by_row(tmp_path: Path, labelled: tuple[Path, 
     assert rows[1]["reason"] == "missing_file"
     assert rows[0]["crop"] == rows[3]["crop"] == keys[7].rpartition(".")[0] + ".jpg"
     (note,) = [note for note in result.notes if note.startswith("labels:")]
-    for words in ("5 rows", "3 photos matched", "1 rows without a photo", "6 photos without a row"):
+    for words in ("5 rows", "3 photos matched", "1 row without a photo", "6 photos without a row"):
         assert words in note
     assert sorted(
         set(files_of(tmp_path / "out")) & {key.rpartition(".")[0] + ".jpg" for key in keys}
@@ -273,7 +273,7 @@ def test_labels_may_be_given_as_text(tmp_path: Path, labelled: tuple[Path, list[
 def test_labels_that_name_no_photo_are_refused(tmp_path: Path) -> None:
     write_photos(tmp_path / "in", 2)
     (tmp_path / "l.csv").write_text("image\nother.jpg\n", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"none of the 1 rows"):
+    with pytest.raises(UsageError, match=r"no row of 1 names"):
         crop(tmp_path / "in", tmp_path / "out", labels=tmp_path / "l.csv")
     assert not (tmp_path / "out").exists()
 
@@ -305,7 +305,7 @@ def test_a_list_keeps_its_order_and_drops_repeats(tmp_path: Path) -> None:
     listing.write_text("\ufeff" + "\r\n".join([keys[3], keys[0], "./" + keys[3], keys[4]]), encoding="utf-8")
     result = crop(listing, tmp_path / "out")
     assert [row["image"] for row in rows_of(tmp_path / "out")] == [keys[3], keys[0], keys[4]]
-    assert any("repeat a photo" in note for note in result.notes)
+    assert any("that repeat a photo" in note for note in result.notes)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])

@@ -261,7 +261,7 @@ def test_shards_and_a_merge_are_one_run(photos: Path, reference: dict[str, bytes
 def test_a_merge_names_the_shard_that_is_missing(photos: Path) -> None:
     crop(photos, OUT, shard="0/2")
     before = objects(OUT)
-    with pytest.raises(DeticCropError, match="1 of 2 shards are not done"):
+    with pytest.raises(DeticCropError, match="shards that are not done: 1 of 2"):
         api.merge(OUT)
     assert objects(OUT) == before
     with pytest.raises(UsageError, match=f"{OUT} holds shard 0/2, so shard 1/3 does not fit"):
@@ -515,7 +515,7 @@ def test_a_rejected_photo_that_changed_gets_its_crop_back(photos: Path, tmp_path
     copy_up(tmp_path / "local", OUT)
     write_photo(photos / "photo000.jpg", 77)
     for out in (OUT, tmp_path / "local"):
-        assert "1 reviewed photos have changed" in " ".join(crop(photos, out).notes)
+        assert "1 reviewed photo has changed" in " ".join(crop(photos, out).notes)
     held = objects(OUT)
     assert held["photo000.jpg"] == (tmp_path / "local" / "photo000.jpg").read_bytes()
     assert f"{STATE}/rejected/photo000.jpg.rejected" not in held

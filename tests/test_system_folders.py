@@ -106,7 +106,7 @@ def test_a_search_passes_them_over_and_counts_them(photos: Path) -> None:
     listing = discover(photos)
     assert [source.key for source in listing.sources] == KEPT
     (note,) = listing.notes
-    assert note.startswith(f"system folders passed over: {len(FOLDERS)}: ")
+    assert note.startswith(f"system folders passed over: {len(FOLDERS)} (")
     assert "#recycle (2)" in note
 
 
@@ -129,7 +129,7 @@ def test_what_is_named_is_taken(photos: Path, tmp_path: Path) -> None:
 
 def test_an_input_of_nothing_else_says_so(tmp_path: Path) -> None:
     write(tmp_path / "in" / "@eaDir" / "a.jpg")
-    with pytest.raises(UsageError, match=r"holds no photos .*system folders passed over: 1: @eaDir"):
+    with pytest.raises(UsageError, match=r"holds no photos .*system folders passed over: 1 \(@eaDir\)"):
         discover(tmp_path / "in")
 
 
@@ -138,7 +138,7 @@ def test_in_a_store(memory: Store) -> None:
         memory.write(f"memory://bucket/p/{key}", b"x")
     listing = discover("memory://bucket/p")
     assert sorted(source.key for source in listing.sources) == KEPT
-    assert listing.notes[0].startswith(f"system folders passed over: {len(FOLDERS)}: ")
+    assert listing.notes[0].startswith(f"system folders passed over: {len(FOLDERS)} (")
     assert sorted(keys("memory://bucket/p/**/*.jpg")) == KEPT
     assert keys("memory://bucket/p/@eaDir") == ["dolphin.jpg/a.jpg"]
 
@@ -166,7 +166,7 @@ def test_what_an_earlier_version_took_keeps_its_crop_and_is_named(tmp_path: Path
     write(tmp_path / "list.txt", b"in/a.jpg\n")
     result = crop(tmp_path / "list.txt", tmp_path / "out")
     assert any(
-        "1 photos of system folders came in earlier (first: in/@eaDir/a.jpg)" in n for n in result.notes
+        "photos of system folders that came in earlier: 1 (first: in/@eaDir/a.jpg)" in n for n in result.notes
     )
     assert [row["image"] for row in rows_of(tmp_path / "out")] == ["in/a.jpg", "in/@eaDir/a.jpg"]
     crops = {name for name in before if name.endswith(".jpg")}

@@ -204,7 +204,7 @@ def test_links_go_to_the_most_suspicious_rows(tmp_path: Path, monkeypatch: pytes
 def test_long_texts_are_cut_and_long_addresses_left_out(tmp_path: Path) -> None:
     rows = [Row(record("a.jpg", error="🐋" * 20_000)), Row(record("x" * 3000))]
     folder, notes = made(tmp_path, rows)
-    assert notes == ["audit.xlsx: 1 texts of more than 32,767 characters were cut; audit.csv has all"]
+    assert notes == ["audit.xlsx: texts of more than 32,767 characters were cut: 1; audit.csv has all"]
     found = sheet(folder)
     assert found["W2"].value == "🐋" * 16_383 + "…"
     assert found["A3"].value == "x" * 3000

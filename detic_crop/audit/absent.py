@@ -11,6 +11,7 @@ from detic_crop.errors import UsageError
 from detic_crop.runs.journal import Record
 from detic_crop.runs.places import is_path, member_at, shown
 from detic_crop.runs.stores import is_address
+from detic_crop.wording import counted, either
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Absent:
         """``3 of 105 photos are``."""
         if self.is_all:
             return f"none of the {self.photos:,} photos is" if self.photos > 1 else "the one photo is not"
-        return f"{self.absent:,} of {self.photos:,} photos {'is' if self.absent == 1 else 'are'} not"
+        return f"{self.absent:,} of {self.photos:,} photos {either(self.absent, 'is', 'are')} not"
 
     def refuse_all(self) -> None:
         """Refuse a place that the user gave and that has none of them.
@@ -72,12 +73,12 @@ class Absent:
         if self.absent and self.given:
             said.append(f"{self.count} in --in {shown(self.where)}: {so}")
         elif self.absent:
-            found = f"{self.count} where the run found {'it' if self.photos == 1 else 'them'}"
+            found = f"{self.count} where the run found {either(self.photos, 'it', 'them')}"
             said.append(f"{found} ({shown(self.where or self.first)}): {so}; {todo}")
         if self.changed:
-            have = "has" if self.changed == 1 else "have"
+            photos, have = counted(self.photos, "photo"), either(self.changed, "has", "have")
             said.append(
-                f"{self.changed:,} of {self.photos:,} photos {have} changed since the run (the file's size "
+                f"{self.changed:,} of {photos} {have} changed since the run (the file's size "
                 "is another one); give the `run` command again"
             )
         return said

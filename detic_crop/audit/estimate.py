@@ -59,8 +59,8 @@ class Estimate:
         said = []
         if self.left:
             said.append(
-                f"sample: {self.left} of {self.drawn} photos have no verdict yet; "
-                "look at them with `detic-crop review`, filter sample"
+                f"sample: photos without a verdict yet: {self.left:,} of {self.drawn:,}; look at them with "
+                "`detic-crop review`, filter sample"
             )
         if self.come_since:
             said.append(

@@ -26,6 +26,7 @@ from detic_crop.runs.folder import OutputFolder
 from detic_crop.runs.journal import Record, read_candidates
 from detic_crop.runs.labels import Labels
 from detic_crop.runs.tar_crops import place_of
+from detic_crop.wording import counted
 
 _MAX_PHOTOS = 300
 _MAX_NOT_FOUND = 100  # of these photos, unless there are too few crops to fill the rest
@@ -318,7 +319,7 @@ def _labels(photo: Photo, labels: Labels | None) -> Markup:
         for name, value in islice(cells.items(), _MAX_LABELS)
     ]
     if len(photo.labels) > 1:
-        texts.append(html("and {n} more label rows", n=len(photo.labels) - 1))
+        texts.append(html("and {more}", more=counted(len(photo.labels) - 1, "more label row")))
     return html('<p class="name">{texts}</p>', texts=joined(texts, " · ")) if texts else Markup()
 
 

@@ -11,6 +11,7 @@ from detic_crop.audit.estimate import Estimate
 from detic_crop.audit.intervals import LEVEL, Interval
 from detic_crop.audit.markup import escaped, html, joined, percent
 from detic_crop.audit.photos import Photo
+from detic_crop.wording import counted, either
 
 VERDICTS: Mapping[str, str] = {
     "accepted": "accepted",
@@ -42,13 +43,15 @@ def _progress(photos: Sequence[Photo]) -> Markup:
         return Markup("<p>Nobody has reviewed a photo yet.</p>\n")
     words = {verdict: VERDICTS[verdict] for verdict in VERDICTS if said[verdict]}
     words |= {verdict: verdict for verdict in said if said[verdict] and verdict not in VERDICTS}
+    done = said.total()
     parts = (
         html("{words} {n:,}", words=escaped(spoken), n=said[verdict]) for verdict, spoken in words.items()
     )
     return html(
-        "<p><b>{done:,} of {all:,} photos are reviewed</b>: {parts}</p>\n",
-        done=sum(photo.verdict is not None for photo in photos),
-        all=len(photos),
+        "<p><b>{done:,} of {all} {are} reviewed</b>: {parts}</p>\n",
+        done=done,
+        all=counted(len(photos), "photo"),
+        are=either(done, "is", "are"),
         parts=joined(parts, " · "),
     )
 
@@ -70,8 +73,8 @@ def _estimate(estimate: Estimate | None) -> Markup:
         parts += [heading, html('<dl class="tiles">{tiles}</dl>\n', tiles=tiles)]
     if estimate.left:
         left = html(
-            '<p class="warning">{left:,} of the {drawn:,} photos of the random sample '
-            "have no verdict yet{so}.</p>\n",
+            '<p class="warning">Photos of the random sample without a verdict yet: {left:,} of '
+            "{drawn:,}{so}.</p>\n",
             left=estimate.left,
             drawn=estimate.drawn,
             so="" if tiles else ", so there is no estimate",

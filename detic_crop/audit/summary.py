@@ -13,6 +13,7 @@ from detic_crop.audit.suspicion import FLAGS, IMAGE_CHECKS
 from detic_crop.config import CropConfig
 from detic_crop.detectors.vocabulary import split_names
 from detic_crop.runs.journal import Record
+from detic_crop.wording import counted, either
 
 _MAX_FAILURES = 100
 _OF_ALL = frozenset({"not_found", "not_listed", "truncated_file", "damaged_file"}) | IMAGE_CHECKS
@@ -69,9 +70,10 @@ def counts(photos: Sequence[Photo], n_rows: int) -> Markup:
     finished = found + missed
     if finished:
         sentence = html(
-            "<p>Of {finished:,} usable photos, {found:,} were <b>cropped ({share_found})</b> "
+            "<p>Of {usable}, {found:,} {were} <b>cropped ({share_found})</b> "
             "and {missed:,} <b>only resized ({share_missed})</b>.</p>\n",
-            finished=finished,
+            usable=counted(finished, "usable photo"),
+            were=either(found, "was", "were"),
             found=found,
             missed=missed,
             share_found=percent(found / finished),
@@ -80,9 +82,11 @@ def counts(photos: Sequence[Photo], n_rows: int) -> Markup:
         parts.append(sentence)
     if unlisted := sum(photo.is_not_listed for photo in photos):
         sentence = html(
-            "<p><b>{unlisted:,}</b> of these only resized are <b>not in the boxes file</b>: nobody looked "
-            "at them.</p>\n",
+            "<p><b>{unlisted:,}</b> of the resized ones {are} <b>not in the boxes file</b>: nobody looked at "
+            "{them}.</p>\n",
             unlisted=unlisted,
+            are=either(unlisted, "is", "are"),
+            them=either(unlisted, "it", "them"),
         )
         parts.append(sentence)
     if n_rows != len(photos):

@@ -158,7 +158,7 @@ def _fill(
         )
     if cut:
         notes.append(
-            f"audit.xlsx: {cut} texts of more than {_MAX_TEXT:,} characters were cut; audit.csv has all"
+            f"audit.xlsx: texts of more than {_MAX_TEXT:,} characters were cut: {cut:,}; audit.csv has all"
         )
     return notes
 

@@ -19,6 +19,7 @@ from detic_crop.runs.names import STATE, printable
 from detic_crop.runs.sources import Listing, Source, distinct, is_photo_name
 from detic_crop.runs.stores import is_address, path_of, store_of
 from detic_crop.system_folders import is_system_folder, note_of, system_folder_of
+from detic_crop.wording import either
 
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip", ".7z", ".rar", ".gz", ".zst")
 # What people pass by mistake, and what they want then.
@@ -109,7 +110,11 @@ def _matching_tars(pattern: str) -> list[str]:
     absent = [tar for tar in tars if not is_address(tar) and not os.path.isfile(tar)]
     if absent or not tars:
         first = absent[0] if absent else pattern
-        more = f" ({len(absent)} of {len(tars)} tar files are missing)" if len(tars) > 1 else ""
+        more = (
+            f" ({len(absent):,} of {len(tars):,} tar files {either(len(absent), 'is', 'are')} missing)"
+            if len(tars) > 1
+            else ""
+        )
         raise UsageError(f"--in {first} does not exist{more}; pass tar files that do, e.g. 'photos-*.tar'")
     return tars
 

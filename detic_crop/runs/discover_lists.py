@@ -58,7 +58,7 @@ def from_list(where: str) -> Listing:
             unique.setdefault(os.path.abspath(folder / line), line)
     repeats = len(lines) - len(unique)
     if repeats:
-        notes.append(f"{repeats} lines of {name} repeat a photo")
+        notes.append(f"lines of {name} that repeat a photo: {repeats:,}")
     if unique and all(_is_tar(place) for place in unique):
         listing = from_tars(list(unique))
         listing.notes[:0] = notes
@@ -242,7 +242,7 @@ def _used(text: str) -> Iterable[str]:
 def _cells(table: Sequence[Sequence[str]], index: int, what: str, name: str, notes: list[str]) -> list[str]:
     cells = [row[index].strip() if index < len(row) else "" for row in table if row]
     if "" in cells:
-        notes.append(f"{cells.count('')} rows of {name} have no {what} and were passed over")
+        notes.append(f"rows of {name} without {what}, passed over: {cells.count(''):,}")
     return [cell for cell in cells if cell]
 
 

@@ -15,6 +15,7 @@ from detic_crop.runs.places import Member, kept
 from detic_crop.runs.sources import Listing, Source, distinct, is_photo_name
 from detic_crop.runs.stores import is_address, path_of, store_of
 from detic_crop.system_folders import note_of, system_folder_of
+from detic_crop.wording import counted
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
@@ -66,7 +67,8 @@ def from_tars(tars: Sequence[str]) -> Listing:
             photos[source.key] = source  # what was added later replaces what was there, as for `tar -r`
         if repeated:
             notes.append(
-                f"{repeated} photos of {printable(_name(tar))} stand there again later; the last one is taken"
+                f"photos that stand in {printable(_name(tar))} several times, "
+                f"of which the last is taken: {repeated:,}"
             )
         found += [(os.path.splitext(_name(tar))[0], source) for source in photos.values()]
     notes += filter(None, [note_of(system_folders)])
@@ -106,9 +108,8 @@ def _members(tar: str, notes: list[str]) -> Iterator[tuple[str, Source | None]]:
             file.seek(opened.offset)
             end = file.read(tarfile.BLOCKSIZE)
             if end.strip(b"\0") or len(end) < tarfile.BLOCKSIZE:
-                notes.append(
-                    f"{name} is cut short or damaged after {count} files; what is before that is taken"
-                )
+                files = counted(count, "file")
+                notes.append(f"{name} is cut short or damaged after {files}; what is before that is taken")
     except tarfile.TarError as error:
         raise UsageError(
             f"--in {kept(tar)} is no plain tar file ({error}); make it with tar -cf, without compression"

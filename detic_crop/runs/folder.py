@@ -30,6 +30,7 @@ from detic_crop.runs.segments import complete, is_incomplete, segments_folder
 from detic_crop.runs.shards import Shard
 from detic_crop.runs.stores import is_address
 from detic_crop.runs.tar_crops import INDEXES, PENDING, TarCrops, place_of
+from detic_crop.wording import counted
 
 REJECTED = f"{STATE}/rejected"
 SHARDS = "shards"
@@ -147,8 +148,8 @@ class OutputFolder:
         if shards := self.shards():
             self.refuse_running(shards)
             raise UsageError(
-                f"{self.shown} holds {len(shards)} of {shards[0].count} shards that are not merged yet; "
-                f"give: detic-crop merge {self.quoted}"
+                f"{self.shown} holds {len(shards)} of {counted(shards[0].count, 'shard')} that are not "
+                f"merged yet; give: detic-crop merge {self.quoted}"
             )
 
     def refuse_running(self, shards: Iterable[Shard]) -> None:

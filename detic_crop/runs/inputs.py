@@ -14,6 +14,7 @@ from typing import Any
 from detic_crop.errors import UsageError
 from detic_crop.runs.places import absolute, is_path, kept
 from detic_crop.runs.sources import Source
+from detic_crop.wording import counted
 
 _ENOUGH = 0.5  # of the photos known or given, whichever are fewer: then these are the same that were moved
 
@@ -188,8 +189,8 @@ def _check_same_photos(
             f"{inputs[0].shown} again, or another --out"
         )
     raise UsageError(
-        f"{shown} has the photos of {before}, and --in {given.shown} has {len(new)} others (first: "
-        f"{new[0].key if new else given.keys[0]}); pass --add to add them to it, or another --out"
+        f"{shown} has the photos of {before}, and --in {given.shown} has {counted(len(new), 'other')} "
+        f"(first: {new[0].key if new else given.keys[0]}); pass --add to add them to it, or another --out"
     )
 
 

@@ -32,6 +32,7 @@ from detic_crop.runs.shard_state import Input, Merged, Part, digest_of, read_par
 from detic_crop.runs.shards import Shard, owner
 from detic_crop.runs.sources import Source
 from detic_crop.runs.tar_crops import Place, place_of, within
+from detic_crop.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ class Gap:
     why: str = ""
 
     def __str__(self) -> str:
-        return f"shard {self.shard} {self.why or f'has {self.photos} photos to do'}"
+        return f"shard {self.shard} {self.why or 'has ' + counted(self.photos or 0, 'photo') + ' to do'}"
 
 
 def gather(folders: Sequence[OutputFolder]) -> Gathered:

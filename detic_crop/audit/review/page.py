@@ -167,7 +167,7 @@ class ReviewPage:
         asked = request.query_params.get("at")
         rank = self._rows.rank_of.get(asked) if asked else self._rows.first(mask)
         if asked and rank is None:
-            return _not_found()
+            return _refuse(404, "This photo is not in the run any more, or its address was mistyped.")
         return _json({**self._progress(mask), **({"row": None} if rank is None else self._place(mask, rank))})
 
     def _progress(self, mask: Mask) -> dict[str, int]:

@@ -54,6 +54,7 @@ def make_server(page: ReviewPage, listener: socket.socket, host: str) -> tuple[u
         loop="asyncio",
         lifespan="off",
         log_config=None,
+        log_level="error",  # what is no request, such as a port scanner's, is nothing to read in the terminal
         access_log=False,
         proxy_headers=False,
         server_header=False,

@@ -78,8 +78,8 @@ def coco_results(results: list[Any], box_format: BoxFormat | None = None) -> Box
     if numbers:
         table.numbers, first_number = numbers, min(numbers, key=int)
         table.notes.append(
-            f"{len(numbers)} `image_id` are numbers, taken for the photos of these names, as ultralytics "
-            f"writes them: {first_number} for {first_number}.jpg or 0{first_number}.jpg"
+            f"numbers in `image_id`, taken for the photos of these names, as ultralytics writes them: "
+            f"{len(numbers):,} (first: {first_number} for {first_number}.jpg or 0{first_number}.jpg)"
         )
     return settle(drafts)
 

@@ -21,6 +21,7 @@ from detic_crop.detectors.boxes_file.remarks import remarks
 from detic_crop.detectors.boxes_file.sizes import SizeWH, difference, same_shape
 from detic_crop.detectors.boxes_file.table import BoxesTable, Entry, FormatError
 from detic_crop.errors import PhotoError, UsageError
+from detic_crop.wording import counted
 
 # A box that reaches further past its photo is cut off like any other, but somebody should look.
 _FAR_SHARE, _FAR_PIXELS = 0.05, 2.0
@@ -146,7 +147,7 @@ class BoxesFileDetector:
             )
         if self.problems:
             shown = "; ".join(self.problems[:5]) + (" …" if len(self.problems) > 5 else "")
-            notes.append(f"{len(self.problems)} rows of {self._file_name} cannot be used: {shown}")
+            notes.append(f"{counted(len(self.problems), 'row')} of {self._file_name} cannot be used: {shown}")
         return notes
 
     @property

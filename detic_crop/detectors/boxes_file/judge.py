@@ -21,6 +21,7 @@ from detic_crop.detectors.boxes_file.numbers import (
     joined,
 )
 from detic_crop.detectors.boxes_file.table import Box, BoxesTable, FormatError, RowError
+from detic_crop.wording import counted
 
 # How far boxes reach past their photo without anybody thinking of another reading.
 _PAST_SHARE, _PAST_PIXELS = 0.05, 2.0
@@ -171,7 +172,8 @@ def _unless_contradicted(drafts: Drafts, found: _Evidence, declared: BoxFormat) 
     least = 2 if declared == "xyxy" else 1
     if len(against) >= max(least, _MANY * found.boxes) and len(for_it) <= _STRAY * found.boxes:
         cannot = "reach out of their photo" if declared == "xywh" else "cannot be that"
-        boxes = f"{len(against)} of {found.boxes} boxes that {cannot}, and can be {_NAMES[other]}"
+        all_boxes = counted(found.boxes, "box", "boxes")
+        boxes = f"{len(against)} of {all_boxes} that {cannot}, and can be {_NAMES[other]}"
         raise FormatError(
             f"expected {_NAMES[declared]} in {drafts.column}, got {boxes} ({_example(against[0])}); "
             f"if they are, {drafts.cure(other)}, else give --box-format {declared}"
@@ -181,8 +183,8 @@ def _unless_contradicted(drafts: Drafts, found: _Evidence, declared: BoxFormat) 
 
 def _sizes(drafts: Drafts, found: _Evidence) -> BoxFormat:
     drafts.table.notes.append(
-        f"{drafts.column} is taken as left, top, width, height: {len(found.only_sizes)} of {found.boxes} "
-        f"boxes cannot be corners ({_example(found.only_sizes[0])})"
+        f"{drafts.column} is taken as left, top, width, height: {len(found.only_sizes)} of "
+        f"{counted(found.boxes, 'box', 'boxes')} cannot be corners ({_example(found.only_sizes[0])})"
     )
     return "xywh"
 
@@ -199,10 +201,11 @@ def _check_not_centres(drafts: Drafts) -> None:
 def _unclear(drafts: Drafts, found: _Evidence) -> str:
     looks = " (they look normalised, as shares of the photo)" if drafts.table.normalised else ""
     if not found.only_sizes:
-        what = f"{found.boxes} box{'es' * (found.boxes != 1)}{looks} that can be both"
+        what = f"{counted(found.boxes, 'box', 'boxes')}{looks} that can be both"
     else:
+        boxes = counted(found.boxes, "box", "boxes")
         what = (
-            f"{len(found.only_sizes)} of {found.boxes} boxes{looks} that cannot be corners "
+            f"{len(found.only_sizes)} of {boxes}{looks} that cannot be corners "
             f"({_example(found.only_sizes[0])})"
         )
         if found.only_corners:

@@ -56,7 +56,7 @@ def label_studio(content: list[Any]) -> BoxesTable:
             for place, region in regions:
                 _add(drafts, f"[{i}].{place}", path, region)
     if open_tasks:
-        table.notes.append(f"{open_tasks} tasks that nobody has finished are left out")
+        table.notes.append(f"tasks that nobody has finished, left out: {open_tasks:,}")
     return settle(drafts)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from detic_crop.errors import PhotoError, UsageError
 from detic_crop.naming import Matching, NameIndex
+from detic_crop.wording import counted, either
 
 
 class PathIndex:
@@ -36,8 +37,8 @@ class PathIndex:
             entry = next(iter(self._entries), "nothing")
             cure = self._matching.why_refused or "pass the boxes file of these photos"
             raise UsageError(
-                f"none of the {len(self._photos)} photos is in {self._file_name} (its first entry is "
-                f"{entry}, the first photo {photo}); {cure}"
+                f"none of the {counted(len(self._photos), 'photo')} is in {self._file_name} (its first entry "
+                f"is {entry}, the first photo {photo}); {cure}"
             )
 
     def find(self, key: str) -> str | None:
@@ -83,15 +84,17 @@ class PathIndex:
                 for entry in self._entries
                 if entry not in found.photo_of and entry not in found.unclear_names
             ]
+            here, there = len(missing), len(left)
             lonely = (
-                f"; {len(left)} of the {len(self._entries)} photos in the file are not in --in "
-                f"(first: {left[0]})"
+                f"; {there:,} of the {counted(len(self._entries), 'photo')} in the file "
+                f"{either(there, 'is', 'are')} not in --in (first: {left[0]})"
                 if left
                 else ""
             )
             said.append(
-                f"{len(missing)} of {len(self._photos)} photos are not in {self._file_name} "
-                f"(first: {missing[0]}), so nobody looked at them: resized whole, reason not_listed{lonely}"
+                f"{here:,} of {counted(len(self._photos), 'photo')} {either(here, 'is', 'are')} not in "
+                f"{self._file_name} (first: {missing[0]}), so nobody looked at {either(here, 'it', 'them')}: "
+                f"resized whole, reason not_listed{lonely}"
                 + (f"; {found.why_refused}" if found.refused else "")
             )
         return said

@@ -87,11 +87,13 @@ def read_photo_files(format: PhotoFormat[Any], files: Iterable[tuple[str, str, A
             renamed.append(f"{file} says {stated}")
         format.read(drafts, file, path, content)
     if others:
-        table.notes.append(f"{len(others)} {format.suffix} files are no {format.name} (first: {others[0]})")
+        table.notes.append(
+            f"{format.suffix} files that are no {format.name}: {len(others):,} (first: {others[0]})"
+        )
     if renamed:
         table.notes.append(
-            f"{len(renamed)} label files state another photo than the one they are named after "
-            f"(first: {renamed[0]}): their own names count"
+            f"label files that state another photo than the one they are named after: {len(renamed):,} "
+            f"(first: {renamed[0]}); their own names count"
         )
     return settle(drafts)
 

@@ -245,7 +245,7 @@ def _add_rest(table: BoxesTable, labels: FoundLabels, folder: LabelFolder) -> No
     suffix = PurePosixPath(labels.files[0]).suffix.lower()
     rest = sorted(set(folder.ending(suffix)).difference(labels.files, folder.read))
     if rest:
-        table.notes.append(f"{len(rest)} other {suffix} files are passed over (first: {rest[0]})")
+        table.notes.append(f"other {suffix} files passed over: {len(rest):,} (first: {rest[0]})")
 
 
 def _names(whole: Sequence[WholeFormat[Any]], of_photos: Sequence[PhotoFormat[Any]]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from detic_crop.boxes.choose import UNKNOWN_CLASS
 from detic_crop.detectors.boxes_file.table import BoxesTable
+from detic_crop.wording import counted, either
 
 NEAR_ZERO = 0.1
 """A file whose scores reach down to this has not been thresholded for use."""
@@ -30,7 +31,7 @@ def remarks(table: BoxesTable, file_name: str, classes: Sequence[str] | None, co
     """
     said = [f"{file_name}: {note}" for note in table.notes]
     for what, count in table.left_out.items():
-        said.append(f"{file_name}: {what} do not count: {count}")
+        said.append(f"{file_name}: {what} do not count: {count:,}")
     boxes = [box for entry in table.entries.values() for box in entry.boxes]
     counts = Counter(box.class_name for box in boxes)
     said += _of_classes(table, file_name, counts, classes)
@@ -48,7 +49,9 @@ def _of_classes(
         if out:
             said.append(f"{file_name}: boxes left out because --classes does not name them: {_listed(out)}")
         if unknown := counts[UNKNOWN_CLASS]:
-            said.append(f"{file_name}: boxes without a class, which count whatever --classes says: {unknown}")
+            said.append(
+                f"{file_name}: boxes without a class, which count whatever --classes says: {unknown:,}"
+            )
         return said
     others = Counter({name: n for name, n in counts.items() if name.casefold() in _NOT_ANIMALS})
     if not others:
@@ -65,14 +68,15 @@ def _of_scores(table: BoxesTable, file_name: str, scores: Sequence[float], conf:
     kept = sum(score >= usual for score in scores)
     if table.default_conf is not None and conf == usual:
         left_out = len(scores) - kept
-        what = f"{left_out} of {len(scores)} boxes score below the file's own typical threshold, {usual:g}"
-        return [f"{file_name}: {what}, and do not count"] if left_out else []
+        what = f"{left_out:,} of {counted(len(scores), 'box', 'boxes')} {either(left_out, 'scores', 'score')}"
+        what += f" below the file's own typical threshold, {usual:g}"
+        return [f"{file_name}: {what}, and {either(left_out, 'does', 'do')} not count"] if left_out else []
     lowest = min(scores)
     if conf > 0 or lowest > NEAR_ZERO:
         return []
     return [
         f"{file_name}: scores reach down to {lowest:.2g} and every box counts; "
-        f"--conf {usual:g} would keep {kept} of {len(scores)}"
+        f"--conf {usual:g} would keep {kept:,} of {len(scores):,}"
     ]
 
 

@@ -82,7 +82,9 @@ def read_yolo(folder: LabelFolder, files: Sequence[str]) -> BoxesTable:
     elif len({numbers[0] for _, _, numbers in rows}) > 1:
         table.notes.append("no data.yaml, classes.txt or obj.names says what the classes are called")
     if lists:
-        table.notes.append(f"{len(lists)} text files are lists of photos and no labels (first: {lists[0]})")
+        table.notes.append(
+            f"text files that are lists of photos and no labels: {len(lists):,} (first: {lists[0]})"
+        )
     return settle(drafts)
 
 
@@ -103,7 +105,9 @@ def _add_boxes(drafts: Drafts, rows: Sequence[tuple[str, str, list[float]]], dat
             polygons += of_polygon
             drafts.add(place, path, [draft(edges, name, score)])
     if polygons:
-        drafts.table.notes.append(f"{polygons} polygons or turned boxes: the upright boxes around them count")
+        drafts.table.notes.append(
+            f"polygons or turned boxes, taken as the upright boxes around them: {polygons:,}"
+        )
 
 
 def _is_list_of_photos(lines: Sequence[str]) -> bool:

@@ -18,7 +18,7 @@ let picture = "waiting"; // the photo: "waiting", "shown", or "none" where it ca
 let meanwhile = null; // what another tab said of this photo while a box was in hand
 let ahead = null; // the next photo, fetched early: {id, query, answer}
 let visited = []; // ids before this one; "not reviewed" leaves no other way back
-let given = []; // verdicts of this tab, for undo: {id, before, draft, row}
+let given = []; // verdicts of this tab, for undo: {id, before, draft, photo}
 let drafts = null; // boxes drawn and not taken yet
 let touched = 0; // boxes drawn, or picked by mouse, so far
 let busy = false; // a verdict is on its way to the disk, or its photo is still shown
@@ -26,6 +26,7 @@ let pending = 0; // photos that were asked for and are not here yet
 let ticket = 0; // of the photo that was asked for last
 let loading = 0; // of the pictures that were asked for last
 let seen = 0; // changes noted so far
+let polling = false; // the server is asked for news
 let offline = false; // the last complaint was that nobody answers
 
 const filters = new Map(); // name → value
@@ -332,7 +333,7 @@ async function give(verdict, box) {
       drafts.drop(row.id);
       chosen = firstChoice(view.row);
     }
-    given.push({ id: row.id, before, draft, row });
+    given.push({ id: row.id, before, draft, photo: row.photo });
     toast(`${row.image}: ${wordsOf({ verdict, box })} (u takes it back)`);
     const last = !view.next;
     if (filters.has("reviewed")) ahead = null; // this photo has left the filter or come into it
@@ -361,7 +362,7 @@ async function undo() {
     given.pop();
     // The box that was drawn for it comes back, unless there is a newer one.
     if (last && last.draft && !drafts.has(id)) {
-      drafts.keep(last.row, last.draft);
+      drafts.keep(last, last.draft);
       if (row && row.id === id) chosen = startChoice(row);
     }
     await open(id, { remember: false, since });
@@ -396,7 +397,8 @@ async function send(id, verdict, box) {
 
 // Verdicts of other tabs and people.
 async function poll() {
-  if (busy || !session || document.hidden || drawing.drag) return;
+  if (busy || polling || !session || document.hidden || drawing.drag) return;
+  polling = true;
   try {
     const news = await ask(`api/changes?since=${seen}`);
     await drawing.released();
@@ -418,6 +420,8 @@ async function poll() {
   } catch (error) {
     await drawing.released();
     complain(error);
+  } finally {
+    polling = false;
   }
 }
 
@@ -434,6 +438,7 @@ function showPictures() {
   if (!row) return;
   const crop = $("crop");
   crop.classList.toggle("none", !row.has_crop);
+  $("crop-caption").textContent = row.has_crop ? "crop now" : "no crop";
   for (const image of [crop, $("instead-crop")]) {
     if (row.has_crop) image.src = `crop/${row.id}`;
     else image.removeAttribute("src");
@@ -547,7 +552,7 @@ function showVerdict(row) {
 function showFacts(row) {
   const facts = [...row.labels, ["suspicion", row.suspicion.toFixed(2)]];
   if (row.presence !== null) facts.push(["presence", row.presence.toFixed(2)]);
-  facts.push(["photo", `${row.width} × ${row.height}`]);
+  if (row.width) facts.push(["photo", `${row.width}\u00a0×\u00a0${row.height}`]); // a failed one may have no size
   const parts = facts.flatMap(([name, value], i) => {
     const bold = document.createElement("b");
     bold.textContent = value;
@@ -638,7 +643,10 @@ function addFilter(name, title, options) {
     select.append(option);
   }
   select.value = filters.get(name) || "";
-  if (select.selectedIndex < 0) select.value = "";
+  if (select.selectedIndex < 0) { // an address with a value that no photo has
+    select.value = "";
+    filters.delete(name);
+  }
   select.classList.toggle("on", Boolean(select.value));
   select.addEventListener("change", () => {
     if (select.value) filters.set(name, select.value);
