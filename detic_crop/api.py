@@ -345,7 +345,7 @@ def _run(
     if not options.overwrite and labels is None and folder.whole.labels.exists():
         notes.append("audit.csv follows no labels any more; pass --labels to have them back")
     if isinstance(detector, LookupDetector):
-        detector.expect({source.key: source.where for source in listing.sources})
+        _tell_photos(detector, listing)
     _log.info("model %s: %s", config.model, reason)
     result = RunResult(folder, config, reason, notes=notes)
     if options.dry_run:
@@ -996,8 +996,20 @@ def _words(input: PathLike, config: CropConfig, options: RunOptions) -> list[str
 def _in_full(value: Any) -> str:
     text = str(value)
     if text.startswith("boxes:"):
-        return f"boxes:{os.path.abspath(text.removeprefix('boxes:'))}"
+        return f"boxes:{os.path.abspath(os.path.expanduser(text.removeprefix('boxes:')))}"
     return os.path.abspath(text) if isinstance(value, Path) or text.endswith(".npy") else text
+
+
+def _tell_photos(detector: LookupDetector, listing: Listing) -> None:
+    """Tell the detector all photos of the input.
+
+    Raises:
+        UsageError: it knows none of them; says too what was strange about the input, which may be why.
+    """
+    try:
+        detector.expect({source.key: source.where for source in listing.sources})
+    except UsageError as error:
+        raise UsageError("; ".join([str(error), *listing.notes[:2]])) from error
 
 
 def _choose_photos(

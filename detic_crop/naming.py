@@ -6,8 +6,9 @@ folders of the input, which count as well: with ``--in survey/CAM1`` the name ``
 photos, though all keys there are bare file names.
 
 Spellings count in this order: just so; Unicode's composed form (a Mac's file names have e + ´); upper and
-lower case; ``.jpeg`` for ``.jpg``; without the extension (ids). A name that fits a photo better goes first,
-and each name and photo is matched once. What fits several equally well is left unclear, not guessed.
+lower case; ``.jpeg`` for ``.jpg``; without the extension (ids, 17.0 for 17).
+A name that fits a photo better goes first, and each name and photo is matched once. What fits several equally
+well is left unclear, not guessed.
 """
 
 from __future__ import annotations
@@ -22,18 +23,21 @@ from itertools import groupby
 from typing import NamedTuple, TypeVar
 from urllib.parse import unquote
 
-from detic_crop.wording import counted, either
+from detic_crop.wording import counted
 
 # `.jpg`, `.JP2`, `.webp`; but `whale.001` is a name with a dot in it.
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _ONE_FORMAT = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif", ".heif": ".heic"}
+_FLOAT_ID = re.compile(r"(.*/)?(\d+)\.0+", re.DOTALL)  # 17.0: a program has read a column of ids as floats
 _COUNTER = re.compile(r"\D*\d{1,7}")  # IMG_0001, P1010001: another camera has the same
 _RANDOM_ID = re.compile(r"(?=[0-9a-f-]*\d)(?=[0-9a-f-]*[a-f])[0-9a-f-]{12,}")  # 00021adfb725ed
 _NUMBERED = re.compile(
     r"\d+|(?<![^\W_])[^\W\d_](?![^\W_])|[A-Z](?![^\W_])"
 )  # 2021; the A of siteA and site_a
 
+FLOAT_LIMIT = 2.0**53
+"""Below it a float tells every whole number from the next."""
 
 _T = TypeVar("_T")
 
@@ -83,16 +87,26 @@ class Matching:
 
     @property
     def how(self) -> str:
-        """In words how folders of other names were matched; empty where none were."""
+        """In words, about the table, how folders of other names were matched; empty where none were."""
         if not self.moved:
             return ""
         (prefix, (name, key, _)), *more = self.moved.items()
         count = sum(number for _, _, number in self.moved.values())
-        others = f" (and {counted(len(more), 'other folder')})" if more else ""
-        photos = counted(count, "photo is", "photos are")
+        others = f" and {counted(len(more), 'other folder')}" if more else ""
         return (
-            f"{photos} below {prefix}{others} there and elsewhere here, matched by the rest of "
-            f"{either(count, 'its path', 'their paths')} ({name} → {key})"
+            f"{counted(count, 'photo was', 'photos were')} matched by the end of the path alone: "
+            f"there the folder is {prefix}{others}, here it has another name ({name} → {key})"
+        )
+
+    @property
+    def why_refused(self) -> str:
+        """In words why a photo of that file name was not matched, and what to do; empty if none was."""
+        if self.refused is None:
+            return ""
+        name, key = self.refused
+        return (
+            f"{name} was not taken for {key} because their folders differ; if it is the same photo, give its "
+            "folder the name that it has there, or pass a link of that name as --in"
         )
 
 
@@ -119,6 +133,15 @@ def clean_path(path: str) -> str:
     return path
 
 
+def whole_id(path: str) -> str:
+    """The id in a path's last part that has become a float as a whole number again; any other path as it is.
+
+    From `FLOAT_LIMIT` on neighbouring ids have one float: nobody knows which of them was meant.
+    """
+    found = _FLOAT_ID.fullmatch(path)
+    return (found[1] or "") + found[2] if found and float(found[2]) < FLOAT_LIMIT else path
+
+
 class NameIndex:
     """Names of a table, to be matched with photos.
 
@@ -132,6 +155,7 @@ class NameIndex:
         for name in self._raw:
             if (cleaned := clean_path(name)).strip("/"):
                 self._by_cleaned.setdefault(cleaned, []).append(name)
+        self._float_ids = [cleaned for cleaned in self._by_cleaned if whole_id(cleaned) != cleaned]
 
     def match(self, photos: Mapping[str, str] | Iterable[str]) -> Matching:
         """Match all photos at once: who else there is decides what a name can mean.
@@ -144,24 +168,54 @@ class NameIndex:
         found = Matching()
         free: list[str] = []
         taken: set[str] = set()  # cleaned
+        by_cleaned = self._with_whole_ids(photos) if self._float_ids else self._by_cleaned
         for key in dict.fromkeys(photos):
             cleaned = clean_path(key)
-            names = [key] if key in self._raw else self._by_cleaned.get(cleaned)
+            names = [key] if key in self._raw else by_cleaned.get(cleaned)
             if names is None or cleaned in taken:
                 free.append(key)
             else:
                 taken.add(cleaned)
                 found.name_of[key] = names[0]
         found.photo_of = {name: key for key, name in found.name_of.items()}
-        left = {cleaned: names[0] for cleaned, names in self._by_cleaned.items() if cleaned not in taken}
+        left = {cleaned: names[0] for cleaned, names in by_cleaned.items() if cleaned not in taken}
         if free and left:
             pairs = list(_pairs(list(left), free, places))
             _resolve(_plausible(pairs, free, found), left, found)
-        for names in self._by_cleaned.values():
+        for names in by_cleaned.values():
             if len(names) > 1:  # spelled otherwise, but the same
                 _share(names, found.photo_of)
                 _share(names, found.unclear_names)
         return found
+
+    def what_is_spare(self, found: Matching, photos: Mapping[str, str] | Iterable[str]) -> str:
+        """In words which names mean a photo that another name fits better, so that they are not used.
+
+        Args:
+            found: what `match` returned.
+            photos: what it was given.
+        """
+        places = photos if isinstance(photos, Mapping) else {}
+        names = {
+            cleaned: several[0]
+            for cleaned, several in self._by_cleaned.items()
+            if several[0] not in found.photo_of and several[0] not in found.unclear_names
+        }
+        pairs = _pairs(list(names), list(found.name_of), places) if names else ()
+        spare = {pair.name: pair.key for pair in pairs if not pair.prefix}
+        if not spare:
+            return ""
+        name, key = next(iter(spare.items()))
+        return f"{len(spare)} (first: {names[name]}, since {found.name_of[key]} fits {key} better)"
+
+    def _with_whole_ids(self, keys: Iterable[str]) -> dict[str, list[str]]:
+        """Cleaned → names, with ids as whole numbers, except where a photo is called 17.0.jpg."""
+        called = {_EXTENSION.sub("", clean_path(key)).rpartition("/")[2] for key in keys}
+        ids = {name: whole_id(name) for name in self._float_ids if name.rpartition("/")[2] not in called}
+        by_cleaned: dict[str, list[str]] = {}
+        for cleaned, names in self._by_cleaned.items():
+            by_cleaned.setdefault(ids.get(cleaned, cleaned), []).extend(names)
+        return by_cleaned
 
 
 def _share(names: Sequence[str], what: dict[str, _T]) -> None:

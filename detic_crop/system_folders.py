@@ -15,8 +15,9 @@ _NAMES = frozenset(
         *("@eadir", "@tmp", "@sharebin", "#recycle", "#snapshot"),  # Synology
         *("@recycle", "@recently-snapshot", ".@__thumb", "@__thumb", ".@upload_cache", "@transcode"),  # QNAP
         *("$recycle.bin", "recycler", "recycled", "system volume information", "_gsdata_"),  # Windows
-        *("__macosx", ".appledouble", ".trashes", ".fseventsd", ".spotlight-v100", ".temporaryitems"),  # Mac
-        *("lost+found", ".thumbnails", ".snapshot", ".snapshots", ".zfs"),  # Linux, NetApp, ZFS
+        *("__macosx", ".appledouble", ".trashes", ".fseventsd", ".spotlight-v100"),  # Mac
+        *(".temporaryitems", "temporary items", "network trash folder"),  # a Mac's, on a network disk
+        *("lost+found", ".thumbnails", ".snapshot", "~snapshot", ".snapshots", ".zfs"),  # Linux, NetApp, ZFS
         *(".picasaoriginals", ".dtrash", ".bridgecache", "ipod photo cache"),  # photo programs
         *(".stversions", ".dropbox.cache", "paxheader", "paxheaders"),  # Syncthing, Dropbox, tar
     }

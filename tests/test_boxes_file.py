@@ -306,6 +306,10 @@ def test_long_cells_are_cut_in_messages(load: Load) -> None:
         ('image,box\na.jpg,1 2 3 4\nb.jpg,"1 2 3 4\nc.jpg,\n', "cannot be split at line 3"),
         ("image,box\na.jpg,0.1 0.2 0.3 0.4\n", "they look normalised"),
         ("just some words", "expected an image column"),
+        (
+            "a.jpg,10,10,100,100\n",
+            "expected a header, got a row: 'a.jpg, 10, 10, 100, 100'; add a first line",
+        ),
         ('{"images": [', "expected JSON"),
         ("{}", "expected one of the JSON formats"),
         ('{"images": [{"file_name": "a.jpg", "id": 1}]}', "expected one of the JSON formats"),
@@ -565,7 +569,10 @@ def test_boxes_partly_outside_stay_as_they_are(load: Load) -> None:
 def test_boxes_outside_the_photo(load: Load, box: str) -> None:
     reason, message = failure(load(f"image,box\na.jpg,1 2 30 40\na.jpg,{box}\n"))
     assert reason == "bad_boxes"
-    assert "of boxes.csv lies outside the photo of 4000 x 3000 px; are these boxes of another size" in message
+    assert (
+        "of boxes.csv lies outside the photo of 4000 x 3000 px; were the boxes made on a photo of another "
+        "size" in message
+    )
 
 
 def test_boxes_that_vanish_at_the_precision_of_a_run(load: Load) -> None:
@@ -655,5 +662,5 @@ def test_a_bare_name_that_fits_two_photos_is_ambiguous(tmp_path: Path) -> None:
 
 def test_a_file_of_other_photos_is_refused(tmp_path: Path) -> None:
     (tmp_path / "boxes.csv").write_text("image,box\n1.jpg,1 1 5 5\n")
-    with pytest.raises(UsageError, match=r"no photo of 2 is in boxes\.csv"):
+    with pytest.raises(UsageError, match=r"none of the 2 photos is in boxes\.csv"):
         load_boxes_file(tmp_path / "boxes.csv").expect(["a.jpg", "b.jpg"])

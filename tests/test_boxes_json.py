@@ -90,8 +90,15 @@ def test_large_ids(load: Load) -> None:
     assert id_of("1.5e3") == "1500"
     near = 2**53 + 1
     assert id_of(near) == id_of(str(near)) == str(near)
-    assert id_of(float(near)) != str(near)  # pandas has lost it: an unknown id, and not its neighbour's boxes
+    # pandas has lost them: neither that photo's boxes, nor those of its neighbour.
+    for lost in (float(near), float(near + 1), f"{near}.0", "9.007199254740994e15"):
+        assert id_of(lost) not in (str(near), str(near + 1))
     assert id_of("9" * 400) == "9" * 400
+    detector = load(coco({"image_id": float(near + 1)}, {"image_id": 2}, images=(near + 1, 2)))
+    assert "expected the `image_id` of one of the images, got 9007199254740994.0" in detector.problems[0]
+    detector = load(f"image_id,box\n{near + 1}.0,1 2 30 40\n{near},1 2 30 50\n")
+    assert detector.detect(photo(), f"{near + 1}.jpg").listed is False
+    assert boxes(detector, f"{near}.jpg") == [[1, 2, 30, 50]]
 
 
 def test_an_unknown_category_is_a_problem_and_no_class(load: Load) -> None:

@@ -126,8 +126,8 @@ def test_box_is_corners_unless_it_cannot_be(load: Load) -> None:
     detector = load(table("box", "[330, 223, 597, 249]"))
     assert boxes(detector, "0.jpg") == [[330, 223, 597, 249]]
     assert detector.notes() == [
-        "boxes.csv: `box` is taken as corners, as usual; if it is left, top, width, height, which it can be "
-        "as well, give --box-format xywh"
+        "boxes.csv: `box` is taken as corners, as usual, but could also be left, top, width, height; if it "
+        "is, give --box-format xywh"
     ]
     # One that cannot be corners may be a mistake, or show what all are.
     message = refused(load, table("box", "330 223 597 249", "834 222 56 36"))
@@ -244,7 +244,7 @@ def test_coco_boxes_are_sizes_without_any_evidence(load: Load) -> None:
     detector = load(coco(*found, ("x", [1000, 5, 400, 200]), size=(1280, 800)))
     assert boxes(detector, "x.jpg", photo(1280, 800)) == [[1000, 5, 1400, 205]]
     (note,) = detector.notes()
-    assert "reach far out of them and were cut off: 1 (x.jpg: 1000 5 1400 205)" in note
+    assert "reach far beyond their edges and were cut off there: 1 (first: x.jpg, 1000 5 1400 205)" in note
 
 
 # --- pixels, or shares of the photo ---
@@ -257,7 +257,11 @@ def test_shares_of_the_photo(load: Load, largest: str) -> None:
     assert boxes(detector, "1.jpg", photo(1000, 100)) == [[180, 50, 1000 * float(largest), 75]]
     (note,) = detector.notes()
     number = max(float(largest), 0.75)
-    assert note == f"boxes.csv: no number in `box` is above {number:g}: taken as shares of the photo's sides"
+    assert (
+        note
+        == f"boxes.csv: no number in `box` is above {number:g}: taken as shares of the photo's width and "
+        "height"
+    )
 
 
 @pytest.mark.parametrize("largest", ["1", "1.003"])
@@ -275,7 +279,7 @@ def test_coco_json_of_shares(load: Load) -> None:
     found = boxes(detector, "1.jpg", photo(1000, 625))
     assert found == [[260, 175, pytest.approx(720), pytest.approx(0.59 * 625)]]
     (note,) = detector.notes()
-    assert "taken as shares of the photo's sides" in note
+    assert "taken as shares of the photo's width and height" in note
 
 
 @pytest.mark.parametrize(
@@ -377,5 +381,5 @@ def test_per_cent_are_read_as_pixels_and_said(load: Load) -> None:
     assert boxes(detector, "3.jpg", photo(1280, 800))
     (note,) = detector.notes()
     assert note.startswith(
-        "no box of boxes.csv reaches beyond 100 px, in photos that are much larger: if its"
+        "no box of boxes.csv reaches beyond 100 px although the photos are much larger: if its"
     )

@@ -55,7 +55,7 @@ def test_every_class_counts_by_default(load: Load, names: Sequence[str]) -> None
 def test_what_classes_leave_out_is_said_by_class_and_number(load: Load) -> None:
     names = ("whale", "whale", "boat", "boat", "bird", "")
     assert notes(load, of_classes(*names), ("whale",)) == [
-        "boxes.csv: boxes left out, of classes that were not asked for: 2 boat, 1 bird",
+        "boxes.csv: boxes left out because --classes does not name them: 2 boat, 1 bird",
         "boxes.csv: boxes without a class, which count whatever --classes says: 1",
     ]
     assert notes(load, of_classes("whale"), ("whale",)) == []
@@ -73,6 +73,14 @@ def test_persons_and_vehicles_count_and_are_named(load: Load) -> None:
         "boxes.csv: boxes of every class count, also 2 person, 1 vehicle; "
         "to leave these out give --classes 'animal'"
     )
+
+
+def test_vehicles_are_not_proposed_because_the_file_could_have_them(load: Load) -> None:
+    content = of_scores(0.9)
+    content["detection_categories"] = {"1": "animal", "2": "person", "3": "vehicle"}
+    content["images"][0]["detections"][0]["category"] = "2"
+    (note,) = notes(load, content)
+    assert note.endswith("to leave these out give --classes 'animal'")
 
 
 # --- scores ---
@@ -99,7 +107,7 @@ def test_scores_down_to_nothing_are_said_with_a_proposal(load: Load) -> None:
 def test_the_files_own_threshold(load: Load) -> None:
     content = of_scores(0.93, 0.2, 0.199, info={"typical_detection_threshold": 0.2})
     assert notes(load, content, conf=0.2) == [
-        "boxes.json: boxes below the 0.2 that it says is typical, which do not count: 1 of 3"
+        "boxes.json: 1 of 3 boxes scores below the file's own typical threshold, 0.2, and does not count"
     ]
     assert notes(load, content, conf=0.5) == []
     (note,) = notes(load, of_scores(0.93, 0.006, info={"typical_detection_threshold": 0.2}))
@@ -134,7 +142,7 @@ def test_a_raw_detectors_file(place: Path, capsys: pytest.CaptureFixture[str]) -
     told = json.loads((place / "out" / "run.json").read_text())
     for note in (
         "md.json: boxes of every class count, also 3 person; to leave these out give --classes 'animal'",
-        "md.json: boxes below the 0.2 that it says is typical, which do not count: 3 of 9",
+        "md.json: 3 of 9 boxes score below the file's own typical threshold, 0.2, and do not count",
     ):
         assert note in said
         assert note in dry
@@ -160,7 +168,7 @@ def test_a_folder_that_was_begun_with_other_defaults_goes_on(place: Path) -> Non
     again = crop(place / "in", place / "out", **settings)
     assert (again.done, again.skipped) == (2, 1)
     assert again.config == begun
-    assert "md.json: boxes left out, of classes that were not asked for: 3 person" in again.notes
+    assert "md.json: boxes left out because --classes does not name them: 3 person" in again.notes
     with pytest.raises(UsageError, match="classes was 'animal', now 'any'"):
         crop(place / "in", place / "out", **settings, classes="any")
     # Another file is another file, whatever its classes.

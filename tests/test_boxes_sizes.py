@@ -81,8 +81,8 @@ def test_coco_boxes_are_scaled(load: Load) -> None:
     assert boxes(detector, image=photo(1280, 800)) == [[330, 222, 930, 472]]
     (note,) = detector.notes()
     assert note == (
-        "photos whose boxes were scaled, since boxes.json states another size of them: "
-        "1 (a.jpg is 1280 x 800 and not 640 x 400 px)"
+        "photos whose boxes were scaled because boxes.json gives another size for them: "
+        "1 (first: a.jpg, 640 x 400 px in the file, 1280 x 800 px in fact)"
     )
 
 
@@ -147,7 +147,7 @@ def test_a_photo_that_is_not_upright_as_stored(load: Load) -> None:
     """The file states the stored size, which is that of no photo anybody sees."""
     reason, text = failure(load(coco(1200, 900)), image=photo(900, 1200))
     assert reason == "bad_boxes"
-    assert "a photo of 1200 x 900 px, and the photo is 900 x 1200 px when upright" in text
+    assert "a photo of 1200 x 900 px, but the photo is 900 x 1200 px when upright" in text
     assert "(EXIF orientation); make them on the upright photo" in text
     # A square looks the same either way.
     assert boxes(load(coco(900, 900)), image=photo(900, 900)) == [[165, 111, 465, 236]]
@@ -156,10 +156,11 @@ def test_a_photo_that_is_not_upright_as_stored(load: Load) -> None:
 def test_another_shape_says_both_sizes(load: Load) -> None:
     reason, text = failure(load(coco(640, 640)), image=photo(1280, 853))
     assert reason == "bad_boxes"
-    sizes = "640 x 640 px, and the photo is 1280 x 853 px"
+    sizes = "640 x 640 px, but the photo is 1280 x 853 px"
     assert (
         text
-        == f"boxes.json: the boxes are of a photo of {sizes}, another shape; give the boxes of this photo"
+        == f"boxes.json: the boxes were made on a photo of {sizes}, another shape; give the boxes of this "
+        "photo"
     )
     assert len(difference((99999, 99998), (12345, 67890))) < 250  # a row's error holds 300 characters
 
@@ -253,7 +254,7 @@ def test_our_own_audit_csv_of_smaller_photos(tmp_path: Path) -> None:
     model = f"boxes:{tmp_path / 'first' / 'audit.csv'}"
     again = crop(tmp_path / "large", tmp_path / "again", model=model, detector=None)
     assert again.counts == first.counts
-    assert any(f"states another size of them: {first.counts['cropped']} (" in note for note in again.notes)
+    assert any(f"gives another size for them: {first.counts['cropped']} (" in note for note in again.notes)
 
     def boxes_in(folder: str) -> list[list[int]]:
         import pandas as pd

@@ -8,6 +8,7 @@ import pickle
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -232,7 +233,7 @@ def test_a_layout_is_that_of_all_rows() -> None:
         ("0 0.5 0.5 0.2 abc", "expected `class cx cy w h` in numbers"),
         ("0.5 0.5 0.5 0.2 0.4", "expected a class index first, got 0.5"),
         ("-1 0.5 0.5 0.2 0.4", "expected a class index first, got -1"),
-        ("0 500 250 200 200", "expected normalised numbers"),
+        ("0 500 250 200 200", "expected normalised numbers, 0 to 1, got 500 250 200 200"),
         ("0 nan 0.5 0.2 0.4", "expected finite numbers"),
         ("0 0.5 0.5 0 0.4", "expected a width and height above 0"),
         ("0 0.5 0.5 0.2 0.4 -0.5", "expected a score from 0 to 1"),
@@ -267,7 +268,13 @@ def test_only_labels_count_where_there_is_a_folder_of_that_name(tmp_path: Path) 
         tmp_path, {"labels/a.txt": ROW, "notes/b.txt": "1 2 3 4 5 of what was seen\n", ".hidden/c.txt": ROW}
     )
     write(
-        tmp_path, {"__MACOSX/labels/._a.txt": b"\x00\x05\x16\x07", "old/.detic-crop/x": "", "old/d.txt": ROW}
+        tmp_path,
+        {
+            "__MACOSX/labels/._a.txt": b"\x00\x05\x16\x07",
+            "@Recycle/a.txt": ROW,
+            "old/.detic-crop/x": "",
+            "old/d.txt": ROW,
+        },
     )
     detector = load_boxes_file(tmp_path)
     assert (detector.listed, detector.problems) == (1, ())
@@ -287,6 +294,25 @@ def test_no_path_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.M
     assert load_detector("boxes:.").info.name == f"boxes:{tmp_path.name}"
 
 
+def test_the_home_folder_and_a_missing_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No shell replaces the ~ of `--model boxes:~/labels`."""
+    write(tmp_path / "labels", {"a.txt": ROW})
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert load_detector("boxes:~/labels").info.name == "boxes:labels"
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="got 'labels'; if it has boxes, give --model boxes:labels"):
+        load_detector("labels")
+
+
+def test_a_box_far_outside_is_not_blamed_on_an_option_that_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, {"a.txt": "0 0.2 0.2 1.4 0.1\n"})
+    detector = load_boxes_file(tmp_path)
+    assert detector.detect(np.zeros((300, 400, 3), np.uint8), "a.jpg").xyxy.any()
+    (note,) = detector.notes()
+    assert note.endswith("1 (first: a.jpg, -200 45 360 75); check these boxes")
+
+
 def test_the_detector_can_be_sent_to_other_processes(tmp_path: Path) -> None:
     write(tmp_path, {"labels/cam1/a.txt": ROW})
     detector = load_boxes_file(tmp_path)
@@ -297,7 +323,7 @@ def test_the_detector_can_be_sent_to_other_processes(tmp_path: Path) -> None:
 
 def test_one_label_file_alone_says_to_give_its_folder(tmp_path: Path) -> None:
     write(tmp_path, {"a.txt": ROW})
-    assert "give the folder that all of them lie in" in refusal(tmp_path / "a.txt")
+    assert "give the folder that holds them all" in refusal(tmp_path / "a.txt")
 
 
 def test_the_hash_is_of_what_was_read(tmp_path: Path) -> None:

@@ -544,3 +544,66 @@ def test_a_progressive_jpeg_that_lacks_its_last_scans_is_seen(mode: str) -> None
     for start in starts[1:]:
         tables = data.rindex(b"\xff\xc4", 0, start) if b"\xff\xc4" in data[start - 200 : start] else start
         assert decode(data[: min(start, tables)] + EOI).damaged is True
+
+
+def in_three_scans() -> tuple[bytes, list[bytes]]:
+    """A sequential JPEG up to its first scan, and one scan for each of its three components."""
+    shades = [saved("JPEG", mode="L"), saved("JPEG", mode="L", quality=75), saved("JPEG", mode="L")]
+    starts = [data.index(b"\xff\xda") for data in shades]
+    frame = shades[0].index(b"\xff\xc0")
+    sizes = shades[0][frame + 4 : frame + 9]
+    head = shades[0][:frame] + segment(0xC0, sizes + b"\3\1\x11\0\2\x11\0\3\x11\0")
+    head += shades[0][frame + 13 : starts[0]]
+    parts = []
+    for component, (data, start) in enumerate(zip(shades, starts, strict=True), 1):
+        parts.append(data[start : start + 5] + bytes([component]) + data[start + 6 : -2])
+    return head, parts
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_a_sequential_jpeg_that_lacks_a_scan_is_seen(lost: int) -> None:
+    head, parts = in_three_scans()
+    assert decode(head + b"".join(parts) + EOI, truncated="fail").damaged is False
+    del parts[lost]
+    assert decode(head + b"".join(parts) + EOI).damaged is True
+
+
+def test_a_comment_between_scans_is_not_their_end() -> None:
+    data = saved("JPEG", progressive=True)
+    last = data.rindex(b"\xff\xc4")
+    assert data.count(b"\xff\xda", 0, last) > 1
+    comment = segment(0xFE, EOI + b"\xff\xda")
+    assert decode(data[:last] + comment + data[last:], truncated="fail").damaged is False
+
+
+def without_a_table() -> bytes:
+    whole = saved("JPEG")
+    table = whole.index(b"\xff\xdb")
+    return whole[:table] + whole[table + 2 + int.from_bytes(whole[table + 2 : table + 4], "big") :]
+
+
+def with_a_strange_scan() -> bytes:
+    data = bytearray(saved("JPEG", progressive=True))
+    data[data.rindex(b"\xff\xda") + 4] = 5  # components in it
+    return bytes(data)
+
+
+@pytest.mark.parametrize("make", [without_a_table, with_a_strange_scan])
+def test_a_jpeg_on_which_libjpeg_gives_up_is_no_black_picture(make: Callable[[], bytes]) -> None:
+    """OpenCV has no picture of it then, and Pillow one in which nothing was decoded."""
+    with pytest.raises(PhotoError) as given_up:
+        decode(make())
+    assert given_up.value.reason == "unreadable"
+    file = PhotoFile(make())
+    file.vouch()  # whatever was said of it before
+    with pytest.raises(PhotoError):
+        file.decode()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK", "1", "P"])
+def test_packed_strips_of_another_length_are_seen(mode: str) -> None:
+    data = saved("TIFF", mode=mode, compression="packbits")
+    assert decode(data, truncated="fail").damaged is False
+    for spot in range(len(data) // 2, len(data) // 2 + 64):
+        with pytest.raises(PhotoError):
+            decode(data[:spot] + bytes(300) + data[spot + 300 :], truncated="fail")

@@ -173,6 +173,22 @@ def test_a_list_of_photos_that_are_nowhere_says_where_it_looked(tmp_path: Path) 
     ]
 
 
+def test_a_list_of_photos_that_are_nowhere_says_so_with_a_boxes_file_too(tmp_path: Path) -> None:
+    """Else the boxes file seems to be the wrong one."""
+    write(tmp_path / "boxes.csv", b"image,box\na.jpg,1 2 30 40\n")
+    write(tmp_path / "train.csv", b"image\nx.jpg\n")
+    with pytest.raises(
+        UsageError, match=r"none of the 1 photos is in boxes\.csv .*; no photo of train\.csv is there"
+    ):
+        crop(tmp_path / "train.csv", tmp_path / "out", model=f"boxes:{tmp_path / 'boxes.csv'}", detector=None)
+
+
+def test_a_list_of_ids_that_have_become_floats(tmp_path: Path) -> None:
+    write(tmp_path / "in" / "1.jpg", b"1")
+    write(tmp_path / "in" / "17.jpg", b"22")
+    assert sizes(listed(tmp_path, "image_id\n1.0\n17.0\n", "train.csv")) == {"1.jpg": 1, "17.jpg": 2}
+
+
 # --- what is passed by mistake
 
 

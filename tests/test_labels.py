@@ -178,12 +178,25 @@ def test_a_row_of_another_folder_is_none_of_these_photos() -> None:
     found = match_labels(names, {key: f"/data/new/{key}" for key in ("d2/a.jpg", "d2/b.jpg", "d3/c.jpg")})
     assert found.keys == [None, "d2/b.jpg", "d3/c.jpg", None]
     assert found.notes == [
-        "labels: 1 photo is below train there and elsewhere here, matched by the rest of its path "
-        "(train/d2/b.jpg → d2/b.jpg)"
+        "labels: 1 photo was matched by the end of the path alone: there the folder is train, here it has "
+        "another name (train/d2/b.jpg → d2/b.jpg)"
     ]
     other = match_labels(["CAM2/1.jpg"], {"1.jpg": "/survey/CAM1/1.jpg"})
     assert other.keys == [None]
-    assert "CAM2/1.jpg was not taken for 1.jpg, since it is in another folder" in other.notes[0]
+    assert "CAM2/1.jpg was not taken for 1.jpg because their folders differ" in other.notes[0]
+
+
+def test_ids_that_have_become_floats() -> None:
+    assert matched(["1.0", "17.0", "3.0"], ["1.jpg", "d/17.jpg"]) == ["1.jpg", "d/17.jpg", None]
+
+
+def test_a_row_that_lost_its_photo_to_a_better_one_is_said() -> None:
+    found = match_labels(["a.jpg", "a", "b.jpg"], ["a.jpg", "b.jpg"])
+    assert found.keys == ["a.jpg", None, "b.jpg"]
+    assert found.notes == [
+        "labels: rows without a photo, because another row fits it better: 1 (first: a, since a.jpg fits "
+        "a.jpg better)"
+    ]
 
 
 def test_semicolons_are_named() -> None:

@@ -88,8 +88,8 @@ def test_photos_moved_below_another_folder_are_matched_aloud() -> None:
     found = match(names, ["CAM1/1.jpg", "CAM2/1.jpg"], "/new")
     assert found.name_of == {"CAM1/1.jpg": names[0], "CAM2/1.jpg": names[1]}
     assert found.how == (
-        "2 photos are below /old/disk there and elsewhere here, matched by the rest of their paths "
-        "(/old/disk/CAM1/1.jpg → CAM1/1.jpg)"
+        "2 photos were matched by the end of the path alone: there the folder is /old/disk, here it has "
+        "another name (/old/disk/CAM1/1.jpg → CAM1/1.jpg)"
     )
 
 
@@ -160,6 +160,21 @@ def test_other_names(name: str, key: str) -> None:
     assert (found.name_of, found.photo_of, found.unclear_photos) == ({}, {}, {})
 
 
+def test_an_id_that_has_become_a_float_is_one_again() -> None:
+    found = match(["1.0", "d/17.00", "2", "2.0"], ["1.jpg", "d/17.png", "2.jpg"])
+    assert found.photo_of == {"1.0": "1.jpg", "d/17.00": "d/17.png", "2": "2.jpg", "2.0": "2.jpg"}
+    # A photo that is called so goes first, and no name loses its zeros for nothing.
+    assert match(["1.0"], ["1.0.jpg", "1.jpg"]).photo_of == {"1.0": "1.0.jpg"}
+    assert match(["v1.0"], ["v1.jpg"]).photo_of == {}
+    assert match(["1.0"], ["01.jpg", "10.jpg"]).photo_of == {}
+
+
+def test_a_float_that_several_ids_share_is_none_of_them() -> None:
+    lost = f"{2**53 + 2}.0"
+    assert match([lost], [f"{2**53 + 2}.jpg"]).photo_of == {}
+    assert match([f"{2**53 - 1}.0"], [f"{2**53 - 1}.jpg"]).photo_of
+
+
 LADDER = ["\u00e5.JPG", "a\u030a.JPG", "\u00c5.jpg", "\u00c5.jpeg", "\u00e5"]
 
 
@@ -174,6 +189,17 @@ def test_just_so_before_composed_before_case_before_format_before_stem(order: tu
 def test_a_photo_that_a_name_fits_better_is_not_taken_by_a_vaguer_one() -> None:
     assert match(["a.jpg", "A.JPG"], ["A.JPG"]).name_of == {"A.JPG": "A.JPG"}
     assert match(["a.jpg"], ["a.jpg", "x/a.jpg", "a.jpg.png"]).name_of == {"a.jpg": "a.jpg"}
+
+
+@pytest.mark.parametrize("vaguer", ["A.JPG", "a", "in/a.jpg", "survey/in/a.jpg", "a.jpeg"])
+def test_a_name_that_lost_its_photo_to_a_better_one_is_known(vaguer: str) -> None:
+    photos = {key: f"/survey/in/{key}" for key in ("a.jpg", "b.jpg", "d1/c.jpg")}
+    index = NameIndex(["a.jpg", vaguer, "gone.jpg", "d1/c.jpg", "d2/c.jpg"])
+    found = index.match(photos)
+    assert found.name_of == {"a.jpg": "a.jpg", "d1/c.jpg": "d1/c.jpg"}
+    assert index.what_is_spare(found, photos) == f"1 (first: {vaguer}, since a.jpg fits a.jpg better)"
+    index = NameIndex(["a.jpg", "gone.jpg"])
+    assert not index.what_is_spare(index.match(photos), photos)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from detic_crop import api, cli
 from detic_crop.audit.review.verdicts import Verdict, VerdictLog
+from detic_crop.detectors.boxes_file import load_boxes_file
 from detic_crop.errors import UsageError
 from detic_crop.runs.folder import STATE
 from detic_crop.runs.journal import replay, replay_finished
@@ -69,7 +70,7 @@ def test_the_run_names_the_first_of_both_sides(finished: Path) -> None:
     (note,) = run(finished, "out").notes  # also where all was done before
     assert note == (
         f"1 of 3 photos is not in boxes.csv (first: {UNLISTED}), so nobody looked at it: resized whole, "
-        "reason not_listed; its entries that are not in --in: 1 of 3 (first: gone.jpg)"
+        "reason not_listed; 1 of the 3 photos in the file is not in --in (first: gone.jpg)"
     )
 
 
@@ -161,3 +162,15 @@ def test_older_records_say_nothing_of_it(finished: Path) -> None:
     record = replay(finished / "out" / STATE / "journal.jsonl").records[EMPTY]
     assert not record.unlisted
     assert b"unlisted" not in record.to_line()
+
+
+def test_an_entry_whose_photo_has_a_better_one_is_said(tmp_path: Path) -> None:
+    """Its boxes are lost: a table that was put together from two may name one photo twice."""
+    path = tmp_path / "boxes.csv"
+    path.write_text("image,box\na.jpg,1 2 30 40\nA.JPG,1 2 300 400\n")
+    detector = load_boxes_file(path)
+    detector.expect(["a.jpg"])
+    assert detector.notes() == [
+        "boxes.csv: entries that were not used, because another entry fits their photo better: "
+        "1 (first: A.JPG, since a.jpg fits a.jpg better)"
+    ]

@@ -212,6 +212,13 @@ def test_a_text_chunk_bomb_is_inflated_only_so_far() -> None:
     assert png_text_orientation([(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + bomb)]) == 0
 
 
+def test_many_text_chunks_are_not_inflated_one_after_the_other() -> None:
+    small = b"Raw profile type exif\0\0" + zlib.compress(bytes(1 << 21))
+    right = b"XML:com.adobe.xmp\0\0\0\0\0" + attribute(6).encode()
+    assert png_text_orientation([(b"zTXt", small), (b"iTXt", right)]) == 6
+    assert png_text_orientation([*[(b"zTXt", small)] * 100, (b"iTXt", right)]) == 0
+
+
 @pytest.mark.parametrize(
     "text", ["", "exif", "\nexif\n", "\nexif\n 4\nzz\n", "\nexif\n 4\n123\n", "\nexif\n99999999\n00\n"]
 )

@@ -50,6 +50,9 @@ FOLDERS = [
     "iPhoto Library/Data.noindex",
     "CaptureOne/Cache/Thumbnails",
     "PaxHeaders.1234",
+    "~snapshot/hourly.0",
+    "Network Trash Folder",
+    "Temporary Items/folders.501",
 ]
 ORDINARY = [
     "day1",

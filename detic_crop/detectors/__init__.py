@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,7 +95,7 @@ def load_detector(
     if name.startswith("boxes:"):
         from detic_crop.detectors.boxes_file import load_boxes_file
 
-        path = name.removeprefix("boxes:")
+        path = os.path.expanduser(name.removeprefix("boxes:"))  # a shell leaves the ~ of boxes:~/a.csv alone
         if not path.strip():
             raise UsageError("expected a boxes file or folder after boxes:, got nothing; write boxes:PATH")
         return load_boxes_file(Path(path), box_format)
@@ -107,4 +108,5 @@ def load_detector(
         from detic_crop.detectors.lite import load_lite
 
         return load_lite(resolve_device(device))
-    raise UsageError(f"--model must be {MODELS}, got {name!r}")
+    hint = f"; if it has boxes, give --model boxes:{name}" if name and os.path.exists(name) else ""
+    raise UsageError(f"--model must be {MODELS}, got {name!r}{hint}")

@@ -11,7 +11,7 @@ from PIL import WebPImagePlugin
 
 from detic_crop.errors import PhotoError
 from detic_crop.images.directory import read_directory
-from detic_crop.images.headers import read_header
+from detic_crop.images.headers import read_header, scan_headers
 from detic_crop.images.quiet import take_remark
 from detic_crop.images.tiff_samples import Layout, layout_of, strips_of
 
@@ -25,7 +25,8 @@ _JPEG_CHEAPLY = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION
 _WEBP_SPARE = {b"VP8 ": 16, b"VP8L": 6}
 _WEBP_LEAST = 128  # bytes; less is a plain colour
 _TIFF_SPARE = 1 << 12
-_TIFF_PLAIN, _TIFF_JPEG, _TIFF_DEFLATE = 1, 7, (8, 32946)
+_TIFF_PADDING = 8  # bytes after PackBits, of writers that align strips
+_TIFF_PLAIN, _TIFF_JPEG, _TIFF_DEFLATE, _TIFF_PACKBITS = 1, 7, (8, 32946), 32773
 _TIFF_JPEG_TABLES = 347
 _TIFF_YCBCR = 6
 
@@ -55,29 +56,27 @@ def is_only_padded(jpeg: bytes) -> bool:
 
 
 def lacks_scans(jpeg: bytes) -> bool:
-    """Whether a progressive JPEG ends before its last refinements: cut between scans it is whole, to libjpeg.
+    """Whether a JPEG ends before its last scans: where one of them is missing it is whole, to libjpeg.
 
-    Each scan sends some coefficients of some components down to some bit; in the end all are there entirely.
+    A sequential one sends each component once. A progressive one's scans each send some coefficients of some
+    components down to some bit; in the end all are there entirely.
     """
     at = 2
-    while jpeg[at + 1] not in _FRAMES and jpeg[at + 1] != 0xDA:
+    while jpeg[at + 1] not in _FRAMES:
         at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
-    if jpeg[at + 1] not in _PROGRESSIVE_FRAMES:
-        return False
+    progressive = jpeg[at + 1] in _PROGRESSIVE_FRAMES
     components = jpeg[at + 10 : at + 10 + 3 * jpeg[at + 9] : 3]
     missing = {component: set(range(64)) for component in components}
-    at = jpeg.find(_SOS, at)
-    end = jpeg.find(_EOI, at)
-    while at >= 0:
-        count = jpeg[at + 4] if at + 4 < len(jpeg) else 0
-        rest = jpeg[at + 5 + 2 * count : at + 8 + 2 * count]
-        if len(rest) < 3:
+    for scan in scan_headers(jpeg, at):
+        if not scan or len(scan) != 4 + 2 * scan[0]:
             return True
-        first, last, bits = rest
-        for component in jpeg[at + 5 : at + 5 + 2 * count : 2]:
+        sent = scan[1 : 1 + 2 * scan[0] : 2]
+        if not progressive and len(sent) == len(components):  # nearly all; its data need not be searched
+            return False
+        first, last, bits = scan[1 + 2 * len(sent) :] if progressive else (0, 63, 0)
+        for component in sent:
             if bits & 15 == 0:
                 missing.get(component, set()).difference_update(range(first, last + 1))
-        at = jpeg.find(_SOS, at + 2, end)
     return any(missing.values())
 
 
@@ -104,8 +103,8 @@ def left_over(webp: bytes) -> bool:
 def is_tiff_damaged(tiff: bytes) -> bool | None:
     """Whether strips or tiles of a TIFF are damaged that libtiff decodes; None where nobody can tell.
 
-    Some may be missing. Deflated ones end with a checksum, at which libtiff does not look; of JPEG libjpeg is
-    asked. To be called within `quiet_c_stderr`.
+    Some may be missing. Deflated ones end with a checksum, at which libtiff does not look; PackBits must give
+    as many bytes as there are pixels; of JPEG libjpeg is asked. To be called within `quiet_c_stderr`.
     """
     directory = read_directory(tiff)
     layout = layout_of(tiff, directory)
@@ -115,6 +114,11 @@ def is_tiff_damaged(tiff: bytes) -> bool | None:
     if layout.compression in _TIFF_DEFLATE and layout.fill_order == 1:
         size = layout.block_bytes * layout.block[1]
         return any(_is_deflate_damaged(tiff[at : at + length], size) for at, length in strips)
+    if layout.compression == _TIFF_PACKBITS and _has_whole_rows(layout):
+        return any(
+            not _packs(tiff[at : at + length], layout.block_bytes * _rows_in(number, layout))
+            for number, (at, length) in enumerate(strips[: _blocks_of(layout)])
+        )
     if layout.compression == _TIFF_JPEG:
         tables = directory.bytes_of(_TIFF_JPEG_TABLES, tiff).removesuffix(_EOI) or b"\xff\xd8"
         most = 2 * layout.block[0] * layout.block[1]  # sides may be rounded up to whole blocks
@@ -125,20 +129,50 @@ def is_tiff_damaged(tiff: bytes) -> bool | None:
 
 def _lacks_strips(strips: list[tuple[int, int]], layout: Layout) -> bool:
     """Whether there are fewer than the picture has, some are nowhere, or hold less than their pixels take."""
-    rows = -(-layout.height // layout.block[1])
-    needed = rows * layout.across * (layout.samples if layout.planes else 1)
+    needed = _blocks_of(layout)
     if len(strips) < needed:
         return True
     if any(not start or not length for start, length in strips[:needed]) and needed > 1:
         return True
-    if layout.compression != _TIFF_PLAIN or layout.photometric == _TIFF_YCBCR or len(set(layout.bits)) > 1:
+    if layout.compression != _TIFF_PLAIN or not _has_whole_rows(layout):
         return False
-    last = layout.block[1] if layout.tiled else layout.height - (rows - 1) * layout.block[1]
-    for number, (_, length) in enumerate(strips[:needed]):
-        is_last = number // layout.across % rows == rows - 1
-        if 0 < length < layout.block_bytes * (last if is_last else layout.block[1]):
-            return True
-    return False
+    return any(
+        0 < length < layout.block_bytes * _rows_in(number, layout)
+        for number, (_, length) in enumerate(strips[:needed])
+    )
+
+
+def _blocks_of(layout: Layout) -> int:
+    """How many strips or tiles a picture has."""
+    return -(-layout.height // layout.block[1]) * layout.across * (layout.samples if layout.planes else 1)
+
+
+def _has_whole_rows(layout: Layout) -> bool:
+    """Whether `block_bytes` is what a row takes: colours are not subsampled, samples are of one size."""
+    return layout.photometric != _TIFF_YCBCR and len(set(layout.bits)) == 1
+
+
+def _rows_in(number: int, layout: Layout) -> int:
+    """Rows of a strip or tile, counted over all planes; the last strip may have fewer, a tile never has."""
+    down = -(-layout.height // layout.block[1])
+    is_last = number // layout.across % down == down - 1
+    return layout.height - (down - 1) * layout.block[1] if is_last and not layout.tiled else layout.block[1]
+
+
+def _packs(data: bytes, size: int) -> bool:
+    """Whether PackBits give so many bytes: the last run ends there, and the data soon after it."""
+    at, end = 0, len(data)
+    while size > 0 and at < end:
+        length = data[at]
+        if length < 128:  # so many bytes and one more, as they are
+            at += length + 2
+            size -= length + 1
+        elif length > 128:
+            at += 2
+            size -= 257 - length
+        else:
+            at += 1
+    return size == 0 and 0 <= end - at <= _TIFF_PADDING
 
 
 def _is_jpeg_damaged(jpeg: bytes, most_pixels: int) -> bool | None:

@@ -207,13 +207,15 @@ class PhotoFile:
                 if header.plain:
                     rows = stored_rows(header, region) if self._is_known else header.height
                     part = _plain_jpeg(header, rows, reduction)
-                    if not self._is_known:
-                        self._judge(_jpeg_damage(header))
                     if part is not None:
+                        if not self._is_known:
+                            self._judge(_jpeg_damage(header))
                         return self._upright(part, rows, reduction)
                 image, whole = _pixels(header, self._max_pixels)
-                if not self._is_known:
-                    self._judge(header.damaged or not whole or _other_damage(header))
+                if not whole:
+                    self._judge(True)
+                elif not self._is_known:
+                    self._judge(header.damaged or _other_damage(header))
             self._refuse_incomplete(image)
             image = upright(image, header.orientation)
             return Decoded(image, header.truncated, self._damaged, (image.shape[1], image.shape[0]))

@@ -13,6 +13,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import PurePath
 
 from detic_crop.errors import PhotoError
@@ -239,22 +240,27 @@ def _check_scans(data: bytes, first: int, pixels: int, components: int | None) -
     """
     most = components or min(_MAX_SCANS, max(_SCANS_AT_ANY_SIZE, _MAX_SCANNED_PIXELS // max(1, pixels)))
     # What follows the picture may have scans, too: the next picture of an MPO file, a film.
-    if data.count(_SOS, first) >= most and _count_scans(data, first, most) > most:
+    if data.count(_SOS, first) >= most and sum(1 for _ in islice(scan_headers(data, first), most)) >= most:
         kind = "JPEG" if components else f"progressive JPEG of {pixels:,} pixels"
         raise PhotoError("unreadable", f"expected a {kind} of at most {most} scans, got more; {DAMAGED}")
 
 
-def _count_scans(data: bytes, at: int, enough: int) -> int:
-    """How many scans there are up to the picture's end mark; stops counting above `enough`."""
-    scans = 1
-    while scans <= enough and (found := _JPEG_MARKER.search(data, at)):
+def scan_headers(data: bytes, at: int) -> Iterator[bytes]:
+    """The headers of a JPEG's scans up to its end mark, without mark and length.
+
+    Args:
+        data: the file.
+        at: where to begin: at a mark, or within the data of a scan.
+    """
+    while found := _JPEG_MARKER.search(data, at):
         at, marker = found.end(), found[0][1]
         if marker == 0xD9:
-            break
+            return
         if marker not in _STANDALONE:
-            scans += marker == 0xDA
-            at += int.from_bytes(data[at : at + 2], "big")
-    return scans
+            end = at + int.from_bytes(data[at : at + 2], "big")
+            if marker == 0xDA:
+                yield data[at + 2 : end]
+            at = end
 
 
 def _scan_header(payload: bytes, sequential: bool) -> bytes:

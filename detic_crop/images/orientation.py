@@ -29,7 +29,7 @@ _XMP_IN_PNG = b"XML:com.adobe.xmp"
 _RAW_PROFILE = b"Raw profile type "
 # ImageMagick's names of the profiles that may have one; APP1 is how a JPEG stores either of the others.
 _PROFILES = (b"exif", b"app1", b"xmp")
-_MOST_TEXT = 1 << 22  # bytes of metadata looked at: a few bytes of deflated text may hold gigabytes
+_MOST_TEXT = 1 << 23  # bytes of metadata looked at: a few bytes of deflated text may hold gigabytes
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns# "
 _DESCRIPTION = _RDF + "Description"
@@ -160,12 +160,16 @@ def png_text_orientation(chunks: Iterable[tuple[bytes, bytes]]) -> int:
         chunks: type and payload of each.
     """
     exif = xmp = 0
+    left = _MOST_TEXT  # of all chunks together
     for kind, payload in chunks:
         keyword, _, rest = payload.partition(b"\0")
         raw = keyword.startswith(_RAW_PROFILE) and keyword[len(_RAW_PROFILE) :].lower() in _PROFILES
         if not raw and keyword != _XMP_IN_PNG:
             continue
-        text = _png_text(kind, rest)
+        text = _png_text(kind, rest, left)
+        left -= len(text)
+        if left <= 0:
+            break
         profile = _from_hexadecimal(text) if raw else text
         if profile.startswith((_EXIF_HEAD, b"II", b"MM")):
             exif = exif or exif_orientation(profile)
@@ -174,21 +178,21 @@ def png_text_orientation(chunks: Iterable[tuple[bytes, bytes]]) -> int:
     return exif or xmp
 
 
-def _png_text(kind: bytes, rest: bytes) -> bytes:
-    """The text of a chunk, without its keyword; empty where it is damaged."""
+def _png_text(kind: bytes, rest: bytes, most: int) -> bytes:
+    """The text of a chunk, without its keyword, so many bytes of it; empty where it is damaged."""
     if kind == b"tEXt":
         return rest
     if kind == b"zTXt":
-        return _inflated(rest[1:])
+        return _inflated(rest[1:], most)
     compressed = rest[:1] == b"\1"
     _, _, rest = rest[2:].partition(b"\0")  # the language
     _, _, rest = rest.partition(b"\0")  # the keyword in it
-    return _inflated(rest) if compressed else rest
+    return _inflated(rest, most) if compressed else rest
 
 
-def _inflated(data: bytes) -> bytes:
+def _inflated(data: bytes, most: int) -> bytes:
     try:
-        return zlib.decompressobj().decompress(data, _MOST_TEXT)
+        return zlib.decompressobj().decompress(data, most)
     except zlib.error:
         return b""
 

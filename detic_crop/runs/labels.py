@@ -108,7 +108,8 @@ def match_labels(names: Sequence[str], photos: Mapping[str, str] | Sequence[str]
     Raises:
         UsageError: a name fits several photos, or differing names fit one.
     """
-    found = NameIndex(names).match(photos)
+    index = NameIndex(names)
+    found = index.match(photos)
     for name, keys in found.unclear_names.items():
         raise UsageError(
             f"--labels: {name!r} fits {len(keys)} photos ({keys[0]}, {keys[1]} …); "
@@ -120,10 +121,8 @@ def match_labels(names: Sequence[str], photos: Mapping[str, str] | Sequence[str]
             "give paths relative to --in in the key column"
         )
     notes = [f"labels: {found.how}"] if found.how else []
+    if spare := index.what_is_spare(found, photos):
+        notes.append(f"labels: rows without a photo, because another row fits it better: {spare}")
     if found.refused is not None:
-        name, key = found.refused
-        notes.append(
-            f"labels: {name} was not taken for {key}, since it is in another folder; if it is the same photo "
-            "under another folder's name, give that folder the name that the table has (a link will do)"
-        )
+        notes.append(f"labels: {found.why_refused}")
     return LabelMatches([found.photo_of.get(name) for name in names], notes)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -23,6 +24,8 @@ from detic_crop.detectors.boxes_file.judge import settle
 from detic_crop.detectors.boxes_file.numbers import checked_score, numbers_of, shown
 from detic_crop.detectors.boxes_file.sizes import SizeWH, stated_size
 from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError, RowError, clean_path
+from detic_crop.images.decode import IMAGE_EXTENSIONS
+from detic_crop.naming import whole_id
 
 IMAGE_COLUMNS = (
     *("image", "image_id", "file", "filename", "file_name", "path"),
@@ -67,7 +70,6 @@ _NESTED = re.compile(r"\[[\s,]*(?:\[[^\[\]]*\][\s,]*)+\]")
 _INNER = re.compile(r"\[([^\[\]]*)\]")
 _SEPARATOR = re.compile(r"\s*[,;]\s*|\s+")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
-_FLOAT_ID = re.compile(r"\d+\.0")
 _MOST = 0.9
 
 
@@ -137,7 +139,7 @@ def read_csv(text: str, box_format: BoxFormat | None = None) -> BoxesTable:
     sizes: list[tuple[str, str, list[str]]] = []
     for line, cells in cells_of:
         place = f"line {line}"
-        path = _path(cells[layout.image]) if layout.image < len(cells) else ""
+        path = whole_id(clean_path(cells[layout.image])) if layout.image < len(cells) else ""
         try:
             found = _csv_row(layout, path, cells)
         except RowError as error:
@@ -149,12 +151,6 @@ def read_csv(text: str, box_format: BoxFormat | None = None) -> BoxesTable:
     if layout.size is not None:
         _state_sizes(drafts, layout, sizes)
     return settle(drafts)
-
-
-def _path(cell: str) -> str:
-    """A photo's path; an id that has become a float is one again."""
-    path = clean_path(cell)
-    return path.removesuffix(".0") if _FLOAT_ID.fullmatch(path) else path
 
 
 def _numbered_rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -201,6 +197,11 @@ def _layout(
     names = _names(header)
     image = _first_column(names, IMAGE_COLUMNS)
     if image is None:
+        if any(os.path.splitext(cell.strip().lower())[1] in IMAGE_EXTENSIONS for cell in header):
+            raise FormatError(
+                f"expected a header, got a row: {shown(', '.join(header))}; add a first line that names the "
+                "columns, e.g. image,xmin,ymin,xmax,ymax"
+            )
         raise FormatError(
             f"expected an image column ({', '.join(IMAGE_COLUMNS)}), got {shown(', '.join(header))}; "
             "rename the column that holds the file names"

@@ -129,26 +129,32 @@ class BoxesFileDetector:
         notes = remarks(self._table, self._file_name, *self._policy) + self._paths.notes()
         if self._scaled:
             key, (stated, size) = min(self._scaled.items())
-            sizes = "{} x {} and not {} x {} px".format(*size, *stated)
+            sizes = "{} x {} px in the file, {} x {} px in fact".format(*stated, *size)
             notes.append(
-                f"photos whose boxes were scaled, since {self._file_name} states another size of them: "
-                f"{len(self._scaled)} ({key} is {sizes})"
+                f"photos whose boxes were scaled because {self._file_name} gives another size for them: "
+                f"{len(self._scaled)} (first: {key}, {sizes})"
             )
         if self._far:
             key, box = min(self._far.items())
             notes.append(
-                f"photos whose boxes reach far out of them and were cut off: {len(self._far)} ({key}: {box});"
-                f" is {self._file_name} of another size, or --box-format another?"
+                f"photos with boxes that reach far beyond their edges and were cut off there: "
+                f"{len(self._far)} (first: {key}, {box}); {self._doubt}"
             )
         if self._larger:
             notes.append(
-                f"no box of {self._file_name} reaches beyond {_PERCENT} px, in photos that are much larger: "
-                "if its numbers are per cent, multiply them out"
+                f"no box of {self._file_name} reaches beyond {_PERCENT} px although the photos are much "
+                "larger: if its numbers are percentages, convert them to pixels"
             )
         if self.problems:
             shown = "; ".join(self.problems[:5]) + (" …" if len(self.problems) > 5 else "")
             notes.append(f"{counted(len(self.problems), 'row')} of {self._file_name} cannot be used: {shown}")
         return notes
+
+    @property
+    def _doubt(self) -> str:
+        if self._table.normalised:
+            return "check these boxes"
+        return "were the boxes made on photos of another size, or is --box-format wrong?"
 
     def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
         """The file's boxes of one photo; none, and `listed` tells which, when it has none or not the photo.
@@ -232,7 +238,7 @@ class BoxesFileDetector:
             raise PhotoError(
                 "bad_boxes",
                 f"the box {edges} of {self._file_name} {where} the photo of {width} x {height} px; "
-                "are these boxes of another size of the photo?",
+                "were the boxes made on a photo of another size?",
             )
 
 

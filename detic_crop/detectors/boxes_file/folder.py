@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from detic_crop.detectors.boxes_file.table import clean_path
+from detic_crop.system_folders import is_system_folder
 
 # A network disk answers slowly and to many at once; a local one is no faster with 16 threads, and no slower.
 _READERS = 16
@@ -23,7 +24,6 @@ _LABEL_FOLDERS = {
 }
 _PHOTO_FOLDERS = ("images", "JPEGImages", "img", "imgs", "photos")
 _OURS = ".detic-crop"
-_NOT_LABELS = frozenset({"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information"})
 
 
 class LabelFolder:
@@ -127,14 +127,10 @@ def _files_below(root: Path, deep: bool) -> Iterator[str]:
             continue
         seen.add(real)
         for entry in entries:
-            if _passed_over(entry.name):
+            if entry.name.startswith("."):
                 continue
             if entry.is_dir():
-                if deep:
+                if deep and not is_system_folder(entry.name, os.path.basename(at)):
                     waiting.append((entry.path, f"{below}{entry.name}/"))
             elif entry.is_file() or not os.path.exists(entry.path):  # a link to nothing is to be said
                 yield f"{below}{entry.name}"
-
-
-def _passed_over(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _NOT_LABELS

@@ -65,7 +65,8 @@ def settle(drafts: Drafts) -> BoxesTable:
         shares = (draft for _, draft in drafts.boxes() if _is_finite(draft) and _is_small(draft))
         largest = max(max(draft.numbers) for draft in shares)
         table.notes.append(
-            f"no number in {drafts.column} is above {largest:g}: taken as shares of the photo's sides"
+            f"no number in {drafts.column} is above {largest:g}: taken as shares of the photo's width and "
+            "height"
         )
     reader = _Reader(table, drafts.column, box_format, guessed, drafts.strict)
     for row in drafts.rows:
@@ -149,8 +150,8 @@ def _judged_format(drafts: Drafts) -> BoxFormat:
     if for_sizes - usual <= -_ENOUGH + _ROUNDING and not_corners <= _STRAY * found.boxes:
         if for_sizes > -_ENOUGH + _ROUNDING and not drafts.as_original:
             drafts.table.notes.append(
-                f"{drafts.column} is taken as corners, as usual; if it is left, top, width, height, which it "
-                "can be as well, give --box-format xywh"
+                f"{drafts.column} is taken as corners, as usual, but could also be left, top, width, height; "
+                "if it is, give --box-format xywh"
             )
         return "xyxy"
     for_sizes -= usual

@@ -21,7 +21,7 @@ class PathIndex:
         self._entries = list(entries)
         self._file_name = file_name
         self._index = NameIndex(self._entries)
-        self._photos: dict[str, None] = {}
+        self._photos: Mapping[str, str] = {}
         self._matching = Matching()
 
     def expect(self, photos: Mapping[str, str] | Iterable[str]) -> None:
@@ -30,14 +30,15 @@ class PathIndex:
         Raises:
             UsageError: the file names none of them.
         """
-        self._photos = dict.fromkeys(photos)
-        self._matching = self._index.match(photos)
+        self._photos = dict(photos) if isinstance(photos, Mapping) else dict.fromkeys(photos, "")
+        self._matching = self._index.match(self._photos)
         if not self._matching.name_of and not self._matching.unclear_photos:
             photo = next(iter(self._photos), "nothing")
             entry = next(iter(self._entries), "nothing")
+            cure = self._matching.why_refused or "pass the boxes file of these photos"
             raise UsageError(
-                f"no photo of {len(self._photos):,} is in {self._file_name} (it has {entry}, "
-                f"the first photo is {photo}); {self._refused or 'pass the boxes file of these photos'}"
+                f"none of the {counted(len(self._photos), 'photo')} is in {self._file_name} (its first entry "
+                f"is {entry}, the first photo {photo}); {cure}"
             )
 
     def find(self, key: str) -> str | None:
@@ -64,21 +65,15 @@ class PathIndex:
             "write the photo's relative path in it"
         )
 
-    @property
-    def _refused(self) -> str:
-        if self._matching.refused is None:
-            return ""
-        entry, key = self._matching.refused
-        return (
-            f"{entry} was not taken for {key}, since it is in another folder: pass the folder of these "
-            "photos as --in; if they are the same photos under another folder's name, give that folder the "
-            "name that the file has (a link will do)"
-        )
-
     def notes(self) -> list[str]:
         """Which photos and entries have no partner, with the first of each, and how folders were matched."""
         found = self._matching
         said = [f"{self._file_name}: {found.how}"] if found.how else []
+        if spare := self._index.what_is_spare(found, self._photos):
+            said.append(
+                f"{self._file_name}: entries that were not used, because another entry fits their photo "
+                f"better: {spare}"
+            )
         missing = [
             key for key in self._photos if key not in found.name_of and key not in found.unclear_photos
         ]
@@ -89,15 +84,17 @@ class PathIndex:
                 for entry in self._entries
                 if entry not in found.photo_of and entry not in found.unclear_names
             ]
-            said_of = either(len(missing), "it", "them")
-            all_photos, are = counted(len(self._photos), "photo"), either(len(missing), "is", "are")
-            lonely = ""
-            if left:
-                of = f"{len(left):,} of {len(self._entries):,}"
-                lonely = f"; its entries that are not in --in: {of} (first: {left[0]})"
+            here, there = len(missing), len(left)
+            lonely = (
+                f"; {there:,} of the {counted(len(self._entries), 'photo')} in the file "
+                f"{either(there, 'is', 'are')} not in --in (first: {left[0]})"
+                if left
+                else ""
+            )
             said.append(
-                f"{len(missing):,} of {all_photos} {are} not in {self._file_name} (first: {missing[0]}), so "
-                f"nobody looked at {said_of}: resized whole, reason not_listed{lonely}"
-                + (f"; {self._refused}" if self._refused else "")
+                f"{here:,} of {counted(len(self._photos), 'photo')} {either(here, 'is', 'are')} not in "
+                f"{self._file_name} (first: {missing[0]}), so nobody looked at {either(here, 'it', 'them')}: "
+                f"resized whole, reason not_listed{lonely}"
+                + (f"; {found.why_refused}" if found.refused else "")
             )
         return said

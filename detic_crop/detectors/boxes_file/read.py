@@ -180,7 +180,7 @@ def _read_content(
         if of_photo.matches(content):
             refuse_box_format(box_format)
             table = read_photo_files(of_photo, [(name, PurePosixPath(name).stem, content)])
-            table.notes.append("these are the labels of one photo; for those of all give the folder")
+            table.notes.append("these are the labels of one photo; for those of all photos give their folder")
             return table
     return None
 
@@ -190,7 +190,7 @@ def _read_text(text: str, box_format: BoxFormat | None) -> BoxesTable:
     if is_row(first):
         raise FormatError(
             f"expected a header or JSON, got the numbers {shown(first.strip())}; "
-            "of YOLO labels give the folder that all of them lie in"
+            "for YOLO labels give the folder that holds them all"
         )
     columns = {name.strip(' "#').lower() for name in _DELIMITER.split(first)}
     for names, what in OTHER_TABLES:

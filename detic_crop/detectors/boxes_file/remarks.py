@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from detic_crop.boxes.choose import UNKNOWN_CLASS
 from detic_crop.detectors.boxes_file.table import BoxesTable
+from detic_crop.wording import counted, either
 
 NEAR_ZERO = 0.1
 """A file whose scores reach down to this has not been thresholded for use."""
@@ -15,6 +16,7 @@ USUAL_CONF = 0.25
 """What is proposed then: the threshold at which common detectors show their boxes."""
 
 _NOT_ANIMALS = ("person", "human", "vehicle", "boat", "ship", "vessel", "car", "truck", "surfboard")
+_NO_CHOICE = {*_NOT_ANIMALS, UNKNOWN_CLASS}
 _SHOWN = 6
 
 
@@ -45,7 +47,7 @@ def _of_classes(
         out = Counter({name: n for name, n in counts.items() if name not in (*classes, UNKNOWN_CLASS)})
         said = []
         if out:
-            said.append(f"{file_name}: boxes left out, of classes that were not asked for: {_listed(out)}")
+            said.append(f"{file_name}: boxes left out because --classes does not name them: {_listed(out)}")
         if unknown := counts[UNKNOWN_CLASS]:
             said.append(
                 f"{file_name}: boxes without a class, which count whatever --classes says: {unknown:,}"
@@ -54,7 +56,7 @@ def _of_classes(
     others = Counter({name: n for name, n in counts.items() if name.casefold() in _NOT_ANIMALS})
     if not others:
         return []
-    rest = sorted(set(table.class_names) - set(others) - {UNKNOWN_CLASS})
+    rest = sorted(name for name in table.class_names if name.casefold() not in _NO_CHOICE)
     give = f"--classes '{','.join(rest)}'" if 0 < len(rest) <= _SHOWN else "--classes and the others"
     return [
         f"{file_name}: boxes of every class count, also {_listed(others)}; to leave these out give {give}"
@@ -66,8 +68,9 @@ def _of_scores(table: BoxesTable, file_name: str, scores: Sequence[float], conf:
     kept = sum(score >= usual for score in scores)
     if table.default_conf is not None and conf == usual:
         left_out = len(scores) - kept
-        what = f"boxes below the {usual:g} that it says is typical, which do not count"
-        return [f"{file_name}: {what}: {left_out:,} of {len(scores):,}"] if left_out else []
+        what = f"{left_out:,} of {counted(len(scores), 'box', 'boxes')} {either(left_out, 'scores', 'score')}"
+        what += f" below the file's own typical threshold, {usual:g}"
+        return [f"{file_name}: {what}, and {either(left_out, 'does', 'do')} not count"] if left_out else []
     lowest = min(scores)
     if conf > 0 or lowest > NEAR_ZERO:
         return []

@@ -49,10 +49,10 @@ def same_shape(one: SizeWH, other: SizeWH) -> bool:
 
 def difference(stated: SizeWH, photo: SizeWH) -> str:
     """Why boxes of a photo of one size cannot be those of another shape, and what to do."""
-    sizes = "{} x {} px, and the photo is {} x {} px".format(*stated, *photo)
+    sizes = "{} x {} px, but the photo is {} x {} px".format(*stated, *photo)
     if same_shape(stated, (photo[1], photo[0])):
         return (
-            f"the boxes are of a photo of {sizes} when upright: they were made before it was turned "
-            "(EXIF orientation); make them on the upright photo"
+            f"the boxes were made on a photo of {sizes} when upright: they leave out its turn (EXIF "
+            "orientation); make them on the upright photo"
         )
-    return f"the boxes are of a photo of {sizes}, another shape; give the boxes of this photo"
+    return f"the boxes were made on a photo of {sizes}, another shape; give the boxes of this photo"

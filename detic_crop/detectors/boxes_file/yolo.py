@@ -15,6 +15,7 @@ from detic_crop.detectors.boxes_file.folder import LabelFolder
 from detic_crop.detectors.boxes_file.json_items import category_names
 from detic_crop.detectors.boxes_file.judge import settle
 from detic_crop.detectors.boxes_file.kinds import FoundLabels
+from detic_crop.detectors.boxes_file.numbers import MAX_NORMALISED, check_range
 from detic_crop.detectors.boxes_file.shapes import draft
 from detic_crop.detectors.boxes_file.table import BoxesTable, RowError
 from detic_crop.detectors.boxes_file.yolo_names import CLASS_LISTS, YoloDataset, dataset_of
@@ -95,6 +96,8 @@ def _add_boxes(drafts: Drafts, rows: Sequence[tuple[str, str, list[float]]], dat
     for place, path, numbers in rows:
         try:
             edges, score, of_polygon = layout.box(numbers)
+            if not of_polygon:
+                check_range(numbers[1:5], MAX_NORMALISED)  # as they stand there, not as edges
             name = name_of({"class": int(numbers[0])})
         except RowError as error:
             drafts.add_problem(place, str(error), path)
