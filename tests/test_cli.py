@@ -230,6 +230,8 @@ BAD = [
     (["--model", "boxes:"], "boxes file"),
     (["--model", "boxes:no/such/file.csv"], "no/such/file.csv"),
     (["--model", "boxes:."], "boxes folder"),
+    (["--in", "a", "--in", "b"], "expected --in once, got it 2 times; pass the folder above them"),
+    (["--classes", "Whale", "--classes", "Dolphin"], "join the names by commas"),
     (["--labels", "no/such.csv"], "--labels no/such.csv"),
     (["--labels", "."], "--labels ."),
     (["--labels-key", "id"], ""),
@@ -251,8 +253,12 @@ def test_a_bad_value_is_one_clear_line(
     if arguments[0] == "--labels-key":
         (place.folder / "labels.csv").write_text("image\nphoto000.jpg\n")
         arguments = [*arguments, "--labels", str(place.folder / "labels.csv")]
+    command = place.command
+    if "--in" in arguments:  # given twice it is refused for that
+        assert command[1] == "--in"
+        del command[1:3]
     with untouched(place.folder):
-        assert cli.main([*place.command, *arguments]) == 2
+        assert cli.main([*command, *arguments]) == 2
     said = capsys.readouterr()
     assert said.out == ""
     (line,) = said.err.splitlines()
