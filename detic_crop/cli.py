@@ -32,7 +32,7 @@ from detic_crop.console import forgiving_streams
 from detic_crop.errors import DeticCropError, Interrupted, Terminated
 from detic_crop.leaving import INTERRUPTED, leave, own_process
 from detic_crop.runs.names import printable
-from detic_crop.wording import counted
+from detic_crop.wording import counted, either
 
 if TYPE_CHECKING:
     from detic_crop.api import ApplyResult, RunResult
@@ -118,6 +118,26 @@ _work_options = _options(
 )
 
 
+# Options that people repeat to name several things, of which click would take the last and drop the others.
+_ONCE = {
+    "--in": "pass the folder above them, a quoted pattern or a list; run takes a further one with --add",
+    "--classes": "join the names by commas",
+    "--device": "join the devices by commas",
+}
+
+
+class _Command(click.Command):
+    """A command that does not take the last of several inputs and forget the others."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        *_, given = self.make_parser(ctx).parse_args(args=list(args))
+        for parameter, count in Counter(given).items():
+            option = parameter.opts[0]
+            if count > 1 and option in _ONCE:
+                raise click.UsageError(f"expected {option} once, got it {count} times; {_ONCE[option]}")
+        return super().parse_args(ctx, args)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(detic_crop.__version__, prog_name="detic-crop")
 def cli() -> None:
@@ -128,6 +148,9 @@ def cli() -> None:
     Exit codes: 0 done; 1 could not go on; 2 wrong usage; 3 with --strict, a photo failed; 130 or 143
     interrupted: the same command goes on.
     """
+
+
+cli.command_class = _Command
 
 
 @cli.command()
@@ -389,10 +412,15 @@ def _complain(message: str, code: int) -> int:
 
 def _explain(error: click.ClickException) -> str:
     message = error.format_message()
+    context = error.ctx if isinstance(error, click.UsageError) else None
     if "unexpected extra argument" in message:
-        message = f"a pattern must be quoted: --in 'photos/*.jpg'; {message[:200]}"
-    if isinstance(error, click.UsageError) and error.ctx is not None:
-        message += f" See {error.ctx.command_path} --help"
+        extra = message.partition("(")[2].rstrip(")").split(" ")
+        more = " …" if len(extra) > 1 else ""
+        message = f"got unexpected {either(len(extra), 'argument', 'arguments')} {extra[0][:100]}{more}"
+        if context is not None and context.info_name == "run":
+            message = f"a pattern must be quoted: --in 'photos/*.jpg'; {message}"
+    if context is not None:
+        message += f"{'' if message.endswith(('.', '…')) else '.'} See {context.command_path} --help"
     return message
 
 

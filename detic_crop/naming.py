@@ -105,8 +105,8 @@ class Matching:
             return ""
         name, key = self.refused
         return (
-            f"{name} was not taken for {key} because their folders differ; if it is the same photo, give its "
-            "folder the name that it has there, or pass a link of that name as --in"
+            f"{name} was not taken for {key} because their folders differ; if it is the same photo, name its "
+            "folder as the table does, or pass a link of that name as --in"
         )
 
 

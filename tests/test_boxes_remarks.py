@@ -176,7 +176,7 @@ def test_a_folder_that_was_begun_with_other_defaults_goes_on(place: Path) -> Non
         "detection_categories": {"1": "seal", "2": "boat"}
     }
     (place / "md.json").write_text(json.dumps(content))
-    with pytest.raises(UsageError, match="the weights are other files"):
+    with pytest.raises(UsageError, match=r"the content of md\.json has changed since"):
         crop(place / "in", place / "out", **settings)
 
 

@@ -294,6 +294,17 @@ def test_no_path_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.M
     assert load_detector("boxes:.").info.name == f"boxes:{tmp_path.name}"
 
 
+def test_an_output_folder_is_no_folder_of_labels(tmp_path: Path) -> None:
+    write(tmp_path / "out", {".detic-crop/journal.jsonl": "", "audit.csv": ""})
+    assert f"for its boxes give {tmp_path / 'out' / 'audit.csv'}" in refusal(tmp_path / "out")
+
+
+def test_the_list_of_names_is_not_passed_over(tmp_path: Path) -> None:
+    write(tmp_path, {"labels/a.txt": ROW, "labels/classes.txt": "whale\n", "notes.txt": "on the weather\n"})
+    detector = load_boxes_file(tmp_path)
+    assert detector.notes()[1:] == [f"{tmp_path.name}: 1 other .txt files are passed over (first: notes.txt)"]
+
+
 def test_the_home_folder_and_a_missing_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No shell replaces the ~ of `--model boxes:~/labels`."""
     write(tmp_path / "labels", {"a.txt": ROW})
@@ -392,7 +403,7 @@ def test_a_run_with_a_folder_and_its_resume(tmp_path: Path, capsys: pytest.Captu
     assert "3 done before" in capsys.readouterr().err
     write(tmp_path / "set", {"labels/train/b.txt": ROW})
     assert cli.main([*words, f"boxes:{tmp_path / 'set'}"]) == 2
-    assert "weights" in capsys.readouterr().err
+    assert "the content of set has changed since" in capsys.readouterr().err
 
 
 def test_read_yolo_says_what_it_took_for_what(tmp_path: Path) -> None:

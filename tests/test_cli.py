@@ -18,6 +18,7 @@ import detic_crop
 from detic_crop import api, cli
 from detic_crop.audit.suspicion import IMAGE_CHECKS
 from detic_crop.config import CropConfig, RunOptions
+from detic_crop.wording import counted
 from tests.fakes import (
     FakeDetector,
     files_of,
@@ -229,6 +230,8 @@ BAD = [
     (["--model", "boxes:"], "boxes file"),
     (["--model", "boxes:no/such/file.csv"], "no/such/file.csv"),
     (["--model", "boxes:."], "boxes folder"),
+    (["--in", "a", "--in", "b"], "expected --in once, got it 2 times; pass the folder above them"),
+    (["--classes", "Whale", "--classes", "Dolphin"], "join the names by commas"),
     (["--labels", "no/such.csv"], "--labels no/such.csv"),
     (["--labels", "."], "--labels ."),
     (["--labels-key", "id"], ""),
@@ -239,7 +242,7 @@ BAD = [
     (["--unknown"], "--unknown"),
     (["--size"], "--size"),
     (["extra.jpg"], "a pattern must be quoted"),
-    (["a.jpg", "b.jpg", "c.jpg"], "--in 'photos/*.jpg'"),
+    (["a.jpg", "b.jpg", "c.jpg"], "--in 'photos/*.jpg'; got unexpected arguments a.jpg … See"),
 ]
 
 
@@ -250,8 +253,12 @@ def test_a_bad_value_is_one_clear_line(
     if arguments[0] == "--labels-key":
         (place.folder / "labels.csv").write_text("image\nphoto000.jpg\n")
         arguments = [*arguments, "--labels", str(place.folder / "labels.csv")]
+    command = place.command
+    if "--in" in arguments:  # given twice it is refused for that
+        assert command[1] == "--in"
+        del command[1:3]
     with untouched(place.folder):
-        assert cli.main([*place.command, *arguments]) == 2
+        assert cli.main([*command, *arguments]) == 2
     said = capsys.readouterr()
     assert said.out == ""
     (line,) = said.err.splitlines()
@@ -378,7 +385,7 @@ def test_the_summary_agrees_with_the_table(place: Place, capsys: pytest.CaptureF
     assert summary.startswith(
         f"{len(place.keys)} photos: {counts['cropped']} cropped, "
         f"{counts['resized']} resized (nothing found), {counts['failed']} failed (truncated 2, empty_file 1, "
-        f"not_an_image 1), {flagged} crops flagged; "
+        f"not_an_image 1), {counted(flagged, 'crop')} flagged; "
     )
     assert summary.endswith(" photos/s")
     assert str(place.out / "audit.html") in where
@@ -450,7 +457,7 @@ def test_a_dry_run_writes_nothing_at_all(
     said = capsys.readouterr()
     done = sum(row["status"] != "failed" for row in rows_of(place.out)) if begun else 0
     last = said.out.splitlines()[-1]
-    assert f"{len(place.keys) - done} photos to do, {done} done before" in last
+    assert f"{counted(len(place.keys) - done, 'photo')} to do, {done} done before" in last
     assert "boxes:boxes.csv" in last
     assert "photos/s" not in said.err + said.out
 

@@ -311,3 +311,25 @@ def test_the_command_of_a_missing_shard_can_be_given(work: Path, caplog: pytest.
     assert cli.main(["run", *words]) == 0
     assert cli.main(["merge", str(work / "b")]) == 0
     assert_one_row_each(work / "b", [*FIRST, *SECOND])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "{",
+        "[]",
+        '{"root": 1, "keys": [], "paths": {}}',
+        '{"root": "", "keys": null, "paths": {}}',
+        '{"root": "", "keys": [1], "paths": {}}',
+        '{"root": "", "keys": [], "paths": []}',
+        '{"root": "", "keys": [], "paths": {"a": 1}}',
+        '{"root": "", "keys": ["a"], "paths": {}, "inputs": 5}',
+    ],
+)
+def test_a_damaged_listing_says_what_helps(work: Path, damage: str) -> None:
+    listing = work / "out" / STATE / "listing.json"
+    listing.write_text(damage)
+    with pytest.raises(UsageError, match=r"listing\.json is damaged; delete it and give"):
+        crop(work / "one", work / "out")
+    listing.unlink()
+    assert crop(work / "one", work / "out").skipped == len(FIRST)

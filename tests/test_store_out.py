@@ -239,7 +239,9 @@ def test_the_disk_here_holds_no_more_than_some_batches(photos: Path, monkeypatch
 
     monkeypatch.setattr(store_folder.StoreFolder, "committed", counted)
     crop(photos, OUT, workers=1)
-    assert 0 < most <= 3 * 3
+    # Two batches' worth may be on its way (what had gathered when the one before it was through), and as much
+    # gathers meanwhile before the work waits.
+    assert 0 < most <= 4 * store_folder.BATCH
 
 
 # ------------------------------------------------------------ shards

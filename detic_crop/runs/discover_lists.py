@@ -139,9 +139,8 @@ def _folder_beside(names: Sequence[str], where: str, notes: list[str]) -> str:
             f"--in {places.kept(where)}: its photos are in {equal[0]} and in {equal[1]}; say which: "
             f"--in {os.path.join(above, equal[0])} --labels {where}"
         )
-    notes.append(
-        f"the photos of {places.name_of(where)} are in {printable(os.path.basename(best))}, beside it"
-    )
+    folder = printable(os.path.basename(best))
+    notes.append(f"the photos of {places.name_of(where)} are in the folder {folder} beside it")
     return best
 
 

@@ -431,10 +431,14 @@ def read_listing(folder: OutputFolder) -> dict[str, Any]:
         return {"root": "", "keys": [], "paths": {}}
     try:
         value: dict[str, Any] = json.loads(folder.listing.read_bytes())
-        value["root"], value["keys"], value["paths"]
+        root, keys, paths = value["root"], value["keys"], value["paths"]
+        places = paths.values() if isinstance(paths, dict) else [None]
+        if not isinstance(keys, list) or not all(isinstance(text, str) for text in (root, *keys, *places)):
+            raise TypeError
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{folder.shown_of(folder.listing)} is damaged; give the `detic-crop run` command again"
+            f"{folder.shown_of(folder.listing)} is damaged; delete it and give the `detic-crop run` command "
+            "again"
         ) from error
     return value
 

@@ -54,7 +54,9 @@ def recorded_inputs(listing: Mapping[str, Any]) -> list[Given]:
         first = [key for key in keys if key not in others] if others else keys
         return [Given(str(values[0]["in"]), str(values[0]["root"]), first), *later]
     except (KeyError, TypeError) as error:
-        raise UsageError("listing.json is damaged; give the `detic-crop run` command again") from error
+        raise UsageError(
+            "listing.json is damaged; delete it and give the `detic-crop run` command again"
+        ) from error
 
 
 def as_json(inputs: Sequence[Given]) -> list[dict[str, Any]]:

@@ -253,7 +253,8 @@ def _box_columns(names: list[str]) -> tuple[tuple[int, ...], BoxFormat | None]:
             return columns, box_format
     raise FormatError(
         "expected a `box` or `bbox` column, or columns xmin, ymin, xmax, ymax, or x, y, w, h, "
-        f"got {shown(', '.join(names))}; rename the columns that hold the boxes"
+        f"got {shown(', '.join(names))}; rename the columns that hold the boxes, or give a table without "
+        "boxes as --labels"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
@@ -42,6 +42,16 @@ class LabelFolder:
         self.files = sorted(_files_below(root, deep))
         self._folders = {file.rpartition("/")[0] for file in self.files}
         self._digests: dict[str, bytes] = {}
+
+    @property
+    def is_output(self) -> bool:
+        """Whether it is an output folder of ours, whose files are no labels."""
+        return (self.root / _OURS).exists()
+
+    @property
+    def read(self) -> Collection[str]:
+        """The files that were read so far."""
+        return self._digests.keys()
 
     def ending(self, *suffixes: str) -> list[str]:
         """Files whose name ends so, case aside."""

@@ -223,6 +223,10 @@ def parse_folder(folder: LabelFolder) -> BoxesTable:
 
 
 def _no_labels(folder: LabelFolder) -> str:
+    if folder.is_output:
+        return (
+            f"expected label files, got the output of a run; for its boxes give {folder.root / 'audit.csv'}"
+        )
     text = f"expected label files ({', '.join(format.name for format in FOLDERS)}), got {folder.contents()}"
     texts = folder.ending(".txt")
     if texts:
@@ -239,7 +243,7 @@ def _no_labels(folder: LabelFolder) -> str:
 def _add_rest(table: BoxesTable, labels: FoundLabels, folder: LabelFolder) -> None:
     """Say which files of the kind of the labels do not count."""
     suffix = PurePosixPath(labels.files[0]).suffix.lower()
-    rest = sorted(set(folder.ending(suffix)) - set(labels.files))
+    rest = sorted(set(folder.ending(suffix)).difference(labels.files, folder.read))
     if rest:
         table.notes.append(f"other {suffix} files passed over: {len(rest):,} (first: {rest[0]})")
 
