@@ -735,6 +735,7 @@ def _write_audit(
     sample: int | None = None,
     seed: int | None = None,
     xlsx: bool = False,
+    takes_input: bool = True,
 ) -> RunResult:
     folder.require_run()
     with folder.locked(), output_errors(folder.shown):
@@ -749,7 +750,7 @@ def _write_audit(
                 check_workbook(len(rows), labels)
             if sample is not None:
                 _draw_sample(result, rows, sample, seed)
-        _write_tables(result, state.records, xlsx, found)
+        _write_tables(result, state.records, xlsx, found if takes_input else None)
     return result
 
 
@@ -826,7 +827,7 @@ def _merged_before(source: OutputFolder, bring: bool) -> RunResult:
     """There is nothing to merge: the tables once more, where it has been done."""
     if bring or not source.journal.exists():
         raise UsageError(f"{source.shown} holds no shards; pass the --out folder of `run --shard k/N`")
-    result = _write_audit(source)
+    result = _write_audit(source, takes_input=False)
     result.notes.append("no shards wait to be merged here")
     merged = Merged.of_listing(read_listing(source))
     if not merged.complete:
@@ -1455,7 +1456,7 @@ def _write_tables(
 ) -> None:
     """Write the tables; `found` of commands that take ``--in`` for photos that have moved."""
     with collector_paused():
-        todo = "pass" if found else "where they have moved, give `detic-crop audit` with"
+        todo = "pass" if found else "give `detic-crop audit` with"
         found = found or _look_for_photos(result.folder, records)
         so = "audit.html keeps the pictures that it has of them already"
         result.notes[:0] = found.absent.sentences(so, f"{todo} --in FOLDER, where they are now")

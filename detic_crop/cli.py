@@ -32,7 +32,7 @@ from detic_crop.console import forgiving_streams
 from detic_crop.errors import DeticCropError, Interrupted, Terminated
 from detic_crop.leaving import INTERRUPTED, leave, own_process
 from detic_crop.runs.names import printable
-from detic_crop.wording import counted
+from detic_crop.wording import counted, either
 
 if TYPE_CHECKING:
     from detic_crop.api import ApplyResult, RunResult
@@ -412,10 +412,15 @@ def _complain(message: str, code: int) -> int:
 
 def _explain(error: click.ClickException) -> str:
     message = error.format_message()
+    context = error.ctx if isinstance(error, click.UsageError) else None
     if "unexpected extra argument" in message:
-        message = f"a pattern must be quoted: --in 'photos/*.jpg'; {message[:200]}"
-    if isinstance(error, click.UsageError) and error.ctx is not None:
-        message += f" See {error.ctx.command_path} --help"
+        extra = message.partition("(")[2].rstrip(")").split(" ")
+        more = " …" if len(extra) > 1 else ""
+        message = f"got unexpected {either(len(extra), 'argument', 'arguments')} {extra[0][:100]}{more}"
+        if context is not None and context.info_name == "run":
+            message = f"a pattern must be quoted: --in 'photos/*.jpg'; {message}"
+    if context is not None:
+        message += f"{'' if message.endswith(('.', '…')) else '.'} See {context.command_path} --help"
     return message
 
 

@@ -263,7 +263,11 @@ def _change(name: str, before: Any, now: Any) -> str:
         return f"the content of {', '.join(changed)} has changed since"
     if name == "weights":
         return f"weights were {', '.join(before) or 'none'}, now {', '.join(now) or 'none'}"
-    return f"{name} was {before!r}, now {now!r}"
+    return f"{name} was {_spoken(before)}, now {_spoken(now)}"
+
+
+def _spoken(value: Any) -> str:
+    return "not given" if value is None else repr(value)
 
 
 def _text(option: str, value: str, expected: str) -> None:

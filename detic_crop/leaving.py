@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 
 INTERRUPTED = "interrupted; the same command goes on where this one stopped"
@@ -72,6 +73,22 @@ def leave(code: int) -> int:
                 stream.flush()
             os._exit(code)
     return code
+
+
+def end_pool(pool: ThreadPoolExecutor) -> None:
+    """Drop what a pool has not begun, and wait for the rest; an interrupt ends the waiting, and only that.
+
+    Out of `Thread.join`, to which `shutdown` comes, it would leave a thread marked as ended though it is not
+    (CPython before 3.13). Nobody would wait for that one when the interpreter is taken down; see `leave`.
+    """
+    ended = threading.Event()
+
+    def wait() -> None:
+        pool.shutdown(wait=True, cancel_futures=True)
+        ended.set()
+
+    threading.Thread(target=wait, name="detic-crop-end").start()
+    ended.wait()
 
 
 def _exit() -> None:

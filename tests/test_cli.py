@@ -18,6 +18,7 @@ import detic_crop
 from detic_crop import api, cli
 from detic_crop.audit.suspicion import IMAGE_CHECKS
 from detic_crop.config import CropConfig, RunOptions
+from detic_crop.wording import counted
 from tests.fakes import (
     FakeDetector,
     files_of,
@@ -241,7 +242,7 @@ BAD = [
     (["--unknown"], "--unknown"),
     (["--size"], "--size"),
     (["extra.jpg"], "a pattern must be quoted"),
-    (["a.jpg", "b.jpg", "c.jpg"], "--in 'photos/*.jpg'"),
+    (["a.jpg", "b.jpg", "c.jpg"], "--in 'photos/*.jpg'; got unexpected arguments a.jpg … See"),
 ]
 
 
@@ -384,7 +385,7 @@ def test_the_summary_agrees_with_the_table(place: Place, capsys: pytest.CaptureF
     assert summary.startswith(
         f"{len(place.keys)} photos: {counts['cropped']} cropped, "
         f"{counts['resized']} resized (nothing found), {counts['failed']} failed (truncated 2, empty_file 1, "
-        f"not_an_image 1), {flagged} crops flagged; "
+        f"not_an_image 1), {counted(flagged, 'crop')} flagged; "
     )
     assert summary.endswith(" photos/s")
     assert str(place.out / "audit.html") in where
@@ -456,7 +457,7 @@ def test_a_dry_run_writes_nothing_at_all(
     said = capsys.readouterr()
     done = sum(row["status"] != "failed" for row in rows_of(place.out)) if begun else 0
     last = said.out.splitlines()[-1]
-    assert f"{len(place.keys) - done} photos to do, {done} done before" in last
+    assert f"{counted(len(place.keys) - done, 'photo')} to do, {done} done before" in last
     assert "boxes:boxes.csv" in last
     assert "photos/s" not in said.err + said.out
 

@@ -86,7 +86,9 @@ def test_the_fingerprint_changes_with_every_field(name: str) -> None:
     if name == "weights":
         assert difference == "weights were none, now a.pth"
     else:
-        assert difference == f"{name} was {getattr(config, name)!r}, now {OTHER[name]!r}"
+        before = getattr(config, name)
+        was = "not given" if before is None else repr(before)
+        assert difference == f"{name} was {was}, now {OTHER[name]!r}"
 
 
 def test_the_fingerprint_is_stable() -> None:

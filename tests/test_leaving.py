@@ -5,11 +5,15 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from detic_crop.leaving import end_pool
 from detic_crop.runs.folder import STATE
 from tests.fakes import FakeDetector, assert_same, crop, product, write_photos
 from tests.test_stop import ROOT, posix
@@ -81,3 +85,43 @@ def test_a_second_ctrl_c_does_not_wait_for_a_stuck_worker(tmp_path: Path, more: 
     for folder in ("out", "reference"):
         crop(tmp_path / "in", tmp_path / folder, detector=FakeDetector(name="lite"))
     assert_same(tmp_path / "out", product(tmp_path / "reference"))
+
+
+@posix
+def test_an_interrupt_ends_the_waiting_for_a_thread_and_not_the_thread() -> None:
+    """At the end of the interpreter it is waited for then; taken down within C++ code it would abort all."""
+    ending, may_end = threading.Event(), threading.Event()
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, *arguments: Any, **options: Any) -> None:
+            ending.set()
+            super().shutdown(*arguments, **options)
+
+    def work() -> threading.Thread:
+        ending.wait()
+        main = threading.main_thread().ident
+        while not may_end.wait(0.05):  # until the interrupt has come through
+            if not interrupted:
+                signal.pthread_kill(main or 0, signal.SIGINT)
+        return threading.current_thread()
+
+    interrupted: list[bool] = []
+    pool = Pool(1)
+    thread = pool.submit(work)
+    before = signal.signal(signal.SIGINT, lambda *_: _interrupt(interrupted))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            end_pool(pool)
+        (worker,) = [one for one in threading.enumerate() if one.name.startswith("ThreadPoolExecutor")]
+        assert worker.is_alive()
+        may_end.set()
+        assert thread.result() is worker
+    finally:
+        may_end.set()
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupt(interrupted: list[bool]) -> None:
+    if not interrupted:
+        interrupted.append(True)
+        raise KeyboardInterrupt

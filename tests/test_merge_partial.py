@@ -18,6 +18,7 @@ from detic_crop.errors import DeticCropError, OutputError
 from detic_crop.runs.folder import STATE, OutputFolder
 from detic_crop.runs.journal import Journal, Record, replay
 from detic_crop.runs.shards import owner
+from detic_crop.wording import counted
 from tests.fakes import (
     FakeDetector,
     crop,
@@ -215,10 +216,15 @@ def test_a_limit_that_the_earlier_merge_did_not_have_names_the_photos_to_do(
     api.merge(out, partial=True)
     run_shards(folder, out, {2, 3})
     left = {index: sum(owner(key, COUNT) == index for key in keys[3:]) for index in (0, 1)}
-    with caplog.at_level("INFO", logger="detic_crop"), pytest.raises(DeticCropError, match="2 of 4 shards"):
+    with (
+        caplog.at_level("INFO", logger="detic_crop"),
+        pytest.raises(DeticCropError, match="not done: 2 of 4"),
+    ):
         api.merge(out)
     for index, photos_left in left.items():
-        assert any(f"shard {index}/4 has {photos_left} photos to do" in line for line in caplog.messages)
+        assert any(
+            f"shard {index}/4 has {counted(photos_left, 'photo')} to do" in line for line in caplog.messages
+        )
     run_shards(folder, out, {0, 1})
     api.merge(out)
     assert_unsharded(out, ways["all"]["reference"])
@@ -233,7 +239,7 @@ def test_overwrite_forgets_the_merge_in_part(
     api.merge(out, partial=True)
     OutputFolder(out).remove_run()
     run_shards(folder, out, {1, 2, 3})
-    with pytest.raises(DeticCropError, match="1 of 4 shards"):
+    with pytest.raises(DeticCropError, match="not done: 1 of 4"):
         api.merge(out)
     crop(folder, out, overwrite=True)
     assert memory(out) == memory(ways["all"]["reference"])

@@ -13,6 +13,7 @@ import pytest
 from detic_crop import api, cli
 from detic_crop.config import RunOptions
 from detic_crop.errors import UsageError
+from detic_crop.wording import counted
 from tests.fakes import (
     FakeDetector,
     assert_one_row_each,
@@ -296,7 +297,7 @@ def test_the_command_says_how_many_changed(
     changed = sum(before[key] != after[key] for key in before)
     assert changed > 3
     first = capsys.readouterr().out.splitlines()[0]
-    assert first == f"{changed} photos changed status: {changed} cropped → resized"
+    assert first == f"{counted(changed, 'photo')} changed status: {changed} cropped → resized"
     assert cli.main(["recrop", str(origin), "--out", str(tmp_path / "same")]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "0 photos changed status"
 

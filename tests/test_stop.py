@@ -39,6 +39,7 @@ from detic_crop.runs.execute import Stop, stop_signals
 from detic_crop.runs.folder import STATE, OutputFolder
 from detic_crop.runs.inside import Inside
 from detic_crop.runs.journal import replay
+from detic_crop.wording import counted
 from tests.fakes import (
     FakeDetector,
     assert_one_row_each,
@@ -604,7 +605,8 @@ def test_a_signal_ends_a_run_in_good_order(number: signal.Signals, code: int, tm
     rows = rows_of(tmp_path / "out")
     assert 0 < len(rows) < len(keys)
     assert [row["image"] for row in rows] == keys[: len(rows)] == list(recorded)
-    assert f"{len(keys) - len(rows)} photos to do; the same command goes on" in err.splitlines()[-1]
+    to_do = counted(len(keys) - len(rows), "photo")
+    assert f"{to_do} to do; the same command goes on" in err.splitlines()[-1]
     assert leftovers(tmp_path / "out") == []
     assert json.loads((tmp_path / "out" / "run.json").read_text())["stopped"] == number.name
     assert cli.main([*command, "--out", str(tmp_path / "out")]) == 0
@@ -783,9 +785,8 @@ def test_time_limit_stops_cleanly_and_the_run_goes_on(
     done = rows_of(tmp_path / "out")
     assert 0 < len(done) < len(keys)
     last = capsys.readouterr().err.splitlines()[-1]
-    assert (
-        last == f"the time limit was reached: {len(keys) - len(done)} photos to do; the same command goes on"
-    )
+    to_do = counted(len(keys) - len(done), "photo")
+    assert last == f"the time limit was reached: {to_do} to do; the same command goes on"
     lite = FakeDetector(name="lite")
     result = crop(tmp_path / "in", tmp_path / "out", detector=lite)
     assert (result.skipped, sum(lite.calls.values())) == (len(done), len(keys) - len(done))

@@ -22,6 +22,7 @@ from detic_crop.audit.suspicion import FLAGS, area_fraction
 from detic_crop.audit.thumbnails import PHOTO_SIDE, Pictures, crop_stamp, photo_stamp, pictures_of
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
+from detic_crop.leaving import end_pool
 from detic_crop.runs.folder import OutputFolder
 from detic_crop.runs.journal import Record, read_candidates
 from detic_crop.runs.labels import Labels
@@ -184,7 +185,7 @@ def _entries(
                 break
             entries[photo.record.image] = entry
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        end_pool(pool)
     return entries
 
 

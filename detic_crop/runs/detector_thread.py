@@ -54,7 +54,8 @@ class DetectorThread:
         self._stopping = threading.Event()
         self._closing = threading.Lock()
         self._closed = False  # the thread takes in nothing more
-        self._thread = threading.Thread(target=self._work, name="detic-crop-detector", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="detic-crop-detector")
+        self._ended = threading.Event()
 
     def __enter__(self) -> DetectorThread:
         self._thread.start()
@@ -67,7 +68,7 @@ class DetectorThread:
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
-        self._thread.join()
+        self._ended.wait()  # not `join`, see `leaving.end_pool`
 
     def submit(self, job: Job) -> Future[Outcome]:
         """Begin a photo. Its future is cancelled when a stop comes before the detector has seen it.
@@ -87,6 +88,12 @@ class DetectorThread:
         """Let the detector see no further photo; may be called twice."""
         self._stopping.set()
         self._inbox.put(None)
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        finally:
+            self._ended.set()
 
     def _work(self) -> None:
         waiting: deque[_Flight] = deque()

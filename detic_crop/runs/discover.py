@@ -19,7 +19,7 @@ from detic_crop.runs.names import STATE, printable
 from detic_crop.runs.sources import Listing, Source, distinct, is_photo_name
 from detic_crop.runs.stores import is_address, path_of, store_of
 from detic_crop.system_folders import is_system_folder, note_of, system_folder_of
-from detic_crop.wording import either
+from detic_crop.wording import counted, either
 
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip", ".7z", ".rar", ".gz", ".zst")
 # What people pass by mistake, and what they want then.
@@ -59,9 +59,8 @@ def discover(where: str | os.PathLike[str], output: str | os.PathLike[str] | Non
     listing = _found(text, None if output is None else os.fspath(output))
     if not listing.sources:
         said = "".join(f"{note}; " for note in listing.notes[:2])
-        raise UsageError(
-            f"--in {places.kept(text)} holds no photos ({listing.passed_over} other files); {said}{_known()}"
-        )
+        others = f" ({counted(listing.passed_over, 'other file')})" if listing.passed_over else ""
+        raise UsageError(f"--in {places.kept(text)} holds no photos{others}; {said}{_known()}")
     return listing
 
 

@@ -15,6 +15,7 @@ from itertools import islice
 
 import cv2
 
+from detic_crop.leaving import end_pool
 from detic_crop.runs.detector_thread import DetectorThread
 from detic_crop.runs.machine import threads_per_photo
 from detic_crop.runs.pipeline import Job, Outcome, Pipeline
@@ -35,7 +36,7 @@ def run_local(
         try:
             yield from run(iter(jobs), pipeline, pool, workers, should_stop)
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            end_pool(pool)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urljoin
 
 from detic_crop.errors import UsageError
+from detic_crop.leaving import end_pool
 
 _log = logging.getLogger(__name__)
 
@@ -256,7 +257,7 @@ def each(call: Callable[[_Item], _T], items: Iterable[_Item]) -> list[_T]:
     try:
         return list(pool.map(call, items))
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        end_pool(pool)
 
 
 def store_of(address: str) -> Store:

@@ -307,9 +307,14 @@ function setBusy(value) {
   markBusy();
 }
 
+// Whether what a verdict is about, the photo or else its crop, is still on its way.
+function isComing(row) {
+  return picture === "waiting" || (picture === "none" && row.has_crop && !$("instead-crop").complete);
+}
+
 // For whoever waits until the next verdict can be given.
 function markBusy() {
-  if (busy || pending || (view && view.row && picture === "waiting")) document.body.dataset.busy = "yes";
+  if (busy || pending || (view && view.row && isComing(view.row))) document.body.dataset.busy = "yes";
   else delete document.body.dataset.busy;
 }
 
@@ -729,6 +734,8 @@ function jumpToActive() {
   const active = $("found").querySelector('[aria-selected="true"]');
   if (active && document.activeElement === $("find")) jump(active.dataset.id);
 }
+
+for (const how of ["load", "error"]) $("instead-crop").addEventListener(how, markBusy);
 
 $("find").addEventListener("input", () => { finding = find(); });
 $("find").addEventListener("blur", () => showFound(false));
