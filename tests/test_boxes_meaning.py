@@ -383,3 +383,10 @@ def test_per_cent_are_read_as_pixels_and_said(load: Load) -> None:
     assert note.startswith(
         "no box of boxes.csv reaches beyond 100 px although the photos are much larger: if its"
     )
+
+
+def test_the_advice_for_corners_that_are_none_is_one_that_works(load: Load) -> None:
+    """`--box-format xywh` is refused where the columns are called corners."""
+    rows = "a.jpg,300,300,100,100\n" + "".join(f"{i}.jpg,1,1,50,{50 + i}\n" for i in range(9))
+    named = load("image,xmin,ymin,xmax,ymax\n" + rows)
+    assert named.problems[0].endswith("if these are left, top, width, height, name the columns x, y, w, h")

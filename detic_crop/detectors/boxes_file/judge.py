@@ -68,7 +68,7 @@ def settle(drafts: Drafts) -> BoxesTable:
             f"no number in {drafts.column} is above {largest:g}: taken as shares of the photo's width and "
             "height"
         )
-    reader = _Reader(table, drafts.column, box_format, guessed, drafts.strict)
+    reader = _Reader(table, drafts.column, box_format, guessed, drafts.strict, drafts.cure("xywh"))
     for row in drafts.rows:
         if row.problem:
             table.add_problem(row.place, row.problem, row.path)
@@ -269,6 +269,7 @@ class _Reader:
         box_format: what they mean.
         guessed: the unit was judged and not declared.
         strict: a box that reaches far out of the stated size is not left, top, width and height.
+        cure: what to do if corners are sizes.
     """
 
     table: BoxesTable
@@ -276,13 +277,15 @@ class _Reader:
     box_format: BoxFormat
     guessed: bool
     strict: bool
+    cure: str
 
     def box(self, row: Row, draft: Draft) -> Box:
         numbers = draft.numbers
         box_format = draft.box_format or self.box_format
         declared_shares = self.table.normalised and not self.guessed
         limit = MAX_NORMALISED if declared_shares else MAX_PIXEL
-        corners = edges(numbers, limit) if box_format == "xyxy" else edges_of_size(numbers, limit)
+        is_corners = box_format == "xyxy"
+        corners = edges(numbers, limit, self.cure) if is_corners else edges_of_size(numbers, limit)
         if self.guessed:
             self._check_unit(draft, corners)
         size = self.table.entries[row.path].size_wh if row.path in self.table.entries else None

@@ -22,14 +22,14 @@ def numbers_of(texts: Sequence[str]) -> list[float] | None:
         return None
 
 
-def edges(numbers: Sequence[float], limit: float = MAX_PIXEL) -> tuple[float, float, float, float]:
-    """Corners, in pixels or shares of the photo, checked."""
+def edges(numbers: Sequence[float], limit: float, cure: str) -> tuple[float, float, float, float]:
+    """Corners, in pixels or shares of the photo, checked; `cure` is what to do if they are sizes."""
     xmin, ymin, xmax, ymax = numbers
     check_range(numbers, limit)
     if not (xmin < xmax and ymin < ymax):
         raise RowError(
             f"expected xmin < xmax and ymin < ymax, got {joined(numbers)}; "
-            "if these are left, top, width, height, give --box-format xywh"
+            f"if these are left, top, width, height, {cure}"
         )
     return xmin, ymin, xmax, ymax
 

@@ -35,10 +35,11 @@ class PathIndex:
         if not self._matching.name_of and not self._matching.unclear_photos:
             photo = next(iter(self._photos), "nothing")
             entry = next(iter(self._entries), "nothing")
+            many = len(self._photos) > 1
+            none = f"none of the {len(self._photos):,} photos is" if many else "the one photo is not"
             cure = self._matching.why_refused or "pass the boxes file of these photos"
             raise UsageError(
-                f"none of the {counted(len(self._photos), 'photo')} is in {self._file_name} (its first entry "
-                f"is {entry}, the first photo {photo}); {cure}"
+                f"{none} in {self._file_name} (its first entry is {entry}, the first photo {photo}); {cure}"
             )
 
     def find(self, key: str) -> str | None:
