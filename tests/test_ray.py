@@ -165,7 +165,12 @@ def test_boxes_are_sent_along(cluster: Any, tmp_path: Path, decode: str) -> None
 
 
 def test_a_killed_worker_loses_nothing(cluster: Any, place: Path, tmp_path: Path) -> None:
-    killer = once_begun(tmp_path / "out", lambda: workers()[0].kill())
+    earlier = {worker.pid for worker in workers()}  # of the test before, still on their way out
+
+    def kill_one() -> None:
+        next(worker for worker in workers() if worker.pid not in earlier).kill()
+
+    killer = once_begun(tmp_path / "out", kill_one)
     run(place, tmp_path / "out", SentDetector(delay=0.1), executor="ray", ray_address=cluster.address)
     killer.join()
     assert_same(tmp_path / "out", product(place / "reference"))
