@@ -22,7 +22,7 @@ test: $(VENV)/.dev
 	$(BIN)/python -m tests.programs
 	$(BIN)/python -m pytest
 
-# For daily work: without the tests marked slow, which kill runs at every step, start clusters and browsers.
+# For daily work: without the tests marked slow, which kill runs at every step, start clusters, servers and browsers.
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow"
 

@@ -18,6 +18,8 @@ from tests.fakes import assert_same, crop, photo_bytes, product, rows_of, write_
 from tests.serving import Web, forget_stores, memory_store, s3_server, web_server
 from tests.test_discover_tars import tar
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:

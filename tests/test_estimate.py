@@ -23,6 +23,8 @@ from detic_crop.runs.folder import OutputFolder
 from detic_crop.runs.journal import Record
 from tests.fakes import crop, write_photos
 
+pytestmark = pytest.mark.slow
+
 CONFIG = CropConfig(model="fake", classes="Dolphin", conf=0.3, size=32)
 BOX = (10.0, 10.0, 40.0, 30.0)
 ANOTHER = (1.0, 1.0, 9.0, 9.0)

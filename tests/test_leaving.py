@@ -18,6 +18,8 @@ from detic_crop.runs.folder import STATE
 from tests.fakes import FakeDetector, assert_same, crop, product, write_photos
 from tests.test_stop import ROOT, posix
 
+pytestmark = pytest.mark.slow
+
 # A run whose detector never comes back from the fourth photo, as from a server or a decoder that has no end.
 STUCK = """
 import contextlib, signal, sys, threading, time

@@ -31,7 +31,7 @@ from detic_crop.runs import inside
 from detic_crop.runs.folder import STATE, OutputFolder
 from tests.fakes import write_boxes, write_photo, write_photos
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="links and pipes are POSIX")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="links and pipes are POSIX")]
 
 KINDS = ("link_to_file", "link_to_folder", "dangling", "loop", "hard_link", "other_kind", "pipe")
 _SECONDS = 600  # after which a command is waiting for a pipe

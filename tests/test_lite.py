@@ -34,6 +34,8 @@ from detic_crop.detectors.lite_weights import (
 )
 from detic_crop.errors import WeightsError
 
+pytestmark = pytest.mark.slow
+
 Image = NDArray[np.uint8]
 
 

@@ -38,6 +38,8 @@ from tests.fakes import (
 )
 from tests.helpers import detections
 
+pytestmark = pytest.mark.slow
+
 
 class Batching(FakeDetector):
     """`FakeDetector` in two halves, which notes what it was given together."""

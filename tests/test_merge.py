@@ -35,6 +35,8 @@ from tests.fakes import (
 )
 from tests.test_stop import Scene, cli_command, difficult_run, disturb, memory, posix
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def photos(tmp_path: Path) -> tuple[Path, list[str]]:

@@ -30,6 +30,8 @@ from tests.fakes import (
 )
 from tests.test_stop import Scene, cli_command, difficult_run, disturb, memory, posix
 
+pytestmark = pytest.mark.slow
+
 COUNT = 4
 SUBSETS = [set(some) for size in range(1, COUNT) for some in itertools.combinations(range(COUNT), size)]
 
@@ -365,7 +367,6 @@ def the_rest(folder: Path) -> Scene:
     return Scene(["merge", "OUT"], scene.base, scene.reference, whole=True)
 
 
-@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("make", [in_part, the_rest])
 @pytest.mark.parametrize(("kind", "lasting", "step"), [("kill", False, 2), ("ENOSPC", True, 7)])

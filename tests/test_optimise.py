@@ -28,6 +28,8 @@ from detic_crop.detectors.detic.winograd import WinogradConv2d, can_replace
 from tests.fakes import picture
 from tests.parity_checks import filled_detector
 
+pytestmark = pytest.mark.slow
+
 # Where values have unit size; float32 has 1e-7, and sums of thousands of products lose two digits.
 ROUNDING = 1e-4
 R18 = "detic-r18"
@@ -53,7 +55,6 @@ def test_fast_equals_plain(pair: tuple[DeticDetector, DeticDetector], size: tupl
     assert [plain.class_names[i] for i in nearest] == list(fast.class_names)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("model", VARIANTS)
 def test_fast_features_equal_plain_ones(model: str) -> None:
     """P3–P7 of a map that is no multiple of the windows, in standard deviations of each."""

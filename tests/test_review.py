@@ -35,6 +35,8 @@ from tests.fakes import crop, files_of, product, rows_of, write_damaged, write_p
 from tests.helpers import run_python
 from tests.reviewing import Client, reviewing
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

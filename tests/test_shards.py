@@ -51,6 +51,8 @@ from tests.test_stop import (
     posix,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def journal_of(out: Path, shard: str = "") -> Path:
     return OutputFolder(out, resolve_shard(shard or None)).journal
@@ -536,7 +538,6 @@ def test_what_a_killed_run_left_is_no_holder(photos: tuple[Path, list[str]], tmp
     assert seen[0] is False
 
 
-@pytest.mark.slow
 @posix
 def test_many_processes_begin_at_once_in_a_new_folder(photos: tuple[Path, list[str]], tmp_path: Path) -> None:
     folder, keys = photos
@@ -567,7 +568,6 @@ def sharded(folder: Path) -> Scene:
     return Scene([*run, "--shard", "1/2"], base, folder / "reference", after=["merge", "OUT"], whole=True)
 
 
-@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(("kind", "lasting", "step"), [("kill", False, 3), ("ENOSPC", True, 9)])
 def test_a_disturbed_shard_is_mended_by_its_command(
@@ -578,7 +578,6 @@ def test_a_disturbed_shard_is_mended_by_its_command(
     assert memory(tmp_path / "reference") == memory(tmp_path / "unsharded")
 
 
-@pytest.mark.slow
 @posix
 def test_a_shard_killed_in_mid_run_goes_on_and_the_whole_is_the_same(tmp_path: Path) -> None:
     keys = many_photos(tmp_path / "in")

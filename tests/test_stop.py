@@ -56,6 +56,8 @@ from tests.fakes import (
     write_photos,
 )
 
+pytestmark = pytest.mark.slow
+
 posix = pytest.mark.skipif(os.name != "posix", reason="fork, SIGKILL and SIGTERM are POSIX")
 
 RANDOM_KILLS = 60
@@ -338,7 +340,6 @@ def ask(function: Callable[..., Counter[str]], **arguments: Any) -> Counter[str]
 # ---------------------------------------------------------------- killed
 
 
-@pytest.mark.slow
 @posix
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     keys = write_photos(tmp_path / "in", 57)
@@ -451,7 +452,6 @@ def reviewed_and_resumed(folder: Path) -> Scene:
     return Scene(scene.command, scene.base, scene.reference, between=run)
 
 
-@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(
     ("make", "step"),
@@ -469,7 +469,6 @@ def test_killed_at_every_operation(make: Callable[[Path], Scene], step: int, tmp
     assert counts[f"exit {-signal.SIGKILL}"] > 40 // step
 
 
-@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(
     ("make", "step"), [(fresh, 3), (resumed, 5), (overwritten, 7), (recropped, 6), (reviewed, 5)]
@@ -478,13 +477,11 @@ def test_disk_full_from_some_operation_on(make: Callable[[Path], Scene], step: i
     assert disturb(make(tmp_path), tmp_path, "ENOSPC", lasting=True, step=step)["exit 1"] > 40 // step
 
 
-@pytest.mark.slow
 @posix
 def test_disk_full_for_one_operation(tmp_path: Path) -> None:
     assert disturb(fresh(tmp_path), tmp_path, "ENOSPC", step=4)["exit 1"] > 10
 
 
-@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("kind", ["EROFS", "EACCES"])
 def test_output_not_writable_from_some_operation_on(kind: str, tmp_path: Path) -> None:

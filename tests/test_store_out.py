@@ -55,6 +55,8 @@ from tests.stores import (
     set_objects,
 )
 
+pytestmark = pytest.mark.slow
+
 OUT = "memory://bucket/out"
 JOURNAL, CANDIDATES = f"{STATE}/journal.jsonl", f"{STATE}/candidates.jsonl"
 LOCK = f"{STATE}/lock-owner.json"
@@ -220,7 +222,6 @@ def test_recrop_of_a_folder_into_a_store(photos: Path, tmp_path: Path) -> None:
     assert_like(OUT, files_of(tmp_path / "second"))
 
 
-@pytest.mark.slow
 def test_several_processes(photos: Path, tmp_path: Path) -> None:
     for out, device in ((OUT, "cpu,cpu"), (tmp_path / "one", "cpu")):
         api.run(photos, out, model="lite", device=device, workers=1, size=32, quiet=True)
@@ -373,7 +374,6 @@ def test_a_run_killed_at_every_change_is_mended_by_another(
     assert number > 15
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("late", [False, True])
 def test_begun_anew_and_killed_at_every_change(
     photos: Path, reference: dict[str, bytes], late: bool, monkeypatch: pytest.MonkeyPatch

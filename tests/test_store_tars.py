@@ -24,6 +24,8 @@ from tests.serving import memory_store, s3_server
 from tests.stores import Death, Killed, as_folder, copy_down, copy_up, objects, put_before, set_objects
 from tests.test_tar_crops import check
 
+pytestmark = pytest.mark.slow
+
 OUT = "memory://bucket/out"
 TARS = {"out_format": "tar", "per_tar": 3}
 
@@ -94,7 +96,6 @@ def test_bit_by_bit(photos: Path, tmp_path: Path) -> None:
     assert_same(tmp_path / "copy", product(tmp_path / "local"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("late", [False, True])
 def test_killed_at_every_change(
     photos: Path, tmp_path: Path, late: bool, monkeypatch: pytest.MonkeyPatch

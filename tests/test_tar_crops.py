@@ -37,6 +37,8 @@ from tests.fakes import (
 from tests.helpers import write
 from tests.test_stop import Scene, disturb, fresh, overwritten, posix, recropped, resumed, reviewed
 
+pytestmark = pytest.mark.slow
+
 
 def samples(out: Path) -> dict[str, tuple[bytes, dict[str, Any]]]:
     """Path in its tar file → (crop, JSON), of all tar files; fails where a half is missing."""
@@ -443,7 +445,6 @@ def test_killed_while_it_removes_what_it_packed(
     assert_same(tmp_path / "out", product(tmp_path / "reference"))
 
 
-@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(
     ("make", "step"), [(fresh, 2), (resumed, 3), (overwritten, 5), (recropped, 5), (reviewed, 2)]
