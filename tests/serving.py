@@ -38,12 +38,33 @@ class Web:
     address: str = ""
 
 
+class QuietHandler(BaseHTTPRequestHandler):
+    """Prints nothing of what it is asked."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def loopback_server(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
+    """A server on this machine's own address, until the block ends: its port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
 @contextlib.contextmanager
 def web_server(files: Mapping[str, bytes]) -> Iterator[Web]:
     """A web server of `files`, until the block ends."""
     web = Web(files)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             web.asked[self.path] += 1
             web.agent = self.headers["User-Agent"]
@@ -62,19 +83,9 @@ def web_server(files: Mapping[str, bytes]) -> Iterator[Web]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    web.address = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with loopback_server(Handler) as port:
+        web.address = f"http://127.0.0.1:{port}"
         yield web
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @contextlib.contextmanager

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,6 +24,7 @@ from tests.big_run import write_big_run
 from tests.fakes import crop, rows_of, write_photo, write_photos
 from tests.programs import needed
 from tests.reviewing import Client, reviewing
+from tests.serving import QuietHandler, loopback_server
 
 pytestmark = pytest.mark.slow
 
@@ -814,7 +814,7 @@ def listening(page: str, cookie: str) -> Iterator[tuple[int, list[tuple[str, lis
     """Another user's server: its port, and the path and headers of all that it is asked."""
     asked: list[tuple[str, list[str]]] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append((self.path, [f"{name}: {value}" for name, value in self.headers.items()]))
             is_worker = self.path == "/worker.js"
@@ -825,18 +825,8 @@ def listening(page: str, cookie: str) -> Iterator[tuple[int, list[tuple[str, lis
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.server_port, asked
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with loopback_server(Handler) as port:
+        yield port, asked
 
 
 # ---------------------------------------------------------------- filters, reload, tabs

@@ -11,15 +11,14 @@ from PIL import WebPImagePlugin
 
 from detic_crop.errors import PhotoError
 from detic_crop.images.directory import read_directory
-from detic_crop.images.headers import read_header, scan_headers
+from detic_crop.images.headers import EOI, FRAMES, read_header, scan_headers
 from detic_crop.images.quiet import take_remark
 from detic_crop.images.tiff_samples import Layout, layout_of, strips_of
 
 __all__ = ["is_only_padded", "is_remarked_on", "is_tiff_damaged", "lacks_scans", "left_over"]
 
-_SOS, _EOI = b"\xff\xda", b"\xff\xd9"
+_SOS = b"\xff\xda"
 _PROGRESSIVE_FRAMES = frozenset({0xC2, 0xCA})
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_CHEAPLY = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION
 # Bytes to take away: more than encoders put at the end though no decoder needs them (libwebp: four, and two).
 _WEBP_SPARE = {b"VP8 ": 16, b"VP8L": 6}
@@ -47,7 +46,7 @@ def is_only_padded(jpeg: bytes) -> bool:
     Some cameras fill up so. Without the right number of zeros there is nothing to remark on; the data
     themselves may end with one or two.
     """
-    end = jpeg.find(_EOI, jpeg.find(_SOS))
+    end = jpeg.find(EOI, jpeg.find(_SOS))
     zeros = end - len(jpeg[:end].rstrip(b"\0"))
     return any(
         is_remarked_on(jpeg[: end - spare] + jpeg[end:]) is False
@@ -62,7 +61,7 @@ def lacks_scans(jpeg: bytes) -> bool:
     components down to some bit; in the end all are there entirely.
     """
     at = 2
-    while jpeg[at + 1] not in _FRAMES:
+    while jpeg[at + 1] not in FRAMES:
         at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
     progressive = jpeg[at + 1] in _PROGRESSIVE_FRAMES
     components = jpeg[at + 10 : at + 10 + 3 * jpeg[at + 9] : 3]
@@ -120,7 +119,7 @@ def is_tiff_damaged(tiff: bytes) -> bool | None:
             for number, (at, length) in enumerate(strips[: _blocks_of(layout)])
         )
     if layout.compression == _TIFF_JPEG:
-        tables = directory.bytes_of(_TIFF_JPEG_TABLES, tiff).removesuffix(_EOI) or b"\xff\xd8"
+        tables = directory.bytes_of(_TIFF_JPEG_TABLES, tiff).removesuffix(EOI) or b"\xff\xd8"
         most = 2 * layout.block[0] * layout.block[1]  # sides may be rounded up to whole blocks
         remarks = [_is_jpeg_damaged(tables + tiff[at + 2 : at + length], most) for at, length in strips]
         return True if True in remarks else None if None in remarks else False

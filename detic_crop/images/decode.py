@@ -33,6 +33,7 @@ from detic_crop.errors import PhotoError
 from detic_crop.images.damage import is_only_padded, is_remarked_on, is_tiff_damaged, lacks_scans, left_over
 from detic_crop.images.directory import read_directory
 from detic_crop.images.headers import CONVERT, DAMAGED, HEIC_EXTENSIONS, RAW_EXTENSIONS, Header, read_header
+from detic_crop.images.loading import load_rows
 from detic_crop.images.partial import Reduction, can_reduce, origin_of, stored_rows, with_rows
 from detic_crop.images.quiet import can_hear, quiet_c_stderr, take_remark
 from detic_crop.images.tiff_samples import bgr_of, layout_of
@@ -451,16 +452,7 @@ def _by_pillow(header: Header) -> tuple[NDArray[np.uint8], bool]:
         ) from error
     if photo.size != (header.width, header.height):
         raise ValueError("two sizes in one file")
-    if header.format == "TIFF":
-        # Given its memory beforehand, the TIFF reader does not ask the global limit either.
-        photo.im = Image.new(photo.mode, photo.size).im
-    whole = True
-    try:
-        photo.load()
-    except OSError:
-        photo.tile = []
-        photo.load()
-        whole = False
+    whole = load_rows(photo)
     return _to_bgr(photo, header), whole
 
 

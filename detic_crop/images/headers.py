@@ -153,11 +153,11 @@ def _sniff_iso_media(data: bytes) -> str:
 
 # ---------------------------------------------------------------- JPEG
 
-_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _SEQUENTIAL = frozenset({0xC0, 0xC1})  # Huffman-coded, one pass
 _HEIGHT_IN_FRAME = 5  # behind the mark (2 bytes), the length (2) and the precision (1)
-_EOI = b"\xff\xd9"
+EOI = b"\xff\xd9"
 # In entropy-coded data FF is followed by 00, by a restart mark, or by more FF.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _SOS = b"\xff\xda"
@@ -185,7 +185,7 @@ def _read_jpeg(data: bytes) -> Header:
     height_at = 0
     lean: list[bytes | memoryview] = [b"\xff\xd8"]
     for marker, start, end in _jpeg_segments(data):
-        if marker in _SOF and frame is None:
+        if marker in FRAMES and frame is None:
             if end - start < 6:
                 break
             frame = struct.unpack_from(">BHHB", data, start)
@@ -199,7 +199,7 @@ def _read_jpeg(data: bytes) -> Header:
         if marker == 0xDA:
             if frame is None:
                 break
-            truncated = data.rfind(_EOI, end) < 0
+            truncated = data.rfind(EOI, end) < 0
             precision, height, width, components = frame
             if precision != 8:
                 raise PhotoError(
@@ -210,7 +210,7 @@ def _read_jpeg(data: bytes) -> Header:
                 _check_scans(data, end, width * height, None if progressive else components)
             stop = _last_whole_segment(data, end) if truncated else len(data)
             lean += [data[start - 4 : start], _scan_header(data[start:end], sequential)]
-            lean += [memoryview(data)[end:stop], _EOI if truncated else b""]
+            lean += [memoryview(data)[end:stop], EOI if truncated else b""]
             return Header(
                 "JPEG",
                 width,

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, TiffImagePlugin
+from PIL import TiffImagePlugin
 
 from detic_crop.errors import PhotoError
 from detic_crop.images.directory import Directory
+from detic_crop.images.loading import load_rows
 
 __all__ = ["Layout", "bgr_of", "layout_of", "strips_of"]
 
@@ -207,14 +208,7 @@ def _planes(data: bytes, directory: Directory, layout: Layout) -> tuple[list[Byt
     for number in range(count):
         file = _as_bytes(data, directory, layout, strips[number * each : (number + 1) * each])
         photo = TiffImagePlugin.TiffImageFile(io.BytesIO(file))
-        # Given its memory beforehand, the TIFF reader does not ask Pillow's global limit.
-        photo.im = Image.new(photo.mode, photo.size).im
-        try:
-            photo.load()
-        except OSError:
-            photo.tile = []
-            photo.load()
-            whole = False
+        whole &= load_rows(photo)
         planes.append(np.array(photo))
     return planes, whole
 

@@ -364,9 +364,8 @@ def stop_signals() -> Iterator[Stop]:
             insist()
             raise KeyboardInterrupt
         stop.signalled = True
-        stop.reason = (
-            stop.reason or signal.Signals(number).name
-        )  # said aloud later: a handler may interrupt a print
+        # Said aloud later: a handler may interrupt a print.
+        stop.reason = stop.reason or signal.Signals(number).name
 
     numbers = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGBREAK"):
