@@ -19,7 +19,7 @@ demo: $(VENV)/.run
 	$(BIN)/detic-crop run --in examples/train_images --out cropped
 
 test: $(VENV)/.dev
-	$(BIN)/python -m tests.programs
+	$(BIN)/python -m tests.kit.programs
 	$(BIN)/python -m pytest
 
 # For daily work: without the tests marked slow, which kill runs at every step, start clusters, servers and browsers.
@@ -30,6 +30,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # The image without a Docker engine: as root, with Debian's buildah; see docker/check.sh. Takes minutes.
 $(VENV)/.docker:

@@ -43,17 +43,17 @@ from benchmarks.spoiled_rows import (
     record_of,
     spoiled,
 )
-from detic_crop.audit.duplicates import different_bits, first_similar
-from detic_crop.audit.suspicion import IMAGE_CHECKS, doubts_of, doubts_of_all, flags_of
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import Box
 from detic_crop.config import CropConfig
 from detic_crop.detectors.lite import load_lite
 from detic_crop.detectors.lite_boxes import iou
 from detic_crop.detectors.lite_weights import load_network
+from detic_crop.folder.journal import Record
 from detic_crop.images.checks import check_crop, perceptual_hash
 from detic_crop.images.crop import cut_and_resize
-from detic_crop.runs.journal import Record
+from detic_crop.report.duplicates import different_bits, first_similar
+from detic_crop.report.suspicion import IMAGE_CHECKS, doubts_of, doubts_of_all, flags_of
 
 DRAWS = 200
 ROWS = 1000

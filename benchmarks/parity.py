@@ -4,7 +4,7 @@
 
 Filled weights instead of the published ones, through the whole preprocessing (shortest side 480 px). Prints a
 table ("equal": to rounding; "near": the same box by class, score and place); exit code 1 when a box has no
-partner (`tests.parity_checks`), 2 on wrong use. Half precision is only reported: filled weights have many
+partner (`tests.kit.parity_checks`), 2 on wrong use. Half precision is only reported: filled weights have many
 boxes that are nearly tied.
 """
 
@@ -25,8 +25,8 @@ from detic_crop.config import Precision
 from detic_crop.detectors.detic.build import VARIANTS
 from detic_crop.detectors.detic.detector import DEFAULT_CONF, DeticDetector
 from detic_crop.detectors.detic.preprocess import longest_for, normalise, resize, resized_hw
-from tests.filled_weights import SHORT_NAMES
-from tests.parity_checks import SCORE_FLOOR, Agreement, agreement, filled_detector, pairwise_iou
+from tests.kit.filled_weights import SHORT_NAMES
+from tests.kit.parity_checks import SCORE_FLOOR, Agreement, agreement, filled_detector, pairwise_iou
 
 _SHORTEST = 480
 _COLUMNS = "{:<15} {:<24} {:<10} {:>6} {:>7} {:>7} {:>5} {:>10}  {}"

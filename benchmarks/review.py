@@ -20,7 +20,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tests.big_run import write_big_run
+from tests.kit.big_run import write_big_run
 
 STEPS = 60
 

@@ -38,15 +38,16 @@ from benchmarks.photos import write_photos
 from detic_crop import api
 from detic_crop.boxes.detections import Detections
 from detic_crop.detectors.base import DetectorInfo
-from detic_crop.runs import store_folder
-from detic_crop.runs.discover import discover
-from detic_crop.runs.execute import write_listing
-from detic_crop.runs.folder import STATE, OutputFolder
-from detic_crop.runs.inputs import Given
-from detic_crop.runs.journal import Record, replay
-from detic_crop.runs.ray_cluster import connected
-from detic_crop.runs.shards import owner
-from tests import fakes
+from detic_crop.folder import store_folder
+from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.inputs import Given
+from detic_crop.folder.journal import Record, replay
+from detic_crop.folder.listing import write_listing
+from detic_crop.folder.shard import owner
+from detic_crop.photos.find import discover
+from detic_crop.photos.keys import STATE
+from detic_crop.work.executors.ray_cluster import connected
+from tests.kit import fakes
 
 PARTS = ("efficiency", "transfer", "faults", "paper")
 _TARGET = 0.9

@@ -39,9 +39,9 @@ from detic_crop.config import ALGORITHM, Precision
 from detic_crop.detectors.base import Detector, DetectorInfo
 from detic_crop.detectors.detic.detector import DeticDetector, slow_precision
 from detic_crop.detectors.lite import load_lite
+from detic_crop.folder.journal import replay
 from detic_crop.images.decode import PhotoFile
-from detic_crop.runs.journal import replay
-from tests.parity_checks import filled_detector, pairwise_iou
+from tests.kit.parity_checks import filled_detector, pairwise_iou
 
 PARTS = ("pipeline", "checking", "workers", "lite", "detic", "resume", "memory")
 _PHOTOS = 200

@@ -12,21 +12,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from detic_crop.api import ApplyResult as ApplyResult
-    from detic_crop.api import CropResult as CropResult
-    from detic_crop.api import RunResult as RunResult
-    from detic_crop.api import apply as apply
-    from detic_crop.api import crop_photo as crop_photo
-    from detic_crop.api import merge as merge
-    from detic_crop.api import read_audit as read_audit
-    from detic_crop.api import recrop as recrop
-    from detic_crop.api import review as review
-    from detic_crop.api import run as run
-    from detic_crop.api import write_audit as write_audit
     from detic_crop.boxes.choose import Choice as Choice
     from detic_crop.boxes.choose import choose as choose
     from detic_crop.boxes.detections import Detections as Detections
     from detic_crop.boxes.geometry import enlarge as enlarge
+    from detic_crop.commands.apply import apply as apply
+    from detic_crop.commands.audit import read_audit as read_audit
+    from detic_crop.commands.audit import write_audit as write_audit
+    from detic_crop.commands.crop_photo import CropResult as CropResult
+    from detic_crop.commands.crop_photo import crop_photo as crop_photo
+    from detic_crop.commands.merge import merge as merge
+    from detic_crop.commands.recrop import recrop as recrop
+    from detic_crop.commands.result import ApplyResult as ApplyResult
+    from detic_crop.commands.result import RunResult as RunResult
+    from detic_crop.commands.review import review as review
+    from detic_crop.commands.run import run as run
     from detic_crop.config import CropConfig as CropConfig
     from detic_crop.config import RunOptions as RunOptions
     from detic_crop.detectors import load_detector as load_detector
@@ -43,10 +43,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "api": (
-        *("ApplyResult", "CropResult", "RunResult"),
-        *("apply", "crop_photo", "merge", "read_audit", "recrop", "review", "run", "write_audit"),
-    ),
+    "commands.apply": ("apply",),
+    "commands.audit": ("read_audit", "write_audit"),
+    "commands.crop_photo": ("CropResult", "crop_photo"),
+    "commands.merge": ("merge",),
+    "commands.recrop": ("recrop",),
+    "commands.result": ("ApplyResult", "RunResult"),
+    "commands.review": ("review",),
+    "commands.run": ("run",),
     "boxes.choose": ("Choice", "choose"),
     "boxes.detections": ("Detections",),
     "boxes.geometry": ("enlarge",),

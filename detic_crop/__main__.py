@@ -2,6 +2,6 @@
 
 import sys
 
-from detic_crop.cli import main
+from detic_crop.cli.main import main
 
 sys.exit(main())

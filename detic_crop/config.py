@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-from detic_crop.boxes.geometry import FITS, Fit
 from detic_crop.errors import UsageError
 
 ALGORITHM = 3
 """Raised whenever the same settings begin to give other boxes or pixels."""
 
+Fit: TypeAlias = Literal["stretch", "pad", "square"]
 Format: TypeAlias = Literal["jpg", "png", "webp"]
 Truncated: TypeAlias = Literal["keep", "fail"]
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
@@ -27,6 +27,7 @@ Decode: TypeAlias = Literal["full", "scaled"]
 ExecutorName: TypeAlias = Literal["local", "ray"]
 OutFormat: TypeAlias = Literal["files", "tar"]
 BoxFormat: TypeAlias = Literal["xyxy", "xywh"]
+FITS: tuple[Fit, ...] = get_args(Fit)
 FORMATS: tuple[Format, ...] = get_args(Format)
 TRUNCATED: tuple[Truncated, ...] = get_args(Truncated)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)

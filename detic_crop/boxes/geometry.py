@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import TypeAlias
+
+from detic_crop.config import Fit
 
 Box: TypeAlias = tuple[float, float, float, float]
 PixelBox: TypeAlias = tuple[int, int, int, int]
-Fit: TypeAlias = Literal["stretch", "pad", "square"]
-FITS: tuple[Fit, ...] = ("stretch", "pad", "square")
 
 # A box edge that lands on a whole pixel must not gain a pixel because 1.2 has no exact binary form.
 _ROUNDING_NOISE = 1e-6

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import http.client
+import importlib.metadata
 import json
 import logging
 import os
@@ -24,7 +25,6 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-import detic_crop
 from detic_crop.errors import OutputError, WeightsError
 
 Report = Callable[[int, int | None], None]
@@ -211,7 +211,10 @@ def _read(response: http.client.HTTPResponse) -> bytes:
 
 
 def _headers(note: _Remote | None, there: int) -> dict[str, str]:
-    headers = {"User-Agent": f"detic-crop/{detic_crop.__version__}", "Accept-Encoding": "identity"}
+    headers = {
+        "User-Agent": f"detic-crop/{importlib.metadata.version('detic-crop')}",
+        "Accept-Encoding": "identity",
+    }
     if note:
         headers["Range"] = f"bytes={there}-"
         if validator := note.etag or note.modified:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
-import detic_crop
 from detic_crop.detectors.catalogue import ModelEntry, catalogue, named
 from detic_crop.detectors.download import (
     DownloadError,
@@ -97,6 +96,9 @@ class PulledFile:
     downloaded: bool
 
 
+_PACKAGE = Path(__file__).parents[1]
+
+
 def weights_dir() -> Path:
     """The folder of the weights: `DETIC_CROP_WEIGHTS_DIR`, `weights/` of a checkout, or the user's cache.
 
@@ -108,7 +110,7 @@ def weights_dir() -> Path:
         if folder.exists() and not folder.is_dir():
             raise UsageError(f"{FOLDER_VARIABLE} must be a folder, got the file {folder}")
         return folder
-    root = Path(detic_crop.__file__).parents[1]
+    root = _PACKAGE.parent
     if (root / "pyproject.toml").is_file() and (root / "weights" / "README.md").is_file():
         return root / "weights"
     return platformdirs.user_cache_path("detic-crop", appauthor=False) / "weights"

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detic_crop.boxes.geometry import Fit, PixelBox
+from detic_crop.boxes.geometry import PixelBox
+from detic_crop.config import Fit
 from detic_crop.images.detail import detail_of
 
 Image = NDArray[np.uint8]

@@ -13,7 +13,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from detic_crop.boxes.geometry import Fit, PixelBox
+from detic_crop.boxes.geometry import PixelBox
+from detic_crop.config import Fit
 from detic_crop.images.detail import detail_of
 from detic_crop.images.headers import Header
 

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from detic_crop.detectors.boxes_file.table import clean_path
-from detic_crop.system_folders import is_system_folder
+from detic_crop.system.system_folders import is_system_folder
 
 # A network disk answers slowly and to many at once; a local one is no faster with 16 threads, and no slower.
 _READERS = 16

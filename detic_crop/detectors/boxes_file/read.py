@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from detic_crop.collecting import collector_paused
 from detic_crop.config import BoxFormat
 from detic_crop.detectors.boxes_file.csv_table import IMAGE_COLUMNS
 from detic_crop.detectors.boxes_file.folder import LabelFolder
@@ -41,6 +40,7 @@ from detic_crop.detectors.boxes_file.per_photo import read_photo_files
 from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError, RowError
 from detic_crop.detectors.boxes_file.xml_tree import parse_xml
 from detic_crop.detectors.boxes_file.yolo_rows import is_row
+from detic_crop.system.collecting import collector_paused
 
 _WHOLE_FILES = (".json", ".xml", ".csv")
 _DELIMITER = re.compile(r"[,;\t]")

@@ -1,8 +1,8 @@
 """The same network, faster: what can be worked out once, when the weights are loaded.
 
 `optimise` changes how sums are added up and nothing else: features differ from the plain network's by
-rounding (`tests/test_optimise.py` holds one against the other). The plain network stays the one to read, and
-to measure against.
+rounding (`tests/unit/test_optimise.py` holds one against the other). The plain network stays the
+one to read, and to measure against.
 """
 
 from __future__ import annotations

@@ -1,1 +1,0 @@
-"""Trust: the table of every photo, what is doubtful about it, and a page to look at."""

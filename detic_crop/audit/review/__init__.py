@@ -1,1 +1,0 @@
-"""Review: the verdicts on disk, the rows in memory, and the local page over both."""

@@ -1,0 +1,135 @@
+"""`detic-crop audit`: the tables of a folder, from its journal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from detic_crop.commands.result import RunResult
+from detic_crop.commands.settings import PathLike
+from detic_crop.commands.tables import audit_rows, look_for_photos, sample_of, write_tables
+from detic_crop.errors import UsageError
+from detic_crop.folder.folder import OutputFolder, output_errors
+from detic_crop.folder.journal import replay
+from detic_crop.folder.store_folder import open_folder
+from detic_crop.report.sample import detected_records, draw, write_sample
+from detic_crop.report.table import BOX_COLUMNS, NUMBER_COLUMNS, Row
+from detic_crop.report.workbook import check_workbook
+from detic_crop.stores.store import is_address, joined, public, store_of
+from detic_crop.wording import counted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def write_audit(
+    output: PathLike,
+    *,
+    input: PathLike | None = None,
+    sample: int | None = None,
+    seed: int | None = None,
+    xlsx: bool = False,
+) -> RunResult:
+    """Rebuild audit.csv and audit.html of a folder from its journal.
+
+    Photos that are no longer where the run found them keep the pictures that audit.html has of them.
+
+    Args:
+        output: the output folder of a run, or its address.
+        input: where the photos are now, when they have moved.
+        sample: draw a stratified random sample of so many photos for review; a larger one adds to an
+            earlier one, and no verdict is ever lost.
+        seed: of the random numbers; None keeps that of an earlier sample, else takes 0.
+        xlsx: write audit.xlsx, too.
+
+    Raises:
+        UsageError: the folder has no journal, none of its photos is in `input`, or a sample or workbook
+            cannot be made of it.
+        OutputError: it cannot be written or is in use.
+    """
+    if seed is not None and sample is None:
+        raise UsageError("--seed belongs to --sample; pass --sample N, too, e.g. 200")
+    with open_folder(output) as folder:
+        return rebuild_tables(folder, input, sample, seed, xlsx)
+
+
+def rebuild_tables(
+    folder: OutputFolder,
+    input: PathLike | None = None,
+    sample: int | None = None,
+    seed: int | None = None,
+    xlsx: bool = False,
+    takes_input: bool = True,
+) -> RunResult:
+    folder.require_run()
+    with folder.locked(), output_errors(folder.shown):
+        state = replay(folder.journal)
+        if state.config is None:
+            raise UsageError(f"{folder.shown} has no finished photos yet; give its `run` command again first")
+        result = RunResult(folder, state.config)
+        found = look_for_photos(folder, state.records, input)
+        if xlsx or sample is not None:  # whatever is to be refused is refused before anything is written
+            rows, labels = audit_rows(folder, state.records)
+            if xlsx:
+                check_workbook(len(rows), labels)
+            if sample is not None:
+                _draw_sample(result, rows, sample, seed)
+        write_tables(result, state.records, xlsx, found if takes_input else None)
+    return result
+
+
+def _draw_sample(result: RunResult, rows: Sequence[Row], size: int, seed: int | None) -> None:
+    """Draw, and say what that did to an earlier sample."""
+    folder = result.folder
+    before = sample_of(result)
+    if seed is None:
+        seed = before[0].seed if before else 0
+    detected = detected_records(folder, {row.record.image for row in rows})
+    sample = draw(detected, result.config, size, seed)
+    write_sample(folder, sample)
+    new = {drawn.image for drawn in sample}.difference(drawn.image for drawn in before)
+    dropped = len(before) + len(new) - len(sample)
+    result.notes.append(
+        f"sample: {counted(len(sample), 'photo')} drawn with seed {seed}"
+        + (f", {len(new)} new, {dropped} of the earlier sample not in it" if before else "")
+        + "; every verdict is kept"
+    )
+
+
+def read_audit(output: PathLike) -> pd.DataFrame:
+    """audit.csv as a pandas DataFrame: numbers, boxes as lists of four ints or None, all else as text.
+
+    Args:
+        output: the output folder of a run, or its address.
+
+    Raises:
+        UsageError: there is no audit.csv.
+    """
+    import pandas as pd
+
+    # As text first: a photo named `NA` and an individual `007` must stay what they are.
+    table = pd.read_csv(_audit_csv(output), dtype=str, keep_default_na=False)
+    for column in NUMBER_COLUMNS:
+        table[column] = pd.to_numeric(table[column].replace("", None))
+    for column in BOX_COLUMNS:
+        boxes = [list(map(int, text.split())) if text else None for text in table[column]]
+        table[column] = pd.Series(boxes, index=table.index, dtype=object)
+    return table
+
+
+def _audit_csv(output: PathLike) -> Path | BytesIO:
+    if not is_address(os.fspath(output)):
+        path = Path(output) / "audit.csv"
+        if path.is_file():
+            return path
+        raise UsageError(f"{path} does not exist; pass the --out folder of a detic-crop run")
+    address = joined(os.fspath(output), "audit.csv")
+    try:
+        return BytesIO(store_of(address).read(address))
+    except OSError as error:
+        raise UsageError(
+            f"{public(address)} cannot be read: {error.strerror}; pass the --out of a detic-crop run"
+        ) from error

@@ -1,0 +1,75 @@
+"""What an output folder was given before, and what this call adds to it."""
+
+from __future__ import annotations
+
+import glob
+import os
+from pathlib import PurePosixPath
+
+from detic_crop.commands.settings import PathLike
+from detic_crop.config import RunOptions
+from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.inputs import Given, arranged, united
+from detic_crop.folder.journal import Record, replay
+from detic_crop.folder.listing import photo_paths, read_listing
+from detic_crop.folder.same_photo import is_same_photo
+from detic_crop.photos import location as places
+from detic_crop.photos.photo import Listing, Source
+from detic_crop.shards.state import check_same_shards
+from detic_crop.stores.store import is_address, path_of
+
+
+def _root_of(input: PathLike) -> str:
+    """The folder that most keys are relative to."""
+    text = os.fspath(input)
+    if is_address(text):
+        below = PurePosixPath(path_of(text)).suffix or glob.has_magic(text)
+        return places.kept(text.rpartition("/")[0] if below else text.rstrip("/"))
+    root = os.path.abspath(text)
+    return root if os.path.isdir(root) else os.path.dirname(root)
+
+
+def given_inputs(
+    input: PathLike, listing: Listing, folder: OutputFolder, options: RunOptions
+) -> tuple[list[Given], list[Source]]:
+    """What the folder has been given, this call's input among it, and all of their photos in order.
+
+    Raises:
+        UsageError: these are other photos than it has, and are not to be added.
+    """
+    where = places.kept(places.absolute(os.fspath(input)))
+    given = Given(where, _root_of(input), [source.key for source in listing.sources])
+    if options.overwrite:
+        return [given], listing.sources
+    before = read_listing(folder.whole)
+    were = photo_paths({**before, "keys": [*before["keys"], *before["paths"]]})
+    same = _SamePhoto(folder.whole)
+    inputs = arranged(before, were, given, listing.sources, same, options.add, folder.shown)
+    inputs, sources = united(inputs, listing.sources, were)
+    if folder.shard is not None:
+        check_same_shards(folder, inputs, sources, options.add, _SamePhoto)
+    return inputs, sources
+
+
+class _SamePhoto:
+    """Whether a photo is the one that a folder has under its key; None where that is not known."""
+
+    _READ = 20  # of so many the bytes are compared, where size and time leave it open
+
+    def __init__(self, folder: OutputFolder) -> None:
+        self._folder = folder
+        self._records: dict[str, Record] | None = None
+        self._left = self._READ
+
+    def __call__(self, source: Source) -> bool | None:
+        if self._records is None:
+            self._records = replay(self._folder.journal).records
+        record = self._records.get(source.key)
+        if record is None or -1 in (record.file_size, source.size):
+            return None
+        if record.file_size != source.size:
+            return False
+        if record.file_time == source.mtime_ns or not places.is_path(source.where) or not self._left:
+            return True
+        self._left -= 1
+        return is_same_photo(record, source, moved=True)

@@ -1,0 +1,145 @@
+"""What a command gives back, and what run.json says of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import platform
+import signal
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from detic_crop.config import CropConfig, RunOptions
+from detic_crop.errors import Interrupted, Terminated
+from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.journal import Record
+from detic_crop.report.estimate import Estimate
+from detic_crop.work.changes import Change
+from detic_crop.work.execute import Execution
+
+Result = TypeVar("Result", bound="RunResult")
+
+
+@dataclass(slots=True)
+class RunResult:
+    """What a run left behind.
+
+    Attributes:
+        folder: the output folder; of an address its paths are gone, and `folder.shown` is what it was.
+        config: the settings as resolved.
+        model_reason: why this model.
+        counts: photos in audit.csv by status.
+        failures: failed photos by reason.
+        reviewed_whole: resized photos that a reviewer wanted whole.
+        not_listed: resized photos that the boxes file does not name.
+        flagged: cropped rows with at least one flag.
+        done: photos finished by this call.
+        skipped: photos finished by an earlier call.
+        remaining: photos of this call still to do.
+        seconds: wall time of the work.
+        stopped: empty, ``time_limit``, ``SIGINT`` or ``SIGTERM``.
+        notes: sentences a person should read.
+        transitions: after `recrop`, (old status, new status) → photos whose status changed.
+        profile: with ``profile=True``, a table of where the time went.
+        estimate: what a reviewed random sample says of all crops; None where none was drawn.
+    """
+
+    folder: OutputFolder
+    config: CropConfig
+    model_reason: str = ""
+    counts: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    reviewed_whole: int = 0
+    not_listed: int = 0
+    flagged: int = 0
+    done: int = 0
+    skipped: int = 0
+    remaining: int = 0
+    seconds: float = 0.0
+    stopped: str = ""
+    notes: list[str] = field(default_factory=list)
+    transitions: Counter[tuple[str, str]] = field(default_factory=Counter)
+    profile: str = ""
+    estimate: Estimate | None = None
+
+    @property
+    def photos_per_second(self) -> float:
+        """Photos finished by this call per second of work."""
+        return self.done / self.seconds if self.seconds else 0.0
+
+
+@dataclass(slots=True)
+class ApplyResult(RunResult):
+    """What `apply` did, or with ``dry_run`` would do.
+
+    Attributes:
+        changes: photos whose crop or verdict did not follow the reviewer yet.
+        problems: of these, key → why its row keeps its earlier state.
+    """
+
+    changes: list[Change] = field(default_factory=list)
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+def unless_stopped(result: Result) -> Result:
+    """The signal that ended the work early takes its course, now that everything is recorded and closed."""
+    if result.stopped == "SIGINT":
+        raise Interrupted(result)
+    if result.stopped in ("SIGTERM", "SIGBREAK"):
+        number = signal.Signals[result.stopped]
+        if signal.getsignal(number) in (signal.SIG_DFL, None):
+            raise Terminated(result)
+        signal.raise_signal(number)
+    return result
+
+
+def count_statuses(result: RunResult, records: Sequence[Record]) -> None:
+    result.counts = Counter(record.status for record in records)
+    result.failures = Counter(record.reason for record in records if record.status == "failed")
+    result.reviewed_whole = sum(record.reason == "reviewed_whole" for record in records)
+    result.not_listed = sum(record.reason == "not_listed" for record in records)
+
+
+def run_json(
+    result: RunResult, options: RunOptions, execution: Execution, origin: Mapping[str, Any], started: str
+) -> dict[str, Any]:
+    return {
+        **origin,
+        "settings": result.config.to_dict(),
+        "fingerprint": result.config.fingerprint(),
+        "model_reason": result.model_reason,
+        **({} if result.folder.shard is None else {"shard": str(result.folder.shard)}),
+        "options": {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(options).items()},
+        "counts": dict(result.counts),
+        "flagged": result.flagged,
+        "photos_done_now": result.done,
+        "photos_done_before": result.skipped,
+        "photos_remaining": result.remaining,
+        "stopped": result.stopped,
+        "notes": result.notes,
+        "started": started,
+        "seconds": round(execution.seconds, 3),
+        "stage_seconds": {stage: round(s, 3) for stage, s in execution.usage.times.seconds.items()},
+        "queue_seconds": {queue: round(s, 3) for queue, s in execution.usage.times.waited.items()},
+        **({"ray": execution.where} if execution.where else {}),
+        "busy": {who: round(share, 3) for who, share in execution.usage.busy().items()},
+        **versions_of_packages(),
+    }
+
+
+def versions_of_packages() -> dict[str, Any]:
+    packages = ("detic-crop", "torch", "torchvision", "timm", "opencv-python-headless", "pillow", "numpy")
+    return {
+        "versions": {"python": platform.python_version(), **{p: version_of(p) for p in packages}},
+        "platform": platform.platform(),
+    }
+
+
+def version_of(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,72 @@
+"""`detic-crop review`: the page to judge crops on."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+from collections.abc import Callable
+from contextlib import closing
+
+from detic_crop.commands.settings import PathLike
+from detic_crop.errors import UsageError
+from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.store_folder import copied_here
+from detic_crop.system.signals import stop_signals
+
+_log = logging.getLogger(__name__)
+
+
+def review(
+    output: PathLike,
+    *,
+    input: PathLike | None = None,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    open_browser: bool = True,
+    reviewer: str | None = None,
+    ready: Callable[[str], object] = print,
+) -> int:
+    """Serve a local page to judge crops, most suspicious first, until Ctrl-C; see `apply` for what follows.
+
+    The photos are those of the journal now; a run may go on meanwhile.
+
+    Args:
+        output: the output folder of a run.
+        input: where the photos are now, when they have moved.
+        host: address to bind to; another than this machine's own lets others on the network try.
+        port: 0 for any free one; None for 8377 or, if that is taken, any free one.
+        open_browser: whether to open the page in a browser.
+        reviewer: name to note with each verdict; None takes the login name.
+        ready: told the address, which holds the key to the page, when it can be opened.
+
+    Returns:
+        The number of verdicts given.
+
+    Raises:
+        UsageError: the folder has no finished photos, none of them is in `input`, the address cannot be
+            had, or the extra is missing.
+    """
+    try:
+        from detic_crop.review_page import page, server
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").split(".")[0]
+        if missing not in ("starlette", "uvicorn"):
+            raise
+        raise UsageError(
+            f"the review page needs {missing}, which is not installed: pip install 'detic-crop[review]'"
+        ) from error
+    opened = page.open_page(OutputFolder(copied_here(output, "review")), input, reviewer or _login_name())
+    with closing(server.listen(host, port)) as listener, stop_signals():
+        if warning := server.warning_of(host):
+            _log.warning(warning)
+        for sentence in opened.absent.sentences("of these only the crops can be judged"):
+            _log.warning(sentence)
+        server.serve(opened, listener, host, open_browser, ready)
+    return opened.given
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container without users
+        return "unknown"

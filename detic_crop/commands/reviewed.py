@@ -1,0 +1,61 @@
+"""What a reviewer decided about the photos of a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from detic_crop.folder.decisions import Decision, decision_in
+from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.journal import Record
+from detic_crop.folder.listing import photo_paths, read_listing
+from detic_crop.folder.same_photo import is_same_photo
+from detic_crop.folder.verdicts import Verdict, VerdictLog, last_lines, now, read_verdicts
+from detic_crop.photos import location as places
+from detic_crop.photos.photo import Source
+from detic_crop.shards.state import known_records
+from detic_crop.wording import counted, either
+
+
+def read_decisions(folder: OutputFolder, records: Mapping[str, Record]) -> dict[str, Decision]:
+    """The reviewer's last word on every photo, applied already or not."""
+    decisions = {key: decision_in(record) for key, record in records.items() if record.verdict}
+    for image, last in last_lines(folder.review).items():
+        undone = last.verdict == "undone"
+        decisions[image] = Decision() if undone else Decision(last.verdict, last.box, last.reviewer)
+    return decisions
+
+
+def decisions_to_keep(
+    folder: OutputFolder, chosen: Sequence[Source], notes: list[str]
+) -> dict[str, Decision]:
+    """Applied decisions, which a run keeps where it must crop such a photo again.
+
+    A verdict about a photo that has changed since says nothing of the new one: it is taken back, in writing,
+    before the new one can be cropped.
+    """
+    verdicts = read_verdicts(folder.review)
+    if not verdicts:
+        return {}
+    records = known_records(folder)
+    were = photo_paths(read_listing(folder.whole)) | photo_paths(read_listing(folder))
+    decisions, changed = {}, []
+    for source in chosen:
+        record = records.get(source.key)
+        # Only of these may the bytes be read.
+        reviewed = record is not None and (record.verdict or source.key in verdicts)
+        if record is None or source.size < 0 or not reviewed:
+            continue
+        moved = were.get(source.key) != places.kept(places.absolute(source.where))
+        if is_same_photo(record, source, moved):
+            decisions[source.key] = decision_in(record)
+        elif source.key in verdicts:
+            changed.append(
+                Verdict(source.key, "undone", None, "detic-crop run: the photo has changed", now())
+            )
+    if changed:
+        VerdictLog(folder.review).append(*changed)
+        notes.append(
+            f"{counted(len(changed), 'reviewed photo has', 'reviewed photos have')} changed since; "
+            f"{either(len(changed), 'its verdict no longer counts', 'their verdicts no longer count')}"
+        )
+    return decisions

@@ -1,0 +1,219 @@
+"""`detic-crop run`: from photos to crops and tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from detic_crop.boxes.choose import UNKNOWN_CLASS
+from detic_crop.commands.choose_detector import ExecutorFor, OnRay, Spread, detector_for, resolve_config
+from detic_crop.commands.command_line import command_words
+from detic_crop.commands.given_input import given_inputs
+from detic_crop.commands.holding import check_alone, hold
+from detic_crop.commands.result import RunResult, unless_stopped
+from detic_crop.commands.reviewed import decisions_to_keep
+from detic_crop.commands.settings import PathLike, with_settings
+from detic_crop.commands.working import do_work, plan_of
+from detic_crop.config import CropConfig, RunOptions
+from detic_crop.detectors.base import ClassAwareDetector, Detector, LookupDetector, PolicyAwareDetector
+from detic_crop.errors import UsageError
+from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.listing import read_listing, write_listing
+from detic_crop.folder.shard import resolve_shard
+from detic_crop.folder.store_folder import open_folder
+from detic_crop.photos import location as places
+from detic_crop.photos.find import discover
+from detic_crop.photos.labels import Labels, match_labels, read_labels
+from detic_crop.photos.photo import Listing, Source
+from detic_crop.report.table import keep_labels
+from detic_crop.shards.state import Input, finished_records, folder_settings, write_part
+from detic_crop.system.system_folders import system_folder_of
+from detic_crop.wording import counted
+from detic_crop.work.execute import check_same_settings
+from detic_crop.work.pipeline import Pipeline
+
+_log = logging.getLogger(__name__)
+
+
+def run(
+    input: PathLike,
+    output: PathLike,
+    *,
+    config: CropConfig | None = None,
+    options: RunOptions | None = None,
+    detector: Detector | None = None,
+    **settings: Any,
+) -> RunResult:
+    """Crop every photo of `input` into the folder `output`; the same call again resumes.
+
+    Args:
+        input: folder, photo, glob, or ``.txt``/``.csv`` list of paths.
+        output: folder for crops, audit.csv, audit.html and run.json; a path, or an address such as
+            ``s3://bucket/cropped``.
+        config: what the crops are like; see `CropConfig`.
+        options: how the work is done; see `RunOptions`.
+        detector: your own detector instead of ``config.model``.
+        **settings: single fields of `CropConfig` and `RunOptions`, e.g. ``size=256, workers=2``.
+
+    Raises:
+        UsageError: something asked for is wrong; nothing was changed.
+        OutputError: the output cannot be written or is in use; what was finished is kept.
+        WeightsError: the model's weights are missing or damaged.
+        Interrupted: after Ctrl-C; a KeyboardInterrupt, once what was finished is recorded and the tables are
+            written. So whatever was to follow does not go on with half of the photos.
+        Terminated: after SIGTERM, likewise; a SystemExit. A handler of your own is called instead.
+    """
+    config, options = with_settings(config or CropConfig(), options or RunOptions(), settings)
+    with open_folder(output, resolve_shard(options.shard), anew=options.overwrite) as folder:
+        result = _run(input, folder, config, options, detector)
+    return unless_stopped(result)
+
+
+def _run(
+    input: PathLike,
+    folder: OutputFolder,
+    config: CropConfig,
+    options: RunOptions,
+    detector: Detector | None,
+) -> RunResult:
+    input = places.given(input)
+    folder.check_apart(input)
+    folder.check_usable()
+    check_alone(folder, options)
+    begun_with = folder_settings(folder, options.overwrite)
+    command = [] if detector is not None else command_words(input, config, options)
+    listing = discover(input, folder.shown)
+    labels = None if options.labels is None else read_labels(options.labels, options.labels_key)
+    folder.check_safe(places.files_of(source.where for source in listing.sources), (), listing.plain)
+    inputs, sources = given_inputs(input, listing, folder, options)
+    everything = dataclasses.replace(listing, sources=sources)
+    chosen, matches, notes = _choose_photos(listing, everything, labels, options.limit)
+    if not options.overwrite:
+        notes += _still_there(folder, everything)
+    if folder.shard is not None:
+        chosen = [source for source in chosen if folder.shard.owns(source.key)]
+    detector, reason, spread = detector_for(config, options, begun_with, detector)
+    asked = config.classes
+    config, classes = resolve_config(config, detector.info, begun_with)
+    if isinstance(detector, ClassAwareDetector):
+        detector.ask_for(classes)
+    if isinstance(detector, PolicyAwareDetector):
+        assert config.conf is not None  # resolved
+        # Earlier versions called it a class where a file names none.
+        all_count = asked is None and classes == (UNKNOWN_CLASS,)
+        detector.count_for(None if all_count else classes, config.conf)
+    check_same_settings(begun_with, config, folder)
+    if not options.overwrite and labels is None and folder.whole.labels.exists():
+        notes.append("audit.csv follows no labels any more; pass --labels to have them back")
+    if isinstance(detector, LookupDetector):
+        _tell_photos(detector, listing)
+    _log.info("model %s: %s", config.model, reason)
+    result = RunResult(folder, config, reason, notes=notes)
+    if options.dry_run:
+        if isinstance(detector, LookupDetector):
+            result.notes += detector.notes()
+        return _dry_run(result, everything, chosen, folder, options)
+    with _ready(spread) as executor_for, hold(folder, options, config) as stop:
+        decisions = decisions_to_keep(folder, chosen, notes)
+        if folder.shard is None:
+            write_listing(folder, sources, inputs)
+        else:
+            whole = Input.of(sources, labels, matches, options.limit)
+            write_part(folder, sources, inputs, whole, command)
+        keep_labels(folder, labels, matches)
+        pipeline = Pipeline(
+            detector, classes, config, folder.write_temporary, options.max_pixels, decisions=decisions
+        )
+        origin: dict[str, Any] = {
+            "input": places.kept(places.absolute(os.fspath(input))),
+            "inputs": [given.where for given in inputs],
+        }
+        executor = executor_for(pipeline, folder, options.workers) if executor_for else None
+        do_work(result, pipeline, everything, chosen, options, origin, stop, executor=executor)
+    return result
+
+
+@contextmanager
+def _ready(spread: Spread | OnRay | None) -> Iterator[ExecutorFor | None]:
+    """What makes the executor. A cluster is connected before anything is written."""
+    if isinstance(spread, OnRay):
+        with spread.connected() as ready:
+            yield ready
+    else:
+        yield spread.executor if spread else None
+
+
+def _tell_photos(detector: LookupDetector, listing: Listing) -> None:
+    """Tell the detector all photos of the input.
+
+    Raises:
+        UsageError: it knows none of them; says too what was strange about the input, which may be why.
+    """
+    try:
+        detector.expect({source.key: source.where for source in listing.sources})
+    except UsageError as error:
+        raise UsageError("; ".join([str(error), *listing.notes[:2]])) from error
+
+
+def _choose_photos(
+    listing: Listing, everything: Listing, labels: Labels | None, limit: int | None
+) -> tuple[list[Source], list[str | None], list[str]]:
+    """The photos of this run in the audit's order, the photo of each label row, and what to say of it.
+
+    Rows may also name photos of other inputs, which `everything` has as well.
+    """
+    notes = list(listing.notes)
+    if listing.passed_over:
+        notes.append(f"other files passed over: {listing.passed_over:,}")
+    matches: list[str | None] = []
+    if labels is None:
+        chosen = listing.sources[:limit]
+    else:
+        sources = {source.key: source for source in everything.sources}
+        keys = list(sources)
+        matched = match_labels(labels.names(), {key: source.where for key, source in sources.items()})
+        matches = matched.keys
+        labelled = list(dict.fromkeys(key for key in matches if key is not None))
+        missing, left_out = matches.count(None), len(keys) - len(labelled)
+        notes.append(
+            f"labels: {counted(len(matches), 'row')}, {counted(len(labelled), 'photo')} matched, "
+            f"{counted(missing, 'row')} without a photo, {counted(left_out, 'photo')} without a row left out"
+        )
+        notes += matched.notes
+        if not labelled:
+            raise UsageError(
+                f"--labels: no row of {len(matches):,} names a photo of --in "
+                f"(first row: {labels.names()[0]!r}, first photo: {keys[0]!r}); pass --labels-key COLUMN"
+                + "".join(f"; {note}" for note in matched.notes)
+            )
+        ours = {source.key for source in listing.sources}
+        chosen = [sources[key] for key in labelled if key in ours][:limit]
+    return chosen, matches, notes
+
+
+def _still_there(folder: OutputFolder, everything: Listing) -> list[str]:
+    """That photos of system folders, which earlier versions took, stay in the data set; nothing otherwise."""
+    before = read_listing(folder.whole)
+    left = {*before["keys"], *before["paths"]}.difference(source.key for source in everything.sources)
+    old = sorted(key for key in left if system_folder_of(key))
+    if not old:
+        return []
+    return [
+        f"photos of system folders that came in earlier: {len(old):,} (first: {old[0]}); they keep rows and "
+        "crops, as every photo that has left the input does; reject them in `detic-crop review`, or begin "
+        "anew with --overwrite"
+    ]
+
+
+def _dry_run(
+    result: RunResult, listing: Listing, chosen: Sequence[Source], folder: OutputFolder, options: RunOptions
+) -> RunResult:
+    records = {} if options.overwrite else finished_records(folder)
+    plan = plan_of(listing, chosen, records, folder, result.config, options)
+    result.skipped, result.remaining = plan.skipped, len(plan.jobs)
+    result.notes += [f"{job.source.key} → {folder.shown_of(folder.root / job.crop)}" for job in plan.jobs[:5]]
+    return result

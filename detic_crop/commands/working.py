@@ -1,0 +1,97 @@
+"""Plan, execute, and write the tables whatever happened."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from types import MappingProxyType
+from typing import Any
+
+from detic_crop.commands.result import RunResult, count_statuses, run_json
+from detic_crop.commands.tables import write_tables
+from detic_crop.config import CropConfig, RunOptions
+from detic_crop.detectors.base import LookupDetector
+from detic_crop.errors import DeticCropError, OutputError
+from detic_crop.folder.decisions import Decision
+from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.journal import Journal, Recorded, replay, replay_finished
+from detic_crop.photos.photo import Listing, Source
+from detic_crop.shards.state import crops_of, known_records
+from detic_crop.system.signals import Stop
+from detic_crop.work.execute import Executor, Plan, check_same_settings, execute, make_plan
+from detic_crop.work.pipeline import Pipeline
+from detic_crop.work.progress import no_progress, progress_bar
+
+
+def plan_of(
+    listing: Listing,
+    chosen: Sequence[Source],
+    records: Mapping[str, Recorded],
+    folder: OutputFolder,
+    config: CropConfig,
+    options: RunOptions,
+    earlier_names: Mapping[str, str] = MappingProxyType({}),
+    decisions: Mapping[str, Decision] = MappingProxyType({}),
+) -> Plan:
+    keys = (source.key for source in listing.sources)
+    per_tar = options.per_tar if config.out_format == "tar" else None
+    return make_plan(keys, chosen, records, folder, config.format, earlier_names, decisions, per_tar)
+
+
+def do_work(
+    result: RunResult,
+    pipeline: Pipeline,
+    listing: Listing,
+    chosen: Sequence[Source],
+    options: RunOptions,
+    origin: Mapping[str, Any],
+    stop: Stop,
+    earlier_names: Mapping[str, str] = MappingProxyType({}),
+    executor: Executor | None = None,
+) -> None:
+    """Plan, execute, and write the tables whatever happened."""
+    folder, config = result.folder, result.config
+    started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    with closing(Journal(folder.journal, folder.candidates, folder.inside, slim=True)) as journal:
+        check_same_settings(journal.state.config, config, folder)
+        if journal.state.settings is None:
+            journal.begin(config, importlib.metadata.version("detic-crop"))
+        if folder.shard is not None:
+            own, merged = journal.finished, replay_finished(folder.whole.journal)[1]
+            folder.ours = crops_of(folder, own, merged)
+            journal.finished = merged | own
+        if config.out_format == "tar":
+            folder.forget_unfinished(journal.finished)
+        plan = plan_of(
+            listing, chosen, journal.finished, folder, config, options, earlier_names, pipeline.decisions
+        )
+        progress = no_progress if options.quiet else progress_bar
+        try:
+            execution = execute(plan, journal, pipeline, folder, options, progress, stop, executor)
+        except OutputError:
+            raise
+        except (DeticCropError, KeyboardInterrupt):
+            if folder.shard is None:
+                write_tables(result, replay(folder.journal).records)
+            raise
+    result.done, result.skipped = execution.done.total(), execution.skipped
+    result.remaining = len(plan.jobs) - result.done
+    result.seconds, result.stopped = execution.seconds, execution.stopped
+    if isinstance(pipeline.detector, LookupDetector):
+        result.notes += pipeline.detector.notes()
+    if options.profile:
+        result.profile = execution.usage.table()
+    records = known_records(folder)
+    if execution.ignored_lines:
+        result.notes.append(
+            f"damaged journal lines, whose photos were done again: {execution.ignored_lines:,}"
+        )
+    if folder.shard is None:
+        folder.remove_stale_rejected(records)
+        write_tables(result, records)
+    else:  # the tables need all shards
+        count_statuses(result, [records[source.key] for source in chosen if source.key in records])
+    folder.write_json(folder.run_json, run_json(result, options, execution, origin, started))
+    folder.carry_up()

@@ -1,0 +1,1 @@
+"""Everything an output folder knows about itself."""

@@ -1,0 +1,279 @@
+"""Which inputs an output folder has: one ``--in``, or several that were added on purpose.
+
+Two inputs mixed by mistake give every photo twice, or one data set out of two. So a run goes on only with the
+photos that the folder has: the same input, however much it grew, or the same photos elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from detic_crop.errors import UsageError
+from detic_crop.photos.location import absolute, is_path, kept
+from detic_crop.photos.photo import Source
+from detic_crop.wording import counted
+
+_ENOUGH = 0.5  # of the photos known or given, whichever are fewer: then these are the same that were moved
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One ``--in``.
+
+    Attributes:
+        where: as it was given, in full, without what may be secret; empty in folders that kept none.
+        root: the folder that most of its keys are relative to.
+        keys: of its photos in its order; where a listing is only a part of an input, of that part.
+    """
+
+    where: str
+    root: str
+    keys: Sequence[str]
+
+    @property
+    def shown(self) -> str:
+        """For messages."""
+        return self.where or self.root
+
+
+def recorded_inputs(listing: Mapping[str, Any]) -> list[Given]:
+    """The inputs in what `read_listing` returned, in the order in which they came.
+
+    Raises:
+        UsageError: the listing is damaged.
+    """
+    keys, values = listing["keys"], listing.get("inputs")
+    try:
+        if not values:
+            return [Given("", str(listing["root"]), keys)] if keys else []
+        later = [Given(str(value["in"]), str(value["root"]), list(value["keys"])) for value in values[1:]]
+        others = {key for given in later for key in given.keys}
+        first = [key for key in keys if key not in others] if others else keys
+        return [Given(str(values[0]["in"]), str(values[0]["root"]), first), *later]
+    except (KeyError, TypeError) as error:
+        raise UsageError(
+            "listing.json is damaged; delete it and give the `detic-crop run` command again"
+        ) from error
+
+
+def as_json(inputs: Sequence[Given]) -> list[dict[str, Any]]:
+    """As a listing keeps them: the photos that no later one has are the first one's."""
+    values: list[dict[str, Any]] = [{"in": given.where, "root": given.root} for given in inputs]
+    for value, given in zip(values[1:], inputs[1:], strict=True):
+        value["keys"] = list(given.keys)
+    return values
+
+
+def short_names(inputs: Sequence[Given]) -> list[str]:
+    """What a page that is passed on calls the inputs: no more of their paths than tells them apart."""
+    parts = [given.shown.replace("\\", "/").rstrip("/").split("/") for given in inputs]
+    for count in range(1, max(map(len, parts), default=1) + 1):
+        names = ["/".join(part[-count:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [given.shown for given in inputs]
+
+
+def arranged(
+    before: Mapping[str, Any],
+    places: Mapping[str, str],
+    given: Given,
+    sources: Sequence[Source],
+    is_same: Callable[[Source], bool | None],
+    add: bool,
+    shown: str,
+) -> list[Given]:
+    """The inputs of a folder with the one of this call in its place.
+
+    Args:
+        before: what `read_listing` returned.
+        places: where the photos of that listing are.
+        given: the input of this call.
+        sources: its photos.
+        is_same: whether a photo is the one that the folder has under that key; None where that is not known.
+        add: put an input that the folder does not have yet at the end.
+        shown: the folder, for messages.
+
+    Raises:
+        UsageError: these are other photos than the folder has, or some have the names of others.
+    """
+    inputs = recorded_inputs(before)
+    if not inputs:
+        return [given]
+    index = _index_of(inputs, given)
+    if index is None:
+        known = {*before["keys"], *before["paths"]}
+        if add:
+            index = _moved(inputs, given, sources, places, is_same)
+        else:
+            _check_same_photos(inputs, given, sources, known, places, is_same, shown)
+            index = max(range(len(inputs)), key=lambda i: _common(inputs[i], given))
+    if index is None:
+        _check_new(inputs, sources, places, given, shown)
+        return [*inputs, given]
+    others = {key: other for i, other in enumerate(inputs) if i != index for key in other.keys}
+    for source in sources:
+        if source.key in others:
+            raise _twice(source, others[source.key], places, given)
+    return [given if i == index else other for i, other in enumerate(inputs)]
+
+
+def _index_of(inputs: Sequence[Given], given: Given) -> int | None:
+    """Which of them was given by the same words; in a folder that kept none, of the same root."""
+    for index, other in enumerate(inputs):
+        if other.where == given.where or (not other.where and other.root in ("", given.root)):
+            return index
+    return None
+
+
+def _common(one: Given, other: Given) -> int:
+    return len(set(one.keys).intersection(other.keys))
+
+
+def _moved(
+    inputs: Sequence[Given],
+    given: Given,
+    sources: Sequence[Source],
+    places: Mapping[str, str],
+    is_same: Callable[[Source], bool | None],
+) -> int | None:
+    """Which of the inputs this is, whose photos have gone from where they were; None: it is a new one."""
+    for index, other in enumerate(inputs):
+        common = _common(other, given)
+        if common and common >= _ENOUGH * min(len(other.keys), len(given.keys)):
+            theirs = set(other.keys)
+            ours = [source for source in sources if source.key in theirs]
+            gone = not any(_is_there(places.get(source.key, "")) for source in ours)
+            if gone and all(is_same(source) is not False for source in ours):
+                return index
+    return None
+
+
+def _is_there(place: str) -> bool:
+    return not is_path(place) or os.path.exists(place)
+
+
+def _check_same_photos(
+    inputs: Sequence[Given],
+    given: Given,
+    sources: Sequence[Source],
+    known: set[str],
+    places: Mapping[str, str],
+    is_same: Callable[[Source], bool | None],
+    shown: str,
+) -> None:
+    """Refuse an input that is neither the folder's own nor its photos elsewhere.
+
+    Cameras begin at IMG_0001 every day: photos that only moved keep their bytes.
+    """
+    before = " and ".join(other.shown for other in inputs)
+    common = [source for source in sources if source.key in known]
+    for source in common:
+        if is_same(source) is False:
+            raise UsageError(
+                f"{shown} has the photos of {before}, and {source.key} of {given.shown} is another photo "
+                "of that name; pass another --out, or give the folder above both as --in"
+            )
+    if common and len(common) >= _ENOUGH * min(len(known), len(sources)):
+        return
+    new = [source for source in sources if source.key not in known]
+    keys = {place: key for key, place in places.items()}
+    again = next((source for source in new if _public(source) in keys), None)
+    if again is not None:
+        raise UsageError(
+            f"{shown} has the photos of {before}, and --in {given.shown} names them otherwise "
+            f"({again.key} is {keys[_public(again)]} there), so they would be in it twice; give --in "
+            f"{inputs[0].shown} again, or another --out"
+        )
+    raise UsageError(
+        f"{shown} has the photos of {before}, and --in {given.shown} has {counted(len(new), 'other')} "
+        f"(first: {new[0].key if new else given.keys[0]}); pass --add to add them to it, or another --out"
+    )
+
+
+def _check_new(
+    inputs: Sequence[Given],
+    sources: Sequence[Source],
+    places: Mapping[str, str],
+    given: Given,
+    shown: str,
+) -> None:
+    """Refuse photos that the folder has already, or others of their names."""
+    owners = {key: other for other in inputs for key in other.keys}
+    keys = {place: key for key, place in places.items()}
+    for source in sources:
+        if (key := keys.get(_public(source))) is not None:
+            raise UsageError(
+                f"--add: {kept(source.where)} is in {shown} already, as {key}; give --in "
+                f"{owners[key].shown if key in owners else inputs[0].shown} again to go on with it"
+            )
+        if source.key in places:
+            raise _twice(source, owners.get(source.key, inputs[0]), places, given)
+
+
+def _twice(source: Source, other: Given, places: Mapping[str, str], given: Given) -> UsageError:
+    return UsageError(
+        f"{source.key} is a photo of {other.shown} ({places.get(source.key, 'gone')}) and one of "
+        f"{given.shown} ({kept(source.where)}), and one --out has each name once; give one of them another "
+        "name, or pass the folder above both as --in, with another --out"
+    )
+
+
+def _public(source: Source) -> str:
+    return kept(absolute(source.where))
+
+
+def check_same_data_set(before: Mapping[str, Any], inputs: Sequence[Given], shown: str) -> None:
+    """Refuse to mix another data set into a folder that one was made in from kept boxes.
+
+    Args:
+        before: what `read_listing` returned of that folder.
+        inputs: of the data set that is to be made there.
+        shown: the folder, for messages.
+
+    Raises:
+        UsageError: they are others, and so are their photos.
+    """
+    known = recorded_inputs(before)
+    theirs, ours = ({key for given in several for key in given.keys} for several in (known, inputs))
+    others = {given.shown for given in known}.isdisjoint(given.shown for given in inputs)
+    if known and others and len(theirs & ours) < _ENOUGH * min(len(theirs), len(ours)):
+        raise UsageError(
+            f"{shown} has the photos of {known[0].shown}, not those of {inputs[0].shown}; pass another --out"
+        )
+
+
+def united(
+    inputs: Sequence[Given], sources: Sequence[Source], places: Mapping[str, str]
+) -> tuple[list[Given], list[Source]]:
+    """The photos of all inputs in order, those of this call as they were found, the others where they were.
+
+    Args:
+        inputs: from `arranged`.
+        sources: of this call's input.
+        places: where the photos of the others are.
+    """
+    if len(inputs) == 1:
+        return list(inputs), list(sources)
+    ours = {source.key: source for source in sources}
+    found = [
+        ours.get(key) or Source(key, places[key])
+        for given in inputs
+        for key in given.keys
+        if key in ours or key in places
+    ]
+    return list(inputs), found
+
+
+def parts_of(inputs: Sequence[Given], keys: Sequence[str]) -> list[Given]:
+    """The inputs with only some of their photos, in that order."""
+    if len(inputs) == 1:
+        return [replace(inputs[0], keys=keys)]
+    owner = {key: index for index, given in enumerate(inputs) for key in given.keys}
+    parts: list[list[str]] = [[] for _ in inputs]
+    for key in keys:
+        parts[owner.get(key, 0)].append(key)
+    return [replace(given, keys=part) for given, part in zip(inputs, parts, strict=True)]

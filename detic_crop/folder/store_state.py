@@ -1,0 +1,334 @@
+"""What a folder in a store holds of a run, brought to a local folder and kept up to date from there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from detic_crop.folder.folder import SHARDS
+from detic_crop.folder.inside import Inside, write_all
+from detic_crop.folder.segments import continuing, pieces, segment_name, segments_folder
+from detic_crop.folder.shard import Shard
+from detic_crop.folder.tar_crops import INDEXES
+from detic_crop.photos.keys import STATE
+from detic_crop.stores.store import PARALLEL, Found, Store, each, joined
+
+MERGED = f"{STATE}/shards-merged.json"
+"""Is there while merged shards are removed: what is left of them counts as gone."""
+
+_PLAIN = ("listing.json", "part.json", "labels.csv", "labels.json", "review.csv", "sample.csv", "run.json")
+_GROWING = ("journal.jsonl", "candidates.jsonl")
+_Signature = tuple[int, int, int]
+
+
+class StoreState:
+    """The objects of one folder in a store, and the local files that stand for some of them.
+
+    Attributes:
+        store: where.
+        address: of the folder.
+        root: the local folder.
+        found: path relative to the folder → what the store says, of everything in `.detic-crop`.
+        cut_off: a removal of merged shards was not finished.
+    """
+
+    def __init__(self, store: Store, address: str, root: Path) -> None:
+        self.store, self.address, self.root = store, address, root
+        self._below = Inside(root)
+        self.found: dict[str, Found] = {}
+        self.cut_off = False
+        self._inside: dict[str, dict[str, Found]] = {}  # the same by folder
+        self._loaded: set[str] = set()  # state folders
+        self._outside: dict[str, Found] | None = None
+        self._parts: dict[Path, dict[str, Found]] = {}  # what a local growing file was made of
+        self._sent: dict[Path, int] = {}  # bytes of it that the store has
+        self._known: dict[Path, Found] = {}  # of plain files: what was downloaded
+        self._signatures: dict[Path, _Signature] = {}  # and what it looked like here
+
+    def where(self, name: str) -> str:
+        """The address of an object."""
+        return joined(self.address, name)
+
+    def name_of(self, path: Path) -> str:
+        """The name of the object that a local file stands for."""
+        return path.relative_to(self.root).as_posix()
+
+    def outside(self) -> dict[str, Found]:
+        """Every object of the folder but those in `.detic-crop`; listed once, when first asked for."""
+        if self._outside is None:
+            everything = self.store.find(self.address)
+            self._outside = {n: f for n, f in everything.items() if not n.startswith(f"{STATE}/")}
+        return self._outside
+
+    def load(self, shard: Shard | None, forgiving: bool) -> None:
+        """Bring what a run has to know, or what of it is new.
+
+        Args:
+            shard: brings its own state, the whole folder's records, and of other shards the settings only.
+            forgiving: the journal is only read to remove what it lists, so a gap is no matter.
+
+        Raises:
+            UsageError: a segment is missing.
+            OSError: the store cannot be read.
+        """
+        listed = self.store.find(self.where(STATE))
+        self.found = {f"{STATE}/{name}": found for name, found in listed.items() if name}
+        self._inside = {}
+        for path, found in self.found.items():
+            folder, _, name = path.rpartition("/")
+            self._inside.setdefault(folder, {})[name] = found
+        self.cut_off = MERGED in self.found
+        self._outside = None
+        homes = self._homes()
+        for home in self._loaded - set(homes):  # merged meanwhile
+            self._forget_home(home)
+            self._below.remove_tree(self.root / home, ignore_errors=True)
+        self._loaded = set(homes)
+        for home in homes:
+            own = home == (STATE if shard is None else f"{STATE}/{SHARDS}/{shard.folder_name}")
+            near = own or shard is None or home == STATE
+            if near:
+                self._load_plain(home)
+            for file in _GROWING:
+                if near and (file == "journal.jsonl" or own or shard is None):
+                    self._load_growing(self.root / home / file, forgiving)
+                elif file == "journal.jsonl":
+                    self._load_head(self.root / home / file)
+
+    def _homes(self) -> list[str]:
+        """State folders: the whole one's and those of shards."""
+        parts = (name.split("/") for name in self.found)
+        names = {
+            part[2] for part in parts if len(part) > 3 and part[1] == SHARDS and Shard.of_folder(part[2])
+        }
+        return [STATE] if self.cut_off else [STATE, *(f"{STATE}/{SHARDS}/{name}" for name in sorted(names))]
+
+    def _load_plain(self, home: str) -> None:
+        for path in (self.root / home / file for file in _PLAIN):
+            found = self.found.get(self.name_of(path))
+            if found == self._known.get(path):
+                continue
+            if found is None:
+                self.forget(path)
+                self._below.remove(path)
+                continue
+            self._write(path, self.store.read(self.where(self.name_of(path))))
+            self._known[path] = found
+            self._signatures[path] = _signature(path)
+
+    def _load_growing(self, path: Path, forgiving: bool) -> None:
+        parts = self._parts_of(path)
+        before = self._parts.get(path, {})
+        if parts == before:
+            return
+        changed = any(parts.get(name) != found for name, found in before.items())
+        if forgiving or changed:  # begun anew meanwhile
+            self.forget(path)
+            self._below.remove(path)
+        base = path.name
+        if path not in self._sent and base in parts:  # of a folder that was copied here
+            data = self.store.read(self.where(self.name_of(path)))
+            self._write(path, data[: data.rfind(b"\n") + 1])
+            self._sent[path] = path.stat().st_size
+        end = self._sent.get(path, 0)
+        sizes = {name: found.size for name, found in parts.items() if name != base}
+        names = sorted(sizes) if forgiving else continuing(sizes, end, self.where(self.name_of(path)))
+        self._parts[path] = parts
+        if not names:
+            return
+        self._below.mkdir(path.parent)
+        folder = self.name_of(segments_folder(path))
+        with self._below.open_grown(path) as file:
+            file.seek(0, os.SEEK_END)
+            for some in _some(self.where(f"{folder}/{name}") for name in names):
+                for data in each(self.store.read, some):
+                    write_all(file, data)
+        self._sent[path] = path.stat().st_size
+
+    def _load_head(self, path: Path) -> None:
+        """The settings that a journal begins with."""
+        parts = self._parts_of(path)
+        if path.exists() or not parts:
+            return
+        first = path if path.name in parts else segments_folder(path) / segment_name(0)
+        data = self.store.read(self.where(self.name_of(first)), 0, 1 << 20)
+        self._write(path, data[: data.find(b"\n") + 1])
+
+    def _parts_of(self, path: Path) -> dict[str, Found]:
+        """What a growing file is made of: segments by name, and the file itself where it was copied here."""
+        parts = dict(self._inside.get(self.name_of(segments_folder(path)), {}))
+        if (whole := self.found.get(self.name_of(path))) is not None:
+            parts[path.name] = whole
+        return parts
+
+    def forget(self, path: Path) -> None:
+        """Nothing is known any more of what the store has of a file."""
+        for known in (self._parts, self._sent, self._known, self._signatures):
+            known.pop(path, None)
+
+    def send_changed(self, paths: Iterable[Path]) -> None:
+        """Bring plain files that are new or have changed; remove the objects of those that are gone.
+
+        Raises:
+            OSError: the store cannot be written.
+        """
+        for path in paths:
+            try:
+                signature = _signature(path)
+            except FileNotFoundError:
+                if path in self._signatures:
+                    self.remove([self.name_of(path)])
+                    self.forget(path)
+                continue
+            if signature != self._signatures.get(path):
+                data = path.read_bytes()
+                self.store.write(self.where(self.name_of(path)), data)
+                self._signatures[path] = signature
+
+    def send_growth(self, path: Path, end: int) -> None:
+        """Bring what a growing file has grown by, up to a byte, as immutable segments.
+
+        Raises:
+            FileExistsError: another run has continued it.
+            OSError: the store cannot be written.
+        """
+        start = self._sent.get(path, 0)
+        if end <= start:
+            return
+        folder = self.name_of(segments_folder(path))
+        with open(path, "rb") as file:
+            file.seek(start)
+            grown = file.read(end - start)
+        for data in pieces(grown):
+            self.store.create(self.where(f"{folder}/{segment_name(start)}"), data)
+            start += len(data)
+            self._sent[path] = start
+
+    def send_crops(self, crops: Iterable[str]) -> None:
+        """Bring crops.
+
+        Raises:
+            OSError: the store cannot be written.
+        """
+        each(self._send_crop, crops)
+
+    def _send_crop(self, crop: str) -> None:
+        data = (self.root / crop).read_bytes()
+        self.store.write(self.where(crop), data)
+        if crop.startswith(f"{STATE}/"):
+            self.found[crop] = Found(len(data), 0)
+        elif self._outside is not None:
+            self._outside[crop] = Found(len(data), 0)
+
+    def send_object(self, name: str, data: bytes) -> None:
+        """Bring an object of the state folder.
+
+        Raises:
+            OSError: the store cannot be written.
+        """
+        self.store.write(self.where(name), data)
+        self.found[name] = Found(len(data), 0)
+
+    def look_again(self, name: str) -> Found:
+        """What the store says now of an object outside `.detic-crop`.
+
+        Raises:
+            OSError: it cannot be asked.
+        """
+        found = self.store.look(self.where(name))
+        if self._outside is not None:
+            self._outside[name] = found
+        return found
+
+    def put_back(self, name: str, crop: str) -> None:
+        """Put a crop that was set aside into its place, or another one; the object stays.
+
+        Raises:
+            OSError: the store cannot be written.
+        """
+        self.store.write(self.where(crop), self.store.read(self.where(name)))
+        if crop.startswith(f"{STATE}/"):
+            self.found[crop] = self.found[name]
+        elif self._outside is not None:
+            self._outside[crop] = self.found[name]
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove objects.
+
+        Raises:
+            OSError: the store cannot be written.
+        """
+        names = list(names)
+        self.store.remove(map(self.where, names))
+        for name in names:
+            self.found.pop(name, None)
+            if self._outside is not None:
+                self._outside.pop(name, None)
+
+    def remove_state(self, home: str) -> None:
+        """Remove what runs keep in a state folder, the journal last.
+
+        Raises:
+            OSError: the store cannot be written.
+        """
+        kinds: dict[str, list[str]] = {"": [], "candidates": [], "journal": []}
+        for name in self.found:
+            if name.startswith(f"{home}/"):
+                first = name.removeprefix(f"{home}/").partition("/")[0]
+                if first in (*_PLAIN, "rejected", INDEXES, SHARDS):
+                    kinds[""].append(name)
+                elif first.removesuffix(".jsonl") in kinds:
+                    kinds[first.removesuffix(".jsonl")].append(name)
+        for names in kinds.values():
+            self.remove(names)
+        self._forget_home(home)
+
+    def _forget_home(self, home: str) -> None:
+        for file in (*_PLAIN, *_GROWING):
+            self.forget(self.root / home / file)
+
+    def remove_merged_shards(self) -> None:
+        """Remove the states of all shards, or what an earlier call left of them.
+
+        Raises:
+            OSError: the store cannot be written.
+        """
+        # First said, then done: half of them would look like shards of which the others never ran.
+        if not self.cut_off:
+            self.store.write(self.where(MERGED), b"{}\n")
+        self.remove([name for name in self.found if name.startswith(f"{STATE}/{SHARDS}/")])
+        self.remove([MERGED])
+        self.cut_off = False
+
+    def bring_crop(self, crop: str) -> None:
+        """A crop to where it would be in a local folder; one that cannot be had is left out."""
+        if not (self.root / crop).exists():
+            with contextlib.suppress(OSError):
+                self.bring(crop)
+
+    def bring(self, name: str) -> None:
+        """An object to where it would be in a local folder.
+
+        Raises:
+            OSError: it cannot be had.
+        """
+        self._write(self.root / name, self.store.read(self.where(name)))
+
+    def _write(self, path: Path, data: bytes) -> None:
+        self._below.remove(path)
+        self._below.write_new(path, data, make=True)
+
+
+def _signature(path: Path) -> _Signature:
+    status = os.stat(path)
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _some(items: Iterable[str]) -> Iterator[list[str]]:
+    """Items, as many at a time as are asked for at once: what they hold is in memory together."""
+    rest = iter(items)
+    while some := list(islice(rest, PARALLEL)):
+        yield some

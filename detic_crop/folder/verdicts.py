@@ -1,0 +1,212 @@
+"""What reviewers said: an append-only CSV, one line per verdict; the last one of a photo counts.
+
+Several pages, tabs and processes may write at once. A line is on disk before `VerdictLog.append` returns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import filelock
+
+from detic_crop.boxes.geometry import Box
+from detic_crop.errors import OutputError
+from detic_crop.folder.decisions import decision_in
+from detic_crop.folder.inside import Inside, write_all
+from detic_crop.folder.journal import Record
+
+VERDICTS = ("accepted", "whole", "box", "rejected", "undone")
+"""Leave it to the detector, take the whole photo, take another box, throw it out, take the last word back."""
+
+HEADER = ("image", "verdict", "box", "reviewer", "time")
+
+_LOCK_SECONDS = 10.0
+_TORN = b"," * len(HEADER) + b"torn\n"
+
+
+class Verdict(NamedTuple):
+    """One line of the file.
+
+    Attributes:
+        image: key of the photo.
+        verdict: one of `VERDICTS`.
+        box: with ``box``: xyxy in pixels of the upright photo.
+        reviewer: who said it.
+        time: when, ISO 8601 with the offset from UTC.
+    """
+
+    image: str
+    verdict: str
+    box: Box | None = None
+    reviewer: str = ""
+    time: str = ""
+
+
+def read_verdicts(path: Path) -> dict[str, Verdict]:
+    """The last verdict of every photo; those taken back are left out. An absent file holds none."""
+    return {image: last for image, last in last_lines(path).items() if last.verdict != "undone"}
+
+
+def last_lines(path: Path) -> dict[str, Verdict]:
+    """The last line of every photo, taken back or not."""
+    return {verdict.image: verdict for verdict in VerdictLog(path).refresh()}
+
+
+def not_understood(path: Path) -> int:
+    """How many lines are neither a verdict nor ours to pass over; they say nothing, whatever was meant."""
+    log = VerdictLog(path)
+    log.refresh()
+    return log.not_understood
+
+
+def standing_verdicts(path: Path, records: Mapping[str, Record]) -> dict[str, Verdict]:
+    """What holds of every photo: its last verdict here, else the one that its record follows.
+
+    A folder that was recropped from a reviewed one has records that follow verdicts, and no file of its own.
+
+    Args:
+        path: of the file.
+        records: of the journal, by key.
+    """
+    standing = {
+        image: Verdict(image, *decision_in(record)) for image, record in records.items() if record.verdict
+    } | last_lines(path)
+    return {image: verdict for image, verdict in standing.items() if verdict.verdict != "undone"}
+
+
+def now() -> str:
+    """The time of a verdict given now."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
+class VerdictLog:
+    """Reads what is new in the file, and appends to it. Safe from several threads and processes.
+
+    Args:
+        path: of the file, in the state folder of an output folder; it is made by the first verdict.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._end = 0  # bytes read so far, up to the end of a whole line
+        self._torn = b""  # what follows it
+        self.not_understood = 0  # lines so far that are no verdict, no header, and were not torn
+        self._thread_lock = threading.Lock()
+        self._file_lock = filelock.FileLock(
+            path.with_name("review.lock"), timeout=_LOCK_SECONDS, thread_local=False
+        )
+
+    def refresh(self) -> list[Verdict]:
+        """The lines that were added since the last call, by whomever; damaged ones are passed over."""
+        with self._thread_lock:
+            return self._read_new()
+
+    def append(self, *verdicts: Verdict) -> list[Verdict]:
+        """Write some lines, and wait until they are on the disk.
+
+        Returns:
+            All lines since the last call, these among them.
+
+        Raises:
+            OutputError: they may not be on the disk.
+        """
+        lines = b"".join(map(_line, verdicts))
+        with self._thread_lock, self._locked():
+            new = self._read_new()
+            if self._torn:
+                lines = _ended(self._torn) + lines
+            elif not self._end:
+                lines = _csv_line(HEADER) + lines
+            # No link is followed, neither in its place nor in that of the state folder.
+            with Inside(self.path.parent.parent).open_grown(self.path) as file:
+                file.seek(0, os.SEEK_END)
+                write_all(file, lines)  # one write, unless the disk takes it in pieces
+                os.fsync(file.fileno())
+            return new + self._read_new()
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            with self._file_lock:
+                yield
+        except filelock.Timeout as error:  # before OSError, which it is one of
+            raise OutputError(
+                f"{self.path} is being written by another process for {_LOCK_SECONDS:.0f} s; try again"
+            ) from error
+        except NotImplementedError as error:
+            raise OutputError(f"{self.path} is on a file system without locks; copy the folder") from error
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
+
+    def _read_new(self) -> list[Verdict]:
+        try:
+            with open(self.path, "rb") as file:
+                if file.seek(0, os.SEEK_END) < self._end:  # somebody began it anew
+                    self._end = 0
+                file.seek(self._end)
+                data = file.read()
+        except FileNotFoundError:
+            self._end, self._torn = 0, b""
+            return []
+        found = []
+        before = self._end
+        for line in _whole_lines(data):
+            self._end += len(line)
+            verdict = _parse(line)
+            if verdict is not None:
+                found.append(verdict)
+            elif line not in (_csv_line(HEADER), b"\n") and not line.endswith(_TORN):
+                self.not_understood += 1
+        self._torn = data[self._end - before :]
+        return found
+
+
+def _whole_lines(data: bytes) -> Iterator[bytes]:
+    """CSV lines with their ends; a quoted cell may span several. What is torn at the end is left out."""
+    line = b""
+    for part in data.split(b"\n")[:-1]:
+        line += part + b"\n"
+        if line.count(b'"') % 2 == 0:
+            yield line
+            line = b""
+
+
+def _ended(torn: bytes) -> bytes:
+    """What makes a torn line one that is whole and, with too many cells, no verdict: nothing is removed."""
+    return (b'"' if torn.count(b'"') % 2 else b"") + _TORN
+
+
+def _line(verdict: Verdict) -> bytes:
+    box = "" if verdict.box is None else " ".join(f"{edge:.12g}" for edge in verdict.box)
+    return _csv_line((verdict.image, verdict.verdict, box, verdict.reviewer, verdict.time))
+
+
+def _csv_line(cells: tuple[str, ...]) -> bytes:
+    text = io.StringIO(newline="")
+    # Before Python 3.13 a lone carriage return, which a file name may hold, is not quoted of itself.
+    quote_all = any("\r" in cell for cell in cells)
+    quoting: Literal[0, 1] = csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL
+    csv.writer(text, lineterminator="\n", quoting=quoting).writerow(cells)
+    return text.getvalue().encode(errors="backslashreplace")
+
+
+def _parse(line: bytes) -> Verdict | None:
+    """The verdict of a line; None for the header and for what is none."""
+    try:
+        (cells,) = csv.reader(io.StringIO(line.decode(), newline=""), strict=True)
+        image, verdict, box, reviewer, when = cells
+        edges = tuple(float(edge) for edge in box.split())
+    except (ValueError, csv.Error):
+        return None
+    if verdict not in VERDICTS or (verdict == "box") != (len(edges) == 4):
+        return None
+    xyxy = (edges[0], edges[1], edges[2], edges[3]) if verdict == "box" else None
+    return Verdict(image, verdict, xyxy, reviewer, when)

@@ -1,0 +1,138 @@
+"""The photos in tar files: which, and where in them."""
+
+from __future__ import annotations
+
+import os
+import re
+import tarfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+
+from detic_crop.errors import UsageError
+from detic_crop.photos.keys import normalise_key, printable
+from detic_crop.photos.location import Member, kept
+from detic_crop.photos.photo import Listing, Source, distinct, is_photo_name
+from detic_crop.stores.store import is_address, path_of, store_of
+from detic_crop.system.system_folders import note_of, system_folder_of
+from detic_crop.wording import counted
+
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+
+
+def expanded(pattern: str) -> list[str]:
+    """``photos-{000..099}.tar`` → the 100 names; a pattern without such a range is itself the one name.
+
+    Raises:
+        UsageError: a range runs backwards.
+    """
+    found = _RANGE.search(pattern)
+    if found is None:
+        return [pattern]
+    first, last = int(found[1]), int(found[2])
+    if last < first:
+        raise UsageError(f"--in {pattern}: {found[0]} runs backwards; write the smaller number first")
+    head, tails = pattern[: found.start()], expanded(pattern[found.end() :])
+    width = len(found[1]) if found[1].startswith("0") else 0
+    return [f"{head}{number:0{width}}{tail}" for number in range(first, last + 1) for tail in tails]
+
+
+def from_tars(tars: Sequence[str]) -> Listing:
+    """The photos in some tar files, in the order in which they stand there.
+
+    A photo's key is its path inside; where several tar files have it, the file's name goes before it.
+
+    Args:
+        tars: paths or addresses.
+
+    Raises:
+        UsageError: one cannot be read, or is none.
+    """
+    passed_over = 0
+    notes: list[str] = []
+    system_folders: set[str] = set()
+    found: list[tuple[str, Source]] = []  # (name of the tar file, photo)
+    for tar in tars:
+        photos: dict[str, Source] = {}
+        repeated = 0
+        for name, source in _members(tar, notes):
+            if folder := system_folder_of(name):
+                system_folders.add(printable(folder))
+                continue
+            if source is None or not is_photo_name(name):
+                passed_over += 1
+                continue
+            repeated += source.key in photos
+            photos.pop(source.key, None)
+            photos[source.key] = source  # what was added later replaces what was there, as for `tar -r`
+        if repeated:
+            notes.append(
+                f"photos that stand in {printable(_name(tar))} several times, "
+                f"of which the last is taken: {repeated:,}"
+            )
+        found += [(os.path.splitext(_name(tar))[0], source) for source in photos.values()]
+    notes += filter(None, [note_of(system_folders)])
+    times = Counter(source.key for _, source in found)
+    keys = distinct(
+        source.key if times[source.key] == 1 else normalise_key(f"{stem}/{source.key}")
+        for stem, source in found
+    )
+    sources = [source._replace(key=key) for key, (_, source) in zip(keys, found, strict=True)]
+    return Listing(sources, passed_over, notes)
+
+
+def _name(tar: str) -> str:
+    return os.path.basename(path_of(tar) if is_address(tar) else tar)
+
+
+def _members(tar: str, notes: list[str]) -> Iterator[tuple[str, Source | None]]:
+    """What is in a tar file and not hidden: (name, photo), None for what is no file of its own.
+
+    Of one that was cut short the photos up to there are taken, the last of them as far as it goes.
+    """
+    name, count = printable(_name(tar)), 0
+    try:
+        with (
+            closing(store_of(tar).open(tar) if is_address(tar) else open(tar, "rb")) as file,
+            tarfile.open(fileobj=file, mode="r:") as opened,
+        ):
+            while (info := _next(opened)) is not None:
+                count += 1
+                if _is_hidden(info.name) or info.isdir():
+                    continue
+                if info.isreg() and not info.issparse():
+                    member = Member(info.offset_data, info.size, max(0, int(info.mtime)), tar)
+                    yield info.name, Source(normalise_key(info.name), member.place, *member.found)
+                else:
+                    yield info.name, None
+            file.seek(opened.offset)
+            end = file.read(tarfile.BLOCKSIZE)
+            if end.strip(b"\0") or len(end) < tarfile.BLOCKSIZE:
+                files = counted(count, "file")
+                notes.append(f"{name} is cut short or damaged after {files}; what is before that is taken")
+    except tarfile.TarError as error:
+        raise UsageError(
+            f"--in {kept(tar)} is no plain tar file ({error}); make it with tar -cf, without compression"
+        ) from error
+    except OSError as error:
+        raise UsageError(f"--in {kept(tar)} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # fsspec's, of a stream in which it cannot seek
+        raise UsageError(
+            f"--in {kept(tar)} cannot be read in parts, for the server sends only whole files; "
+            "download it, then pass the file"
+        ) from error
+
+
+def _next(opened: tarfile.TarFile) -> tarfile.TarInfo | None:
+    """The next header; None at the end, or where what follows is not whole."""
+    try:
+        info = opened.next()
+    except tarfile.ReadError:
+        return None
+    opened.members = []  # type: ignore[attr-defined]  # it would keep every one
+    return info
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether it, or a folder above it, begins with a dot; ``./`` and ``../`` say nothing."""
+    return any(part.startswith(".") and part.strip(".") for part in name.split("/"))

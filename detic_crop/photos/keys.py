@@ -1,0 +1,26 @@
+"""What a photo is called in a run: its key, a relative path that can be written to any file."""
+
+from __future__ import annotations
+
+import os
+import re
+
+STATE = ".detic-crop"
+"""The folder in an output folder that holds all but the crops and the tables."""
+
+
+def normalise_key(path: str) -> str:
+    """A relative path with `/` that cannot leave a folder, made from any path a list may hold.
+
+    Drive letters, leading slashes, `.` and `..` go; what is left keeps its spelling. Bytes that are no
+    UTF-8 become `%XX`, so that a key can be written to any file.
+    """
+    if os.sep == "\\" or re.match(r"[A-Za-z]:[\\/]|\\\\", path):
+        path = re.sub(r"^[A-Za-z]:(?=/)", "", path.replace("\\", "/"))
+    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
+    return printable("/".join(parts)) or "_"
+
+
+def printable(text: str) -> str:
+    """`text` with undecodable bytes (surrogates) as `%XX`."""
+    return text if text.isascii() else re.sub("[\ud800-\udfff]", lambda m: f"%{ord(m[0]) & 0xFF:02X}", text)

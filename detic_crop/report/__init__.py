@@ -1,0 +1,1 @@
+"""audit.csv, audit.xlsx, audit.html and the figures in them."""

@@ -1,0 +1,239 @@
+"""What the reviewed sample says of the whole run: right crops, missed animals, and how sure that is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from detic_crop.folder.decisions import Decision
+from detic_crop.folder.journal import Record
+from detic_crop.folder.verdicts import Verdict
+from detic_crop.report.intervals import LEVEL, Count, Interval, stratified_total
+from detic_crop.report.sample import STRATA, Drawn
+
+_MAX_LEFT = 0.05  # share of a sample that may be without a verdict
+
+_WRONG_CROP = frozenset({"whole", "box", "rejected"})
+_MISSED = frozenset({"box"})
+_WITH_ANIMAL = frozenset({"accepted", "box"})
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What is known by the sample so far.
+
+    Attributes:
+        drawn: photos in the sample.
+        left: of these, photos without a verdict.
+        crops: crops that the detector made, when the sample was drawn.
+        uncropped: photos that were only resized then.
+        come_since: how many more of both there are now; the estimate does not speak of them.
+        precision: share of right crops, as the detector left them; None while too few were reviewed.
+        missed: share of the uncropped photos that show an animal; likewise.
+        missed_animals: missed animals as a share of all animals, found or missed; likewise.
+        corrected: crops that a reviewer has changed or thrown out since.
+        crops_now: crops that there are after that.
+        uncropped_now: photos that are only resized after that.
+        precision_now: share of right crops among them; None where nothing was changed.
+        missed_now: share of the photos still uncropped that show an animal; likewise.
+    """
+
+    drawn: int
+    left: int
+    crops: int
+    uncropped: int
+    come_since: int = 0
+    precision: Interval | None = None
+    missed: Interval | None = None
+    missed_animals: Interval | None = None
+    corrected: int = 0
+    crops_now: int = 0
+    uncropped_now: int = 0
+    precision_now: Interval | None = None
+    missed_now: Interval | None = None
+
+    @property
+    def sentences(self) -> list[str]:
+        """For a person: what is missing, what is known, and the sentence for a data-set card."""
+        said = []
+        if self.left:
+            said.append(
+                f"sample: photos without a verdict yet: {self.left:,} of {self.drawn:,}; look at them with "
+                "`detic-crop review`, filter sample"
+            )
+        if self.come_since:
+            said.append(
+                f"sample: it was drawn from {self.crops + self.uncropped} photos, now there are "
+                f"{self.crops + self.uncropped + self.come_since}; draw again with --sample {self.drawn}"
+            )
+        if card := self.card:
+            said.append(f"for the data-set card: {card}")
+        return said
+
+    @property
+    def card(self) -> str:
+        """One paragraph for the card of the data set; empty while nothing is known."""
+        parts = []
+        if self.precision is not None:
+            parts.append(f"{_percent(self.precision)} of the {self.crops:,} crops are right")
+        if self.missed is not None and self.uncropped:
+            parts.append(
+                f"{_percent(self.missed)} of the {self.uncropped:,} photos without a crop show an animal"
+                + (f", {_percent(self.missed_animals)} of all animals" if self.missed_animals else "")
+            )
+        if not parts:
+            return ""
+        text = f"As the detector left them, {'; '.join(parts)}."
+        now = []
+        if self.precision_now is not None:
+            now.append(f"{_percent(self.precision_now)} of {self.crops_now:,} crops are right")
+        if self.missed_now is not None:
+            now.append(
+                f"{_percent(self.missed_now)} of {self.uncropped_now:,} photos without a crop show an animal"
+            )
+        if now:
+            text += f" After review, {'; '.join(now)}."
+        reviewed = self.drawn - self.left
+        unjudged = f"; {self.left} more that were not judged count both ways" if self.left else ""
+        whole = reviewed == self.crops + self.uncropped
+        how = (
+            f"All {reviewed:,} photos were reviewed by a person."
+            if whole
+            else f"Estimated from a stratified random sample of {reviewed:,} photos reviewed by a person"
+            f"{unjudged}; in brackets {100 * LEVEL:.0f} % confidence intervals."
+        )
+        return f"{text} {how}"
+
+
+def estimate(
+    sample: Sequence[Drawn],
+    detected: Mapping[str, Record],
+    current: Mapping[str, Record],
+    verdicts: Mapping[str, Verdict],
+) -> Estimate:
+    """Judge all crops by those of the sample.
+
+    A verdict is on what the detector left: a sampled crop is right when it was accepted, wrong when the
+    reviewer took the whole photo, another box or none; a sampled photo without a crop is a missed animal when
+    the reviewer gave it a box. Strata and their sizes are those of the draw.
+
+    Args:
+        sample: as it was drawn.
+        detected: what the detector left of each photo.
+        current: what there is of each photo now, a reviewer's work included.
+        verdicts: the last one of each photo.
+    """
+    # A photo that has gone since has none: there is nothing left to look at.
+    judged = {
+        drawn.image: _judged(verdicts[drawn.image], detected[drawn.image])
+        if drawn.image in verdicts and drawn.image in detected
+        else ""
+        for drawn in sample
+    }
+    sizes = {drawn.stratum: drawn.stratum_size for drawn in sample}
+    population = {
+        status: sum(size for name, size in sizes.items() if STRATA[name].status == status)
+        for status in ("cropped", "resized")
+    }
+    crops, uncropped = population["cropped"], population["resized"]
+    now = Counter(record.status for record in detected.values())
+
+    def total(status: str, which: frozenset[str]) -> Interval | None:
+        verdicts_by_stratum = {
+            name: [judged[drawn.image] for drawn in sample if drawn.stratum == name]
+            for name in sizes
+            if STRATA[name].status == status
+        }
+        return _total(verdicts_by_stratum, sizes, which.__contains__)
+
+    wrong, missed = total("cropped", _WRONG_CROP), total("resized", _MISSED)
+    found = total("cropped", _WITH_ANIMAL)
+    changed = _changes(detected, current)
+    corrected = sum(n for (old, _), n in changed.items() if old == "cropped")
+    rescued = changed["resized", "cropped"]
+    crops_now = crops - corrected + changed["cropped", "cropped"] + rescued
+    uncropped_now = uncropped - rescued - changed["resized", "rejected"] + changed["cropped", "resized"]
+    return Estimate(
+        drawn=len(sample),
+        left=sum(not verdict for verdict in judged.values()),
+        crops=crops,
+        uncropped=uncropped,
+        come_since=now["cropped"] + now["resized"] - crops - uncropped,
+        precision=wrong.over(crops).complement() if wrong and crops else None,
+        missed=missed.over(uncropped) if missed and uncropped else None,
+        missed_animals=_share(missed, found) if missed and found else None,
+        corrected=corrected,
+        crops_now=crops_now,
+        uncropped_now=uncropped_now,
+        precision_now=(
+            wrong.plus(-corrected).over(crops_now).complement()
+            if wrong and crops_now and (corrected or rescued)
+            else None
+        ),
+        missed_now=(
+            missed.plus(-rescued).over(uncropped_now)
+            if missed and uncropped_now and (corrected or rescued)
+            else None
+        ),
+    )
+
+
+def _judged(verdict: Verdict, detected: Record) -> str:
+    """What a verdict says of the detector's work: to want the very box that it chose is to accept it.
+
+    So it may be after a recrop whose settings choose what the reviewer had to draw before.
+    """
+    decision = Decision(verdict.verdict, verdict.box)
+    return "accepted" if decision.is_followed_by(detected._replace(verdict="box")) else verdict.verdict
+
+
+def _changed(detected: Record, current: Record) -> bool:
+    return (detected.status, detected.box) != (current.status, current.box)
+
+
+def _changes(detected: Mapping[str, Record], current: Mapping[str, Record]) -> Counter[tuple[str, str]]:
+    """(status as detected, status now) → photos that a reviewer changed."""
+    return Counter(
+        (record.status, current[key].status)
+        for key, record in detected.items()
+        if key in current and _changed(record, current[key])
+    )
+
+
+def _total(
+    by_stratum: Mapping[str, Sequence[str]], sizes: Mapping[str, int], hit: Callable[[str], bool]
+) -> Interval | None:
+    """How many of the strata's photos have such a verdict; None while too few have any."""
+    judged = {name: [verdict for verdict in said if verdict] for name, said in by_stratum.items()}
+    n_drawn, n_judged = (sum(map(len, said.values())) for said in (by_stratum, judged))
+    if not all(judged.values()) or n_drawn - n_judged > _MAX_LEFT * n_drawn:
+        return None
+    return stratified_total(
+        [
+            Count(sizes[name], len(by_stratum[name]), len(said), sum(map(hit, said)))
+            for name, said in judged.items()
+        ]
+    )
+
+
+def _share(part: Interval, rest: Interval) -> Interval | None:
+    """part / (part + rest), from estimates of different strata.
+
+    Each limit pairs the extremes of both, which is wider than it need be, and so on the safe side.
+    """
+    if part.value + rest.value <= 0:
+        return None
+    low, high = max(0.0, part.low), max(0.0, part.high)
+    most, least = max(0.0, rest.high), max(0.0, rest.low)
+    return Interval(
+        part.value / (part.value + rest.value),
+        low / (low + most) if low + most else 0.0,
+        high / (high + least) if high + least else 1.0,
+    )
+
+
+def _percent(share: Interval) -> str:
+    """In words: the estimate, and its limits in brackets; nothing where all is known."""
+    value, low, high = share.percents()
+    return f"{value} %" if low == high else f"{value} % ({low}–{high} %)"

@@ -1,0 +1,173 @@
+"""Small pictures of photos and crops, quickly decoded; a file that is gone or has changed leaves a note."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from detic_crop.config import DEFAULT_MAX_PIXELS
+from detic_crop.errors import PhotoError
+from detic_crop.folder.journal import Record
+from detic_crop.images.crop import resize_exactly as resize
+from detic_crop.images.decode import decode, upright
+from detic_crop.images.encode import encode
+from detic_crop.images.headers import read_header
+from detic_crop.images.quiet import quiet_c_stderr
+from detic_crop.photos.location import read
+from detic_crop.report.html.markup import utf8
+
+PHOTO_SIDE = 420  # px, long side
+CROP_SIDE = 200
+_PHOTO_QUALITY = 75
+_CROP_QUALITY = 80
+
+_REDUCED = {
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """JPEG thumbnails of one photo and its crop, None where there is none, and why in words.
+
+    Attributes:
+        photo: of the photo.
+        crop: of the crop.
+        photo_trouble: why there is none of the photo; else empty.
+        crop_trouble: why there is none of the crop; else empty.
+        photo_gone: there is no file any more where the photo was.
+    """
+
+    photo: bytes | None
+    crop: bytes | None
+    photo_trouble: str = ""
+    crop_trouble: str = ""
+    photo_gone: bool = False
+
+
+def pictures_of(record: Record, photo_place: str, read_crop: Callable[[], bytes]) -> Pictures:
+    """Both thumbnails of one photo, as far as they can be made.
+
+    Args:
+        record: of the photo.
+        photo_place: where it is, see `runs.places`.
+        read_crop: gives the bytes of its crop, or raises OSError.
+    """
+    photo = crop = None
+    photo_trouble = crop_trouble = ""
+    try:
+        data = read_photo(record, photo_place, tries=1)
+        photo = thumbnail(data, record.image, PHOTO_SIDE, _PHOTO_QUALITY, record)
+    except (PhotoError, OSError, MemoryError, ValueError) as error:
+        photo_trouble = _reason(error)
+    try:
+        crop = thumbnail(read_crop(), record.crop, CROP_SIDE, _CROP_QUALITY, None)
+    except (PhotoError, OSError, MemoryError, ValueError) as error:
+        crop_trouble = _reason(error)
+    return Pictures(photo, crop, photo_trouble, crop_trouble, photo_trouble == _GONE)
+
+
+def read_photo(record: Record, place: str, tries: int | None = None) -> bytes:
+    """The bytes of a photo that was looked at; one that has another size by now is not read.
+
+    Args:
+        record: of the photo.
+        place: where it is.
+        tries: how often a store is asked at most, see `places.read`.
+
+    Raises:
+        PhotoError: it cannot be read, or is another photo now.
+    """
+    try:
+        return read(place, record.file_size or sys.maxsize, tries)
+    except PhotoError as error:
+        if error.reason == "too_many_pixels":  # bytes, rather: it has grown
+            raise _changed() from error
+        raise
+
+
+def photo_stamp(record: Record) -> str:
+    """Tells a photo from another one of the same name."""
+    version = record.file_time if record.checksum is None else record.checksum
+    return _stamp(record.image, record.file_size, version, record.width, record.height)
+
+
+def crop_stamp(record: Record) -> str:
+    """Tells a crop from another one of the same photo."""
+    return _stamp(photo_stamp(record), record.crop_bytes, record.crop_hash, record.crop_box)
+
+
+def _stamp(*values: object) -> str:
+    return hashlib.blake2s(utf8(repr(values)), digest_size=8).hexdigest()
+
+
+_GONE = "it is no longer where it was"
+
+
+def _reason(error: Exception) -> str:
+    """In words, without a path: the page may be mailed to somebody else."""
+    reason = error.reason if isinstance(error, PhotoError) else ""
+    if reason == "missing_file" or isinstance(error, FileNotFoundError | NotADirectoryError):
+        return _GONE
+    if reason == "not_a_file":
+        return "it is not a file any more"
+    words = error.strerror if isinstance(error, OSError) else str(error)
+    return words or type(error).__name__
+
+
+def thumbnail(data: bytes, name: str, side: int, quality: int, record: Record | None) -> bytes:
+    """A small JPEG of an image file, upright.
+
+    Args:
+        data: the bytes of the photo or crop.
+        name: of its file.
+        side: longest side of the result, px; smaller images stay as they are.
+        quality: of the JPEG.
+        record: of a photo: it must still be the one that was looked at.
+
+    Raises:
+        PhotoError: it cannot be decoded, or is another photo now.
+    """
+    if record is not None and record.file_size not in (0, len(data)):
+        raise _changed()
+    image, upright_wh = _decode_small(data, name, side)
+    if record is not None and upright_wh != (record.width, record.height):
+        raise _changed()
+    ratio = side / max(image.shape[:2])
+    if ratio < 1:
+        image = resize(image, max(1, round(image.shape[1] * ratio)), max(1, round(image.shape[0] * ratio)))
+    return encode(image, "jpg", quality)
+
+
+def _changed() -> PhotoError:
+    return PhotoError("changed", "it has changed since the run; give the run command again")
+
+
+def _decode_small(data: bytes, name: str, side: int) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """(upright (H, W, 3) BGR of at least `side` px where the image has them, (width, height) of the whole).
+
+    The usual JPEG is decoded at 1/2, 1/4 or 1/8, which spares most of the work; everything else as in a run.
+    """
+    if data.startswith(b"\xff\xd8\xff"):
+        header = read_header(data, name)
+        reduction = next((n for n in _REDUCED if max(header.width, header.height) >= n * side), None)
+        if header.plain and reduction and header.width * header.height <= DEFAULT_MAX_PIXELS:
+            with quiet_c_stderr():
+                small = cv2.imdecode(
+                    np.frombuffer(header.lean, np.uint8), _REDUCED[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
+                )
+            if small is not None:
+                size = (header.width, header.height)
+                image = upright(np.asarray(small, np.uint8), header.orientation)
+                return image, size if header.orientation < 5 else size[::-1]
+    # It was decoded once: a limit that was raised for the run need not be raised for its page.
+    image = decode(data, name=name, max_pixels=1 << 40).image
+    return image, (image.shape[1], image.shape[0])

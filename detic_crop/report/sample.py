@@ -1,0 +1,201 @@
+"""The random sample that a person reviews so that the rest can be judged by it.
+
+The population is what the detector left: crops, and photos without a found animal, whatever a reviewer has
+changed since. It is cut into strata by rank of suspicion or presence, so that the places where mistakes are
+likely are looked at more often without tilting the estimate.
+
+Every photo has a random number that depends on the seed and its name alone, and a stratum's sample is those
+with the smallest ones (permanent random numbers: Ohlsson 1995, Coordination of samples using permanent random
+numbers, in Business Survey Methods, Wiley). So drawing again gives the same photos, a larger sample adds to
+the smaller one, and after new photos have come most of the old sample is drawn again.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import heapq
+import io
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from detic_crop.config import CropConfig
+from detic_crop.errors import UsageError
+from detic_crop.folder.decisions import as_detected
+from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.journal import Record, replay
+from detic_crop.report.suspicion import doubts_of
+
+MIN_SAMPLE = 10
+_FEW = 5  # drawn of every stratum, where it has so many and the sample allows it
+_COLUMNS = ("image", "stratum", "stratum_size", "seed")
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """A part of the population.
+
+    Attributes:
+        status: ``cropped`` or ``resized``.
+        meaning: in words.
+        until: where it ends, as a share of the photos of that status, most suspicious first.
+        assumed: share of mistakes assumed for the allocation; a wrong one costs precision, not truth.
+    """
+
+    status: str
+    meaning: str
+    until: float
+    assumed: float
+
+
+STRATA: Mapping[str, Stratum] = {
+    "cropped_high": Stratum("cropped", "the tenth of the crops with the highest suspicion", 0.1, 0.3),
+    "cropped_middle": Stratum("cropped", "the next fifth", 0.3, 0.1),
+    "cropped_low": Stratum("cropped", "all other crops", 1.0, 0.02),
+    "resized_high": Stratum("resized", "the uncropped fifth with the highest presence", 0.2, 0.5),
+    "resized_low": Stratum("resized", "all other uncropped photos", 1.0, 0.2),
+}  # fmt: skip
+
+
+class Drawn(NamedTuple):
+    """One photo of the sample: its key, and what the estimate must know of the draw."""
+
+    image: str
+    stratum: str
+    stratum_size: int
+    seed: int
+
+
+def detected_records(folder: OutputFolder, keys: Collection[str]) -> dict[str, Record]:
+    """What the detector left of each of `keys`: the last record without a reviewer's part in it.
+
+    A photo that the boxes file does not name is left out: no detector looked, so none missed an animal.
+
+    A recrop writes none where it follows a verdict; what that left out is in the record itself.
+    """
+    state = replay(folder.journal, reviewed=False)
+    detected, config = state.records, state.config
+    missing = [key for key in keys if key not in detected or detected[key].status == "failed"]
+    current = replay(folder.journal).records if missing and config is not None else {}
+    for key in missing:
+        if config is not None and key in current:
+            record = as_detected(current[key], config)
+            if record is not None:
+                detected[key] = record
+    return {key: detected[key] for key in keys if key in detected and not detected[key].unlisted}
+
+
+def draw(detected: Mapping[str, Record], config: CropConfig, size: int, seed: int) -> list[Drawn]:
+    """A stratified random sample, in random order.
+
+    Args:
+        detected: the population is its cropped and not-found photos.
+        config: the settings as resolved.
+        size: photos to draw; all there are when they are fewer.
+        seed: of the random numbers.
+
+    Raises:
+        UsageError: `size` is too small to tell anything, or there is nothing to draw from.
+    """
+    if size < MIN_SAMPLE:
+        raise UsageError(f"--sample {size} is too few to tell anything; pass {MIN_SAMPLE} or more, e.g. 200")
+    strata = _strata(detected, config)
+    if not strata:
+        raise UsageError("--sample: no photo is cropped or resized yet; give the `run` command first")
+    shares = _allocate({name: len(keys) for name, keys in strata.items()}, size)
+    sample = [
+        Drawn(key, name, len(keys), seed)
+        for name, keys in strata.items()
+        for key in sorted(keys, key=lambda key: _random(key, seed))[: shares[name]]
+    ]
+    return sorted(sample, key=lambda drawn: _random(drawn.image, seed))
+
+
+def _strata(detected: Mapping[str, Record], config: CropConfig) -> dict[str, Sequence[str]]:
+    """Name → keys, of the strata that are not empty."""
+    ranked: dict[str, list[tuple[float, str]]] = {"cropped": [], "resized": []}
+    for key, record in detected.items():
+        if record.status in ranked:
+            ranked[record.status].append((-doubts_of(record, config).suspicion, key))
+    for pairs in ranked.values():
+        pairs.sort()
+    begin = dict.fromkeys(ranked, 0)
+    strata: dict[str, Sequence[str]] = {}
+    for name, stratum in STRATA.items():
+        pairs = ranked[stratum.status]
+        end = math.ceil(stratum.until * len(pairs))
+        if keys := [key for _, key in pairs[begin[stratum.status] : end]]:
+            strata[name] = keys
+        begin[stratum.status] = end
+    return strata
+
+
+def _allocate(sizes: Mapping[str, int], n: int) -> dict[str, int]:
+    """How many to draw of each stratum.
+
+    A few of each; then one after the other to the stratum where it lowers the variance most, as by Neyman's
+    allocation with the assumed shares (Wright 2012, The equivalence of Neyman optimum allocation for sampling
+    and equal proportions for apportionment, The American Statistician 66: 217–224). A larger sample never has
+    less of any stratum.
+    """
+    drawn = dict.fromkeys(sizes, 0)
+
+    def turn(name: str) -> tuple[bool, float, str]:
+        have, share = drawn[name], STRATA[name].assumed
+        if have < _FEW:
+            return False, have, name
+        return True, -sizes[name] * math.sqrt(share * (1 - share) / (have * (have + 1))), name
+
+    queue = [turn(name) for name in sizes]
+    heapq.heapify(queue)
+    for _ in range(min(n, sum(sizes.values()))):
+        name = heapq.heappop(queue)[2]
+        drawn[name] += 1
+        if drawn[name] < sizes[name]:
+            heapq.heappush(queue, turn(name))
+    return drawn
+
+
+def _random(key: str, seed: int) -> bytes:
+    """A random number that is the photo's own: the same on every machine, whatever else there is."""
+    return hashlib.blake2b(f"{seed}\0{key}".encode(errors="surrogatepass"), digest_size=8).digest()
+
+
+def write_sample(folder: OutputFolder, sample: Sequence[Drawn]) -> None:
+    """Replace sample.csv; verdicts are kept elsewhere and stay.
+
+    Raises:
+        OutputError: the disk is full or the folder cannot be written.
+    """
+    text = io.StringIO(newline="")
+    # All quoted: before Python 3.13 a lone carriage return, which a name may hold, is not quoted of itself.
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer.writerow(_COLUMNS)
+    writer.writerows(sample)
+    folder.write(folder.sample, text.getvalue().encode(errors="surrogatepass"))
+
+
+def read_sample(folder: OutputFolder) -> list[Drawn]:
+    """The sample as it was drawn; empty when none was.
+
+    Raises:
+        UsageError: the file is damaged.
+    """
+    if not folder.sample.exists():
+        return []
+    try:
+        text = folder.sample.read_bytes().decode(errors="surrogatepass")
+        header, *lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+        if tuple(header) != _COLUMNS:
+            raise ValueError(f"unexpected columns {header}")
+        sample = [Drawn(image, name, int(size), int(seed)) for image, name, size, seed in lines]
+        if unknown := {drawn.stratum for drawn in sample}.difference(STRATA):
+            raise ValueError(f"unknown strata {sorted(unknown)}")
+    except (OSError, ValueError, csv.Error) as error:
+        raise UsageError(
+            f"{folder.shown_of(folder.sample)} is damaged ({error}); draw again: "
+            f"detic-crop audit {folder.quoted} --sample 200"
+        ) from error
+    return sample

@@ -1,0 +1,220 @@
+"""What is doubtful about a crop: flags with a rule each, and one number to sort by.
+
+`doubts_of_all` judges the photos of a run, each among its like; `doubts_of` what a record alone can tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import pow, prod
+
+import numpy as np
+
+from detic_crop.config import CropConfig
+from detic_crop.folder.journal import Record
+from detic_crop.report.duplicates import copies
+from detic_crop.report.unusual import unusual_shares
+
+FLAGS: Mapping[str, str] = {
+    "smaller_box_more_confident": "another eligible box is smaller and more confident than the chosen one",
+    "larger_box_less_confident": "a larger box around the chosen one missed --conf and has half its score",
+    "low_score": "the score is in the lowest fifth between --conf and 1",
+    "tiny_box": "the box covers less than 1 % of the photo",
+    "whole_image": "the box covers more than 95 % of the photo",
+    "touches_edge": "the box comes within 0.5 % of an edge of the photo: the animal may be cut off",
+    "extreme_aspect": "one side of the box is more than 8 times the other",
+    "upscaled": "both sides of the rectangle had to be enlarged to reach --size",
+    "several_animals": "another eligible box hardly touches the chosen one (IoU below 0.1)",
+    "class_conflict": "a class that was not asked for scores higher on the same spot (IoU of 0.5 or more)",
+    "truncated_file": "the file ends early; what was missing is filled in",
+    "damaged_file": "the photo's data are damaged: some of what it shows may be wrong",
+    "not_found": "no eligible box: the whole photo was resized",
+    "not_listed": "the boxes file does not name the photo: nobody looked at it, the whole photo was resized",
+    "blurry": "hardly any fine detail in the crop (blur effect of Crete et al. 2007 above 0.55)",
+    "dark": "the crop's mean grey level is below 40 of 255",
+    "low_information": "the crop's grey levels hold less than 5 bits of entropy (of 8)",
+    "duplicate": "the same file as an earlier photo",
+    "near_duplicate": "nearly the crop of an earlier photo (3 of 64 hash bits differ at most)",
+}
+"""Every flag and its rule, in the order in which a row lists them."""
+
+IMAGE_CHECKS = frozenset({"blurry", "dark", "low_information", "duplicate", "near_duplicate"})
+"""Flags that say something about the photo and nothing against its box: they add no suspicion."""
+
+# How much one flag alone makes a person look. The known failure of the original data set leads; a flag that
+# is common among good crops (an edge, an upscaled crop) weighs little.
+_WEIGHTS: Mapping[str, float] = {
+    "smaller_box_more_confident": 0.6,
+    "class_conflict": 0.5,
+    "whole_image": 0.5,
+    "tiny_box": 0.4,
+    "extreme_aspect": 0.4,
+    "truncated_file": 0.3,
+    "damaged_file": 0.3,
+    "several_animals": 0.2,
+    "low_score": 0.2,
+    "touches_edge": 0.1,
+    "upscaled": 0.1,
+}
+
+_LOW_SCORE_PART = 0.2
+_TINY_FRACTION = 0.01
+_WHOLE_FRACTION = 0.95
+_EDGE_FRACTION = 0.005
+_EXTREME_ASPECT = 8.0
+_LARGER_PART = 0.5  # of the chosen score that the larger box reaches
+_LARGER_WEIGHT = 0.5
+_UNUSUAL_POWER = 0.25
+_BLURRY, _DARK, _LOW_ENTROPY = (
+    0.55,
+    40.0,
+    5.0,
+)  # no crop of 105 varied photos is beyond these, but for one soft one
+
+
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """What is doubtful about one photo.
+
+    Attributes:
+        flags: the codes that apply, in the order of `FLAGS`; none for a failed photo.
+        suspicion: how much the photo deserves a look, in [0, 1].
+        duplicate_of: key of the earlier photo that it repeats; empty when it repeats none.
+    """
+
+    flags: tuple[str, ...]
+    suspicion: float
+    duplicate_of: str = ""
+
+    @property
+    def against_the_crop(self) -> tuple[str, ...]:
+        """The flags but those of `IMAGE_CHECKS`."""
+        return tuple(flag for flag in self.flags if flag not in IMAGE_CHECKS)
+
+
+def doubts_of(
+    record: Record, config: CropConfig, unusual: float = 1.0, copy: str = "", of: str = ""
+) -> Doubts:
+    """The flags of one photo, and the suspicion that they, its score and its box leave.
+
+    The suspicion of a crop is ``1 − (1 − d/2) · (1 − m/2) · ∏(1 − weight of each flag) · u^¼``: each doubt
+    takes away a part of the trust that the others left.
+
+    - ``d = (1 − score) / (1 − conf)``: 0 for a score of 1, 1 for one that just passed.
+    - ``m = larger score / score``, at most 1, where a larger box around the chosen one fell below ``--conf``;
+      else 0.
+    - ``u`` is the share of ordinary boxes that are as unusual; see `unusual_shares`. Ordinary boxes have one
+      of ½ on average, which costs them a sixth of their trust; 1 in 100 costs two thirds.
+
+    Without a box it is `presence`, how sure the model is that it missed an animal; of a failed photo, and of
+    one that nobody looked at (`not_listed`), 1; of a reviewed one 0.
+
+    Args:
+        record: of the photo.
+        config: the settings as resolved.
+        unusual: ``u``; 1 where nothing is known of the other photos.
+        copy: ``duplicate`` or ``near_duplicate``, of the photo `of`; empty for an original.
+        of: key of the photo that it repeats.
+    """
+    flags = flags_of(record, config)
+    if copy:
+        flags = tuple(flag for flag in FLAGS if flag in (*flags, copy))
+    return Doubts(flags, _suspicion(record, config, flags, unusual), of)
+
+
+def doubts_of_all(
+    records: Sequence[Record], groups: Sequence[Sequence[str]], config: CropConfig
+) -> list[Doubts]:
+    """The doubts of every photo of a run, one after the other.
+
+    Args:
+        records: each photo once, in input order: of two copies the first is the original.
+        groups: for each photo the groups it belongs to by its labels, the narrowest first.
+        config: the settings as resolved.
+    """
+    found = copies(records)
+    crops = [i for i, record in enumerate(records) if record.status == "cropped" and area_fraction(record)]
+    boxes = np.array([records[i].box for i in crops], np.float64).reshape(-1, 4)
+    sizes = np.array([(records[i].width, records[i].height) for i in crops], np.float64).reshape(-1, 2)
+    shares = unusual_shares(boxes, sizes, [groups[i] for i in crops])
+    unusual = dict(zip(crops, shares.tolist(), strict=True))
+    return [
+        doubts_of(record, config, unusual.get(i, 1.0), *found.get(record.image, ()))
+        for i, record in enumerate(records)
+    ]
+
+
+def area_fraction(record: Record) -> float | None:
+    """Chosen box area / photo area; None without a box."""
+    if record.box is None or not record.width:
+        return None
+    left, top, right, bottom = record.box
+    return (right - left) * (bottom - top) / (record.width * record.height)
+
+
+def flags_of(record: Record, config: CropConfig) -> tuple[str, ...]:
+    """The codes that apply to one photo, in the order of `FLAGS`; none for a failed one."""
+    if record.status == "failed":
+        return ()
+    applies = {"truncated_file": record.truncated, "damaged_file": bool(record.damaged)}
+    applies |= {reason: record.reason == reason for reason in ("not_found", "not_listed")}
+    applies |= _picture_flags(record)
+    if record.box is not None:
+        applies |= _box_flags(record, config)
+    return tuple(flag for flag in FLAGS if applies.get(flag))
+
+
+def _box_flags(record: Record, config: CropConfig) -> dict[str, bool]:
+    left, top, right, bottom = record.box or (0, 0, 0, 0)
+    width, height = right - left, bottom - top
+    x1, y1, x2, y2 = record.crop_box or (0, 0, 0, 0)
+    fraction = area_fraction(record) or 0.0
+    # A drawn box has no score, and a box that a person chose has nothing to be compared with.
+    score = 1.0 if record.score is None or record.verdict == "box" else record.score
+    edge = _EDGE_FRACTION * max(record.width, record.height)
+    nearest = min(left, top, record.width - right, record.height - bottom)
+    return {
+        "smaller_box_more_confident": record.best_score is not None and record.best_score > score,
+        "larger_box_less_confident": (record.larger_score or 0.0) >= _LARGER_PART * score,
+        "low_score": score < _low_score_limit(config.conf or 0.0),
+        "tiny_box": fraction < _TINY_FRACTION,
+        "whole_image": fraction > _WHOLE_FRACTION,
+        "touches_edge": nearest <= edge,
+        "extreme_aspect": max(width, height) > _EXTREME_ASPECT * min(width, height),
+        "upscaled": max(x2 - x1, y2 - y1) < config.size,
+        "several_animals": record.n_apart > 0,
+        "class_conflict": record.rival_score is not None and record.rival_score > score,
+    }
+
+
+def _picture_flags(record: Record) -> dict[str, bool]:
+    """What does not need the other photos; older records have no numbers and get no flag."""
+    return {
+        "blurry": record.blur is not None and record.blur > _BLURRY,
+        "dark": record.brightness is not None and record.brightness < _DARK,
+        "low_information": record.entropy is not None and record.entropy < _LOW_ENTROPY,
+    }
+
+
+def _low_score_limit(conf: float) -> float:
+    return conf + _LOW_SCORE_PART * (1 - conf)
+
+
+def _suspicion(record: Record, config: CropConfig, flags: Sequence[str], unusual: float) -> float:
+    """See `doubts_of`."""
+    if record.verdict:
+        return 0.0
+    if record.status == "failed":
+        return 1.0
+    if record.reason == "not_listed":
+        return 1.0
+    if record.box is None:
+        return min(1.0, record.presence or 0.0)
+    conf = config.conf or 0.0
+    score = 1.0 if record.score is None else record.score
+    doubt = min(1.0, max(0.0, 1 - score) / (1 - conf)) if conf < 1 else 0.0
+    larger = record.larger_score or 0.0
+    missed = larger / score if score > larger else float(larger > 0)
+    trust = (1 - doubt / 2) * (1 - _LARGER_WEIGHT * missed) * pow(unusual, _UNUSUAL_POWER)
+    return 1 - trust * prod(1 - _WEIGHTS.get(flag, 0.0) for flag in flags)

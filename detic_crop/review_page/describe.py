@@ -1,0 +1,222 @@
+"""One photo as the page sees it: plain JSON values, and the pictures that go with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from detic_crop.boxes.choose import wanted_mask
+from detic_crop.boxes.detections import Detections
+from detic_crop.boxes.geometry import Box
+from detic_crop.config import CropConfig
+from detic_crop.detectors.vocabulary import split_names
+from detic_crop.folder.decisions import detected_box
+from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.journal import Record, read_candidates
+from detic_crop.folder.same_photo import is_same_photo
+from detic_crop.folder.verdicts import VERDICTS, Verdict
+from detic_crop.photos.photo import Source
+from detic_crop.report.html.markup import utf8
+from detic_crop.report.html.photos import Photo
+from detic_crop.report.html.thumbnails import photo_stamp, read_photo, thumbnail
+from detic_crop.report.suspicion import FLAGS
+from detic_crop.review_page.rows import photo_id
+
+# px, long side of a photo on the page: a photo of 4 MP and more can be decoded at half its size for it.
+PHOTO_SIDE = 1280
+_PHOTO_QUALITY = 88
+_CACHED_PHOTOS = 12
+_MAX_LABELS = 12
+_CONTENT_TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
+
+
+_START_AGAIN = "Start the review again with --in FOLDER, where the photos are now."
+_BY_CROP = ("accepted", "rejected", "undone")
+_TAKEN_BACK = ("undone",)
+
+
+class Judgeable(NamedTuple):
+    """What may be said of a photo.
+
+    Attributes:
+        may: of `VERDICTS`.
+        problem: why that is not all of them; else empty.
+    """
+
+    may: tuple[str, ...]
+    problem: str
+
+
+class Describer:
+    """Reads what the page shows of a photo.
+
+    Args:
+        folder: the output folder.
+        config: its settings as resolved.
+        columns: names of the label columns, the key first or not.
+        key_column: of the labels; the page shows the photo's name already.
+        paths: where the photos are now, by key.
+        moved: that is elsewhere than at the time of the run.
+    """
+
+    def __init__(
+        self,
+        folder: OutputFolder,
+        config: CropConfig,
+        columns: Sequence[str],
+        key_column: str,
+        paths: Mapping[str, str],
+        moved: bool,
+    ) -> None:
+        self._folder = folder
+        self._config = config
+        self._columns = columns
+        self._key_column = key_column
+        self._paths = paths
+        self._moved = moved
+        self._wanted = None if config.classes in (None, "any") else tuple(split_names(config.classes or ""))
+        self._cached_jpeg = lru_cache(_CACHED_PHOTOS)(self._jpeg)
+
+    def describe(self, photo: Photo, verdict: Verdict | None) -> dict[str, Any]:
+        """Everything the page says about one photo."""
+        record = photo.record
+        labels = zip(self._columns, photo.labels[0] if photo.labels else (), strict=False)
+        return {
+            "id": photo_id(record.image),
+            "image": record.image,
+            "status": record.status,
+            "reason": record.reason,
+            "error": record.error,
+            "width": record.width,
+            "height": record.height,
+            "presence": record.presence,
+            "suspicion": round(photo.doubts.suspicion, 4),
+            "flags": [[flag.replace("_", " "), FLAGS[flag]] for flag in photo.doubts.flags],
+            "labels": [pair for pair in labels if pair[0] != self._key_column][:_MAX_LABELS],
+            "detected": detected_box(record),
+            "candidates": self._candidates(record),
+            "verdict": None if verdict is None else verdict_values(verdict),
+            "applied": record.verdict,
+            "photo": photo_stamp(record),
+            "has_crop": self._has_crop(record),
+            **self.judgeable(photo)._asdict(),
+        }
+
+    def judgeable(self, photo: Photo) -> Judgeable:
+        """What may be said of a photo: nobody judges what cannot be seen."""
+        record = photo.record
+        if record.status == "failed":
+            return Judgeable(_TAKEN_BACK, f"This photo failed ({record.reason}): {record.error}")
+        source = self._source(record)
+        if source.size < 0:
+            gone = "The photo is no longer where it was"
+            if self._has_crop(record):
+                # To accept is to leave it to the detector, whose crop this is not once a verdict was applied.
+                may = _BY_CROP[record.verdict in ("box", "whole") :]
+                return Judgeable(may, f"{gone}: only its crop can be judged. {_START_AGAIN}")
+            return Judgeable(_TAKEN_BACK, f"{gone}, and its crop is not there either. {_START_AGAIN}")
+        if not is_same_photo(record, source, self._moved):
+            changed = "The photo has changed since the run; give the run command again, then review it."
+            return Judgeable(_TAKEN_BACK, changed)
+        return Judgeable(VERDICTS, "")
+
+    def _has_crop(self, record: Record) -> bool:
+        return any(self._folder.crop_size(place) >= 0 for place in _crop_places(self._folder, record))
+
+    def _source(self, record: Record) -> Source:
+        return Source.at(record.image, self._paths.get(record.image, record.image))
+
+    def _candidates(self, record: Record) -> list[dict[str, Any]]:
+        """All kept boxes: the detector's own first, then eligible ones, then the others, by falling score."""
+        own = detected_box(record)
+        found = self._read_candidates(record)
+        eligible = wanted_mask(found, self._wanted) & (found.scores >= np.float32(self._config.conf or 0.0))
+        edges = [found.edges(i) for i in range(len(found))]
+        is_own = [edge == own for edge in edges]
+        order = np.lexsort((-found.scores, ~eligible, ~np.array(is_own, bool)))
+        return [
+            {
+                "box": edges[i],
+                "score": found.score(i),
+                "class": found.class_names[i],
+                "eligible": bool(eligible[i]),
+                "own": is_own[i],
+            }
+            for i in order
+        ]
+
+    def _read_candidates(self, record: Record) -> Detections:
+        try:
+            with open(self._folder.candidates, "rb") as file:
+                return read_candidates(file, record)
+        except (OSError, ValueError, KeyError, TypeError):  # the page does without
+            return Detections.empty()
+
+    # ------------------------------------------------------------ pictures
+
+    def photo_jpeg(self, photo: Photo) -> bytes:
+        """The photo, upright, its long side at most `PHOTO_SIDE`, without metadata.
+
+        Raises:
+            PhotoError: it cannot be decoded, or is another photo now.
+            OSError: it cannot be read.
+        """
+        source = self._source(photo.record)
+        return self._cached_jpeg(photo.record, source.where, source.mtime_ns)
+
+    def _jpeg(self, record: Record, place: str, mtime_ns: int) -> bytes:
+        return thumbnail(read_photo(record, place), record.image, PHOTO_SIDE, _PHOTO_QUALITY, record)
+
+    def crop_file(self, photo: Photo) -> tuple[bytes, str]:
+        """(the crop as it is, its content type).
+
+        Raises:
+            OSError: it is not there; a name that leads out of the folder is not there either.
+        """
+        crop = photo.record.crop
+        for place in _crop_places(self._folder, photo.record):
+            if self._folder.crop_size(place) >= 0:
+                return self._folder.read_crop(place), _CONTENT_TYPES[os.path.splitext(crop)[1].lower()]
+        raise FileNotFoundError(crop)
+
+
+def _crop_places(folder: OutputFolder, record: Record) -> tuple[str, ...]:
+    """Where the crop of a photo may be: `apply` may have set it aside."""
+    is_picture = os.path.splitext(record.crop)[1].lower() in _CONTENT_TYPES
+    return (record.crop, folder.crop_place(record._replace(status="rejected"))) if is_picture else ()
+
+
+def verdict_values(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as JSON values."""
+    return {
+        "verdict": verdict.verdict,
+        "box": verdict.box,
+        "reviewer": utf8(verdict.reviewer).decode(),
+        "time": verdict.time,
+    }
+
+
+def box_of(value: object, resolution_wh: tuple[int, int]) -> Box:
+    """A box that the page sent, cut to the photo.
+
+    Raises:
+        ValueError: it is none, or lies outside.
+    """
+    if not isinstance(value, list) or len(value) != 4:
+        raise ValueError("expected four numbers as the box")
+    if not all(isinstance(edge, int | float) and not isinstance(edge, bool) for edge in value):
+        raise ValueError("expected four numbers as the box")
+    edges = np.array(value, np.float64)
+    if not np.isfinite(edges).all():
+        raise ValueError("expected four numbers as the box")
+    width, height = resolution_wh
+    left, top, right, bottom = (
+        round(float(edge), 2) for edge in np.clip(edges, 0, [width, height, width, height])
+    )
+    if right - left < 1 or bottom - top < 1:
+        raise ValueError(f"expected a box of at least 1 px inside {width}×{height} px")
+    return left, top, right, bottom

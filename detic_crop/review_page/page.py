@@ -1,0 +1,326 @@
+"""The local page: a few addresses over `ReviewRows`."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import threading
+from contextlib import suppress
+from importlib import resources
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from detic_crop.config import CropConfig
+from detic_crop.errors import OutputError, PhotoError, UsageError
+from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.journal import replay
+from detic_crop.folder.listing import paths_now, read_listing
+from detic_crop.folder.verdicts import VERDICTS, Verdict, VerdictLog, now, standing_verdicts
+from detic_crop.photos.location import given
+from detic_crop.report.absent import Absent, absent_among
+from detic_crop.report.html.markup import utf8
+from detic_crop.report.html.photos import Photo, photos_of
+from detic_crop.report.suspicion import FLAGS
+from detic_crop.report.table import kept_labels, table_rows
+from detic_crop.review_page.describe import Describer, box_of, verdict_values
+from detic_crop.review_page.rows import REVIEWED, Filter, Mask, ReviewRows, photo_id
+from detic_crop.system.collecting import collector_paused
+
+_MAX_BODY = 16_384
+_STATIC = {
+    "review.css": "text/css; charset=utf-8",
+    "review.js": "text/javascript; charset=utf-8",
+    "boxes.js": "text/javascript; charset=utf-8",
+    "drafts.js": "text/javascript; charset=utf-8",
+    "drawing.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
+_PICTURE_CACHE = "private, max-age=600"
+
+
+class ReviewPage:
+    """What the addresses of the page answer.
+
+    Args:
+        folder: the output folder.
+        rows: its photos.
+        describer: reads single photos.
+        log: where verdicts go.
+        config: the settings as resolved.
+        reviewer: who sits before the page.
+        absent: the photos that were not there when the page was opened.
+
+    Attributes:
+        given: verdicts so far.
+    """
+
+    def __init__(
+        self,
+        folder: OutputFolder,
+        rows: ReviewRows,
+        describer: Describer,
+        log: VerdictLog,
+        config: CropConfig,
+        reviewer: str,
+        absent: Absent,
+    ) -> None:
+        self.given = 0
+        self.absent = absent
+        self._folder = folder
+        self._rows = rows
+        self._describer = describer
+        self._log = log
+        self._config = config
+        self._reviewer = reviewer
+        self._journal_size = folder.journal.stat().st_size
+        self._writing = threading.Lock()
+        self._static = {name: _package_file(name) for name in (*_STATIC, "review.html")}
+
+    def app(self) -> Starlette:
+        """The addresses."""
+        return Starlette(
+            routes=[
+                Route("/", self._index, methods=["GET"]),
+                Route("/static/{name}", self._static_file, methods=["GET"]),
+                Route("/photo/{id}", self._photo, methods=["GET"]),
+                Route("/crop/{id}", self._crop, methods=["GET"]),
+                Route("/api/session", self._session, methods=["GET"]),
+                Route("/api/row", self._row, methods=["GET"]),
+                Route("/api/find", self._find, methods=["GET"]),
+                Route("/api/changes", self._changes, methods=["GET"]),
+                Route("/api/verdict", self._verdict, methods=["POST"]),
+            ]
+        )
+
+    # ------------------------------------------------------------ files and pictures
+
+    async def _index(self, request: Request) -> Response:
+        return Response(self._static["review.html"], media_type="text/html; charset=utf-8")
+
+    async def _static_file(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in _STATIC:
+            return _not_found()
+        return Response(self._static[name], media_type=_STATIC[name])
+
+    def _photo(self, request: Request) -> Response:
+        photo = self._asked_for(request)
+        if photo is None:
+            return _not_found()
+        try:
+            jpeg = self._describer.photo_jpeg(photo)
+        except (PhotoError, OSError, MemoryError, ValueError):
+            return _not_found()
+        return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": _PICTURE_CACHE})
+
+    def _crop(self, request: Request) -> Response:
+        photo = self._asked_for(request)
+        if photo is None:
+            return _not_found()
+        try:
+            data, kind = self._describer.crop_file(photo)
+        except OSError:
+            return _not_found()
+        return Response(data, media_type=kind)
+
+    def _asked_for(self, request: Request) -> Photo | None:
+        rank = self._rows.rank_of.get(request.path_params["id"])
+        return None if rank is None else self._rows.photos[rank]
+
+    # ------------------------------------------------------------ rows
+
+    def _session(self, request: Request) -> Response:
+        since, _ = self._rows.changes(0)
+        choices = [
+            {"filter": name, "values": [[value, _spoken(name, value), count] for value, count in values]}
+            for name, values in self._rows.choices().items()
+        ]
+        settings = {name: getattr(self._config, name) for name in ("scale", "size", "fit", "conf")}
+        return _json(
+            {
+                "folder": self._folder.root.resolve().name,
+                "id": hashlib.blake2s(utf8(str(self._folder.root.resolve())), digest_size=8).hexdigest(),
+                "absent": self._moved(),
+                "total": len(self._rows),
+                "reviewer": self._reviewer,
+                "choices": choices,
+                "since": since,
+                **settings,
+            }
+        )
+
+    def _moved(self) -> str:
+        """That photos are not where they are looked for, or have changed; empty when all is well."""
+        sentences = self.absent.sentences("of these only the crops can be judged")
+        return " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences)
+
+    def _row(self, request: Request) -> Response:
+        """The photo `at` (else where to begin) with its neighbours in the filter."""
+        mask = self._rows.mask(_filter(request))
+        asked = request.query_params.get("at")
+        rank = self._rows.rank_of.get(asked) if asked else self._rows.first(mask)
+        if asked and rank is None:
+            return _refuse(404, "This photo is not in the run any more, or its address was mistyped.")
+        return _json({**self._progress(mask), **({"row": None} if rank is None else self._place(mask, rank))})
+
+    def _progress(self, mask: Mask) -> dict[str, int]:
+        reviewed, total = self._rows.progress(mask)
+        return {"reviewed": reviewed, "total": total}
+
+    def _place(self, mask: Mask, rank: int) -> dict[str, Any]:
+        neighbours = {"next": self._rows.after(mask, rank), "previous": self._rows.before(mask, rank)}
+        ids = {name: None if other is None else self._id(other) for name, other in neighbours.items()}
+        row = self._describer.describe(self._rows.photos[rank], self._rows.verdict(rank))
+        position = int(mask[: rank + 1].sum()) if mask[rank] else None
+        return {"row": row, "position": position, **ids}
+
+    def _id(self, rank: int) -> str:
+        return photo_id(self._rows.photos[rank].record.image)
+
+    def _find(self, request: Request) -> Response:
+        ranks = self._rows.find(request.query_params.get("q", ""))
+        return _json([[self._id(rank), self._rows.photos[rank].record.image] for rank in ranks])
+
+    # ------------------------------------------------------------ verdicts
+
+    def _changes(self, request: Request) -> Response:
+        """What other tabs and processes have said since, and whether the run has gone on meanwhile."""
+        with self._writing:
+            self._rows.note(self._log.refresh())
+        since = request.query_params.get("since", "0")
+        count, ranks = self._rows.changes(int(since) if since.isdecimal() and len(since) < 10 else 0)
+        with suppress(OSError):
+            stale = self._folder.journal.stat().st_size != self._journal_size
+            return _json({"since": count, "changed": [self._id(rank) for rank in ranks], "stale": stale})
+        return _json({"since": count, "changed": [], "stale": True})
+
+    async def _verdict(self, request: Request) -> Response:
+        body = b""
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > _MAX_BODY:
+                return _refuse(413, f"expected at most {_MAX_BODY} bytes")
+        return await run_in_threadpool(self._give, request, body)
+
+    def _give(self, request: Request, body: bytes) -> Response:
+        """Put a verdict on the disk; only then say so."""
+        try:
+            asked = json.loads(body)
+            rank = self._rows.rank_of[asked["id"]]
+            word = asked["verdict"]
+            if word not in VERDICTS:
+                raise ValueError(f"expected a verdict of {', '.join(VERDICTS)}")
+            photo = self._rows.photos[rank]
+            record = photo.record
+            box = box_of(asked.get("box"), (record.width, record.height)) if word == "box" else None
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            return _refuse(400, f"not a verdict: {error}")
+        allowed = self._describer.judgeable(photo)
+        if word not in allowed.may:
+            return _refuse(409, allowed.problem)
+        verdict = Verdict(record.image, word, box, self._reviewer, now())
+        try:
+            with self._writing:
+                self._rows.note(self._log.append(verdict))
+                self.given += 1
+        except OutputError as error:
+            return _refuse(507, str(error))
+        last = self._rows.verdict(rank)
+        return _json(
+            {
+                "verdict": None if last is None else verdict_values(last),
+                "since": self._rows.changes(0)[0],
+                **self._progress(self._rows.mask(_filter(request))),
+            }
+        )
+
+
+def open_page(folder: OutputFolder, input: str | os.PathLike[str] | None, reviewer: str) -> ReviewPage:
+    """The page of a folder, as its journal is now.
+
+    Args:
+        folder: the output folder of a run, which may still go on.
+        input: where the photos are now, when they have moved.
+        reviewer: who sits before the page.
+
+    Raises:
+        UsageError: there are no finished photos, or what was kept is damaged.
+    """
+    folder.require_run()
+    with collector_paused():
+        return _open_page(folder, input, reviewer)
+
+
+def _open_page(folder: OutputFolder, input: str | os.PathLike[str] | None, reviewer: str) -> ReviewPage:
+    state = replay(folder.journal)
+    if state.config is None or not state.records:
+        raise UsageError(f"{folder.root} has no finished photos yet; give its `run` command again first")
+    listing = read_listing(folder)
+    labels, matches = kept_labels(folder)
+    rows = table_rows(state.records, listing["keys"], labels, matches)
+    # A label row without a photo has nothing to be looked at.
+    log = VerdictLog(folder.review)
+    photos = photos_of(rows, state.config, standing_verdicts(folder.review, state.records))
+    photos = [photo for photo in photos if photo.record.image in state.records]
+    columns, key_column = (labels.columns, labels.key_column) if labels else ([], "")
+    paths = paths_now(listing, list(state.records), input)
+    describer = Describer(folder, state.config, columns, key_column, paths, input is not None)
+    where = str(listing["root"]) if input is None else given(input)
+    absent = absent_among(state.records, paths, where, given=input is not None)
+    absent.refuse_all()
+    ranked = ReviewRows(photos, columns, log.refresh(), _sample_keys(folder))
+    return ReviewPage(folder, ranked, describer, log, state.config, reviewer, absent)
+
+
+def _sample_keys(folder: OutputFolder) -> list[str]:
+    """The photos drawn for an estimate; none when no sample was drawn."""
+    try:
+        with open(folder.sample, newline="", encoding="utf-8") as file:
+            return [line[0] for line in csv.reader(file)][1:]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, csv.Error, IndexError) as error:
+        raise UsageError(f"{folder.sample} is damaged; draw the sample again") from error
+
+
+def _filter(request: Request) -> Filter:
+    given = request.query_params
+    reviewed = given.get("reviewed", "")
+    return Filter(
+        flag=given.get("flag", ""),
+        status=given.get("status", ""),
+        class_name=given.get("class", ""),
+        labels={n.removeprefix("label:"): v for n, v in given.items() if n.startswith("label:")},
+        reviewed=reviewed if reviewed in REVIEWED else "",
+        sample=given.get("sample") == "yes",
+    )
+
+
+def _spoken(filter_name: str, value: str) -> str:
+    if filter_name == "flag":
+        return f"{value.replace('_', ' ')}: {FLAGS[value]}"
+    return value
+
+
+def _package_file(name: str) -> bytes:
+    return resources.files("detic_crop.review_page").joinpath("static", name).read_bytes()
+
+
+def _json(value: Any) -> Response:
+    # ASCII: a name may hold what is no text.
+    return Response(json.dumps(value, separators=(",", ":")), media_type="application/json")
+
+
+def _refuse(status: int, why: str) -> Response:
+    return PlainTextResponse(why, status_code=status)
+
+
+def _not_found() -> Response:
+    return _refuse(404, "not found")

@@ -1,0 +1,236 @@
+"""The photos of a run in the order of review, with what the page filters and steps by.
+
+Everything that is asked at each step is an array over the photos, so that a hundred thousand of them stay
+quick and the page itself never holds more than a few.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detic_crop.folder.decisions import decision_in
+from detic_crop.folder.verdicts import Verdict
+from detic_crop.report.html.markup import utf8
+from detic_crop.report.html.photos import Photo
+from detic_crop.report.suspicion import FLAGS
+
+Mask = NDArray[np.bool_]
+
+_STATUSES = ("cropped", "resized", "rejected", "failed")
+_MAX_VALUES = 300  # of a label column that is offered as a filter
+_MAX_COLUMNS = 3
+_MAX_FOUND = 20
+
+REVIEWED = ("", "no", "yes")
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which photos to show; what is empty admits all.
+
+    Attributes:
+        flag: a code of `FLAGS`.
+        status: cropped, resized, rejected or failed.
+        class_name: class of the chosen box.
+        labels: label column → value.
+        reviewed: ``no``, ``yes`` or empty.
+        sample: only those of the drawn sample.
+    """
+
+    flag: str = ""
+    status: str = ""
+    class_name: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    reviewed: str = ""
+    sample: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Coded:
+    """One text per photo, as numbers."""
+
+    values: tuple[str, ...]
+    codes: NDArray[np.int32]  # (N,) index into values
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> _Coded:
+        place: dict[str, int] = {}
+        codes = np.fromiter((place.setdefault(text, len(place)) for text in texts), np.int32, len(texts))
+        return cls(tuple(place), codes)
+
+    def mask(self, value: str) -> Mask:
+        wanted = self.values.index(value) if value in self.values else -1
+        return np.equal(self.codes, wanted)
+
+    def counts(self) -> list[tuple[str, int]]:
+        """Value and how many, the commonest first."""
+        counted = np.bincount(self.codes, minlength=len(self.values)).tolist()
+        return sorted(zip(self.values, counted, strict=True), key=lambda item: (-item[1], item[0]))
+
+
+def photo_id(key: str) -> str:
+    """The address of a photo: short, safe in any URL, and of no use for a file that is not in the journal."""
+    return hashlib.blake2s(utf8(key), digest_size=8).hexdigest()
+
+
+class ReviewRows:
+    """The photos by rank: crops by falling suspicion, then those without one, rejected ones and failed ones.
+
+    Args:
+        photos: all of the run, in any order.
+        columns: names of the label columns.
+        verdicts: all that were given, the later ones last.
+        sample: keys of the drawn sample.
+    """
+
+    def __init__(
+        self,
+        photos: Sequence[Photo],
+        columns: Sequence[str],
+        verdicts: Iterable[Verdict],
+        sample: Sequence[str] = (),
+    ) -> None:
+        self.photos = sorted(photos, key=_order)
+        self.rank_of = {photo_id(photo.record.image): rank for rank, photo in enumerate(self.photos)}
+        records = [photo.record for photo in self.photos]
+        self._rank_of_key = {record.image: rank for rank, record in enumerate(records)}
+        self._names = [record.image.casefold() for record in records]
+        self._flags = {flag: np.zeros(len(records), bool) for flag in FLAGS}
+        for rank, photo in enumerate(self.photos):
+            for flag in photo.doubts.flags:
+                self._flags[flag][rank] = True
+        self._status = _Coded.of([record.status for record in records])
+        self._class = _Coded.of([record.class_name for record in records])
+        self._labels = _label_columns(self.photos, columns)
+        drawn = set(sample)
+        self._sample = np.fromiter((record.image in drawn for record in records), bool, len(records))
+        self._verdicts: dict[int, Verdict] = {}
+        self._reviewed = np.zeros(len(records), bool)
+        self._changed: list[int] = []
+        self._lock = threading.Lock()
+        for rank, record in enumerate(records):
+            if record.verdict:  # applied, perhaps in the folder that this one was recropped from
+                self._note(rank, Verdict(record.image, *decision_in(record)))
+        self.note(verdicts)
+        self._changed.clear()
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    # ------------------------------------------------------------ verdicts
+
+    def note(self, verdicts: Iterable[Verdict]) -> None:
+        """Take in verdicts, the later ones last; those about photos that are not here are passed over."""
+        with self._lock:
+            for verdict in verdicts:
+                rank = self._rank_of_key.get(verdict.image)
+                if rank is not None:
+                    self._note(rank, verdict)
+
+    def _note(self, rank: int, verdict: Verdict) -> None:
+        if verdict.verdict == "undone":
+            self._verdicts.pop(rank, None)
+        else:
+            self._verdicts[rank] = verdict
+        self._reviewed[rank] = verdict.verdict != "undone"
+        self._changed.append(rank)
+
+    def verdict(self, rank: int) -> Verdict | None:
+        """The last verdict of a photo."""
+        return self._verdicts.get(rank)
+
+    def changes(self, since: int) -> tuple[int, list[int]]:
+        """(how many verdicts were noted so far, ranks of those after the first `since`)."""
+        with self._lock:
+            recent = self._changed[max(0, since) :]
+            return len(self._changed), list(dict.fromkeys(recent))
+
+    # ------------------------------------------------------------ filters and steps
+
+    def mask(self, wanted: Filter) -> Mask:
+        """(N,) True for the photos that a filter admits."""
+        mask = np.ones(len(self.photos), bool)
+        if wanted.flag:
+            mask &= self._flags.get(wanted.flag, np.zeros(len(mask), bool))
+        if wanted.status:
+            mask &= self._status.mask(wanted.status)
+        if wanted.class_name:
+            mask &= self._class.mask(wanted.class_name)
+        for column, value in wanted.labels.items():
+            mask &= self._labels[column].mask(value) if column in self._labels else False
+        if wanted.sample:
+            mask &= self._sample
+        if wanted.reviewed:
+            mask &= self._reviewed == (wanted.reviewed == "yes")
+        return mask
+
+    def progress(self, mask: Mask) -> tuple[int, int]:
+        """(how many of the photos are reviewed, how many there are)."""
+        return int((mask & self._reviewed).sum()), int(mask.sum())
+
+    def first(self, mask: Mask) -> int | None:
+        """Where to begin: the first photo that nobody has reviewed, else the first."""
+        return _first(mask & ~self._reviewed) if (mask & ~self._reviewed).any() else _first(mask)
+
+    def after(self, mask: Mask, rank: int) -> int | None:
+        """The next photo in a filter."""
+        later = _first(mask[rank + 1 :])
+        return None if later is None else rank + 1 + later
+
+    def before(self, mask: Mask, rank: int) -> int | None:
+        """The previous photo in a filter."""
+        back = _first(mask[:rank][::-1])
+        return None if back is None else rank - 1 - back
+
+    def choices(self) -> dict[str, list[tuple[str, int]]]:
+        """What can be filtered by: name of the filter → (value, how many)."""
+        flags = [(flag, int(mask.sum())) for flag, mask in self._flags.items()]
+        found = {
+            "flag": [(flag, count) for flag, count in flags if count],
+            "status": sorted(self._status.counts(), key=lambda item: _STATUSES.index(item[0])),
+            "class": [(name, count) for name, count in self._class.counts() if name],
+        }
+        found |= {f"label:{column}": coded.counts() for column, coded in self._labels.items()}
+        if self._sample.any():
+            found["sample"] = [("yes", int(self._sample.sum()))]
+        return found
+
+    def find(self, text: str) -> list[int]:
+        """Photos whose name holds a text, in any case; whole names and file names go first."""
+        wanted = text.strip().casefold()
+        if not wanted:
+            return []
+        found = [rank for rank, name in enumerate(self._names) if wanted in name]
+
+        def order(rank: int) -> tuple[bool, bool, str]:
+            name = self._names[rank]
+            file_name = name.rpartition("/")[2]
+            return name != wanted, not file_name.startswith(wanted), name
+
+        return sorted(found, key=order)[:_MAX_FOUND]
+
+
+def _order(photo: Photo) -> tuple[int, float]:
+    return _STATUSES.index(photo.record.status), -photo.doubts.suspicion
+
+
+def _first(mask: Mask) -> int | None:
+    return int(mask.argmax()) if mask.any() else None
+
+
+def _label_columns(photos: Sequence[Photo], columns: Sequence[str]) -> dict[str, _Coded]:
+    """Label columns with a handful of values, such as the species; not those that name each photo."""
+    coded = {}
+    for index, column in enumerate(columns):
+        texts = [photo.labels[0][index] if photo.labels else "" for photo in photos]
+        n_values = len(Counter(texts))
+        if 2 <= n_values <= min(_MAX_VALUES, max(2, len(photos) // 2)):
+            coded[column] = _Coded.of(texts)
+    return dict(sorted(coded.items(), key=lambda item: len(item[1].values))[:_MAX_COLUMNS])

@@ -1,0 +1,102 @@
+"""The server of the review page: where it listens, how it starts and ends."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import webbrowser
+from collections.abc import Callable
+
+import uvicorn
+
+from detic_crop.errors import UsageError
+from detic_crop.review_page.guard import Guard, is_local
+from detic_crop.review_page.page import ReviewPage
+
+DEFAULT_PORT = 8377
+
+
+def serve(
+    page: ReviewPage,
+    listener: socket.socket,
+    host: str,
+    open_browser: bool,
+    ready: Callable[[str], object],
+) -> None:
+    """Answer until Ctrl-C or SIGTERM.
+
+    Args:
+        page: what to answer.
+        listener: bound to `host`; closed at the end.
+        host: as asked for.
+        open_browser: whether to open the page there.
+        ready: told the address.
+    """
+    server, guard = make_server(page, listener, host)
+    port = listener.getsockname()[1]
+    shown = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{port}/?token="
+    ready(address + guard.secret)
+    if open_browser:
+        # The listener is bound, so an early request waits; a browser that does not return must not stop us.
+        arguments = (address + guard.token_for_one_use(),)
+        threading.Thread(target=webbrowser.open, args=arguments, daemon=True).start()
+    server.run(sockets=[listener])
+
+
+def make_server(page: ReviewPage, listener: socket.socket, host: str) -> tuple[uvicorn.Server, Guard]:
+    """A server that is not running yet, and its guard."""
+    guard = Guard(page.app(), host, listener.getsockname()[1])
+    config = uvicorn.Config(
+        guard,
+        http="h11",
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        log_level="error",  # what is no request, such as a port scanner's, is nothing to read in the terminal
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+    )
+    return uvicorn.Server(config), guard
+
+
+def listen(host: str, port: int | None) -> socket.socket:
+    """A socket bound to `host`; `port` 0 is any free one, None the usual one or else any.
+
+    Raises:
+        UsageError: the address cannot be had.
+    """
+    for candidate in (DEFAULT_PORT, 0) if port is None else (port,):
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(
+                host, candidate, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            listener = socket.socket(family, kind, protocol)
+        except OSError as error:
+            raise UsageError(f"--host {host} is no address of this machine: {error.strerror}") from error
+        try:
+            if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+            else:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(128)
+        except OSError as error:
+            listener.close()
+            if port is None and candidate:
+                continue
+            raise UsageError(
+                f"--host {host} --port {candidate} cannot be had: {error.strerror}; pass --port 0"
+            ) from error
+        return listener
+    raise AssertionError("the last candidate returns or raises")
+
+
+def warning_of(host: str) -> str:
+    """What to say where the page can be reached from elsewhere; else empty."""
+    if is_local(host):
+        return ""
+    return f"--host {host}: others on the network can reach this page; the token is all that keeps them out"

@@ -1,0 +1,1 @@
+"""Runs that share one output folder, and how they are joined."""

@@ -1,0 +1,261 @@
+"""What a shard keeps beside its journal, and how it begins beside others in one folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from detic_crop.config import CropConfig
+from detic_crop.errors import UsageError
+from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.inputs import Given, parts_of, recorded_inputs
+from detic_crop.folder.journal import (
+    Journal,
+    Record,
+    Recorded,
+    recorded_config,
+    replay,
+    replay_finished,
+    unfinished_crops,
+)
+from detic_crop.folder.listing import read_listing, write_listing
+from detic_crop.photos.labels import Labels
+from detic_crop.photos.photo import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """The photos that some shards share; it must be the same for all that are merged.
+
+    Attributes:
+        photos: of the whole input.
+        digest: of their keys in input order.
+        labels: digest of the label table and the photos it matches; empty without one.
+        limit: only so many of the photos were asked for.
+    """
+
+    photos: int
+    digest: str
+    labels: str = ""
+    limit: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        sources: Sequence[Source],
+        labels: Labels | None,
+        matches: Sequence[str | None],
+        limit: int | None,
+    ) -> Input:
+        """That of a run."""
+        keys = digest_of(source.key for source in sources)
+        if labels is None:
+            return cls(len(sources), keys, "", limit)
+        table = hashlib.blake2b(labels.data, digest_size=16).hexdigest()
+        matched = digest_of(key or "" for key in matches)
+        return cls(len(sources), keys, f"{labels.key_column} {table} {matched}", limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A shard's part of an input, as its folder keeps it beside the listing.
+
+    Attributes:
+        input: the whole of it.
+        places: where in the whole input the keys of its listing are, ascending.
+        keys: digest of the keys of its listing.
+        words: of the command that made it, but for ``--out`` and ``--shard``.
+    """
+
+    input: Input
+    places: list[int]
+    keys: str
+    words: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What a merge of some shards keeps with the listing, so that these need not be given again.
+
+    Attributes:
+        photos: of the whole input.
+        digest: of their keys in input order.
+        shards: whose photos are in the listing, in whatever numbers of shards, as ``k/N``.
+        places: where in the whole input the first keys of the listing are, ascending.
+    """
+
+    photos: int
+    digest: str
+    shards: list[str]
+    places: list[int]
+
+    @classmethod
+    def of_listing(cls, listing: Mapping[str, Any]) -> Merged:
+        """That of what `read_listing` returned, which may be of all photos.
+
+        Raises:
+            UsageError: it is damaged.
+        """
+        keys, values = listing["keys"], listing.get("merged")
+        if values is None:
+            return cls(len(keys), digest_of(keys), [], list(range(len(keys))))
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise UsageError(
+                "listing.json does not say which shards were merged before; give the commands of all again"
+            ) from error
+
+    @property
+    def complete(self) -> bool:
+        """Whether these are all photos of the input."""
+        return len(self.places) == self.photos
+
+
+def digest_of(texts: Iterable[str]) -> str:
+    """A hash over some keys in their order."""
+    digest = hashlib.blake2b(digest_size=16)
+    for text in texts:
+        digest.update(text.encode(errors="surrogatepass") + b"\n\0")
+    return digest.hexdigest()
+
+
+def write_part(
+    folder: OutputFolder,
+    sources: Sequence[Source],
+    inputs: Sequence[Given],
+    input: Input,
+    words: Sequence[str],
+) -> None:
+    """Keep which photos of an input fall to a shard, and where they are.
+
+    Args:
+        folder: the shard's.
+        sources: all photos of the input in its order.
+        inputs: what they were given as.
+        input: what `Input.of` says of it.
+        words: of the command, but for ``--out`` and ``--shard``.
+    """
+    assert folder.shard is not None
+    places = [place for place, source in enumerate(sources) if folder.shard.owns(source.key)]
+    own = [sources[place] for place in places]
+    part = Part(input, places, digest_of(source.key for source in own), list(words))
+    write_listing(folder, own, parts_of(inputs, [source.key for source in own]))
+    folder.write(folder.part, json.dumps(asdict(part), separators=(",", ":")).encode())
+
+
+def read_part(folder: OutputFolder) -> Part | None:
+    """What `write_part` wrote; None where it is not there or damaged."""
+    try:
+        values = json.loads(folder.part.read_bytes())
+        part = Part(Input(**values["input"]), values["places"], values["keys"], values["words"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return part
+
+
+def check_same_count(folder: OutputFolder) -> None:
+    """Refuse a shard beside shards of another number.
+
+    Raises:
+        UsageError: there are such ones.
+    """
+    for other in folder.whole.shards():
+        if folder.shard is not None and other.count != folder.shard.count:
+            raise UsageError(
+                f"{folder.shown} holds shard {other}, so shard {folder.shard} does not fit; give --shard "
+                f"k/{other.count}, another --out, or first: detic-crop merge {folder.quoted}"
+            )
+
+
+def check_same_shards(
+    folder: OutputFolder,
+    inputs: Sequence[Given],
+    sources: Sequence[Source],
+    add: bool,
+    same_photo: Callable[[OutputFolder], Callable[[Source], bool | None]],
+) -> None:
+    """Refuse a shard of other photos than the shards that wait beside it.
+
+    Args:
+        folder: the shard's.
+        inputs: of this call.
+        sources: all of their photos.
+        add: another input is to be added.
+        same_photo: of a folder, whether a photo is the one that it has under that key; None: not known.
+
+    Raises:
+        UsageError: they are others; a merge would refuse them, but only after the work.
+    """
+    digest = digest_of(source.key for source in sources)
+    for shard in folder.whole.shards():
+        other = folder.with_shard(shard)
+        theirs, part = recorded_inputs(read_listing(other)), read_part(other)
+        if not theirs or [given.shown for given in theirs] == [given.shown for given in inputs]:
+            continue
+        is_same = same_photo(other)
+        if strange := next((source for source in sources if is_same(source) is False), None):
+            raise UsageError(
+                f"shard {shard} of {folder.shown} has the photos of {theirs[0].shown}, and {strange.key} of "
+                f"{inputs[-1].shown} is another photo of that name; pass another --out"
+            )
+        if part is not None and part.input.digest == digest:  # the same photos at another place
+            continue
+        now = {source.key for source in sources if shard.owns(source.key)}
+        then = {key for given in theirs for key in given.keys}
+        if len(now & then) * 2 < min(len(now), len(then)) or len(theirs) != len(inputs):
+            names = [" and ".join(given.shown for given in several) for several in (theirs, inputs)]
+            instead = f"first give: detic-crop merge {folder.quoted}" if add else "pass another --out"
+            raise UsageError(
+                f"shard {shard} of {folder.shown} has the photos of {names[0]}, not those of {names[1]}; "
+                f"{instead}"
+            )
+
+
+def folder_settings(folder: OutputFolder, overwrite: bool) -> CropConfig | None:
+    """The settings that a folder was begun with, by whichever run; with `overwrite` not by this one."""
+    found = None if overwrite else recorded_config(folder.journal)
+    if folder.shard is None or found is not None:
+        return found
+    others = (folder.with_shard(other) for other in folder.whole.shards() if other != folder.shard)
+    for other in (folder.whole, *others):
+        if (found := recorded_config(other.journal)) is not None:
+            return found
+    return None
+
+
+def begin_shard(folder: OutputFolder, config: CropConfig, version: str) -> None:
+    """Note the settings of a shard; called while no other one begins."""
+    if recorded_config(folder.journal) is None:
+        with closing(Journal(folder.journal, folder.candidates, folder.inside)) as journal:
+            journal.begin(config, version)
+
+
+def known_records(folder: OutputFolder) -> dict[str, Record]:
+    """The last record of each photo: of a shard its own ones, and what was merged before."""
+    own = replay(folder.journal).records
+    return own if folder.shard is None else replay(folder.whole.journal).records | own
+
+
+def finished_records(folder: OutputFolder) -> dict[str, Recorded]:
+    """The same, as far as a resume has to know it."""
+    own = replay_finished(folder.journal)[1]
+    return own if folder.shard is None else replay_finished(folder.whole.journal)[1] | own
+
+
+def crops_of(folder: OutputFolder, own: Mapping[str, Recorded], merged: Mapping[str, Recorded]) -> set[str]:
+    """The crops that a shard may replace: its photos', and those that it was about to write when killed.
+
+    Args:
+        folder: the shard's.
+        own: records of its journal.
+        merged: records of the whole folder's journal.
+    """
+    assert folder.shard is not None
+    crops = {record.crop for record in own.values() if record.crop}
+    crops |= {record.crop for key, record in merged.items() if record.crop and folder.shard.owns(key)}
+    return crops | unfinished_crops(folder.candidates, own)

@@ -1,0 +1,1 @@
+"""This process and its machine: streams, signals, memory, processors."""

@@ -1,0 +1,48 @@
+"""Signals that ask for an orderly end."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FrameType
+
+from detic_crop.system.leaving import insist
+
+
+@dataclass(slots=True)
+class Stop:
+    """Set by a signal or the time limit."""
+
+    reason: str = ""
+    announced: bool = False
+    signalled: bool = False
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[Stop]:
+    """Ctrl-C and SIGTERM ask for an orderly end; at a second signal, KeyboardInterrupt cuts it short."""
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # only the main thread may handle signals; a notebook's thread is stopped by its kernel
+        return
+
+    def request(number: int, frame: FrameType | None) -> None:
+        if stop.signalled:
+            insist()
+            raise KeyboardInterrupt
+        stop.signalled = True
+        # Said aloud later: a handler may interrupt a print.
+        stop.reason = stop.reason or signal.Signals(number).name
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGBREAK"):
+        numbers.append(signal.SIGBREAK)
+    before = {number: signal.signal(number, request) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

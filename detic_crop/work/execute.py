@@ -1,0 +1,334 @@
+"""A run: the listing, minus what the journal has, executed, recorded and counted."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from detic_crop.config import CropConfig, Format, RunOptions
+from detic_crop.errors import UsageError
+from detic_crop.folder.decisions import Decision
+from detic_crop.folder.finished import Finished
+from detic_crop.folder.folder import OutputFolder, as_output_error, is_fatal
+from detic_crop.folder.journal import Journal, Record, Recorded, unfinished_crops
+from detic_crop.folder.names import crop_names, crop_names_of, fits_disk, fits_tar
+from detic_crop.folder.tar_crops import in_tars, place_of, within
+from detic_crop.images.encode import EXTENSIONS
+from detic_crop.photos.photo import Source
+from detic_crop.system.collecting import collector_paused
+from detic_crop.system.machine import default_workers
+from detic_crop.system.signals import Stop
+from detic_crop.work.executors.threads import run_local
+from detic_crop.work.pipeline import Job, Outcome, Pipeline
+from detic_crop.work.timing import Usage
+
+_log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], contextlib.AbstractContextManager[Callable[[Record], None]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """Where jobs are done, other than on threads of this process.
+
+    Attributes:
+        do: jobs and when to stop → their outcomes in order; begins none once it is told to stop.
+        workers: threads that work on photos, all together.
+        detectors: processes with a detector each.
+        concurrent: the workers ask the detector themselves.
+        report: what was done where, for run.json.
+    """
+
+    do: Callable[[Iterable[Job], Callable[[], bool]], Generator[Outcome]]
+    workers: int
+    detectors: int
+    concurrent: bool
+    report: Callable[[], dict[str, Any]] = dict
+
+
+@dataclass(slots=True)
+class Execution:
+    """What one call of `execute` did.
+
+    Attributes:
+        done: photos finished now, by status.
+        skipped: photos that were finished before.
+        seconds: wall time of the work.
+        stopped: why it ended early: ``time_limit``, a signal name, or empty.
+        usage: where the time went.
+        ignored_lines: damaged journal lines; their photos were done again.
+        where: what the executor says of where the work was done.
+    """
+
+    done: Counter[str] = field(default_factory=Counter)
+    skipped: int = 0
+    seconds: float = 0.0
+    stopped: str = ""
+    usage: Usage = field(default_factory=Usage)
+    ignored_lines: int = 0
+    where: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done.
+
+    Attributes:
+        jobs: photos to do now, in input order.
+        skipped: photos whose crop is there and whose file has not changed.
+    """
+
+    jobs: list[Job]
+    skipped: int
+
+
+def make_plan(
+    all_keys: Iterable[str],
+    wanted: Sequence[Source],
+    records: Mapping[str, Recorded],
+    folder: OutputFolder,
+    format: Format,
+    earlier_names: Mapping[str, str] = MappingProxyType({}),
+    decisions: Mapping[str, Decision] = MappingProxyType({}),
+    per_tar: int | None = None,
+) -> Plan:
+    """Name every crop and find out which photos still need one.
+
+    Args:
+        all_keys: the keys of the whole input, from which names are computed.
+        wanted: the photos of this run, in input order.
+        records: what the journal has.
+        folder: the output folder.
+        format: file format of the crops.
+        earlier_names: key → crop in the folder that is cropped anew; kept but for the extension.
+        decisions: what a reviewer decided; a crop that does not follow it is not finished.
+        per_tar: photos in each tar file of crops; None where crops are files.
+
+    Raises:
+        UsageError: a crop could reach a photo; nothing was changed.
+    """
+    with collector_paused():
+        return _plan(all_keys, wanted, records, folder, format, earlier_names, decisions, per_tar)
+
+
+def _plan(
+    all_keys: Iterable[str],
+    wanted: Sequence[Source],
+    records: Mapping[str, Recorded],
+    folder: OutputFolder,
+    format: Format,
+    earlier_names: Mapping[str, str],
+    decisions: Mapping[str, Decision],
+    per_tar: int | None,
+) -> Plan:
+    # What else lies there is no matter of a shard's names: others put crops there at any time.
+    files = folder.files() if folder.shard is None else {}
+    foreign: Set[str] = set()
+    ours: set[str] = set()
+    if files:
+        ours = {record.crop for record in records.values() if record.crop}
+        ours |= unfinished_crops(folder.candidates, records)
+        foreign = files.keys() - ours
+    suffix = EXTENSIONS[format]
+    settled = {key: os.path.splitext(within(name))[0] + suffix for key, name in earlier_names.items()}
+    fits = fits_tar if per_tar else fits_disk
+    settled = {key: name for key, name in settled.items() if name not in foreign and fits(name)}
+    recorded = {key: record.crop for key, record in records.items() if record.crop}
+    settled |= {key: within(crop) for key, crop in recorded.items()} if per_tar else recorded
+    dots = not per_tar
+    if folder.shard is None:
+        names = crop_names(all_keys, suffix, settled, taken=foreign, dots=dots)
+    else:
+        names = crop_names_of((source.key for source in wanted), all_keys, suffix, settled, dots)
+    if per_tar:
+        names = in_tars(names, [source.key for source in wanted], recorded, per_tar, folder.shard)
+        _check_tars(names.values(), ours, files)
+    crops = [names[source.key] for source in wanted]
+    plain = {name for name, size in files.items() if size >= 0}
+    # Where the photos are was checked before the lock was taken.
+    folder.check_safe((), crops, plain)
+    todo = [
+        Job(source, crop)
+        for source, crop in zip(wanted, crops, strict=True)
+        if not _is_finished(source, records.get(source.key), folder, files, decisions)
+    ]
+    return Plan(todo, len(crops) - len(todo))
+
+
+def _check_tars(crops: Iterable[str], ours: Iterable[str], files: Mapping[str, int]) -> None:
+    """Refuse tar files in the place of ours that hold none of our crops."""
+    known = {place.tar for place in map(place_of, ours) if place}
+    for tar in sorted({place.tar for place in map(place_of, crops) if place} - known):
+        if tar in files:
+            raise UsageError(f"{tar} in --out was not made by this run; move it, nothing was changed")
+
+
+def _is_finished(
+    source: Source,
+    record: Recorded | None,
+    folder: OutputFolder,
+    files: Mapping[str, int],
+    decisions: Mapping[str, Decision],
+) -> bool:
+    if record is None or record.status == "failed":
+        return False
+    decision = decisions.get(source.key)
+    if decision is not None and not (
+        not decision.verdict if isinstance(record, Finished) else decision.is_followed_by(record)
+    ):
+        return False
+    if (record.file_size, record.file_time) != (source.size, source.mtime_ns):
+        return False
+    if record.status == "rejected":
+        return True
+    if (size := files.get(record.crop, -1)) < 0:  # a link, a shard's or in a tar file
+        size = folder.crop_size(record.crop)
+    return size == record.crop_bytes
+
+
+def check_same_settings(recorded: CropConfig | None, config: CropConfig, folder: OutputFolder) -> None:
+    """Refuse to mix crops of two settings in one folder.
+
+    Raises:
+        UsageError: names what differs.
+    """
+    if recorded is not None and recorded.fingerprint() != config.fingerprint():
+        instead = "another --out, or --overwrite" if folder.shard is None else "or another --out"
+        if recorded.algorithm != config.algorithm:
+            other = "an earlier" if recorded.algorithm < config.algorithm else "a later"
+            raise UsageError(
+                f"{folder.shown} was made by {other} version of detic-crop, which gives other boxes or "
+                f"pixels for some photos (algorithm {recorded.algorithm}, here {config.algorithm}); finish "
+                f"it with that version, pass {instead}"
+            )
+        raise UsageError(
+            f"{folder.shown} was made with other settings ({'; '.join(config.differences(recorded))}); "
+            f"give the same settings to go on, {instead}"
+        )
+
+
+def execute(
+    plan: Plan,
+    journal: Journal,
+    pipeline: Pipeline,
+    folder: OutputFolder,
+    options: RunOptions,
+    progress: Progress,
+    stop: Stop,
+    executor: Executor | None = None,
+) -> Execution:
+    """Do the jobs of a plan, recording each photo as it is finished, until `stop` has a reason not to.
+
+    Args:
+        plan: what to do.
+        journal: where it is recorded.
+        pipeline: the steps; its `times` are added to.
+        folder: where crops go.
+        options: workers, time limit.
+        progress: makes a progress bar.
+        stop: why to end early.
+        executor: does the jobs elsewhere than on threads of this process.
+
+    Raises:
+        OutputError: the output cannot be written; what was finished is recorded.
+        DeticCropError: the detector is broken.
+    """
+    result = Execution(skipped=plan.skipped, ignored_lines=journal.state.ignored)
+    begun = time.monotonic()
+    with progress(len(plan.jobs), plan.skipped) as report:
+
+        def should_stop() -> bool:
+            if not stop.reason and options.time_limit and time.monotonic() - begun >= options.time_limit:
+                stop.reason = "time_limit"
+            if stop.reason and not stop.announced:
+                stop.announced = True
+                _log.info("stopping (%s) when the photos in flight are finished", stop.reason)
+            return bool(stop.reason)
+
+        info = pipeline.detector.info
+        workers = options.workers or default_workers(info.concurrent, info.photo_bytes)
+        outcomes = (
+            run_local(plan.jobs, pipeline, workers, should_stop)
+            if executor is None
+            else executor.do(plan.jobs, should_stop)
+        )
+        try:
+            with contextlib.closing(outcomes):
+                for outcome in outcomes:
+                    with pipeline.times.measure("journal"):
+                        record = commit(outcome, journal, folder)
+                        folder.committed()
+                    result.done[record.status] += 1
+                    report(record)
+        finally:
+            folder.clear_temporary()
+            with pipeline.times.measure("journal"):
+                folder.carry_up()
+    result.seconds = time.monotonic() - begun
+    result.stopped = stop.reason if result.done.total() < len(plan.jobs) else ""
+    result.usage = Usage(pipeline.times, result.seconds, workers, info.concurrent)
+    if executor is not None:
+        how = executor.workers, executor.concurrent, executor.detectors
+        result.usage = Usage(pipeline.times, result.seconds, *how)
+        result.where = executor.report()
+    return result
+
+
+def commit(outcome: Outcome, journal: Journal, folder: OutputFolder) -> Record:
+    """Put a finished photo in place: its boxes, then its crop, then its journal line.
+
+    Killed in between, the boxes tell the next run that the crop without a line is its own.
+
+    Raises:
+        OutputError: the output cannot be written.
+    """
+    record = outcome.record
+    earlier = journal.finished.get(record.image)
+    try:
+        if outcome.temporary is not None and outcome.candidates is not None:
+            span = journal.append_candidates(record.image, record.crop, outcome.candidates)
+            record = record._replace(candidates=span)
+            try:
+                folder.place(outcome.temporary, folder.place_for(record), record)
+            except OSError as error:
+                if is_fatal(error):
+                    raise
+                # A name the disk refuses, or somebody's file where a folder must be: this photo's trouble.
+                folder.remove(outcome.temporary)
+                record = _unplaced(record, error, folder)
+        gone = record.crop if record.status != "rejected" else ""
+        if earlier is not None and earlier.crop and earlier.crop != gone:
+            # A crop that no row names would be a lie. First the crop, then the line: killed in between, the
+            # crop is missing and the photo is done again.
+            folder.discard(earlier.crop)
+        if record.status == "failed":
+            record = record._replace(candidates=(journal.candidates_end(), 0))
+        journal.append(record)
+    except OSError as error:
+        if tar_place := place_of(record.crop):  # what is not recorded must not get into a tar file
+            with contextlib.suppress(OSError):
+                folder.tars.forget(tar_place)
+        raise as_output_error(error, folder.shown) from error
+    return record
+
+
+def _unplaced(record: Record, error: OSError, folder: OutputFolder) -> Record:
+    # After a merge, names keep clear of what lies there.
+    instead = "" if folder.shard is None else ", or merge and give `run` again"
+    return record._replace(
+        status="failed",
+        reason="write_error",
+        stage="write",
+        error=f"{record.crop} cannot be written: {error.strerror}; move what is in its place{instead}",
+        crop="",
+        crop_box=None,
+        crop_bytes=0,
+        candidates=None,
+    )

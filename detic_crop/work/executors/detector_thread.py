@@ -1,0 +1,181 @@
+"""One thread that owns the detector, between workers that decode for it and finish after it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from types import TracebackType
+
+from detic_crop.work.pipeline import Detected, Job, Outcome, Photo, Pipeline
+
+
+@dataclass(slots=True, eq=False)
+class _Flight:
+    """A photo on its way."""
+
+    decoding: Future[Photo | Outcome]
+    outcome: Future[Outcome] = field(default_factory=Future)
+    decoded_at: float = 0.0
+
+    def note_time(self, decoding: Future[Photo | Outcome]) -> None:
+        """Called when decoding is done."""
+        self.decoded_at = time.perf_counter()
+
+    def decoded(self) -> Photo | Outcome | None:
+        """The decoded photo, waited for; None when it was not begun before the stop."""
+        try:
+            return self.decoding.result()
+        except CancelledError:
+            return None
+
+
+class DetectorThread:
+    """Takes jobs in order, gives their outcomes as futures.
+
+    Photos that were decoded by the time the detector is free are given to it together, up to its batch size,
+    those first that fit the oldest one.
+
+    Args:
+        pipeline: the steps.
+        pool: workers for decoding and finishing.
+        should_stop: asked before the detector is given anything.
+    """
+
+    def __init__(self, pipeline: Pipeline, pool: ThreadPoolExecutor, should_stop: Callable[[], bool]) -> None:
+        self._pipeline = pipeline
+        self._pool = pool
+        self._should_stop = should_stop
+        self._inbox: SimpleQueue[_Flight | None] = SimpleQueue()
+        self._stopping = threading.Event()
+        self._closing = threading.Lock()
+        self._closed = False  # the thread takes in nothing more
+        self._thread = threading.Thread(target=self._run, name="detic-crop-detector")
+        self._ended = threading.Event()
+
+    def __enter__(self) -> DetectorThread:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+        self._ended.wait()  # not `join`, see `leaving.end_pool`
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        """Begin a photo. Its future is cancelled when a stop comes before the detector has seen it.
+
+        It raises what the pipeline raises: OutputError, or DeticCropError of a broken detector.
+        """
+        flight = _Flight(self._pool.submit(self._pipeline.decode, job))
+        flight.decoding.add_done_callback(flight.note_time)
+        with self._closing:
+            if self._closed:
+                _cancel([flight])
+            else:
+                self._inbox.put(flight)
+        return flight.outcome
+
+    def stop(self) -> None:
+        """Let the detector see no further photo; may be called twice."""
+        self._stopping.set()
+        self._inbox.put(None)
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        finally:
+            self._ended.set()
+
+    def _work(self) -> None:
+        waiting: deque[_Flight] = deque()
+        try:
+            while not self._stopping.is_set():
+                if not waiting and not self._receive(waiting):
+                    break
+                while not self._inbox.empty() and self._receive(waiting):
+                    pass
+                batch = self._next_batch(waiting)
+                if self._stopping.is_set() or self._should_stop():
+                    self._stopping.set()
+                    _cancel(flight for flight, _ in batch)
+                elif batch:
+                    self._detect(batch)
+        finally:
+            with self._closing:
+                self._closed = True
+                while not self._inbox.empty():
+                    self._receive(waiting)
+            _cancel(waiting)
+
+    def _receive(self, waiting: deque[_Flight]) -> bool:
+        """Take in one more photo; False for the end."""
+        with self._pipeline.times.idling("detector"):
+            flight = self._inbox.get()
+        if flight is not None:
+            waiting.append(flight)
+        return flight is not None
+
+    def _next_batch(self, waiting: deque[_Flight]) -> list[tuple[_Flight, Photo]]:
+        """The oldest photo and those that go with it; failed ones are settled on the way."""
+        batch: list[tuple[_Flight, Photo]] = []
+        for flight in list(waiting):
+            if len(batch) == self._pipeline.batch_size or (batch and not flight.decoding.done()):
+                break
+            with self._pipeline.times.idling("detector"):
+                photo = flight.decoded()
+            if isinstance(photo, Photo):
+                try:
+                    fits = not batch or self._pipeline.group_of(photo) == self._pipeline.group_of(batch[0][1])
+                except Exception as error:  # somebody's own detector
+                    flight.outcome.set_exception(error)
+                    fits = True
+                else:
+                    batch += [(flight, photo)] if fits else []
+                if not fits:
+                    continue
+            elif photo is None:
+                flight.outcome.cancel()
+            else:
+                flight.outcome.set_result(photo)
+            waiting.remove(flight)
+        return batch
+
+    def _detect(self, batch: list[tuple[_Flight, Photo]]) -> None:
+        now = time.perf_counter()
+        for flight, _ in batch:
+            if flight.decoded_at:  # noted just after the photo could be taken
+                self._pipeline.times.queued("decoded, waiting for the detector", now - flight.decoded_at)
+        try:
+            answers = self._pipeline.detect([photo for _, photo in batch])
+        except BaseException as error:
+            self._stopping.set()
+            for flight, _ in batch:
+                flight.outcome.set_exception(error)
+            return
+        for (flight, _), answer in zip(batch, answers, strict=True):
+            if isinstance(answer, Outcome):
+                flight.outcome.set_result(answer)
+            else:
+                self._pool.submit(self._finish, flight, answer, time.perf_counter())
+
+    def _finish(self, flight: _Flight, detected: Detected, since: float) -> None:
+        self._pipeline.times.queued("detected, waiting for a worker", time.perf_counter() - since)
+        try:
+            flight.outcome.set_result(self._pipeline.finish(detected))
+        except BaseException as error:
+            flight.outcome.set_exception(error)
+
+
+def _cancel(flights: Iterable[_Flight]) -> None:
+    for flight in flights:
+        flight.decoding.cancel()
+        flight.outcome.cancel()

@@ -1,0 +1,192 @@
+"""Another policy from the kept candidates: the detector's answers, read back instead of computed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detic_crop.boxes.choose import choose_and_keep, kept_floor
+from detic_crop.boxes.detections import Detections
+from detic_crop.config import CropConfig
+from detic_crop.detectors.base import DetectorInfo
+from detic_crop.detectors.vocabulary import resolve_classes, split_names
+from detic_crop.errors import PhotoError, UsageError
+from detic_crop.folder.decisions import Decision, detected_box
+from detic_crop.folder.journal import Record, read_candidates
+
+
+class KeptCandidates:
+    """A detector that answers with the boxes an earlier run kept.
+
+    Args:
+        config: the earlier run's settings.
+        records: its records by key.
+        candidates_path: its `candidates.jsonl`.
+        sizes: bytes of each photo now; another size is another photo.
+        same_classes: whether the same classes are wanted as then; else the presence of then says nothing.
+    """
+
+    def __init__(
+        self,
+        config: CropConfig,
+        records: Mapping[str, Record],
+        candidates_path: Path,
+        sizes: Mapping[str, int],
+        same_classes: bool,
+    ) -> None:
+        self._records = records
+        self._sizes = sizes
+        self._same_classes = same_classes
+        self._file = open(candidates_path, "rb")  # noqa: SIM115 - closed by `close`
+        self._lock = threading.Lock()
+        self._info = DetectorInfo(
+            name=config.model,
+            class_names=(),
+            default_conf=config.conf or 0.0,
+            weights=config.weights,
+            concurrent=True,
+            looks=False,
+        )
+
+    @property
+    def info(self) -> DetectorInfo:
+        """The earlier run's model."""
+        return self._info
+
+    def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
+        """The kept boxes of photo `key`, of which only the size is looked at; see `Detector`.
+
+        Raises:
+            PhotoError: the earlier run failed on it, or the photo is another one now.
+        """
+        record = self._records.get(key)
+        if record is None or record.status == "failed" or record.candidates is None:
+            raise PhotoError("no_candidates", "the earlier run kept no boxes of this photo; give `run` again")
+        try:
+            with self._lock:
+                kept = read_candidates(self._file, record)
+        except (ValueError, KeyError) as error:
+            raise PhotoError(
+                "no_candidates", "the kept boxes of this photo are damaged; give `run` again"
+            ) from error
+        height, width = image.shape[:2]
+        then = (record.width, record.height, record.file_size)
+        now = (width, height, self._sizes.get(key, record.file_size))
+        if then != now:
+            raise PhotoError(
+                "photo_changed",
+                "expected {}×{} px in {} bytes as in the earlier run, got {}×{} px in {} bytes; "
+                "give `run` again".format(*then, *now),
+            )
+        return kept if self._same_classes else replace(kept, presence=None)
+
+    def seen(self, key: str) -> Literal[0, 1, 2, 4, 8]:
+        """The reduction at which the earlier run's detector saw the photo; see `RecallingDetector`."""
+        record = self._records.get(key)
+        return record.seen if record else 0
+
+    def intact(self, key: str) -> int | None:
+        """The CRC-32 of a photo that was found undamaged; see `RecallingDetector`."""
+        record = self._records.get(key)
+        return record.checksum if record and record.damaged is False and not record.truncated else None
+
+    def close(self) -> None:
+        """Let go of the candidates file."""
+        self._file.close()
+
+
+def carried_decisions(
+    decisions: Mapping[str, Decision],
+    records: Mapping[str, Record],
+    candidates_path: Path,
+    classes: tuple[str, ...] | None,
+    conf: float,
+) -> tuple[dict[str, Decision], int]:
+    """What a review of the earlier folder means for the new one.
+
+    Who accepted a photo accepted the box that was chosen then. Where other settings choose another one,
+    nobody has seen it, and the photo is as if nothing had been said.
+
+    Args:
+        decisions: of the earlier folder, by key.
+        records: its records.
+        candidates_path: its `candidates.jsonl`.
+        classes: wanted by the new settings, None for any.
+        conf: lowest score by the new settings.
+
+    Returns:
+        The decisions, and how many acceptances do not count any more.
+    """
+    carried = dict(decisions)
+    lapsed = 0
+    with open(candidates_path, "rb") as file:
+        for key, decision in decisions.items():
+            record = records.get(key)
+            if decision.verdict != "accepted" or record is None or record.status == "failed":
+                continue
+            with contextlib.suppress(ValueError, KeyError):  # damaged boxes: the photo fails, and says so
+                kept = read_candidates(file, record)
+                kept, choice = choose_and_keep(kept, classes, conf, (record.width, record.height))
+                box = None if choice.index is None else kept.edges(choice.index)
+                if box != detected_box(record):
+                    carried[key] = Decision()
+                    lapsed += 1
+    return carried, lapsed
+
+
+def check_policy(old: CropConfig, new: CropConfig, candidates_path: Path) -> tuple[str, ...] | None:
+    """Whether kept candidates can answer for the new settings; returns the wanted classes.
+
+    Args:
+        old: the earlier run's settings.
+        new: the ones asked for.
+        candidates_path: the earlier run's `candidates.jsonl`; where it looked for any class, this says which
+            there were.
+
+    Raises:
+        UsageError: ``--conf`` is below what was kept, or a class was never looked for.
+    """
+    floor = kept_floor(old.conf or 0.0)
+    if new.conf is not None and new.conf < floor:
+        raise UsageError(
+            f"--conf {new.conf} is below {floor}, the lowest score this run kept; "
+            f"pass {floor} or more, or give `run` again with --conf {new.conf}"
+        )
+    recorded = old.classes or "any"  # a journal always has them
+    looked_for = None if recorded == "any" else split_names(recorded)
+    wanted = new.classes or recorded
+    if wanted == recorded:
+        return None if looked_for is None else tuple(looked_for)
+    if not candidates_path.exists():
+        raise UsageError(f"{candidates_path} is gone, so no other classes can be chosen; give `run` again")
+    if looked_for is not None and wanted.strip().casefold() == "any":
+        raise UsageError(
+            f"--classes any: this run looked for {', '.join(looked_for)} only; "
+            "give `run` again with --classes any"
+        )
+    if looked_for is None:
+        return resolve_classes(wanted, _classes_seen(candidates_path), f"{old.model} in this run")
+    try:
+        return resolve_classes(wanted, looked_for, old.model)
+    except UsageError as error:
+        raise UsageError(
+            f"--classes {wanted}: this run looked for {', '.join(looked_for)} only; "
+            f"pass some of these, or give `run` again with --classes {wanted!r}"
+        ) from error
+
+
+def _classes_seen(candidates_path: Path) -> list[str]:
+    names: set[str] = set()
+    with open(candidates_path, "rb") as file:
+        for line in file:
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # a torn line
+                names.update(json.loads(line)["class_names"])
+    return sorted(names)

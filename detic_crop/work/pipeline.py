@@ -1,0 +1,416 @@
+"""The main path: one photo through every step, in order.
+
+    decode → detect → choose → enlarge → crop → resize → encode → record
+
+The path is cut in three where the work changes hands: `decode` and `finish` run on worker threads, `detect`
+on the one thread that owns the model. `process` is the whole of it for one photo.
+
+No more is decoded than is needed: a detector that does not look at pixels has answered before any are
+decoded, and of a photo that was found undamaged before, only the rows down to the crop's last one are. With
+``decode="scaled"`` photos are also decoded no finer than the detector and the crop need, see
+`images.partial`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detic_crop.boxes.choose import Choice, choose_and_keep, presence_of
+from detic_crop.boxes.detections import Detections
+from detic_crop.boxes.geometry import PixelBox, crop_rectangle, whole
+from detic_crop.config import CropConfig
+from detic_crop.detectors.base import BatchDetector, Detector, RecallingDetector
+from detic_crop.errors import DeticCropError, PhotoError
+from detic_crop.folder.decisions import Decision
+from detic_crop.folder.journal import Record
+from detic_crop.images.checks import check_crop
+from detic_crop.images.crop import cut_and_resize, fitted, resize_exactly, resize_quickly, resize_reduced
+from detic_crop.images.decode import Decoded, PhotoFile
+from detic_crop.images.encode import encode
+from detic_crop.images.partial import (
+    LEAST_PIXELS,
+    REDUCTIONS,
+    Reduction,
+    is_fine_enough,
+    reduction_for,
+    reduction_to_show,
+    snapped,
+)
+from detic_crop.photos.location import open_photo
+from detic_crop.photos.photo import Source
+from detic_crop.work.timing import StageTimes
+
+MAX_DETECTOR_CRASHES = 25
+"""After so many crashes in a row the detector is asked about a plain picture: is it broken, or are they?"""
+
+
+class Job(NamedTuple):
+    """One photo to do, and where its crop goes (relative to the output folder)."""
+
+    source: Source
+    crop: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Photo:
+    """A photo on its way to the detector.
+
+    Attributes:
+        job: which.
+        resolution_wh: of the upright photo.
+        checksum: of the file's bytes.
+        decoded: its pixels; None when the detector does not need any.
+        file: to decode from again; None when `decoded` is all that is needed.
+        prepared: what a `BatchDetector` made of it.
+    """
+
+    job: Job
+    resolution_wh: tuple[int, int]
+    checksum: int
+    decoded: Decoded | None
+    file: PhotoFile | None
+    prepared: Any = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detected:
+    """A photo between detection and cropping."""
+
+    photo: Photo
+    detections: Detections
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A finished photo: its record and, unless it failed, its boxes and the crop file to be placed."""
+
+    record: Record
+    candidates: Detections | None = None
+    temporary: Path | None = None
+
+
+class Pipeline:
+    """The steps of the main path with everything they need.
+
+    Args:
+        detector: finds animals.
+        classes: wanted class names, None for any.
+        config: resolved settings.
+        write_temporary: stores the bytes of a crop, returns the file; raises OutputError.
+        max_pixels: larger photos fail.
+        record_source: ``run``, ``recrop`` or ``review``.
+        decisions: what a reviewer decided, by key; it goes before the detector's choice.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        classes: tuple[str, ...] | None,
+        config: CropConfig,
+        write_temporary: Callable[[bytes], Path],
+        max_pixels: int,
+        record_source: str = "run",
+        decisions: Mapping[str, Decision] = MappingProxyType({}),
+    ) -> None:
+        self.detector = detector
+        self.classes = classes
+        self.config = config
+        self.conf = config.conf if config.conf is not None else detector.info.default_conf
+        self.write_temporary = write_temporary
+        self.max_pixels = max_pixels
+        self.record_source = record_source
+        self.decisions = decisions
+        self.times = StageTimes()
+        # Asked once: it takes longer than much of what is done for a photo.
+        self.batches = detector if isinstance(detector, BatchDetector) else None
+        self.recalls = detector if isinstance(detector, RecallingDetector) else None
+        self._crashes = 0
+
+    @property
+    def batch_size(self) -> int:
+        """How many photos the detector likes to be given at once."""
+        return self.batches.preferred_batch if self.batches else 1
+
+    def group_of(self, photo: Photo) -> Hashable:
+        """Photos of one group can be computed together."""
+        return self.batches.group_of(photo.prepared) if self.batches else None
+
+    def process(self, job: Job) -> Outcome:
+        """One photo from file to crop."""
+        photo = self.decode(job)
+        if isinstance(photo, Outcome):
+            return photo
+        (detected,) = self.detect([photo])
+        if isinstance(detected, Outcome):
+            return detected
+        return self.finish(detected)
+
+    def decode(self, job: Job) -> Photo | Outcome:
+        """Read a photo and decode what the detector looks at; a failure is an outcome, not an error."""
+        try:
+            with self.times.measure("read"):
+                file = open_photo(
+                    job.source.where,
+                    name=job.source.key,
+                    max_pixels=self.max_pixels,
+                    truncated=self.config.truncated,
+                )
+            if self.recalls and self.recalls.intact(job.source.key) == file.checksum:
+                file.vouch()
+            if not self.detector.info.looks and file.resolution_wh is not None:
+                return Photo(job, file.resolution_wh, file.checksum, None, file)
+            with self.times.measure("decode"):
+                decoded = file.decode(reduction=self._reduction_to_show(file))
+        except Exception as error:
+            return self._failed(job, "decode", error)
+        again = file if decoded.reduction > 1 else None
+        photo = Photo(job, decoded.resolution_wh, file.checksum, decoded, again)
+        return self._prepared(photo, decoded) if self.batches else photo
+
+    def _reduction_to_show(self, file: PhotoFile) -> Reduction:
+        if self.batches is None or file.resolution_wh is None or not self._may_scale(file.resolution_wh):
+            return 1
+        wanted = reduction_to_show(file.resolution_wh, self.detector.info.view)
+        return wanted if file.can_reduce(wanted) else 1
+
+    def _may_scale(self, resolution_wh: tuple[int, int]) -> bool:
+        return self.config.decode == "scaled" and prod(resolution_wh) >= LEAST_PIXELS
+
+    def _prepared(self, photo: Photo, decoded: Decoded) -> Photo | Outcome:
+        assert self.batches is not None
+        width, height = photo.resolution_wh
+        try:
+            with self.times.measure("prepare"):
+                prepared = self.batches.prepare(decoded.image, photo.job.source.key, (height, width))
+        except Exception as error:
+            return self._failed(photo.job, "detect", error, photo)
+        return replace(photo, prepared=prepared)
+
+    def detect(self, photos: Sequence[Photo]) -> list[Detected | Outcome]:
+        """Ask the detector about some photos, all at once if it can.
+
+        Raises:
+            DeticCropError: the detector crashed on `MAX_DETECTOR_CRASHES` photos in a row and on a plain
+                picture.
+        """
+        if self.batches is not None and len(photos) > 1:
+            try:
+                with self.times.measure("detect", len(photos)):
+                    answers = self.batches.detect_prepared([photo.prepared for photo in photos])
+                self._crashes = 0
+                return [Detected(*pair) for pair in zip(photos, answers, strict=True)]
+            except Exception:
+                pass  # one photo may be at fault: each by itself will tell which
+        return [self._detect_one(photo) for photo in photos]
+
+    def _detect_one(self, photo: Photo) -> Detected | Outcome:
+        try:
+            with self.times.measure("detect"):
+                detections = self._ask(photo)
+        except Exception as error:
+            self._crashes += not isinstance(error, PhotoError)
+            if self._crashes >= MAX_DETECTOR_CRASHES and self._detector_is_broken():
+                raise DeticCropError(
+                    f"model {self.detector.info.name} failed on {self._crashes} photos in a row, lastly with "
+                    f"{type(error).__name__}: {_one_line(error)}; mend that and give the same command again"
+                ) from error
+            return self._failed(photo.job, "detect", error, photo)
+        self._crashes = 0
+        return Detected(photo, detections)
+
+    def _ask(self, photo: Photo) -> Detections:
+        if self.batches is not None:
+            return self.batches.detect_prepared([photo.prepared])[0]
+        if photo.decoded is not None:
+            return self.detector.detect(photo.decoded.image, key=photo.job.source.key)
+        width, height = photo.resolution_wh
+        no_pixels = np.broadcast_to(np.zeros(3, np.uint8), (height, width, 3))  # a size that takes no memory
+        return self.detector.detect(no_pixels, key=photo.job.source.key)
+
+    def _detector_is_broken(self) -> bool:
+        """Whether it crashes on a plain grey picture too; else the photos were at fault."""
+        try:
+            self.detector.detect(np.full((64, 96, 3), 128, np.uint8))
+        except PhotoError:
+            pass
+        except Exception:
+            return True
+        self._crashes = 0
+        return False
+
+    def finish(self, detected: Detected) -> Outcome:
+        """Choose, enlarge, crop, resize and encode; the crop waits under a temporary name.
+
+        Raises:
+            OutputError: the output disk is full or gone.
+        """
+        photo, resolution_wh = detected.photo, detected.photo.resolution_wh
+        stage = "crop"
+        try:
+            candidates, choice = self._choose(detected.detections, resolution_wh)
+            decision = self.decisions.get(photo.job.source.key, Decision())
+            rectangle = decision.rectangle(
+                self._rectangle(candidates, choice, resolution_wh), self.config, resolution_wh
+            )
+            stage = "decode"
+            decoded, rectangle = self._pixels_of(photo, rectangle)
+            stage = "crop"
+            with self.times.measure("crop"):
+                crop = self._crop(decoded, rectangle)
+            with self.times.measure("encode"):
+                data = encode(crop, self.config.format, self.config.quality)
+            with self.times.measure("check"):
+                checks = check_crop(crop)
+            record = self._record(photo, decoded, candidates, choice, rectangle, len(data))
+            record = decision.decide(record._replace(**checks._asdict()), candidates)
+        except Exception as error:
+            return self._failed(photo.job, stage, error, None if stage == "decode" else photo)
+        with self.times.measure("write"):
+            return Outcome(record, candidates, self.write_temporary(data))
+
+    def _pixels_of(self, photo: Photo, rectangle: PixelBox) -> tuple[Decoded, PixelBox]:
+        """Pixels that hold the rectangle, no coarser than the crop allows; the rectangle in whole ones."""
+        decoded, file = photo.decoded, photo.file
+        if decoded is not None and decoded.reduction == 1:
+            return decoded, rectangle
+        assert file is not None
+        # Not coarser than what the detector saw: a later crop of the same box, without the detector, is then
+        # the same to the byte.
+        coarsest = min(self._reduction_to_crop(rectangle, photo.resolution_wh), self._seen(photo) or 8)
+        for reduction in REDUCTIONS:
+            if 1 < reduction <= coarsest and file.can_reduce(reduction):
+                region = snapped(rectangle, reduction, photo.resolution_wh)
+                if decoded is None or decoded.reduction > reduction:
+                    decoded = self._decode_for_crop(file, region, reduction, again=decoded is not None)
+                    if decoded.reduction == 1:  # of damaged data another decoder has made what it could
+                        return decoded, rectangle
+                if self._is_fine_enough(decoded, region):
+                    return decoded, region
+        return self._decode_for_crop(file, rectangle, 1, again=decoded is not None), rectangle
+
+    def _decode_for_crop(
+        self, file: PhotoFile, region: PixelBox, reduction: Reduction, again: bool
+    ) -> Decoded:
+        with self.times.measure("decode again" if again else "decode"):
+            return file.decode(region, reduction)
+
+    def _is_fine_enough(self, decoded: Decoded, region: PixelBox) -> bool:
+        with self.times.measure("crop", photos=0):  # the crop itself will be the photo's
+            x1, y1, x2, y2 = decoded.in_image(region)
+            width, height = fitted((x2 - x1, y2 - y1), self.config.size, self.config.fit)
+            return is_fine_enough(decoded.image[y1:y2, x1:x2], width, height)
+
+    def _seen(self, photo: Photo) -> Reduction | Literal[0]:
+        """The reduction at which a detector saw the photo; 0 where none did, or that plays no part."""
+        if not self._may_scale(photo.resolution_wh):
+            return 0
+        if photo.decoded is not None:
+            return photo.decoded.reduction
+        return self.recalls.seen(photo.job.source.key) if self.recalls else 0
+
+    def _reduction_to_crop(self, rectangle: PixelBox, resolution_wh: tuple[int, int]) -> Reduction:
+        if not self._may_scale(resolution_wh):
+            return 1
+        x1, y1, x2, y2 = rectangle
+        return reduction_for((x2 - x1, y2 - y1), self.config.size, self.config.fit)
+
+    def _crop(self, decoded: Decoded, rectangle: PixelBox) -> NDArray[np.uint8]:
+        resize = resize_exactly
+        if self._may_scale(decoded.resolution_wh):
+            resize = resize_quickly if decoded.reduction == 1 else resize_reduced
+        return cut_and_resize(
+            decoded.image, decoded.in_image(rectangle), self.config.size, self.config.fit, resize
+        )
+
+    def _choose(self, detections: Detections, resolution_wh: tuple[int, int]) -> tuple[Detections, Choice]:
+        """The boxes to keep and the choice; with the presence, which later only kept boxes could tell."""
+        kept, choice = choose_and_keep(detections, self.classes, self.conf, resolution_wh)
+        return replace(kept, presence=presence_of(detections.rounded(), self.classes)), choice
+
+    def _rectangle(self, candidates: Detections, choice: Choice, resolution_wh: tuple[int, int]) -> PixelBox:
+        if choice.index is None:
+            return whole(resolution_wh)
+        chosen = candidates.edges(choice.index)
+        return crop_rectangle(chosen, self.config.scale, self.config.fit, resolution_wh)
+
+    def _record(
+        self,
+        photo: Photo,
+        decoded: Decoded,
+        candidates: Detections,
+        choice: Choice,
+        rectangle: PixelBox,
+        crop_bytes: int,
+    ) -> Record:
+        record = self._blank(photo.job, photo)._replace(
+            truncated=decoded.truncated,
+            damaged=decoded.damaged,
+            unlisted=not candidates.listed,
+            seen=self._seen(photo),
+            status="resized" if choice.index is None else "cropped",
+            reason=choice.reason,
+            crop=photo.job.crop,
+            presence=candidates.presence,
+            crop_box=rectangle,
+            n_candidates=choice.n_candidates,
+            n_apart=choice.n_apart,
+            crop_bytes=crop_bytes,
+        )
+        if choice.index is not None:
+            record = record._replace(
+                class_name=candidates.class_names[choice.index],
+                score=candidates.score(choice.index),
+                box=candidates.edges(choice.index),
+            )
+        if choice.best is not None and choice.best != choice.index:
+            record = record._replace(
+                best_class=candidates.class_names[choice.best],
+                best_score=candidates.score(choice.best),
+                best_box=candidates.edges(choice.best),
+            )
+        if choice.larger is not None:
+            record = record._replace(larger_score=candidates.score(choice.larger))
+        if choice.rival is not None:
+            record = record._replace(
+                rival_class=candidates.class_names[choice.rival], rival_score=candidates.score(choice.rival)
+            )
+        return record
+
+    def _blank(self, job: Job, photo: Photo | None = None) -> Record:
+        width, height = photo.resolution_wh if photo else (0, 0)
+        return Record(
+            image=job.source.key,
+            status="failed",
+            width=width,
+            height=height,
+            truncated=photo.decoded.truncated if photo and photo.decoded else False,
+            damaged=photo.decoded.damaged if photo and photo.decoded else None,
+            checksum=photo.checksum if photo else None,
+            model=self.detector.info.name,
+            source=self.record_source,
+            file_size=job.source.size,
+            file_time=job.source.mtime_ns,
+        )
+
+    def gave_up(self, job: Job, reason: str, message: str) -> Outcome:
+        """The failed row of a photo that no process lived to answer."""
+        return self._failed(job, "work", PhotoError(reason, message))
+
+    def _failed(self, job: Job, stage: str, error: Exception, photo: Photo | None = None) -> Outcome:
+        """A photo that failed is a row; what we did not foresee is one too, and says what it was."""
+        reason, message = f"{stage}_error", f"{type(error).__name__}: {_one_line(error)}"
+        if isinstance(error, PhotoError):
+            reason, message = error.reason, _one_line(error)
+        return Outcome(self._blank(job, photo)._replace(reason=reason, stage=stage, error=message))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or "no message"

@@ -1,0 +1,42 @@
+"""The progress bar: photos per second and time left, on stderr or in a notebook."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+
+from detic_crop.folder.journal import Record
+from detic_crop.system.console import Forgiving
+
+Report = Callable[[Record], None]
+
+
+@contextlib.contextmanager
+def progress_bar(total: int, skipped: int) -> Iterator[Report]:
+    """A tqdm bar over `total` photos to do; `skipped` were done before and do not count into the rate."""
+    from tqdm.auto import tqdm  # picks the notebook's own bar where there is one
+
+    stream = Forgiving(sys.stderr)
+    if not stream.usable:
+        with no_progress(total, skipped) as silent:
+            yield silent
+        return
+    description = f"cropping ({skipped} done before)" if skipped else "cropping"
+    failed = 0
+    with tqdm(total=total, desc=description, unit=" photos", file=stream, dynamic_ncols=True) as bar:
+
+        def report(record: Record) -> None:
+            nonlocal failed
+            if record.status == "failed":
+                failed += 1
+                bar.set_postfix(failed=failed, refresh=False)
+            bar.update()
+
+        yield report
+
+
+@contextlib.contextmanager
+def no_progress(total: int, skipped: int) -> Iterator[Report]:
+    """Nothing, for ``--quiet``."""
+    yield lambda record: None

@@ -1,0 +1,727 @@
+"""`detic-crop merge`: the shards of a run become what one run leaves, or it says what is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detic_crop import api
+from detic_crop.cli import main as cli
+from detic_crop.commands import choose_detector
+from detic_crop.errors import DeticCropError, OutputError, UsageError
+from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.journal import read_candidates, replay
+from detic_crop.folder.shard import Shard, owner
+from detic_crop.folder.verdicts import Verdict, VerdictLog
+from detic_crop.photos.keys import STATE
+from tests.faults.test_stop import Scene, cli_command, difficult_run, disturb, memory, posix
+from tests.kit.fakes import (
+    FakeDetector,
+    assert_one_row_each,
+    crop,
+    files_of,
+    leftovers,
+    product,
+    rows_of,
+    untouched,
+    write_boxes,
+    write_damaged,
+    write_photo,
+    write_photos,
+)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> tuple[Path, list[str]]:
+    """Photos, some damaged, some with names that collide; and their keys in order."""
+    keys = write_photos(tmp_path / "in", 17)
+    keys += write_damaged(tmp_path / "in")
+    keys.append(write_photo(tmp_path / "in" / "photo000.png", 9).name)
+    return tmp_path / "in", sorted(keys)
+
+
+def crop_shards(folder: Path, out: Path, count: int, **settings: object) -> None:
+    for index in reversed(range(count)):  # in any order
+        crop(folder, out, shard=f"{index}/{count}", **settings)
+
+
+def state_of(out: Path, shard: str) -> OutputFolder:
+    index, count = map(int, shard.split("/"))
+    return OutputFolder(out, Shard(index, count))
+
+
+# ---------------------------------------------------------------- one whole
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 40])
+@pytest.mark.parametrize("settings", [{}, {"limit": 9}, {"fit": "pad", "format": "png", "workers": 3}])
+def test_merged_shards_are_an_unsharded_run(
+    photos: tuple[Path, list[str]], tmp_path: Path, count: int, settings: dict[str, object]
+) -> None:
+    folder, _ = photos
+    crop(folder, tmp_path / "reference", **settings)
+    crop_shards(folder, tmp_path / "out", count, **settings)
+    with untouched(folder):
+        result = api.merge(tmp_path / "out")
+    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+    assert leftovers(tmp_path / "out") == []
+    rows = rows_of(tmp_path / "out")
+    assert (result.counts.total(), result.remaining, result.notes) == (len(rows), 0, [])
+
+
+@pytest.mark.parametrize("limit", [None, 5])
+def test_merged_shards_follow_the_labels(
+    photos: tuple[Path, list[str]], tmp_path: Path, limit: int | None
+) -> None:
+    folder, keys = photos
+    labels = tmp_path / "labels.csv"
+    rows = [*reversed(keys[3:]), "gone.jpg", keys[7]]
+    labels.write_text("image,species\n" + "".join(f"{key},s{len(key)}\n" for key in rows), encoding="utf-8")
+    crop(folder, tmp_path / "reference", labels=labels, limit=limit)
+    crop_shards(folder, tmp_path / "out", 3, labels=labels, limit=limit)
+    api.merge(tmp_path / "out")
+    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+
+
+def test_a_shard_on_several_devices(
+    photos: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes, as of two GPUs."""
+    folder, keys = photos
+    model = f"boxes:{write_boxes(tmp_path / 'boxes.csv', keys)}"
+    crop(folder, tmp_path / "reference", model=model, detector=None)
+    alone = choose_detector.detector_for
+
+    def spread(*given: Any) -> Any:
+        detector, reason, _ = alone(*given)
+        return detector, reason, choose_detector.Spread(model, {}, ("cpu", "cpu"))
+
+    monkeypatch.setattr("detic_crop.commands.run.detector_for", spread)
+    for index in range(2):
+        crop(folder, tmp_path / "out", shard=f"{index}/2", model=model, detector=None, workers=1)
+        assert not list((tmp_path / "out" / STATE / "tmp").glob("*"))
+    api.merge(tmp_path / "out")
+    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+
+
+def test_to_merge_again_changes_nothing(
+    photos: tuple[Path, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crop_shards(photos[0], tmp_path / "out", 2)
+    api.merge(tmp_path / "out")
+    before = files_of(tmp_path / "out")
+    assert cli.main(["merge", str(tmp_path / "out")]) == 0
+    assert "no shards wait to be merged here" in capsys.readouterr().out
+    assert files_of(tmp_path / "out") == before
+
+
+def test_run_json_has_sums_and_every_shard(photos: tuple[Path, list[str]], tmp_path: Path) -> None:
+    folder, keys = photos
+    crop_shards(folder, tmp_path / "out", 3)
+    each = [json.loads(state_of(tmp_path / "out", f"{k}/3").run_json.read_bytes()) for k in range(3)]
+    api.merge(tmp_path / "out")
+    told = json.loads((tmp_path / "out" / "run.json").read_bytes())
+    assert [shard["shard"] for shard in told["shards"]] == ["0/3", "1/3", "2/3"]
+    assert told["photos_done_now"] == len(keys) == sum(shard["photos_done_now"] for shard in told["shards"])
+    assert told["seconds"] == pytest.approx(sum(shard["seconds"] for shard in each), abs=0.002)
+    decoding = sum(shard["stage_seconds"]["decode"] for shard in each)
+    assert told["stage_seconds"]["decode"] == pytest.approx(decoding, abs=0.002)
+    assert sum(told["counts"].values()) == len(keys)
+    assert told["settings"]["size"] == 32
+    assert (told["stopped"], told["started"]) == ("", min(shard["started"] for shard in each))
+
+
+def test_the_command_tells_what_an_unsharded_run_tells(
+    photos: tuple[Path, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, keys = photos
+    command = cli_command(folder, write_boxes(tmp_path / "boxes.csv", keys))[:-1]
+    assert cli.main([*command, "--out", str(tmp_path / "reference")]) == 0
+    told, where = capsys.readouterr().out.replace("reference", "out").splitlines()[-2:]
+    for index in range(2):
+        assert cli.main([*command, "--out", str(tmp_path / "out"), "--shard", f"{index}/2"]) == 0
+    capsys.readouterr()
+    assert cli.main(["merge", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out.splitlines() == [told.rpartition(";")[0], where]
+
+
+# ---------------------------------------------------------------- what is missing
+
+
+def test_gaps_are_named_with_the_commands_that_fill_them(
+    photos: tuple[Path, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, keys = photos
+    boxes = write_boxes(tmp_path / "my boxes.csv", keys)
+    out = tmp_path / "my crops"
+    run = [*cli_command(folder, boxes), "--out", str(out), "--conf", "0.4", "--max-pixels", "100000"]
+    for index in (0, 2):
+        assert cli.main([*run, "--shard", f"{index}/4"]) == 0
+    lines = state_of(out, "2/4").journal.read_bytes().splitlines(keepends=True)
+    state_of(out, "2/4").journal.write_bytes(b"".join([*lines[:2], b"damaged\n", *lines[3:]]))
+    before = files_of(out)
+    capsys.readouterr()
+    assert cli.main(["merge", str(out)]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in said] == [
+        "shard 1/4 was never run",
+        "shard 2/4 has 1 photo to do",
+        "shard 3/4 was never run",
+        "detic-crop",
+    ]
+    assert "shards that are not done: 3 of 4" in said[-1]
+    assert files_of(out) == before
+    for line in said[:-1]:
+        words = shlex.split(line.partition(": ")[2])
+        assert words[0] == "detic-crop"
+        assert cli.main([*words[1:], "--quiet"]) == 0
+    assert cli.main(["merge", str(out)]) == 0
+    assert cli.main([*run[:-6], "--out", str(tmp_path / "reference"), *run[-4:]]) == 0
+    assert memory(out) == memory(tmp_path / "reference")
+
+
+def test_a_gap_of_a_run_from_python(
+    photos: tuple[Path, list[str]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    crop(photos[0], tmp_path / "out", shard="1/2")
+    with (
+        caplog.at_level("INFO", logger="detic_crop"),
+        pytest.raises(DeticCropError, match="1 of 2") as caught,
+    ):
+        api.merge(tmp_path / "out")
+    assert caught.value.exit_code == 1
+    assert "shard 0/2 was never run: give its command again, with --shard 0/2" in caplog.messages
+
+
+def test_a_shard_that_was_stopped_before_it_knew_its_photos_is_a_gap(
+    photos: tuple[Path, list[str]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    crop_shards(photos[0], tmp_path / "out", 3)
+    state_of(tmp_path / "out", "1/3").part.unlink()
+    with (
+        caplog.at_level("INFO", logger="detic_crop"),
+        pytest.raises(DeticCropError, match="not done: 1 of 3"),
+    ):
+        api.merge(tmp_path / "out")
+    assert any("shard 1/3 was stopped before it listed photos" in line for line in caplog.messages)
+    for index in (0, 2):
+        state_of(tmp_path / "out", f"{index}/3").part.write_bytes(b"{")
+    with pytest.raises(UsageError, match="were stopped before they listed the photos"):
+        api.merge(tmp_path / "out")
+
+
+def test_photos_that_came_between_shards_are_named(photos: tuple[Path, list[str]], tmp_path: Path) -> None:
+    folder, keys = photos
+    crop(folder, tmp_path / "out", shard="0/2")
+    write_photo(folder / "zz.jpg", 50)
+    crop(folder, tmp_path / "out", shard="1/2")
+    with pytest.raises(
+        UsageError, match=rf"other photos \({len(keys) + 1}, not {len(keys)}, or of other names"
+    ):
+        api.merge(tmp_path / "out")
+    crop_shards(folder, tmp_path / "out", 2)
+    api.merge(tmp_path / "out")
+    crop(folder, tmp_path / "reference")
+    assert product(tmp_path / "out") == product(tmp_path / "reference")
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [({"limit": 3}, r"--limit 3 instead of \(none\)"), ({"labels": "labels.csv"}, "other --labels")],
+)
+def test_other_photos_asked_for_are_named(
+    photos: tuple[Path, list[str]], tmp_path: Path, settings: dict[str, str], named: str
+) -> None:
+    folder, keys = photos
+    (tmp_path / "labels.csv").write_text("image\n" + "\n".join(keys), encoding="utf-8")
+    if "labels" in settings:
+        settings = {"labels": str(tmp_path / settings["labels"])}
+    crop(folder, tmp_path / "out", shard="0/2")
+    crop(folder, tmp_path / "out", shard="1/2", **settings)
+    with pytest.raises(UsageError, match=named):
+        api.merge(tmp_path / "out")
+
+
+def test_partial_takes_what_there_is_and_any_run_goes_on(
+    photos: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    folder, keys = photos
+    crop(folder, tmp_path / "out", shard="0/3")
+    crop(folder, tmp_path / "out", shard="2/3", limit=None)
+    result = api.merge(tmp_path / "out", partial=True)
+    there = [key for key in keys if owner(key, 3) != 1]
+    assert [row["image"] for row in rows_of(tmp_path / "out")] == there
+    assert any("merged in part: shard 1/3 was never run" in note for note in result.notes)
+    detector = FakeDetector()
+    crop_shards(folder, tmp_path / "out", 2, detector=detector)  # in another number of shards
+    assert set(detector.calls) == {k for k in keys if owner(k, 3) == 1 and not k.startswith("bad/")}
+    api.merge(tmp_path / "out")
+    crop(folder, tmp_path / "reference")
+    assert product(tmp_path / "out") == product(tmp_path / "reference")
+    listings = [(tmp_path / name / STATE / "listing.json").read_bytes() for name in ("out", "reference")]
+    assert listings[0] == listings[1]
+
+
+def test_a_stopped_shard_in_part(photos: tuple[Path, list[str]], tmp_path: Path) -> None:
+    folder, keys = photos
+    crop(folder, tmp_path / "out", shard="0/2")
+    lines = state_of(tmp_path / "out", "0/2").journal
+    lines.write_bytes(b"".join(lines.read_bytes().splitlines(keepends=True)[:4]))
+    crop(folder, tmp_path / "out", shard="1/2")
+    result = api.merge(tmp_path / "out", partial=True)
+    assert result.remaining == sum(owner(key, 2) == 0 for key in keys) - 3
+    # What failed is tried again, too.
+    assert crop(folder, tmp_path / "out").done == result.remaining + result.counts["failed"]
+    crop(folder, tmp_path / "reference")
+    assert product(tmp_path / "out") == product(tmp_path / "reference")
+
+
+# ---------------------------------------------------------------- after a merge
+
+
+def say(out: Path, **verdicts: str) -> None:
+    boxes = {"box": (5.0, 5.0, 31.0, 28.0)}
+    log = VerdictLog(out / STATE / "review.csv")
+    log.append(*(Verdict(key, word, boxes.get(word)) for key, word in verdicts.items()))
+
+
+def test_more_photos_after_a_merge_are_only_theirs(photos: tuple[Path, list[str]], tmp_path: Path) -> None:
+    folder, _ = photos
+    crop_shards(folder, tmp_path / "out", 2)
+    api.merge(tmp_path / "out")
+    new = [write_photo(folder / name, 60 + n).name for n, name in enumerate(("aa.jpg", "aa.png", "zz.jpg"))]
+    detector = FakeDetector()
+    crop_shards(folder, tmp_path / "out", 3, detector=detector)
+    assert sorted(detector.calls) == new
+    api.merge(tmp_path / "out")
+    crop(folder, tmp_path / "reference")
+    assert product(tmp_path / "out") == product(tmp_path / "reference")
+    again = FakeDetector()
+    crop(folder, tmp_path / "out", detector=again)
+    assert not again.calls
+
+
+def test_one_shard_alone_after_a_merge_is_enough_when_nothing_else_changed(
+    photos: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    folder, keys = photos
+    crop_shards(folder, tmp_path / "out", 2)
+    api.merge(tmp_path / "out")
+    changed = next(key for key in keys if owner(key, 2) == 1 and key.startswith("day1"))
+    write_photo(folder / changed, 99)
+    assert crop(folder, tmp_path / "out", shard="1/2").done == 1 + sum(
+        key.startswith("bad/") and owner(key, 2) == 1 for key in keys
+    )
+    api.merge(tmp_path / "out")
+    crop(folder, tmp_path / "reference")
+    assert product(tmp_path / "out") == product(tmp_path / "reference")
+
+
+def test_one_shard_alone_is_not_enough_when_another_photo_took_the_place_of_one(
+    photos: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    """As many photos as before, but the other shard has not seen the new one."""
+    folder, _ = photos
+    crop_shards(folder, tmp_path / "out", 2)
+    api.merge(tmp_path / "out")
+    new = next(name for name in map("new{}.jpg".format, range(99)) if owner(name, 2) == 0)
+    write_photo(folder / new, 70)
+    gone = next(
+        path for path in folder.glob("day*/**/*.jpg") if owner(path.relative_to(folder).as_posix(), 2) == 0
+    )
+    gone.unlink()
+    crop(folder, tmp_path / "out", shard="1/2")
+    with pytest.raises(DeticCropError, match="shards that are not done: 1 of 2"):
+        api.merge(tmp_path / "out")
+    crop(folder, tmp_path / "out", shard="0/2")
+    api.merge(tmp_path / "out")
+    assert new in {row["image"] for row in rows_of(tmp_path / "out")}
+
+
+def test_review_goes_on_over_merges(photos: tuple[Path, list[str]], tmp_path: Path) -> None:
+    """What unsharded runs make of verdicts, shards and merges make of them, too."""
+    folder, keys = photos
+    good = [key for key in keys if not key.startswith("bad/")]
+    outs = [tmp_path / "out", tmp_path / "reference"]
+    verdicts = dict(zip(good, ("box", "whole", "rejected", "accepted", "box", "rejected"), strict=False))
+    for out in outs:
+        if out.name == "out":
+            crop_shards(folder, out, 2)
+            api.merge(out)
+        else:
+            crop(folder, out)
+        say(out, **verdicts)
+        api.apply(out)
+    # Crops of reviewed photos are lost, one reviewed photo and one rejected one have changed.
+    lost = {row["image"]: row["crop"] for row in rows_of(outs[0])}
+    for out in outs:
+        (out / lost[good[0]]).unlink()
+        (out / lost[good[1]]).unlink()
+    write_photo(folder / good[4], 70)
+    write_photo(folder / good[5], 71)
+    crop_shards(folder, outs[0], 3)
+    api.merge(outs[0])
+    crop(folder, outs[1])
+    assert product(outs[0]) == product(outs[1])
+    rows = {row["image"]: row["verdict"] for row in rows_of(outs[0])}
+    assert [rows[key] for key in good[:6]] == ["box", "whole", "rejected", "accepted", "", ""]
+    aside = [files_of(out / STATE / "rejected") for out in outs]
+    assert aside[0] == aside[1]
+    assert list(aside[0])
+    say(outs[0], **{good[0]: "undone", good[2]: "undone"})
+    assert len(api.apply(outs[0]).changes) == 2
+    crop(folder, tmp_path / "new")
+    fresh = product(tmp_path / "new")
+    for key in (good[0], good[2]):
+        assert (
+            product(outs[0])[lost[key] or fresh_crop(tmp_path / "new", key)]
+            == fresh[lost[key] or fresh_crop(tmp_path / "new", key)]
+        )
+
+
+def fresh_crop(out: Path, key: str) -> str:
+    return next(row["crop"] for row in rows_of(out) if row["image"] == key)
+
+
+def test_merged_folders_can_be_recropped(photos: tuple[Path, list[str]], tmp_path: Path) -> None:
+    folder, _ = photos
+    crop_shards(folder, tmp_path / "out", 2)
+    api.merge(tmp_path / "out")
+    crop(folder, tmp_path / "reference")
+    for name in ("out", "reference"):
+        api.recrop(tmp_path / name, tmp_path / f"{name} 2", scale=1.5, quiet=True)
+    assert product(tmp_path / "out 2") == product(tmp_path / "reference 2")
+
+
+# ---------------------------------------------------------------- several folders
+
+
+@pytest.fixture
+def apart(photos: tuple[Path, list[str]], tmp_path: Path) -> list[Path]:
+    """Three shards, each in a folder of its own."""
+    outs = [tmp_path / f"out-{index}" for index in range(3)]
+    for index, out in enumerate(outs):
+        crop(photos[0], out, shard=f"{index}/3")
+    return outs
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_several_folders_become_one(
+    photos: tuple[Path, list[str]],
+    apart: list[Path],
+    tmp_path: Path,
+    links: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_link(*_: object, **__: object) -> None:
+        raise OSError(18, os.strerror(18))
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_link)
+    before = [files_of(out) for out in apart]
+    crop(photos[0], tmp_path / "reference")
+    for _ in range(2):
+        api.merge(*apart, output=tmp_path / "out")
+        assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+        assert leftovers(tmp_path / "out") == []
+    assert [files_of(out) for out in apart] == before
+    path = next((tmp_path / "out").rglob("photo*.jpg"))
+    assert (path.stat().st_nlink > 1) == links
+
+
+def test_two_photos_never_share_a_crop(tmp_path: Path) -> None:
+    """A photo that was added between the shards' commands gets a name that another folder has given away."""
+    photos, folders = tmp_path / "in", [tmp_path / "0", tmp_path / "1"]
+    keys = [f"photo{number}.{ending}" for number in range(20) for ending in ("JPG", "jpg")]
+    early, late = next(
+        (jpg, upper)
+        for upper, jpg in zip(keys[::2], keys[1::2], strict=True)
+        if (owner(jpg, 2), owner(upper, 2)) == (1, 0)
+    )
+    write_photo(photos / early, 1)
+    for number in range(4):  # something for both
+        write_photo(photos / f"other{number}.png", number)
+    for number, folder in enumerate(folders):
+        crop(photos, folder, shard=f"{number}/2")
+    write_photo(photos / late, 2)
+    for number, folder in enumerate(folders):
+        crop(photos, folder, shard=f"{number}/2")
+    for _ in range(2):
+        with pytest.raises(UsageError, match="have one name"):
+            api.merge(*folders, output=tmp_path / "out")
+        assert not list((tmp_path / "out").glob("*.jpg"))
+    for number, folder in enumerate(folders):
+        crop(photos, folder, shard=f"{number}/2", overwrite=True)
+    crop(photos, tmp_path / "reference")
+    api.merge(*folders, output=tmp_path / "new")
+    assert memory(tmp_path / "new") == memory(tmp_path / "reference")
+
+
+def test_one_folder_into_another(photos: tuple[Path, list[str]], tmp_path: Path) -> None:
+    crop_shards(photos[0], tmp_path / "shards", 2)
+    crop(photos[0], tmp_path / "reference")
+    api.merge(tmp_path / "shards", output=tmp_path / "out")
+    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+    api.merge(tmp_path / "shards", output=tmp_path / "shards")
+    assert memory(tmp_path / "shards") == memory(tmp_path / "reference")
+
+
+def test_the_same_shard_in_two_folders(
+    photos: tuple[Path, list[str]], apart: list[Path], tmp_path: Path
+) -> None:
+    """A shard that was begun on one machine and done on another: alike, it counts once."""
+    folder, keys = photos
+    crop(folder, tmp_path / "twin", shard="1/3", limit=None)
+    result = api.merge(*apart, tmp_path / "twin", output=tmp_path / "out")
+    twice = sum(owner(key, 3) == 1 for key in keys)
+    assert f"photos that two shards or folders did alike: {twice}" in result.notes
+    crop(folder, tmp_path / "reference")
+    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+
+
+def test_the_same_photo_done_unlike_is_refused(
+    photos: tuple[Path, list[str]], apart: list[Path], tmp_path: Path
+) -> None:
+    folder, keys = photos
+    key = next(key for key in keys if owner(key, 3) == 1 and not key.startswith("bad/"))
+    write_photo(folder / key, 99)
+    crop(folder, tmp_path / "twin", shard="1/3")
+    before = [files_of(out) for out in apart]
+    with pytest.raises(UsageError, match=rf"not alike: 1 \(first: {key}, by shard 1/3 of .*out-1 .*twin"):
+        api.merge(*apart, tmp_path / "twin", output=tmp_path / "out")
+    assert [files_of(out) for out in apart] == before
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_photo_that_failed_in_one_folder_and_not_in_the_other(
+    photos: tuple[Path, list[str]], apart: list[Path], tmp_path: Path
+) -> None:
+    folder, keys = photos
+    key = next(key for key in keys if owner(key, 3) == 1 and not key.startswith("bad/"))
+    failing: dict[str, Exception] = {key: RuntimeError("out of memory")}
+    for twin in (tmp_path / "a twin", tmp_path / "z twin"):
+        crop(folder, twin, shard="1/3", detector=FakeDetector(failing=failing))
+    api.merge(tmp_path / "a twin", *apart, tmp_path / "z twin", output=tmp_path / "out")
+    crop(folder, tmp_path / "reference")
+    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+
+
+def test_what_does_not_belong_together_is_refused(
+    photos: tuple[Path, list[str]], apart: list[Path], tmp_path: Path
+) -> None:
+    folder, _ = photos
+    crop(folder, tmp_path / "others", shard="0/2")
+    crop(folder, tmp_path / "larger", shard="0/3", size=64)
+    crop(folder, tmp_path / "merged")
+    crop(folder, tmp_path / "again")
+    crop(folder, tmp_path / "again", shard="1/3")
+    (tmp_path / "strange").mkdir()
+    (tmp_path / "strange" / "a.txt").write_text("mine")
+    before = files_of(tmp_path)
+    new = tmp_path / "new"
+    cases: list[tuple[list[Path], Path | None, str]] = [
+        ([*apart, tmp_path / "others"], new, "another number of shards"),
+        ([*apart, tmp_path / "larger"], new, "made with different settings"),
+        ([*apart, tmp_path / "merged"], new, "holds no shards"),
+        ([*apart, tmp_path / "again"], new, "was merged before; merge it by itself"),
+        ([tmp_path / "strange"], None, "holds no shards"),
+        (apart, None, "pass --out"),
+        (apart, apart[0], "is one of the folders"),
+        (apart, tmp_path / "strange", "not made by detic-crop"),
+        (apart, tmp_path / "others", "not merged yet"),
+        ([*apart, apart[1]], new, "each once"),
+        ([], new, "each once"),
+    ]
+    for given, output, named in cases:
+        with pytest.raises(UsageError, match=named):
+            api.merge(*given, output=output)
+    locks = {name for name in files_of(tmp_path) if name.endswith("/lock")}
+    assert {n: d for n, d in files_of(tmp_path).items() if n not in locks} == {
+        n: d for n, d in before.items() if n not in locks
+    }
+
+
+def test_a_folder_that_was_reviewed_since_is_not_merged_into_again(
+    photos: tuple[Path, list[str]], apart: list[Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    api.merge(*apart, output=out)
+    say(out, **{next(key for key in photos[1] if not key.startswith("bad/")): "whole"})
+    api.apply(out)
+    before = files_of(out)
+    with pytest.raises(UsageError, match="as a reviewer changed it; pass a new --out"):
+        api.merge(*apart, output=out)
+    assert files_of(out) == before
+
+
+def test_a_crop_that_is_gone_is_named(
+    photos: tuple[Path, list[str]], apart: list[Path], tmp_path: Path
+) -> None:
+    path = next(apart[1].rglob("photo*.jpg"))
+    data = path.read_bytes()
+    for damage in (b"", data[:-3]):
+        path.write_bytes(damage)
+        with pytest.raises(UsageError, match=r"is gone or cut; give the command of shard 1/3 again"):
+            api.merge(*apart, output=tmp_path / "out")
+    crop(photos[0], apart[1], shard="1/3")
+    api.merge(*apart, output=tmp_path / "out")
+    crop(photos[0], tmp_path / "reference")
+    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+
+
+def test_photos_may_be_elsewhere_on_each_machine(photos: tuple[Path, list[str]], tmp_path: Path) -> None:
+    folder, keys = photos
+    shutil.copytree(folder, tmp_path / "mounted")
+    crop(folder, tmp_path / "out", shard="0/2")
+    crop(tmp_path / "mounted", tmp_path / "out", shard="1/2")
+    api.merge(tmp_path / "out")
+    shutil.rmtree(tmp_path / "mounted" / "bad")
+    good = [key for key in keys if not key.startswith("bad/")]
+    say(tmp_path / "out", **dict.fromkeys(good, "whole"))
+    assert api.apply(tmp_path / "out").problems == {}
+    crop(folder, tmp_path / "reference")
+    say(tmp_path / "reference", **dict.fromkeys(good, "whole"))
+    api.apply(tmp_path / "reference")
+    assert product(tmp_path / "out") == product(tmp_path / "reference")
+
+
+def test_names_that_changed_between_shards_are_mended_by_the_next_run(tmp_path: Path) -> None:
+    """One shard has given a name away that another photo, come since, would have had."""
+    keys = [f"{name}{end}" for name in "abcdefgh" for end in (".png", ".jpg")]
+    png = next(key for key in keys[::2] if owner(key, 2) == 0 and owner(f"{key[0]}.jpg", 2) == 1)
+    jpg = f"{png[0]}.jpg"
+    write_photo(tmp_path / "in" / png, 1)
+    crop(tmp_path / "in", tmp_path / "out", shard="0/2")
+    before = (tmp_path / "out" / jpg).read_bytes()
+    write_photo(tmp_path / "in" / jpg, 2)
+    crop_shards(tmp_path / "in", tmp_path / "out", 2)
+    api.merge(tmp_path / "out")
+    rows = {row["image"]: row for row in rows_of(tmp_path / "out")}
+    assert (rows[png]["crop"], rows[jpg]["reason"]) == (jpg, "write_error")
+    assert "or merge and give `run` again" in rows[jpg]["error"]
+    crop(tmp_path / "in", tmp_path / "out")
+    assert {row["crop"] for row in rows_of(tmp_path / "out")} == {jpg, f"{jpg}.jpg"}
+    assert (tmp_path / "out" / jpg).read_bytes() == before
+
+
+# ---------------------------------------------------------------- damage
+
+
+def test_a_journal_without_its_settings_is_mended_by_its_shard(
+    photos: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    crop_shards(photos[0], tmp_path / "out", 2)
+    path = state_of(tmp_path / "out", "1/2").journal
+    path.write_bytes(b"damaged\n" + b"".join(path.read_bytes().splitlines(keepends=True)[1:]))
+    with pytest.raises(UsageError, match=r"journal of shard 1/2 of .* is damaged; give its command again"):
+        api.merge(tmp_path / "out")
+    crop(photos[0], tmp_path / "out", shard="1/2")
+    api.merge(tmp_path / "out")
+    crop(photos[0], tmp_path / "reference")
+    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+
+
+def test_boxes_that_a_power_cut_took_are_no_other_photos(
+    photos: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    folder, _keys = photos
+    crop_shards(folder, tmp_path / "out", 2)
+    candidates = state_of(tmp_path / "out", "0/2").candidates
+    candidates.write_bytes(candidates.read_bytes()[:100])
+    api.merge(tmp_path / "out")
+    whole = OutputFolder(tmp_path / "out")
+    crop(folder, tmp_path / "reference")
+    made, expected = product(tmp_path / "out"), product(tmp_path / "reference")
+    assert {name for name in expected if made[name] != expected[name]} == {"audit.html"}  # it shows all boxes
+    with open(whole.candidates, "rb") as file:
+        for key, record in replay(whole.journal).records.items():
+            if record.status == "failed":
+                continue
+            if owner(key, 2) == 0:
+                with pytest.raises(ValueError, match=r"candidates|Expecting"):
+                    read_candidates(file, record)
+            else:
+                read_candidates(file, record)
+
+
+@pytest.mark.parametrize("name", ["listing.json", "part.json", "journal.jsonl"])
+def test_a_damaged_state_is_mended_by_its_shard(
+    photos: tuple[Path, list[str]], tmp_path: Path, name: str
+) -> None:
+    folder, _ = photos
+    crop_shards(folder, tmp_path / "out", 2)
+    path = state_of(tmp_path / "out", "1/2").state / name
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(DeticCropError):
+        api.merge(tmp_path / "out")
+    if name == "listing.json":
+        path.unlink()
+    crop(folder, tmp_path / "out", shard="1/2")
+    api.merge(tmp_path / "out")
+    crop(folder, tmp_path / "reference")
+    assert product(tmp_path / "out") == product(tmp_path / "reference")
+
+
+# ---------------------------------------------------------------- ended early
+
+
+def merged(folder: Path) -> Scene:
+    """Two shards to be merged in place."""
+    run = difficult_run(folder, 6)
+    base = folder / "base"
+    for index in range(2):
+        assert cli.main([*run, "--out", str(base), "--shard", f"{index}/2"]) == 0
+    assert cli.main([*run, "--out", str(folder / "unsharded")]) == 0
+    return Scene(["merge", "OUT"], base, folder / "reference", whole=True)
+
+
+def merged_elsewhere(folder: Path) -> Scene:
+    """The same, into a new folder."""
+    scene = merged(folder)
+    return Scene(["merge", str(scene.base), "--out", "OUT"], None, scene.reference, whole=True)
+
+
+@posix
+@pytest.mark.parametrize("make", [merged, merged_elsewhere])
+@pytest.mark.parametrize(("kind", "lasting", "step"), [("kill", False, 2), ("ENOSPC", True, 7)])
+def test_a_disturbed_merge_is_mended_by_giving_it_again(
+    make: Callable[[Path], Scene], kind: str, lasting: bool, step: int, tmp_path: Path
+) -> None:
+    counts = disturb(make(tmp_path), tmp_path, kind, lasting=lasting, step=step)
+    assert counts[f"exit {-signal.SIGKILL}" if kind == "kill" else "exit 1"] > 40 // step
+    assert memory(tmp_path / "reference") == memory(tmp_path / "unsharded")
+
+
+def test_a_half_merged_folder_takes_shards_but_no_whole_run(
+    photos: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, keys = photos
+    crop_shards(folder, tmp_path / "out", 2)
+
+    def full(*_: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OutputFolder, "remove_stale_rejected", full)
+        with pytest.raises(OutputError, match="disk"):
+            api.merge(tmp_path / "out")
+    with pytest.raises(UsageError, match="not merged yet"):
+        crop(folder, tmp_path / "out")
+    write_photo(folder / keys[-1], 98)
+    for index in range(2):
+        crop(folder, tmp_path / "out", shard=f"{index}/2")
+    api.merge(tmp_path / "out")
+    assert_one_row_each(tmp_path / "out", keys)
+    crop(folder, tmp_path / "reference")
+    assert product(tmp_path / "out") == product(tmp_path / "reference")
+    shutil.rmtree(tmp_path / "out")

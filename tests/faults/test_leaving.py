@@ -1,0 +1,130 @@
+"""How a command of its own ends when somebody presses Ctrl-C again and again."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detic_crop.photos.keys import STATE
+from detic_crop.system.leaving import end_pool
+from tests.faults.test_stop import ROOT, posix
+from tests.kit.fakes import FakeDetector, assert_same, crop, product, write_photos
+
+pytestmark = pytest.mark.slow
+
+# A run whose detector never comes back from the fourth photo, as from a server or a decoder that has no end.
+STUCK = """
+import contextlib, signal, sys, threading, time
+from detic_crop import api
+from detic_crop.cli import main as cli
+from detic_crop.system.signals import stop_signals
+from tests.kit.fakes import FakeDetector
+
+stops = []
+
+class Stuck(FakeDetector):
+    def detect(self, image, key=""):
+        if len(self.calls) == 3:
+            print("stuck", flush=True)
+            told = False
+            while True:  # Python runs handlers in the main thread, which may have to be woken
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+                time.sleep(0.01)
+                if stops[0].reason and not told:
+                    told = True
+                    print("told", flush=True)
+        return super().detect(image, key)
+
+@contextlib.contextmanager
+def spied():
+    with stop_signals() as stop:
+        stops.append(stop)
+        yield stop
+
+signal.signal(signal.SIGUSR1, lambda number, frame: None)
+api.stop_signals = spied
+api.load_detector = lambda name, device, **given: Stuck(name=name)
+sys.argv = ["detic-crop", *sys.argv[1:]]
+sys.exit(cli.main())
+"""
+
+
+@posix
+@pytest.mark.parametrize("more", [1, 2])
+def test_a_second_ctrl_c_does_not_wait_for_a_stuck_worker(tmp_path: Path, more: int) -> None:
+    """One more is enough; that a third one comes in the midst of it does no harm."""
+    write_photos(tmp_path / "in", 10)
+    arguments = ["run", "--in", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--size", "32"]
+    with subprocess.Popen(
+        [sys.executable, "-c", STUCK, *arguments, "--workers", "1", "--model", "lite"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "stuck\n"
+        journal = tmp_path / "out" / STATE / "journal.jsonl"
+        while journal.read_bytes().count(b"\n") < 4:  # three photos, and the settings
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "told\n"  # else two signals may count as one
+        for _ in range(more):
+            process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    assert process.returncode == 130
+    assert out == ""
+    assert err.count("detic-crop: interrupted; the same command goes on where this one stopped") == 1
+    assert "Traceback" not in err
+    assert "terminate called" not in err
+    for folder in ("out", "reference"):
+        crop(tmp_path / "in", tmp_path / folder, detector=FakeDetector(name="lite"))
+    assert_same(tmp_path / "out", product(tmp_path / "reference"))
+
+
+@posix
+def test_an_interrupt_ends_the_waiting_for_a_thread_and_not_the_thread() -> None:
+    """At the end of the interpreter it is waited for then; taken down within C++ code it would abort all."""
+    ending, may_end = threading.Event(), threading.Event()
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, *arguments: Any, **options: Any) -> None:
+            ending.set()
+            super().shutdown(*arguments, **options)
+
+    def work() -> threading.Thread:
+        ending.wait()
+        main = threading.main_thread().ident
+        while not may_end.wait(0.05):  # until the interrupt has come through
+            if not interrupted:
+                signal.pthread_kill(main or 0, signal.SIGINT)
+        return threading.current_thread()
+
+    interrupted: list[bool] = []
+    pool = Pool(1)
+    thread = pool.submit(work)
+    before = signal.signal(signal.SIGINT, lambda *_: _interrupt(interrupted))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            end_pool(pool)
+        (worker,) = [one for one in threading.enumerate() if one.name.startswith("ThreadPoolExecutor")]
+        assert worker.is_alive()
+        may_end.set()
+        assert thread.result() is worker
+    finally:
+        may_end.set()
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupt(interrupted: list[bool]) -> None:
+    if not interrupted:
+        interrupted.append(True)
+        raise KeyboardInterrupt

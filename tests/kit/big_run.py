@@ -1,0 +1,60 @@
+"""The folder of a long run, written in seconds: a few real photos stand behind many rows."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+from pathlib import Path
+
+from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.journal import Record, replay
+from detic_crop.photos.labels import parse_labels
+from detic_crop.report.table import keep_labels
+from tests.kit.fakes import crop, write_photos
+
+SPECIES = ("beluga", "blue_whale", "bottlenose_dolphin", "humpback", "minke", "orca")
+
+
+def write_big_run(folder: Path, count: int, *, width: int = 1600, height: int = 1000) -> Path:
+    """An output folder below `folder` with `count` rows, labels among them; returns it.
+
+    Rows take turns in showing eight photos, whose boxes and crops they share; chosen scores differ.
+    """
+    write_photos(folder / "in", 8, width=width, height=height)
+    out = folder / "out"
+    crop(folder / "in", out, size=256)
+    chance = random.Random(1)
+    state = replay(out / ".detic-crop" / "journal.jsonl")
+    records = list(state.records.values())
+    target = OutputFolder(out)
+    header = target.journal.read_bytes().splitlines(keepends=True)[0]
+    kept = target.candidates.read_bytes()
+    # What follows the name in the line of a photo's boxes; the name goes first.
+    boxes = [kept[start : start + length].partition(b",")[2] for start, length in map(_span, records)]
+    lines, kept_lines, end = [header], [], 0
+    paths, rows = {}, []
+    for number in range(count):
+        record, rest = records[number % len(records)], boxes[number % len(records)]
+        key = f"survey{number // 10_000}/IMG_{number:06}.jpg"
+        kept_lines.append(b'{"image":%s,%s' % (json.dumps(key).encode(), rest))
+        score = None if record.score is None else round(record.score * chance.uniform(0.3, 1), 6)
+        span = (end, len(kept_lines[-1]))
+        lines.append(record._replace(image=key, score=score, candidates=span).to_line())
+        end += len(kept_lines[-1])
+        paths[key] = str(folder / "in" / Path(*record.image.split("/")))
+        rows.append((key, chance.choice(SPECIES), f"id{number:06}"))
+    target.journal.write_bytes(b"".join(lines))
+    target.candidates.write_bytes(b"".join(kept_lines))
+    listing = {"root": str(folder / "in"), "keys": list(paths), "paths": paths}
+    target.listing.write_text(json.dumps(listing))
+    labels = folder / "labels.csv"
+    with open(labels, "w", newline="", encoding="utf-8") as text:
+        csv.writer(text, lineterminator="\n").writerows([("image", "species", "individual_id"), *rows])
+    keep_labels(target, parse_labels(labels.read_bytes(), "image", "labels.csv"), list(paths))
+    return out
+
+
+def _span(record: Record) -> tuple[int, int]:
+    assert record.candidates is not None
+    return record.candidates

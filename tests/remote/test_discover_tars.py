@@ -1,0 +1,267 @@
+"""Photos in tar files: which are found, what they are called, and where their bytes are read."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from detic_crop import api
+from detic_crop.errors import PhotoError, UsageError
+from detic_crop.photos import location as places
+from detic_crop.photos.find import discover
+from detic_crop.photos.in_tars import expanded
+from detic_crop.photos.photo import Source
+from detic_crop.wording import counted
+from tests.kit.fakes import crop, photo_bytes, product, rows_of, write_photos
+from tests.kit.helpers import write
+
+FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
+
+
+def tar(
+    path: Path, files: Mapping[str, bytes], format: int = tarfile.PAX_FORMAT, mtime: float = 1_700_000_000
+) -> Path:
+    """A tar file of some files."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w", format=format) as opened:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime = len(data), int(mtime) if format != tarfile.PAX_FORMAT else mtime
+            opened.addfile(info, io.BytesIO(data))
+    return path
+
+
+def contents(where: str | Path) -> dict[str, bytes]:
+    """Key → bytes as a run would read them."""
+    return {source.key: places.read(source.where, 10**6) for source in discover(where).sources}
+
+
+@pytest.mark.parametrize("format", FORMATS.values(), ids=FORMATS)
+def test_each_photo_is_read_from_its_place(tmp_path: Path, format: int) -> None:
+    files = {
+        "b.jpg": b"B" * 700,
+        "a/a.PNG": b"A",
+        "a/empty.jpg": b"",
+        "ü" * 40 + ".jpg": b"U",
+        "n.json": b"{}",
+    }
+    if format != tarfile.USTAR_FORMAT:
+        files["d/" * 150 + "long.jpg"] = b"L" * 512
+    path = tar(tmp_path / "p.tar", files, format, 1_700_000_000.75)
+    del files["n.json"]
+    listing = discover(path)
+    assert [source.key for source in listing.sources] == list(files)  # as they stand there, not sorted
+    assert contents(path) == files
+    assert [source.size for source in listing.sources] == [len(data) for data in files.values()]
+    assert {source.mtime_ns for source in listing.sources} == {1_700_000_000 * 10**9}
+    assert listing.passed_over == 1
+    assert listing.notes == []
+    for source in listing.sources:  # found again without reading the whole file
+        assert Source.at(source.key, source.where) == source
+
+
+def test_several_tar_files(tmp_path: Path) -> None:
+    tar(tmp_path / "p-08.tar", {"a.jpg": b"1", "same.jpg": b"2"})
+    tar(tmp_path / "p-09.tar", {"b.jpg": b"3", "same.jpg": b"4"})
+    tar(tmp_path / "p-10.tar", {"c.jpg": b"5"})
+    expected = {"a.jpg": b"1", "p-08/same.jpg": b"2", "b.jpg": b"3", "p-09/same.jpg": b"4", "c.jpg": b"5"}
+    assert contents(tmp_path / "p-{08..10}.tar") == expected
+    assert contents(tmp_path / "p-*.tar") == expected
+    assert list(contents(tmp_path / "p-*.tar")) == list(expected)
+    assert contents(tmp_path / "p-{09..10}.tar").keys() == {"b.jpg", "same.jpg", "c.jpg"}
+
+
+def test_a_list_of_tar_files(tmp_path: Path) -> None:
+    tar(tmp_path / "t" / "p-0.tar", {"a.jpg": b"1", "same.jpg": b"2"})
+    tar(tmp_path / "t" / "p-1.TAR", {"b.jpg": b"3", "same.jpg": b"4"})
+    path = write(tmp_path / "list.txt", b"t/p-1.TAR\nfile://" + bytes(tmp_path) + b"/t/p-0.tar\nt/p-1.TAR\n")
+    assert contents(path) == {"b.jpg": b"3", "p-1/same.jpg": b"4", "a.jpg": b"1", "p-0/same.jpg": b"2"}
+    assert discover(path).notes == ["lines of list.txt that repeat a photo: 1"]
+    write(path, b"t/p-0.tar\nt/none.tar\n")
+    with pytest.raises(UsageError, match=r"none\.tar cannot be read: No such file"):
+        discover(path)
+
+
+def test_ranges() -> None:
+    assert expanded("a.tar") == ["a.tar"]
+    assert expanded("a-{8..10}.tar") == ["a-8.tar", "a-9.tar", "a-10.tar"]
+    assert expanded("{0..1}-{00..01}") == ["0-00", "0-01", "1-00", "1-01"]
+    assert len(expanded("s3://b/p-{000..099}.tar")) == 100
+    with pytest.raises(UsageError, match=r"\{9\.\.1\} runs backwards"):
+        expanded("a-{9..1}.tar")
+
+
+def test_what_is_no_photo_of_its_own_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "p.tar"
+    with tarfile.open(path, "w") as opened:
+        for name, kind in (
+            ("link.jpg", tarfile.SYMTYPE),
+            ("hard.jpg", tarfile.LNKTYPE),
+            ("d.jpg", tarfile.DIRTYPE),
+        ):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, "real.jpg"
+            opened.addfile(info)
+        for name in (
+            "real.jpg",
+            "._real.jpg",
+            ".hidden/x.jpg",
+            "./here.jpg",
+            "../../out.jpg",
+            "/etc/abs.jpg",
+        ):
+            info = tarfile.TarInfo(name)
+            info.size = 1
+            opened.addfile(info, io.BytesIO(b"x"))
+    listing = discover(path)
+    assert [source.key for source in listing.sources] == ["real.jpg", "here.jpg", "out.jpg", "etc/abs.jpg"]
+    assert listing.passed_over == 2
+
+
+def test_what_was_added_again_later_counts(tmp_path: Path) -> None:
+    path = tar(tmp_path / "p.tar", {"a.jpg": b"old", "b.jpg": b"b"})
+    with tarfile.open(path, "a") as opened:
+        info = tarfile.TarInfo("a.jpg")
+        info.size = 3
+        opened.addfile(info, io.BytesIO(b"new"))
+    assert contents(path) == {"a.jpg": b"new", "b.jpg": b"b"}
+    assert discover(path).notes == ["photos that stand in p.tar several times, of which the last is taken: 1"]
+
+
+@pytest.mark.parametrize("cut", [-10240, -9216, 1030, 1500, 2048, 2100])
+def test_one_that_was_cut_short(tmp_path: Path, cut: int) -> None:
+    path = tar(tmp_path / "p.tar", {"a.jpg": b"a" * 100, "b.jpg": b"b" * 400, "c.jpg": b"c" * 600})
+    data = path.read_bytes()
+    # Headers at 0, 1024 and 2048; photos at 512, 1536 and 2560.
+    path.write_bytes(data[: cut if cut > 0 else 3584])
+    listing = discover(path)
+    found = [source.key for source in listing.sources]
+    assert found == ["a.jpg", "b.jpg", "c.jpg"][: 3 if cut < 0 else 1 if cut < 1536 else 2]
+    assert listing.notes == [
+        f"p.tar is cut short or damaged after {counted(len(found), 'file')}; what is before that is taken"
+    ]
+    assert places.read(listing.sources[0].where, 1000) == b"a" * 100
+
+
+def test_garbage_in_the_middle(tmp_path: Path) -> None:
+    path = tar(tmp_path / "p.tar", {"a.jpg": b"a", "b.jpg": b"b"})
+    data = bytearray(path.read_bytes())
+    data[1024:1536] = b"\x55" * 512
+    path.write_bytes(data)
+    listing = discover(path)
+    assert [source.key for source in listing.sources] == ["a.jpg"]
+    assert "damaged after 1 file;" in listing.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "says"),
+    [
+        ("p.tar", b"", "is no plain tar file"),
+        ("p.tar", b"\x1f\x8b" + b"x" * 2000, "is no plain tar file .*without compression"),
+        ("p.tar", b"\0" * 10240, "holds no photos"),
+        ("p.tar.gz", b"x", "is compressed; unpack it"),
+        ("p.tgz", b"x", "is compressed"),
+        ("p.zip", b"x", "is compressed"),
+    ],
+)
+def test_what_is_no_tar_file(tmp_path: Path, name: str, data: bytes, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        discover(write(tmp_path / name, data))
+
+
+def test_missing_ones_are_named(tmp_path: Path) -> None:
+    tar(tmp_path / "p-0.tar", {"a.jpg": b"1"})
+    with pytest.raises(UsageError, match=r"p-1\.tar does not exist \(2 of 3 tar files are missing\)"):
+        discover(tmp_path / "p-{0..2}.tar")
+    with pytest.raises(UsageError, match=r"q-\*\.tar does not exist; pass tar files that do"):
+        discover(tmp_path / "q-*.tar")
+    with pytest.raises(UsageError, match=r"none\.tar does not exist"):
+        discover(tmp_path / "none.tar")
+
+
+def test_a_folder_of_tar_files_says_how(tmp_path: Path) -> None:
+    tar(tmp_path / "p-0.tar", {"a.jpg": b"1"})
+    with pytest.raises(UsageError, match=r"holds no photos .*tar files are given as 'FOLDER/\*\.tar'"):
+        discover(tmp_path)
+
+
+def test_a_member_that_is_not_there_any_more(tmp_path: Path) -> None:
+    path = tar(tmp_path / "p.tar", {"a.jpg": b"a" * 1000, "b.jpg": b"b"})
+    first, second = discover(path).sources
+    tar(path, {"z.jpg": b"z" * 5})
+    assert Source.at("a.jpg", first.where).size == -1
+    assert Source.at("b.jpg", second.where).size == -1
+    path.unlink()
+    assert Source.at("a.jpg", first.where).size == -1
+    with pytest.raises(PhotoError) as caught:
+        places.read(first.where, 10**6)
+    assert caught.value.reason == "missing_file"
+
+
+def test_a_tar_file_that_changes_after_it_was_listed(tmp_path: Path) -> None:
+    """Its bytes are not taken for the photo that stood there."""
+    path = tar(tmp_path / "p.tar", {"a.jpg": b"a" * 1000, "b.jpg": b"b" * 2000})
+    sources = discover(path).sources
+    tar(path, {"a.jpg": b"A" * 1000, "z.jpg": b"z" * 9000})
+    assert places.read(sources[0].where, 10**6) == b"A" * 1000  # the same time and size: it may be the same
+    with pytest.raises(PhotoError, match="has changed since it was listed; give `run` again"):
+        places.read(sources[1].where, 10**6)
+
+
+def test_a_member_may_not_be_too_large(tmp_path: Path) -> None:
+    [source] = discover(tar(tmp_path / "p.tar", {"a.jpg": b"a" * 1000})).sources
+    with pytest.raises(PhotoError) as caught:
+        places.read(source.where, 999)
+    assert caught.value.reason == "too_many_pixels"
+
+
+def test_a_run_over_tar_files(tmp_path: Path) -> None:
+    names = write_photos(tmp_path / "photos", 9)
+    crop(tmp_path / "photos", tmp_path / "plain")
+    for number in (0, 1):
+        tar(
+            tmp_path / f"p-{number}.tar",
+            {n: (tmp_path / "photos" / n).read_bytes() for n in names[number::2]},
+        )
+    crop(tmp_path / "p-{0..1}.tar", tmp_path / "out", workers=3)
+    made, expected = product(tmp_path / "out"), product(tmp_path / "plain")
+    assert {n: made[n] for n in made if n.endswith(".jpg")} == {
+        n: expected[n] for n in made if n.endswith(".jpg")
+    }
+    assert [row["image"] for row in rows_of(tmp_path / "out")] == names[0::2] + names[1::2]
+    assert "cannot be shown" not in (tmp_path / "out" / "audit.html").read_text()
+    assert crop(tmp_path / "p-*.tar", tmp_path / "out").done == 0
+    # One that was packed anew, with the same photos elsewhere in it, changes nothing; another photo does.
+    repacked = {n: (tmp_path / "photos" / n).read_bytes() for n in reversed(names[1::2])}
+    tar(tmp_path / "p-1.tar", repacked)
+    assert crop(tmp_path / "p-*.tar", tmp_path / "out").done == 0
+    tar(tmp_path / "p-1.tar", repacked | {names[1]: photo_bytes(77)})
+    assert crop(tmp_path / "p-*.tar", tmp_path / "out").done == 1
+    for number in (0, 1):
+        (tmp_path / f"p-{number}.tar").rename(write(tmp_path / "moved" / f"p-{number}.tar"))
+    with pytest.raises(UsageError, match="none of the photos is at"):
+        api.recrop(tmp_path / "out", tmp_path / "small", size=16, quiet=True)
+    found = api.recrop(
+        tmp_path / "out", tmp_path / "small", size=16, quiet=True, input=tmp_path / "moved" / "p-*.tar"
+    )
+    assert found.counts["failed"] == 0
+    assert found.counts.total() == 9
+
+
+def test_a_tar_file_with_the_name_of_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tar(tmp_path / "tar:512+5@0:x.tar", {"a.jpg": b"right"})
+    [source] = discover("tar:512+5@0:x.tar").sources
+    for place in (source.where, places.absolute(source.where), places.kept(source.where)):
+        assert places.read(place, 100) == b"right"
+
+
+def test_a_folder_with_the_name_of_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "tar:0+5@0:x" / "a.jpg", b"right")
+    write(tmp_path / "x", b"wrong")
+    assert contents("tar:0+5@0:x") == {"a.jpg": b"right"}

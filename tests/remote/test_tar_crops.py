@@ -1,0 +1,485 @@
+"""Crops in tar files: what stands in them, and that nothing that happens on the way shows in the end."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import signal
+import tarfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detic_crop import api
+from detic_crop.errors import OutputError, UsageError
+from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.inside import Inside
+from detic_crop.folder.journal import Journal, Record, replay
+from detic_crop.folder.names import aside_name
+from detic_crop.folder.shard import Shard
+from detic_crop.folder.tar_crops import PENDING, is_tar_name, place_of, tar_name
+from detic_crop.folder.verdicts import Verdict, VerdictLog
+from detic_crop.photos.keys import STATE
+from tests.faults.test_stop import Scene, disturb, fresh, overwritten, posix, recropped, resumed, reviewed
+from tests.kit.fakes import (
+    FakeDetector,
+    assert_same,
+    crop,
+    files_of,
+    product,
+    rows_of,
+    write_damaged,
+    write_photo,
+    write_photos,
+)
+from tests.kit.helpers import write
+
+pytestmark = pytest.mark.slow
+
+
+def samples(out: Path) -> dict[str, tuple[bytes, dict[str, Any]]]:
+    """Path in its tar file → (crop, JSON), of all tar files; fails where a half is missing."""
+    crops: dict[str, bytes] = {}
+    texts: dict[str, Any] = {}
+    for path in sorted(out.glob("*.tar")):
+        with tarfile.open(path) as opened:
+            names = [info.name for info in opened]
+            assert len(set(names)) == len(names)
+            # A reader takes what has one name up to the first dot for one sample, if it stands together.
+            stems = [name.rpartition("/")[2].partition(".")[0] for name in names]
+            assert stems[::2] == stems[1::2]
+            for info in opened:
+                file = opened.extractfile(info)
+                assert file is not None
+                stem = info.name.rpartition(".")[0]
+                if info.name.endswith(".json"):
+                    texts[stem] = json.loads(file.read())
+                else:
+                    assert stem not in crops
+                    crops[f"{path.name}/{info.name}"] = file.read()
+    assert [name.partition("/")[2].rpartition(".")[0] for name in crops] == list(texts)
+    return dict(zip(crops, zip(crops.values(), texts.values(), strict=True), strict=True))
+
+
+def check(out: Path) -> None:
+    """Every row with a crop has one sample, and no sample is without a row."""
+    found = samples(out)
+    rows = {row["crop"]: row for row in rows_of(out) if row["crop"] and row["status"] != "rejected"}
+    assert found.keys() == rows.keys()
+    for name, (_, values) in found.items():
+        assert values["image"] == rows[name]["image"]
+        assert values["status"] == rows[name]["status"]
+        assert values["crop_box"] == list(map(int, rows[name]["crop_box"].split()))
+    assert not (out / STATE / PENDING).exists()
+    assert "cannot be shown" not in (out / "audit.html").read_text()
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    write_photos(tmp_path / "in", 23)
+    write_damaged(tmp_path / "in")
+    return tmp_path / "in"
+
+
+def tars(photos: Path, out: Path, **settings: Any) -> api.RunResult:
+    return crop(photos, out, **{"out_format": "tar", "per_tar": 5, **settings})
+
+
+def test_the_crops_of_files(photos: Path, tmp_path: Path) -> None:
+    result = tars(photos, tmp_path / "out")
+    crop(photos, tmp_path / "files")
+    check(tmp_path / "out")
+    plain = {n: data for n, data in files_of(tmp_path / "files").items() if n.endswith(".jpg")}
+    found = {name.partition("/")[2]: data for name, (data, _) in samples(tmp_path / "out").items()}
+    assert found == plain
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.tar")) == [
+        tar_name(n, None) for n in range(6)
+    ]
+    row = next(row for row in rows_of(tmp_path / "out") if row["status"] == "cropped")
+    record = replay(tmp_path / "out" / STATE / "journal.jsonl").records[row["image"]]
+    values = samples(tmp_path / "out")[row["crop"]][1]
+    assert values["box"] == list(record.box or ())
+    assert (values["score"], values["class_name"]) == (record.score, record.class_name)
+    assert result.counts == api.write_audit(tmp_path / "out").counts
+    check(tmp_path / "out")
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_the_same_bytes_however_it_was_done(photos: Path, tmp_path: Path, workers: int) -> None:
+    tars(photos, tmp_path / "reference")
+    for limit in (1, 7, 8, 19, None):
+        tars(photos, tmp_path / "out", limit=limit, workers=workers)
+        check(tmp_path / "out")
+    assert_same(tmp_path / "out", product(tmp_path / "reference"))
+    before = files_of(tmp_path / "out")
+    again = tars(photos, tmp_path / "out")
+    assert (again.counts["failed"], again.done) == (4, 4)
+    assert {n: d for n, d in files_of(tmp_path / "out").items() if n.endswith(".tar")} == {
+        n: d for n, d in before.items() if n.endswith(".tar")
+    }
+
+
+def test_names_that_a_reader_would_cut(tmp_path: Path) -> None:
+    for number, name in enumerate(
+        ("a.b.jpg", "a.c.jpg", "a_b.jpg", "a.jpg", "a.png", ".x/y.z/q.jpg", "d.e/f.g.jpg")
+    ):
+        write_photo(tmp_path / "in" / name, number)
+    tars(tmp_path / "in", tmp_path / "out")
+    check(tmp_path / "out")
+    names = {
+        name.partition("/")[2]: values["image"] for name, (_, values) in samples(tmp_path / "out").items()
+    }
+    assert names == {
+        "a_b.jpg": "a.b.jpg",
+        "a_c.jpg": "a.c.jpg",
+        "a_b_jpg.jpg": "a_b.jpg",
+        "a.jpg": "a.jpg",
+        "a_png.jpg": "a.png",
+        "d.e/f_g.jpg": "d.e/f.g.jpg",
+    }
+
+
+@pytest.mark.parametrize("format", ["png", "webp"])
+def test_other_formats(photos: Path, tmp_path: Path, format: str) -> None:
+    tars(photos, tmp_path / "out", format=format)
+    check(tmp_path / "out")
+    assert all(name.endswith(f".{format}") for name in samples(tmp_path / "out"))
+
+
+def test_a_photo_that_changed_leaves_no_old_sample(photos: Path, tmp_path: Path) -> None:
+    tars(photos, tmp_path / "out")
+    before = samples(tmp_path / "out")
+    write_photo(photos / "photo000.jpg", 99)
+    (photos / "photo003.jpg").write_bytes(b"broken since")
+    assert tars(photos, tmp_path / "out").done == 6  # the four that were broken from the beginning, too
+    check(tmp_path / "out")
+    after = samples(tmp_path / "out")
+    [gone] = before.keys() - after.keys()
+    assert gone.endswith("/photo003.jpg")
+    assert [name.partition("/")[2] for name in after if after[name] != before[name]] == ["photo000.jpg"]
+
+
+def test_photos_that_come_later_move_no_crop(photos: Path, tmp_path: Path) -> None:
+    tars(photos, tmp_path / "out")
+    before = samples(tmp_path / "out")
+    write_photo(photos / "a_first.jpg", 50)
+    write_photo(photos / "zz_last.jpg", 51)
+    tars(photos, tmp_path / "out")
+    check(tmp_path / "out")
+    after = samples(tmp_path / "out")
+    assert {name: after[name] for name in before} == before
+    assert {name.partition("/")[2] for name in after.keys() - before.keys()} == {"a_first.jpg", "zz_last.jpg"}
+
+
+def test_a_damaged_tar_file_is_made_again(photos: Path, tmp_path: Path) -> None:
+    tars(photos, tmp_path / "out")
+    expected = product(tmp_path / "out")
+    for number, damage in enumerate((lambda d: d[:700], lambda d: b"", lambda d: b"\x55" * len(d))):
+        path = tmp_path / "out" / tar_name(number, None)
+        path.write_bytes(damage(path.read_bytes()))  # type: ignore[no-untyped-call]
+    (tmp_path / "out" / tar_name(3, None)).unlink()
+    tars(photos, tmp_path / "out")
+    assert_same(tmp_path / "out", expected)
+
+
+def test_shards(photos: Path, tmp_path: Path) -> None:
+    crop(photos, tmp_path / "files")
+    for index in (2, 0, 1):
+        tars(photos, tmp_path / "out", shard=f"{index}/3", per_tar=3)
+        assert not (tmp_path / "out" / STATE / PENDING).exists()
+    made = {n: d for n, d in files_of(tmp_path / "out").items() if n.endswith(".tar")}
+    assert all(is_tar_name(name) and "-of-0003-" in name for name in made)
+    api.merge(tmp_path / "out")
+    check(tmp_path / "out")
+    assert {n: d for n, d in files_of(tmp_path / "out").items() if n.endswith(".tar")} == made
+    found = {name.partition("/")[2]: data for name, (data, _) in samples(tmp_path / "out").items()}
+    assert found == {n: data for n, data in files_of(tmp_path / "files").items() if n.endswith(".jpg")}
+    # A changed photo of a merged folder: in its tar file for a run, in an own one for a shard of others.
+    write_photo(photos / "photo000.jpg", 99)
+    tars(photos, tmp_path / "out")
+    check(tmp_path / "out")
+    write_photo(photos / "photo000.jpg", 98)
+    for index in range(2):
+        tars(photos, tmp_path / "out", shard=f"{index}/2", per_tar=3)
+    api.merge(tmp_path / "out")
+    check(tmp_path / "out")
+    changed = next(row["crop"] for row in rows_of(tmp_path / "out") if row["image"] == "photo000.jpg")
+    assert "-of-0002-" in changed
+
+
+def test_shards_in_folders_of_their_own(photos: Path, tmp_path: Path) -> None:
+    for index in range(3):
+        tars(photos, tmp_path / f"out{index}", shard=f"{index}/3", per_tar=3)
+        tars(photos, tmp_path / "one", shard=f"{index}/3", per_tar=3)
+    api.merge(tmp_path / "one")
+    folders = [tmp_path / f"out{index}" for index in range(3)]
+    api.merge(*folders, output=tmp_path / "whole")
+    assert_same(tmp_path / "whole", product(tmp_path / "one"))
+    check(tmp_path / "whole")
+    stranger = tmp_path / "other" / tar_name(0, Shard(1, 3))
+    write(stranger, b"mine")
+    (tmp_path / "other" / STATE).mkdir()
+    with pytest.raises(UsageError, match="was not made by detic-crop; move it"):
+        api.merge(*folders, output=tmp_path / "other")
+    assert stranger.read_bytes() == b"mine"
+
+
+def test_review(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    tars(photos, out)
+    reference = product(out)
+    keys = [row["image"] for row in rows_of(out) if row["status"] != "failed"]
+    log = VerdictLog(out / STATE / "review.csv")
+    box = (5.0, 5.0, 31.0, 28.0)
+    words = ("box", "whole", "rejected", "accepted", "rejected")
+    log.append(
+        *(Verdict(key, word, box if word == "box" else None) for key, word in zip(keys, words, strict=False))
+    )
+    result = api.apply(out, quiet=True)
+    assert result.counts["rejected"] == 2
+    check(out)
+    rows = {row["image"]: row for row in rows_of(out)}
+    assert samples(out)[rows[keys[0]]["crop"]][1]["box"] == list(box)
+    records = replay(out / STATE / "journal.jsonl").records
+    rejected = [records[keys[2]].crop, records[keys[4]].crop]
+    assert sorted(files_of(out / STATE / "rejected")) == sorted(map(aside_name, rejected))
+    assert tars(photos, out).counts["rejected"] == 2  # a run keeps them out
+    check(out)
+    log.append(*(Verdict(key, "undone", None) for key in keys[:5]))
+    api.apply(out, quiet=True)
+    check(out)
+    assert not (out / STATE / "rejected").exists() or not files_of(out / STATE / "rejected")
+    made = product(out)
+    assert {n: made[n] for n in made if n.endswith(".tar")} == {
+        n: reference[n] for n in reference if n.endswith(".tar")
+    }
+
+
+def test_recrop_and_back(photos: Path, tmp_path: Path) -> None:
+    tars(photos, tmp_path / "tars")
+    crop(photos, tmp_path / "files")
+    for source, format in (("tars", "files"), ("files", "tar"), ("tars", None), ("files", None)):
+        api.recrop(
+            tmp_path / source,
+            tmp_path / f"{source}-{format}",
+            size=16,
+            quiet=True,
+            out_format=format,
+            per_tar=5,
+        )
+    assert_same_crops(tmp_path / "tars-files", tmp_path / "files-None")
+    check(tmp_path / "tars-None")
+    check(tmp_path / "files-tar")
+    assert {n: d for n, d in product(tmp_path / "tars-None").items() if n.endswith(".tar")} == {
+        n: d for n, d in product(tmp_path / "files-tar").items() if n.endswith(".tar")
+    }
+
+
+def assert_same_crops(one: Path, other: Path) -> None:
+    ours, theirs = product(one), product(other)
+    assert {n: d for n, d in ours.items() if n.endswith(".jpg")} == {
+        n: d for n, d in theirs.items() if n.endswith(".jpg")
+    }
+
+
+def test_overwrite_removes_the_tar_files(photos: Path, tmp_path: Path) -> None:
+    tars(photos, tmp_path / "out", per_tar=2)
+    write(tmp_path / "out" / "crops-mine.tar", b"mine")
+    with pytest.raises(UsageError, match="out_format was 'tar', now 'files'"):
+        crop(photos, tmp_path / "out")
+    crop(photos, tmp_path / "out", overwrite=True)
+    assert [path.name for path in (tmp_path / "out").glob("*.tar")] == ["crops-mine.tar"]
+    tars(photos, tmp_path / "out", overwrite=True)
+    (tmp_path / "out" / "crops-mine.tar").unlink()
+    check(tmp_path / "out")
+
+
+def test_somebody_elses_tar_file_stays(photos: Path, tmp_path: Path) -> None:
+    tars(photos, tmp_path / "out", limit=3)
+    write(tmp_path / "out" / tar_name(2, None), b"mine")
+    with pytest.raises(UsageError, match=r"crops-00002\.tar in --out was not made by this run; move it"):
+        tars(photos, tmp_path / "out")
+    assert (tmp_path / "out" / tar_name(2, None)).read_bytes() == b"mine"
+    tars(photos, tmp_path / "out", limit=10)
+
+
+def test_a_folder_called_like_a_tar_file(tmp_path: Path) -> None:
+    write_photo(tmp_path / "in" / "crops-00000.tar" / "a.jpg")
+    crop(tmp_path / "in", tmp_path / "out")
+    [row] = rows_of(tmp_path / "out")
+    assert row["crop"] == "crops-00000.tar_/a.jpg"
+    assert (tmp_path / "out" / row["crop"]).is_file()
+
+
+def test_older_folders_keep_their_fingerprint() -> None:
+    from detic_crop.config import CropConfig
+
+    assert "out_format" not in CropConfig().to_dict()
+    assert CropConfig.from_dict(CropConfig().to_dict()) == CropConfig()
+    changed = CropConfig(out_format="tar")
+    assert CropConfig.from_dict(changed.to_dict()) == changed
+    assert changed.fingerprint() != CropConfig().fingerprint()
+    assert CropConfig(algorithm=1).fingerprint() == "be9a923142b3f0c3"
+
+
+def test_wrong_settings(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--out-format must be files or tar, got 'zip'"):
+        tars(photos, tmp_path / "out", out_format="zip")
+    with pytest.raises(UsageError, match="--per-tar must be a whole number from 1"):
+        tars(photos, tmp_path / "out", per_tar=0)
+    assert not (tmp_path / "out").exists()
+
+
+def test_crops_wait_only_until_their_tar_file_is_full(photos: Path, tmp_path: Path) -> None:
+    most = 0
+
+    class Watching(FakeDetector):
+        def detect(self, image: Any, key: str = "") -> Any:
+            nonlocal most
+            pending = tmp_path / "out" / STATE / PENDING
+            most = max(
+                most, sum(name.endswith(".jpg.wait") for name in files_of(pending)) if pending.exists() else 0
+            )
+            return super().detect(image, key)
+
+    tars(photos, tmp_path / "out", per_tar=4, workers=1, detector=Watching())
+    assert 0 < most <= 5
+
+
+def test_names_of_tar_files() -> None:
+    assert tar_name(12, None) == "crops-00012.tar"
+    assert tar_name(123456, Shard(3, 16)) == "crops-0003-of-0016-123456.tar"
+    assert place_of("crops-00012.tar/a/b.jpg") == ("crops-00012.tar", "a/b.jpg")
+    for path in (
+        "crops-00012.tar",
+        "crops-x.tar/a.jpg",
+        "a/crops-00012.tar/b.jpg",
+        ".detic-crop/rejected/x.jpg",
+    ):
+        assert place_of(path) is None
+
+
+def test_a_sample_can_be_read_and_put_back(tmp_path: Path) -> None:
+    """Links and copies of the folder work: nothing but the folder is needed."""
+    write_photos(tmp_path / "in", 4)
+    tars(tmp_path / "in", tmp_path / "out", per_tar=2)
+    shutil.copytree(tmp_path / "out", tmp_path / "copy")
+    folder = OutputFolder(tmp_path / "copy")
+    for name, (data, _) in samples(tmp_path / "out").items():
+        assert folder.read_crop(name) == data
+        assert folder.crop_size(name) == len(data)
+    assert folder.crop_size("crops-00000.tar/none.jpg") == -1
+    with pytest.raises(FileNotFoundError):
+        folder.read_crop("crops-00000.tar/none.jpg")
+
+
+def test_names_as_long_as_a_disk_allows(tmp_path: Path) -> None:
+    """What lies beside a crop while it waits has a longer name."""
+    for number, name in enumerate(("x" * 251 + ".jpg", "ü" * 125 + "y.jpg")):
+        write_photo(tmp_path / "in" / name, number)
+    for expected in ({}, {"failed": 2}):
+        assert tars(tmp_path / "in", tmp_path / "out").counts["failed"] == expected.get("failed", 0)
+        check(tmp_path / "out")
+        for path in (tmp_path / "in").iterdir():
+            path.write_bytes(b"broken since")
+    crop(tmp_path / "in", tmp_path / "files")
+
+
+def test_recrop_of_names_that_tar_files_do_not_take(tmp_path: Path) -> None:
+    for number, name in enumerate(("a.b.jpg", "a.c.jpg", "a_b.jpg", "A_B.jpg", "x" * 251 + ".jpg")):
+        write_photo(tmp_path / "in" / name, number)
+    crop(tmp_path / "in", tmp_path / "files")
+    api.recrop(tmp_path / "files", tmp_path / "out", size=16, quiet=True, out_format="tar")
+    check(tmp_path / "out")
+    names = {values["image"]: place_of(name) for name, (_, values) in samples(tmp_path / "out").items()}
+    assert len(names) == 5
+    assert all("." not in place.name.removesuffix(".jpg") for place in names.values() if place)
+
+
+def test_no_tar_file_gets_more_than_it_may_hold(photos: Path, tmp_path: Path) -> None:
+    def sizes() -> dict[str, int]:
+        return Counter(name.partition("/")[0] for name in samples(tmp_path / "out"))
+
+    tars(photos, tmp_path / "out", limit=7, per_tar=5)
+    tars(photos, tmp_path / "out", per_tar=10)  # another number than before
+    check(tmp_path / "out")
+    assert max(sizes().values()) <= 10
+    for number in range(12):
+        write_photo(photos / f"a{number}.jpg", 100 + number)
+    for limit in (3, 9, None):
+        tars(photos, tmp_path / "out", per_tar=10, limit=limit)
+    check(tmp_path / "out")
+    assert max(sizes().values()) <= 10
+    assert sum(sizes().values()) == 35
+
+
+# --- killed
+
+
+@pytest.mark.parametrize("half", ["json", "jpg.wait"])
+def test_killed_while_it_removes_what_it_packed(
+    half: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tars(photos, tmp_path / "reference")
+
+    remove = Inside.remove_tree
+
+    def interrupted(inside: Inside, folder: Path, **settings: Any) -> None:
+        if PENDING not in folder.parts:
+            remove(inside, folder, **settings)
+            return
+        for path in sorted(folder.rglob(f"*.{half}"))[::2]:
+            path.unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Inside, "remove_tree", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            tars(photos, tmp_path / "out")
+    assert (tmp_path / "out" / STATE / PENDING).exists()
+    tars(photos, tmp_path / "out")
+    check(tmp_path / "out")
+    assert_same(tmp_path / "out", product(tmp_path / "reference"))
+
+
+@posix
+@pytest.mark.parametrize(
+    ("make", "step"), [(fresh, 2), (resumed, 3), (overwritten, 5), (recropped, 5), (reviewed, 2)]
+)
+@pytest.mark.parametrize("kind", ["kill", "ENOSPC"])
+def test_disturbed_at_every_operation(
+    make: Callable[[Path], Scene], step: int, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DETIC_CROP_OUT_FORMAT", "tar")
+    monkeypatch.setenv("DETIC_CROP_PER_TAR", "2")
+    step *= 1 if kind == "kill" else 2
+    counts = disturb(make(tmp_path), tmp_path, kind, lasting=kind != "kill", step=step)
+    check(tmp_path / "reference")
+    assert counts[f"exit {-signal.SIGKILL}" if kind == "kill" else "exit 1"] > 40 // step
+
+
+def test_a_journal_that_could_not_be_written(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crop that was placed and not recorded gets into no tar file."""
+    tars(photos, tmp_path / "reference")
+
+    append = Journal.append
+
+    def full(journal: Journal, record: Record) -> None:
+        if record.crop:
+            raise OSError(errno.ENOSPC, "full")
+        append(journal, record)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "append", full)
+        with pytest.raises(OutputError, match="is full"):
+            tars(photos, tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*.tar"))
+    tars(photos, tmp_path / "out")
+    check(tmp_path / "out")
+    assert_same(tmp_path / "out", product(tmp_path / "reference"))
