@@ -8,9 +8,21 @@ from detic_crop.wording import counted
 
 
 class DeticCropError(Exception):
-    """Something a person must know about: one clear line, never a traceback."""
+    """Something a person must know about: one clear line, never a traceback.
+
+    Args:
+        code: the cause in snake_case, e.g. ``other_settings``; it stays when the wording changes.
+        message: the line: what was expected, what was there, what to do next.
+    """
 
     exit_code = 1
+
+    def __init__(self, *args: str) -> None:
+        super().__init__(*args)  # as they are, for pickle
+        self.code = args[0] if len(args) > 1 else ""
+
+    def __str__(self) -> str:
+        return str(self.args[-1]) if self.args else ""
 
 
 class UsageError(DeticCropError, ValueError):
@@ -38,7 +50,7 @@ class PhotoError(DeticCropError):
     """
 
     def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
+        super().__init__(reason, message)
         self.reason = reason
 
 
