@@ -151,7 +151,7 @@ class Describer:
 
     def _read_candidates(self, record: Record) -> Detections:
         try:
-            with open(self._folder.candidates, "rb") as file:
+            with open(self._folder.layout.candidates, "rb") as file:
                 return read_candidates(file, record)
         except (OSError, ValueError, KeyError, TypeError):  # the page does without
             return Detections.empty()

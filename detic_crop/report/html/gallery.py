@@ -280,7 +280,7 @@ def crop_address(record: Record) -> str:
 def _candidates(folder: OutputFolder, record: Record) -> Detections | None:
     """The kept boxes of a photo; None where they cannot be read any more."""
     try:
-        with open(folder.candidates, "rb") as file:
+        with open(folder.layout.candidates, "rb") as file:
             return read_candidates(file, record)
     except (OSError, ValueError, KeyError, TypeError):
         return None
