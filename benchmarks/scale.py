@@ -258,17 +258,17 @@ class Bench:
         write_listing(
             folder, listing.sources, [Given(str(tree), str(tree), [source.key for source in listing.sources])]
         )
-        listing_bytes = folder.listing.stat().st_size / _MILLION
+        listing_bytes = folder.layout.listing.stat().st_size / _MILLION
         begun = time.perf_counter()
         largest = np.bincount([owner(source.key, _GPUS) for source in listing.sources]).max()
         split = time.perf_counter() - begun
         record, candidates = _typical_record(self.folder)
         journal_bytes, seen = len(record.to_line()), 100_000
-        with open(folder.journal, "wb") as file:
+        with open(folder.layout.journal, "wb") as file:
             for source in listing.sources[:seen]:
                 file.write(record._replace(image=source.key, crop=source.key).to_line())
         before, begun = process.memory_info().rss, time.perf_counter()
-        records = replay(folder.journal).records
+        records = replay(folder.layout.journal).records
         replayed = (time.perf_counter() - begun) / len(records)
         record_memory = (process.memory_info().rss - before) / len(records)
         hours = _PHOTOS * _MS / 1000 / _GPUS / 3600
@@ -507,8 +507,8 @@ def _typical_record(folder: Path) -> tuple[Record, int]:
     fakes.crop(photos, out)
     assert keys
     state = OutputFolder(out)
-    lines = sorted(replay(state.journal).records.values(), key=lambda record: len(record.to_line()))
-    return lines[len(lines) // 2], state.candidates.stat().st_size // len(lines)
+    lines = sorted(replay(state.layout.journal).records.values(), key=lambda record: len(record.to_line()))
+    return lines[len(lines) // 2], state.layout.candidates.stat().st_size // len(lines)
 
 
 def _remove(path: Path) -> None:

@@ -295,7 +295,9 @@ def audit(cropped: str, input: str | None, sample: int | None, seed: int | None,
         click.echo(printable(note))
     _say_counts(result)
     if xlsx:
-        click.echo(printable(f"spreadsheet: {result.folder.shown_of(result.folder.audit_xlsx)}"))
+        click.echo(
+            printable(f"spreadsheet: {result.folder.layout.shown_of(result.folder.layout.audit_xlsx)}")
+        )
     return 0
 
 
@@ -479,12 +481,15 @@ def _say_counts(result: RunResult) -> None:
     of = "" if shard is None else f"shard {shard}: "
     click.echo(f"{of}{counted(counts.total(), 'photo')}{before}: {', '.join(parts)}{speed}")
     if shard is not None:
-        merge = f"detic-crop merge {result.folder.quoted}"
+        merge = f"detic-crop merge {result.folder.layout.quoted}"
         done = "it is done" if shard.count == 1 else f"all {shard.count:,} shards are done"
         click.echo(printable(f"no tables yet; once {done}, give: {merge}"))
         return
     folder = result.folder
-    page, table = folder.shown_of(folder.audit_html), folder.shown_of(folder.audit_csv)
+    page, table = (
+        folder.layout.shown_of(folder.layout.audit_html),
+        folder.layout.shown_of(folder.layout.audit_csv),
+    )
     click.echo(printable(f"look at {page}, most suspicious first; all rows: {table}"))
     if result.estimate is not None:
         for sentence in result.estimate.sentences:

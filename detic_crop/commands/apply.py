@@ -54,7 +54,7 @@ def apply(
     folder.require_run()
     options = RunOptions(workers=workers, quiet=quiet)
     if dry_run:
-        state = replay(folder.journal)
+        state = replay(folder.layout.journal)
         result = _apply_result(folder, state.config)
         decisions = read_decisions(folder, state.records)
         result.changes = changes_of(state.records, decisions, folder)
@@ -62,10 +62,10 @@ def apply(
         result.notes += absent.sentences("what needs its photo will stay as it is")
         result.notes += _passed_over(folder, state.records, decisions)
         return result
-    _apply_result(folder, recorded_config(folder.journal))
+    _apply_result(folder, recorded_config(folder.layout.journal))
     with (
         hold(folder, options) as stop,
-        closing(Journal(folder.journal, folder.candidates, folder.inside)) as journal,
+        closing(Journal(folder.layout.journal, folder.layout.candidates, folder.inside)) as journal,
     ):
         records = journal.state.records
         result = _apply_result(folder, journal.state.config)
@@ -109,9 +109,9 @@ def _passed_over(
     notes = []
     if unknown := sum(key not in records for key in decisions):
         notes.append(f"verdicts about photos that are not in the journal, passed over: {unknown}")
-    if lines := not_understood(folder.review):
+    if lines := not_understood(folder.layout.review):
         notes.append(
-            f"lines of {folder.review} that are no verdict, passed over: {lines}; "
+            f"lines of {folder.layout.review} that are no verdict, passed over: {lines}; "
             f"expected image,verdict,box,reviewer,time with one of {', '.join(VERDICTS)}"
         )
     return notes

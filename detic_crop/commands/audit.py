@@ -66,7 +66,7 @@ def rebuild_tables(
 ) -> RunResult:
     folder.require_run()
     with folder.locked(), output_errors(folder.shown):
-        state = replay(folder.journal)
+        state = replay(folder.layout.journal)
         if state.config is None:
             raise UsageError(f"{folder.shown} has no finished photos yet; give its `run` command again first")
         result = RunResult(folder, state.config)

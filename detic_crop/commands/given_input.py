@@ -63,7 +63,7 @@ class _SamePhoto:
 
     def __call__(self, source: Source) -> bool | None:
         if self._records is None:
-            self._records = replay(self._folder.journal).records
+            self._records = replay(self._folder.layout.journal).records
         record = self._records.get(source.key)
         if record is None or -1 in (record.file_size, source.size):
             return None

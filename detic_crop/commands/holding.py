@@ -19,7 +19,7 @@ def check_alone(folder: OutputFolder, options: RunOptions) -> None:
     """Refuse a run beside shards, or a shard beside those of another number, before anything is begun."""
     if folder.shard is not None:
         check_same_count(folder)
-        if options.overwrite and folder.whole.journal.exists():
+        if options.overwrite and folder.whole.layout.journal.exists():
             raise UsageError(
                 f"{folder.shown} was merged before, and one shard cannot begin that anew; pass another --out"
             )
@@ -52,9 +52,9 @@ def hold(folder: OutputFolder, options: RunOptions, config: CropConfig | None = 
 
 
 def _overwrite(folder: OutputFolder, options: RunOptions) -> None:
-    if folder.review.exists() and not options.discard_review:
+    if folder.layout.review.exists() and not options.discard_review:
         raise UsageError(
-            f"--overwrite would remove the verdicts in {folder.shown_of(folder.review)}; "
+            f"--overwrite would remove the verdicts in {folder.layout.shown_of(folder.layout.review)}; "
             "add --discard-review to allow that"
         )
     folder.remove_run()

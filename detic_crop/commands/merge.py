@@ -80,7 +80,7 @@ def _merge_into(sources: Sequence[OutputFolder], folder: OutputFolder, partial: 
     for source in sources:
         if not source.shards():
             return _merged_before(source, bring)
-        if bring and source.journal.exists():
+        if bring and source.layout.journal.exists():
             raise UsageError(f"{source.shown} was merged before; merge it by itself, without --out")
     folder.check_usable()
     with ExitStack() as held:
@@ -88,7 +88,7 @@ def _merge_into(sources: Sequence[OutputFolder], folder: OutputFolder, partial: 
             held.enter_context(source.locked(merging=True))
         gathered = gather(sources)
         labels, matches = kept_labels(gathered.listed[0].folder)
-        earlier = replay(folder.journal)
+        earlier = replay(folder.layout.journal)
         records = earlier.records
         check_same_settings(earlier.config, gathered.config, folder)
         if bring:
@@ -110,7 +110,7 @@ def _merge_into(sources: Sequence[OutputFolder], folder: OutputFolder, partial: 
 
 def _merged_before(source: OutputFolder, bring: bool) -> RunResult:
     """There is nothing to merge: the tables once more, where it has been done."""
-    if bring or not source.journal.exists():
+    if bring or not source.layout.journal.exists():
         raise UsageError(f"{source.shown} holds no shards; pass the --out folder of `run --shard k/N`")
     result = rebuild_tables(source, takes_input=False)
     result.notes.append("no shards wait to be merged here")
@@ -134,7 +134,7 @@ def _merge(
 ) -> None:
     """Append, write the tables, and last drop the shards' states: until then the same call mends a kill."""
     folder = result.folder
-    with closing(Journal(folder.journal, folder.candidates, folder.inside)) as journal:
+    with closing(Journal(folder.layout.journal, folder.layout.candidates, folder.inside)) as journal:
         records = journal.state.records
         if journal.state.settings is None:
             journal.begin(gathered.config, gathered.version)
@@ -150,11 +150,13 @@ def _merge(
         "flagged": result.flagged,
         "notes": result.notes,
     }
-    folder.write_json(folder.run_json, {**merged_run_json(gathered), **summary, **versions_of_packages()})
+    folder.write_json(
+        folder.layout.run_json, {**merged_run_json(gathered), **summary, **versions_of_packages()}
+    )
     if not bring:
         folder.remove_shards()
     folder.clear_temporary()
-    folder.carry_up()
+    folder.flush()
 
 
 def _merge_notes(gathered: Gathered, missing: Sequence[Gap]) -> list[str]:

@@ -74,7 +74,7 @@ def _recrop(
     options: RunOptions | None,
     settings: dict[str, Any],
 ) -> RunResult:
-    state = replay(origin.journal)
+    state = replay(origin.layout.journal)
     if state.config is None or not state.records:
         raise UsageError(f"{origin.shown} has no finished photos yet; give its `run` command again first")
     fixed = _DETECTOR_SETTINGS.intersection(settings)
@@ -86,7 +86,7 @@ def _recrop(
         raise UsageError("recrop has no dry run and no shards, and takes its labels from the folder it reads")
     if options.executor != "local":
         raise UsageError("recrop needs no detector and works on this machine; leave executor out")
-    classes = check_policy(state.config, config, origin.candidates)
+    classes = check_policy(state.config, config, origin.layout.candidates)
     # The crops are made by this version, whichever found the boxes.
     config = dataclasses.replace(config, classes=classes_text(classes), algorithm=ALGORITHM)
     if os.path.realpath(folder.root) == os.path.realpath(origin.root):
@@ -112,12 +112,12 @@ def _recrop(
         keep_labels(folder, labels, matches)
         same_classes = config.classes == state.config.classes
         sizes = {photo.key: photo.size for photo in listing.sources}
-        kept = KeptCandidates(state.config, state.records, origin.candidates, sizes, same_classes)
+        kept = KeptCandidates(state.config, state.records, origin.layout.candidates, sizes, same_classes)
         with closing(kept) as detector:
             said, lapsed = carried_decisions(
                 read_decisions(origin, state.records),
                 state.records,
-                origin.candidates,
+                origin.layout.candidates,
                 classes,
                 detector.info.default_conf if config.conf is None else config.conf,
             )
@@ -144,7 +144,7 @@ def _recrop(
                 "inputs": [given.where for given in inputs],
             }
             do_work(result, pipeline, listing, chosen, options, came_from, stop, names)
-    new = replay(folder.journal).records
+    new = replay(folder.layout.journal).records
     for source_item in chosen:
         before, after = state.records[source_item.key].status, new.get(source_item.key)
         if after is not None and after.status != before:

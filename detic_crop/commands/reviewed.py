@@ -19,7 +19,7 @@ from detic_crop.wording import counted, either
 def read_decisions(folder: OutputFolder, records: Mapping[str, Record]) -> dict[str, Decision]:
     """The reviewer's last word on every photo, applied already or not."""
     decisions = {key: decision_in(record) for key, record in records.items() if record.verdict}
-    for image, last in last_lines(folder.review).items():
+    for image, last in last_lines(folder.layout.review).items():
         undone = last.verdict == "undone"
         decisions[image] = Decision() if undone else Decision(last.verdict, last.box, last.reviewer)
     return decisions
@@ -33,7 +33,7 @@ def decisions_to_keep(
     A verdict about a photo that has changed since says nothing of the new one: it is taken back, in writing,
     before the new one can be cropped.
     """
-    verdicts = read_verdicts(folder.review)
+    verdicts = read_verdicts(folder.layout.review)
     if not verdicts:
         return {}
     records = known_records(folder)
@@ -53,7 +53,7 @@ def decisions_to_keep(
                 Verdict(source.key, "undone", None, "detic-crop run: the photo has changed", now())
             )
     if changed:
-        VerdictLog(folder.review).append(*changed)
+        VerdictLog(folder.layout.review).append(*changed)
         notes.append(
             f"{counted(len(changed), 'reviewed photo has', 'reviewed photos have')} changed since; "
             f"{either(len(changed), 'its verdict no longer counts', 'their verdicts no longer count')}"

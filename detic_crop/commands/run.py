@@ -107,7 +107,7 @@ def _run(
         all_count = asked is None and classes == (UNKNOWN_CLASS,)
         detector.count_for(None if all_count else classes, config.conf)
     check_same_settings(begun_with, config, folder)
-    if not options.overwrite and labels is None and folder.whole.labels.exists():
+    if not options.overwrite and labels is None and folder.whole.layout.labels.exists():
         notes.append("audit.csv follows no labels any more; pass --labels to have them back")
     if isinstance(detector, LookupDetector):
         _tell_photos(detector, listing)
@@ -215,5 +215,7 @@ def _dry_run(
     records = {} if options.overwrite else finished_records(folder)
     plan = plan_of(listing, chosen, records, folder, result.config, options)
     result.skipped, result.remaining = plan.skipped, len(plan.jobs)
-    result.notes += [f"{job.source.key} → {folder.shown_of(folder.root / job.crop)}" for job in plan.jobs[:5]]
+    result.notes += [
+        f"{job.source.key} → {folder.layout.shown_of(folder.root / job.crop)}" for job in plan.jobs[:5]
+    ]
     return result

@@ -71,7 +71,7 @@ def _write_all_tables(result: RunResult, records: Mapping[str, Record], xlsx: bo
     folder = result.folder
     rows, labels = audit_rows(folder, records)
     photos = {row.record.image: row for row in rows}  # labels may have several rows for one
-    verdicts = standing_verdicts(folder.review, records)
+    verdicts = standing_verdicts(folder.layout.review, records)
     if sample := sample_of(result):
         result.estimate = estimate(sample, detected_records(folder, photos), records, verdicts)
     doubts = row_doubts(rows, result.config)

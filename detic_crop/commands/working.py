@@ -54,12 +54,14 @@ def do_work(
     """Plan, execute, and write the tables whatever happened."""
     folder, config = result.folder, result.config
     started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    with closing(Journal(folder.journal, folder.candidates, folder.inside, slim=True)) as journal:
+    with closing(
+        Journal(folder.layout.journal, folder.layout.candidates, folder.inside, slim=True)
+    ) as journal:
         check_same_settings(journal.state.config, config, folder)
         if journal.state.settings is None:
             journal.begin(config, importlib.metadata.version("detic-crop"))
         if folder.shard is not None:
-            own, merged = journal.finished, replay_finished(folder.whole.journal)[1]
+            own, merged = journal.finished, replay_finished(folder.whole.layout.journal)[1]
             folder.ours = crops_of(folder, own, merged)
             journal.finished = merged | own
         if config.out_format == "tar":
@@ -74,7 +76,7 @@ def do_work(
             raise
         except (DeticCropError, KeyboardInterrupt):
             if folder.shard is None:
-                write_tables(result, replay(folder.journal).records)
+                write_tables(result, replay(folder.layout.journal).records)
             raise
     result.done, result.skipped = execution.done.total(), execution.skipped
     result.remaining = len(plan.jobs) - result.done
@@ -93,5 +95,5 @@ def do_work(
         write_tables(result, records)
     else:  # the tables need all shards
         count_statuses(result, [records[source.key] for source in chosen if source.key in records])
-    folder.write_json(folder.run_json, run_json(result, options, execution, origin, started))
-    folder.carry_up()
+    folder.write_json(folder.layout.run_json, run_json(result, options, execution, origin, started))
+    folder.flush()

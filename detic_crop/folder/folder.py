@@ -8,7 +8,6 @@ import itertools
 import json
 import os
 import re
-import shlex
 import shutil
 import socket
 import stat
@@ -23,25 +22,23 @@ import filelock
 from detic_crop.errors import OutputError, UsageError
 from detic_crop.folder.inside import Inside
 from detic_crop.folder.journal import Record, Recorded, replay, unfinished_crops
+from detic_crop.folder.layout import INDEXES, OWNER, PENDING, REJECTED, SHARDS, Layout
 from detic_crop.folder.names import ASIDE, aside_name
 from detic_crop.folder.patience import Patience
 from detic_crop.folder.segments import complete, is_incomplete, segments_folder
 from detic_crop.folder.shard import Shard
-from detic_crop.folder.tar_crops import INDEXES, PENDING, TarCrops, place_of
+from detic_crop.folder.tar_crops import TarCrops, place_of
 from detic_crop.photos.keys import STATE as STATE
 from detic_crop.stores.store import is_address
 from detic_crop.wording import counted
 
-REJECTED = f"{STATE}/rejected"
-SHARDS = "shards"
-_OWNER = "lock-owner.json"
 # What lies in the state folder of a run or of a shard, and whether it is a folder.
 _OURS_IN_STATE = {
     **dict.fromkeys(
         ("journal.jsonl", "candidates.jsonl", "listing.json", "labels.csv", "labels.json"), False
     ),
     **dict.fromkeys(("part.json", "run.json", "sample.csv", "review.csv", "review.lock"), False),
-    **dict.fromkeys(("lock", _OWNER), False),
+    **dict.fromkeys(("lock", OWNER), False),
     **dict.fromkeys(("journal", "candidates", "rejected", SHARDS, "tmp", PENDING, INDEXES), True),
 }
 _LOOK = 0.25  # seconds between looks at a lock
@@ -72,42 +69,30 @@ class OutputFolder:
     journal, candidates, listing, labels, lock and temporary files.
 
     Attributes:
+        layout: its paths.
         root: the folder with the crops.
         shown: what messages call it.
         inside: through which whatever is written, renamed or removed below it goes.
         shard: which of several runs that write to it; None for a run that is alone there.
-        home: its `.detic-crop` folder.
-        state: where the run keeps what is its own: `home`, or a shard's folder in it.
         ours: of a shard, the crops that it may replace; None where names keep clear of what others left.
         secret_places: key → where a photo of this call is, if that may not be written down whole.
     """
 
     def __init__(
-        self, root: str | os.PathLike[str], shard: Shard | None = None, inside: Inside | None = None
+        self,
+        root: str | os.PathLike[str],
+        shard: Shard | None = None,
+        inside: Inside | None = None,
+        shown: str | None = None,
     ) -> None:
-        self.root = Path(root)
-        self.shown = str(self.root)
+        self.layout = Layout(root, shard, shown)
+        self.root = self.layout.root
+        self.shown = self.layout.shown
         self.inside = inside or Inside(self.root)
         self.shard = shard
-        self.home = self.root / STATE
-        self.state = self.home if shard is None else self.home / SHARDS / shard.folder_name
-        self.journal = self.state / "journal.jsonl"
-        self.candidates = self.state / "candidates.jsonl"
-        self.listing = self.state / "listing.json"
-        self.labels = self.state / "labels.csv"
-        self.label_matches = self.state / "labels.json"
-        self.review = self.home / "review.csv"
-        self.sample = self.home / "sample.csv"
-        self.rejected = self.root / REJECTED
-        self.temporary = self.state / "tmp"
-        self.audit_csv = self.root / "audit.csv"
-        self.audit_html = self.root / "audit.html"
-        self.audit_xlsx = self.root / "audit.xlsx"
-        self.run_json = (self.root if shard is None else self.state) / "run.json"
-        self.part = self.state / "part.json"  # of a shard, see `shard_state.Part`
         self.ours: set[str] | None = None
         self.secret_places: dict[str, str] = {}
-        self.tars = TarCrops(self.inside, self.home, self._new_temporary, shard)
+        self.tars = TarCrops(self.inside, self.layout.root_state, self._new_temporary, shard)
         self._counter = itertools.count()
         self._above = os.path.join(self.root, "")
 
@@ -120,23 +105,14 @@ class OutputFolder:
         """The same folder as another shard's, or as that of the whole."""
         return OutputFolder(self.root, shard, self.inside)
 
-    def shown_of(self, path: Path) -> str:
-        """What messages call a path in the folder."""
-        return str(path)
-
-    @property
-    def quoted(self) -> str:
-        """The folder's path as a word of a command line."""
-        return shlex.quote(self.shown)
-
     def shards(self) -> list[Shard]:
         """The shards that wait to be merged, in order."""
         try:
-            names = os.listdir(self.home / SHARDS)
+            names = os.listdir(self.layout.shards)
         except OSError:
             return []
         found = filter(None, map(Shard.of_folder, names))
-        return sorted(shard for shard in found if self.with_shard(shard).journal.exists())
+        return sorted(shard for shard in found if self.with_shard(shard).layout.journal.exists())
 
     def require_merged(self) -> None:
         """Refuse a folder in which shards are at work, or wait to be merged.
@@ -149,7 +125,7 @@ class OutputFolder:
             self.refuse_running(shards)
             raise UsageError(
                 f"{self.shown} holds {len(shards)} of {counted(shards[0].count, 'shard')} that are not "
-                f"merged yet; give: detic-crop merge {self.quoted}"
+                f"merged yet; give: detic-crop merge {self.layout.quoted}"
             )
 
     def refuse_running(self, shards: Iterable[Shard]) -> None:
@@ -176,7 +152,9 @@ class OutputFolder:
             raise UsageError(f"--out {self.shown} is a file; pass a folder")
         try:
             filled = os.path.isdir(self.root) and _holds_anything(self.root)
-            foreign = filled and not os.path.isdir(self.home)  # in this order: other shards may just make it
+            foreign = filled and not os.path.isdir(
+                self.layout.root_state
+            )  # in this order: other shards may just make it
         except OSError as error:
             raise UsageError(f"--out {self.shown} cannot be read: {error.strerror}; pass another") from error
         if foreign:
@@ -195,7 +173,9 @@ class OutputFolder:
             OutputError: a run is at work here, or it cannot be written.
         """
         self._refuse_strange_state()
-        appended = [path for folder in (self.home, *self._shard_homes()) for path in _append_only(folder)]
+        appended = [
+            path for folder in (self.layout.root_state, *self._shard_homes()) for path in _append_only(folder)
+        ]
         if any(map(is_incomplete, appended)):
             lock = self.take_lock()
             try:
@@ -207,10 +187,10 @@ class OutputFolder:
 
     def _shard_homes(self) -> list[Path]:
         try:
-            names = os.listdir(self.home / SHARDS)
+            names = os.listdir(self.layout.shards)
         except OSError:
             return []
-        return [self.home / SHARDS / name for name in names if Shard.of_folder(name)]
+        return [self.layout.shards / name for name in names if Shard.of_folder(name)]
 
     def _refuse_strange_state(self) -> None:
         """Refuse what is no plain file or folder in a place of ours before it is read or waited for.
@@ -220,13 +200,20 @@ class OutputFolder:
         Raises:
             UsageError: there is such a thing.
         """
-        self.inside.refuse_links(self.home)
-        if self.home.exists() and not self.home.is_dir():
-            raise UsageError(f"{self.home} is not a folder, and was not made by detic-crop; move it away")
-        for path in (self.audit_csv, self.audit_html, self.audit_xlsx, self.root / "run.json"):
+        self.inside.refuse_links(self.layout.root_state)
+        if self.layout.root_state.exists() and not self.layout.root_state.is_dir():
+            raise UsageError(
+                f"{self.layout.root_state} is not a folder, and was not made by detic-crop; move it away"
+            )
+        for path in (
+            self.layout.audit_csv,
+            self.layout.audit_html,
+            self.layout.audit_xlsx,
+            self.root / "run.json",
+        ):
             if path.is_dir() and not path.is_symlink():
                 raise UsageError(f"{path} is a folder where a table is to be; move it away")
-        for home in (self.home, self.home / SHARDS, *self._shard_homes()):
+        for home in (self.layout.root_state, self.layout.shards, *self._shard_homes()):
             self.inside.refuse_links(home)
             for name, is_folder in _OURS_IN_STATE.items():
                 path = home / name
@@ -241,7 +228,7 @@ class OutputFolder:
                         f"{path} is not {expected}, and was not made by detic-crop; move it away, then give "
                         "the same command again"
                     )
-        for lock in (self.home / name for name in ("lock", "review.lock")):
+        for lock in (self.layout.root_state / name for name in ("lock", "review.lock")):
             with contextlib.suppress(OSError):
                 if (status := lock.stat()).st_size and status.st_nlink > 1:  # to take it may empty it
                     raise UsageError(f"{lock} is another name of a file that is no lock; remove it")
@@ -255,7 +242,7 @@ class OutputFolder:
         """
         self.complete()
         self.require_merged()
-        if not os.path.exists(self.journal):
+        if not os.path.exists(self.layout.journal):
             raise UsageError(
                 f"{self.shown} has no {STATE}/journal.jsonl; pass the --out folder of a detic-crop run"
             )
@@ -263,7 +250,7 @@ class OutputFolder:
     def create(self) -> None:
         """Make the folder and its state folder."""
         with output_errors(self.shown):
-            self.inside.mkdir(self.temporary)
+            self.inside.mkdir(self.layout.temporary)
 
     @contextlib.contextmanager
     def locked(self, begin: Callable[[], None] = lambda: None, merging: bool = False) -> Iterator[None]:
@@ -299,9 +286,9 @@ class OutputFolder:
     @contextlib.contextmanager
     def _held(self, begins: Shard | None = None) -> Iterator[None]:
         with output_errors(self.shown):
-            self.inside.mkdir(self.state)
+            self.inside.mkdir(self.layout.own_state)
         lock = self.take_lock(patient=begins is not None)
-        owner_file = self.state / _OWNER
+        owner_file = self.layout.owner
         try:
             with contextlib.suppress(OSError, UsageError):
                 self.inside.remove(owner_file)  # of a killed run, which nobody need wait for
@@ -328,7 +315,7 @@ class OutputFolder:
         Raises:
             OutputError: another run holds it; names the process.
         """
-        lock = filelock.FileLock(self.state / "lock", thread_local=False)
+        lock = filelock.FileLock(self.layout.lock, thread_local=False)
         patience = Patience()
         while True:
             try:
@@ -339,7 +326,7 @@ class OutputFolder:
                     f"{self.shown} is on a file system without locks; pass --out elsewhere"
                 ) from error
             except filelock.Timeout as error:  # before OSError, which it is one of
-                owner = read_json(self.state / _OWNER)
+                owner = read_json(self.layout.owner)
                 if patient and not patience.ends(owner, time.monotonic()):
                     continue
                 raise OutputError(self._in_use(owner)) from error
@@ -363,7 +350,7 @@ class OutputFolder:
             OutputError: the disk is full or the folder cannot be written.
         """
         with output_errors(self.shown):
-            self.inside.mkdir(self.temporary)
+            self.inside.mkdir(self.layout.temporary)
             temporary = self.write_temporary(data)
             try:
                 self.inside.replace(temporary, path)
@@ -410,11 +397,11 @@ class OutputFolder:
         return temporary
 
     def _new_temporary(self) -> Path:
-        return self.temporary / f"{os.getpid()}-{next(self._counter)}"
+        return self.layout.temporary / f"{os.getpid()}-{next(self._counter)}"
 
     def clear_temporary(self) -> None:
         """Drop what was begun and will not be placed."""
-        self.inside.remove_tree(self.temporary, ignore_errors=True)
+        self.inside.remove_tree(self.layout.temporary, ignore_errors=True)
 
     def remove(self, path: Path) -> None:
         """Remove a file of the state, if it is there.
@@ -465,10 +452,10 @@ class OutputFolder:
         Raises:
             OSError: it cannot be renamed.
         """
-        for path in self.inside.files(self.rejected):
+        for path in self.inside.files(self.layout.rejected):
             if not path.name.endswith(ASIDE):
-                crop = path.relative_to(self.rejected).as_posix()
-                self.inside.replace(path, self.rejected / aside_name(crop))
+                crop = path.relative_to(self.layout.rejected).as_posix()
+                self.inside.replace(path, self.layout.rejected / aside_name(crop))
         self.tars.rename_pictures()
 
     def remove_stale_rejected(self, records: Mapping[str, Record]) -> None:
@@ -480,12 +467,12 @@ class OutputFolder:
             OutputError: something cannot be removed.
         """
         with output_errors(self.shown):
-            if not os.path.lexists(self.rejected):
+            if not os.path.lexists(self.layout.rejected):
                 return
             by_name = {aside_name(record.crop): record for record in records.values() if record.crop}
-            for folder, _, names in self.inside.walk(self.rejected):
+            for folder, _, names in self.inside.walk(self.layout.rejected):
                 for path in (folder / name for name in names):
-                    record = by_name.get(path.relative_to(self.rejected).as_posix())
+                    record = by_name.get(path.relative_to(self.layout.rejected).as_posix())
                     if record is not None and record.status == "rejected":
                         continue
                     is_last = record is not None and self.crop_size(record.crop) < 0
@@ -498,14 +485,14 @@ class OutputFolder:
 
     def has_workbook(self) -> bool:
         """Whether audit.xlsx is there."""
-        return self.audit_xlsx.exists()
+        return self.layout.audit_xlsx.exists()
 
     def read_page(self, most: int) -> bytes:
         """audit.html as it is; empty where there is none, or one of more than `most` bytes."""
         try:
-            status = os.stat(self.audit_html)
+            status = os.stat(self.layout.audit_html)
             if stat.S_ISREG(status.st_mode) and status.st_size <= most:
-                return self.audit_html.read_bytes()
+                return self.layout.audit_html.read_bytes()
         except OSError:
             pass
         return b""
@@ -569,18 +556,18 @@ class OutputFolder:
             OutputError: one cannot be removed.
         """
         with output_errors(self.shown):
-            for tar_place in map(place_of, unfinished_crops(self.candidates, records)):
+            for tar_place in map(place_of, unfinished_crops(self.layout.candidates, records)):
                 if tar_place:
                     self.tars.forget(tar_place)
 
-    def committed(self) -> None:
+    def on_commit(self) -> None:
         """Told of every photo that is recorded: on a disk that is all there is to do.
 
         Raises:
             OutputError: of a folder that is carried elsewhere, what was recorded earlier could not be.
         """
 
-    def carry_up(self) -> None:
+    def flush(self) -> None:
         """Bring all that is recorded to where it is to be: into tar files, into a store.
 
         Raises:
@@ -660,9 +647,9 @@ class OutputFolder:
 
     def made_crops(self) -> set[str]:
         """The crops that a run made here, and those that it was about to make when it was killed."""
-        records = replay(self.journal).records
+        records = replay(self.layout.journal).records
         crops = {record.crop for record in records.values() if record.crop}
-        return crops | unfinished_crops(self.candidates, records)
+        return crops | unfinished_crops(self.layout.candidates, records)
 
     def remove_run(self) -> None:
         """Remove what a run made: the crops its journal lists, the tables, the journal.
@@ -681,17 +668,23 @@ class OutputFolder:
             self.tars.remove(crops)
             for crop in crops:
                 self._remove_crop(self.root / crop)
-            self.inside.remove(self.run_json)
+            self.inside.remove(self.layout.run_json)
             if self.shard is None:
-                for path in (self.audit_csv, self.audit_html, self.audit_xlsx, self.sample, self.review):
+                for path in (
+                    self.layout.audit_csv,
+                    self.layout.audit_html,
+                    self.layout.audit_xlsx,
+                    self.layout.sample,
+                    self.layout.review,
+                ):
                     self.inside.remove(path)
-                for folder in (self.rejected, self.home / SHARDS):
+                for folder in (self.layout.rejected, self.layout.shards):
                     self.inside.remove_tree(folder, ignore_errors=True)
-            for path in (self.candidates, self.journal):
+            for path in (self.layout.candidates, self.layout.journal):
                 self.inside.remove_tree(segments_folder(path), ignore_errors=True)
             # The journal goes last: stopped half-way, the same command knows what is left to remove.
-            inputs = (self.listing, self.part, self.labels, self.label_matches)
-            for path in (*inputs, self.candidates, self.journal):
+            inputs = (self.layout.listing, self.layout.part, self.layout.labels, self.layout.label_matches)
+            for path in (*inputs, self.layout.candidates, self.layout.journal):
                 self.inside.remove(path)
 
     def remove_shards(self) -> None:
@@ -701,9 +694,9 @@ class OutputFolder:
             OutputError: they cannot be moved.
         """
         with output_errors(self.shown), contextlib.suppress(FileNotFoundError):
-            self.inside.mkdir(self.temporary)
+            self.inside.mkdir(self.layout.temporary)
             # First out of the way: half of them would look like shards of which the others never ran.
-            self.inside.replace(self.home / SHARDS, self.temporary / f"{os.getpid()}-{SHARDS}")
+            self.inside.replace(self.layout.shards, self.layout.temporary / f"{os.getpid()}-{SHARDS}")
         self.clear_temporary()
 
     def _remove_crop(self, path: Path) -> None:

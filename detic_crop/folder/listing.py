@@ -57,7 +57,7 @@ def write_listing(
     }
     if merged:
         value["merged"] = dict(merged)
-    folder.write(folder.listing, json.dumps(value, separators=(",", ":")).encode())
+    folder.write(folder.layout.listing, json.dumps(value, separators=(",", ":")).encode())
 
 
 def read_listing(folder: OutputFolder) -> dict[str, Any]:
@@ -66,18 +66,18 @@ def read_listing(folder: OutputFolder) -> dict[str, Any]:
     Raises:
         UsageError: the file is damaged.
     """
-    if not folder.listing.exists():
+    if not folder.layout.listing.exists():
         return {"root": "", "keys": [], "paths": {}}
     try:
-        value: dict[str, Any] = json.loads(folder.listing.read_bytes())
+        value: dict[str, Any] = json.loads(folder.layout.listing.read_bytes())
         root, keys, paths = value["root"], value["keys"], value["paths"]
         places = paths.values() if isinstance(paths, dict) else [None]
         if not isinstance(keys, list) or not all(isinstance(text, str) for text in (root, *keys, *places)):
             raise TypeError
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{folder.shown_of(folder.listing)} is damaged; delete it and give the `detic-crop run` command "
-            "again"
+            f"{folder.layout.shown_of(folder.layout.listing)} is damaged; delete it and give the "
+            "`detic-crop run` command again"
         ) from error
     return value
 

@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from detic_crop.errors import DeticCropError, OutputError, UsageError
-from detic_crop.folder.folder import REJECTED, SHARDS, OutputFolder, as_output_error, output_errors
+from detic_crop.folder.folder import OutputFolder, as_output_error, output_errors
 from detic_crop.folder.journal import Record
+from detic_crop.folder.layout import OWNER, REJECTED, SHARDS
 from detic_crop.folder.names import ASIDE, aside_name
 from detic_crop.folder.shard import Shard
 from detic_crop.folder.store_lock import STALE_AFTER, StoreLock, refuse_held
@@ -33,7 +34,6 @@ from detic_crop.stores.store import WEB, is_address, path_of, public, scheme_of,
 
 BATCH = 256  # crops that go up together
 SECONDS = 15.0  # after which fewer do
-_LOCK = "lock-owner.json"
 _STALE = round(STALE_AFTER / 60)
 _SAME = {"s3a": "s3", "gcs": "gs"}
 
@@ -102,8 +102,7 @@ class StoreFolder(OutputFolder):
     """An output folder at an address; its paths are those of a local folder that is gone with the call."""
 
     def __init__(self, state: StoreState, shard: Shard | None, anew: bool) -> None:
-        super().__init__(state.root, shard)
-        self.shown = public(state.address)
+        super().__init__(state.root, shard, shown=public(state.address))
         self._remote = state
         self.tars: StoreTarCrops = StoreTarCrops(state, self.inside, self._new_temporary, shard)
         self._in_tars = False
@@ -120,10 +119,6 @@ class StoreFolder(OutputFolder):
     def with_shard(self, shard: Shard | None) -> StoreFolder:
         """The same folder as another shard's, or as that of the whole."""
         return StoreFolder(self._remote, shard, self._anew)
-
-    def shown_of(self, path: Path) -> str:
-        """The address of what a path in the local folder stands for."""
-        return public(self._remote.where(self._remote.name_of(path)))
 
     def load(self) -> None:
         """Bring what the store has of the run.
@@ -207,14 +202,14 @@ class StoreFolder(OutputFolder):
     def has_workbook(self) -> bool:
         """Whether audit.xlsx is there."""
         with self._reading(), contextlib.suppress(FileNotFoundError):
-            self._remote.store.look(self._remote.where(self.audit_xlsx.name))
+            self._remote.store.look(self._remote.where(self.layout.audit_xlsx.name))
             return True
         return False
 
     def read_page(self, most: int) -> bytes:
         """audit.html as it is; see `OutputFolder.read_page`."""
         with contextlib.suppress(OSError):
-            address = self._remote.where(self.audit_html.name)
+            address = self._remote.where(self.layout.audit_html.name)
             if self._remote.store.look(address).size <= most:
                 return self._remote.store.read_at_most(address, most)
         return b""
@@ -254,7 +249,7 @@ class StoreFolder(OutputFolder):
             super().place(temporary, crop, record)
             return
         self._wait()  # what is on its way is removed here when it is there
-        recorded = _size(self.journal)  # this photo is not yet
+        recorded = _size(self.layout.journal)  # this photo is not yet
         super().place(temporary, crop, record)
         self._recorded = recorded
 
@@ -292,7 +287,7 @@ class StoreFolder(OutputFolder):
 
     # ------------------------------------------------------------ to and fro
 
-    def committed(self) -> None:
+    def on_commit(self) -> None:
         """A photo is recorded: with the next batch it goes up.
 
         Raises:
@@ -314,7 +309,7 @@ class StoreFolder(OutputFolder):
         self._pool = self._pool or ThreadPoolExecutor(1, thread_name_prefix="detic-crop-carry")
         self._flight = self._pool.submit(self._carry, self._taken())
 
-    def carry_up(self) -> None:
+    def flush(self) -> None:
         """Bring all that is recorded, and the tables, to the store.
 
         Raises:
@@ -323,9 +318,11 @@ class StoreFolder(OutputFolder):
         self._wait()
         with self._noting_failure():
             self.tars.pack_all()
-            self._recorded = _size(self.journal)
+            self._recorded = _size(self.layout.journal)
             self._carry(self._taken())
-            self._remote.send_changed((self.audit_csv, self.audit_html, self.audit_xlsx, self.run_json))
+            self._remote.send_changed(
+                (self.layout.audit_csv, self.layout.audit_html, self.layout.audit_xlsx, self.layout.run_json)
+            )
 
     def _wait(self) -> None:
         if self._failed is not None:
@@ -353,9 +350,9 @@ class StoreFolder(OutputFolder):
             raise self._failed from error
 
     def _taken(self) -> _Batch:
-        recorded = self._recorded if self._in_tars else _size(self.journal)
+        recorded = self._recorded if self._in_tars else _size(self.layout.journal)
         tars, self.tars.packed = self.tars.packed, set()
-        batch = _Batch(self._crops, tars, _size(self.candidates), recorded)
+        batch = _Batch(self._crops, tars, _size(self.layout.candidates), recorded)
         self._crops, self._count, self._since = {}, 0, time.monotonic()
         return batch
 
@@ -363,14 +360,21 @@ class StoreFolder(OutputFolder):
         remote = self._remote
         if self._lock is not None:
             self._lock.check(ask=True)  # this process may have slept for long
-        plain = (self.listing, self.part, self.labels, self.label_matches, self.sample, self.review)
+        plain = (
+            self.layout.listing,
+            self.layout.part,
+            self.layout.labels,
+            self.layout.label_matches,
+            self.layout.sample,
+            self.layout.review,
+        )
         remote.send_changed(plain)
-        remote.send_growth(self.candidates, batch.candidates)
+        remote.send_growth(self.layout.candidates, batch.candidates)
         placed = [crop for crop, is_placed in batch.crops.items() if is_placed]
         remote.send_crops(placed)
         remote.remove(crop for crop, is_placed in batch.crops.items() if not is_placed)
         self.tars.send(sorted(batch.tars))
-        remote.send_growth(self.journal, batch.journal)
+        remote.send_growth(self.layout.journal, batch.journal)
         for crop in placed:
             self.inside.remove(self.root / crop)
 
@@ -383,7 +387,7 @@ class StoreFolder(OutputFolder):
         def begin_aloud() -> None:
             begin()
             if self.shard is not None:
-                self.carry_up()  # the settings, for shards that begin now
+                self.flush()  # the settings, for shards that begin now
 
         with super().locked(begin_aloud, merging):
             yield
@@ -400,7 +404,7 @@ class StoreFolder(OutputFolder):
 
     @property
     def _lock_address(self) -> str:
-        return self._remote.where(self._remote.name_of(self.state / _LOCK))
+        return self._remote.where(self._remote.name_of(self.layout.owner))
 
     @contextlib.contextmanager
     def _held(self, begins: Shard | None = None) -> Iterator[None]:
@@ -420,9 +424,9 @@ class StoreFolder(OutputFolder):
                     yield
                 except DeticCropError:
                     if self._failed is None:
-                        self.carry_up()
+                        self.flush()
                     raise
-                self.carry_up()
+                self.flush()
             finally:
                 self._lock = None
                 lock.release()
@@ -434,7 +438,7 @@ class StoreFolder(OutputFolder):
             with self._reading():
                 refuse_held(self._remote.store, whole._lock_address, whole._in_use)
             return
-        parts = (name.split("/") for name in self._remote.found if name.endswith(f"/{_LOCK}"))
+        parts = (name.split("/") for name in self._remote.found if name.endswith(f"/{OWNER}"))
         named = (Shard.of_folder(part[2]) for part in parts if len(part) == 4 and part[1] == SHARDS)
         self.refuse_running(filter(None, named))
 
@@ -443,7 +447,7 @@ class StoreFolder(OutputFolder):
             return
         if self.shard is not None:
             raise UsageError(
-                f"a merge of {self.shown} was cut off; first give: detic-crop merge {self.quoted}"
+                f"a merge of {self.shown} was cut off; first give: detic-crop merge {self.layout.quoted}"
             )
         with output_errors(self.shown):
             self._remote.remove_merged_shards()
@@ -460,14 +464,19 @@ class StoreFolder(OutputFolder):
         with output_errors(self.shown):
             self._remote.remove(crops)
             if self.shard is None:
-                tables = (self.audit_csv, self.audit_html, self.audit_xlsx, self.run_json)
+                tables = (
+                    self.layout.audit_csv,
+                    self.layout.audit_html,
+                    self.layout.audit_xlsx,
+                    self.layout.run_json,
+                )
                 names = map(self._remote.name_of, tables)
                 self._remote.remove([name for name in names if name in self._remote.outside()])
-            self._remote.remove_state(self._remote.name_of(self.state))
+            self._remote.remove_state(self._remote.name_of(self.layout.own_state))
 
     def remove_shards(self) -> None:
         """Drop the shards' states, when all that was made of them is in the store."""
-        self.carry_up()
+        self.flush()
         super().remove_shards()
         with output_errors(self.shown):
             self._remote.remove_merged_shards()

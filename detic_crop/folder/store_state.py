@@ -8,11 +8,10 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from detic_crop.folder.folder import SHARDS
 from detic_crop.folder.inside import Inside, write_all
+from detic_crop.folder.layout import INDEXES, SHARDS
 from detic_crop.folder.segments import continuing, pieces, segment_name, segments_folder
 from detic_crop.folder.shard import Shard
-from detic_crop.folder.tar_crops import INDEXES
 from detic_crop.photos.keys import STATE
 from detic_crop.stores.store import PARALLEL, Found, Store, each, joined
 

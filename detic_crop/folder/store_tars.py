@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from detic_crop.folder.inside import Inside
+from detic_crop.folder.layout import INDEXES
 from detic_crop.folder.shard import Shard
 from detic_crop.folder.store_state import StoreState
-from detic_crop.folder.tar_crops import INDEXES, TarCrops
+from detic_crop.folder.tar_crops import TarCrops
 from detic_crop.photos.keys import STATE
 
 

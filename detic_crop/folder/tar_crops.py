@@ -25,11 +25,8 @@ from typing import NamedTuple
 
 from detic_crop.folder.inside import Inside
 from detic_crop.folder.journal import Record
+from detic_crop.folder.layout import INDEXES, PENDING
 from detic_crop.folder.shard import Shard
-
-PENDING = "pending"
-INDEXES = "tars"
-"""Of tar files in a store: what they hold, see `store_tars`."""
 
 _WAITS = ".wait"  # after the name of a crop
 _GONE = ".gone"  # a pending file of that name says that a sample is to leave its tar file

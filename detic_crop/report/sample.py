@@ -75,10 +75,10 @@ def detected_records(folder: OutputFolder, keys: Collection[str]) -> dict[str, R
 
     A recrop writes none where it follows a verdict; what that left out is in the record itself.
     """
-    state = replay(folder.journal, reviewed=False)
+    state = replay(folder.layout.journal, reviewed=False)
     detected, config = state.records, state.config
     missing = [key for key in keys if key not in detected or detected[key].status == "failed"]
-    current = replay(folder.journal).records if missing and config is not None else {}
+    current = replay(folder.layout.journal).records if missing and config is not None else {}
     for key in missing:
         if config is not None and key in current:
             record = as_detected(current[key], config)
@@ -174,7 +174,7 @@ def write_sample(folder: OutputFolder, sample: Sequence[Drawn]) -> None:
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(_COLUMNS)
     writer.writerows(sample)
-    folder.write(folder.sample, text.getvalue().encode(errors="surrogatepass"))
+    folder.write(folder.layout.sample, text.getvalue().encode(errors="surrogatepass"))
 
 
 def read_sample(folder: OutputFolder) -> list[Drawn]:
@@ -183,10 +183,10 @@ def read_sample(folder: OutputFolder) -> list[Drawn]:
     Raises:
         UsageError: the file is damaged.
     """
-    if not folder.sample.exists():
+    if not folder.layout.sample.exists():
         return []
     try:
-        text = folder.sample.read_bytes().decode(errors="surrogatepass")
+        text = folder.layout.sample.read_bytes().decode(errors="surrogatepass")
         header, *lines = csv.reader(io.StringIO(text, newline=""), strict=True)
         if tuple(header) != _COLUMNS:
             raise ValueError(f"unexpected columns {header}")
@@ -195,7 +195,7 @@ def read_sample(folder: OutputFolder) -> list[Drawn]:
             raise ValueError(f"unknown strata {sorted(unknown)}")
     except (OSError, ValueError, csv.Error) as error:
         raise UsageError(
-            f"{folder.shown_of(folder.sample)} is damaged ({error}); draw again: "
-            f"detic-crop audit {folder.quoted} --sample 200"
+            f"{folder.layout.shown_of(folder.layout.sample)} is damaged ({error}); draw again: "
+            f"detic-crop audit {folder.layout.quoted} --sample 200"
         ) from error
     return sample

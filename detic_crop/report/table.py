@@ -136,7 +136,7 @@ def write_table(
 
     for cells in table_cells(rows, labels, config, doubts):
         write_line(cells)
-    folder.write(folder.audit_csv, text.getvalue().encode(errors="backslashreplace"))
+    folder.write(folder.layout.audit_csv, text.getvalue().encode(errors="backslashreplace"))
 
 
 def table_cells(
@@ -224,17 +224,20 @@ def kept_labels(folder: OutputFolder) -> tuple[Labels | None, list[str | None]]:
     Raises:
         UsageError: what was kept is damaged.
     """
-    if not folder.labels.exists():
+    if not folder.layout.labels.exists():
         return None, []
     try:
-        matching = json.loads(folder.label_matches.read_bytes())
-        labels = parse_labels(folder.labels.read_bytes(), matching["key_column"], folder.labels.name)
+        matching = json.loads(folder.layout.label_matches.read_bytes())
+        labels = parse_labels(
+            folder.layout.labels.read_bytes(), matching["key_column"], folder.layout.labels.name
+        )
         matches: list[str | None] = matching["keys"]
         if len(matches) != len(labels.rows):
             raise ValueError(f"expected {len(labels.rows)} matches, got {len(matches)}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{folder.shown_of(folder.label_matches)} is damaged; give the `detic-crop run` command again"
+            f"{folder.layout.shown_of(folder.layout.label_matches)} is damaged; give the "
+            "`detic-crop run` command again"
         ) from error
     return labels, matches
 
@@ -242,12 +245,12 @@ def kept_labels(folder: OutputFolder) -> tuple[Labels | None, list[str | None]]:
 def keep_labels(folder: OutputFolder, labels: Labels | None, matches: Sequence[str | None]) -> None:
     """Keep a copy of the label file, or forget an earlier one when there is none now."""
     if labels is None:
-        folder.remove(folder.labels)
-        folder.remove(folder.label_matches)
+        folder.remove(folder.layout.labels)
+        folder.remove(folder.layout.label_matches)
         return
-    folder.write(folder.labels, labels.data)
+    folder.write(folder.layout.labels, labels.data)
     matching = {"key_column": labels.key_column, "keys": list(matches)}
-    folder.write(folder.label_matches, json.dumps(matching).encode())
+    folder.write(folder.layout.label_matches, json.dumps(matching).encode())
 
 
 def flagged(rows: Sequence[Row], config: CropConfig) -> Iterator[Row]:

@@ -81,14 +81,14 @@ def write_workbook(
     library = _library()
     if paths is None:
         paths = photo_paths(read_listing(folder))
-    folder.inside.mkdir(folder.temporary)
+    folder.inside.mkdir(folder.layout.temporary)
     file = io.BytesIO()
     # Row by row to a temporary file beside the crops: a million rows need no memory.
-    settings = {"constant_memory": True, "tmpdir": str(folder.temporary)}
+    settings = {"constant_memory": True, "tmpdir": str(folder.layout.temporary)}
     with library.Workbook(file, settings) as workbook:
         workbook.set_properties({"title": "detic-crop audit", "created": _NO_DATE})
         notes = _fill(library, workbook, rows, labels, config, paths)
-    folder.write(folder.audit_xlsx, file.getvalue())
+    folder.write(folder.layout.audit_xlsx, file.getvalue())
     return notes
 
 

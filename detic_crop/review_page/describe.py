@@ -133,7 +133,7 @@ class Describer:
     def _candidates(self, record: Record) -> list[dict[str, Any]]:
         """All kept boxes: the detector's own first, then eligible ones, then the others, by falling score."""
         own = detected_box(record)
-        found = candidates_of(record, self._folder.candidates) or Detections.empty()
+        found = candidates_of(record, self._folder.layout.candidates) or Detections.empty()
         eligible = wanted_mask(found, self._wanted) & (found.scores >= np.float32(self._config.conf or 0.0))
         edges = [found.edges(i) for i in range(len(found))]
         is_own = [edge == own for edge in edges]

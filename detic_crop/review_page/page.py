@@ -79,7 +79,7 @@ class ReviewPage:
         self._log = log
         self._config = config
         self._reviewer = reviewer
-        self._journal_size = folder.journal.stat().st_size
+        self._journal_size = folder.layout.journal.stat().st_size
         self._writing = threading.Lock()
         self._static = {name: _package_file(name) for name in (*_STATIC, "review.html")}
 
@@ -197,7 +197,7 @@ class ReviewPage:
         since = request.query_params.get("since", "0")
         count, ranks = self._rows.changes(int(since) if since.isdecimal() and len(since) < 10 else 0)
         with suppress(OSError):
-            stale = self._folder.journal.stat().st_size != self._journal_size
+            stale = self._folder.layout.journal.stat().st_size != self._journal_size
             return _json({"since": count, "changed": [self._id(rank) for rank in ranks], "stale": stale})
         return _json({"since": count, "changed": [], "stale": True})
 
@@ -259,15 +259,15 @@ def open_page(folder: OutputFolder, input: str | os.PathLike[str] | None, review
 
 
 def _open_page(folder: OutputFolder, input: str | os.PathLike[str] | None, reviewer: str) -> ReviewPage:
-    state = replay(folder.journal)
+    state = replay(folder.layout.journal)
     if state.config is None or not state.records:
         raise UsageError(f"{folder.root} has no finished photos yet; give its `run` command again first")
     listing = read_listing(folder)
     labels, matches = kept_labels(folder)
     rows = table_rows(state.records, listing["keys"], labels, matches)
     # A label row without a photo has nothing to be looked at.
-    log = VerdictLog(folder.review)
-    photos = photos_of(rows, state.config, standing_verdicts(folder.review, state.records))
+    log = VerdictLog(folder.layout.review)
+    photos = photos_of(rows, state.config, standing_verdicts(folder.layout.review, state.records))
     photos = [photo for photo in photos if photo.record.image in state.records]
     columns, key_column = (labels.columns, labels.key_column) if labels else ([], "")
     paths = paths_now(listing, list(state.records), input)
@@ -282,12 +282,12 @@ def _open_page(folder: OutputFolder, input: str | os.PathLike[str] | None, revie
 def _sample_keys(folder: OutputFolder) -> list[str]:
     """The photos drawn for an estimate; none when no sample was drawn."""
     try:
-        with open(folder.sample, newline="", encoding="utf-8") as file:
+        with open(folder.layout.sample, newline="", encoding="utf-8") as file:
             return [line[0] for line in csv.reader(file)][1:]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, csv.Error, IndexError) as error:
-        raise UsageError(f"{folder.sample} is damaged; draw the sample again") from error
+        raise UsageError(f"{folder.layout.sample} is damaged; draw the sample again") from error
 
 
 def _filter(request: Request) -> Filter:

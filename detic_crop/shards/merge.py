@@ -158,7 +158,7 @@ def gather(folders: Sequence[OutputFolder]) -> Gathered:
     for folder in folders:
         for shard in folder.shards():
             own = folder.with_shard(shard)
-            done.append(Done(own, shard, _whole_part(own), replay(own.journal)))
+            done.append(Done(own, shard, _whole_part(own), replay(own.layout.journal)))
     known = [each for each in done if each.part is not None]
     if not known:
         raise UsageError(
@@ -235,15 +235,15 @@ def _unite_records(gathered: Gathered) -> None:
                     records[key] = record, number
             elif not alike(before[0], record):
                 conflicts.append((key, before[1], number))
-        gathered.unfinished |= unfinished_photos(done.folder.candidates, done.journal.records)
+        gathered.unfinished |= unfinished_photos(done.folder.layout.candidates, done.journal.records)
         done.journal.records = {}  # kept once: there may be millions
     if conflicts:
         key, *numbers = conflicts[0]
         one, other = (gathered.done[number] for number in numbers)
+        layout = other.folder.layout
         raise UsageError(
             f"photos that were done twice, and not alike: {len(conflicts)} (first: {key}, by {one} and by "
-            f"{other}); remove one of the two, e.g. {other.folder.shown_of(other.folder.state)}, "
-            "and merge again"
+            f"{other}); remove one of the two, e.g. {layout.shown_of(layout.own_state)}, and merge again"
         )
 
 
@@ -335,7 +335,7 @@ def know_earlier_merge(gathered: Gathered, folder: OutputFolder) -> None:
         keys = gathered.keys + keys[: len(merged.places)]
         if not _arrange(gathered, keys, gathered.places + merged.places):
             raise UsageError(
-                f"{folder.listing} does not fit the shards; give the commands of all shards again"
+                f"{folder.layout.listing} does not fit the shards; give the commands of all shards again"
             )
     else:
         gathered.unlike, gathered.outdated = merged.photos, set(merged.shards)
@@ -402,12 +402,12 @@ def fold(
     _check_names(records, gathered)
     if bring:
         folder.ours = {record.crop for record in records.values() if record.crop}
-        folder.ours |= unfinished_crops(folder.candidates, records)
+        folder.ours |= unfinished_crops(folder.layout.candidates, records)
     order = [key for key in chosen if key in gathered.records]
     order += sorted(gathered.records.keys() - set(order))
     with ExitStack() as opened:
-        files = [_opened(done.folder.candidates, opened) for done in gathered.done]
-        left_over = _left_over(folder.candidates, records)
+        files = [_opened(done.folder.layout.candidates, opened) for done in gathered.done]
+        left_over = _left_over(folder.layout.candidates, records)
         for key in order:
             record, number = gathered.records.pop(key)
             before = records.get(key)
@@ -449,7 +449,7 @@ def _check_names(merged: Mapping[str, Record], gathered: Gathered) -> None:
 def _announce(unfinished: Mapping[str, str], journal: Journal, folder: OutputFolder) -> None:
     """Note which crops without a record are ours, or the next run would take them for somebody else's."""
     records = journal.state.records
-    known = unfinished_crops(folder.candidates, records) | {record.crop for record in records.values()}
+    known = unfinished_crops(folder.layout.candidates, records) | {record.crop for record in records.values()}
     for crop, key in unfinished.items():
         if crop not in known:
             journal.append_candidates(
@@ -521,7 +521,7 @@ _OF_EACH = (
 
 def merged_run_json(gathered: Gathered) -> dict[str, Any]:
     """What the shards said of their last runs, in sums and of each."""
-    told = [(done, read_json(done.folder.run_json)) for done in gathered.done]
+    told = [(done, read_json(done.folder.layout.run_json)) for done in gathered.done]
     first = next((values for _, values in told if values), {})
     each = [
         {"shard": str(done.shard), **{name: values[name] for name in _OF_EACH if name in values}}

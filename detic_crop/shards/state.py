@@ -145,13 +145,13 @@ def write_part(
     own = [sources[place] for place in places]
     part = Part(input, places, digest_of(source.key for source in own), list(words))
     write_listing(folder, own, parts_of(inputs, [source.key for source in own]))
-    folder.write(folder.part, json.dumps(asdict(part), separators=(",", ":")).encode())
+    folder.write(folder.layout.part, json.dumps(asdict(part), separators=(",", ":")).encode())
 
 
 def read_part(folder: OutputFolder) -> Part | None:
     """What `write_part` wrote; None where it is not there or damaged."""
     try:
-        values = json.loads(folder.part.read_bytes())
+        values = json.loads(folder.layout.part.read_bytes())
         part = Part(Input(**values["input"]), values["places"], values["keys"], values["words"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -168,7 +168,7 @@ def check_same_count(folder: OutputFolder) -> None:
         if folder.shard is not None and other.count != folder.shard.count:
             raise UsageError(
                 f"{folder.shown} holds shard {other}, so shard {folder.shard} does not fit; give --shard "
-                f"k/{other.count}, another --out, or first: detic-crop merge {folder.quoted}"
+                f"k/{other.count}, another --out, or first: detic-crop merge {folder.layout.quoted}"
             )
 
 
@@ -209,7 +209,7 @@ def check_same_shards(
         then = {key for given in theirs for key in given.keys}
         if len(now & then) * 2 < min(len(now), len(then)) or len(theirs) != len(inputs):
             names = [" and ".join(given.shown for given in several) for several in (theirs, inputs)]
-            instead = f"first give: detic-crop merge {folder.quoted}" if add else "pass another --out"
+            instead = f"first give: detic-crop merge {folder.layout.quoted}" if add else "pass another --out"
             raise UsageError(
                 f"shard {shard} of {folder.shown} has the photos of {names[0]}, not those of {names[1]}; "
                 f"{instead}"
@@ -218,33 +218,33 @@ def check_same_shards(
 
 def folder_settings(folder: OutputFolder, overwrite: bool) -> CropConfig | None:
     """The settings that a folder was begun with, by whichever run; with `overwrite` not by this one."""
-    found = None if overwrite else recorded_config(folder.journal)
+    found = None if overwrite else recorded_config(folder.layout.journal)
     if folder.shard is None or found is not None:
         return found
     others = (folder.with_shard(other) for other in folder.whole.shards() if other != folder.shard)
     for other in (folder.whole, *others):
-        if (found := recorded_config(other.journal)) is not None:
+        if (found := recorded_config(other.layout.journal)) is not None:
             return found
     return None
 
 
 def begin_shard(folder: OutputFolder, config: CropConfig, version: str) -> None:
     """Note the settings of a shard; called while no other one begins."""
-    if recorded_config(folder.journal) is None:
-        with closing(Journal(folder.journal, folder.candidates, folder.inside)) as journal:
+    if recorded_config(folder.layout.journal) is None:
+        with closing(Journal(folder.layout.journal, folder.layout.candidates, folder.inside)) as journal:
             journal.begin(config, version)
 
 
 def known_records(folder: OutputFolder) -> dict[str, Record]:
     """The last record of each photo: of a shard its own ones, and what was merged before."""
-    own = replay(folder.journal).records
-    return own if folder.shard is None else replay(folder.whole.journal).records | own
+    own = replay(folder.layout.journal).records
+    return own if folder.shard is None else replay(folder.whole.layout.journal).records | own
 
 
 def finished_records(folder: OutputFolder) -> dict[str, Recorded]:
     """The same, as far as a resume has to know it."""
-    own = replay_finished(folder.journal)[1]
-    return own if folder.shard is None else replay_finished(folder.whole.journal)[1] | own
+    own = replay_finished(folder.layout.journal)[1]
+    return own if folder.shard is None else replay_finished(folder.whole.layout.journal)[1] | own
 
 
 def crops_of(folder: OutputFolder, own: Mapping[str, Recorded], merged: Mapping[str, Recorded]) -> set[str]:
@@ -258,4 +258,4 @@ def crops_of(folder: OutputFolder, own: Mapping[str, Recorded], merged: Mapping[
     assert folder.shard is not None
     crops = {record.crop for record in own.values() if record.crop}
     crops |= {record.crop for key, record in merged.items() if record.crop and folder.shard.owns(key)}
-    return crops | unfinished_crops(folder.candidates, own)
+    return crops | unfinished_crops(folder.layout.candidates, own)

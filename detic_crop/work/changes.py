@@ -148,12 +148,14 @@ def apply_changes(
                 source = Source(change.image, paths[change.image], record.file_size, record.file_time)
                 jobs.append(Job(source, record.crop))
     if jobs:
-        if not folder.candidates.exists():
-            raise UsageError(f"{folder.candidates} is gone, so nothing can be cropped anew; give `run` again")
+        if not folder.layout.candidates.exists():
+            raise UsageError(
+                f"{folder.layout.candidates} is gone, so nothing can be cropped anew; give `run` again"
+            )
         sizes = {job.source.key: job.source.size for job in jobs}
         decisions = {change.image: change.after for change in changes}
         classes = wanted_classes(config.classes)
-        with closing(KeptCandidates(config, records, folder.candidates, sizes, True)) as detector:
+        with closing(KeptCandidates(config, records, folder.layout.candidates, sizes, True)) as detector:
             pipeline = Pipeline(
                 detector, classes, config, folder.write_temporary, max_pixels, "review", decisions
             )
@@ -166,7 +168,7 @@ def apply_changes(
                     else:
                         done(commit(outcome, journal, folder))
     folder.remove_stale_rejected(records)
-    folder.carry_up()
+    folder.flush()
     return applied
 
 

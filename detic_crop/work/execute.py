@@ -134,7 +134,7 @@ def _plan(
     ours: set[str] = set()
     if files:
         ours = {record.crop for record in records.values() if record.crop}
-        ours |= unfinished_crops(folder.candidates, records)
+        ours |= unfinished_crops(folder.layout.candidates, records)
         foreign = files.keys() - ours
     suffix = EXTENSIONS[format]
     settled = {key: os.path.splitext(within(name))[0] + suffix for key, name in earlier_names.items()}
@@ -264,13 +264,13 @@ def execute(
                 for outcome in outcomes:
                     with pipeline.times.measure("journal"):
                         record = commit(outcome, journal, folder)
-                        folder.committed()
+                        folder.on_commit()
                     result.done[record.status] += 1
                     report(record)
         finally:
             folder.clear_temporary()
             with pipeline.times.measure("journal"):
-                folder.carry_up()
+                folder.flush()
     result.seconds = time.monotonic() - begun
     result.stopped = stop.reason if result.done.total() < len(plan.jobs) else ""
     result.usage = Usage(pipeline.times, result.seconds, workers, info.concurrent)

@@ -200,7 +200,7 @@ def test_a_crop_set_aside_by_a_killed_apply_comes_back_when_the_verdict_is_taken
     before = product(work / "out")
     image = cropped_keys(work / "out")[0]
     name = records_of(work / "out")[image].crop
-    aside = OutputFolder(work / "out").rejected / aside_name(name)
+    aside = OutputFolder(work / "out").layout.rejected / aside_name(name)
     say(work, image, "rejected")
     aside.parent.mkdir(parents=True)
     os.replace(work / "out" / name, aside)

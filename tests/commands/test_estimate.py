@@ -158,7 +158,7 @@ def test_the_file_holds_any_name(tmp_path: Path) -> None:
         b"image,stratum\na,b\n",
         b'"image","stratum","stratum_size","seed"\n"a","nowhere","1","0"\n',
     ):
-        folder.sample.write_bytes(damage)
+        folder.layout.sample.write_bytes(damage)
         with pytest.raises(UsageError, match="draw again"):
             read_sample(folder)
 
@@ -339,8 +339,8 @@ def test_the_whole_way_holds_the_truth_as_often_as_it_says(rates: Sequence[float
 
 def review(folder: OutputFolder, verdicts: Mapping[str, str]) -> None:
     """Append to review.csv, as the review page does."""
-    new = not folder.review.exists()
-    with open(folder.review, "a", newline="", encoding="utf-8") as file:
+    new = not folder.layout.review.exists()
+    with open(folder.layout.review, "a", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         if new:
             writer.writerow(["image", "verdict", "box", "reviewer", "time"])
@@ -356,15 +356,15 @@ def test_the_command_draws_says_and_keeps(tmp_path: Path, capsys: pytest.Capture
     assert cli.main(["audit", str(folder.root)]) == 0
     assert "sample" not in capsys.readouterr().out
     assert cli.main(["audit", str(folder.root), "--sample", "15", "--seed", "4"]) == 0
-    first = folder.sample.read_bytes()
+    first = folder.layout.sample.read_bytes()
     assert "15 photos drawn with seed 4" in capsys.readouterr().out
     keys = [photo.image for photo in read_sample(folder)]
     review(folder, dict.fromkeys(keys, "accepted"))
     assert cli.main(["audit", str(folder.root)]) == 0
     printed = capsys.readouterr().out
     assert "for the data-set card: As the detector left them, 100.0 % (" in printed
-    assert folder.sample.read_bytes() == first
-    page = folder.audit_html.read_text(encoding="utf-8")
+    assert folder.layout.sample.read_bytes() == first
+    page = folder.layout.audit_html.read_text(encoding="utf-8")
     assert "As the detector left them, 100.0 % (" in page
     assert "accepted 15" in page
     review(folder, {keys[0]: "undone"})
@@ -375,28 +375,28 @@ def test_the_command_draws_says_and_keeps(tmp_path: Path, capsys: pytest.Capture
         in printed
     )
     assert "sample: photos without a verdict yet: 6 of 20" in printed
-    assert len(read_verdicts(folder.review)) == 14
+    assert len(read_verdicts(folder.layout.review)) == 14
     assert cli.main(["audit", str(folder.root), "--sample", "15"]) == 0
-    assert folder.sample.read_bytes() == first
+    assert folder.layout.sample.read_bytes() == first
     crop(tmp_path / "in", tmp_path / "out", overwrite=True, discard_review=True)
-    assert not folder.sample.exists()
+    assert not folder.layout.sample.exists()
 
 
 def test_refusals_change_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_photos(tmp_path / "in", 12)
     folder = crop(tmp_path / "in", tmp_path / "out").folder
-    before = folder.audit_html.stat().st_mtime_ns
+    before = folder.layout.audit_html.stat().st_mtime_ns
     for arguments in (["--sample", "3"], ["--seed", "3"]):
         assert cli.main(["audit", str(folder.root), *arguments]) == 2
         assert "--sample" in capsys.readouterr().err
-    assert not folder.sample.exists()
-    assert folder.audit_html.stat().st_mtime_ns == before
+    assert not folder.layout.sample.exists()
+    assert folder.layout.audit_html.stat().st_mtime_ns == before
 
 
 def test_a_damaged_sample_stops_no_table(tmp_path: Path) -> None:
     write_photos(tmp_path / "in", 12)
     folder = crop(tmp_path / "in", tmp_path / "out").folder
-    folder.sample.write_text("huh", encoding="utf-8")
+    folder.layout.sample.write_text("huh", encoding="utf-8")
     result = api.write_audit(folder.root)
     assert result.estimate is None
     assert any("draw again" in note for note in result.notes)
@@ -410,7 +410,7 @@ def test_what_a_reviewer_changed_is_drawn_as_the_detector_left_it(tmp_path: Path
     before = read_sample(folder)
     keys = {photo.image for photo in before}
     detected = sampling.detected_records(folder, keys)
-    with open(folder.journal, "ab") as file:
+    with open(folder.layout.journal, "ab") as file:
         for record in detected.values():
             if record.status == "cropped":
                 file.write(record._replace(status="rejected", verdict="rejected", source="review").to_line())

@@ -128,7 +128,7 @@ def test_to_merge_again_changes_nothing(
 def test_run_json_has_sums_and_every_shard(photos: tuple[Path, list[str]], tmp_path: Path) -> None:
     folder, keys = photos
     crop_shards(folder, tmp_path / "out", 3)
-    each = [json.loads(state_of(tmp_path / "out", f"{k}/3").run_json.read_bytes()) for k in range(3)]
+    each = [json.loads(state_of(tmp_path / "out", f"{k}/3").layout.run_json.read_bytes()) for k in range(3)]
     api.merge(tmp_path / "out")
     told = json.loads((tmp_path / "out" / "run.json").read_bytes())
     assert [shard["shard"] for shard in told["shards"]] == ["0/3", "1/3", "2/3"]
@@ -167,8 +167,8 @@ def test_gaps_are_named_with_the_commands_that_fill_them(
     run = [*cli_command(folder, boxes), "--out", str(out), "--conf", "0.4", "--max-pixels", "100000"]
     for index in (0, 2):
         assert cli.main([*run, "--shard", f"{index}/4"]) == 0
-    lines = state_of(out, "2/4").journal.read_bytes().splitlines(keepends=True)
-    state_of(out, "2/4").journal.write_bytes(b"".join([*lines[:2], b"damaged\n", *lines[3:]]))
+    lines = state_of(out, "2/4").layout.journal.read_bytes().splitlines(keepends=True)
+    state_of(out, "2/4").layout.journal.write_bytes(b"".join([*lines[:2], b"damaged\n", *lines[3:]]))
     before = files_of(out)
     capsys.readouterr()
     assert cli.main(["merge", str(out)]) == 1
@@ -207,7 +207,7 @@ def test_a_shard_that_was_stopped_before_it_knew_its_photos_is_a_gap(
     photos: tuple[Path, list[str]], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     crop_shards(photos[0], tmp_path / "out", 3)
-    state_of(tmp_path / "out", "1/3").part.unlink()
+    state_of(tmp_path / "out", "1/3").layout.part.unlink()
     with (
         caplog.at_level("INFO", logger="detic_crop"),
         pytest.raises(DeticCropError, match="not done: 1 of 3"),
@@ -215,7 +215,7 @@ def test_a_shard_that_was_stopped_before_it_knew_its_photos_is_a_gap(
         api.merge(tmp_path / "out")
     assert any("shard 1/3 was stopped before it listed photos" in line for line in caplog.messages)
     for index in (0, 2):
-        state_of(tmp_path / "out", f"{index}/3").part.write_bytes(b"{")
+        state_of(tmp_path / "out", f"{index}/3").layout.part.write_bytes(b"{")
     with pytest.raises(UsageError, match="were stopped before they listed the photos"):
         api.merge(tmp_path / "out")
 
@@ -275,7 +275,7 @@ def test_partial_takes_what_there_is_and_any_run_goes_on(
 def test_a_stopped_shard_in_part(photos: tuple[Path, list[str]], tmp_path: Path) -> None:
     folder, keys = photos
     crop(folder, tmp_path / "out", shard="0/2")
-    lines = state_of(tmp_path / "out", "0/2").journal
+    lines = state_of(tmp_path / "out", "0/2").layout.journal
     lines.write_bytes(b"".join(lines.read_bytes().splitlines(keepends=True)[:4]))
     crop(folder, tmp_path / "out", shard="1/2")
     result = api.merge(tmp_path / "out", partial=True)
@@ -621,7 +621,7 @@ def test_a_journal_without_its_settings_is_mended_by_its_shard(
     photos: tuple[Path, list[str]], tmp_path: Path
 ) -> None:
     crop_shards(photos[0], tmp_path / "out", 2)
-    path = state_of(tmp_path / "out", "1/2").journal
+    path = state_of(tmp_path / "out", "1/2").layout.journal
     path.write_bytes(b"damaged\n" + b"".join(path.read_bytes().splitlines(keepends=True)[1:]))
     with pytest.raises(UsageError, match=r"journal of shard 1/2 of .* is damaged; give its command again"):
         api.merge(tmp_path / "out")
@@ -636,15 +636,15 @@ def test_boxes_that_a_power_cut_took_are_no_other_photos(
 ) -> None:
     folder, _keys = photos
     crop_shards(folder, tmp_path / "out", 2)
-    candidates = state_of(tmp_path / "out", "0/2").candidates
+    candidates = state_of(tmp_path / "out", "0/2").layout.candidates
     candidates.write_bytes(candidates.read_bytes()[:100])
     api.merge(tmp_path / "out")
     whole = OutputFolder(tmp_path / "out")
     crop(folder, tmp_path / "reference")
     made, expected = product(tmp_path / "out"), product(tmp_path / "reference")
     assert {name for name in expected if made[name] != expected[name]} == {"audit.html"}  # it shows all boxes
-    with open(whole.candidates, "rb") as file:
-        for key, record in replay(whole.journal).records.items():
+    with open(whole.layout.candidates, "rb") as file:
+        for key, record in replay(whole.layout.journal).records.items():
             if record.status == "failed":
                 continue
             if owner(key, 2) == 0:
@@ -660,7 +660,7 @@ def test_a_damaged_state_is_mended_by_its_shard(
 ) -> None:
     folder, _ = photos
     crop_shards(folder, tmp_path / "out", 2)
-    path = state_of(tmp_path / "out", "1/2").state / name
+    path = state_of(tmp_path / "out", "1/2").layout.own_state / name
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(DeticCropError):
         api.merge(tmp_path / "out")

@@ -116,7 +116,7 @@ class Run:
         self.photos = base / "photos"
         self.folder = OutputFolder(base / "out")
         self.folder.create()
-        self.journal = Journal(self.folder.journal, self.folder.candidates)
+        self.journal = Journal(self.folder.layout.journal, self.folder.layout.candidates)
         self.rows: list[Row] = []
         self.labels: Labels | None = None
 
@@ -173,7 +173,7 @@ class Run:
         sources = [Source(key, str(self.photos / key)) for key in keys]
         write_listing(self.folder, sources, [Given(str(self.photos), str(self.photos), keys)])
         write_report(self.folder, self.rows, self.labels, config, verdicts, estimate)
-        data = self.folder.audit_html.read_bytes()
+        data = self.folder.layout.audit_html.read_bytes()
         page = Page(data.decode("utf-8"))
         assert_self_contained(page)
         ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
@@ -520,7 +520,7 @@ def test_no_field_of_a_record_becomes_markup(run: Run, field: str, status: str) 
     try:
         page = run.page()
     except (TypeError, ValueError, KeyError, AttributeError, IndexError):
-        assert run.folder.audit_html.read_bytes() == good.html.encode()
+        assert run.folder.layout.audit_html.read_bytes() == good.html.encode()
         return
     assert_only_text(page)
     if field in ("n_candidates", "class_name", "best_class", "rival_class") and status == "cropped":
@@ -592,7 +592,7 @@ def test_at_most_so_many_bytes(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
     limit = 120_000
     monkeypatch.setattr(report, "_MAX_BYTES", limit)
     page = run.page()
-    assert limit // 2 < run.folder.audit_html.stat().st_size <= limit
+    assert limit // 2 < run.folder.layout.audit_html.stat().st_size <= limit
     shown = page.shown()
     assert 4 < len(shown) < 80
     assert shown[0] == "crop39.jpg"
@@ -668,9 +668,9 @@ def test_a_missing_crop_leaves_its_photo(run: Run) -> None:
 def test_missing_or_damaged_candidates_leave_the_chosen_box(run: Run, content: bytes | None) -> None:
     run.add("a.jpg")
     run.journal.close()
-    run.folder.candidates.unlink()
+    run.folder.layout.candidates.unlink()
     if content is not None:
-        run.folder.candidates.write_bytes(content)
+        run.folder.layout.candidates.write_bytes(content)
     assert len(run.page().all("rect", kind="chosen")) == 2
 
 
@@ -745,7 +745,9 @@ def test_pictures_of_a_page_without_stamps_stay(run: Run) -> None:
     """As earlier versions wrote it."""
     run.add("a.jpg")
     before = run.page()
-    run.folder.audit_html.write_text(re.sub(r' data-of="[0-9a-f]+"', "", before.html), encoding="utf-8")
+    run.folder.layout.audit_html.write_text(
+        re.sub(r' data-of="[0-9a-f]+"', "", before.html), encoding="utf-8"
+    )
     shutil.rmtree(run.photos)
     assert embedded(run.page()) == embedded(before)
 
@@ -794,7 +796,7 @@ def test_a_photo_that_has_changed_keeps_the_picture_of_what_was_cropped(run: Run
 )
 def test_a_page_that_is_not_ours_gives_no_picture(run: Run, spoil: Any) -> None:
     run.add("a.jpg")
-    run.folder.audit_html.write_text(spoil(run.page().html), encoding="utf-8")
+    run.folder.layout.audit_html.write_text(spoil(run.page().html), encoding="utf-8")
     shutil.rmtree(run.photos)
     assert _pictures(run.page()) == ["its crop"]
 
@@ -805,7 +807,7 @@ def test_a_page_that_is_not_ours_gives_no_picture(run: Run, spoil: Any) -> None:
 def test_a_run_writes_it_and_audit_writes_the_same(tmp_path: Path) -> None:
     keys = write_photos(tmp_path / "in", 12)
     result = crop(tmp_path / "in", tmp_path / "out")
-    first = result.folder.audit_html.read_bytes()
+    first = result.folder.layout.audit_html.read_bytes()
     page = Page(first.decode())
     assert_self_contained(page)
     for status in ("cropped", "resized", "failed"):
@@ -816,6 +818,6 @@ def test_a_run_writes_it_and_audit_writes_the_same(tmp_path: Path) -> None:
     links = {attributes["href"] for attributes in page.all("a") if not attributes["href"].startswith("#")}
     assert all((tmp_path / "out" / unquote(link)).is_file() for link in links)
     api.write_audit(tmp_path / "out")
-    assert result.folder.audit_html.read_bytes() == first
+    assert result.folder.layout.audit_html.read_bytes() == first
     crop(tmp_path / "in", tmp_path / "elsewhere", workers=1)
     assert (tmp_path / "elsewhere" / "audit.html").read_bytes() == first

@@ -590,8 +590,8 @@ def test_a_missing_extra_names_the_command(finished: Path, missing: str) -> None
 
 def test_folders_that_cannot_be_reviewed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["review", str(tmp_path)]) == 2
-    OutputFolder(tmp_path).state.mkdir()
-    OutputFolder(tmp_path).journal.touch()
+    OutputFolder(tmp_path).layout.own_state.mkdir()
+    OutputFolder(tmp_path).layout.journal.touch()
     assert cli.main(["review", str(tmp_path)]) == 2
     assert "has no finished photos yet" in capsys.readouterr().err
 

@@ -57,7 +57,7 @@ pytestmark = pytest.mark.slow
 
 
 def journal_of(out: Path, shard: str = "") -> Path:
-    return OutputFolder(out, resolve_shard(shard or None)).journal
+    return OutputFolder(out, resolve_shard(shard or None)).layout.journal
 
 
 # ---------------------------------------------------------------- which photos are whose
@@ -530,7 +530,7 @@ def test_only_the_time_of_one_and_the_same_holder_counts() -> None:
 def test_what_a_killed_run_left_is_no_holder(photos: tuple[Path, list[str]], tmp_path: Path) -> None:
     """Its name goes as soon as another has the lock, before anything that takes time."""
     out = OutputFolder(tmp_path / "out")
-    owner = out.state / "lock-owner.json"
+    owner = out.layout.owner
     owner.parent.mkdir(parents=True)
     owner.write_text('{"pid": 1}')
     with pytest.MonkeyPatch.context() as patch:

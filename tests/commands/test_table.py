@@ -170,7 +170,7 @@ def table(
 ) -> Path:
     folder = OutputFolder(tmp_path / "out")
     write_table(folder, rows, labels, config)
-    return folder.audit_csv
+    return folder.layout.audit_csv
 
 
 def read(path: Path) -> list[list[str]]:
@@ -315,7 +315,7 @@ def test_labels_are_kept_byte_for_byte_and_forgotten(tmp_path: Path) -> None:
     data = b"\xef\xbb\xbffile,n\r\na.jpg,1\r\ngone,2\r\n"
     labels = parse_labels(data, "file", "labels.csv")
     keep_labels(folder, labels, ["a.jpg", None])
-    assert folder.labels.read_bytes() == data
+    assert folder.layout.labels.read_bytes() == data
     assert kept_labels(folder) == (labels, ["a.jpg", None])
     keep_labels(folder, None, [])
     assert kept_labels(folder) == (None, [])
@@ -328,9 +328,9 @@ def test_damaged_label_matches_are_an_error_in_words(tmp_path: Path, damage: byt
     folder = OutputFolder(tmp_path / "out")
     keep_labels(folder, parse_labels(b"file\na.jpg\n", "file", "labels.csv"), ["a.jpg"])
     if damage is None:
-        folder.label_matches.unlink()
+        folder.layout.label_matches.unlink()
     else:
-        folder.label_matches.write_bytes(damage)
+        folder.layout.label_matches.write_bytes(damage)
     with pytest.raises(UsageError, match=r"is damaged; give the `detic-crop run` command again"):
         kept_labels(folder)
 

@@ -752,7 +752,7 @@ def test_an_interrupted_recrop_and_apply_do_not_go_on(
     assert len(rows_of(tmp_path / "other")) == interrupted.value.result.done > 0
 
     folder = OutputFolder(tmp_path / "out")
-    VerdictLog(folder.review).append(*(Verdict(row["image"], "whole") for row in rows_of(folder.root)))
+    VerdictLog(folder.layout.review).append(*(Verdict(row["image"], "whole") for row in rows_of(folder.root)))
     with pytest.raises(detic_crop.Interrupted) as interrupted:
         api.apply(folder.root, quiet=True)
     assert interrupted.value.result.remaining > 0
@@ -881,7 +881,7 @@ def test_leftovers_of_a_dead_run_with_the_same_process_number(tmp_path: Path) ->
     crop(tmp_path / "in", tmp_path / "out")
     before = product(tmp_path / "out")
     for again in (lambda out: crop(tmp_path / "in", out), api.write_audit):
-        temporary = OutputFolder(tmp_path / "out").temporary
+        temporary = OutputFolder(tmp_path / "out").layout.temporary
         temporary.mkdir(exist_ok=True)
         for number in range(5):
             (temporary / f"{os.getpid()}-{number}").write_bytes(b"half")

@@ -28,8 +28,8 @@ def write_big_run(folder: Path, count: int, *, width: int = 1600, height: int = 
     state = replay(out / ".detic-crop" / "journal.jsonl")
     records = list(state.records.values())
     target = OutputFolder(out)
-    header = target.journal.read_bytes().splitlines(keepends=True)[0]
-    kept = target.candidates.read_bytes()
+    header = target.layout.journal.read_bytes().splitlines(keepends=True)[0]
+    kept = target.layout.candidates.read_bytes()
     # What follows the name in the line of a photo's boxes; the name goes first.
     boxes = [kept[start : start + length].partition(b",")[2] for start, length in map(_span, records)]
     lines, kept_lines, end = [header], [], 0
@@ -44,10 +44,10 @@ def write_big_run(folder: Path, count: int, *, width: int = 1600, height: int = 
         end += len(kept_lines[-1])
         paths[key] = str(folder / "in" / Path(*record.image.split("/")))
         rows.append((key, chance.choice(SPECIES), f"id{number:06}"))
-    target.journal.write_bytes(b"".join(lines))
-    target.candidates.write_bytes(b"".join(kept_lines))
+    target.layout.journal.write_bytes(b"".join(lines))
+    target.layout.candidates.write_bytes(b"".join(kept_lines))
     listing = {"root": str(folder / "in"), "keys": list(paths), "paths": paths}
-    target.listing.write_text(json.dumps(listing))
+    target.layout.listing.write_text(json.dumps(listing))
     labels = folder / "labels.csv"
     with open(labels, "w", newline="", encoding="utf-8") as text:
         csv.writer(text, lineterminator="\n").writerows([("image", "species", "individual_id"), *rows])

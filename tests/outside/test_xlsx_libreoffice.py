@@ -29,7 +29,7 @@ def converted(workbook: OutputFolder, kind: str, into: Path) -> str:
     """What LibreOffice reads, in another format."""
     command = [
         *(needed("LibreOffice Calc"), "--headless", f"-env:UserInstallation={(into / 'profile').as_uri()}"),
-        *("--convert-to", kind, "--outdir", str(into), str(workbook.audit_xlsx)),
+        *("--convert-to", kind, "--outdir", str(into), str(workbook.layout.audit_xlsx)),
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     made_files = list(into.glob("audit.*"))
@@ -40,7 +40,7 @@ def converted(workbook: OutputFolder, kind: str, into: Path) -> str:
 def test_it_reads_the_cells_of_the_table(workbook: OutputFolder, tmp_path: Path) -> None:
     # Comma, quote, UTF-8, from line 1; cells as they are shown.
     text = converted(workbook, "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,true", tmp_path)
-    with open(workbook.audit_csv, encoding="utf-8", newline="") as file:
+    with open(workbook.layout.audit_csv, encoding="utf-8", newline="") as file:
         expected = list(csv.reader(file))
     got = list(csv.reader(text.splitlines(keepends=True)))
     assert len(got) == len(expected)

@@ -130,7 +130,7 @@ def test_a_store_holds_what_a_disk_would(photos: Path, reference: dict[str, byte
     assert_like(OUT, reference)
     assert json.loads(objects(OUT)["run.json"])["photos_done_now"] == 11
     assert len(segment_names(OUT, "journal.jsonl")) > 1
-    assert result.folder.shown_of(result.folder.audit_html) == f"{OUT}/audit.html"
+    assert result.folder.layout.shown_of(result.folder.layout.audit_html) == f"{OUT}/audit.html"
     assert not result.folder.root.exists()
     assert list(api.read_audit(OUT)["image"]) == list(api.read_audit(photos.parent / "reference")["image"])
 
@@ -233,14 +233,14 @@ def test_several_processes(photos: Path, tmp_path: Path) -> None:
 def test_the_disk_here_holds_no_more_than_some_batches(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_photos(photos / "more", 30)
     most = 0
-    committed = store_folder.StoreFolder.committed
+    committed = store_folder.StoreFolder.on_commit
 
     def counted(folder: store_folder.StoreFolder) -> None:
         nonlocal most
         committed(folder)
         most = max(most, sum(path.suffix == ".jpg" for path in folder.root.rglob("*")))
 
-    monkeypatch.setattr(store_folder.StoreFolder, "committed", counted)
+    monkeypatch.setattr(store_folder.StoreFolder, "on_commit", counted)
     crop(photos, OUT, workers=1)
     # Two batches' worth may be on its way (what had gathered when the one before it was through), and as much
     # gathers meanwhile before the work waits.
@@ -761,7 +761,7 @@ def test_shards_that_were_merged_meanwhile_are_gone_here(photos: Path) -> None:
         api.merge(OUT)
         folder.load()
         assert folder.shards() == []
-        assert folder.journal.read_bytes() == as_folder(objects(OUT))[JOURNAL]
+        assert folder.layout.journal.read_bytes() == as_folder(objects(OUT))[JOURNAL]
 
 
 # ------------------------------------------------------------ segments

@@ -126,7 +126,7 @@ def test_killed_at_every_change(
 def assert_no_crop_but_recorded(tmp_path: Path) -> None:
     """What a resume takes for finished has its crop."""
     with open_folder(OUT) as folder:
-        lines = map(json.loads, folder.journal.read_bytes().splitlines()[1:])
+        lines = map(json.loads, folder.layout.journal.read_bytes().splitlines()[1:])
         last = {values["image"]: values for values in lines}
         for values in last.values():
             if values.get("crop") and folder.crop_size(values["crop"]) == values["crop_bytes"]:

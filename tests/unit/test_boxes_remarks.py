@@ -164,7 +164,7 @@ def test_a_folder_that_was_begun_with_other_defaults_goes_on(place: Path) -> Non
     """Before, `animal` was the default class of such a file, and every score counted."""
     settings: dict[str, Any] = {"model": f"boxes:{place}/md.json", "detector": None}
     first = crop(place / "in", place / "out", **settings, classes="animal", conf=0.0, limit=1)
-    begun = recorded_config(first.folder.journal)
+    begun = recorded_config(first.folder.layout.journal)
     again = crop(place / "in", place / "out", **settings)
     assert (again.done, again.skipped) == (2, 1)
     assert again.config == begun

@@ -226,19 +226,20 @@ def test_a_folder_made_before_the_checks_goes_on(tmp_path: Path) -> None:
     folder = OutputFolder(tmp_path / "out")
     new = ("blur", "brightness", "entropy", "crop_hash", "checksum", "larger_score")
     defaults = {name: Record._field_defaults[name] for name in new}
-    lines = folder.journal.read_bytes().splitlines(keepends=True)
-    records = replay(folder.journal).records.values()
+    lines = folder.layout.journal.read_bytes().splitlines(keepends=True)
+    records = replay(folder.layout.journal).records.values()
     old = [record._replace(**defaults).to_line() for record in records]
     assert not any(name.encode() in line for name in new for line in old)
-    folder.journal.write_bytes(b"".join([lines[0], *old]))
+    folder.layout.journal.write_bytes(b"".join([lines[0], *old]))
     checks = {"blurry", "dark", "low_information", "duplicate", "near_duplicate"}
     api.write_audit(tmp_path / "out")
     assert not any(checks & set(row["flags"].split(";")) for row in rows_of(tmp_path / "out"))
     write_photo(tmp_path / "in" / "new.jpg", 0)
     result = crop(tmp_path / "in", tmp_path / "out")
     assert (result.done, result.skipped) == (1, 6)
-    assert replay(folder.journal).records["new.jpg"].blur is not None
+    assert replay(folder.layout.journal).records["new.jpg"].blur is not None
     api.recrop(tmp_path / "out", tmp_path / "again", size=16, quiet=True)
     assert all(
-        record.crop_hash for record in replay(OutputFolder(tmp_path / "again").journal).records.values()
+        record.crop_hash
+        for record in replay(OutputFolder(tmp_path / "again").layout.journal).records.values()
     )

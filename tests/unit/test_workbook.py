@@ -85,7 +85,7 @@ def made(base: Path, rows: list[Row], labels: Labels | None = None) -> tuple[Out
 
 
 def sheet(folder: OutputFolder) -> Worksheet:
-    found = openpyxl.load_workbook(folder.audit_xlsx)["audit"]
+    found = openpyxl.load_workbook(folder.layout.audit_xlsx)["audit"]
     assert isinstance(found, Worksheet)
     return found
 
@@ -101,7 +101,7 @@ def test_cells_are_those_of_the_table(tmp_path: Path) -> None:
     rows += [Row(Record("bad.jpg", "failed", "unreadable", error="=1+1")), Row(record("", crop=""))]
     folder, notes = made(tmp_path, rows)
     assert notes == []
-    table = list(csv.reader(io.StringIO(folder.audit_csv.read_bytes().decode(), newline="")))
+    table = list(csv.reader(io.StringIO(folder.layout.audit_csv.read_bytes().decode(), newline="")))
     cells = list(sheet(folder).iter_rows())
     assert [[cell.value for cell in cells[0]]] == [list(COLUMNS)] == [table[0]]
     assert len(cells) == len(table) == len(rows) + 1
@@ -118,7 +118,7 @@ def test_cells_are_those_of_the_table(tmp_path: Path) -> None:
 def test_nothing_is_a_formula(tmp_path: Path) -> None:
     labels = Labels(["image", "=1+1"], [[name, f"={name}"] for name in NAMES], "image")
     folder, _ = made(tmp_path, [Row(record(row[0]), row) for row in labels.rows], labels)
-    with zipfile.ZipFile(folder.audit_xlsx) as archive:
+    with zipfile.ZipFile(folder.layout.audit_xlsx) as archive:
         for name in archive.namelist():
             ElementTree.fromstring(archive.read(name))  # well-formed, whatever the names hold
         root = ElementTree.fromstring(archive.read("xl/worksheets/sheet1.xml"))
@@ -173,9 +173,9 @@ def test_label_columns_come_first_and_stay_text(tmp_path: Path) -> None:
 def test_the_same_table_gives_the_same_bytes(tmp_path: Path) -> None:
     rows = [Row(record(name)) for name in NAMES]
     folder, _ = made(tmp_path, rows)
-    first = folder.audit_xlsx.read_bytes()
+    first = folder.layout.audit_xlsx.read_bytes()
     write_workbook(folder, rows, None, CONFIG)
-    assert folder.audit_xlsx.read_bytes() == first
+    assert folder.layout.audit_xlsx.read_bytes() == first
 
 
 def test_what_is_no_number_and_a_crop_elsewhere_stay_text(tmp_path: Path) -> None:
@@ -217,13 +217,13 @@ def test_too_many_rows_or_columns_are_refused_before_anything_is_written(
 ) -> None:
     write_photos(tmp_path / "in", 12)
     folder = crop(tmp_path / "in", tmp_path / "out").folder
-    before = folder.audit_csv.stat().st_mtime_ns
+    before = folder.layout.audit_csv.stat().st_mtime_ns
     monkeypatch.setattr(workbook, "_MAX_ROWS", 12)
     assert cli.main(["audit", str(folder.root), "--xlsx", "--sample", "10"]) == 2
     assert "a worksheet holds 11 rows and 16,384 columns, the table has 12 and 23" in capsys.readouterr().err
-    assert not folder.audit_xlsx.exists()
-    assert not folder.sample.exists()
-    assert folder.audit_csv.stat().st_mtime_ns == before
+    assert not folder.layout.audit_xlsx.exists()
+    assert not folder.layout.sample.exists()
+    assert folder.layout.audit_csv.stat().st_mtime_ns == before
     monkeypatch.setattr(workbook, "_MAX_ROWS", 13)
     monkeypatch.setattr(workbook, "_MAX_COLUMNS", 21)
     with pytest.raises(UsageError, match="worksheet holds"):
@@ -237,12 +237,12 @@ def test_the_command_writes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str
     keys = write_photos(tmp_path / "in", 12)
     folder = crop(tmp_path / "in", tmp_path / "out").folder
     assert cli.main(["audit", str(folder.root), "--xlsx"]) == 0
-    assert f"spreadsheet: {folder.audit_xlsx}" in capsys.readouterr().out
+    assert f"spreadsheet: {folder.layout.audit_xlsx}" in capsys.readouterr().out
     assert [row[0].value for row in sheet(folder).iter_rows(min_row=2)] == keys
     assert cli.main(["audit", str(folder.root)]) == 0
     assert "audit.xlsx is older than this table" in capsys.readouterr().out
     again = crop(tmp_path / "in", tmp_path / "out", overwrite=True)
-    assert not again.folder.audit_xlsx.exists()
+    assert not again.folder.layout.audit_xlsx.exists()
 
 
 def test_without_the_library_the_message_is_the_command(

@@ -222,7 +222,7 @@ def _entry(
         width=width,
         height=height,
         image=_image(pictures.photo, "the photo") if pictures.photo else Markup(),
-        boxes=overlay(record, candidates_of(record, folder.candidates), config, (width, height)),
+        boxes=overlay(record, candidates_of(record, folder.layout.candidates), config, (width, height)),
         full_width=record.width,
         full_height=record.height,
         crop_stamp=crop_stamp(record),

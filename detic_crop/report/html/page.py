@@ -91,7 +91,7 @@ def write_report(
     if paths is None:
         paths = paths_now(listing, [photo.record.image for photo in photos], None)
     gallery = galleries(folder, photos, labels, config, max_bytes, paths)
-    folder.write(folder.audit_html, utf8(joined((top, gallery, Markup(_FOOT)))))
+    folder.write(folder.layout.audit_html, utf8(joined((top, gallery, Markup(_FOOT)))))
 
 
 def _style() -> str:

@@ -1,0 +1,96 @@
+"""Where an output folder keeps what: paths only, nothing is read or written."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import Final
+
+from detic_crop.folder.shard import Shard
+from detic_crop.photos.keys import STATE
+from detic_crop.stores.store import is_address, joined
+
+REJECTED = f"{STATE}/rejected"
+SHARDS = "shards"
+OWNER = "lock-owner.json"
+PENDING = "pending"
+INDEXES = "tars"
+
+
+class Layout:
+    """The paths of one output folder.
+
+    The shards of a run share the crops, the verdicts and the tables, which `merge` writes; each has its own
+    journal, candidates, listing, labels, lock and temporary files.
+
+    Attributes:
+        root: folder with the crops.
+        shard: which of several runs that write to it; None for an unsharded run.
+        shown: name of the folder in messages: its path or its address.
+        root_state: its `.detic-crop` folder.
+        own_state: where the run keeps what it does not share: `root_state`, or a shard's folder below it.
+        shards: folder of the shards' states.
+        journal, candidates: append-only files of the run; see `journal`.
+        listing: photos of the run in input order.
+        labels, label_matches: label table of the run, and which photo each of its rows names.
+        part: of a shard, which part of the input it has.
+        review, sample: verdicts, and the photos drawn to estimate from.
+        rejected: folder of crops that were set aside.
+        pending: folder of crops that wait to be packed into a tar file.
+        indexes: of tar files in a store, what each holds.
+        temporary: folder of files on their way.
+        lock, owner: file that is locked, and who holds the lock.
+        audit_csv, audit_html, audit_xlsx: tables.
+        run_json: what the last run did.
+    """
+
+    def __init__(
+        self, root: str | os.PathLike[str], shard: Shard | None = None, shown: str | None = None
+    ) -> None:
+        self.root: Final = Path(root)
+        self.shard: Final = shard
+        self.shown: Final = str(self.root) if shown is None else shown
+        self.root_state: Final = self.root / STATE
+        self.shards: Final = self.root_state / SHARDS
+        self.own_state: Final = self.root_state if shard is None else self.shards / shard.folder_name
+        self.journal: Final = self.own_state / "journal.jsonl"
+        self.candidates: Final = self.own_state / "candidates.jsonl"
+        self.listing: Final = self.own_state / "listing.json"
+        self.labels: Final = self.own_state / "labels.csv"
+        self.label_matches: Final = self.own_state / "labels.json"
+        self.part: Final = self.own_state / "part.json"
+        self.review: Final = self.root_state / "review.csv"
+        self.sample: Final = self.root_state / "sample.csv"
+        self.rejected: Final = self.root / REJECTED
+        self.pending: Final = self.root_state / PENDING
+        self.indexes: Final = self.root_state / INDEXES
+        self.temporary: Final = self.own_state / "tmp"
+        self.lock: Final = self.own_state / "lock"
+        self.owner: Final = self.own_state / OWNER
+        self.audit_csv: Final = self.root / "audit.csv"
+        self.audit_html: Final = self.root / "audit.html"
+        self.audit_xlsx: Final = self.root / "audit.xlsx"
+        self.run_json: Final = (self.root if shard is None else self.own_state) / "run.json"
+
+    @property
+    def unsharded(self) -> Layout:
+        """The same folder without a shard."""
+        return self if self.shard is None else self.of_shard(None)
+
+    def of_shard(self, shard: Shard | None) -> Layout:
+        """Return the same folder as another shard sees it."""
+        return Layout(self.root, shard, self.shown)
+
+    def name_of(self, path: Path) -> str:
+        """Return a path in the folder relative to it, with ``/``."""
+        return path.relative_to(self.root).as_posix()
+
+    def shown_of(self, path: Path) -> str:
+        """Return what messages call a path in the folder."""
+        return joined(self.shown, self.name_of(path)) if is_address(self.shown) else str(path)
+
+    @property
+    def quoted(self) -> str:
+        """The folder's name as a word of a command line."""
+        return shlex.quote(self.shown)
