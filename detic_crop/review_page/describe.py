@@ -13,10 +13,10 @@ from detic_crop.boxes.choose import wanted_mask
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import Box
 from detic_crop.config import CropConfig
-from detic_crop.detectors.vocabulary import split_names
+from detic_crop.detectors.vocabulary import wanted_classes
 from detic_crop.folder.decisions import detected_box
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record, read_candidates
+from detic_crop.folder.journal import Record, candidates_of
 from detic_crop.folder.same_photo import is_same_photo
 from detic_crop.folder.verdicts import VERDICTS, Verdict
 from detic_crop.photos.photo import Photo
@@ -78,7 +78,7 @@ class Describer:
         self._key_column = key_column
         self._paths = paths
         self._moved = moved
-        self._wanted = None if config.classes in (None, "any") else tuple(split_names(config.classes or ""))
+        self._wanted = wanted_classes(config.classes)
         self._cached_jpeg = lru_cache(_CACHED_PHOTOS)(self._jpeg)
 
     def describe(self, photo: PagePhoto, verdict: Verdict | None) -> dict[str, Any]:
@@ -133,7 +133,7 @@ class Describer:
     def _candidates(self, record: Record) -> list[dict[str, Any]]:
         """All kept boxes: the detector's own first, then eligible ones, then the others, by falling score."""
         own = detected_box(record)
-        found = self._read_candidates(record)
+        found = candidates_of(record, self._folder.layout.candidates) or Detections.empty()
         eligible = wanted_mask(found, self._wanted) & (found.scores >= np.float32(self._config.conf or 0.0))
         edges = [found.edges(i) for i in range(len(found))]
         is_own = [edge == own for edge in edges]
@@ -148,13 +148,6 @@ class Describer:
             }
             for i in order
         ]
-
-    def _read_candidates(self, record: Record) -> Detections:
-        try:
-            with open(self._folder.layout.candidates, "rb") as file:
-                return read_candidates(file, record)
-        except (OSError, ValueError, KeyError, TypeError):  # the page does without
-            return Detections.empty()
 
     # ------------------------------------------------------------ pictures
 

@@ -25,7 +25,7 @@ from inspect import signature
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urljoin
 
-from detic_crop.errors import UsageError
+from detic_crop.errors import UsageError, one_line
 from detic_crop.system.leaving import end_pool
 
 _log = logging.getLogger(__name__)
@@ -355,6 +355,6 @@ def _as_os_error(error: BaseException, address: str) -> OSError:
 
 def _words(error: BaseException) -> str:
     """An error's words without what may be secret in an address: signature, user and password."""
-    text = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+    text = one_line(getattr(error, "strerror", None) or error)
     text = re.sub(r"\?[^\s'\"]+", "", text)
     return re.sub(r"[^\s'\"/@]*:[^\s'\"/@]*@", "", text)[:200]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from detic_crop.config import CropConfig
-from detic_crop.detectors.vocabulary import split_names
+from detic_crop.detectors.vocabulary import wanted_classes
 from detic_crop.errors import UsageError
 from detic_crop.folder.decisions import Decision, decision_in, not_rejected
 from detic_crop.folder.folder import OutputFolder, output_errors
@@ -154,7 +154,7 @@ def apply_changes(
             )
         sizes = {job.photo.key: job.photo.size for job in jobs}
         decisions = {change.image: change.after for change in changes}
-        classes = None if config.classes in (None, "any") else tuple(split_names(config.classes or ""))
+        classes = wanted_classes(config.classes)
         with closing(KeptCandidates(config, records, folder.layout.candidates, sizes, True)) as detector:
             pipeline = Pipeline(
                 detector, classes, config, folder.write_temporary, max_pixels, "review", decisions

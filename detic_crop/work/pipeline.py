@@ -28,7 +28,7 @@ from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import PixelBox, crop_rectangle, whole
 from detic_crop.config import CropConfig
 from detic_crop.detectors.base import BatchDetector, Detector, RecallingDetector
-from detic_crop.errors import DeticCropError, PhotoError
+from detic_crop.errors import DeticCropError, PhotoError, one_line
 from detic_crop.folder.decisions import Decision
 from detic_crop.folder.journal import Record
 from detic_crop.images.checks import check_crop
@@ -220,7 +220,7 @@ class Pipeline:
             if self._crashes >= MAX_DETECTOR_CRASHES and self._detector_is_broken():
                 raise DeticCropError(
                     f"model {self.detector.info.name} failed on {self._crashes} photos in a row, lastly with "
-                    f"{type(error).__name__}: {_one_line(error)}; mend that and give the same command again"
+                    f"{type(error).__name__}: {one_line(error, 300)}; fix that and run the same command again"
                 ) from error
             return self._failed(photo.job, "detect", error, photo)
         self._crashes = 0
@@ -406,11 +406,7 @@ class Pipeline:
 
     def _failed(self, job: Job, stage: str, error: Exception, photo: DecodedPhoto | None = None) -> Outcome:
         """A photo that failed is a row; what we did not foresee is one too, and says what it was."""
-        reason, message = f"{stage}_error", f"{type(error).__name__}: {_one_line(error)}"
+        reason, message = f"{stage}_error", f"{type(error).__name__}: {one_line(error, 300)}"
         if isinstance(error, PhotoError):
-            reason, message = error.reason, _one_line(error)
+            reason, message = error.reason, one_line(error, 300)
         return Outcome(self._blank(job, photo)._replace(reason=reason, stage=stage, error=message))
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or "no message"

@@ -13,10 +13,9 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record, read_candidates
+from detic_crop.folder.journal import Record, candidates_of
 from detic_crop.folder.tar_crops import place_of
 from detic_crop.photos.labels import Labels
 from detic_crop.report.html.earlier import EarlierPictures
@@ -223,7 +222,7 @@ def _entry(
         width=width,
         height=height,
         image=_image(pictures.photo, "the photo") if pictures.photo else Markup(),
-        boxes=overlay(record, _candidates(folder, record), config, (width, height)),
+        boxes=overlay(record, candidates_of(record, folder.layout.candidates), config, (width, height)),
         full_width=record.width,
         full_height=record.height,
         crop_stamp=crop_stamp(record),
@@ -275,15 +274,6 @@ def crop_address(record: Record) -> str:
     if path.is_absolute() or ".." in path.parts:
         return ""
     return quote(record.crop, errors="surrogateescape")
-
-
-def _candidates(folder: OutputFolder, record: Record) -> Detections | None:
-    """The kept boxes of a photo; None where they cannot be read any more."""
-    try:
-        with open(folder.layout.candidates, "rb") as file:
-            return read_candidates(file, record)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _display_wh(record: Record) -> tuple[float, float]:

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from detic_crop.detectors.base import Detector, LookupDetector
-from detic_crop.errors import DeticCropError, PhotoError, UsageError
+from detic_crop.errors import DeticCropError, PhotoError, UsageError, one_line
 from detic_crop.photos.location import absolute, shown
 from detic_crop.photos.photo import Photo
 from detic_crop.work.executors.processes import Recipe
@@ -418,7 +418,7 @@ def _some(photos: Sequence[Photo]) -> list[Photo]:
 def _as_ours(error: Exception) -> DeticCropError:
     if isinstance(error, DeticCropError):
         return error
-    text = " ".join(str(error).split())
+    text = one_line(error)
     if "No module named 'detic_crop'" in text:
         return DeticCropError(
             "a node of the Ray cluster has no detic-crop; install the same version on every node"
