@@ -14,7 +14,7 @@ from detic_crop.cli import messages
 from detic_crop.cli.options import RECROP, RECROP_WORK, Command, option, settings
 from detic_crop.cli.weights import weights
 from detic_crop.config import CropConfig, RunOptions
-from detic_crop.errors import DeticCropError, Interrupted, Terminated
+from detic_crop.errors import DeticCropError, Interrupted, Terminated, one_line
 from detic_crop.system.console import forgiving_streams
 from detic_crop.system.leaving import INTERRUPTED, leave, own_process
 from detic_crop.wording import counted
@@ -175,7 +175,7 @@ def apply(cropped: str, strict: bool, **given: Any) -> int:
         messages.say_changes(result)
         return 0
     for key, problem in result.problems.items():
-        messages.say(f"{key} keeps its crop: {' '.join(problem.split())}", err=True)
+        messages.say(f"{key} keeps its crop: {one_line(problem)}", err=True)
     messages.say_result(result, quiet=given["quiet"], applied=messages.verdicts_applied(result))
     return _exit_code(result, strict=False) or (3 if strict and result.problems else 0)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from detic_crop.errors import one_line
 from detic_crop.photos.keys import printable
 from detic_crop.wording import counted, either
 
@@ -29,7 +30,7 @@ def say(sentence: str, *, err: bool = False) -> None:
 
 def say_error(message: str) -> None:
     """Print an error as one line."""
-    say(f"detic-crop: {' '.join(message.split())}", err=True)
+    say(f"detic-crop: {one_line(message)}", err=True)
 
 
 def usage_mistake(error: click.ClickException) -> str:

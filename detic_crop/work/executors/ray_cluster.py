@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from detic_crop.errors import DeticCropError, UsageError
+from detic_crop.errors import DeticCropError, UsageError, one_line
 
 _log = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ def _answers(address: str) -> bool:
     return True
 
 
-def device_of(device: str, looks: bool) -> str:
+def device_of(device: str, needs_pixels: bool) -> str:
     """``auto``, ``cpu`` or ``cuda``: what --device can mean on a cluster.
 
     Raises:
@@ -157,7 +157,7 @@ def device_of(device: str, looks: bool) -> str:
             f"--device {device} cannot go with --executor ray, which gives each process a GPU of its own; "
             "pass auto, cpu or cuda"
         )
-    return device if looks else "cpu"
+    return device if needs_pixels else "cpu"
 
 
 @contextlib.contextmanager
@@ -232,11 +232,7 @@ def _init(ray: Any, address: str | None) -> None:
             ray.init(address=address or "local", **settings)
     except (ConnectionError, ValueError, RuntimeError) as error:
         where = f"--ray-address {address}" if address else "Ray"
-        raise UsageError(f"{where} cannot be used: {_first_lines(error)}") from error
-
-
-def _first_lines(error: Exception) -> str:
-    return " ".join(str(error).split())[:400] or type(error).__name__
+        raise UsageError(f"{where} cannot be used: {one_line(error, 400)}") from error
 
 
 def _hush(ray: Any) -> None:
