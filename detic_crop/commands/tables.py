@@ -9,8 +9,8 @@ from detic_crop.commands.result import RunResult, count_statuses
 from detic_crop.commands.settings import PathLike
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record
 from detic_crop.folder.listing import paths_now, read_listing
+from detic_crop.folder.records import Record
 from detic_crop.folder.verdicts import standing_verdicts
 from detic_crop.photos import location as places
 from detic_crop.photos.labels import Labels

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from detic_crop.errors import UsageError
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.photos.location import is_path, member_at, shown
 from detic_crop.stores.store import is_address
 from detic_crop.wording import counted, either

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.photos.labels import Labels, parse_labels
 from detic_crop.report.groups import label_groups
 from detic_crop.report.suspicion import (

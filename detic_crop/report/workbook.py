@@ -18,8 +18,8 @@ from typing import Any
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record
 from detic_crop.folder.listing import photo_paths, read_listing
+from detic_crop.folder.records import Record
 from detic_crop.photos.labels import Labels
 from detic_crop.photos.location import is_path
 from detic_crop.report.html.gallery import crop_address

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from detic_crop.boxes.detections import BOX_DECIMALS
 from detic_crop.boxes.geometry import clip
 from detic_crop.config import CropConfig
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.folder.verdicts import Verdict
 from detic_crop.report.html.markup import utf8
 from detic_crop.report.suspicion import Doubts
