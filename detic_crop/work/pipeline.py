@@ -20,6 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -270,7 +271,7 @@ class Pipeline:
             with self.times.measure("check"):
                 checks = check_crop(crop)
             record = self._record(photo, decoded, candidates, choice, rectangle, len(data))
-            record = decision.decide(replace(record, **checks._asdict()), candidates)
+            record = decision.decide(msgspec.structs.replace(record, **checks._asdict()), candidates)
         except Exception as error:
             return self._failed(photo.job, stage, error, None if stage == "decode" else photo)
         with self.times.measure("write"):
@@ -350,7 +351,7 @@ class Pipeline:
         rectangle: PixelBox,
         crop_bytes: int,
     ) -> Record:
-        record = replace(
+        record = msgspec.structs.replace(
             self._blank(photo.job, photo),
             truncated=decoded.truncated,
             damaged=decoded.damaged,
@@ -366,23 +367,23 @@ class Pipeline:
             crop_bytes=crop_bytes,
         )
         if choice.index is not None:
-            record = replace(
+            record = msgspec.structs.replace(
                 record,
                 class_name=candidates.class_names[choice.index],
                 score=candidates.score(choice.index),
                 box=candidates.edges(choice.index),
             )
         if choice.best is not None and choice.best != choice.index:
-            record = replace(
+            record = msgspec.structs.replace(
                 record,
                 best_class=candidates.class_names[choice.best],
                 best_score=candidates.score(choice.best),
                 best_box=candidates.edges(choice.best),
             )
         if choice.larger is not None:
-            record = replace(record, larger_score=candidates.score(choice.larger))
+            record = msgspec.structs.replace(record, larger_score=candidates.score(choice.larger))
         if choice.rival is not None:
-            record = replace(
+            record = msgspec.structs.replace(
                 record,
                 rival_class=candidates.class_names[choice.rival],
                 rival_score=candidates.score(choice.rival),
@@ -414,4 +415,6 @@ class Pipeline:
         reason, message = f"{stage}_error", f"{type(error).__name__}: {one_line(error, 300)}"
         if isinstance(error, PhotoError):
             reason, message = error.reason, one_line(error, 300)
-        return Outcome(replace(self._blank(job, photo), reason=reason, stage=stage, error=message))
+        return Outcome(
+            msgspec.structs.replace(self._blank(job, photo), reason=reason, stage=stage, error=message)
+        )
