@@ -23,7 +23,7 @@ from benchmarks.spoiled_rows import (
 )
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
-from detic_crop.detectors.base import DetectorInfo
+from detic_crop.detectors.base import Detector, DetectorInfo
 from detic_crop.detectors.lite_boxes import iou
 from detic_crop.folder.records import Record
 from detic_crop.photos.photo import Photo
@@ -46,7 +46,7 @@ SCORES = Scores(
 )
 
 
-class Given:
+class Given(Detector):
     """Answers with the boxes it was given."""
 
     def __init__(self, found: Detections) -> None:
