@@ -30,7 +30,7 @@ from detic_crop.folder.listing import photo_paths, read_listing
 from detic_crop.folder.names import fold_name
 from detic_crop.folder.shard import Shard, owner
 from detic_crop.folder.tar_crops import Place, place_of, within
-from detic_crop.photos.photo import Source
+from detic_crop.photos.photo import Photo
 from detic_crop.shards.state import Input, Merged, Part, digest_of, read_part
 from detic_crop.wording import counted
 
@@ -351,7 +351,7 @@ def merged_part(gathered: Gathered) -> dict[str, Any]:
     return asdict(Merged(whole.photos, whole.digest, sorted(gathered.known), gathered.places))
 
 
-def sources_of(gathered: Gathered, folder: OutputFolder) -> tuple[list[Source], list[Given]]:
+def sources_of(gathered: Gathered, folder: OutputFolder) -> tuple[list[Photo], list[Given]]:
     """All photos in input order, where they are, and what they were given as."""
     listing = read_listing(folder)
     paths: dict[str, str] = photo_paths(listing)
@@ -365,7 +365,7 @@ def sources_of(gathered: Gathered, folder: OutputFolder) -> tuple[list[Source], 
         known = [given for given in several if given is not None]
         keys = [key for given in known for key in given.keys]
         inputs.append(Given(known[0].where, known[0].root, keys))
-    return [Source(key, paths[key]) for key in gathered.keys], parts_of(inputs, gathered.keys)
+    return [Photo(key, paths[key]) for key in gathered.keys], parts_of(inputs, gathered.keys)
 
 
 def check_target(gathered: Gathered, records: Mapping[str, Record], folder: OutputFolder) -> None:
