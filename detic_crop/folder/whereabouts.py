@@ -21,7 +21,7 @@ _UNKNOWN = -2
 
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
-    """What a look for the photos of a folder found; it is false if none is missing.
+    """What a look for the photos of a folder found.
 
     Attributes:
         locations: key → where the photo should be now.
@@ -41,9 +41,6 @@ class Whereabouts:
     changed: int = 0
     first: str = ""
 
-    def __bool__(self) -> bool:
-        return self.absent > 0
-
     @property
     def count(self) -> str:
         """The beginning of a sentence: ``3 of 105 photos are not``."""
@@ -59,9 +56,9 @@ class Whereabouts:
             todo: what to do if nobody has said where the photos are now.
         """
         said = []
-        if self and self.given:
+        if self.absent and self.given:
             said.append(f"{self.count} in --in {shown(self.where)}: {so}")
-        elif self:
+        elif self.absent:
             found = f"{self.count} where the run found {either(self.photos, 'it', 'them')}"
             said.append(f"{found} ({shown(self.where or self.first)}): {so}; {todo}")
         if self.changed:
