@@ -136,6 +136,7 @@ def _recrop(
                 "recrop",
                 # What was said of the new data set itself goes before what was said of the old one.
                 said | read_decisions(folder, {}),
+                state.records,
             )
             chosen = listing.photos[: options.limit]
             names = {key: record.crop for key, record in state.records.items() if record.crop}

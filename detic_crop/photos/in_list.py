@@ -20,7 +20,7 @@ from detic_crop.photos.in_store import looked_at
 from detic_crop.photos.in_tars import from_tars
 from detic_crop.photos.keys import STATE, normalise_key, printable
 from detic_crop.photos.photo import Listing, Photo, distinct, is_photo_name
-from detic_crop.stores.store import beside, is_address, path_of
+from detic_crop.stores.store import is_address, path_of, resolve
 from detic_crop.system.system_folders import is_system_folder
 
 LIST_EXTENSIONS = (".txt", ".lst", ".csv", ".tsv")
@@ -51,7 +51,7 @@ def from_list(where: str) -> Listing:
         if is_address(line):
             unique.setdefault(line, line)
         elif is_address(where):
-            unique.setdefault(beside(where, line), line)
+            unique.setdefault(resolve(where, line), line)
         else:
             folder = Path(where).parent
             line = _existing_spelling(line, folder)

@@ -13,12 +13,12 @@ from detic_crop.photos.photo import Listing, Photo, distinct, is_photo_name
 from detic_crop.stores.store import (
     EXTRAS,
     WEB,
-    Found,
+    ObjectInfo,
     Store,
-    each,
     is_address,
-    joined,
-    public,
+    join,
+    map_parallel,
+    redact,
     scheme_of,
     store_of,
 )
@@ -38,7 +38,7 @@ def from_address(address: str, output: str | None, tars: bool = False) -> Listin
     """
     store = store_of(address)
     if store.scheme in WEB:
-        if glob.has_magic(public(address)):  # a query begins with one of their characters
+        if glob.has_magic(redact(address)):  # a query begins with one of their characters
             raise UsageError(f"--in {kept(address)}: the web has no patterns; pass a .txt list of addresses")
         return Listing([Photo.at(printable(name_of(address)) or "photo", address)])
     root, found = _objects(store, address)
@@ -63,11 +63,11 @@ def from_address(address: str, output: str | None, tars: bool = False) -> Listin
             passed_over += 1
     notes += filter(None, [note_of(system_folders)])
     keys = distinct(map(normalise_key, located))
-    photos = [Photo(key, joined(root, path), *found[path]) for key, path in zip(keys, located, strict=True)]
+    photos = [Photo(key, join(root, path), *found[path]) for key, path in zip(keys, located, strict=True)]
     return Listing(photos, passed_over, notes)
 
 
-def _objects(store: Store, address: str) -> tuple[str, dict[str, Found]]:
+def _objects(store: Store, address: str) -> tuple[str, dict[str, ObjectInfo]]:
     """(The address above some objects, path below it → object): what matches a pattern, or all there is."""
     pattern = root = address.rstrip("/")
     while glob.has_magic(root):
@@ -80,7 +80,7 @@ def _objects(store: Store, address: str) -> tuple[str, dict[str, Found]]:
             found = store.glob(pattern, root) or store.glob(f"{pattern}/**", root)
         if found:
             return root, found
-        return pattern, store.find(pattern)  # the characters of patterns may stand in names
+        return pattern, store.list(pattern)  # the characters of patterns may stand in names
     except OSError as error:
         raise UsageError(
             f"--in {kept(address)} cannot be listed: {error.strerror}; check the address and the credentials"
@@ -111,7 +111,7 @@ def looked_at(located: Iterable[tuple[str, str]]) -> list[Photo]:
     addresses = (photos[index].location for index in slow if is_address(photos[index].location))
     for address in {scheme_of(address): address for address in addresses}.values():
         store_of(address)  # if its package is missing, that is what to say, once
-    looked = each(lambda index: Photo.at(photos[index].key, photos[index].location), slow)
+    looked = map_parallel(lambda index: Photo.at(photos[index].key, photos[index].location), slow)
     for index, photo in zip(slow, looked, strict=True):
         photos[index] = photo
     return photos

@@ -541,7 +541,7 @@ def test_the_command_ends_cleanly(finished: Path, number: signal.Signals) -> Non
     process.send_signal(number)
     out, err = process.communicate(timeout=300)
     assert (process.returncode, err) == (0, "")
-    assert out == f"1 verdict given; now give: detic-crop apply {finished / 'out'}\n"
+    assert out == f"1 verdict given; now run: detic-crop apply {finished / 'out'}\n"
     assert verdicts(finished)[row["image"]].reviewer == "Ada"
 
 

@@ -336,7 +336,7 @@ def test_a_pattern_of_folders(memory: Store) -> None:
     ],
 )
 def test_what_is_shown_of_an_address(address: str, shown: str) -> None:
-    assert stores.public(address) == shown
+    assert stores.redact(address) == shown
     assert stores.path_of(address) == shown.partition("://")[2]
 
 
