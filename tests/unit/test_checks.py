@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import fields, replace
 from numpy.typing import NDArray
 
 from detic_crop import api
 from detic_crop.boxes.detections import Detections
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record, replay
+from detic_crop.folder.journal import replay
+from detic_crop.folder.records import Record
 from detic_crop.images.checks import Checks, check_crop, perceptual_hash
 from detic_crop.images.decode import PhotoFile
 from tests.kit.fakes import FakeDetector, crop, photo_bytes, picture, rows_of, write_photo, write_photos
@@ -225,10 +227,10 @@ def test_a_folder_made_before_the_checks_goes_on(tmp_path: Path) -> None:
     crop(tmp_path / "in", tmp_path / "out")
     folder = OutputFolder(tmp_path / "out")
     new = ("blur", "brightness", "entropy", "crop_hash", "checksum", "larger_score")
-    defaults = {name: Record._field_defaults[name] for name in new}
+    defaults = {field.name: field.default for field in fields(Record) if field.name in new}
     lines = folder.layout.journal.read_bytes().splitlines(keepends=True)
     records = replay(folder.layout.journal).records.values()
-    old = [record._replace(**defaults).to_line() for record in records]
+    old = [replace(record, **defaults).to_line() for record in records]
     assert not any(name.encode() in line for name in new for line in old)
     folder.layout.journal.write_bytes(b"".join([lines[0], *old]))
     checks = {"blurry", "dark", "low_information", "duplicate", "near_duplicate"}
