@@ -16,7 +16,7 @@ from detic_crop.folder.folder import OutputFolder, output_errors
 from detic_crop.folder.inputs import recorded_inputs
 from detic_crop.folder.journal import Journal, replay
 from detic_crop.folder.listing import read_listing, write_listing
-from detic_crop.folder.saved_labels import load_labels, save_labels
+from detic_crop.folder.state import load_labels, save_labels
 from detic_crop.folder.store_folder import copied_here, open_folder
 from detic_crop.photos.labels import Labels
 from detic_crop.shards.merge import (

@@ -21,7 +21,7 @@ from detic_crop.folder.inputs import check_same_data_set, parts_of, recorded_inp
 from detic_crop.folder.journal import replay
 from detic_crop.folder.listing import paths_now, read_listing, write_listing
 from detic_crop.folder.records import Record
-from detic_crop.folder.saved_labels import load_labels, save_labels
+from detic_crop.folder.state import load_labels, save_labels
 from detic_crop.folder.store_folder import copied_here, open_folder
 from detic_crop.photos import location as places
 from detic_crop.photos.in_store import looked_at

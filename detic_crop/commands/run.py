@@ -23,8 +23,8 @@ from detic_crop.detectors.base import Detector, DetectorLike, as_detector
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.listing import read_listing, write_listing
-from detic_crop.folder.saved_labels import save_labels
 from detic_crop.folder.shard import resolve_shard
+from detic_crop.folder.state import save_labels
 from detic_crop.folder.store_folder import open_folder
 from detic_crop.photos import location as places
 from detic_crop.photos.find import discover
