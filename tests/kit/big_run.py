@@ -11,7 +11,8 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import Record, replay
 from detic_crop.photos.labels import parse_labels
 from detic_crop.report.table import keep_labels
-from tests.kit.fakes import crop, write_photos
+from tests.kit.folders import crop
+from tests.kit.photos import write_photos
 
 SPECIES = ("beluga", "blue_whale", "bottlenose_dolphin", "humpback", "minke", "orca")
 
