@@ -23,13 +23,13 @@ from detic_crop.detectors.base import Detector, DetectorLike, as_detector
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.listing import read_listing, write_listing
+from detic_crop.folder.saved_labels import save_labels
 from detic_crop.folder.shard import resolve_shard
 from detic_crop.folder.store_folder import open_folder
 from detic_crop.photos import location as places
 from detic_crop.photos.find import discover
 from detic_crop.photos.labels import Labels, match_labels, read_labels
 from detic_crop.photos.photo import Listing, Photo
-from detic_crop.report.table import keep_labels
 from detic_crop.shards.state import Input, finished_records, folder_settings, write_part
 from detic_crop.system.system_folders import system_folder_of
 from detic_crop.wording import counted
@@ -120,7 +120,7 @@ def _run(
         else:
             whole = Input.of(photos, labels, matches, options.limit)
             write_part(folder, photos, inputs, whole, command)
-        keep_labels(folder, labels, matches)
+        save_labels(folder, labels, matches)
         pipeline = Pipeline(
             detector, classes, config, folder.write_temporary, options.max_pixels, decisions=decisions
         )

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from detic_crop import api
 from detic_crop.cli import main as cli
 from detic_crop.errors import DeticCropError, OutputError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Journal, Record, replay
+from detic_crop.folder.journal import Journal, replay
+from detic_crop.folder.records import Record
 from detic_crop.folder.shard import owner
 from detic_crop.photos.keys import STATE
 from detic_crop.wording import counted
@@ -86,7 +88,7 @@ def remembered(out: Path) -> dict[str, tuple[Record, bytes]]:
     for key, record in replay(out / STATE / "journal.jsonl").records.items():
         assert record.candidates is not None
         begin, length = record.candidates
-        found[key] = record._replace(candidates=None), boxes[begin : begin + length]
+        found[key] = replace(record, candidates=None), boxes[begin : begin + length]
     return found
 
 
@@ -382,7 +384,7 @@ def test_a_disturbed_merge_is_mended_by_giving_it_again(
     [
         (Journal, "append"),
         (api, "write_listing"),
-        (api, "keep_labels"),
+        (api, "save_labels"),
         (api, "_write_tables"),
         (OutputFolder, "remove_shards"),
     ],

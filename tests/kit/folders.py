@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from detic_crop import api
-from detic_crop.folder.journal import Record, replay
+from detic_crop.folder.journal import replay
 from detic_crop.folder.layout import PENDING
+from detic_crop.folder.records import Record
 from detic_crop.photos.keys import STATE
 from tests.kit.detectors import FakeDetector
 

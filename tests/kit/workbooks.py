@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from detic_crop.config import CropConfig
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import Given
-from detic_crop.folder.journal import Record
-from detic_crop.folder.listing import write_listing
+from detic_crop.folder.listing import photo_paths, read_listing, write_listing
+from detic_crop.folder.records import Record
+from detic_crop.folder.whereabouts import Whereabouts
 from detic_crop.photos.labels import Labels
 from detic_crop.photos.photo import Photo
-from detic_crop.report.table import Row, write_table
+from detic_crop.report.model import Audit, Row, judge
+from detic_crop.report.table import write_table
 from detic_crop.report.workbook import write_workbook
 
 CONFIG = CropConfig(model="fake", classes="Dolphin", conf=0.3, size=32)
@@ -54,7 +58,7 @@ def record(key: str, **values: object) -> Record:
         (7, 8, 43, 32),
         1,
     )
-    return base._replace(**values)  # type: ignore[arg-type]
+    return replace(base, **values)
 
 
 def made(base: Path, rows: list[Row], labels: Labels | None = None) -> tuple[OutputFolder, list[str]]:
@@ -64,5 +68,11 @@ def made(base: Path, rows: list[Row], labels: Labels | None = None) -> tuple[Out
     photos = str(base / "photos")
     found = [Photo(row.record.image, f"{photos}/{row.record.image}") for row in rows]
     write_listing(folder, found, [Given(photos, photos, [photo.key for photo in found])])
-    write_table(folder, rows, labels, CONFIG)
-    return folder, write_workbook(folder, rows, labels, CONFIG)
+    audit = audit_of(folder, rows, labels)
+    write_table(folder, audit)
+    return folder, write_workbook(folder, audit)
+
+
+def audit_of(folder: OutputFolder, rows: list[Row], labels: Labels | None = None) -> Audit:
+    where = Whereabouts(photo_paths(read_listing(folder)))
+    return Audit(CONFIG, rows, judge(rows, CONFIG), labels, where)

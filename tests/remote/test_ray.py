@@ -294,7 +294,7 @@ def test_a_ray_of_its_own_ends_with_the_run(place: Path, tmp_path: Path) -> None
     assert process.returncode == 143, err
     assert out == ""
     assert len(err.splitlines()) == 1, err
-    assert " to do; the same command goes on" in err
+    assert " to do; run the same command to continue" in err
     psutil.wait_procs(ray_processes(mark), timeout=300)  # they are on their way
     assert ray_processes(mark) == []
 

@@ -19,14 +19,15 @@ from detic_crop import api
 from detic_crop.cli import main as cli
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.photos.labels import Labels
 from detic_crop.report import workbook
-from detic_crop.report.table import COLUMNS, NUMBER_COLUMNS, Row
+from detic_crop.report.model import Row
+from detic_crop.report.table import COLUMNS, NUMBER_COLUMNS
 from detic_crop.report.workbook import write_workbook
 from tests.kit.folders import crop
 from tests.kit.photos import write_photos
-from tests.kit.workbooks import CONFIG, NAMES, made, record
+from tests.kit.workbooks import NAMES, audit_of, made, record
 
 
 def sheet(folder: OutputFolder) -> Worksheet:
@@ -119,7 +120,7 @@ def test_the_same_table_gives_the_same_bytes(tmp_path: Path) -> None:
     rows = [Row(record(name)) for name in NAMES]
     folder, _ = made(tmp_path, rows)
     first = folder.layout.audit_xlsx.read_bytes()
-    write_workbook(folder, rows, None, CONFIG)
+    write_workbook(folder, audit_of(folder, rows))
     assert folder.layout.audit_xlsx.read_bytes() == first
 
 
