@@ -349,18 +349,18 @@ def apply(cropped: str, strict: bool, **settings: Any) -> int:
 
 
 @cli.command()
-@click.argument("cropped", nargs=-1, required=True)
-@_option("--out", "output", metavar="FOLDER", help="where several folders are joined; crops are linked there")
-@_option("--partial", is_flag=True, help="join what there is, though shards are not done")
+@click.argument("cropped", nargs=-1, required=True, metavar="CROPPED")
+@_option("--out", "output", hidden=True)  # of several folders, which are refused with what to do instead
+@_option("--partial", is_flag=True, help="preview: only write the tables of what the shards have finished")
 @_option("--quiet", is_flag=True, help="no summary")
 def merge(cropped: tuple[str, ...], output: str | None, partial: bool, quiet: bool) -> int:
     """Join what the shards of a run left in CROPPED: one journal, audit.csv, audit.html and run.json.
 
-    It checks that every photo was done once, and names what is missing.
+    It checks that every photo was done once, and names what is missing. Shards that ran in folders of their
+    own are brought into one first: cp -a cropped-0/. cropped-1/. cropped/
 
     \b
     detic-crop merge cropped
-    detic-crop merge cropped-0 cropped-1 --out cropped
     """
     from detic_crop import api
 
