@@ -256,17 +256,17 @@ class Bench:
         _remove(folder.root)
         folder.create()
         write_listing(
-            folder, listing.sources, [Given(str(tree), str(tree), [source.key for source in listing.sources])]
+            folder, listing.photos, [Given(str(tree), str(tree), [photo.key for photo in listing.photos])]
         )
         listing_bytes = folder.layout.listing.stat().st_size / _MILLION
         begun = time.perf_counter()
-        largest = np.bincount([owner(source.key, _GPUS) for source in listing.sources]).max()
+        largest = np.bincount([owner(photo.key, _GPUS) for photo in listing.photos]).max()
         split = time.perf_counter() - begun
         record, candidates = _typical_record(self.folder)
         journal_bytes, seen = len(record.to_line()), 100_000
         with open(folder.layout.journal, "wb") as file:
-            for source in listing.sources[:seen]:
-                file.write(record._replace(image=source.key, crop=source.key).to_line())
+            for photo in listing.photos[:seen]:
+                file.write(record._replace(image=photo.key, crop=photo.key).to_line())
         before, begun = process.memory_info().rss, time.perf_counter()
         records = replay(folder.layout.journal).records
         replayed = (time.perf_counter() - begun) / len(records)

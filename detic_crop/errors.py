@@ -54,6 +54,14 @@ class PhotoError(DeticCropError):
         self.reason = reason
 
 
+def one_line(said: object, most: int | None = None) -> str:
+    """Return the words of an error or text on one line, cut after `most` characters.
+
+    An error without words is named by its type.
+    """
+    return " ".join(str(said).split())[:most] or type(said).__name__
+
+
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C, or a notebook's stop button, ended the work early; what was finished is recorded.
 

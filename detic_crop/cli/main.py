@@ -28,7 +28,7 @@ from detic_crop.config import (
     RunOptions,
     parse_duration,
 )
-from detic_crop.errors import DeticCropError, Interrupted, Terminated
+from detic_crop.errors import DeticCropError, Interrupted, Terminated, one_line
 from detic_crop.photos.keys import printable
 from detic_crop.system.console import forgiving_streams
 from detic_crop.system.leaving import INTERRUPTED, leave, own_process
@@ -343,7 +343,7 @@ def apply(cropped: str, strict: bool, **settings: Any) -> int:
         _say_changes(result)
         return 0
     for key, problem in result.problems.items():
-        click.echo(printable(f"{key} keeps its crop: {' '.join(problem.split())}"), err=True)
+        click.echo(printable(f"{key} keeps its crop: {one_line(problem)}"), err=True)
     code = _finish(result, strict=False, quiet=settings["quiet"], did=_did(result))
     return code or (3 if strict and result.problems else 0)
 
@@ -357,10 +357,11 @@ def merge(cropped: tuple[str, ...], output: str | None, partial: bool, quiet: bo
     """Join what the shards of a run left in CROPPED: one journal, audit.csv, audit.html and run.json.
 
     It checks that every photo was done once, and names what is missing. Shards that ran in folders of their
-    own are brought into one first: cp -a cropped-0/. cropped-1/. cropped/
+    own are copied into one first, e.g. with cp -a.
 
     \b
     detic-crop merge cropped
+    cp -a cropped-0/. cropped/ && cp -a cropped-1/. cropped/ && detic-crop merge cropped
     """
     from detic_crop import api
 
@@ -408,7 +409,7 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    click.echo(printable(f"detic-crop: {' '.join(message.split())}"), err=True)
+    click.echo(printable(f"detic-crop: {one_line(message)}"), err=True)
     return code
 
 

@@ -18,7 +18,7 @@ from detic_crop.folder.store_folder import open_folder
 from detic_crop.report.sample import detected_records, draw, write_sample
 from detic_crop.report.table import BOX_COLUMNS, NUMBER_COLUMNS, Row
 from detic_crop.report.workbook import check_workbook
-from detic_crop.stores.store import is_address, joined, public, store_of
+from detic_crop.stores.store import is_address, join, redact, store_of
 from detic_crop.wording import counted
 
 if TYPE_CHECKING:
@@ -126,10 +126,10 @@ def _audit_csv(output: PathLike) -> Path | BytesIO:
         if path.is_file():
             return path
         raise UsageError(f"{path} does not exist; pass the --out folder of a detic-crop run")
-    address = joined(os.fspath(output), "audit.csv")
+    address = join(os.fspath(output), "audit.csv")
     try:
         return BytesIO(store_of(address).read(address))
     except OSError as error:
         raise UsageError(
-            f"{public(address)} cannot be read: {error.strerror}; pass the --out of a detic-crop run"
+            f"{redact(address)} cannot be read: {error.strerror}; pass the --out of a detic-crop run"
         ) from error

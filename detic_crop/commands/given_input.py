@@ -14,7 +14,7 @@ from detic_crop.folder.journal import Record, replay
 from detic_crop.folder.listing import photo_paths, read_listing
 from detic_crop.folder.same_photo import is_same_photo
 from detic_crop.photos import location as places
-from detic_crop.photos.photo import Listing, Source
+from detic_crop.photos.photo import Listing, Photo
 from detic_crop.shards.state import check_same_shards
 from detic_crop.stores.store import is_address, path_of
 
@@ -31,24 +31,24 @@ def _root_of(input: PathLike) -> str:
 
 def given_inputs(
     input: PathLike, listing: Listing, folder: OutputFolder, options: RunOptions
-) -> tuple[list[Given], list[Source]]:
+) -> tuple[list[Given], list[Photo]]:
     """What the folder has been given, this call's input among it, and all of their photos in order.
 
     Raises:
         UsageError: these are other photos than it has, and are not to be added.
     """
     where = places.kept(places.absolute(os.fspath(input)))
-    given = Given(where, _root_of(input), [source.key for source in listing.sources])
+    given = Given(where, _root_of(input), [photo.key for photo in listing.photos])
     if options.overwrite:
-        return [given], listing.sources
+        return [given], listing.photos
     before = read_listing(folder.whole)
     were = photo_paths({**before, "keys": [*before["keys"], *before["paths"]]})
     same = _SamePhoto(folder.whole)
-    inputs = arranged(before, were, given, listing.sources, same, options.add, folder.shown)
-    inputs, sources = united(inputs, listing.sources, were)
+    inputs = arranged(before, were, given, listing.photos, same, options.add, folder.shown)
+    inputs, photos = united(inputs, listing.photos, were)
     if folder.shard is not None:
-        check_same_shards(folder, inputs, sources, options.add, _SamePhoto)
-    return inputs, sources
+        check_same_shards(folder, inputs, photos, options.add, _SamePhoto)
+    return inputs, photos
 
 
 class _SamePhoto:
@@ -61,15 +61,15 @@ class _SamePhoto:
         self._records: dict[str, Record] | None = None
         self._left = self._READ
 
-    def __call__(self, source: Source) -> bool | None:
+    def __call__(self, photo: Photo) -> bool | None:
         if self._records is None:
             self._records = replay(self._folder.layout.journal).records
-        record = self._records.get(source.key)
-        if record is None or -1 in (record.file_size, source.size):
+        record = self._records.get(photo.key)
+        if record is None or -1 in (record.file_size, photo.size):
             return None
-        if record.file_size != source.size:
+        if record.file_size != photo.size:
             return False
-        if record.file_time == source.mtime_ns or not places.is_path(source.where) or not self._left:
+        if record.file_time == photo.version or not places.is_path(photo.location) or not self._left:
             return True
         self._left -= 1
-        return is_same_photo(record, source, moved=True)
+        return is_same_photo(record, photo, moved=True)

@@ -20,7 +20,7 @@ from detic_crop.folder.journal import Journal, Record, replay
 from detic_crop.folder.listing import write_listing
 from detic_crop.folder.store_folder import open_folder
 from detic_crop.report.table import keep_labels, kept_labels
-from detic_crop.shards.merge import Gap, Gathered, append_to_journal, chosen_keys, gaps, gather, sources_of
+from detic_crop.shards.merge import Gap, Gathered, append_to_journal, chosen_keys, gaps, gather, photos_of
 from detic_crop.work.execute import check_same_settings
 
 _log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def merge(
                 if journal.state.settings is None:
                     journal.begin(gathered.config, gathered.version)
                 append_to_journal(gathered, chosen, journal, target)
-            write_listing(target, *sources_of(gathered, whole))
+            write_listing(target, *photos_of(gathered, whole))
             keep_labels(target, labels, matches)
             if partial:
                 result = _finish_preview(result, records, missing, whole)

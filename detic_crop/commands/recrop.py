@@ -98,8 +98,8 @@ def _recrop(
     labels, matches = kept_labels(origin)
     listing = _recorded_photos(recorded, state.records, input)
     folder.check_apart(str(recorded["root"] if input is None else places.given(input)))
-    folder.check_safe(places.files_of(source.where for source in listing.sources), (), listing.plain)
-    inputs = parts_of(recorded_inputs(recorded), [source.key for source in listing.sources])
+    folder.check_safe(places.files_of(photo.location for photo in listing.photos), (), listing.plain)
+    inputs = parts_of(recorded_inputs(recorded), [photo.key for photo in listing.photos])
     if not options.overwrite:
         check_same_data_set(read_listing(folder), inputs, folder.shown)
     result = RunResult(folder, config, f"boxes kept in {origin.shown}")
@@ -108,10 +108,10 @@ def _recrop(
         result.notes.append(f"photos that {origin.shown} had not finished, left out: {len(unfinished):,}")
     largest = max(record.width * record.height for record in state.records.values())
     with hold(folder, options) as stop:
-        write_listing(folder, listing.sources, inputs)
+        write_listing(folder, listing.photos, inputs)
         keep_labels(folder, labels, matches)
         same_classes = config.classes == state.config.classes
-        sizes = {photo.key: photo.size for photo in listing.sources}
+        sizes = {photo.key: photo.size for photo in listing.photos}
         kept = KeptCandidates(state.config, state.records, origin.layout.candidates, sizes, same_classes)
         with closing(kept) as detector:
             said, lapsed = carried_decisions(
@@ -137,7 +137,7 @@ def _recrop(
                 # What was said of the new data set itself goes before what was said of the old one.
                 said | read_decisions(folder, {}),
             )
-            chosen = listing.sources[: options.limit]
+            chosen = listing.photos[: options.limit]
             names = {key: record.crop for key, record in state.records.items() if record.crop}
             came_from: dict[str, Any] = {
                 "recropped_from": os.path.abspath(origin.root),
@@ -160,7 +160,7 @@ def _recorded_photos(
     order += sorted(set(records).difference(order))
     paths = paths_now(recorded, order, input)
     listing = Listing(looked_at((key, paths[key]) for key in order))
-    if all(source.size < 0 for source in listing.sources):
+    if all(photo.size < 0 for photo in listing.photos):
         raise UsageError(
             f"none of the photos is at {recorded['root'] if input is None else input}; pass --in FOLDER"
         )

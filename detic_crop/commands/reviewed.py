@@ -11,7 +11,7 @@ from detic_crop.folder.listing import photo_paths, read_listing
 from detic_crop.folder.same_photo import is_same_photo
 from detic_crop.folder.verdicts import Verdict, VerdictLog, last_lines, now, read_verdicts
 from detic_crop.photos import location as places
-from detic_crop.photos.photo import Source
+from detic_crop.photos.photo import Photo
 from detic_crop.shards.state import known_records
 from detic_crop.wording import counted, either
 
@@ -25,9 +25,7 @@ def read_decisions(folder: OutputFolder, records: Mapping[str, Record]) -> dict[
     return decisions
 
 
-def decisions_to_keep(
-    folder: OutputFolder, chosen: Sequence[Source], notes: list[str]
-) -> dict[str, Decision]:
+def decisions_to_keep(folder: OutputFolder, chosen: Sequence[Photo], notes: list[str]) -> dict[str, Decision]:
     """Applied decisions, which a run keeps where it must crop such a photo again.
 
     A verdict about a photo that has changed since says nothing of the new one: it is taken back, in writing,
@@ -39,19 +37,17 @@ def decisions_to_keep(
     records = known_records(folder)
     were = photo_paths(read_listing(folder.whole)) | photo_paths(read_listing(folder))
     decisions, changed = {}, []
-    for source in chosen:
-        record = records.get(source.key)
+    for photo in chosen:
+        record = records.get(photo.key)
         # Only of these may the bytes be read.
-        reviewed = record is not None and (record.verdict or source.key in verdicts)
-        if record is None or source.size < 0 or not reviewed:
+        reviewed = record is not None and (record.verdict or photo.key in verdicts)
+        if record is None or photo.size < 0 or not reviewed:
             continue
-        moved = were.get(source.key) != places.kept(places.absolute(source.where))
-        if is_same_photo(record, source, moved):
-            decisions[source.key] = decision_in(record)
-        elif source.key in verdicts:
-            changed.append(
-                Verdict(source.key, "undone", None, "detic-crop run: the photo has changed", now())
-            )
+        moved = were.get(photo.key) != places.kept(places.absolute(photo.location))
+        if is_same_photo(record, photo, moved):
+            decisions[photo.key] = decision_in(record)
+        elif photo.key in verdicts:
+            changed.append(Verdict(photo.key, "undone", None, "detic-crop run: the photo has changed", now()))
     if changed:
         VerdictLog(folder.layout.review).append(*changed)
         notes.append(

@@ -28,7 +28,7 @@ from detic_crop.folder.store_folder import open_folder
 from detic_crop.photos import location as places
 from detic_crop.photos.find import discover
 from detic_crop.photos.labels import Labels, match_labels, read_labels
-from detic_crop.photos.photo import Listing, Source
+from detic_crop.photos.photo import Listing, Photo
 from detic_crop.report.table import keep_labels
 from detic_crop.shards.state import Input, finished_records, folder_settings, write_part
 from detic_crop.system.system_folders import system_folder_of
@@ -88,14 +88,14 @@ def _run(
     command = [] if detector is not None else command_words(input, config, options)
     listing = discover(input, folder.shown)
     labels = None if options.labels is None else read_labels(options.labels, options.labels_key)
-    folder.check_safe(places.files_of(source.where for source in listing.sources), (), listing.plain)
-    inputs, sources = given_inputs(input, listing, folder, options)
-    everything = dataclasses.replace(listing, sources=sources)
+    folder.check_safe(places.files_of(photo.location for photo in listing.photos), (), listing.plain)
+    inputs, photos = given_inputs(input, listing, folder, options)
+    everything = dataclasses.replace(listing, photos=photos)
     chosen, matches, notes = _choose_photos(listing, everything, labels, options.limit)
     if not options.overwrite:
         notes += _still_there(folder, everything)
     if folder.shard is not None:
-        chosen = [source for source in chosen if folder.shard.owns(source.key)]
+        chosen = [photo for photo in chosen if folder.shard.owns(photo.key)]
     detector, reason, spread = detector_for(config, options, begun_with, detector)
     asked = config.classes
     config, classes = resolve_config(config, detector.info, begun_with)
@@ -120,10 +120,10 @@ def _run(
     with _ready(spread) as executor_for, hold(folder, options, config) as stop:
         decisions = decisions_to_keep(folder, chosen, notes)
         if folder.shard is None:
-            write_listing(folder, sources, inputs)
+            write_listing(folder, photos, inputs)
         else:
-            whole = Input.of(sources, labels, matches, options.limit)
-            write_part(folder, sources, inputs, whole, command)
+            whole = Input.of(photos, labels, matches, options.limit)
+            write_part(folder, photos, inputs, whole, command)
         keep_labels(folder, labels, matches)
         pipeline = Pipeline(
             detector, classes, config, folder.write_temporary, options.max_pixels, decisions=decisions
@@ -154,14 +154,14 @@ def _tell_photos(detector: LookupDetector, listing: Listing) -> None:
         UsageError: it knows none of them; says too what was strange about the input, which may be why.
     """
     try:
-        detector.expect({source.key: source.where for source in listing.sources})
+        detector.expect({photo.key: photo.location for photo in listing.photos})
     except UsageError as error:
         raise UsageError("; ".join([str(error), *listing.notes[:2]])) from error
 
 
 def _choose_photos(
     listing: Listing, everything: Listing, labels: Labels | None, limit: int | None
-) -> tuple[list[Source], list[str | None], list[str]]:
+) -> tuple[list[Photo], list[str | None], list[str]]:
     """The photos of this run in the audit's order, the photo of each label row, and what to say of it.
 
     Rows may also name photos of other inputs, which `everything` has as well.
@@ -171,11 +171,11 @@ def _choose_photos(
         notes.append(f"other files passed over: {listing.passed_over:,}")
     matches: list[str | None] = []
     if labels is None:
-        chosen = listing.sources[:limit]
+        chosen = listing.photos[:limit]
     else:
-        sources = {source.key: source for source in everything.sources}
-        keys = list(sources)
-        matched = match_labels(labels.names(), {key: source.where for key, source in sources.items()})
+        photos = {photo.key: photo for photo in everything.photos}
+        keys = list(photos)
+        matched = match_labels(labels.names(), {key: photo.location for key, photo in photos.items()})
         matches = matched.keys
         labelled = list(dict.fromkeys(key for key in matches if key is not None))
         missing, left_out = matches.count(None), len(keys) - len(labelled)
@@ -190,15 +190,15 @@ def _choose_photos(
                 f"(first row: {labels.names()[0]!r}, first photo: {keys[0]!r}); pass --labels-key COLUMN"
                 + "".join(f"; {note}" for note in matched.notes)
             )
-        ours = {source.key for source in listing.sources}
-        chosen = [sources[key] for key in labelled if key in ours][:limit]
+        ours = {photo.key for photo in listing.photos}
+        chosen = [photos[key] for key in labelled if key in ours][:limit]
     return chosen, matches, notes
 
 
 def _still_there(folder: OutputFolder, everything: Listing) -> list[str]:
     """That photos of system folders, which earlier versions took, stay in the data set; nothing otherwise."""
     before = read_listing(folder.whole)
-    left = {*before["keys"], *before["paths"]}.difference(source.key for source in everything.sources)
+    left = {*before["keys"], *before["paths"]}.difference(photo.key for photo in everything.photos)
     old = sorted(key for key in left if system_folder_of(key))
     if not old:
         return []
@@ -210,12 +210,12 @@ def _still_there(folder: OutputFolder, everything: Listing) -> list[str]:
 
 
 def _dry_run(
-    result: RunResult, listing: Listing, chosen: Sequence[Source], folder: OutputFolder, options: RunOptions
+    result: RunResult, listing: Listing, chosen: Sequence[Photo], folder: OutputFolder, options: RunOptions
 ) -> RunResult:
     records = {} if options.overwrite else finished_records(folder)
     plan = plan_of(listing, chosen, records, folder, result.config, options)
     result.skipped, result.remaining = plan.skipped, len(plan.jobs)
     result.notes += [
-        f"{job.source.key} → {folder.layout.shown_of(folder.root / job.crop)}" for job in plan.jobs[:5]
+        f"{job.photo.key} → {folder.layout.shown_of(folder.root / job.crop)}" for job in plan.jobs[:5]
     ]
     return result

@@ -18,7 +18,7 @@ from detic_crop.errors import DeticCropError, OutputError
 from detic_crop.folder.decisions import Decision
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import Journal, Recorded, replay, replay_finished
-from detic_crop.photos.photo import Listing, Source
+from detic_crop.photos.photo import Listing, Photo
 from detic_crop.shards.state import crops_of, known_records
 from detic_crop.system.signals import Stop
 from detic_crop.work.execute import Executor, Plan, check_same_settings, execute, make_plan
@@ -28,7 +28,7 @@ from detic_crop.work.progress import no_progress, progress_bar
 
 def plan_of(
     listing: Listing,
-    chosen: Sequence[Source],
+    chosen: Sequence[Photo],
     records: Mapping[str, Recorded],
     folder: OutputFolder,
     config: CropConfig,
@@ -36,7 +36,7 @@ def plan_of(
     earlier_names: Mapping[str, str] = MappingProxyType({}),
     decisions: Mapping[str, Decision] = MappingProxyType({}),
 ) -> Plan:
-    keys = (source.key for source in listing.sources)
+    keys = (photo.key for photo in listing.photos)
     per_tar = options.per_tar if config.out_format == "tar" else None
     return make_plan(keys, chosen, records, folder, config.format, earlier_names, decisions, per_tar)
 
@@ -45,7 +45,7 @@ def do_work(
     result: RunResult,
     pipeline: Pipeline,
     listing: Listing,
-    chosen: Sequence[Source],
+    chosen: Sequence[Photo],
     options: RunOptions,
     origin: Mapping[str, Any],
     stop: Stop,
@@ -95,6 +95,6 @@ def do_work(
         folder.remove_stale_rejected(records)
         write_tables(result, records)
     else:  # the tables need all shards
-        count_statuses(result, [records[source.key] for source in chosen if source.key in records])
+        count_statuses(result, [records[photo.key] for photo in chosen if photo.key in records])
     folder.write_json(folder.layout.run_json, run_json(result, options, execution, origin, started))
     folder.flush()

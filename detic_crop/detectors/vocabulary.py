@@ -63,6 +63,11 @@ def join_names(names: Iterable[str]) -> str:
     return line.getvalue()
 
 
+def wanted_classes(classes: str | None) -> tuple[str, ...] | None:
+    """Return the class names in the ``classes`` of resolved settings; None for any class."""
+    return None if classes in (None, "any") else tuple(split_names(classes))
+
+
 def resolve_classes(wanted: str, vocabulary: Sequence[str], model: str) -> tuple[str, ...] | None:
     """What ``--classes`` means for one model.
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from detic_crop.errors import UsageError
 from detic_crop.photos.location import absolute, is_path, kept
-from detic_crop.photos.photo import Source
+from detic_crop.photos.photo import Photo
 from detic_crop.wording import counted
 
 _ENOUGH = 0.5  # of the photos known or given, whichever are fewer: then these are the same that were moved
@@ -81,8 +81,8 @@ def arranged(
     before: Mapping[str, Any],
     places: Mapping[str, str],
     given: Given,
-    sources: Sequence[Source],
-    is_same: Callable[[Source], bool | None],
+    photos: Sequence[Photo],
+    is_same: Callable[[Photo], bool | None],
     add: bool,
     shown: str,
 ) -> list[Given]:
@@ -92,7 +92,7 @@ def arranged(
         before: what `read_listing` returned.
         places: where the photos of that listing are.
         given: the input of this call.
-        sources: its photos.
+        photos: its photos.
         is_same: whether a photo is the one that the folder has under that key; None where that is not known.
         add: put an input that the folder does not have yet at the end.
         shown: the folder, for messages.
@@ -107,17 +107,17 @@ def arranged(
     if index is None:
         known = {*before["keys"], *before["paths"]}
         if add:
-            index = _moved(inputs, given, sources, places, is_same)
+            index = _moved(inputs, given, photos, places, is_same)
         else:
-            _check_same_photos(inputs, given, sources, known, places, is_same, shown)
+            _check_same_photos(inputs, given, photos, known, places, is_same, shown)
             index = max(range(len(inputs)), key=lambda i: _common(inputs[i], given))
     if index is None:
-        _check_new(inputs, sources, places, given, shown)
+        _check_new(inputs, photos, places, given, shown)
         return [*inputs, given]
     others = {key: other for i, other in enumerate(inputs) if i != index for key in other.keys}
-    for source in sources:
-        if source.key in others:
-            raise _twice(source, others[source.key], places, given)
+    for photo in photos:
+        if photo.key in others:
+            raise _twice(photo, others[photo.key], places, given)
     return [given if i == index else other for i, other in enumerate(inputs)]
 
 
@@ -136,18 +136,18 @@ def _common(one: Given, other: Given) -> int:
 def _moved(
     inputs: Sequence[Given],
     given: Given,
-    sources: Sequence[Source],
+    photos: Sequence[Photo],
     places: Mapping[str, str],
-    is_same: Callable[[Source], bool | None],
+    is_same: Callable[[Photo], bool | None],
 ) -> int | None:
     """Which of the inputs this is, whose photos have gone from where they were; None: it is a new one."""
     for index, other in enumerate(inputs):
         common = _common(other, given)
         if common and common >= _ENOUGH * min(len(other.keys), len(given.keys)):
             theirs = set(other.keys)
-            ours = [source for source in sources if source.key in theirs]
-            gone = not any(_is_there(places.get(source.key, "")) for source in ours)
-            if gone and all(is_same(source) is not False for source in ours):
+            ours = [photo for photo in photos if photo.key in theirs]
+            gone = not any(_is_there(places.get(photo.key, "")) for photo in ours)
+            if gone and all(is_same(photo) is not False for photo in ours):
                 return index
     return None
 
@@ -159,10 +159,10 @@ def _is_there(place: str) -> bool:
 def _check_same_photos(
     inputs: Sequence[Given],
     given: Given,
-    sources: Sequence[Source],
+    photos: Sequence[Photo],
     known: set[str],
     places: Mapping[str, str],
-    is_same: Callable[[Source], bool | None],
+    is_same: Callable[[Photo], bool | None],
     shown: str,
 ) -> None:
     """Refuse an input that is neither the folder's own nor its photos elsewhere.
@@ -170,18 +170,18 @@ def _check_same_photos(
     Cameras begin at IMG_0001 every day: photos that only moved keep their bytes.
     """
     before = " and ".join(other.shown for other in inputs)
-    common = [source for source in sources if source.key in known]
-    for source in common:
-        if is_same(source) is False:
+    common = [photo for photo in photos if photo.key in known]
+    for photo in common:
+        if is_same(photo) is False:
             raise UsageError(
-                f"{shown} has the photos of {before}, and {source.key} of {given.shown} is another photo "
+                f"{shown} has the photos of {before}, and {photo.key} of {given.shown} is another photo "
                 "of that name; pass another --out, or give the folder above both as --in"
             )
-    if common and len(common) >= _ENOUGH * min(len(known), len(sources)):
+    if common and len(common) >= _ENOUGH * min(len(known), len(photos)):
         return
-    new = [source for source in sources if source.key not in known]
+    new = [photo for photo in photos if photo.key not in known]
     keys = {place: key for key, place in places.items()}
-    again = next((source for source in new if _public(source) in keys), None)
+    again = next((photo for photo in new if _public(photo) in keys), None)
     if again is not None:
         raise UsageError(
             f"{shown} has the photos of {before}, and --in {given.shown} names them otherwise "
@@ -196,7 +196,7 @@ def _check_same_photos(
 
 def _check_new(
     inputs: Sequence[Given],
-    sources: Sequence[Source],
+    photos: Sequence[Photo],
     places: Mapping[str, str],
     given: Given,
     shown: str,
@@ -204,26 +204,26 @@ def _check_new(
     """Refuse photos that the folder has already, or others of their names."""
     owners = {key: other for other in inputs for key in other.keys}
     keys = {place: key for key, place in places.items()}
-    for source in sources:
-        if (key := keys.get(_public(source))) is not None:
+    for photo in photos:
+        if (key := keys.get(_public(photo))) is not None:
             raise UsageError(
-                f"--add: {kept(source.where)} is in {shown} already, as {key}; give --in "
+                f"--add: {kept(photo.location)} is in {shown} already, as {key}; give --in "
                 f"{owners[key].shown if key in owners else inputs[0].shown} again to go on with it"
             )
-        if source.key in places:
-            raise _twice(source, owners.get(source.key, inputs[0]), places, given)
+        if photo.key in places:
+            raise _twice(photo, owners.get(photo.key, inputs[0]), places, given)
 
 
-def _twice(source: Source, other: Given, places: Mapping[str, str], given: Given) -> UsageError:
+def _twice(photo: Photo, other: Given, places: Mapping[str, str], given: Given) -> UsageError:
     return UsageError(
-        f"{source.key} is a photo of {other.shown} ({places.get(source.key, 'gone')}) and one of "
-        f"{given.shown} ({kept(source.where)}), and one --out has each name once; give one of them another "
+        f"{photo.key} is a photo of {other.shown} ({places.get(photo.key, 'gone')}) and one of "
+        f"{given.shown} ({kept(photo.location)}), and one --out has each name once; give one of them another "
         "name, or pass the folder above both as --in, with another --out"
     )
 
 
-def _public(source: Source) -> str:
-    return kept(absolute(source.where))
+def _public(photo: Photo) -> str:
+    return kept(absolute(photo.location))
 
 
 def check_same_data_set(before: Mapping[str, Any], inputs: Sequence[Given], shown: str) -> None:
@@ -247,20 +247,20 @@ def check_same_data_set(before: Mapping[str, Any], inputs: Sequence[Given], show
 
 
 def united(
-    inputs: Sequence[Given], sources: Sequence[Source], places: Mapping[str, str]
-) -> tuple[list[Given], list[Source]]:
+    inputs: Sequence[Given], photos: Sequence[Photo], places: Mapping[str, str]
+) -> tuple[list[Given], list[Photo]]:
     """The photos of all inputs in order, those of this call as they were found, the others where they were.
 
     Args:
         inputs: from `arranged`.
-        sources: of this call's input.
+        photos: of this call's input.
         places: where the photos of the others are.
     """
     if len(inputs) == 1:
-        return list(inputs), list(sources)
-    ours = {source.key: source for source in sources}
+        return list(inputs), list(photos)
+    ours = {photo.key: photo for photo in photos}
     found = [
-        ours.get(key) or Source(key, places[key])
+        ours.get(key) or Photo(key, places[key])
         for given in inputs
         for key in given.keys
         if key in ours or key in places

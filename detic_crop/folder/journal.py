@@ -364,6 +364,15 @@ def read_candidates(file: BinaryIO, record: Record) -> Detections:
     )
 
 
+def candidates_of(record: Record, candidates_path: Path) -> Detections | None:
+    """Return the kept boxes of a photo; None if they cannot be read any more."""
+    try:
+        with open(candidates_path, "rb") as file:
+            return read_candidates(file, record)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def unfinished_crops(candidates_path: Path, records: Mapping[str, Recorded]) -> set[str]:
     """Crop files that a killed run may have left without a journal line: they are ours to replace.
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from detic_crop.folder.shard import Shard
 from detic_crop.photos.keys import STATE
-from detic_crop.stores.store import is_address, joined
+from detic_crop.stores.store import is_address, join
 
 REJECTED = f"{STATE}/rejected"
 SHARDS = "shards"
@@ -97,7 +97,7 @@ class Layout:
 
     def shown_of(self, path: Path) -> str:
         """Return what messages call a path in the folder."""
-        return joined(self.shown, self.name_of(path)) if is_address(self.shown) else str(path)
+        return join(self.shown, self.name_of(path)) if is_address(self.shown) else str(path)
 
     @property
     def quoted(self) -> str:

@@ -13,35 +13,35 @@ from detic_crop.folder.inputs import Given, as_json, recorded_inputs
 from detic_crop.naming import NameIndex
 from detic_crop.photos.find import discover
 from detic_crop.photos.location import absolute, given, kept
-from detic_crop.photos.photo import Source
+from detic_crop.photos.photo import Photo
 from detic_crop.stores.store import is_address
 
 
 def write_listing(
     folder: OutputFolder,
-    sources: Sequence[Source],
+    photos: Sequence[Photo],
     inputs: Sequence[Given],
 ) -> None:
     """Keep the input order and where the photos are, for the tables and for later crops.
 
     Args:
         folder: the output folder.
-        sources: all photos in input order.
+        photos: all photos in input order.
         inputs: what they were given as; only places that are not below the first one's root are spelled out.
     """
     elsewhere: dict[str, str] = {}
     root = inputs[0].root
     above = _above(root)
-    for source in sources:
-        place = source.where
-        if place == above + source.key:
+    for photo in photos:
+        place = photo.location
+        if place == above + photo.key:
             continue  # nearly all
         place = absolute(place)
         if (public := kept(place)) != place:
-            folder.secret_places[source.key] = place
-        if public != _usual_place(root, source.key):
-            elsewhere[source.key] = public
-    keys = {source.key: None for source in sources}
+            folder.secret_places[photo.key] = place
+        if public != _usual_place(root, photo.key):
+            elsewhere[photo.key] = public
+    keys = {photo.key: None for photo in photos}
     # Photos of earlier calls that are not asked for now keep the place where they were.
     before = read_listing(folder)
     known = dict.fromkeys([*before["keys"], *before["paths"]])
@@ -107,7 +107,7 @@ def paths_now(
     if input is None:
         return photo_paths({**listing, "keys": keys})
     text = given(input)
-    found = {source.key: source.where for source in discover(text).sources}
+    found = {photo.key: photo.location for photo in discover(text).photos}
     names = NameIndex(keys).match(found)  # copies may have other spellings, or lie below another folder
     now = {key: found[names.photo_of[key]] if key in names.photo_of else "" for key in keys}
     # Of several inputs only one has moved; of one alone it is said where a photo was looked for.

@@ -8,10 +8,10 @@ import zlib
 from detic_crop.errors import PhotoError
 from detic_crop.folder.journal import Record
 from detic_crop.photos.location import read
-from detic_crop.photos.photo import Source
+from detic_crop.photos.photo import Photo
 
 
-def is_same_photo(record: Record, source: Source, moved: bool) -> bool:
+def is_same_photo(record: Record, photo: Photo, moved: bool) -> bool:
     """Whether a file is still the photo that the run saw: its size is the same, and its time or its bytes.
 
     A photo that was copied, restored or only touched has a new time. Then its bytes are read, and compared by
@@ -19,16 +19,16 @@ def is_same_photo(record: Record, source: Source, moved: bool) -> bool:
 
     Args:
         record: of the photo.
-        source: the file as it is now.
+        photo: the file as it is now.
         moved: it is elsewhere than at the time of the run; says something only where no CRC-32 was kept.
     """
-    if record.file_size != source.size:
+    if record.file_size != photo.size:
         return False
-    if record.file_time == source.mtime_ns:
+    if record.file_time == photo.version:
         return True
     if record.checksum is None:
         return moved
     try:
-        return record.checksum == zlib.crc32(read(source.where, sys.maxsize))
+        return record.checksum == zlib.crc32(read(photo.location, sys.maxsize))
     except PhotoError:
         return True

@@ -30,7 +30,7 @@ from detic_crop.folder.store_lock import STALE_AFTER, StoreLock, refuse_held
 from detic_crop.folder.store_state import StoreState
 from detic_crop.folder.store_tars import StoreTarCrops
 from detic_crop.folder.tar_crops import Place, place_of
-from detic_crop.stores.store import WEB, is_address, path_of, public, scheme_of, store_of
+from detic_crop.stores.store import WEB, is_address, path_of, redact, scheme_of, store_of
 
 BATCH = 256  # crops that go up together
 SECONDS = 15.0  # after which fewer do
@@ -58,11 +58,11 @@ def open_folder(
         return
     if scheme_of(given) in WEB or not path_of(given).strip("/"):
         raise UsageError(
-            f"--out {public(given)} cannot be written to; "
+            f"--out {redact(given)} cannot be written to; "
             "pass s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or a folder"
         )
     store = store_of(given)
-    with output_errors(public(given)):
+    with output_errors(redact(given)):
         root = Path(tempfile.mkdtemp(prefix="detic-crop-"))
     try:
         folder = StoreFolder(StoreState(store, given.rstrip("/"), root), shard, anew)
@@ -82,8 +82,8 @@ def copied_here(folder: str | os.PathLike[str], command: str) -> str | os.PathLi
     given = os.fspath(folder)
     if is_address(given):
         raise UsageError(
-            f"{command} needs the folder on a disk: copy {public(given)} here first (for S3: aws s3 sync "
-            f"{public(given)} cropped), then give the command with the copy"
+            f"{command} needs the folder on a disk: copy {redact(given)} here first (for S3: aws s3 sync "
+            f"{redact(given)} cropped), then give the command with the copy"
         )
     return folder
 
@@ -102,7 +102,7 @@ class StoreFolder(OutputFolder):
     """An output folder at an address; its paths are those of a local folder that is gone with the call."""
 
     def __init__(self, state: StoreState, shard: Shard | None, anew: bool) -> None:
-        super().__init__(state.root, shard, shown=public(state.address))
+        super().__init__(state.root, shard, shown=redact(state.address))
         self._remote = state
         self.tars: StoreTarCrops = StoreTarCrops(state, self.inside, self._new_temporary, shard)
         self._in_tars = False
@@ -181,7 +181,7 @@ class StoreFolder(OutputFolder):
         ours, theirs = _plain(self._remote.address), _plain(re.split(r"[*?\[]", input_path)[0])
         if theirs.startswith(ours):
             raise UsageError(
-                f"--in {public(input_path)} is --out {self.shown}, or lies inside; "
+                f"--in {redact(input_path)} is --out {self.shown}, or lies inside; "
                 "pass another --out, your photos stay as they are"
             )
 
@@ -202,7 +202,7 @@ class StoreFolder(OutputFolder):
     def has_workbook(self) -> bool:
         """Whether audit.xlsx is there."""
         with self._reading(), contextlib.suppress(FileNotFoundError):
-            self._remote.store.look(self._remote.where(self.layout.audit_xlsx.name))
+            self._remote.store.stat(self._remote.where(self.layout.audit_xlsx.name))
             return True
         return False
 
@@ -210,7 +210,7 @@ class StoreFolder(OutputFolder):
         """audit.html as it is; see `OutputFolder.read_page`."""
         with contextlib.suppress(OSError):
             address = self._remote.where(self.layout.audit_html.name)
-            if self._remote.store.look(address).size <= most:
+            if self._remote.store.stat(address).size <= most:
                 return self._remote.store.read_at_most(address, most)
         return b""
 

@@ -13,7 +13,7 @@ from detic_crop.folder.layout import INDEXES, SHARDS
 from detic_crop.folder.segments import continuing, pieces, segment_name, segments_folder
 from detic_crop.folder.shard import Shard
 from detic_crop.photos.keys import STATE
-from detic_crop.stores.store import PARALLEL, Found, Store, each, joined
+from detic_crop.stores.store import PARALLEL, ObjectInfo, Store, join, map_parallel
 
 MERGED = f"{STATE}/shards-merged.json"
 """Is there while merged shards are removed: what is left of them counts as gone."""
@@ -37,28 +37,28 @@ class StoreState:
     def __init__(self, store: Store, address: str, root: Path) -> None:
         self.store, self.address, self.root = store, address, root
         self._below = Inside(root)
-        self.found: dict[str, Found] = {}
+        self.found: dict[str, ObjectInfo] = {}
         self.cut_off = False
-        self._inside: dict[str, dict[str, Found]] = {}  # the same by folder
+        self._inside: dict[str, dict[str, ObjectInfo]] = {}  # the same by folder
         self._loaded: set[str] = set()  # state folders
-        self._outside: dict[str, Found] | None = None
-        self._parts: dict[Path, dict[str, Found]] = {}  # what a local growing file was made of
+        self._outside: dict[str, ObjectInfo] | None = None
+        self._parts: dict[Path, dict[str, ObjectInfo]] = {}  # what a local growing file was made of
         self._sent: dict[Path, int] = {}  # bytes of it that the store has
-        self._known: dict[Path, Found] = {}  # of plain files: what was downloaded
+        self._known: dict[Path, ObjectInfo] = {}  # of plain files: what was downloaded
         self._signatures: dict[Path, _Signature] = {}  # and what it looked like here
 
     def where(self, name: str) -> str:
         """The address of an object."""
-        return joined(self.address, name)
+        return join(self.address, name)
 
     def name_of(self, path: Path) -> str:
         """The name of the object that a local file stands for."""
         return path.relative_to(self.root).as_posix()
 
-    def outside(self) -> dict[str, Found]:
+    def outside(self) -> dict[str, ObjectInfo]:
         """Every object of the folder but those in `.detic-crop`; listed once, when first asked for."""
         if self._outside is None:
-            everything = self.store.find(self.address)
+            everything = self.store.list(self.address)
             self._outside = {n: f for n, f in everything.items() if not n.startswith(f"{STATE}/")}
         return self._outside
 
@@ -73,7 +73,7 @@ class StoreState:
             UsageError: a segment is missing.
             OSError: the store cannot be read.
         """
-        listed = self.store.find(self.where(STATE))
+        listed = self.store.list(self.where(STATE))
         self.found = {f"{STATE}/{name}": found for name, found in listed.items() if name}
         self._inside = {}
         for path, found in self.found.items():
@@ -143,7 +143,7 @@ class StoreState:
         with self._below.open_grown(path) as file:
             file.seek(0, os.SEEK_END)
             for some in _some(self.where(f"{folder}/{name}") for name in names):
-                for data in each(self.store.read, some):
+                for data in map_parallel(self.store.read, some):
                     write_all(file, data)
         self._sent[path] = path.stat().st_size
 
@@ -156,7 +156,7 @@ class StoreState:
         data = self.store.read(self.where(self.name_of(first)), 0, 1 << 20)
         self._write(path, data[: data.find(b"\n") + 1])
 
-    def _parts_of(self, path: Path) -> dict[str, Found]:
+    def _parts_of(self, path: Path) -> dict[str, ObjectInfo]:
         """What a growing file is made of: segments by name, and the file itself where it was copied here."""
         parts = dict(self._inside.get(self.name_of(segments_folder(path)), {}))
         if (whole := self.found.get(self.name_of(path))) is not None:
@@ -212,15 +212,15 @@ class StoreState:
         Raises:
             OSError: the store cannot be written.
         """
-        each(self._send_crop, crops)
+        map_parallel(self._send_crop, crops)
 
     def _send_crop(self, crop: str) -> None:
         data = (self.root / crop).read_bytes()
         self.store.write(self.where(crop), data)
         if crop.startswith(f"{STATE}/"):
-            self.found[crop] = Found(len(data), 0)
+            self.found[crop] = ObjectInfo(len(data), 0)
         elif self._outside is not None:
-            self._outside[crop] = Found(len(data), 0)
+            self._outside[crop] = ObjectInfo(len(data), 0)
 
     def send_object(self, name: str, data: bytes) -> None:
         """Bring an object of the state folder.
@@ -229,15 +229,15 @@ class StoreState:
             OSError: the store cannot be written.
         """
         self.store.write(self.where(name), data)
-        self.found[name] = Found(len(data), 0)
+        self.found[name] = ObjectInfo(len(data), 0)
 
-    def look_again(self, name: str) -> Found:
+    def look_again(self, name: str) -> ObjectInfo:
         """What the store says now of an object outside `.detic-crop`.
 
         Raises:
             OSError: it cannot be asked.
         """
-        found = self.store.look(self.where(name))
+        found = self.store.stat(self.where(name))
         if self._outside is not None:
             self._outside[name] = found
         return found

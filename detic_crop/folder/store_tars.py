@@ -49,7 +49,7 @@ class StoreTarCrops(TarCrops):
             self._remote.send_crops([tar])
             # The sizes of other crops may add up to the same: only the store can tell two versions apart.
             found = self._remote.look_again(tar)
-            index = {"size": found.size, "stamp": found.stamp, "members": members}
+            index = {"size": found.size, "stamp": found.version, "members": members}
             text = json.dumps(index, ensure_ascii=False, separators=(",", ":"))
             self._remote.send_object(_index_of(tar), text.encode())
             self._inside.remove(self._root / tar)
@@ -62,7 +62,7 @@ class StoreTarCrops(TarCrops):
             return {}
         with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             index = json.loads(self._remote.store.read(self._remote.where(_index_of(tar))))
-            if there.stamp and (index["size"], index["stamp"]) == there:
+            if there.version and (index["size"], index["stamp"]) == there:
                 return {name: (offset, size) for name, (offset, size) in index["members"].items()}
         self._bring(tar)  # changed by something else
         return super()._read_members(tar)

@@ -29,7 +29,7 @@ from PIL import (
 
 from detic_crop.boxes.geometry import PixelBox
 from detic_crop.config import DEFAULT_MAX_PIXELS, Truncated
-from detic_crop.errors import PhotoError
+from detic_crop.errors import PhotoError, one_line
 from detic_crop.images.damage import is_only_padded, is_remarked_on, is_tiff_damaged, lacks_scans, left_over
 from detic_crop.images.directory import read_directory
 from detic_crop.images.headers import CONVERT, DAMAGED, HEIC_EXTENSIONS, RAW_EXTENSIONS, Header, read_header
@@ -304,7 +304,7 @@ def _decoding_error(error: Exception, header: Header | None) -> PhotoError:
     kind = header.format if header else "photo"
     return PhotoError(
         "truncated" if header and header.truncated else "unreadable",
-        f"expected a readable {kind}, got damaged or unusual data ({_one_line(error)}); {DAMAGED}",
+        f"expected a readable {kind}, got damaged or unusual data ({_reason(error)}); {DAMAGED}",
     )
 
 
@@ -390,7 +390,7 @@ def _file_error(error: OSError | ValueError) -> PhotoError:
     if code == errno.ENOMEM:
         return PhotoError("out_of_memory", "expected enough memory for the file, got none; use fewer workers")
     return PhotoError(
-        "unreadable", f"expected a readable file, got: {_one_line(error)}; check the disk or network"
+        "unreadable", f"expected a readable file, got: {_reason(error)}; check the disk or network"
     )
 
 
@@ -557,9 +557,9 @@ def upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(turned, dtype=np.uint8)
 
 
-def _one_line(error: Exception) -> str:
-    """What went wrong, without line breaks, paths or addresses."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+def _reason(error: Exception) -> str:
+    """Return what went wrong, without line breaks, paths or addresses."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
     if isinstance(error, (LookupError, TypeError, AttributeError)):
         text = f"{type(error).__name__} {text}"
-    return " ".join(text.split())[:160] or type(error).__name__
+    return one_line(text, 160)

@@ -1,4 +1,4 @@
-"""Which photos: a folder, one file, a glob, a list, tar files, or a store → sources with stable keys."""
+"""Which photos: a folder, one file, a glob, a list, tar files, or a store → a listing of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from detic_crop.photos.in_list import LIST_EXTENSIONS, from_list
 from detic_crop.photos.in_store import from_address
 from detic_crop.photos.in_tars import expanded, from_tars
 from detic_crop.photos.keys import STATE, printable
-from detic_crop.photos.photo import Listing, Source, distinct, is_photo_name
+from detic_crop.photos.photo import Listing, Photo, distinct, is_photo_name
 from detic_crop.stores.store import is_address, path_of, store_of
 from detic_crop.system.collecting import collector_paused
 from detic_crop.system.system_folders import is_system_folder, note_of, system_folder_of
@@ -57,7 +57,7 @@ def discover(where: str | os.PathLike[str], output: str | os.PathLike[str] | Non
     if not text:
         raise UsageError(f"--in is empty; pass {_EXPECTED}")
     listing = _found(text, None if output is None else os.fspath(output))
-    if not listing.sources:
+    if not listing.photos:
         said = "".join(f"{note}; " for note in listing.notes[:2])
         others = f" ({counted(listing.passed_over, 'other file')})" if listing.passed_over else ""
         raise UsageError(f"--in {places.kept(text)} holds no photos{others}; {said}{_known()}")
@@ -89,7 +89,7 @@ def _found(text: str, output: str | None) -> Listing:
         return from_address(text, output)
     if there:
         path = Path(places.as_path(text))
-        return Listing([Source.of_file(printable(path.name), os.fspath(path))])
+        return Listing([Photo.of_file(printable(path.name), os.fspath(path))])
     if glob.has_magic(text):
         return _from_glob(text, output)
     raise UsageError(f"--in {text} does not exist; pass {_EXPECTED}")
@@ -100,10 +100,8 @@ def _matching_tars(pattern: str) -> list[str]:
     tars: list[str] = []
     for name in expanded(pattern):
         if is_address(name):
-            found = (
-                from_address(name, None, tars=True).sources if glob.has_magic(name) else [Source("", name)]
-            )
-            tars += [source.where for source in found]
+            found = from_address(name, None, tars=True).photos if glob.has_magic(name) else [Photo("", name)]
+            tars += [photo.location for photo in found]
         else:
             tars += sorted(glob.glob(name)) if glob.has_magic(name) else [name]
     absent = [tar for tar in tars if not is_address(tar) and not os.path.isfile(tar)]
@@ -162,11 +160,11 @@ def _sorted_listing(root: Path, paths: list[str], walk: _Walk) -> Listing:
         located = sorted(zip(_below(paths, above), paths, strict=True))
         names = [name for name, _ in located]
         keys = distinct(names)
-        sources = [Source.of_file(key, path) for key, (_, path) in zip(keys, located, strict=True)]
+        photos = [Photo.of_file(key, path) for key, (_, path) in zip(keys, located, strict=True)]
         if keys != names:
-            sources.sort(key=itemgetter(0))
+            photos.sort(key=itemgetter(0))
     notes = [*walk.notes, *filter(None, [note_of(walk.system_folders)])]
-    return Listing(sources, walk.passed_over, notes, walk.plain)
+    return Listing(photos, walk.passed_over, notes, walk.plain)
 
 
 def _below(paths: list[str], above: str) -> list[str]:

@@ -19,8 +19,8 @@ from detic_crop.photos import location as places
 from detic_crop.photos.in_store import looked_at
 from detic_crop.photos.in_tars import from_tars
 from detic_crop.photos.keys import STATE, normalise_key, printable
-from detic_crop.photos.photo import Listing, Source, distinct, is_photo_name
-from detic_crop.stores.store import beside, is_address, path_of
+from detic_crop.photos.photo import Listing, Photo, distinct, is_photo_name
+from detic_crop.stores.store import is_address, path_of, resolve
 from detic_crop.system.system_folders import is_system_folder
 
 LIST_EXTENSIONS = (".txt", ".lst", ".csv", ".tsv")
@@ -51,7 +51,7 @@ def from_list(where: str) -> Listing:
         if is_address(line):
             unique.setdefault(line, line)
         elif is_address(where):
-            unique.setdefault(beside(where, line), line)
+            unique.setdefault(resolve(where, line), line)
         else:
             folder = Path(where).parent
             line = _existing_spelling(line, folder)
@@ -63,19 +63,19 @@ def from_list(where: str) -> Listing:
         listing = from_tars(list(unique))
         listing.notes[:0] = notes
         return listing
-    sources = looked_at(zip(_list_keys(list(unique.values())), unique, strict=True))
+    photos = looked_at(zip(_list_keys(list(unique.values())), unique, strict=True))
     if not is_address(where):
-        sources = _found(sources, list(unique.values()), where, notes)
-    return Listing(sources, notes=notes)
+        photos = _found(photos, list(unique.values()), where, notes)
+    return Listing(photos, notes=notes)
 
 
 # ---------------------------------------------------------------- where the photos are
 
 
-def _found(sources: list[Source], names: Sequence[str], where: str, notes: list[str]) -> list[Source]:
+def _found(photos: list[Photo], names: Sequence[str], where: str, notes: list[str]) -> list[Photo]:
     """The photos of a list, those that are not there looked for where they may be."""
-    sources = _respelled(sources)
-    if sources and not any(map(_is_there, sources)) and not any(map(os.path.isabs, names)):
+    photos = _respelled(photos)
+    if photos and not any(map(_is_there, photos)) and not any(map(os.path.isabs, names)):
         if folder := _folder_beside(names, where, notes):
             return _respelled(_below(folder, names))
         name, above = places.name_of(where), os.path.dirname(os.path.abspath(where))
@@ -84,39 +84,39 @@ def _found(sources: list[Source], names: Sequence[str], where: str, notes: list[
             f"no photo of {name} is there: its names are relative to its own folder ({above})"
             + (table if name.lower().endswith(_TABLES) else "")
         )
-    return sources
+    return photos
 
 
-def _is_there(source: Source) -> bool:
-    return source.size >= 0 or not places.is_path(source.where)
+def _is_there(photo: Photo) -> bool:
+    return photo.size >= 0 or not places.is_path(photo.location)
 
 
-def _below(folder: str, names: Sequence[str]) -> list[Source]:
+def _below(folder: str, names: Sequence[str]) -> list[Photo]:
     located = (os.path.abspath(os.path.join(folder, name)) for name in names)
     return looked_at(zip(_list_keys(names), located, strict=True))
 
 
-def _respelled(sources: Sequence[Source]) -> list[Source]:
+def _respelled(photos: Sequence[Photo]) -> list[Photo]:
     """The same, those that are not there taken for the one photo in their folder that differs in spelling."""
-    found = list(sources)
+    found = list(photos)
     by_folder: dict[str, list[int]] = {}
-    for i, source in enumerate(sources):
-        if places.is_path(source.where):
-            by_folder.setdefault(os.path.dirname(source.where), []).append(i)
-    taken = {source.key for source in sources}
+    for i, photo in enumerate(photos):
+        if places.is_path(photo.location):
+            by_folder.setdefault(os.path.dirname(photo.location), []).append(i)
+    taken = {photo.key for photo in photos}
     for folder, numbers in by_folder.items():
-        absent = [i for i in numbers if not _is_there(sources[i])]
+        absent = [i for i in numbers if not _is_there(photos[i])]
         there = _photos_in(folder) if absent else []
         if not there:
             continue
         # All names of that folder, so that none takes the photo of another.
-        names = NameIndex(os.path.basename(sources[i].where) for i in numbers)
+        names = NameIndex(os.path.basename(photos[i].location) for i in numbers)
         photo_of = names.match(there).photo_of
         for i in absent:
-            file = photo_of.get(os.path.basename(sources[i].where))
-            above, slash, _ = sources[i].key.rpartition("/")
+            file = photo_of.get(os.path.basename(photos[i].location))
+            above, slash, _ = photos[i].key.rpartition("/")
             if file is not None and (key := printable(above + slash + file)) not in taken:
-                found[i] = Source.of_file(key, os.path.join(folder, file))
+                found[i] = Photo.of_file(key, os.path.join(folder, file))
                 taken.add(key)
     return found
 

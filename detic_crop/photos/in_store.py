@@ -9,16 +9,16 @@ from collections.abc import Iterable
 from detic_crop.errors import UsageError
 from detic_crop.photos.keys import STATE, normalise_key, printable
 from detic_crop.photos.location import is_path, kept, name_of
-from detic_crop.photos.photo import Listing, Source, distinct, is_photo_name
+from detic_crop.photos.photo import Listing, Photo, distinct, is_photo_name
 from detic_crop.stores.store import (
     EXTRAS,
     WEB,
-    Found,
+    ObjectInfo,
     Store,
-    each,
     is_address,
-    joined,
-    public,
+    join,
+    map_parallel,
+    redact,
     scheme_of,
     store_of,
 )
@@ -38,12 +38,12 @@ def from_address(address: str, output: str | None, tars: bool = False) -> Listin
     """
     store = store_of(address)
     if store.scheme in WEB:
-        if glob.has_magic(public(address)):  # a query begins with one of their characters
+        if glob.has_magic(redact(address)):  # a query begins with one of their characters
             raise UsageError(f"--in {kept(address)}: the web has no patterns; pass a .txt list of addresses")
-        return Listing([Source.at(printable(name_of(address)) or "photo", address)])
+        return Listing([Photo.at(printable(name_of(address)) or "photo", address)])
     root, found = _objects(store, address)
     if "" in found:  # the address of one object
-        return Listing([Source(printable(name_of(root)), root, *found[""])])
+        return Listing([Photo(printable(name_of(root)), root, *found[""])])
     extension = posixpath.splitext(address)[1] if glob.has_magic(address) else ""
     explicit = extension and not glob.has_magic(extension)  # as of a pattern of files
     notes: list[str] = []
@@ -63,11 +63,11 @@ def from_address(address: str, output: str | None, tars: bool = False) -> Listin
             passed_over += 1
     notes += filter(None, [note_of(system_folders)])
     keys = distinct(map(normalise_key, located))
-    sources = [Source(key, joined(root, path), *found[path]) for key, path in zip(keys, located, strict=True)]
-    return Listing(sources, passed_over, notes)
+    photos = [Photo(key, join(root, path), *found[path]) for key, path in zip(keys, located, strict=True)]
+    return Listing(photos, passed_over, notes)
 
 
-def _objects(store: Store, address: str) -> tuple[str, dict[str, Found]]:
+def _objects(store: Store, address: str) -> tuple[str, dict[str, ObjectInfo]]:
     """(The address above some objects, path below it → object): what matches a pattern, or all there is."""
     pattern = root = address.rstrip("/")
     while glob.has_magic(root):
@@ -80,7 +80,7 @@ def _objects(store: Store, address: str) -> tuple[str, dict[str, Found]]:
             found = store.glob(pattern, root) or store.glob(f"{pattern}/**", root)
         if found:
             return root, found
-        return pattern, store.find(pattern)  # the characters of patterns may stand in names
+        return pattern, store.list(pattern)  # the characters of patterns may stand in names
     except OSError as error:
         raise UsageError(
             f"--in {kept(address)} cannot be listed: {error.strerror}; check the address and the credentials"
@@ -100,18 +100,18 @@ def _output_folders(found: Iterable[str], root: str, output: str | None, notes: 
     return tuple(folders)
 
 
-def looked_at(located: Iterable[tuple[str, str]]) -> list[Source]:
+def looked_at(located: Iterable[tuple[str, str]]) -> list[Photo]:
     """The photos at some places, by key; stores and tar files are asked some at a time.
 
     Raises:
         UsageError: no package for some address is installed; says what to install.
     """
-    sources = [Source.of_file(key, where) if is_path(where) else Source(key, where) for key, where in located]
-    slow = [index for index, source in enumerate(sources) if not is_path(source.where)]
-    addresses = (sources[index].where for index in slow if is_address(sources[index].where))
+    photos = [Photo.of_file(key, where) if is_path(where) else Photo(key, where) for key, where in located]
+    slow = [index for index, photo in enumerate(photos) if not is_path(photo.location)]
+    addresses = (photos[index].location for index in slow if is_address(photos[index].location))
     for address in {scheme_of(address): address for address in addresses}.values():
         store_of(address)  # if its package is missing, that is what to say, once
-    looked = each(lambda index: Source.at(sources[index].key, sources[index].where), slow)
-    for index, source in zip(slow, looked, strict=True):
-        sources[index] = source
-    return sources
+    looked = map_parallel(lambda index: Photo.at(photos[index].key, photos[index].location), slow)
+    for index, photo in zip(slow, looked, strict=True):
+        photos[index] = photo
+    return photos

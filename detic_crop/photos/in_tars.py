@@ -12,7 +12,7 @@ from contextlib import closing
 from detic_crop.errors import UsageError
 from detic_crop.photos.keys import normalise_key, printable
 from detic_crop.photos.location import Member, kept
-from detic_crop.photos.photo import Listing, Source, distinct, is_photo_name
+from detic_crop.photos.photo import Listing, Photo, distinct, is_photo_name
 from detic_crop.stores.store import is_address, path_of, store_of
 from detic_crop.system.system_folders import note_of, system_folder_of
 from detic_crop.wording import counted
@@ -51,41 +51,40 @@ def from_tars(tars: Sequence[str]) -> Listing:
     passed_over = 0
     notes: list[str] = []
     system_folders: set[str] = set()
-    found: list[tuple[str, Source]] = []  # (name of the tar file, photo)
+    found: list[tuple[str, Photo]] = []  # (name of the tar file, photo)
     for tar in tars:
-        photos: dict[str, Source] = {}
+        inside: dict[str, Photo] = {}
         repeated = 0
-        for name, source in _members(tar, notes):
+        for name, photo in _members(tar, notes):
             if folder := system_folder_of(name):
                 system_folders.add(printable(folder))
                 continue
-            if source is None or not is_photo_name(name):
+            if photo is None or not is_photo_name(name):
                 passed_over += 1
                 continue
-            repeated += source.key in photos
-            photos.pop(source.key, None)
-            photos[source.key] = source  # what was added later replaces what was there, as for `tar -r`
+            repeated += photo.key in inside
+            inside.pop(photo.key, None)
+            inside[photo.key] = photo  # what was added later replaces what was there, as for `tar -r`
         if repeated:
             notes.append(
                 f"photos that stand in {printable(_name(tar))} several times, "
                 f"of which the last is taken: {repeated:,}"
             )
-        found += [(os.path.splitext(_name(tar))[0], source) for source in photos.values()]
+        found += [(os.path.splitext(_name(tar))[0], photo) for photo in inside.values()]
     notes += filter(None, [note_of(system_folders)])
-    times = Counter(source.key for _, source in found)
+    times = Counter(photo.key for _, photo in found)
     keys = distinct(
-        source.key if times[source.key] == 1 else normalise_key(f"{stem}/{source.key}")
-        for stem, source in found
+        photo.key if times[photo.key] == 1 else normalise_key(f"{stem}/{photo.key}") for stem, photo in found
     )
-    sources = [source._replace(key=key) for key, (_, source) in zip(keys, found, strict=True)]
-    return Listing(sources, passed_over, notes)
+    photos = [photo._replace(key=key) for key, (_, photo) in zip(keys, found, strict=True)]
+    return Listing(photos, passed_over, notes)
 
 
 def _name(tar: str) -> str:
     return os.path.basename(path_of(tar) if is_address(tar) else tar)
 
 
-def _members(tar: str, notes: list[str]) -> Iterator[tuple[str, Source | None]]:
+def _members(tar: str, notes: list[str]) -> Iterator[tuple[str, Photo | None]]:
     """What is in a tar file and not hidden: (name, photo), None for what is no file of its own.
 
     Of one that was cut short the photos up to there are taken, the last of them as far as it goes.
@@ -102,7 +101,7 @@ def _members(tar: str, notes: list[str]) -> Iterator[tuple[str, Source | None]]:
                     continue
                 if info.isreg() and not info.issparse():
                     member = Member(info.offset_data, info.size, max(0, int(info.mtime)), tar)
-                    yield info.name, Source(normalise_key(info.name), member.place, *member.found)
+                    yield info.name, Photo(normalise_key(info.name), member.place, *member.found)
                 else:
                     yield info.name, None
             file.seek(opened.offset)

@@ -19,7 +19,7 @@ from urllib.parse import unquote
 from detic_crop.config import DEFAULT_MAX_PIXELS, Truncated
 from detic_crop.errors import PhotoError, UsageError
 from detic_crop.images.decode import PhotoFile, most_bytes, read_file
-from detic_crop.stores.store import Found, Store, is_address, path_of, public, store_of
+from detic_crop.stores.store import ObjectInfo, Store, is_address, path_of, redact, store_of
 
 _MEMBER = re.compile(r"tar:(\d+)\+(\d+)@(\d+):(.+)", re.DOTALL)
 _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019"}
@@ -40,9 +40,9 @@ class Member(NamedTuple):
         return f"tar:{self.offset}+{self.size}@{self.time}:{self.tar}"
 
     @property
-    def found(self) -> Found:
+    def found(self) -> ObjectInfo:
         """What a listing says of it."""
-        return Found(self.size, self.time * 10**9)
+        return ObjectInfo(self.size, self.time * 10**9)
 
 
 def member_at(place: str) -> Member | None:
@@ -105,8 +105,8 @@ def kept(place: str) -> str:
     A web address whose query was needed does not lead to the photo any more; then ``--in`` must say again.
     """
     if member := member_at(place):
-        return member._replace(tar=public(member.tar)).place if is_address(member.tar) else place
-    return public(place) if is_address(place) else place
+        return member._replace(tar=redact(member.tar)).place if is_address(member.tar) else place
+    return redact(place) if is_address(place) else place
 
 
 def files_of(places: Iterable[str]) -> Iterator[str]:
@@ -130,20 +130,20 @@ def name_of(place: str) -> str:
     return os.path.basename(path_of(place) if is_address(place) else place)
 
 
-def look(place: str) -> Found | None:
+def look(place: str) -> ObjectInfo | None:
     """Size and version of what is there now; None when there is nothing, or nothing that can be looked at."""
     try:
         if member := member_at(place):
             return _look_at_member(member)
         if is_address(place):
-            return store_of(place).look(place)
+            return store_of(place).stat(place)
         status = os.stat(place)
     except (OSError, ValueError, UsageError):  # ValueError: a NUL in a name from a list
         return None
-    return Found(status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+    return ObjectInfo(status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
 
 
-def _look_at_member(member: Member) -> Found | None:
+def _look_at_member(member: Member) -> ObjectInfo | None:
     start = member.offset - _BLOCK
     if is_address(member.tar):
         header = store_of(member.tar).read(member.tar, start, member.offset)
@@ -209,7 +209,7 @@ def _answer(address: str, ask: Callable[[Store], bytes], tries: int | None) -> b
         raise PhotoError("unreadable", str(error)) from error
     except FileNotFoundError as error:
         raise PhotoError(
-            "missing_file", f"expected a photo at {public(address)}, found none; check the list and --in"
+            "missing_file", f"expected a photo at {redact(address)}, found none; check the list and --in"
         ) from error
     except PermissionError as error:
         raise PhotoError(
@@ -220,7 +220,7 @@ def _answer(address: str, ask: Callable[[Store], bytes], tries: int | None) -> b
     except OSError as error:
         raise PhotoError(
             "unreachable",
-            f"expected an answer of {path_of(public(address)).split('/')[0]}, got: {error.strerror}, "
+            f"expected an answer of {path_of(redact(address)).split('/')[0]}, got: {error.strerror}, "
             "several times; give the same command again when it is well",
         ) from error
 

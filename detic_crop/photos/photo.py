@@ -13,30 +13,30 @@ from detic_crop.photos import location as places
 from detic_crop.photos.keys import printable
 
 
-class Source(NamedTuple):
+class Photo(NamedTuple):
     """One photo of the input. A named tuple of plain text, since a run lists a hundred thousand of them.
 
     Attributes:
         key: its name in every table: relative path with ``/``.
-        where: its place, see `places`: a path, an address, or a part of a tar file.
+        location: its place, see `places`: a path, an address, or a part of a tar file.
         size: bytes; -1 when it could not be looked at, 0 when that is not known before it is read.
-        mtime_ns: modification time, or of an object in a store a number that changes with its content; with
+        version: modification time, or of an object in a store a number that changes with its content; with
             `size` it tells a changed photo.
     """
 
     key: str
-    where: str
+    location: str
     size: int = -1
-    mtime_ns: int = -1
+    version: int = -1
 
     @classmethod
-    def at(cls, key: str, where: str) -> Source:
+    def at(cls, key: str, where: str) -> Photo:
         """The photo at a place; one that cannot be looked at keeps -1, decoding will say what is wrong."""
         found = places.look(where)
         return cls(key, where) if found is None else cls(key, where, *found)
 
     @classmethod
-    def of_file(cls, key: str, where: str) -> Source:
+    def of_file(cls, key: str, where: str) -> Photo:
         """`at` for a path, in less time."""
         try:
             status = os.stat(where)
@@ -52,13 +52,13 @@ class Listing:
     """The photos of an input, in input order.
 
     Attributes:
-        sources: in the order of the audit's rows.
+        photos: in the order of the audit's rows.
         passed_over: files in folders that are no images.
         notes: sentences for the summary: folders that could not be read, repeated list lines.
         plain: paths that are known not to be links.
     """
 
-    sources: list[Source]
+    photos: list[Photo]
     passed_over: int = 0
     notes: list[str] = field(default_factory=list)
     plain: set[str] = field(default_factory=set)

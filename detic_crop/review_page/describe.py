@@ -13,15 +13,15 @@ from detic_crop.boxes.choose import wanted_mask
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import Box
 from detic_crop.config import CropConfig
-from detic_crop.detectors.vocabulary import split_names
+from detic_crop.detectors.vocabulary import wanted_classes
 from detic_crop.folder.decisions import detected_box
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record, read_candidates
+from detic_crop.folder.journal import Record, candidates_of
 from detic_crop.folder.same_photo import is_same_photo
 from detic_crop.folder.verdicts import VERDICTS, Verdict
-from detic_crop.photos.photo import Source
+from detic_crop.photos.photo import Photo
 from detic_crop.report.html.markup import utf8
-from detic_crop.report.html.photos import Photo
+from detic_crop.report.html.photos import PagePhoto
 from detic_crop.report.html.thumbnails import photo_stamp, read_photo, thumbnail
 from detic_crop.report.suspicion import FLAGS
 from detic_crop.review_page.rows import photo_id
@@ -78,10 +78,10 @@ class Describer:
         self._key_column = key_column
         self._paths = paths
         self._moved = moved
-        self._wanted = None if config.classes in (None, "any") else tuple(split_names(config.classes or ""))
+        self._wanted = wanted_classes(config.classes)
         self._cached_jpeg = lru_cache(_CACHED_PHOTOS)(self._jpeg)
 
-    def describe(self, photo: Photo, verdict: Verdict | None) -> dict[str, Any]:
+    def describe(self, photo: PagePhoto, verdict: Verdict | None) -> dict[str, Any]:
         """Everything the page says about one photo."""
         record = photo.record
         labels = zip(self._columns, photo.labels[0] if photo.labels else (), strict=False)
@@ -106,20 +106,20 @@ class Describer:
             **self.judgeable(photo)._asdict(),
         }
 
-    def judgeable(self, photo: Photo) -> Judgeable:
+    def judgeable(self, photo: PagePhoto) -> Judgeable:
         """What may be said of a photo: nobody judges what cannot be seen."""
         record = photo.record
         if record.status == "failed":
             return Judgeable(_TAKEN_BACK, f"This photo failed ({record.reason}): {record.error}")
-        source = self._source(record)
-        if source.size < 0:
+        now = self._photo_now(record)
+        if now.size < 0:
             gone = "The photo is no longer where it was"
             if self._has_crop(record):
                 # To accept is to leave it to the detector, whose crop this is not once a verdict was applied.
                 may = _BY_CROP[record.verdict in ("box", "whole") :]
                 return Judgeable(may, f"{gone}: only its crop can be judged. {_START_AGAIN}")
             return Judgeable(_TAKEN_BACK, f"{gone}, and its crop is not there either. {_START_AGAIN}")
-        if not is_same_photo(record, source, self._moved):
+        if not is_same_photo(record, now, self._moved):
             changed = "The photo has changed since the run; give the run command again, then review it."
             return Judgeable(_TAKEN_BACK, changed)
         return Judgeable(VERDICTS, "")
@@ -127,13 +127,13 @@ class Describer:
     def _has_crop(self, record: Record) -> bool:
         return any(self._folder.crop_size(place) >= 0 for place in _crop_places(self._folder, record))
 
-    def _source(self, record: Record) -> Source:
-        return Source.at(record.image, self._paths.get(record.image, record.image))
+    def _photo_now(self, record: Record) -> Photo:
+        return Photo.at(record.image, self._paths.get(record.image, record.image))
 
     def _candidates(self, record: Record) -> list[dict[str, Any]]:
         """All kept boxes: the detector's own first, then eligible ones, then the others, by falling score."""
         own = detected_box(record)
-        found = self._read_candidates(record)
+        found = candidates_of(record, self._folder.layout.candidates) or Detections.empty()
         eligible = wanted_mask(found, self._wanted) & (found.scores >= np.float32(self._config.conf or 0.0))
         edges = [found.edges(i) for i in range(len(found))]
         is_own = [edge == own for edge in edges]
@@ -149,29 +149,22 @@ class Describer:
             for i in order
         ]
 
-    def _read_candidates(self, record: Record) -> Detections:
-        try:
-            with open(self._folder.layout.candidates, "rb") as file:
-                return read_candidates(file, record)
-        except (OSError, ValueError, KeyError, TypeError):  # the page does without
-            return Detections.empty()
-
     # ------------------------------------------------------------ pictures
 
-    def photo_jpeg(self, photo: Photo) -> bytes:
+    def photo_jpeg(self, photo: PagePhoto) -> bytes:
         """The photo, upright, its long side at most `PHOTO_SIDE`, without metadata.
 
         Raises:
             PhotoError: it cannot be decoded, or is another photo now.
             OSError: it cannot be read.
         """
-        source = self._source(photo.record)
-        return self._cached_jpeg(photo.record, source.where, source.mtime_ns)
+        now = self._photo_now(photo.record)
+        return self._cached_jpeg(photo.record, now.location, now.version)
 
-    def _jpeg(self, record: Record, place: str, mtime_ns: int) -> bytes:
+    def _jpeg(self, record: Record, place: str, version: int) -> bytes:
         return thumbnail(read_photo(record, place), record.image, PHOTO_SIDE, _PHOTO_QUALITY, record)
 
-    def crop_file(self, photo: Photo) -> tuple[bytes, str]:
+    def crop_file(self, photo: PagePhoto) -> tuple[bytes, str]:
         """(the crop as it is, its content type).
 
         Raises:

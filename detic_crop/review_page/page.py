@@ -26,7 +26,7 @@ from detic_crop.folder.verdicts import VERDICTS, Verdict, VerdictLog, now, stand
 from detic_crop.photos.location import given
 from detic_crop.report.absent import Absent, absent_among
 from detic_crop.report.html.markup import utf8
-from detic_crop.report.html.photos import Photo, photos_of
+from detic_crop.report.html.photos import PagePhoto, photos_of
 from detic_crop.report.suspicion import FLAGS
 from detic_crop.report.table import kept_labels, table_rows
 from detic_crop.review_page.describe import Describer, box_of, verdict_values
@@ -130,7 +130,7 @@ class ReviewPage:
             return _not_found()
         return Response(data, media_type=kind)
 
-    def _asked_for(self, request: Request) -> Photo | None:
+    def _asked_for(self, request: Request) -> PagePhoto | None:
         rank = self._rows.rank_of.get(request.path_params["id"])
         return None if rank is None else self._rows.photos[rank]
 

@@ -29,7 +29,7 @@ from detic_crop.folder.listing import photo_paths, read_listing
 from detic_crop.folder.names import fold_name
 from detic_crop.folder.shard import Shard, owner
 from detic_crop.folder.tar_crops import within
-from detic_crop.photos.photo import Source
+from detic_crop.photos.photo import Photo
 from detic_crop.shards.state import Input, Part, digest_of, read_part
 from detic_crop.wording import counted
 
@@ -282,7 +282,7 @@ def gaps(gathered: Gathered, chosen: Iterable[str], merged: Mapping[str, Record]
 # ---------------------------------------------------------------- one journal
 
 
-def sources_of(gathered: Gathered, folder: OutputFolder) -> tuple[list[Source], list[Given]]:
+def photos_of(gathered: Gathered, folder: OutputFolder) -> tuple[list[Photo], list[Given]]:
     """Return all photos in input order and where they are, and the inputs that were given.
 
     Args:
@@ -299,7 +299,7 @@ def sources_of(gathered: Gathered, folder: OutputFolder) -> tuple[list[Source], 
         known = [given for given in several if given is not None]
         keys = [key for given in known for key in given.keys]
         inputs.append(Given(known[0].where, known[0].root, keys))
-    return [Source(key, paths[key]) for key in gathered.keys], parts_of(inputs, gathered.keys)
+    return [Photo(key, paths[key]) for key in gathered.keys], parts_of(inputs, gathered.keys)
 
 
 def append_to_journal(

@@ -23,7 +23,7 @@ from detic_crop.folder.journal import (
 )
 from detic_crop.folder.listing import read_listing, write_listing
 from detic_crop.photos.labels import Labels
-from detic_crop.photos.photo import Source
+from detic_crop.photos.photo import Photo
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +45,18 @@ class Input:
     @classmethod
     def of(
         cls,
-        sources: Sequence[Source],
+        photos: Sequence[Photo],
         labels: Labels | None,
         matches: Sequence[str | None],
         limit: int | None,
     ) -> Input:
         """That of a run."""
-        keys = digest_of(source.key for source in sources)
+        keys = digest_of(photo.key for photo in photos)
         if labels is None:
-            return cls(len(sources), keys, "", limit)
+            return cls(len(photos), keys, "", limit)
         table = hashlib.blake2b(labels.data, digest_size=16).hexdigest()
         matched = digest_of(key or "" for key in matches)
-        return cls(len(sources), keys, f"{labels.key_column} {table} {matched}", limit)
+        return cls(len(photos), keys, f"{labels.key_column} {table} {matched}", limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def digest_of(texts: Iterable[str]) -> str:
 
 def write_part(
     folder: OutputFolder,
-    sources: Sequence[Source],
+    photos: Sequence[Photo],
     inputs: Sequence[Given],
     input: Input,
     words: Sequence[str],
@@ -95,16 +95,16 @@ def write_part(
 
     Args:
         folder: the shard's.
-        sources: all photos of the input in its order.
+        photos: all photos of the input in its order.
         inputs: what they were given as.
         input: what `Input.of` says of it.
         words: of the command, but for ``--out`` and ``--shard``.
     """
     assert folder.shard is not None
-    places = [place for place, source in enumerate(sources) if folder.shard.owns(source.key)]
-    own = [sources[place] for place in places]
-    part = Part(input, places, digest_of(source.key for source in own), list(words))
-    write_listing(folder, own, parts_of(inputs, [source.key for source in own]))
+    places = [place for place, photo in enumerate(photos) if folder.shard.owns(photo.key)]
+    own = [photos[place] for place in places]
+    part = Part(input, places, digest_of(photo.key for photo in own), list(words))
+    write_listing(folder, own, parts_of(inputs, [photo.key for photo in own]))
     folder.write(folder.layout.part, json.dumps(asdict(part), separators=(",", ":")).encode())
 
 
@@ -135,37 +135,37 @@ def check_same_count(folder: OutputFolder) -> None:
 def check_same_shards(
     folder: OutputFolder,
     inputs: Sequence[Given],
-    sources: Sequence[Source],
+    photos: Sequence[Photo],
     add: bool,
-    same_photo: Callable[[OutputFolder], Callable[[Source], bool | None]],
+    same_photo: Callable[[OutputFolder], Callable[[Photo], bool | None]],
 ) -> None:
     """Refuse a shard of other photos than the shards that wait beside it.
 
     Args:
         folder: the shard's.
         inputs: of this call.
-        sources: all of their photos.
+        photos: all of their photos.
         add: another input is to be added.
         same_photo: of a folder, whether a photo is the one that it has under that key; None: not known.
 
     Raises:
         UsageError: they are others; a merge would refuse them, but only after the work.
     """
-    digest = digest_of(source.key for source in sources)
+    digest = digest_of(photo.key for photo in photos)
     for shard in folder.whole.shards():
         other = folder.with_shard(shard)
         theirs, part = recorded_inputs(read_listing(other)), read_part(other)
         if not theirs or [given.shown for given in theirs] == [given.shown for given in inputs]:
             continue
         is_same = same_photo(other)
-        if strange := next((source for source in sources if is_same(source) is False), None):
+        if strange := next((photo for photo in photos if is_same(photo) is False), None):
             raise UsageError(
                 f"shard {shard} of {folder.shown} has the photos of {theirs[0].shown}, and {strange.key} of "
                 f"{inputs[-1].shown} is another photo of that name; pass another --out"
             )
         if part is not None and part.input.digest == digest:  # the same photos at another place
             continue
-        now = {source.key for source in sources if shard.owns(source.key)}
+        now = {photo.key for photo in photos if shard.owns(photo.key)}
         then = {key for given in theirs for key in given.keys}
         if len(now & then) * 2 < min(len(now), len(then)) or len(theirs) != len(inputs):
             names = [" and ".join(given.shown for given in several) for several in (theirs, inputs)]

@@ -25,7 +25,7 @@ from inspect import signature
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urljoin
 
-from detic_crop.errors import UsageError
+from detic_crop.errors import UsageError, one_line
 from detic_crop.system.leaving import end_pool
 
 _log = logging.getLogger(__name__)
@@ -41,14 +41,14 @@ _T = TypeVar("_T")
 _Item = TypeVar("_Item")
 
 
-class Found(NamedTuple):
+class ObjectInfo(NamedTuple):
     """What a store says of an object: its size in bytes, and a number that changes with its content."""
 
     size: int
-    stamp: int
+    version: int
 
 
-UNKNOWN = Found(0, 0)
+UNKNOWN = ObjectInfo(0, 0)
 """Of a web address, which is not asked before it is read."""
 
 
@@ -63,7 +63,7 @@ def is_address(text: str) -> bool:
     return scheme_of(text) not in ("", "file")
 
 
-def public(address: str) -> str:
+def redact(address: str) -> str:
     """The address without what may be secret: a signature in its query, a password before its host."""
     return f"{scheme_of(address)}://{_without_secrets(address)}"
 
@@ -87,12 +87,12 @@ def _without_secrets(address: str) -> str:
     return host + slash + path
 
 
-def joined(address: str, name: str) -> str:
+def join(address: str, name: str) -> str:
     """The address of `name` below an address."""
     return f"{address.rstrip('/')}/{name}" if name else address
 
 
-def beside(address: str, relative: str) -> str:
+def resolve(address: str, relative: str) -> str:
     """The address that a relative path means in a list at an address."""
     if scheme_of(address) in WEB:
         return urljoin(address, relative)
@@ -154,7 +154,7 @@ class Store:
         """The object as a binary file to seek in."""
         return self._ask(partial(self.fs.open, self._path(address), "rb"), address)
 
-    def look(self, address: str) -> Found:
+    def stat(self, address: str) -> ObjectInfo:
         """What the store says of one object; a web address is not asked."""
         if self.scheme in WEB:
             return UNKNOWN
@@ -163,7 +163,7 @@ class Store:
             raise IsADirectoryError(errno.EISDIR, "expected an object, got a folder", address)
         return _found(info)
 
-    def find(self, address: str) -> dict[str, Found]:
+    def list(self, address: str) -> dict[str, ObjectInfo]:
         """Every object below an address: relative path → what the store says of it.
 
         An address of one object finds it under the empty path.
@@ -174,13 +174,13 @@ class Store:
         listed = self._ask(partial(self.fs.find, above, detail=True), address)
         return self._relative(listed, above)
 
-    def glob(self, pattern: str, root: str) -> dict[str, Found]:
+    def glob(self, pattern: str, root: str) -> dict[str, ObjectInfo]:
         """The objects that match a pattern, by their path relative to the address `root`."""
         self.fs.invalidate_cache()
         listed = self._ask(partial(self.fs.glob, self._path(pattern), detail=True), pattern)
         return self._relative(listed, self._path(root).rstrip("/"))
 
-    def _relative(self, listed: Mapping[str, Mapping[str, Any]], above: str) -> dict[str, Found]:
+    def _relative(self, listed: Mapping[str, Mapping[str, Any]], above: str) -> dict[str, ObjectInfo]:
         return {
             path.removeprefix(above).removeprefix("/"): _found(info)
             for path, info in listed.items()
@@ -220,13 +220,13 @@ class Store:
         except FileNotFoundError:
             return False
         if there != data:
-            where = public(f"{self.scheme}://{path.lstrip('/')}")
+            where = redact(f"{self.scheme}://{path.lstrip('/')}")
             raise FileExistsError(errno.EEXIST, "another object is there", where)
         return True
 
     def remove(self, addresses: Iterable[str]) -> None:
         """Remove objects; those that are gone already are no matter."""
-        each(self._remove, addresses)
+        map_parallel(self._remove, addresses)
 
     def _remove(self, address: str) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -245,13 +245,13 @@ class Store:
                 hopeless = isinstance(error, ValueError) or type(error).__name__ == "ParamValidationError"
                 if hopeless or isinstance(meant, _FINAL) or attempt == self.tries - 1:
                     raise meant from error
-                _log.debug("%s: %s; asking again", public(address), meant)
+                _log.debug("%s: %s; asking again", redact(address), meant)
             pause = _FIRST_PAUSE * 2**attempt
             time.sleep(pause * (0.5 + random.random() / 2))  # so that many do not ask together again
         raise AssertionError("unreachable")
 
 
-def each(call: Callable[[_Item], _T], items: Iterable[_Item]) -> list[_T]:
+def map_parallel(call: Callable[[_Item], _T], items: Iterable[_Item]) -> list[_T]:
     """`call` for every item, some at a time; the first error is raised, and then no more are begun."""
     pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="detic-crop-store")
     try:
@@ -311,11 +311,11 @@ def _web_settings() -> dict[str, Any]:
     }
 
 
-def _found(info: Mapping[str, Any]) -> Found:
-    return Found(int(info.get("size") or 0), _stamp(info))
+def _found(info: Mapping[str, Any]) -> ObjectInfo:
+    return ObjectInfo(int(info.get("size") or 0), _version(info))
 
 
-def _stamp(info: Mapping[str, Any]) -> int:
+def _version(info: Mapping[str, Any]) -> int:
     """A number for what the store calls this version of an object: its ETag, else its time."""
     tag = next((info[name] for name in ("ETag", "etag", "md5Hash", "content_md5") if info.get(name)), None)
     if tag is None:
@@ -329,7 +329,7 @@ def _stamp(info: Mapping[str, Any]) -> int:
 
 def _as_os_error(error: BaseException, address: str) -> OSError:
     """What a file system raised, as the error that it means."""
-    where = public(address)
+    where = redact(address)
     if scheme_of(address) in WEB and isinstance(error, FileNotFoundError) and error.__cause__ is not None:
         error = error.__cause__  # fsspec calls everything so that keeps it from learning a size
     status = getattr(error, "status", None)
@@ -355,6 +355,6 @@ def _as_os_error(error: BaseException, address: str) -> OSError:
 
 def _words(error: BaseException) -> str:
     """An error's words without what may be secret in an address: signature, user and password."""
-    text = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+    text = one_line(getattr(error, "strerror", None) or error)
     text = re.sub(r"\?[^\s'\"]+", "", text)
     return re.sub(r"[^\s'\"/@]*:[^\s'\"/@]*@", "", text)[:200]

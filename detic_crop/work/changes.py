@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from detic_crop.config import CropConfig
-from detic_crop.detectors.vocabulary import split_names
+from detic_crop.detectors.vocabulary import wanted_classes
 from detic_crop.errors import UsageError
 from detic_crop.folder.decisions import Decision, decision_in, not_rejected
 from detic_crop.folder.folder import OutputFolder, output_errors
 from detic_crop.folder.journal import Journal, Record
 from detic_crop.folder.same_photo import is_same_photo
 from detic_crop.photos.location import shown
-from detic_crop.photos.photo import Source
+from detic_crop.photos.photo import Photo
 from detic_crop.system.machine import default_workers
 from detic_crop.work.execute import commit
 from detic_crop.work.executors.threads import run_local
@@ -145,16 +145,16 @@ def apply_changes(
                 applied.problems[change.image] = problem
             else:
                 # Size and time of the run: they tell a later run that the photo has not changed.
-                source = Source(change.image, paths[change.image], record.file_size, record.file_time)
-                jobs.append(Job(source, record.crop))
+                photo = Photo(change.image, paths[change.image], record.file_size, record.file_time)
+                jobs.append(Job(photo, record.crop))
     if jobs:
         if not folder.layout.candidates.exists():
             raise UsageError(
                 f"{folder.layout.candidates} is gone, so nothing can be cropped anew; give `run` again"
             )
-        sizes = {job.source.key: job.source.size for job in jobs}
+        sizes = {job.photo.key: job.photo.size for job in jobs}
         decisions = {change.image: change.after for change in changes}
-        classes = None if config.classes in (None, "any") else tuple(split_names(config.classes or ""))
+        classes = wanted_classes(config.classes)
         with closing(KeptCandidates(config, records, folder.layout.candidates, sizes, True)) as detector:
             pipeline = Pipeline(
                 detector, classes, config, folder.write_temporary, max_pixels, "review", decisions
@@ -187,9 +187,9 @@ def _why_not(record: Record, place: str, moved: bool) -> str:
     """Why the photo cannot be cropped anew; empty when it can."""
     if record.status == "failed":
         return "the run could not read this photo; give `run` again"
-    source = Source.at(record.image, place)
-    if source.size < 0:
+    photo = Photo.at(record.image, place)
+    if photo.size < 0:
         return f"expected the photo at {shown(place)}, found none; pass --in FOLDER where it is now"
-    if not is_same_photo(record, source, moved):
+    if not is_same_photo(record, photo, moved):
         return "the photo has changed since the run; give `run` again, then review it"
     return ""

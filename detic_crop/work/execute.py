@@ -21,7 +21,7 @@ from detic_crop.folder.journal import Journal, Record, Recorded, unfinished_crop
 from detic_crop.folder.names import crop_names, crop_names_of, fits_disk, fits_tar
 from detic_crop.folder.tar_crops import in_tars, place_of, within
 from detic_crop.images.encode import EXTENSIONS
-from detic_crop.photos.photo import Source
+from detic_crop.photos.photo import Photo
 from detic_crop.system.collecting import collector_paused
 from detic_crop.system.machine import default_workers
 from detic_crop.system.signals import Stop
@@ -91,7 +91,7 @@ class Plan:
 
 def make_plan(
     all_keys: Iterable[str],
-    wanted: Sequence[Source],
+    wanted: Sequence[Photo],
     records: Mapping[str, Recorded],
     folder: OutputFolder,
     format: Format,
@@ -120,7 +120,7 @@ def make_plan(
 
 def _plan(
     all_keys: Iterable[str],
-    wanted: Sequence[Source],
+    wanted: Sequence[Photo],
     records: Mapping[str, Recorded],
     folder: OutputFolder,
     format: Format,
@@ -146,18 +146,18 @@ def _plan(
     if folder.shard is None:
         names = crop_names(all_keys, suffix, settled, taken=foreign, dots=dots)
     else:
-        names = crop_names_of((source.key for source in wanted), all_keys, suffix, settled, dots)
+        names = crop_names_of((photo.key for photo in wanted), all_keys, suffix, settled, dots)
     if per_tar:
-        names = in_tars(names, [source.key for source in wanted], recorded, per_tar, folder.shard)
+        names = in_tars(names, [photo.key for photo in wanted], recorded, per_tar, folder.shard)
         _check_tars(names.values(), ours, files)
-    crops = [names[source.key] for source in wanted]
+    crops = [names[photo.key] for photo in wanted]
     plain = {name for name, size in files.items() if size >= 0}
     # Where the photos are was checked before the lock was taken.
     folder.check_safe((), crops, plain)
     todo = [
-        Job(source, crop)
-        for source, crop in zip(wanted, crops, strict=True)
-        if not _is_finished(source, records.get(source.key), folder, files, decisions)
+        Job(photo, crop)
+        for photo, crop in zip(wanted, crops, strict=True)
+        if not _is_finished(photo, records.get(photo.key), folder, files, decisions)
     ]
     return Plan(todo, len(crops) - len(todo))
 
@@ -171,7 +171,7 @@ def _check_tars(crops: Iterable[str], ours: Iterable[str], files: Mapping[str, i
 
 
 def _is_finished(
-    source: Source,
+    photo: Photo,
     record: Recorded | None,
     folder: OutputFolder,
     files: Mapping[str, int],
@@ -179,12 +179,12 @@ def _is_finished(
 ) -> bool:
     if record is None or record.status == "failed":
         return False
-    decision = decisions.get(source.key)
+    decision = decisions.get(photo.key)
     if decision is not None and not (
         not decision.verdict if isinstance(record, Finished) else decision.is_followed_by(record)
     ):
         return False
-    if (record.file_size, record.file_time) != (source.size, source.mtime_ns):
+    if (record.file_size, record.file_time) != (photo.size, photo.version):
         return False
     if record.status == "rejected":
         return True

@@ -17,7 +17,7 @@ from detic_crop.boxes.choose import choose_and_keep, kept_floor
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.detectors.base import DetectorInfo
-from detic_crop.detectors.vocabulary import resolve_classes, split_names
+from detic_crop.detectors.vocabulary import resolve_classes, wanted_classes
 from detic_crop.errors import PhotoError, UsageError
 from detic_crop.folder.decisions import Decision, detected_box
 from detic_crop.folder.journal import Record, read_candidates
@@ -161,10 +161,10 @@ def check_policy(old: CropConfig, new: CropConfig, candidates_path: Path) -> tup
             f"pass {floor} or more, or give `run` again with --conf {new.conf}"
         )
     recorded = old.classes or "any"  # a journal always has them
-    looked_for = None if recorded == "any" else split_names(recorded)
+    looked_for = wanted_classes(recorded)
     wanted = new.classes or recorded
     if wanted == recorded:
-        return None if looked_for is None else tuple(looked_for)
+        return looked_for
     if not candidates_path.exists():
         raise UsageError(f"{candidates_path} is gone, so no other classes can be chosen; give `run` again")
     if looked_for is not None and wanted.strip().casefold() == "any":

@@ -28,7 +28,7 @@ from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import PixelBox, crop_rectangle, whole
 from detic_crop.config import CropConfig
 from detic_crop.detectors.base import BatchDetector, Detector, RecallingDetector
-from detic_crop.errors import DeticCropError, PhotoError
+from detic_crop.errors import DeticCropError, PhotoError, one_line
 from detic_crop.folder.decisions import Decision
 from detic_crop.folder.journal import Record
 from detic_crop.images.checks import check_crop
@@ -45,7 +45,7 @@ from detic_crop.images.partial import (
     snapped,
 )
 from detic_crop.photos.location import open_photo
-from detic_crop.photos.photo import Source
+from detic_crop.photos.photo import Photo
 from detic_crop.work.timing import StageTimes
 
 MAX_DETECTOR_CRASHES = 25
@@ -55,12 +55,12 @@ MAX_DETECTOR_CRASHES = 25
 class Job(NamedTuple):
     """One photo to do, and where its crop goes (relative to the output folder)."""
 
-    source: Source
+    photo: Photo
     crop: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Photo:
+class DecodedPhoto:
     """A photo on its way to the detector.
 
     Attributes:
@@ -84,7 +84,7 @@ class Photo:
 class Detected:
     """A photo between detection and cropping."""
 
-    photo: Photo
+    photo: DecodedPhoto
     detections: Detections
 
 
@@ -139,7 +139,7 @@ class Pipeline:
         """How many photos the detector likes to be given at once."""
         return self.batches.preferred_batch if self.batches else 1
 
-    def group_of(self, photo: Photo) -> Hashable:
+    def group_of(self, photo: DecodedPhoto) -> Hashable:
         """Photos of one group can be computed together."""
         return self.batches.group_of(photo.prepared) if self.batches else None
 
@@ -153,26 +153,26 @@ class Pipeline:
             return detected
         return self.finish(detected)
 
-    def decode(self, job: Job) -> Photo | Outcome:
+    def decode(self, job: Job) -> DecodedPhoto | Outcome:
         """Read a photo and decode what the detector looks at; a failure is an outcome, not an error."""
         try:
             with self.times.measure("read"):
                 file = open_photo(
-                    job.source.where,
-                    name=job.source.key,
+                    job.photo.location,
+                    name=job.photo.key,
                     max_pixels=self.max_pixels,
                     truncated=self.config.truncated,
                 )
-            if self.recalls and self.recalls.intact(job.source.key) == file.checksum:
+            if self.recalls and self.recalls.intact(job.photo.key) == file.checksum:
                 file.vouch()
             if not self.detector.info.looks and file.resolution_wh is not None:
-                return Photo(job, file.resolution_wh, file.checksum, None, file)
+                return DecodedPhoto(job, file.resolution_wh, file.checksum, None, file)
             with self.times.measure("decode"):
                 decoded = file.decode(reduction=self._reduction_to_show(file))
         except Exception as error:
             return self._failed(job, "decode", error)
         again = file if decoded.reduction > 1 else None
-        photo = Photo(job, decoded.resolution_wh, file.checksum, decoded, again)
+        photo = DecodedPhoto(job, decoded.resolution_wh, file.checksum, decoded, again)
         return self._prepared(photo, decoded) if self.batches else photo
 
     def _reduction_to_show(self, file: PhotoFile) -> Reduction:
@@ -184,17 +184,17 @@ class Pipeline:
     def _may_scale(self, resolution_wh: tuple[int, int]) -> bool:
         return self.config.decode == "scaled" and prod(resolution_wh) >= LEAST_PIXELS
 
-    def _prepared(self, photo: Photo, decoded: Decoded) -> Photo | Outcome:
+    def _prepared(self, photo: DecodedPhoto, decoded: Decoded) -> DecodedPhoto | Outcome:
         assert self.batches is not None
         width, height = photo.resolution_wh
         try:
             with self.times.measure("prepare"):
-                prepared = self.batches.prepare(decoded.image, photo.job.source.key, (height, width))
+                prepared = self.batches.prepare(decoded.image, photo.job.photo.key, (height, width))
         except Exception as error:
             return self._failed(photo.job, "detect", error, photo)
         return replace(photo, prepared=prepared)
 
-    def detect(self, photos: Sequence[Photo]) -> list[Detected | Outcome]:
+    def detect(self, photos: Sequence[DecodedPhoto]) -> list[Detected | Outcome]:
         """Ask the detector about some photos, all at once if it can.
 
         Raises:
@@ -211,7 +211,7 @@ class Pipeline:
                 pass  # one photo may be at fault: each by itself will tell which
         return [self._detect_one(photo) for photo in photos]
 
-    def _detect_one(self, photo: Photo) -> Detected | Outcome:
+    def _detect_one(self, photo: DecodedPhoto) -> Detected | Outcome:
         try:
             with self.times.measure("detect"):
                 detections = self._ask(photo)
@@ -220,20 +220,20 @@ class Pipeline:
             if self._crashes >= MAX_DETECTOR_CRASHES and self._detector_is_broken():
                 raise DeticCropError(
                     f"model {self.detector.info.name} failed on {self._crashes} photos in a row, lastly with "
-                    f"{type(error).__name__}: {_one_line(error)}; mend that and give the same command again"
+                    f"{type(error).__name__}: {one_line(error, 300)}; fix that and run the same command again"
                 ) from error
             return self._failed(photo.job, "detect", error, photo)
         self._crashes = 0
         return Detected(photo, detections)
 
-    def _ask(self, photo: Photo) -> Detections:
+    def _ask(self, photo: DecodedPhoto) -> Detections:
         if self.batches is not None:
             return self.batches.detect_prepared([photo.prepared])[0]
         if photo.decoded is not None:
-            return self.detector.detect(photo.decoded.image, key=photo.job.source.key)
+            return self.detector.detect(photo.decoded.image, key=photo.job.photo.key)
         width, height = photo.resolution_wh
         no_pixels = np.broadcast_to(np.zeros(3, np.uint8), (height, width, 3))  # a size that takes no memory
-        return self.detector.detect(no_pixels, key=photo.job.source.key)
+        return self.detector.detect(no_pixels, key=photo.job.photo.key)
 
     def _detector_is_broken(self) -> bool:
         """Whether it crashes on a plain grey picture too; else the photos were at fault."""
@@ -256,7 +256,7 @@ class Pipeline:
         stage = "crop"
         try:
             candidates, choice = self._choose(detected.detections, resolution_wh)
-            decision = self.decisions.get(photo.job.source.key, Decision())
+            decision = self.decisions.get(photo.job.photo.key, Decision())
             rectangle = decision.rectangle(
                 self._rectangle(candidates, choice, resolution_wh), self.config, resolution_wh
             )
@@ -276,7 +276,7 @@ class Pipeline:
         with self.times.measure("write"):
             return Outcome(record, candidates, self.write_temporary(data))
 
-    def _pixels_of(self, photo: Photo, rectangle: PixelBox) -> tuple[Decoded, PixelBox]:
+    def _pixels_of(self, photo: DecodedPhoto, rectangle: PixelBox) -> tuple[Decoded, PixelBox]:
         """Pixels that hold the rectangle, no coarser than the crop allows; the rectangle in whole ones."""
         decoded, file = photo.decoded, photo.file
         if decoded is not None and decoded.reduction == 1:
@@ -308,13 +308,13 @@ class Pipeline:
             width, height = fitted((x2 - x1, y2 - y1), self.config.size, self.config.fit)
             return is_fine_enough(decoded.image[y1:y2, x1:x2], width, height)
 
-    def _seen(self, photo: Photo) -> Reduction | Literal[0]:
+    def _seen(self, photo: DecodedPhoto) -> Reduction | Literal[0]:
         """The reduction at which a detector saw the photo; 0 where none did, or that plays no part."""
         if not self._may_scale(photo.resolution_wh):
             return 0
         if photo.decoded is not None:
             return photo.decoded.reduction
-        return self.recalls.seen(photo.job.source.key) if self.recalls else 0
+        return self.recalls.seen(photo.job.photo.key) if self.recalls else 0
 
     def _reduction_to_crop(self, rectangle: PixelBox, resolution_wh: tuple[int, int]) -> Reduction:
         if not self._may_scale(resolution_wh):
@@ -343,7 +343,7 @@ class Pipeline:
 
     def _record(
         self,
-        photo: Photo,
+        photo: DecodedPhoto,
         decoded: Decoded,
         candidates: Detections,
         choice: Choice,
@@ -384,10 +384,10 @@ class Pipeline:
             )
         return record
 
-    def _blank(self, job: Job, photo: Photo | None = None) -> Record:
+    def _blank(self, job: Job, photo: DecodedPhoto | None = None) -> Record:
         width, height = photo.resolution_wh if photo else (0, 0)
         return Record(
-            image=job.source.key,
+            image=job.photo.key,
             status="failed",
             width=width,
             height=height,
@@ -396,21 +396,17 @@ class Pipeline:
             checksum=photo.checksum if photo else None,
             model=self.detector.info.name,
             source=self.record_source,
-            file_size=job.source.size,
-            file_time=job.source.mtime_ns,
+            file_size=job.photo.size,
+            file_time=job.photo.version,
         )
 
     def gave_up(self, job: Job, reason: str, message: str) -> Outcome:
         """The failed row of a photo that no process lived to answer."""
         return self._failed(job, "work", PhotoError(reason, message))
 
-    def _failed(self, job: Job, stage: str, error: Exception, photo: Photo | None = None) -> Outcome:
+    def _failed(self, job: Job, stage: str, error: Exception, photo: DecodedPhoto | None = None) -> Outcome:
         """A photo that failed is a row; what we did not foresee is one too, and says what it was."""
-        reason, message = f"{stage}_error", f"{type(error).__name__}: {_one_line(error)}"
+        reason, message = f"{stage}_error", f"{type(error).__name__}: {one_line(error, 300)}"
         if isinstance(error, PhotoError):
-            reason, message = error.reason, _one_line(error)
+            reason, message = error.reason, one_line(error, 300)
         return Outcome(self._blank(job, photo)._replace(reason=reason, stage=stage, error=message))
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or "no message"

@@ -31,7 +31,7 @@ from detic_crop.folder.listing import write_listing
 from detic_crop.folder.verdicts import Verdict
 from detic_crop.images.decode import decode
 from detic_crop.photos.labels import Labels
-from detic_crop.photos.photo import Source
+from detic_crop.photos.photo import Photo
 from detic_crop.report import rates
 from detic_crop.report.estimate import Estimate
 from detic_crop.report.html import gallery, summary, thumbnails
@@ -170,7 +170,7 @@ class Run:
     ) -> Page:
         """The page, checked for what holds of every page."""
         keys = list(dict.fromkeys(row.record.image for row in self.rows))
-        sources = [Source(key, str(self.photos / key)) for key in keys]
+        sources = [Photo(key, str(self.photos / key)) for key in keys]
         write_listing(self.folder, sources, [Given(str(self.photos), str(self.photos), keys)])
         write_report(self.folder, self.rows, self.labels, config, verdicts, estimate)
         data = self.folder.layout.audit_html.read_bytes()

@@ -16,7 +16,7 @@ from detic_crop.folder.segments import segments_folder
 from detic_crop.folder.store_state import MERGED
 from detic_crop.photos.keys import STATE
 from detic_crop.stores import store as stores
-from detic_crop.stores.store import Store, joined, store_of
+from detic_crop.stores.store import Store, join, store_of
 from tests.kit.fakes import files_of
 
 CHANGING = ("pipe_file", "rm_file")
@@ -121,14 +121,14 @@ def put_before(monkeypatch: pytest.MonkeyPatch, before: Any, after: Any = None) 
 def objects(address: str) -> dict[str, bytes]:
     """Relative name → content of everything below an address."""
     store = store_of(address)
-    return {name: store.read(joined(address, name)) for name in store.find(address)}
+    return {name: store.read(join(address, name)) for name in store.list(address)}
 
 
 def set_objects(address: str, held: dict[str, bytes]) -> None:
     """Below an address are these, and nothing else."""
-    store_of(address).remove(joined(address, name) for name in objects(address))
+    store_of(address).remove(join(address, name) for name in objects(address))
     for name, data in held.items():
-        store_of(address).write(joined(address, name), data)
+        store_of(address).write(join(address, name), data)
 
 
 def as_folder(held: dict[str, bytes]) -> dict[str, bytes]:
@@ -158,10 +158,10 @@ def copy_down(address: str, folder: Path) -> Path:
 def copy_up(folder: Path, address: str) -> None:
     """The other way round."""
     for name, data in files_of(folder).items():
-        store_of(address).write(joined(address, name), data)
+        store_of(address).write(join(address, name), data)
 
 
 def segment_names(address: str, growing: str) -> list[str]:
     """The segments of ``journal.jsonl`` or ``candidates.jsonl``, in order."""
     folder = segments_folder(Path(STATE) / growing).as_posix()
-    return sorted(name for name in store_of(address).find(address) if name.startswith(f"{folder}/"))
+    return sorted(name for name in store_of(address).list(address) if name.startswith(f"{folder}/"))

@@ -12,7 +12,7 @@ from detic_crop import api
 from detic_crop.errors import PhotoError, UsageError
 from detic_crop.photos import location as places
 from detic_crop.photos.find import discover
-from detic_crop.photos.photo import Source
+from detic_crop.photos.photo import Photo
 from detic_crop.stores import store as stores
 from detic_crop.stores.store import Store
 from tests.kit.fakes import assert_same, crop, photo_bytes, product, rows_of, write_photos
@@ -49,7 +49,7 @@ def put(store: Store, *names: str, at: str = "memory://bucket") -> None:
 
 
 def keys(where: str, output: str | None = None) -> list[str]:
-    return [source.key for source in discover(where, output).sources]
+    return [photo.key for photo in discover(where, output).photos]
 
 
 # --- stores
@@ -59,20 +59,20 @@ def test_what_lies_below_an_address(memory: Store) -> None:
     put(memory, "p/b.jpg", "p/a/2.PNG", "p/a/ü x#?.jpg", "p/n.txt", "p/.h.jpg", "p/.d/x.jpg", "q/z.jpg")
     for address in ("memory://bucket/p", "memory://bucket/p/"):
         listing = discover(address)
-        assert [source.key for source in listing.sources] == ["a/2.PNG", "a/ü x#?.jpg", "b.jpg"]
+        assert [photo.key for photo in listing.photos] == ["a/2.PNG", "a/ü x#?.jpg", "b.jpg"]
         assert listing.passed_over == 1
-        for source in listing.sources:
-            assert places.read(source.where, 100) == f"p/{source.key}".encode()
-            assert source.size == len(f"p/{source.key}".encode())
-            assert Source.at(source.key, source.where) == source
+        for photo in listing.photos:
+            assert places.read(photo.location, 100) == f"p/{photo.key}".encode()
+            assert photo.size == len(f"p/{photo.key}".encode())
+            assert Photo.at(photo.key, photo.location) == photo
 
 
 def test_an_object_that_is_written_anew_is_another_photo(memory: Store) -> None:
     put(memory, "a.jpg")
-    before = discover("memory://bucket").sources
-    assert discover("memory://bucket").sources == before
+    before = discover("memory://bucket").photos
+    assert discover("memory://bucket").photos == before
     put(memory, "a.jpg")
-    assert discover("memory://bucket").sources != before
+    assert discover("memory://bucket").photos != before
 
 
 def test_one_object(memory: Store) -> None:
@@ -91,7 +91,7 @@ def test_patterns(memory: Store) -> None:
 def test_output_inside_the_input_is_no_input(memory: Store) -> None:
     put(memory, "a.jpg", "cropped/a.jpg", "old/a.jpg", "old/.detic-crop/journal.jsonl", "older/b.jpg")
     listing = discover("memory://bucket", "memory://bucket/cropped")
-    assert [source.key for source in listing.sources] == ["a.jpg", "older/b.jpg"]
+    assert [photo.key for photo in listing.photos] == ["a.jpg", "older/b.jpg"]
     assert listing.notes == ["folder old holds crops of an earlier run and was passed over"]
 
 
@@ -101,10 +101,10 @@ def test_tar_files_of_a_store(memory: Store, tmp_path: Path) -> None:
         memory.write(f"memory://bucket/p-{number}.tar", path.read_bytes())
     expected = ["0.jpg", "p-0/same.jpg", "1.jpg", "p-1/same.jpg"]
     for where in ("memory://bucket/p-{0..1}.tar", "memory://bucket/p-*.tar"):
-        sources = discover(where).sources
-        assert [source.key for source in sources] == expected
-        assert places.read(sources[2].where, 10**4) == b"\x01" * 3000
-        assert [Source.at(source.key, source.where) for source in sources] == sources
+        found = discover(where).photos
+        assert [photo.key for photo in found] == expected
+        assert places.read(found[2].location, 10**4) == b"\x01" * 3000
+        assert [Photo.at(photo.key, photo.location) for photo in found] == found
 
 
 @pytest.mark.parametrize(
@@ -169,8 +169,8 @@ def test_a_list_in_a_store(memory: Store) -> None:
     put(memory, "p/a.jpg", "q/b.jpg")
     memory.write("memory://bucket/p/list.csv", b"image\na.jpg\n../q/b.jpg\nmemory://bucket/p/a.jpg\n")
     listing = discover("memory://bucket/p/list.csv")
-    assert [source.key for source in listing.sources] == ["a.jpg", "q/b.jpg"]
-    assert [places.read(source.where, 99) for source in listing.sources] == [b"p/a.jpg", b"q/b.jpg"]
+    assert [photo.key for photo in listing.photos] == ["a.jpg", "q/b.jpg"]
+    assert [places.read(photo.location, 99) for photo in listing.photos] == [b"p/a.jpg", b"q/b.jpg"]
     assert listing.notes == ["lines of list.csv that repeat a photo: 1"]
 
 
@@ -194,13 +194,13 @@ def test_a_list_of_addresses(web: Web, tmp_path: Path) -> None:
         f"{web.address}/photos/a.jpg?X-Signature=secret",
     )
     listing = discover(path)
-    assert [source.key for source in listing.sources] == [
+    assert [photo.key for photo in listing.photos] == [
         f"{host}/photos/a.jpg",
         "here.jpg",
         f"{host}/photos/c d.jpg",
     ]
     assert listing.notes == ["lines of list.txt that repeat a photo: 1"]
-    assert [places.read(source.where, 10**5) for source in listing.sources] == [
+    assert [places.read(photo.location, 10**5) for photo in listing.photos] == [
         web.files["/photos/a.jpg"],
         b"local",
         web.files["/photos/c d.jpg"],
@@ -278,9 +278,9 @@ def test_an_endless_answer_ends(web: Web, tmp_path: Path) -> None:
 def test_a_list_and_a_photo_by_address(web: Web) -> None:
     text = b"a.jpg\n../photos/b.jpg\n"
     web.files = {**web.files, "/photos/list.txt": text}
-    sources = discover(f"{web.address}/photos/list.txt").sources
-    assert [source.key for source in sources] == ["a.jpg", "photos/b.jpg"]
-    assert [places.read(source.where, 10**5) for source in sources] == [
+    found = discover(f"{web.address}/photos/list.txt").photos
+    assert [photo.key for photo in found] == ["a.jpg", "photos/b.jpg"]
+    assert [places.read(photo.location, 10**5) for photo in found] == [
         web.files["/photos/a.jpg"],
         web.files["/photos/b.jpg"],
     ]
@@ -336,7 +336,7 @@ def test_a_pattern_of_folders(memory: Store) -> None:
     ],
 )
 def test_what_is_shown_of_an_address(address: str, shown: str) -> None:
-    assert stores.public(address) == shown
+    assert stores.redact(address) == shown
     assert stores.path_of(address) == shown.partition("://")[2]
 
 
@@ -369,7 +369,7 @@ def test_a_tar_file_of_a_server_that_sends_only_whole_ones(web: Web, tmp_path: P
         "/p.tar": tar(tmp_path / "p.tar", files).read_bytes(),
         "/large.tar": tar(tmp_path / "l.tar", {**files, "c.jpg": b"c" * 12_000_000}).read_bytes(),
     }
-    found = {source.key: source.where for source in discover(f"{web.address}/p.tar").sources}
+    found = {photo.key: photo.location for photo in discover(f"{web.address}/p.tar").photos}
     assert {key: places.read(where, 10**4) for key, where in found.items()} == files
     with pytest.raises(UsageError, match=r"large\.tar cannot be read in parts.*; download it"):
         discover(f"{web.address}/large.tar")

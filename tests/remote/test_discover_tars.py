@@ -14,7 +14,7 @@ from detic_crop.errors import PhotoError, UsageError
 from detic_crop.photos import location as places
 from detic_crop.photos.find import discover
 from detic_crop.photos.in_tars import expanded
-from detic_crop.photos.photo import Source
+from detic_crop.photos.photo import Photo
 from detic_crop.wording import counted
 from tests.kit.fakes import crop, photo_bytes, product, rows_of, write_photos
 from tests.kit.helpers import write
@@ -37,7 +37,7 @@ def tar(
 
 def contents(where: str | Path) -> dict[str, bytes]:
     """Key → bytes as a run would read them."""
-    return {source.key: places.read(source.where, 10**6) for source in discover(where).sources}
+    return {photo.key: places.read(photo.location, 10**6) for photo in discover(where).photos}
 
 
 @pytest.mark.parametrize("format", FORMATS.values(), ids=FORMATS)
@@ -54,14 +54,14 @@ def test_each_photo_is_read_from_its_place(tmp_path: Path, format: int) -> None:
     path = tar(tmp_path / "p.tar", files, format, 1_700_000_000.75)
     del files["n.json"]
     listing = discover(path)
-    assert [source.key for source in listing.sources] == list(files)  # as they stand there, not sorted
+    assert [photo.key for photo in listing.photos] == list(files)  # as they stand there, not sorted
     assert contents(path) == files
-    assert [source.size for source in listing.sources] == [len(data) for data in files.values()]
-    assert {source.mtime_ns for source in listing.sources} == {1_700_000_000 * 10**9}
+    assert [photo.size for photo in listing.photos] == [len(data) for data in files.values()]
+    assert {photo.version for photo in listing.photos} == {1_700_000_000 * 10**9}
     assert listing.passed_over == 1
     assert listing.notes == []
-    for source in listing.sources:  # found again without reading the whole file
-        assert Source.at(source.key, source.where) == source
+    for photo in listing.photos:  # found again without reading the whole file
+        assert Photo.at(photo.key, photo.location) == photo
 
 
 def test_several_tar_files(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_what_is_no_photo_of_its_own_is_left_out(tmp_path: Path) -> None:
             info.size = 1
             opened.addfile(info, io.BytesIO(b"x"))
     listing = discover(path)
-    assert [source.key for source in listing.sources] == ["real.jpg", "here.jpg", "out.jpg", "etc/abs.jpg"]
+    assert [photo.key for photo in listing.photos] == ["real.jpg", "here.jpg", "out.jpg", "etc/abs.jpg"]
     assert listing.passed_over == 2
 
 
@@ -139,12 +139,12 @@ def test_one_that_was_cut_short(tmp_path: Path, cut: int) -> None:
     # Headers at 0, 1024 and 2048; photos at 512, 1536 and 2560.
     path.write_bytes(data[: cut if cut > 0 else 3584])
     listing = discover(path)
-    found = [source.key for source in listing.sources]
+    found = [photo.key for photo in listing.photos]
     assert found == ["a.jpg", "b.jpg", "c.jpg"][: 3 if cut < 0 else 1 if cut < 1536 else 2]
     assert listing.notes == [
         f"p.tar is cut short or damaged after {counted(len(found), 'file')}; what is before that is taken"
     ]
-    assert places.read(listing.sources[0].where, 1000) == b"a" * 100
+    assert places.read(listing.photos[0].location, 1000) == b"a" * 100
 
 
 def test_garbage_in_the_middle(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_garbage_in_the_middle(tmp_path: Path) -> None:
     data[1024:1536] = b"\x55" * 512
     path.write_bytes(data)
     listing = discover(path)
-    assert [source.key for source in listing.sources] == ["a.jpg"]
+    assert [photo.key for photo in listing.photos] == ["a.jpg"]
     assert "damaged after 1 file;" in listing.notes[0]
 
 
@@ -191,31 +191,31 @@ def test_a_folder_of_tar_files_says_how(tmp_path: Path) -> None:
 
 def test_a_member_that_is_not_there_any_more(tmp_path: Path) -> None:
     path = tar(tmp_path / "p.tar", {"a.jpg": b"a" * 1000, "b.jpg": b"b"})
-    first, second = discover(path).sources
+    first, second = discover(path).photos
     tar(path, {"z.jpg": b"z" * 5})
-    assert Source.at("a.jpg", first.where).size == -1
-    assert Source.at("b.jpg", second.where).size == -1
+    assert Photo.at("a.jpg", first.location).size == -1
+    assert Photo.at("b.jpg", second.location).size == -1
     path.unlink()
-    assert Source.at("a.jpg", first.where).size == -1
+    assert Photo.at("a.jpg", first.location).size == -1
     with pytest.raises(PhotoError) as caught:
-        places.read(first.where, 10**6)
+        places.read(first.location, 10**6)
     assert caught.value.reason == "missing_file"
 
 
 def test_a_tar_file_that_changes_after_it_was_listed(tmp_path: Path) -> None:
     """Its bytes are not taken for the photo that stood there."""
     path = tar(tmp_path / "p.tar", {"a.jpg": b"a" * 1000, "b.jpg": b"b" * 2000})
-    sources = discover(path).sources
+    found = discover(path).photos
     tar(path, {"a.jpg": b"A" * 1000, "z.jpg": b"z" * 9000})
-    assert places.read(sources[0].where, 10**6) == b"A" * 1000  # the same time and size: it may be the same
+    assert places.read(found[0].location, 10**6) == b"A" * 1000  # the same time and size: it may be the same
     with pytest.raises(PhotoError, match="has changed since it was listed; give `run` again"):
-        places.read(sources[1].where, 10**6)
+        places.read(found[1].location, 10**6)
 
 
 def test_a_member_may_not_be_too_large(tmp_path: Path) -> None:
-    [source] = discover(tar(tmp_path / "p.tar", {"a.jpg": b"a" * 1000})).sources
+    [photo] = discover(tar(tmp_path / "p.tar", {"a.jpg": b"a" * 1000})).photos
     with pytest.raises(PhotoError) as caught:
-        places.read(source.where, 999)
+        places.read(photo.location, 999)
     assert caught.value.reason == "too_many_pixels"
 
 
@@ -255,8 +255,8 @@ def test_a_run_over_tar_files(tmp_path: Path) -> None:
 def test_a_tar_file_with_the_name_of_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     tar(tmp_path / "tar:512+5@0:x.tar", {"a.jpg": b"right"})
-    [source] = discover("tar:512+5@0:x.tar").sources
-    for place in (source.where, places.absolute(source.where), places.kept(source.where)):
+    [photo] = discover("tar:512+5@0:x.tar").photos
+    for place in (photo.location, places.absolute(photo.location), places.kept(photo.location)):
         assert places.read(place, 100) == b"right"
 
 

@@ -29,7 +29,7 @@ from detic_crop.folder import segments, store_folder, store_lock
 from detic_crop.folder.verdicts import Verdict, VerdictLog, now
 from detic_crop.photos.keys import STATE
 from detic_crop.stores import store as stores
-from detic_crop.stores.store import joined, store_of
+from detic_crop.stores.store import join, store_of
 from tests.kit.fakes import (
     FakeDetector,
     assert_same,
@@ -164,8 +164,8 @@ def test_new_photos_and_labels_later(photos: Path, tmp_path: Path) -> None:
 def test_a_crop_that_is_gone_or_cut_is_made_again(photos: Path, reference: dict[str, bytes]) -> None:
     crop(photos, OUT)
     names = [name for name in objects(OUT) if name.endswith(".jpg")]
-    store_of(OUT).remove([joined(OUT, names[0])])
-    store_of(OUT).write(joined(OUT, names[1]), b"cut")
+    store_of(OUT).remove([join(OUT, names[0])])
+    store_of(OUT).write(join(OUT, names[1]), b"cut")
     assert crop(photos, OUT).done == 2 + 4
     assert_like(OUT, reference, but=(JOURNAL, CANDIDATES))
 
@@ -770,7 +770,7 @@ def test_shards_that_were_merged_meanwhile_are_gone_here(photos: Path) -> None:
 def test_a_lost_segment_is_one_line_and_nothing_changes(photos: Path) -> None:
     crop(photos, OUT)
     first, second, *_ = segment_names(OUT, "journal.jsonl")
-    store_of(OUT).remove([joined(OUT, first)])
+    store_of(OUT).remove([join(OUT, first)])
     before = objects(OUT)
     words = (
         rf"a part of {OUT}/{JOURNAL} is missing: expected one that begins at byte 0, got {Path(second).name}"

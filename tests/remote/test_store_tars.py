@@ -18,7 +18,7 @@ from detic_crop.folder.shard import Shard
 from detic_crop.folder.store_folder import open_folder
 from detic_crop.folder.verdicts import Verdict, VerdictLog
 from detic_crop.photos.keys import STATE
-from detic_crop.stores.store import joined, store_of
+from detic_crop.stores.store import join, store_of
 from tests.kit.fakes import assert_same, crop, product, rows_of, write_damaged, write_photo, write_photos
 from tests.kit.serving import memory_store, s3_server
 from tests.kit.stores import Death, Killed, as_folder, copy_down, copy_up, objects, put_before, set_objects
@@ -162,9 +162,9 @@ def test_without_its_index_a_tar_file_is_read(photos: Path, tmp_path: Path, dama
     tars(photos, OUT)
     for name in [name for name in objects(OUT) if name.endswith(".tar.json")]:
         if damage is None:
-            store_of(OUT).remove([joined(OUT, name)])
+            store_of(OUT).remove([join(OUT, name)])
         else:
-            store_of(OUT).write(joined(OUT, name), damage)
+            store_of(OUT).write(join(OUT, name), damage)
     assert tars(photos, OUT).done == 4
     check(down(tmp_path / "copy"))
 

@@ -1,4 +1,4 @@
-"""Finding photos: folders with every oddity a disk can hold, globs, lists; one source per photo."""
+"""Finding photos: folders with every oddity a disk can hold, globs, lists; one photo per photo."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from detic_crop.errors import UsageError
 from detic_crop.photos.find import discover
-from detic_crop.photos.photo import Listing, Source
+from detic_crop.photos.photo import Listing, Photo
 from tests.kit.fakes import crop, write_photos
 from tests.kit.helpers import write
 
@@ -20,12 +20,12 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="only here may a name
 
 
 def keys(where: str | Path, output: Path | None = None) -> list[str]:
-    return [source.key for source in discover(where, output).sources]
+    return [photo.key for photo in discover(where, output).photos]
 
 
-def by_key(listing: Listing) -> dict[str, Source]:
-    assert len({source.key for source in listing.sources}) == len(listing.sources)
-    return {source.key: source for source in listing.sources}
+def by_key(listing: Listing) -> dict[str, Photo]:
+    assert len({photo.key for photo in listing.photos}) == len(listing.photos)
+    return {photo.key: photo for photo in listing.photos}
 
 
 # --- folders
@@ -41,7 +41,7 @@ def test_a_folder_of_folders(tmp_path: Path) -> None:
 def test_a_source_knows_its_file(tmp_path: Path) -> None:
     path = write(tmp_path / "d" / "a.jpg", b"12345")
     os.utime(path, ns=(0, 1_600_000_000_000_000_007))
-    assert discover(tmp_path).sources == [Source("d/a.jpg", str(path), 5, 1_600_000_000_000_000_007)]
+    assert discover(tmp_path).photos == [Photo("d/a.jpg", str(path), 5, 1_600_000_000_000_000_007)]
 
 
 def test_the_folder_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,16 +100,16 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
     for raw in (b"\xff.jpg", b"caf\xe9.jpg", b"caf\xc3\xa9.jpg"):
         write(tmp_path / os.fsdecode(raw), raw)
     write(tmp_path / "%FF.jpg", b"taken")  # the spelling that the first would get
-    sources = by_key(discover(tmp_path))
-    contents = {key: Path(source.where).read_bytes() for key, source in sources.items()}
+    found = by_key(discover(tmp_path))
+    contents = {key: Path(photo.location).read_bytes() for key, photo in found.items()}
     assert contents == {
         "%FF.jpg": b"taken",
         "%FF~2.jpg": b"\xff.jpg",
         "caf%E9.jpg": b"caf\xe9.jpg",
         "café.jpg": b"caf\xc3\xa9.jpg",
     }
-    assert list(sources) == sorted(sources)
-    for key in sources:
+    assert list(found) == sorted(found)
+    for key in found:
         key.encode()
 
 
@@ -144,7 +144,7 @@ def test_a_folder_that_cannot_be_read_is_said(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(os, "scandir", refuse)
     listing = discover(tmp_path)
-    assert [source.key for source in listing.sources] == ["a.jpg"]
+    assert [photo.key for photo in listing.photos] == ["a.jpg"]
     assert listing.notes == [f"folder {tmp_path / 'locked'} could not be read: Permission denied"]
 
 
@@ -156,11 +156,11 @@ def test_links_are_followed(tmp_path: Path) -> None:
     write(tmp_path / "in" / "own.jpg")
     (tmp_path / "in" / "file.jpg").symlink_to(tmp_path / "elsewhere" / "d" / "a.jpg")
     (tmp_path / "in" / "folder").symlink_to(tmp_path / "elsewhere")
-    sources = by_key(discover(tmp_path / "in"))
-    assert list(sources) == ["file.jpg", "folder/d/a.jpg", "own.jpg"]
-    assert [source.size for source in sources.values()] == [3, 3, 1]
+    found = by_key(discover(tmp_path / "in"))
+    assert list(found) == ["file.jpg", "folder/d/a.jpg", "own.jpg"]
+    assert [photo.size for photo in found.values()] == [3, 3, 1]
     (tmp_path / "link").symlink_to(tmp_path / "in")
-    assert keys(tmp_path / "link") == list(sources)
+    assert keys(tmp_path / "link") == list(found)
 
 
 def test_a_link_that_leads_back_is_not_followed(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_broken_links_are_sources_that_decoding_will_fail(tmp_path: Path) -> Non
     (tmp_path / "self.jpg").symlink_to("self.jpg")
     (tmp_path / "gone_folder").symlink_to("nowhere")
     listing = discover(tmp_path)
-    assert [(source.key, source.size, source.mtime_ns) for source in listing.sources] == [
+    assert [(photo.key, photo.size, photo.version) for photo in listing.photos] == [
         ("gone.jpg", -1, -1),
         ("self.jpg", -1, -1),
     ]
@@ -195,8 +195,8 @@ def test_broken_links_are_sources_that_decoding_will_fail(tmp_path: Path) -> Non
 @linux
 def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
-    assert [(source.key, source.size) for source in discover(tmp_path).sources] == [("pipe.jpg", -1)]
-    assert [source.size for source in discover(tmp_path / "pipe.jpg").sources] == [-1]
+    assert [(photo.key, photo.size) for photo in discover(tmp_path).photos] == [("pipe.jpg", -1)]
+    assert [photo.size for photo in discover(tmp_path / "pipe.jpg").photos] == [-1]
 
 
 # --- output folders
@@ -307,8 +307,8 @@ def test_a_list_keeps_its_order(tmp_path: Path) -> None:
     for name in ("a.jpg", "d/b.jpg", "c.odd"):
         write(tmp_path / name, name.encode())
     listing = listed(tmp_path, b"d/b.jpg\na.jpg\n\nc.odd\ngone.jpg\n")
-    assert [source.key for source in listing.sources] == ["d/b.jpg", "a.jpg", "c.odd", "gone.jpg"]
-    assert [source.size for source in listing.sources] == [7, 5, 5, -1]
+    assert [photo.key for photo in listing.photos] == ["d/b.jpg", "a.jpg", "c.odd", "gone.jpg"]
+    assert [photo.size for photo in listing.photos] == [7, 5, 5, -1]
     assert listing.notes == []
 
 
@@ -325,7 +325,7 @@ def test_a_list_keeps_its_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["list.txt", "LIST.TXT", "photos.lst"])
 def test_what_programs_make_of_one_list(tmp_path: Path, data: bytes, name: str) -> None:
     write(tmp_path / "d" / "b.jpg", b"12")
-    assert [(source.key, source.size) for source in listed(tmp_path, data, name).sources] == [
+    assert [(photo.key, photo.size) for photo in listed(tmp_path, data, name).photos] == [
         ("a.jpg", -1),
         ("d/b.jpg", 2),
     ]
@@ -342,15 +342,15 @@ def test_what_programs_make_of_one_list(tmp_path: Path, data: bytes, name: str) 
     ],
 )
 def test_a_table_is_a_list_too(tmp_path: Path, data: bytes) -> None:
-    assert [source.key for source in listed(tmp_path, data, "list.csv").sources] == ["a.jpg", "d/b.jpg"]
+    assert [photo.key for photo in listed(tmp_path, data, "list.csv").photos] == ["a.jpg", "d/b.jpg"]
 
 
 def test_absolute_paths_and_paths_above(tmp_path: Path) -> None:
     far = write(tmp_path / "far" / "f.jpg", b"123")
     write(tmp_path / "near" / "n.jpg", b"12")
     listing = listed(tmp_path / "lists", f"{far}\n../near/n.jpg\n".encode())
-    assert [source.size for source in listing.sources] == [3, 2]
-    absolute, above = (source.key for source in listing.sources)
+    assert [photo.size for photo in listing.photos] == [3, 2]
+    absolute, above = (photo.key for photo in listing.photos)
     assert absolute == str(far).lstrip("/")
     assert above == "near/n.jpg"
 
@@ -358,36 +358,36 @@ def test_absolute_paths_and_paths_above(tmp_path: Path) -> None:
 def test_twenty_thousand_lines(tmp_path: Path) -> None:
     write(tmp_path / "7" / "19999.jpg", b"123")
     names = [f"{i % 8}/{i}.jpg" for i in range(20_000)]
-    sources = by_key(listed(tmp_path, "\r\n".join(names).encode()))
-    assert list(sources) == names
-    assert {key: source.size for key, source in sources.items() if source.size >= 0} == {"7/19999.jpg": 3}
+    found = by_key(listed(tmp_path, "\r\n".join(names).encode()))
+    assert list(found) == names
+    assert {key: photo.size for key, photo in found.items() if photo.size >= 0} == {"7/19999.jpg": 3}
 
 
 def test_different_photos_never_share_a_key(tmp_path: Path) -> None:
     write(tmp_path / "x.jpg", b"1")
     write(tmp_path / "lists" / "x.jpg", b"12")
     listing = listed(tmp_path / "lists", b"../x.jpg\nx.jpg\n")
-    assert {key: source.size for key, source in by_key(listing).items()} == {"x.jpg": 1, "x~2.jpg": 2}
+    assert {key: photo.size for key, photo in by_key(listing).items()} == {"x.jpg": 1, "x~2.jpg": 2}
 
 
 def test_repeated_lines_are_one_photo_and_said(tmp_path: Path) -> None:
     write(tmp_path / "a.jpg")
     listing = listed(tmp_path, f"a.jpg\nb.jpg\n./a.jpg\nd/../a.jpg\na.jpg\n{tmp_path}/b.jpg\n".encode())
-    assert [source.key for source in listing.sources] == ["a.jpg", "b.jpg"]
+    assert [photo.key for photo in listing.photos] == ["a.jpg", "b.jpg"]
     assert listing.notes == ["lines of list.txt that repeat a photo: 4"]
 
 
 @linux
 def test_a_file_that_has_a_backslash_goes_before_a_folder(tmp_path: Path) -> None:
     write(tmp_path / "d\\b.jpg", b"123")
-    assert [(s.key, s.size) for s in listed(tmp_path, b"d\\b.jpg\n").sources] == [("d\\b.jpg", 3)]
+    assert [(s.key, s.size) for s in listed(tmp_path, b"d\\b.jpg\n").photos] == [("d\\b.jpg", 3)]
 
 
 @linux
 def test_a_list_of_names_that_are_no_text(tmp_path: Path) -> None:
     write(tmp_path / os.fsdecode(b"caf\xe9.jpg"), b"123")
     listing = listed(tmp_path, b"caf\xe9.jpg\n")
-    assert [(source.key, source.size) for source in listing.sources] == [("caf%E9.jpg", 3)]
+    assert [(photo.key, photo.size) for photo in listing.photos] == [("caf%E9.jpg", 3)]
 
 
 @pytest.mark.parametrize("name", ["a\u2028b.jpg", "a\x85b.jpg", "a\x0cb.jpg", "a\x1cb.jpg"])
@@ -395,17 +395,17 @@ def test_a_list_of_names_that_are_no_text(tmp_path: Path) -> None:
 def test_only_line_ends_end_a_line(tmp_path: Path, name: str, form: str) -> None:
     header = "path\n" if form == "list.csv" else ""
     listing = listed(tmp_path, f"{header}{name}\nz.jpg\n".encode(), form)
-    assert [source.key for source in listing.sources] == [name, "z.jpg"]
+    assert [photo.key for photo in listing.photos] == [name, "z.jpg"]
 
 
 def test_a_quoted_name_in_a_table_may_hold_a_line_end(tmp_path: Path) -> None:
     listing = listed(tmp_path, b'path\n"a\nb.jpg"\nz.jpg\n', "list.csv")
-    assert [source.key for source in listing.sources] == ["a\nb.jpg", "z.jpg"]
+    assert [photo.key for photo in listing.photos] == ["a\nb.jpg", "z.jpg"]
 
 
 @pytest.mark.parametrize("line", [b"a\x00b.jpg", b"x" * 5000 + b".jpg", b"a\\" + b"x" * 300 + b".jpg"])
 def test_a_line_that_no_disk_can_hold_is_a_source_all_the_same(tmp_path: Path, line: bytes) -> None:
-    assert [source.size for source in listed(tmp_path, line + b"\n").sources] == [-1]
+    assert [photo.size for photo in listed(tmp_path, line + b"\n").photos] == [-1]
 
 
 @pytest.mark.parametrize(
@@ -429,8 +429,8 @@ def test_a_table_without_photos_is_refused_in_one_line(tmp_path: Path, data: byt
 @pytest.mark.parametrize("name", ["a.jpg", "odd.dat", "no_extension", ".hidden", "a\nb.jpg"])
 def test_one_photo_whatever_it_is_called(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, b"12")
-    [source] = discover(path).sources
-    assert (source.key, source.where, source.size) == (name, str(path), 2)
+    [photo] = discover(path).photos
+    assert (photo.key, photo.location, photo.size) == (name, str(path), 2)
 
 
 @linux
@@ -479,10 +479,10 @@ def test_an_empty_list_is_refused(tmp_path: Path) -> None:
 def test_a_file_address_is_a_path(tmp_path: Path) -> None:
     write_photos(tmp_path / "in", 3)
     listing = discover(f"file://{tmp_path}/in")
-    assert listing.sources == discover(tmp_path / "in").sources
+    assert listing.photos == discover(tmp_path / "in").photos
     path = tmp_path / "list.txt"
-    path.write_text("".join(f"file://{source.where}\n" for source in listing.sources))
-    assert [source.where for source in discover(path).sources] == [s.where for s in listing.sources]
+    path.write_text("".join(f"file://{photo.location}\n" for photo in listing.photos))
+    assert [photo.location for photo in discover(path).photos] == [s.location for s in listing.photos]
     crop(tmp_path / "in", tmp_path / "plain")
     crop(f"file://{tmp_path}/in", tmp_path / "out")
     for name in (".detic-crop/listing.json", "audit.csv"):

@@ -28,7 +28,7 @@ def listed(folder: Path, text: str, name: str = "list.txt") -> Listing:
 
 
 def sizes(listing: Listing) -> dict[str, int]:
-    return {source.key: source.size for source in listing.sources}
+    return {photo.key: photo.size for photo in listing.photos}
 
 
 BOTH = {"a.jpg": 1, "d/b c.jpg": 2}
@@ -56,12 +56,12 @@ def test_quoted_full_paths_and_addresses_of_files(folder: Path) -> None:
         f"file://localhost{spaced}",
         f'"file://{spaced}"',
     ):
-        (source,) = listed(folder, f"{line}\n").sources
-        assert (source.where, source.size) == (f"{folder}/d/b c.jpg", 2)
+        (photo,) = listed(folder, f"{line}\n").photos
+        assert (photo.location, photo.size) == (f"{folder}/d/b c.jpg", 2)
     write(folder / "d" / "b%20c.jpg", b"333")  # a name that really is so goes first
-    assert [source.size for source in listed(folder, f"file://{spaced}\n").sources] == [3]
-    (source,) = listed(folder, '"C:\\Users\\me\\Fotos\\a.jpg"\n').sources
-    assert (source.key, source.size) == ("Users/me/Fotos/a.jpg", -1)
+    assert [photo.size for photo in listed(folder, f"file://{spaced}\n").photos] == [3]
+    (photo,) = listed(folder, '"C:\\Users\\me\\Fotos\\a.jpg"\n').photos
+    assert (photo.key, photo.size) == ("Users/me/Fotos/a.jpg", -1)
 
 
 def test_a_name_that_has_quotation_marks_goes_first(folder: Path) -> None:
@@ -72,8 +72,8 @@ def test_a_name_that_has_quotation_marks_goes_first(folder: Path) -> None:
 def test_a_quoted_input(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for where in (f'"{folder}"', f"'{folder}'", f"file://{folder}"):
         assert sizes(discover(where)) == BOTH
-    (source,) = discover(f'"{folder}/d/b c.jpg"').sources
-    assert source.size == 2
+    (photo,) = discover(f'"{folder}/d/b c.jpg"').photos
+    assert photo.size == 2
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ def test_a_table_without_a_header_says_so(folder: Path) -> None:
 def test_a_decomposed_file_is_found_by_a_composed_name(tmp_path: Path) -> None:
     composed = unicodedata.normalize("NFC", "\u00e5.jpg")
     write(tmp_path / unicodedata.normalize("NFD", composed), b"1")
-    (source,) = listed(tmp_path, f"{composed}\n").sources
-    assert source.size == 1
+    (photo,) = listed(tmp_path, f"{composed}\n").photos
+    assert photo.size == 1
 
 
 def test_a_name_takes_no_photo_that_another_line_names(folder: Path) -> None:
@@ -222,4 +222,4 @@ def test_the_table_of_a_run_is_no_list(tmp_path: Path) -> None:
     assert f"--in {tmp_path / 'in'}, and for the boxes in it --model boxes:{table}" in said
     assert json.loads((tmp_path / "out" / "run.json").read_bytes())["input"] == str(tmp_path / "in")
     copied = write(tmp_path / "in" / "audit.csv", table.read_bytes())  # beside the photos it is one
-    assert [source.key for source in discover(copied).sources] == keys
+    assert [photo.key for photo in discover(copied).photos] == keys

@@ -12,7 +12,7 @@ from detic_crop.errors import UsageError
 from detic_crop.folder.inputs import Given
 from detic_crop.folder.listing import write_listing
 from detic_crop.photos.find import discover
-from detic_crop.photos.photo import Source
+from detic_crop.photos.photo import Photo
 from detic_crop.stores.store import Store, store_of
 from detic_crop.system.system_folders import is_system_folder, system_folder_of
 from tests.kit.fakes import crop, product, rows_of, write_photo
@@ -86,7 +86,7 @@ def memory() -> Iterator[Store]:
 
 
 def keys(where: Path | str) -> list[str]:
-    return [source.key for source in discover(where).sources]
+    return [photo.key for photo in discover(where).photos]
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -104,7 +104,7 @@ def test_an_ordinary_folder(folder: str) -> None:
 
 def test_a_search_passes_them_over_and_counts_them(photos: Path) -> None:
     listing = discover(photos)
-    assert [source.key for source in listing.sources] == KEPT
+    assert [photo.key for photo in listing.photos] == KEPT
     (note,) = listing.notes
     assert note.startswith(f"system folders passed over: {len(FOLDERS)} (")
     assert "#recycle (2)" in note
@@ -113,7 +113,7 @@ def test_a_search_passes_them_over_and_counts_them(photos: Path) -> None:
 def test_so_does_a_pattern(photos: Path) -> None:
     for pattern in ("**/*.jpg", "*", "**"):
         listing = discover(str(photos / pattern))
-        assert sorted(source.key for source in listing.sources) == KEPT, pattern
+        assert sorted(photo.key for photo in listing.photos) == KEPT, pattern
         assert any("system folders passed over" in note and "#recycle" in note for note in listing.notes)
 
 
@@ -137,7 +137,7 @@ def test_in_a_store(memory: Store) -> None:
     for key in BOTH:
         memory.write(f"memory://bucket/p/{key}", b"x")
     listing = discover("memory://bucket/p")
-    assert sorted(source.key for source in listing.sources) == KEPT
+    assert sorted(photo.key for photo in listing.photos) == KEPT
     assert listing.notes[0].startswith(f"system folders passed over: {len(FOLDERS)} (")
     assert sorted(keys("memory://bucket/p/**/*.jpg")) == KEPT
     assert keys("memory://bucket/p/@eaDir") == ["dolphin.jpg/a.jpg"]
@@ -150,7 +150,7 @@ def test_in_a_tar_file(tmp_path: Path) -> None:
             tar.add(photo, key)
         tar.add(photo, "__MACOSX/._b.jpg")
     listing = discover(tmp_path / "p.tar")
-    assert sorted(source.key for source in listing.sources) == KEPT
+    assert sorted(photo.key for photo in listing.photos) == KEPT
     assert any("system folders passed over" in note for note in listing.notes)
 
 
@@ -161,7 +161,7 @@ def test_what_an_earlier_version_took_keeps_its_crop_and_is_named(tmp_path: Path
     crop(tmp_path / "list.txt", tmp_path / "out")
     folder = crop(tmp_path / "list.txt", tmp_path / "out").folder
     before = product(tmp_path / "out")
-    taken = [Source(key, str(tmp_path / key)) for key in ("in/@eaDir/a.jpg", "in/a.jpg")]
+    taken = [Photo(key, str(tmp_path / key)) for key in ("in/@eaDir/a.jpg", "in/a.jpg")]
     write_listing(folder, taken, [Given(str(tmp_path / "in"), str(tmp_path), [s.key for s in taken])])
     write(tmp_path / "list.txt", b"in/a.jpg\n")
     result = crop(tmp_path / "list.txt", tmp_path / "out")

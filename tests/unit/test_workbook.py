@@ -24,7 +24,7 @@ from detic_crop.folder.inputs import Given
 from detic_crop.folder.journal import Record
 from detic_crop.folder.listing import write_listing
 from detic_crop.photos.labels import Labels
-from detic_crop.photos.photo import Source
+from detic_crop.photos.photo import Photo
 from detic_crop.report import workbook
 from detic_crop.report.table import COLUMNS, NUMBER_COLUMNS, Row, write_table
 from detic_crop.report.workbook import write_workbook
@@ -78,8 +78,8 @@ def made(base: Path, rows: list[Row], labels: Labels | None = None) -> tuple[Out
     folder = OutputFolder(base / "out")
     folder.create()
     photos = str(base / "photos")
-    sources = [Source(row.record.image, f"{photos}/{row.record.image}") for row in rows]
-    write_listing(folder, sources, [Given(photos, photos, [source.key for source in sources])])
+    found = [Photo(row.record.image, f"{photos}/{row.record.image}") for row in rows]
+    write_listing(folder, found, [Given(photos, photos, [photo.key for photo in found])])
     write_table(folder, rows, labels, CONFIG)
     return folder, write_workbook(folder, rows, labels, CONFIG)
 

@@ -14,6 +14,7 @@ from detic_crop.detectors.boxes_file.folder import LabelFolder
 from detic_crop.detectors.boxes_file.json_items import list_of, mapping
 from detic_crop.detectors.boxes_file.numbers import shown
 from detic_crop.detectors.boxes_file.table import FormatError
+from detic_crop.errors import one_line
 
 CLASS_LISTS = ("classes.txt", "obj.names", "_darknet.labels")
 _FIRST_YAMLS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
@@ -81,8 +82,7 @@ def _yaml(path: Path, data: bytes) -> Any:
         return yaml.load(data, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise FormatError(
-            f"expected YAML in {path.name}, got text that cannot be read as such "
-            f"({' '.join(str(error).split())})"
+            f"expected YAML in {path.name}, got text that cannot be read as such ({one_line(error)})"
         ) from error
 
 

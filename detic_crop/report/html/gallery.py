@@ -13,16 +13,15 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record, read_candidates
+from detic_crop.folder.journal import Record, candidates_of
 from detic_crop.folder.tar_crops import place_of
 from detic_crop.photos.labels import Labels
 from detic_crop.report.html.earlier import EarlierPictures
 from detic_crop.report.html.markup import escaped, html, joined, two_digits, utf8
 from detic_crop.report.html.overlay import legend, overlay
-from detic_crop.report.html.photos import Photo
+from detic_crop.report.html.photos import PagePhoto
 from detic_crop.report.html.review_section import VERDICTS
 from detic_crop.report.html.thumbnails import PHOTO_SIDE, Pictures, crop_stamp, photo_stamp, pictures_of
 from detic_crop.report.suspicion import FLAGS, area_fraction
@@ -42,7 +41,7 @@ _THREADS = 4  # photos read at once
 
 def galleries(
     folder: OutputFolder,
-    photos: Sequence[Photo],
+    photos: Sequence[PagePhoto],
     labels: Labels | None,
     config: CropConfig,
     max_bytes: int,
@@ -90,7 +89,7 @@ def galleries(
     )
 
 
-def _most_suspicious(crops: Sequence[Photo], not_found: Sequence[Photo]) -> list[Photo]:
+def _most_suspicious(crops: Sequence[PagePhoto], not_found: Sequence[PagePhoto]) -> list[PagePhoto]:
     """At most `_MAX_PHOTOS`; where one kind is rare, the other takes its places.
 
     Both kinds are mixed in proportion, so that a page that must end early has some of each.
@@ -105,7 +104,7 @@ def _gallery(
     anchor: str,
     title: str,
     hint: Markup,
-    photos: Sequence[Photo],
+    photos: Sequence[PagePhoto],
     entries: Mapping[str, Markup],
     controls: Markup,
 ) -> Markup:
@@ -129,7 +128,7 @@ def _gallery(
 # ---------------------------------------------------------------- filtering by flag
 
 
-def _filter(photos: Sequence[Photo]) -> Markup:
+def _filter(photos: Sequence[PagePhoto]) -> Markup:
     """Radio buttons, one per flag; `filter_style` does the rest."""
     counts = Counter(flag for photo in photos for flag in photo.doubts.flags)
     if len(counts) < 2:
@@ -167,7 +166,7 @@ def _spoken(flag: str) -> str:
 
 def _entries(
     folder: OutputFolder,
-    photos: Sequence[Photo],
+    photos: Sequence[PagePhoto],
     labels: Labels | None,
     config: CropConfig,
     max_bytes: int,
@@ -190,7 +189,7 @@ def _entries(
 
 
 def _entry(
-    photo: Photo,
+    photo: PagePhoto,
     folder: OutputFolder,
     paths: Mapping[str, str],
     earlier: EarlierPictures,
@@ -223,7 +222,7 @@ def _entry(
         width=width,
         height=height,
         image=_image(pictures.photo, "the photo") if pictures.photo else Markup(),
-        boxes=overlay(record, _candidates(folder, record), config, (width, height)),
+        boxes=overlay(record, candidates_of(record, folder.layout.candidates), config, (width, height)),
         full_width=record.width,
         full_height=record.height,
         crop_stamp=crop_stamp(record),
@@ -236,7 +235,7 @@ def _entry(
     )
 
 
-def _with_earlier(fresh: Pictures, photo: Photo, earlier: EarlierPictures) -> Pictures:
+def _with_earlier(fresh: Pictures, photo: PagePhoto, earlier: EarlierPictures) -> Pictures:
     """What cannot be made any more is as the page that there is shows it."""
     record = photo.record
     if fresh.photo is None and (kept := earlier.photo(photo.anchor, record)):
@@ -277,15 +276,6 @@ def crop_address(record: Record) -> str:
     return quote(record.crop, errors="surrogateescape")
 
 
-def _candidates(folder: OutputFolder, record: Record) -> Detections | None:
-    """The kept boxes of a photo; None where they cannot be read any more."""
-    try:
-        with open(folder.layout.candidates, "rb") as file:
-            return read_candidates(file, record)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
 def _display_wh(record: Record) -> tuple[float, float]:
     """Width and height of a photo in the page, px."""
     long_side = max(record.width, record.height, 1)
@@ -298,7 +288,7 @@ def _image(jpeg: bytes, alt: str) -> Markup:
     return html('<img alt="{alt}" decoding="async" src="data:image/jpeg;base64,{data}">', alt=alt, data=data)
 
 
-def _verdict(photo: Photo) -> Markup:
+def _verdict(photo: PagePhoto) -> Markup:
     if photo.verdict is None:
         return Markup()
     waits = Markup("; <code>detic-crop apply</code> has not cropped it anew yet")
@@ -310,7 +300,7 @@ def _verdict(photo: Photo) -> Markup:
     )
 
 
-def _labels(photo: Photo, labels: Labels | None) -> Markup:
+def _labels(photo: PagePhoto, labels: Labels | None) -> Markup:
     if labels is None or not photo.labels:
         return Markup()
     cells = dict(zip(labels.columns, photo.labels[0], strict=False))
@@ -324,7 +314,7 @@ def _labels(photo: Photo, labels: Labels | None) -> Markup:
     return html('<p class="name">{texts}</p>', texts=joined(texts, " · ")) if texts else Markup()
 
 
-def _numbers(photo: Photo) -> Markup:
+def _numbers(photo: PagePhoto) -> Markup:
     record = photo.record
     texts = []
     if record.box is not None:
@@ -350,7 +340,7 @@ def _numbers(photo: Photo) -> Markup:
     return html('<p class="numbers">{spans}</p>', spans=spans)
 
 
-def _flags(photo: Photo) -> Markup:
+def _flags(photo: PagePhoto) -> Markup:
     items = [
         html("<li><b>{flag}</b>: {rule}</li>", flag=_spoken(flag), rule=FLAGS[flag])
         for flag in photo.doubts.flags

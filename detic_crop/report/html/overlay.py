@@ -11,7 +11,7 @@ from markupsafe import Markup
 from detic_crop.boxes.choose import wanted_mask
 from detic_crop.boxes.detections import BOX_DECIMALS, Detections
 from detic_crop.config import CropConfig
-from detic_crop.detectors.vocabulary import split_names
+from detic_crop.detectors.vocabulary import wanted_classes
 from detic_crop.folder.journal import Record
 from detic_crop.report.html.markup import escaped, html, joined, two_digits
 
@@ -99,8 +99,7 @@ def overlay(
 
 def _other_boxes(record: Record, candidates: Detections, config: CropConfig) -> list[_Box]:
     """All boxes but the chosen and the most confident, eligible ones first, then by falling score."""
-    classes = config.classes or "any"  # a journal always has them
-    wanted = wanted_mask(candidates, None if classes == "any" else split_names(classes))
+    wanted = wanted_mask(candidates, wanted_classes(config.classes))
     eligible = wanted & (candidates.scores >= np.float32(config.conf or 0.0))
     drawn = {(record.box, record.class_name), (record.best_box, record.best_class)}
     others: list[_Box] = []

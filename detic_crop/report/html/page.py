@@ -24,7 +24,7 @@ from detic_crop.report.estimate import Estimate
 from detic_crop.report.html.gallery import filter_style, galleries
 from detic_crop.report.html.histograms import histograms
 from detic_crop.report.html.markup import html, joined, utf8
-from detic_crop.report.html.photos import Photo, photos_of
+from detic_crop.report.html.photos import PagePhoto, photos_of
 from detic_crop.report.html.review_section import review_part
 from detic_crop.report.html.summary import counts, failures, flag_table, navigation, settings
 from detic_crop.report.rates import class_table, leak_warning, species_rates, species_table
@@ -100,7 +100,7 @@ def _style() -> str:
 
 
 def _overview(
-    photos: Sequence[Photo],
+    photos: Sequence[PagePhoto],
     n_rows: int,
     labels: Labels | None,
     config: CropConfig,

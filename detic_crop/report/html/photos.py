@@ -17,7 +17,7 @@ from detic_crop.report.table import Row, row_doubts
 
 
 @dataclass(frozen=True, slots=True)
-class Photo:
+class PagePhoto:
     """One photo of the run, with every label row that names it, and what a reviewer said of it."""
 
     record: Record
@@ -72,7 +72,7 @@ def photos_of(
     config: CropConfig,
     verdicts: Mapping[str, Verdict],
     doubts: Mapping[str, Doubts] | None = None,
-) -> list[Photo]:
+) -> list[PagePhoto]:
     """Each photo once, in the order of the rows; `doubts` as for `table_cells`."""
     records: dict[str, Record] = {}
     labels: dict[str, list[Sequence[str]]] = {}
@@ -83,6 +83,6 @@ def photos_of(
             labels.setdefault(key, []).append(row.label)
     doubts = row_doubts(rows, config) if doubts is None else doubts
     return [
-        Photo(record, tuple(labels.get(key, ())), doubts[key], verdicts.get(key))
+        PagePhoto(record, tuple(labels.get(key, ())), doubts[key], verdicts.get(key))
         for key, record in records.items()
     ]

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from detic_crop.report.estimate import Estimate
 from detic_crop.report.html.markup import escaped, html, joined, percent
-from detic_crop.report.html.photos import Photo
+from detic_crop.report.html.photos import PagePhoto
 from detic_crop.report.intervals import LEVEL, Interval
 from detic_crop.wording import counted, either
 
@@ -22,7 +22,7 @@ VERDICTS: Mapping[str, str] = {
 """What a reviewer can say, in words."""
 
 
-def review_part(photos: Sequence[Photo], estimate: Estimate | None) -> Markup:
+def review_part(photos: Sequence[PagePhoto], estimate: Estimate | None) -> Markup:
     """Progress, estimate and commands; nothing where there is nothing to review."""
     reviewable = [photo for photo in photos if photo.record.status != "failed"]
     if not reviewable:
@@ -37,7 +37,7 @@ def review_part(photos: Sequence[Photo], estimate: Estimate | None) -> Markup:
     )
 
 
-def _progress(photos: Sequence[Photo]) -> Markup:
+def _progress(photos: Sequence[PagePhoto]) -> Markup:
     said = Counter(photo.verdict.verdict for photo in photos if photo.verdict)
     if not said:
         return Markup("<p>Nobody has reviewed a photo yet.</p>\n")
@@ -109,7 +109,7 @@ def _tile(name: str, share: Interval) -> Markup:
     )
 
 
-def _commands(photos: Sequence[Photo], estimate: Estimate | None) -> Markup:
+def _commands(photos: Sequence[PagePhoto], estimate: Estimate | None) -> Markup:
     """What to type next."""
     steps = [
         Markup(

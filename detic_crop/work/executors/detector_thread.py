@@ -11,22 +11,22 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from types import TracebackType
 
-from detic_crop.work.pipeline import Detected, Job, Outcome, Photo, Pipeline
+from detic_crop.work.pipeline import DecodedPhoto, Detected, Job, Outcome, Pipeline
 
 
 @dataclass(slots=True, eq=False)
 class _Flight:
     """A photo on its way."""
 
-    decoding: Future[Photo | Outcome]
+    decoding: Future[DecodedPhoto | Outcome]
     outcome: Future[Outcome] = field(default_factory=Future)
     decoded_at: float = 0.0
 
-    def note_time(self, decoding: Future[Photo | Outcome]) -> None:
+    def note_time(self, decoding: Future[DecodedPhoto | Outcome]) -> None:
         """Called when decoding is done."""
         self.decoded_at = time.perf_counter()
 
-    def decoded(self) -> Photo | Outcome | None:
+    def decoded(self) -> DecodedPhoto | Outcome | None:
         """The decoded photo, waited for; None when it was not begun before the stop."""
         try:
             return self.decoding.result()
@@ -124,15 +124,15 @@ class DetectorThread:
             waiting.append(flight)
         return flight is not None
 
-    def _next_batch(self, waiting: deque[_Flight]) -> list[tuple[_Flight, Photo]]:
+    def _next_batch(self, waiting: deque[_Flight]) -> list[tuple[_Flight, DecodedPhoto]]:
         """The oldest photo and those that go with it; failed ones are settled on the way."""
-        batch: list[tuple[_Flight, Photo]] = []
+        batch: list[tuple[_Flight, DecodedPhoto]] = []
         for flight in list(waiting):
             if len(batch) == self._pipeline.batch_size or (batch and not flight.decoding.done()):
                 break
             with self._pipeline.times.idling("detector"):
                 photo = flight.decoded()
-            if isinstance(photo, Photo):
+            if isinstance(photo, DecodedPhoto):
                 try:
                     fits = not batch or self._pipeline.group_of(photo) == self._pipeline.group_of(batch[0][1])
                 except Exception as error:  # somebody's own detector
@@ -149,7 +149,7 @@ class DetectorThread:
             waiting.remove(flight)
         return batch
 
-    def _detect(self, batch: list[tuple[_Flight, Photo]]) -> None:
+    def _detect(self, batch: list[tuple[_Flight, DecodedPhoto]]) -> None:
         now = time.perf_counter()
         for flight, _ in batch:
             if flight.decoded_at:  # noted just after the photo could be taken

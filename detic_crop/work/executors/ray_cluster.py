@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from detic_crop.errors import DeticCropError, UsageError
+from detic_crop.errors import DeticCropError, UsageError, one_line
 
 _log = logging.getLogger(__name__)
 
@@ -232,11 +232,7 @@ def _init(ray: Any, address: str | None) -> None:
             ray.init(address=address or "local", **settings)
     except (ConnectionError, ValueError, RuntimeError) as error:
         where = f"--ray-address {address}" if address else "Ray"
-        raise UsageError(f"{where} cannot be used: {_first_lines(error)}") from error
-
-
-def _first_lines(error: Exception) -> str:
-    return " ".join(str(error).split())[:400] or type(error).__name__
+        raise UsageError(f"{where} cannot be used: {one_line(error, 400)}") from error
 
 
 def _hush(ray: Any) -> None:

@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 
 from detic_crop.detectors.base import Detector, LookupDetector
-from detic_crop.errors import DeticCropError, PhotoError, UsageError
+from detic_crop.errors import DeticCropError, PhotoError, UsageError, one_line
 from detic_crop.photos.location import absolute, shown
-from detic_crop.photos.photo import Source
+from detic_crop.photos.photo import Photo
 from detic_crop.work.executors.processes import Recipe
 from detic_crop.work.executors.ray_cluster import Cluster, Group
 from detic_crop.work.executors.ray_worker import Finished, Order, Ready, Worker, package_versions
@@ -92,7 +92,7 @@ class RayRun:
         self._slots: list[_Slot] = []
         self._inbox: SimpleQueue[tuple[_Slot, _Ticket | None, Any]] = SimpleQueue()
         self._again: deque[_Ticket] = deque()  # began in a worker that is no more
-        self._probes: list[Source] = []
+        self._probes: list[Photo] = []
         self._left = 0  # photos that were never given to a worker
         self._barren = 0
         self._lost_in_a_row = 0
@@ -118,7 +118,7 @@ class RayRun:
                 cluster is gone; what was yielded stays done.
         """
         jobs = jobs if isinstance(jobs, Sequence) else list(jobs)
-        self._probes = _some([job.source for job in jobs[:: max(1, len(jobs) // (4 * _PROBES))]])
+        self._probes = _some([job.photo for job in jobs[:: max(1, len(jobs) // (4 * _PROBES))]])
         try:
             # By reference: sent to each node once, not with each order.
             self._sent = None if self._given is None else self._cluster.ray.put(self._given)
@@ -322,9 +322,9 @@ class RayRun:
             DeticCropError: its node cannot do what this one can.
         """
         for photo in ready.unseen:
-            if Source.at(photo.key, photo.where).size == photo.size:
+            if Photo.at(photo.key, photo.location).size == photo.size:
                 raise DeticCropError(
-                    f"node {ready.host} of the Ray cluster does not see {shown(absolute(photo.where))}, "
+                    f"node {ready.host} of the Ray cluster does not see {shown(absolute(photo.location))}, "
                     "which is on this machine; put the photos on a disk that every node has under that path"
                 )
         if self._given is None and ready.weights != dict(self._pipeline.detector.info.weights):
@@ -409,16 +409,16 @@ class RayRun:
                 self._pipeline.times.add(ray.get(reference))
 
 
-def _some(sources: Sequence[Source]) -> list[Source]:
+def _some(photos: Sequence[Photo]) -> list[Photo]:
     """A few photos that are there for this process."""
-    seen = [photo for photo in sources if photo.size >= 0 and Source.at(*photo[:2]).size == photo.size]
+    seen = [photo for photo in photos if photo.size >= 0 and Photo.at(*photo[:2]).size == photo.size]
     return seen[:: max(1, len(seen) // _PROBES)][:_PROBES]
 
 
 def _as_ours(error: Exception) -> DeticCropError:
     if isinstance(error, DeticCropError):
         return error
-    text = " ".join(str(error).split())
+    text = one_line(error)
     if "No module named 'detic_crop'" in text:
         return DeticCropError(
             "a node of the Ray cluster has no detic-crop; install the same version on every node"

@@ -24,7 +24,7 @@ from detic_crop.detectors import load_detector
 from detic_crop.detectors.base import ClassAwareDetector, Detector
 from detic_crop.errors import DeticCropError
 from detic_crop.folder.journal import Record
-from detic_crop.photos.photo import Source
+from detic_crop.photos.photo import Photo
 from detic_crop.system.machine import threads_per_photo
 from detic_crop.work.executors.detector_thread import DetectorThread
 from detic_crop.work.executors.processes import Recipe
@@ -51,7 +51,7 @@ class Order:
     recipe: Recipe
     threads: int | None
     cwd: str
-    probes: Sequence[Source]
+    probes: Sequence[Photo]
     again: bool = False
 
 
@@ -76,7 +76,7 @@ class Ready:
     host: str
     device: str
     weights: dict[str, str]
-    unseen: list[Source]
+    unseen: list[Photo]
     versions: dict[str, str]
 
 
@@ -109,7 +109,7 @@ class Worker:
         with suppress(OSError):
             os.chdir(order.cwd)
         recipe = order.recipe
-        unseen = [photo for photo in order.probes if Source.at(photo.key, photo.where).size != photo.size]
+        unseen = [photo for photo in order.probes if Photo.at(photo.key, photo.location).size != photo.size]
         if detector is None:
             detector = self._load(recipe)
         if isinstance(detector, ClassAwareDetector):
