@@ -17,7 +17,7 @@ from detic_crop.commands.tables import write_tables
 from detic_crop.errors import DeticCropError, UsageError
 from detic_crop.folder.folder import OutputFolder, output_errors
 from detic_crop.folder.journal import Journal, Record, replay
-from detic_crop.folder.listing import write_listing
+from detic_crop.folder.listing import read_listing, write_listing
 from detic_crop.folder.store_folder import open_folder
 from detic_crop.report.table import keep_labels, kept_labels
 from detic_crop.shards.merge import Gap, Gathered, append_to_journal, chosen_keys, gaps, gather, photos_of
@@ -101,6 +101,10 @@ def _tables_again(folder: OutputFolder) -> RunResult:
         )
     result = rebuild_tables(folder, takes_input=False)
     result.notes.append("no shards wait to be merged here")
+    if "merged" in read_listing(folder):
+        result.notes.append(
+            "this folder was merged in part by an earlier version; `run` without --shard does the rest"
+        )
     return result
 
 
