@@ -18,8 +18,8 @@ from detic_crop.errors import DeticCropError, UsageError
 from detic_crop.folder.folder import OutputFolder, output_errors
 from detic_crop.folder.journal import Journal, Record, replay
 from detic_crop.folder.listing import read_listing, write_listing
+from detic_crop.folder.saved_labels import load_labels, save_labels
 from detic_crop.folder.store_folder import open_folder
-from detic_crop.report.table import keep_labels, kept_labels
 from detic_crop.shards.merge import Gap, Gathered, append_to_journal, chosen_keys, gaps, gather, photos_of
 from detic_crop.work.execute import check_same_settings
 
@@ -57,7 +57,7 @@ def merge(
         whole.check_usable()
         with whole.locked(merging=True), output_errors(whole.shown):
             gathered = gather(whole)
-            labels, matches = kept_labels(gathered.listed[0].folder)
+            labels, matches = load_labels(gathered.listed[0].folder)
             earlier = replay(whole.layout.journal)
             check_same_settings(earlier.config, gathered.config, whole)
             chosen = chosen_keys(gathered, matches)
@@ -73,7 +73,7 @@ def merge(
                     journal.begin(gathered.config, gathered.version)
                 append_to_journal(gathered, chosen, journal, target)
             write_listing(target, *photos_of(gathered, whole))
-            keep_labels(target, labels, matches)
+            save_labels(target, labels, matches)
             if partial:
                 result = _finish_preview(result, records, missing, whole)
             else:
