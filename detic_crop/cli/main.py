@@ -197,8 +197,10 @@ def merge(cropped: tuple[str, ...], output: str | None, partial: bool, quiet: bo
     """
     from detic_crop import api
 
-    _hush(quiet)
-    return _finish(api.merge(*cropped, output=output, partial=partial), strict=False, quiet=quiet)
+    _set_log_level(quiet)
+    result = api.merge(*cropped, output=output, partial=partial)
+    messages.say_result(result, quiet=quiet)
+    return _exit_code(result, strict=False)
 
 
 cli.add_command(weights)
