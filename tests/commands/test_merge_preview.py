@@ -14,6 +14,7 @@ import pytest
 
 from detic_crop import api
 from detic_crop.cli import main as cli
+from detic_crop.commands import merge as merge_command
 from detic_crop.errors import OutputError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import Journal
@@ -217,13 +218,15 @@ def test_a_disturbed_preview_is_completed_by_the_same_command(
 
 
 @pytest.mark.parametrize("first", [{0}, {1, 2}], ids=str)
-@pytest.mark.parametrize("place", [(Journal, "append"), (OutputFolder, "write")], ids=["journal", "tables"])
+@pytest.mark.parametrize(
+    "place", [(Journal, "append"), (merge_command, "write_tables")], ids=["journal", "tables"]
+)
 def test_shards_go_on_beside_what_a_broken_preview_left(
     photos: tuple[Path, list[str]],
     ways: dict[str, dict[str, Any]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    place: tuple[type, str],
+    place: tuple[Any, str],
     first: set[int],
 ) -> None:
     folder, _ = photos
