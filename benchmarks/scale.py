@@ -32,6 +32,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from benchmarks.photos import write_photos
@@ -41,8 +42,9 @@ from detic_crop.detectors.base import DetectorInfo
 from detic_crop.folder import store_folder
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import Given
-from detic_crop.folder.journal import Record, replay
+from detic_crop.folder.journal import replay
 from detic_crop.folder.listing import write_listing
+from detic_crop.folder.records import Record
 from detic_crop.folder.shard import owner
 from detic_crop.photos.find import discover
 from detic_crop.photos.keys import STATE
@@ -266,7 +268,7 @@ class Bench:
         journal_bytes, seen = len(record.to_line()), 100_000
         with open(folder.layout.journal, "wb") as file:
             for photo in listing.photos[:seen]:
-                file.write(record._replace(image=photo.key, crop=photo.key).to_line())
+                file.write(replace(record, image=photo.key, crop=photo.key).to_line())
         before, begun = process.memory_info().rss, time.perf_counter()
         records = replay(folder.layout.journal).records
         replayed = (time.perf_counter() - begun) / len(records)

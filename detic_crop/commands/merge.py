@@ -16,8 +16,9 @@ from detic_crop.commands.settings import PathLike
 from detic_crop.commands.tables import write_tables
 from detic_crop.errors import DeticCropError, UsageError
 from detic_crop.folder.folder import OutputFolder, output_errors
-from detic_crop.folder.journal import Journal, Record, replay
+from detic_crop.folder.journal import Journal, replay
 from detic_crop.folder.listing import read_listing, write_listing
+from detic_crop.folder.records import Record
 from detic_crop.folder.saved_labels import load_labels, save_labels
 from detic_crop.folder.store_folder import open_folder
 from detic_crop.shards.merge import Gap, Gathered, append_to_journal, chosen_keys, gaps, gather, photos_of
@@ -67,11 +68,11 @@ def merge(
             whole.create()
             target = whole.preview() if partial else whole
             result = RunResult(target, gathered.config, notes=_notes(gathered))
+            records = earlier.records
             with closing(Journal(target.layout.journal, target.layout.candidates, target.inside)) as journal:
-                records = journal.state.records
-                if journal.state.settings is None:
+                if earlier.settings is None:
                     journal.begin(gathered.config, gathered.version)
-                append_to_journal(gathered, chosen, journal, target)
+                append_to_journal(gathered, chosen, records, journal, target)
             write_listing(target, *photos_of(gathered, whole))
             save_labels(target, labels, matches)
             if partial:

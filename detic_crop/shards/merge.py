@@ -18,15 +18,17 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from msgspec.structs import replace
 
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import Given, parts_of, recorded_inputs
-from detic_crop.folder.journal import Journal, Record, Replay, replay, unfinished_crops, unfinished_photos
+from detic_crop.folder.journal import Journal, Replay, replay, unfinished_crops, unfinished_photos
 from detic_crop.folder.listing import photo_paths, read_listing
 from detic_crop.folder.names import fold_name
+from detic_crop.folder.records import Record
 from detic_crop.folder.shard import Shard, owner
 from detic_crop.folder.tar_crops import within
 from detic_crop.photos.photo import Photo
@@ -50,7 +52,7 @@ class ShardWork:
     shard: Shard
     part: Part | None
     listing: Mapping[str, Any]
-    journal: Replay
+    journal: Replay[Record]
 
     def __str__(self) -> str:
         return f"shard {self.shard} of {self.folder.shown}"
@@ -303,13 +305,18 @@ def photos_of(gathered: Gathered, folder: OutputFolder) -> tuple[list[Photo], li
 
 
 def append_to_journal(
-    gathered: Gathered, chosen: Sequence[str], journal: Journal, folder: OutputFolder
+    gathered: Gathered,
+    chosen: Sequence[str],
+    records: dict[str, Record],
+    journal: Journal,
+    folder: OutputFolder,
 ) -> None:
     """Append the shards' records to the journal of a folder, in the order of an unsharded run.
 
     Args:
         gathered: the work of the shards; its records are used up.
         chosen: the photos that were to be done, in order.
+        records: what the journal has, by key; kept up to date.
         journal: the journal, begun.
         folder: its folder, held by the caller.
 
@@ -317,7 +324,6 @@ def append_to_journal(
         UsageError: two photos have the same crop.
         OutputError: the folder cannot be written; what was done is kept.
     """
-    records = journal.state.records
     _check_names(records, gathered)
     order = [key for key in chosen if key in gathered.records]
     order += sorted(gathered.records.keys() - set(order))
@@ -327,7 +333,7 @@ def append_to_journal(
         for key in order:
             record, index = gathered.records.pop(key)
             before = records.get(key)
-            if before is not None and before._replace(candidates=None) == record._replace(candidates=None):
+            if before is not None and replace(before, candidates=None) == replace(record, candidates=None):
                 continue
             line = _candidates_line(files[index], record)
             if line is None:
@@ -337,8 +343,9 @@ def append_to_journal(
             else:
                 span = journal.append_candidates_line(line)
             left_over = None
-            journal.append(record._replace(candidates=span))
-    _declare_unfinished(gathered.unfinished, journal, folder)
+            records[key] = replace(record, candidates=span)
+            journal.append(records[key])
+    _declare_unfinished(gathered.unfinished, records, journal, folder)
 
 
 def _check_names(merged: Mapping[str, Record], gathered: Gathered) -> None:
@@ -360,9 +367,10 @@ def _check_names(merged: Mapping[str, Record], gathered: Gathered) -> None:
             )
 
 
-def _declare_unfinished(unfinished: Mapping[str, str], journal: Journal, folder: OutputFolder) -> None:
+def _declare_unfinished(
+    unfinished: Mapping[str, str], records: Mapping[str, Record], journal: Journal, folder: OutputFolder
+) -> None:
     """Note the crops without a record, or the next run would take them for somebody else's."""
-    records = journal.state.records
     known = unfinished_crops(folder.layout.candidates, records)
     known |= {record.crop for record in records.values()}
     nothing = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), ())

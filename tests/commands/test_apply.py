@@ -20,8 +20,9 @@ from detic_crop.cli import main as cli
 from detic_crop.detectors.base import DetectorInfo
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record, read_candidates, replay
+from detic_crop.folder.journal import read_candidates, replay
 from detic_crop.folder.names import aside_name
+from detic_crop.folder.records import Record
 from detic_crop.folder.verdicts import Verdict, VerdictLog, last_lines
 from detic_crop.images.crop import cut_and_resize
 from detic_crop.images.encode import encode

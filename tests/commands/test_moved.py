@@ -13,7 +13,7 @@ import pytest
 from detic_crop import api
 from detic_crop.cli import main as cli
 from detic_crop.errors import UsageError
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.folder.verdicts import Verdict, VerdictLog
 from detic_crop.folder.whereabouts import count_absent
 from detic_crop.photos.keys import STATE

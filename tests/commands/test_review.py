@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 
 from detic_crop import api
@@ -442,8 +443,8 @@ def test_a_crop_that_leads_out_of_the_folder_is_not_served(finished: Path, tmp_p
     records = replay(tmp_path / "out" / STATE / "journal.jsonl").records
     first, second, third = [record for record in records.values() if record.status == "cropped"][:3]
     with open(tmp_path / "out" / STATE / "journal.jsonl", "ab") as file:
-        file.write(first._replace(crop="../secret.jpg").to_line())
-        file.write(third._replace(crop=str(tmp_path / "secret.jpg")).to_line())
+        file.write(replace(first, crop="../secret.jpg").to_line())
+        file.write(replace(third, crop=str(tmp_path / "secret.jpg")).to_line())
     (tmp_path / "out" / second.crop).unlink()
     (tmp_path / "out" / second.crop).symlink_to(tmp_path / "secret.jpg")
     with reviewing(tmp_path / "out") as client:

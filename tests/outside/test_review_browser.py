@@ -18,7 +18,8 @@ from playwright.sync_api import Browser, Dialog, Page, Route, expect, sync_playw
 from detic_crop import api
 from detic_crop.boxes.geometry import crop_rectangle
 from detic_crop.config import FITS
-from detic_crop.folder.journal import Record, replay
+from detic_crop.folder.journal import replay
+from detic_crop.folder.records import Record
 from detic_crop.folder.verdicts import Verdict, VerdictLog, read_verdicts
 from detic_crop.photos.keys import STATE
 from tests.kit.big_run import write_big_run

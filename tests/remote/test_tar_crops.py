@@ -18,9 +18,10 @@ from detic_crop import api
 from detic_crop.errors import OutputError, UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inside import Inside
-from detic_crop.folder.journal import Journal, Record, replay
+from detic_crop.folder.journal import Journal, replay
 from detic_crop.folder.layout import PENDING
 from detic_crop.folder.names import aside_name
+from detic_crop.folder.records import Record
 from detic_crop.folder.shard import Shard
 from detic_crop.folder.tar_crops import is_tar_name, place_of, tar_name
 from detic_crop.folder.verdicts import Verdict, VerdictLog

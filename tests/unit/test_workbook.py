@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 import openpyxl
 import pytest
+from msgspec.structs import replace
 from openpyxl.worksheet.worksheet import Worksheet
 
 from detic_crop import api
@@ -21,8 +22,8 @@ from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import Given
-from detic_crop.folder.journal import Record
 from detic_crop.folder.listing import photo_paths, read_listing, write_listing
+from detic_crop.folder.records import Record
 from detic_crop.folder.whereabouts import Whereabouts
 from detic_crop.photos.labels import Labels
 from detic_crop.photos.photo import Photo
@@ -72,7 +73,7 @@ def record(key: str, **values: object) -> Record:
         (7, 8, 43, 32),
         1,
     )
-    return base._replace(**values)  # type: ignore[arg-type]
+    return replace(base, **values)
 
 
 def made(base: Path, rows: list[Row], labels: Labels | None = None) -> tuple[OutputFolder, list[str]]:
