@@ -23,7 +23,8 @@ from detic_crop.report import sample as sampling
 from detic_crop.report.estimate import Estimate, estimate
 from detic_crop.report.intervals import Interval, hypergeometric_limits
 from detic_crop.report.sample import STRATA, Drawn, draw, read_sample, write_sample
-from tests.kit.fakes import crop, write_photos
+from tests.kit.folders import crop
+from tests.kit.photos import write_photos
 
 pytestmark = pytest.mark.slow
 

@@ -25,22 +25,21 @@ from detic_crop.folder.journal import read_candidates, replay
 from detic_crop.folder.shard import Shard, owner
 from detic_crop.folder.verdicts import Verdict, VerdictLog
 from detic_crop.photos.keys import STATE
-from tests.faults.test_stop import Scene, cli_command, difficult_run, disturb, memory, posix
+from tests.kit.detectors import FakeDetector
 from tests.kit.errors import complained, refused
-from tests.kit.fakes import (
-    FakeDetector,
+from tests.kit.faults import Scene, cli_command, difficult_run, disturb
+from tests.kit.folders import (
     assert_one_row_each,
     crop,
     files_of,
     leftovers,
     product,
+    product_and_state,
     rows_of,
     untouched,
-    write_boxes,
-    write_damaged,
-    write_photo,
-    write_photos,
 )
+from tests.kit.photos import write_boxes, write_damaged, write_photo, write_photos
+from tests.kit.processes import posix
 
 pytestmark = pytest.mark.slow
 
@@ -77,7 +76,7 @@ def test_merged_shards_are_an_unsharded_run(
     crop_shards(folder, tmp_path / "out", count, **settings)
     with untouched(folder):
         result = api.merge(tmp_path / "out")
-    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+    assert product_and_state(tmp_path / "out") == product_and_state(tmp_path / "reference")
     assert leftovers(tmp_path / "out") == []
     rows = rows_of(tmp_path / "out")
     assert (result.counts.total(), result.remaining, result.notes) == (len(rows), 0, [])
@@ -94,7 +93,7 @@ def test_merged_shards_follow_the_labels(
     crop(folder, tmp_path / "reference", labels=labels, limit=limit)
     crop_shards(folder, tmp_path / "out", 3, labels=labels, limit=limit)
     api.merge(tmp_path / "out")
-    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+    assert product_and_state(tmp_path / "out") == product_and_state(tmp_path / "reference")
 
 
 def test_a_shard_on_several_devices(
@@ -115,7 +114,7 @@ def test_a_shard_on_several_devices(
         crop(folder, tmp_path / "out", shard=f"{index}/2", model=model, detector=None, workers=1)
         assert not list((tmp_path / "out" / STATE / "tmp").glob("*"))
     api.merge(tmp_path / "out")
-    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+    assert product_and_state(tmp_path / "out") == product_and_state(tmp_path / "reference")
 
 
 def test_to_merge_again_changes_nothing(
@@ -191,7 +190,7 @@ def test_gaps_are_named_with_the_commands_that_fill_them(
         assert cli.main([*words[1:], "--quiet"]) == 0
     assert cli.main(["merge", str(out)]) == 0
     assert cli.main([*run[:-6], "--out", str(tmp_path / "reference"), *run[-4:]]) == 0
-    assert memory(out) == memory(tmp_path / "reference")
+    assert product_and_state(out) == product_and_state(tmp_path / "reference")
 
 
 def test_a_gap_of_a_run_from_python(
@@ -416,7 +415,7 @@ def test_several_folders_become_one_by_the_command_that_is_told(
     with_package = {**os.environ, "PYTHONPATH": str(Path(detic_crop.__file__).parents[1])}
     ended = subprocess.run(command, shell=True, capture_output=True, text=True, env=with_package)
     assert ended.returncode == 0, ended.stderr
-    assert memory(tmp_path / "all crops") == memory(tmp_path / "reference")
+    assert product_and_state(tmp_path / "all crops") == product_and_state(tmp_path / "reference")
     assert leftovers(tmp_path / "all crops") == []
     assert [files_of(out) for out in apart] == before
 
@@ -447,7 +446,7 @@ def test_what_killed_runs_left_is_copied_without_harm(
             (state / "tmp").mkdir(exist_ok=True)
             (state / "tmp" / "123-0").write_bytes(b"half a crop")
     api.merge(together(apart, tmp_path / "out"))
-    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+    assert product_and_state(tmp_path / "out") == product_and_state(tmp_path / "reference")
     assert leftovers(tmp_path / "out") == []
 
 
@@ -504,7 +503,7 @@ def test_two_photos_never_share_a_crop(tmp_path: Path) -> None:
         crop(photos, folder, shard=f"{number}/2", overwrite=True)
     crop(photos, tmp_path / "reference")
     api.merge(together(folders, tmp_path / "new"))
-    assert memory(tmp_path / "new") == memory(tmp_path / "reference")
+    assert product_and_state(tmp_path / "new") == product_and_state(tmp_path / "reference")
 
 
 @posix
@@ -577,7 +576,7 @@ def test_a_journal_without_its_settings_is_mended_by_its_shard(
     crop(photos[0], tmp_path / "out", shard="1/2")
     api.merge(tmp_path / "out")
     crop(photos[0], tmp_path / "reference")
-    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+    assert product_and_state(tmp_path / "out") == product_and_state(tmp_path / "reference")
 
 
 def test_boxes_that_a_power_cut_took_are_no_other_photos(
@@ -641,7 +640,7 @@ def test_a_disturbed_merge_is_mended_by_giving_it_again(
 ) -> None:
     counts = disturb(merged(tmp_path), tmp_path, kind, lasting=lasting, step=step)
     assert counts[f"exit {-signal.SIGKILL}" if kind == "kill" else "exit 1"] > 40 // step
-    assert memory(tmp_path / "reference") == memory(tmp_path / "unsharded")
+    assert product_and_state(tmp_path / "reference") == product_and_state(tmp_path / "unsharded")
 
 
 def test_a_half_merged_folder_takes_shards_but_no_whole_run(

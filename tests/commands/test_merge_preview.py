@@ -20,20 +20,19 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import Journal
 from detic_crop.folder.shard import Shard, owner
 from detic_crop.photos.keys import STATE
-from tests.faults.test_stop import Scene, cli_command, difficult_run, disturb, memory, posix
+from tests.kit.detectors import FakeDetector
 from tests.kit.errors import refused
-from tests.kit.fakes import (
-    FakeDetector,
+from tests.kit.faults import Scene, cli_command, difficult_run, disturb
+from tests.kit.folders import (
     crop,
     files_of,
     leftovers,
     product,
+    product_and_state,
     rows_of,
-    write_boxes,
-    write_damaged,
-    write_photo,
-    write_photos,
 )
+from tests.kit.photos import write_boxes, write_damaged, write_photo, write_photos
+from tests.kit.processes import posix
 
 pytestmark = pytest.mark.slow
 
@@ -120,7 +119,7 @@ def test_a_preview_has_the_rows_there_are_and_changes_nothing_else(
     result = api.merge(out)
     assert result.remaining == 0
     assert not any("preview" in note for note in result.notes)
-    assert memory(out) == memory(reference)
+    assert product_and_state(out) == product_and_state(reference)
 
 
 def test_a_preview_of_all_shards_says_that_they_can_be_merged(
@@ -193,7 +192,7 @@ def test_the_command_line_says_that_it_is_a_preview(
         assert cli.main([*shlex.split(line.partition(": ")[2])[1:], "--quiet"]) == 0
     assert cli.main(["merge", str(out)]) == 0
     assert cli.main([*run[:-1], str(tmp_path / "reference")]) == 0
-    assert memory(out) == memory(tmp_path / "reference")
+    assert product_and_state(out) == product_and_state(tmp_path / "reference")
 
 
 # ---------------------------------------------------------------- ended early
@@ -243,7 +242,7 @@ def test_shards_go_on_beside_what_a_broken_preview_left(
     run_shards(folder, out, set(range(COUNT)) - first)
     api.merge(out)
     assert leftovers(out) == []
-    assert memory(out) == memory(ways["all"]["reference"])
+    assert product_and_state(out) == product_and_state(ways["all"]["reference"])
 
 
 # ---------------------------------------------------------------- folders of earlier versions

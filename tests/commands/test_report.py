@@ -43,7 +43,8 @@ from detic_crop.report.html.page import write_page
 from detic_crop.report.intervals import Interval
 from detic_crop.report.model import Audit, Row, judge
 from detic_crop.report.suspicion import FLAGS
-from tests.kit.fakes import crop, photo_bytes, write_photo, write_photos
+from tests.kit.folders import crop
+from tests.kit.photos import photo_bytes, write_photo, write_photos
 
 CONFIG = CropConfig(model="fake", classes="Dolphin,Whale", conf=0.3, size=32)
 VOID = {"meta", "link", "img", "input", "br", "hr", "wbr"}

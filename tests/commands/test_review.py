@@ -35,9 +35,10 @@ from detic_crop.photos.keys import STATE
 from detic_crop.report.sample import Drawn, write_sample
 from detic_crop.review_page import server
 from detic_crop.review_page.guard import is_local
-from tests.kit.fakes import crop, files_of, product, rows_of, write_damaged, write_photo, write_photos
-from tests.kit.helpers import run_python
-from tests.kit.reviewing import Client, reviewing
+from tests.kit.folders import crop, files_of, product, rows_of
+from tests.kit.photos import write_damaged, write_photo, write_photos
+from tests.kit.processes import run_python
+from tests.kit.review import Client, reviewing
 
 pytestmark = pytest.mark.slow
 

@@ -29,8 +29,8 @@ from detic_crop.folder.records import Record
 from detic_crop.photos.photo import Photo
 from detic_crop.report.suspicion import flags_of
 from detic_crop.work.pipeline import Job, Pipeline
-from tests.kit.fakes import picture
 from tests.kit.helpers import detections
+from tests.kit.photos import picture
 
 CONFIG = CropConfig(model="given", conf=0.45)
 ANIMALS = [
