@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record
 from detic_crop.folder.listing import paths_now, read_listing
+from detic_crop.folder.records import Record
 from detic_crop.photos.location import given, is_path, member_at, shown
 from detic_crop.stores.store import is_address
 from detic_crop.wording import counted, either

@@ -12,7 +12,8 @@ from itertools import islice
 from markupsafe import Markup
 
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record, candidates_of
+from detic_crop.folder.journal import candidates_of
+from detic_crop.folder.records import Record
 from detic_crop.report.html.earlier import EarlierPictures
 from detic_crop.report.html.overlay import overlay
 from detic_crop.report.html.overview import VERDICTS

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from detic_crop.config import CropConfig
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.report.model import AuditPhoto
 from detic_crop.report.suspicion import area_fraction
 
