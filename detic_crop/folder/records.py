@@ -88,7 +88,11 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     def to_line(self) -> bytes:
         """Return the record as one JSON line; fields at their default are left out."""
-        return encode(self) + b"\n"
+        values = msgspec.to_builtins(self)
+        if values.get("source") == "run":  # msgspec asks for the very object; another process has its own
+            del values["source"]
+        return encode(values) + b"
+"
 
     @classmethod
     def from_line(cls, line: bytes) -> Record:
