@@ -91,8 +91,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         values = msgspec.to_builtins(self)
         if values.get("source") == "run":  # msgspec asks for the very object; another process has its own
             del values["source"]
-        return encode(values) + b"
-"
+        return encode(values) + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes) -> Record:
