@@ -71,7 +71,7 @@ class BusyDetector:
     @property
     def info(self) -> DetectorInfo:
         """Any number of threads may ask."""
-        return DetectorInfo("busy", fakes.VOCABULARY, 0.3, concurrent=True)
+        return DetectorInfo("busy", fakes.VOCABULARY, 0.3, thread_safe=True)
 
     def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
         """See `Detector`."""

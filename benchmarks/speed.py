@@ -50,7 +50,7 @@ _LINKS = 10_000  # names for one file; file systems have limits
 _SMALL = 64, 48  # photos of the parts that are about their number
 
 
-class InstantDetector:
+class InstantDetector(Detector):
     """Answers at once with one box of 20–100 % of each side, drawn from the photo's name.
 
     Args:
@@ -58,7 +58,7 @@ class InstantDetector:
     """
 
     def __init__(self, looks: bool = False) -> None:
-        self.info = DetectorInfo("instant", ("Dolphin",), 0.5, concurrent=True, looks=looks)
+        self.info = DetectorInfo("instant", ("Dolphin",), 0.5, thread_safe=True, needs_pixels=looks)
         self.first_asked: float | None = None
 
     def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:

@@ -11,7 +11,7 @@ from typing import Any
 
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.detectors import load_detector, resolve_model
-from detic_crop.detectors.base import Detector, DetectorInfo, LookupDetector
+from detic_crop.detectors.base import Detector, DetectorInfo
 from detic_crop.detectors.devices import resolve_devices
 from detic_crop.detectors.vocabulary import join_names, resolve_classes
 from detic_crop.errors import UsageError
@@ -30,7 +30,7 @@ def detector_for(
     """The detector, why this one, and where it is to run when that is in several processes."""
     if options.executor == "ray":
         import_ray(options.ray_address)
-        device_of(options.device, looks=True)
+        device_of(options.device, needs_pixels=True)
     if detector is not None:
         if config.box_format is not None:
             raise UsageError("--box-format goes with --model boxes:FILE only, not with your own detector")
@@ -59,7 +59,7 @@ def detector_for(
     probe = load_detector(model, "cpu", **{**settings, "precision": "float32"})
     if devices:
         return probe, reason, Spread(model, settings, tuple(devices))
-    sent_along = probe if isinstance(probe, LookupDetector) else None  # the nodes need not have the file
+    sent_along = None if probe.info.needs_pixels else probe  # the nodes need not have the file
     return probe, reason, OnRay(model, settings, probe, sent_along, options)
 
 
@@ -112,9 +112,9 @@ class OnRay:
         """The cluster, connected."""
         info, options = self.detector.info, self.options
         # What was given has its device already, and pickle takes it to the processor of a node.
-        device = device_of(options.device, info.looks and self.sent is None)
+        device = device_of(options.device, info.needs_pixels and self.sent is None)
         with connected(
-            options.ray_address, device, split=info.concurrent, workers=options.workers
+            options.ray_address, device, split=info.thread_safe, workers=options.workers
         ) as cluster:
             yield partial(self._executor, cluster)
 
@@ -125,7 +125,7 @@ class OnRay:
         ray_run = RayRun(cluster, recipe, self.sent, pipeline, folder.write_temporary)
         groups = cluster.new_groups()
         threads = sum(workers or group.cores for group in groups)
-        concurrent = self.detector.info.concurrent and not cluster.on_gpus
+        concurrent = self.detector.info.thread_safe and not cluster.on_gpus
         return Executor(partial(ray_run.do, groups), threads, len(groups), concurrent, ray_run.report)
 
 
@@ -141,7 +141,7 @@ def resolve_config(
     """
     same_model = begun_with is not None and begun_with.model == info.name
     wanted = config.classes
-    if wanted is None and begun_with is not None and same_model and not info.looks:
+    if wanted is None and begun_with is not None and same_model and not info.needs_pixels:
         wanted = begun_with.classes
         if info.weights != begun_with.weights:  # another file: that is what will be refused, not its classes
             wanted = None

@@ -11,7 +11,7 @@ from detic_crop.boxes.choose import Choice, choose_and_keep
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import Box, PixelBox, crop_rectangle, whole
 from detic_crop.config import CropConfig, Fit
-from detic_crop.detectors.base import Detector, DetectorInfo
+from detic_crop.detectors.base import DetectorInfo, DetectorLike, as_detector
 from detic_crop.detectors.vocabulary import resolve_classes
 from detic_crop.errors import UsageError
 from detic_crop.images.crop import cut_and_resize
@@ -40,7 +40,7 @@ class CropResult:
 
 def crop_photo(
     image: NDArray[np.uint8],
-    detector: Detector | Detections,
+    detector: DetectorLike | Detections,
     *,
     classes: str | None = None,
     conf: float | None = None,
@@ -68,14 +68,13 @@ def crop_photo(
         raise UsageError(f"expected a photo as an array, got {image!r}; does the file that was read exist?")
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
         raise UsageError(f"expected an (H, W, 3) uint8 photo, got {image.shape} {image.dtype}")
-    if not isinstance(detector, Detector | Detections):
-        raise UsageError(f"expected a detector from load_detector, or Detections, got {detector!r}")
     resolution_wh = (image.shape[1], image.shape[0])
     if isinstance(detector, Detections):
         names = tuple(dict.fromkeys(detector.class_names))
         found, info = detector, DetectorInfo("given", names, 0.0, default_classes="any")
     else:
-        found, info = detector.detect(image), detector.info
+        asked = as_detector(detector)
+        found, info = asked.detect(image), asked.info
     wanted = resolve_classes(classes or info.default_classes, info.class_names, info.name)
     threshold = info.default_conf if conf is None else conf
     kept, choice = choose_and_keep(found, wanted, threshold, resolution_wh)

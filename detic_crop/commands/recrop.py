@@ -20,11 +20,11 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import check_same_data_set, parts_of, recorded_inputs
 from detic_crop.folder.journal import Record, replay
 from detic_crop.folder.listing import paths_now, read_listing, write_listing
+from detic_crop.folder.saved_labels import load_labels, save_labels
 from detic_crop.folder.store_folder import copied_here, open_folder
 from detic_crop.photos import location as places
 from detic_crop.photos.in_store import looked_at
 from detic_crop.photos.photo import Listing
-from detic_crop.report.table import keep_labels, kept_labels
 from detic_crop.shards.state import folder_settings
 from detic_crop.work.execute import check_same_settings
 from detic_crop.work.kept_boxes import KeptCandidates, carried_decisions, check_policy
@@ -95,7 +95,7 @@ def _recrop(
     check_alone(folder, options)
     check_same_settings(folder_settings(folder, options.overwrite), config, folder)
     recorded = read_listing(origin)
-    labels, matches = kept_labels(origin)
+    labels, matches = load_labels(origin)
     listing = _recorded_photos(recorded, state.records, input)
     folder.check_apart(str(recorded["root"] if input is None else places.given(input)))
     folder.check_safe(places.files_of(photo.location for photo in listing.photos), (), listing.plain)
@@ -109,7 +109,7 @@ def _recrop(
     largest = max(record.width * record.height for record in state.records.values())
     with hold(folder, options) as stop:
         write_listing(folder, listing.photos, inputs)
-        keep_labels(folder, labels, matches)
+        save_labels(folder, labels, matches)
         same_classes = config.classes == state.config.classes
         sizes = {photo.key: photo.size for photo in listing.photos}
         kept = KeptCandidates(state.config, state.records, origin.layout.candidates, sizes, same_classes)
@@ -136,6 +136,7 @@ def _recrop(
                 "recrop",
                 # What was said of the new data set itself goes before what was said of the old one.
                 said | read_decisions(folder, {}),
+                state.records,
             )
             chosen = listing.photos[: options.limit]
             names = {key: record.crop for key, record in state.records.items() if record.crop}

@@ -19,17 +19,17 @@ from detic_crop.commands.reviewed import decisions_to_keep
 from detic_crop.commands.settings import PathLike, with_settings
 from detic_crop.commands.working import do_work, plan_of
 from detic_crop.config import CropConfig, RunOptions
-from detic_crop.detectors.base import ClassAwareDetector, Detector, LookupDetector, PolicyAwareDetector
+from detic_crop.detectors.base import Detector, DetectorLike, as_detector
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.listing import read_listing, write_listing
+from detic_crop.folder.saved_labels import save_labels
 from detic_crop.folder.shard import resolve_shard
 from detic_crop.folder.store_folder import open_folder
 from detic_crop.photos import location as places
 from detic_crop.photos.find import discover
 from detic_crop.photos.labels import Labels, match_labels, read_labels
 from detic_crop.photos.photo import Listing, Photo
-from detic_crop.report.table import keep_labels
 from detic_crop.shards.state import Input, finished_records, folder_settings, write_part
 from detic_crop.system.system_folders import system_folder_of
 from detic_crop.wording import counted
@@ -45,7 +45,7 @@ def run(
     *,
     config: CropConfig | None = None,
     options: RunOptions | None = None,
-    detector: Detector | None = None,
+    detector: DetectorLike | None = None,
     **settings: Any,
 ) -> RunResult:
     """Crop every photo of `input` into the folder `output`; the same call again resumes.
@@ -68,8 +68,9 @@ def run(
         Terminated: after SIGTERM, likewise; a SystemExit. A handler of your own is called instead.
     """
     config, options = with_settings(config or CropConfig(), options or RunOptions(), settings)
+    own = None if detector is None else as_detector(detector)
     with open_folder(output, resolve_shard(options.shard), anew=options.overwrite) as folder:
-        result = _run(input, folder, config, options, detector)
+        result = _run(input, folder, config, options, own)
     return unless_stopped(result)
 
 
@@ -99,23 +100,18 @@ def _run(
     detector, reason, spread = detector_for(config, options, begun_with, detector)
     asked = config.classes
     config, classes = resolve_config(config, detector.info, begun_with)
-    if isinstance(detector, ClassAwareDetector):
-        detector.ask_for(classes)
-    if isinstance(detector, PolicyAwareDetector):
-        assert config.conf is not None  # resolved
-        # Earlier versions called it a class where a file names none.
-        all_count = asked is None and classes == (UNKNOWN_CLASS,)
-        detector.count_for(None if all_count else classes, config.conf)
+    assert config.conf is not None  # resolved
+    # Earlier versions called it a class where a file names none.
+    all_count = asked is None and classes == (UNKNOWN_CLASS,)
+    detector.ask_for(None if all_count else classes, config.conf)
     check_same_settings(begun_with, config, folder)
     if not options.overwrite and labels is None and folder.whole.layout.labels.exists():
         notes.append("audit.csv follows no labels any more; pass --labels to have them back")
-    if isinstance(detector, LookupDetector):
-        _tell_photos(detector, listing)
+    _tell_photos(detector, listing)
     _log.info("model %s: %s", config.model, reason)
     result = RunResult(folder, config, reason, notes=notes)
     if options.dry_run:
-        if isinstance(detector, LookupDetector):
-            result.notes += detector.notes()
+        result.notes += detector.notes()
         return _dry_run(result, everything, chosen, folder, options)
     with _ready(spread) as executor_for, hold(folder, options, config) as stop:
         decisions = decisions_to_keep(folder, chosen, notes)
@@ -124,7 +120,7 @@ def _run(
         else:
             whole = Input.of(photos, labels, matches, options.limit)
             write_part(folder, photos, inputs, whole, command)
-        keep_labels(folder, labels, matches)
+        save_labels(folder, labels, matches)
         pipeline = Pipeline(
             detector, classes, config, folder.write_temporary, options.max_pixels, decisions=decisions
         )
@@ -147,7 +143,7 @@ def _ready(spread: Spread | OnRay | None) -> Iterator[ExecutorFor | None]:
         yield spread.executor if spread else None
 
 
-def _tell_photos(detector: LookupDetector, listing: Listing) -> None:
+def _tell_photos(detector: Detector, listing: Listing) -> None:
     """Tell the detector all photos of the input.
 
     Raises:

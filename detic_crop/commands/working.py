@@ -12,7 +12,6 @@ from typing import Any
 from detic_crop.commands.result import RunResult, count_statuses, run_json
 from detic_crop.commands.tables import write_tables
 from detic_crop.config import CropConfig, RunOptions
-from detic_crop.detectors.base import LookupDetector
 from detic_crop.errors import DeticCropError, OutputError
 from detic_crop.folder.decisions import Decision
 from detic_crop.folder.folder import OutputFolder
@@ -81,8 +80,7 @@ def do_work(
     result.done, result.skipped = execution.done.total(), execution.skipped
     result.remaining = len(plan.jobs) - result.done
     result.seconds, result.stopped = execution.seconds, execution.stopped
-    if isinstance(pipeline.detector, LookupDetector):
-        result.notes += pipeline.detector.notes()
+    result.notes += pipeline.detector.notes()
     if options.profile:
         result.profile = execution.usage.table()
     records = known_records(folder)

@@ -1,35 +1,37 @@
-"""What every detector offers: pixels in, `Detections` out."""
+"""What a detector is: pixels in, `Detections` out."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detic_crop.boxes.detections import Detections
+from detic_crop.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorInfo:
-    """What a run must know of a detector to record it and to choose among its boxes.
+    """What a run needs to know about a detector to record it and to choose among its boxes.
 
     Attributes:
-        name: the model name as given to ``--model``.
-        class_names: every class it can answer with; empty when the names are open (a boxes file).
-        default_conf: the ``--conf`` used when none is given.
-        weights: file name → sha256 of every file its answers depend on.
-        vocabulary: name of the class list, where the model can have several.
-        default_classes: the ``--classes`` used when none are given.
-        floor: boxes below this score are never returned, so ``--conf`` cannot be lower.
-        concurrent: `detect` may be called from several threads at once, and that is how several cores are
-            best used: torch and OpenCV are then given few threads inside an operator.
-        looks: it looks at pixels; False: it answers from the key and the size of the photo alone.
-        view: pixels it sees of a photo, as bounds on its (shortest, longest) side; a photo is shrunk until it
-            keeps both. None: it may want full resolution.
-        photo_bytes: memory that looking at one photo takes, beyond the photo itself.
+        name: model name as given to ``--model``.
+        class_names: every class it can answer with; empty if the names are open (a boxes file).
+        default_conf: the ``--conf`` that is used when none is given.
+        weights: file name → sha256 of every file that its answers depend on.
+        vocabulary: name of the class list, if the model can have several.
+        default_classes: the ``--classes`` that are used when none are given.
+        floor: lowest score it returns; ``--conf`` cannot be below it.
+        thread_safe: several threads may call `Detector.detect` at once, and that is how it best uses several
+            cores: torch and OpenCV then get few threads inside an operator.
+        needs_pixels: False: it answers from the key and the size of the photo alone.
+        input_size: bounds on the (shortest, longest) side, in pixels, of what `Detector.prepare` makes of a
+            photo; a photo is shrunk until it keeps both. None: it may need full resolution. Set it only if
+            `prepare` heeds its argument `photo_hw`.
+        memory_per_photo: bytes that detection in one photo takes, beyond the photo itself.
     """
 
     name: str
@@ -39,102 +41,110 @@ class DetectorInfo:
     vocabulary: str = ""
     default_classes: str = "marine"
     floor: float = 0.0
-    concurrent: bool = False
-    looks: bool = True
-    view: tuple[int, int] | None = None
-    photo_bytes: int = 0
+    thread_safe: bool = False
+    needs_pixels: bool = True
+    input_size: tuple[int, int] | None = None
+    memory_per_photo: int = 0
 
 
-@runtime_checkable
-class Detector(Protocol):
-    """Finds animals in one photo; knows nothing of runs and files."""
+class Detector:
+    """Finds animals in one photo; knows nothing of runs and output folders.
 
-    @property
-    def info(self) -> DetectorInfo: ...
+    A subclass has `info` and `detect`; the other methods have defaults that suit a detector that takes one
+    photo at a time and answers from its pixels.
 
-    def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
-        """Boxes in one photo.
-
-        Args:
-            image: upright (H, W, 3) uint8 BGR, as `cv2.imread` gives it.
-            key: the photo's relative path, for detectors that look their answer up instead of computing it.
-        """
-        ...
-
-
-@runtime_checkable
-class BatchDetector(Protocol):
-    """A detector whose work has two halves, so that preparing photos and computing on them can overlap.
-
-    `detect_prepared([prepare(image, key)])[0]` is `detect(image, key)`.
+    Attributes:
+        info: what a run needs to know about it.
+        preferred_batch: how many photos at a time are fastest where it runs; 1 if batches gain nothing.
     """
 
-    @property
-    def preferred_batch(self) -> int:
-        """How many photos at a time measured best where it runs; 1 when batches gain nothing."""
-        ...
+    info: DetectorInfo
+    preferred_batch: int = 1
+
+    def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
+        """Return the boxes in one photo.
+
+        Args:
+            image: upright (H, W, 3) uint8 BGR, as `cv2.imread` returns it.
+            key: relative path of the photo, for detectors that look their answer up.
+        """
+        raise NotImplementedError
+
+    # Two halves of `detect`, so that preparing photos and computing on them can overlap.
 
     def prepare(
         self, image: NDArray[np.uint8], key: str = "", photo_hw: tuple[int, int] | None = None
     ) -> Any:
-        """What `detect_prepared` needs of one photo, without the photo. Any number of threads may call it.
+        """Return what `detect_batch` needs of one photo; several threads call this at once.
 
         Args:
-            image: as for `Detector.detect`.
-            key: as for `Detector.detect`.
-            photo_hw: height and width of the photo that `image` is a reduced decode of, in whose pixels the
-                boxes shall be. None: `image` is the photo.
+            image: as for `detect`.
+            key: as for `detect`.
+            photo_hw: height and width of the photo that `image` is a reduced decode of; boxes are in pixels
+                of that photo. It differs from the size of `image` only if `info` has an `input_size`.
         """
-        ...
+        return image, key
+
+    def detect_batch(self, prepared: Sequence[Any]) -> list[Detections]:
+        """Return the boxes in several prepared photos, in order; one thread at a time calls this.
+
+        A detector that is `thread_safe` is called from several threads, with one photo at a time.
+        """
+        return [self.detect(image, key) for image, key in prepared]
 
     def group_of(self, prepared: Any) -> Hashable:
-        """Photos of one group can be computed together."""
-        ...
+        """Return the group of a prepared photo; only photos of one group are given to `detect_batch`."""
+        return None
 
-    def detect_prepared(self, prepared: Sequence[Any]) -> list[Detections]:
-        """Boxes of each, in order. To be called from one thread at a time."""
-        ...
+    # What a run tells its detector before the first photo, and asks it after the last.
 
-
-@runtime_checkable
-class RecallingDetector(Protocol):
-    """A detector that repeats what another one saw."""
-
-    def seen(self, key: str) -> Literal[0, 1, 2, 4, 8]:
-        """The reduction at which that one saw the photo; 0 where nobody noted it."""
-        ...
-
-    def intact(self, key: str) -> int | None:
-        """CRC-32 of the photo's file, where its data were found undamaged then; else None."""
-        ...
-
-
-@runtime_checkable
-class LookupDetector(Protocol):
-    """A detector that looks its answers up by key, and so cares which photos there are."""
+    def ask_for(self, classes: Sequence[str] | None, conf: float = 0.0) -> None:
+        """Take note of what the run wants: boxes of these classes (None: any) with at least this score."""
 
     def expect(self, photos: Mapping[str, str]) -> None:
-        """Be told every photo of the input before the first `detect`: key → where it is."""
-        ...
+        """Take note of every photo of the input, key → location.
+
+        Raises:
+            UsageError: the detector looks photos up and knows none of these.
+        """
 
     def notes(self) -> list[str]:
-        """What a person should know after the run, a sentence each."""
-        ...
+        """Return sentences that a person should read after the run."""
+        return []
 
 
-@runtime_checkable
-class ClassAwareDetector(Protocol):
-    """A detector that can tell how present the wanted classes are, below its floor too."""
+class DetectorLike(Protocol):
+    """The least that `detic_crop.run` accepts as a detector; see `Detector`."""
 
-    def ask_for(self, wanted: Sequence[str] | None) -> None:
-        """From now on report the highest score of any of these classes as `Detections.presence`."""
-        ...
+    @property
+    def info(self) -> DetectorInfo: ...
+
+    def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections: ...
 
 
-@runtime_checkable
-class PolicyAwareDetector(Protocol):
-    """A detector whose notes say what the run leaves out of its boxes."""
+class _Adapted(Detector):
+    """A `Detector` around an object that has only `info` and `detect`."""
 
-    def count_for(self, classes: Sequence[str] | None, conf: float) -> None:
-        """Be told what counts: boxes of these classes (None: any) with a score of at least `conf`."""
-        ...
+    def __init__(self, given: DetectorLike) -> None:
+        self.info = given.info
+        self._given = given
+
+    def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
+        return self._given.detect(image, key=key)
+
+
+def as_detector(given: DetectorLike) -> Detector:
+    """Return a user's object as a `Detector`.
+
+    Raises:
+        UsageError: it has no `info` or no `detect`.
+    """
+    if isinstance(given, Detector):
+        return given
+    if isinstance(getattr(given, "info", None), DetectorInfo) and callable(getattr(given, "detect", None)):
+        return _Adapted(given)
+    raise UsageError(
+        "not_a_detector",
+        f"expected a detector with info (a DetectorInfo) and detect(image, key), got {given!r}; "
+        "use load_detector, or a subclass of detic_crop.Detector",
+    )

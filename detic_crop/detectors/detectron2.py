@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detic_crop.boxes.detections import Detections
-from detic_crop.detectors.base import DetectorInfo
+from detic_crop.detectors.base import Detector, DetectorInfo
 from detic_crop.detectors.devices import resolve_device
 from detic_crop.detectors.records import sha256_of
 from detic_crop.errors import DeticCropError, UsageError, WeightsError
@@ -37,7 +37,7 @@ _UNTRAINED = "ImageNetPretrained"  # in the address of weights for a backbone al
 _log = logging.getLogger(__name__)
 
 
-class Detectron2Detector:
+class Detectron2Detector(Detector):
     """Asks a detectron2 predictor; masks and keypoints are ignored.
 
     Args:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detic_crop.boxes.detections import Detections
-from detic_crop.detectors.base import DetectorInfo
+from detic_crop.detectors.base import Detector, DetectorInfo
 from detic_crop.detectors.devices import one_torch_thread
 from detic_crop.detectors.lite_boxes import area, evidence_boxes, overlap, refine_by_colour
 from detic_crop.detectors.lite_evidence import (
@@ -37,7 +37,7 @@ LEAST_GAIN = 0.2  # of the first box's: weaker ones are glints and wakes more of
 SAME_ANIMAL = 0.5  # of a further box inside the refined first one
 
 
-class LiteDetector:
+class LiteDetector(Detector):
     """Weakly supervised localiser on ImageNet's marine mammals; safe to share between threads.
 
     On a CPU a photo is one core's work, so the same photo gives the same bits whatever else goes on.
@@ -60,7 +60,7 @@ class LiteDetector:
             class_names=(CLASS_NAME,),
             default_conf=heads.conf,
             weights={WEIGHTS_FILE: WEIGHTS_SHA256, HEADS_FILE: heads.sha256},
-            concurrent=device == "cpu",
+            thread_safe=device == "cpu",
         )
 
     def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:

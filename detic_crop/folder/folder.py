@@ -20,6 +20,7 @@ from typing import Any
 import filelock
 
 from detic_crop.errors import OutputError, UsageError
+from detic_crop.folder.crops import AnyCrops
 from detic_crop.folder.inside import Inside
 from detic_crop.folder.journal import Record, Recorded, replay, unfinished_crops
 from detic_crop.folder.layout import INDEXES, OWNER, PENDING, REJECTED, SHARDS, Layout
@@ -70,6 +71,7 @@ class OutputFolder:
 
     Attributes:
         layout: its paths.
+        crops: its crops.
         root: the folder with the crops.
         shown: what messages call it.
         inside: through which whatever is written, renamed or removed below it goes.
@@ -92,6 +94,7 @@ class OutputFolder:
         self.shard = shard
         self.ours: set[str] | None = None
         self.secret_places: dict[str, str] = {}
+        self.crops = AnyCrops(self)
         self.tars = TarCrops(self.inside, self.layout.root_state, self._new_temporary, shard)
         self._counter = itertools.count()
         self._above = os.path.join(self.root, "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -12,7 +11,6 @@ import numpy as np
 from detic_crop.boxes.choose import wanted_mask
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import Box
-from detic_crop.config import CropConfig
 from detic_crop.detectors.vocabulary import wanted_classes
 from detic_crop.folder.decisions import detected_box
 from detic_crop.folder.folder import OutputFolder
@@ -20,11 +18,11 @@ from detic_crop.folder.journal import Record, candidates_of
 from detic_crop.folder.same_photo import is_same_photo
 from detic_crop.folder.verdicts import VERDICTS, Verdict
 from detic_crop.photos.photo import Photo
-from detic_crop.report.html.markup import utf8
-from detic_crop.report.html.photos import PagePhoto
 from detic_crop.report.html.thumbnails import photo_stamp, read_photo, thumbnail
+from detic_crop.report.model import Audit, AuditPhoto
 from detic_crop.report.suspicion import FLAGS
 from detic_crop.review_page.rows import photo_id
+from detic_crop.wording import utf8
 
 # px, long side of a photo on the page: a photo of 4 MP and more can be decoded at half its size for it.
 PHOTO_SIDE = 1280
@@ -56,32 +54,20 @@ class Describer:
 
     Args:
         folder: the output folder.
-        config: its settings as resolved.
-        columns: names of the label columns, the key first or not.
-        key_column: of the labels; the page shows the photo's name already.
-        paths: where the photos are now, by key.
-        moved: that is elsewhere than at the time of the run.
+        audit: what is known of its photos.
     """
 
-    def __init__(
-        self,
-        folder: OutputFolder,
-        config: CropConfig,
-        columns: Sequence[str],
-        key_column: str,
-        paths: Mapping[str, str],
-        moved: bool,
-    ) -> None:
+    def __init__(self, folder: OutputFolder, audit: Audit) -> None:
         self._folder = folder
-        self._config = config
-        self._columns = columns
-        self._key_column = key_column
-        self._paths = paths
-        self._moved = moved
-        self._wanted = wanted_classes(config.classes)
+        self._config = audit.config
+        self._columns = audit.labels.columns if audit.labels else []
+        self._key_column = audit.labels.key_column if audit.labels else ""
+        self._locations = audit.whereabouts.locations
+        self._moved = audit.whereabouts.given
+        self._wanted = wanted_classes(audit.config.classes)
         self._cached_jpeg = lru_cache(_CACHED_PHOTOS)(self._jpeg)
 
-    def describe(self, photo: PagePhoto, verdict: Verdict | None) -> dict[str, Any]:
+    def describe(self, photo: AuditPhoto, verdict: Verdict | None) -> dict[str, Any]:
         """Everything the page says about one photo."""
         record = photo.record
         labels = zip(self._columns, photo.labels[0] if photo.labels else (), strict=False)
@@ -106,7 +92,7 @@ class Describer:
             **self.judgeable(photo)._asdict(),
         }
 
-    def judgeable(self, photo: PagePhoto) -> Judgeable:
+    def judgeable(self, photo: AuditPhoto) -> Judgeable:
         """What may be said of a photo: nobody judges what cannot be seen."""
         record = photo.record
         if record.status == "failed":
@@ -128,7 +114,7 @@ class Describer:
         return any(self._folder.crop_size(place) >= 0 for place in _crop_places(self._folder, record))
 
     def _photo_now(self, record: Record) -> Photo:
-        return Photo.at(record.image, self._paths.get(record.image, record.image))
+        return Photo.at(record.image, self._locations.get(record.image, record.image))
 
     def _candidates(self, record: Record) -> list[dict[str, Any]]:
         """All kept boxes: the detector's own first, then eligible ones, then the others, by falling score."""
@@ -151,7 +137,7 @@ class Describer:
 
     # ------------------------------------------------------------ pictures
 
-    def photo_jpeg(self, photo: PagePhoto) -> bytes:
+    def photo_jpeg(self, photo: AuditPhoto) -> bytes:
         """The photo, upright, its long side at most `PHOTO_SIDE`, without metadata.
 
         Raises:
@@ -164,7 +150,7 @@ class Describer:
     def _jpeg(self, record: Record, place: str, version: int) -> bytes:
         return thumbnail(read_photo(record, place), record.image, PHOTO_SIDE, _PHOTO_QUALITY, record)
 
-    def crop_file(self, photo: PagePhoto) -> tuple[bytes, str]:
+    def crop_file(self, photo: AuditPhoto) -> tuple[bytes, str]:
         """(the crop as it is, its content type).
 
         Raises:

@@ -12,26 +12,26 @@ _MOST_WORKERS = 32
 _FEEDING_WORKERS = 4  # keep one detector busy; more would only hold more photos in memory
 
 
-def default_workers(concurrent: bool = False, photo_bytes: int = 0, processes: int = 1) -> int:
+def default_workers(thread_safe: bool = False, memory_per_photo: int = 0, processes: int = 1) -> int:
     """How many photos to work on at once.
 
     Args:
-        concurrent: each worker looks at photos itself; else the workers feed one detector.
-        photo_bytes: memory that looking at one photo takes.
+        thread_safe: each worker asks the detector itself; else the workers feed one detector.
+        memory_per_photo: bytes that detection in one photo takes.
         processes: that share the machine; the answer is for each.
     """
-    if not concurrent:
+    if not thread_safe:
         return max(1, min(cpus() // processes, _FEEDING_WORKERS))
-    return max(1, min(cpus() // threads_per_photo(photo_bytes), _MOST_WORKERS))
+    return max(1, min(cpus() // threads_per_photo(memory_per_photo), _MOST_WORKERS))
 
 
-def threads_per_photo(photo_bytes: int) -> int:
+def threads_per_photo(memory_per_photo: int) -> int:
     """Threads inside an operator, such that memory suffices for photos on all cores.
 
     It depends on the machine alone and not on ``--workers``: another number of threads may change the last
     bits of a sum.
     """
-    at_once = int(memory_bytes() * _MEMORY_SHARE / photo_bytes) if photo_bytes else cpus()
+    at_once = int(memory_bytes() * _MEMORY_SHARE / memory_per_photo) if memory_per_photo else cpus()
     return max(1, -(-cpus() // max(1, at_once)))
 
 

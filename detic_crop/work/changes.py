@@ -157,7 +157,7 @@ def apply_changes(
         classes = wanted_classes(config.classes)
         with closing(KeptCandidates(config, records, folder.layout.candidates, sizes, True)) as detector:
             pipeline = Pipeline(
-                detector, classes, config, folder.write_temporary, max_pixels, "review", decisions
+                detector, classes, config, folder.write_temporary, max_pixels, "review", decisions, records
             )
             with closing(
                 run_local(jobs, pipeline, workers or default_workers(True), should_stop)

@@ -253,7 +253,7 @@ def execute(
             return bool(stop.reason)
 
         info = pipeline.detector.info
-        workers = options.workers or default_workers(info.concurrent, info.photo_bytes)
+        workers = options.workers or default_workers(info.thread_safe, info.memory_per_photo)
         outcomes = (
             run_local(plan.jobs, pipeline, workers, should_stop)
             if executor is None
@@ -273,7 +273,7 @@ def execute(
                 folder.flush()
     result.seconds = time.monotonic() - begun
     result.stopped = stop.reason if result.done.total() < len(plan.jobs) else ""
-    result.usage = Usage(pipeline.times, result.seconds, workers, info.concurrent)
+    result.usage = Usage(pipeline.times, result.seconds, workers, info.thread_safe)
     if executor is not None:
         how = executor.workers, executor.concurrent, executor.detectors
         result.usage = Usage(pipeline.times, result.seconds, *how)

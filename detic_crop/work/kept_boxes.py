@@ -8,7 +8,6 @@ import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +15,14 @@ from numpy.typing import NDArray
 from detic_crop.boxes.choose import choose_and_keep, kept_floor
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
-from detic_crop.detectors.base import DetectorInfo
+from detic_crop.detectors.base import Detector, DetectorInfo
 from detic_crop.detectors.vocabulary import resolve_classes, wanted_classes
 from detic_crop.errors import PhotoError, UsageError
 from detic_crop.folder.decisions import Decision, detected_box
 from detic_crop.folder.journal import Record, read_candidates
 
 
-class KeptCandidates:
+class KeptCandidates(Detector):
     """A detector that answers with the boxes an earlier run kept.
 
     Args:
@@ -47,19 +46,14 @@ class KeptCandidates:
         self._same_classes = same_classes
         self._file = open(candidates_path, "rb")  # noqa: SIM115 - closed by `close`
         self._lock = threading.Lock()
-        self._info = DetectorInfo(
+        self.info = DetectorInfo(
             name=config.model,
             class_names=(),
             default_conf=config.conf or 0.0,
             weights=config.weights,
-            concurrent=True,
-            looks=False,
+            thread_safe=True,
+            needs_pixels=False,
         )
-
-    @property
-    def info(self) -> DetectorInfo:
-        """The earlier run's model."""
-        return self._info
 
     def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
         """The kept boxes of photo `key`, of which only the size is looked at; see `Detector`.
@@ -87,16 +81,6 @@ class KeptCandidates:
                 "give `run` again".format(*then, *now),
             )
         return kept if self._same_classes else replace(kept, presence=None)
-
-    def seen(self, key: str) -> Literal[0, 1, 2, 4, 8]:
-        """The reduction at which the earlier run's detector saw the photo; see `RecallingDetector`."""
-        record = self._records.get(key)
-        return record.seen if record else 0
-
-    def intact(self, key: str) -> int | None:
-        """The CRC-32 of a photo that was found undamaged; see `RecallingDetector`."""
-        record = self._records.get(key)
-        return record.checksum if record and record.damaged is False and not record.truncated else None
 
     def close(self) -> None:
         """Let go of the candidates file."""

@@ -27,7 +27,7 @@ from detic_crop.boxes.choose import Choice, choose_and_keep, presence_of
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import PixelBox, crop_rectangle, whole
 from detic_crop.config import CropConfig
-from detic_crop.detectors.base import BatchDetector, Detector, RecallingDetector
+from detic_crop.detectors.base import Detector
 from detic_crop.errors import DeticCropError, PhotoError, one_line
 from detic_crop.folder.decisions import Decision
 from detic_crop.folder.journal import Record
@@ -48,6 +48,7 @@ from detic_crop.photos.location import open_photo
 from detic_crop.photos.photo import Photo
 from detic_crop.work.timing import StageTimes
 
+_NO_PIXEL = np.zeros(3, np.uint8)
 MAX_DETECTOR_CRASHES = 25
 """After so many crashes in a row the detector is asked about a plain picture: is it broken, or are they?"""
 
@@ -69,7 +70,7 @@ class DecodedPhoto:
         checksum: of the file's bytes.
         decoded: its pixels; None when the detector does not need any.
         file: to decode from again; None when `decoded` is all that is needed.
-        prepared: what a `BatchDetector` made of it.
+        prepared: what `Detector.prepare` made of it.
     """
 
     job: Job
@@ -108,6 +109,7 @@ class Pipeline:
         max_pixels: larger photos fail.
         record_source: ``run``, ``recrop`` or ``review``.
         decisions: what a reviewer decided, by key; it goes before the detector's choice.
+        earlier: records of the run whose boxes the detector repeats, by key.
     """
 
     def __init__(
@@ -119,6 +121,7 @@ class Pipeline:
         max_pixels: int,
         record_source: str = "run",
         decisions: Mapping[str, Decision] = MappingProxyType({}),
+        earlier: Mapping[str, Record] = MappingProxyType({}),
     ) -> None:
         self.detector = detector
         self.classes = classes
@@ -128,20 +131,18 @@ class Pipeline:
         self.max_pixels = max_pixels
         self.record_source = record_source
         self.decisions = decisions
+        self.earlier = earlier
         self.times = StageTimes()
-        # Asked once: it takes longer than much of what is done for a photo.
-        self.batches = detector if isinstance(detector, BatchDetector) else None
-        self.recalls = detector if isinstance(detector, RecallingDetector) else None
         self._crashes = 0
 
     @property
     def batch_size(self) -> int:
         """How many photos the detector likes to be given at once."""
-        return self.batches.preferred_batch if self.batches else 1
+        return self.detector.preferred_batch
 
     def group_of(self, photo: DecodedPhoto) -> Hashable:
         """Photos of one group can be computed together."""
-        return self.batches.group_of(photo.prepared) if self.batches else None
+        return self.detector.group_of(photo.prepared)
 
     def process(self, job: Job) -> Outcome:
         """One photo from file to crop."""
@@ -163,33 +164,36 @@ class Pipeline:
                     max_pixels=self.max_pixels,
                     truncated=self.config.truncated,
                 )
-            if self.recalls and self.recalls.intact(job.photo.key) == file.checksum:
+            earlier = self.earlier.get(job.photo.key)
+            if earlier is not None and _was_undamaged(earlier) and earlier.checksum == file.checksum:
                 file.vouch()
-            if not self.detector.info.looks and file.resolution_wh is not None:
-                return DecodedPhoto(job, file.resolution_wh, file.checksum, None, file)
+            if not self.detector.info.needs_pixels and file.resolution_wh is not None:
+                return self._prepared(DecodedPhoto(job, file.resolution_wh, file.checksum, None, file))
             with self.times.measure("decode"):
                 decoded = file.decode(reduction=self._reduction_to_show(file))
         except Exception as error:
             return self._failed(job, "decode", error)
         again = file if decoded.reduction > 1 else None
-        photo = DecodedPhoto(job, decoded.resolution_wh, file.checksum, decoded, again)
-        return self._prepared(photo, decoded) if self.batches else photo
+        return self._prepared(DecodedPhoto(job, decoded.resolution_wh, file.checksum, decoded, again))
 
     def _reduction_to_show(self, file: PhotoFile) -> Reduction:
-        if self.batches is None or file.resolution_wh is None or not self._may_scale(file.resolution_wh):
+        if file.resolution_wh is None or not self._may_scale(file.resolution_wh):
             return 1
-        wanted = reduction_to_show(file.resolution_wh, self.detector.info.view)
+        wanted = reduction_to_show(file.resolution_wh, self.detector.info.input_size)
         return wanted if file.can_reduce(wanted) else 1
 
     def _may_scale(self, resolution_wh: tuple[int, int]) -> bool:
         return self.config.decode == "scaled" and prod(resolution_wh) >= LEAST_PIXELS
 
-    def _prepared(self, photo: DecodedPhoto, decoded: Decoded) -> DecodedPhoto | Outcome:
-        assert self.batches is not None
+    def _prepared(self, photo: DecodedPhoto) -> DecodedPhoto | Outcome:
         width, height = photo.resolution_wh
+        if photo.decoded is not None:
+            image = photo.decoded.image
+        else:
+            image = np.broadcast_to(_NO_PIXEL, (height, width, 3))  # a size that takes no memory
         try:
             with self.times.measure("prepare"):
-                prepared = self.batches.prepare(decoded.image, photo.job.photo.key, (height, width))
+                prepared = self.detector.prepare(image, photo.job.photo.key, (height, width))
         except Exception as error:
             return self._failed(photo.job, "detect", error, photo)
         return replace(photo, prepared=prepared)
@@ -201,10 +205,10 @@ class Pipeline:
             DeticCropError: the detector crashed on `MAX_DETECTOR_CRASHES` photos in a row and on a plain
                 picture.
         """
-        if self.batches is not None and len(photos) > 1:
+        if len(photos) > 1:
             try:
                 with self.times.measure("detect", len(photos)):
-                    answers = self.batches.detect_prepared([photo.prepared for photo in photos])
+                    answers = self.detector.detect_batch([photo.prepared for photo in photos])
                 self._crashes = 0
                 return [Detected(*pair) for pair in zip(photos, answers, strict=True)]
             except Exception:
@@ -214,7 +218,7 @@ class Pipeline:
     def _detect_one(self, photo: DecodedPhoto) -> Detected | Outcome:
         try:
             with self.times.measure("detect"):
-                detections = self._ask(photo)
+                (detections,) = self.detector.detect_batch([photo.prepared])
         except Exception as error:
             self._crashes += not isinstance(error, PhotoError)
             if self._crashes >= MAX_DETECTOR_CRASHES and self._detector_is_broken():
@@ -225,15 +229,6 @@ class Pipeline:
             return self._failed(photo.job, "detect", error, photo)
         self._crashes = 0
         return Detected(photo, detections)
-
-    def _ask(self, photo: DecodedPhoto) -> Detections:
-        if self.batches is not None:
-            return self.batches.detect_prepared([photo.prepared])[0]
-        if photo.decoded is not None:
-            return self.detector.detect(photo.decoded.image, key=photo.job.photo.key)
-        width, height = photo.resolution_wh
-        no_pixels = np.broadcast_to(np.zeros(3, np.uint8), (height, width, 3))  # a size that takes no memory
-        return self.detector.detect(no_pixels, key=photo.job.photo.key)
 
     def _detector_is_broken(self) -> bool:
         """Whether it crashes on a plain grey picture too; else the photos were at fault."""
@@ -314,7 +309,8 @@ class Pipeline:
             return 0
         if photo.decoded is not None:
             return photo.decoded.reduction
-        return self.recalls.seen(photo.job.photo.key) if self.recalls else 0
+        earlier = self.earlier.get(photo.job.photo.key)
+        return earlier.seen if earlier is not None else 0
 
     def _reduction_to_crop(self, rectangle: PixelBox, resolution_wh: tuple[int, int]) -> Reduction:
         if not self._may_scale(resolution_wh):
@@ -410,3 +406,7 @@ class Pipeline:
         if isinstance(error, PhotoError):
             reason, message = error.reason, one_line(error, 300)
         return Outcome(self._blank(job, photo)._replace(reason=reason, stage=stage, error=message))
+
+
+def _was_undamaged(record: Record) -> bool:
+    return record.damaged is False and not record.truncated

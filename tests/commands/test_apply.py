@@ -540,7 +540,7 @@ def test_rows_of_a_label_table(work: Path) -> None:
 class TwoBoxes:
     """Finds a small sure whale, and a large unsure one around it."""
 
-    info = DetectorInfo("two boxes", ("whale",), 0.5, default_classes="any", concurrent=True)
+    info = DetectorInfo("two boxes", ("whale",), 0.5, default_classes="any", thread_safe=True)
 
     def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
         """The same boxes in every photo."""

@@ -387,7 +387,7 @@ def test_a_disturbed_merge_is_mended_by_giving_it_again(
     [
         (Journal, "append"),
         (api, "write_listing"),
-        (api, "keep_labels"),
+        (api, "save_labels"),
         (api, "_write_tables"),
         (OutputFolder, "remove_shards"),
     ],

@@ -25,10 +25,11 @@ from detic_crop import api
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.inputs import Given
+from detic_crop.folder.inputs import Given, recorded_inputs, short_names
 from detic_crop.folder.journal import Journal, Record
-from detic_crop.folder.listing import write_listing
+from detic_crop.folder.listing import photo_paths, read_listing, write_listing
 from detic_crop.folder.verdicts import Verdict
+from detic_crop.folder.whereabouts import Whereabouts
 from detic_crop.images.decode import decode
 from detic_crop.photos.labels import Labels
 from detic_crop.photos.photo import Photo
@@ -36,10 +37,10 @@ from detic_crop.report import rates
 from detic_crop.report.estimate import Estimate
 from detic_crop.report.html import gallery, summary, thumbnails
 from detic_crop.report.html import page as report
-from detic_crop.report.html.page import write_report
+from detic_crop.report.html.page import write_page
 from detic_crop.report.intervals import Interval
+from detic_crop.report.model import Audit, Row, judge
 from detic_crop.report.suspicion import FLAGS
-from detic_crop.report.table import Row
 from tests.kit.fakes import crop, photo_bytes, write_photo, write_photos
 
 CONFIG = CropConfig(model="fake", classes="Dolphin,Whale", conf=0.3, size=32)
@@ -172,7 +173,11 @@ class Run:
         keys = list(dict.fromkeys(row.record.image for row in self.rows))
         sources = [Photo(key, str(self.photos / key)) for key in keys]
         write_listing(self.folder, sources, [Given(str(self.photos), str(self.photos), keys)])
-        write_report(self.folder, self.rows, self.labels, config, verdicts, estimate)
+        photos = judge(self.rows, config, verdicts)
+        listing = read_listing(self.folder)
+        where, inputs = Whereabouts(photo_paths(listing)), short_names(recorded_inputs(listing))
+        audit = Audit(config, self.rows, photos, self.labels, where, inputs, estimate)
+        write_page(self.folder, audit)
         data = self.folder.layout.audit_html.read_bytes()
         page = Page(data.decode("utf-8"))
         assert_self_contained(page)

@@ -31,6 +31,7 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.verdicts import Verdict, read_verdicts
 from detic_crop.photos.keys import STATE
+from detic_crop.report.sample import Drawn, write_sample
 from detic_crop.review_page import server
 from detic_crop.review_page.guard import is_local
 from tests.kit.fakes import crop, files_of, product, rows_of, write_damaged, write_photo, write_photos
@@ -130,7 +131,7 @@ def test_reviewed_or_not(finished: Path, client: Client) -> None:
 def test_a_drawn_sample(finished: Path) -> None:
     sample = finished / "out" / STATE / "sample.csv"
     images = [row["image"] for row in rows_of(finished / "out")][:3]
-    sample.write_text("image,stratum\n" + "".join(f"{image},cropped\n" for image in images))
+    write_sample(OutputFolder(finished / "out"), [Drawn(image, "cropped_low", 9, 0) for image in images])
     try:
         with reviewing(finished / "out") as client:
             assert client.row(sample="yes")["total"] == 3
@@ -540,7 +541,7 @@ def test_the_command_ends_cleanly(finished: Path, number: signal.Signals) -> Non
     process.send_signal(number)
     out, err = process.communicate(timeout=300)
     assert (process.returncode, err) == (0, "")
-    assert out == f"1 verdict given; now give: detic-crop apply {finished / 'out'}\n"
+    assert out == f"1 verdict given; now run: detic-crop apply {finished / 'out'}\n"
     assert verdicts(finished)[row["image"]].reviewer == "Ada"
 
 

@@ -285,7 +285,7 @@ def test_the_command_says_what_is_next(
     assert cli.main([*command, "--out", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-2].startswith("shard 0/2: ")
-    assert lines[-1] == f"no tables yet; once all 2 shards are done, give: detic-crop merge '{out}'"
+    assert lines[-1] == f"no tables yet; once all 2 shards are done, run: detic-crop merge '{out}'"
     monkeypatch.delenv("DETIC_CROP_SHARD")
     code = cli.main([*command, "--out", str(out), "--shard", "1/2", "--strict"])
     failed = any(key.startswith("bad/") and owner(key, 2) == 1 for key in keys)

@@ -15,22 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detic_crop.config import CropConfig
-from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import Record
+from detic_crop.folder.saved_labels import load_labels, save_labels
 from detic_crop.photos.labels import Labels, parse_labels
+from detic_crop.report.model import Audit, Row, judge, missing_record, table_rows
 from detic_crop.report.suspicion import FLAGS, IMAGE_CHECKS, area_fraction, doubts_of, flags_of
-from detic_crop.report.table import (
-    COLUMNS,
-    Row,
-    flagged,
-    keep_labels,
-    kept_labels,
-    missing_record,
-    row_cells,
-    table_rows,
-    write_table,
-)
+from detic_crop.report.table import COLUMNS, row_cells, write_table
+from tests.kit.errors import refused
 
 CONFIG = CropConfig(model="lite", conf=0.5, size=400)
 
@@ -169,7 +161,7 @@ def table(
     tmp_path: Path, rows: Sequence[Row], labels: Labels | None = None, config: CropConfig = CONFIG
 ) -> Path:
     folder = OutputFolder(tmp_path / "out")
-    write_table(folder, rows, labels, config)
+    write_table(folder, Audit(config, rows, judge(rows, config), labels))
     return folder.layout.audit_csv
 
 
@@ -189,7 +181,7 @@ def test_the_columns_are_the_documented_ones(tmp_path: Path) -> None:
     assert list(COLUMNS) == documented.split()
     assert all(COLUMNS.values())
     assert read(table(tmp_path, [])) == [documented.split()]
-    assert list(row_cells(GOOD, CONFIG)) == list(COLUMNS)
+    assert list(row_cells(GOOD, doubts_of(GOOD, CONFIG))) == list(COLUMNS)
 
 
 def test_rows_by_hand(tmp_path: Path) -> None:
@@ -311,14 +303,14 @@ def test_labels_with_another_key_column_leave_our_image_column(tmp_path: Path) -
 
 def test_labels_are_kept_byte_for_byte_and_forgotten(tmp_path: Path) -> None:
     folder = OutputFolder(tmp_path / "out")
-    assert kept_labels(folder) == (None, [])
+    assert load_labels(folder) == (None, [])
     data = b"\xef\xbb\xbffile,n\r\na.jpg,1\r\ngone,2\r\n"
     labels = parse_labels(data, "file", "labels.csv")
-    keep_labels(folder, labels, ["a.jpg", None])
+    save_labels(folder, labels, ["a.jpg", None])
     assert folder.layout.labels.read_bytes() == data
-    assert kept_labels(folder) == (labels, ["a.jpg", None])
-    keep_labels(folder, None, [])
-    assert kept_labels(folder) == (None, [])
+    assert load_labels(folder) == (labels, ["a.jpg", None])
+    save_labels(folder, None, [])
+    assert load_labels(folder) == (None, [])
 
 
 @pytest.mark.parametrize(
@@ -326,30 +318,28 @@ def test_labels_are_kept_byte_for_byte_and_forgotten(tmp_path: Path) -> None:
 )
 def test_damaged_label_matches_are_an_error_in_words(tmp_path: Path, damage: bytes | None) -> None:
     folder = OutputFolder(tmp_path / "out")
-    keep_labels(folder, parse_labels(b"file\na.jpg\n", "file", "labels.csv"), ["a.jpg"])
+    save_labels(folder, parse_labels(b"file\na.jpg\n", "file", "labels.csv"), ["a.jpg"])
     if damage is None:
         folder.layout.label_matches.unlink()
     else:
         folder.layout.label_matches.write_bytes(damage)
-    with pytest.raises(UsageError, match=r"is damaged; give the `detic-crop run` command again"):
-        kept_labels(folder)
+    with refused("labels_damaged"):
+        load_labels(folder)
 
 
 def test_the_rows_worth_a_look_are_flagged_crops() -> None:
     doubtful = GOOD._replace(n_apart=1)
-    rows = [
-        Row(record)
-        for record in (
-            GOOD,
-            doubtful,
-            NOT_FOUND,
-            FAILED,
-            doubtful._replace(status="rejected"),
-            GOOD._replace(blur=1.0, brightness=0.0, entropy=0.0),  # says nothing against its box
-        )
-    ]
-    assert [row.record for row in flagged(rows, CONFIG)] == [doubtful]
-    assert list(flagged([], CONFIG)) == []
+    records = (
+        GOOD,
+        doubtful,
+        NOT_FOUND,
+        FAILED,
+        doubtful._replace(status="rejected"),
+        GOOD._replace(blur=1.0, brightness=0.0, entropy=0.0),  # says nothing against its box
+    )
+    photos = judge([Row(record._replace(image=str(n))) for n, record in enumerate(records)], CONFIG)
+    assert [key for key, photo in photos.items() if photo.is_flagged] == ["1"]
+    assert judge([], CONFIG) == {}
 
 
 # --- flags
@@ -412,7 +402,7 @@ def test_flags_are_listed_in_the_documented_order() -> None:
     )
     impossible = {"whole_image", "not_listed", *OF_ALL_ROWS}  # it is not_found already
     assert flags_of(worst, CONFIG) == tuple(flag for flag in FLAGS if flag not in impossible)
-    assert row_cells(worst, CONFIG)["flags"] == ";".join(flags_of(worst, CONFIG))
+    assert row_cells(worst, doubts_of(worst, CONFIG))["flags"] == ";".join(flags_of(worst, CONFIG))
 
 
 def test_a_failed_photo_has_no_flags() -> None:
@@ -463,7 +453,7 @@ def test_a_copy_names_its_original_and_is_no_more_suspicious() -> None:
     assert doubts.flags == ("several_animals", "blurry", "duplicate")
     assert doubts.against_the_crop == ("several_animals",)
     assert doubts.suspicion == doubts_of(GOOD._replace(n_apart=1), CONFIG).suspicion
-    assert row_cells(GOOD, CONFIG, doubts)["duplicate_of"] == "first.jpg"
+    assert row_cells(GOOD, doubts)["duplicate_of"] == "first.jpg"
 
 
 @given(any_records(), confs)

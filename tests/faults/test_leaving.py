@@ -82,7 +82,7 @@ def test_a_second_ctrl_c_does_not_wait_for_a_stuck_worker(tmp_path: Path, more: 
         out, err = process.communicate()
     assert process.returncode == 130
     assert out == ""
-    assert err.count("detic-crop: interrupted; the same command goes on where this one stopped") == 1
+    assert err.count("detic-crop: interrupted; run the same command to continue") == 1
     assert "Traceback" not in err
     assert "terminate called" not in err
     for folder in ("out", "reference"):

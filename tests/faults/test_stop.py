@@ -605,7 +605,7 @@ def test_a_signal_ends_a_run_in_good_order(number: signal.Signals, code: int, tm
     assert 0 < len(rows) < len(keys)
     assert [row["image"] for row in rows] == keys[: len(rows)] == list(recorded)
     to_do = counted(len(keys) - len(rows), "photo")
-    assert f"{to_do} to do; the same command goes on" in err.splitlines()[-1]
+    assert f"{to_do} to do; run the same command to continue" in err.splitlines()[-1]
     assert leftovers(tmp_path / "out") == []
     assert json.loads((tmp_path / "out" / "run.json").read_text())["stopped"] == number.name
     assert cli.main([*command, "--out", str(tmp_path / "out")]) == 0
@@ -785,7 +785,7 @@ def test_time_limit_stops_cleanly_and_the_run_goes_on(
     assert 0 < len(done) < len(keys)
     last = capsys.readouterr().err.splitlines()[-1]
     to_do = counted(len(keys) - len(done), "photo")
-    assert last == f"the time limit was reached: {to_do} to do; the same command goes on"
+    assert last == f"the time limit was reached: {to_do} to do; run the same command to continue"
     lite = FakeDetector(name="lite")
     result = crop(tmp_path / "in", tmp_path / "out", detector=lite)
     assert (result.skipped, sum(lite.calls.values())) == (len(done), len(keys) - len(done))

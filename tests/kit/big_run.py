@@ -9,8 +9,8 @@ from pathlib import Path
 
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import Record, replay
+from detic_crop.folder.saved_labels import save_labels
 from detic_crop.photos.labels import parse_labels
-from detic_crop.report.table import keep_labels
 from tests.kit.fakes import crop, write_photos
 
 SPECIES = ("beluga", "blue_whale", "bottlenose_dolphin", "humpback", "minke", "orca")
@@ -51,7 +51,7 @@ def write_big_run(folder: Path, count: int, *, width: int = 1600, height: int = 
     labels = folder / "labels.csv"
     with open(labels, "w", newline="", encoding="utf-8") as text:
         csv.writer(text, lineterminator="\n").writerows([("image", "species", "individual_id"), *rows])
-    keep_labels(target, parse_labels(labels.read_bytes(), "image", "labels.csv"), list(paths))
+    save_labels(target, parse_labels(labels.read_bytes(), "image", "labels.csv"), list(paths))
     return out
 
 

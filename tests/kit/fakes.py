@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from detic_crop import api
 from detic_crop.boxes.detections import Detections
-from detic_crop.detectors.base import DetectorInfo
+from detic_crop.detectors.base import Detector, DetectorInfo
 from detic_crop.photos.keys import STATE
 
 WANTED = ("Dolphin", "Whale", "Marine mammal")
@@ -28,12 +28,12 @@ VOCABULARY = (*WANTED, *OTHERS)
 
 
 @dataclass
-class FakeDetector:
+class FakeDetector(Detector):
     """Answers with boxes drawn from a hash of the photo's key and size.
 
     Attributes:
         delay: seconds that every call takes.
-        concurrent: whether several threads may ask at once.
+        thread_safe: whether several threads may ask at once.
         failing: key → what `detect` raises for it.
         calls: how often each key was asked for.
     """
@@ -42,15 +42,15 @@ class FakeDetector:
     failing: Mapping[str, Exception] = field(default_factory=dict)
     default_conf: float = 0.3
     name: str = "fake"
-    concurrent: bool = False
+    thread_safe: bool = False
     calls: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    @property
-    def info(self) -> DetectorInfo:
-        """A vocabulary with wanted and unwanted classes."""
+    def __post_init__(self) -> None:
         weights = {"fake.bin": "0" * 64}
-        return DetectorInfo(self.name, VOCABULARY, self.default_conf, weights, concurrent=self.concurrent)
+        self.info = DetectorInfo(
+            self.name, VOCABULARY, self.default_conf, weights, thread_safe=self.thread_safe
+        )
 
     def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
         """The boxes of `fake_boxes`; see `Detector`."""

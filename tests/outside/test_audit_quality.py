@@ -22,7 +22,7 @@ from benchmarks.spoiled_rows import (
 )
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
-from detic_crop.detectors.base import DetectorInfo
+from detic_crop.detectors.base import Detector, DetectorInfo
 from detic_crop.detectors.lite_boxes import iou
 from detic_crop.folder.journal import Record
 from detic_crop.photos.photo import Photo
@@ -45,7 +45,7 @@ SCORES = Scores(
 )
 
 
-class Given:
+class Given(Detector):
     """Answers with the boxes it was given."""
 
     def __init__(self, found: Detections) -> None:

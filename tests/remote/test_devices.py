@@ -95,7 +95,7 @@ def test_a_signal_to_the_whole_group_ends_in_order(
     os.killpg(process.pid, number)
     _, err = process.communicate()
     assert process.returncode == code, err
-    assert "photos to do; the same command goes on" in err
+    assert "photos to do; run the same command to continue" in err
     assert leftovers(tmp_path / "out") == []
     finish(place, tmp_path / "out")
 

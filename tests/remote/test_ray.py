@@ -129,7 +129,7 @@ def once_begun(
     return thread
 
 
-@pytest.mark.parametrize("detector", [SentDetector(), SentDetector(concurrent=False), PairDetector(False)])
+@pytest.mark.parametrize("detector", [SentDetector(), SentDetector(thread_safe=False), PairDetector(False)])
 def test_two_nodes_make_what_one_process_makes(
     cluster: Any, place: Path, tmp_path: Path, detector: SentDetector
 ) -> None:
@@ -146,7 +146,7 @@ def test_two_nodes_make_what_one_process_makes(
     assert sum(told["photos_by_node"].values()) == 44
     again = run(place, tmp_path / "out", detector, executor="ray", ray_address=cluster.address)
     assert (again.done, again.skipped) == (4, 40)  # the failed ones
-    if detector.concurrent:
+    if detector.thread_safe:
         shutil.rmtree(place / "in" / "bad")
         done = run(place, tmp_path / "out", detector, executor="ray", ray_address=cluster.address)
         write_damaged(place / "in")
@@ -199,18 +199,18 @@ def test_a_broken_detector_ends_the_run(cluster: Any, tmp_path: Path) -> None:
 
 def test_photos_in_flight_are_bounded(cluster: Any, tmp_path: Path) -> None:
     keys = write_photos(tmp_path / "in", 60)
-    notes = tmp_path / "notes"
-    notes.mkdir()
-    detector = SentDetector(slow=keys[0], notes=notes)
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    detector = SentDetector(slow=keys[0], marks=marks)
     asked = []
 
     def look() -> None:
         seen = -1
-        while (now := len(list(notes.iterdir()))) != seen or now < 8:  # until it rests
+        while (now := len(list(marks.iterdir()))) != seen or now < 8:  # until it rests
             seen = now
             time.sleep(1)
         asked.append(seen)
-        (notes / "go").touch()
+        (marks / "go").touch()
 
     watcher = threading.Thread(target=look, daemon=True)
     watcher.start()
@@ -220,10 +220,10 @@ def test_photos_in_flight_are_bounded(cluster: Any, tmp_path: Path) -> None:
     assert 8 <= asked[0] <= 4 * 2 * (2 * 1 + 2 * 1)
 
 
-@pytest.mark.parametrize("concurrent", [True, False])
-def test_a_signal_ends_in_order(cluster: Any, place: Path, tmp_path: Path, concurrent: bool) -> None:
+@pytest.mark.parametrize("thread_safe", [True, False])
+def test_a_signal_ends_in_order(cluster: Any, place: Path, tmp_path: Path, thread_safe: bool) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    detector = SentDetector(concurrent, delay=0.1)
+    detector = SentDetector(thread_safe, delay=0.1)
     stopper = once_begun(tmp_path / "out", lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(Terminated) as terminated:
         run(place, tmp_path / "out", detector, executor="ray", ray_address=cluster.address)
@@ -302,7 +302,7 @@ def test_a_ray_of_its_own_ends_with_the_run(place: Path, tmp_path: Path) -> None
     assert process.returncode == 143, err
     assert out == ""
     assert len(err.splitlines()) == 1, err
-    assert " to do; the same command goes on" in err
+    assert " to do; run the same command to continue" in err
     psutil.wait_procs(ray_processes(mark), timeout=300)  # they are on their way
     assert ray_processes(mark) == []
 

@@ -30,7 +30,7 @@ def of_classes(*names: str) -> str:
 
 def notes(load: Load, content: object, classes: Sequence[str] | None = None, conf: float = 0.0) -> list[str]:
     detector = load(content)
-    detector.count_for(classes, conf)
+    detector.ask_for(classes, conf)
     return detector.notes()
 
 

@@ -135,14 +135,14 @@ def test_a_detector_that_each_worker_asks(
 ) -> None:
     for name in ("open_photo", "encode"):
         monkeypatch.setattr(pipeline, name, slow(getattr(pipeline, name), workers))
-    crop(photos, tmp_path / "out", workers=workers, detector=FakeDetector(concurrent=True))
+    crop(photos, tmp_path / "out", workers=workers, detector=FakeDetector(thread_safe=True))
     assert_same(tmp_path / "out", reference)
 
 
 def test_no_photo_is_begun_after_the_stop(tmp_path: Path) -> None:
     """Four workers with four photos each in hand, and four waiting: only those begun are finished."""
     write_photos(tmp_path / "in", 40)
-    detector = FakeDetector(delay=0.3, concurrent=True)
+    detector = FakeDetector(delay=0.3, thread_safe=True)
     result = crop(tmp_path / "in", tmp_path / "out", workers=4, time_limit=0.35, detector=detector)
     assert result.stopped == "time_limit"
     assert sum(detector.calls.values()) == result.done

@@ -18,7 +18,6 @@ from PIL import Image
 from detic_crop import api
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import Fit
-from detic_crop.detectors.base import DetectorInfo
 from detic_crop.folder.journal import replay
 from detic_crop.images.crop import cut_and_resize
 from detic_crop.images.decode import read_photo
@@ -66,7 +65,7 @@ class Batching(FakeDetector):
         size: Hashable = prepared[1:]
         return size
 
-    def detect_prepared(self, prepared: Sequence[tuple[str, int, int]]) -> list[Detections]:
+    def detect_batch(self, prepared: Sequence[tuple[str, int, int]]) -> list[Detections]:
         self.batches.append(list(prepared))
         time.sleep(0.01)  # decoding is faster: photos gather
         if any(key == self.broken for key, _, _ in prepared):
@@ -140,9 +139,9 @@ def test_a_photo_is_decoded_as_coarsely_as_the_detector_looks(tmp_path: Path) ->
     shapes: list[tuple[int, ...]] = []
 
     class Small(Batching):
-        @property
-        def info(self) -> DetectorInfo:
-            return dataclasses.replace(super().info, view=(300, 480))
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            self.info = dataclasses.replace(self.info, input_size=(300, 480))
 
         def prepare(
             self, image: NDArray[np.uint8], key: str = "", photo_hw: tuple[int, int] | None = None
@@ -166,9 +165,9 @@ def test_a_scaled_crop_made_again_is_the_same(tmp_path: Path, view: tuple[int, i
         write_photo(tmp_path / "in" / f"{number}.jpg", number, width=width, height=height)
 
     class Looking(Batching):
-        @property
-        def info(self) -> DetectorInfo:
-            return dataclasses.replace(super().info, view=view)
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            self.info = dataclasses.replace(self.info, input_size=view)
 
     settings: dict[str, Any] = {"decode": "scaled", "size": 48, "fit": fit}
     crop(tmp_path / "in", tmp_path / "out", detector=Looking(1), **settings)
@@ -185,9 +184,9 @@ def test_a_scaled_crop_made_again_is_the_same(tmp_path: Path, view: tuple[int, i
 class Blind(FakeDetector):
     """Has a box for every photo without a look at it."""
 
-    @property
-    def info(self) -> DetectorInfo:
-        return dataclasses.replace(super().info, looks=False)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.info = dataclasses.replace(self.info, needs_pixels=False)
 
     def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
         return detections(((101, 203, 1801, 1405), 0.9, "Dolphin"))

@@ -47,7 +47,7 @@ def test_without_a_quota_that_can_be_read_the_cores_count(group: Path, text: str
     if text is not None:
         (group / "cpu.max").write_text(text)
     assert machine.cpus() == 8
-    assert machine.default_workers(concurrent=True) == 8
+    assert machine.default_workers(thread_safe=True) == 8
 
 
 @pytest.mark.parametrize("name", ["memory.max", "memory/memory.limit_in_bytes"])

@@ -224,7 +224,7 @@ def _with_memory(room: int, batch_size: int) -> tuple[DeticDetector, _SmallMemor
 def test_a_batch_too_large_is_halved() -> None:
     detector, network = _with_memory(2, 7)
     images = [picture(seed, 64, 64) for seed in range(7)]
-    found = detector.detect_batch(images)
+    found = detector.detect_batch([detector.prepare(image) for image in images])
     assert network.asked == [7, 4, 2, 2, 3, 2, 1]
     assert detector.preferred_batch == 2
     alone = [_with_memory(1, 1)[0].detect(image).xyxy for image in images]
@@ -235,7 +235,7 @@ def test_a_batch_too_large_is_halved() -> None:
 def test_no_memory_for_a_single_photo_is_an_error() -> None:
     detector, _ = _with_memory(0, 2)
     with pytest.raises(torch.cuda.OutOfMemoryError):
-        detector.detect_batch([picture(0, 64, 64)] * 2)
+        detector.detect_batch([detector.prepare(picture(0, 64, 64))] * 2)
 
 
 @pytest.mark.parametrize(

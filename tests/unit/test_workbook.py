@@ -22,11 +22,13 @@ from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import Given
 from detic_crop.folder.journal import Record
-from detic_crop.folder.listing import write_listing
+from detic_crop.folder.listing import photo_paths, read_listing, write_listing
+from detic_crop.folder.whereabouts import Whereabouts
 from detic_crop.photos.labels import Labels
 from detic_crop.photos.photo import Photo
 from detic_crop.report import workbook
-from detic_crop.report.table import COLUMNS, NUMBER_COLUMNS, Row, write_table
+from detic_crop.report.model import Audit, Row, judge
+from detic_crop.report.table import COLUMNS, NUMBER_COLUMNS, write_table
 from detic_crop.report.workbook import write_workbook
 from tests.kit.fakes import crop, write_photos
 
@@ -80,8 +82,14 @@ def made(base: Path, rows: list[Row], labels: Labels | None = None) -> tuple[Out
     photos = str(base / "photos")
     found = [Photo(row.record.image, f"{photos}/{row.record.image}") for row in rows]
     write_listing(folder, found, [Given(photos, photos, [photo.key for photo in found])])
-    write_table(folder, rows, labels, CONFIG)
-    return folder, write_workbook(folder, rows, labels, CONFIG)
+    audit = audit_of(folder, rows, labels)
+    write_table(folder, audit)
+    return folder, write_workbook(folder, audit)
+
+
+def audit_of(folder: OutputFolder, rows: list[Row], labels: Labels | None = None) -> Audit:
+    where = Whereabouts(photo_paths(read_listing(folder)))
+    return Audit(CONFIG, rows, judge(rows, CONFIG), labels, where)
 
 
 def sheet(folder: OutputFolder) -> Worksheet:
@@ -174,7 +182,7 @@ def test_the_same_table_gives_the_same_bytes(tmp_path: Path) -> None:
     rows = [Row(record(name)) for name in NAMES]
     folder, _ = made(tmp_path, rows)
     first = folder.layout.audit_xlsx.read_bytes()
-    write_workbook(folder, rows, None, CONFIG)
+    write_workbook(folder, audit_of(folder, rows))
     assert folder.layout.audit_xlsx.read_bytes() == first
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import BoxFormat
-from detic_crop.detectors.base import DetectorInfo
+from detic_crop.detectors.base import Detector, DetectorInfo
 from detic_crop.detectors.boxes_file.numbered import name_photos
 from detic_crop.detectors.boxes_file.paths import PathIndex
 from detic_crop.detectors.boxes_file.read import read_boxes
@@ -56,7 +56,7 @@ def load_boxes_file(path: Path, box_format: BoxFormat | None = None) -> BoxesFil
     return BoxesFileDetector(path.name or path.resolve().name, sha256, table)
 
 
-class BoxesFileDetector:
+class BoxesFileDetector(Detector):
     """Answers with the boxes that a file has for a photo; computes nothing.
 
     Safe to use from several threads.
@@ -78,20 +78,15 @@ class BoxesFileDetector:
         self._larger: set[str] = set()
         self._may_be_percent = _may_be_percent(table)
         self._policy: tuple[Sequence[str] | None, float] = (None, 0.0)
-        self._info = DetectorInfo(
+        self.info = DetectorInfo(
             name=f"boxes:{file_name}",
             class_names=table.class_names,
             default_conf=table.default_conf or 0.0,
             weights={file_name: sha256},
             default_classes="any",
-            concurrent=True,
-            looks=False,
+            thread_safe=True,
+            needs_pixels=False,
         )
-
-    @property
-    def info(self) -> DetectorInfo:
-        """`class_names` is empty when the file names no classes."""
-        return self._info
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -120,8 +115,8 @@ class BoxesFileDetector:
             self._paths = PathIndex(self._table.entries, self._file_name)
         self._paths.expect(photos)
 
-    def count_for(self, classes: Sequence[str] | None, conf: float) -> None:
-        """Be told what counts, so that `notes` can say what does not."""
+    def ask_for(self, classes: Sequence[str] | None, conf: float = 0.0) -> None:
+        """Take note of what counts, so that `notes` can say what does not."""
         self._policy = (classes, conf)
 
     def notes(self) -> list[str]:

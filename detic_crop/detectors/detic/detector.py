@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import Precision
-from detic_crop.detectors.base import DetectorInfo
+from detic_crop.detectors.base import Detector, DetectorInfo
 from detic_crop.detectors.detic.build import EMBEDDING
 from detic_crop.detectors.detic.network import DeticNetwork
 from detic_crop.detectors.detic.optimise import optimise
@@ -60,7 +60,7 @@ class Prepared:
         return self.rgb.shape[0], self.rgb.shape[1]
 
 
-class DeticDetector:
+class DeticDetector(Detector):
     """Finds what a vocabulary of class names names. Safe to use from several threads.
 
     Args:
@@ -92,9 +92,11 @@ class DeticDetector:
         on_cpu = torch.device(device).type == "cpu"
         self.info = replace(
             info,
-            view=(detector_size, longest_for(detector_size)),
-            concurrent=on_cpu,
-            photo_bytes=round(_PIXEL_BYTES * detector_size * longest_for(detector_size)) if on_cpu else 0,
+            input_size=(detector_size, longest_for(detector_size)),
+            thread_safe=on_cpu,
+            memory_per_photo=round(_PIXEL_BYTES * detector_size * longest_for(detector_size))
+            if on_cpu
+            else 0,
         )
         self.preferred_batch = batch_size or default_batch(device)
         self._device = torch.device(device)
@@ -110,25 +112,25 @@ class DeticDetector:
         self._wanted_columns: list[int] | None = None
         self.ask_for(wanted)
 
-    def ask_for(self, wanted: Sequence[str] | None) -> None:
-        """From now on report, as `Detections.presence`, the highest score of any of these classes.
+    def ask_for(self, classes: Sequence[str] | None, conf: float = 0.0) -> None:
+        """From now on report the highest score of any of these classes as `Detections.presence`.
 
-        It is the highest at any proposal, below the floor and behind a better class too. The boxes returned
-        do not depend on it. None: report no presence.
+        It is the highest at any proposal, even below the floor and behind a better class. The boxes returned
+        do not depend on it.
+
+        Args:
+            classes: names of the vocabulary; None: report no presence.
+            conf: not used.
         """
-        if wanted is None:
+        if classes is None:
             self._wanted_columns = None
             return
-        names = set(wanted)
+        names = set(classes)
         self._wanted_columns = [i for i, name in enumerate(self.info.class_names) if name in names]
 
     def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
         """Boxes in one photo, (H, W, 3) uint8 BGR, best first; `key` is not used."""
-        return self.detect_prepared([self.prepare(image, key)])[0]
-
-    def detect_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
-        """Boxes in several photos; see `detect_prepared`."""
-        return self.detect_prepared([self.prepare(image) for image in images])
+        return self.detect_batch([self.prepare(image, key)])[0]
 
     def prepare(
         self, image: NDArray[np.uint8], key: str = "", photo_hw: tuple[int, int] | None = None
@@ -148,7 +150,7 @@ class DeticDetector:
         """Photos of equal padded size can be computed together."""
         return padded_hw(prepared.shown_hw)
 
-    def detect_prepared(self, prepared: Sequence[Prepared]) -> list[Detections]:
+    def detect_batch(self, prepared: Sequence[Prepared]) -> list[Detections]:
         """Boxes in several photos; those of equal padded size are computed together.
 
         Equal to one at a time up to rounding, because convolutions of another batch size add up in another

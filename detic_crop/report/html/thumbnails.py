@@ -20,7 +20,7 @@ from detic_crop.images.encode import encode
 from detic_crop.images.headers import read_header
 from detic_crop.images.quiet import quiet_c_stderr
 from detic_crop.photos.location import read
-from detic_crop.report.html.markup import utf8
+from detic_crop.wording import utf8
 
 PHOTO_SIDE = 420  # px, long side
 CROP_SIDE = 200

@@ -15,7 +15,6 @@ from queue import SimpleQueue
 from typing import Any, BinaryIO
 
 from detic_crop.detectors import load_detector
-from detic_crop.detectors.base import ClassAwareDetector
 from detic_crop.errors import DeticCropError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.work.executors.processes import Failed, Finished, Ready, Recipe
@@ -43,8 +42,7 @@ def main() -> int:
 def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
     recipe: Recipe = pickle.load(requests)
     detector = load_detector(recipe.model, recipe.device, **recipe.detector_settings)
-    if isinstance(detector, ClassAwareDetector):
-        detector.ask_for(recipe.classes)
+    detector.ask_for(recipe.classes)
     folder = OutputFolder(recipe.folder, recipe.shard)
     pipeline = Pipeline(
         detector,

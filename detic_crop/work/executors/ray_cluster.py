@@ -146,7 +146,7 @@ def _answers(address: str) -> bool:
     return True
 
 
-def device_of(device: str, looks: bool) -> str:
+def device_of(device: str, needs_pixels: bool) -> str:
     """``auto``, ``cpu`` or ``cuda``: what --device can mean on a cluster.
 
     Raises:
@@ -157,7 +157,7 @@ def device_of(device: str, looks: bool) -> str:
             f"--device {device} cannot go with --executor ray, which gives each process a GPU of its own; "
             "pass auto, cpu or cuda"
         )
-    return device if looks else "cpu"
+    return device if needs_pixels else "cpu"
 
 
 @contextlib.contextmanager

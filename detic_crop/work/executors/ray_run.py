@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from detic_crop.detectors.base import Detector, LookupDetector
+from detic_crop.detectors.base import Detector
 from detic_crop.errors import DeticCropError, PhotoError, UsageError, one_line
 from detic_crop.photos.location import absolute, shown
 from detic_crop.photos.photo import Photo
@@ -389,7 +389,7 @@ class RayRun:
 
     def _outcome(self, finished: Finished) -> Outcome:
         record = finished.record
-        if isinstance(self._given, LookupDetector) and record.width:
+        if self._given is not None and not self._given.info.needs_pixels and record.width:
             # Its notes at the end are of what it was asked, which was a copy of it.
             with contextlib.suppress(PhotoError):
                 nothing = np.broadcast_to(np.zeros(3, np.uint8), (record.height, record.width, 3))

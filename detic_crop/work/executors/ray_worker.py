@@ -21,7 +21,7 @@ import numpy as np
 
 from detic_crop.boxes.detections import Detections
 from detic_crop.detectors import load_detector
-from detic_crop.detectors.base import ClassAwareDetector, Detector
+from detic_crop.detectors.base import Detector
 from detic_crop.errors import DeticCropError
 from detic_crop.folder.journal import Record
 from detic_crop.photos.photo import Photo
@@ -62,7 +62,7 @@ class Ready:
     Attributes:
         ahead: so many photos may be on their way to this worker.
         threads: that work on photos.
-        concurrent: they ask the detector themselves.
+        thread_safe: they ask the detector themselves.
         host: name of the node.
         device: of the detector.
         weights: file name → sha256 of what its answers depend on.
@@ -72,7 +72,7 @@ class Ready:
 
     ahead: int
     threads: int
-    concurrent: bool
+    thread_safe: bool
     host: str
     device: str
     weights: dict[str, str]
@@ -112,8 +112,6 @@ class Worker:
         unseen = [photo for photo in order.probes if Photo.at(photo.key, photo.location).size != photo.size]
         if detector is None:
             detector = self._load(recipe)
-        if isinstance(detector, ClassAwareDetector):
-            detector.ask_for(recipe.classes)
         if order.again:
             with suppress(Exception):
                 detector.detect(np.full((64, 96, 3), 128, np.uint8))
@@ -126,13 +124,13 @@ class Worker:
             recipe.max_pixels,
             decisions=recipe.decisions,
         )
-        few = max(1, recipe.workers // threads_per_photo(info.photo_bytes)) if info.concurrent else 4
+        few = max(1, recipe.workers // threads_per_photo(info.memory_per_photo)) if info.thread_safe else 4
         threads = order.threads or min(few, recipe.workers)
         self._serve(pipeline, threads)
         return Ready(
             2 * threads + 2 * pipeline.batch_size,
             threads,
-            info.concurrent,
+            info.thread_safe,
             socket.gethostname(),
             recipe.device,
             dict(info.weights),
@@ -142,21 +140,23 @@ class Worker:
 
     def _load(self, recipe: Recipe) -> Detector:
         try:
-            return load_detector(recipe.model, recipe.device, **recipe.detector_settings)
+            detector = load_detector(recipe.model, recipe.device, **recipe.detector_settings)
         except DeticCropError as error:
             raise type(error)(f"on node {socket.gethostname()}: {error}") from error
+        detector.ask_for(recipe.classes)
+        return detector
 
     def _serve(self, pipeline: Pipeline, threads: int) -> None:
         """Begin the threads; `_submit` gives them a job."""
         info = pipeline.detector.info
-        inside = threads_per_photo(info.photo_bytes) if info.concurrent else None
+        inside = threads_per_photo(info.memory_per_photo) if info.thread_safe else None
         begin = self._opened.enter_context(few_threads_each(inside))
         pool = ThreadPoolExecutor(threads, thread_name_prefix="detic-crop", initializer=begin)
         self._pipeline = pipeline
         self._submit: Callable[[Job], Future[Outcome]]
         self._detector: DetectorThread | None = None
         self._flying: set[Future[Outcome]] = set()
-        if info.concurrent:
+        if info.thread_safe:
             self._submit = lambda job: pool.submit(pipeline.process, job)
         else:
             self._detector = DetectorThread(pipeline, pool, lambda: self._stopped)

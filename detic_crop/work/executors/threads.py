@@ -29,8 +29,8 @@ def run_local(
     When `should_stop` turns true no further photo is begun; what the detector has seen is finished.
     """
     info = pipeline.detector.info
-    run = _whole_photos if info.concurrent else _one_detector
-    threads = threads_per_photo(info.photo_bytes) if info.concurrent else None
+    run = _whole_photos if info.thread_safe else _one_detector
+    threads = threads_per_photo(info.memory_per_photo) if info.thread_safe else None
     with few_threads_each(threads) as begin_worker:
         pool = ThreadPoolExecutor(workers, thread_name_prefix="detic-crop", initializer=begin_worker)
         try:
