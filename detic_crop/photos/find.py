@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+from pathlib import PurePosixPath
 
 from detic_crop.errors import UsageError
 from detic_crop.photos.in_folder import from_folder, from_glob
@@ -11,9 +12,9 @@ from detic_crop.photos.in_list import LIST_EXTENSIONS, from_list
 from detic_crop.photos.in_store import from_address
 from detic_crop.photos.in_tars import from_tars, matching_tars
 from detic_crop.photos.keys import printable
-from detic_crop.photos.location import Container, LocalFile, StoreObject, locate
+from detic_crop.photos.location import Container, LocalFile, StoreObject, file_or_object, locate
 from detic_crop.photos.photo import Listing, Photo
-from detic_crop.stores.store import store_of
+from detic_crop.stores.store import path_of, redact, store_of
 from detic_crop.wording import counted
 
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip", ".7z", ".rar", ".gz", ".zst")
@@ -55,12 +56,22 @@ def discover(where: str | os.PathLike[str], output: str | os.PathLike[str] | Non
     location = locate(where)
     if not location.own_path:
         raise UsageError("empty_input", f"--in is empty; pass {_EXPECTED}")
-    listing = _find(location, None if output is None else locate(output))
+    listing = _find(location, None if output is None else file_or_object(os.fspath(output)))
     if not listing.photos:
         notes = "".join(f"{note}; " for note in listing.notes[:2])
         others = f" ({counted(listing.passed_over, 'other file')})" if listing.passed_over else ""
         raise UsageError("no_photos", f"--in {location.describe()} holds no photos{others}; {notes}{_KNOWN}")
     return listing
+
+
+def root_of(where: Container) -> str:
+    """Return the folder or address that most keys are relative to, absolute and without secrets."""
+    if isinstance(where, StoreObject):
+        address = where.address
+        is_folder = not PurePosixPath(path_of(address)).suffix and not glob.has_magic(address)
+        return redact(address.rstrip("/") if is_folder else address.rpartition("/")[0])
+    root = os.path.abspath(where.path)
+    return root if os.path.isdir(root) else os.path.dirname(root)
 
 
 def _find(where: Container, output: Container | None) -> Listing:

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
+from msgspec.structs import replace
+
 from detic_crop.errors import UsageError
 from detic_crop.photos.in_store import tars_that_match
 from detic_crop.photos.keys import normalise_key, printable
@@ -41,7 +43,7 @@ def expanded(pattern: str) -> list[str]:
 
 
 def matching_tars(pattern: Container) -> list[Container]:
-    """Return the tar files that a pattern such as ``photos-{000..099}.tar`` or ``photos-*.tar`` names, in order.
+    """Return the tar files that ``photos-{000..099}.tar`` or ``photos-*.tar`` names, in order.
 
     Raises:
         UsageError: a named file is missing, or none matches.
@@ -108,10 +110,7 @@ def from_tars(tars: Sequence[Container]) -> Listing:
     keys = distinct(
         photo.key if times[photo.key] == 1 else normalise_key(f"{stem}/{photo.key}") for stem, photo in found
     )
-    photos = [
-        Photo(key, photo.location, photo.size, photo.version)
-        for key, (_, photo) in zip(keys, found, strict=True)
-    ]
+    photos = [replace(photo, key=key) for key, (_, photo) in zip(keys, found, strict=True)]
     return Listing(photos, passed_over, notes)
 
 

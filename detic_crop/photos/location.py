@@ -58,6 +58,13 @@ class LocalFile(Struct, frozen=True, gc=False):
         """Return the location independent of the working folder."""
         return LocalFile(os.path.abspath(self.path))
 
+    def below(self, keys: Iterable[str]) -> list[Container]:
+        """Return the files at some relative paths, written with ``/``, below this folder."""
+        above = self.path if self.path.endswith(os.sep) else self.path + os.sep
+        if os.sep != "/":
+            keys = (key.replace("/", os.sep) for key in keys)
+        return [LocalFile(above + key) for key in keys]
+
     def redact(self) -> LocalFile:
         """Return the location without secrets."""
         return self
@@ -122,10 +129,14 @@ class StoreObject(Struct, frozen=True, gc=False):
     def absolute(self) -> StoreObject:
         return self
 
+    def below(self, keys: Iterable[str]) -> list[Container]:
+        above = self.address.rstrip("/") + "/"
+        return [StoreObject(above + key) for key in keys]
+
     def redact(self) -> StoreObject:
         """Return the location without a signed query or a password.
 
-        A web address whose query was needed does not open the photo any more; then `--in` must be given again.
+        A web address whose query was needed no longer opens the photo; then `--in` must be given again.
         """
         return StoreObject(redact(self.address))
 
@@ -258,22 +269,26 @@ Container: TypeAlias = LocalFile | StoreObject
 
 Location: TypeAlias = LocalFile | StoreObject | TarMember
 
+NOWHERE = LocalFile("")
+"""The location of a photo that nobody knows."""
+
 
 def parse(text: str) -> Location:
     """Return the location whose recorded text this is."""
     if ":" not in text:  # nearly all
         return LocalFile(text)
     if text.startswith("tar:") and (found := _MEMBER.fullmatch(text)):
-        return TarMember(int(found[1]), int(found[2]), int(found[3]), _container(found[4]))
-    return _container(text)
+        return TarMember(int(found[1]), int(found[2]), int(found[3]), file_or_object(found[4]))
+    return file_or_object(text)
 
 
 def locate(given: str | os.PathLike[str], folder: str | os.PathLike[str] = "") -> Container:
     """Return the file or object that a user means; see `strip_file_scheme`."""
-    return _container(strip_file_scheme(given, folder))
+    return file_or_object(strip_file_scheme(given, folder))
 
 
-def _container(text: str) -> Container:
+def file_or_object(text: str) -> Container:
+    """Return what a path or an address names."""
     return StoreObject(text) if is_address(text) else LocalFile(text)
 
 

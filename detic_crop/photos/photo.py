@@ -37,6 +37,11 @@ class Photo(Struct, frozen=True, gc=False):
         found = location.stat()
         return cls(key, location) if found is None else cls(key, location, *found)
 
+    def is_visible(self) -> bool:
+        """Return whether this process finds the photo there, in the size that it had when it was listed."""
+        found = self.location.stat()
+        return found is not None and found.size == self.size
+
     def open(self, max_pixels: int, truncated: Truncated) -> PhotoFile:
         """Read the photo and its header; see `PhotoFile`.
 

@@ -26,7 +26,7 @@ from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder, read_json
 from detic_crop.folder.inputs import Given, parts_of, recorded_inputs
 from detic_crop.folder.journal import Journal, Record, Replay, replay, unfinished_crops, unfinished_photos
-from detic_crop.folder.listing import photo_paths, read_listing
+from detic_crop.folder.listing import photo_locations, read_listing
 from detic_crop.folder.names import fold_name
 from detic_crop.folder.shard import Shard, owner
 from detic_crop.folder.tar_crops import Place, place_of, within
@@ -354,18 +354,18 @@ def merged_part(gathered: Gathered) -> dict[str, Any]:
 def sources_of(gathered: Gathered, folder: OutputFolder) -> tuple[list[Photo], list[Given]]:
     """All photos in input order, where they are, and what they were given as."""
     listing = read_listing(folder)
-    paths: dict[str, str] = photo_paths(listing)
+    locations = photo_locations(listing)
     told = [recorded_inputs(listing)]
     for done in gathered.listed:
         listing = read_listing(done.folder)
         told.insert(-1, recorded_inputs(listing))  # what was merged before comes last
-        paths.update(photo_paths(listing))
+        locations.update(photo_locations(listing))
     inputs: list[Given] = []
     for several in zip_longest(*told):
         known = [given for given in several if given is not None]
         keys = [key for given in known for key in given.keys]
         inputs.append(Given(known[0].where, known[0].root, keys))
-    return [Photo(key, paths[key]) for key in gathered.keys], parts_of(inputs, gathered.keys)
+    return [Photo(key, locations[key]) for key in gathered.keys], parts_of(inputs, gathered.keys)
 
 
 def check_target(gathered: Gathered, records: Mapping[str, Record], folder: OutputFolder) -> None:

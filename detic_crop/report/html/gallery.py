@@ -15,6 +15,7 @@ from detic_crop.config import CropConfig
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import Record, candidates_of
 from detic_crop.photos.labels import Labels
+from detic_crop.photos.location import NOWHERE, Location
 from detic_crop.report.html.earlier import EarlierPictures
 from detic_crop.report.html.markup import escaped, html, joined, two_digits
 from detic_crop.report.html.overlay import legend, overlay
@@ -42,7 +43,7 @@ def galleries(
     labels: Labels | None,
     config: CropConfig,
     max_bytes: int,
-    paths: Mapping[str, str],
+    paths: Mapping[str, Location],
 ) -> Markup:
     """The crops and the photos without a found animal, each most suspicious first.
 
@@ -167,7 +168,7 @@ def _entries(
     labels: Labels | None,
     config: CropConfig,
     max_bytes: int,
-    paths: Mapping[str, str],
+    paths: Mapping[str, Location],
 ) -> dict[str, Markup]:
     """Key → HTML, for as many of `photos` in their order as fit into `max_bytes`."""
     entries: dict[str, Markup] = {}
@@ -188,7 +189,7 @@ def _entries(
 def _entry(
     photo: AuditPhoto,
     folder: OutputFolder,
-    paths: Mapping[str, str],
+    paths: Mapping[str, Location],
     earlier: EarlierPictures,
     labels: Labels | None,
     config: CropConfig,
@@ -196,7 +197,7 @@ def _entry(
     """One photo: its picture with boxes, its crop, and what there is to say about it."""
     record = photo.record
     # As far as the run knew; one that has left the input may still be there.
-    fresh = pictures_of(record, paths.get(record.image, ""), lambda: folder.read_crop(record.crop))
+    fresh = pictures_of(record, paths.get(record.image, NOWHERE), lambda: folder.read_crop(record.crop))
     pictures = _with_earlier(fresh, photo, earlier)
     width, height = _display_wh(record)
     crop = _image(pictures.crop, "its crop") if pictures.crop else Markup("crop file")
