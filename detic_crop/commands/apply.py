@@ -15,7 +15,8 @@ from detic_crop.config import CropConfig, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.folder.decisions import Decision
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Journal, Record, recorded_config, replay
+from detic_crop.folder.journal import Journal, recorded_config, replay
+from detic_crop.folder.records import Record
 from detic_crop.folder.store_folder import copied_here
 from detic_crop.folder.verdicts import VERDICTS, not_understood
 from detic_crop.folder.whereabouts import look_for_photos
@@ -68,8 +69,9 @@ def apply(
         hold(folder, options) as stop,
         closing(Journal(folder.layout.journal, folder.layout.candidates, folder.inside)) as journal,
     ):
-        records = journal.state.records
-        result = _apply_result(folder, journal.state.config)
+        state = replay(folder.layout.journal)
+        records = state.records
+        result = _apply_result(folder, state.config)
         decisions = read_decisions(folder, records)
         result.changes = changes_of(records, decisions, folder)
         keys = [change.image for change in result.changes if change.pixels]
@@ -81,6 +83,7 @@ def apply(
         with progress(len(result.changes), 0) as report:
             applied = apply_changes(
                 result.changes,
+                records,
                 journal,
                 folder,
                 result.config,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from detic_crop.config import RunOptions
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import Given, arranged, united
-from detic_crop.folder.journal import Record, replay
+from detic_crop.folder.journal import replay
 from detic_crop.folder.listing import photo_locations, read_listing
+from detic_crop.folder.records import Record
 from detic_crop.folder.same_photo import is_same_photo
 from detic_crop.photos.find import root_of
 from detic_crop.photos.location import Container, LocalFile

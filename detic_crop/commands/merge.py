@@ -134,11 +134,12 @@ def _merge(
 ) -> None:
     """Append, write the tables, and last drop the shards' states: until then the same call mends a kill."""
     folder = result.folder
+    state = replay(folder.layout.journal)
+    records = state.records
     with closing(Journal(folder.layout.journal, folder.layout.candidates, folder.inside)) as journal:
-        records = journal.state.records
-        if journal.state.settings is None:
+        if state.settings is None:
             journal.begin(gathered.config, gathered.version)
-        fold(gathered, chosen, journal, folder, bring)
+        fold(gathered, chosen, records, journal, folder, bring)
     write_listing(folder, *sources_of(gathered, folder), merged_part(gathered))
     save_labels(folder, labels, matches)
     folder.remove_stale_rejected(records)

@@ -18,8 +18,9 @@ from detic_crop.config import ALGORITHM, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import check_same_data_set, parts_of, recorded_inputs
-from detic_crop.folder.journal import Record, replay
+from detic_crop.folder.journal import replay
 from detic_crop.folder.listing import locations_now, read_listing, write_listing
+from detic_crop.folder.records import Record
 from detic_crop.folder.saved_labels import load_labels, save_labels
 from detic_crop.folder.store_folder import copied_here, open_folder
 from detic_crop.photos.location import file_or_object, local_files, locate

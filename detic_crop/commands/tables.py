@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from detic_crop.commands.result import RunResult, count_statuses
 from detic_crop.errors import UsageError
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.folder.whereabouts import Whereabouts, look_for_photos
 from detic_crop.report.estimate import estimate
 from detic_crop.report.html.page import write_page

@@ -22,10 +22,11 @@ import filelock
 from detic_crop.errors import OutputError, UsageError
 from detic_crop.folder.crops import AnyCrops
 from detic_crop.folder.inside import Inside
-from detic_crop.folder.journal import Record, Recorded, replay, unfinished_crops
+from detic_crop.folder.journal import Known, replay_entries, unfinished_crops
 from detic_crop.folder.layout import INDEXES, OWNER, PENDING, REJECTED, SHARDS, Layout
 from detic_crop.folder.names import ASIDE, aside_name
 from detic_crop.folder.patience import Patience
+from detic_crop.folder.records import Record
 from detic_crop.folder.segments import complete, is_incomplete, segments_folder
 from detic_crop.folder.shard import Shard
 from detic_crop.folder.tar_crops import TarCrops, place_of
@@ -553,7 +554,7 @@ class OutputFolder:
         else:
             self.inside.remove(self.root / crop)
 
-    def forget_unfinished(self, records: Mapping[str, Recorded]) -> None:
+    def forget_unfinished(self, records: Known) -> None:
         """Remove crops that a killed run placed without a journal line, before they get into a tar file.
 
         Raises:
@@ -652,7 +653,7 @@ class OutputFolder:
 
     def made_crops(self) -> set[str]:
         """The crops that a run made here, and those that it was about to make when it was killed."""
-        records = replay(self.layout.journal).records
+        records = replay_entries(self.layout.journal).records
         crops = {record.crop for record in records.values() if record.crop}
         return crops | unfinished_crops(self.layout.candidates, records)
 

@@ -22,9 +22,9 @@ from typing import Any
 
 from detic_crop.errors import DeticCropError, OutputError, UsageError
 from detic_crop.folder.folder import OutputFolder, as_output_error, output_errors
-from detic_crop.folder.journal import Record
 from detic_crop.folder.layout import OWNER, REJECTED, SHARDS
 from detic_crop.folder.names import ASIDE, aside_name
+from detic_crop.folder.records import Record
 from detic_crop.folder.shard import Shard
 from detic_crop.folder.store_lock import STALE_AFTER, StoreLock, refuse_held
 from detic_crop.folder.store_state import StoreState

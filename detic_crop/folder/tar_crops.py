@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from detic_crop.folder.inside import Inside
-from detic_crop.folder.journal import Record
 from detic_crop.folder.layout import INDEXES, PENDING
+from detic_crop.folder.records import Record
 from detic_crop.folder.shard import Shard
 
 _WAITS = ".wait"  # after the name of a crop

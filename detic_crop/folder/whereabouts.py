@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record
 from detic_crop.folder.listing import locations_now, read_listing
+from detic_crop.folder.records import Record
 from detic_crop.photos.location import NOWHERE, LocalFile, Location, file_or_object, locate
 from detic_crop.wording import counted, either
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
 from detic_crop.boxes.choose import wanted_mask
 from detic_crop.boxes.detections import Detections
@@ -14,7 +15,8 @@ from detic_crop.boxes.geometry import Box
 from detic_crop.detectors.vocabulary import wanted_classes
 from detic_crop.folder.decisions import detected_box
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record, candidates_of
+from detic_crop.folder.journal import candidates_of
+from detic_crop.folder.records import Record
 from detic_crop.folder.same_photo import is_same_photo
 from detic_crop.folder.verdicts import VERDICTS, Verdict
 from detic_crop.photos.location import NOWHERE, Location
@@ -167,7 +169,7 @@ class Describer:
 def _crop_places(folder: OutputFolder, record: Record) -> tuple[str, ...]:
     """Where the crop of a photo may be: `apply` may have set it aside."""
     is_picture = os.path.splitext(record.crop)[1].lower() in _CONTENT_TYPES
-    return (record.crop, folder.crop_place(record._replace(status="rejected"))) if is_picture else ()
+    return (record.crop, folder.crop_place(replace(record, status="rejected"))) if is_picture else ()
 
 
 def verdict_values(verdict: Verdict) -> dict[str, Any]:

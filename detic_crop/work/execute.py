@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from msgspec.structs import replace
+
 from detic_crop.config import CropConfig, Format, RunOptions
 from detic_crop.errors import UsageError
-from detic_crop.folder.decisions import Decision
-from detic_crop.folder.finished import Finished
+from detic_crop.folder.decisions import Decision, is_followed
 from detic_crop.folder.folder import OutputFolder, as_output_error, is_fatal
-from detic_crop.folder.journal import Journal, Record, Recorded, unfinished_crops
+from detic_crop.folder.journal import Journal, unfinished_crops
 from detic_crop.folder.names import crop_names, crop_names_of, fits_disk, fits_tar
+from detic_crop.folder.records import Record, ResumeEntry
 from detic_crop.folder.tar_crops import in_tars, place_of, within
 from detic_crop.images.encode import EXTENSIONS
 from detic_crop.photos.photo import Photo
@@ -63,7 +65,6 @@ class Execution:
         seconds: wall time of the work.
         stopped: why it ended early: ``time_limit``, a signal name, or empty.
         usage: where the time went.
-        ignored_lines: damaged journal lines; their photos were done again.
         where: what the executor says of where the work was done.
     """
 
@@ -72,7 +73,6 @@ class Execution:
     seconds: float = 0.0
     stopped: str = ""
     usage: Usage = field(default_factory=Usage)
-    ignored_lines: int = 0
     where: dict[str, Any] = field(default_factory=dict)
 
 
@@ -82,17 +82,19 @@ class Plan:
 
     Attributes:
         jobs: photos to do now, in input order.
-        skipped: photos whose crop is there and whose file has not changed.
+        skipped: number of photos whose crop is there and whose file has not changed.
+        earlier: key → crop that the folder has of a photo that is done again.
     """
 
     jobs: list[Job]
     skipped: int
+    earlier: Mapping[str, str]
 
 
 def make_plan(
     all_keys: Iterable[str],
     wanted: Sequence[Photo],
-    records: Mapping[str, Recorded],
+    records: Mapping[str, ResumeEntry],
     folder: OutputFolder,
     format: Format,
     earlier_names: Mapping[str, str] = MappingProxyType({}),
@@ -121,7 +123,7 @@ def make_plan(
 def _plan(
     all_keys: Iterable[str],
     wanted: Sequence[Photo],
-    records: Mapping[str, Recorded],
+    records: Mapping[str, ResumeEntry],
     folder: OutputFolder,
     format: Format,
     earlier_names: Mapping[str, str],
@@ -159,7 +161,8 @@ def _plan(
         for photo, crop in zip(wanted, crops, strict=True)
         if not _is_finished(photo, records.get(photo.key), folder, files, decisions)
     ]
-    return Plan(todo, len(crops) - len(todo))
+    earlier = {job.photo.key: recorded[job.photo.key] for job in todo if job.photo.key in recorded}
+    return Plan(todo, len(crops) - len(todo), earlier)
 
 
 def _check_tars(crops: Iterable[str], ours: Iterable[str], files: Mapping[str, int]) -> None:
@@ -172,7 +175,7 @@ def _check_tars(crops: Iterable[str], ours: Iterable[str], files: Mapping[str, i
 
 def _is_finished(
     photo: Photo,
-    record: Recorded | None,
+    record: ResumeEntry | None,
     folder: OutputFolder,
     files: Mapping[str, int],
     decisions: Mapping[str, Decision],
@@ -180,9 +183,7 @@ def _is_finished(
     if record is None or record.status == "failed":
         return False
     decision = decisions.get(photo.key)
-    if decision is not None and not (
-        not decision.verdict if isinstance(record, Finished) else decision.is_followed_by(record)
-    ):
+    if decision is not None and not is_followed(decision, record):
         return False
     if (record.file_size, record.file_time) != (photo.size, photo.version):
         return False
@@ -240,7 +241,7 @@ def execute(
         OutputError: the output cannot be written; what was finished is recorded.
         DeticCropError: the detector is broken.
     """
-    result = Execution(skipped=plan.skipped, ignored_lines=journal.state.ignored)
+    result = Execution(skipped=plan.skipped)
     begun = time.monotonic()
     with progress(len(plan.jobs), plan.skipped) as report:
 
@@ -263,7 +264,7 @@ def execute(
             with contextlib.closing(outcomes):
                 for outcome in outcomes:
                     with pipeline.times.measure("journal"):
-                        record = commit(outcome, journal, folder)
+                        record = commit(outcome, journal, folder, plan.earlier.get(outcome.record.image, ""))
                         folder.on_commit()
                     result.done[record.status] += 1
                     report(record)
@@ -281,20 +282,25 @@ def execute(
     return result
 
 
-def commit(outcome: Outcome, journal: Journal, folder: OutputFolder) -> Record:
+def commit(outcome: Outcome, journal: Journal, folder: OutputFolder, earlier: str = "") -> Record:
     """Put a finished photo in place: its boxes, then its crop, then its journal line.
 
     Killed in between, the boxes tell the next run that the crop without a line is its own.
+
+    Args:
+        outcome: the photo's.
+        journal: where it is recorded.
+        folder: where the crop goes.
+        earlier: the crop that the folder has of this photo so far; removed unless the new one replaces it.
 
     Raises:
         OutputError: the output cannot be written.
     """
     record = outcome.record
-    earlier = journal.finished.get(record.image)
     try:
         if outcome.temporary is not None and outcome.candidates is not None:
             span = journal.append_candidates(record.image, record.crop, outcome.candidates)
-            record = record._replace(candidates=span)
+            record = replace(record, candidates=span)
             try:
                 folder.place(outcome.temporary, folder.place_for(record), record)
             except OSError as error:
@@ -304,12 +310,12 @@ def commit(outcome: Outcome, journal: Journal, folder: OutputFolder) -> Record:
                 folder.remove(outcome.temporary)
                 record = _unplaced(record, error, folder)
         gone = record.crop if record.status != "rejected" else ""
-        if earlier is not None and earlier.crop and earlier.crop != gone:
+        if earlier and earlier != gone:
             # A crop that no row names would be a lie. First the crop, then the line: killed in between, the
             # crop is missing and the photo is done again.
-            folder.discard(earlier.crop)
+            folder.discard(earlier)
         if record.status == "failed":
-            record = record._replace(candidates=(journal.candidates_end(), 0))
+            record = replace(record, candidates=(journal.candidates_end(), 0))
         journal.append(record)
     except OSError as error:
         if tar_place := place_of(record.crop):  # what is not recorded must not get into a tar file
@@ -322,7 +328,8 @@ def commit(outcome: Outcome, journal: Journal, folder: OutputFolder) -> Record:
 def _unplaced(record: Record, error: OSError, folder: OutputFolder) -> Record:
     # After a merge, names keep clear of what lies there.
     instead = "" if folder.shard is None else ", or merge and give `run` again"
-    return record._replace(
+    return replace(
+        record,
         status="failed",
         reason="write_error",
         stage="write",

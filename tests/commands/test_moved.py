@@ -13,22 +13,14 @@ import pytest
 from detic_crop import api
 from detic_crop.cli import main as cli
 from detic_crop.errors import UsageError
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.folder.verdicts import Verdict, VerdictLog
 from detic_crop.folder.whereabouts import count_absent
 from detic_crop.photos.keys import STATE
 from detic_crop.photos.location import parse
-from tests.kit.fakes import (
-    crop,
-    files_of,
-    product,
-    rows_of,
-    untouched,
-    write_damaged,
-    write_photo,
-    write_photos,
-)
-from tests.kit.reviewing import reviewing
+from tests.kit.folders import crop, files_of, product, rows_of, untouched
+from tests.kit.photos import write_damaged, write_photo, write_photos
+from tests.kit.review import reviewing
 
 
 @pytest.fixture

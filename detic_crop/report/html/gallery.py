@@ -13,7 +13,8 @@ from markupsafe import Markup
 
 from detic_crop.config import CropConfig
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record, candidates_of
+from detic_crop.folder.journal import candidates_of
+from detic_crop.folder.records import Record
 from detic_crop.photos.labels import Labels
 from detic_crop.photos.location import NOWHERE, Location
 from detic_crop.report.html.earlier import EarlierPictures

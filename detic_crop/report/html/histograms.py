@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from detic_crop.config import CropConfig
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.report.html.markup import html, joined
 from detic_crop.report.model import AuditPhoto
 from detic_crop.report.suspicion import area_fraction

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from detic_crop.config import CropConfig
 from detic_crop.detectors.vocabulary import split_names
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.report.html.markup import escaped, html, joined, percent, table
 from detic_crop.report.model import AuditPhoto
 from detic_crop.report.suspicion import FLAGS, IMAGE_CHECKS

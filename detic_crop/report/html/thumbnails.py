@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from detic_crop.config import DEFAULT_MAX_PIXELS
 from detic_crop.errors import PhotoError
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.images.crop import resize_exactly as resize
 from detic_crop.images.decode import decode, upright
 from detic_crop.images.encode import encode
