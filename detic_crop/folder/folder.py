@@ -110,6 +110,28 @@ class OutputFolder:
         """The same folder as another shard's, or as that of the whole."""
         return OutputFolder(self.root, shard, self.inside)
 
+    def preview(self) -> OutputFolder:
+        """Return the same folder with a journal of its own, which begins as a copy.
+
+        Tables can be made from it of what is not to stay; it is dropped with the temporary files.
+
+        Raises:
+            OutputError: the disk is full or the folder cannot be written.
+        """
+        view = self.with_shard(None)
+        view.layout = self.layout.preview()
+        view.create()
+        for name in ("journal", "candidates", "listing"):
+            path, copy_path = getattr(self.layout, name), getattr(view.layout, name)
+            if path.exists():
+                with (
+                    output_errors(self.shown),
+                    open(path, "rb") as file,
+                    self.inside.create(copy_path) as copy,
+                ):
+                    shutil.copyfileobj(file, copy)
+        return view
+
     def shards(self) -> list[Shard]:
         """The shards that wait to be merged, in order."""
         try:
@@ -379,27 +401,6 @@ class OutputFolder:
         with output_errors(self.shown):
             self.inside.write_new(path, data)
         return path
-
-    def link_temporary(self, path: Path) -> Path:
-        """The same file once more beside the journal, as a hard link where that works, else as a copy.
-
-        Raises:
-            FileNotFoundError: it is not there.
-            OutputError: the disk is full or the folder cannot be written.
-        """
-        temporary = self._new_temporary()
-        try:
-            self.inside.link(path, temporary)
-        except FileNotFoundError:
-            raise
-        except OSError:  # another disk, or one without hard links
-            with (
-                output_errors(self.shown),
-                open(path, "rb") as file,
-                self.inside.create(temporary) as copy,
-            ):
-                shutil.copyfileobj(file, copy)
-        return temporary
 
     def _new_temporary(self) -> Path:
         return self.layout.temporary / f"{os.getpid()}-{next(self._counter)}"

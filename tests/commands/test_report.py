@@ -36,9 +36,8 @@ from detic_crop.images.decode import decode
 from detic_crop.photos.labels import Labels
 from detic_crop.photos.location import LocalFile
 from detic_crop.photos.photo import Photo
-from detic_crop.report import rates
 from detic_crop.report.estimate import Estimate
-from detic_crop.report.html import gallery, summary, thumbnails
+from detic_crop.report.html import gallery, overview, thumbnails
 from detic_crop.report.html import page as report
 from detic_crop.report.html.page import write_page
 from detic_crop.report.intervals import Interval
@@ -613,8 +612,8 @@ def test_at_most_so_many_bytes(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_long_tables_and_texts_are_cut(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(summary, "_MAX_FAILURES", 5)
-    monkeypatch.setattr(rates, "_MAX_GROUPS", 5)
+    monkeypatch.setattr(overview, "_MAX_FAILURES", 5)
+    monkeypatch.setattr(overview, "_MAX_GROUPS", 5)
     run.labels = Labels(["image", "species"], [], "image")
     for number in range(8):
         run.labels.rows.append([f"{number}.jpg", f"species{number}" * 1000])
