@@ -27,18 +27,8 @@ from detic_crop.folder.verdicts import Verdict, VerdictLog, last_lines
 from detic_crop.images.crop import cut_and_resize
 from detic_crop.images.encode import encode
 from detic_crop.photos.keys import STATE
-from tests.kit.fakes import (
-    assert_same,
-    crop,
-    files_of,
-    leftovers,
-    product,
-    rows_of,
-    untouched,
-    write_damaged,
-    write_photo,
-    write_photos,
-)
+from tests.kit.folders import assert_same, crop, files_of, leftovers, product, rows_of, untouched
+from tests.kit.photos import write_damaged, write_photo, write_photos
 
 DRAWN = (10.0, 5.0, 40.0, 30.0)
 

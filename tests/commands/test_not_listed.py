@@ -16,7 +16,8 @@ from detic_crop.errors import UsageError
 from detic_crop.folder.journal import replay, replay_entries
 from detic_crop.folder.verdicts import Verdict, VerdictLog
 from detic_crop.photos.keys import STATE
-from tests.kit.fakes import product, rows_of, write_photo
+from tests.kit.folders import product, rows_of
+from tests.kit.photos import write_photo
 
 LISTED, EMPTY, UNLISTED = "listed.jpg", "nothing_found.jpg", "unlisted.jpg"
 BOX = (5.0, 5.0, 45.0, 30.0)

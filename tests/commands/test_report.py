@@ -28,22 +28,23 @@ from detic_crop.config import CropConfig
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import Given, recorded_inputs, short_names
 from detic_crop.folder.journal import Journal
-from detic_crop.folder.listing import photo_paths, read_listing, write_listing
+from detic_crop.folder.listing import photo_locations, read_listing, write_listing
 from detic_crop.folder.records import DetectorChoice, Record
 from detic_crop.folder.verdicts import Verdict
 from detic_crop.folder.whereabouts import Whereabouts
 from detic_crop.images.decode import decode
 from detic_crop.photos.labels import Labels
+from detic_crop.photos.location import LocalFile
 from detic_crop.photos.photo import Photo
-from detic_crop.report import rates
 from detic_crop.report.estimate import Estimate
-from detic_crop.report.html import gallery, summary, thumbnails
+from detic_crop.report.html import gallery, overview, thumbnails
 from detic_crop.report.html import page as report
 from detic_crop.report.html.page import write_page
 from detic_crop.report.intervals import Interval
 from detic_crop.report.model import Audit, Row, judge
 from detic_crop.report.suspicion import FLAGS
-from tests.kit.fakes import crop, photo_bytes, write_photo, write_photos
+from tests.kit.folders import crop
+from tests.kit.photos import photo_bytes, write_photo, write_photos
 
 CONFIG = CropConfig(model="fake", classes="Dolphin,Whale", conf=0.3, size=32)
 VOID = {"meta", "link", "img", "input", "br", "hr", "wbr"}
@@ -174,11 +175,11 @@ class Run:
     ) -> Page:
         """The page, checked for what holds of every page."""
         keys = list(dict.fromkeys(row.record.image for row in self.rows))
-        sources = [Photo(key, str(self.photos / key)) for key in keys]
+        sources = [Photo(key, LocalFile(str(self.photos / key))) for key in keys]
         write_listing(self.folder, sources, [Given(str(self.photos), str(self.photos), keys)])
         photos = judge(self.rows, config, verdicts)
         listing = read_listing(self.folder)
-        where, inputs = Whereabouts(photo_paths(listing)), short_names(recorded_inputs(listing))
+        where, inputs = Whereabouts(photo_locations(listing)), short_names(recorded_inputs(listing))
         audit = Audit(config, self.rows, photos, self.labels, where, inputs, estimate)
         write_page(self.folder, audit)
         data = self.folder.layout.audit_html.read_bytes()
@@ -611,8 +612,8 @@ def test_at_most_so_many_bytes(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_long_tables_and_texts_are_cut(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(summary, "_MAX_FAILURES", 5)
-    monkeypatch.setattr(rates, "_MAX_GROUPS", 5)
+    monkeypatch.setattr(overview, "_MAX_FAILURES", 5)
+    monkeypatch.setattr(overview, "_MAX_GROUPS", 5)
     run.labels = Labels(["image", "species"], [], "image")
     for number in range(8):
         run.labels.rows.append([f"{number}.jpg", f"species{number}" * 1000])

@@ -25,7 +25,7 @@ from detic_crop.images.decode import PhotoFile, decode
 from detic_crop.images.headers import read_header
 from detic_crop.images.partial import REDUCTIONS
 from detic_crop.images.quiet import can_hear, quiet_c_stderr, take_remark
-from tests.kit.fakes import picture
+from tests.kit.photos import picture
 
 EOI = b"\xff\xd9"
 WIDTH, HEIGHT = 320, 240

@@ -19,16 +19,9 @@ from detic_crop.folder.journal import replay, replay_entries, unfinished_crops
 from detic_crop.folder.names import aside_name, is_crop_path
 from detic_crop.folder.verdicts import Verdict, VerdictLog
 from detic_crop.photos.keys import STATE
-from tests.kit.fakes import (
-    FakeDetector,
-    crop,
-    files_of,
-    product,
-    rows_of,
-    untouched,
-    write_photo,
-    write_photos,
-)
+from tests.kit.detectors import FakeDetector
+from tests.kit.folders import crop, files_of, product, rows_of, untouched
+from tests.kit.photos import write_photo, write_photos
 
 posix = pytest.mark.skipif(os.name != "posix", reason="links are POSIX")
 

@@ -12,9 +12,10 @@ from msgspec.structs import replace
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.records import Record
-from detic_crop.folder.saved_labels import save_labels
+from detic_crop.folder.state import save_labels
 from detic_crop.photos.labels import parse_labels
-from tests.kit.fakes import crop, write_photos
+from tests.kit.folders import crop
+from tests.kit.photos import write_photos
 
 SPECIES = ("beluga", "blue_whale", "bottlenose_dolphin", "humpback", "minke", "orca")
 

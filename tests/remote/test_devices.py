@@ -22,7 +22,8 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.photos.keys import STATE
 from detic_crop.work.executors.processes import Recipe, run_devices
 from detic_crop.work.timing import StageTimes
-from tests.kit.fakes import assert_one_row_each, assert_same, leftovers, product, write_damaged, write_photos
+from tests.kit.folders import assert_one_row_each, assert_same, leftovers, product
+from tests.kit.photos import write_damaged, write_photos
 
 pytestmark = pytest.mark.slow
 

@@ -20,7 +20,9 @@ from detic_crop.folder.journal import replay
 from detic_crop.folder.records import Record
 from detic_crop.images.checks import Checks, check_crop, perceptual_hash
 from detic_crop.images.decode import PhotoFile
-from tests.kit.fakes import FakeDetector, crop, photo_bytes, picture, rows_of, write_photo, write_photos
+from tests.kit.detectors import FakeDetector
+from tests.kit.folders import crop, rows_of
+from tests.kit.photos import photo_bytes, picture, write_photo, write_photos
 
 Image = NDArray[np.uint8]
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "train_images"
