@@ -17,12 +17,19 @@ HEAD = """# Options
 
 This page is made by `python docs/make_options.py`; `detic-crop COMMAND --help` says the same.
 
-Every option is also an environment variable: `DETIC_CROP_MODEL` for `--model`, and so on. The command line wins.
+Every option is also an environment variable: `DETIC_CROP_MODEL` for `--model`, and so on. An option on the
+command line comes first.
 
-**Exit codes.** 0: done. Failed photos are rows, not errors; a run that `--time-limit` ended is done, too, and `run.json`
-says `stopped`. 1: could not continue. 2: wrong usage, nothing was changed. 3: with `--strict`, a photo failed. 130 or
-143: interrupted; run the same command to continue. A second Ctrl-C ends at once. When the output can't be printed
-(stderr or stdout closed, full, gone), the work continues, and the exit code is that of the work.
+| exit code | meaning |
+|---|---|
+| 0 | done, even if photos failed, and if `--time-limit` was reached (`run.json` says `stopped`) |
+| 1 | could not continue |
+| 2 | wrong usage, nothing was changed |
+| 3 | with `--strict`: a photo failed |
+| 130, 143 | interrupted; run the same command to continue |
+
+A second Ctrl-C ends at once. When messages cannot be printed (stderr or stdout closed, full, gone), the work
+continues, and the exit code is that of the work.
 """
 
 
