@@ -19,7 +19,7 @@ from detic_crop.folder.records import Record
 from detic_crop.folder.store_folder import copied_here
 from detic_crop.folder.verdicts import VERDICTS, Review, latest_decisions, read_review
 from detic_crop.folder.whereabouts import Whereabouts, look_for_photos
-from detic_crop.photos import location as places
+from detic_crop.photos.location import local_files
 from detic_crop.photos.photo import Photo
 from detic_crop.system.machine import default_workers
 from detic_crop.work.changes import Change, changes_of, why_not_croppable, with_decision
@@ -146,7 +146,7 @@ def _jobs(
     locations = {
         change.image: whereabouts.locations[change.image] for change in changes if change.needs_recrop
     }
-    folder.check_safe(places.files_of(locations.values()), ())
+    folder.check_safe(local_files(locations.values()), ())
     for key, location in locations.items():
         record = records[key]
         if why_not := why_not_croppable(record, location, moved=whereabouts.given):

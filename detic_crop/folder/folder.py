@@ -31,6 +31,7 @@ from detic_crop.folder.segments import complete, is_incomplete, segments_folder
 from detic_crop.folder.shard import Shard
 from detic_crop.folder.tar_crops import TarCrops, place_of
 from detic_crop.photos.keys import STATE as STATE
+from detic_crop.photos.location import Location
 from detic_crop.stores.store import is_address
 from detic_crop.wording import counted
 
@@ -78,7 +79,7 @@ class OutputFolder:
         inside: through which whatever is written, renamed or removed below it goes.
         shard: which of several runs that write to it; None for a run that is alone there.
         ours: of a shard, the crops that it may replace; None where names keep clear of what others left.
-        secret_places: key → where a photo of this call is, if that may not be written down whole.
+        private_locations: key → location of a photo of this call that holds a secret, so is not written down.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class OutputFolder:
         self.inside = inside or Inside(self.root)
         self.shard = shard
         self.ours: set[str] | None = None
-        self.secret_places: dict[str, str] = {}
+        self.private_locations: dict[str, Location] = {}
         self.crops = AnyCrops(self)
         self.tars = TarCrops(self.inside, self.layout.root_state, self._new_temporary, shard)
         self._counter = itertools.count()
@@ -588,13 +589,14 @@ class OutputFolder:
                 "nothing is written there: remove the link"
             )
 
-    def check_apart(self, input_path: str) -> None:
+    def check_apart(self, where: Location) -> None:
         """Refuse an output folder that is the input.
 
         Raises:
             UsageError: they are the same folder.
         """
-        if os.path.isdir(input_path) and os.path.realpath(input_path) == os.path.realpath(self.root):
+        path = where.local_path
+        if path is not None and os.path.isdir(path) and os.path.realpath(path) == os.path.realpath(self.root):
             raise UsageError(
                 f"--out is the same folder as --in ({self.shown}); pass another --out, "
                 "your photos stay as they are"

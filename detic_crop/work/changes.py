@@ -16,7 +16,7 @@ from detic_crop.folder.decisions import Decision, decision_in, not_rejected
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.records import Record
 from detic_crop.folder.same_photo import is_same_photo
-from detic_crop.photos.location import shown
+from detic_crop.photos.location import Location
 from detic_crop.photos.photo import Photo
 
 KEEPS_DETECTOR_CROP = ("", "accepted")
@@ -83,7 +83,7 @@ def with_decision(record: Record, decision: Decision) -> Record:
     return not_rejected(new) if record.status == "rejected" else new
 
 
-def why_not_croppable(record: Record, location: str, moved: bool) -> str:
+def why_not_croppable(record: Record, location: Location, moved: bool) -> str:
     """Return why a photo cannot be cropped again; empty if it can.
 
     Args:
@@ -95,7 +95,7 @@ def why_not_croppable(record: Record, location: str, moved: bool) -> str:
         return "the run could not read this photo; run `detic-crop run` again"
     photo = Photo.at(record.image, location)
     if photo.size < 0:
-        return f"expected the photo at {shown(location)}, found none; pass --in FOLDER where it is now"
+        return f"expected the photo at {location.describe()}, found none; pass --in FOLDER where it is now"
     if not is_same_photo(record, photo, moved):
         return "the photo has changed since the run; run `detic-crop run` again, then review it"
     return ""
