@@ -11,6 +11,7 @@ WORDING: dict[str, str] = {
     # cli
     #
     # commands
+    "nothing_finished": "has no finished photos yet; (give|run) its .* first",
     "no_candidates": "is gone: nothing can be cropped; run `detic-crop run` again",
     "merge_takes_one_folder": "merge joins the shards in one folder; .*: cp -a .* && detic-crop merge ",
     "no_shards": "holds no shards; pass the --out folder of `run --shard k/N`",
