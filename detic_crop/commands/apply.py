@@ -20,7 +20,7 @@ from detic_crop.folder.records import Record
 from detic_crop.folder.store_folder import copied_here
 from detic_crop.folder.verdicts import VERDICTS, not_understood
 from detic_crop.folder.whereabouts import look_for_photos
-from detic_crop.photos import location as places
+from detic_crop.photos.location import local_files
 from detic_crop.work.changes import apply_changes, changes_of
 from detic_crop.work.progress import no_progress, progress_bar
 
@@ -77,7 +77,7 @@ def apply(
         keys = [change.image for change in result.changes if change.pixels]
         whereabouts = look_for_photos(folder, records, input)
         paths = {key: whereabouts.locations[key] for key in keys}
-        folder.check_safe(places.files_of(paths.values()), ())
+        folder.check_safe(local_files(paths.values()), ())
         progress = no_progress if quiet or not result.changes else progress_bar
         begun = time.monotonic()
         with progress(len(result.changes), 0) as report:

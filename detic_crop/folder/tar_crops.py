@@ -326,15 +326,6 @@ class TarCrops:
     def _bring(self, tar: str) -> None:
         """See to it that a tar file can be read here, if there is one."""
 
-    def take(self, tar: str, temporary: Path) -> None:
-        """Put a whole tar file in place, made by another run.
-
-        Raises:
-            OSError: it cannot be put there.
-        """
-        self._inside.replace(temporary, self._root / tar)
-        self._members.cache_clear()
-
     def rename_pictures(self) -> None:
         """Give the crops that an earlier version left here the names that they have now.
 

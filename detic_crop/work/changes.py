@@ -21,7 +21,7 @@ from detic_crop.folder.folder import OutputFolder, output_errors
 from detic_crop.folder.journal import Journal
 from detic_crop.folder.records import Record
 from detic_crop.folder.same_photo import is_same_photo
-from detic_crop.photos.location import shown
+from detic_crop.photos.location import Location
 from detic_crop.photos.photo import Photo
 from detic_crop.system.machine import default_workers
 from detic_crop.work.execute import commit
@@ -102,7 +102,7 @@ def apply_changes(
     journal: Journal,
     folder: OutputFolder,
     config: CropConfig,
-    paths: Mapping[str, str],
+    paths: Mapping[str, Location],
     moved: bool,
     max_pixels: int,
     workers: int | None,
@@ -188,13 +188,13 @@ def _move(record: Record, decision: Decision, folder: OutputFolder) -> Record:
     return new
 
 
-def _why_not(record: Record, place: str, moved: bool) -> str:
+def _why_not(record: Record, location: Location, moved: bool) -> str:
     """Why the photo cannot be cropped anew; empty when it can."""
     if record.status == "failed":
         return "the run could not read this photo; give `run` again"
-    photo = Photo.at(record.image, place)
+    photo = Photo.at(record.image, location)
     if photo.size < 0:
-        return f"expected the photo at {shown(place)}, found none; pass --in FOLDER where it is now"
+        return f"expected the photo at {location.describe()}, found none; pass --in FOLDER where it is now"
     if not is_same_photo(record, photo, moved):
         return "the photo has changed since the run; give `run` again, then review it"
     return ""

@@ -545,7 +545,6 @@ def test_what_works_on_a_disk_only_says_so(photos: Path, tmp_path: Path) -> None
         "review": lambda: api.review(OUT),
         "apply": lambda: api.apply(OUT),
         "recrop": lambda: api.recrop(OUT, tmp_path / "new"),
-        "merge": lambda: api.merge(OUT, tmp_path / "other", output=tmp_path / "new"),
     }
     for command, call in calls.items():
         with pytest.raises(UsageError, match=rf"{command} needs the folder on a disk: copy {OUT} here first"):

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import candidates_of
 from detic_crop.folder.records import Record
+from detic_crop.photos.location import NOWHERE
 from detic_crop.report.html.earlier import EarlierPictures
 from detic_crop.report.html.overlay import overlay
 from detic_crop.report.html.overview import VERDICTS
@@ -111,7 +112,7 @@ def _entries(
 def _entry(folder: OutputFolder, audit: Audit, photo: AuditPhoto, earlier: EarlierPictures) -> Markup:
     """Return the HTML of one photo."""
     record = photo.record
-    location = audit.whereabouts.locations.get(record.image, "")
+    location = audit.whereabouts.locations.get(record.image, NOWHERE)
     fresh = pictures_of(record, location, lambda: folder.read_crop(record.crop))
     pictures = _with_earlier(fresh, photo, earlier)
     display_wh = _display_wh(record)

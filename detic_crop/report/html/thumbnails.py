@@ -13,7 +13,7 @@ from detic_crop.images.crop import resize_exactly as resize
 from detic_crop.images.decode import Decoded, PhotoFile
 from detic_crop.images.encode import encode
 from detic_crop.images.partial import REDUCTIONS
-from detic_crop.photos.location import read
+from detic_crop.photos.location import Location
 from detic_crop.wording import utf8
 
 PHOTO_SIDE = 420  # px, long side
@@ -41,18 +41,18 @@ class Pictures:
     photo_gone: bool = False
 
 
-def pictures_of(record: Record, photo_place: str, read_crop: Callable[[], bytes]) -> Pictures:
+def pictures_of(record: Record, location: Location, read_crop: Callable[[], bytes]) -> Pictures:
     """Both thumbnails of one photo, as far as they can be made.
 
     Args:
         record: of the photo.
-        photo_place: where it is, see `runs.places`.
+        location: where the photo is.
         read_crop: gives the bytes of its crop, or raises OSError.
     """
     photo = crop = None
     photo_trouble = crop_trouble = ""
     try:
-        data = read_photo(record, photo_place, tries=1)
+        data = read_photo(record, location, tries=1)
         photo = thumbnail(data, record.image, PHOTO_SIDE, _PHOTO_QUALITY, record)
     except (PhotoError, OSError, MemoryError, ValueError) as error:
         photo_trouble = _reason(error)
@@ -63,19 +63,19 @@ def pictures_of(record: Record, photo_place: str, read_crop: Callable[[], bytes]
     return Pictures(photo, crop, photo_trouble, crop_trouble, photo_trouble == _GONE)
 
 
-def read_photo(record: Record, place: str, tries: int | None = None) -> bytes:
+def read_photo(record: Record, location: Location, tries: int | None = None) -> bytes:
     """The bytes of a photo that was looked at; one that has another size by now is not read.
 
     Args:
         record: of the photo.
-        place: where it is.
-        tries: how often a store is asked at most, see `places.read`.
+        location: where it is.
+        tries: most requests to a store; None for its usual number.
 
     Raises:
         PhotoError: it cannot be read, or is another photo now.
     """
     try:
-        return read(place, record.file_size or sys.maxsize, tries)
+        return location.read(record.file_size or sys.maxsize, tries)
     except PhotoError as error:
         if error.reason == "too_many_pixels":  # bytes, rather: it has grown
             raise _changed() from error
