@@ -11,7 +11,6 @@ from typing import Any
 from detic_crop.commands.choose_detector import classes_text
 from detic_crop.commands.holding import check_alone, hold
 from detic_crop.commands.result import RunResult, unless_stopped
-from detic_crop.commands.reviewed import read_decisions
 from detic_crop.commands.settings import PathLike, with_settings
 from detic_crop.commands.working import do_work
 from detic_crop.config import ALGORITHM, RunOptions
@@ -22,6 +21,7 @@ from detic_crop.folder.journal import replay
 from detic_crop.folder.records import Record
 from detic_crop.folder.state import SavedListing, load_labels, load_listing, save_labels, save_listing
 from detic_crop.folder.store_folder import copied_here, open_folder
+from detic_crop.folder.verdicts import latest_decisions, read_review
 from detic_crop.folder.whereabouts import locations_now
 from detic_crop.photos.location import file_or_object, local_files, locate
 from detic_crop.photos.photo import Listing, stat_all
@@ -115,7 +115,7 @@ def _recrop(
         kept = KeptCandidates(state.config, state.records, origin.layout.candidates, sizes, same_classes)
         with closing(kept) as detector:
             said, lapsed = carried_decisions(
-                read_decisions(origin, state.records),
+                latest_decisions(state.records, read_review(origin.layout.review).last),
                 state.records,
                 origin.layout.candidates,
                 classes,
@@ -135,7 +135,7 @@ def _recrop(
                 max_pixels,
                 "recrop",
                 # What was said of the new data set itself goes before what was said of the old one.
-                said | read_decisions(folder, {}),
+                said | latest_decisions({}, read_review(folder.layout.review).last),
                 state.records,
             )
             chosen = listing.photos[: options.limit]

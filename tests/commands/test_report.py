@@ -694,9 +694,9 @@ def test_small_decoding_agrees_with_the_real_one(orientation: int, reduction: in
         cv2.cvtColor(_gradient(side * reduction + 3, 60 * reduction), cv2.COLOR_BGR2RGB)
     )
     picture.save(file, "JPEG", exif=exif, quality=95)
-    small, upright_wh = thumbnails._decode_small(file.getvalue(), "a.jpg", side)
-    real = decode(file.getvalue()).image
-    assert upright_wh == (real.shape[1], real.shape[0])
+    decoded = thumbnails._decode_small(file.getvalue(), "a.jpg", side)
+    small, real = decoded.image, decode(file.getvalue()).image
+    assert decoded.resolution_wh == (real.shape[1], real.shape[0])
     assert max(small.shape) < max(real.shape)  # it was reduced indeed
     expected = cv2.resize(real, (small.shape[1], small.shape[0]), interpolation=cv2.INTER_AREA)
     # A gradient over 256 levels: another orientation would differ by tens, JPEG and rounding by a few.
