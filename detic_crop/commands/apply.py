@@ -21,7 +21,7 @@ from detic_crop.folder.verdicts import VERDICTS, not_understood
 from detic_crop.folder.whereabouts import look_for_photos
 from detic_crop.photos import location as places
 from detic_crop.work.changes import apply_changes, changes_of
-from detic_crop.work.progress import no_progress, progress_bar
+from detic_crop.work.progress import progress_bar
 
 
 def apply(
@@ -76,9 +76,8 @@ def apply(
         whereabouts = look_for_photos(folder, records, input)
         paths = {key: whereabouts.locations[key] for key in keys}
         folder.check_safe(places.files_of(paths.values()), ())
-        progress = no_progress if quiet or not result.changes else progress_bar
         begun = time.monotonic()
-        with progress(len(result.changes), 0) as report:
+        with progress_bar(len(result.changes), 0, quiet or not result.changes) as report:
             applied = apply_changes(
                 result.changes,
                 journal,

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from detic_crop.config import CropConfig
-from detic_crop.detectors.vocabulary import wanted_classes
 from detic_crop.errors import UsageError
 from detic_crop.folder.decisions import Decision, decision_in, not_rejected
 from detic_crop.folder.folder import OutputFolder, output_errors
@@ -20,11 +19,11 @@ from detic_crop.folder.journal import Journal, Record
 from detic_crop.folder.same_photo import is_same_photo
 from detic_crop.photos.location import shown
 from detic_crop.photos.photo import Photo
-from detic_crop.system.machine import default_workers
 from detic_crop.work.execute import commit
-from detic_crop.work.executors.threads import run_local
+from detic_crop.work.executors.threads import Threads
 from detic_crop.work.kept_boxes import KeptCandidates
-from detic_crop.work.pipeline import Job, Pipeline
+from detic_crop.work.pipeline import Pipeline
+from detic_crop.work.recipe import Job, Recipe
 
 _OWN = ("", "accepted")  # with these a crop is the detector's own
 
@@ -146,27 +145,22 @@ def apply_changes(
             else:
                 # Size and time of the run: they tell a later run that the photo has not changed.
                 photo = Photo(change.image, paths[change.image], record.file_size, record.file_time)
-                jobs.append(Job(photo, record.crop))
+                jobs.append(Job(photo, record.crop, change.after, record))
     if jobs:
         if not folder.layout.candidates.exists():
             raise UsageError(
                 f"{folder.layout.candidates} is gone, so nothing can be cropped anew; give `run` again"
             )
         sizes = {job.photo.key: job.photo.size for job in jobs}
-        decisions = {change.image: change.after for change in changes}
-        classes = wanted_classes(config.classes)
+        recipe = Recipe(config, max_pixels, "review")
         with closing(KeptCandidates(config, records, folder.layout.candidates, sizes, True)) as detector:
-            pipeline = Pipeline(
-                detector, classes, config, folder.write_temporary, max_pixels, "review", decisions, records
-            )
-            with closing(
-                run_local(jobs, pipeline, workers or default_workers(True), should_stop)
-            ) as outcomes:
+            executor = Threads(Pipeline(recipe, detector), workers)
+            with closing(executor.run(jobs, should_stop)) as outcomes:
                 for outcome in outcomes:
                     if outcome.record.status == "failed":
                         applied.problems[outcome.record.image] = outcome.record.error
                     else:
-                        done(commit(outcome, journal, folder))
+                        done(commit(outcome, journal, folder, executor.usage().times))
     folder.remove_stale_rejected(records)
     folder.flush()
     return applied

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -27,7 +28,8 @@ from detic_crop.detectors.lite_boxes import iou
 from detic_crop.folder.journal import Record
 from detic_crop.photos.photo import Photo
 from detic_crop.report.suspicion import flags_of
-from detic_crop.work.pipeline import Job, Pipeline
+from detic_crop.work.pipeline import Pipeline
+from detic_crop.work.recipe import Job, Recipe
 from tests.kit.fakes import picture
 from tests.kit.helpers import detections
 
@@ -69,7 +71,7 @@ class Given(Detector):
 def test_a_simulated_row_is_the_row_of_a_run(found: Detections, tmp_path: Path) -> None:
     """All that suspicion reads, but for the pixels."""
     cv2.imwrite(str(tmp_path / "a.png"), picture(1))
-    pipeline = Pipeline(Given(found), (MARINE,), CONFIG, lambda data: tmp_path / "a.jpg", 10**6)
+    pipeline = Pipeline(Recipe(replace(CONFIG, classes=MARINE), 10**6), Given(found))
     real = pipeline.process(Job(Photo.at("a.png", str(tmp_path / "a.png")), "a.jpg")).record
     ours = record_of("a.png", found, (60, 40), CONFIG)
     files = ("crop", "model", "file_size", "file_time", "crop_bytes", "checksum", "damaged")
