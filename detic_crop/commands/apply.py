@@ -15,11 +15,12 @@ from detic_crop.config import CropConfig, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.folder.decisions import Decision
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Journal, Record, recorded_config, replay
+from detic_crop.folder.journal import Journal, recorded_config, replay
+from detic_crop.folder.records import Record
 from detic_crop.folder.store_folder import copied_here
 from detic_crop.folder.verdicts import VERDICTS, not_understood
 from detic_crop.folder.whereabouts import look_for_photos
-from detic_crop.photos import location as places
+from detic_crop.photos.location import local_files
 from detic_crop.work.changes import apply_changes, changes_of
 from detic_crop.work.progress import progress_bar
 
@@ -68,18 +69,20 @@ def apply(
         hold(folder, options) as stop,
         closing(Journal(folder.layout.journal, folder.layout.candidates, folder.inside)) as journal,
     ):
-        records = journal.state.records
-        result = _apply_result(folder, journal.state.config)
+        state = replay(folder.layout.journal)
+        records = state.records
+        result = _apply_result(folder, state.config)
         decisions = read_decisions(folder, records)
         result.changes = changes_of(records, decisions, folder)
         keys = [change.image for change in result.changes if change.pixels]
         whereabouts = look_for_photos(folder, records, input)
         paths = {key: whereabouts.locations[key] for key in keys}
-        folder.check_safe(places.files_of(paths.values()), ())
+        folder.check_safe(local_files(paths.values()), ())
         begun = time.monotonic()
         with progress_bar(len(result.changes), 0, quiet or not result.changes) as report:
             applied = apply_changes(
                 result.changes,
+                records,
                 journal,
                 folder,
                 result.config,

@@ -18,13 +18,13 @@ from detic_crop.config import ALGORITHM, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import check_same_data_set, parts_of, recorded_inputs
-from detic_crop.folder.journal import Record, replay
-from detic_crop.folder.listing import paths_now, read_listing, write_listing
-from detic_crop.folder.saved_labels import load_labels, save_labels
+from detic_crop.folder.journal import replay
+from detic_crop.folder.listing import locations_now, read_listing, write_listing
+from detic_crop.folder.records import Record
+from detic_crop.folder.state import load_labels, save_labels
 from detic_crop.folder.store_folder import copied_here, open_folder
-from detic_crop.photos import location as places
-from detic_crop.photos.in_store import looked_at
-from detic_crop.photos.photo import Listing
+from detic_crop.photos.location import file_or_object, local_files, locate
+from detic_crop.photos.photo import Listing, stat_all
 from detic_crop.shards.state import folder_settings
 from detic_crop.work.execute import check_same_settings
 from detic_crop.work.executors.threads import Threads
@@ -100,8 +100,8 @@ def _recrop(
     recorded = read_listing(origin)
     labels, matches = load_labels(origin)
     listing = _recorded_photos(recorded, state.records, input)
-    folder.check_apart(str(recorded["root"] if input is None else places.given(input)))
-    folder.check_safe(places.files_of(photo.location for photo in listing.photos), (), listing.plain)
+    folder.check_apart(file_or_object(recorded["root"]) if input is None else locate(input))
+    folder.check_safe(local_files(photo.location for photo in listing.photos), (), listing.plain)
     inputs = parts_of(recorded_inputs(recorded), [photo.key for photo in listing.photos])
     if not options.overwrite:
         check_same_data_set(read_listing(folder), inputs, folder.shown)
@@ -160,8 +160,8 @@ def _recorded_photos(
     """The photos of a kept listing that have records, where they were then or are now."""
     order = [key for key in recorded["keys"] if key in records]
     order += sorted(set(records).difference(order))
-    paths = paths_now(recorded, order, input)
-    listing = Listing(looked_at((key, paths[key]) for key in order))
+    locations = locations_now(recorded, order, input)
+    listing = Listing(stat_all((key, locations[key]) for key in order))
     if all(photo.size < 0 for photo in listing.photos):
         raise UsageError(
             f"none of the photos is at {recorded['root'] if input is None else input}; pass --in FOLDER"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 from typing import Any
 
 from detic_crop.boxes.choose import UNKNOWN_CLASS
@@ -21,12 +20,12 @@ from detic_crop.detectors.base import Detector, DetectorLike, as_detector
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.listing import read_listing, write_listing
-from detic_crop.folder.saved_labels import save_labels
 from detic_crop.folder.shard import resolve_shard
+from detic_crop.folder.state import save_labels
 from detic_crop.folder.store_folder import open_folder
-from detic_crop.photos import location as places
 from detic_crop.photos.find import discover
 from detic_crop.photos.labels import Labels, match_labels, read_labels
+from detic_crop.photos.location import local_files, locate
 from detic_crop.photos.photo import Listing, Photo
 from detic_crop.shards.state import Input, finished_records, folder_settings, write_part
 from detic_crop.system.system_folders import system_folder_of
@@ -81,16 +80,16 @@ def _run(
     options: RunOptions,
     detector: Detector | None,
 ) -> RunResult:
-    input = places.given(input)
-    folder.check_apart(input)
+    where = locate(input)
+    folder.check_apart(where)
     folder.check_usable()
     check_alone(folder, options)
     begun_with = folder_settings(folder, options.overwrite)
-    command = [] if detector is not None else command_words(input, config, options)
+    command = [] if detector is not None else command_words(where, config, options)
     listing = discover(input, folder.shown)
     labels = None if options.labels is None else read_labels(options.labels, options.labels_key)
-    folder.check_safe(places.files_of(photo.location for photo in listing.photos), (), listing.plain)
-    inputs, photos = given_inputs(input, listing, folder, options)
+    folder.check_safe(local_files(photo.location for photo in listing.photos), (), listing.plain)
+    inputs, photos = given_inputs(where, listing, folder, options)
     everything = dataclasses.replace(listing, photos=photos)
     chosen, matches, notes = _choose_photos(listing, everything, labels, options.limit)
     if not options.overwrite:
@@ -130,7 +129,7 @@ def _run(
             write_part(folder, photos, inputs, whole, command)
         save_labels(folder, labels, matches)
         origin: dict[str, Any] = {
-            "input": places.kept(places.absolute(os.fspath(input))),
+            "input": str(where.absolute().redact()),
             "inputs": [given.where for given in inputs],
         }
         task = dataclasses.replace(task, decisions=decisions)
@@ -145,7 +144,7 @@ def _tell_photos(detector: Detector, listing: Listing) -> None:
         UsageError: it knows none of them; says too what was strange about the input, which may be why.
     """
     try:
-        detector.expect({photo.key: photo.location for photo in listing.photos})
+        detector.expect({photo.key: photo.location.own_path for photo in listing.photos})
     except UsageError as error:
         raise UsageError("; ".join([str(error), *listing.notes[:2]])) from error
 
@@ -166,7 +165,9 @@ def _choose_photos(
     else:
         photos = {photo.key: photo for photo in everything.photos}
         keys = list(photos)
-        matched = match_labels(labels.names(), {key: photo.location for key, photo in photos.items()})
+        matched = match_labels(
+            labels.names(), {key: photo.location.own_path for key, photo in photos.items()}
+        )
         matches = matched.keys
         labelled = list(dict.fromkeys(key for key in matches if key is not None))
         missing, left_out = matches.count(None), len(keys) - len(labelled)

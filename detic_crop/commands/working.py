@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
-from detic_crop.commands.result import RunResult, count_statuses, run_json
+from detic_crop.commands.result import RunResult, count_statuses
+from detic_crop.commands.run_json import run_json
 from detic_crop.commands.tables import write_tables
 from detic_crop.config import RunOptions
 from detic_crop.detectors.base import Detector
 from detic_crop.errors import DeticCropError, OutputError
-from detic_crop.folder.journal import Journal, replay, replay_finished
+from detic_crop.folder.journal import Journal, replay, replay_entries
 from detic_crop.shards.state import crops_of, known_records
 from detic_crop.system.signals import Stop
 from detic_crop.work.execute import check_same_settings, execute
@@ -33,19 +34,20 @@ def do_work(
     """Plan, execute, and write the tables whatever happened."""
     folder, config = result.folder, result.config
     started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    with closing(
-        Journal(folder.layout.journal, folder.layout.candidates, folder.inside, slim=True)
-    ) as journal:
-        check_same_settings(journal.state.config, config, folder)
-        if journal.state.settings is None:
+    state = replay_entries(folder.layout.journal)
+    check_same_settings(state.config, config, folder)
+    with closing(Journal(folder.layout.journal, folder.layout.candidates, folder.inside)) as journal:
+        if state.settings is None:
             journal.begin(config, importlib.metadata.version("detic-crop"))
+        finished = state.records
         if folder.shard is not None:
-            own, merged = journal.finished, replay_finished(folder.whole.layout.journal)[1]
-            folder.ours = crops_of(folder, own, merged)
-            journal.finished = merged | own
+            merged = replay_entries(folder.whole.layout.journal).records
+            folder.ours = crops_of(folder, finished, merged)
+            finished = merged | finished
         if config.out_format == "tar":
-            folder.forget_unfinished(journal.finished)
-        plan = make_plan(task, journal.finished, folder)
+            folder.forget_unfinished(finished)
+        plan = make_plan(task, finished, folder)
+        del finished, state.records  # the work begins, and its memory is not to grow with the photos
         try:
             execution = execute(plan, executor, journal, folder, options, stop)
         except OutputError:
@@ -61,10 +63,8 @@ def do_work(
     if options.profile:
         result.profile = execution.usage.table()
     records = known_records(folder)
-    if execution.ignored_lines:
-        result.notes.append(
-            f"damaged journal lines, whose photos were done again: {execution.ignored_lines:,}"
-        )
+    if state.ignored:
+        result.notes.append(f"damaged journal lines, whose photos were done again: {state.ignored:,}")
     if folder.shard is None:
         folder.remove_stale_rejected(records)
         write_tables(result, records)

@@ -22,14 +22,16 @@ import filelock
 from detic_crop.errors import OutputError, UsageError
 from detic_crop.folder.crops import AnyCrops
 from detic_crop.folder.inside import Inside
-from detic_crop.folder.journal import Record, Recorded, replay, unfinished_crops
+from detic_crop.folder.journal import Known, replay_entries, unfinished_crops
 from detic_crop.folder.layout import INDEXES, OWNER, PENDING, REJECTED, SHARDS, Layout
 from detic_crop.folder.names import ASIDE, aside_name
 from detic_crop.folder.patience import Patience
+from detic_crop.folder.records import Record
 from detic_crop.folder.segments import complete, is_incomplete, segments_folder
 from detic_crop.folder.shard import Shard
 from detic_crop.folder.tar_crops import TarCrops, place_of
 from detic_crop.photos.keys import STATE as STATE
+from detic_crop.photos.location import Location
 from detic_crop.stores.store import is_address
 from detic_crop.wording import counted
 
@@ -77,7 +79,7 @@ class OutputFolder:
         inside: through which whatever is written, renamed or removed below it goes.
         shard: which of several runs that write to it; None for a run that is alone there.
         ours: of a shard, the crops that it may replace; None where names keep clear of what others left.
-        secret_places: key → where a photo of this call is, if that may not be written down whole.
+        private_locations: key → location of a photo of this call that holds a secret, so is not written down.
     """
 
     def __init__(
@@ -93,7 +95,7 @@ class OutputFolder:
         self.inside = inside or Inside(self.root)
         self.shard = shard
         self.ours: set[str] | None = None
-        self.secret_places: dict[str, str] = {}
+        self.private_locations: dict[str, Location] = {}
         self.crops = AnyCrops(self)
         self.tars = TarCrops(self.inside, self.layout.root_state, self._new_temporary, shard)
         self._counter = itertools.count()
@@ -107,6 +109,28 @@ class OutputFolder:
     def with_shard(self, shard: Shard | None) -> OutputFolder:
         """The same folder as another shard's, or as that of the whole."""
         return OutputFolder(self.root, shard, self.inside)
+
+    def preview(self) -> OutputFolder:
+        """Return the same folder with a journal of its own, which begins as a copy.
+
+        Tables can be made from it of what is not to stay; it is dropped with the temporary files.
+
+        Raises:
+            OutputError: the disk is full or the folder cannot be written.
+        """
+        view = self.with_shard(None)
+        view.layout = self.layout.preview()
+        view.create()
+        for name in ("journal", "candidates", "listing"):
+            path, copy_path = getattr(self.layout, name), getattr(view.layout, name)
+            if path.exists():
+                with (
+                    output_errors(self.shown),
+                    open(path, "rb") as file,
+                    self.inside.create(copy_path) as copy,
+                ):
+                    shutil.copyfileobj(file, copy)
+        return view
 
     def shards(self) -> list[Shard]:
         """The shards that wait to be merged, in order."""
@@ -378,27 +402,6 @@ class OutputFolder:
             self.inside.write_new(path, data)
         return path
 
-    def link_temporary(self, path: Path) -> Path:
-        """The same file once more beside the journal, as a hard link where that works, else as a copy.
-
-        Raises:
-            FileNotFoundError: it is not there.
-            OutputError: the disk is full or the folder cannot be written.
-        """
-        temporary = self._new_temporary()
-        try:
-            self.inside.link(path, temporary)
-        except FileNotFoundError:
-            raise
-        except OSError:  # another disk, or one without hard links
-            with (
-                output_errors(self.shown),
-                open(path, "rb") as file,
-                self.inside.create(temporary) as copy,
-            ):
-                shutil.copyfileobj(file, copy)
-        return temporary
-
     def _new_temporary(self) -> Path:
         return self.layout.temporary / f"{os.getpid()}-{next(self._counter)}"
 
@@ -552,7 +555,7 @@ class OutputFolder:
         else:
             self.inside.remove(self.root / crop)
 
-    def forget_unfinished(self, records: Mapping[str, Recorded]) -> None:
+    def forget_unfinished(self, records: Known) -> None:
         """Remove crops that a killed run placed without a journal line, before they get into a tar file.
 
         Raises:
@@ -586,13 +589,14 @@ class OutputFolder:
                 "nothing is written there: remove the link"
             )
 
-    def check_apart(self, input_path: str) -> None:
+    def check_apart(self, where: Location) -> None:
         """Refuse an output folder that is the input.
 
         Raises:
             UsageError: they are the same folder.
         """
-        if os.path.isdir(input_path) and os.path.realpath(input_path) == os.path.realpath(self.root):
+        path = where.local_path
+        if path is not None and os.path.isdir(path) and os.path.realpath(path) == os.path.realpath(self.root):
             raise UsageError(
                 f"--out is the same folder as --in ({self.shown}); pass another --out, "
                 "your photos stay as they are"
@@ -650,7 +654,7 @@ class OutputFolder:
 
     def made_crops(self) -> set[str]:
         """The crops that a run made here, and those that it was about to make when it was killed."""
-        records = replay(self.layout.journal).records
+        records = replay_entries(self.layout.journal).records
         crops = {record.crop for record in records.values() if record.crop}
         return crops | unfinished_crops(self.layout.candidates, records)
 

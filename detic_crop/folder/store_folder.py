@@ -22,14 +22,15 @@ from typing import Any
 
 from detic_crop.errors import DeticCropError, OutputError, UsageError
 from detic_crop.folder.folder import OutputFolder, as_output_error, output_errors
-from detic_crop.folder.journal import Record
 from detic_crop.folder.layout import OWNER, REJECTED, SHARDS
 from detic_crop.folder.names import ASIDE, aside_name
+from detic_crop.folder.records import Record
 from detic_crop.folder.shard import Shard
 from detic_crop.folder.store_lock import STALE_AFTER, StoreLock, refuse_held
 from detic_crop.folder.store_state import StoreState
 from detic_crop.folder.store_tars import StoreTarCrops
 from detic_crop.folder.tar_crops import Place, place_of
+from detic_crop.photos.location import Location, StoreObject
 from detic_crop.stores.store import WEB, is_address, path_of, redact, scheme_of, store_of
 
 BATCH = 256  # crops that go up together
@@ -174,14 +175,14 @@ class StoreFolder(OutputFolder):
     def complete(self) -> None:
         """Segments are put together when the folder is opened."""
 
-    def check_apart(self, input_path: str) -> None:
+    def check_apart(self, where: Location) -> None:
         """Refuse an output that is the input, or has it inside; one inside the input is not read as input."""
-        if not is_address(input_path):
+        if not isinstance(where, StoreObject):
             return
-        ours, theirs = _plain(self._remote.address), _plain(re.split(r"[*?\[]", input_path)[0])
+        ours, theirs = _plain(self._remote.address), _plain(re.split(r"[*?\[]", where.address)[0])
         if theirs.startswith(ours):
             raise UsageError(
-                f"--in {redact(input_path)} is --out {self.shown}, or lies inside; "
+                f"--in {where.describe()} is --out {self.shown}, or lies inside; "
                 "pass another --out, your photos stay as they are"
             )
 

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from detic_crop.folder.inside import Inside
-from detic_crop.folder.journal import Record
 from detic_crop.folder.layout import INDEXES, PENDING
+from detic_crop.folder.records import Record
 from detic_crop.folder.shard import Shard
 
 _WAITS = ".wait"  # after the name of a crop
@@ -325,15 +325,6 @@ class TarCrops:
 
     def _bring(self, tar: str) -> None:
         """See to it that a tar file can be read here, if there is one."""
-
-    def take(self, tar: str, temporary: Path) -> None:
-        """Put a whole tar file in place, made by another run.
-
-        Raises:
-            OSError: it cannot be put there.
-        """
-        self._inside.replace(temporary, self._root / tar)
-        self._members.cache_clear()
 
     def rename_pictures(self) -> None:
         """Give the crops that an earlier version left here the names that they have now.

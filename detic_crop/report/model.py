@@ -14,9 +14,9 @@ from detic_crop.boxes.geometry import clip
 from detic_crop.config import CropConfig
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import recorded_inputs, short_names
-from detic_crop.folder.journal import Record
 from detic_crop.folder.listing import read_listing
-from detic_crop.folder.saved_labels import load_labels
+from detic_crop.folder.records import Record
+from detic_crop.folder.state import load_labels
 from detic_crop.folder.tar_crops import place_of
 from detic_crop.folder.verdicts import Verdict, standing_verdicts
 from detic_crop.folder.whereabouts import Whereabouts

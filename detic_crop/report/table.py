@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.photos.labels import Labels
 from detic_crop.report.model import Audit
 from detic_crop.report.suspicion import Doubts, area_fraction

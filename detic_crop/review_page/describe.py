@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
 from detic_crop.boxes.choose import wanted_mask
 from detic_crop.boxes.detections import Detections
@@ -14,9 +15,11 @@ from detic_crop.boxes.geometry import Box
 from detic_crop.detectors.vocabulary import wanted_classes
 from detic_crop.folder.decisions import detected_box
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record, candidates_of
+from detic_crop.folder.journal import candidates_of
+from detic_crop.folder.records import Record
 from detic_crop.folder.same_photo import is_same_photo
 from detic_crop.folder.verdicts import VERDICTS, Verdict
+from detic_crop.photos.location import NOWHERE, Location
 from detic_crop.photos.photo import Photo
 from detic_crop.report.html.thumbnails import photo_stamp, read_photo, thumbnail
 from detic_crop.report.model import Audit, AuditPhoto
@@ -114,7 +117,7 @@ class Describer:
         return any(self._folder.crop_size(place) >= 0 for place in _crop_places(self._folder, record))
 
     def _photo_now(self, record: Record) -> Photo:
-        return Photo.at(record.image, self._locations.get(record.image, record.image))
+        return Photo.at(record.image, self._locations.get(record.image, NOWHERE))
 
     def _candidates(self, record: Record) -> list[dict[str, Any]]:
         """All kept boxes: the detector's own first, then eligible ones, then the others, by falling score."""
@@ -147,8 +150,8 @@ class Describer:
         now = self._photo_now(photo.record)
         return self._cached_jpeg(photo.record, now.location, now.version)
 
-    def _jpeg(self, record: Record, place: str, version: int) -> bytes:
-        return thumbnail(read_photo(record, place), record.image, PHOTO_SIDE, _PHOTO_QUALITY, record)
+    def _jpeg(self, record: Record, location: Location, version: int) -> bytes:
+        return thumbnail(read_photo(record, location), record.image, PHOTO_SIDE, _PHOTO_QUALITY, record)
 
     def crop_file(self, photo: AuditPhoto) -> tuple[bytes, str]:
         """(the crop as it is, its content type).
@@ -166,7 +169,7 @@ class Describer:
 def _crop_places(folder: OutputFolder, record: Record) -> tuple[str, ...]:
     """Where the crop of a photo may be: `apply` may have set it aside."""
     is_picture = os.path.splitext(record.crop)[1].lower() in _CONTENT_TYPES
-    return (record.crop, folder.crop_place(record._replace(status="rejected"))) if is_picture else ()
+    return (record.crop, folder.crop_place(replace(record, status="rejected"))) if is_picture else ()
 
 
 def verdict_values(verdict: Verdict) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
@@ -15,14 +14,13 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import Given, parts_of, recorded_inputs
 from detic_crop.folder.journal import (
     Journal,
-    Record,
-    Recorded,
     recorded_config,
     replay,
-    replay_finished,
+    replay_entries,
     unfinished_crops,
 )
 from detic_crop.folder.listing import read_listing, write_listing
+from detic_crop.folder.records import Record, ResumeEntry
 from detic_crop.photos.labels import Labels
 from detic_crop.photos.photo import Photo
 
@@ -75,45 +73,6 @@ class Part:
     places: list[int]
     keys: str
     words: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """What a merge of some shards keeps with the listing, so that these need not be given again.
-
-    Attributes:
-        photos: of the whole input.
-        digest: of their keys in input order.
-        shards: whose photos are in the listing, in whatever numbers of shards, as ``k/N``.
-        places: where in the whole input the first keys of the listing are, ascending.
-    """
-
-    photos: int
-    digest: str
-    shards: list[str]
-    places: list[int]
-
-    @classmethod
-    def of_listing(cls, listing: Mapping[str, Any]) -> Merged:
-        """That of what `read_listing` returned, which may be of all photos.
-
-        Raises:
-            UsageError: it is damaged.
-        """
-        keys, values = listing["keys"], listing.get("merged")
-        if values is None:
-            return cls(len(keys), digest_of(keys), [], list(range(len(keys))))
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise UsageError(
-                "listing.json does not say which shards were merged before; give the commands of all again"
-            ) from error
-
-    @property
-    def complete(self) -> bool:
-        """Whether these are all photos of the input."""
-        return len(self.places) == self.photos
 
 
 def digest_of(texts: Iterable[str]) -> str:
@@ -241,13 +200,15 @@ def known_records(folder: OutputFolder) -> dict[str, Record]:
     return own if folder.shard is None else replay(folder.whole.layout.journal).records | own
 
 
-def finished_records(folder: OutputFolder) -> dict[str, Recorded]:
+def finished_records(folder: OutputFolder) -> dict[str, ResumeEntry]:
     """The same, as far as a resume has to know it."""
-    own = replay_finished(folder.layout.journal)[1]
-    return own if folder.shard is None else replay_finished(folder.whole.layout.journal)[1] | own
+    own = replay_entries(folder.layout.journal).records
+    return own if folder.shard is None else replay_entries(folder.whole.layout.journal).records | own
 
 
-def crops_of(folder: OutputFolder, own: Mapping[str, Recorded], merged: Mapping[str, Recorded]) -> set[str]:
+def crops_of(
+    folder: OutputFolder, own: Mapping[str, ResumeEntry], merged: Mapping[str, ResumeEntry]
+) -> set[str]:
     """The crops that a shard may replace: its photos', and those that it was about to write when killed.
 
     Args:

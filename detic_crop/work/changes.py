@@ -11,13 +11,16 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.folder.decisions import Decision, decision_in, not_rejected
 from detic_crop.folder.folder import OutputFolder, output_errors
-from detic_crop.folder.journal import Journal, Record
+from detic_crop.folder.journal import Journal
+from detic_crop.folder.records import Record
 from detic_crop.folder.same_photo import is_same_photo
-from detic_crop.photos.location import shown
+from detic_crop.photos.location import Location
 from detic_crop.photos.photo import Photo
 from detic_crop.work.execute import commit
 from detic_crop.work.executors.threads import Threads
@@ -94,10 +97,11 @@ def _is_set_aside(record: Record, folder: OutputFolder) -> bool:
 
 def apply_changes(
     changes: list[Change],
+    records: dict[str, Record],
     journal: Journal,
     folder: OutputFolder,
     config: CropConfig,
-    paths: Mapping[str, str],
+    paths: Mapping[str, Location],
     moved: bool,
     max_pixels: int,
     workers: int | None,
@@ -108,6 +112,7 @@ def apply_changes(
 
     Args:
         changes: from `changes_of`.
+        records: what the journal has, by key; kept up to date.
         journal: open, of the same folder.
         folder: the output folder, held by the caller.
         config: the settings as resolved.
@@ -123,9 +128,9 @@ def apply_changes(
         UsageError: boxes are needed and `candidates.jsonl` is gone.
     """
     applied = Applied()
-    records = journal.state.records
 
     def done(record: Record) -> None:
+        records[record.image] = record
         applied.done.append(record.image)
         report(record)
 
@@ -160,7 +165,15 @@ def apply_changes(
                     if outcome.record.status == "failed":
                         applied.problems[outcome.record.image] = outcome.record.error
                     else:
-                        done(commit(outcome, journal, folder, executor.usage().times))
+                        done(
+                            commit(
+                                outcome,
+                                journal,
+                                folder,
+                                executor.usage().times,
+                                records[outcome.record.image].crop,
+                            )
+                        )
     folder.remove_stale_rejected(records)
     folder.flush()
     return applied
@@ -168,22 +181,22 @@ def apply_changes(
 
 def _move(record: Record, decision: Decision, folder: OutputFolder) -> Record:
     """Put the detector's own crop aside or back, where it is not there already; returns the new record."""
-    new = record._replace(verdict=decision.verdict, reviewer=decision.reviewer, source="review")
+    new = replace(record, verdict=decision.verdict, reviewer=decision.reviewer, source="review")
     if decision.verdict == "rejected":
-        new = new._replace(status="rejected", reason="reviewed_rejected")
+        new = replace(new, status="rejected", reason="reviewed_rejected")
     elif record.status == "rejected":
         new = not_rejected(new)
     folder.move_crop(record, new)
     return new
 
 
-def _why_not(record: Record, place: str, moved: bool) -> str:
+def _why_not(record: Record, location: Location, moved: bool) -> str:
     """Why the photo cannot be cropped anew; empty when it can."""
     if record.status == "failed":
         return "the run could not read this photo; give `run` again"
-    photo = Photo.at(record.image, place)
+    photo = Photo.at(record.image, location)
     if photo.size < 0:
-        return f"expected the photo at {shown(place)}, found none; pass --in FOLDER where it is now"
+        return f"expected the photo at {location.describe()}, found none; pass --in FOLDER where it is now"
     if not is_same_photo(record, photo, moved):
         return "the photo has changed since the run; give `run` again, then review it"
     return ""

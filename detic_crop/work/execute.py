@@ -9,10 +9,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec.structs import replace
+
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder, as_output_error, is_fatal
-from detic_crop.folder.journal import Journal, Record
+from detic_crop.folder.journal import Journal
+from detic_crop.folder.records import Record
 from detic_crop.system.signals import Stop
 from detic_crop.work.executors.base import Executor
 from detic_crop.work.plan import Plan
@@ -33,7 +36,6 @@ class Execution:
         seconds: wall time of the work.
         stopped: why it ended early: ``time_limit``, a signal name, or empty.
         usage: where the time went.
-        ignored_lines: damaged journal lines; their photos were done again.
         where: what the executor reports about where the work was done.
     """
 
@@ -42,7 +44,6 @@ class Execution:
     seconds: float = 0.0
     stopped: str = ""
     usage: Usage = field(default_factory=Usage)
-    ignored_lines: int = 0
     where: dict[str, Any] = field(default_factory=dict)
 
 
@@ -84,7 +85,7 @@ def execute(
         OutputError: the output cannot be written; what was finished is recorded.
         DeticCropError: the detector is broken.
     """
-    result = Execution(skipped=plan.skipped, ignored_lines=journal.state.ignored)
+    result = Execution(skipped=plan.skipped)
     times = executor.usage().times
     begun = time.monotonic()
 
@@ -100,7 +101,8 @@ def execute(
         try:
             with contextlib.closing(executor.run(plan.jobs, should_stop)) as outcomes:
                 for outcome in outcomes:
-                    record = commit(outcome, journal, folder, times)
+                    replaced = plan.replaced.get(outcome.record.image, "")
+                    record = commit(outcome, journal, folder, times, replaced)
                     result.done[record.status] += 1
                     report(record)
         finally:
@@ -115,21 +117,28 @@ def execute(
     return result
 
 
-def commit(outcome: Outcome, journal: Journal, folder: OutputFolder, times: StageTimes) -> Record:
+def commit(
+    outcome: Outcome, journal: Journal, folder: OutputFolder, times: StageTimes, replaced: str = ""
+) -> Record:
     """Put a finished photo in place: its boxes, then its crop, then its journal line.
 
     Killed in between, the boxes tell the next run that the crop without a line is its own.
+
+    Args:
+        outcome: the photo's.
+        journal: where it is recorded.
+        folder: where the crop goes.
+        replaced: the crop that the folder has of this photo so far; removed unless the new one replaces it.
 
     Raises:
         OutputError: the output cannot be written.
     """
     record = outcome.record
-    earlier = journal.finished.get(record.image)
     try:
         if outcome.crop is not None and outcome.candidates is not None:
             with times.measure("journal", photos=0):
                 span = journal.append_candidates(record.image, record.crop, outcome.candidates)
-            record = record._replace(candidates=span)
+            record = replace(record, candidates=span)
             try:
                 with times.measure("write"):
                     folder.crops.put(folder.place_for(record), outcome.crop, record)
@@ -141,12 +150,12 @@ def commit(outcome: Outcome, journal: Journal, folder: OutputFolder, times: Stag
                 record = _unplaced(record, error, folder)
         with times.measure("journal"):
             gone = record.crop if record.status != "rejected" else ""
-            if earlier is not None and earlier.crop and earlier.crop != gone:
+            if replaced and replaced != gone:
                 # A crop that no row names would be a lie. First the crop, then the line: killed in between,
                 # the crop is missing and the photo is done again.
-                folder.crops.discard(earlier.crop)
+                folder.crops.discard(replaced)
             if record.status == "failed":
-                record = record._replace(candidates=(journal.candidates_end(), 0))
+                record = replace(record, candidates=(journal.candidates_end(), 0))
             journal.append(record)
     except OSError as error:
         with contextlib.suppress(OSError):  # what is not recorded must not get into a tar file
@@ -160,7 +169,8 @@ def commit(outcome: Outcome, journal: Journal, folder: OutputFolder, times: Stag
 def _unplaced(record: Record, error: OSError, folder: OutputFolder) -> Record:
     # After a merge, names keep clear of what lies there.
     instead = "" if folder.shard is None else ", or merge and give `run` again"
-    return record._replace(
+    return replace(
+        record,
         status="failed",
         reason="write_error",
         stage="write",

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,7 +28,7 @@ from detic_crop.boxes.geometry import PixelBox, crop_rectangle, whole
 from detic_crop.detectors.base import Detector
 from detic_crop.errors import DeticCropError, PhotoError, one_line
 from detic_crop.folder.decisions import Decision
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.images.checks import check_crop
 from detic_crop.images.crop import cut_and_resize, fitted, resize_exactly, resize_quickly, resize_reduced
 from detic_crop.images.decode import Decoded, PhotoFile
@@ -41,7 +42,6 @@ from detic_crop.images.partial import (
     reduction_to_show,
     snapped,
 )
-from detic_crop.photos.location import open_photo
 from detic_crop.work.recipe import Job, Outcome, Recipe
 from detic_crop.work.timing import StageTimes
 
@@ -119,12 +119,7 @@ class Pipeline:
         """Read a photo and decode what the detector looks at; a failure is an outcome, not an error."""
         try:
             with self.times.measure("read"):
-                file = open_photo(
-                    job.photo.location,
-                    name=job.photo.key,
-                    max_pixels=self.recipe.max_pixels,
-                    truncated=self.config.truncated,
-                )
+                file = job.photo.open(self.recipe.max_pixels, self.config.truncated)
             earlier = job.earlier
             if earlier is not None and _was_undamaged(earlier) and earlier.checksum == file.checksum:
                 file.vouch()
@@ -222,7 +217,7 @@ class Pipeline:
             with self.times.measure("check"):
                 checks = check_crop(crop)
             record = self._record(photo, decoded, candidates, choice, rectangle, len(data))
-            record = decision.decide(record._replace(**checks._asdict()), candidates)
+            record = decision.decide(msgspec.structs.replace(record, **checks._asdict()), candidates)
         except Exception as error:
             return self._failed(photo.job, stage, error, None if stage == "decode" else photo)
         return Outcome(record, candidates, data)
@@ -301,7 +296,8 @@ class Pipeline:
         rectangle: PixelBox,
         crop_bytes: int,
     ) -> Record:
-        record = self._blank(photo.job, photo)._replace(
+        record = msgspec.structs.replace(
+            self._blank(photo.job, photo),
             truncated=decoded.truncated,
             damaged=decoded.damaged,
             unlisted=not candidates.listed,
@@ -316,22 +312,26 @@ class Pipeline:
             crop_bytes=crop_bytes,
         )
         if choice.index is not None:
-            record = record._replace(
+            record = msgspec.structs.replace(
+                record,
                 class_name=candidates.class_names[choice.index],
                 score=candidates.score(choice.index),
                 box=candidates.edges(choice.index),
             )
         if choice.best is not None and choice.best != choice.index:
-            record = record._replace(
+            record = msgspec.structs.replace(
+                record,
                 best_class=candidates.class_names[choice.best],
                 best_score=candidates.score(choice.best),
                 best_box=candidates.edges(choice.best),
             )
         if choice.larger is not None:
-            record = record._replace(larger_score=candidates.score(choice.larger))
+            record = msgspec.structs.replace(record, larger_score=candidates.score(choice.larger))
         if choice.rival is not None:
-            record = record._replace(
-                rival_class=candidates.class_names[choice.rival], rival_score=candidates.score(choice.rival)
+            record = msgspec.structs.replace(
+                record,
+                rival_class=candidates.class_names[choice.rival],
+                rival_score=candidates.score(choice.rival),
             )
         return record
 
@@ -360,7 +360,9 @@ class Pipeline:
         reason, message = f"{stage}_error", f"{type(error).__name__}: {one_line(error, 300)}"
         if isinstance(error, PhotoError):
             reason, message = error.reason, one_line(error, 300)
-        return Outcome(self._blank(job, photo)._replace(reason=reason, stage=stage, error=message))
+        return Outcome(
+            msgspec.structs.replace(self._blank(job, photo), reason=reason, stage=stage, error=message)
+        )
 
 
 def _was_undamaged(record: Record) -> bool:

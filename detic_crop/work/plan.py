@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
-from detic_crop.folder.decisions import Decision
-from detic_crop.folder.finished import Finished
+from detic_crop.folder.decisions import Decision, is_followed
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record, Recorded, unfinished_crops
+from detic_crop.folder.journal import unfinished_crops
 from detic_crop.folder.names import crop_names, crop_names_of, fits_disk, fits_tar
+from detic_crop.folder.records import Record, ResumeEntry
 from detic_crop.folder.tar_crops import in_tars, place_of, within
 from detic_crop.images.encode import EXTENSIONS
 from detic_crop.photos.photo import Photo
@@ -49,14 +49,16 @@ class Plan:
     Attributes:
         jobs: photos to work on, in input order.
         skipped: number of photos whose crop is there and whose file has not changed.
+        replaced: key → crop that the folder has of a photo that is done again.
     """
 
     jobs: list[Job]
     skipped: int
+    replaced: dict[str, str]
 
 
 @collector_paused()
-def make_plan(task: Task, records: Mapping[str, Recorded], folder: OutputFolder) -> Plan:
+def make_plan(task: Task, records: Mapping[str, ResumeEntry], folder: OutputFolder) -> Plan:
     """Name every crop and find the photos that still need one.
 
     Args:
@@ -84,11 +86,13 @@ def make_plan(task: Task, records: Mapping[str, Recorded], folder: OutputFolder)
         for photo, crop in zip(task.photos, crops, strict=True)
         if not _is_finished(photo, records.get(photo.key), folder, files, task.decisions.get(photo.key))
     ]
-    return Plan(jobs, len(crops) - len(jobs))
+    before = ((job.photo.key, records.get(job.photo.key)) for job in jobs)
+    replaced = {key: record.crop for key, record in before if record is not None and record.crop}
+    return Plan(jobs, len(crops) - len(jobs), replaced)
 
 
 def _crop_names(
-    task: Task, records: Mapping[str, Recorded], folder: OutputFolder, foreign: Set[str]
+    task: Task, records: Mapping[str, ResumeEntry], folder: OutputFolder, foreign: Set[str]
 ) -> dict[str, str]:
     """Return key → crop; recorded names stay, new ones keep clear of `foreign` files."""
     suffix = EXTENSIONS[task.config.format]
@@ -119,14 +123,14 @@ def _check_tars(crops: Iterable[str], ours: Iterable[str], files: Mapping[str, i
 
 def _is_finished(
     photo: Photo,
-    record: Recorded | None,
+    record: ResumeEntry | None,
     folder: OutputFolder,
     files: Mapping[str, int],
     decision: Decision | None,
 ) -> bool:
     if record is None or record.status == "failed":
         return False
-    if decision is not None and not _follows(record, decision):
+    if decision is not None and not is_followed(decision, record):
         return False
     if (record.file_size, record.file_time) != (photo.size, photo.version):
         return False
@@ -135,9 +139,3 @@ def _is_finished(
     if (size := files.get(record.crop, -1)) < 0:  # a link, a shard's or in a tar file
         size = folder.crop_size(record.crop)
     return size == record.crop_bytes
-
-
-def _follows(record: Recorded, decision: Decision) -> bool:
-    if isinstance(record, Finished):  # nobody has reviewed it
-        return not decision.verdict
-    return decision.is_followed_by(record)

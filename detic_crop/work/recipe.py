@@ -12,7 +12,7 @@ from detic_crop.detectors import load_detector
 from detic_crop.detectors.base import Detector
 from detic_crop.detectors.vocabulary import wanted_classes
 from detic_crop.folder.decisions import Decision
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.photos.photo import Photo
 
 

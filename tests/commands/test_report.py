@@ -19,6 +19,7 @@ from urllib.parse import unquote
 import cv2
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 
 from detic_crop import api
@@ -26,22 +27,24 @@ from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import Given, recorded_inputs, short_names
-from detic_crop.folder.journal import Journal, Record
-from detic_crop.folder.listing import photo_paths, read_listing, write_listing
+from detic_crop.folder.journal import Journal
+from detic_crop.folder.listing import photo_locations, read_listing, write_listing
+from detic_crop.folder.records import DetectorChoice, Record
 from detic_crop.folder.verdicts import Verdict
 from detic_crop.folder.whereabouts import Whereabouts
 from detic_crop.images.decode import decode
 from detic_crop.photos.labels import Labels
+from detic_crop.photos.location import LocalFile
 from detic_crop.photos.photo import Photo
-from detic_crop.report import rates
 from detic_crop.report.estimate import Estimate
-from detic_crop.report.html import gallery, summary, thumbnails
+from detic_crop.report.html import gallery, overview, thumbnails
 from detic_crop.report.html import page as report
 from detic_crop.report.html.page import write_page
 from detic_crop.report.intervals import Interval
 from detic_crop.report.model import Audit, Row, judge
 from detic_crop.report.suspicion import FLAGS
-from tests.kit.fakes import crop, photo_bytes, write_photo, write_photos
+from tests.kit.folders import crop
+from tests.kit.photos import photo_bytes, write_photo, write_photos
 
 CONFIG = CropConfig(model="fake", classes="Dolphin,Whale", conf=0.3, size=32)
 VOID = {"meta", "link", "img", "input", "br", "hr", "wbr"}
@@ -143,12 +146,13 @@ class Run:
                 np.array([score for _, score, _ in boxes], np.float32),
                 tuple(name for _, _, name in boxes),
             )
-            record = record._replace(crop=key, crop_box=(0, 0, 60, 40), file_size=len(data))
-            record = record._replace(candidates=self.journal.append_candidates(key, key, found))
+            record = replace(record, crop=key, crop_box=(0, 0, 60, 40), file_size=len(data))
+            record = replace(record, candidates=self.journal.append_candidates(key, key, found))
         if status == "resized":
-            record = record._replace(reason="not_found")
+            record = replace(record, reason="not_found")
         if status == "cropped":
-            record = record._replace(
+            record = replace(
+                record,
                 reason="largest_box",
                 class_name="Dolphin",
                 score=0.9,
@@ -159,7 +163,7 @@ class Run:
                 best_score=0.9,
                 best_box=(10.0, 10.0, 40.0, 30.0),
             )
-        record = record._replace(**values)
+        record = replace(record, **values)
         self.rows.append(Row(record, label))
         return record
 
@@ -171,11 +175,11 @@ class Run:
     ) -> Page:
         """The page, checked for what holds of every page."""
         keys = list(dict.fromkeys(row.record.image for row in self.rows))
-        sources = [Photo(key, str(self.photos / key)) for key in keys]
+        sources = [Photo(key, LocalFile(str(self.photos / key))) for key in keys]
         write_listing(self.folder, sources, [Given(str(self.photos), str(self.photos), keys)])
         photos = judge(self.rows, config, verdicts)
         listing = read_listing(self.folder)
-        where, inputs = Whereabouts(photo_paths(listing)), short_names(recorded_inputs(listing))
+        where, inputs = Whereabouts(photo_locations(listing)), short_names(recorded_inputs(listing))
         audit = Audit(config, self.rows, photos, self.labels, where, inputs, estimate)
         write_page(self.folder, audit)
         data = self.folder.layout.audit_html.read_bytes()
@@ -507,7 +511,7 @@ def test_a_crop_elsewhere_is_no_link(run: Run, crop: str) -> None:
 MARKUP = "\"'></span></svg></title></style><meta http-equiv=refresh content='0;url=//x'><b onclick=x>&lt;"
 
 
-@pytest.mark.parametrize("field", [*Record._fields, "detected.class_name"])
+@pytest.mark.parametrize("field", [*Record.__struct_fields__, "detected.class_name"])
 @pytest.mark.parametrize("status", ["cropped", "resized", "failed"])
 def test_no_field_of_a_record_becomes_markup(run: Run, field: str, status: str) -> None:
     """A journal may come from somebody else. What it is of no use for stops the page before it is written."""
@@ -517,11 +521,11 @@ def test_no_field_of_a_record_becomes_markup(run: Run, field: str, status: str) 
         "odd.jpg", status, reason="detect_error", best_box=(0.0, 0.0, 9.0, 9.0), rival_score=0.95
     )
     if field == "detected.class_name":
-        value: Any = Record("odd.jpg", "cropped", class_name=MARKUP)
+        value: Any = DetectorChoice("odd.jpg", "cropped", class_name=MARKUP)
     else:
         value = MARKUP
     values: dict[str, Any] = {field.split(".")[0]: value}
-    run.rows[-1] = Row(record._replace(**values))
+    run.rows[-1] = Row(replace(record, **values))
     try:
         page = run.page()
     except (TypeError, ValueError, KeyError, AttributeError, IndexError):
@@ -608,8 +612,8 @@ def test_at_most_so_many_bytes(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_long_tables_and_texts_are_cut(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(summary, "_MAX_FAILURES", 5)
-    monkeypatch.setattr(rates, "_MAX_GROUPS", 5)
+    monkeypatch.setattr(overview, "_MAX_FAILURES", 5)
+    monkeypatch.setattr(overview, "_MAX_GROUPS", 5)
     run.labels = Labels(["image", "species"], [], "image")
     for number in range(8):
         run.labels.rows.append([f"{number}.jpg", f"species{number}" * 1000])
@@ -690,9 +694,9 @@ def test_small_decoding_agrees_with_the_real_one(orientation: int, reduction: in
         cv2.cvtColor(_gradient(side * reduction + 3, 60 * reduction), cv2.COLOR_BGR2RGB)
     )
     picture.save(file, "JPEG", exif=exif, quality=95)
-    small, upright_wh = thumbnails._decode_small(file.getvalue(), "a.jpg", side)
-    real = decode(file.getvalue()).image
-    assert upright_wh == (real.shape[1], real.shape[0])
+    decoded = thumbnails._decode_small(file.getvalue(), "a.jpg", side)
+    small, real = decoded.image, decode(file.getvalue()).image
+    assert decoded.resolution_wh == (real.shape[1], real.shape[0])
     assert max(small.shape) < max(real.shape)  # it was reduced indeed
     expected = cv2.resize(real, (small.shape[1], small.shape[0]), interpolation=cv2.INTER_AREA)
     # A gradient over 256 levels: another orientation would differ by tens, JPEG and rounding by a few.
@@ -764,7 +768,7 @@ def test_a_picture_of_another_photo_does_not_stay(run: Run, change: Mapping[str,
     record = run.add("a.jpg")
     run.page()
     shutil.rmtree(run.photos)
-    run.rows[0] = Row(record._replace(**change))
+    run.rows[0] = Row(replace(record, **change))
     page = run.page()
     assert _pictures(page) == ["its crop"]
     assert "The photo cannot be shown: it is no longer where it was" in page.text
@@ -775,7 +779,7 @@ def test_a_picture_of_another_crop_does_not_stay(run: Run, change: Mapping[str, 
     record = run.add("a.jpg")
     run.page()
     (run.folder.root / "a.jpg").unlink()
-    run.rows[0] = Row(record._replace(**change))
+    run.rows[0] = Row(replace(record, **change))
     assert _pictures(run.page()) == ["the photo"]
 
 

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from detic_crop import api
 from detic_crop.cli import main as cli
+from detic_crop.commands import choose_detector
 from detic_crop.errors import OutputError, UsageError
 from detic_crop.folder import folder as folders
 from detic_crop.folder import patience as patience_module
@@ -29,29 +30,11 @@ from detic_crop.folder.journal import replay
 from detic_crop.folder.patience import Patience
 from detic_crop.folder.shard import Shard, owner, resolve_shard
 from detic_crop.photos.keys import STATE
-from tests.faults.test_stop import (
-    ROOT,
-    Scene,
-    cli_command,
-    difficult_run,
-    disturb,
-    many_photos,
-    memory,
-    posix,
-)
-from tests.kit.fakes import (
-    FakeDetector,
-    crop,
-    files_of,
-    leftovers,
-    product,
-    rows_of,
-    untouched,
-    write_boxes,
-    write_damaged,
-    write_photo,
-    write_photos,
-)
+from tests.kit.detectors import FakeDetector
+from tests.kit.faults import Scene, cli_command, difficult_run, disturb, many_photos
+from tests.kit.folders import crop, files_of, leftovers, product, product_and_state, rows_of, untouched
+from tests.kit.photos import write_boxes, write_damaged, write_photo, write_photos
+from tests.kit.processes import ROOT, posix
 
 pytestmark = pytest.mark.slow
 
@@ -319,7 +302,7 @@ def test_overwrite_without_a_shard_removes_what_shards_made(
         crop(folder, tmp_path / "out", shard=f"{index}/4")
     crop(folder, tmp_path / "out", overwrite=True, format="png")
     crop(folder, tmp_path / "reference", format="png")
-    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+    assert product_and_state(tmp_path / "out") == product_and_state(tmp_path / "reference")
 
 
 def test_recrop_has_no_shards(photos: tuple[Path, list[str]], tmp_path: Path) -> None:
@@ -379,7 +362,9 @@ def test_model_auto_and_conf_are_those_of_the_first_shard(
     photos: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     crop(photos[0], tmp_path / "out", shard="0/2", detector=FakeDetector(name="older"), conf=0.4)
-    monkeypatch.setattr(api, "load_detector", lambda name, device, **given: FakeDetector(name=name))
+    monkeypatch.setattr(
+        choose_detector, "load_detector", lambda name, device, **given: FakeDetector(name=name)
+    )
     result = crop(photos[0], tmp_path / "out", shard="1/2", detector=None)
     assert (result.config.model, result.config.conf) == ("older", 0.4)
     assert "begun with it" in result.model_reason
@@ -452,7 +437,7 @@ def test_two_shards_go_together_but_not_the_same_one_nor_a_whole_run(
         crop(folder, out, shard="1/2")
     api.merge(out)
     crop(folder, tmp_path / "reference")
-    assert memory(out) == memory(tmp_path / "reference")
+    assert product_and_state(out) == product_and_state(tmp_path / "reference")
 
 
 def test_a_shard_does_not_begin_beside_a_whole_run(
@@ -466,7 +451,7 @@ def test_a_shard_does_not_begin_beside_a_whole_run(
     ):
         crop(folder, out, shard="1/2")
     crop(folder, tmp_path / "reference")
-    assert memory(out) == memory(tmp_path / "reference")
+    assert product_and_state(out) == product_and_state(tmp_path / "reference")
 
 
 def test_a_shard_waits_while_another_begins(
@@ -555,7 +540,7 @@ def test_many_processes_begin_at_once_in_a_new_folder(photos: tuple[Path, list[s
         assert process.returncode == 0, said
     assert cli.main(["merge", str(tmp_path / "out")]) == 0
     assert cli.main([*command, "--out", str(tmp_path / "reference")]) == 0
-    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+    assert product_and_state(tmp_path / "out") == product_and_state(tmp_path / "reference")
 
 
 # ---------------------------------------------------------------- ended early
@@ -577,7 +562,7 @@ def test_a_disturbed_shard_is_mended_by_its_command(
 ) -> None:
     counts = disturb(sharded(tmp_path), tmp_path, kind, lasting=lasting, step=step)
     assert counts[f"exit {-signal.SIGKILL}" if kind == "kill" else "exit 1"] > 40 // step
-    assert memory(tmp_path / "reference") == memory(tmp_path / "unsharded")
+    assert product_and_state(tmp_path / "reference") == product_and_state(tmp_path / "unsharded")
 
 
 @posix
@@ -603,5 +588,5 @@ def test_a_shard_killed_in_mid_run_goes_on_and_the_whole_is_the_same(tmp_path: P
         assert cli.main(shards[0]) == 0
     assert cli.main(["merge", str(tmp_path / "out")]) == 0
     assert cli.main([*command, "--out", str(tmp_path / "reference")]) == 0
-    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+    assert product_and_state(tmp_path / "out") == product_and_state(tmp_path / "reference")
     assert leftovers(tmp_path / "out") == []

@@ -30,7 +30,7 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.verdicts import Verdict, VerdictLog
 from detic_crop.photos.keys import STATE
 from detic_crop.review_page.page import open_page
-from tests.kit.fakes import write_boxes, write_photo, write_photos
+from tests.kit.photos import write_boxes, write_photo, write_photos
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="links and pipes are POSIX")]
 
@@ -110,8 +110,8 @@ def commands(ground: Ground, out: Path) -> dict[str, Callable[[], int]]:
         "dry run": command(*ground.run(out, "--dry-run")),
         "overwrite": command(*ground.run(out, "--overwrite", "--discard-review")),
         "shard": command(*ground.run(out, "--shard", "0/2")),
-        "merge": command("merge", out, "--partial"),
-        "merge into another": command("merge", out, "--out", other),
+        "merge": command("merge", out),
+        "look at the shards": command("merge", out, "--partial"),
         "apply": command("apply", out, "--quiet"),
         "audit": command("audit", out, "--sample", "12", "--xlsx"),
         "recrop": command("recrop", out, "--out", other, "--size", "8", "--quiet"),

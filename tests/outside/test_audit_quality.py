@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from msgspec.structs import fields, replace
 
 from benchmarks.audit_quality import false_alarms, found_share
 from benchmarks.lite_quality import auroc
@@ -25,13 +26,14 @@ from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.detectors.base import Detector, DetectorInfo
 from detic_crop.detectors.lite_boxes import iou
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
+from detic_crop.photos.location import LocalFile
 from detic_crop.photos.photo import Photo
 from detic_crop.report.suspicion import flags_of
 from detic_crop.work.pipeline import Pipeline
 from detic_crop.work.recipe import Job, Recipe
-from tests.kit.fakes import picture
 from tests.kit.helpers import detections
+from tests.kit.photos import picture
 
 CONFIG = CropConfig(model="given", conf=0.45)
 ANIMALS = [
@@ -71,15 +73,15 @@ class Given(Detector):
 def test_a_simulated_row_is_the_row_of_a_run(found: Detections, tmp_path: Path) -> None:
     """All that suspicion reads, but for the pixels."""
     cv2.imwrite(str(tmp_path / "a.png"), picture(1))
-    pipeline = Pipeline(Recipe(replace(CONFIG, classes=MARINE), 10**6), Given(found))
-    real = pipeline.process(Job(Photo.at("a.png", str(tmp_path / "a.png")), "a.jpg")).record
+    pipeline = Pipeline(Recipe(dataclasses.replace(CONFIG, classes=MARINE), 10**6), Given(found))
+    real = pipeline.process(Job(Photo.at("a.png", LocalFile(str(tmp_path / "a.png"))), "a.jpg")).record
     ours = record_of("a.png", found, (60, 40), CONFIG)
     files = ("crop", "model", "file_size", "file_time", "crop_bytes", "checksum", "damaged")
     pixels = ("crop_hash", "blur", "brightness", "entropy")
-    defaults = {name: Record._field_defaults[name] for name in (*files, *pixels)}
+    defaults = {field.name: field.default for field in fields(Record) if field.name in (*files, *pixels)}
     if ours.box is None:
         defaults["crop_box"] = None  # of no consequence
-    assert real._replace(**defaults) == ours
+    assert replace(real, **defaults) == ours
 
 
 @pytest.mark.parametrize("name", MECHANISMS)

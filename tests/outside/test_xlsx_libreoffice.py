@@ -14,7 +14,7 @@ import pytest
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.report.model import Row
 from tests.kit.programs import needed
-from tests.unit.test_workbook import NAMES, made, record
+from tests.kit.workbooks import NAMES, made, record
 
 pytestmark = pytest.mark.slow
 

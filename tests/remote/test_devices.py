@@ -21,7 +21,8 @@ from detic_crop.errors import DeticCropError, UsageError
 from detic_crop.photos.keys import STATE
 from detic_crop.work.executors.processes import Processes
 from detic_crop.work.recipe import Recipe
-from tests.kit.fakes import assert_one_row_each, assert_same, leftovers, product, write_damaged, write_photos
+from tests.kit.folders import assert_one_row_each, assert_same, leftovers, product
+from tests.kit.photos import write_damaged, write_photos
 
 pytestmark = pytest.mark.slow
 

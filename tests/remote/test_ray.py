@@ -26,17 +26,9 @@ from detic_crop.config import RunOptions
 from detic_crop.errors import DeticCropError, Terminated, UsageError
 from detic_crop.photos.keys import STATE
 from detic_crop.work.executors.ray_cluster import import_ray
-from tests.kit.fakes import (
-    assert_one_row_each,
-    assert_same,
-    leftovers,
-    product,
-    rows_of,
-    write_boxes,
-    write_damaged,
-    write_photos,
-)
-from tests.kit.ray_detectors import PairDetector, SentDetector
+from tests.kit.detectors import PairDetector, SentDetector
+from tests.kit.folders import assert_one_row_each, assert_same, leftovers, product, rows_of
+from tests.kit.photos import write_boxes, write_damaged, write_photos
 
 pytestmark = pytest.mark.slow
 

@@ -30,19 +30,10 @@ from detic_crop.folder.verdicts import Verdict, VerdictLog, now
 from detic_crop.photos.keys import STATE
 from detic_crop.stores import store as stores
 from detic_crop.stores.store import join, store_of
-from tests.kit.fakes import (
-    FakeDetector,
-    assert_same,
-    crop,
-    files_of,
-    product,
-    rows_of,
-    write_boxes,
-    write_damaged,
-    write_photo,
-    write_photos,
-)
-from tests.kit.serving import memory_store
+from tests.kit.detectors import FakeDetector
+from tests.kit.folders import assert_same, crop, files_of, product, rows_of
+from tests.kit.photos import write_boxes, write_damaged, write_photo, write_photos
+from tests.kit.servers import memory_store
 from tests.kit.stores import (
     CHANGING,
     Death,
@@ -554,7 +545,6 @@ def test_what_works_on_a_disk_only_says_so(photos: Path, tmp_path: Path) -> None
         "review": lambda: api.review(OUT),
         "apply": lambda: api.apply(OUT),
         "recrop": lambda: api.recrop(OUT, tmp_path / "new"),
-        "merge": lambda: api.merge(OUT, tmp_path / "other", output=tmp_path / "new"),
     }
     for command, call in calls.items():
         with pytest.raises(UsageError, match=rf"{command} needs the folder on a disk: copy {OUT} here first"):

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from detic_crop.config import CropConfig
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.photos.labels import Labels
 from detic_crop.report import unusual
 from detic_crop.report.groups import SPECIES_COLUMNS, find_column, label_groups
@@ -267,8 +268,8 @@ def test_only_crops_are_compared() -> None:
     others = [
         Record("n", "resized", "not_found", width=10, height=10, presence=0.3),
         Record("f", "failed", "unreadable"),
-        whale("empty", 600)._replace(box=(5.0, 5.0, 5.0, 5.0)),
-        whale("thrown out", 2)._replace(status="rejected"),
+        replace(whale("empty", 600), box=(5.0, 5.0, 5.0, 5.0)),
+        replace(whale("thrown out", 2), status="rejected"),
     ]
     alone = doubts_of_all(crops, [()] * 25, CONFIG)
     together = doubts_of_all([*crops, *others], [()] * 29, CONFIG)
