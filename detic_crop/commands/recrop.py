@@ -11,7 +11,6 @@ from typing import Any
 from detic_crop.commands.choose_detector import classes_text
 from detic_crop.commands.holding import check_alone, hold
 from detic_crop.commands.result import RunResult, unless_stopped
-from detic_crop.commands.reviewed import read_decisions
 from detic_crop.commands.settings import PathLike, with_settings
 from detic_crop.commands.working import do_work
 from detic_crop.config import ALGORITHM, RunOptions
@@ -23,6 +22,7 @@ from detic_crop.folder.listing import locations_now, read_listing, write_listing
 from detic_crop.folder.records import Record
 from detic_crop.folder.state import load_labels, save_labels
 from detic_crop.folder.store_folder import copied_here, open_folder
+from detic_crop.folder.verdicts import latest_decisions, read_review
 from detic_crop.photos.location import file_or_object, local_files, locate
 from detic_crop.photos.photo import Listing, stat_all
 from detic_crop.shards.state import folder_settings
@@ -118,7 +118,7 @@ def _recrop(
         kept = KeptCandidates(state.config, state.records, origin.layout.candidates, sizes, same_classes)
         with closing(kept) as detector:
             said, lapsed = carried_decisions(
-                read_decisions(origin, state.records),
+                latest_decisions(state.records, read_review(origin.layout.review).last),
                 state.records,
                 origin.layout.candidates,
                 classes,
@@ -137,7 +137,7 @@ def _recrop(
                 config,
                 options.per_tar if config.out_format == "tar" else None,
                 # What was said of the new data set itself goes before what was said of the old one.
-                said | read_decisions(folder, {}),
+                said | latest_decisions({}, read_review(folder.layout.review).last),
                 state.records,
             )
             executor = Threads(Pipeline(Recipe(config, max_pixels, "recrop"), detector), options.workers)
