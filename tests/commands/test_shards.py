@@ -33,7 +33,7 @@ from detic_crop.photos.keys import STATE
 from tests.kit.detectors import FakeDetector
 from tests.kit.faults import Scene, cli_command, difficult_run, disturb, many_photos
 from tests.kit.folders import crop, files_of, leftovers, product, product_and_state, rows_of, untouched
-from tests.kit.photos import write_boxes, write_damaged, write_photo, write_photos
+from tests.kit.photos import write_boxes, write_difficult_photos, write_photo, write_photos
 from tests.kit.processes import ROOT, posix
 
 pytestmark = pytest.mark.slow
@@ -179,11 +179,7 @@ def test_nothing_is_sharded_unless_asked(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def photos(tmp_path: Path) -> tuple[Path, list[str]]:
-    """Photos, some damaged, some with names that collide; and their keys in order."""
-    keys = write_photos(tmp_path / "in", 17)
-    keys += write_damaged(tmp_path / "in")
-    keys.append(write_photo(tmp_path / "in" / "photo000.png", 9).name)
-    return tmp_path / "in", sorted(keys)
+    return tmp_path / "in", write_difficult_photos(tmp_path / "in", 17)
 
 
 def test_a_shard_does_its_part_and_writes_no_tables(photos: tuple[Path, list[str]], tmp_path: Path) -> None:

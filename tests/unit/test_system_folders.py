@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from detic_crop.folder.listing import write_listing
 from detic_crop.photos.find import discover
 from detic_crop.photos.location import LocalFile
 from detic_crop.photos.photo import Photo
-from detic_crop.stores.store import Store, store_of
+from detic_crop.stores.store import Store
 from detic_crop.system.system_folders import is_system_folder, system_folder_of
 from tests.kit.folders import crop, product, rows_of
 from tests.kit.helpers import write
@@ -78,13 +77,6 @@ def photos(tmp_path: Path) -> Path:
     for key in BOTH:
         write(tmp_path / "in" / key)
     return tmp_path / "in"
-
-
-@pytest.fixture
-def memory() -> Iterator[Store]:
-    store = store_of("memory://bucket")
-    yield store
-    store.fs.rm("/", recursive=True)
 
 
 def keys(where: Path | str) -> list[str]:
