@@ -580,7 +580,7 @@ def test_the_browser_gets_a_token_that_works_once(finished: Path, monkeypatch: p
 def test_a_missing_extra_names_the_command(finished: Path, missing: str) -> None:
     said = run_python(
         f"import sys; sys.modules[{missing!r}] = None; sys.stderr = sys.stdout\n"
-        f"from detic_crop import cli; print(cli.main(['review', {str(finished / 'out')!r}]))"
+        f"from detic_crop.cli import main as cli; print(cli.main(['review', {str(finished / 'out')!r}]))"
     )
     line, code = said.splitlines()
     assert line.endswith(f"needs {missing}, which is not installed: pip install 'detic-crop[review]'")
