@@ -11,6 +11,8 @@ WORDING: dict[str, str] = {
     # cli
     #
     # commands
+    "nothing_finished": "has no finished photos yet; (give|run) its .* first",
+    "no_candidates": "is gone: nothing can be cropped; run `detic-crop run` again",
     "merge_takes_one_folder": "merge joins the shards in one folder; .*: cp -a .* && detic-crop merge ",
     "no_shards": "holds no shards; pass the --out folder of `run --shard k/N`",
     "shards_not_done": r"shards that are not done: [\d,]+ of [\d,]+.*; run them, then merge again",
@@ -21,6 +23,7 @@ WORDING: dict[str, str] = {
     #
     # folder
     "labels_damaged": r"is damaged; give the `detic-crop run` command again$",
+    "listing_damaged": r"is damaged; delete it and run the `detic-crop run` command again$",
     "photos_not_in_input": r"in --in .*, nothing was changed; expected the first at .*: pass the folder",
     "sample_damaged": r"is damaged \(.*\); draw again: detic-crop audit .* --sample 200$",
     #
