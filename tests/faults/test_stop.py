@@ -23,6 +23,7 @@ import pytest
 import detic_crop
 from detic_crop import api
 from detic_crop.cli import main as cli
+from detic_crop.commands import apply as apply_module
 from detic_crop.commands import choose_detector
 from detic_crop.errors import OutputError, UsageError
 from detic_crop.folder import journal
@@ -34,7 +35,6 @@ from detic_crop.photos.keys import STATE
 from detic_crop.system import signals
 from detic_crop.system.signals import Stop
 from detic_crop.wording import counted
-from detic_crop.work import changes as apply_module
 from detic_crop.work import execute as execute_module
 from tests.kit.detectors import FakeDetector
 from tests.kit.faults import (

@@ -1,4 +1,4 @@
-"""Small pictures of photos and crops, quickly decoded; a file that is gone or has changed leaves a note."""
+"""Small pictures of photos and crops; a file that is gone or has changed leaves a note instead."""
 
 from __future__ import annotations
 
@@ -7,18 +7,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
-from detic_crop.config import DEFAULT_MAX_PIXELS
 from detic_crop.errors import PhotoError
 from detic_crop.folder.records import Record
 from detic_crop.images.crop import resize_exactly as resize
-from detic_crop.images.decode import decode, upright
+from detic_crop.images.decode import Decoded, PhotoFile
 from detic_crop.images.encode import encode
-from detic_crop.images.headers import read_header
-from detic_crop.images.quiet import quiet_c_stderr
+from detic_crop.images.partial import REDUCTIONS
 from detic_crop.photos.location import Location
 from detic_crop.wording import utf8
 
@@ -27,23 +21,17 @@ CROP_SIDE = 200
 _PHOTO_QUALITY = 75
 _CROP_QUALITY = 80
 
-_REDUCED = {
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """JPEG thumbnails of one photo and its crop, None where there is none, and why in words.
+    """Thumbnails of one photo and its crop, or why there is none.
 
     Attributes:
-        photo: of the photo.
-        crop: of the crop.
-        photo_trouble: why there is none of the photo; else empty.
-        crop_trouble: why there is none of the crop; else empty.
-        photo_gone: there is no file any more where the photo was.
+        photo: JPEG of the photo, or None.
+        crop: JPEG of the crop, or None.
+        photo_trouble: why there is no picture of the photo; else empty.
+        crop_trouble: why there is no picture of the crop; else empty.
+        photo_gone: True if there is no file any more where the photo was.
     """
 
     photo: bytes | None
@@ -54,12 +42,12 @@ class Pictures:
 
 
 def pictures_of(record: Record, location: Location, read_crop: Callable[[], bytes]) -> Pictures:
-    """Both thumbnails of one photo, as far as they can be made.
+    """Return both thumbnails of one photo, as far as they can be made.
 
     Args:
-        record: of the photo.
+        record: record of the photo.
         location: where the photo is.
-        read_crop: gives the bytes of its crop, or raises OSError.
+        read_crop: function that returns the bytes of its crop, or raises OSError.
     """
     photo = crop = None
     photo_trouble = crop_trouble = ""
@@ -76,11 +64,11 @@ def pictures_of(record: Record, location: Location, read_crop: Callable[[], byte
 
 
 def read_photo(record: Record, location: Location, tries: int | None = None) -> bytes:
-    """The bytes of a photo that was looked at; one that has another size by now is not read.
+    """Return the bytes of a photo, unless its size is no longer that of the run.
 
     Args:
-        record: of the photo.
-        location: where it is.
+        record: record of the photo.
+        location: where the photo is.
         tries: most requests to a store; None for its usual number.
 
     Raises:
@@ -89,19 +77,19 @@ def read_photo(record: Record, location: Location, tries: int | None = None) -> 
     try:
         return location.read(record.file_size or sys.maxsize, tries)
     except PhotoError as error:
-        if error.reason == "too_many_pixels":  # bytes, rather: it has grown
+        if error.reason == "too_many_pixels":  # it has grown: more bytes than expected
             raise _changed() from error
         raise
 
 
 def photo_stamp(record: Record) -> str:
-    """Tells a photo from another one of the same name."""
+    """Return a hash that differs between photos of the same name."""
     version = record.file_time if record.checksum is None else record.checksum
     return _stamp(record.image, record.file_size, version, record.width, record.height)
 
 
 def crop_stamp(record: Record) -> str:
-    """Tells a crop from another one of the same photo."""
+    """Return a hash that differs between crops of the same photo."""
     return _stamp(photo_stamp(record), record.crop_bytes, record.crop_hash, record.crop_box)
 
 
@@ -113,7 +101,7 @@ _GONE = "it is no longer where it was"
 
 
 def _reason(error: Exception) -> str:
-    """In words, without a path: the page may be mailed to somebody else."""
+    """Return the reason in words, without a path: the page may be mailed to somebody else."""
     reason = error.reason if isinstance(error, PhotoError) else ""
     if reason == "missing_file" or isinstance(error, FileNotFoundError | NotADirectoryError):
         return _GONE
@@ -124,22 +112,23 @@ def _reason(error: Exception) -> str:
 
 
 def thumbnail(data: bytes, name: str, side: int, quality: int, record: Record | None) -> bytes:
-    """A small JPEG of an image file, upright.
+    """Return a small upright JPEG of an image file.
 
     Args:
-        data: the bytes of the photo or crop.
-        name: of its file.
-        side: longest side of the result, px; smaller images stay as they are.
-        quality: of the JPEG.
-        record: of a photo: it must still be the one that was looked at.
+        data: bytes of the photo or crop.
+        name: name of its file.
+        side: longest side of the result, px; smaller images keep their size.
+        quality: JPEG quality.
+        record: record of a photo, which must still be that photo; None for a crop.
 
     Raises:
         PhotoError: it cannot be decoded, or is another photo now.
     """
     if record is not None and record.file_size not in (0, len(data)):
         raise _changed()
-    image, upright_wh = _decode_small(data, name, side)
-    if record is not None and upright_wh != (record.width, record.height):
+    decoded = _decode_small(data, name, side)
+    image = decoded.image
+    if record is not None and decoded.resolution_wh != (record.width, record.height):
         raise _changed()
     ratio = side / max(image.shape[:2])
     if ratio < 1:
@@ -151,23 +140,11 @@ def _changed() -> PhotoError:
     return PhotoError("changed", "it has changed since the run; give the run command again")
 
 
-def _decode_small(data: bytes, name: str, side: int) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """(upright (H, W, 3) BGR of at least `side` px where the image has them, (width, height) of the whole).
-
-    The usual JPEG is decoded at 1/2, 1/4 or 1/8, which spares most of the work; everything else as in a run.
-    """
-    if data.startswith(b"\xff\xd8\xff"):
-        header = read_header(data, name)
-        reduction = next((n for n in _REDUCED if max(header.width, header.height) >= n * side), None)
-        if header.plain and reduction and header.width * header.height <= DEFAULT_MAX_PIXELS:
-            with quiet_c_stderr():
-                small = cv2.imdecode(
-                    np.frombuffer(header.lean, np.uint8), _REDUCED[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
-                )
-            if small is not None:
-                size = (header.width, header.height)
-                image = upright(np.asarray(small, np.uint8), header.orientation)
-                return image, size if header.orientation < 5 else size[::-1]
+def _decode_small(data: bytes, name: str, side: int) -> Decoded:
+    """Decode an image at 1/2, 1/4 or 1/8 where its format allows that and `side` px are left."""
     # It was decoded once: a limit that was raised for the run need not be raised for its page.
-    image = decode(data, name=name, max_pixels=1 << 40).image
-    return image, (image.shape[1], image.shape[0])
+    photo = PhotoFile(data, name=name, max_pixels=1 << 40)
+    photo.vouch()  # the run has found out whether it is damaged
+    long_side = max(photo.resolution_wh or (0, 0))
+    reduction = next(n for n in REDUCTIONS if n == 1 or long_side >= n * side)
+    return photo.decode(reduction=reduction)
