@@ -11,7 +11,6 @@ from detic_crop.commands.result import ApplyResult, unless_stopped
 from detic_crop.commands.settings import PathLike
 from detic_crop.commands.tables import write_tables
 from detic_crop.config import DEFAULT_MAX_PIXELS, CropConfig, RunOptions
-from detic_crop.detectors.vocabulary import wanted_classes
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder, output_errors
 from detic_crop.folder.journal import Journal, recorded_config, replay
@@ -21,13 +20,14 @@ from detic_crop.folder.verdicts import VERDICTS, Review, latest_decisions, read_
 from detic_crop.folder.whereabouts import Whereabouts, look_for_photos
 from detic_crop.photos.location import local_files
 from detic_crop.photos.photo import Photo
-from detic_crop.system.machine import default_workers
 from detic_crop.work.changes import Change, changes_of, why_not_croppable, with_decision
 from detic_crop.work.execute import commit
-from detic_crop.work.executors.threads import run_local
+from detic_crop.work.executors.threads import Threads
 from detic_crop.work.kept_boxes import KeptCandidates
-from detic_crop.work.pipeline import Job, Outcome, Pipeline
-from detic_crop.work.progress import no_progress, progress_bar
+from detic_crop.work.pipeline import Pipeline
+from detic_crop.work.progress import progress_bar
+from detic_crop.work.recipe import Job, Outcome, Recipe
+from detic_crop.work.timing import StageTimes
 
 
 def apply(
@@ -73,9 +73,9 @@ def apply(
     ):
         result, records, whereabouts = _look(folder, input)
         jobs, result.problems = _jobs(result.changes, records, whereabouts, folder)
-        progress = no_progress if quiet or not result.changes else progress_bar
-        begun = time.monotonic()
-        with progress(len(result.changes), 0) as report, output_errors(folder.shown):
+        begun, times = time.monotonic(), StageTimes()
+        quiet = quiet or not result.changes
+        with progress_bar(len(result.changes), 0, quiet) as report, output_errors(folder.shown):
 
             def done(record: Record) -> None:
                 records[record.image] = record
@@ -92,7 +92,8 @@ def apply(
                 if outcome.record.status == "failed":
                     result.problems[outcome.record.image] = outcome.record.error
                 else:
-                    done(commit(outcome, journal, folder, records[outcome.record.image].crop))
+                    before = records[outcome.record.image].crop
+                    done(commit(outcome, journal, folder, times, before))
             folder.remove_stale_rejected(records)
             folder.flush()
         folder.clear_temporary()
@@ -143,17 +144,16 @@ def _jobs(
         UsageError: boxes are needed and `candidates.jsonl` is gone; or a photo lies in the output folder.
     """
     jobs, problems = [], {}
-    locations = {
-        change.image: whereabouts.locations[change.image] for change in changes if change.needs_recrop
-    }
-    folder.check_safe(local_files(locations.values()), ())
-    for key, location in locations.items():
-        record = records[key]
+    recropped = [change for change in changes if change.needs_recrop]
+    folder.check_safe(local_files(whereabouts.locations[change.image] for change in recropped), ())
+    for key, _, decision, _ in recropped:
+        record, location = records[key], whereabouts.locations[key]
         if why_not := why_not_croppable(record, location, moved=whereabouts.given):
             problems[key] = why_not
         else:
             # Size and time of the run: they tell a later run that the photo has not changed.
-            jobs.append(Job(Photo(key, location, record.file_size, record.file_time), record.crop))
+            photo = Photo(key, location, record.file_size, record.file_time)
+            jobs.append(Job(photo, record.crop, decision, record))
     if jobs and not folder.layout.candidates.exists():
         raise UsageError(
             "no_candidates",
@@ -178,22 +178,13 @@ def _recrop(
     should_stop: Callable[[], bool],
 ) -> Iterator[Outcome]:
     """Crop photos again as decided, from the boxes that the run kept."""
-    folder, config = result.folder, result.config
+    config = result.config
     sizes = {job.photo.key: job.photo.size for job in jobs}
-    decisions = {change.image: change.after for change in result.changes}
     # What the run accepted is accepted again.
     pixels = (records[job.photo.key].width * records[job.photo.key].height for job in jobs)
-    max_pixels = max(DEFAULT_MAX_PIXELS, *pixels)
-    with closing(KeptCandidates(config, records, folder.layout.candidates, sizes, True)) as detector:
-        pipeline = Pipeline(
-            detector,
-            wanted_classes(config.classes),
-            config,
-            folder.write_temporary,
-            max_pixels,
-            "review",
-            decisions,
-            records,
-        )
-        with closing(run_local(jobs, pipeline, workers or default_workers(True), should_stop)) as outcomes:
+    recipe = Recipe(config, max(DEFAULT_MAX_PIXELS, *pixels), "review")
+    kept = KeptCandidates(config, records, result.folder.layout.candidates, sizes, True)
+    with closing(kept) as detector:
+        outcomes = Threads(Pipeline(recipe, detector), workers).run(jobs, should_stop)
+        with closing(outcomes):
             yield from outcomes

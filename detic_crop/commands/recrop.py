@@ -27,8 +27,11 @@ from detic_crop.photos.location import file_or_object, local_files, locate
 from detic_crop.photos.photo import Listing, stat_all
 from detic_crop.shards.state import folder_settings
 from detic_crop.work.execute import check_same_settings
+from detic_crop.work.executors.threads import Threads
 from detic_crop.work.kept_boxes import KeptCandidates, carried_decisions, check_policy
 from detic_crop.work.pipeline import Pipeline
+from detic_crop.work.plan import Task
+from detic_crop.work.recipe import Recipe
 
 # What a detector was asked; kept boxes cannot answer for anything else.
 _DETECTOR_SETTINGS = {
@@ -127,24 +130,22 @@ def _recrop(
                     "they count as not reviewed"
                 )
             max_pixels = max(options.max_pixels, largest)  # what the run accepted is accepted again
-            pipeline = Pipeline(
-                detector,
-                classes,
+            chosen = listing.photos[: options.limit]
+            task = Task(
+                [photo.key for photo in listing.photos],
+                chosen,
                 config,
-                folder.write_temporary,
-                max_pixels,
-                "recrop",
+                options.per_tar if config.out_format == "tar" else None,
                 # What was said of the new data set itself goes before what was said of the old one.
                 said | latest_decisions({}, read_review(folder.layout.review).last),
                 state.records,
             )
-            chosen = listing.photos[: options.limit]
-            names = {key: record.crop for key, record in state.records.items() if record.crop}
+            executor = Threads(Pipeline(Recipe(config, max_pixels, "recrop"), detector), options.workers)
             came_from: dict[str, Any] = {
                 "recropped_from": os.path.abspath(origin.root),
                 "inputs": [given.where for given in inputs],
             }
-            do_work(result, pipeline, listing, chosen, options, came_from, stop, names)
+            do_work(result, task, executor, detector, options, came_from, stop)
     new = replay(folder.layout.journal).records
     for source_item in chosen:
         before, after = state.records[source_item.key].status, new.get(source_item.key)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,13 +104,12 @@ def test_a_shard_on_several_devices(
     folder, keys = photos
     model = f"boxes:{write_boxes(tmp_path / 'boxes.csv', keys)}"
     crop(folder, tmp_path / "reference", model=model, detector=None)
-    alone = choose_detector.detector_for
+    one_device = choose_detector.choose_detector
 
-    def spread(*given: Any) -> Any:
-        detector, reason, _ = alone(*given)
-        return detector, reason, choose_detector.Spread(model, {}, ("cpu", "cpu"))
+    def two_devices(*given: Any) -> Any:
+        return replace(one_device(*given), devices=("cpu", "cpu"))
 
-    monkeypatch.setattr("detic_crop.commands.run.detector_for", spread)
+    monkeypatch.setattr("detic_crop.commands.run.choose_detector", two_devices)
     for index in range(2):
         crop(folder, tmp_path / "out", shard=f"{index}/2", model=model, detector=None, workers=1)
         assert not list((tmp_path / "out" / STATE / "tmp").glob("*"))
