@@ -41,11 +41,10 @@ from detic_crop.boxes.detections import Detections
 from detic_crop.detectors.base import DetectorInfo
 from detic_crop.folder import store_folder
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.inputs import Given
 from detic_crop.folder.journal import replay
-from detic_crop.folder.listing import write_listing
 from detic_crop.folder.records import Record
 from detic_crop.folder.shard import owner
+from detic_crop.folder.state import Given, save_listing
 from detic_crop.photos.find import discover
 from detic_crop.photos.keys import STATE
 from detic_crop.work.executors.ray_cluster import connected
@@ -258,7 +257,7 @@ class Bench:
         folder = OutputFolder(self.folder / "paper")
         _remove(folder.root)
         folder.create()
-        write_listing(
+        save_listing(
             folder, listing.photos, [Given(str(tree), str(tree), [photo.key for photo in listing.photos])]
         )
         listing_bytes = folder.layout.listing.stat().st_size / _MILLION

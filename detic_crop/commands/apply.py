@@ -74,8 +74,8 @@ def apply(
         result, records, whereabouts = _look(folder, input)
         jobs, result.problems = _jobs(result.changes, records, whereabouts, folder)
         begun, times = time.monotonic(), StageTimes()
-        quiet = quiet or not result.changes
-        with progress_bar(len(result.changes), 0, quiet) as report, output_errors(folder.shown):
+        bar = progress_bar(len(result.changes), 0, quiet or not result.changes)
+        with bar as report, output_errors(folder.shown):
 
             def done(record: Record) -> None:
                 records[record.image] = record
@@ -92,8 +92,8 @@ def apply(
                 if outcome.record.status == "failed":
                     result.problems[outcome.record.image] = outcome.record.error
                 else:
-                    before = records[outcome.record.image].crop
-                    done(commit(outcome, journal, folder, times, before))
+                    replaced = records[outcome.record.image].crop
+                    done(commit(outcome, journal, folder, times, replaced))
             folder.remove_stale_rejected(records)
             folder.flush()
         folder.clear_temporary()
@@ -144,16 +144,17 @@ def _jobs(
         UsageError: boxes are needed and `candidates.jsonl` is gone; or a photo lies in the output folder.
     """
     jobs, problems = [], {}
-    recropped = [change for change in changes if change.needs_recrop]
-    folder.check_safe(local_files(whereabouts.locations[change.image] for change in recropped), ())
-    for key, _, decision, _ in recropped:
-        record, location = records[key], whereabouts.locations[key]
+    decisions = {change.image: change.after for change in changes if change.needs_recrop}
+    locations = {key: whereabouts.locations[key] for key in decisions}
+    folder.check_safe(local_files(locations.values()), ())
+    for key, location in locations.items():
+        record = records[key]
         if why_not := why_not_croppable(record, location, moved=whereabouts.given):
             problems[key] = why_not
         else:
             # Size and time of the run: they tell a later run that the photo has not changed.
             photo = Photo(key, location, record.file_size, record.file_time)
-            jobs.append(Job(photo, record.crop, decision, record))
+            jobs.append(Job(photo, record.crop, decisions[key], record))
     if jobs and not folder.layout.candidates.exists():
         raise UsageError(
             "no_candidates",
@@ -178,13 +179,12 @@ def _recrop(
     should_stop: Callable[[], bool],
 ) -> Iterator[Outcome]:
     """Crop photos again as decided, from the boxes that the run kept."""
-    config = result.config
+    folder, config = result.folder, result.config
     sizes = {job.photo.key: job.photo.size for job in jobs}
     # What the run accepted is accepted again.
     pixels = (records[job.photo.key].width * records[job.photo.key].height for job in jobs)
-    recipe = Recipe(config, max(DEFAULT_MAX_PIXELS, *pixels), "review")
-    kept = KeptCandidates(config, records, result.folder.layout.candidates, sizes, True)
-    with closing(kept) as detector:
-        outcomes = Threads(Pipeline(recipe, detector), workers).run(jobs, should_stop)
-        with closing(outcomes):
+    max_pixels = max(DEFAULT_MAX_PIXELS, *pixels)
+    with closing(KeptCandidates(config, records, folder.layout.candidates, sizes, True)) as detector:
+        executor = Threads(Pipeline(Recipe(config, max_pixels, "review"), detector), workers)
+        with closing(executor.run(jobs, should_stop)) as outcomes:
             yield from outcomes

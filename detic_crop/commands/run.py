@@ -19,15 +19,14 @@ from detic_crop.config import CropConfig, RunOptions
 from detic_crop.detectors.base import Detector, DetectorLike, as_detector
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.listing import read_listing, write_listing
-from detic_crop.folder.state import save_labels
+from detic_crop.folder.state import load_listing, save_labels, save_listing
 from detic_crop.folder.store_folder import open_folder
 from detic_crop.photos.find import discover
 from detic_crop.photos.labels import Labels, match_labels, read_labels
 from detic_crop.photos.location import local_files, locate
 from detic_crop.photos.photo import Listing, Photo
 from detic_crop.shards.resolve import resolve_shard
-from detic_crop.shards.state import Input, finished_records, folder_settings, write_part
+from detic_crop.shards.state import finished_records, folder_settings, whole_input, write_part
 from detic_crop.system.system_folders import system_folder_of
 from detic_crop.wording import counted
 from detic_crop.work.execute import check_same_settings
@@ -123,9 +122,9 @@ def _run(
     ):
         decisions = decisions_to_keep(folder, chosen, notes)
         if folder.shard is None:
-            write_listing(folder, photos, inputs)
+            save_listing(folder, photos, inputs)
         else:
-            whole = Input.of(photos, labels, matches, options.limit)
+            whole = whole_input(photos, labels, matches, options.limit)
             write_part(folder, photos, inputs, whole, command)
         save_labels(folder, labels, matches)
         origin: dict[str, Any] = {
@@ -189,8 +188,8 @@ def _choose_photos(
 
 def _still_there(folder: OutputFolder, everything: Listing) -> list[str]:
     """That photos of system folders, which earlier versions took, stay in the data set; nothing otherwise."""
-    before = read_listing(folder.whole)
-    left = {*before["keys"], *before["paths"]}.difference(photo.key for photo in everything.photos)
+    before = load_listing(folder.whole)
+    left = set(before.known_keys).difference(photo.key for photo in everything.photos)
     old = sorted(key for key in left if system_folder_of(key))
     if not old:
         return []

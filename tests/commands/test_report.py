@@ -26,10 +26,10 @@ from detic_crop import api
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.inputs import Given, recorded_inputs, short_names
+from detic_crop.folder.inputs import short_names
 from detic_crop.folder.journal import Journal
-from detic_crop.folder.listing import photo_locations, read_listing, write_listing
 from detic_crop.folder.records import DetectorChoice, Record
+from detic_crop.folder.state import Given, load_listing, save_listing
 from detic_crop.folder.verdicts import Verdict
 from detic_crop.folder.whereabouts import Whereabouts
 from detic_crop.images.decode import decode
@@ -176,10 +176,10 @@ class Run:
         """The page, checked for what holds of every page."""
         keys = list(dict.fromkeys(row.record.image for row in self.rows))
         sources = [Photo(key, LocalFile(str(self.photos / key))) for key in keys]
-        write_listing(self.folder, sources, [Given(str(self.photos), str(self.photos), keys)])
+        save_listing(self.folder, sources, [Given(str(self.photos), str(self.photos), keys)])
         photos = judge(self.rows, config, verdicts)
-        listing = read_listing(self.folder)
-        where, inputs = Whereabouts(photo_locations(listing)), short_names(recorded_inputs(listing))
+        listing = load_listing(self.folder)
+        where, inputs = Whereabouts(listing.locations()), short_names(listing.inputs)
         audit = Audit(config, self.rows, photos, self.labels, where, inputs, estimate)
         write_page(self.folder, audit)
         data = self.folder.layout.audit_html.read_bytes()

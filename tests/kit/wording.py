@@ -23,6 +23,7 @@ WORDING: dict[str, str] = {
     #
     # folder
     "labels_damaged": r"is damaged; give the `detic-crop run` command again$",
+    "listing_damaged": r"is damaged; delete it and run the `detic-crop run` command again$",
     "photos_not_in_input": r"in --in .*, nothing was changed; expected the first at .*: pass the folder",
     "sample_damaged": r"is damaged \(.*\); draw again: detic-crop audit .* --sample 200$",
     #
