@@ -573,9 +573,9 @@ def test_the_page_of_a_recropped_folder_knows_what_was_said(reviewed: tuple[Path
     page = (work / "one" / "audit.html").read_text()
     assert "<b>4 of 15 photos are reviewed</b>" in page
     assert "Reviewed by me: <b>another box</b>" in page
-    assert "crops anew what review has changed" not in page  # nothing waits
+    assert "crops again what review has changed" not in page  # nothing waits
     VerdictLog(work / "one" / STATE / "review.csv").append(Verdict(images[0], "undone"))
     api.write_audit(work / "one")
     page = (work / "one" / "audit.html").read_text()
     assert "<b>3 of 15 photos are reviewed</b>" in page
-    assert "crops anew what review has changed: 1 so far." in page
+    assert "crops again what review has changed: 1 so far." in page

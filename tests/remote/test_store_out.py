@@ -29,7 +29,8 @@ from detic_crop.folder import segments, store_folder, store_lock
 from detic_crop.folder.verdicts import Verdict, VerdictLog, now
 from detic_crop.photos.keys import STATE
 from detic_crop.stores import store as stores
-from detic_crop.stores.store import join, store_of
+from detic_crop.stores.addresses import join
+from detic_crop.stores.store import store_of
 from tests.kit.detectors import FakeDetector
 from tests.kit.folders import assert_same, crop, files_of, product, rows_of
 from tests.kit.photos import write_boxes, write_damaged, write_photo, write_photos

@@ -18,7 +18,8 @@ from detic_crop.folder.shard import Shard
 from detic_crop.folder.store_folder import open_folder
 from detic_crop.folder.verdicts import Verdict, VerdictLog
 from detic_crop.photos.keys import STATE
-from detic_crop.stores.store import join, store_of
+from detic_crop.stores.addresses import join
+from detic_crop.stores.store import store_of
 from tests.kit.folders import assert_same, assert_samples, crop, product, rows_of
 from tests.kit.photos import write_damaged, write_photo, write_photos
 from tests.kit.servers import memory_store, s3_server
