@@ -65,6 +65,7 @@ WORDING: dict[str, str] = {
     "port_unusable": "--host .* --port .* cannot be used: .*; pass --port 0",
     #
     # shards
+    "bad_shard": "^--shard( auto)?(:| must be k/N)",
     "crop_name_taken": "the crops of .* have the same name, .*; run the commands of all shards again",
     "damaged_journal": "the journal of shard .* is damaged; run the command of that shard again",
     "other_input": "was run with .*, unlike shard .*; run the commands of all shards again",
