@@ -24,7 +24,7 @@ from detic_crop.folder.inside import Inside, write_all
 from detic_crop.folder.records import Record
 
 VERDICTS = ("accepted", "whole", "box", "rejected", "undone")
-"""Keep the detector's crop, take the whole photo, take another box, throw the photo out, undo the last one."""
+"""Keep the detector's crop, take the whole photo, take another box, reject the photo, undo the last one."""
 
 HEADER = ("image", "verdict", "box", "reviewer", "time")
 

@@ -20,7 +20,8 @@ from msgspec import Struct
 
 from detic_crop.errors import PhotoError, UsageError
 from detic_crop.images.decode import read_file
-from detic_crop.stores.store import ObjectInfo, Store, is_address, path_of, redact, store_of
+from detic_crop.stores.addresses import is_address, path_of, redact
+from detic_crop.stores.store import ObjectInfo, Store, store_of
 
 _MEMBER = re.compile(r"tar:(\d+)\+(\d+)@(\d+):(.+)", re.DOTALL)
 _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019"}
@@ -101,7 +102,7 @@ class LocalFile(Struct, frozen=True, gc=False):
         """
         return read_file(self.path, max_bytes)
 
-    def load_part(self, start: int, size: int, tries: int | None = None) -> bytes:
+    def read_part(self, start: int, size: int, tries: int | None = None) -> bytes:
         """Return `size` bytes from `start` on, fewer at the end; see `read`."""
         return read_file(self.path, size, start, size)
 
@@ -160,7 +161,7 @@ class StoreObject(Struct, frozen=True, gc=False):
         _check_size(len(data), max_bytes)
         return data
 
-    def load_part(self, start: int, size: int, tries: int | None = None) -> bytes:
+    def read_part(self, start: int, size: int, tries: int | None = None) -> bytes:
         return self._ask(lambda store: store.read(self.address, start, start + size), tries)
 
     def _ask(self, request: Callable[[Store], bytes], tries: int | None) -> bytes:
@@ -233,7 +234,7 @@ class TarMember(Struct, frozen=True, gc=False):
 
     def stat(self) -> ObjectInfo | None:
         try:
-            header = self.tar.load_part(self.offset - _BLOCK, _BLOCK)
+            header = self.tar.read_part(self.offset - _BLOCK, _BLOCK)
         except PhotoError:
             return None
         return self.info if self._is_described_by(header) else None
@@ -245,7 +246,7 @@ class TarMember(Struct, frozen=True, gc=False):
 
     def read(self, max_bytes: int, tries: int | None = None) -> bytes:
         _check_size(self.size, max_bytes)
-        data = self.tar.load_part(self.offset - _BLOCK, _BLOCK + self.size, tries)
+        data = self.tar.read_part(self.offset - _BLOCK, _BLOCK + self.size, tries)
         if not self._is_described_by(data[:_BLOCK]):  # now this may be the middle of another photo
             raise PhotoError(
                 "missing_file",
