@@ -410,7 +410,7 @@ def _stem(path: str) -> str:
 
 
 def _is_random(name: str) -> bool:
-    """Whether a file is called by what no other photo is: a hash or the like."""
+    """Whether a file is called by what no other photo is: such as a hash."""
     return _RANDOM_ID.fullmatch(_stem(name).lower()) is not None
 
 

@@ -39,7 +39,8 @@ class PathIndex:
             none = f"none of the {len(self._photos):,} photos is" if many else "the one photo is not"
             cure = self._matching.why_refused or "pass the boxes file of these photos"
             raise UsageError(
-                f"{none} in {self._file_name} (its first entry is {entry}, the first photo {photo}); {cure}"
+                "boxes_match_no_photo",
+                f"{none} in {self._file_name} (its first entry is {entry}, the first photo {photo}); {cure}",
             )
 
     def find(self, key: str) -> str | None:
