@@ -56,10 +56,16 @@ WORDING: dict[str, str] = {
     "web_pattern": "^--in .*: the web has no patterns; pass a .txt list of addresses$",
     #
     # report
+    "nothing_to_sample": "no photo is cropped or resized yet; run the `run` command first",
+    "sample_too_small": r"--sample .* is too few to tell anything; pass \d+ or more",
+    "workbook_too_large": "a worksheet holds .* rows and .* columns, the table has .*; leave --xlsx out",
     #
     # review_page
+    "host_unusable": "--host .* is not an address of this machine: ",
+    "port_unusable": "--host .* --port .* cannot be used: .*; pass --port 0",
     #
     # shards
+    "bad_shard": "^--shard( auto)?(:| must be k/N)",
     "crop_name_taken": "the crops of .* have the same name, .*; run the commands of all shards again",
     "damaged_journal": "the journal of shard .* is damaged; run the command of that shard again",
     "other_input": "was run with .*, unlike shard .*; run the commands of all shards again",
