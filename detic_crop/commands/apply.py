@@ -73,7 +73,7 @@ def apply(
     ):
         result, records, whereabouts = _look(folder, input)
         jobs, result.problems = _jobs(result.changes, records, whereabouts, folder)
-        begun = time.monotonic()
+        begun, times = time.monotonic(), StageTimes()
         bar = progress_bar(len(result.changes), 0, quiet or not result.changes)
         with bar as report, output_errors(folder.shown):
 
@@ -93,7 +93,7 @@ def apply(
                     result.problems[outcome.record.image] = outcome.record.error
                 else:
                     replaced = records[outcome.record.image].crop
-                    done(commit(outcome, journal, folder, StageTimes(), replaced))
+                    done(commit(outcome, journal, folder, times, replaced))
             folder.remove_stale_rejected(records)
             folder.flush()
         folder.clear_temporary()

@@ -19,13 +19,13 @@ from detic_crop.config import CropConfig, RunOptions
 from detic_crop.detectors.base import Detector, DetectorLike, as_detector
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.shard import resolve_shard
 from detic_crop.folder.state import load_listing, save_labels, save_listing
 from detic_crop.folder.store_folder import open_folder
 from detic_crop.photos.find import discover
 from detic_crop.photos.labels import Labels, match_labels, read_labels
 from detic_crop.photos.location import local_files, locate
 from detic_crop.photos.photo import Listing, Photo
+from detic_crop.shards.resolve import resolve_shard
 from detic_crop.shards.state import finished_records, folder_settings, whole_input, write_part
 from detic_crop.system.system_folders import system_folder_of
 from detic_crop.wording import counted

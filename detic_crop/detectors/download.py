@@ -227,7 +227,7 @@ def _headers(note: _Remote | None, there: int) -> dict[str, str]:
 def _opened(address: str, headers: dict[str, str], part: Path) -> Iterator[http.client.HTTPResponse]:
     """The server's answer, or the error that says whether to try again."""
     try:
-        # Made each time, since proxies come from the environment. User agents and proxies as urllib does them.
+        # Made each time, since proxies come from the environment; user agents and proxies as in urllib.
         opener = urllib.request.build_opener(_Redirects)
         response = opener.open(urllib.request.Request(address, headers=headers), timeout=TIMEOUT)
     except urllib.error.HTTPError as error:

@@ -32,7 +32,7 @@ from detic_crop.folder.shard import Shard
 from detic_crop.folder.tar_crops import TarCrops, place_of
 from detic_crop.photos.keys import STATE as STATE
 from detic_crop.photos.location import Location
-from detic_crop.stores.store import is_address
+from detic_crop.stores.addresses import is_address
 from detic_crop.wording import counted
 
 # What lies in the state folder of a run or of a shard, and whether it is a folder.

@@ -31,7 +31,8 @@ from detic_crop.folder.store_state import StoreState
 from detic_crop.folder.store_tars import StoreTarCrops
 from detic_crop.folder.tar_crops import Place, place_of
 from detic_crop.photos.location import Location, StoreObject
-from detic_crop.stores.store import WEB, is_address, path_of, redact, scheme_of, store_of
+from detic_crop.stores.addresses import is_address, is_web, path_of, redact, scheme_of
+from detic_crop.stores.store import store_of
 
 BATCH = 256  # crops that go up together
 SECONDS = 15.0  # after which fewer do
@@ -57,7 +58,7 @@ def open_folder(
     if not is_address(given):
         yield OutputFolder(output, shard)
         return
-    if scheme_of(given) in WEB or not path_of(given).strip("/"):
+    if is_web(given) or not path_of(given).strip("/"):
         raise UsageError(
             f"--out {redact(given)} cannot be written to; "
             "pass s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or a folder"

@@ -409,7 +409,7 @@ def test_reviewed_photos_come_last_with_their_verdict(run: Run) -> None:
     assert page.shown()[:2] == ["crop1.jpg", "crop4.jpg"]
     assert sorted(page.shown()[2:6]) == ["crop0.jpg", "crop2.jpg", "crop3.jpg", "mended.jpg"]
     assert page.shown()[6:] == ["none1.jpg", "none0.jpg"]
-    waits = "; <code>detic-crop apply</code> has not cropped it anew yet"
+    waits = "; <code>detic-crop apply</code> has not cropped it again yet"
     assert sorted(re.findall(r'<p class="verdict">(.*?)</p>', page.html)) == [
         "Reviewed by &lt;b&gt;Bob: <b>the whole photo</b>" + waits,
         "Reviewed by Ann: <b>accepted</b>",
@@ -420,7 +420,7 @@ def test_reviewed_photos_come_last_with_their_verdict(run: Run) -> None:
     assert (
         "5 of 8 photos are reviewed: accepted 1 · the whole photo 1 · another box 2 · rejected 1" in page.text
     )
-    assert "detic-crop apply FOLDER crops anew what review has changed: 3 so far." in page.text
+    assert "detic-crop apply FOLDER crops again what review has changed: 3 so far." in page.text
     assert "Reviewed ones come last." in page.text
 
 
