@@ -22,9 +22,14 @@ WORDING: dict[str, str] = {
     # detectors
     #
     # folder
+    "already_in_folder": r"^--add: .* is in .* already, as .*; pass --in .* again to continue with it$",
     "labels_damaged": r"is damaged; give the `detic-crop run` command again$",
     "listing_damaged": r"is damaged; delete it and run the `detic-crop run` command again$",
+    "other_photos": r"has the photos of .*, (not those of .*; pass another --out|.* pass --add to add them)",
     "photos_not_in_input": r"in --in .*, nothing was changed; expected the first at .*: pass the folder",
+    "same_name_other_photo": r"has the photos of .*, and .* is another photo of that name; pass another",
+    "same_name_twice": r"is a photo of .* and one of .*, and one --out has each name once",
+    "same_photos_other_names": r"names them otherwise \(.* there\), so they would be in it twice; pass --in",
     "sample_damaged": r"is damaged \(.*\); draw again: detic-crop audit .* --sample 200$",
     #
     # photos
