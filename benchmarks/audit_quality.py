@@ -29,6 +29,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from benchmarks.fit_lite import Photo, cross_validate, gather, read_photos
@@ -49,7 +50,7 @@ from detic_crop.config import CropConfig
 from detic_crop.detectors.lite import load_lite
 from detic_crop.detectors.lite_boxes import iou
 from detic_crop.detectors.lite_weights import load_network
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.images.checks import check_crop, perceptual_hash
 from detic_crop.images.crop import cut_and_resize
 from detic_crop.report.duplicates import different_bits, first_similar
@@ -110,7 +111,7 @@ def simulate(
         random = np.random.default_rng(seed)
         sample = random.integers(len(animals), size=len(animals))  # the photos of this draw
         picks = sample[random.integers(len(sample), size=ROWS - SPOILED)]
-        rows = [(right[i]._replace(image=f"{k}"), animals[i].group) for k, i in enumerate(picks)]
+        rows = [(replace(right[i], image=f"{k}"), animals[i].group) for k, i in enumerate(picks)]
         kinds = [names[k % len(names)] for k in range(SPOILED)]
         here = [animals[i] for i in sample]
         rows += [
@@ -298,7 +299,7 @@ def print_image_checks(photos: Sequence[Photo], records: Sequence[Record], confi
         f"blur, brightness, entropy and perceptual hash {_milliseconds(lambda: check_crop(crop)):.2f}"
     )
     crops = [_crop_of(p, r) for p, r in zip(photos, records, strict=True)]
-    checked = [r._replace(**check_crop(crop)._asdict()) for crop, r in zip(crops, records, strict=True)]
+    checked = [replace(r, **check_crop(crop)._asdict()) for crop, r in zip(crops, records, strict=True)]
     flagged = {f: [r.image for r in checked if f in flags_of(r, config)] for f in sorted(IMAGE_CHECKS)}
     said = ", ".join(f"{flag} {len(names)}" for flag, names in flagged.items() if "duplicate" not in flag)
     print(f"  flags on these {len(photos)} photos: {said}")
@@ -333,7 +334,7 @@ def _milliseconds(work: Callable[[], object], repeats: int = 9) -> float:
 
 def print_judging_time(right: Sequence[Record], config: CropConfig) -> None:
     """How long the doubts of a large run take."""
-    many = [right[i % len(right)]._replace(image=str(i), crop_hash="") for i in range(100_000)]
+    many = [replace(right[i % len(right)], image=str(i), crop_hash="") for i in range(100_000)]
     begun = time.process_time()
     doubts_of_all(many, [(f"species {i % 26}",) for i in range(len(many))], config)
     print(f"  suspicion of 100,000 rows in 26 groups: {time.process_time() - begun:.1f} s")

@@ -32,6 +32,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from benchmarks.photos import write_photos
@@ -41,13 +42,15 @@ from detic_crop.detectors.base import DetectorInfo
 from detic_crop.folder import store_folder
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import Given
-from detic_crop.folder.journal import Record, replay
+from detic_crop.folder.journal import replay
 from detic_crop.folder.listing import write_listing
+from detic_crop.folder.records import Record
 from detic_crop.folder.shard import owner
 from detic_crop.photos.find import discover
 from detic_crop.photos.keys import STATE
 from detic_crop.work.executors.ray_cluster import connected
-from tests.kit import fakes
+from tests.kit import detectors, folders
+from tests.kit import photos as photo_files
 
 PARTS = ("efficiency", "transfer", "faults", "paper")
 _TARGET = 0.9
@@ -71,12 +74,12 @@ class BusyDetector:
     @property
     def info(self) -> DetectorInfo:
         """Any number of threads may ask."""
-        return DetectorInfo("busy", fakes.VOCABULARY, 0.3, thread_safe=True)
+        return DetectorInfo("busy", detectors.VOCABULARY, 0.3, thread_safe=True)
 
     def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
         """See `Detector`."""
         work(self.products)
-        return fakes.fake_boxes(key, image.shape[1], image.shape[0])
+        return detectors.fake_boxes(key, image.shape[1], image.shape[0])
 
 
 def work(products: int) -> None:
@@ -189,7 +192,7 @@ class Bench:
         """Kill, fill and forbid; then the same command again; then compare with an undisturbed run."""
         photos = self.folder / "small"
         if not photos.exists():
-            fakes.write_photos(photos, 60)
+            photo_files.write_photos(photos, 60)
         few = self.products // 4
         reference = self.folder / "reference"
         self.done(reference, [], photos=photos, delay=few)
@@ -266,7 +269,7 @@ class Bench:
         journal_bytes, seen = len(record.to_line()), 100_000
         with open(folder.layout.journal, "wb") as file:
             for photo in listing.photos[:seen]:
-                file.write(record._replace(image=photo.key, crop=photo.key).to_line())
+                file.write(replace(record, image=photo.key, crop=photo.key).to_line())
         before, begun = process.memory_info().rss, time.perf_counter()
         records = replay(folder.layout.journal).records
         replayed = (time.perf_counter() - begun) / len(records)
@@ -438,8 +441,8 @@ def failing_store(each: int) -> Iterator[FailingStore]:
 def compare(out: Path, reference: Path, photos: Path) -> str:
     """What differs between two finished runs; empty: nothing."""
     try:
-        fakes.assert_one_row_each(out, [p.relative_to(photos).as_posix() for p in photos.rglob("*.*")])
-        fakes.assert_same(out, fakes.product(reference))
+        folders.assert_one_row_each(out, [p.relative_to(photos).as_posix() for p in photos.rglob("*.*")])
+        folders.assert_same(out, folders.product(reference))
     except AssertionError as error:
         return f"DIFFERS: {' '.join(str(error).split())[:200]}"
     return ""
@@ -503,8 +506,8 @@ def _typical_record(folder: Path) -> tuple[Record, int]:
     """A record of ordinary length, and the bytes of its boxes."""
     photos, out = folder / "few", folder / "few-out"
     _remove(out)
-    keys = fakes.write_photos(photos, 60, width=640, height=480)
-    fakes.crop(photos, out)
+    keys = photo_files.write_photos(photos, 60, width=640, height=480)
+    folders.crop(photos, out)
     assert keys
     state = OutputFolder(out)
     lines = sorted(replay(state.layout.journal).records.values(), key=lambda record: len(record.to_line()))

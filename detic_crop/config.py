@@ -1,4 +1,4 @@
-"""The settings of a run, checked once.
+"""The settings of a run, each stated once: default, help, and the values it takes.
 
 Two kinds: `CropConfig` decides what ends up in the files and is fingerprinted; `RunOptions` decides how
 the work is done and may differ from one resume to the next.
@@ -10,9 +10,10 @@ import dataclasses
 import hashlib
 import json
 import re
+import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
 
 from detic_crop.errors import UsageError
 
@@ -29,93 +30,173 @@ OutFormat: TypeAlias = Literal["files", "tar"]
 BoxFormat: TypeAlias = Literal["xyxy", "xywh"]
 FITS: tuple[Fit, ...] = get_args(Fit)
 FORMATS: tuple[Format, ...] = get_args(Format)
-TRUNCATED: tuple[Truncated, ...] = get_args(Truncated)
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-DECODES: tuple[Decode, ...] = get_args(Decode)
-EXECUTORS: tuple[ExecutorName, ...] = get_args(ExecutorName)
-OUT_FORMATS: tuple[OutFormat, ...] = get_args(OutFormat)
-BOX_FORMATS: tuple[BoxFormat, ...] = get_args(BoxFormat)
 MODELS = "auto, lite, detic-swinb, detic-convnext, detic-r50, detic-r18, boxes:FILE or detectron2:CONFIG"
 DEFAULT_MAX_PIXELS = 200_000_000
 MAX_SIZE = 8192
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CropConfig:
-    """Everything that changes a crop or a box.
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is known of one setting; the command line and docs/options.md are made from this.
 
     Attributes:
-        model: ``auto``, ``lite``, ``detic-…``, ``boxes:FILE`` or ``detectron2:CONFIG``; in a folder's journal
-            the one that ``auto`` stood for.
-        classes: ``marine``, ``any``, or class names joined by commas; None is ``marine``, or ``any`` where
-            the vocabulary is one's own, or the boxes are.
-        vocabulary: what Detic is asked for: a vocabulary's name, a ``.npy`` file, or words joined by commas;
-            None is Open Images.
-        conf: lowest score of an eligible box; None takes the model's own default.
-        scale: enlargement of both sides of the chosen box.
-        size: side of the square crops, pixels.
-        fit: ``stretch`` resizes the rectangle as it is, ``pad`` letterboxes, ``square`` grows it first.
-        format: file format of the crops.
-        quality: 1–100, of JPEG and WebP; PNG ignores it.
-        truncated: crop a truncated or damaged photo as far as it goes, or fail it.
-        decode: ``full``, or ``scaled``: no finer than detector and crop need, see `images.partial`.
-        precision: of Detic's network.
-        detector_size: shortest side, in pixels, at which Detic sees a photo; None is 800.
-        out_format: ``files``, or ``tar``: the crops in tar files as WebDataset reads them, see
-            `runs.tar_crops`.
-        box_format: what four numbers of a boxes file are: ``xyxy``, corners, or ``xywh``, left, top, width,
-            height; None reads it off the file.
-        weights: file name → sha256 of what the answers depend on; in a folder's journal.
-        algorithm: see `ALGORITHM`.
+        help: what it is for, in one line.
+        takes: the values it takes, in words, where it takes text that must not be empty.
+        unset: what happens where it is not given; empty where the default says it.
+        metavar: what stands for the value in the help.
+        low: lowest value; a number only.
+        high: highest value; a number only.
+        example: a value that works; a number only.
+        option: its name on the command line, where that is not the field's.
+        name: the field.
+        kind: type of the value.
+        choices: all values, where there are only a few.
+        default: value where it is not given; None where `unset` says what happens.
+    """
+
+    help: str
+    takes: str = ""
+    unset: str = ""
+    metavar: str | None = None
+    low: float = 0
+    high: float = 0
+    example: str = ""
+    option: str = ""
+    name: str = ""
+    kind: type = str
+    choices: tuple[str, ...] = ()
+    default: Any = None
+
+    @property
+    def text(self) -> str:
+        """The line for people: help and values."""
+        return f"{self.help}: {self.takes}" if self.takes else self.help
+
+    def check(self, value: Any) -> Any:
+        """Return `value` as the setting keeps it.
+
+        Raises:
+            UsageError: it is out of range or of another kind.
+        """
+        if value is None and self.default is None:
+            return None
+        if self.choices:
+            if value not in self.choices:
+                self._refuse(f"{', '.join(self.choices[:-1])} or {self.choices[-1]}", value)
+        elif self.kind in (int, float):
+            kinds = (int,) if self.kind is int else (int, float)
+            valid = (
+                isinstance(value, kinds) and not isinstance(value, bool) and self.low <= value <= self.high
+            )
+            if not valid:
+                whole = "a whole number" if self.kind is int else "a number"
+                self._refuse(
+                    f"{whole} from {self.low} to {self.high}", value, f"; e.g. {self.option} {self.example}"
+                )
+            return self.kind(value)  # 2 and 2.0 are one setting and must have one fingerprint
+        elif self.kind is Path:
+            return Path(value)
+        elif self.takes and not (isinstance(value, str) and value.replace(",", " ").strip()):
+            self._refuse(self.takes, value)
+        return value
+
+    def _refuse(self, expected: str, value: Any, advice: str = "") -> None:
+        raise UsageError("bad_value", f"{self.option} must be {expected}, got {value!r}{advice}")
+
+
+def _check(settings: CropConfig | RunOptions) -> None:
+    """Refuse values out of range; keep the others in one form each."""
+    for name, setting in SETTINGS[type(settings)].items():
+        object.__setattr__(settings, name, setting.check(getattr(settings, name)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CropConfig:
+    """Everything that changes a crop or a box; each field is explained beside it.
+
+    In a folder's journal `model` is the one that ``auto`` stood for, and `weights` is what the answers depend
+    on: file name → sha256.
 
     Raises:
         UsageError: a value is out of its range.
     """
 
-    model: str = "auto"
-    classes: str | None = None
-    vocabulary: str | None = None
-    conf: float | None = None
-    scale: float = 1.2
-    size: int = 512
-    fit: Fit = "stretch"
-    format: Format = "jpg"
-    quality: int = 95
-    truncated: Truncated = "keep"
-    decode: Decode = "full"
-    precision: Precision = "float32"
-    detector_size: int | None = None
-    out_format: OutFormat = "files"
-    box_format: BoxFormat | None = None
+    model: Annotated[str, Setting("what finds the boxes", takes=MODELS, metavar="NAME")] = "auto"
+    classes: Annotated[
+        str | None,
+        Setting(
+            "classes whose boxes count",
+            takes="marine, any, or names joined by commas",
+            unset="marine; any with boxes:FILE",
+            metavar="NAMES",
+        ),
+    ] = None
+    vocabulary: Annotated[
+        str | None,
+        Setting(
+            "what Detic looks for",
+            takes="openimages, lvis, objects365, coco, FILE.npy, or words joined by commas",
+            unset="openimages",
+            metavar="NAME",
+        ),
+    ] = None
+    conf: Annotated[
+        float | None,
+        Setting(
+            "lowest score of a box that counts", low=0, high=1, example="0.3", unset="each model has its own"
+        ),
+    ] = None
+    scale: Annotated[
+        float,
+        Setting("enlarge the chosen box about its centre by this factor", low=0.1, high=10, example="1.2"),
+    ] = 1.2
+    size: Annotated[
+        int, Setting("side of the square crops, in pixels", low=1, high=MAX_SIZE, example="512")
+    ] = 512
+    fit: Annotated[
+        Fit, Setting("stretch the box to a square, pad it with bars, or grow it to a square first")
+    ] = "stretch"
+    format: Annotated[Format, Setting("file format of the crops")] = "jpg"
+    quality: Annotated[int, Setting("quality of jpg and webp, 1 to 100", low=1, high=100, example="95")] = 95
+    truncated: Annotated[
+        Truncated, Setting("crop a cut-off or damaged photo as far as it goes, or give it a failed row")
+    ] = "keep"
+    decode: Annotated[Decode, Setting("decode all pixels, or only as finely as the crop needs (faster)")] = (
+        "full"
+    )
+    precision: Annotated[Precision, Setting("number format that Detic computes in")] = "float32"
+    detector_size: Annotated[
+        int | None,
+        Setting(
+            "shortest side, in pixels, at which Detic sees a photo",
+            low=32,
+            high=8192,
+            example="800",
+            unset="800",
+        ),
+    ] = None
+    out_format: Annotated[
+        OutFormat, Setting("write one file for each crop, or tar files as WebDataset reads them")
+    ] = "files"
+    box_format: Annotated[
+        BoxFormat | None,
+        Setting(
+            "what the four numbers of boxes:FILE are: corners, or left, top, width, height",
+            unset="as the file says",
+        ),
+    ] = None
     weights: dict[str, str] = field(default_factory=dict)
     algorithm: int = ALGORITHM
 
     def __post_init__(self) -> None:
-        _number("--conf", self.conf, 0, 1, "0.3", optional=True)
-        _number("--scale", self.scale, 0.1, 10, "1.2")
-        # 2 and 2.0 are one setting and must have one fingerprint.
-        object.__setattr__(self, "scale", float(self.scale))
-        object.__setattr__(self, "conf", None if self.conf is None else float(self.conf))
-        _number("--size", self.size, 1, MAX_SIZE, "512", whole=True)
-        _number("--quality", self.quality, 1, 100, "95", whole=True)
-        _one_of("--fit", self.fit, FITS)
-        _one_of("--format", self.format, FORMATS)
-        _one_of("--truncated", self.truncated, TRUNCATED)
-        _one_of("--decode", self.decode, DECODES)
-        _one_of("--precision", self.precision, PRECISIONS)
-        _one_of("--out-format", self.out_format, OUT_FORMATS)
-        if self.box_format is not None:
-            _one_of("--box-format", self.box_format, BOX_FORMATS)
-        _number("--detector-size", self.detector_size, 32, 8192, "800", whole=True, optional=True)
-        _text("--model", self.model, MODELS)
-        if self.classes is not None:
-            _text("--classes", self.classes, "marine, any, or names joined by commas")
-        if self.vocabulary is not None:
-            _text("--vocabulary", self.vocabulary, "a vocabulary's name, FILE.npy, or words joined by commas")
+        _check(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, one per field; what came later is left out at its default, so that the
-        fingerprints of older folders stay as they are."""
+        """Return plain JSON values, one per field.
+
+        Settings that came in later versions are left out at their defaults: so the fingerprints of older
+        folders stay as they are.
+        """
         values = dataclasses.asdict(self)
         if self.out_format == "files":
             del values["out_format"]
@@ -125,104 +206,144 @@ class CropConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> CropConfig:
-        """The config that `to_dict` wrote; fields this version does not know are refused."""
+        """Return the config that `to_dict` wrote.
+
+        Raises:
+            UsageError: it has fields that this version does not know.
+        """
         unknown = sorted(set(values) - {f.name for f in dataclasses.fields(cls)})
         if unknown:
             raise UsageError(
+                "other_version",
                 f"the folder was made by another version of detic-crop (it records {', '.join(unknown)}); "
-                "use that version or another --out"
+                "use that version or another --out",
             )
         return cls(**values)
 
     def fingerprint(self) -> str:
-        """Short hash over every field: equal fingerprints give equal crops."""
+        """Return a short hash over every field: equal fingerprints give equal crops."""
         text = json.dumps(self.to_dict(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def differences(self, other: CropConfig) -> list[str]:
-        """One phrase per field that differs, ours second."""
+        """Return one phrase for each field that differs: the value of `other`, then ours."""
         ours, theirs = dataclasses.asdict(self), dataclasses.asdict(other)
         return [_change(name, theirs[name], ours[name]) for name in ours if ours[name] != theirs[name]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """How a run is done; none of this changes a crop.
+    """How a run is done; none of this changes a crop. Each field is explained beside it.
 
-    Attributes:
-        device: ``auto`` (all GPUs, else the best device), ``cpu``, ``cuda``, ``cuda:N``, ``mps``, or several
-            of these joined by commas: then one process for each.
-        workers: threads that work on photos, in each process; None takes a number that fits the machine.
-        executor: ``local``, or ``ray``: on the nodes of a Ray cluster.
-        ray_address: of the cluster, as for `ray.init`; None takes RAY_ADDRESS, else starts a Ray on this
-            machine.
-        batch_size: photos that Detic is given at once on a GPU; None takes a number that fits the device.
-        weights_file: a checkpoint instead of the pulled one.
-        names: text file with the class names of a vocabulary of one's own.
-        per_tar: photos in each tar file of ``out_format="tar"``, at most.
-        labels: CSV whose rows the audit follows.
-        labels_key: its column that names the photo.
-        max_pixels: larger photos become failed rows.
-        shard: ``k/N``: do part k of N of the photos, counted from 0; or ``auto``, see `runs.shards`.
-        add: put the photos of another input into a folder that has some already.
-        limit: look at the first so many photos only.
-        time_limit: seconds after which no new photo is begun.
-        overwrite: remove what an earlier run made, then start anew.
-        discard_review: allow `overwrite` to remove a reviewer's verdicts.
-        dry_run: look and report, write nothing.
-        quiet: no progress bar.
-        profile: say where the time went.
+    `time_limit` is in seconds; on the command line ``8h30m``.
+
+    Raises:
+        UsageError: a value is out of its range.
     """
 
-    device: str = "auto"
-    workers: int | None = None
-    executor: ExecutorName = "local"
-    ray_address: str | None = None
-    batch_size: int | None = None
-    weights_file: Path | None = None
-    names: Path | None = None
-    per_tar: int = 5000
-    labels: Path | None = None
-    labels_key: str = "image"
-    max_pixels: int = DEFAULT_MAX_PIXELS
-    shard: str | None = None
-    add: bool = False
-    limit: int | None = None
-    time_limit: float | None = None
-    overwrite: bool = False
-    discard_review: bool = False
-    dry_run: bool = False
-    quiet: bool = False
-    profile: bool = False
+    device: Annotated[
+        str,
+        Setting(
+            "where the model runs: auto (all GPUs, or the CPU), cpu, cuda, cuda:N, mps, or cuda:0,cuda:1 …",
+            metavar="NAME",
+        ),
+    ] = "auto"
+    workers: Annotated[
+        int | None,
+        Setting(
+            "threads that work on photos, in each process",
+            low=1,
+            high=256,
+            example="4",
+            unset="fits the machine",
+        ),
+    ] = None
+    executor: Annotated[ExecutorName, Setting("work on this machine, or on the nodes of a Ray cluster")] = (
+        "local"
+    )
+    ray_address: Annotated[
+        str | None,
+        Setting(
+            "address of the Ray cluster",
+            takes="auto, local or HOST:PORT",
+            unset="RAY_ADDRESS, else a Ray on this machine",
+            metavar="HOST:PORT",
+        ),
+    ] = None
+    batch_size: Annotated[
+        int | None,
+        Setting(
+            "photos that Detic gets at a time on a GPU", low=1, high=256, example="8", unset="fits the device"
+        ),
+    ] = None
+    weights_file: Annotated[
+        Path | None,
+        Setting(
+            "a Detic checkpoint to use instead of the one that was pulled", metavar="FILE", option="--weights"
+        ),
+    ] = None
+    names: Annotated[
+        Path | None, Setting("text file with the class names of --vocabulary FILE.npy", metavar="TXT")
+    ] = None
+    per_tar: Annotated[int, Setting("most crops in one tar file", low=1, high=1_000_000, example="5000")] = (
+        5000
+    )
+    labels: Annotated[
+        Path | None, Setting("your table of labels: audit.csv follows it row by row", metavar="CSV")
+    ] = None
+    labels_key: Annotated[str, Setting("column of --labels that names the photo", metavar="COLUMN")] = "image"
+    max_pixels: Annotated[
+        int,
+        Setting(
+            "give photos with more pixels a failed row", low=1, high=1 << 40, example=str(DEFAULT_MAX_PIXELS)
+        ),
+    ] = DEFAULT_MAX_PIXELS
+    shard: Annotated[
+        str | None, Setting("do only part k of N, counted from 0; auto: as the array job says", metavar="k/N")
+    ] = None
+    add: Annotated[bool, Setting("add the photos of another --in to those that --out has")] = False
+    limit: Annotated[
+        int | None, Setting("do only the first N photos", low=1, high=1 << 60, example="100", metavar="N")
+    ] = None
+    time_limit: Annotated[
+        float | None,
+        Setting(
+            "start no photo after this time; the same command continues later",
+            low=0.001,
+            high=1 << 40,
+            example="8h30m",
+            metavar="8h30m",
+        ),
+    ] = None
+    overwrite: Annotated[
+        bool, Setting("remove what an earlier run made in --out, then start from the beginning")
+    ] = False
+    discard_review: Annotated[bool, Setting("allow --overwrite to remove a reviewer's verdicts")] = False
+    dry_run: Annotated[bool, Setting("check everything, say what would be done, write nothing")] = False
+    quiet: Annotated[bool, Setting("show no progress bar and no summary")] = False
+    profile: Annotated[bool, Setting("say at the end where the time went")] = False
 
     def __post_init__(self) -> None:
-        _number("--workers", self.workers, 1, 256, "4", whole=True, optional=True)
-        _number("--batch-size", self.batch_size, 1, 256, "8", whole=True, optional=True)
-        _number("--per-tar", self.per_tar, 1, 1_000_000, "5000", whole=True)
-        _number("--max-pixels", self.max_pixels, 1, 1 << 40, str(DEFAULT_MAX_PIXELS), whole=True)
-        _number("--limit", self.limit, 1, 1 << 60, "100", whole=True, optional=True)
-        _number("--time-limit", self.time_limit, 0.001, 1 << 40, "8h30m", optional=True)
-        _one_of("--executor", self.executor, EXECUTORS)
-        if self.ray_address is not None:
-            _text("--ray-address", self.ray_address, "auto, local or HOST:PORT")
-            if self.executor != "ray":
-                raise UsageError("--ray-address goes with --executor ray only; add that, or leave it out")
-        for name in ("weights_file", "names", "labels"):
-            value = getattr(self, name)
-            object.__setattr__(self, name, None if value is None else Path(value))
+        _check(self)
+        if self.ray_address is not None and self.executor != "ray":
+            raise UsageError(
+                "option_not_applicable",
+                "--ray-address goes with --executor ray only; add that, or leave it out",
+            )
         one = r"(cpu|cuda(:\d+)?|mps)"
         if not re.fullmatch(rf"auto|{one}(,{one})*", str(self.device)):
             raise UsageError(
+                "bad_value",
                 "--device must be auto, cpu, cuda, cuda:N or mps, or several joined by commas "
-                f"(cuda:0,cuda:1), got {self.device!r}"
+                f"(cuda:0,cuda:1), got {self.device!r}",
             )
 
 
 def parse_duration(text: str) -> float:
-    """Seconds in ``8h30m``, ``90m``, ``45s``, ``1d`` or a plain number of seconds.
+    """Return the seconds in ``8h30m``, ``90m``, ``45s``, ``1d`` or a plain number of seconds.
 
     Raises:
-        UsageError: it reads as none of these, or is not positive.
+        UsageError: the text is none of these, or the time is not positive.
     """
     units = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
     compact = text.strip().lower()
@@ -233,33 +354,14 @@ def parse_duration(text: str) -> float:
     elif re.fullmatch(rf"(?:{number} ?[dhms]\s*)+", compact):
         seconds = sum(float(n) * units[u] for n, u in re.findall(f"({number}) ?([dhms])", compact))
     if seconds <= 0:
-        raise UsageError(f"--time-limit must be a duration such as 8h30m, 90m or 45s, got {text!r}")
+        raise UsageError(
+            "bad_value", f"--time-limit must be a duration such as 8h30m, 90m or 45s, got {text!r}"
+        )
     return seconds
 
 
-def _number(
-    option: str,
-    value: float | None,
-    low: float,
-    high: float,
-    example: str,
-    *,
-    whole: bool = False,
-    optional: bool = False,
-) -> None:
-    if value is None and optional:
-        return
-    kinds = (int,) if whole else (int, float)
-    valid = isinstance(value, kinds) and not isinstance(value, bool) and low <= value <= high
-    if not valid:
-        kind = "a whole number" if whole else "a number"
-        raise UsageError(
-            f"{option} must be {kind} from {low} to {high}, got {value!r}; e.g. {option} {example}"
-        )
-
-
 def _change(name: str, before: Any, now: Any) -> str:
-    if name == "weights" and set(before) == set(now):  # hashes say nothing to a person
+    if name == "weights" and set(before) == set(now):  # a person does not compare hashes
         changed = [file for file in now if now[file] != before[file]]
         return f"the content of {', '.join(changed)} has changed since"
     if name == "weights":
@@ -271,11 +373,25 @@ def _spoken(value: Any) -> str:
     return "not given" if value is None else repr(value)
 
 
-def _text(option: str, value: str, expected: str) -> None:
-    if not isinstance(value, str) or not value.replace(",", " ").strip():
-        raise UsageError(f"{option} must be {expected}, got {value!r}")
+def _settings_of(kind: type[Any]) -> dict[str, Setting]:
+    types = typing.get_type_hints(kind, include_extras=True)
+    found = {}
+    for each in dataclasses.fields(kind):
+        hint = types[each.name]
+        if get_origin(hint) is not Annotated:
+            continue
+        hint, setting = get_args(hint)
+        alone = get_args(hint)[0] if type(None) in get_args(hint) else hint
+        found[each.name] = dataclasses.replace(
+            setting,
+            name=each.name,
+            option=setting.option or "--" + each.name.replace("_", "-"),
+            kind=alone if isinstance(alone, type) else str,
+            choices=get_args(alone),
+            default=each.default,
+        )
+    return found
 
 
-def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise UsageError(f"{option} must be {', '.join(allowed[:-1])} or {allowed[-1]}, got {value!r}")
+SETTINGS = {kind: _settings_of(kind) for kind in (CropConfig, RunOptions)}
+"""What a person can set, by field."""

@@ -70,7 +70,7 @@ class Interrupted(KeyboardInterrupt):
     """
 
     def __init__(self, result: Any) -> None:
-        super().__init__(f"{counted(result.remaining, 'photo')} to do; the same call goes on")
+        super().__init__(f"{counted(result.remaining, 'photo')} to do; make the same call to continue")
         self.result = result
 
 

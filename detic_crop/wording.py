@@ -1,4 +1,4 @@
-"""Numbers in sentences: ``1 photo``, ``1,234 photos``."""
+"""Numbers in sentences, and text as bytes."""
 
 from __future__ import annotations
 
@@ -11,3 +11,8 @@ def either(number: int, one: str, many: str) -> str:
 def counted(number: int, one: str, many: str = "") -> str:
     """A number and what there are so many of; `many` where it is not `one` with an s."""
     return f"{number:,} {either(number, one, many or f'{one}s')}"
+
+
+def utf8(text: str) -> bytes:
+    """Return a text in UTF-8; undecodable bytes of a file name are spelled out, ``\\udce9``."""
+    return text.encode("utf-8", "backslashreplace")

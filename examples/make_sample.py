@@ -66,7 +66,7 @@ DUSK = Light(
     water=(0.008, 0.018, 0.028),
     crest=(0.02, 0.03, 0.03),
     clouds=0.45,
-    exposure=0.9,
+    exposure=1.1,
 )
 BLUE_DEPTH = Light(
     sun=(0.0, 1.0, 0.0),
@@ -114,16 +114,16 @@ SCENES: tuple[Scene, ...] = (
         name="orca_tall_fin.jpg",
         species="killer_whale",
         individual="kw-001",
-        camera=Camera(1280, 800, 5000, 20, 4.0),
+        camera=Camera(1280, 800, 4300, 80, 4.0),
         light=replace(OVERCAST, horizon=(0.5, 0.56, 0.62), clouds=0.6),
         weather=Weather(0.15, 9.0, 80, 0.3),
         animals=(
             Animal(
                 ORCA,
-                -0.5,
+                -0.2,
                 30.0,
                 -0.16,
-                yaw=-20,
+                yaw=-12,
                 spine=((0.0, 14.0), (0.3, 7.0), (0.45, 2.0), (0.7, 10.0), (1.0, 18.0)),
                 foam=0.9,
                 wake=3.0,
@@ -253,10 +253,15 @@ SCENES: tuple[Scene, ...] = (
         focus=34.0,
     ),
     Scene(
-        name="empty_sea.jpg",
-        camera=Camera(1280, 854, 1700, 360, 3.5),
+        name="evening_leap.jpg",
+        species="bottlenose_dolphin",
+        individual="bd-006",
+        camera=Camera(1280, 854, 3700, 200, 2.6),
         light=DUSK,
-        weather=Weather(0.12, 10.0, 85),
+        weather=Weather(0.16, 8.0, 100, 0.3),
+        animals=(Animal(DOLPHIN, 0.25, 16.0, 1.55, yaw=-15, roll=-10, spine=LEAPING, foam=0),),
+        sprays=(Spray(-1.05, 16.2, 1.0, 5.0, 260, size=0.003, pool=1.3),),
+        focus=16.0,
     ),
 )
 

@@ -27,7 +27,7 @@ class Detections:
         listed: whether anybody looked; False where given boxes do not speak of the photo at all.
 
     Raises:
-        ValueError: the lengths differ, or a box or score is not finite.
+        ValueError: the lengths differ, or a box, score or presence is not finite.
     """
 
     xyxy: NDArray[np.float32]
@@ -39,13 +39,14 @@ class Detections:
     def __post_init__(self) -> None:
         xyxy = np.asarray(self.xyxy, dtype=np.float32).reshape(-1, 4)
         scores = np.asarray(self.scores, dtype=np.float32).reshape(-1)
-        names = tuple(self.class_names)
+        names = tuple(map(str, self.class_names))  # plain text also where it came from an array
         if not len(xyxy) == len(scores) == len(names):
             raise ValueError(
                 f"expected one score and one class per box, got {len(xyxy)} boxes, "
                 f"{len(scores)} scores and {len(names)} classes"
             )
-        if not (np.isfinite(xyxy).all() and np.isfinite(scores).all()):
+        certain = np.isfinite(0.0 if self.presence is None else self.presence)
+        if not (np.isfinite(xyxy).all() and np.isfinite(scores).all() and certain):
             raise ValueError("expected finite boxes and scores, got NaN or infinity")
         object.__setattr__(self, "xyxy", xyxy)
         object.__setattr__(self, "scores", scores)

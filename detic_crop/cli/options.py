@@ -1,13 +1,80 @@
-"""How every option of the command line is declared: it also reads an environment variable of its own."""
+"""How options are declared: from the fields of `CropConfig` and `RunOptions`, which hold their help."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from detic_crop.config import SETTINGS, CropConfig, RunOptions, Setting, parse_duration
+
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+RECROP = ("classes", "conf", "scale", "size", "fit", "format", "quality", "decode", "out_format")
+"""Settings of a crop that can change without a detector."""
+
+RECROP_WORK = (
+    "workers",
+    "limit",
+    "time_limit",
+    "max_pixels",
+    "per_tar",
+    "overwrite",
+    "discard_review",
+    "quiet",
+    "profile",
+)
+"""Run options that `recrop` has too."""
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Photos and folders": (
+        "input",
+        "output",
+        "labels",
+        "labels_key",
+        "limit",
+        "add",
+        "overwrite",
+        "discard_review",
+        "dry_run",
+    ),
+    "Finding the animal": ("model", "classes", "conf", "box_format"),
+    "The crops": (
+        "scale",
+        "size",
+        "fit",
+        "format",
+        "quality",
+        "out_format",
+        "per_tar",
+        "decode",
+        "truncated",
+        "max_pixels",
+    ),
+    "Detic": ("vocabulary", "names", "weights_file", "precision", "detector_size", "batch_size"),
+    "Machines and time": (
+        "device",
+        "workers",
+        "time_limit",
+        "shard",
+        "executor",
+        "ray_address",
+        "strict",
+        "quiet",
+        "profile",
+    ),
+}
+"""Headings under which the help of `run` and docs/options.md list the options."""
+
+# Options that people repeat to name several things; click would take the last and drop the others.
+_ONCE = {
+    "--in": "pass the folder above them, a quoted pattern or a list; run takes a further one with --add",
+    "--classes": "join the names by commas",
+    "--device": "join the devices by commas",
+}
 
 
 class Option(click.Option):
@@ -19,6 +86,84 @@ class Option(click.Option):
         self.envvar = "DETIC_CROP_" + longest.removeprefix("--").replace("-", "_").upper()
 
 
+class Command(click.Command):
+    """A command that refuses an option given twice, and lists many options under headings."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        *_, given = self.make_parser(ctx).parse_args(args=list(args))
+        for parameter, count in Counter(given).items():
+            option = parameter.opts[0]
+            if count > 1 and option in _ONCE:
+                raise click.UsageError(f"expected {option} once, got it {count} times; {_ONCE[option]}")
+        return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for heading, options in self.by_group(ctx).items():
+            lines = [line for option in options if (line := option.get_help_record(ctx)) is not None]
+            with formatter.section(heading):
+                formatter.write_dl(lines)
+
+    def by_group(self, ctx: click.Context) -> dict[str, list[click.Parameter]]:
+        """Return the options by heading, in the order of `GROUPS`; a short list has one heading."""
+        options = {option.name: option for option in self.get_params(ctx) if isinstance(option, click.Option)}
+        if len(options) < 12:
+            return {"Options": list(options.values())}
+        found: dict[str, list[click.Parameter]] = {}
+        for heading, names in GROUPS.items():
+            found[heading] = [options.pop(name) for name in names if name in options]
+        found["Options"] = list(options.values())
+        return {heading: options for heading, options in found.items() if options}
+
+
+def _seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    return None if value is None else parse_duration(value)
+
+
 def option(*names: str, **kwargs: Any) -> Callable[[_F], _F]:
-    """`click.option` with an `Option`."""
+    """Declare an option that is no setting; as `click.option`, with an `Option`."""
     return click.option(*names, cls=Option, **kwargs)
+
+
+def settings(
+    kind: type[CropConfig] | type[RunOptions], names: Sequence[str] = (), *, changes: bool = False
+) -> Callable[[_F], _F]:
+    """Declare an option for each setting of `kind`, or for those that `names` lists.
+
+    Args:
+        kind: the class of the settings.
+        names: fields; all where none is named.
+        changes: an option that is not given leaves a setting as it was: so none has a default.
+    """
+    known = SETTINGS[kind]
+
+    def declare(function: _F) -> _F:
+        for name in reversed(names or list(known)):
+            function = _declared(known[name], changes)(function)
+        return function
+
+    return declare
+
+
+def _declared(setting: Setting, changes: bool) -> Callable[[_F], _F]:
+    if setting.kind is bool:
+        return option(setting.option, setting.name, is_flag=True, help=setting.text)
+    unset = f"  [default: {setting.unset}]" if setting.unset and not changes else ""
+    default = None if changes else setting.default
+    return option(
+        setting.option,
+        setting.name,
+        type=_type_of(setting),
+        metavar=setting.metavar,
+        default=default,
+        show_default=default is not None,
+        callback=_seconds if setting.name == "time_limit" else None,
+        help=setting.text + unset,
+    )
+
+
+def _type_of(setting: Setting) -> Any:
+    if setting.choices:
+        return click.Choice(setting.choices)
+    if setting.name == "time_limit":  # 8h30m
+        return str
+    return click.Path(path_type=Path) if setting.kind is Path else setting.kind

@@ -10,14 +10,16 @@ from detic_crop.commands.holding import hold
 from detic_crop.commands.result import ApplyResult, unless_stopped
 from detic_crop.commands.reviewed import read_decisions
 from detic_crop.commands.settings import PathLike
-from detic_crop.commands.tables import look_for_photos, write_tables
+from detic_crop.commands.tables import write_tables
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.folder.decisions import Decision
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Journal, Record, recorded_config, replay
-from detic_crop.folder.store_folder import copied_here
+from detic_crop.folder.journal import Journal, recorded_config, replay
+from detic_crop.folder.records import Record
+from detic_crop.folder.folder import copied_here
 from detic_crop.folder.verdicts import VERDICTS, not_understood
+from detic_crop.folder.whereabouts import look_for_photos
 from detic_crop.photos import location as places
 from detic_crop.work.changes import apply_changes, changes_of
 from detic_crop.work.progress import no_progress, progress_bar
@@ -58,8 +60,8 @@ def apply(
         result = _apply_result(folder, state.config)
         decisions = read_decisions(folder, state.records)
         result.changes = changes_of(state.records, decisions, folder)
-        absent = look_for_photos(folder, state.records, input).absent
-        result.notes += absent.sentences("what needs its photo will stay as it is")
+        whereabouts = look_for_photos(folder, state.records, input)
+        result.notes += whereabouts.sentences("what needs its photo will stay as it is")
         result.notes += _passed_over(folder, state.records, decisions)
         return result
     _apply_result(folder, recorded_config(folder.layout.journal))
@@ -67,19 +69,21 @@ def apply(
         hold(folder, options) as stop,
         closing(Journal(folder.layout.journal, folder.layout.candidates, folder.inside)) as journal,
     ):
-        records = journal.state.records
-        result = _apply_result(folder, journal.state.config)
+        state = replay(folder.layout.journal)
+        records = state.records
+        result = _apply_result(folder, state.config)
         decisions = read_decisions(folder, records)
         result.changes = changes_of(records, decisions, folder)
         keys = [change.image for change in result.changes if change.pixels]
-        found = look_for_photos(folder, records, input)
-        paths = {key: found.paths[key] for key in keys}
-        folder.check_safe(places.files_of(paths.values()), ())
+        whereabouts = look_for_photos(folder, records, input)
+        paths = {key: whereabouts.locations[key] for key in keys}
+        folder.checks.photos_outside(places.files_of(paths.values()))
         progress = no_progress if quiet or not result.changes else progress_bar
         begun = time.monotonic()
         with progress(len(result.changes), 0) as report:
             applied = apply_changes(
                 result.changes,
+                records,
                 journal,
                 folder,
                 result.config,
@@ -98,7 +102,7 @@ def apply(
         result.remaining = len(result.changes) - result.done - len(result.problems)
         result.stopped = stop.reason if result.remaining else ""
         result.notes += _passed_over(folder, records, decisions)
-        write_tables(result, records, found=found)
+        write_tables(result, records, whereabouts)
     return unless_stopped(result)
 
 

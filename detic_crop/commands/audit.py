@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detic_crop.commands.result import RunResult
 from detic_crop.commands.settings import PathLike
-from detic_crop.commands.tables import audit_rows, look_for_photos, sample_of, write_tables
+from detic_crop.commands.tables import sample_of, write_report
 from detic_crop.errors import UsageError
-from detic_crop.folder.folder import OutputFolder, output_errors
+from detic_crop.folder.folder import OutputFolder, open_folder
+from detic_crop.folder.write_errors import output_errors
 from detic_crop.folder.journal import replay
-from detic_crop.folder.store_folder import open_folder
+from detic_crop.folder.whereabouts import look_for_photos
+from detic_crop.report.model import Audit
 from detic_crop.report.sample import detected_records, draw, write_sample
-from detic_crop.report.table import BOX_COLUMNS, NUMBER_COLUMNS, Row
+from detic_crop.report.table import BOX_COLUMNS, NUMBER_COLUMNS
 from detic_crop.report.workbook import check_workbook
 from detic_crop.stores.store import is_address, join, redact, store_of
+from detic_crop.system.collecting import collector_paused
 from detic_crop.wording import counted
 
 if TYPE_CHECKING:
@@ -70,25 +72,25 @@ def rebuild_tables(
         if state.config is None:
             raise UsageError(f"{folder.shown} has no finished photos yet; give its `run` command again first")
         result = RunResult(folder, state.config)
-        found = look_for_photos(folder, state.records, input)
-        if xlsx or sample is not None:  # whatever is to be refused is refused before anything is written
-            rows, labels = audit_rows(folder, state.records)
+        with collector_paused():
+            whereabouts = look_for_photos(folder, state.records, input)
+            audit = Audit.of(folder, state.records, state.config, whereabouts)
             if xlsx:
-                check_workbook(len(rows), labels)
+                check_workbook(audit)
             if sample is not None:
-                _draw_sample(result, rows, sample, seed)
-        write_tables(result, state.records, xlsx, found if takes_input else None)
+                _draw_sample(result, audit, sample, seed)
+            write_report(result, audit, "pass" if takes_input else "give `detic-crop audit` with", xlsx=xlsx)
     return result
 
 
-def _draw_sample(result: RunResult, rows: Sequence[Row], size: int, seed: int | None) -> None:
-    """Draw, and say what that did to an earlier sample."""
+def _draw_sample(result: RunResult, audit: Audit, size: int, seed: int | None) -> None:
+    """Draw a sample, and note what that did to an earlier one."""
     folder = result.folder
     before = sample_of(result)
     if seed is None:
         seed = before[0].seed if before else 0
-    detected = detected_records(folder, {row.record.image for row in rows})
-    sample = draw(detected, result.config, size, seed)
+    detected = detected_records(folder, audit.photos)
+    sample = draw(detected, audit.config, size, seed)
     write_sample(folder, sample)
     new = {drawn.image for drawn in sample}.difference(drawn.image for drawn in before)
     dropped = len(before) + len(new) - len(sample)

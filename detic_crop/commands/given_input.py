@@ -10,8 +10,9 @@ from detic_crop.commands.settings import PathLike
 from detic_crop.config import RunOptions
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import Given, arranged, united
-from detic_crop.folder.journal import Record, replay
+from detic_crop.folder.journal import replay
 from detic_crop.folder.listing import photo_paths, read_listing
+from detic_crop.folder.records import Record
 from detic_crop.folder.same_photo import is_same_photo
 from detic_crop.photos import location as places
 from detic_crop.photos.photo import Listing, Photo

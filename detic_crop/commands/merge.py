@@ -16,9 +16,9 @@ from detic_crop.folder.folder import OutputFolder, output_errors
 from detic_crop.folder.inputs import recorded_inputs
 from detic_crop.folder.journal import Journal, replay
 from detic_crop.folder.listing import read_listing, write_listing
-from detic_crop.folder.store_folder import copied_here, open_folder
+from detic_crop.folder.saved_labels import load_labels, save_labels
+from detic_crop.folder.folder import copied_here, open_folder
 from detic_crop.photos.labels import Labels
-from detic_crop.report.table import keep_labels, kept_labels
 from detic_crop.shards.merge import (
     Gap,
     Gathered,
@@ -87,7 +87,7 @@ def _merge_into(sources: Sequence[OutputFolder], folder: OutputFolder, partial: 
         for source in sources:
             held.enter_context(source.locked(merging=True))
         gathered = gather(sources)
-        labels, matches = kept_labels(gathered.listed[0].folder)
+        labels, matches = load_labels(gathered.listed[0].folder)
         earlier = replay(folder.layout.journal)
         records = earlier.records
         check_same_settings(earlier.config, gathered.config, folder)
@@ -134,13 +134,14 @@ def _merge(
 ) -> None:
     """Append, write the tables, and last drop the shards' states: until then the same call mends a kill."""
     folder = result.folder
+    state = replay(folder.layout.journal)
+    records = state.records
     with closing(Journal(folder.layout.journal, folder.layout.candidates, folder.inside)) as journal:
-        records = journal.state.records
-        if journal.state.settings is None:
+        if state.settings is None:
             journal.begin(gathered.config, gathered.version)
-        fold(gathered, chosen, journal, folder, bring)
+        fold(gathered, chosen, records, journal, folder, bring)
     write_listing(folder, *sources_of(gathered, folder), merged_part(gathered))
-    keep_labels(folder, labels, matches)
+    save_labels(folder, labels, matches)
     folder.remove_stale_rejected(records)
     write_tables(result, records)
     inputs = [given.where for given in recorded_inputs(read_listing(folder))]

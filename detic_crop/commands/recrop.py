@@ -18,13 +18,14 @@ from detic_crop.config import ALGORITHM, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import check_same_data_set, parts_of, recorded_inputs
-from detic_crop.folder.journal import Record, replay
+from detic_crop.folder.journal import recorded_config, replay
 from detic_crop.folder.listing import paths_now, read_listing, write_listing
-from detic_crop.folder.store_folder import copied_here, open_folder
+from detic_crop.folder.records import Record
+from detic_crop.folder.saved_labels import load_labels, save_labels
+from detic_crop.folder.folder import copied_here, open_folder
 from detic_crop.photos import location as places
 from detic_crop.photos.in_store import looked_at
 from detic_crop.photos.photo import Listing
-from detic_crop.report.table import keep_labels, kept_labels
 from detic_crop.shards.state import folder_settings
 from detic_crop.work.execute import check_same_settings
 from detic_crop.work.kept_boxes import KeptCandidates, carried_decisions, check_policy
@@ -62,7 +63,9 @@ def recrop(
     """
     origin = OutputFolder(copied_here(source, "recrop"))
     origin.require_run()
-    with open_folder(output, anew=options is not None and options.overwrite) as folder:
+    begun = recorded_config(origin.layout.journal)
+    out_format = settings.get("out_format") or (begun.out_format if begun else "files")
+    with open_folder(output, out_format=out_format) as folder:
         result = _recrop(origin, folder, input, options, settings)
     return unless_stopped(result)
 
@@ -95,10 +98,12 @@ def _recrop(
     check_alone(folder, options)
     check_same_settings(folder_settings(folder, options.overwrite), config, folder)
     recorded = read_listing(origin)
-    labels, matches = kept_labels(origin)
+    labels, matches = load_labels(origin)
     listing = _recorded_photos(recorded, state.records, input)
-    folder.check_apart(str(recorded["root"] if input is None else places.given(input)))
-    folder.check_safe(places.files_of(photo.location for photo in listing.photos), (), listing.plain)
+    folder.checks.apart(str(recorded["root"] if input is None else places.given(input)))
+    folder.checks.photos_outside(
+        places.files_of(photo.location for photo in listing.photos), listing.plain
+    )
     inputs = parts_of(recorded_inputs(recorded), [photo.key for photo in listing.photos])
     if not options.overwrite:
         check_same_data_set(read_listing(folder), inputs, folder.shown)
@@ -109,7 +114,7 @@ def _recrop(
     largest = max(record.width * record.height for record in state.records.values())
     with hold(folder, options) as stop:
         write_listing(folder, listing.photos, inputs)
-        keep_labels(folder, labels, matches)
+        save_labels(folder, labels, matches)
         same_classes = config.classes == state.config.classes
         sizes = {photo.key: photo.size for photo in listing.photos}
         kept = KeptCandidates(state.config, state.records, origin.layout.candidates, sizes, same_classes)

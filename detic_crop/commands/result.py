@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.errors import Interrupted, Terminated
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.report.estimate import Estimate
 from detic_crop.work.changes import Change
 from detic_crop.work.execute import Execution

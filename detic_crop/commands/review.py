@@ -10,7 +10,7 @@ from contextlib import closing
 from detic_crop.commands.settings import PathLike
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.store_folder import copied_here
+from detic_crop.folder.folder import copied_here
 from detic_crop.system.signals import stop_signals
 
 _log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def review(
     with closing(server.listen(host, port)) as listener, stop_signals():
         if warning := server.warning_of(host):
             _log.warning(warning)
-        for sentence in opened.absent.sentences("of these only the crops can be judged"):
+        for sentence in opened.whereabouts.sentences("of these only the crops can be judged"):
             _log.warning(sentence)
         server.serve(opened, listener, host, open_browser, ready)
     return opened.given

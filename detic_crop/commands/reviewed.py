@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from detic_crop.folder.decisions import Decision, decision_in
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record
 from detic_crop.folder.listing import photo_paths, read_listing
+from detic_crop.folder.records import Record
 from detic_crop.folder.same_photo import is_same_photo
 from detic_crop.folder.verdicts import Verdict, VerdictLog, last_lines, now, read_verdicts
 from detic_crop.photos import location as places

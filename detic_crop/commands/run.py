@@ -23,13 +23,13 @@ from detic_crop.detectors.base import Detector, DetectorLike, as_detector
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.listing import read_listing, write_listing
+from detic_crop.folder.saved_labels import save_labels
 from detic_crop.folder.shard import resolve_shard
-from detic_crop.folder.store_folder import open_folder
+from detic_crop.folder.folder import open_folder
 from detic_crop.photos import location as places
 from detic_crop.photos.find import discover
 from detic_crop.photos.labels import Labels, match_labels, read_labels
 from detic_crop.photos.photo import Listing, Photo
-from detic_crop.report.table import keep_labels
 from detic_crop.shards.state import Input, finished_records, folder_settings, write_part
 from detic_crop.system.system_folders import system_folder_of
 from detic_crop.wording import counted
@@ -69,7 +69,7 @@ def run(
     """
     config, options = with_settings(config or CropConfig(), options or RunOptions(), settings)
     own = None if detector is None else as_detector(detector)
-    with open_folder(output, resolve_shard(options.shard), anew=options.overwrite) as folder:
+    with open_folder(output, resolve_shard(options.shard), config.out_format) as folder:
         result = _run(input, folder, config, options, own)
     return unless_stopped(result)
 
@@ -82,14 +82,16 @@ def _run(
     detector: Detector | None,
 ) -> RunResult:
     input = places.given(input)
-    folder.check_apart(input)
+    folder.checks.apart(input)
     folder.check_usable()
     check_alone(folder, options)
     begun_with = folder_settings(folder, options.overwrite)
     command = [] if detector is not None else command_words(input, config, options)
     listing = discover(input, folder.shown)
     labels = None if options.labels is None else read_labels(options.labels, options.labels_key)
-    folder.check_safe(places.files_of(photo.location for photo in listing.photos), (), listing.plain)
+    folder.checks.photos_outside(
+        places.files_of(photo.location for photo in listing.photos), listing.plain
+    )
     inputs, photos = given_inputs(input, listing, folder, options)
     everything = dataclasses.replace(listing, photos=photos)
     chosen, matches, notes = _choose_photos(listing, everything, labels, options.limit)
@@ -120,7 +122,7 @@ def _run(
         else:
             whole = Input.of(photos, labels, matches, options.limit)
             write_part(folder, photos, inputs, whole, command)
-        keep_labels(folder, labels, matches)
+        save_labels(folder, labels, matches)
         pipeline = Pipeline(
             detector, classes, config, folder.write_temporary, options.max_pixels, decisions=decisions
         )

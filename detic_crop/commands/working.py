@@ -15,7 +15,8 @@ from detic_crop.config import CropConfig, RunOptions
 from detic_crop.errors import DeticCropError, OutputError
 from detic_crop.folder.decisions import Decision
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Journal, Recorded, replay, replay_finished
+from detic_crop.folder.journal import Journal, replay, replay_entries
+from detic_crop.folder.records import ResumeEntry
 from detic_crop.photos.photo import Listing, Photo
 from detic_crop.shards.state import crops_of, known_records
 from detic_crop.system.signals import Stop
@@ -27,7 +28,7 @@ from detic_crop.work.progress import no_progress, progress_bar
 def plan_of(
     listing: Listing,
     chosen: Sequence[Photo],
-    records: Mapping[str, Recorded],
+    records: Mapping[str, ResumeEntry],
     folder: OutputFolder,
     config: CropConfig,
     options: RunOptions,
@@ -35,8 +36,7 @@ def plan_of(
     decisions: Mapping[str, Decision] = MappingProxyType({}),
 ) -> Plan:
     keys = (photo.key for photo in listing.photos)
-    per_tar = options.per_tar if config.out_format == "tar" else None
-    return make_plan(keys, chosen, records, folder, config.format, earlier_names, decisions, per_tar)
+    return make_plan(keys, chosen, records, folder, config.format, earlier_names, decisions, options.per_tar)
 
 
 def do_work(
@@ -53,21 +53,19 @@ def do_work(
     """Plan, execute, and write the tables whatever happened."""
     folder, config = result.folder, result.config
     started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    with closing(
-        Journal(folder.layout.journal, folder.layout.candidates, folder.inside, slim=True)
-    ) as journal:
-        check_same_settings(journal.state.config, config, folder)
-        if journal.state.settings is None:
+    state = replay_entries(folder.layout.journal)
+    check_same_settings(state.config, config, folder)
+    with closing(Journal(folder.layout.journal, folder.layout.candidates, folder.inside)) as journal:
+        if state.settings is None:
             journal.begin(config, importlib.metadata.version("detic-crop"))
+        finished = state.records
         if folder.shard is not None:
-            own, merged = journal.finished, replay_finished(folder.whole.layout.journal)[1]
-            folder.ours = crops_of(folder, own, merged)
-            journal.finished = merged | own
-        if config.out_format == "tar":
-            folder.forget_unfinished(journal.finished)
-        plan = plan_of(
-            listing, chosen, journal.finished, folder, config, options, earlier_names, pipeline.decisions
-        )
+            merged = replay_entries(folder.whole.layout.journal).records
+            folder.crops.replace_only(crops_of(folder, finished, merged))
+            finished = merged | finished
+        folder.crops.recover(finished)
+        plan = plan_of(listing, chosen, finished, folder, config, options, earlier_names, pipeline.decisions)
+        del finished, state.records  # the work begins, and its memory is not to grow with the photos
         progress = no_progress if options.quiet else progress_bar
         try:
             execution = execute(plan, journal, pipeline, folder, options, progress, stop, executor)
@@ -84,12 +82,10 @@ def do_work(
     if options.profile:
         result.profile = execution.usage.table()
     records = known_records(folder)
-    if execution.ignored_lines:
-        result.notes.append(
-            f"damaged journal lines, whose photos were done again: {execution.ignored_lines:,}"
-        )
+    if state.ignored:
+        result.notes.append(f"damaged journal lines, whose photos were done again: {state.ignored:,}")
     if folder.shard is None:
-        folder.remove_stale_rejected(records)
+        folder.aside.remove_stale(records)
         write_tables(result, records)
     else:  # the tables need all shards
         count_statuses(result, [records[photo.key] for photo in chosen if photo.key in records])

@@ -12,10 +12,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from detic_crop.folder.inside import Inside
-from detic_crop.folder.journal import Record, Recorded
+from detic_crop.folder.journal import Known
 from detic_crop.folder.layout import Layout
 from detic_crop.folder.mirror import Mirror
 from detic_crop.folder.names import FILE_RULES, NameRules
+from detic_crop.folder.records import Record
 from detic_crop.folder.writer import Writer
 
 
@@ -101,7 +102,7 @@ class Crops(Protocol):
             OSError: it cannot be removed.
         """
 
-    def recover(self, records: Mapping[str, Recorded]) -> None:
+    def recover(self, records: Known) -> None:
         """Forget the crops that a killed run put and did not record.
 
         Args:
@@ -210,7 +211,7 @@ class FileCrops:
     def forget(self, name: str) -> None:
         """A crop that was put is in its place: the boxes announce it, and the next run replaces it."""
 
-    def recover(self, records: Mapping[str, Recorded]) -> None:
+    def recover(self, records: Known) -> None:
         """There is nothing to do, see `forget`."""
 
     def rename_earlier(self) -> None:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from detic_crop.boxes.choose import reason_of
 from detic_crop.boxes.detections import BOX_DECIMALS, Detections
 from detic_crop.boxes.geometry import Box, PixelBox, clip, crop_rectangle, whole
 from detic_crop.config import CropConfig
 from detic_crop.errors import PhotoError
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import DetectorChoice, Record, ResumeEntry
 
 # What the detector alone decides of a record, and another box changes.
-_CHOSEN = (
-    *("status", "reason", "class_name", "score", "box", "best_class", "best_score", "best_box"),
-    *("n_apart", "rival_class", "rival_score", "larger_score"),
-)
+_CHOSEN = [name for name in DetectorChoice.__struct_fields__ if name != "image"]
 
 
 class Decision(NamedTuple):
@@ -69,18 +68,19 @@ class Decision(NamedTuple):
         """
         if not self.verdict:
             return record
-        record = record._replace(verdict=self.verdict, reviewer=self.reviewer, source="review")
+        record = replace(record, verdict=self.verdict, reviewer=self.reviewer, source="review")
         if self.verdict == "accepted":
             return record
         if self.verdict == "rejected":
-            return record._replace(status="rejected", reason="reviewed_rejected")
+            return replace(record, status="rejected", reason="reviewed_rejected")
         # The most confident box of the detector stays known, also where it was the chosen one.
         best = (record.best_class, record.best_score, record.best_box)
         if record.best_box is None:
             best = (record.class_name, record.score, record.box)
         box = self.within((record.width, record.height)).box
         name, score = _class_and_score(box, candidates)
-        return record._replace(
+        return replace(
+            record,
             status="resized" if box is None else "cropped",
             reason="reviewed_whole" if box is None else "reviewed_box",
             class_name=name,
@@ -94,7 +94,7 @@ class Decision(NamedTuple):
             rival_class="",
             rival_score=None,
             larger_score=None,
-            detected=Record(**{name: getattr(record, name) for name in ("image", *_CHOSEN)}),
+            detected=DetectorChoice(record.image, **{name: getattr(record, name) for name in _CHOSEN}),
         )
 
 
@@ -103,6 +103,13 @@ def _class_and_score(box: Box | None, candidates: Detections) -> tuple[str, floa
         if candidates.edges(i) == box:
             return candidates.class_names[i], candidates.score(i)
     return "", None
+
+
+def is_followed(decision: Decision, entry: ResumeEntry) -> bool:
+    """Return whether the crop of a finished photo is what was decided."""
+    if entry.reviewed is None:
+        return not decision.verdict
+    return decision.is_followed_by(entry.reviewed)
 
 
 def decision_in(record: Record) -> Decision:
@@ -117,7 +124,8 @@ def detected_box(record: Record) -> Box | None:
 
 def not_rejected(record: Record) -> Record:
     """A rejected record with the status and reason that the detector gave it."""
-    return record._replace(
+    return replace(
+        record,
         status="resized" if record.box is None else "cropped",
         reason=reason_of(record.box, not record.unlisted),
     )
@@ -129,12 +137,12 @@ def as_detected(record: Record, config: CropConfig) -> Record | None:
     What was measured on the crop itself (blur, brightness, entropy, hash) stays that of the crop there is.
     """
     if record.detected is not None:
-        record = record._replace(**{name: getattr(record.detected, name) for name in _CHOSEN})
+        record = replace(record, **{name: getattr(record.detected, name) for name in _CHOSEN})
         size, box = (record.width, record.height), record.box
         rectangle = whole(size) if box is None else crop_rectangle(box, config.scale, config.fit, size)
-        record = record._replace(crop_box=rectangle)
+        record = replace(record, crop_box=rectangle)
     elif record.verdict in ("box", "whole"):
         return None
     elif record.verdict == "rejected":
         record = not_rejected(record)
-    return record._replace(verdict="", reviewer="", detector_box=None, detected=None)
+    return replace(record, verdict="", reviewer="", detector_box=None, detected=None)

@@ -19,7 +19,7 @@ from detic_crop.folder.aside import Aside
 from detic_crop.folder.checks import Checks, DiskChecks, StoreChecks
 from detic_crop.folder.crops import Crops, FileCrops
 from detic_crop.folder.inside import Inside
-from detic_crop.folder.journal import recorded_config, replay, unfinished_crops
+from detic_crop.folder.journal import recorded_config, replay_entries, unfinished_crops
 from detic_crop.folder.layout import SHARDS, Layout
 from detic_crop.folder.lock import FileLock, Lock, StoreLease
 from detic_crop.folder.mirror import Mirror, NoMirror, StoreMirror
@@ -72,6 +72,7 @@ class OutputFolder:
         self._state = state
         self._writer = Writer(layout, inside)
         self.write, self.write_json = self._writer.write, self._writer.write_json
+        self.write_temporary = self._writer.write_temporary
         self._lock: Lock
         self.mirror: Mirror
         self.checks: Checks
@@ -254,7 +255,7 @@ class OutputFolder:
                 self._reset(layout)
 
     def _reset(self, layout: Layout) -> None:
-        records = replay(layout.journal).records
+        records = replay_entries(layout.journal).records
         crops = {record.crop for record in records.values() if record.crop}
         made = set(map(file_of, crops | unfinished_crops(layout.candidates, records)))
         for name in made:

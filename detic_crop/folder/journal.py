@@ -10,144 +10,51 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
-from sys import intern
-from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias, cast
+from typing import Any, BinaryIO, Generic, TypeAlias, TypeVar
 
+import msgspec
 import numpy as np
 
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
-from detic_crop.folder.finished import Finished, Span, plain_lines
 from detic_crop.folder.inside import Inside, write_all
 from detic_crop.folder.names import is_crop_path
-from detic_crop.system.collecting import collector_paused
+from detic_crop.folder.records import Record, ResumeEntry, Span, decoded
 
-Status: TypeAlias = Literal["cropped", "resized", "rejected", "failed"]
-
+T = TypeVar("T")
 
 # Made once: json.dumps makes an encoder for each call that asks for separators.
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
-class Record(NamedTuple):
-    """What was done with one photo. A named tuple, since a resume reads a hundred thousand of them.
+class _Header(msgspec.Struct, frozen=True):
+    """The first line of a journal."""
 
-    Boxes are xyxy in pixels of the upright photo; `box` and `best_box` raw floats, `crop_box` whole pixels.
-    """
-
-    image: str  # key: relative path with /
-    status: Status
-    reason: str = ""
-    crop: str = ""  # path below the output folder; of a rejected one where it was; empty when failed
-    width: int = 0
-    height: int = 0
-    class_name: str = ""
-    score: float | None = None
-    presence: float | None = None
-    box: tuple[float, float, float, float] | None = None
-    crop_box: tuple[int, int, int, int] | None = None
-    n_candidates: int = 0
-    # The most confident eligible box where that is another than the chosen one.
-    best_class: str = ""
-    best_score: float | None = None
-    best_box: tuple[float, float, float, float] | None = None
-    n_apart: int = 0  # other eligible boxes that hardly touch the chosen one
-    rival_class: str = ""  # most confident unwanted class on the same spot
-    rival_score: float | None = None
-    # The most confident wanted box below --conf of which the chosen one is only a part.
-    larger_score: float | None = None
-    truncated: bool = False  # the file ended early; decoded as far as it goes
-    damaged: bool | None = None  # the photo's data are damaged; None: nobody has looked, as in older journals
-    unlisted: bool = False  # the boxes file does not speak of the photo: nobody looked at it
-    blur: float | None = None  # these three of the crop; see `images.checks.Checks`
-    brightness: float | None = None
-    entropy: float | None = None
-    crop_hash: str = ""  # see `images.checks.perceptual_hash`
-    checksum: int | None = None  # CRC-32 of the photo's file
-    model: str = ""
-    error: str = ""
-    seen: Literal[0, 1, 2, 4, 8] = 0  # with --decode scaled: at which reduction the detector saw the photo
-    stage: str = ""  # where a failed photo failed
-    source: str = "run"  # run, recrop or review
-    file_size: int = 0  # of the photo, bytes; with file_time it tells a changed photo
-    file_time: int = 0  # modification time, ns
-    crop_bytes: int = 0  # size of the crop file; a missing or cut one is made again
-    verdict: str = ""  # what a reviewer said, once applied: accepted, whole, box or rejected
-    reviewer: str = ""  # who said it
-    detector_box: tuple[float, float, float, float] | None = None  # where a reviewer wanted another
-    detected: Record | None = None  # there, what the detector alone would have left; see `as_detected`
-    candidates: Span | None = None  # offset and length in candidates.jsonl; of a failed photo its end, then
-
-    def to_line(self) -> bytes:
-        """One JSON line; fields at their default are left out."""
-        return _to_json(_values(self)).encode() + b"\n"
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Record:
-        """The record of a parsed line; fields of a later version are ignored.
-
-        Raises:
-            TypeError: no `image` or no `status`, or something else in place of a text.
-            ValueError: the crop's path is none below an output folder.
-        """
-        for name in _TUPLES:
-            if name in values:
-                values[name] = tuple(values[name])
-        for name in _FEW:
-            if name in values:
-                values[name] = intern(values[name])
-        if "crop" in values and values["crop"] == values.get("image"):
-            values["crop"] = values["image"]
-        if "detected" in values:
-            if not isinstance(values["detected"], dict):
-                raise TypeError("expected an object in detected")
-            values["detected"] = cls.from_json(values["detected"])
-        # By place: to call it with two dozen names takes three times as long.
-        record = cls._make(map(values.get, cls._fields, _DEFAULT_VALUES))
-        if not isinstance(record.image, str) or not isinstance(record.status, str):
-            raise TypeError("expected text in image and status")
-        if not is_crop_path(record.crop):
-            raise ValueError("expected the path of a crop in crop")
-        return record
+    config: dict[str, Any]
+    version: str = ""
 
 
-def _values(record: Record) -> dict[str, Any]:
-    fields = zip(record._fields, record, _DEFAULTS, strict=True)
-    values: dict[str, Any] = {name: value for name, value, default in fields if value != default}
-    if record.detected is not None:
-        values["detected"] = _values(record.detected)
-    return values
-
-
-Recorded: TypeAlias = Record | Finished
-
-# Texts of which there are few among millions of records: each is kept once, in a fifth less memory.
-_FEW = ("status", "reason", "class_name", "best_class", "rival_class", "model", "stage")
-_TUPLES = ("box", "crop_box", "best_box", "detector_box", "candidates")
-_DEFAULT_VALUES = tuple(Record._field_defaults.get(name) for name in Record._fields)
-_DEFAULTS = tuple(Record._field_defaults.get(name, ...) for name in Record._fields)
+_header = msgspec.json.Decoder(_Header)
 
 
 @dataclass(slots=True)
-class Replay:
+class Replay(Generic[T]):
     """What a journal says so far.
 
     Attributes:
-        settings: of the folder, as written; None when nothing was begun.
-        version: of this package, which began it.
-        records: the last record of each photo, by key.
-        end: bytes up to the end of the last whole line; what follows is torn.
-        ignored: whole lines that could not be read; their photos are done again.
+        settings: settings of the folder, as written; None when nothing was begun.
+        version: version of this package that began it.
+        records: last record of each photo, by key.
+        ignored: number of whole lines that could not be read; their photos are done again.
     """
 
     settings: dict[str, Any] | None = None
     version: str = ""
-    records: dict[str, Record] = field(default_factory=dict)
-    end: int = 0
+    records: dict[str, T] = field(default_factory=dict)
     ignored: int = 0
 
     @property
@@ -160,47 +67,51 @@ class Replay:
         return None if self.settings is None else CropConfig.from_dict(self.settings)
 
 
-_CHUNK = 1 << 20  # bytes of lines to parse together
+_CHUNK = 1 << 20  # bytes to read together
 
 
-def replay(path: Path, *, reviewed: bool = True) -> Replay:
+def replay(path: Path, *, reviewed: bool = True) -> Replay[Record]:
     """Read a journal; an absent one is an empty one.
 
     Args:
-        path: of the journal.
-        reviewed: False leaves out what a reviewer had a part in: what remains is the detector's work.
+        path: the journal.
+        reviewed: False leaves out lines that a reviewer had a part in: what remains is the detector's work.
     """
-    state = Replay()
-    with collector_paused():
-        for block in _whole_lines(path):
-            state.end += len(block)
-            for values in _parsed(_lines(block)):
-                _replay_values(values, state, reviewed)
+    if reviewed:
+        return _replay(path, lambda record: record)
+    return _replay(path, lambda record: None if record.verdict or record.source == "review" else record)
+
+
+def replay_entries(path: Path) -> Replay[ResumeEntry]:
+    """Read of a journal what a resume needs: with many photos much less memory than `replay`."""
+    return _replay(path, Record.entry)
+
+
+def _replay(path: Path, kept: Callable[[Record], T | None]) -> Replay[T]:
+    state = Replay[T]()
+    for block in _whole_lines(path):
+        for line in block.split(b"\n")[:-1]:  # `splitlines` splits at other characters, too
+            try:
+                record = Record.from_line(line)
+            except ValueError:
+                _read_header(line, state)
+            else:
+                if (value := kept(record)) is not None:
+                    state.records[record.image] = value
     return state
 
 
-def replay_finished(path: Path) -> tuple[Replay, dict[str, Recorded]]:
-    """What a resume has to know of a journal: `replay` without the records, and by key what was finished."""
-    state, found = Replay(), dict[str, Recorded]()
-    with collector_paused():
-        for block in _whole_lines(path):
-            state.end += len(block)
-            plain = plain_lines(block)
-            if len(plain) == block.count(b"\n"):
-                found.update((photo.image, photo) for photo in plain)
-                continue
-            for line in _lines(block):
-                if plain := plain_lines(line):
-                    found[plain[0].image] = plain[0]
-                else:
-                    _replay_values(_parsed_line(line), state)
-                    found |= state.records
-                    state.records.clear()
-    return state, found
+def _read_header(line: bytes, state: Replay[T]) -> None:
+    try:
+        header = decoded(line, _header)
+    except ValueError:
+        state.ignored += 1
+    else:
+        state.settings, state.version = header.config, header.version
 
 
 def _whole_lines(path: Path) -> Iterator[bytes]:
-    """The lines of a journal, some at a time, without a torn last one."""
+    """Yield the lines of a journal, some at a time, without a torn last one."""
     if path.exists():
         with open(path, "rb") as file:
             begun = b""
@@ -212,95 +123,41 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
                 begun += part[end:]
 
 
-def _lines(block: bytes) -> list[bytes]:
-    return [line + b"\n" for line in block.split(b"\n")[:-1]]  # `splitlines` ends lines at others, too
-
-
-def _parsed(lines: list[bytes]) -> list[Any]:
-    """What stands in some lines; None for one that cannot be read."""
-    try:  # together, since then the parser makes each name once
-        values: list[Any] = json.loads(b"[" + b",".join(lines) + b"]")
-    except (ValueError, RecursionError):
-        values = []
-    return values if len(values) == len(lines) else [_parsed_line(line) for line in lines]
-
-
-def _parsed_line(line: bytes) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-
-
 def recorded_config(path: Path) -> CropConfig | None:
-    """The settings a folder was begun with, or None; reads as little as it can."""
-    state = Replay()
+    """Return the settings a folder was begun with, or None; reads as little as it can."""
+    state = Replay[Record]()
     if path.exists():
         with open(path, "rb") as file:
             for line in file:
                 if line.endswith(b"\n"):
-                    _replay_values(_parsed_line(line), state)
+                    _read_header(line, state)
                 if state.settings is not None:
                     break
     return state.config
 
 
-def _replay_values(values: Any, state: Replay, reviewed: bool = True) -> None:
-    try:
-        if not isinstance(values, dict):
-            raise TypeError("expected an object")
-        if "config" in values:
-            state.settings = dict(values["config"])
-            state.version = str(values.get("version", ""))
-        else:
-            record = Record.from_json(values)
-            if reviewed or not (record.verdict or record.source == "review"):
-                state.records[record.image] = record
-    except (ValueError, TypeError):
-        state.ignored += 1
-
-
 class Journal:
     """Appends to `journal.jsonl` and `candidates.jsonl`; one writer, guarded by the folder's lock.
 
-    Args:
-        journal_path: made if need be.
-        candidates_path: likewise.
-        inside: of the folder that they lie in.
-        slim: keep no records in memory, neither read nor appended, only `finished`: of an earlier call.
+    A torn last line of either is cut off.
 
-    Attributes:
-        state: what the journal says; with `slim` without its records.
-        finished: what is to be known of each photo before it is done again, by key.
+    Args:
+        journal_path: the journal; made if need be.
+        candidates_path: the boxes; made if need be.
+        inside: writes in the folder that they lie in.
     """
 
-    def __init__(
-        self,
-        journal_path: Path,
-        candidates_path: Path,
-        inside: Inside | None = None,
-        *,
-        slim: bool = False,
-    ) -> None:
+    def __init__(self, journal_path: Path, candidates_path: Path, inside: Inside | None = None) -> None:
         inside = inside or Inside(journal_path.parent)
-        self.finished: dict[str, Recorded]
-        if slim:
-            self.state, self.finished = replay_finished(journal_path)
-        else:
-            self.state = replay(journal_path)
-            self.finished = cast("dict[str, Recorded]", self.state.records)  # the same, as it grows
-        self._slim = slim
         with contextlib.ExitStack() as opened:  # if the second cannot be opened, the first is closed again
-            self._journal = opened.enter_context(_open_for_append(journal_path, self.state.end, inside))
-            end = _end_of_last_line(candidates_path)
-            self._candidates = opened.enter_context(_open_for_append(candidates_path, end, inside))
+            self._journal = opened.enter_context(_open_for_append(journal_path, inside))
+            self._candidates = opened.enter_context(_open_for_append(candidates_path, inside))
             opened.pop_all()
 
     def begin(self, config: CropConfig, version: str) -> None:
         """Note the settings; once per folder."""
         header = {"config": config.to_dict(), "fingerprint": config.fingerprint(), "version": version}
         _append(self._journal, _to_json(header).encode() + b"\n")
-        self.state.settings = config.to_dict()
 
     def append_candidates(self, image: str, crop: str, detections: Detections) -> Span:
         """Keep a photo's boxes, and announce the crop file that is about to appear."""
@@ -329,10 +186,6 @@ class Journal:
     def append(self, record: Record) -> None:
         """Note a finished photo."""
         _append(self._journal, record.to_line())
-        if self._slim:
-            self.finished.pop(record.image, None)  # so that memory does not grow with the photos
-        else:
-            self.state.records[record.image] = record
 
     def close(self) -> None:
         """Flush to the disk itself, then close."""
@@ -340,6 +193,9 @@ class Journal:
             if not file.closed:
                 os.fsync(file.fileno())
                 file.close()
+
+
+Known: TypeAlias = Mapping[str, Record] | Mapping[str, ResumeEntry]
 
 
 def read_candidates(file: BinaryIO, record: Record) -> Detections:
@@ -373,7 +229,7 @@ def candidates_of(record: Record, candidates_path: Path) -> Detections | None:
         return None
 
 
-def unfinished_crops(candidates_path: Path, records: Mapping[str, Recorded]) -> set[str]:
+def unfinished_crops(candidates_path: Path, records: Known) -> set[str]:
     """Crop files that a killed run may have left without a journal line: they are ours to replace.
 
     Only the stretches of `candidates.jsonl` that no record points to are read, and of these the lines written
@@ -382,7 +238,7 @@ def unfinished_crops(candidates_path: Path, records: Mapping[str, Recorded]) -> 
     return set(unfinished_photos(candidates_path, records))
 
 
-def unfinished_photos(candidates_path: Path, records: Mapping[str, Recorded]) -> dict[str, str]:
+def unfinished_photos(candidates_path: Path, records: Known) -> dict[str, str]:
     """Crop file → its photo, of those that `unfinished_crops` finds."""
     if not candidates_path.exists():
         return {}
@@ -434,7 +290,8 @@ def _end_of_last_line(path: Path) -> int:
     return 0
 
 
-def _open_for_append(path: Path, end: int, inside: Inside) -> FileIO:
+def _open_for_append(path: Path, inside: Inside) -> FileIO:
+    end = _end_of_last_line(path)
     # Unbuffered: a line that was written survives the death of this process.
     file = inside.open_grown(path)
     file.truncate(end)

@@ -19,7 +19,7 @@ _DEVICE_NAMES = {
     *(f"{name}{digit}" for name in ("com", "lpt") for digit in "123456789¹²³"),
 }
 _OURS = {"audit.csv", "audit.html", "audit.xlsx", "run.json", STATE}
-_OUR_TAR = re.compile(r"crops-[\d-]*(of-)?[\d-]*\.tar", re.IGNORECASE)  # see `tar_crops`
+_OUR_TAR = re.compile(r"crops-[\d-]*(of-)?[\d-]*\.tar", re.IGNORECASE)  # see `tars`
 _MAX_COMPONENT_BYTES = 255  # of ext4, APFS, NTFS (there in UTF-16 units, which are fewer)
 _BESIDE = len(".gone")  # longest ending of the files beside a crop on its way into a tar file
 _WINDOWS_FORBIDDEN = re.compile(r'[<>:"|?*\\\x00-\x1f]')

@@ -6,7 +6,7 @@ import sys
 import zlib
 
 from detic_crop.errors import PhotoError
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.photos.location import read
 from detic_crop.photos.photo import Photo
 

@@ -29,10 +29,11 @@ from typing import NamedTuple
 from detic_crop.errors import UsageError
 from detic_crop.folder.crops import FileCrops
 from detic_crop.folder.inside import Inside
-from detic_crop.folder.journal import Record, Recorded, unfinished_crops
+from detic_crop.folder.journal import Known, unfinished_crops
 from detic_crop.folder.layout import Layout
 from detic_crop.folder.mirror import Members, Mirror
 from detic_crop.folder.names import TAR_RULES
+from detic_crop.folder.records import Record
 from detic_crop.folder.shard import Shard
 from detic_crop.folder.write_errors import output_errors
 from detic_crop.folder.writer import Writer
@@ -258,7 +259,7 @@ class TarCrops:
             self._inside.remove(self._waiting(place))
             self._inside.remove(self._text(place))
 
-    def recover(self, records: Mapping[str, Recorded]) -> None:
+    def recover(self, records: Known) -> None:
         """Forget the crops that a killed run put and did not record: they must not get into a tar file."""
         with output_errors(self._layout.shown):
             for crop in unfinished_crops(self._layout.candidates, records):

@@ -21,7 +21,7 @@ from detic_crop.boxes.geometry import Box
 from detic_crop.errors import OutputError
 from detic_crop.folder.decisions import decision_in
 from detic_crop.folder.inside import Inside, write_all
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 
 VERDICTS = ("accepted", "whole", "box", "rejected", "undone")
 """Leave it to the detector, take the whole photo, take another box, throw it out, take the last word back."""

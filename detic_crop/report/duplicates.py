@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 
 MAX_DIFFERENT_BITS = 3
 """Scaled or recompressed copies differ by no more as a rule; different photos by a quarter of the bits."""

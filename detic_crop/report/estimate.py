@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from detic_crop.folder.decisions import Decision
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.folder.verdicts import Verdict
 from detic_crop.report.intervals import LEVEL, Count, Interval, stratified_total
 from detic_crop.report.sample import STRATA, Drawn
@@ -185,7 +187,7 @@ def _judged(verdict: Verdict, detected: Record) -> str:
     So it may be after a recrop whose settings choose what the reviewer had to draw before.
     """
     decision = Decision(verdict.verdict, verdict.box)
-    return "accepted" if decision.is_followed_by(detected._replace(verdict="box")) else verdict.verdict
+    return "accepted" if decision.is_followed_by(replace(detected, verdict="box")) else verdict.verdict
 
 
 def _changed(detected: Record, current: Record) -> bool:

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from detic_crop.photos.labels import Labels
 from detic_crop.report.groups import SPECIES_COLUMNS, find_column
 from detic_crop.report.html.markup import escaped, html, joined, meter, percent, table
-from detic_crop.report.html.photos import PagePhoto
+from detic_crop.report.model import AuditPhoto
 
 _MAX_GROUPS = 100
 _MAX_LEAKS = 10
@@ -33,7 +33,7 @@ class _Group:
     flagged: int = 0
     scores: list[float] = field(default_factory=list)
 
-    def add(self, photo: PagePhoto) -> None:
+    def add(self, photo: AuditPhoto) -> None:
         self.statuses[photo.record.status] += 1
         if photo.is_crop:
             self.flagged += bool(photo.doubts.against_the_crop)
@@ -52,7 +52,7 @@ class _Group:
 
 
 def _grouped(
-    photos: Iterable[PagePhoto], names_of: Callable[[PagePhoto], Iterable[str]]
+    photos: Iterable[AuditPhoto], names_of: Callable[[AuditPhoto], Iterable[str]]
 ) -> dict[str, _Group]:
     """Groups by falling number of photos; a photo counts once in each group it belongs to."""
     groups: dict[str, _Group] = {}
@@ -65,7 +65,7 @@ def _grouped(
 # ---------------------------------------------------------------- by class
 
 
-def class_table(photos: Sequence[PagePhoto]) -> Markup:
+def class_table(photos: Sequence[AuditPhoto]) -> Markup:
     """Found by class; what was not found has none."""
     crops = [photo for photo in photos if photo.is_crop]
     unlisted = sum(photo.is_not_listed for photo in photos)
@@ -123,7 +123,7 @@ class SpeciesRates:
     leaks: Sequence[_Leak]
 
 
-def species_rates(photos: Sequence[PagePhoto], labels: Labels | None) -> SpeciesRates | None:
+def species_rates(photos: Sequence[AuditPhoto], labels: Labels | None) -> SpeciesRates | None:
     """Counts by the label column that names the species; None where no label does."""
     column = find_column(labels.columns, SPECIES_COLUMNS) if labels else None
     if labels is None or column is None:

@@ -25,7 +25,8 @@ from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.folder.decisions import as_detected
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record, replay
+from detic_crop.folder.journal import replay
+from detic_crop.folder.records import Record
 from detic_crop.report.suspicion import doubts_of
 
 MIN_SAMPLE = 10

@@ -12,7 +12,7 @@ from math import pow, prod
 import numpy as np
 
 from detic_crop.config import CropConfig
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.report.duplicates import copies
 from detic_crop.report.unusual import unusual_shares
 

@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
-from detic_crop.config import CropConfig
-from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record
-from detic_crop.photos.labels import Labels, parse_labels
-from detic_crop.report.groups import label_groups
-from detic_crop.report.suspicion import (
-    IMAGE_CHECKS,
-    Doubts,
-    area_fraction,
-    doubts_of,
-    doubts_of_all,
-    flags_of,
-)
+from detic_crop.folder.records import Record
+from detic_crop.photos.labels import Labels
+from detic_crop.report.model import Audit
+from detic_crop.report.suspicion import Doubts, area_fraction
+from detic_crop.wording import utf8
 
 COLUMNS: Mapping[str, str] = {
     "image": "relative path of the photo, with /; the key",
@@ -58,69 +48,7 @@ NUMBER_COLUMNS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of the audit: the photo's record, the label row it answers, if any, and the groups in that."""
-
-    record: Record
-    label: Sequence[str] = ()
-    groups: tuple[str, ...] = ()
-
-
-def table_rows(
-    records: Mapping[str, Record], order: Sequence[str], labels: Labels | None, matches: Sequence[str | None]
-) -> list[Row]:
-    """Rows in input order: the label file's, else the listing's, else sorted keys.
-
-    Args:
-        records: the last record of each photo.
-        order: keys in input order.
-        labels: the label table, or None.
-        matches: the photo of each label row, None where there is none.
-    """
-    if labels is None:
-        known = set(order)
-        later = sorted(key for key in records if key not in known)
-        return [Row(records[key]) for key in (*order, *later) if key in records]
-    rows = []
-    parts = zip(labels.names(), matches, labels.rows, label_groups(labels), strict=True)
-    for name, key, label, groups in parts:
-        if key is None:
-            rows.append(Row(missing_record(name), label, groups))
-        elif key in records:
-            rows.append(Row(records[key], label, groups))
-    return rows
-
-
-def row_doubts(rows: Sequence[Row], config: CropConfig) -> dict[str, Doubts]:
-    """Key → what is doubtful about the photo among all others; of several label rows the first groups it."""
-    photos: dict[str, Row] = {}
-    for row in rows:
-        photos.setdefault(row.record.image, row)
-    doubts = doubts_of_all(
-        [row.record for row in photos.values()], [row.groups for row in photos.values()], config
-    )
-    return dict(zip(photos, doubts, strict=True))
-
-
-def missing_record(name: str) -> Record:
-    """The failed record of a label row that has no photo."""
-    return Record(
-        image=name,
-        status="failed",
-        reason="missing_file",
-        stage="discover",
-        error="no such photo in --in; add it, or leave it out of --labels",
-    )
-
-
-def write_table(
-    folder: OutputFolder,
-    rows: Sequence[Row],
-    labels: Labels | None,
-    config: CropConfig,
-    doubts: Mapping[str, Doubts] | None = None,
-) -> None:
+def write_table(folder: OutputFolder, audit: Audit) -> None:
     """Write audit.csv in one piece.
 
     Raises:
@@ -128,38 +56,26 @@ def write_table(
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    # Before Python 3.13 a lone carriage return, which a file name may hold, is not quoted of itself.
+    # Before Python 3.13 a lone carriage return, which a file name may hold, is not quoted by itself.
     quoting_writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-
-    def write_line(cells: Sequence[str]) -> None:
+    for cells in table_cells(audit):
         (quoting_writer if any("\r" in cell for cell in cells) else writer).writerow(cells)
-
-    for cells in table_cells(rows, labels, config, doubts):
-        write_line(cells)
-    folder.write(folder.layout.audit_csv, text.getvalue().encode(errors="backslashreplace"))
+    folder.write(folder.layout.audit_csv, utf8(text.getvalue()))
 
 
-def table_cells(
-    rows: Sequence[Row],
-    labels: Labels | None,
-    config: CropConfig,
-    doubts: Mapping[str, Doubts] | None = None,
-) -> Iterator[list[str]]:
-    """The header, then the cells of each row: the label columns first, then ours.
-
-    Args:
-        rows: as `table_rows` gives them.
-        labels: the label table, or None.
-        config: the settings as resolved.
-        doubts: what `row_doubts` says of these rows, where that is known already.
-    """
-    ours = our_columns(labels)
-    label_columns = labels.columns if labels else []
-    yield [_label_column(name, label_columns) for name in label_columns] + ours
-    doubts = row_doubts(rows, config) if doubts is None else doubts
-    for row in rows:
-        cells = row_cells(row.record, config, doubts[row.record.image])
+def table_cells(audit: Audit) -> Iterator[list[str]]:
+    """Yield the header, then the cells of each row: label columns first, then ours."""
+    yield table_header(audit.labels)
+    ours = our_columns(audit.labels)
+    for row in audit.rows:
+        cells = row_cells(row.record, audit.photos[row.record.image].doubts)
         yield [*row.label, *(cells[name] for name in ours)]
+
+
+def table_header(labels: Labels | None) -> list[str]:
+    """Return the names of all columns; a label column that is called as one of ours is renamed."""
+    columns = labels.columns if labels else []
+    return [_label_column(name, columns) for name in columns] + our_columns(labels)
 
 
 def our_columns(labels: Labels | None) -> list[str]:
@@ -176,9 +92,8 @@ def _label_column(name: str, label_columns: Sequence[str]) -> str:
     return renamed
 
 
-def row_cells(record: Record, config: CropConfig, doubts: Doubts | None = None) -> dict[str, str]:
-    """The cells of one row, as they stand in audit.csv; without `doubts`, what the record alone can tell."""
-    doubts = doubts or doubts_of(record, config)
+def row_cells(record: Record, doubts: Doubts) -> dict[str, str]:
+    """Return the cells of one row, by column."""
     return {
         "image": record.image,
         "crop": "" if record.status == "rejected" else record.crop,
@@ -216,49 +131,3 @@ def _box(xyxy: Sequence[float] | None) -> str:
         return ""
     left, top, right, bottom = xyxy
     return f"{math.floor(left)} {math.floor(top)} {math.ceil(right)} {math.ceil(bottom)}"
-
-
-def kept_labels(folder: OutputFolder) -> tuple[Labels | None, list[str | None]]:
-    """The label table that a run kept, and its matches; (None, []) when it had none.
-
-    Raises:
-        UsageError: what was kept is damaged.
-    """
-    if not folder.layout.labels.exists():
-        return None, []
-    try:
-        matching = json.loads(folder.layout.label_matches.read_bytes())
-        labels = parse_labels(
-            folder.layout.labels.read_bytes(), matching["key_column"], folder.layout.labels.name
-        )
-        matches: list[str | None] = matching["keys"]
-        if len(matches) != len(labels.rows):
-            raise ValueError(f"expected {len(labels.rows)} matches, got {len(matches)}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"{folder.layout.shown_of(folder.layout.label_matches)} is damaged; give the "
-            "`detic-crop run` command again"
-        ) from error
-    return labels, matches
-
-
-def keep_labels(folder: OutputFolder, labels: Labels | None, matches: Sequence[str | None]) -> None:
-    """Keep a copy of the label file, or forget an earlier one when there is none now."""
-    if labels is None:
-        folder.remove(folder.layout.labels)
-        folder.remove(folder.layout.label_matches)
-        return
-    folder.write(folder.layout.labels, labels.data)
-    matching = {"key_column": labels.key_column, "keys": list(matches)}
-    folder.write(folder.layout.label_matches, json.dumps(matching).encode())
-
-
-def flagged(rows: Sequence[Row], config: CropConfig) -> Iterator[Row]:
-    """Rows with at least one flag that doubts a crop which nobody has reviewed."""
-    return (
-        row
-        for row in rows
-        if row.record.status == "cropped"
-        and not row.record.verdict
-        and not IMAGE_CHECKS.issuperset(flags_of(row.record, config))
-    )

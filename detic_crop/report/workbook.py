@@ -11,20 +11,17 @@ import importlib
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
+from detic_crop.folder.crops import Crops
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record
-from detic_crop.folder.listing import photo_paths, read_listing
-from detic_crop.photos.labels import Labels
 from detic_crop.photos.location import is_path
-from detic_crop.report.html.gallery import crop_address
-from detic_crop.report.table import NUMBER_COLUMNS, Row, our_columns, row_doubts, table_cells
+from detic_crop.report.model import Audit, crop_link
+from detic_crop.report.table import NUMBER_COLUMNS, our_columns, table_cells, table_header
 from detic_crop.stores.store import is_address
+from detic_crop.wording import utf8
 
 # What Excel takes (support.microsoft.com, "Excel specifications and limits").
 _MAX_ROWS = 1_048_576
@@ -34,41 +31,31 @@ _MAX_LINKS = 65_530  # of a worksheet
 _MAX_ADDRESS = 2_079
 
 _MEASURED_ROWS = 1000  # by which the widths of columns are chosen
-_WIDTHS = (7, 48)  # characters
+_MIN_WIDTH = 7  # characters
+_MAX_WIDTH = 48
+_WHOLE_NUMBERS = ("width", "height", "n_candidates")
 _NO_DATE = datetime.datetime(1980, 1, 1)
 _MARKUP = re.compile(r"<r>.*</r>", re.DOTALL)
 
 
-def check_workbook(n_rows: int, labels: Labels | None) -> None:
+def check_workbook(audit: Audit) -> None:
     """Refuse what no workbook can hold, before anything is written.
 
     Raises:
         UsageError: the library is missing, or the table is too large.
     """
     _library()
-    n_columns = len(our_columns(labels)) + (len(labels.columns) if labels else 0)
+    n_rows, n_columns = len(audit.rows), len(table_header(audit.labels))
     if n_rows >= _MAX_ROWS or n_columns > _MAX_COLUMNS:
         raise UsageError(
+            "workbook_too_large",
             f"--xlsx: a worksheet holds {_MAX_ROWS - 1:,} rows and {_MAX_COLUMNS:,} columns, the table has "
-            f"{n_rows:,} and {n_columns:,}; leave --xlsx out and open audit.csv with pandas or a database"
+            f"{n_rows:,} and {n_columns:,}; leave --xlsx out and open audit.csv with pandas or a database",
         )
 
 
-def write_workbook(
-    folder: OutputFolder,
-    rows: Sequence[Row],
-    labels: Labels | None,
-    config: CropConfig,
-    paths: Mapping[str, str] | None = None,
-) -> list[str]:
+def write_workbook(folder: OutputFolder, audit: Audit) -> list[str]:
     """Write audit.xlsx in one piece.
-
-    Args:
-        folder: the output folder.
-        rows: of audit.csv, in its order.
-        labels: the label table, or None.
-        config: the settings as resolved.
-        paths: where the photos are, by key; None: where the run found them.
 
     Returns:
         What a person should know: what was left out to keep to the limits of a worksheet.
@@ -77,17 +64,15 @@ def write_workbook(
         UsageError: the library is missing, or the table is too large.
         OutputError: the disk is full or the folder cannot be written.
     """
-    check_workbook(len(rows), labels)
+    check_workbook(audit)
     library = _library()
-    if paths is None:
-        paths = photo_paths(read_listing(folder))
     folder.inside.mkdir(folder.layout.temporary)
     file = io.BytesIO()
     # Row by row to a temporary file beside the crops: a million rows need no memory.
     settings = {"constant_memory": True, "tmpdir": str(folder.layout.temporary)}
     with library.Workbook(file, settings) as workbook:
         workbook.set_properties({"title": "detic-crop audit", "created": _NO_DATE})
-        notes = _fill(library, workbook, rows, labels, config, paths)
+        notes = _fill(library, workbook, audit, folder.crops)
     folder.write(folder.layout.audit_xlsx, file.getvalue())
     return notes
 
@@ -98,60 +83,59 @@ def _library() -> Any:
         return importlib.import_module("xlsxwriter")
     except ImportError as error:
         raise UsageError(
-            f"--xlsx needs XlsxWriter, which cannot be imported ({error}); pip install 'detic-crop[xlsx]'"
+            "missing_extra",
+            f"--xlsx needs XlsxWriter, which cannot be imported ({error}); pip install 'detic-crop[xlsx]'",
         ) from error
 
 
-def _fill(
-    library: Any,
-    workbook: Any,
-    rows: Sequence[Row],
-    labels: Labels | None,
-    config: CropConfig,
-    paths: Mapping[str, str],
-) -> list[str]:
-    """The one worksheet; returns what was left out."""
+def _fill(library: Any, workbook: Any, audit: Audit, crops: Crops) -> list[str]:
+    """Write the one worksheet; return what was left out."""
     sheet = workbook.add_worksheet("audit")
-    bold, number = workbook.add_format({"bold": True}), workbook.add_format({"num_format": "0.00"})
-    whole = workbook.add_format({"num_format": "0"})
-    ours = our_columns(labels)
-    header, *_ = table_cells((), labels, config)
-    first = len(header) - len(ours)
     formats = {
-        first + ours.index(name): whole if name in ("width", "height", "n_candidates") else number
+        "header": workbook.add_format({"bold": True}),
+        "number": workbook.add_format({"num_format": "0.00"}),
+        "whole": workbook.add_format({"num_format": "0"}),
+    }
+    header, ours = table_header(audit.labels), our_columns(audit.labels)
+    first = len(header) - len(ours)
+    number_formats = {
+        first + ours.index(name): formats["whole" if name in _WHOLE_NUMBERS else "number"]
         for name in NUMBER_COLUMNS
     }
     photo_column = first + ours.index("image") if "image" in ours else header.index("image")
-    linked = {photo_column: _photo_address, first + ours.index("crop"): _crop_address}
-    with_links = _most_suspicious(rows, config, _MAX_LINKS // len(linked))
+    crop_column = first + ours.index("crop")
+    with_links = _most_suspicious(audit, _MAX_LINKS // 2)
     cut = 0
     widths = [len(name) + 3 for name in header]  # the filter's arrow takes some
-    for number_of_row, cells in enumerate(table_cells(rows, labels, config)):
+    for number_of_row, cells in enumerate(table_cells(audit)):
         for column, cell in enumerate(cells):
             text = _fitting(cell)
             cut += len(text) < len(cell)
             if number_of_row <= _MEASURED_ROWS:
                 widths[column] = max(widths[column], len(text))
             if number_of_row == 0:
-                sheet.write_string(0, column, text, bold)
+                sheet.write_string(0, column, text, formats["header"])
                 continue
             if not cell:
                 continue
-            if column in formats and (value := _number(cell)) is not None:
-                sheet.write_number(number_of_row, column, value, formats[column])
+            if column in number_formats and (value := _number(cell)) is not None:
+                sheet.write_number(number_of_row, column, value, number_formats[column])
                 continue
-            if column in linked and number_of_row - 1 in with_links:
-                address = linked[column](rows[number_of_row - 1].record, paths)
+            if column in (photo_column, crop_column) and number_of_row - 1 in with_links:
+                record = audit.rows[number_of_row - 1].record
+                location = audit.whereabouts.locations.get(record.image, "")
+                link = crop_link(crops.path_of(record.crop))
+                address = _photo_link(location) if column == photo_column else link
                 if 0 < len(address) <= _MAX_ADDRESS:
                     sheet.write_url(number_of_row, column, _link(library, address, text))
                     continue
             sheet.write_string(number_of_row, column, text)
     for column, width in enumerate(widths):
-        sheet.set_column(column, column, min(max(width, _WIDTHS[0]), _WIDTHS[1]))
+        sheet.set_column(column, column, min(max(width, _MIN_WIDTH), _MAX_WIDTH))
     sheet.freeze_panes(1, photo_column + 1 if photo_column == 0 else 0)
-    sheet.autofilter(0, 0, len(rows), len(header) - 1)
+    sheet.autofilter(0, 0, len(audit.rows), len(header) - 1)
     notes = []
-    if len(with_links) < len(rows):
+    if len(with_links) < len(audit.rows):
         notes.append(
             f"audit.xlsx: a worksheet holds {_MAX_LINKS:,} links; "
             f"the {len(with_links):,} most suspicious rows have theirs"
@@ -163,20 +147,19 @@ def _fill(
     return notes
 
 
-def _most_suspicious(rows: Sequence[Row], config: CropConfig, n: int) -> set[int]:
-    """Places of the `n` most suspicious rows."""
-    if len(rows) <= n:
-        return set(range(len(rows)))
-    doubts = row_doubts(rows, config)
-    suspicion = [doubts[row.record.image].suspicion for row in rows]
-    return set(sorted(range(len(rows)), key=lambda i: -suspicion[i])[:n])
+def _most_suspicious(audit: Audit, n: int) -> set[int]:
+    """Return the indices of the `n` most suspicious rows."""
+    if len(audit.rows) <= n:
+        return set(range(len(audit.rows)))
+    suspicion = [audit.photos[row.record.image].doubts.suspicion for row in audit.rows]
+    return set(sorted(range(len(audit.rows)), key=lambda i: -suspicion[i])[:n])
 
 
 def _fitting(text: str) -> str:
-    """What a cell can hold of a text; the library escapes what XML cannot."""
+    """Return what a cell can hold of a text; the library escapes what XML cannot hold."""
     if text.isascii() and len(text) <= _MAX_TEXT and not text.startswith("<r>"):
         return text  # nearly all
-    text = text.encode("utf-8", "backslashreplace").decode()
+    text = utf8(text).decode()
     if _MARKUP.fullmatch(text):
         text = f" {text}"  # the library would take it for markup of its own
     if len(text) > _MAX_TEXT // 2 and len(text.encode("utf-16-le")) > 2 * _MAX_TEXT:
@@ -184,21 +167,15 @@ def _fitting(text: str) -> str:
     return text
 
 
-def _photo_address(record: Record, paths: Mapping[str, str]) -> str:
-    """file://…, or the address where the run found the photo; empty when it never did, or in a tar file."""
-    place = paths.get(record.image, "")
-    if not place or not is_path(place):
-        return place if is_address(place) else ""
-    return Path(place).as_uri()
-
-
-def _crop_address(record: Record, paths: Mapping[str, str]) -> str:
-    """Relative: it works wherever the folder goes."""
-    return crop_address(record)
+def _photo_link(location: str) -> str:
+    """Return file://…, or the address of the photo; empty if it was never found or is in a tar file."""
+    if not location or not is_path(location):
+        return location if is_address(location) else ""
+    return Path(location).as_uri()
 
 
 def _number(cell: str) -> float | None:
-    """The number in a cell; None for what a worksheet takes for none."""
+    """Return the number in a cell; None if a worksheet would not take it for one."""
     try:
         value = float(cell)
     except ValueError:
@@ -207,7 +184,7 @@ def _number(cell: str) -> float | None:
 
 
 def _link(library: Any, address: str, text: str) -> Any:
-    """A link with exactly this address: the library's own way spoils absolute paths that begin with /."""
+    """Return a link with exactly this address; the library itself spoils absolute paths that begin with /."""
     link = library.url.Url("external:link")
     link._relationship_link = address
     link.text = text

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
 from detic_crop.boxes.choose import wanted_mask
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import Box
-from detic_crop.config import CropConfig
 from detic_crop.detectors.vocabulary import wanted_classes
 from detic_crop.folder.decisions import detected_box
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record, candidates_of
+from detic_crop.folder.journal import candidates_of
+from detic_crop.folder.records import Record
 from detic_crop.folder.same_photo import is_same_photo
 from detic_crop.folder.verdicts import VERDICTS, Verdict
 from detic_crop.photos.photo import Photo
-from detic_crop.report.html.markup import utf8
-from detic_crop.report.html.photos import PagePhoto
 from detic_crop.report.html.thumbnails import photo_stamp, read_photo, thumbnail
+from detic_crop.report.model import Audit, AuditPhoto
 from detic_crop.report.suspicion import FLAGS
 from detic_crop.review_page.rows import photo_id
+from detic_crop.wording import utf8
 
 # px, long side of a photo on the page: a photo of 4 MP and more can be decoded at half its size for it.
 PHOTO_SIDE = 1280
@@ -56,32 +56,20 @@ class Describer:
 
     Args:
         folder: the output folder.
-        config: its settings as resolved.
-        columns: names of the label columns, the key first or not.
-        key_column: of the labels; the page shows the photo's name already.
-        paths: where the photos are now, by key.
-        moved: that is elsewhere than at the time of the run.
+        audit: what is known of its photos.
     """
 
-    def __init__(
-        self,
-        folder: OutputFolder,
-        config: CropConfig,
-        columns: Sequence[str],
-        key_column: str,
-        paths: Mapping[str, str],
-        moved: bool,
-    ) -> None:
+    def __init__(self, folder: OutputFolder, audit: Audit) -> None:
         self._folder = folder
-        self._config = config
-        self._columns = columns
-        self._key_column = key_column
-        self._paths = paths
-        self._moved = moved
-        self._wanted = wanted_classes(config.classes)
+        self._config = audit.config
+        self._columns = audit.labels.columns if audit.labels else []
+        self._key_column = audit.labels.key_column if audit.labels else ""
+        self._locations = audit.whereabouts.locations
+        self._moved = audit.whereabouts.given
+        self._wanted = wanted_classes(audit.config.classes)
         self._cached_jpeg = lru_cache(_CACHED_PHOTOS)(self._jpeg)
 
-    def describe(self, photo: PagePhoto, verdict: Verdict | None) -> dict[str, Any]:
+    def describe(self, photo: AuditPhoto, verdict: Verdict | None) -> dict[str, Any]:
         """Everything the page says about one photo."""
         record = photo.record
         labels = zip(self._columns, photo.labels[0] if photo.labels else (), strict=False)
@@ -106,7 +94,7 @@ class Describer:
             **self.judgeable(photo)._asdict(),
         }
 
-    def judgeable(self, photo: PagePhoto) -> Judgeable:
+    def judgeable(self, photo: AuditPhoto) -> Judgeable:
         """What may be said of a photo: nobody judges what cannot be seen."""
         record = photo.record
         if record.status == "failed":
@@ -125,10 +113,10 @@ class Describer:
         return Judgeable(VERDICTS, "")
 
     def _has_crop(self, record: Record) -> bool:
-        return any(self._folder.crop_size(place) >= 0 for place in _crop_places(self._folder, record))
+        return any(self._folder.crops.size(place) is not None for place in _crop_places(self._folder, record))
 
     def _photo_now(self, record: Record) -> Photo:
-        return Photo.at(record.image, self._paths.get(record.image, record.image))
+        return Photo.at(record.image, self._locations.get(record.image, record.image))
 
     def _candidates(self, record: Record) -> list[dict[str, Any]]:
         """All kept boxes: the detector's own first, then eligible ones, then the others, by falling score."""
@@ -151,7 +139,7 @@ class Describer:
 
     # ------------------------------------------------------------ pictures
 
-    def photo_jpeg(self, photo: PagePhoto) -> bytes:
+    def photo_jpeg(self, photo: AuditPhoto) -> bytes:
         """The photo, upright, its long side at most `PHOTO_SIDE`, without metadata.
 
         Raises:
@@ -164,7 +152,7 @@ class Describer:
     def _jpeg(self, record: Record, place: str, version: int) -> bytes:
         return thumbnail(read_photo(record, place), record.image, PHOTO_SIDE, _PHOTO_QUALITY, record)
 
-    def crop_file(self, photo: PagePhoto) -> tuple[bytes, str]:
+    def crop_file(self, photo: AuditPhoto) -> tuple[bytes, str]:
         """(the crop as it is, its content type).
 
         Raises:
@@ -172,15 +160,15 @@ class Describer:
         """
         crop = photo.record.crop
         for place in _crop_places(self._folder, photo.record):
-            if self._folder.crop_size(place) >= 0:
-                return self._folder.read_crop(place), _CONTENT_TYPES[os.path.splitext(crop)[1].lower()]
+            if self._folder.crops.size(place) is not None:
+                return self._folder.crops.read(place), _CONTENT_TYPES[os.path.splitext(crop)[1].lower()]
         raise FileNotFoundError(crop)
 
 
 def _crop_places(folder: OutputFolder, record: Record) -> tuple[str, ...]:
     """Where the crop of a photo may be: `apply` may have set it aside."""
     is_picture = os.path.splitext(record.crop)[1].lower() in _CONTENT_TYPES
-    return (record.crop, folder.crop_place(record._replace(status="rejected"))) if is_picture else ()
+    return (record.crop, folder.aside.find(replace(record, status="rejected"))) if is_picture else ()
 
 
 def verdict_values(verdict: Verdict) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
@@ -17,21 +16,18 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from detic_crop.config import CropConfig
 from detic_crop.errors import OutputError, PhotoError, UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
-from detic_crop.folder.listing import paths_now, read_listing
-from detic_crop.folder.verdicts import VERDICTS, Verdict, VerdictLog, now, standing_verdicts
-from detic_crop.photos.location import given
-from detic_crop.report.absent import Absent, absent_among
-from detic_crop.report.html.markup import utf8
-from detic_crop.report.html.photos import PagePhoto, photos_of
+from detic_crop.folder.verdicts import VERDICTS, Verdict, VerdictLog, now
+from detic_crop.folder.whereabouts import look_for_photos
+from detic_crop.report.model import Audit, AuditPhoto
+from detic_crop.report.sample import read_sample
 from detic_crop.report.suspicion import FLAGS
-from detic_crop.report.table import kept_labels, table_rows
 from detic_crop.review_page.describe import Describer, box_of, verdict_values
 from detic_crop.review_page.rows import REVIEWED, Filter, Mask, ReviewRows, photo_id
 from detic_crop.system.collecting import collector_paused
+from detic_crop.wording import utf8
 
 _MAX_BODY = 16_384
 _STATIC = {
@@ -50,34 +46,26 @@ class ReviewPage:
 
     Args:
         folder: the output folder.
-        rows: its photos.
-        describer: reads single photos.
-        log: where verdicts go.
-        config: the settings as resolved.
-        reviewer: who sits before the page.
-        absent: the photos that were not there when the page was opened.
+        audit: what is known of its photos.
+        rows: the photos in the order of review.
+        log: file of the verdicts.
+        reviewer: name of the person who judges.
 
     Attributes:
-        given: verdicts so far.
+        given: number of verdicts so far.
+        whereabouts: where the photos were when the page was opened.
     """
 
     def __init__(
-        self,
-        folder: OutputFolder,
-        rows: ReviewRows,
-        describer: Describer,
-        log: VerdictLog,
-        config: CropConfig,
-        reviewer: str,
-        absent: Absent,
+        self, folder: OutputFolder, audit: Audit, rows: ReviewRows, log: VerdictLog, reviewer: str
     ) -> None:
         self.given = 0
-        self.absent = absent
+        self.whereabouts = audit.whereabouts
         self._folder = folder
         self._rows = rows
-        self._describer = describer
+        self._describer = Describer(folder, audit)
         self._log = log
-        self._config = config
+        self._config = audit.config
         self._reviewer = reviewer
         self._journal_size = folder.layout.journal.stat().st_size
         self._writing = threading.Lock()
@@ -130,7 +118,7 @@ class ReviewPage:
             return _not_found()
         return Response(data, media_type=kind)
 
-    def _asked_for(self, request: Request) -> PagePhoto | None:
+    def _asked_for(self, request: Request) -> AuditPhoto | None:
         rank = self._rows.rank_of.get(request.path_params["id"])
         return None if rank is None else self._rows.photos[rank]
 
@@ -158,7 +146,7 @@ class ReviewPage:
 
     def _moved(self) -> str:
         """That photos are not where they are looked for, or have changed; empty when all is well."""
-        sentences = self.absent.sentences("of these only the crops can be judged")
+        sentences = self.whereabouts.sentences("of these only the crops can be judged")
         return " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences)
 
     def _row(self, request: Request) -> Response:
@@ -242,52 +230,34 @@ class ReviewPage:
         )
 
 
+@collector_paused()
 def open_page(folder: OutputFolder, input: str | os.PathLike[str] | None, reviewer: str) -> ReviewPage:
-    """The page of a folder, as its journal is now.
+    """Return the page of a folder, as its journal is now.
 
     Args:
         folder: the output folder of a run, which may still go on.
-        input: where the photos are now, when they have moved.
-        reviewer: who sits before the page.
+        input: where the photos are now, if they have moved.
+        reviewer: name of the person who judges.
 
     Raises:
-        UsageError: there are no finished photos, or what was kept is damaged.
+        UsageError: there are no finished photos, none of them is in `input`, or a file of the folder is
+            damaged.
     """
     folder.require_run()
-    with collector_paused():
-        return _open_page(folder, input, reviewer)
-
-
-def _open_page(folder: OutputFolder, input: str | os.PathLike[str] | None, reviewer: str) -> ReviewPage:
     state = replay(folder.layout.journal)
     if state.config is None or not state.records:
-        raise UsageError(f"{folder.root} has no finished photos yet; give its `run` command again first")
-    listing = read_listing(folder)
-    labels, matches = kept_labels(folder)
-    rows = table_rows(state.records, listing["keys"], labels, matches)
-    # A label row without a photo has nothing to be looked at.
+        raise UsageError(
+            "nothing_finished",
+            f"{folder.layout.root} has no finished photos yet; give its `run` command again first",
+        )
+    audit = Audit.of(folder, state.records, state.config, look_for_photos(folder, state.records, input))
+    # A label row without a photo shows nothing that could be judged.
+    photos = [photo for key, photo in audit.photos.items() if key in state.records]
+    columns = audit.labels.columns if audit.labels else []
     log = VerdictLog(folder.layout.review)
-    photos = photos_of(rows, state.config, standing_verdicts(folder.layout.review, state.records))
-    photos = [photo for photo in photos if photo.record.image in state.records]
-    columns, key_column = (labels.columns, labels.key_column) if labels else ([], "")
-    paths = paths_now(listing, list(state.records), input)
-    describer = Describer(folder, state.config, columns, key_column, paths, input is not None)
-    where = str(listing["root"]) if input is None else given(input)
-    absent = absent_among(state.records, paths, where, given=input is not None)
-    absent.refuse_all()
-    ranked = ReviewRows(photos, columns, log.refresh(), _sample_keys(folder))
-    return ReviewPage(folder, ranked, describer, log, state.config, reviewer, absent)
-
-
-def _sample_keys(folder: OutputFolder) -> list[str]:
-    """The photos drawn for an estimate; none when no sample was drawn."""
-    try:
-        with open(folder.layout.sample, newline="", encoding="utf-8") as file:
-            return [line[0] for line in csv.reader(file)][1:]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, csv.Error, IndexError) as error:
-        raise UsageError(f"{folder.layout.sample} is damaged; draw the sample again") from error
+    sample = [drawn.image for drawn in read_sample(folder)]
+    rows = ReviewRows(photos, columns, log.refresh(), sample)
+    return ReviewPage(folder, audit, rows, log, reviewer)
 
 
 def _filter(request: Request) -> Filter:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from detic_crop.folder.decisions import decision_in
 from detic_crop.folder.verdicts import Verdict
-from detic_crop.report.html.markup import utf8
-from detic_crop.report.html.photos import PagePhoto
+from detic_crop.report.model import AuditPhoto
 from detic_crop.report.suspicion import FLAGS
+from detic_crop.wording import utf8
 
 Mask = NDArray[np.bool_]
 
@@ -92,7 +92,7 @@ class ReviewRows:
 
     def __init__(
         self,
-        photos: Sequence[PagePhoto],
+        photos: Sequence[AuditPhoto],
         columns: Sequence[str],
         verdicts: Iterable[Verdict],
         sample: Sequence[str] = (),
@@ -217,7 +217,7 @@ class ReviewRows:
         return sorted(found, key=order)[:_MAX_FOUND]
 
 
-def _order(photo: PagePhoto) -> tuple[int, float]:
+def _order(photo: AuditPhoto) -> tuple[int, float]:
     return _STATUSES.index(photo.record.status), -photo.doubts.suspicion
 
 
@@ -225,7 +225,7 @@ def _first(mask: Mask) -> int | None:
     return int(mask.argmax()) if mask.any() else None
 
 
-def _label_columns(photos: Sequence[PagePhoto], columns: Sequence[str]) -> dict[str, _Coded]:
+def _label_columns(photos: Sequence[AuditPhoto], columns: Sequence[str]) -> dict[str, _Coded]:
     """Label columns with a handful of values, such as the species; not those that name each photo."""
     coded = {}
     for index, column in enumerate(columns):

@@ -19,15 +19,17 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from msgspec.structs import replace
 
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder, read_json
 from detic_crop.folder.inputs import Given, parts_of, recorded_inputs
-from detic_crop.folder.journal import Journal, Record, Replay, replay, unfinished_crops, unfinished_photos
+from detic_crop.folder.journal import Journal, Replay, replay, unfinished_crops, unfinished_photos
 from detic_crop.folder.listing import photo_paths, read_listing
 from detic_crop.folder.names import fold_name
+from detic_crop.folder.records import Record
 from detic_crop.folder.shard import Shard, owner
 from detic_crop.folder.tar_crops import Place, place_of, within
 from detic_crop.photos.photo import Photo
@@ -49,7 +51,7 @@ class Done:
     folder: OutputFolder
     shard: Shard
     part: Part | None
-    journal: Replay
+    journal: Replay[Record]
 
     def __str__(self) -> str:
         return f"shard {self.shard} of {self.folder.shown}"
@@ -249,7 +251,7 @@ def _unite_records(gathered: Gathered) -> None:
 
 def alike(one: Record, other: Record) -> bool:
     """Whether two records say the same, wherever their boxes are kept and when the photo was copied."""
-    return one._replace(candidates=None, file_time=0) == other._replace(candidates=None, file_time=0)
+    return replace(one, candidates=None, file_time=0) == replace(other, candidates=None, file_time=0)
 
 
 def _unite_listings(gathered: Gathered) -> None:
@@ -383,13 +385,19 @@ def check_target(gathered: Gathered, records: Mapping[str, Record], folder: Outp
 
 
 def fold(
-    gathered: Gathered, chosen: Sequence[str], journal: Journal, folder: OutputFolder, bring: bool
+    gathered: Gathered,
+    chosen: Sequence[str],
+    records: dict[str, Record],
+    journal: Journal,
+    folder: OutputFolder,
+    bring: bool,
 ) -> None:
     """Append the shards' records to the journal of the whole folder, in the order of an unsharded run.
 
     Args:
         gathered: from `gather`.
         chosen: the photos that were to be done, in order.
+        records: what the journal of the whole folder has, by key; kept up to date.
         journal: of the whole folder, begun.
         folder: that folder, held by the caller.
         bring: the crops lie in other folders, and are linked or copied.
@@ -398,7 +406,6 @@ def fold(
         UsageError: a crop to bring is gone, or a strange file lies in its place.
         OutputError: the folder cannot be written; what was done is kept.
     """
-    records = journal.state.records
     _check_names(records, gathered)
     if bring:
         folder.ours = {record.crop for record in records.values() if record.crop}
@@ -411,7 +418,7 @@ def fold(
         for key in order:
             record, number = gathered.records.pop(key)
             before = records.get(key)
-            if before is not None and before._replace(candidates=None) == record._replace(candidates=None):
+            if before is not None and replace(before, candidates=None) == replace(record, candidates=None):
                 continue
             line = _candidates_line(files[number], record)
             if line is None:
@@ -423,9 +430,10 @@ def fold(
             left_over = None
             if bring and record.crop:
                 _bring(record, gathered.done[number].folder, folder)
-            journal.append(record._replace(candidates=span))
+            records[key] = replace(record, candidates=span)
+            journal.append(records[key])
     if not bring:
-        _announce(gathered.unfinished, journal, folder)
+        _announce(gathered.unfinished, records, journal, folder)
 
 
 def _check_names(merged: Mapping[str, Record], gathered: Gathered) -> None:
@@ -446,9 +454,10 @@ def _check_names(merged: Mapping[str, Record], gathered: Gathered) -> None:
             )
 
 
-def _announce(unfinished: Mapping[str, str], journal: Journal, folder: OutputFolder) -> None:
+def _announce(
+    unfinished: Mapping[str, str], records: Mapping[str, Record], journal: Journal, folder: OutputFolder
+) -> None:
     """Note which crops without a record are ours, or the next run would take them for somebody else's."""
-    records = journal.state.records
     known = unfinished_crops(folder.layout.candidates, records) | {record.crop for record in records.values()}
     for crop, key in unfinished.items():
         if crop not in known:

@@ -15,14 +15,13 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import Given, parts_of, recorded_inputs
 from detic_crop.folder.journal import (
     Journal,
-    Record,
-    Recorded,
     recorded_config,
     replay,
-    replay_finished,
+    replay_entries,
     unfinished_crops,
 )
 from detic_crop.folder.listing import read_listing, write_listing
+from detic_crop.folder.records import Record, ResumeEntry
 from detic_crop.photos.labels import Labels
 from detic_crop.photos.photo import Photo
 
@@ -241,13 +240,15 @@ def known_records(folder: OutputFolder) -> dict[str, Record]:
     return own if folder.shard is None else replay(folder.whole.layout.journal).records | own
 
 
-def finished_records(folder: OutputFolder) -> dict[str, Recorded]:
+def finished_records(folder: OutputFolder) -> dict[str, ResumeEntry]:
     """The same, as far as a resume has to know it."""
-    own = replay_finished(folder.layout.journal)[1]
-    return own if folder.shard is None else replay_finished(folder.whole.layout.journal)[1] | own
+    own = replay_entries(folder.layout.journal).records
+    return own if folder.shard is None else replay_entries(folder.whole.layout.journal).records | own
 
 
-def crops_of(folder: OutputFolder, own: Mapping[str, Recorded], merged: Mapping[str, Recorded]) -> set[str]:
+def crops_of(
+    folder: OutputFolder, own: Mapping[str, ResumeEntry], merged: Mapping[str, ResumeEntry]
+) -> set[str]:
     """The crops that a shard may replace: its photos', and those that it was about to write when killed.
 
     Args:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 
-INTERRUPTED = "interrupted; the same command goes on where this one stopped"
+INTERRUPTED = "interrupted; run the same command to continue"
 _GRACE = 0.7  # seconds from the second Ctrl-C to the end, for cleaning up
 
 _at_once = False

@@ -11,13 +11,17 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from detic_crop.config import CropConfig
 from detic_crop.detectors.vocabulary import wanted_classes
 from detic_crop.errors import UsageError
 from detic_crop.folder.decisions import Decision, decision_in, not_rejected
-from detic_crop.folder.folder import OutputFolder, output_errors
-from detic_crop.folder.journal import Journal, Record
+from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.journal import Journal
+from detic_crop.folder.records import Record
 from detic_crop.folder.same_photo import is_same_photo
+from detic_crop.folder.write_errors import output_errors
 from detic_crop.photos.location import shown
 from detic_crop.photos.photo import Photo
 from detic_crop.system.machine import default_workers
@@ -89,12 +93,13 @@ def _is_line_enough(record: Record, after: Decision, folder: OutputFolder) -> bo
 
 def _is_set_aside(record: Record, folder: OutputFolder) -> bool:
     """Whether the crop of a rejected record is there: set aside or, after a kill, back already."""
-    sizes = (folder.crop_size(place) for place in (folder.crop_place(record), record.crop))
+    sizes = (folder.crops.size(place) for place in (folder.aside.find(record), record.crop))
     return record.crop_bytes > 0 and record.crop_bytes in sizes
 
 
 def apply_changes(
     changes: list[Change],
+    records: dict[str, Record],
     journal: Journal,
     folder: OutputFolder,
     config: CropConfig,
@@ -109,6 +114,7 @@ def apply_changes(
 
     Args:
         changes: from `changes_of`.
+        records: what the journal has, by key; kept up to date.
         journal: open, of the same folder.
         folder: the output folder, held by the caller.
         config: the settings as resolved.
@@ -124,9 +130,9 @@ def apply_changes(
         UsageError: boxes are needed and `candidates.jsonl` is gone.
     """
     applied = Applied()
-    records = journal.state.records
 
     def done(record: Record) -> None:
+        records[record.image] = record
         applied.done.append(record.image)
         report(record)
 
@@ -166,20 +172,20 @@ def apply_changes(
                     if outcome.record.status == "failed":
                         applied.problems[outcome.record.image] = outcome.record.error
                     else:
-                        done(commit(outcome, journal, folder))
-    folder.remove_stale_rejected(records)
+                        done(commit(outcome, journal, folder, records[outcome.record.image].crop))
+    folder.aside.remove_stale(records)
     folder.flush()
     return applied
 
 
 def _move(record: Record, decision: Decision, folder: OutputFolder) -> Record:
     """Put the detector's own crop aside or back, where it is not there already; returns the new record."""
-    new = record._replace(verdict=decision.verdict, reviewer=decision.reviewer, source="review")
+    new = replace(record, verdict=decision.verdict, reviewer=decision.reviewer, source="review")
     if decision.verdict == "rejected":
-        new = new._replace(status="rejected", reason="reviewed_rejected")
+        new = replace(new, status="rejected", reason="reviewed_rejected")
     elif record.status == "rejected":
         new = not_rejected(new)
-    folder.move_crop(record, new)
+    folder.aside.move(record, new)
     return new
 
 

@@ -12,14 +12,18 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from msgspec.structs import replace
+
 from detic_crop.config import CropConfig, Format, RunOptions
 from detic_crop.errors import UsageError
-from detic_crop.folder.decisions import Decision
-from detic_crop.folder.finished import Finished
-from detic_crop.folder.folder import OutputFolder, as_output_error, is_fatal
-from detic_crop.folder.journal import Journal, Record, Recorded, unfinished_crops
-from detic_crop.folder.names import crop_names, crop_names_of, fits_disk, fits_tar
-from detic_crop.folder.tar_crops import in_tars, place_of, within
+from detic_crop.folder.decisions import Decision, is_followed
+from detic_crop.folder.aside import place_for
+from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.journal import Journal, unfinished_crops
+from detic_crop.folder.names import crop_names, crop_names_of
+from detic_crop.folder.records import Record, ResumeEntry
+from detic_crop.folder.tars import within
+from detic_crop.folder.write_errors import as_output_error, is_fatal
 from detic_crop.images.encode import EXTENSIONS
 from detic_crop.photos.photo import Photo
 from detic_crop.system.collecting import collector_paused
@@ -63,7 +67,6 @@ class Execution:
         seconds: wall time of the work.
         stopped: why it ended early: ``time_limit``, a signal name, or empty.
         usage: where the time went.
-        ignored_lines: damaged journal lines; their photos were done again.
         where: what the executor says of where the work was done.
     """
 
@@ -72,7 +75,6 @@ class Execution:
     seconds: float = 0.0
     stopped: str = ""
     usage: Usage = field(default_factory=Usage)
-    ignored_lines: int = 0
     where: dict[str, Any] = field(default_factory=dict)
 
 
@@ -82,22 +84,24 @@ class Plan:
 
     Attributes:
         jobs: photos to do now, in input order.
-        skipped: photos whose crop is there and whose file has not changed.
+        skipped: number of photos whose crop is there and whose file has not changed.
+        earlier: key → crop that the folder has of a photo that is done again.
     """
 
     jobs: list[Job]
     skipped: int
+    earlier: Mapping[str, str]
 
 
 def make_plan(
     all_keys: Iterable[str],
     wanted: Sequence[Photo],
-    records: Mapping[str, Recorded],
+    records: Mapping[str, ResumeEntry],
     folder: OutputFolder,
     format: Format,
     earlier_names: Mapping[str, str] = MappingProxyType({}),
     decisions: Mapping[str, Decision] = MappingProxyType({}),
-    per_tar: int | None = None,
+    per_tar: int = 5000,
 ) -> Plan:
     """Name every crop and find out which photos still need one.
 
@@ -109,7 +113,7 @@ def make_plan(
         format: file format of the crops.
         earlier_names: key → crop in the folder that is cropped anew; kept but for the extension.
         decisions: what a reviewer decided; a crop that does not follow it is not finished.
-        per_tar: photos in each tar file of crops; None where crops are files.
+        per_tar: most photos in a tar file of crops.
 
     Raises:
         UsageError: a crop could reach a photo; nothing was changed.
@@ -121,15 +125,15 @@ def make_plan(
 def _plan(
     all_keys: Iterable[str],
     wanted: Sequence[Photo],
-    records: Mapping[str, Recorded],
+    records: Mapping[str, ResumeEntry],
     folder: OutputFolder,
     format: Format,
     earlier_names: Mapping[str, str],
     decisions: Mapping[str, Decision],
-    per_tar: int | None,
+    per_tar: int,
 ) -> Plan:
     # What else lies there is no matter of a shard's names: others put crops there at any time.
-    files = folder.files() if folder.shard is None else {}
+    files = folder.mirror.files() if folder.shard is None else {}
     foreign: Set[str] = set()
     ours: set[str] = set()
     if files:
@@ -138,41 +142,32 @@ def _plan(
         foreign = files.keys() - ours
     suffix = EXTENSIONS[format]
     settled = {key: os.path.splitext(within(name))[0] + suffix for key, name in earlier_names.items()}
-    fits = fits_tar if per_tar else fits_disk
-    settled = {key: name for key, name in settled.items() if name not in foreign and fits(name)}
+    rules = folder.crops.rules
+    settled = {key: name for key, name in settled.items() if name not in foreign and rules.allow(name)}
     recorded = {key: record.crop for key, record in records.items() if record.crop}
-    settled |= {key: within(crop) for key, crop in recorded.items()} if per_tar else recorded
-    dots = not per_tar
+    settled |= {key: within(crop) for key, crop in recorded.items()}
     if folder.shard is None:
-        names = crop_names(all_keys, suffix, settled, taken=foreign, dots=dots)
+        names = crop_names(all_keys, suffix, settled, taken=foreign, rules=rules)
     else:
-        names = crop_names_of((photo.key for photo in wanted), all_keys, suffix, settled, dots)
-    if per_tar:
-        names = in_tars(names, [photo.key for photo in wanted], recorded, per_tar, folder.shard)
-        _check_tars(names.values(), ours, files)
+        names = crop_names_of((photo.key for photo in wanted), all_keys, suffix, settled, rules)
+    names = folder.crops.arrange(names, [photo.key for photo in wanted], recorded, per_tar)
+    folder.crops.refuse_foreign(names.values(), ours, files)
     crops = [names[photo.key] for photo in wanted]
     plain = {name for name, size in files.items() if size >= 0}
     # Where the photos are was checked before the lock was taken.
-    folder.check_safe((), crops, plain)
+    folder.checks.crops_inside(crops, plain)
     todo = [
         Job(photo, crop)
         for photo, crop in zip(wanted, crops, strict=True)
         if not _is_finished(photo, records.get(photo.key), folder, files, decisions)
     ]
-    return Plan(todo, len(crops) - len(todo))
-
-
-def _check_tars(crops: Iterable[str], ours: Iterable[str], files: Mapping[str, int]) -> None:
-    """Refuse tar files in the place of ours that hold none of our crops."""
-    known = {place.tar for place in map(place_of, ours) if place}
-    for tar in sorted({place.tar for place in map(place_of, crops) if place} - known):
-        if tar in files:
-            raise UsageError(f"{tar} in --out was not made by this run; move it, nothing was changed")
+    earlier = {job.photo.key: recorded[job.photo.key] for job in todo if job.photo.key in recorded}
+    return Plan(todo, len(crops) - len(todo), earlier)
 
 
 def _is_finished(
     photo: Photo,
-    record: Recorded | None,
+    record: ResumeEntry | None,
     folder: OutputFolder,
     files: Mapping[str, int],
     decisions: Mapping[str, Decision],
@@ -180,16 +175,15 @@ def _is_finished(
     if record is None or record.status == "failed":
         return False
     decision = decisions.get(photo.key)
-    if decision is not None and not (
-        not decision.verdict if isinstance(record, Finished) else decision.is_followed_by(record)
-    ):
+    if decision is not None and not is_followed(decision, record):
         return False
     if (record.file_size, record.file_time) != (photo.size, photo.version):
         return False
     if record.status == "rejected":
         return True
-    if (size := files.get(record.crop, -1)) < 0:  # a link, a shard's or in a tar file
-        size = folder.crop_size(record.crop)
+    size = files.get(record.crop)
+    if size is None or size < 0:  # a link, a shard's or in a tar file
+        size = folder.crops.size(record.crop)
     return size == record.crop_bytes
 
 
@@ -240,7 +234,7 @@ def execute(
         OutputError: the output cannot be written; what was finished is recorded.
         DeticCropError: the detector is broken.
     """
-    result = Execution(skipped=plan.skipped, ignored_lines=journal.state.ignored)
+    result = Execution(skipped=plan.skipped)
     begun = time.monotonic()
     with progress(len(plan.jobs), plan.skipped) as report:
 
@@ -263,7 +257,7 @@ def execute(
             with contextlib.closing(outcomes):
                 for outcome in outcomes:
                     with pipeline.times.measure("journal"):
-                        record = commit(outcome, journal, folder)
+                        record = commit(outcome, journal, folder, plan.earlier.get(outcome.record.image, ""))
                         folder.on_commit()
                     result.done[record.status] += 1
                     report(record)
@@ -281,22 +275,28 @@ def execute(
     return result
 
 
-def commit(outcome: Outcome, journal: Journal, folder: OutputFolder) -> Record:
+def commit(outcome: Outcome, journal: Journal, folder: OutputFolder, earlier: str = "") -> Record:
     """Put a finished photo in place: its boxes, then its crop, then its journal line.
 
     Killed in between, the boxes tell the next run that the crop without a line is its own.
+
+    Args:
+        outcome: the photo's.
+        journal: where it is recorded.
+        folder: where the crop goes.
+        earlier: the crop that the folder has of this photo so far; removed unless the new one replaces it.
 
     Raises:
         OutputError: the output cannot be written.
     """
     record = outcome.record
-    earlier = journal.finished.get(record.image)
     try:
         if outcome.temporary is not None and outcome.candidates is not None:
             span = journal.append_candidates(record.image, record.crop, outcome.candidates)
-            record = record._replace(candidates=span)
+            record = replace(record, candidates=span)
             try:
-                folder.place(outcome.temporary, folder.place_for(record), record)
+                folder.crops.put(place_for(record), outcome.temporary.read_bytes(), record)
+                folder.remove(outcome.temporary)
             except OSError as error:
                 if is_fatal(error):
                     raise
@@ -304,17 +304,16 @@ def commit(outcome: Outcome, journal: Journal, folder: OutputFolder) -> Record:
                 folder.remove(outcome.temporary)
                 record = _unplaced(record, error, folder)
         gone = record.crop if record.status != "rejected" else ""
-        if earlier is not None and earlier.crop and earlier.crop != gone:
+        if earlier and earlier != gone:
             # A crop that no row names would be a lie. First the crop, then the line: killed in between, the
             # crop is missing and the photo is done again.
-            folder.discard(earlier.crop)
+            folder.crops.discard(earlier)
         if record.status == "failed":
-            record = record._replace(candidates=(journal.candidates_end(), 0))
+            record = replace(record, candidates=(journal.candidates_end(), 0))
         journal.append(record)
     except OSError as error:
-        if tar_place := place_of(record.crop):  # what is not recorded must not get into a tar file
-            with contextlib.suppress(OSError):
-                folder.tars.forget(tar_place)
+        with contextlib.suppress(OSError):  # what is not recorded must not get into a tar file
+            folder.crops.forget(record.crop)
         raise as_output_error(error, folder.shown) from error
     return record
 
@@ -322,7 +321,8 @@ def commit(outcome: Outcome, journal: Journal, folder: OutputFolder) -> Record:
 def _unplaced(record: Record, error: OSError, folder: OutputFolder) -> Record:
     # After a merge, names keep clear of what lies there.
     instead = "" if folder.shard is None else ", or merge and give `run` again"
-    return record._replace(
+    return replace(
+        record,
         status="failed",
         reason="write_error",
         stage="write",

@@ -19,7 +19,8 @@ from detic_crop.detectors.base import Detector, DetectorInfo
 from detic_crop.detectors.vocabulary import resolve_classes, wanted_classes
 from detic_crop.errors import PhotoError, UsageError
 from detic_crop.folder.decisions import Decision, detected_box
-from detic_crop.folder.journal import Record, read_candidates
+from detic_crop.folder.journal import read_candidates
+from detic_crop.folder.records import Record
 
 
 class KeptCandidates(Detector):

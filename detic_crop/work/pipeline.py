@@ -20,6 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,7 +31,7 @@ from detic_crop.config import CropConfig
 from detic_crop.detectors.base import Detector
 from detic_crop.errors import DeticCropError, PhotoError, one_line
 from detic_crop.folder.decisions import Decision
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.images.checks import check_crop
 from detic_crop.images.crop import cut_and_resize, fitted, resize_exactly, resize_quickly, resize_reduced
 from detic_crop.images.decode import Decoded, PhotoFile
@@ -265,7 +266,7 @@ class Pipeline:
             with self.times.measure("check"):
                 checks = check_crop(crop)
             record = self._record(photo, decoded, candidates, choice, rectangle, len(data))
-            record = decision.decide(record._replace(**checks._asdict()), candidates)
+            record = decision.decide(msgspec.structs.replace(record, **checks._asdict()), candidates)
         except Exception as error:
             return self._failed(photo.job, stage, error, None if stage == "decode" else photo)
         with self.times.measure("write"):
@@ -346,7 +347,8 @@ class Pipeline:
         rectangle: PixelBox,
         crop_bytes: int,
     ) -> Record:
-        record = self._blank(photo.job, photo)._replace(
+        record = msgspec.structs.replace(
+            self._blank(photo.job, photo),
             truncated=decoded.truncated,
             damaged=decoded.damaged,
             unlisted=not candidates.listed,
@@ -361,22 +363,26 @@ class Pipeline:
             crop_bytes=crop_bytes,
         )
         if choice.index is not None:
-            record = record._replace(
+            record = msgspec.structs.replace(
+                record,
                 class_name=candidates.class_names[choice.index],
                 score=candidates.score(choice.index),
                 box=candidates.edges(choice.index),
             )
         if choice.best is not None and choice.best != choice.index:
-            record = record._replace(
+            record = msgspec.structs.replace(
+                record,
                 best_class=candidates.class_names[choice.best],
                 best_score=candidates.score(choice.best),
                 best_box=candidates.edges(choice.best),
             )
         if choice.larger is not None:
-            record = record._replace(larger_score=candidates.score(choice.larger))
+            record = msgspec.structs.replace(record, larger_score=candidates.score(choice.larger))
         if choice.rival is not None:
-            record = record._replace(
-                rival_class=candidates.class_names[choice.rival], rival_score=candidates.score(choice.rival)
+            record = msgspec.structs.replace(
+                record,
+                rival_class=candidates.class_names[choice.rival],
+                rival_score=candidates.score(choice.rival),
             )
         return record
 
@@ -405,7 +411,9 @@ class Pipeline:
         reason, message = f"{stage}_error", f"{type(error).__name__}: {one_line(error, 300)}"
         if isinstance(error, PhotoError):
             reason, message = error.reason, one_line(error, 300)
-        return Outcome(self._blank(job, photo)._replace(reason=reason, stage=stage, error=message))
+        return Outcome(
+            msgspec.structs.replace(self._blank(job, photo), reason=reason, stage=stage, error=message)
+        )
 
 
 def _was_undamaged(record: Record) -> bool:

@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.system.console import Forgiving
 
 Report = Callable[[Record], None]

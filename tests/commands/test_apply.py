@@ -20,24 +20,15 @@ from detic_crop.cli import main as cli
 from detic_crop.detectors.base import DetectorInfo
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record, read_candidates, replay
+from detic_crop.folder.journal import read_candidates, replay
 from detic_crop.folder.names import aside_name
+from detic_crop.folder.records import Record
 from detic_crop.folder.verdicts import Verdict, VerdictLog, last_lines
 from detic_crop.images.crop import cut_and_resize
 from detic_crop.images.encode import encode
 from detic_crop.photos.keys import STATE
-from tests.kit.fakes import (
-    assert_same,
-    crop,
-    files_of,
-    leftovers,
-    product,
-    rows_of,
-    untouched,
-    write_damaged,
-    write_photo,
-    write_photos,
-)
+from tests.kit.folders import assert_same, crop, files_of, leftovers, product, rows_of, untouched
+from tests.kit.photos import write_damaged, write_photo, write_photos
 
 DRAWN = (10.0, 5.0, 40.0, 30.0)
 

@@ -19,16 +19,9 @@ from detic_crop.cli import main as cli
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.report.suspicion import IMAGE_CHECKS
 from detic_crop.wording import counted
-from tests.kit.fakes import (
-    FakeDetector,
-    files_of,
-    rows_of,
-    untouched,
-    write_boxes,
-    write_damaged,
-    write_photo,
-    write_photos,
-)
+from tests.kit.detectors import FakeDetector
+from tests.kit.folders import files_of, rows_of, untouched
+from tests.kit.photos import write_boxes, write_damaged, write_photo, write_photos
 
 COMMANDS: dict[str, click.Command] = dict(cli.cli.commands)
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,7 +13,7 @@ import pytest
 
 from detic_crop.cli import main as cli
 from tests.kit.earlier import LATER_VERDICTS, RUN, VERDICTS, copy_earlier, give_verdicts, make_folders
-from tests.kit.fakes import files_of, rows_of
+from tests.kit.folders import files_of, rows_of
 
 AGAIN = {
     "finished": [*RUN, "--out", "finished", "--labels", "labels.csv"],

@@ -10,19 +10,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from detic_crop import api
 from detic_crop.cli import main as cli
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.folder.verdicts import Verdict, read_verdicts
 from detic_crop.report import sample as sampling
 from detic_crop.report.estimate import Estimate, estimate
 from detic_crop.report.intervals import Interval, hypergeometric_limits
 from detic_crop.report.sample import STRATA, Drawn, draw, read_sample, write_sample
-from tests.kit.fakes import crop, write_photos
+from tests.kit.folders import crop
+from tests.kit.photos import write_photos
 
 pytestmark = pytest.mark.slow
 
@@ -75,7 +77,7 @@ def test_strata_by_rank() -> None:
 def test_failed_and_rejected_photos_are_not_drawn() -> None:
     records = population(10, 0)
     records["bad"] = Record("bad", "failed", "unreadable")
-    records["out"] = cropped("out")._replace(status="rejected")
+    records["out"] = replace(cropped("out"), status="rejected")
     assert {photo.image for photo in draw(records, CONFIG, 100, 0)} == {f"c{i}" for i in range(10)}
 
 
@@ -253,11 +255,11 @@ def test_applied_verdicts_change_neither_strata_nor_counts_and_tell_what_is_left
     verdicts = said(**{**ALL, "a0": "whole", "a1": "box", "a2": "rejected", "b0": "box", "r0": "box"})
     before = estimate(sample, records, records, verdicts)
     now = dict(records)
-    now["a0"] = resized("a0")._replace(reason="reviewed_whole", verdict="whole", detector_box=BOX)
-    now["a1"] = cropped("a1")._replace(box=(1.0, 1.0, 9.0, 9.0), verdict="box", detector_box=BOX)
-    now["a2"] = cropped("a2")._replace(status="rejected", verdict="rejected")
-    now["b0"] = cropped("b0")._replace(box=(1.0, 1.0, 9.0, 9.0), verdict="box", detector_box=BOX)
-    now["r0"] = cropped("r0")._replace(verdict="box")
+    now["a0"] = replace(resized("a0"), reason="reviewed_whole", verdict="whole", detector_box=BOX)
+    now["a1"] = replace(cropped("a1"), box=(1.0, 1.0, 9.0, 9.0), verdict="box", detector_box=BOX)
+    now["a2"] = replace(cropped("a2"), status="rejected", verdict="rejected")
+    now["b0"] = replace(cropped("b0"), box=(1.0, 1.0, 9.0, 9.0), verdict="box", detector_box=BOX)
+    now["r0"] = replace(cropped("r0"), verdict="box")
     after = estimate(sample, records, now, verdicts)
     assert (after.precision, after.missed) == (before.precision, before.missed)
     # 30 were wrong and 4 of these are mended: 26 of 100 - whole - rejected + found = 99 crops.
@@ -413,7 +415,7 @@ def test_what_a_reviewer_changed_is_drawn_as_the_detector_left_it(tmp_path: Path
     with open(folder.layout.journal, "ab") as file:
         for record in detected.values():
             if record.status == "cropped":
-                file.write(record._replace(status="rejected", verdict="rejected", source="review").to_line())
+                file.write(replace(record, status="rejected", verdict="rejected", source="review").to_line())
     assert sampling.detected_records(folder, keys) == detected
     api.write_audit(folder.root, sample=100)
     assert read_sample(folder) == before
@@ -436,8 +438,8 @@ def test_a_recropped_folder_is_estimated_like_one_that_was_run(
     # What is measured on the crop itself, and where it came from, tells of the crop that there is.
     of_the_crop = ("blur", "brightness", "entropy", "crop_hash", "crop_bytes", "candidates", "source")
     blank: dict[str, Any] = dict.fromkeys(of_the_crop)
-    assert {key: record._replace(**blank) for key, record in detected.items()} == {
-        key: record._replace(**blank) for key, record in sampling.detected_records(again, keys).items()
+    assert {key: replace(record, **blank) for key, record in detected.items()} == {
+        key: replace(record, **blank) for key, record in sampling.detected_records(again, keys).items()
     }
     result = api.write_audit(again.root, sample=30)
     api.write_audit(straight.root, sample=30)

@@ -14,17 +14,9 @@ from detic_crop.cli import main as cli
 from detic_crop.errors import UsageError
 from detic_crop.folder.verdicts import Verdict, VerdictLog
 from detic_crop.photos.keys import STATE
-from tests.kit.fakes import (
-    FakeDetector,
-    assert_one_row_each,
-    assert_same,
-    crop,
-    files_of,
-    product,
-    rows_of,
-    untouched,
-    write_photo,
-)
+from tests.kit.detectors import FakeDetector
+from tests.kit.folders import assert_one_row_each, assert_same, crop, files_of, product, rows_of, untouched
+from tests.kit.photos import write_photo
 
 FIRST, SECOND = ("a.jpg", "b.jpg", "day1/c.jpg"), ("x.jpg", "day1/y.jpg")
 

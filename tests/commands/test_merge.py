@@ -22,21 +22,20 @@ from detic_crop.folder.journal import read_candidates, replay
 from detic_crop.folder.shard import Shard, owner
 from detic_crop.folder.verdicts import Verdict, VerdictLog
 from detic_crop.photos.keys import STATE
-from tests.faults.test_stop import Scene, cli_command, difficult_run, disturb, memory, posix
-from tests.kit.fakes import (
-    FakeDetector,
+from tests.kit.detectors import FakeDetector
+from tests.kit.faults import Scene, cli_command, difficult_run, disturb
+from tests.kit.folders import (
     assert_one_row_each,
     crop,
     files_of,
     leftovers,
     product,
+    product_and_state,
     rows_of,
     untouched,
-    write_boxes,
-    write_damaged,
-    write_photo,
-    write_photos,
 )
+from tests.kit.photos import write_boxes, write_damaged, write_photo, write_photos
+from tests.kit.processes import posix
 
 pytestmark = pytest.mark.slow
 
@@ -73,7 +72,7 @@ def test_merged_shards_are_an_unsharded_run(
     crop_shards(folder, tmp_path / "out", count, **settings)
     with untouched(folder):
         result = api.merge(tmp_path / "out")
-    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+    assert product_and_state(tmp_path / "out") == product_and_state(tmp_path / "reference")
     assert leftovers(tmp_path / "out") == []
     rows = rows_of(tmp_path / "out")
     assert (result.counts.total(), result.remaining, result.notes) == (len(rows), 0, [])
@@ -90,7 +89,7 @@ def test_merged_shards_follow_the_labels(
     crop(folder, tmp_path / "reference", labels=labels, limit=limit)
     crop_shards(folder, tmp_path / "out", 3, labels=labels, limit=limit)
     api.merge(tmp_path / "out")
-    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+    assert product_and_state(tmp_path / "out") == product_and_state(tmp_path / "reference")
 
 
 def test_a_shard_on_several_devices(
@@ -111,7 +110,7 @@ def test_a_shard_on_several_devices(
         crop(folder, tmp_path / "out", shard=f"{index}/2", model=model, detector=None, workers=1)
         assert not list((tmp_path / "out" / STATE / "tmp").glob("*"))
     api.merge(tmp_path / "out")
-    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+    assert product_and_state(tmp_path / "out") == product_and_state(tmp_path / "reference")
 
 
 def test_to_merge_again_changes_nothing(
@@ -187,7 +186,7 @@ def test_gaps_are_named_with_the_commands_that_fill_them(
         assert cli.main([*words[1:], "--quiet"]) == 0
     assert cli.main(["merge", str(out)]) == 0
     assert cli.main([*run[:-6], "--out", str(tmp_path / "reference"), *run[-4:]]) == 0
-    assert memory(out) == memory(tmp_path / "reference")
+    assert product_and_state(out) == product_and_state(tmp_path / "reference")
 
 
 def test_a_gap_of_a_run_from_python(
@@ -432,7 +431,7 @@ def test_several_folders_become_one(
     crop(photos[0], tmp_path / "reference")
     for _ in range(2):
         api.merge(*apart, output=tmp_path / "out")
-        assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+        assert product_and_state(tmp_path / "out") == product_and_state(tmp_path / "reference")
         assert leftovers(tmp_path / "out") == []
     assert [files_of(out) for out in apart] == before
     path = next((tmp_path / "out").rglob("photo*.jpg"))
@@ -464,16 +463,16 @@ def test_two_photos_never_share_a_crop(tmp_path: Path) -> None:
         crop(photos, folder, shard=f"{number}/2", overwrite=True)
     crop(photos, tmp_path / "reference")
     api.merge(*folders, output=tmp_path / "new")
-    assert memory(tmp_path / "new") == memory(tmp_path / "reference")
+    assert product_and_state(tmp_path / "new") == product_and_state(tmp_path / "reference")
 
 
 def test_one_folder_into_another(photos: tuple[Path, list[str]], tmp_path: Path) -> None:
     crop_shards(photos[0], tmp_path / "shards", 2)
     crop(photos[0], tmp_path / "reference")
     api.merge(tmp_path / "shards", output=tmp_path / "out")
-    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+    assert product_and_state(tmp_path / "out") == product_and_state(tmp_path / "reference")
     api.merge(tmp_path / "shards", output=tmp_path / "shards")
-    assert memory(tmp_path / "shards") == memory(tmp_path / "reference")
+    assert product_and_state(tmp_path / "shards") == product_and_state(tmp_path / "reference")
 
 
 def test_the_same_shard_in_two_folders(
@@ -486,7 +485,7 @@ def test_the_same_shard_in_two_folders(
     twice = sum(owner(key, 3) == 1 for key in keys)
     assert f"photos that two shards or folders did alike: {twice}" in result.notes
     crop(folder, tmp_path / "reference")
-    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+    assert product_and_state(tmp_path / "out") == product_and_state(tmp_path / "reference")
 
 
 def test_the_same_photo_done_unlike_is_refused(
@@ -513,7 +512,7 @@ def test_a_photo_that_failed_in_one_folder_and_not_in_the_other(
         crop(folder, twin, shard="1/3", detector=FakeDetector(failing=failing))
     api.merge(tmp_path / "a twin", *apart, tmp_path / "z twin", output=tmp_path / "out")
     crop(folder, tmp_path / "reference")
-    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+    assert product_and_state(tmp_path / "out") == product_and_state(tmp_path / "reference")
 
 
 def test_what_does_not_belong_together_is_refused(
@@ -576,7 +575,7 @@ def test_a_crop_that_is_gone_is_named(
     crop(photos[0], apart[1], shard="1/3")
     api.merge(*apart, output=tmp_path / "out")
     crop(photos[0], tmp_path / "reference")
-    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+    assert product_and_state(tmp_path / "out") == product_and_state(tmp_path / "reference")
 
 
 def test_photos_may_be_elsewhere_on_each_machine(photos: tuple[Path, list[str]], tmp_path: Path) -> None:
@@ -628,7 +627,7 @@ def test_a_journal_without_its_settings_is_mended_by_its_shard(
     crop(photos[0], tmp_path / "out", shard="1/2")
     api.merge(tmp_path / "out")
     crop(photos[0], tmp_path / "reference")
-    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+    assert product_and_state(tmp_path / "out") == product_and_state(tmp_path / "reference")
 
 
 def test_boxes_that_a_power_cut_took_are_no_other_photos(
@@ -699,7 +698,7 @@ def test_a_disturbed_merge_is_mended_by_giving_it_again(
 ) -> None:
     counts = disturb(make(tmp_path), tmp_path, kind, lasting=lasting, step=step)
     assert counts[f"exit {-signal.SIGKILL}" if kind == "kill" else "exit 1"] > 40 // step
-    assert memory(tmp_path / "reference") == memory(tmp_path / "unsharded")
+    assert product_and_state(tmp_path / "reference") == product_and_state(tmp_path / "unsharded")
 
 
 def test_a_half_merged_folder_takes_shards_but_no_whole_run(

@@ -12,25 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from detic_crop import api
 from detic_crop.cli import main as cli
 from detic_crop.errors import DeticCropError, OutputError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Journal, Record, replay
+from detic_crop.folder.journal import Journal, replay
+from detic_crop.folder.records import Record
 from detic_crop.folder.shard import owner
 from detic_crop.photos.keys import STATE
 from detic_crop.wording import counted
-from tests.faults.test_stop import Scene, cli_command, difficult_run, disturb, memory, posix
-from tests.kit.fakes import (
-    FakeDetector,
-    crop,
-    leftovers,
-    write_boxes,
-    write_damaged,
-    write_photo,
-    write_photos,
-)
+from tests.kit.detectors import FakeDetector
+from tests.kit.faults import Scene, cli_command, difficult_run, disturb
+from tests.kit.folders import crop, leftovers, product_and_state
+from tests.kit.photos import write_boxes, write_damaged, write_photo, write_photos
+from tests.kit.processes import posix
 
 pytestmark = pytest.mark.slow
 
@@ -77,7 +74,7 @@ def run_shards(folder: Path, out: Path, indices: set[int], count: int = COUNT, *
 
 def assert_unsharded(out: Path, reference: Path) -> None:
     """All is that of an unsharded run, byte for byte; in the journal but for the order of the lines."""
-    made, expected = memory(out), memory(reference)
+    made, expected = product_and_state(out), product_and_state(reference)
     in_order = {f"{STATE}/journal.jsonl", f"{STATE}/candidates.jsonl"}
     assert made.keys() == expected.keys()
     assert {name for name in made if made[name] != expected[name]} <= in_order
@@ -91,7 +88,7 @@ def remembered(out: Path) -> dict[str, tuple[Record, bytes]]:
     for key, record in replay(out / STATE / "journal.jsonl").records.items():
         assert record.candidates is not None
         begin, length = record.candidates
-        found[key] = record._replace(candidates=None), boxes[begin : begin + length]
+        found[key] = replace(record, candidates=None), boxes[begin : begin + length]
     return found
 
 
@@ -246,7 +243,7 @@ def test_overwrite_forgets_the_merge_in_part(
     with pytest.raises(DeticCropError, match="not done: 1 of 4"):
         api.merge(out)
     crop(folder, out, overwrite=True)
-    assert memory(out) == memory(ways["all"]["reference"])
+    assert product_and_state(out) == product_and_state(ways["all"]["reference"])
 
 
 # ---------------------------------------------------------------- what is said
@@ -387,7 +384,7 @@ def test_a_disturbed_merge_is_mended_by_giving_it_again(
     [
         (Journal, "append"),
         (api, "write_listing"),
-        (api, "keep_labels"),
+        (api, "save_labels"),
         (api, "_write_tables"),
         (OutputFolder, "remove_shards"),
     ],

@@ -13,21 +13,13 @@ import pytest
 from detic_crop import api
 from detic_crop.cli import main as cli
 from detic_crop.errors import UsageError
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.folder.verdicts import Verdict, VerdictLog
+from detic_crop.folder.whereabouts import count_absent
 from detic_crop.photos.keys import STATE
-from detic_crop.report.absent import absent_among
-from tests.kit.fakes import (
-    crop,
-    files_of,
-    product,
-    rows_of,
-    untouched,
-    write_damaged,
-    write_photo,
-    write_photos,
-)
-from tests.kit.reviewing import reviewing
+from tests.kit.folders import crop, files_of, product, rows_of, untouched
+from tests.kit.photos import write_damaged, write_photo, write_photos
+from tests.kit.review import reviewing
 
 
 @pytest.fixture
@@ -203,12 +195,12 @@ def test_what_is_counted(tmp_path: Path) -> None:
         "failed.jpg": str(tmp_path / "failed.jpg"),
     }
     records = {key: Record(key, "failed" if key == "failed.jpg" else "cropped") for key in places}
-    absent = absent_among(records, places, str(tmp_path), given=False)
+    absent = count_absent(records, places, str(tmp_path), given=False)
     assert (absent.absent, absent.photos) == (4, 7)
     assert absent.sentences("so")[0].startswith("4 of 7 photos are not where the run found them")
-    one = absent_among({"gone.jpg": records["gone.jpg"]}, places, "x", given=True)
+    one = count_absent({"gone.jpg": records["gone.jpg"]}, places, "x", given=True)
     assert one.sentences("so") == ["the one photo is not in --in x: so"]
-    assert absent_among({}, {}, "x", given=False).sentences("so") == []
+    assert count_absent({}, {}, "x", given=False).sentences("so") == []
 
 
 def test_photos_that_have_changed_are_counted(work: Path) -> None:

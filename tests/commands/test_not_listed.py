@@ -13,10 +13,11 @@ from detic_crop import api
 from detic_crop.cli import main as cli
 from detic_crop.detectors.boxes_file import load_boxes_file
 from detic_crop.errors import UsageError
-from detic_crop.folder.journal import replay, replay_finished
+from detic_crop.folder.journal import replay, replay_entries
 from detic_crop.folder.verdicts import Verdict, VerdictLog
 from detic_crop.photos.keys import STATE
-from tests.kit.fakes import product, rows_of, write_photo
+from tests.kit.folders import product, rows_of
+from tests.kit.photos import write_photo
 
 LISTED, EMPTY, UNLISTED = "listed.jpg", "nothing_found.jpg", "unlisted.jpg"
 BOX = (5.0, 5.0, 45.0, 30.0)
@@ -64,7 +65,7 @@ def test_its_row(finished: Path) -> None:
     assert row_of(finished / "out", EMPTY)["reason"] == "not_found"
     journal = finished / "out" / STATE / "journal.jsonl"
     assert replay(journal).records[UNLISTED].unlisted
-    assert replay_finished(journal)[1].keys() == {LISTED, EMPTY, UNLISTED}
+    assert replay_entries(journal).records.keys() == {LISTED, EMPTY, UNLISTED}
 
 
 def test_the_run_names_the_first_of_both_sides(finished: Path) -> None:

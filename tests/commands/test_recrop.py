@@ -15,19 +15,9 @@ from detic_crop.cli import main as cli
 from detic_crop.config import RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.wording import counted
-from tests.kit.fakes import (
-    FakeDetector,
-    assert_one_row_each,
-    assert_same,
-    crop,
-    files_of,
-    product,
-    rows_of,
-    untouched,
-    write_damaged,
-    write_photo,
-    write_photos,
-)
+from tests.kit.detectors import FakeDetector
+from tests.kit.folders import assert_one_row_each, assert_same, crop, files_of, product, rows_of, untouched
+from tests.kit.photos import write_damaged, write_photo, write_photos
 
 pytestmark = pytest.mark.slow
 

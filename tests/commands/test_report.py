@@ -19,16 +19,19 @@ from urllib.parse import unquote
 import cv2
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 
 from detic_crop import api
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.inputs import Given
-from detic_crop.folder.journal import Journal, Record
-from detic_crop.folder.listing import write_listing
+from detic_crop.folder.inputs import Given, recorded_inputs, short_names
+from detic_crop.folder.journal import Journal
+from detic_crop.folder.listing import photo_paths, read_listing, write_listing
+from detic_crop.folder.records import DetectorChoice, Record
 from detic_crop.folder.verdicts import Verdict
+from detic_crop.folder.whereabouts import Whereabouts
 from detic_crop.images.decode import decode
 from detic_crop.photos.labels import Labels
 from detic_crop.photos.photo import Photo
@@ -36,11 +39,12 @@ from detic_crop.report import rates
 from detic_crop.report.estimate import Estimate
 from detic_crop.report.html import gallery, summary, thumbnails
 from detic_crop.report.html import page as report
-from detic_crop.report.html.page import write_report
+from detic_crop.report.html.page import write_page
 from detic_crop.report.intervals import Interval
+from detic_crop.report.model import Audit, Row, judge
 from detic_crop.report.suspicion import FLAGS
-from detic_crop.report.table import Row
-from tests.kit.fakes import crop, photo_bytes, write_photo, write_photos
+from tests.kit.folders import crop
+from tests.kit.photos import photo_bytes, write_photo, write_photos
 
 CONFIG = CropConfig(model="fake", classes="Dolphin,Whale", conf=0.3, size=32)
 VOID = {"meta", "link", "img", "input", "br", "hr", "wbr"}
@@ -142,12 +146,13 @@ class Run:
                 np.array([score for _, score, _ in boxes], np.float32),
                 tuple(name for _, _, name in boxes),
             )
-            record = record._replace(crop=key, crop_box=(0, 0, 60, 40), file_size=len(data))
-            record = record._replace(candidates=self.journal.append_candidates(key, key, found))
+            record = replace(record, crop=key, crop_box=(0, 0, 60, 40), file_size=len(data))
+            record = replace(record, candidates=self.journal.append_candidates(key, key, found))
         if status == "resized":
-            record = record._replace(reason="not_found")
+            record = replace(record, reason="not_found")
         if status == "cropped":
-            record = record._replace(
+            record = replace(
+                record,
                 reason="largest_box",
                 class_name="Dolphin",
                 score=0.9,
@@ -158,7 +163,7 @@ class Run:
                 best_score=0.9,
                 best_box=(10.0, 10.0, 40.0, 30.0),
             )
-        record = record._replace(**values)
+        record = replace(record, **values)
         self.rows.append(Row(record, label))
         return record
 
@@ -172,7 +177,11 @@ class Run:
         keys = list(dict.fromkeys(row.record.image for row in self.rows))
         sources = [Photo(key, str(self.photos / key)) for key in keys]
         write_listing(self.folder, sources, [Given(str(self.photos), str(self.photos), keys)])
-        write_report(self.folder, self.rows, self.labels, config, verdicts, estimate)
+        photos = judge(self.rows, config, verdicts)
+        listing = read_listing(self.folder)
+        where, inputs = Whereabouts(photo_paths(listing)), short_names(recorded_inputs(listing))
+        audit = Audit(config, self.rows, photos, self.labels, where, inputs, estimate)
+        write_page(self.folder, audit)
         data = self.folder.layout.audit_html.read_bytes()
         page = Page(data.decode("utf-8"))
         assert_self_contained(page)
@@ -502,7 +511,7 @@ def test_a_crop_elsewhere_is_no_link(run: Run, crop: str) -> None:
 MARKUP = "\"'></span></svg></title></style><meta http-equiv=refresh content='0;url=//x'><b onclick=x>&lt;"
 
 
-@pytest.mark.parametrize("field", [*Record._fields, "detected.class_name"])
+@pytest.mark.parametrize("field", [*Record.__struct_fields__, "detected.class_name"])
 @pytest.mark.parametrize("status", ["cropped", "resized", "failed"])
 def test_no_field_of_a_record_becomes_markup(run: Run, field: str, status: str) -> None:
     """A journal may come from somebody else. What it is of no use for stops the page before it is written."""
@@ -512,11 +521,11 @@ def test_no_field_of_a_record_becomes_markup(run: Run, field: str, status: str) 
         "odd.jpg", status, reason="detect_error", best_box=(0.0, 0.0, 9.0, 9.0), rival_score=0.95
     )
     if field == "detected.class_name":
-        value: Any = Record("odd.jpg", "cropped", class_name=MARKUP)
+        value: Any = DetectorChoice("odd.jpg", "cropped", class_name=MARKUP)
     else:
         value = MARKUP
     values: dict[str, Any] = {field.split(".")[0]: value}
-    run.rows[-1] = Row(record._replace(**values))
+    run.rows[-1] = Row(replace(record, **values))
     try:
         page = run.page()
     except (TypeError, ValueError, KeyError, AttributeError, IndexError):
@@ -759,7 +768,7 @@ def test_a_picture_of_another_photo_does_not_stay(run: Run, change: Mapping[str,
     record = run.add("a.jpg")
     run.page()
     shutil.rmtree(run.photos)
-    run.rows[0] = Row(record._replace(**change))
+    run.rows[0] = Row(replace(record, **change))
     page = run.page()
     assert _pictures(page) == ["its crop"]
     assert "The photo cannot be shown: it is no longer where it was" in page.text
@@ -770,7 +779,7 @@ def test_a_picture_of_another_crop_does_not_stay(run: Run, change: Mapping[str, 
     record = run.add("a.jpg")
     run.page()
     (run.folder.root / "a.jpg").unlink()
-    run.rows[0] = Row(record._replace(**change))
+    run.rows[0] = Row(replace(record, **change))
     assert _pictures(run.page()) == ["the photo"]
 
 

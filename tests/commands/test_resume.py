@@ -14,18 +14,9 @@ from detic_crop.config import ALGORITHM, CropConfig
 from detic_crop.errors import OutputError, UsageError
 from detic_crop.folder.inside import Inside
 from detic_crop.photos.keys import STATE
-from tests.kit.fakes import (
-    FakeDetector,
-    assert_one_row_each,
-    assert_same,
-    crop,
-    files_of,
-    product,
-    rows_of,
-    write_boxes,
-    write_photo,
-    write_photos,
-)
+from tests.kit.detectors import FakeDetector
+from tests.kit.folders import assert_one_row_each, assert_same, crop, files_of, product, rows_of
+from tests.kit.photos import write_boxes, write_photo, write_photos
 
 
 def again(folder: Path, **settings: object) -> tuple[api.RunResult, list[str]]:

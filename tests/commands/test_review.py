@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 
 from detic_crop import api
@@ -31,11 +32,13 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.verdicts import Verdict, read_verdicts
 from detic_crop.photos.keys import STATE
+from detic_crop.report.sample import Drawn, write_sample
 from detic_crop.review_page import server
 from detic_crop.review_page.guard import is_local
-from tests.kit.fakes import crop, files_of, product, rows_of, write_damaged, write_photo, write_photos
-from tests.kit.helpers import run_python
-from tests.kit.reviewing import Client, reviewing
+from tests.kit.folders import crop, files_of, product, rows_of
+from tests.kit.photos import write_damaged, write_photo, write_photos
+from tests.kit.processes import run_python
+from tests.kit.review import Client, reviewing
 
 pytestmark = pytest.mark.slow
 
@@ -130,7 +133,7 @@ def test_reviewed_or_not(finished: Path, client: Client) -> None:
 def test_a_drawn_sample(finished: Path) -> None:
     sample = finished / "out" / STATE / "sample.csv"
     images = [row["image"] for row in rows_of(finished / "out")][:3]
-    sample.write_text("image,stratum\n" + "".join(f"{image},cropped\n" for image in images))
+    write_sample(OutputFolder(finished / "out"), [Drawn(image, "cropped_low", 9, 0) for image in images])
     try:
         with reviewing(finished / "out") as client:
             assert client.row(sample="yes")["total"] == 3
@@ -441,8 +444,8 @@ def test_a_crop_that_leads_out_of_the_folder_is_not_served(finished: Path, tmp_p
     records = replay(tmp_path / "out" / STATE / "journal.jsonl").records
     first, second, third = [record for record in records.values() if record.status == "cropped"][:3]
     with open(tmp_path / "out" / STATE / "journal.jsonl", "ab") as file:
-        file.write(first._replace(crop="../secret.jpg").to_line())
-        file.write(third._replace(crop=str(tmp_path / "secret.jpg")).to_line())
+        file.write(replace(first, crop="../secret.jpg").to_line())
+        file.write(replace(third, crop=str(tmp_path / "secret.jpg")).to_line())
     (tmp_path / "out" / second.crop).unlink()
     (tmp_path / "out" / second.crop).symlink_to(tmp_path / "secret.jpg")
     with reviewing(tmp_path / "out") as client:
@@ -540,7 +543,7 @@ def test_the_command_ends_cleanly(finished: Path, number: signal.Signals) -> Non
     process.send_signal(number)
     out, err = process.communicate(timeout=300)
     assert (process.returncode, err) == (0, "")
-    assert out == f"1 verdict given; now give: detic-crop apply {finished / 'out'}\n"
+    assert out == f"1 verdict given; now run: detic-crop apply {finished / 'out'}\n"
     assert verdicts(finished)[row["image"]].reviewer == "Ada"
 
 

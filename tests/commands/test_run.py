@@ -14,20 +14,9 @@ from detic_crop import api
 from detic_crop.boxes.detections import Detections
 from detic_crop.errors import DeticCropError, PhotoError, UsageError
 from detic_crop.work.pipeline import MAX_DETECTOR_CRASHES
-from tests.kit.fakes import (
-    FakeDetector,
-    assert_one_row_each,
-    crop,
-    fake_boxes,
-    files_of,
-    leftovers,
-    product,
-    rows_of,
-    untouched,
-    write_damaged,
-    write_photo,
-    write_photos,
-)
+from tests.kit.detectors import FakeDetector, fake_boxes
+from tests.kit.folders import assert_one_row_each, crop, files_of, leftovers, product, rows_of, untouched
+from tests.kit.photos import write_damaged, write_photo, write_photos
 
 
 def test_every_photo_has_one_row_in_input_order(tmp_path: Path) -> None:

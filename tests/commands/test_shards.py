@@ -29,29 +29,11 @@ from detic_crop.folder.journal import replay
 from detic_crop.folder.patience import Patience
 from detic_crop.folder.shard import Shard, owner, resolve_shard
 from detic_crop.photos.keys import STATE
-from tests.faults.test_stop import (
-    ROOT,
-    Scene,
-    cli_command,
-    difficult_run,
-    disturb,
-    many_photos,
-    memory,
-    posix,
-)
-from tests.kit.fakes import (
-    FakeDetector,
-    crop,
-    files_of,
-    leftovers,
-    product,
-    rows_of,
-    untouched,
-    write_boxes,
-    write_damaged,
-    write_photo,
-    write_photos,
-)
+from tests.kit.detectors import FakeDetector
+from tests.kit.faults import Scene, cli_command, difficult_run, disturb, many_photos
+from tests.kit.folders import crop, files_of, leftovers, product, product_and_state, rows_of, untouched
+from tests.kit.photos import write_boxes, write_damaged, write_photo, write_photos
+from tests.kit.processes import ROOT, posix
 
 pytestmark = pytest.mark.slow
 
@@ -285,7 +267,7 @@ def test_the_command_says_what_is_next(
     assert cli.main([*command, "--out", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-2].startswith("shard 0/2: ")
-    assert lines[-1] == f"no tables yet; once all 2 shards are done, give: detic-crop merge '{out}'"
+    assert lines[-1] == f"no tables yet; once all 2 shards are done, run: detic-crop merge '{out}'"
     monkeypatch.delenv("DETIC_CROP_SHARD")
     code = cli.main([*command, "--out", str(out), "--shard", "1/2", "--strict"])
     failed = any(key.startswith("bad/") and owner(key, 2) == 1 for key in keys)
@@ -319,7 +301,7 @@ def test_overwrite_without_a_shard_removes_what_shards_made(
         crop(folder, tmp_path / "out", shard=f"{index}/4")
     crop(folder, tmp_path / "out", overwrite=True, format="png")
     crop(folder, tmp_path / "reference", format="png")
-    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+    assert product_and_state(tmp_path / "out") == product_and_state(tmp_path / "reference")
 
 
 def test_recrop_has_no_shards(photos: tuple[Path, list[str]], tmp_path: Path) -> None:
@@ -452,7 +434,7 @@ def test_two_shards_go_together_but_not_the_same_one_nor_a_whole_run(
         crop(folder, out, shard="1/2")
     api.merge(out)
     crop(folder, tmp_path / "reference")
-    assert memory(out) == memory(tmp_path / "reference")
+    assert product_and_state(out) == product_and_state(tmp_path / "reference")
 
 
 def test_a_shard_does_not_begin_beside_a_whole_run(
@@ -466,7 +448,7 @@ def test_a_shard_does_not_begin_beside_a_whole_run(
     ):
         crop(folder, out, shard="1/2")
     crop(folder, tmp_path / "reference")
-    assert memory(out) == memory(tmp_path / "reference")
+    assert product_and_state(out) == product_and_state(tmp_path / "reference")
 
 
 def test_a_shard_waits_while_another_begins(
@@ -555,7 +537,7 @@ def test_many_processes_begin_at_once_in_a_new_folder(photos: tuple[Path, list[s
         assert process.returncode == 0, said
     assert cli.main(["merge", str(tmp_path / "out")]) == 0
     assert cli.main([*command, "--out", str(tmp_path / "reference")]) == 0
-    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+    assert product_and_state(tmp_path / "out") == product_and_state(tmp_path / "reference")
 
 
 # ---------------------------------------------------------------- ended early
@@ -577,7 +559,7 @@ def test_a_disturbed_shard_is_mended_by_its_command(
 ) -> None:
     counts = disturb(sharded(tmp_path), tmp_path, kind, lasting=lasting, step=step)
     assert counts[f"exit {-signal.SIGKILL}" if kind == "kill" else "exit 1"] > 40 // step
-    assert memory(tmp_path / "reference") == memory(tmp_path / "unsharded")
+    assert product_and_state(tmp_path / "reference") == product_and_state(tmp_path / "unsharded")
 
 
 @posix
@@ -603,5 +585,5 @@ def test_a_shard_killed_in_mid_run_goes_on_and_the_whole_is_the_same(tmp_path: P
         assert cli.main(shards[0]) == 0
     assert cli.main(["merge", str(tmp_path / "out")]) == 0
     assert cli.main([*command, "--out", str(tmp_path / "reference")]) == 0
-    assert memory(tmp_path / "out") == memory(tmp_path / "reference")
+    assert product_and_state(tmp_path / "out") == product_and_state(tmp_path / "reference")
     assert leftovers(tmp_path / "out") == []

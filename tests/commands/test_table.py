@@ -13,24 +13,17 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from detic_crop.config import CropConfig
-from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
+from detic_crop.folder.saved_labels import load_labels, save_labels
 from detic_crop.photos.labels import Labels, parse_labels
+from detic_crop.report.model import Audit, Row, judge, missing_record, table_rows
 from detic_crop.report.suspicion import FLAGS, IMAGE_CHECKS, area_fraction, doubts_of, flags_of
-from detic_crop.report.table import (
-    COLUMNS,
-    Row,
-    flagged,
-    keep_labels,
-    kept_labels,
-    missing_record,
-    row_cells,
-    table_rows,
-    write_table,
-)
+from detic_crop.report.table import COLUMNS, row_cells, write_table
+from tests.kit.errors import refused
 
 CONFIG = CropConfig(model="lite", conf=0.5, size=400)
 
@@ -64,29 +57,29 @@ NOT_FOUND = Record(
     crop_box=(0, 0, 640, 480),
     model="lite",
 )
-NOT_LISTED = NOT_FOUND._replace(reason="not_listed", unlisted=True, presence=None)
+NOT_LISTED = replace(NOT_FOUND, reason="not_listed", unlisted=True, presence=None)
 FAILED = Record(image="c.png", status="failed", reason="unreadable", error="it is torn", stage="decode")
 
 
 def at(left: float, top: float, right: float, bottom: float) -> Record:
-    return GOOD._replace(box=(left, top, right, bottom))
+    return replace(GOOD, box=(left, top, right, bottom))
 
 
 # For every flag: records that just miss it, and records that just earn it.
 EDGES: dict[str, tuple[list[Record], list[Record]]] = {
     "smaller_box_more_confident": (
-        [GOOD, GOOD._replace(best_score=None), GOOD._replace(score=None, best_score=0.99)],
-        [GOOD._replace(best_score=0.900001)],
+        [GOOD, replace(GOOD, best_score=None), replace(GOOD, score=None, best_score=0.99)],
+        [replace(GOOD, best_score=0.900001)],
     ),
     # Half of the score of 0.9.
     "larger_box_less_confident": (
-        [GOOD._replace(larger_score=0.449999)],
-        [GOOD._replace(larger_score=0.45)],
+        [replace(GOOD, larger_score=0.449999)],
+        [replace(GOOD, larger_score=0.45)],
     ),
     # --conf 0.5: the lowest fifth ends at 0.6.
     "low_score": (
-        [GOOD._replace(score=0.6, best_score=0.6), GOOD._replace(score=None)],
-        [GOOD._replace(score=0.599999)],
+        [replace(GOOD, score=0.6, best_score=0.6), replace(GOOD, score=None)],
+        [replace(GOOD, score=0.599999)],
     ),
     # 1 % of 800,000 px is 8,000 px.
     "tiny_box": ([at(300, 300, 400, 380)], [at(300, 300, 400, 379.99), at(300, 300, 301, 301)]),
@@ -108,30 +101,30 @@ EDGES: dict[str, tuple[list[Record], list[Record]]] = {
     ),
     # --size 400: as long as one side of the rectangle is shrunk or kept, nothing is invented.
     "upscaled": (
-        [GOOD._replace(crop_box=(300, 200, 700, 500)), GOOD._replace(crop_box=(300, 200, 310, 600))],
-        [GOOD._replace(crop_box=(300, 200, 699, 599))],
+        [replace(GOOD, crop_box=(300, 200, 700, 500)), replace(GOOD, crop_box=(300, 200, 310, 600))],
+        [replace(GOOD, crop_box=(300, 200, 699, 599))],
     ),
     "several_animals": (
-        [GOOD._replace(n_candidates=5)],
-        [GOOD._replace(n_apart=1), GOOD._replace(n_apart=9)],
+        [replace(GOOD, n_candidates=5)],
+        [replace(GOOD, n_apart=1), replace(GOOD, n_apart=9)],
     ),
     "class_conflict": (
-        [GOOD._replace(rival_class="Boat", rival_score=0.9), GOOD._replace(score=None, rival_score=0.99)],
-        [GOOD._replace(rival_class="Boat", rival_score=0.900001)],
+        [replace(GOOD, rival_class="Boat", rival_score=0.9), replace(GOOD, score=None, rival_score=0.99)],
+        [replace(GOOD, rival_class="Boat", rival_score=0.900001)],
     ),
     "truncated_file": (
         [GOOD, NOT_FOUND],
-        [GOOD._replace(truncated=True), NOT_FOUND._replace(truncated=True)],
+        [replace(GOOD, truncated=True), replace(NOT_FOUND, truncated=True)],
     ),
     "damaged_file": (
-        [GOOD, NOT_FOUND, GOOD._replace(damaged=False), GOOD._replace(damaged=None)],
-        [GOOD._replace(damaged=True), NOT_FOUND._replace(damaged=True)],
+        [GOOD, NOT_FOUND, replace(GOOD, damaged=False), replace(GOOD, damaged=None)],
+        [replace(GOOD, damaged=True), replace(NOT_FOUND, damaged=True)],
     ),
-    "not_found": ([GOOD, NOT_FOUND._replace(reason="reviewed_whole"), NOT_LISTED], [NOT_FOUND]),
-    "not_listed": ([GOOD, NOT_FOUND, NOT_LISTED._replace(reason="reviewed_whole")], [NOT_LISTED]),
-    "blurry": ([GOOD._replace(blur=0.55)], [GOOD._replace(blur=0.551), NOT_FOUND._replace(blur=1.0)]),
-    "dark": ([GOOD._replace(brightness=40.0)], [GOOD._replace(brightness=39.9)]),
-    "low_information": ([GOOD._replace(entropy=5.0)], [GOOD._replace(entropy=4.99)]),
+    "not_found": ([GOOD, replace(NOT_FOUND, reason="reviewed_whole"), NOT_LISTED], [NOT_FOUND]),
+    "not_listed": ([GOOD, NOT_FOUND, replace(NOT_LISTED, reason="reviewed_whole")], [NOT_LISTED]),
+    "blurry": ([replace(GOOD, blur=0.55)], [replace(GOOD, blur=0.551), replace(NOT_FOUND, blur=1.0)]),
+    "dark": ([replace(GOOD, brightness=40.0)], [replace(GOOD, brightness=39.9)]),
+    "low_information": ([replace(GOOD, entropy=5.0)], [replace(GOOD, entropy=4.99)]),
 }
 OF_ALL_ROWS = {"duplicate", "near_duplicate"}
 
@@ -169,7 +162,7 @@ def table(
     tmp_path: Path, rows: Sequence[Row], labels: Labels | None = None, config: CropConfig = CONFIG
 ) -> Path:
     folder = OutputFolder(tmp_path / "out")
-    write_table(folder, rows, labels, config)
+    write_table(folder, Audit(config, rows, judge(rows, config), labels))
     return folder.layout.audit_csv
 
 
@@ -189,12 +182,12 @@ def test_the_columns_are_the_documented_ones(tmp_path: Path) -> None:
     assert list(COLUMNS) == documented.split()
     assert all(COLUMNS.values())
     assert read(table(tmp_path, [])) == [documented.split()]
-    assert list(row_cells(GOOD, CONFIG)) == list(COLUMNS)
+    assert list(row_cells(GOOD, doubts_of(GOOD, CONFIG))) == list(COLUMNS)
 
 
 def test_rows_by_hand(tmp_path: Path) -> None:
-    record = GOOD._replace(
-        box=(300.5, 200.25, 700.0, 600.75), best_box=(0.0, 0.01, 9.99, 9.0), n_candidates=2
+    record = replace(
+        GOOD, box=(300.5, 200.25, 700.0, 600.75), best_box=(0.0, 0.01, 9.99, 9.0), n_candidates=2
     )
     path = table(tmp_path, [Row(record), Row(NOT_FOUND), Row(FAILED)])
     assert path.read_bytes().decode().splitlines()[1:] == [
@@ -221,7 +214,7 @@ names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x0
 def test_any_name_survives_the_table(
     tmp_path_factory: pytest.TempPathFactory, images: list[str], data: st.DataObject
 ) -> None:
-    rows = [Row(GOOD._replace(image=image, crop=image, error=data.draw(names))) for image in images]
+    rows = [Row(replace(GOOD, image=image, crop=image, error=data.draw(names))) for image in images]
     cells = read(table(tmp_path_factory.mktemp("t"), rows))
     assert [row[:2] for row in cells[1:]] == [[image, image] for image in images]
     assert [row[-1] for row in cells[1:]] == [row.record.error for row in rows]
@@ -231,7 +224,7 @@ def test_any_name_survives_the_table(
     "name", ["=1+1.jpg", "+a.jpg", "-a.jpg", "@SUM(A1).jpg", "a\rb.jpg", "a\nb.jpg", 'a"b,c.jpg', "🐋.jpg"]
 )
 def test_odd_names_stand_as_they_are(tmp_path: Path, name: str) -> None:
-    path = table(tmp_path, [Row(GOOD._replace(image=name)), Row(NOT_FOUND)])
+    path = table(tmp_path, [Row(replace(GOOD, image=name)), Row(NOT_FOUND)])
     assert [row[0] for row in read(path)] == ["image", name, "b.png"]
     assert pd.read_csv(path).image.tolist() == [name, "b.png"]
 
@@ -245,7 +238,7 @@ def test_odd_column_names_stand_as_they_are(tmp_path: Path) -> None:
 
 
 def test_text_that_is_no_text_does_not_stop_the_table(tmp_path: Path) -> None:
-    path = table(tmp_path, [Row(FAILED._replace(error="cannot read 'a\udcff.jpg'"))])
+    path = table(tmp_path, [Row(replace(FAILED, error="cannot read 'a\udcff.jpg'"))])
     assert read(path)[1][0] == "c.png"
 
 
@@ -311,14 +304,14 @@ def test_labels_with_another_key_column_leave_our_image_column(tmp_path: Path) -
 
 def test_labels_are_kept_byte_for_byte_and_forgotten(tmp_path: Path) -> None:
     folder = OutputFolder(tmp_path / "out")
-    assert kept_labels(folder) == (None, [])
+    assert load_labels(folder) == (None, [])
     data = b"\xef\xbb\xbffile,n\r\na.jpg,1\r\ngone,2\r\n"
     labels = parse_labels(data, "file", "labels.csv")
-    keep_labels(folder, labels, ["a.jpg", None])
+    save_labels(folder, labels, ["a.jpg", None])
     assert folder.layout.labels.read_bytes() == data
-    assert kept_labels(folder) == (labels, ["a.jpg", None])
-    keep_labels(folder, None, [])
-    assert kept_labels(folder) == (None, [])
+    assert load_labels(folder) == (labels, ["a.jpg", None])
+    save_labels(folder, None, [])
+    assert load_labels(folder) == (None, [])
 
 
 @pytest.mark.parametrize(
@@ -326,30 +319,28 @@ def test_labels_are_kept_byte_for_byte_and_forgotten(tmp_path: Path) -> None:
 )
 def test_damaged_label_matches_are_an_error_in_words(tmp_path: Path, damage: bytes | None) -> None:
     folder = OutputFolder(tmp_path / "out")
-    keep_labels(folder, parse_labels(b"file\na.jpg\n", "file", "labels.csv"), ["a.jpg"])
+    save_labels(folder, parse_labels(b"file\na.jpg\n", "file", "labels.csv"), ["a.jpg"])
     if damage is None:
         folder.layout.label_matches.unlink()
     else:
         folder.layout.label_matches.write_bytes(damage)
-    with pytest.raises(UsageError, match=r"is damaged; give the `detic-crop run` command again"):
-        kept_labels(folder)
+    with refused("labels_damaged"):
+        load_labels(folder)
 
 
 def test_the_rows_worth_a_look_are_flagged_crops() -> None:
-    doubtful = GOOD._replace(n_apart=1)
-    rows = [
-        Row(record)
-        for record in (
-            GOOD,
-            doubtful,
-            NOT_FOUND,
-            FAILED,
-            doubtful._replace(status="rejected"),
-            GOOD._replace(blur=1.0, brightness=0.0, entropy=0.0),  # says nothing against its box
-        )
-    ]
-    assert [row.record for row in flagged(rows, CONFIG)] == [doubtful]
-    assert list(flagged([], CONFIG)) == []
+    doubtful = replace(GOOD, n_apart=1)
+    records = (
+        GOOD,
+        doubtful,
+        NOT_FOUND,
+        FAILED,
+        replace(doubtful, status="rejected"),
+        replace(GOOD, blur=1.0, brightness=0.0, entropy=0.0),  # says nothing against its box
+    )
+    photos = judge([Row(replace(record, image=str(n))) for n, record in enumerate(records)], CONFIG)
+    assert [key for key, photo in photos.items() if photo.is_flagged] == ["1"]
+    assert judge([], CONFIG) == {}
 
 
 # --- flags
@@ -380,13 +371,13 @@ def test_each_side_of_each_rule(flag: str, record: Record, applies: bool) -> Non
 def test_a_low_score_depends_on_conf(conf: float | None, limit: float) -> None:
     config = CropConfig(conf=conf, size=400)
     for score, low in ((limit + 1e-6, False), (limit - 1e-6, True)):
-        record = GOOD._replace(score=score, best_score=score)
+        record = replace(GOOD, score=score, best_score=score)
         assert ("low_score" in flags_of(record, config)) == low
 
 
 def test_a_score_on_the_limit_is_not_low() -> None:
     for conf, limit in ((0.05, 0.24), (0.1, 0.28), (0.3, 0.44), (0.5, 0.6), (0.7, 0.76)):
-        record = GOOD._replace(score=limit, best_score=limit)
+        record = replace(GOOD, score=limit, best_score=limit)
         assert "low_score" not in flags_of(record, CropConfig(conf=conf, size=400))
 
 
@@ -412,11 +403,11 @@ def test_flags_are_listed_in_the_documented_order() -> None:
     )
     impossible = {"whole_image", "not_listed", *OF_ALL_ROWS}  # it is not_found already
     assert flags_of(worst, CONFIG) == tuple(flag for flag in FLAGS if flag not in impossible)
-    assert row_cells(worst, CONFIG)["flags"] == ";".join(flags_of(worst, CONFIG))
+    assert row_cells(worst, doubts_of(worst, CONFIG))["flags"] == ";".join(flags_of(worst, CONFIG))
 
 
 def test_a_failed_photo_has_no_flags() -> None:
-    assert flags_of(FAILED._replace(truncated=True, damaged=True), CONFIG) == ()
+    assert flags_of(replace(FAILED, truncated=True, damaged=True), CONFIG) == ()
     assert flags_of(missing_record("a"), CONFIG) == ()
 
 
@@ -424,7 +415,7 @@ def test_the_part_of_the_photo() -> None:
     assert area_fraction(GOOD) == 0.2
     assert area_fraction(at(0, 0, 1000, 800)) == 1
     assert area_fraction(NOT_FOUND) is None
-    assert area_fraction(GOOD._replace(width=0, height=0)) is None
+    assert area_fraction(replace(GOOD, width=0, height=0)) is None
 
 
 # --- suspicion
@@ -435,15 +426,15 @@ def test_the_part_of_the_photo() -> None:
     [
         (FAILED, 1),
         (NOT_FOUND, 0.25),
-        (NOT_FOUND._replace(presence=None), 0),
+        (replace(NOT_FOUND, presence=None), 0),
         (GOOD, 0.1),  # d = 0.1 / 0.5; half of it
-        (GOOD._replace(score=1.0), 0),
-        (GOOD._replace(score=None), 0),  # drawn by a person
-        (GOOD._replace(score=0.75), 0.25 + 0.75 * 0.6),  # the best score is higher: 0.6
-        (GOOD._replace(score=1.0, n_apart=1), 0.2),
-        (GOOD._replace(larger_score=0.27), 1 - 0.9 * (1 - 0.5 * 0.3)),  # 0.27 / 0.9
-        (GOOD._replace(score=1.0, blur=1.0, brightness=0.0, entropy=0.0), 0),
-        (GOOD._replace(score=1.0, n_apart=1, truncated=True), 1 - 0.8 * 0.7),
+        (replace(GOOD, score=1.0), 0),
+        (replace(GOOD, score=None), 0),  # drawn by a person
+        (replace(GOOD, score=0.75), 0.25 + 0.75 * 0.6),  # the best score is higher: 0.6
+        (replace(GOOD, score=1.0, n_apart=1), 0.2),
+        (replace(GOOD, larger_score=0.27), 1 - 0.9 * (1 - 0.5 * 0.3)),  # 0.27 / 0.9
+        (replace(GOOD, score=1.0, blur=1.0, brightness=0.0, entropy=0.0), 0),
+        (replace(GOOD, score=1.0, n_apart=1, truncated=True), 1 - 0.8 * 0.7),
     ],
 )
 def test_suspicion_by_hand(record: Record, suspicion: float) -> None:
@@ -452,18 +443,18 @@ def test_suspicion_by_hand(record: Record, suspicion: float) -> None:
 
 def test_an_unusual_box_by_hand() -> None:
     """The fourth root of 1/16 is a half."""
-    sure = GOOD._replace(score=1.0)
+    sure = replace(GOOD, score=1.0)
     assert doubts_of(sure, CONFIG, unusual=1 / 16).suspicion == pytest.approx(0.5)
     assert doubts_of(GOOD, CONFIG, unusual=1 / 16).suspicion == pytest.approx(1 - 0.9 * 0.5)
     assert doubts_of(NOT_FOUND, CONFIG, unusual=1 / 16).suspicion == 0.25
 
 
 def test_a_copy_names_its_original_and_is_no_more_suspicious() -> None:
-    doubts = doubts_of(GOOD._replace(n_apart=1, blur=1.0), CONFIG, copy="duplicate", of="first.jpg")
+    doubts = doubts_of(replace(GOOD, n_apart=1, blur=1.0), CONFIG, copy="duplicate", of="first.jpg")
     assert doubts.flags == ("several_animals", "blurry", "duplicate")
     assert doubts.against_the_crop == ("several_animals",)
-    assert doubts.suspicion == doubts_of(GOOD._replace(n_apart=1), CONFIG).suspicion
-    assert row_cells(GOOD, CONFIG, doubts)["duplicate_of"] == "first.jpg"
+    assert doubts.suspicion == doubts_of(replace(GOOD, n_apart=1), CONFIG).suspicion
+    assert row_cells(GOOD, doubts)["duplicate_of"] == "first.jpg"
 
 
 @given(any_records(), confs)
@@ -472,7 +463,7 @@ def test_suspicion_is_between_zero_and_one(record: Record, conf: float | None) -
 
 
 @pytest.mark.parametrize(
-    "record", [GOOD._replace(score=1.0000001), GOOD._replace(score=7.0), NOT_FOUND._replace(presence=1.5)]
+    "record", [replace(GOOD, score=1.0000001), replace(GOOD, score=7.0), replace(NOT_FOUND, presence=1.5)]
 )
 def test_scores_above_one_do_not_take_suspicion_out_of_its_range(record: Record) -> None:
     """A file of percentages, or a detector whose float32 sum is a hair above 1."""
@@ -489,7 +480,7 @@ def test_one_more_doubt_never_makes_a_row_less_suspicious(
     values: dict[str, Any] = {"truncated": (False, True), "n_apart": (0, 1), "rival_score": (None, 1.0)}
     values |= {"larger_score": (None, 0.5), "damaged": (None, True)}
     calm, doubted = (
-        doubts_of(record._replace(**{doubt: value}), config).suspicion for value in values[doubt]
+        doubts_of(replace(record, **{doubt: value}), config).suspicion for value in values[doubt]
     )
     assert doubted >= calm
 
@@ -497,14 +488,14 @@ def test_one_more_doubt_never_makes_a_row_less_suspicious(
 @given(any_records(), st.sampled_from([0.0, 0.3, 0.5]))
 def test_a_lower_score_is_never_less_suspicious(record: Record, conf: float) -> None:
     ladder = [
-        doubts_of(record._replace(score=score / 20), CropConfig(conf=conf)).suspicion for score in range(21)
+        doubts_of(replace(record, score=score / 20), CropConfig(conf=conf)).suspicion for score in range(21)
     ]
     assert all(lower >= higher for lower, higher in pairwise(ladder))
 
 
 def test_the_known_problem_leads() -> None:
     """A smaller, more confident box outweighs every other single doubt at the same score."""
-    known = doubts_of(GOOD._replace(best_score=0.95), CONFIG).suspicion
+    known = doubts_of(replace(GOOD, best_score=0.95), CONFIG).suspicion
     for flag, (_, records) in EDGES.items():
         if flag not in ("smaller_box_more_confident", "not_found", "not_listed", "low_score", *IMAGE_CHECKS):
             for record in records:

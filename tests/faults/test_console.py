@@ -17,9 +17,10 @@ import pytest
 import detic_crop
 from detic_crop.cli import main as cli
 from detic_crop.system.console import Forgiving
-from tests.faults.test_stop import ROOT, cli_command, posix
-from tests.kit.fakes import product, rows_of, write_boxes, write_damaged, write_photos
-from tests.kit.helpers import run_python
+from tests.kit.faults import cli_command
+from tests.kit.folders import product, rows_of
+from tests.kit.photos import write_boxes, write_damaged, write_photos
+from tests.kit.processes import ROOT, posix, run_python
 
 full_disk = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import struct
 import zlib
 from collections.abc import Callable
@@ -19,13 +18,14 @@ from PIL import Image
 
 from detic_crop import api
 from detic_crop.errors import PhotoError
-from detic_crop.folder.journal import Record, replay
+from detic_crop.folder.journal import replay
+from detic_crop.folder.records import Record
 from detic_crop.images import quiet
 from detic_crop.images.decode import PhotoFile, decode
 from detic_crop.images.headers import read_header
 from detic_crop.images.partial import REDUCTIONS
 from detic_crop.images.quiet import can_hear, quiet_c_stderr, take_remark
-from tests.kit.fakes import picture
+from tests.kit.photos import picture
 
 EOI = b"\xff\xd9"
 WIDTH, HEIGHT = 320, 240
@@ -395,8 +395,8 @@ def test_a_recrop_flags_the_same_and_decodes_less_of_the_others(
 def test_a_journal_of_before_says_nothing_about_damage() -> None:
     line = Record("a.jpg", "cropped", damaged=False).to_line()
     assert b'"damaged":false' in line
-    assert Record.from_json(json.loads(line)).damaged is False
-    assert Record.from_json({"image": "a.jpg", "status": "cropped"}).damaged is None
+    assert Record.from_line(line).damaged is False
+    assert Record.from_line(b'{"image":"a.jpg","status":"cropped"}').damaged is None
 
 
 # ---------------------------------------------------------------- scans

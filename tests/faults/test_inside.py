@@ -15,20 +15,13 @@ from detic_crop.errors import UsageError
 from detic_crop.folder import inside as inside_module
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inside import Inside
-from detic_crop.folder.journal import replay, replay_finished, unfinished_crops
+from detic_crop.folder.journal import replay, replay_entries, unfinished_crops
 from detic_crop.folder.names import aside_name, is_crop_path
 from detic_crop.folder.verdicts import Verdict, VerdictLog
 from detic_crop.photos.keys import STATE
-from tests.kit.fakes import (
-    FakeDetector,
-    crop,
-    files_of,
-    product,
-    rows_of,
-    untouched,
-    write_photo,
-    write_photos,
-)
+from tests.kit.detectors import FakeDetector
+from tests.kit.folders import crop, files_of, product, rows_of, untouched
+from tests.kit.photos import write_photo, write_photos
 
 posix = pytest.mark.skipif(os.name != "posix", reason="links are POSIX")
 
@@ -93,8 +86,8 @@ def test_a_record_whose_crop_leads_away_is_a_damaged_line(path: str, tmp_path: P
     journal = tmp_path / "out" / STATE / "journal.jsonl"
     image = spoil_crop(journal, path)
     assert image not in replay(journal).records
-    assert image not in replay_finished(journal)[1]
-    assert replay(journal).ignored == replay_finished(journal)[0].ignored == 1
+    assert image not in replay_entries(journal).records
+    assert replay(journal).ignored == replay_entries(journal).ignored == 1
     result = crop(tmp_path / "in", tmp_path / "out")
     assert (result.done, result.skipped) == (1, 3)
     assert any("damaged journal lines, whose photos were done again: 1" in note for note in result.notes)

@@ -15,8 +15,10 @@ import pytest
 
 from detic_crop.photos.keys import STATE
 from detic_crop.system.leaving import end_pool
-from tests.faults.test_stop import ROOT, posix
-from tests.kit.fakes import FakeDetector, assert_same, crop, product, write_photos
+from tests.kit.detectors import FakeDetector
+from tests.kit.folders import assert_same, crop, product
+from tests.kit.photos import write_photos
+from tests.kit.processes import ROOT, posix
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +28,7 @@ import contextlib, signal, sys, threading, time
 from detic_crop import api
 from detic_crop.cli import main as cli
 from detic_crop.system.signals import stop_signals
-from tests.kit.fakes import FakeDetector
+from tests.kit.detectors import FakeDetector
 
 stops = []
 
@@ -82,7 +84,7 @@ def test_a_second_ctrl_c_does_not_wait_for_a_stuck_worker(tmp_path: Path, more: 
         out, err = process.communicate()
     assert process.returncode == 130
     assert out == ""
-    assert err.count("detic-crop: interrupted; the same command goes on where this one stopped") == 1
+    assert err.count("detic-crop: interrupted; run the same command to continue") == 1
     assert "Traceback" not in err
     assert "terminate called" not in err
     for folder in ("out", "reference"):

@@ -30,7 +30,7 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.verdicts import Verdict, VerdictLog
 from detic_crop.photos.keys import STATE
 from detic_crop.review_page.page import open_page
-from tests.kit.fakes import write_boxes, write_photo, write_photos
+from tests.kit.photos import write_boxes, write_photo, write_photos
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="links and pipes are POSIX")]
 

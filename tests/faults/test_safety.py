@@ -15,18 +15,9 @@ from detic_crop import api
 from detic_crop.errors import UsageError
 from detic_crop.folder.journal import Journal, replay
 from detic_crop.photos.keys import STATE
-from tests.kit.fakes import (
-    assert_one_row_each,
-    crop,
-    fake_boxes,
-    files_of,
-    photo_bytes,
-    product,
-    rows_of,
-    untouched,
-    write_photo,
-    write_photos,
-)
+from tests.kit.detectors import fake_boxes
+from tests.kit.folders import assert_one_row_each, crop, files_of, product, rows_of, untouched
+from tests.kit.photos import photo_bytes, write_photo, write_photos
 
 posix = pytest.mark.skipif(os.name != "posix", reason="such names and links are POSIX")
 
@@ -116,7 +107,7 @@ def test_a_link_to_the_photos_inside_the_output(photos: Path, tmp_path: Path, ov
 
 @posix
 def test_a_link_that_appears_during_the_run(photos: Path, tmp_path: Path) -> None:
-    from tests.kit.fakes import FakeDetector
+    from tests.kit.detectors import FakeDetector
 
     class Linking(FakeDetector):
         def detect(self, image: object, key: str = "") -> object:  # type: ignore[override]

@@ -7,11 +7,15 @@ import json
 import random
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record, replay
+from detic_crop.folder.journal import replay
+from detic_crop.folder.records import Record
+from detic_crop.folder.saved_labels import save_labels
 from detic_crop.photos.labels import parse_labels
-from detic_crop.report.table import keep_labels
-from tests.kit.fakes import crop, write_photos
+from tests.kit.folders import crop
+from tests.kit.photos import write_photos
 
 SPECIES = ("beluga", "blue_whale", "bottlenose_dolphin", "humpback", "minke", "orca")
 
@@ -40,7 +44,7 @@ def write_big_run(folder: Path, count: int, *, width: int = 1600, height: int = 
         kept_lines.append(b'{"image":%s,%s' % (json.dumps(key).encode(), rest))
         score = None if record.score is None else round(record.score * chance.uniform(0.3, 1), 6)
         span = (end, len(kept_lines[-1]))
-        lines.append(record._replace(image=key, score=score, candidates=span).to_line())
+        lines.append(replace(record, image=key, score=score, candidates=span).to_line())
         end += len(kept_lines[-1])
         paths[key] = str(folder / "in" / Path(*record.image.split("/")))
         rows.append((key, chance.choice(SPECIES), f"id{number:06}"))
@@ -51,7 +55,7 @@ def write_big_run(folder: Path, count: int, *, width: int = 1600, height: int = 
     labels = folder / "labels.csv"
     with open(labels, "w", newline="", encoding="utf-8") as text:
         csv.writer(text, lineterminator="\n").writerows([("image", "species", "individual_id"), *rows])
-    keep_labels(target, parse_labels(labels.read_bytes(), "image", "labels.csv"), list(paths))
+    save_labels(target, parse_labels(labels.read_bytes(), "image", "labels.csv"), list(paths))
     return out
 
 

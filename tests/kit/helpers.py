@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,10 +34,3 @@ def as_found(found: Detections) -> list[tuple[tuple[float, ...], float, str]]:
     """Detections as plain comparable values."""
     boxes = [tuple(float(edge) for edge in box) for box in found.xyxy]
     return list(zip(boxes, (float(score) for score in found.scores), found.class_names, strict=True))
-
-
-def run_python(code: str) -> str:
-    """What a fresh interpreter prints; its failure is ours."""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout

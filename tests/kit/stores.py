@@ -17,7 +17,7 @@ from detic_crop.folder.store_state import MERGED
 from detic_crop.photos.keys import STATE
 from detic_crop.stores import store as stores
 from detic_crop.stores.store import Store, join, store_of
-from tests.kit.fakes import files_of
+from tests.kit.folders import files_of
 
 CHANGING = ("pipe_file", "rm_file")
 

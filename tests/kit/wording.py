@@ -17,6 +17,8 @@ WORDING: dict[str, str] = {
     # detectors
     #
     # folder
+    "labels_damaged": r"is damaged; give the `detic-crop run` command again$",
+    "photos_not_in_input": r"in --in .*, nothing was changed; expected the first at .*: pass the folder",
     #
     # photos
     #

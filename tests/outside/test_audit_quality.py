@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from msgspec.structs import fields, replace
 
 from benchmarks.audit_quality import false_alarms, found_share
 from benchmarks.lite_quality import auroc
@@ -24,12 +25,12 @@ from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.detectors.base import Detector, DetectorInfo
 from detic_crop.detectors.lite_boxes import iou
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.photos.photo import Photo
 from detic_crop.report.suspicion import flags_of
 from detic_crop.work.pipeline import Job, Pipeline
-from tests.kit.fakes import picture
 from tests.kit.helpers import detections
+from tests.kit.photos import picture
 
 CONFIG = CropConfig(model="given", conf=0.45)
 ANIMALS = [
@@ -74,10 +75,10 @@ def test_a_simulated_row_is_the_row_of_a_run(found: Detections, tmp_path: Path) 
     ours = record_of("a.png", found, (60, 40), CONFIG)
     files = ("crop", "model", "file_size", "file_time", "crop_bytes", "checksum", "damaged")
     pixels = ("crop_hash", "blur", "brightness", "entropy")
-    defaults = {name: Record._field_defaults[name] for name in (*files, *pixels)}
+    defaults = {field.name: field.default for field in fields(Record) if field.name in (*files, *pixels)}
     if ours.box is None:
         defaults["crop_box"] = None  # of no consequence
-    assert real._replace(**defaults) == ours
+    assert replace(real, **defaults) == ours
 
 
 @pytest.mark.parametrize("name", MECHANISMS)

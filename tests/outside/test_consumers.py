@@ -16,17 +16,9 @@ from torch.utils.data import DataLoader, Dataset
 import detic_crop
 from detic_crop import api
 from detic_crop.boxes.detections import Detections
-from tests.kit.fakes import (
-    FakeDetector,
-    crop,
-    fake_boxes,
-    files_of,
-    picture,
-    rows_of,
-    write_damaged,
-    write_photo,
-    write_photos,
-)
+from tests.kit.detectors import FakeDetector, fake_boxes
+from tests.kit.folders import crop, files_of, rows_of
+from tests.kit.photos import picture, write_damaged, write_photo, write_photos
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PHOTOS = EXAMPLES / "train_images"
-WITHOUT_ANIMAL = {"boat_only.jpg", "empty_sea.jpg"}
+WITHOUT_ANIMAL = {"boat_only.jpg"}
 GPS_TAG = 0x8825
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.test_stop import ROOT, posix
 from tests.kit import programs
 from tests.kit.left_out import VARIABLE
+from tests.kit.processes import ROOT, posix
 
 TESTS = """
 import pytest

@@ -12,7 +12,8 @@ import pytest
 from detic_crop import api
 from detic_crop.folder.verdicts import Verdict, VerdictLog
 from detic_crop.photos.keys import STATE
-from tests.kit.fakes import crop, rows_of, write_damaged, write_photo
+from tests.kit.folders import crop, rows_of
+from tests.kit.photos import write_damaged, write_photo
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "loaders.md"
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")

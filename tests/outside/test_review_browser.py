@@ -18,14 +18,16 @@ from playwright.sync_api import Browser, Dialog, Page, Route, expect, sync_playw
 from detic_crop import api
 from detic_crop.boxes.geometry import crop_rectangle
 from detic_crop.config import FITS
-from detic_crop.folder.journal import Record, replay
+from detic_crop.folder.journal import replay
+from detic_crop.folder.records import Record
 from detic_crop.folder.verdicts import Verdict, VerdictLog, read_verdicts
 from detic_crop.photos.keys import STATE
 from tests.kit.big_run import write_big_run
-from tests.kit.fakes import crop, rows_of, write_photo, write_photos
+from tests.kit.folders import crop, rows_of
+from tests.kit.photos import write_photo, write_photos
 from tests.kit.programs import needed
-from tests.kit.reviewing import Client, reviewing
-from tests.kit.serving import QuietHandler, loopback_server
+from tests.kit.review import Client, reviewing
+from tests.kit.servers import QuietHandler, loopback_server
 
 pytestmark = pytest.mark.slow
 

@@ -12,9 +12,9 @@ from urllib.parse import unquote
 import pytest
 
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.report.table import Row
+from detic_crop.report.model import Row
 from tests.kit.programs import needed
-from tests.unit.test_workbook import NAMES, made, record
+from tests.kit.workbooks import NAMES, made, record
 
 pytestmark = pytest.mark.slow
 

@@ -22,7 +22,8 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.photos.keys import STATE
 from detic_crop.work.executors.processes import Recipe, run_devices
 from detic_crop.work.timing import StageTimes
-from tests.kit.fakes import assert_one_row_each, assert_same, leftovers, product, write_damaged, write_photos
+from tests.kit.folders import assert_one_row_each, assert_same, leftovers, product
+from tests.kit.photos import write_damaged, write_photos
 
 pytestmark = pytest.mark.slow
 
@@ -95,7 +96,7 @@ def test_a_signal_to_the_whole_group_ends_in_order(
     os.killpg(process.pid, number)
     _, err = process.communicate()
     assert process.returncode == code, err
-    assert "photos to do; the same command goes on" in err
+    assert "photos to do; run the same command to continue" in err
     assert leftovers(tmp_path / "out") == []
     finish(place, tmp_path / "out")
 

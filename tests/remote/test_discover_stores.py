@@ -15,9 +15,9 @@ from detic_crop.photos.find import discover
 from detic_crop.photos.photo import Photo
 from detic_crop.stores import store as stores
 from detic_crop.stores.store import Store
-from tests.kit.fakes import assert_same, crop, photo_bytes, product, rows_of, write_photos
-from tests.kit.serving import Web, forget_stores, memory_store, s3_server, web_server
-from tests.remote.test_discover_tars import tar
+from tests.kit.folders import assert_same, crop, product, rows_of
+from tests.kit.photos import photo_bytes, write_photos, write_tar
+from tests.kit.servers import Web, forget_stores, memory_store, s3_server, web_server
 
 pytestmark = pytest.mark.slow
 
@@ -97,7 +97,7 @@ def test_output_inside_the_input_is_no_input(memory: Store) -> None:
 
 def test_tar_files_of_a_store(memory: Store, tmp_path: Path) -> None:
     for number in (0, 1):
-        path = tar(tmp_path / "p.tar", {f"{number}.jpg": bytes([number]) * 3000, "same.jpg": b"x"})
+        path = write_tar(tmp_path / "p.tar", {f"{number}.jpg": bytes([number]) * 3000, "same.jpg": b"x"})
         memory.write(f"memory://bucket/p-{number}.tar", path.read_bytes())
     expected = ["0.jpg", "p-0/same.jpg", "1.jpg", "p-1/same.jpg"]
     for where in ("memory://bucket/p-{0..1}.tar", "memory://bucket/p-*.tar"):
@@ -366,8 +366,8 @@ def test_a_line_that_is_no_address_fails_alone(web: Web, tmp_path: Path) -> None
 def test_a_tar_file_of_a_server_that_sends_only_whole_ones(web: Web, tmp_path: Path) -> None:
     files = {"a.jpg": b"a" * 1000, "b.jpg": b"b" * 1000}
     web.files = {
-        "/p.tar": tar(tmp_path / "p.tar", files).read_bytes(),
-        "/large.tar": tar(tmp_path / "l.tar", {**files, "c.jpg": b"c" * 12_000_000}).read_bytes(),
+        "/p.tar": write_tar(tmp_path / "p.tar", files).read_bytes(),
+        "/large.tar": write_tar(tmp_path / "l.tar", {**files, "c.jpg": b"c" * 12_000_000}).read_bytes(),
     }
     found = {photo.key: photo.location for photo in discover(f"{web.address}/p.tar").photos}
     assert {key: places.read(where, 10**4) for key, where in found.items()} == files
@@ -387,7 +387,7 @@ def test_a_tar_file_of_a_server_that_sends_only_whole_ones(web: Web, tmp_path: P
 def test_a_tar_file_that_a_server_does_not_give(
     web: Web, tmp_path: Path, answers: list[int], says: str
 ) -> None:
-    web.files = {"/p.tar": tar(tmp_path / "p.tar", {"a.jpg": b"a"}).read_bytes()}
+    web.files = {"/p.tar": write_tar(tmp_path / "p.tar", {"a.jpg": b"a"}).read_bytes()}
     web.answers["/p.tar"] = answers
     if says:
         with pytest.raises(UsageError, match=f"p.tar cannot be read: .*{says}"):

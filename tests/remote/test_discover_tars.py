@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -16,23 +15,11 @@ from detic_crop.photos.find import discover
 from detic_crop.photos.in_tars import expanded
 from detic_crop.photos.photo import Photo
 from detic_crop.wording import counted
-from tests.kit.fakes import crop, photo_bytes, product, rows_of, write_photos
+from tests.kit.folders import crop, product, rows_of
 from tests.kit.helpers import write
+from tests.kit.photos import photo_bytes, write_photos, write_tar
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
-
-
-def tar(
-    path: Path, files: Mapping[str, bytes], format: int = tarfile.PAX_FORMAT, mtime: float = 1_700_000_000
-) -> Path:
-    """A tar file of some files."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w", format=format) as opened:
-        for name, data in files.items():
-            info = tarfile.TarInfo(name)
-            info.size, info.mtime = len(data), int(mtime) if format != tarfile.PAX_FORMAT else mtime
-            opened.addfile(info, io.BytesIO(data))
-    return path
 
 
 def contents(where: str | Path) -> dict[str, bytes]:
@@ -51,7 +38,7 @@ def test_each_photo_is_read_from_its_place(tmp_path: Path, format: int) -> None:
     }
     if format != tarfile.USTAR_FORMAT:
         files["d/" * 150 + "long.jpg"] = b"L" * 512
-    path = tar(tmp_path / "p.tar", files, format, 1_700_000_000.75)
+    path = write_tar(tmp_path / "p.tar", files, format, 1_700_000_000.75)
     del files["n.json"]
     listing = discover(path)
     assert [photo.key for photo in listing.photos] == list(files)  # as they stand there, not sorted
@@ -65,9 +52,9 @@ def test_each_photo_is_read_from_its_place(tmp_path: Path, format: int) -> None:
 
 
 def test_several_tar_files(tmp_path: Path) -> None:
-    tar(tmp_path / "p-08.tar", {"a.jpg": b"1", "same.jpg": b"2"})
-    tar(tmp_path / "p-09.tar", {"b.jpg": b"3", "same.jpg": b"4"})
-    tar(tmp_path / "p-10.tar", {"c.jpg": b"5"})
+    write_tar(tmp_path / "p-08.tar", {"a.jpg": b"1", "same.jpg": b"2"})
+    write_tar(tmp_path / "p-09.tar", {"b.jpg": b"3", "same.jpg": b"4"})
+    write_tar(tmp_path / "p-10.tar", {"c.jpg": b"5"})
     expected = {"a.jpg": b"1", "p-08/same.jpg": b"2", "b.jpg": b"3", "p-09/same.jpg": b"4", "c.jpg": b"5"}
     assert contents(tmp_path / "p-{08..10}.tar") == expected
     assert contents(tmp_path / "p-*.tar") == expected
@@ -76,8 +63,8 @@ def test_several_tar_files(tmp_path: Path) -> None:
 
 
 def test_a_list_of_tar_files(tmp_path: Path) -> None:
-    tar(tmp_path / "t" / "p-0.tar", {"a.jpg": b"1", "same.jpg": b"2"})
-    tar(tmp_path / "t" / "p-1.TAR", {"b.jpg": b"3", "same.jpg": b"4"})
+    write_tar(tmp_path / "t" / "p-0.tar", {"a.jpg": b"1", "same.jpg": b"2"})
+    write_tar(tmp_path / "t" / "p-1.TAR", {"b.jpg": b"3", "same.jpg": b"4"})
     path = write(tmp_path / "list.txt", b"t/p-1.TAR\nfile://" + bytes(tmp_path) + b"/t/p-0.tar\nt/p-1.TAR\n")
     assert contents(path) == {"b.jpg": b"3", "p-1/same.jpg": b"4", "a.jpg": b"1", "p-0/same.jpg": b"2"}
     assert discover(path).notes == ["lines of list.txt that repeat a photo: 1"]
@@ -123,7 +110,7 @@ def test_what_is_no_photo_of_its_own_is_left_out(tmp_path: Path) -> None:
 
 
 def test_what_was_added_again_later_counts(tmp_path: Path) -> None:
-    path = tar(tmp_path / "p.tar", {"a.jpg": b"old", "b.jpg": b"b"})
+    path = write_tar(tmp_path / "p.tar", {"a.jpg": b"old", "b.jpg": b"b"})
     with tarfile.open(path, "a") as opened:
         info = tarfile.TarInfo("a.jpg")
         info.size = 3
@@ -134,7 +121,7 @@ def test_what_was_added_again_later_counts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cut", [-10240, -9216, 1030, 1500, 2048, 2100])
 def test_one_that_was_cut_short(tmp_path: Path, cut: int) -> None:
-    path = tar(tmp_path / "p.tar", {"a.jpg": b"a" * 100, "b.jpg": b"b" * 400, "c.jpg": b"c" * 600})
+    path = write_tar(tmp_path / "p.tar", {"a.jpg": b"a" * 100, "b.jpg": b"b" * 400, "c.jpg": b"c" * 600})
     data = path.read_bytes()
     # Headers at 0, 1024 and 2048; photos at 512, 1536 and 2560.
     path.write_bytes(data[: cut if cut > 0 else 3584])
@@ -148,7 +135,7 @@ def test_one_that_was_cut_short(tmp_path: Path, cut: int) -> None:
 
 
 def test_garbage_in_the_middle(tmp_path: Path) -> None:
-    path = tar(tmp_path / "p.tar", {"a.jpg": b"a", "b.jpg": b"b"})
+    path = write_tar(tmp_path / "p.tar", {"a.jpg": b"a", "b.jpg": b"b"})
     data = bytearray(path.read_bytes())
     data[1024:1536] = b"\x55" * 512
     path.write_bytes(data)
@@ -174,7 +161,7 @@ def test_what_is_no_tar_file(tmp_path: Path, name: str, data: bytes, says: str) 
 
 
 def test_missing_ones_are_named(tmp_path: Path) -> None:
-    tar(tmp_path / "p-0.tar", {"a.jpg": b"1"})
+    write_tar(tmp_path / "p-0.tar", {"a.jpg": b"1"})
     with pytest.raises(UsageError, match=r"p-1\.tar does not exist \(2 of 3 tar files are missing\)"):
         discover(tmp_path / "p-{0..2}.tar")
     with pytest.raises(UsageError, match=r"q-\*\.tar does not exist; pass tar files that do"):
@@ -184,15 +171,15 @@ def test_missing_ones_are_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_tar_files_says_how(tmp_path: Path) -> None:
-    tar(tmp_path / "p-0.tar", {"a.jpg": b"1"})
+    write_tar(tmp_path / "p-0.tar", {"a.jpg": b"1"})
     with pytest.raises(UsageError, match=r"holds no photos .*tar files are given as 'FOLDER/\*\.tar'"):
         discover(tmp_path)
 
 
 def test_a_member_that_is_not_there_any_more(tmp_path: Path) -> None:
-    path = tar(tmp_path / "p.tar", {"a.jpg": b"a" * 1000, "b.jpg": b"b"})
+    path = write_tar(tmp_path / "p.tar", {"a.jpg": b"a" * 1000, "b.jpg": b"b"})
     first, second = discover(path).photos
-    tar(path, {"z.jpg": b"z" * 5})
+    write_tar(path, {"z.jpg": b"z" * 5})
     assert Photo.at("a.jpg", first.location).size == -1
     assert Photo.at("b.jpg", second.location).size == -1
     path.unlink()
@@ -204,16 +191,16 @@ def test_a_member_that_is_not_there_any_more(tmp_path: Path) -> None:
 
 def test_a_tar_file_that_changes_after_it_was_listed(tmp_path: Path) -> None:
     """Its bytes are not taken for the photo that stood there."""
-    path = tar(tmp_path / "p.tar", {"a.jpg": b"a" * 1000, "b.jpg": b"b" * 2000})
+    path = write_tar(tmp_path / "p.tar", {"a.jpg": b"a" * 1000, "b.jpg": b"b" * 2000})
     found = discover(path).photos
-    tar(path, {"a.jpg": b"A" * 1000, "z.jpg": b"z" * 9000})
+    write_tar(path, {"a.jpg": b"A" * 1000, "z.jpg": b"z" * 9000})
     assert places.read(found[0].location, 10**6) == b"A" * 1000  # the same time and size: it may be the same
     with pytest.raises(PhotoError, match="has changed since it was listed; give `run` again"):
         places.read(found[1].location, 10**6)
 
 
 def test_a_member_may_not_be_too_large(tmp_path: Path) -> None:
-    [photo] = discover(tar(tmp_path / "p.tar", {"a.jpg": b"a" * 1000})).photos
+    [photo] = discover(write_tar(tmp_path / "p.tar", {"a.jpg": b"a" * 1000})).photos
     with pytest.raises(PhotoError) as caught:
         places.read(photo.location, 999)
     assert caught.value.reason == "too_many_pixels"
@@ -223,7 +210,7 @@ def test_a_run_over_tar_files(tmp_path: Path) -> None:
     names = write_photos(tmp_path / "photos", 9)
     crop(tmp_path / "photos", tmp_path / "plain")
     for number in (0, 1):
-        tar(
+        write_tar(
             tmp_path / f"p-{number}.tar",
             {n: (tmp_path / "photos" / n).read_bytes() for n in names[number::2]},
         )
@@ -237,9 +224,9 @@ def test_a_run_over_tar_files(tmp_path: Path) -> None:
     assert crop(tmp_path / "p-*.tar", tmp_path / "out").done == 0
     # One that was packed anew, with the same photos elsewhere in it, changes nothing; another photo does.
     repacked = {n: (tmp_path / "photos" / n).read_bytes() for n in reversed(names[1::2])}
-    tar(tmp_path / "p-1.tar", repacked)
+    write_tar(tmp_path / "p-1.tar", repacked)
     assert crop(tmp_path / "p-*.tar", tmp_path / "out").done == 0
-    tar(tmp_path / "p-1.tar", repacked | {names[1]: photo_bytes(77)})
+    write_tar(tmp_path / "p-1.tar", repacked | {names[1]: photo_bytes(77)})
     assert crop(tmp_path / "p-*.tar", tmp_path / "out").done == 1
     for number in (0, 1):
         (tmp_path / f"p-{number}.tar").rename(write(tmp_path / "moved" / f"p-{number}.tar"))
@@ -254,7 +241,7 @@ def test_a_run_over_tar_files(tmp_path: Path) -> None:
 
 def test_a_tar_file_with_the_name_of_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    tar(tmp_path / "tar:512+5@0:x.tar", {"a.jpg": b"right"})
+    write_tar(tmp_path / "tar:512+5@0:x.tar", {"a.jpg": b"right"})
     [photo] = discover("tar:512+5@0:x.tar").photos
     for place in (photo.location, places.absolute(photo.location), places.kept(photo.location)):
         assert places.read(place, 100) == b"right"

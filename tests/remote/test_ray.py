@@ -26,17 +26,9 @@ from detic_crop.config import RunOptions
 from detic_crop.errors import DeticCropError, Terminated, UsageError
 from detic_crop.photos.keys import STATE
 from detic_crop.work.executors.ray_cluster import import_ray
-from tests.kit.fakes import (
-    assert_one_row_each,
-    assert_same,
-    leftovers,
-    product,
-    rows_of,
-    write_boxes,
-    write_damaged,
-    write_photos,
-)
-from tests.kit.ray_detectors import PairDetector, SentDetector
+from tests.kit.detectors import PairDetector, SentDetector
+from tests.kit.folders import assert_one_row_each, assert_same, leftovers, product, rows_of
+from tests.kit.photos import write_boxes, write_damaged, write_photos
 
 pytestmark = pytest.mark.slow
 
@@ -302,7 +294,7 @@ def test_a_ray_of_its_own_ends_with_the_run(place: Path, tmp_path: Path) -> None
     assert process.returncode == 143, err
     assert out == ""
     assert len(err.splitlines()) == 1, err
-    assert " to do; the same command goes on" in err
+    assert " to do; run the same command to continue" in err
     psutil.wait_procs(ray_processes(mark), timeout=300)  # they are on their way
     assert ray_processes(mark) == []
 

@@ -30,19 +30,10 @@ from detic_crop.folder.verdicts import Verdict, VerdictLog, now
 from detic_crop.photos.keys import STATE
 from detic_crop.stores import store as stores
 from detic_crop.stores.store import join, store_of
-from tests.kit.fakes import (
-    FakeDetector,
-    assert_same,
-    crop,
-    files_of,
-    product,
-    rows_of,
-    write_boxes,
-    write_damaged,
-    write_photo,
-    write_photos,
-)
-from tests.kit.serving import memory_store
+from tests.kit.detectors import FakeDetector
+from tests.kit.folders import assert_same, crop, files_of, product, rows_of
+from tests.kit.photos import write_boxes, write_damaged, write_photo, write_photos
+from tests.kit.servers import memory_store
 from tests.kit.stores import (
     CHANGING,
     Death,

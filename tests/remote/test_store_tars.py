@@ -15,14 +15,14 @@ from detic_crop import api
 from detic_crop.errors import UsageError
 from detic_crop.folder import store_folder
 from detic_crop.folder.shard import Shard
-from detic_crop.folder.store_folder import open_folder
+from detic_crop.folder.folder import open_folder
 from detic_crop.folder.verdicts import Verdict, VerdictLog
 from detic_crop.photos.keys import STATE
 from detic_crop.stores.store import join, store_of
-from tests.kit.fakes import assert_same, crop, product, rows_of, write_damaged, write_photo, write_photos
-from tests.kit.serving import memory_store, s3_server
+from tests.kit.folders import assert_same, assert_samples, crop, product, rows_of
+from tests.kit.photos import write_damaged, write_photo, write_photos
+from tests.kit.servers import memory_store, s3_server
 from tests.kit.stores import Death, Killed, as_folder, copy_down, copy_up, objects, put_before, set_objects
-from tests.remote.test_tar_crops import check
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +62,7 @@ def test_as_on_a_disk(photos: Path, tmp_path: Path) -> None:
     tars(photos, tmp_path / "local")
     tars(photos, OUT)
     copy = down(tmp_path / "copy")
-    check(copy)
+    assert_samples(copy)
     assert_same(copy, product(tmp_path / "local"))
     held = as_folder(objects(OUT))
     for name in ("journal.jsonl", "candidates.jsonl"):
@@ -92,7 +92,7 @@ def test_bit_by_bit(photos: Path, tmp_path: Path) -> None:
     tars(photos, tmp_path / "local")
     for limit in (1, 2, 5, 9, None):
         tars(photos, OUT, limit=limit, workers=3)
-        check(down(tmp_path / "copy"))
+        assert_samples(down(tmp_path / "copy"))
     assert_same(tmp_path / "copy", product(tmp_path / "local"))
 
 
@@ -116,7 +116,7 @@ def test_killed_at_every_change(
                 tars(photos, OUT)
         assert_no_crop_but_recorded(tmp_path)
         tars(photos, OUT)
-        check(down(tmp_path / "copy"))
+        assert_samples(down(tmp_path / "copy"))
         assert_same(tmp_path / "copy", expected)
         if not death.dead:
             break
@@ -140,7 +140,7 @@ def test_shards(photos: Path, tmp_path: Path) -> None:
     api.merge(tmp_path / "local")
     api.merge(OUT)
     copy = down(tmp_path / "copy")
-    check(copy)
+    assert_samples(copy)
     assert_same(copy, product(tmp_path / "local"))
     changed = next(row["image"] for row in rows_of(copy) if row["status"] != "failed")
     write_photo(photos / changed, 99)
@@ -166,7 +166,7 @@ def test_without_its_index_a_tar_file_is_read(photos: Path, tmp_path: Path, dama
         else:
             store_of(OUT).write(join(OUT, name), damage)
     assert tars(photos, OUT).done == 4
-    check(down(tmp_path / "copy"))
+    assert_samples(down(tmp_path / "copy"))
 
 
 def test_a_copy_is_reviewed_and_goes_up_again(photos: Path, tmp_path: Path) -> None:
@@ -175,11 +175,11 @@ def test_a_copy_is_reviewed_and_goes_up_again(photos: Path, tmp_path: Path) -> N
     keys = [row["image"] for row in rows_of(copy) if row["status"] == "cropped"][:2]
     VerdictLog(copy / STATE / "review.csv").append(*(Verdict(key, "rejected", None) for key in keys))
     assert api.apply(copy, quiet=True).counts["rejected"] == 2
-    check(copy)
+    assert_samples(copy)
     set_objects(OUT, {})
     copy_up(copy, OUT)
     assert tars(photos, OUT).counts["rejected"] == 2
-    check(down(tmp_path / "again"))
+    assert_samples(down(tmp_path / "again"))
 
 
 def test_on_s3(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,5 +188,5 @@ def test_on_s3(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         tars(photos, "s3://bucket/out", limit=5)
         tars(photos, "s3://bucket/out")
         copy = down(tmp_path / "copy", "s3://bucket/out")
-    check(copy)
+    assert_samples(copy)
     assert_same(copy, product(tmp_path / "local"))

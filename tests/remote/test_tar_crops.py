@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import json
 import shutil
 import signal
-import tarfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -18,65 +16,22 @@ from detic_crop import api
 from detic_crop.errors import OutputError, UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inside import Inside
-from detic_crop.folder.journal import Journal, Record, replay
+from detic_crop.folder.journal import Journal, replay
 from detic_crop.folder.layout import PENDING
 from detic_crop.folder.names import aside_name
+from detic_crop.folder.records import Record
 from detic_crop.folder.shard import Shard
 from detic_crop.folder.tar_crops import is_tar_name, place_of, tar_name
 from detic_crop.folder.verdicts import Verdict, VerdictLog
 from detic_crop.photos.keys import STATE
-from tests.faults.test_stop import Scene, disturb, fresh, overwritten, posix, recropped, resumed, reviewed
-from tests.kit.fakes import (
-    FakeDetector,
-    assert_same,
-    crop,
-    files_of,
-    product,
-    rows_of,
-    write_damaged,
-    write_photo,
-    write_photos,
-)
+from tests.kit.detectors import FakeDetector
+from tests.kit.faults import Scene, disturb, fresh, overwritten, recropped, resumed, reviewed
+from tests.kit.folders import assert_same, assert_samples, crop, files_of, product, rows_of, samples
 from tests.kit.helpers import write
+from tests.kit.photos import write_damaged, write_photo, write_photos
+from tests.kit.processes import posix
 
 pytestmark = pytest.mark.slow
-
-
-def samples(out: Path) -> dict[str, tuple[bytes, dict[str, Any]]]:
-    """Path in its tar file → (crop, JSON), of all tar files; fails where a half is missing."""
-    crops: dict[str, bytes] = {}
-    texts: dict[str, Any] = {}
-    for path in sorted(out.glob("*.tar")):
-        with tarfile.open(path) as opened:
-            names = [info.name for info in opened]
-            assert len(set(names)) == len(names)
-            # A reader takes what has one name up to the first dot for one sample, if it stands together.
-            stems = [name.rpartition("/")[2].partition(".")[0] for name in names]
-            assert stems[::2] == stems[1::2]
-            for info in opened:
-                file = opened.extractfile(info)
-                assert file is not None
-                stem = info.name.rpartition(".")[0]
-                if info.name.endswith(".json"):
-                    texts[stem] = json.loads(file.read())
-                else:
-                    assert stem not in crops
-                    crops[f"{path.name}/{info.name}"] = file.read()
-    assert [name.partition("/")[2].rpartition(".")[0] for name in crops] == list(texts)
-    return dict(zip(crops, zip(crops.values(), texts.values(), strict=True), strict=True))
-
-
-def check(out: Path) -> None:
-    """Every row with a crop has one sample, and no sample is without a row."""
-    found = samples(out)
-    rows = {row["crop"]: row for row in rows_of(out) if row["crop"] and row["status"] != "rejected"}
-    assert found.keys() == rows.keys()
-    for name, (_, values) in found.items():
-        assert values["image"] == rows[name]["image"]
-        assert values["status"] == rows[name]["status"]
-        assert values["crop_box"] == list(map(int, rows[name]["crop_box"].split()))
-    assert not (out / STATE / PENDING).exists()
-    assert "cannot be shown" not in (out / "audit.html").read_text()
 
 
 @pytest.fixture
@@ -93,7 +48,7 @@ def tars(photos: Path, out: Path, **settings: Any) -> api.RunResult:
 def test_the_crops_of_files(photos: Path, tmp_path: Path) -> None:
     result = tars(photos, tmp_path / "out")
     crop(photos, tmp_path / "files")
-    check(tmp_path / "out")
+    assert_samples(tmp_path / "out")
     plain = {n: data for n, data in files_of(tmp_path / "files").items() if n.endswith(".jpg")}
     found = {name.partition("/")[2]: data for name, (data, _) in samples(tmp_path / "out").items()}
     assert found == plain
@@ -106,7 +61,7 @@ def test_the_crops_of_files(photos: Path, tmp_path: Path) -> None:
     assert values["box"] == list(record.box or ())
     assert (values["score"], values["class_name"]) == (record.score, record.class_name)
     assert result.counts == api.write_audit(tmp_path / "out").counts
-    check(tmp_path / "out")
+    assert_samples(tmp_path / "out")
 
 
 @pytest.mark.parametrize("workers", [1, 4])
@@ -114,7 +69,7 @@ def test_the_same_bytes_however_it_was_done(photos: Path, tmp_path: Path, worker
     tars(photos, tmp_path / "reference")
     for limit in (1, 7, 8, 19, None):
         tars(photos, tmp_path / "out", limit=limit, workers=workers)
-        check(tmp_path / "out")
+        assert_samples(tmp_path / "out")
     assert_same(tmp_path / "out", product(tmp_path / "reference"))
     before = files_of(tmp_path / "out")
     again = tars(photos, tmp_path / "out")
@@ -130,7 +85,7 @@ def test_names_that_a_reader_would_cut(tmp_path: Path) -> None:
     ):
         write_photo(tmp_path / "in" / name, number)
     tars(tmp_path / "in", tmp_path / "out")
-    check(tmp_path / "out")
+    assert_samples(tmp_path / "out")
     names = {
         name.partition("/")[2]: values["image"] for name, (_, values) in samples(tmp_path / "out").items()
     }
@@ -147,7 +102,7 @@ def test_names_that_a_reader_would_cut(tmp_path: Path) -> None:
 @pytest.mark.parametrize("format", ["png", "webp"])
 def test_other_formats(photos: Path, tmp_path: Path, format: str) -> None:
     tars(photos, tmp_path / "out", format=format)
-    check(tmp_path / "out")
+    assert_samples(tmp_path / "out")
     assert all(name.endswith(f".{format}") for name in samples(tmp_path / "out"))
 
 
@@ -157,7 +112,7 @@ def test_a_photo_that_changed_leaves_no_old_sample(photos: Path, tmp_path: Path)
     write_photo(photos / "photo000.jpg", 99)
     (photos / "photo003.jpg").write_bytes(b"broken since")
     assert tars(photos, tmp_path / "out").done == 6  # the four that were broken from the beginning, too
-    check(tmp_path / "out")
+    assert_samples(tmp_path / "out")
     after = samples(tmp_path / "out")
     [gone] = before.keys() - after.keys()
     assert gone.endswith("/photo003.jpg")
@@ -170,7 +125,7 @@ def test_photos_that_come_later_move_no_crop(photos: Path, tmp_path: Path) -> No
     write_photo(photos / "a_first.jpg", 50)
     write_photo(photos / "zz_last.jpg", 51)
     tars(photos, tmp_path / "out")
-    check(tmp_path / "out")
+    assert_samples(tmp_path / "out")
     after = samples(tmp_path / "out")
     assert {name: after[name] for name in before} == before
     assert {name.partition("/")[2] for name in after.keys() - before.keys()} == {"a_first.jpg", "zz_last.jpg"}
@@ -195,19 +150,19 @@ def test_shards(photos: Path, tmp_path: Path) -> None:
     made = {n: d for n, d in files_of(tmp_path / "out").items() if n.endswith(".tar")}
     assert all(is_tar_name(name) and "-of-0003-" in name for name in made)
     api.merge(tmp_path / "out")
-    check(tmp_path / "out")
+    assert_samples(tmp_path / "out")
     assert {n: d for n, d in files_of(tmp_path / "out").items() if n.endswith(".tar")} == made
     found = {name.partition("/")[2]: data for name, (data, _) in samples(tmp_path / "out").items()}
     assert found == {n: data for n, data in files_of(tmp_path / "files").items() if n.endswith(".jpg")}
     # A changed photo of a merged folder: in its tar file for a run, in an own one for a shard of others.
     write_photo(photos / "photo000.jpg", 99)
     tars(photos, tmp_path / "out")
-    check(tmp_path / "out")
+    assert_samples(tmp_path / "out")
     write_photo(photos / "photo000.jpg", 98)
     for index in range(2):
         tars(photos, tmp_path / "out", shard=f"{index}/2", per_tar=3)
     api.merge(tmp_path / "out")
-    check(tmp_path / "out")
+    assert_samples(tmp_path / "out")
     changed = next(row["crop"] for row in rows_of(tmp_path / "out") if row["image"] == "photo000.jpg")
     assert "-of-0002-" in changed
 
@@ -220,7 +175,7 @@ def test_shards_in_folders_of_their_own(photos: Path, tmp_path: Path) -> None:
     folders = [tmp_path / f"out{index}" for index in range(3)]
     api.merge(*folders, output=tmp_path / "whole")
     assert_same(tmp_path / "whole", product(tmp_path / "one"))
-    check(tmp_path / "whole")
+    assert_samples(tmp_path / "whole")
     stranger = tmp_path / "other" / tar_name(0, Shard(1, 3))
     write(stranger, b"mine")
     (tmp_path / "other" / STATE).mkdir()
@@ -242,17 +197,17 @@ def test_review(photos: Path, tmp_path: Path) -> None:
     )
     result = api.apply(out, quiet=True)
     assert result.counts["rejected"] == 2
-    check(out)
+    assert_samples(out)
     rows = {row["image"]: row for row in rows_of(out)}
     assert samples(out)[rows[keys[0]]["crop"]][1]["box"] == list(box)
     records = replay(out / STATE / "journal.jsonl").records
     rejected = [records[keys[2]].crop, records[keys[4]].crop]
     assert sorted(files_of(out / STATE / "rejected")) == sorted(map(aside_name, rejected))
     assert tars(photos, out).counts["rejected"] == 2  # a run keeps them out
-    check(out)
+    assert_samples(out)
     log.append(*(Verdict(key, "undone", None) for key in keys[:5]))
     api.apply(out, quiet=True)
-    check(out)
+    assert_samples(out)
     assert not (out / STATE / "rejected").exists() or not files_of(out / STATE / "rejected")
     made = product(out)
     assert {n: made[n] for n in made if n.endswith(".tar")} == {
@@ -273,8 +228,8 @@ def test_recrop_and_back(photos: Path, tmp_path: Path) -> None:
             per_tar=5,
         )
     assert_same_crops(tmp_path / "tars-files", tmp_path / "files-None")
-    check(tmp_path / "tars-None")
-    check(tmp_path / "files-tar")
+    assert_samples(tmp_path / "tars-None")
+    assert_samples(tmp_path / "files-tar")
     assert {n: d for n, d in product(tmp_path / "tars-None").items() if n.endswith(".tar")} == {
         n: d for n, d in product(tmp_path / "files-tar").items() if n.endswith(".tar")
     }
@@ -296,7 +251,7 @@ def test_overwrite_removes_the_tar_files(photos: Path, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "out").glob("*.tar")] == ["crops-mine.tar"]
     tars(photos, tmp_path / "out", overwrite=True)
     (tmp_path / "out" / "crops-mine.tar").unlink()
-    check(tmp_path / "out")
+    assert_samples(tmp_path / "out")
 
 
 def test_somebody_elses_tar_file_stays(photos: Path, tmp_path: Path) -> None:
@@ -384,7 +339,7 @@ def test_names_as_long_as_a_disk_allows(tmp_path: Path) -> None:
         write_photo(tmp_path / "in" / name, number)
     for expected in ({}, {"failed": 2}):
         assert tars(tmp_path / "in", tmp_path / "out").counts["failed"] == expected.get("failed", 0)
-        check(tmp_path / "out")
+        assert_samples(tmp_path / "out")
         for path in (tmp_path / "in").iterdir():
             path.write_bytes(b"broken since")
     crop(tmp_path / "in", tmp_path / "files")
@@ -395,7 +350,7 @@ def test_recrop_of_names_that_tar_files_do_not_take(tmp_path: Path) -> None:
         write_photo(tmp_path / "in" / name, number)
     crop(tmp_path / "in", tmp_path / "files")
     api.recrop(tmp_path / "files", tmp_path / "out", size=16, quiet=True, out_format="tar")
-    check(tmp_path / "out")
+    assert_samples(tmp_path / "out")
     names = {values["image"]: place_of(name) for name, (_, values) in samples(tmp_path / "out").items()}
     assert len(names) == 5
     assert all("." not in place.name.removesuffix(".jpg") for place in names.values() if place)
@@ -407,13 +362,13 @@ def test_no_tar_file_gets_more_than_it_may_hold(photos: Path, tmp_path: Path) ->
 
     tars(photos, tmp_path / "out", limit=7, per_tar=5)
     tars(photos, tmp_path / "out", per_tar=10)  # another number than before
-    check(tmp_path / "out")
+    assert_samples(tmp_path / "out")
     assert max(sizes().values()) <= 10
     for number in range(12):
         write_photo(photos / f"a{number}.jpg", 100 + number)
     for limit in (3, 9, None):
         tars(photos, tmp_path / "out", per_tar=10, limit=limit)
-    check(tmp_path / "out")
+    assert_samples(tmp_path / "out")
     assert max(sizes().values()) <= 10
     assert sum(sizes().values()) == 35
 
@@ -443,7 +398,7 @@ def test_killed_while_it_removes_what_it_packed(
             tars(photos, tmp_path / "out")
     assert (tmp_path / "out" / STATE / PENDING).exists()
     tars(photos, tmp_path / "out")
-    check(tmp_path / "out")
+    assert_samples(tmp_path / "out")
     assert_same(tmp_path / "out", product(tmp_path / "reference"))
 
 
@@ -459,7 +414,7 @@ def test_disturbed_at_every_operation(
     monkeypatch.setenv("DETIC_CROP_PER_TAR", "2")
     step *= 1 if kind == "kill" else 2
     counts = disturb(make(tmp_path), tmp_path, kind, lasting=kind != "kill", step=step)
-    check(tmp_path / "reference")
+    assert_samples(tmp_path / "reference")
     assert counts[f"exit {-signal.SIGKILL}" if kind == "kill" else "exit 1"] > 40 // step
 
 
@@ -482,5 +437,5 @@ def test_a_journal_that_could_not_be_written(
             tars(photos, tmp_path / "out")
     assert not list((tmp_path / "out").glob("*.tar"))
     tars(photos, tmp_path / "out")
-    check(tmp_path / "out")
+    assert_samples(tmp_path / "out")
     assert_same(tmp_path / "out", product(tmp_path / "reference"))

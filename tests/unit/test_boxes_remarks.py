@@ -14,7 +14,8 @@ from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.folder.journal import recorded_config
 from tests.kit.boxes_files import Load, loader
-from tests.kit.fakes import crop, write_photos
+from tests.kit.folders import crop
+from tests.kit.photos import write_photos
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from detic_crop.detectors.boxes_file.sizes import difference, same_shape, stated_size
 from detic_crop.detectors.boxes_file.table import RowError
 from tests.kit.boxes_files import Load, boxes, failure, loader, photo
-from tests.kit.fakes import crop, write_photos
+from tests.kit.folders import crop
+from tests.kit.photos import write_photos
 
 
 @pytest.fixture

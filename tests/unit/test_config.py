@@ -20,7 +20,7 @@ from detic_crop.config import ALGORITHM, CropConfig, RunOptions, parse_duration
 from detic_crop.detectors.base import DetectorInfo
 from detic_crop.detectors.devices import resolve_device
 from detic_crop.errors import DeticCropError, PhotoError, UsageError
-from tests.kit.helpers import run_python
+from tests.kit.processes import run_python
 
 # One other valid value per field; a new field must be added here, or the tests below fail.
 OTHER: dict[str, Any] = {

@@ -12,18 +12,9 @@ from typing import Any
 import pytest
 
 from detic_crop.work import pipeline
-from tests.kit.fakes import (
-    FakeDetector,
-    assert_same,
-    crop,
-    leftovers,
-    product,
-    rows_of,
-    untouched,
-    write_damaged,
-    write_photo,
-    write_photos,
-)
+from tests.kit.detectors import FakeDetector
+from tests.kit.folders import assert_same, crop, leftovers, product, rows_of, untouched
+from tests.kit.photos import write_damaged, write_photo, write_photos
 
 pytestmark = pytest.mark.slow
 

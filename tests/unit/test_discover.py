@@ -13,8 +13,9 @@ import pytest
 from detic_crop.errors import UsageError
 from detic_crop.photos.find import discover
 from detic_crop.photos.photo import Listing, Photo
-from tests.kit.fakes import crop, write_photos
+from tests.kit.folders import crop
 from tests.kit.helpers import write
+from tests.kit.photos import write_photos
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only here may a name be any bytes")
 

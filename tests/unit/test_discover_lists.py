@@ -11,8 +11,9 @@ import pytest
 from detic_crop.errors import UsageError
 from detic_crop.photos.find import discover
 from detic_crop.photos.photo import Listing
-from tests.kit.fakes import crop, rows_of, write_photos
+from tests.kit.folders import crop, rows_of
 from tests.kit.helpers import write
+from tests.kit.photos import write_photos
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.report import duplicates
 from detic_crop.report.duplicates import MAX_DIFFERENT_BITS, Copy, copies, different_bits, first_similar
 
@@ -108,7 +109,7 @@ def test_a_copy_of_a_near_copy_names_the_first_like_it() -> None:
 def test_rows_of_older_runs_and_failed_ones_take_no_part() -> None:
     old = photo("old", crop_hash="", checksum=None)
     failed = Record("f", "failed", "unreadable")
-    assert copies([old, failed, old._replace(image="older"), photo("a")]) == {}
+    assert copies([old, failed, replace(old, image="older"), photo("a")]) == {}
     without_checksum = photo("b", checksum=None)
     assert copies([photo("a"), without_checksum]) == {"b": Copy("near_duplicate", "a")}
     assert copies([]) == {}

@@ -9,28 +9,28 @@ import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import fields, replace
 
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.folder import inside as inside_module
-from detic_crop.folder.finished import PLAIN_FIELDS, Finished, Span, plain_lines
 from detic_crop.folder.journal import (
     Journal,
-    Record,
-    Recorded,
     Replay,
     read_candidates,
     recorded_config,
     replay,
-    replay_finished,
+    replay_entries,
     unfinished_crops,
 )
 from detic_crop.folder.names import is_crop_path
+from detic_crop.folder.records import DetectorChoice, Record, ResumeEntry, Span
 from tests.kit.helpers import as_found, detections
 
 # Every field away from its default; a new field must be added here, or `test_every_field…` fails.
@@ -72,7 +72,7 @@ FULL = Record(
     crop_bytes=456,
     verdict="box",
     reviewer="Ann",
-    detected=Record("día 1/x.jpg", "cropped", "largest_box", score=0.25, box=(1.5, 2.5, 3.5, 4.5)),
+    detected=DetectorChoice("día 1/x.jpg", "cropped", "largest_box", score=0.25, box=(1.5, 2.5, 3.5, 4.5)),
     detector_box=(1.5, 2.5, 3.5, 4.5),
     candidates=(1000, 200),
 )
@@ -95,7 +95,8 @@ records = st.builds(
     truncated=st.booleans(),
     damaged=st.none() | st.booleans(),
     candidates=st.none() | st.tuples(counts, counts),
-    detected=st.none() | st.builds(Record, crop=crops, status=st.just("cropped"), detected=st.none()),
+    detected=st.none()
+    | st.builds(DetectorChoice, score=st.none() | scores, n_apart=counts, box=st.none() | boxes),
 )
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -104,18 +105,13 @@ json_values = st.recursive(
 )
 
 
-def plain(value: Any) -> Any:
-    """A record as JSON has it: tuples and lists are one kind."""
-    return json.loads(json.dumps(value))
-
-
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file that each example of a property overwrites."""
     return tmp_path_factory.mktemp("journal") / "journal.jsonl"
 
 
-def replay_bytes(path: Path, data: bytes) -> Replay:
+def replay_bytes(path: Path, data: bytes) -> Replay[Record]:
     path.write_bytes(data)
     return replay(path)
 
@@ -128,27 +124,27 @@ def open_journal(folder: Path) -> Journal:
 
 
 def test_every_field_is_away_from_its_default() -> None:
-    for name, default in Record._field_defaults.items():
-        assert getattr(FULL, name) != default
+    for field in fields(Record):
+        assert getattr(FULL, field.name) != field.default
 
 
 def test_a_record_survives_its_line_with_every_field() -> None:
     line = FULL.to_line()
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
-    assert set(json.loads(line)) == set(Record._fields)
-    assert Record.from_json(json.loads(line)) == FULL
+    assert tuple(json.loads(line)) == Record.__struct_fields__
+    assert Record.from_line(line) == FULL
 
 
 def test_boxes_come_back_as_the_tuples_they_are_declared_to_be() -> None:
-    again = Record.from_json(json.loads(FULL.to_line()))
+    again = Record.from_line(FULL.to_line())
     for name in ("box", "crop_box", "best_box", "candidates"):
         assert isinstance(getattr(again, name), tuple)
 
 
 @given(records)
 def test_a_record_survives_its_line(record: Record) -> None:
-    assert plain(Record.from_json(json.loads(record.to_line()))) == plain(record)
+    assert Record.from_line(record.to_line()) == record
 
 
 def test_a_line_holds_only_what_is_said() -> None:
@@ -159,12 +155,12 @@ def test_a_line_holds_only_what_is_said() -> None:
 
 def test_names_that_are_no_text_survive() -> None:
     record = Record("a\udcff.jpg", "failed", error="\ud800")
-    assert Record.from_json(json.loads(record.to_line())) == record
+    assert Record.from_line(record.to_line()) == record
 
 
 def test_texts_that_repeat_are_kept_once() -> None:
     """There may be millions of records."""
-    one, other = (Record.from_json(json.loads(FULL._replace(crop=FULL.image).to_line())) for _ in range(2))
+    one, other = (Record.from_line(replace(FULL, crop=FULL.image).to_line()) for _ in range(2))
     for name in ("status", "reason", "class_name", "best_class", "rival_class", "model"):
         assert getattr(one, name) is getattr(other, name), name
     assert one.crop is one.image
@@ -173,7 +169,7 @@ def test_texts_that_repeat_are_kept_once() -> None:
 
 def test_fields_of_a_later_version_are_ignored() -> None:
     values = {**json.loads(FULL.to_line()), "colour": "blue", "nested": {"a": [1]}}
-    assert plain(Record.from_json(values)) == plain(FULL)
+    assert Record.from_line(json.dumps(values).encode()) == FULL
 
 
 @pytest.mark.parametrize(
@@ -181,8 +177,8 @@ def test_fields_of_a_later_version_are_ignored() -> None:
     [{}, {"image": "a"}, {"status": "failed"}, {"image": 1, "status": "failed"}, {"image": "a", "status": 2}],
 )
 def test_a_line_without_image_or_status_is_no_record(values: dict[str, Any]) -> None:
-    with pytest.raises(TypeError):
-        Record.from_json(values)
+    with pytest.raises(ValueError, match=r"Expected|missing"):
+        Record.from_line(json.dumps(values).encode())
 
 
 # --- replay
@@ -209,7 +205,7 @@ def sample_journal() -> bytes:
     names = ["a.jpg", "b\n.jpg", "é.jpg", "a.jpg", "🐋.jpg"]
     lines = [
         json.dumps(header).encode() + b"\n",
-        *(FULL._replace(image=n, width=i).to_line() for i, n in enumerate(names)),
+        *(replace(FULL, image=n, width=i).to_line() for i, n in enumerate(names)),
     ]
     return b"".join(lines)
 
@@ -226,7 +222,7 @@ def test_any_prefix_replays_to_its_whole_lines(scratch: Path, cut: int) -> None:
     # The last line of a photo counts.
     expected = {values["image"]: values.get("width", 0) for values in parsed[1:]}
     assert {key: record.width for key, record in state.records.items()} == expected
-    assert (state.end, state.ignored) == (len(whole), 0)
+    assert state.ignored == 0
     assert state.config == (CropConfig(size=64) if parsed else None)
 
 
@@ -243,13 +239,14 @@ def test_appending_after_a_torn_line_works(tmp_path_factory: pytest.TempPathFact
     path.write_bytes(SAMPLE[:cut])
     before = replay(path)
     journal = open_journal(folder)
-    assert journal.state == before
+    assert replay(path) == before
     journal.append(Record("new.jpg", "resized"))
     journal.close()
     after = replay(path)
     assert after.records == {**before.records, "new.jpg": Record("new.jpg", "resized")}
     assert after.ignored == 0
-    assert path.stat().st_size == after.end
+    assert path.read_bytes().startswith(SAMPLE[:cut].rpartition(b"\n")[0])
+    assert path.read_bytes().endswith(b"\n")
 
 
 GARBAGE = [
@@ -279,7 +276,7 @@ def test_a_garbage_line_is_skipped_and_counted(scratch: Path, garbage: bytes) ->
     lines = [Record("a", "resized").to_line(), garbage + b"\n", Record("b", "resized").to_line()]
     state = replay_bytes(scratch, b"".join(lines))
     assert set(state.records) == {"a", "b"}
-    assert (state.ignored, state.end) == (1, sum(map(len, lines)))
+    assert state.ignored == 1
 
 
 @given(st.binary(max_size=40) | json_values.map(lambda value: json.dumps(value).encode()))
@@ -287,7 +284,6 @@ def test_no_line_stops_a_replay(scratch: Path, garbage: bytes) -> None:
     data = Record("a", "resized").to_line() + garbage + b"\n" + Record("b", "resized").to_line()
     state = replay_bytes(scratch, data)
     assert {"a", "b"} <= set(state.records)
-    assert state.end == len(data)
 
 
 def test_a_hundred_thousand_lines(scratch: Path) -> None:
@@ -297,8 +293,7 @@ def test_a_hundred_thousand_lines(scratch: Path) -> None:
     state = replay_bytes(scratch, b"".join(line.replace(b"NUMBER", b"%d" % i) for i in range(n)))
     assert len(state.records) == n
     assert list(state.records)[:: n - 1] == ["0.jpg", f"{n - 1}.jpg"]
-    assert state.records["77777.jpg"] == record._replace(image="77777.jpg")
-    assert state.end == scratch.stat().st_size
+    assert state.records["77777.jpg"] == replace(record, image="77777.jpg")
 
 
 def test_settings_of_another_version_are_refused(scratch: Path) -> None:
@@ -316,12 +311,11 @@ def test_what_was_appended_is_there_at_once_and_after_reopening(tmp_path: Path) 
     journal.begin(CropConfig(size=99), "1.2.3")
     assert recorded_config(tmp_path / "journal.jsonl") == CropConfig(size=99)
     journal.append(FULL)
-    assert journal.state.records == {FULL.image: FULL}
-    assert set(replay(tmp_path / "journal.jsonl").records) == {FULL.image}  # not held back by a buffer
+    assert replay(tmp_path / "journal.jsonl").records == {FULL.image: FULL}  # not held back by a buffer
     journal.close()
     journal.close()
     again = open_journal(tmp_path)
-    assert again.state.config == CropConfig(size=99)
+    assert replay(tmp_path / "journal.jsonl").config == CropConfig(size=99)
     again.append(Record("b", "resized"))
     again.close()
     assert list(replay(tmp_path / "journal.jsonl").records) == [FULL.image, "b"]
@@ -443,11 +437,7 @@ def test_a_full_disk_leaves_whole_lines_only(
     with pytest.raises(OSError, match="No space left"):
         journal.append(Record("x.jpg", "resized"))
     assert path.stat().st_size == room // len(line) * len(line)
-    assert (
-        set(replay(path).records)
-        == set(journal.state.records)
-        == {f"{i}.jpg" for i in range(room // len(line))}
-    )
+    assert set(replay(path).records) == {f"{i}.jpg" for i in range(room // len(line))}
     SmallDisk.room = 1000  # somebody made room
     journal.append(Record("late.jpg", "resized"))
     offset, length = journal.append_candidates("late.jpg", "late.jpg", Detections.empty())
@@ -455,7 +445,8 @@ def test_a_full_disk_leaves_whole_lines_only(
     journal.close()
     state = replay(path)
     assert list(state.records)[-1] == "late.jpg"
-    assert (state.ignored, state.end) == (0, path.stat().st_size)
+    assert state.ignored == 0
+    assert path.read_bytes().endswith(b"\n")
 
 
 def test_boxes_that_did_not_fit_leave_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -494,24 +485,8 @@ def test_unfinished_crops_are_exactly_the_unreferenced_lines(
     with open(path, "ab") as file:
         file.write(tail)
     expected = {f"{i}.jpg" for i, done in enumerate(finished) if not done}
-    assert unfinished_crops(path, journal.state.records) == expected
-    assert unfinished_crops(path, replay(folder / "journal.jsonl").records) == expected
-
-
-def test_records_of_this_run_and_of_an_earlier_one_mix(tmp_path: Path) -> None:
-    """Those read from the file had lists for spans, those appended since have tuples."""
-    journal = open_journal(tmp_path)
-    journal.append(
-        Record("a", "cropped", candidates=journal.append_candidates("a", "a.jpg", Detections.empty()))
-    )
-    journal.close()
-    journal = open_journal(tmp_path)
-    journal.append(
-        Record("b", "cropped", candidates=journal.append_candidates("b", "b.jpg", Detections.empty()))
-    )
-    journal.append_candidates("c", "c.jpg", Detections.empty())
-    journal.close()
-    assert unfinished_crops(tmp_path / "candidates.jsonl", journal.state.records) == {"c.jpg"}
+    for known in (replay(folder / "journal.jsonl"), replay_entries(folder / "journal.jsonl")):
+        assert unfinished_crops(path, known.records) == expected
 
 
 def test_no_candidates_file_means_nothing_unfinished(tmp_path: Path) -> None:
@@ -520,89 +495,98 @@ def test_no_candidates_file_means_nothing_unfinished(tmp_path: Path) -> None:
     assert unfinished_crops(tmp_path / "empty", {}) == set()
 
 
-def plain_record(number: int, **values: Any) -> Record:
-    """As a run leaves it, every field that may stand in a plain line filled in."""
-    fields = {name: value for name, value in FULL._asdict().items() if name in PLAIN_FIELDS}
-    fields |= {"image": f"{number}.png", "status": "cropped"}
-    return Record(**{**fields, **values})
+# --- what a resume reads
+
+
+def entry_of(record: Record) -> ResumeEntry:
+    return ResumeEntry(
+        record.image,
+        record.status,
+        record.crop,
+        record.file_size,
+        record.file_time,
+        record.crop_bytes,
+        record.candidates,
+        reviewed=record if record.verdict else None,
+    )
 
 
 def test_what_a_resume_reads_is_what_the_records_say(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
-    reviewed = plain_record(3, verdict="accepted", reviewer="me")
-    records = [plain_record(1), Record("2.png", "failed", "unreadable"), reviewed, plain_record(1, width=7)]
-    records += [
-        plain_record(4, score=None, best_box=None, truncated=False),
-        plain_record(5, crop='\\"é🐋\n".jpg'),
-    ]
+    unreviewed = replace(FULL, verdict="", reviewer="", detector_box=None, detected=None)
+    records = [replace(unreviewed, image="1.png"), Record("2.png", "failed", "unreadable"), FULL]
+    records += [replace(unreviewed, image="1.png", width=7), replace(unreviewed, crop='\\"é🐋\n".jpg')]
     header = json.dumps({"config": CropConfig(size=64).to_dict()}).encode() + b"\n"
     path.write_bytes(header + b"".join(record.to_line() for record in records) + b'{"image":"torn.png"')
-    state, finished = replay_finished(path)
-    whole = replay(path)
-    assert (state.config, state.end, state.ignored, state.records) == (whole.config, whole.end, 0, {})
-    assert finished.keys() == whole.records.keys()
-    assert [key for key, known in finished.items() if isinstance(known, Finished)] == [
-        "1.png",
-        "4.png",
-        "5.png",
-    ]
-    for key, known in finished.items():
-        record = whole.records[key]
-        assert known == record or known == tuple(getattr(record, name) for name in Finished._fields)
-
-
-def test_a_line_is_plain_for_every_ordinary_photo(tmp_path: Path) -> None:
-    """Or a resume would be slow: every field that a record may have, alone and with all the others."""
-    least = Record(
-        "a.png", "resized", crop="a.jpg", width=1, height=1, file_size=1, file_time=1, crop_bytes=1
-    )
-    least = least._replace(candidates=(0, 1))
-    assert plain_lines(least.to_line()) == [
-        Finished(*(getattr(least, name) for name in Finished._fields)),
-    ]
-    for name in PLAIN_FIELDS:
-        one = least._replace(**{name: getattr(plain_record(1), name)})
-        assert len(plain_lines(one.to_line())) == 1, name
-    assert len(plain_lines(plain_record(1).to_line())) == 1
-    # What is left to the parser: a reviewer's part, and what a crop that is there cannot have.
-    assert set(Record._fields) - set(PLAIN_FIELDS) - {"image", "status"} == {
-        *("verdict", "reviewer", "detector_box", "detected"),
-    }
+    state, whole = replay_entries(path), replay(path)
+    assert (state.config, state.ignored) == (whole.config, 0)
+    assert state.records == {key: entry_of(record) for key, record in whole.records.items()}
 
 
 @given(st.data())
-def test_a_damaged_line_is_never_taken_for_more_than_the_parser_takes_it(data: st.DataObject) -> None:
-    """A photo that only the quick reader knew would be skipped by the run and missing in the table."""
-    line = bytearray(plain_record(1).to_line())
+def test_a_damaged_line_is_never_taken_for_more_than_a_record(data: st.DataObject) -> None:
+    """A photo that only the resume knew would be skipped by the run and missing in the table."""
+    line = bytearray(FULL.to_line())
     for _ in range(data.draw(st.integers(1, 3))):
         place = data.draw(st.integers(0, len(line) - 2))
         line[place] = data.draw(
             st.sampled_from(b'0123456789-+.eE,:[]{}"\\ aZ\x00\n\xc3') | st.integers(0, 255)
         )
-    whole, (_, finished) = replayed(bytes(line))
-    assert finished.keys() == whole.records.keys()
-    for key, known in finished.items():
-        assert tuple(getattr(known, name) for name in Finished._fields) == tuple(
-            getattr(whole.records[key], name) for name in Finished._fields
-        )
-
-
-def replayed(lines: bytes) -> tuple[Replay, tuple[Replay, dict[str, Recorded]]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "journal.jsonl"
-        path.write_bytes(lines)
-        return replay(path), replay_finished(path)
+        path.write_bytes(line)
+        whole, entries = replay(path), replay_entries(path)
+    assert entries.records == {key: entry_of(record) for key, record in whole.records.items()}
+    assert entries.ignored == whole.ignored
+    for record in whole.records.values():
+        check_types(record)
 
 
-def test_a_slim_journal_keeps_nothing_that_it_appends(tmp_path: Path) -> None:
-    journal = open_journal(tmp_path)
-    journal.append(plain_record(1))
-    journal.append(plain_record(2))
-    journal.close()
-    slim = Journal(tmp_path / "journal.jsonl", tmp_path / "candidates.jsonl", slim=True)
-    assert set(slim.finished) == {"1.png", "2.png"}
-    slim.append(plain_record(2, width=9))
-    slim.append(plain_record(3))
-    slim.close()
-    assert (set(slim.finished), slim.state.records) == ({"1.png"}, {})
-    assert replay(tmp_path / "journal.jsonl").records["2.png"].width == 9
+def check_types(record: Record) -> None:
+    """Whatever a field is used for later, it finds the type it is declared to have."""
+    assert msgspec.convert(msgspec.to_builtins(record), Record) == record
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"status": "Cropped"},
+        {"width": "4000"},
+        {"width": -1},
+        {"height": 1.5},
+        {"score": True},
+        {"score": "0.5"},
+        {"box": [1.0, 2.0, 3.0]},
+        {"box": [1.0, 2.0, 3.0, None]},
+        {"box": "1 2 3 4"},
+        {"crop_box": [1.5, 2, 3, 4]},
+        {"crop_hash": "g0ff00ff00ff00ff"},
+        {"crop_hash": "00ff00ff00ff00ff0"},
+        {"seen": 3},
+        {"candidates": [0]},
+        {"candidates": [-1, 5]},
+        {"candidates": [10**30, 5]},
+        {"candidates": {}},
+        {"detected": 5},
+        {"detected": {"image": "a"}},
+        {"verdict": None},
+        {"reason": 1},
+    ],
+)
+def test_a_line_of_wrong_types_is_damaged(scratch: Path, values: dict[str, Any]) -> None:
+    lines = [Record("a", "resized").to_line(), json.dumps(json.loads(FULL.to_line()) | values).encode()]
+    scratch.write_bytes(b"\n".join([lines[0].strip(), lines[1], b""]))
+    for state in (replay(scratch), replay_entries(scratch)):
+        assert set(state.records) == {"a"}
+        assert state.ignored == 1
+
+
+def test_a_number_that_is_none_is_damage(scratch: Path) -> None:
+    for number in (b"NaN", b"Infinity", b"-Infinity", b"1e999"):
+        scratch.write_bytes(b'{"image":"a","status":"cropped","score":' + number + b"}\n")
+        assert (replay(scratch).records, replay(scratch).ignored) == ({}, 1)
+
+
+def test_a_whole_number_may_stand_for_a_fraction() -> None:
+    record = Record.from_line(b'{"image":"a","status":"cropped","score":1,"box":[0,1,2,3]}')
+    assert record == Record("a", "cropped", score=1.0, box=(0.0, 1.0, 2.0, 3.0))

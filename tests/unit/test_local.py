@@ -23,19 +23,10 @@ from detic_crop.images.crop import cut_and_resize
 from detic_crop.images.decode import read_photo
 from detic_crop.system import machine
 from detic_crop.work.timing import StageTimes, Usage
-from tests.kit.fakes import (
-    FakeDetector,
-    assert_one_row_each,
-    assert_same,
-    crop,
-    fake_boxes,
-    product,
-    rows_of,
-    write_damaged,
-    write_photo,
-    write_photos,
-)
+from tests.kit.detectors import FakeDetector, fake_boxes
+from tests.kit.folders import assert_one_row_each, assert_same, crop, product, rows_of
 from tests.kit.helpers import detections
+from tests.kit.photos import write_damaged, write_photo, write_photos
 
 pytestmark = pytest.mark.slow
 

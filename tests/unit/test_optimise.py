@@ -25,8 +25,8 @@ from detic_crop.detectors.detic.select import Found
 from detic_crop.detectors.detic.swin import SwinBlock, round_up, shift_mask
 from detic_crop.detectors.detic.swin_fast import FastSwinBlock, window_order
 from detic_crop.detectors.detic.winograd import WinogradConv2d, can_replace
-from tests.kit.fakes import picture
 from tests.kit.parity_checks import filled_detector
+from tests.kit.photos import picture
 
 pytestmark = pytest.mark.slow
 

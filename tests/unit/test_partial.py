@@ -28,7 +28,7 @@ from detic_crop.images.partial import (
     snapped,
     stored_rows,
 )
-from tests.kit.fakes import picture
+from tests.kit.photos import picture
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "train_images").glob("*.jpg"))
 

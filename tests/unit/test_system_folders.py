@@ -15,8 +15,9 @@ from detic_crop.photos.find import discover
 from detic_crop.photos.photo import Photo
 from detic_crop.stores.store import Store, store_of
 from detic_crop.system.system_folders import is_system_folder, system_folder_of
-from tests.kit.fakes import crop, product, rows_of, write_photo
+from tests.kit.folders import crop, product, rows_of
 from tests.kit.helpers import write
+from tests.kit.photos import write_photo
 
 FOLDERS = [
     "@eaDir/dolphin.jpg",

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from detic_crop.detectors.text_encoder import cache_key, embed_words
 from detic_crop.errors import UsageError, WeightsError
-from tests.kit.helpers import run_python
+from tests.kit.processes import run_python
 
 WORDS = ("dolphin", "orca dorsal fin", "baleine à bosse")
 

@@ -9,19 +9,25 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from detic_crop.config import CropConfig
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.photos.labels import Labels
 from detic_crop.report import unusual
 from detic_crop.report.groups import SPECIES_COLUMNS, find_column, label_groups
-from detic_crop.report.suspicion import doubts_of, doubts_of_all
-from detic_crop.report.table import Row, row_doubts, table_rows
+from detic_crop.report.model import Row, judge, table_rows
+from detic_crop.report.suspicion import Doubts, doubts_of, doubts_of_all
 from detic_crop.report.unusual import MIN_GROUP, fisher, unusual_shares
 
 CONFIG = CropConfig(model="lite", conf=0.5, size=40)
 Floats = NDArray[np.float64]
+
+
+def doubts_in(rows: Sequence[Row], config: CropConfig) -> dict[str, Doubts]:
+    """What is doubtful about each photo among all others, by key."""
+    return {key: photo.doubts for key, photo in judge(rows, config).items()}
 
 
 def shares(
@@ -238,8 +244,8 @@ def test_the_table_knows_the_groups_of_its_labels() -> None:
     rows = [[key, "small" if key.startswith("s") else "large"] for key in records]
     table = labels(["image", "species"], *rows)
     order = list(records)
-    grouped = row_doubts(table_rows(records, order, table, order), CONFIG)
-    alone = row_doubts(table_rows(records, order, None, []), CONFIG)
+    grouped = doubts_in(table_rows(records, order, table, order), CONFIG)
+    alone = doubts_in(table_rows(records, order, None, []), CONFIG)
     assert max(grouped, key=lambda key: grouped[key].suspicion) == "odd"
     assert grouped["odd"].suspicion > alone["odd"].suspicion
     assert grouped["odd"].flags == alone["odd"].flags  # rules do not depend on other rows
@@ -250,11 +256,11 @@ def test_of_several_label_rows_the_first_says_the_group_and_rows_without_photos_
     rows = [Row(record, ("x",), ("species a",)) for record in records]
     twice = [*rows, Row(records[0], ("y",), ("species b",))]
     missing = Row(Record("gone", "failed", "missing_file"), ("z",), ("species a",))
-    assert row_doubts([*twice, missing], CONFIG) == {
-        **row_doubts(rows, CONFIG),
+    assert doubts_in([*twice, missing], CONFIG) == {
+        **doubts_in(rows, CONFIG),
         "gone": doubts_of(missing.record, CONFIG),
     }
-    assert row_doubts([], CONFIG) == {}
+    assert doubts_in([], CONFIG) == {}
 
 
 def test_only_crops_are_compared() -> None:
@@ -262,8 +268,8 @@ def test_only_crops_are_compared() -> None:
     others = [
         Record("n", "resized", "not_found", width=10, height=10, presence=0.3),
         Record("f", "failed", "unreadable"),
-        whale("empty", 600)._replace(box=(5.0, 5.0, 5.0, 5.0)),
-        whale("thrown out", 2)._replace(status="rejected"),
+        replace(whale("empty", 600), box=(5.0, 5.0, 5.0, 5.0)),
+        replace(whale("thrown out", 2), status="rejected"),
     ]
     alone = doubts_of_all(crops, [()] * 25, CONFIG)
     together = doubts_of_all([*crops, *others], [()] * 29, CONFIG)

@@ -991,7 +991,7 @@ class TestCommand:
         assert "404" in said.err
 
     def test_nothing_imports_torch(self) -> None:
-        from tests.kit.helpers import run_python
+        from tests.kit.processes import run_python
 
         code = (
             "import sys\nfrom detic_crop.cli.weights import weights\n"

@@ -17,71 +17,17 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from detic_crop import api
 from detic_crop.cli import main as cli
-from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.inputs import Given
-from detic_crop.folder.journal import Record
-from detic_crop.folder.listing import write_listing
+from detic_crop.folder.records import Record
 from detic_crop.photos.labels import Labels
-from detic_crop.photos.photo import Photo
 from detic_crop.report import workbook
-from detic_crop.report.table import COLUMNS, NUMBER_COLUMNS, Row, write_table
+from detic_crop.report.model import Row
+from detic_crop.report.table import COLUMNS, NUMBER_COLUMNS
 from detic_crop.report.workbook import write_workbook
-from tests.kit.fakes import crop, write_photos
-
-CONFIG = CropConfig(model="fake", classes="Dolphin", conf=0.3, size=32)
-NAMES = [
-    "=cmd()|'/c calc'!A1.jpg",
-    "+1.jpg",
-    "-2.jpg",
-    "@SUM(1).jpg",
-    "007",
-    "1e5",
-    "2024-01-02",
-    "TRUE",
-    "#N/A",
-    " leading and trailing ",
-    "https://example.org/a.jpg",
-    "mailto:x@example.org",
-    "internal:Sheet1!A1",
-    "{=1+1}",
-    "a/b c/ü#1 %41?&<b>\"'.jpg",
-    "_x0041_.jpg",
-    "tab\tnew\nline",
-    "bell\x07esc\x1b\x00",
-    "emoji 🐋",
-    "x" * 255,
-]
-
-
-def record(key: str, **values: object) -> Record:
-    base = Record(
-        key,
-        "cropped",
-        "largest_box",
-        key,
-        60,
-        40,
-        "Dolphin",
-        0.9,
-        0.9,
-        (10.0, 10.0, 40.0, 30.0),
-        (7, 8, 43, 32),
-        1,
-    )
-    return base._replace(**values)  # type: ignore[arg-type]
-
-
-def made(base: Path, rows: list[Row], labels: Labels | None = None) -> tuple[OutputFolder, list[str]]:
-    """A folder with both tables, and what was said."""
-    folder = OutputFolder(base / "out")
-    folder.create()
-    photos = str(base / "photos")
-    found = [Photo(row.record.image, f"{photos}/{row.record.image}") for row in rows]
-    write_listing(folder, found, [Given(photos, photos, [photo.key for photo in found])])
-    write_table(folder, rows, labels, CONFIG)
-    return folder, write_workbook(folder, rows, labels, CONFIG)
+from tests.kit.folders import crop
+from tests.kit.photos import write_photos
+from tests.kit.workbooks import NAMES, audit_of, made, record
 
 
 def sheet(folder: OutputFolder) -> Worksheet:
@@ -174,7 +120,7 @@ def test_the_same_table_gives_the_same_bytes(tmp_path: Path) -> None:
     rows = [Row(record(name)) for name in NAMES]
     folder, _ = made(tmp_path, rows)
     first = folder.layout.audit_xlsx.read_bytes()
-    write_workbook(folder, rows, None, CONFIG)
+    write_workbook(folder, audit_of(folder, rows))
     assert folder.layout.audit_xlsx.read_bytes() == first
 
 

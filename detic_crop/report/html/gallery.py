@@ -8,25 +8,23 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
-from pathlib import PurePosixPath
-from urllib.parse import quote
 
 from markupsafe import Markup
 
 from detic_crop.config import CropConfig
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Record, candidates_of
-from detic_crop.folder.tar_crops import place_of
+from detic_crop.folder.journal import candidates_of
+from detic_crop.folder.records import Record
 from detic_crop.photos.labels import Labels
 from detic_crop.report.html.earlier import EarlierPictures
-from detic_crop.report.html.markup import escaped, html, joined, two_digits, utf8
+from detic_crop.report.html.markup import escaped, html, joined, two_digits
 from detic_crop.report.html.overlay import legend, overlay
-from detic_crop.report.html.photos import PagePhoto
 from detic_crop.report.html.review_section import VERDICTS
 from detic_crop.report.html.thumbnails import PHOTO_SIDE, Pictures, crop_stamp, photo_stamp, pictures_of
+from detic_crop.report.model import AuditPhoto, crop_link
 from detic_crop.report.suspicion import FLAGS, area_fraction
 from detic_crop.system.leaving import end_pool
-from detic_crop.wording import counted
+from detic_crop.wording import counted, utf8
 
 _MAX_PHOTOS = 300
 _MAX_NOT_FOUND = 100  # of these photos, unless there are too few crops to fill the rest
@@ -41,7 +39,7 @@ _THREADS = 4  # photos read at once
 
 def galleries(
     folder: OutputFolder,
-    photos: Sequence[PagePhoto],
+    photos: Sequence[AuditPhoto],
     labels: Labels | None,
     config: CropConfig,
     max_bytes: int,
@@ -89,7 +87,7 @@ def galleries(
     )
 
 
-def _most_suspicious(crops: Sequence[PagePhoto], not_found: Sequence[PagePhoto]) -> list[PagePhoto]:
+def _most_suspicious(crops: Sequence[AuditPhoto], not_found: Sequence[AuditPhoto]) -> list[AuditPhoto]:
     """At most `_MAX_PHOTOS`; where one kind is rare, the other takes its places.
 
     Both kinds are mixed in proportion, so that a page that must end early has some of each.
@@ -104,7 +102,7 @@ def _gallery(
     anchor: str,
     title: str,
     hint: Markup,
-    photos: Sequence[PagePhoto],
+    photos: Sequence[AuditPhoto],
     entries: Mapping[str, Markup],
     controls: Markup,
 ) -> Markup:
@@ -128,7 +126,7 @@ def _gallery(
 # ---------------------------------------------------------------- filtering by flag
 
 
-def _filter(photos: Sequence[PagePhoto]) -> Markup:
+def _filter(photos: Sequence[AuditPhoto]) -> Markup:
     """Radio buttons, one per flag; `filter_style` does the rest."""
     counts = Counter(flag for photo in photos for flag in photo.doubts.flags)
     if len(counts) < 2:
@@ -166,7 +164,7 @@ def _spoken(flag: str) -> str:
 
 def _entries(
     folder: OutputFolder,
-    photos: Sequence[PagePhoto],
+    photos: Sequence[AuditPhoto],
     labels: Labels | None,
     config: CropConfig,
     max_bytes: int,
@@ -174,7 +172,7 @@ def _entries(
 ) -> dict[str, Markup]:
     """Key → HTML, for as many of `photos` in their order as fit into `max_bytes`."""
     entries: dict[str, Markup] = {}
-    earlier = EarlierPictures(lambda: folder.read_page(2 * max_bytes))
+    earlier = EarlierPictures(lambda: folder.read_at_most(folder.layout.audit_html, 2 * max_bytes))
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="detic-crop-report")
     try:
         made = pool.map(lambda photo: _entry(photo, folder, paths, earlier, labels, config), photos)
@@ -189,7 +187,7 @@ def _entries(
 
 
 def _entry(
-    photo: PagePhoto,
+    photo: AuditPhoto,
     folder: OutputFolder,
     paths: Mapping[str, str],
     earlier: EarlierPictures,
@@ -199,11 +197,11 @@ def _entry(
     """One photo: its picture with boxes, its crop, and what there is to say about it."""
     record = photo.record
     # As far as the run knew; one that has left the input may still be there.
-    fresh = pictures_of(record, paths.get(record.image, ""), lambda: folder.read_crop(record.crop))
+    fresh = pictures_of(record, paths.get(record.image, ""), lambda: folder.crops.read(record.crop))
     pictures = _with_earlier(fresh, photo, earlier)
     width, height = _display_wh(record)
     crop = _image(pictures.crop, "its crop") if pictures.crop else Markup("crop file")
-    if address := crop_address(record):
+    if address := crop_link(folder.crops.path_of(record.crop)):
         crop = html('<a href="{address}">{crop}</a>', address=address, crop=crop)
     return html(
         '<article class="{classes}" id="{anchor}">\n'
@@ -235,7 +233,7 @@ def _entry(
     )
 
 
-def _with_earlier(fresh: Pictures, photo: PagePhoto, earlier: EarlierPictures) -> Pictures:
+def _with_earlier(fresh: Pictures, photo: AuditPhoto, earlier: EarlierPictures) -> Pictures:
     """What cannot be made any more is as the page that there is shows it."""
     record = photo.record
     if fresh.photo is None and (kept := earlier.photo(photo.anchor, record)):
@@ -263,19 +261,6 @@ def _notes(pictures: Pictures) -> Markup:
     )
 
 
-def crop_address(record: Record) -> str:
-    """The address of a crop, relative to the page; empty where a browser cannot go.
-
-    Quoted whole, a name can be no address of another place.
-    """
-    path = PurePosixPath(record.crop)
-    if not record.crop or place_of(record.crop):  # a browser does not look into tar files
-        return ""
-    if path.is_absolute() or ".." in path.parts:
-        return ""
-    return quote(record.crop, errors="surrogateescape")
-
-
 def _display_wh(record: Record) -> tuple[float, float]:
     """Width and height of a photo in the page, px."""
     long_side = max(record.width, record.height, 1)
@@ -288,7 +273,7 @@ def _image(jpeg: bytes, alt: str) -> Markup:
     return html('<img alt="{alt}" decoding="async" src="data:image/jpeg;base64,{data}">', alt=alt, data=data)
 
 
-def _verdict(photo: PagePhoto) -> Markup:
+def _verdict(photo: AuditPhoto) -> Markup:
     if photo.verdict is None:
         return Markup()
     waits = Markup("; <code>detic-crop apply</code> has not cropped it anew yet")
@@ -296,11 +281,11 @@ def _verdict(photo: PagePhoto) -> Markup:
         '<p class="verdict">Reviewed{by}: <b>{words}</b>{waits}</p>',
         by=html(" by {name}", name=escaped(photo.verdict.reviewer)) if photo.verdict.reviewer else "",
         words=escaped(VERDICTS.get(photo.verdict.verdict, photo.verdict.verdict)),
-        waits=waits if photo.waits else "",
+        waits=waits if photo.is_waiting else "",
     )
 
 
-def _labels(photo: PagePhoto, labels: Labels | None) -> Markup:
+def _labels(photo: AuditPhoto, labels: Labels | None) -> Markup:
     if labels is None or not photo.labels:
         return Markup()
     cells = dict(zip(labels.columns, photo.labels[0], strict=False))
@@ -314,7 +299,7 @@ def _labels(photo: PagePhoto, labels: Labels | None) -> Markup:
     return html('<p class="name">{texts}</p>', texts=joined(texts, " · ")) if texts else Markup()
 
 
-def _numbers(photo: PagePhoto) -> Markup:
+def _numbers(photo: AuditPhoto) -> Markup:
     record = photo.record
     texts = []
     if record.box is not None:
@@ -340,7 +325,7 @@ def _numbers(photo: PagePhoto) -> Markup:
     return html('<p class="numbers">{spans}</p>', spans=spans)
 
 
-def _flags(photo: PagePhoto) -> Markup:
+def _flags(photo: AuditPhoto) -> Markup:
     items = [
         html("<li><b>{flag}</b>: {rule}</li>", flag=_spoken(flag), rule=FLAGS[flag])
         for flag in photo.doubts.flags

@@ -10,9 +10,9 @@ import numpy as np
 from markupsafe import Markup
 
 from detic_crop.config import CropConfig
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.report.html.markup import html, joined
-from detic_crop.report.html.photos import PagePhoto
+from detic_crop.report.model import AuditPhoto
 from detic_crop.report.suspicion import area_fraction
 
 
@@ -45,7 +45,7 @@ class _Histogram:
         return (scale(value) - low) / (high - low)
 
 
-def histograms(photos: Sequence[PagePhoto], config: CropConfig) -> Markup:
+def histograms(photos: Sequence[AuditPhoto], config: CropConfig) -> Markup:
     """Four plots."""
     crops = [photo.record for photo in photos if photo.is_crop]
     missed = [photo.record for photo in photos if photo.is_not_found]

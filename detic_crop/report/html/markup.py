@@ -35,11 +35,6 @@ def escaped(value: object, most: int = _MAX_TEXT) -> Markup:
     return Markup.escape(text if len(text) <= most else text[: most - 1] + "…")
 
 
-def utf8(text: str) -> bytes:
-    """What stands in the file; a name that is no text is spelled out rather than refused."""
-    return text.encode("utf-8", "backslashreplace")
-
-
 def two_digits(value: float | None) -> str:
     """A score, presence or suspicion."""
     return "–" if value is None else f"{value:.2f}"

@@ -12,7 +12,7 @@ from detic_crop.boxes.choose import wanted_mask
 from detic_crop.boxes.detections import BOX_DECIMALS, Detections
 from detic_crop.config import CropConfig
 from detic_crop.detectors.vocabulary import wanted_classes
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.report.html.markup import escaped, html, joined, two_digits
 
 _MAX_SCORES = 12  # boxes of one photo whose score is written beside them

@@ -7,29 +7,24 @@ made, and so is the same for the same journal.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import resources
-from types import MappingProxyType
 
 from markupsafe import Markup
 
 from detic_crop.config import CropConfig
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.inputs import recorded_inputs, short_names
-from detic_crop.folder.listing import paths_now, read_listing
-from detic_crop.folder.verdicts import Verdict
+from detic_crop.folder.whereabouts import Whereabouts
 from detic_crop.photos.labels import Labels
-from detic_crop.report.absent import Absent
 from detic_crop.report.estimate import Estimate
 from detic_crop.report.html.gallery import filter_style, galleries
 from detic_crop.report.html.histograms import histograms
-from detic_crop.report.html.markup import html, joined, utf8
-from detic_crop.report.html.photos import PagePhoto, photos_of
+from detic_crop.report.html.markup import html, joined
 from detic_crop.report.html.review_section import review_part
 from detic_crop.report.html.summary import counts, failures, flag_table, navigation, settings
+from detic_crop.report.model import Audit, AuditPhoto
 from detic_crop.report.rates import class_table, leak_warning, species_rates, species_table
-from detic_crop.report.suspicion import Doubts
-from detic_crop.report.table import Row
+from detic_crop.wording import utf8
 
 _MAX_BYTES = 25_000_000  # what mail servers still take
 
@@ -51,17 +46,7 @@ _HEAD = f"""<!doctype html>
 _FOOT = "</main>\n</body>\n</html>\n"
 
 
-def write_report(
-    folder: OutputFolder,
-    rows: Sequence[Row],
-    labels: Labels | None,
-    config: CropConfig,
-    verdicts: Mapping[str, Verdict] = MappingProxyType({}),
-    estimate: Estimate | None = None,
-    doubts: Mapping[str, Doubts] | None = None,
-    paths: Mapping[str, str] | None = None,
-    absent: Absent | None = None,
-) -> None:
+def write_page(folder: OutputFolder, audit: Audit) -> None:
     """Write audit.html.
 
     A photo that has moved or cannot be read any more keeps the picture that the page had of it, else it is
@@ -69,28 +54,24 @@ def write_report(
 
     Args:
         folder: the output folder; its candidates, crops and the page there is are read.
-        rows: of audit.csv, in its order; a photo of several rows is shown once.
-        labels: the label table, or None.
-        config: the settings as resolved.
-        verdicts: a reviewer's last word on each photo.
-        estimate: what a reviewed random sample says; None where none was drawn.
-        doubts: what `row_doubts` says of the rows, where that is known already.
-        paths: where the photos are, by key; None: where the run found them.
-        absent: how many of them are not there.
+        audit: what the page shows.
 
     Raises:
         OutputError: the disk is full or the folder cannot be written.
     """
-    photos = photos_of(rows, config, verdicts, doubts)
-    listing = read_listing(folder)
+    photos = list(audit.photos.values())
     overview = _overview(
-        photos, len(rows), labels, config, estimate, absent, short_names(recorded_inputs(listing))
+        photos,
+        len(audit.rows),
+        audit.labels,
+        audit.config,
+        audit.estimate,
+        audit.whereabouts,
+        audit.inputs,
     )
     top = joined((Markup(_HEAD.replace("/*style*/", _style())), overview))
     max_bytes = _MAX_BYTES - len(utf8(top + _FOOT))
-    if paths is None:
-        paths = paths_now(listing, [photo.record.image for photo in photos], None)
-    gallery = galleries(folder, photos, labels, config, max_bytes, paths)
+    gallery = galleries(folder, photos, audit.labels, audit.config, max_bytes, audit.whereabouts.locations)
     folder.write(folder.layout.audit_html, utf8(joined((top, gallery, Markup(_FOOT)))))
 
 
@@ -100,12 +81,12 @@ def _style() -> str:
 
 
 def _overview(
-    photos: Sequence[PagePhoto],
+    photos: Sequence[AuditPhoto],
     n_rows: int,
     labels: Labels | None,
     config: CropConfig,
     estimate: Estimate | None,
-    absent: Absent | None,
+    absent: Whereabouts,
     inputs: Sequence[str],
 ) -> Markup:
     """Everything above the pictures."""
@@ -129,9 +110,9 @@ def _overview(
     )
 
 
-def _moved(absent: Absent | None) -> Markup:
+def _moved(absent: Whereabouts) -> Markup:
     """That pictures may be missing or old; without a path, since the page may be mailed."""
-    if not absent:
+    if not absent.absent:
         return Markup()
     return html(
         '<p class="warning">Not where they were looked for when this page was made: {absent:,} of {photos:,} '

@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from detic_crop.report.estimate import Estimate
 from detic_crop.report.html.markup import escaped, html, joined, percent
-from detic_crop.report.html.photos import PagePhoto
 from detic_crop.report.intervals import LEVEL, Interval
+from detic_crop.report.model import AuditPhoto
 from detic_crop.wording import counted, either
 
 VERDICTS: Mapping[str, str] = {
@@ -22,7 +22,7 @@ VERDICTS: Mapping[str, str] = {
 """What a reviewer can say, in words."""
 
 
-def review_part(photos: Sequence[PagePhoto], estimate: Estimate | None) -> Markup:
+def review_part(photos: Sequence[AuditPhoto], estimate: Estimate | None) -> Markup:
     """Progress, estimate and commands; nothing where there is nothing to review."""
     reviewable = [photo for photo in photos if photo.record.status != "failed"]
     if not reviewable:
@@ -37,7 +37,7 @@ def review_part(photos: Sequence[PagePhoto], estimate: Estimate | None) -> Marku
     )
 
 
-def _progress(photos: Sequence[PagePhoto]) -> Markup:
+def _progress(photos: Sequence[AuditPhoto]) -> Markup:
     said = Counter(photo.verdict.verdict for photo in photos if photo.verdict)
     if not said:
         return Markup("<p>Nobody has reviewed a photo yet.</p>\n")
@@ -109,7 +109,7 @@ def _tile(name: str, share: Interval) -> Markup:
     )
 
 
-def _commands(photos: Sequence[PagePhoto], estimate: Estimate | None) -> Markup:
+def _commands(photos: Sequence[AuditPhoto], estimate: Estimate | None) -> Markup:
     """What to type next."""
     steps = [
         Markup(
@@ -117,10 +117,10 @@ def _commands(photos: Sequence[PagePhoto], estimate: Estimate | None) -> Markup:
             "the whole photo, pick or draw another box, reject, one key each."
         )
     ]
-    if any(photo.waits for photo in photos):
+    if any(photo.is_waiting for photo in photos):
         waiting = html(
             "<code>detic-crop apply FOLDER</code> crops anew what review has changed: {waiting:,} so far.",
-            waiting=sum(photo.waits for photo in photos),
+            waiting=sum(photo.is_waiting for photo in photos),
         )
         steps.append(waiting)
     if estimate is None:

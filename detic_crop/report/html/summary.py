@@ -9,9 +9,9 @@ from markupsafe import Markup
 
 from detic_crop.config import CropConfig
 from detic_crop.detectors.vocabulary import split_names
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.report.html.markup import escaped, html, joined, percent, table
-from detic_crop.report.html.photos import PagePhoto
+from detic_crop.report.model import AuditPhoto
 from detic_crop.report.suspicion import FLAGS, IMAGE_CHECKS
 from detic_crop.wording import counted, either
 
@@ -27,7 +27,7 @@ _STATUSES: Mapping[str, str] = {
 }
 
 
-def navigation(photos: Sequence[PagePhoto]) -> Markup:
+def navigation(photos: Sequence[AuditPhoto]) -> Markup:
     """Links to the parts of the page that exist."""
     parts = (
         ("review", "Review", any(photo.record.status != "failed" for photo in photos)),
@@ -47,7 +47,7 @@ def navigation(photos: Sequence[PagePhoto]) -> Markup:
     return html('<nav aria-label="Parts of this page">{links}</nav>\n', links=joined(links, " "))
 
 
-def counts(photos: Sequence[PagePhoto], n_rows: int) -> Markup:
+def counts(photos: Sequence[AuditPhoto], n_rows: int) -> Markup:
     """What became of the photos.
 
     Args:
@@ -132,7 +132,7 @@ def settings(config: CropConfig, inputs: Sequence[str]) -> Markup:
     )
 
 
-def failures(photos: Sequence[PagePhoto]) -> Markup:
+def failures(photos: Sequence[AuditPhoto]) -> Markup:
     """The photos that have no crop, and what to do about them; nothing when all went well."""
     failed = [photo.record for photo in photos if photo.record.status == "failed"]
     if not failed:
@@ -167,7 +167,7 @@ def _trouble(record: Record) -> Markup:
     )
 
 
-def flag_table(photos: Sequence[PagePhoto]) -> Markup:
+def flag_table(photos: Sequence[AuditPhoto]) -> Markup:
     """Every flag: how often, and when it is given."""
     n_flagged = Counter(flag for photo in photos for flag in photo.doubts.flags)
     n_crops = sum(photo.is_crop for photo in photos)

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from detic_crop.config import DEFAULT_MAX_PIXELS
 from detic_crop.errors import PhotoError
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.images.crop import resize_exactly as resize
 from detic_crop.images.decode import decode, upright
 from detic_crop.images.encode import encode
 from detic_crop.images.headers import read_header
 from detic_crop.images.quiet import quiet_c_stderr
 from detic_crop.photos.location import read
-from detic_crop.report.html.markup import utf8
+from detic_crop.wording import utf8
 
 PHOTO_SIDE = 420  # px, long side
 CROP_SIDE = 200

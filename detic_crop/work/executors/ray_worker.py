@@ -23,7 +23,7 @@ from detic_crop.boxes.detections import Detections
 from detic_crop.detectors import load_detector
 from detic_crop.detectors.base import Detector
 from detic_crop.errors import DeticCropError
-from detic_crop.folder.journal import Record
+from detic_crop.folder.records import Record
 from detic_crop.photos.photo import Photo
 from detic_crop.system.machine import threads_per_photo
 from detic_crop.work.executors.detector_thread import DetectorThread

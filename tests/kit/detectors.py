@@ -1,12 +1,15 @@
-"""Detectors that can be sent to other processes, and do there what photos and people do to them."""
+"""Detectors without a network: one that counts its calls, and some that can be sent to other processes."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
+import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,59 @@ from numpy.typing import NDArray
 
 from detic_crop.boxes.detections import Detections
 from detic_crop.detectors.base import Detector, DetectorInfo
-from tests.kit.fakes import VOCABULARY, fake_boxes
+
+WANTED = ("Dolphin", "Whale", "Marine mammal")
+OTHERS = ("Boat", "Person")
+VOCABULARY = (*WANTED, *OTHERS)
+
+
+@dataclass
+class FakeDetector(Detector):
+    """Answers with boxes drawn from a hash of the photo's key and size.
+
+    Attributes:
+        delay: seconds that every call takes.
+        thread_safe: whether several threads may ask at once.
+        failing: key → what `detect` raises for it.
+        calls: how often each key was asked for.
+    """
+
+    delay: float = 0.0
+    failing: Mapping[str, Exception] = field(default_factory=dict)
+    default_conf: float = 0.3
+    name: str = "fake"
+    thread_safe: bool = False
+    calls: Counter[str] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        weights = {"fake.bin": "0" * 64}
+        self.info = DetectorInfo(
+            self.name, VOCABULARY, self.default_conf, weights, thread_safe=self.thread_safe
+        )
+
+    def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
+        """The boxes of `fake_boxes`; see `Detector`."""
+        with self._lock:
+            self.calls[key] += 1
+        if self.delay:
+            time.sleep(self.delay)
+        if key in self.failing:
+            raise self.failing[key]
+        return fake_boxes(key, image.shape[1], image.shape[0])
+
+
+def fake_boxes(key: str, width: int, height: int) -> Detections:
+    """0 to 5 boxes, the same for the same arguments; about one photo in six has none."""
+    digest = hashlib.sha256(f"{key} {width} {height}".encode(errors="surrogateescape")).digest()
+    random = np.random.default_rng(list(digest))
+    count = int(random.integers(0, 6))
+    corners = np.sort(random.random((count, 2, 2)), axis=1) * (width, height)  # (N, 2, xy)
+    return Detections(
+        corners.reshape(count, 4).astype(np.float32),
+        random.uniform(0.01, 1, count).astype(np.float32),
+        tuple(random.choice(VOCABULARY) for _ in range(count)),
+    )
 
 
 @dataclass

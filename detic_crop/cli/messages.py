@@ -1,0 +1,143 @@
+"""What the commands print: counts, notes, verdicts, errors."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import click
+
+from detic_crop.errors import one_line
+from detic_crop.photos.keys import printable
+from detic_crop.wording import counted, either
+
+if TYPE_CHECKING:
+    from detic_crop.commands.result import ApplyResult, RunResult
+
+_VERDICTS = {
+    "accepted": "accepted",
+    "box": "another box",
+    "whole": "whole photo",
+    "rejected": "rejected",
+    "": "taken back",
+}
+
+
+def say(sentence: str, *, err: bool = False) -> None:
+    """Print one line; what a terminal cannot show is escaped."""
+    click.echo(printable(sentence), err=err)
+
+
+def say_error(message: str) -> None:
+    """Print an error as one line."""
+    say(f"detic-crop: {one_line(message)}", err=True)
+
+
+def usage_mistake(error: click.ClickException) -> str:
+    """Return what click found wrong, where to read on, and for extra arguments the likely cause."""
+    message = error.format_message()
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if "unexpected extra argument" in message:
+        extra = message.partition("(")[2].rstrip(")").split(" ")
+        more = " …" if len(extra) > 1 else ""
+        message = f"got unexpected {either(len(extra), 'argument', 'arguments')} {extra[0][:100]}{more}"
+        if context is not None and context.info_name == "run":
+            message = f"a pattern must be quoted: --in 'photos/*.jpg'; {message}"
+    if context is not None:
+        message += f"{'' if message.endswith(('.', '…')) else '.'} See {context.command_path} --help"
+    return message
+
+
+def say_result(result: RunResult, *, quiet: bool, applied: str = "") -> None:
+    """Print what a command did: notes, counts, the profile, and how to continue what was stopped.
+
+    Args:
+        result: what the command returned.
+        quiet: print only what was asked for (the profile) and what is left to do.
+        applied: a line to print before the counts.
+    """
+    if not quiet:
+        for note in [*result.notes, *filter(None, [applied])]:
+            say(note)
+        say_counts(result)
+    if result.profile:
+        click.echo(result.profile)
+    if result.stopped:
+        why = "the time limit was reached" if result.stopped == "time_limit" else "interrupted"
+        say(f"{why}: {counted(result.remaining, 'photo')} to do; run the same command to continue", err=True)
+
+
+def say_counts(result: RunResult) -> None:
+    """Print how many photos have which status, and where to look."""
+    counts = result.counts
+    not_found = counts["resized"] - result.reviewed_whole - result.not_listed
+    parts = [f"{counts['cropped']} cropped"]
+    if not_found or not result.not_listed:
+        parts.append(f"{not_found} resized (nothing found)")
+    if result.not_listed:
+        file = result.config.model.removeprefix("boxes:")
+        parts.append(f"{result.not_listed} resized (not in {file}: nobody looked)")
+    if result.reviewed_whole:
+        parts.append(f"{result.reviewed_whole} whole by review")
+    if counts["rejected"]:
+        parts.append(f"{counts['rejected']} rejected")
+    reasons = ", ".join(f"{reason} {n}" for reason, n in result.failures.most_common(5))
+    parts.append(f"{counts['failed']} failed" + (f" ({reasons})" if reasons else ""))
+    shard = result.folder.shard
+    if shard is None:
+        parts.append(f"{counted(result.flagged, 'crop')} flagged")
+    speed = f"; {result.photos_per_second:.1f} photos/s" if result.done else ""
+    before = f" ({result.skipped} done before)" if result.skipped else ""
+    of = "" if shard is None else f"shard {shard}: "
+    click.echo(f"{of}{counted(counts.total(), 'photo')}{before}: {', '.join(parts)}{speed}")
+    if shard is not None:
+        done = "it is done" if shard.count == 1 else f"all {shard.count:,} shards are done"
+        say(f"no tables yet; once {done}, run: detic-crop merge {result.folder.layout.quoted}")
+        return
+    layout = result.folder.layout
+    page, table = layout.shown_of(layout.audit_html), layout.shown_of(layout.audit_csv)
+    say(f"look at {page}, most suspicious first; all rows: {table}")
+    if result.estimate is not None:
+        for sentence in result.estimate.sentences:
+            say(sentence)
+
+
+def say_dry_run(result: RunResult) -> None:
+    """Print what `run --dry-run` would do."""
+    config = result.config
+    for note in result.notes:
+        say(note)
+    click.echo(
+        f"dry run, nothing written: {counted(result.remaining, 'photo')} to do, "
+        f"{result.skipped:,} done before; "
+        f"model {config.model} ({result.model_reason}), classes {config.classes}, conf {config.conf}"
+    )
+
+
+def say_transitions(result: RunResult) -> None:
+    """Print how many photos have another status than in the folder that `recrop` began with."""
+    changes = ", ".join(f"{n} {old} → {new}" for (old, new), n in sorted(result.transitions.items()))
+    total = counted(result.transitions.total(), "photo")
+    click.echo(f"{total} changed status{': ' if changes else ''}{changes}")
+
+
+def verdicts_applied(result: ApplyResult) -> str:
+    """Return how many verdicts of each kind the crops follow now, in one line."""
+    kinds = Counter(_VERDICTS[change.after.verdict] for change in result.changes)
+    for key in result.problems:
+        kinds[_VERDICTS[next(c.after.verdict for c in result.changes if c.image == key)]] -= 1
+    parts = [f"{kinds[words]} {words}" for words in _VERDICTS.values() if kinds[words]]
+    if result.problems:
+        parts.append(f"{len(result.problems)} not possible")
+    return f"verdicts applied: {', '.join(parts)}" if parts else "no verdict to apply"
+
+
+def say_changes(result: ApplyResult) -> None:
+    """Print what `apply --dry-run` would do, one line for each photo."""
+    for note in result.notes:
+        say(note)
+    for change in result.changes:
+        box = "" if change.after.box is None else f" {' '.join(f'{edge:g}' for edge in change.after.box)}"
+        how = "" if change.pixels else " (no new crop)"
+        say(f"{change.image}: {_VERDICTS[change.after.verdict]}{box}{how}")
+    click.echo(f"dry run, nothing written: {counted(len(result.changes), 'verdict')} to apply")

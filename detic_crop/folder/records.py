@@ -1,0 +1,166 @@
+"""What is known of one photo: the record of what was done with it, as a line of the journal."""
+
+from __future__ import annotations
+
+import json
+from sys import intern
+from typing import Annotated, Literal, TypeAlias, TypeVar
+
+import msgspec
+from msgspec.structs import force_setattr
+
+from detic_crop.folder.names import is_crop_path
+
+# Made once: json.dumps makes an encoder for each call that asks for separators.
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+
+Status: TypeAlias = Literal["cropped", "resized", "rejected", "failed"]
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Edges: TypeAlias = tuple[float, float, float, float]
+Span: TypeAlias = tuple[Count, Count]
+Hash: TypeAlias = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{16})?$")]
+
+
+class DetectorChoice(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What the detector alone decided, where a reviewer decided on another box; the fields are `Record`'s."""
+
+    image: str
+    status: Status
+    reason: str = ""
+    class_name: str = ""
+    score: float | None = None
+    box: Edges | None = None
+    best_class: str = ""
+    best_score: float | None = None
+    best_box: Edges | None = None
+    n_apart: Count = 0
+    rival_class: str = ""
+    rival_score: float | None = None
+    larger_score: float | None = None
+
+
+class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What was done with one photo.
+
+    Boxes are xyxy in pixels of the upright photo; `box` and `best_box` raw floats, `crop_box` whole pixels.
+    A field is changed with `msgspec.structs.replace`. The order of the fields is that of a line.
+    """
+
+    image: str  # key: relative path with /
+    status: Status
+    reason: str = ""
+    crop: str = ""  # path below the output folder; of a rejected one where it was; empty when failed
+    width: Count = 0
+    height: Count = 0
+    class_name: str = ""
+    score: float | None = None
+    presence: float | None = None
+    box: Edges | None = None
+    crop_box: tuple[int, int, int, int] | None = None
+    n_candidates: Count = 0
+    # The most confident eligible box where that is another than the chosen one.
+    best_class: str = ""
+    best_score: float | None = None
+    best_box: Edges | None = None
+    n_apart: Count = 0  # other eligible boxes that hardly touch the chosen one
+    rival_class: str = ""  # most confident unwanted class on the same spot
+    rival_score: float | None = None
+    # The most confident wanted box below --conf of which the chosen one is only a part.
+    larger_score: float | None = None
+    truncated: bool = False  # the file ended early; decoded as far as it goes
+    damaged: bool | None = None  # the photo's data are damaged; None: not checked, as in older journals
+    unlisted: bool = False  # the boxes file does not mention the photo: no detector looked at it
+    blur: float | None = None  # these three of the crop; see `images.checks.Checks`
+    brightness: float | None = None
+    entropy: float | None = None
+    crop_hash: Hash = ""  # see `images.checks.perceptual_hash`
+    checksum: Count | None = None  # CRC-32 of the photo's file
+    model: str = ""
+    error: str = ""
+    seen: Literal[0, 1, 2, 4, 8] = 0  # with --decode scaled: at which reduction the detector saw the photo
+    stage: str = ""  # where a failed photo failed
+    source: str = "run"  # run, recrop or review
+    file_size: int = 0  # of the photo, bytes; with file_time it tells a changed photo
+    file_time: int = 0  # modification time, ns
+    crop_bytes: int = 0  # size of the crop file; a missing or cut one is made again
+    verdict: str = ""  # what a reviewer said, once applied: accepted, whole, box or rejected
+    reviewer: str = ""  # who said it
+    detector_box: Edges | None = None  # where a reviewer wanted another
+    detected: DetectorChoice | None = None  # there, what the detector alone decided; see `as_detected`
+    candidates: Span | None = None  # offset and length in candidates.jsonl; of a failed photo its end, then
+
+    def to_line(self) -> bytes:
+        """Return the record as one JSON line; fields at their default are left out."""
+        # Not by msgspec's encoder: it writes some floats otherwise, and has no words for a lone surrogate.
+        return _to_json(msgspec.to_builtins(self)).encode() + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Record:
+        """Return the record that a JSON line holds; fields of a later version are ignored.
+
+        Raises:
+            ValueError: the line is not a record, or a field has a value of another type.
+        """
+        record = decoded(line, _decoder)
+        if not is_crop_path(record.crop):
+            raise ValueError("expected the path of a crop in crop")
+        # Texts of which there are few among millions of records are kept once, in less memory.
+        for name in _REPEATED:
+            force_setattr(record, name, intern(getattr(record, name)))
+        if record.crop == record.image:
+            force_setattr(record, "crop", record.image)
+        return record
+
+    def entry(self) -> ResumeEntry:
+        """Return what a resume has to know of this photo."""
+        reviewed = self if self.verdict else None
+        return ResumeEntry(
+            self.image,
+            self.status,
+            self.crop,
+            self.file_size,
+            self.file_time,
+            self.crop_bytes,
+            self.candidates,
+            reviewed,
+        )
+
+
+class ResumeEntry(msgspec.Struct, frozen=True, gc=False):
+    """The few fields of a `Record` that a resume needs, in a third of its memory."""
+
+    image: str
+    status: Status
+    crop: str
+    file_size: int
+    file_time: int
+    crop_bytes: int
+    candidates: Span | None
+    reviewed: Record | None = None  # the whole record, where a reviewer's verdict is applied
+
+
+_REPEATED = ("reason", "class_name", "best_class", "rival_class", "model", "stage")
+_decoder = msgspec.json.Decoder(Record)
+T = TypeVar("T")
+
+
+def decoded(line: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """Return the value of a JSON line, with its types checked.
+
+    Raises:
+        ValueError: the line is not JSON, or not of the decoder's type.
+    """
+    try:
+        return decoder.decode(line)
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, RecursionError):
+        pass  # file names that are not text become lone surrogates, which msgspec refuses
+    try:
+        return msgspec.convert(json.loads(line, parse_constant=_refuse), decoder.type)
+    except RecursionError as error:
+        raise ValueError("expected fewer levels") from error
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"expected a number, got {constant}")

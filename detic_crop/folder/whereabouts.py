@@ -1,0 +1,142 @@
+"""Where the photos of a folder are now: how many are missing or have changed, and how to say so."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from detic_crop.errors import UsageError
+from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.listing import paths_now, read_listing
+from detic_crop.folder.records import Record
+from detic_crop.photos.location import given, is_path, member_at, shown
+from detic_crop.stores.store import is_address
+from detic_crop.wording import counted, either
+
+_ABSENT = -1
+_UNKNOWN = -2
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """What a look for the photos of a folder found.
+
+    Attributes:
+        locations: key → where the photo should be now.
+        absent: number of photos that are not there.
+        photos: number of photos that should be there; failed ones do not count.
+        where: the folder, list or address in which they were looked for.
+        given: True if the user named `where` in this call.
+        changed: number of files whose size is not that of the run.
+        first: where the first absent photo was expected.
+    """
+
+    locations: Mapping[str, str] = field(default_factory=dict)
+    absent: int = 0
+    photos: int = 0
+    where: str = ""
+    given: bool = False
+    changed: int = 0
+    first: str = ""
+
+    @property
+    def count(self) -> str:
+        """The beginning of a sentence: ``3 of 105 photos are not``."""
+        if self.absent < self.photos:
+            return f"{self.absent:,} of {self.photos:,} photos {either(self.absent, 'is', 'are')} not"
+        return f"none of the {self.photos:,} photos is" if self.photos > 1 else "the one photo is not"
+
+    def sentences(self, so: str, todo: str = "pass --in FOLDER, where they are now") -> list[str]:
+        """Return what is missing or has changed, in sentences; none if all is well.
+
+        Args:
+            so: what follows for missing photos.
+            todo: what to do if nobody has said where the photos are now.
+        """
+        said = []
+        if self.absent and self.given:
+            said.append(f"{self.count} in --in {shown(self.where)}: {so}")
+        elif self.absent:
+            found = f"{self.count} where the run found {either(self.photos, 'it', 'them')}"
+            said.append(f"{found} ({shown(self.where or self.first)}): {so}; {todo}")
+        if self.changed:
+            photos, have = counted(self.photos, "photo"), either(self.changed, "has", "have")
+            said.append(
+                f"{self.changed:,} of {photos} {have} changed since the run (the file's size "
+                "is another one); give the `run` command again"
+            )
+        return said
+
+
+def look_for_photos(
+    folder: OutputFolder, records: Mapping[str, Record], input: str | os.PathLike[str] | None = None
+) -> Whereabouts:
+    """Look where the run found the photos, or in `input`.
+
+    Args:
+        folder: the output folder; its listing is read.
+        records: last record of each photo, by key.
+        input: where the photos are now, if they have moved.
+
+    Raises:
+        UsageError: none of the photos is in `input`.
+    """
+    listing = read_listing(folder)
+    locations = paths_now(listing, list(records), input)
+    if input is None:  # signed addresses are known only to the call that found them
+        locations |= {key: place for key, place in folder.secret_places.items() if key in locations}
+    where = str(listing["root"]) if input is None else given(input)
+    found = count_absent(records, locations, where, given=input is not None)
+    if found.given and 0 < found.photos == found.absent:
+        raise UsageError(
+            "photos_not_in_input",
+            f"{found.count} in --in {shown(where)}, nothing was changed; expected the first at "
+            f"{shown(found.first)}: pass the folder that holds them below the same names",
+        )
+    return found
+
+
+def count_absent(
+    records: Mapping[str, Record], locations: Mapping[str, str], where: str, given: bool
+) -> Whereabouts:
+    """Check that the photos exist and have the size they had; they are not read.
+
+    Stores are not asked, as that would take a request for each photo; of tar files only the file is checked.
+
+    Args:
+        records: last record of each photo, by key.
+        locations: where each photo should be.
+        where: name of that place in messages.
+        given: True if the user named it in this call.
+    """
+    keys = [key for key, record in records.items() if record.status != "failed"]
+    tars: dict[str, bool] = {}
+    absent, changed, first = 0, 0, ""
+    for key in keys:
+        size = _size_at(locations.get(key, ""), tars)
+        if size == _ABSENT:
+            absent, first = absent + 1, first or locations.get(key, "")
+        changed += size >= 0 and records[key].file_size not in (0, size)  # 0: unknown
+    return Whereabouts(locations, absent, len(keys), where, given, changed, first)
+
+
+def _size_at(location: str, tars: dict[str, bool]) -> int:
+    """Return the bytes of the file at a location, `_ABSENT` or `_UNKNOWN`."""
+    if is_path(location):
+        return _file_size(location)
+    member = member_at(location)
+    if member is None or is_address(member.tar):
+        return _UNKNOWN
+    if member.tar not in tars:
+        tars[member.tar] = _file_size(member.tar) >= 0
+    return _UNKNOWN if tars[member.tar] else _ABSENT
+
+
+def _file_size(path: str) -> int:
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):  # ValueError: a NUL in a name from a list
+        return _ABSENT
+    return status.st_size if stat.S_ISREG(status.st_mode) else _ABSENT

@@ -1,0 +1,76 @@
+"""Make `examples/audit.png` and `examples/review.png`: the two pages in Chromium, over the sample photos.
+
+    python examples/make_screenshots.py
+
+Needs playwright, and a Chromium: the system's, the one that CHROMIUM names, or `playwright install chromium`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+import detic_crop
+
+HERE = Path(__file__).resolve().parent
+FAR_FIN = (0.568, 0.292, 0.636, 0.358)  # a box around the fin in far_fin.jpg, shares of the photo's sides
+
+
+def picture_of_audit(browser: Browser, cropped: Path) -> None:
+    """Save the part of audit.html that begins with the most suspicious crops."""
+    page = browser.new_page(viewport={"width": 1060, "height": 1180})
+    page.goto((cropped / "audit.html").as_uri())
+    page.get_by_role("heading", name="Most suspicious crops").evaluate("heading => heading.scrollIntoView()")
+    page.wait_for_timeout(500)  # rows are drawn when they come into view
+    page.screenshot(path=HERE / "audit.png")
+    page.close()
+
+
+def picture_of_review(browser: Browser, cropped: Path) -> None:
+    """Save the review page with a box drawn around the far fin that the detector missed."""
+    command = [sys.executable, "-m", "detic_crop", "review", str(cropped), "--no-browser", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=cropped.parent) as server:
+        assert server.stdout is not None
+        address = server.stdout.readline().split()[2]  # "review at http://… (Ctrl-C ends)"
+        page = browser.new_page(viewport={"width": 1366, "height": 625})
+        page.goto(address)
+        page.get_by_text("far_fin.jpg").first.wait_for()
+        page.wait_for_load_state("networkidle")
+        draw_box(page)
+        page.wait_for_timeout(500)  # for the preview of the drawn box
+        page.screenshot(path=HERE / "review.png")
+        page.close()
+        server.terminate()
+
+
+def draw_box(page: Page) -> None:
+    """Drag the mouse over the far fin."""
+    frame = page.locator("#frame").bounding_box()
+    assert frame is not None
+    left, top, right, bottom = FAR_FIN
+    page.mouse.move(frame["x"] + left * frame["width"], frame["y"] + top * frame["height"])
+    page.mouse.down()
+    page.mouse.move(frame["x"] + right * frame["width"], frame["y"] + bottom * frame["height"], steps=5)
+    page.mouse.up()
+
+
+def main() -> None:
+    """Crop the sample photos and take both pictures."""
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        cropped = Path(folder) / "cropped"
+        detic_crop.run(HERE / "train_images", cropped, labels=HERE / "train.csv", model="lite", quiet=True)
+        chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        picture_of_audit(browser, cropped)
+        picture_of_review(browser, cropped)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""Run on a folder with a fake detector, and look at what an output folder holds."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from detic_crop import api
+from detic_crop.folder.journal import replay
+from detic_crop.folder.layout import PENDING
+from detic_crop.folder.records import Record
+from detic_crop.photos.keys import STATE
+from tests.kit.detectors import FakeDetector
+
+
+def crop(input: Path | str, out: Path | str, **settings: Any) -> api.RunResult:
+    """`api.run` with a `FakeDetector` and small crops, unless `settings` say otherwise."""
+    return api.run(input, out, **{"detector": FakeDetector(), "size": 32, "quiet": True, **settings})
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Relative path → content of every file below a folder."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def product(out: Path) -> dict[str, bytes]:
+    """What a run makes that must be the same every time: crops, audit.csv and audit.html."""
+    return {
+        name: data
+        for name, data in files_of(out).items()
+        if name != "run.json" and not name.startswith(STATE + "/")
+    }
+
+
+def product_and_state(out: Path) -> dict[str, bytes]:
+    """All that a run leaves, what later commands go by, too; but for run.json, which has times, and locks."""
+    return {
+        name: data
+        for name, data in files_of(out).items()
+        if name != "run.json" and not name.endswith("/lock")
+    }
+
+
+def differing(made: Mapping[str, bytes], expected: Mapping[str, bytes]) -> list[str]:
+    """Names of the files that only one side has or that are not equal."""
+    return sorted(name for name in {*made, *expected} if made.get(name) != expected.get(name))
+
+
+def assert_same(out: Path, reference: Mapping[str, bytes]) -> None:
+    """`product(out)` is `reference`, byte for byte; says which files differ."""
+    made = product(out)
+    differing = sorted(name for name in {*made, *reference} if made.get(name) != reference.get(name))
+    assert differing == [], differing
+
+
+def rows_of(out: Path) -> list[dict[str, str]]:
+    """audit.csv as the csv module reads it."""
+    with open(out / "audit.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file, strict=True))
+
+
+def row_of(out: Path, image: str) -> dict[str, str]:
+    """The one row of a photo in audit.csv."""
+    (row,) = [row for row in rows_of(out) if row["image"] == image]
+    return row
+
+
+def records_of(out: Path) -> dict[str, Record]:
+    """What the journal says last of every photo."""
+    return replay(out / STATE / "journal.jsonl").records
+
+
+def leftovers(out: Path) -> list[str]:
+    """Temporary files that should be gone."""
+    return sorted(path.name for path in (out / STATE / "tmp").rglob("*"))
+
+
+def assert_one_row_each(out: Path, keys: Iterable[str]) -> None:
+    """Every photo has exactly one row and every row's crop is there; no crop is without a row."""
+    rows = rows_of(out)
+    assert sorted(row["image"] for row in rows) == sorted(keys)
+    crops = [row["crop"] for row in rows if row["crop"]]
+    assert len(set(crops)) == len(crops)
+    assert sorted(product(out).keys() - {"audit.csv", "audit.html"}) == sorted(crops)
+
+
+@contextlib.contextmanager
+def untouched(folder: Path) -> Iterator[None]:
+    """Nothing below `folder` changes meanwhile: no name, no content, no time."""
+    before = files_of(folder), _times(folder)
+    yield
+    assert (files_of(folder), _times(folder)) == before
+
+
+def _times(folder: Path) -> dict[str, int]:
+    return {str(path): path.lstat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def samples(out: Path) -> dict[str, tuple[bytes, dict[str, Any]]]:
+    """Path in its tar file → (crop, JSON), of all tar files; fails where a half is missing."""
+    crops: dict[str, bytes] = {}
+    texts: dict[str, Any] = {}
+    for path in sorted(out.glob("*.tar")):
+        with tarfile.open(path) as opened:
+            names = [info.name for info in opened]
+            assert len(set(names)) == len(names)
+            # A reader takes what has one name up to the first dot for one sample, if it stands together.
+            stems = [name.rpartition("/")[2].partition(".")[0] for name in names]
+            assert stems[::2] == stems[1::2]
+            for info in opened:
+                file = opened.extractfile(info)
+                assert file is not None
+                stem = info.name.rpartition(".")[0]
+                if info.name.endswith(".json"):
+                    texts[stem] = json.loads(file.read())
+                else:
+                    assert stem not in crops
+                    crops[f"{path.name}/{info.name}"] = file.read()
+    assert [name.partition("/")[2].rpartition(".")[0] for name in crops] == list(texts)
+    return dict(zip(crops, zip(crops.values(), texts.values(), strict=True), strict=True))
+
+
+def assert_samples(out: Path) -> None:
+    """Every row with a crop has one sample, and no sample is without a row."""
+    found = samples(out)
+    rows = {row["crop"]: row for row in rows_of(out) if row["crop"] and row["status"] != "rejected"}
+    assert found.keys() == rows.keys()
+    for name, (_, values) in found.items():
+        assert values["image"] == rows[name]["image"]
+        assert values["status"] == rows[name]["status"]
+        assert values["crop_box"] == list(map(int, rows[name]["crop_box"].split()))
+    assert not (out / STATE / PENDING).exists()
+    assert "cannot be shown" not in (out / "audit.html").read_text()
