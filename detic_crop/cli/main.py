@@ -181,18 +181,19 @@ def apply(cropped: str, strict: bool, **given: Any) -> int:
 
 
 @cli.command()
-@click.argument("cropped", nargs=-1, required=True)
-@option("--out", "output", metavar="FOLDER", help="where several folders are joined; crops are linked there")
-@option("--partial", is_flag=True, help="join what there is, though shards are not done")
+@click.argument("cropped", nargs=-1, required=True, metavar="CROPPED")
+@option("--out", "output", hidden=True)  # of several folders, which are refused with what to do instead
+@option("--partial", is_flag=True, help="preview: only write the tables of what the shards have finished")
 @option("--quiet", is_flag=True, help="no summary")
 def merge(cropped: tuple[str, ...], output: str | None, partial: bool, quiet: bool) -> int:
     """Join what the shards of a run left in CROPPED: one journal, audit.csv, audit.html and run.json.
 
-    It checks that every photo was done once, and names what is missing.
+    It checks that every photo was done once, and names what is missing. Shards that ran in folders of their
+    own are copied into one first, e.g. with cp -a.
 
     \b
     detic-crop merge cropped
-    detic-crop merge cropped-0 cropped-1 --out cropped
+    cp -a cropped-0/. cropped/ && cp -a cropped-1/. cropped/ && detic-crop merge cropped
     """
     from detic_crop import api
 

@@ -14,10 +14,9 @@ from detic_crop.commands.tables import write_tables
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.folder.decisions import Decision
-from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.folder import OutputFolder, copied_here
 from detic_crop.folder.journal import Journal, recorded_config, replay
 from detic_crop.folder.records import Record
-from detic_crop.folder.folder import copied_here
 from detic_crop.folder.verdicts import VERDICTS, not_understood
 from detic_crop.folder.whereabouts import look_for_photos
 from detic_crop.photos import location as places

@@ -16,13 +16,12 @@ from detic_crop.commands.settings import PathLike, with_settings
 from detic_crop.commands.working import do_work
 from detic_crop.config import ALGORITHM, RunOptions
 from detic_crop.errors import UsageError
-from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.folder import OutputFolder, copied_here, open_folder
 from detic_crop.folder.inputs import check_same_data_set, parts_of, recorded_inputs
 from detic_crop.folder.journal import recorded_config, replay
 from detic_crop.folder.listing import paths_now, read_listing, write_listing
 from detic_crop.folder.records import Record
 from detic_crop.folder.saved_labels import load_labels, save_labels
-from detic_crop.folder.folder import copied_here, open_folder
 from detic_crop.photos import location as places
 from detic_crop.photos.in_store import looked_at
 from detic_crop.photos.photo import Listing
@@ -101,9 +100,7 @@ def _recrop(
     labels, matches = load_labels(origin)
     listing = _recorded_photos(recorded, state.records, input)
     folder.checks.apart(str(recorded["root"] if input is None else places.given(input)))
-    folder.checks.photos_outside(
-        places.files_of(photo.location for photo in listing.photos), listing.plain
-    )
+    folder.checks.photos_outside(places.files_of(photo.location for photo in listing.photos), listing.plain)
     inputs = parts_of(recorded_inputs(recorded), [photo.key for photo in listing.photos])
     if not options.overwrite:
         check_same_data_set(read_listing(folder), inputs, folder.shown)

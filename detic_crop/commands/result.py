@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-import importlib.metadata
-import platform
 import signal
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from detic_crop.config import CropConfig, RunOptions
+from detic_crop.config import CropConfig
 from detic_crop.errors import Interrupted, Terminated
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.records import Record
 from detic_crop.report.estimate import Estimate
 from detic_crop.work.changes import Change
-from detic_crop.work.execute import Execution
 
 Result = TypeVar("Result", bound="RunResult")
 
@@ -101,45 +96,3 @@ def count_statuses(result: RunResult, records: Sequence[Record]) -> None:
     result.failures = Counter(record.reason for record in records if record.status == "failed")
     result.reviewed_whole = sum(record.reason == "reviewed_whole" for record in records)
     result.not_listed = sum(record.reason == "not_listed" for record in records)
-
-
-def run_json(
-    result: RunResult, options: RunOptions, execution: Execution, origin: Mapping[str, Any], started: str
-) -> dict[str, Any]:
-    return {
-        **origin,
-        "settings": result.config.to_dict(),
-        "fingerprint": result.config.fingerprint(),
-        "model_reason": result.model_reason,
-        **({} if result.folder.shard is None else {"shard": str(result.folder.shard)}),
-        "options": {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(options).items()},
-        "counts": dict(result.counts),
-        "flagged": result.flagged,
-        "photos_done_now": result.done,
-        "photos_done_before": result.skipped,
-        "photos_remaining": result.remaining,
-        "stopped": result.stopped,
-        "notes": result.notes,
-        "started": started,
-        "seconds": round(execution.seconds, 3),
-        "stage_seconds": {stage: round(s, 3) for stage, s in execution.usage.times.seconds.items()},
-        "queue_seconds": {queue: round(s, 3) for queue, s in execution.usage.times.waited.items()},
-        **({"ray": execution.where} if execution.where else {}),
-        "busy": {who: round(share, 3) for who, share in execution.usage.busy().items()},
-        **versions_of_packages(),
-    }
-
-
-def versions_of_packages() -> dict[str, Any]:
-    packages = ("detic-crop", "torch", "torchvision", "timm", "opencv-python-headless", "pillow", "numpy")
-    return {
-        "versions": {"python": platform.python_version(), **{p: version_of(p) for p in packages}},
-        "platform": platform.platform(),
-    }
-
-
-def version_of(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"

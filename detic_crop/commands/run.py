@@ -21,11 +21,10 @@ from detic_crop.commands.working import do_work, plan_of
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.detectors.base import Detector, DetectorLike, as_detector
 from detic_crop.errors import UsageError
-from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.listing import read_listing, write_listing
 from detic_crop.folder.saved_labels import save_labels
 from detic_crop.folder.shard import resolve_shard
-from detic_crop.folder.folder import open_folder
 from detic_crop.photos import location as places
 from detic_crop.photos.find import discover
 from detic_crop.photos.labels import Labels, match_labels, read_labels
@@ -89,9 +88,7 @@ def _run(
     command = [] if detector is not None else command_words(input, config, options)
     listing = discover(input, folder.shown)
     labels = None if options.labels is None else read_labels(options.labels, options.labels_key)
-    folder.checks.photos_outside(
-        places.files_of(photo.location for photo in listing.photos), listing.plain
-    )
+    folder.checks.photos_outside(places.files_of(photo.location for photo in listing.photos), listing.plain)
     inputs, photos = given_inputs(input, listing, folder, options)
     everything = dataclasses.replace(listing, photos=photos)
     chosen, matches, notes = _choose_photos(listing, everything, labels, options.limit)

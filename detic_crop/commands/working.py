@@ -9,7 +9,8 @@ from contextlib import closing
 from types import MappingProxyType
 from typing import Any
 
-from detic_crop.commands.result import RunResult, count_statuses, run_json
+from detic_crop.commands.result import RunResult, count_statuses
+from detic_crop.commands.run_json import run_json
 from detic_crop.commands.tables import write_tables
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.errors import DeticCropError, OutputError

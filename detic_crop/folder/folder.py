@@ -104,6 +104,34 @@ class OutputFolder:
         """The crops that were set aside."""
         return Aside(self.layout, self.inside, self.crops, self.mirror)
 
+    @property
+    def whole(self) -> OutputFolder:
+        """The folder without a shard."""
+        return self if self.shard is None else self.with_shard(None)
+
+    def with_shard(self, shard: Shard | None) -> OutputFolder:
+        """Return the same folder as another shard's, or as that of the whole."""
+        return OutputFolder(self.root, shard, self._out_format, self._state)
+
+    def preview(self) -> OutputFolder:
+        """Return the same folder with a journal of its own, which begins as a copy.
+
+        Tables can be made from it of what is not to stay; it is dropped with the temporary files.
+
+        Raises:
+            OutputError: the disk is full or the folder cannot be written.
+        """
+        view = self.with_shard(None)
+        view.layout = self.layout.preview()
+        with output_errors(self.shown):
+            self.inside.mkdir(view.layout.own_state)
+            for name in ("journal", "candidates", "listing"):
+                path, copy_path = getattr(self.layout, name), getattr(view.layout, name)
+                if path.exists():
+                    with open(path, "rb") as file, self.inside.create(copy_path) as copy:
+                        shutil.copyfileobj(file, copy)
+        return view
+
     # ------------------------------------------------------------ before anything is written
 
     def check_usable(self) -> None:

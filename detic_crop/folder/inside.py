@@ -186,11 +186,6 @@ class Inside:
                     self.remove(path)
                 raise
 
-    def link(self, source: Path, target: Path) -> None:
-        """Give any file a second name here, a hard link, where nothing may be yet."""
-        with self._above(target) as (fd, name):
-            os.link(source, name, dst_dir_fd=fd)
-
     def open_grown(self, path: Path) -> FileIO:
         """A file that is continued in place, made if need be; unbuffered, open to be read and written.
 

@@ -46,14 +46,19 @@ class Layout:
     """
 
     def __init__(
-        self, root: str | os.PathLike[str], shard: Shard | None = None, shown: str | None = None
+        self,
+        root: str | os.PathLike[str],
+        shard: Shard | None = None,
+        shown: str | None = None,
+        own_state: Path | None = None,
     ) -> None:
         self.root: Final = Path(root)
         self.shard: Final = shard
         self.shown: Final = str(self.root) if shown is None else shown
         self.root_state: Final = self.root / STATE
         self.shards: Final = self.root_state / SHARDS
-        self.own_state: Final = self.root_state if shard is None else self.shards / shard.folder_name
+        usual = self.root_state if shard is None else self.shards / shard.folder_name
+        self.own_state: Final = own_state or usual
         self.journal: Final = self.own_state / "journal.jsonl"
         self.candidates: Final = self.own_state / "candidates.jsonl"
         self.listing: Final = self.own_state / "listing.json"
@@ -98,6 +103,10 @@ class Layout:
     def of_shard(self, shard: Shard | None) -> Layout:
         """Return the same folder as another shard sees it."""
         return Layout(self.root, shard, self.shown)
+
+    def preview(self) -> Layout:
+        """Return the unsharded folder with another journal, which is dropped with the temporary files."""
+        return Layout(self.root, None, self.shown, self.unsharded.temporary / "preview")
 
     def name_of(self, path: Path) -> str:
         """Return a path in the folder relative to it, with ``/``."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from detic_crop.errors import UsageError
@@ -22,7 +21,6 @@ def write_listing(
     folder: OutputFolder,
     photos: Sequence[Photo],
     inputs: Sequence[Given],
-    merged: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Keep the input order and where the photos are, for the tables and for later crops.
 
@@ -30,7 +28,6 @@ def write_listing(
         folder: the output folder.
         photos: all photos in input order.
         inputs: what they were given as; only places that are not below the first one's root are spelled out.
-        merged: where these are not all photos of the input, what a later merge has to know of them.
     """
     elsewhere: dict[str, str] = {}
     root = inputs[0].root
@@ -55,8 +52,6 @@ def write_listing(
         "keys": list(keys),
         "paths": elsewhere | photo_paths(before),
     }
-    if merged:
-        value["merged"] = dict(merged)
     folder.write(folder.layout.listing, json.dumps(value, separators=(",", ":")).encode())
 
 

@@ -1,7 +1,8 @@
-"""What an output folder has to do with an object store: nothing (`NoMirror`), or it stands for a folder there.
+"""The object store that an output folder stands for, if any.
 
-With ``--out s3://…`` the store is the truth (`StoreMirror`): each call begins with an empty local folder,
-pulls what it has to know, and brings up what is recorded, in batches, in the background.
+A folder on a disk has none (`NoMirror`). With ``--out s3://…`` the store is the truth (`StoreMirror`): each
+call begins with an empty local folder, pulls what it has to know, and brings up what is recorded, in batches,
+in the background.
 
 The order of writing is what survives a kill at any moment, on a disk and in a store alike:
 
@@ -108,7 +109,7 @@ class Mirror(Protocol):
         """
 
     def read_at_most(self, name: str, most: int) -> bytes:
-        """Return the bytes of a file that is not on this disk; none of a larger one, or where there is none."""
+        """Return the bytes of a file that is not on this disk; nothing of a larger or absent one."""
 
     def fetch(self, name: str) -> None:
         """Bring a file to this disk, where it is not here yet and is there.

@@ -92,7 +92,10 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     def to_line(self) -> bytes:
         """Return the record as one JSON line; fields at their default are left out."""
         # Not by msgspec's encoder: it writes some floats otherwise, and has no words for a lone surrogate.
-        return _to_json(msgspec.to_builtins(self)).encode() + b"\n"
+        values = msgspec.to_builtins(self)
+        if values.get("source") == "run":  # msgspec asks for the very object; another process has its own
+            del values["source"]
+        return _to_json(values).encode() + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes) -> Record:

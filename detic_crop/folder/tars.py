@@ -56,7 +56,7 @@ class Place(NamedTuple):
 
 
 def tar_name(number: int, shard: Shard | None) -> str:
-    """Return what the tar file of that number is called, of a whole run or of a shard: ``crops-00012.tar``."""
+    """Return the name of the tar file of that number, of a whole run or a shard: ``crops-00012.tar``."""
     return f"crops-{'' if shard is None else f'{shard.folder_name}-'}{number:05}.tar"
 
 

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
@@ -74,45 +73,6 @@ class Part:
     places: list[int]
     keys: str
     words: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """What a merge of some shards keeps with the listing, so that these need not be given again.
-
-    Attributes:
-        photos: of the whole input.
-        digest: of their keys in input order.
-        shards: whose photos are in the listing, in whatever numbers of shards, as ``k/N``.
-        places: where in the whole input the first keys of the listing are, ascending.
-    """
-
-    photos: int
-    digest: str
-    shards: list[str]
-    places: list[int]
-
-    @classmethod
-    def of_listing(cls, listing: Mapping[str, Any]) -> Merged:
-        """That of what `read_listing` returned, which may be of all photos.
-
-        Raises:
-            UsageError: it is damaged.
-        """
-        keys, values = listing["keys"], listing.get("merged")
-        if values is None:
-            return cls(len(keys), digest_of(keys), [], list(range(len(keys))))
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise UsageError(
-                "listing.json does not say which shards were merged before; give the commands of all again"
-            ) from error
-
-    @property
-    def complete(self) -> bool:
-        """Whether these are all photos of the input."""
-        return len(self.places) == self.photos
 
 
 def digest_of(texts: Iterable[str]) -> str:

@@ -16,8 +16,8 @@ from msgspec.structs import replace
 
 from detic_crop.config import CropConfig, Format, RunOptions
 from detic_crop.errors import UsageError
-from detic_crop.folder.decisions import Decision, is_followed
 from detic_crop.folder.aside import place_for
+from detic_crop.folder.decisions import Decision, is_followed
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import Journal, unfinished_crops
 from detic_crop.folder.names import crop_names, crop_names_of

@@ -11,6 +11,9 @@ WORDING: dict[str, str] = {
     # cli
     #
     # commands
+    "merge_takes_one_folder": "merge joins the shards in one folder; .*: cp -a .* && detic-crop merge ",
+    "no_shards": "holds no shards; pass the --out folder of `run --shard k/N`",
+    "shards_not_done": r"shards that are not done: [\d,]+ of [\d,]+.*; run them, then merge again",
     #
     # config, errors, system
     #
@@ -27,6 +30,13 @@ WORDING: dict[str, str] = {
     # review_page
     #
     # shards
+    "crop_name_taken": "the crops of .* have the same name, .*; run the commands of all shards again",
+    "damaged_journal": "the journal of shard .* is damaged; run the command of that shard again",
+    "other_input": "was run with .*, unlike shard .*; run the commands of all shards again",
+    "other_settings": "were made with different settings .*; make one of them again",
+    "other_shard_count": "do not fit: one is of another number of shards",
+    "shard_listings_differ": "the listings of the shards do not make up the input",
+    "shards_not_listed": "were stopped before they listed the photos; run their commands again",
     #
     # stores
     #

@@ -122,7 +122,8 @@ def test_processes_do_not_outlive_the_run(place: Path, tmp_path: Path) -> None:
 
 
 def test_what_a_process_cannot_load_is_said(tmp_path: Path) -> None:
-    OutputFolder(tmp_path / "out").create()
+    folder = OutputFolder(tmp_path / "out")
+    folder.inside.mkdir(folder.layout.temporary)
     recipe = Recipe("no-such-model", {}, None, CropConfig(), 1000, tmp_path / "out", {}, 1)
     outcomes = run_devices([], lambda: False, recipe=recipe, devices=["cpu"], times=StageTimes())
     with pytest.raises(UsageError, match="no-such-model"):

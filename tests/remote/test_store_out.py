@@ -25,7 +25,11 @@ from detic_crop import api
 from detic_crop.boxes.detections import Detections
 from detic_crop.cli import main as cli
 from detic_crop.errors import DeticCropError, OutputError, Terminated, UsageError
-from detic_crop.folder import segments, store_folder, store_lock
+from detic_crop.folder import lock as locks
+from detic_crop.folder import mirror as mirrors
+from detic_crop.folder import segments
+from detic_crop.folder.folder import open_folder
+from detic_crop.folder.layout import Layout
 from detic_crop.folder.verdicts import Verdict, VerdictLog, now
 from detic_crop.photos.keys import STATE
 from detic_crop.stores import store as stores
@@ -65,7 +69,7 @@ def empty_memory() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few photos make several batches."""
-    monkeypatch.setattr(store_folder, "BATCH", 3)
+    monkeypatch.setattr(mirrors, "BATCH", 3)
 
 
 @pytest.fixture
@@ -224,18 +228,18 @@ def test_several_processes(photos: Path, tmp_path: Path) -> None:
 def test_the_disk_here_holds_no_more_than_some_batches(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_photos(photos / "more", 30)
     most = 0
-    committed = store_folder.StoreFolder.on_commit
+    on_commit = mirrors.StoreMirror.on_commit
 
-    def counted(folder: store_folder.StoreFolder) -> None:
+    def counted(mirror: mirrors.StoreMirror) -> None:
         nonlocal most
-        committed(folder)
-        most = max(most, sum(path.suffix == ".jpg" for path in folder.root.rglob("*")))
+        on_commit(mirror)
+        most = max(most, sum(path.suffix == ".jpg" for path in mirror._layout.root.rglob("*")))
 
-    monkeypatch.setattr(store_folder.StoreFolder, "on_commit", counted)
+    monkeypatch.setattr(mirrors.StoreMirror, "on_commit", counted)
     crop(photos, OUT, workers=1)
     # Two batches' worth may be on its way (what had gathered when the one before it was through), and as much
     # gathers meanwhile before the work waits.
-    assert 0 < most <= 4 * store_folder.BATCH
+    assert 0 < most <= 4 * mirrors.BATCH
 
 
 # ------------------------------------------------------------ shards
@@ -545,7 +549,6 @@ def test_what_works_on_a_disk_only_says_so(photos: Path, tmp_path: Path) -> None
         "review": lambda: api.review(OUT),
         "apply": lambda: api.apply(OUT),
         "recrop": lambda: api.recrop(OUT, tmp_path / "new"),
-        "merge": lambda: api.merge(OUT, tmp_path / "other", output=tmp_path / "new"),
     }
     for command, call in calls.items():
         with pytest.raises(UsageError, match=rf"{command} needs the folder on a disk: copy {OUT} here first"):
@@ -615,11 +618,11 @@ def lock_of(**values: Any) -> bytes:
 def test_a_lock_that_nobody_renews_is_taken_over(
     photos: Path, reference: dict[str, bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
-    fresh = time.time() - store_lock.STALE_AFTER / 3
+    fresh = time.time() - locks.STALE_AFTER / 3
     store_of(OUT).write(f"{OUT}/{LOCK}", lock_of(host="elsewhere", renewed=fresh))
     with pytest.raises(OutputError, match="process 7 on elsewhere, since then"):
         crop(photos, OUT)
-    stale = time.time() - store_lock.STALE_AFTER - 1
+    stale = time.time() - locks.STALE_AFTER - 1
     store_of(OUT).write(f"{OUT}/{LOCK}", lock_of(host="elsewhere", renewed=stale))
     with caplog.at_level("INFO", "detic_crop"):
         crop(photos, OUT)
@@ -631,7 +634,7 @@ def test_a_lock_that_nobody_renews_is_taken_over(
 def test_a_run_that_died_on_this_machine_is_gone_at_once(photos: Path, place: str) -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    where = {"host": socket.gethostname(), "processes": store_lock._process_space()}
+    where = {"host": socket.gethostname(), "processes": locks.process_space()}
     where |= {"same": {}, "other processes": {"processes": "x"}, "another host": {"host": "x"}}[place]
     store_of(OUT).write(f"{OUT}/{LOCK}", lock_of(pid=process.pid, renewed=time.time(), **where))
     if place == "same":
@@ -680,8 +683,8 @@ def test_a_run_that_slept_while_another_took_over_ends(photos: Path) -> None:
 
 
 def test_a_lock_that_was_taken_over_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_lock, "RENEWED_EACH", 0.01)
-    lock = store_lock.StoreLock(store_of(OUT), f"{OUT}/{LOCK}", lambda owner: f"held by {owner['host']}")
+    monkeypatch.setattr(locks, "RENEWED_EACH", 0.01)
+    lock = locks.StoreLease(store_of(OUT), OUT, Layout("", None, OUT))
     lock.take()
     try:
         first = json.loads(objects(OUT)[LOCK])["renewed"]
@@ -694,7 +697,8 @@ def test_a_lock_that_was_taken_over_ends_the_run(monkeypatch: pytest.MonkeyPatch
             try:
                 lock.check()
             except OutputError as error:
-                assert str(error) == "held by elsewhere; what was finished is kept"  # noqa: PT017
+                assert "process 7 on elsewhere" in str(error)  # noqa: PT017
+                assert str(error).endswith("what was finished is kept")  # noqa: PT017
                 break
             # Between its look and its writing it may have written over the other one's.
             store_of(OUT).write(f"{OUT}/{LOCK}", lock_of(host="elsewhere", renewed=time.time()))
@@ -716,9 +720,9 @@ def test_what_another_run_did_before_this_one_holds_the_lock_counts(
             crop(photos, OUT, shard=f"{index}/2")
     else:
         crop(photos, OUT, conf=0.9)
-    take, others = store_lock.StoreLock.take, [0]
+    take, others = locks.StoreLease.take, [0]
 
-    def take_later(lock: store_lock.StoreLock) -> None:
+    def take_later(lock: locks.StoreLease) -> None:
         if not others:
             take(lock)
             return
@@ -729,7 +733,7 @@ def test_what_another_run_did_before_this_one_holds_the_lock_counts(
             crop(photos, OUT, conf=0.95, overwrite=True)
         take(lock)
 
-    monkeypatch.setattr(store_lock.StoreLock, "take", take_later)
+    monkeypatch.setattr(locks.StoreLease, "take", take_later)
     if what == "merge":
         crop(photos, OUT, shard="1/2")
         api.merge(OUT)
@@ -746,11 +750,10 @@ def test_what_another_run_did_before_this_one_holds_the_lock_counts(
 def test_shards_that_were_merged_meanwhile_are_gone_here(photos: Path) -> None:
     for index in range(2):
         crop(photos, OUT, shard=f"{index}/2")
-    with store_folder.open_folder(OUT) as folder:
-        assert isinstance(folder, store_folder.StoreFolder)
+    with open_folder(OUT) as folder:
         assert len(folder.shards()) == 2
         api.merge(OUT)
-        folder.load()
+        folder.mirror.pull()
         assert folder.shards() == []
         assert folder.layout.journal.read_bytes() == as_folder(objects(OUT))[JOURNAL]
 

@@ -13,9 +13,9 @@ import pytest
 
 from detic_crop import api
 from detic_crop.errors import UsageError
-from detic_crop.folder import store_folder
-from detic_crop.folder.shard import Shard
+from detic_crop.folder import mirror
 from detic_crop.folder.folder import open_folder
+from detic_crop.folder.shard import Shard
 from detic_crop.folder.verdicts import Verdict, VerdictLog
 from detic_crop.photos.keys import STATE
 from detic_crop.stores.store import join, store_of
@@ -38,7 +38,7 @@ def memory() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_folder, "BATCH", 2)
+    monkeypatch.setattr(mirror, "BATCH", 2)
 
 
 @pytest.fixture
@@ -129,8 +129,8 @@ def assert_no_crop_but_recorded(tmp_path: Path) -> None:
         lines = map(json.loads, folder.layout.journal.read_bytes().splitlines()[1:])
         last = {values["image"]: values for values in lines}
         for values in last.values():
-            if values.get("crop") and folder.crop_size(values["crop"]) == values["crop_bytes"]:
-                assert len(folder.read_crop(values["crop"])) == values["crop_bytes"]
+            if values.get("crop") and folder.crops.size(values["crop"]) == values["crop_bytes"]:
+                assert len(folder.crops.read(values["crop"])) == values["crop_bytes"]
 
 
 def test_shards(photos: Path, tmp_path: Path) -> None:

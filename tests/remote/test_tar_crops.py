@@ -21,7 +21,7 @@ from detic_crop.folder.layout import PENDING
 from detic_crop.folder.names import aside_name
 from detic_crop.folder.records import Record
 from detic_crop.folder.shard import Shard
-from detic_crop.folder.tar_crops import is_tar_name, place_of, tar_name
+from detic_crop.folder.tars import is_tar_name, place_of, tar_name
 from detic_crop.folder.verdicts import Verdict, VerdictLog
 from detic_crop.photos.keys import STATE
 from tests.kit.detectors import FakeDetector
@@ -172,16 +172,11 @@ def test_shards_in_folders_of_their_own(photos: Path, tmp_path: Path) -> None:
         tars(photos, tmp_path / f"out{index}", shard=f"{index}/3", per_tar=3)
         tars(photos, tmp_path / "one", shard=f"{index}/3", per_tar=3)
     api.merge(tmp_path / "one")
-    folders = [tmp_path / f"out{index}" for index in range(3)]
-    api.merge(*folders, output=tmp_path / "whole")
+    for index in range(3):
+        shutil.copytree(tmp_path / f"out{index}", tmp_path / "whole", dirs_exist_ok=True)
+    api.merge(tmp_path / "whole")
     assert_same(tmp_path / "whole", product(tmp_path / "one"))
     assert_samples(tmp_path / "whole")
-    stranger = tmp_path / "other" / tar_name(0, Shard(1, 3))
-    write(stranger, b"mine")
-    (tmp_path / "other" / STATE).mkdir()
-    with pytest.raises(UsageError, match="was not made by detic-crop; move it"):
-        api.merge(*folders, output=tmp_path / "other")
-    assert stranger.read_bytes() == b"mine"
 
 
 def test_review(photos: Path, tmp_path: Path) -> None:
@@ -326,11 +321,11 @@ def test_a_sample_can_be_read_and_put_back(tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "out", tmp_path / "copy")
     folder = OutputFolder(tmp_path / "copy")
     for name, (data, _) in samples(tmp_path / "out").items():
-        assert folder.read_crop(name) == data
-        assert folder.crop_size(name) == len(data)
-    assert folder.crop_size("crops-00000.tar/none.jpg") == -1
+        assert folder.crops.read(name) == data
+        assert folder.crops.size(name) == len(data)
+    assert folder.crops.size("crops-00000.tar/none.jpg") is None
     with pytest.raises(FileNotFoundError):
-        folder.read_crop("crops-00000.tar/none.jpg")
+        folder.crops.read("crops-00000.tar/none.jpg")
 
 
 def test_names_as_long_as_a_disk_allows(tmp_path: Path) -> None:

@@ -1,0 +1,106 @@
+"""run.json: what the last run or merge of a folder did."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import platform
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from detic_crop.commands.result import RunResult
+from detic_crop.config import RunOptions
+from detic_crop.folder.folder import read_json
+from detic_crop.folder.inputs import recorded_inputs
+from detic_crop.folder.listing import read_listing
+from detic_crop.shards.merge import Gathered
+from detic_crop.work.execute import Execution
+
+_PACKAGES = ("detic-crop", "torch", "torchvision", "timm", "opencv-python-headless", "pillow", "numpy")
+
+_SUMS = ("stage_seconds", "queue_seconds")
+_OF_EACH_SHARD = (
+    *("started", "seconds", "stopped", "photos_done_now", "photos_done_before", "photos_remaining"),
+    *("counts", *_SUMS, "busy", "options", "notes", "versions", "platform"),
+)
+
+
+def run_json(
+    result: RunResult, options: RunOptions, execution: Execution, origin: Mapping[str, Any], started: str
+) -> dict[str, Any]:
+    return {
+        **origin,
+        "settings": result.config.to_dict(),
+        "fingerprint": result.config.fingerprint(),
+        "model_reason": result.model_reason,
+        **({} if result.folder.shard is None else {"shard": str(result.folder.shard)}),
+        "options": {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(options).items()},
+        "counts": dict(result.counts),
+        "flagged": result.flagged,
+        "photos_done_now": result.done,
+        "photos_done_before": result.skipped,
+        "photos_remaining": result.remaining,
+        "stopped": result.stopped,
+        "notes": result.notes,
+        "started": started,
+        "seconds": round(execution.seconds, 3),
+        "stage_seconds": {stage: round(s, 3) for stage, s in execution.usage.times.seconds.items()},
+        "queue_seconds": {queue: round(s, 3) for queue, s in execution.usage.times.waited.items()},
+        **({"ray": execution.where} if execution.where else {}),
+        "busy": {who: round(share, 3) for who, share in execution.usage.busy().items()},
+        **versions_of_packages(),
+    }
+
+
+def versions_of_packages() -> dict[str, Any]:
+    return {
+        "versions": {"python": platform.python_version(), **{p: version_of(p) for p in _PACKAGES}},
+        "platform": platform.platform(),
+    }
+
+
+def version_of(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def run_json_of_merge(result: RunResult, gathered: Gathered) -> dict[str, Any]:
+    """Return what run.json says after a merge: the sums of the shards' last runs, and each of them."""
+    told = [(work, read_json(work.folder.layout.run_json)) for work in gathered.shards]
+    first = next((values for _, values in told if values), {})
+    each = [
+        {"shard": str(work.shard), **{name: values[name] for name in _OF_EACH_SHARD if name in values}}
+        for work, values in told
+    ]
+    return {
+        "input": first.get("input", ""),
+        "settings": gathered.config.to_dict(),
+        "fingerprint": gathered.config.fingerprint(),
+        "model_reason": first.get("model_reason", ""),
+        **{
+            name: sum(values.get(name, 0) for _, values in told)
+            for name in ("photos_done_now", "photos_done_before", "photos_remaining")
+        },
+        "stopped": next((values["stopped"] for _, values in told if values.get("stopped")), ""),
+        "started": min((values["started"] for _, values in told if "started" in values), default=""),
+        "seconds": round(sum(values.get("seconds", 0.0) for _, values in told), 3),
+        **{name: _summed(values.get(name, {}) for _, values in told) for name in _SUMS},
+        "shards": each,
+        "inputs": [given.where for given in recorded_inputs(read_listing(result.folder))],
+        "counts": dict(result.counts),
+        "flagged": result.flagged,
+        "notes": result.notes,
+        **versions_of_packages(),
+    }
+
+
+def _summed(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    total: Counter[str] = Counter()
+    for part in parts:
+        for name, seconds in part.items():
+            total[name] += seconds  # type: ignore[assignment]
+    return {name: round(seconds, 3) for name, seconds in total.items()}
