@@ -7,7 +7,7 @@ for one of its own (``day1/whale.jpg.rejected``).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from detic_crop.folder.crops import Crops
 from detic_crop.folder.inside import Inside
@@ -81,23 +81,26 @@ class Aside:
             OutputError: something cannot be removed.
         """
         with output_errors(self._layout.shown):
-            if not (names := self._names()):
-                return
-            by_name = {aside_name(record.crop): record for record in records.values() if record.crop}
-            for name in names:
-                record = by_name.get(name)
-                place = f"{REJECTED}/{name}"
-                if record is None:
-                    self._crops.discard(place)
-                elif record.status != "rejected":
-                    is_last = self._crops.size(record.crop) is None
-                    if is_last and self._crops.size(place) == record.crop_bytes:
-                        self._crops.move(place, record.crop, record)
-                    else:
-                        self._crops.discard(place)
+            names = self._names()
+            if names:  # of many records few are rejected, and most folders have none
+                self._remove_stale(names, records)
             for folder, _, _ in self._inside.walk(self._layout.rejected):
                 with contextlib.suppress(OSError):  # not empty
                     self._inside.rmdir(folder)
+
+    def _remove_stale(self, names: Iterable[str], records: Mapping[str, Record]) -> None:
+        by_name = {aside_name(record.crop): record for record in records.values() if record.crop}
+        for name in names:
+            record = by_name.get(name)
+            place = f"{REJECTED}/{name}"
+            if record is None:
+                self._crops.discard(place)
+            elif record.status != "rejected":
+                is_last = self._crops.size(record.crop) is None
+                if is_last and self._crops.size(place) == record.crop_bytes:
+                    self._crops.move(place, record.crop, record)
+                else:
+                    self._crops.discard(place)
 
     def _names(self) -> list[str]:
         """What lies there, on this disk and in the store, relative to the folder of crops set aside."""

@@ -1,12 +1,12 @@
 """One writer at a time: a folder, or a shard's part of it, is locked while a command writes to it.
 
 On a disk the kernel keeps the lock, and frees that of a dead process (`FileLock`). A store has no locks: an
-object that its writer renews says who is at work (`StoreLease`). That is a courtesy; what makes a second writer
-harmless is that the parts of a journal are never replaced, see `mirror`.
+object that its writer renews says who is at work (`StoreLease`). That is a courtesy; what makes a second
+writer harmless is that the parts of a journal are never replaced, see `mirror`.
 
 An unsharded run and shards never work side by side. On a disk a shard begins while it holds the lock of the
-whole folder, for a moment, and then keeps its own only. In a store each side takes its own lease first and then
-looks at the other's, so that at least one of two sees the other.
+whole folder, for a moment, and then keeps its own only. In a store each side takes its own lease first and
+then looks at the other's, so that at least one of two sees the other.
 """
 
 from __future__ import annotations
