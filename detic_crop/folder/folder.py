@@ -209,9 +209,9 @@ class OutputFolder:
         def begin_here() -> None:
             with output_errors(self.shown):
                 self.mirror.pull()  # what another run did since this one began to look
+                self.inside.mkdir(self.layout.temporary)
                 (begin or self.require_merged)()
                 self.mirror.check()
-                self.inside.mkdir(self.layout.temporary)
                 self.crops.rename_earlier()
                 self.aside.rename_earlier()
                 self.mirror.flush()  # for shards that begin now

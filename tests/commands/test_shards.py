@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from detic_crop import api
 from detic_crop.cli import main as cli
 from detic_crop.errors import OutputError, UsageError
-from detic_crop.folder import folder as folders
+from detic_crop.folder import lock as lock_module
 from detic_crop.folder import patience as patience_module
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
@@ -30,6 +30,7 @@ from detic_crop.folder.patience import Patience
 from detic_crop.folder.shard import Shard, owner, resolve_shard
 from detic_crop.photos.keys import STATE
 from tests.kit.detectors import FakeDetector
+from tests.kit.errors import refused
 from tests.kit.faults import Scene, cli_command, difficult_run, disturb, many_photos
 from tests.kit.folders import crop, files_of, leftovers, product, product_and_state, rows_of, untouched
 from tests.kit.photos import write_boxes, write_damaged, write_photo, write_photos
@@ -381,9 +382,7 @@ def test_what_is_not_merged_is_not_worked_on(photos: tuple[Path, list[str]], tmp
         lambda: api.recrop(tmp_path / "whole", out),
     ):
         crop(folder, tmp_path / "whole")
-        with pytest.raises(
-            UsageError, match=r"holds 1 of 2 shards .* not merged yet; give: detic-crop merge "
-        ):
+        with refused("not_merged", UsageError):
             work()
     assert files_of(out) == before
 
@@ -466,7 +465,7 @@ def test_a_shard_waits_while_another_begins(
                 waited_for.set()
             return super().ends(holder, 10.0 * look)
 
-    monkeypatch.setattr(folders, "Patience", Impatient)
+    monkeypatch.setattr(lock_module, "Patience", Impatient)
 
     def slowly() -> None:
         begun.set()

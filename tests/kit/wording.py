@@ -20,8 +20,31 @@ WORDING: dict[str, str] = {
     # detectors
     #
     # folder
+    "address_as_path": "looks like the address of a store, .*; pass s3://BUCKET/FOLDER",
+    "cannot_read_output": "cannot be read: .*(nothing was changed|what was finished is kept)|; pass another$",
+    "cannot_write": "cannot write .*; what was finished is kept: correct that.* and run the same command again",
+    "disk_full": "the disk of .* is full; what was finished is kept: free some space",
+    "foreign_folder": "is not empty and was not made by detic-crop; pass a new folder, nothing was changed",
+    "foreign_tar": r"\.tar in --out was not made by this run; move it, nothing was changed",
+    "in_use": r"(is at work|is writing to .*) \(process .* on .*, since .*\); wait for it, stop it, or pass",
     "labels_damaged": r"is damaged; give the `detic-crop run` command again$",
+    "link_in_output": "is a link; inside --out .* none is followed, .*: remove the link",
+    "link_outside": "is a link that leads out of --out .*; nothing is written there: remove the link",
+    "merge_cut_off": "a merge of .* was cut off; first run: detic-crop merge ",
+    "needs_disk": "needs the folder on a disk: copy .* here first",
+    "no_run": "has no .*journal.jsonl; pass the --out folder of a detic-crop run",
+    "not_a_file": "is not a file; remove it, then run the same command again",
+    "not_merged": "holds .* that are not merged yet; run: detic-crop merge ",
+    "other_shards_tar": "is in a tar file that this shard did not make; run the command without --shard",
+    "other_writer": "another run writes to .* is not what this one wrote; what was finished is kept: stop one",
+    "out_is_file": "--out .* is a(n object|file); pass ",
+    "out_is_input": "--(in|out) .* is .*; pass another --out, your photos stay as they are",
+    "out_not_writable": "cannot be written to; pass s3://BUCKET/FOLDER",
+    "outside_output": "lies outside of --out .*; nothing is changed there",
+    "photos_in_output": "photos of --in lie .*inside --out .*; pass another --out, your photos stay",
     "photos_not_in_input": r"in --in .*, nothing was changed; expected the first at .*: pass the folder",
+    "segment_missing": "a part of .* is (missing|there twice): expected one that begins at byte",
+    "strange_state": "(is not a (file|folder), and was not made|where a table belongs|that is not a lock); (mov|rem)",
     #
     # photos
     #

@@ -19,6 +19,7 @@ from detic_crop.folder.shard import Shard
 from detic_crop.folder.verdicts import Verdict, VerdictLog
 from detic_crop.photos.keys import STATE
 from detic_crop.stores.store import join, store_of
+from tests.kit.errors import refused
 from tests.kit.folders import assert_same, assert_samples, crop, product, rows_of
 from tests.kit.photos import write_damaged, write_photo, write_photos
 from tests.kit.servers import memory_store, s3_server
@@ -145,7 +146,7 @@ def test_shards(photos: Path, tmp_path: Path) -> None:
     changed = next(row["image"] for row in rows_of(copy) if row["status"] != "failed")
     write_photo(photos / changed, 99)
     index = next(index for index in range(2) if Shard(index, 2).owns(changed))
-    with pytest.raises(UsageError, match="is in a tar file that this shard did not make; give `run` without"):
+    with refused("other_shards_tar", UsageError):
         tars(photos, OUT, shard=f"{index}/2")
 
 

@@ -25,6 +25,7 @@ from detic_crop.folder.tars import is_tar_name, place_of, tar_name
 from detic_crop.folder.verdicts import Verdict, VerdictLog
 from detic_crop.photos.keys import STATE
 from tests.kit.detectors import FakeDetector
+from tests.kit.errors import refused
 from tests.kit.faults import Scene, disturb, fresh, overwritten, recropped, resumed, reviewed
 from tests.kit.folders import assert_same, assert_samples, crop, files_of, product, rows_of, samples
 from tests.kit.helpers import write
@@ -252,7 +253,7 @@ def test_overwrite_removes_the_tar_files(photos: Path, tmp_path: Path) -> None:
 def test_somebody_elses_tar_file_stays(photos: Path, tmp_path: Path) -> None:
     tars(photos, tmp_path / "out", limit=3)
     write(tmp_path / "out" / tar_name(2, None), b"mine")
-    with pytest.raises(UsageError, match=r"crops-00002\.tar in --out was not made by this run; move it"):
+    with refused("foreign_tar", UsageError):
         tars(photos, tmp_path / "out")
     assert (tmp_path / "out" / tar_name(2, None)).read_bytes() == b"mine"
     tars(photos, tmp_path / "out", limit=10)
@@ -428,7 +429,7 @@ def test_a_journal_that_could_not_be_written(
 
     with monkeypatch.context() as patched:
         patched.setattr(Journal, "append", full)
-        with pytest.raises(OutputError, match="is full"):
+        with refused("disk_full", OutputError):
             tars(photos, tmp_path / "out")
     assert not list((tmp_path / "out").glob("*.tar"))
     tars(photos, tmp_path / "out")
