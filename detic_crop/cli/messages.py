@@ -138,6 +138,6 @@ def say_changes(result: ApplyResult) -> None:
         say(note)
     for change in result.changes:
         box = "" if change.after.box is None else f" {' '.join(f'{edge:g}' for edge in change.after.box)}"
-        how = "" if change.pixels else " (no new crop)"
+        how = "" if change.needs_recrop else " (no new crop)"
         say(f"{change.image}: {_VERDICTS[change.after.verdict]}{box}{how}")
     click.echo(f"dry run, nothing written: {counted(len(result.changes), 'verdict')} to apply")

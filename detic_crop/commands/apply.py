@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 
 from detic_crop.commands.holding import hold
 from detic_crop.commands.result import ApplyResult, unless_stopped
-from detic_crop.commands.reviewed import read_decisions
 from detic_crop.commands.settings import PathLike
 from detic_crop.commands.tables import write_tables
-from detic_crop.config import CropConfig, RunOptions
+from detic_crop.config import DEFAULT_MAX_PIXELS, CropConfig, RunOptions
+from detic_crop.detectors.vocabulary import wanted_classes
 from detic_crop.errors import UsageError
-from detic_crop.folder.decisions import Decision
 from detic_crop.folder.folder import OutputFolder, copied_here
 from detic_crop.folder.journal import Journal, recorded_config, replay
 from detic_crop.folder.records import Record
-from detic_crop.folder.verdicts import VERDICTS, not_understood
-from detic_crop.folder.whereabouts import look_for_photos
-from detic_crop.photos import location as places
-from detic_crop.work.changes import apply_changes, changes_of
+from detic_crop.folder.verdicts import VERDICTS, Review, latest_decisions, read_review
+from detic_crop.folder.whereabouts import Whereabouts, look_for_photos
+from detic_crop.folder.write_errors import output_errors
+from detic_crop.photos.location import local_files
+from detic_crop.photos.photo import Photo
+from detic_crop.system.machine import default_workers
+from detic_crop.work.changes import Change, changes_of, why_not_croppable, with_decision
+from detic_crop.work.execute import commit
+from detic_crop.work.executors.threads import run_local
+from detic_crop.work.kept_boxes import KeptCandidates
+from detic_crop.work.pipeline import Job, Outcome, Pipeline
 from detic_crop.work.progress import no_progress, progress_bar
 
 
@@ -34,16 +40,19 @@ def apply(
 ) -> ApplyResult:
     """Make crops and tables follow the reviewer's verdicts; the same call again changes nothing.
 
-    Accepted photos get their verdict. Another or drawn box, or the whole photo, is cropped anew from the
-    photo, without the detector. Rejected crops move to ``.detic-crop/rejected``. A verdict that was taken
-    back brings the detector's own crop back. A photo that cannot be read, or has changed since the run,
-    keeps its row and crop and is named in `ApplyResult.problems`.
+    Accepted photos get their verdict. For another box or the whole photo, the photo is cropped again, without
+    the detector. Rejected crops move to ``.detic-crop/rejected``. A verdict that was taken back brings the
+    detector's own crop back. A photo that cannot be read, or has changed since the run, keeps its row and
+    crop and is named in `ApplyResult.problems`.
+
+    Killed at any moment, it leaves a folder that the next call completes: a crop is in place before its
+    journal line is written, and what has no line yet is done again.
 
     Args:
         output: the output folder of a run.
         input: where the photos are now, when they have moved.
-        dry_run: only say what would change.
-        workers: threads that work on photos; None takes a number that fits.
+        dry_run: only return what would change.
+        workers: number of threads that work on photos; None takes a number that fits the machine.
         quiet: no progress bar.
 
     Raises:
@@ -53,74 +62,138 @@ def apply(
     """
     folder = OutputFolder(copied_here(output, "apply"))
     folder.require_run()
-    options = RunOptions(workers=workers, quiet=quiet)
+    _check_begun(recorded_config(folder.layout.journal), folder)
     if dry_run:
-        state = replay(folder.layout.journal)
-        result = _apply_result(folder, state.config)
-        decisions = read_decisions(folder, state.records)
-        result.changes = changes_of(state.records, decisions, folder)
-        whereabouts = look_for_photos(folder, state.records, input)
-        result.notes += whereabouts.sentences("what needs its photo will stay as it is")
-        result.notes += _passed_over(folder, state.records, decisions)
+        result, _, whereabouts = _look(folder, input)
+        result.notes[:0] = whereabouts.sentences("what needs its photo will stay as it is")
         return result
-    _apply_result(folder, recorded_config(folder.layout.journal))
     with (
-        hold(folder, options) as stop,
+        hold(folder, RunOptions()) as stop,
         closing(Journal(folder.layout.journal, folder.layout.candidates, folder.inside)) as journal,
     ):
-        state = replay(folder.layout.journal)
-        records = state.records
-        result = _apply_result(folder, state.config)
-        decisions = read_decisions(folder, records)
-        result.changes = changes_of(records, decisions, folder)
-        keys = [change.image for change in result.changes if change.pixels]
-        whereabouts = look_for_photos(folder, records, input)
-        paths = {key: whereabouts.locations[key] for key in keys}
-        folder.checks.photos_outside(places.files_of(paths.values()))
+        result, records, whereabouts = _look(folder, input)
+        jobs, result.problems = _jobs(result.changes, records, whereabouts, folder)
         progress = no_progress if quiet or not result.changes else progress_bar
         begun = time.monotonic()
-        with progress(len(result.changes), 0) as report:
-            applied = apply_changes(
-                result.changes,
-                records,
-                journal,
-                folder,
-                result.config,
-                paths,
-                moved=input is not None,
-                max_pixels=max(
-                    [options.max_pixels, *(records[key].width * records[key].height for key in keys)]
-                ),
-                workers=workers,
-                should_stop=lambda: bool(stop.reason),
-                report=report,
-            )
+        with progress(len(result.changes), 0) as report, output_errors(folder.shown):
+
+            def done(record: Record) -> None:
+                records[record.image] = record
+                result.done += 1
+                report(record)
+
+            def should_stop() -> bool:
+                return bool(stop.reason)
+
+            for change in result.changes:
+                if not change.needs_recrop and not should_stop():
+                    done(_record(change, records[change.image], journal, folder))
+            for outcome in _recrop(jobs, result, records, workers, should_stop) if jobs else ():
+                if outcome.record.status == "failed":
+                    result.problems[outcome.record.image] = outcome.record.error
+                else:
+                    done(commit(outcome, journal, folder, records[outcome.record.image].crop))
+            folder.aside.remove_stale(records)
+            folder.flush()
         folder.clear_temporary()
-        result.done, result.seconds = len(applied.done), time.monotonic() - begun
-        result.problems = applied.problems
+        result.seconds = time.monotonic() - begun
         result.remaining = len(result.changes) - result.done - len(result.problems)
         result.stopped = stop.reason if result.remaining else ""
-        result.notes += _passed_over(folder, records, decisions)
         write_tables(result, records, whereabouts)
     return unless_stopped(result)
 
 
-def _passed_over(
-    folder: OutputFolder, records: Mapping[str, Record], decisions: Mapping[str, Decision]
-) -> list[str]:
-    """Sentences about lines of review.csv that nothing was done with."""
+def _check_begun(config: CropConfig | None, folder: OutputFolder) -> CropConfig:
+    if config is None:
+        raise UsageError(
+            "nothing_finished",
+            f"{folder.shown} has no finished photos yet; run its `detic-crop run` command again first",
+        )
+    return config
+
+
+def _look(folder: OutputFolder, input: PathLike | None) -> tuple[ApplyResult, dict[str, Record], Whereabouts]:
+    """Return what is to change, the records, and where the photos are."""
+    state = replay(folder.layout.journal)
+    records, review = state.records, read_review(folder.layout.review)
+    result = ApplyResult(folder, _check_begun(state.config, folder))
+    result.changes = changes_of(records, latest_decisions(records, review.last), folder)
+    result.notes = _ignored_verdict_notes(review, records, folder)
+    return result, records, look_for_photos(folder, records, input)
+
+
+def _ignored_verdict_notes(review: Review, records: Mapping[str, Record], folder: OutputFolder) -> list[str]:
     notes = []
-    if unknown := sum(key not in records for key in decisions):
-        notes.append(f"verdicts about photos that are not in the journal, passed over: {unknown}")
-    if lines := not_understood(folder.layout.review):
+    if unknown := sum(key not in records for key in review.last):
+        notes.append(f"verdicts about photos that are not in the journal, ignored: {unknown}")
+    if review.not_understood:
         notes.append(
-            f"lines of {folder.layout.review} that are no verdict, passed over: {lines}; "
+            f"lines of {folder.layout.review} that are not verdicts, ignored: {review.not_understood}; "
             f"expected image,verdict,box,reviewer,time with one of {', '.join(VERDICTS)}"
         )
     return notes
 
 
-def _apply_result(folder: OutputFolder, config: CropConfig | None) -> ApplyResult:
-    if config is None:
-        raise UsageError(f"{folder.shown} has no finished photos yet; give its `run` command again first")
-    return ApplyResult(folder, config)
+def _jobs(
+    changes: Sequence[Change], records: Mapping[str, Record], whereabouts: Whereabouts, folder: OutputFolder
+) -> tuple[list[Job], dict[str, str]]:
+    """Return the photos to crop again, and key → why it cannot be done.
+
+    Raises:
+        UsageError: boxes are needed and `candidates.jsonl` is gone; or a photo lies in the output folder.
+    """
+    jobs, problems = [], {}
+    locations = {
+        change.image: whereabouts.locations[change.image] for change in changes if change.needs_recrop
+    }
+    folder.checks.photos_outside(local_files(locations.values()))
+    for key, location in locations.items():
+        record = records[key]
+        if why_not := why_not_croppable(record, location, moved=whereabouts.given):
+            problems[key] = why_not
+        else:
+            # Size and time of the run: they tell a later run that the photo has not changed.
+            jobs.append(Job(Photo(key, location, record.file_size, record.file_time), record.crop))
+    if jobs and not folder.layout.candidates.exists():
+        raise UsageError(
+            "no_candidates",
+            f"{folder.layout.candidates} is gone: nothing can be cropped; run `detic-crop run` again",
+        )
+    return jobs, problems
+
+
+def _record(change: Change, record: Record, journal: Journal, folder: OutputFolder) -> Record:
+    """Move the crop aside or back, and record it."""
+    new = with_decision(record, change.after)
+    folder.aside.move(record, new)
+    journal.append(new)
+    return new
+
+
+def _recrop(
+    jobs: Sequence[Job],
+    result: ApplyResult,
+    records: Mapping[str, Record],
+    workers: int | None,
+    should_stop: Callable[[], bool],
+) -> Iterator[Outcome]:
+    """Crop photos again as decided, from the boxes that the run kept."""
+    folder, config = result.folder, result.config
+    sizes = {job.photo.key: job.photo.size for job in jobs}
+    decisions = {change.image: change.after for change in result.changes}
+    # What the run accepted is accepted again.
+    pixels = (records[job.photo.key].width * records[job.photo.key].height for job in jobs)
+    max_pixels = max(DEFAULT_MAX_PIXELS, *pixels)
+    with closing(KeptCandidates(config, records, folder.layout.candidates, sizes, True)) as detector:
+        pipeline = Pipeline(
+            detector,
+            wanted_classes(config.classes),
+            config,
+            folder.write_temporary,
+            max_pixels,
+            "review",
+            decisions,
+            records,
+        )
+        with closing(run_local(jobs, pipeline, workers or default_workers(True), should_stop)) as outcomes:
+            yield from outcomes

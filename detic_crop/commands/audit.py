@@ -13,10 +13,11 @@ from detic_crop.commands.tables import sample_of, write_report
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.journal import replay
+from detic_crop.folder.state import save_sample
 from detic_crop.folder.whereabouts import look_for_photos
 from detic_crop.folder.write_errors import output_errors
 from detic_crop.report.model import Audit
-from detic_crop.report.sample import detected_records, draw, write_sample
+from detic_crop.report.sample import detected_records, draw
 from detic_crop.report.table import BOX_COLUMNS, NUMBER_COLUMNS
 from detic_crop.report.workbook import check_workbook
 from detic_crop.stores.store import is_address, join, redact, store_of
@@ -91,7 +92,7 @@ def _draw_sample(result: RunResult, audit: Audit, size: int, seed: int | None) -
         seed = before[0].seed if before else 0
     detected = detected_records(folder, audit.photos)
     sample = draw(detected, audit.config, size, seed)
-    write_sample(folder, sample)
+    save_sample(folder, sample)
     new = {drawn.image for drawn in sample}.difference(drawn.image for drawn in before)
     dropped = len(before) + len(new) - len(sample)
     result.notes.append(

@@ -7,18 +7,16 @@ import os
 from pathlib import Path
 from typing import Any
 
-from detic_crop.commands.settings import PathLike
 from detic_crop.config import CropConfig, RunOptions
-from detic_crop.photos import location as places
+from detic_crop.photos.location import Container
 
 # What is said anew each time, or is the shard's own.
 _NOT_REPEATED = {"overwrite", "discard_review", "dry_run", "quiet", "profile", "shard"}
 
 
-def command_words(input: PathLike, config: CropConfig, options: RunOptions) -> list[str]:
+def command_words(where: Container, config: CropConfig, options: RunOptions) -> list[str]:
     """The words of a run's command, but for --out and --shard: what is not at its default, paths in full."""
-    given = os.fspath(input)
-    words = ["--in", places.kept(places.absolute(given))]
+    words = ["--in", str(where.absolute().redact())]
     for settings in (config, options):
         for setting in dataclasses.fields(settings):
             value = getattr(settings, setting.name)

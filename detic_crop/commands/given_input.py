@@ -2,48 +2,32 @@
 
 from __future__ import annotations
 
-import glob
-import os
-from pathlib import PurePosixPath
-
-from detic_crop.commands.settings import PathLike
 from detic_crop.config import RunOptions
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import Given, arranged, united
 from detic_crop.folder.journal import replay
-from detic_crop.folder.listing import photo_paths, read_listing
+from detic_crop.folder.listing import photo_locations, read_listing
 from detic_crop.folder.records import Record
 from detic_crop.folder.same_photo import is_same_photo
-from detic_crop.photos import location as places
+from detic_crop.photos.find import root_of
+from detic_crop.photos.location import Container, LocalFile
 from detic_crop.photos.photo import Listing, Photo
 from detic_crop.shards.state import check_same_shards
-from detic_crop.stores.store import is_address, path_of
-
-
-def _root_of(input: PathLike) -> str:
-    """The folder that most keys are relative to."""
-    text = os.fspath(input)
-    if is_address(text):
-        below = PurePosixPath(path_of(text)).suffix or glob.has_magic(text)
-        return places.kept(text.rpartition("/")[0] if below else text.rstrip("/"))
-    root = os.path.abspath(text)
-    return root if os.path.isdir(root) else os.path.dirname(root)
 
 
 def given_inputs(
-    input: PathLike, listing: Listing, folder: OutputFolder, options: RunOptions
+    where: Container, listing: Listing, folder: OutputFolder, options: RunOptions
 ) -> tuple[list[Given], list[Photo]]:
     """What the folder has been given, this call's input among it, and all of their photos in order.
 
     Raises:
         UsageError: these are other photos than it has, and are not to be added.
     """
-    where = places.kept(places.absolute(os.fspath(input)))
-    given = Given(where, _root_of(input), [photo.key for photo in listing.photos])
+    given = Given(str(where.absolute().redact()), root_of(where), [photo.key for photo in listing.photos])
     if options.overwrite:
         return [given], listing.photos
     before = read_listing(folder.whole)
-    were = photo_paths({**before, "keys": [*before["keys"], *before["paths"]]})
+    were = photo_locations({**before, "keys": [*before["keys"], *before["paths"]]})
     same = _SamePhoto(folder.whole)
     inputs = arranged(before, were, given, listing.photos, same, options.add, folder.shown)
     inputs, photos = united(inputs, listing.photos, were)
@@ -70,7 +54,7 @@ class _SamePhoto:
             return None
         if record.file_size != photo.size:
             return False
-        if record.file_time == photo.version or not places.is_path(photo.location) or not self._left:
+        if record.file_time == photo.version or not isinstance(photo.location, LocalFile) or not self._left:
             return True
         self._left -= 1
         return is_same_photo(record, photo, moved=True)

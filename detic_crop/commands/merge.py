@@ -19,7 +19,7 @@ from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.journal import Journal, replay
 from detic_crop.folder.listing import read_listing, write_listing
 from detic_crop.folder.records import Record
-from detic_crop.folder.saved_labels import load_labels, save_labels
+from detic_crop.folder.state import load_labels, save_labels
 from detic_crop.folder.write_errors import output_errors
 from detic_crop.shards.merge import Gap, Gathered, append_to_journal, chosen_keys, gaps, gather, photos_of
 from detic_crop.work.execute import check_same_settings

@@ -11,7 +11,6 @@ from typing import Any
 from detic_crop.commands.choose_detector import classes_text
 from detic_crop.commands.holding import check_alone, hold
 from detic_crop.commands.result import RunResult, unless_stopped
-from detic_crop.commands.reviewed import read_decisions
 from detic_crop.commands.settings import PathLike, with_settings
 from detic_crop.commands.working import do_work
 from detic_crop.config import ALGORITHM, RunOptions
@@ -19,12 +18,12 @@ from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder, copied_here, open_folder
 from detic_crop.folder.inputs import check_same_data_set, parts_of, recorded_inputs
 from detic_crop.folder.journal import recorded_config, replay
-from detic_crop.folder.listing import paths_now, read_listing, write_listing
+from detic_crop.folder.listing import locations_now, read_listing, write_listing
 from detic_crop.folder.records import Record
-from detic_crop.folder.saved_labels import load_labels, save_labels
-from detic_crop.photos import location as places
-from detic_crop.photos.in_store import looked_at
-from detic_crop.photos.photo import Listing
+from detic_crop.folder.state import load_labels, save_labels
+from detic_crop.folder.verdicts import latest_decisions, read_review
+from detic_crop.photos.location import file_or_object, local_files, locate
+from detic_crop.photos.photo import Listing, stat_all
 from detic_crop.shards.state import folder_settings
 from detic_crop.work.execute import check_same_settings
 from detic_crop.work.kept_boxes import KeptCandidates, carried_decisions, check_policy
@@ -99,8 +98,8 @@ def _recrop(
     recorded = read_listing(origin)
     labels, matches = load_labels(origin)
     listing = _recorded_photos(recorded, state.records, input)
-    folder.checks.apart(str(recorded["root"] if input is None else places.given(input)))
-    folder.checks.photos_outside(places.files_of(photo.location for photo in listing.photos), listing.plain)
+    folder.checks.apart(file_or_object(recorded["root"]) if input is None else locate(input))
+    folder.checks.photos_outside(local_files(photo.location for photo in listing.photos), listing.plain)
     inputs = parts_of(recorded_inputs(recorded), [photo.key for photo in listing.photos])
     if not options.overwrite:
         check_same_data_set(read_listing(folder), inputs, folder.shown)
@@ -117,7 +116,7 @@ def _recrop(
         kept = KeptCandidates(state.config, state.records, origin.layout.candidates, sizes, same_classes)
         with closing(kept) as detector:
             said, lapsed = carried_decisions(
-                read_decisions(origin, state.records),
+                latest_decisions(state.records, read_review(origin.layout.review).last),
                 state.records,
                 origin.layout.candidates,
                 classes,
@@ -137,7 +136,7 @@ def _recrop(
                 max_pixels,
                 "recrop",
                 # What was said of the new data set itself goes before what was said of the old one.
-                said | read_decisions(folder, {}),
+                said | latest_decisions({}, read_review(folder.layout.review).last),
                 state.records,
             )
             chosen = listing.photos[: options.limit]
@@ -161,8 +160,8 @@ def _recorded_photos(
     """The photos of a kept listing that have records, where they were then or are now."""
     order = [key for key in recorded["keys"] if key in records]
     order += sorted(set(records).difference(order))
-    paths = paths_now(recorded, order, input)
-    listing = Listing(looked_at((key, paths[key]) for key in order))
+    locations = locations_now(recorded, order, input)
+    listing = Listing(stat_all((key, locations[key]) for key in order))
     if all(photo.size < 0 for photo in listing.photos):
         raise UsageError(
             f"none of the photos is at {recorded['root'] if input is None else input}; pass --in FOLDER"

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from detic_crop.folder.decisions import Decision, decision_in
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.listing import photo_paths, read_listing
-from detic_crop.folder.records import Record
+from detic_crop.folder.listing import photo_locations, read_listing
 from detic_crop.folder.same_photo import is_same_photo
-from detic_crop.folder.verdicts import Verdict, VerdictLog, last_lines, now, read_verdicts
-from detic_crop.photos import location as places
+from detic_crop.folder.verdicts import Verdict, VerdictLog, now, read_verdicts
 from detic_crop.photos.photo import Photo
 from detic_crop.shards.state import known_records
 from detic_crop.wording import counted, either
-
-
-def read_decisions(folder: OutputFolder, records: Mapping[str, Record]) -> dict[str, Decision]:
-    """The reviewer's last word on every photo, applied already or not."""
-    decisions = {key: decision_in(record) for key, record in records.items() if record.verdict}
-    for image, last in last_lines(folder.layout.review).items():
-        undone = last.verdict == "undone"
-        decisions[image] = Decision() if undone else Decision(last.verdict, last.box, last.reviewer)
-    return decisions
 
 
 def decisions_to_keep(folder: OutputFolder, chosen: Sequence[Photo], notes: list[str]) -> dict[str, Decision]:
@@ -35,7 +24,7 @@ def decisions_to_keep(folder: OutputFolder, chosen: Sequence[Photo], notes: list
     if not verdicts:
         return {}
     records = known_records(folder)
-    were = photo_paths(read_listing(folder.whole)) | photo_paths(read_listing(folder))
+    were = photo_locations(read_listing(folder.whole)) | photo_locations(read_listing(folder))
     decisions, changed = {}, []
     for photo in chosen:
         record = records.get(photo.key)
@@ -43,7 +32,7 @@ def decisions_to_keep(folder: OutputFolder, chosen: Sequence[Photo], notes: list
         reviewed = record is not None and (record.verdict or photo.key in verdicts)
         if record is None or photo.size < 0 or not reviewed:
             continue
-        moved = were.get(photo.key) != places.kept(places.absolute(photo.location))
+        moved = were.get(photo.key) != photo.location.absolute().redact()
         if is_same_photo(record, photo, moved):
             decisions[photo.key] = decision_in(record)
         elif photo.key in verdicts:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -23,11 +22,11 @@ from detic_crop.detectors.base import Detector, DetectorLike, as_detector
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.listing import read_listing, write_listing
-from detic_crop.folder.saved_labels import save_labels
 from detic_crop.folder.shard import resolve_shard
-from detic_crop.photos import location as places
+from detic_crop.folder.state import save_labels
 from detic_crop.photos.find import discover
 from detic_crop.photos.labels import Labels, match_labels, read_labels
+from detic_crop.photos.location import local_files, locate
 from detic_crop.photos.photo import Listing, Photo
 from detic_crop.shards.state import Input, finished_records, folder_settings, write_part
 from detic_crop.system.system_folders import system_folder_of
@@ -80,16 +79,16 @@ def _run(
     options: RunOptions,
     detector: Detector | None,
 ) -> RunResult:
-    input = places.given(input)
-    folder.checks.apart(input)
+    where = locate(input)
+    folder.checks.apart(where)
     folder.check_usable()
     check_alone(folder, options)
     begun_with = folder_settings(folder, options.overwrite)
-    command = [] if detector is not None else command_words(input, config, options)
+    command = [] if detector is not None else command_words(where, config, options)
     listing = discover(input, folder.shown)
     labels = None if options.labels is None else read_labels(options.labels, options.labels_key)
-    folder.checks.photos_outside(places.files_of(photo.location for photo in listing.photos), listing.plain)
-    inputs, photos = given_inputs(input, listing, folder, options)
+    folder.checks.photos_outside(local_files(photo.location for photo in listing.photos), listing.plain)
+    inputs, photos = given_inputs(where, listing, folder, options)
     everything = dataclasses.replace(listing, photos=photos)
     chosen, matches, notes = _choose_photos(listing, everything, labels, options.limit)
     if not options.overwrite:
@@ -124,7 +123,7 @@ def _run(
             detector, classes, config, folder.write_temporary, options.max_pixels, decisions=decisions
         )
         origin: dict[str, Any] = {
-            "input": places.kept(places.absolute(os.fspath(input))),
+            "input": str(where.absolute().redact()),
             "inputs": [given.where for given in inputs],
         }
         executor = executor_for(pipeline, folder, options.workers) if executor_for else None
@@ -149,7 +148,7 @@ def _tell_photos(detector: Detector, listing: Listing) -> None:
         UsageError: it knows none of them; says too what was strange about the input, which may be why.
     """
     try:
-        detector.expect({photo.key: photo.location for photo in listing.photos})
+        detector.expect({photo.key: photo.location.own_path for photo in listing.photos})
     except UsageError as error:
         raise UsageError("; ".join([str(error), *listing.notes[:2]])) from error
 
@@ -170,7 +169,9 @@ def _choose_photos(
     else:
         photos = {photo.key: photo for photo in everything.photos}
         keys = list(photos)
-        matched = match_labels(labels.names(), {key: photo.location for key, photo in photos.items()})
+        matched = match_labels(
+            labels.names(), {key: photo.location.own_path for key, photo in photos.items()}
+        )
         matches = matched.keys
         labelled = list(dict.fromkeys(key for key in matches if key is not None))
         missing, left_out = matches.count(None), len(keys) - len(labelled)

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from detic_crop.commands.result import RunResult, count_statuses
 from detic_crop.errors import UsageError
 from detic_crop.folder.records import Record
+from detic_crop.folder.state import Drawn, load_sample
 from detic_crop.folder.whereabouts import Whereabouts, look_for_photos
 from detic_crop.report.estimate import estimate
 from detic_crop.report.html.page import write_page
 from detic_crop.report.model import Audit
-from detic_crop.report.sample import Drawn, detected_records, read_sample
+from detic_crop.report.sample import detected_records
 from detic_crop.report.table import write_table
 from detic_crop.report.workbook import write_workbook
 from detic_crop.system.collecting import collector_paused
@@ -72,7 +73,7 @@ def write_report(result: RunResult, audit: Audit, todo: str = "pass", *, xlsx: b
 def sample_of(result: RunResult) -> list[Drawn]:
     """Return the sample as drawn; a damaged file is worth a note, not the tables of a long run."""
     try:
-        return read_sample(result.folder)
+        return load_sample(result.folder)
     except UsageError as error:
         result.notes.append(str(error))
         return []

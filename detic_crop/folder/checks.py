@@ -19,7 +19,8 @@ from detic_crop.folder.layout import INDEXES, OWNER, PENDING, SHARDS, Layout
 from detic_crop.folder.shard_states import shard_layouts
 from detic_crop.folder.store_state import StoreState
 from detic_crop.folder.write_errors import reading_errors
-from detic_crop.stores.store import is_address, path_of, redact, scheme_of
+from detic_crop.photos.location import Location, StoreObject
+from detic_crop.stores.store import path_of, scheme_of
 
 _FILES = (
     *("journal.jsonl", "candidates.jsonl", "listing.json", "labels.csv", "labels.json", "part.json"),
@@ -38,7 +39,7 @@ class Checks(Protocol):
     def state(self) -> None:
         """Refuse strange things in the place of our own files."""
 
-    def apart(self, input_path: str) -> None:
+    def apart(self, where: Location) -> None:
         """Refuse an output that is the input."""
 
     def photos_outside(self, photos: Iterable[str | Path], plain: Container[str] = frozenset()) -> None:
@@ -133,10 +134,10 @@ class DiskChecks:
                 "command again",
             )
 
-    def apart(self, input_path: str) -> None:
+    def apart(self, where: Location) -> None:
         """Refuse an output folder that is the input folder."""
-        root = self._layout.root
-        if os.path.isdir(input_path) and os.path.realpath(input_path) == os.path.realpath(root):
+        path, root = where.local_path, self._layout.root
+        if path is not None and os.path.isdir(path) and os.path.realpath(path) == os.path.realpath(root):
             raise UsageError(
                 "out_is_input",
                 f"--out is the same folder as --in ({self._layout.shown}); pass another --out, "
@@ -198,15 +199,15 @@ class StoreChecks:
     def state(self) -> None:
         """Objects have no kinds to mistake."""
 
-    def apart(self, input_path: str) -> None:
+    def apart(self, where: Location) -> None:
         """Refuse an output that is the input, or has it inside; one inside the input is not read as input."""
-        if not is_address(input_path):
+        if not isinstance(where, StoreObject):
             return
-        ours, theirs = _comparable(self._state.address), _comparable(re.split(r"[*?\[]", input_path)[0])
+        ours, theirs = _comparable(self._state.address), _comparable(re.split(r"[*?\[]", where.address)[0])
         if theirs.startswith(ours):
             raise UsageError(
                 "out_is_input",
-                f"--in {redact(input_path)} is --out {self._layout.shown}, or lies inside; "
+                f"--in {where.describe()} is --out {self._layout.shown}, or lies inside; "
                 "pass another --out, your photos stay as they are",
             )
 

@@ -31,6 +31,7 @@ from detic_crop.folder.tars import TarCrops, file_of
 from detic_crop.folder.write_errors import output_errors
 from detic_crop.folder.writer import Writer
 from detic_crop.photos.keys import STATE as STATE
+from detic_crop.photos.location import Location
 from detic_crop.stores.store import WEB, is_address, path_of, redact, scheme_of, store_of
 from detic_crop.wording import counted
 
@@ -53,7 +54,7 @@ class OutputFolder:
         aside: those that were set aside.
         mirror: the store that it stands for, see `Mirror`.
         checks: what is refused before anything is written, see `Checks`.
-        secret_places: key → where a photo of this call is, if that may not be written down whole.
+        private_locations: key → location of a photo of this call that holds a secret, so is not written down.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class OutputFolder:
         self.layout = layout = Layout(root, shard, shown)
         self.root, self.shown, self.shard = layout.root, layout.shown, layout.shard
         self.inside = inside = Inside(layout.root)
-        self.secret_places: dict[str, str] = {}
+        self.private_locations: dict[str, Location] = {}
         self._out_format = out_format
         self._state = state
         self._writer = Writer(layout, inside)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from detic_crop.errors import UsageError
-from detic_crop.photos.location import absolute, is_path, kept
+from detic_crop.photos.location import LocalFile, Location
 from detic_crop.photos.photo import Photo
 from detic_crop.wording import counted
 
@@ -79,7 +79,7 @@ def short_names(inputs: Sequence[Given]) -> list[str]:
 
 def arranged(
     before: Mapping[str, Any],
-    places: Mapping[str, str],
+    places: Mapping[str, Location],
     given: Given,
     photos: Sequence[Photo],
     is_same: Callable[[Photo], bool | None],
@@ -137,7 +137,7 @@ def _moved(
     inputs: Sequence[Given],
     given: Given,
     photos: Sequence[Photo],
-    places: Mapping[str, str],
+    places: Mapping[str, Location],
     is_same: Callable[[Photo], bool | None],
 ) -> int | None:
     """Which of the inputs this is, whose photos have gone from where they were; None: it is a new one."""
@@ -146,14 +146,15 @@ def _moved(
         if common and common >= _ENOUGH * min(len(other.keys), len(given.keys)):
             theirs = set(other.keys)
             ours = [photo for photo in photos if photo.key in theirs]
-            gone = not any(_is_there(places.get(photo.key, "")) for photo in ours)
+            gone = not any(_is_there(places.get(photo.key)) for photo in ours)
             if gone and all(is_same(photo) is not False for photo in ours):
                 return index
     return None
 
 
-def _is_there(place: str) -> bool:
-    return not is_path(place) or os.path.exists(place)
+def _is_there(location: Location | None) -> bool:
+    """Return whether a photo is still there, as far as that is known."""
+    return location is not None and (not isinstance(location, LocalFile) or os.path.exists(location.path))
 
 
 def _check_same_photos(
@@ -161,7 +162,7 @@ def _check_same_photos(
     given: Given,
     photos: Sequence[Photo],
     known: set[str],
-    places: Mapping[str, str],
+    places: Mapping[str, Location],
     is_same: Callable[[Photo], bool | None],
     shown: str,
 ) -> None:
@@ -197,7 +198,7 @@ def _check_same_photos(
 def _check_new(
     inputs: Sequence[Given],
     photos: Sequence[Photo],
-    places: Mapping[str, str],
+    places: Mapping[str, Location],
     given: Given,
     shown: str,
 ) -> None:
@@ -207,23 +208,23 @@ def _check_new(
     for photo in photos:
         if (key := keys.get(_public(photo))) is not None:
             raise UsageError(
-                f"--add: {kept(photo.location)} is in {shown} already, as {key}; give --in "
+                f"--add: {photo.location.describe()} is in {shown} already, as {key}; give --in "
                 f"{owners[key].shown if key in owners else inputs[0].shown} again to go on with it"
             )
         if photo.key in places:
             raise _twice(photo, owners.get(photo.key, inputs[0]), places, given)
 
 
-def _twice(photo: Photo, other: Given, places: Mapping[str, str], given: Given) -> UsageError:
+def _twice(photo: Photo, other: Given, places: Mapping[str, Location], given: Given) -> UsageError:
     return UsageError(
         f"{photo.key} is a photo of {other.shown} ({places.get(photo.key, 'gone')}) and one of "
-        f"{given.shown} ({kept(photo.location)}), and one --out has each name once; give one of them another "
-        "name, or pass the folder above both as --in, with another --out"
+        f"{given.shown} ({photo.location.describe()}), and one --out has each name once; give one of them "
+        "another name, or pass the folder above both as --in, with another --out"
     )
 
 
-def _public(photo: Photo) -> str:
-    return kept(absolute(photo.location))
+def _public(photo: Photo) -> Location:
+    return photo.location.absolute().redact()
 
 
 def check_same_data_set(before: Mapping[str, Any], inputs: Sequence[Given], shown: str) -> None:
@@ -247,7 +248,7 @@ def check_same_data_set(before: Mapping[str, Any], inputs: Sequence[Given], show
 
 
 def united(
-    inputs: Sequence[Given], photos: Sequence[Photo], places: Mapping[str, str]
+    inputs: Sequence[Given], photos: Sequence[Photo], places: Mapping[str, Location]
 ) -> tuple[list[Given], list[Photo]]:
     """The photos of all inputs in order, those of this call as they were found, the others where they were.
 

@@ -23,12 +23,10 @@ from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.folder.inside import Inside, write_all
 from detic_crop.folder.names import is_crop_path
-from detic_crop.folder.records import Record, ResumeEntry, Span, decoded
+from detic_crop.folder.records import Record, ResumeEntry, Span
+from detic_crop.folder.typed_json import decode, encode
 
 T = TypeVar("T")
-
-# Made once: json.dumps makes an encoder for each call that asks for separators.
-_to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -103,7 +101,7 @@ def _replay(path: Path, kept: Callable[[Record], T | None]) -> Replay[T]:
 
 def _read_header(line: bytes, state: Replay[T]) -> None:
     try:
-        header = decoded(line, _header)
+        header = decode(line, _header)
     except ValueError:
         state.ignored += 1
     else:
@@ -157,7 +155,7 @@ class Journal:
     def begin(self, config: CropConfig, version: str) -> None:
         """Note the settings; once per folder."""
         header = {"config": config.to_dict(), "fingerprint": config.fingerprint(), "version": version}
-        _append(self._journal, _to_json(header).encode() + b"\n")
+        _append(self._journal, encode(header) + b"\n")
 
     def append_candidates(self, image: str, crop: str, detections: Detections) -> Span:
         """Keep a photo's boxes, and announce the crop file that is about to appear."""
@@ -171,7 +169,7 @@ class Journal:
         }
         if not detections.listed:
             values["listed"] = False
-        line = _to_json(values).encode() + b"\n"
+        line = encode(values) + b"\n"
         offset = _append(self._candidates, line)
         return offset, len(line)
 

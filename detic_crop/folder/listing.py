@@ -12,9 +12,8 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import Given, as_json, recorded_inputs
 from detic_crop.naming import NameIndex
 from detic_crop.photos.find import discover
-from detic_crop.photos.location import absolute, given, kept
+from detic_crop.photos.location import Location, file_or_object, locate, parse
 from detic_crop.photos.photo import Photo
-from detic_crop.stores.store import is_address
 
 
 def write_listing(
@@ -31,16 +30,15 @@ def write_listing(
     """
     elsewhere: dict[str, str] = {}
     root = inputs[0].root
-    above = _above(root)
-    for photo in photos:
-        place = photo.location
-        if place == above + photo.key:
+    usual = file_or_object(root).below(photo.key for photo in photos)
+    for photo, location in zip(photos, usual, strict=True):
+        if photo.location == location:
             continue  # nearly all
-        place = absolute(place)
-        if (public := kept(place)) != place:
-            folder.secret_places[photo.key] = place
-        if public != _usual_place(root, photo.key):
-            elsewhere[photo.key] = public
+        found = photo.location.absolute()
+        if (public := found.redact()) != found:
+            folder.private_locations[photo.key] = found
+        if public != location:
+            elsewhere[photo.key] = str(public)
     keys = {photo.key: None for photo in photos}
     # Photos of earlier calls that are not asked for now keep the place where they were.
     before = read_listing(folder)
@@ -50,7 +48,7 @@ def write_listing(
         "root": root,
         "inputs": as_json(inputs),
         "keys": list(keys),
-        "paths": elsewhere | photo_paths(before),
+        "paths": elsewhere | {key: str(location) for key, location in photo_locations(before).items()},
     }
     folder.write(folder.layout.listing, json.dumps(value, separators=(",", ":")).encode())
 
@@ -77,39 +75,28 @@ def read_listing(folder: OutputFolder) -> dict[str, Any]:
     return value
 
 
-def photo_paths(listing: Mapping[str, Any]) -> dict[str, str]:
-    """Key → place (absolute path, address …) of every photo in what `read_listing` returned."""
-    root, elsewhere = listing["root"], listing["paths"]
-    above = _above(root)
-    if os.sep == "/" or is_address(root):  # the same in less time
-        return {key: elsewhere.get(key) or above + key for key in listing["keys"]}
-    return {key: elsewhere.get(key) or _usual_place(root, key) for key in listing["keys"]}
+def photo_locations(listing: Mapping[str, Any]) -> dict[str, Location]:
+    """Return key → location of every photo in what `read_listing` returned."""
+    elsewhere = {key: parse(text) for key, text in listing["paths"].items()}
+    usual = file_or_object(listing["root"]).below(listing["keys"])
+    return {key: elsewhere.get(key, location) for key, location in zip(listing["keys"], usual, strict=True)}
 
 
-def _usual_place(root: str, key: str) -> str:
-    return _above(root) + (key if os.sep == "/" or is_address(root) else key.replace("/", os.sep))
-
-
-def _above(root: str) -> str:
-    if is_address(root):
-        return root.rstrip("/") + "/"
-    return root if root.endswith(os.sep) else root + os.sep
-
-
-def paths_now(
+def locations_now(
     listing: Mapping[str, Any], keys: Sequence[str], input: str | os.PathLike[str] | None
-) -> dict[str, str]:
-    """Where the photos of a kept listing are: where they were then, or below `input`.
+) -> dict[str, Location]:
+    """Return key → location of the photos of a kept listing: where they were then, or below `input`.
 
     Raises:
         UsageError: `input` holds no photos.
     """
     if input is None:
-        return photo_paths({**listing, "keys": keys})
-    text = given(input)
-    found = {photo.key: photo.location for photo in discover(text).photos}
-    names = NameIndex(keys).match(found)  # copies may have other spellings, or lie below another folder
-    now = {key: found[names.photo_of[key]] if key in names.photo_of else "" for key in keys}
+        return photo_locations({**listing, "keys": keys})
+    found = {photo.key: photo.location for photo in discover(input).photos}
+    # Copies may have other spellings, or lie below another folder.
+    names = NameIndex(keys).match({key: location.own_path for key, location in found.items()})
+    now = {key: found[name] for key, name in names.photo_of.items()}
     # Of several inputs only one has moved; of one alone it is said where a photo was looked for.
-    then = photo_paths({**listing, "keys": keys}) if len(recorded_inputs(listing)) > 1 else {}
-    return {key: now[key] or then.get(key) or _usual_place(text, key) for key in keys}
+    then = photo_locations({**listing, "keys": keys}) if len(recorded_inputs(listing)) > 1 else {}
+    expected = dict(zip(keys, locate(input).below(keys), strict=True))
+    return {key: now.get(key) or then.get(key) or expected[key] for key in keys}

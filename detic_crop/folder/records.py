@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from sys import intern
-from typing import Annotated, Literal, TypeAlias, TypeVar
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec.structs import force_setattr
 
 from detic_crop.folder.names import is_crop_path
-
-# Made once: json.dumps makes an encoder for each call that asks for separators.
-_to_json = json.JSONEncoder(separators=(",", ":")).encode
+from detic_crop.folder.typed_json import decode, encode
 
 Status: TypeAlias = Literal["cropped", "resized", "rejected", "failed"]
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -91,11 +88,10 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     def to_line(self) -> bytes:
         """Return the record as one JSON line; fields at their default are left out."""
-        # Not by msgspec's encoder: it writes some floats otherwise, and has no words for a lone surrogate.
         values = msgspec.to_builtins(self)
         if values.get("source") == "run":  # msgspec asks for the very object; another process has its own
             del values["source"]
-        return _to_json(values).encode() + b"\n"
+        return encode(values) + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes) -> Record:
@@ -104,7 +100,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         Raises:
             ValueError: the line is not a record, or a field has a value of another type.
         """
-        record = decoded(line, _decoder)
+        record = decode(line, _decoder)
         if not is_crop_path(record.crop):
             raise ValueError("expected the path of a crop in crop")
         # Texts of which there are few among millions of records are kept once, in less memory.
@@ -144,26 +140,3 @@ class ResumeEntry(msgspec.Struct, frozen=True, gc=False):
 
 _REPEATED = ("reason", "class_name", "best_class", "rival_class", "model", "stage")
 _decoder = msgspec.json.Decoder(Record)
-T = TypeVar("T")
-
-
-def decoded(line: bytes, decoder: msgspec.json.Decoder[T]) -> T:
-    """Return the value of a JSON line, with its types checked.
-
-    Raises:
-        ValueError: the line is not JSON, or not of the decoder's type.
-    """
-    try:
-        return decoder.decode(line)
-    except msgspec.ValidationError:
-        raise
-    except (msgspec.DecodeError, RecursionError):
-        pass  # file names that are not text become lone surrogates, which msgspec refuses
-    try:
-        return msgspec.convert(json.loads(line, parse_constant=_refuse), decoder.type)
-    except RecursionError as error:
-        raise ValueError("expected fewer levels") from error
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"expected a number, got {constant}")

@@ -7,7 +7,6 @@ import zlib
 
 from detic_crop.errors import PhotoError
 from detic_crop.folder.records import Record
-from detic_crop.photos.location import read
 from detic_crop.photos.photo import Photo
 
 
@@ -29,6 +28,6 @@ def is_same_photo(record: Record, photo: Photo, moved: bool) -> bool:
     if record.checksum is None:
         return moved
     try:
-        return record.checksum == zlib.crc32(read(photo.location, sys.maxsize))
+        return record.checksum == zlib.crc32(photo.location.read(sys.maxsize))
     except PhotoError:
         return True

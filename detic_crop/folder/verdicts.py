@@ -19,7 +19,7 @@ import filelock
 
 from detic_crop.boxes.geometry import Box
 from detic_crop.errors import OutputError
-from detic_crop.folder.decisions import decision_in
+from detic_crop.folder.decisions import Decision, decision_in
 from detic_crop.folder.inside import Inside, write_all
 from detic_crop.folder.records import Record
 
@@ -50,21 +50,43 @@ class Verdict(NamedTuple):
     time: str = ""
 
 
-def read_verdicts(path: Path) -> dict[str, Verdict]:
-    """The last verdict of every photo; those taken back are left out. An absent file holds none."""
-    return {image: last for image, last in last_lines(path).items() if last.verdict != "undone"}
+class Review(NamedTuple):
+    """What the file says.
+
+    Attributes:
+        last: key → the last line of that photo, whether a verdict or one taken back.
+        not_understood: number of lines that are damaged or not verdicts.
+    """
+
+    last: dict[str, Verdict]
+    not_understood: int
 
 
-def last_lines(path: Path) -> dict[str, Verdict]:
-    """The last line of every photo, taken back or not."""
-    return {verdict.image: verdict for verdict in VerdictLog(path).refresh()}
-
-
-def not_understood(path: Path) -> int:
-    """How many lines are neither a verdict nor ours to pass over; they say nothing, whatever was meant."""
+def read_review(path: Path) -> Review:
+    """Read the file; an absent file holds nothing."""
     log = VerdictLog(path)
-    log.refresh()
-    return log.not_understood
+    return Review({verdict.image: verdict for verdict in log.refresh()}, log.not_understood)
+
+
+def read_verdicts(path: Path) -> dict[str, Verdict]:
+    """Return the last verdict of every photo, without those that were taken back."""
+    return {image: last for image, last in read_review(path).last.items() if last.verdict != "undone"}
+
+
+def latest_decisions(
+    records: Mapping[str, Record], last_verdicts: Mapping[str, Verdict]
+) -> dict[str, Decision]:
+    """Return the reviewer's last word on every photo, applied already or not.
+
+    Args:
+        records: last record of each photo, by key.
+        last_verdicts: last line of review.csv of each photo, by key.
+    """
+    decisions = {key: decision_in(record) for key, record in records.items() if record.verdict}
+    for key, last in last_verdicts.items():
+        undone = last.verdict == "undone"
+        decisions[key] = Decision() if undone else Decision(last.verdict, last.box, last.reviewer)
+    return decisions
 
 
 def standing_verdicts(path: Path, records: Mapping[str, Record]) -> dict[str, Verdict]:
@@ -78,7 +100,7 @@ def standing_verdicts(path: Path, records: Mapping[str, Record]) -> dict[str, Ve
     """
     standing = {
         image: Verdict(image, *decision_in(record)) for image, record in records.items() if record.verdict
-    } | last_lines(path)
+    } | read_review(path).last
     return {image: verdict for image, verdict in standing.items() if verdict.verdict != "undone"}
 
 

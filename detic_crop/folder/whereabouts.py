@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.listing import paths_now, read_listing
+from detic_crop.folder.listing import locations_now, read_listing
 from detic_crop.folder.records import Record
-from detic_crop.photos.location import given, is_path, member_at, shown
-from detic_crop.stores.store import is_address
+from detic_crop.photos.location import NOWHERE, LocalFile, Location, file_or_object, locate
 from detic_crop.wording import counted, either
 
 _ABSENT = -1
@@ -27,13 +25,13 @@ class Whereabouts:
         locations: key → where the photo should be now.
         absent: number of photos that are not there.
         photos: number of photos that should be there; failed ones do not count.
-        where: the folder, list or address in which they were looked for.
+        where: the folder, list or address in which they were looked for, without secrets.
         given: True if the user named `where` in this call.
         changed: number of files whose size is not that of the run.
-        first: where the first absent photo was expected.
+        first: where the first absent photo was expected, without secrets.
     """
 
-    locations: Mapping[str, str] = field(default_factory=dict)
+    locations: Mapping[str, Location] = field(default_factory=dict)
     absent: int = 0
     photos: int = 0
     where: str = ""
@@ -57,10 +55,10 @@ class Whereabouts:
         """
         said = []
         if self.absent and self.given:
-            said.append(f"{self.count} in --in {shown(self.where)}: {so}")
+            said.append(f"{self.count} in --in {self.where}: {so}")
         elif self.absent:
             found = f"{self.count} where the run found {either(self.photos, 'it', 'them')}"
-            said.append(f"{found} ({shown(self.where or self.first)}): {so}; {todo}")
+            said.append(f"{found} ({self.where or self.first}): {so}; {todo}")
         if self.changed:
             photos, have = counted(self.photos, "photo"), either(self.changed, "has", "have")
             said.append(
@@ -84,22 +82,22 @@ def look_for_photos(
         UsageError: none of the photos is in `input`.
     """
     listing = read_listing(folder)
-    locations = paths_now(listing, list(records), input)
+    locations = locations_now(listing, list(records), input)
     if input is None:  # signed addresses are known only to the call that found them
-        locations |= {key: place for key, place in folder.secret_places.items() if key in locations}
-    where = str(listing["root"]) if input is None else given(input)
-    found = count_absent(records, locations, where, given=input is not None)
+        locations |= {key: location for key, location in folder.private_locations.items() if key in locations}
+    where = file_or_object(listing["root"]) if input is None else locate(input)
+    found = count_absent(records, locations, where.describe(), given=input is not None)
     if found.given and 0 < found.photos == found.absent:
         raise UsageError(
             "photos_not_in_input",
-            f"{found.count} in --in {shown(where)}, nothing was changed; expected the first at "
-            f"{shown(found.first)}: pass the folder that holds them below the same names",
+            f"{found.count} in --in {found.where}, nothing was changed; expected the first at "
+            f"{found.first}: pass the folder that holds them below the same names",
         )
     return found
 
 
 def count_absent(
-    records: Mapping[str, Record], locations: Mapping[str, str], where: str, given: bool
+    records: Mapping[str, Record], locations: Mapping[str, Location], where: str, given: bool
 ) -> Whereabouts:
     """Check that the photos exist and have the size they had; they are not read.
 
@@ -115,28 +113,26 @@ def count_absent(
     tars: dict[str, bool] = {}
     absent, changed, first = 0, 0, ""
     for key in keys:
-        size = _size_at(locations.get(key, ""), tars)
+        location = locations.get(key, NOWHERE)
+        size = _size_at(location, tars)
         if size == _ABSENT:
-            absent, first = absent + 1, first or locations.get(key, "")
+            absent, first = absent + 1, first or location.describe()
         changed += size >= 0 and records[key].file_size not in (0, size)  # 0: unknown
     return Whereabouts(locations, absent, len(keys), where, given, changed, first)
 
 
-def _size_at(location: str, tars: dict[str, bool]) -> int:
-    """Return the bytes of the file at a location, `_ABSENT` or `_UNKNOWN`."""
-    if is_path(location):
-        return _file_size(location)
-    member = member_at(location)
-    if member is None or is_address(member.tar):
+def _size_at(location: Location, tars: dict[str, bool]) -> int:
+    """Return the bytes of the photo at a location, `_ABSENT` or `_UNKNOWN`."""
+    path = location.local_path
+    if path is None:
         return _UNKNOWN
-    if member.tar not in tars:
-        tars[member.tar] = _file_size(member.tar) >= 0
-    return _UNKNOWN if tars[member.tar] else _ABSENT
+    if isinstance(location, LocalFile):
+        return _file_size(location)
+    if path not in tars:
+        tars[path] = _file_size(LocalFile(path)) != _ABSENT
+    return _UNKNOWN if tars[path] else _ABSENT
 
 
-def _file_size(path: str) -> int:
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):  # ValueError: a NUL in a name from a list
-        return _ABSENT
-    return status.st_size if stat.S_ISREG(status.st_mode) else _ABSENT
+def _file_size(file: LocalFile) -> int:
+    found = file.stat()
+    return _ABSENT if found is None else found.size

@@ -196,7 +196,7 @@ class PhotoFile:
 
         Args:
             region: xyxy, photo pixels: what is needed; more of the photo may be decoded. None: all of it.
-            reduction: decode at this fraction of both sides; only where `can_reduce`.
+            reduction: decode at this fraction of both sides; together with a region only where `can_reduce`.
 
         Raises:
             PhotoError: anything wrong with the photo, with one of `REASONS`; nothing else.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import tarfile
@@ -9,13 +10,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
+from msgspec.structs import replace
+
 from detic_crop.errors import UsageError
+from detic_crop.photos.in_store import tars_that_match
 from detic_crop.photos.keys import normalise_key, printable
-from detic_crop.photos.location import Member, kept
+from detic_crop.photos.location import Container, LocalFile, StoreObject, TarMember
 from detic_crop.photos.photo import Listing, Photo, distinct, is_photo_name
-from detic_crop.stores.store import is_address, path_of, store_of
 from detic_crop.system.system_folders import note_of, system_folder_of
-from detic_crop.wording import counted
+from detic_crop.wording import counted, either
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
@@ -31,22 +34,53 @@ def expanded(pattern: str) -> list[str]:
         return [pattern]
     first, last = int(found[1]), int(found[2])
     if last < first:
-        raise UsageError(f"--in {pattern}: {found[0]} runs backwards; write the smaller number first")
+        raise UsageError(
+            "backward_range", f"--in {pattern}: {found[0]} runs backwards; write the smaller number first"
+        )
     head, tails = pattern[: found.start()], expanded(pattern[found.end() :])
     width = len(found[1]) if found[1].startswith("0") else 0
     return [f"{head}{number:0{width}}{tail}" for number in range(first, last + 1) for tail in tails]
 
 
-def from_tars(tars: Sequence[str]) -> Listing:
+def matching_tars(pattern: Container) -> list[Container]:
+    """Return the tar files that ``photos-{000..099}.tar`` or ``photos-*.tar`` names, in order.
+
+    Raises:
+        UsageError: a named file is missing, or none matches.
+    """
+    make = type(pattern)
+    names = [make(text) for text in expanded(pattern.own_path)]
+    tars = [tar for name in names for tar in _matching(name)]
+    missing = [tar for tar in tars if isinstance(tar, LocalFile) and not os.path.isfile(tar.path)]
+    if missing or not tars:
+        first = missing[0] if missing else pattern
+        verb = either(len(missing), "is", "are")
+        more = f" ({len(missing):,} of {len(tars):,} tar files {verb} missing)" if len(tars) > 1 else ""
+        raise UsageError(
+            "missing_input",
+            f"--in {first.describe()} does not exist{more}; pass tar files that do, e.g. 'photos-*.tar'",
+        )
+    return tars
+
+
+def _matching(name: Container) -> list[Container]:
+    if not glob.has_magic(name.own_path):
+        return [name]
+    if isinstance(name, StoreObject):
+        return tars_that_match(name.address)
+    return [LocalFile(path) for path in sorted(glob.glob(name.path))]
+
+
+def from_tars(tars: Sequence[Container]) -> Listing:
     """The photos in some tar files, in the order in which they stand there.
 
     A photo's key is its path inside; where several tar files have it, the file's name goes before it.
 
     Args:
-        tars: paths or addresses.
+        tars: files or objects.
 
     Raises:
-        UsageError: one cannot be read, or is none.
+        UsageError: one cannot be read, or is not a tar file.
     """
     passed_over = 0
     notes: list[str] = []
@@ -67,32 +101,28 @@ def from_tars(tars: Sequence[str]) -> Listing:
             inside[photo.key] = photo  # what was added later replaces what was there, as for `tar -r`
         if repeated:
             notes.append(
-                f"photos that stand in {printable(_name(tar))} several times, "
+                f"photos that stand in {printable(tar.name)} several times, "
                 f"of which the last is taken: {repeated:,}"
             )
-        found += [(os.path.splitext(_name(tar))[0], photo) for photo in inside.values()]
+        found += [(os.path.splitext(tar.name)[0], photo) for photo in inside.values()]
     notes += filter(None, [note_of(system_folders)])
     times = Counter(photo.key for _, photo in found)
     keys = distinct(
         photo.key if times[photo.key] == 1 else normalise_key(f"{stem}/{photo.key}") for stem, photo in found
     )
-    photos = [photo._replace(key=key) for key, (_, photo) in zip(keys, found, strict=True)]
+    photos = [replace(photo, key=key) for key, (_, photo) in zip(keys, found, strict=True)]
     return Listing(photos, passed_over, notes)
 
 
-def _name(tar: str) -> str:
-    return os.path.basename(path_of(tar) if is_address(tar) else tar)
-
-
-def _members(tar: str, notes: list[str]) -> Iterator[tuple[str, Photo | None]]:
+def _members(tar: Container, notes: list[str]) -> Iterator[tuple[str, Photo | None]]:
     """What is in a tar file and not hidden: (name, photo), None for what is no file of its own.
 
     Of one that was cut short the photos up to there are taken, the last of them as far as it goes.
     """
-    name, count = printable(_name(tar)), 0
+    name, count = printable(tar.name), 0
     try:
         with (
-            closing(store_of(tar).open(tar) if is_address(tar) else open(tar, "rb")) as file,
+            closing(tar.open()) as file,
             tarfile.open(fileobj=file, mode="r:") as opened,
         ):
             while (info := _next(opened)) is not None:
@@ -100,8 +130,8 @@ def _members(tar: str, notes: list[str]) -> Iterator[tuple[str, Photo | None]]:
                 if _is_hidden(info.name) or info.isdir():
                     continue
                 if info.isreg() and not info.issparse():
-                    member = Member(info.offset_data, info.size, max(0, int(info.mtime)), tar)
-                    yield info.name, Photo(normalise_key(info.name), member.place, *member.found)
+                    member = TarMember(info.offset_data, info.size, max(0, int(info.mtime)), tar)
+                    yield info.name, Photo(normalise_key(info.name), member, *member.info)
                 else:
                     yield info.name, None
             file.seek(opened.offset)
@@ -111,14 +141,19 @@ def _members(tar: str, notes: list[str]) -> Iterator[tuple[str, Photo | None]]:
                 notes.append(f"{name} is cut short or damaged after {files}; what is before that is taken")
     except tarfile.TarError as error:
         raise UsageError(
-            f"--in {kept(tar)} is no plain tar file ({error}); make it with tar -cf, without compression"
+            "not_a_tar",
+            f"--in {tar.describe()} is not a plain tar file ({error}); make it with tar -cf, without "
+            "compression",
         ) from error
     except OSError as error:
-        raise UsageError(f"--in {kept(tar)} cannot be read: {error.strerror or error}") from error
+        raise UsageError(
+            "unreadable_input", f"--in {tar.describe()} cannot be read: {error.strerror or error}"
+        ) from error
     except ValueError as error:  # fsspec's, of a stream in which it cannot seek
         raise UsageError(
-            f"--in {kept(tar)} cannot be read in parts, for the server sends only whole files; "
-            "download it, then pass the file"
+            "no_ranges",
+            f"--in {tar.describe()} cannot be read in parts, because the server sends only whole files; "
+            "download it, then pass the file",
         ) from error
 
 

@@ -1,8 +1,7 @@
 """Where the bytes of a photo are: in a file, in an object of a store, or in a part of a tar file.
 
-A place is plain text, so that it goes through listings, journals and to other processes as it is: a path, an
-address such as ``s3://bucket/a.jpg``, or ``tar:OFFSET+SIZE@TIME:`` and the path or address of a tar
-file.
+Text is parsed where it comes in, and only there: `locate` for what a user gave, `parse` for what an output
+folder recorded. `str` of a location is the recorded text.
 """
 
 from __future__ import annotations
@@ -13,56 +12,296 @@ import stat
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, TypeAlias
 from urllib.parse import unquote
 
-from detic_crop.config import DEFAULT_MAX_PIXELS, Truncated
+from msgspec import Struct
+
 from detic_crop.errors import PhotoError, UsageError
-from detic_crop.images.decode import PhotoFile, most_bytes, read_file
+from detic_crop.images.decode import read_file
 from detic_crop.stores.store import ObjectInfo, Store, is_address, path_of, redact, store_of
 
 _MEMBER = re.compile(r"tar:(\d+)\+(\d+)@(\d+):(.+)", re.DOTALL)
 _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019"}
-_BLOCK = 512  # bytes of a tar file's header, which stands right before what it is about
+_BLOCK = 512  # bytes of a tar header, which stands right before the data it describes
+_LONGEST_LIST = 1 << 40  # bytes
+
+# There may be ten million of these: structs without a dictionary that the garbage collector does not track.
 
 
-class Member(NamedTuple):
-    """A file in a tar file: `size` bytes from `offset` on, and its modification time in seconds."""
+class LocalFile(Struct, frozen=True, gc=False):
+    """A file of its own on this machine."""
+
+    path: str
+
+    def __str__(self) -> str:
+        """Return the text that `parse` reads back; a path that looks like something else becomes absolute."""
+        return self.path if type(parse(self.path)) is LocalFile else os.path.abspath(self.path)
+
+    @property
+    def name(self) -> str:
+        """File name, for messages and its extension."""
+        return os.path.basename(self.path)
+
+    @property
+    def own_path(self) -> str:
+        """Path or address of the photo itself, whose folders may tell which photo a table means."""
+        return self.path
+
+    @property
+    def local_path(self) -> str | None:
+        """Path of the file on this machine that holds the bytes; None where there is none."""
+        return self.path
+
+    def absolute(self) -> LocalFile:
+        """Return the location independent of the working folder."""
+        return LocalFile(os.path.abspath(self.path))
+
+    def below(self, keys: Iterable[str]) -> list[Container]:
+        """Return the files at some relative paths, written with ``/``, below this folder."""
+        above = self.path if self.path.endswith(os.sep) else self.path + os.sep
+        if os.sep != "/":
+            keys = (key.replace("/", os.sep) for key in keys)
+        return [LocalFile(above + key) for key in keys]
+
+    def redact(self) -> LocalFile:
+        """Return the location without secrets."""
+        return self
+
+    def describe(self) -> str:
+        """Return the location for people, without secrets."""
+        return self.path
+
+    def as_uri(self) -> str:
+        """Return an address that opens the photo; empty where there is none. The path must be absolute."""
+        return Path(self.path).as_uri()
+
+    def stat(self) -> ObjectInfo | None:
+        """Return size and version of what is there now; None when nothing is, or it cannot be looked at."""
+        try:
+            status = os.stat(self.path)
+        except (OSError, ValueError):  # ValueError: a NUL in a name from a list
+            return None
+        return ObjectInfo(status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+
+    def open(self) -> Any:
+        """Open as a binary file that can seek; raise OSError."""
+        return open(self.path, "rb")
+
+    def read(self, max_bytes: int, tries: int | None = None) -> bytes:
+        """Return all bytes.
+
+        Args:
+            max_bytes: a longer file is refused.
+            tries: most requests to a store; None for its usual number.
+
+        Raises:
+            PhotoError: they cannot be read, or are too many.
+        """
+        return read_file(self.path, max_bytes)
+
+    def read_part(self, start: int, size: int, tries: int | None = None) -> bytes:
+        """Return `size` bytes from `start` on, fewer at the end; see `read`."""
+        return read_file(self.path, size, start, size)
+
+
+class StoreObject(Struct, frozen=True, gc=False):
+    """An object of a store or of a web server. The members are those of `LocalFile`."""
+
+    address: str
+
+    def __str__(self) -> str:
+        return self.address
+
+    @property
+    def name(self) -> str:
+        return os.path.basename(path_of(self.address))
+
+    @property
+    def own_path(self) -> str:
+        return self.address
+
+    @property
+    def local_path(self) -> str | None:
+        return None
+
+    def absolute(self) -> StoreObject:
+        return self
+
+    def below(self, keys: Iterable[str]) -> list[Container]:
+        above = self.address.rstrip("/") + "/"
+        return [StoreObject(above + key) for key in keys]
+
+    def redact(self) -> StoreObject:
+        """Return the location without a signed query or a password.
+
+        A web address whose query was needed no longer opens the photo; then `--in` must be given again.
+        """
+        return StoreObject(redact(self.address))
+
+    def describe(self) -> str:
+        return redact(self.address)
+
+    def as_uri(self) -> str:
+        return self.address
+
+    def stat(self) -> ObjectInfo | None:
+        try:
+            return store_of(self.address).stat(self.address)
+        except (OSError, ValueError):  # ValueError: no package for such addresses, or an odd address
+            return None
+
+    def open(self) -> Any:
+        return store_of(self.address).open(self.address)
+
+    def read(self, max_bytes: int, tries: int | None = None) -> bytes:
+        data = self._ask(lambda store: store.read_at_most(self.address, max_bytes), tries)
+        _check_size(len(data), max_bytes)
+        return data
+
+    def read_part(self, start: int, size: int, tries: int | None = None) -> bytes:
+        return self._ask(lambda store: store.read(self.address, start, start + size), tries)
+
+    def _ask(self, request: Callable[[Store], bytes], tries: int | None) -> bytes:
+        """Return the answer of the store; raise `PhotoError` that says why there is none."""
+        address = redact(self.address)
+        try:
+            store = store_of(self.address)
+            return request(store if tries is None else replace(store, tries=tries))
+        except UsageError as error:  # on another machine than the one that listed it
+            raise PhotoError("unreadable", str(error)) from error
+        except FileNotFoundError as error:
+            raise PhotoError(
+                "missing_file", f"expected a photo at {address}, found none; check the list and --in"
+            ) from error
+        except PermissionError as error:
+            raise PhotoError(
+                "permission_denied",
+                f"expected a readable object, got: {error.strerror}; check the credentials, or whether a "
+                "signed address has expired",
+            ) from error
+        except OSError as error:
+            raise PhotoError(
+                "unreachable",
+                f"expected an answer of {path_of(address).split('/')[0]}, got: {error.strerror}, "
+                "several times; run the same command again when it answers",
+            ) from error
+
+
+class TarMember(Struct, frozen=True, gc=False):
+    """A file inside an uncompressed tar file. The members are those of `LocalFile`.
+
+    Attributes:
+        offset: first byte of its data in the tar file.
+        size: bytes.
+        time: modification time in whole seconds.
+        tar: the tar file; one object for all of its members.
+    """
 
     offset: int
     size: int
     time: int
-    tar: str
+    tar: LocalFile | StoreObject
 
-    @property
-    def place(self) -> str:
-        """As text."""
+    def __str__(self) -> str:
         return f"tar:{self.offset}+{self.size}@{self.time}:{self.tar}"
 
     @property
-    def found(self) -> ObjectInfo:
-        """What a listing says of it."""
+    def name(self) -> str:
+        return ""
+
+    @property
+    def own_path(self) -> str:
+        return ""
+
+    @property
+    def local_path(self) -> str | None:
+        return self.tar.local_path
+
+    def absolute(self) -> TarMember:
+        return TarMember(self.offset, self.size, self.time, self.tar.absolute())
+
+    def redact(self) -> TarMember:
+        return TarMember(self.offset, self.size, self.time, self.tar.redact())
+
+    def describe(self) -> str:
+        return f"byte {self.offset} of {self.tar.describe()}"
+
+    def as_uri(self) -> str:
+        return ""
+
+    def stat(self) -> ObjectInfo | None:
+        try:
+            header = self.tar.read_part(self.offset - _BLOCK, _BLOCK)
+        except PhotoError:
+            return None
+        return self.info if self._is_described_by(header) else None
+
+    @property
+    def info(self) -> ObjectInfo:
+        """Size and version as the tar file's own listing has them."""
         return ObjectInfo(self.size, self.time * 10**9)
 
+    def read(self, max_bytes: int, tries: int | None = None) -> bytes:
+        _check_size(self.size, max_bytes)
+        data = self.tar.read_part(self.offset - _BLOCK, _BLOCK + self.size, tries)
+        if not self._is_described_by(data[:_BLOCK]):  # now this may be the middle of another photo
+            raise PhotoError(
+                "missing_file",
+                "expected the photo where it was in its tar file, which has changed since it was listed; "
+                "run the command again",
+            )
+        return data[_BLOCK:]
 
-def member_at(place: str) -> Member | None:
-    """The part of a tar file that a place is; None when it is a file or an object."""
-    found = _MEMBER.fullmatch(place) if place.startswith("tar:") else None
-    return Member(int(found[1]), int(found[2]), int(found[3]), found[4]) if found else None
+    def _is_described_by(self, header: bytes) -> bool:
+        """Return whether these bytes are the header that stood before the member when it was listed."""
+        try:
+            info = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
+        except tarfile.HeaderError:
+            return False
+        # Where an extended header has the exact time, some programs round the one in this header.
+        return info.size == self.size and abs(max(0, info.mtime) - self.time) <= 1
 
 
-def is_path(place: str) -> bool:
-    """Whether it is a file of its own on this machine."""
-    return not (place.startswith("tar:") and _MEMBER.fullmatch(place)) and not is_address(place)
+Container: TypeAlias = LocalFile | StoreObject
+"""What may be a photo, a list or a tar file."""
+
+Location: TypeAlias = LocalFile | StoreObject | TarMember
+
+NOWHERE = LocalFile("")
+"""The location of a photo that nobody knows."""
 
 
-def given(place: str | os.PathLike[str], folder: str | os.PathLike[str] = "") -> str:
-    """What a user gave as a place, below `folder`.
+def parse(text: str) -> Location:
+    """Return the location whose recorded text this is."""
+    if ":" not in text:  # nearly all
+        return LocalFile(text)
+    if text.startswith("tar:") and (found := _MEMBER.fullmatch(text)):
+        return TarMember(int(found[1]), int(found[2]), int(found[3]), file_or_object(found[4]))
+    return file_or_object(text)
 
-    ``file://`` says no more than that a path follows, and quotation marks around it ("Copy as path" in
-    Windows) say nothing; a file that really has them in its name goes first.
+
+def locate(given: str | os.PathLike[str], folder: str | os.PathLike[str] = "") -> Container:
+    """Return the file or object that a user means; see `strip_file_scheme`."""
+    return file_or_object(strip_file_scheme(given, folder))
+
+
+def file_or_object(text: str) -> Container:
+    """Return what a path or an address names."""
+    return StoreObject(text) if is_address(text) else LocalFile(text)
+
+
+def strip_file_scheme(given: str | os.PathLike[str], folder: str | os.PathLike[str] = "") -> str:
+    """Return a user's text without ``file://`` before it and quotation marks around it.
+
+    Windows' "Copy as path" puts the marks there. A file whose name really has them is meant first.
+
+    Args:
+        given: as typed, or as a line of a list.
+        folder: what a relative path is relative to.
     """
-    text = os.fspath(place)
+    text = os.fspath(given)
     if len(text) > 2 and _QUOTES.get(text[0]) == text[-1] and not _exists(folder, text):
         text = text[1:-1].strip()
     if text.startswith("file://"):
@@ -79,182 +318,37 @@ def _exists(folder: str | os.PathLike[str], name: str) -> bool:
         return False
 
 
-def shown(place: str) -> str:
-    """The place as people say it, without what may be secret."""
-    if member := member_at(place):
-        return f"byte {member.offset} of {kept(member.tar)}"
-    return kept(place)
+def local_files(locations: Iterable[Location]) -> Iterator[str]:
+    """Yield the files on this machine that hold the photos; a tar file once for each run of its members."""
+    last = None
+    for location in locations:
+        path = location.local_path
+        if path is not None and path != last:
+            yield path
+        last = path
 
 
-def as_path(text: str) -> str:
-    """A path as a place: one that looks like something else is spelled out."""
-    return text if is_path(text) else os.path.abspath(text)
-
-
-def absolute(place: str) -> str:
-    """The place, whatever the working folder is."""
-    if member := member_at(place):
-        tar = member.tar if is_address(member.tar) else os.path.abspath(member.tar)
-        return member._replace(tar=tar).place
-    return place if is_address(place) else os.path.abspath(place)
-
-
-def kept(place: str) -> str:
-    """The place as it may be written down: without what may be secret, such as the signature of an address.
-
-    A web address whose query was needed does not lead to the photo any more; then ``--in`` must say again.
-    """
-    if member := member_at(place):
-        return member._replace(tar=redact(member.tar)).place if is_address(member.tar) else place
-    return redact(place) if is_address(place) else place
-
-
-def files_of(places: Iterable[str]) -> Iterator[str]:
-    """The files of this machine that hold what is at some places; a tar file once for each run of members."""
-    last = ""
-    for place in places:
-        if ":" not in place:  # nearly all
-            yield place
-        elif member := member_at(place):
-            if member.tar != last and not is_address(member.tar):
-                last = member.tar
-                yield last
-        elif not is_address(place):
-            yield place
-
-
-def name_of(place: str) -> str:
-    """A file name for messages and extensions; empty for a part of a tar file."""
-    if member_at(place):
-        return ""
-    return os.path.basename(path_of(place) if is_address(place) else place)
-
-
-def look(place: str) -> ObjectInfo | None:
-    """Size and version of what is there now; None when there is nothing, or nothing that can be looked at."""
-    try:
-        if member := member_at(place):
-            return _look_at_member(member)
-        if is_address(place):
-            return store_of(place).stat(place)
-        status = os.stat(place)
-    except (OSError, ValueError, UsageError):  # ValueError: a NUL in a name from a list
-        return None
-    return ObjectInfo(status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
-
-
-def _look_at_member(member: Member) -> ObjectInfo | None:
-    start = member.offset - _BLOCK
-    if is_address(member.tar):
-        header = store_of(member.tar).read(member.tar, start, member.offset)
-    else:
-        with open(member.tar, "rb") as file:
-            file.seek(start)
-            header = file.read(_BLOCK)
-    return member.found if _is_header(header, member) else None
-
-
-def _is_header(header: bytes, member: Member) -> bool:
-    """Whether that is what stood before this part of a tar file when it was listed."""
-    try:
-        info = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
-    except tarfile.HeaderError:
-        return False
-    # Where an extended header has the exact time, some programs round the one that stands here.
-    return info.size == member.size and abs(max(0, info.mtime) - member.time) <= 1
-
-
-def read(place: str, most: int, tries: int | None = None) -> bytes:
-    """All the bytes.
-
-    Args:
-        place: where.
-        most: more bytes than that are no photo.
-        tries: how often a store is asked at most; None: as often as it takes on a bad day.
+def read_list(location: Container) -> bytes:
+    """Return all bytes of a list of photos.
 
     Raises:
-        PhotoError: they cannot be had, or are too many.
+        UsageError: `unreadable_input`.
     """
-    if is_path(place):
-        return read_file(place, most)
-    if member := member_at(place):
-        return _read_member(member, most, tries)
-    data = _answer(place, lambda store: store.read_at_most(place, most), tries)
-    _check_size(len(data), most)
-    return data
-
-
-def _read_member(member: Member, most: int, tries: int | None) -> bytes:
-    _check_size(member.size, most)
-    start, size = member.offset - _BLOCK, _BLOCK + member.size
-    if is_address(member.tar):
-        data = _answer(member.tar, lambda store: store.read(member.tar, start, start + size), tries)
-    else:
-        data = read_file(member.tar, most, start, size)
-    if not _is_header(data[:_BLOCK], member):  # what is there now may be the middle of another photo
-        raise PhotoError(
-            "missing_file",
-            "expected the photo where it was in its tar file, which has changed since it was listed; "
-            "give `run` again",
-        )
-    return data[_BLOCK:]
-
-
-def _answer(address: str, ask: Callable[[Store], bytes], tries: int | None) -> bytes:
-    """What a store gives, or why it does not, as `PhotoError`."""
     try:
-        store = store_of(address)
-        return ask(store if tries is None else replace(store, tries=tries))
-    except UsageError as error:  # on another machine than the one that listed it
-        raise PhotoError("unreadable", str(error)) from error
-    except FileNotFoundError as error:
-        raise PhotoError(
-            "missing_file", f"expected a photo at {redact(address)}, found none; check the list and --in"
-        ) from error
-    except PermissionError as error:
-        raise PhotoError(
-            "permission_denied",
-            f"expected a readable object, got: {error.strerror}; check the credentials, or whether a signed "
-            "address has expired",
-        ) from error
+        if isinstance(location, StoreObject):
+            return store_of(location.address).read_at_most(location.address, _LONGEST_LIST)
+        with location.open() as file:
+            data: bytes = file.read()
+            return data
     except OSError as error:
-        raise PhotoError(
-            "unreachable",
-            f"expected an answer of {path_of(redact(address)).split('/')[0]}, got: {error.strerror}, "
-            "several times; give the same command again when it is well",
+        raise UsageError(
+            "unreadable_input", f"--in {location.describe()} cannot be read: {error.strerror}"
         ) from error
 
 
-def open_photo(
-    place: str, *, name: str = "", max_pixels: int = DEFAULT_MAX_PIXELS, truncated: Truncated = "keep"
-) -> PhotoFile:
-    """Read a photo and its header; see `PhotoFile`.
-
-    Raises:
-        PhotoError: anything wrong with the photo, or with reading it.
-    """
-    data = read(place, most_bytes(max_pixels))
-    return PhotoFile(data, name=name, max_pixels=max_pixels, truncated=truncated)
-
-
-def _check_size(size: int, most: int) -> None:
-    if size > most:
+def _check_size(size: int, max_bytes: int) -> None:
+    if size > max_bytes:
         raise PhotoError(
             "too_many_pixels",
-            f"expected a file of at most {most:,} bytes, got more; raise --max-pixels if it is genuine",
+            f"expected a file of at most {max_bytes:,} bytes, got more; raise --max-pixels if it is genuine",
         )
-
-
-def read_text(place: str) -> bytes:
-    """All the bytes of a list of photos.
-
-    Raises:
-        UsageError: they cannot be had.
-    """
-    try:
-        if is_address(place):
-            return store_of(place).read_at_most(place, 1 << 40)
-        with open(place, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise UsageError(f"--in {kept(place)} cannot be read: {error.strerror}") from error

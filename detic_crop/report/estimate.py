@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from detic_crop.folder.decisions import Decision
 from detic_crop.folder.records import Record
+from detic_crop.folder.state import Drawn, StratumName
 from detic_crop.folder.verdicts import Verdict
 from detic_crop.report.intervals import LEVEL, Count, Interval, stratified_total
-from detic_crop.report.sample import STRATA, Drawn
+from detic_crop.report.sample import STRATA
 
 _MAX_LEFT = 0.05  # share of a sample that may be without a verdict
 
@@ -204,7 +205,9 @@ def _changes(detected: Mapping[str, Record], current: Mapping[str, Record]) -> C
 
 
 def _total(
-    by_stratum: Mapping[str, Sequence[str]], sizes: Mapping[str, int], hit: Callable[[str], bool]
+    by_stratum: Mapping[StratumName, Sequence[str]],
+    sizes: Mapping[StratumName, int],
+    hit: Callable[[str], bool],
 ) -> Interval | None:
     """How many of the strata's photos have such a verdict; None while too few have any."""
     judged = {name: [verdict for verdict in said if verdict] for name, said in by_stratum.items()}

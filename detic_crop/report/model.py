@@ -16,7 +16,7 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import recorded_inputs, short_names
 from detic_crop.folder.listing import read_listing
 from detic_crop.folder.records import Record
-from detic_crop.folder.saved_labels import load_labels
+from detic_crop.folder.state import load_labels
 from detic_crop.folder.verdicts import Verdict, standing_verdicts
 from detic_crop.folder.whereabouts import Whereabouts
 from detic_crop.photos.labels import Labels

@@ -10,30 +10,34 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
-from markupsafe import Markup
-
 from detic_crop.photos.labels import Labels
 from detic_crop.report.groups import SPECIES_COLUMNS, find_column
-from detic_crop.report.html.markup import escaped, html, joined, meter, percent, table
 from detic_crop.report.model import AuditPhoto
 
-_MAX_GROUPS = 100
-_MAX_LEAKS = 10
-
-_LEAK_SHARE = 0.2  # a species leaks when its uncropped share differs by so much from all the others',
-_LEAK_DEVIATIONS = 3.0  # by so many standard deviations,
-_LEAK_PHOTOS = 10  # with at least so many photos on either side
+# A species leaks if its uncropped share differs from that of all others by at least this share,
+_LEAK_SHARE = 0.2
+# by at least this many standard deviations,
+_LEAK_DEVIATIONS = 3.0
+# with at least this many photos on either side.
+_LEAK_PHOTOS = 10
 
 
 @dataclass(slots=True)
-class _Group:
-    """What became of the photos of one species or class."""
+class Group:
+    """What became of the photos of one species or class.
+
+    Attributes:
+        statuses: number of photos by status.
+        flagged: number of crops with a flag that speaks against them.
+        scores: scores of the crops that have one.
+    """
 
     statuses: Counter[str] = field(default_factory=Counter)
     flagged: int = 0
     scores: list[float] = field(default_factory=list)
 
     def add(self, photo: AuditPhoto) -> None:
+        """Count a photo."""
         self.statuses[photo.record.status] += 1
         if photo.is_crop:
             self.flagged += bool(photo.doubts.against_the_crop)
@@ -41,8 +45,13 @@ class _Group:
                 self.scores.append(photo.record.score)
 
     @property
+    def total(self) -> int:
+        """Number of photos."""
+        return self.statuses.total()
+
+    @property
     def finished(self) -> int:
-        """Photos with a crop or a whole-photo stand-in."""
+        """Number of photos that were cropped or resized."""
         return self.statuses["cropped"] + self.statuses["resized"]
 
     @property
@@ -50,64 +59,30 @@ class _Group:
         """Share of the finished photos that were only resized."""
         return self.statuses["resized"] / self.finished if self.finished else 0.0
 
+    @property
+    def median_score(self) -> float:
+        """Median of the scores; there must be one."""
+        return statistics.median(self.scores)
+
+
+def class_groups(photos: Sequence[AuditPhoto]) -> dict[str, Group]:
+    """Return the crops by class of the chosen box, the most frequent first; "" is a drawn box."""
+    return _grouped((photo for photo in photos if photo.is_crop), lambda photo: (photo.record.class_name,))
+
 
 def _grouped(
     photos: Iterable[AuditPhoto], names_of: Callable[[AuditPhoto], Iterable[str]]
-) -> dict[str, _Group]:
-    """Groups by falling number of photos; a photo counts once in each group it belongs to."""
-    groups: dict[str, _Group] = {}
+) -> dict[str, Group]:
+    """Return groups by falling number of photos; a photo counts once in each group it belongs to."""
+    groups: dict[str, Group] = {}
     for photo in photos:
         for name in names_of(photo):
-            groups.setdefault(name, _Group()).add(photo)
-    return dict(sorted(groups.items(), key=lambda item: (-item[1].statuses.total(), item[0])))
+            groups.setdefault(name, Group()).add(photo)
+    return dict(sorted(groups.items(), key=lambda item: (-item[1].total, item[0])))
 
 
-# ---------------------------------------------------------------- by class
-
-
-def class_table(photos: Sequence[AuditPhoto]) -> Markup:
-    """Found by class; what was not found has none."""
-    crops = [photo for photo in photos if photo.is_crop]
-    unlisted = sum(photo.is_not_listed for photo in photos)
-    missed = sum(photo.is_whole for photo in photos) - unlisted
-    finished = len(crops) + missed + unlisted
-    groups = _grouped(crops, lambda photo: (photo.record.class_name,))
-
-    def row(name: Markup, n: int, score: str, flagged: str) -> Markup:
-        return html(
-            '<tr><td class="name">{name}</td><td class="n">{n:,}</td><td>{share}</td>'
-            '<td class="n">{score}</td><td class="n">{flagged}</td></tr>\n',
-            name=name,
-            n=n,
-            share=meter(n / finished if finished else 0.0),
-            score=score,
-            flagged=flagged,
-        )
-
-    rows = [
-        row(
-            escaped(name) or Markup("(drawn by a reviewer)"),
-            group.statuses.total(),
-            f"{statistics.median(group.scores):.2f}" if group.scores else "",
-            f"{group.flagged:,}",
-        )
-        for name, group in islice(groups.items(), _MAX_GROUPS)
-    ]
-    rows.append(row(Markup("<i>not found, only resized</i>"), missed, "", ""))
-    if unlisted:
-        rows.append(row(Markup("<i>not in the boxes file, only resized</i>"), unlisted, "", ""))
-    header = ("class of the chosen box", "#photos", "share of usable photos", "#median score", "#flagged")
-    return html(
-        '<h2 id="rates">Found and not found</h2>\n<h3>By class</h3>\n{table}',
-        table=table(header, rows, len(groups) + 1 + bool(unlisted)),
-    )
-
-
-# ---------------------------------------------------------------- by species
-
-
-class _Leak(NamedTuple):
-    """A species whose uncropped share differs strongly from the others' together."""
+class Leak(NamedTuple):
+    """A species whose uncropped share differs strongly from that of all others together."""
 
     species: str
     share: float
@@ -116,15 +91,25 @@ class _Leak(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SpeciesRates:
-    """What became of each species, the most frequent first, and those that stand out, the worst first."""
+    """What became of each species.
+
+    Attributes:
+        column: name of the label column.
+        groups: species → what became of its photos, the most frequent first.
+        leaks: the species that stand out, the worst first.
+    """
 
     column: str
-    groups: Mapping[str, _Group]
-    leaks: Sequence[_Leak]
+    groups: Mapping[str, Group]
+    leaks: Sequence[Leak]
+
+    def most_uncropped(self, most: int) -> list[tuple[str, Group]]:
+        """Return the `most` frequent species, by falling share of uncropped photos."""
+        return sorted(islice(self.groups.items(), most), key=lambda item: -item[1].uncropped)
 
 
 def species_rates(photos: Sequence[AuditPhoto], labels: Labels | None) -> SpeciesRates | None:
-    """Counts by the label column that names the species; None where no label does."""
+    """Return the counts by the label column that names the species; None if no column does."""
     column = find_column(labels.columns, SPECIES_COLUMNS) if labels else None
     if labels is None or column is None:
         return None
@@ -132,8 +117,8 @@ def species_rates(photos: Sequence[AuditPhoto], labels: Labels | None) -> Specie
     return SpeciesRates(labels.columns[column], groups, _leaks(groups)) if groups else None
 
 
-def _leaks(groups: Mapping[str, _Group]) -> list[_Leak]:
-    """Two-proportion z test with the pooled variance, of each species against all the others."""
+def _leaks(groups: Mapping[str, Group]) -> list[Leak]:
+    """Test each species against all others: a two-proportion z test with the pooled variance."""
     total = sum(group.finished for group in groups.values())
     resized = sum(group.statuses["resized"] for group in groups.values())
     leaks = []
@@ -145,64 +130,5 @@ def _leaks(groups: Mapping[str, _Group]) -> list[_Leak]:
         deviation = math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / (total - n)))
         difference = abs(share - others)
         if difference >= _LEAK_SHARE and difference >= _LEAK_DEVIATIONS * deviation:
-            leaks.append(_Leak(name, share, others))
+            leaks.append(Leak(name, share, others))
     return sorted(leaks, key=lambda leak: (-abs(leak.share - leak.others), leak.species))
-
-
-def leak_warning(rates: SpeciesRates | None) -> Markup:
-    """What a trainer must know before the crops are used; nothing when no species stands out."""
-    if rates is None or not rates.leaks:
-        return Markup()
-    items = (
-        html(
-            "{species} {share} (the others {others})",
-            species=escaped(leak.species) or "(empty)",
-            share=percent(leak.share),
-            others=percent(leak.others),
-        )
-        for leak in rates.leaks[:_MAX_LEAKS]
-    )
-    left = len(rates.leaks) - _MAX_LEAKS
-    return html(
-        '<div class="warning" id="leak"><p><b>Uncropped photos give the label away.</b> The share of photos '
-        "that were only resized differs strongly between values of <code>{column}</code>: "
-        "{items}{more}.</p><p>A model trained on these crops can learn “whole photo” as a sign "
-        "of the species instead of the animal. Find the missed animals (below), leave uncropped photos out, "
-        "or mix uncropped photos into every species.</p></div>\n",
-        column=escaped(rates.column),
-        items=joined(items, "; "),
-        more=f"; and {left} more" if left > 0 else "",
-    )
-
-
-def species_table(rates: SpeciesRates | None) -> Markup:
-    """The most frequent species, by falling share of uncropped photos; nothing without species."""
-    if rates is None:
-        return Markup()
-    leaking = {leak.species for leak in rates.leaks}
-    largest = islice(rates.groups.items(), _MAX_GROUPS)
-    rows = [
-        html(
-            '<tr{odd}><td class="name">{name}</td><td>{uncropped}</td>'
-            '<td class="n">{total:,}</td><td class="n">{cropped:,}</td>'
-            '<td class="n">{resized:,}</td><td class="n">{failed:,}</td>'
-            '<td class="n">{flagged:,}</td></tr>\n',
-            odd=Markup(" class=odd") if name in leaking else Markup(),
-            name=escaped(name) or "(empty)",
-            uncropped=meter(group.uncropped) if group.finished else "",
-            total=group.statuses.total(),
-            cropped=group.statuses["cropped"],
-            resized=group.statuses["resized"],
-            failed=group.statuses["failed"],
-            flagged=group.flagged,
-        )
-        for name, group in sorted(largest, key=lambda item: -item[1].uncropped)
-    ]
-    numbers = ("share only resized", "#photos", "#cropped", "#only resized", "#failed", "#crops flagged")
-    note = Markup('<p class="soft">No value stands out by its share of uncropped photos.</p>\n')
-    return html(
-        "<h3>By label column <code>{column}</code></h3>\n{note}{table}",
-        column=escaped(rates.column),
-        note=Markup() if leaking else note,
-        table=table((rates.column, *numbers), rows, len(rates.groups), "the most frequent are shown"),
-    )

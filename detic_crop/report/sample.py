@@ -12,14 +12,11 @@ the smaller one, and after new photos have come most of the old sample is drawn 
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import heapq
-import io
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
@@ -27,11 +24,11 @@ from detic_crop.folder.decisions import as_detected
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.records import Record
+from detic_crop.folder.state import Drawn, StratumName
 from detic_crop.report.suspicion import doubts_of
 
 MIN_SAMPLE = 10
 _FEW = 5  # drawn of every stratum, where it has so many and the sample allows it
-_COLUMNS = ("image", "stratum", "stratum_size", "seed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +48,13 @@ class Stratum:
     assumed: float
 
 
-STRATA: Mapping[str, Stratum] = {
+STRATA: Mapping[StratumName, Stratum] = {
     "cropped_high": Stratum("cropped", "the tenth of the crops with the highest suspicion", 0.1, 0.3),
     "cropped_middle": Stratum("cropped", "the next fifth", 0.3, 0.1),
     "cropped_low": Stratum("cropped", "all other crops", 1.0, 0.02),
     "resized_high": Stratum("resized", "the uncropped fifth with the highest presence", 0.2, 0.5),
     "resized_low": Stratum("resized", "all other uncropped photos", 1.0, 0.2),
 }  # fmt: skip
-
-
-class Drawn(NamedTuple):
-    """One photo of the sample: its key, and what the estimate must know of the draw."""
-
-    image: str
-    stratum: str
-    stratum_size: int
-    seed: int
 
 
 def detected_records(folder: OutputFolder, keys: Collection[str]) -> dict[str, Record]:
@@ -114,7 +102,7 @@ def draw(detected: Mapping[str, Record], config: CropConfig, size: int, seed: in
     return sorted(sample, key=lambda drawn: _random(drawn.image, seed))
 
 
-def _strata(detected: Mapping[str, Record], config: CropConfig) -> dict[str, Sequence[str]]:
+def _strata(detected: Mapping[str, Record], config: CropConfig) -> dict[StratumName, Sequence[str]]:
     """Name → keys, of the strata that are not empty."""
     ranked: dict[str, list[tuple[float, str]]] = {"cropped": [], "resized": []}
     for key, record in detected.items():
@@ -123,7 +111,7 @@ def _strata(detected: Mapping[str, Record], config: CropConfig) -> dict[str, Seq
     for pairs in ranked.values():
         pairs.sort()
     begin = dict.fromkeys(ranked, 0)
-    strata: dict[str, Sequence[str]] = {}
+    strata: dict[StratumName, Sequence[str]] = {}
     for name, stratum in STRATA.items():
         pairs = ranked[stratum.status]
         end = math.ceil(stratum.until * len(pairs))
@@ -133,7 +121,7 @@ def _strata(detected: Mapping[str, Record], config: CropConfig) -> dict[str, Seq
     return strata
 
 
-def _allocate(sizes: Mapping[str, int], n: int) -> dict[str, int]:
+def _allocate(sizes: Mapping[StratumName, int], n: int) -> dict[StratumName, int]:
     """How many to draw of each stratum.
 
     A few of each; then one after the other to the stratum where it lowers the variance most, as by Neyman's
@@ -143,7 +131,7 @@ def _allocate(sizes: Mapping[str, int], n: int) -> dict[str, int]:
     """
     drawn = dict.fromkeys(sizes, 0)
 
-    def turn(name: str) -> tuple[bool, float, str]:
+    def turn(name: StratumName) -> tuple[bool, float, StratumName]:
         have, share = drawn[name], STRATA[name].assumed
         if have < _FEW:
             return False, have, name
@@ -162,41 +150,3 @@ def _allocate(sizes: Mapping[str, int], n: int) -> dict[str, int]:
 def _random(key: str, seed: int) -> bytes:
     """A random number that is the photo's own: the same on every machine, whatever else there is."""
     return hashlib.blake2b(f"{seed}\0{key}".encode(errors="surrogatepass"), digest_size=8).digest()
-
-
-def write_sample(folder: OutputFolder, sample: Sequence[Drawn]) -> None:
-    """Replace sample.csv; verdicts are kept elsewhere and stay.
-
-    Raises:
-        OutputError: the disk is full or the folder cannot be written.
-    """
-    text = io.StringIO(newline="")
-    # All quoted: before Python 3.13 a lone carriage return, which a name may hold, is not quoted of itself.
-    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    writer.writerow(_COLUMNS)
-    writer.writerows(sample)
-    folder.write(folder.layout.sample, text.getvalue().encode(errors="surrogatepass"))
-
-
-def read_sample(folder: OutputFolder) -> list[Drawn]:
-    """The sample as it was drawn; empty when none was.
-
-    Raises:
-        UsageError: the file is damaged.
-    """
-    if not folder.layout.sample.exists():
-        return []
-    try:
-        text = folder.layout.sample.read_bytes().decode(errors="surrogatepass")
-        header, *lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-        if tuple(header) != _COLUMNS:
-            raise ValueError(f"unexpected columns {header}")
-        sample = [Drawn(image, name, int(size), int(seed)) for image, name, size, seed in lines]
-        if unknown := {drawn.stratum for drawn in sample}.difference(STRATA):
-            raise ValueError(f"unknown strata {sorted(unknown)}")
-    except (OSError, ValueError, csv.Error) as error:
-        raise UsageError(
-            f"{folder.layout.shown_of(folder.layout.sample)} is damaged ({error}); draw again: "
-            f"detic-crop audit {folder.layout.quoted} --sample 200"
-        ) from error
-    return sample

@@ -11,16 +11,14 @@ import importlib
 import io
 import math
 import re
-from pathlib import Path
 from typing import Any
 
 from detic_crop.errors import UsageError
 from detic_crop.folder.crops import Crops
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.photos.location import is_path
+from detic_crop.photos.location import NOWHERE
 from detic_crop.report.model import Audit, crop_link
 from detic_crop.report.table import NUMBER_COLUMNS, our_columns, table_cells, table_header
-from detic_crop.stores.store import is_address
 from detic_crop.wording import utf8
 
 # What Excel takes (support.microsoft.com, "Excel specifications and limits").
@@ -123,9 +121,10 @@ def _fill(library: Any, workbook: Any, audit: Audit, crops: Crops) -> list[str]:
                 continue
             if column in (photo_column, crop_column) and number_of_row - 1 in with_links:
                 record = audit.rows[number_of_row - 1].record
-                location = audit.whereabouts.locations.get(record.image, "")
-                link = crop_link(crops.path_of(record.crop))
-                address = _photo_link(location) if column == photo_column else link
+                location = audit.whereabouts.locations.get(record.image, NOWHERE)
+                address = (
+                    location.as_uri() if column == photo_column else crop_link(crops.path_of(record.crop))
+                )
                 if 0 < len(address) <= _MAX_ADDRESS:
                     sheet.write_url(number_of_row, column, _link(library, address, text))
                     continue
@@ -165,13 +164,6 @@ def _fitting(text: str) -> str:
     if len(text) > _MAX_TEXT // 2 and len(text.encode("utf-16-le")) > 2 * _MAX_TEXT:
         text = text.encode("utf-16-le")[: 2 * _MAX_TEXT - 2].decode("utf-16-le", "ignore") + "…"
     return text
-
-
-def _photo_link(location: str) -> str:
-    """Return file://…, or the address of the photo; empty if it was never found or is in a tar file."""
-    if not location or not is_path(location):
-        return location if is_address(location) else ""
-    return Path(location).as_uri()
 
 
 def _number(cell: str) -> float | None:

@@ -19,6 +19,7 @@ from detic_crop.folder.journal import candidates_of
 from detic_crop.folder.records import Record
 from detic_crop.folder.same_photo import is_same_photo
 from detic_crop.folder.verdicts import VERDICTS, Verdict
+from detic_crop.photos.location import NOWHERE, Location
 from detic_crop.photos.photo import Photo
 from detic_crop.report.html.thumbnails import photo_stamp, read_photo, thumbnail
 from detic_crop.report.model import Audit, AuditPhoto
@@ -116,7 +117,7 @@ class Describer:
         return any(self._folder.crops.size(place) is not None for place in _crop_places(self._folder, record))
 
     def _photo_now(self, record: Record) -> Photo:
-        return Photo.at(record.image, self._locations.get(record.image, record.image))
+        return Photo.at(record.image, self._locations.get(record.image, NOWHERE))
 
     def _candidates(self, record: Record) -> list[dict[str, Any]]:
         """All kept boxes: the detector's own first, then eligible ones, then the others, by falling score."""
@@ -149,8 +150,8 @@ class Describer:
         now = self._photo_now(photo.record)
         return self._cached_jpeg(photo.record, now.location, now.version)
 
-    def _jpeg(self, record: Record, place: str, version: int) -> bytes:
-        return thumbnail(read_photo(record, place), record.image, PHOTO_SIDE, _PHOTO_QUALITY, record)
+    def _jpeg(self, record: Record, location: Location, version: int) -> bytes:
+        return thumbnail(read_photo(record, location), record.image, PHOTO_SIDE, _PHOTO_QUALITY, record)
 
     def crop_file(self, photo: AuditPhoto) -> tuple[bytes, str]:
         """(the crop as it is, its content type).

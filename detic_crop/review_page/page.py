@@ -19,10 +19,10 @@ from starlette.routing import Route
 from detic_crop.errors import OutputError, PhotoError, UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
+from detic_crop.folder.state import load_sample
 from detic_crop.folder.verdicts import VERDICTS, Verdict, VerdictLog, now
 from detic_crop.folder.whereabouts import look_for_photos
 from detic_crop.report.model import Audit, AuditPhoto
-from detic_crop.report.sample import read_sample
 from detic_crop.report.suspicion import FLAGS
 from detic_crop.review_page.describe import Describer, box_of, verdict_values
 from detic_crop.review_page.rows import REVIEWED, Filter, Mask, ReviewRows, photo_id
@@ -255,7 +255,7 @@ def open_page(folder: OutputFolder, input: str | os.PathLike[str] | None, review
     photos = [photo for key, photo in audit.photos.items() if key in state.records]
     columns = audit.labels.columns if audit.labels else []
     log = VerdictLog(folder.layout.review)
-    sample = [drawn.image for drawn in read_sample(folder)]
+    sample = [drawn.image for drawn in load_sample(folder)]
     rows = ReviewRows(photos, columns, log.refresh(), sample)
     return ReviewPage(folder, audit, rows, log, reviewer)
 

@@ -26,7 +26,7 @@ from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import Given, parts_of, recorded_inputs
 from detic_crop.folder.journal import Journal, Replay, replay, unfinished_crops, unfinished_photos
-from detic_crop.folder.listing import photo_paths, read_listing
+from detic_crop.folder.listing import photo_locations, read_listing
 from detic_crop.folder.names import fold_name
 from detic_crop.folder.records import Record
 from detic_crop.folder.shard import Shard, owner
@@ -293,15 +293,15 @@ def photos_of(gathered: Gathered, folder: OutputFolder) -> tuple[list[Photo], li
     """
     merged = read_listing(folder)
     listings = [*(work.listing for work in gathered.listed), merged]
-    paths = photo_paths(merged)
+    locations = photo_locations(merged)
     for work in gathered.listed:
-        paths.update(photo_paths(work.listing))
+        locations.update(photo_locations(work.listing))
     inputs: list[Given] = []
     for several in zip_longest(*map(recorded_inputs, listings)):
         known = [given for given in several if given is not None]
         keys = [key for given in known for key in given.keys]
         inputs.append(Given(known[0].where, known[0].root, keys))
-    return [Photo(key, paths[key]) for key in gathered.keys], parts_of(inputs, gathered.keys)
+    return [Photo(key, locations[key]) for key in gathered.keys], parts_of(inputs, gathered.keys)
 
 
 def append_to_journal(

@@ -63,6 +63,11 @@ def is_address(text: str) -> bool:
     return scheme_of(text) not in ("", "file")
 
 
+def is_web(address: str) -> bool:
+    """Return whether this is an address of the web, which can only be read."""
+    return scheme_of(address) in WEB
+
+
 def redact(address: str) -> str:
     """The address without what may be secret: a signature in its query, a password before its host."""
     return f"{scheme_of(address)}://{_without_secrets(address)}"
@@ -71,13 +76,13 @@ def redact(address: str) -> str:
 def path_of(address: str) -> str:
     """Bucket or host, and path: what is left of an address without its scheme and query, percent-decoded."""
     path = _without_secrets(address)
-    return unquote(path, errors="surrogateescape") if scheme_of(address) in WEB else path
+    return unquote(path, errors="surrogateescape") if is_web(address) else path
 
 
 def _without_secrets(address: str) -> str:
     """What follows ``://``. Not taken apart by urllib, which refuses some addresses that a list may hold."""
     rest = address.partition("://")[2]
-    web = scheme_of(address) in WEB
+    web = is_web(address)
     if web:  # elsewhere both characters may stand in the name of an object
         rest = re.split("[?#]", rest, maxsplit=1)[0]
     host, slash, path = rest.partition("/")
@@ -94,7 +99,7 @@ def join(address: str, name: str) -> str:
 
 def resolve(address: str, relative: str) -> str:
     """The address that a relative path means in a list at an address."""
-    if scheme_of(address) in WEB:
+    if is_web(address):
         return urljoin(address, relative)
     above = path_of(address).rpartition("/")[0]
     return f"{scheme_of(address)}://{posixpath.normpath(f'{above}/{relative}')}"
@@ -330,7 +335,7 @@ def _version(info: Mapping[str, Any]) -> int:
 def _as_os_error(error: BaseException, address: str) -> OSError:
     """What a file system raised, as the error that it means."""
     where = redact(address)
-    if scheme_of(address) in WEB and isinstance(error, FileNotFoundError) and error.__cause__ is not None:
+    if is_web(address) and isinstance(error, FileNotFoundError) and error.__cause__ is not None:
         error = error.__cause__  # fsspec calls everything so that keeps it from learning a size
     status = getattr(error, "status", None)
     if isinstance(status, int) and status in _CLIENT_ERRORS:

@@ -45,7 +45,6 @@ from detic_crop.images.partial import (
     reduction_to_show,
     snapped,
 )
-from detic_crop.photos.location import open_photo
 from detic_crop.photos.photo import Photo
 from detic_crop.work.timing import StageTimes
 
@@ -159,12 +158,7 @@ class Pipeline:
         """Read a photo and decode what the detector looks at; a failure is an outcome, not an error."""
         try:
             with self.times.measure("read"):
-                file = open_photo(
-                    job.photo.location,
-                    name=job.photo.key,
-                    max_pixels=self.max_pixels,
-                    truncated=self.config.truncated,
-                )
+                file = job.photo.open(self.max_pixels, self.config.truncated)
             earlier = self.earlier.get(job.photo.key)
             if earlier is not None and _was_undamaged(earlier) and earlier.checksum == file.checksum:
                 file.vouch()

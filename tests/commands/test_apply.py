@@ -23,7 +23,7 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import read_candidates, replay
 from detic_crop.folder.names import aside_name
 from detic_crop.folder.records import Record
-from detic_crop.folder.verdicts import Verdict, VerdictLog, last_lines
+from detic_crop.folder.verdicts import Verdict, VerdictLog, read_review
 from detic_crop.images.crop import cut_and_resize
 from detic_crop.images.encode import encode
 from detic_crop.photos.keys import STATE
@@ -256,7 +256,7 @@ def test_lines_that_are_no_verdict_are_counted_aloud(work: Path) -> None:
         file.write(f"{image},reject,,me,now\n{image},box,10 20,me,now\n")
     for dry_run in (True, False):
         (note,) = apply(work, dry_run=dry_run).notes
-        assert "no verdict, passed over: 2; expected image,verdict,box,reviewer,time" in note
+        assert "not verdicts, ignored: 2; expected image,verdict,box,reviewer,time" in note
     assert row_of(work / "out", image)["verdict"] == "accepted"
 
 
@@ -283,7 +283,7 @@ def test_the_command_says_what_it_did(work: Path, capsys: pytest.CaptureFixture[
     say(work, "unknown.jpg", "accepted")
     assert cli.main(["apply", str(work / "out")]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "verdicts about photos that are not in the journal, passed over: 1"
+    assert lines[0] == "verdicts about photos that are not in the journal, ignored: 1"
     assert lines[1] == "verdicts applied: 1 accepted, 1 another box, 1 whole photo, 1 rejected"
     assert "1 whole by review, 1 rejected, 4 failed" in lines[2]
     assert cli.main(["apply", str(work / "out")]) == 0
@@ -313,8 +313,8 @@ def cut(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "why"),
     [
-        (other_content, "has changed since the run; give `run` again"),
-        (overwritten, "has changed since the run; give `run` again"),
+        (other_content, "has changed since the run; run `detic-crop run` again"),
+        (overwritten, "has changed since the run; run `detic-crop run` again"),
         (Path.unlink, "found none; pass --in FOLDER"),
         (cut, "expected JPEG, PNG"),
     ],
@@ -439,7 +439,7 @@ def test_a_changed_photo_is_cropped_anew_without_its_verdict(
     rows, expected = rows_of(work / "out"), rows_of(work / "reference")
     kept = {"verdict": "accepted", "suspicion": "0.0000"}
     assert rows == [{**row, **(kept if row["image"] == images[3] else {})} for row in expected]
-    last = last_lines(work / "out" / STATE / "review.csv")[images[0]]
+    last = read_review(work / "out" / STATE / "review.csv").last[images[0]]
     assert (last.verdict, last.reviewer) == ("undone", "detic-crop run: the photo has changed")
     assert not (work / "out" / STATE / "rejected").exists()
 
@@ -453,7 +453,7 @@ def test_photos_that_were_only_touched_keep_their_verdicts(reviewed: tuple[Path,
     result = crop(work / "in", work / "out")
     assert not [note for note in result.notes if "changed since" in note]
     assert_same(work / "out", before)
-    assert last_lines(work / "out" / STATE / "review.csv")[images[2]].verdict == "rejected"
+    assert read_review(work / "out" / STATE / "review.csv").last[images[2]].verdict == "rejected"
     assert apply(work).done == 0
 
 

@@ -18,11 +18,13 @@ from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.records import Record
+from detic_crop.folder.state import Drawn, StratumName, load_sample, save_sample
 from detic_crop.folder.verdicts import Verdict, read_verdicts
 from detic_crop.report import sample as sampling
 from detic_crop.report.estimate import Estimate, estimate
 from detic_crop.report.intervals import Interval, hypergeometric_limits
-from detic_crop.report.sample import STRATA, Drawn, draw, read_sample, write_sample
+from detic_crop.report.sample import STRATA, draw
+from tests.kit.errors import refused
 from tests.kit.folders import crop
 from tests.kit.photos import write_photos
 
@@ -95,7 +97,7 @@ def test_the_same_seed_draws_the_same_and_a_larger_sample_keeps_the_smaller() ->
 
 def test_allocation_by_hand() -> None:
     # Neyman: size × sqrt(p (1 - p)) is 100 × .458, 200 × .3, 700 × .14, 200 × .5, 800 × .4, together 623.8.
-    sizes = {
+    sizes: dict[StratumName, int] = {
         "cropped_high": 100,
         "cropped_middle": 200,
         "cropped_low": 700,
@@ -152,17 +154,17 @@ def test_the_file_holds_any_name(tmp_path: Path) -> None:
         "ü.jpg",
     ]
     sample = [Drawn(name, "cropped_low", 7, 3) for name in names]
-    assert read_sample(folder) == []
-    write_sample(folder, sample)
-    assert read_sample(folder) == sample
+    assert load_sample(folder) == []
+    save_sample(folder, sample)
+    assert load_sample(folder) == sample
     for damage in (
         b"",
         b"image,stratum\na,b\n",
         b'"image","stratum","stratum_size","seed"\n"a","nowhere","1","0"\n',
     ):
         folder.layout.sample.write_bytes(damage)
-        with pytest.raises(UsageError, match="draw again"):
-            read_sample(folder)
+        with refused("sample_damaged"):
+            load_sample(folder)
 
 
 # ---------------------------------------------------------------- what is estimated
@@ -170,7 +172,11 @@ def test_the_file_holds_any_name(tmp_path: Path) -> None:
 
 def two_strata() -> tuple[list[Drawn], dict[str, Record]]:
     """4 of 10 suspicious crops, 4 of 90 others, 4 of 40 photos without a crop."""
-    names = {"cropped_high": (10, "a"), "cropped_low": (90, "b"), "resized_low": (40, "r")}
+    names: dict[StratumName, tuple[int, str]] = {
+        "cropped_high": (10, "a"),
+        "cropped_low": (90, "b"),
+        "resized_low": (40, "r"),
+    }
     sample = [
         Drawn(f"{letter}{i}", name, size, 0) for name, (size, letter) in names.items() for i in range(4)
     ]
@@ -360,7 +366,7 @@ def test_the_command_draws_says_and_keeps(tmp_path: Path, capsys: pytest.Capture
     assert cli.main(["audit", str(folder.root), "--sample", "15", "--seed", "4"]) == 0
     first = folder.layout.sample.read_bytes()
     assert "15 photos drawn with seed 4" in capsys.readouterr().out
-    keys = [photo.image for photo in read_sample(folder)]
+    keys = [photo.image for photo in load_sample(folder)]
     review(folder, dict.fromkeys(keys, "accepted"))
     assert cli.main(["audit", str(folder.root)]) == 0
     printed = capsys.readouterr().out
@@ -409,7 +415,7 @@ def test_what_a_reviewer_changed_is_drawn_as_the_detector_left_it(tmp_path: Path
     write_photos(tmp_path / "in", 30)
     folder = crop(tmp_path / "in", tmp_path / "out").folder
     api.write_audit(folder.root, sample=100)
-    before = read_sample(folder)
+    before = load_sample(folder)
     keys = {photo.image for photo in before}
     detected = sampling.detected_records(folder, keys)
     with open(folder.layout.journal, "ab") as file:
@@ -418,7 +424,7 @@ def test_what_a_reviewer_changed_is_drawn_as_the_detector_left_it(tmp_path: Path
                 file.write(replace(record, status="rejected", verdict="rejected", source="review").to_line())
     assert sampling.detected_records(folder, keys) == detected
     api.write_audit(folder.root, sample=100)
-    assert read_sample(folder) == before
+    assert load_sample(folder) == before
     assert {photo.stratum for photo in before} == set(STRATA)
 
 
@@ -443,6 +449,6 @@ def test_a_recropped_folder_is_estimated_like_one_that_was_run(
     }
     result = api.write_audit(again.root, sample=30)
     api.write_audit(straight.root, sample=30)
-    assert read_sample(again) == read_sample(straight)
+    assert load_sample(again) == load_sample(straight)
     assert result.estimate is not None
     assert (result.estimate.drawn, result.estimate.left) == (30, 18)

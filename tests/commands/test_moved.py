@@ -17,6 +17,7 @@ from detic_crop.folder.records import Record
 from detic_crop.folder.verdicts import Verdict, VerdictLog
 from detic_crop.folder.whereabouts import count_absent
 from detic_crop.photos.keys import STATE
+from detic_crop.photos.location import parse
 from tests.kit.folders import crop, files_of, product, rows_of, untouched
 from tests.kit.photos import write_damaged, write_photo, write_photos
 from tests.kit.review import reviewing
@@ -194,11 +195,12 @@ def test_what_is_counted(tmp_path: Path) -> None:
         "store.jpg": "s3://bucket/store.jpg",  # not asked
         "failed.jpg": str(tmp_path / "failed.jpg"),
     }
+    locations = {key: parse(place) for key, place in places.items()}
     records = {key: Record(key, "failed" if key == "failed.jpg" else "cropped") for key in places}
-    absent = count_absent(records, places, str(tmp_path), given=False)
+    absent = count_absent(records, locations, str(tmp_path), given=False)
     assert (absent.absent, absent.photos) == (4, 7)
     assert absent.sentences("so")[0].startswith("4 of 7 photos are not where the run found them")
-    one = count_absent({"gone.jpg": records["gone.jpg"]}, places, "x", given=True)
+    one = count_absent({"gone.jpg": records["gone.jpg"]}, locations, "x", given=True)
     assert one.sentences("so") == ["the one photo is not in --in x: so"]
     assert count_absent({}, {}, "x", given=False).sentences("so") == []
 

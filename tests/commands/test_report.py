@@ -28,16 +28,16 @@ from detic_crop.config import CropConfig
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import Given, recorded_inputs, short_names
 from detic_crop.folder.journal import Journal
-from detic_crop.folder.listing import photo_paths, read_listing, write_listing
+from detic_crop.folder.listing import photo_locations, read_listing, write_listing
 from detic_crop.folder.records import DetectorChoice, Record
 from detic_crop.folder.verdicts import Verdict
 from detic_crop.folder.whereabouts import Whereabouts
 from detic_crop.images.decode import decode
 from detic_crop.photos.labels import Labels
+from detic_crop.photos.location import LocalFile
 from detic_crop.photos.photo import Photo
-from detic_crop.report import rates
 from detic_crop.report.estimate import Estimate
-from detic_crop.report.html import gallery, summary, thumbnails
+from detic_crop.report.html import gallery, overview, thumbnails
 from detic_crop.report.html import page as report
 from detic_crop.report.html.page import write_page
 from detic_crop.report.intervals import Interval
@@ -175,11 +175,11 @@ class Run:
     ) -> Page:
         """The page, checked for what holds of every page."""
         keys = list(dict.fromkeys(row.record.image for row in self.rows))
-        sources = [Photo(key, str(self.photos / key)) for key in keys]
+        sources = [Photo(key, LocalFile(str(self.photos / key))) for key in keys]
         write_listing(self.folder, sources, [Given(str(self.photos), str(self.photos), keys)])
         photos = judge(self.rows, config, verdicts)
         listing = read_listing(self.folder)
-        where, inputs = Whereabouts(photo_paths(listing)), short_names(recorded_inputs(listing))
+        where, inputs = Whereabouts(photo_locations(listing)), short_names(recorded_inputs(listing))
         audit = Audit(config, self.rows, photos, self.labels, where, inputs, estimate)
         write_page(self.folder, audit)
         data = self.folder.layout.audit_html.read_bytes()
@@ -612,8 +612,8 @@ def test_at_most_so_many_bytes(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_long_tables_and_texts_are_cut(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(summary, "_MAX_FAILURES", 5)
-    monkeypatch.setattr(rates, "_MAX_GROUPS", 5)
+    monkeypatch.setattr(overview, "_MAX_FAILURES", 5)
+    monkeypatch.setattr(overview, "_MAX_GROUPS", 5)
     run.labels = Labels(["image", "species"], [], "image")
     for number in range(8):
         run.labels.rows.append([f"{number}.jpg", f"species{number}" * 1000])
@@ -694,9 +694,9 @@ def test_small_decoding_agrees_with_the_real_one(orientation: int, reduction: in
         cv2.cvtColor(_gradient(side * reduction + 3, 60 * reduction), cv2.COLOR_BGR2RGB)
     )
     picture.save(file, "JPEG", exif=exif, quality=95)
-    small, upright_wh = thumbnails._decode_small(file.getvalue(), "a.jpg", side)
-    real = decode(file.getvalue()).image
-    assert upright_wh == (real.shape[1], real.shape[0])
+    decoded = thumbnails._decode_small(file.getvalue(), "a.jpg", side)
+    small, real = decoded.image, decode(file.getvalue()).image
+    assert decoded.resolution_wh == (real.shape[1], real.shape[0])
     assert max(small.shape) < max(real.shape)  # it was reduced indeed
     expected = cv2.resize(real, (small.shape[1], small.shape[0]), interpolation=cv2.INTER_AREA)
     # A gradient over 256 levels: another orientation would differ by tens, JPEG and rounding by a few.

@@ -30,9 +30,9 @@ from detic_crop.cli import main as cli
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
+from detic_crop.folder.state import Drawn, save_sample
 from detic_crop.folder.verdicts import Verdict, read_verdicts
 from detic_crop.photos.keys import STATE
-from detic_crop.report.sample import Drawn, write_sample
 from detic_crop.review_page import server
 from detic_crop.review_page.guard import is_local
 from tests.kit.folders import crop, files_of, product, rows_of
@@ -133,7 +133,7 @@ def test_reviewed_or_not(finished: Path, client: Client) -> None:
 def test_a_drawn_sample(finished: Path) -> None:
     sample = finished / "out" / STATE / "sample.csv"
     images = [row["image"] for row in rows_of(finished / "out")][:3]
-    write_sample(OutputFolder(finished / "out"), [Drawn(image, "cropped_low", 9, 0) for image in images])
+    save_sample(OutputFolder(finished / "out"), [Drawn(image, "cropped_low", 9, 0) for image in images])
     try:
         with reviewing(finished / "out") as client:
             assert client.row(sample="yes")["total"] == 3

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from detic_crop import api
 from detic_crop.cli import main as cli
+from detic_crop.commands import choose_detector
 from detic_crop.errors import OutputError, UsageError
 from detic_crop.folder import lock as lock_module
 from detic_crop.folder import patience as patience_module
@@ -362,7 +363,9 @@ def test_model_auto_and_conf_are_those_of_the_first_shard(
     photos: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     crop(photos[0], tmp_path / "out", shard="0/2", detector=FakeDetector(name="older"), conf=0.4)
-    monkeypatch.setattr(api, "load_detector", lambda name, device, **given: FakeDetector(name=name))
+    monkeypatch.setattr(
+        choose_detector, "load_detector", lambda name, device, **given: FakeDetector(name=name)
+    )
     result = crop(photos[0], tmp_path / "out", shard="1/2", detector=None)
     assert (result.config.model, result.config.conf) == ("older", 0.4)
     assert "begun with it" in result.model_reason

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from detic_crop.config import CropConfig
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.records import Record
-from detic_crop.folder.saved_labels import load_labels, save_labels
+from detic_crop.folder.state import load_labels, save_labels
 from detic_crop.photos.labels import Labels, parse_labels
 from detic_crop.report.model import Audit, Row, judge, missing_record, table_rows
 from detic_crop.report.suspicion import FLAGS, IMAGE_CHECKS, area_fraction, doubts_of, flags_of

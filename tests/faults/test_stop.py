@@ -6,7 +6,6 @@ disturbed.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -24,6 +23,8 @@ import pytest
 import detic_crop
 from detic_crop import api
 from detic_crop.cli import main as cli
+from detic_crop.commands import apply as apply_module
+from detic_crop.commands import choose_detector
 from detic_crop.errors import OutputError, UsageError
 from detic_crop.folder import journal
 from detic_crop.folder.folder import OutputFolder
@@ -31,9 +32,9 @@ from detic_crop.folder.inside import Inside
 from detic_crop.folder.journal import replay
 from detic_crop.folder.verdicts import Verdict, VerdictLog
 from detic_crop.photos.keys import STATE
-from detic_crop.system.signals import Stop, stop_signals
+from detic_crop.system import signals
+from detic_crop.system.signals import Stop
 from detic_crop.wording import counted
-from detic_crop.work import changes as apply_module
 from detic_crop.work import execute as execute_module
 from tests.kit.detectors import FakeDetector
 from tests.kit.errors import refused
@@ -223,13 +224,11 @@ def stops(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Stop]]:
     """What the runs of a test watch to know that they should stop. SIGUSR1 only wakes the main thread."""
     seen: list[Stop] = []
 
-    @contextlib.contextmanager
-    def spied() -> Iterator[Stop]:
-        with stop_signals() as stop:
-            seen.append(stop)
-            yield stop
+    def spied() -> Stop:
+        seen.append(Stop())
+        return seen[-1]
 
-    monkeypatch.setattr(api, "stop_signals", spied)
+    monkeypatch.setattr(signals, "Stop", spied)
     before = signal.signal(signal.SIGUSR1, lambda number, frame: None) if os.name == "posix" else None
     yield seen
     if os.name == "posix":
@@ -259,7 +258,7 @@ def test_a_second_ctrl_c_ends_at_once(
 ) -> None:
     keys = write_photos(tmp_path / "in", 20)
     insisted = threading.Event()
-    monkeypatch.setattr(execute_module, "insist", insisted.set)
+    monkeypatch.setattr(signals, "insist", insisted.set)
 
     class Interrupted(FakeDetector):
         def detect(self, image: Any, key: str = "") -> Any:
@@ -375,7 +374,11 @@ def test_time_limit_stops_cleanly_and_the_run_goes_on(
     keys = write_photos(tmp_path / "in", 40)
     command = ["run", "--in", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--size", "32", "--quiet"]
     with monkeypatch.context() as patch:
-        patch.setattr(api, "load_detector", lambda name, device, **given: FakeDetector(delay=0.02, name=name))
+        patch.setattr(
+            choose_detector,
+            "load_detector",
+            lambda name, device, **given: FakeDetector(delay=0.02, name=name),
+        )
         assert cli.main([*command, "--time-limit", "0.2s"]) == 0
     done = rows_of(tmp_path / "out")
     assert 0 < len(done) < len(keys)

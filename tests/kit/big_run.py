@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.records import Record
-from detic_crop.folder.saved_labels import save_labels
+from detic_crop.folder.state import save_labels
 from detic_crop.photos.labels import parse_labels
 from tests.kit.folders import crop
 from tests.kit.photos import write_photos

@@ -11,6 +11,8 @@ WORDING: dict[str, str] = {
     # cli
     #
     # commands
+    "nothing_finished": "has no finished photos yet; (give|run) its .* first",
+    "no_candidates": "is gone: nothing can be cropped; run `detic-crop run` again",
     "merge_takes_one_folder": "merge joins the shards in one folder; .*: cp -a .* && detic-crop merge ",
     "no_shards": "holds no shards; pass the --out folder of `run --shard k/N`",
     "shards_not_done": r"shards that are not done: [\d,]+ of [\d,]+.*; run them, then merge again",
@@ -22,7 +24,7 @@ WORDING: dict[str, str] = {
     # folder
     "address_as_path": "looks like the address of a store, .*; pass s3://BUCKET/FOLDER",
     "cannot_read_output": "cannot be read: .*(nothing was changed|what was finished is kept)|; pass another$",
-    "cannot_write": "cannot write .*; what was finished is kept: correct that.* and run the same command again",
+    "cannot_write": "cannot write .*; what was finished is kept: correct that.* and run the same",
     "disk_full": "the disk of .* is full; what was finished is kept: free some space",
     "foreign_folder": "is not empty and was not made by detic-crop; pass a new folder, nothing was changed",
     "foreign_tar": r"\.tar in --out was not made by this run; move it, nothing was changed",
@@ -36,15 +38,16 @@ WORDING: dict[str, str] = {
     "not_a_file": "is not a file; remove it, then run the same command again",
     "not_merged": "holds .* that are not merged yet; run: detic-crop merge ",
     "other_shards_tar": "is in a tar file that this shard did not make; run the command without --shard",
-    "other_writer": "another run writes to .* is not what this one wrote; what was finished is kept: stop one",
+    "other_writer": "another run writes to .* is not what this one wrote; what was finished is kept",
     "out_is_file": "--out .* is a(n object|file); pass ",
     "out_is_input": "--(in|out) .* is .*; pass another --out, your photos stay as they are",
     "out_not_writable": "cannot be written to; pass s3://BUCKET/FOLDER",
     "outside_output": "lies outside of --out .*; nothing is changed there",
     "photos_in_output": "photos of --in lie .*inside --out .*; pass another --out, your photos stay",
     "photos_not_in_input": r"in --in .*, nothing was changed; expected the first at .*: pass the folder",
+    "sample_damaged": r"is damaged \(.*\); draw again: detic-crop audit .* --sample 200$",
     "segment_missing": "a part of .* is (missing|there twice): expected one that begins at byte",
-    "strange_state": "(is not a (file|folder), and was not made|where a table belongs|that is not a lock); (mov|rem)",
+    "strange_state": "is not a (file|folder), and was not made|where a table belongs|that is not a lock",
     #
     # photos
     #

@@ -9,10 +9,11 @@ from msgspec.structs import replace
 from detic_crop.config import CropConfig
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import Given
-from detic_crop.folder.listing import photo_paths, read_listing, write_listing
+from detic_crop.folder.listing import photo_locations, read_listing, write_listing
 from detic_crop.folder.records import Record
 from detic_crop.folder.whereabouts import Whereabouts
 from detic_crop.photos.labels import Labels
+from detic_crop.photos.location import LocalFile
 from detic_crop.photos.photo import Photo
 from detic_crop.report.model import Audit, Row, judge
 from detic_crop.report.table import write_table
@@ -66,7 +67,7 @@ def made(base: Path, rows: list[Row], labels: Labels | None = None) -> tuple[Out
     folder = OutputFolder(base / "out")
     folder.inside.mkdir(folder.layout.temporary)
     photos = str(base / "photos")
-    found = [Photo(row.record.image, f"{photos}/{row.record.image}") for row in rows]
+    found = [Photo(row.record.image, LocalFile(f"{photos}/{row.record.image}")) for row in rows]
     write_listing(folder, found, [Given(photos, photos, [photo.key for photo in found])])
     audit = audit_of(folder, rows, labels)
     write_table(folder, audit)
@@ -74,5 +75,5 @@ def made(base: Path, rows: list[Row], labels: Labels | None = None) -> tuple[Out
 
 
 def audit_of(folder: OutputFolder, rows: list[Row], labels: Labels | None = None) -> Audit:
-    where = Whereabouts(photo_paths(read_listing(folder)))
+    where = Whereabouts(photo_locations(read_listing(folder)))
     return Audit(CONFIG, rows, judge(rows, CONFIG), labels, where)

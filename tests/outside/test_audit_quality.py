@@ -26,6 +26,7 @@ from detic_crop.config import CropConfig
 from detic_crop.detectors.base import Detector, DetectorInfo
 from detic_crop.detectors.lite_boxes import iou
 from detic_crop.folder.records import Record
+from detic_crop.photos.location import LocalFile
 from detic_crop.photos.photo import Photo
 from detic_crop.report.suspicion import flags_of
 from detic_crop.work.pipeline import Job, Pipeline
@@ -71,7 +72,7 @@ def test_a_simulated_row_is_the_row_of_a_run(found: Detections, tmp_path: Path) 
     """All that suspicion reads, but for the pixels."""
     cv2.imwrite(str(tmp_path / "a.png"), picture(1))
     pipeline = Pipeline(Given(found), (MARINE,), CONFIG, lambda data: tmp_path / "a.jpg", 10**6)
-    real = pipeline.process(Job(Photo.at("a.png", str(tmp_path / "a.png")), "a.jpg")).record
+    real = pipeline.process(Job(Photo.at("a.png", LocalFile(str(tmp_path / "a.png"))), "a.jpg")).record
     ours = record_of("a.png", found, (60, 40), CONFIG)
     files = ("crop", "model", "file_size", "file_time", "crop_bytes", "checksum", "damaged")
     pixels = ("crop_hash", "blur", "brightness", "entropy")

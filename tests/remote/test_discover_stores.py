@@ -10,8 +10,8 @@ import pytest
 
 from detic_crop import api
 from detic_crop.errors import PhotoError, UsageError
-from detic_crop.photos import location as places
 from detic_crop.photos.find import discover
+from detic_crop.photos.location import StoreObject
 from detic_crop.photos.photo import Photo
 from detic_crop.stores import store as stores
 from detic_crop.stores.store import Store
@@ -62,7 +62,7 @@ def test_what_lies_below_an_address(memory: Store) -> None:
         assert [photo.key for photo in listing.photos] == ["a/2.PNG", "a/ü x#?.jpg", "b.jpg"]
         assert listing.passed_over == 1
         for photo in listing.photos:
-            assert places.read(photo.location, 100) == f"p/{photo.key}".encode()
+            assert photo.location.read(100) == f"p/{photo.key}".encode()
             assert photo.size == len(f"p/{photo.key}".encode())
             assert Photo.at(photo.key, photo.location) == photo
 
@@ -103,7 +103,7 @@ def test_tar_files_of_a_store(memory: Store, tmp_path: Path) -> None:
     for where in ("memory://bucket/p-{0..1}.tar", "memory://bucket/p-*.tar"):
         found = discover(where).photos
         assert [photo.key for photo in found] == expected
-        assert places.read(found[2].location, 10**4) == b"\x01" * 3000
+        assert found[2].location.read(10**4) == b"\x01" * 3000
         assert [Photo.at(photo.key, photo.location) for photo in found] == found
 
 
@@ -170,7 +170,7 @@ def test_a_list_in_a_store(memory: Store) -> None:
     memory.write("memory://bucket/p/list.csv", b"image\na.jpg\n../q/b.jpg\nmemory://bucket/p/a.jpg\n")
     listing = discover("memory://bucket/p/list.csv")
     assert [photo.key for photo in listing.photos] == ["a.jpg", "q/b.jpg"]
-    assert [places.read(photo.location, 99) for photo in listing.photos] == [b"p/a.jpg", b"q/b.jpg"]
+    assert [photo.location.read(99) for photo in listing.photos] == [b"p/a.jpg", b"q/b.jpg"]
     assert listing.notes == ["lines of list.csv that repeat a photo: 1"]
 
 
@@ -200,7 +200,7 @@ def test_a_list_of_addresses(web: Web, tmp_path: Path) -> None:
         f"{host}/photos/c d.jpg",
     ]
     assert listing.notes == ["lines of list.txt that repeat a photo: 1"]
-    assert [places.read(photo.location, 10**5) for photo in listing.photos] == [
+    assert [photo.location.read(10**5) for photo in listing.photos] == [
         web.files["/photos/a.jpg"],
         b"local",
         web.files["/photos/c d.jpg"],
@@ -240,7 +240,7 @@ def test_a_run_over_the_web_keeps_no_secret(web: Web, tmp_path: Path) -> None:
         ([410], "missing_file", "found none"),
         ([403], "permission_denied", "the server answered 403; check the credentials, or whether a signed"),
         ([401], "permission_denied", "the server answered 401"),
-        ([500] * 9, "unreachable", "several times; give the same command again"),
+        ([500] * 9, "unreachable", "several times; run the same command again"),
         ([0] * 99, "unreachable", "several times"),
     ],
 )
@@ -271,7 +271,7 @@ def test_no_server(tmp_path: Path) -> None:
 def test_an_endless_answer_ends(web: Web, tmp_path: Path) -> None:
     web.files = {"/a.jpg": b"x" * 3_000_000}
     with pytest.raises(PhotoError) as caught:
-        places.read(f"{web.address}/a.jpg", 1_000_000)
+        StoreObject(f"{web.address}/a.jpg").read(1_000_000)
     assert caught.value.reason == "too_many_pixels"
 
 
@@ -280,7 +280,7 @@ def test_a_list_and_a_photo_by_address(web: Web) -> None:
     web.files = {**web.files, "/photos/list.txt": text}
     found = discover(f"{web.address}/photos/list.txt").photos
     assert [photo.key for photo in found] == ["a.jpg", "photos/b.jpg"]
-    assert [places.read(photo.location, 10**5) for photo in found] == [
+    assert [photo.location.read(10**5) for photo in found] == [
         web.files["/photos/a.jpg"],
         web.files["/photos/b.jpg"],
     ]
@@ -301,8 +301,9 @@ def test_odd_names_in_a_bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         )
         assert keys("S3://odd-names/p") == keys("s3://odd-names/p")
         for number, name in enumerate(names):
-            assert places.read(f"s3://odd-names/{name}", 10**6) == photo_bytes(number)
-            assert places.kept(f"s3://odd-names/{name}") == f"s3://odd-names/{name}"
+            location = StoreObject(f"s3://odd-names/{name}")
+            assert location.read(10**6) == photo_bytes(number)
+            assert location.redact() == location
         for name in ("a#1.jpg", "a?2.jpg", "x[1].jpg", "a#1.jpg/"):
             assert keys(f"s3://odd-names/p/{name}") == [name.rstrip("/")]
         path = tmp_path / "list.txt"
@@ -311,7 +312,7 @@ def test_odd_names_in_a_bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         again = api.recrop(tmp_path / "out", tmp_path / "small", size=16, quiet=True)
         assert again.counts["failed"] == 0
         store.write("s3://odd-names/p/empty.jpg", b"")
-        assert places.read("s3://odd-names/p/empty.jpg", 10**6) == b""
+        assert StoreObject("s3://odd-names/p/empty.jpg").read(10**6) == b""
         with pytest.raises(UsageError, match="names no bucket; pass s3://BUCKET/FOLDER"):
             discover("s3://b[12]/p/*.jpg")
 
@@ -370,7 +371,7 @@ def test_a_tar_file_of_a_server_that_sends_only_whole_ones(web: Web, tmp_path: P
         "/large.tar": write_tar(tmp_path / "l.tar", {**files, "c.jpg": b"c" * 12_000_000}).read_bytes(),
     }
     found = {photo.key: photo.location for photo in discover(f"{web.address}/p.tar").photos}
-    assert {key: places.read(where, 10**4) for key, where in found.items()} == files
+    assert {key: where.read(10**4) for key, where in found.items()} == files
     with pytest.raises(UsageError, match=r"large\.tar cannot be read in parts.*; download it"):
         discover(f"{web.address}/large.tar")
 
@@ -411,7 +412,7 @@ def test_the_page_shows_photos_that_need_a_signature(web: Web, tmp_path: Path) -
 
 
 def test_who_asks(web: Web) -> None:
-    places.read(f"{web.address}/photos/a.jpg", 10**6)
+    StoreObject(f"{web.address}/photos/a.jpg").read(10**6)
     assert web.agent.startswith("detic-crop/")
     timeout = stores.store_of(web.address).fs.client_kwargs["timeout"]
     assert timeout.total is None

@@ -10,9 +10,9 @@ import pytest
 
 from detic_crop import api
 from detic_crop.errors import PhotoError, UsageError
-from detic_crop.photos import location as places
 from detic_crop.photos.find import discover
 from detic_crop.photos.in_tars import expanded
+from detic_crop.photos.location import parse
 from detic_crop.photos.photo import Photo
 from detic_crop.wording import counted
 from tests.kit.folders import crop, product, rows_of
@@ -24,7 +24,7 @@ FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarf
 
 def contents(where: str | Path) -> dict[str, bytes]:
     """Key → bytes as a run would read them."""
-    return {photo.key: places.read(photo.location, 10**6) for photo in discover(where).photos}
+    return {photo.key: photo.location.read(10**6) for photo in discover(where).photos}
 
 
 @pytest.mark.parametrize("format", FORMATS.values(), ids=FORMATS)
@@ -131,7 +131,7 @@ def test_one_that_was_cut_short(tmp_path: Path, cut: int) -> None:
     assert listing.notes == [
         f"p.tar is cut short or damaged after {counted(len(found), 'file')}; what is before that is taken"
     ]
-    assert places.read(listing.photos[0].location, 1000) == b"a" * 100
+    assert listing.photos[0].location.read(1000) == b"a" * 100
 
 
 def test_garbage_in_the_middle(tmp_path: Path) -> None:
@@ -147,8 +147,8 @@ def test_garbage_in_the_middle(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "says"),
     [
-        ("p.tar", b"", "is no plain tar file"),
-        ("p.tar", b"\x1f\x8b" + b"x" * 2000, "is no plain tar file .*without compression"),
+        ("p.tar", b"", "is not a plain tar file"),
+        ("p.tar", b"\x1f\x8b" + b"x" * 2000, "is not a plain tar file .*without compression"),
         ("p.tar", b"\0" * 10240, "holds no photos"),
         ("p.tar.gz", b"x", "is compressed; unpack it"),
         ("p.tgz", b"x", "is compressed"),
@@ -185,7 +185,7 @@ def test_a_member_that_is_not_there_any_more(tmp_path: Path) -> None:
     path.unlink()
     assert Photo.at("a.jpg", first.location).size == -1
     with pytest.raises(PhotoError) as caught:
-        places.read(first.location, 10**6)
+        first.location.read(10**6)
     assert caught.value.reason == "missing_file"
 
 
@@ -194,15 +194,15 @@ def test_a_tar_file_that_changes_after_it_was_listed(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "p.tar", {"a.jpg": b"a" * 1000, "b.jpg": b"b" * 2000})
     found = discover(path).photos
     write_tar(path, {"a.jpg": b"A" * 1000, "z.jpg": b"z" * 9000})
-    assert places.read(found[0].location, 10**6) == b"A" * 1000  # the same time and size: it may be the same
-    with pytest.raises(PhotoError, match="has changed since it was listed; give `run` again"):
-        places.read(found[1].location, 10**6)
+    assert found[0].location.read(10**6) == b"A" * 1000  # the same time and size: it may be the same
+    with pytest.raises(PhotoError, match="has changed since it was listed; run the command again"):
+        found[1].location.read(10**6)
 
 
 def test_a_member_may_not_be_too_large(tmp_path: Path) -> None:
     [photo] = discover(write_tar(tmp_path / "p.tar", {"a.jpg": b"a" * 1000})).photos
     with pytest.raises(PhotoError) as caught:
-        places.read(photo.location, 999)
+        photo.location.read(999)
     assert caught.value.reason == "too_many_pixels"
 
 
@@ -243,8 +243,9 @@ def test_a_tar_file_with_the_name_of_a_place(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     write_tar(tmp_path / "tar:512+5@0:x.tar", {"a.jpg": b"right"})
     [photo] = discover("tar:512+5@0:x.tar").photos
-    for place in (photo.location, places.absolute(photo.location), places.kept(photo.location)):
-        assert places.read(place, 100) == b"right"
+    location = photo.location
+    for same in (location, location.absolute(), location.redact(), parse(str(location))):
+        assert same.read(100) == b"right"
 
 
 def test_a_folder_with_the_name_of_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -554,8 +554,9 @@ def test_what_works_on_a_disk_only_says_so(photos: Path, tmp_path: Path) -> None
         "recrop": lambda: api.recrop(OUT, tmp_path / "new"),
     }
     for command, call in calls.items():
-        with refused("needs_disk", UsageError):
+        with refused("needs_disk", UsageError) as caught:
             call()
+        assert str(caught.value).startswith(f"{command} needs the folder on a disk: copy {OUT} here")
     assert objects(OUT) == before
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from detic_crop.errors import UsageError
 from detic_crop.photos.find import discover
+from detic_crop.photos.location import LocalFile
 from detic_crop.photos.photo import Listing, Photo
 from tests.kit.folders import crop
 from tests.kit.helpers import write
@@ -42,7 +43,7 @@ def test_a_folder_of_folders(tmp_path: Path) -> None:
 def test_a_source_knows_its_file(tmp_path: Path) -> None:
     path = write(tmp_path / "d" / "a.jpg", b"12345")
     os.utime(path, ns=(0, 1_600_000_000_000_000_007))
-    assert discover(tmp_path).photos == [Photo("d/a.jpg", str(path), 5, 1_600_000_000_000_000_007)]
+    assert discover(tmp_path).photos == [Photo("d/a.jpg", LocalFile(str(path)), 5, 1_600_000_000_000_000_007)]
 
 
 def test_the_folder_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +103,7 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
         write(tmp_path / os.fsdecode(raw), raw)
     write(tmp_path / "%FF.jpg", b"taken")  # the spelling that the first would get
     found = by_key(discover(tmp_path))
-    contents = {key: Path(photo.location).read_bytes() for key, photo in found.items()}
+    contents = {key: Path(photo.location.own_path).read_bytes() for key, photo in found.items()}
     assert contents == {
         "%FF.jpg": b"taken",
         "%FF~2.jpg": b"\xff.jpg",
@@ -431,7 +432,7 @@ def test_a_table_without_photos_is_refused_in_one_line(tmp_path: Path, data: byt
 def test_one_photo_whatever_it_is_called(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, b"12")
     [photo] = discover(path).photos
-    assert (photo.key, photo.location, photo.size) == (name, str(path), 2)
+    assert (photo.key, photo.location, photo.size) == (name, LocalFile(str(path)), 2)
 
 
 @linux

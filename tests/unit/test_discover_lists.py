@@ -10,6 +10,7 @@ import pytest
 
 from detic_crop.errors import UsageError
 from detic_crop.photos.find import discover
+from detic_crop.photos.location import LocalFile
 from detic_crop.photos.photo import Listing
 from tests.kit.folders import crop, rows_of
 from tests.kit.helpers import write
@@ -58,7 +59,7 @@ def test_quoted_full_paths_and_addresses_of_files(folder: Path) -> None:
         f'"file://{spaced}"',
     ):
         (photo,) = listed(folder, f"{line}\n").photos
-        assert (photo.location, photo.size) == (f"{folder}/d/b c.jpg", 2)
+        assert (photo.location, photo.size) == (LocalFile(f"{folder}/d/b c.jpg"), 2)
     write(folder / "d" / "b%20c.jpg", b"333")  # a name that really is so goes first
     assert [photo.size for photo in listed(folder, f"file://{spaced}\n").photos] == [3]
     (photo,) = listed(folder, '"C:\\Users\\me\\Fotos\\a.jpg"\n').photos
@@ -198,10 +199,10 @@ def test_a_list_of_ids_that_have_become_floats(tmp_path: Path) -> None:
     [
         ("boxes.json", "has no photos; pass their folder as --in, and boxes as --model boxes:FILE"),
         ("data.YAML", "has no photos; pass their folder"),
-        ("notes.xlsx", r"is no list that can be read; save it as CSV \(UTF-8\)"),
+        ("notes.xlsx", r"is not a list that can be read; save it as CSV \(UTF-8\)"),
         ("table.parquet", "save it as CSV"),
-        ("clip.MP4", "is a video; take pictures out of it first"),
-        ("page.html", "is no photo; pass a photo"),
+        ("clip.MP4", "is a video; extract pictures from it first"),
+        ("page.html", "is not a photo; pass a photo"),
         ("photo.zip", "is compressed; unpack it"),
         ("photo.7z", "is compressed; unpack it"),
     ],

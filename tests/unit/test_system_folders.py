@@ -12,6 +12,7 @@ from detic_crop.errors import UsageError
 from detic_crop.folder.inputs import Given
 from detic_crop.folder.listing import write_listing
 from detic_crop.photos.find import discover
+from detic_crop.photos.location import LocalFile
 from detic_crop.photos.photo import Photo
 from detic_crop.stores.store import Store, store_of
 from detic_crop.system.system_folders import is_system_folder, system_folder_of
@@ -162,7 +163,7 @@ def test_what_an_earlier_version_took_keeps_its_crop_and_is_named(tmp_path: Path
     crop(tmp_path / "list.txt", tmp_path / "out")
     folder = crop(tmp_path / "list.txt", tmp_path / "out").folder
     before = product(tmp_path / "out")
-    taken = [Photo(key, str(tmp_path / key)) for key in ("in/@eaDir/a.jpg", "in/a.jpg")]
+    taken = [Photo(key, LocalFile(str(tmp_path / key))) for key in ("in/@eaDir/a.jpg", "in/a.jpg")]
     write_listing(folder, taken, [Given(str(tmp_path / "in"), str(tmp_path), [s.key for s in taken])])
     write(tmp_path / "list.txt", b"in/a.jpg\n")
     result = crop(tmp_path / "list.txt", tmp_path / "out")

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detic_crop.errors import OutputError
-from detic_crop.folder.verdicts import HEADER, Verdict, VerdictLog, last_lines, read_verdicts
+from detic_crop.folder.verdicts import HEADER, Verdict, VerdictLog, read_review, read_verdicts
 
 ODD_NAMES = [
     "a.jpg",
@@ -57,7 +57,7 @@ def test_the_last_word_counts(path: Path) -> None:
         log.append(Verdict("a.jpg", word), Verdict("b.jpg", word))
     log.append(Verdict("b.jpg", "undone"))
     assert {image: last.verdict for image, last in read_verdicts(path).items()} == {"a.jpg": "whole"}
-    assert last_lines(path)["b.jpg"].verdict == "undone"
+    assert read_review(path).last["b.jpg"].verdict == "undone"
 
 
 def test_each_line_is_read_once_whoever_wrote_it(path: Path) -> None:

@@ -1,31 +1,32 @@
-"""The boxes over a photo: inline SVG in the photo's size on the page."""
+"""The boxes over a photo, in pixels of the photo as it is shown on the page."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from markupsafe import Markup
 
 from detic_crop.boxes.choose import wanted_mask
 from detic_crop.boxes.detections import BOX_DECIMALS, Detections
 from detic_crop.config import CropConfig
 from detic_crop.detectors.vocabulary import wanted_classes
 from detic_crop.folder.records import Record
-from detic_crop.report.html.markup import escaped, html, joined, two_digits
+from detic_crop.report.html.rendering import two_digits
 
-_MAX_SCORES = 12  # boxes of one photo whose score is written beside them
-
-_KINDS: Mapping[str, str] = {
+KINDS: Mapping[str, str] = {
     "chosen": "chosen box",
     "cut": "what was cut out",
     "best": "most confident box, where another was chosen",
     "other": "other eligible boxes",
     "weak": "below conf, or of a class not asked for",
 }
+"""Kind of a box → what it means."""
 
-# Of the dark line beneath the important boxes, px; see report.css for the lines themselves.
+_MAX_SCORES = 12  # boxes of one photo whose score is written beside them
+
+# Width of the dark line beneath the important boxes, px; see report.css for the lines themselves.
 _HALOS: Mapping[str, float] = {"chosen": 4.4, "best": 4.0, "cut": 3.4}
 
 
@@ -33,11 +34,11 @@ class _Box(NamedTuple):
     """A box to draw.
 
     Attributes:
-        kind: a key of `_KINDS`.
-        xyxy: pixels of the photo.
-        name: its class; empty for a rectangle that is no detection.
-        score: in words.
-        label: written in its corner.
+        kind: a key of `KINDS`.
+        xyxy: corners, pixels of the photo.
+        name: class; empty for a rectangle that is not a detection.
+        score: score in words.
+        label: text in the upper left corner.
     """
 
     kind: str
@@ -47,34 +48,46 @@ class _Box(NamedTuple):
     label: str = ""
 
 
-def legend() -> Markup:
-    """What the kinds of boxes mean."""
-    items = (
-        html(
-            '<li><svg aria-hidden="true"><rect class="b {kind}" x="5" y="4" width="24" height="14"/></svg>'
-            "{meaning}</li>\n",
-            kind=kind,
-            meaning=meaning,
-        )
-        for kind, meaning in _KINDS.items()
-    )
-    return html(
-        '<h2 id="legend">Reading the pictures</h2>\n<ul class="legend">\n{items}</ul>\n'
-        '<p class="soft">Numbers beside boxes are scores. The crop beside the photo is what a trainer sees; '
-        "it opens the file.</p>\n",
-        items=joined(items),
-    )
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A rectangle of the overlay, which tells its class when pointed at.
+
+    Attributes:
+        kind: a key of `KINDS`.
+        x: left edge, px on the page.
+        y: top edge.
+        width: of the rectangle.
+        height: of the rectangle.
+        halo: width of the dark line beneath; 0 for none.
+        name: class; empty for a rectangle that is not a detection.
+        score: score in words.
+        label: text in the corner; empty for none.
+        label_x: left end of the text.
+        label_y: base line of the text.
+    """
+
+    kind: str
+    x: float
+    y: float
+    width: float
+    height: float
+    halo: float
+    name: str
+    score: str
+    label: str
+    label_x: float
+    label_y: float
 
 
 def overlay(
     record: Record, candidates: Detections | None, config: CropConfig, display_wh: tuple[float, float]
-) -> Markup:
-    """SVG of every box of one photo, the important ones last and so on top.
+) -> list[Shape]:
+    """Return every box of one photo, the important ones last and so on top.
 
     Args:
-        record: of the photo.
-        candidates: every box that was kept of it; None where they cannot be read any more.
-        config: the settings as resolved.
+        record: record of the photo.
+        candidates: every box that was kept of it; None if they cannot be read any more.
+        config: settings of the folder, as resolved.
         display_wh: width and height of the photo on the page, px.
     """
     boxes = [] if candidates is None else _other_boxes(record, candidates, config)[::-1]
@@ -86,19 +99,12 @@ def overlay(
             boxes.append(_Box("cut", record.crop_box))
         score = two_digits(record.score)
         boxes.append(_Box("chosen", record.box, record.class_name or "drawn", score, score))
-    width, height = display_wh
-    ratio_wh = width / max(record.width, 1), height / max(record.height, 1)
-    # Aloud it would be loose numbers; the text beside it says what matters.
-    return html(
-        '<svg aria-hidden="true" viewBox="0 0 {width:.0f} {height:.0f}">{shapes}</svg>',
-        width=width,
-        height=height,
-        shapes=joined(_shape(box, ratio_wh, width) for box in boxes),
-    )
+    ratio_wh = display_wh[0] / max(record.width, 1), display_wh[1] / max(record.height, 1)
+    return [_shape(box, ratio_wh, display_wh[0]) for box in boxes]
 
 
 def _other_boxes(record: Record, candidates: Detections, config: CropConfig) -> list[_Box]:
-    """All boxes but the chosen and the most confident, eligible ones first, then by falling score."""
+    """Return all boxes but the chosen and the most confident: eligible ones first, by falling score."""
     wanted = wanted_mask(candidates, wanted_classes(config.classes))
     eligible = wanted & (candidates.scores >= np.float32(config.conf or 0.0))
     drawn = {(record.box, record.class_name), (record.best_box, record.best_class)}
@@ -113,36 +119,19 @@ def _other_boxes(record: Record, candidates: Detections, config: CropConfig) -> 
     return others
 
 
-def _shape(box: _Box, ratio_wh: tuple[float, float], width: float) -> Markup:
-    """A rectangle that tells its class when pointed at, and its label in the upper left corner."""
+def _shape(box: _Box, ratio_wh: tuple[float, float], display_width: float) -> Shape:
     left, right = box.xyxy[0] * ratio_wh[0], box.xyxy[2] * ratio_wh[0]
     top, bottom = box.xyxy[1] * ratio_wh[1], box.xyxy[3] * ratio_wh[1]
-    place = html(
-        'x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"',
-        x=left,
-        y=top,
-        width=right - left,
-        height=bottom - top,
+    return Shape(
+        box.kind,
+        left,
+        top,
+        right - left,
+        bottom - top,
+        _HALOS.get(box.kind, 0.0),
+        box.name,
+        box.score,
+        box.label,
+        label_x=max(2.0, min(left + 4, display_width - 6.5 * len(box.label))),
+        label_y=top + 13,
     )
-    parts = []
-    if box.kind in _HALOS:
-        width_of_line = _HALOS[box.kind]
-        parts.append(
-            html('<rect class="b halo" {place} stroke-width="{line}"/>', place=place, line=width_of_line)
-        )
-    title = Markup()
-    if box.name:
-        title = html("<title>{name} {score}</title>", name=escaped(box.name), score=box.score)
-    parts.append(
-        html('<rect class="b {kind}" {place}>{title}</rect>', kind=box.kind, place=place, title=title)
-    )
-    if box.label:
-        label = html(
-            '<text class="{kind}" x="{x:.1f}" y="{y:.1f}">{label}</text>',
-            kind=box.kind,
-            x=max(2.0, min(left + 4, width - 6.5 * len(box.label))),
-            y=top + 13,
-            label=escaped(box.label),
-        )
-        parts.append(label)
-    return joined(parts)

@@ -7,31 +7,19 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
-from detic_crop.config import DEFAULT_MAX_PIXELS
 from detic_crop.errors import PhotoError
 from detic_crop.folder.records import Record
 from detic_crop.images.crop import resize_exactly as resize
-from detic_crop.images.decode import decode, upright
+from detic_crop.images.decode import Decoded, PhotoFile
 from detic_crop.images.encode import encode
-from detic_crop.images.headers import read_header
-from detic_crop.images.quiet import quiet_c_stderr
-from detic_crop.photos.location import read
+from detic_crop.images.partial import REDUCTIONS
+from detic_crop.photos.location import Location
 from detic_crop.wording import utf8
 
 PHOTO_SIDE = 420  # px, long side
 CROP_SIDE = 200
 _PHOTO_QUALITY = 75
 _CROP_QUALITY = 80
-
-_REDUCED = {
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +41,18 @@ class Pictures:
     photo_gone: bool = False
 
 
-def pictures_of(record: Record, photo_place: str, read_crop: Callable[[], bytes]) -> Pictures:
+def pictures_of(record: Record, location: Location, read_crop: Callable[[], bytes]) -> Pictures:
     """Both thumbnails of one photo, as far as they can be made.
 
     Args:
         record: of the photo.
-        photo_place: where it is, see `runs.places`.
+        location: where the photo is.
         read_crop: gives the bytes of its crop, or raises OSError.
     """
     photo = crop = None
     photo_trouble = crop_trouble = ""
     try:
-        data = read_photo(record, photo_place, tries=1)
+        data = read_photo(record, location, tries=1)
         photo = thumbnail(data, record.image, PHOTO_SIDE, _PHOTO_QUALITY, record)
     except (PhotoError, OSError, MemoryError, ValueError) as error:
         photo_trouble = _reason(error)
@@ -75,19 +63,19 @@ def pictures_of(record: Record, photo_place: str, read_crop: Callable[[], bytes]
     return Pictures(photo, crop, photo_trouble, crop_trouble, photo_trouble == _GONE)
 
 
-def read_photo(record: Record, place: str, tries: int | None = None) -> bytes:
+def read_photo(record: Record, location: Location, tries: int | None = None) -> bytes:
     """The bytes of a photo that was looked at; one that has another size by now is not read.
 
     Args:
         record: of the photo.
-        place: where it is.
-        tries: how often a store is asked at most, see `places.read`.
+        location: where it is.
+        tries: most requests to a store; None for its usual number.
 
     Raises:
         PhotoError: it cannot be read, or is another photo now.
     """
     try:
-        return read(place, record.file_size or sys.maxsize, tries)
+        return location.read(record.file_size or sys.maxsize, tries)
     except PhotoError as error:
         if error.reason == "too_many_pixels":  # bytes, rather: it has grown
             raise _changed() from error
@@ -138,8 +126,9 @@ def thumbnail(data: bytes, name: str, side: int, quality: int, record: Record | 
     """
     if record is not None and record.file_size not in (0, len(data)):
         raise _changed()
-    image, upright_wh = _decode_small(data, name, side)
-    if record is not None and upright_wh != (record.width, record.height):
+    decoded = _decode_small(data, name, side)
+    image = decoded.image
+    if record is not None and decoded.resolution_wh != (record.width, record.height):
         raise _changed()
     ratio = side / max(image.shape[:2])
     if ratio < 1:
@@ -151,23 +140,11 @@ def _changed() -> PhotoError:
     return PhotoError("changed", "it has changed since the run; give the run command again")
 
 
-def _decode_small(data: bytes, name: str, side: int) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """(upright (H, W, 3) BGR of at least `side` px where the image has them, (width, height) of the whole).
-
-    The usual JPEG is decoded at 1/2, 1/4 or 1/8, which spares most of the work; everything else as in a run.
-    """
-    if data.startswith(b"\xff\xd8\xff"):
-        header = read_header(data, name)
-        reduction = next((n for n in _REDUCED if max(header.width, header.height) >= n * side), None)
-        if header.plain and reduction and header.width * header.height <= DEFAULT_MAX_PIXELS:
-            with quiet_c_stderr():
-                small = cv2.imdecode(
-                    np.frombuffer(header.lean, np.uint8), _REDUCED[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
-                )
-            if small is not None:
-                size = (header.width, header.height)
-                image = upright(np.asarray(small, np.uint8), header.orientation)
-                return image, size if header.orientation < 5 else size[::-1]
+def _decode_small(data: bytes, name: str, side: int) -> Decoded:
+    """Decode an image at 1/2, 1/4 or 1/8 where its format allows that and `side` px are left."""
     # It was decoded once: a limit that was raised for the run need not be raised for its page.
-    image = decode(data, name=name, max_pixels=1 << 40).image
-    return image, (image.shape[1], image.shape[0])
+    photo = PhotoFile(data, name=name, max_pixels=1 << 40)
+    photo.vouch()  # the run has found out whether it is damaged
+    long_side = max(photo.resolution_wh or (0, 0))
+    reduction = next(n for n in REDUCTIONS if n == 1 or long_side >= n * side)
+    return photo.decode(reduction=reduction)

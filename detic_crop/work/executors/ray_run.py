@@ -27,7 +27,6 @@ import numpy as np
 
 from detic_crop.detectors.base import Detector
 from detic_crop.errors import DeticCropError, PhotoError, UsageError, one_line
-from detic_crop.photos.location import absolute, shown
 from detic_crop.photos.photo import Photo
 from detic_crop.work.executors.processes import Recipe
 from detic_crop.work.executors.ray_cluster import Cluster, Group
@@ -322,10 +321,11 @@ class RayRun:
             DeticCropError: its node cannot do what this one can.
         """
         for photo in ready.unseen:
-            if Photo.at(photo.key, photo.location).size == photo.size:
+            if photo.is_visible():
                 raise DeticCropError(
-                    f"node {ready.host} of the Ray cluster does not see {shown(absolute(photo.location))}, "
-                    "which is on this machine; put the photos on a disk that every node has under that path"
+                    f"node {ready.host} of the Ray cluster does not see "
+                    f"{photo.location.absolute().describe()}, which is on this machine; put the photos on "
+                    "a disk that every node has under that path"
                 )
         if self._given is None and ready.weights != dict(self._pipeline.detector.info.weights):
             raise DeticCropError(
@@ -411,7 +411,7 @@ class RayRun:
 
 def _some(photos: Sequence[Photo]) -> list[Photo]:
     """A few photos that are there for this process."""
-    seen = [photo for photo in photos if photo.size >= 0 and Photo.at(*photo[:2]).size == photo.size]
+    seen = [photo for photo in photos if photo.is_visible()]
     return seen[:: max(1, len(seen) // _PROBES)][:_PROBES]
 
 

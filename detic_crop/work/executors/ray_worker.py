@@ -109,7 +109,7 @@ class Worker:
         with suppress(OSError):
             os.chdir(order.cwd)
         recipe = order.recipe
-        unseen = [photo for photo in order.probes if Photo.at(photo.key, photo.location).size != photo.size]
+        unseen = [photo for photo in order.probes if not photo.is_visible()]
         if detector is None:
             detector = self._load(recipe)
         if order.again:
