@@ -538,13 +538,21 @@ def test_what_a_run_records_cannot_be_given(tmp_path: Path) -> None:
             crop(tmp_path / "in", tmp_path / "out", **{name: value})
 
 
-@pytest.mark.parametrize("out", ["s3:/bucket/crops", "file:///crops", "https://example.org/crops", "s3://"])
+@pytest.mark.parametrize(
+    ("out", "code"),
+    [
+        ("s3:/bucket/crops", "address_as_path"),
+        ("file:///crops", "address_as_path"),
+        ("https://example.org/crops", "out_not_writable"),
+        ("s3://", "out_not_writable"),
+    ],
+)
 def test_what_only_looks_like_a_store_is_no_folder(
-    photos: Path, out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photos: Path, out: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A folder named `s3:` in the working folder is where the crops would go."""
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.iterdir())
-    with refused("address_as_path", UsageError):
+    with refused(code, UsageError):
         crop(photos, out)
     assert sorted(tmp_path.iterdir()) == before
