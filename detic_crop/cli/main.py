@@ -139,7 +139,12 @@ def audit(cropped: str, xlsx: bool, **given: Any) -> int:
 @_cropped
 @_moved
 @option("--reviewer", metavar="NAME", help="saved with each verdict  [default: your login name]")
-@option("--port", type=click.IntRange(0, 65535), help="0 takes any free one  [default: 8377, if free]")
+@option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    help="0 takes any free one  [default: 8377, if free]",
+)
 @option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="address to listen on")
 @option("--no-browser", is_flag=True, help="only print the page's address")
 def review(cropped: str, no_browser: bool, **given: Any) -> int:

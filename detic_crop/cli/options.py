@@ -153,7 +153,7 @@ def _declared(setting: Setting, changes: bool) -> Callable[[_F], _F]:
         setting.option,
         setting.name,
         type=_type_of(setting),
-        metavar=setting.metavar,
+        metavar=setting.metavar or ("N" if setting.kind in (int, float) else None),
         default=default,
         show_default=default is not None,
         callback=_seconds if setting.name == "time_limit" else None,

@@ -11,7 +11,6 @@ from detic_crop.commands.result import ApplyResult, unless_stopped
 from detic_crop.commands.settings import PathLike
 from detic_crop.commands.tables import write_tables
 from detic_crop.config import DEFAULT_MAX_PIXELS, CropConfig, RunOptions
-from detic_crop.detectors.vocabulary import wanted_classes
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder, copied_here
 from detic_crop.folder.journal import Journal, recorded_config, replay
@@ -21,13 +20,14 @@ from detic_crop.folder.whereabouts import Whereabouts, look_for_photos
 from detic_crop.folder.write_errors import output_errors
 from detic_crop.photos.location import local_files
 from detic_crop.photos.photo import Photo
-from detic_crop.system.machine import default_workers
 from detic_crop.work.changes import Change, changes_of, why_not_croppable, with_decision
 from detic_crop.work.execute import commit
-from detic_crop.work.executors.threads import run_local
+from detic_crop.work.executors.threads import Threads
 from detic_crop.work.kept_boxes import KeptCandidates
-from detic_crop.work.pipeline import Job, Outcome, Pipeline
-from detic_crop.work.progress import no_progress, progress_bar
+from detic_crop.work.pipeline import Pipeline
+from detic_crop.work.progress import progress_bar
+from detic_crop.work.recipe import Job, Outcome, Recipe
+from detic_crop.work.timing import StageTimes
 
 
 def apply(
@@ -73,9 +73,9 @@ def apply(
     ):
         result, records, whereabouts = _look(folder, input)
         jobs, result.problems = _jobs(result.changes, records, whereabouts, folder)
-        progress = no_progress if quiet or not result.changes else progress_bar
-        begun = time.monotonic()
-        with progress(len(result.changes), 0) as report, output_errors(folder.shown):
+        begun, times = time.monotonic(), StageTimes()
+        bar = progress_bar(len(result.changes), 0, quiet or not result.changes)
+        with bar as report, output_errors(folder.shown):
 
             def done(record: Record) -> None:
                 records[record.image] = record
@@ -92,7 +92,8 @@ def apply(
                 if outcome.record.status == "failed":
                     result.problems[outcome.record.image] = outcome.record.error
                 else:
-                    done(commit(outcome, journal, folder, records[outcome.record.image].crop))
+                    replaced = records[outcome.record.image].crop
+                    done(commit(outcome, journal, folder, times, replaced))
             folder.aside.remove_stale(records)
             folder.flush()
         folder.clear_temporary()
@@ -143,9 +144,8 @@ def _jobs(
         UsageError: boxes are needed and `candidates.jsonl` is gone; or a photo lies in the output folder.
     """
     jobs, problems = [], {}
-    locations = {
-        change.image: whereabouts.locations[change.image] for change in changes if change.needs_recrop
-    }
+    decisions = {change.image: change.after for change in changes if change.needs_recrop}
+    locations = {key: whereabouts.locations[key] for key in decisions}
     folder.checks.photos_outside(local_files(locations.values()))
     for key, location in locations.items():
         record = records[key]
@@ -153,7 +153,8 @@ def _jobs(
             problems[key] = why_not
         else:
             # Size and time of the run: they tell a later run that the photo has not changed.
-            jobs.append(Job(Photo(key, location, record.file_size, record.file_time), record.crop))
+            photo = Photo(key, location, record.file_size, record.file_time)
+            jobs.append(Job(photo, record.crop, decisions[key], record))
     if jobs and not folder.layout.candidates.exists():
         raise UsageError(
             "no_candidates",
@@ -180,20 +181,10 @@ def _recrop(
     """Crop photos again as decided, from the boxes that the run kept."""
     folder, config = result.folder, result.config
     sizes = {job.photo.key: job.photo.size for job in jobs}
-    decisions = {change.image: change.after for change in result.changes}
     # What the run accepted is accepted again.
     pixels = (records[job.photo.key].width * records[job.photo.key].height for job in jobs)
     max_pixels = max(DEFAULT_MAX_PIXELS, *pixels)
     with closing(KeptCandidates(config, records, folder.layout.candidates, sizes, True)) as detector:
-        pipeline = Pipeline(
-            detector,
-            wanted_classes(config.classes),
-            config,
-            folder.write_temporary,
-            max_pixels,
-            "review",
-            decisions,
-            records,
-        )
-        with closing(run_local(jobs, pipeline, workers or default_workers(True), should_stop)) as outcomes:
+        executor = Threads(Pipeline(Recipe(config, max_pixels, "review"), detector), workers)
+        with closing(executor.run(jobs, should_stop)) as outcomes:
             yield from outcomes

@@ -20,7 +20,8 @@ from detic_crop.report.model import Audit
 from detic_crop.report.sample import detected_records, draw
 from detic_crop.report.table import BOX_COLUMNS, NUMBER_COLUMNS
 from detic_crop.report.workbook import check_workbook
-from detic_crop.stores.store import is_address, join, redact, store_of
+from detic_crop.stores.addresses import is_address, join, redact
+from detic_crop.stores.store import store_of
 from detic_crop.system.collecting import collector_paused
 from detic_crop.wording import counted
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from typing import Any
 
 from detic_crop.config import CropConfig, RunOptions
@@ -15,27 +12,49 @@ from detic_crop.detectors.base import Detector, DetectorInfo
 from detic_crop.detectors.devices import resolve_devices
 from detic_crop.detectors.vocabulary import join_names, resolve_classes
 from detic_crop.errors import UsageError
-from detic_crop.folder.folder import OutputFolder
-from detic_crop.system.machine import default_workers
-from detic_crop.work.execute import Executor
-from detic_crop.work.executors.processes import Recipe, run_devices
-from detic_crop.work.executors.ray_cluster import Cluster, connected, device_of, import_ray
-from detic_crop.work.executors.ray_run import RayRun
-from detic_crop.work.pipeline import Pipeline
+from detic_crop.work.executors.ray_cluster import device_of, import_ray
 
 
-def detector_for(
-    config: CropConfig, options: RunOptions, begun_with: CropConfig | None, detector: Detector | None
-) -> tuple[Detector, str, Spread | OnRay | None]:
-    """The detector, why this one, and where it is to run when that is in several processes."""
+@dataclass(frozen=True, slots=True)
+class ChosenDetector:
+    """The detector of a run.
+
+    Attributes:
+        detector: loaded; if other processes load it, on the CPU of this one, to say what it is.
+        reason: why this one, in one phrase.
+        model: name by which other processes load it; empty for one given by the caller.
+        settings: further arguments of `load_detector`.
+        devices: where it runs on this machine.
+    """
+
+    detector: Detector
+    reason: str
+    model: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    devices: tuple[str, ...] = ()
+
+
+def choose_detector(
+    config: CropConfig, options: RunOptions, begun_with: CropConfig | None, given: Detector | None
+) -> ChosenDetector:
+    """Choose and load the detector.
+
+    Args:
+        config: settings as asked for.
+        options: how the work is done.
+        begun_with: settings of the folder, if there are any.
+        given: the caller's own detector.
+
+    Raises:
+        UsageError, WeightsError: see `load_detector`.
+    """
     if options.executor == "ray":
         import_ray(options.ray_address)
         device_of(options.device, needs_pixels=True)
-    if detector is not None:
+    if given is not None:
         if config.box_format is not None:
             raise UsageError("--box-format goes with --model boxes:FILE only, not with your own detector")
-        sent = OnRay("", {}, detector, detector, options) if options.executor == "ray" else None
-        return detector, "given by the caller", sent
+        return ChosenDetector(given, "given by the caller")
     model, reason = resolve_model(config.model)
     if config.model == "auto" and begun_with is not None:
         model, reason = begun_with.model, "this folder was begun with it"
@@ -54,82 +73,10 @@ def detector_for(
     if options.executor == "local":
         devices = [options.device] if model.startswith("boxes:") else resolve_devices(options.device)
     if len(devices) == 1:
-        return load_detector(model, devices[0], **settings), reason, None
-    # This process only asks what it is; to load it on the CPU costs no GPU memory.
-    probe = load_detector(model, "cpu", **{**settings, "precision": "float32"})
-    if devices:
-        return probe, reason, Spread(model, settings, tuple(devices))
-    sent_along = None if probe.info.needs_pixels else probe  # the nodes need not have the file
-    return probe, reason, OnRay(model, settings, probe, sent_along, options)
-
-
-def _recipe(
-    model: str, detector_settings: dict[str, Any], pipeline: Pipeline, folder: OutputFolder, workers: int
-) -> Recipe:
-    """What another process needs to do a part of a run."""
-    return Recipe(
-        model,
-        detector_settings,
-        pipeline.classes,
-        pipeline.config,
-        pipeline.max_pixels,
-        folder.root.absolute(),
-        dict(pipeline.decisions),
-        workers,
-        shard=folder.shard,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """Several devices, and what a process on one of them loads."""
-
-    model: str
-    detector_settings: dict[str, Any]
-    devices: tuple[str, ...]
-
-    def executor(self, pipeline: Pipeline, folder: OutputFolder, workers: int | None) -> Executor:
-        """What does the jobs of a run there."""
-        each = workers or default_workers(processes=len(self.devices))
-        recipe = _recipe(self.model, self.detector_settings, pipeline, folder, each)
-        do = partial(run_devices, recipe=recipe, devices=self.devices, times=pipeline.times)
-        n = len(self.devices)
-        return Executor(do, each * n, n, concurrent=set(self.devices) == {"cpu"})
-
-
-@dataclass(frozen=True, slots=True)
-class OnRay:
-    """A Ray cluster, and what a process on one of its nodes loads, or gets sent."""
-
-    model: str
-    detector_settings: dict[str, Any]
-    detector: Detector
-    sent: Detector | None
-    options: RunOptions
-
-    @contextmanager
-    def connected(self) -> Iterator[ExecutorFor]:
-        """The cluster, connected."""
-        info, options = self.detector.info, self.options
-        # What was given has its device already, and pickle takes it to the processor of a node.
-        device = device_of(options.device, info.needs_pixels and self.sent is None)
-        with connected(
-            options.ray_address, device, split=info.thread_safe, workers=options.workers
-        ) as cluster:
-            yield partial(self._executor, cluster)
-
-    def _executor(
-        self, cluster: Cluster, pipeline: Pipeline, folder: OutputFolder, workers: int | None
-    ) -> Executor:
-        recipe = _recipe(self.model, self.detector_settings, pipeline, folder, workers or 1)
-        ray_run = RayRun(cluster, recipe, self.sent, pipeline, folder.write_temporary)
-        groups = cluster.new_groups()
-        threads = sum(workers or group.cores for group in groups)
-        concurrent = self.detector.info.thread_safe and not cluster.on_gpus
-        return Executor(partial(ray_run.do, groups), threads, len(groups), concurrent, ray_run.report)
-
-
-ExecutorFor = Callable[[Pipeline, OutputFolder, int | None], Executor]
+        detector = load_detector(model, devices[0], **settings)
+    else:  # this process only asks what it is; on the CPU that takes no GPU memory
+        detector = load_detector(model, "cpu", **{**settings, "precision": "float32"})
+    return ChosenDetector(detector, reason, model, settings, tuple(devices))
 
 
 def resolve_config(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from detic_crop.config import RunOptions
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.inputs import Given, arranged, united
+from detic_crop.folder.inputs import arranged, united
 from detic_crop.folder.journal import replay
-from detic_crop.folder.listing import photo_locations, read_listing
 from detic_crop.folder.records import Record
 from detic_crop.folder.same_photo import is_same_photo
+from detic_crop.folder.state import Given, load_listing
 from detic_crop.photos.find import root_of
 from detic_crop.photos.location import Container, LocalFile
 from detic_crop.photos.photo import Listing, Photo
@@ -26,8 +26,8 @@ def given_inputs(
     given = Given(str(where.absolute().redact()), root_of(where), [photo.key for photo in listing.photos])
     if options.overwrite:
         return [given], listing.photos
-    before = read_listing(folder.whole)
-    were = photo_locations({**before, "keys": [*before["keys"], *before["paths"]]})
+    before = load_listing(folder.whole)
+    were = before.locations(before.known_keys)
     same = _SamePhoto(folder.whole)
     inputs = arranged(before, were, given, listing.photos, same, options.add, folder.shown)
     inputs, photos = united(inputs, listing.photos, were)

@@ -17,9 +17,8 @@ from detic_crop.commands.tables import write_tables
 from detic_crop.errors import DeticCropError, UsageError
 from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.journal import Journal, replay
-from detic_crop.folder.listing import read_listing, write_listing
 from detic_crop.folder.records import Record
-from detic_crop.folder.state import load_labels, save_labels
+from detic_crop.folder.state import load_labels, load_listing, save_labels, save_listing
 from detic_crop.folder.write_errors import output_errors
 from detic_crop.shards.merge import Gap, Gathered, append_to_journal, chosen_keys, gaps, gather, photos_of
 from detic_crop.work.execute import check_same_settings
@@ -72,7 +71,7 @@ def merge(
                 if earlier.settings is None:
                     journal.begin(gathered.config, gathered.version)
                 append_to_journal(gathered, chosen, records, journal, target)
-            write_listing(target, *photos_of(gathered, whole))
+            save_listing(target, *photos_of(gathered, whole))
             save_labels(target, labels, matches)
             if partial:
                 result = _finish_preview(result, records, missing, whole)
@@ -101,7 +100,7 @@ def _tables_again(folder: OutputFolder) -> RunResult:
         )
     result = rebuild_tables(folder, takes_input=False)
     result.notes.append("no shards wait to be merged here")
-    if "merged" in read_listing(folder):
+    if load_listing(folder).merged is not None:
         result.notes.append(
             "this folder was merged in part by an earlier version; `run` without --shard does the rest"
         )

@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 from detic_crop.boxes.choose import UNKNOWN_CLASS
-from detic_crop.commands.choose_detector import ExecutorFor, OnRay, Spread, detector_for, resolve_config
+from detic_crop.commands.choose_detector import choose_detector, resolve_config
 from detic_crop.commands.command_line import command_words
 from detic_crop.commands.given_input import given_inputs
 from detic_crop.commands.holding import check_alone, hold
 from detic_crop.commands.result import RunResult, unless_stopped
 from detic_crop.commands.reviewed import decisions_to_keep
 from detic_crop.commands.settings import PathLike, with_settings
-from detic_crop.commands.working import do_work, plan_of
+from detic_crop.commands.working import do_work
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.detectors.base import Detector, DetectorLike, as_detector
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder, open_folder
-from detic_crop.folder.listing import read_listing, write_listing
-from detic_crop.folder.shard import resolve_shard
-from detic_crop.folder.state import save_labels
+from detic_crop.folder.state import load_listing, save_labels, save_listing
 from detic_crop.photos.find import discover
 from detic_crop.photos.labels import Labels, match_labels, read_labels
 from detic_crop.photos.location import local_files, locate
 from detic_crop.photos.photo import Listing, Photo
-from detic_crop.shards.state import Input, finished_records, folder_settings, write_part
+from detic_crop.shards.resolve import resolve_shard
+from detic_crop.shards.state import finished_records, folder_settings, whole_input, write_part
 from detic_crop.system.system_folders import system_folder_of
 from detic_crop.wording import counted
 from detic_crop.work.execute import check_same_settings
-from detic_crop.work.pipeline import Pipeline
+from detic_crop.work.executors.open import open_executor
+from detic_crop.work.plan import Task, make_plan
+from detic_crop.work.recipe import Recipe
 
 _log = logging.getLogger(__name__)
 
@@ -95,7 +94,8 @@ def _run(
         notes += _still_there(folder, everything)
     if folder.shard is not None:
         chosen = [photo for photo in chosen if folder.shard.owns(photo.key)]
-    detector, reason, spread = detector_for(config, options, begun_with, detector)
+    chosen_detector = choose_detector(config, options, begun_with, detector)
+    detector = chosen_detector.detector
     asked = config.classes
     config, classes = resolve_config(config, detector.info, begun_with)
     assert config.conf is not None  # resolved
@@ -106,39 +106,32 @@ def _run(
     if not options.overwrite and labels is None and folder.whole.layout.labels.exists():
         notes.append("audit.csv follows no labels any more; pass --labels to have them back")
     _tell_photos(detector, listing)
-    _log.info("model %s: %s", config.model, reason)
-    result = RunResult(folder, config, reason, notes=notes)
+    _log.info("model %s: %s", config.model, chosen_detector.reason)
+    result = RunResult(folder, config, chosen_detector.reason, notes=notes)
+    task = Task([photo.key for photo in photos], chosen, config, options.per_tar)
     if options.dry_run:
         result.notes += detector.notes()
-        return _dry_run(result, everything, chosen, folder, options)
-    with _ready(spread) as executor_for, hold(folder, options, config) as stop:
+        return _dry_run(result, task, folder, options)
+    model, model_settings = chosen_detector.model, chosen_detector.settings
+    recipe = Recipe(config, options.max_pixels, "run", model, model_settings)
+    with (
+        open_executor(recipe, detector, chosen_detector.devices, options) as executor,
+        hold(folder, options, config) as stop,
+    ):
         decisions = decisions_to_keep(folder, chosen, notes)
         if folder.shard is None:
-            write_listing(folder, photos, inputs)
+            save_listing(folder, photos, inputs)
         else:
-            whole = Input.of(photos, labels, matches, options.limit)
+            whole = whole_input(photos, labels, matches, options.limit)
             write_part(folder, photos, inputs, whole, command)
         save_labels(folder, labels, matches)
-        pipeline = Pipeline(
-            detector, classes, config, folder.write_temporary, options.max_pixels, decisions=decisions
-        )
         origin: dict[str, Any] = {
             "input": str(where.absolute().redact()),
             "inputs": [given.where for given in inputs],
         }
-        executor = executor_for(pipeline, folder, options.workers) if executor_for else None
-        do_work(result, pipeline, everything, chosen, options, origin, stop, executor=executor)
+        task = dataclasses.replace(task, decisions=decisions)
+        do_work(result, task, executor, detector, options, origin, stop)
     return result
-
-
-@contextmanager
-def _ready(spread: Spread | OnRay | None) -> Iterator[ExecutorFor | None]:
-    """What makes the executor. A cluster is connected before anything is written."""
-    if isinstance(spread, OnRay):
-        with spread.connected() as ready:
-            yield ready
-    else:
-        yield spread.executor if spread else None
 
 
 def _tell_photos(detector: Detector, listing: Listing) -> None:
@@ -193,8 +186,8 @@ def _choose_photos(
 
 def _still_there(folder: OutputFolder, everything: Listing) -> list[str]:
     """That photos of system folders, which earlier versions took, stay in the data set; nothing otherwise."""
-    before = read_listing(folder.whole)
-    left = {*before["keys"], *before["paths"]}.difference(photo.key for photo in everything.photos)
+    before = load_listing(folder.whole)
+    left = set(before.known_keys).difference(photo.key for photo in everything.photos)
     old = sorted(key for key in left if system_folder_of(key))
     if not old:
         return []
@@ -205,11 +198,8 @@ def _still_there(folder: OutputFolder, everything: Listing) -> list[str]:
     ]
 
 
-def _dry_run(
-    result: RunResult, listing: Listing, chosen: Sequence[Photo], folder: OutputFolder, options: RunOptions
-) -> RunResult:
-    records = {} if options.overwrite else finished_records(folder)
-    plan = plan_of(listing, chosen, records, folder, result.config, options)
+def _dry_run(result: RunResult, task: Task, folder: OutputFolder, options: RunOptions) -> RunResult:
+    plan = make_plan(task, {} if options.overwrite else finished_records(folder), folder)
     result.skipped, result.remaining = plan.skipped, len(plan.jobs)
     result.notes += [
         f"{job.photo.key} → {folder.layout.shown_of(folder.root / job.crop)}" for job in plan.jobs[:5]

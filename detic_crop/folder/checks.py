@@ -20,7 +20,7 @@ from detic_crop.folder.shard_states import shard_layouts
 from detic_crop.folder.store_state import StoreState
 from detic_crop.folder.write_errors import reading_errors
 from detic_crop.photos.location import Location, StoreObject
-from detic_crop.stores.store import path_of, scheme_of
+from detic_crop.stores.addresses import path_of, scheme_of
 
 _FILES = (
     *("journal.jsonl", "candidates.jsonl", "listing.json", "labels.csv", "labels.json", "part.json"),

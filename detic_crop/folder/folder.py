@@ -32,7 +32,8 @@ from detic_crop.folder.write_errors import output_errors
 from detic_crop.folder.writer import Writer
 from detic_crop.photos.keys import STATE as STATE
 from detic_crop.photos.location import Location
-from detic_crop.stores.store import WEB, is_address, path_of, redact, scheme_of, store_of
+from detic_crop.stores.addresses import is_address, is_web, path_of, redact
+from detic_crop.stores.store import store_of
 from detic_crop.wording import counted
 
 
@@ -345,7 +346,7 @@ def open_folder(
     if not is_address(given):
         yield OutputFolder(output, shard, out_format)
         return
-    if scheme_of(given) in WEB or not path_of(given).strip("/"):
+    if is_web(given) or not path_of(given).strip("/"):
         raise UsageError(
             "out_not_writable",
             f"--out {redact(given)} cannot be written to; "

@@ -8,63 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from detic_crop.errors import UsageError
+from detic_crop.folder.state import Given, SavedListing
 from detic_crop.photos.location import LocalFile, Location
 from detic_crop.photos.photo import Photo
 from detic_crop.wording import counted
 
 _ENOUGH = 0.5  # of the photos known or given, whichever are fewer: then these are the same that were moved
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """One ``--in``.
-
-    Attributes:
-        where: as it was given, in full, without what may be secret; empty in folders that kept none.
-        root: the folder that most of its keys are relative to.
-        keys: of its photos in its order; where a listing is only a part of an input, of that part.
-    """
-
-    where: str
-    root: str
-    keys: Sequence[str]
-
-    @property
-    def shown(self) -> str:
-        """For messages."""
-        return self.where or self.root
-
-
-def recorded_inputs(listing: Mapping[str, Any]) -> list[Given]:
-    """The inputs in what `read_listing` returned, in the order in which they came.
-
-    Raises:
-        UsageError: the listing is damaged.
-    """
-    keys, values = listing["keys"], listing.get("inputs")
-    try:
-        if not values:
-            return [Given("", str(listing["root"]), keys)] if keys else []
-        later = [Given(str(value["in"]), str(value["root"]), list(value["keys"])) for value in values[1:]]
-        others = {key for given in later for key in given.keys}
-        first = [key for key in keys if key not in others] if others else keys
-        return [Given(str(values[0]["in"]), str(values[0]["root"]), first), *later]
-    except (KeyError, TypeError) as error:
-        raise UsageError(
-            "listing.json is damaged; delete it and give the `detic-crop run` command again"
-        ) from error
-
-
-def as_json(inputs: Sequence[Given]) -> list[dict[str, Any]]:
-    """As a listing keeps them: the photos that no later one has are the first one's."""
-    values: list[dict[str, Any]] = [{"in": given.where, "root": given.root} for given in inputs]
-    for value, given in zip(values[1:], inputs[1:], strict=True):
-        value["keys"] = list(given.keys)
-    return values
 
 
 def short_names(inputs: Sequence[Given]) -> list[str]:
@@ -78,7 +30,7 @@ def short_names(inputs: Sequence[Given]) -> list[str]:
 
 
 def arranged(
-    before: Mapping[str, Any],
+    before: SavedListing,
     places: Mapping[str, Location],
     given: Given,
     photos: Sequence[Photo],
@@ -89,7 +41,7 @@ def arranged(
     """The inputs of a folder with the one of this call in its place.
 
     Args:
-        before: what `read_listing` returned.
+        before: the listing of the folder.
         places: where the photos of that listing are.
         given: the input of this call.
         photos: its photos.
@@ -100,12 +52,12 @@ def arranged(
     Raises:
         UsageError: these are other photos than the folder has, or some have the names of others.
     """
-    inputs = recorded_inputs(before)
+    inputs = before.inputs
     if not inputs:
         return [given]
     index = _index_of(inputs, given)
     if index is None:
-        known = {*before["keys"], *before["paths"]}
+        known = set(before.known_keys)
         if add:
             index = _moved(inputs, given, photos, places, is_same)
         else:
@@ -227,18 +179,18 @@ def _public(photo: Photo) -> Location:
     return photo.location.absolute().redact()
 
 
-def check_same_data_set(before: Mapping[str, Any], inputs: Sequence[Given], shown: str) -> None:
+def check_same_data_set(before: SavedListing, inputs: Sequence[Given], shown: str) -> None:
     """Refuse to mix another data set into a folder that one was made in from kept boxes.
 
     Args:
-        before: what `read_listing` returned of that folder.
+        before: the listing of that folder.
         inputs: of the data set that is to be made there.
         shown: the folder, for messages.
 
     Raises:
         UsageError: they are others, and so are their photos.
     """
-    known = recorded_inputs(before)
+    known = before.inputs
     theirs, ours = ({key for given in several for key in given.keys} for several in (known, inputs))
     others = {given.shown for given in known}.isdisjoint(given.shown for given in inputs)
     if known and others and len(theirs & ours) < _ENOUGH * min(len(theirs), len(ours)):

@@ -9,7 +9,7 @@ from typing import Final
 
 from detic_crop.folder.shard import Shard
 from detic_crop.photos.keys import STATE
-from detic_crop.stores.store import is_address, join
+from detic_crop.stores.addresses import is_address, join
 
 REJECTED = f"{STATE}/rejected"
 SHARDS = "shards"

@@ -34,7 +34,8 @@ from detic_crop.folder.shard import Shard
 from detic_crop.folder.write_errors import as_output_error, output_errors, reading_errors
 from detic_crop.folder.writer import Writer
 from detic_crop.photos.keys import STATE
-from detic_crop.stores.store import Store, join
+from detic_crop.stores.addresses import join
+from detic_crop.stores.store import Store
 
 _log = logging.getLogger(__name__)
 

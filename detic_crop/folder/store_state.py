@@ -15,7 +15,8 @@ from detic_crop.folder.layout import INDEXES, SHARDS
 from detic_crop.folder.segments import continuing, pieces, segment_name, segments_folder
 from detic_crop.folder.shard import Shard
 from detic_crop.photos.keys import STATE
-from detic_crop.stores.store import PARALLEL, ObjectInfo, Store, join, map_parallel, redact
+from detic_crop.stores.addresses import join, redact
+from detic_crop.stores.store import PARALLEL, ObjectInfo, Store, map_parallel
 
 MERGED = f"{STATE}/shards-merged.json"
 """Is there while merged shards are removed: what is left of them counts as gone."""

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 
 from detic_crop.errors import OutputError
-from detic_crop.stores.store import is_address
+from detic_crop.stores.addresses import is_address
 
 # The disk or the folder is at fault, not the photo: going on would fail every photo after this one.
 _FATAL_NAMES = (

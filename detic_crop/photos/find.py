@@ -14,7 +14,8 @@ from detic_crop.photos.in_tars import from_tars, matching_tars
 from detic_crop.photos.keys import printable
 from detic_crop.photos.location import Container, LocalFile, StoreObject, file_or_object, locate
 from detic_crop.photos.photo import Listing, Photo
-from detic_crop.stores.store import path_of, redact, store_of
+from detic_crop.stores.addresses import path_of, redact
+from detic_crop.stores.store import store_of
 from detic_crop.wording import counted
 
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip", ".7z", ".rar", ".gz", ".zst")

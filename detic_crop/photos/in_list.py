@@ -25,7 +25,7 @@ from detic_crop.photos.location import (
     strip_file_scheme,
 )
 from detic_crop.photos.photo import Listing, Photo, distinct, is_photo_name, stat_all
-from detic_crop.stores.store import is_address, path_of, resolve
+from detic_crop.stores.addresses import is_address, path_of, resolve
 from detic_crop.system.system_folders import is_system_folder
 
 LIST_EXTENSIONS = (".txt", ".lst", ".csv", ".tsv")

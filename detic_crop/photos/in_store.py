@@ -10,16 +10,8 @@ from detic_crop.errors import UsageError
 from detic_crop.photos.keys import STATE, normalise_key, printable
 from detic_crop.photos.location import Container, Location, StoreObject
 from detic_crop.photos.photo import Listing, Photo, distinct, is_photo_name
-from detic_crop.stores.store import (
-    EXTRAS,
-    ObjectInfo,
-    Store,
-    is_address,
-    is_web,
-    join,
-    redact,
-    store_of,
-)
+from detic_crop.stores.addresses import is_address, is_web, join, redact
+from detic_crop.stores.store import EXTRAS, ObjectInfo, Store, store_of
 from detic_crop.system.system_folders import note_of, system_folder_of
 
 

@@ -20,7 +20,8 @@ from msgspec import Struct
 
 from detic_crop.errors import PhotoError, UsageError
 from detic_crop.images.decode import read_file
-from detic_crop.stores.store import ObjectInfo, Store, is_address, path_of, redact, store_of
+from detic_crop.stores.addresses import is_address, path_of, redact
+from detic_crop.stores.store import ObjectInfo, Store, store_of
 
 _MEMBER = re.compile(r"tar:(\d+)\+(\d+)@(\d+):(.+)", re.DOTALL)
 _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019"}

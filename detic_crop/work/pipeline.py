@@ -13,12 +13,10 @@ decoded, and of a photo that was found undamaged before, only the rows down to t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -27,7 +25,6 @@ from numpy.typing import NDArray
 from detic_crop.boxes.choose import Choice, choose_and_keep, presence_of
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import PixelBox, crop_rectangle, whole
-from detic_crop.config import CropConfig
 from detic_crop.detectors.base import Detector
 from detic_crop.errors import DeticCropError, PhotoError, one_line
 from detic_crop.folder.decisions import Decision
@@ -45,19 +42,12 @@ from detic_crop.images.partial import (
     reduction_to_show,
     snapped,
 )
-from detic_crop.photos.photo import Photo
+from detic_crop.work.recipe import Job, Outcome, Recipe
 from detic_crop.work.timing import StageTimes
 
 _NO_PIXEL = np.zeros(3, np.uint8)
 MAX_DETECTOR_CRASHES = 25
 """After so many crashes in a row the detector is asked about a plain picture: is it broken, or are they?"""
-
-
-class Job(NamedTuple):
-    """One photo to do, and where its crop goes (relative to the output folder)."""
-
-    photo: Photo
-    crop: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,49 +79,20 @@ class Detected:
     detections: Detections
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A finished photo: its record and, unless it failed, its boxes and the crop file to be placed."""
-
-    record: Record
-    candidates: Detections | None = None
-    temporary: Path | None = None
-
-
 class Pipeline:
-    """The steps of the main path with everything they need.
+    """The steps of the main path.
 
     Args:
-        detector: finds animals.
-        classes: wanted class names, None for any.
-        config: resolved settings.
-        write_temporary: stores the bytes of a crop, returns the file; raises OutputError.
-        max_pixels: larger photos fail.
-        record_source: ``run``, ``recrop`` or ``review``.
-        decisions: what a reviewer decided, by key; it goes before the detector's choice.
-        earlier: records of the run whose boxes the detector repeats, by key.
+        recipe: what is wanted.
+        detector: finds animals; already told what is wanted.
     """
 
-    def __init__(
-        self,
-        detector: Detector,
-        classes: tuple[str, ...] | None,
-        config: CropConfig,
-        write_temporary: Callable[[bytes], Path],
-        max_pixels: int,
-        record_source: str = "run",
-        decisions: Mapping[str, Decision] = MappingProxyType({}),
-        earlier: Mapping[str, Record] = MappingProxyType({}),
-    ) -> None:
+    def __init__(self, recipe: Recipe, detector: Detector) -> None:
+        self.recipe = recipe
         self.detector = detector
-        self.classes = classes
-        self.config = config
-        self.conf = config.conf if config.conf is not None else detector.info.default_conf
-        self.write_temporary = write_temporary
-        self.max_pixels = max_pixels
-        self.record_source = record_source
-        self.decisions = decisions
-        self.earlier = earlier
+        self.config = recipe.config
+        self.classes = recipe.classes
+        self.conf = recipe.config.conf if recipe.config.conf is not None else detector.info.default_conf
         self.times = StageTimes()
         self._crashes = 0
 
@@ -158,8 +119,8 @@ class Pipeline:
         """Read a photo and decode what the detector looks at; a failure is an outcome, not an error."""
         try:
             with self.times.measure("read"):
-                file = job.photo.open(self.max_pixels, self.config.truncated)
-            earlier = self.earlier.get(job.photo.key)
+                file = job.photo.open(self.recipe.max_pixels, self.config.truncated)
+            earlier = job.earlier
             if earlier is not None and _was_undamaged(earlier) and earlier.checksum == file.checksum:
                 file.vouch()
             if not self.detector.info.needs_pixels and file.resolution_wh is not None:
@@ -237,16 +198,12 @@ class Pipeline:
         return False
 
     def finish(self, detected: Detected) -> Outcome:
-        """Choose, enlarge, crop, resize and encode; the crop waits under a temporary name.
-
-        Raises:
-            OutputError: the output disk is full or gone.
-        """
+        """Choose, enlarge, crop, resize and encode."""
         photo, resolution_wh = detected.photo, detected.photo.resolution_wh
         stage = "crop"
         try:
             candidates, choice = self._choose(detected.detections, resolution_wh)
-            decision = self.decisions.get(photo.job.photo.key, Decision())
+            decision = photo.job.decision or Decision()
             rectangle = decision.rectangle(
                 self._rectangle(candidates, choice, resolution_wh), self.config, resolution_wh
             )
@@ -263,8 +220,7 @@ class Pipeline:
             record = decision.decide(msgspec.structs.replace(record, **checks._asdict()), candidates)
         except Exception as error:
             return self._failed(photo.job, stage, error, None if stage == "decode" else photo)
-        with self.times.measure("write"):
-            return Outcome(record, candidates, self.write_temporary(data))
+        return Outcome(record, candidates, data)
 
     def _pixels_of(self, photo: DecodedPhoto, rectangle: PixelBox) -> tuple[Decoded, PixelBox]:
         """Pixels that hold the rectangle, no coarser than the crop allows; the rectangle in whole ones."""
@@ -304,8 +260,7 @@ class Pipeline:
             return 0
         if photo.decoded is not None:
             return photo.decoded.reduction
-        earlier = self.earlier.get(photo.job.photo.key)
-        return earlier.seen if earlier is not None else 0
+        return photo.job.earlier.seen if photo.job.earlier is not None else 0
 
     def _reduction_to_crop(self, rectangle: PixelBox, resolution_wh: tuple[int, int]) -> Reduction:
         if not self._may_scale(resolution_wh):
@@ -391,13 +346,13 @@ class Pipeline:
             damaged=photo.decoded.damaged if photo and photo.decoded else None,
             checksum=photo.checksum if photo else None,
             model=self.detector.info.name,
-            source=self.record_source,
+            source=self.recipe.record_source,
             file_size=job.photo.size,
             file_time=job.photo.version,
         )
 
-    def gave_up(self, job: Job, reason: str, message: str) -> Outcome:
-        """The failed row of a photo that no process lived to answer."""
+    def failed_for(self, job: Job, reason: str, message: str) -> Outcome:
+        """Return the failed row of a photo that no worker survived."""
         return self._failed(job, "work", PhotoError(reason, message))
 
     def _failed(self, job: Job, stage: str, error: Exception, photo: DecodedPhoto | None = None) -> Outcome:

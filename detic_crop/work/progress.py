@@ -13,15 +13,20 @@ Report = Callable[[Record], None]
 
 
 @contextlib.contextmanager
-def progress_bar(total: int, skipped: int) -> Iterator[Report]:
-    """A tqdm bar over `total` photos to do; `skipped` were done before and do not count into the rate."""
+def progress_bar(total: int, skipped: int, quiet: bool) -> Iterator[Report]:
+    """Show a bar over `total` photos and yield what it is to be told after each.
+
+    Args:
+        total: photos to do.
+        skipped: photos done before; they do not count into the rate.
+        quiet: show nothing.
+    """
+    stream = Forgiving(sys.stderr)
+    if quiet or not stream.usable:
+        yield lambda record: None
+        return
     from tqdm.auto import tqdm  # picks the notebook's own bar where there is one
 
-    stream = Forgiving(sys.stderr)
-    if not stream.usable:
-        with no_progress(total, skipped) as silent:
-            yield silent
-        return
     description = f"cropping ({skipped} done before)" if skipped else "cropping"
     failed = 0
     with tqdm(total=total, desc=description, unit=" photos", file=stream, dynamic_ncols=True) as bar:
@@ -34,9 +39,3 @@ def progress_bar(total: int, skipped: int) -> Iterator[Report]:
             bar.update()
 
         yield report
-
-
-@contextlib.contextmanager
-def no_progress(total: int, skipped: int) -> Iterator[Report]:
-    """Nothing, for ``--quiet``."""
-    yield lambda record: None

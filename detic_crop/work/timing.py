@@ -72,7 +72,7 @@ class StageTimes:
                 self.idle[kind] += time.perf_counter() - begun
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Usage:
     """What kept a run busy.
 
@@ -80,25 +80,25 @@ class Usage:
         times: per stage and queue.
         seconds: wall time of the run.
         workers: threads that worked on photos.
-        concurrent: the workers asked the detector themselves; else one thread of its own did.
+        workers_detect: the workers ask the detector themselves; else one thread of its own does.
         detectors: how many there were.
     """
 
     times: StageTimes = field(default_factory=StageTimes)
     seconds: float = 0.0
     workers: int = 1
-    concurrent: bool = True
+    workers_detect: bool = True
     detectors: int = 1
 
     def busy(self) -> dict[str, float]:
         """Share of the time that each kind of thread had something to do, in [0, 1]."""
         seconds, elapsed = self.times.seconds, self.seconds or 1.0
-        elsewhere = {_RECORDING} if self.concurrent else {_RECORDING, "detect"}
+        elsewhere = _RECORDING if self.workers_detect else {*_RECORDING, "detect"}
         on_workers = sum(s for stage, s in seconds.items() if stage not in elsewhere)
         shares = {"workers": on_workers / (elapsed * self.workers)}
-        if not self.concurrent:
+        if not self.workers_detect:
             shares["detector"] = seconds["detect"] / (elapsed * self.detectors)
-        shares["recording"] = seconds[_RECORDING] / elapsed
+        shares["recording"] = sum(seconds.get(stage, 0.0) for stage in _RECORDING) / elapsed
         return {who: min(1.0, share) for who, share in shares.items()}
 
     def table(self) -> str:
@@ -115,7 +115,7 @@ class Usage:
         return "\n".join(lines)
 
 
-_RECORDING = "journal"
+_RECORDING = {"write", "journal"}
 _ADVICE = {
     "workers": "the workers; more of them help where there are more cores (--workers)",
     "detector": "the detector; another --model, --precision, --detector-size or --device may be faster",

@@ -24,6 +24,7 @@ from tests.kit.detectors import FakeDetector
 from tests.kit.errors import refused
 from tests.kit.folders import crop, files_of, product, rows_of, untouched
 from tests.kit.photos import write_photo, write_photos
+from tests.kit.verdicts import verdict_log
 
 posix = pytest.mark.skipif(os.name != "posix", reason="links are POSIX")
 
@@ -206,7 +207,7 @@ def test_a_folder_that_is_renamed_during_a_run_keeps_its_crops(tmp_path: Path) -
 def test_a_backup_by_hard_links_stays_as_it_was(tmp_path: Path) -> None:
     write_photos(tmp_path / "in", 6)
     crop(tmp_path / "in", tmp_path / "out", limit=3)
-    log = VerdictLog(tmp_path / "out" / STATE / "review.csv")
+    log = verdict_log(tmp_path / "out")
     image = next(iter(replay(tmp_path / "out" / STATE / "journal.jsonl").records))
     log.append(Verdict(image, "accepted"))
     shutil.copytree(tmp_path / "out", tmp_path / "backup", copy_function=os.link)
@@ -237,7 +238,7 @@ def test_rejected_crops_of_an_earlier_version(form: str, command: str, tmp_path:
     crop(tmp_path / "in", out, out_format=form)
     reference = product(out)
     image = next(key for key, r in replay(out / STATE / "journal.jsonl").records.items() if "/" in key)
-    log = VerdictLog(out / STATE / "review.csv")
+    log = verdict_log(out)
     log.append(Verdict(image, "rejected"))
     api.apply(out, quiet=True)
     after = product(out)
@@ -298,7 +299,7 @@ def test_the_longest_names_can_be_set_aside(tmp_path: Path) -> None:
     name = "x" * 251 + ".jpg"
     write_photo(tmp_path / "in" / name, 1)
     crop(tmp_path / "in", tmp_path / "out")
-    log = VerdictLog(tmp_path / "out" / STATE / "review.csv")
+    log = verdict_log(tmp_path / "out")
     before = product(tmp_path / "out")
     log.append(Verdict(name, "rejected"))
     assert api.apply(tmp_path / "out", quiet=True).counts["rejected"] == 1

@@ -16,7 +16,8 @@ from detic_crop.folder.segments import segments_folder
 from detic_crop.folder.store_state import MERGED
 from detic_crop.photos.keys import STATE
 from detic_crop.stores import store as stores
-from detic_crop.stores.store import Store, join, store_of
+from detic_crop.stores.addresses import join
+from detic_crop.stores.store import Store, store_of
 from tests.kit.folders import files_of
 
 CHANGING = ("pipe_file", "rm_file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import cv2
@@ -29,7 +30,8 @@ from detic_crop.folder.records import Record
 from detic_crop.photos.location import LocalFile
 from detic_crop.photos.photo import Photo
 from detic_crop.report.suspicion import flags_of
-from detic_crop.work.pipeline import Job, Pipeline
+from detic_crop.work.pipeline import Pipeline
+from detic_crop.work.recipe import Job, Recipe
 from tests.kit.helpers import detections
 from tests.kit.photos import picture
 
@@ -71,7 +73,7 @@ class Given(Detector):
 def test_a_simulated_row_is_the_row_of_a_run(found: Detections, tmp_path: Path) -> None:
     """All that suspicion reads, but for the pixels."""
     cv2.imwrite(str(tmp_path / "a.png"), picture(1))
-    pipeline = Pipeline(Given(found), (MARINE,), CONFIG, lambda data: tmp_path / "a.jpg", 10**6)
+    pipeline = Pipeline(Recipe(dataclasses.replace(CONFIG, classes=MARINE), 10**6), Given(found))
     real = pipeline.process(Job(Photo.at("a.png", LocalFile(str(tmp_path / "a.png"))), "a.jpg")).record
     ours = record_of("a.png", found, (60, 40), CONFIG)
     files = ("crop", "model", "file_size", "file_time", "crop_bytes", "checksum", "damaged")

@@ -1,8 +1,10 @@
-"""README and docs are used as they stand: their tables agree with the code, their commands run."""
+"""README and docs are used as they stand: tables agree with the code, links lead somewhere, commands run."""
 
 from __future__ import annotations
 
+import ast
 import re
+import runpy
 import shlex
 import shutil
 import tomllib
@@ -18,14 +20,163 @@ from detic_crop.report.suspicion import FLAGS
 from detic_crop.report.table import COLUMNS
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / "README.md", *DOCS, ROOT / "CONTRIBUTING.md"]
+MORE = [
+    ROOT / "CHANGELOG.md",
+    *(ROOT / folder / "README.md" for folder in ("benchmarks", "examples", "weights")),
+]
 LONGEST = 120  # characters of a line of prose
+CODE = re.compile(r"^[a-z][a-z0-9]*(_[a-z0-9]+)+$")
+
+
+def text_of(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def blocks(language: str, text: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def detic_crop_commands(text: str, language: str = "sh") -> list[str]:
+    lines = [line.split(" #")[0].strip() for block in blocks(language, text) for line in block.splitlines()]
+    return [line.removeprefix("!") for line in lines if line.removeprefix("!").startswith("detic-crop ")]
+
+
+# ---------------------------------------------------------------- tables
+
+
+def test_every_column_and_flag_is_explained_as_in_the_code() -> None:
+    page = text_of("docs/output.md")
+    for name, meaning in {**COLUMNS, **FLAGS}.items():
+        assert f"| `{name}` | {meaning} |" in page
+
+
+def test_the_page_of_options_is_as_the_script_makes_it() -> None:
+    made = runpy.run_path(str(ROOT / "docs" / "make_options.py"))["page"]()
+    assert text_of("docs/options.md") == made, "run: python docs/make_options.py"
+
+
+def test_every_command_and_option_is_named() -> None:
+    page = text_of("docs/options.md")
+    for name, command in commands.commands.items():
+        assert f"## detic-crop {name}" in page
+        for option in command.params:
+            if option.param_type_name == "option":
+                assert f"| `{max(option.opts, key=len)}" in page
+
+
+def test_every_key_of_the_review_page_is_named() -> None:
+    keys = set(re.findall(r"<kbd>(.*?)</kbd>", text_of("detic_crop/review_page/static/review.html")))
+    table = text_of("docs/review.md").partition("## Keys")[2].partition("## ")[0]
+    named = set(
+        re.findall(r"[\w?→←]+", " ".join(re.findall(r"^\| (.*?) \|", table, flags=re.MULTILINE)).lower())
+    )
+    assert keys
+    assert {key.lower() for key in keys} - named == set()
+
+
+def test_every_format_of_boxes_is_named() -> None:
+    page = text_of("docs/boxes.md")
+    names = [format.name for format in [*formats.WHOLE_JSON, *formats.WHOLE_XML, *formats.TABLES]]
+    names += [format.name for format in [*formats.PHOTO_JSON, *formats.PHOTO_XML]]
+    for name in [*names, *(format.name for format in formats.FOLDERS)]:
+        assert name.split()[0] in page, name
+
+
+def test_codes_of_errors_and_reasons_of_photos_exist() -> None:
+    """Those in the first column of the tables of troubleshooting.md."""
+    said = re.findall(r"^\| `([a-z_]+)`", text_of("docs/troubleshooting.md"), flags=re.MULTILINE)
+    constants = {
+        node.value
+        for file in (ROOT / "detic_crop").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert len(said) > 25
+    assert [code for code in said if code not in constants] == []
+
+
+def test_make_targets_are_there() -> None:
+    makefile = text_of("Makefile")
+    for page in PAGES:
+        for target in re.findall(r"`make ([\w-]*\w)", page.read_text(encoding="utf-8")):
+            assert f"\n{target}:" in makefile, f"{name_of(page)}: make {target}"
+
+
+def test_extras_and_versions_are_those_of_the_package() -> None:
+    project = tomllib.loads(text_of("pyproject.toml"))["project"]
+    for page in PAGES:
+        for extras in re.findall(r"(?:detic-crop|['\"]\.)\[([\w,]+)\]", page.read_text(encoding="utf-8")):
+            assert set(extras.split(",")) <= set(project["optional-dependencies"]), name_of(page)
+    assert project["requires-python"] == ">=3.11"
+    assert "Python 3.11" in text_of("README.md")
+
+
+def test_the_citation_names_this_version() -> None:
+    citation = text_of("CITATION.cff")
+    assert f"\nversion: {detic_crop.__version__}\n" in citation
+    assert f"\nlicense: {tomllib.loads(text_of('pyproject.toml'))['project']['license']}\n" in citation
+
+
+# ---------------------------------------------------------------- pages
+
+
+def anchors_of(page: Path) -> set[str]:
+    """Return the anchors of the headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [*PAGES, *MORE], ids=name_of)
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        file, _, anchor = target.partition("#")
+        leads_to = (page.parent / file).resolve() if file else page
+        assert leads_to.exists(), target
+        if anchor:
+            assert anchor in anchors_of(leads_to), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_lines_are_short(page: Path) -> None:
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if len(line) > LONGEST and not line.startswith("|")] == []
+
+
+def test_the_readme_is_short() -> None:
+    assert len(text_of("README.md").splitlines()) <= 150
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/design.md"])
+def test_files_that_are_named_exist(page: str) -> None:
+    named = re.findall(r"`((?:detic_crop|tests|docs|examples)/[\w/.]*)", text_of(page))
+    named += [
+        f"detic_crop/{path}" for path in re.findall(r"`((?:work|commands|folder)/[\w/]+\.py)`", text_of(page))
+    ]
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_every_page_is_linked_from_the_index() -> None:
+    index = text_of("docs/index.md")
+    for page in DOCS:
+        assert page.name == "index.md" or f"]({page.name})" in index
+
+
+# ---------------------------------------------------------------- commands
 
 
 @pytest.fixture(scope="module")
-def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as the README's reader has it: `train_images` and `train.csv`."""
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the reader has it: photos, a label table, boxes of somebody, and a finished run."""
     folder = tmp_path_factory.mktemp("reader")
     shutil.copytree(ROOT / "examples" / "train_images", folder / "train_images")
     shutil.copy(ROOT / "examples" / "train.csv", folder)
@@ -33,111 +184,78 @@ def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "more_images").mkdir()
     shutil.copy(folder / "whale.jpg", folder / "more_images" / "another.jpg")
     (folder / "train2.csv").write_text("image,box\ndolphin_breach.jpg,500 200 1000 700\norca_tall_fin.jpg,\n")
+    detic_crop.run(folder / "train_images", folder / "cropped", model="lite", quiet=True)
     return folder
 
 
-def blocks(language: str, text: str = README) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+@pytest.fixture
+def here(reader: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The folder of a reader of one page, as the working folder."""
+    shutil.copytree(reader, tmp_path / "reader")
+    monkeypatch.chdir(tmp_path / "reader")
+    monkeypatch.setenv("DETIC_CROP_WEIGHTS_DIR", str(tmp_path / "weights"))
+    return tmp_path / "reader"
 
 
-def detic_crop_commands(text: str = README, language: str = "sh") -> list[str]:
-    lines = [line.split(" #")[0].strip() for block in blocks(language, text) for line in block.splitlines()]
-    return [line for line in lines if line.startswith("detic-crop ")]
-
-
-def test_every_column_and_flag_is_explained_as_in_the_code() -> None:
-    for name, meaning in {**COLUMNS, **FLAGS}.items():
-        assert f"| `{name}` | {meaning} |" in README
-
-
-def test_every_command_and_option_is_named() -> None:
-    for name, command in commands.commands.items():
-        assert f"detic-crop {name}" in README
-        if name == "weights":
-            continue
-        for option in command.params:
-            if option.param_type_name == "option":
-                assert f"`{max(option.opts, key=len)}" in README
-
-
-def test_make_targets_are_there() -> None:
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in re.findall(r"make ([\w-]*\w)", README):
-        assert f"\n{target}:" in makefile
-
-
-def test_extras_and_versions_are_those_of_the_package() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    for extra in re.findall(r"detic-crop\[(\w+)\]", README):
-        assert extra in project["optional-dependencies"]
-    assert project["requires-python"] == ">=3.11"
-    assert "Python 3.11" in README
-
-
-@pytest.mark.parametrize("document", [ROOT / "README.md", *DOCS], ids=lambda document: document.name)
-def test_links_lead_to_files_and_lines_are_short(document: Path) -> None:
-    text = document.read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#:]+)\)", text):
-        assert (document.parent / target).exists(), target
-    long = [line for line in text.splitlines() if len(line) > LONGEST and not line.startswith("|")]
-    assert long == []
-
-
-def test_every_document_is_linked() -> None:
-    for document in DOCS:
-        assert f"](docs/{document.name})" in README
-
-
-def test_every_format_of_boxes_is_named() -> None:
-    text = (ROOT / "docs" / "boxes.md").read_text(encoding="utf-8")
-    names = [format.name for format in [*formats.WHOLE_JSON, *formats.WHOLE_XML, *formats.TABLES]]
-    names += [format.name for format in [*formats.PHOTO_JSON, *formats.PHOTO_XML]]
-    for name in [*names, *(format.name for format in formats.FOLDERS)]:
-        assert name.split()[0] in text, name
-
-
-def test_there_are_commands_to_run() -> None:
-    assert len(detic_crop_commands()) >= 6
+def understood(command: str) -> None:
+    """Parse a command without running it."""
+    name, *arguments = shlex.split(command)[1:]
+    commands.commands[name].make_context(name, arguments, resilient_parsing=False).close()
 
 
 def use(command: str) -> None:
     """Run a command as a reader would type it; those that need a network, weights or a browser are parsed."""
     name, *arguments = shlex.split(command)[1:]
     if name in ("weights", "review") or {"detic-swinb", "ray"} & set(arguments):
-        commands.commands[name].make_context(name, arguments, resilient_parsing=False).close()
+        understood(command)
         return
     assert cli.main([name, *arguments, *([] if name == "audit" else ["--quiet"])]) == 0, command
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("document", [ROOT / "README.md", *DOCS], ids=lambda document: document.name)
-def test_commands_run(
-    document: Path, photo_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_run(page: Path) -> None:
     """In order, as a reader would type them."""
-    shutil.copytree(photo_folder, tmp_path / "reader")
-    monkeypatch.chdir(tmp_path / "reader")
-    monkeypatch.setenv("DETIC_CROP_WEIGHTS_DIR", str(tmp_path / "weights"))
-    for command in detic_crop_commands(document.read_text(encoding="utf-8")):
+    for command in detic_crop_commands(page.read_text(encoding="utf-8")):
         use(command)
 
 
-def test_examples_that_need_a_store_are_understood() -> None:
-    found = 0
-    for document in (ROOT / "README.md", *DOCS):
-        for command in detic_crop_commands(document.read_text(encoding="utf-8"), "text"):
-            name, *arguments = shlex.split(command)[1:]
-            commands.commands[name].make_context(name, arguments, resilient_parsing=False).close()
-            found += 1
-    assert found >= 8
+@pytest.mark.slow
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("page", ["docs/python.md", "docs/quickstart-kaggle.md", "CONTRIBUTING.md"])
+def test_python_runs(page: str) -> None:
+    names: dict[str, object] = {}
+    found = blocks("python", text_of(page))
+    assert found
+    for block in found:
+        exec(compile(block, page, "exec"), names)
 
 
 @pytest.mark.slow
-def test_python_runs(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(photo_folder)
-    use("detic-crop run --in train_images --out cropped")
-    names: dict[str, object] = {}
-    for block in blocks("python"):
-        exec(compile(block, "README.md", "exec"), names)
-    assert isinstance(names["result"], detic_crop.CropResult)
-    assert names["result"].status == "cropped"
+@pytest.mark.usefixtures("here")
+def test_the_first_command_prints_what_the_readme_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree("cropped")
+    capsys.readouterr()
+    command = detic_crop_commands(text_of("README.md"))[0]
+    assert cli.main(shlex.split(command)[1:]) == 0
+    said = capsys.readouterr()
+    [shown] = blocks("text", text_of("README.md"))
+    for line in shown.splitlines():
+        line = re.sub(r"; [\d.]+ photos/s$", "", line)
+        assert line in said.out + said.err, line
+
+
+def test_there_are_commands_to_run() -> None:
+    assert len(detic_crop_commands(text_of("README.md"))) >= 3
+    found = [command for page in PAGES for command in detic_crop_commands(page.read_text(encoding="utf-8"))]
+    assert len(found) >= 20
+
+
+def test_examples_that_need_a_store_or_another_system_are_understood() -> None:
+    found = 0
+    for page in PAGES:
+        for command in detic_crop_commands(page.read_text(encoding="utf-8").replace("\\\n", ""), "text"):
+            understood(command)
+            found += 1
+    assert found >= 6

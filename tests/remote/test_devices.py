@@ -18,10 +18,9 @@ from detic_crop.cli import main as cli
 from detic_crop.config import CropConfig
 from detic_crop.detectors import devices as device_names
 from detic_crop.errors import DeticCropError, UsageError
-from detic_crop.folder.folder import OutputFolder
 from detic_crop.photos.keys import STATE
-from detic_crop.work.executors.processes import Recipe, run_devices
-from detic_crop.work.timing import StageTimes
+from detic_crop.work.executors.processes import Processes
+from detic_crop.work.recipe import Recipe
 from tests.kit.folders import assert_one_row_each, assert_same, leftovers, product
 from tests.kit.photos import write_damaged, write_photos
 
@@ -121,13 +120,10 @@ def test_processes_do_not_outlive_the_run(place: Path, tmp_path: Path) -> None:
     finish(place, tmp_path / "out")
 
 
-def test_what_a_process_cannot_load_is_said(tmp_path: Path) -> None:
-    folder = OutputFolder(tmp_path / "out")
-    folder.inside.mkdir(folder.layout.temporary)
-    recipe = Recipe("no-such-model", {}, None, CropConfig(), 1000, tmp_path / "out", {}, 1)
-    outcomes = run_devices([], lambda: False, recipe=recipe, devices=["cpu"], times=StageTimes())
+def test_what_a_process_cannot_load_is_said() -> None:
+    recipe = Recipe(CropConfig(), 1000, model="no-such-model")
     with pytest.raises(UsageError, match="no-such-model"):
-        list(outcomes)
+        list(Processes(recipe, ["cpu"], workers=1).run([], lambda: False))
 
 
 def test_names_of_devices(monkeypatch: pytest.MonkeyPatch) -> None:

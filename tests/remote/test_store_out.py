@@ -30,15 +30,15 @@ from detic_crop.folder import mirror as mirrors
 from detic_crop.folder import segments
 from detic_crop.folder.folder import open_folder
 from detic_crop.folder.layout import Layout
-from detic_crop.folder.verdicts import Verdict, VerdictLog, now
+from detic_crop.folder.verdicts import Verdict, now
 from detic_crop.photos.keys import STATE
 from detic_crop.stores import store as stores
-from detic_crop.stores.store import join, store_of
+from detic_crop.stores.addresses import join
+from detic_crop.stores.store import store_of
 from tests.kit.detectors import FakeDetector
 from tests.kit.errors import refused
 from tests.kit.folders import assert_same, crop, files_of, product, rows_of
 from tests.kit.photos import write_boxes, write_damaged, write_photo, write_photos
-from tests.kit.servers import memory_store
 from tests.kit.stores import (
     CHANGING,
     Death,
@@ -52,19 +52,13 @@ from tests.kit.stores import (
     segment_names,
     set_objects,
 )
+from tests.kit.verdicts import verdict_log
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("memory")]
 
 OUT = "memory://bucket/out"
 JOURNAL, CANDIDATES = f"{STATE}/journal.jsonl", f"{STATE}/candidates.jsonl"
 LOCK = f"{STATE}/lock-owner.json"
-
-
-@pytest.fixture(autouse=True)
-def empty_memory() -> Iterator[None]:
-    """No object of another test."""
-    with memory_store():
-        yield
 
 
 @pytest.fixture(autouse=True)
@@ -477,9 +471,7 @@ def test_names_keep_clear_of_somebody_elses_objects(photos: Path) -> None:
 
 def test_overwrite_asks_before_it_removes_verdicts(photos: Path, tmp_path: Path) -> None:
     crop(photos, tmp_path / "local")
-    VerdictLog(tmp_path / "local" / STATE / "review.csv").append(
-        Verdict("photo000.jpg", "rejected", None, "me", now())
-    )
+    verdict_log(tmp_path / "local").append(Verdict("photo000.jpg", "rejected", None, "me", now()))
     api.apply(tmp_path / "local", quiet=True)
     copy_up(tmp_path / "local", OUT)
     crop(photos, OUT)
@@ -494,9 +486,7 @@ def test_overwrite_asks_before_it_removes_verdicts(photos: Path, tmp_path: Path)
 
 def test_rejected_crops_of_an_earlier_version_are_renamed(photos: Path, tmp_path: Path) -> None:
     crop(photos, tmp_path / "local")
-    VerdictLog(tmp_path / "local" / STATE / "review.csv").append(
-        Verdict("photo000.jpg", "rejected", None, "me", now())
-    )
+    verdict_log(tmp_path / "local").append(Verdict("photo000.jpg", "rejected", None, "me", now()))
     api.apply(tmp_path / "local", quiet=True)
     rejected = tmp_path / "local" / STATE / "rejected"
     data = (rejected / "photo000.jpg.rejected").read_bytes()
@@ -510,9 +500,7 @@ def test_rejected_crops_of_an_earlier_version_are_renamed(photos: Path, tmp_path
 
 def test_a_rejected_photo_that_changed_gets_its_crop_back(photos: Path, tmp_path: Path) -> None:
     crop(photos, tmp_path / "local")
-    VerdictLog(tmp_path / "local" / STATE / "review.csv").append(
-        Verdict("photo000.jpg", "rejected", None, "me", now())
-    )
+    verdict_log(tmp_path / "local").append(Verdict("photo000.jpg", "rejected", None, "me", now()))
     api.apply(tmp_path / "local", quiet=True)
     copy_up(tmp_path / "local", OUT)
     write_photo(photos / "photo000.jpg", 77)
@@ -792,7 +780,7 @@ def test_a_copy_on_a_disk_puts_its_segments_together(
     copy_down(OUT, copy)  # what was done since
     api.write_audit(copy)
     assert_same(copy, product(tmp_path / "reference"))
-    VerdictLog(copy / STATE / "review.csv").append(Verdict("photo000.jpg", "whole", None, "me", now()))
+    verdict_log(copy).append(Verdict("photo000.jpg", "whole", None, "me", now()))
     assert api.apply(copy, quiet=True).done == 1
     api.recrop(copy, tmp_path / "again", quiet=True)
     assert crop(photos, copy).skipped == 7

@@ -22,7 +22,7 @@ from detic_crop.folder.names import aside_name
 from detic_crop.folder.records import Record
 from detic_crop.folder.shard import Shard
 from detic_crop.folder.tars import is_tar_name, place_of, tar_name
-from detic_crop.folder.verdicts import Verdict, VerdictLog
+from detic_crop.folder.verdicts import Verdict
 from detic_crop.photos.keys import STATE
 from tests.kit.detectors import FakeDetector
 from tests.kit.errors import refused
@@ -31,6 +31,7 @@ from tests.kit.folders import assert_same, assert_samples, crop, files_of, produ
 from tests.kit.helpers import write
 from tests.kit.photos import write_damaged, write_photo, write_photos
 from tests.kit.processes import posix
+from tests.kit.verdicts import verdict_log
 
 pytestmark = pytest.mark.slow
 
@@ -185,7 +186,7 @@ def test_review(photos: Path, tmp_path: Path) -> None:
     tars(photos, out)
     reference = product(out)
     keys = [row["image"] for row in rows_of(out) if row["status"] != "failed"]
-    log = VerdictLog(out / STATE / "review.csv")
+    log = verdict_log(out)
     box = (5.0, 5.0, 31.0, 28.0)
     words = ("box", "whole", "rejected", "accepted", "rejected")
     log.append(

@@ -226,13 +226,13 @@ def test_where_the_time_went_by_hand() -> None:
     for stage, seconds in {"decode": 6.0, "encode": 2.0, "detect": 9.0, "journal": 1.0}.items():
         times.seconds[stage], times.photos[stage] = seconds, 100
     times.queued("decoded, waiting for the detector", 5.0)
-    usage = Usage(times, seconds=10.0, workers=2, concurrent=False)
+    usage = Usage(times, seconds=10.0, workers=2, workers_detect=False)
     assert usage.busy() == {"workers": 0.4, "detector": 0.9, "recording": 0.1}
     table = usage.table().splitlines()
     assert [line.split()[0] for line in table[1:5]] == ["detect", "decode", "encode", "journal"]
     assert table[1].split() == ["detect", "9.0", "100", "90.0"]
     assert table[-1].endswith("another --model, --precision, --detector-size or --device may be faster")
-    together = Usage(times, seconds=10.0, workers=2, concurrent=True)
+    together = Usage(times, seconds=10.0, workers=2, workers_detect=True)
     assert together.busy() == {"workers": 0.85, "recording": 0.1}
     assert "the bottleneck: the workers" in together.table()
 

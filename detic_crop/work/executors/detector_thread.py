@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from types import TracebackType
 
-from detic_crop.work.pipeline import DecodedPhoto, Detected, Job, Outcome, Pipeline
+from detic_crop.work.pipeline import DecodedPhoto, Detected, Pipeline
+from detic_crop.work.recipe import Job, Outcome
 
 
 @dataclass(slots=True, eq=False)

@@ -14,12 +14,11 @@ from collections.abc import Iterator
 from queue import SimpleQueue
 from typing import Any, BinaryIO
 
-from detic_crop.detectors import load_detector
 from detic_crop.errors import DeticCropError
-from detic_crop.folder.folder import OutputFolder
-from detic_crop.work.executors.processes import Failed, Finished, Ready, Recipe
-from detic_crop.work.executors.threads import run_local
-from detic_crop.work.pipeline import Job, Pipeline
+from detic_crop.work.executors.processes import Failed, Finished, Ready
+from detic_crop.work.executors.threads import Threads
+from detic_crop.work.pipeline import Pipeline
+from detic_crop.work.recipe import Job
 
 
 def main() -> int:
@@ -40,23 +39,14 @@ def main() -> int:
 
 
 def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    recipe: Recipe = pickle.load(requests)
-    detector = load_detector(recipe.model, recipe.device, **recipe.detector_settings)
-    detector.ask_for(recipe.classes)
-    folder = OutputFolder(recipe.folder, recipe.shard)
-    pipeline = Pipeline(
-        detector,
-        recipe.classes,
-        recipe.config,
-        folder.write_temporary,
-        recipe.max_pixels,
-        decisions=recipe.decisions,
-    )
-    _send(answers, Ready(ahead=2 * recipe.workers + 2 * pipeline.batch_size))
+    recipe, device, workers = pickle.load(requests)
+    pipeline = Pipeline(recipe, recipe.load_detector(device))
+    threads = Threads(pipeline, workers)
+    _send(answers, Ready(ahead=threads.most_in_flight))
     inbox: SimpleQueue[Job | None] = SimpleQueue()
     stop = threading.Event()
     threading.Thread(target=_receive, args=(requests, inbox, stop), daemon=True).start()
-    for outcome in run_local(_jobs(inbox), pipeline, recipe.workers, stop.is_set):
+    for outcome in threads.run(_jobs(inbox), stop.is_set):
         _send(answers, outcome)
     _send(answers, Finished(pipeline.times.totals()))
 

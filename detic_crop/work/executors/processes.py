@@ -13,49 +13,17 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from detic_crop.config import CropConfig
 from detic_crop.errors import DeticCropError
-from detic_crop.folder.decisions import Decision
-from detic_crop.folder.shard import Shard
-from detic_crop.work.pipeline import Job, Outcome
-from detic_crop.work.timing import StageTimes, Totals
+from detic_crop.system.machine import default_workers
+from detic_crop.work.recipe import Job, Outcome, Recipe
+from detic_crop.work.timing import StageTimes, Totals, Usage
 
 _MOST_WAITING = 4  # photos begun and not yet yielded, in multiples of what the processes have in hand
 _POLL = 0.2  # seconds between looks at the clock and for a Ctrl-C
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """All that a process needs to do its part of a run.
-
-    Attributes:
-        model: as given to `load_detector`, with `detector_settings`.
-        detector_settings: keyword arguments.
-        classes: wanted class names, None for any.
-        config: resolved settings.
-        max_pixels: larger photos fail.
-        folder: the output folder.
-        decisions: what a reviewer said of photos, by key.
-        workers: threads of the process.
-        device: its device.
-        shard: which of several runs that write to the folder.
-    """
-
-    model: str
-    detector_settings: dict[str, Any]
-    classes: tuple[str, ...] | None
-    config: CropConfig
-    max_pixels: int
-    folder: Path
-    decisions: dict[str, Decision]
-    workers: int
-    device: str = ""
-    shard: Shard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +78,52 @@ class _Child:
             self.process.stdin.close()
 
 
+class Processes:
+    """An `Executor` with a process, and so a detector, for each of several devices.
+
+    Args:
+        recipe: what is wanted; names the model.
+        devices: a process is started for each.
+        workers: threads of each process; None takes what suits the machine.
+    """
+
+    def __init__(self, recipe: Recipe, devices: Sequence[str], workers: int | None = None) -> None:
+        self._recipe = recipe
+        self._devices = devices
+        self._workers = workers or default_workers(processes=len(devices))
+        number = len(devices)
+        self._usage = Usage(StageTimes(), 0.0, self._workers * number, set(devices) == {"cpu"}, number)
+
+    def run(self, jobs: Sequence[Job], should_stop: Callable[[], bool]) -> Generator[Outcome]:
+        """See `Executor.run`."""
+        yield from run_devices(
+            jobs,
+            should_stop,
+            recipe=self._recipe,
+            devices=self._devices,
+            workers=self._workers,
+            times=self._usage.times,
+        )
+
+    def usage(self) -> Usage:
+        """See `Executor.usage`."""
+        return self._usage
+
+    def report(self) -> dict[str, Any]:
+        """See `Executor.report`."""
+        return {}
+
+
 def run_devices(
     jobs: Iterable[Job],
     should_stop: Callable[[], bool],
     *,
     recipe: Recipe,
     devices: Sequence[str],
+    workers: int,
     times: StageTimes,
 ) -> Generator[Outcome]:
-    """Do `jobs` in one process for each device, yielding each outcome in order; see `execute.Executor`.
+    """Do `jobs` in one process for each device, yielding each outcome in order; see `Executor.run`.
 
     Raises:
         DeticCropError: what a process raised, or that it died; what was yielded stays done.
@@ -127,7 +132,7 @@ def run_devices(
     children: list[_Child] = []
     try:
         for device in devices:
-            children.append(_start(replace(recipe, device=device), inbox))
+            children.append(_start(recipe, device, workers, inbox))
         yield from _feed(iter(enumerate(jobs)), children, inbox, should_stop, times)
     finally:
         for child in children:
@@ -136,10 +141,10 @@ def run_devices(
             child.process.wait()
 
 
-def _start(recipe: Recipe, inbox: SimpleQueue[tuple[_Child, Any]]) -> _Child:
+def _start(recipe: Recipe, device: str, workers: int, inbox: SimpleQueue[tuple[_Child, Any]]) -> _Child:
     command = [sys.executable, "-m", "detic_crop.work.executors.device_process"]
-    child = _Child(recipe.device, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
-    child.send(recipe)
+    child = _Child(device, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+    child.send((recipe, device, workers))
     threading.Thread(target=_read, args=(child, inbox), daemon=True).start()
     return child
 

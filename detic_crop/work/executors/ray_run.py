@@ -16,9 +16,8 @@ import contextlib
 import logging
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
@@ -28,10 +27,11 @@ import numpy as np
 from detic_crop.detectors.base import Detector
 from detic_crop.errors import DeticCropError, PhotoError, UsageError, one_line
 from detic_crop.photos.photo import Photo
-from detic_crop.work.executors.processes import Recipe
 from detic_crop.work.executors.ray_cluster import Cluster, Group
-from detic_crop.work.executors.ray_worker import Finished, Order, Ready, Worker, package_versions
-from detic_crop.work.pipeline import MAX_DETECTOR_CRASHES, Job, Outcome, Pipeline
+from detic_crop.work.executors.ray_worker import Order, Ready, Worker, package_versions
+from detic_crop.work.pipeline import MAX_DETECTOR_CRASHES, Pipeline
+from detic_crop.work.recipe import Job, Outcome, Recipe
+from detic_crop.work.timing import Usage
 
 _log = logging.getLogger(__name__)
 
@@ -64,30 +64,25 @@ class _Slot:
     dead: bool = False
 
 
-class RayRun:
-    """Does the jobs of one run; `do` is what `execute.Executor` wants.
+class RayExecutor:
+    """An `Executor` on a Ray cluster.
 
     Args:
         cluster: where.
-        recipe: what a worker needs; its `workers` and `device` are set for each.
-        detector: to be sent along instead of being loaded there; None: loaded from the recipe.
-        pipeline: of this process; its `times` are added to.
-        write_temporary: stores the bytes of a crop; raises OutputError.
+        recipe: what is wanted.
+        detector: of this process. The workers load theirs from the recipe; one that cannot be loaded by
+            name, or that looks answers up in a file which the nodes need not have, is sent to them.
     """
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        recipe: Recipe,
-        detector: Detector | None,
-        pipeline: Pipeline,
-        write_temporary: Callable[[bytes], Path],
-    ) -> None:
+    def __init__(self, cluster: Cluster, recipe: Recipe, detector: Detector) -> None:
         self._cluster = cluster
         self._recipe = recipe
-        self._given = detector
-        self._pipeline = pipeline
-        self._write_temporary = write_temporary
+        self._given = None if recipe.model and detector.info.needs_pixels else detector
+        self._pipeline = Pipeline(recipe, detector)
+        self._groups = cluster.new_groups()
+        threads = sum(cluster.workers or group.cores for group in self._groups)
+        detects = detector.info.thread_safe and not cluster.on_gpus
+        self._usage = Usage(self._pipeline.times, 0.0, threads, detects, len(self._groups))
         self._slots: list[_Slot] = []
         self._inbox: SimpleQueue[tuple[_Slot, _Ticket | None, Any]] = SimpleQueue()
         self._again: deque[_Ticket] = deque()  # began in a worker that is no more
@@ -102,21 +97,17 @@ class RayRun:
         self._workers_since = monotonic()
         self._sent: Any = None
 
-    def do(
-        self, groups: Sequence[Group], jobs: Iterable[Job], should_stop: Callable[[], bool]
-    ) -> Generator[Outcome]:
-        """Yield the outcome of each job, in order; begin none once `should_stop` is true.
+    def usage(self) -> Usage:
+        """See `Executor.usage`."""
+        return self._usage
 
-        Args:
-            groups: for each of which a worker is begun; those of later nodes follow.
-            jobs: photos to do.
-            should_stop: asked a few times a second.
+    def run(self, jobs: Sequence[Job], should_stop: Callable[[], bool]) -> Generator[Outcome]:
+        """See `Executor.run`.
 
         Raises:
             DeticCropError: the detector is broken or cannot be loaded, a node cannot see the photos, or the
                 cluster is gone; what was yielded stays done.
         """
-        jobs = jobs if isinstance(jobs, Sequence) else list(jobs)
         self._probes = _some([job.photo for job in jobs[:: max(1, len(jobs) // (4 * _PROBES))]])
         try:
             # By reference: sent to each node once, not with each order.
@@ -129,7 +120,7 @@ class RayRun:
         tickets = (_Ticket(number, job) for number, job in enumerate(jobs))
         self._left = len(jobs)
         try:
-            for group in groups if jobs else ():
+            for group in self._groups if jobs else ():
                 self._begin(group)
             yield from self._feed(tickets, should_stop)
             self._add_times()
@@ -216,8 +207,10 @@ class RayRun:
         actor = ray.remote(**options, max_concurrency=1000, scheduling_strategy=near)(Worker).remote()
         slot = _Slot(group, actor)
         self._slots.append(slot)
-        recipe = replace(self._recipe, workers=max(1, group.cores), device="cuda" if group.gpus else "cpu")
-        order = Order(recipe, self._cluster.workers, os.getcwd(), self._probes, again)
+        device = "cuda" if group.gpus else "cpu"
+        order = Order(
+            self._recipe, device, max(1, group.cores), self._cluster.workers, os.getcwd(), self._probes, again
+        )
         self._call(slot, None, actor.begin.remote(order, self._sent))
 
     def _call(self, slot: _Slot, ticket: _Ticket | None, reference: Any) -> None:
@@ -294,11 +287,12 @@ class RayRun:
         if error is None and ticket is None:
             self._welcome(slot, answer.result())
         elif error is None and ticket is not None:
-            finished = answer.result()
-            if finished is not None:
+            outcome = answer.result()
+            if outcome is not None:
                 self._lost_in_a_row = 0
                 self._done[slot.ready.host if slot.ready else ""] += 1
-                arrived[ticket.number] = self._outcome(finished)
+                self._note(outcome)
+                arrived[ticket.number] = outcome
             elif not stopping:  # the worker's detector is broken, which another answer says
                 self._again.append(ticket)
         elif isinstance(error, errors.RayTaskError):
@@ -383,21 +377,17 @@ class RayRun:
                 f"Ray workers died of {self._lost_in_a_row} photos in a row, lastly {_why(error)}; "
                 "mend that and give the same command again"
             )
-        arrived[ticket.number] = self._pipeline.gave_up(
+        arrived[ticket.number] = self._pipeline.failed_for(
             ticket.job, "worker_died", f"{_DEATHS} processes died while they worked on it: {_why(error)}"
         )
 
-    def _outcome(self, finished: Finished) -> Outcome:
-        record = finished.record
+    def _note(self, outcome: Outcome) -> None:
+        """Ask the detector of this process, too, where its notes at the end tell what it was asked."""
+        record = outcome.record
         if self._given is not None and not self._given.info.needs_pixels and record.width:
-            # Its notes at the end are of what it was asked, which was a copy of it.
             with contextlib.suppress(PhotoError):
                 nothing = np.broadcast_to(np.zeros(3, np.uint8), (record.height, record.width, 3))
-                self._pipeline.detector.detect(nothing, key=record.image)
-        if finished.crop is None:
-            return Outcome(finished.record, finished.candidates)
-        with self._pipeline.times.measure("write"):
-            return Outcome(finished.record, finished.candidates, self._write_temporary(finished.crop))
+                self._given.detect(nothing, key=record.image)
 
     def _add_times(self) -> None:
         """What the workers that are left say of where their time went."""

@@ -8,28 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
-import itertools
 import os
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from detic_crop.boxes.detections import Detections
-from detic_crop.detectors import load_detector
 from detic_crop.detectors.base import Detector
 from detic_crop.errors import DeticCropError
-from detic_crop.folder.records import Record
 from detic_crop.photos.photo import Photo
 from detic_crop.system.machine import threads_per_photo
 from detic_crop.work.executors.detector_thread import DetectorThread
-from detic_crop.work.executors.processes import Recipe
 from detic_crop.work.executors.threads import few_threads_each
-from detic_crop.work.pipeline import Job, Outcome, Pipeline
+from detic_crop.work.pipeline import Pipeline
+from detic_crop.work.recipe import Job, Outcome, Recipe
 from detic_crop.work.timing import Totals
 
 PACKAGES = ("detic-crop", "torch", "torchvision", "opencv-python-headless", "pillow", "numpy")
@@ -41,7 +36,9 @@ class Order:
     """What a worker is told before its first photo.
 
     Attributes:
-        recipe: as for a process of `runs.devices`; its `workers` are the cores of this worker.
+        recipe: what is wanted.
+        device: of the detector.
+        cores: of this worker.
         threads: that work on photos; None takes what fits the cores and the node's memory.
         cwd: what relative paths are relative to.
         probes: some photos that must be there.
@@ -49,6 +46,8 @@ class Order:
     """
 
     recipe: Recipe
+    device: str
+    cores: int
     threads: int | None
     cwd: str
     probes: Sequence[Photo]
@@ -80,20 +79,10 @@ class Ready:
     versions: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A photo that is done: `pipeline.Outcome`, with the bytes of the crop instead of a file."""
-
-    record: Record
-    candidates: Detections | None
-    crop: bytes | None
-
-
 class Worker:
     """A Ray actor. Its methods are coroutines, so any number of photos may be on their way in it."""
 
     def __init__(self) -> None:
-        self._crops: dict[Path, bytes] = {}
         self._opened = ExitStack()
         self._stopped = False
 
@@ -111,40 +100,31 @@ class Worker:
         recipe = order.recipe
         unseen = [photo for photo in order.probes if not photo.is_visible()]
         if detector is None:
-            detector = self._load(recipe)
+            detector = self._load(order)
         if order.again:
             with suppress(Exception):
                 detector.detect(np.full((64, 96, 3), 128, np.uint8))
         info = detector.info
-        pipeline = Pipeline(
-            detector,
-            recipe.classes,
-            recipe.config,
-            self._keep,
-            recipe.max_pixels,
-            decisions=recipe.decisions,
-        )
-        few = max(1, recipe.workers // threads_per_photo(info.memory_per_photo)) if info.thread_safe else 4
-        threads = order.threads or min(few, recipe.workers)
+        pipeline = Pipeline(recipe, detector)
+        few = max(1, order.cores // threads_per_photo(info.memory_per_photo)) if info.thread_safe else 4
+        threads = order.threads or min(few, order.cores)
         self._serve(pipeline, threads)
         return Ready(
             2 * threads + 2 * pipeline.batch_size,
             threads,
             info.thread_safe,
             socket.gethostname(),
-            recipe.device,
+            order.device,
             dict(info.weights),
             unseen,
             package_versions(),
         )
 
-    def _load(self, recipe: Recipe) -> Detector:
+    def _load(self, order: Order) -> Detector:
         try:
-            detector = load_detector(recipe.model, recipe.device, **recipe.detector_settings)
+            return order.recipe.load_detector(order.device)
         except DeticCropError as error:
             raise type(error)(f"on node {socket.gethostname()}: {error}") from error
-        detector.ask_for(recipe.classes)
-        return detector
 
     def _serve(self, pipeline: Pipeline, threads: int) -> None:
         """Begin the threads; `_submit` gives them a job."""
@@ -162,15 +142,7 @@ class Worker:
             self._detector = DetectorThread(pipeline, pool, lambda: self._stopped)
             self._submit = self._opened.enter_context(self._detector).submit
 
-    _numbers = itertools.count()
-
-    def _keep(self, data: bytes) -> Path:
-        """What the pipeline takes for a file: the name of some bytes."""
-        name = Path(str(next(self._numbers)))
-        self._crops[name] = data
-        return name
-
-    async def do(self, job: Job) -> Finished | None:
+    async def do(self, job: Job) -> Outcome | None:
         """One photo; None when a stop came before it was begun.
 
         Raises:
@@ -181,13 +153,11 @@ class Worker:
         future = self._submit(job)
         self._flying.add(future)
         try:
-            outcome = await asyncio.wrap_future(future)
+            return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
             return None
         finally:
             self._flying.discard(future)
-        crop = None if outcome.temporary is None else self._crops.pop(outcome.temporary)
-        return Finished(outcome.record, outcome.candidates, crop)
 
     async def stop(self) -> None:
         """Begin nothing more; what the detector has seen is finished."""

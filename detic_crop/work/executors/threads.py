@@ -1,7 +1,6 @@
-"""Where the work happens on one machine, and how it overlaps.
+"""One detector and threads around it, in this process.
 
-Threads are enough: OpenCV, Pillow and torch release the interpreter's lock. Outcomes come back in the order
-of the jobs, and a bounded number of photos is in memory.
+Threads are enough: OpenCV, Pillow and torch release the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -12,31 +11,94 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import islice
+from typing import Any
 
 import cv2
 
 from detic_crop.system.leaving import end_pool
-from detic_crop.system.machine import threads_per_photo
+from detic_crop.system.machine import default_workers, threads_per_photo
 from detic_crop.work.executors.detector_thread import DetectorThread
-from detic_crop.work.pipeline import Job, Outcome, Pipeline
+from detic_crop.work.pipeline import Pipeline
+from detic_crop.work.recipe import Job, Outcome
+from detic_crop.work.timing import Usage
 
 
-def run_local(
-    jobs: Iterable[Job], pipeline: Pipeline, workers: int, should_stop: Callable[[], bool]
-) -> Generator[Outcome]:
-    """Do `jobs`, yielding each outcome in order.
+class Threads:
+    """An `Executor` on threads of this process.
 
-    When `should_stop` turns true no further photo is begun; what the detector has seen is finished.
+    Args:
+        pipeline: the steps of the main path, with the detector.
+        workers: number of threads; None takes what suits the detector and the machine.
     """
-    info = pipeline.detector.info
-    run = _whole_photos if info.thread_safe else _one_detector
-    threads = threads_per_photo(info.memory_per_photo) if info.thread_safe else None
-    with few_threads_each(threads) as begin_worker:
-        pool = ThreadPoolExecutor(workers, thread_name_prefix="detic-crop", initializer=begin_worker)
-        try:
-            yield from run(iter(jobs), pipeline, pool, workers, should_stop)
-        finally:
-            end_pool(pool)
+
+    def __init__(self, pipeline: Pipeline, workers: int | None = None) -> None:
+        info = pipeline.detector.info
+        self._pipeline = pipeline
+        self._workers = workers or default_workers(info.thread_safe, info.memory_per_photo)
+        self._usage = Usage(pipeline.times, 0.0, self._workers, info.thread_safe)
+
+    @property
+    def most_in_flight(self) -> int:
+        """Photos that are begun before the first of them is finished."""
+        if self._pipeline.detector.info.thread_safe:
+            return 2 * self._workers  # twice: a slow photo must not starve the others
+        return 2 * self._workers + 2 * self._pipeline.batch_size  # a batch in the detector, the next decoded
+
+    def run(self, jobs: Iterable[Job], should_stop: Callable[[], bool]) -> Generator[Outcome]:
+        """See `Executor.run`."""
+        info = self._pipeline.detector.info
+        run = self._whole_photos if info.thread_safe else self._around_one_detector
+        threads = threads_per_photo(info.memory_per_photo) if info.thread_safe else None
+        with few_threads_each(threads) as begin_worker:
+            pool = ThreadPoolExecutor(
+                self._workers, thread_name_prefix="detic-crop", initializer=begin_worker
+            )
+            try:
+                yield from run(iter(jobs), pool, should_stop)
+            finally:
+                end_pool(pool)
+
+    def usage(self) -> Usage:
+        """See `Executor.usage`."""
+        return self._usage
+
+    def report(self) -> dict[str, Any]:
+        """See `Executor.report`."""
+        return {}
+
+    def _whole_photos(
+        self, jobs: Iterator[Job], pool: ThreadPoolExecutor, should_stop: Callable[[], bool]
+    ) -> Iterator[Outcome]:
+        """Let each worker take a photo through every step."""
+        flying: deque[Future[Outcome]] = deque()
+        while not should_stop():
+            for job in islice(jobs, self.most_in_flight - len(flying)):
+                flying.append(pool.submit(self._pipeline.process, job))
+            if not flying:
+                return
+            yield flying.popleft().result()
+        # Cancelled before the first is waited for: idle workers would begin more.
+        begun = [future for future in flying if not future.cancel()]
+        yield from (future.result() for future in begun)
+
+    def _around_one_detector(
+        self, jobs: Iterator[Job], pool: ThreadPoolExecutor, should_stop: Callable[[], bool]
+    ) -> Iterator[Outcome]:
+        """Let workers decode before and encode after the one thread that asks the detector.
+
+        So the detector does not wait for a codec or a disk as long as the workers keep up.
+        """
+        flying: deque[Future[Outcome]] = deque()
+        with DetectorThread(self._pipeline, pool, should_stop) as detector:
+            while not should_stop():
+                for job in islice(jobs, self.most_in_flight - len(flying)):
+                    flying.append(detector.submit(job))
+                if not flying:
+                    return
+                yield from _unless_cancelled(flying.popleft())
+            detector.stop()
+            for future in flying:
+                yield from _unless_cancelled(future)
 
 
 @contextmanager
@@ -65,52 +127,6 @@ def few_threads_each(torch_threads: int | None) -> Iterator[Callable[[], None]]:
         cv2.setNumThreads(cv2_threads)
         if torch:
             torch.set_num_threads(before)
-
-
-def _whole_photos(
-    jobs: Iterator[Job],
-    pipeline: Pipeline,
-    pool: ThreadPoolExecutor,
-    workers: int,
-    should_stop: Callable[[], bool],
-) -> Iterator[Outcome]:
-    """Each worker takes a photo through every step."""
-    flying: deque[Future[Outcome]] = deque()
-    while not should_stop():
-        # Twice: a slow photo must not starve the others. Not more: `devices` gives a process no more before
-        # the first of them is answered.
-        for job in islice(jobs, 2 * workers - len(flying)):
-            flying.append(pool.submit(pipeline.process, job))
-        if not flying:
-            return
-        yield flying.popleft().result()
-    begun = [future for future in flying if not future.cancel()]  # all at once: idle workers would begin more
-    yield from (future.result() for future in begun)
-
-
-def _one_detector(
-    jobs: Iterator[Job],
-    pipeline: Pipeline,
-    pool: ThreadPoolExecutor,
-    workers: int,
-    should_stop: Callable[[], bool],
-) -> Iterator[Outcome]:
-    """Workers decode ahead and encode behind; one thread asks the detector; the caller records.
-
-    So the detector waits for no codec and no disk as long as the workers keep up.
-    """
-    ahead = 2 * workers + 2 * pipeline.batch_size  # a batch in the detector, the next one decoded
-    flying: deque[Future[Outcome]] = deque()
-    with DetectorThread(pipeline, pool, should_stop) as detector:
-        while not should_stop():
-            for job in islice(jobs, ahead - len(flying)):
-                flying.append(detector.submit(job))
-            if not flying:
-                return
-            yield from _unless_cancelled(flying.popleft())
-        detector.stop()
-        for future in flying:
-            yield from _unless_cancelled(future)
 
 
 def _unless_cancelled(future: Future[Outcome]) -> Iterator[Outcome]:

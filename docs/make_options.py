@@ -1,0 +1,70 @@
+"""Write `docs/options.md` from the options of the commands.
+
+python docs/make_options.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from detic_crop.cli.main import cli
+from detic_crop.cli.options import Command
+
+PAGE = Path(__file__).with_name("options.md")
+HEAD = """# Options
+
+This page is made by `python docs/make_options.py`; `detic-crop COMMAND --help` says the same.
+
+Every option is also an environment variable: `DETIC_CROP_MODEL` for `--model`, and so on. An option on the
+command line comes first.
+
+| exit code | meaning |
+|---|---|
+| 0 | done, even if photos failed, and if `--time-limit` was reached (`run.json` says `stopped`) |
+| 1 | could not continue |
+| 2 | wrong usage, nothing was changed |
+| 3 | with `--strict`: a photo failed |
+| 130, 143 | interrupted; run the same command to continue |
+
+A second Ctrl-C ends at once. When messages cannot be printed (stderr or stdout closed, full, gone), the work
+continues, and the exit code is that of the work.
+"""
+
+
+def page() -> str:
+    """Return the text of the page: a section for each command, with a table for each group of options."""
+    parts = [HEAD]
+    for name, command in cli.commands.items():
+        parts += section(f"detic-crop {name}", command)
+        if isinstance(command, click.Group):
+            for sub, subcommand in command.commands.items():
+                parts += section(f"detic-crop {name} {sub}", subcommand)
+    return "\n".join(parts)
+
+
+def section(title: str, command: click.Command) -> list[str]:
+    """Return heading, first sentence and tables of one command."""
+    context = click.Context(command, info_name=title)
+    usage = " ".join(piece for piece in command.collect_usage_pieces(context) if piece != "[OPTIONS]")
+    help = (command.help or "").partition("\n\n")[0].replace("\n", " ")
+    parts = [f"## {title}{f' {usage}' if usage else ''}\n", f"{help}\n"]
+    options = [option for option in command.params if isinstance(option, click.Option)]
+    groups = command.by_group(context) if isinstance(command, Command) else {"Options": options}
+    for heading, members in groups.items():
+        rows = [row(option, context) for option in members if "--help" not in option.opts]
+        if rows:
+            parts += [f"| {heading.lower()} | meaning |\n|---|---|\n" + "\n".join(rows) + "\n"]
+    return parts
+
+
+def row(option: click.Parameter, context: click.Context) -> str:
+    """Return the line of the table: name and values, help and default."""
+    name, help = option.get_help_record(context) or ("", "")
+    name, help = (text.replace("|", "/") for text in (name, help))
+    return f"| `{name}` | {help.replace('  [', ' [').replace(' [0<=x<=65535]', '')} |"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
