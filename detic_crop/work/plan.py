@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
-from detic_crop.folder.decisions import Decision, is_followed
+from detic_crop.folder.decisions import Decision
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import unfinished_crops
 from detic_crop.folder.names import crop_names, crop_names_of, fits_disk, fits_tar
@@ -130,7 +130,7 @@ def _is_finished(
 ) -> bool:
     if record is None or record.status == "failed":
         return False
-    if decision is not None and not is_followed(decision, record):
+    if decision is not None and not decision.is_followed_by_entry(record):
         return False
     if (record.file_size, record.file_time) != (photo.size, photo.version):
         return False
