@@ -20,7 +20,7 @@ from detic_crop.folder.whereabouts import Whereabouts, look_for_photos
 from detic_crop.folder.write_errors import output_errors
 from detic_crop.photos.location import local_files
 from detic_crop.photos.photo import Photo
-from detic_crop.work.changes import Change, changes_of, why_not_croppable, with_decision
+from detic_crop.work.changes import Change, changes_of, why_not_croppable
 from detic_crop.work.execute import commit
 from detic_crop.work.executors.threads import Threads
 from detic_crop.work.kept_boxes import KeptCandidates
@@ -165,7 +165,7 @@ def _jobs(
 
 def _record(change: Change, record: Record, journal: Journal, folder: OutputFolder) -> Record:
     """Move the crop aside or back, and record it."""
-    new = with_decision(record, change.after)
+    new = change.after.record_of_same_crop(record)
     folder.aside.move(record, new)
     journal.append(new)
     return new

@@ -10,13 +10,13 @@ from detic_crop.folder.records import Record
 from detic_crop.folder.same_photo import is_same_photo
 from detic_crop.folder.state import Given, load_listing
 from detic_crop.photos.find import root_of
-from detic_crop.photos.location import Container, LocalFile
+from detic_crop.photos.location import FileOrObject, LocalFile
 from detic_crop.photos.photo import Listing, Photo
 from detic_crop.shards.state import check_same_shards
 
 
 def given_inputs(
-    where: Container, listing: Listing, folder: OutputFolder, options: RunOptions
+    where: FileOrObject, listing: Listing, folder: OutputFolder, options: RunOptions
 ) -> tuple[list[Given], list[Photo]]:
     """What the folder has been given, this call's input among it, and all of their photos in order.
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from detic_crop.config import CropConfig
-from detic_crop.folder.decisions import Decision, is_followed
+from detic_crop.folder.decisions import Decision
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import unfinished_crops
 from detic_crop.folder.names import crop_names, crop_names_of
@@ -117,7 +117,7 @@ def _is_finished(
 ) -> bool:
     if record is None or record.status == "failed":
         return False
-    if decision is not None and not is_followed(decision, record):
+    if decision is not None and not decision.is_followed_by_entry(record):
         return False
     if (record.file_size, record.file_time) != (photo.size, photo.version):
         return False
