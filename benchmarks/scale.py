@@ -256,7 +256,6 @@ class Bench:
         memory = (process.memory_info().rss - before) / _MILLION
         folder = OutputFolder(self.folder / "paper")
         _remove(folder.root)
-        folder.create()
         save_listing(
             folder, listing.photos, [Given(str(tree), str(tree), [photo.key for photo in listing.photos])]
         )

@@ -11,11 +11,11 @@ from detic_crop.commands.result import RunResult
 from detic_crop.commands.settings import PathLike
 from detic_crop.commands.tables import sample_of, write_report
 from detic_crop.errors import UsageError
-from detic_crop.folder.folder import OutputFolder, output_errors
+from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.state import save_sample
-from detic_crop.folder.store_folder import open_folder
 from detic_crop.folder.whereabouts import look_for_photos
+from detic_crop.folder.write_errors import output_errors
 from detic_crop.report.model import Audit
 from detic_crop.report.sample import detected_records, draw
 from detic_crop.report.table import BOX_COLUMNS, NUMBER_COLUMNS

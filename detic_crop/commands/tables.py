@@ -58,7 +58,7 @@ def write_report(result: RunResult, audit: Audit, todo: str = "pass", *, xlsx: b
     write_page(folder, audit)
     if xlsx:
         result.notes += write_workbook(folder, audit)
-    elif folder.has_workbook():
+    elif folder.exists(folder.layout.audit_xlsx):
         result.notes.append(
             "audit.xlsx is older than this table; `detic-crop audit` with --xlsx writes a new one"
         )

@@ -69,7 +69,7 @@ def needs_only_a_record(record: Record, after: Decision, folder: OutputFolder) -
 
 def _is_set_aside(record: Record, folder: OutputFolder) -> bool:
     """Return whether the crop of a rejected record is there: set aside or, after a kill, back already."""
-    sizes = (folder.crop_size(place) for place in (folder.crop_place(record), record.crop))
+    sizes = (folder.crops.size(place) for place in (folder.aside.find(record), record.crop))
     return record.crop_bytes > 0 and record.crop_bytes in sizes
 
 

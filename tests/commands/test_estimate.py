@@ -143,7 +143,7 @@ def test_too_small_a_sample_is_refused(size: int) -> None:
 
 def test_the_file_holds_any_name(tmp_path: Path) -> None:
     folder = OutputFolder(tmp_path)
-    folder.create()
+    folder.inside.mkdir(folder.layout.temporary)
     names = [
         "a,b.jpg",
         'q"uote.jpg',

@@ -23,7 +23,7 @@ from detic_crop import api
 from detic_crop.cli import main as cli
 from detic_crop.commands import choose_detector
 from detic_crop.errors import OutputError, UsageError
-from detic_crop.folder import folder as folders
+from detic_crop.folder import lock as lock_module
 from detic_crop.folder import patience as patience_module
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
@@ -382,9 +382,7 @@ def test_what_is_not_merged_is_not_worked_on(photos: tuple[Path, list[str]], tmp
         lambda: api.recrop(tmp_path / "whole", out),
     ):
         crop(folder, tmp_path / "whole")
-        with pytest.raises(
-            UsageError, match=r"holds 1 of 2 shards .* not merged yet; give: detic-crop merge "
-        ):
+        with refused("not_merged", UsageError):
             work()
     assert files_of(out) == before
 
@@ -467,7 +465,7 @@ def test_a_shard_waits_while_another_begins(
                 waited_for.set()
             return super().ends(holder, 10.0 * look)
 
-    monkeypatch.setattr(folders, "Patience", Impatient)
+    monkeypatch.setattr(lock_module, "Patience", Impatient)
 
     def slowly() -> None:
         begun.set()

@@ -28,7 +28,7 @@ from tests.kit.review import Client, reviewing
 from tests.kit.servers import QuietHandler, loopback_server
 from tests.kit.verdicts import verdict_log, verdicts_of
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.outside
 
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),

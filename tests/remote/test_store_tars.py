@@ -12,13 +12,14 @@ import pytest
 
 from detic_crop import api
 from detic_crop.errors import UsageError
-from detic_crop.folder import store_folder
+from detic_crop.folder import mirror
+from detic_crop.folder.folder import open_folder
 from detic_crop.folder.shard import Shard
-from detic_crop.folder.store_folder import open_folder
 from detic_crop.folder.verdicts import Verdict
 from detic_crop.photos.keys import STATE
 from detic_crop.stores.addresses import join
 from detic_crop.stores.store import store_of
+from tests.kit.errors import refused
 from tests.kit.folders import assert_same, assert_samples, crop, product, rows_of
 from tests.kit.photos import write_damaged, write_photo, write_photos
 from tests.kit.servers import s3_server
@@ -33,7 +34,7 @@ TARS = {"out_format": "tar", "per_tar": 3}
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_folder, "BATCH", 2)
+    monkeypatch.setattr(mirror, "BATCH", 2)
 
 
 @pytest.fixture
@@ -124,8 +125,8 @@ def assert_no_crop_but_recorded(tmp_path: Path) -> None:
         lines = map(json.loads, folder.layout.journal.read_bytes().splitlines()[1:])
         last = {values["image"]: values for values in lines}
         for values in last.values():
-            if values.get("crop") and folder.crop_size(values["crop"]) == values["crop_bytes"]:
-                assert len(folder.read_crop(values["crop"])) == values["crop_bytes"]
+            if values.get("crop") and folder.crops.size(values["crop"]) == values["crop_bytes"]:
+                assert len(folder.crops.read(values["crop"])) == values["crop_bytes"]
 
 
 def test_shards(photos: Path, tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_shards(photos: Path, tmp_path: Path) -> None:
     changed = next(row["image"] for row in rows_of(copy) if row["status"] != "failed")
     write_photo(photos / changed, 99)
     index = next(index for index in range(2) if Shard(index, 2).owns(changed))
-    with pytest.raises(UsageError, match="is in a tar file that this shard did not make; give `run` without"):
+    with refused("other_shards_tar", UsageError):
         tars(photos, OUT, shard=f"{index}/2")
 
 
