@@ -53,7 +53,7 @@ def section(title: str, command: click.Command) -> list[str]:
     options = [option for option in command.params if isinstance(option, click.Option)]
     groups = command.by_group(context) if isinstance(command, Command) else {"Options": options}
     for heading, members in groups.items():
-        records = [option.get_help_record(context) for option in members if option.name != "help"]
+        records = [option.get_help_record(context) for option in members if "--help" not in option.opts]
         rows = [row(*record) for record in records if record is not None]  # None: a hidden option
         if rows:
             parts += [f"| {heading.lower()} | meaning |\n|---|---|\n" + "\n".join(rows) + "\n"]
