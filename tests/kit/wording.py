@@ -18,8 +18,11 @@ WORDING: dict[str, str] = {
     "shards_not_done": r"shards that are not done: [\d,]+ of [\d,]+.*; run them, then merge again",
     #
     # config, errors, system
+    "bad_value": "^--[a-z-]+ must be .*, got ",
+    "other_version": "was made by another version of detic-crop .*; use that version or another --out$",
     #
     # detectors
+    "missing_device": "^--device .* is not on this machine; it has ",
     #
     # folder
     "address_as_path": "looks like the address of a store, .*; pass s3://BUCKET/FOLDER",
