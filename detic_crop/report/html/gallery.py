@@ -113,7 +113,7 @@ def _entry(folder: OutputFolder, audit: Audit, photo: AuditPhoto, earlier: Earli
     """Return the HTML of one photo."""
     record = photo.record
     location = audit.whereabouts.locations.get(record.image, NOWHERE)
-    fresh = pictures_of(record, location, lambda: folder.read_crop(record.crop))
+    fresh = pictures_of(record, location, lambda: folder.crops.read(record.crop))
     pictures = _with_earlier(fresh, photo, earlier)
     display_wh = _display_wh(record)
     candidates = candidates_of(record, folder.layout.candidates)
