@@ -15,12 +15,11 @@ from detic_crop.commands.settings import PathLike, with_settings
 from detic_crop.commands.working import do_work
 from detic_crop.config import ALGORITHM, RunOptions
 from detic_crop.errors import UsageError
-from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.folder import OutputFolder, copied_here, open_folder
 from detic_crop.folder.inputs import check_same_data_set, parts_of
-from detic_crop.folder.journal import replay
+from detic_crop.folder.journal import recorded_config, replay
 from detic_crop.folder.records import Record
 from detic_crop.folder.state import SavedListing, load_labels, load_listing, save_labels, save_listing
-from detic_crop.folder.store_folder import copied_here, open_folder
 from detic_crop.folder.verdicts import latest_decisions, read_review
 from detic_crop.folder.whereabouts import locations_now
 from detic_crop.photos.location import file_or_object, local_files, locate
@@ -65,7 +64,9 @@ def recrop(
     """
     origin = OutputFolder(copied_here(source, "recrop"))
     origin.require_run()
-    with open_folder(output, anew=options is not None and options.overwrite) as folder:
+    begun = recorded_config(origin.layout.journal)
+    out_format = settings.get("out_format") or (begun.out_format if begun else "files")
+    with open_folder(output, out_format=out_format) as folder:
         result = _recrop(origin, folder, input, options, settings)
     return unless_stopped(result)
 
@@ -100,8 +101,8 @@ def _recrop(
     recorded = load_listing(origin)
     labels, matches = load_labels(origin)
     listing = _recorded_photos(recorded, state.records, input)
-    folder.check_apart(file_or_object(recorded.root) if input is None else locate(input))
-    folder.check_safe(local_files(photo.location for photo in listing.photos), (), listing.plain)
+    folder.checks.apart(file_or_object(recorded.root) if input is None else locate(input))
+    folder.checks.photos_outside(local_files(photo.location for photo in listing.photos), listing.plain)
     inputs = parts_of(recorded.inputs, [photo.key for photo in listing.photos])
     if not options.overwrite:
         check_same_data_set(load_listing(folder), inputs, folder.shown)
@@ -135,7 +136,7 @@ def _recrop(
                 [photo.key for photo in listing.photos],
                 chosen,
                 config,
-                options.per_tar if config.out_format == "tar" else None,
+                options.per_tar,
                 # What was said of the new data set itself goes before what was said of the old one.
                 said | latest_decisions({}, read_review(folder.layout.review).last),
                 state.records,

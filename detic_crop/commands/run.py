@@ -18,14 +18,13 @@ from detic_crop.commands.working import do_work
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.detectors.base import Detector, DetectorLike, as_detector
 from detic_crop.errors import UsageError
-from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.shard import resolve_shard
+from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.state import load_listing, save_labels, save_listing
-from detic_crop.folder.store_folder import open_folder
 from detic_crop.photos.find import discover
 from detic_crop.photos.labels import Labels, match_labels, read_labels
 from detic_crop.photos.location import local_files, locate
 from detic_crop.photos.photo import Listing, Photo
+from detic_crop.shards.resolve import resolve_shard
 from detic_crop.shards.state import finished_records, folder_settings, whole_input, write_part
 from detic_crop.system.system_folders import system_folder_of
 from detic_crop.wording import counted
@@ -67,7 +66,7 @@ def run(
     """
     config, options = with_settings(config or CropConfig(), options or RunOptions(), settings)
     own = None if detector is None else as_detector(detector)
-    with open_folder(output, resolve_shard(options.shard), anew=options.overwrite) as folder:
+    with open_folder(output, resolve_shard(options.shard), config.out_format) as folder:
         result = _run(input, folder, config, options, own)
     return unless_stopped(result)
 
@@ -80,14 +79,14 @@ def _run(
     detector: Detector | None,
 ) -> RunResult:
     where = locate(input)
-    folder.check_apart(where)
+    folder.checks.apart(where)
     folder.check_usable()
     check_alone(folder, options)
     begun_with = folder_settings(folder, options.overwrite)
     command = [] if detector is not None else command_words(where, config, options)
     listing = discover(input, folder.shown)
     labels = None if options.labels is None else read_labels(options.labels, options.labels_key)
-    folder.check_safe(local_files(photo.location for photo in listing.photos), (), listing.plain)
+    folder.checks.photos_outside(local_files(photo.location for photo in listing.photos), listing.plain)
     inputs, photos = given_inputs(where, listing, folder, options)
     everything = dataclasses.replace(listing, photos=photos)
     chosen, matches, notes = _choose_photos(listing, everything, labels, options.limit)
@@ -109,8 +108,7 @@ def _run(
     _tell_photos(detector, listing)
     _log.info("model %s: %s", config.model, chosen_detector.reason)
     result = RunResult(folder, config, chosen_detector.reason, notes=notes)
-    per_tar = options.per_tar if config.out_format == "tar" else None
-    task = Task([photo.key for photo in photos], chosen, config, per_tar)
+    task = Task([photo.key for photo in photos], chosen, config, options.per_tar)
     if options.dry_run:
         result.notes += detector.notes()
         return _dry_run(result, task, folder, options)

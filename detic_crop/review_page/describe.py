@@ -169,7 +169,7 @@ class Describer:
 def _crop_places(folder: OutputFolder, record: Record) -> tuple[str, ...]:
     """Return where the crop of a photo may be: `apply` moves rejected crops."""
     is_picture = os.path.splitext(record.crop)[1].lower() in _CONTENT_TYPES
-    return (record.crop, folder.crop_place(replace(record, status="rejected"))) if is_picture else ()
+    return (record.crop, folder.aside.find(replace(record, status="rejected"))) if is_picture else ()
 
 
 def verdict_values(verdict: Verdict) -> dict[str, Any]:
