@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from detic_crop.config import RunOptions
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.inputs import arranged, united
+from detic_crop.folder.inputs import KnownInputs
 from detic_crop.folder.journal import replay
 from detic_crop.folder.records import Record
 from detic_crop.folder.same_photo import is_same_photo
@@ -26,11 +26,9 @@ def given_inputs(
     given = Given(str(where.absolute().redact()), root_of(where), [photo.key for photo in listing.photos])
     if options.overwrite:
         return [given], listing.photos
-    before = load_listing(folder.whole)
-    were = before.locations(before.known_keys)
-    same = _SamePhoto(folder.whole)
-    inputs = arranged(before, were, given, listing.photos, same, options.add, folder.shown)
-    inputs, photos = united(inputs, listing.photos, were)
+    known = KnownInputs(load_listing(folder.whole), folder.shown)
+    inputs = known.with_input(given, listing.photos, _SamePhoto(folder.whole), options.add)
+    photos = known.photos_of(inputs, listing.photos)
     if folder.shard is not None:
         check_same_shards(folder, inputs, photos, options.add, _SamePhoto)
     return inputs, photos
