@@ -70,7 +70,7 @@ WORDING: dict[str, str] = {
     ),
     "damaged_weights": (
         "is damaged or (holds more than tensors|incomplete)|is not a complete safetensors file"
-        "|the fitted heads of lite at|; pip install --force-reinstall|; get it again: `detic-crop weights pull"
+        "|the fitted heads of lite at|; pip install --force-reinstall|; get it again: `detic-crop weights"
     ),
     "bad_embeddings": (
         "class names, got an array of shape"
