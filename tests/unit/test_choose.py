@@ -18,12 +18,12 @@ from detic_crop.boxes.choose import (
     choose,
     choose_and_keep,
     inside_share,
-    iou,
     kept_floor,
     presence_of,
     wanted_mask,
 )
 from detic_crop.boxes.detections import Detections
+from detic_crop.boxes.overlap import iou
 from tests.kit.helpers import Found, as_found, detections
 
 MARINE = ("Whale", "Dolphin")
