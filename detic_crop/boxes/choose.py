@@ -37,8 +37,8 @@ class Choice:
         best: index of the most confident eligible box, or None.
         n_apart: number of other eligible boxes that hardly touch the chosen one (IoU < 0.1).
         rival: index of the most confident box of an unwanted class on the same spot (IoU ≥ 0.5), or None.
-        larger: index of the most confident wanted box below `conf` that contains 90 % of the chosen one and is
-            at least 1.5 times as large, or None: the chosen one may be only a part of the animal.
+        larger: index of the most confident wanted box below `conf` that contains 90 % of the chosen one
+            and is at least 1.5 times as large, or None: the chosen one may be only a part of the animal.
     """
 
     index: int | None
