@@ -436,7 +436,7 @@ class OutputFolder:
         target = self.root / crop
         if self.ours is not None and crop not in self.ours and os.path.lexists(target):
             raise FileExistsError(
-                errno.EEXIST, "this shard did not make the file that lies there", str(target)
+                errno.EEXIST, "this shard did not make this file (merge, then run again)", str(target)
             )
         self.inside.replace(temporary, target, make=True)
 

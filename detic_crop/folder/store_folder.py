@@ -238,7 +238,9 @@ class StoreFolder(OutputFolder):
     def place(self, temporary: Path, crop: str, record: Record | None = None) -> None:
         """Put a finished crop where the next batch takes it from; see `OutputFolder.place`."""
         if self.ours is not None and crop not in self.ours and crop in self._remote.outside():
-            raise FileExistsError(errno.EEXIST, "this shard did not make the object that lies there", crop)
+            raise FileExistsError(
+                errno.EEXIST, "this shard did not make this object (merge, then run again)", crop
+            )
         if tar_place := place_of(crop):
             self._put(temporary, tar_place, crop, record)
             return

@@ -556,7 +556,7 @@ def test_names_that_changed_between_shards_are_mended_by_the_next_run(tmp_path: 
     api.merge(tmp_path / "out")
     rows = {row["image"]: row for row in rows_of(tmp_path / "out")}
     assert (rows[png]["crop"], rows[jpg]["reason"]) == (jpg, "write_error")
-    assert "or merge and give `run` again" in rows[jpg]["error"]
+    assert "(merge, then run again)" in rows[jpg]["error"]
     crop(tmp_path / "in", tmp_path / "out")
     assert {row["crop"] for row in rows_of(tmp_path / "out")} == {jpg, f"{jpg}.jpg"}
     assert (tmp_path / "out" / jpg).read_bytes() == before
