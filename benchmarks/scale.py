@@ -39,7 +39,7 @@ from benchmarks.photos import write_photos
 from detic_crop import api
 from detic_crop.boxes.detections import Detections
 from detic_crop.detectors.base import DetectorInfo
-from detic_crop.folder import store_folder
+from detic_crop.folder import mirror
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.records import Record
@@ -256,7 +256,6 @@ class Bench:
         memory = (process.memory_info().rss - before) / _MILLION
         folder = OutputFolder(self.folder / "paper")
         _remove(folder.root)
-        folder.create()
         save_listing(
             folder, listing.photos, [Given(str(tree), str(tree), [photo.key for photo in listing.photos])]
         )
@@ -525,7 +524,7 @@ def child(photos: str, out: str, products: str, *fields: str) -> int:
     if limit := settings.pop("full", None):
         _limit_once(Path(out), int(limit))
     if batch := settings.pop("batch", None):
-        store_folder.BATCH = int(batch)
+        mirror.BATCH = int(batch)
     settings["workers"] = int(settings["workers"])
     try:
         api.run(photos, out, detector=BusyDetector(int(products)), quiet=True, **settings)

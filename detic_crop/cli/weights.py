@@ -153,8 +153,9 @@ def rm(names: tuple[str, ...], forget: bool) -> int:
     for name in _at_least_one(names, "rm"):
         if name == lite_package.NAME:
             raise UsageError(
+                "lite_not_pulled",
                 "lite came with this package and stays; it is a Python package of its own, removed by: "
-                f"pip uninstall {lite_package.DISTRIBUTION}"
+                f"pip uninstall {lite_package.DISTRIBUTION}",
             )
         named(name)
     for name in names:

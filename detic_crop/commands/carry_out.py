@@ -52,8 +52,7 @@ def carry_out(
         if state.settings is None:
             journal.begin(task.config, version_of("detic-crop"))
         finished = scope.finished(state.records)
-        if task.per_tar:
-            folder.forget_unfinished(finished)
+        folder.crops.recover(finished)
         plan = make_plan(task, finished, folder, scope)
         del finished, state.records  # the work begins, and its memory is not to grow with the photos
         try:

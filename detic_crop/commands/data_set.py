@@ -13,7 +13,7 @@ from detic_crop.folder.same_photo import SamePhoto
 from detic_crop.folder.state import Given, load_listing
 from detic_crop.photos.find import root_of
 from detic_crop.photos.labels import Labels, match_labels, read_labels
-from detic_crop.photos.location import Container
+from detic_crop.photos.location import FileOrObject
 from detic_crop.photos.photo import Listing, Photo
 from detic_crop.system.system_folders import system_folder_of
 from detic_crop.wording import counted
@@ -45,7 +45,7 @@ class DataSet:
         return [photo.key for photo in self.photos]
 
 
-def data_set_of(where: Container, listing: Listing, folder: OutputFolder, options: RunOptions) -> DataSet:
+def data_set_of(where: FileOrObject, listing: Listing, folder: OutputFolder, options: RunOptions) -> DataSet:
     """Return what the folder holds once the input of this call is in it, and the photos that are asked for.
 
     Args:
@@ -73,7 +73,7 @@ def data_set_of(where: Container, listing: Listing, folder: OutputFolder, option
 
 
 def _inputs(
-    where: Container, listing: Listing, folder: OutputFolder, options: RunOptions
+    where: FileOrObject, listing: Listing, folder: OutputFolder, options: RunOptions
 ) -> tuple[list[Given], list[Photo]]:
     """Return the inputs of the folder, this one among them, and all of their photos in order."""
     given = Given(str(where.absolute().redact()), root_of(where), [photo.key for photo in listing.photos])

@@ -18,12 +18,11 @@ from detic_crop.commands.settings import PathLike, with_settings
 from detic_crop.config import ALGORITHM, CropConfig, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.folder.decisions import Decision
-from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.folder import OutputFolder, copied_here, open_folder
 from detic_crop.folder.inputs import check_same_data_set, parts_of
 from detic_crop.folder.journal import Replay, replay
 from detic_crop.folder.records import Record
 from detic_crop.folder.state import SavedListing, load_labels, load_listing
-from detic_crop.folder.store_folder import copied_here, open_folder
 from detic_crop.folder.verdicts import latest_decisions, read_review
 from detic_crop.folder.whereabouts import locations_now
 from detic_crop.photos.location import file_or_object, local_files, locate
@@ -66,13 +65,11 @@ def recrop(
     """
     origin = OutputFolder(copied_here(source, "recrop"))
     origin.require_run()
-    options = options or RunOptions()
-    overwrite = settings.get("overwrite", options.overwrite)
-    with open_folder(output, anew=overwrite) as folder:
-        # What the run left, and what is asked for.
-        state = replay(origin.layout.journal)
-        begun_with = _begun_with(state, origin)
-        config, options, classes = _settings(begun_with, options, settings, origin)
+    # What the run left, and what is asked for.
+    state = replay(origin.layout.journal)
+    begun_with = _begun_with(state, origin)
+    config, options, classes = _settings(begun_with, options or RunOptions(), settings, origin)
+    with open_folder(output, out_format=config.out_format) as folder:
         recorded = load_listing(origin)
         labels, matches = load_labels(origin)
         photos = _recorded_photos(recorded, state.records, input)
@@ -85,8 +82,8 @@ def recrop(
         folder.check_usable()
         scope.check_alone()
         scope.check_settings(scope.begun_with(), config)
-        folder.check_apart(file_or_object(recorded.root) if input is None else locate(input))
-        folder.check_safe(local_files(photo.location for photo in photos), ())
+        folder.checks.apart(file_or_object(recorded.root) if input is None else locate(input))
+        folder.checks.photos_outside(local_files(photo.location for photo in photos))
         if not options.overwrite:
             check_same_data_set(load_listing(folder), inputs, folder.shown)
         result = RunResult(folder, config, f"boxes kept in {origin.shown}")
@@ -107,8 +104,7 @@ def recrop(
             decisions = _decisions(state.records, origin, folder, classes, conf, result)
             data_set = DataSet(inputs, photos, photos[: options.limit], labels, matches)
             scope.save_input(data_set, ())
-            per_tar = options.per_tar if config.out_format == "tar" else None
-            task = Task(data_set.keys, data_set.chosen, config, per_tar, decisions, state.records)
+            task = Task(data_set.keys, data_set.chosen, config, options.per_tar, decisions, state.records)
             # What the run accepted is accepted again.
             largest = max(record.width * record.height for record in state.records.values())
             recipe = Recipe(config, max(options.max_pixels, largest), "recrop")

@@ -18,11 +18,11 @@ from detic_crop.commands.settings import PathLike, with_settings
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.detectors.base import Detector, DetectorLike, as_detector
 from detic_crop.errors import UsageError
-from detic_crop.folder.decisions import Decision, decision_in
+from detic_crop.folder.decisions import Decision, followed_by
+from detic_crop.folder.folder import open_folder
 from detic_crop.folder.journal import replay_entries
 from detic_crop.folder.same_photo import is_same_photo
 from detic_crop.folder.state import load_listing
-from detic_crop.folder.store_folder import open_folder
 from detic_crop.folder.verdicts import Verdict, VerdictLog, now, read_verdicts
 from detic_crop.photos.find import discover
 from detic_crop.photos.location import local_files, locate
@@ -67,14 +67,14 @@ def run(
     config, options = with_settings(config or CropConfig(), options or RunOptions(), settings)
     own = None if detector is None else as_detector(detector)
     where = locate(input)
-    with open_folder(output, resolve_shard(options.shard), anew=options.overwrite) as folder:
+    with open_folder(output, resolve_shard(options.shard), config.out_format) as folder:
         # What is there: in the folder, and in the input.
         scope = scope_of(folder, options)
-        folder.check_apart(where)
+        folder.checks.apart(where)
         folder.check_usable()
         scope.check_alone()
         listing = discover(input, folder.shown)
-        folder.check_safe(local_files(photo.location for photo in listing.photos), (), listing.plain)
+        folder.checks.photos_outside(local_files(photo.location for photo in listing.photos), listing.plain)
         data_set = data_set_of(where, listing, folder, options)
         scope.check_photos(data_set.inputs, data_set.photos)
 
@@ -86,8 +86,7 @@ def run(
         scope.check_settings(begun_with, config)
         _log.info("model %s: %s", config.model, choice.reason)
         result = RunResult(folder, config, choice.reason, notes=data_set.notes)
-        per_tar = options.per_tar if config.out_format == "tar" else None
-        task = Task(data_set.keys, scope.select(data_set.chosen), config, per_tar)
+        task = Task(data_set.keys, scope.select(data_set.chosen), config, options.per_tar)
         if options.dry_run:
             result.notes += choice.detector.notes()
             return _described(task, scope, result)
@@ -160,7 +159,7 @@ def _decisions_to_keep(photos: Sequence[Photo], scope: Scope, notes: list[str]) 
             continue
         moved = before.get(photo.key) != photo.location.absolute().redact()
         if is_same_photo(record, photo, moved):
-            decisions[photo.key] = decision_in(record)
+            decisions[photo.key] = followed_by(record)
         elif photo.key in verdicts:
             changed.append(Verdict(photo.key, "undone", None, "detic-crop run: the photo has changed", now()))
     if changed:

@@ -17,12 +17,13 @@ from detic_crop.commands.settings import check_same_settings
 from detic_crop.commands.tables import write_tables
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.errors import UsageError
-from detic_crop.folder.folder import OutputFolder, output_errors
+from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import Journal, recorded_config, replay, replay_entries
-from detic_crop.folder.names import crop_names, crop_names_of
+from detic_crop.folder.names import NameRules, crop_names, crop_names_of
 from detic_crop.folder.records import Record, ResumeEntry
 from detic_crop.folder.shard import Shard
 from detic_crop.folder.state import Given, save_labels, save_listing
+from detic_crop.folder.write_errors import output_errors
 from detic_crop.photos.photo import Photo
 from detic_crop.shards.state import (
     check_same_count,
@@ -118,7 +119,7 @@ class Scope(Protocol):
         ...
 
     def name_crops(
-        self, task: Task, settled: Mapping[str, str], taken: Set[str], extension: str, dots: bool
+        self, task: Task, settled: Mapping[str, str], taken: Set[str], extension: str, rules: NameRules
     ) -> dict[str, str]:
         """Return key → crop of the photos of a task; see `crop_names`."""
         ...
@@ -162,12 +163,17 @@ class WholeRun:
 
     @contextmanager
     def held(self, config: CropConfig | None = None) -> Iterator[Stop]:
-        folder, overwrite = self.folder, self.options.overwrite
-        open_descriptors()  # before the journal is opened
-        with folder.locked(merging=overwrite), stop_signals() as stop, output_errors(folder.shown):
-            if overwrite:
+        folder = self.folder
+
+        def begin() -> None:
+            if self.options.overwrite:
+                folder.refuse_running()
                 _reset(folder, self.options)
-            folder.create()
+            else:
+                folder.require_merged()
+
+        open_descriptors()  # before the journal is opened
+        with folder.locked(begin), stop_signals() as stop, output_errors(folder.shown):
             yield stop
 
     def save_input(self, data_set: DataSet, command: Sequence[str]) -> None:
@@ -181,19 +187,19 @@ class WholeRun:
         return replay(self.folder.layout.journal).records
 
     def files_in_the_way(self) -> dict[str, int]:
-        return self.folder.files()
+        return self.folder.mirror.files()
 
     def name_crops(
-        self, task: Task, settled: Mapping[str, str], taken: Set[str], extension: str, dots: bool
+        self, task: Task, settled: Mapping[str, str], taken: Set[str], extension: str, rules: NameRules
     ) -> dict[str, str]:
-        return crop_names(task.keys, extension, settled, taken, dots)
+        return crop_names(task.keys, extension, settled, taken, rules)
 
     def describe(self) -> dict[str, str]:
         return {}
 
     def finish(self, result: RunResult, photos: Sequence[Photo]) -> None:
         records = self.records()
-        self.folder.remove_stale_rejected(records)
+        self.folder.aside.remove_stale(records)
         write_tables(result, records)
 
 
@@ -247,7 +253,6 @@ class ShardRun:
 
         open_descriptors()  # before the journal is opened
         with folder.locked(begin), stop_signals() as stop, output_errors(folder.shown):
-            folder.create()
             yield stop
 
     def save_input(self, data_set: DataSet, command: Sequence[str]) -> None:
@@ -257,7 +262,7 @@ class ShardRun:
 
     def finished(self, own: dict[str, ResumeEntry]) -> dict[str, ResumeEntry]:
         merged = replay_entries(self.folder.whole.layout.journal).records
-        self.folder.ours = replaceable_crops(self.folder, self.shard, own, merged)
+        self.folder.crops.replace_only(replaceable_crops(self.folder, self.shard, own, merged))
         return merged | own
 
     def records(self) -> dict[str, Record]:
@@ -268,9 +273,9 @@ class ShardRun:
         return {}  # names agree among shards, whatever the others have put there already
 
     def name_crops(
-        self, task: Task, settled: Mapping[str, str], taken: Set[str], extension: str, dots: bool
+        self, task: Task, settled: Mapping[str, str], taken: Set[str], extension: str, rules: NameRules
     ) -> dict[str, str]:
-        return crop_names_of((photo.key for photo in task.photos), task.keys, extension, settled, dots)
+        return crop_names_of((photo.key for photo in task.photos), task.keys, extension, settled, rules)
 
     def describe(self) -> dict[str, str]:
         return {"shard": str(self.shard)}
@@ -295,4 +300,4 @@ def _reset(folder: OutputFolder, options: RunOptions) -> None:
             f"--overwrite would remove the verdicts in {folder.layout.shown_of(folder.layout.review)}; "
             "add --discard-review to allow that",
         )
-    folder.remove_run()
+    folder.reset()

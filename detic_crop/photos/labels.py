@@ -136,9 +136,9 @@ def match_labels(names: Sequence[str], photos: Mapping[str, str] | Sequence[str]
             f"--labels: {several[0]!r} and {several[1]!r} both fit the photo {key}; "
             "use paths relative to --in in the key column",
         )
-    notes = [f"labels: {found.how}"] if found.how else []
-    if spare := index.what_is_spare(found, photos):
-        notes.append(f"labels: rows without a photo, because another row fits it better: {spare}")
+    notes = [f"labels: {found.note_on_moved}"] if found.note_on_moved else []
+    if unused := index.describe_unused(found, photos):
+        notes.append(f"labels: rows without a photo, because another row fits it better: {unused}")
     if found.refused is not None:
-        notes.append(f"labels: {found.why_refused}")
+        notes.append(f"labels: {found.note_on_refused}")
     return LabelMatches([found.photo_of.get(name) for name in names], notes)

@@ -16,7 +16,6 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import short_names
 from detic_crop.folder.records import Record
 from detic_crop.folder.state import load_labels, load_listing
-from detic_crop.folder.tar_crops import place_of
 from detic_crop.folder.verdicts import Verdict, standing_verdicts
 from detic_crop.folder.whereabouts import Whereabouts
 from detic_crop.photos.labels import Labels
@@ -220,14 +219,14 @@ def judge(
     }
 
 
-def crop_link(record: Record) -> str:
+def crop_link(crop: str | None) -> str:
     """Return the address of a crop relative to the output folder; empty where no program can follow it.
 
     The whole path is quoted, so that no name can be read as an address elsewhere.
     """
-    path = PurePosixPath(record.crop)
-    if not record.crop or place_of(record.crop):  # inside a tar file
+    if not crop:  # there is none, or it is in a tar file
         return ""
+    path = PurePosixPath(crop)
     if path.is_absolute() or ".." in path.parts:
         return ""
-    return quote(record.crop, errors="surrogateescape")
+    return quote(crop, errors="surrogateescape")

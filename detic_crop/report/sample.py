@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from detic_crop.config import CropConfig
@@ -58,23 +58,28 @@ STRATA: Mapping[StratumName, Stratum] = {
 }  # fmt: skip
 
 
-def detected_records(folder: OutputFolder, keys: Collection[str]) -> dict[str, Record]:
-    """Return what the detector left of each of `keys`: the last record before a reviewer's part in it.
+def detected_records(
+    folder: OutputFolder, records: Mapping[str, Record], config: CropConfig
+) -> dict[str, Record]:
+    """Return what the detector left of each photo: the last record before a reviewer's part in it.
 
     A photo that the boxes file does not name is left out: no detector looked, so none missed an animal.
 
-    A recrop that follows a verdict writes no such record; what the detector left is then in its own record.
+    Args:
+        folder: the output folder.
+        records: last record of each photo that is asked for, by key. A recrop that follows a verdict writes
+            no other; what the detector left is then in the record itself.
+        config: the settings as resolved.
     """
-    state = replay(folder.layout.journal, reviewed=False)
-    detected, config = state.records, state.config
-    missing = [key for key in keys if key not in detected or detected[key].status == "failed"]
-    current = replay(folder.layout.journal).records if missing and config is not None else {}
-    for key in missing:
-        if config is not None and key in current:
-            record = as_detected(current[key], config)
-            if record is not None:
-                detected[key] = record
-    return {key: detected[key] for key in keys if key in detected and not detected[key].unlisted}
+    unreviewed = replay(folder.layout.journal, reviewed=False).records
+    detected = {}
+    for key, record in records.items():
+        found = unreviewed.get(key)
+        if found is None or found.status == "failed":
+            found = as_detected(record, config) or found
+        if found is not None and not found.unlisted:
+            detected[key] = found
+    return detected
 
 
 def draw(detected: Mapping[str, Record], config: CropConfig, size: int, seed: int) -> list[Drawn]:

@@ -114,7 +114,7 @@ class Describer:
         return Judgeable(VERDICTS, "")
 
     def _has_crop(self, record: Record) -> bool:
-        return any(self._folder.crop_size(place) >= 0 for place in _crop_places(self._folder, record))
+        return any(self._folder.crops.size(place) is not None for place in _crop_places(self._folder, record))
 
     def _photo_now(self, record: Record) -> Photo:
         return Photo.at(record.image, self._locations.get(record.image, NOWHERE))
@@ -161,15 +161,15 @@ class Describer:
         """
         crop = photo.record.crop
         for place in _crop_places(self._folder, photo.record):
-            if self._folder.crop_size(place) >= 0:
-                return self._folder.read_crop(place), _CONTENT_TYPES[os.path.splitext(crop)[1].lower()]
+            if self._folder.crops.size(place) is not None:
+                return self._folder.crops.read(place), _CONTENT_TYPES[os.path.splitext(crop)[1].lower()]
         raise FileNotFoundError(crop)
 
 
 def _crop_places(folder: OutputFolder, record: Record) -> tuple[str, ...]:
     """Return where the crop of a photo may be: `apply` moves rejected crops."""
     is_picture = os.path.splitext(record.crop)[1].lower() in _CONTENT_TYPES
-    return (record.crop, folder.crop_place(replace(record, status="rejected"))) if is_picture else ()
+    return (record.crop, folder.aside.find(replace(record, status="rejected"))) if is_picture else ()
 
 
 def verdict_values(verdict: Verdict) -> dict[str, Any]:

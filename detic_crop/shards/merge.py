@@ -30,7 +30,7 @@ from detic_crop.folder.names import fold_name
 from detic_crop.folder.records import Record
 from detic_crop.folder.shard import Shard, owner
 from detic_crop.folder.state import Given, Part, SavedListing, WholeInput, load_listing, load_part
-from detic_crop.folder.tar_crops import within
+from detic_crop.folder.tars import within
 from detic_crop.photos.photo import Photo
 from detic_crop.shards.state import digest_of
 from detic_crop.wording import counted

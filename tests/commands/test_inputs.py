@@ -12,12 +12,13 @@ import pytest
 from detic_crop import api
 from detic_crop.cli import main as cli
 from detic_crop.errors import UsageError
-from detic_crop.folder.verdicts import Verdict, VerdictLog
+from detic_crop.folder.verdicts import Verdict
 from detic_crop.photos.keys import STATE
 from tests.kit.detectors import FakeDetector
 from tests.kit.errors import refused
 from tests.kit.folders import assert_one_row_each, assert_same, crop, files_of, product, rows_of, untouched
 from tests.kit.photos import write_photo
+from tests.kit.verdicts import verdict_log
 
 FIRST, SECOND = ("a.jpg", "b.jpg", "day1/c.jpg"), ("x.jpg", "day1/y.jpg")
 
@@ -143,7 +144,7 @@ def test_added_photos_are_found_by_what_comes_later(work: Path) -> None:
     assert run_json(work / "again")["inputs"] == [str(work / "one"), str(work / "two")]
     api.write_audit(work / "out")
     assert_same(work / "out", before)
-    log = VerdictLog(work / "out" / STATE / "review.csv")
+    log = verdict_log(work / "out")
     for key in ("a.jpg", "x.jpg"):
         log.append(Verdict(key, "box", (1.0, 1.0, 30.0, 30.0), "me", "now"))
     result = api.apply(work / "out", quiet=True)

@@ -119,7 +119,7 @@ class Run:
     def __init__(self, base: Path) -> None:
         self.photos = base / "photos"
         self.folder = OutputFolder(base / "out")
-        self.folder.create()
+        self.folder.inside.mkdir(self.folder.layout.temporary)
         self.journal = Journal(self.folder.layout.journal, self.folder.layout.candidates)
         self.rows: list[Row] = []
         self.labels: Labels | None = None

@@ -23,7 +23,7 @@ from detic_crop import api
 from detic_crop.cli import main as cli
 from detic_crop.commands import choose_detector
 from detic_crop.errors import OutputError, UsageError
-from detic_crop.folder import folder as folders
+from detic_crop.folder import lock as lock_module
 from detic_crop.folder import patience as patience_module
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
@@ -35,7 +35,7 @@ from tests.kit.detectors import FakeDetector
 from tests.kit.errors import refused
 from tests.kit.faults import Scene, cli_command, difficult_run, disturb, many_photos
 from tests.kit.folders import crop, files_of, leftovers, product, product_and_state, rows_of, untouched
-from tests.kit.photos import write_boxes, write_damaged, write_photo, write_photos
+from tests.kit.photos import write_boxes, write_difficult_photos, write_photo, write_photos
 from tests.kit.processes import ROOT, posix
 
 pytestmark = pytest.mark.slow
@@ -181,11 +181,7 @@ def test_nothing_is_sharded_unless_asked(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def photos(tmp_path: Path) -> tuple[Path, list[str]]:
-    """Photos, some damaged, some with names that collide; and their keys in order."""
-    keys = write_photos(tmp_path / "in", 17)
-    keys += write_damaged(tmp_path / "in")
-    keys.append(write_photo(tmp_path / "in" / "photo000.png", 9).name)
-    return tmp_path / "in", sorted(keys)
+    return tmp_path / "in", write_difficult_photos(tmp_path / "in", 17)
 
 
 def test_a_shard_does_its_part_and_writes_no_tables(photos: tuple[Path, list[str]], tmp_path: Path) -> None:
@@ -292,7 +288,7 @@ def test_overwrite_does_one_shard_anew(photos: tuple[Path, list[str]], tmp_path:
         crop(folder, tmp_path / "out", shard="0/2", overwrite=True, size=64)
     assert product(tmp_path / "out") == before
     api.merge(tmp_path / "out")
-    with pytest.raises(UsageError, match="merged before, and one shard cannot"):
+    with refused("shard_of_merged_folder", UsageError):
         crop(folder, tmp_path / "out", shard="0/2", overwrite=True)
 
 
@@ -341,7 +337,7 @@ def test_another_number_of_shards_is_refused(photos: tuple[Path, list[str]], tmp
     crop(folder, tmp_path / "out", shard="0/4")
     before = files_of(tmp_path / "out")
     for dry_run in (False, True):
-        with pytest.raises(UsageError, match=r"holds shard 0/4, so shard 1/8 does not fit; give --shard k/4"):
+        with refused("other_shard_count", UsageError):
             crop(folder, tmp_path / "out", shard="1/8", dry_run=dry_run)
     assert files_of(tmp_path / "out") == before
 
@@ -353,9 +349,7 @@ def test_other_settings_are_refused_across_shards(
     folder, _ = photos
     crop(folder, tmp_path / "out", shard=first)
     before = files_of(tmp_path / "out")
-    with pytest.raises(
-        UsageError, match=r"scale was 1.2, now 1.5\); give the same settings to go on, or another"
-    ):
+    with refused("other_settings", UsageError):
         crop(folder, tmp_path / "out", shard="1/2", scale=1.5)
     assert files_of(tmp_path / "out") == before
 
@@ -386,9 +380,7 @@ def test_what_is_not_merged_is_not_worked_on(photos: tuple[Path, list[str]], tmp
         lambda: api.recrop(tmp_path / "whole", out),
     ):
         crop(folder, tmp_path / "whole")
-        with pytest.raises(
-            UsageError, match=r"holds 1 of 2 shards .* not merged yet; give: detic-crop merge "
-        ):
+        with refused("not_merged", UsageError):
             work()
     assert files_of(out) == before
 
@@ -471,7 +463,7 @@ def test_a_shard_waits_while_another_begins(
                 waited_for.set()
             return super().ends(holder, 10.0 * look)
 
-    monkeypatch.setattr(folders, "Patience", Impatient)
+    monkeypatch.setattr(lock_module, "Patience", Impatient)
 
     def slowly() -> None:
         begun.set()

@@ -11,6 +11,16 @@ WORDING: dict[str, str] = {
     # cli
     #
     # commands
+    "other_photo_of_that_name": r"is another photo of that name; pass another --out",
+    "photos_gone": r"none of the photos is at .*; pass --in FOLDER",
+    "needs_detector": r"recrop cannot change .*; use `detic-crop run` for that",
+    "out_is_source": r"^--out is .* itself; pass another folder",
+    "no_label_matches": r"^--labels: no row of .* names a photo of --in .*; pass --labels-key COLUMN",
+    "verdicts_would_be_lost": r"--overwrite would remove the verdicts in .*; add --discard-review",
+    "shard_of_merged_folder": r"was merged before, and a single shard cannot start over; pass another --out",
+    "other_version": r"was made by (an earlier|a later) version of detic-crop, .*; finish it with",
+    "unknown_setting": r"unknown setting .*; known are ",
+    "setting_not_accepted": r"is recorded by a run, and cannot be passed; ",
     "nothing_finished": "has no finished photos yet; (give|run) its .* first",
     "no_candidates": "is gone: nothing can be cropped; run `detic-crop run` again",
     "merge_takes_one_folder": "merge joins the shards in one folder; .*: cp -a .* && detic-crop merge ",
@@ -22,10 +32,33 @@ WORDING: dict[str, str] = {
     # detectors
     #
     # folder
+    "address_as_path": "looks like the address of a store, .*; pass s3://BUCKET/FOLDER",
+    "cannot_read_output": "cannot be read: .*(nothing was changed|what was finished is kept)|; pass another$",
+    "cannot_write": "cannot write .*; what was finished is kept: correct that.* and run the same",
+    "disk_full": "the disk of .* is full; what was finished is kept: free some space",
+    "foreign_folder": "is not empty and was not made by detic-crop; pass a new folder, nothing was changed",
+    "foreign_tar": r"\.tar in --out was not made by this run; move it, nothing was changed",
+    "in_use": r"(is at work|is writing to .*) \(process .* on .*, since .*\); wait for it, stop it, or pass",
     "labels_damaged": r"is damaged; give the `detic-crop run` command again$",
+    "link_in_output": "is a link; inside --out .* none is followed, .*: remove the link",
+    "link_outside": "is a link that leads out of --out .*; nothing is written there: remove the link",
+    "merge_cut_off": "a merge of .* was cut off; first run: detic-crop merge ",
+    "needs_disk": "needs the folder on a disk: copy .* here first",
+    "no_run": "has no .*journal.jsonl; pass the --out folder of a detic-crop run",
+    "not_a_file": "is not a file; remove it, then run the same command again",
+    "not_merged": "holds .* that are not merged yet; run: detic-crop merge ",
+    "other_shards_tar": "is in a tar file that this shard did not make; run the command without --shard",
+    "other_writer": "another run writes to .* is not what this one wrote; what was finished is kept",
+    "out_is_file": "--out .* is an? (object|file); pass ",
+    "out_is_input": "--(in|out) .*(same folder as|or lies inside).*; pass another --out, your photos stay",
+    "out_not_writable": "cannot be written to; pass s3://BUCKET/FOLDER",
+    "outside_output": "lies outside of --out .*; nothing is changed there",
+    "photos_in_output": "photos of --in lie .*inside --out .*; pass another --out, your photos stay",
     "listing_damaged": r"is damaged; delete it and run the `detic-crop run` command again$",
     "photos_not_in_input": r"in --in .*, nothing was changed; expected the first at .*: pass the folder",
     "sample_damaged": r"is damaged \(.*\); draw again: detic-crop audit .* --sample 200$",
+    "segment_missing": "a part of .* is (missing|there twice): expected one that begins at byte",
+    "strange_state": "is not a (file|folder), and was not made|where a table belongs|that is not a lock",
     #
     # photos
     "backward_range": r"\{\d+\.\.\d+\} runs backwards; write the smaller number first$",
@@ -68,9 +101,12 @@ WORDING: dict[str, str] = {
     "bad_shard": "^--shard( auto)?(:| must be k/N)",
     "crop_name_taken": "the crops of .* have the same name, .*; run the commands of all shards again",
     "damaged_journal": "the journal of shard .* is damaged; run the command of that shard again",
-    "other_input": "was run with .*, unlike shard .*; run the commands of all shards again",
-    "other_settings": "were made with different settings .*; make one of them again",
-    "other_shard_count": "do not fit: one is of another number of shards",
+    "other_input": "was run with .*, unlike shard .*; run the commands of all shards again"
+    "|has the photos of .*, not those of .*; (pass another --out|first run: detic-crop merge)",
+    "other_settings": "were made with different settings .*; make one of them again"
+    "|was made with other settings .*; pass the same settings to go on, (or )?another --out",
+    "other_shard_count": "do not fit: one is of another number of shards"
+    "|so shard .* does not fit; pass --shard k/",
     "shard_listings_differ": "the listings of the shards do not make up the input",
     "shards_not_listed": "were stopped before they listed the photos; run their commands again",
     #

@@ -64,7 +64,7 @@ def record(key: str, **values: object) -> Record:
 def made(base: Path, rows: list[Row], labels: Labels | None = None) -> tuple[OutputFolder, list[str]]:
     """A folder with both tables, and what was said."""
     folder = OutputFolder(base / "out")
-    folder.create()
+    folder.inside.mkdir(folder.layout.temporary)
     photos = str(base / "photos")
     found = [Photo(row.record.image, LocalFile(f"{photos}/{row.record.image}")) for row in rows]
     save_listing(folder, found, [Given(photos, photos, [photo.key for photo in found])])

@@ -19,7 +19,7 @@ from detic_crop.stores.store import Store
 from tests.kit.errors import refused
 from tests.kit.folders import assert_same, crop, product, rows_of
 from tests.kit.photos import photo_bytes, write_photos, write_tar
-from tests.kit.servers import Web, forget_stores, memory_store, s3_server, web_server
+from tests.kit.servers import Web, forget_stores, s3_server, web_server
 
 pytestmark = pytest.mark.slow
 
@@ -28,12 +28,6 @@ pytestmark = pytest.mark.slow
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is asked again is asked at once."""
     monkeypatch.setattr(stores, "_FIRST_PAUSE", 0.001)
-
-
-@pytest.fixture
-def memory() -> Iterator[Store]:
-    with memory_store() as store:
-        yield store
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ def test_what_was_added_again_later_counts(tmp_path: Path) -> None:
         info.size = 3
         opened.addfile(info, io.BytesIO(b"new"))
     assert contents(path) == {"a.jpg": b"new", "b.jpg": b"b"}
-    assert discover(path).notes == ["photos that stand in p.tar several times, of which the last is taken: 1"]
+    assert discover(path).notes == ["photos that are in p.tar several times, of which the last is taken: 1"]
 
 
 @pytest.mark.parametrize("cut", [-10240, -9216, 1030, 1500, 2048, 2100])

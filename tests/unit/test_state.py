@@ -31,7 +31,7 @@ from tests.kit.errors import refused
 @pytest.fixture
 def folder(tmp_path: Path) -> OutputFolder:
     made = OutputFolder(tmp_path / "out")
-    made.create()
+    made.inside.mkdir(made.layout.temporary)
     return made
 
 

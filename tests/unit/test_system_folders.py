@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from detic_crop.folder.state import Given, save_listing
 from detic_crop.photos.find import discover
 from detic_crop.photos.location import LocalFile
 from detic_crop.photos.photo import Photo
-from detic_crop.stores.store import Store, store_of
+from detic_crop.stores.store import Store
 from detic_crop.system.system_folders import is_system_folder, system_folder_of
 from tests.kit.errors import refused
 from tests.kit.folders import crop, product, rows_of
@@ -77,13 +76,6 @@ def photos(tmp_path: Path) -> Path:
     for key in BOTH:
         write(tmp_path / "in" / key)
     return tmp_path / "in"
-
-
-@pytest.fixture
-def memory() -> Iterator[Store]:
-    store = store_of("memory://bucket")
-    yield store
-    store.fs.rm("/", recursive=True)
 
 
 def keys(where: Path | str) -> list[str]:
