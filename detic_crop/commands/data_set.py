@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from detic_crop.config import RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.inputs import arranged, united
+from detic_crop.folder.inputs import KnownInputs
 from detic_crop.folder.same_photo import SamePhoto
 from detic_crop.folder.state import Given, load_listing
 from detic_crop.photos.find import root_of
@@ -79,11 +79,9 @@ def _inputs(
     given = Given(str(where.absolute().redact()), root_of(where), [photo.key for photo in listing.photos])
     if options.overwrite:
         return [given], listing.photos
-    before = load_listing(folder)
-    locations = before.locations(before.known_keys)
-    is_same = SamePhoto(folder)
-    inputs = arranged(before, locations, given, listing.photos, is_same, options.add, folder.shown)
-    return united(inputs, listing.photos, locations)
+    known = KnownInputs(load_listing(folder), folder.shown)
+    inputs = known.with_input(given, listing.photos, SamePhoto(folder), options.add)
+    return inputs, known.photos_of(inputs, listing.photos)
 
 
 def _labelled(

@@ -17,7 +17,7 @@ from detic_crop.config import OutFormat
 from detic_crop.errors import DeticCropError, UsageError
 from detic_crop.folder.aside import Aside
 from detic_crop.folder.checks import Checks, DiskChecks, StoreChecks
-from detic_crop.folder.crops import Crops, FileCrops
+from detic_crop.folder.crops import FileCrops
 from detic_crop.folder.inside import Inside
 from detic_crop.folder.journal import recorded_config, replay_entries, unfinished_crops
 from detic_crop.folder.layout import SHARDS, Layout
@@ -27,7 +27,7 @@ from detic_crop.folder.segments import segments_folder
 from detic_crop.folder.shard import Shard
 from detic_crop.folder.shard_states import shard_layouts, waiting_shards
 from detic_crop.folder.store_state import StoreState
-from detic_crop.folder.tars import TarCrops, file_of
+from detic_crop.folder.tars import Crops, TarCrops, file_of
 from detic_crop.folder.write_errors import output_errors
 from detic_crop.folder.writer import Writer
 from detic_crop.photos.keys import STATE as STATE

@@ -161,7 +161,7 @@ class VerdictLog:
                 yield
         except filelock.Timeout as error:  # before OSError, which it is one of
             raise OutputError(
-                "in_use",
+                "review_in_use",
                 f"{self.path} is being written by another process for {_LOCK_SECONDS:.0f} s; try again",
             ) from error
         except NotImplementedError as error:
@@ -170,7 +170,7 @@ class VerdictLog:
             ) from error
         except OSError as error:
             raise OutputError(
-                "not_writable", f"cannot write {self.path}: {error.strerror or error}"
+                "review_not_saved", f"cannot write {self.path}: {error.strerror or error}"
             ) from error
 
     def _read_new(self) -> list[Verdict]:

@@ -28,11 +28,15 @@ WORDING: dict[str, str] = {
     "shards_not_done": r"shards that are not done: [\d,]+ of [\d,]+.*; run them, then merge again",
     #
     # config, errors, system
+    "bad_value": "^--[a-z-]+ must be .*, got ",
+    "other_version": "was made by another version of detic-crop .*; use that version or another --out$",
     #
     # detectors
+    "missing_device": "^--device .* is not on this machine; it has ",
     #
     # folder
     "address_as_path": "looks like the address of a store, .*; pass s3://BUCKET/FOLDER",
+    "already_in_folder": r"^--add: .* is in .* already, as .*; pass --in .* again to continue with it$",
     "cannot_read_output": "cannot be read: .*(nothing was changed|what was finished is kept)|; pass another$",
     "cannot_write": "cannot write .*; what was finished is kept: correct that.* and run the same",
     "disk_full": "the disk of .* is full; what was finished is kept: free some space",
@@ -42,11 +46,14 @@ WORDING: dict[str, str] = {
     "labels_damaged": r"is damaged; give the `detic-crop run` command again$",
     "link_in_output": "is a link; inside --out .* none is followed, .*: remove the link",
     "link_outside": "is a link that leads out of --out .*; nothing is written there: remove the link",
+    "listing_damaged": r"is damaged; delete it and run the `detic-crop run` command again$",
     "merge_cut_off": "a merge of .* was cut off; first run: detic-crop merge ",
     "needs_disk": "needs the folder on a disk: copy .* here first",
+    "no_locks": "is on a file system without locks; copy the folder$",
     "no_run": "has no .*journal.jsonl; pass the --out folder of a detic-crop run",
     "not_a_file": "is not a file; remove it, then run the same command again",
     "not_merged": "holds .* that are not merged yet; run: detic-crop merge ",
+    "other_photos": r"has the photos of .*, (not those of .*; pass another --out|.* pass --add to add them)",
     "other_shards_tar": "is in a tar file that this shard did not make; run the command without --shard",
     "other_writer": "another run writes to .* is not what this one wrote; what was finished is kept",
     "out_is_file": "--out .* is an? (object|file); pass ",
@@ -54,8 +61,12 @@ WORDING: dict[str, str] = {
     "out_not_writable": "cannot be written to; pass s3://BUCKET/FOLDER",
     "outside_output": "lies outside of --out .*; nothing is changed there",
     "photos_in_output": "photos of --in lie .*inside --out .*; pass another --out, your photos stay",
-    "listing_damaged": r"is damaged; delete it and run the `detic-crop run` command again$",
     "photos_not_in_input": r"in --in .*, nothing was changed; expected the first at .*: pass the folder",
+    "review_in_use": r"review\.csv is being written by another process for 10 s; try again$",
+    "review_not_saved": r"^cannot write .*review\.csv: ",
+    "same_name_other_photo": r"has the photos of .*, and .* is another photo of that name; pass another",
+    "same_name_twice": r"is a photo of .* and one of .*, and one --out has each name once",
+    "same_photos_other_names": r"names them otherwise \(.* there\), so they would be in it twice; pass --in",
     "sample_damaged": r"is damaged \(.*\); draw again: detic-crop audit .* --sample 200$",
     "segment_missing": "a part of .* is (missing|there twice): expected one that begins at byte",
     "strange_state": "is not a (file|folder), and was not made|where a table belongs|that is not a lock",
