@@ -21,6 +21,7 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import Journal, recorded_config, replay, replay_entries
 from detic_crop.folder.names import NameRules, crop_names, crop_names_of
 from detic_crop.folder.records import Record, ResumeEntry
+from detic_crop.folder.removal import reset
 from detic_crop.folder.shard import Shard
 from detic_crop.folder.state import Given, save_labels, save_listing
 from detic_crop.folder.write_errors import output_errors
@@ -300,4 +301,4 @@ def _reset(folder: OutputFolder, options: RunOptions) -> None:
             f"--overwrite would remove the verdicts in {folder.layout.shown_of(folder.layout.review)}; "
             "add --discard-review to allow that",
         )
-    folder.reset()
+    reset(folder)

@@ -57,7 +57,7 @@ def check_same_settings(
     if recorded.algorithm != config.algorithm:
         other = "an earlier" if recorded.algorithm < config.algorithm else "a later"
         raise UsageError(
-            "other_version",
+            "other_algorithm",
             f"{shown} was made by {other} version of detic-crop, which gives other boxes or pixels for some "
             f"photos (algorithm {recorded.algorithm}, here {config.algorithm}); finish it with that version, "
             f"pass {instead}",
