@@ -15,7 +15,6 @@ from detic_crop.folder.records import Record, ResumeEntry
 from detic_crop.folder.tars import within
 from detic_crop.images.encode import EXTENSIONS
 from detic_crop.photos.photo import Photo
-from detic_crop.system.collecting import collector_paused
 from detic_crop.work.recipe import Job
 
 
@@ -56,7 +55,6 @@ class Plan:
     replaced: dict[str, str]
 
 
-@collector_paused()
 def make_plan(task: Task, records: Mapping[str, ResumeEntry], folder: OutputFolder) -> Plan:
     """Name every crop and find the photos that still need one.
 
