@@ -100,7 +100,7 @@ def ray_processes(mark: str = OURS) -> list[psutil.Process]:
 
 def workers() -> list[psutil.Process]:
     """The processes that have a detector."""
-    return [p for p in ray_processes() if " ".join(p.info["cmdline"]).startswith("ray::Worker")]
+    return [p for p in ray_processes() if " ".join(p.info["cmdline"]).startswith("ray::RayWorker")]
 
 
 def once_begun(
