@@ -22,9 +22,10 @@ test: $(VENV)/.dev
 	$(BIN)/python -m tests.kit.programs
 	$(BIN)/python -m pytest
 
-# For daily work: without the tests marked slow, which kill runs at every step, start clusters, servers and browsers.
+# For daily work: without the tests marked slow, which kill runs at every step or start clusters and servers, and
+# without those marked outside, which need a program beside Python.
 test-fast: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not outside"
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -1,14 +1,14 @@
-"""Which photo a name in somebody's table means: the one matcher of label tables and boxes files.
+"""Which photo a name in a table means: the matcher for label tables and boxes files.
 
-A name and a photo's key belong together when their file names agree and so do their folders, as far as both
-go: ``D:/survey/CAM2/1.jpg`` is ``CAM2/1.jpg`` and never ``CAM1/1.jpg``. Above its key a photo lies in the
-folders of the input, which count as well: with ``--in survey/CAM1`` the name ``CAM2/1.jpg`` is none of its
-photos, though all keys there are bare file names.
+A name and a photo's key belong together if their file names agree, and their folders as far as both have any:
+``D:/survey/CAM2/1.jpg`` is ``CAM2/1.jpg`` and never ``CAM1/1.jpg``. The folders of the input above a photo's
+key count, too: with ``--in survey/CAM1`` the name ``CAM2/1.jpg`` is none of its photos, though all keys there
+are bare file names.
 
-Spellings count in this order: just so; Unicode's composed form (a Mac's file names have e + ´); upper and
-lower case; ``.jpeg`` for ``.jpg``; without the extension (ids, 17.0 for 17).
-A name that fits a photo better goes first, and each name and photo is matched once. What fits several equally
-well is left unclear, not guessed.
+Spellings are tried in this order: exact; Unicode's composed form (file names from a Mac have e + ´); without
+case; ``.jpeg`` for ``.jpg``; without the extension (ids, 17.0 for 17).
+A name that fits a photo better is matched first, and each name and photo is matched once. A name that fits
+several photos equally well is reported as unclear, not guessed.
 """
 
 from __future__ import annotations
@@ -29,30 +29,29 @@ from detic_crop.wording import counted
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _ONE_FORMAT = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif", ".heif": ".heic"}
-_FLOAT_ID = re.compile(r"(.*/)?(\d+)\.0+", re.DOTALL)  # 17.0: a program has read a column of ids as floats
+_FLOAT_ID = re.compile(r"(.*/)?(\d+)\.0+", re.DOTALL)  # 17.0: a program read a column of ids as floats
 _COUNTER = re.compile(r"\D*\d{1,7}")  # IMG_0001, P1010001: another camera has the same
 _RANDOM_ID = re.compile(r"(?=[0-9a-f-]*\d)(?=[0-9a-f-]*[a-f])[0-9a-f-]{12,}")  # 00021adfb725ed
-_NUMBERED = re.compile(
-    r"\d+|(?<![^\W_])[^\W\d_](?![^\W_])|[A-Z](?![^\W_])"
-)  # 2021; the A of siteA and site_a
+# 2021; the A of siteA and site_a
+_NUMBERED = re.compile(r"\d+|(?<![^\W_])[^\W\d_](?![^\W_])|[A-Z](?![^\W_])")
 
 FLOAT_LIMIT = 2.0**53
-"""Below it a float tells every whole number from the next."""
+"""Floats below it tell every whole number from the next."""
 
 _T = TypeVar("_T")
 
 
 class _Pair(NamedTuple):
-    """A name that may mean a photo, best first.
+    """A name that may mean a photo; pairs sort best first.
 
     Attributes:
         strange: minus the number of folders that agree.
-        extension: 0 the same, 1 of the same format, 2 the name has none.
-        spelling: 0 just so, 1 but for the composed form, 2 but for case.
+        extension: 0 the same, 1 another one of the same format, 2 the name has none.
+        spelling: 0 exact, 1 equal in composed form, 2 equal without case.
         name: cleaned.
-        key: of the photo.
-        prefix: folders of the name that are above the key and not the input's; empty where all agree.
-        siblings: the first folders of both that disagree look like two of one kind: CAM1 and CAM2.
+        key: key of the photo.
+        prefix: folders of the name above the key that are not the input's; empty if all agree.
+        siblings: the first folders that disagree look like two of one kind: CAM1 and CAM2.
     """
 
     strange: int
@@ -70,12 +69,11 @@ class Matching:
 
     Attributes:
         name_of: key → the name that means it.
-        photo_of: name → the photo that it means.
+        photo_of: name → key of the photo that it means.
         unclear_photos: key → names that fit it equally well.
-        unclear_names: name → photos that it fits equally well.
-        moved: folders that names have above the input's photos → (a name, its photo, how many), where the
-            input's own folders have other names; these were matched.
-        refused: (name, key) of one file name that were not matched since folders above disagree.
+        unclear_names: name → keys of photos that it fits equally well.
+        moved: folders of matched names that differ from the input's own → (a name, its key, how many).
+        refused: (name, key) with one file name that were not matched because folders above them differ.
     """
 
     name_of: dict[str, str] = field(default_factory=dict)
@@ -86,8 +84,8 @@ class Matching:
     refused: tuple[str, str] | None = None
 
     @property
-    def how(self) -> str:
-        """In words, about the table, how folders of other names were matched; empty where none were."""
+    def note_on_moved(self) -> str:
+        """A phrase on names that were matched although their folders differ; empty if there are none."""
         if not self.moved:
             return ""
         (prefix, (name, key, _)), *more = self.moved.items()
@@ -99,8 +97,8 @@ class Matching:
         )
 
     @property
-    def why_refused(self) -> str:
-        """In words why a photo of that file name was not matched, and what to do; empty if none was."""
+    def note_on_refused(self) -> str:
+        """A phrase on why a photo of that file name was not matched, and what to do; empty if none was."""
         if self.refused is None:
             return ""
         name, key = self.refused
@@ -111,9 +109,9 @@ class Matching:
 
 
 def clean_path(path: str) -> str:
-    """The one spelling of a path that tables share: `/` between parts, no `./`, no outer blanks.
+    """Return a path with `/` between parts, without `./` and outer blanks.
 
-    Of an address what follows ``://``, of a web address without its query and percent-decoded.
+    Of an address this is what follows ``://``; of a web address without its query and percent-decoded.
     """
     path = path.strip().replace("\\", "/")
     while "://" in path and (scheme := _SCHEME.match(path)):
@@ -134,9 +132,10 @@ def clean_path(path: str) -> str:
 
 
 def whole_id(path: str) -> str:
-    """The id in a path's last part that has become a float as a whole number again; any other path as it is.
+    """Return a path whose last part is an id written as a float with the id as a whole number again.
 
-    From `FLOAT_LIMIT` on neighbouring ids have one float: nobody knows which of them was meant.
+    Any other path is returned as it is. From `FLOAT_LIMIT` on neighbouring ids share a float, so such an id
+    stays as it is, too.
     """
     found = _FLOAT_ID.fullmatch(path)
     return (found[1] or "") + found[2] if found and float(found[2]) < FLOAT_LIMIT else path
@@ -146,7 +145,7 @@ class NameIndex:
     """Names of a table, to be matched with photos.
 
     Args:
-        names: as they stand in the table; more than one may mean the same after cleaning.
+        names: as in the table; several may be the same after cleaning.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -158,13 +157,13 @@ class NameIndex:
         self._float_ids = [cleaned for cleaned in self._by_cleaned if whole_id(cleaned) != cleaned]
 
     def match(self, photos: Mapping[str, str] | Iterable[str]) -> Matching:
-        """Match all photos at once: who else there is decides what a name can mean.
+        """Match all photos at once, since the other photos decide what a name can mean.
 
         Args:
-            photos: key → where the photo is, as the input's listing has it: a path or an address; or keys
-                alone, then nothing is known of the folders above.
+            photos: key → path or address of the photo, whose folders count, too; empty if it has none of its
+                own, as in a tar file. Or keys alone.
         """
-        places = photos if isinstance(photos, Mapping) else {}
+        paths = photos if isinstance(photos, Mapping) else {}
         found = Matching()
         free: list[str] = []
         taken: set[str] = set()  # cleaned
@@ -180,36 +179,36 @@ class NameIndex:
         found.photo_of = {name: key for key, name in found.name_of.items()}
         left = {cleaned: names[0] for cleaned, names in by_cleaned.items() if cleaned not in taken}
         if free and left:
-            pairs = list(_pairs(list(left), free, places))
+            pairs = list(_pairs(list(left), free, paths))
             _resolve(_plausible(pairs, free, found), left, found)
         for names in by_cleaned.values():
-            if len(names) > 1:  # spelled otherwise, but the same
+            if len(names) > 1:  # the same after cleaning
                 _share(names, found.photo_of)
                 _share(names, found.unclear_names)
         return found
 
-    def what_is_spare(self, found: Matching, photos: Mapping[str, str] | Iterable[str]) -> str:
-        """In words which names mean a photo that another name fits better, so that they are not used.
+    def describe_unused(self, found: Matching, photos: Mapping[str, str] | Iterable[str]) -> str:
+        """Return how many names mean a photo that another name fits better, and the first of them.
 
         Args:
             found: what `match` returned.
-            photos: what it was given.
+            photos: what `match` was given.
         """
-        places = photos if isinstance(photos, Mapping) else {}
+        paths = photos if isinstance(photos, Mapping) else {}
         names = {
             cleaned: several[0]
             for cleaned, several in self._by_cleaned.items()
             if several[0] not in found.photo_of and several[0] not in found.unclear_names
         }
-        pairs = _pairs(list(names), list(found.name_of), places) if names else ()
-        spare = {pair.name: pair.key for pair in pairs if not pair.prefix}
-        if not spare:
+        pairs = _pairs(list(names), list(found.name_of), paths) if names else ()
+        unused = {pair.name: pair.key for pair in pairs if not pair.prefix}
+        if not unused:
             return ""
-        name, key = next(iter(spare.items()))
-        return f"{len(spare)} (first: {names[name]}, since {found.name_of[key]} fits {key} better)"
+        name, key = next(iter(unused.items()))
+        return f"{len(unused)} (first: {names[name]}, since {found.name_of[key]} fits {key} better)"
 
     def _with_whole_ids(self, keys: Iterable[str]) -> dict[str, list[str]]:
-        """Cleaned → names, with ids as whole numbers, except where a photo is called 17.0.jpg."""
+        """Return cleaned → names with ids as whole numbers, except where a photo is called 17.0.jpg."""
         called = {_EXTENSION.sub("", clean_path(key)).rpartition("/")[2] for key in keys}
         ids = {name: whole_id(name) for name in self._float_ids if name.rpartition("/")[2] not in called}
         by_cleaned: dict[str, list[str]] = {}
@@ -219,18 +218,18 @@ class NameIndex:
 
 
 def _share(names: Sequence[str], what: dict[str, _T]) -> None:
-    """Let all of the names have what one of them has."""
+    """Give all of the names the value that one of them has."""
     having = [name for name in names if name in what]
     for name in names if having else ():
         what.setdefault(name, what[having[0]])
 
 
-def _pairs(names: Sequence[str], keys: Sequence[str], places: Mapping[str, str]) -> Iterator[_Pair]:
-    """Every name and photo whose file names agree, and whose folders do not contradict each other.
+def _pairs(names: Sequence[str], keys: Sequence[str], paths: Mapping[str, str]) -> Iterator[_Pair]:
+    """Yield every name and photo whose file names agree and whose folders do not contradict each other.
 
-    Found by the ends of paths, so that a file name that is in a thousand folders costs no million of looks.
+    They are looked up by the ends of paths: a file name in a thousand folders does not cost a million looks.
     """
-    folders = _Folders(places)
+    folders = _Folders(paths)
     for with_extension in (True, False):
         by_name: dict[str, list[str]] = {}
         for name in names:
@@ -250,7 +249,7 @@ def _pairs(names: Sequence[str], keys: Sequence[str], places: Mapping[str, str])
                     break
         for canonical, those in by_name.items():
             ends = _ends(canonical)
-            next(ends)  # the whole of it has been found above
+            next(ends)  # the whole name was looked up above
             for end in ends:
                 if end in by_key:
                     for key in by_key[end]:
@@ -262,7 +261,7 @@ def _pairs(names: Sequence[str], keys: Sequence[str], places: Mapping[str, str])
 
 
 def _ends(path: str) -> Iterator[str]:
-    """`a/b/c`, `b/c`, `c`."""
+    """Yield `a/b/c`, `b/c` and `c` of `a/b/c`."""
     yield path
     while "/" in path:
         path = path.partition("/")[2]
@@ -270,14 +269,14 @@ def _ends(path: str) -> Iterator[str]:
 
 
 def _pair(name: str, key: str, path: str, with_extension: bool, folders: _Folders) -> _Pair:
-    """The pair of a name and a photo, one of whose paths ends in the other.
+    """Return the pair of a name and a photo, one of whose paths ends in the other.
 
     Args:
         name: cleaned.
-        key: of the photo.
-        path: the key cleaned, without its extension where the name has none.
-        with_extension: whether that is not so.
-        folders: of the input.
+        key: key of the photo.
+        path: the cleaned key, without its extension if the name has none.
+        with_extension: the name has an extension.
+        folders: the folders above each photo's key.
     """
     ours, theirs = path.split("/"), name.strip("/").split("/")
     common = min(len(ours), len(theirs))
@@ -298,18 +297,18 @@ def _pair(name: str, key: str, path: str, with_extension: bool, folders: _Folder
 
 
 class _Folders:
-    """The folders that a photo lies in above its key."""
+    """The folders above a photo's key."""
 
-    def __init__(self, places: Mapping[str, str]) -> None:
-        self._places = places
+    def __init__(self, paths: Mapping[str, str]) -> None:
+        self._paths = paths
         self._known: dict[str, list[str]] = {}
 
     def above(self, key: str) -> list[str]:
-        """From the outermost on; empty where nothing is known of them, as of a photo in a tar file."""
-        place = self._places.get(key, "")
-        if not place or re.match(r"tar:\d", place):
+        """Return them from the outermost on; empty if nothing is known of them, as for a photo in a tar."""
+        location = self._paths.get(key, "")
+        if not location:
             return []
-        root = place[: -len(key)] if place.endswith(key) else os.path.dirname(place)
+        root = location[: -len(key)] if location.endswith(key) else os.path.dirname(location)
         if root not in self._known:
             path = root if _SCHEME.match(root) else os.path.abspath(root or os.curdir)
             self._known[root] = [part for part in clean_path(path).split("/") if part]
@@ -317,15 +316,15 @@ class _Folders:
 
 
 def _plausible(pairs: Sequence[_Pair], keys: Sequence[str], found: Matching) -> list[_Pair]:
-    """The pairs without those whose folders above the key are others than the input's, unless that may be.
+    """Return the pairs without those whose folders above the key differ from the input's for no good reason.
 
-    It may where photos were moved or copied to a folder of another name, and not where the table is of other
-    photos of the same names, as cameras give them. That is judged over the table as a whole:
+    A good reason is that the photos were moved or copied to a folder of another name. None is that the table
+    is about other photos with the same names, as cameras give them. The table is judged as a whole:
 
-    - where some names have the input's own folders, the others are of other folders;
-    - CAM1 and CAM2, 2020 and 2021 are two folders, not one under two names;
-    - where not one folder agrees, file names must tell: random ids are never two photos'. Others must be
-      more than counters, or of several folders that were put together in one, and every photo and every
+    - if some names have the input's own folders, the others belong to other folders;
+    - CAM1 and CAM2, 2020 and 2021 are two folders, not one folder under two names;
+    - if no folder agrees at all, the file names must be distinctive. Random ids are. Other names must be more
+      than camera counters, or come from several folders that were put into one, and every photo and every
       name must find its partner.
     """
     doubtful = [pair for pair in pairs if pair.prefix]
@@ -347,7 +346,7 @@ def _plausible(pairs: Sequence[_Pair], keys: Sequence[str], found: Matching) -> 
 
 
 def _is_whole(bare: Sequence[_Pair], doubtful: Sequence[_Pair], keys: Sequence[str], found: Matching) -> bool:
-    """Whether these make all of the photos, each once, and by more than the numbers of a camera."""
+    """Return whether these are all of the photos, each once, with names beyond camera counters."""
     names, photos = {pair.name for pair in bare}, {pair.key for pair in bare}
     if found.name_of or not len(bare) == len(doubtful) == len(names) == len(photos) == len(keys) > 1:
         return False
@@ -356,12 +355,12 @@ def _is_whole(bare: Sequence[_Pair], doubtful: Sequence[_Pair], keys: Sequence[s
 
 
 def _resolve(pairs: Sequence[_Pair], names: Mapping[str, str], found: Matching) -> None:
-    """Match the pairs, best first; of equally good ones that exclude each other none.
+    """Match the pairs, best first, but none of equally good ones that exclude each other.
 
     Args:
-        pairs: of cleaned names.
-        names: cleaned → as it stands in the table.
-        found: is added to.
+        pairs: with cleaned names.
+        names: cleaned name → name as in the table.
+        found: matches are added to it.
     """
     used_names: set[str] = set()
     used_keys: set[str] = set()
@@ -388,14 +387,14 @@ def _resolve(pairs: Sequence[_Pair], names: Mapping[str, str], found: Matching) 
 
 
 def _canonical(path: str) -> str:
-    """What all spellings of a path have in common."""
+    """Return what all spellings of a path have in common."""
     path = _folded(path)
     stem, dot, extension = path.rpartition(".")
     return stem + _ONE_FORMAT.get(dot + extension, dot + extension)
 
 
 def _folded(text: str) -> str:
-    """Without the difference between upper and lower case, composed."""
+    """Return the text without case, in composed form."""
     if text.isascii():
         return text.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
@@ -410,10 +409,10 @@ def _stem(path: str) -> str:
 
 
 def _is_random(name: str) -> bool:
-    """Whether a file is called by what no other photo is: a hash or the like."""
+    """Return whether the file name is a hash or something similar that no other photo has."""
     return _RANDOM_ID.fullmatch(_stem(name).lower()) is not None
 
 
 def _are_siblings(one: str, other: str) -> bool:
-    """Whether names differ by a number or a letter only: CAM1 and CAM2, siteA and siteB, 2020 and 2021."""
+    """Return whether names differ only by a number or letter: CAM1 and CAM2, siteA and siteB."""
     return _NUMBERED.sub("#", one).lower() == _NUMBERED.sub("#", other).lower()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 
 def either(number: int, one: str, many: str) -> str:
-    """The word that goes with a number: ``is`` with 1, ``are`` with 0 and 2."""
+    """Return the word that goes with a number: ``is`` with 1, ``are`` with 0 and 2."""
     return one if number == 1 else many
 
 
 def counted(number: int, one: str, many: str = "") -> str:
-    """A number and what there are so many of; `many` where it is not `one` with an s."""
+    """Return a number with its noun; `many` is needed if the plural is not `one` with an s."""
     return f"{number:,} {either(number, one, many or f'{one}s')}"
 
 

@@ -53,15 +53,15 @@ def section(title: str, command: click.Command) -> list[str]:
     options = [option for option in command.params if isinstance(option, click.Option)]
     groups = command.by_group(context) if isinstance(command, Command) else {"Options": options}
     for heading, members in groups.items():
-        rows = [row(option, context) for option in members if "--help" not in option.opts]
+        records = [option.get_help_record(context) for option in members if "--help" not in option.opts]
+        rows = [row(*record) for record in records if record is not None]  # None: a hidden option
         if rows:
             parts += [f"| {heading.lower()} | meaning |\n|---|---|\n" + "\n".join(rows) + "\n"]
     return parts
 
 
-def row(option: click.Parameter, context: click.Context) -> str:
+def row(name: str, help: str) -> str:
     """Return the line of the table: name and values, help and default."""
-    name, help = option.get_help_record(context) or ("", "")
     name, help = (text.replace("|", "/") for text in (name, help))
     return f"| `{name}` | {help.replace('  [', ' [').replace(' [0<=x<=65535]', '')} |"
 

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
 
+from detic_crop.stores.store import Store
 from tests.kit.left_out import pytest_runtest_makereport, pytest_terminal_summary
+from tests.kit.servers import memory_store
 
 __all__ = ["pytest_runtest_makereport", "pytest_terminal_summary"]
 
 settings.register_profile("detic-crop", derandomize=True, deadline=None, max_examples=80, database=None)
 settings.load_profile("detic-crop")
+
+
+@pytest.fixture
+def memory() -> Iterator[Store]:
+    """An empty ``memory://``, which holds what a test puts into it."""
+    with memory_store() as store:
+        yield store

@@ -120,7 +120,7 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str | No
 
 
 def option(*names: str, **kwargs: Any) -> Callable[[_F], _F]:
-    """Declare an option that is no setting; as `click.option`, with an `Option`."""
+    """Declare an option that is not a setting; as `click.option`, with an `Option`."""
     return click.option(*names, cls=Option, **kwargs)
 
 

@@ -1,4 +1,4 @@
-"""`detic-crop weights`: what can be pulled, pulling it, checking it, finding it, removing it."""
+"""`detic-crop weights`: list, pull, verify, find and remove the files of models."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _names = click.argument("names", nargs=-1, metavar="NAME…")
 def weights() -> None:
     """Pull, check and find the files of the larger models.
 
-    They are kept in one folder: DETIC_CROP_WEIGHTS_DIR where it is set, weights/ of a source checkout, else
-    the user's cache. Nothing is downloaded unless `pull` is asked to.
+    They are kept in one folder: DETIC_CROP_WEIGHTS_DIR if it is set, else weights/ of a source checkout, else
+    the user's cache. Nothing is downloaded except by `pull`.
     """
 
 
 @weights.command("list")
 def list_weights() -> int:
-    """Say what can be pulled, what it is worth, and what is there; and where `lite` is."""
+    """List the models that can be pulled, how good they are, and which of them are installed."""
     from detic_crop.detectors.weights import catalogue, weights_dir
 
     folder = weights_dir()
@@ -51,9 +51,9 @@ def list_weights() -> int:
 @option("--mirror", metavar="URL", help="get the same file names from below this address instead")
 @option("--quiet", is_flag=True, help="no progress bar")
 def pull(names: tuple[str, ...], mirror: str | None, quiet: bool) -> int:
-    """Download models with their default vocabulary, or vocabularies.
+    """Download models with their default vocabulary, or vocabularies alone.
 
-    A broken download goes on where it stopped when the same command is given again.
+    A broken download continues when the same command is run again.
 
     \b
     detic-crop weights pull detic-swinb
@@ -66,7 +66,7 @@ def pull(names: tuple[str, ...], mirror: str | None, quiet: bool) -> int:
         click.echo(f"lite is not pulled, it came with this package: {lite_package.weights_path()}")
     names = tuple(name for name in names if name != lite_package.NAME)
     for name in names:
-        named(name)  # a mistyped name is said before the first download
+        named(name)  # refuse a mistyped name before the first download
     with _no_bar() if quiet else _bar() as progress:
         for name in names:
             for file in pull(name, mirror=mirror, progress=progress):
@@ -78,9 +78,9 @@ def pull(names: tuple[str, ...], mirror: str | None, quiet: bool) -> int:
 @weights.command()
 @_names
 def verify(names: tuple[str, ...]) -> int:
-    """Hash the files again and compare; without a NAME, all that are there.
+    """Check the files by their hashes; without a NAME, all that are installed.
 
-    Exit code 1 when a file is damaged or has changed, or when one that was named is not there.
+    Exit code 1 if a file is damaged or has changed, or if one that was named is not there.
     """
     from detic_crop.detectors.weights import catalogue, named, verify, weights_dir
 
@@ -118,7 +118,7 @@ def verify(names: tuple[str, ...]) -> int:
 def path(name: str | None) -> int:
     """Print the folder of the weights, or the file of NAME.
 
-    Exit code 1 when that file is not there.
+    Exit code 1 if that file is not there.
     """
     from detic_crop.detectors.weights import missing_message, named, weights_dir
 
@@ -141,20 +141,21 @@ def path(name: str | None) -> int:
 
 @weights.command()
 @_names
-@option("--forget", is_flag=True, help="forget its recorded hash too, and so trust whatever is pulled next")
+@option("--forget", is_flag=True, help="forget the recorded hash, too, and trust whatever is pulled next")
 def rm(names: tuple[str, ...], forget: bool) -> int:
-    """Remove the files of models or vocabularies, unfinished downloads too.
+    """Remove the files of models or vocabularies, also of unfinished downloads.
 
-    A model's vocabulary stays, other models use it. The recorded hash stays, so that a later pull is held
-    against it.
+    A model's vocabulary stays, since other models use it. The recorded hash stays, so that a later pull is
+    compared with it.
     """
     from detic_crop.detectors.weights import named, remove, weights_dir
 
     for name in _at_least_one(names, "rm"):
         if name == lite_package.NAME:
             raise UsageError(
+                "lite_not_pulled",
                 "lite came with this package and stays; it is a Python package of its own, removed by: "
-                f"pip uninstall {lite_package.DISTRIBUTION}"
+                f"pip uninstall {lite_package.DISTRIBUTION}",
             )
         named(name)
     for name in names:
@@ -230,7 +231,7 @@ def _bytes(count: int) -> str:
 
 @contextlib.contextmanager
 def _bar() -> Iterator[Callable[[str, int, int | None], None]]:
-    """A tqdm bar per file, on stderr."""
+    """Yield a function that shows a tqdm bar for each file, on stderr."""
     from tqdm.auto import tqdm
 
     bar: Any = None
@@ -241,7 +242,7 @@ def _bar() -> Iterator[Callable[[str, int, int | None], None]]:
         if file != current:
             if bar is not None:
                 bar.close()
-            # What an earlier pull brought does not count into the speed.
+            # What an earlier pull brought does not count as speed.
             bar = tqdm(
                 total=total,
                 initial=there,

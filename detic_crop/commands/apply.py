@@ -12,15 +12,15 @@ from detic_crop.commands.settings import PathLike
 from detic_crop.commands.tables import write_tables
 from detic_crop.config import DEFAULT_MAX_PIXELS, CropConfig, RunOptions
 from detic_crop.errors import UsageError
-from detic_crop.folder.folder import OutputFolder, output_errors
+from detic_crop.folder.folder import OutputFolder, copied_here
 from detic_crop.folder.journal import Journal, recorded_config, replay
 from detic_crop.folder.records import Record
-from detic_crop.folder.store_folder import copied_here
 from detic_crop.folder.verdicts import VERDICTS, Review, latest_decisions, read_review
 from detic_crop.folder.whereabouts import Whereabouts, look_for_photos
+from detic_crop.folder.write_errors import output_errors
 from detic_crop.photos.location import local_files
 from detic_crop.photos.photo import Photo
-from detic_crop.work.changes import Change, changes_of, why_not_croppable, with_decision
+from detic_crop.work.changes import Change, changes_of, why_not_croppable
 from detic_crop.work.execute import commit
 from detic_crop.work.executors.threads import Threads
 from detic_crop.work.kept_boxes import KeptCandidates
@@ -73,7 +73,7 @@ def apply(
     ):
         result, records, whereabouts = _look(folder, input)
         jobs, result.problems = _jobs(result.changes, records, whereabouts, folder)
-        begun = time.monotonic()
+        begun, times = time.monotonic(), StageTimes()
         bar = progress_bar(len(result.changes), 0, quiet or not result.changes)
         with bar as report, output_errors(folder.shown):
 
@@ -93,8 +93,8 @@ def apply(
                     result.problems[outcome.record.image] = outcome.record.error
                 else:
                     replaced = records[outcome.record.image].crop
-                    done(commit(outcome, journal, folder, StageTimes(), replaced))
-            folder.remove_stale_rejected(records)
+                    done(commit(outcome, journal, folder, times, replaced))
+            folder.aside.remove_stale(records)
             folder.flush()
         folder.clear_temporary()
         result.seconds = time.monotonic() - begun
@@ -146,7 +146,7 @@ def _jobs(
     jobs, problems = [], {}
     decisions = {change.image: change.after for change in changes if change.needs_recrop}
     locations = {key: whereabouts.locations[key] for key in decisions}
-    folder.check_safe(local_files(locations.values()), ())
+    folder.checks.photos_outside(local_files(locations.values()))
     for key, location in locations.items():
         record = records[key]
         if why_not := why_not_croppable(record, location, moved=whereabouts.given):
@@ -165,8 +165,8 @@ def _jobs(
 
 def _record(change: Change, record: Record, journal: Journal, folder: OutputFolder) -> Record:
     """Move the crop aside or back, and record it."""
-    new = with_decision(record, change.after)
-    folder.move_crop(record, new)
+    new = change.after.record_of_same_crop(record)
+    folder.aside.move(record, new)
     journal.append(new)
     return new
 

@@ -11,16 +11,17 @@ from detic_crop.commands.result import RunResult
 from detic_crop.commands.settings import PathLike
 from detic_crop.commands.tables import sample_of, write_report
 from detic_crop.errors import UsageError
-from detic_crop.folder.folder import OutputFolder, output_errors
+from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.state import save_sample
-from detic_crop.folder.store_folder import open_folder
 from detic_crop.folder.whereabouts import look_for_photos
+from detic_crop.folder.write_errors import output_errors
 from detic_crop.report.model import Audit
 from detic_crop.report.sample import detected_records, draw
 from detic_crop.report.table import BOX_COLUMNS, NUMBER_COLUMNS
 from detic_crop.report.workbook import check_workbook
-from detic_crop.stores.store import is_address, join, redact, store_of
+from detic_crop.stores.addresses import is_address, join, redact
+from detic_crop.stores.store import store_of
 from detic_crop.system.collecting import collector_paused
 from detic_crop.wording import counted
 
@@ -90,7 +91,8 @@ def _draw_sample(result: RunResult, audit: Audit, size: int, seed: int | None) -
     before = sample_of(result)
     if seed is None:
         seed = before[0].seed if before else 0
-    detected = detected_records(folder, audit.photos)
+    records = {key: photo.record for key, photo in audit.photos.items()}
+    detected = detected_records(folder, records, audit.config)
     sample = draw(detected, audit.config, size, seed)
     save_sample(folder, sample)
     new = {drawn.image for drawn in sample}.difference(drawn.image for drawn in before)

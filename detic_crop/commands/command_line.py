@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from detic_crop.config import CropConfig, RunOptions
-from detic_crop.photos.location import Container
+from detic_crop.photos.location import FileOrObject
 
 # What is said anew each time, or is the shard's own.
 _NOT_REPEATED = {"overwrite", "discard_review", "dry_run", "quiet", "profile", "shard"}
 
 
-def command_words(where: Container, config: CropConfig, options: RunOptions) -> list[str]:
+def command_words(where: FileOrObject, config: CropConfig, options: RunOptions) -> list[str]:
     """The words of a run's command, but for --out and --shard: what is not at its default, paths in full."""
     words = ["--in", str(where.absolute().redact())]
     for settings in (config, options):

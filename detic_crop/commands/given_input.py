@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from detic_crop.config import RunOptions
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.inputs import Given, arranged, united
+from detic_crop.folder.inputs import KnownInputs
 from detic_crop.folder.journal import replay
-from detic_crop.folder.listing import photo_locations, read_listing
 from detic_crop.folder.records import Record
 from detic_crop.folder.same_photo import is_same_photo
+from detic_crop.folder.state import Given, load_listing
 from detic_crop.photos.find import root_of
-from detic_crop.photos.location import Container, LocalFile
+from detic_crop.photos.location import FileOrObject, LocalFile
 from detic_crop.photos.photo import Listing, Photo
 from detic_crop.shards.state import check_same_shards
 
 
 def given_inputs(
-    where: Container, listing: Listing, folder: OutputFolder, options: RunOptions
+    where: FileOrObject, listing: Listing, folder: OutputFolder, options: RunOptions
 ) -> tuple[list[Given], list[Photo]]:
     """What the folder has been given, this call's input among it, and all of their photos in order.
 
@@ -26,11 +26,9 @@ def given_inputs(
     given = Given(str(where.absolute().redact()), root_of(where), [photo.key for photo in listing.photos])
     if options.overwrite:
         return [given], listing.photos
-    before = read_listing(folder.whole)
-    were = photo_locations({**before, "keys": [*before["keys"], *before["paths"]]})
-    same = _SamePhoto(folder.whole)
-    inputs = arranged(before, were, given, listing.photos, same, options.add, folder.shown)
-    inputs, photos = united(inputs, listing.photos, were)
+    known = KnownInputs(load_listing(folder.whole), folder.shown)
+    inputs = known.with_input(given, listing.photos, _SamePhoto(folder.whole), options.add)
+    photos = known.photos_of(inputs, listing.photos)
     if folder.shard is not None:
         check_same_shards(folder, inputs, photos, options.add, _SamePhoto)
     return inputs, photos

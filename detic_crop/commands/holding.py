@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from detic_crop.commands.run_json import version_of
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.errors import UsageError
-from detic_crop.folder.folder import OutputFolder, output_errors
+from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.write_errors import output_errors
 from detic_crop.shards.state import begin_shard, check_same_count, folder_settings
 from detic_crop.system.console import open_descriptors
 from detic_crop.system.signals import Stop, stop_signals
@@ -38,16 +39,18 @@ def hold(folder: OutputFolder, options: RunOptions, config: CropConfig | None = 
             if options.overwrite:
                 _overwrite(folder, options)
             begin_shard(folder, config, version_of("detic-crop"))
+        elif options.overwrite:
+            folder.refuse_running()
+            _overwrite(folder, options)
+        else:
+            folder.require_merged()
 
     open_descriptors()  # before the journal is opened
     with (
-        folder.locked(begin, merging=options.overwrite),
+        folder.locked(begin),
         stop_signals() as stop,
         output_errors(folder.shown),
     ):
-        if options.overwrite and folder.shard is None:
-            _overwrite(folder, options)
-        folder.create()
         yield stop
 
 
@@ -57,4 +60,4 @@ def _overwrite(folder: OutputFolder, options: RunOptions) -> None:
             f"--overwrite would remove the verdicts in {folder.layout.shown_of(folder.layout.review)}; "
             "add --discard-review to allow that"
         )
-    folder.remove_run()
+    folder.reset()

@@ -15,12 +15,11 @@ from detic_crop.commands.run_json import run_json_of_merge
 from detic_crop.commands.settings import PathLike
 from detic_crop.commands.tables import write_tables
 from detic_crop.errors import DeticCropError, UsageError
-from detic_crop.folder.folder import OutputFolder, output_errors
+from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.journal import Journal, replay
-from detic_crop.folder.listing import read_listing, write_listing
 from detic_crop.folder.records import Record
-from detic_crop.folder.state import load_labels, save_labels
-from detic_crop.folder.store_folder import open_folder
+from detic_crop.folder.state import load_labels, load_listing, save_labels, save_listing
+from detic_crop.folder.write_errors import output_errors
 from detic_crop.shards.merge import Gap, Gathered, append_to_journal, chosen_keys, gaps, gather, photos_of
 from detic_crop.work.execute import check_same_settings
 
@@ -56,7 +55,7 @@ def merge(
         if not whole.shards():
             return _tables_again(whole)
         whole.check_usable()
-        with whole.locked(merging=True), output_errors(whole.shown):
+        with whole.locked(whole.refuse_running), output_errors(whole.shown):
             gathered = gather(whole)
             labels, matches = load_labels(gathered.listed[0].folder)
             earlier = replay(whole.layout.journal)
@@ -65,7 +64,6 @@ def merge(
             missing = gaps(gathered, chosen, earlier.records)
             if missing and not partial:
                 raise _not_done(missing, gathered)
-            whole.create()
             target = whole.preview() if partial else whole
             result = RunResult(target, gathered.config, notes=_notes(gathered))
             records = earlier.records
@@ -73,7 +71,7 @@ def merge(
                 if earlier.settings is None:
                     journal.begin(gathered.config, gathered.version)
                 append_to_journal(gathered, chosen, records, journal, target)
-            write_listing(target, *photos_of(gathered, whole))
+            save_listing(target, *photos_of(gathered, whole))
             save_labels(target, labels, matches)
             if partial:
                 result = _finish_preview(result, records, missing, whole)
@@ -102,7 +100,7 @@ def _tables_again(folder: OutputFolder) -> RunResult:
         )
     result = rebuild_tables(folder, takes_input=False)
     result.notes.append("no shards wait to be merged here")
-    if "merged" in read_listing(folder):
+    if load_listing(folder).merged is not None:
         result.notes.append(
             "this folder was merged in part by an earlier version; `run` without --shard does the rest"
         )
@@ -144,7 +142,7 @@ def _finish_preview(
 def _finish(result: RunResult, records: Mapping[str, Record], gathered: Gathered) -> None:
     """Write the tables, then drop the shards' states: until that is done, the same command completes it."""
     folder = result.folder
-    folder.remove_stale_rejected(records)
+    folder.aside.remove_stale(records)
     write_tables(result, records)
     folder.write_json(folder.layout.run_json, run_json_of_merge(result, gathered))
     folder.remove_shards()

@@ -15,14 +15,13 @@ from detic_crop.commands.settings import PathLike, with_settings
 from detic_crop.commands.working import do_work
 from detic_crop.config import ALGORITHM, RunOptions
 from detic_crop.errors import UsageError
-from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.inputs import check_same_data_set, parts_of, recorded_inputs
-from detic_crop.folder.journal import replay
-from detic_crop.folder.listing import locations_now, read_listing, write_listing
+from detic_crop.folder.folder import OutputFolder, copied_here, open_folder
+from detic_crop.folder.inputs import check_same_data_set, parts_of
+from detic_crop.folder.journal import recorded_config, replay
 from detic_crop.folder.records import Record
-from detic_crop.folder.state import load_labels, save_labels
-from detic_crop.folder.store_folder import copied_here, open_folder
+from detic_crop.folder.state import SavedListing, load_labels, load_listing, save_labels, save_listing
 from detic_crop.folder.verdicts import latest_decisions, read_review
+from detic_crop.folder.whereabouts import locations_now
 from detic_crop.photos.location import file_or_object, local_files, locate
 from detic_crop.photos.photo import Listing, stat_all
 from detic_crop.shards.state import folder_settings
@@ -65,7 +64,9 @@ def recrop(
     """
     origin = OutputFolder(copied_here(source, "recrop"))
     origin.require_run()
-    with open_folder(output, anew=options is not None and options.overwrite) as folder:
+    begun = recorded_config(origin.layout.journal)
+    out_format = settings.get("out_format") or (begun.out_format if begun else "files")
+    with open_folder(output, out_format=out_format) as folder:
         result = _recrop(origin, folder, input, options, settings)
     return unless_stopped(result)
 
@@ -97,21 +98,21 @@ def _recrop(
     folder.check_usable()
     check_alone(folder, options)
     check_same_settings(folder_settings(folder, options.overwrite), config, folder)
-    recorded = read_listing(origin)
+    recorded = load_listing(origin)
     labels, matches = load_labels(origin)
     listing = _recorded_photos(recorded, state.records, input)
-    folder.check_apart(file_or_object(recorded["root"]) if input is None else locate(input))
-    folder.check_safe(local_files(photo.location for photo in listing.photos), (), listing.plain)
-    inputs = parts_of(recorded_inputs(recorded), [photo.key for photo in listing.photos])
+    folder.checks.apart(file_or_object(recorded.root) if input is None else locate(input))
+    folder.checks.photos_outside(local_files(photo.location for photo in listing.photos), listing.plain)
+    inputs = parts_of(recorded.inputs, [photo.key for photo in listing.photos])
     if not options.overwrite:
-        check_same_data_set(read_listing(folder), inputs, folder.shown)
+        check_same_data_set(load_listing(folder), inputs, folder.shown)
     result = RunResult(folder, config, f"boxes kept in {origin.shown}")
-    unfinished = set(recorded["keys"]).difference(state.records)
+    unfinished = set(recorded.keys).difference(state.records)
     if unfinished and labels is None:
         result.notes.append(f"photos that {origin.shown} had not finished, left out: {len(unfinished):,}")
     largest = max(record.width * record.height for record in state.records.values())
     with hold(folder, options) as stop:
-        write_listing(folder, listing.photos, inputs)
+        save_listing(folder, listing.photos, inputs)
         save_labels(folder, labels, matches)
         same_classes = config.classes == state.config.classes
         sizes = {photo.key: photo.size for photo in listing.photos}
@@ -135,7 +136,7 @@ def _recrop(
                 [photo.key for photo in listing.photos],
                 chosen,
                 config,
-                options.per_tar if config.out_format == "tar" else None,
+                options.per_tar,
                 # What was said of the new data set itself goes before what was said of the old one.
                 said | latest_decisions({}, read_review(folder.layout.review).last),
                 state.records,
@@ -155,15 +156,15 @@ def _recrop(
 
 
 def _recorded_photos(
-    recorded: Mapping[str, Any], records: Mapping[str, Record], input: PathLike | None
+    recorded: SavedListing, records: Mapping[str, Record], input: PathLike | None
 ) -> Listing:
     """The photos of a kept listing that have records, where they were then or are now."""
-    order = [key for key in recorded["keys"] if key in records]
+    order = [key for key in recorded.keys if key in records]
     order += sorted(set(records).difference(order))
     locations = locations_now(recorded, order, input)
     listing = Listing(stat_all((key, locations[key]) for key in order))
     if all(photo.size < 0 for photo in listing.photos):
         raise UsageError(
-            f"none of the photos is at {recorded['root'] if input is None else input}; pass --in FOLDER"
+            f"none of the photos is at {recorded.root if input is None else input}; pass --in FOLDER"
         )
     return listing

@@ -9,8 +9,7 @@ from contextlib import closing
 
 from detic_crop.commands.settings import PathLike
 from detic_crop.errors import UsageError
-from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.store_folder import copied_here
+from detic_crop.folder.folder import OutputFolder, copied_here
 from detic_crop.system.signals import stop_signals
 
 _log = logging.getLogger(__name__)

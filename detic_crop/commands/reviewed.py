@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from detic_crop.folder.decisions import Decision, decision_in
+from detic_crop.folder.decisions import Decision, followed_by
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.listing import photo_locations, read_listing
 from detic_crop.folder.same_photo import is_same_photo
+from detic_crop.folder.state import load_listing
 from detic_crop.folder.verdicts import Verdict, VerdictLog, now, read_verdicts
 from detic_crop.photos.photo import Photo
 from detic_crop.shards.state import known_records
@@ -24,7 +24,7 @@ def decisions_to_keep(folder: OutputFolder, chosen: Sequence[Photo], notes: list
     if not verdicts:
         return {}
     records = known_records(folder)
-    were = photo_locations(read_listing(folder.whole)) | photo_locations(read_listing(folder))
+    were = load_listing(folder.whole).locations() | load_listing(folder).locations()
     decisions, changed = {}, []
     for photo in chosen:
         record = records.get(photo.key)
@@ -34,7 +34,7 @@ def decisions_to_keep(folder: OutputFolder, chosen: Sequence[Photo], notes: list
             continue
         moved = were.get(photo.key) != photo.location.absolute().redact()
         if is_same_photo(record, photo, moved):
-            decisions[photo.key] = decision_in(record)
+            decisions[photo.key] = followed_by(record)
         elif photo.key in verdicts:
             changed.append(Verdict(photo.key, "undone", None, "detic-crop run: the photo has changed", now()))
     if changed:

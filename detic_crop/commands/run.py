@@ -18,16 +18,14 @@ from detic_crop.commands.working import do_work
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.detectors.base import Detector, DetectorLike, as_detector
 from detic_crop.errors import UsageError
-from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.listing import read_listing, write_listing
-from detic_crop.folder.shard import resolve_shard
-from detic_crop.folder.state import save_labels
-from detic_crop.folder.store_folder import open_folder
+from detic_crop.folder.folder import OutputFolder, open_folder
+from detic_crop.folder.state import load_listing, save_labels, save_listing
 from detic_crop.photos.find import discover
 from detic_crop.photos.labels import Labels, match_labels, read_labels
 from detic_crop.photos.location import local_files, locate
 from detic_crop.photos.photo import Listing, Photo
-from detic_crop.shards.state import Input, finished_records, folder_settings, write_part
+from detic_crop.shards.resolve import resolve_shard
+from detic_crop.shards.state import finished_records, folder_settings, whole_input, write_part
 from detic_crop.system.system_folders import system_folder_of
 from detic_crop.wording import counted
 from detic_crop.work.execute import check_same_settings
@@ -68,7 +66,7 @@ def run(
     """
     config, options = with_settings(config or CropConfig(), options or RunOptions(), settings)
     own = None if detector is None else as_detector(detector)
-    with open_folder(output, resolve_shard(options.shard), anew=options.overwrite) as folder:
+    with open_folder(output, resolve_shard(options.shard), config.out_format) as folder:
         result = _run(input, folder, config, options, own)
     return unless_stopped(result)
 
@@ -81,14 +79,14 @@ def _run(
     detector: Detector | None,
 ) -> RunResult:
     where = locate(input)
-    folder.check_apart(where)
+    folder.checks.apart(where)
     folder.check_usable()
     check_alone(folder, options)
     begun_with = folder_settings(folder, options.overwrite)
     command = [] if detector is not None else command_words(where, config, options)
     listing = discover(input, folder.shown)
     labels = None if options.labels is None else read_labels(options.labels, options.labels_key)
-    folder.check_safe(local_files(photo.location for photo in listing.photos), (), listing.plain)
+    folder.checks.photos_outside(local_files(photo.location for photo in listing.photos), listing.plain)
     inputs, photos = given_inputs(where, listing, folder, options)
     everything = dataclasses.replace(listing, photos=photos)
     chosen, matches, notes = _choose_photos(listing, everything, labels, options.limit)
@@ -110,8 +108,7 @@ def _run(
     _tell_photos(detector, listing)
     _log.info("model %s: %s", config.model, chosen_detector.reason)
     result = RunResult(folder, config, chosen_detector.reason, notes=notes)
-    per_tar = options.per_tar if config.out_format == "tar" else None
-    task = Task([photo.key for photo in photos], chosen, config, per_tar)
+    task = Task([photo.key for photo in photos], chosen, config, options.per_tar)
     if options.dry_run:
         result.notes += detector.notes()
         return _dry_run(result, task, folder, options)
@@ -123,9 +120,9 @@ def _run(
     ):
         decisions = decisions_to_keep(folder, chosen, notes)
         if folder.shard is None:
-            write_listing(folder, photos, inputs)
+            save_listing(folder, photos, inputs)
         else:
-            whole = Input.of(photos, labels, matches, options.limit)
+            whole = whole_input(photos, labels, matches, options.limit)
             write_part(folder, photos, inputs, whole, command)
         save_labels(folder, labels, matches)
         origin: dict[str, Any] = {
@@ -189,8 +186,8 @@ def _choose_photos(
 
 def _still_there(folder: OutputFolder, everything: Listing) -> list[str]:
     """That photos of system folders, which earlier versions took, stay in the data set; nothing otherwise."""
-    before = read_listing(folder.whole)
-    left = {*before["keys"], *before["paths"]}.difference(photo.key for photo in everything.photos)
+    before = load_listing(folder.whole)
+    left = set(before.known_keys).difference(photo.key for photo in everything.photos)
     old = sorted(key for key in left if system_folder_of(key))
     if not old:
         return []

@@ -13,8 +13,7 @@ from typing import Any
 from detic_crop.commands.result import RunResult
 from detic_crop.config import RunOptions
 from detic_crop.folder.folder import read_json
-from detic_crop.folder.inputs import recorded_inputs
-from detic_crop.folder.listing import read_listing
+from detic_crop.folder.state import load_listing
 from detic_crop.shards.merge import Gathered
 from detic_crop.work.execute import Execution
 
@@ -90,7 +89,7 @@ def run_json_of_merge(result: RunResult, gathered: Gathered) -> dict[str, Any]:
         "seconds": round(sum(values.get("seconds", 0.0) for _, values in told), 3),
         **{name: _summed(values.get(name, {}) for _, values in told) for name in _SUMS},
         "shards": each,
-        "inputs": [given.where for given in recorded_inputs(read_listing(result.folder))],
+        "inputs": [given.where for given in load_listing(result.folder).inputs],
         "counts": dict(result.counts),
         "flagged": result.flagged,
         "notes": result.notes,

@@ -51,13 +51,14 @@ def write_report(result: RunResult, audit: Audit, todo: str = "pass", *, xlsx: b
     result.notes[:0] = audit.whereabouts.sentences(so, f"{todo} --in FOLDER, where they are now")
     if sample := sample_of(result):
         current = {key: photo.record for key, photo in audit.photos.items()}
-        result.estimate = estimate(sample, detected_records(folder, current), current, audit.verdicts)
+        detected = detected_records(folder, current, result.config)
+        result.estimate = estimate(sample, detected, current, audit.verdicts)
         audit = dataclasses.replace(audit, estimate=result.estimate)
     write_table(folder, audit)
     write_page(folder, audit)
     if xlsx:
         result.notes += write_workbook(folder, audit)
-    elif folder.has_workbook():
+    elif folder.exists(folder.layout.audit_xlsx):
         result.notes.append(
             "audit.xlsx is older than this table; `detic-crop audit` with --xlsx writes a new one"
         )

@@ -42,10 +42,9 @@ def do_work(
         finished = state.records
         if folder.shard is not None:
             merged = replay_entries(folder.whole.layout.journal).records
-            folder.ours = crops_of(folder, finished, merged)
+            folder.crops.replace_only(crops_of(folder, finished, merged))
             finished = merged | finished
-        if config.out_format == "tar":
-            folder.forget_unfinished(finished)
+        folder.crops.recover(finished)
         plan = make_plan(task, finished, folder)
         del finished, state.records  # the work begins, and its memory is not to grow with the photos
         try:
@@ -66,7 +65,7 @@ def do_work(
     if state.ignored:
         result.notes.append(f"damaged journal lines, whose photos were done again: {state.ignored:,}")
     if folder.shard is None:
-        folder.remove_stale_rejected(records)
+        folder.aside.remove_stale(records)
         write_tables(result, records)
     else:  # the tables need all shards
         count_statuses(result, [records[photo.key] for photo in task.photos if photo.key in records])

@@ -65,7 +65,8 @@ def load_detector(
     name, _ = resolve_model(name)
     if box_format is not None and not name.startswith("boxes:"):
         raise UsageError(
-            f"--box-format {box_format} goes with --model boxes:FILE only, not with {name}; leave it out"
+            "option_not_applicable",
+            f"--box-format {box_format} goes with --model boxes:FILE only, not with {name}; leave it out",
         )
     if name.startswith("detic-"):
         from detic_crop.detectors.detic_loading import load_detic_by_name
@@ -91,13 +92,18 @@ def load_detector(
     }
     for option, value in given.items():
         if value is not None:
-            raise UsageError(f"{option} {value} goes with a Detic model only, not with {name}; leave it out")
+            raise UsageError(
+                "option_not_applicable",
+                f"{option} {value} goes with a Detic model only, not with {name}; leave it out",
+            )
     if name.startswith("boxes:"):
         from detic_crop.detectors.boxes_file import load_boxes_file
 
         path = os.path.expanduser(name.removeprefix("boxes:"))  # a shell leaves the ~ of boxes:~/a.csv alone
         if not path.strip():
-            raise UsageError("expected a boxes file or folder after boxes:, got nothing; write boxes:PATH")
+            raise UsageError(
+                "no_boxes_path", "expected a boxes file or folder after boxes:, got nothing; write boxes:PATH"
+            )
         return load_boxes_file(Path(path), box_format)
     if name.startswith("detectron2:"):
         from detic_crop.detectors.detectron2 import load_detectron2
@@ -109,4 +115,4 @@ def load_detector(
 
         return load_lite(resolve_device(device))
     hint = f"; if it has boxes, give --model boxes:{name}" if name and os.path.exists(name) else ""
-    raise UsageError(f"--model must be {MODELS}, got {name!r}{hint}")
+    raise UsageError("unknown_model", f"--model must be {MODELS}, got {name!r}{hint}")

@@ -83,14 +83,16 @@ def named(name: str) -> list[ModelEntry]:
     """
     known = catalogue()
     if name == lite_package.NAME:
-        raise UsageError("lite came with this package; nothing of it is pulled or removed")
+        raise UsageError("lite_not_pulled", "lite came with this package; nothing of it is pulled or removed")
     if name == VOCABULARIES:
         return [entry for entry in known.values() if entry.kind == "vocabulary"]
     if name not in known:
         names = [lite_package.NAME, *known, VOCABULARIES]
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
         meant = f"did you mean {' or '.join(near)}? " if near else ""
-        raise UsageError(f"there are no weights named {name!r}; {meant}known: {', '.join(names)}")
+        raise UsageError(
+            "unknown_weights", f"there are no weights named {name!r}; {meant}known: {', '.join(names)}"
+        )
     return [known[name]]
 
 
@@ -103,14 +105,15 @@ def check_mirror(mirror: str) -> None:
     try:
         parts = urlsplit(mirror)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, an unclosed [
+    except ValueError:  # a port that is not a number, an unclosed [
         usable = False
         parts = urlsplit("")
     if not usable or parts.query or parts.fragment or "@" in parts.netloc or set(mirror) & set(" \t\r\n"):
         raise UsageError(
+            "bad_value",
             "--mirror must be an http:// or https:// address without a password, ? or #, "
             f"to which a file name is added, got {mirror!r}; files that you have already need no mirror: "
-            "copy them into the folder that `detic-crop weights path` prints"
+            "copy them into the folder that `detic-crop weights path` prints",
         )
 
 

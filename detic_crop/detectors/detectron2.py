@@ -54,16 +54,18 @@ class Detectron2Detector(Detector):
         outputs = self._predictor(image)
         if "instances" not in outputs or not all(outputs["instances"].has(field) for field in _FIELDS):
             raise DeticCropError(
+                "unusable_detectron2_config",
                 f"{self.info.name}: expected instances with {', '.join(_FIELDS)}, "
-                f"got {', '.join(outputs) or 'nothing'}; pass e.g. detectron2:{EXAMPLE}"
+                f"got {', '.join(outputs) or 'nothing'}; pass e.g. detectron2:{EXAMPLE}",
             )
         instances = outputs["instances"].to("cpu")
         xyxy = _array(instances.pred_boxes.tensor)  # (N, 4)
         scores = _array(instances.scores)  # (N,)
         if xyxy.ndim != 2 or xyxy.shape[1] != 4:
             raise DeticCropError(
+                "unusable_detectron2_config",
                 f"{self.info.name}: expected boxes of 4 numbers, got shape {xyxy.shape}; "
-                "rotated boxes are not supported"
+                "rotated boxes are not supported",
             )
         usable = np.flatnonzero(np.isfinite(xyxy).all(axis=1) & np.isfinite(scores))
         classes = [int(index) for index in instances.pred_classes]
@@ -84,7 +86,7 @@ def load_detectron2(config: str, device: str = "auto") -> Detectron2Detector:
 
     Raises:
         UsageError: detectron2 is not installed, or there is no such config, or it detects nothing.
-        WeightsError: the checkpoint cannot be had or read.
+        WeightsError: the checkpoint cannot be downloaded or read.
     """
     detectron2 = _Detectron2()
     settings = detectron2.settings(config)
@@ -96,9 +98,10 @@ def load_detectron2(config: str, device: str = "auto") -> Detectron2Detector:
         predictor = detectron2.engine.DefaultPredictor(settings)
     except Exception as error:  # its own errors are of every kind, assertions among them
         raise WeightsError(
+            "missing_weights",
             f"detectron2 cannot load {config} with {settings.MODEL.WEIGHTS}: "
             f"{error or type(error).__name__}; check the network, or put the checkpoint on this machine "
-            "and pass a .yaml whose MODEL.WEIGHTS is its path"
+            "and pass a .yaml whose MODEL.WEIGHTS is its path",
         ) from error
     weights = detectron2.weights(settings.MODEL.WEIGHTS)
     own = _own_file(config)
@@ -125,7 +128,7 @@ class _Detectron2:
             self.data: Any = importlib.import_module("detectron2.data")
             self.engine: Any = importlib.import_module("detectron2.engine")
         except (ImportError, AttributeError, OSError) as error:  # also: too old for this torch or Pillow
-            raise UsageError(_why_not(error)) from error
+            raise UsageError("missing_extra", _why_not(error)) from error
 
     def settings(self, config: str) -> Any:
         """The config node, with the weights of a trained detector."""
@@ -138,8 +141,9 @@ class _Detectron2:
                 settings.merge_from_file(str(path), allow_unsafe=False)
             except Exception as error:  # YAML's, yacs' and Python's own
                 raise UsageError(
-                    f"{path} is no detectron2 config of plain values ({error}); "
-                    "write all values out with cfg.dump(), as detectron2's training does in config.yaml"
+                    "unusable_detectron2_config",
+                    f"{path} is not a detectron2 config of plain values ({error}); "
+                    "write all values out with cfg.dump(), as detectron2's training does in config.yaml",
                 ) from error
         else:
             settings = self._zoo_settings(config)
@@ -149,13 +153,14 @@ class _Detectron2:
     def _zoo_settings(self, config: str) -> Any:
         name = config if config.endswith(".yaml") else f"{config}.yaml"
         if not self._has(name):
-            raise UsageError(_unknown_config(config, self._known_configs()))
+            raise UsageError("unknown_detectron2_config", _unknown_config(config, self._known_configs()))
         settings = self.zoo.get_config(name)
         try:
             settings.MODEL.WEIGHTS = self.zoo.get_checkpoint_url(name)
         except RuntimeError as error:
             raise UsageError(
-                f"detectron2 publishes no checkpoint for {config}; {_close(config, self._known_configs())}"
+                "unknown_detectron2_config",
+                f"detectron2 publishes no checkpoint for {config}; {_close(config, self._known_configs())}",
             ) from error
         return settings
 
@@ -219,12 +224,15 @@ def _check_detects(config: str, settings: Any) -> None:
     if architecture in _NO_BOXES or settings.MODEL.LOAD_PROPOSALS:
         needs = "proposals from elsewhere" if settings.MODEL.LOAD_PROPOSALS else "no classes or no boxes"
         raise UsageError(
-            f"{config} is no detector on its own ({architecture}, {needs}); pass e.g. detectron2:{EXAMPLE}"
+            "unusable_detectron2_config",
+            f"{config} is not a detector on its own ({architecture}, {needs}); "
+            f"pass e.g. detectron2:{EXAMPLE}",
         )
     if not weights or _UNTRAINED in weights:
         raise UsageError(
+            "unusable_detectron2_config",
             f"{config}: expected MODEL.WEIGHTS of a trained detector, got {weights or 'none'!r}; "
-            "set MODEL.WEIGHTS in that file to your checkpoint"
+            "set MODEL.WEIGHTS in that file to your checkpoint",
         )
 
 
@@ -233,7 +241,7 @@ def _device(device: str) -> str:
     if resolved != "mps":
         return resolved
     if device != "auto":
-        raise UsageError("--device mps does not run detectron2; pass --device cpu")
+        raise UsageError("missing_device", "--device mps does not run detectron2; pass --device cpu")
     return "cpu"
 
 

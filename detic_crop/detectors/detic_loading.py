@@ -51,7 +51,7 @@ def load_detic_by_name(
         WeightsError: weights or embeddings are missing, damaged, or another model's.
     """
     if name not in VARIANTS:
-        raise UsageError(f"--model must be one of {', '.join(VARIANTS)}, got {name!r}")
+        raise UsageError("unknown_model", f"--model must be one of {', '.join(VARIANTS)}, got {name!r}")
     network = build(name)
     tensors, hashes = _checkpoint(name, weights_file)
     fill_network(network, tensors, f"{weights_file or next(iter(hashes))}, as {name},")
@@ -104,13 +104,15 @@ def _checkpoint_classifier(tensors: Mapping[str, Tensor], words: Vocabulary) -> 
     classifier = tensors.get(_CLASSIFIER)
     if classifier is None:
         raise WeightsError(
+            "no_classifier",
             "this checkpoint has no classifier of its own; "
-            "pass --vocabulary openimages, lvis, objects365 or coco"
+            "pass --vocabulary openimages, lvis, objects365 or coco",
         )
     embeddings = classifier.float().numpy()[:, :-1].T  # (D, C + 1) → (C, D)
     if len(embeddings) != len(words.class_names):
         raise UsageError(
+            "names_do_not_fit",
             f"the checkpoint's classifier has {len(embeddings)} classes, "
-            f"--names has {len(words.class_names)}; pass the names it was trained with"
+            f"--names has {len(words.class_names)}; pass the names it was trained with",
         )
     return np.ascontiguousarray(embeddings)

@@ -42,7 +42,9 @@ def resolve_device(device: str) -> str:
     present = {"cpu": True, "cuda": int(index or 0) < n_cuda, "mps": has_mps}
     if not present.get(kind, False):
         there = ["cpu", *(f"cuda:{i}" for i in range(n_cuda)), *(["mps"] if has_mps else [])]
-        raise UsageError(f"--device {device} is not on this machine; it has {', '.join(there)}")
+        raise UsageError(
+            "missing_device", f"--device {device} is not on this machine; it has {', '.join(there)}"
+        )
     return device
 
 

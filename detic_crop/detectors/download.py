@@ -98,7 +98,7 @@ def download(
         sleep: waits between tries.
 
     Raises:
-        DownloadError: it cannot be had; what has come is kept for the next call.
+        DownloadError: it cannot be downloaded; what has come is kept for the next call.
         OutputError: the disk is full or the folder cannot be written.
     """
     failures, best = 0, size_of(part)
@@ -159,10 +159,11 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
-            raise OutputError(_disk_full(folder)) from error
+            raise OutputError("disk_full", _disk_full(folder)) from error
         raise OutputError(
-            f"cannot write {error.filename or folder}: {error.strerror or error}; mend that, "
-            "or set DETIC_CROP_WEIGHTS_DIR to a folder that you can write"
+            "cannot_write",
+            f"cannot write {error.filename or folder}: {error.strerror or error}; correct that, "
+            "or set DETIC_CROP_WEIGHTS_DIR to a folder that you can write",
         ) from error
 
 
@@ -179,7 +180,7 @@ def _try(address: str, part: Path, size: int | None, report: Report) -> None:
             remote = _remote(address, response, there)
             if note is None or _first_byte(response) != there or not note.same_file(remote):
                 forget(part)
-                raise _BrokenError("the file on the server has changed, starting anew")
+                raise _BrokenError("the file on the server has changed, starting again")
         else:  # the whole file, asked for or not
             there, remote = 0, _remote(address, response, 0)
             forget(part)
@@ -226,7 +227,7 @@ def _headers(note: _Remote | None, there: int) -> dict[str, str]:
 def _opened(address: str, headers: dict[str, str], part: Path) -> Iterator[http.client.HTTPResponse]:
     """The server's answer, or the error that says whether to try again."""
     try:
-        # Made anew each time: proxies come from the environment. User agents and proxies as urllib does them.
+        # Made each time, since proxies come from the environment; user agents and proxies as in urllib.
         opener = urllib.request.build_opener(_Redirects)
         response = opener.open(urllib.request.Request(address, headers=headers), timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
@@ -251,7 +252,7 @@ def _opened(address: str, headers: dict[str, str], part: Path) -> Iterator[http.
 def _refusal(address: str, error: urllib.error.HTTPError, part: Path) -> Exception:
     if error.code == 416:  # our part is longer than the file
         forget(part)
-        return _BrokenError("the file on the server has changed, starting anew")
+        return _BrokenError("the file on the server has changed, starting again")
     said = f"the server answers {error.code} {error.reason}"
     if error.code in _WORTH_TRYING_AGAIN:
         wait = error.headers.get("Retry-After", "") if error.headers else ""
@@ -289,13 +290,13 @@ def _check_answer(response: http.client.HTTPResponse, remote: _Remote, size: int
 
 def _check_room(folder: Path, remote: _Remote, there: int) -> None:
     if remote.total is not None and shutil.disk_usage(folder).free < remote.total - there:
-        raise OutputError(_disk_full(folder, remote.total - there))
+        raise OutputError("disk_full", _disk_full(folder, remote.total - there))
 
 
 def _disk_full(folder: Path, needed: int | None = None) -> str:
     more = f"{needed} bytes more are needed" if needed else "there is no room left"
     return (
-        f"the disk of {folder} is full: {more}; free some space and give the same command again, "
+        f"the disk of {folder} is full: {more}; free some space and run the same command again, "
         "or set DETIC_CROP_WEIGHTS_DIR to a folder on another disk"
     )
 

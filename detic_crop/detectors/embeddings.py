@@ -92,8 +92,9 @@ def load_vocabulary(
         return _own(Path(spec), names)
     if names is not None:
         raise UsageError(
+            "option_not_applicable",
             f"--names {names} goes with --vocabulary FILE.npy or checkpoint, got --vocabulary {spec!r}; "
-            "leave --names out"
+            "leave --names out",
         )
     if known in EMBEDDINGS_FILES:
         return _published(known, find_file)
@@ -110,11 +111,15 @@ def _published(name: str, find_file: Callable[[str], Path | None]) -> Vocabulary
     path = find_file(file_name)
     remedy = f"detic-crop weights pull {name}"
     if path is None:
-        raise WeightsError(f"vocabulary {name} needs {file_name}, which is not here; {remedy}")
+        raise WeightsError(
+            "missing_weights", f"vocabulary {name} needs {file_name}, which is not here; {remedy}"
+        )
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise WeightsError(f"cannot read {path}: {error.strerror or error}; {remedy}") from error
+        raise WeightsError(
+            "unreadable_weights", f"cannot read {path}: {error.strerror or error}; {remedy}"
+        ) from error
     class_names = names_of(name)
     rows = _checked_rows(_read_npy(data, path, remedy), path, len(class_names), remedy)
     return Vocabulary(name, class_names, rows, hashlib.sha256(data).hexdigest())
@@ -123,15 +128,21 @@ def _published(name: str, find_file: Callable[[str], Path | None]) -> Vocabulary
 def _own(path: Path, names: Path | None) -> Vocabulary:
     if path.suffix.lower() != ".npy":
         raise UsageError(
+            "bad_vocabulary",
             f"--vocabulary {path}: expected a .npy file of shape (classes, {EMBEDDING_DIM}), "
-            f"got {path.suffix}; save the embeddings with numpy.save"
+            f"got {path.suffix}; save the embeddings with numpy.save",
         )
     if names is None:
-        raise UsageError(f"--vocabulary {path} has no names; add --names FILE.txt with one name on each line")
+        raise UsageError(
+            "names_needed",
+            f"--vocabulary {path} has no names; add --names FILE.txt with one name on each line",
+        )
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UsageError(f"cannot read --vocabulary {path}: {error.strerror or error}") from error
+        raise UsageError(
+            "unreadable_vocabulary", f"cannot read --vocabulary {path}: {error.strerror or error}"
+        ) from error
     class_names = _read_names(names)
     remedy = "make the file again with numpy.save"
     rows = _checked_rows(_read_npy(data, path, remedy), path, len(class_names), f"check {path} and {names}")
@@ -146,14 +157,16 @@ def _in_checkpoint(names: Path | None) -> Vocabulary:
     )
     if names is None:
         raise UsageError(
+            "names_needed",
             f"--vocabulary checkpoint needs --names FILE.txt with one name on each line; {source} "
-            f"(where a checkpoint has {lvis} classes, --vocabulary lvis is the same)"
+            f"(where a checkpoint has {lvis} classes, --vocabulary lvis is the same)",
         )
     class_names = _read_names(names)
     if len(class_names) not in CHECKPOINT_CLASSES:
         raise UsageError(
+            "names_do_not_fit",
             f"--names {names}: expected {large} names for --vocabulary checkpoint (or {lvis}, LVIS), "
-            f"got {len(class_names)}; {source}"
+            f"got {len(class_names)}; {source}",
         )
     rows = np.empty((0, EMBEDDING_DIM), np.float32)
     return Vocabulary(CHECKPOINT, class_names, rows, _sha256(*_encoded(class_names)))
@@ -169,12 +182,16 @@ def _words(spec: str, words_dir: Path | None) -> Vocabulary:
             words.setdefault(word.casefold(), word)
     known = ", ".join(VOCABULARIES)
     if not words:
-        raise UsageError(f"--vocabulary is empty; pass {known}, a .npy file, or words joined by commas")
+        raise UsageError(
+            "unknown_vocabulary",
+            f"--vocabulary is empty; pass {known}, a .npy file, or words joined by commas",
+        )
     near = difflib.get_close_matches(spec.casefold(), [*VOCABULARIES, CHECKPOINT], n=1, cutoff=0.8)
     if near and "," not in spec:
         raise UsageError(
+            "unknown_vocabulary",
             f"--vocabulary must be {known}, checkpoint, a .npy file, or words joined by commas, "
-            f"got {spec!r}; did you mean {near[0]}? For the word itself add a comma: --vocabulary '{spec},'"
+            f"got {spec!r}; did you mean {near[0]}? For the word itself add a comma: --vocabulary '{spec},'",
         )
     class_names = tuple(words.values())
     for word in class_names:
@@ -199,12 +216,12 @@ def default_words_dir() -> Path:
 def _read_npy(data: bytes, path: Path, remedy: str) -> NDArray[np.generic]:
     """The array in a `.npy` file; never unpickles."""
     if not data.startswith(np.lib.format.MAGIC_PREFIX):
-        raise WeightsError(f"{path}: expected a .npy file, got something else; {remedy}")
+        raise WeightsError("bad_embeddings", f"{path}: expected a .npy file, got something else; {remedy}")
     try:
         array: NDArray[np.generic] = np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, EOFError, OSError, MemoryError) as error:
         raise WeightsError(
-            f"{path} is cut off or no plain array ({len(data)} bytes: {error}); {remedy}"
+            "bad_embeddings", f"{path} is cut off or no plain array ({len(data)} bytes: {error}); {remedy}"
         ) from error
     return array
 
@@ -215,9 +232,13 @@ def _checked_rows(
     """(C, D) float32 embeddings that can be scaled to length 1."""
     expected = f"{where}: expected {n_names} rows (one per name) of {EMBEDDING_DIM} floats"
     if array.shape == (EMBEDDING_DIM, n_names) and n_names != EMBEDDING_DIM:
-        raise WeightsError(f"{expected}, got shape {array.shape}, the other way round; save its transpose")
+        raise WeightsError(
+            "bad_embeddings", f"{expected}, got shape {array.shape}, the other way round; save its transpose"
+        )
     if array.shape != (n_names, EMBEDDING_DIM) or array.dtype.kind != "f":
-        raise WeightsError(f"{expected}, got shape {array.shape} of {array.dtype}; {remedy}")
+        raise WeightsError(
+            "bad_embeddings", f"{expected}, got shape {array.shape} of {array.dtype}; {remedy}"
+        )
     with np.errstate(over="ignore"):
         rows: NDArray[np.float32] = array.astype(np.float32)
     lengths = np.linalg.norm(rows.astype(np.float64), axis=1)  # (C,)
@@ -225,7 +246,8 @@ def _checked_rows(
     if len(bad):
         what = "only zeros" if np.isfinite(lengths[bad[0]]) else "NaN or infinity"
         raise WeightsError(
-            f"{expected}, finite and not zero; row {bad[0] + 1} has {what} ({len(bad)} such rows); {remedy}"
+            "bad_embeddings",
+            f"{expected}, finite and not zero; row {bad[0] + 1} has {what} ({len(bad)} such rows); {remedy}",
         )
     return rows
 
@@ -235,14 +257,16 @@ def _read_names(path: Path) -> tuple[str, ...]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise UsageError(f"cannot read --names {path}: {error.strerror or error}") from error
+        raise UsageError(
+            "unreadable_names", f"cannot read --names {path}: {error.strerror or error}"
+        ) from error
     except UnicodeDecodeError as error:
         raise UsageError(
-            f"--names {path}: expected UTF-8 text, got something else; save it as UTF-8"
+            "bad_names", f"--names {path}: expected UTF-8 text, got something else; save it as UTF-8"
         ) from error
     lines = [line.strip() for line in text.rstrip().split("\n")]
     if lines == [""]:
-        raise UsageError(f"--names {path}: expected a name on each line, got an empty file")
+        raise UsageError("bad_names", f"--names {path}: expected a name on each line, got an empty file")
     for number, line in enumerate(lines, 1):
         _check_name(line, f"--names {path} line {number}")
     return tuple(lines)
@@ -250,14 +274,19 @@ def _read_names(path: Path) -> tuple[str, ...]:
 
 def _check_name(name: str, where: str) -> None:
     if not name:
-        raise UsageError(f"{where}: expected a class name, got an empty line; rows and names would shift")
+        raise UsageError(
+            "bad_names", f"{where}: expected a class name, got an empty line; rows and names would shift"
+        )
     if "," in name:
         raise UsageError(
+            "bad_names",
             f"{where}: expected one name, got {name!r}; --classes separates names by commas, "
-            f"so keep one, e.g. {name.split(',')[0].strip()!r}"
+            f"so keep one, e.g. {name.split(',')[0].strip()!r}",
         )
     if name.casefold() == UNKNOWN_CLASS:
-        raise UsageError(f"{where}: {name!r} means a box without a class, which is always wanted; rename it")
+        raise UsageError(
+            "bad_names", f"{where}: {name!r} means a box without a class, which is always wanted; rename it"
+        )
 
 
 def _encoded(names: Sequence[str]) -> list[bytes]:

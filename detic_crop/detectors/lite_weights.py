@@ -84,7 +84,9 @@ def port_weights(checkpoint: Mapping[str, Tensor], model: nn.Module) -> None:
     if len(ported) != len(checkpoint):
         problems.append(f"{len(checkpoint) - len(ported)} names in the checkpoint stand for the same tensor")
     if problems:
-        raise WeightsError(f"the weights do not fit {ARCHITECTURE}: " + "; ".join(problems))
+        raise WeightsError(
+            "weights_do_not_fit", f"the weights do not fit {ARCHITECTURE}: " + "; ".join(problems)
+        )
     model.load_state_dict(ported, strict=True)
 
 

@@ -77,7 +77,7 @@ class Records:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            _log.warning("cannot read %s (%s); hashes are recorded anew", self.path, error)
+            _log.warning("cannot read %s (%s); hashes are recorded again", self.path, error)
             return {}
 
     def _change(self, changes: dict[str, Record | None]) -> None:

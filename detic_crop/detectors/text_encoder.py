@@ -45,7 +45,7 @@ def embed_words(words: Sequence[str], cache_dir: Path) -> NDArray[np.float32]:
 
     Raises:
         UsageError: a new word, and open_clip is not installed.
-        WeightsError: a new word, and CLIP's weights cannot be had.
+        WeightsError: a new word, and CLIP's weights cannot be downloaded.
     """
     known = {word: _read(cache_dir, word) for word in words}
     new = [word for word, row in known.items() if row is None]
@@ -73,8 +73,9 @@ def _load_encoder(words: Sequence[str], cache_dir: Path) -> Callable[[str], NDAr
         missing = isinstance(error, ModuleNotFoundError) and error.name == "open_clip"
         why = "is not installed" if missing else f"cannot be imported ({error})"
         raise UsageError(
+            "missing_extra",
             f"--vocabulary {','.join(words)!r} needs CLIP's text encoder, and open_clip {why}; "
-            "pip install 'detic-crop[clip]'"
+            "pip install 'detic-crop[clip]'",
         ) from error
     import torch
 
@@ -82,9 +83,10 @@ def _load_encoder(words: Sequence[str], cache_dir: Path) -> Callable[[str], NDAr
         model = open_clip.create_model(ARCHITECTURE, pretrained=PRETRAINED).eval()
     except (RuntimeError, OSError, ValueError) as error:  # what open_clip, the hub and torch raise
         raise WeightsError(
-            f"CLIP's weights ({_HUB_NAME} on huggingface.co) cannot be had: {error} "
+            "missing_weights",
+            f"CLIP's weights ({_HUB_NAME} on huggingface.co) cannot be downloaded: {error} "
             f"Give the same command once where there is a network and copy what it keeps to {cache_dir}; "
-            "or pass --vocabulary FILE.npy --names FILE.txt"
+            "or pass --vocabulary FILE.npy --names FILE.txt",
         ) from error
     tokenize = open_clip.get_tokenizer(ARCHITECTURE)
 
@@ -94,8 +96,9 @@ def _load_encoder(words: Sequence[str], cache_dir: Path) -> Callable[[str], NDAr
         row: NDArray[np.float32] = features[0].float().cpu().numpy()
         if row.shape != (EMBEDDING_DIM,) or not np.isfinite(row).all():
             raise WeightsError(
+                "bad_embeddings",
                 f"CLIP: expected {EMBEDDING_DIM} finite numbers for {text!r}, got shape {row.shape}; "
-                "is this open_clip_torch?"
+                "is this open_clip_torch?",
             )
         return row
 

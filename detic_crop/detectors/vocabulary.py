@@ -45,7 +45,10 @@ def names_of(vocabulary: str) -> tuple[str, ...]:
     Spelled as published: LVIS has underscores, Open Images has Bench and Mouse twice.
     """
     if vocabulary not in VOCABULARIES:
-        raise UsageError(f"there is no vocabulary {vocabulary!r}; known are {', '.join(VOCABULARIES)}")
+        raise UsageError(
+            "unknown_vocabulary",
+            f"there is no vocabulary {vocabulary!r}; known are {', '.join(VOCABULARIES)}",
+        )
     text = (files("detic_crop.detectors") / "names" / f"{vocabulary}.txt").read_text(encoding="utf-8")
     return tuple(text.splitlines())
 
@@ -98,7 +101,7 @@ def resolve_classes(wanted: str, vocabulary: Sequence[str], model: str) -> tuple
         else:
             members = spellings.get(plain) or short_spellings.get(plain, [])
         if not members:
-            raise UsageError(_unknown_class(word, spellings, model))
+            raise UsageError("unknown_class", _unknown_class(word, spellings, model))
         chosen += members
     return tuple(dict.fromkeys(chosen))
 

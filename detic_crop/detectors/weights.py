@@ -108,7 +108,9 @@ def weights_dir() -> Path:
     if given := os.environ.get(FOLDER_VARIABLE):
         folder = Path(given).expanduser().absolute()
         if folder.exists() and not folder.is_dir():
-            raise UsageError(f"{FOLDER_VARIABLE} must be a folder, got the file {folder}")
+            raise UsageError(
+                "bad_weights_folder", f"{FOLDER_VARIABLE} must be a folder, got the file {folder}"
+            )
         return folder
     root = _PACKAGE.parent
     if (root / "pyproject.toml").is_file() and (root / "weights" / "README.md").is_file():
@@ -139,7 +141,9 @@ def require(name: str, *, folder: Path | None = None, with_vocabulary: bool = Tr
     """As `installed`, but files that are not there are an error that says how to get them."""
     found = installed(name, folder=folder, with_vocabulary=with_vocabulary)
     if found is None:
-        raise WeightsError(missing_message(name, folder=folder, with_vocabulary=with_vocabulary))
+        raise WeightsError(
+            "missing_weights", missing_message(name, folder=folder, with_vocabulary=with_vocabulary)
+        )
     return found
 
 
@@ -160,7 +164,9 @@ def verify(name: str, *, folder: Path | None = None, with_vocabulary: bool = Tru
     folder = folder or weights_dir()
     found = _look_up(name, folder, with_vocabulary=with_vocabulary, always_hash=True)
     if found is None:
-        raise WeightsError(missing_message(name, folder=folder, with_vocabulary=with_vocabulary))
+        raise WeightsError(
+            "missing_weights", missing_message(name, folder=folder, with_vocabulary=with_vocabulary)
+        )
     return found
 
 
@@ -210,7 +216,7 @@ def pull(
         sleep: waits between tries.
 
     Raises:
-        UsageError: there is no such name, or the mirror is no address.
+        UsageError: there is no such name, or the mirror is not an address.
         DownloadError: a file could not be had; what has come of it is kept for the next pull. Or what came is
             not the file, and was removed.
         WeightsError: `check` refuses the file; it is kept unfinished, so that the next pull checks it again.
@@ -339,8 +345,9 @@ def _accept(entry: ModelEntry, part: Path, folder: Path, check: Check) -> str:
         check(entry, part)
     except WeightsError as error:
         raise WeightsError(
+            "damaged_download",
             f"{error}; the download is kept as {part} and checked again by the next pull, "
-            f"`detic-crop weights rm {entry.name}` removes it"
+            f"`detic-crop weights rm {entry.name}` removes it",
         ) from error
     return sha256
 
@@ -369,14 +376,18 @@ def _known_sha256(entry: ModelEntry, folder: Path, *, always_hash: bool) -> str:
         known = record and not always_hash and records.untouched(path)
         sha256 = record.sha256 if record and known else sha256_of(path)
     except OSError as error:
-        raise WeightsError(f"cannot read {path}: {error.strerror or error}; mend that") from error
+        raise WeightsError(
+            "unreadable_weights",
+            f"cannot read {path}: {error.strerror or error}; check its rights and the disk",
+        ) from error
     problem = _difference(entry, path, sha256, folder)
     if problem is None and record is None:
         problem = _damage(entry, path)
     if problem:
         raise WeightsError(
+            "damaged_weights",
             f"{path} {problem}; get it again: `detic-crop weights pull {entry.name}`"
-            f"{_if_replaced(entry, folder)}"
+            f"{_if_replaced(entry, folder)}",
         )
     if record is None or not records.untouched(path):
         records.remember(path, sha256, "put there by hand")
@@ -421,7 +432,7 @@ def _damage(entry: ModelEntry, path: Path) -> str | None:
         what = (
             "a web page" if start.lstrip().startswith(b"<") else f"something that begins with {start[:8]!r}"
         )
-        return f"is no PyTorch checkpoint but {what}"
+        return f"is not a PyTorch checkpoint but {what}"
     try:
         with zipfile.ZipFile(path) as archive:  # its table of contents comes last
             whole = any(name.endswith("/data.pkl") for name in archive.namelist())
@@ -448,7 +459,7 @@ def _usable_copy(path: Path, sha256: str, *, always_hash: bool) -> Path | None:
     if intact:
         records.remember(copy, record.sha256, record.origin)
         return copy
-    _log.warning("%s is damaged and not used; the next load makes it anew from %s", copy, path.name)
+    _log.warning("%s is damaged and not used; the next load makes it again from %s", copy, path.name)
     with contextlib.suppress(OSError):
         copy.unlink()
     return None
@@ -481,7 +492,10 @@ def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _single(name: str) -> ModelEntry:
     entries = named(name)
     if len(entries) > 1:
-        raise UsageError(f"{name} stands for several: {', '.join(entry.name for entry in entries)}; name one")
+        raise UsageError(
+            "ambiguous_weights",
+            f"{name} stands for several: {', '.join(entry.name for entry in entries)}; name one",
+        )
     return entries[0]
 
 

@@ -1,56 +1,92 @@
-"""The crops of an output folder: how they are put in place, looked at and removed."""
+"""The crops of an output folder: how one is put in place, looked at, moved and removed.
+
+A folder keeps its crops as files (`FileCrops`) or in tar files (`tars.TarCrops`), which its settings decide;
+nothing outside of these classes asks which.
+"""
 
 from __future__ import annotations
 
-import contextlib
-from typing import TYPE_CHECKING
+import errno
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Protocol
 
+from detic_crop.folder.inside import Inside
+from detic_crop.folder.journal import Known
+from detic_crop.folder.layout import Layout
+from detic_crop.folder.mirror import Mirror
+from detic_crop.folder.names import FILE_RULES, NameRules
 from detic_crop.folder.records import Record
-from detic_crop.folder.tar_crops import place_of
-
-if TYPE_CHECKING:
-    from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.writer import Writer
 
 
-class AnyCrops:
-    """Crops of a folder, whichever kind they are. (Stands in until both kinds have a class each.)"""
+class Crops(Protocol):
+    """The crops of one output folder.
 
-    def __init__(self, folder: OutputFolder) -> None:
-        self._folder = folder
+    A crop is named by its path below the folder, with ``/``: ``day1/whale.jpg``.
+    """
+
+    @property
+    def rules(self) -> NameRules:
+        """What the file names of crops may be."""
+
+    def arrange(
+        self, names: Mapping[str, str], order: Sequence[str], recorded: Mapping[str, str], per_tar: int
+    ) -> dict[str, str]:
+        """Return where each crop goes.
+
+        Args:
+            names: key → path as `names.crop_names` gives it.
+            order: keys of this run's photos in the order in which they are done; only these are answered.
+            recorded: key → path in the journal, which stays.
+            per_tar: most photos in one tar file.
+        """
+
+    def refuse_foreign(self, crops: Iterable[str], own: Iterable[str], files: Collection[str]) -> None:
+        """Refuse files of others in the place of ours.
+
+        Args:
+            crops: paths of all crops.
+            own: those that were made here before.
+            files: everything that lies in the folder.
+
+        Raises:
+            UsageError: there is such a file; nothing was changed.
+        """
+
+    def replace_only(self, crops: Collection[str]) -> None:
+        """From now on put a crop in the place of an existing one only if it is one of these."""
 
     def size(self, name: str) -> int | None:
         """Return the bytes of a crop; None where there is none."""
-        size = self._folder.crop_size(name)
-        return None if size < 0 else size
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a crop.
 
         Raises:
-            OSError: it is not there.
+            OSError: it is not there; a name that leads out of the folder is not there either.
         """
-        return self._folder.read_crop(name)
+
+    def path_of(self, name: str) -> str | None:
+        """Return the path of the picture file that the crop is, for links to it; None where it is not one."""
 
     def put(self, name: str, data: bytes, record: Record) -> None:
-        """Put a crop in place at once: no half of one is ever seen.
+        """Put a crop in place at once: no half of one is ever seen, also after a kill.
 
         Args:
-            name: path of the crop, relative to the folder.
-            data: bytes of the crop.
+            name: its path.
+            data: its bytes.
             record: of its photo.
 
         Raises:
             OutputError: the disk is full or the folder cannot be written.
+            FileExistsError: something that may not be replaced lies there.
             OSError: this crop cannot be put there.
             UsageError: the path is, or leads through, a link inside the folder.
         """
-        temporary = self._folder.write_temporary(data)
-        try:
-            self._folder.place(temporary, name, record)
-        except OSError:
-            with contextlib.suppress(OSError):
-                self._folder.remove(temporary)
-            raise
+
+    def move(self, name: str, target: str, record: Record) -> None:
+        """Move a crop to another path; see `put`."""
 
     def discard(self, name: str) -> None:
         """Remove a crop, if it is there.
@@ -58,7 +94,6 @@ class AnyCrops:
         Raises:
             OSError: it cannot be removed.
         """
-        self._folder.discard(name)
 
     def forget(self, name: str) -> None:
         """Drop a crop that was put and will not be recorded, where it is not in its place yet.
@@ -66,8 +101,23 @@ class AnyCrops:
         Raises:
             OSError: it cannot be removed.
         """
-        if place := place_of(name):
-            self._folder.tars.forget(place)
+
+    def recover(self, records: Known) -> None:
+        """Forget the crops that a killed run put and did not record.
+
+        Args:
+            records: of the journal.
+
+        Raises:
+            OutputError: one cannot be removed.
+        """
+
+    def rename_earlier(self) -> None:
+        """Give the crops that an earlier version left on their way the names that they have now.
+
+        Raises:
+            OSError: one cannot be renamed.
+        """
 
     def flush(self) -> None:
         """Bring all crops to where they are to be: into tar files.
@@ -75,4 +125,97 @@ class AnyCrops:
         Raises:
             OSError: it cannot be done; nothing is lost.
         """
-        self._folder.tars.pack_all()
+
+
+class FileCrops:
+    """Crops that are files of their own. Making one touches nothing.
+
+    Args:
+        layout: paths of the folder.
+        inside: through which all of it is written.
+        writer: makes temporary files.
+        mirror: the store that the folder stands for.
+    """
+
+    def __init__(self, layout: Layout, inside: Inside, writer: Writer, mirror: Mirror) -> None:
+        self._root = layout.root
+        self._prefix = os.path.join(layout.root, "")
+        self._inside = inside
+        self._writer = writer
+        self._mirror = mirror
+        self._replaceable: Collection[str] | None = None
+
+    rules = FILE_RULES
+
+    def arrange(
+        self, names: Mapping[str, str], order: Sequence[str], recorded: Mapping[str, str], per_tar: int
+    ) -> dict[str, str]:
+        """Return where each crop goes: where its name says."""
+        return {key: names[key] for key in order}
+
+    def refuse_foreign(self, crops: Iterable[str], own: Iterable[str], files: Collection[str]) -> None:
+        """Names keep clear of the files of others; see `names.crop_names`."""
+
+    def replace_only(self, crops: Collection[str]) -> None:
+        """From now on put a crop in the place of an existing file only if it is one of these."""
+        self._replaceable = crops
+
+    def size(self, name: str) -> int | None:
+        """Return the bytes of a crop; None where there is none."""
+        if not name:
+            return None
+        try:
+            return os.stat(self._prefix + name).st_size  # hot: a shard asks for every photo of a resume
+        except OSError:
+            return self._mirror.size(name)
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of a crop; see `Crops.read`."""
+        try:
+            with self._inside.open_read(self._root / name) as file:
+                return file.read()
+        except FileNotFoundError:
+            return self._mirror.read(name)
+
+    def path_of(self, name: str) -> str | None:
+        """Return the path itself; None of a photo without a crop."""
+        return name or None
+
+    def put(self, name: str, data: bytes, record: Record) -> None:
+        """Put a crop in place at once; see `Crops.put`."""
+        self._refuse_replacing(name)
+        self._writer.rename(self._writer.write_temporary(data), self._root / name)
+        self._mirror.put(name)
+
+    def move(self, name: str, target: str, record: Record) -> None:
+        """Rename a crop; see `Crops.put`."""
+        self._refuse_replacing(target)
+        self._mirror.fetch(name)
+        self._inside.replace(self._root / name, self._root / target, make=True)
+        self._mirror.put(target)
+        self._mirror.remove(name)
+
+    def _refuse_replacing(self, name: str) -> None:
+        if self._replaceable is None or name in self._replaceable:
+            return
+        if os.path.lexists(self._prefix + name) or self._mirror.size(name) is not None:
+            raise FileExistsError(
+                errno.EEXIST, "this shard did not make the file that lies there", self._prefix + name
+            )
+
+    def discard(self, name: str) -> None:
+        """Remove a crop, if it is there; see `Crops.discard`."""
+        self._inside.remove(self._root / name)
+        self._mirror.remove(name)
+
+    def forget(self, name: str) -> None:
+        """A crop that was put is in its place: the boxes announce it, and the next run replaces it."""
+
+    def recover(self, records: Known) -> None:
+        """There is nothing to do, see `forget`."""
+
+    def rename_earlier(self) -> None:
+        """Earlier versions put crops where this one does."""
+
+    def flush(self) -> None:
+        """Every crop is in its place already."""

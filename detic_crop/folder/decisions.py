@@ -1,4 +1,18 @@
-"""What a reviewer decided of a photo: which pixels that means, and what it changes in the record."""
+"""What a reviewer decided about a photo: which pixels that means, and what it changes in the record.
+
+What a person said is kept in four forms, each one step further:
+
+- `verdicts.Verdict`: one line of review.csv, word for word, with its time. Lines are only added, and the last
+  one of a photo counts; one of them takes the word back.
+- `Decision`: what such a line asks for: the verdict and its box, without the time. No verdict means that the
+  detector's own crop is wanted.
+- The fields `verdict` and `reviewer` of a `Record`: the decision that the crop on disk follows. Where it is
+  another crop than the detector's, `detector_box` and `detected` keep what the detector chose, so that the
+  decision can be taken back and the detector's mistakes can be counted.
+- `work.changes.Change`: the difference: a record that does not follow the last decision yet.
+
+`apply` carries the changes out. Later runs and recrops keep the decisions that records follow.
+"""
 
 from __future__ import annotations
 
@@ -13,28 +27,31 @@ from detic_crop.config import CropConfig
 from detic_crop.errors import PhotoError
 from detic_crop.folder.records import DetectorChoice, Record, ResumeEntry
 
-# What the detector alone decides of a record, and another box changes.
+# Fields of a record that the detector alone decides, and another box changes.
 _CHOSEN = [name for name in DetectorChoice.__struct_fields__ if name != "image"]
 
 
 class Decision(NamedTuple):
-    """A reviewer's word on one photo.
+    """What a reviewer decided about one photo.
 
     Attributes:
-        verdict: ``accepted``, ``whole``, ``box``, ``rejected``, or empty: nothing was said, or taken back.
-        box: with ``box``: xyxy in pixels of the upright photo.
-        reviewer: who said it; two that say the same mean the same crop.
+        verdict: ``accepted``, ``whole``, ``box`` or ``rejected``; empty if nothing was said, or taken back.
+        box: with ``box``: left, top, right, bottom in pixels of the upright photo.
+        reviewer: name of the person; the same decision of two persons means the same crop.
     """
 
     verdict: str = ""
     box: Box | None = None
     reviewer: str = ""
 
-    def within(self, resolution_wh: tuple[int, int]) -> Decision:
-        """The same, its box cut to the photo and rounded to the decimals that are kept.
+    def clipped(self, resolution_wh: tuple[int, int]) -> Decision:
+        """Return the decision with its box clipped to the photo and rounded to the decimals that are kept.
+
+        Args:
+            resolution_wh: width and height of the upright photo, in pixels.
 
         Raises:
-            PhotoError: nothing of the box is inside the photo.
+            PhotoError: no part of the box is inside the photo.
         """
         if self.verdict != "box" or self.box is None:
             return self._replace(box=None)
@@ -45,42 +62,67 @@ class Decision(NamedTuple):
         return self._replace(box=(left, top, right, bottom))
 
     def is_followed_by(self, record: Record) -> bool:
-        """Whether the crop of a record is already what was decided."""
+        """Return whether the crop of a record is already what was decided."""
         try:
-            wanted = self.within((record.width, record.height))
-            return wanted._replace(reviewer=record.reviewer) == decision_in(record)
+            wanted = self.clipped((record.width, record.height))
         except PhotoError:
             return False
+        return wanted._replace(reviewer=record.reviewer) == followed_by(record)
+
+    def is_followed_by_entry(self, entry: ResumeEntry) -> bool:
+        """Return the same of what a resume knows of a photo."""
+        return not self.verdict if entry.reviewed is None else self.is_followed_by(entry.reviewed)
 
     def rectangle(self, detected: PixelBox, config: CropConfig, resolution_wh: tuple[int, int]) -> PixelBox:
-        """The pixels to cut out; `detected` is what the detector's own box would give."""
-        if self.verdict == "whole":
-            return whole(resolution_wh)
-        box = self.within(resolution_wh).box
-        return detected if box is None else crop_rectangle(box, config.scale, config.fit, resolution_wh)
-
-    def decide(self, record: Record, candidates: Detections) -> Record:
-        """The record of a photo that the detector alone would have given `record`.
+        """Return the pixels to cut out, as left, top, right, bottom.
 
         Args:
-            record: the detector's own; its `crop_box` is already that of `rectangle`.
+            detected: pixels that the detector's own box would give.
+            config: the settings as resolved.
+            resolution_wh: width and height of the upright photo, in pixels.
+
+        Raises:
+            PhotoError: no part of the box is inside the photo.
+        """
+        if self.verdict == "whole":
+            return whole(resolution_wh)
+        box = self.clipped(resolution_wh).box
+        return detected if box is None else crop_rectangle(box, config.scale, config.fit, resolution_wh)
+
+    def record_of_same_crop(self, record: Record) -> Record:
+        """Return the record once it follows this decision, where the crop stays the detector's own.
+
+        Args:
+            record: record of the detector's own crop, which may have been rejected.
+        """
+        record = replace(record, verdict=self.verdict, reviewer=self.reviewer, source="review")
+        if self.verdict == "rejected":
+            return replace(record, status="rejected", reason="reviewed_rejected")
+        return _unreject(record) if record.status == "rejected" else record
+
+    def record_of_new_crop(self, record: Record, candidates: Detections) -> Record:
+        """Return the record of a photo that was just cropped as decided.
+
+        Args:
+            record: record that the detector alone would have given; its `crop_box` is already that of
+                `rectangle`.
             candidates: all kept boxes; a decided box that equals one of them takes its class and score.
         """
         if not self.verdict:
             return record
-        record = replace(record, verdict=self.verdict, reviewer=self.reviewer, source="review")
-        if self.verdict == "accepted":
-            return record
-        if self.verdict == "rejected":
-            return replace(record, status="rejected", reason="reviewed_rejected")
+        if self.verdict in ("accepted", "rejected"):
+            return self.record_of_same_crop(record)
         # The most confident box of the detector stays known, also where it was the chosen one.
         best = (record.best_class, record.best_score, record.best_box)
         if record.best_box is None:
             best = (record.class_name, record.score, record.box)
-        box = self.within((record.width, record.height)).box
+        box = self.clipped((record.width, record.height)).box
         name, score = _class_and_score(box, candidates)
         return replace(
             record,
+            verdict=self.verdict,
+            reviewer=self.reviewer,
+            source="review",
             status="resized" if box is None else "cropped",
             reason="reviewed_whole" if box is None else "reviewed_box",
             class_name=name,
@@ -105,25 +147,18 @@ def _class_and_score(box: Box | None, candidates: Detections) -> tuple[str, floa
     return "", None
 
 
-def is_followed(decision: Decision, entry: ResumeEntry) -> bool:
-    """Return whether the crop of a finished photo is what was decided."""
-    if entry.reviewed is None:
-        return not decision.verdict
-    return decision.is_followed_by(entry.reviewed)
-
-
-def decision_in(record: Record) -> Decision:
-    """What the crop of a record follows."""
+def followed_by(record: Record) -> Decision:
+    """Return the decision that the crop of a record follows."""
     return Decision(record.verdict, record.box if record.verdict == "box" else None, record.reviewer)
 
 
 def detected_box(record: Record) -> Box | None:
-    """The detector's own box, whatever a reviewer made of it."""
+    """Return the detector's own box, whatever a reviewer decided."""
     return record.detector_box if record.verdict in ("box", "whole") else record.box
 
 
-def not_rejected(record: Record) -> Record:
-    """A rejected record with the status and reason that the detector gave it."""
+def _unreject(record: Record) -> Record:
+    """Return a rejected record with the status and reason that the detector gave it."""
     return replace(
         record,
         status="resized" if record.box is None else "cropped",
@@ -132,7 +167,7 @@ def not_rejected(record: Record) -> Record:
 
 
 def as_detected(record: Record, config: CropConfig) -> Record | None:
-    """The record that the detector alone would have left; None where that is not known.
+    """Return the record that the detector alone would have left; None where that is not known.
 
     What was measured on the crop itself (blur, brightness, entropy, hash) stays that of the crop there is.
     """
@@ -144,5 +179,5 @@ def as_detected(record: Record, config: CropConfig) -> Record | None:
     elif record.verdict in ("box", "whole"):
         return None
     elif record.verdict == "rejected":
-        record = not_rejected(record)
+        record = _unreject(record)
     return replace(record, verdict="", reviewer="", detector_box=None, detected=None)

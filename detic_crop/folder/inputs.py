@@ -1,74 +1,27 @@
-"""Which inputs an output folder has: one ``--in``, or several that were added on purpose.
+"""The inputs of an output folder: one ``--in``, or several that were added on purpose.
 
-Two inputs mixed by mistake give every photo twice, or one data set out of two. So a run goes on only with the
-photos that the folder has: the same input, however much it grew, or the same photos elsewhere.
+Two inputs mixed by mistake give every photo twice, or one data set out of two. So a run continues only with
+the photos that the folder has: the same input, however much it grew, or the same photos elsewhere.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from detic_crop.errors import UsageError
+from detic_crop.folder.state import Given, SavedListing
 from detic_crop.photos.location import LocalFile, Location
 from detic_crop.photos.photo import Photo
 from detic_crop.wording import counted
 
-_ENOUGH = 0.5  # of the photos known or given, whichever are fewer: then these are the same that were moved
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """One ``--in``.
-
-    Attributes:
-        where: as it was given, in full, without what may be secret; empty in folders that kept none.
-        root: the folder that most of its keys are relative to.
-        keys: of its photos in its order; where a listing is only a part of an input, of that part.
-    """
-
-    where: str
-    root: str
-    keys: Sequence[str]
-
-    @property
-    def shown(self) -> str:
-        """For messages."""
-        return self.where or self.root
-
-
-def recorded_inputs(listing: Mapping[str, Any]) -> list[Given]:
-    """The inputs in what `read_listing` returned, in the order in which they came.
-
-    Raises:
-        UsageError: the listing is damaged.
-    """
-    keys, values = listing["keys"], listing.get("inputs")
-    try:
-        if not values:
-            return [Given("", str(listing["root"]), keys)] if keys else []
-        later = [Given(str(value["in"]), str(value["root"]), list(value["keys"])) for value in values[1:]]
-        others = {key for given in later for key in given.keys}
-        first = [key for key in keys if key not in others] if others else keys
-        return [Given(str(values[0]["in"]), str(values[0]["root"]), first), *later]
-    except (KeyError, TypeError) as error:
-        raise UsageError(
-            "listing.json is damaged; delete it and give the `detic-crop run` command again"
-        ) from error
-
-
-def as_json(inputs: Sequence[Given]) -> list[dict[str, Any]]:
-    """As a listing keeps them: the photos that no later one has are the first one's."""
-    values: list[dict[str, Any]] = [{"in": given.where, "root": given.root} for given in inputs]
-    for value, given in zip(values[1:], inputs[1:], strict=True):
-        value["keys"] = list(given.keys)
-    return values
+_ENOUGH = 0.5
+"""Share of the photos known or given, whichever are fewer, that makes two inputs the same one, moved."""
 
 
 def short_names(inputs: Sequence[Given]) -> list[str]:
-    """What a page that is passed on calls the inputs: no more of their paths than tells them apart."""
+    """Return short names of the inputs: no more of their paths than tells them apart."""
     parts = [given.shown.replace("\\", "/").rstrip("/").split("/") for given in inputs]
     for count in range(1, max(map(len, parts), default=1) + 1):
         names = ["/".join(part[-count:]) for part in parts]
@@ -77,79 +30,155 @@ def short_names(inputs: Sequence[Given]) -> list[str]:
     return [given.shown for given in inputs]
 
 
-def arranged(
-    before: Mapping[str, Any],
-    places: Mapping[str, Location],
-    given: Given,
-    photos: Sequence[Photo],
-    is_same: Callable[[Photo], bool | None],
-    add: bool,
-    shown: str,
-) -> list[Given]:
-    """The inputs of a folder with the one of this call in its place.
+class KnownInputs:
+    """The inputs that an output folder has before a run.
 
     Args:
-        before: what `read_listing` returned.
-        places: where the photos of that listing are.
-        given: the input of this call.
-        photos: its photos.
-        is_same: whether a photo is the one that the folder has under that key; None where that is not known.
-        add: put an input that the folder does not have yet at the end.
-        shown: the folder, for messages.
-
-    Raises:
-        UsageError: these are other photos than the folder has, or some have the names of others.
+        listing: saved listing of the folder.
+        shown: name of the folder in messages.
     """
-    inputs = recorded_inputs(before)
-    if not inputs:
-        return [given]
-    index = _index_of(inputs, given)
-    if index is None:
-        known = {*before["keys"], *before["paths"]}
-        if add:
-            index = _moved(inputs, given, photos, places, is_same)
-        else:
-            _check_same_photos(inputs, given, photos, known, places, is_same, shown)
-            index = max(range(len(inputs)), key=lambda i: _common(inputs[i], given))
-    if index is None:
-        _check_new(inputs, photos, places, given, shown)
-        return [*inputs, given]
-    others = {key: other for i, other in enumerate(inputs) if i != index for key in other.keys}
-    for photo in photos:
-        if photo.key in others:
-            raise _twice(photo, others[photo.key], places, given)
-    return [given if i == index else other for i, other in enumerate(inputs)]
 
+    def __init__(self, listing: SavedListing, shown: str) -> None:
+        self._inputs = listing.inputs
+        self._locations = listing.locations(listing.known_keys)
+        self._shown = shown
 
-def _index_of(inputs: Sequence[Given], given: Given) -> int | None:
-    """Which of them was given by the same words; in a folder that kept none, of the same root."""
-    for index, other in enumerate(inputs):
-        if other.where == given.where or (not other.where and other.root in ("", given.root)):
-            return index
-    return None
+    def with_input(
+        self,
+        given: Given,
+        photos: Sequence[Photo],
+        is_same: Callable[[Photo], bool | None],
+        add: bool,
+    ) -> list[Given]:
+        """Return the inputs of the folder with the one of this run in its place.
 
+        Args:
+            given: the input of this run.
+            photos: all of its photos.
+            is_same: returns whether a photo is the one that the folder has under its key; None if that is not
+                known.
+            add: put an input that the folder does not have yet at the end.
 
-def _common(one: Given, other: Given) -> int:
-    return len(set(one.keys).intersection(other.keys))
+        Raises:
+            UsageError: these are other photos than the folder has, or some have the names of others.
+        """
+        inputs = self._inputs
+        if not inputs:
+            return [given]
+        index = self._index_of(given)
+        if index is None:
+            if add:
+                index = self._index_of_moved(given, photos, is_same)
+            else:
+                self._check_same_photos(given, photos, is_same)
+                index = max(range(len(inputs)), key=lambda i: _count_common(inputs[i], given))
+        if index is None:
+            self._check_new(given, photos)
+            return [*inputs, given]
+        others = {key: other for i, other in enumerate(inputs) if i != index for key in other.keys}
+        for photo in photos:
+            if photo.key in others:
+                raise self._same_name(photo, others[photo.key], given)
+        return [given if i == index else other for i, other in enumerate(inputs)]
 
+    def photos_of(self, inputs: Sequence[Given], photos: Sequence[Photo]) -> list[Photo]:
+        """Return the photos of all inputs in order.
 
-def _moved(
-    inputs: Sequence[Given],
-    given: Given,
-    photos: Sequence[Photo],
-    places: Mapping[str, Location],
-    is_same: Callable[[Photo], bool | None],
-) -> int | None:
-    """Which of the inputs this is, whose photos have gone from where they were; None: it is a new one."""
-    for index, other in enumerate(inputs):
-        common = _common(other, given)
-        if common and common >= _ENOUGH * min(len(other.keys), len(given.keys)):
-            theirs = set(other.keys)
-            ours = [photo for photo in photos if photo.key in theirs]
-            gone = not any(_is_there(places.get(photo.key)) for photo in ours)
-            if gone and all(is_same(photo) is not False for photo in ours):
+        Args:
+            inputs: from `with_input`.
+            photos: photos of this run's input; those of the others are where they were.
+        """
+        if len(inputs) == 1:
+            return list(photos)
+        ours = {photo.key: photo for photo in photos}
+        return [
+            ours.get(key) or Photo(key, self._locations[key])
+            for given in inputs
+            for key in given.keys
+            if key in ours or key in self._locations
+        ]
+
+    def _index_of(self, given: Given) -> int | None:
+        """Return which input has the same `where`; in a folder that kept none, the same root."""
+        for index, other in enumerate(self._inputs):
+            if other.where == given.where or (not other.where and other.root in ("", given.root)):
                 return index
-    return None
+        return None
+
+    def _index_of_moved(
+        self, given: Given, photos: Sequence[Photo], is_same: Callable[[Photo], bool | None]
+    ) -> int | None:
+        """Return which input this is, if its photos were moved; None if it is a new one."""
+        for index, other in enumerate(self._inputs):
+            common = _count_common(other, given)
+            if common and common >= _ENOUGH * min(len(other.keys), len(given.keys)):
+                theirs = set(other.keys)
+                ours = [photo for photo in photos if photo.key in theirs]
+                gone = not any(_is_there(self._locations.get(photo.key)) for photo in ours)
+                if gone and all(is_same(photo) is not False for photo in ours):
+                    return index
+        return None
+
+    def _check_same_photos(
+        self, given: Given, photos: Sequence[Photo], is_same: Callable[[Photo], bool | None]
+    ) -> None:
+        """Refuse an input that is neither the folder's own nor its photos elsewhere.
+
+        Cameras begin at IMG_0001 every day: photos that only moved keep their bytes.
+        """
+        before = " and ".join(other.shown for other in self._inputs)
+        common = [photo for photo in photos if photo.key in self._locations]
+        for photo in common:
+            if is_same(photo) is False:
+                raise UsageError(
+                    "same_name_other_photo",
+                    f"{self._shown} has the photos of {before}, and {photo.key} of {given.shown} is another "
+                    "photo of that name; pass another --out, or the folder above both as --in",
+                )
+        if common and len(common) >= _ENOUGH * min(len(self._locations), len(photos)):
+            return
+        new = [photo for photo in photos if photo.key not in self._locations]
+        keys = {location: key for key, location in self._locations.items()}
+        again = next((photo for photo in new if _public(photo) in keys), None)
+        if again is not None:
+            raise UsageError(
+                "same_photos_other_names",
+                f"{self._shown} has the photos of {before}, and --in {given.shown} names them otherwise "
+                f"({again.key} is {keys[_public(again)]} there), so they would be in it twice; pass --in "
+                f"{self._inputs[0].shown} again, or another --out",
+            )
+        raise UsageError(
+            "other_photos",
+            f"{self._shown} has the photos of {before}, and --in {given.shown} has "
+            f"{counted(len(new), 'other')} (first: {new[0].key if new else given.keys[0]}); pass --add to "
+            "add them to it, or another --out",
+        )
+
+    def _check_new(self, given: Given, photos: Sequence[Photo]) -> None:
+        """Refuse photos that the folder has already, or others of their names."""
+        owners = {key: other for other in self._inputs for key in other.keys}
+        keys = {location: key for key, location in self._locations.items()}
+        for photo in photos:
+            if (key := keys.get(_public(photo))) is not None:
+                raise UsageError(
+                    "already_in_folder",
+                    f"--add: {photo.location.describe()} is in {self._shown} already, as {key}; pass "
+                    f"--in {owners.get(key, self._inputs[0]).shown} again to continue with it",
+                )
+            if photo.key in self._locations:
+                raise self._same_name(photo, owners.get(photo.key, self._inputs[0]), given)
+
+    def _same_name(self, photo: Photo, other: Given, given: Given) -> UsageError:
+        return UsageError(
+            "same_name_twice",
+            f"{photo.key} is a photo of {other.shown} ({self._locations.get(photo.key, 'gone')}) and one of "
+            f"{given.shown} ({photo.location.describe()}), and one --out has each name once; rename one of "
+            "them, or pass the folder above both as --in, with another --out",
+        )
+
+
+def _count_common(one: Given, other: Given) -> int:
+    return len(set(one.keys).intersection(other.keys))
 
 
 def _is_there(location: Location | None) -> bool:
@@ -157,120 +186,33 @@ def _is_there(location: Location | None) -> bool:
     return location is not None and (not isinstance(location, LocalFile) or os.path.exists(location.path))
 
 
-def _check_same_photos(
-    inputs: Sequence[Given],
-    given: Given,
-    photos: Sequence[Photo],
-    known: set[str],
-    places: Mapping[str, Location],
-    is_same: Callable[[Photo], bool | None],
-    shown: str,
-) -> None:
-    """Refuse an input that is neither the folder's own nor its photos elsewhere.
-
-    Cameras begin at IMG_0001 every day: photos that only moved keep their bytes.
-    """
-    before = " and ".join(other.shown for other in inputs)
-    common = [photo for photo in photos if photo.key in known]
-    for photo in common:
-        if is_same(photo) is False:
-            raise UsageError(
-                f"{shown} has the photos of {before}, and {photo.key} of {given.shown} is another photo "
-                "of that name; pass another --out, or give the folder above both as --in"
-            )
-    if common and len(common) >= _ENOUGH * min(len(known), len(photos)):
-        return
-    new = [photo for photo in photos if photo.key not in known]
-    keys = {place: key for key, place in places.items()}
-    again = next((photo for photo in new if _public(photo) in keys), None)
-    if again is not None:
-        raise UsageError(
-            f"{shown} has the photos of {before}, and --in {given.shown} names them otherwise "
-            f"({again.key} is {keys[_public(again)]} there), so they would be in it twice; give --in "
-            f"{inputs[0].shown} again, or another --out"
-        )
-    raise UsageError(
-        f"{shown} has the photos of {before}, and --in {given.shown} has {counted(len(new), 'other')} "
-        f"(first: {new[0].key if new else given.keys[0]}); pass --add to add them to it, or another --out"
-    )
-
-
-def _check_new(
-    inputs: Sequence[Given],
-    photos: Sequence[Photo],
-    places: Mapping[str, Location],
-    given: Given,
-    shown: str,
-) -> None:
-    """Refuse photos that the folder has already, or others of their names."""
-    owners = {key: other for other in inputs for key in other.keys}
-    keys = {place: key for key, place in places.items()}
-    for photo in photos:
-        if (key := keys.get(_public(photo))) is not None:
-            raise UsageError(
-                f"--add: {photo.location.describe()} is in {shown} already, as {key}; give --in "
-                f"{owners[key].shown if key in owners else inputs[0].shown} again to go on with it"
-            )
-        if photo.key in places:
-            raise _twice(photo, owners.get(photo.key, inputs[0]), places, given)
-
-
-def _twice(photo: Photo, other: Given, places: Mapping[str, Location], given: Given) -> UsageError:
-    return UsageError(
-        f"{photo.key} is a photo of {other.shown} ({places.get(photo.key, 'gone')}) and one of "
-        f"{given.shown} ({photo.location.describe()}), and one --out has each name once; give one of them "
-        "another name, or pass the folder above both as --in, with another --out"
-    )
-
-
 def _public(photo: Photo) -> Location:
     return photo.location.absolute().redact()
 
 
-def check_same_data_set(before: Mapping[str, Any], inputs: Sequence[Given], shown: str) -> None:
-    """Refuse to mix another data set into a folder that one was made in from kept boxes.
+def check_same_data_set(before: SavedListing, inputs: Sequence[Given], shown: str) -> None:
+    """Refuse to recrop another data set into a folder.
 
     Args:
-        before: what `read_listing` returned of that folder.
-        inputs: of the data set that is to be made there.
-        shown: the folder, for messages.
+        before: saved listing of that folder.
+        inputs: inputs of the data set that is to be made there.
+        shown: name of the folder in messages.
 
     Raises:
-        UsageError: they are others, and so are their photos.
+        UsageError: the folder has other inputs and other photos.
     """
-    known = recorded_inputs(before)
+    known = before.inputs
     theirs, ours = ({key for given in several for key in given.keys} for several in (known, inputs))
     others = {given.shown for given in known}.isdisjoint(given.shown for given in inputs)
     if known and others and len(theirs & ours) < _ENOUGH * min(len(theirs), len(ours)):
         raise UsageError(
-            f"{shown} has the photos of {known[0].shown}, not those of {inputs[0].shown}; pass another --out"
+            "other_photos",
+            f"{shown} has the photos of {known[0].shown}, not those of {inputs[0].shown}; pass another --out",
         )
 
 
-def united(
-    inputs: Sequence[Given], photos: Sequence[Photo], places: Mapping[str, Location]
-) -> tuple[list[Given], list[Photo]]:
-    """The photos of all inputs in order, those of this call as they were found, the others where they were.
-
-    Args:
-        inputs: from `arranged`.
-        photos: of this call's input.
-        places: where the photos of the others are.
-    """
-    if len(inputs) == 1:
-        return list(inputs), list(photos)
-    ours = {photo.key: photo for photo in photos}
-    found = [
-        ours.get(key) or Photo(key, places[key])
-        for given in inputs
-        for key in given.keys
-        if key in ours or key in places
-    ]
-    return list(inputs), found
-
-
 def parts_of(inputs: Sequence[Given], keys: Sequence[str]) -> list[Given]:
-    """The inputs with only some of their photos, in that order."""
+    """Return the inputs with only the photos `keys`, in that order."""
     if len(inputs) == 1:
         return [replace(inputs[0], keys=keys)]
     owner = {key: index for index, given in enumerate(inputs) for key in given.keys}

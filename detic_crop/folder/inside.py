@@ -217,7 +217,7 @@ class Inside:
         if stat.S_ISREG(os.fstat(opened).st_mode):
             return FileIO(opened, "r+")
         os.close(opened)
-        raise UsageError(f"{path} is no file; remove it, then give the same command again")
+        raise UsageError("not_a_file", f"{path} is not a file; remove it, then run the same command again")
 
     # ------------------------------------------------------------ the way there
 
@@ -284,13 +284,16 @@ class Inside:
         text = os.fspath(path)
         parts = text.removeprefix(self._prefix).split(os.sep) if text.startswith(self._prefix) else []
         if not parts or not {"", os.curdir, os.pardir}.isdisjoint(parts):
-            raise UsageError(f"{path} lies outside of --out {self._shown}; nothing is changed there")
+            raise UsageError(
+                "outside_output", f"{path} lies outside of --out {self._shown}; nothing is changed there"
+            )
         return parts
 
     def _refused(self, path: Path) -> UsageError:
         return UsageError(
+            "link_in_output",
             f"{path} is a link; inside --out {self._shown} none is followed, so that no file elsewhere is "
-            "touched: remove the link, then give the same command again"
+            "touched: remove the link, then run the same command again",
         )
 
 

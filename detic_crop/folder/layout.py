@@ -9,7 +9,7 @@ from typing import Final
 
 from detic_crop.folder.shard import Shard
 from detic_crop.photos.keys import STATE
-from detic_crop.stores.store import is_address, join
+from detic_crop.stores.addresses import is_address, join
 
 REJECTED = f"{STATE}/rejected"
 SHARDS = "shards"
@@ -77,6 +77,23 @@ class Layout:
         self.audit_html: Final = self.root / "audit.html"
         self.audit_xlsx: Final = self.root / "audit.xlsx"
         self.run_json: Final = (self.root if shard is None else self.own_state) / "run.json"
+
+    @property
+    def own_files(self) -> tuple[Path, ...]:
+        """The files that a run does not share, the journal last."""
+        inputs = (self.listing, self.part, self.labels, self.label_matches)
+        return (self.run_json, *inputs, self.candidates, self.journal)
+
+    @property
+    def shared_files(self) -> tuple[Path, ...]:
+        """The files of an unsharded run that are made from all of it; a shard has none."""
+        tables = (self.audit_csv, self.audit_html, self.audit_xlsx)
+        return () if self.shard is not None else (*tables, self.sample, self.review)
+
+    @property
+    def shared_folders(self) -> tuple[Path, ...]:
+        """The folders of an unsharded run that shards fill; a shard has none."""
+        return () if self.shard is not None else (self.rejected, self.shards)
 
     @property
     def unsharded(self) -> Layout:

@@ -7,6 +7,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from detic_crop.photos.keys import STATE
 
@@ -18,12 +19,42 @@ _DEVICE_NAMES = {
     *(f"{name}{digit}" for name in ("com", "lpt") for digit in "123456789¹²³"),
 }
 _OURS = {"audit.csv", "audit.html", "audit.xlsx", "run.json", STATE}
-_OUR_TAR = re.compile(r"crops-[\d-]*(of-)?[\d-]*\.tar", re.IGNORECASE)  # see `tar_crops`
+_OUR_TAR = re.compile(r"crops-[\d-]*(of-)?[\d-]*\.tar", re.IGNORECASE)  # see `tars`
 _MAX_COMPONENT_BYTES = 255  # of ext4, APFS, NTFS (there in UTF-16 units, which are fewer)
-_BESIDE = len(
-    ".gone"
-)  # bytes that the files beside a crop, on its way into a tar file, have more in their names
+_BESIDE = len(".gone")  # longest ending of the files beside a crop on its way into a tar file
 _WINDOWS_FORBIDDEN = re.compile(r'[<>:"|?*\\\x00-\x1f]')
+
+
+@dataclass(frozen=True, slots=True)
+class NameRules:
+    """What the file names of crops may be, beyond what disks demand.
+
+    Attributes:
+        dot: what a dot before the extension becomes.
+        spare: bytes that a name leaves for longer ones beside it.
+    """
+
+    dot: str
+    spare: int
+
+    def file_name(self, stem: str, extension: str) -> str:
+        """Return a file name that these rules and disks allow."""
+        return _safe_component(stem.replace(".", self.dot), extension, self.spare)
+
+    def allow(self, name: str) -> bool:
+        """Return whether a crop may keep its path from another folder."""
+        *folders, file = name.split("/")
+        stem, extension = os.path.splitext(file)
+        room = _MAX_COMPONENT_BYTES - self.spare
+        return (
+            stem == stem.replace(".", self.dot)
+            and len(os.fsencode(stem + extension)) <= room
+            and all(len(os.fsencode(folder)) <= _MAX_COMPONENT_BYTES for folder in folders)
+        )
+
+
+FILE_RULES = NameRules(".", 0)
+TAR_RULES = NameRules("_", _BESIDE)  # WebDataset cuts a name at its first dot
 
 
 def crop_names(
@@ -31,7 +62,7 @@ def crop_names(
     extension: str,
     settled: Mapping[str, str],
     taken: Iterable[str] = (),
-    dots: bool = True,
+    rules: NameRules = FILE_RULES,
 ) -> dict[str, str]:
     """The output path of every photo, relative to the output folder.
 
@@ -43,14 +74,18 @@ def crop_names(
         extension: of the crops, with its dot.
         settled: key → name, as journalled before; never changed.
         taken: paths in the output folder that are not ours to replace.
-        dots: whether file names may have dots before their extension; WebDataset cuts them at the first.
+        rules: for the file names.
     """
     new, folders, used = _prepared(keys, settled, taken)
-    return dict(settled) | _assigned(new, extension, folders, used, dots)
+    return dict(settled) | _assigned(new, extension, folders, used, rules)
 
 
 def crop_names_of(
-    wanted: Iterable[str], keys: Iterable[str], extension: str, settled: Mapping[str, str], dots: bool = True
+    wanted: Iterable[str],
+    keys: Iterable[str],
+    extension: str,
+    settled: Mapping[str, str],
+    rules: NameRules = FILE_RULES,
 ) -> dict[str, str]:
     """What `crop_names` says of some photos, without a name in memory for each of the others.
 
@@ -62,7 +97,7 @@ def crop_names_of(
         keys: all photos of the input.
         extension: of the crops, with its dot.
         settled: key → name, as journalled before.
-        dots: as for `crop_names`.
+        rules: for the file names.
     """
     import numpy as np  # not at the top: the command line needs this module for its messages
 
@@ -70,7 +105,7 @@ def crop_names_of(
 
     def attempt(key: str, number: int) -> str:
         folder, _, file_name = key.rpartition("/")
-        return folders[folder] + _safe_file(file_name, extension, number, dots)
+        return folders[folder] + _attempt(file_name, extension, number, rules)
 
     first = np.fromiter((hash(fold_name(attempt(key, 0))) for key in new), np.int64, len(new))
     fixed = np.fromiter(map(hash, used), np.int64, len(used))
@@ -78,7 +113,7 @@ def crop_names_of(
     entangled = np.isin(first, values[counts > 1]) | np.isin(first, fixed)
     while True:
         keys_of = [new[index] for index in np.flatnonzero(entangled).tolist()]
-        names = _assigned(keys_of, extension, folders, set(used), dots)
+        names = _assigned(keys_of, extension, folders, set(used), rules)
         tried = []
         for key, name in names.items():
             number = 0
@@ -108,28 +143,17 @@ def _prepared(
 
 
 def _assigned(
-    keys: Iterable[str], extension: str, folders: Mapping[str, str], used: set[str], dots: bool
+    keys: Iterable[str], extension: str, folders: Mapping[str, str], used: set[str], rules: NameRules
 ) -> dict[str, str]:
     names = {}
     for key in keys:
         folder, _, file_name = key.rpartition("/")
         number = 0
-        while fold_name(name := folders[folder] + _safe_file(file_name, extension, number, dots)) in used:
+        while fold_name(name := folders[folder] + _attempt(file_name, extension, number, rules)) in used:
             number += 1
         used.add(fold_name(name))
         names[key] = name
     return names
-
-
-def fits_disk(name: str) -> bool:
-    """Whether no component of a path is longer than disks allow."""
-    return all(len(os.fsencode(part)) <= _MAX_COMPONENT_BYTES for part in name.split("/"))
-
-
-def fits_tar(name: str) -> bool:
-    """Whether a crop that is a file may be called so in a tar file, too."""
-    stem, extension = os.path.splitext(name.rpartition("/")[2])
-    return "." not in stem and len(os.fsencode(stem + extension)) <= _MAX_COMPONENT_BYTES - _BESIDE
 
 
 def aside_name(crop: str) -> str:
@@ -173,15 +197,14 @@ def _is_ours(component: str) -> bool:
     return component.casefold() in _OURS or _OUR_TAR.fullmatch(component) is not None
 
 
-def _safe_file(file_name: str, extension: str, attempt: int, dots: bool) -> str:
+def _attempt(file_name: str, extension: str, number: int, rules: NameRules) -> str:
+    """The first choice of a crop's name, or a later one where that is taken."""
     stem, suffix = os.path.splitext(file_name)
-    if attempt:
+    if number:
         stem += suffix
-    if attempt > 1:
-        stem += f".{attempt}"
-    if dots:
-        return _safe_component(stem, extension)
-    return _safe_component(stem.replace(".", "_"), extension, _BESIDE)
+    if number > 1:
+        stem += f".{number}"
+    return rules.file_name(stem, extension)
 
 
 def _safe_component(name: str, extension: str = "", spare: int = 0) -> str:

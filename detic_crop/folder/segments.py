@@ -19,22 +19,22 @@ LARGEST = 8 << 20  # bytes, but for a single line
 
 
 def segments_folder(path: Path) -> Path:
-    """Where the segments of an append-only file are: ``journal`` beside ``journal.jsonl``."""
+    """Return the folder of the segments of an append-only file: ``journal`` beside ``journal.jsonl``."""
     return path.with_suffix("")
 
 
 def segment_name(start: int) -> str:
-    """The name of the segment that begins at a byte."""
+    """Return the name of the segment that begins at a byte."""
     return f"{start:015}.jsonl"
 
 
 def continuing(sizes: Mapping[str, int], end: int, shown: str) -> list[str]:
-    """The segments that continue a file, in order.
+    """Return the segments that continue a file, in order.
 
     Args:
-        sizes: name → bytes of all that there are; other names are passed over.
-        end: bytes that the file has already; segments before that are no matter any more.
-        shown: what to call the file.
+        sizes: name → bytes of what lies there; other names are ignored.
+        end: bytes that the file has already; segments before that are ignored.
+        shown: name of the file in messages.
 
     Raises:
         UsageError: one is missing, or two overlap.
@@ -47,8 +47,9 @@ def continuing(sizes: Mapping[str, int], end: int, shown: str) -> list[str]:
         if start != end:
             what = "is missing" if start > end else "is there twice"
             raise UsageError(
+                "segment_missing",
                 f"a part of {shown} {what}: expected one that begins at byte {end}, got {name}; "
-                "bring it back, pass another --out, or begin anew with --overwrite"
+                "bring it back, pass another --out, or begin again with --overwrite",
             )
         names.append(name)
         end += sizes[name]
@@ -56,7 +57,7 @@ def continuing(sizes: Mapping[str, int], end: int, shown: str) -> list[str]:
 
 
 def pieces(data: bytes) -> list[bytes]:
-    """Whole lines in pieces that are no larger than `LARGEST`."""
+    """Return whole lines in pieces that are not larger than `LARGEST`."""
     found = []
     while len(data) > LARGEST:
         cut = data.rfind(b"\n", 0, LARGEST) + 1 or data.find(b"\n") + 1 or len(data)
@@ -66,7 +67,7 @@ def pieces(data: bytes) -> list[bytes]:
 
 
 def is_incomplete(path: Path) -> bool:
-    """Whether segments beside a file on a disk hold more than the file itself."""
+    """Return whether segments beside a file on a disk hold more than the file itself."""
     sizes = _sizes(path)
     return bool(sizes) and max(int(name[:15]) + size for name, size in sizes.items()) > _whole_size(path)
 

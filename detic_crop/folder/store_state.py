@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
+from detic_crop.errors import UsageError
 from detic_crop.folder.inside import Inside, write_all
 from detic_crop.folder.layout import INDEXES, SHARDS
 from detic_crop.folder.segments import continuing, pieces, segment_name, segments_folder
 from detic_crop.folder.shard import Shard
 from detic_crop.photos.keys import STATE
-from detic_crop.stores.store import PARALLEL, ObjectInfo, Store, join, map_parallel
+from detic_crop.stores.addresses import join, redact
+from detic_crop.stores.store import PARALLEL, ObjectInfo, Store, map_parallel
 
 MERGED = f"{STATE}/shards-merged.json"
 """Is there while merged shards are removed: what is left of them counts as gone."""
@@ -43,6 +46,7 @@ class StoreState:
         self._loaded: set[str] = set()  # state folders
         self._outside: dict[str, ObjectInfo] | None = None
         self._parts: dict[Path, dict[str, ObjectInfo]] = {}  # what a local growing file was made of
+        self._damage: dict[Path, UsageError] = {}  # of a growing file
         self._sent: dict[Path, int] = {}  # bytes of it that the store has
         self._known: dict[Path, ObjectInfo] = {}  # of plain files: what was downloaded
         self._signatures: dict[Path, _Signature] = {}  # and what it looked like here
@@ -62,15 +66,39 @@ class StoreState:
             self._outside = {n: f for n, f in everything.items() if not n.startswith(f"{STATE}/")}
         return self._outside
 
-    def load(self, shard: Shard | None, forgiving: bool) -> None:
-        """Bring what a run has to know, or what of it is new.
+    @property
+    def damage(self) -> UsageError | None:
+        """What is wrong with the segments that were loaded: one is missing, or two overlap."""
+        return next(iter(self._damage.values()), None)
+
+    def stat(self, name: str) -> ObjectInfo | None:
+        """Return what the store said of an object; None where there is none."""
+        return self.found.get(name) if name.startswith(f"{STATE}/") else self.outside().get(name)
+
+    def read(self, name: str, start: int | None = None, end: int | None = None) -> bytes:
+        """Return the bytes of an object, or some of them.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return self.store.read(self.where(name), start, end)
+
+    def read_at_most(self, name: str, most: int) -> bytes:
+        """Return the bytes of an object; none of a larger one.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        address = self.where(name)
+        return self.store.read_at_most(address, most) if self.store.stat(address).size <= most else b""
+
+    def load(self, shard: Shard | None) -> None:
+        """Bring what a run has to know, or what of it is new; note what is wrong with it in `damage`.
 
         Args:
             shard: brings its own state, the whole folder's records, and of other shards the settings only.
-            forgiving: the journal is only read to remove what it lists, so a gap is no matter.
 
         Raises:
-            UsageError: a segment is missing.
             OSError: the store cannot be read.
         """
         listed = self.store.list(self.where(STATE))
@@ -93,7 +121,7 @@ class StoreState:
                 self._load_plain(home)
             for file in _GROWING:
                 if near and (file == "journal.jsonl" or own or shard is None):
-                    self._load_growing(self.root / home / file, forgiving)
+                    self._load_growing(self.root / home / file)
                 elif file == "journal.jsonl":
                     self._load_head(self.root / home / file)
 
@@ -118,13 +146,13 @@ class StoreState:
             self._known[path] = found
             self._signatures[path] = _signature(path)
 
-    def _load_growing(self, path: Path, forgiving: bool) -> None:
+    def _load_growing(self, path: Path) -> None:
         parts = self._parts_of(path)
         before = self._parts.get(path, {})
         if parts == before:
             return
         changed = any(parts.get(name) != found for name, found in before.items())
-        if forgiving or changed:  # begun anew meanwhile
+        if changed or path in self._damage:  # begun again meanwhile, or repaired
             self.forget(path)
             self._below.remove(path)
         base = path.name
@@ -134,7 +162,11 @@ class StoreState:
             self._sent[path] = path.stat().st_size
         end = self._sent.get(path, 0)
         sizes = {name: found.size for name, found in parts.items() if name != base}
-        names = sorted(sizes) if forgiving else continuing(sizes, end, self.where(self.name_of(path)))
+        try:
+            names = continuing(sizes, end, redact(self.where(self.name_of(path))))
+        except UsageError as error:
+            self._damage[path] = error
+            names = sorted(sizes.keys() - before.keys())  # whoever removes the run has to know what they name
         self._parts[path] = parts
         if not names:
             return
@@ -165,7 +197,7 @@ class StoreState:
 
     def forget(self, path: Path) -> None:
         """Nothing is known any more of what the store has of a file."""
-        for known in (self._parts, self._sent, self._known, self._signatures):
+        for known in (self._parts, self._damage, self._sent, self._known, self._signatures):
             known.pop(path, None)
 
     def send_changed(self, paths: Iterable[Path]) -> None:
@@ -222,37 +254,44 @@ class StoreState:
         elif self._outside is not None:
             self._outside[crop] = ObjectInfo(len(data), 0)
 
-    def send_object(self, name: str, data: bytes) -> None:
-        """Bring an object of the state folder.
+    def send_tar(self, tar: str, members: Mapping[str, tuple[int, int]]) -> None:
+        """Bring a tar file, and its index: what it holds.
 
         Raises:
             OSError: the store cannot be written.
         """
-        self.store.write(self.where(name), data)
-        self.found[name] = ObjectInfo(len(data), 0)
-
-    def look_again(self, name: str) -> ObjectInfo:
-        """What the store says now of an object outside `.detic-crop`.
-
-        Raises:
-            OSError: it cannot be asked.
-        """
-        found = self.store.stat(self.where(name))
+        self._send_crop(tar)
+        # The sizes of other crops may add up to the same: only the store can tell two versions apart.
+        found = self.store.stat(self.where(tar))
         if self._outside is not None:
-            self._outside[name] = found
-        return found
+            self._outside[tar] = found
+        index = {"size": found.size, "stamp": found.version, "members": members}
+        data = json.dumps(index, ensure_ascii=False, separators=(",", ":")).encode()
+        self.store.write(self.where(_index_of(tar)), data)
+        self.found[_index_of(tar)] = ObjectInfo(len(data), 0)
 
-    def put_back(self, name: str, crop: str) -> None:
-        """Put a crop that was set aside into its place, or another one; the object stays.
+    def remove_tar(self, tar: str) -> None:
+        """Remove a tar file and its index.
 
         Raises:
             OSError: the store cannot be written.
         """
-        self.store.write(self.where(crop), self.store.read(self.where(name)))
-        if crop.startswith(f"{STATE}/"):
-            self.found[crop] = self.found[name]
-        elif self._outside is not None:
-            self._outside[crop] = self.found[name]
+        self.remove([tar, _index_of(tar)])
+
+    def members(self, tar: str) -> dict[str, tuple[int, int]]:
+        """Return what a tar file holds by its index; nothing where there is none that fits it.
+
+        Raises:
+            OSError: the store cannot be read.
+        """
+        there = self.outside().get(tar)
+        if there is None:
+            return {}
+        with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+            index = json.loads(self.read(_index_of(tar)))
+            if there.version and (index["size"], index["stamp"]) == there:
+                return {name: (offset, size) for name, (offset, size) in index["members"].items()}
+        return {}
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove objects.
@@ -302,12 +341,6 @@ class StoreState:
         self.remove([MERGED])
         self.cut_off = False
 
-    def bring_crop(self, crop: str) -> None:
-        """A crop to where it would be in a local folder; one that cannot be had is left out."""
-        if not (self.root / crop).exists():
-            with contextlib.suppress(OSError):
-                self.bring(crop)
-
     def bring(self, name: str) -> None:
         """An object to where it would be in a local folder.
 
@@ -319,6 +352,10 @@ class StoreState:
     def _write(self, path: Path, data: bytes) -> None:
         self._below.remove(path)
         self._below.write_new(path, data, make=True)
+
+
+def _index_of(tar: str) -> str:
+    return f"{STATE}/{INDEXES}/{tar}.json"
 
 
 def _signature(path: Path) -> _Signature:

@@ -1,4 +1,4 @@
-"""What reviewers said: an append-only CSV, one line per verdict; the last one of a photo counts.
+"""review.csv: what reviewers said, one line per verdict, only added to; the last line of a photo counts.
 
 Several pages, tabs and processes may write at once. A line is on disk before `VerdictLog.append` returns.
 """
@@ -19,12 +19,12 @@ import filelock
 
 from detic_crop.boxes.geometry import Box
 from detic_crop.errors import OutputError
-from detic_crop.folder.decisions import Decision, decision_in
+from detic_crop.folder.decisions import Decision, followed_by
 from detic_crop.folder.inside import Inside, write_all
 from detic_crop.folder.records import Record
 
 VERDICTS = ("accepted", "whole", "box", "rejected", "undone")
-"""Leave it to the detector, take the whole photo, take another box, throw it out, take the last word back."""
+"""Keep the detector's crop, take the whole photo, take another box, reject the photo, undo the last one."""
 
 HEADER = ("image", "verdict", "box", "reviewer", "time")
 
@@ -82,7 +82,7 @@ def latest_decisions(
         records: last record of each photo, by key.
         last_verdicts: last line of review.csv of each photo, by key.
     """
-    decisions = {key: decision_in(record) for key, record in records.items() if record.verdict}
+    decisions = {key: followed_by(record) for key, record in records.items() if record.verdict}
     for key, last in last_verdicts.items():
         undone = last.verdict == "undone"
         decisions[key] = Decision() if undone else Decision(last.verdict, last.box, last.reviewer)
@@ -90,22 +90,22 @@ def latest_decisions(
 
 
 def standing_verdicts(path: Path, records: Mapping[str, Record]) -> dict[str, Verdict]:
-    """What holds of every photo: its last verdict here, else the one that its record follows.
+    """Return the verdict that holds for each photo: the last one here, else the one that its record follows.
 
     A folder that was recropped from a reviewed one has records that follow verdicts, and no file of its own.
 
     Args:
-        path: of the file.
-        records: of the journal, by key.
+        path: the file.
+        records: last record of each photo, by key.
     """
     standing = {
-        image: Verdict(image, *decision_in(record)) for image, record in records.items() if record.verdict
+        image: Verdict(image, *followed_by(record)) for image, record in records.items() if record.verdict
     } | read_review(path).last
     return {image: verdict for image, verdict in standing.items() if verdict.verdict != "undone"}
 
 
 def now() -> str:
-    """The time of a verdict given now."""
+    """Return the time of a verdict that is given now."""
     return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
@@ -113,29 +113,29 @@ class VerdictLog:
     """Reads what is new in the file, and appends to it. Safe from several threads and processes.
 
     Args:
-        path: of the file, in the state folder of an output folder; it is made by the first verdict.
+        path: the file, in the state folder of an output folder; the first verdict makes it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._end = 0  # bytes read so far, up to the end of a whole line
         self._torn = b""  # what follows it
-        self.not_understood = 0  # lines so far that are no verdict, no header, and were not torn
+        self.not_understood = 0  # lines so far that are damaged or not verdicts
         self._thread_lock = threading.Lock()
         self._file_lock = filelock.FileLock(
             path.with_name("review.lock"), timeout=_LOCK_SECONDS, thread_local=False
         )
 
     def refresh(self) -> list[Verdict]:
-        """The lines that were added since the last call, by whomever; damaged ones are passed over."""
+        """Return the verdicts that any process added since the last call; damaged lines are ignored."""
         with self._thread_lock:
             return self._read_new()
 
     def append(self, *verdicts: Verdict) -> list[Verdict]:
-        """Write some lines, and wait until they are on the disk.
+        """Write verdicts, and wait until they are on the disk.
 
         Returns:
-            All lines since the last call, these among them.
+            All verdicts added since the last call, these included.
 
         Raises:
             OutputError: they may not be on the disk.
@@ -161,17 +161,22 @@ class VerdictLog:
                 yield
         except filelock.Timeout as error:  # before OSError, which it is one of
             raise OutputError(
-                f"{self.path} is being written by another process for {_LOCK_SECONDS:.0f} s; try again"
+                "review_in_use",
+                f"{self.path} is being written by another process for {_LOCK_SECONDS:.0f} s; try again",
             ) from error
         except NotImplementedError as error:
-            raise OutputError(f"{self.path} is on a file system without locks; copy the folder") from error
+            raise OutputError(
+                "no_locks", f"{self.path} is on a file system without locks; copy the folder"
+            ) from error
         except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
+            raise OutputError(
+                "review_not_saved", f"cannot write {self.path}: {error.strerror or error}"
+            ) from error
 
     def _read_new(self) -> list[Verdict]:
         try:
             with open(self.path, "rb") as file:
-                if file.seek(0, os.SEEK_END) < self._end:  # somebody began it anew
+                if file.seek(0, os.SEEK_END) < self._end:  # the file was replaced
                     self._end = 0
                 file.seek(self._end)
                 data = file.read()
@@ -192,7 +197,7 @@ class VerdictLog:
 
 
 def _whole_lines(data: bytes) -> Iterator[bytes]:
-    """CSV lines with their ends; a quoted cell may span several. What is torn at the end is left out."""
+    """Yield CSV lines with their ends, without a torn last one; a quoted cell may span several lines."""
     line = b""
     for part in data.split(b"\n")[:-1]:
         line += part + b"\n"
@@ -202,7 +207,7 @@ def _whole_lines(data: bytes) -> Iterator[bytes]:
 
 
 def _ended(torn: bytes) -> bytes:
-    """What makes a torn line one that is whole and, with too many cells, no verdict: nothing is removed."""
+    """Return what completes a torn line so that it has too many cells to be a verdict; nothing is removed."""
     return (b'"' if torn.count(b'"') % 2 else b"") + _TORN
 
 
@@ -221,7 +226,7 @@ def _csv_line(cells: tuple[str, ...]) -> bytes:
 
 
 def _parse(line: bytes) -> Verdict | None:
-    """The verdict of a line; None for the header and for what is none."""
+    """Return the verdict of a line; None for the header and for damaged lines."""
     try:
         (cells,) = csv.reader(io.StringIO(line.decode(), newline=""), strict=True)
         image, verdict, box, reviewer, when = cells

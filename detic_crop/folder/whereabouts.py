@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.listing import locations_now, read_listing
 from detic_crop.folder.records import Record
+from detic_crop.folder.state import SavedListing, load_listing
+from detic_crop.naming import NameIndex
+from detic_crop.photos.find import discover
 from detic_crop.photos.location import NOWHERE, LocalFile, Location, file_or_object, locate
 from detic_crop.wording import counted, either
 
@@ -81,11 +83,11 @@ def look_for_photos(
     Raises:
         UsageError: none of the photos is in `input`.
     """
-    listing = read_listing(folder)
+    listing = load_listing(folder)
     locations = locations_now(listing, list(records), input)
     if input is None:  # signed addresses are known only to the call that found them
         locations |= {key: location for key, location in folder.private_locations.items() if key in locations}
-    where = file_or_object(listing["root"]) if input is None else locate(input)
+    where = file_or_object(listing.root) if input is None else locate(input)
     found = count_absent(records, locations, where.describe(), given=input is not None)
     if found.given and 0 < found.photos == found.absent:
         raise UsageError(
@@ -94,6 +96,26 @@ def look_for_photos(
             f"{found.first}: pass the folder that holds them below the same names",
         )
     return found
+
+
+def locations_now(
+    listing: SavedListing, keys: Sequence[str], input: str | os.PathLike[str] | None
+) -> dict[str, Location]:
+    """Return key → location of photos of a saved listing: where they were then, or below `input`.
+
+    Raises:
+        UsageError: `input` holds no photos.
+    """
+    if input is None:
+        return listing.locations(keys)
+    found = {photo.key: photo.location for photo in discover(input).photos}
+    # Copies may have other spellings, or lie below another folder.
+    names = NameIndex(keys).match({key: location.own_path for key, location in found.items()})
+    now = {key: found[name] for key, name in names.photo_of.items()}
+    # Of several inputs only one has moved; of one alone it is said where a photo was looked for.
+    then = listing.locations(keys) if len(listing.inputs) > 1 else {}
+    expected = dict(zip(keys, locate(input).below(keys), strict=True))
+    return {key: now.get(key) or then.get(key) or expected[key] for key in keys}
 
 
 def count_absent(

@@ -8,13 +8,15 @@ from pathlib import PurePosixPath
 
 from detic_crop.errors import UsageError
 from detic_crop.photos.in_folder import from_folder, from_glob
-from detic_crop.photos.in_list import LIST_EXTENSIONS, from_list
+from detic_crop.photos.in_list import from_list
 from detic_crop.photos.in_store import from_address
 from detic_crop.photos.in_tars import from_tars, matching_tars
 from detic_crop.photos.keys import printable
-from detic_crop.photos.location import Container, LocalFile, StoreObject, file_or_object, locate
+from detic_crop.photos.list_file import LIST_EXTENSIONS
+from detic_crop.photos.location import FileOrObject, LocalFile, StoreObject, file_or_object, locate
 from detic_crop.photos.photo import Listing, Photo
-from detic_crop.stores.store import path_of, redact, store_of
+from detic_crop.stores.addresses import path_of, redact
+from detic_crop.stores.store import store_of
 from detic_crop.wording import counted
 
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip", ".7z", ".rar", ".gz", ".zst")
@@ -64,7 +66,7 @@ def discover(where: str | os.PathLike[str], output: str | os.PathLike[str] | Non
     return listing
 
 
-def root_of(where: Container) -> str:
+def root_of(where: FileOrObject) -> str:
     """Return the folder or address that most keys are relative to, absolute and without secrets."""
     if isinstance(where, StoreObject):
         address = where.address
@@ -74,7 +76,7 @@ def root_of(where: Container) -> str:
     return root if os.path.isdir(root) else os.path.dirname(root)
 
 
-def _find(where: Container, output: Container | None) -> Listing:
+def _find(where: FileOrObject, output: FileOrObject | None) -> Listing:
     is_stored = isinstance(where, StoreObject)
     if isinstance(where, StoreObject):
         store_of(where.address)  # if its package is missing, that is the first thing to say

@@ -1,44 +1,31 @@
-"""Lists of photos: what a text or a table names, and where that is."""
+"""The photos of a list: where those are that it names."""
 
 from __future__ import annotations
 
-import codecs
-import csv
 import hashlib
-import io
-import json
 import os
-import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from detic_crop.errors import UsageError
 from detic_crop.naming import NameIndex
 from detic_crop.photos.in_tars import from_tars
 from detic_crop.photos.keys import STATE, normalise_key, printable
+from detic_crop.photos.list_file import TABLE_EXTENSIONS, names_in
 from detic_crop.photos.location import (
-    Container,
+    FileOrObject,
     LocalFile,
     StoreObject,
     locate,
-    read_list,
-    strip_file_scheme,
 )
 from detic_crop.photos.photo import Listing, Photo, distinct, is_photo_name, stat_all
-from detic_crop.stores.store import is_address, path_of, resolve
+from detic_crop.stores.addresses import is_address, path_of, resolve
 from detic_crop.system.system_folders import is_system_folder
 
-LIST_EXTENSIONS = (".txt", ".lst", ".csv", ".tsv")
-_TABLES = (".csv", ".tsv")
-LIST_COLUMNS = (
-    *("path", "file", "filename", "file_name", "image", "image_path"),
-    *("filepath", "file_path", "image_name", "photo", "image_id", "image_url"),
-)
-_DELIMITERS = (",", ";", "\t")
 _TRIED = 200  # names of a table that are looked for in each folder beside it
 
 
-def from_list(where: Container) -> Listing:
+def from_list(where: FileOrObject) -> Listing:
     """Return the photos that a list names, in its order; an address may stand in any list.
 
     Names are relative to the list's folder; where none of them is there, to the one folder beside it that has
@@ -49,8 +36,8 @@ def from_list(where: Container) -> Listing:
     """
     notes: list[str] = []
     name = printable(where.name)
-    lines = _read_column(where, notes) if name.lower().endswith(_TABLES) else _read_lines(where)
-    names: dict[Container, str] = {}  # from which the keys are made
+    lines = names_in(where, notes)
+    names: dict[FileOrObject, str] = {}  # from which the keys are made
     for line in lines:
         location, text = _located(line, where)
         names.setdefault(location, text)
@@ -67,7 +54,7 @@ def from_list(where: Container) -> Listing:
     return Listing(photos, notes=notes)
 
 
-def _located(line: str, where: Container) -> tuple[Container, str]:
+def _located(line: str, where: FileOrObject) -> tuple[FileOrObject, str]:
     """Return what a line means, and the text that its key is made from."""
     folder = "" if isinstance(where, StoreObject) else os.path.dirname(where.path)
     location = locate(line, folder)
@@ -77,9 +64,6 @@ def _located(line: str, where: Container) -> tuple[Container, str]:
         return StoreObject(resolve(where.address, location.path)), location.path
     path = _existing_spelling(location.path, folder)
     return LocalFile(os.path.abspath(os.path.join(folder, path))), path
-
-
-# ---------------------------------------------------------------- where the photos are
 
 
 def _found(photos: list[Photo], names: Sequence[str], where: LocalFile, notes: list[str]) -> list[Photo]:
@@ -92,7 +76,7 @@ def _found(photos: list[Photo], names: Sequence[str], where: LocalFile, notes: l
         table = f"; its photos may also be given as --in FOLDER --labels {name}"
         notes.append(
             f"no photo of {name} is there: its names are relative to its own folder ({above})"
-            + (table if name.lower().endswith(_TABLES) else "")
+            + (table if name.lower().endswith(TABLE_EXTENSIONS) else "")
         )
     return photos
 
@@ -178,9 +162,6 @@ def _photos_in(folder: str) -> list[str]:
         return []
 
 
-# ---------------------------------------------------------------- what they are called
-
-
 def _list_keys(names: Sequence[str]) -> list[str]:
     """Return a key for every name of a list.
 
@@ -201,78 +182,3 @@ def _existing_spelling(line: str, folder: str) -> str:
     """Return the line with slashes instead of a Windows list's backslashes, unless such a file exists."""
     exists = "\\" not in line or os.path.exists(os.path.join(folder, line))
     return line if exists else line.replace("\\", "/")
-
-
-# ---------------------------------------------------------------- what a file says
-
-
-def _read_text(where: Container) -> str:
-    data = read_list(where)
-    try:
-        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # what PowerShell's `>` writes
-            return data.decode("utf-16")
-        return data.decode("utf-8-sig", errors="surrogateescape")
-    except UnicodeDecodeError as error:
-        raise UsageError("not_utf8", f"--in {where.describe()} is not text; save it as UTF-8") from error
-
-
-def _read_lines(where: Container) -> list[str]:
-    return [line.strip() for line in re.split(r"\r\n|\r|\n", _read_text(where)) if line.strip()]
-
-
-def _read_column(where: Container, notes: list[str]) -> list[str]:
-    """Return the column of a table that names photos."""
-    text = _read_text(where)
-    try:
-        tables = [list(csv.reader(io.StringIO(text, newline=""), delimiter=d)) for d in _delimiters(text)]
-    except csv.Error as error:
-        raise UsageError("not_csv", f"--in {where.describe()} is not a CSV table: {error}") from error
-    for table in tables:
-        header = [cell.strip().lower() for cell in table[0]] if table else []
-        _refuse_table_of_run(header, where)
-        if column := next((column for column in LIST_COLUMNS if column in header), None):
-            return _cells(table[1:], header.index(column), column, where.name, notes)
-    for table in sorted(tables, key=lambda table: -len(table[0]) if table else 0):  # without a header
-        for index, cell in enumerate(table[0] if table else ()):
-            if is_photo_name(strip_file_scheme(cell.strip())):
-                notes.append(f"{where.name} has no header: column {index + 1} was taken, which names photos")
-                return _cells(table, index, f"column {index + 1}", where.name, notes)
-    columns = [cell.strip().lower() for cell in tables[0][0]] if tables[0] else []
-    raise UsageError(
-        "no_photo_column",
-        f"--in {where.describe()} has the columns {', '.join(columns) or '(none)'}; "
-        f"expected one of {', '.join(LIST_COLUMNS)}",
-    )
-
-
-def _delimiters(text: str) -> Iterable[str]:
-    """Return the delimiters that the first line has, the comma always and first."""
-    first = text.partition("\n")[0]
-    return [delimiter for delimiter in _DELIMITERS if delimiter == "," or delimiter in first]
-
-
-def _cells(table: Sequence[Sequence[str]], index: int, what: str, name: str, notes: list[str]) -> list[str]:
-    cells = [row[index].strip() if index < len(row) else "" for row in table if row]
-    if "" in cells:
-        notes.append(f"rows of {name} without {what}, passed over: {cells.count(''):,}")
-    return [cell for cell in cells if cell]
-
-
-def _refuse_table_of_run(header: Sequence[str], where: Container) -> None:
-    """Refuse the table of a run: its names are relative to that run's input."""
-    if not isinstance(where, LocalFile) or not {"image", "crop", "suspicion"}.issubset(header):
-        return
-    folder = os.path.dirname(os.path.abspath(where.path))
-    if not os.path.exists(os.path.join(folder, STATE)):
-        return
-    try:
-        with open(os.path.join(folder, "run.json"), "rb") as file:
-            photos = str(json.load(file)["input"])
-    except (OSError, ValueError, KeyError, TypeError):
-        photos = "PHOTOS"
-    raise UsageError(
-        "table_of_run",
-        f"--in {where.path} is the table of an earlier run, not a list beside photos; pass its photos, --in "
-        f"{photos}, and for the boxes in it --model boxes:{where.path}, or run: detic-crop recrop {folder} "
-        "--out FOLDER",
-    )

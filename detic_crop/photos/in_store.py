@@ -8,18 +8,10 @@ from collections.abc import Iterable
 
 from detic_crop.errors import UsageError
 from detic_crop.photos.keys import STATE, normalise_key, printable
-from detic_crop.photos.location import Container, Location, StoreObject
+from detic_crop.photos.location import FileOrObject, Location, StoreObject
 from detic_crop.photos.photo import Listing, Photo, distinct, is_photo_name
-from detic_crop.stores.store import (
-    EXTRAS,
-    ObjectInfo,
-    Store,
-    is_address,
-    is_web,
-    join,
-    redact,
-    store_of,
-)
+from detic_crop.stores.addresses import is_address, is_web, join, redact
+from detic_crop.stores.store import EXTRAS, ObjectInfo, Store, store_of
 from detic_crop.system.system_folders import note_of, system_folder_of
 
 
@@ -53,7 +45,7 @@ def from_address(address: str, output: Location | None) -> Listing:
     return Listing(photos, len(visible) - len(paths), notes)
 
 
-def tars_that_match(pattern: str) -> list[Container]:
+def tars_that_match(pattern: str) -> list[FileOrObject]:
     """Return the tar files that match a pattern, by path; see `from_address` for the errors."""
     _refuse_web_pattern(pattern)
     root, found = _objects(pattern)

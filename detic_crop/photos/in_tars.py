@@ -1,4 +1,4 @@
-"""The photos in tar files: which, and where in them."""
+"""The photos in tar files, and where they are inside."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import os
 import re
 import tarfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 
 from msgspec.structs import replace
 
 from detic_crop.errors import UsageError
 from detic_crop.photos.in_store import tars_that_match
 from detic_crop.photos.keys import normalise_key, printable
-from detic_crop.photos.location import Container, LocalFile, StoreObject, TarMember
+from detic_crop.photos.location import FileOrObject, LocalFile, StoreObject, TarMember
 from detic_crop.photos.photo import Listing, Photo, distinct, is_photo_name
 from detic_crop.system.system_folders import note_of, system_folder_of
 from detic_crop.wording import counted, either
@@ -24,7 +24,7 @@ _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
 def expanded(pattern: str) -> list[str]:
-    """``photos-{000..099}.tar`` → the 100 names; a pattern without such a range is itself the one name.
+    """Return the 100 names of ``photos-{000..099}.tar``; a pattern without a range is its only name.
 
     Raises:
         UsageError: a range runs backwards.
@@ -42,7 +42,7 @@ def expanded(pattern: str) -> list[str]:
     return [f"{head}{number:0{width}}{tail}" for number in range(first, last + 1) for tail in tails]
 
 
-def matching_tars(pattern: Container) -> list[Container]:
+def matching_tars(pattern: FileOrObject) -> list[FileOrObject]:
     """Return the tar files that ``photos-{000..099}.tar`` or ``photos-*.tar`` names, in order.
 
     Raises:
@@ -63,7 +63,7 @@ def matching_tars(pattern: Container) -> list[Container]:
     return tars
 
 
-def _matching(name: Container) -> list[Container]:
+def _matching(name: FileOrObject) -> list[FileOrObject]:
     if not glob.has_magic(name.own_path):
         return [name]
     if isinstance(name, StoreObject):
@@ -71,10 +71,10 @@ def _matching(name: Container) -> list[Container]:
     return [LocalFile(path) for path in sorted(glob.glob(name.path))]
 
 
-def from_tars(tars: Sequence[Container]) -> Listing:
-    """The photos in some tar files, in the order in which they stand there.
+def from_tars(tars: Sequence[FileOrObject]) -> Listing:
+    """Return the photos in some tar files, in their order.
 
-    A photo's key is its path inside; where several tar files have it, the file's name goes before it.
+    A photo's key is its path inside; if several tar files have that path, the file's name is put before it.
 
     Args:
         tars: files or objects.
@@ -82,63 +82,80 @@ def from_tars(tars: Sequence[Container]) -> Listing:
     Raises:
         UsageError: one cannot be read, or is not a tar file.
     """
-    passed_over = 0
-    notes: list[str] = []
-    system_folders: set[str] = set()
+    search = _Search()
     found: list[tuple[str, Photo]] = []  # (name of the tar file, photo)
     for tar in tars:
-        inside: dict[str, Photo] = {}
-        repeated = 0
-        for name, photo in _members(tar, notes):
-            if folder := system_folder_of(name):
-                system_folders.add(printable(folder))
-                continue
-            if photo is None or not is_photo_name(name):
-                passed_over += 1
-                continue
-            repeated += photo.key in inside
-            inside.pop(photo.key, None)
-            inside[photo.key] = photo  # what was added later replaces what was there, as for `tar -r`
-        if repeated:
-            notes.append(
-                f"photos that stand in {printable(tar.name)} several times, "
-                f"of which the last is taken: {repeated:,}"
-            )
-        found += [(os.path.splitext(tar.name)[0], photo) for photo in inside.values()]
-    notes += filter(None, [note_of(system_folders)])
+        with _usage_errors(tar):
+            found += [(os.path.splitext(tar.name)[0], photo) for photo in search.photos_in(tar)]
     times = Counter(photo.key for _, photo in found)
     keys = distinct(
         photo.key if times[photo.key] == 1 else normalise_key(f"{stem}/{photo.key}") for stem, photo in found
     )
     photos = [replace(photo, key=key) for key, (_, photo) in zip(keys, found, strict=True)]
-    return Listing(photos, passed_over, notes)
+    notes = [*search.notes, *filter(None, [note_of(search.system_folders)])]
+    return Listing(photos, search.passed_over, notes)
 
 
-def _members(tar: Container, notes: list[str]) -> Iterator[tuple[str, Photo | None]]:
-    """What is in a tar file and not hidden: (name, photo), None for what is no file of its own.
+class _Search:
+    """A search through tar files that counts what it leaves out.
 
-    Of one that was cut short the photos up to there are taken, the last of them as far as it goes.
+    Attributes:
+        passed_over: number of members that are not photos.
+        notes: sentences about repeated photos and damaged tar files.
+        system_folders: paths of folders of a system or a program, which are not searched.
     """
-    name, count = printable(tar.name), 0
-    try:
-        with (
-            closing(tar.open()) as file,
-            tarfile.open(fileobj=file, mode="r:") as opened,
-        ):
+
+    def __init__(self) -> None:
+        self.passed_over = 0
+        self.notes: list[str] = []
+        self.system_folders: set[str] = set()
+
+    def photos_in(self, tar: FileOrObject) -> Iterable[Photo]:
+        """Return the photos in one tar file; of several with the same path the last, as `tar -r` means it."""
+        found: dict[str, Photo] = {}
+        repeated = 0
+        for info in self._members(tar):
+            if folder := system_folder_of(info.name):
+                self.system_folders.add(printable(folder))
+            elif not info.isreg() or info.issparse() or not is_photo_name(info.name):
+                self.passed_over += 1
+            else:
+                member = TarMember(info.offset_data, info.size, max(0, int(info.mtime)), tar)
+                photo = Photo(normalise_key(info.name), member, *member.info)
+                repeated += found.pop(photo.key, None) is not None
+                found[photo.key] = photo
+        if repeated:
+            self.notes.append(
+                f"photos that are in {printable(tar.name)} several times, of which the last is taken: "
+                f"{repeated:,}"
+            )
+        return found.values()
+
+    def _members(self, tar: FileOrObject) -> Iterator[tarfile.TarInfo]:
+        """Yield what is in a tar file, except folders and hidden files.
+
+        If it was cut short, all photos before the cut are taken, the last one as far as it goes.
+        """
+        count = 0
+        with closing(tar.open()) as file, tarfile.open(fileobj=file, mode="r:") as opened:
             while (info := _next(opened)) is not None:
                 count += 1
-                if _is_hidden(info.name) or info.isdir():
-                    continue
-                if info.isreg() and not info.issparse():
-                    member = TarMember(info.offset_data, info.size, max(0, int(info.mtime)), tar)
-                    yield info.name, Photo(normalise_key(info.name), member, *member.info)
-                else:
-                    yield info.name, None
+                if not info.isdir() and not _is_hidden(info.name):
+                    yield info
             file.seek(opened.offset)
             end = file.read(tarfile.BLOCKSIZE)
-            if end.strip(b"\0") or len(end) < tarfile.BLOCKSIZE:
-                files = counted(count, "file")
-                notes.append(f"{name} is cut short or damaged after {files}; what is before that is taken")
+        if end.strip(b"\0") or len(end) < tarfile.BLOCKSIZE:
+            self.notes.append(
+                f"{printable(tar.name)} is cut short or damaged after {counted(count, 'file')}; "
+                "what is before that is taken"
+            )
+
+
+@contextmanager
+def _usage_errors(tar: FileOrObject) -> Iterator[None]:
+    """Turn what reading a tar file raises into errors for the user."""
+    try:
+        yield
     except tarfile.TarError as error:
         raise UsageError(
             "not_a_tar",
@@ -149,7 +166,9 @@ def _members(tar: Container, notes: list[str]) -> Iterator[tuple[str, Photo | No
         raise UsageError(
             "unreadable_input", f"--in {tar.describe()} cannot be read: {error.strerror or error}"
         ) from error
-    except ValueError as error:  # fsspec's, of a stream in which it cannot seek
+    except UsageError:
+        raise
+    except ValueError as error:  # fsspec's, of a stream that cannot seek
         raise UsageError(
             "no_ranges",
             f"--in {tar.describe()} cannot be read in parts, because the server sends only whole files; "
@@ -158,7 +177,7 @@ def _members(tar: Container, notes: list[str]) -> Iterator[tuple[str, Photo | No
 
 
 def _next(opened: tarfile.TarFile) -> tarfile.TarInfo | None:
-    """The next header; None at the end, or where what follows is not whole."""
+    """Return the next header; None at the end, or where it is incomplete."""
     try:
         info = opened.next()
     except tarfile.ReadError:
@@ -168,5 +187,5 @@ def _next(opened: tarfile.TarFile) -> tarfile.TarInfo | None:
 
 
 def _is_hidden(name: str) -> bool:
-    """Whether it, or a folder above it, begins with a dot; ``./`` and ``../`` say nothing."""
+    """Return whether the file, or a folder above it, begins with a dot; ``./`` and ``../`` do not count."""
     return any(part.startswith(".") and part.strip(".") for part in name.split("/"))

@@ -1,4 +1,4 @@
-"""What a photo is called in a run: its key, a relative path that can be written to any file."""
+"""The key of a photo: its name in every table, a relative path that can be written to any file."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import os
 import re
 
 STATE = ".detic-crop"
-"""The folder in an output folder that holds all but the crops and the tables."""
+"""The folder in an output folder that holds everything but the crops and the tables."""
 
 
 def normalise_key(path: str) -> str:
-    """A relative path with `/` that cannot leave a folder, made from any path a list may hold.
+    """Return a relative path with `/` that cannot leave a folder, made from any path in a list.
 
-    Drive letters, leading slashes, `.` and `..` go; what is left keeps its spelling. Bytes that are no
+    Drive letters, leading slashes, `.` and `..` are removed; the rest keeps its spelling. Bytes that are not
     UTF-8 become `%XX`, so that a key can be written to any file.
     """
     if os.sep == "\\" or re.match(r"[A-Za-z]:[\\/]|\\\\", path):
@@ -22,5 +22,5 @@ def normalise_key(path: str) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` with undecodable bytes (surrogates) as `%XX`."""
+    """Return the text with undecodable bytes (surrogates) as `%XX`."""
     return text if text.isascii() else re.sub("[\ud800-\udfff]", lambda m: f"%{ord(m[0]) & 0xFF:02X}", text)

@@ -15,13 +15,13 @@ from detic_crop.naming import NameIndex
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """A label CSV, as it stands.
+    """A label CSV as it is.
 
     Attributes:
         columns: its header.
         rows: its rows as strings, in file order.
         key_column: the column that names the photo.
-        data: the file's bytes, to be kept with the run.
+        data: the file's bytes, which are saved with the run.
     """
 
     columns: list[str]
@@ -30,7 +30,7 @@ class Labels:
     data: bytes = b""
 
     def names(self) -> list[str]:
-        """What each row calls its photo."""
+        """Return what each row calls its photo."""
         index = self.columns.index(self.key_column)
         return [row[index] for row in self.rows]
 
@@ -43,46 +43,60 @@ def read_labels(path: Path, key_column: str) -> Labels:
     """
     try:
         data = path.read_bytes()
-        return parse_labels(data, key_column, str(path))
     except OSError as error:
-        raise UsageError(f"--labels {path} cannot be read: {error.strerror}; pass a CSV file") from error
+        raise UsageError(
+            "labels_unreadable", f"--labels {path} cannot be read: {error.strerror}; pass a CSV file"
+        ) from error
+    return parse_labels(data, key_column, str(path))
 
 
 def parse_labels(data: bytes, key_column: str, name: str) -> Labels:
-    """The table in the bytes of a label CSV called `name`; see `read_labels`."""
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"--labels {name} is not UTF-8 (byte {error.start}); save it as UTF-8 (in Excel: CSV UTF-8)"
-        ) from error
-    try:
-        table = list(csv.reader(io.StringIO(text, newline=""), strict=True))
-    except csv.Error as error:
-        raise UsageError(f"--labels {name} is not a CSV table: {error}") from error
-    if (
-        table
-        and table[0] != [key_column]
-        and len(table[0]) == 1
-        and key_column in re.split(r"[;\t]", table[0][0])
-    ):
-        raise UsageError(f"--labels {name} is not separated by commas; save it as CSV with commas")
+    """Return the table in the bytes of a label CSV called `name`; see `read_labels`."""
+    table = _parse_csv(data, name)
     if not table or key_column not in table[0]:
-        known = ", ".join(table[0]) if table else "(none)"
-        raise UsageError(
-            f"--labels {name} has no column {key_column!r}; it has {known}; pass --labels-key COLUMN"
-        )
+        raise _no_column(table, key_column, name)
     columns = table[0]
     rows: list[list[str]] = []
     for number, row in enumerate(table[1:], start=2):
         if not row:
             continue  # a blank line, usually the last
         if len(row) != len(columns):
-            raise UsageError(f"--labels {name}: row {number} has {len(row)} cells, the header {len(columns)}")
+            raise UsageError(
+                "labels_uneven_row",
+                f"--labels {name}: row {number} has {len(row)} cells, the header {len(columns)}",
+            )
         rows.append(row)
     if not rows:
-        raise UsageError(f"--labels {name} has a header but no rows")
+        raise UsageError("labels_without_rows", f"--labels {name} has a header but no rows")
     return Labels(columns, rows, key_column, data)
+
+
+def _parse_csv(data: bytes, name: str) -> list[list[str]]:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            "labels_not_utf8",
+            f"--labels {name} is not UTF-8 (byte {error.start}); save it as UTF-8 (in Excel: CSV UTF-8)",
+        ) from error
+    try:
+        return list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        raise UsageError("labels_not_csv", f"--labels {name} is not a CSV table: {error}") from error
+
+
+def _no_column(table: Sequence[Sequence[str]], key_column: str, name: str) -> UsageError:
+    """Return the error for a table without the key column."""
+    header = table[0] if table else []
+    if len(header) == 1 and key_column in re.split(r"[;\t]", header[0]):
+        return UsageError(
+            "labels_not_commas", f"--labels {name} is not separated by commas; save it as CSV with commas"
+        )
+    known = ", ".join(header) if table else "(none)"
+    return UsageError(
+        "labels_no_column",
+        f"--labels {name} has no column {key_column!r}; it has {known}; pass --labels-key COLUMN",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +104,8 @@ class LabelMatches:
     """The photo of each label row.
 
     Attributes:
-        keys: one per row; None where there is no such photo.
-        notes: what a person should know of how they were found, a sentence each.
+        keys: one per row; None if the row has no photo.
+        notes: sentences about how they were found.
     """
 
     keys: list[str | None]
@@ -99,11 +113,11 @@ class LabelMatches:
 
 
 def match_labels(names: Sequence[str], photos: Mapping[str, str] | Sequence[str]) -> LabelMatches:
-    """The photo of each label row; see `naming` for what belongs together.
+    """Return the photo of each label row; see `naming` for what belongs together.
 
     Args:
         names: what the rows call their photos.
-        photos: key → where it is, of all photos; or keys alone.
+        photos: key → path or address of every photo; or keys alone.
 
     Raises:
         UsageError: a name fits several photos, or differing names fit one.
@@ -112,17 +126,19 @@ def match_labels(names: Sequence[str], photos: Mapping[str, str] | Sequence[str]
     found = index.match(photos)
     for name, keys in found.unclear_names.items():
         raise UsageError(
+            "label_fits_several",
             f"--labels: {name!r} fits {len(keys)} photos ({keys[0]}, {keys[1]} …); "
-            "give relative paths in the key column"
+            "use relative paths in the key column",
         )
     for key, several in found.unclear_photos.items():
         raise UsageError(
-            f"--labels: {several[0]!r} and {several[1]!r} both fit the one photo {key}; "
-            "give paths relative to --in in the key column"
+            "labels_fit_one",
+            f"--labels: {several[0]!r} and {several[1]!r} both fit the photo {key}; "
+            "use paths relative to --in in the key column",
         )
-    notes = [f"labels: {found.how}"] if found.how else []
-    if spare := index.what_is_spare(found, photos):
-        notes.append(f"labels: rows without a photo, because another row fits it better: {spare}")
+    notes = [f"labels: {found.note_on_moved}"] if found.note_on_moved else []
+    if unused := index.describe_unused(found, photos):
+        notes.append(f"labels: rows without a photo, because another row fits it better: {unused}")
     if found.refused is not None:
-        notes.append(f"labels: {found.why_refused}")
+        notes.append(f"labels: {found.note_on_refused}")
     return LabelMatches([found.photo_of.get(name) for name in names], notes)

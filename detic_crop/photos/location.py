@@ -20,7 +20,8 @@ from msgspec import Struct
 
 from detic_crop.errors import PhotoError, UsageError
 from detic_crop.images.decode import read_file
-from detic_crop.stores.store import ObjectInfo, Store, is_address, path_of, redact, store_of
+from detic_crop.stores.addresses import is_address, path_of, redact
+from detic_crop.stores.store import ObjectInfo, Store, store_of
 
 _MEMBER = re.compile(r"tar:(\d+)\+(\d+)@(\d+):(.+)", re.DOTALL)
 _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019"}
@@ -58,7 +59,7 @@ class LocalFile(Struct, frozen=True, gc=False):
         """Return the location independent of the working folder."""
         return LocalFile(os.path.abspath(self.path))
 
-    def below(self, keys: Iterable[str]) -> list[Container]:
+    def below(self, keys: Iterable[str]) -> list[FileOrObject]:
         """Return the files at some relative paths, written with ``/``, below this folder."""
         above = self.path if self.path.endswith(os.sep) else self.path + os.sep
         if os.sep != "/":
@@ -129,7 +130,7 @@ class StoreObject(Struct, frozen=True, gc=False):
     def absolute(self) -> StoreObject:
         return self
 
-    def below(self, keys: Iterable[str]) -> list[Container]:
+    def below(self, keys: Iterable[str]) -> list[FileOrObject]:
         above = self.address.rstrip("/") + "/"
         return [StoreObject(above + key) for key in keys]
 
@@ -264,7 +265,7 @@ class TarMember(Struct, frozen=True, gc=False):
         return info.size == self.size and abs(max(0, info.mtime) - self.time) <= 1
 
 
-Container: TypeAlias = LocalFile | StoreObject
+FileOrObject: TypeAlias = LocalFile | StoreObject
 """What may be a photo, a list or a tar file."""
 
 Location: TypeAlias = LocalFile | StoreObject | TarMember
@@ -282,12 +283,12 @@ def parse(text: str) -> Location:
     return file_or_object(text)
 
 
-def locate(given: str | os.PathLike[str], folder: str | os.PathLike[str] = "") -> Container:
+def locate(given: str | os.PathLike[str], folder: str | os.PathLike[str] = "") -> FileOrObject:
     """Return the file or object that a user means; see `strip_file_scheme`."""
     return file_or_object(strip_file_scheme(given, folder))
 
 
-def file_or_object(text: str) -> Container:
+def file_or_object(text: str) -> FileOrObject:
     """Return what a path or an address names."""
     return StoreObject(text) if is_address(text) else LocalFile(text)
 
@@ -328,7 +329,7 @@ def local_files(locations: Iterable[Location]) -> Iterator[str]:
         last = path
 
 
-def read_list(location: Container) -> bytes:
+def read_list(location: FileOrObject) -> bytes:
     """Return all bytes of a list of photos.
 
     Raises:

@@ -12,7 +12,8 @@ from detic_crop.config import Truncated
 from detic_crop.images.decode import IMAGE_EXTENSIONS, PhotoFile, most_bytes
 from detic_crop.photos.keys import printable
 from detic_crop.photos.location import LocalFile, Location, StoreObject
-from detic_crop.stores.store import map_parallel, scheme_of, store_of
+from detic_crop.stores.addresses import scheme_of
+from detic_crop.stores.store import map_parallel, store_of
 
 
 class Photo(Struct, frozen=True, gc=False):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from detic_crop.folder.records import Record
 
 MAX_DIFFERENT_BITS = 3
-"""Scaled or recompressed copies differ by no more as a rule; different photos by a quarter of the bits."""
+"""Scaled or recompressed copies rarely differ by more; different photos differ by a quarter of the bits."""
 
 _SAME_PROPORTIONS = 0.02
 _CHUNK_BITS = 16
@@ -23,22 +23,27 @@ _BITS_SET = np.unpackbits(np.arange(1 << 16, dtype=np.uint16).view(np.uint8).res
 
 
 class Copy(NamedTuple):
-    """What a photo repeats."""
+    """What a photo repeats.
+
+    Attributes:
+        flag: ``duplicate`` for the same file, ``near_duplicate`` for nearly the same picture.
+        of: key of the first such photo.
+    """
 
     flag: Literal["duplicate", "near_duplicate"]
-    of: str  # key of the first photo like it
+    of: str
 
 
 def copies(records: Sequence[Record]) -> dict[str, Copy]:
-    """The photos that repeat an earlier one, by key; the first of its like is the original.
+    """Return the photos that repeat an earlier one, by key; the first of them is the original.
 
     A *duplicate* has the size and checksum of an earlier file. A *near duplicate* has a crop whose perceptual
     hash differs from that of an earlier photo's crop by at most `MAX_DIFFERENT_BITS` of 64 bits, and the
     photos have the same proportions (within 2 %). Photos without these numbers, from failed rows or older
-    runs, take no part.
+    runs, are left out.
 
     Args:
-        records: each photo once, in input order.
+        records: one record of each photo, in input order.
     """
     known = [record for record in records if record.crop_hash]
     found: dict[str, Copy] = {}
@@ -62,7 +67,7 @@ def copies(records: Sequence[Record]) -> dict[str, Copy]:
 
 
 def first_similar(hashes: NDArray[np.uint64], ratios: NDArray[np.float64]) -> NDArray[np.intp]:
-    """For each hash the index of the first earlier one that is similar; -1 where there is none.
+    """Return for each hash the index of the first earlier one that is similar; -1 where there is none.
 
     Two hashes that differ by at most three bits have one of four quarters in common (Manku et al. 2007,
     "Detecting near-duplicates for web crawling", section 3), so only hashes that share a quarter are
@@ -90,15 +95,15 @@ def first_similar(hashes: NDArray[np.uint64], ratios: NDArray[np.float64]) -> ND
 
 
 def _first_equal(hashes: NDArray[np.uint64], ratios: NDArray[np.float64]) -> NDArray[np.intp]:
-    """(N,) index of the first equal hash of equal proportions, its own where there is no earlier one."""
+    """Return for each hash the index of the first equal one of equal proportions, (N,)."""
     first: dict[tuple[int, float], int] = {}
     keys = zip(hashes.tolist(), ratios.tolist(), strict=True)
     return np.array([first.setdefault(key, index) for index, key in enumerate(keys)], np.intp)
 
 
 def _pairs(values: NDArray[np.uint64]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Places (earlier, later) of all pairs of equal values, many at a time."""
-    order = np.argsort(values, kind="stable")  # equal values side by side, by place
+    """Yield the indices (earlier, later) of all pairs of equal values, many at a time."""
+    order = np.argsort(values, kind="stable")  # equal values side by side, by index
     ordered = values[order]
     start = np.arange(len(order) - 1)
     distance = 1
@@ -110,6 +115,6 @@ def _pairs(values: NDArray[np.uint64]) -> Iterator[tuple[NDArray[np.intp], NDArr
 
 
 def different_bits(xor: NDArray[np.uint64]) -> NDArray[np.uint8]:
-    """(N,) number of bits set."""
+    """Return the number of bits set in each value, (N,) uint8."""
     halves = np.ascontiguousarray(xor).view(np.uint16).reshape(-1, 4)
     return np.asarray(_BITS_SET[halves].sum(axis=1, dtype=np.uint8))

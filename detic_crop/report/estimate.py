@@ -24,22 +24,23 @@ _WITH_ANIMAL = frozenset({"accepted", "box"})
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What is known by the sample so far.
+    """What the sample says so far.
 
     Attributes:
-        drawn: photos in the sample.
-        left: of these, photos without a verdict.
-        crops: crops that the detector made, when the sample was drawn.
-        uncropped: photos that were only resized then.
-        come_since: how many more of both there are now; the estimate does not speak of them.
+        drawn: number of photos in the sample.
+        left: number of these that have no verdict.
+        crops: number of crops that the detector had made when the sample was drawn.
+        uncropped: number of photos that were only resized then.
+        come_since: number of photos that have been added to both since; the estimate does not cover them.
         precision: share of right crops, as the detector left them; None while too few were reviewed.
-        missed: share of the uncropped photos that show an animal; likewise.
-        missed_animals: missed animals as a share of all animals, found or missed; likewise.
-        corrected: crops that a reviewer has changed or thrown out since.
-        crops_now: crops that there are after that.
-        uncropped_now: photos that are only resized after that.
-        precision_now: share of right crops among them; None where nothing was changed.
-        missed_now: share of the photos still uncropped that show an animal; likewise.
+        missed: share of the uncropped photos that show an animal; None while too few were reviewed.
+        missed_animals: missed animals as a share of all animals, found or missed; None while too few were
+            reviewed.
+        corrected: number of crops that a reviewer has changed or rejected since.
+        crops_now: number of crops after that.
+        uncropped_now: number of photos that are only resized after that.
+        precision_now: share of right crops among `crops_now`; None if nothing was changed.
+        missed_now: share of `uncropped_now` that show an animal; None if nothing was changed.
     """
 
     drawn: int
@@ -58,7 +59,7 @@ class Estimate:
 
     @property
     def sentences(self) -> list[str]:
-        """For a person: what is missing, what is known, and the sentence for a data-set card."""
+        """What is missing, what is known, and the sentence for a data-set card."""
         said = []
         if self.left:
             said.append(
@@ -76,7 +77,7 @@ class Estimate:
 
     @property
     def card(self) -> str:
-        """One paragraph for the card of the data set; empty while nothing is known."""
+        """A paragraph for the card of the data set; empty while nothing is known."""
         parts = []
         if self.precision is not None:
             parts.append(f"{_percent(self.precision)} of the {self.crops:,} crops are right")
@@ -115,19 +116,19 @@ def estimate(
     current: Mapping[str, Record],
     verdicts: Mapping[str, Verdict],
 ) -> Estimate:
-    """Judge all crops by those of the sample.
+    """Estimate from the sample how many of all crops are right and how many animals were missed.
 
-    A verdict is on what the detector left: a sampled crop is right when it was accepted, wrong when the
-    reviewer took the whole photo, another box or none; a sampled photo without a crop is a missed animal when
+    A verdict judges what the detector left: a sampled crop is right if it was accepted, and wrong if the
+    reviewer took the whole photo, another box or none. A sampled photo without a crop is a missed animal if
     the reviewer gave it a box. Strata and their sizes are those of the draw.
 
     Args:
-        sample: as it was drawn.
-        detected: what the detector left of each photo.
-        current: what there is of each photo now, a reviewer's work included.
-        verdicts: the last one of each photo.
+        sample: the sample as it was drawn.
+        detected: key → record that the detector left.
+        current: key → record now, after review.
+        verdicts: key → the reviewer's last word.
     """
-    # A photo that has gone since has none: there is nothing left to look at.
+    # A photo that is gone counts as not judged: there is nothing left to look at.
     judged = {
         drawn.image: _judged(verdicts[drawn.image], detected[drawn.image])
         if drawn.image in verdicts and drawn.image in detected
@@ -183,9 +184,10 @@ def estimate(
 
 
 def _judged(verdict: Verdict, detected: Record) -> str:
-    """What a verdict says of the detector's work: to want the very box that it chose is to accept it.
+    """Return what a verdict says of the detector's work.
 
-    So it may be after a recrop whose settings choose what the reviewer had to draw before.
+    A reviewer who chose the very box of the detector accepts it. This happens after a recrop whose settings
+    choose what the reviewer had to draw before.
     """
     decision = Decision(verdict.verdict, verdict.box)
     return "accepted" if decision.is_followed_by(replace(detected, verdict="box")) else verdict.verdict
@@ -196,7 +198,7 @@ def _changed(detected: Record, current: Record) -> bool:
 
 
 def _changes(detected: Mapping[str, Record], current: Mapping[str, Record]) -> Counter[tuple[str, str]]:
-    """(status as detected, status now) → photos that a reviewer changed."""
+    """Return (status as detected, status now) → number of photos that a reviewer changed."""
     return Counter(
         (record.status, current[key].status)
         for key, record in detected.items()
@@ -209,7 +211,7 @@ def _total(
     sizes: Mapping[StratumName, int],
     hit: Callable[[str], bool],
 ) -> Interval | None:
-    """How many of the strata's photos have such a verdict; None while too few have any."""
+    """Return how many photos of the strata have a verdict that is a `hit`; None while too few have any."""
     judged = {name: [verdict for verdict in said if verdict] for name, said in by_stratum.items()}
     n_drawn, n_judged = (sum(map(len, said.values())) for said in (by_stratum, judged))
     if not all(judged.values()) or n_drawn - n_judged > _MAX_LEFT * n_drawn:
@@ -223,9 +225,9 @@ def _total(
 
 
 def _share(part: Interval, rest: Interval) -> Interval | None:
-    """part / (part + rest), from estimates of different strata.
+    """Return part / (part + rest), from estimates of different strata.
 
-    Each limit pairs the extremes of both, which is wider than it need be, and so on the safe side.
+    Each limit pairs the extremes of both. This is wider than necessary, and so on the safe side.
     """
     if part.value + rest.value <= 0:
         return None
@@ -239,6 +241,6 @@ def _share(part: Interval, rest: Interval) -> Interval | None:
 
 
 def _percent(share: Interval) -> str:
-    """In words: the estimate, and its limits in brackets; nothing where all is known."""
+    """Return a share in words, with its limits in brackets unless it is known exactly."""
     value, low, high = share.percents()
     return f"{value} %" if low == high else f"{value} % ({low}–{high} %)"

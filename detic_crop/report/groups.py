@@ -11,13 +11,13 @@ INDIVIDUAL_COLUMNS = ("individual_id", "individual", "identity", "animal_id")
 
 
 def find_column(columns: Sequence[str], wanted: Sequence[str]) -> int | None:
-    """Index of the first of the `wanted` names that is a column, however it is spelt; None without one."""
+    """Return the index of the first `wanted` name that is a column, in any case; None if none is."""
     names = [name.strip().lower().replace(" ", "_") for name in columns]
     return next((names.index(name) for name in wanted if name in names), None)
 
 
 def label_groups(labels: Labels) -> list[tuple[str, ...]]:
-    """For each label row the groups it belongs to, the narrowest first; an empty cell is no group."""
+    """Return for each label row the groups it belongs to, the narrowest first; empty cells are skipped."""
     found = [
         (kind, find_column(labels.columns, wanted))
         for kind, wanted in (("individual", INDIVIDUAL_COLUMNS), ("species", SPECIES_COLUMNS))

@@ -1,4 +1,4 @@
-"""How far an estimate from a stratified sample of a finite population can be off."""
+"""Confidence intervals of estimates from a stratified sample of a finite population."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Count:
     """What a sample of one stratum showed.
 
     Attributes:
-        size: units in the stratum.
-        drawn: of these in the sample, drawn without replacement.
-        judged: of the drawn ones, those that were looked at; at least one.
-        hits: of the judged ones, those that have the property that is counted.
+        size: number of units in the stratum.
+        drawn: number of units in the sample, drawn without replacement.
+        judged: number of drawn units that were looked at; at least one.
+        hits: number of judged units that have the counted property.
     """
 
     size: int
@@ -28,7 +28,7 @@ class Count:
 
     @property
     def total(self) -> float:
-        """Estimated units of the stratum that have the property."""
+        """Estimated number of units of the stratum that have the property."""
         return self.size * self.hits / self.judged
 
 
@@ -40,19 +40,19 @@ class Interval(NamedTuple):
     high: float
 
     def plus(self, shift: float) -> Interval:
-        """The same, shifted by a known number."""
+        """Return the interval shifted by a known number."""
         return Interval(self.value + shift, self.low + shift, self.high + shift)
 
     def over(self, divisor: float) -> Interval:
-        """The same as a share of `divisor`, within [0, 1]."""
+        """Return the interval as a share of `divisor`, within [0, 1]."""
         return Interval(*(min(1.0, max(0.0, number / divisor)) for number in self))
 
     def complement(self) -> Interval:
-        """Of a share: the rest."""
+        """Return the interval of 1 − share."""
         return Interval(1 - self.value, 1 - self.high, 1 - self.low)
 
     def percents(self) -> tuple[str, str, str]:
-        """Of a share: the same in per cent, to one decimal; limits that differ are rounded outwards."""
+        """Return a share in per cent, to one decimal; limits that differ are rounded outwards."""
         value = f"{100 * self.value:.1f}"
         if math.isclose(self.low, self.high):
             return value, value, value
@@ -61,7 +61,7 @@ class Interval(NamedTuple):
 
 
 def stratified_total(counts: Sequence[Count], level: float = LEVEL) -> Interval:
-    """How many units of all strata together have the property.
+    """Estimate how many units of all strata together have the property.
 
     The estimate is the sum of ``size × hits / judged``. Each stratum gets exact limits, see
     `hypergeometric_limits`; these are joined by the method of variance estimates recovery: the distances from
@@ -71,8 +71,8 @@ def stratified_total(counts: Sequence[Count], level: float = LEVEL) -> Interval:
     upper one.
 
     Args:
-        counts: one per stratum.
-        level: of confidence.
+        counts: one count per stratum.
+        level: confidence level.
     """
     value = sum(count.total for count in counts)
     below = above = 0.0
@@ -86,7 +86,7 @@ def stratified_total(counts: Sequence[Count], level: float = LEVEL) -> Interval:
 
 
 def hypergeometric_limits(size: int, drawn: int, hits: int, level: float = LEVEL) -> tuple[int, int]:
-    """Exact limits for the units of a finite population that have a property.
+    """Return exact limits for the number of units of a finite population that have a property.
 
     The Clopper–Pearson construction with hypergeometric tails (Clopper & Pearson 1934, Biometrika 26:
     404–413; Buonaccorsi 1987, A note on confidence intervals for proportions in finite populations, The
@@ -95,13 +95,13 @@ def hypergeometric_limits(size: int, drawn: int, hits: int, level: float = LEVEL
     everything was drawn, both are `hits`.
 
     Args:
-        size: of the population.
-        drawn: of it without replacement, at least one.
-        hits: of the drawn ones that have the property.
-        level: of confidence.
+        size: size of the population.
+        drawn: number of units drawn without replacement; at least one.
+        hits: number of drawn units that have the property.
+        level: confidence level.
     """
     tail = (1 - level) / 2
-    most = size - drawn + hits  # all that was not drawn, too
+    most = size - drawn + hits  # if all units that were not drawn had it
     high = _last(hits, most, lambda total: _at_most(hits, size, total, drawn) > tail)
     # At least `hits` that have it is at most `drawn - hits` that lack it.
     lacking = _last(
@@ -111,7 +111,7 @@ def hypergeometric_limits(size: int, drawn: int, hits: int, level: float = LEVEL
 
 
 def _last(low: int, high: int, holds: Callable[[int], bool]) -> int:
-    """The last number for which `holds` is true; it holds for `low` and never again once it fails."""
+    """Return the last number for which `holds` is true: it holds for `low`, and never again once it fails."""
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if holds(middle) else (low, middle - 1)
@@ -119,7 +119,7 @@ def _last(low: int, high: int, holds: Callable[[int], bool]) -> int:
 
 
 def _at_most(hits: int, size: int, total: int, drawn: int) -> float:
-    """Probability of at most `hits` among `drawn` of `size` units of which `total` have the property."""
+    """Return the probability of at most `hits` among `drawn` of `size` units if `total` have the property."""
     first = max(0, drawn - (size - total))
     whole = _log_binomial(size, drawn)
     return math.fsum(

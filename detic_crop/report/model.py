@@ -13,11 +13,9 @@ from detic_crop.boxes.detections import BOX_DECIMALS
 from detic_crop.boxes.geometry import clip
 from detic_crop.config import CropConfig
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.inputs import recorded_inputs, short_names
-from detic_crop.folder.listing import read_listing
+from detic_crop.folder.inputs import short_names
 from detic_crop.folder.records import Record
-from detic_crop.folder.state import load_labels
-from detic_crop.folder.tar_crops import place_of
+from detic_crop.folder.state import load_labels, load_listing
 from detic_crop.folder.verdicts import Verdict, standing_verdicts
 from detic_crop.folder.whereabouts import Whereabouts
 from detic_crop.photos.labels import Labels
@@ -147,10 +145,10 @@ class Audit:
             UsageError: a file of the folder is damaged.
         """
         labels, matches = load_labels(folder)
-        listing = read_listing(folder)
-        rows = table_rows(records, listing["keys"], labels, matches)
+        listing = load_listing(folder)
+        rows = table_rows(records, listing.keys, labels, matches)
         photos = judge(rows, config, standing_verdicts(folder.layout.review, records))
-        inputs = short_names(recorded_inputs(listing))
+        inputs = short_names(listing.inputs)
         return cls(config, rows, photos, labels, whereabouts, inputs)
 
     @property
@@ -221,14 +219,14 @@ def judge(
     }
 
 
-def crop_link(record: Record) -> str:
+def crop_link(crop: str | None) -> str:
     """Return the address of a crop relative to the output folder; empty where no program can follow it.
 
     The whole path is quoted, so that no name can be read as an address elsewhere.
     """
-    path = PurePosixPath(record.crop)
-    if not record.crop or place_of(record.crop):  # inside a tar file
+    if not crop:  # there is none, or it is in a tar file
         return ""
+    path = PurePosixPath(crop)
     if path.is_absolute() or ".." in path.parts:
         return ""
-    return quote(record.crop, errors="surrogateescape")
+    return quote(crop, errors="surrogateescape")

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from detic_crop.config import CropConfig
@@ -28,7 +28,7 @@ from detic_crop.folder.state import Drawn, StratumName
 from detic_crop.report.suspicion import doubts_of
 
 MIN_SAMPLE = 10
-_FEW = 5  # drawn of every stratum, where it has so many and the sample allows it
+_FEW = 5  # photos drawn of every stratum first, as far as the sample and the stratum allow
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,10 @@ class Stratum:
 
     Attributes:
         status: ``cropped`` or ``resized``.
-        meaning: in words.
-        until: where it ends, as a share of the photos of that status, most suspicious first.
-        assumed: share of mistakes assumed for the allocation; a wrong one costs precision, not truth.
+        meaning: description in words.
+        until: end of the stratum, as a share of the photos of that status, most suspicious first.
+        assumed: share of mistakes assumed for the allocation; a wrong one makes the estimate less precise,
+            not wrong.
     """
 
     status: str
@@ -57,42 +58,52 @@ STRATA: Mapping[StratumName, Stratum] = {
 }  # fmt: skip
 
 
-def detected_records(folder: OutputFolder, keys: Collection[str]) -> dict[str, Record]:
-    """What the detector left of each of `keys`: the last record without a reviewer's part in it.
+def detected_records(
+    folder: OutputFolder, records: Mapping[str, Record], config: CropConfig
+) -> dict[str, Record]:
+    """Return what the detector left of each photo: the last record before a reviewer's part in it.
 
     A photo that the boxes file does not name is left out: no detector looked, so none missed an animal.
 
-    A recrop writes none where it follows a verdict; what that left out is in the record itself.
+    Args:
+        folder: the output folder.
+        records: last record of each photo that is asked for, by key. A recrop that follows a verdict writes
+            no other; what the detector left is then in the record itself.
+        config: the settings as resolved.
     """
-    state = replay(folder.layout.journal, reviewed=False)
-    detected, config = state.records, state.config
-    missing = [key for key in keys if key not in detected or detected[key].status == "failed"]
-    current = replay(folder.layout.journal).records if missing and config is not None else {}
-    for key in missing:
-        if config is not None and key in current:
-            record = as_detected(current[key], config)
-            if record is not None:
-                detected[key] = record
-    return {key: detected[key] for key in keys if key in detected and not detected[key].unlisted}
+    unreviewed = replay(folder.layout.journal, reviewed=False).records
+    detected = {}
+    for key, record in records.items():
+        found = unreviewed.get(key)
+        if found is None or found.status == "failed":
+            found = as_detected(record, config) or found
+        if found is not None and not found.unlisted:
+            detected[key] = found
+    return detected
 
 
 def draw(detected: Mapping[str, Record], config: CropConfig, size: int, seed: int) -> list[Drawn]:
-    """A stratified random sample, in random order.
+    """Return a stratified random sample, in random order.
 
     Args:
-        detected: the population is its cropped and not-found photos.
-        config: the settings as resolved.
-        size: photos to draw; all there are when they are fewer.
-        seed: of the random numbers.
+        detected: key → record that the detector left; cropped and not-found photos are the population.
+        config: settings of the folder, as resolved.
+        size: number of photos to draw; if there are fewer, all are drawn.
+        seed: seed of the random numbers.
 
     Raises:
         UsageError: `size` is too small to tell anything, or there is nothing to draw from.
     """
     if size < MIN_SAMPLE:
-        raise UsageError(f"--sample {size} is too few to tell anything; pass {MIN_SAMPLE} or more, e.g. 200")
+        raise UsageError(
+            "sample_too_small",
+            f"--sample {size} is too few to tell anything; pass {MIN_SAMPLE} or more, e.g. 200",
+        )
     strata = _strata(detected, config)
     if not strata:
-        raise UsageError("--sample: no photo is cropped or resized yet; give the `run` command first")
+        raise UsageError(
+            "nothing_to_sample", "--sample: no photo is cropped or resized yet; run the `run` command first"
+        )
     shares = _allocate({name: len(keys) for name, keys in strata.items()}, size)
     sample = [
         Drawn(key, name, len(keys), seed)
@@ -103,7 +114,7 @@ def draw(detected: Mapping[str, Record], config: CropConfig, size: int, seed: in
 
 
 def _strata(detected: Mapping[str, Record], config: CropConfig) -> dict[StratumName, Sequence[str]]:
-    """Name → keys, of the strata that are not empty."""
+    """Return name → keys of the strata that are not empty."""
     ranked: dict[str, list[tuple[float, str]]] = {"cropped": [], "resized": []}
     for key, record in detected.items():
         if record.status in ranked:
@@ -122,12 +133,12 @@ def _strata(detected: Mapping[str, Record], config: CropConfig) -> dict[StratumN
 
 
 def _allocate(sizes: Mapping[StratumName, int], n: int) -> dict[StratumName, int]:
-    """How many to draw of each stratum.
+    """Return how many photos to draw of each stratum.
 
-    A few of each; then one after the other to the stratum where it lowers the variance most, as by Neyman's
+    Each stratum gets a few; each further photo goes where it lowers the variance most, as in Neyman's
     allocation with the assumed shares (Wright 2012, The equivalence of Neyman optimum allocation for sampling
     and equal proportions for apportionment, The American Statistician 66: 217–224). A larger sample never has
-    less of any stratum.
+    fewer photos of any stratum.
     """
     drawn = dict.fromkeys(sizes, 0)
 
@@ -148,5 +159,5 @@ def _allocate(sizes: Mapping[StratumName, int], n: int) -> dict[StratumName, int
 
 
 def _random(key: str, seed: int) -> bytes:
-    """A random number that is the photo's own: the same on every machine, whatever else there is."""
+    """Return the random number of a photo: the same on every machine and whatever other photos there are."""
     return hashlib.blake2b(f"{seed}\0{key}".encode(errors="surrogatepass"), digest_size=8).digest()

@@ -1,6 +1,6 @@
 """What is doubtful about a crop: flags with a rule each, and one number to sort by.
 
-`doubts_of_all` judges the photos of a run, each among its like; `doubts_of` what a record alone can tell.
+`doubts_of_all` compares the photos of a run; `doubts_of` judges by the record of one photo alone.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ FLAGS: Mapping[str, str] = {
 """Every flag and its rule, in the order in which a row lists them."""
 
 IMAGE_CHECKS = frozenset({"blurry", "dark", "low_information", "duplicate", "near_duplicate"})
-"""Flags that say something about the photo and nothing against its box: they add no suspicion."""
+"""Flags that describe the photo and say nothing against its box: they add no suspicion."""
 
-# How much one flag alone makes a person look. The known failure of the original data set leads; a flag that
-# is common among good crops (an edge, an upscaled crop) weighs little.
+# The suspicion of a crop with one flag and no other doubt. The known failure of the original data set weighs
+# most; a flag that is common among good crops (touching an edge, upscaled) weighs little.
 _WEIGHTS: Mapping[str, float] = {
     "smaller_box_more_confident": 0.6,
     "class_conflict": 0.5,
@@ -63,14 +63,13 @@ _TINY_FRACTION = 0.01
 _WHOLE_FRACTION = 0.95
 _EDGE_FRACTION = 0.005
 _EXTREME_ASPECT = 8.0
-_LARGER_PART = 0.5  # of the chosen score that the larger box reaches
+_LARGER_PART = 0.5  # share of the chosen score that the larger box reaches
 _LARGER_WEIGHT = 0.5
 _UNUSUAL_POWER = 0.25
-_BLURRY, _DARK, _LOW_ENTROPY = (
-    0.55,
-    40.0,
-    5.0,
-)  # no crop of 105 varied photos is beyond these, but for one soft one
+# Of the crops of 105 varied photos only one, a soft one, is beyond these.
+_BLURRY = 0.55
+_DARK = 40.0
+_LOW_ENTROPY = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +77,9 @@ class Doubts:
     """What is doubtful about one photo.
 
     Attributes:
-        flags: the codes that apply, in the order of `FLAGS`; none for a failed photo.
+        flags: codes that apply, in the order of `FLAGS`; none for a failed photo.
         suspicion: how much the photo deserves a look, in [0, 1].
-        duplicate_of: key of the earlier photo that it repeats; empty when it repeats none.
+        duplicate_of: key of the earlier photo that it repeats; empty if it repeats none.
     """
 
     flags: tuple[str, ...]
@@ -89,32 +88,32 @@ class Doubts:
 
     @property
     def against_the_crop(self) -> tuple[str, ...]:
-        """The flags but those of `IMAGE_CHECKS`."""
+        """The flags that are not in `IMAGE_CHECKS`."""
         return tuple(flag for flag in self.flags if flag not in IMAGE_CHECKS)
 
 
 def doubts_of(
     record: Record, config: CropConfig, unusual: float = 1.0, copy: str = "", of: str = ""
 ) -> Doubts:
-    """The flags of one photo, and the suspicion that they, its score and its box leave.
+    """Return the flags of one photo, and the suspicion that follows from them, its score and its box.
 
     The suspicion of a crop is ``1 − (1 − d/2) · (1 − m/2) · ∏(1 − weight of each flag) · u^¼``: each doubt
-    takes away a part of the trust that the others left.
+    multiplies the trust that is left.
 
-    - ``d = (1 − score) / (1 − conf)``: 0 for a score of 1, 1 for one that just passed.
+    - ``d = (1 − score) / (1 − conf)``: 0 for a score of 1, 1 for a score of `conf`.
     - ``m = larger score / score``, at most 1, where a larger box around the chosen one fell below ``--conf``;
       else 0.
-    - ``u`` is the share of ordinary boxes that are as unusual; see `unusual_shares`. Ordinary boxes have one
-      of ½ on average, which costs them a sixth of their trust; 1 in 100 costs two thirds.
+    - ``u`` is the share of ordinary boxes that are as unusual; see `unusual_shares`. It is ½ on average and
+      takes a sixth of the trust; 1 in 100 takes two thirds.
 
-    Without a box it is `presence`, how sure the model is that it missed an animal; of a failed photo, and of
-    one that nobody looked at (`not_listed`), 1; of a reviewed one 0.
+    The suspicion of a photo without a box is its `presence`, how sure the model is that it missed an animal.
+    It is 1 for failed photos and for those that nobody looked at (`not_listed`), and 0 for reviewed ones.
 
     Args:
-        record: of the photo.
-        config: the settings as resolved.
-        unusual: ``u``; 1 where nothing is known of the other photos.
-        copy: ``duplicate`` or ``near_duplicate``, of the photo `of`; empty for an original.
+        record: record of the photo.
+        config: settings of the folder, as resolved.
+        unusual: ``u``; 1 if nothing is known of the other photos.
+        copy: ``duplicate`` or ``near_duplicate`` of the photo `of`; empty for an original.
         of: key of the photo that it repeats.
     """
     flags = flags_of(record, config)
@@ -126,12 +125,12 @@ def doubts_of(
 def doubts_of_all(
     records: Sequence[Record], groups: Sequence[Sequence[str]], config: CropConfig
 ) -> list[Doubts]:
-    """The doubts of every photo of a run, one after the other.
+    """Return the doubts of every photo of a run, in the order of `records`.
 
     Args:
-        records: each photo once, in input order: of two copies the first is the original.
-        groups: for each photo the groups it belongs to by its labels, the narrowest first.
-        config: the settings as resolved.
+        records: one record of each photo, in input order; of two copies the first is the original.
+        groups: for each photo, the groups it belongs to by its labels, the narrowest first.
+        config: settings of the folder, as resolved.
     """
     found = copies(records)
     crops = [i for i, record in enumerate(records) if record.status == "cropped" and area_fraction(record)]
@@ -146,7 +145,7 @@ def doubts_of_all(
 
 
 def area_fraction(record: Record) -> float | None:
-    """Chosen box area / photo area; None without a box."""
+    """Return the area of the chosen box / area of the photo; None without a box."""
     if record.box is None or not record.width:
         return None
     left, top, right, bottom = record.box
@@ -154,7 +153,7 @@ def area_fraction(record: Record) -> float | None:
 
 
 def flags_of(record: Record, config: CropConfig) -> tuple[str, ...]:
-    """The codes that apply to one photo, in the order of `FLAGS`; none for a failed one."""
+    """Return the flags that apply to one photo, in the order of `FLAGS`; none for a failed one."""
     if record.status == "failed":
         return ()
     applies = {"truncated_file": record.truncated, "damaged_file": bool(record.damaged)}
@@ -189,7 +188,7 @@ def _box_flags(record: Record, config: CropConfig) -> dict[str, bool]:
 
 
 def _picture_flags(record: Record) -> dict[str, bool]:
-    """What does not need the other photos; older records have no numbers and get no flag."""
+    """Return the flags of the crop as a picture; records of older versions have no numbers and get none."""
     return {
         "blurry": record.blur is not None and record.blur > _BLURRY,
         "dark": record.brightness is not None and record.brightness < _DARK,
@@ -202,7 +201,7 @@ def _low_score_limit(conf: float) -> float:
 
 
 def _suspicion(record: Record, config: CropConfig, flags: Sequence[str], unusual: float) -> float:
-    """See `doubts_of`."""
+    """Return the suspicion; see `doubts_of`."""
     if record.verdict:
         return 0.0
     if record.status == "failed":

@@ -73,13 +73,16 @@ def table_cells(audit: Audit) -> Iterator[list[str]]:
 
 
 def table_header(labels: Labels | None) -> list[str]:
-    """Return the names of all columns; a label column that is called as one of ours is renamed."""
+    """Return the names of all columns; a label column called like one of ours is renamed ``label_…``."""
     columns = labels.columns if labels else []
     return [_label_column(name, columns) for name in columns] + our_columns(labels)
 
 
 def our_columns(labels: Labels | None) -> list[str]:
-    """Those after the label columns; `image` stays as the label file spells it: its owner joins on that."""
+    """Return the columns after the label columns.
+
+    A label column `image` replaces ours and stays as the file spells it: its owner joins tables on it.
+    """
     return [name for name in COLUMNS if name != "image" or labels is None or "image" not in labels.columns]
 
 
@@ -126,7 +129,7 @@ def _number(value: float | None) -> str:
 
 
 def _box(xyxy: Sequence[float] | None) -> str:
-    """Whole pixels that contain the box: floor of the left and top, ceil of the right and bottom."""
+    """Return the whole pixels that contain the box: left and top rounded down, right and bottom up."""
     if xyxy is None:
         return ""
     left, top, right, bottom = xyxy

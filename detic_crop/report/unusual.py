@@ -1,4 +1,4 @@
-"""How unusual a box is among the boxes of its group: counting, no training and no assumed distribution."""
+"""How unusual a box is among the boxes of its group, by counting: nothing is trained or assumed."""
 
 from __future__ import annotations
 
@@ -11,32 +11,33 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 MIN_GROUP = 20
-"""A smaller group says too little of what is usual; the next wider one is asked."""
+"""A smaller group says too little about what is usual; the next wider one is used."""
 
 
 def unusual_shares(
     boxes: Floats, resolution_wh: Floats, groups: Sequence[Sequence[str]], min_group: int = MIN_GROUP
 ) -> Floats:
-    """For each box the share of ordinary boxes that would be as unusual, by chance, in size, shape and place.
+    """Return for each box the share of ordinary boxes that are by chance as unusual in size, shape and place.
 
     Three shares are counted in the box's group, itself included:
 
-    - size: boxes that cover as small a part of their photo, or as large a one, whichever are fewer, twice;
+    - size: twice the share of boxes that cover as small a part of their photo, or as large a part, whichever
+      are fewer;
     - shape: boxes that are as narrow for their height (a part of a long animal is shorter than the animal);
-    - place: boxes whose centre is as far from the photo's, as a share of its sides (animals are aimed at).
+    - place: boxes whose centre is as far from that of the photo, in photo sides (people aim at animals).
 
     They are combined by Fisher's method (Fisher 1925, "Statistical Methods for Research Workers", section
-    21.1): of three independent shares p whose product is P, a product as small is had with the probability
+    21.1): of three independent shares whose product is P, a product as small has the probability
     ``P (1 + L + L²/2)``, ``L = −ln P``. Equal boxes are not unusual, whatever they look like.
 
     Args:
         boxes: (N, 4) xyxy of positive area, pixels of each photo.
         resolution_wh: (N, 2) width and height of each photo, pixels.
-        groups: for each box the groups it belongs to, the narrowest first; the whole run is the last resort.
-        min_group: boxes that a group needs.
+        groups: for each box, the groups it belongs to, the narrowest first; the whole run is the last resort.
+        min_group: number of boxes that a group needs.
 
     Returns:
-        (N,) in (0, 1]; 1 where even the whole run is too small.
+        (N,) in (0, 1]; 1 if even the whole run is too small.
     """
     count = len(boxes)
     members = Counter(name for names in groups for name in set(names))
@@ -62,15 +63,15 @@ def unusual_shares(
 
 
 def fisher(shares: Floats) -> Floats:
-    """(N, 3) independent shares → (N,) probability of a product as small; see `unusual_shares`."""
+    """Return the probability of a product as small, (N,), of independent shares, (N, 3)."""
     log = -np.log(shares).sum(axis=1)
     return np.asarray(np.minimum(1.0, np.exp(-log) * (1 + log + log**2 / 2)))
 
 
 def _measures(boxes: Floats, resolution_wh: Floats) -> Floats:
-    """(N, 3): share of the photo, width / height, distance of the centres.
+    """Return (N, 3): share of the photo, width / height, distance of the centres.
 
-    Rounded, so that boxes that differ in the last bit only are equal on every machine.
+    They are rounded, so that boxes that differ only in the last bit are equal on every machine.
     """
     boxes, resolution_wh = boxes.reshape(-1, 4), resolution_wh.reshape(-1, 2)
     sides = boxes[:, 2:] - boxes[:, :2]
@@ -81,13 +82,13 @@ def _measures(boxes: Floats, resolution_wh: Floats) -> Floats:
 
 
 def _shares_in_group(measures: Floats) -> Floats:
-    """(N, 3) measures of one group → (N,)."""
+    """Return the shares of one group, (N,), from its measures, (N, 3)."""
     area, shape, offset = measures.T
     size = np.minimum(1.0, 2 * np.minimum(_share_as_large(-area), _share_as_large(area)))
     return fisher(np.stack([size, _share_as_large(-shape), _share_as_large(offset)], axis=1))
 
 
 def _share_as_large(values: Floats) -> Floats:
-    """(N,) share of the values that are at least as large as each, itself included."""
+    """Return for each value the share of the values that are at least as large, itself included, (N,)."""
     below = np.searchsorted(np.sort(values), values, side="left")
     return np.asarray((len(values) - below) / len(values))

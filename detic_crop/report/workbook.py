@@ -14,6 +14,7 @@ import re
 from typing import Any
 
 from detic_crop.errors import UsageError
+from detic_crop.folder.crops import Crops
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.photos.location import NOWHERE
 from detic_crop.report.model import Audit, crop_link
@@ -69,7 +70,7 @@ def write_workbook(folder: OutputFolder, audit: Audit) -> list[str]:
     settings = {"constant_memory": True, "tmpdir": str(folder.layout.temporary)}
     with library.Workbook(file, settings) as workbook:
         workbook.set_properties({"title": "detic-crop audit", "created": _NO_DATE})
-        notes = _fill(library, workbook, audit)
+        notes = _fill(library, workbook, audit, folder.crops)
     folder.write(folder.layout.audit_xlsx, file.getvalue())
     return notes
 
@@ -85,7 +86,7 @@ def _library() -> Any:
         ) from error
 
 
-def _fill(library: Any, workbook: Any, audit: Audit) -> list[str]:
+def _fill(library: Any, workbook: Any, audit: Audit, crops: Crops) -> list[str]:
     """Write the one worksheet; return what was left out."""
     sheet = workbook.add_worksheet("audit")
     formats = {
@@ -121,7 +122,9 @@ def _fill(library: Any, workbook: Any, audit: Audit) -> list[str]:
             if column in (photo_column, crop_column) and number_of_row - 1 in with_links:
                 record = audit.rows[number_of_row - 1].record
                 location = audit.whereabouts.locations.get(record.image, NOWHERE)
-                address = location.as_uri() if column == photo_column else crop_link(record)
+                address = (
+                    location.as_uri() if column == photo_column else crop_link(crops.path_of(record.crop))
+                )
                 if 0 < len(address) <= _MAX_ADDRESS:
                     sheet.write_url(number_of_row, column, _link(library, address, text))
                     continue

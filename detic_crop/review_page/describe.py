@@ -1,4 +1,4 @@
-"""One photo as the page sees it: plain JSON values, and the pictures that go with it."""
+"""What the review page shows of one photo: plain JSON values, and its pictures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from detic_crop.report.suspicion import FLAGS
 from detic_crop.review_page.rows import photo_id
 from detic_crop.wording import utf8
 
-# px, long side of a photo on the page: a photo of 4 MP and more can be decoded at half its size for it.
+# px, long side of a photo on the page; photos of 4 MP and more can be decoded at half their size.
 PHOTO_SIDE = 1280
 _PHOTO_QUALITY = 88
 _CACHED_PHOTOS = 12
@@ -41,11 +41,11 @@ _TAKEN_BACK = ("undone",)
 
 
 class Judgeable(NamedTuple):
-    """What may be said of a photo.
+    """Which verdicts a photo may get.
 
     Attributes:
-        may: of `VERDICTS`.
-        problem: why that is not all of them; else empty.
+        may: the allowed ones of `VERDICTS`.
+        problem: why not all are allowed; else empty.
     """
 
     may: tuple[str, ...]
@@ -71,7 +71,7 @@ class Describer:
         self._cached_jpeg = lru_cache(_CACHED_PHOTOS)(self._jpeg)
 
     def describe(self, photo: AuditPhoto, verdict: Verdict | None) -> dict[str, Any]:
-        """Everything the page says about one photo."""
+        """Return everything the page says about one photo."""
         record = photo.record
         labels = zip(self._columns, photo.labels[0] if photo.labels else (), strict=False)
         return {
@@ -96,7 +96,7 @@ class Describer:
         }
 
     def judgeable(self, photo: AuditPhoto) -> Judgeable:
-        """What may be said of a photo: nobody judges what cannot be seen."""
+        """Return which verdicts a photo may get: nobody judges what cannot be seen."""
         record = photo.record
         if record.status == "failed":
             return Judgeable(_TAKEN_BACK, f"This photo failed ({record.reason}): {record.error}")
@@ -104,23 +104,23 @@ class Describer:
         if now.size < 0:
             gone = "The photo is no longer where it was"
             if self._has_crop(record):
-                # To accept is to leave it to the detector, whose crop this is not once a verdict was applied.
+                # To accept means the detector's crop; after an applied verdict this is another one.
                 may = _BY_CROP[record.verdict in ("box", "whole") :]
                 return Judgeable(may, f"{gone}: only its crop can be judged. {_START_AGAIN}")
             return Judgeable(_TAKEN_BACK, f"{gone}, and its crop is not there either. {_START_AGAIN}")
         if not is_same_photo(record, now, self._moved):
-            changed = "The photo has changed since the run; give the run command again, then review it."
+            changed = "The photo has changed since the run; run the `run` command again, then review it."
             return Judgeable(_TAKEN_BACK, changed)
         return Judgeable(VERDICTS, "")
 
     def _has_crop(self, record: Record) -> bool:
-        return any(self._folder.crop_size(place) >= 0 for place in _crop_places(self._folder, record))
+        return any(self._folder.crops.size(place) is not None for place in _crop_places(self._folder, record))
 
     def _photo_now(self, record: Record) -> Photo:
         return Photo.at(record.image, self._locations.get(record.image, NOWHERE))
 
     def _candidates(self, record: Record) -> list[dict[str, Any]]:
-        """All kept boxes: the detector's own first, then eligible ones, then the others, by falling score."""
+        """Return all kept boxes: the detector's own, then eligible ones, then others, by falling score."""
         own = detected_box(record)
         found = candidates_of(record, self._folder.layout.candidates) or Detections.empty()
         eligible = wanted_mask(found, self._wanted) & (found.scores >= np.float32(self._config.conf or 0.0))
@@ -141,7 +141,7 @@ class Describer:
     # ------------------------------------------------------------ pictures
 
     def photo_jpeg(self, photo: AuditPhoto) -> bytes:
-        """The photo, upright, its long side at most `PHOTO_SIDE`, without metadata.
+        """Return an upright JPEG of the photo without metadata, its long side at most `PHOTO_SIDE`.
 
         Raises:
             PhotoError: it cannot be decoded, or is another photo now.
@@ -154,26 +154,26 @@ class Describer:
         return thumbnail(read_photo(record, location), record.image, PHOTO_SIDE, _PHOTO_QUALITY, record)
 
     def crop_file(self, photo: AuditPhoto) -> tuple[bytes, str]:
-        """(the crop as it is, its content type).
+        """Return the bytes of the crop file, and its content type.
 
         Raises:
-            OSError: it is not there; a name that leads out of the folder is not there either.
+            OSError: it does not exist, or its name leads out of the folder.
         """
         crop = photo.record.crop
         for place in _crop_places(self._folder, photo.record):
-            if self._folder.crop_size(place) >= 0:
-                return self._folder.read_crop(place), _CONTENT_TYPES[os.path.splitext(crop)[1].lower()]
+            if self._folder.crops.size(place) is not None:
+                return self._folder.crops.read(place), _CONTENT_TYPES[os.path.splitext(crop)[1].lower()]
         raise FileNotFoundError(crop)
 
 
 def _crop_places(folder: OutputFolder, record: Record) -> tuple[str, ...]:
-    """Where the crop of a photo may be: `apply` may have set it aside."""
+    """Return where the crop of a photo may be: `apply` moves rejected crops."""
     is_picture = os.path.splitext(record.crop)[1].lower() in _CONTENT_TYPES
-    return (record.crop, folder.crop_place(replace(record, status="rejected"))) if is_picture else ()
+    return (record.crop, folder.aside.find(replace(record, status="rejected"))) if is_picture else ()
 
 
 def verdict_values(verdict: Verdict) -> dict[str, Any]:
-    """A verdict as JSON values."""
+    """Return a verdict as JSON values."""
     return {
         "verdict": verdict.verdict,
         "box": verdict.box,
@@ -183,10 +183,10 @@ def verdict_values(verdict: Verdict) -> dict[str, Any]:
 
 
 def box_of(value: object, resolution_wh: tuple[int, int]) -> Box:
-    """A box that the page sent, cut to the photo.
+    """Return the box that the page sent, clipped to the photo.
 
     Raises:
-        ValueError: it is none, or lies outside.
+        ValueError: it is not a box, or lies outside.
     """
     if not isinstance(value, list) or len(value) != 4:
         raise ValueError("expected four numbers as the box")

@@ -40,16 +40,16 @@ _LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 class Guard:
-    """ASGI middleware that refuses everybody else, and adds the headers to every answer.
+    """ASGI middleware that refuses everybody else, and adds security headers to every answer.
 
     Args:
-        app: what is guarded.
-        host: the address that the server is bound to.
-        port: its port; part of the cookie's name.
+        app: application that is guarded.
+        host: address that the server is bound to.
+        port: port of the server; part of the cookie's name.
 
     Attributes:
-        secret: what the cookie holds, and the printed address.
-        room: the folder that all addresses of the page are in, with a / at both ends.
+        secret: value of the cookie, and part of the printed address.
+        room: folder that all addresses of the page are in, with a / at both ends.
     """
 
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
@@ -64,13 +64,13 @@ class Guard:
             self._names.add(socket.gethostname().casefold())
 
     def token_for_one_use(self) -> str:
-        """A token for the browser's command line, which other users of the machine can see for a moment."""
+        """Return a token for the browser's command line, which other users of the machine may see."""
         token = secrets.token_urlsafe(32)
         self._once.add(token)
         return token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, refuse, or pass on."""
+        """Answer a request, refuse it or pass it on."""
         if scope["type"] != "http":
             return
 
@@ -89,7 +89,7 @@ class Guard:
         await self.app({**scope, "path": self._inside(scope["path"])}, receive, send_with_headers)
 
     def _answer(self, scope: Scope) -> Response | None:
-        """What to say instead of passing a request on."""
+        """Return the answer to a request that is not passed on, else None."""
         headers = Headers(scope=scope)
         if not self._is_our_name(headers.get("host", "")):
             return _refuse(421, "this page does not go by that name; open the address that was printed")
@@ -116,7 +116,7 @@ class Guard:
         return None
 
     def _inside(self, path: str) -> str:
-        """A path below the page's folder, from its / on; empty for one elsewhere."""
+        """Return a path relative to the page's folder, with a leading /; empty if it lies elsewhere."""
         room = path[: len(self.room)]
         return path[len(self.room) - 1 :] if _equal(room, self.room) else ""
 
@@ -142,7 +142,7 @@ class Guard:
 
 
 def is_local(host: str) -> bool:
-    """Whether only this machine can reach a server bound to `host`."""
+    """Return True if only this machine can reach a server bound to `host`."""
     return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 

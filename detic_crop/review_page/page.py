@@ -1,4 +1,4 @@
-"""The local page: a few addresses over `ReviewRows`."""
+"""The review page: what its addresses answer."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _PICTURE_CACHE = "private, max-age=600"
 
 
 class ReviewPage:
-    """What the addresses of the page answer.
+    """Answer the addresses of the page.
 
     Args:
         folder: the output folder.
@@ -72,7 +72,7 @@ class ReviewPage:
         self._static = {name: _package_file(name) for name in (*_STATIC, "review.html")}
 
     def app(self) -> Starlette:
-        """The addresses."""
+        """Return the ASGI application."""
         return Starlette(
             routes=[
                 Route("/", self._index, methods=["GET"]),
@@ -145,17 +145,17 @@ class ReviewPage:
         )
 
     def _moved(self) -> str:
-        """That photos are not where they are looked for, or have changed; empty when all is well."""
+        """Return that photos are missing or have changed, in sentences; empty if all is well."""
         sentences = self.whereabouts.sentences("of these only the crops can be judged")
         return " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences)
 
     def _row(self, request: Request) -> Response:
-        """The photo `at` (else where to begin) with its neighbours in the filter."""
+        """Answer with the photo `at`, or where to begin, and its neighbours in the filter."""
         mask = self._rows.mask(_filter(request))
         asked = request.query_params.get("at")
         rank = self._rows.rank_of.get(asked) if asked else self._rows.first(mask)
         if asked and rank is None:
-            return _refuse(404, "This photo is not in the run any more, or its address was mistyped.")
+            return _refuse(404, "This photo is no longer in the run, or its address was mistyped.")
         return _json({**self._progress(mask), **({"row": None} if rank is None else self._place(mask, rank))})
 
     def _progress(self, mask: Mask) -> dict[str, int]:
@@ -179,7 +179,7 @@ class ReviewPage:
     # ------------------------------------------------------------ verdicts
 
     def _changes(self, request: Request) -> Response:
-        """What other tabs and processes have said since, and whether the run has gone on meanwhile."""
+        """Answer with the verdicts of other tabs and processes, and whether the run has gone on meanwhile."""
         with self._writing:
             self._rows.note(self._log.refresh())
         since = request.query_params.get("since", "0")
@@ -198,7 +198,7 @@ class ReviewPage:
         return await run_in_threadpool(self._give, request, body)
 
     def _give(self, request: Request, body: bytes) -> Response:
-        """Put a verdict on the disk; only then say so."""
+        """Write a verdict to the disk, then confirm it."""
         try:
             asked = json.loads(body)
             rank = self._rows.rank_of[asked["id"]]
@@ -248,7 +248,7 @@ def open_page(folder: OutputFolder, input: str | os.PathLike[str] | None, review
     if state.config is None or not state.records:
         raise UsageError(
             "nothing_finished",
-            f"{folder.layout.root} has no finished photos yet; give its `run` command again first",
+            f"{folder.layout.root} has no finished photos yet; run its `run` command again first",
         )
     audit = Audit.of(folder, state.records, state.config, look_for_photos(folder, state.records, input))
     # A label row without a photo shows nothing that could be judged.
@@ -284,7 +284,7 @@ def _package_file(name: str) -> bytes:
 
 
 def _json(value: Any) -> Response:
-    # ASCII: a name may hold what is no text.
+    # ASCII: a name may hold undecodable bytes.
     return Response(json.dumps(value, separators=(",", ":")), media_type="application/json")
 
 

@@ -1,7 +1,7 @@
 """The photos of a run in the order of review, with what the page filters and steps by.
 
-Everything that is asked at each step is an array over the photos, so that a hundred thousand of them stay
-quick and the page itself never holds more than a few.
+What each step needs is an array over the photos, so that a hundred thousand of them stay fast and the page
+itself never holds more than a few.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from detic_crop.folder.decisions import decision_in
+from detic_crop.folder.decisions import followed_by
 from detic_crop.folder.verdicts import Verdict
 from detic_crop.report.model import AuditPhoto
 from detic_crop.report.suspicion import FLAGS
@@ -24,7 +24,7 @@ from detic_crop.wording import utf8
 Mask = NDArray[np.bool_]
 
 _STATUSES = ("cropped", "resized", "rejected", "failed")
-_MAX_VALUES = 300  # of a label column that is offered as a filter
+_MAX_VALUES = 300  # values of a label column that is offered as a filter
 _MAX_COLUMNS = 3
 _MAX_FOUND = 20
 
@@ -33,15 +33,15 @@ REVIEWED = ("", "no", "yes")
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which photos to show; what is empty admits all.
+    """Which photos to show; an empty field admits all.
 
     Attributes:
-        flag: a code of `FLAGS`.
+        flag: a name in `FLAGS`.
         status: cropped, resized, rejected or failed.
         class_name: class of the chosen box.
         labels: label column → value.
         reviewed: ``no``, ``yes`` or empty.
-        sample: only those of the drawn sample.
+        sample: True for photos of the drawn sample only.
     """
 
     flag: str = ""
@@ -54,7 +54,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class _Coded:
-    """One text per photo, as numbers."""
+    """One text per photo, stored as numbers."""
 
     values: tuple[str, ...]
     codes: NDArray[np.int32]  # (N,) index into values
@@ -70,23 +70,23 @@ class _Coded:
         return np.equal(self.codes, wanted)
 
     def counts(self) -> list[tuple[str, int]]:
-        """Value and how many, the commonest first."""
+        """Return (value, number of photos), the most frequent first."""
         counted = np.bincount(self.codes, minlength=len(self.values)).tolist()
         return sorted(zip(self.values, counted, strict=True), key=lambda item: (-item[1], item[0]))
 
 
 def photo_id(key: str) -> str:
-    """The address of a photo: short, safe in any URL, and of no use for a file that is not in the journal."""
+    """Return the id of a photo: short, safe in any URL, and useless for files that are not in the journal."""
     return hashlib.blake2s(utf8(key), digest_size=8).hexdigest()
 
 
 class ReviewRows:
-    """The photos by rank: crops by falling suspicion, then those without one, rejected ones and failed ones.
+    """The photos by rank: crops by falling suspicion, then resized, rejected and failed photos.
 
     Args:
-        photos: all of the run, in any order.
+        photos: all photos of the run, in any order.
         columns: names of the label columns.
-        verdicts: all that were given, the later ones last.
+        verdicts: all verdicts that were given, the latest last.
         sample: keys of the drawn sample.
     """
 
@@ -117,7 +117,7 @@ class ReviewRows:
         self._lock = threading.Lock()
         for rank, record in enumerate(records):
             if record.verdict:  # applied, perhaps in the folder that this one was recropped from
-                self._note(rank, Verdict(record.image, *decision_in(record)))
+                self._note(rank, Verdict(record.image, *followed_by(record)))
         self.note(verdicts)
         self._changed.clear()
 
@@ -127,7 +127,7 @@ class ReviewRows:
     # ------------------------------------------------------------ verdicts
 
     def note(self, verdicts: Iterable[Verdict]) -> None:
-        """Take in verdicts, the later ones last; those about photos that are not here are passed over."""
+        """Take in verdicts, the latest last; those about unknown photos are ignored."""
         with self._lock:
             for verdict in verdicts:
                 rank = self._rank_of_key.get(verdict.image)
@@ -143,11 +143,11 @@ class ReviewRows:
         self._changed.append(rank)
 
     def verdict(self, rank: int) -> Verdict | None:
-        """The last verdict of a photo."""
+        """Return the last verdict of a photo."""
         return self._verdicts.get(rank)
 
     def changes(self, since: int) -> tuple[int, list[int]]:
-        """(how many verdicts were noted so far, ranks of those after the first `since`)."""
+        """Return the number of verdicts noted so far, and the ranks of those after the first `since`."""
         with self._lock:
             recent = self._changed[max(0, since) :]
             return len(self._changed), list(dict.fromkeys(recent))
@@ -155,7 +155,7 @@ class ReviewRows:
     # ------------------------------------------------------------ filters and steps
 
     def mask(self, wanted: Filter) -> Mask:
-        """(N,) True for the photos that a filter admits."""
+        """Return a mask, (N,), of the photos that a filter admits."""
         mask = np.ones(len(self.photos), bool)
         if wanted.flag:
             mask &= self._flags.get(wanted.flag, np.zeros(len(mask), bool))
@@ -172,25 +172,25 @@ class ReviewRows:
         return mask
 
     def progress(self, mask: Mask) -> tuple[int, int]:
-        """(how many of the photos are reviewed, how many there are)."""
+        """Return how many photos are reviewed, and how many there are."""
         return int((mask & self._reviewed).sum()), int(mask.sum())
 
     def first(self, mask: Mask) -> int | None:
-        """Where to begin: the first photo that nobody has reviewed, else the first."""
+        """Return the rank to begin at: the first photo without a verdict, else the first."""
         return _first(mask & ~self._reviewed) if (mask & ~self._reviewed).any() else _first(mask)
 
     def after(self, mask: Mask, rank: int) -> int | None:
-        """The next photo in a filter."""
+        """Return the rank of the next photo in a filter."""
         later = _first(mask[rank + 1 :])
         return None if later is None else rank + 1 + later
 
     def before(self, mask: Mask, rank: int) -> int | None:
-        """The previous photo in a filter."""
+        """Return the rank of the previous photo in a filter."""
         back = _first(mask[:rank][::-1])
         return None if back is None else rank - 1 - back
 
     def choices(self) -> dict[str, list[tuple[str, int]]]:
-        """What can be filtered by: name of the filter → (value, how many)."""
+        """Return what can be filtered by: name of the filter → (value, number of photos)."""
         flags = [(flag, int(mask.sum())) for flag, mask in self._flags.items()]
         found = {
             "flag": [(flag, count) for flag, count in flags if count],
@@ -203,7 +203,7 @@ class ReviewRows:
         return found
 
     def find(self, text: str) -> list[int]:
-        """Photos whose name holds a text, in any case; whole names and file names go first."""
+        """Return photos whose name contains a text, in any case; whole names and beginnings go first."""
         wanted = text.strip().casefold()
         if not wanted:
             return []
@@ -226,7 +226,7 @@ def _first(mask: Mask) -> int | None:
 
 
 def _label_columns(photos: Sequence[AuditPhoto], columns: Sequence[str]) -> dict[str, _Coded]:
-    """Label columns with a handful of values, such as the species; not those that name each photo."""
+    """Return label columns with a handful of values, such as the species, but not names of single photos."""
     coded = {}
     for index, column in enumerate(columns):
         texts = [photo.labels[0][index] if photo.labels else "" for photo in photos]

@@ -1,4 +1,4 @@
-"""The server of the review page: where it listens, how it starts and ends."""
+"""The server of the review page: where it listens, and how it starts and ends."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def serve(
     """Answer until Ctrl-C or SIGTERM.
 
     Args:
-        page: what to answer.
-        listener: bound to `host`; closed at the end.
-        host: as asked for.
-        open_browser: whether to open the page there.
-        ready: told the address.
+        page: page that answers.
+        listener: socket bound to `host`; closed at the end.
+        host: address as the user gave it.
+        open_browser: True to open the page in a browser.
+        ready: function that is told the address.
     """
     server, guard = make_server(page, listener, host)
     port = listener.getsockname()[1]
@@ -45,7 +45,7 @@ def serve(
 
 
 def make_server(page: ReviewPage, listener: socket.socket, host: str) -> tuple[uvicorn.Server, Guard]:
-    """A server that is not running yet, and its guard."""
+    """Return a server that is not running yet, and its guard."""
     guard = Guard(page.app(), host, listener.getsockname()[1])
     config = uvicorn.Config(
         guard,
@@ -54,7 +54,7 @@ def make_server(page: ReviewPage, listener: socket.socket, host: str) -> tuple[u
         loop="asyncio",
         lifespan="off",
         log_config=None,
-        log_level="error",  # what is no request, such as a port scanner's, is nothing to read in the terminal
+        log_level="error",  # a port scanner's requests are nothing to read in the terminal
         access_log=False,
         proxy_headers=False,
         server_header=False,
@@ -64,10 +64,10 @@ def make_server(page: ReviewPage, listener: socket.socket, host: str) -> tuple[u
 
 
 def listen(host: str, port: int | None) -> socket.socket:
-    """A socket bound to `host`; `port` 0 is any free one, None the usual one or else any.
+    """Return a socket bound to `host`; `port` 0 is any free one, None the usual one or else any.
 
     Raises:
-        UsageError: the address cannot be had.
+        UsageError: the address cannot be used.
     """
     for candidate in (DEFAULT_PORT, 0) if port is None else (port,):
         try:
@@ -76,7 +76,9 @@ def listen(host: str, port: int | None) -> socket.socket:
             )[0]
             listener = socket.socket(family, kind, protocol)
         except OSError as error:
-            raise UsageError(f"--host {host} is no address of this machine: {error.strerror}") from error
+            raise UsageError(
+                "host_unusable", f"--host {host} is not an address of this machine: {error.strerror}"
+            ) from error
         try:
             if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
@@ -89,14 +91,15 @@ def listen(host: str, port: int | None) -> socket.socket:
             if port is None and candidate:
                 continue
             raise UsageError(
-                f"--host {host} --port {candidate} cannot be had: {error.strerror}; pass --port 0"
+                "port_unusable",
+                f"--host {host} --port {candidate} cannot be used: {error.strerror}; pass --port 0",
             ) from error
         return listener
     raise AssertionError("the last candidate returns or raises")
 
 
 def warning_of(host: str) -> str:
-    """What to say where the page can be reached from elsewhere; else empty."""
+    """Return a warning if other machines can reach the page; else an empty text."""
     if is_local(host):
         return ""
     return f"--host {host}: others on the network can reach this page; the token is all that keeps them out"

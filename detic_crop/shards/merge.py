@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from msgspec.structs import replace
@@ -24,15 +24,15 @@ from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.inputs import Given, parts_of, recorded_inputs
+from detic_crop.folder.inputs import parts_of
 from detic_crop.folder.journal import Journal, Replay, replay, unfinished_crops, unfinished_photos
-from detic_crop.folder.listing import photo_locations, read_listing
 from detic_crop.folder.names import fold_name
 from detic_crop.folder.records import Record
 from detic_crop.folder.shard import Shard, owner
-from detic_crop.folder.tar_crops import within
+from detic_crop.folder.state import Given, Part, SavedListing, WholeInput, load_listing, load_part
+from detic_crop.folder.tars import within
 from detic_crop.photos.photo import Photo
-from detic_crop.shards.state import Input, Part, digest_of, read_part
+from detic_crop.shards.state import digest_of
 from detic_crop.wording import counted
 
 
@@ -51,7 +51,7 @@ class ShardWork:
     folder: OutputFolder
     shard: Shard
     part: Part | None
-    listing: Mapping[str, Any]
+    listing: SavedListing
     journal: Replay[Record]
 
     def __str__(self) -> str:
@@ -76,7 +76,7 @@ class Gathered:
 
     shards: list[ShardWork]
     count: int
-    input: Input
+    input: WholeInput
     config: CropConfig
     keys: list[str] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
@@ -156,13 +156,13 @@ def gather(folder: OutputFolder) -> Gathered:
     assert first.journal.config is not None
     gathered = Gathered(shards, first.shard.count, first.part.input, first.journal.config)
     _collect_records(gathered)
-    _collect_photos(gathered, read_listing(folder)["keys"])
+    _collect_photos(gathered, load_listing(folder).keys)
     return gathered
 
 
 def _work_of(folder: OutputFolder, shard: Shard) -> ShardWork:
-    part, listing = read_part(folder), read_listing(folder)
-    if part is not None and part.keys != digest_of(listing["keys"]):
+    part, listing = load_part(folder), load_listing(folder)
+    if part is not None and part.keys != digest_of(listing.keys):
         part = None  # killed between the two: the listing is that of another call
     return ShardWork(folder, shard, part, listing, replay(folder.layout.journal))
 
@@ -187,7 +187,7 @@ def _check_same_settings(shards: Sequence[ShardWork], first: ShardWork) -> None:
             )
 
 
-def _check_same_input(listed: Sequence[ShardWork], expected: Input) -> None:
+def _check_same_input(listed: Sequence[ShardWork], expected: WholeInput) -> None:
     for work in listed:
         assert work.part is not None
         found = work.part.input
@@ -226,7 +226,7 @@ def _collect_photos(gathered: Gathered, merged: Sequence[str]) -> None:
     positions: list[int] = []
     for work in gathered.listed:
         assert work.part is not None
-        keys += work.listing["keys"]
+        keys += work.listing.keys
         positions += work.part.places
     fits = len(keys) == len(positions)
     if fits:
@@ -291,13 +291,13 @@ def photos_of(gathered: Gathered, folder: OutputFolder) -> tuple[list[Photo], li
         gathered: the work of the shards.
         folder: the unsharded folder; what was merged before keeps its place and comes last.
     """
-    merged = read_listing(folder)
+    merged = load_listing(folder)
     listings = [*(work.listing for work in gathered.listed), merged]
-    locations = photo_locations(merged)
+    locations = merged.locations()
     for work in gathered.listed:
-        locations.update(photo_locations(work.listing))
+        locations.update(work.listing.locations())
     inputs: list[Given] = []
-    for several in zip_longest(*map(recorded_inputs, listings)):
+    for several in zip_longest(*(listing.inputs for listing in listings)):
         known = [given for given in several if given is not None]
         keys = [key for given in known for key in given.keys]
         inputs.append(Given(known[0].where, known[0].root, keys))

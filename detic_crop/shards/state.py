@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
 
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.inputs import Given, parts_of, recorded_inputs
+from detic_crop.folder.inputs import parts_of
 from detic_crop.folder.journal import (
     Journal,
     recorded_config,
@@ -19,60 +17,29 @@ from detic_crop.folder.journal import (
     replay_entries,
     unfinished_crops,
 )
-from detic_crop.folder.listing import read_listing, write_listing
 from detic_crop.folder.records import Record, ResumeEntry
+from detic_crop.folder.state import Given, Part, WholeInput, load_listing, load_part, save_listing, save_part
 from detic_crop.photos.labels import Labels
 from detic_crop.photos.photo import Photo
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
-    """The photos that some shards share; it must be the same for all that are merged.
+def whole_input(
+    photos: Sequence[Photo], labels: Labels | None, matches: Sequence[str | None], limit: int | None
+) -> WholeInput:
+    """Return what the shards of a run have in common.
 
-    Attributes:
-        photos: of the whole input.
-        digest: of their keys in input order.
-        labels: digest of the label table and the photos it matches; empty without one.
-        limit: only so many of the photos were asked for.
+    Args:
+        photos: all photos of the input in its order.
+        labels: the label table; None without one.
+        matches: the photo of each row of the table.
+        limit: number of photos that were asked for; None for all.
     """
-
-    photos: int
-    digest: str
-    labels: str = ""
-    limit: int | None = None
-
-    @classmethod
-    def of(
-        cls,
-        photos: Sequence[Photo],
-        labels: Labels | None,
-        matches: Sequence[str | None],
-        limit: int | None,
-    ) -> Input:
-        """That of a run."""
-        keys = digest_of(photo.key for photo in photos)
-        if labels is None:
-            return cls(len(photos), keys, "", limit)
-        table = hashlib.blake2b(labels.data, digest_size=16).hexdigest()
-        matched = digest_of(key or "" for key in matches)
-        return cls(len(photos), keys, f"{labels.key_column} {table} {matched}", limit)
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A shard's part of an input, as its folder keeps it beside the listing.
-
-    Attributes:
-        input: the whole of it.
-        places: where in the whole input the keys of its listing are, ascending.
-        keys: digest of the keys of its listing.
-        words: of the command that made it, but for ``--out`` and ``--shard``.
-    """
-
-    input: Input
-    places: list[int]
-    keys: str
-    words: list[str]
+    keys = digest_of(photo.key for photo in photos)
+    if labels is None:
+        return WholeInput(len(photos), keys, "", limit)
+    table = hashlib.blake2b(labels.data, digest_size=16).hexdigest()
+    matched = digest_of(key or "" for key in matches)
+    return WholeInput(len(photos), keys, f"{labels.key_column} {table} {matched}", limit)
 
 
 def digest_of(texts: Iterable[str]) -> str:
@@ -87,7 +54,7 @@ def write_part(
     folder: OutputFolder,
     photos: Sequence[Photo],
     inputs: Sequence[Given],
-    input: Input,
+    input: WholeInput,
     words: Sequence[str],
 ) -> None:
     """Keep which photos of an input fall to a shard, and where they are.
@@ -96,25 +63,15 @@ def write_part(
         folder: the shard's.
         photos: all photos of the input in its order.
         inputs: what they were given as.
-        input: what `Input.of` says of it.
+        input: what the shards have in common; see `whole_input`.
         words: of the command, but for ``--out`` and ``--shard``.
     """
     assert folder.shard is not None
     places = [place for place, photo in enumerate(photos) if folder.shard.owns(photo.key)]
     own = [photos[place] for place in places]
     part = Part(input, places, digest_of(photo.key for photo in own), list(words))
-    write_listing(folder, own, parts_of(inputs, [photo.key for photo in own]))
-    folder.write(folder.layout.part, json.dumps(asdict(part), separators=(",", ":")).encode())
-
-
-def read_part(folder: OutputFolder) -> Part | None:
-    """What `write_part` wrote; None where it is not there or damaged."""
-    try:
-        values = json.loads(folder.layout.part.read_bytes())
-        part = Part(Input(**values["input"]), values["places"], values["keys"], values["words"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return part
+    save_listing(folder, own, parts_of(inputs, [photo.key for photo in own]))
+    save_part(folder, part)
 
 
 def check_same_count(folder: OutputFolder) -> None:
@@ -153,7 +110,7 @@ def check_same_shards(
     digest = digest_of(photo.key for photo in photos)
     for shard in folder.whole.shards():
         other = folder.with_shard(shard)
-        theirs, part = recorded_inputs(read_listing(other)), read_part(other)
+        theirs, part = load_listing(other).inputs, load_part(other)
         if not theirs or [given.shown for given in theirs] == [given.shown for given in inputs]:
             continue
         is_same = same_photo(other)

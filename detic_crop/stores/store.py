@@ -1,7 +1,7 @@
-"""Object stores and web addresses: fsspec's file systems, asked again when they stumble, errors in our words.
+"""Object stores and web servers: fsspec's file systems, asked again when they fail, with errors as `OSError`.
 
-An address is text such as ``s3://bucket/photos``. Which package speaks to a store, and how it finds its
-credentials, is fsspec's matter (see its documentation); nothing of them is kept or written anywhere here.
+Which package speaks to a store, and how it finds its credentials, is fsspec's matter (see its documentation);
+no credentials are kept or written here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import contextlib
 import errno
 import hashlib
 import logging
-import posixpath
 import random
 import re
 import time
@@ -23,20 +22,29 @@ from functools import lru_cache, partial
 from importlib.metadata import version
 from inspect import signature
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import unquote, urljoin
 
-from detic_crop.errors import UsageError, one_line
+from detic_crop.errors import UsageError
+from detic_crop.stores.addresses import is_web, redact, scheme_of
 from detic_crop.system.leaving import end_pool
 
 _log = logging.getLogger(__name__)
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "http": "http", "https": "http"}
-WEB = ("http", "https")
-PARALLEL = 16  # requests at once where there are many
+"""Scheme → extra of this package that installs what speaks to such stores."""
+
+PARALLEL = 16
+"""Requests at once where there are many."""
+
 _TRIES = 6
 _FIRST_PAUSE = 0.25  # seconds, doubled each time
+_CHUNK = 1 << 20
+_LISTING_CACHES = ("s3", "s3a", "gs", "gcs")
 _CLIENT_ERRORS = {401: PermissionError, 403: PermissionError, 404: FileNotFoundError, 410: FileNotFoundError}
-_FINAL = (FileNotFoundError, PermissionError, FileExistsError, NotImplementedError, IsADirectoryError)
+_NO_CREDENTIALS = ("NoCredentialsError", "DefaultCredentialsError")
+# Asking again does not help.
+_FINAL = (FileNotFoundError, PermissionError, FileExistsError, IsADirectoryError)
+_TAGS = ("ETag", "etag", "md5Hash", "content_md5")
+_TIMES = ("LastModified", "last_modified", "updated", "mtime", "modified", "created")
 _T = TypeVar("_T")
 _Item = TypeVar("_Item")
 
@@ -52,70 +60,17 @@ UNKNOWN = ObjectInfo(0, 0)
 """Of a web address, which is not asked before it is read."""
 
 
-def scheme_of(text: str) -> str:
-    """``s3`` of ``s3://bucket/photos``; empty of a path."""
-    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", text)
-    return found[1].lower() if found else ""
-
-
-def is_address(text: str) -> bool:
-    """Whether this names something outside this machine's file system; ``file://`` does not."""
-    return scheme_of(text) not in ("", "file")
-
-
-def is_web(address: str) -> bool:
-    """Return whether this is an address of the web, which can only be read."""
-    return scheme_of(address) in WEB
-
-
-def redact(address: str) -> str:
-    """The address without what may be secret: a signature in its query, a password before its host."""
-    return f"{scheme_of(address)}://{_without_secrets(address)}"
-
-
-def path_of(address: str) -> str:
-    """Bucket or host, and path: what is left of an address without its scheme and query, percent-decoded."""
-    path = _without_secrets(address)
-    return unquote(path, errors="surrogateescape") if is_web(address) else path
-
-
-def _without_secrets(address: str) -> str:
-    """What follows ``://``. Not taken apart by urllib, which refuses some addresses that a list may hold."""
-    rest = address.partition("://")[2]
-    web = is_web(address)
-    if web:  # elsewhere both characters may stand in the name of an object
-        rest = re.split("[?#]", rest, maxsplit=1)[0]
-    host, slash, path = rest.partition("/")
-    before, at, name = host.rpartition("@")
-    if at and (web or ":" in before):  # Azure's `container@account` is no secret
-        host = name
-    return host + slash + path
-
-
-def join(address: str, name: str) -> str:
-    """The address of `name` below an address."""
-    return f"{address.rstrip('/')}/{name}" if name else address
-
-
-def resolve(address: str, relative: str) -> str:
-    """The address that a relative path means in a list at an address."""
-    if is_web(address):
-        return urljoin(address, relative)
-    above = path_of(address).rpartition("/")[0]
-    return f"{scheme_of(address)}://{posixpath.normpath(f'{above}/{relative}')}"
-
-
 @dataclass(frozen=True, slots=True)
 class Store:
     """A file system of fsspec.
 
-    Every method asks again, a few times and ever later, where the other side is busy or does not answer, and
-    raises `OSError`: `FileNotFoundError` and `PermissionError` where that is what is wrong.
+    Every method asks again, up to `tries` times with growing pauses, when the other side is busy or does not
+    answer. Then it raises `OSError`; `FileNotFoundError` and `PermissionError` where that is the cause.
 
     Attributes:
         scheme: of its addresses.
         fs: `fsspec.AbstractFileSystem`.
-        tries: how often each request is made at most.
+        tries: most requests for one thing.
     """
 
     scheme: str
@@ -123,7 +78,7 @@ class Store:
     tries: int = _TRIES
 
     def read(self, address: str, start: int | None = None, end: int | None = None) -> bytes:
-        """An object's bytes, or those from `start` to before `end`."""
+        """Return an object's bytes, or those from `start` to before `end`."""
         if start is not None and end is not None and start >= end:
             return b""
         path = self._path(address)
@@ -133,8 +88,8 @@ class Store:
         return data
 
     def read_at_most(self, address: str, most: int) -> bytes:
-        """The first bytes of an object, whose size need not be known: at most one more than `most`."""
-        first = self._stream if self.scheme in WEB else self._first_bytes
+        """Return the first bytes of an object whose size is not known: at most one more than `most`."""
+        first = self._stream if is_web(address) else self._first_bytes
         return self._ask(partial(first, self._path(address), most), address)
 
     def _first_bytes(self, path: str, most: int) -> bytes:
@@ -147,62 +102,51 @@ class Store:
         return data
 
     def _stream(self, path: str, most: int) -> bytes:
-        # A size spares the question for it; a block size of 0 is a plain stream, whatever the size.
+        # With a size fsspec does not ask for it; a block size of 0 makes a plain stream, whatever the size.
         with self.fs.open(path, block_size=0, size=1) as stream:
             parts, got = [], 0
-            while got <= most and (part := stream.read(min(1 << 20, most + 1 - got))):
+            while got <= most and (part := stream.read(min(_CHUNK, most + 1 - got))):
                 parts.append(part)
                 got += len(part)
         return b"".join(parts)
 
     def open(self, address: str) -> Any:
-        """The object as a binary file to seek in."""
+        """Return the object as a binary file that can seek."""
         return self._ask(partial(self.fs.open, self._path(address), "rb"), address)
 
     def stat(self, address: str) -> ObjectInfo:
-        """What the store says of one object; a web address is not asked."""
-        if self.scheme in WEB:
+        """Return what the store says of one object; a web server is not asked."""
+        if is_web(address):
             return UNKNOWN
         info = self._ask(partial(self.fs.info, self._path(address)), address)
         if info.get("type") == "directory":
             raise IsADirectoryError(errno.EISDIR, "expected an object, got a folder", address)
-        return _found(info)
+        return _info(info)
 
     def list(self, address: str) -> dict[str, ObjectInfo]:
-        """Every object below an address: relative path → what the store says of it.
-
-        An address of one object finds it under the empty path.
-        """
+        """Return every object below an address by its relative path; one object has the empty path."""
         above = self._path(address).rstrip("/")
-        # The cache of a file system would hide what was written since.
-        self.fs.invalidate_cache()
+        self.fs.invalidate_cache()  # which would hide what was written since
         listed = self._ask(partial(self.fs.find, above, detail=True), address)
-        return self._relative(listed, above)
+        return _relative(listed, above)
 
     def glob(self, pattern: str, root: str) -> dict[str, ObjectInfo]:
-        """The objects that match a pattern, by their path relative to the address `root`."""
+        """Return the objects that match a pattern, by their path relative to the address `root`."""
         self.fs.invalidate_cache()
         listed = self._ask(partial(self.fs.glob, self._path(pattern), detail=True), pattern)
-        return self._relative(listed, self._path(root).rstrip("/"))
-
-    def _relative(self, listed: Mapping[str, Mapping[str, Any]], above: str) -> dict[str, ObjectInfo]:
-        return {
-            path.removeprefix(above).removeprefix("/"): _found(info)
-            for path, info in listed.items()
-            if info.get("type") != "directory" and not path.endswith("/")
-        }
+        return _relative(listed, self._path(root).rstrip("/"))
 
     def write(self, address: str, data: bytes) -> None:
-        """Put an object there at once; one that is there already is replaced."""
+        """Write an object in one step, over the one that is there."""
         self._ask(partial(self.fs.pipe_file, self._path(address), data), address)
 
     def create(self, address: str, data: bytes) -> None:
-        """Put an object where none is; that the very same one is there already is no matter.
+        """Write an object where there is none, or the same one.
 
-        Two writers at once cannot both do so where the store knows conditions (S3 and Google's do).
+        Two writers cannot both succeed where the store knows conditional writes (S3 and Google's do).
 
         Raises:
-            FileExistsError: another one is there.
+            FileExistsError: another object is there.
         """
         self._ask(partial(self._create, self._path(address), data), address)
 
@@ -212,25 +156,23 @@ class Store:
         try:
             self.fs.pipe_file(path, data, mode="create")
         except Exception as error:
-            if isinstance(error, NotImplementedError | TypeError) or (
-                isinstance(error, OSError) and error.errno in (errno.ENOSYS, errno.EINVAL)
-            ):
-                self.fs.pipe_file(path, data)  # it knows no conditions
+            if _knows_no_conditions(error):
+                self.fs.pipe_file(path, data)
             elif not self._holds(path, data):
                 raise
 
     def _holds(self, path: str, data: bytes) -> bool:
         try:
-            there = self.fs.cat_file(path)
+            found = self.fs.cat_file(path)
         except FileNotFoundError:
             return False
-        if there != data:
+        if found != data:
             where = redact(f"{self.scheme}://{path.lstrip('/')}")
             raise FileExistsError(errno.EEXIST, "another object is there", where)
         return True
 
     def remove(self, addresses: Iterable[str]) -> None:
-        """Remove objects; those that are gone already are no matter."""
+        """Remove objects, where they exist."""
         map_parallel(self._remove, addresses)
 
     def _remove(self, address: str) -> None:
@@ -241,23 +183,24 @@ class Store:
         path: str = self.fs._strip_protocol(self.scheme + address[len(self.scheme) :])  # `S3://`, too
         return path
 
-    def _ask(self, call: Callable[[], _T], address: str) -> _T:
-        for attempt in range(self.tries):
+    def _ask(self, request: Callable[[], _T], address: str) -> _T:
+        attempt = 1
+        while True:
             try:
-                return call()
+                return request()
             except Exception as error:
                 meant = _as_os_error(error, address)
-                hopeless = isinstance(error, ValueError) or type(error).__name__ == "ParamValidationError"
-                if hopeless or isinstance(meant, _FINAL) or attempt == self.tries - 1:
+                is_final = isinstance(meant, _FINAL) or isinstance(error, ValueError)
+                if is_final or type(error).__name__ == "ParamValidationError" or attempt == self.tries:
                     raise meant from error
                 _log.debug("%s: %s; asking again", redact(address), meant)
-            pause = _FIRST_PAUSE * 2**attempt
+            pause = _FIRST_PAUSE * 2 ** (attempt - 1)
             time.sleep(pause * (0.5 + random.random() / 2))  # so that many do not ask together again
-        raise AssertionError("unreachable")
+            attempt += 1
 
 
 def map_parallel(call: Callable[[_Item], _T], items: Iterable[_Item]) -> list[_T]:
-    """`call` for every item, some at a time; the first error is raised, and then no more are begun."""
+    """Return `call` of every item, some at a time. The first error is raised, and no more are begun."""
     pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="detic-crop-store")
     try:
         return list(pool.map(call, items))
@@ -266,7 +209,7 @@ def map_parallel(call: Callable[[_Item], _T], items: Iterable[_Item]) -> list[_T
 
 
 def store_of(address: str) -> Store:
-    """The store that an address is in.
+    """Return the store that an address is in.
 
     Raises:
         UsageError: no package for such addresses is installed; says what to install.
@@ -278,31 +221,43 @@ def store_of(address: str) -> Store:
 def _store(scheme: str) -> Store:
     import fsspec  # type: ignore[import-untyped]  # torch brings it along
 
-    settings: dict[str, Any] = {}
-    if scheme in ("s3", "s3a", "gs", "gcs"):
-        settings = {"use_listings_cache": False}
     try:
         kind = fsspec.get_filesystem_class(scheme)
-        parameters = list(signature(kind.__init__).parameters.values())[1:]
-        needed = [
-            p.name
-            for p in parameters
-            if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-        ]
-        if needed:  # an address is all that a user can give
-            raise UsageError(f"{scheme}:// cannot be used here: it needs settings ({', '.join(needed)})")
-        if scheme in WEB:
+        if needed := _required_settings(kind):  # an address is all that a user can give
+            raise UsageError(
+                "unusable_store", f"{scheme}:// cannot be used here: it needs settings ({', '.join(needed)})"
+            )
+        settings: dict[str, Any] = {}
+        if scheme in _LISTING_CACHES:
+            settings = {"use_listings_cache": False}
+        elif is_web(f"{scheme}://"):
             settings = {"client_kwargs": _web_settings()}
         return Store(scheme, kind(**settings))
     except ImportError as error:
         extra = EXTRAS.get(scheme)
         how = f"pip install 'detic-crop[{extra}]'" if extra else str(error)
-        raise UsageError(f"addresses like {scheme}:// need a package that is not installed: {how}") from error
+        raise UsageError(
+            "missing_package", f"addresses like {scheme}:// need a package that is not installed: {how}"
+        ) from error
+    except UsageError:
+        raise
     except ValueError as error:
         known = ", ".join(f"{name}://" for name in ("s3", "gs", "https"))
-        raise UsageError(f"{scheme}:// is no kind of address that is known; expected {known}") from error
+        raise UsageError(
+            "unknown_scheme", f"{scheme}:// is not a known kind of address; expected {known}"
+        ) from error
     except OSError as error:
-        raise UsageError(f"{scheme}:// cannot be used here ({_words(error)})") from error
+        raise UsageError("unusable_store", f"{scheme}:// cannot be used here ({_reason(error)})") from error
+
+
+def _required_settings(kind: type) -> list[str]:
+    parameters = list(signature(kind.__init__).parameters.values())[1:]  # type: ignore[misc]
+    return [
+        parameter.name
+        for parameter in parameters
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
 
 
 def _web_settings() -> dict[str, Any]:
@@ -316,50 +271,60 @@ def _web_settings() -> dict[str, Any]:
     }
 
 
-def _found(info: Mapping[str, Any]) -> ObjectInfo:
-    return ObjectInfo(int(info.get("size") or 0), _version(info))
+def _relative(listed: Mapping[str, Mapping[str, Any]], above: str) -> dict[str, ObjectInfo]:
+    """Return the objects of a listing, without its folders, by their path below `above`."""
+    return {
+        path.removeprefix(above).removeprefix("/"): _info(info)
+        for path, info in listed.items()
+        if info.get("type") != "directory" and not path.endswith("/")
+    }
 
 
-def _version(info: Mapping[str, Any]) -> int:
-    """A number for what the store calls this version of an object: its ETag, else its time."""
-    tag = next((info[name] for name in ("ETag", "etag", "md5Hash", "content_md5") if info.get(name)), None)
+def _info(info: Mapping[str, Any]) -> ObjectInfo:
+    """Return size and version; the version is a hash of the object's ETag, else of its time, else 0."""
+    tag = next((info[name] for name in _TAGS if info.get(name)), None)
     if tag is None:
-        names = ("LastModified", "last_modified", "updated", "mtime", "modified", "created")
-        time_of = next((info[name] for name in names if info.get(name)), None)
-        tag = time_of.timestamp() if isinstance(time_of, datetime) else time_of
+        changed = next((info[name] for name in _TIMES if info.get(name)), None)
+        tag = changed.timestamp() if isinstance(changed, datetime) else changed
+    size = int(info.get("size") or 0)
     if tag is None:
-        return 0
-    return int.from_bytes(hashlib.blake2b(str(tag).encode(), digest_size=7).digest(), "big")
+        return ObjectInfo(size, 0)
+    digest = hashlib.blake2b(str(tag).encode(), digest_size=7).digest()
+    return ObjectInfo(size, int.from_bytes(digest, "big"))
+
+
+def _knows_no_conditions(error: Exception) -> bool:
+    """Return whether a store refused a conditional write because it does not know any."""
+    return isinstance(error, NotImplementedError | TypeError) or (
+        isinstance(error, OSError) and error.errno in (errno.ENOSYS, errno.EINVAL)
+    )
 
 
 def _as_os_error(error: BaseException, address: str) -> OSError:
-    """What a file system raised, as the error that it means."""
+    """Return what a file system raised as the `OSError` that it means."""
     where = redact(address)
     if is_web(address) and isinstance(error, FileNotFoundError) and error.__cause__ is not None:
-        error = error.__cause__  # fsspec calls everything so that keeps it from learning a size
+        error = error.__cause__  # fsspec raises it for everything that keeps it from learning a size
     status = getattr(error, "status", None)
-    if isinstance(status, int) and status in _CLIENT_ERRORS:
-        kind = _CLIENT_ERRORS[status]
-        code = errno.EACCES if kind is PermissionError else errno.ENOENT
-        return kind(code, f"the server answered {status}", where)
     if isinstance(status, int) and status:
-        return OSError(errno.EIO, f"the server answered {status}", where)
+        kind = _CLIENT_ERRORS.get(status, OSError)
+        code = {PermissionError: errno.EACCES, FileNotFoundError: errno.ENOENT}.get(kind, errno.EIO)
+        return kind(code, f"the server answered {status}", where)
     if isinstance(error, FileNotFoundError):
         return FileNotFoundError(errno.ENOENT, "no such object", where)
-    if isinstance(error, PermissionError) or type(error).__name__ in (
-        "NoCredentialsError",
-        "DefaultCredentialsError",
-    ):
-        return PermissionError(errno.EACCES, f"no permission ({_words(error)})", where)
-    if isinstance(error, FileExistsError | NotImplementedError | IsADirectoryError):
-        return error if isinstance(error, OSError) else OSError(errno.ENOSYS, _words(error), where)
+    if isinstance(error, PermissionError) or type(error).__name__ in _NO_CREDENTIALS:
+        return PermissionError(errno.EACCES, f"no permission ({_reason(error)})", where)
+    if isinstance(error, FileExistsError | IsADirectoryError):
+        return error
+    if isinstance(error, NotImplementedError):
+        return OSError(errno.ENOSYS, _reason(error), where)
     if isinstance(error, TimeoutError | asyncio.TimeoutError):
         return OSError(errno.ETIMEDOUT, "no answer in time", where)
-    return OSError(errno.EREMOTEIO if hasattr(errno, "EREMOTEIO") else errno.EIO, _words(error), where)
+    return OSError(getattr(errno, "EREMOTEIO", errno.EIO), _reason(error), where)
 
 
-def _words(error: BaseException) -> str:
-    """An error's words without what may be secret in an address: signature, user and password."""
-    text = one_line(getattr(error, "strerror", None) or error)
+def _reason(error: BaseException) -> str:
+    """Return an error's words without what may be secret in an address: signature, user and password."""
+    text = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
     text = re.sub(r"\?[^\s'\"]+", "", text)
     return re.sub(r"[^\s'\"/@]*:[^\s'\"/@]*@", "", text)[:200]

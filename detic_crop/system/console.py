@@ -127,7 +127,7 @@ def forgiving_streams() -> Iterator[tuple[Forgiving, Forgiving]]:
         out.flush()
         if (
             out.failure is not None and getattr(out.failure, "errno", None) != errno.EPIPE
-        ):  # `| head` is no failure
+        ):  # `| head` is not a failure
             why = getattr(out.failure, "strerror", None) or out.failure
             err.write(f"detic-crop: what was to be printed could not be written: {why}\n")
         err.flush()

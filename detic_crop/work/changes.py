@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from msgspec.structs import replace
-
-from detic_crop.folder.decisions import Decision, decision_in, not_rejected
+from detic_crop.folder.decisions import Decision, followed_by
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.records import Record
 from detic_crop.folder.same_photo import is_same_photo
@@ -50,7 +48,7 @@ def changes_of(
         folder: the output folder, which knows where crops are.
     """
     return [
-        Change(key, decision_in(record), decision, not needs_only_a_record(record, decision, folder))
+        Change(key, followed_by(record), decision, not needs_only_a_record(record, decision, folder))
         for key, decision in decisions.items()
         if (record := records.get(key)) is not None and not decision.is_followed_by(record)
     ]
@@ -60,7 +58,7 @@ def needs_only_a_record(record: Record, after: Decision, folder: OutputFolder) -
     """Return whether the crop that is there, or was set aside, is the one that a decision wants."""
     if record.status == "failed":
         return False
-    if decision_in(record).verdict in KEEPS_DETECTOR_CROP:
+    if followed_by(record).verdict in KEEPS_DETECTOR_CROP:
         return after.verdict in (*KEEPS_DETECTOR_CROP, "rejected")
     return (
         record.verdict == "rejected"
@@ -71,16 +69,8 @@ def needs_only_a_record(record: Record, after: Decision, folder: OutputFolder) -
 
 def _is_set_aside(record: Record, folder: OutputFolder) -> bool:
     """Return whether the crop of a rejected record is there: set aside or, after a kill, back already."""
-    sizes = (folder.crop_size(place) for place in (folder.crop_place(record), record.crop))
+    sizes = (folder.crops.size(place) for place in (folder.aside.find(record), record.crop))
     return record.crop_bytes > 0 and record.crop_bytes in sizes
-
-
-def with_decision(record: Record, decision: Decision) -> Record:
-    """Return the record of the same crop once it follows a decision that needs only a record."""
-    new = replace(record, verdict=decision.verdict, reviewer=decision.reviewer, source="review")
-    if decision.verdict == "rejected":
-        return replace(new, status="rejected", reason="reviewed_rejected")
-    return not_rejected(new) if record.status == "rejected" else new
 
 
 def why_not_croppable(record: Record, location: Location, moved: bool) -> str:

@@ -13,9 +13,11 @@ from msgspec.structs import replace
 
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.errors import UsageError
-from detic_crop.folder.folder import OutputFolder, as_output_error, is_fatal
+from detic_crop.folder.aside import place_for
+from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import Journal
 from detic_crop.folder.records import Record
+from detic_crop.folder.write_errors import as_output_error, is_fatal
 from detic_crop.system.signals import Stop
 from detic_crop.work.executors.base import Executor
 from detic_crop.work.plan import Plan
@@ -141,7 +143,7 @@ def commit(
             record = replace(record, candidates=span)
             try:
                 with times.measure("write"):
-                    folder.crops.put(folder.place_for(record), outcome.crop, record)
+                    folder.crops.put(place_for(record), outcome.crop, record)
             except OSError as error:
                 if is_fatal(error):
                     raise

@@ -217,7 +217,8 @@ class Pipeline:
             with self.times.measure("check"):
                 checks = check_crop(crop)
             record = self._record(photo, decoded, candidates, choice, rectangle, len(data))
-            record = decision.decide(msgspec.structs.replace(record, **checks._asdict()), candidates)
+            record = msgspec.structs.replace(record, **checks._asdict())
+            record = decision.record_of_new_crop(record, candidates)
         except Exception as error:
             return self._failed(photo.job, stage, error, None if stage == "decode" else photo)
         return Outcome(record, candidates, data)

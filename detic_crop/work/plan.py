@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from detic_crop.config import CropConfig
-from detic_crop.errors import UsageError
-from detic_crop.folder.decisions import Decision, is_followed
+from detic_crop.folder.decisions import Decision
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import unfinished_crops
-from detic_crop.folder.names import crop_names, crop_names_of, fits_disk, fits_tar
+from detic_crop.folder.names import crop_names, crop_names_of
 from detic_crop.folder.records import Record, ResumeEntry
-from detic_crop.folder.tar_crops import in_tars, place_of, within
+from detic_crop.folder.tars import within
 from detic_crop.images.encode import EXTENSIONS
 from detic_crop.photos.photo import Photo
 from detic_crop.system.collecting import collector_paused
@@ -28,7 +27,7 @@ class Task:
         keys: every photo of the input; names are computed from all of them.
         photos: the photos of this call, in input order.
         config: resolved settings.
-        per_tar: photos in each tar file of crops; None where crops are files.
+        per_tar: most photos in a tar file of crops.
         decisions: what a reviewer decided, by key; a crop that does not follow it is made again.
         earlier: records of the run whose boxes are used again, by key; crops keep their names but for the
             extension.
@@ -37,7 +36,7 @@ class Task:
     keys: Sequence[str]
     photos: Sequence[Photo]
     config: CropConfig
-    per_tar: int | None = None
+    per_tar: int
     decisions: Mapping[str, Decision] = field(default_factory=dict)
     earlier: Mapping[str, Record] = field(default_factory=dict)
 
@@ -70,17 +69,16 @@ def make_plan(task: Task, records: Mapping[str, ResumeEntry], folder: OutputFold
         UsageError: a crop could overwrite a photo or a tar file of somebody else; nothing was changed.
     """
     # A shard ignores what else lies in the folder: the other shards put crops there at any time.
-    files = folder.files() if folder.shard is None else {}
+    files = folder.mirror.files() if folder.shard is None else {}
     ours: set[str] = set()
     if files:
         ours = {record.crop for record in records.values() if record.crop}
         ours |= unfinished_crops(folder.layout.candidates, records)
     names = _crop_names(task, records, folder, foreign=files.keys() - ours)
     crops = [names[photo.key] for photo in task.photos]
-    if task.per_tar:
-        _check_tars(crops, ours, files)
+    folder.crops.refuse_foreign(crops, ours, files)
     # Where the photos are was checked before the folder was locked.
-    folder.check_safe((), crops, {name for name, size in files.items() if size >= 0})
+    folder.checks.crops_inside(crops, {name for name, size in files.items() if size >= 0})
     jobs = [
         Job(photo, crop, task.decisions.get(photo.key), task.earlier.get(photo.key))
         for photo, crop in zip(task.photos, crops, strict=True)
@@ -96,29 +94,18 @@ def _crop_names(
 ) -> dict[str, str]:
     """Return key → crop; recorded names stay, new ones keep clear of `foreign` files."""
     suffix = EXTENSIONS[task.config.format]
-    fits = fits_tar if task.per_tar else fits_disk
+    rules = folder.crops.rules
     earlier = {key: record.crop for key, record in task.earlier.items() if record.crop}
     settled = {key: os.path.splitext(within(crop))[0] + suffix for key, crop in earlier.items()}
-    settled = {key: name for key, name in settled.items() if name not in foreign and fits(name)}
+    settled = {key: name for key, name in settled.items() if name not in foreign and rules.allow(name)}
     recorded = {key: record.crop for key, record in records.items() if record.crop}
-    settled |= {key: within(crop) for key, crop in recorded.items()} if task.per_tar else recorded
-    dots = not task.per_tar
+    settled |= {key: within(crop) for key, crop in recorded.items()}
     keys = [photo.key for photo in task.photos]
     if folder.shard is None:
-        names = crop_names(task.keys, suffix, settled, taken=foreign, dots=dots)
+        names = crop_names(task.keys, suffix, settled, taken=foreign, rules=rules)
     else:
-        names = crop_names_of(keys, task.keys, suffix, settled, dots)
-    return in_tars(names, keys, recorded, task.per_tar, folder.shard) if task.per_tar else names
-
-
-def _check_tars(crops: Iterable[str], ours: Iterable[str], files: Mapping[str, int]) -> None:
-    """Refuse tar files that lie in the place of ours and hold none of our crops."""
-    known = {place.tar for place in map(place_of, ours) if place}
-    for tar in sorted({place.tar for place in map(place_of, crops) if place} - known):
-        if tar in files:
-            raise UsageError(
-                "foreign_tar", f"{tar} in --out was not made by this run; move it, nothing was changed"
-            )
+        names = crop_names_of(keys, task.keys, suffix, settled, rules)
+    return folder.crops.arrange(names, keys, recorded, task.per_tar)
 
 
 def _is_finished(
@@ -130,12 +117,13 @@ def _is_finished(
 ) -> bool:
     if record is None or record.status == "failed":
         return False
-    if decision is not None and not is_followed(decision, record):
+    if decision is not None and not decision.is_followed_by_entry(record):
         return False
     if (record.file_size, record.file_time) != (photo.size, photo.version):
         return False
     if record.status == "rejected":
         return True
-    if (size := files.get(record.crop, -1)) < 0:  # a link, a shard's or in a tar file
-        size = folder.crop_size(record.crop)
+    size = files.get(record.crop)
+    if size is None or size < 0:  # a link, a shard's or in a tar file
+        size = folder.crops.size(record.crop)
     return size == record.crop_bytes

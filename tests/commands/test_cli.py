@@ -16,6 +16,7 @@ import pytest
 
 import detic_crop
 from detic_crop.cli import main as cli
+from detic_crop.cli.options import GROUPS
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.report.suspicion import IMAGE_CHECKS
 from detic_crop.wording import counted
@@ -65,7 +66,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
 
 def options_of(command: click.Command) -> dict[str, click.Option]:
-    return {o.name: o for o in command.params if isinstance(o, click.Option) and o.name and o.name != "help"}
+    shown = [o for o in command.params if isinstance(o, click.Option) and not o.hidden]
+    return {option.name: option for option in shown if option.name and option.name != "help"}
 
 
 # ---------------------------------------------------------------- options
@@ -90,6 +92,11 @@ def test_recrop_has_no_defaults_of_its_own() -> None:
     assert policy == {"classes", "conf", "scale", "size", "fit", "format", "quality", "decode", "out_format"}
     given = COMMANDS["recrop"].make_context("recrop", ["x", "--out", "y"]).params
     assert [given[name] for name in policy] == [None] * len(policy)
+
+
+def test_every_option_of_run_is_under_one_heading() -> None:
+    listed = [name for names in GROUPS.values() for name in names]
+    assert sorted(listed) == sorted(options_of(COMMANDS["run"]))
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

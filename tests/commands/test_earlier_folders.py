@@ -156,10 +156,14 @@ def test_shards_of_a_reviewed_folder_are_merged(base: Path, ours: Path) -> None:
     }
 
 
-def test_a_folder_merged_in_part_is_completed_by_the_missing_shard(base: Path, ours: Path) -> None:
-    detic_crop(*RUN, "--out", "merged_in_part", "--shard", "2/3")
+def test_a_folder_merged_in_part_is_completed_by_shards(base: Path, ours: Path) -> None:
+    """Those that were merged find their photos done."""
+    crops = {path: path.stat().st_mtime_ns for path in (base / "merged_in_part").rglob("*.png")}
+    for index in range(3):
+        detic_crop(*RUN, "--out", "merged_in_part", "--shard", f"{index}/3")
     detic_crop("merge", "merged_in_part")
     assert_equal(base / "merged_in_part", ours / "whole", journal=False)
+    assert {path: path.stat().st_mtime_ns for path in crops} == crops
 
 
 def test_a_folder_merged_in_part_is_completed_by_a_run(base: Path, ours: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from detic_crop import api
 from detic_crop.cli import main as cli
 from detic_crop.config import CropConfig
-from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.journal import replay
 from detic_crop.folder.records import Record
 from detic_crop.folder.state import Drawn, StratumName, load_sample, save_sample
 from detic_crop.folder.verdicts import Verdict, read_verdicts
@@ -135,15 +135,15 @@ def test_every_photo_of_a_stratum_is_drawn_equally_often() -> None:
 
 @pytest.mark.parametrize("size", [-1, 0, 9])
 def test_too_small_a_sample_is_refused(size: int) -> None:
-    with pytest.raises(UsageError, match="pass 10 or more"):
+    with refused("sample_too_small"):
         draw(population(20, 20), CONFIG, size, 0)
-    with pytest.raises(UsageError, match="no photo is cropped or resized"):
+    with refused("nothing_to_sample"):
         draw({}, CONFIG, 200, 0)
 
 
 def test_the_file_holds_any_name(tmp_path: Path) -> None:
     folder = OutputFolder(tmp_path)
-    folder.create()
+    folder.inside.mkdir(folder.layout.temporary)
     names = [
         "a,b.jpg",
         'q"uote.jpg',
@@ -411,18 +411,24 @@ def test_a_damaged_sample_stops_no_table(tmp_path: Path) -> None:
     assert api.write_audit(folder.root, sample=10).estimate is not None
 
 
+def detected_in(folder: OutputFolder, keys: Collection[str]) -> dict[str, Record]:
+    state = replay(folder.layout.journal)
+    assert state.config is not None
+    return sampling.detected_records(folder, {key: state.records[key] for key in keys}, state.config)
+
+
 def test_what_a_reviewer_changed_is_drawn_as_the_detector_left_it(tmp_path: Path) -> None:
     write_photos(tmp_path / "in", 30)
     folder = crop(tmp_path / "in", tmp_path / "out").folder
     api.write_audit(folder.root, sample=100)
     before = load_sample(folder)
     keys = {photo.image for photo in before}
-    detected = sampling.detected_records(folder, keys)
+    detected = detected_in(folder, keys)
     with open(folder.layout.journal, "ab") as file:
         for record in detected.values():
             if record.status == "cropped":
                 file.write(replace(record, status="rejected", verdict="rejected", source="review").to_line())
-    assert sampling.detected_records(folder, keys) == detected
+    assert detected_in(folder, keys) == detected
     api.write_audit(folder.root, sample=100)
     assert load_sample(folder) == before
     assert {photo.stratum for photo in before} == set(STRATA)
@@ -440,12 +446,12 @@ def test_a_recropped_folder_is_estimated_like_one_that_was_run(
     api.apply(folder.root, quiet=True)
     again = api.recrop(folder.root, tmp_path / "again", quiet=True, **settings).folder
     straight = crop(tmp_path / "in", tmp_path / "straight", **settings).folder
-    detected = sampling.detected_records(straight, keys)
+    detected = detected_in(straight, keys)
     # What is measured on the crop itself, and where it came from, tells of the crop that there is.
     of_the_crop = ("blur", "brightness", "entropy", "crop_hash", "crop_bytes", "candidates", "source")
     blank: dict[str, Any] = dict.fromkeys(of_the_crop)
     assert {key: replace(record, **blank) for key, record in detected.items()} == {
-        key: replace(record, **blank) for key, record in sampling.detected_records(again, keys).items()
+        key: replace(record, **blank) for key, record in detected_in(again, keys).items()
     }
     result = api.write_audit(again.root, sample=30)
     api.write_audit(straight.root, sample=30)

@@ -24,7 +24,6 @@ from detic_crop.errors import DeticCropError, OutputError, UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import read_candidates, replay
 from detic_crop.folder.shard import Shard, owner
-from detic_crop.folder.verdicts import Verdict, VerdictLog
 from detic_crop.photos.keys import STATE
 from tests.kit.detectors import FakeDetector
 from tests.kit.errors import complained, refused
@@ -39,19 +38,16 @@ from tests.kit.folders import (
     rows_of,
     untouched,
 )
-from tests.kit.photos import write_boxes, write_damaged, write_photo, write_photos
+from tests.kit.photos import write_boxes, write_difficult_photos, write_photo
 from tests.kit.processes import posix
+from tests.kit.verdicts import give_verdicts
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> tuple[Path, list[str]]:
-    """Photos, some damaged, some with names that collide; and their keys in order."""
-    keys = write_photos(tmp_path / "in", 17)
-    keys += write_damaged(tmp_path / "in")
-    keys.append(write_photo(tmp_path / "in" / "photo000.png", 9).name)
-    return tmp_path / "in", sorted(keys)
+    return tmp_path / "in", write_difficult_photos(tmp_path / "in", 17)
 
 
 def crop_shards(folder: Path, out: Path, count: int, **settings: object) -> None:
@@ -260,12 +256,6 @@ def test_other_photos_asked_for_are_named(
 # ---------------------------------------------------------------- after a merge
 
 
-def say(out: Path, **verdicts: str) -> None:
-    boxes = {"box": (5.0, 5.0, 31.0, 28.0)}
-    log = VerdictLog(out / STATE / "review.csv")
-    log.append(*(Verdict(key, word, boxes.get(word)) for key, word in verdicts.items()))
-
-
 def test_more_photos_after_a_merge_are_only_theirs(photos: tuple[Path, list[str]], tmp_path: Path) -> None:
     folder, _ = photos
     crop_shards(folder, tmp_path / "out", 2)
@@ -332,7 +322,7 @@ def test_review_goes_on_over_merges(photos: tuple[Path, list[str]], tmp_path: Pa
             api.merge(out)
         else:
             crop(folder, out)
-        say(out, **verdicts)
+        give_verdicts(out, verdicts)
         api.apply(out)
     # Crops of reviewed photos are lost, one reviewed photo and one rejected one have changed.
     lost = {row["image"]: row["crop"] for row in rows_of(outs[0])}
@@ -350,7 +340,7 @@ def test_review_goes_on_over_merges(photos: tuple[Path, list[str]], tmp_path: Pa
     aside = [files_of(out / STATE / "rejected") for out in outs]
     assert aside[0] == aside[1]
     assert list(aside[0])
-    say(outs[0], **{good[0]: "undone", good[2]: "undone"})
+    give_verdicts(outs[0], {good[0]: "undone", good[2]: "undone"})
     assert len(api.apply(outs[0]).changes) == 2
     crop(folder, tmp_path / "new")
     fresh = product(tmp_path / "new")
@@ -460,7 +450,7 @@ def test_verdicts_of_a_folder_that_was_merged_and_reviewed_come_along(
     crop_shards(folder, out, 2)
     api.merge(out)
     good = [key for key in keys if not key.startswith("bad/")]
-    say(out, **{good[0]: "rejected", good[1]: "whole"})
+    give_verdicts(out, {good[0]: "rejected", good[1]: "whole"})
     api.apply(out)
     verdicts = (out / STATE / "review.csv").read_bytes()
     new = next(name for name in map("new{}.jpg".format, range(99)) if owner(name, 2) == 1)
@@ -535,10 +525,10 @@ def test_photos_may_be_elsewhere_on_each_machine(photos: tuple[Path, list[str]],
     api.merge(tmp_path / "out")
     shutil.rmtree(tmp_path / "mounted" / "bad")
     good = [key for key in keys if not key.startswith("bad/")]
-    say(tmp_path / "out", **dict.fromkeys(good, "whole"))
+    give_verdicts(tmp_path / "out", dict.fromkeys(good, "whole"))
     assert api.apply(tmp_path / "out").problems == {}
     crop(folder, tmp_path / "reference")
-    say(tmp_path / "reference", **dict.fromkeys(good, "whole"))
+    give_verdicts(tmp_path / "reference", dict.fromkeys(good, "whole"))
     api.apply(tmp_path / "reference")
     assert product(tmp_path / "out") == product(tmp_path / "reference")
 

@@ -14,10 +14,11 @@ from detic_crop.cli import main as cli
 from detic_crop.detectors.boxes_file import load_boxes_file
 from detic_crop.errors import UsageError
 from detic_crop.folder.journal import replay, replay_entries
-from detic_crop.folder.verdicts import Verdict, VerdictLog
+from detic_crop.folder.verdicts import Verdict
 from detic_crop.photos.keys import STATE
-from tests.kit.folders import product, rows_of
+from tests.kit.folders import product, row_of
 from tests.kit.photos import write_photo
+from tests.kit.verdicts import give_verdict, verdict_log
 
 LISTED, EMPTY, UNLISTED = "listed.jpg", "nothing_found.jpg", "unlisted.jpg"
 BOX = (5.0, 5.0, 45.0, 30.0)
@@ -48,17 +49,8 @@ def run(folder: Path, out: str, **settings: object) -> api.RunResult:
     return api.run(folder / "in", folder / out, **given)  # type: ignore[arg-type]
 
 
-def say(work: Path, verdict: str, box: tuple[float, float, float, float] | None = None) -> None:
-    VerdictLog(work / "out" / STATE / "review.csv").append(Verdict(UNLISTED, verdict, box, "me", "now"))
-    api.apply(work / "out", quiet=True)
-
-
-def row_of(out: Path, image: str = UNLISTED) -> dict[str, str]:
-    return next(row for row in rows_of(out) if row["image"] == image)
-
-
 def test_its_row(finished: Path) -> None:
-    row = row_of(finished / "out")
+    row = row_of(finished / "out", UNLISTED)
     assert (row["status"], row["reason"], row["flags"]) == ("resized", "not_listed", "not_listed")
     assert (row["presence"], row["suspicion"], row["box"]) == ("", "1.0000", "")
     assert row["crop"] == UNLISTED
@@ -96,7 +88,7 @@ def test_the_page_has_them_apart(finished: Path) -> None:
 
 def test_a_recrop_keeps_it(finished: Path, tmp_path: Path) -> None:
     api.recrop(finished / "out", tmp_path / "again", scale=1.5, quiet=True)
-    row = row_of(tmp_path / "again")
+    row = row_of(tmp_path / "again", UNLISTED)
     assert (row["reason"], row["presence"]) == ("not_listed", "")
     assert row_of(tmp_path / "again", EMPTY)["reason"] == "not_found"
 
@@ -104,18 +96,22 @@ def test_a_recrop_keeps_it(finished: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("verdict", ["rejected", "whole", "box", "accepted"])
 def test_a_verdict_taken_back_leaves_what_there_was(work: Path, verdict: str) -> None:
     before = product(work / "out")
-    say(work, verdict, BOX if verdict == "box" else None)
-    assert row_of(work / "out")["verdict"] == verdict
-    assert row_of(work / "out")["suspicion"] == "0.0000"
-    say(work, "undone")
-    assert row_of(work / "out")["reason"] == "not_listed"
+    give_verdict(work / "out", UNLISTED, verdict, BOX if verdict == "box" else None)
+    api.apply(work / "out", quiet=True)
+    assert row_of(work / "out", UNLISTED)["verdict"] == verdict
+    assert row_of(work / "out", UNLISTED)["suspicion"] == "0.0000"
+    give_verdict(work / "out", UNLISTED, "undone")
+    api.apply(work / "out", quiet=True)
+    assert row_of(work / "out", UNLISTED)["reason"] == "not_listed"
     after = product(work / "out")
     assert {name for name in before if before[name] != after[name]} <= {"audit.html"}
     # A crop that is lost after a rejection is made anew, to the same end.
-    say(work, "rejected")
+    give_verdict(work / "out", UNLISTED, "rejected")
+    api.apply(work / "out", quiet=True)
     shutil.rmtree(work / "out" / STATE / "rejected")
-    say(work, "undone")
-    assert row_of(work / "out")["reason"] == "not_listed"
+    give_verdict(work / "out", UNLISTED, "undone")
+    api.apply(work / "out", quiet=True)
+    assert row_of(work / "out", UNLISTED)["reason"] == "not_listed"
     assert product(work / "out").keys() == after.keys()
 
 
@@ -127,7 +123,7 @@ def test_it_is_no_missed_animal_of_the_detector(tmp_path: Path) -> None:
     (tmp_path / "boxes.csv").write_text(f"image,box\n{boxes}")
     run(tmp_path, "out")
     api.write_audit(tmp_path / "out", sample=24)
-    log = VerdictLog(tmp_path / "out" / STATE / "review.csv")
+    log = verdict_log(tmp_path / "out")
     for name in names:
         if name in names[20:]:  # a person finds an animal in each that was not listed
             log.append(Verdict(name, "box", BOX, "me", "now"))
@@ -156,7 +152,7 @@ def test_a_boxes_file_that_got_the_photo_is_another_setting(work: Path) -> None:
     with pytest.raises(UsageError, match="made with other settings"):
         run(work, "out")
     run(work, "out", overwrite=True)
-    assert row_of(work / "out")["status"] == "cropped"
+    assert row_of(work / "out", UNLISTED)["status"] == "cropped"
 
 
 def test_older_records_say_nothing_of_it(finished: Path) -> None:

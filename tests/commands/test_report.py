@@ -26,10 +26,10 @@ from detic_crop import api
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.inputs import Given, recorded_inputs, short_names
+from detic_crop.folder.inputs import short_names
 from detic_crop.folder.journal import Journal
-from detic_crop.folder.listing import photo_locations, read_listing, write_listing
 from detic_crop.folder.records import DetectorChoice, Record
+from detic_crop.folder.state import Given, load_listing, save_listing
 from detic_crop.folder.verdicts import Verdict
 from detic_crop.folder.whereabouts import Whereabouts
 from detic_crop.images.decode import decode
@@ -119,7 +119,7 @@ class Run:
     def __init__(self, base: Path) -> None:
         self.photos = base / "photos"
         self.folder = OutputFolder(base / "out")
-        self.folder.create()
+        self.folder.inside.mkdir(self.folder.layout.temporary)
         self.journal = Journal(self.folder.layout.journal, self.folder.layout.candidates)
         self.rows: list[Row] = []
         self.labels: Labels | None = None
@@ -176,10 +176,10 @@ class Run:
         """The page, checked for what holds of every page."""
         keys = list(dict.fromkeys(row.record.image for row in self.rows))
         sources = [Photo(key, LocalFile(str(self.photos / key))) for key in keys]
-        write_listing(self.folder, sources, [Given(str(self.photos), str(self.photos), keys)])
+        save_listing(self.folder, sources, [Given(str(self.photos), str(self.photos), keys)])
         photos = judge(self.rows, config, verdicts)
-        listing = read_listing(self.folder)
-        where, inputs = Whereabouts(photo_locations(listing)), short_names(recorded_inputs(listing))
+        listing = load_listing(self.folder)
+        where, inputs = Whereabouts(listing.locations()), short_names(listing.inputs)
         audit = Audit(config, self.rows, photos, self.labels, where, inputs, estimate)
         write_page(self.folder, audit)
         data = self.folder.layout.audit_html.read_bytes()
@@ -409,7 +409,7 @@ def test_reviewed_photos_come_last_with_their_verdict(run: Run) -> None:
     assert page.shown()[:2] == ["crop1.jpg", "crop4.jpg"]
     assert sorted(page.shown()[2:6]) == ["crop0.jpg", "crop2.jpg", "crop3.jpg", "mended.jpg"]
     assert page.shown()[6:] == ["none1.jpg", "none0.jpg"]
-    waits = "; <code>detic-crop apply</code> has not cropped it anew yet"
+    waits = "; <code>detic-crop apply</code> has not cropped it again yet"
     assert sorted(re.findall(r'<p class="verdict">(.*?)</p>', page.html)) == [
         "Reviewed by &lt;b&gt;Bob: <b>the whole photo</b>" + waits,
         "Reviewed by Ann: <b>accepted</b>",
@@ -420,7 +420,7 @@ def test_reviewed_photos_come_last_with_their_verdict(run: Run) -> None:
     assert (
         "5 of 8 photos are reviewed: accepted 1 · the whole photo 1 · another box 2 · rejected 1" in page.text
     )
-    assert "detic-crop apply FOLDER crops anew what review has changed: 3 so far." in page.text
+    assert "detic-crop apply FOLDER crops again what review has changed: 3 so far." in page.text
     assert "Reviewed ones come last." in page.text
 
 

@@ -27,18 +27,18 @@ from PIL import Image
 
 from detic_crop import api
 from detic_crop.cli import main as cli
-from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.state import Drawn, save_sample
-from detic_crop.folder.verdicts import Verdict, read_verdicts
 from detic_crop.photos.keys import STATE
 from detic_crop.review_page import server
 from detic_crop.review_page.guard import is_local
+from tests.kit.errors import complained, refused
 from tests.kit.folders import crop, files_of, product, rows_of
 from tests.kit.photos import write_damaged, write_photo, write_photos
 from tests.kit.processes import run_python
 from tests.kit.review import Client, reviewing
+from tests.kit.verdicts import verdicts_of
 
 pytestmark = pytest.mark.slow
 
@@ -64,10 +64,6 @@ def client(finished: Path) -> Iterator[Client]:
     (finished / "out" / STATE / "review.csv").unlink(missing_ok=True)
     with reviewing(finished / "out") as client:
         yield client
-
-
-def verdicts(finished: Path) -> dict[str, Verdict]:
-    return read_verdicts(finished / "out" / STATE / "review.csv")
 
 
 # ---------------------------------------------------------------- what it shows
@@ -224,11 +220,11 @@ def test_a_verdict_is_on_disk_before_the_answer(finished: Path, client: Client) 
     image = client.row()["row"]["image"]
     answer = client.say(image, "box", [10.126, -5, 30, 20]).json()
     assert answer["verdict"]["box"] == [10.13, 0, 30, 20]
-    (last,) = verdicts(finished).values()
+    (last,) = verdicts_of(finished / "out").values()
     assert last[:4] == (image, "box", (10.13, 0.0, 30.0, 20.0), "tester")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}", last.time)
     assert client.say(image, "undone").json()["verdict"] is None
-    assert verdicts(finished) == {}
+    assert verdicts_of(finished / "out") == {}
 
 
 def test_a_restart_and_a_second_page_lose_nothing(finished: Path, client: Client) -> None:
@@ -291,13 +287,13 @@ def test_what_is_no_verdict_is_refused(
 ) -> None:
     good = {"id": client.row()["row"]["id"], "verdict": "accepted"}
     assert client.post({**good, **change}).status == status
-    assert verdicts(finished) == {}
+    assert verdicts_of(finished / "out") == {}
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff", b'{"box": [NaN]}', b"[" * 9000])
 def test_what_is_no_json_is_refused(finished: Path, client: Client, body: bytes) -> None:
     assert client.post(body).status == 400
-    assert verdicts(finished) == {}
+    assert verdicts_of(finished / "out") == {}
 
 
 def test_a_disk_that_is_full_is_said(finished: Path, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -391,7 +387,7 @@ def test_what_comes_from_another_site_is_refused(finished: Path, client: Client)
         assert client.post(good, Content_Type=kind).status == 415
     assert client.get("/api/row", Sec_Fetch_Site="cross-site").status == 403
     assert client.get(f"/photo/{good['id']}", Sec_Fetch_Site="same-site").status == 403
-    assert verdicts(finished) == {}
+    assert verdicts_of(finished / "out") == {}
     here = f"http://127.0.0.1:{client.port}"
     assert client.post(good, Origin=here, Sec_Fetch_Site="same-origin").status == 200
 
@@ -544,17 +540,17 @@ def test_the_command_ends_cleanly(finished: Path, number: signal.Signals) -> Non
     out, err = process.communicate(timeout=300)
     assert (process.returncode, err) == (0, "")
     assert out == f"1 verdict given; now run: detic-crop apply {finished / 'out'}\n"
-    assert verdicts(finished)[row["image"]].reviewer == "Ada"
+    assert verdicts_of(finished / "out")[row["image"]].reviewer == "Ada"
 
 
 def test_ports(finished: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UsageError, match=f"--port {port} cannot be had: .*pass --port 0"):
+        with refused("port_unusable"):
             server.listen("127.0.0.1", port)
     with server.listen("127.0.0.1", None) as first, server.listen("127.0.0.1", None) as second:
         assert first.getsockname()[1] != second.getsockname()[1]
-    with pytest.raises(UsageError, match="no address of this machine"):
+    with refused("host_unusable"):
         server.listen("no such host.invalid", 0)
 
 
@@ -584,7 +580,7 @@ def test_the_browser_gets_a_token_that_works_once(finished: Path, monkeypatch: p
 def test_a_missing_extra_names_the_command(finished: Path, missing: str) -> None:
     said = run_python(
         f"import sys; sys.modules[{missing!r}] = None; sys.stderr = sys.stdout\n"
-        f"from detic_crop import cli; print(cli.main(['review', {str(finished / 'out')!r}]))"
+        f"from detic_crop.cli import main as cli; print(cli.main(['review', {str(finished / 'out')!r}]))"
     )
     line, code = said.splitlines()
     assert line.endswith(f"needs {missing}, which is not installed: pip install 'detic-crop[review]'")
@@ -596,7 +592,7 @@ def test_folders_that_cannot_be_reviewed(tmp_path: Path, capsys: pytest.CaptureF
     OutputFolder(tmp_path).layout.own_state.mkdir()
     OutputFolder(tmp_path).layout.journal.touch()
     assert cli.main(["review", str(tmp_path)]) == 2
-    assert "has no finished photos yet" in capsys.readouterr().err
+    complained("nothing_finished", capsys.readouterr().err)
 
 
 def test_odd_names_go_through_page_and_file(tmp_path: Path) -> None:

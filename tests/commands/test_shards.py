@@ -23,17 +23,19 @@ from detic_crop import api
 from detic_crop.cli import main as cli
 from detic_crop.commands import choose_detector
 from detic_crop.errors import OutputError, UsageError
-from detic_crop.folder import folder as folders
+from detic_crop.folder import lock as lock_module
 from detic_crop.folder import patience as patience_module
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.patience import Patience
-from detic_crop.folder.shard import Shard, owner, resolve_shard
+from detic_crop.folder.shard import Shard, owner
 from detic_crop.photos.keys import STATE
+from detic_crop.shards.resolve import resolve_shard
 from tests.kit.detectors import FakeDetector
+from tests.kit.errors import refused
 from tests.kit.faults import Scene, cli_command, difficult_run, disturb, many_photos
 from tests.kit.folders import crop, files_of, leftovers, product, product_and_state, rows_of, untouched
-from tests.kit.photos import write_boxes, write_damaged, write_photo, write_photos
+from tests.kit.photos import write_boxes, write_difficult_photos, write_photo, write_photos
 from tests.kit.processes import ROOT, posix
 
 pytestmark = pytest.mark.slow
@@ -96,7 +98,7 @@ def test_shards_by_number(text: str, shard: Shard) -> None:
     ],
 )
 def test_what_is_no_shard_is_refused_in_one_line(text: str, named: str) -> None:
-    with pytest.raises(UsageError, match="--shard") as caught:
+    with refused("bad_shard", UsageError) as caught:
         resolve_shard(text, {})
     assert named in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -137,7 +139,7 @@ def test_auto_reads_what_array_jobs_are_told(environment: dict[str, str], shard:
 @pytest.mark.parametrize(
     ("environment", "named"),
     [
-        ({"JOB_COMPLETION_INDEX": "3"}, "of how many is not known; set DETIC_CROP_SHARDS"),
+        ({"JOB_COMPLETION_INDEX": "3"}, "the number of shards is not known; set DETIC_CROP_SHARDS"),
         ({"DETIC_CROP_SHARDS": "16"}, "neither JOB_COMPLETION_INDEX"),
         ({"JOB_COMPLETION_INDEX": "16", "DETIC_CROP_SHARDS": "16"}, "numbered from 0 to 15"),
         (
@@ -153,15 +155,15 @@ def test_auto_reads_what_array_jobs_are_told(environment: dict[str, str], shard:
             "both JOB_COMPLETION_INDEX and SLURM_ARRAY_TASK_ID",
         ),
         ({"SLURM_ARRAY_TASK_ID": "3"}, "SLURM_ARRAY_TASK_COUNT and _MIN are not set"),
-        (slurm(5, 3, 1, 9, 1), "no whole range"),  # --array=1,5,9
-        (slurm(1, 3, 1, 9), "no whole range"),
-        (slurm(15, 3, 10, 40, 10), "no whole range"),
+        (slurm(5, 3, 1, 9, 1), "are not a range"),  # --array=1,5,9
+        (slurm(1, 3, 1, 9), "are not a range"),
+        (slurm(15, 3, 10, 40, 10), "are not a range"),
         (slurm(1, 16, 1, 16, DETIC_CROP_SHARDS="16"), "tasks are numbered from 0 to 15"),
         (slurm(16, 16, 1, 16, DETIC_CROP_SHARDS="16"), "tasks are numbered from 0 to 15"),
     ],
 )
 def test_auto_refuses_what_does_not_tell_the_shard(environment: dict[str, str], named: str) -> None:
-    with pytest.raises(UsageError, match="--shard auto") as caught:
+    with refused("bad_shard", UsageError) as caught:
         resolve_shard("auto", environment)
     assert named in str(caught.value)
 
@@ -179,11 +181,7 @@ def test_nothing_is_sharded_unless_asked(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def photos(tmp_path: Path) -> tuple[Path, list[str]]:
-    """Photos, some damaged, some with names that collide; and their keys in order."""
-    keys = write_photos(tmp_path / "in", 17)
-    keys += write_damaged(tmp_path / "in")
-    keys.append(write_photo(tmp_path / "in" / "photo000.png", 9).name)
-    return tmp_path / "in", sorted(keys)
+    return tmp_path / "in", write_difficult_photos(tmp_path / "in", 17)
 
 
 def test_a_shard_does_its_part_and_writes_no_tables(photos: tuple[Path, list[str]], tmp_path: Path) -> None:
@@ -384,9 +382,7 @@ def test_what_is_not_merged_is_not_worked_on(photos: tuple[Path, list[str]], tmp
         lambda: api.recrop(tmp_path / "whole", out),
     ):
         crop(folder, tmp_path / "whole")
-        with pytest.raises(
-            UsageError, match=r"holds 1 of 2 shards .* not merged yet; give: detic-crop merge "
-        ):
+        with refused("not_merged", UsageError):
             work()
     assert files_of(out) == before
 
@@ -469,7 +465,7 @@ def test_a_shard_waits_while_another_begins(
                 waited_for.set()
             return super().ends(holder, 10.0 * look)
 
-    monkeypatch.setattr(folders, "Patience", Impatient)
+    monkeypatch.setattr(lock_module, "Patience", Impatient)
 
     def slowly() -> None:
         begun.set()

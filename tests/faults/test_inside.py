@@ -17,11 +17,14 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inside import Inside
 from detic_crop.folder.journal import replay, replay_entries, unfinished_crops
 from detic_crop.folder.names import aside_name, is_crop_path
+from detic_crop.folder.tars import TarCrops
 from detic_crop.folder.verdicts import Verdict, VerdictLog
 from detic_crop.photos.keys import STATE
 from tests.kit.detectors import FakeDetector
+from tests.kit.errors import refused
 from tests.kit.folders import crop, files_of, product, rows_of, untouched
 from tests.kit.photos import write_photo, write_photos
+from tests.kit.verdicts import verdict_log
 
 posix = pytest.mark.skipif(os.name != "posix", reason="links are POSIX")
 
@@ -57,7 +60,7 @@ def test_paths_that_are_no_crops(path: str, tmp_path: Path) -> None:
     inside = Inside(tmp_path / "out")
     (tmp_path / "out").mkdir()
     if not path.upper().startswith(STATE.upper()) and "\0" not in path and ".." in path.split("/"):
-        with pytest.raises(UsageError, match="lies outside"):
+        with refused("outside_output", UsageError):
             inside.remove(tmp_path / "out" / path)
 
 
@@ -204,7 +207,7 @@ def test_a_folder_that_is_renamed_during_a_run_keeps_its_crops(tmp_path: Path) -
 def test_a_backup_by_hard_links_stays_as_it_was(tmp_path: Path) -> None:
     write_photos(tmp_path / "in", 6)
     crop(tmp_path / "in", tmp_path / "out", limit=3)
-    log = VerdictLog(tmp_path / "out" / STATE / "review.csv")
+    log = verdict_log(tmp_path / "out")
     image = next(iter(replay(tmp_path / "out" / STATE / "journal.jsonl").records))
     log.append(Verdict(image, "accepted"))
     shutil.copytree(tmp_path / "out", tmp_path / "backup", copy_function=os.link)
@@ -235,7 +238,7 @@ def test_rejected_crops_of_an_earlier_version(form: str, command: str, tmp_path:
     crop(tmp_path / "in", out, out_format=form)
     reference = product(out)
     image = next(key for key, r in replay(out / STATE / "journal.jsonl").records.items() if "/" in key)
-    log = VerdictLog(out / STATE / "review.csv")
+    log = verdict_log(out)
     log.append(Verdict(image, "rejected"))
     api.apply(out, quiet=True)
     after = product(out)
@@ -268,18 +271,19 @@ def test_waiting_crops_of_an_earlier_version(command: str, tmp_path: Path) -> No
     out = tmp_path / "out"
     crop(tmp_path / "in", tmp_path / "reference", out_format="tar", per_tar=10)
     crop(tmp_path / "in", out, out_format="tar", per_tar=10)
-    folder = OutputFolder(out)
+    packed = OutputFolder(out).crops
+    assert isinstance(packed, TarCrops)
     pending = out / STATE / "pending" / "crops-00000.tar"
-    for name in list(folder.tars._members("crops-00000.tar")):
+    for name in list(packed._members("crops-00000.tar")):
         place = pending / name
         place.parent.mkdir(parents=True, exist_ok=True)
-        offset, size = folder.tars._members("crops-00000.tar")[name]
+        offset, size = packed._members("crops-00000.tar")[name]
         place.write_bytes((out / "crops-00000.tar").read_bytes()[offset : offset + size])
     (out / "crops-00000.tar").unlink()
     records = replay(out / STATE / "journal.jsonl").records
     folder = OutputFolder(out)
-    assert all(folder.crop_size(record.crop) == record.crop_bytes for record in records.values())
-    assert folder.read_crop(next(iter(records.values())).crop)
+    assert all(folder.crops.size(record.crop) == record.crop_bytes for record in records.values())
+    assert folder.crops.read(next(iter(records.values())).crop)
     if command == "run":
         assert crop(tmp_path / "in", out, out_format="tar", per_tar=10).done == 0
     elif command == "apply":
@@ -295,7 +299,7 @@ def test_the_longest_names_can_be_set_aside(tmp_path: Path) -> None:
     name = "x" * 251 + ".jpg"
     write_photo(tmp_path / "in" / name, 1)
     crop(tmp_path / "in", tmp_path / "out")
-    log = VerdictLog(tmp_path / "out" / STATE / "review.csv")
+    log = verdict_log(tmp_path / "out")
     before = product(tmp_path / "out")
     log.append(Verdict(name, "rejected"))
     assert api.apply(tmp_path / "out", quiet=True).counts["rejected"] == 1

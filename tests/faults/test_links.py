@@ -27,10 +27,11 @@ from detic_crop.cli import main as cli
 from detic_crop.errors import DeticCropError
 from detic_crop.folder import inside
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.verdicts import Verdict, VerdictLog
+from detic_crop.folder.verdicts import Verdict
 from detic_crop.photos.keys import STATE
 from detic_crop.review_page.page import open_page
 from tests.kit.photos import write_boxes, write_photo, write_photos
+from tests.kit.verdicts import verdict_log
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="links and pipes are POSIX")]
 
@@ -76,7 +77,7 @@ def make_ground(folder: Path) -> Ground:
         out = folder / sort
         more = ["--labels", str(folder / "labels.csv")] if sort == "plain" else []
         assert cli.main(ground.run(out, "--limit", "5", *more)) == 0
-        log = VerdictLog(out / STATE / "review.csv")
+        log = verdict_log(out)
         log.append(Verdict(keys[0], "rejected"), Verdict(keys[1], "rejected"), Verdict(keys[2], "accepted"))
         assert cli.main(["apply", str(out), "--quiet"]) == 0
         log.append(Verdict(keys[1], "undone"), Verdict(keys[3], "rejected"), Verdict(keys[4], "whole"))
@@ -97,7 +98,7 @@ def commands(ground: Ground, out: Path) -> dict[str, Callable[[], int]]:
     def review() -> int:
         try:
             open_page(OutputFolder(out), None, "tester")
-            VerdictLog(out / STATE / "review.csv").append(Verdict("photo000.jpg", "whole"))
+            verdict_log(out).append(Verdict("photo000.jpg", "whole"))
         except DeticCropError as error:
             return error.exit_code
         return 0

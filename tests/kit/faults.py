@@ -28,11 +28,11 @@ from typing import Any, cast
 from detic_crop.cli import main as cli
 from detic_crop.folder import journal
 from detic_crop.folder.journal import replay
-from detic_crop.folder.verdicts import Verdict, VerdictLog
 from detic_crop.photos.keys import STATE
 from tests.kit.folders import assert_same, leftovers, product, product_and_state, rows_of
 from tests.kit.photos import write_boxes, write_photo, write_photos
 from tests.kit.processes import ROOT
+from tests.kit.verdicts import give_verdicts
 
 RANDOM_KILLS = 60
 
@@ -367,15 +367,11 @@ def reviewed(folder: Path) -> Scene:
     run = cli_command(folder / "in", write_boxes(folder / "boxes.csv", keys))
     base = folder / "base"
     assert cli.main([*run, "--out", str(base)]) == 0
-    log = VerdictLog(base / STATE / "review.csv")
-
-    def say(*words: str) -> None:
-        boxes = {"box": (5.0, 5.0, 31.0, 28.0)}
-        log.append(*(Verdict(key, word, boxes.get(word)) for key, word in zip(keys, words, strict=False)))
-
-    say("box", "whole", "rejected", "accepted")
+    first = ("box", "whole", "rejected", "accepted")
+    give_verdicts(base, dict(zip(keys, first, strict=False)))
     assert cli.main(["apply", str(base), "--quiet"]) == 0
-    say("undone", "rejected", "box", "undone", "rejected", "box", "whole")
+    later = ("undone", "rejected", "box", "undone", "rejected", "box", "whole")
+    give_verdicts(base, dict(zip(keys, later, strict=True)))
     return Scene(["apply", "OUT", "--quiet"], base, folder / "reference")
 
 

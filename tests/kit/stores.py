@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from detic_crop.folder import store_folder
+from detic_crop.folder import folder as folders
 from detic_crop.folder.segments import segments_folder
 from detic_crop.folder.store_state import MERGED
 from detic_crop.photos.keys import STATE
 from detic_crop.stores import store as stores
-from detic_crop.stores.store import Store, join, store_of
+from detic_crop.stores.addresses import join
+from detic_crop.stores.store import Store, store_of
 from tests.kit.folders import files_of
 
 CHANGING = ("pipe_file", "rm_file")
@@ -114,7 +115,7 @@ def put_before(monkeypatch: pytest.MonkeyPatch, before: Any, after: Any = None) 
         store = store_of(address)
         return Store(store.scheme, Faulty(store.fs, before, after or (lambda method, path: None)))
 
-    monkeypatch.setattr(store_folder, "store_of", faulty)
+    monkeypatch.setattr(folders, "store_of", faulty)
     monkeypatch.setattr(stores, "_FIRST_PAUSE", 0.0)
 
 

@@ -18,21 +18,88 @@ WORDING: dict[str, str] = {
     "shards_not_done": r"shards that are not done: [\d,]+ of [\d,]+.*; run them, then merge again",
     #
     # config, errors, system
+    "bad_value": "^--[a-z-]+ must be .*, got ",
+    "other_version": "was made by another version of detic-crop .*; use that version or another --out$",
     #
     # detectors
+    "missing_device": "^--device .* is not on this machine; it has ",
     #
     # folder
+    "address_as_path": "looks like the address of a store, .*; pass s3://BUCKET/FOLDER",
+    "already_in_folder": r"^--add: .* is in .* already, as .*; pass --in .* again to continue with it$",
+    "cannot_read_output": "cannot be read: .*(nothing was changed|what was finished is kept)|; pass another$",
+    "cannot_write": "cannot write .*; what was finished is kept: correct that.* and run the same",
+    "disk_full": "the disk of .* is full; what was finished is kept: free some space",
+    "foreign_folder": "is not empty and was not made by detic-crop; pass a new folder, nothing was changed",
+    "foreign_tar": r"\.tar in --out was not made by this run; move it, nothing was changed",
+    "in_use": r"(is at work|is writing to .*) \(process .* on .*, since .*\); wait for it, stop it, or pass",
     "labels_damaged": r"is damaged; give the `detic-crop run` command again$",
+    "link_in_output": "is a link; inside --out .* none is followed, .*: remove the link",
+    "link_outside": "is a link that leads out of --out .*; nothing is written there: remove the link",
+    "listing_damaged": r"is damaged; delete it and run the `detic-crop run` command again$",
+    "merge_cut_off": "a merge of .* was cut off; first run: detic-crop merge ",
+    "needs_disk": "needs the folder on a disk: copy .* here first",
+    "no_locks": "is on a file system without locks; copy the folder$",
+    "no_run": "has no .*journal.jsonl; pass the --out folder of a detic-crop run",
+    "not_a_file": "is not a file; remove it, then run the same command again",
+    "not_merged": "holds .* that are not merged yet; run: detic-crop merge ",
+    "other_photos": r"has the photos of .*, (not those of .*; pass another --out|.* pass --add to add them)",
+    "other_shards_tar": "is in a tar file that this shard did not make; run the command without --shard",
+    "other_writer": "another run writes to .* is not what this one wrote; what was finished is kept",
+    "out_is_file": "--out .* is an? (object|file); pass ",
+    "out_is_input": "--(in|out) .*(same folder as|or lies inside).*; pass another --out, your photos stay",
+    "out_not_writable": "cannot be written to; pass s3://BUCKET/FOLDER",
+    "outside_output": "lies outside of --out .*; nothing is changed there",
+    "photos_in_output": "photos of --in lie .*inside --out .*; pass another --out, your photos stay",
     "photos_not_in_input": r"in --in .*, nothing was changed; expected the first at .*: pass the folder",
+    "review_in_use": r"review\.csv is being written by another process for 10 s; try again$",
+    "review_not_saved": r"^cannot write .*review\.csv: ",
+    "same_name_other_photo": r"has the photos of .*, and .* is another photo of that name; pass another",
+    "same_name_twice": r"is a photo of .* and one of .*, and one --out has each name once",
+    "same_photos_other_names": r"names them otherwise \(.* there\), so they would be in it twice; pass --in",
     "sample_damaged": r"is damaged \(.*\); draw again: detic-crop audit .* --sample 200$",
+    "segment_missing": "a part of .* is (missing|there twice): expected one that begins at byte",
+    "strange_state": "is not a (file|folder), and was not made|where a table belongs|that is not a lock",
     #
     # photos
+    "backward_range": r"\{\d+\.\.\d+\} runs backwards; write the smaller number first$",
+    "compressed_input": "^--in .* is compressed; unpack it, or make a plain .tar of it",
+    "empty_input": "^--in is empty; pass a folder, a photo, ",
+    "label_fits_several": r"^--labels: .* fits \d+ photos \(.+\); use relative paths in the key column$",
+    "labels_fit_one": "^--labels: .* and .* both fit the photo .*; use paths relative to --in ",
+    "labels_no_column": "^--labels .* has no column .*; it has .*; pass --labels-key COLUMN$",
+    "labels_not_commas": "^--labels .* is not separated by commas; save it as CSV with commas$",
+    "labels_not_csv": "^--labels .* is not a CSV table: ",
+    "labels_not_utf8": r"^--labels .* is not UTF-8 \(byte \d+\); save it as UTF-8",
+    "labels_uneven_row": r"^--labels .*: row \d+ has \d+ cells, the header \d+$",
+    "labels_unreadable": "^--labels .* cannot be read: .+; pass a CSV file$",
+    "labels_without_rows": "^--labels .* has a header but no rows$",
+    "missing_input": "^--in .* does not exist.*; pass (a folder, a photo, a glob, a list|tar files that do)",
+    "missing_file": "^expected .*, found none|which has changed since it was listed; run the command again$",
+    "no_bucket": "^--in .* names no bucket; pass s3://BUCKET/FOLDER$",
+    "no_photo_column": "^--in .* has the columns .*; expected one of path, file, filename, ",
+    "no_photos": r"^--in .* holds no photos( \(\d+ other files?\))?; .*photos are files ending in \.jpg",
+    "no_ranges": "^--in .* cannot be read in parts, because the server sends only whole files; download it",
+    "not_a_tar": "^--in .* is not a plain tar file .*; make it with tar -cf, without compression$",
+    "not_csv": "^--in .* is not a CSV table: ",
+    "not_photos": "^--in .* (has no photos|is not a list that|is a video|is not a photo)[^;]*; ",
+    "table_of_run": "is the table of an earlier run, .*; pass its photos, .* or run: detic-crop recrop ",
+    "too_many_pixels": "^expected (a file of )?at most [0-9,]+ (bytes|pixels), got .*; raise --max-pixels if",
+    "unclear_folder": "its photos are in .* and in .*; say which: --in .* --labels ",
+    "unreadable_input": "^--in .* cannot be (read|listed): ",
+    "web_pattern": "^--in .*: the web has no patterns; pass a .txt list of addresses$",
     #
     # report
+    "nothing_to_sample": "no photo is cropped or resized yet; run the `run` command first",
+    "sample_too_small": r"--sample .* is too few to tell anything; pass \d+ or more",
+    "workbook_too_large": "a worksheet holds .* rows and .* columns, the table has .*; leave --xlsx out",
     #
     # review_page
+    "host_unusable": "--host .* is not an address of this machine: ",
+    "port_unusable": "--host .* --port .* cannot be used: .*; pass --port 0",
     #
     # shards
+    "bad_shard": "^--shard( auto)?(:| must be k/N)",
     "crop_name_taken": "the crops of .* have the same name, .*; run the commands of all shards again",
     "damaged_journal": "the journal of shard .* is damaged; run the command of that shard again",
     "other_input": "was run with .*, unlike shard .*; run the commands of all shards again",
@@ -42,6 +109,9 @@ WORDING: dict[str, str] = {
     "shards_not_listed": "were stopped before they listed the photos; run their commands again",
     #
     # stores
+    "missing_package": r"need a package that is not installed: (pip install 'detic-crop\[|Install )",
+    "unknown_scheme": "is not a known kind of address; expected s3://, gs://, https://$",
+    "unusable_store": r"^\w+:// cannot be used here",
     #
     # work
     #

@@ -8,9 +8,8 @@ from msgspec.structs import replace
 
 from detic_crop.config import CropConfig
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.inputs import Given
-from detic_crop.folder.listing import photo_locations, read_listing, write_listing
 from detic_crop.folder.records import Record
+from detic_crop.folder.state import Given, load_listing, save_listing
 from detic_crop.folder.whereabouts import Whereabouts
 from detic_crop.photos.labels import Labels
 from detic_crop.photos.location import LocalFile
@@ -65,15 +64,15 @@ def record(key: str, **values: object) -> Record:
 def made(base: Path, rows: list[Row], labels: Labels | None = None) -> tuple[OutputFolder, list[str]]:
     """A folder with both tables, and what was said."""
     folder = OutputFolder(base / "out")
-    folder.create()
+    folder.inside.mkdir(folder.layout.temporary)
     photos = str(base / "photos")
     found = [Photo(row.record.image, LocalFile(f"{photos}/{row.record.image}")) for row in rows]
-    write_listing(folder, found, [Given(photos, photos, [photo.key for photo in found])])
+    save_listing(folder, found, [Given(photos, photos, [photo.key for photo in found])])
     audit = audit_of(folder, rows, labels)
     write_table(folder, audit)
     return folder, write_workbook(folder, audit)
 
 
 def audit_of(folder: OutputFolder, rows: list[Row], labels: Labels | None = None) -> Audit:
-    where = Whereabouts(photo_locations(read_listing(folder)))
+    where = Whereabouts(load_listing(folder).locations())
     return Audit(CONFIG, rows, judge(rows, CONFIG), labels, where)

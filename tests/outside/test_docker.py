@@ -19,7 +19,7 @@ from detic_crop.cli.main import cli
 from detic_crop.detectors.catalogue import catalogue
 from detic_crop.detectors.weights import FOLDER_VARIABLE
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.outside
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from detic_crop import api
-from detic_crop.folder.verdicts import Verdict, VerdictLog
+from detic_crop.folder.verdicts import Verdict
 from detic_crop.photos.keys import STATE
 from tests.kit.folders import crop, rows_of
 from tests.kit.photos import write_damaged, write_photo
+from tests.kit.verdicts import verdict_log
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "loaders.md"
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
@@ -28,7 +29,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_damaged(folder / "photos" / "ID1")
     for out, form in (("cropped", "files"), ("cropped-tars", "tar")):
         crop(folder / "photos", folder / out, out_format=form)
-        VerdictLog(folder / out / STATE / "review.csv").append(Verdict("ID0/0.jpg", "rejected"))
+        verdict_log(folder / out).append(Verdict("ID0/0.jpg", "rejected"))
         assert api.apply(folder / out, quiet=True).counts["rejected"] == 1
     return folder
 

@@ -10,6 +10,7 @@ import shutil
 import tomllib
 from pathlib import Path
 
+import click
 import pytest
 
 import detic_crop
@@ -66,7 +67,7 @@ def test_every_command_and_option_is_named() -> None:
     for name, command in commands.commands.items():
         assert f"## detic-crop {name}" in page
         for option in command.params:
-            if option.param_type_name == "option":
+            if isinstance(option, click.Option) and not option.hidden:
                 assert f"| `{max(option.opts, key=len)}" in page
 
 

@@ -18,18 +18,17 @@ from playwright.sync_api import Browser, Dialog, Page, Route, expect, sync_playw
 from detic_crop import api
 from detic_crop.boxes.geometry import crop_rectangle
 from detic_crop.config import FITS
-from detic_crop.folder.journal import replay
-from detic_crop.folder.records import Record
-from detic_crop.folder.verdicts import Verdict, VerdictLog, read_verdicts
+from detic_crop.folder.verdicts import read_verdicts
 from detic_crop.photos.keys import STATE
 from tests.kit.big_run import write_big_run
-from tests.kit.folders import crop, rows_of
+from tests.kit.folders import crop, records_of, rows_of
 from tests.kit.photos import write_photo, write_photos
 from tests.kit.programs import needed
 from tests.kit.review import Client, reviewing
 from tests.kit.servers import QuietHandler, loopback_server
+from tests.kit.verdicts import verdict_log, verdicts_of
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.outside
 
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
@@ -114,14 +113,6 @@ def is_ready(page: Page) -> None:
     page.wait_for_selector("body:not([data-busy])")
 
 
-def verdicts(folder: Path) -> dict[str, Verdict]:
-    return read_verdicts(folder / "out" / STATE / "review.csv")
-
-
-def records_of(folder: Path) -> dict[str, Record]:
-    return replay(folder / "out" / STATE / "journal.jsonl").records
-
-
 def with_candidates(client: Client, at_least: int) -> str:
     """A cropped photo with so many kept boxes."""
     for id in client.page._rows.rank_of:
@@ -182,7 +173,7 @@ def test_keys_judge_and_move_on(finished: Path, client: Client, browser: Browser
         expect(page.locator("#verdict")).to_have_text("rejected: no crop — tester")
         press(page, "j")
         shows(page, images[4])
-    said = {image: verdict.verdict for image, verdict in verdicts(finished).items()}
+    said = {image: verdict.verdict for image, verdict in verdicts_of(finished / "out").items()}
     assert said == dict(zip(images, ("accepted", "accepted", "whole", "rejected"), strict=False))
 
 
@@ -198,7 +189,7 @@ def test_undo_returns_to_the_photo(finished: Path, client: Client, browser: Brow
         expect(page.locator("#verdict")).to_have_text("not reviewed")
         press(page, "Control+z")
         shows(page, first)
-        assert verdicts(finished) == {}
+        assert verdicts_of(finished / "out") == {}
         press(page, "u")
         expect(page.locator("#toast")).to_have_text("There is no verdict to take back.")
         # A second verdict is taken back to the first one.
@@ -208,7 +199,7 @@ def test_undo_returns_to_the_photo(finished: Path, client: Client, browser: Brow
         shows(page, second)
         press(page, "u")
         expect(page.locator("#verdict")).to_have_text("rejected: no crop — tester")
-        assert verdicts(finished)[first].verdict == "rejected"
+        assert verdicts_of(finished / "out")[first].verdict == "rejected"
 
 
 def test_another_box_by_number_and_by_cycling(finished: Path, client: Client, browser: Browser) -> None:
@@ -218,7 +209,7 @@ def test_another_box_by_number_and_by_cycling(finished: Path, client: Client, br
         go_to(page, image)
         press(page, "2")
         expect(page.locator("#name")).not_to_have_text(image)
-        assert verdicts(finished)[image].box == boxes[1]
+        assert verdicts_of(finished / "out")[image].box == boxes[1]
         go_to(page, image)
         expect(page.locator("#verdict")).to_have_text("box 2 — tester")
         press(page, "c")
@@ -229,11 +220,11 @@ def test_another_box_by_number_and_by_cycling(finished: Path, client: Client, br
         expect(page.locator("#take-label")).to_have_text("Take box 2")
         press(page, "c", "Enter")
         expect(page.locator("#name")).not_to_have_text(image)
-        assert verdicts(finished)[image].box == boxes[2]
+        assert verdicts_of(finished / "out")[image].box == boxes[2]
         go_to(page, image)
         press(page, "1")  # the detector's own
         expect(page.locator("#name")).not_to_have_text(image)
-        assert verdicts(finished)[image].verdict == "accepted"
+        assert verdicts_of(finished / "out")[image].verdict == "accepted"
         press(page, "9")
         expect(page.locator("#toast")).to_have_text("There is no box 9.")
 
@@ -276,13 +267,13 @@ def test_drawing_a_box(finished: Path, client: Client, browser: Browser) -> None
         expect(page.locator("#preview-caption")).to_have_text(re.compile(r"outlined: 36\d × 24\d px"))
         page.mouse.up()
         expect(page.locator("#take-label")).to_have_text("Take drawn box")
-        assert verdicts(finished) == {}  # nothing is said yet
+        assert verdicts_of(finished / "out") == {}  # nothing is said yet
         press(page, "Escape")
         expect(page.locator("#preview-caption")).to_have_text(before or "")
         drag(page, (0.7, 0.8), (0.2, 0.3))  # from any corner
         press(page, "Enter")
         shows(page, client.image(1))
-    box = verdicts(finished)[image].box
+    box = verdicts_of(finished / "out")[image].box
     assert box == pytest.approx((120, 120, 420, 320), abs=2)
     assert all(edge == int(edge) for edge in box or ())
 
@@ -295,7 +286,7 @@ def test_handles_adjust_a_box(finished: Path, client: Client, browser: Browser) 
         drag(page, (0.2, 0.3), (0.1, 0.1))  # the corner's both
         press(page, "a")
         shows(page, client.image(1))
-    assert verdicts(finished)[image].box == pytest.approx((60, 40, 480, 200), abs=3)
+    assert verdicts_of(finished / "out")[image].box == pytest.approx((60, 40, 480, 200), abs=3)
 
 
 def test_a_drawing_can_be_dropped_half_way_and_stays_inside(
@@ -311,7 +302,7 @@ def test_a_drawing_can_be_dropped_half_way_and_stays_inside(
         drag(page, (0.5, 0.5), (1.3, -0.4))
         press(page, "Enter")
         shows(page, client.image(1))
-    left, top, right, _ = verdicts(finished)[image].box or (0, 0, 0, 0)
+    left, top, right, _ = verdicts_of(finished / "out")[image].box or (0, 0, 0, 0)
     assert (top, right) == (0, 600)
     assert left == pytest.approx(300, abs=2)
 
@@ -438,8 +429,8 @@ def finish(page: Page, image: str) -> None:
 
 
 def assert_drawn(folder: Path, image: str) -> None:
-    assert verdicts(folder)[image].verdict == "box"
-    assert verdicts(folder)[image].box == pytest.approx(BOX, abs=3)
+    assert verdicts_of(folder / "out")[image].verdict == "box"
+    assert verdicts_of(folder / "out")[image].box == pytest.approx(BOX, abs=3)
 
 
 @pytest.mark.parametrize("mine", [True, False])
@@ -553,7 +544,7 @@ def test_whoever_draws_while_a_verdict_is_on_its_way_stays(
             begin(page, early=True)
             page.keyboard.press("Enter")  # of no use while the mouse is down
             let_go()
-        assert verdicts(finished)[image].verdict == "rejected"
+        assert verdicts_of(finished / "out")[image].verdict == "rejected"
         finish(page, image)
     assert_drawn(finished, image)
 
@@ -575,7 +566,7 @@ def test_a_photo_that_comes_late_leaves_the_box(finished: Path, client: Client, 
         has_dealt_with_it(page)
         finish(page, client.image(2))
     assert_drawn(finished, client.image(2))
-    assert {first, image}.isdisjoint(verdicts(finished))
+    assert {first, image}.isdisjoint(verdicts_of(finished / "out"))
 
 
 # ---------------------------------------------------------------- drafts
@@ -631,7 +622,7 @@ def test_a_drawn_box_waits_until_it_is_taken(finished: Path, client: Client, bro
         expect(page.locator("#drafts")).to_be_hidden()
         press(page, "d")
         expect(page.locator("#toast")).to_have_text("No box is drawn and not taken.")
-    assert set(verdicts(finished)) == {first}
+    assert set(verdicts_of(finished / "out")) == {first}
     assert_drawn(finished, first)
 
 
@@ -661,7 +652,7 @@ def test_leaving_with_a_drawn_box_asks_and_a_reload_keeps_it(
         expect(page.locator("#drafts")).to_be_hidden()
         page.reload()
         assert len(asked) == 2
-    assert verdicts(finished) == {}
+    assert verdicts_of(finished / "out") == {}
 
 
 def test_a_reply_that_is_lost_does_not_leave_a_draft_of_what_was_taken(
@@ -712,7 +703,7 @@ def test_without_its_photo_only_a_crop_can_be_judged(tmp_path: Path, browser: Br
         shows(page, second)
         press(page, "x")
         expect(page.locator("#name")).not_to_have_text(second)
-    said = {image: verdict.verdict for image, verdict in verdicts(tmp_path).items()}
+    said = {image: verdict.verdict for image, verdict in verdicts_of(tmp_path / "out").items()}
     assert said == {first: "accepted", second: "rejected"}
     with reviewing(tmp_path / "out", tmp_path / "moved") as client, tab(browser, client) as page:
         expect(page.locator("#absent")).to_be_hidden()
@@ -736,7 +727,7 @@ def test_neither_photo_nor_crop_leaves_nothing_to_say(tmp_path: Path, browser: B
         expect(page.locator("#reject")).to_be_disabled()
         expect(page.locator("#crop-caption")).to_have_text("no crop")
         shows(page, client.image(0))
-    assert verdicts(tmp_path) == {}
+    assert verdicts_of(tmp_path / "out") == {}
 
 
 def test_a_picture_that_does_not_come_is_not_judged_unseen(
@@ -755,7 +746,9 @@ def test_a_picture_that_does_not_come_is_not_judged_unseen(
     press(page, "Enter")  # by its crop, which is shown instead
     shows(page, second)
     context.close()
-    assert {image: verdict.verdict for image, verdict in verdicts(finished).items()} == {first: "accepted"}
+    assert {image: verdict.verdict for image, verdict in verdicts_of(finished / "out").items()} == {
+        first: "accepted"
+    }
 
 
 # ---------------------------------------------------------------- other users of the machine
@@ -862,8 +855,8 @@ def test_filters_and_reload(finished: Path, client: Client, browser: Browser) ->
         shows(page, unseen or "")
         page.get_by_label("status", exact=True).select_option("resized")
         page.get_by_label("flag", exact=True).select_option(index=1)
-    assert set(verdicts(finished)) <= orcas
-    assert len(verdicts(finished)) == 2
+    assert set(verdicts_of(finished / "out")) <= orcas
+    assert len(verdicts_of(finished / "out")) == 2
 
 
 def test_an_address_with_values_that_no_photo_has_hides_none(client: Client, browser: Browser) -> None:
@@ -892,7 +885,7 @@ def test_two_tabs_lose_nothing(finished: Path, client: Client, browser: Browser)
         expect(two.locator("#count")).to_have_text(re.compile("2 reviewed"))
         press(one, "k", "k")
         expect(one.locator("#verdict")).to_have_text("whole photo — tester")
-    assert {image: verdict.verdict for image, verdict in verdicts(finished).items()} == {
+    assert {image: verdict.verdict for image, verdict in verdicts_of(finished / "out").items()} == {
         first: "whole",
         second: "whole",
     }
@@ -924,7 +917,7 @@ def test_a_verdict_that_cannot_be_saved_is_told(
     expect(page.locator("#error")).to_be_hidden()
     context.close()
     assert complaints == []
-    assert verdicts(finished)[first].verdict == "whole"
+    assert verdicts_of(finished / "out")[first].verdict == "whole"
 
 
 def test_names_with_html_are_text(tmp_path: Path, browser: Browser) -> None:
@@ -961,7 +954,7 @@ def test_what_the_page_says_is_what_apply_does(tmp_path: Path, browser: Browser)
         shows(page, client.image(1))
         api.apply(tmp_path / "out", quiet=True)
         expect(page.locator("#stale")).to_be_visible(timeout=STEP_MS)
-    x1, y1, x2, y2 = records_of(tmp_path)[image].crop_box or (0, 0, 0, 0)
+    x1, y1, x2, y2 = records_of(tmp_path / "out")[image].crop_box or (0, 0, 0, 0)
     assert caption == f"outlined: {x2 - x1} × {y2 - y1} px"
 
 
@@ -976,5 +969,5 @@ def test_eighty_thousand_rows(tmp_path: Path, browser: Browser) -> None:
         go_to(page, "survey7/IMG_079999.jpg")
         # What the browser holds does not grow with the run.
         assert len(page.content()) < 50_000
-    VerdictLog(out / STATE / "review.csv").refresh()
+    verdict_log(out).refresh()
     assert len(read_verdicts(out / STATE / "review.csv")) == 2

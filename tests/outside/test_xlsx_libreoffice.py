@@ -16,7 +16,7 @@ from detic_crop.report.model import Row
 from tests.kit.programs import needed
 from tests.kit.workbooks import NAMES, made, record
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.outside
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from detic_crop.photos.in_tars import expanded
 from detic_crop.photos.location import parse
 from detic_crop.photos.photo import Photo
 from detic_crop.wording import counted
+from tests.kit.errors import refused
 from tests.kit.folders import crop, product, rows_of
 from tests.kit.helpers import write
 from tests.kit.photos import photo_bytes, write_photos, write_tar
@@ -69,7 +70,7 @@ def test_a_list_of_tar_files(tmp_path: Path) -> None:
     assert contents(path) == {"b.jpg": b"3", "p-1/same.jpg": b"4", "a.jpg": b"1", "p-0/same.jpg": b"2"}
     assert discover(path).notes == ["lines of list.txt that repeat a photo: 1"]
     write(path, b"t/p-0.tar\nt/none.tar\n")
-    with pytest.raises(UsageError, match=r"none\.tar cannot be read: No such file"):
+    with refused("unreadable_input"):
         discover(path)
 
 
@@ -78,7 +79,7 @@ def test_ranges() -> None:
     assert expanded("a-{8..10}.tar") == ["a-8.tar", "a-9.tar", "a-10.tar"]
     assert expanded("{0..1}-{00..01}") == ["0-00", "0-01", "1-00", "1-01"]
     assert len(expanded("s3://b/p-{000..099}.tar")) == 100
-    with pytest.raises(UsageError, match=r"\{9\.\.1\} runs backwards"):
+    with refused("backward_range"):
         expanded("a-{9..1}.tar")
 
 
@@ -116,7 +117,7 @@ def test_what_was_added_again_later_counts(tmp_path: Path) -> None:
         info.size = 3
         opened.addfile(info, io.BytesIO(b"new"))
     assert contents(path) == {"a.jpg": b"new", "b.jpg": b"b"}
-    assert discover(path).notes == ["photos that stand in p.tar several times, of which the last is taken: 1"]
+    assert discover(path).notes == ["photos that are in p.tar several times, of which the last is taken: 1"]
 
 
 @pytest.mark.parametrize("cut", [-10240, -9216, 1030, 1500, 2048, 2100])
@@ -145,35 +146,36 @@ def test_garbage_in_the_middle(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "says"),
+    ("name", "data", "code"),
     [
-        ("p.tar", b"", "is not a plain tar file"),
-        ("p.tar", b"\x1f\x8b" + b"x" * 2000, "is not a plain tar file .*without compression"),
-        ("p.tar", b"\0" * 10240, "holds no photos"),
-        ("p.tar.gz", b"x", "is compressed; unpack it"),
-        ("p.tgz", b"x", "is compressed"),
-        ("p.zip", b"x", "is compressed"),
+        ("p.tar", b"", "not_a_tar"),
+        ("p.tar", b"\x1f\x8b" + b"x" * 2000, "not_a_tar"),
+        ("p.tar", b"\0" * 10240, "no_photos"),
+        ("p.tar.gz", b"x", "compressed_input"),
+        ("p.tgz", b"x", "compressed_input"),
+        ("p.zip", b"x", "compressed_input"),
     ],
 )
-def test_what_is_no_tar_file(tmp_path: Path, name: str, data: bytes, says: str) -> None:
-    with pytest.raises(UsageError, match=says):
+def test_what_is_no_tar_file(tmp_path: Path, name: str, data: bytes, code: str) -> None:
+    with refused(code):
         discover(write(tmp_path / name, data))
 
 
 def test_missing_ones_are_named(tmp_path: Path) -> None:
     write_tar(tmp_path / "p-0.tar", {"a.jpg": b"1"})
-    with pytest.raises(UsageError, match=r"p-1\.tar does not exist \(2 of 3 tar files are missing\)"):
+    with refused("missing_input") as caught:
         discover(tmp_path / "p-{0..2}.tar")
-    with pytest.raises(UsageError, match=r"q-\*\.tar does not exist; pass tar files that do"):
-        discover(tmp_path / "q-*.tar")
-    with pytest.raises(UsageError, match=r"none\.tar does not exist"):
-        discover(tmp_path / "none.tar")
+    assert "p-1.tar does not exist (2 of 3 tar files are missing)" in str(caught.value)
+    for name in ("q-*.tar", "none.tar"):
+        with refused("missing_input"):
+            discover(tmp_path / name)
 
 
 def test_a_folder_of_tar_files_says_how(tmp_path: Path) -> None:
     write_tar(tmp_path / "p-0.tar", {"a.jpg": b"1"})
-    with pytest.raises(UsageError, match=r"holds no photos .*tar files are given as 'FOLDER/\*\.tar'"):
+    with refused("no_photos") as caught:
         discover(tmp_path)
+    assert "tar files are given as 'FOLDER/*.tar'" in str(caught.value)
 
 
 def test_a_member_that_is_not_there_any_more(tmp_path: Path) -> None:
@@ -184,9 +186,8 @@ def test_a_member_that_is_not_there_any_more(tmp_path: Path) -> None:
     assert Photo.at("b.jpg", second.location).size == -1
     path.unlink()
     assert Photo.at("a.jpg", first.location).size == -1
-    with pytest.raises(PhotoError) as caught:
+    with refused("missing_file", PhotoError):
         first.location.read(10**6)
-    assert caught.value.reason == "missing_file"
 
 
 def test_a_tar_file_that_changes_after_it_was_listed(tmp_path: Path) -> None:
@@ -195,15 +196,14 @@ def test_a_tar_file_that_changes_after_it_was_listed(tmp_path: Path) -> None:
     found = discover(path).photos
     write_tar(path, {"a.jpg": b"A" * 1000, "z.jpg": b"z" * 9000})
     assert found[0].location.read(10**6) == b"A" * 1000  # the same time and size: it may be the same
-    with pytest.raises(PhotoError, match="has changed since it was listed; run the command again"):
+    with refused("missing_file", PhotoError):
         found[1].location.read(10**6)
 
 
 def test_a_member_may_not_be_too_large(tmp_path: Path) -> None:
     [photo] = discover(write_tar(tmp_path / "p.tar", {"a.jpg": b"a" * 1000})).photos
-    with pytest.raises(PhotoError) as caught:
+    with refused("too_many_pixels", PhotoError):
         photo.location.read(999)
-    assert caught.value.reason == "too_many_pixels"
 
 
 def test_a_run_over_tar_files(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +12,29 @@ import pytest
 
 from detic_crop import api
 from detic_crop.errors import UsageError
-from detic_crop.folder import store_folder
+from detic_crop.folder import mirror
+from detic_crop.folder.folder import open_folder
 from detic_crop.folder.shard import Shard
-from detic_crop.folder.store_folder import open_folder
-from detic_crop.folder.verdicts import Verdict, VerdictLog
+from detic_crop.folder.verdicts import Verdict
 from detic_crop.photos.keys import STATE
-from detic_crop.stores.store import join, store_of
+from detic_crop.stores.addresses import join
+from detic_crop.stores.store import store_of
+from tests.kit.errors import refused
 from tests.kit.folders import assert_same, assert_samples, crop, product, rows_of
 from tests.kit.photos import write_damaged, write_photo, write_photos
-from tests.kit.servers import memory_store, s3_server
+from tests.kit.servers import s3_server
 from tests.kit.stores import Death, Killed, as_folder, copy_down, copy_up, objects, put_before, set_objects
+from tests.kit.verdicts import verdict_log
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("memory")]
 
 OUT = "memory://bucket/out"
 TARS = {"out_format": "tar", "per_tar": 3}
 
 
 @pytest.fixture(autouse=True)
-def memory() -> Iterator[None]:
-    with memory_store():
-        yield
-
-
-@pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_folder, "BATCH", 2)
+    monkeypatch.setattr(mirror, "BATCH", 2)
 
 
 @pytest.fixture
@@ -129,8 +125,8 @@ def assert_no_crop_but_recorded(tmp_path: Path) -> None:
         lines = map(json.loads, folder.layout.journal.read_bytes().splitlines()[1:])
         last = {values["image"]: values for values in lines}
         for values in last.values():
-            if values.get("crop") and folder.crop_size(values["crop"]) == values["crop_bytes"]:
-                assert len(folder.read_crop(values["crop"])) == values["crop_bytes"]
+            if values.get("crop") and folder.crops.size(values["crop"]) == values["crop_bytes"]:
+                assert len(folder.crops.read(values["crop"])) == values["crop_bytes"]
 
 
 def test_shards(photos: Path, tmp_path: Path) -> None:
@@ -145,7 +141,7 @@ def test_shards(photos: Path, tmp_path: Path) -> None:
     changed = next(row["image"] for row in rows_of(copy) if row["status"] != "failed")
     write_photo(photos / changed, 99)
     index = next(index for index in range(2) if Shard(index, 2).owns(changed))
-    with pytest.raises(UsageError, match="is in a tar file that this shard did not make; give `run` without"):
+    with refused("other_shards_tar", UsageError):
         tars(photos, OUT, shard=f"{index}/2")
 
 
@@ -173,7 +169,7 @@ def test_a_copy_is_reviewed_and_goes_up_again(photos: Path, tmp_path: Path) -> N
     tars(photos, OUT)
     copy = down(tmp_path / "copy")
     keys = [row["image"] for row in rows_of(copy) if row["status"] == "cropped"][:2]
-    VerdictLog(copy / STATE / "review.csv").append(*(Verdict(key, "rejected", None) for key in keys))
+    verdict_log(copy).append(*(Verdict(key, "rejected", None) for key in keys))
     assert api.apply(copy, quiet=True).counts["rejected"] == 2
     assert_samples(copy)
     set_objects(OUT, {})

@@ -21,15 +21,17 @@ from detic_crop.folder.layout import PENDING
 from detic_crop.folder.names import aside_name
 from detic_crop.folder.records import Record
 from detic_crop.folder.shard import Shard
-from detic_crop.folder.tar_crops import is_tar_name, place_of, tar_name
-from detic_crop.folder.verdicts import Verdict, VerdictLog
+from detic_crop.folder.tars import is_tar_name, place_of, tar_name
+from detic_crop.folder.verdicts import Verdict
 from detic_crop.photos.keys import STATE
 from tests.kit.detectors import FakeDetector
+from tests.kit.errors import refused
 from tests.kit.faults import Scene, disturb, fresh, overwritten, recropped, resumed, reviewed
 from tests.kit.folders import assert_same, assert_samples, crop, files_of, product, rows_of, samples
 from tests.kit.helpers import write
 from tests.kit.photos import write_damaged, write_photo, write_photos
 from tests.kit.processes import posix
+from tests.kit.verdicts import verdict_log
 
 pytestmark = pytest.mark.slow
 
@@ -184,7 +186,7 @@ def test_review(photos: Path, tmp_path: Path) -> None:
     tars(photos, out)
     reference = product(out)
     keys = [row["image"] for row in rows_of(out) if row["status"] != "failed"]
-    log = VerdictLog(out / STATE / "review.csv")
+    log = verdict_log(out)
     box = (5.0, 5.0, 31.0, 28.0)
     words = ("box", "whole", "rejected", "accepted", "rejected")
     log.append(
@@ -252,7 +254,7 @@ def test_overwrite_removes_the_tar_files(photos: Path, tmp_path: Path) -> None:
 def test_somebody_elses_tar_file_stays(photos: Path, tmp_path: Path) -> None:
     tars(photos, tmp_path / "out", limit=3)
     write(tmp_path / "out" / tar_name(2, None), b"mine")
-    with pytest.raises(UsageError, match=r"crops-00002\.tar in --out was not made by this run; move it"):
+    with refused("foreign_tar", UsageError):
         tars(photos, tmp_path / "out")
     assert (tmp_path / "out" / tar_name(2, None)).read_bytes() == b"mine"
     tars(photos, tmp_path / "out", limit=10)
@@ -321,11 +323,11 @@ def test_a_sample_can_be_read_and_put_back(tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "out", tmp_path / "copy")
     folder = OutputFolder(tmp_path / "copy")
     for name, (data, _) in samples(tmp_path / "out").items():
-        assert folder.read_crop(name) == data
-        assert folder.crop_size(name) == len(data)
-    assert folder.crop_size("crops-00000.tar/none.jpg") == -1
+        assert folder.crops.read(name) == data
+        assert folder.crops.size(name) == len(data)
+    assert folder.crops.size("crops-00000.tar/none.jpg") is None
     with pytest.raises(FileNotFoundError):
-        folder.read_crop("crops-00000.tar/none.jpg")
+        folder.crops.read("crops-00000.tar/none.jpg")
 
 
 def test_names_as_long_as_a_disk_allows(tmp_path: Path) -> None:
@@ -428,7 +430,7 @@ def test_a_journal_that_could_not_be_written(
 
     with monkeypatch.context() as patched:
         patched.setattr(Journal, "append", full)
-        with pytest.raises(OutputError, match="is full"):
+        with refused("disk_full", OutputError):
             tars(photos, tmp_path / "out")
     assert not list((tmp_path / "out").glob("*.tar"))
     tars(photos, tmp_path / "out")

@@ -163,7 +163,7 @@ def test_results_to_json_for_each_photo(tmp_path: Path) -> None:
     assert found(detector, "cam1/b.jpg") == []
     assert detector.listed == 2
     assert any(
-        ".json files that are no ultralytics to_json: 1 (first: run.json)" in note
+        ".json files that are not ultralytics to_json: 1 (first: run.json)" in note
         for note in detector.notes()
     )
     assert found(load_boxes_file(tmp_path / "cam1" / "a.json"), "a.png") == found(detector, "cam1/a.jpg")

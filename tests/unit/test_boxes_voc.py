@@ -165,7 +165,7 @@ def test_xml_that_is_not_read(tmp_path: Path, content: str, message: str) -> Non
     assert found(detector, "b.jpg") == [AS_FOUND]
     if "html" in content:
         assert any(
-            ".xml files that are no Pascal VOC XML: 1 (first: a.xml)" in note for note in detector.notes()
+            ".xml files that are not Pascal VOC XML: 1 (first: a.xml)" in note for note in detector.notes()
         )
     else:
         assert failure(detector, "a.jpg")[0] == "bad_boxes"

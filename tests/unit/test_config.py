@@ -20,6 +20,7 @@ from detic_crop.config import ALGORITHM, CropConfig, RunOptions, parse_duration
 from detic_crop.detectors.base import DetectorInfo
 from detic_crop.detectors.devices import resolve_device
 from detic_crop.errors import DeticCropError, PhotoError, UsageError
+from tests.kit.errors import refused
 from tests.kit.processes import run_python
 
 # One other valid value per field; a new field must be added here, or the tests below fail.
@@ -129,8 +130,9 @@ def test_a_whole_number_is_the_same_setting_as_its_float(name: str, whole: int) 
 
 
 def test_settings_of_another_version_are_refused_by_name() -> None:
-    with pytest.raises(UsageError, match="it records blur, tint"):
+    with refused("other_version") as caught:
         CropConfig.from_dict({**CropConfig().to_dict(), "tint": 1, "blur": 2})
+    assert "blur, tint" in str(caught.value)
 
 
 def test_a_config_cannot_be_changed() -> None:
@@ -163,7 +165,7 @@ BAD: list[tuple[type[CropConfig] | type[RunOptions], str, Any]] = [
 def test_every_bad_value_is_one_line_that_names_the_option(
     kind: type[CropConfig] | type[RunOptions], name: str, value: Any
 ) -> None:
-    with pytest.raises(UsageError) as caught:
+    with refused("bad_value", UsageError) as caught:
         kind(**{name: value})
     message = str(caught.value)
     assert len(message.splitlines()) == 1
@@ -176,8 +178,9 @@ def test_every_bad_value_is_one_line_that_names_the_option(
 )
 def test_a_setting_of_another_kind_is_refused_in_words(name: str, value: Any) -> None:
     """A list of class names is the likeliest slip of a library user."""
-    with pytest.raises(UsageError, match=f"--{name}"):
+    with refused("bad_value") as caught:
         CropConfig(**{name: value})
+    assert f"--{name} must be" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -228,8 +231,9 @@ def test_durations(text: str, seconds: float) -> None:
     ["", " ", "0", "0s", "-5", "-5s", "8h30", "h", "5x", "1e3", "nan", "inf", "1:30", "5 minutes", ".5h"],
 )
 def test_what_is_no_duration_is_refused_in_one_line(text: str) -> None:
-    with pytest.raises(UsageError, match="--time-limit must be a duration such as 8h30m") as caught:
+    with refused("bad_value") as caught:
         parse_duration(text)
+    assert "--time-limit must be a duration such as 8h30m" in str(caught.value)
     assert repr(text) in str(caught.value)
 
 
@@ -284,7 +288,7 @@ def test_a_device_that_is_not_there_is_refused_and_the_others_listed(
     monkeypatch: pytest.MonkeyPatch, n_cuda: int, has_mps: bool, device: str, there: str
 ) -> None:
     machine(monkeypatch, n_cuda, has_mps)
-    with pytest.raises(UsageError) as caught:
+    with refused("missing_device") as caught:
         resolve_device(device)
     assert str(caught.value) == f"--device {device} is not on this machine; it has {there}"
 

@@ -306,8 +306,11 @@ def test_a_detectron2_that_does_not_import(
         (PY_ONLY, "no config"),
         ("/nowhere/fins.yaml", "/nowhere/fins.yaml: there is no such file"),
         (UNPUBLISHED, f"publishes no checkpoint for .*close names: {FASTER}"),
-        ("COCO-Detection/rpn_R_50_FPN_1x", rf"no detector on its own \(ProposalNetwork.*detectron2:{FASTER}"),
-        ("COCO-Detection/fast_rcnn_R_50_FPN_1x", "no detector on its own .*proposals from elsewhere"),
+        (
+            "COCO-Detection/rpn_R_50_FPN_1x",
+            rf"not a detector on its own \(ProposalNetwork.*detectron2:{FASTER}",
+        ),
+        ("COCO-Detection/fast_rcnn_R_50_FPN_1x", "not a detector on its own .*proposals from elsewhere"),
     ],
 )
 def test_configs_that_cannot_be_used(config: str, message: str, zoo: StandIn) -> None:
@@ -334,7 +337,9 @@ def test_an_untrained_detector_is_refused(weights: str, zoo: StandIn, tmp_path: 
 )
 def test_a_yaml_that_is_no_plain_config_is_refused(text: str, zoo: StandIn, tmp_path: Path) -> None:
     (tmp_path / "fins.yaml").write_text(text)
-    with pytest.raises(UsageError, match=r"fins.yaml is no detectron2 config of plain values .*cfg.dump\(\)"):
+    with pytest.raises(
+        UsageError, match=r"fins.yaml is not a detectron2 config of plain values .*cfg.dump\(\)"
+    ):
         load_detectron2(str(tmp_path / "fins.yaml"), "cpu")
 
 

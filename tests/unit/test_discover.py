@@ -14,6 +14,7 @@ from detic_crop.errors import UsageError
 from detic_crop.photos.find import discover
 from detic_crop.photos.location import LocalFile
 from detic_crop.photos.photo import Listing, Photo
+from tests.kit.errors import refused
 from tests.kit.folders import crop
 from tests.kit.helpers import write
 from tests.kit.photos import write_photos
@@ -411,16 +412,16 @@ def test_a_line_that_no_disk_can_hold_is_a_source_all_the_same(tmp_path: Path, l
 
 
 @pytest.mark.parametrize(
-    ("data", "message"),
+    ("data", "code"),
     [
-        (b"", r"has the columns \(none\); expected one of path, file, filename, file_name, image"),
-        (b"id,species\n1,2\n", "has the columns id, species; expected one of path"),
-        (b"path\n", "holds no photos"),
-        (b"path\n" + b"x" * 200_000 + b"\n", "list.csv"),
+        (b"", "no_photo_column"),
+        (b"id,species\n1,2\n", "no_photo_column"),
+        (b"path\n", "no_photos"),
+        (b"path\n" + b"x" * 200_000 + b"\n", "not_csv"),
     ],
 )
-def test_a_table_without_photos_is_refused_in_one_line(tmp_path: Path, data: bytes, message: str) -> None:
-    with pytest.raises(UsageError, match=message) as caught:
+def test_a_table_without_photos_is_refused_in_one_line(tmp_path: Path, data: bytes, code: str) -> None:
+    with refused(code) as caught:
         listed(tmp_path, data, "list.csv")
     assert len(str(caught.value).splitlines()) == 1
 
@@ -442,39 +443,40 @@ def test_one_photo_whose_name_is_no_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["absent", "absent.jpg", "absent.txt", "absent/", "x" * 300, "a\x00b"])
 def test_nothing_there_is_refused(tmp_path: Path, where: str) -> None:
-    with pytest.raises(UsageError, match="does not exist; pass a folder, a photo, a glob, a list"):
+    with refused("missing_input"):
         discover(f"{tmp_path}/{where}")
 
 
 def test_an_empty_name_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """``--in "$PHOTOS"`` with PHOTOS unset."""
     monkeypatch.chdir(write(tmp_path / "a.jpg").parent)
-    with pytest.raises(UsageError, match="--in"):
+    with refused("empty_input"):
         discover("")
 
 
 @pytest.mark.parametrize("pattern", ["*.jpg", "no*/where*", "[x]"])
 def test_a_pattern_that_fits_nothing_is_refused(tmp_path: Path, pattern: str) -> None:
-    with pytest.raises(UsageError, match="holds no photos"):
+    with refused("no_photos"):
         discover(f"{tmp_path}/{pattern}")
 
 
 def test_a_folder_without_photos_is_refused_with_what_it_holds(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds no photos; photos are files"):
+    with refused("no_photos"):
         discover(tmp_path)
     write(tmp_path / "a.txt")
     write(tmp_path / "d" / "b.pdf")
     write(tmp_path / ".c.jpg")
-    with pytest.raises(UsageError, match=r"holds no photos \(2 other files\)") as caught:
+    with refused("no_photos") as caught:
         discover(tmp_path)
     message = str(caught.value)
+    assert "(2 other files)" in message
     assert len(message.splitlines()) == 1
     for extension in (".jpg", ".png", ".tif"):  # what people have; not the first of the alphabet
         assert extension in message
 
 
 def test_an_empty_list_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds no photos"):
+    with refused("no_photos"):
         listed(tmp_path, b"\n \n")
 
 

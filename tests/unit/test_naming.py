@@ -78,7 +78,7 @@ def test_a_leading_folder_that_is_the_inputs_own() -> None:
     keys = ["x.jpg", "day1/y.jpg"]
     found = match(names, keys, "/data/train_images")
     assert found.name_of == dict(zip(keys, names, strict=True))
-    assert not found.how
+    assert not found.note_on_moved
     turned = match(keys, names, "/data")
     assert turned.photo_of == dict(zip(keys, names, strict=True))
 
@@ -87,7 +87,7 @@ def test_photos_moved_below_another_folder_are_matched_aloud() -> None:
     names = ["/old/disk/CAM1/1.jpg", "/old/disk/CAM2/1.jpg"]
     found = match(names, ["CAM1/1.jpg", "CAM2/1.jpg"], "/new")
     assert found.name_of == {"CAM1/1.jpg": names[0], "CAM2/1.jpg": names[1]}
-    assert found.how == (
+    assert found.note_on_moved == (
         "2 photos were matched by the end of the path alone: there the folder is /old/disk, here it has "
         "another name (/old/disk/CAM1/1.jpg → CAM1/1.jpg)"
     )
@@ -99,7 +99,7 @@ def test_a_copy_under_another_name_where_file_names_tell() -> None:
         ["train/00021adfb725ed.jpg", "train/gone.jpg"], ["00021adfb725ed.jpg", "new.jpg"], "/d/copy"
     )
     assert found.name_of == {"00021adfb725ed.jpg": "train/00021adfb725ed.jpg"}
-    assert found.how
+    assert found.note_on_moved
     # Words, when all of them agree.
     names, keys = ["day/fluke.jpg", "day/fin.jpg"], ["fluke.jpg", "fin.jpg"]
     assert match(names, keys, "/d/copy").name_of == dict(zip(keys, names, strict=True))
@@ -197,9 +197,9 @@ def test_a_name_that_lost_its_photo_to_a_better_one_is_known(vaguer: str) -> Non
     index = NameIndex(["a.jpg", vaguer, "gone.jpg", "d1/c.jpg", "d2/c.jpg"])
     found = index.match(photos)
     assert found.name_of == {"a.jpg": "a.jpg", "d1/c.jpg": "d1/c.jpg"}
-    assert index.what_is_spare(found, photos) == f"1 (first: {vaguer}, since a.jpg fits a.jpg better)"
+    assert index.describe_unused(found, photos) == f"1 (first: {vaguer}, since a.jpg fits a.jpg better)"
     index = NameIndex(["a.jpg", "gone.jpg"])
-    assert not index.what_is_spare(index.match(photos), photos)
+    assert not index.describe_unused(index.match(photos), photos)
 
 
 @pytest.mark.parametrize(

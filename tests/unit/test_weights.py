@@ -570,7 +570,7 @@ class TestRefusals:
             pull(MODEL, site)
         site.headers.clear()
         with pytest.raises(
-            DownloadError, match="is no PyTorch checkpoint but a web page; it was removed again"
+            DownloadError, match="is not a PyTorch checkpoint but a web page; it was removed again"
         ):
             pull(MODEL, site)
         assert names_in(folder) == []
@@ -804,7 +804,7 @@ class TestInstalled:
         put(MODEL, folder, CHECKPOINT)
         (folder / "weights.json").write_text('{"files": {"x": {"sha": 1}}}')
         weights.require(MODEL, with_vocabulary=False)
-        assert "hashes are recorded anew" in caplog.text
+        assert "hashes are recorded again" in caplog.text
         assert entry(MODEL).file in json.loads((folder / "weights.json").read_text())["files"]
 
 

@@ -17,7 +17,6 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from detic_crop import api
 from detic_crop.cli import main as cli
-from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.records import Record
 from detic_crop.photos.labels import Labels
@@ -25,6 +24,7 @@ from detic_crop.report import workbook
 from detic_crop.report.model import Row
 from detic_crop.report.table import COLUMNS, NUMBER_COLUMNS
 from detic_crop.report.workbook import write_workbook
+from tests.kit.errors import complained, refused
 from tests.kit.folders import crop
 from tests.kit.photos import write_photos
 from tests.kit.workbooks import NAMES, audit_of, made, record
@@ -166,13 +166,14 @@ def test_too_many_rows_or_columns_are_refused_before_anything_is_written(
     before = folder.layout.audit_csv.stat().st_mtime_ns
     monkeypatch.setattr(workbook, "_MAX_ROWS", 12)
     assert cli.main(["audit", str(folder.root), "--xlsx", "--sample", "10"]) == 2
-    assert "a worksheet holds 11 rows and 16,384 columns, the table has 12 and 23" in capsys.readouterr().err
+    line = complained("workbook_too_large", capsys.readouterr().err)
+    assert "11 rows and 16,384 columns, the table has 12 and 23" in line
     assert not folder.layout.audit_xlsx.exists()
     assert not folder.layout.sample.exists()
     assert folder.layout.audit_csv.stat().st_mtime_ns == before
     monkeypatch.setattr(workbook, "_MAX_ROWS", 13)
     monkeypatch.setattr(workbook, "_MAX_COLUMNS", 21)
-    with pytest.raises(UsageError, match="worksheet holds"):
+    with refused("workbook_too_large"):
         api.write_audit(folder.root, xlsx=True)
 
 

@@ -22,7 +22,7 @@ from detic_crop.detectors.boxes_file.numbered import are_rounded
 from detic_crop.detectors.boxes_file.numbers import shown
 from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError
 
-# Annotations that are no box of one animal.
+# Annotations that are not a box of one animal.
 LEFT_OUT = {"iscrowd": "crowds (iscrowd)", "ignore": "annotations marked `ignore`"}
 
 

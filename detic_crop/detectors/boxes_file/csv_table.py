@@ -175,7 +175,7 @@ def _numbered_rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]
 def _delimiter(text: str) -> str:
     """A comma, unless only another delimiter makes an image column of the header."""
     for delimiter in DELIMITERS:
-        # Quoted cells between other delimiters are no valid row; then this one is not it.
+        # Quoted cells between other delimiters are not a valid row; then this delimiter is wrong.
         with suppress(FormatError):
             if set(_names(_header(text, delimiter))) & set(IMAGE_COLUMNS):
                 return delimiter

@@ -44,15 +44,17 @@ def load_boxes_file(path: Path, box_format: BoxFormat | None = None) -> BoxesFil
         table, sha256 = read_boxes(path, box_format)
     except FileNotFoundError as error:
         raise UsageError(
-            f"expected a boxes file or folder at {error.filename or path}, got nothing there; check the path"
+            "missing_boxes",
+            f"expected a boxes file or folder at {error.filename or path}, got nothing there; check the path",
         ) from error
     except OSError as error:
         raise UsageError(
-            f"expected readable boxes, got {error.filename or path}: {error.strerror or error}"
+            "unreadable_boxes",
+            f"expected readable boxes, got {error.filename or path}: {error.strerror or error}",
         ) from error
     except FormatError as error:
         kind = "folder" if path.is_dir() else "file"
-        raise UsageError(f"boxes {kind} {path}: {error}") from error
+        raise UsageError("bad_boxes_file", f"boxes {kind} {path}: {error}") from error
     return BoxesFileDetector(path.name or path.resolve().name, sha256, table)
 
 

@@ -45,7 +45,7 @@ class LabelFolder:
 
     @property
     def is_output(self) -> bool:
-        """Whether it is an output folder of ours, whose files are no labels."""
+        """Whether it is an output folder of ours, whose files are not labels."""
         return (self.root / _OURS).exists()
 
     @property
@@ -126,7 +126,7 @@ class LabelFolder:
 
 
 def _files_below(root: Path, deep: bool) -> Iterator[str]:
-    """Links to folders are followed, each folder once. What is no file (a pipe) is no label."""
+    """Links to folders are followed, each folder once. What is not a file (a pipe) is not a label."""
     waiting, seen = [(str(root), "")], set[str]()
     while waiting:
         at, below = waiting.pop()

@@ -141,12 +141,12 @@ OTHER_TABLES: Sequence[tuple[frozenset[str], str]] = (
     ),
     (
         frozenset({"annotation_id", "lead_time"}),
-        "a Label Studio CSV, whose photos and boxes are in columns that each project names anew; "
+        "a Label Studio CSV, whose photos and boxes are in columns that each project names differently; "
         "export it again as JSON",
     ),
     (
         frozenset({"image name", "prediction", "confidence"}),
         "YOLOv5's --save-csv, which has no boxes; give the folder labels that --save-txt writes",
     ),
-    (frozenset({"scorer"}), "DeepLabCut's keypoints, which are no boxes"),
+    (frozenset({"scorer"}), "DeepLabCut's keypoints, which are not boxes"),
 )

@@ -86,7 +86,7 @@ def settle(drafts: Drafts) -> BoxesTable:
 
 
 def _is_finite(draft: Draft) -> bool:
-    return math.isfinite(sum(draft.numbers))  # faster than each; a sum beyond any float is no box, either
+    return math.isfinite(sum(draft.numbers))  # faster than each; a sum beyond any float is not a box, either
 
 
 def _is_small(draft: Draft) -> bool:
@@ -96,7 +96,7 @@ def _is_small(draft: Draft) -> bool:
 
 def _are_shares(drafts: Drafts) -> bool:
     """Whether most boxes of the file are too small to be in pixels."""
-    # A box without an area, 0 0 0 0 above all, is no share and no pixel.
+    # A box without an area, 0 0 0 0 above all, is neither in shares nor in pixels.
     small: list[tuple[Row, Draft]] = []
     large: list[tuple[Row, Draft]] = []
     for pair in drafts.boxes():

@@ -37,9 +37,10 @@ class PathIndex:
             entry = next(iter(self._entries), "nothing")
             many = len(self._photos) > 1
             none = f"none of the {len(self._photos):,} photos is" if many else "the one photo is not"
-            cure = self._matching.why_refused or "pass the boxes file of these photos"
+            cure = self._matching.note_on_refused or "pass the boxes file of these photos"
             raise UsageError(
-                f"{none} in {self._file_name} (its first entry is {entry}, the first photo {photo}); {cure}"
+                "boxes_match_no_photo",
+                f"{none} in {self._file_name} (its first entry is {entry}, the first photo {photo}); {cure}",
             )
 
     def find(self, key: str) -> str | None:
@@ -69,11 +70,11 @@ class PathIndex:
     def notes(self) -> list[str]:
         """Which photos and entries have no partner, with the first of each, and how folders were matched."""
         found = self._matching
-        said = [f"{self._file_name}: {found.how}"] if found.how else []
-        if spare := self._index.what_is_spare(found, self._photos):
+        said = [f"{self._file_name}: {found.note_on_moved}"] if found.note_on_moved else []
+        if unused := self._index.describe_unused(found, self._photos):
             said.append(
                 f"{self._file_name}: entries that were not used, because another entry fits their photo "
-                f"better: {spare}"
+                f"better: {unused}"
             )
         missing = [
             key for key in self._photos if key not in found.name_of and key not in found.unclear_photos
@@ -96,6 +97,6 @@ class PathIndex:
                 f"{here:,} of {counted(len(self._photos), 'photo')} {either(here, 'is', 'are')} not in "
                 f"{self._file_name} (first: {missing[0]}), so nobody looked at {either(here, 'it', 'them')}: "
                 f"resized whole, reason not_listed{lonely}"
-                + (f"; {found.why_refused}" if found.refused else "")
+                + (f"; {found.note_on_refused}" if found.refused else "")
             )
         return said

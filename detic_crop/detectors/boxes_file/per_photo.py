@@ -88,7 +88,7 @@ def read_photo_files(format: PhotoFormat[Any], files: Iterable[tuple[str, str, A
         format.read(drafts, file, path, content)
     if others:
         table.notes.append(
-            f"{format.suffix} files that are no {format.name}: {len(others):,} (first: {others[0]})"
+            f"{format.suffix} files that are not {format.name}: {len(others):,} (first: {others[0]})"
         )
     if renamed:
         table.notes.append(

@@ -38,7 +38,7 @@ def points_of(values: object) -> list[tuple[float, float]]:
     """Points of a list of [x, y].
 
     Raises:
-        RowError: it is no such list.
+        RowError: it is not such a list.
     """
     pairs: list[Any] = values if isinstance(values, list) else []
     if not pairs or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):

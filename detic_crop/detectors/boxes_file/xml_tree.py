@@ -12,8 +12,8 @@ def parse_xml(data: bytes) -> Element:
     """The root element.
 
     Raises:
-        RowError: it is no XML, or declares a document type: entities grow without bounds or read other files,
-            and no tool for labels writes any.
+        RowError: it is not XML, or declares a document type: its entities could grow without bounds or read
+            other files, and no tool for labels writes any.
     """
     builder = TreeBuilder()
     parser = expat.ParserCreate()

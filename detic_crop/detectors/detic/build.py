@@ -80,7 +80,9 @@ def build(name: str) -> DeticNetwork:
         UsageError: there is no such variant.
     """
     if name not in VARIANTS:
-        raise UsageError(f"expected a Detic model, one of {', '.join(VARIANTS)}, got {name!r}")
+        raise UsageError(
+            "unknown_model", f"expected a Detic model, one of {', '.join(VARIANTS)}, got {name!r}"
+        )
     variant = VARIANTS[name]
     with torch.device("meta"):
         network = DeticNetwork(

@@ -98,28 +98,36 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         WeightsError: it is not there, damaged, of another layout, or wants to run code.
     """
     if not path.is_file():
-        raise WeightsError(f"expected a checkpoint at {path}, got nothing there; check the path")
+        raise WeightsError(
+            "missing_weights", f"expected a checkpoint at {path}, got nothing there; check the path"
+        )
     if path.suffix == ".safetensors":
         try:
             return load_file(path)
         except (SafetensorError, OSError) as error:
-            raise WeightsError(f"{path} is no complete safetensors file ({error}); get it again") from error
+            raise WeightsError(
+                "damaged_weights", f"{path} is not a complete safetensors file ({error}); get it again"
+            ) from error
     try:
         with warnings.catch_warnings(action="ignore"):  # about old pickle protocols; nothing a user can do
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).splitlines()[0] if str(error) else "not a pickle"
         raise WeightsError(
+            "damaged_weights",
             f"{path} is damaged or holds more than tensors and plain values, and is not trusted with that "
-            f"({reason}); get the published file again"
+            f"({reason}); get the published file again",
         ) from error
     except Exception as error:  # a damaged file can make the reader raise nearly anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"{path} is damaged or incomplete ({reason}); get it again") from error
+        raise WeightsError(
+            "damaged_weights", f"{path} is damaged or incomplete ({reason}); get it again"
+        ) from error
     tensors = content.get("model") if isinstance(content, dict) else None
     if not isinstance(tensors, Mapping) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         raise WeightsError(
-            f"{path}: expected a dict with tensors under 'model', as the published checkpoints have"
+            "weights_do_not_fit",
+            f"{path}: expected a dict with tensors under 'model', as the published checkpoints have",
         )
     return {str(name): tensor for name, tensor in tensors.items()}
 
@@ -155,7 +163,8 @@ def fill_network(network: nn.Module, tensors: Mapping[str, Tensor], source: str)
     ]
     if problems:
         raise WeightsError(
-            f"{source} does not fit the model: {'; '.join(problems)}. Is it another model's file?"
+            "weights_do_not_fit",
+            f"{source} does not fit the model: {'; '.join(problems)}. Is it another model's file?",
         )
     ours = {name: tensors[published].float() for published, (name, _) in wanted.items()}
     counters = {name: torch.zeros((), dtype=torch.int64) for name in network.state_dict() if is_ignored(name)}

@@ -230,12 +230,13 @@ def vocabulary_matrix(embeddings: NDArray[np.float32], class_names: Sequence[str
     """(C, 512) embeddings of any length → (512, C) of length 1. UsageError when they do not fit the names."""
     if embeddings.ndim != 2 or embeddings.shape[1] != EMBEDDING or len(embeddings) != len(class_names):
         raise UsageError(
+            "bad_embeddings",
             f"expected one embedding of {EMBEDDING} values for each of {len(class_names)} class names, "
-            f"got an array of shape {embeddings.shape}"
+            f"got an array of shape {embeddings.shape}",
         )
     if not len(class_names):
-        raise UsageError("expected at least one class name, got none")
+        raise UsageError("bad_names", "expected at least one class name, got none")
     values = torch.from_numpy(np.array(embeddings, dtype=np.float32)).T.contiguous()  # (512, C)
     if not values.isfinite().all():
-        raise UsageError("expected finite class embeddings, got NaN or infinity")
+        raise UsageError("bad_embeddings", "expected finite class embeddings, got NaN or infinity")
     return functional.normalize(values, dim=0)

@@ -1,6 +1,6 @@
 """Linear layers whose weights lie as oneDNN wants them, for CPUs.
 
-PyTorch hands float32 linear layers to the BLAS, which packs the weights anew for each photo. oneDNN can keep
+PyTorch hands float32 linear layers to the BLAS, which packs the weights again for each photo. oneDNN can keep
 them packed, and adds the GELU or a shortcut while the numbers are at hand. The operators are the ones that
 `torch.compile` uses; where they are missing, wrong or slower, `pack` makes do without.
 """

@@ -1,7 +1,7 @@
 """The Swin transformer as a detection backbone (Liu et al. 2021, arXiv 2103.14030), inference only.
 
 Own code instead of timm's, because the published Detic checkpoints were trained with three habits that timm
-does not share: a map that is no multiple of the window is padded before the cyclic shift and not after it;
+does not share: a map that is not a multiple of the window is padded before the cyclic shift and not after it;
 patches are merged at the end of a stage, after its map has been handed out; and every map handed out has a
 normalisation of its own.
 

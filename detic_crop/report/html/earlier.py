@@ -1,4 +1,4 @@
-"""The pictures of the audit.html that there is: they stay when photos are no longer where they were."""
+"""The pictures of the present audit.html, which are kept when photos are no longer where they were."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from detic_crop.folder.records import Record
 from detic_crop.images.headers import read_header
 from detic_crop.report.html.thumbnails import CROP_SIDE, PHOTO_SIDE, crop_stamp, photo_stamp
 
-_TOLERANCE = 2  # px, of a side that was rounded twice
+_TOLERANCE = 2  # px: a side that was rounded twice
 
 _ARTICLE = re.compile(r'<article class="[^"]*" id="(p[0-9a-f]{12})">(.*?)</article>', re.DOTALL)
 _SIZE = re.compile(r"<figcaption>(\d+) × (\d+)</figcaption>")
@@ -29,7 +29,7 @@ _PHOTO, _CROP = _picture("photo"), _picture("crop")
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What an entry of the page held: (stamp, base64) each; pages of early versions have no stamps."""
+    """What an entry of the page holds: (stamp, base64) of each picture; early versions wrote no stamps."""
 
     size: tuple[int, int] | None
     photo: tuple[str, str] | None
@@ -37,10 +37,10 @@ class _Entry:
 
 
 class EarlierPictures:
-    """Pictures by photo, read when the first one is asked for. Safe from several threads.
+    """The pictures of a page by photo; the page is read when the first one is asked for. Thread-safe.
 
     Args:
-        read_page: gives the bytes of audit.html; empty where there is none.
+        read_page: function that returns the bytes of audit.html, none without one.
     """
 
     def __init__(self, read_page: Callable[[], bytes]) -> None:
@@ -49,7 +49,7 @@ class EarlierPictures:
         self._lock = threading.Lock()
 
     def photo(self, anchor: str, record: Record) -> bytes | None:
-        """The JPEG of a photo, if the page has it and it is of this very photo."""
+        """Return the JPEG of a photo; None unless the page has it and it shows this very photo."""
         entry = self._entry(anchor)
         size = (record.width, record.height)
         if entry is None or entry.size != size:
@@ -57,7 +57,7 @@ class EarlierPictures:
         return _same(entry.photo, photo_stamp(record), size, PHOTO_SIDE)
 
     def crop(self, anchor: str, record: Record) -> bytes | None:
-        """The JPEG of a crop, if the page has it and it is of this very crop."""
+        """Return the JPEG of a crop; None unless the page has it and it shows this very crop."""
         entry = self._entry(anchor)
         return None if entry is None else _same(entry.crop, crop_stamp(record), None, CROP_SIDE)
 
@@ -81,7 +81,7 @@ def _parsed(article: str) -> _Entry:
 def _same(
     kept: tuple[str, str] | None, stamp: str, full_size: tuple[int, int] | None, side: int
 ) -> bytes | None:
-    """A kept picture as it is; None when it is of something else, or no such picture at all."""
+    """Return the JPEG of a picture; None if it shows something else or is not such a picture."""
     if kept is None or kept[0] not in ("", stamp):
         return None
     try:

@@ -95,7 +95,7 @@ def _entries(
 ) -> dict[str, Markup]:
     """Return key → HTML, for as many of `photos` in their order as fit into `max_bytes`."""
     entries: dict[str, Markup] = {}
-    earlier = EarlierPictures(lambda: folder.read_page(2 * max_bytes))
+    earlier = EarlierPictures(lambda: folder.read_at_most(folder.layout.audit_html, 2 * max_bytes))
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="detic-crop-report")
     try:
         made = pool.map(lambda photo: _entry(folder, audit, photo, earlier), photos)
@@ -113,7 +113,7 @@ def _entry(folder: OutputFolder, audit: Audit, photo: AuditPhoto, earlier: Earli
     """Return the HTML of one photo."""
     record = photo.record
     location = audit.whereabouts.locations.get(record.image, NOWHERE)
-    fresh = pictures_of(record, location, lambda: folder.read_crop(record.crop))
+    fresh = pictures_of(record, location, lambda: folder.crops.read(record.crop))
     pictures = _with_earlier(fresh, photo, earlier)
     display_wh = _display_wh(record)
     candidates = candidates_of(record, folder.layout.candidates)
@@ -128,7 +128,7 @@ def _entry(folder: OutputFolder, audit: Audit, photo: AuditPhoto, earlier: Earli
         "crop_jpeg": base64.b64encode(pictures.crop or b"").decode(),
         "photo_stamp": photo_stamp(record),
         "crop_stamp": crop_stamp(record),
-        "crop_link": crop_link(record),
+        "crop_link": crop_link(folder.crops.path_of(record.crop)),
         "width": display_wh[0],
         "height": display_wh[1],
         "boxes": overlay(record, candidates, audit.config, display_wh),

@@ -1,4 +1,4 @@
-"""Small pictures of photos and crops, quickly decoded; a file that is gone or has changed leaves a note."""
+"""Small pictures of photos and crops; a file that is gone or has changed leaves a note instead."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _CROP_QUALITY = 80
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """JPEG thumbnails of one photo and its crop, None where there is none, and why in words.
+    """Thumbnails of one photo and its crop, or why there is none.
 
     Attributes:
-        photo: of the photo.
-        crop: of the crop.
-        photo_trouble: why there is none of the photo; else empty.
-        crop_trouble: why there is none of the crop; else empty.
-        photo_gone: there is no file any more where the photo was.
+        photo: JPEG of the photo, or None.
+        crop: JPEG of the crop, or None.
+        photo_trouble: why there is no picture of the photo; else empty.
+        crop_trouble: why there is no picture of the crop; else empty.
+        photo_gone: True if there is no file any more where the photo was.
     """
 
     photo: bytes | None
@@ -42,12 +42,12 @@ class Pictures:
 
 
 def pictures_of(record: Record, location: Location, read_crop: Callable[[], bytes]) -> Pictures:
-    """Both thumbnails of one photo, as far as they can be made.
+    """Return both thumbnails of one photo, as far as they can be made.
 
     Args:
-        record: of the photo.
+        record: record of the photo.
         location: where the photo is.
-        read_crop: gives the bytes of its crop, or raises OSError.
+        read_crop: function that returns the bytes of its crop, or raises OSError.
     """
     photo = crop = None
     photo_trouble = crop_trouble = ""
@@ -64,11 +64,11 @@ def pictures_of(record: Record, location: Location, read_crop: Callable[[], byte
 
 
 def read_photo(record: Record, location: Location, tries: int | None = None) -> bytes:
-    """The bytes of a photo that was looked at; one that has another size by now is not read.
+    """Return the bytes of a photo, unless its size is no longer that of the run.
 
     Args:
-        record: of the photo.
-        location: where it is.
+        record: record of the photo.
+        location: where the photo is.
         tries: most requests to a store; None for its usual number.
 
     Raises:
@@ -77,19 +77,19 @@ def read_photo(record: Record, location: Location, tries: int | None = None) -> 
     try:
         return location.read(record.file_size or sys.maxsize, tries)
     except PhotoError as error:
-        if error.reason == "too_many_pixels":  # bytes, rather: it has grown
+        if error.reason == "too_many_pixels":  # it has grown: more bytes than expected
             raise _changed() from error
         raise
 
 
 def photo_stamp(record: Record) -> str:
-    """Tells a photo from another one of the same name."""
+    """Return a hash that differs between photos of the same name."""
     version = record.file_time if record.checksum is None else record.checksum
     return _stamp(record.image, record.file_size, version, record.width, record.height)
 
 
 def crop_stamp(record: Record) -> str:
-    """Tells a crop from another one of the same photo."""
+    """Return a hash that differs between crops of the same photo."""
     return _stamp(photo_stamp(record), record.crop_bytes, record.crop_hash, record.crop_box)
 
 
@@ -101,7 +101,7 @@ _GONE = "it is no longer where it was"
 
 
 def _reason(error: Exception) -> str:
-    """In words, without a path: the page may be mailed to somebody else."""
+    """Return the reason in words, without a path: the page may be mailed to somebody else."""
     reason = error.reason if isinstance(error, PhotoError) else ""
     if reason == "missing_file" or isinstance(error, FileNotFoundError | NotADirectoryError):
         return _GONE
@@ -112,14 +112,14 @@ def _reason(error: Exception) -> str:
 
 
 def thumbnail(data: bytes, name: str, side: int, quality: int, record: Record | None) -> bytes:
-    """A small JPEG of an image file, upright.
+    """Return a small upright JPEG of an image file.
 
     Args:
-        data: the bytes of the photo or crop.
-        name: of its file.
-        side: longest side of the result, px; smaller images stay as they are.
-        quality: of the JPEG.
-        record: of a photo: it must still be the one that was looked at.
+        data: bytes of the photo or crop.
+        name: name of its file.
+        side: longest side of the result, px; smaller images keep their size.
+        quality: JPEG quality.
+        record: record of a photo, which must still be that photo; None for a crop.
 
     Raises:
         PhotoError: it cannot be decoded, or is another photo now.

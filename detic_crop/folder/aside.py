@@ -1,0 +1,114 @@
+"""Crops that a reviewer rejected: set aside in `.detic-crop/rejected`, and put back.
+
+They are files there, also where other crops are in tar files, under names that no reader of pictures takes
+for one of its own (``day1/whale.jpg.rejected``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping
+
+from detic_crop.folder.crops import Crops
+from detic_crop.folder.inside import Inside
+from detic_crop.folder.layout import REJECTED, Layout
+from detic_crop.folder.mirror import Mirror
+from detic_crop.folder.names import ASIDE, aside_name
+from detic_crop.folder.records import Record
+from detic_crop.folder.write_errors import output_errors
+
+
+def place_for(record: Record) -> str:
+    """Return where the crop of a record belongs, relative to the folder: a rejected one is out of the way."""
+    return f"{REJECTED}/{aside_name(record.crop)}" if record.status == "rejected" else record.crop
+
+
+class Aside:
+    """The crops of a folder that are set aside, beside those that are not.
+
+    Args:
+        layout: paths of the folder.
+        inside: through which all of it is changed.
+        crops: of the folder.
+        mirror: the store that the folder stands for.
+    """
+
+    def __init__(self, layout: Layout, inside: Inside, crops: Crops, mirror: Mirror) -> None:
+        self._layout = layout
+        self._inside = inside
+        self._crops = crops
+        self._mirror = mirror
+
+    def find(self, record: Record) -> str:
+        """Return where the crop of a record is: earlier versions set it aside under its own name."""
+        place = place_for(record)
+        if record.status == "rejected" and self._crops.size(place) is None:
+            earlier = f"{REJECTED}/{record.crop}"
+            return place if self._crops.size(earlier) is None else earlier
+        return place
+
+    def move(self, before: Record, after: Record) -> None:
+        """Set a crop aside or put it back, where it is not there already.
+
+        Args:
+            before: its record, which tells where it is.
+            after: the record that it is to have.
+
+        Raises:
+            OSError: it cannot be moved.
+        """
+        start, target = self.find(before), place_for(after)
+        if start != target and self._crops.size(start) is not None:
+            self._crops.move(start, target, after)
+
+    def rename_earlier(self) -> None:
+        """Give what earlier versions set aside a name that no reader of pictures looks at.
+
+        Raises:
+            OSError: it cannot be renamed.
+        """
+        nobody = Record(image="", status="rejected")  # what stays set aside needs nothing of its record
+        for name in self._names():
+            if not name.endswith(ASIDE):
+                self._crops.move(f"{REJECTED}/{name}", f"{REJECTED}/{aside_name(name)}", nobody)
+
+    def remove_stale(self, records: Mapping[str, Record]) -> None:
+        """Remove crops that were set aside and whose photos are not rejected any more.
+
+        Killed between setting one aside and noting it, the crop is missing in its place: it goes back.
+
+        Raises:
+            OutputError: something cannot be removed.
+        """
+        with output_errors(self._layout.shown):
+            names = self._names()
+            if names:  # of many records few are rejected, and most folders have none
+                self._remove_stale(names, records)
+            for folder, _, _ in self._inside.walk(self._layout.rejected):
+                with contextlib.suppress(OSError):  # not empty
+                    self._inside.rmdir(folder)
+
+    def _remove_stale(self, names: Iterable[str], records: Mapping[str, Record]) -> None:
+        by_name = {aside_name(record.crop): record for record in records.values() if record.crop}
+        for name in names:
+            record = by_name.get(name)
+            place = f"{REJECTED}/{name}"
+            if record is None:
+                self._crops.discard(place)
+            elif record.status != "rejected":
+                is_last = self._crops.size(record.crop) is None
+                if is_last and self._crops.size(place) == record.crop_bytes:
+                    self._crops.move(place, record.crop, record)
+                else:
+                    self._crops.discard(place)
+
+    def _names(self) -> list[str]:
+        """What lies there, on this disk and in the store, relative to the folder of crops set aside."""
+        folder = self._layout.rejected
+        here = [
+            (path / name).relative_to(folder).as_posix()
+            for path, _, names in self._inside.walk(folder)
+            for name in names
+        ]
+        there = (name.removeprefix(f"{REJECTED}/") for name in self._mirror.state_names(REJECTED))
+        return list(dict.fromkeys([*here, *there]))

@@ -1,0 +1,254 @@
+"""What is refused before anything is written: folders that are not ours, and ways to reach other files.
+
+Two implementations, as the folder is on a disk or in a store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+from collections.abc import Callable, Container, Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from detic_crop.errors import UsageError
+from detic_crop.folder.inside import Inside
+from detic_crop.folder.layout import INDEXES, OWNER, PENDING, SHARDS, Layout
+from detic_crop.folder.shard_states import shard_layouts
+from detic_crop.folder.store_state import StoreState
+from detic_crop.folder.write_errors import reading_errors
+from detic_crop.photos.location import Location, StoreObject
+from detic_crop.stores.addresses import path_of, scheme_of
+
+_FILES = (
+    *("journal.jsonl", "candidates.jsonl", "listing.json", "labels.csv", "labels.json", "part.json"),
+    *("run.json", "sample.csv", "review.csv", "review.lock", "lock", OWNER),
+)
+_FOLDERS = ("journal", "candidates", "rejected", SHARDS, "tmp", PENDING, INDEXES)
+_SAME_SCHEMES = {"s3a": "s3", "gcs": "gs"}
+
+
+class Checks(Protocol):
+    """What an output folder refuses. Every method raises `UsageError`; nothing is changed by any."""
+
+    def usable(self) -> None:
+        """Refuse a place that is not an output folder and cannot become one."""
+
+    def state(self) -> None:
+        """Refuse strange things in the place of our own files."""
+
+    def apart(self, where: Location) -> None:
+        """Refuse an output that is the input."""
+
+    def photos_outside(self, photos: Iterable[str | Path], plain: Container[str] = frozenset()) -> None:
+        """Refuse photos that lie inside the folder.
+
+        Args:
+            photos: files of the input.
+            plain: those that are known not to be links.
+        """
+
+    def crops_inside(self, crops: Iterable[str], plain: Container[str] = frozenset()) -> None:
+        """Refuse crops whose way leads out of the folder.
+
+        Args:
+            crops: their paths, relative to the folder.
+            plain: those where something lies that is known not to be a link.
+        """
+
+
+class DiskChecks:
+    """Checks of a folder on a disk.
+
+    Args:
+        layout: paths of the folder.
+        inside: through which it is changed later.
+    """
+
+    def __init__(self, layout: Layout, inside: Inside) -> None:
+        self._layout = layout
+        self._inside = inside
+
+    def usable(self) -> None:
+        """Refuse a file, and a folder that holds something but no `.detic-crop`."""
+        root, shown = self._layout.root, self._layout.shown
+        if re.match(r"[a-z][a-z0-9+]+:/", root.as_posix()):
+            raise UsageError(
+                "address_as_path",
+                f"--out {shown} looks like the address of a store, or a part of one; "
+                "pass s3://BUCKET/FOLDER or gs://BUCKET/FOLDER as text, or the path of a folder",
+            )
+        if os.path.exists(root) and not os.path.isdir(root):
+            raise UsageError("out_is_file", f"--out {shown} is a file; pass a folder")
+        try:
+            filled = os.path.isdir(root) and _holds_anything(root)
+            # In this order: other shards may just make it.
+            foreign = filled and not os.path.isdir(self._layout.root_state)
+        except OSError as error:
+            raise UsageError(
+                "cannot_read_output", f"--out {shown} cannot be read: {error.strerror}; pass another"
+            ) from error
+        if foreign:
+            raise _foreign(shown)
+
+    def state(self) -> None:
+        """Refuse what is not a plain file or folder in a place of ours before it is read or waited for.
+
+        `inside` follows no link anyway; this says so before the work begins.
+        """
+        layout = self._layout
+        state = layout.root_state
+        self._inside.refuse_links(state)
+        if state.exists() and not state.is_dir():
+            raise UsageError(
+                "strange_state", f"{state} is not a folder, and was not made by detic-crop; move it away"
+            )
+        for path in (layout.audit_csv, layout.audit_html, layout.audit_xlsx, layout.root / "run.json"):
+            if path.is_dir() and not path.is_symlink():
+                raise UsageError("strange_state", f"{path} is a folder where a table belongs; move it away")
+        for folder in (state, layout.shards, *(own.own_state for own in shard_layouts(layout))):
+            self._inside.refuse_links(folder)
+            for name in _FILES:
+                self._refuse_other(folder / name, stat.S_ISREG, "a file")
+            for name in _FOLDERS:
+                self._refuse_other(folder / name, stat.S_ISDIR, "a folder")
+        for lock in (state / "lock", state / "review.lock"):
+            with contextlib.suppress(OSError):
+                if (status := lock.stat()).st_size and status.st_nlink > 1:  # to take it may empty it
+                    raise UsageError(
+                        "strange_state", f"{lock} is another name of a file that is not a lock; remove it"
+                    )
+
+    def _refuse_other(self, path: Path, is_expected: Callable[[int], bool], expected: str) -> None:
+        try:
+            mode = path.lstat().st_mode
+        except OSError:  # not there, or not to be read, which is said where it is needed
+            return
+        self._inside.refuse_links(path)
+        if not is_expected(mode):
+            raise UsageError(
+                "strange_state",
+                f"{path} is not {expected}, and was not made by detic-crop; move it away, then run the same "
+                "command again",
+            )
+
+    def apart(self, where: Location) -> None:
+        """Refuse an output folder that is the input folder."""
+        path, root = where.local_path, self._layout.root
+        if path is not None and os.path.isdir(path) and os.path.realpath(path) == os.path.realpath(root):
+            raise UsageError(
+                "out_is_input",
+                f"--out is the same folder as --in ({self._layout.shown}); pass another --out, "
+                "your photos stay as they are",
+            )
+
+    def photos_outside(self, photos: Iterable[str | Path], plain: Container[str] = frozenset()) -> None:
+        """Refuse photos in the folder, also behind links."""
+        real_root = os.path.realpath(self._layout.root)
+        paths = [os.fspath(photo) for photo in photos]
+        for place in {*_folders_of(paths), *_links(path for path in paths if path not in plain)}:
+            if Path(os.path.realpath(place)).is_relative_to(real_root):
+                raise UsageError(
+                    "photos_in_output",
+                    f"photos of --in lie in {place}, inside --out {self._layout.shown}; "
+                    "pass another --out, your photos stay as they are",
+                )
+
+    def crops_inside(self, crops: Iterable[str], plain: Container[str] = frozenset()) -> None:
+        """Refuse links where crops go."""
+        root = self._layout.root
+        crops = list(crops)
+        for folder in sorted({crop.rpartition("/")[0] for crop in crops} - {""}):
+            self._inside.refuse_links(root / folder)
+        real_root = os.path.realpath(root)
+        for path in _links(os.path.join(root, crop) for crop in crops if crop not in plain):
+            if not Path(os.path.realpath(path)).is_relative_to(real_root):
+                raise UsageError(
+                    "link_outside",
+                    f"{path} is a link that leads out of --out {self._layout.shown}; "
+                    "nothing is written there: remove the link",
+                )
+
+
+class StoreChecks:
+    """Checks of a folder in a store, which has no links.
+
+    Args:
+        layout: paths of the local folder.
+        state: objects of the store.
+    """
+
+    def __init__(self, layout: Layout, state: StoreState) -> None:
+        self._layout = layout
+        self._state = state
+
+    def usable(self) -> None:
+        """Refuse an object, and an address below which something lies but no `.detic-crop`."""
+        shown = self._layout.shown
+        if self._state.found:
+            return
+        with reading_errors(shown):
+            others = self._state.outside()
+        if "" in others:
+            raise UsageError("out_is_file", f"--out {shown} is an object; pass the address of a folder")
+        if others:
+            raise _foreign(shown)
+
+    def state(self) -> None:
+        """Objects have no kinds to mistake."""
+
+    def apart(self, where: Location) -> None:
+        """Refuse an output that is the input, or has it inside; one inside the input is not read as input."""
+        if not isinstance(where, StoreObject):
+            return
+        ours, theirs = _comparable(self._state.address), _comparable(re.split(r"[*?\[]", where.address)[0])
+        if theirs.startswith(ours):
+            raise UsageError(
+                "out_is_input",
+                f"--in {where.describe()} is --out {self._layout.shown}, or lies inside; "
+                "pass another --out, your photos stay as they are",
+            )
+
+    def photos_outside(self, photos: Iterable[str | Path], plain: Container[str] = frozenset()) -> None:
+        """Refuse photos whose addresses lie inside the folder's."""
+        ours = _comparable(self._state.address)
+        for photo in (os.fspath(photo) for photo in photos):
+            if "://" in photo and _comparable(photo).startswith(ours):
+                raise UsageError(
+                    "photos_in_output",
+                    f"photos of --in lie inside --out {self._layout.shown}; "
+                    "pass another --out, your photos stay as they are",
+                )
+
+    def crops_inside(self, crops: Iterable[str], plain: Container[str] = frozenset()) -> None:
+        """A name in a store leads nowhere else."""
+
+
+def _foreign(shown: str) -> UsageError:
+    return UsageError(
+        "foreign_folder",
+        f"--out {shown} is not empty and was not made by detic-crop; pass a new folder, nothing was changed",
+    )
+
+
+def _holds_anything(folder: Path) -> bool:
+    with os.scandir(folder) as entries:
+        return any(entries)
+
+
+def _folders_of(paths: Iterable[str]) -> set[str]:
+    if os.altsep:
+        return set(map(os.path.dirname, paths))
+    return {path[: path.rfind(os.sep) + 1] for path in paths}  # in a third of the time
+
+
+def _links(paths: Iterable[str]) -> Iterator[str]:
+    return filter(os.path.islink, paths)
+
+
+def _comparable(address: str) -> str:
+    """An address to compare: one name for each scheme, with a slash at its end."""
+    scheme = scheme_of(address)
+    return f"{_SAME_SCHEMES.get(scheme, scheme)}://{path_of(address).strip('/')}/"

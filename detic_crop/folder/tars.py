@@ -1,0 +1,416 @@
+"""Tar files of crops, as WebDataset reads them: beside each crop lies the text of its row.
+
+A crop's path begins with the name of its tar file: ``crops-00012.tar/day1/whale.jpg``. It is decided before
+the photo is done and never changes, so which photos a tar file holds does not depend on when they were done.
+
+Crops are small files first, in ``.detic-crop/pending`` (``day1/whale.jpg.wait``, which no reader of pictures
+takes for one), and are recorded as such. When a tar file's photos are done, or the run ends, it is written
+again from what it held and what is pending, in the order of the names, and put in place at once. So a kill at
+any moment loses nothing, and the same crops give the same bytes.
+
+In a store each tar file has an index beside it (``.detic-crop/tars/crops-00012.tar.json``), which says what
+it holds, so that a resume asks for a few hundred kilobytes and not for the crops.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import tarfile
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from detic_crop.errors import UsageError
+from detic_crop.folder.crops import FileCrops
+from detic_crop.folder.inside import Inside
+from detic_crop.folder.journal import Known, unfinished_crops
+from detic_crop.folder.layout import Layout
+from detic_crop.folder.mirror import Members, Mirror
+from detic_crop.folder.names import TAR_RULES
+from detic_crop.folder.records import Record
+from detic_crop.folder.shard import Shard
+from detic_crop.folder.write_errors import output_errors
+from detic_crop.folder.writer import Writer
+
+_WAITS = ".wait"  # after the name of a crop
+_GONE = ".gone"  # a pending file of that name says that a sample is to leave its tar file
+_DIGITS_AND_SUFFIX = len("00000.tar")
+_NAME = re.compile(r"crops-(?:\d{4,}-of-\d{4,}-)?\d{5,}\.tar")
+_FIELDS = (
+    *("image", "status", "reason", "width", "height", "class_name", "score", "presence", "box", "crop_box"),
+    *("n_candidates", "truncated", "damaged", "model"),
+)
+
+
+class Place(NamedTuple):
+    """A crop's tar file and its name there."""
+
+    tar: str
+    name: str
+
+
+def tar_name(number: int, shard: Shard | None) -> str:
+    """Return the name of the tar file of that number, of a whole run or a shard: ``crops-00012.tar``."""
+    return f"crops-{'' if shard is None else f'{shard.folder_name}-'}{number:05}.tar"
+
+
+def is_tar_name(name: str) -> bool:
+    """Return whether one of our tar files may be called so."""
+    return _NAME.fullmatch(name) is not None
+
+
+def place_of(crop: str) -> Place | None:
+    """Return where in which tar file a crop is; None of one that is a file of its own."""
+    if not crop.startswith("crops-"):  # nearly all
+        return None
+    tar, _, name = crop.partition("/")
+    return Place(tar, name) if name and is_tar_name(tar) else None
+
+
+def within(crop: str) -> str:
+    """Return a crop's path without the name of a tar file."""
+    place = place_of(crop)
+    return place.name if place else crop
+
+
+def file_of(crop: str) -> str:
+    """Return the file below the output folder that a crop is in: its tar file, or itself."""
+    place = place_of(crop)
+    return place.tar if place else crop
+
+
+def _in_tars(
+    names: Mapping[str, str],
+    order: Sequence[str],
+    recorded: Mapping[str, str],
+    per_tar: int,
+    shard: Shard | None,
+) -> dict[str, str]:
+    """Return the path of every crop, with its tar file.
+
+    Args:
+        names: key → path in whichever tar file; no two are alike.
+        order: keys of this run's photos in the order in which they are done; only these are answered.
+        recorded: key → path as journalled before, which stays. But a shard leaves the tar files of other
+            runs alone, which other shards may just change: it makes the crop in one of its own.
+        per_tar: most photos in each. Those that came later and find theirs full go on in the next.
+        shard: whose tar files they are.
+    """
+    own = tar_name(0, shard)[:-_DIGITS_AND_SUFFIX]
+    filled = Counter(place.tar for place in map(place_of, recorded.values()) if place)
+    paths = {}
+    following = 0  # with room, for those whose own one has none
+    for number, key in enumerate(order):
+        before = recorded.get(key, "")
+        if place_of(before) is not None and (shard is None or before.startswith(own)):
+            paths[key] = before
+            continue
+        tar = tar_name(number // per_tar, shard)
+        if filled[tar] >= per_tar:
+            following = max(following, number // per_tar)
+            while filled[tar := tar_name(following, shard)] >= per_tar:
+                following += 1
+        filled[tar] += 1
+        paths[key] = f"{tar}/{names[key]}"
+    return paths
+
+
+def sample_of(record: Record) -> bytes:
+    """What stands beside a crop: the fields of its row that a training needs, as JSON.
+
+    ``box`` and ``crop_box`` are xyxy in pixels of the photo; what does not apply is null.
+    """
+    values = {name: getattr(record, name) for name in _FIELDS}
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
+
+
+class TarCrops:
+    """Crops in tar files; those that are set aside are files. Making one touches nothing.
+
+    Args:
+        layout: paths of the folder; a shard packs its own tar files only.
+        inside: through which all of it is written.
+        writer: makes temporary files.
+        mirror: the store that the folder stands for.
+    """
+
+    def __init__(self, layout: Layout, inside: Inside, writer: Writer, mirror: Mirror) -> None:
+        self._layout = layout
+        self._inside = inside
+        self._writer = writer
+        self._mirror = mirror
+        self._files = FileCrops(layout, inside, writer, mirror)
+        self._open = ""  # the tar file that crops are put in now
+        # Of a few tar files what is in them: a run goes through them in order.
+        self._members = lru_cache(8)(self._read_members)
+
+    rules = TAR_RULES
+
+    def arrange(
+        self, names: Mapping[str, str], order: Sequence[str], recorded: Mapping[str, str], per_tar: int
+    ) -> dict[str, str]:
+        """Return where each crop goes; see `Crops.arrange`."""
+        return _in_tars(names, order, recorded, per_tar, self._layout.shard)
+
+    def refuse_foreign(self, crops: Iterable[str], own: Iterable[str], files: Collection[str]) -> None:
+        """Refuse tar files in the place of ours that hold none of our crops; see `Crops.refuse_foreign`."""
+        for tar in sorted(set(map(file_of, crops)) - set(map(file_of, own))):
+            if tar in files:
+                raise UsageError(
+                    "foreign_tar", f"{tar} in --out was not made by this run; move it, nothing was changed"
+                )
+
+    def replace_only(self, crops: Collection[str]) -> None:
+        """A shard packs tar files of its own, so there is nothing to look after but what is set aside."""
+        self._files.replace_only(crops)
+
+    # ------------------------------------------------------------ one crop
+
+    def size(self, name: str) -> int | None:
+        """Return the bytes of a crop; None where there is none."""
+        if (place := place_of(name)) is None:
+            return self._files.size(name)
+        with contextlib.suppress(OSError):
+            return os.lstat(self._waiting(place)).st_size
+        if self._mark(place).exists():
+            return None
+        _, size = self._members(place.tar).get(place.name, (0, None))
+        return size
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of a crop; see `Crops.read`."""
+        if (place := place_of(name)) is None:
+            return self._files.read(name)
+        with (
+            contextlib.suppress(FileNotFoundError, NotADirectoryError),
+            self._inside.open_read(self._waiting(place)) as file,
+        ):
+            return file.read()
+        if self.size(name) is None:
+            raise FileNotFoundError(f"{place.tar} has no {place.name}")
+        offset, size = self._members(place.tar)[place.name]
+        try:
+            with self._inside.open_read(self._layout.root / place.tar) as file:
+                file.seek(offset)
+                return file.read(size)
+        except FileNotFoundError:
+            return self._mirror.read(place.tar, offset, offset + size)
+
+    def path_of(self, name: str) -> str | None:
+        """Return None: a browser does not look into tar files."""
+        return None
+
+    def put(self, name: str, data: bytes, record: Record) -> None:
+        """Put a crop and the text of its row where the next packing finds them; see `Crops.put`."""
+        if (place := place_of(name)) is None:
+            self._files.put(name, data, record)
+            return
+        if self._open != place.tar:
+            self.flush()  # all that a run does there is done
+        self._open = place.tar
+        self._mirror.hold_back()
+        temporary = self._writer.write_temporary(data)
+        try:
+            self._put_text(place, record)
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._inside.remove(temporary)
+            raise
+        self._writer.rename(temporary, self._waiting(place))
+        self._inside.remove(self._mark(place))
+
+    def _put_text(self, place: Place, record: Record) -> None:
+        text = self._text(place)
+        try:
+            self._inside.write_new(text, sample_of(record), make=True)
+        except FileExistsError:  # of a crop that was made before and is not packed yet
+            self._writer.rename(self._writer.write_temporary(sample_of(record)), text)
+
+    def move(self, name: str, target: str, record: Record) -> None:
+        """Move a crop out of its tar file, or back; see `Crops.put`."""
+        if place_of(name) is None and place_of(target) is None:
+            self._files.move(name, target, record)
+            return
+        self.put(target, self.read(name), record)
+        self.discard(name)
+
+    def discard(self, name: str) -> None:
+        """Remove a crop, if it is there; its place in the tar file is given up at the next packing."""
+        if (place := place_of(name)) is None:
+            self._files.discard(name)
+            return
+        if not self._is_packed_here(place.tar):
+            self._mirror.refuse_pending(name)
+        self._mirror.hold_back()
+        if place.name in self._members(place.tar):
+            with contextlib.suppress(FileExistsError):
+                self._inside.write_new(self._mark(place), b"", make=True)
+        self.forget(name)
+
+    def forget(self, name: str) -> None:
+        """Remove what waits to be packed of a crop; what is packed stays."""
+        if place := place_of(name):
+            self._inside.remove(self._waiting(place))
+            self._inside.remove(self._text(place))
+
+    def recover(self, records: Known) -> None:
+        """Forget the crops that a killed run put and did not record: they must not get into a tar file."""
+        with output_errors(self._layout.shown):
+            for crop in unfinished_crops(self._layout.candidates, records):
+                self.forget(crop)
+
+    def _waiting(self, place: Place) -> Path:
+        """The crop itself, or that of an earlier version, until it is renamed."""
+        folder = self._layout.pending / place.tar
+        if f"{place.tar}/{place.name}" in self._earlier:
+            return folder / place.name
+        return folder / (place.name + _WAITS)
+
+    def _text(self, place: Place) -> Path:
+        return self._layout.pending / place.tar / _sample_name(place.name)
+
+    def _mark(self, place: Place) -> Path:
+        return self._layout.pending / place.tar / (place.name + _GONE)
+
+    def rename_earlier(self) -> None:
+        """Give the crops that an earlier version left waiting the names that they have now."""
+        for name in self._of_earlier_version():
+            path = self._layout.pending / name
+            self._inside.replace(path, path.with_name(path.name + _WAITS))
+        self._earlier = frozenset()
+
+    def _of_earlier_version(self) -> frozenset[str]:
+        """The crops that wait under their own names, as ``crops-00012.tar/day1/whale.jpg``."""
+        pending = self._layout.pending
+        names = (path.relative_to(pending).as_posix() for path in self._inside.files(pending))
+        return frozenset(name for name in names if not name.endswith((".json", _GONE, _WAITS)))
+
+    @cached_property
+    def _earlier(self) -> frozenset[str]:
+        return self._of_earlier_version()
+
+    # ------------------------------------------------------------ tar files
+
+    def flush(self) -> None:
+        """Pack whatever waits; see `Crops.flush`."""
+        self._open = ""
+        self._mirror.wait()  # what has gone up is removed here
+        try:
+            waiting = sorted(os.listdir(self._layout.pending))
+        except FileNotFoundError:
+            waiting = []
+        for tar in filter(is_tar_name, waiting):
+            if self._is_packed_here(tar):
+                self._pack(tar)
+        if waiting:
+            with contextlib.suppress(OSError):  # other shards are at work
+                self._inside.rmdir(self._layout.pending)
+        self._mirror.catch_up()
+
+    def _is_packed_here(self, tar: str) -> bool:
+        shard = self._layout.shard
+        return shard is None or shard.folder_name in tar
+
+    def _pack(self, tar: str) -> None:
+        """Write a tar file again from what it holds and what waits for it.
+
+        Raises:
+            OSError: it cannot be written; nothing is lost.
+        """
+        folder = self._layout.pending / tar
+        target = self._layout.root / tar
+        waiting = {
+            name.removesuffix(_WAITS): path
+            for path in self._inside.files(folder)
+            for name in [path.relative_to(folder).as_posix()]
+        }
+        if not waiting:
+            return
+        self._mirror.fetch(tar)
+        held = self._members(tar)
+        names = {name for name in (*held, *waiting) if not name.endswith((".json", _GONE))}
+        names -= {name.removesuffix(_GONE) for name in waiting if name.endswith(_GONE)} - waiting.keys()
+        # What has no text beside it is not one of our crops.
+        names = {name for name in names if _sample_name(name) in waiting or _sample_name(name) in held}
+        temporary = self._writer.new_path()
+        if names:
+            try:
+                self._write(temporary, tar, sorted(names), waiting, held)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    self._inside.remove(temporary)
+                raise
+            self._writer.rename(temporary, target)
+        else:
+            self._inside.remove(target)
+        self._members.cache_clear()
+        self._inside.remove(self._layout.indexes / f"{tar}.json")  # in a copy of a store
+        if names:
+            self._mirror.put_tar(tar, self._members_here(tar))
+        else:
+            self._mirror.remove_tar(tar)
+        # Killed before this, the next packing makes the same again.
+        self._inside.remove_tree(folder)
+
+    def _write(
+        self,
+        path: Path,
+        tar: str,
+        names: Iterable[str],
+        waiting: Mapping[str, Path],
+        held: Members,
+    ) -> None:
+        with contextlib.ExitStack() as opened:
+            before = opened.enter_context(self._inside.open_read(self._layout.root / tar)) if held else None
+            file = opened.enter_context(self._inside.create(path, make=True))
+            whole = opened.enter_context(io.BufferedWriter(file))
+            made = opened.enter_context(tarfile.open(fileobj=whole, mode="w", format=tarfile.PAX_FORMAT))
+            for name in names:
+                for part in (name, _sample_name(name)):
+                    # Killed while it removed what it had packed, a run leaves a half, and both are held.
+                    if name in waiting and (part in waiting or part not in held):
+                        with self._inside.open_read(waiting[part]) as waited:
+                            data = waited.read()
+                    else:
+                        assert before is not None
+                        offset, size = held[part]
+                        before.seek(offset)
+                        data = before.read(size)
+                    info = tarfile.TarInfo(part)  # no owner and no time: the same crops, the same bytes
+                    info.size = len(data)
+                    made.addfile(info, io.BytesIO(data))
+
+    def _read_members(self, tar: str) -> Members:
+        """Name → (offset, size) of what a tar file holds; nothing where there is none."""
+        if found := self._members_here(tar) or self._mirror.members(tar):
+            return found
+        self._mirror.fetch(tar)  # its index does not fit it: something else has changed it
+        return self._members_here(tar)
+
+    def _members_here(self, tar: str) -> Members:
+        found: dict[str, tuple[int, int]] = {}
+        with (
+            contextlib.suppress(FileNotFoundError, tarfile.TarError),  # cut short: what is whole counts
+            self._inside.open_read(self._layout.root / tar) as file,
+            io.BufferedReader(file) as whole,
+            tarfile.open(fileobj=whole, mode="r:") as opened,
+        ):
+            end = os.fstat(file.fileno()).st_size
+            for info in opened:
+                if info.offset_data + info.size <= end:
+                    found[info.name] = info.offset_data, info.size
+        return {
+            name: span
+            for name, span in found.items()
+            if name.endswith(".json") or _sample_name(name) in found
+        }
+
+
+def _sample_name(name: str) -> str:
+    return os.path.splitext(name)[0] + ".json"

@@ -1,0 +1,107 @@
+"""A list of photos as a file: a text with a name on each line, or a table with a column of names."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Iterable, Sequence
+
+from detic_crop.errors import UsageError
+from detic_crop.photos.keys import STATE
+from detic_crop.photos.location import FileOrObject, LocalFile, read_list, strip_file_scheme
+from detic_crop.photos.photo import is_photo_name
+
+LIST_EXTENSIONS = (".txt", ".lst", ".csv", ".tsv")
+TABLE_EXTENSIONS = (".csv", ".tsv")
+LIST_COLUMNS = (
+    *("path", "file", "filename", "file_name", "image", "image_path"),
+    *("filepath", "file_path", "image_name", "photo", "image_id", "image_url"),
+)
+_DELIMITERS = (",", ";", "\t")
+
+
+def names_in(where: FileOrObject, notes: list[str]) -> list[str]:
+    """Return what a list names, in its order: each line of a text, or the column of photos of a table.
+
+    Args:
+        where: the list.
+        notes: sentences about a missing header or empty cells are added.
+
+    Raises:
+        UsageError: it cannot be read, has no column of photos, or is the table of a run.
+    """
+    if where.name.lower().endswith(TABLE_EXTENSIONS):
+        return _read_column(where, notes)
+    return [line.strip() for line in re.split(r"\r\n|\r|\n", _read_text(where)) if line.strip()]
+
+
+def _read_text(where: FileOrObject) -> str:
+    data = read_list(where)
+    try:
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # what PowerShell's `>` writes
+            return data.decode("utf-16")
+        return data.decode("utf-8-sig", errors="surrogateescape")
+    except UnicodeDecodeError as error:
+        raise UsageError("not_utf8", f"--in {where.describe()} is not text; save it as UTF-8") from error
+
+
+def _read_column(where: FileOrObject, notes: list[str]) -> list[str]:
+    """Return the column of a table that names photos."""
+    text = _read_text(where)
+    try:
+        tables = [list(csv.reader(io.StringIO(text, newline=""), delimiter=d)) for d in _delimiters(text)]
+    except csv.Error as error:
+        raise UsageError("not_csv", f"--in {where.describe()} is not a CSV table: {error}") from error
+    for table in tables:
+        header = [cell.strip().lower() for cell in table[0]] if table else []
+        _refuse_table_of_run(header, where)
+        if column := next((column for column in LIST_COLUMNS if column in header), None):
+            return _cells(table[1:], header.index(column), column, where.name, notes)
+    for table in sorted(tables, key=lambda table: -len(table[0]) if table else 0):  # without a header
+        for index, cell in enumerate(table[0] if table else ()):
+            if is_photo_name(strip_file_scheme(cell.strip())):
+                notes.append(f"{where.name} has no header: column {index + 1} was taken, which names photos")
+                return _cells(table, index, f"column {index + 1}", where.name, notes)
+    columns = [cell.strip().lower() for cell in tables[0][0]] if tables[0] else []
+    raise UsageError(
+        "no_photo_column",
+        f"--in {where.describe()} has the columns {', '.join(columns) or '(none)'}; "
+        f"expected one of {', '.join(LIST_COLUMNS)}",
+    )
+
+
+def _delimiters(text: str) -> Iterable[str]:
+    """Return the delimiters that the first line has, the comma always and first."""
+    first = text.partition("\n")[0]
+    return [delimiter for delimiter in _DELIMITERS if delimiter == "," or delimiter in first]
+
+
+def _cells(table: Sequence[Sequence[str]], index: int, what: str, name: str, notes: list[str]) -> list[str]:
+    cells = [row[index].strip() if index < len(row) else "" for row in table if row]
+    if "" in cells:
+        notes.append(f"rows of {name} without {what}, passed over: {cells.count(''):,}")
+    return [cell for cell in cells if cell]
+
+
+def _refuse_table_of_run(header: Sequence[str], where: FileOrObject) -> None:
+    """Refuse the table of a run: its names are relative to that run's input."""
+    if not isinstance(where, LocalFile) or not {"image", "crop", "suspicion"}.issubset(header):
+        return
+    folder = os.path.dirname(os.path.abspath(where.path))
+    if not os.path.exists(os.path.join(folder, STATE)):
+        return
+    try:
+        with open(os.path.join(folder, "run.json"), "rb") as file:
+            photos = str(json.load(file)["input"])
+    except (OSError, ValueError, KeyError, TypeError):
+        photos = "PHOTOS"
+    raise UsageError(
+        "table_of_run",
+        f"--in {where.path} is the table of an earlier run, not a list beside photos; pass its photos, --in "
+        f"{photos}, and for the boxes in it --model boxes:{where.path}, or run: detic-crop recrop {folder} "
+        "--out FOLDER",
+    )

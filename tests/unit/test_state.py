@@ -1,0 +1,160 @@
+"""The documents of `.detic-crop` come back as they were saved; damaged ones are refused in words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.state import (
+    Given,
+    Part,
+    SavedListing,
+    WholeInput,
+    load_labels,
+    load_listing,
+    load_part,
+    load_sample,
+    save_labels,
+    save_listing,
+    save_part,
+)
+from detic_crop.photos.labels import parse_labels
+from detic_crop.photos.location import LocalFile
+from detic_crop.photos.photo import Photo
+from tests.kit.errors import refused
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> OutputFolder:
+    made = OutputFolder(tmp_path / "out")
+    made.inside.mkdir(made.layout.temporary)
+    return made
+
+
+def photos_of(root: str, *keys: str) -> list[Photo]:
+    return [Photo(key, LocalFile(f"{root}/{key}")) for key in keys]
+
+
+def test_a_listing_comes_back(folder: OutputFolder) -> None:
+    first, later = photos_of("/one", "a.jpg", "caf\udce9.jpg"), photos_of("/two", "b.jpg")
+    inputs = [
+        Given("/one", "/one", [photo.key for photo in first]),
+        Given("/two/", "/two", [photo.key for photo in later]),
+    ]
+    save_listing(folder, [*first, *later], inputs)
+    listing = load_listing(folder)
+    assert listing.inputs == inputs
+    assert listing.locations() == {photo.key: photo.location for photo in [*first, *later]}
+    values = json.loads(folder.layout.listing.read_bytes())
+    assert values == {
+        "root": "/one",
+        "inputs": [{"in": "/one", "root": "/one"}, {"in": "/two/", "root": "/two", "keys": ["b.jpg"]}],
+        "keys": ["a.jpg", "caf\udce9.jpg", "b.jpg"],
+        "paths": {"b.jpg": "/two/b.jpg"},
+    }
+
+
+def test_photos_of_earlier_calls_stay_known(folder: OutputFolder) -> None:
+    for keys in (["a.jpg", "b.jpg"], ["b.jpg"], ["c.jpg"]):
+        save_listing(folder, photos_of("/in", *keys), [Given("/in", "/in", keys)])
+    listing = load_listing(folder)
+    assert (listing.keys, listing.known_keys) == (["c.jpg"], ["c.jpg", "b.jpg", "a.jpg"])
+    assert listing.locations(["a.jpg", "c.jpg"]) == {
+        "a.jpg": LocalFile("/in/a.jpg"),
+        "c.jpg": LocalFile("/in/c.jpg"),
+    }
+
+
+def test_no_listing_is_an_empty_one(folder: OutputFolder) -> None:
+    listing = load_listing(folder)
+    assert (listing, listing.inputs, listing.locations()) == (SavedListing("", [], {}), [], {})
+
+
+def test_a_listing_without_inputs_has_one(folder: OutputFolder) -> None:
+    """As versions before the first with several inputs wrote it."""
+    folder.layout.listing.write_text('{"root":"/in","keys":["a.jpg"],"paths":{}}')
+    assert load_listing(folder).inputs == [Given("", "/in", ["a.jpg"])]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"root": 1},
+        {"keys": {}},
+        {"keys": ["a", 1]},
+        {"paths": []},
+        {"paths": {"a": 1}},
+        {"inputs": 1},
+        {"inputs": [{"root": "/in"}]},
+        {"inputs": [{"in": "/in", "root": "/in", "keys": [1]}]},
+        {"merged": 1},
+    ],
+)
+def test_a_listing_of_wrong_types_is_damaged(folder: OutputFolder, damage: dict[str, Any]) -> None:
+    values = {"root": "/in", "inputs": [{"in": "/in", "root": "/in"}], "keys": ["a"], "paths": {}}
+    folder.layout.listing.write_text(json.dumps(values))
+    load_listing(folder)
+    folder.layout.listing.write_text(json.dumps(values | damage))
+    with refused("listing_damaged"):
+        load_listing(folder)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b'{"keys":[]}', b"\xff", b"[" * 100_000])
+def test_what_is_not_a_document_is_damaged(folder: OutputFolder, data: bytes) -> None:
+    layout = folder.layout
+    for path in (layout.listing, layout.part, layout.labels, layout.label_matches, layout.sample):
+        path.write_bytes(data)
+    with refused("listing_damaged"):
+        load_listing(folder)
+    assert load_part(folder) is None
+    layout.labels.write_text("image\na.jpg\n")
+    with refused("labels_damaged"):
+        load_labels(folder)
+    with refused("sample_damaged"):
+        load_sample(folder)
+
+
+def test_a_part_comes_back(folder: OutputFolder) -> None:
+    part = Part(WholeInput(5, "digest", "image table matched", 3), [0, 4], "keys", ["run", "--in", "\udce9"])
+    assert load_part(folder) is None
+    save_part(folder, part)
+    assert load_part(folder) == part
+    assert json.loads(folder.layout.part.read_bytes()) == {
+        "input": {"photos": 5, "digest": "digest", "labels": "image table matched", "limit": 3},
+        "places": [0, 4],
+        "keys": "keys",
+        "words": ["run", "--in", "\udce9"],
+    }
+
+
+@pytest.mark.parametrize(
+    "damage", [{"input": 5}, {"input": {"photos": "5"}}, {"places": ["0"]}, {"keys": 1}, {"words": [1]}]
+)
+def test_a_part_of_wrong_types_is_none(folder: OutputFolder, damage: dict[str, Any]) -> None:
+    save_part(folder, Part(WholeInput(5, "digest"), [0], "keys", []))
+    values = json.loads(folder.layout.part.read_bytes())
+    folder.layout.part.write_text(json.dumps(values | damage))
+    assert load_part(folder) is None
+
+
+def test_labels_come_back_and_go(folder: OutputFolder) -> None:
+    labels = parse_labels(b"image,species\na.jpg,orca\nb.jpg,\n", "image", "labels.csv")
+    assert load_labels(folder) == (None, [])
+    save_labels(folder, labels, ["caf\udce9.jpg", None])
+    assert load_labels(folder) == (labels, ["caf\udce9.jpg", None])
+    save_labels(folder, None, [])
+    assert load_labels(folder) == (None, [])
+
+
+@pytest.mark.parametrize("damage", [{"key_column": 1}, {"keys": [1, None]}, {"keys": [None]}, {"keys": "ab"}])
+def test_label_matches_of_wrong_types_are_damaged(folder: OutputFolder, damage: dict[str, Any]) -> None:
+    labels = parse_labels(b"image\na.jpg\nb.jpg\n", "image", "labels.csv")
+    save_labels(folder, labels, [None, None])
+    values = json.loads(folder.layout.label_matches.read_bytes())
+    folder.layout.label_matches.write_text(json.dumps(values | damage))
+    with refused("labels_damaged"):
+        load_labels(folder)
