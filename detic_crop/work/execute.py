@@ -53,20 +53,22 @@ def check_same_settings(recorded: CropConfig | None, config: CropConfig, folder:
     """Refuse to mix crops of two settings in one folder.
 
     Raises:
-        UsageError: names what differs.
+        UsageError: the folder was made with other settings; the message names them.
     """
     if recorded is not None and recorded.fingerprint() != config.fingerprint():
         instead = "another --out, or --overwrite" if folder.shard is None else "or another --out"
         if recorded.algorithm != config.algorithm:
             other = "an earlier" if recorded.algorithm < config.algorithm else "a later"
             raise UsageError(
+                "other_algorithm",
                 f"{folder.shown} was made by {other} version of detic-crop, which gives other boxes or "
                 f"pixels for some photos (algorithm {recorded.algorithm}, here {config.algorithm}); finish "
-                f"it with that version, pass {instead}"
+                f"it with that version, pass {instead}",
             )
         raise UsageError(
+            "other_settings",
             f"{folder.shown} was made with other settings ({'; '.join(config.differences(recorded))}); "
-            f"give the same settings to go on, {instead}"
+            f"give the same settings to continue, {instead}",
         )
 
 

@@ -24,6 +24,7 @@ from detic_crop.photos.photo import Photo
 from detic_crop.work.executors.processes import Processes
 from detic_crop.work.recipe import Job, Recipe
 from tests.kit.detectors import FakeDetector
+from tests.kit.errors import complained
 from tests.kit.folders import assert_one_row_each, assert_same, leftovers, product
 from tests.kit.photos import write_damaged, write_photos
 
@@ -108,7 +109,7 @@ def test_a_process_that_dies_ends_the_run_and_loses_nothing(place: Path, tmp_pat
     psutil.Process(process.pid).children()[0].kill()
     _, err = process.communicate()
     assert process.returncode == 1, err
-    assert "the process of cpu died (exit code -9" in err
+    assert "the process of cpu died (exit code -9" in complained("worker_died", err)
     finish(place, tmp_path / "out")
 
 

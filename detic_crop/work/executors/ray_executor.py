@@ -191,7 +191,7 @@ class _Actors(Crew):
         package = "detic-crop"
         if node.versions.get(package) != ours.get(package):
             raise DeticCropError(
-                "other_version",
+                "other_version_on_node",
                 f"node {node.host} of the Ray cluster has {package} {node.versions.get(package)}, "
                 f"this machine {ours.get(package)}; install the same version on every node",
             )
@@ -288,7 +288,7 @@ def _as_ours(error: Exception) -> DeticCropError:
     text = one_line(error)
     if "No module named 'detic_crop'" in text:
         return DeticCropError(
-            "other_version",
+            "other_version_on_node",
             "a node of the Ray cluster has no detic-crop; install the same version on every node",
         )
     return DeticCropError(
