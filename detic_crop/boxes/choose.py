@@ -59,7 +59,7 @@ def wanted_mask(detections: Detections, classes: Collection[str] | None) -> NDAr
 
 
 def choose(detections: Detections, classes: Collection[str] | None = None, conf: float = 0.0) -> Choice:
-    """The largest box of a wanted class with a score of at least `conf` (ties: score, then order).
+    """Return the largest box of a wanted class with a score of at least `conf` (ties: score, then order).
 
     Args:
         detections: boxes of one photo.
@@ -130,7 +130,7 @@ def _intersection(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.
 
 
 def presence_of(detections: Detections, classes: Collection[str] | None) -> float | None:
-    """How sure the detector is that a wanted animal is there: its own number, else the best wanted score.
+    """Return how sure the detector is that a wanted animal is there: its own number, or the best score.
 
     None where nobody looked.
     """

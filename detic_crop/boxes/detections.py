@@ -83,13 +83,13 @@ class Detections:
         return round(float(self.scores[index]), SCORE_DECIMALS)
 
     def take(self, indices: Sequence[int] | NDArray[np.integer]) -> Detections:
-        """The detections at `indices`, in that order."""
+        """Return the detections at `indices`, in that order."""
         order = np.asarray(indices, dtype=np.intp)
         names = tuple(self.class_names[i] for i in order)
         return Detections(self.xyxy[order], self.scores[order], names, self.presence, self.listed)
 
     def rounded(self) -> Detections:
-        """The same with the few decimals that are kept on disk (idempotent)."""
+        """Return the same with the few decimals that are kept on disk (idempotent)."""
         return Detections(
             np.round(self.xyxy.astype(np.float64), BOX_DECIMALS).astype(np.float32),
             np.round(self.scores.astype(np.float64), SCORE_DECIMALS).astype(np.float32),

@@ -50,7 +50,7 @@ def clip(xyxy: Sequence[float], resolution_wh: tuple[int, int]) -> Box:
 
 
 def round_out(xyxy: Sequence[float], resolution_wh: tuple[int, int]) -> PixelBox:
-    """The smallest whole-pixel box, at least 1×1 and inside the photo, that contains a clipped box."""
+    """Return the smallest whole-pixel box, at least 1×1 and inside the photo, that contains a clipped box."""
     width, height = resolution_wh
     left, top, right, bottom = xyxy
     x1 = min(math.floor(left + _ROUNDING_NOISE), width - 1)
@@ -79,7 +79,7 @@ def _grow_side(low: int, high: int, length: int, limit: int) -> tuple[int, int]:
 
 
 def crop_rectangle(xyxy: Sequence[float], scale: float, fit: Fit, resolution_wh: tuple[int, int]) -> PixelBox:
-    """The pixels to cut for a chosen box: enlarge, clip, round outwards and, for ``square``, grow.
+    """Return the pixels to cut for a chosen box: enlarge, clip, round outwards and, for ``square``, grow.
 
     Args:
         xyxy: the raw chosen box.
@@ -92,5 +92,5 @@ def crop_rectangle(xyxy: Sequence[float], scale: float, fit: Fit, resolution_wh:
 
 
 def whole(resolution_wh: tuple[int, int]) -> PixelBox:
-    """The box of the whole photo."""
+    """Return the box of the whole photo."""
     return 0, 0, resolution_wh[0], resolution_wh[1]

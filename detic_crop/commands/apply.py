@@ -12,7 +12,7 @@ from detic_crop.commands.settings import PathLike
 from detic_crop.commands.tables import write_tables
 from detic_crop.config import DEFAULT_MAX_PIXELS, CropConfig, RunOptions
 from detic_crop.errors import UsageError
-from detic_crop.folder.folder import OutputFolder, copied_here
+from detic_crop.folder.folder import OutputFolder, open_on_disk
 from detic_crop.folder.journal import Journal, recorded_config, replay
 from detic_crop.folder.records import Record
 from detic_crop.folder.verdicts import VERDICTS, Review, latest_decisions, read_review
@@ -60,7 +60,7 @@ def apply(
         OutputError: it cannot be written or is in use; what was finished is kept.
         Interrupted, Terminated: see `run`.
     """
-    folder = OutputFolder(copied_here(output, "apply"))
+    folder = open_on_disk(output, "apply")
     folder.require_run()
     _check_begun(recorded_config(folder.layout.journal), folder)
     if dry_run:

@@ -9,6 +9,7 @@ from detic_crop.commands.run_json import version_of
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.removal import reset
 from detic_crop.folder.write_errors import output_errors
 from detic_crop.shards.state import begin_shard, check_same_count, folder_settings
 from detic_crop.system.console import open_descriptors
@@ -60,4 +61,4 @@ def _overwrite(folder: OutputFolder, options: RunOptions) -> None:
             f"--overwrite would remove the verdicts in {folder.layout.shown_of(folder.layout.review)}; "
             "add --discard-review to allow that"
         )
-    folder.reset()
+    reset(folder)

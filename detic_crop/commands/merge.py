@@ -18,6 +18,7 @@ from detic_crop.errors import DeticCropError, UsageError
 from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.journal import Journal, replay
 from detic_crop.folder.records import Record
+from detic_crop.folder.removal import remove_shards
 from detic_crop.folder.state import load_labels, load_listing, save_labels, save_listing
 from detic_crop.folder.write_errors import output_errors
 from detic_crop.shards.merge import Gap, Gathered, append_to_journal, chosen_keys, gaps, gather, photos_of
@@ -145,4 +146,4 @@ def _finish(result: RunResult, records: Mapping[str, Record], gathered: Gathered
     folder.aside.remove_stale(records)
     write_tables(result, records)
     folder.write_json(folder.layout.run_json, run_json_of_merge(result, gathered))
-    folder.remove_shards()
+    remove_shards(folder)

@@ -15,7 +15,7 @@ from detic_crop.commands.settings import PathLike, with_settings
 from detic_crop.commands.working import do_work
 from detic_crop.config import ALGORITHM, RunOptions
 from detic_crop.errors import UsageError
-from detic_crop.folder.folder import OutputFolder, copied_here, open_folder
+from detic_crop.folder.folder import OutputFolder, open_folder, open_on_disk
 from detic_crop.folder.inputs import check_same_data_set, parts_of
 from detic_crop.folder.journal import recorded_config, replay
 from detic_crop.folder.records import Record
@@ -62,7 +62,7 @@ def recrop(
         OutputError: the output cannot be written or is in use.
         Interrupted, Terminated: see `run`.
     """
-    origin = OutputFolder(copied_here(source, "recrop"))
+    origin = open_on_disk(source, "recrop")
     origin.require_run()
     begun = recorded_config(origin.layout.journal)
     out_format = settings.get("out_format") or (begun.out_format if begun else "files")

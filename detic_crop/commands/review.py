@@ -9,7 +9,7 @@ from contextlib import closing
 
 from detic_crop.commands.settings import PathLike
 from detic_crop.errors import UsageError
-from detic_crop.folder.folder import OutputFolder, copied_here
+from detic_crop.folder.folder import open_on_disk
 from detic_crop.system.signals import stop_signals
 
 _log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def review(
         raise UsageError(
             f"the review page needs {missing}, which is not installed: pip install 'detic-crop[review]'"
         ) from error
-    opened = page.open_page(OutputFolder(copied_here(output, "review")), input, reviewer or _login_name())
+    opened = page.open_page(open_on_disk(output, "review"), input, reviewer or _login_name())
     with closing(server.listen(host, port)) as listener, stop_signals():
         if warning := server.warning_of(host):
             _log.warning(warning)

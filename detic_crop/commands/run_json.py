@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import json
 import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -12,7 +13,6 @@ from typing import Any
 
 from detic_crop.commands.result import RunResult
 from detic_crop.config import RunOptions
-from detic_crop.folder.folder import read_json
 from detic_crop.folder.state import load_listing
 from detic_crop.shards.merge import Gathered
 from detic_crop.work.execute import Execution
@@ -69,7 +69,7 @@ def version_of(package: str) -> str:
 
 def run_json_of_merge(result: RunResult, gathered: Gathered) -> dict[str, Any]:
     """Return what run.json says after a merge: the sums of the shards' last runs, and each of them."""
-    told = [(work, read_json(work.folder.layout.run_json)) for work in gathered.shards]
+    told = [(work, _read(work.folder.layout.run_json)) for work in gathered.shards]
     first = next((values for _, values in told if values), {})
     each = [
         {"shard": str(work.shard), **{name: values[name] for name in _OF_EACH_SHARD if name in values}}
@@ -103,3 +103,12 @@ def _summed(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
         for name, seconds in part.items():
             total[name] += seconds  # type: ignore[assignment]
     return {name: round(seconds, 3) for name, seconds in total.items()}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what a shard's run.json says; empty where it is gone or damaged."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

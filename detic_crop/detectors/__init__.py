@@ -16,7 +16,7 @@ __all__ = ["load_detector", "resolve_model"]
 
 
 def resolve_model(model: str) -> tuple[str, str]:
-    """The model that ``auto`` stands for, and why; other names stand for themselves.
+    """Return the model that ``auto`` stands for, and why; other names stand for themselves.
 
     Returns:
         (model name, reason in one phrase).

@@ -54,7 +54,7 @@ class ModelEntry:
     lvis_box_ap: float | None = None
 
     def address_at(self, mirror: str | None) -> str:
-        """Where to get the file: as published, or the same file name below a mirror.
+        """Return where to get the file: as published, or the same file name below a mirror.
 
         Raises:
             UsageError: the mirror is not a plain http or https address.
@@ -68,7 +68,7 @@ class ModelEntry:
 
 @functools.cache
 def catalogue() -> Mapping[str, ModelEntry]:
-    """Every entry by its name, models first, the best model first of all."""
+    """Return every entry by its name, models first, the best model first of all."""
     tables = tomllib.loads(files("detic_crop.detectors").joinpath("catalogue.toml").read_text("utf-8"))
     entries = [_entry(name, "model", values) for name, values in tables["models"].items()]
     entries += [_entry(name, "vocabulary", values) for name, values in tables["vocabularies"].items()]
@@ -76,7 +76,7 @@ def catalogue() -> Mapping[str, ModelEntry]:
 
 
 def named(name: str) -> list[ModelEntry]:
-    """The entries a name stands for: one, or all vocabularies.
+    """Return the entries a name stands for: one, or all vocabularies.
 
     Raises:
         UsageError: there is none of that name; lists close ones.

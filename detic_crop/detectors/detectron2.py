@@ -50,7 +50,7 @@ class Detectron2Detector(Detector):
         self._predictor = predictor
 
     def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
-        """Boxes in one photo, (H, W, 3) uint8 BGR, in the model's order; `key` is not used."""
+        """Return boxes in one photo, (H, W, 3) uint8 BGR, in the model's order; `key` is not used."""
         outputs = self._predictor(image)
         if "instances" not in outputs or not all(outputs["instances"].has(field) for field in _FIELDS):
             raise DeticCropError(
@@ -77,7 +77,7 @@ class Detectron2Detector(Detector):
 
 
 def load_detectron2(config: str, device: str = "auto") -> Detectron2Detector:
-    """A detector from a model-zoo config and its published checkpoint, or from a `.yaml` that names its own.
+    """Load a model-zoo config with its published checkpoint, or a `.yaml` that names its own.
 
     Args:
         config: e.g. ``COCO-Detection/faster_rcnn_R_50_FPN_3x.yaml``, or the path of a `.yaml` file whose
@@ -131,7 +131,7 @@ class _Detectron2:
             raise UsageError("missing_extra", _why_not(error)) from error
 
     def settings(self, config: str) -> Any:
-        """The config node, with the weights of a trained detector."""
+        """Return the config node, with the weights of a trained detector."""
         path = _own_file(config)
         if path is not None:
             settings = self.config.get_cfg()
@@ -181,7 +181,7 @@ class _Detectron2:
         return True
 
     def class_names(self, settings: Any) -> tuple[str, ...]:
-        """One name per class number; ``class 0`` and so on where the data set is not known to detectron2."""
+        """Return one name for each class number; ``class 0`` … if detectron2 does not know the data set."""
         is_retinanet = settings.MODEL.META_ARCHITECTURE == "RetinaNet"
         head = settings.MODEL.RETINANET if is_retinanet else settings.MODEL.ROI_HEADS
         names: list[str] = []

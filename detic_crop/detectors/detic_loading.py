@@ -41,7 +41,7 @@ def load_detic_by_name(
     batch_size: int | None = None,
     optimised: bool = True,
 ) -> DeticDetector:
-    """A Detic model with its weights and vocabulary; see `detic_crop.load_detector`.
+    """Return a Detic model with its weights and vocabulary; see `detic_crop.load_detector`.
 
     The checkpoint is opened and checked before a vocabulary is asked for. `optimised=False` leaves the
     network as it is written, for comparisons.

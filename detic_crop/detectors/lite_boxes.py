@@ -22,7 +22,7 @@ TRUSTED_IOU = 0.5  # colour is heard where it agrees this much with the evidence
 
 
 def best_rectangle(gains: NDArray[np.floating]) -> tuple[tuple[int, int, int, int], float]:
-    """The (left, top, right, bottom) sub-rectangle of (h, w) gains with the largest sum, and that sum.
+    """Return the (left, top, right, bottom) sub-rectangle of (h, w) gains with the largest sum, and that sum.
 
     Of independent cells, each with the log-odds of lying in the box as its gain, it is the most likely box:
     the task of Lampert et al. 2008 ("Beyond sliding windows"), small enough here to try all pairs of rows,
@@ -42,7 +42,7 @@ def best_rectangle(gains: NDArray[np.floating]) -> tuple[tuple[int, int, int, in
 def evidence_boxes(
     evidence: Map, window: Window, limit: int = 1, least: float = 0.0
 ) -> list[tuple[Box, float]]:
-    """The best boxes of a map that covers `window`, heaviest first, none overlapping, each with its gain.
+    """Return the best boxes of a map that covers `window`, with their gains; none overlap.
 
     Args:
         limit: at most so many.

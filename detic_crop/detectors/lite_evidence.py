@@ -126,14 +126,14 @@ def resize(picture: Pixels, width: int, height: int) -> Pixels:
 
 
 def overview_picture(photo: Pixels) -> Pixels:
-    """The photo at 448 px, aspect kept up to the rounding to whole cells."""
+    """Return the photo at 448 px, aspect kept up to the rounding to whole cells."""
     height, width = photo.shape[:2]
     scale = OVERVIEW_SIDE / max(height, width)
     return resize(photo, _whole_cells(width * scale, 64), _whole_cells(height * scale, 64))
 
 
 def close_up_picture(photo: Pixels, window: Window) -> Pixels:
-    """The window at about 320² px, aspect kept within limits."""
+    """Return the window at about 320² px, aspect kept within limits."""
     left, top, right, bottom = window
     aspect = np.clip((right - left) / (bottom - top), 1 / MAX_ASPECT, MAX_ASPECT)
     width = _whole_cells(CLOSE_UP_SIDE * aspect**0.5, 96)
@@ -142,7 +142,7 @@ def close_up_picture(photo: Pixels, window: Window) -> Pixels:
 
 
 def window_around(box: Box, width: int, height: int) -> Window:
-    """The box at twice its sides, not too thin, cut to the photo of width × height."""
+    """Return the box at twice its sides, not too thin, cut to the photo of width × height."""
     left, top, right, bottom = box
     box_width, box_height = right - left, bottom - top
     half_width = max(box_width, box_height / MAX_ASPECT) * WINDOW_SCALE / 2

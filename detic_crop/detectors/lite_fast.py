@@ -78,7 +78,7 @@ class FusedConv2d(nn.Module):
 
 
 def can_fuse() -> bool:
-    """Whether oneDNN's operator is there and agrees with PyTorch's on a small example."""
+    """Return whether oneDNN's operator is there and agrees with PyTorch's on a small example."""
     image = torch.linspace(-3, 9, 2 * 3 * 3).view(1, 2, 3, 3)
     conv = nn.Conv2d(2, 2, 1, device="cpu").requires_grad_(False)
     try:

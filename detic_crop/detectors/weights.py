@@ -100,7 +100,7 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 def weights_dir() -> Path:
-    """The folder of the weights: `DETIC_CROP_WEIGHTS_DIR`, `weights/` of a checkout, or the user's cache.
+    """Return the folder of the weights: `DETIC_CROP_WEIGHTS_DIR`, `weights/` of a checkout, or the cache.
 
     Raises:
         UsageError: the variable names something that is not a folder.
@@ -121,7 +121,7 @@ def weights_dir() -> Path:
 def installed(
     name: str, *, folder: Path | None = None, with_vocabulary: bool = True
 ) -> InstalledModel | None:
-    """The files of a model or vocabulary, None when they are not all there.
+    """Return the files of a model or vocabulary, None when they are not all there.
 
     A file put there by hand is as good as a pulled one: its hash is recorded now if none is published.
 
@@ -148,7 +148,7 @@ def require(name: str, *, folder: Path | None = None, with_vocabulary: bool = Tr
 
 
 def best_installed(folder: Path | None = None) -> str | None:
-    """The first model of the catalogue whose files are all there. Only looks, so it is cheap."""
+    """Return the first model of the catalogue whose files are all there. Only looks, so it is cheap."""
     folder = folder or weights_dir()
     models = (entry for entry in catalogue().values() if entry.kind == "model")
     return next((entry.name for entry in models if not _missing(entry, folder, True)), None)
@@ -171,7 +171,7 @@ def verify(name: str, *, folder: Path | None = None, with_vocabulary: bool = Tru
 
 
 def missing_message(name: str, *, folder: Path | None = None, with_vocabulary: bool = True) -> str:
-    """What to do when the files of `name` are not there, with and without a network; one line."""
+    """Return what to do when the files of `name` are not there, with and without a network; one line."""
     folder = folder or weights_dir()
     entry = _single(name)
     missing = _missing(entry, folder, with_vocabulary)
@@ -332,7 +332,7 @@ def _alone_with(path: Path) -> Iterator[None]:
 
 
 def _accept(entry: ModelEntry, part: Path, folder: Path, check: Check) -> str:
-    """The hash of a finished download that is what it should be; anything else is removed."""
+    """Return the hash of a finished download that is what it should be; anything else is removed."""
     sha256 = sha256_of(part)
     problem = _difference(entry, part, sha256, folder) or _damage(entry, part)
     if problem:
@@ -369,7 +369,7 @@ def _look_up(name: str, folder: Path, *, with_vocabulary: bool, always_hash: boo
 
 
 def _known_sha256(entry: ModelEntry, folder: Path, *, always_hash: bool) -> str:
-    """The hash of an installed file; WeightsError when it is not the published or the recorded one."""
+    """Return the hash of an installed file; WeightsError when it is not the published or the recorded one."""
     path, records = folder / entry.file, Records(folder)
     record = records.get(entry.file)
     try:
@@ -395,7 +395,7 @@ def _known_sha256(entry: ModelEntry, folder: Path, *, always_hash: bool) -> str:
 
 
 def _difference(entry: ModelEntry, path: Path, sha256: str, folder: Path) -> str | None:
-    """How a file differs from the published or else from the recorded one."""
+    """Return how a file differs from the published or else from the recorded one."""
     if entry.size is not None and size_of(path) != entry.size:
         return f"has {size_of(path)} bytes, expected {entry.size}: it is cut off or another file"
     if entry.sha256:
@@ -445,7 +445,7 @@ def _damage(entry: ModelEntry, path: Path) -> str | None:
 
 
 def _usable_copy(path: Path, sha256: str, *, always_hash: bool) -> Path | None:
-    """The safetensors copy, when it was made from this very checkpoint and has not changed since."""
+    """Return the safetensors copy, when it was made from this very checkpoint and has not changed since."""
     copy, records = _converted(path), Records(path.parent)
     record = records.get(copy.name)
     if not copy.exists() or _source_of(copy) != sha256 or record is None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Mapping
 
-from detic_crop.folder.crops import Crops
 from detic_crop.folder.inside import Inside
 from detic_crop.folder.layout import REJECTED, Layout
 from detic_crop.folder.mirror import Mirror
 from detic_crop.folder.names import ASIDE, aside_name
 from detic_crop.folder.records import Record
+from detic_crop.folder.tars import Crops
 from detic_crop.folder.write_errors import output_errors
 
 

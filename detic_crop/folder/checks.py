@@ -11,7 +11,7 @@ import re
 import stat
 from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import TypeAlias
 
 from detic_crop.errors import UsageError
 from detic_crop.folder.inside import Inside
@@ -30,37 +30,8 @@ _FOLDERS = ("journal", "candidates", "rejected", SHARDS, "tmp", PENDING, INDEXES
 _SAME_SCHEMES = {"s3a": "s3", "gcs": "gs"}
 
 
-class Checks(Protocol):
-    """What an output folder refuses. Every method raises `UsageError`; nothing is changed by any."""
-
-    def usable(self) -> None:
-        """Refuse a place that is not an output folder and cannot become one."""
-
-    def state(self) -> None:
-        """Refuse strange things in the place of our own files."""
-
-    def apart(self, where: Location) -> None:
-        """Refuse an output that is the input."""
-
-    def photos_outside(self, photos: Iterable[str | Path], plain: Container[str] = frozenset()) -> None:
-        """Refuse photos that lie inside the folder.
-
-        Args:
-            photos: files of the input.
-            plain: those that are known not to be links.
-        """
-
-    def crops_inside(self, crops: Iterable[str], plain: Container[str] = frozenset()) -> None:
-        """Refuse crops whose way leads out of the folder.
-
-        Args:
-            crops: their paths, relative to the folder.
-            plain: those where something lies that is known not to be a link.
-        """
-
-
 class DiskChecks:
-    """Checks of a folder on a disk.
+    """Checks of a folder on a disk. Every method raises `UsageError`; nothing is changed by any.
 
     Args:
         layout: paths of the folder.
@@ -145,7 +116,12 @@ class DiskChecks:
             )
 
     def photos_outside(self, photos: Iterable[str | Path], plain: Container[str] = frozenset()) -> None:
-        """Refuse photos in the folder, also behind links."""
+        """Refuse photos in the folder, also behind links.
+
+        Args:
+            photos: files of the input.
+            plain: those that are known not to be links.
+        """
         real_root = os.path.realpath(self._layout.root)
         paths = [os.fspath(photo) for photo in photos]
         for place in {*_folders_of(paths), *_links(path for path in paths if path not in plain)}:
@@ -157,7 +133,12 @@ class DiskChecks:
                 )
 
     def crops_inside(self, crops: Iterable[str], plain: Container[str] = frozenset()) -> None:
-        """Refuse links where crops go."""
+        """Refuse crops whose way leads out of the folder.
+
+        Args:
+            crops: their paths, relative to the folder.
+            plain: those where something lies that is known not to be a link.
+        """
         root = self._layout.root
         crops = list(crops)
         for folder in sorted({crop.rpartition("/")[0] for crop in crops} - {""}):
@@ -173,7 +154,7 @@ class DiskChecks:
 
 
 class StoreChecks:
-    """Checks of a folder in a store, which has no links.
+    """`DiskChecks` of a folder in a store, which has no links.
 
     Args:
         layout: paths of the local folder.
@@ -224,6 +205,9 @@ class StoreChecks:
 
     def crops_inside(self, crops: Iterable[str], plain: Container[str] = frozenset()) -> None:
         """A name in a store leads nowhere else."""
+
+
+Checks: TypeAlias = DiskChecks | StoreChecks
 
 
 def _foreign(shown: str) -> UsageError:

@@ -1,7 +1,6 @@
-"""The crops of an output folder: how one is put in place, looked at, moved and removed.
+"""Crops that are files of their own: how one is put in place, looked at, moved and removed.
 
-A folder keeps its crops as files (`FileCrops`) or in tar files (`tars.TarCrops`), which its settings decide;
-nothing outside of these classes asks which.
+The other kind is `tars.TarCrops`, which has the same methods.
 """
 
 from __future__ import annotations
@@ -9,31 +8,42 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Protocol
 
 from detic_crop.folder.inside import Inside
 from detic_crop.folder.journal import Known
 from detic_crop.folder.layout import Layout
 from detic_crop.folder.mirror import Mirror
-from detic_crop.folder.names import FILE_RULES, NameRules
+from detic_crop.folder.names import FILE_RULES
 from detic_crop.folder.records import Record
 from detic_crop.folder.writer import Writer
 
 
-class Crops(Protocol):
-    """The crops of one output folder.
+class FileCrops:
+    """The crops of one output folder. Making one touches nothing.
 
     A crop is named by its path below the folder, with ``/``: ``day1/whale.jpg``.
+
+    Args:
+        layout: paths of the folder.
+        inside: through which all of it is written.
+        writer: makes temporary files.
+        mirror: the store that the folder stands for.
     """
 
-    @property
-    def rules(self) -> NameRules:
-        """What the file names of crops may be."""
+    def __init__(self, layout: Layout, inside: Inside, writer: Writer, mirror: Mirror) -> None:
+        self._root = layout.root
+        self._prefix = os.path.join(layout.root, "")
+        self._inside = inside
+        self._writer = writer
+        self._mirror = mirror
+        self._replaceable: Collection[str] | None = None
+
+    rules = FILE_RULES
 
     def arrange(
         self, names: Mapping[str, str], order: Sequence[str], recorded: Mapping[str, str], per_tar: int
     ) -> dict[str, str]:
-        """Return where each crop goes.
+        """Return where each crop goes; a file goes where its name says.
 
         Args:
             names: key → path as `names.crop_names` gives it.
@@ -41,9 +51,10 @@ class Crops(Protocol):
             recorded: key → path in the journal, which stays.
             per_tar: most photos in one tar file.
         """
+        return {key: names[key] for key in order}
 
     def refuse_foreign(self, crops: Iterable[str], own: Iterable[str], files: Collection[str]) -> None:
-        """Refuse files of others in the place of ours.
+        """Refuse files of others in the place of ours; names keep clear of such files, so there are none.
 
         Args:
             crops: paths of all crops.
@@ -55,10 +66,17 @@ class Crops(Protocol):
         """
 
     def replace_only(self, crops: Collection[str]) -> None:
-        """From now on put a crop in the place of an existing one only if it is one of these."""
+        """From now on put a crop in the place of an existing file only if it is one of these."""
+        self._replaceable = crops
 
     def size(self, name: str) -> int | None:
         """Return the bytes of a crop; None where there is none."""
+        if not name:
+            return None
+        try:
+            return os.stat(self._prefix + name).st_size  # hot: a shard asks for every photo of a resume
+        except OSError:
+            return self._mirror.size(name)
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a crop.
@@ -66,9 +84,15 @@ class Crops(Protocol):
         Raises:
             OSError: it is not there; a name that leads out of the folder is not there either.
         """
+        try:
+            with self._inside.open_read(self._root / name) as file:
+                return file.read()
+        except FileNotFoundError:
+            return self._mirror.read(name)
 
     def path_of(self, name: str) -> str | None:
-        """Return the path of the picture file that the crop is, for links to it; None where it is not one."""
+        """Return the path of the picture file that a crop is, for links to it; None where it is not one."""
+        return name or None
 
     def put(self, name: str, data: bytes, record: Record) -> None:
         """Put a crop in place at once: no half of one is ever seen, also after a kill.
@@ -84,9 +108,25 @@ class Crops(Protocol):
             OSError: this crop cannot be put there.
             UsageError: the path is, or leads through, a link inside the folder.
         """
+        self._refuse_replacing(name)
+        self._writer.rename(self._writer.write_temporary(data), self._root / name)
+        self._mirror.put(name)
 
     def move(self, name: str, target: str, record: Record) -> None:
         """Move a crop to another path; see `put`."""
+        self._refuse_replacing(target)
+        self._mirror.fetch(name)
+        self._inside.replace(self._root / name, self._root / target, make=True)
+        self._mirror.put(target)
+        self._mirror.remove(name)
+
+    def _refuse_replacing(self, name: str) -> None:
+        if self._replaceable is None or name in self._replaceable:
+            return
+        if os.path.lexists(self._prefix + name) or self._mirror.size(name) is not None:
+            raise FileExistsError(
+                errno.EEXIST, "this shard did not make the file that lies there", self._prefix + name
+            )
 
     def discard(self, name: str) -> None:
         """Remove a crop, if it is there.
@@ -94,9 +134,13 @@ class Crops(Protocol):
         Raises:
             OSError: it cannot be removed.
         """
+        self._inside.remove(self._root / name)
+        self._mirror.remove(name)
 
     def forget(self, name: str) -> None:
         """Drop a crop that was put and will not be recorded, where it is not in its place yet.
+
+        A file is: the boxes announce it, and the next run replaces it.
 
         Raises:
             OSError: it cannot be removed.
@@ -125,97 +169,3 @@ class Crops(Protocol):
         Raises:
             OSError: it cannot be done; nothing is lost.
         """
-
-
-class FileCrops:
-    """Crops that are files of their own. Making one touches nothing.
-
-    Args:
-        layout: paths of the folder.
-        inside: through which all of it is written.
-        writer: makes temporary files.
-        mirror: the store that the folder stands for.
-    """
-
-    def __init__(self, layout: Layout, inside: Inside, writer: Writer, mirror: Mirror) -> None:
-        self._root = layout.root
-        self._prefix = os.path.join(layout.root, "")
-        self._inside = inside
-        self._writer = writer
-        self._mirror = mirror
-        self._replaceable: Collection[str] | None = None
-
-    rules = FILE_RULES
-
-    def arrange(
-        self, names: Mapping[str, str], order: Sequence[str], recorded: Mapping[str, str], per_tar: int
-    ) -> dict[str, str]:
-        """Return where each crop goes: where its name says."""
-        return {key: names[key] for key in order}
-
-    def refuse_foreign(self, crops: Iterable[str], own: Iterable[str], files: Collection[str]) -> None:
-        """Names keep clear of the files of others; see `names.crop_names`."""
-
-    def replace_only(self, crops: Collection[str]) -> None:
-        """From now on put a crop in the place of an existing file only if it is one of these."""
-        self._replaceable = crops
-
-    def size(self, name: str) -> int | None:
-        """Return the bytes of a crop; None where there is none."""
-        if not name:
-            return None
-        try:
-            return os.stat(self._prefix + name).st_size  # hot: a shard asks for every photo of a resume
-        except OSError:
-            return self._mirror.size(name)
-
-    def read(self, name: str) -> bytes:
-        """Return the bytes of a crop; see `Crops.read`."""
-        try:
-            with self._inside.open_read(self._root / name) as file:
-                return file.read()
-        except FileNotFoundError:
-            return self._mirror.read(name)
-
-    def path_of(self, name: str) -> str | None:
-        """Return the path itself; None of a photo without a crop."""
-        return name or None
-
-    def put(self, name: str, data: bytes, record: Record) -> None:
-        """Put a crop in place at once; see `Crops.put`."""
-        self._refuse_replacing(name)
-        self._writer.rename(self._writer.write_temporary(data), self._root / name)
-        self._mirror.put(name)
-
-    def move(self, name: str, target: str, record: Record) -> None:
-        """Rename a crop; see `Crops.put`."""
-        self._refuse_replacing(target)
-        self._mirror.fetch(name)
-        self._inside.replace(self._root / name, self._root / target, make=True)
-        self._mirror.put(target)
-        self._mirror.remove(name)
-
-    def _refuse_replacing(self, name: str) -> None:
-        if self._replaceable is None or name in self._replaceable:
-            return
-        if os.path.lexists(self._prefix + name) or self._mirror.size(name) is not None:
-            raise FileExistsError(
-                errno.EEXIST, "this shard did not make the file that lies there", self._prefix + name
-            )
-
-    def discard(self, name: str) -> None:
-        """Remove a crop, if it is there; see `Crops.discard`."""
-        self._inside.remove(self._root / name)
-        self._mirror.remove(name)
-
-    def forget(self, name: str) -> None:
-        """A crop that was put is in its place: the boxes announce it, and the next run replaces it."""
-
-    def recover(self, records: Known) -> None:
-        """There is nothing to do, see `forget`."""
-
-    def rename_earlier(self) -> None:
-        """Earlier versions put crops where this one does."""
-
-    def flush(self) -> None:
-        """Every crop is in its place already."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import stat
@@ -11,23 +10,21 @@ import tempfile
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from detic_crop.config import OutFormat
 from detic_crop.errors import DeticCropError, UsageError
 from detic_crop.folder.aside import Aside
 from detic_crop.folder.checks import Checks, DiskChecks, StoreChecks
-from detic_crop.folder.crops import Crops, FileCrops
+from detic_crop.folder.crops import FileCrops
 from detic_crop.folder.inside import Inside
-from detic_crop.folder.journal import recorded_config, replay_entries, unfinished_crops
-from detic_crop.folder.layout import SHARDS, Layout
+from detic_crop.folder.journal import recorded_config
+from detic_crop.folder.layout import Layout
 from detic_crop.folder.lock import FileLock, Lock, StoreLease
 from detic_crop.folder.mirror import Mirror, NoMirror, StoreMirror
-from detic_crop.folder.segments import segments_folder
 from detic_crop.folder.shard import Shard
 from detic_crop.folder.shard_states import shard_layouts, waiting_shards
 from detic_crop.folder.store_state import StoreState
-from detic_crop.folder.tars import TarCrops, file_of
+from detic_crop.folder.tars import Crops, TarCrops
 from detic_crop.folder.write_errors import output_errors
 from detic_crop.folder.writer import Writer
 from detic_crop.photos.keys import STATE as STATE
@@ -74,7 +71,6 @@ class OutputFolder:
         self._state = state
         self._writer = Writer(layout, inside)
         self.write, self.write_json = self._writer.write, self._writer.write_json
-        self.write_temporary = self._writer.write_temporary
         self._lock: Lock
         self.mirror: Mirror
         self.checks: Checks
@@ -124,13 +120,17 @@ class OutputFolder:
             OutputError: the disk is full or the folder cannot be written.
         """
         view = self.with_shard(None)
-        view.layout = self.layout.preview()
+        ours, theirs = self.layout, self.layout.preview()
+        view.layout = theirs
         with output_errors(self.shown):
-            self.inside.mkdir(view.layout.own_state)
-            for name in ("journal", "candidates", "listing"):
-                path, copy_path = getattr(self.layout, name), getattr(view.layout, name)
+            self.inside.mkdir(theirs.own_state)
+            for path, target in (
+                (ours.journal, theirs.journal),
+                (ours.candidates, theirs.candidates),
+                (ours.listing, theirs.listing),
+            ):
                 if path.exists():
-                    with open(path, "rb") as file, self.inside.create(copy_path) as copy:
+                    with open(path, "rb") as file, self.inside.create(target) as copy:
                         shutil.copyfileobj(file, copy)
         return view
 
@@ -267,66 +267,6 @@ class OutputFolder:
         """
         self.inside.remove(path)
 
-    # ------------------------------------------------------------ removing
-
-    def reset(self) -> None:
-        """Remove what a run made: the crops its journal lists, the tables, the journal.
-
-        Folders that this leaves empty go too; everything else stays. Of a shard only its own part goes; of an
-        unsharded folder the shards that wait to be merged, too.
-
-        Raises:
-            OutputError: something cannot be removed.
-        """
-        own = self.layout
-        waiting = map(own.of_shard, self.shards()) if own is own.unsharded else ()
-        with output_errors(self.shown):
-            for layout in (*waiting, own):
-                self._reset(layout)
-
-    def _reset(self, layout: Layout) -> None:
-        records = replay_entries(layout.journal).records
-        crops = {record.crop for record in records.values() if record.crop}
-        made = set(map(file_of, crops | unfinished_crops(layout.candidates, records)))
-        for name in made:
-            self.inside.remove_tree(layout.pending / name, ignore_errors=True)
-            self._remove_with_folders(layout.root / name)
-        for path in layout.shared_files:
-            self.inside.remove(path)
-        for path in (*layout.shared_folders, *map(segments_folder, (layout.candidates, layout.journal))):
-            self.inside.remove_tree(path, ignore_errors=True)
-        # The journal goes last: stopped half-way, the same command knows what is left to remove.
-        for path in layout.own_files:
-            self.inside.remove(path)
-        self.mirror.clear(layout, made)
-
-    def _remove_with_folders(self, path: Path) -> None:
-        try:
-            self.inside.remove(path)
-        except UsageError:  # a link leads there: it is none of the run's
-            return
-        for parent in path.parents:
-            if parent == self.root:
-                break
-            try:
-                self.inside.rmdir(parent)
-            except OSError:  # not empty yet, or it holds somebody else's file
-                break
-
-    def remove_shards(self) -> None:
-        """Remove the shards' states at once, when all of them are merged.
-
-        Raises:
-            OutputError: they cannot be moved.
-        """
-        self.mirror.flush()
-        with output_errors(self.shown), contextlib.suppress(FileNotFoundError):
-            self.inside.mkdir(self.layout.temporary)
-            # First out of the way: half of them would look like shards of which the others never ran.
-            self.inside.replace(self.layout.shards, self.layout.temporary / f"{os.getpid()}-{SHARDS}")
-        self.clear_temporary()
-        self.mirror.clear_shards()
-
 
 @contextlib.contextmanager
 def open_folder(
@@ -364,11 +304,11 @@ def open_folder(
         shutil.rmtree(root, ignore_errors=True)
 
 
-def copied_here(folder: str | os.PathLike[str], command: str) -> str | os.PathLike[str]:
-    """Return the path of a folder, for commands that work on this machine's disk only.
+def open_on_disk(folder: str | os.PathLike[str], command: str) -> OutputFolder:
+    """Open a folder for a command that works on this machine's disk only.
 
     Raises:
-        UsageError: it is an address; says what to do.
+        UsageError: an address is given; says what to do.
     """
     given = os.fspath(folder)
     if is_address(given):
@@ -377,13 +317,4 @@ def copied_here(folder: str | os.PathLike[str], command: str) -> str | os.PathLi
             f"{command} needs the folder on a disk: copy {redact(given)} here first (for S3: aws s3 sync "
             f"{redact(given)} cropped), then run the command on the copy",
         )
-    return folder
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a file that is only good to know; empty where it is gone or damaged."""
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
+    return OutputFolder(folder)

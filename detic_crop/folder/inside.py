@@ -1,4 +1,4 @@
-"""The one way in which anything below an output folder is written, renamed or removed: none leads out of it.
+"""Write, rename and remove below an output folder, so that nothing outside of it is ever touched.
 
 A path is walked from the folder down, each component opened in the one above it and never through a link;
 the last one is changed in the folder that was reached so. What a list, a journal or a tar file says, what
@@ -33,14 +33,15 @@ _BINARY = getattr(os, "O_BINARY", 0)
 class Inside:
     """A folder, and what can be done to the files below it. Making one touches nothing.
 
-    Every method takes paths below the folder, and raises `UsageError` where one leaves it: by `..`, as
-    another absolute path, or through a link. Errors of the disk are `OSError`, with the whole path.
+    Everything that detic-crop writes, renames or removes in an output folder goes through this class. Every
+    method takes paths below the folder, and raises `UsageError` where one leaves it: by `..`, as another
+    absolute path, or through a link. Errors of the disk are `OSError`, with the whole path.
 
     Safe from several threads.
 
     Args:
         root: the folder.
-        shown: what messages call it; None takes its path.
+        shown: name of the folder in messages; None takes its path.
     """
 
     def __init__(self, root: Path, shown: str | None = None) -> None:
@@ -87,7 +88,7 @@ class Inside:
                 raise
 
     def files(self, path: Path) -> list[Path]:
-        """Every plain file below a folder, the deepest first; none where it is absent."""
+        """Return every plain file below a folder, the deepest first; nothing where it is absent."""
         found: list[Path] = []
         for folder, _, names in self.walk(path):
             with os.scandir(folder) as entries:
@@ -96,13 +97,13 @@ class Inside:
         return found
 
     def walk(self, path: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-        """`os.walk` from the bottom up; follows no link, also not in the place of the folder itself."""
+        """Walk a folder from the bottom up as `os.walk` does; a link in its place is refused."""
         self.refuse_links(path)
         for folder, folders, names in os.walk(path, topdown=False):
             yield Path(folder), folders, names
 
     def refuse_links(self, path: Path) -> None:
-        """Refuse a path that is a link or leads through one; what is not there is none.
+        """Refuse a path that is a link or leads through one; an absent one is accepted.
 
         Raises:
             UsageError: it is, or leaves the folder.
@@ -145,10 +146,10 @@ class Inside:
                 return
 
     def open_read(self, path: Path) -> FileIO:
-        """A plain file, to be read.
+        """Open a plain file to read it.
 
         Raises:
-            FileNotFoundError: it is not there; a link, and what one leads to, is none, and neither is a pipe.
+            FileNotFoundError: it is not there, or is a link, lies behind one, or is not a plain file.
         """
         flags = os.O_RDONLY | _NO_LINK | _BINARY | getattr(os, "O_NONBLOCK", 0)
         try:
@@ -166,7 +167,7 @@ class Inside:
         return FileIO(opened, "r")
 
     def create(self, path: Path, make: bool = False) -> FileIO:
-        """A new file, open to be written, unbuffered.
+        """Make a new file, open to be written, unbuffered.
 
         Args:
             path: where nothing may be yet, also no link.
@@ -177,7 +178,7 @@ class Inside:
             return FileIO(os.open(name, flags, 0o666, dir_fd=fd), "r+")
 
     def write_new(self, path: Path, data: bytes, make: bool = False) -> None:
-        """Make a file of some bytes; see `create`. One that cannot be written whole is removed again."""
+        """Make a new file of some bytes; one that cannot be written whole is removed again."""
         with self.create(path, make) as file:
             try:
                 write_all(file, data)
@@ -187,7 +188,7 @@ class Inside:
                 raise
 
     def open_grown(self, path: Path) -> FileIO:
-        """A file that is continued in place, made if need be; unbuffered, open to be read and written.
+        """Open a file that is continued in place, made if need be; unbuffered, to read and write.
 
         A file with a second name, such as one in a backup made by `cp -al`, is first replaced by a copy of
         it, so that the other stays as it is.
@@ -197,7 +198,7 @@ class Inside:
             if os.fstat(file.fileno()).st_nlink <= 1:
                 return file
             with file:
-                copy = path.with_name(f"{path.name}.copy")  # one that was begun before is begun anew
+                copy = path.with_name(f"{path.name}.copy")  # one that was begun before is begun again
                 self.remove(copy)
                 with self.create(copy) as new:
                     while part := file.read(1 << 20):
@@ -223,7 +224,7 @@ class Inside:
 
     @contextlib.contextmanager
     def _above(self, path: Path, make: bool = False) -> Iterator[tuple[int | None, str]]:
-        """The folder that a path is in, open, and the name there; without descriptors None and the path."""
+        """Yield the open folder that a path is in, and the name there; or None and the whole path."""
         parts = self._parts(path)
         fd: int | None = None
         try:
@@ -256,7 +257,7 @@ class Inside:
         return fd
 
     def _down(self, part: str, fd: int, place: Path, make: bool) -> int:
-        """A folder in an open one, open itself."""
+        """Return a folder in an open one, open itself."""
         if make:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 return os.open(part, _FOLDER | _NO_LINK, dir_fd=fd)
@@ -271,7 +272,7 @@ class Inside:
             raise
 
     def _opened_root(self, make: bool) -> int:
-        """The folder itself, kept open: renamed while a run is at work, it is still the one that is meant."""
+        """Return the folder itself, kept open: also renamed during a run it is still the same one."""
         if self._root_fd is None:
             if make:
                 os.makedirs(self.root, exist_ok=True)
@@ -314,6 +315,6 @@ def _mkdir(name: str, fd: int | None) -> None:
 
 
 def _is_link(status: os.stat_result) -> bool:
-    """Whether something is a symbolic link or, on Windows, a junction or another one of these."""
+    """Return whether something is a symbolic link or, on Windows, a junction or similar."""
     tag = getattr(status, "st_reparse_tag", 0)
     return stat.S_ISLNK(status.st_mode) or tag == getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", -1)

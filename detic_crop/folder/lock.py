@@ -22,7 +22,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import filelock
 
@@ -47,27 +47,6 @@ _tokens: set[str] = set()
 """Of the leases that this process holds."""
 
 
-class Lock(Protocol):
-    """What keeps a second writer away."""
-
-    def hold(self, begin: Callable[[], None]) -> contextlib.AbstractContextManager[None]:
-        """Hold the folder, or the shard's part of it, for one command.
-
-        Args:
-            begin: called once it is held; on a disk, of shards one at a time.
-
-        Raises:
-            OutputError: another run holds it; names the process.
-        """
-
-    def refuse_running(self, shards: Iterable[Shard]) -> None:
-        """Refuse shards of which a process holds one.
-
-        Raises:
-            OutputError: names the process.
-        """
-
-
 class FileLock:
     """A lock file of a folder on a disk.
 
@@ -82,7 +61,14 @@ class FileLock:
 
     @contextlib.contextmanager
     def hold(self, begin: Callable[[], None]) -> Iterator[None]:
-        """Hold the folder, or the shard's part of it; see `Lock.hold`."""
+        """Hold the folder, or the shard's part of it, for one command.
+
+        Args:
+            begin: called once it is held; of shards one at a time.
+
+        Raises:
+            OutputError: another run holds it; names the process.
+        """
         layout, shard = self._layout, self._layout.shard
         if shard is None:
             with self._owned(layout, self._acquired(layout)):
@@ -110,7 +96,11 @@ class FileLock:
             lock.release()
 
     def refuse_running(self, shards: Iterable[Shard]) -> None:
-        """Refuse shards of which a process holds one; none can begin while this folder is locked."""
+        """Refuse shards of which a process holds one; none can begin while this folder is locked.
+
+        Raises:
+            OutputError: names the process.
+        """
         for shard in shards:
             self._acquired(self._layout.of_shard(shard)).release()
 
@@ -175,7 +165,7 @@ class StoreLease:
 
     @contextlib.contextmanager
     def hold(self, begin: Callable[[], None]) -> Iterator[None]:
-        """Hold the folder, or the shard's part of it, as far as a store can tell; see `Lock.hold`."""
+        """Hold the folder, or the shard's part of it, as far as a store can tell; see `FileLock`."""
         shown = self._layout.shown
         try:
             with output_errors(shown):
@@ -191,7 +181,7 @@ class StoreLease:
             self.release()
 
     def refuse_running(self, shards: Iterable[Shard]) -> None:
-        """Refuse shards of which a process holds one; see `Lock.refuse_running`."""
+        """Refuse shards of which a process holds one."""
         with reading_errors(self._layout.shown):
             for shard in shards:
                 self._refuse_held(self._layout.of_shard(shard))
@@ -297,6 +287,9 @@ class StoreLease:
         except ValueError:
             return {}
         return value if isinstance(value, dict) else {}
+
+
+Lock: TypeAlias = FileLock | StoreLease
 
 
 def is_alive(owner: Mapping[str, Any]) -> bool:

@@ -27,7 +27,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from detic_crop.errors import OutputError, UsageError
 from detic_crop.folder.inside import Inside
@@ -46,26 +46,42 @@ BATCH = 256  # crops that go up together
 SECONDS = 15.0  # after which fewer do
 
 
-class Mirror(Protocol):
-    """The store that an output folder stands for."""
+class NoMirror:
+    """A folder on a disk stands for nothing elsewhere: most of what a mirror is told or asked is void.
 
-    @property
-    def failed(self) -> OutputError | None:
-        """Why nothing can be brought up any more."""
+    Args:
+        layout: paths of the folder.
+        inside: through which it is changed.
+        lock: of the folder.
+    """
+
+    failed: OutputError | None = None
+    """Why nothing can be brought up any more."""
+
+    def __init__(self, layout: Layout, inside: Inside, lock: FileLock) -> None:
+        self._layout = layout
+        self._inside = inside
+        self._lock = lock
 
     def complete(self) -> None:
-        """Put together what a copy of a folder in a store has in parts.
+        """Append what segments hold beyond the files beside them, in a copy of a folder in a store.
 
         Raises:
-            UsageError: the parts do not fit what was done here since.
+            UsageError: the segments do not fit what was done here since.
             OutputError: a run is at work here, or the folder cannot be written.
         """
+        layouts = [self._layout.unsharded, *shard_layouts(self._layout)]
+        grown = [path for layout in layouts for path in (layout.journal, layout.candidates)]
+        if any(map(is_incomplete, grown)):
+            with self._lock.taken(), output_errors(self._layout.shown):
+                for path in grown:
+                    complete(path, self._inside)
 
     def pull(self) -> None:
         """Bring what has to be known of the run.
 
         Raises:
-            UsageError: it cannot be read, or does not fit together.
+            UsageError: it cannot be read.
             OutputError: the store does not answer.
         """
 
@@ -77,7 +93,7 @@ class Mirror(Protocol):
         """
 
     def on_commit(self) -> None:
-        """Note that a photo is recorded: with the next batch it goes up.
+        """Count a photo that is recorded, and begin a batch in the background when it is time.
 
         Raises:
             OutputError: an earlier batch could not be brought, or another run has taken over.
@@ -96,10 +112,11 @@ class Mirror(Protocol):
     def close(self) -> None:
         """Wait for what is on its way up, and say nothing of it."""
 
-    # ------------------------------------------------------------ what crops ask
+    # ------------------------------------------------------------ what is not on this disk
 
     def size(self, name: str) -> int | None:
         """Return the bytes of a file that is not on this disk; None where there is none."""
+        return None
 
     def read(self, name: str, start: int | None = None, end: int | None = None) -> bytes:
         """Return the bytes of a file that is not on this disk, or some of them.
@@ -107,9 +124,11 @@ class Mirror(Protocol):
         Raises:
             OSError: it is not there, or cannot be read.
         """
+        raise FileNotFoundError(f"{self._layout.root / name} is not there")
 
     def read_at_most(self, name: str, most: int) -> bytes:
         """Return the bytes of a file that is not on this disk; nothing of a larger or absent one."""
+        return b""
 
     def fetch(self, name: str) -> None:
         """Bring a file to this disk, where it is not here yet and is there.
@@ -118,138 +137,13 @@ class Mirror(Protocol):
             OSError: it cannot be read.
         """
 
-    def put(self, name: str) -> None:
-        """Note that a crop was put in its place: it goes up."""
-
-    def remove(self, name: str) -> None:
-        """Note that a crop was removed."""
-
-    def put_tar(self, name: str, members: Members) -> None:
-        """Note that a tar file was put in its place, and what it holds."""
-
-    def remove_tar(self, name: str) -> None:
-        """Note that a tar file was removed."""
-
     def members(self, tar: str) -> Members:
         """Return what a tar file holds by its index; nothing where none fits it."""
-
-    def hold_back(self) -> None:
-        """From now on lines of the journal are about crops that are not in their place yet."""
-
-    def catch_up(self) -> None:
-        """All crops that the journal has are in their place."""
-
-    def refuse_pending(self, crop: str) -> None:
-        """Refuse to leave a change to be packed by another run.
-
-        Raises:
-            UsageError: nobody would learn of it.
-        """
-
-    # ------------------------------------------------------------ what is there
-
-    def files(self) -> dict[str, int]:
-        """Return every file below the folder but outside `.detic-crop`, and its bytes; -1 of a link."""
+        return {}
 
     def state_names(self, folder: str) -> list[str]:
         """Return what lies below a folder of `.detic-crop` and is not on this disk, relative to the root."""
-
-    def clear(self, layout: Layout, made: Iterable[str]) -> None:
-        """Remove what a run made, its journal last.
-
-        Args:
-            layout: of the run, which may be another shard.
-            made: crops and tar files.
-
-        Raises:
-            OutputError: something cannot be removed.
-        """
-
-    def clear_shards(self) -> None:
-        """Remove the states of all shards, after a merge.
-
-        Raises:
-            OutputError: something cannot be removed.
-        """
-
-
-class NoMirror:
-    """The folder on this disk is all there is.
-
-    Args:
-        layout: its paths.
-        inside: through which it is changed.
-        lock: of the folder.
-    """
-
-    failed = None
-
-    def __init__(self, layout: Layout, inside: Inside, lock: FileLock) -> None:
-        self._layout = layout
-        self._inside = inside
-        self._lock = lock
-
-    def complete(self) -> None:
-        """Append what segments hold beyond the files beside them; see `Mirror.complete`."""
-        layouts = [self._layout.unsharded, *shard_layouts(self._layout)]
-        grown = [path for layout in layouts for path in (layout.journal, layout.candidates)]
-        if any(map(is_incomplete, grown)):
-            with self._lock.taken(), output_errors(self._layout.shown):
-                for path in grown:
-                    complete(path, self._inside)
-
-    def pull(self) -> None:
-        """All is here."""
-
-    def check(self) -> None:
-        """What does not fit together was refused by `complete`."""
-
-    def on_commit(self) -> None:
-        """A photo that is recorded needs nothing more."""
-
-    def flush(self) -> None:
-        """All is where it is to be."""
-
-    def wait(self) -> None:
-        """Nothing is on its way."""
-
-    def close(self) -> None:
-        """Nothing is on its way."""
-
-    def size(self, name: str) -> int | None:
-        """Return None: what is not on this disk is not there."""
-        return None
-
-    def read(self, name: str, start: int | None = None, end: int | None = None) -> bytes:
-        """Raise: what is not on this disk is not there."""
-        raise FileNotFoundError(f"{self._layout.root / name} is not there")
-
-    def read_at_most(self, name: str, most: int) -> bytes:
-        """Return nothing: what is not on this disk is not there."""
-        return b""
-
-    def fetch(self, name: str) -> None:
-        """There is nowhere to bring it from."""
-
-    def put(self, name: str) -> None:
-        """There is nowhere to bring it to."""
-
-    remove = remove_tar = put
-
-    def put_tar(self, name: str, members: Members) -> None:
-        """There is nowhere to bring it to."""
-
-    def members(self, tar: str) -> Members:
-        """Return nothing: a tar file on this disk says itself what it holds."""
-        return {}
-
-    def hold_back(self) -> None:
-        """A journal on a disk is read by whoever sees what waits, too."""
-
-    catch_up = hold_back
-
-    def refuse_pending(self, crop: str) -> None:
-        """A change waits on the disk for whoever packs the tar file next."""
+        return []
 
     def files(self) -> dict[str, int]:
         """Return every file below the folder but outside `.detic-crop`, and its bytes; -1 of a link."""
@@ -271,15 +165,52 @@ class NoMirror:
                     found[prefix + entry.name] = -1
         return found
 
-    def state_names(self, folder: str) -> list[str]:
-        """Return nothing: all is on this disk."""
-        return []
+    # ------------------------------------------------------------ what crops tell
+
+    def put(self, name: str) -> None:
+        """Note that a crop was put in its place."""
+
+    def remove(self, name: str) -> None:
+        """Note that a crop was removed."""
+
+    def put_tar(self, name: str, members: Members) -> None:
+        """Note that a tar file was put in its place, and what it holds."""
+
+    def remove_tar(self, name: str) -> None:
+        """Note that a tar file was removed."""
+
+    def hold_back(self) -> None:
+        """From now on lines of the journal are about crops that are not in their place yet."""
+
+    def catch_up(self) -> None:
+        """All crops that the journal has are in their place."""
+
+    def refuse_pending(self, crop: str) -> None:
+        """Refuse to leave a change to be packed by another run.
+
+        Raises:
+            UsageError: nobody would learn of it.
+        """
+
+    # ------------------------------------------------------------ removing
 
     def clear(self, layout: Layout, made: Iterable[str]) -> None:
-        """What is removed on this disk is removed."""
+        """Remove what a run made, its journal last.
+
+        Args:
+            layout: of the run, which may be another shard.
+            made: crops and tar files.
+
+        Raises:
+            OutputError: something cannot be removed.
+        """
 
     def clear_shards(self) -> None:
-        """What is removed on this disk is removed."""
+        """Remove the states of all shards, after a merge.
+
+        Raises:
+            OutputError: something cannot be removed.
+        """
 
 
 @dataclass(slots=True)
@@ -301,6 +232,8 @@ class _Batch:
 
 class StoreMirror:
     """A folder in a store, of which a folder on this disk knows what it has to for the time of one call.
+
+    See `NoMirror` for what each method promises.
 
     Args:
         state: objects of the store, and the local files that stand for them.
@@ -328,7 +261,7 @@ class StoreMirror:
         """Segments are put together as they are pulled."""
 
     def pull(self) -> None:
-        """Bring what the store has of the run; see `Mirror.pull`."""
+        """Bring what the store has of the run."""
         shown = self._layout.shown
         try:
             self._state.load(self._layout.shard)
@@ -346,7 +279,7 @@ class StoreMirror:
             ) from error
 
     def check(self) -> None:
-        """Refuse a journal with a gap; finish a merge that was cut off; see `Mirror.check`."""
+        """Refuse a journal with a gap; finish a merge that was cut off."""
         if damage := self._state.damage:
             raise damage
         if not self._state.cut_off:
@@ -367,7 +300,7 @@ class StoreMirror:
         return None if found is None else found.size
 
     def read(self, name: str, start: int | None = None, end: int | None = None) -> bytes:
-        """Return the bytes of an object, or some of them; see `Mirror.read`."""
+        """Return the bytes of an object, or some of them."""
         return self._state.read(name, start, end)
 
     def read_at_most(self, name: str, most: int) -> bytes:
@@ -377,7 +310,7 @@ class StoreMirror:
         return b""
 
     def fetch(self, name: str) -> None:
-        """Bring an object to this disk; see `Mirror.fetch`."""
+        """Bring an object to this disk."""
         if not (self._layout.root / name).exists() and self._state.stat(name) is not None:
             self._state.bring(name)
 
@@ -392,7 +325,7 @@ class StoreMirror:
             return {name: found.size for name, found in self._state.outside().items()}
 
     def state_names(self, folder: str) -> list[str]:
-        """Return the objects below a folder of `.detic-crop`; see `Mirror.state_names`."""
+        """Return the objects below a folder of `.detic-crop`."""
         return [name for name in self._state.found if name.startswith(f"{folder}/")]
 
     # ------------------------------------------------------------ what goes up
@@ -414,7 +347,7 @@ class StoreMirror:
         self._batch.tars[name] = None
 
     def hold_back(self) -> None:
-        """Keep what the journal grows by from now on here; see `Mirror.hold_back`."""
+        """Keep what the journal grows by from now on here."""
         if self._held_back is None:
             self._held_back = _size(self._layout.journal)
 
@@ -447,7 +380,7 @@ class StoreMirror:
         self._flight = self._pool.submit(self._send, self._taken())
 
     def flush(self) -> None:
-        """Bring up all that is recorded, and the tables; see `Mirror.flush`."""
+        """Bring up all that is recorded, and the tables."""
         self.wait()
         layout = self._layout
         with self._noting_failure():
@@ -519,7 +452,7 @@ class StoreMirror:
     # ------------------------------------------------------------ removing
 
     def clear(self, layout: Layout, made: Iterable[str]) -> None:
-        """Remove what a run made, its journal last; see `Mirror.clear`."""
+        """Remove what a run made, its journal last."""
         state = self._state
         with reading_errors(layout.shown):
             there = state.outside()
@@ -530,9 +463,12 @@ class StoreMirror:
             state.remove_state(layout.name_of(layout.own_state))
 
     def clear_shards(self) -> None:
-        """Remove the states of all shards, after a merge; see `Mirror.clear_shards`."""
+        """Remove the states of all shards, after a merge."""
         with output_errors(self._layout.shown):
             self._state.remove_merged_shards()
+
+
+Mirror: TypeAlias = NoMirror | StoreMirror
 
 
 def _size(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""Keys and file names: where a crop goes, so that no photo meets another and none leaves the folder."""
+"""Names of crops: no two photos share one, and none leads out of the folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from detic_crop.photos.keys import STATE
 
 ASIDE = ".rejected"
-"""What the name of a crop that was set aside ends in: readers of pictures go by the ending."""
+"""Ending of the name of a crop that was set aside: readers of pictures go by the ending."""
 
 _DEVICE_NAMES = {
     *("con", "conin$", "conout$", "prn", "aux", "nul"),
@@ -64,7 +64,7 @@ def crop_names(
     taken: Iterable[str] = (),
     rules: NameRules = FILE_RULES,
 ) -> dict[str, str]:
-    """The output path of every photo, relative to the output folder.
+    """Return the path of every photo's crop, relative to the output folder.
 
     The first of colliding names in sorted order keeps ``stem.jpg``; the others become ``stem.EXT.jpg``,
     then numbered. Two names collide when a case-blind disk would take them for one.
@@ -87,10 +87,10 @@ def crop_names_of(
     settled: Mapping[str, str],
     rules: NameRules = FILE_RULES,
 ) -> dict[str, str]:
-    """What `crop_names` says of some photos, without a name in memory for each of the others.
+    """Return what `crop_names` says of some photos, without a name in memory for each of the others.
 
-    Only photos that have to do with one whose name collides are gone through in order. Which these are, a
-    hash of each photo's first choice tells: 8 bytes for a photo.
+    Only photos involved in a collision are named in order. A hash of each photo's first choice (8 bytes)
+    tells which these are.
 
     Args:
         wanted: the photos to name.
@@ -157,7 +157,7 @@ def _assigned(
 
 
 def aside_name(crop: str) -> str:
-    """The path of a crop once it is set aside, below the folder for these."""
+    """Return the path of a crop that is set aside, below the folder for these."""
     folder, slash, name = crop.rpartition("/")
     room = _MAX_COMPONENT_BYTES - len(ASIDE)
     if len(os.fsencode(name)) > room:
@@ -170,7 +170,7 @@ _LEADS_AWAY = re.compile(rf"^{re.escape(STATE)}(?:/|$)|(?:^|/)\.{{0,2}}(?:/|$)|\
 
 
 def is_crop_path(crop: str) -> bool:
-    """Whether a text may be the path of a crop below an output folder, as records have it; empty is none."""
+    """Return whether a text may be the path of a crop below an output folder; empty means no crop."""
     if os.sep != "/" and _WINDOWS_FORBIDDEN.search(crop):
         return False
     if "/." in crop or "//" in crop or "\0" in crop or crop[:1] in ("", ".", "/") or crop[-1] == "/":
@@ -234,7 +234,10 @@ def _folders(names: Iterable[str]) -> set[str]:
 
 
 def fold_name(name: str) -> str:
-    """What a case-blind disk that takes é for e + ´ would compare (Unicode's canonical caseless matching)."""
+    """Return a name as a disk compares it that ignores case and takes é for e + ´.
+
+    This is canonical caseless matching as Unicode defines it.
+    """
     if name.isascii():
         return name.lower()
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())

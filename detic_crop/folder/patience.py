@@ -10,7 +10,7 @@ PATIENCE = 600.0  # seconds that one holder may take to begin
 
 
 class Patience:
-    """Told at each look who holds the lock, and says when it is time to give up.
+    """Is told at each look who holds the lock, and says when to give up.
 
     Hundreds of shards may begin one after the other. Between two of them nobody is named for a moment, and
     how long all of them take is no reason to give up: only the time of one and the same holder counts.
@@ -21,10 +21,10 @@ class Patience:
         self._since = 0.0
 
     def ends(self, holder: Mapping[str, Any], now: float) -> bool:
-        """Whether to give up.
+        """Return whether to give up.
 
         Args:
-            holder: what the lock's owner wrote, empty where nobody has; with `begins` it only begins.
+            holder: what the lock's owner wrote, empty where nobody has; with a key `begins` it only begins.
             now: seconds of a clock that never goes back.
         """
         if holder != self._holder:

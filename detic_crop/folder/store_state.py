@@ -1,4 +1,4 @@
-"""What a folder in a store holds of a run, brought to a local folder and kept up to date from there."""
+"""The objects of a folder in a store, and the local files that stand for some of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from detic_crop.stores.addresses import join, redact
 from detic_crop.stores.store import PARALLEL, ObjectInfo, Store, map_parallel
 
 MERGED = f"{STATE}/shards-merged.json"
-"""Is there while merged shards are removed: what is left of them counts as gone."""
+"""Exists while merged shards are removed: what is left of them counts as gone."""
 
 _PLAIN = ("listing.json", "part.json", "labels.csv", "labels.json", "review.csv", "sample.csv", "run.json")
 _GROWING = ("journal.jsonl", "candidates.jsonl")
@@ -30,11 +30,11 @@ class StoreState:
     """The objects of one folder in a store, and the local files that stand for some of them.
 
     Attributes:
-        store: where.
-        address: of the folder.
+        store: the store.
+        address: address of the folder.
         root: the local folder.
-        found: path relative to the folder → what the store says, of everything in `.detic-crop`.
-        cut_off: a removal of merged shards was not finished.
+        found: path relative to the folder → what the store says of it, for everything in `.detic-crop`.
+        cut_off: whether a removal of merged shards was not finished.
     """
 
     def __init__(self, store: Store, address: str, root: Path) -> None:
@@ -52,15 +52,15 @@ class StoreState:
         self._signatures: dict[Path, _Signature] = {}  # and what it looked like here
 
     def where(self, name: str) -> str:
-        """The address of an object."""
+        """Return the address of an object."""
         return join(self.address, name)
 
     def name_of(self, path: Path) -> str:
-        """The name of the object that a local file stands for."""
+        """Return the name of the object that a local file stands for."""
         return path.relative_to(self.root).as_posix()
 
     def outside(self) -> dict[str, ObjectInfo]:
-        """Every object of the folder but those in `.detic-crop`; listed once, when first asked for."""
+        """Return every object of the folder but those in `.detic-crop`; listed once, when first asked for."""
         if self._outside is None:
             everything = self.store.list(self.address)
             self._outside = {n: f for n, f in everything.items() if not n.startswith(f"{STATE}/")}
@@ -93,10 +93,11 @@ class StoreState:
         return self.store.read_at_most(address, most) if self.store.stat(address).size <= most else b""
 
     def load(self, shard: Shard | None) -> None:
-        """Bring what a run has to know, or what of it is new; note what is wrong with it in `damage`.
+        """Download what a run has to know, or what of it is new; note what is wrong with it in `damage`.
 
         Args:
-            shard: brings its own state, the whole folder's records, and of other shards the settings only.
+            shard: downloads its own state, the records of the unsharded folder, and of other shards only the
+                settings.
 
         Raises:
             OSError: the store cannot be read.
@@ -196,12 +197,12 @@ class StoreState:
         return parts
 
     def forget(self, path: Path) -> None:
-        """Nothing is known any more of what the store has of a file."""
+        """Forget what the store has of a file."""
         for known in (self._parts, self._damage, self._sent, self._known, self._signatures):
             known.pop(path, None)
 
     def send_changed(self, paths: Iterable[Path]) -> None:
-        """Bring plain files that are new or have changed; remove the objects of those that are gone.
+        """Upload plain files that are new or have changed; remove the objects of those that are gone.
 
         Raises:
             OSError: the store cannot be written.
@@ -220,7 +221,7 @@ class StoreState:
                 self._signatures[path] = signature
 
     def send_growth(self, path: Path, end: int) -> None:
-        """Bring what a growing file has grown by, up to a byte, as immutable segments.
+        """Upload what a growing file has grown by, up to a byte, as immutable segments.
 
         Raises:
             FileExistsError: another run has continued it.
@@ -239,7 +240,7 @@ class StoreState:
             self._sent[path] = start
 
     def send_crops(self, crops: Iterable[str]) -> None:
-        """Bring crops.
+        """Upload crops.
 
         Raises:
             OSError: the store cannot be written.
@@ -255,7 +256,7 @@ class StoreState:
             self._outside[crop] = ObjectInfo(len(data), 0)
 
     def send_tar(self, tar: str, members: Mapping[str, tuple[int, int]]) -> None:
-        """Bring a tar file, and its index: what it holds.
+        """Upload a tar file, and its index: what it holds.
 
         Raises:
             OSError: the store cannot be written.
@@ -334,7 +335,7 @@ class StoreState:
         Raises:
             OSError: the store cannot be written.
         """
-        # First said, then done: half of them would look like shards of which the others never ran.
+        # First noted, then done: half of them would look like shards of which the others never ran.
         if not self.cut_off:
             self.store.write(self.where(MERGED), b"{}\n")
         self.remove([name for name in self.found if name.startswith(f"{STATE}/{SHARDS}/")])
@@ -342,10 +343,10 @@ class StoreState:
         self.cut_off = False
 
     def bring(self, name: str) -> None:
-        """An object to where it would be in a local folder.
+        """Download an object to where it would be in a local folder.
 
         Raises:
-            OSError: it cannot be had.
+            OSError: it cannot be read.
         """
         self._write(self.root / name, self.store.read(self.where(name)))
 

@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from detic_crop.errors import UsageError
 from detic_crop.folder.crops import FileCrops
@@ -155,11 +155,11 @@ class TarCrops:
     def arrange(
         self, names: Mapping[str, str], order: Sequence[str], recorded: Mapping[str, str], per_tar: int
     ) -> dict[str, str]:
-        """Return where each crop goes; see `Crops.arrange`."""
+        """Return where each crop goes; see `FileCrops.arrange`."""
         return _in_tars(names, order, recorded, per_tar, self._layout.shard)
 
     def refuse_foreign(self, crops: Iterable[str], own: Iterable[str], files: Collection[str]) -> None:
-        """Refuse tar files in the place of ours that hold none of our crops; see `Crops.refuse_foreign`."""
+        """Refuse tar files in the place of ours that hold none of our crops."""
         for tar in sorted(set(map(file_of, crops)) - set(map(file_of, own))):
             if tar in files:
                 raise UsageError(
@@ -184,7 +184,7 @@ class TarCrops:
         return size
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of a crop; see `Crops.read`."""
+        """Return the bytes of a crop; see `FileCrops.read`."""
         if (place := place_of(name)) is None:
             return self._files.read(name)
         with (
@@ -207,7 +207,7 @@ class TarCrops:
         return None
 
     def put(self, name: str, data: bytes, record: Record) -> None:
-        """Put a crop and the text of its row where the next packing finds them; see `Crops.put`."""
+        """Put a crop and the text of its row where the next packing finds them; see `FileCrops.put`."""
         if (place := place_of(name)) is None:
             self._files.put(name, data, record)
             return
@@ -233,7 +233,7 @@ class TarCrops:
             self._writer.rename(self._writer.write_temporary(sample_of(record)), text)
 
     def move(self, name: str, target: str, record: Record) -> None:
-        """Move a crop out of its tar file, or back; see `Crops.put`."""
+        """Move a crop out of its tar file, or back."""
         if place_of(name) is None and place_of(target) is None:
             self._files.move(name, target, record)
             return
@@ -298,7 +298,7 @@ class TarCrops:
     # ------------------------------------------------------------ tar files
 
     def flush(self) -> None:
-        """Pack whatever waits; see `Crops.flush`."""
+        """Pack whatever waits; see `FileCrops.flush`."""
         self._open = ""
         self._mirror.wait()  # what has gone up is removed here
         try:
@@ -410,6 +410,10 @@ class TarCrops:
             for name, span in found.items()
             if name.endswith(".json") or _sample_name(name) in found
         }
+
+
+Crops: TypeAlias = FileCrops | TarCrops
+"""The crops of an output folder; its settings decide which, and nothing outside of these classes asks."""
 
 
 def _sample_name(name: str) -> str:

@@ -11,13 +11,13 @@ from PIL import WebPImagePlugin
 
 from detic_crop.errors import PhotoError
 from detic_crop.images.directory import read_directory
-from detic_crop.images.headers import EOI, FRAMES, read_header, scan_headers
+from detic_crop.images.headers.jpeg import EOI, FRAMES, SOS, scan_headers
+from detic_crop.images.headers.read import read_header
 from detic_crop.images.quiet import take_remark
 from detic_crop.images.tiff_samples import Layout, layout_of, strips_of
 
 __all__ = ["is_only_padded", "is_remarked_on", "is_tiff_damaged", "lacks_scans", "left_over"]
 
-_SOS = b"\xff\xda"
 _PROGRESSIVE_FRAMES = frozenset({0xC2, 0xCA})
 _JPEG_CHEAPLY = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION
 # Bytes to take away: more than encoders put at the end though no decoder needs them (libwebp: four, and two).
@@ -46,7 +46,7 @@ def is_only_padded(jpeg: bytes) -> bool:
     Some cameras fill up so. Without the right number of zeros there is nothing to remark on; the data
     themselves may end with one or two.
     """
-    end = jpeg.find(EOI, jpeg.find(_SOS))
+    end = jpeg.find(EOI, jpeg.find(SOS))
     zeros = end - len(jpeg[:end].rstrip(b"\0"))
     return any(
         is_remarked_on(jpeg[: end - spare] + jpeg[end:]) is False

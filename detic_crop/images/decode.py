@@ -32,7 +32,8 @@ from detic_crop.config import DEFAULT_MAX_PIXELS, Truncated
 from detic_crop.errors import PhotoError, one_line
 from detic_crop.images.damage import is_only_padded, is_remarked_on, is_tiff_damaged, lacks_scans, left_over
 from detic_crop.images.directory import read_directory
-from detic_crop.images.headers import CONVERT, DAMAGED, HEIC_EXTENSIONS, RAW_EXTENSIONS, Header, read_header
+from detic_crop.images.headers.header import CONVERT, DAMAGED, Header
+from detic_crop.images.headers.read import HEIC_EXTENSIONS, RAW_EXTENSIONS, read_header
 from detic_crop.images.loading import load_rows
 from detic_crop.images.partial import Reduction, can_reduce, origin_of, stored_rows, with_rows
 from detic_crop.images.quiet import can_hear, quiet_c_stderr, take_remark

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from detic_crop.boxes.geometry import PixelBox
 from detic_crop.config import Fit
 from detic_crop.images.detail import detail_of
-from detic_crop.images.headers import Header
+from detic_crop.images.headers.header import Header
 
 Reduction: TypeAlias = Literal[1, 2, 4, 8]
 REDUCTIONS: tuple[Reduction, ...] = (8, 4, 2, 1)

@@ -14,8 +14,8 @@ import re
 from typing import Any
 
 from detic_crop.errors import UsageError
-from detic_crop.folder.crops import Crops
 from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.tars import Crops
 from detic_crop.photos.location import NOWHERE
 from detic_crop.report.model import Audit, crop_link
 from detic_crop.report.table import NUMBER_COLUMNS, our_columns, table_cells, table_header

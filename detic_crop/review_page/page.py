@@ -30,13 +30,10 @@ from detic_crop.system.collecting import collector_paused
 from detic_crop.wording import utf8
 
 _MAX_BODY = 16_384
-_STATIC = {
-    "review.css": "text/css; charset=utf-8",
-    "review.js": "text/javascript; charset=utf-8",
-    "boxes.js": "text/javascript; charset=utf-8",
-    "drafts.js": "text/javascript; charset=utf-8",
-    "drawing.js": "text/javascript; charset=utf-8",
-    "icon.svg": "image/svg+xml",
+_STATIC_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
 }
 _PICTURE_CACHE = "private, max-age=600"
 
@@ -69,7 +66,8 @@ class ReviewPage:
         self._reviewer = reviewer
         self._journal_size = folder.layout.journal.stat().st_size
         self._writing = threading.Lock()
-        self._static = {name: _package_file(name) for name in (*_STATIC, "review.html")}
+        static = resources.files("detic_crop.review_page").joinpath("static")
+        self._static = {file.name: file.read_bytes() for file in static.iterdir() if file.is_file()}
 
     def app(self) -> Starlette:
         """Return the ASGI application."""
@@ -94,9 +92,10 @@ class ReviewPage:
 
     async def _static_file(self, request: Request) -> Response:
         name = request.path_params["name"]
-        if name not in _STATIC:
+        media_type = _STATIC_TYPES.get(os.path.splitext(name)[1])
+        if media_type is None or name not in self._static:
             return _not_found()
-        return Response(self._static[name], media_type=_STATIC[name])
+        return Response(self._static[name], media_type=media_type)
 
     def _photo(self, request: Request) -> Response:
         photo = self._asked_for(request)
@@ -277,10 +276,6 @@ def _spoken(filter_name: str, value: str) -> str:
     if filter_name == "flag":
         return f"{value.replace('_', ' ')}: {FLAGS[value]}"
     return value
-
-
-def _package_file(name: str) -> bytes:
-    return resources.files("detic_crop.review_page").joinpath("static", name).read_bytes()
 
 
 def _json(value: Any) -> Response:

@@ -60,7 +60,7 @@ def insist() -> None:
 
 
 def leave(code: int) -> int:
-    """The exit code, once it is safe to end with it.
+    """Return the exit code, once it is safe to end with it.
 
     Threads that are still at work in C code must not meet an interpreter that is being taken down: before
     Python 3.14 they are ended from within, which C++ answers with `terminate called`.

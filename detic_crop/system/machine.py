@@ -13,7 +13,7 @@ _FEEDING_WORKERS = 4  # keep one detector busy; more would only hold more photos
 
 
 def default_workers(thread_safe: bool = False, memory_per_photo: int = 0, processes: int = 1) -> int:
-    """How many photos to work on at once.
+    """Return how many photos to work on at once.
 
     Args:
         thread_safe: each worker asks the detector itself; else the workers feed one detector.

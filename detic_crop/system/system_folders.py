@@ -37,7 +37,7 @@ _IN_LIBRARY = frozenset(
 
 
 def is_system_folder(name: str, above: str = "") -> bool:
-    """Whether a folder of that name is one of a system's or a program's.
+    """Return whether a folder of that name is one of a system's or a program's.
 
     Args:
         name: of the folder.
@@ -50,7 +50,7 @@ def is_system_folder(name: str, above: str = "") -> bool:
 
 
 def system_folder_of(path: str, root_name: str = "", named: Collection[str] = ()) -> str:
-    """The outermost such folder that a file is in, as a path; empty when there is none.
+    """Return the outermost such folder that a file is in, as a path; empty when there is none.
 
     Args:
         path: of the file, with ``/``, below what was given.
@@ -66,7 +66,7 @@ def system_folder_of(path: str, root_name: str = "", named: Collection[str] = ()
 
 
 def note_of(folders: Collection[str]) -> str:
-    """What to say of those that were passed over; empty for none.
+    """Return what to say of those that were passed over; empty for none.
 
     Args:
         folders: their paths, each once.

@@ -29,6 +29,7 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.patience import Patience
 from detic_crop.folder.shard import Shard, owner
+from detic_crop.folder.writer import Writer
 from detic_crop.photos.keys import STATE
 from detic_crop.shards.resolve import resolve_shard
 from tests.kit.detectors import FakeDetector
@@ -515,7 +516,7 @@ def test_what_a_killed_run_left_is_no_holder(photos: tuple[Path, list[str]], tmp
     owner.write_text('{"pid": 1}')
     with pytest.MonkeyPatch.context() as patch:
         seen: list[bool] = []
-        patch.setattr(OutputFolder, "clear_temporary", lambda folder: seen.append(owner.exists()))
+        patch.setattr(Writer, "clear", lambda writer: seen.append(owner.exists()))
         crop(photos[0], out.root, shard="0/1")
     assert seen[0] is False
 

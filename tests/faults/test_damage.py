@@ -22,7 +22,7 @@ from detic_crop.folder.journal import replay
 from detic_crop.folder.records import Record
 from detic_crop.images import quiet
 from detic_crop.images.decode import PhotoFile, decode
-from detic_crop.images.headers import read_header
+from detic_crop.images.headers.read import read_header
 from detic_crop.images.partial import REDUCTIONS
 from detic_crop.images.quiet import can_hear, quiet_c_stderr, take_remark
 from tests.kit.photos import picture
@@ -374,8 +374,8 @@ def test_a_recrop_flags_the_same_and_decodes_less_of_the_others(
     heights: dict[bool, set[int]] = {False: set(), True: set()}
     real = PhotoFile.decode
 
-    def watched(self: PhotoFile, *args: Any) -> Any:
-        decoded = real(self, *args)
+    def watched(self: PhotoFile, *args: Any, **options: Any) -> Any:
+        decoded = real(self, *args, **options)
         heights[bool(decoded.damaged or decoded.truncated)].add(decoded.image.shape[0])
         return decoded
 

@@ -401,11 +401,17 @@ def poll(page: Page) -> None:
 
 def selected(page: Page) -> list[float]:
     """The outlined box on the screen: left, top, width, height, as shares of the photo."""
-    shape, frame = (page.locator(name).bounding_box() for name in ("#overlay .selected", "#frame"))
-    assert shape
-    assert frame
-    x, y = (shape["x"] - frame["x"]) / frame["width"], (shape["y"] - frame["y"]) / frame["height"]
-    return [x, y, shape["width"] / frame["width"], shape["height"] / frame["height"]]
+    page.wait_for_selector("#overlay .selected")
+    # Both at once: the page may draw the outline again at any time.
+    shares: list[float] = page.evaluate(
+        """() => {
+            const rectangle = (name) => document.querySelector(name).getBoundingClientRect();
+            const [shape, frame] = [rectangle("#overlay .selected"), rectangle("#frame")];
+            const [x, y] = [(shape.x - frame.x) / frame.width, (shape.y - frame.y) / frame.height];
+            return [x, y, shape.width / frame.width, shape.height / frame.height];
+        }"""
+    )
+    return shares
 
 
 DRAWN = (0.2, 0.3), (0.6, 0.7)

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 
 from detic_crop.images import orientation
 from detic_crop.images.decode import decode
-from detic_crop.images.headers import read_header
+from detic_crop.images.headers.read import read_header
 from detic_crop.images.orientation import png_text_orientation, xmp_orientation
 
 RDF = 'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"'

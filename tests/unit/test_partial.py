@@ -18,7 +18,7 @@ from detic_crop.boxes.geometry import PixelBox
 from detic_crop.images.crop import cut_and_resize, resize_exactly, resize_quickly, resize_reduced
 from detic_crop.images.decode import PhotoFile
 from detic_crop.images.detail import detail_of
-from detic_crop.images.headers import read_header
+from detic_crop.images.headers.read import read_header
 from detic_crop.images.partial import (
     REDUCTIONS,
     Reduction,

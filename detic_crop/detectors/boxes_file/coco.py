@@ -51,7 +51,7 @@ def coco_dataset(content: dict[str, Any], box_format: BoxFormat | None = None) -
 
 
 def coco_results(results: list[Any], box_format: BoxFormat | None = None) -> BoxesTable:
-    """A list of boxes. `file_name`, which ultralytics adds, is the photo; else `image_id` is its name.
+    """Return a list of boxes. `file_name`, which ultralytics adds, is the photo; else `image_id` is its name.
 
     Raises:
         FormatError: `image_id` is the number of a photo in a data set that is not here.
@@ -85,7 +85,7 @@ def coco_results(results: list[Any], box_format: BoxFormat | None = None) -> Box
 
 
 def _number(item: dict[str, Any]) -> str:
-    """The number that stands in the place of a photo's name; "" where there is a name, or nothing."""
+    """Return the number that stands in the place of a photo's name; "" where there is a name, or nothing."""
     image = item.get("image_id")
     if path_of(item.get("file_name")) or not isinstance(image, int | float):
         return ""

@@ -10,7 +10,7 @@ from detic_crop.detectors.boxes_file.table import FormatError
 
 
 def header_of(text: str) -> list[str]:
-    """The names in the first row, without blanks and a # in front; none if it is not CSV."""
+    """Return the names in the first row, without blanks and a # in front; none if it is not CSV."""
     try:
         return [name.strip(" #") for name in next(csv.reader(io.StringIO(text, newline=""), strict=True), [])]
     except csv.Error:

@@ -173,7 +173,7 @@ def _numbered_rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]
 
 
 def _delimiter(text: str) -> str:
-    """A comma, unless only another delimiter makes an image column of the header."""
+    """Return a comma, unless only another delimiter makes an image column of the header."""
     for delimiter in DELIMITERS:
         # Quoted cells between other delimiters are not a valid row; then this delimiter is wrong.
         with suppress(FormatError):
@@ -241,7 +241,7 @@ def _layout(
 
 
 def _box_columns(names: list[str]) -> tuple[tuple[int, ...], BoxFormat | None]:
-    """The box's one or four columns, and what they say they are."""
+    """Return the box's one or four columns, and what they say they are."""
     text = _first_column(names, tuple(TEXT_COLUMNS))
     if text is not None:
         return (text,), TEXT_COLUMNS[names[text]]
@@ -267,13 +267,13 @@ def _size_columns(names: list[str], box: Sequence[int]) -> tuple[int, int] | Non
 
 
 def _as_arrays_are_printed(rows: list[list[str]], column: int) -> bool:
-    """Whether all cells are as NumPy prints boxes, [[x1 y1 x2 y2]], which an original data set does."""
+    """Return whether all cells are as NumPy prints boxes: [[x1 y1 x2 y2]]."""
     cells = _texts(rows, column)
     return bool(cells) and all(cell.startswith("[[") and "," not in cell for cell in cells)
 
 
 def _as_original(rows: list[list[str]], box: Sequence[int]) -> bool:
-    """Whether all cells are as the original data sets have them: also just x1 y1 x2 y2."""
+    """Return whether all cells are as the original data sets have them: also just x1 y1 x2 y2."""
     bare = all(not set(cell) & set("[](),;") for cell in _texts(rows, box[0]))
     return bare or _as_arrays_are_printed(rows, box[0])
 
@@ -332,7 +332,7 @@ def _csv_row(layout: _Layout, path: str, cells: list[str]) -> list[Draft]:
 
 
 def _cell_boxes(layout: _Layout, cells: list[str]) -> list[Numbers]:
-    """Every box of a row; none when its cells are empty, the original data set's "not found"."""
+    """Return every box of a row; none when its cells are empty, the original data set's "not found"."""
     if len(layout.box) == 1:
         cell = cells[layout.box[0]]
         groups = _number_groups(cell, layout.decimal_comma)
@@ -350,7 +350,7 @@ def _cell_boxes(layout: _Layout, cells: list[str]) -> list[Numbers]:
 
 
 def _cell_scores(layout: _Layout, cells: list[str], count: int) -> list[float]:
-    """One score per box; 1 where the file has none (a box that a person drew has none in audit.csv)."""
+    """Return one score for each box; 1 if the file has none, as for a drawn box in audit.csv."""
     cell = cells[layout.score].strip() if layout.score is not None else ""
     if layout.score is None or not cell or not count:
         return [1.0] * count
@@ -369,7 +369,7 @@ def _with_point(text: str, decimal_comma: bool) -> str:
 
 
 def _number_groups(cell: str, decimal_comma: bool = False) -> list[list[float]] | None:
-    """The numbers of each innermost bracket, or of the whole cell; None when it is anything else."""
+    """Return the numbers of each innermost bracket, or of the whole cell; None when it is anything else."""
     text = cell.translate(_SQUARE).strip()
     if _NESTED.fullmatch(text):
         parts = _INNER.findall(text)
@@ -427,7 +427,7 @@ def _state_sizes(drafts: Drafts, layout: _Layout, cells: list[tuple[str, str, li
 
 
 def _is_size_of(box: Numbers, size: SizeWH, corners: bool) -> bool:
-    """Whether it is the box's own, and not by chance that of a photo which the box fills."""
+    """Return whether it is the box's own, and not by chance that of a photo which the box fills."""
     a, b, c, d = box
     if a < 1 and b < 1:
         return False

@@ -122,7 +122,7 @@ class BoxesFileDetector(Detector):
         self._policy = (classes, conf)
 
     def notes(self) -> list[str]:
-        """How the file was read, what was left out, scaled, not named, and the rows that cannot be used."""
+        """Return how the file was read, what was left out or scaled, and which rows cannot be used."""
         notes = remarks(self._table, self._file_name, *self._policy) + self._paths.notes()
         if self._scaled:
             key, (stated, size) = min(self._scaled.items())
@@ -154,7 +154,7 @@ class BoxesFileDetector(Detector):
         return "were the boxes made on photos of another size, or is --box-format wrong?"
 
     def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
-        """The file's boxes of one photo; none, and `listed` tells which, when it has none or not the photo.
+        """Return the file's boxes of one photo; `listed` tells whether the file names the photo.
 
         Args:
             image: upright (H, W, 3) uint8; only its size is used.

@@ -73,7 +73,7 @@ class Drafts:
     rows: list[Row] = field(default_factory=list)
 
     def cure(self, other: BoxFormat) -> str:
-        """What to do where they are not what they are called."""
+        """Return what to do where they are not what they are called."""
         if "," not in self.column:
             return f"give --box-format {other}"
         return f"name the columns {'x, y, w, h' if other == 'xywh' else 'xmin, ymin, xmax, ymax'}"
@@ -87,5 +87,5 @@ class Drafts:
         self.rows.append(Row(place, path, (), text))
 
     def boxes(self) -> Iterator[tuple[Row, Draft]]:
-        """Every box with its row."""
+        """Return every box with its row."""
         return ((row, draft) for row in self.rows for draft in row.boxes)

@@ -58,7 +58,7 @@ class LabelFolder:
         return [file for file in self.files if file.lower().endswith(suffixes)]
 
     def bytes_of(self, files: Sequence[str], together: int = 1) -> Iterator[tuple[str, bytes]]:
-        """Each file's content, in that order; a bounded number of them is in memory.
+        """Yield each file's content, in that order; a bounded number of them is in memory.
 
         Args:
             files: relative paths.
@@ -101,7 +101,7 @@ class LabelFolder:
         return whole.hexdigest()
 
     def photo_of(self, file: str) -> str:
-        """The photo that a label file is named after: its path, without the extension, as that of the photo.
+        """Return the path, without extension, of the photo that a label file is named after.
 
         A folder of labels that is the first of the path is left out; a later one (`train/labels/x.txt`) is
         exchanged for the folder of photos beside it.
@@ -115,12 +115,12 @@ class LabelFolder:
         return clean_path("/".join([*parts, name.rpartition(".")[0] or name]))
 
     def _photos_in(self, folder: str, usual: str) -> str:
-        """The name of the folder of photos there: one that there is, else the usual one."""
+        """Return the name of the folder of photos there: one that there is, else the usual one."""
         names = (usual, *_PHOTO_FOLDERS)
         return next((name for name in names if f"{folder}/{name}" in self._folders), usual)
 
     def contents(self) -> str:
-        """What kinds of files there are, for a message: "105 .jpg, 2 .csv"."""
+        """Return what kinds of files there are, for a message: "105 .jpg, 2 .csv"."""
         kinds = Counter(PurePosixPath(file).suffix.lower() or "without an extension" for file in self.files)
         return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(4)) or "no files"
 

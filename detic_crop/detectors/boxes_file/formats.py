@@ -52,7 +52,7 @@ def _are_results(content: Any) -> bool:
 
 
 def _named(read: Callable[[Content], BoxesTable]) -> Callable[[Content, BoxFormat | None], BoxesTable]:
-    """A reader of a format that says itself what each of its numbers is."""
+    """Return a reader of a format that says itself what each of its numbers is."""
 
     def read_named(content: Content, box_format: BoxFormat | None) -> BoxesTable:
         refuse_box_format(box_format)

@@ -12,7 +12,7 @@ _WHOLE = re.compile(r"-?(?:0|[1-9]\d*)(?:\.0*)?(?:[eE]\+?\d{1,2})?|-?[1-9]\.\d+[
 
 
 def id_of(value: object) -> str | None:
-    """The one spelling of an id; None where it is none (null, NaN, true, a list, empty text).
+    """Return the one spelling of an id; None where it is none (null, NaN, true, a list, empty text).
 
     Nor is a float that may be that of several ids: which photo it meant nobody knows.
     """
@@ -26,7 +26,7 @@ def id_of(value: object) -> str | None:
 
 
 def whole(text: str) -> str:
-    """The text of a whole number without a point or an exponent; any other text as it stands."""
+    """Return the text of a whole number without a point or an exponent; any other text as it stands."""
     if not _WHOLE.fullmatch(text) or text.lstrip("-").isdecimal():
         return text
     number = Decimal(text)

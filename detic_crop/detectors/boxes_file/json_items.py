@@ -58,7 +58,7 @@ def _rotation(item: dict[str, Any]) -> float:
 
 
 def category_names(known: dict[str, str], items: Sequence[object], key: str) -> NameOf:
-    """How an item's category is called.
+    """Return how an item's category is called.
 
     Without any names one id tells nothing, so its boxes are `unknown`, which is always eligible. Several ids
     do tell boxes apart: they stay apart as `category ID`. An item that has no such key says nothing, either.

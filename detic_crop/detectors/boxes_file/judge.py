@@ -95,7 +95,7 @@ def _is_small(draft: Draft) -> bool:
 
 
 def _are_shares(drafts: Drafts) -> bool:
-    """Whether most boxes of the file are too small to be in pixels."""
+    """Return whether most boxes of the file are too small to be in pixels."""
     # A box without an area, 0 0 0 0 above all, is neither in shares nor in pixels.
     small: list[tuple[Row, Draft]] = []
     large: list[tuple[Row, Draft]] = []
@@ -163,7 +163,7 @@ def _judged_format(drafts: Drafts) -> BoxFormat:
 
 
 def _unless_contradicted(drafts: Drafts, found: _Evidence, declared: BoxFormat) -> BoxFormat:
-    """What the file calls them, unless many boxes can only be the other, and hardly any only that."""
+    """Return what the file calls them, unless many boxes can only be the other, and hardly any only that."""
     other: BoxFormat = "xywh" if declared == "xyxy" else "xyxy"
     against, for_it = found.only_corners, found.only_sizes
     if declared == "xyxy":
@@ -243,7 +243,7 @@ def _evidence(drafts: Drafts) -> _Evidence:
 
 
 def _can_be(numbers: Numbers, size: tuple[int, int] | None) -> tuple[bool, bool]:
-    """Whether they can be corners, and left, top, width, height, in a photo of that size."""
+    """Return whether they can be corners, and left, top, width, height, in a photo of that size."""
     a, b, c, d = numbers
     corners, sizes = a < c and b < d, c > 0 and d > 0
     if size is not None:
@@ -315,7 +315,7 @@ class _Reader:
 
 
 def turned(corners: Sequence[float], degrees: float, size_wh: tuple[int, int] | None) -> Numbers:
-    """The upright box around one that is turned about its centre.
+    """Return the upright box around one that is turned about its centre.
 
     Args:
         corners: left, top, right, bottom.

@@ -71,7 +71,7 @@ class FolderFormat(Protocol):
     def name(self) -> str: ...
 
     def find(self, folder: LabelFolder) -> FoundLabels | None:
-        """The folder's label files of this format."""
+        """Return the folder's label files of this format."""
         ...
 
 

@@ -78,7 +78,7 @@ def _regions_of_min(item: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]
 
 
 def _photo(data: dict[str, Any]) -> str:
-    """The photo's path out of its address: a local file behind `?d=`, an upload's own name, else the path."""
+    """Return the photo's path from its address: what is behind `?d=`, an upload's own name, or the path."""
     texts = [value for value in data.values() if isinstance(value, str)]
     text = next((data[key] for key in ("image", "img", "photo") if isinstance(data.get(key), str)), "")
     text = text or next((value for value in texts if "/" in value), "")

@@ -42,7 +42,7 @@ def box_of_mask(segmentation: object) -> Corners | None:
 
 
 def mask_size(segmentation: object) -> object:
-    """What a run-length encoding states as [height, width]; None of anything else."""
+    """Return what a run-length encoding states as [height, width]; None of anything else."""
     return segmentation.get("size") if isinstance(segmentation, dict) else None
 
 
@@ -68,7 +68,7 @@ def _box_of_runs(encoding: dict[str, Any]) -> Corners | None:
 
 
 def _covered(runs: Sequence[int], height: int) -> Corners | None:
-    """The box around every second run, the columns standing one below the other."""
+    """Return the box around every second run, the columns standing one below the other."""
     ends = [0]
     for run in runs:
         ends.append(ends[-1] + int(run))

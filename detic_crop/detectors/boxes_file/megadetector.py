@@ -50,7 +50,7 @@ def megadetector(content: dict[str, Any], box_format: BoxFormat | None = None) -
 
 
 def _threshold(content: dict[str, Any]) -> float | None:
-    """The score from which the detector's makers count a box; None where the file has none.
+    """Return the score from which the detector's makers count a box; None where the file has none.
 
     It stands in `info.detector_metadata`; tools that rewrite such files put that elsewhere.
     """

@@ -18,7 +18,7 @@ _BOX_DECIMALS, _SCORE_DECIMALS = 3, 5
 
 
 def are_rounded(results: Sequence[dict[str, Any]]) -> bool:
-    """Whether all boxes and scores are rounded as ultralytics does, and most boxes to that very decimal."""
+    """Return whether all boxes and scores are rounded as ultralytics does, and most need that decimal."""
     precise = 0
     for item in results:
         numbers = [value for value in list_of(item.get("bbox")) if isinstance(value, float)]

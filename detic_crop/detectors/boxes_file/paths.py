@@ -44,7 +44,7 @@ class PathIndex:
             )
 
     def find(self, key: str) -> str | None:
-        """The entry's path, or None when the file does not name the photo.
+        """Return the entry's path, or None when the file does not name the photo.
 
         Raises:
             PhotoError: `ambiguous_boxes`, several entries could be meant, or one fits several photos.
@@ -68,7 +68,7 @@ class PathIndex:
         )
 
     def notes(self) -> list[str]:
-        """Which photos and entries have no partner, with the first of each, and how folders were matched."""
+        """Return which photos and entries match nothing, the first of each, and how folders were matched."""
         found = self._matching
         said = [f"{self._file_name}: {found.note_on_moved}"] if found.note_on_moved else []
         if unused := self._index.describe_unused(found, self._photos):

@@ -44,7 +44,7 @@ class PhotoFiles:
         return self.format.name
 
     def find(self, folder: LabelFolder) -> FoundLabels | None:
-        """All files of the suffix, if one of a sample is of the format."""
+        """Return all files of the suffix, if one of a sample is of the format."""
         files = folder.ending(self.format.suffix)
         example = next((file for file, data in folder.sample(files) if self._is_one(data)), None)
         if example is None:
@@ -104,6 +104,6 @@ def named_drafts(table: BoxesTable) -> Drafts:
 
 
 def _is_other(stated: str, path: str) -> bool:
-    """Whether the photo that a label file states is not the one that it is named after, extensions aside."""
+    """Return whether a label file states another photo than its name does, apart from extensions."""
     name, own = (clean_path(text).rpartition("/")[2].casefold() for text in (stated, path))
     return own not in (name, name.rpartition(".")[0]) and name != own.rpartition(".")[0]

@@ -138,14 +138,14 @@ def _read_json(text: str, box_format: BoxFormat | None, name: str) -> BoxesTable
 
 
 def _described(content: Any) -> str:
-    """What JSON of an unknown kind looks like."""
+    """Return what JSON of an unknown kind looks like."""
     if isinstance(content, list):
         return f"a list of {_described(content[0])}" if content else "an empty list"
     return f"keys {shown(', '.join(content))}" if isinstance(content, dict) else shown(content)
 
 
 def _json_lines(text: str) -> list[Any] | None:
-    """The objects of JSON Lines; None where the text is something else."""
+    """Return the objects of JSON Lines; None where the text is something else."""
     try:
         items = [json.loads(line) for line in text.splitlines() if line.strip()]
     except (ValueError, RecursionError):

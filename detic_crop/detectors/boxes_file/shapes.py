@@ -17,7 +17,7 @@ Edges = tuple[float, float, float, float]  # xmin, ymin, xmax, ymax
 
 
 def number(value: object) -> float:
-    """A number, or a text that is one; whether it is finite is checked later.
+    """Return a number, or a text that is one; whether it is finite is checked later.
 
     Raises:
         RowError: it is anything else.
@@ -47,7 +47,7 @@ def points_of(values: object) -> list[tuple[float, float]]:
 
 
 def around(points: Iterable[Sequence[float]]) -> Edges:
-    """The upright box around points."""
+    """Return the upright box around points."""
     points = list(points)
     if not points:
         raise RowError("expected points, got none")
@@ -56,7 +56,7 @@ def around(points: Iterable[Sequence[float]]) -> Edges:
 
 
 def around_ellipse(x: float, y: float, a: float, b: float, radians: float = 0.0) -> Edges:
-    """The upright box around an ellipse with the half axes a and b that is turned about its centre."""
+    """Return the upright box around an ellipse with the half axes a and b that is turned about its centre."""
     if not math.isfinite(radians):
         raise RowError(f"expected a finite angle, got {radians:g}")
     across = math.hypot(a * math.cos(radians), b * math.sin(radians))
@@ -65,7 +65,7 @@ def around_ellipse(x: float, y: float, a: float, b: float, radians: float = 0.0)
 
 
 def draft(edges: Edges, class_name: object = None, score: float = 1.0, degrees: float = 0.0) -> Draft:
-    """A box by its edges, to be checked later.
+    """Return a box by its edges, to be checked later.
 
     Args:
         edges: left, top, right, bottom, in pixels or shares of the photo.

@@ -39,7 +39,7 @@ def _side(value: object) -> int | None:
 
 
 def same_shape(one: SizeWH, other: SizeWH) -> bool:
-    """Whether one can be the other resized, each side rounded to whole pixels in whatever way.
+    """Return whether one can be the other resized, each side rounded to whole pixels in whatever way.
 
     A side that is off by less than one pixel in the smaller photo moves the cross product by less than the
     other side of the larger one.

@@ -91,7 +91,7 @@ class BoxesTable:
             self.add(path)
 
     def entry(self, path: str) -> Entry:
-        """The entry of that photo, from now on in the file's list of photos."""
+        """Return the entry of that photo, from now on in the file's list of photos."""
         return self.entries.setdefault(path, Entry())
 
     def leave_out(self, path: str, what: str) -> None:

@@ -14,7 +14,7 @@ from detic_crop.detectors.boxes_file.shapes import add_made, around, draft, numb
 
 
 def is_result(content: Any) -> bool:
-    """A list of detections; an empty one is a photo without."""
+    """Return whether it is a list of detections, which may be empty."""
     return isinstance(content, list) and all(
         isinstance(item, dict) and {"name", "class", "confidence", "box"} <= item.keys() for item in content
     )

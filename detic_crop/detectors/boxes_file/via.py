@@ -119,7 +119,7 @@ def _edges(kind: str, shape: dict[str, Any]) -> Edges:
 
 
 def _class_name(value: object) -> str:
-    """A text, or the first box that is ticked ({"whale": true})."""
+    """Return a text, or the first box that is ticked ({"whale": true})."""
     if isinstance(value, dict):
         return next((str(name) for name, ticked in value.items() if ticked), "")
     return str(value or "")

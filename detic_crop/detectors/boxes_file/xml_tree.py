@@ -9,7 +9,7 @@ from detic_crop.detectors.boxes_file.table import RowError
 
 
 def parse_xml(data: bytes) -> Element:
-    """The root element.
+    """Return the root element.
 
     Raises:
         RowError: it is not XML, or declares a document type: its entities could grow without bounds or read
@@ -37,6 +37,6 @@ def _refuse(*_: object) -> None:
 
 
 def text_of(element: Element | None, path: str) -> str | None:
-    """The text of a sub-element without outer blanks; None where there is no such element, or no text."""
+    """Return the text of a sub-element without outer blanks; None if there is no such element or text."""
     text = None if element is None else element.findtext(path)
     return (text or "").strip() or None

@@ -53,7 +53,7 @@ def _has_rows(data: bytes) -> bool:
 
 
 def read_yolo(folder: LabelFolder, files: Sequence[str]) -> BoxesTable:
-    """Boxes in shares of the photos' sides."""
+    """Return boxes in shares of the photos' sides."""
     dataset = dataset_of(folder)
     table = BoxesTable(declared_classes=set(dataset.names.values()))
     drafts = Drafts(table, "the boxes", "xywh", normalised=True)

@@ -36,7 +36,7 @@ class YoloDataset:
 
 
 def dataset_of(folder: LabelFolder) -> YoloDataset:
-    """What the folder says of its classes, or one above it when it lies within a folder `labels`.
+    """Return what the folder says of its classes, or one above it when it lies within a folder `labels`.
 
     Raises:
         FormatError: a file of names cannot be read, or several of the same kind differ.
@@ -51,7 +51,7 @@ def dataset_of(folder: LabelFolder) -> YoloDataset:
 
 
 def _above(folder: LabelFolder) -> Iterator[LabelFolder]:
-    """The two folders above a folder `labels` that this one is or lies in: set/labels, set/train/labels."""
+    """Yield the two folders above the folder `labels` that this one is or lies in."""
     root = folder.root.absolute()
     for at in (root, *root.parents):
         if at.name.lower() == _LABELS:
@@ -98,7 +98,7 @@ def _names(file: str, value: object) -> dict[str, str]:
 
 
 def _of_lists(folder: LabelFolder) -> YoloDataset | None:
-    """The highest list of names, one a line; a photo's folder may have one each, as labelImg leaves them."""
+    """Return the highest list of names; labelImg leaves one in each folder."""
     files = [file for file in folder.files if file.rpartition("/")[2].lower() in CLASS_LISTS]
     if not files:
         return None

@@ -24,7 +24,7 @@ _WHAT = "`class cx cy w h`"
 
 
 def parse_line(line: str) -> list[float]:
-    """The numbers of one line.
+    """Return the numbers of one line.
 
     Raises:
         RowError: fewer than 5, or not a class index first.
@@ -38,7 +38,7 @@ def parse_line(line: str) -> list[float]:
 
 
 def is_row(line: str) -> bool:
-    """Whether it is a line of a label file."""
+    """Return whether it is a line of a label file."""
     try:
         return bool(parse_line(line))
     except RowError:
@@ -58,7 +58,7 @@ class YoloLayout:
     keypoints: int = 0
 
     def box(self, row: Row) -> tuple[Edges, float, bool]:
-        """Edges in shares of the photo, score, and whether they are those of a polygon.
+        """Return edges in shares of the photo, score, and whether they are those of a polygon.
 
         Raises:
             RowError: the score is none.
@@ -79,7 +79,7 @@ def _score(numbers: Row, at: int) -> float:
 
 
 def layout_of(rows: Iterable[Row], kpt_shape: tuple[int, int] | None) -> YoloLayout:
-    """The layout that all rows of a folder have.
+    """Return the layout that all rows of a folder have.
 
     Args:
         rows: of the whole folder.
@@ -113,7 +113,7 @@ def _is_tracked(length: int, by_length: dict[int, list[Row]]) -> bool:
 
 
 def _keypoints(rows: Sequence[Row], length: int) -> int:
-    """How many numbers of keypoints rows of this one length have; 0 when they are polygons."""
+    """Return how many numbers of keypoints rows of this one length have; 0 when they are polygons."""
     count = length - _BOX
     marks = [value for row in rows for value in row[_BOX + 2 : length : 3]]
     if count % 3 == 0 and all(mark in (0, 1, 2) for mark in marks):
@@ -131,7 +131,7 @@ def _keypoints(rows: Sequence[Row], length: int) -> int:
 
 
 def _inside(row: Row, each: int, extra: int) -> bool:
-    """Whether the points behind the first four numbers lie in the box that these are."""
+    """Return whether the points behind the first four numbers lie in the box that these are."""
     x, y, width, height = row[1:_BOX]
     points = row[_BOX : len(row) - extra]
     return all(

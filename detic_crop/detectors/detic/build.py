@@ -74,7 +74,7 @@ VARIANTS = {
 
 
 def build(name: str) -> DeticNetwork:
-    """The network of one variant on the meta device: shapes without memory, to be filled from a checkpoint.
+    """Return the network of one variant on the meta device: shapes only, to be filled from a checkpoint.
 
     Raises:
         UsageError: there is no such variant.

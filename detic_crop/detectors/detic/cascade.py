@@ -133,5 +133,5 @@ def apply_deltas(boxes: Tensor, deltas: Tensor, weights: Sequence[float]) -> Ten
 
 
 def clip(boxes: Tensor, limits: Tensor) -> Tensor:
-    """Boxes cut at the edges of their image."""
+    """Return boxes cut at the edges of their image."""
     return boxes.clamp(min=0).minimum(limits)

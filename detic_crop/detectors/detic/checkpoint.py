@@ -70,7 +70,7 @@ _LISTED = 10
 
 
 def published_name(name: str) -> str:
-    """The name in a published checkpoint of our tensor `name`.
+    """Return the name in a published checkpoint of our tensor `name`.
 
     >>> published_name("cascade.stages.2.box_delta.bias")
     'roi_heads.box_predictor.2.bbox_pred.2.bias'
@@ -83,12 +83,12 @@ def published_name(name: str) -> str:
 
 
 def is_ignored(published: str) -> bool:
-    """Whether a published tensor is one that inference does not need."""
+    """Return whether a published tensor is one that inference does not need."""
     return any(re.fullmatch(pattern, published) for pattern, _ in IGNORED)
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by their published names, on the CPU.
+    """Return the tensors of a checkpoint by their published names, on the CPU.
 
     Args:
         path: a published ``.pth`` (a pickled dict with the tensors under ``model``; what else it holds, such

@@ -96,6 +96,6 @@ class ConvNextBlock(nn.Module):
 
 
 def convolve(layer: nn.Conv2d, cells: Tensor) -> Tensor:
-    """A convolution of (B, H, W, C) cells."""
+    """Return a convolution of (B, H, W, C) cells."""
     result: Tensor = layer(cells.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
     return result

@@ -129,13 +129,13 @@ class DeticDetector(Detector):
         self._wanted_columns = [i for i, name in enumerate(self.info.class_names) if name in names]
 
     def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
-        """Boxes in one photo, (H, W, 3) uint8 BGR, best first; `key` is not used."""
+        """Return boxes in one photo, (H, W, 3) uint8 BGR, best first; `key` is not used."""
         return self.detect_batch([self.prepare(image, key)])[0]
 
     def prepare(
         self, image: NDArray[np.uint8], key: str = "", photo_hw: tuple[int, int] | None = None
     ) -> Prepared:
-        """A photo shrunk to the size it is shown at, on the CPU; safe on any number of threads.
+        """Return a photo shrunk to the size it is shown at, on the CPU; safe on any number of threads.
 
         Args:
             image: (H, W, 3) uint8 BGR.
@@ -147,11 +147,11 @@ class DeticDetector(Detector):
         return Prepared(np.ascontiguousarray(small[:, :, ::-1]), photo_hw)
 
     def group_of(self, prepared: Prepared) -> tuple[int, int]:
-        """Photos of equal padded size can be computed together."""
+        """Return the padded size: photos of one size can be computed together."""
         return padded_hw(prepared.shown_hw)
 
     def detect_batch(self, prepared: Sequence[Prepared]) -> list[Detections]:
-        """Boxes in several photos; those of equal padded size are computed together.
+        """Return boxes in several photos; those of equal padded size are computed together.
 
         Equal to one at a time up to rounding, because convolutions of another batch size add up in another
         order: 0.001 px and 1e-6 in score were the most seen on a CPU. Who needs equal bytes gives one photo.
@@ -210,7 +210,7 @@ class DeticDetector(Detector):
 
 
 def slow_precision(device: str, precision: Precision) -> bool:
-    """Whether the CPU lacks the instructions for `precision`, so that it would be emulated."""
+    """Return whether the CPU lacks the instructions for `precision`, so that it would be emulated."""
     if torch.device(device).type != "cpu" or precision == "float32":
         return False
     supported = "is_mkldnn_bf16_supported" if precision == "bfloat16" else "is_mkldnn_fp16_supported"
@@ -222,7 +222,7 @@ def slow_precision(device: str, precision: Precision) -> bool:
 
 
 def default_batch(device: str) -> int:
-    """Photos at a time: one on a CPU, where more gain nothing; several keep a GPU busy between kernels."""
+    """Return how many photos to detect at a time: one on a CPU; several keep a GPU busy between kernels."""
     return _GPU_BATCH if torch.device(device).type == "cuda" else 1
 
 

@@ -38,7 +38,7 @@ class DeticNetwork(nn.Module):
     def forward(
         self, pixels: Tensor, sizes_hw: Sequence[tuple[int, int]], vocabulary: Tensor, floor: float
     ) -> list[Found]:
-        """Boxes of a batch of images.
+        """Return boxes of a batch of images.
 
         Args:
             pixels: (B, 3, H, W) normalised, zero where padded; H and W multiples of 32.
@@ -60,7 +60,7 @@ class DeticNetwork(nn.Module):
         return [level.float() for level in levels]
 
     def propose(self, features: Sequence[Tensor]) -> list[Proposals]:
-        """Where there might be something, per image."""
+        """Return where there might be something, per image."""
         return propose(self.head(features), STRIDES)
 
     def refine(

@@ -64,12 +64,12 @@ class PlainLinear(nn.Module):
 
 
 def pack(linear: nn.Linear, gelu: bool = False) -> nn.Module:
-    """The faster of the two that this machine has."""
+    """Return the faster of the two that this machine has."""
     return PackedLinear(linear, gelu) if pays_to_pack() and can_pack() else PlainLinear(linear, gelu)
 
 
 def pays_to_pack() -> bool:
-    """Whether oneDNN is the faster one, judged by the processor, so that each run judges alike.
+    """Return whether oneDNN is the faster one, judged by the processor, so that each run judges alike.
 
     With AVX2 and no AVX-512, Intel's BLAS multiplies 10 to 20 % faster, and oneDNN's GELU halves the speed of
     the layer it follows (measured on Zen 3).
@@ -78,7 +78,7 @@ def pays_to_pack() -> bool:
 
 
 def can_pack() -> bool:
-    """Whether oneDNN's operators are there and agree with PyTorch's on a small example."""
+    """Return whether oneDNN's operators are there and agree with PyTorch's on a small example."""
     linear = nn.Linear(3, 2, device="cpu").requires_grad_(False)
     rows, shortcut = torch.linspace(-1, 1, 12).view(4, 3), torch.ones(4, 2)
     try:

@@ -19,12 +19,12 @@ _SHORTEST, _LONGEST = 800, 1333
 
 
 def longest_for(shortest: int) -> int:
-    """The cap on the longest side that goes with a shortest side: 1333 for 800, in proportion for others."""
+    """Return the limit of the longest side for a shortest side: 1333 for 800, others in proportion."""
     return round(shortest * _LONGEST / _SHORTEST)
 
 
 def resized_hw(size_hw: tuple[int, int], shortest: int, longest: int) -> tuple[int, int]:
-    """The size a photo is shown at: shortest side `shortest`, unless the other would exceed `longest`.
+    """Return the size a photo is shown at: shortest side `shortest`, unless the other would exceed `longest`.
 
     Rounded half up; a side is never below one pixel.
     """

@@ -71,7 +71,7 @@ class ProposalHead(nn.Module):
 
 
 def propose(levels: Sequence[tuple[Tensor, Tensor]], strides: Sequence[int]) -> list[Proposals]:
-    """The head's maps → proposals of each image.
+    """Return the head's maps → proposals of each image.
 
     The likeliest locations of every level, duplicates removed across the levels, and then the best of all;
     those that share the last place are all kept.

@@ -181,7 +181,7 @@ class PatchMerging(nn.Module):
 
 
 def round_up(length: int, multiple: int) -> int:
-    """The smallest multiple of `multiple` that is not below `length`."""
+    """Return the smallest multiple of `multiple` that is not below `length`."""
     return -(-length // multiple) * multiple
 
 
@@ -193,7 +193,7 @@ def split_windows(grid: Tensor, window: int) -> Tensor:
 
 
 def join_windows(windows: Tensor, size: tuple[int, int, int], window: int) -> Tensor:
-    """The inverse of `split_windows`; `size` is (B, H, W)."""
+    """Return the inverse of `split_windows`; `size` is (B, H, W)."""
     batch, height, width = size
     grid = windows.view(batch, height // window, width // window, window, window, -1)
     return grid.transpose(2, 3).reshape(batch, height, width, -1)
@@ -209,7 +209,7 @@ def relative_positions(window: int) -> Tensor:
 
 
 def shift_mask(size_hw: tuple[int, int], window: int, shift: int) -> Tensor:
-    """What to add to the attention in shifted windows (fig. 4 of the paper).
+    """Return what to add to the attention in shifted windows (fig. 4 of the paper).
 
     After the cyclic shift the last row and column of windows hold tokens from opposite edges of the map;
     these must not see each other.

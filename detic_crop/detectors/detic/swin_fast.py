@@ -45,7 +45,7 @@ class WindowOrder:
 # Photos of a few cameras have few sizes; an order takes some 0.5 MB.
 @lru_cache(maxsize=64)
 def window_order(height: int, width: int, window: int, shift: int) -> WindowOrder:
-    """The order for a map of `height` × `width` tokens."""
+    """Return the order for a map of `height` × `width` tokens."""
     rows, columns = round_up(height, window), round_up(width, window)
     places = torch.full((rows, columns), -1, device="cpu")
     places[:height, :width] = torch.arange(height * width, device="cpu").view(height, width)

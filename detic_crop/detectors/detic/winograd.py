@@ -92,7 +92,7 @@ class WinogradConv2d(nn.Module):
 
 
 def can_replace(conv: nn.Module, least_channels: int = 128) -> bool:
-    """Whether `conv` is a plain 3×3 convolution of stride 1, and wide enough to gain from it."""
+    """Return whether `conv` is a plain 3×3 convolution of stride 1, and wide enough to gain from it."""
     return (
         isinstance(conv, nn.Conv2d)
         and conv.kernel_size == (3, 3)

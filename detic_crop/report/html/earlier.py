@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from detic_crop.errors import PhotoError
 from detic_crop.folder.records import Record
-from detic_crop.images.headers import read_header
+from detic_crop.images.headers.read import read_header
 from detic_crop.report.html.thumbnails import CROP_SIDE, PHOTO_SIDE, crop_stamp, photo_stamp
 
 _TOLERANCE = 2  # px: a side that was rounded twice

@@ -1,0 +1,1 @@
+"""What a photo's bytes say about themselves, before any pixel is decoded: a module for each format."""

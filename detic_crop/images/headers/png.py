@@ -1,0 +1,76 @@
+"""The header of a PNG."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+from detic_crop.images.headers.header import Header, cut_header, damaged_header
+from detic_crop.images.orientation import PNG_TEXTS, exif_orientation, png_text_orientation
+
+# Chunks that pixels or their orientation are read from; damage in others does not matter.
+_PNG_USED = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf"})
+
+
+def read_png(data: bytes) -> Header:
+    """Walk the chunks; the lean file has all picture data that exists, with right checksums."""
+    chunks: dict[bytes, bytes] = {}
+    texts: list[tuple[bytes, bytes]] = []
+    parts: list[bytes] = []  # chunks of picture data
+    truncated = True
+    damaged = False
+    at = 8
+    while at + 8 <= len(data):
+        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        payload = data[at + 8 : at + 8 + length]
+        whole = data[at : at + 12 + length]
+        right = kind not in _PNG_USED or whole == _png_chunk(kind, payload)
+        if kind == b"IDAT":
+            parts.append(whole if right else _png_chunk(kind, payload))
+            damaged |= not right
+        elif kind == b"IEND":
+            truncated = False
+            break
+        elif len(payload) == length:
+            damaged |= not right and kind not in chunks
+            chunks.setdefault(kind, payload)
+            if kind in PNG_TEXTS:
+                texts.append((kind, payload))
+        # A chunk's name is letters; if it is not, the length of the chunk before it is wrong.
+        damaged |= not kind.isalpha()
+        at += 12 + length
+    head = chunks.get(b"IHDR", b"")
+    if len(head) != 13:
+        raise cut_header("PNG") if truncated and len(data) < 33 else damaged_header("PNG")
+    if not parts:
+        raise cut_header("PNG") if truncated else damaged_header("PNG")
+    width, height, depth, colour = struct.unpack_from(">IIBB", head)
+    lean = [data[:8], _png_chunk(b"IHDR", head)]
+    if colour == 3 and not 3 <= len(chunks.get(b"PLTE", b"")) <= 768:
+        raise damaged_header("PNG")
+    if colour == 3:
+        lean.append(_png_chunk(b"PLTE", chunks[b"PLTE"]))
+    key: tuple[int, ...] | None = None
+    transparency = chunks.get(b"tRNS", b"")
+    wanted = {0: 2, 2: 6}.get(colour, len(transparency))
+    if transparency and len(transparency) == wanted and colour in (0, 2, 3):
+        if depth == 16:
+            key = struct.unpack(f">{wanted // 2}H", transparency)
+        else:
+            lean.append(_png_chunk(b"tRNS", transparency))
+    lean += [*parts, _png_chunk(b"IEND", b"")]
+    return Header(
+        "PNG",
+        width,
+        height,
+        b"".join(lean),
+        exif_orientation(chunks.get(b"eXIf", b"")) or png_text_orientation(texts) or 1,
+        truncated,
+        damaged,
+        colour_key=key,
+    )
+
+
+def _png_chunk(kind: bytes, payload: bytes) -> bytes:
+    checksum = zlib.crc32(payload, zlib.crc32(kind))
+    return b"".join((len(payload).to_bytes(4, "big"), kind, payload, checksum.to_bytes(4, "big")))

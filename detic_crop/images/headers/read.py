@@ -1,0 +1,119 @@
+"""Read a photo's header: find its format by its content, and hand it to the reader of that format.
+
+Each reader finds the size, the orientation and whether the file was cut short, limits the work that decoding
+can take, and makes a *lean* file: only the parts that pixels are decoded from. Damaged or hostile metadata
+(EXIF, colour profiles, text, animation tables) thus never reaches a decoder, and decoders have nothing to
+remark on but damaged pictures.
+
+Pillow's own readers are not used for this: they refuse photos whose unused metadata is damaged, miss
+orientations in XMP, allocate a WebP's canvas before its size can be checked, and do not tell a file that was
+cut short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import PurePath
+
+from detic_crop.errors import PhotoError
+from detic_crop.images.headers.bmp import read_bmp
+from detic_crop.images.headers.header import CONVERT, Header, camera_raw, u32
+from detic_crop.images.headers.jpeg import read_jpeg
+from detic_crop.images.headers.png import read_png
+from detic_crop.images.headers.tiff import read_tiff
+from detic_crop.images.headers.webp import read_webp
+
+HEIC_EXTENSIONS = frozenset({".heic", ".heif", ".hif", ".heics", ".heifs"})
+RAW_EXTENSIONS = frozenset(
+    {".3fr", ".ari", ".arw", ".bay", ".cap", ".cr2", ".cr3", ".crw", ".dcr", ".dcs", ".dng", ".erf", ".fff"}
+    | {".iiq", ".k25", ".kdc", ".mdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".ptx", ".pxn"}
+    | {".r3d", ".raf", ".raw", ".rw2", ".rwl", ".rwz", ".sr2", ".srf", ".srw", ".x3f"}
+)
+
+_HEIC_BRANDS = frozenset(
+    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+)
+_RAW_STARTS = (
+    b"FUJIFILMCCD-RAW",
+    b"IIRO",
+    b"IIRS",
+    b"MMOR",
+    b"IIU\0",
+    b"FOVb",
+    b"\0MRM",
+    b"II\x1a\0\0\0HEAPCCDR",
+)
+_OTHER_STARTS = (
+    (b"GIF8", "GIF"),
+    (b"8BPS", "Photoshop"),
+    (b"%PDF", "PDF"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\x76\x2f\x31\x01", "OpenEXR"),
+    (b"\0\0\1\0", "icon"),
+)
+
+_READERS: dict[str, Callable[[bytes], Header]] = {
+    "JPEG": read_jpeg,
+    "PNG": read_png,
+    "WebP": read_webp,
+    "TIFF": read_tiff,
+    "BMP": read_bmp,
+    "HEIC": lambda data: Header("HEIC", 0, 0, data),
+}
+
+
+def read_header(data: bytes, name: str = "") -> Header:
+    """Return the header of a photo.
+
+    Args:
+        data: the file.
+        name: file name; its extension only helps to recognise camera RAW.
+
+    Raises:
+        PhotoError: ``not_an_image``, ``unsupported_format``, ``truncated`` or ``unreadable``.
+    """
+    kind = _sniff(data)
+    has_raw_name = PurePath(name).suffix.lower() in RAW_EXTENSIONS
+    if kind == "RAW" or (has_raw_name and kind in ("TIFF", "")):
+        raise camera_raw()
+    if kind in _READERS:
+        return _READERS[kind](data)
+    if kind:
+        raise PhotoError("unsupported_format", f"expected a photo, got a {kind} file; {CONVERT}")
+    raise PhotoError(
+        "not_an_image",
+        "expected JPEG, PNG, WebP, TIFF, BMP or HEIC, got other content; remove it or copy it again",
+    )
+
+
+def _sniff(data: bytes) -> str:
+    """Return the format's name; "RAW" for camera RAW; "" if no known image format fits."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WebP"
+    if data.startswith(_RAW_STARTS) or (data[:4] == b"II*\0" and data[8:10] == b"CR"):
+        return "RAW"
+    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "TIFF"
+    if data[:2] == b"BM" and len(data) >= 18 and 12 <= u32(data, 14) <= 256:
+        return "BMP"
+    if data[4:8] == b"ftyp":
+        return _sniff_iso_media(data)
+    return next((label for start, label in _OTHER_STARTS if data.startswith(start)), "")
+
+
+def _sniff_iso_media(data: bytes) -> str:
+    """Tell HEIC, AVIF, Canon's RAW and films apart by the brands of the first box."""
+    end = min(int.from_bytes(data[:4], "big"), 256)
+    brands = {data[8:12]} | {data[i : i + 4] for i in range(16, end, 4)}
+    if data[8:11] == b"crx":
+        return "RAW"
+    if brands & {b"avif", b"avis"}:
+        return "AVIF"
+    return "HEIC" if brands & _HEIC_BRANDS else "video"

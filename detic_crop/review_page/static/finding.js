@@ -1,0 +1,117 @@
+// Filters the photos, and finds them by name.
+
+import { open } from "./moving.js";
+import { ask } from "./server.js";
+import { $, filters, state } from "./state.js";
+import { fill, toast } from "./view.js";
+
+const REVIEWED = [["", "all photos"], ["no", "not reviewed"], ["yes", "reviewed"]];
+
+function addFilter(name, title, options) {
+  const select = document.createElement("select");
+  select.setAttribute("aria-label", title);
+  select.title = title;
+  select.dataset.filter = name;
+  for (const [value, words, hint] of options) {
+    const option = new Option(words, value);
+    if (hint) option.title = hint;
+    select.append(option);
+  }
+  select.value = filters.get(name) || "";
+  if (select.selectedIndex < 0) { // an address with a value that no photo has
+    select.value = "";
+    filters.delete(name);
+  }
+  select.classList.toggle("on", Boolean(select.value));
+  select.addEventListener("change", () => {
+    if (select.value) filters.set(name, select.value);
+    else filters.delete(name);
+    select.classList.toggle("on", Boolean(select.value));
+    select.blur();
+    state.ahead = null;
+    state.visited = [];
+    open(null, { remember: false });
+  });
+  $("filters").append(select);
+}
+
+export function addFilters() {
+  addFilter("reviewed", "Reviewed or not", REVIEWED);
+  for (const { filter, values } of state.session.choices) {
+    if (values.length < 2 && filter !== "flag" && filter !== "sample") continue;
+    const title = filter.replace(/^label:/, "");
+    const options = values.map(([value, hint, count]) => [
+      value,
+      `${(filter === "flag" ? hint.split(":")[0] : filter === "sample" ? "sample only" : value) || "(none)"} (${count.toLocaleString("en")})`,
+      hint,
+    ]);
+    // A label may be empty; an empty choice means all.
+    addFilter(filter, title, [["", `any ${title}`], ...options.filter(([value]) => value)]);
+  }
+}
+
+let findTicket = 0;
+let finding = Promise.resolve(); // what was typed last is being looked for
+async function find() {
+  const mine = ++findTicket;
+  const text = $("find").value;
+  const found = text.trim() ? await ask(`api/find?${new URLSearchParams({ q: text })}`).catch(() => []) : [];
+  if (mine !== findTicket) return;
+  fill("found", found, ([id, image], i) => {
+    const item = document.createElement("li");
+    item.setAttribute("role", "option");
+    item.setAttribute("aria-selected", String(i === 0));
+    item.id = `found-${id}`;
+    item.dataset.id = id;
+    item.textContent = state.drafts.has(id) ? `✎ ${image}` : image;
+    item.addEventListener("pointerdown", (event) => { event.preventDefault(); jump(id); });
+    return item;
+  });
+  showFound(found.length > 0);
+  if (text.trim() && !found.length) toast("No photo has that in its name.");
+}
+
+function showFound(shown) {
+  $("found").hidden = !shown;
+  $("find").setAttribute("aria-expanded", String(shown));
+  const active = $("found").querySelector('[aria-selected="true"]');
+  if (shown && active) $("find").setAttribute("aria-activedescendant", active.id);
+  else $("find").removeAttribute("aria-activedescendant");
+}
+
+function moveFound(by) {
+  const items = [...$("found").children];
+  const here = items.findIndex((item) => item.getAttribute("aria-selected") === "true");
+  if (here < 0) return;
+  items[here].setAttribute("aria-selected", "false");
+  const now = items[(here + by + items.length) % items.length];
+  now.setAttribute("aria-selected", "true");
+  now.scrollIntoView({ block: "nearest" });
+  showFound(true);
+}
+
+function jump(id) {
+  findTicket += 1;
+  $("find").value = "";
+  $("found").replaceChildren();
+  showFound(false);
+  $("find").blur();
+  open(id);
+}
+
+// Enter means what was typed, not what an earlier letter found.
+function jumpToActive() {
+  const active = $("found").querySelector('[aria-selected="true"]');
+  if (active && document.activeElement === $("find")) jump(active.dataset.id);
+}
+
+$("find").addEventListener("input", () => { finding = find(); });
+$("find").addEventListener("blur", () => showFound(false));
+$("find").addEventListener("keydown", (event) => {
+  if (event.key === "Enter") finding.then(jumpToActive);
+  else if (event.key === "ArrowDown") moveFound(1);
+  else if (event.key === "ArrowUp") moveFound(-1);
+  else if (event.key === "Escape") $("find").blur();
+  else return;
+  event.preventDefault();
+});

@@ -1,0 +1,148 @@
+// Moves from photo to photo, and hears of the verdicts of other tabs.
+//
+// A box in hand belongs to the person: whatever the server answers is shown once the mouse is let go, and then
+// changes what is said of the photo, never the box. Who draws while the next photo is on its way stays.
+
+import { sameBox } from "./boxes.js";
+import { isInHand, startChoice, wordsOfGiven } from "./choice.js";
+import { ask, query } from "./server.js";
+import { $, filters, state } from "./state.js";
+import { complain, drawing, isFree, markBusy, render, showPictures, toast } from "./view.js";
+
+// Show a photo, or where to begin; true when it is shown.
+// Whoever has touched a box since `touched` was `since` stays where that box is.
+export async function open(id, options) {
+  state.pending += 1;
+  markBusy();
+  try {
+    return await fetchAndShow(id, options);
+  } finally {
+    state.pending -= 1;
+    markBusy();
+  }
+}
+
+async function fetchAndShow(id, { remember = true, since = state.touched } = {}) {
+  const mine = ++state.ticket;
+  const asked = id ? query({ at: id }) : query();
+  let answer;
+  try {
+    const early = state.ahead && state.ahead.id === id && state.ahead.query === asked ? state.ahead.answer : null;
+    answer = await (early || ask(`api/row?${asked}`));
+  } catch (error) {
+    await drawing.released();
+    if (mine === state.ticket) complain(error);
+    if (id && error.status === 404) state.drafts.drop(id); // a photo that is not in the run any more
+    return false;
+  }
+  await drawing.released();
+  if (mine !== state.ticket) return false;
+  state.ahead = null;
+  $("error").hidden = true;
+  const here = state.view && state.view.row;
+  if (here && answer.row && answer.row.id === here.id) {
+    update(answer);
+    return true;
+  }
+  if (here && state.touched !== since) {
+    toast("You were drawing, so this photo stays.");
+    await refresh().catch(complain);
+    return false;
+  }
+  if (remember && here && answer.row) state.visited.push(here.id);
+  state.view = answer;
+  state.meanwhile = null;
+  if (state.view.row && state.drafts.isOutdated(state.view.row)) {
+    state.drafts.drop(state.view.row.id);
+    toast("The photo is not the one you drew on: that box was dropped.");
+  }
+  state.chosen = state.view.row ? startChoice(state.view.row) : null;
+  keepPlace();
+  showPictures(lookAhead);
+  render();
+  return true;
+}
+
+// Ask again what is said of the photo that is shown.
+async function refresh() {
+  const [id, mine] = [state.view && state.view.row && state.view.row.id, state.ticket];
+  if (!id) return;
+  const answer = await ask(`api/row?${query({ at: id })}`);
+  await drawing.released();
+  if (mine === state.ticket && state.view.row && state.view.row.id === id) update(answer);
+}
+
+// News of the photo that is shown: a box in hand stays.
+function update(answer) {
+  const before = state.view.row.verdict;
+  const draft = state.drafts.of(state.view.row);
+  // It is taken, though the answer may have been lost, or by somebody else.
+  if (draft && answer.row.verdict && sameBox(draft, answer.row.verdict.box)) state.drafts.drop(state.view.row.id);
+  const held = isInHand();
+  const differs = JSON.stringify(answer.row.verdict) !== JSON.stringify(before);
+  state.view = answer;
+  if (!held) state.chosen = startChoice(state.view.row);
+  else if (differs) state.meanwhile = state.view.row.verdict ? wordsOfGiven(state.view.row.verdict) : "taken back";
+  keepPlace();
+  render();
+  if (state.picture !== "waiting" && !state.ahead) lookAhead();
+  return differs;
+}
+
+function lookAhead() {
+  if (!state.view.next) return;
+  const asked = query({ at: state.view.next });
+  const early = { id: state.view.next, query: asked, answer: ask(`api/row?${asked}`) };
+  early.answer.then(
+    ({ row }) => { if (row.may.includes("box")) new Image().src = `photo/${row.id}`; },
+    () => { if (state.ahead === early) state.ahead = null; },
+  );
+  state.ahead = early;
+}
+
+export function step(forward) {
+  if (state.busy || !state.view || !isFree()) return;
+  if (forward) {
+    if (state.view.next) open(state.view.next);
+    else toast("This is the last photo of these filters.");
+  } else if (state.view.previous) open(state.view.previous, { remember: false });
+  else if (state.visited.length) open(state.visited.pop(), { remember: false });
+  else toast("This is the first photo of these filters.");
+}
+
+// The address keeps the photo and the filters, so that a reload comes back to them.
+function keepPlace() {
+  const place = new URLSearchParams(filters);
+  if (state.view.row) place.set("at", state.view.row.id);
+  history.replaceState(null, "", `#${place}`);
+}
+
+// Verdicts of other tabs and people.
+export async function poll() {
+  if (state.busy || state.polling || !state.session || document.hidden || drawing.drag) return;
+  state.polling = true;
+  try {
+    const news = await ask(`api/changes?since=${state.seen}`);
+    await drawing.released();
+    $("stale").hidden = !news.stale;
+    if (state.offline) {
+      state.offline = false;
+      $("error").hidden = true;
+    }
+    state.seen = news.since;
+    if (!news.changed.length) return;
+    state.ahead = null;
+    if (state.busy || !state.view || !state.view.row) return;
+    const before = JSON.stringify(state.view.row.verdict);
+    const { id } = state.view.row;
+    await refresh();
+    if (state.view.row && state.view.row.id === id && JSON.stringify(state.view.row.verdict) !== before) {
+      toast("Another tab has judged this photo.");
+    }
+  } catch (error) {
+    await drawing.released();
+    complain(error);
+  } finally {
+    state.polling = false;
+  }
+}

@@ -1,0 +1,247 @@
+// Shows what the state says. Names and labels are only ever set as text.
+
+import { cropRectangle, placeInSquare, sameBox } from "./boxes.js";
+import { isAllowed, nameOf, taken, whyNot, wordsOfGiven } from "./choice.js";
+import { Drawing } from "./drawing.js";
+import { $, state } from "./state.js";
+
+const TOAST_MS = 3500;
+
+// What to do with a box that was drawn, or one that was clicked; `review.js` fills it.
+export const handlers = { drawn: null, clicked: null };
+
+export const drawing = new Drawing($("stage"), $("frame"), $("overlay"), {
+  drawn: (box) => handlers.drawn(box),
+  clicked: (box) => handlers.clicked(box),
+  dragged: (box) => preview(box),
+  dropped: () => render(),
+});
+
+export function complain(error) {
+  state.offline = error instanceof TypeError; // what fetch says when nobody answers
+  $("error").textContent = state.offline
+    ? "The server does not answer; is `detic-crop review` still running?"
+    : error.message;
+  $("error").hidden = false;
+}
+
+let toastTimer = 0;
+export function toast(words) {
+  $("toast").textContent = words;
+  $("toast").classList.add("on");
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => $("toast").classList.remove("on"), TOAST_MS);
+}
+
+// Keys are of no use while a box is in the making.
+export function isFree() {
+  if (drawing.drag) toast("Let go of the mouse first; Esc drops the box.");
+  return !drawing.drag;
+}
+
+// Whether what a verdict is about, the photo or else its crop, is still on its way.
+function isComing(row) {
+  return state.picture === "waiting" || (state.picture === "none" && row.has_crop && !$("instead-crop").complete);
+}
+
+// For whoever waits until the next verdict can be given.
+export function markBusy() {
+  const row = state.view && state.view.row;
+  if (state.busy || state.pending || (row && isComing(row))) document.body.dataset.busy = "yes";
+  else delete document.body.dataset.busy;
+}
+
+export function showPictures(then) {
+  const mine = ++state.loading;
+  const { row } = state.view;
+  const photo = $("photo");
+  $("empty").hidden = Boolean(row);
+  state.picture = row && row.may.includes("box") ? "waiting" : "none";
+  showStage();
+  markBusy();
+  if (!row) return;
+  const crop = $("crop");
+  crop.classList.toggle("none", !row.has_crop);
+  $("crop-caption").textContent = row.has_crop ? "crop now" : "no crop";
+  for (const image of [crop, $("instead-crop")]) {
+    if (row.has_crop) image.src = `crop/${row.id}`;
+    else image.removeAttribute("src");
+  }
+  const done = async (how) => {
+    if (how === "none") await drawing.released(); // the stage goes away
+    if (mine !== state.loading) return;
+    state.picture = how;
+    photo.classList.toggle("waiting", how !== "shown");
+    document.body.dataset.shown = row.id;
+    showStage();
+    if (how !== "shown") render();
+    preview(drawing.selected);
+    markBusy();
+    then();
+  };
+  photo.classList.add("waiting");
+  photo.alt = `photo ${row.image}`;
+  if (state.picture === "none") {
+    photo.removeAttribute("src");
+    done("none");
+    return;
+  }
+  photo.src = `photo/${row.id}`;
+  photo.decode().then(() => done("shown"), () => done(photo.complete && photo.naturalWidth ? "shown" : "none"));
+}
+
+// Where the photo cannot be shown its crop stands in, and no box can be drawn.
+function showStage() {
+  const { row } = state.view;
+  const isGone = Boolean(row) && state.picture === "none";
+  $("frame").hidden = !row || isGone;
+  $("instead").hidden = !isGone;
+  $("preview-figure").hidden = isGone;
+  $("instead-crop").hidden = !isGone || !row.has_crop;
+  $("instead-words").textContent = isGone
+    ? row.has_crop ? "This is the crop: the photo itself cannot be shown." : "Neither photo nor crop can be shown."
+    : "";
+}
+
+export function render() {
+  const { row } = state.view;
+  const { position, total, reviewed } = state.view;
+  const [here, all, done] = [position || 0, total, reviewed].map((number) => number.toLocaleString("en"));
+  $("count").textContent = total ? `${here} of ${all} · ${done} reviewed` : "none";
+  $("bar").max = Math.max(total, 1);
+  $("bar").value = reviewed;
+  $("panel").hidden = !row;
+  if (!row) return;
+  drawing.show(row, state.chosen.box, state.drafts.of(row), state.session);
+  $("name").textContent = row.image;
+  $("name").title = row.image;
+  document.title = `${row.image} – detic-crop review`;
+  showVerdict(row);
+  showHeld(row);
+  $("problem").textContent = whyNot(row);
+  $("problem").hidden = !whyNot(row);
+  fill("flags", row.flags, ([name, rule]) => {
+    const item = document.createElement("li");
+    item.textContent = name;
+    item.title = rule;
+    return item;
+  });
+  showFacts(row);
+  fill("candidates", row.candidates, candidateItem);
+  const draft = state.drafts.of(row);
+  if (draft) $("candidates").prepend(draftItem(draft));
+  $("take-label").textContent = takeWords(row);
+  $("take").disabled = !isAllowed(taken());
+  $("whole").disabled = !isAllowed("whole");
+  $("reject").disabled = !isAllowed("rejected");
+  preview(drawing.selected);
+}
+
+// A box that is not taken yet, and what others said meanwhile.
+function showHeld(row) {
+  const draft = state.drafts.of(row);
+  const words = [
+    state.meanwhile ? `Another tab says meanwhile: ${state.meanwhile}. Your box stays: Enter takes it, Esc drops it.` : "",
+    draft && !sameBox(draft, state.chosen.box) ? "Esc goes back to the box you drew." : "",
+  ];
+  $("held").textContent = words.filter(Boolean).join(" ");
+  $("held").hidden = !words.some(Boolean);
+}
+
+export function showDrafts() {
+  $("drafts").hidden = !state.drafts.size;
+  $("drafts-count").textContent = state.drafts.size.toLocaleString("en");
+  $("drafts").setAttribute("aria-label", `Go to the next of ${state.drafts.size} photos with a drawn box that is not taken`);
+}
+
+function takeWords(row) {
+  if (state.picture === "none") return isAllowed("accepted") ? "Accept the crop as it is" : "Accept";
+  if (state.chosen.kind === "whole") return "Whole photo";
+  if (state.chosen.kind === "box") return `Take ${nameOf(state.chosen.box)}`;
+  return row.detected ? "Accept the detector's box" : "Accept: no animal, whole photo";
+}
+
+function showVerdict(row) {
+  const { verdict } = row;
+  $("verdict").classList.toggle("given", Boolean(verdict));
+  if (!verdict) {
+    $("verdict").textContent = "not reviewed";
+    $("verdict").title = "";
+    return;
+  }
+  $("verdict").textContent = wordsOfGiven(verdict);
+  $("verdict").title = verdict.time;
+}
+
+function showFacts(row) {
+  const facts = [...row.labels, ["suspicion", row.suspicion.toFixed(2)]];
+  if (row.presence !== null) facts.push(["presence", row.presence.toFixed(2)]);
+  if (row.width) facts.push(["photo", `${row.width}\u00a0×\u00a0${row.height}`]); // a failed one may have no size
+  const parts = facts.flatMap(([name, value], i) => {
+    const bold = document.createElement("b");
+    bold.textContent = value;
+    return [`${i ? " · " : ""}${name} `, bold];
+  });
+  $("facts").replaceChildren(...parts);
+}
+
+export function fill(id, items, make) {
+  $(id).replaceChildren(...items.map(make));
+}
+
+function candidateItem(candidate, i) {
+  const kind = candidate.own ? "own" : candidate.eligible ? "eligible" : "weak";
+  const parts = [["number", i < 9 ? `${i + 1}` : "·"], ["class", candidate.class], ["score", candidate.score.toFixed(2)]];
+  const item = boxItem(candidate.box, kind, parts);
+  if (candidate.own) item.firstChild.title = "the detector's choice";
+  else if (!candidate.eligible) item.firstChild.title = "below --conf, or of a class that was not asked for";
+  return item;
+}
+
+function draftItem(box) {
+  return boxItem(box, "drawn", [["number", "✎"], ["class", "drawn box, not taken yet"]]);
+}
+
+function boxItem(box, kind, parts) {
+  const item = document.createElement("li");
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = kind;
+  button.disabled = !isAllowed("box");
+  button.setAttribute("aria-pressed", String(sameBox(box, state.chosen.box)));
+  for (const [name, words] of parts) {
+    const part = document.createElement("span");
+    part.className = name;
+    part.textContent = words;
+    button.append(part);
+  }
+  button.addEventListener("click", () => handlers.clicked(box));
+  item.append(button);
+  return item;
+}
+
+// What the crop will look like; box null is the whole photo.
+function preview(box) {
+  const { row } = state.view;
+  if (!row) return;
+  const { fit, scale } = state.session;
+  const whole = [0, 0, row.width, row.height];
+  const rectangle = box ? cropRectangle(box, scale, fit, row.width, row.height) : whole;
+  const canvas = $("preview");
+  const paint = canvas.getContext("2d");
+  paint.fillStyle = "#000";
+  paint.fillRect(0, 0, canvas.width, canvas.height);
+  const photo = $("photo");
+  const ready = photo.complete && photo.naturalWidth && !photo.classList.contains("waiting");
+  if (ready) {
+    const ratio = photo.naturalWidth / row.width;
+    const [x1, y1, x2, y2] = rectangle.map((edge) => edge * ratio);
+    const [left, top, width, height] = placeInSquare(rectangle, fit).map((share) => share * canvas.width);
+    paint.imageSmoothingQuality = "high";
+    paint.drawImage(photo, x1, y1, x2 - x1, y2 - y1, left, top, width, height);
+  }
+  const size = `${rectangle[2] - rectangle[0]} × ${rectangle[3] - rectangle[1]} px`;
+  $("preview-caption").textContent = `${box ? "outlined" : "whole photo"}: ${size}`;
+}
+
+for (const how of ["load", "error"]) $("instead-crop").addEventListener(how, markBusy);
