@@ -47,6 +47,7 @@ class Setting:
         low: lowest value; a number only.
         high: highest value; a number only.
         example: a value that works; a number only.
+        later: it came when folders without it existed: left out of what they record at its default.
         option: its name on the command line, where that is not the field's.
         name: the field.
         kind: type of the value.
@@ -61,6 +62,7 @@ class Setting:
     low: float = 0
     high: float = 0
     example: str = ""
+    later: bool = False
     option: str = ""
     name: str = ""
     kind: type = str
@@ -176,13 +178,14 @@ class CropConfig:
         ),
     ] = None
     out_format: Annotated[
-        OutFormat, Setting("write one file for each crop, or tar files as WebDataset reads them")
+        OutFormat, Setting("write one file for each crop, or tar files as WebDataset reads them", later=True)
     ] = "files"
     box_format: Annotated[
         BoxFormat | None,
         Setting(
             "what the four numbers of boxes:FILE are: corners, or left, top, width, height",
             unset="as the file says",
+            later=True,
         ),
     ] = None
     weights: dict[str, str] = field(default_factory=dict)
@@ -198,10 +201,9 @@ class CropConfig:
         folders stay as they are.
         """
         values = dataclasses.asdict(self)
-        if self.out_format == "files":
-            del values["out_format"]
-        if self.box_format is None:
-            del values["box_format"]
+        for name, setting in SETTINGS[CropConfig].items():
+            if setting.later and values[name] == setting.default:
+                del values[name]
         return values
 
     @classmethod

@@ -76,7 +76,7 @@ class DiskChecks:
             raise UsageError(
                 "strange_state", f"{state} is not a folder, and was not made by detic-crop; move it away"
             )
-        for path in (layout.audit_csv, layout.audit_html, layout.audit_xlsx, layout.root / "run.json"):
+        for path in (*layout.tables, layout.root / "run.json"):
             if path.is_dir() and not path.is_symlink():
                 raise UsageError("strange_state", f"{path} is a folder where a table belongs; move it away")
         for folder in (state, layout.shards, *(own.own_state for own in shard_layouts(layout))):

@@ -79,6 +79,11 @@ class Layout:
         self.run_json: Final = (self.root if shard is None else self.own_state) / "run.json"
 
     @property
+    def tables(self) -> tuple[Path, ...]:
+        """The files that are made from the records, for people."""
+        return (self.audit_csv, self.audit_html, self.audit_xlsx)
+
+    @property
     def own_files(self) -> tuple[Path, ...]:
         """The files that a run does not share, the journal last."""
         inputs = (self.listing, self.part, self.labels, self.label_matches)
@@ -87,8 +92,7 @@ class Layout:
     @property
     def shared_files(self) -> tuple[Path, ...]:
         """The files of an unsharded run that are made from all of it; a shard has none."""
-        tables = (self.audit_csv, self.audit_html, self.audit_xlsx)
-        return () if self.shard is not None else (*tables, self.sample, self.review)
+        return () if self.shard is not None else (*self.tables, self.sample, self.review)
 
     @property
     def shared_folders(self) -> tuple[Path, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -14,20 +14,26 @@ from tests.kit.wording import WORDING
 
 @contextlib.contextmanager
 def refused(
-    code: str, kind: type[DeticCropError] = DeticCropError
+    code: str, kind: type[DeticCropError] = DeticCropError, *, names: Sequence[str] = (), match: str = ""
 ) -> Iterator[pytest.ExceptionInfo[DeticCropError]]:
     """Expect the error of that code, as `pytest.raises` expects one of a class.
 
-    ``with refused("other_settings") as caught: …``, then ``str(caught.value)`` for paths and numbers in it.
+    Args:
+        code: of the error; its sentence must be as in `WORDING`.
+        kind: its class.
+        names: what the sentence must name: a path, a number, an option.
+        match: pattern of what else it must say.
     """
-    pattern = WORDING[code]
+    wording = WORDING[code]
     with pytest.raises(kind) as caught:
         yield caught
-    error = caught.value
-    assert error.code == code, f"expected the error {code}, got {error.code or 'one without a code'}: {error}"
-    assert re.search(pattern, str(error)), (
-        f"the sentence of {code} is not as in the table, tests/kit/wording.py: {error}"
+    error, said = caught.value, str(caught.value)
+    assert error.code == code, f"expected the error {code}, got {error.code or 'one without a code'}: {said}"
+    assert re.search(wording, said), (
+        f"the sentence of {code} is not as in the table, tests/kit/wording.py: {said}"
     )
+    assert [name for name in names if name not in said] == [], said
+    assert re.search(match, said), said
 
 
 def complained(code: str, stderr: str) -> str:

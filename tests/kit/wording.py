@@ -9,6 +9,10 @@ from __future__ import annotations
 
 WORDING: dict[str, str] = {
     # cli
+    "lite_not_pulled": (
+        "lite came with this package and stays; it is a Python"
+        "|lite came with this package; nothing of it is pulled or"
+    ),
     #
     # commands
     "nothing_finished": "has no finished photos yet; (give|run) its .* first",
@@ -20,16 +24,101 @@ WORDING: dict[str, str] = {
     # config, errors, system
     "bad_value": "^--[a-z-]+ must be .*, got ",
     "other_version": "was made by another version of detic-crop .*; use that version or another --out$",
+    "option_not_applicable": (
+        "--ray-address goes with --executor ray only; add that, or"
+        "|goes with --model boxes:FILE only, not with"
+        "|goes with a Detic model only, not with"
+        r"|goes with --vocabulary FILE\.npy or checkpoint, got"
+    ),
     #
     # detectors
-    "missing_device": "^--device .* is not on this machine; it has ",
+    "missing_device": "^--device .* is not on this machine; it has |^--device mps does not run detectron2; ",
+    "unknown_model": ("--model must be|expected a Detic model, one of|--model must be one of"),
+    "no_boxes_path": "expected a boxes file or folder after boxes:, got",
+    "not_a_detector": r"expected a detector with info \(a DetectorInfo\) and",
+    "missing_boxes": "got nothing there; check the path",
+    "unreadable_boxes": "expected readable boxes, got",
+    "bad_boxes_file": "^boxes (file|folder) .*: ",
+    "boxes_match_no_photo": r" in .* \(its first entry is .*, the first photo .*\); ",
+    "unknown_weights": "there are no weights named",
+    "unusable_detectron2_config": (
+        "is not a detector on its own"
+        r"|expected MODEL\.WEIGHTS of a trained detector, got"
+        "|expected instances with"
+        "|expected boxes of 4 numbers, got shape"
+        r"|\); write all values out with cfg\.dump\(\), as detectron2's"
+    ),
+    "missing_weights": (
+        "check the network, or put the checkpoint on this machine"
+        "|is not installed: .* lacks .*; give the command `detic-crop weights pull "
+        "|got nothing there; check the path"
+        "|which is not here"
+        "|which is not installed; pip install"
+        "|Give the same command once where there is a network and"
+    ),
+    "unknown_detectron2_config": (
+        "detectron2 publishes no checkpoint for|configs are not supported|there is no such file"
+    ),
+    "missing_extra": (
+        "needs (CLIP's text encoder, and open_clip|XlsxWriter, which cannot be imported)"
+        "|needs .*, which is not installed|detectron2 is installed but cannot be imported"
+    ),
+    "weights_do_not_fit": (
+        "expected a dict with tensors under 'model', as the"
+        r"|\. Is it another model's file\?"
+        "|the weights do not fit"
+    ),
+    "damaged_weights": (
+        "is damaged or (holds more than tensors|incomplete)|is not a complete safetensors file"
+        "|the fitted heads of lite at|; pip install --force-reinstall|; get it again: `detic-crop weights"
+    ),
+    "bad_embeddings": (
+        "class names, got an array of shape"
+        "|expected finite class embeddings, got NaN or infinity"
+        r"|expected a \.npy file, got something else"
+        "|the other way round; save its transpose"
+        "|got shape"
+        "|finite and not zero; row"
+        "|is cut off or no plain array"
+        r"|is this open_clip_torch\?"
+    ),
+    "bad_names": (
+        "expected at least one class name, got none"
+        "|expected a name on each line, got an empty file"
+        "|expected a class name, got an empty line; rows and names"
+        r"|--classes separates names by commas, so keep one, e\.g\."
+        "|means a box without a class, which is always wanted"
+        "|expected UTF-8 text, got something else; save it as UTF-8"
+    ),
+    "no_classifier": "this checkpoint has no classifier of its own; pass",
+    "names_do_not_fit": ("pass the names it was trained with" r"|names for --vocabulary checkpoint \(or"),
+    "bad_vocabulary": r"expected a \.npy file of shape \(classes",
+    "names_needed": (
+        r"has no names; add --names FILE\.txt with one name on each"
+        r"|--vocabulary checkpoint needs --names FILE\.txt with one"
+    ),
+    "unknown_vocabulary": (
+        r"a \.npy file, or words joined by commas"
+        r"|checkpoint, a \.npy file, or words joined by commas, got"
+        "|there is no vocabulary"
+    ),
+    "unreadable_weights": "^cannot read .*; ",
+    "unreadable_vocabulary": "cannot read --vocabulary",
+    "unreadable_names": "cannot read --names",
+    "unknown_class": "^model .* has no class .*; close or known names: .*; or pass --classes any",
+    "ambiguous_weights": "stands for several",
+    "bad_weights_folder": "must be a folder, got the file",
+    "damaged_download": "and checked again by the next pull, `detic-crop weights rm",
     #
     # folder
     "address_as_path": "looks like the address of a store, .*; pass s3://BUCKET/FOLDER",
     "already_in_folder": r"^--add: .* is in .* already, as .*; pass --in .* again to continue with it$",
     "cannot_read_output": "cannot be read: .*(nothing was changed|what was finished is kept)|; pass another$",
-    "cannot_write": "cannot write .*; what was finished is kept: correct that.* and run the same",
-    "disk_full": "the disk of .* is full; what was finished is kept: free some space",
+    "cannot_write": (
+        "cannot write .*; what was finished is kept: correct that.* and run the same"
+        "|cannot write .*; .*, or set DETIC_CROP_WEIGHTS_DIR to a folder that you can write"
+    ),
+    "disk_full": "the disk of .* is full(; what was finished is kept: |: .*; )free some space",
     "foreign_folder": "is not empty and was not made by detic-crop; pass a new folder, nothing was changed",
     "foreign_tar": r"\.tar in --out was not made by this run; move it, nothing was changed",
     "in_use": r"(is at work|is writing to .*) \(process .* on .*, since .*\); wait for it, stop it, or pass",
@@ -88,6 +177,7 @@ WORDING: dict[str, str] = {
     "unclear_folder": "its photos are in .* and in .*; say which: --in .* --labels ",
     "unreadable_input": "^--in .* cannot be (read|listed): ",
     "web_pattern": "^--in .*: the web has no patterns; pass a .txt list of addresses$",
+    "not_utf8": "is not text; save it as UTF-8",
     #
     # report
     "nothing_to_sample": "no photo is cropped or resized yet; run the `run` command first",

@@ -18,6 +18,7 @@ from detic_crop.detectors.boxes_file.masks import box_of_mask
 from detic_crop.detectors.boxes_file.table import RowError
 from detic_crop.errors import UsageError
 from tests.kit.boxes_files import Load, boxes, failure, loader, photo
+from tests.kit.errors import refused
 
 BOX = [330, 223, 597, 249]
 CORNERS = [330, 223, 927, 472]
@@ -125,7 +126,9 @@ def test_ids_that_are_one_after_all(load: Load) -> None:
     assert [problem.split(":")[0] for problem in detector.problems] == ["images[1]", "images[0]"]
     assert failure(detector, "a.jpg")[0] == failure(detector, "b.jpg")[0] == "bad_boxes"
     assert boxes(detector, "c.jpg") == [CORNERS]
-    with pytest.raises(UsageError, match="expected one name for category 1, got 'dolphin' and 'seal'"):
+    with refused(
+        "bad_boxes_file", UsageError, names=["expected one name for category 1, got 'dolphin' and 'seal'"]
+    ):
         load(coco({}, categories=(1, "1.0")))
 
 
@@ -133,7 +136,7 @@ def test_json_lines_of_results(load: Load) -> None:
     lines = [{"image_id": f"{name}.jpg", "category_id": 1, "bbox": BOX, "score": 0.5} for name in "ab"]
     detector = load("\n".join(json.dumps(line) for line in lines))
     assert boxes(detector) == boxes(detector, "b.jpg") == [CORNERS]
-    with pytest.raises(UsageError, match="expected JSON"):
+    with refused("bad_boxes_file", UsageError, names=["expected JSON"]):
         load('{"image_id": "a.jpg"}\nnot JSON')
 
 

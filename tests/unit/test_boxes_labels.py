@@ -16,6 +16,7 @@ import pytest
 from detic_crop.detectors.boxes_file import load_boxes_file
 from detic_crop.detectors.boxes_file.formats import FOLDERS, PHOTO_JSON, PHOTO_XML, WHOLE_JSON, WHOLE_XML
 from detic_crop.errors import UsageError
+from tests.kit.errors import refused
 from tests.kit.labelling import failure, found, photo, refusal, whole, write
 
 AS_FOUND = whole(100, 50, 300, 200, name="dolphin")
@@ -293,7 +294,7 @@ def test_box_format_says_nothing_where_numbers_have_names(tmp_path: Path) -> Non
         tmp_path, {"labels/a.txt": "0 0.5 0.5 0.2 0.4\n", "a.xml": cvat(f'<image name="a.jpg">{BOX}</image>')}
     )
     for path in (tmp_path / "labels", tmp_path / "a.xml"):
-        with pytest.raises(UsageError, match="expected no --box-format, got xyxy"):
+        with refused("bad_boxes_file", UsageError, names=["expected no --box-format, got xyxy"]):
             load_boxes_file(path, "xyxy")
 
 

@@ -14,6 +14,7 @@ from detic_crop.detectors.boxes_file import load_boxes_file
 from detic_crop.detectors.boxes_file.read import parse_boxes
 from detic_crop.errors import UsageError
 from tests.kit.boxes_files import Load, boxes, failure, loader, photo
+from tests.kit.errors import refused
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -45,8 +46,8 @@ def as_sizes(box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
     return box[0], box[1], box[2] - box[0], box[3] - box[1]
 
 
-def refused(load: Load, content: object, box_format: BoxFormat | None = None) -> str:
-    with pytest.raises(UsageError) as caught:
+def complaint(load: Load, content: object, box_format: BoxFormat | None = None) -> str:
+    with refused("bad_boxes_file", UsageError) as caught:
         load(content, box_format=box_format)
     return str(caught.value)
 
@@ -87,7 +88,7 @@ def test_a_few_sizes_where_some_cannot_be_corners(load: Load) -> None:
         assert boxes(detector, "2.jpg", photo(1280, 800)) == [[834, 222, 890, 258]]
         assert detector.problems == ()
     # Without the photos' size, one of three may be a mistake as well.
-    assert "got 1 of 3 boxes that cannot be corners (line 4: 834 222 56 36); say which" in refused(
+    assert "got 1 of 3 boxes that cannot be corners (line 4: 834 222 56 36); say which" in complaint(
         load, table("bbox", *cells)
     )
 
@@ -101,7 +102,7 @@ def test_a_few_corners_that_would_reach_out_of_the_photo(load: Load) -> None:
 @pytest.mark.parametrize("size", ["", "1280,800"])
 def test_a_few_boxes_that_can_be_both_are_refused(load: Load, size: str) -> None:
     text = table("bbox", "[330, 223, 597, 249]", "[229, 154, 660, 293]", size=size)
-    message = refused(load, text)
+    message = complaint(load, text)
     assert (
         "in `bbox`, got 2 boxes that can be both; say which they are: --box-format xyxy (corners) or"
         in message
@@ -114,7 +115,7 @@ def test_a_few_boxes_that_can_be_both_are_refused(load: Load, size: str) -> None
 
 
 def test_the_same_box_many_times_is_one_piece_of_evidence(load: Load) -> None:
-    assert "got 1 box that can be both" in refused(load, table("bbox", *["[330, 223, 597, 249]"] * 50))
+    assert "got 1 box that can be both" in complaint(load, table("bbox", *["[330, 223, 597, 249]"] * 50))
 
 
 def test_box_is_corners_unless_it_cannot_be(load: Load) -> None:
@@ -130,7 +131,7 @@ def test_box_is_corners_unless_it_cannot_be(load: Load) -> None:
         "is, give --box-format xywh"
     ]
     # One that cannot be corners may be a mistake, or show what all are.
-    message = refused(load, table("box", "330 223 597 249", "834 222 56 36"))
+    message = complaint(load, table("box", "330 223 597 249", "834 222 56 36"))
     assert "got 1 of 2 boxes that cannot be corners (line 3: 834 222 56 36)" in message
     several = load(table("box", "330 223 597 249", "834 222 56 36", "600 300 350 200", "900 300 200 500"))
     assert boxes(several, "0.jpg") == [[330, 223, 927, 472]]
@@ -148,13 +149,13 @@ def test_boxes_that_some_people_have_drawn_backwards(load: Load) -> None:
     """Too many for mistakes, too few for sizes."""
     found = random_boxes(40)
     backwards = [(box[2], box[1], box[0], box[3]) for box in found[:6]]
-    message = refused(load, table("box", *(" ".join(map(str, box)) for box in (*backwards, *found[6:]))))
+    message = complaint(load, table("box", *(" ".join(map(str, box)) for box in (*backwards, *found[6:]))))
     assert "got 6 of 40 boxes that cannot be corners" in message
 
 
 def test_mistakes_of_both_kinds_leave_it_open(load: Load) -> None:
     cells = ["900 300 200 500", "1000 100 200 50", "700 400 1250 790", "640 400 1200 600"]
-    message = refused(load, table("box", *cells, size="1280,800"))
+    message = complaint(load, table("box", *cells, size="1280,800"))
     assert (
         "2 of 4 boxes that cannot be corners (line 2: 900 300 200 500) and 2 that can only be (line 4"
         in message
@@ -188,20 +189,20 @@ def test_a_header_that_says_it_is_believed(load: Load, header: str, meant: BoxFo
     expected = [330, 223, 597, 249] if meant == "xyxy" else [330, 223, 927, 472]
     assert boxes(load(text)) == boxes(load(text, box_format=meant)) == [expected]
     other: BoxFormat = "xywh" if meant == "xyxy" else "xyxy"
-    assert f"--box-format {other} contradicts" in refused(load, text, other)
+    assert f"--box-format {other} contradicts" in complaint(load, text, other)
 
 
 def test_a_header_is_not_believed_against_all_its_rows(load: Load) -> None:
     rows = "0.jpg,330,223,597,249\n1.jpg,834,222,56,36\n2.jpg,600,300,350,200\n"
     text = f"image,xmin,ymin,xmax,ymax\n{rows}"
-    message = refused(load, text)
+    message = complaint(load, text)
     assert "got 2 of 3 boxes that cannot be that, and can be left, top, width, height (line 3: 834" in message
     assert "if they are, name the columns x, y, w, h, else give --box-format xyxy" in message
     assert len(load(text, box_format="xyxy").problems) == 2
     # One of them is a mistake.
     assert len(load("\n".join(text.splitlines()[:3])).problems) == 1
     rows = "0.jpg,700,400,1200,700,1280,800\n1.jpg,900,100,1000,300,1280,800\n"
-    message = refused(load, f"image,x,y,w,h,width,height\n{rows}")
+    message = complaint(load, f"image,x,y,w,h,width,height\n{rows}")
     assert "boxes that reach out of their photo, and can be corners (line 2: 700 400 1200 700)" in message
     assert "if they are, name the columns xmin, ymin, xmax, ymax, else give --box-format xywh" in message
 
@@ -210,7 +211,7 @@ def test_our_audit_csv_is_corners_whatever_its_boxes_are_like(load: Load) -> Non
     header = "image,crop,status,reason,width,height,box,crop_box\n"
     rows = "".join(f"{i}.jpg,{i}.jpg,cropped,,1280,800,10 20 3{i} 40,0 0 9 9\n" for i in range(10))
     assert boxes(load(header + rows), "3.jpg", photo(1280, 800)) == [[10, 20, 33, 40]]
-    assert "contradicts box, which is corners" in refused(load, header + rows, "xywh")
+    assert "contradicts box, which is corners" in complaint(load, header + rows, "xywh")
 
 
 def coco(*found: tuple[int | str, list[float]], size: tuple[int, int] | None = None) -> dict[str, Any]:
@@ -226,7 +227,7 @@ def coco(*found: tuple[int | str, list[float]], size: tuple[int, int] | None = N
 def test_corners_in_coco_json(load: Load) -> None:
     found = random_boxes(20)
     content = coco(*((i, [float(edge) for edge in box]) for i, box in enumerate(found)), size=(1280, 800))
-    message = refused(load, content)
+    message = complaint(load, content)
     assert "expected left, top, width, height in `bbox`" in message
     assert "if they are, give --box-format xyxy, else give --box-format xywh" in message
     detector = load(content, box_format="xyxy")
@@ -293,7 +294,7 @@ def test_coco_json_of_shares(load: Load) -> None:
     ],
 )
 def test_shares_that_can_be_two_things_are_refused(load: Load, text: str) -> None:
-    message = refused(load, text)
+    message = complaint(load, text)
     assert "--box-format" in message
     assert "shares of the photo" in message
     assert boxes(load(text, box_format="xywh"), "0.jpg", photo(1000, 1000))
@@ -337,7 +338,7 @@ def test_a_box_without_an_area_is_neither(load: Load) -> None:
 
 
 def test_as_many_shares_as_pixels(load: Load) -> None:
-    message = refused(load, "image,box\n0.jpg,200 200 900 500\n1.jpg,0.1 0.2 0.3 0.4\n")
+    message = complaint(load, "image,box\n0.jpg,200 200 900 500\n1.jpg,0.1 0.2 0.3 0.4\n")
     assert (
         "expected all boxes in pixels, or all in shares of the photo, got 1 and 1 (line 2: 200 200 900 500; "
         in message

@@ -19,6 +19,7 @@ from detic_crop.detectors.boxes_file.folder import LabelFolder
 from detic_crop.detectors.boxes_file.yolo import read_yolo
 from detic_crop.detectors.boxes_file.yolo_rows import YoloLayout, layout_of, parse_line
 from detic_crop.errors import UsageError
+from tests.kit.errors import refused
 from tests.kit.labelling import failure, found, refusal, whole, write
 
 NAMES = "names: [dolphin, boat]\n"
@@ -289,7 +290,7 @@ def test_all_photos_without_a_box(tmp_path: Path) -> None:
 def test_no_path_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, {"a.txt": ROW})
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match="expected a boxes file or folder after boxes:"):
+    with refused("no_boxes_path", UsageError):
         load_detector("boxes:")
     assert load_detector("boxes:.").info.name == f"boxes:{tmp_path.name}"
 
@@ -312,7 +313,7 @@ def test_the_home_folder_and_a_missing_prefix(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     assert load_detector("boxes:~/labels").info.name == "boxes:labels"
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match="got 'labels'; if it has boxes, give --model boxes:labels"):
+    with refused("unknown_model", UsageError, names=["'labels'; if it has boxes, give --model boxes:labels"]):
         load_detector("labels")
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from detic_crop.detectors.text_encoder import cache_key, embed_words
 from detic_crop.errors import UsageError, WeightsError
+from tests.kit.errors import refused
 from tests.kit.processes import run_python
 
 WORDS = ("dolphin", "orca dorsal fin", "baleine à bosse")
@@ -101,7 +102,7 @@ def test_known_words_need_no_open_clip(
     first = embed_words(WORDS, tmp_path)
     remove_clip(monkeypatch)
     np.testing.assert_array_equal(embed_words(WORDS[::-1], tmp_path), first[::-1])
-    with pytest.raises(UsageError, match="'whale' needs"):  # names the new words only
+    with refused("missing_extra", UsageError, names=["'whale'"]):  # names the new words only
         embed_words((*WORDS, "whale"), tmp_path)
 
 
@@ -169,7 +170,7 @@ def test_without_open_clip_the_message_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remove_clip(monkeypatch)
-    with pytest.raises(UsageError) as caught:
+    with refused("missing_extra", UsageError) as caught:
         embed_words(WORDS, tmp_path)
     assert str(caught.value).endswith("open_clip is not installed; pip install 'detic-crop[clip]'")
 
@@ -179,7 +180,7 @@ def test_an_open_clip_that_lacks_something_says_what(tmp_path: Path, monkeypatch
     (tmp_path / "open_clip" / "__init__.py").write_text("import no_such_module_here\n")
     monkeypatch.delitem(sys.modules, "open_clip", raising=False)
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(UsageError, match=r"cannot be imported .*no_such_module_here.*pip install"):
+    with refused("missing_extra", UsageError):
         embed_words(WORDS, tmp_path / "words")
 
 
@@ -193,7 +194,7 @@ def test_an_open_clip_that_lacks_something_says_what(tmp_path: Path, monkeypatch
 )
 def test_offline(error: Exception, clip: StandIn, tmp_path: Path) -> None:
     clip.error = error
-    with pytest.raises(WeightsError) as caught:
+    with refused("missing_weights", WeightsError) as caught:
         embed_words(WORDS, tmp_path)
     message = str(caught.value)
     assert str(error) in message
@@ -205,9 +206,7 @@ def test_offline(error: Exception, clip: StandIn, tmp_path: Path) -> None:
 
 def test_another_models_features_are_refused(clip: StandIn, tmp_path: Path) -> None:
     clip.dim = 640
-    with pytest.raises(
-        WeightsError, match=r"expected 512 finite numbers for 'a dolphin', got shape \(640,\)"
-    ):
+    with refused("bad_embeddings", WeightsError, names=["512", "'a dolphin'", "(640,)"]):
         embed_words(WORDS, tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -13,6 +13,7 @@ from detic_crop.config import CropConfig
 from detic_crop.detectors.vocabulary import GROUPS, MARINE, resolve_classes
 from detic_crop.errors import UsageError
 from detic_crop.work.kept_boxes import check_policy
+from tests.kit.errors import refused
 
 OPEN_IMAGES = (
     "Person",
@@ -72,7 +73,7 @@ def test_a_file_with_some_unnamed_classes_still_answers_for_the_named() -> None:
 def test_a_class_the_model_lacks_is_refused_with_names_it_has(
     wanted: str, vocabulary: tuple[str, ...], named: str
 ) -> None:
-    with pytest.raises(UsageError) as caught:
+    with refused("unknown_class", UsageError) as caught:
         resolve_classes(wanted, vocabulary, "the-model")
     message = str(caught.value)
     assert len(message.splitlines()) == 1

@@ -41,6 +41,7 @@ from detic_crop.detectors import lite_package, weights
 from detic_crop.detectors.catalogue import ModelEntry, catalogue
 from detic_crop.detectors.download import TRIES, DownloadError
 from detic_crop.errors import DeticCropError, OutputError, UsageError, WeightsError
+from tests.kit.errors import refused
 
 MODEL, OTHER_MODEL, VOCABULARY = "detic-r18", "detic-r50", "openimages"
 
@@ -269,7 +270,7 @@ class TestCatalogue:
         assert {one.name: one.file for one in catalogue().values() if one.kind == "model"} == built
 
     def test_a_mistyped_name_is_an_error_with_close_names(self) -> None:
-        with pytest.raises(UsageError, match="'detic-swin'; did you mean detic-swinb"):
+        with refused("unknown_weights", UsageError, names=["'detic-swin'", "did you mean detic-swinb"]):
             weights.pull("detic-swin")
 
     @pytest.mark.parametrize(
@@ -287,7 +288,7 @@ class TestCatalogue:
     def test_a_mirror_that_is_no_address_is_refused_before_anything_is_done(
         self, mirror: str, folder: Path
     ) -> None:
-        with pytest.raises(UsageError, match="--mirror must be an http:// or https:// address"):
+        with refused("bad_value", UsageError):
             weights.pull(MODEL, mirror=mirror)
         assert not folder.exists()
 
@@ -306,7 +307,7 @@ class TestFolder:
     ) -> None:
         (tmp_path / "file").touch()
         monkeypatch.setenv("DETIC_CROP_WEIGHTS_DIR", str(tmp_path / "file"))
-        with pytest.raises(UsageError, match="must be a folder, got the file"):
+        with refused("bad_weights_folder", UsageError):
             weights.weights_dir()
 
     def test_is_weights_in_a_checkout(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -386,7 +387,7 @@ class TestPull:
             assert path.read_bytes() == CHECKPOINT
             raise WeightsError("it does not fit")
 
-        with pytest.raises(WeightsError, match=r"it does not fit; the download is kept as .*pth\.part"):
+        with refused("damaged_download", WeightsError, names=["it does not fit"]):
             pull(MODEL, site, check=refuse)
         assert not file_of(MODEL, folder).exists()
         assert {name for name, _ in site.requests} == {entry(MODEL).file}
@@ -395,7 +396,7 @@ class TestPull:
 
     def test_the_default_check_lists_what_does_not_fit(self, site: Site, folder: Path) -> None:
         site.files[entry(MODEL).file] = torch_file({"model": {}})
-        with pytest.raises(WeightsError, match=r"does not fit the model: \d+ missing"):
+        with refused("damaged_download", WeightsError):
             pull(MODEL, site, check=weights.check_checkpoint)
         assert not file_of(MODEL, folder).exists()
 
@@ -405,7 +406,7 @@ class TestPull:
                 return os.mkdir, (str(tmp_path / "broken into"),)
 
         site.files[entry(MODEL).file] = torch_file({"model": Malicious()})
-        with pytest.raises(WeightsError, match="not trusted"):
+        with refused("damaged_download", WeightsError, names=["not trusted"]):
             pull(MODEL, site, check=weights.check_checkpoint)
         assert not (tmp_path / "broken into").exists()
 
@@ -656,7 +657,7 @@ class TestDisk:
         self, site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
-        with pytest.raises(OutputError, match=r"is full: \d+ bytes more are needed") as error:
+        with refused("disk_full", OutputError, match=r"is full: \d+ bytes more are needed") as error:
             pull(MODEL, site)
         assert error.value.exit_code == 1
         assert names_in(folder) == []
@@ -668,13 +669,13 @@ class TestDisk:
             raise OSError(errno.ENOSPC, "No space left on device")
 
         monkeypatch.setattr(download_module, "_copy", fill_up)
-        with pytest.raises(OutputError, match="is full: there is no room left; free some space"):
+        with refused("disk_full", OutputError, match="is full: there is no room left; free some space"):
             pull(MODEL, site)
         assert not file_of(MODEL, folder).exists()
 
     def test_a_folder_that_cannot_be_made(self, site: Site, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
-        with pytest.raises(OutputError, match=r"cannot write .*DETIC_CROP_WEIGHTS_DIR"):
+        with refused("cannot_write", OutputError):
             pull(MODEL, site, folder=tmp_path / "file" / "weights")
 
 
@@ -686,7 +687,7 @@ class TestInstalled:
 
     def test_the_message_says_what_to_do_without_a_network(self, folder: Path) -> None:
         put(VOCABULARY, folder, EMBEDDINGS)
-        with pytest.raises(WeightsError) as error:
+        with refused("missing_weights", WeightsError) as error:
             weights.require(MODEL)
         assert str(error.value) == (
             f"detic-r18 is not installed: {folder} lacks "
@@ -720,13 +721,13 @@ class TestInstalled:
 
     def test_a_cut_off_file_put_there_by_hand_is_refused_and_not_recorded(self, folder: Path) -> None:
         put(MODEL, folder, CHECKPOINT[:100_000])
-        with pytest.raises(WeightsError, match=r"cut off or damaged .*weights pull detic-r18"):
+        with refused("damaged_weights", WeightsError, names=["detic-r18"]):
             weights.installed(MODEL, with_vocabulary=False)
         assert not (folder / "weights.json").exists()
 
     def test_a_vocabulary_of_the_wrong_length(self, folder: Path) -> None:
         put(VOCABULARY, folder, EMBEDDINGS[:-6])
-        with pytest.raises(WeightsError, match="has 3000 bytes, expected 3006"):
+        with refused("damaged_weights", WeightsError, names=["has 3000 bytes, expected 3006"]):
             weights.installed(VOCABULARY)
 
     def test_is_hashed_only_when_size_or_time_have_changed(
@@ -768,7 +769,7 @@ class TestInstalled:
         mtime = path.stat().st_mtime_ns
         path.write_bytes(CHECKPOINT[:-1])
         os.utime(path, ns=(mtime, mtime))
-        with pytest.raises(WeightsError, match="expected"):
+        with refused("damaged_weights", WeightsError, names=["expected"]):
             weights.installed(MODEL, with_vocabulary=False)
 
     def test_verify_finds_what_size_and_time_do_not_show(self, folder: Path) -> None:
@@ -778,7 +779,7 @@ class TestInstalled:
         path.write_bytes(checkpoint(9))
         os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
         assert path.stat().st_size == stat.st_size
-        with pytest.raises(WeightsError, match="expected"):
+        with refused("damaged_weights", WeightsError, names=["expected"]):
             weights.verify(MODEL, with_vocabulary=False)
 
     def test_a_changed_file_is_pulled_anew(self, site: Site, folder: Path) -> None:
@@ -937,7 +938,7 @@ class TestCommand:
         said = say("rm", "lite")
         assert said.code == 2
         assert re.search(r"lite .* stays; .* pip uninstall efficientnet-lite0", said.err)
-        with pytest.raises(UsageError, match="lite came with this package"):
+        with refused("lite_not_pulled", UsageError):
             weights.pull("lite")
         assert "known: lite, detic-swinb" in say("path", "nothing").err
         assert place.exists()
