@@ -211,7 +211,6 @@ WORDING: dict[str, str] = {
     "head_lost": "^the head of the Ray cluster at .* does not answer any more; ",
     "no_gpu": "has no GPU; pass --device auto or cpu$",
     "no_ray_cluster": "does not answer; expected auto, local or HOST:PORT of a head$|cannot be used: ",
-    "not_a_detector": "^expected a detector with info",
     "other_algorithm": "was made by an? (earlier|later) version of detic-crop, .*; finish it with that",
     "photos_not_on_node": "does not see .*, which is on this machine; put the photos on a disk that every",
     "ray_client": "is Ray's client, which cannot write crops here; run the command on a node",
