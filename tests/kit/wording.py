@@ -15,6 +15,16 @@ WORDING: dict[str, str] = {
     ),
     #
     # commands
+    "other_photo_of_that_name": r"is another photo of that name; pass another --out",
+    "photos_gone": r"none of the photos is at .*; pass --in FOLDER",
+    "needs_detector": r"recrop cannot change .*; use `detic-crop run` for that",
+    "out_is_source": r"^--out is .* itself; pass another folder",
+    "no_label_matches": r"^--labels: no row of .* names a photo of --in .*; pass --labels-key COLUMN",
+    "verdicts_would_be_lost": r"--overwrite would remove the verdicts in .*; add --discard-review",
+    "shard_of_merged_folder": r"was merged before, and a single shard cannot start over; pass another --out",
+    "other_algorithm": r"was made by (an earlier|a later) version of detic-crop, .*; finish it with",
+    "unknown_setting": r"unknown setting .*; known are ",
+    "setting_not_accepted": r"is recorded by a run, and cannot be passed; ",
     "nothing_finished": "has no finished photos yet; (give|run) its .* first",
     "no_candidates": "is gone: (nothing can be cropped|no other classes can be chosen); run `detic-crop run`",
     "merge_takes_one_folder": "merge joins the shards in one folder; .*: cp -a .* && detic-crop merge ",
@@ -192,10 +202,12 @@ WORDING: dict[str, str] = {
     "bad_shard": "^--shard( auto)?(:| must be k/N)",
     "crop_name_taken": "the crops of .* have the same name, .*; run the commands of all shards again",
     "damaged_journal": "the journal of shard .* is damaged; run the command of that shard again",
-    "other_input": "was run with .*, unlike shard .*; run the commands of all shards again",
+    "other_input": "was run with .*, unlike shard .*; run the commands of all shards again"
+    "|has the photos of .*, not those of .*; (pass another --out|first run: detic-crop merge)",
     "other_settings": "were made with different settings .*; make one of them again"
-    r"|was made with other settings \(.*\); give the same settings to continue, ",
-    "other_shard_count": "do not fit: one is of another number of shards",
+    "|was made with other settings .*; pass the same settings to go on, (or )?another --out",
+    "other_shard_count": "do not fit: one is of another number of shards"
+    "|so shard .* does not fit; pass --shard k/",
     "shard_listings_differ": "the listings of the shards do not make up the input",
     "shards_not_listed": "were stopped before they listed the photos; run their commands again",
     #
@@ -211,7 +223,6 @@ WORDING: dict[str, str] = {
     "head_lost": "^the head of the Ray cluster at .* does not answer any more; ",
     "no_gpu": "has no GPU; pass --device auto or cpu$",
     "no_ray_cluster": "does not answer; expected auto, local or HOST:PORT of a head$|cannot be used: ",
-    "other_algorithm": "was made by an? (earlier|later) version of detic-crop, .*; finish it with that",
     "photos_not_on_node": "does not see .*, which is on this machine; put the photos on a disk that every",
     "ray_client": "is Ray's client, which cannot write crops here; run the command on a node",
     "single_device_on_ray": "cannot go with --executor ray, .*; pass auto, cpu or cuda$",
