@@ -49,7 +49,7 @@ _DELIMITER = re.compile(r"[,;\t]")
 
 @contextlib.contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Keep Python from looking for garbage among millions of small lists that all stay: a third of the time."""
+    """Do not look for garbage among millions of lists that all stay: a third less time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
