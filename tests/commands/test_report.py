@@ -19,6 +19,7 @@ from urllib.parse import unquote
 import cv2
 import numpy as np
 import pytest
+from jinja2 import UndefinedError
 from msgspec.structs import replace
 from PIL import Image
 
@@ -40,6 +41,7 @@ from detic_crop.report.estimate import Estimate
 from detic_crop.report.html import gallery, overview, thumbnails
 from detic_crop.report.html import page as report
 from detic_crop.report.html.page import write_page
+from detic_crop.report.html.rendering import environment
 from detic_crop.report.intervals import Interval
 from detic_crop.report.model import Audit, Row, judge
 from detic_crop.report.suspicion import FLAGS
@@ -543,6 +545,17 @@ def assert_only_text(page: Page) -> None:
     assert "<b onclick" not in page.html
     assert len(page.all("meta")) == 3
     assert len(page.all("main")) == len(page.all("style")) == 1
+
+
+def test_no_template_switches_escaping_off() -> None:
+    made = environment()
+    templates = list((Path(gallery.__file__).parent / "templates").iterdir())
+    assert len(templates) > 8
+    for template in templates:
+        assert not re.search(r"\bsafe\b|autoescape|Markup", template.read_text("utf-8"))
+    with pytest.raises(UndefinedError):
+        made.from_string("{{ misspelt }}").render()
+    assert made.from_string("{{ '<b>' }}").render() == "&lt;b&gt;"
 
 
 def test_nothing_else_becomes_markup(run: Run) -> None:

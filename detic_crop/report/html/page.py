@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from importlib import resources
 
+from markupsafe import Markup
+
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.report.html.gallery import make_galleries
 from detic_crop.report.html.overview import overview
@@ -34,7 +36,7 @@ def write_page(folder: OutputFolder, audit: Audit) -> None:
     """
     template = environment().get_template("page.html.j2")
     css = resources.files("detic_crop.report.html").joinpath("report.css").read_text("utf-8")
-    values = {"css": css, "galleries": (), **overview(audit)}
+    values = {"css": Markup(css), "galleries": (), **overview(audit)}
     max_bytes = _MAX_BYTES - len(utf8(template.render(values)))
     values["galleries"] = make_galleries(folder, audit, max_bytes)
     # Piece by piece: of the pictures there is one copy as text and one as bytes.

@@ -19,6 +19,7 @@ def environment() -> Environment:
         loader=PackageLoader("detic_crop.report.html"),
         autoescape=True,
         undefined=StrictUndefined,
+        auto_reload=False,
         trim_blocks=True,
         lstrip_blocks=True,
     )
