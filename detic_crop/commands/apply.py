@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 
-from detic_crop.commands.holding import hold
 from detic_crop.commands.result import ApplyResult, unless_stopped
+from detic_crop.commands.scope import WholeRun
 from detic_crop.commands.settings import PathLike
 from detic_crop.commands.tables import write_tables
-from detic_crop.config import DEFAULT_MAX_PIXELS, CropConfig, RunOptions
+from detic_crop.config import DEFAULT_MAX_PIXELS, CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder, open_on_disk
 from detic_crop.folder.journal import Journal, recorded_config, replay
@@ -68,7 +68,7 @@ def apply(
         result.notes[:0] = whereabouts.sentences("what needs its photo will stay as it is")
         return result
     with (
-        hold(folder, RunOptions()) as stop,
+        WholeRun(folder).held() as stop,
         closing(Journal(folder.layout.journal, folder.layout.candidates, folder.inside)) as journal,
     ):
         result, records, whereabouts = _look(folder, input)

@@ -12,7 +12,7 @@ from contextlib import closing
 from detic_crop.commands.audit import rebuild_tables
 from detic_crop.commands.result import RunResult
 from detic_crop.commands.run_json import run_json_of_merge
-from detic_crop.commands.settings import PathLike
+from detic_crop.commands.settings import PathLike, check_same_settings
 from detic_crop.commands.tables import write_tables
 from detic_crop.errors import DeticCropError, UsageError
 from detic_crop.folder.folder import OutputFolder, open_folder
@@ -22,7 +22,6 @@ from detic_crop.folder.removal import remove_shards
 from detic_crop.folder.state import load_labels, load_listing, save_labels, save_listing
 from detic_crop.folder.write_errors import output_errors
 from detic_crop.shards.merge import Gap, Gathered, append_to_journal, chosen_keys, gaps, gather, photos_of
-from detic_crop.work.execute import check_same_settings
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +59,7 @@ def merge(
             gathered = gather(whole)
             labels, matches = load_labels(gathered.listed[0].folder)
             earlier = replay(whole.layout.journal)
-            check_same_settings(earlier.config, gathered.config, whole)
+            check_same_settings(earlier.config, gathered.config, whole.shown)
             chosen = chosen_keys(gathered, matches)
             missing = gaps(gathered, chosen, earlier.records)
             if missing and not partial:

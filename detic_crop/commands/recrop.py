@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
+from detic_crop.commands.carry_out import carry_out
 from detic_crop.commands.choose_detector import classes_text
-from detic_crop.commands.holding import check_alone, hold
+from detic_crop.commands.data_set import DataSet
 from detic_crop.commands.result import RunResult, unless_stopped
+from detic_crop.commands.scope import WholeRun
 from detic_crop.commands.settings import PathLike, with_settings
-from detic_crop.commands.working import do_work
-from detic_crop.config import ALGORITHM, RunOptions
+from detic_crop.config import ALGORITHM, CropConfig, RunOptions
 from detic_crop.errors import UsageError
+from detic_crop.folder.decisions import Decision
 from detic_crop.folder.folder import OutputFolder, open_folder, open_on_disk
 from detic_crop.folder.inputs import check_same_data_set, parts_of
-from detic_crop.folder.journal import recorded_config, replay
+from detic_crop.folder.journal import Replay, replay
 from detic_crop.folder.records import Record
-from detic_crop.folder.state import SavedListing, load_labels, load_listing, save_labels, save_listing
+from detic_crop.folder.state import SavedListing, load_labels, load_listing
 from detic_crop.folder.verdicts import latest_decisions, read_review
 from detic_crop.folder.whereabouts import locations_now
 from detic_crop.photos.location import file_or_object, local_files, locate
-from detic_crop.photos.photo import Listing, stat_all
-from detic_crop.shards.state import folder_settings
-from detic_crop.work.execute import check_same_settings
+from detic_crop.photos.photo import Photo, stat_all
 from detic_crop.work.executors.threads import Threads
 from detic_crop.work.kept_boxes import KeptCandidates, carried_decisions, check_policy
 from detic_crop.work.pipeline import Pipeline
@@ -64,107 +65,143 @@ def recrop(
     """
     origin = open_on_disk(source, "recrop")
     origin.require_run()
-    begun = recorded_config(origin.layout.journal)
-    out_format = settings.get("out_format") or (begun.out_format if begun else "files")
-    with open_folder(output, out_format=out_format) as folder:
-        result = _recrop(origin, folder, input, options, settings)
-    return unless_stopped(result)
-
-
-def _recrop(
-    origin: OutputFolder,
-    folder: OutputFolder,
-    input: PathLike | None,
-    options: RunOptions | None,
-    settings: dict[str, Any],
-) -> RunResult:
+    # What the run left, and what is asked for.
     state = replay(origin.layout.journal)
-    if state.config is None or not state.records:
-        raise UsageError(f"{origin.shown} has no finished photos yet; give its `run` command again first")
-    fixed = _DETECTOR_SETTINGS.intersection(settings)
-    if fixed:
-        raise UsageError(f"recrop cannot change {', '.join(sorted(fixed))}; give `run` for that")
-    settings = {name: value for name, value in settings.items() if value is not None}
-    config, options = with_settings(state.config, options or RunOptions(), settings)
-    if options.dry_run or options.labels is not None or options.shard is not None:
-        raise UsageError("recrop has no dry run and no shards, and takes its labels from the folder it reads")
-    if options.executor != "local":
-        raise UsageError("recrop needs no detector and works on this machine; leave executor out")
-    classes = check_policy(state.config, config, origin.layout.candidates)
-    # The crops are made by this version, whichever found the boxes.
-    config = dataclasses.replace(config, classes=classes_text(classes), algorithm=ALGORITHM)
-    if os.path.realpath(folder.root) == os.path.realpath(origin.root):
-        raise UsageError(f"--out is {origin.shown} itself; pass another folder")
-    folder.check_usable()
-    check_alone(folder, options)
-    check_same_settings(folder_settings(folder, options.overwrite), config, folder)
-    recorded = load_listing(origin)
-    labels, matches = load_labels(origin)
-    listing = _recorded_photos(recorded, state.records, input)
-    folder.checks.apart(file_or_object(recorded.root) if input is None else locate(input))
-    folder.checks.photos_outside(local_files(photo.location for photo in listing.photos), listing.plain)
-    inputs = parts_of(recorded.inputs, [photo.key for photo in listing.photos])
-    if not options.overwrite:
-        check_same_data_set(load_listing(folder), inputs, folder.shown)
-    result = RunResult(folder, config, f"boxes kept in {origin.shown}")
-    unfinished = set(recorded.keys).difference(state.records)
-    if unfinished and labels is None:
-        result.notes.append(f"photos that {origin.shown} had not finished, left out: {len(unfinished):,}")
-    largest = max(record.width * record.height for record in state.records.values())
-    with hold(folder, options) as stop:
-        save_listing(folder, listing.photos, inputs)
-        save_labels(folder, labels, matches)
-        same_classes = config.classes == state.config.classes
-        sizes = {photo.key: photo.size for photo in listing.photos}
-        kept = KeptCandidates(state.config, state.records, origin.layout.candidates, sizes, same_classes)
-        with closing(kept) as detector:
-            said, lapsed = carried_decisions(
-                latest_decisions(state.records, read_review(origin.layout.review).last),
-                state.records,
-                origin.layout.candidates,
-                classes,
-                detector.info.default_conf if config.conf is None else config.conf,
-            )
-            if lapsed:
-                result.notes.append(
-                    f"photos that were accepted with another box than these settings choose: {lapsed}; "
-                    "they count as not reviewed"
-                )
-            max_pixels = max(options.max_pixels, largest)  # what the run accepted is accepted again
-            chosen = listing.photos[: options.limit]
-            task = Task(
-                [photo.key for photo in listing.photos],
-                chosen,
-                config,
-                options.per_tar,
-                # What was said of the new data set itself goes before what was said of the old one.
-                said | latest_decisions({}, read_review(folder.layout.review).last),
-                state.records,
-            )
-            executor = Threads(Pipeline(Recipe(config, max_pixels, "recrop"), detector), options.workers)
+    begun_with = _begun_with(state, origin)
+    config, options, classes = _settings(begun_with, options or RunOptions(), settings, origin)
+    with open_folder(output, out_format=config.out_format) as folder:
+        recorded = load_listing(origin)
+        labels, matches = load_labels(origin)
+        photos = _recorded_photos(recorded, state.records, input)
+        inputs = parts_of(recorded.inputs, [photo.key for photo in photos])
+
+        # Whether that can be done here: until now nothing was written.
+        scope = WholeRun(folder, options)
+        if os.path.realpath(folder.root) == os.path.realpath(origin.root):
+            raise UsageError("out_is_source", f"--out is {origin.shown} itself; pass another folder")
+        folder.check_usable()
+        scope.check_alone()
+        scope.check_settings(scope.begun_with(), config)
+        folder.checks.apart(file_or_object(recorded.root) if input is None else locate(input))
+        folder.checks.photos_outside(local_files(photo.location for photo in photos))
+        if not options.overwrite:
+            check_same_data_set(load_listing(folder), inputs, folder.shown)
+        result = RunResult(folder, config, f"boxes kept in {origin.shown}")
+        unfinished = set(recorded.keys).difference(state.records)
+        if unfinished and labels is None:
+            result.notes.append(f"photos that {origin.shown} had not finished, left out: {len(unfinished):,}")
+
+        # The work.
+        sizes = {photo.key: photo.size for photo in photos}
+        same_classes = config.classes == begun_with.classes
+        with (
+            scope.held() as stop,
+            closing(
+                KeptCandidates(begun_with, state.records, origin.layout.candidates, sizes, same_classes)
+            ) as detector,
+        ):
+            conf = detector.info.default_conf if config.conf is None else config.conf
+            decisions = _decisions(state.records, origin, folder, classes, conf, result)
+            data_set = DataSet(inputs, photos, photos[: options.limit], labels, matches)
+            scope.save_input(data_set, ())
+            task = Task(data_set.keys, data_set.chosen, config, options.per_tar, decisions, state.records)
+            # What the run accepted is accepted again.
+            largest = max(record.width * record.height for record in state.records.values())
+            recipe = Recipe(config, max(options.max_pixels, largest), "recrop")
+            executor = Threads(Pipeline(recipe, detector), options.workers)
             came_from: dict[str, Any] = {
                 "recropped_from": os.path.abspath(origin.root),
                 "inputs": [given.where for given in inputs],
             }
-            do_work(result, task, executor, detector, options, came_from, stop)
-    new = replay(folder.layout.journal).records
-    for source_item in chosen:
-        before, after = state.records[source_item.key].status, new.get(source_item.key)
-        if after is not None and after.status != before:
-            result.transitions[before, after.status] += 1
-    return result
+            carry_out(task, scope, executor, detector, stop, result, came_from)
+        result.transitions = _transitions(state.records, scope.records(), data_set.chosen)
+    return unless_stopped(result)
+
+
+def _begun_with(state: Replay[Record], origin: OutputFolder) -> CropConfig:
+    if state.config is None or not state.records:
+        raise UsageError(
+            "nothing_finished",
+            f"{origin.shown} has no finished photos yet; run its `detic-crop run` command again first",
+        )
+    return state.config
+
+
+def _settings(
+    recorded: CropConfig, options: RunOptions, settings: Mapping[str, Any], origin: OutputFolder
+) -> tuple[CropConfig, RunOptions, tuple[str, ...] | None]:
+    """Return the settings of the new data set, and its classes; what is not given stays as it was.
+
+    Raises:
+        UsageError: the boxes of the run cannot answer for these settings.
+    """
+    if fixed := _DETECTOR_SETTINGS.intersection(settings):
+        raise UsageError(
+            "needs_detector",
+            f"recrop cannot change {', '.join(sorted(fixed))}; use `detic-crop run` for that",
+        )
+    given = {name: value for name, value in settings.items() if value is not None}
+    config, options = with_settings(recorded, options, given)
+    if options.dry_run or options.labels is not None or options.shard is not None:
+        raise UsageError(
+            "option_not_applicable",
+            "recrop has no dry run and no shards, and takes its labels from the folder it reads",
+        )
+    if options.executor != "local":
+        raise UsageError(
+            "option_not_applicable",
+            "recrop needs no detector and works on this machine; leave executor out",
+        )
+    classes = check_policy(recorded, config, origin.layout.candidates)
+    # The crops are made by this version, whichever found the boxes.
+    config = dataclasses.replace(config, classes=classes_text(classes), algorithm=ALGORITHM)
+    return config, options, classes
+
+
+def _decisions(
+    records: Mapping[str, Record],
+    origin: OutputFolder,
+    folder: OutputFolder,
+    classes: tuple[str, ...] | None,
+    conf: float,
+    result: RunResult,
+) -> dict[str, Decision]:
+    """Return what reviewers decided; verdicts about the new data set come before those about the old one."""
+    decided, lapsed = carried_decisions(
+        latest_decisions(records, read_review(origin.layout.review).last),
+        records,
+        origin.layout.candidates,
+        classes,
+        conf,
+    )
+    if lapsed:
+        result.notes.append(
+            f"photos that were accepted with another box than these settings choose: {lapsed}; "
+            "they count as not reviewed"
+        )
+    return decided | latest_decisions({}, read_review(folder.layout.review).last)
+
+
+def _transitions(
+    before: Mapping[str, Record], after: Mapping[str, Record], photos: Sequence[Photo]
+) -> Counter[tuple[str, str]]:
+    """Return (old status, new status) → number of photos whose status changed."""
+    keys = [photo.key for photo in photos if photo.key in after]
+    both = ((before[key].status, after[key].status) for key in keys)
+    return Counter((old, new) for old, new in both if old != new)
 
 
 def _recorded_photos(
     recorded: SavedListing, records: Mapping[str, Record], input: PathLike | None
-) -> Listing:
-    """The photos of a kept listing that have records, where they were then or are now."""
+) -> list[Photo]:
+    """Return the photos of a saved listing that have records, where they were then or are now."""
     order = [key for key in recorded.keys if key in records]
     order += sorted(set(records).difference(order))
     locations = locations_now(recorded, order, input)
-    listing = Listing(stat_all((key, locations[key]) for key in order))
-    if all(photo.size < 0 for photo in listing.photos):
+    photos = stat_all((key, locations[key]) for key in order)
+    if all(photo.size < 0 for photo in photos):
         raise UsageError(
-            f"none of the photos is at {recorded.root if input is None else input}; pass --in FOLDER"
+            "photos_gone",
+            f"none of the photos is at {recorded.root if input is None else input}; pass --in FOLDER",
         )
-    return listing
+    return photos

@@ -34,7 +34,6 @@ def run_json(
         "settings": result.config.to_dict(),
         "fingerprint": result.config.fingerprint(),
         "model_reason": result.model_reason,
-        **({} if result.folder.shard is None else {"shard": str(result.folder.shard)}),
         "options": {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(options).items()},
         "counts": dict(result.counts),
         "flagged": result.flagged,

@@ -1,4 +1,4 @@
-"""Keyword settings of a call, sorted into the two kinds."""
+"""The settings of a call: sorted into the two kinds, and compared with those of a folder."""
 
 from __future__ import annotations
 
@@ -18,15 +18,52 @@ def with_settings(
 ) -> tuple[CropConfig, RunOptions]:
     for name, instead in (("weights", "pass weights_file=PATH"), ("algorithm", "leave it out")):
         if name in settings:
-            raise UsageError(f"{name} is recorded by a run, not given to it; {instead}")
+            raise UsageError(
+                "setting_not_accepted", f"{name} is recorded by a run, and cannot be passed; {instead}"
+            )
     ours = {f.name for f in dataclasses.fields(CropConfig)}
     theirs = {f.name for f in dataclasses.fields(RunOptions)}
     unknown = sorted(set(settings) - ours - theirs)
     if unknown:
         raise UsageError(
-            f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(ours | theirs))}"
+            "unknown_setting",
+            f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(ours | theirs))}",
         )
     return (
         dataclasses.replace(config, **{k: v for k, v in settings.items() if k in ours}),
         dataclasses.replace(options, **{k: v for k, v in settings.items() if k in theirs}),
+    )
+
+
+def check_same_settings(
+    recorded: CropConfig | None,
+    config: CropConfig,
+    shown: str,
+    instead: str = "another --out, or --overwrite",
+) -> None:
+    """Refuse to mix crops of two settings in one folder.
+
+    Args:
+        recorded: settings of the folder; None if it has none yet.
+        config: settings of this call, as resolved.
+        shown: name of the folder in messages.
+        instead: what else to pass.
+
+    Raises:
+        UsageError: names what differs.
+    """
+    if recorded is None or recorded.fingerprint() == config.fingerprint():
+        return
+    if recorded.algorithm != config.algorithm:
+        other = "an earlier" if recorded.algorithm < config.algorithm else "a later"
+        raise UsageError(
+            "other_algorithm",
+            f"{shown} was made by {other} version of detic-crop, which gives other boxes or pixels for some "
+            f"photos (algorithm {recorded.algorithm}, here {config.algorithm}); finish it with that version, "
+            f"pass {instead}",
+        )
+    raise UsageError(
+        "other_settings",
+        f"{shown} was made with other settings ({'; '.join(config.differences(recorded))}); "
+        f"pass the same settings to go on, {instead}",
     )

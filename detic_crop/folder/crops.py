@@ -125,7 +125,7 @@ class FileCrops:
             return
         if os.path.lexists(self._prefix + name) or self._mirror.size(name) is not None:
             raise FileExistsError(
-                errno.EEXIST, "this shard did not make the file that lies there", self._prefix + name
+                errno.EEXIST, "this shard did not make this file (merge, then run again)", self._prefix + name
             )
 
     def discard(self, name: str) -> None:

@@ -6,8 +6,14 @@ import sys
 import zlib
 
 from detic_crop.errors import PhotoError
+from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.journal import replay
 from detic_crop.folder.records import Record
+from detic_crop.photos.location import LocalFile
 from detic_crop.photos.photo import Photo
+
+_MOST_READ = 20
+"""Photos of an input whose bytes are compared, if size and time leave it open."""
 
 
 def is_same_photo(record: Record, photo: Photo, moved: bool) -> bool:
@@ -31,3 +37,25 @@ def is_same_photo(record: Record, photo: Photo, moved: bool) -> bool:
         return record.checksum == zlib.crc32(photo.location.read(sys.maxsize))
     except PhotoError:
         return True
+
+
+class SamePhoto:
+    """Whether a photo is the one that a folder has under its key; None if that is not known."""
+
+    def __init__(self, folder: OutputFolder) -> None:
+        self._folder = folder
+        self._records: dict[str, Record] | None = None
+        self._left = _MOST_READ
+
+    def __call__(self, photo: Photo) -> bool | None:
+        if self._records is None:
+            self._records = replay(self._folder.layout.journal).records
+        record = self._records.get(photo.key)
+        if record is None or -1 in (record.file_size, photo.size):
+            return None
+        if record.file_size != photo.size:
+            return False
+        if record.file_time == photo.version or not isinstance(photo.location, LocalFile) or not self._left:
+            return True
+        self._left -= 1
+        return is_same_photo(record, photo, moved=True)

@@ -11,8 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from detic_crop.config import CropConfig, RunOptions
-from detic_crop.errors import UsageError
+from detic_crop.config import RunOptions
 from detic_crop.folder.aside import place_for
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import Journal
@@ -47,27 +46,6 @@ class Execution:
     stopped: str = ""
     usage: Usage = field(default_factory=Usage)
     where: dict[str, Any] = field(default_factory=dict)
-
-
-def check_same_settings(recorded: CropConfig | None, config: CropConfig, folder: OutputFolder) -> None:
-    """Refuse to mix crops of two settings in one folder.
-
-    Raises:
-        UsageError: names what differs.
-    """
-    if recorded is not None and recorded.fingerprint() != config.fingerprint():
-        instead = "another --out, or --overwrite" if folder.shard is None else "or another --out"
-        if recorded.algorithm != config.algorithm:
-            other = "an earlier" if recorded.algorithm < config.algorithm else "a later"
-            raise UsageError(
-                f"{folder.shown} was made by {other} version of detic-crop, which gives other boxes or "
-                f"pixels for some photos (algorithm {recorded.algorithm}, here {config.algorithm}); finish "
-                f"it with that version, pass {instead}"
-            )
-        raise UsageError(
-            f"{folder.shown} was made with other settings ({'; '.join(config.differences(recorded))}); "
-            f"give the same settings to go on, {instead}"
-        )
 
 
 def execute(
@@ -149,7 +127,7 @@ def commit(
                     raise
                 # The disk refuses the name, or somebody's file is where a folder must be: only this photo
                 # fails.
-                record = _unplaced(record, error, folder)
+                record = _unplaced(record, error)
         with times.measure("journal"):
             gone = record.crop if record.status != "rejected" else ""
             if replaced and replaced != gone:
@@ -168,15 +146,13 @@ def commit(
     return record
 
 
-def _unplaced(record: Record, error: OSError, folder: OutputFolder) -> Record:
-    # After a merge, names keep clear of what lies there.
-    instead = "" if folder.shard is None else ", or merge and give `run` again"
+def _unplaced(record: Record, error: OSError) -> Record:
     return replace(
         record,
         status="failed",
         reason="write_error",
         stage="write",
-        error=f"{record.crop} cannot be written: {error.strerror}; move what is in its place{instead}",
+        error=f"{record.crop} cannot be written: {error.strerror}; move what is in its place",
         crop="",
         crop_box=None,
         crop_bytes=0,

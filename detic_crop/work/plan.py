@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from detic_crop.config import CropConfig
 from detic_crop.folder.decisions import Decision
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import unfinished_crops
-from detic_crop.folder.names import crop_names, crop_names_of
+from detic_crop.folder.names import NameRules
 from detic_crop.folder.records import Record, ResumeEntry
 from detic_crop.folder.tars import within
 from detic_crop.images.encode import EXTENSIONS
@@ -56,25 +57,39 @@ class Plan:
     replaced: dict[str, str]
 
 
+class Naming(Protocol):
+    """How crops are named; it depends on whether other runs put crops into the folder at the same time."""
+
+    def files_in_the_way(self) -> dict[str, int]:
+        """Return the files that new names avoid: path → size in bytes, -1 for a link."""
+        ...
+
+    def name_crops(
+        self, task: Task, settled: Mapping[str, str], taken: Set[str], extension: str, rules: NameRules
+    ) -> dict[str, str]:
+        """Return key → crop of at least the photos of the task; see `crop_names`."""
+        ...
+
+
 @collector_paused()
-def make_plan(task: Task, records: Mapping[str, ResumeEntry], folder: OutputFolder) -> Plan:
+def make_plan(task: Task, records: Mapping[str, ResumeEntry], folder: OutputFolder, naming: Naming) -> Plan:
     """Name every crop and find the photos that still need one.
 
     Args:
         task: what is wanted.
         records: what the journal has, by key.
         folder: the output folder.
+        naming: how new crops are named.
 
     Raises:
         UsageError: a crop could overwrite a photo or a tar file of somebody else; nothing was changed.
     """
-    # A shard ignores what else lies in the folder: the other shards put crops there at any time.
-    files = folder.mirror.files() if folder.shard is None else {}
+    files = naming.files_in_the_way()
     ours: set[str] = set()
     if files:
         ours = {record.crop for record in records.values() if record.crop}
         ours |= unfinished_crops(folder.layout.candidates, records)
-    names = _crop_names(task, records, folder, foreign=files.keys() - ours)
+    names = _crop_names(task, records, folder, naming, foreign=files.keys() - ours)
     crops = [names[photo.key] for photo in task.photos]
     folder.crops.refuse_foreign(crops, ours, files)
     # Where the photos are was checked before the folder was locked.
@@ -90,7 +105,7 @@ def make_plan(task: Task, records: Mapping[str, ResumeEntry], folder: OutputFold
 
 
 def _crop_names(
-    task: Task, records: Mapping[str, ResumeEntry], folder: OutputFolder, foreign: Set[str]
+    task: Task, records: Mapping[str, ResumeEntry], folder: OutputFolder, naming: Naming, foreign: Set[str]
 ) -> dict[str, str]:
     """Return key → crop; recorded names stay, new ones keep clear of `foreign` files."""
     suffix = EXTENSIONS[task.config.format]
@@ -101,10 +116,7 @@ def _crop_names(
     recorded = {key: record.crop for key, record in records.items() if record.crop}
     settled |= {key: within(crop) for key, crop in recorded.items()}
     keys = [photo.key for photo in task.photos]
-    if folder.shard is None:
-        names = crop_names(task.keys, suffix, settled, taken=foreign, rules=rules)
-    else:
-        names = crop_names_of(keys, task.keys, suffix, settled, rules)
+    names = naming.name_crops(task, settled, foreign, suffix, rules)
     return folder.crops.arrange(names, keys, recorded, task.per_tar)
 
 

@@ -263,7 +263,7 @@ def test_shards_of_another_input_are_refused(work: Path) -> None:
     for shard in ("0/2", "1/2"):
         with untouched(work / "s"), pytest.raises(UsageError, match=r"has the photos of .*one, not those of"):
             crop(work / "two", work / "s", shard=shard)
-        with pytest.raises(UsageError, match="first give: detic-crop merge"):
+        with pytest.raises(UsageError, match="first run: detic-crop merge"):
             crop(work / "two", work / "s", shard=shard, add=True)
     for seed, key in enumerate(FIRST):  # others of the same names
         write_photo(work / "four" / key, seed, width=90)

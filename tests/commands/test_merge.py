@@ -21,6 +21,7 @@ from detic_crop import api
 from detic_crop.cli import main as cli
 from detic_crop.commands import choose_detector
 from detic_crop.errors import DeticCropError, OutputError, UsageError
+from detic_crop.folder.aside import Aside
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import read_candidates, replay
 from detic_crop.folder.shard import Shard, owner
@@ -546,7 +547,7 @@ def test_names_that_changed_between_shards_are_mended_by_the_next_run(tmp_path: 
     api.merge(tmp_path / "out")
     rows = {row["image"]: row for row in rows_of(tmp_path / "out")}
     assert (rows[png]["crop"], rows[jpg]["reason"]) == (jpg, "write_error")
-    assert "or merge and give `run` again" in rows[jpg]["error"]
+    assert "(merge, then run again)" in rows[jpg]["error"]
     crop(tmp_path / "in", tmp_path / "out")
     assert {row["crop"] for row in rows_of(tmp_path / "out")} == {jpg, f"{jpg}.jpg"}
     assert (tmp_path / "out" / jpg).read_bytes() == before
@@ -643,7 +644,7 @@ def test_a_half_merged_folder_takes_shards_but_no_whole_run(
         raise OSError(28, os.strerror(28))
 
     with monkeypatch.context() as patch:
-        patch.setattr(OutputFolder, "remove_stale_rejected", full)
+        patch.setattr(Aside, "remove_stale", full)
         with pytest.raises(OutputError, match="disk"):
             api.merge(tmp_path / "out")
     with pytest.raises(UsageError, match="not merged yet"):

@@ -15,6 +15,16 @@ WORDING: dict[str, str] = {
     ),
     #
     # commands
+    "other_photo_of_that_name": r"is another photo of that name; pass another --out",
+    "photos_gone": r"none of the photos is at .*; pass --in FOLDER",
+    "needs_detector": r"recrop cannot change .*; use `detic-crop run` for that",
+    "out_is_source": r"^--out is .* itself; pass another folder",
+    "no_label_matches": r"^--labels: no row of .* names a photo of --in .*; pass --labels-key COLUMN",
+    "verdicts_would_be_lost": r"--overwrite would remove the verdicts in .*; add --discard-review",
+    "shard_of_merged_folder": r"was merged before, and a single shard cannot start over; pass another --out",
+    "other_algorithm": r"was made by (an earlier|a later) version of detic-crop, .*; finish it with",
+    "unknown_setting": r"unknown setting .*; known are ",
+    "setting_not_accepted": r"is recorded by a run, and cannot be passed; ",
     "nothing_finished": "has no finished photos yet; (give|run) its .* first",
     "no_candidates": "is gone: nothing can be cropped; run `detic-crop run` again",
     "merge_takes_one_folder": "merge joins the shards in one folder; .*: cp -a .* && detic-crop merge ",
@@ -192,9 +202,12 @@ WORDING: dict[str, str] = {
     "bad_shard": "^--shard( auto)?(:| must be k/N)",
     "crop_name_taken": "the crops of .* have the same name, .*; run the commands of all shards again",
     "damaged_journal": "the journal of shard .* is damaged; run the command of that shard again",
-    "other_input": "was run with .*, unlike shard .*; run the commands of all shards again",
-    "other_settings": "were made with different settings .*; make one of them again",
-    "other_shard_count": "do not fit: one is of another number of shards",
+    "other_input": "was run with .*, unlike shard .*; run the commands of all shards again"
+    "|has the photos of .*, not those of .*; (pass another --out|first run: detic-crop merge)",
+    "other_settings": "were made with different settings .*; make one of them again"
+    "|was made with other settings .*; pass the same settings to go on, (or )?another --out",
+    "other_shard_count": "do not fit: one is of another number of shards"
+    "|so shard .* does not fit; pass --shard k/",
     "shard_listings_differ": "the listings of the shards do not make up the input",
     "shards_not_listed": "were stopped before they listed the photos; run their commands again",
     #

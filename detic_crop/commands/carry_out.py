@@ -1,0 +1,76 @@
+"""Carry out the task of a run or a recrop in its folder: plan, work, record; then tables and run.json."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any
+
+from detic_crop.commands.result import RunResult
+from detic_crop.commands.run_json import run_json, version_of
+from detic_crop.commands.scope import Scope
+from detic_crop.detectors.base import Detector
+from detic_crop.errors import DeticCropError, OutputError
+from detic_crop.folder.journal import Journal, replay_entries
+from detic_crop.system.signals import Stop
+from detic_crop.work.execute import execute
+from detic_crop.work.executors.base import Executor
+from detic_crop.work.plan import Task, make_plan
+
+
+def carry_out(
+    task: Task,
+    scope: Scope,
+    executor: Executor,
+    detector: Detector,
+    stop: Stop,
+    result: RunResult,
+    origin: Mapping[str, Any],
+) -> None:
+    """Make the crops of a task that are missing, and write the tables whatever happened.
+
+    Args:
+        task: the photos and what is wanted of them.
+        scope: the folder, held, and the run's part of it.
+        executor: where the work is done.
+        detector: the detector, which may have notes afterwards.
+        stop: when to end early.
+        result: gets counts, notes and times.
+        origin: where the photos came from, for run.json.
+
+    Raises:
+        OutputError: the folder cannot be written; what was finished is recorded.
+        DeticCropError: the work cannot go on; what was finished is recorded, and the tables are written.
+    """
+    folder, options = scope.folder, scope.options
+    layout = folder.layout
+    started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    state = replay_entries(layout.journal)
+    scope.check_settings(state.config, task.config)
+    with closing(Journal(layout.journal, layout.candidates, folder.inside)) as journal:
+        if state.settings is None:
+            journal.begin(task.config, version_of("detic-crop"))
+        finished = scope.finished(state.records)
+        folder.crops.recover(finished)
+        plan = make_plan(task, finished, folder, scope)
+        del finished, state.records  # the work begins, and its memory is not to grow with the photos
+        try:
+            execution = execute(plan, executor, journal, folder, options, stop)
+        except OutputError:
+            raise
+        except (DeticCropError, KeyboardInterrupt):
+            scope.finish(result, task.photos)
+            raise
+    result.done, result.skipped = execution.done.total(), execution.skipped
+    result.remaining = len(plan.jobs) - result.done
+    result.seconds, result.stopped = execution.seconds, execution.stopped
+    result.notes += detector.notes()
+    if state.ignored:
+        result.notes.append(f"damaged journal lines, whose photos were done again: {state.ignored:,}")
+    if options.profile:
+        result.profile = execution.usage.table()
+    scope.finish(result, task.photos)
+    told = run_json(result, options, execution, {**origin, **scope.describe()}, started)
+    folder.write_json(layout.run_json, told)
+    folder.flush()
