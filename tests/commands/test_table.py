@@ -185,6 +185,11 @@ def test_the_columns_are_the_documented_ones(tmp_path: Path) -> None:
     assert list(row_cells(GOOD, doubts_of(GOOD, CONFIG))) == list(COLUMNS)
 
 
+def test_no_table_to_read_is_an_error_in_words(tmp_path: Path) -> None:
+    with refused("no_audit_csv"):
+        api.read_audit(tmp_path)
+
+
 def test_rows_by_hand(tmp_path: Path) -> None:
     record = replace(
         GOOD, box=(300.5, 200.25, 700.0, 600.75), best_box=(0.0, 0.01, 9.99, 9.0), n_candidates=2
