@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from detic_crop import api
 from detic_crop.config import CropConfig
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.records import Record
