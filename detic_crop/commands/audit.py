@@ -22,7 +22,6 @@ from detic_crop.report.table import BOX_COLUMNS, NUMBER_COLUMNS
 from detic_crop.report.workbook import check_workbook
 from detic_crop.stores.addresses import is_address, join, redact
 from detic_crop.stores.store import store_of
-from detic_crop.system.collecting import collector_paused
 from detic_crop.wording import counted
 
 if TYPE_CHECKING:
@@ -74,14 +73,13 @@ def rebuild_tables(
         if state.config is None:
             raise UsageError(f"{folder.shown} has no finished photos yet; give its `run` command again first")
         result = RunResult(folder, state.config)
-        with collector_paused():
-            whereabouts = look_for_photos(folder, state.records, input)
-            audit = Audit.of(folder, state.records, state.config, whereabouts)
-            if xlsx:
-                check_workbook(audit)
-            if sample is not None:
-                _draw_sample(result, audit, sample, seed)
-            write_report(result, audit, "pass" if takes_input else "give `detic-crop audit` with", xlsx=xlsx)
+        whereabouts = look_for_photos(folder, state.records, input)
+        audit = Audit.of(folder, state.records, state.config, whereabouts)
+        if xlsx:
+            check_workbook(audit)
+        if sample is not None:
+            _draw_sample(result, audit, sample, seed)
+        write_report(result, audit, "pass" if takes_input else "give `detic-crop audit` with", xlsx=xlsx)
     return result
 
 

@@ -16,7 +16,6 @@ from detic_crop.report.model import Audit
 from detic_crop.report.sample import detected_records
 from detic_crop.report.table import write_table
 from detic_crop.report.workbook import write_workbook
-from detic_crop.system.collecting import collector_paused
 from detic_crop.wording import counted
 
 
@@ -30,11 +29,10 @@ def write_tables(
         records: last record of each photo, by key.
         whereabouts: where the photos are, if the command takes ``--in`` for photos that have moved.
     """
-    with collector_paused():
-        todo = "pass"
-        if whereabouts is None:
-            todo, whereabouts = "give `detic-crop audit` with", look_for_photos(result.folder, records)
-        write_report(result, Audit.of(result.folder, records, result.config, whereabouts), todo)
+    todo = "pass"
+    if whereabouts is None:
+        todo, whereabouts = "give `detic-crop audit` with", look_for_photos(result.folder, records)
+    write_report(result, Audit.of(result.folder, records, result.config, whereabouts), todo)
 
 
 def write_report(result: RunResult, audit: Audit, todo: str = "pass", *, xlsx: bool = False) -> None:

@@ -350,8 +350,9 @@ def test_other_settings_are_refused_across_shards(
     folder, _ = photos
     crop(folder, tmp_path / "out", shard=first)
     before = files_of(tmp_path / "out")
-    with refused("other_settings", UsageError):
+    with refused("other_settings", UsageError) as caught:
         crop(folder, tmp_path / "out", shard="1/2", scale=1.5)
+    assert "scale was 1.2, now 1.5" in str(caught.value)
     assert files_of(tmp_path / "out") == before
 
 

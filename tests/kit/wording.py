@@ -26,7 +26,7 @@ WORDING: dict[str, str] = {
     "unknown_setting": r"unknown setting .*; known are ",
     "setting_not_accepted": r"is recorded by a run, and cannot be passed; ",
     "nothing_finished": "has no finished photos yet; (give|run) its .* first",
-    "no_candidates": "is gone: nothing can be cropped; run `detic-crop run` again",
+    "no_candidates": "is gone: (nothing can be cropped|no other classes can be chosen); run `detic-crop run`",
     "merge_takes_one_folder": "merge joins the shards in one folder; .*: cp -a .* && detic-crop merge ",
     "no_shards": "holds no shards; pass the --out folder of `run --shard k/N`",
     "shards_not_done": r"shards that are not done: [\d,]+ of [\d,]+.*; run them, then merge again",
@@ -212,10 +212,20 @@ WORDING: dict[str, str] = {
     "shards_not_listed": "were stopped before they listed the photos; run their commands again",
     #
     # stores
-    "missing_package": r"need a package that is not installed: (pip install 'detic-crop\[|Install )",
+    "missing_package": r"needs? .* is not installed: (pip install 'detic-crop\[|Install )",
     "unknown_scheme": "is not a known kind of address; expected s3://, gs://, https://$",
     "unusable_store": r"^\w+:// cannot be used here",
     #
     # work
+    "broken_detector": "failed on 25 photos in a row, the last time with ",
+    "classes_not_kept": "^--classes .*: this run looked for .* only; ",
+    "conf_below_kept": "^--conf .* is below .*, the lowest score this run kept; pass .* or more",
+    "head_lost": "^the head of the Ray cluster at .* does not answer any more; ",
+    "no_gpu": "has no GPU; pass --device auto or cpu$",
+    "no_ray_cluster": "does not answer; expected auto, local or HOST:PORT of a head$|cannot be used: ",
+    "photos_not_on_node": "does not see .*, which is on this machine; put the photos on a disk that every",
+    "ray_client": "is Ray's client, which cannot write crops here; run the command on a node",
+    "single_device_on_ray": "cannot go with --executor ray, .*; pass auto, cpu or cuda$",
+    "worker_died": r"^the process of .* died \(exit code .*; out of memory\?\); what was finished is kept: ",
     #
 }
