@@ -14,7 +14,7 @@ from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.state import save_sample
-from detic_crop.folder.whereabouts import look_for_photos
+from detic_crop.folder.whereabouts import PASS_INPUT, look_for_photos
 from detic_crop.folder.write_errors import output_errors
 from detic_crop.report.model import Audit
 from detic_crop.report.sample import detected_records, draw
@@ -54,7 +54,7 @@ def write_audit(
         OutputError: it cannot be written or is in use.
     """
     if seed is not None and sample is None:
-        raise UsageError("--seed belongs to --sample; pass --sample N, too, e.g. 200")
+        raise UsageError("seed_without_sample", "--seed belongs to --sample; pass --sample N, too, e.g. 200")
     with open_folder(output) as folder:
         return rebuild_tables(folder, input, sample, seed, xlsx)
 
@@ -65,13 +65,21 @@ def rebuild_tables(
     sample: int | None = None,
     seed: int | None = None,
     xlsx: bool = False,
-    takes_input: bool = True,
+    advice: str = PASS_INPUT,
 ) -> RunResult:
+    """Hold a folder and rebuild its tables; see `write_audit`.
+
+    Whatever is refused is refused before anything is written. `advice` says what to do about photos that have
+    moved.
+    """
     folder.require_run()
     with folder.locked(), output_errors(folder.shown):
         state = replay(folder.layout.journal)
         if state.config is None:
-            raise UsageError(f"{folder.shown} has no finished photos yet; give its `run` command again first")
+            raise UsageError(
+                "nothing_finished",
+                f"{folder.shown} has no finished photos yet; run its `detic-crop run` command again first",
+            )
         result = RunResult(folder, state.config)
         whereabouts = look_for_photos(folder, state.records, input)
         audit = Audit.of(folder, state.records, state.config, whereabouts)
@@ -79,7 +87,7 @@ def rebuild_tables(
             check_workbook(audit)
         if sample is not None:
             _draw_sample(result, audit, sample, seed)
-        write_report(result, audit, "pass" if takes_input else "give `detic-crop audit` with", xlsx=xlsx)
+        write_report(result, audit, advice, xlsx=xlsx)
     return result
 
 
@@ -103,7 +111,7 @@ def _draw_sample(result: RunResult, audit: Audit, size: int, seed: int | None) -
 
 
 def read_audit(output: PathLike) -> pd.DataFrame:
-    """audit.csv as a pandas DataFrame: numbers, boxes as lists of four ints or None, all else as text.
+    """Return audit.csv as a DataFrame: numbers, boxes as lists of four ints or None, all else as text.
 
     Args:
         output: the output folder of a run, or its address.
@@ -128,11 +136,12 @@ def _audit_csv(output: PathLike) -> Path | BytesIO:
         path = Path(output) / "audit.csv"
         if path.is_file():
             return path
-        raise UsageError(f"{path} does not exist; pass the --out folder of a detic-crop run")
+        raise UsageError("no_audit_csv", f"{path} does not exist; pass the --out folder of a detic-crop run")
     address = join(os.fspath(output), "audit.csv")
     try:
         return BytesIO(store_of(address).read(address))
     except OSError as error:
         raise UsageError(
-            f"{redact(address)} cannot be read: {error.strerror}; pass the --out of a detic-crop run"
+            "no_audit_csv",
+            f"{redact(address)} cannot be read: {error.strerror}; pass the --out of a detic-crop run",
         ) from error

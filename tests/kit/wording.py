@@ -27,6 +27,8 @@ WORDING: dict[str, str] = {
     "setting_not_accepted": r"is recorded by a run, and cannot be passed; ",
     "nothing_finished": "has no finished photos yet; (give|run) its .* first",
     "no_candidates": "is gone: (nothing can be cropped|no other classes can be chosen); run `detic-crop run`",
+    "no_audit_csv": "(does not exist|cannot be read: .*); pass the --out (folder )?of a detic-crop run",
+    "seed_without_sample": "--seed belongs to --sample; pass --sample N, too",
     "merge_takes_one_folder": "merge joins the shards in one folder; .*: cp -a .* && detic-crop merge ",
     "no_shards": "holds no shards; pass the --out folder of `run --shard k/N`",
     "shards_not_done": r"shards that are not done: [\d,]+ of [\d,]+.*; run them, then merge again",
