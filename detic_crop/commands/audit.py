@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detic_crop.commands.result import RunResult
-from detic_crop.commands.settings import PathLike
+from detic_crop.commands.settings import PathLike, require_finished
 from detic_crop.commands.tables import sample_of, write_report
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder, open_folder
@@ -43,7 +43,7 @@ def write_audit(
 
     Args:
         output: the output folder of a run, or its address.
-        input: where the photos are now, when they have moved.
+        input: where the photos are now, if they have moved.
         sample: draw a stratified random sample of so many photos for review; a larger one adds to an
             earlier one, and no verdict is ever lost.
         seed: of the random numbers; None keeps that of an earlier sample, else takes 0.
@@ -55,7 +55,9 @@ def write_audit(
         OutputError: it cannot be written or is in use.
     """
     if seed is not None and sample is None:
-        raise UsageError("--seed belongs to --sample; pass --sample N, too, e.g. 200")
+        raise UsageError(
+            "option_not_applicable", "--seed belongs to --sample; pass --sample N, too, e.g. 200"
+        )
     with open_folder(output) as folder:
         return rebuild_tables(folder, input, sample, seed, xlsx)
 
@@ -71,12 +73,11 @@ def rebuild_tables(
     folder.require_run()
     with folder.locked(), output_errors(folder.shown):
         state = replay(folder.layout.journal)
-        if state.config is None:
-            raise UsageError(f"{folder.shown} has no finished photos yet; give its `run` command again first")
-        result = RunResult(folder, state.config)
+        config = require_finished(state.config, folder.shown)
+        result = RunResult(folder, config)
         with collector_paused():
             whereabouts = look_for_photos(folder, state.records, input)
-            audit = Audit.of(folder, state.records, state.config, whereabouts)
+            audit = Audit.of(folder, state.records, config, whereabouts)
             if xlsx:
                 check_workbook(audit)
             if sample is not None:
@@ -105,7 +106,7 @@ def _draw_sample(result: RunResult, audit: Audit, size: int, seed: int | None) -
 
 
 def read_audit(output: PathLike) -> pd.DataFrame:
-    """audit.csv as a pandas DataFrame: numbers, boxes as lists of four ints or None, all else as text.
+    """Return audit.csv as a pandas DataFrame: numbers, boxes as lists of four ints or None, the rest as text.
 
     Args:
         output: the output folder of a run, or its address.
@@ -130,11 +131,12 @@ def _audit_csv(output: PathLike) -> Path | BytesIO:
         path = Path(output) / "audit.csv"
         if path.is_file():
             return path
-        raise UsageError(f"{path} does not exist; pass the --out folder of a detic-crop run")
+        raise UsageError("no_audit", f"{path} does not exist; pass the --out folder of a detic-crop run")
     address = join(os.fspath(output), "audit.csv")
     try:
         return BytesIO(store_of(address).read(address))
     except OSError as error:
         raise UsageError(
-            f"{redact(address)} cannot be read: {error.strerror}; pass the --out of a detic-crop run"
+            "no_audit",
+            f"{redact(address)} cannot be read: {error.strerror}; pass the --out of a detic-crop run",
         ) from error
