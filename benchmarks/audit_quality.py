@@ -46,9 +46,9 @@ from benchmarks.spoiled_rows import (
 )
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import Box
+from detic_crop.boxes.overlap import iou_of_pair
 from detic_crop.config import CropConfig
 from detic_crop.detectors.lite import load_lite
-from detic_crop.detectors.lite_boxes import iou
 from detic_crop.detectors.lite_weights import load_network
 from detic_crop.folder.records import Record
 from detic_crop.images.checks import check_crop, perceptual_hash
@@ -182,7 +182,7 @@ def lite_population(
             splits.append((detections.presence or 0.0, ranked[0], ranked[1]))
         if record.box is None:
             continue
-        if iou(record.box, photo.box) >= RIGHT_IOU:
+        if iou_of_pair(record.box, photo.box) >= RIGHT_IOU:
             animals.append(Animal(photo.box, record.box, size, photo.source))
             right.append(record)
         else:
@@ -250,7 +250,7 @@ def kaggle(folder: Path, elsewhere: Sequence[Box]) -> None:
     for name in ("train2_sample.csv", "test2_sample.csv"):
         table = _table(folder / name)
         joined = [(row["box"], theirs[row["image"]]) for row in table if row["image"] in theirs]
-        overlaps = [iou(_numbers(box), other) for box, other in joined if box]
+        overlaps = [iou_of_pair(_numbers(box), other) for box, other in joined if box]
         print(
             f"  {name}: {len(table)} rows, {len(joined)} joined by image, {len(overlaps)} with a box, "
             f"IoU {', '.join(f'{value:.2f}' for value in overlaps) or '-'}; it has no scores"

@@ -33,8 +33,9 @@ from benchmarks.fit_lite import (
 )
 from detic_crop.boxes.choose import choose
 from detic_crop.boxes.detections import Detections
+from detic_crop.boxes.overlap import iou_of_pair
 from detic_crop.detectors.lite import CLASS_NAME, LiteDetector, load_lite
-from detic_crop.detectors.lite_boxes import area, iou, overlap
+from detic_crop.detectors.lite_boxes import area, overlap
 from detic_crop.detectors.lite_evidence import Box, Pixels, look, overview_picture
 from detic_crop.detectors.lite_weights import LiteNetwork, load_network
 
@@ -110,7 +111,7 @@ def overlaps(
 ) -> Sequence[float | None]:
     """IoU of the chosen box of each positive; None for negatives."""
     return [
-        None if photo.box is None else iou(chosen_box(found, conf, size), photo.box)
+        None if photo.box is None else iou_of_pair(chosen_box(found, conf, size), photo.box)
         for found, conf, photo, size in zip(result.detections, result.confs, photos, sizes, strict=True)
     ]
 

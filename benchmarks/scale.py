@@ -353,7 +353,7 @@ def _writable(out: Path, photos: Path) -> None:
 
 FAULTS = {
     "a shard killed": Fault(_kill_shard, shards=True),
-    "a Ray worker killed": Fault(_kill_ray("ray::Worker"), ("executor=ray",)),
+    "a Ray worker killed": Fault(_kill_ray("ray::RayWorker"), ("executor=ray",)),
     "the Ray head killed": Fault(_kill_ray("gcs_server"), ("executor=ray",), slower=12),
     "a full disk": Fault(_small_disk, ("full=2000",)),
     "a read-only input": Fault(_read_only, mend=_writable),

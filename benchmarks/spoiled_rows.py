@@ -15,8 +15,9 @@ import numpy as np
 from detic_crop.boxes.choose import choose_and_keep
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import Box, crop_rectangle
+from detic_crop.boxes.overlap import iou_of_pair
 from detic_crop.config import CropConfig
-from detic_crop.detectors.lite_boxes import area, iou
+from detic_crop.detectors.lite_boxes import area
 from detic_crop.folder.records import Record
 
 RIGHT_IOU = 0.5
@@ -201,6 +202,10 @@ def spoiled(
     for _ in range(_TRIES):
         animal = _one(animals, random)
         record = record_of(name, mechanism(animal, scores, random), animal.size, config)
-        if record.box is not None and area(record.box) > 0 and iou(record.box, animal.truth) < RIGHT_IOU:
+        if (
+            record.box is not None
+            and area(record.box) > 0
+            and iou_of_pair(record.box, animal.truth) < RIGHT_IOU
+        ):
             return record, animal.group
     raise SystemExit(f"{mechanism.__name__}: no wrong crop in {_TRIES} tries")

@@ -9,37 +9,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detic_crop.boxes.detections import SCORE_DECIMALS, Detections
+from detic_crop.boxes.overlap import inside_share, iou
 
 UNKNOWN_CLASS = "unknown"
-"""Class of boxes from a file that names none; always eligible."""
+"""Class of boxes from a file without class names; always eligible."""
 
 KEPT_FLOOR = 0.05
 """Boxes below this score are not kept on disk (unless ``--conf`` is lower still)."""
 
 MAX_KEPT = 50
-"""At most this many boxes of one photo are kept on disk."""
+"""Most boxes of one photo that are kept on disk."""
 
 _APART_IOU = 0.1  # two boxes that overlap less than this are two animals, not two guesses at one
-_PART_INSIDE, _PART_RATIO = (
-    0.9,
-    1.5,
-)  # a part lies inside the whole by so much of it; the whole is so much larger
+_PART_INSIDE = 0.9  # least share of a part that lies inside the whole
+_PART_RATIO = 1.5  # the whole is at least so many times as large as its part
 _CONFLICT_IOU = 0.5  # a box of another class that overlaps more than this is about the same thing
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The chosen box and what the audit needs to doubt it.
+    """The chosen box, and what may speak against it.
 
     Attributes:
-        index: of the chosen box in the detections, or None.
+        index: index of the chosen box in the detections, or None.
         reason: see `reason_of`.
         n_candidates: number of eligible boxes.
         best: index of the most confident eligible box, or None.
         n_apart: number of other eligible boxes that hardly touch the chosen one (IoU < 0.1).
         rival: index of the most confident box of an unwanted class on the same spot (IoU ≥ 0.5), or None.
-        larger: index of the most confident wanted box below `conf` that holds the chosen one (90 % of it) and
-            is at least 1.5 times as large, or None: the chosen one may be a part of the animal.
+        larger: index of the most confident wanted box below `conf` that contains 90 % of the chosen one
+            and is at least 1.5 times as large, or None: the chosen one may be only a part of the animal.
     """
 
     index: int | None
@@ -52,7 +51,7 @@ class Choice:
 
 
 def wanted_mask(detections: Detections, classes: Collection[str] | None) -> NDArray[np.bool_]:
-    """(N,) True where the class is wanted; `classes` None means any class."""
+    """Return (N,) True where the class is wanted; `classes` None means any class."""
     if classes is None:
         return np.ones(len(detections), bool)
     return np.array([name in classes or name == UNKNOWN_CLASS for name in detections.class_names], bool)
@@ -94,10 +93,10 @@ def choose(detections: Detections, classes: Collection[str] | None = None, conf:
 
 
 def reason_of(chosen: object, listed: bool) -> str:
-    """Why a photo is cropped, or not: ``largest_box``, ``not_found``, or ``not_listed`` where nobody looked.
+    """Return why a photo is cropped, or not: ``largest_box``, ``not_found``, or ``not_listed``.
 
     Args:
-        chosen: the box, or its index; None where there is none.
+        chosen: the box, or its index; None if there is none.
         listed: see `Detections`.
     """
     if chosen is not None:
@@ -105,34 +104,10 @@ def reason_of(chosen: object, listed: bool) -> str:
     return "not_found" if listed else "not_listed"
 
 
-def iou(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Intersection over union of one xyxy box (4,) with others (N, 4) → (N,); 0 where both are empty."""
-    a, b = box.astype(np.float64), others.astype(np.float64)
-    intersection = _intersection(a, b)
-    sides = b[:, 2:] - b[:, :2]
-    union = (a[2] - a[0]) * (a[3] - a[1]) + sides[:, 0] * sides[:, 1] - intersection
-    result: NDArray[np.float64] = np.zeros_like(intersection)
-    np.divide(intersection, union, out=result, where=union > 0)
-    return result
-
-
-def inside_share(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Share of one xyxy box (4,) that lies in each of others (N, 4) → (N,); 0 where it is empty."""
-    a, b = box.astype(np.float64), others.astype(np.float64)
-    area = max(a[2] - a[0], 0.0) * max(a[3] - a[1], 0.0)
-    return _intersection(a, b) / area if area else np.zeros(len(b))
-
-
-def _intersection(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    sides = np.maximum(np.minimum(a[2:], b[:, 2:]) - np.maximum(a[:2], b[:, :2]), 0)
-    areas: NDArray[np.float64] = sides[:, 0] * sides[:, 1]
-    return areas
-
-
 def presence_of(detections: Detections, classes: Collection[str] | None) -> float | None:
-    """Return how sure the detector is that a wanted animal is there: its own number, or the best score.
+    """Return how sure the detector is that a wanted animal is in the photo, in [0, 1].
 
-    None where nobody looked.
+    This is its own number if it has one, else the best score; None if nobody looked at the photo.
     """
     if not detections.listed:
         return None
@@ -145,14 +120,20 @@ def presence_of(detections: Detections, classes: Collection[str] | None) -> floa
 def choose_and_keep(
     detections: Detections, classes: Collection[str] | None, conf: float, resolution_wh: tuple[int, int]
 ) -> tuple[Detections, Choice]:
-    """Choose among all boxes, and what is kept of them on disk, so that another choice needs no detector.
+    """Choose among all boxes, and select those to keep on disk, so that a later choice needs no detector.
 
-    Boxes are clipped to the photo and rounded to the kept decimals; emptied ones and scores below
-    `kept_floor` are left out. Kept are at most `MAX_KEPT`: the chosen one, the most confident, the rival and
-    the larger one always, else wanted classes first, each part by falling score.
+    Boxes are clipped to the photo and rounded to the kept decimals; empty ones and those with a score below
+    `kept_floor` are left out. Of the others at most `MAX_KEPT` are kept: always the chosen, the most
+    confident, the rival and the larger one; then wanted classes before others, by falling score.
+
+    Args:
+        detections: boxes of one photo.
+        classes: wanted class names; None for any.
+        conf: lowest score of an eligible box.
+        resolution_wh: width and height of the photo, pixels.
 
     Returns:
-        (kept boxes, the choice with its indices into them). Keeping what was kept changes nothing.
+        (kept boxes, the choice with indices into them). Applied to kept boxes again, it returns the same.
     """
     width, height = resolution_wh
     limits = np.array([width, height, width, height], np.float32)
@@ -184,5 +165,5 @@ def choose_and_keep(
 
 
 def kept_floor(conf: float) -> float:
-    """Lowest score kept on disk by a run at `conf`."""
+    """Return the lowest score that a run at `conf` keeps on disk."""
     return min(KEPT_FLOOR, conf)

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from detic_crop.boxes.overlap import iou_of_pair
 from detic_crop.detectors.lite_evidence import Box, Map, Pixels, Window, resize
 
 INSIDE = 0.45  # a cell of which more than this share is thought to lie in the box speaks for it
@@ -14,7 +15,8 @@ FINER = 4  # sub-cells per cell side: box edges fall on 4 px of the shrunken pic
 
 CUT_SIDE = 192  # px, long side of the picture that is cut by colour
 CUT_ROUNDS = 3
-SURELY_OUT, LIKELY_IN = 0.3, 0.65  # evidence: never animal below, first guess animal above
+SURELY_OUT = 0.3  # evidence below which a pixel is never animal
+LIKELY_IN = 0.65  # evidence above which the first guess is animal
 LEAST_PIXELS = 20  # a colour model of five Gaussians needs some
 KEPT_PIECE = 0.15  # of the heaviest piece's evidence: a fin cut off by a wave still belongs
 TAIL = 0.005  # share of the animal's pixels that may stick out at each edge: single pixels are noise
@@ -64,7 +66,7 @@ def evidence_boxes(
 def refine_by_colour(photo: Pixels, window: Window, evidence: Map, box: Box) -> Box:
     """Pull the edges of `box` half way to where the animal's colours end; unchanged where they disagree."""
     cut = colour_box(photo, window, evidence)
-    if cut is None or iou(cut, box) <= TRUSTED_IOU:
+    if cut is None or iou_of_pair(cut, box) <= TRUSTED_IOU:
         return box
     left, top, right, bottom = ((ours + theirs) / 2 for ours, theirs in zip(box, cut, strict=True))
     return left, top, right, bottom
@@ -86,12 +88,6 @@ def colour_box(photo: Pixels, window: Window, evidence: Map) -> Box | None:
     x0, x1 = _extent(animal.sum(0))
     y0, y1 = _extent(animal.sum(1))
     return _to_photo((x0, y0, x1, y1), animal.shape, window)
-
-
-def iou(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes of positive area."""
-    shared = overlap(a, b)
-    return shared / (area(a) + area(b) - shared)
 
 
 def overlap(a: Box, b: Box) -> float:

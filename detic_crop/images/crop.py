@@ -20,8 +20,10 @@ Resize: TypeAlias = Callable[[Image, int, int], Image]
 # Samples for each pixel of the crop are enough (crops agree with exact averaging to 40 dB PSNR and more) if
 # detail · (way / _NEAR) ** _FALL is at most _ENOUGH_FOR_ONE or _ENOUGH_FOR_SEVERAL, the way being that from
 # one sample to the next, pixels. Fitted to camera photos (`python -m benchmarks.decode_quality PHOTOS`).
-_NEAR, _FALL = 1.6, 3.5
-_ENOUGH_FOR_ONE, _ENOUGH_FOR_SEVERAL = 120.0, 400.0
+_NEAR = 1.6
+_FALL = 3.5
+_ENOUGH_FOR_ONE = 120.0
+_ENOUGH_FOR_SEVERAL = 400.0
 _ONE_IF_FULL = 1.4  # ratio up to which one sample of a full decode is as good as several
 _TOO_MUCH = 1000.0  # detail that not even samples beside each other average well
 _LINEAR_FROM = 1.8  # ratio from which a sample of reduced pixels may be bilinear

@@ -25,7 +25,11 @@ _WEBP_SPARE = {b"VP8 ": 16, b"VP8L": 6}
 _WEBP_LEAST = 128  # bytes; less is a plain colour
 _TIFF_SPARE = 1 << 12
 _TIFF_PADDING = 8  # bytes after PackBits, of writers that align strips
-_TIFF_PLAIN, _TIFF_JPEG, _TIFF_DEFLATE, _TIFF_PACKBITS = 1, 7, (8, 32946), 32773
+# Compressions of a TIFF.
+_TIFF_PLAIN = 1
+_TIFF_JPEG = 7
+_TIFF_DEFLATE = (8, 32946)
+_TIFF_PACKBITS = 32773
 _TIFF_JPEG_TABLES = 347
 _TIFF_YCBCR = 6
 

@@ -23,10 +23,21 @@ from detic_crop.images.loading import load_rows
 
 __all__ = ["Layout", "bgr_of", "layout_of", "strips_of"]
 
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK = 0, 1, 2, 3, 5
-_UNSIGNED, _SIGNED, _FLOAT, _UNKNOWN = 1, 2, 3, 4
-_HORIZONTAL, _FLOATING = 2, 3  # predictors
-_ASSOCIATED, _UNASSOCIATED = 1, 2  # alpha: colours were multiplied by it, or not
+# Photometric interpretations.
+_WHITE_IS_ZERO = 0
+_BLACK_IS_ZERO = 1
+_RGB = 2
+# Sample formats.
+_UNSIGNED = 1
+_SIGNED = 2
+_FLOAT = 3
+_UNKNOWN = 4
+# Predictors.
+_HORIZONTAL = 2
+_FLOATING = 3
+# Alpha: colours were multiplied by it, or not.
+_ASSOCIATED = 1
+_UNASSOCIATED = 2
 # None, LZW, deflate (by two numbers), PackBits, LZMA, Zstandard: they give back the bytes they were given.
 _BYTEWISE = frozenset({1, 5, 8, 32946, 32773, 34925, 50000})
 _SAMPLES_AT_A_TIME = 1 << 22

@@ -1,4 +1,4 @@
-"""Another policy from the kept candidates: the detector's answers, read back instead of computed."""
+"""Boxes that an earlier run kept, instead of a detector: for other crops of the same photos."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class KeptCandidates(Detector):
     """A detector that answers with the boxes an earlier run kept.
 
     Args:
-        config: the earlier run's settings.
-        records: its records by key.
+        config: settings of the earlier run.
+        records: its records, by key.
         candidates_path: its `candidates.jsonl`.
-        sizes: bytes of each photo now; another size is another photo.
-        same_classes: whether the same classes are wanted as then; else the presence of then says nothing.
+        sizes: size of each photo now, in bytes, by key; another size is another photo.
+        same_classes: the same classes are wanted now; if not, the presence that was kept means nothing.
     """
 
     def __init__(
@@ -57,20 +57,22 @@ class KeptCandidates(Detector):
         )
 
     def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
-        """The kept boxes of photo `key`, of which only the size is looked at; see `Detector`.
+        """Return the kept boxes of photo `key`; of the image only the size is used.
 
         Raises:
-            PhotoError: the earlier run failed on it, or the photo is another one now.
+            PhotoError: the earlier run failed on it, or the photo has changed.
         """
         record = self._records.get(key)
         if record is None or record.status == "failed" or record.candidates is None:
-            raise PhotoError("no_candidates", "the earlier run kept no boxes of this photo; give `run` again")
+            raise PhotoError(
+                "no_candidates", "the earlier run kept no boxes of this photo; run `detic-crop run` again"
+            )
         try:
             with self._lock:
                 kept = read_candidates(self._file, record)
         except (ValueError, KeyError) as error:
             raise PhotoError(
-                "no_candidates", "the kept boxes of this photo are damaged; give `run` again"
+                "no_candidates", "the kept boxes of this photo are damaged; run `detic-crop run` again"
             ) from error
         height, width = image.shape[:2]
         then = (record.width, record.height, record.file_size)
@@ -79,12 +81,12 @@ class KeptCandidates(Detector):
             raise PhotoError(
                 "photo_changed",
                 "expected {}×{} px in {} bytes as in the earlier run, got {}×{} px in {} bytes; "
-                "give `run` again".format(*then, *now),
+                "run `detic-crop run` again".format(*then, *now),
             )
         return kept if self._same_classes else replace(kept, presence=None)
 
     def close(self) -> None:
-        """Let go of the candidates file."""
+        """Close the candidates file."""
         self._file.close()
 
 
@@ -95,20 +97,20 @@ def carried_decisions(
     classes: tuple[str, ...] | None,
     conf: float,
 ) -> tuple[dict[str, Decision], int]:
-    """What a review of the earlier folder means for the new one.
+    """Return what a review of the earlier folder means for the new one.
 
-    Who accepted a photo accepted the box that was chosen then. Where other settings choose another one,
-    nobody has seen it, and the photo is as if nothing had been said.
+    Whoever accepted a photo accepted the box that was chosen then. If the new settings choose another box,
+    nobody has seen it, and the photo counts as not reviewed.
 
     Args:
-        decisions: of the earlier folder, by key.
-        records: its records.
+        decisions: decisions of the earlier folder, by key.
+        records: its records, by key.
         candidates_path: its `candidates.jsonl`.
-        classes: wanted by the new settings, None for any.
-        conf: lowest score by the new settings.
+        classes: classes of the new settings; None for any.
+        conf: lowest score of the new settings.
 
     Returns:
-        The decisions, and how many acceptances do not count any more.
+        (decisions by key, number of acceptances that no longer count).
     """
     carried = dict(decisions)
     lapsed = 0
@@ -128,22 +130,24 @@ def carried_decisions(
 
 
 def check_policy(old: CropConfig, new: CropConfig, candidates_path: Path) -> tuple[str, ...] | None:
-    """Whether kept candidates can answer for the new settings; returns the wanted classes.
+    """Return the classes that the new settings want; None for any.
 
     Args:
-        old: the earlier run's settings.
-        new: the ones asked for.
-        candidates_path: the earlier run's `candidates.jsonl`; where it looked for any class, this says which
-            there were.
+        old: settings of the earlier run.
+        new: settings asked for.
+        candidates_path: the earlier run's `candidates.jsonl`; if that run looked for any class, it tells
+            which ones there are.
 
     Raises:
-        UsageError: ``--conf`` is below what was kept, or a class was never looked for.
+        UsageError: kept boxes cannot answer for these settings: ``--conf`` is below what was kept, or a class
+            was never looked for.
     """
     floor = kept_floor(old.conf or 0.0)
     if new.conf is not None and new.conf < floor:
         raise UsageError(
+            "conf_below_kept",
             f"--conf {new.conf} is below {floor}, the lowest score this run kept; "
-            f"pass {floor} or more, or give `run` again with --conf {new.conf}"
+            f"pass {floor} or more, or run `detic-crop run` again with --conf {new.conf}",
         )
     recorded = old.classes or "any"  # a journal always has them
     looked_for = wanted_classes(recorded)
@@ -151,11 +155,15 @@ def check_policy(old: CropConfig, new: CropConfig, candidates_path: Path) -> tup
     if wanted == recorded:
         return looked_for
     if not candidates_path.exists():
-        raise UsageError(f"{candidates_path} is gone, so no other classes can be chosen; give `run` again")
+        raise UsageError(
+            "no_candidates",
+            f"{candidates_path} is gone: no other classes can be chosen; run `detic-crop run` again",
+        )
     if looked_for is not None and wanted.strip().casefold() == "any":
         raise UsageError(
+            "classes_not_kept",
             f"--classes any: this run looked for {', '.join(looked_for)} only; "
-            "give `run` again with --classes any"
+            "run `detic-crop run` again with --classes any",
         )
     if looked_for is None:
         return resolve_classes(wanted, _classes_seen(candidates_path), f"{old.model} in this run")
@@ -163,8 +171,9 @@ def check_policy(old: CropConfig, new: CropConfig, candidates_path: Path) -> tup
         return resolve_classes(wanted, looked_for, old.model)
     except UsageError as error:
         raise UsageError(
+            "classes_not_kept",
             f"--classes {wanted}: this run looked for {', '.join(looked_for)} only; "
-            f"pass some of these, or give `run` again with --classes {wanted!r}"
+            f"pass some of these, or run `detic-crop run` again with --classes {wanted!r}",
         ) from error
 
 

@@ -47,7 +47,7 @@ from detic_crop.work.timing import StageTimes
 
 _NO_PIXEL = np.zeros(3, np.uint8)
 MAX_DETECTOR_CRASHES = 25
-"""After so many crashes in a row the detector is asked about a plain picture: is it broken, or are they?"""
+"""Crashes in a row after which a plain picture tells whether the detector is broken, or the photos are."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -179,8 +179,10 @@ class Pipeline:
             self._crashes += not isinstance(error, PhotoError)
             if self._crashes >= MAX_DETECTOR_CRASHES and self._detector_is_broken():
                 raise DeticCropError(
-                    f"model {self.detector.info.name} failed on {self._crashes} photos in a row, lastly with "
-                    f"{type(error).__name__}: {one_line(error, 300)}; fix that and run the same command again"
+                    "broken_detector",
+                    f"model {self.detector.info.name} failed on {self._crashes} photos in a row, the last "
+                    f"time with {type(error).__name__}: {one_line(error, 300)}; fix that and run the same "
+                    "command again",
                 ) from error
             return self._failed(photo.job, "detect", error, photo)
         self._crashes = 0

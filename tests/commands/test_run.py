@@ -12,9 +12,10 @@ import pytest
 
 from detic_crop import api
 from detic_crop.boxes.detections import Detections
-from detic_crop.errors import DeticCropError, PhotoError, UsageError
+from detic_crop.errors import PhotoError, UsageError
 from detic_crop.work.pipeline import MAX_DETECTOR_CRASHES
 from tests.kit.detectors import FakeDetector, fake_boxes
+from tests.kit.errors import refused
 from tests.kit.folders import assert_one_row_each, crop, files_of, leftovers, product, rows_of, untouched
 from tests.kit.photos import write_damaged, write_photo, write_photos
 
@@ -129,9 +130,10 @@ def test_a_broken_detector_stops_the_run_and_the_run_goes_on_when_mended(tmp_pat
     keys = write_photos(tmp_path / "in", 40)
     crop(tmp_path / "in", tmp_path / "reference")
     failing: dict[str, Exception] = dict.fromkeys([*keys[5:], ""], RuntimeError("no GPU"))  # "": no photo's
-    with pytest.raises(DeticCropError, match=r"25 photos in a row.*no GPU") as caught:
+    with refused("broken_detector") as caught:
         crop(tmp_path / "in", tmp_path / "out", detector=FakeDetector(failing=failing))
     assert caught.value.exit_code == 1
+    assert "no GPU" in str(caught.value)
     rows = rows_of(tmp_path / "out")
     assert 5 <= len(rows) <= 5 + MAX_DETECTOR_CRASHES
     assert [row["image"] for row in rows] == keys[: len(rows)]
@@ -262,7 +264,7 @@ def test_labels_may_be_given_as_text(tmp_path: Path, labelled: tuple[Path, list[
 def test_labels_that_name_no_photo_are_refused(tmp_path: Path) -> None:
     write_photos(tmp_path / "in", 2)
     (tmp_path / "l.csv").write_text("image\nother.jpg\n", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"no row of 1 names"):
+    with refused("no_label_matches", UsageError):
         crop(tmp_path / "in", tmp_path / "out", labels=tmp_path / "l.csv")
     assert not (tmp_path / "out").exists()
 

@@ -20,13 +20,12 @@ WORDING: dict[str, str] = {
     "model_needs_path": r"this folder was made with --model .*; pass --model and the file's path",
     "needs_detector": r"recrop cannot change .*; use `detic-crop run` for that",
     "no_audit": r"(does not exist|cannot be read: .*); pass the --out( folder)? of a detic-crop run",
-    "no_candidates": "is gone: nothing can be cropped; run `detic-crop run` again",
+    "no_candidates": "is gone: (nothing can be cropped|no other classes can be chosen); run `detic-crop run`",
     "no_label_matches": r"^--labels: no row of .* names a photo of --in .*; pass --labels-key COLUMN",
     "no_shards": "holds no shards; pass the --out folder of `run --shard k/N`",
     "not_a_photo": r"^expected (a photo as an array|an .H, W, 3. uint8 photo), got ",
     "nothing_finished": "has no finished photos yet; (give|run) its .* first",
     "other_algorithm": r"was made by (an earlier|a later) version of detic-crop, .*; finish it with",
-    "other_photo_of_that_name": r"is another photo of that name; pass another --out",
     "out_is_source": r"^--out is .* itself; pass another folder",
     "photos_gone": r"none of the photos is at .*; pass --in FOLDER",
     "setting_not_accepted": r"is recorded by a run, and cannot be passed; ",
@@ -147,7 +146,7 @@ WORDING: dict[str, str] = {
     "no_run": "has no .*journal.jsonl; pass the --out folder of a detic-crop run",
     "not_a_file": "is not a file; remove it, then run the same command again",
     "not_merged": "holds .* that are not merged yet; run: detic-crop merge ",
-    "other_photos": r"has the photos of .*, (not those of .*; pass another --out|.* pass --add to add them)",
+    "other_photos": r"has the photos of .*, (not those of .*; (pass another --out|first run: detic-crop merge )|.* pass --add to add them)",
     "other_shards_tar": "is in a tar file that this shard did not make; run the command without --shard",
     "other_writer": "another run writes to .* is not what this one wrote; what was finished is kept",
     "out_is_file": "--out .* is an? (object|file); pass ",
@@ -207,8 +206,7 @@ WORDING: dict[str, str] = {
     "bad_shard": "^--shard( auto)?(:| must be k/N)",
     "crop_name_taken": "the crops of .* have the same name, .*; run the commands of all shards again",
     "damaged_journal": "the journal of shard .* is damaged; run the command of that shard again",
-    "other_input": "was run with .*, unlike shard .*; run the commands of all shards again"
-    "|has the photos of .*, not those of .*; (pass another --out|first run: detic-crop merge)",
+    "other_input": "was run with .*, unlike shard .*; run the commands of all shards again",
     "other_settings": "were made with different settings .*; make one of them again"
     "|was made with other settings .*; pass the same settings to go on, (or )?another --out",
     "other_shard_count": "do not fit: one is of another number of shards"
@@ -217,10 +215,20 @@ WORDING: dict[str, str] = {
     "shards_not_listed": "were stopped before they listed the photos; run their commands again",
     #
     # stores
-    "missing_package": r"need a package that is not installed: (pip install 'detic-crop\[|Install )",
+    "missing_package": r"needs? .* is not installed: (pip install 'detic-crop\[|Install )",
     "unknown_scheme": "is not a known kind of address; expected s3://, gs://, https://$",
     "unusable_store": r"^\w+:// cannot be used here",
     #
     # work
+    "broken_detector": "failed on 25 photos in a row, the last time with ",
+    "classes_not_kept": "^--classes .*: this run looked for .* only; ",
+    "conf_below_kept": "^--conf .* is below .*, the lowest score this run kept; pass .* or more",
+    "head_lost": "^the head of the Ray cluster at .* does not answer any more; ",
+    "no_gpu": "has no GPU; pass --device auto or cpu$",
+    "no_ray_cluster": "does not answer; expected auto, local or HOST:PORT of a head$|cannot be used: ",
+    "photos_not_on_node": "does not see .*, which is on this machine; put the photos on a disk that every",
+    "ray_client": "is Ray's client, which cannot write crops here; run the command on a node",
+    "single_device_on_ray": "cannot go with --executor ray, .*; pass auto, cpu or cuda$",
+    "worker_died": r"^the process of .* died \(exit code .*; out of memory\?\); what was finished is kept: ",
     #
 }

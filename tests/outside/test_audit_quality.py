@@ -23,9 +23,9 @@ from benchmarks.spoiled_rows import (
     spoiled,
 )
 from detic_crop.boxes.detections import Detections
+from detic_crop.boxes.overlap import iou_of_pair
 from detic_crop.config import CropConfig
 from detic_crop.detectors.base import Detector, DetectorInfo
-from detic_crop.detectors.lite_boxes import iou
 from detic_crop.folder.records import Record
 from detic_crop.photos.location import LocalFile
 from detic_crop.photos.photo import Photo
@@ -92,7 +92,7 @@ def test_every_spoiled_row_is_a_wrong_crop(name: str) -> None:
         animal = next(animal for animal in ANIMALS if animal.group == group)
         assert record.status == "cropped"
         assert record.box is not None
-        assert iou(record.box, animal.truth) < RIGHT_IOU
+        assert iou_of_pair(record.box, animal.truth) < RIGHT_IOU
         again, _ = spoiled("x", MECHANISMS[name], ANIMALS, SCORES, CONFIG, np.random.default_rng(seed))
         assert again == record
 

@@ -19,8 +19,12 @@ from detic_crop.config import CropConfig
 from detic_crop.detectors import devices as device_names
 from detic_crop.errors import DeticCropError, UsageError
 from detic_crop.photos.keys import STATE
+from detic_crop.photos.location import LocalFile
+from detic_crop.photos.photo import Photo
 from detic_crop.work.executors.processes import Processes
-from detic_crop.work.recipe import Recipe
+from detic_crop.work.recipe import Job, Recipe
+from tests.kit.detectors import FakeDetector
+from tests.kit.errors import complained
 from tests.kit.folders import assert_one_row_each, assert_same, leftovers, product
 from tests.kit.photos import write_damaged, write_photos
 
@@ -105,7 +109,7 @@ def test_a_process_that_dies_ends_the_run_and_loses_nothing(place: Path, tmp_pat
     psutil.Process(process.pid).children()[0].kill()
     _, err = process.communicate()
     assert process.returncode == 1, err
-    assert "the process of cpu died (exit code -9" in err
+    assert "the process of cpu died (exit code -9" in complained("worker_died", err)
     finish(place, tmp_path / "out")
 
 
@@ -122,8 +126,9 @@ def test_processes_do_not_outlive_the_run(place: Path, tmp_path: Path) -> None:
 
 def test_what_a_process_cannot_load_is_said() -> None:
     recipe = Recipe(CropConfig(), 1000, model="no-such-model")
+    job = Job(Photo("a.jpg", LocalFile("a.jpg")), "a.jpg")
     with pytest.raises(UsageError, match="no-such-model"):
-        list(Processes(recipe, ["cpu"], workers=1).run([], lambda: False))
+        list(Processes(recipe, FakeDetector(), ["cpu"], workers=1).run([job], lambda: False))
 
 
 def test_names_of_devices(monkeypatch: pytest.MonkeyPatch) -> None:

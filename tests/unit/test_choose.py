@@ -17,13 +17,12 @@ from detic_crop.boxes.choose import (
     Choice,
     choose,
     choose_and_keep,
-    inside_share,
-    iou,
     kept_floor,
     presence_of,
     wanted_mask,
 )
 from detic_crop.boxes.detections import Detections
+from detic_crop.boxes.overlap import inside_share, iou
 from tests.kit.helpers import Found, as_found, detections
 
 MARINE = ("Whale", "Dolphin")

@@ -17,11 +17,12 @@ from timm.layers.conv2d_same import Conv2dSame
 
 import detic_crop
 from detic_crop.boxes.detections import Detections
+from detic_crop.boxes.overlap import iou_of_pair
 from detic_crop.detectors import lite as lite_module
 from detic_crop.detectors import lite_evidence, lite_fast
 from detic_crop.detectors.base import Detector
 from detic_crop.detectors.lite import LiteDetector, inside_photo, load_lite
-from detic_crop.detectors.lite_boxes import best_rectangle, evidence_boxes, iou, refine_by_colour
+from detic_crop.detectors.lite_boxes import best_rectangle, evidence_boxes, refine_by_colour
 from detic_crop.detectors.lite_evidence import HEADS_FILE, Pixels, View, read_heads, window_around
 from detic_crop.detectors.lite_fast import FusedConv2d, can_fuse
 from detic_crop.detectors.lite_package import weights_path
@@ -230,8 +231,8 @@ def test_two_animals_give_two_boxes_heaviest_first() -> None:
     found = evidence_boxes(evidence, (0, 0, 400, 200), limit=5, least=0.1)
     assert [gain for _, gain in found] == sorted((gain for _, gain in found), reverse=True)
     assert len(found) == 2
-    assert iou(found[0][0], (200, 80, 340, 160)) > 0.85
-    assert iou(found[1][0], (40, 50, 100, 100)) > 0.7
+    assert iou_of_pair(found[0][0], (200, 80, 340, 160)) > 0.85
+    assert iou_of_pair(found[1][0], (40, 50, 100, 100)) > 0.7
     assert len(evidence_boxes(evidence, (0, 0, 400, 200), limit=5, least=0.9)) == 1
     assert evidence_boxes(np.zeros((4, 4), np.float32), (0, 0, 9, 9)) == []
 
@@ -245,7 +246,10 @@ def test_colours_sharpen_a_box_and_are_ignored_when_they_disagree() -> None:
     evidence = np.zeros((20, 30), np.float32)
     evidence[6:14, 9:24] = 0.9
     window = (0, 0, 300, 200)
-    assert iou(refine_by_colour(photo, window, evidence, rough), truth) > iou(rough, truth) + 0.05
+    assert (
+        iou_of_pair(refine_by_colour(photo, window, evidence, rough), truth)
+        > iou_of_pair(rough, truth) + 0.05
+    )
     elsewhere = (0.0, 0.0, 60.0, 40.0)
     assert refine_by_colour(photo, window, evidence, elsewhere) == elsewhere
     assert refine_by_colour(photo, window, np.zeros((20, 30), np.float32), rough) == rough
@@ -334,7 +338,7 @@ def test_a_drawn_back_is_found(lite: LiteDetector, centre: tuple[int, int], leng
     found = lite.detect(image)
     left, top, right, bottom = (float(edge) for edge in found.xyxy[0])
     x0, y0, x1, y1 = (float(edge) for edge in truth)
-    assert iou((left, top, right, bottom), (x0, y0, x1, y1)) >= 0.5
+    assert iou_of_pair((left, top, right, bottom), (x0, y0, x1, y1)) >= 0.5
 
 
 def test_an_animal_makes_presence_rise(lite: LiteDetector) -> None:

@@ -24,9 +24,12 @@ from detic_crop.errors import PhotoError, UsageError
 from detic_crop.wording import counted
 
 # A box that reaches further past its photo is cut off like any other, but somebody should look.
-_FAR_SHARE, _FAR_PIXELS = 0.05, 2.0
+_FAR_SHARE = 0.05
+_FAR_PIXELS = 2.0
 # So many boxes that all end here, in photos whose sides are above the other, may be in per cent.
-_PERCENT, _LEAST_BOXES, _LARGE = 100, 3, 300
+_PERCENT = 100
+_LEAST_BOXES = 3
+_LARGE = 300
 
 
 def load_boxes_file(path: Path, box_format: BoxFormat | None = None) -> BoxesFileDetector:

@@ -24,18 +24,23 @@ from detic_crop.detectors.boxes_file.table import Box, BoxesTable, FormatError, 
 from detic_crop.wording import counted
 
 # How far boxes reach past their photo without anybody thinking of another reading.
-_PAST_SHARE, _PAST_PIXELS = 0.05, 2.0
+_PAST_SHARE = 0.05
+_PAST_PIXELS = 2.0
 # The same for shares that are so by guess: a box beyond it is none.
 _PAST_GUESSED = 0.1
 # Against a header's or a format's word: rows are mistakes up to the first share, too many from the second.
-_STRAY, _MANY = 0.05, 0.2
+_STRAY = 0.05
+_MANY = 0.2
 # Where nothing says what four numbers are, each different box speaks for one reading, with about the decimal
 # logarithm of its odds. One that is impossible in the other reading: the odds of a mistake. One that fits
 # both: of whales' boxes as left, top, width, height 3 of 10 would not be corners; of their corners in photos
 # of known size 5 of 10 would not fit as sizes, which counts where none of them does not.
-_IMPOSSIBLE, _BOTH, _BOTH_SIZED = 1.5, -0.075, 0.15
+_IMPOSSIBLE = 1.5
+_BOTH = -0.075
+_BOTH_SIZED = 0.15
 # What is usual, and how much has to speak for a reading.
-_USUAL, _ENOUGH = 2.0, 1.5
+_USUAL = 2.0
+_ENOUGH = 1.5
 # Sizes are impossible as corners at least as often, however many boxes there are; people draw some backwards.
 _LEAST_SIZES = 0.2
 _ROUNDING = 1e-9

@@ -14,7 +14,8 @@ from detic_crop.detectors.boxes_file.json_items import list_of
 from detic_crop.detectors.boxes_file.table import BoxesTable, Entry, Problem, clean_path
 
 _DIGITS = re.compile(r"\d{1,300}", re.ASCII)  # Python reads no longer numbers
-_BOX_DECIMALS, _SCORE_DECIMALS = 3, 5
+_BOX_DECIMALS = 3
+_SCORE_DECIMALS = 5
 
 
 def are_rounded(results: Sequence[dict[str, Any]]) -> bool:

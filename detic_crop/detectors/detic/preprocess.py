@@ -15,7 +15,8 @@ PIXEL_STD = (58.395, 57.12, 57.375)
 MULTIPLE = 32
 """Both sides of the network's input are multiples of this."""
 
-_SHORTEST, _LONGEST = 800, 1333
+_SHORTEST = 800
+_LONGEST = 1333
 
 
 def longest_for(shortest: int) -> int:

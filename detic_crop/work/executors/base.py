@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from detic_crop.work.recipe import Job, Outcome
 from detic_crop.work.timing import Usage
+
+ShouldStop: TypeAlias = Callable[[], bool]
+"""Whether no further photo is to be begun; asked often, from several threads."""
 
 
 class Executor(Protocol):
     """Where jobs become outcomes: threads of this process, several processes, or a Ray cluster."""
 
-    def run(self, jobs: Sequence[Job], should_stop: Callable[[], bool]) -> Generator[Outcome]:
+    def run(self, jobs: Sequence[Job], should_stop: ShouldStop) -> Generator[Outcome]:
         """Do `jobs` and yield their outcomes in the same order; called once.
 
         A bounded number of photos is in memory. Once `should_stop` returns true, no further photo is begun;

@@ -5,73 +5,93 @@ It is told what to do on its standard input and answers on its standard output, 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from queue import SimpleQueue
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future
 from typing import Any, BinaryIO
 
 from detic_crop.errors import DeticCropError
-from detic_crop.work.executors.processes import Failed, Finished, Ready
-from detic_crop.work.executors.threads import Threads
+from detic_crop.work.executors.dispatch import NotDone, Ready
+from detic_crop.work.executors.threads import WorkerThreads
 from detic_crop.work.pipeline import Pipeline
-from detic_crop.work.recipe import Job
+from detic_crop.work.recipe import Job, Outcome
+
+Send = Callable[[Any], None]
 
 
 def main() -> int:
-    """Serve one run, until its parent closes the pipe."""
+    """Serve one run, until the parent closes the pipe."""
     # Ctrl-C, `timeout` and job managers signal the whole group; the parent says when to stop.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not get between answers
-    requests = sys.stdin.buffer
+    lock = threading.Lock()
+
+    def send(message: Any) -> None:
+        with lock:
+            pickle.dump(message, answers, protocol=pickle.HIGHEST_PROTOCOL)
+            answers.flush()
+
     try:
-        _serve(requests, answers)
+        _serve(sys.stdin.buffer, send)
     except DeticCropError as error:
-        _send(answers, Failed(error))
+        send(error)
     except BrokenPipeError:  # the parent is gone
         return 1
     return 0
 
 
-def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
+def _serve(requests: BinaryIO, send: Send) -> None:
     recipe, device, workers = pickle.load(requests)
     pipeline = Pipeline(recipe, recipe.load_detector(device))
-    threads = Threads(pipeline, workers)
-    _send(answers, Ready(ahead=threads.most_in_flight))
-    inbox: SimpleQueue[Job | None] = SimpleQueue()
-    stop = threading.Event()
-    threading.Thread(target=_receive, args=(requests, inbox, stop), daemon=True).start()
-    for outcome in threads.run(_jobs(inbox), stop.is_set):
-        _send(answers, outcome)
-    _send(answers, Finished(pipeline.times.totals()))
+    stop, answered = threading.Event(), threading.Semaphore(0)
+    with WorkerThreads(pipeline, workers, stop.is_set) as threads:
+        send(Ready(threads.most_in_flight))
+        given = 0
+        for job in _jobs(requests):
+            given += 1
+            threads.submit(job).add_done_callback(_answer(job, send, answered))
+        stop.set()
+        threads.stop()
+        for _ in range(given):
+            answered.acquire()
+    send(pipeline.times.totals())
 
 
-def _receive(requests: BinaryIO, inbox: SimpleQueue[Job | None], stop: threading.Event) -> None:
-    """Jobs, None at the end of the list; that the pipe is closed is the stop."""
+def _jobs(requests: BinaryIO) -> Iterator[Job]:
+    """Yield jobs until the parent closes the pipe."""
     try:
         while True:
-            inbox.put(pickle.load(requests))
+            yield pickle.load(requests)
     except (EOFError, OSError):
-        stop.set()
-        inbox.put(None)
+        return
 
 
-def _jobs(inbox: SimpleQueue[Job | None]) -> Iterator[Job]:
-    while (job := inbox.get()) is not None:
-        yield job
+def _answer(job: Job, send: Send, answered: threading.Semaphore) -> Callable[[Future[Outcome]], None]:
+    """Return the callback that sends the answer for a photo."""
 
+    def answer(future: Future[Outcome]) -> None:
+        message: Any
+        try:
+            message = future.result()
+        except CancelledError:
+            message = NotDone(job.photo.key)
+        except DeticCropError as error:
+            message = error
+        with contextlib.suppress(BrokenPipeError):  # the parent is gone, and will give nothing more
+            send(message)
+        answered.release()
 
-def _send(answers: BinaryIO, message: Any) -> None:
-    pickle.dump(message, answers, protocol=pickle.HIGHEST_PROTOCOL)
-    answers.flush()
+    return answer
 
 
 if __name__ == "__main__":
     code = main()
     sys.stderr.flush()
-    os._exit(code)  # at an ordinary exit Python would complain of the thread that still listens to the parent
+    os._exit(code)  # at an ordinary exit Python would wait for threads that wait for the parent

@@ -10,7 +10,7 @@ from detic_crop.detectors.base import Detector
 from detic_crop.work.executors.base import Executor
 from detic_crop.work.executors.processes import Processes
 from detic_crop.work.executors.ray_cluster import connected, device_of
-from detic_crop.work.executors.ray_run import RayExecutor
+from detic_crop.work.executors.ray_executor import RayExecutor
 from detic_crop.work.executors.threads import Threads
 from detic_crop.work.pipeline import Pipeline
 from detic_crop.work.recipe import Recipe
@@ -39,6 +39,6 @@ def open_executor(
         with connected(options.ray_address, device, split=split, workers=workers) as cluster:
             yield RayExecutor(cluster, recipe, detector)
     elif len(devices) > 1:
-        yield Processes(recipe, devices, options.workers)
+        yield Processes(recipe, detector, devices, options.workers)
     else:
         yield Threads(Pipeline(recipe, detector), options.workers)

@@ -1,4 +1,4 @@
-"""The Ray cluster of a run: connect to it or start one, its nodes, and whether it is still there."""
+"""The Ray cluster of a run: connecting to it or starting one, its nodes, and whether it still answers."""
 
 from __future__ import annotations
 
@@ -19,24 +19,29 @@ from detic_crop.errors import DeticCropError, UsageError, one_line
 
 _log = logging.getLogger(__name__)
 
-_GROUP = 8  # cores of one process on a CPU: so many photos at most are done again when it dies
-_FEEDING_CORES = 4  # keep one GPU busy
-_HEAD_PATIENCE = 10.0  # seconds without an answer; Ray itself ends this process after 60
+_GROUP = 8
+"""Cores of one process on a CPU; few, since its photos are done again when it dies."""
+_FEEDING_CORES = 4
+"""Cores that keep one GPU busy."""
 _HEAD_PERIOD = 2.0
+"""Seconds between looks at the head."""
+_HEAD_PATIENCE = 10.0
+"""Seconds without an answer of the head; Ray itself ends this process after 60."""
 _NODES_PERIOD = 10.0
+"""Seconds between looks for new nodes."""
 
 
 def import_ray(address: str | None) -> Any:
-    """The module, told not to send statistics.
+    """Return the module ray, told not to send statistics.
 
     Args:
-        address: of the cluster that it is wanted for, see `connected`.
+        address: address of the cluster to be used, see `connected`.
 
     Raises:
         UsageError: it is not installed.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # What Ray will do in future, which it otherwise warns of: leave CUDA_VISIBLE_DEVICES alone without GPUs.
+    # As later versions of Ray do, which it otherwise warns of: leave CUDA_VISIBLE_DEVICES alone without GPUs.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         with _this_machine_alone() if _starts_one(address) else contextlib.nullcontext():
@@ -45,7 +50,8 @@ def import_ray(address: str | None) -> Any:
         if (error.name or "").partition(".")[0] != "ray":
             raise
         raise UsageError(
-            "--executor ray needs Ray, which is not installed: pip install 'detic-crop[ray]'"
+            "missing_package",
+            "--executor ray needs Ray, which is not installed: pip install 'detic-crop[ray]'",
         ) from error
 
 
@@ -58,9 +64,9 @@ class Group:
     """Cores, and perhaps a GPU, for one worker.
 
     Attributes:
-        node: Ray's name of the node.
-        cores: asked of Ray.
-        gpus: asked of Ray, 0 or 1.
+        node: Ray's id of the node.
+        cores: cores to reserve.
+        gpus: GPUs to reserve, 0 or 1.
     """
 
     node: str
@@ -73,10 +79,10 @@ class Cluster:
     """A connected cluster.
 
     Attributes:
-        ray: the module.
-        address: of its head.
-        on_gpus: one worker for each GPU; else for each group of cores.
-        split: whether one node's cores may be several groups.
+        ray: the module ray.
+        address: HOST:PORT of its head.
+        on_gpus: there is a worker for each GPU; else for each group of cores.
+        split: the cores of one node may be several groups.
         workers: threads of a worker, if given.
     """
 
@@ -92,7 +98,7 @@ class Cluster:
     _heard: float = float("inf")
 
     def new_groups(self) -> list[Group]:
-        """Groups of nodes that were not there before; asks Ray now and then only."""
+        """Return groups for nodes that were not there before; looks every `_NODES_PERIOD`."""
         if time.monotonic() - self._looked < _NODES_PERIOD or not _answers(self.address):
             return []
         self._looked = time.monotonic()
@@ -116,12 +122,14 @@ class Cluster:
         return [Group(name, size if self.workers else cores // count, 0)] * count
 
     def has(self, node: str) -> bool:
-        """Whether a node was there when last looked."""
+        """Return whether a node was there at the last look."""
         return node in self._alive
 
     def check_head(self) -> None:
-        """Raises:
-        DeticCropError: it is gone.
+        """Look whether the head answers, every `_HEAD_PERIOD`; Ray has no call that asks without waiting.
+
+        Raises:
+            DeticCropError: it has not answered for `_HEAD_PATIENCE`.
         """
         now = time.monotonic()
         if now - self._tried < _HEAD_PERIOD:
@@ -131,13 +139,14 @@ class Cluster:
             self._heard = time.monotonic()
         elif time.monotonic() - self._heard > _HEAD_PATIENCE:
             raise DeticCropError(
+                "head_lost",
                 f"the head of the Ray cluster at {self.address} does not answer any more; what was finished "
-                "is kept: start the cluster again and give the same command"
+                "is kept: start the cluster and run the command again",
             )
 
 
 def _answers(address: str) -> bool:
-    """Whether anything listens at HOST:PORT."""
+    """Return whether anything listens at HOST:PORT."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
@@ -147,29 +156,30 @@ def _answers(address: str) -> bool:
 
 
 def device_of(device: str, needs_pixels: bool) -> str:
-    """``auto``, ``cpu`` or ``cuda``: what --device can mean on a cluster.
+    """Return what --device means on a cluster: ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
         UsageError: it names single devices.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(
+            "single_device_on_ray",
             f"--device {device} cannot go with --executor ray, which gives each process a GPU of its own; "
-            "pass auto, cpu or cuda"
+            "pass auto, cpu or cuda",
         )
     return device if needs_pixels else "cpu"
 
 
 @contextlib.contextmanager
 def connected(address: str | None, device: str, *, split: bool, workers: int | None) -> Iterator[Cluster]:
-    """Ray as the caller has initialised it; else the cluster at `address`; else one on this machine.
+    """Yield Ray as the caller has initialised it; else the cluster at `address`; else one on this machine.
 
-    Only what was begun here is ended.
+    Only what was started here is ended.
 
     Args:
         address: as for `ray.init`; None takes RAY_ADDRESS, else starts a Ray on this machine alone.
         device: from `device_of`.
-        split: whether one node's cores may be several groups.
+        split: the cores of one node may be several groups.
         workers: threads of a worker, if given.
 
     Raises:
@@ -178,17 +188,20 @@ def connected(address: str | None, device: str, *, split: bool, workers: int | N
     ray = import_ray(address)
     ours = not ray.is_initialized()
     if not ours and address:
-        raise UsageError("Ray is initialised already in this process; leave ray_address out")
+        raise UsageError(
+            "ray_initialised", "Ray is initialised already in this process; leave ray_address out"
+        )
     if address and address.startswith("ray://"):
         raise UsageError(
-            f"--ray-address {address} is Ray's client, which cannot write crops here; give the command on "
-            "a node of the cluster, with --ray-address auto or HOST:6379"
+            "ray_client",
+            f"--ray-address {address} is Ray's client, which cannot write crops here; run the command on "
+            "a node of the cluster, with --ray-address auto or HOST:6379",
         )
     try:
         with _signals_kept():
             if ours:
                 _init(ray, address)
-        yield _looked_at(ray, device, split, workers)
+        yield _describe_cluster(ray, device, split, workers)
     finally:
         if ours:
             with _signals_kept():
@@ -199,8 +212,8 @@ def connected(address: str | None, device: str, *, split: bool, workers: int | N
 def _this_machine_alone() -> Iterator[None]:
     """Let a Ray that is started here listen on the loopback interface only.
 
-    Ray does so on Windows and macOS by itself, by a constant that this variable overrides on any system. It
-    is read on import and by the processes that are started.
+    Ray has no option for it. On Windows and macOS it does so by itself, by a constant that this variable
+    overrides on any system; it is read on import and by the processes that are started.
     """
     name = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
     given = name in os.environ
@@ -223,7 +236,8 @@ def _init(ray: Any, address: str | None) -> None:
     # Ray itself tries an address that does not answer for minutes.
     if address not in (None, "local", "auto") and not _answers(str(address)):
         raise UsageError(
-            f"--ray-address {address} does not answer; expected auto, local or HOST:PORT of a head"
+            "no_ray_cluster",
+            f"--ray-address {address} does not answer; expected auto, local or HOST:PORT of a head",
         )
     try:
         with alone, warnings.catch_warnings():
@@ -232,11 +246,11 @@ def _init(ray: Any, address: str | None) -> None:
             ray.init(address=address or "local", **settings)
     except (ConnectionError, ValueError, RuntimeError) as error:
         where = f"--ray-address {address}" if address else "Ray"
-        raise UsageError(f"{where} cannot be used: {one_line(error, 400)}") from error
+        raise UsageError("no_ray_cluster", f"{where} cannot be used: {one_line(error, 400)}") from error
 
 
 def _hush(ray: Any) -> None:
-    """Ray prints what happens to its processes on standard output, whatever it is told; log it instead."""
+    """Log what Ray prints on standard output about its processes, even with ``log_to_driver=False``."""
     worker = importlib.import_module("ray._private.worker")
     if hasattr(worker, "print_to_stdstream"):
 
@@ -248,7 +262,7 @@ def _hush(ray: Any) -> None:
 
 @contextlib.contextmanager
 def _signals_kept() -> Iterator[None]:
-    """Ray takes SIGTERM for itself; ours ends in order."""
+    """Keep our handler of SIGTERM, which ends in order; Ray installs its own."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -259,10 +273,10 @@ def _signals_kept() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _looked_at(ray: Any, device: str, split: bool, workers: int | None) -> Cluster:
+def _describe_cluster(ray: Any, device: str, split: bool, workers: int | None) -> Cluster:
     gpus = int(ray.cluster_resources().get("GPU", 0))
     address = ray.get_runtime_context().gcs_address
     if device == "cuda" and not gpus:
-        raise UsageError(f"the Ray cluster at {address} has no GPU; pass --device auto or cpu")
+        raise UsageError("no_gpu", f"the Ray cluster at {address} has no GPU; pass --device auto or cpu")
     on_gpus = gpus > 0 and device != "cpu"
     return Cluster(ray, address, on_gpus, split, workers)

@@ -1,7 +1,6 @@
-"""The process that looks at photos for a run on a Ray cluster: one detector, threads around it.
+"""The process that works on photos for a run on a Ray cluster: one detector, threads around it.
 
-It is the same as a run on one machine but for its two ends: jobs come as calls from the process that records,
-and crops go back there as bytes. Nothing is written on its node.
+Jobs come as calls from the process that records; outcomes go back there. Nothing is written on its node.
 """
 
 from __future__ import annotations
@@ -10,9 +9,8 @@ import asyncio
 import importlib.metadata
 import os
 import socket
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,14 +19,16 @@ from detic_crop.detectors.base import Detector
 from detic_crop.errors import DeticCropError
 from detic_crop.photos.photo import Photo
 from detic_crop.system.machine import threads_per_photo
-from detic_crop.work.executors.detector_thread import DetectorThread
-from detic_crop.work.executors.threads import few_threads_each
+from detic_crop.work.executors.threads import WorkerThreads
 from detic_crop.work.pipeline import Pipeline
 from detic_crop.work.recipe import Job, Outcome, Recipe
 from detic_crop.work.timing import Totals
 
 PACKAGES = ("detic-crop", "torch", "torchvision", "opencv-python-headless", "pillow", "numpy")
-"""Of which another version may give other bytes."""
+"""Packages whose versions may change the bytes of a crop."""
+
+_ON_THE_WAY = 2
+"""Photos more than the threads take, so that none waits for the network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,13 @@ class Order:
 
     Attributes:
         recipe: what is wanted.
-        device: of the detector.
-        cores: of this worker.
-        threads: that work on photos; None takes what fits the cores and the node's memory.
+        device: where its detector runs.
+        cores: cores of this worker.
+        threads: threads that work on photos; None takes what suits the cores and the memory of the node.
         cwd: what relative paths are relative to.
-        probes: some photos that must be there.
-        again: the one before it died: a detector that dies of any photo shall do so before it is given one.
+        probes: some photos that must be visible.
+        after_crash: replace a crashed worker: run the detector once on a blank image, so that a detector that
+            dies of any photo does so before it is given one.
     """
 
     recipe: Recipe
@@ -51,42 +52,35 @@ class Order:
     threads: int | None
     cwd: str
     probes: Sequence[Photo]
-    again: bool = False
+    after_crash: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
-    """The detector is loaded.
+class Node:
+    """What a worker says of itself once its detector is loaded.
 
     Attributes:
-        ahead: so many photos may be on their way to this worker.
-        threads: that work on photos.
-        thread_safe: they ask the detector themselves.
         host: name of the node.
-        device: of the detector.
+        most_in_flight: photos that may be on their way to it.
         weights: file name → sha256 of what its answers depend on.
-        unseen: those of `Order.probes` that are not there, or another file.
-        versions: of `PACKAGES`.
+        unseen: those of `Order.probes` that are not there, or are another file.
+        versions: package → version, of `PACKAGES`.
     """
 
-    ahead: int
-    threads: int
-    thread_safe: bool
     host: str
-    device: str
+    most_in_flight: int
     weights: dict[str, str]
     unseen: list[Photo]
     versions: dict[str, str]
 
 
-class Worker:
+class RayWorker:
     """A Ray actor. Its methods are coroutines, so any number of photos may be on their way in it."""
 
     def __init__(self) -> None:
-        self._opened = ExitStack()
         self._stopped = False
 
-    async def begin(self, order: Order, detector: Detector | None) -> Ready:
+    async def begin(self, order: Order, detector: Detector | None) -> Node:
         """Load the detector, unless it came along.
 
         Raises:
@@ -94,87 +88,54 @@ class Worker:
         """
         return await asyncio.to_thread(self._begin, order, detector)
 
-    def _begin(self, order: Order, detector: Detector | None) -> Ready:
+    def _begin(self, order: Order, detector: Detector | None) -> Node:
         with suppress(OSError):
             os.chdir(order.cwd)
-        recipe = order.recipe
         unseen = [photo for photo in order.probes if not photo.is_visible()]
         if detector is None:
             detector = self._load(order)
-        if order.again:
+        if order.after_crash:
             with suppress(Exception):
                 detector.detect(np.full((64, 96, 3), 128, np.uint8))
         info = detector.info
-        pipeline = Pipeline(recipe, detector)
         few = max(1, order.cores // threads_per_photo(info.memory_per_photo)) if info.thread_safe else 4
         threads = order.threads or min(few, order.cores)
-        self._serve(pipeline, threads)
-        return Ready(
-            2 * threads + 2 * pipeline.batch_size,
-            threads,
-            info.thread_safe,
-            socket.gethostname(),
-            order.device,
-            dict(info.weights),
-            unseen,
-            package_versions(),
-        )
+        self._pipeline = Pipeline(order.recipe, detector)
+        self._threads = WorkerThreads(self._pipeline, threads, lambda: self._stopped).__enter__()
+        most = self._threads.most_in_flight + _ON_THE_WAY
+        return Node(socket.gethostname(), most, dict(info.weights), unseen, package_versions())
 
     def _load(self, order: Order) -> Detector:
         try:
             return order.recipe.load_detector(order.device)
         except DeticCropError as error:
-            raise type(error)(f"on node {socket.gethostname()}: {error}") from error
-
-    def _serve(self, pipeline: Pipeline, threads: int) -> None:
-        """Begin the threads; `_submit` gives them a job."""
-        info = pipeline.detector.info
-        inside = threads_per_photo(info.memory_per_photo) if info.thread_safe else None
-        begin = self._opened.enter_context(few_threads_each(inside))
-        pool = ThreadPoolExecutor(threads, thread_name_prefix="detic-crop", initializer=begin)
-        self._pipeline = pipeline
-        self._submit: Callable[[Job], Future[Outcome]]
-        self._detector: DetectorThread | None = None
-        self._flying: set[Future[Outcome]] = set()
-        if info.thread_safe:
-            self._submit = lambda job: pool.submit(pipeline.process, job)
-        else:
-            self._detector = DetectorThread(pipeline, pool, lambda: self._stopped)
-            self._submit = self._opened.enter_context(self._detector).submit
+            raise type(error)(error.code, f"on node {socket.gethostname()}: {error}") from error
 
     async def do(self, job: Job) -> Outcome | None:
-        """One photo; None when a stop came before it was begun.
+        """Work on one photo; None if a stop came before it was begun.
 
         Raises:
             DeticCropError: the detector is broken.
         """
         if self._stopped:
             return None
-        future = self._submit(job)
-        self._flying.add(future)
         try:
-            return await asyncio.wrap_future(future)
+            return await asyncio.wrap_future(self._threads.submit(job))
         except asyncio.CancelledError:
             return None
-        finally:
-            self._flying.discard(future)
 
     async def stop(self) -> None:
         """Begin nothing more; what the detector has seen is finished."""
         self._stopped = True
-        if self._detector is not None:
-            self._detector.stop()
-            return
-        for future in list(self._flying):
-            future.cancel()
+        self._threads.stop()
 
     async def totals(self) -> Totals:
-        """Where the time went."""
+        """Return where the time went."""
         return self._pipeline.times.totals()
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of `PACKAGES` here."""
+    """Return the versions of `PACKAGES` in this environment."""
     found = {}
     for package in PACKAGES:
         with suppress(importlib.metadata.PackageNotFoundError):

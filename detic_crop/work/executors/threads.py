@@ -1,4 +1,4 @@
-"""One detector and threads around it, in this process.
+"""One detector and threads around it, in one process.
 
 Threads are enough: OpenCV, Pillow and torch release the interpreter's lock.
 """
@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
+from types import TracebackType
 from typing import Any
 
 import cv2
 
 from detic_crop.system.leaving import end_pool
 from detic_crop.system.machine import default_workers, threads_per_photo
+from detic_crop.work.executors.base import ShouldStop
 from detic_crop.work.executors.detector_thread import DetectorThread
 from detic_crop.work.pipeline import Pipeline
 from detic_crop.work.recipe import Job, Outcome
@@ -37,26 +39,20 @@ class Threads:
         self._workers = workers or default_workers(info.thread_safe, info.memory_per_photo)
         self._usage = Usage(pipeline.times, 0.0, self._workers, info.thread_safe)
 
-    @property
-    def most_in_flight(self) -> int:
-        """Photos that are begun before the first of them is finished."""
-        if self._pipeline.detector.info.thread_safe:
-            return 2 * self._workers  # twice: a slow photo must not starve the others
-        return 2 * self._workers + 2 * self._pipeline.batch_size  # a batch in the detector, the next decoded
-
-    def run(self, jobs: Iterable[Job], should_stop: Callable[[], bool]) -> Generator[Outcome]:
+    def run(self, jobs: Sequence[Job], should_stop: ShouldStop) -> Generator[Outcome]:
         """See `Executor.run`."""
-        info = self._pipeline.detector.info
-        run = self._whole_photos if info.thread_safe else self._around_one_detector
-        threads = threads_per_photo(info.memory_per_photo) if info.thread_safe else None
-        with few_threads_each(threads) as begin_worker:
-            pool = ThreadPoolExecutor(
-                self._workers, thread_name_prefix="detic-crop", initializer=begin_worker
-            )
-            try:
-                yield from run(iter(jobs), pool, should_stop)
-            finally:
-                end_pool(pool)
+        left = iter(jobs)
+        in_flight: deque[Future[Outcome]] = deque()
+        with WorkerThreads(self._pipeline, self._workers, should_stop) as threads:
+            while not should_stop():
+                for job in islice(left, threads.most_in_flight - len(in_flight)):
+                    in_flight.append(threads.submit(job))
+                if not in_flight:
+                    return
+                yield from _unless_cancelled(in_flight.popleft())
+            threads.stop()
+            for future in in_flight:
+                yield from _unless_cancelled(future)
 
     def usage(self) -> Usage:
         """See `Executor.usage`."""
@@ -66,39 +62,63 @@ class Threads:
         """See `Executor.report`."""
         return {}
 
-    def _whole_photos(
-        self, jobs: Iterator[Job], pool: ThreadPoolExecutor, should_stop: Callable[[], bool]
-    ) -> Iterator[Outcome]:
-        """Let each worker take a photo through every step."""
-        flying: deque[Future[Outcome]] = deque()
-        while not should_stop():
-            for job in islice(jobs, self.most_in_flight - len(flying)):
-                flying.append(pool.submit(self._pipeline.process, job))
-            if not flying:
-                return
-            yield flying.popleft().result()
-        # Cancelled before the first is waited for: idle workers would begin more.
-        begun = [future for future in flying if not future.cancel()]
-        yield from (future.result() for future in begun)
 
-    def _around_one_detector(
-        self, jobs: Iterator[Job], pool: ThreadPoolExecutor, should_stop: Callable[[], bool]
-    ) -> Iterator[Outcome]:
-        """Let workers decode before and encode after the one thread that asks the detector.
+def _unless_cancelled(future: Future[Outcome]) -> Iterator[Outcome]:
+    """Yield the outcome, or nothing if a stop came before the photo was begun."""
+    with suppress(CancelledError):
+        yield future.result()
 
-        So the detector does not wait for a codec or a disk as long as the workers keep up.
-        """
-        flying: deque[Future[Outcome]] = deque()
-        with DetectorThread(self._pipeline, pool, should_stop) as detector:
-            while not should_stop():
-                for job in islice(jobs, self.most_in_flight - len(flying)):
-                    flying.append(detector.submit(job))
-                if not flying:
-                    return
-                yield from _unless_cancelled(flying.popleft())
-            detector.stop()
-            for future in flying:
-                yield from _unless_cancelled(future)
+
+class WorkerThreads:
+    """Threads that take jobs and give their outcomes as futures.
+
+    Each takes a photo through every step if the detector is thread-safe. Else they decode before and encode
+    after one thread that asks the detector, which so waits for no codec and no disk.
+
+    Args:
+        pipeline: the steps of the main path, with the detector.
+        workers: number of threads.
+        should_stop: asked before one thread asks the detector.
+    """
+
+    def __init__(self, pipeline: Pipeline, workers: int, should_stop: ShouldStop) -> None:
+        self._pipeline = pipeline
+        self._workers = workers
+        self._should_stop = should_stop
+        self._opened = ExitStack()
+
+    def __enter__(self) -> WorkerThreads:
+        info = self._pipeline.detector.info
+        inside = threads_per_photo(info.memory_per_photo) if info.thread_safe else None
+        begin = self._opened.enter_context(few_threads_each(inside))
+        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="detic-crop", initializer=begin)
+        self._opened.callback(end_pool, pool)
+        self.submit: Callable[[Job], Future[Outcome]]
+        """Begin a photo; its future is cancelled if a stop comes first."""
+        self.stop: Callable[[], None]
+        """Begin nothing more, and finish what the detector has seen; may be called twice."""
+        if info.thread_safe:
+            self.submit = lambda job: pool.submit(self._pipeline.process, job)
+            self.stop = lambda: pool.shutdown(wait=False, cancel_futures=True)
+        else:
+            detector = self._opened.enter_context(DetectorThread(self._pipeline, pool, self._should_stop))
+            self.submit, self.stop = detector.submit, detector.stop
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._opened.close()
+
+    @property
+    def most_in_flight(self) -> int:
+        """Photos that may be submitted before the first of them is finished."""
+        if self._pipeline.detector.info.thread_safe:
+            return 2 * self._workers  # twice: a slow photo must not starve the others
+        return 2 * self._workers + 2 * self._pipeline.batch_size  # a batch in the detector, the next decoded
 
 
 @contextmanager
@@ -127,9 +147,3 @@ def few_threads_each(torch_threads: int | None) -> Iterator[Callable[[], None]]:
         cv2.setNumThreads(cv2_threads)
         if torch:
             torch.set_num_threads(before)
-
-
-def _unless_cancelled(future: Future[Outcome]) -> Iterator[Outcome]:
-    """The outcome, or nothing when the detector has not seen the photo before the stop."""
-    with suppress(CancelledError):
-        yield future.result()
