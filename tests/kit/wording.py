@@ -146,7 +146,8 @@ WORDING: dict[str, str] = {
     "no_run": "has no .*journal.jsonl; pass the --out folder of a detic-crop run",
     "not_a_file": "is not a file; remove it, then run the same command again",
     "not_merged": "holds .* that are not merged yet; run: detic-crop merge ",
-    "other_photos": r"has the photos of .*, (not those of .*; (pass another --out|first run: detic-crop merge )|.* pass --add to add them)",
+    "other_photos": r"has the photos of .*, not those of .*; (pass another --out|first run: detic-crop merge)"
+    r"|has the photos of .* pass --add to add them",
     "other_shards_tar": "is in a tar file that this shard did not make; run the command without --shard",
     "other_writer": "another run writes to .* is not what this one wrote; what was finished is kept",
     "out_is_file": "--out .* is an? (object|file); pass ",
