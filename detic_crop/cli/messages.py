@@ -83,7 +83,7 @@ def say_counts(result: RunResult) -> None:
         parts.append(f"{counts['rejected']} rejected")
     reasons = ", ".join(f"{reason} {n}" for reason, n in result.failures.most_common(5))
     parts.append(f"{counts['failed']} failed" + (f" ({reasons})" if reasons else ""))
-    shard = result.folder.shard
+    shard = result.folder.layout.shard
     if shard is None:
         parts.append(f"{counted(result.flagged, 'crop')} flagged")
     speed = f"; {result.photos_per_second:.1f} photos/s" if result.done else ""

@@ -14,7 +14,7 @@ from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.state import save_sample
-from detic_crop.folder.whereabouts import look_for_photos
+from detic_crop.folder.whereabouts import PASS_INPUT, look_for_photos
 from detic_crop.folder.write_errors import output_errors
 from detic_crop.report.model import Audit
 from detic_crop.report.sample import detected_records, draw
@@ -22,7 +22,6 @@ from detic_crop.report.table import BOX_COLUMNS, NUMBER_COLUMNS
 from detic_crop.report.workbook import check_workbook
 from detic_crop.stores.addresses import is_address, join, redact
 from detic_crop.stores.store import store_of
-from detic_crop.system.collecting import collector_paused
 from detic_crop.wording import counted
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def write_audit(
 
     Args:
         output: the output folder of a run, or its address.
-        input: where the photos are now, if they have moved.
+        input: where the photos are now, when they have moved.
         sample: draw a stratified random sample of so many photos for review; a larger one adds to an
             earlier one, and no verdict is ever lost.
         seed: of the random numbers; None keeps that of an earlier sample, else takes 0.
@@ -55,9 +54,7 @@ def write_audit(
         OutputError: it cannot be written or is in use.
     """
     if seed is not None and sample is None:
-        raise UsageError(
-            "option_not_applicable", "--seed belongs to --sample; pass --sample N, too, e.g. 200"
-        )
+        raise UsageError("seed_without_sample", "--seed belongs to --sample; pass --sample N, too, e.g. 200")
     with open_folder(output) as folder:
         return rebuild_tables(folder, input, sample, seed, xlsx)
 
@@ -68,21 +65,25 @@ def rebuild_tables(
     sample: int | None = None,
     seed: int | None = None,
     xlsx: bool = False,
-    takes_input: bool = True,
+    advice: str = PASS_INPUT,
 ) -> RunResult:
+    """Hold a folder and rebuild its tables; see `write_audit`.
+
+    Whatever is refused is refused before anything is written. `advice` says what to do about photos that have
+    moved.
+    """
     folder.require_run()
     with folder.locked(), output_errors(folder.shown):
         state = replay(folder.layout.journal)
         config = require_finished(state.config, folder.shown)
         result = RunResult(folder, config)
-        with collector_paused():
-            whereabouts = look_for_photos(folder, state.records, input)
-            audit = Audit.of(folder, state.records, config, whereabouts)
-            if xlsx:
-                check_workbook(audit)
-            if sample is not None:
-                _draw_sample(result, audit, sample, seed)
-            write_report(result, audit, "pass" if takes_input else "give `detic-crop audit` with", xlsx=xlsx)
+        whereabouts = look_for_photos(folder, state.records, input)
+        audit = Audit.of(folder, state.records, config, whereabouts)
+        if xlsx:
+            check_workbook(audit)
+        if sample is not None:
+            _draw_sample(result, audit, sample, seed)
+        write_report(result, audit, advice, xlsx=xlsx)
     return result
 
 
@@ -106,7 +107,7 @@ def _draw_sample(result: RunResult, audit: Audit, size: int, seed: int | None) -
 
 
 def read_audit(output: PathLike) -> pd.DataFrame:
-    """Return audit.csv as a pandas DataFrame: numbers, boxes as lists of four ints or None, the rest as text.
+    """Return audit.csv as a DataFrame: numbers, boxes as lists of four ints or None, all else as text.
 
     Args:
         output: the output folder of a run, or its address.
@@ -131,12 +132,12 @@ def _audit_csv(output: PathLike) -> Path | BytesIO:
         path = Path(output) / "audit.csv"
         if path.is_file():
             return path
-        raise UsageError("no_audit", f"{path} does not exist; pass the --out folder of a detic-crop run")
+        raise UsageError("no_audit_csv", f"{path} does not exist; pass the --out folder of a detic-crop run")
     address = join(os.fspath(output), "audit.csv")
     try:
         return BytesIO(store_of(address).read(address))
     except OSError as error:
         raise UsageError(
-            "no_audit",
+            "no_audit_csv",
             f"{redact(address)} cannot be read: {error.strerror}; pass the --out of a detic-crop run",
         ) from error

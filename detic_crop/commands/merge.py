@@ -13,7 +13,7 @@ from detic_crop.commands.audit import rebuild_tables
 from detic_crop.commands.result import RunResult
 from detic_crop.commands.run_json import run_json_of_merge
 from detic_crop.commands.settings import PathLike, check_same_settings
-from detic_crop.commands.tables import write_tables
+from detic_crop.commands.tables import RUN_AUDIT, write_tables
 from detic_crop.errors import DeticCropError, UsageError
 from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.journal import Journal, replay
@@ -98,7 +98,7 @@ def _tables_again(folder: OutputFolder) -> RunResult:
         raise UsageError(
             "no_shards", f"{folder.shown} holds no shards; pass the --out folder of `run --shard k/N`"
         )
-    result = rebuild_tables(folder, takes_input=False)
+    result = rebuild_tables(folder, advice=RUN_AUDIT)
     result.notes.append("no shards wait to be merged here")
     if load_listing(folder).merged is not None:
         result.notes.append(

@@ -136,7 +136,8 @@ class Scope(Protocol):
 
 def scope_of(folder: OutputFolder, options: RunOptions) -> Scope:
     """Return the scope that ``--shard`` asks for."""
-    return WholeRun(folder, options) if folder.shard is None else ShardRun(folder, options, folder.shard)
+    shard = folder.layout.shard
+    return WholeRun(folder, options) if shard is None else ShardRun(folder, options, shard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,14 +219,14 @@ class ShardRun:
 
     def _begun_by_others(self) -> CropConfig | None:
         """Return the settings of an earlier merge or of another shard, which this one has to share."""
-        whole = self.folder.whole
-        others = (whole.with_shard(other) for other in whole.shards() if other != self.shard)
-        configs = (recorded_config(folder.layout.journal) for folder in (whole, *others))
+        layout = self.folder.layout
+        others = (layout.of_shard(other) for other in self.folder.shards() if other != self.shard)
+        configs = (recorded_config(other.journal) for other in (layout.unsharded, *others))
         return next((config for config in configs if config is not None), None)
 
     def check_alone(self) -> None:
         check_same_count(self.folder, self.shard)
-        if self.options.overwrite and self.folder.whole.layout.journal.exists():
+        if self.options.overwrite and self.folder.layout.unsharded.journal.exists():
             raise UsageError(
                 "shard_of_merged_folder",
                 f"{self.folder.shown} was merged before, and a single shard cannot start over; pass another "
@@ -262,13 +263,13 @@ class ShardRun:
         save_labels(self.folder, data_set.labels, data_set.matches)
 
     def finished(self, own: dict[str, ResumeEntry]) -> dict[str, ResumeEntry]:
-        merged = replay_entries(self.folder.whole.layout.journal).records
+        merged = replay_entries(self.folder.layout.unsharded.journal).records
         self.folder.crops.replace_only(replaceable_crops(self.folder, self.shard, own, merged))
         return merged | own
 
     def records(self) -> dict[str, Record]:
         own = replay(self.folder.layout.journal).records
-        return replay(self.folder.whole.layout.journal).records | own
+        return replay(self.folder.layout.unsharded.journal).records | own
 
     def files_in_the_way(self) -> dict[str, int]:
         return {}  # names agree among shards, whatever the others have put there already

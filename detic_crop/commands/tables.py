@@ -9,15 +9,17 @@ from detic_crop.commands.result import RunResult
 from detic_crop.errors import UsageError
 from detic_crop.folder.records import Record
 from detic_crop.folder.state import Drawn, load_sample
-from detic_crop.folder.whereabouts import Whereabouts, look_for_photos
+from detic_crop.folder.whereabouts import PASS_INPUT, Whereabouts, look_for_photos
 from detic_crop.report.estimate import estimate
 from detic_crop.report.html.page import write_page
 from detic_crop.report.model import Audit
 from detic_crop.report.sample import detected_records
 from detic_crop.report.table import write_table
 from detic_crop.report.workbook import write_workbook
-from detic_crop.system.collecting import collector_paused
 from detic_crop.wording import counted
+
+RUN_AUDIT = "run `detic-crop audit` with --in FOLDER, where they are now"
+"""Advice about photos that have moved, of commands that do not take ``--in`` for them."""
 
 
 def write_tables(
@@ -30,25 +32,24 @@ def write_tables(
         records: last record of each photo, by key.
         whereabouts: where the photos are, if the command takes ``--in`` for photos that have moved.
     """
-    with collector_paused():
-        todo = "pass"
-        if whereabouts is None:
-            todo, whereabouts = "give `detic-crop audit` with", look_for_photos(result.folder, records)
-        write_report(result, Audit.of(result.folder, records, result.config, whereabouts), todo)
+    advice = PASS_INPUT
+    if whereabouts is None:
+        advice, whereabouts = RUN_AUDIT, look_for_photos(result.folder, records)
+    write_report(result, Audit.of(result.folder, records, result.config, whereabouts), advice)
 
 
-def write_report(result: RunResult, audit: Audit, todo: str = "pass", *, xlsx: bool = False) -> None:
+def write_report(result: RunResult, audit: Audit, advice: str, *, xlsx: bool = False) -> None:
     """Write the tables of an audit, and add its numbers and what a person should know to the result.
 
     Args:
         result: counts and notes are added.
         audit: what the tables show.
-        todo: words before ``--in FOLDER`` in the advice for photos that have moved.
+        advice: what to do about photos that have moved, `PASS_INPUT` or `RUN_AUDIT`.
         xlsx: write audit.xlsx, too.
     """
     folder = result.folder
     so = "audit.html keeps the pictures that it has of them already"
-    result.notes[:0] = audit.whereabouts.sentences(so, f"{todo} --in FOLDER, where they are now")
+    result.notes[:0] = audit.whereabouts.sentences(so, advice)
     if sample := sample_of(result):
         current = {key: photo.record for key, photo in audit.photos.items()}
         detected = detected_records(folder, current, result.config)

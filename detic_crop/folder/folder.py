@@ -64,7 +64,7 @@ class OutputFolder:
     ) -> None:
         shown = None if state is None else redact(state.address)
         self.layout = layout = Layout(root, shard, shown)
-        self.root, self.shown, self.shard = layout.root, layout.shown, layout.shard
+        self.root, self.shown = layout.root, layout.shown
         self.inside = inside = Inside(layout.root)
         self.private_locations: dict[str, Location] = {}
         self._out_format = out_format
@@ -105,7 +105,7 @@ class OutputFolder:
     @property
     def whole(self) -> OutputFolder:
         """The folder without a shard."""
-        return self if self.shard is None else self.with_shard(None)
+        return self if self.layout is self.layout.unsharded else self.with_shard(None)
 
     def with_shard(self, shard: Shard | None) -> OutputFolder:
         """Return the same folder as another shard's, or as that of the whole."""

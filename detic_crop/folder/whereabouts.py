@@ -15,6 +15,9 @@ from detic_crop.photos.find import discover
 from detic_crop.photos.location import NOWHERE, LocalFile, Location, file_or_object, locate
 from detic_crop.wording import counted, either
 
+PASS_INPUT = "pass --in FOLDER, where they are now"
+"""Advice about photos that have moved, of commands that take ``--in`` for them."""
+
 _ABSENT = -1
 _UNKNOWN = -2
 
@@ -48,24 +51,24 @@ class Whereabouts:
             return f"{self.absent:,} of {self.photos:,} photos {either(self.absent, 'is', 'are')} not"
         return f"none of the {self.photos:,} photos is" if self.photos > 1 else "the one photo is not"
 
-    def sentences(self, so: str, todo: str = "pass --in FOLDER, where they are now") -> list[str]:
+    def sentences(self, so: str, advice: str = PASS_INPUT) -> list[str]:
         """Return what is missing or has changed, in sentences; none if all is well.
 
         Args:
             so: what follows for missing photos.
-            todo: what to do if nobody has said where the photos are now.
+            advice: what to do if nobody has said where the photos are now.
         """
         said = []
         if self.absent and self.given:
             said.append(f"{self.count} in --in {self.where}: {so}")
         elif self.absent:
             found = f"{self.count} where the run found {either(self.photos, 'it', 'them')}"
-            said.append(f"{found} ({self.where or self.first}): {so}; {todo}")
+            said.append(f"{found} ({self.where or self.first}): {so}; {advice}")
         if self.changed:
             photos, have = counted(self.photos, "photo"), either(self.changed, "has", "have")
             said.append(
                 f"{self.changed:,} of {photos} {have} changed since the run (the file's size "
-                "is another one); give the `run` command again"
+                "differs); run the `run` command again"
             )
         return said
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from detic_crop.photos.keys import STATE, printable
 from detic_crop.photos.location import LocalFile, Location
 from detic_crop.photos.photo import Listing, Photo, distinct, is_photo_name
-from detic_crop.system.collecting import collector_paused
 from detic_crop.system.system_folders import is_system_folder, note_of, system_folder_of
 
 _DEEPEST = 200
@@ -57,13 +56,12 @@ def from_glob(pattern: str, output: Location | None) -> Listing:
 
 def _sorted_listing(root: str, paths: list[str], walk: _Walk) -> Listing:
     above = os.path.join(root, "")
-    with collector_paused():
-        located = sorted(zip(_below(paths, above), paths, strict=True))
-        names = [name for name, _ in located]
-        keys = distinct(names)
-        photos = [Photo.at(key, LocalFile(path)) for key, (_, path) in zip(keys, located, strict=True)]
-        if keys != names:
-            photos.sort(key=attrgetter("key"))
+    located = sorted(zip(_below(paths, above), paths, strict=True))
+    names = [name for name, _ in located]
+    keys = distinct(names)
+    photos = [Photo.at(key, LocalFile(path)) for key, (_, path) in zip(keys, located, strict=True)]
+    if keys != names:
+        photos.sort(key=attrgetter("key"))
     notes = [*walk.notes, *filter(None, [note_of(walk.system_folders)])]
     return Listing(photos, walk.passed_over, notes, walk.plain)
 

@@ -19,7 +19,7 @@ from urllib.parse import unquote
 from msgspec import Struct
 
 from detic_crop.errors import PhotoError, UsageError
-from detic_crop.images.decode import read_file
+from detic_crop.images.file_bytes import read_file
 from detic_crop.stores.addresses import is_address, path_of, redact
 from detic_crop.stores.store import ObjectInfo, Store, store_of
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from msgspec import Struct
 
 from detic_crop.config import Truncated
-from detic_crop.images.decode import IMAGE_EXTENSIONS, PhotoFile, most_bytes
+from detic_crop.images.decode import IMAGE_EXTENSIONS, PhotoFile
+from detic_crop.images.file_bytes import most_bytes
 from detic_crop.photos.keys import printable
 from detic_crop.photos.location import LocalFile, Location, StoreObject
 from detic_crop.stores.addresses import scheme_of

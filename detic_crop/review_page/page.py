@@ -26,7 +26,6 @@ from detic_crop.report.model import Audit, AuditPhoto
 from detic_crop.report.suspicion import FLAGS
 from detic_crop.review_page.describe import Describer, box_of, verdict_values
 from detic_crop.review_page.rows import REVIEWED, Filter, Mask, ReviewRows, photo_id
-from detic_crop.system.collecting import collector_paused
 from detic_crop.wording import utf8
 
 _MAX_BODY = 16_384
@@ -229,7 +228,6 @@ class ReviewPage:
         )
 
 
-@collector_paused()
 def open_page(folder: OutputFolder, input: str | os.PathLike[str] | None, reviewer: str) -> ReviewPage:
     """Return the page of a folder, as its journal is now.
 

@@ -75,7 +75,7 @@ def check_same_count(folder: OutputFolder, shard: Shard) -> None:
     Raises:
         UsageError: there are such shards.
     """
-    for other in folder.whole.shards():
+    for other in folder.shards():
         if other.count != shard.count:
             raise UsageError(
                 "other_shard_count",
@@ -99,7 +99,7 @@ def check_same_shards(
         UsageError: the photos differ; a merge would refuse them, but only after the work.
     """
     digest = digest_of(photo.key for photo in photos)
-    for shard in folder.whole.shards():
+    for shard in folder.shards():
         other = folder.with_shard(shard)
         theirs, part = load_listing(other).inputs, load_part(other)
         if not theirs or [given.shown for given in theirs] == [given.shown for given in inputs]:

@@ -2,11 +2,11 @@
 
     decode → detect → choose → enlarge → crop → resize → encode → record
 
-The path is cut in three where the work changes hands: `decode` and `finish` run on worker threads, `detect`
-on the one thread that owns the model. `process` is the whole of it for one photo.
+The path is cut in three where another thread may take over: `decode` and `finish` run on worker threads,
+`detect` on the one thread that owns the model. `process` is all of it for one photo.
 
-No more is decoded than is needed: a detector that does not look at pixels has answered before any are
-decoded, and of a photo that was found undamaged before, only the rows down to the crop's last one are. With
+No more is decoded than is needed: a detector that does not need pixels answers before any are decoded, and of
+a photo that was found undamaged before, only the rows down to the last one of the crop are decoded. With
 ``decode="scaled"`` photos are also decoded no finer than the detector and the crop need, see
 `images.partial`.
 """
@@ -43,6 +43,7 @@ from detic_crop.images.partial import (
     snapped,
 )
 from detic_crop.work.recipe import Job, Outcome, Recipe
+from detic_crop.work.record_of import fields_of_choice
 from detic_crop.work.timing import StageTimes
 
 _NO_PIXEL = np.zeros(3, np.uint8)
@@ -55,11 +56,11 @@ class DecodedPhoto:
     """A photo on its way to the detector.
 
     Attributes:
-        job: which.
-        resolution_wh: of the upright photo.
-        checksum: of the file's bytes.
-        decoded: its pixels; None when the detector does not need any.
-        file: to decode from again; None when `decoded` is all that is needed.
+        job: the job it belongs to.
+        resolution_wh: width and height of the upright photo.
+        checksum: CRC-32 of the file.
+        decoded: its pixels; None if the detector does not need any.
+        file: the file, to decode from again; None if `decoded` is all that is needed.
         prepared: what `Detector.prepare` made of it.
     """
 
@@ -98,15 +99,15 @@ class Pipeline:
 
     @property
     def batch_size(self) -> int:
-        """How many photos the detector likes to be given at once."""
+        """Photos that are given to the detector at once."""
         return self.detector.preferred_batch
 
     def group_of(self, photo: DecodedPhoto) -> Hashable:
-        """Photos of one group can be computed together."""
+        """Return the group of a photo; only photos of one group are given to the detector together."""
         return self.detector.group_of(photo.prepared)
 
     def process(self, job: Job) -> Outcome:
-        """One photo from file to crop."""
+        """Take one photo through every step."""
         photo = self.decode(job)
         if isinstance(photo, Outcome):
             return photo
@@ -116,7 +117,7 @@ class Pipeline:
         return self.finish(detected)
 
     def decode(self, job: Job) -> DecodedPhoto | Outcome:
-        """Read a photo and decode what the detector looks at; a failure is an outcome, not an error."""
+        """Read a photo and decode what the detector needs; a failure is an outcome, not an error."""
         try:
             with self.times.measure("read"):
                 file = job.photo.open(self.recipe.max_pixels, self.config.truncated)
@@ -155,7 +156,7 @@ class Pipeline:
         return replace(photo, prepared=prepared)
 
     def detect(self, photos: Sequence[DecodedPhoto]) -> list[Detected | Outcome]:
-        """Ask the detector about some photos, all at once if it can.
+        """Ask the detector about some photos, all at once.
 
         Raises:
             DeticCropError: the detector crashed on `MAX_DETECTOR_CRASHES` photos in a row and on a plain
@@ -189,7 +190,7 @@ class Pipeline:
         return Detected(photo, detections)
 
     def _detector_is_broken(self) -> bool:
-        """Whether it crashes on a plain grey picture too; else the photos were at fault."""
+        """Return whether it crashes on a plain grey picture, too; if not, the photos are at fault."""
         try:
             self.detector.detect(np.full((64, 96, 3), 128, np.uint8))
         except PhotoError:
@@ -218,15 +219,24 @@ class Pipeline:
                 data = encode(crop, self.config.format, self.config.quality)
             with self.times.measure("check"):
                 checks = check_crop(crop)
-            record = self._record(photo, decoded, candidates, choice, rectangle, len(data))
-            record = msgspec.structs.replace(record, **checks._asdict())
+            record = msgspec.structs.replace(
+                self._blank(photo.job, photo),
+                truncated=decoded.truncated,
+                damaged=decoded.damaged,
+                seen=self._seen(photo),
+                crop=photo.job.crop,
+                crop_box=rectangle,
+                crop_bytes=len(data),
+                **fields_of_choice(candidates, choice),
+                **checks._asdict(),
+            )
             record = decision.record_of_new_crop(record, candidates)
         except Exception as error:
             return self._failed(photo.job, stage, error, None if stage == "decode" else photo)
         return Outcome(record, candidates, data)
 
     def _pixels_of(self, photo: DecodedPhoto, rectangle: PixelBox) -> tuple[Decoded, PixelBox]:
-        """Pixels that hold the rectangle, no coarser than the crop allows; the rectangle in whole ones."""
+        """Return pixels that hold the rectangle, no coarser than the crop allows, and the rectangle."""
         decoded, file = photo.decoded, photo.file
         if decoded is not None and decoded.reduction == 1:
             return decoded, rectangle
@@ -258,7 +268,7 @@ class Pipeline:
             return is_fine_enough(decoded.image[y1:y2, x1:x2], width, height)
 
     def _seen(self, photo: DecodedPhoto) -> Reduction | Literal[0]:
-        """The reduction at which a detector saw the photo; 0 where none did, or that plays no part."""
+        """Return the reduction at which a detector saw the photo; 0 if none did or it is not reduced."""
         if not self._may_scale(photo.resolution_wh):
             return 0
         if photo.decoded is not None:
@@ -280,7 +290,7 @@ class Pipeline:
         )
 
     def _choose(self, detections: Detections, resolution_wh: tuple[int, int]) -> tuple[Detections, Choice]:
-        """The boxes to keep and the choice; with the presence, which later only kept boxes could tell."""
+        """Return the boxes to keep, with the presence of all boxes, and the choice."""
         kept, choice = choose_and_keep(detections, self.classes, self.conf, resolution_wh)
         return replace(kept, presence=presence_of(detections.rounded(), self.classes)), choice
 
@@ -289,54 +299,6 @@ class Pipeline:
             return whole(resolution_wh)
         chosen = candidates.edges(choice.index)
         return crop_rectangle(chosen, self.config.scale, self.config.fit, resolution_wh)
-
-    def _record(
-        self,
-        photo: DecodedPhoto,
-        decoded: Decoded,
-        candidates: Detections,
-        choice: Choice,
-        rectangle: PixelBox,
-        crop_bytes: int,
-    ) -> Record:
-        record = msgspec.structs.replace(
-            self._blank(photo.job, photo),
-            truncated=decoded.truncated,
-            damaged=decoded.damaged,
-            unlisted=not candidates.listed,
-            seen=self._seen(photo),
-            status="resized" if choice.index is None else "cropped",
-            reason=choice.reason,
-            crop=photo.job.crop,
-            presence=candidates.presence,
-            crop_box=rectangle,
-            n_candidates=choice.n_candidates,
-            n_apart=choice.n_apart,
-            crop_bytes=crop_bytes,
-        )
-        if choice.index is not None:
-            record = msgspec.structs.replace(
-                record,
-                class_name=candidates.class_names[choice.index],
-                score=candidates.score(choice.index),
-                box=candidates.edges(choice.index),
-            )
-        if choice.best is not None and choice.best != choice.index:
-            record = msgspec.structs.replace(
-                record,
-                best_class=candidates.class_names[choice.best],
-                best_score=candidates.score(choice.best),
-                best_box=candidates.edges(choice.best),
-            )
-        if choice.larger is not None:
-            record = msgspec.structs.replace(record, larger_score=candidates.score(choice.larger))
-        if choice.rival is not None:
-            record = msgspec.structs.replace(
-                record,
-                rival_class=candidates.class_names[choice.rival],
-                rival_score=candidates.score(choice.rival),
-            )
-        return record
 
     def _blank(self, job: Job, photo: DecodedPhoto | None = None) -> Record:
         width, height = photo.resolution_wh if photo else (0, 0)
@@ -359,7 +321,7 @@ class Pipeline:
         return self._failed(job, "work", PhotoError(reason, message))
 
     def _failed(self, job: Job, stage: str, error: Exception, photo: DecodedPhoto | None = None) -> Outcome:
-        """A photo that failed is a row; what we did not foresee is one too, and says what it was."""
+        """Return the row of a photo that failed; an unforeseen error becomes a row, too."""
         reason, message = f"{stage}_error", f"{type(error).__name__}: {one_line(error, 300)}"
         if isinstance(error, PhotoError):
             reason, message = error.reason, one_line(error, 300)

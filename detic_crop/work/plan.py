@@ -16,7 +16,6 @@ from detic_crop.folder.records import Record, ResumeEntry
 from detic_crop.folder.tars import within
 from detic_crop.images.encode import EXTENSIONS
 from detic_crop.photos.photo import Photo
-from detic_crop.system.collecting import collector_paused
 from detic_crop.work.recipe import Job
 
 
@@ -71,7 +70,6 @@ class Naming(Protocol):
         ...
 
 
-@collector_paused()
 def make_plan(task: Task, records: Mapping[str, ResumeEntry], folder: OutputFolder, naming: Naming) -> Plan:
     """Name every crop and find the photos that still need one.
 

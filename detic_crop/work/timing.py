@@ -1,4 +1,4 @@
-"""Where the time of a run goes: seconds of work per stage, and of waiting between them."""
+"""Where the time of a run goes: seconds of work in each stage, and of waiting between them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class StageTimes:
     """Seconds and photos of each stage and each queue, summed over threads.
 
     Attributes:
-        seconds: of work, by stage.
-        photos: how many passed through a stage.
-        waited: seconds that photos lay in a queue, by queue.
-        idle: seconds that a thread had nothing to do, by kind of thread.
+        seconds: seconds of work, by stage.
+        photos: number of photos that passed through a stage.
+        waited: seconds that photos spent in a queue, by queue.
+        idle: seconds that threads had nothing to do, by kind of thread.
     """
 
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -45,25 +45,25 @@ class StageTimes:
                 self.photos[stage] += photos
 
     def totals(self) -> Totals:
-        """All sums, for another process to `add`."""
+        """Return all sums, for another process to `add`."""
         with self._lock:
             return {name: dict(getattr(self, name)) for name in _SUMS}
 
     def add(self, totals: Totals) -> None:
-        """The sums of another process."""
+        """Add the sums of another process."""
         with self._lock:
             for name in _SUMS:
                 for key, value in totals[name].items():
                     getattr(self, name)[key] += value
 
     def queued(self, queue: str, seconds: float) -> None:
-        """A photo has lain in `queue` so long."""
+        """Add the time that a photo has spent in `queue`."""
         with self._lock:
             self.waited[queue] += seconds
 
     @contextmanager
     def idling(self, kind: str) -> Iterator[None]:
-        """Add the time of a block to what threads of this kind had nothing to do."""
+        """Add the time of a block to the idle time of this kind of thread."""
         begun = time.perf_counter()
         try:
             yield
@@ -74,14 +74,14 @@ class StageTimes:
 
 @dataclass(slots=True)
 class Usage:
-    """What kept a run busy.
+    """How busy a run was kept.
 
     Attributes:
-        times: per stage and queue.
+        times: sums for each stage and queue.
         seconds: wall time of the run.
-        workers: threads that worked on photos.
+        workers: number of threads that work on photos.
         workers_detect: the workers ask the detector themselves; else one thread of its own does.
-        detectors: how many there were.
+        detectors: number of detectors.
     """
 
     times: StageTimes = field(default_factory=StageTimes)
@@ -91,7 +91,7 @@ class Usage:
     detectors: int = 1
 
     def busy(self) -> dict[str, float]:
-        """Share of the time that each kind of thread had something to do, in [0, 1]."""
+        """Return the share of the time that each kind of thread was busy, in [0, 1]."""
         seconds, elapsed = self.times.seconds, self.seconds or 1.0
         elsewhere = _RECORDING if self.workers_detect else {*_RECORDING, "detect"}
         on_workers = sum(s for stage, s in seconds.items() if stage not in elsewhere)
@@ -102,7 +102,7 @@ class Usage:
         return {who: min(1.0, share) for who, share in shares.items()}
 
     def table(self) -> str:
-        """For a person: every stage and queue, and what the run waited for."""
+        """Return a table for a person: every stage and queue, and what the run waited for."""
         lines = [f"{'stage':<36} {'seconds':>9} {'photos':>8} {'ms each':>9}"]
         for stage, seconds in sorted(self.times.seconds.items(), key=lambda item: -item[1]):
             lines.append(_line(stage, seconds, self.times.photos[stage]))

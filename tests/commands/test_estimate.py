@@ -141,6 +141,11 @@ def test_too_small_a_sample_is_refused(size: int) -> None:
         draw({}, CONFIG, 200, 0)
 
 
+def test_a_seed_without_a_sample_is_refused(tmp_path: Path) -> None:
+    with refused("seed_without_sample"):
+        api.write_audit(tmp_path, seed=1)
+
+
 def test_the_file_holds_any_name(tmp_path: Path) -> None:
     folder = OutputFolder(tmp_path)
     folder.inside.mkdir(folder.layout.temporary)

@@ -202,7 +202,7 @@ def test_what_is_counted(tmp_path: Path) -> None:
 def test_photos_that_have_changed_are_counted(work: Path) -> None:
     image = cropped(work)[0]
     write_photo(work / "moved" / image, 99, width=90)
-    words = "1 of 12 photos has changed since the run (the file's size is another one)"
+    words = "1 of 12 photos has changed since the run (the file's size differs)"
     before = pictures(work)
     for result in (
         api.write_audit(work / "out", input=work / "moved"),

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from detic_crop import api
 from detic_crop.config import CropConfig
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.records import Record
@@ -183,6 +184,11 @@ def test_the_columns_are_the_documented_ones(tmp_path: Path) -> None:
     assert all(COLUMNS.values())
     assert read(table(tmp_path, [])) == [documented.split()]
     assert list(row_cells(GOOD, doubts_of(GOOD, CONFIG))) == list(COLUMNS)
+
+
+def test_no_table_to_read_is_an_error_in_words(tmp_path: Path) -> None:
+    with refused("no_audit_csv"):
+        api.read_audit(tmp_path)
 
 
 def test_rows_by_hand(tmp_path: Path) -> None:

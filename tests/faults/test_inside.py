@@ -172,7 +172,11 @@ def test_a_folder_that_becomes_a_link_during_the_run(
                 place.symlink_to(target)
             return super().detect(image, key)
 
-    with untouched(tmp_path / "in"), untouched(tmp_path / "elsewhere"), pytest.raises(UsageError) as caught:
+    with (
+        untouched(tmp_path / "in"),
+        untouched(tmp_path / "elsewhere"),
+        refused("link_in_output", UsageError) as caught,
+    ):
         crop(tmp_path / "in", tmp_path / "out", detector=Swapping(), workers=1)
     assert f"{place} is a link; inside --out" in str(caught.value)
     place.unlink()

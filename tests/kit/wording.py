@@ -19,7 +19,7 @@ WORDING: dict[str, str] = {
     "merge_takes_one_folder": "merge joins the shards in one folder; .*: cp -a .* && detic-crop merge ",
     "model_needs_path": r"this folder was made with --model .*; pass --model and the file's path",
     "needs_detector": r"recrop cannot change .*; use `detic-crop run` for that",
-    "no_audit": r"(does not exist|cannot be read: .*); pass the --out( folder)? of a detic-crop run",
+    "no_audit_csv": "(does not exist|cannot be read: .*); pass the --out (folder )?of a detic-crop run",
     "no_candidates": "is gone: (nothing can be cropped|no other classes can be chosen); run `detic-crop run`",
     "no_label_matches": r"^--labels: no row of .* names a photo of --in .*; pass --labels-key COLUMN",
     "no_shards": "holds no shards; pass the --out folder of `run --shard k/N`",
@@ -28,6 +28,7 @@ WORDING: dict[str, str] = {
     "other_algorithm": r"was made by (an earlier|a later) version of detic-crop, .*; finish it with",
     "out_is_source": r"^--out is .* itself; pass another folder",
     "photos_gone": r"none of the photos is at .*; pass --in FOLDER",
+    "seed_without_sample": "--seed belongs to --sample; pass --sample N, too",
     "setting_not_accepted": r"is recorded by a run, and cannot be passed; ",
     "shard_of_merged_folder": r"was merged before, and a single shard cannot start over; pass another --out",
     "shards_not_done": r"shards that are not done: [\d,]+ of [\d,]+.*; run them, then merge again",
@@ -41,7 +42,7 @@ WORDING: dict[str, str] = {
         "--ray-address goes with --executor ray only; add that, or"
         "|goes with --model boxes:FILE only, not with"
         "|goes with a Detic model only, not with"
-        "|^recrop has no dry run and no shards|^recrop needs no detector|^--seed belongs to --sample; pass "
+        "|^recrop has no dry run and no shards|^recrop needs no detector"
         r"|goes with --vocabulary FILE\.npy or checkpoint, got"
     ),
     #

@@ -160,7 +160,11 @@ def test_the_readme_is_short() -> None:
 def test_files_that_are_named_exist(page: str) -> None:
     named = re.findall(r"`((?:detic_crop|tests|docs|examples)/[\w/.]*)", text_of(page))
     named += [
-        f"detic_crop/{path}" for path in re.findall(r"`((?:work|commands|folder)/[\w/]+\.py)`", text_of(page))
+        f"detic_crop/{path}"
+        for path in re.findall(
+            r"`((?:boxes|commands|detectors|folder|images|photos|shards|stores|work)/[\w/]+\.py)`",
+            text_of(page),
+        )
     ]
     assert named
     assert [path for path in named if not (ROOT / path).exists()] == []

@@ -21,18 +21,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from detic_crop.config import DEFAULT_MAX_PIXELS
 from detic_crop.errors import PhotoError
 from detic_crop.images import decode as decode_module
-from detic_crop.images.decode import (
-    HEIC_EXTENSIONS,
-    IMAGE_EXTENSIONS,
-    RAW_EXTENSIONS,
-    REASONS,
-    Decoded,
-    decode,
-    read_photo,
-)
+from detic_crop.images.decode import IMAGE_EXTENSIONS, REASONS, Decoded, decode
+from detic_crop.images.headers.read import HEIC_EXTENSIONS, RAW_EXTENSIONS
 from detic_crop.images.quiet import quiet_c_stderr
+from detic_crop.photos.location import LocalFile
+from detic_crop.photos.photo import Photo
 
 Pixels = NDArray[np.uint8]
 
@@ -135,7 +131,7 @@ def test_orientation_jpeg_is_cv2s(mode: str, orientation: int, progressive: bool
     path = tmp_path / "photo.jpg"
     photo = Image.fromarray(scene()).convert(mode)
     photo.save(path, exif=exif(orientation), progressive=progressive)
-    decoded = read_photo(path)
+    decoded = decode(path.read_bytes())
     np.testing.assert_array_equal(decoded.image, cv2.imread(str(path)))
     rgb(decoded)
     assert not decoded.truncated
@@ -373,7 +369,7 @@ def test_bombs_are_refused_by_their_header(format: str, monkeypatch: pytest.Monk
     def never(*_: object) -> None:
         raise AssertionError("decoded before the size was checked")
 
-    monkeypatch.setattr(decode_module, "_pixels", never)
+    monkeypatch.setattr(decode_module, "pixels_of", never)
     error = failure(with_size(format, 60000, 60000))
     assert error.reason == "too_many_pixels"
     assert "3,600,000,000" in str(error)
@@ -652,9 +648,14 @@ def test_heic_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
 # ---------------------------------------------------------------- files
 
 
+def read(path: Path) -> Decoded:
+    photo = Photo("photo", LocalFile(str(path)))
+    return photo.open(DEFAULT_MAX_PIXELS, "keep").decode()
+
+
 def raised(path: Path) -> PhotoError:
     with pytest.raises(PhotoError) as caught:
-        read_photo(path)
+        read(path)
     assert str(path) not in str(caught.value)
     return checked(caught.value)
 
@@ -685,7 +686,7 @@ def test_a_pipe_does_not_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     status = os.stat(tmp_path / "photo.jpg")
     monkeypatch.setattr(os, "stat", lambda _: status)
     with pytest.raises(PhotoError, match="pipe"):
-        read_photo(pipe)
+        read(pipe)
 
 
 @pytest.mark.parametrize(

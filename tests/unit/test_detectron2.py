@@ -295,7 +295,7 @@ def test_a_detectron2_that_does_not_import(
     for name in [name for name in sys.modules if name.split(".")[0] == "detectron2"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(UsageError, match=message):
+    with refused("missing_extra", UsageError, match=message):
         load_detectron2(FASTER, "cpu")
 
 
@@ -309,23 +309,31 @@ def test_a_detectron2_that_does_not_import(
         (PY_ONLY, "no config"),
         ("/nowhere/fins.yaml", "/nowhere/fins.yaml: there is no such file"),
         (UNPUBLISHED, f"publishes no checkpoint for .*close names: {FASTER}"),
-        (
-            "COCO-Detection/rpn_R_50_FPN_1x",
-            rf"not a detector on its own \(ProposalNetwork.*detectron2:{FASTER}",
-        ),
-        ("COCO-Detection/fast_rcnn_R_50_FPN_1x", "not a detector on its own .*proposals from elsewhere"),
     ],
 )
-def test_configs_that_cannot_be_used(config: str, message: str, zoo: StandIn) -> None:
-    with pytest.raises(UsageError, match=message) as caught:
+def test_configs_that_are_not_there(config: str, message: str, zoo: StandIn) -> None:
+    with refused("unknown_detectron2_config", UsageError, match=message) as caught:
         load_detectron2(config, "cpu")
     assert PY_ONLY not in str(caught.value).partition("close names")[2]
     assert zoo.settings == []
 
 
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("COCO-Detection/rpn_R_50_FPN_1x", rf"\(ProposalNetwork.*detectron2:{FASTER}"),
+        ("COCO-Detection/fast_rcnn_R_50_FPN_1x", "proposals from elsewhere"),
+    ],
+)
+def test_configs_that_detect_nothing_alone(config: str, message: str, zoo: StandIn) -> None:
+    with refused("unusable_detectron2_config", UsageError, match=message):
+        load_detectron2(config, "cpu")
+    assert zoo.settings == []
+
+
 def test_a_zoo_that_keeps_its_list_elsewhere(zoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "detectron2.model_zoo.model_zoo", ModuleType("model_zoo"))
-    with pytest.raises(UsageError, match=f"close names: {FASTER}"):
+    with refused("unknown_detectron2_config", UsageError, names=[f"close names: {FASTER}"]):
         load_detectron2("nothing-like-it", "cpu")
 
 
@@ -433,7 +441,7 @@ def test_a_model_that_detects_nothing(
     answer: dict[str, Any], message: str, zoo: StandIn, detector: Detectron2Detector
 ) -> None:
     zoo.answer = answer
-    with pytest.raises(DeticCropError, match=message):
+    with refused("unusable_detectron2_config", match=message):
         detector.detect(PHOTO)
 
 

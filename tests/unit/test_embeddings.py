@@ -235,7 +235,7 @@ def test_names_files_as_people_have_them(data: bytes, names: tuple[str, ...], tm
     ],
 )
 def test_names_that_would_mislead_are_refused(data: bytes, message: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=message):
+    with refused("bad_names", UsageError, match=message):
         load_own(save(tmp_path / "a.npy", embeddings(2)), write(tmp_path / "names.txt", data))
 
 
@@ -270,7 +270,7 @@ def test_embeddings_that_do_not_fit_are_refused(
     array: NDArray[np.generic], message: str, tmp_path: Path
 ) -> None:
     names = write_names(tmp_path / "names.txt", "dolphin", "whale")
-    with pytest.raises(WeightsError, match=message):
+    with refused("bad_embeddings", WeightsError, match=message):
         load_own(save(tmp_path / "a.npy", array), names)
 
 
@@ -298,7 +298,7 @@ def test_nothing_is_ever_unpickled(tmp_path: Path) -> None:
     np.save(tmp_path / "objects.npy", objects, allow_pickle=True)
     write(tmp_path / "pickle.npy", pickle.dumps(_Bomb()))
     for name in ("objects.npy", "pickle.npy"):
-        with pytest.raises(WeightsError, match=name):
+        with refused("bad_embeddings", WeightsError, match=name):
             load_own(tmp_path / name, names)
 
 
@@ -389,7 +389,7 @@ def test_words_are_kept_beside_the_weights(
 def test_a_misspelled_vocabulary_is_no_word(
     spec: str, meant: str, embedded: list[str], tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match=f"did you mean {meant}.*--vocabulary '{spec},'"):
+    with refused("unknown_vocabulary", UsageError, match=f"did you mean {meant}.*--vocabulary '{spec},'"):
         load_vocabulary(spec, None, nothing_pulled, tmp_path)
     assert load_vocabulary(f"{spec},", None, nothing_pulled, tmp_path).class_names == (spec,)
 

@@ -20,7 +20,7 @@ from detic_crop.boxes.detections import Detections
 from detic_crop.config import Fit
 from detic_crop.folder.journal import replay
 from detic_crop.images.crop import cut_and_resize
-from detic_crop.images.decode import read_photo
+from detic_crop.images.decode import PhotoFile
 from detic_crop.system import machine
 from detic_crop.work.timing import StageTimes, Usage
 from tests.kit.detectors import FakeDetector, fake_boxes
@@ -213,7 +213,7 @@ def test_scaled_crops_are_those_of_their_rectangle_to_40_db(
     crop(tmp_path / "in", tmp_path / "out", detector=Blind(), decode="scaled", **settings)
     (row,) = rows_of(tmp_path / "out")
     x1, y1, x2, y2 = map(int, row["crop_box"].split())
-    upright = read_photo(tmp_path / "in" / "a.jpg").image
+    upright = PhotoFile((tmp_path / "in" / "a.jpg").read_bytes()).decode().image
     exact = cut_and_resize(upright, (x1, y1, x2, y2), size, fit)
     ours = cv2.imread(str(tmp_path / "out" / row["crop"]))
     assert ours is not None

@@ -760,7 +760,7 @@ class TestInstalled:
             rf"has sha256 {sha256(checkpoint(9))}, expected {sha256(CHECKPOINT)} as on .*put there by hand"
         )
         for _ in range(2):
-            with pytest.raises(WeightsError, match=expected):
+            with refused("damaged_weights", WeightsError, match=expected):
                 weights.require(MODEL, with_vocabulary=False)
 
     def test_a_file_that_was_cut_off_since_is_refused_though_its_time_is_the_same(self, folder: Path) -> None:

@@ -7,10 +7,12 @@ photos; `detector` matches the paths with them and knows their sizes.
 from __future__ import annotations
 
 import codecs
+import contextlib
+import gc
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -40,12 +42,24 @@ from detic_crop.detectors.boxes_file.per_photo import read_photo_files
 from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError, RowError
 from detic_crop.detectors.boxes_file.xml_tree import parse_xml
 from detic_crop.detectors.boxes_file.yolo_rows import is_row
-from detic_crop.system.collecting import collector_paused
 
 _WHOLE_FILES = (".json", ".xml", ".csv")
 _DELIMITER = re.compile(r"[,;\t]")
 
 
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Do not look for garbage among millions of lists that all stay: a third less time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@_collector_paused()
 def read_boxes(path: Path, box_format: BoxFormat | None = None) -> tuple[BoxesTable, str]:
     """Read a boxes file, or a folder of them.
 
@@ -60,13 +74,12 @@ def read_boxes(path: Path, box_format: BoxFormat | None = None) -> tuple[BoxesTa
         FormatError: as `parse_boxes` and `parse_folder`.
         OSError: it, or a file in it, cannot be read.
     """
-    with collector_paused():
-        if path.is_dir():
-            refuse_box_format(box_format)
-            folder = LabelFolder(path)
-            return parse_folder(folder), folder.sha256
-        data = path.read_bytes()
-        return parse_boxes(data, box_format, path.name), hashlib.sha256(data).hexdigest()
+    if path.is_dir():
+        refuse_box_format(box_format)
+        folder = LabelFolder(path)
+        return parse_folder(folder), folder.sha256
+    data = path.read_bytes()
+    return parse_boxes(data, box_format, path.name), hashlib.sha256(data).hexdigest()
 
 
 def parse_boxes(data: bytes, box_format: BoxFormat | None = None, name: str = "") -> BoxesTable:

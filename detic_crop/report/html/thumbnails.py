@@ -137,7 +137,7 @@ def thumbnail(data: bytes, name: str, side: int, quality: int, record: Record | 
 
 
 def _changed() -> PhotoError:
-    return PhotoError("changed", "it has changed since the run; give the run command again")
+    return PhotoError("changed", "it has changed since the run; run the `run` command again")
 
 
 def _decode_small(data: bytes, name: str, side: int) -> Decoded:

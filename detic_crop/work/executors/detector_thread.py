@@ -1,4 +1,4 @@
-"""One thread that owns the detector, between workers that decode for it and finish after it."""
+"""One thread that asks the detector, between workers that decode before it and finish after it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class _Flight:
     decoded_at: float = 0.0
 
     def note_time(self, decoding: Future[DecodedPhoto | Outcome]) -> None:
-        """Called when decoding is done."""
+        """Note when decoding was done."""
         self.decoded_at = time.perf_counter()
 
     def decoded(self) -> DecodedPhoto | Outcome | None:
-        """The decoded photo, waited for; None when it was not begun before the stop."""
+        """Wait for the decoded photo and return it; None if a stop came before it was begun."""
         try:
             return self.decoding.result()
         except CancelledError:
@@ -36,14 +36,14 @@ class _Flight:
 
 
 class DetectorThread:
-    """Takes jobs in order, gives their outcomes as futures.
+    """Takes jobs in order and gives their outcomes as futures.
 
-    Photos that were decoded by the time the detector is free are given to it together, up to its batch size,
-    those first that fit the oldest one.
+    Photos that are decoded by the time the detector is free are given to it together, up to its batch size:
+    the oldest one and those of its group.
 
     Args:
-        pipeline: the steps.
-        pool: workers for decoding and finishing.
+        pipeline: the steps of the main path, with the detector.
+        pool: threads that decode and finish.
         should_stop: asked before the detector is given anything.
     """
 
@@ -54,7 +54,7 @@ class DetectorThread:
         self._inbox: SimpleQueue[_Flight | None] = SimpleQueue()
         self._stopping = threading.Event()
         self._closing = threading.Lock()
-        self._closed = False  # the thread takes in nothing more
+        self._closed = False  # the thread takes no more photos
         self._thread = threading.Thread(target=self._run, name="detic-crop-detector")
         self._ended = threading.Event()
 
@@ -72,9 +72,9 @@ class DetectorThread:
         self._ended.wait()  # not `join`, see `leaving.end_pool`
 
     def submit(self, job: Job) -> Future[Outcome]:
-        """Begin a photo. Its future is cancelled when a stop comes before the detector has seen it.
+        """Begin a photo. Its future is cancelled if a stop comes before the detector has seen it.
 
-        It raises what the pipeline raises: OutputError, or DeticCropError of a broken detector.
+        The future raises DeticCropError if the detector is broken.
         """
         flight = _Flight(self._pool.submit(self._pipeline.decode, job))
         flight.decoding.add_done_callback(flight.note_time)
@@ -86,7 +86,7 @@ class DetectorThread:
         return flight.outcome
 
     def stop(self) -> None:
-        """Let the detector see no further photo; may be called twice."""
+        """Give the detector no further photo; may be called twice."""
         self._stopping.set()
         self._inbox.put(None)
 
@@ -118,7 +118,7 @@ class DetectorThread:
             _cancel(waiting)
 
     def _receive(self, waiting: deque[_Flight]) -> bool:
-        """Take in one more photo; False for the end."""
+        """Take one more photo from the queue; return False at the end."""
         with self._pipeline.times.idling("detector"):
             flight = self._inbox.get()
         if flight is not None:
@@ -126,7 +126,7 @@ class DetectorThread:
         return flight is not None
 
     def _next_batch(self, waiting: deque[_Flight]) -> list[tuple[_Flight, DecodedPhoto]]:
-        """The oldest photo and those that go with it; failed ones are settled on the way."""
+        """Return the oldest photo and those of its group; settle failed ones on the way."""
         batch: list[tuple[_Flight, DecodedPhoto]] = []
         for flight in list(waiting):
             if len(batch) == self._pipeline.batch_size or (batch and not flight.decoding.done()):
