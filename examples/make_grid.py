@@ -49,8 +49,8 @@ def photo_with_box(path: Path, box: str) -> Image.Image:
     )
 
 
-def main() -> None:
-    """Crop the sample photos, and lay those of `SHOWN` out in a grid."""
+def main(path: Path = HERE / "grid.jpg") -> None:
+    """Crop the sample photos, and lay those of `SHOWN` out in a grid, saved at `path`."""
     rows = -(-len(SHOWN) // COLUMNS)
     pair = WIDTH + GAP + HEIGHT
     size = (COLUMNS * (pair + MARGIN) - MARGIN, rows * (HEIGHT + MARGIN) - MARGIN)
@@ -66,7 +66,7 @@ def main() -> None:
             grid.paste(photo_with_box(HERE / "train_images" / name, row["box"]), (left, top))
             with Image.open(Path(folder) / row["crop"]) as crop:
                 grid.paste(crop, (left + WIDTH + GAP, top))
-    grid.save(HERE / "grid.jpg", quality=88, optimize=True)
+    grid.save(path, quality=88, optimize=True)
 
 
 if __name__ == "__main__":

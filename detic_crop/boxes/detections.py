@@ -23,8 +23,8 @@ class Detections:
         scores: (N,) float32 in [0, 1].
         class_names: N names from the detector's vocabulary.
         presence: how sure the detector is that a wanted animal is in the photo at all, in [0, 1]; None
-            when it has no such number, then the highest score of a wanted class stands in for it.
-        listed: whether anybody looked; False where given boxes do not speak of the photo at all.
+            if it has no such number; then the highest score of a wanted class is used.
+        listed: False if the boxes come from a file that does not name the photo, so nobody looked at it.
 
     Raises:
         ValueError: the lengths differ, or a box, score or presence is not finite.
@@ -57,15 +57,15 @@ class Detections:
 
     @classmethod
     def empty(cls, presence: float | None = None, listed: bool = True) -> Detections:
-        """No boxes at all."""
+        """Return no boxes."""
         return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32), (), presence, listed)
 
     @property
     def areas(self) -> NDArray[np.float64]:
         """(N,) box areas in square pixels; inverted boxes count as zero.
 
-        Reckoned in whole hundredths of a pixel, so that two boxes of one size have one area wherever they
-        lie, whatever float32 makes of their edges.
+        Computed in whole hundredths of a pixel, so that two boxes of one size have one area wherever they
+        are, however float32 rounds their edges.
         """
         units = 10**BOX_DECIMALS
         edges = np.rint(self.xyxy.astype(np.float64) * units)
@@ -74,12 +74,12 @@ class Detections:
         return areas
 
     def edges(self, index: int) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom of one box, with the decimals that are kept."""
+        """Return left, top, right, bottom of one box, with the decimals that are kept."""
         left, top, right, bottom = (round(float(edge), BOX_DECIMALS) for edge in self.xyxy[index])
         return left, top, right, bottom
 
     def score(self, index: int) -> float:
-        """Score of one box, with the decimals that are kept."""
+        """Return the score of one box, with the decimals that are kept."""
         return round(float(self.scores[index]), SCORE_DECIMALS)
 
     def take(self, indices: Sequence[int] | NDArray[np.integer]) -> Detections:

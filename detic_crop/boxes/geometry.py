@@ -63,7 +63,7 @@ def round_out(xyxy: Sequence[float], resolution_wh: tuple[int, int]) -> PixelBox
 def grow_to_square(box: PixelBox, resolution_wh: tuple[int, int]) -> PixelBox:
     """Grow the short side to the long one, shifting to stay inside the photo.
 
-    Where the photo itself is shorter than the long side, the short side becomes all there is.
+    If the photo itself is shorter than the long side, the short side becomes the photo's.
     """
     x1, y1, x2, y2 = box
     side = max(x2 - x1, y2 - y1)

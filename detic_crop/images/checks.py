@@ -64,7 +64,7 @@ def check_crop(crop: Image) -> Checks:
 
 
 def perceptual_hash(picture: Image) -> str:
-    """64 bits that stay nearly the same when a picture is scaled, recompressed or a little brightened.
+    """Return 64 bits that stay nearly the same when a picture is scaled, recompressed or brightened a little.
 
     Signs of the 64 lowest frequencies of the discrete cosine transform of a 32 × 32 grey miniature (Zauner
     2010, "Implementation and benchmarking of perceptual image hash functions", section 3.2.1), the mean left
@@ -84,7 +84,7 @@ def perceptual_hash(picture: Image) -> str:
 
 
 def _lowest_frequencies() -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns of the first 64 coefficients after the mean, by falling wavelength."""
+    """Return rows and columns of the first 64 coefficients after the mean, by falling wavelength."""
     places = [(row + column, row, column) for row in range(_HASH_SIDE) for column in range(_HASH_SIDE)]
     chosen = np.array(sorted(places)[1 : HASH_BITS + 1], np.intp)
     return chosen[:, 1], chosen[:, 2]
@@ -111,7 +111,7 @@ def _without_bars(grey: Image) -> Image:
 
 
 def _blur(grey: Image) -> float:
-    """How little a picture loses when it is blurred: Crete et al. 2007, "The blur effect", equations 1 to 8.
+    """Return how little a picture loses by blurring (Crete et al. 2007, "The blur effect", equations 1 to 8).
 
     The smaller of the two directions, where they take the larger: a wide rectangle that was stretched to a
     square is smooth along one axis however sharp the photo. Steps of one grey level are not counted.
@@ -134,12 +134,12 @@ def _blur_along_rows(lines: MatLike) -> float:
 
 
 def _steps(lines: MatLike) -> MatLike:
-    """From each value of a line to the next, without their signs."""
+    """Return the absolute difference from each value of a line to the next."""
     return cv2.absdiff(lines[:, 1:], lines[:, :-1])
 
 
 def _levels(grey: Image) -> NDArray[np.float64]:
-    """(256,) share of the pixels at each grey level."""
+    """Return (256,) share of the pixels at each grey level."""
     counts = np.asarray(cv2.calcHist([grey], [0], None, [256], [0, 256]), np.float64).ravel()
     return np.asarray(counts / counts.sum(), np.float64)
 

@@ -32,7 +32,7 @@ _LINEAR_FROM = 1.8  # ratio from which a sample of reduced pixels may be bilinea
 def cut_and_resize(
     image: Image, rectangle: PixelBox, size: int, fit: Fit, resize: Resize | None = None
 ) -> Image:
-    """The crop a trainer sees.
+    """Cut a rectangle out of a photo and fit it into a square.
 
     Args:
         image: (H, W, 3) uint8, any channel order.
@@ -57,7 +57,7 @@ def cut_and_resize(
 
 
 def fitted(sides: tuple[int, int], size: int, fit: Fit) -> tuple[int, int]:
-    """Width and height that a rectangle of these sides has in a crop of this size, pixels."""
+    """Return width and height, pixels, of a rectangle of these sides in a crop of this size."""
     if fit != "pad":
         return size, size
     ratio = size / max(sides)
@@ -80,7 +80,7 @@ def resize_exactly(image: Image, width: int, height: int) -> Image:
 
 
 def resize_quickly(image: Image, width: int, height: int) -> Image:
-    """Area averaging by the mean of a few bilinear samples for each pixel; the less detail, the fewer.
+    """Shrink with the mean of a few bilinear samples for each pixel; fewer for less detail.
 
     OpenCV samples, and averages by two, with vector instructions; areas of other ratios it averages one pixel
     after the other. Where a side is enlarged, none is shrunk, or all is full of detail (noise, text), it is
@@ -102,7 +102,7 @@ def resize_quickly(image: Image, width: int, height: int) -> Image:
 
 
 def resize_reduced(image: Image, width: int, height: int) -> Image:
-    """Area averaging of a photo that was decoded at a fraction of its size; never enlarges.
+    """Shrink a photo that was decoded at a fraction of its size.
 
     Its pixels are averages already, and averaging them again by their areas would blur. Where there is
     detail, cubic samples between them come 2 to 5 dB closer to a crop of all pixels.
@@ -115,7 +115,7 @@ def resize_reduced(image: Image, width: int, height: int) -> Image:
 
 
 def _samples(ratio: float, detail: float) -> int:
-    """How many samples, a power of two, suffice for each pixel along a side that is shrunk by `ratio`."""
+    """Return how many samples, a power of two, suffice for each pixel along a side shrunk by `ratio`."""
     if detail * max(ratio / _NEAR, 1.0) ** _FALL <= _ENOUGH_FOR_ONE:
         return 1
     samples = 2

@@ -1,4 +1,4 @@
-"""Ask a decoder whether a picture's data are damaged, where it has not said so by itself."""
+"""Ask a decoder whether a picture's data are damaged, if it has not said so by itself."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _TIFF_YCBCR = 6
 
 
 def is_remarked_on(jpeg: bytes) -> bool | None:
-    """Whether libjpeg has something to say about a JPEG; None where nobody hears it.
+    """Return whether libjpeg remarks on a JPEG; None if remarks cannot be heard.
 
     To be called within `quiet_c_stderr`. Pillow silences libjpeg, so OpenCV's is asked, at the least expense.
     """
@@ -45,7 +45,7 @@ def is_remarked_on(jpeg: bytes) -> bool | None:
 
 
 def is_only_padded(jpeg: bytes) -> bool:
-    """Whether a JPEG on which libjpeg remarks is whole but for zeros between its data and the end mark.
+    """Return whether libjpeg remarks on a JPEG only because of zeros between its data and the end mark.
 
     Some cameras fill up so. Without the right number of zeros there is nothing to remark on; the data
     themselves may end with one or two.
@@ -59,7 +59,7 @@ def is_only_padded(jpeg: bytes) -> bool:
 
 
 def lacks_scans(jpeg: bytes) -> bool:
-    """Whether a JPEG ends before its last scans: where one of them is missing it is whole, to libjpeg.
+    """Return whether a JPEG ends before its last scans; to libjpeg it is complete even if one is missing.
 
     A sequential one sends each component once. A progressive one's scans each send some coefficients of some
     components down to some bit; in the end all are there entirely.
@@ -84,7 +84,7 @@ def lacks_scans(jpeg: bytes) -> bool:
 
 
 def left_over(webp: bytes) -> bool:
-    """Whether a WebP that decodes has data left over: its decoder went astray on the way.
+    """Return whether a WebP that can be decoded has data left over, because its decoder went astray.
 
     libwebp fails when there is too little data, and says nothing when there is too much. Then there is still
     enough when some of the end is taken away.
@@ -104,7 +104,7 @@ def left_over(webp: bytes) -> bool:
 
 
 def is_tiff_damaged(tiff: bytes) -> bool | None:
-    """Whether strips or tiles of a TIFF are damaged that libtiff decodes; None where nobody can tell.
+    """Return whether strips or tiles of a TIFF are damaged that libtiff decodes; None if unknown.
 
     Some may be missing. Deflated ones end with a checksum, at which libtiff does not look; PackBits must give
     as many bytes as there are pixels; of JPEG libjpeg is asked. To be called within `quiet_c_stderr`.
@@ -131,7 +131,7 @@ def is_tiff_damaged(tiff: bytes) -> bool | None:
 
 
 def _lacks_strips(strips: list[tuple[int, int]], layout: Layout) -> bool:
-    """Whether there are fewer than the picture has, some are nowhere, or hold less than their pixels take."""
+    """Return whether strips or tiles are missing, or hold less data than their pixels take."""
     needed = _blocks_of(layout)
     if len(strips) < needed:
         return True
@@ -146,24 +146,24 @@ def _lacks_strips(strips: list[tuple[int, int]], layout: Layout) -> bool:
 
 
 def _blocks_of(layout: Layout) -> int:
-    """How many strips or tiles a picture has."""
+    """Return how many strips or tiles a picture has."""
     return -(-layout.height // layout.block[1]) * layout.across * (layout.samples if layout.planes else 1)
 
 
 def _has_whole_rows(layout: Layout) -> bool:
-    """Whether `block_bytes` is what a row takes: colours are not subsampled, samples are of one size."""
+    """Return whether a row takes `block_bytes`: colours are not subsampled, samples are of one size."""
     return layout.photometric != _TIFF_YCBCR and len(set(layout.bits)) == 1
 
 
 def _rows_in(number: int, layout: Layout) -> int:
-    """Rows of a strip or tile, counted over all planes; the last strip may have fewer, a tile never has."""
+    """Return the rows of a strip or tile, numbered over all planes; only a last strip may have fewer."""
     down = -(-layout.height // layout.block[1])
     is_last = number // layout.across % down == down - 1
     return layout.height - (down - 1) * layout.block[1] if is_last and not layout.tiled else layout.block[1]
 
 
 def _packs(data: bytes, size: int) -> bool:
-    """Whether PackBits give so many bytes: the last run ends there, and the data soon after it."""
+    """Return whether PackBits data expand to `size` bytes, and end soon after the last run."""
     at, end = 0, len(data)
     while size > 0 and at < end:
         length = data[at]
@@ -190,7 +190,7 @@ def _is_jpeg_damaged(jpeg: bytes, most_pixels: int) -> bool | None:
 
 
 def _is_deflate_damaged(data: bytes, size: int) -> bool:
-    """Whether a zlib stream breaks off, has another checksum, or gives far more than its strip."""
+    """Return whether a zlib stream breaks off, has a wrong checksum, or gives far more than its strip."""
     stream = zlib.decompressobj()
     try:
         stream.decompress(data, 2 * size + _TIFF_SPARE)
@@ -200,7 +200,7 @@ def _is_deflate_damaged(data: bytes, size: int) -> bool:
 
 
 def _webp_picture(webp: bytes) -> bytes:
-    """The chunk with the (first) picture, its head included; empty where there is none."""
+    """Return the chunk with the (first) picture, with its head; empty if there is none."""
     at = 12
     while at + 8 <= len(webp):
         kind, length = webp[at : at + 4], int.from_bytes(webp[at + 4 : at + 8], "little")

@@ -54,14 +54,14 @@ class Directory:
         return default if entry is None or entry.value is None else entry.value
 
     def numbers(self, tag: int, data: bytes) -> tuple[int, ...]:
-        """All numbers of an entry of integer type; none where there is no such entry."""
+        """Return all numbers of an entry of integer type; none if there is no such entry."""
         entry = self.entries.get(tag)
         if entry is None or entry.value is None:
             return ()
         return struct.unpack_from(f"{self.order}{entry.count}{_INTEGER_CODES[entry.type]}", data, entry.where)
 
     def reals(self, tag: int, data: bytes) -> tuple[float, ...]:
-        """All numbers of an entry of integer or floating type; none where there is no such entry."""
+        """Return all numbers of an entry of integer or floating type; none if there is no such entry."""
         entry = self.entries.get(tag)
         code = None if entry is None else _NUMBER_CODES.get(entry.type)
         if entry is None or code is None:
@@ -69,13 +69,13 @@ class Directory:
         return struct.unpack_from(f"{self.order}{entry.count}{code}", data, entry.where)
 
     def bytes_of(self, tag: int, data: bytes) -> bytes:
-        """The value of an entry as it stands; empty where there is no such entry."""
+        """Return the bytes of an entry's value; empty if there is no such entry."""
         entry = self.entries.get(tag)
         return b"" if entry is None else data[entry.where : entry.where + entry.size]
 
 
 def read_directory(data: bytes) -> Directory:
-    """The first directory of a TIFF structure; entries that point outside the data are left out.
+    """Return the first directory of a TIFF structure, without entries that point outside the data.
 
     Raises:
         struct.error: the directory itself is not inside the data.

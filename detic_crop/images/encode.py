@@ -18,7 +18,7 @@ _MAX_SIDE: dict[Format, int] = {"jpg": 65500, "png": 2**31 - 1, "webp": 16383}
 
 
 def encode(image: NDArray[np.uint8], format: Format, quality: int) -> bytes:
-    """The bytes of an image file: always three channels, no EXIF, no colour profile, no date.
+    """Return the bytes of an image file: three channels, no EXIF, no colour profile, no date.
 
     The same pixels, format and quality give the same bytes for one build of OpenCV.
 
@@ -28,7 +28,7 @@ def encode(image: NDArray[np.uint8], format: Format, quality: int) -> bytes:
         quality: 1 to 100 for jpg and webp; png ignores it.
 
     Raises:
-        ValueError: our own mistake: another shape or type, an unknown format, a quality out of range, or
+        ValueError: a programming error: another shape or type, an unknown format, a quality out of range, or
             a side that the format cannot hold (65,500 px in JPEG, 16,383 px in WebP).
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
@@ -49,7 +49,7 @@ def encode(image: NDArray[np.uint8], format: Format, quality: int) -> bytes:
 
 
 def _settings(format: Format, quality: int) -> list[int]:
-    """What cv2.imencode takes: names and values in turn."""
+    """Return the parameters of cv2.imencode: names and values in turn."""
     if format == "jpg":
         return [cv2.IMWRITE_JPEG_QUALITY, quality]
     if format == "webp":

@@ -1,4 +1,4 @@
-"""Pixels out of one of Pillow's readers, as far as its file goes."""
+"""Load a picture with one of Pillow's readers, as far as its file goes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from PIL import Image, ImageFile, TiffImagePlugin
 
 
 def load_rows(photo: ImageFile.ImageFile) -> bool:
-    """Decode a picture that was opened; where its decoder fails on the way, the rows that it has finished.
+    """Decode an opened picture; if the decoder fails on the way, keep the rows that it has finished.
 
     Returns:
         Whether nothing was missing.

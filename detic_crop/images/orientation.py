@@ -4,7 +4,7 @@ EXIF comes first, and XMP counts only where no EXIF says an orientation: cameras
 turns the pixels sets that right, while XMP is often left as it was (`PIL.ImageOps.exif_transpose` and viewers
 agree). XMP alone is what some editors write, and where PNG had no place for EXIF until 2017.
 
-Damaged metadata says nothing: 0.
+Damaged metadata counts as stating none: 0.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ _LOOSE = re.compile(r"""\btiff:Orientation\s*(?:=\s*["']|>)\s*([1-8])\s*[<"']"""
 
 
 def valid(value: int) -> int:
-    """An orientation, or 0 for a number that is none."""
+    """Return the number if it is an orientation, else 0."""
     return value if 1 <= value <= 8 else 0
 
 
 def exif_orientation(exif: bytes) -> int:
-    """Of an EXIF block, 1 to 8; 0 where it says none."""
+    """Return the orientation in an EXIF block, 1 to 8; 0 if it states none."""
     try:
         return valid(read_directory(exif.removeprefix(_EXIF_HEAD)).number(_ORIENTATION))
     except (struct.error, ValueError):
@@ -54,7 +54,7 @@ def exif_orientation(exif: bytes) -> int:
 
 
 def xmp_orientation(packet: bytes) -> int:
-    """Of an XMP packet, 1 to 8; 0 where it says none.
+    """Return the orientation in an XMP packet, 1 to 8; 0 if it states none.
 
     Only what is said of the photo itself counts, not what is said of the pictures that it was made from.
     """
@@ -71,7 +71,7 @@ def xmp_orientation(packet: bytes) -> int:
 
 
 class _EnoughError(Exception):
-    """What was looked for is found, or will not be."""
+    """The orientation is found, or will not be found."""
 
 
 class _XmpReader:
@@ -83,7 +83,7 @@ class _XmpReader:
         self._elements = 0
 
     def read(self, text: str) -> None:
-        """Sets `orientation`.
+        """Set `orientation`.
 
         Raises:
             ExpatError: it is not well-formed.
@@ -109,7 +109,7 @@ class _XmpReader:
             self._say(attributes.get(_RDF + "value", ""))
 
     def _characters(self, text: str) -> None:
-        """As an element, or as one with qualifiers beside its value."""
+        """Read an orientation that is an element, or an element with qualifiers beside its value."""
         if self._is_inside() and self._above[-1] in (_ORIENTATION_NAME, _RDF + "value"):
             self._say(text)
 
@@ -134,7 +134,7 @@ class _XmpReader:
 
 
 def _text(packet: bytes) -> str:
-    """XMP is in UTF-8, UTF-16 or UTF-32, each with or without a byte order mark."""
+    """Return the text of a packet, which is in UTF-8, UTF-16 or UTF-32, with or without a byte order mark."""
     first = packet.lstrip(b" \t\r\n")[:4]
     if first[:2] in (b"\xff\xfe", b"\xfe\xff"):
         encoding = "utf-32" if first in (b"\xff\xfe\0\0", b"\0\0\xfe\xff") else "utf-16"
@@ -154,7 +154,9 @@ def _text(packet: bytes) -> str:
 
 
 def png_text_orientation(chunks: Iterable[tuple[bytes, bytes]]) -> int:
-    """Of the text chunks of a PNG, which hold profiles in hexadecimal digits, or XMP as it is; 0: none.
+    """Return the orientation in the text chunks of a PNG, 1 to 8; 0 if they state none.
+
+    They hold profiles in hexadecimal digits, or plain XMP.
 
     Args:
         chunks: type and payload of each.
@@ -179,7 +181,7 @@ def png_text_orientation(chunks: Iterable[tuple[bytes, bytes]]) -> int:
 
 
 def _png_text(kind: bytes, rest: bytes, most: int) -> bytes:
-    """The text of a chunk, without its keyword, so many bytes of it; empty where it is damaged."""
+    """Return at most `most` bytes of a chunk's text, without its keyword; empty if it is damaged."""
     if kind == b"tEXt":
         return rest
     if kind == b"zTXt":
@@ -198,7 +200,7 @@ def _inflated(data: bytes, most: int) -> bytes:
 
 
 def _from_hexadecimal(text: bytes) -> bytes:
-    """A profile as ImageMagick writes it: a line with its name, one with its length, lines of digits."""
+    """Return a profile that ImageMagick wrote: a line with its name, one with its length, lines of digits."""
     parts = text.strip().split(None, 2)
     if len(parts) != 3:
         return b""

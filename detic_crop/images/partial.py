@@ -42,7 +42,7 @@ _STRIPES_BELOW = 1
 
 
 def reduction_for(sides: tuple[int, int], size: int, fit: Fit) -> Reduction:
-    """The coarsest reduction that still leaves enough pixels of a region for its crop.
+    """Return the coarsest reduction that still leaves enough pixels of a region for its crop.
 
     Args:
         sides: width and height of the region, photo pixels.
@@ -56,9 +56,9 @@ def reduction_for(sides: tuple[int, int], size: int, fit: Fit) -> Reduction:
 
 
 def is_fine_enough(region: NDArray[np.uint8], width: int, height: int) -> bool:
-    """Whether a crop out of reduced pixels is the crop of a full decode, to 40 dB PSNR.
+    """Return whether a crop out of reduced pixels equals the crop of a full decode, to 40 dB PSNR.
 
-    Where the reduced pixels have much detail, the photo has more, which they lost.
+    If the reduced pixels have much detail, the photo has more, which they lost.
 
     Args:
         region: (H, W, 3) uint8 BGR, the reduced pixels of the region.
@@ -72,7 +72,7 @@ def is_fine_enough(region: NDArray[np.uint8], width: int, height: int) -> bool:
 
 
 def reduction_to_show(resolution_wh: tuple[int, int], view: tuple[int, int] | None) -> Reduction:
-    """The coarsest reduction at which a detector that shrinks photos sees nothing less.
+    """Return the coarsest reduction at which a detector that shrinks photos loses nothing.
 
     Args:
         resolution_wh: of the photo.
@@ -85,7 +85,7 @@ def reduction_to_show(resolution_wh: tuple[int, int], view: tuple[int, int] | No
 
 
 def snapped(region: PixelBox, multiple: int, resolution_wh: tuple[int, int]) -> PixelBox:
-    """The region grown outwards to multiples of so many pixels; at the photo's edge cut back to one."""
+    """Return the region grown outwards to multiples of so many pixels; at the photo's edge it is cut back."""
     x1, y1, x2, y2 = region
     width, height = resolution_wh
     return (
@@ -97,7 +97,7 @@ def snapped(region: PixelBox, multiple: int, resolution_wh: tuple[int, int]) -> 
 
 
 def can_reduce(header: Header, reduction: int) -> bool:
-    """Whether the reduced pixels of this photo each cover whole pixels of the upright one.
+    """Return whether each reduced pixel of this photo covers whole pixels of the upright one.
 
     A reduced photo begins at the stored left top. Turned upright, that may be another corner, and pixels
     counted from there only agree where the sides are multiples of the reduction.
@@ -110,7 +110,7 @@ def can_reduce(header: Header, reduction: int) -> bool:
 
 
 def stored_rows(header: Header, region: PixelBox | None) -> int:
-    """How many stored rows, from the first, hold a region of the upright photo; all where that is unknown."""
+    """Return how many stored rows, from the first, hold a region of the upright photo; all if unknown."""
     if region is None or not header.height_at or not header.plain or header.truncated:
         return header.height
     x1, y1, x2, y2 = region
@@ -129,7 +129,7 @@ def stored_rows(header: Header, region: PixelBox | None) -> int:
 
 
 def origin_of(header: Header, rows: int) -> tuple[int, int]:
-    """Where, in the upright photo, the left top corner of its first `rows` stored rows is: x, y in pixels."""
+    """Return x, y, in pixels of the upright photo, of the left top corner of its first `rows` stored rows."""
     missing = header.height - rows
     if header.orientation in (3, 4):
         return 0, missing
@@ -137,7 +137,7 @@ def origin_of(header: Header, rows: int) -> tuple[int, int]:
 
 
 def with_rows(header: Header, rows: int) -> bytes:
-    """The lean file that ends after so many rows."""
+    """Return the lean file with a height that ends it after so many rows."""
     if rows >= header.height:
         return header.lean
     at = header.height_at

@@ -1,8 +1,8 @@
 """Hear what C decoders say about damaged photos, and keep it off the terminal.
 
-libjpeg mends damaged data as well as it can and goes on; it says so on the C library's `stderr` only, and
-OpenCV passes none of that on. So this listens there. What is heard belongs to the thread that decoded,
-however many others decode at the same time.
+libjpeg repairs damaged data as well as it can and goes on. It says so only on the C library's `stderr`, and
+OpenCV does not pass that on. So this module listens there: it is how damaged photos are found. A remark
+belongs to the thread that decoded, however many others decode at the same time.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class _Ear(NamedTuple):
     Attributes:
         variable: the C library's `stderr`.
         stream: a stream that keeps no text: it marks the thread that writes to it.
-        take_mark: whether the calling thread is marked; it is not any more afterwards.
+        take_mark: returns whether the calling thread is marked, and unmarks it.
     """
 
     variable: ctypes.c_void_p
@@ -44,7 +44,7 @@ class _Ear(NamedTuple):
 
 @cache
 def _ear() -> _Ear | None:
-    """None where `stderr` must not be assigned.
+    """Return None where `stderr` must not be assigned.
 
     glibc documents its standard streams as ordinary variables that a program may set. Other C libraries do
     not (musl keeps them in read-only memory), so there nothing is done and the remarks appear.
@@ -85,7 +85,7 @@ def _ear() -> _Ear | None:
 
 
 def _restart_in_child() -> None:
-    """After a fork only the forking thread is left: nobody decodes, and nobody will release the lock."""
+    """Start again after a fork, which leaves only the forking thread: nobody decodes or releases the lock."""
     global _lock, _users
     _lock = threading.Lock()
     if _users and (ear := _ear()) is not None:
@@ -102,8 +102,8 @@ def quiet_c_stderr() -> Iterator[None]:
     """Drop what C code prints to its own `stderr` stream; from any number of threads at once.
 
     cv2's JPEG decoder leaves libjpeg's message printer in place, which writes a line such as "Corrupt JPEG
-    data: premature end of data segment" for a damaged photo, past every log level; libtiff in Pillow does
-    the like. Redirecting file descriptor 2 would swallow what other threads print meanwhile; this leaves
+    data: premature end of data segment" for a damaged photo, past every log level; libtiff in Pillow does the
+    same. Redirecting file descriptor 2 would swallow what other threads print meanwhile; this leaves
     it, and so Python's `sys.stderr`, as they are.
     """
     global _saved, _users
@@ -127,15 +127,15 @@ def quiet_c_stderr() -> Iterator[None]:
 
 
 def can_hear() -> bool:
-    """Whether `take_remark` can tell."""
+    """Return whether `take_remark` can tell."""
     return _ear() is not None
 
 
 def take_remark() -> bool | None:
-    """Whether C code of this thread printed something within `quiet_c_stderr`, since the last question.
+    """Return whether C code of this thread printed something in `quiet_c_stderr` since the last call.
 
     Returns:
-        None where nobody can tell: not glibc.
+        None if that is unknown: not glibc.
     """
     ear = _ear()
     return None if ear is None else ear.take_mark()

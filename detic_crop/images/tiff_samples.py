@@ -54,13 +54,13 @@ class Layout:
 
     Attributes:
         width, height: pixels.
-        bits: of each sample.
-        formats: of each sample: 1 unsigned, 2 signed, 3 floating.
+        bits: bits of each sample.
+        formats: format of each sample: 1 unsigned, 2 signed, 3 floating.
         photometric: 0 grey, white is zero; 1 grey, black is zero; 2 RGB; others.
-        samples: per pixel.
-        planes: each sample has a plane of its own.
+        samples: samples per pixel.
+        planes: True if each sample has a plane of its own.
         block: width and height of a tile, or of a strip.
-        tiled: blocks are tiles.
+        tiled: True if blocks are tiles.
         extra: what the samples beyond grey or RGB mean.
     """
 
@@ -115,7 +115,7 @@ class Layout:
 
 
 def layout_of(data: bytes, directory: Directory) -> Layout:
-    """What the tags of a directory say."""
+    """Return what the tags of a directory say about the samples."""
     width, height = directory.number(256), directory.number(257)
     samples = directory.number(277, 1)
     bits = directory.numbers(258, data) or (1,)
@@ -141,14 +141,14 @@ def layout_of(data: bytes, directory: Directory) -> Layout:
 
 
 def strips_of(data: bytes, directory: Directory) -> list[tuple[int, int]]:
-    """Offset and length of each strip or tile."""
+    """Return offset and length of each strip or tile."""
     starts = directory.numbers(273, data) or directory.numbers(324, data)
     lengths = directory.numbers(279, data) or directory.numbers(325, data)
     return list(zip(starts, lengths, strict=False))
 
 
 def bgr_of(data: bytes, directory: Directory, convert: str) -> tuple[Bytes, bool]:
-    """The first page as (H, W, 3) uint8 BGR, and whether all of it was there.
+    """Return the first page as (H, W, 3) uint8 BGR, and whether all of it was there.
 
     Unsigned samples of n bits keep their highest 8, or are spread over 0 to 255 where they have fewer. Of
     signed ones 0 to the highest number are spread, since zero is black (or white) whatever the format;
@@ -161,7 +161,7 @@ def bgr_of(data: bytes, directory: Directory, convert: str) -> tuple[Bytes, bool
         convert: what to do with a file that cannot be read, for the error.
 
     Raises:
-        PhotoError: ``unsupported_format``: what the tags say is not known here.
+        PhotoError: ``unsupported_format``: the tags state something that is not supported.
     """
     layout = layout_of(data, directory)
     if problem := _unknown(layout):
@@ -178,7 +178,7 @@ def bgr_of(data: bytes, directory: Directory, convert: str) -> tuple[Bytes, bool
 
 
 def _unknown(layout: Layout) -> str:
-    """What of a layout is not known here; empty when all is."""
+    """Return what of a layout is not supported; empty if all of it is."""
     bits, kind = layout.bits[0], layout.formats[0]
     if layout.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
         return f"of photometric interpretation {layout.photometric} with samples that are not usual for it"
@@ -209,7 +209,7 @@ def _unknown(layout: Layout) -> str:
 
 
 def _planes(data: bytes, directory: Directory, layout: Layout) -> tuple[list[Bytes], bool]:
-    """The bytes of each plane, (H, bytes of a row of blocks), as they were before compression."""
+    """Return the bytes of each plane, (H, bytes of a row of blocks), as they were before compression."""
     strips = strips_of(data, directory)
     count = layout.samples if layout.planes else 1
     each = ceil(layout.height / layout.block[1]) * layout.across
@@ -225,7 +225,7 @@ def _planes(data: bytes, directory: Directory, layout: Layout) -> tuple[list[Byt
 
 
 def _as_bytes(data: bytes, directory: Directory, layout: Layout, strips: Sequence[tuple[int, int]]) -> bytes:
-    """A file of 8-bit grey that has the same strips or tiles."""
+    """Return a file of 8-bit grey that has the same strips or tiles."""
     starts, lengths = zip(*strips, strict=True)
     places = (324, 325) if layout.tiled else (273, 279)
     values: dict[int, Sequence[int]] = {
@@ -263,7 +263,7 @@ def _as_bytes(data: bytes, directory: Directory, layout: Layout, strips: Sequenc
 
 
 def _row_blocks(layout: Layout) -> Iterator[tuple[int, int]]:
-    """Some rows at a time: samples take more memory than their bytes."""
+    """Return ranges of rows to work on: samples take more memory than their bytes."""
     step = max(1, _SAMPLES_AT_A_TIME // (layout.across * layout.block[0] * layout.samples))
     return ((top, min(top + step, layout.height)) for top in range(0, layout.height, step))
 
@@ -272,7 +272,7 @@ def _row_blocks(layout: Layout) -> Iterator[tuple[int, int]]:
 
 
 def _samples(rows: Bytes, layout: Layout) -> NDArray[Any]:
-    """(h, bytes) → (h, W, samples side by side), in the type that the tags say, predictors undone."""
+    """Return (h, bytes) as (h, W, samples side by side) of the type in the tags, predictors undone."""
     height, bits, each = len(rows), layout.bits[0], layout.in_row
     values: NDArray[Any]
     blocks = rows.reshape(height * layout.across, layout.block_bytes)
@@ -295,7 +295,7 @@ def _samples(rows: Bytes, layout: Layout) -> NDArray[Any]:
 
 
 def _unpacked(blocks: Bytes, bits: int, count: int, signed: bool) -> NDArray[Any]:
-    """(n, bytes) → (n, count) numbers of so many bits, the highest bit first."""
+    """Return (n, bytes) as (n, count) numbers of so many bits, the highest bit first."""
     numbers = _unpacked_12(blocks, count) if bits == 12 else _unpacked_any(blocks, bits, count)
     return (numbers << (32 - bits)).view(np.int32) >> (32 - bits) if signed else numbers
 
@@ -320,7 +320,7 @@ def _unpacked_any(blocks: Bytes, bits: int, count: int) -> NDArray[np.uint32]:
 def _range(
     planes: Sequence[Bytes], layout: Layout, directory: Directory, data: bytes, convert: str
 ) -> tuple[float, float]:
-    """Black and white of floats, or white and black; of whole numbers their type says it."""
+    """Return black and white of floats, or white and black; for whole numbers their type says it."""
     if layout.formats[0] != _FLOAT:
         return 0.0, 1.0
     largest = 0.0
@@ -357,7 +357,7 @@ def _to_8_bits(values: NDArray[Any], layout: Layout, low: float, high: float) ->
 
 
 def _laid_over_white(eight: Bytes, layout: Layout) -> Bytes:
-    """(h, W, samples) → (h, W, 3) BGR."""
+    """Return (h, W, samples) as (h, W, 3) BGR over white."""
     colours = eight[..., : layout.colours]
     if layout.photometric == _WHITE_IS_ZERO:
         colours = 255 - colours

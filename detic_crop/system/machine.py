@@ -45,7 +45,7 @@ def cpus() -> int:
 
 
 def _cpu_quota() -> float:
-    """Return the cores' worth of time that the control group grants (``docker run --cpus``, a Kubernetes limit)."""
+    """Return the cores that the control group grants (``docker run --cpus``, a Kubernetes limit)."""
     for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
         try:
             quota, period = " ".join((_CGROUP / name).read_text() for name in names).split()

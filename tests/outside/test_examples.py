@@ -64,6 +64,15 @@ def test_the_script_makes_the_committed_photo(tmp_path: Path) -> None:
     assert (np.abs(made - committed) <= 2).mean() > 0.999
 
 
+@pytest.mark.slow
+def test_the_grid_shows_the_crops_as_they_are(tmp_path: Path) -> None:
+    runpy.run_path(str(EXAMPLES / "make_grid.py"))["main"](tmp_path / "grid.jpg")
+    made, committed = _pixels(tmp_path / "grid.jpg"), _pixels(EXAMPLES / "grid.jpg")
+    assert made.shape == committed.shape
+    # Another processor's rounding may move an edge by a pixel; another box or rendering changes whole crops.
+    assert np.abs(made - committed).mean() < 3
+
+
 def test_the_dataset_skips_failed_rows(tmp_path: Path) -> None:
     for name, colour in (("a.jpg", (255, 0, 0)), ("b.jpg", (0, 0, 255))):
         Image.new("RGB", (8, 8), colour).save(tmp_path / name, quality=95)
