@@ -8,7 +8,6 @@ of a photo counts.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.folder.inside import Inside, write_all
 from detic_crop.folder.names import is_crop_path
-from detic_crop.folder.records import Record, ResumeEntry, Span
+from detic_crop.folder.records import Edges, Record, ResumeEntry, Span
 from detic_crop.folder.typed_json import decode, encode
 
 T = TypeVar("T")
@@ -153,36 +152,33 @@ class Journal:
             opened.pop_all()
 
     def begin(self, config: CropConfig, version: str) -> None:
-        """Note the settings; once per folder."""
+        """Write the settings; once per folder."""
         header = {"config": config.to_dict(), "fingerprint": config.fingerprint(), "version": version}
         _append(self._journal, encode(header) + b"\n")
 
     def append_candidates(self, image: str, crop: str, detections: Detections) -> Span:
-        """Keep a photo's boxes, and announce the crop file that is about to appear."""
-        values: dict[str, Any] = {
-            "image": image,
-            "crop": crop,
-            "presence": detections.presence,
-            "class_names": detections.class_names,
-            "scores": [detections.score(i) for i in range(len(detections))],
-            "xyxy": [detections.edges(i) for i in range(len(detections))],
-        }
-        if not detections.listed:
-            values["listed"] = False
-        line = encode(values) + b"\n"
-        offset = _append(self._candidates, line)
-        return offset, len(line)
+        """Write a photo's boxes, which announce the crop file that is about to appear; return their span."""
+        boxes = _KeptBoxes(
+            image,
+            crop,
+            detections.presence,
+            list(detections.class_names),
+            [detections.score(i) for i in range(len(detections))],
+            [detections.edges(i) for i in range(len(detections))],
+            detections.listed,
+        )
+        return self.append_candidates_line(encode(boxes) + b"\n")
 
     def append_candidates_line(self, line: bytes) -> Span:
-        """Keep the boxes of a photo as another file has them."""
+        """Write the boxes of a photo as another file has them; return their span."""
         return _append(self._candidates, line), len(line)
 
     def candidates_end(self) -> int:
-        """Size of `candidates.jsonl` now."""
+        """Return the size of `candidates.jsonl` in bytes."""
         return self._candidates.tell()
 
     def append(self, record: Record) -> None:
-        """Note a finished photo."""
+        """Write the record of a finished photo."""
         _append(self._journal, record.to_line())
 
     def close(self) -> None:
@@ -193,28 +189,52 @@ class Journal:
                 file.close()
 
 
+class _Announced(msgspec.Struct, frozen=True):
+    """The beginning of a line of `candidates.jsonl`: a photo, and the crop that was about to be written."""
+
+    image: str
+    crop: str
+
+
+class _KeptBoxes(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A line of `candidates.jsonl`; see `Detections`."""
+
+    image: str
+    crop: str
+    presence: float | None
+    class_names: list[str]
+    scores: list[float]
+    xyxy: list[Edges]
+    listed: bool = True
+
+
+_announced = msgspec.json.Decoder(_Announced)
+_kept_boxes = msgspec.json.Decoder(_KeptBoxes)
+
 Known: TypeAlias = Mapping[str, Record] | Mapping[str, ResumeEntry]
 
 
 def read_candidates(file: BinaryIO, record: Record) -> Detections:
-    """The kept boxes of a photo, from an open `candidates.jsonl`.
+    """Return the kept boxes of a photo, from an open `candidates.jsonl`.
 
     Raises:
-        ValueError: the record's span holds no line of this photo, as after a power cut.
+        ValueError: the record's span is not a line of this photo, as after a power cut.
     """
     if record.candidates is None:
         raise ValueError(f"no boxes were kept of {record.image}")
     offset, length = record.candidates
+    if offset + length > os.fstat(file.fileno()).st_size:
+        raise ValueError(f"candidates.jsonl ends before the boxes of {record.image}")
     file.seek(offset)
-    values = json.loads(file.read(length))
-    if not isinstance(values, dict) or values.get("image") != record.image:
+    boxes = decode(file.read(length), _kept_boxes)
+    if boxes.image != record.image:
         raise ValueError(f"candidates.jsonl has another photo where {record.image} should be")
     return Detections(
-        np.array(values["xyxy"], np.float32).reshape(-1, 4),
-        np.array(values["scores"], np.float32),
-        tuple(values["class_names"]),
-        values["presence"],
-        values.get("listed", True),
+        np.array(boxes.xyxy, np.float32).reshape(-1, 4),
+        np.array(boxes.scores, np.float32),
+        tuple(boxes.class_names),
+        boxes.presence,
+        boxes.listed,
     )
 
 
@@ -223,12 +243,12 @@ def candidates_of(record: Record, candidates_path: Path) -> Detections | None:
     try:
         with open(candidates_path, "rb") as file:
             return read_candidates(file, record)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError):
         return None
 
 
 def unfinished_crops(candidates_path: Path, records: Known) -> set[str]:
-    """Crop files that a killed run may have left without a journal line: they are ours to replace.
+    """Return the crop files that a killed run may have left without a journal line; they may be replaced.
 
     Only the stretches of `candidates.jsonl` that no record points to are read, and of these the lines written
     after the photo's own record: what was announced before it has been dealt with since.
@@ -237,7 +257,7 @@ def unfinished_crops(candidates_path: Path, records: Known) -> set[str]:
 
 
 def unfinished_photos(candidates_path: Path, records: Known) -> dict[str, str]:
-    """Crop file → its photo, of those that `unfinished_crops` finds."""
+    """Return crop file → photo of those that `unfinished_crops` finds."""
     if not candidates_path.exists():
         return {}
     spans = sorted(record.candidates for record in records.values() if record.candidates)
@@ -245,7 +265,7 @@ def unfinished_photos(candidates_path: Path, records: Known) -> dict[str, str]:
     with open(candidates_path, "rb") as file:
         for start, stop in _gaps(spans, candidates_path.stat().st_size):
             file.seek(start)
-            for offset, image, crop in _announced(start, file.read(stop - start)):
+            for offset, image, crop in _announcements(start, file.read(stop - start)):
                 record = records.get(image)
                 if record is None or record.candidates is None or offset >= record.candidates[0]:
                     crops[crop] = image
@@ -262,14 +282,13 @@ def _gaps(spans: list[Span], size: int) -> Iterator[Span]:
         yield position, size
 
 
-def _announced(offset: int, data: bytes) -> Iterator[tuple[int, str, str]]:
-    """(offset, image, crop) of every line; a torn one announces nothing: its crop was not written yet."""
+def _announcements(offset: int, data: bytes) -> Iterator[tuple[int, str, str]]:
+    """Yield (offset, image, crop) of every whole line; the crop of a torn one was not written yet."""
     for line in data.splitlines(keepends=True):
-        with contextlib.suppress(ValueError, TypeError, KeyError):
-            values = json.loads(line)
-            image, crop = values["image"], values["crop"]
-            if isinstance(image, str) and isinstance(crop, str) and is_crop_path(crop):
-                yield offset, image, crop
+        with contextlib.suppress(ValueError):
+            announced = decode(line, _announced)
+            if is_crop_path(announced.crop):
+                yield offset, announced.image, announced.crop
         offset += len(line)
 
 

@@ -146,7 +146,7 @@ def doubts_of_all(
 
 def area_fraction(record: Record) -> float | None:
     """Return the area of the chosen box / area of the photo; None without a box."""
-    if record.box is None or not record.width:
+    if record.box is None or not record.width or not record.height:
         return None
     left, top, right, bottom = record.box
     return (right - left) * (bottom - top) / (record.width * record.height)

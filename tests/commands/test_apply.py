@@ -26,6 +26,7 @@ from detic_crop.folder.verdicts import Verdict, read_review
 from detic_crop.images.crop import cut_and_resize
 from detic_crop.images.encode import encode
 from detic_crop.photos.keys import STATE
+from tests.kit.errors import refused
 from tests.kit.folders import (
     assert_same,
     crop,
@@ -505,7 +506,7 @@ def test_a_recrop_that_goes_on_follows_later_verdicts(reviewed: tuple[Path, list
 
 def test_overwrite_takes_everything_with_it(reviewed: tuple[Path, list[str]], finished: Path) -> None:
     work, _ = reviewed
-    with pytest.raises(UsageError, match="--discard-review"):
+    with refused("verdicts_would_be_lost", UsageError):
         crop(work / "in", work / "out", overwrite=True)
     crop(work / "in", work / "out", overwrite=True, discard_review=True)
     assert_same(work / "out", product(finished / "out"))

@@ -422,6 +422,7 @@ def test_the_part_of_the_photo() -> None:
     assert area_fraction(at(0, 0, 1000, 800)) == 1
     assert area_fraction(NOT_FOUND) is None
     assert area_fraction(replace(GOOD, width=0, height=0)) is None
+    assert area_fraction(replace(GOOD, height=0)) is None  # a damaged record
 
 
 # --- suspicion
