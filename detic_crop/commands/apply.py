@@ -8,9 +8,9 @@ from contextlib import closing
 
 from detic_crop.commands.result import ApplyResult, unless_stopped
 from detic_crop.commands.scope import WholeRun
-from detic_crop.commands.settings import PathLike
+from detic_crop.commands.settings import PathLike, require_finished
 from detic_crop.commands.tables import write_tables
-from detic_crop.config import DEFAULT_MAX_PIXELS, CropConfig
+from detic_crop.config import DEFAULT_MAX_PIXELS
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder, open_on_disk
 from detic_crop.folder.journal import Journal, recorded_config, replay
@@ -62,7 +62,7 @@ def apply(
     """
     folder = open_on_disk(output, "apply")
     folder.require_run()
-    _check_begun(recorded_config(folder.layout.journal), folder)
+    require_finished(recorded_config(folder.layout.journal), folder.shown)
     if dry_run:
         result, _, whereabouts = _look(folder, input)
         result.notes[:0] = whereabouts.sentences("what needs its photo will stay as it is")
@@ -104,20 +104,11 @@ def apply(
     return unless_stopped(result)
 
 
-def _check_begun(config: CropConfig | None, folder: OutputFolder) -> CropConfig:
-    if config is None:
-        raise UsageError(
-            "nothing_finished",
-            f"{folder.shown} has no finished photos yet; run its `detic-crop run` command again first",
-        )
-    return config
-
-
 def _look(folder: OutputFolder, input: PathLike | None) -> tuple[ApplyResult, dict[str, Record], Whereabouts]:
     """Return what is to change, the records, and where the photos are."""
     state = replay(folder.layout.journal)
     records, review = state.records, read_review(folder.layout.review)
-    result = ApplyResult(folder, _check_begun(state.config, folder))
+    result = ApplyResult(folder, require_finished(state.config, folder.shown))
     result.changes = changes_of(records, latest_decisions(records, review.last), folder)
     result.notes = _ignored_verdict_notes(review, records, folder)
     return result, records, look_for_photos(folder, records, input)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detic_crop.commands.result import RunResult
-from detic_crop.commands.settings import PathLike
+from detic_crop.commands.settings import PathLike, require_finished
 from detic_crop.commands.tables import sample_of, write_report
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder, open_folder
@@ -75,14 +75,10 @@ def rebuild_tables(
     folder.require_run()
     with folder.locked(), output_errors(folder.shown):
         state = replay(folder.layout.journal)
-        if state.config is None:
-            raise UsageError(
-                "nothing_finished",
-                f"{folder.shown} has no finished photos yet; run its `detic-crop run` command again first",
-            )
-        result = RunResult(folder, state.config)
+        config = require_finished(state.config, folder.shown)
+        result = RunResult(folder, config)
         whereabouts = look_for_photos(folder, state.records, input)
-        audit = Audit.of(folder, state.records, state.config, whereabouts)
+        audit = Audit.of(folder, state.records, config, whereabouts)
         if xlsx:
             check_workbook(audit)
         if sample is not None:

@@ -53,13 +53,19 @@ def choose_detector(
         device_of(options.device, needs_pixels=True)
     if given is not None:
         if config.box_format is not None:
-            raise UsageError("--box-format goes with --model boxes:FILE only, not with your own detector")
+            raise UsageError(
+                "option_not_applicable",
+                "--box-format goes with --model boxes:FILE only, not with your own detector",
+            )
         return ChosenDetector(given, "given by the caller")
     model, reason = resolve_model(config.model)
     if config.model == "auto" and begun_with is not None:
         model, reason = begun_with.model, "this folder was begun with it"
         if model.startswith(("boxes:", "detectron2:")):
-            raise UsageError(f"this folder was made with --model {model}; pass --model and the file's path")
+            raise UsageError(
+                "model_needs_path",
+                f"this folder was made with --model {model}; pass --model and the file's path",
+            )
     settings: dict[str, Any] = {
         "vocabulary": config.vocabulary,
         "names": options.names,
@@ -82,15 +88,24 @@ def choose_detector(
 def resolve_config(
     config: CropConfig, info: DetectorInfo, begun_with: CropConfig | None
 ) -> tuple[CropConfig, tuple[str, ...] | None]:
-    """Fill in what the model decides; a resume keeps the folder's default confidence.
+    """Return the settings with what the model decides, and the wanted classes; None for any.
 
-    That of boxes from a file keeps its classes, too: earlier versions took only some of them by default.
+    A resume keeps the default confidence of its folder. With boxes from a file it keeps the classes, too:
+    earlier versions took only some of them by default.
+
+    Args:
+        config: settings as asked for.
+        info: the detector's description.
+        begun_with: settings of the folder, if there are any.
+
+    Raises:
+        UsageError: the model does not know a class, or never answers with such low scores.
     """
     same_model = begun_with is not None and begun_with.model == info.name
     wanted = config.classes
     if wanted is None and begun_with is not None and same_model and not info.needs_pixels:
         wanted = begun_with.classes
-        if info.weights != begun_with.weights:  # another file: that is what will be refused, not its classes
+        if info.weights != begun_with.weights:  # another file: that is refused later, rather than its classes
             wanted = None
     classes = resolve_classes(wanted or info.default_classes, info.class_names, info.name)
     conf = config.conf
@@ -98,8 +113,9 @@ def resolve_config(
         conf = begun_with.conf if begun_with is not None and same_model else info.default_conf
     if conf is not None and conf < info.floor:
         raise UsageError(
+            "conf_below_floor",
             f"--conf {conf} is below {info.floor}, the lowest score that model {info.name} answers with; "
-            f"pass {info.floor} or more"
+            f"pass {info.floor} or more",
         )
     return (
         dataclasses.replace(
@@ -115,5 +131,5 @@ def resolve_config(
 
 
 def classes_text(classes: tuple[str, ...] | None) -> str:
-    """Resolved classes as a setting: the order in which they were named makes no difference."""
+    """Return resolved classes as a setting; the order in which they were named makes no difference."""
     return "any" if classes is None else join_names(sorted(classes))

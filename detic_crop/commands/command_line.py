@@ -1,4 +1,4 @@
-"""The words of a run's command, for whoever has to give it again."""
+"""The words of a run's command, for whoever has to run it again."""
 
 from __future__ import annotations
 
@@ -10,12 +10,20 @@ from typing import Any
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.photos.location import FileOrObject
 
-# What is said anew each time, or is the shard's own.
+# Options that each call decides for itself.
 _NOT_REPEATED = {"overwrite", "discard_review", "dry_run", "quiet", "profile", "shard"}
 
 
 def command_words(where: FileOrObject, config: CropConfig, options: RunOptions) -> list[str]:
-    """The words of a run's command, but for --out and --shard: what is not at its default, paths in full."""
+    """Return the words of a run's command that differ from the defaults; paths are absolute.
+
+    ``--out``, ``--shard`` and what each call decides for itself are left out.
+
+    Args:
+        where: the input.
+        config: settings as asked for.
+        options: how the work is done.
+    """
     words = ["--in", str(where.absolute().redact())]
     for settings in (config, options):
         for setting in dataclasses.fields(settings):
@@ -23,11 +31,11 @@ def command_words(where: FileOrObject, config: CropConfig, options: RunOptions) 
             plain = setting.default_factory is dataclasses.MISSING and value != setting.default
             if plain and setting.name not in {"algorithm", *_NOT_REPEATED}:
                 name = "weights" if setting.name == "weights_file" else setting.name
-                words += [f"--{name.replace('_', '-')}", *([] if value is True else [_in_full(value)])]
+                words += [f"--{name.replace('_', '-')}", *([] if value is True else [_absolute_value(value)])]
     return words
 
 
-def _in_full(value: Any) -> str:
+def _absolute_value(value: Any) -> str:
     text = str(value)
     if text.startswith("boxes:"):
         return f"boxes:{os.path.abspath(os.path.expanduser(text.removeprefix('boxes:')))}"

@@ -65,9 +65,11 @@ def crop_photo(
     """
     CropConfig(classes=classes, conf=conf, scale=scale, size=size, fit=fit)  # checks the values
     if not isinstance(image, np.ndarray):
-        raise UsageError(f"expected a photo as an array, got {image!r}; does the file that was read exist?")
+        raise UsageError(
+            "not_a_photo", f"expected a photo as an array, got {image!r}; does the file that was read exist?"
+        )
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
-        raise UsageError(f"expected an (H, W, 3) uint8 photo, got {image.shape} {image.dtype}")
+        raise UsageError("not_a_photo", f"expected an (H, W, 3) uint8 photo, got {image.shape} {image.dtype}")
     resolution_wh = (image.shape[1], image.shape[0])
     if isinstance(detector, Detections):
         names = tuple(dict.fromkeys(detector.class_names))

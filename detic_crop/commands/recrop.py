@@ -14,13 +14,13 @@ from detic_crop.commands.choose_detector import classes_text
 from detic_crop.commands.data_set import DataSet
 from detic_crop.commands.result import RunResult, unless_stopped
 from detic_crop.commands.scope import WholeRun
-from detic_crop.commands.settings import PathLike, with_settings
+from detic_crop.commands.settings import PathLike, require_finished, with_settings
 from detic_crop.config import ALGORITHM, CropConfig, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.folder.decisions import Decision
 from detic_crop.folder.folder import OutputFolder, open_folder, open_on_disk
 from detic_crop.folder.inputs import check_same_data_set, parts_of
-from detic_crop.folder.journal import Replay, replay
+from detic_crop.folder.journal import replay
 from detic_crop.folder.records import Record
 from detic_crop.folder.state import SavedListing, load_labels, load_listing
 from detic_crop.folder.verdicts import latest_decisions, read_review
@@ -67,7 +67,7 @@ def recrop(
     origin.require_run()
     # What the run left, and what is asked for.
     state = replay(origin.layout.journal)
-    begun_with = _begun_with(state, origin)
+    begun_with = require_finished(state.config if state.records else None, origin.shown)
     config, options, classes = _settings(begun_with, options or RunOptions(), settings, origin)
     with open_folder(output, out_format=config.out_format) as folder:
         recorded = load_listing(origin)
@@ -116,15 +116,6 @@ def recrop(
             carry_out(task, scope, executor, detector, stop, result, came_from)
         result.transitions = _transitions(state.records, scope.records(), data_set.chosen)
     return unless_stopped(result)
-
-
-def _begun_with(state: Replay[Record], origin: OutputFolder) -> CropConfig:
-    if state.config is None or not state.records:
-        raise UsageError(
-            "nothing_finished",
-            f"{origin.shown} has no finished photos yet; run its `detic-crop run` command again first",
-        )
-    return state.config
 
 
 def _settings(

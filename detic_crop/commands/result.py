@@ -1,4 +1,4 @@
-"""What a command gives back, and what run.json says of it."""
+"""What a command returns."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ class RunResult:
     """What a run left behind.
 
     Attributes:
-        folder: the output folder; of an address its paths are gone, and `folder.shown` is what it was.
-        config: the settings as resolved.
-        model_reason: why this model.
-        counts: photos in audit.csv by status.
-        failures: failed photos by reason.
-        reviewed_whole: resized photos that a reviewer wanted whole.
-        not_listed: resized photos that the boxes file does not name.
-        flagged: cropped rows with at least one flag.
-        done: photos finished by this call.
-        skipped: photos finished by an earlier call.
-        remaining: photos of this call still to do.
+        folder: the output folder; `folder.shown` is its path or address. Of an address the files are gone.
+        config: settings as resolved.
+        model_reason: why this model was chosen.
+        counts: number of photos in audit.csv by status.
+        failures: number of failed photos by reason.
+        reviewed_whole: number of resized photos that a reviewer wanted whole.
+        not_listed: number of resized photos that the boxes file does not name.
+        flagged: number of cropped photos with at least one flag.
+        done: number of photos finished by this call.
+        skipped: number of photos finished by an earlier call.
+        remaining: number of photos of this call still to do.
         seconds: wall time of the work.
         stopped: empty, ``time_limit``, ``SIGINT`` or ``SIGTERM``.
-        notes: sentences a person should read.
-        transitions: after `recrop`, (old status, new status) → photos whose status changed.
+        notes: sentences that a person should read.
+        transitions: after `recrop`, (old status, new status) → number of photos.
         profile: with ``profile=True``, a table of where the time went.
-        estimate: what a reviewed random sample says of all crops; None where none was drawn.
+        estimate: what a reviewed random sample says of all crops; None without a sample.
     """
 
     folder: OutputFolder
@@ -65,6 +65,13 @@ class RunResult:
         """Photos finished by this call per second of work."""
         return self.done / self.seconds if self.seconds else 0.0
 
+    def count(self, records: Sequence[Record]) -> None:
+        """Count photos by what was done with them."""
+        self.counts = Counter(record.status for record in records)
+        self.failures = Counter(record.reason for record in records if record.status == "failed")
+        self.reviewed_whole = sum(record.reason == "reviewed_whole" for record in records)
+        self.not_listed = sum(record.reason == "not_listed" for record in records)
+
 
 @dataclass(slots=True)
 class ApplyResult(RunResult):
@@ -80,7 +87,7 @@ class ApplyResult(RunResult):
 
 
 def unless_stopped(result: Result) -> Result:
-    """The signal that ended the work early takes its course, now that everything is recorded and closed."""
+    """Return the result; but let a signal that ended the work take its course, now that all is recorded."""
     if result.stopped == "SIGINT":
         raise Interrupted(result)
     if result.stopped in ("SIGTERM", "SIGBREAK"):
@@ -89,10 +96,3 @@ def unless_stopped(result: Result) -> Result:
             raise Terminated(result)
         signal.raise_signal(number)
     return result
-
-
-def count_statuses(result: RunResult, records: Sequence[Record]) -> None:
-    result.counts = Counter(record.status for record in records)
-    result.failures = Counter(record.reason for record in records if record.status == "failed")
-    result.reviewed_whole = sum(record.reason == "reviewed_whole" for record in records)
-    result.not_listed = sum(record.reason == "not_listed" for record in records)

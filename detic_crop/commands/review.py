@@ -31,7 +31,7 @@ def review(
 
     Args:
         output: the output folder of a run.
-        input: where the photos are now, when they have moved.
+        input: where the photos are now, if they have moved.
         host: address to bind to; another than this machine's own lets others on the network try.
         port: 0 for any free one; None for 8377 or, if that is taken, any free one.
         open_browser: whether to open the page in a browser.
@@ -43,7 +43,7 @@ def review(
 
     Raises:
         UsageError: the folder has no finished photos, none of them is in `input`, the address cannot be
-            had, or the extra is missing.
+            used, or the extra is not installed.
     """
     try:
         from detic_crop.review_page import page, server
@@ -52,7 +52,8 @@ def review(
         if missing not in ("starlette", "uvicorn"):
             raise
         raise UsageError(
-            f"the review page needs {missing}, which is not installed: pip install 'detic-crop[review]'"
+            "missing_extra",
+            f"the review page needs {missing}, which is not installed: pip install 'detic-crop[review]'",
         ) from error
     opened = page.open_page(open_on_disk(output, "review"), input, reviewer or _login_name())
     with closing(server.listen(host, port)) as listener, stop_signals():

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from detic_crop.commands.data_set import DataSet
-from detic_crop.commands.result import RunResult, count_statuses
+from detic_crop.commands.result import RunResult
 from detic_crop.commands.run_json import version_of
 from detic_crop.commands.settings import check_same_settings
 from detic_crop.commands.tables import write_tables
@@ -284,7 +284,7 @@ class ShardRun:
 
     def finish(self, result: RunResult, photos: Sequence[Photo]) -> None:
         records = self.records()
-        count_statuses(result, [records[photo.key] for photo in photos if photo.key in records])
+        result.count([records[photo.key] for photo in photos if photo.key in records])
 
 
 def begin_journal(folder: OutputFolder, config: CropConfig) -> None:

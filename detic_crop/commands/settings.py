@@ -16,6 +16,11 @@ PathLike = str | os.PathLike[str]
 def with_settings(
     config: CropConfig, options: RunOptions, settings: Mapping[str, Any]
 ) -> tuple[CropConfig, RunOptions]:
+    """Return both kinds of settings with single fields of either replaced.
+
+    Raises:
+        UsageError: a field does not exist, is not accepted, or its value is out of range.
+    """
     for name, instead in (("weights", "pass weights_file=PATH"), ("algorithm", "leave it out")):
         if name in settings:
             raise UsageError(
@@ -67,3 +72,21 @@ def check_same_settings(
         f"{shown} was made with other settings ({'; '.join(config.differences(recorded))}); "
         f"pass the same settings to go on, {instead}",
     )
+
+
+def require_finished(config: CropConfig | None, shown: str) -> CropConfig:
+    """Return the settings of a folder with finished photos.
+
+    Args:
+        config: settings in the folder's journal; None if it has none.
+        shown: name of the folder in messages.
+
+    Raises:
+        UsageError: there are none.
+    """
+    if config is None:
+        raise UsageError(
+            "nothing_finished",
+            f"{shown} has no finished photos yet; run its `detic-crop run` command again first",
+        )
+    return config

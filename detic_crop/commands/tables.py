@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from detic_crop.commands.result import RunResult, count_statuses
+from detic_crop.commands.result import RunResult
 from detic_crop.errors import UsageError
 from detic_crop.folder.records import Record
 from detic_crop.folder.state import Drawn, load_sample
@@ -63,7 +63,7 @@ def write_report(result: RunResult, audit: Audit, advice: str, *, xlsx: bool = F
         result.notes.append(
             "audit.xlsx is older than this table; `detic-crop audit` with --xlsx writes a new one"
         )
-    count_statuses(result, [photo.record for photo in audit.photos.values()])
+    result.count([photo.record for photo in audit.photos.values()])
     result.flagged = sum(photo.is_flagged for photo in audit.photos.values())
     if audit.labels is not None and len(audit.rows) < len(audit.labels.rows):
         result.notes.append(

@@ -107,7 +107,7 @@ def check_same_shards(
         is_same = SamePhoto(other)
         if strange := next((photo for photo in photos if is_same(photo) is False), None):
             raise UsageError(
-                "other_photo_of_that_name",
+                "same_name_other_photo",
                 f"shard {shard} of {folder.shown} has the photos of {theirs[0].shown}, and {strange.key} of "
                 f"{inputs[-1].shown} is another photo of that name; pass another --out",
             )
@@ -119,7 +119,7 @@ def check_same_shards(
             names = [" and ".join(given.shown for given in several) for several in (theirs, inputs)]
             instead = f"first run: detic-crop merge {folder.layout.quoted}" if add else "pass another --out"
             raise UsageError(
-                "other_input",
+                "other_photos",
                 f"shard {shard} of {folder.shown} has the photos of {names[0]}, not those of {names[1]}; "
                 f"{instead}",
             )

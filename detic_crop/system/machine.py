@@ -1,4 +1,4 @@
-"""How much of the machine a run uses when it is not told."""
+"""How much of the machine a run uses by default."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import math
 import os
 from pathlib import Path
 
-_CGROUP = Path("/sys/fs/cgroup")  # of this container or job; version 2, else 1
-_MEMORY_SHARE = 0.6  # of the machine's memory, for photos being looked at; the rest is for everything else
+_CGROUP = Path("/sys/fs/cgroup")
+"""Control group of this container or job; version 2, else 1."""
+_MEMORY_SHARE = 0.6
+"""Share of the memory that detection may take."""
 _MOST_WORKERS = 32
-_FEEDING_WORKERS = 4  # keep one detector busy; more would only hold more photos in memory
+_FEEDING_WORKERS = 4
+"""Workers that keep one detector busy; more would only hold more photos in memory."""
 
 
 def default_workers(thread_safe: bool = False, memory_per_photo: int = 0, processes: int = 1) -> int:
@@ -18,7 +21,7 @@ def default_workers(thread_safe: bool = False, memory_per_photo: int = 0, proces
     Args:
         thread_safe: each worker asks the detector itself; else the workers feed one detector.
         memory_per_photo: bytes that detection in one photo takes.
-        processes: that share the machine; the answer is for each.
+        processes: number of processes that share the machine; the answer is for each.
     """
     if not thread_safe:
         return max(1, min(cpus() // processes, _FEEDING_WORKERS))
@@ -26,7 +29,7 @@ def default_workers(thread_safe: bool = False, memory_per_photo: int = 0, proces
 
 
 def threads_per_photo(memory_per_photo: int) -> int:
-    """Threads inside an operator, such that memory suffices for photos on all cores.
+    """Return the threads inside an operator, so many that memory suffices for photos on all cores.
 
     It depends on the machine alone and not on ``--workers``: another number of threads may change the last
     bits of a sum.
@@ -36,13 +39,13 @@ def threads_per_photo(memory_per_photo: int) -> int:
 
 
 def cpus() -> int:
-    """Cores that this process may use: a container or job may own fewer than the machine has."""
+    """Return the cores that this process may use; a container or job may have fewer than the machine."""
     there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.ceil(min(there, _cpu_quota())))
 
 
 def _cpu_quota() -> float:
-    """Cores' worth of time that the control group grants (``docker run --cpus``, a Kubernetes limit)."""
+    """Return the cores that the control group grants (``docker run --cpus``, a Kubernetes limit)."""
     for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
         try:
             quota, period = " ".join((_CGROUP / name).read_text() for name in names).split()
@@ -54,7 +57,7 @@ def _cpu_quota() -> float:
 
 
 def memory_bytes() -> int:
-    """Memory of the machine, or what the control group of a container or job grants of it."""
+    """Return the bytes of memory of the machine, or what a container or job is granted of it."""
     total = _physical_memory()
     for limit in ("memory.max", "memory/memory.limit_in_bytes"):
         try:

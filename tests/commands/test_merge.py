@@ -647,7 +647,7 @@ def test_a_half_merged_folder_takes_shards_but_no_whole_run(
         patch.setattr(Aside, "remove_stale", full)
         with pytest.raises(OutputError, match="disk"):
             api.merge(tmp_path / "out")
-    with pytest.raises(UsageError, match="not merged yet"):
+    with refused("not_merged", UsageError):
         crop(folder, tmp_path / "out")
     write_photo(folder / keys[-1], 98)
     for index in range(2):

@@ -125,7 +125,7 @@ def test_no_crop_without_a_row_when_stopped_while_a_photo_fails(
 
     with monkeypatch.context() as patch:
         patch.setattr(Inside, "remove", held_open)
-        with refused("cannot_write", OutputError, match="Permission denied"):
+        with pytest.raises(OutputError, match="Permission denied"):
             again(folder)
     again(folder)
     assert not old.exists()
@@ -151,7 +151,7 @@ def test_other_settings_are_refused_and_named(
 ) -> None:
     folder, _ = done
     before = files_of(folder / "out")
-    with refused("other_settings", UsageError) as caught:
+    with pytest.raises(UsageError) as caught:
         again(folder, **settings)
     assert named in str(caught.value)
     assert caught.value.exit_code == 2
@@ -164,8 +164,9 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
     settings = {"model": f"boxes:{boxes}", "detector": None}
     crop(tmp_path / "in", tmp_path / "out", **settings)
     write_boxes(boxes, keys[:2])
-    with refused("other_settings", UsageError, names=["the content of boxes.csv has changed since"]):
+    with refused("other_settings", UsageError) as caught:
         crop(tmp_path / "in", tmp_path / "out", **settings)
+    assert "the content of boxes.csv has changed since" in str(caught.value)
 
 
 def test_how_the_work_is_done_may_change(done: tuple[Path, list[str]]) -> None:
@@ -209,7 +210,7 @@ def test_model_auto_asks_for_the_boxes_file_again(tmp_path: Path) -> None:
     keys = write_photos(tmp_path / "in", 2)
     boxes = write_boxes(tmp_path / "boxes.csv", keys)
     crop(tmp_path / "in", tmp_path / "out", model=f"boxes:{boxes}", detector=None)
-    with pytest.raises(UsageError, match=r"boxes:boxes\.csv; pass --model and the file"):
+    with refused("model_needs_path", UsageError):
         crop(tmp_path / "in", tmp_path / "out", detector=None)
 
 

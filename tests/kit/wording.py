@@ -15,23 +15,25 @@ WORDING: dict[str, str] = {
     ),
     #
     # commands
-    "other_photo_of_that_name": r"is another photo of that name; pass another --out",
-    "photos_gone": r"none of the photos is at .*; pass --in FOLDER",
-    "needs_detector": r"recrop cannot change .*; use `detic-crop run` for that",
-    "out_is_source": r"^--out is .* itself; pass another folder",
-    "no_label_matches": r"^--labels: no row of .* names a photo of --in .*; pass --labels-key COLUMN",
-    "verdicts_would_be_lost": r"--overwrite would remove the verdicts in .*; add --discard-review",
-    "shard_of_merged_folder": r"was merged before, and a single shard cannot start over; pass another --out",
-    "other_algorithm": r"was made by (an earlier|a later) version of detic-crop, .*; finish it with",
-    "unknown_setting": r"unknown setting .*; known are ",
-    "setting_not_accepted": r"is recorded by a run, and cannot be passed; ",
-    "nothing_finished": "has no finished photos yet; (give|run) its .* first",
-    "no_candidates": "is gone: (nothing can be cropped|no other classes can be chosen); run `detic-crop run`",
-    "no_audit_csv": "(does not exist|cannot be read: .*); pass the --out (folder )?of a detic-crop run",
-    "seed_without_sample": "--seed belongs to --sample; pass --sample N, too",
+    "conf_below_floor": r"^--conf .* is below .*, the lowest score that model .* answers with; pass ",
     "merge_takes_one_folder": "merge joins the shards in one folder; .*: cp -a .* && detic-crop merge ",
+    "model_needs_path": r"this folder was made with --model .*; pass --model and the file's path",
+    "needs_detector": r"recrop cannot change .*; use `detic-crop run` for that",
+    "no_audit_csv": "(does not exist|cannot be read: .*); pass the --out (folder )?of a detic-crop run",
+    "no_candidates": "is gone: (nothing can be cropped|no other classes can be chosen); run `detic-crop run`",
+    "no_label_matches": r"^--labels: no row of .* names a photo of --in .*; pass --labels-key COLUMN",
     "no_shards": "holds no shards; pass the --out folder of `run --shard k/N`",
+    "not_a_photo": r"^expected (a photo as an array|an .H, W, 3. uint8 photo), got ",
+    "nothing_finished": "has no finished photos yet; (give|run) its .* first",
+    "other_algorithm": r"was made by (an earlier|a later) version of detic-crop, .*; finish it with",
+    "out_is_source": r"^--out is .* itself; pass another folder",
+    "photos_gone": r"none of the photos is at .*; pass --in FOLDER",
+    "seed_without_sample": "--seed belongs to --sample; pass --sample N, too",
+    "setting_not_accepted": r"is recorded by a run, and cannot be passed; ",
+    "shard_of_merged_folder": r"was merged before, and a single shard cannot start over; pass another --out",
     "shards_not_done": r"shards that are not done: [\d,]+ of [\d,]+.*; run them, then merge again",
+    "unknown_setting": r"unknown setting .*; known are ",
+    "verdicts_would_be_lost": r"--overwrite would remove the verdicts in .*; add --discard-review",
     #
     # config, errors, system
     "bad_value": "^--[a-z-]+ must be .*, got ",
@@ -40,6 +42,7 @@ WORDING: dict[str, str] = {
         "--ray-address goes with --executor ray only; add that, or"
         "|goes with --model boxes:FILE only, not with"
         "|goes with a Detic model only, not with"
+        "|^recrop has no dry run and no shards|^recrop needs no detector"
         r"|goes with --vocabulary FILE\.npy or checkpoint, got"
     ),
     #
@@ -144,7 +147,8 @@ WORDING: dict[str, str] = {
     "no_run": "has no .*journal.jsonl; pass the --out folder of a detic-crop run",
     "not_a_file": "is not a file; remove it, then run the same command again",
     "not_merged": "holds .* that are not merged yet; run: detic-crop merge ",
-    "other_photos": r"has the photos of .*, (not those of .*; pass another --out|.* pass --add to add them)",
+    "other_photos": r"has the photos of .*, not those of .*; (pass another --out|first run: detic-crop merge)"
+    r"|has the photos of .* pass --add to add them",
     "other_shards_tar": "is in a tar file that this shard did not make; run the command without --shard",
     "other_writer": "another run writes to .* is not what this one wrote; what was finished is kept",
     "out_is_file": "--out .* is an? (object|file); pass ",
@@ -204,8 +208,7 @@ WORDING: dict[str, str] = {
     "bad_shard": "^--shard( auto)?(:| must be k/N)",
     "crop_name_taken": "the crops of .* have the same name, .*; run the commands of all shards again",
     "damaged_journal": "the journal of shard .* is damaged; run the command of that shard again",
-    "other_input": "was run with .*, unlike shard .*; run the commands of all shards again"
-    "|has the photos of .*, not those of .*; (pass another --out|first run: detic-crop merge)",
+    "other_input": "was run with .*, unlike shard .*; run the commands of all shards again",
     "other_settings": "were made with different settings .*; make one of them again"
     "|was made with other settings .*; pass the same settings to go on, (or )?another --out",
     "other_shard_count": "do not fit: one is of another number of shards"
