@@ -117,7 +117,9 @@ def download(
         _log.info("%s: %s; trying again in %.0f s", part.stem, reason, wait)
         sleep(wait)
     kept = f"; the first {size_of(part)} bytes are kept, the same command goes on from there"
-    raise DownloadError(f"could not download {address}: {reason}{kept if size_of(part) else ''}") from reason
+    raise DownloadError(
+        "download_failed", f"could not download {address}: {reason}{kept if size_of(part) else ''}"
+    ) from reason
 
 
 def forget(part: Path) -> None:
@@ -234,13 +236,14 @@ def _opened(address: str, headers: dict[str, str], part: Path) -> Iterator[http.
         with error:
             raise _refusal(address, error, part) from error
     except (http.client.InvalidURL, ValueError) as error:
-        raise DownloadError(f"{address} is not an address: {error}") from error
+        raise DownloadError("bad_address", f"{address} is not an address: {error}") from error
     except (OSError, http.client.HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         if isinstance(reason, ssl.SSLCertVerificationError):
             raise DownloadError(
+                "certificate_not_trusted",
                 f"could not download {address}: its certificate is not trusted ({reason.verify_message}); "
-                "behind a proxy with a certificate of its own, set SSL_CERT_FILE to that"
+                "behind a proxy with a certificate of its own, set SSL_CERT_FILE to that",
             ) from error
         raise _BrokenError(
             f"cannot reach {urlsplit(address).hostname} ({reason or type(reason).__name__})"
@@ -257,7 +260,7 @@ def _refusal(address: str, error: urllib.error.HTTPError, part: Path) -> Excepti
     if error.code in _WORTH_TRYING_AGAIN:
         wait = error.headers.get("Retry-After", "") if error.headers else ""
         return _BrokenError(said, float(wait) if wait.isdecimal() else None)
-    return DownloadError(f"could not download {address}: {said}; try another --mirror")
+    return DownloadError("download_failed", f"could not download {address}: {said}; try another --mirror")
 
 
 def _remote(address: str, response: http.client.HTTPResponse, there: int) -> _Remote:
@@ -278,13 +281,15 @@ def _first_byte(response: http.client.HTTPResponse) -> int:
 def _check_answer(response: http.client.HTTPResponse, remote: _Remote, size: int | None, part: Path) -> None:
     if response.headers.get_content_type() == "text/html":
         raise DownloadError(
+            "not_the_file",
             f"{remote.address} answers with a web page instead of {part.stem}; "
-            "does this network want you to log in first? Open a browser, or try another --mirror"
+            "does this network want you to log in first? Open a browser, or try another --mirror",
         )
     if size is not None and remote.total is not None and remote.total != size:
         raise DownloadError(
+            "not_the_file",
             f"{remote.address} offers {remote.total} bytes, expected {size}: it is another file; "
-            "nothing was downloaded, try another --mirror"
+            "nothing was downloaded, try another --mirror",
         )
 
 

@@ -234,7 +234,7 @@ def pull(
         ]
     except DownloadError as error:
         missing = [entry for entry in entries if not (folder / entry.file).exists()]
-        raise DownloadError(f"{error}; or {_by_hand(missing or entries, folder)}") from error
+        raise DownloadError(error.code, f"{error}; or {_by_hand(missing or entries, folder)}") from error
 
 
 def remove(name: str, *, folder: Path | None = None, forget_hash: bool = False) -> list[Path]:
@@ -338,8 +338,9 @@ def _accept(entry: ModelEntry, part: Path, folder: Path, check: Check) -> str:
     if problem:
         forget(part)
         raise DownloadError(
+            "not_the_file",
             f"what came as {entry.file} {problem}; it was removed again: "
-            f"give the command once more, or try another --mirror{_if_replaced(entry, folder)}"
+            f"give the command once more, or try another --mirror{_if_replaced(entry, folder)}",
         )
     try:
         check(entry, part)

@@ -47,6 +47,13 @@ WORDING: dict[str, str] = {
     ),
     #
     # detectors
+    "bad_address": " is not an address: ",
+    "certificate_not_trusted": "^could not download .*: its certificate is not trusted .*, set SSL_CERT_FILE",
+    "download_failed": "^could not download .*: ",
+    "not_the_file": (
+        "answers with a web page instead of |offers .* bytes, expected .*: it is another file"
+        "|^what came as .*; it was removed again: "
+    ),
     "missing_device": "^--device .* is not on this machine; it has |^--device mps does not run detectron2; ",
     "unknown_model": ("--model must be|expected a Detic model, one of|--model must be one of"),
     "no_boxes_path": "expected a boxes file or folder after boxes:, got",
