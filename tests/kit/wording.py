@@ -231,6 +231,6 @@ WORDING: dict[str, str] = {
     "photos_not_on_node": "does not see .*, which is on this machine; put the photos on a disk that every",
     "ray_client": "is Ray's client, which cannot write crops here; run the command on a node",
     "single_device_on_ray": "cannot go with --executor ray, .*; pass auto, cpu or cuda$",
-    "worker_died": r"^the process of .* died \(exit code .*; out of memory\?\); what was finished is kept: ",
+    "worker_died": r"the process of .* died \(exit code .*; out of memory\?\); what was finished is kept: ",
     #
 }
