@@ -61,7 +61,7 @@ def crop_photo(
         fit: ``stretch``, ``pad`` or ``square``.
 
     Raises:
-        UsageError: a setting is out of range, or the array is no photo.
+        UsageError: a setting is out of range, or the array is not a photo.
     """
     CropConfig(classes=classes, conf=conf, scale=scale, size=size, fit=fit)  # checks the values
     if not isinstance(image, np.ndarray):

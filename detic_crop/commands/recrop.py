@@ -59,7 +59,7 @@ def recrop(
             ``format``, ``quality``) and of `RunOptions`; the others stay as they were.
 
     Raises:
-        UsageError: `source` is no run, or its candidates cannot answer for these settings.
+        UsageError: `source` is not a run, or its boxes cannot answer for these settings.
         OutputError: the output cannot be written or is in use.
         Interrupted, Terminated: see `run`.
     """

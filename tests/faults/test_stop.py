@@ -394,7 +394,7 @@ def test_time_limit_stops_cleanly_and_the_run_goes_on(
 
 def test_a_time_limit_of_nothing_is_refused(tmp_path: Path) -> None:
     write_photos(tmp_path / "in", 1)
-    with pytest.raises(UsageError, match="--time-limit"):
+    with refused("bad_value", UsageError, names=["--time-limit"]):
         crop(tmp_path / "in", tmp_path / "out", time_limit=0)
 
 
@@ -462,9 +462,9 @@ def test_two_threads_on_one_folder(tmp_path: Path) -> None:
     first.start()
     try:
         assert inside.wait(600)
-        with pytest.raises(OutputError, match=f"process {os.getpid()} "):
+        with refused("in_use", OutputError, match=f"process {os.getpid()} "):
             crop(tmp_path / "in", tmp_path / "out")
-        with pytest.raises(OutputError, match=f"process {os.getpid()} "):
+        with refused("in_use", OutputError, match=f"process {os.getpid()} "):
             api.write_audit(tmp_path / "out")
         crop(tmp_path / "in", tmp_path / "other")
     finally:

@@ -256,12 +256,12 @@ def test_shards_and_a_merge_are_one_run(photos: Path, reference: dict[str, bytes
 def test_a_merge_names_the_shard_that_is_missing(photos: Path) -> None:
     crop(photos, OUT, shard="0/2")
     before = objects(OUT)
-    with pytest.raises(DeticCropError, match="shards that are not done: 1 of 2"):
+    with refused("shards_not_done", DeticCropError, match="shards that are not done: 1 of 2"):
         api.merge(OUT)
     assert objects(OUT) == before
-    with pytest.raises(UsageError, match=f"{OUT} holds shard 0/2, so shard 1/3 does not fit"):
+    with refused("other_shard_count", UsageError, match=f"{OUT} holds shard 0/2, so shard 1/3 does not fit"):
         crop(photos, OUT, shard="1/3")
-    with pytest.raises(UsageError, match=f"{OUT} was made with other settings"):
+    with refused("other_settings", UsageError, match=f"{OUT} was made with other settings"):
         crop(photos, OUT, shard="1/2", size=33)
     assert objects(OUT) == before
 
@@ -337,7 +337,7 @@ def test_a_broken_detector_keeps_what_was_finished(photos: Path) -> None:
             return super().detect(image, key)
 
     write_photos(photos / "more", 30)
-    with pytest.raises(DeticCropError, match="failed on"):
+    with refused("broken_detector", DeticCropError):
         crop(photos, OUT, detector=Broken(), workers=1)
     assert recorded(OUT).total() >= 4
     assert "audit.csv" in objects(OUT)
@@ -477,7 +477,11 @@ def test_overwrite_asks_before_it_removes_verdicts(photos: Path, tmp_path: Path)
     crop(photos, OUT)
     assert f"{STATE}/rejected/photo000.jpg.rejected" in objects(OUT)
     assert "photo000.jpg" not in objects(OUT)
-    with pytest.raises(UsageError, match=f"verdicts in {OUT}/{STATE}/review.csv; add --discard-review"):
+    with refused(
+        "verdicts_would_be_lost",
+        UsageError,
+        match=f"verdicts in {OUT}/{STATE}/review.csv; add --discard-review",
+    ):
         crop(photos, OUT, overwrite=True)
     crop(photos, OUT, overwrite=True, discard_review=True)
     crop(photos, tmp_path / "reference")
@@ -579,11 +583,11 @@ def test_a_second_run_is_refused_and_the_first_goes_on(photos: Path, reference: 
     thread, go_on, ended = blocked(photos, OUT)
     try:
         who = f"process {os.getpid()} on "
-        with pytest.raises(OutputError, match=f"another run is writing to {OUT} .{who}"):
+        with refused("in_use", OutputError, match=f"another run is writing to {OUT} .{who}"):
             crop(photos, OUT)
-        with pytest.raises(OutputError, match=f"another run is writing to {OUT} .{who}"):
+        with refused("in_use", OutputError, match=f"another run is writing to {OUT} .{who}"):
             crop(photos, OUT, shard="0/2")
-        with pytest.raises(OutputError, match=who):
+        with refused("in_use", OutputError, match=who):
             api.write_audit(OUT)
     finally:
         go_on.set()
@@ -595,10 +599,10 @@ def test_a_second_run_is_refused_and_the_first_goes_on(photos: Path, reference: 
 def test_a_shard_at_work_keeps_a_whole_run_away(photos: Path) -> None:
     owner = lock_of(host="elsewhere", renewed=time.time())
     store_of(OUT).write(f"{OUT}/{STATE}/shards/0000-of-0002/lock-owner.json", owner)
-    with pytest.raises(OutputError, match=rf"shard 0/2 of {OUT} is at work \(process 7 on elsewhere"):
+    with refused("in_use", OutputError, match=rf"shard 0/2 of {OUT} is at work \(process 7 on elsewhere"):
         crop(photos, OUT)
     crop(photos, OUT, shard="1/2")
-    with pytest.raises(OutputError, match="shard 0/2"):
+    with refused("in_use", OutputError, match="shard 0/2"):
         crop(photos, OUT, shard="0/2")
 
 
@@ -612,7 +616,7 @@ def test_a_lock_that_nobody_renews_is_taken_over(
 ) -> None:
     fresh = time.time() - locks.STALE_AFTER / 3
     store_of(OUT).write(f"{OUT}/{LOCK}", lock_of(host="elsewhere", renewed=fresh))
-    with pytest.raises(OutputError, match="process 7 on elsewhere, since then"):
+    with refused("in_use", OutputError, match="process 7 on elsewhere, since then"):
         crop(photos, OUT)
     stale = time.time() - locks.STALE_AFTER - 1
     store_of(OUT).write(f"{OUT}/{LOCK}", lock_of(host="elsewhere", renewed=stale))
@@ -632,7 +636,7 @@ def test_a_run_that_died_on_this_machine_is_gone_at_once(photos: Path, place: st
     if place == "same":
         assert crop(photos, OUT).done == 11
     else:
-        with pytest.raises(OutputError, match=f"process {process.pid} on {where['host']}"):
+        with refused("in_use", OutputError, match=f"process {process.pid} on {where['host']}"):
             crop(photos, OUT)
 
 
@@ -667,7 +671,7 @@ def test_a_run_that_slept_while_another_took_over_ends(photos: Path) -> None:
                 store_of(OUT).write(f"{OUT}/{LOCK}", theirs)
             return super().detect(image, key)
 
-    with pytest.raises(OutputError, match=f"another run is writing to {OUT} .process 7 on elsewhere"):
+    with refused("in_use", OutputError, match=f"another run is writing to {OUT} .process 7 on elsewhere"):
         crop(photos, OUT, detector=Slow(), workers=1)
     assert_no_lie(OUT)
     assert json.loads(objects(OUT)[LOCK])["host"] == "elsewhere"
@@ -732,7 +736,7 @@ def test_what_another_run_did_before_this_one_holds_the_lock_counts(
         assert_like(OUT, reference, but=(JOURNAL, CANDIDATES))  # damaged photos are tried again
         assert f"{STATE}/shards" not in " ".join(objects(OUT))
     else:
-        with pytest.raises(UsageError, match="was made with other settings"):
+        with refused("other_settings", UsageError):
             crop(photos, OUT, conf=0.9)
         crop(photos, OUT, overwrite=True)
         assert_like(OUT, reference)
@@ -761,9 +765,9 @@ def test_a_lost_segment_is_one_line_and_nothing_changes(photos: Path) -> None:
     words = (
         rf"a part of {OUT}/{JOURNAL} is missing: expected one that begins at byte 0, got {Path(second).name}"
     )
-    with pytest.raises(UsageError, match=words):
+    with refused("segment_missing", UsageError, match=words):
         crop(photos, OUT)
-    with pytest.raises(UsageError, match=words):
+    with refused("segment_missing", UsageError, match=words):
         api.write_audit(OUT)
     assert objects(OUT) == before
     crop(photos, OUT, overwrite=True)
@@ -797,7 +801,7 @@ def test_a_copy_that_went_on_by_itself_is_not_mixed(photos: Path, tmp_path: Path
     crop(photos, OUT)
     copy_down(OUT, copy)
     before = files_of(copy)
-    with pytest.raises(UsageError, match=r"a part of .*journal.jsonl is there twice"):
+    with refused("segment_missing", UsageError, names=["is there twice"]):
         crop(photos, copy)
     assert files_of(copy) == before
 

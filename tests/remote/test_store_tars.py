@@ -77,7 +77,7 @@ def test_a_resume_reads_no_crops(photos: Path, monkeypatch: pytest.MonkeyPatch) 
         if method == "cat_file":
             asked.append(path)
 
-    monkeypatch.setattr("detic_crop.commands.working.write_tables", lambda *a, **k: None)  # they show crops
+    monkeypatch.setattr("detic_crop.commands.scope.write_tables", lambda *a, **k: None)  # they show crops
     put_before(monkeypatch, watch)
     assert tars(photos, OUT).done == 0
     assert asked

@@ -181,8 +181,10 @@ def test_a_list_of_photos_that_are_nowhere_says_so_with_a_boxes_file_too(tmp_pat
     """Else the boxes file seems to be the wrong one."""
     write(tmp_path / "boxes.csv", b"image,box\na.jpg,1 2 30 40\n")
     write(tmp_path / "train.csv", b"image\nx.jpg\n")
-    with pytest.raises(
-        UsageError, match=r"the one photo is not in boxes\.csv .*; no photo of train\.csv is there"
+    with refused(
+        "boxes_match_no_photo",
+        UsageError,
+        match=r"the one photo is not in boxes\.csv .*; no photo of train\.csv is there",
     ):
         crop(tmp_path / "train.csv", tmp_path / "out", model=f"boxes:{tmp_path / 'boxes.csv'}", detector=None)
 
