@@ -238,11 +238,11 @@ WORDING: dict[str, str] = {
     "photos_not_on_node": "does not see .*, which is on this machine; put the photos on a disk that every",
     "ray_client": "is Ray's client, which cannot write crops here; run the command on a node",
     "single_device_on_ray": "cannot go with --executor ray, .*; pass auto, cpu or cuda$",
-    "worker_died": r"^the process of .* died \(exit code .*; out of memory\?\); what was finished is kept: ",
+    "worker_died": r"the process of .* died \(exit code .*; out of memory\?\); what was finished is kept: ",
     "workers_die": (
         "workers in a row died before they could look at a photo|fix that and run the command again"
     ),
-    "ray_initialised": "Ray is initialised already in this process; leave",
+    "ray_initialised": "Ray is initialised (in this process already; omit|already in this process; leave)",
     "ray_failed": "what was finished is kept",
     "other_version_on_node": (
         "a node of the Ray cluster has no detic-crop; install the|install the same version on every node"
