@@ -44,6 +44,10 @@ def _codes(of_photos: bool = False) -> dict[str, str]:
     }
 
 
+def test_every_error_has_a_code() -> None:
+    assert [place for place, call in _errors() if len(call.args) < 2] == []
+
+
 def test_every_code_has_its_wording_in_the_table() -> None:
     missing = {code: place for code, place in _codes().items() if code not in WORDING}
     assert missing == {}, "add a line to tests/kit/wording.py"
