@@ -17,12 +17,13 @@ class DeticCropError(Exception):
 
     exit_code = 1
 
-    def __init__(self, *args: str) -> None:
-        super().__init__(*args)  # as they are, for pickle
-        self.code = args[0] if len(args) > 1 else ""
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)  # both, so that pickle can make the error again
+        self.code = code
+        self.message = message
 
     def __str__(self) -> str:
-        return str(self.args[-1]) if self.args else ""
+        return self.message
 
 
 class UsageError(DeticCropError, ValueError):

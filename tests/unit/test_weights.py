@@ -385,7 +385,7 @@ class TestPull:
     def test_checks_the_checkpoint_before_it_asks_for_the_vocabulary(self, site: Site, folder: Path) -> None:
         def refuse(entry: ModelEntry, path: Path) -> None:
             assert path.read_bytes() == CHECKPOINT
-            raise WeightsError("it does not fit")
+            raise WeightsError("no_weights", "it does not fit")
 
         with refused("damaged_download", WeightsError, names=["it does not fit"]):
             pull(MODEL, site, check=refuse)
