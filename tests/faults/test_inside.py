@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -165,12 +166,22 @@ def test_a_folder_that_becomes_a_link_during_the_run(
     for number in range(24):
         write_photo(tmp_path / "elsewhere" / "tmp" / f"{os.getpid()}-{number}", number)
 
+    put_back: list[bool] = []
+
+    def swap(begun: int) -> None:
+        if begun > 4 and place.is_dir() and not (tmp_path / "was").exists() and not put_back:
+            place.rename(tmp_path / "was")
+            place.symlink_to(target)
+
     class Swapping(FakeDetector):
         def detect(self, image: Any, key: str = "") -> Any:
-            if place.is_dir() and not place.is_symlink() and self.calls.total() > 4:
-                place.rename(tmp_path / "was")
-                place.symlink_to(target)
+            if held_open:  # at any moment of the thread that writes
+                swap(self.calls.total())
             return super().detect(image, key)
+
+    if not held_open:  # then between a check and its write nothing can be promised: only between photos
+        recorded = itertools.count(1)
+        monkeypatch.setattr(OutputFolder, "on_commit", lambda folder: swap(next(recorded)))
 
     with (
         untouched(tmp_path / "in"),
@@ -181,6 +192,7 @@ def test_a_folder_that_becomes_a_link_during_the_run(
     assert f"{place} is a link; inside --out" in str(caught.value)
     place.unlink()
     (tmp_path / "was").rename(place)
+    put_back.append(True)
     crop(tmp_path / "in", tmp_path / "out")
     crop(tmp_path / "in", tmp_path / "reference")
     assert product(tmp_path / "out") == product(tmp_path / "reference")
