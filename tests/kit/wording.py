@@ -24,7 +24,7 @@ WORDING: dict[str, str] = {
     "no_label_matches": r"^--labels: no row of .* names a photo of --in .*; pass --labels-key COLUMN",
     "no_shards": "holds no shards; pass the --out folder of `run --shard k/N`",
     "not_a_photo": r"^expected (a photo as an array|an .H, W, 3. uint8 photo), got ",
-    "nothing_finished": "has no finished photos yet; (give|run) its .* first",
+    "nothing_finished": "has no finished photos yet; run its .* first",
     "other_algorithm": r"was made by (an earlier|a later) version of detic-crop, .*; finish it with",
     "out_is_source": r"^--out is .* itself; pass another folder",
     "photos_gone": r"none of the photos is at .*; pass --in FOLDER",
@@ -72,11 +72,11 @@ WORDING: dict[str, str] = {
     ),
     "missing_weights": (
         "check the network, or put the checkpoint on this machine"
-        "|is not installed: .* lacks .*; give the command `detic-crop weights pull "
+        "|is not installed: .* lacks .*; run `detic-crop weights pull "
         "|got nothing there; check the path"
         "|which is not here"
         "|which is not installed; pip install"
-        "|Give the same command once where there is a network and"
+        "|Run the same command once where there is a network and"
     ),
     "unknown_detectron2_config": (
         "detectron2 publishes no checkpoint for|configs are not supported|there is no such file"
@@ -144,7 +144,7 @@ WORDING: dict[str, str] = {
     "foreign_folder": "is not empty and was not made by detic-crop; pass a new folder, nothing was changed",
     "foreign_tar": r"\.tar in --out was not made by this run; move it, nothing was changed",
     "in_use": r"(is at work|is writing to .*) \(process .* on .*, since .*\); wait for it, stop it, or pass",
-    "labels_damaged": r"is damaged; give the `detic-crop run` command again$",
+    "labels_damaged": r"is damaged; run the `detic-crop run` command again$",
     "link_in_output": "is a link; inside --out .* none is followed, .*: remove the link",
     "link_outside": "is a link that leads out of --out .*; nothing is written there: remove the link",
     "listing_damaged": r"is damaged; delete it and run the `detic-crop run` command again$",
