@@ -48,6 +48,8 @@ class OutputFolder:
         layout: its paths.
         inside: through which whatever is written, renamed or removed below it goes.
         write, write_json: replace a file of it at once, see `Writer`.
+        clear_temporary: removes what was begun and will not be placed.
+        on_commit: is told that a photo is recorded, see `Mirror`.
         crops: its crops, see `Crops`.
         aside: those that were set aside.
         mirror: the store that it stands for, see `Mirror`.
@@ -71,6 +73,7 @@ class OutputFolder:
         self._state = state
         self._writer = Writer(layout, inside)
         self.write, self.write_json = self._writer.write, self._writer.write_json
+        self.clear_temporary = self._writer.clear
         self._lock: Lock
         self.mirror: Mirror
         self.checks: Checks
@@ -82,6 +85,7 @@ class OutputFolder:
             self._lock = lease = StoreLease(state.store, state.address, layout)
             self.mirror = StoreMirror(state, layout, inside, lease)
             self.checks = StoreChecks(layout, state)
+        self.on_commit = self.mirror.on_commit
 
     @cached_property
     def crops(self) -> Crops:
@@ -111,10 +115,11 @@ class OutputFolder:
         """Return the same folder as another shard's, or as that of the whole."""
         return OutputFolder(self.root, shard, self._out_format, self._state)
 
-    def preview(self) -> OutputFolder:
-        """Return the same folder with a journal of its own, which begins as a copy.
+    @contextlib.contextmanager
+    def preview(self) -> Iterator[OutputFolder]:
+        """Yield the same folder with a journal of its own, which begins as a copy and is removed at the end.
 
-        Tables can be made from it of what is not to stay; it is dropped with the temporary files.
+        Tables can be made from what it is given, and the folder's own journal stays as it is.
 
         Raises:
             OutputError: the disk is full or the folder cannot be written.
@@ -122,17 +127,20 @@ class OutputFolder:
         view = self.with_shard(None)
         ours, theirs = self.layout, self.layout.preview()
         view.layout = theirs
-        with output_errors(self.shown):
-            self.inside.mkdir(theirs.own_state)
-            for path, target in (
-                (ours.journal, theirs.journal),
-                (ours.candidates, theirs.candidates),
-                (ours.listing, theirs.listing),
-            ):
-                if path.exists():
-                    with open(path, "rb") as file, self.inside.create(target) as copy:
-                        shutil.copyfileobj(file, copy)
-        return view
+        try:
+            with output_errors(self.shown):
+                self.inside.mkdir(theirs.own_state)
+                for path, target in (
+                    (ours.journal, theirs.journal),
+                    (ours.candidates, theirs.candidates),
+                    (ours.listing, theirs.listing),
+                ):
+                    if path.exists():
+                        with open(path, "rb") as file, self.inside.create(target) as copy:
+                            shutil.copyfileobj(file, copy)
+            yield view
+        finally:
+            self.clear_temporary()
 
     # ------------------------------------------------------------ before anything is written
 
@@ -227,10 +235,6 @@ class OutputFolder:
                 raise
             self.mirror.flush()
 
-    def on_commit(self) -> None:
-        """Note that a photo is recorded; see `Mirror.on_commit`."""
-        self.mirror.on_commit()
-
     def flush(self) -> None:
         """Bring all that is recorded to where it is to be: into tar files, into a store.
 
@@ -240,10 +244,6 @@ class OutputFolder:
         with output_errors(self.shown):
             self.crops.flush()
         self.mirror.flush()
-
-    def clear_temporary(self) -> None:
-        """Remove what was begun and will not be placed."""
-        self._writer.clear()
 
     def exists(self, path: Path) -> bool:
         """Return whether a table is there."""
@@ -258,14 +258,6 @@ class OutputFolder:
         except OSError:
             pass
         return self.mirror.read_at_most(self.layout.name_of(path), most)
-
-    def remove(self, path: Path) -> None:
-        """Remove a file of the state, if it is there.
-
-        Raises:
-            OSError: it cannot be removed.
-        """
-        self.inside.remove(path)
 
 
 @contextlib.contextmanager
