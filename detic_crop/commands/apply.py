@@ -18,7 +18,6 @@ from detic_crop.folder.records import Record
 from detic_crop.folder.verdicts import VERDICTS, Review, latest_decisions, read_review
 from detic_crop.folder.whereabouts import Whereabouts, look_for_photos
 from detic_crop.folder.write_errors import output_errors
-from detic_crop.photos.location import local_files
 from detic_crop.photos.photo import Photo
 from detic_crop.work.changes import Change, changes_of, why_not_croppable
 from detic_crop.work.execute import commit
@@ -137,7 +136,7 @@ def _jobs(
     jobs, problems = [], {}
     decisions = {change.image: change.after for change in changes if change.needs_recrop}
     locations = {key: whereabouts.locations[key] for key in decisions}
-    folder.checks.photos_outside(local_files(locations.values()))
+    folder.checks.photos_outside(locations.values())
     for key, location in locations.items():
         record = records[key]
         if why_not := why_not_croppable(record, location, moved=whereabouts.given):

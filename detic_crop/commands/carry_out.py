@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -10,9 +11,12 @@ from typing import Any
 from detic_crop.commands.result import RunResult
 from detic_crop.commands.run_json import run_json, version_of
 from detic_crop.commands.scope import Scope
+from detic_crop.config import CropConfig
 from detic_crop.detectors.base import Detector
 from detic_crop.errors import DeticCropError, OutputError
-from detic_crop.folder.journal import Journal, replay_entries
+from detic_crop.folder.journal import Journal, Replay, replay_entries
+from detic_crop.folder.records import ResumeEntry
+from detic_crop.folder.tars import place_of
 from detic_crop.system.signals import Stop
 from detic_crop.work.execute import execute
 from detic_crop.work.executors.base import Executor
@@ -47,7 +51,7 @@ def carry_out(
     layout = folder.layout
     started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     state = replay_entries(layout.journal)
-    scope.check_settings(state.config, task.config)
+    scope.check_settings(_recorded_settings(state, task.config), task.config)
     with closing(Journal(layout.journal, layout.candidates, folder.inside)) as journal:
         if state.settings is None:
             journal.begin(task.config, version_of("detic-crop"))
@@ -74,3 +78,11 @@ def carry_out(
     told = run_json(result, options, execution, {**origin, **scope.describe()}, started)
     folder.write_json(layout.run_json, told)
     folder.flush()
+
+
+def _recorded_settings(state: Replay[ResumeEntry], config: CropConfig) -> CropConfig | None:
+    """Return the settings of a journal; where they are damaged, this call's, but the format of the crops."""
+    crop = next((entry.crop for entry in state.records.values() if entry.crop), None)
+    if state.settings is not None or crop is None:
+        return state.config
+    return dataclasses.replace(config, out_format="files" if place_of(crop) is None else "tar")

@@ -7,7 +7,7 @@ import logging
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 
 from detic_crop.commands.audit import rebuild_tables
 from detic_crop.commands.result import RunResult
@@ -64,19 +64,21 @@ def merge(
             missing = gaps(gathered, chosen, earlier.records)
             if missing and not partial:
                 raise _not_done(missing, gathered)
-            target = whole.preview() if partial else whole
-            result = RunResult(target, gathered.config, notes=_notes(gathered))
-            records = earlier.records
-            with closing(Journal(target.layout.journal, target.layout.candidates, target.inside)) as journal:
-                if earlier.settings is None:
-                    journal.begin(gathered.config, gathered.version)
-                append_to_journal(gathered, chosen, records, journal, target)
-            save_listing(target, *photos_of(gathered, whole))
-            save_labels(target, labels, matches)
-            if partial:
-                result = _finish_preview(result, records, missing, whole)
-            else:
-                _finish(result, records, gathered)
+            with whole.preview() if partial else nullcontext(whole) as target:
+                result = RunResult(target, gathered.config, notes=_notes(gathered))
+                records = earlier.records
+                with closing(
+                    Journal(target.layout.journal, target.layout.candidates, target.inside)
+                ) as journal:
+                    if earlier.settings is None:
+                        journal.begin(gathered.config, gathered.version)
+                    append_to_journal(gathered, chosen, records, journal, target)
+                save_listing(target, *photos_of(gathered, whole))
+                save_labels(target, labels, matches)
+                if partial:
+                    result = _finish_preview(result, records, missing, whole)
+                else:
+                    _finish(result, records, gathered)
             whole.clear_temporary()
             whole.flush()
         return result
@@ -130,7 +132,7 @@ def _notes(gathered: Gathered) -> list[str]:
 def _finish_preview(
     result: RunResult, records: Mapping[str, Record], missing: Sequence[Gap], folder: OutputFolder
 ) -> RunResult:
-    """Write the tables; the journal they are made from is dropped with the temporary files."""
+    """Write the tables from the journal of the preview."""
     result.remaining = sum(gap.photos or 0 for gap in missing)
     shown = f"{'; '.join(map(str, missing[:5]))}{' …' if len(missing) > 5 else ''}"
     rest = f"{shown}; run these, then merge" if missing else "all shards are done; merge"

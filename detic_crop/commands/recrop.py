@@ -25,7 +25,7 @@ from detic_crop.folder.records import Record
 from detic_crop.folder.state import SavedListing, load_labels, load_listing
 from detic_crop.folder.verdicts import latest_decisions, read_review
 from detic_crop.folder.whereabouts import locations_now
-from detic_crop.photos.location import file_or_object, local_files, locate
+from detic_crop.photos.location import file_or_object, locate
 from detic_crop.photos.photo import Photo, stat_all
 from detic_crop.work.executors.threads import Threads
 from detic_crop.work.kept_boxes import KeptCandidates, carried_decisions, check_policy
@@ -83,7 +83,7 @@ def recrop(
         scope.check_alone()
         scope.check_settings(scope.begun_with(), config)
         folder.checks.apart(file_or_object(recorded.root) if input is None else locate(input))
-        folder.checks.photos_outside(local_files(photo.location for photo in photos))
+        folder.checks.photos_outside(photo.location for photo in photos)
         if not options.overwrite:
             check_same_data_set(load_listing(folder), inputs, folder.shown)
         result = RunResult(folder, config, f"boxes kept in {origin.shown}")

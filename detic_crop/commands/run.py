@@ -25,7 +25,7 @@ from detic_crop.folder.same_photo import is_same_photo
 from detic_crop.folder.state import load_listing
 from detic_crop.folder.verdicts import Verdict, VerdictLog, now, read_verdicts
 from detic_crop.photos.find import discover
-from detic_crop.photos.location import local_files, locate
+from detic_crop.photos.location import locate
 from detic_crop.photos.photo import Listing, Photo
 from detic_crop.shards.resolve import resolve_shard
 from detic_crop.wording import counted, either
@@ -74,7 +74,7 @@ def run(
         folder.check_usable()
         scope.check_alone()
         listing = discover(input, folder.shown)
-        folder.checks.photos_outside(local_files(photo.location for photo in listing.photos), listing.plain)
+        folder.checks.photos_outside((photo.location for photo in listing.photos), listing.plain)
         data_set = data_set_of(where, listing, folder, options)
         scope.check_photos(data_set.inputs, data_set.photos)
 

@@ -19,7 +19,7 @@ from detic_crop.folder.layout import INDEXES, OWNER, PENDING, SHARDS, Layout
 from detic_crop.folder.shard_states import shard_layouts
 from detic_crop.folder.store_state import StoreState
 from detic_crop.folder.write_errors import reading_errors
-from detic_crop.photos.location import Location, StoreObject
+from detic_crop.photos.location import Location, StoreObject, addresses, local_files
 from detic_crop.stores.addresses import path_of, scheme_of
 
 _FILES = (
@@ -115,15 +115,15 @@ class DiskChecks:
                 "your photos stay as they are",
             )
 
-    def photos_outside(self, photos: Iterable[str | Path], plain: Container[str] = frozenset()) -> None:
+    def photos_outside(self, photos: Iterable[Location], plain: Container[str] = frozenset()) -> None:
         """Refuse photos in the folder, also behind links.
 
         Args:
-            photos: files of the input.
-            plain: files that are known not to be links.
+            photos: where the photos are.
+            plain: paths of files that are known not to be links.
         """
         real_root = os.path.realpath(self._layout.root)
-        paths = [os.fspath(photo) for photo in photos]
+        paths = list(local_files(photos))
         for place in {*_folders_of(paths), *_links(path for path in paths if path not in plain)}:
             if Path(os.path.realpath(place)).is_relative_to(real_root):
                 raise UsageError(
@@ -192,11 +192,11 @@ class StoreChecks:
                 "pass another --out, your photos stay as they are",
             )
 
-    def photos_outside(self, photos: Iterable[str | Path], plain: Container[str] = frozenset()) -> None:
+    def photos_outside(self, photos: Iterable[Location], plain: Container[str] = frozenset()) -> None:
         """Refuse photos whose addresses lie inside the folder's."""
         ours = _comparable(self._state.address)
-        for photo in (os.fspath(photo) for photo in photos):
-            if "://" in photo and _comparable(photo).startswith(ours):
+        for address in addresses(photos):
+            if _comparable(address).startswith(ours):
                 raise UsageError(
                     "photos_in_output",
                     f"photos of --in lie inside --out {self._layout.shown}; "

@@ -47,6 +47,8 @@ class OutputFolder:
         layout: paths of the folder.
         inside: writes, renames and removes files below the folder.
         write, write_json: replace a file in one step, see `Writer`.
+        clear_temporary: removes unfinished files.
+        on_commit: notes that a photo is recorded, see `Mirror`.
         crops: crops of the folder, see `Crops`.
         aside: crops that were set aside.
         mirror: the store that the folder stands for, see `Mirror`.
@@ -70,6 +72,7 @@ class OutputFolder:
         self._state = state
         self._writer = Writer(layout, inside)
         self.write, self.write_json = self._writer.write, self._writer.write_json
+        self.clear_temporary = self._writer.clear
         self._lock: Lock
         self.mirror: Mirror
         self.checks: Checks
@@ -81,6 +84,7 @@ class OutputFolder:
             self._lock = lease = StoreLease(state.store, state.address, layout)
             self.mirror = StoreMirror(state, layout, inside, lease)
             self.checks = StoreChecks(layout, state)
+        self.on_commit = self.mirror.on_commit
 
     @cached_property
     def crops(self) -> Crops:
@@ -110,10 +114,11 @@ class OutputFolder:
         """Return the same folder as another shard sees it; None for an unsharded run."""
         return OutputFolder(self.root, shard, self._out_format, self._state)
 
-    def preview(self) -> OutputFolder:
-        """Return the same folder with a journal of its own, which begins as a copy.
+    @contextlib.contextmanager
+    def preview(self) -> Iterator[OutputFolder]:
+        """Yield the same folder with a journal of its own, which begins as a copy and is removed at the end.
 
-        Tables can be made from it of what is not to stay; it is dropped with the temporary files.
+        Tables can be made from what it is given, and the folder's own journal stays as it is.
 
         Raises:
             OutputError: the disk is full or the folder cannot be written.
@@ -121,17 +126,20 @@ class OutputFolder:
         view = self.with_shard(None)
         ours, theirs = self.layout, self.layout.preview()
         view.layout = theirs
-        with output_errors(self.shown):
-            self.inside.mkdir(theirs.own_state)
-            for path, target in (
-                (ours.journal, theirs.journal),
-                (ours.candidates, theirs.candidates),
-                (ours.listing, theirs.listing),
-            ):
-                if path.exists():
-                    with open(path, "rb") as file, self.inside.create(target) as copy:
-                        shutil.copyfileobj(file, copy)
-        return view
+        try:
+            with output_errors(self.shown):
+                self.inside.mkdir(theirs.own_state)
+                for path, target in (
+                    (ours.journal, theirs.journal),
+                    (ours.candidates, theirs.candidates),
+                    (ours.listing, theirs.listing),
+                ):
+                    if path.exists():
+                        with open(path, "rb") as file, self.inside.create(target) as copy:
+                            shutil.copyfileobj(file, copy)
+            yield view
+        finally:
+            self.clear_temporary()
 
     # ------------------------------------------------------------ before anything is written
 
@@ -226,10 +234,6 @@ class OutputFolder:
                 raise
             self.mirror.flush()
 
-    def on_commit(self) -> None:
-        """Note that a photo is recorded; see `Mirror.on_commit`."""
-        self.mirror.on_commit()
-
     def flush(self) -> None:
         """Bring all that is recorded to where it is to be: into tar files, into a store.
 
@@ -239,10 +243,6 @@ class OutputFolder:
         with output_errors(self.shown):
             self.crops.flush()
         self.mirror.flush()
-
-    def clear_temporary(self) -> None:
-        """Remove what was begun and will not be placed."""
-        self._writer.clear()
 
     def exists(self, path: Path) -> bool:
         """Return whether a table is there."""
@@ -257,14 +257,6 @@ class OutputFolder:
         except OSError:
             pass
         return self.mirror.read_at_most(self.layout.name_of(path), most)
-
-    def remove(self, path: Path) -> None:
-        """Remove a file of the state, if it is there.
-
-        Raises:
-            OSError: it cannot be removed.
-        """
-        self.inside.remove(path)
 
 
 @contextlib.contextmanager

@@ -109,7 +109,7 @@ class Layout:
         return Layout(self.root, shard, self.shown)
 
     def preview(self) -> Layout:
-        """Return the unsharded folder with another journal, which is dropped with the temporary files."""
+        """Return the unsharded folder with another journal, among the temporary files."""
         return Layout(self.root, None, self.shown, self.unsharded.temporary / "preview")
 
     def name_of(self, path: Path) -> str:

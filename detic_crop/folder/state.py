@@ -216,8 +216,8 @@ _label_matches = msgspec.json.Decoder(_LabelMatches)
 def save_labels(folder: OutputFolder, labels: Labels | None, matches: Sequence[str | None]) -> None:
     """Save a copy of the label file, or remove an earlier one when there is none now."""
     if labels is None:
-        folder.remove(folder.layout.labels)
-        folder.remove(folder.layout.label_matches)
+        folder.inside.remove(folder.layout.labels)
+        folder.inside.remove(folder.layout.label_matches)
         return
     folder.write(folder.layout.labels, labels.data)
     matching = {"key_column": labels.key_column, "keys": list(matches)}

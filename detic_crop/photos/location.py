@@ -329,6 +329,16 @@ def local_files(locations: Iterable[Location]) -> Iterator[str]:
         last = path
 
 
+def addresses(locations: Iterable[Location]) -> Iterator[str]:
+    """Yield the objects that hold the photos; a tar file once for each run of its members."""
+    last = None
+    for location in locations:
+        holder = location.tar if isinstance(location, TarMember) else location
+        if isinstance(holder, StoreObject) and holder is not last:
+            yield holder.address
+        last = holder
+
+
 def read_list(location: FileOrObject) -> bytes:
     """Return all bytes of a list of photos.
 

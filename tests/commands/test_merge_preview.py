@@ -239,6 +239,7 @@ def test_shards_go_on_beside_what_a_broken_preview_left(
         patch.setattr(*place, full)
         with pytest.raises(OutputError, match="disk"):
             api.merge(out, partial=True)
+    assert leftovers(out) == []
     run_shards(folder, out, set(range(COUNT)) - first)
     api.merge(out)
     assert leftovers(out) == []

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 from collections import Counter
@@ -535,6 +536,22 @@ def test_output_inside_the_input_is_no_input(photos: Path, reference: dict[str, 
 def test_input_and_output_are_apart(given: str, out: str) -> None:
     with refused("out_is_input", UsageError):
         crop(given, out)
+
+
+@pytest.mark.parametrize("listed", ["photos/a.jpg", "photos/*.jpg", "sets/set.tar"])
+def test_a_list_of_what_lies_inside_the_output_is_refused(tmp_path: Path, listed: str) -> None:
+    write_photo(tmp_path / "a.jpg")
+    with tarfile.open(tmp_path / "set.tar", "w") as made:
+        made.add(tmp_path / "a.jpg", "a.jpg")
+    crop(tmp_path / "a.jpg", OUT)
+    held = objects(OUT)
+    held["photos/a.jpg"] = (tmp_path / "a.jpg").read_bytes()
+    held["sets/set.tar"] = (tmp_path / "set.tar").read_bytes()
+    set_objects(OUT, held)
+    (tmp_path / "list.txt").write_text(f"{OUT}/{listed}\n")
+    with refused("photos_in_output", UsageError):
+        crop(tmp_path / "list.txt", OUT, add=True, overwrite=True)
+    assert objects(OUT) == held
 
 
 def test_what_works_on_a_disk_only_says_so(photos: Path, tmp_path: Path) -> None:

@@ -66,6 +66,22 @@ def test_the_crops_of_files(photos: Path, tmp_path: Path) -> None:
     assert_samples(tmp_path / "out")
 
 
+@pytest.mark.parametrize(("begun", "wrong"), [("tar", "files"), ("files", "tar")])
+def test_damaged_settings_do_not_mix_files_and_tars(
+    photos: Path, tmp_path: Path, begun: str, wrong: str
+) -> None:
+    tars(photos, tmp_path / "out", out_format=begun)
+    before = product(tmp_path / "out")
+    journal = tmp_path / "out" / STATE / "journal.jsonl"
+    _, records = journal.read_bytes().split(b"\n", 1)
+    journal.write_bytes(b"{damaged\n" + records)
+    with refused("other_settings", UsageError, match="out_format"):
+        tars(photos, tmp_path / "out", out_format=wrong)
+    again = tars(photos, tmp_path / "out", out_format=begun)
+    assert again.done == again.counts["failed"]
+    assert_same(tmp_path / "out", before)
+
+
 @pytest.mark.parametrize("workers", [1, 4])
 def test_the_same_bytes_however_it_was_done(photos: Path, tmp_path: Path, workers: int) -> None:
     tars(photos, tmp_path / "reference")
