@@ -160,7 +160,8 @@ def test_what_an_earlier_version_took_keeps_its_crop_and_is_named(tmp_path: Path
     write(tmp_path / "list.txt", b"in/a.jpg\n")
     result = crop(tmp_path / "list.txt", tmp_path / "out")
     assert any(
-        "photos of system folders that an earlier version took: 1 (first: in/@eaDir/a.jpg)" in n for n in result.notes
+        "photos of system folders that an earlier version took: 1 (first: in/@eaDir/a.jpg)" in n
+        for n in result.notes
     )
     assert [row["image"] for row in rows_of(tmp_path / "out")] == ["in/a.jpg", "in/@eaDir/a.jpg"]
     crops = {name for name in before if name.endswith(".jpg")}
