@@ -83,7 +83,8 @@ WORDING: dict[str, str] = {
     ),
     "missing_extra": (
         "needs (CLIP's text encoder, and open_clip|XlsxWriter, which cannot be imported)"
-        "|needs .*, which is not installed|detectron2 is installed but cannot be imported"
+        "|needs .*, which is not installed|need a package that is not installed: "
+        "|detectron2 is installed but cannot be imported"
     ),
     "weights_do_not_fit": (
         "expected a dict with tensors under 'model', as the"
@@ -224,7 +225,6 @@ WORDING: dict[str, str] = {
     "shards_not_listed": "were stopped before they listed the photos; run their commands again",
     #
     # stores
-    "missing_package": r"needs? .* is not installed: (pip install 'detic-crop\[|Install )",
     "unknown_scheme": "is not a known kind of address; expected s3://, gs://, https://$",
     "unusable_store": r"^\w+:// cannot be used here",
     #

@@ -133,7 +133,7 @@ def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         ("https://example.org/a.jpg?sig=x", "pip install 'detic-crop[http]'"),
         ("az://bucket/photos", "Install something to access az"),
     ):
-        with refused("missing_package") as caught:
+        with refused("missing_extra") as caught:
             discover(address)
         assert advice in str(caught.value)
     stores._store.cache_clear()

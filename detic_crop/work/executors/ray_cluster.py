@@ -50,7 +50,7 @@ def import_ray(address: str | None) -> Any:
         if (error.name or "").partition(".")[0] != "ray":
             raise
         raise UsageError(
-            "missing_package",
+            "missing_extra",
             "--executor ray needs Ray, which is not installed: pip install 'detic-crop[ray]'",
         ) from error
 
