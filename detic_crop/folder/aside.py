@@ -103,7 +103,7 @@ class Aside:
                     self._crops.discard(place)
 
     def _names(self) -> list[str]:
-        """What lies there, on this disk and in the store, relative to the folder of crops set aside."""
+        """Return what is set aside, on this disk and in the store, relative to the folder for that."""
         folder = self._layout.rejected
         here = [
             (path / name).relative_to(folder).as_posix()

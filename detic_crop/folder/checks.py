@@ -178,7 +178,7 @@ class StoreChecks:
             raise _foreign(shown)
 
     def state(self) -> None:
-        """Objects have no kinds to mistake."""
+        """Accept all: an object cannot be a folder or a link."""
 
     def apart(self, where: Location) -> None:
         """Refuse an output that is the input, or has it inside; one inside the input is not read as input."""
@@ -204,7 +204,7 @@ class StoreChecks:
                 )
 
     def crops_inside(self, crops: Iterable[str], plain: Container[str] = frozenset()) -> None:
-        """A name in a store leads nowhere else."""
+        """Accept all: a store has no links."""
 
 
 Checks: TypeAlias = DiskChecks | StoreChecks
@@ -233,6 +233,6 @@ def _links(paths: Iterable[str]) -> Iterator[str]:
 
 
 def _comparable(address: str) -> str:
-    """An address to compare: one name for each scheme, with a slash at its end."""
+    """Return an address to compare: one name for each scheme, with a slash at its end."""
     scheme = scheme_of(address)
     return f"{_SAME_SCHEMES.get(scheme, scheme)}://{path_of(address).strip('/')}/"

@@ -265,7 +265,7 @@ class StoreLease:
         return json.dumps(owner, indent=2).encode() + b"\n"
 
     def _leased_shards(self) -> list[Shard]:
-        """The shards whose leases lie in the store."""
+        """Return the shards whose leases lie in the store."""
         names = self._store.list(join(self._folder, f"{STATE}/{SHARDS}"))
         folders = (name.removesuffix(f"/{OWNER}") for name in names if name.endswith(f"/{OWNER}"))
         return sorted(filter(None, map(Shard.of_folder, folders)))
@@ -279,7 +279,7 @@ class StoreLease:
         return join(self._folder, layout.name_of(layout.owner))
 
     def _read(self, address: str) -> dict[str, Any] | None:
-        """What a lease's object says; None where there is none, nothing where it is damaged."""
+        """Return what the object of a lease says; None where there is none, nothing where it is damaged."""
         try:
             value = json.loads(self._store.read(address))
         except FileNotFoundError:

@@ -47,7 +47,7 @@ SECONDS = 15.0  # after which fewer do
 
 
 class NoMirror:
-    """A folder on a disk stands for nothing elsewhere: most of what a mirror is told or asked is void.
+    """No store: a folder on a disk is all there is, so most methods do nothing.
 
     Args:
         layout: paths of the folder.
@@ -180,10 +180,10 @@ class NoMirror:
         """Note that a tar file was removed."""
 
     def hold_back(self) -> None:
-        """From now on lines of the journal are about crops that are not in their place yet."""
+        """Note that lines of the journal from now on are about crops that are not in their place yet."""
 
     def catch_up(self) -> None:
-        """All crops that the journal has are in their place."""
+        """Note that all crops in the journal are in their place."""
 
     def refuse_pending(self, crop: str) -> None:
         """Refuse to leave a change to be packed by another run.

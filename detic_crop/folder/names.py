@@ -131,7 +131,7 @@ def crop_names_of(
 def _prepared(
     keys: Iterable[str], settled: Mapping[str, str], taken: Iterable[str]
 ) -> tuple[list[str], dict[str, str], set[str]]:
-    """Photos to name in order; folder of a key → folder of its crop; what no crop may be called, folded."""
+    """Return the photos to name, folder of a key → folder of its crop, and the names in use, folded."""
     fixed = [*settled.values(), *taken]
     files = {fold_name(name) for name in fixed}
     new = [key for key in sorted(keys) if key not in settled]
@@ -179,7 +179,7 @@ def is_crop_path(crop: str) -> bool:
 
 
 def _safe_folders(keys: Iterable[str], files: set[str]) -> dict[str, str]:
-    """Folder of a key → folder of its crop with its `/`; a component gives way to a file of that name."""
+    """Return folder of a key → folder of its crop, ending in `/`; none has the name of a file."""
     safe = {"": ""}
     for folder in sorted({key.rpartition("/")[0] for key in keys} - {""}):
         path = ""
@@ -198,7 +198,7 @@ def _is_ours(component: str) -> bool:
 
 
 def _attempt(file_name: str, extension: str, number: int, rules: NameRules) -> str:
-    """The first choice of a crop's name, or a later one where that is taken."""
+    """Return the first choice of a crop's name, or a later one where that is taken."""
     stem, suffix = os.path.splitext(file_name)
     if number:
         stem += suffix
@@ -223,7 +223,7 @@ def _safe_component(name: str, extension: str = "", spare: int = 0) -> str:
 
 
 def _folders(names: Iterable[str]) -> set[str]:
-    """Every folder above any of the paths."""
+    """Return every folder above any of the paths."""
     folders: set[str] = set()
     for name in names:
         folder = name.rpartition("/")[0]

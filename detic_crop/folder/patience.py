@@ -10,7 +10,7 @@ PATIENCE = 600.0  # seconds that one holder may take to begin
 
 
 class Patience:
-    """Is told at each look who holds the lock, and says when to give up.
+    """Judge at each look at the lock whether to give up.
 
     Hundreds of shards may begin one after the other. Between two of them nobody is named for a moment, and
     how long all of them take is no reason to give up: only the time of one and the same holder counts.

@@ -17,7 +17,7 @@ _MOST_READ = 20
 
 
 def is_same_photo(record: Record, photo: Photo, moved: bool) -> bool:
-    """Whether a file is still the photo that the run saw: its size is the same, and its time or its bytes.
+    """Return whether a file is still the photo that the run saw: by its size, and its time or its bytes.
 
     A photo that was copied, restored or only touched has a new time. Then its bytes are read, and compared by
     their CRC-32; a file that cannot be read is not taken for another one.

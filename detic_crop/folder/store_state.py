@@ -127,7 +127,7 @@ class StoreState:
                     self._load_head(self.root / home / file)
 
     def _homes(self) -> list[str]:
-        """State folders: the whole one's and those of shards."""
+        """Return the state folders: that of the whole and those of shards."""
         parts = (name.split("/") for name in self.found)
         names = {
             part[2] for part in parts if len(part) > 3 and part[1] == SHARDS and Shard.of_folder(part[2])
@@ -181,7 +181,7 @@ class StoreState:
         self._sent[path] = path.stat().st_size
 
     def _load_head(self, path: Path) -> None:
-        """The settings that a journal begins with."""
+        """Download the settings that a journal begins with."""
         parts = self._parts_of(path)
         if path.exists() or not parts:
             return
@@ -190,7 +190,7 @@ class StoreState:
         self._write(path, data[: data.find(b"\n") + 1])
 
     def _parts_of(self, path: Path) -> dict[str, ObjectInfo]:
-        """What a growing file is made of: segments by name, and the file itself where it was copied here."""
+        """Return what a growing file is made of: segments by name, and itself where it was copied there."""
         parts = dict(self._inside.get(self.name_of(segments_folder(path)), {}))
         if (whole := self.found.get(self.name_of(path))) is not None:
             parts[path.name] = whole

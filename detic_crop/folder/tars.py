@@ -122,7 +122,7 @@ def _in_tars(
 
 
 def sample_of(record: Record) -> bytes:
-    """What stands beside a crop: the fields of its row that a training needs, as JSON.
+    """Return what stands beside a crop: the fields of its row that a training needs, as JSON.
 
     ``box`` and ``crop_box`` are xyxy in pixels of the photo; what does not apply is null.
     """
@@ -167,7 +167,7 @@ class TarCrops:
                 )
 
     def replace_only(self, crops: Collection[str]) -> None:
-        """A shard packs tar files of its own, so there is nothing to look after but what is set aside."""
+        """Look after crops that are set aside only: a shard packs tar files of its own."""
         self._files.replace_only(crops)
 
     # ------------------------------------------------------------ one crop
@@ -266,7 +266,7 @@ class TarCrops:
                 self.forget(crop)
 
     def _waiting(self, place: Place) -> Path:
-        """The crop itself, or that of an earlier version, until it is renamed."""
+        """Return the path of a crop that waits; one of an earlier version keeps its own until renamed."""
         folder = self._layout.pending / place.tar
         if f"{place.tar}/{place.name}" in self._earlier:
             return folder / place.name
@@ -286,7 +286,7 @@ class TarCrops:
         self._earlier = frozenset()
 
     def _of_earlier_version(self) -> frozenset[str]:
-        """The crops that wait under their own names, as ``crops-00012.tar/day1/whale.jpg``."""
+        """Return the crops that wait under their own names, as ``crops-00012.tar/day1/whale.jpg``."""
         pending = self._layout.pending
         names = (path.relative_to(pending).as_posix() for path in self._inside.files(pending))
         return frozenset(name for name in names if not name.endswith((".json", _GONE, _WAITS)))
@@ -387,7 +387,7 @@ class TarCrops:
                     made.addfile(info, io.BytesIO(data))
 
     def _read_members(self, tar: str) -> Members:
-        """Name → (offset, size) of what a tar file holds; nothing where there is none."""
+        """Return name → (offset, size) of what a tar file holds; nothing where there is none."""
         if found := self._members_here(tar) or self._mirror.members(tar):
             return found
         self._mirror.fetch(tar)  # its index does not fit it: something else has changed it

@@ -123,7 +123,7 @@ class WorkerThreads:
 
 @contextmanager
 def few_threads_each(torch_threads: int | None) -> Iterator[Callable[[], None]]:
-    """The workers are the parallelism; more threads inside OpenCV or torch only get in their way.
+    """Limit the threads inside OpenCV and torch: the workers are the parallelism, more only get in their way.
 
     Args:
         torch_threads: inside one operator, for workers that use torch; None leaves torch as it is.
