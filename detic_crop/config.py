@@ -28,7 +28,6 @@ Decode: TypeAlias = Literal["full", "scaled"]
 ExecutorName: TypeAlias = Literal["local", "ray"]
 OutFormat: TypeAlias = Literal["files", "tar"]
 BoxFormat: TypeAlias = Literal["xyxy", "xywh"]
-FITS: tuple[Fit, ...] = get_args(Fit)
 FORMATS: tuple[Format, ...] = get_args(Format)
 MODELS = "auto, lite, detic-swinb, detic-convnext, detic-r50, detic-r18, boxes:FILE or detectron2:CONFIG"
 DEFAULT_MAX_PIXELS = 200_000_000
@@ -40,15 +39,15 @@ class Setting:
     """What is known of one setting; the command line and docs/options.md are made from this.
 
     Attributes:
-        help: what it is for, in one line.
+        help: purpose of the setting, in one line.
         takes: the values it takes, in words, where it takes text that must not be empty.
-        unset: what happens where it is not given; empty where the default says it.
-        metavar: what stands for the value in the help.
+        unset: what happens if it is not given; empty if the default says it.
+        metavar: placeholder of the value in the help.
         low: lowest value; a number only.
         high: highest value; a number only.
         example: a value that works; a number only.
         later: it came when folders without it existed: left out of what they record at its default.
-        option: its name on the command line, where that is not the field's.
+        option: name on the command line, if that is not the field's.
         name: the field.
         kind: type of the value.
         choices: all values, where there are only a few.
@@ -114,7 +113,7 @@ def _check(settings: CropConfig | RunOptions) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CropConfig:
-    """Everything that changes a crop or a box; each field is explained beside it.
+    """Everything that changes a crop or a box; each field explains itself.
 
     In a folder's journal `model` is the one that ``auto`` stood for, and `weights` is what the answers depend
     on: file name → sha256.
@@ -235,7 +234,7 @@ class CropConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """How a run is done; none of this changes a crop. Each field is explained beside it.
+    """How a run is done; none of this changes a crop. Each field explains itself.
 
     `time_limit` is in seconds; on the command line ``8h30m``.
 

@@ -71,12 +71,15 @@ class Interrupted(KeyboardInterrupt):
     """
 
     def __init__(self, result: Any) -> None:
-        super().__init__(f"{counted(result.remaining, 'photo')} to do; make the same call to continue")
+        super().__init__(result)  # so that pickle can make the exception again
         self.result = result
+
+    def __str__(self) -> str:
+        return f"{counted(self.result.remaining, 'photo')} to do; make the same call to continue"
 
 
 class Terminated(SystemExit):
-    """SIGTERM did; not caught, it ends the program with exit code 143.
+    """SIGTERM ended the work early; not caught, this ends the program with exit code 143.
 
     Attributes:
         result: what the call would have returned.
@@ -85,3 +88,6 @@ class Terminated(SystemExit):
     def __init__(self, result: Any) -> None:
         super().__init__(143)
         self.result = result
+
+    def __reduce__(self) -> tuple[type[Terminated], tuple[Any]]:
+        return Terminated, (self.result,)

@@ -48,7 +48,7 @@ class _Pair(NamedTuple):
         strange: minus the number of folders that agree.
         extension: 0 the same, 1 another one of the same format, 2 the name has none.
         spelling: 0 exact, 1 equal in composed form, 2 equal without case.
-        name: cleaned.
+        name: cleaned name.
         key: key of the photo.
         prefix: folders of the name above the key that are not the input's; empty if all agree.
         siblings: the first folders that disagree look like two of one kind: CAM1 and CAM2.
@@ -145,7 +145,7 @@ class NameIndex:
     """Names of a table, to be matched with photos.
 
     Args:
-        names: as in the table; several may be the same after cleaning.
+        names: names as in the table; several may be the same after cleaning.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -191,8 +191,8 @@ class NameIndex:
         """Return how many names mean a photo that another name fits better, and the first of them.
 
         Args:
-            found: what `match` returned.
-            photos: what `match` was given.
+            found: result of `match`.
+            photos: photos that `match` was given.
         """
         paths = photos if isinstance(photos, Mapping) else {}
         names = {
@@ -272,7 +272,7 @@ def _pair(name: str, key: str, path: str, with_extension: bool, folders: _Folder
     """Return the pair of a name and a photo, one of whose paths ends in the other.
 
     Args:
-        name: cleaned.
+        name: cleaned name.
         key: key of the photo.
         path: the cleaned key, without its extension if the name has none.
         with_extension: the name has an extension.
@@ -358,7 +358,7 @@ def _resolve(pairs: Sequence[_Pair], names: Mapping[str, str], found: Matching) 
     """Match the pairs, best first, but none of equally good ones that exclude each other.
 
     Args:
-        pairs: with cleaned names.
+        pairs: pairs with cleaned names.
         names: cleaned name → name as in the table.
         found: matches are added to it.
     """

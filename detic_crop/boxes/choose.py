@@ -22,7 +22,7 @@ MAX_KEPT = 50
 
 _APART_IOU = 0.1  # two boxes that overlap less than this are two animals, not two guesses at one
 _PART_INSIDE = 0.9  # least share of a part that lies inside the whole
-_PART_RATIO = 1.5  # the whole is at least so many times as large as its part
+_PART_RATIO = 1.5  # least ratio of the areas of the whole and its part
 _CONFLICT_IOU = 0.5  # a box of another class that overlaps more than this is about the same thing
 
 

@@ -49,7 +49,7 @@ def apply(
 
     Args:
         output: the output folder of a run.
-        input: where the photos are now, when they have moved.
+        input: where the photos are now, if they have moved.
         dry_run: only return what would change.
         workers: number of threads that work on photos; None takes a number that fits the machine.
         quiet: no progress bar.

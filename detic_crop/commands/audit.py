@@ -42,10 +42,10 @@ def write_audit(
 
     Args:
         output: the output folder of a run, or its address.
-        input: where the photos are now, when they have moved.
-        sample: draw a stratified random sample of so many photos for review; a larger one adds to an
+        input: where the photos are now, if they have moved.
+        sample: size of a stratified random sample to draw for review; a larger one adds to an
             earlier one, and no verdict is ever lost.
-        seed: of the random numbers; None keeps that of an earlier sample, else takes 0.
+        seed: seed of the random numbers; None keeps that of an earlier sample, else takes 0.
         xlsx: write audit.xlsx, too.
 
     Raises:

@@ -37,11 +37,11 @@ def carry_out(
     Args:
         task: the photos and what is wanted of them.
         scope: the folder, held, and the run's part of it.
-        executor: where the work is done.
+        executor: does the work.
         detector: the detector, which may have notes afterwards.
         stop: when to end early.
         result: gets counts, notes and times.
-        origin: where the photos came from, for run.json.
+        origin: fields of run.json that say where the photos came from.
 
     Raises:
         OutputError: the folder cannot be written; what was finished is recorded.

@@ -76,7 +76,7 @@ def choose_detector(
         "box_format": config.box_format,
     }
     devices: list[str] = []
-    if options.executor == "local":
+    if options.executor != "ray":  # on Ray each node has its own
         devices = [options.device] if model.startswith("boxes:") else resolve_devices(options.device)
     if len(devices) == 1:
         detector = load_detector(model, devices[0], **settings)

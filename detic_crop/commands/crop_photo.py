@@ -52,7 +52,7 @@ def crop_photo(
 
     Args:
         image: upright (H, W, 3) uint8; BGR, as `cv2.imread` gives it, when a detector is to look at it.
-        detector: from `load_detector`, or boxes you already have.
+        detector: a detector from `load_detector`, or boxes you already have.
         classes: as ``--classes``; None takes the detector's default (marine life; any from a boxes file),
             any for given boxes.
         conf: lowest score; None takes the detector's default, 0 for given boxes.

@@ -50,7 +50,7 @@ def data_set_of(where: FileOrObject, listing: Listing, folder: OutputFolder, opt
 
     Args:
         where: the input.
-        listing: its photos.
+        listing: photos of the input.
         folder: the output folder, whose inputs and photos so far are known by its listing.
         options: the label table, the limit, and whether the input may be added to others.
 
@@ -60,8 +60,8 @@ def data_set_of(where: FileOrObject, listing: Listing, folder: OutputFolder, opt
     labels = None if options.labels is None else read_labels(options.labels, options.labels_key)
     inputs, photos = _inputs(where, listing, folder.whole, options)
     notes = list(listing.notes)
-    if listing.passed_over:
-        notes.append(f"other files passed over: {listing.passed_over:,}")
+    if listing.ignored:
+        notes.append(f"other files ignored: {listing.ignored:,}")
     matches: list[str | None] = []
     chosen = listing.photos
     if labels is not None:

@@ -53,7 +53,7 @@ def recrop(
     Args:
         source: the output folder of a finished or stopped run.
         output: folder for the new data set.
-        input: where the photos are now, when they have moved.
+        input: where the photos are now, if they have moved.
         options: how the work is done; labels are taken from `source`.
         **settings: fields of `CropConfig` to change (``scale``, ``size``, ``conf``, ``classes``, ``fit``,
             ``format``, ``quality``) and of `RunOptions`; the others stay as they were.

@@ -79,7 +79,7 @@ class ApplyResult(RunResult):
 
     Attributes:
         changes: photos whose crop or verdict did not follow the reviewer yet.
-        problems: of these, key → why its row keeps its earlier state.
+        problems: key → why the row of that photo keeps its earlier state.
     """
 
     changes: list[Change] = field(default_factory=list)

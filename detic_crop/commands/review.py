@@ -36,7 +36,7 @@ def review(
         port: 0 for any free one; None for 8377 or, if that is taken, any free one.
         open_browser: whether to open the page in a browser.
         reviewer: name to note with each verdict; None takes the login name.
-        ready: told the address, which holds the key to the page, when it can be opened.
+        ready: called with the address, which holds the key to the page, once it can be opened.
 
     Returns:
         The number of verdicts given.

@@ -57,7 +57,7 @@ class Scope(Protocol):
         ...
 
     def check_alone(self) -> None:
-        """Refuse runs that cannot be beside each other, before anything is begun.
+        """Refuse a run that does not fit what the folder has, before anything is begun.
 
         Raises:
             UsageError: shards wait to be merged, or there are shards of another number.
@@ -107,7 +107,7 @@ class Scope(Protocol):
         """Return what is recorded of each photo, by key, as far as a resume has to know it.
 
         Args:
-            own: what the run's own journal has.
+            own: entries of the run's own journal, by key.
         """
         ...
 
@@ -207,7 +207,7 @@ class WholeRun:
 
 @dataclass(frozen=True, slots=True)
 class ShardRun:
-    """The run of one shard, beside others; `merge` writes the tables."""
+    """The run of one shard among others; `merge` writes the tables."""
 
     folder: OutputFolder
     options: RunOptions

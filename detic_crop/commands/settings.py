@@ -52,7 +52,7 @@ def check_same_settings(
         recorded: settings of the folder; None if it has none yet.
         config: settings of this call, as resolved.
         shown: name of the folder in messages.
-        instead: what else to pass.
+        instead: advice on what else to pass.
 
     Raises:
         UsageError: names what differs.

@@ -49,14 +49,15 @@ def load_detector(
         name: ``auto``, ``lite``, ``detic-swinb``, ``detic-convnext``, ``detic-r50``, ``detic-r18``,
             ``boxes:FILE`` (a file, or a folder of labels) or ``detectron2:CONFIG``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        vocabulary: of Detic: ``openimages`` (default), ``lvis``, ``objects365``, ``coco``, a ``.npy`` file,
-            ``checkpoint``, or words joined by commas.
+        vocabulary: what Detic looks for: ``openimages`` (default), ``lvis``, ``objects365``, ``coco``,
+            a ``.npy`` file, ``checkpoint``, or words joined by commas.
         names: class names of a ``.npy`` file or of the checkpoint's own classifier, one a line.
         weights_file: a Detic checkpoint instead of the pulled one.
-        precision: of Detic's network; ``bfloat16`` and ``float16`` are faster where the hardware has them.
+        precision: number format of Detic's network; ``bfloat16`` and ``float16`` are faster on hardware that
+            has them.
         detector_size: shortest side, in pixels, at which Detic sees a photo (default 800).
         batch_size: photos that Detic is given at once on a GPU.
-        box_format: of a boxes file, ``xyxy`` or ``xywh``; None reads it off the file.
+        box_format: ``xyxy`` or ``xywh`` for a boxes file; None judges it by the file.
 
     Raises:
         UsageError: there is no such model, file or device, or an option does not go with the model.

@@ -54,8 +54,8 @@ class Detector:
     photo at a time and answers from its pixels.
 
     Attributes:
-        info: what a run needs to know about it.
-        preferred_batch: how many photos at a time are fastest where it runs; 1 if batches gain nothing.
+        info: description of the detector, which a run needs.
+        preferred_batch: number of photos at a time that is fastest; 1 if batches gain nothing.
     """
 
     info: DetectorInfo
@@ -78,8 +78,8 @@ class Detector:
         """Return what `detect_batch` needs of one photo; several threads call this at once.
 
         Args:
-            image: as for `detect`.
-            key: as for `detect`.
+            image: see `detect`.
+            key: see `detect`.
             photo_hw: height and width of the photo that `image` is a reduced decode of; boxes are in pixels
                 of that photo. It differs from the size of `image` only if `info` has an `input_size`.
         """

@@ -24,11 +24,11 @@ class ModelEntry:
     """One downloadable file: a model's checkpoint or a vocabulary's embeddings.
 
     Attributes:
-        name: what a person types.
+        name: name as a user types it.
         kind: ``model`` or ``vocabulary``.
         about: one phrase for a person.
         file: the published file name, which is also its name in the folder.
-        address: where it is published.
+        address: address at which the file is published.
         licence: SPDX identifier.
         size: bytes, None when not published.
         about_bytes: an estimate where `size` is None.

@@ -165,7 +165,7 @@ class _Detectron2:
         return settings
 
     def _known_configs(self) -> list[str]:
-        """`.yaml` configs with a published checkpoint; none where detectron2 keeps its list elsewhere."""
+        """Return the `.yaml` configs with a checkpoint; none if detectron2 keeps its list elsewhere."""
         try:
             module: Any = importlib.import_module("detectron2.model_zoo.model_zoo")
             published = [f"{name}.yaml" for name in module._ModelZooUrls.CONFIG_PATH_TO_URL_SUFFIX]
@@ -193,7 +193,7 @@ class _Detectron2:
         return tuple(names)
 
     def weights(self, address: str) -> dict[str, str]:
-        """File name → sha256 of the checkpoint where detectron2 keeps it, else its address."""
+        """Return file name → sha256 of the checkpoint where detectron2 keeps it, else its address."""
         try:
             file_io: Any = importlib.import_module("detectron2.utils.file_io")
             return {Path(address).name: sha256_of(Path(file_io.PathManager.get_local_path(address)))}

@@ -81,7 +81,7 @@ def load_detic_by_name(
 
 
 def _checkpoint(name: str, weights_file: Path | None) -> tuple[Mapping[str, Tensor], dict[str, str]]:
-    """Tensors by their published names, and the published file's name and hash."""
+    """Return the tensors by their published names, and the published file's name and hash."""
     if weights_file is not None:
         return read_checkpoint(weights_file), {weights_file.name: sha256_of(weights_file)}
     found = store.require(name, with_vocabulary=False)
@@ -100,7 +100,7 @@ def _find_embeddings(file_name: str) -> Path | None:
 
 
 def _checkpoint_classifier(tensors: Mapping[str, Tensor], words: Vocabulary) -> NDArray[np.float32]:
-    """(C, 512) embeddings of the checkpoint's own classifier."""
+    """Return the (C, 512) embeddings of the checkpoint's own classifier."""
     classifier = tensors.get(_CLASSIFIER)
     if classifier is None:
         raise WeightsError(

@@ -27,7 +27,7 @@ def one_torch_thread() -> Iterator[None]:
 
 
 def resolve_device(device: str) -> str:
-    """``auto`` → the best device of this machine; other names are checked to exist.
+    """Return the best device of this machine for ``auto``, else the device of that name.
 
     Raises:
         UsageError: the device is not there; says which are.
@@ -49,7 +49,7 @@ def resolve_device(device: str) -> str:
 
 
 def resolve_devices(devices: str) -> list[str]:
-    """``auto`` → every GPU, else the one best device; a list joined by commas → its devices, checked.
+    """Return every GPU for ``auto``, else the one best device; for names joined by commas, those devices.
 
     Raises:
         UsageError: a device is not there; says which are.

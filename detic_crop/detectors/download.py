@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 
 class DownloadError(WeightsError):
-    """A file could not be had; nothing is wrong with the command, so it does not exit as wrong usage does."""
+    """A file could not be downloaded; the command was right, so its exit code is not that of wrong usage."""
 
     exit_code = 1
 
@@ -62,10 +62,10 @@ class _Remote:
     """What the server says of a file.
 
     Attributes:
-        address: as asked for, before redirections.
+        address: address before redirections.
         total: bytes of the whole file, None when the server does not say.
-        etag: its strong entity tag, or empty.
-        modified: its Last-Modified, or empty.
+        etag: strong entity tag of the file, or empty.
+        modified: Last-Modified of the file, or empty.
     """
 
     address: str
@@ -94,7 +94,7 @@ def download(
         address: http or https.
         part: the growing file; its folder exists.
         size: bytes it must have, when that is known.
-        report: told of every block.
+        report: called with every block.
         sleep: waits between tries.
 
     Raises:
@@ -123,7 +123,7 @@ def download(
 
 
 def forget(part: Path) -> None:
-    """Remove an unfinished file and the note beside it."""
+    """Remove an unfinished file and its note."""
     part.unlink(missing_ok=True)
     _note_path(part).unlink(missing_ok=True)
 
@@ -137,13 +137,13 @@ def finish(part: Path, path: Path) -> None:
 
 
 def unfinished(part: Path) -> tuple[int, int | None] | None:
-    """Bytes there and bytes in all of a broken download, None when there is none."""
+    """Return (bytes there, bytes in all) of a broken download; None if there is none."""
     note = _read_note(part)
     return (size_of(part), note.total) if note and part.exists() else None
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file; 0 when there is none."""
+    """Return the bytes of a file; 0 if there is none."""
     try:
         return path.stat().st_size
     except FileNotFoundError:

@@ -45,7 +45,7 @@ class Vocabulary:
     """Class names and what stands for them.
 
     Attributes:
-        name: what to record: ``openimages``, the file's name, the words joined by commas, or ``checkpoint``.
+        name: name to record: ``openimages``, the file's name, the words joined by commas, or ``checkpoint``.
         class_names: C names; a name that stands there twice (Open Images has two Mouse) is one
             class with two rows.
         embeddings: (C, D) float32, finite, no row zero, of any length (the classifier takes the direction);
@@ -78,7 +78,7 @@ def load_vocabulary(
             ``checkpoint``; or words joined by commas, which CLIP's text encoder embeds.
         names: text file with a class name on each line, for a `.npy` file and for ``checkpoint``.
         find_file: file name → where it has been pulled to, or None.
-        words_dir: where embeddings of words are kept; None takes `words/` in the weights folder.
+        words_dir: folder of the embeddings of words; None takes `words/` in the weights folder.
 
     Raises:
         UsageError: `spec` or `names` is wrong, or the text encoder is not installed.
@@ -207,7 +207,7 @@ def _words(spec: str, words_dir: Path | None) -> Vocabulary:
 
 
 def default_words_dir() -> Path:
-    """Beside the weights, so that copying that folder brings the words too."""
+    """Return a folder next to the weights, so that copying the weights brings the words, too."""
     from detic_crop.detectors.weights import weights_dir
 
     return weights_dir() / "words"
@@ -229,7 +229,7 @@ def _read_npy(data: bytes, path: Path, remedy: str) -> NDArray[np.generic]:
 def _checked_rows(
     array: NDArray[np.generic], where: Path | str, n_names: int, remedy: str
 ) -> NDArray[np.float32]:
-    """(C, D) float32 embeddings that can be scaled to length 1."""
+    """Return (C, D) float32 embeddings that can be scaled to length 1."""
     expected = f"{where}: expected {n_names} rows (one per name) of {EMBEDDING_DIM} floats"
     if array.shape == (EMBEDDING_DIM, n_names) and n_names != EMBEDDING_DIM:
         raise WeightsError(

@@ -43,9 +43,9 @@ class LiteDetector(Detector):
     On a CPU a photo is one core's work, so the same photo gives the same bits whatever else goes on.
 
     Args:
-        network: from `load_network`, on `device`.
-        heads: what was fitted.
-        device: where the network is.
+        network: network from `load_network`, on `device`.
+        heads: the fitted heads.
+        device: device of the network.
         one_thread: False leaves torch its threads, to measure against.
     """
 
@@ -64,7 +64,7 @@ class LiteDetector(Detector):
         )
 
     def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
-        """Up to five boxes, the first refined; score = presence × the box's share of the evidence.
+        """Return up to five boxes, the first refined; score = presence × the box's share of the evidence.
 
         Args:
             image: (H, W, 3) uint8 BGR, at least 1 × 1 px.
@@ -120,7 +120,7 @@ def load_lite(device: str = "cpu", *, optimised: bool = True) -> LiteDetector:
     """Return the detector with the weights that pip installed, on `device`.
 
     Args:
-        device: where it runs.
+        device: device that it runs on.
         optimised: False takes the network as it is written and all of torch's threads, to measure against.
 
     Raises:

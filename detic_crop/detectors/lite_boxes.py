@@ -47,7 +47,7 @@ def evidence_boxes(
     """Return the best boxes of a map that covers `window`, with their gains; none overlap.
 
     Args:
-        limit: at most so many.
+        limit: largest number of boxes.
         least: share of the first box's gain that a further one must have.
     """
     height, width = evidence.shape
@@ -73,7 +73,7 @@ def refine_by_colour(photo: Pixels, window: Window, evidence: Map, box: Box) -> 
 
 
 def colour_box(photo: Pixels, window: Window, evidence: Map) -> Box | None:
-    """Box of what GrabCut (Rother et al. 2004), started from the evidence, takes for the animal."""
+    """Return the box of the animal that GrabCut (Rother et al. 2004) cuts out, started from the evidence."""
     left, top, right, bottom = window
     scale = CUT_SIDE / max(right - left, bottom - top)
     width, height = (max(16, int(side * scale)) for side in (right - left, bottom - top))
@@ -91,17 +91,17 @@ def colour_box(photo: Pixels, window: Window, evidence: Map) -> Box | None:
 
 
 def overlap(a: Box, b: Box) -> float:
-    """Area that two boxes share."""
+    """Return the area that two boxes share."""
     return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
 
 
 def area(box: Box) -> float:
-    """Area in square pixels."""
+    """Return the area of a box in square pixels."""
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _grab_cut(picture: Pixels, weight: Map) -> NDArray[np.bool_] | None:
-    """(h, w) True on the animal; None where too few pixels start on one side."""
+    """Return (h, w) True on the animal; None if too few pixels start on one side."""
     mask = np.where(weight > LIKELY_IN, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     mask[weight < SURELY_OUT] = cv2.GC_BGD
     inside = int((mask == cv2.GC_PR_FGD).sum())
@@ -124,7 +124,7 @@ def _heavy_pieces(animal: NDArray[np.bool_], weight: Map) -> NDArray[np.bool_]:
 
 
 def _extent(counts: NDArray[np.integer]) -> tuple[int, int]:
-    """First and one past the last index of a profile, its outer half percents left out."""
+    """Return the first and one past the last index of a profile, without its outer half percents."""
     share = counts.cumsum() / counts.sum()
     return int(share.searchsorted(TAIL)), min(len(counts), int(share.searchsorted(1 - TAIL)) + 1)
 

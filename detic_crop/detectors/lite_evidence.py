@@ -52,7 +52,7 @@ class Heads:
         close_up: (553,) float32, weights of `close_up_cells`, then the offset.
         presence: (2,) float32, slope and offset from the class margin to the log-odds of presence.
         conf: default lowest score of a box.
-        sha256: of the file they were read from; empty for heads that were fitted just now.
+        sha256: hash of the file they were read from; empty for heads that were just fitted.
     """
 
     overview: NDArray[np.float32]
@@ -117,7 +117,7 @@ def look(network: LiteNetwork, picture: Pixels, mirrored: bool = False) -> View:
 
 
 def resize(picture: Pixels, width: int, height: int) -> Pixels:
-    """Area averaging where it shrinks (no aliasing), linear where it enlarges."""
+    """Resize a picture: area averaging if it shrinks (no aliasing), linear if it grows."""
     shrinks = picture.shape[1] > width or picture.shape[0] > height
     resized = cv2.resize(
         picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
@@ -154,14 +154,14 @@ def window_around(box: Box, width: int, height: int) -> Window:
 
 
 def overview_cells(view: View) -> Tensor:
-    """(752, h, w): fine features, coarse ones, and their mean over the photo (is this a pool or the sea?)."""
+    """Return (752, h, w): fine features, coarse ones, and their mean over the photo (a pool or the sea?)."""
     fine, coarse = view.fine[0], view.coarse
     context = coarse[0].mean((1, 2))[:, None, None].expand(-1, *fine.shape[1:])
     return torch.cat([fine, _to_fine_grid(coarse, fine)[0], context])
 
 
 def close_up_cells(view: View, place: Tensor, index: int = 0) -> Tensor:
-    """(552, h, w): fine features, the same blurred, coarse ones, and the place seen from the first box.
+    """Return (552, h, w): fine features, the same blurred, coarse ones, and the place seen from the box.
 
     Args:
         place: (8, h, w) from `place_cells`.
@@ -173,7 +173,7 @@ def close_up_cells(view: View, place: Tensor, index: int = 0) -> Tensor:
 
 
 def place_cells(box: Box, window: Window, height: int, width: int) -> Tensor:
-    """(8, h, w): where the cells of a window are, in half boxes from the centre of the first box."""
+    """Return (8, h, w): where the cells of a window are, in half boxes from the centre of the first box."""
     x = window[0] + (np.arange(width) + 0.5) / width * (window[2] - window[0])
     y = window[1] + (np.arange(height) + 0.5) / height * (window[3] - window[1])
     u, v = np.meshgrid(
@@ -186,7 +186,7 @@ def place_cells(box: Box, window: Window, height: int, width: int) -> Tensor:
 
 
 def apply_head(cells: Tensor, head: NDArray[np.float32]) -> Map:
-    """(C, h, w) features, (C + 1,) weights → (h, w) share of each cell in the animal's box, about 0 to 1."""
+    """Return the (h, w) share of each cell in the animal's box of (C, h, w) features, (C + 1,) weights."""
     weights = torch.from_numpy(head).to(cells.device)
     with torch.inference_mode():
         evidence = torch.tensordot(weights[:-1], cells, dims=1) + weights[-1]
@@ -196,7 +196,7 @@ def apply_head(cells: Tensor, head: NDArray[np.float32]) -> Map:
 def close_up_map(
     network: LiteNetwork, head: NDArray[np.float32], photo: Pixels, box: Box
 ) -> tuple[Map, Window]:
-    """Evidence in the window around `box`, the mean over the picture and its mirror image."""
+    """Return the evidence in the window around `box`, the mean over the picture and its mirror image."""
     height, width = photo.shape[:2]
     window = window_around(box, width, height)
     view = look(network, close_up_picture(photo, window), mirrored=True)
@@ -207,7 +207,7 @@ def close_up_map(
 
 
 def class_margin(network: LiteNetwork, view: View) -> float:
-    """Log-odds of ImageNet's marine mammals against its 996 other classes, sharks among them.
+    """Return the log-odds of ImageNet's marine mammals against its 996 other classes, including sharks.
 
     Per cell log Σ exp(their logits) − log Σ exp(the others'); of these the mean over all cells and the
     mean over the highest tenth, averaged.

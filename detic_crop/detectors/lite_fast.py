@@ -42,7 +42,7 @@ class FusedConv2d(nn.Module):
 
     Args:
         conv: float32, with a bias.
-        relu6: whether a ReLU6 follows.
+        relu6: True if a ReLU6 follows.
     """
 
     def __init__(self, conv: nn.Conv2d, relu6: bool) -> None:
@@ -57,7 +57,7 @@ class FusedConv2d(nn.Module):
         self._after = ("hardtanh", [0.0, 6.0], "") if relu6 else ("none", [], "")
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) → (B, K, H', W'), channels last."""
+        """Return (B, K, H', W'), channels last, of (B, C, H, W)."""
         if not self._same:
             return self._convolve(image, self._padding)
         # TensorFlow's rule: as much padding as is needed, the odd pixel right and below.

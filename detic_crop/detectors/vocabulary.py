@@ -78,7 +78,7 @@ def resolve_classes(wanted: str, vocabulary: Sequence[str], model: str) -> tuple
         wanted: ``any``, a group, or names as `split_names` reads them; case does not matter, underscores
             are blanks, and what LVIS adds in brackets may be left out.
         vocabulary: the names the model can answer with; empty when it has none of its own.
-        model: its name, for the message.
+        model: name of the model, for messages.
 
     Returns:
         The wanted names as the model spells them, or None for any.
@@ -117,7 +117,7 @@ def _plain(name: str) -> str:
 
 
 def _short(name: str) -> str:
-    """Without the brackets: LVIS's ``crab_(animal)`` is a crab."""
+    """Return a name without its brackets: LVIS's ``crab_(animal)`` is a crab."""
     return _plain(re.sub(r"\([^)]*\)", "", name))
 
 

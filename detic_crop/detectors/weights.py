@@ -73,7 +73,7 @@ class InstalledModel:
     """Files that are there and have the right hashes.
 
     Attributes:
-        entry: what the catalogue says.
+        entry: entry of the catalogue.
         path: the checkpoint; of a vocabulary, its embeddings.
         converted: the safetensors copy of the checkpoint, when there is one.
         vocabulary: the embeddings of the model's default vocabulary.
@@ -126,9 +126,9 @@ def installed(
     A file put there by hand is as good as a pulled one: its hash is recorded now if none is published.
 
     Args:
-        name: of the catalogue.
+        name: name in the catalogue.
         folder: instead of `weights_dir`.
-        with_vocabulary: whether a model needs its default vocabulary too.
+        with_vocabulary: True if a model needs its default vocabulary, too.
 
     Raises:
         UsageError: there is no such name.
@@ -138,7 +138,7 @@ def installed(
 
 
 def require(name: str, *, folder: Path | None = None, with_vocabulary: bool = True) -> InstalledModel:
-    """As `installed`, but files that are not there are an error that says how to get them."""
+    """Return what `installed` does; if files are missing, raise an error that says how to get them."""
     found = installed(name, folder=folder, with_vocabulary=with_vocabulary)
     if found is None:
         raise WeightsError(
@@ -178,7 +178,7 @@ def missing_message(name: str, *, folder: Path | None = None, with_vocabulary: b
     files = ", ".join(other.file for other in missing)
     return (
         f"{name} is not installed: {folder} lacks {files}; "
-        f"give the command `detic-crop weights pull {name}`, or {_by_hand(missing, folder)}"
+        f"run `detic-crop weights pull {name}`, or {_by_hand(missing, folder)}"
     )
 
 
@@ -208,17 +208,17 @@ def pull(
     """Download what is not there yet: a model and its default vocabulary, a vocabulary, or all of them.
 
     Args:
-        name: of the catalogue, or ``vocabularies``.
+        name: name in the catalogue, or ``vocabularies``.
         mirror: address of a folder with files of the same names, instead of the published addresses.
         folder: instead of `weights_dir`.
-        progress: told of every block.
+        progress: called with every block.
         check: asked about every file before it gets its name; None: `check_checkpoint`.
         sleep: waits between tries.
 
     Raises:
         UsageError: there is no such name, or the mirror is not an address.
-        DownloadError: a file could not be had; what has come of it is kept for the next pull. Or what came is
-            not the file, and was removed.
+        DownloadError: a file could not be downloaded (what has arrived is kept for the next pull), or what
+            arrived is not that file and was removed.
         WeightsError: `check` refuses the file; it is kept unfinished, so that the next pull checks it again.
         OutputError: the disk is full or the folder cannot be written.
     """
@@ -263,12 +263,12 @@ def remove(name: str, *, folder: Path | None = None, forget_hash: bool = False) 
 
 
 def convert(path: Path, tensors: Mapping[str, Tensor], sha256: str) -> Path | None:
-    """Write the tensors of a checkpoint beside it as safetensors: no pickle, and a faster start.
+    """Write the tensors of a checkpoint as safetensors next to it: no pickle, and a faster start.
 
     Args:
         path: the checkpoint they come from.
-        tensors: as `read_checkpoint` gave them.
-        sha256: of the checkpoint; a copy of another checkpoint is never used.
+        tensors: tensors from `read_checkpoint`.
+        sha256: hash of the checkpoint; a copy of another checkpoint is never used.
 
     Returns:
         The copy, or None when it cannot be written (a read-only folder, a full disk): the checkpoint serves.
@@ -293,7 +293,7 @@ def convert(path: Path, tensors: Mapping[str, Tensor], sha256: str) -> Path | No
 
 
 def unfinished_download(entry: ModelEntry, folder: Path) -> tuple[int, int | None] | None:
-    """Bytes there and bytes in all of a broken download, None when there is none."""
+    """Return (bytes there, bytes in all) of a broken download; None if there is none."""
     return unfinished(_part(folder / entry.file))
 
 
@@ -340,7 +340,7 @@ def _accept(entry: ModelEntry, part: Path, folder: Path, check: Check) -> str:
         raise DownloadError(
             "not_the_file",
             f"what came as {entry.file} {problem}; it was removed again: "
-            f"give the command once more, or try another --mirror{_if_replaced(entry, folder)}",
+            f"run the same command once more, or try another --mirror{_if_replaced(entry, folder)}",
         )
     try:
         check(entry, part)
@@ -422,7 +422,7 @@ def _if_replaced(entry: ModelEntry, folder: Path) -> str:
 
 
 def _damage(entry: ModelEntry, path: Path) -> str | None:
-    """Why this cannot be a whole PyTorch file: the check that is left where no hash is published."""
+    """Return why this cannot be a whole PyTorch file: the only check if no hash is published."""
     if entry.sha256 or not entry.file.endswith(".pth"):
         return None
     with open(path, "rb") as file:
@@ -477,7 +477,7 @@ def _source_of(copy: Path) -> str | None:
 
 
 def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Contiguous tensors that share no memory, as safetensors wants them."""
+    """Return contiguous tensors that share no memory, as safetensors needs them."""
     seen: set[int] = set()
     separate = {}
     for name, tensor in tensors.items():

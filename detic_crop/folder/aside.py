@@ -24,12 +24,12 @@ def place_for(record: Record) -> str:
 
 
 class Aside:
-    """The crops of a folder that are set aside, beside those that are not.
+    """The crops of a folder that are set aside.
 
     Args:
         layout: paths of the folder.
-        inside: through which all of it is changed.
-        crops: of the folder.
+        inside: changes the files below the folder.
+        crops: crops of the folder.
         mirror: the store that the folder stands for.
     """
 
@@ -48,11 +48,11 @@ class Aside:
         return place
 
     def move(self, before: Record, after: Record) -> None:
-        """Set a crop aside or put it back, where it is not there already.
+        """Set a crop aside or put it back, unless it is there already.
 
         Args:
-            before: its record, which tells where it is.
-            after: the record that it is to have.
+            before: record of the photo so far; it tells where the crop is.
+            after: new record of the photo; it tells where the crop belongs.
 
         Raises:
             OSError: it cannot be moved.
@@ -103,7 +103,7 @@ class Aside:
                     self._crops.discard(place)
 
     def _names(self) -> list[str]:
-        """Return what is set aside, on this disk and in the store, relative to the folder for that."""
+        """Return the crops set aside, on this disk and in the store, relative to their folder."""
         folder = self._layout.rejected
         here = [
             (path / name).relative_to(folder).as_posix()

@@ -119,8 +119,8 @@ class DiskChecks:
         """Refuse photos in the folder, also behind links.
 
         Args:
-            photos: where they are.
-            plain: paths of those that are known not to be links.
+            photos: where the photos are.
+            plain: paths of files that are known not to be links.
         """
         real_root = os.path.realpath(self._layout.root)
         paths = list(local_files(photos))
@@ -133,11 +133,11 @@ class DiskChecks:
                 )
 
     def crops_inside(self, crops: Iterable[str], plain: Container[str] = frozenset()) -> None:
-        """Refuse crops whose way leads out of the folder.
+        """Refuse crops whose path leads out of the folder.
 
         Args:
-            crops: their paths, relative to the folder.
-            plain: those where something lies that is known not to be a link.
+            crops: paths of the crops, relative to the folder.
+            plain: paths at which there is something that is known not to be a link.
         """
         root = self._layout.root
         crops = list(crops)
@@ -178,7 +178,7 @@ class StoreChecks:
             raise _foreign(shown)
 
     def state(self) -> None:
-        """Accept all: an object cannot be a folder or a link."""
+        """Do nothing: in a store there are only objects, no links or folders."""
 
     def apart(self, where: Location) -> None:
         """Refuse an output that is the input, or has it inside; one inside the input is not read as input."""
@@ -204,7 +204,7 @@ class StoreChecks:
                 )
 
     def crops_inside(self, crops: Iterable[str], plain: Container[str] = frozenset()) -> None:
-        """Accept all: a store has no links."""
+        """Do nothing: the name of an object cannot lead elsewhere."""
 
 
 Checks: TypeAlias = DiskChecks | StoreChecks
@@ -233,6 +233,6 @@ def _links(paths: Iterable[str]) -> Iterator[str]:
 
 
 def _comparable(address: str) -> str:
-    """Return an address to compare: one name for each scheme, with a slash at its end."""
+    """Return an address fit to be compared: one name for each scheme, and a slash at its end."""
     scheme = scheme_of(address)
     return f"{_SAME_SCHEMES.get(scheme, scheme)}://{path_of(address).strip('/')}/"

@@ -54,19 +54,19 @@ class FileCrops:
         return {key: names[key] for key in order}
 
     def refuse_foreign(self, crops: Iterable[str], own: Iterable[str], files: Collection[str]) -> None:
-        """Refuse files of others in the place of ours; names keep clear of such files, so there are none.
+        """Refuse files of others in the place of crops; the names of file crops avoid them.
 
         Args:
             crops: paths of all crops.
-            own: those that were made here before.
-            files: everything that lies in the folder.
+            own: paths of the crops that were made here before.
+            files: paths of all files in the folder.
 
         Raises:
             UsageError: there is such a file; nothing was changed.
         """
 
     def replace_only(self, crops: Collection[str]) -> None:
-        """From now on put a crop in the place of an existing file only if it is one of these."""
+        """Let `put` replace an existing file only if it is one of these crops."""
         self._replaceable = crops
 
     def size(self, name: str) -> int | None:
@@ -98,9 +98,9 @@ class FileCrops:
         """Put a crop in place at once: no half of one is ever seen, also after a kill.
 
         Args:
-            name: its path.
-            data: its bytes.
-            record: of its photo.
+            name: path of the crop, relative to the folder.
+            data: bytes of the crop.
+            record: record of its photo.
 
         Raises:
             OutputError: the disk is full or the folder cannot be written.
@@ -150,7 +150,7 @@ class FileCrops:
         """Forget the crops that a killed run put and did not record.
 
         Args:
-            records: of the journal.
+            records: records of the journal.
 
         Raises:
             OutputError: one cannot be removed.

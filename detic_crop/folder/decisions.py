@@ -36,7 +36,7 @@ class Decision(NamedTuple):
 
     Attributes:
         verdict: ``accepted``, ``whole``, ``box`` or ``rejected``; empty if nothing was said, or taken back.
-        box: with ``box``: left, top, right, bottom in pixels of the upright photo.
+        box: left, top, right, bottom in pixels of the upright photo; None unless the verdict is ``box``.
         reviewer: name of the person; the same decision of two persons means the same crop.
     """
 

@@ -39,22 +39,21 @@ class OutputFolder:
 
     Args:
         root: path of the folder.
-        shard: which of several runs that write to it; None for an unsharded run.
-        out_format: of the crops, where this call may be the one that begins the folder; None takes what its
-            journal says.
+        shard: the shard that this call works on; None for an unsharded run.
+        out_format: format of the crops if this call may begin the folder; None takes the journal's.
         state: objects of the store that the folder stands for; None for a folder on a disk.
 
     Attributes:
-        layout: its paths.
-        inside: through which whatever is written, renamed or removed below it goes.
-        write, write_json: replace a file of it at once, see `Writer`.
-        clear_temporary: removes what was begun and will not be placed.
-        on_commit: is told that a photo is recorded, see `Mirror`.
-        crops: its crops, see `Crops`.
-        aside: those that were set aside.
-        mirror: the store that it stands for, see `Mirror`.
-        checks: what is refused before anything is written, see `Checks`.
-        private_locations: key → location of a photo of this call that holds a secret, so is not written down.
+        layout: paths of the folder.
+        inside: writes, renames and removes files below the folder.
+        write, write_json: replace a file in one step, see `Writer`.
+        clear_temporary: removes unfinished files.
+        on_commit: notes that a photo is recorded, see `Mirror`.
+        crops: crops of the folder, see `Crops`.
+        aside: crops that were set aside.
+        mirror: the store that the folder stands for, see `Mirror`.
+        checks: refuse unusable folders and photos before anything is written, see `Checks`.
+        private_locations: key → location of a photo of this call that holds a secret; never saved.
     """
 
     def __init__(
@@ -112,7 +111,7 @@ class OutputFolder:
         return self if self.layout is self.layout.unsharded else self.with_shard(None)
 
     def with_shard(self, shard: Shard | None) -> OutputFolder:
-        """Return the same folder as another shard's, or as that of the whole."""
+        """Return the same folder as another shard sees it; None for an unsharded run."""
         return OutputFolder(self.root, shard, self._out_format, self._state)
 
     @contextlib.contextmanager
@@ -269,7 +268,7 @@ def open_folder(
     Args:
         output: value of ``--out``.
         shard: which of several runs that write to it.
-        out_format: of the crops, where this call may begin the folder; None takes what its journal says.
+        out_format: format of the crops if this call may begin the folder; None takes the journal's.
 
     Raises:
         UsageError: the address is of no store that can be written to, or cannot be read.

@@ -85,7 +85,7 @@ class KnownInputs:
         """Return the photos of all inputs in order.
 
         Args:
-            inputs: from `with_input`.
+            inputs: inputs from `with_input`.
             photos: photos of this run's input; those of the others are where they were.
         """
         if len(inputs) == 1:

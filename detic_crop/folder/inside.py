@@ -126,7 +126,7 @@ class Inside:
 
         Args:
             source: the file.
-            target: its new path. A link in its place is replaced itself, not what it leads to.
+            target: new path of the file. A link there is replaced itself, not what it leads to.
             make: make the folders above the target.
         """
         with self._above(source) as (source_fd, source_name), self._above(target, make) as (fd, name):
@@ -170,7 +170,7 @@ class Inside:
         """Make a new file, open to be written, unbuffered.
 
         Args:
-            path: where nothing may be yet, also no link.
+            path: path of the new file; nothing may be there yet, not even a link.
             make: make the folders above it.
         """
         with self._above(path, make) as (fd, name):

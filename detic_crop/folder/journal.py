@@ -1,4 +1,4 @@
-"""Append-only memory of a run: one slim line per finished photo, its candidate boxes beside it.
+"""Append-only memory of a run: one slim line per finished photo; its candidate boxes are in a second file.
 
 The journal is the truth; `audit.csv` is derived from it. A line is written after the crop is in place, so a
 line means a finished photo. Any prefix of the file is valid: a torn last line is dropped, the last record

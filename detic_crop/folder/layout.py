@@ -26,23 +26,23 @@ class Layout:
 
     Attributes:
         root: folder with the crops.
-        shard: which of several runs that write to it; None for an unsharded run.
+        shard: the shard whose paths these are; None for an unsharded run.
         shown: name of the folder in messages: its path or its address.
-        root_state: its `.detic-crop` folder.
-        own_state: where the run keeps what it does not share: `root_state`, or a shard's folder below it.
+        root_state: the `.detic-crop` folder.
+        own_state: folder of what the run does not share: `root_state`, or a shard's folder below it.
         shards: folder of the shards' states.
         journal, candidates: append-only files of the run; see `journal`.
         listing: photos of the run in input order.
         labels, label_matches: label table of the run, and which photo each of its rows names.
-        part: of a shard, which part of the input it has.
+        part: file that says which part of the input a shard has.
         review, sample: verdicts, and the photos drawn to estimate from.
         rejected: folder of crops that were set aside.
         pending: folder of crops that wait to be packed into a tar file.
-        indexes: of tar files in a store, what each holds.
-        temporary: folder of files on their way.
+        indexes: folder of the indexes of tar files in a store.
+        temporary: folder of unfinished files.
         lock, owner: file that is locked, and who holds the lock.
         audit_csv, audit_html, audit_xlsx: tables.
-        run_json: what the last run did.
+        run_json: summary of the last run.
     """
 
     def __init__(

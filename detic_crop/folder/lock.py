@@ -147,8 +147,8 @@ class StoreLease:
     """An object in a store that its writer renews; one that nobody renews counts as gone.
 
     Args:
-        store: of the folder.
-        address: of the folder.
+        store: the store of the folder.
+        address: address of the folder.
         layout: paths of the folder.
     """
 
@@ -265,7 +265,7 @@ class StoreLease:
         return json.dumps(owner, indent=2).encode() + b"\n"
 
     def _leased_shards(self) -> list[Shard]:
-        """Return the shards whose leases lie in the store."""
+        """Return the shards whose leases are in the store."""
         names = self._store.list(join(self._folder, f"{STATE}/{SHARDS}"))
         folders = (name.removesuffix(f"/{OWNER}") for name in names if name.endswith(f"/{OWNER}"))
         return sorted(filter(None, map(Shard.of_folder, folders)))
@@ -279,7 +279,7 @@ class StoreLease:
         return join(self._folder, layout.name_of(layout.owner))
 
     def _read(self, address: str) -> dict[str, Any] | None:
-        """Return what the object of a lease says; None where there is none, nothing where it is damaged."""
+        """Return the content of a lease; None if there is no lease, empty if it is damaged."""
         try:
             value = json.loads(self._store.read(address))
         except FileNotFoundError:
@@ -334,7 +334,7 @@ def _now() -> str:
 
 
 def _read_owner(path: Path) -> dict[str, Any]:
-    """Who holds a lock; nothing where nobody says so."""
+    """Return who holds a lock; empty if that is not known."""
     try:
         value = json.loads(path.read_bytes())
     except (OSError, ValueError):

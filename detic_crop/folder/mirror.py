@@ -47,12 +47,12 @@ SECONDS = 15.0  # after which fewer do
 
 
 class NoMirror:
-    """No store: a folder on a disk is all there is, so most methods do nothing.
+    """The mirror of a folder on a disk, which is the only copy: most methods do nothing.
 
     Args:
         layout: paths of the folder.
-        inside: through which it is changed.
-        lock: of the folder.
+        inside: changes the files below the folder.
+        lock: lock of the folder.
     """
 
     failed: OutputError | None = None
@@ -64,7 +64,7 @@ class NoMirror:
         self._lock = lock
 
     def complete(self) -> None:
-        """Append what segments hold beyond the files beside them, in a copy of a folder in a store.
+        """Complete the journals in a copy of a folder in a store from the segments that came with it.
 
         Raises:
             UsageError: the segments do not fit what was done here since.
@@ -180,10 +180,10 @@ class NoMirror:
         """Note that a tar file was removed."""
 
     def hold_back(self) -> None:
-        """Note that lines of the journal from now on are about crops that are not in their place yet."""
+        """Note that further journal lines are about crops that are not in their place yet."""
 
     def catch_up(self) -> None:
-        """Note that all crops in the journal are in their place."""
+        """Note that all crops of the journal are in their place."""
 
     def refuse_pending(self, crop: str) -> None:
         """Refuse to leave a change to be packed by another run.
@@ -198,7 +198,7 @@ class NoMirror:
         """Remove what a run made, its journal last.
 
         Args:
-            layout: of the run, which may be another shard.
+            layout: paths of the run, which may be another shard.
             made: crops and tar files.
 
         Raises:
@@ -215,13 +215,13 @@ class NoMirror:
 
 @dataclass(slots=True)
 class _Batch:
-    """What goes up together.
+    """What is uploaded together.
 
     Attributes:
-        crops: files to bring, or to remove.
-        tars: tar files to bring and what each holds, or None for one to remove.
-        candidates: bytes up to which this file goes up.
-        journal: likewise.
+        crops: crop → True to upload it, False to remove it.
+        tars: tar file → what it holds, or None to remove it.
+        candidates: length in bytes up to which the candidates are uploaded.
+        journal: length in bytes up to which the journal is uploaded.
     """
 
     crops: dict[str, bool] = field(default_factory=dict)
@@ -231,15 +231,15 @@ class _Batch:
 
 
 class StoreMirror:
-    """A folder in a store, of which a folder on this disk knows what it has to for the time of one call.
+    """The mirror of a folder in a store; a temporary folder on this disk has what one call needs of it.
 
     See `NoMirror` for what each method promises.
 
     Args:
         state: objects of the store, and the local files that stand for them.
         layout: paths of the local folder.
-        inside: through which it is changed.
-        lease: of the folder.
+        inside: changes the files below the local folder.
+        lease: lease of the folder.
     """
 
     def __init__(self, state: StoreState, layout: Layout, inside: Inside, lease: StoreLease) -> None:
@@ -258,7 +258,7 @@ class StoreMirror:
     # ------------------------------------------------------------ what the store has
 
     def complete(self) -> None:
-        """Segments are put together as they are pulled."""
+        """Do nothing: segments are put together when they are pulled."""
 
     def pull(self) -> None:
         """Bring what the store has of the run."""
@@ -331,7 +331,7 @@ class StoreMirror:
     # ------------------------------------------------------------ what goes up
 
     def put(self, name: str) -> None:
-        """Let a crop go up with the next batch."""
+        """Upload a crop with the next batch."""
         self._batch.crops[name] = True
 
     def remove(self, name: str) -> None:
@@ -339,7 +339,7 @@ class StoreMirror:
         self._batch.crops[name] = False
 
     def put_tar(self, name: str, members: Members) -> None:
-        """Let a tar file go up with the next batch."""
+        """Upload a tar file with the next batch."""
         self._batch.tars[name] = members
 
     def remove_tar(self, name: str) -> None:
@@ -352,7 +352,7 @@ class StoreMirror:
             self._held_back = _size(self._layout.journal)
 
     def catch_up(self) -> None:
-        """Let all that the journal has go up with the next batch."""
+        """Upload everything that the journal has with the next batch."""
         self._held_back = None
 
     def refuse_pending(self, crop: str) -> None:

@@ -27,11 +27,11 @@ _WINDOWS_FORBIDDEN = re.compile(r'[<>:"|?*\\\x00-\x1f]')
 
 @dataclass(frozen=True, slots=True)
 class NameRules:
-    """What the file names of crops may be, beyond what disks demand.
+    """Rules for the file names of crops, beyond what disks demand.
 
     Attributes:
-        dot: what a dot before the extension becomes.
-        spare: bytes that a name leaves for longer ones beside it.
+        dot: replacement of a dot before the extension.
+        spare: bytes that a name leaves free for a longer name made from it.
     """
 
     dot: str
@@ -71,10 +71,10 @@ def crop_names(
 
     Args:
         keys: all photos of the input, so that every shard agrees.
-        extension: of the crops, with its dot.
+        extension: extension of the crops, with its dot.
         settled: key → name, as journalled before; never changed.
         taken: paths in the output folder that are not ours to replace.
-        rules: for the file names.
+        rules: rules for the file names.
     """
     new, folders, used = _prepared(keys, settled, taken)
     return dict(settled) | _assigned(new, extension, folders, used, rules)
@@ -95,9 +95,9 @@ def crop_names_of(
     Args:
         wanted: the photos to name.
         keys: all photos of the input.
-        extension: of the crops, with its dot.
+        extension: extension of the crops, with its dot.
         settled: key → name, as journalled before.
-        rules: for the file names.
+        rules: rules for the file names.
     """
     import numpy as np  # not at the top: the command line needs this module for its messages
 
@@ -131,7 +131,7 @@ def crop_names_of(
 def _prepared(
     keys: Iterable[str], settled: Mapping[str, str], taken: Iterable[str]
 ) -> tuple[list[str], dict[str, str], set[str]]:
-    """Return the photos to name, folder of a key → folder of its crop, and the names in use, folded."""
+    """Return photos to name in order; folder of a key → folder of its crop; forbidden names, folded."""
     fixed = [*settled.values(), *taken]
     files = {fold_name(name) for name in fixed}
     new = [key for key in sorted(keys) if key not in settled]
@@ -179,7 +179,7 @@ def is_crop_path(crop: str) -> bool:
 
 
 def _safe_folders(keys: Iterable[str], files: set[str]) -> dict[str, str]:
-    """Return folder of a key → folder of its crop, ending in `/`; none has the name of a file."""
+    """Return folder of a key → folder of its crop with its `/`; a file of that name is avoided."""
     safe = {"": ""}
     for folder in sorted({key.rpartition("/")[0] for key in keys} - {""}):
         path = ""
@@ -198,7 +198,7 @@ def _is_ours(component: str) -> bool:
 
 
 def _attempt(file_name: str, extension: str, number: int, rules: NameRules) -> str:
-    """Return the first choice of a crop's name, or a later one where that is taken."""
+    """Return the first choice of a crop's name, or a later one if that is taken."""
     stem, suffix = os.path.splitext(file_name)
     if number:
         stem += suffix

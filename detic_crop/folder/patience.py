@@ -10,7 +10,7 @@ PATIENCE = 600.0  # seconds that one holder may take to begin
 
 
 class Patience:
-    """Judge at each look at the lock whether to give up.
+    """Decides, from who holds the lock at each look, when to give up.
 
     Hundreds of shards may begin one after the other. Between two of them nobody is named for a moment, and
     how long all of them take is no reason to give up: only the time of one and the same holder counts.
@@ -24,7 +24,7 @@ class Patience:
         """Return whether to give up.
 
         Args:
-            holder: what the lock's owner wrote, empty where nobody has; with a key `begins` it only begins.
+            holder: content of the owner's file; empty if there is none, with a key `begins` while it starts.
             now: seconds of a clock that never goes back.
         """
         if holder != self._holder:

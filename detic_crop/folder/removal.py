@@ -38,7 +38,7 @@ def reset(folder: OutputFolder) -> None:
 
 
 def _files_made(layout: Layout) -> set[str]:
-    """Return the files with crops that a run made, or was about to make when it was killed."""
+    """Return the files of crops that a run made, or was about to make when it was killed."""
     records = replay_entries(layout.journal).records
     crops = {record.crop for record in records.values() if record.crop}
     return set(map(file_of, crops | unfinished_crops(layout.candidates, records)))

@@ -17,15 +17,15 @@ _MOST_READ = 20
 
 
 def is_same_photo(record: Record, photo: Photo, moved: bool) -> bool:
-    """Return whether a file is still the photo that the run saw: by its size, and its time or its bytes.
+    """Return whether a file is still the photo that the run saw: same size, and same time or same bytes.
 
     A photo that was copied, restored or only touched has a new time. Then its bytes are read, and compared by
     their CRC-32; a file that cannot be read is not taken for another one.
 
     Args:
-        record: of the photo.
+        record: record of the photo.
         photo: the file as it is now.
-        moved: it is elsewhere than at the time of the run; says something only where no CRC-32 was kept.
+        moved: True if the user said that the photos have moved; it matters only without a saved CRC-32.
     """
     if record.file_size != photo.size:
         return False

@@ -19,7 +19,7 @@ LARGEST = 8 << 20  # bytes, but for a single line
 
 
 def segments_folder(path: Path) -> Path:
-    """Return the folder of the segments of an append-only file: ``journal`` beside ``journal.jsonl``."""
+    """Return the folder of the segments of an append-only file: ``journal`` next to ``journal.jsonl``."""
     return path.with_suffix("")
 
 
@@ -67,13 +67,13 @@ def pieces(data: bytes) -> list[bytes]:
 
 
 def is_incomplete(path: Path) -> bool:
-    """Return whether segments beside a file on a disk hold more than the file itself."""
+    """Return whether the segments of a file on a disk hold more than the file itself."""
     sizes = _sizes(path)
     return bool(sizes) and max(int(name[:15]) + size for name, size in sizes.items()) > _whole_size(path)
 
 
 def complete(path: Path, inside: Inside) -> None:
-    """Append to a file on a disk what the segments beside it hold beyond it; all or nothing.
+    """Append to a file on a disk what its segments hold beyond it; all or nothing.
 
     Raises:
         UsageError: they do not continue it.
@@ -105,7 +105,7 @@ def _sizes(path: Path) -> dict[str, int]:
 
 
 def _whole_size(path: Path) -> int:
-    """Bytes of the whole lines of a file, whose last one may be torn."""
+    """Return the bytes of the whole lines of a file, whose last line may be torn."""
     try:
         with open(path, "rb") as file:
             end = file.seek(0, os.SEEK_END)

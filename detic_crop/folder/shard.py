@@ -23,18 +23,18 @@ class Shard:
 
     @property
     def folder_name(self) -> str:
-        """Name of its state folder: ``0003-of-0016``."""
+        """Name of the state folder: ``0003-of-0016``."""
         return f"{self.index:04}-of-{self.count:04}"
 
     @classmethod
     def of_folder(cls, name: str) -> Shard | None:
-        """Return the shard whose state folder has this name; None for any other name."""
+        """Return the shard whose state folder has that name; None for any other name."""
         found = re.fullmatch(r"(\d{4,})-of-(\d{4,})", name)
         shard = cls(int(found[1]), int(found[2])) if found else None
         return shard if shard and shard.index < shard.count and shard.folder_name == name else None
 
     def owns(self, key: str) -> bool:
-        """Return whether the photo of a key falls to this shard.
+        """Return whether the photo of that key falls to this shard.
 
         The key's BLAKE2b (of its UTF-8, 8 bytes long), read as a big-endian number, modulo `count`: the same
         on every machine, whatever other photos there are.
@@ -43,6 +43,6 @@ class Shard:
 
 
 def owner(key: str, count: int) -> int:
-    """Return the index of the shard of `count` to which a photo falls; see `Shard.owns`."""
+    """Return the index of the shard, of `count`, to which the photo of that key falls; see `Shard.owns`."""
     digest = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big") % count

@@ -1,4 +1,4 @@
-"""The documents of `.detic-crop` beside the journal: their types, and how they are read and written."""
+"""The documents of `.detic-crop` but the journal: their types, and how they are read and written."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Given:
     Attributes:
         where: absolute path or address, without secrets; empty in folders that kept none.
         root: folder that most of its keys are relative to.
-        keys: its photos in input order; in a listing of a part of an input, those of that part.
+        keys: keys of its photos in input order; in a listing of a part, those of that part.
     """
 
     where: str
@@ -164,7 +164,7 @@ class WholeInput(msgspec.Struct, frozen=True):
 
 
 class Part(msgspec.Struct, frozen=True):
-    """part.json: a shard's part of an input; the listing beside it has its photos.
+    """part.json: a shard's part of an input; listing.json next to it has its photos.
 
     Attributes:
         input: the whole input.
@@ -228,7 +228,7 @@ def load_labels(folder: OutputFolder) -> tuple[Labels | None, list[str | None]]:
     """Return the saved label table and the photo of each row; (None, []) without one.
 
     Raises:
-        UsageError: what was saved is damaged.
+        UsageError: a saved file is damaged.
     """
     layout = folder.layout
     if not layout.labels.exists():

@@ -181,7 +181,7 @@ class StoreState:
         self._sent[path] = path.stat().st_size
 
     def _load_head(self, path: Path) -> None:
-        """Download the settings that a journal begins with."""
+        """Download the first line of a journal: its settings."""
         parts = self._parts_of(path)
         if path.exists() or not parts:
             return
@@ -190,7 +190,7 @@ class StoreState:
         self._write(path, data[: data.find(b"\n") + 1])
 
     def _parts_of(self, path: Path) -> dict[str, ObjectInfo]:
-        """Return what a growing file is made of: segments by name, and itself where it was copied there."""
+        """Return the parts of a growing file: segments by name, and the file itself if it was copied."""
         parts = dict(self._inside.get(self.name_of(segments_folder(path)), {}))
         if (whole := self.found.get(self.name_of(path))) is not None:
             parts[path.name] = whole
@@ -365,7 +365,7 @@ def _signature(path: Path) -> _Signature:
 
 
 def _some(items: Iterable[str]) -> Iterator[list[str]]:
-    """Items, as many at a time as are asked for at once: what they hold is in memory together."""
+    """Yield the items in groups: the contents of one group are in memory together."""
     rest = iter(items)
     while some := list(islice(rest, PARALLEL)):
         yield some

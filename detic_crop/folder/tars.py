@@ -1,4 +1,4 @@
-"""Tar files of crops, as WebDataset reads them: beside each crop lies the text of its row.
+"""Tar files of crops, as WebDataset reads them: after each crop comes the text of its row.
 
 A crop's path begins with the name of its tar file: ``crops-00012.tar/day1/whale.jpg``. It is decided before
 the photo is done and never changes, so which photos a tar file holds does not depend on when they were done.
@@ -122,7 +122,7 @@ def _in_tars(
 
 
 def sample_of(record: Record) -> bytes:
-    """Return what stands beside a crop: the fields of its row that a training needs, as JSON.
+    """Return the text that accompanies a crop: the fields of its row that a training needs, as JSON.
 
     ``box`` and ``crop_box`` are xyxy in pixels of the photo; what does not apply is null.
     """
@@ -167,7 +167,7 @@ class TarCrops:
                 )
 
     def replace_only(self, crops: Collection[str]) -> None:
-        """Look after crops that are set aside only: a shard packs tar files of its own."""
+        """Restrict what is set aside; a shard packs tar files of its own, so no crop needs it."""
         self._files.replace_only(crops)
 
     # ------------------------------------------------------------ one crop
@@ -266,7 +266,7 @@ class TarCrops:
                 self.forget(crop)
 
     def _waiting(self, place: Place) -> Path:
-        """Return the path of a crop that waits; one of an earlier version keeps its own until renamed."""
+        """Return the path of a waiting crop; one of an earlier version has no ending."""
         folder = self._layout.pending / place.tar
         if f"{place.tar}/{place.name}" in self._earlier:
             return folder / place.name

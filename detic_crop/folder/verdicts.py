@@ -38,9 +38,9 @@ class Verdict(NamedTuple):
     Attributes:
         image: key of the photo.
         verdict: one of `VERDICTS`.
-        box: with ``box``: xyxy in pixels of the upright photo.
-        reviewer: who said it.
-        time: when, ISO 8601 with the offset from UTC.
+        box: xyxy in pixels of the upright photo; None unless the verdict is ``box``.
+        reviewer: name of the person.
+        time: time of the verdict, ISO 8601 with the offset from UTC.
     """
 
     image: str

@@ -33,7 +33,7 @@ class Checks(NamedTuple):
     Attributes:
         blur: 0 (every pixel differs from its neighbours) to 1 (smooth).
         brightness: mean grey level, 0 to 255.
-        entropy: of the grey levels, bits: 0 (one level) to 8 (all 256 equally often).
+        entropy: entropy of the grey levels, bits: 0 (one level) to 8 (all 256 equally often).
         crop_hash: see `perceptual_hash`; empty for a crop that is all black.
     """
 

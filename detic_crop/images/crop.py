@@ -39,7 +39,7 @@ def cut_and_resize(
         rectangle: x1, y1, x2, y2 whole pixels inside the photo.
         size: side of the square result, pixels.
         fit: ``pad`` keeps the proportions on black; otherwise the rectangle is resized as it is.
-        resize: how; None is `resize_exactly`.
+        resize: function that resizes; None takes `resize_exactly`.
 
     Returns:
         (size, size, 3) uint8, its own memory.

@@ -179,7 +179,7 @@ def _packs(data: bytes, size: int) -> bool:
 
 
 def _is_jpeg_damaged(jpeg: bytes, most_pixels: int) -> bool | None:
-    """See `is_remarked_on`; of a part of a picture, which has so many pixels at most."""
+    """Return what `is_remarked_on` does, for a part of a picture of at most that number of pixels."""
     try:
         header = read_header(jpeg)
     except PhotoError:

@@ -24,7 +24,7 @@ from detic_crop.images.partial import Reduction, can_reduce, origin_of, stored_r
 from detic_crop.images.pixels import check_size, is_uniform, pixels_of, upright
 from detic_crop.images.quiet import can_hear, quiet_c_stderr, take_remark
 
-# Camera RAW counts as a photo, so that in a folder it gets a failed row rather than being passed over.
+# Camera RAW counts as a photo, so that in a folder it gets a failed row rather than being ignored.
 IMAGE_EXTENSIONS = (
     frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib"})
     | HEIC_EXTENSIONS
@@ -64,7 +64,7 @@ class Decoded:
             fills in (JPEG: grey or the last colour; others: black).
         damaged: the file's data are wrong somewhere, visible in `image` or not; None if that is unknown, see
             `images.quiet`.
-        resolution_wh: of the whole upright photo, pixels.
+        resolution_wh: size of the whole upright photo, pixels.
         reduction: photo pixels per pixel of `image`, in each direction.
         origin: x, y of the left top corner of `image`, in photo pixels.
     """

@@ -19,7 +19,7 @@ _READ_FLAGS = (
 
 
 def most_bytes(max_pixels: int) -> int:
-    """Return the most bytes that a photo of so many pixels can take; a larger file is not a photo."""
+    """Return the most bytes that a photo of that number of pixels can take."""
     return max_pixels * _MAX_BYTES_PER_PIXEL + _METADATA_BYTES
 
 

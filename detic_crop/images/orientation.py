@@ -109,7 +109,7 @@ class _XmpReader:
             self._say(attributes.get(_RDF + "value", ""))
 
     def _characters(self, text: str) -> None:
-        """Read an orientation that is an element, or an element with qualifiers beside its value."""
+        """Read an orientation that is an element, or an element with qualifiers next to its value."""
         if self._is_inside() and self._above[-1] in (_ORIENTATION_NAME, _RDF + "value"):
             self._say(text)
 

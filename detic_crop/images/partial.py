@@ -62,8 +62,8 @@ def is_fine_enough(region: NDArray[np.uint8], width: int, height: int) -> bool:
 
     Args:
         region: (H, W, 3) uint8 BGR, the reduced pixels of the region.
-        width: of the crop, pixels.
-        height: of the crop, pixels.
+        width: width of the crop, pixels.
+        height: height of the crop, pixels.
     """
     detail = detail_of(region)
     across = detail.across * max(width / region.shape[1], _LEAST_SHARE) ** 2
@@ -75,7 +75,7 @@ def reduction_to_show(resolution_wh: tuple[int, int], view: tuple[int, int] | No
     """Return the coarsest reduction at which a detector that shrinks photos loses nothing.
 
     Args:
-        resolution_wh: of the photo.
+        resolution_wh: size of the photo, pixels.
         view: shortest and longest side, pixels, at which the detector looks; None: as the photo is.
     """
     if view is None:
@@ -85,7 +85,7 @@ def reduction_to_show(resolution_wh: tuple[int, int], view: tuple[int, int] | No
 
 
 def snapped(region: PixelBox, multiple: int, resolution_wh: tuple[int, int]) -> PixelBox:
-    """Return the region grown outwards to multiples of so many pixels; at the photo's edge it is cut back."""
+    """Return the region grown outwards to multiples of a number of pixels, cut at the photo's edge."""
     x1, y1, x2, y2 = region
     width, height = resolution_wh
     return (
@@ -137,7 +137,7 @@ def origin_of(header: Header, rows: int) -> tuple[int, int]:
 
 
 def with_rows(header: Header, rows: int) -> bytes:
-    """Return the lean file with a height that ends it after so many rows."""
+    """Return the lean file with a height that ends it after that number of rows."""
     if rows >= header.height:
         return header.lean
     at = header.height_at

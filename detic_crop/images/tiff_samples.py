@@ -53,7 +53,7 @@ class Layout:
     """How the first page's samples are stored.
 
     Attributes:
-        width, height: pixels.
+        width, height: size in pixels.
         bits: bits of each sample.
         formats: format of each sample: 1 unsigned, 2 signed, 3 floating.
         photometric: 0 grey, white is zero; 1 grey, black is zero; 2 RGB; others.
@@ -61,7 +61,7 @@ class Layout:
         planes: True if each sample has a plane of its own.
         block: width and height of a tile, or of a strip.
         tiled: True if blocks are tiles.
-        extra: what the samples beyond grey or RGB mean.
+        extra: meaning of each sample beyond grey or RGB, as in the tag ExtraSamples.
     """
 
     width: int
@@ -96,7 +96,7 @@ class Layout:
 
     @property
     def block_bytes(self) -> int:
-        """Of a block's row."""
+        """Bytes of a block's row."""
         return ceil(self.block[0] * self.in_row * self.bits[0] / 8)
 
     @property
@@ -157,8 +157,8 @@ def bgr_of(data: bytes, directory: Directory, convert: str) -> tuple[Bytes, bool
 
     Args:
         data: the file.
-        directory: of the page.
-        convert: what to do with a file that cannot be read, for the error.
+        directory: directory of the page.
+        convert: advice on a file that cannot be read, for the error.
 
     Raises:
         PhotoError: ``unsupported_format``: the tags state something that is not supported.
@@ -183,7 +183,7 @@ def _unknown(layout: Layout) -> str:
     if layout.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
         return f"of photometric interpretation {layout.photometric} with samples that are not usual for it"
     if len(set(layout.bits)) > 1 or len(layout.bits) != layout.samples:
-        return f"with samples of {' and '.join(map(str, sorted(set(layout.bits))))} bits beside each other"
+        return f"with samples of {' and '.join(map(str, sorted(set(layout.bits))))} bits next to each other"
     if len(set(layout.formats)) > 1:
         return "with samples of several formats"
     if kind not in (_UNSIGNED, _SIGNED, _FLOAT, _UNKNOWN):
@@ -295,7 +295,7 @@ def _samples(rows: Bytes, layout: Layout) -> NDArray[Any]:
 
 
 def _unpacked(blocks: Bytes, bits: int, count: int, signed: bool) -> NDArray[Any]:
-    """Return (n, bytes) as (n, count) numbers of so many bits, the highest bit first."""
+    """Return (n, bytes) as (n, count) numbers of a given number of bits, the highest bit first."""
     numbers = _unpacked_12(blocks, count) if bits == 12 else _unpacked_any(blocks, bits, count)
     return (numbers << (32 - bits)).view(np.int32) >> (32 - bits) if signed else numbers
 

@@ -61,7 +61,7 @@ def discover(where: str | os.PathLike[str], output: str | os.PathLike[str] | Non
     listing = _find(location, None if output is None else file_or_object(os.fspath(output)))
     if not listing.photos:
         notes = "".join(f"{note}; " for note in listing.notes[:2])
-        others = f" ({counted(listing.passed_over, 'other file')})" if listing.passed_over else ""
+        others = f" ({counted(listing.ignored, 'other file')})" if listing.ignored else ""
         raise UsageError("no_photos", f"--in {location.describe()} holds no photos{others}; {notes}{_KNOWN}")
     return listing
 

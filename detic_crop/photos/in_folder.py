@@ -63,7 +63,7 @@ def _sorted_listing(root: str, paths: list[str], walk: _Walk) -> Listing:
     if keys != names:
         photos.sort(key=attrgetter("key"))
     notes = [*walk.notes, *filter(None, [note_of(walk.system_folders)])]
-    return Listing(photos, walk.passed_over, notes, walk.plain)
+    return Listing(photos, walk.ignored, notes, walk.plain)
 
 
 def _below(paths: list[str], above: str) -> list[str]:
@@ -78,7 +78,7 @@ class _Walk:
     """A search through folders that counts what it leaves out.
 
     Attributes:
-        passed_over: number of files that are not photos.
+        ignored: number of files that are not photos.
         notes: sentences about folders that were not read.
         plain: paths of photos that are not links.
         system_folders: paths of folders of a system or a program, which are not searched.
@@ -88,7 +88,7 @@ class _Walk:
         self._output = os.path.realpath(output.path) if isinstance(output, LocalFile) else None
         self._judged: dict[str, bool] = {}
         self._followed: set[tuple[int, int]] = set()
-        self.passed_over = 0
+        self.ignored = 0
         self.notes: list[str] = []
         self.plain: set[str] = set()
         self.system_folders: set[str] = set()
@@ -132,7 +132,7 @@ class _Walk:
                 if not self._is_output(entry.path):
                     yield from self.files(entry.path, (*ancestors, identity), entry.is_symlink())
             elif not is_photo_name(entry.name):
-                self.passed_over += 1
+                self.ignored += 1
             else:
                 if not entry.is_symlink():
                     self.plain.add(entry.path)
@@ -141,7 +141,7 @@ class _Walk:
     def wants(self, name: str) -> bool:
         """Return whether a file is taken for a photo; count it if not."""
         wanted = is_photo_name(name)
-        self.passed_over += not wanted
+        self.ignored += not wanted
         return wanted
 
     def in_system_folder(self, path: str, root: Path, named: Collection[str]) -> bool:
@@ -167,7 +167,7 @@ class _Walk:
             return True
         state = os.path.join(folder, STATE)
         if any(os.path.exists(os.path.join(state, name)) for name in _MARKS_OF_OUTPUT):
-            self.notes.append(f"folder {printable(folder)} holds crops of an earlier run and was passed over")
+            self.notes.append(f"folder {printable(folder)} holds crops of an earlier run and was ignored")
             return True
         return False
 

@@ -28,8 +28,8 @@ _TRIED = 200  # names of a table that are looked for in each folder beside it
 def from_list(where: FileOrObject) -> Listing:
     """Return the photos that a list names, in its order; an address may stand in any list.
 
-    Names are relative to the list's folder; where none of them is there, to the one folder beside it that has
-    them (a table is often beside the folder of its photos). A name may be spelled as in `naming`.
+    Names are relative to the list's folder; if none of them is there, to the one folder next to it that has
+    them (a table is often next to the folder of its photos). A name may be spelled as in `naming`.
 
     Raises:
         UsageError: it cannot be read, has no column of photos, or is the table of a run.
@@ -117,7 +117,7 @@ def _respelled(photos: Sequence[Photo]) -> list[Photo]:
 
 
 def _folder_beside(names: Sequence[str], where: LocalFile, notes: list[str]) -> str:
-    """Return the one folder beside a list that has what it names; empty when there is none.
+    """Return the one folder next to a list that has what it names; empty if there is none.
 
     Raises:
         UsageError: several have it.
@@ -136,7 +136,7 @@ def _folder_beside(names: Sequence[str], where: LocalFile, notes: list[str]) -> 
             f"--in {os.path.join(above, equal[0])} --labels {where.path}",
         )
     folder = printable(os.path.basename(best))
-    notes.append(f"the photos of {where.name} are in the folder {folder} beside it")
+    notes.append(f"the photos of {where.name} are in the folder {folder} next to it")
     return best
 
 

@@ -19,7 +19,7 @@ def from_address(address: str, output: Location | None) -> Listing:
     """Return the photos below an address as a folder's: by key, without hidden ones and earlier output.
 
     Args:
-        address: of a photo, of a folder, or a pattern such as ``s3://bucket/day*/*.jpg``.
+        address: address of a photo, of a folder, or a pattern such as ``s3://bucket/day*/*.jpg``.
         output: the output folder, which is not read as input.
 
     Raises:
@@ -114,5 +114,5 @@ def _output_folders(
         above, inside, _ = path.partition(f"/{STATE}/")
         if inside and f"{above}/" not in folders:
             folders.add(f"{above}/")
-            notes.append(f"folder {printable(above)} holds crops of an earlier run and was passed over")
+            notes.append(f"folder {printable(above)} holds crops of an earlier run and was ignored")
     return tuple(folders)

@@ -93,20 +93,20 @@ def from_tars(tars: Sequence[FileOrObject]) -> Listing:
     )
     photos = [replace(photo, key=key) for key, (_, photo) in zip(keys, found, strict=True)]
     notes = [*search.notes, *filter(None, [note_of(search.system_folders)])]
-    return Listing(photos, search.passed_over, notes)
+    return Listing(photos, search.ignored, notes)
 
 
 class _Search:
     """A search through tar files that counts what it leaves out.
 
     Attributes:
-        passed_over: number of members that are not photos.
+        ignored: number of members that are not photos.
         notes: sentences about repeated photos and damaged tar files.
         system_folders: paths of folders of a system or a program, which are not searched.
     """
 
     def __init__(self) -> None:
-        self.passed_over = 0
+        self.ignored = 0
         self.notes: list[str] = []
         self.system_folders: set[str] = set()
 
@@ -118,7 +118,7 @@ class _Search:
             if folder := system_folder_of(info.name):
                 self.system_folders.add(printable(folder))
             elif not info.isreg() or info.issparse() or not is_photo_name(info.name):
-                self.passed_over += 1
+                self.ignored += 1
             else:
                 member = TarMember(info.offset_data, info.size, max(0, int(info.mtime)), tar)
                 photo = Photo(normalise_key(info.name), member, *member.info)

@@ -18,8 +18,8 @@ class Labels:
     """A label CSV as it is.
 
     Attributes:
-        columns: its header.
-        rows: its rows as strings, in file order.
+        columns: names in the header.
+        rows: rows as strings, in file order.
         key_column: the column that names the photo.
         data: the file's bytes, which are saved with the run.
     """
@@ -116,7 +116,7 @@ def match_labels(names: Sequence[str], photos: Mapping[str, str] | Sequence[str]
     """Return the photo of each label row; see `naming` for what belongs together.
 
     Args:
-        names: what the rows call their photos.
+        names: names of the photos in the rows.
         photos: key → path or address of every photo; or keys alone.
 
     Raises:

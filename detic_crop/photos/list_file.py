@@ -83,7 +83,7 @@ def _delimiters(text: str) -> Iterable[str]:
 def _cells(table: Sequence[Sequence[str]], index: int, what: str, name: str, notes: list[str]) -> list[str]:
     cells = [row[index].strip() if index < len(row) else "" for row in table if row]
     if "" in cells:
-        notes.append(f"rows of {name} without {what}, passed over: {cells.count(''):,}")
+        notes.append(f"rows of {name} without {what}, ignored: {cells.count(''):,}")
     return [cell for cell in cells if cell]
 
 
@@ -101,7 +101,7 @@ def _refuse_table_of_run(header: Sequence[str], where: FileOrObject) -> None:
         photos = "PHOTOS"
     raise UsageError(
         "table_of_run",
-        f"--in {where.path} is the table of an earlier run, not a list beside photos; pass its photos, --in "
+        f"--in {where.path} is the table of an earlier run, not a list of photos; pass its photos, --in "
         f"{photos}, and for the boxes in it --model boxes:{where.path}, or run: detic-crop recrop {folder} "
         "--out FOLDER",
     )

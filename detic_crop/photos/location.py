@@ -299,8 +299,8 @@ def strip_file_scheme(given: str | os.PathLike[str], folder: str | os.PathLike[s
     Windows' "Copy as path" puts the marks there. A file whose name really has them is meant first.
 
     Args:
-        given: as typed, or as a line of a list.
-        folder: what a relative path is relative to.
+        given: text as typed, or a line of a list.
+        folder: folder that a relative path is relative to.
     """
     text = os.fspath(given)
     if len(text) > 2 and _QUOTES.get(text[0]) == text[-1] and not _exists(folder, text):

@@ -21,7 +21,7 @@ class Photo(Struct, frozen=True, gc=False):
     """One photo of an input. A small struct, since a run lists millions of them.
 
     Attributes:
-        key: its name in every table: a relative path with ``/``.
+        key: name in every table: a relative path with ``/``.
         location: where its bytes are.
         size: bytes; -1 when it could not be looked at, 0 when that is not known before it is read.
         version: modification time in ns, or for an object of a store a number that changes with its content;
@@ -59,14 +59,14 @@ class Listing:
     """The photos of an input.
 
     Attributes:
-        photos: in the order of the audit's rows.
-        passed_over: number of files in folders that are not photos.
+        photos: photos in the order of the audit's rows.
+        ignored: number of files in folders that are not photos.
         notes: sentences for the summary: folders that could not be read, repeated list lines.
         plain: paths that are known not to be links.
     """
 
     photos: list[Photo]
-    passed_over: int = 0
+    ignored: int = 0
     notes: list[str] = field(default_factory=list)
     plain: set[str] = field(default_factory=set)
 

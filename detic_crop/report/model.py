@@ -45,8 +45,8 @@ class AuditPhoto:
     """A photo of the run, with every label row that names it.
 
     Attributes:
-        record: its last record.
-        labels: cells of its label rows.
+        record: last record of the photo.
+        labels: cells of each of its label rows.
         doubts: what is doubtful about it, compared with all others.
         verdict: the reviewer's last word on it; None without one.
     """

@@ -42,10 +42,10 @@ class ShardWork:
 
     Attributes:
         folder: the output folder as the shard sees it.
-        shard: which shard.
-        part: its part of the input; None if it was stopped before it saved that.
+        shard: index and count of the shard.
+        part: part of the input that the shard has; None if it was stopped before it saved that.
         listing: the photos of that part.
-        journal: what it recorded; the records are moved to `Gathered.records`.
+        journal: content of its journal; the records are moved to `Gathered.records`.
     """
 
     folder: OutputFolder
@@ -66,7 +66,7 @@ class Gathered:
         shards: work of each shard that was begun, in order.
         count: number of shards there should be.
         input: the input they share.
-        config: their settings.
+        config: settings of the shards.
         keys: photos of the input in input order, as far as they are known.
         positions: index of each key in the whole input, ascending.
         records: photo → its record, and the index in `shards` of the shard that made it.
@@ -116,7 +116,7 @@ class Gap:
     """A shard that is not done.
 
     Attributes:
-        shard: which shard.
+        shard: index and count of the shard.
         photos: number of its photos without a record; None if that is not known.
         why: the reason why it is not known.
     """

@@ -1,4 +1,4 @@
-"""What a shard saves beside its journal, and which shards fit beside each other in one folder."""
+"""What a shard saves next to its journal, and which shards fit together in one folder."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def save_shard_input(
 
     Args:
         folder: the output folder as the shard sees it.
-        shard: the shard.
+        shard: shard that the photos fall to.
         photos: all photos of the input in its order.
         inputs: the inputs that they came from.
         input: what the shards have in common; see `whole_input`.
@@ -70,7 +70,7 @@ def save_shard_input(
 
 
 def check_same_count(folder: OutputFolder, shard: Shard) -> None:
-    """Refuse a shard beside shards of another number.
+    """Refuse a shard if the folder has shards of another count.
 
     Raises:
         UsageError: there are such shards.
@@ -87,13 +87,13 @@ def check_same_count(folder: OutputFolder, shard: Shard) -> None:
 def check_same_shards(
     folder: OutputFolder, inputs: Sequence[Given], photos: Sequence[Photo], add: bool
 ) -> None:
-    """Refuse a shard of other photos than the shards that wait beside it.
+    """Refuse a shard of other photos than the shards that the folder has.
 
     Args:
         folder: the output folder as the shard sees it.
         inputs: inputs of this call.
         photos: all of their photos.
-        add: another input is to be added.
+        add: True if another input is to be added.
 
     Raises:
         UsageError: the photos differ; a merge would refuse them, but only after the work.
@@ -135,9 +135,9 @@ def replaceable_crops(
 
     Args:
         folder: the output folder as the shard sees it.
-        shard: the shard.
-        own: what its journal has, by key.
-        merged: what the unsharded folder's journal has, by key.
+        shard: shard that replaces crops.
+        own: records of its journal, by key.
+        merged: records of the unsharded journal, by key.
     """
     crops = {record.crop for record in own.values() if record.crop}
     crops |= {record.crop for key, record in merged.items() if record.crop and shard.owns(key)}

@@ -237,7 +237,7 @@ def _store(scheme: str) -> Store:
         extra = EXTRAS.get(scheme)
         how = f"pip install 'detic-crop[{extra}]'" if extra else str(error)
         raise UsageError(
-            "missing_package", f"addresses like {scheme}:// need a package that is not installed: {how}"
+            "missing_extra", f"addresses like {scheme}:// need a package that is not installed: {how}"
         ) from error
     except UsageError:
         raise

@@ -95,7 +95,7 @@ class Forgiving:
 
 
 def open_descriptors() -> None:
-    """Let closed standard descriptors lead nowhere.
+    """Open closed standard descriptors, leading nowhere.
 
     The next files that are opened would get their numbers, and whatever C code prints to 1 or 2 would go into
     a photo or the journal.
@@ -113,7 +113,7 @@ def open_descriptors() -> None:
 
 @contextlib.contextmanager
 def forgiving_streams() -> Iterator[tuple[Forgiving, Forgiving]]:
-    """`sys.stdout` and `sys.stderr` as streams that cannot fail; flushed at the end."""
+    """Make `sys.stdout` and `sys.stderr` streams that cannot fail; flush them at the end."""
     open_descriptors()
     before = sys.stdout, sys.stderr
     for stream in before:

@@ -20,7 +20,7 @@ _insisted = False
 
 @contextlib.contextmanager
 def own_process() -> Iterator[None]:
-    """This process is the command's alone: a second Ctrl-C may end it, whatever its threads are at.
+    """Let a second Ctrl-C end this process, whatever its threads do: it belongs to the command alone.
 
     A kill costs no finished photo, so nobody need wait until a thread comes back from a long download or from
     a decoder.
@@ -29,7 +29,7 @@ def own_process() -> Iterator[None]:
     interrupted = False
 
     def request(number: int, frame: FrameType | None) -> None:
-        """Outside of work that ends in order: only the first one interrupts."""
+        """Interrupt at the first Ctrl-C; insist at each later one."""
         nonlocal interrupted
         if interrupted or _insisted:
             insist()
@@ -47,7 +47,7 @@ def own_process() -> Iterator[None]:
 
 
 def insist() -> None:
-    """Called at the second Ctrl-C, and at each one after it, of which the first does not come back."""
+    """End the process soon at the second Ctrl-C, and at once at the third."""
     global _insisted
     if not _at_once:
         return
@@ -92,7 +92,7 @@ def end_pool(pool: ThreadPoolExecutor) -> None:
 
 
 def _exit() -> None:
-    """Without flushing or printing as usual, which may wait for who was interrupted in the middle of it."""
+    """End at once, without flushing or printing as usual: an interrupted print may hold the lock of that."""
     with contextlib.suppress(OSError):
         os.write(2, f"\ndetic-crop: {INTERRUPTED}\n".encode())
     os._exit(130)

@@ -29,7 +29,7 @@ def default_workers(thread_safe: bool = False, memory_per_photo: int = 0, proces
 
 
 def threads_per_photo(memory_per_photo: int) -> int:
-    """Return the threads inside an operator, so many that memory suffices for photos on all cores.
+    """Return the number of threads inside an operator for which memory suffices for photos on all cores.
 
     It depends on the machine alone and not on ``--workers``: another number of threads may change the last
     bits of a sum.

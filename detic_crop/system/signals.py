@@ -23,7 +23,7 @@ class Stop:
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[Stop]:
-    """Ctrl-C and SIGTERM ask for an orderly end; at a second signal, KeyboardInterrupt cuts it short."""
+    """Turn Ctrl-C and SIGTERM into a request to stop; at a second signal, raise KeyboardInterrupt."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop  # only the main thread may handle signals; a notebook's thread is stopped by its kernel
@@ -34,7 +34,7 @@ def stop_signals() -> Iterator[Stop]:
             insist()
             raise KeyboardInterrupt
         stop.signalled = True
-        # Said aloud later: a handler may interrupt a print.
+        # Announced later: a handler may interrupt a print.
         stop.reason = stop.reason or signal.Signals(number).name
 
     numbers = [signal.SIGINT, signal.SIGTERM]

@@ -1,6 +1,6 @@
-"""Folders that systems and programs make beside photos: thumbnails, bins, snapshots and caches.
+"""Folders that systems and programs make next to photos: thumbnails, bins, snapshots and caches.
 
-What is in them looks like photos, but is a small copy of one, or thrown away. They are passed over where
+What is in them looks like photos, but is a small copy of one, or thrown away. They are ignored where
 photos are searched for, and counted; a photo or a folder that is named itself is taken.
 """
 
@@ -40,7 +40,7 @@ def is_system_folder(name: str, above: str = "") -> bool:
     """Return whether a folder of that name is one of a system's or a program's.
 
     Args:
-        name: of the folder.
+        name: name of the folder.
         above: name of the folder that it is in: only in a photo library ``resources`` are copies.
     """
     name = name.casefold()
@@ -53,7 +53,7 @@ def system_folder_of(path: str, root_name: str = "", named: Collection[str] = ()
     """Return the outermost such folder that a file is in, as a path; empty when there is none.
 
     Args:
-        path: of the file, with ``/``, below what was given.
+        path: path of the file, with ``/``, relative to the folder that was given.
         root_name: name of the folder that was given.
         named: folders that were asked for by name.
     """
@@ -66,16 +66,14 @@ def system_folder_of(path: str, root_name: str = "", named: Collection[str] = ()
 
 
 def note_of(folders: Collection[str]) -> str:
-    """Return what to say of those that were passed over; empty for none.
+    """Return a note on system folders that were ignored; empty for none.
 
     Args:
-        folders: their paths, each once.
+        folders: paths of the folders, each once.
     """
     if not folders:
         return ""
     counts = Counter(folder.rpartition("/")[2] for folder in folders)
     names = ", ".join(f"{name}{f' ({n})' if n > 1 else ''}" for name, n in sorted(counts.items())[:8])
     more = " …" if len(counts) > 8 else ""
-    return (
-        f"system folders passed over: {len(folders):,} ({names}{more}); name one as --in to have its photos"
-    )
+    return f"system folders ignored: {len(folders):,} ({names}{more}); name one as --in to have its photos"

@@ -54,12 +54,12 @@ def execute(
     """Do the jobs of a plan and record each photo as it is finished, until `stop` has a reason.
 
     Args:
-        plan: what to do.
-        executor: where it is done.
-        journal: where it is recorded.
-        folder: where crops go.
+        plan: jobs to do.
+        executor: does the jobs.
+        journal: journal that records the photos.
+        folder: folder that takes the crops.
         options: time limit, progress bar.
-        stop: why to end early.
+        stop: request to end early.
 
     Raises:
         OutputError: the output cannot be written; what was finished is recorded.
@@ -105,10 +105,10 @@ def commit(
     Killed in between, the boxes tell the next run that the crop without a line is its own.
 
     Args:
-        outcome: the photo's.
-        journal: where it is recorded.
-        folder: where the crop goes.
-        replaced: the crop that the folder has of this photo so far; removed unless the new one replaces it.
+        outcome: result of the photo.
+        journal: journal that records it.
+        folder: folder that takes the crop.
+        replaced: crop that the folder has of this photo so far; removed unless the new one replaces it.
 
     Raises:
         OutputError: the output cannot be written.

@@ -28,10 +28,10 @@ class KeptCandidates(Detector):
 
     Args:
         config: settings of the earlier run.
-        records: its records, by key.
-        candidates_path: its `candidates.jsonl`.
+        records: records of that run, by key.
+        candidates_path: `candidates.jsonl` of that run.
         sizes: size of each photo now, in bytes, by key; another size is another photo.
-        same_classes: the same classes are wanted now; if not, the presence that was kept means nothing.
+        same_classes: True if the same classes are wanted now; otherwise the saved presence is not used.
     """
 
     def __init__(

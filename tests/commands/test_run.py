@@ -33,7 +33,7 @@ def test_every_photo_has_one_row_in_input_order(tmp_path: Path) -> None:
     statuses = [row["status"] for row in rows]
     assert dict(result.counts) == {status: statuses.count(status) for status in set(statuses)}
     assert set(statuses) == {"cropped", "resized", "failed"}
-    assert any("other files passed over: 1" in note for note in result.notes)
+    assert any("other files ignored: 1" in note for note in result.notes)
 
 
 def test_rows_say_what_was_done(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_a_verdict_moves_nothing_from_elsewhere(path: str, tmp_path: Path) -> No
     assert (tmp_path / "victim.jpg").read_bytes() == before
 
 
-def test_an_announced_crop_that_leads_away_is_passed_over(tmp_path: Path) -> None:
+def test_an_announced_crop_that_leads_away_is_ignored(tmp_path: Path) -> None:
     write_photos(tmp_path / "in", 4)
     victim = write_photo(tmp_path / "victim.jpg")
     crop(tmp_path / "in", tmp_path / "out", out_format="tar", limit=2)

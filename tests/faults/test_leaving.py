@@ -25,8 +25,8 @@ pytestmark = pytest.mark.slow
 # A run whose detector never comes back from the fourth photo, as from a server or a decoder that has no end.
 STUCK = """
 import contextlib, signal, sys, threading, time
-from detic_crop import api
 from detic_crop.cli import main as cli
+from detic_crop.commands import choose_detector, scope
 from detic_crop.system.signals import stop_signals
 from tests.kit.detectors import FakeDetector
 
@@ -52,8 +52,8 @@ def spied():
         yield stop
 
 signal.signal(signal.SIGUSR1, lambda number, frame: None)
-api.stop_signals = spied
-api.load_detector = lambda name, device, **given: Stuck(name=name)
+scope.stop_signals = spied
+choose_detector.load_detector = lambda name, device, **given: Stuck(name=name)
 sys.argv = ["detic-crop", *sys.argv[1:]]
 sys.exit(cli.main())
 """

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
 from detic_crop.boxes.detections import Detections
+from detic_crop.config import Fit
 
 Found = tuple[Sequence[float], float, str]
 """xyxy, score, class name."""
+
+FITS: tuple[Fit, ...] = get_args(Fit)
 
 
 def write(path: Path, data: bytes = b"x") -> Path:

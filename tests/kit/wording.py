@@ -24,7 +24,7 @@ WORDING: dict[str, str] = {
     "no_label_matches": r"^--labels: no row of .* names a photo of --in .*; pass --labels-key COLUMN",
     "no_shards": "holds no shards; pass the --out folder of `run --shard k/N`",
     "not_a_photo": r"^expected (a photo as an array|an .H, W, 3. uint8 photo), got ",
-    "nothing_finished": "has no finished photos yet; (give|run) its .* first",
+    "nothing_finished": "has no finished photos yet; run its .* first",
     "other_algorithm": r"was made by (an earlier|a later) version of detic-crop, .*; finish it with",
     "out_is_source": r"^--out is .* itself; pass another folder",
     "photos_gone": r"none of the photos is at .*; pass --in FOLDER",
@@ -72,18 +72,19 @@ WORDING: dict[str, str] = {
     ),
     "missing_weights": (
         "check the network, or put the checkpoint on this machine"
-        "|is not installed: .* lacks .*; give the command `detic-crop weights pull "
+        "|is not installed: .* lacks .*; run `detic-crop weights pull "
         "|got nothing there; check the path"
         "|which is not here"
         "|which is not installed; pip install"
-        "|Give the same command once where there is a network and"
+        "|Run the same command once where there is a network and"
     ),
     "unknown_detectron2_config": (
         "detectron2 publishes no checkpoint for|configs are not supported|there is no such file"
     ),
     "missing_extra": (
         "needs (CLIP's text encoder, and open_clip|XlsxWriter, which cannot be imported)"
-        "|needs .*, which is not installed|detectron2 is installed but cannot be imported"
+        "|needs .*, which is not installed|need a package that is not installed: "
+        "|detectron2 is installed but cannot be imported"
     ),
     "weights_do_not_fit": (
         "expected a dict with tensors under 'model', as the"
@@ -224,7 +225,6 @@ WORDING: dict[str, str] = {
     "shards_not_listed": "were stopped before they listed the photos; run their commands again",
     #
     # stores
-    "missing_package": r"needs? .* is not installed: (pip install 'detic-crop\[|Install )",
     "unknown_scheme": "is not a known kind of address; expected s3://, gs://, https://$",
     "unusable_store": r"^\w+:// cannot be used here",
     #

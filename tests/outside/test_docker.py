@@ -24,7 +24,7 @@ pytestmark = pytest.mark.outside
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 DOCKERFILE = (DOCKER / "Dockerfile").read_text(encoding="utf-8")
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "quickstart-cluster.md").read_text(encoding="utf-8")
 COUNT_VARIABLE = "DETIC_CROP_SHARDS"  # of --shard auto; no option
 
 posix = pytest.mark.skipif(os.name != "posix", reason="job.slurm is for bash")
@@ -54,9 +54,9 @@ def command_lines() -> list[list[str]]:
         command = service["command"]
         words = command.split() if isinstance(command, str) else command
         lines.append([re.sub(r"\$\{\w+:-(.*)\}", r"\1", word) for word in words])
-    in_readme = README.replace("\\\n", "")
+    in_page = PAGE.replace("\\\n", "")
     return lines + [
-        line.split() for line in re.findall(r"^docker run .* detic-crop (.*)$", in_readme, re.MULTILINE)
+        line.split() for line in re.findall(r"^docker run .* detic-crop (.*)$", in_page, re.MULTILINE)
     ]
 
 
@@ -81,7 +81,7 @@ def test_command_lines_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_variables_are_those_of_options() -> None:
     files = [path.read_text(encoding="utf-8") for path in DOCKER.iterdir()]
-    section = README.split("## Docker GPU job")[1].split("\n## ")[0]
+    section = PAGE.split("## Docker\n")[1].split("\n## ")[0]
     used = set(re.findall(r"\bDETIC_CROP_\w+", "\n".join([*files, section])))
     assert used >= {"DETIC_CROP_IN", "DETIC_CROP_OUT", "DETIC_CROP_SHARD", COUNT_VARIABLE, FOLDER_VARIABLE}
     assert used <= option_variables() | {FOLDER_VARIABLE, COUNT_VARIABLE}
@@ -113,7 +113,7 @@ def test_stages_and_arguments_that_are_named_are_there() -> None:
     stages = re.findall(r"^FROM .* AS (\S+)$", DOCKERFILE, flags=re.MULTILINE)
     assert stages[-1] == "gpu"
     assert compose()["services"]["crop"]["build"]["target"] in stages
-    told = README + (DOCKER / "check.sh").read_text(encoding="utf-8")
+    told = PAGE + (DOCKER / "check.sh").read_text(encoding="utf-8")
     targets = re.findall(r"--target (\w+) ", told)
     assert len(targets) == 2
     assert set(targets) <= set(stages)
@@ -168,8 +168,8 @@ def test_containers_may_do_no_more_than_they_need() -> None:
             assert volume == "weights:/weights" or volume["target"] != "/photos" or volume["read_only"]
 
 
-def test_the_readme_names_files_that_are_there() -> None:
-    named = set(re.findall(r"\bdocker/[\w.]+", README))
+def test_the_page_names_files_that_are_there() -> None:
+    named = set(re.findall(r"\bdocker/[\w.]+", PAGE))
     assert {path.name for path in DOCKER.iterdir()} - {"check.sh"} <= {name[7:] for name in named}
     assert all((ROOT / name).exists() for name in named)
 

@@ -17,11 +17,11 @@ from playwright.sync_api import Browser, Dialog, Page, Route, expect, sync_playw
 
 from detic_crop import api
 from detic_crop.boxes.geometry import crop_rectangle
-from detic_crop.config import FITS
 from detic_crop.folder.verdicts import read_verdicts
 from detic_crop.photos.keys import STATE
 from tests.kit.big_run import write_big_run
 from tests.kit.folders import crop, records_of, rows_of
+from tests.kit.helpers import FITS
 from tests.kit.photos import write_photo, write_photos
 from tests.kit.programs import needed
 from tests.kit.review import Client, reviewing

@@ -56,7 +56,7 @@ def test_what_lies_below_an_address(memory: Store) -> None:
     for address in ("memory://bucket/p", "memory://bucket/p/"):
         listing = discover(address)
         assert [photo.key for photo in listing.photos] == ["a/2.PNG", "a/ü x#?.jpg", "b.jpg"]
-        assert listing.passed_over == 1
+        assert listing.ignored == 1
         for photo in listing.photos:
             assert photo.location.read(100) == f"p/{photo.key}".encode()
             assert photo.size == len(f"p/{photo.key}".encode())
@@ -88,7 +88,7 @@ def test_output_inside_the_input_is_no_input(memory: Store) -> None:
     put(memory, "a.jpg", "cropped/a.jpg", "old/a.jpg", "old/.detic-crop/journal.jsonl", "older/b.jpg")
     listing = discover("memory://bucket", "memory://bucket/cropped")
     assert [photo.key for photo in listing.photos] == ["a.jpg", "older/b.jpg"]
-    assert listing.notes == ["folder old holds crops of an earlier run and was passed over"]
+    assert listing.notes == ["folder old holds crops of an earlier run and was ignored"]
 
 
 def test_tar_files_of_a_store(memory: Store, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         ("https://example.org/a.jpg?sig=x", "pip install 'detic-crop[http]'"),
         ("az://bucket/photos", "Install something to access az"),
     ):
-        with refused("missing_package") as caught:
+        with refused("missing_extra") as caught:
             discover(address)
         assert advice in str(caught.value)
     stores._store.cache_clear()

@@ -46,7 +46,7 @@ def test_each_photo_is_read_from_its_place(tmp_path: Path, format: int) -> None:
     assert contents(path) == files
     assert [photo.size for photo in listing.photos] == [len(data) for data in files.values()]
     assert {photo.version for photo in listing.photos} == {1_700_000_000 * 10**9}
-    assert listing.passed_over == 1
+    assert listing.ignored == 1
     assert listing.notes == []
     for photo in listing.photos:  # found again without reading the whole file
         assert Photo.at(photo.key, photo.location) == photo
@@ -107,7 +107,7 @@ def test_what_is_no_photo_of_its_own_is_left_out(tmp_path: Path) -> None:
             opened.addfile(info, io.BytesIO(b"x"))
     listing = discover(path)
     assert [photo.key for photo in listing.photos] == ["real.jpg", "here.jpg", "out.jpg", "etc/abs.jpg"]
-    assert listing.passed_over == 2
+    assert listing.ignored == 2
 
 
 def test_what_was_added_again_later_counts(tmp_path: Path) -> None:

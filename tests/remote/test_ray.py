@@ -307,7 +307,7 @@ def test_without_ray_the_command_that_installs_it(
     monkeypatch.setitem(sys.modules, "ray", None)
     arguments = ["run", "--in", str(place / "in"), "--out", str(tmp_path / "out"), "--executor", "ray"]
     assert cli.main(arguments) == 2
-    complained("missing_package", capsys.readouterr().err)
+    complained("missing_extra", capsys.readouterr().err)
     assert not (tmp_path / "out").exists()
 
 

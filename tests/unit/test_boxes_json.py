@@ -176,7 +176,7 @@ def test_a_turned_box_in_shares_needs_the_photos_shape(load: Load) -> None:
     content = coco(
         {"bbox": [0.4, 0.4, 0.2, 0.1], "rotation": 90}, {"image_id": 2, "bbox": [0.1, 0.1, 0.2, 0.2]}
     )
-    assert "beside a turned box in shares" in failure(load(content))[1]
+    assert "with a turned box in shares" in failure(load(content))[1]
     content["images"][0] |= {"width": 1000, "height": 500}
     # 200 x 50 px about (500, 225) becomes 50 x 200.
     assert boxes(load(content), image=photo(1000, 500)) == [[475, 125, 525, 325]]

@@ -300,10 +300,10 @@ def test_an_output_folder_is_no_folder_of_labels(tmp_path: Path) -> None:
     assert f"for its boxes give {tmp_path / 'out' / 'audit.csv'}" in refusal(tmp_path / "out")
 
 
-def test_the_list_of_names_is_not_passed_over(tmp_path: Path) -> None:
+def test_the_list_of_names_is_not_ignored(tmp_path: Path) -> None:
     write(tmp_path, {"labels/a.txt": ROW, "labels/classes.txt": "whale\n", "notes.txt": "on the weather\n"})
     detector = load_boxes_file(tmp_path)
-    assert detector.notes()[1:] == [f"{tmp_path.name}: other .txt files passed over: 1 (first: notes.txt)"]
+    assert detector.notes()[1:] == [f"{tmp_path.name}: other .txt files ignored: 1 (first: notes.txt)"]
 
 
 def test_the_home_folder_and_a_missing_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

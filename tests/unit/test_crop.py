@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import crop_rectangle, whole
-from detic_crop.config import FITS, Fit
+from detic_crop.config import Fit
 from detic_crop.images.crop import Image, cut_and_resize
 from detic_crop.images.crop import resize_exactly as resize
+from tests.kit.helpers import FITS
 
 small = st.integers(1, 40)
 

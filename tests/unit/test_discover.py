@@ -69,7 +69,7 @@ def test_hidden_files_are_left_out_and_others_counted(tmp_path: Path) -> None:
         write(tmp_path / name)
     listing = discover(tmp_path)
     assert list(by_key(listing)) == ["a.jpg"]
-    assert listing.passed_over == 4
+    assert listing.ignored == 4
     assert listing.notes == []
 
 
@@ -192,7 +192,7 @@ def test_broken_links_are_sources_that_decoding_will_fail(tmp_path: Path) -> Non
         ("gone.jpg", -1, -1),
         ("self.jpg", -1, -1),
     ]
-    assert listing.passed_over == 1
+    assert listing.ignored == 1
 
 
 @linux
@@ -220,7 +220,7 @@ def test_output_folders_inside_the_input_are_no_input(with_output: Path) -> None
     listing = discover(with_output, with_output / "out")
     assert list(by_key(listing)) == ["a.jpg", "d/b.jpg"]
     [note] = listing.notes
-    assert note == f"folder {with_output / 'd' / 'earlier'} holds crops of an earlier run and was passed over"
+    assert note == f"folder {with_output / 'd' / 'earlier'} holds crops of an earlier run and was ignored"
 
 
 def test_the_output_folder_is_known_by_any_of_its_names(

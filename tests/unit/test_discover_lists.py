@@ -138,7 +138,7 @@ def test_a_table_beside_its_photos(kaggle: Path, column: str, extension: str) ->
     listing = listed(kaggle, f"{column},species\n{rows}", "train.csv")
     # Called as by --in train_images, so that one goes on with the other.
     assert sizes(listing) == {"0007c33415ce37.jpg": 14, "00021adfb725ed.jpg": 14, f"gone{extension}": -1}
-    assert listing.notes == ["the photos of train.csv are in the folder train_images beside it"]
+    assert listing.notes == ["the photos of train.csv are in the folder train_images next to it"]
 
 
 def test_a_run_goes_on_by_the_table(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from detic_crop.boxes.geometry import (
     round_out,
     whole,
 )
-from detic_crop.config import FITS, Fit
+from detic_crop.config import Fit
+from tests.kit.helpers import FITS
 
 # Edges are kept to a hundredth of a pixel; `round_out` forgives a millionth of one.
 NOISE = 1e-6

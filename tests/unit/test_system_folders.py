@@ -1,4 +1,4 @@
-"""Thumbnails, bins, snapshots and caches beside photos are passed over and counted; named ones are taken."""
+"""Thumbnails, bins, snapshots and caches beside photos are ignored and counted; named ones are taken."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_search_passes_them_over_and_counts_them(photos: Path) -> None:
     listing = discover(photos)
     assert [photo.key for photo in listing.photos] == KEPT
     (note,) = listing.notes
-    assert note.startswith(f"system folders passed over: {len(FOLDERS)} (")
+    assert note.startswith(f"system folders ignored: {len(FOLDERS)} (")
     assert "#recycle (2)" in note
 
 
@@ -107,7 +107,7 @@ def test_so_does_a_pattern(photos: Path) -> None:
     for pattern in ("**/*.jpg", "*", "**"):
         listing = discover(str(photos / pattern))
         assert sorted(photo.key for photo in listing.photos) == KEPT, pattern
-        assert any("system folders passed over" in note and "#recycle" in note for note in listing.notes)
+        assert any("system folders ignored" in note and "#recycle" in note for note in listing.notes)
 
 
 def test_what_is_named_is_taken(photos: Path, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_an_input_of_nothing_else_says_so(tmp_path: Path) -> None:
     write(tmp_path / "in" / "@eaDir" / "a.jpg")
     with refused("no_photos") as caught:
         discover(tmp_path / "in")
-    assert "system folders passed over: 1 (@eaDir)" in str(caught.value)
+    assert "system folders ignored: 1 (@eaDir)" in str(caught.value)
 
 
 def test_in_a_store(memory: Store) -> None:
@@ -132,7 +132,7 @@ def test_in_a_store(memory: Store) -> None:
         memory.write(f"memory://bucket/p/{key}", b"x")
     listing = discover("memory://bucket/p")
     assert sorted(photo.key for photo in listing.photos) == KEPT
-    assert listing.notes[0].startswith(f"system folders passed over: {len(FOLDERS)} (")
+    assert listing.notes[0].startswith(f"system folders ignored: {len(FOLDERS)} (")
     assert sorted(keys("memory://bucket/p/**/*.jpg")) == KEPT
     assert keys("memory://bucket/p/@eaDir") == ["dolphin.jpg/a.jpg"]
 
@@ -145,7 +145,7 @@ def test_in_a_tar_file(tmp_path: Path) -> None:
         tar.add(photo, "__MACOSX/._b.jpg")
     listing = discover(tmp_path / "p.tar")
     assert sorted(photo.key for photo in listing.photos) == KEPT
-    assert any("system folders passed over" in note for note in listing.notes)
+    assert any("system folders ignored" in note for note in listing.notes)
 
 
 def test_what_an_earlier_version_took_keeps_its_crop_and_is_named(tmp_path: Path) -> None:
@@ -160,7 +160,8 @@ def test_what_an_earlier_version_took_keeps_its_crop_and_is_named(tmp_path: Path
     write(tmp_path / "list.txt", b"in/a.jpg\n")
     result = crop(tmp_path / "list.txt", tmp_path / "out")
     assert any(
-        "photos of system folders that came in earlier: 1 (first: in/@eaDir/a.jpg)" in n for n in result.notes
+        "photos of system folders that an earlier version took: 1 (first: in/@eaDir/a.jpg)" in n
+        for n in result.notes
     )
     assert [row["image"] for row in rows_of(tmp_path / "out")] == ["in/a.jpg", "in/@eaDir/a.jpg"]
     crops = {name for name in before if name.endswith(".jpg")}

@@ -103,12 +103,12 @@ def test_a_torn_line_is_dropped_and_the_next_one_counts(
         "\x00",
     ],
 )
-def test_what_is_no_verdict_is_passed_over(path: Path, line: str) -> None:
+def test_what_is_not_a_verdict_is_ignored(path: Path, line: str) -> None:
     path.write_text(f"image,verdict,box,reviewer,time\n{line}\nb.jpg,whole,,me,t\n")
     assert list(read_verdicts(path)) == ["b.jpg"]
 
 
-def test_bytes_that_are_no_text_are_passed_over(path: Path) -> None:
+def test_bytes_that_are_not_text_are_ignored(path: Path) -> None:
     path.write_bytes(b"image,verdict,box,reviewer,time\n\xff.jpg,whole,,me,t\nb.jpg,whole,,me,t\n")
     assert list(read_verdicts(path)) == ["b.jpg"]
 

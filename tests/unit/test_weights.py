@@ -692,7 +692,7 @@ class TestInstalled:
         assert str(error.value) == (
             f"detic-r18 is not installed: {folder} lacks "
             "Detic_LCOCOI21k_CLIP_R18_640b32_4x_ft4x_max-size.pth; "
-            "give the command `detic-crop weights pull detic-r18`, or without a network put these files into "
+            "run `detic-crop weights pull detic-r18`, or without a network put these files into "
             f"{folder}, under the names they have: "
             "https://dl.fbaipublicfiles.com/detic/Detic_LCOCOI21k_CLIP_R18_640b32_4x_ft4x_max-size.pth"
         )

@@ -98,9 +98,9 @@ def _drafts(table: BoxesTable, box_format: BoxFormat | None) -> Drafts:
 
 
 def _paths(content: dict[str, Any], table: BoxesTable) -> dict[str, str]:
-    """Image id → path; the photos and their sizes are noted in the table.
+    """Return image id → path, and note the photos and their sizes in the table.
 
-    Nobody knows which photo an id means that two of them have: neither can be used.
+    If two photos have the same id, neither can be used.
     """
     paths: dict[str, str] = {}
     places: dict[str, str] = {}

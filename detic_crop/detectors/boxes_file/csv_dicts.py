@@ -18,7 +18,7 @@ def header_of(text: str) -> list[str]:
 
 
 def rows_of(text: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """(place, column → cell) of each row below the header; cells that are not there are empty.
+    """Yield (place, column → cell) of each row below the header; missing cells are empty.
 
     Raises:
         FormatError: a row cannot be split.

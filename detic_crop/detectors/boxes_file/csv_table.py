@@ -78,12 +78,12 @@ class _Layout:
     """Which cell means what.
 
     Attributes:
-        header: names as they stand.
+        header: column names, as in the file.
         image: the column of the photo's path.
         box: one column (text) or four.
-        box_format: what the numbers are, where there is no doubt.
-        declared: what the header calls them.
-        usual: what they are unless the file speaks against it.
+        box_format: meaning of the numbers if it is certain, else None.
+        declared: meaning of the numbers by the header's names, or None.
+        usual: meaning of the numbers unless the rows contradict it, or None.
         score: column, or None.
         class_name: column, or None.
         size: columns of what may be the photo's width and height, or None.
@@ -113,8 +113,8 @@ def read_csv(text: str, box_format: BoxFormat | None = None) -> BoxesTable:
     """Read the whole table.
 
     Args:
-        text: of the file.
-        box_format: what the person who gives it says that the boxes are.
+        text: content of the file.
+        box_format: meaning of the four numbers as the user states it; None judges it by the rows.
 
     Raises:
         FormatError: it has no columns that we know, or nobody can say what its numbers mean.
@@ -154,7 +154,7 @@ def read_csv(text: str, box_format: BoxFormat | None = None) -> BoxesTable:
 
 
 def _numbered_rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """(first line of the row in the file, its cells), rows without any content left out.
+    """Yield (first line of the row in the file, its cells); rows without content are left out.
 
     Strict, because a quotation mark left open would otherwise swallow all further rows without a word.
     """
@@ -284,7 +284,7 @@ def _texts(rows: list[list[str]], column: int) -> list[str]:
 
 
 def _check_is_box(rows: list[list[str]], box: tuple[int, ...], image: int) -> None:
-    """That x, y, width, height are a box and not a point in a photo of that size.
+    """Return whether x, y, width, height are a box, not a point in a photo of that size.
 
     Raises:
         FormatError: they may be that.

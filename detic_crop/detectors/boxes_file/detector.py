@@ -36,8 +36,8 @@ def load_boxes_file(path: Path, box_format: BoxFormat | None = None) -> BoxesFil
     """Read a boxes file, or a folder of label files, once, whole.
 
     Args:
-        path: of the file or folder.
-        box_format: what its four numbers are; None reads it off the file.
+        path: the file or folder.
+        box_format: meaning of its four numbers; None judges it by the file.
 
     Raises:
         UsageError: it cannot be read, is of no known format, or has no usable row at all. Single rows that
@@ -68,8 +68,8 @@ class BoxesFileDetector(Detector):
 
     Args:
         file_name: the boxes file's name without folders.
-        sha256: of the file's bytes, in hexadecimal.
-        table: what was read from it.
+        sha256: hash of the file's bytes, in hexadecimal.
+        table: content of the file.
     """
 
     def __init__(self, file_name: str, sha256: str, table: BoxesTable) -> None:
@@ -109,7 +109,7 @@ class BoxesFileDetector(Detector):
         return len(self._unlisted)
 
     def expect(self, photos: Mapping[str, str] | Iterable[str]) -> None:
-        """Be told every photo of the input, so that none takes the boxes of another of the same name.
+        """Match all photos of the input, so that none takes the boxes of another of the same name.
 
         Raises:
             UsageError: the file names none of them.
@@ -201,7 +201,7 @@ class BoxesFileDetector(Detector):
         return found
 
     def _scale_to(self, entry: Entry, key: str, photo_wh: SizeWH) -> tuple[float, float, float, float]:
-        """Factors from the size that the file states to the photo's; 1 where it states none, or has shares.
+        """Return the factors from the stated size to the photo's; 1 if none is stated or boxes are shares.
 
         Raises:
             PhotoError: `bad_boxes`, that size is of another shape.
@@ -227,7 +227,7 @@ class BoxesFileDetector(Detector):
             self._larger.add(key)
 
     def _check_inside(self, found: Detections, width: int, height: int) -> None:
-        """Every box must show some of the photo; what reaches past it is the pipeline's to clip."""
+        """Refuse a box that shows nothing of the photo; the pipeline clips what reaches past its edges."""
         # Rounded, because that is what the rest of the run sees: a box must not vanish there.
         rounded = found.rounded()
         low, high = rounded.xyxy[:, :2], rounded.xyxy[:, 2:]

@@ -21,8 +21,8 @@ class Draft(NamedTuple):
     Attributes:
         numbers: edges, or left, top, width, height; not checked.
         score: 0 to 1.
-        class_name: as the file calls it.
-        box_format: what the numbers are where this box says so itself (it is that of a mask).
+        class_name: name of the class in the file.
+        box_format: meaning of the numbers if this box states it (the box of a mask does), else None.
         rotation: degrees by which the box is turned about its centre.
     """
 
@@ -47,18 +47,18 @@ class Drafts:
     """All rows of one file.
 
     Attributes:
-        table: what they will be added to; it has the sizes that the file states.
-        column: where the numbers stand, for messages: "`bbox`".
-        box_format: what they mean, without any doubt: the person who gives the file says so.
-        declared: what the file's header or its format calls them; many boxes that can only be something else
-            are too many to believe it.
-        usual: what they mean unless the file itself speaks against it; None: nothing is usual.
-        as_original: they are written as the original data sets write them, whose corners need no remark.
-        normalised: they are shares of the photo, or pixels, by definition; None is to be judged.
+        table: receives the rows; it has the photo sizes that the file states.
+        column: column or key of the numbers, for messages: "`bbox`".
+        box_format: meaning of the numbers as the user states it; None if it is to be judged.
+        declared: meaning of the numbers by the file's header or format; it is refused if many boxes can only
+            be something else.
+        usual: meaning of the numbers unless the rows contradict it; None if nothing is usual.
+        as_original: boxes are written as in the original data sets, whose corners need no remark.
+        normalised: True for shares of the photo, False for pixels, None if it is to be judged.
         strict: a box that reaches far out of the size that the file states contradicts left, top, width,
             height; where these are declared it is cut off like any other.
         may_be_centres: shares in such columns are those of a centre as often as of a corner.
-        rows: in the file's order.
+        rows: rows of the file, in its order.
     """
 
     table: BoxesTable
@@ -73,17 +73,17 @@ class Drafts:
     rows: list[Row] = field(default_factory=list)
 
     def cure(self, other: BoxFormat) -> str:
-        """Return what to do where they are not what they are called."""
+        """Return what to do if the numbers are not what the file calls them."""
         if "," not in self.column:
             return f"give --box-format {other}"
         return f"name the columns {'x, y, w, h' if other == 'xywh' else 'xmin, ymin, xmax, ymax'}"
 
     def add(self, place: str, path: str, boxes: Sequence[Draft] = ()) -> None:
-        """A row that could be read."""
+        """Add a row that could be read."""
         self.rows.append(Row(place, path, boxes))
 
     def add_problem(self, place: str, text: str, path: str = "") -> None:
-        """A row that cannot be used; `path` is empty when it names no photo."""
+        """Add a row that cannot be used; `path` is empty if it names no photo."""
         self.rows.append(Row(place, path, (), text))
 
     def boxes(self) -> Iterator[tuple[Row, Draft]]:

@@ -31,7 +31,7 @@ class LabelFolder:
 
     Args:
         root: the folder.
-        deep: with all folders below it.
+        deep: include all folders below it.
 
     Raises:
         OSError: the folder, or a file that is asked for, cannot be read.
@@ -45,7 +45,7 @@ class LabelFolder:
 
     @property
     def is_output(self) -> bool:
-        """Whether it is an output folder of ours, whose files are not labels."""
+        """True for an output folder of this program, whose files are not labels."""
         return (self.root / _OURS).exists()
 
     @property
@@ -54,7 +54,7 @@ class LabelFolder:
         return self._digests.keys()
 
     def ending(self, *suffixes: str) -> list[str]:
-        """Files whose name ends so, case aside."""
+        """Return the files whose name ends with a suffix, in upper or lower case."""
         return [file for file in self.files if file.lower().endswith(suffixes)]
 
     def bytes_of(self, files: Sequence[str], together: int = 1) -> Iterator[tuple[str, bytes]]:
@@ -62,7 +62,7 @@ class LabelFolder:
 
         Args:
             files: relative paths.
-            together: how many small files one thread reads at a time, which costs less than one by one.
+            together: number of small files that one thread reads at a time; larger is faster for small files.
         """
         waiting: deque[Future[list[tuple[str, bytes]]]] = deque()
         with ThreadPoolExecutor(_READERS) as pool:
@@ -81,7 +81,7 @@ class LabelFolder:
         return files
 
     def sample(self, files: Sequence[str], most: int = 20) -> Iterator[tuple[str, bytes]]:
-        """Some of the files, spread evenly; they do not count as read."""
+        """Yield some of the files, spread evenly; they do not count as read."""
         step = max(1, len(files) // most)
         for file in files[::step][:most]:
             yield file, (self.root / file).read_bytes()
@@ -93,7 +93,7 @@ class LabelFolder:
 
     @property
     def sha256(self) -> str:
-        """Of the paths and contents of all that was read; what else lies there makes no difference."""
+        """Hash of the paths and contents of all files that were read, in hexadecimal."""
         whole = hashlib.sha256()
         for file, digest in sorted(self._digests.items()):
             path = file.encode("utf-8", "surrogateescape")
@@ -104,7 +104,7 @@ class LabelFolder:
         """Return the path, without extension, of the photo that a label file is named after.
 
         A folder of labels that is the first of the path is left out; a later one (`train/labels/x.txt`) is
-        exchanged for the folder of photos beside it.
+        replaced by the folder of photos next to it.
         """
         *parts, name = file.split("/")
         for i in reversed(range(len(parts))):
@@ -126,7 +126,7 @@ class LabelFolder:
 
 
 def _files_below(root: Path, deep: bool) -> Iterator[str]:
-    """Links to folders are followed, each folder once. What is not a file (a pipe) is not a label."""
+    """Yield the files below a folder, through links to folders, each folder once; pipes are left out."""
     waiting, seen = [(str(root), "")], set[str]()
     while waiting:
         at, below = waiting.pop()

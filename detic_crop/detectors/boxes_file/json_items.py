@@ -20,7 +20,7 @@ NameOf = Callable[[dict[str, Any]], str]
 def add_item(
     drafts: Drafts, place: str, path: str, item: dict[str, Any], score: object, name_of: NameOf
 ) -> None:
-    """One detection of any of the JSON dialects; without a box and a mask it says that there is none."""
+    """Add a detection of any JSON dialect; without a box or mask it means that the photo has none."""
     try:
         draft = _draft(item, score, name_of)
     except RowError as error:
@@ -47,7 +47,7 @@ def _draft(item: dict[str, Any], score: object, name_of: NameOf) -> Draft | None
 
 
 def _rotation(item: dict[str, Any]) -> float:
-    """Degrees by which a box is turned, as CVAT notes it; a mask's box is that of the turned outline."""
+    """Return the degrees by which a box is turned, as CVAT notes it; a mask's box includes its turn."""
     rotation = mapping(item.get("attributes")).get("rotation", item.get("rotation"))
     if rotation is None:
         return 0.0
@@ -81,7 +81,7 @@ def category_names(known: dict[str, str], items: Sequence[object], key: str) -> 
 
 
 def named_categories(pairs: Sequence[tuple[object, object]]) -> dict[str, str]:
-    """Category id → name.
+    """Return category id → name.
 
     Raises:
         FormatError: one id has two names.

@@ -95,7 +95,7 @@ def _is_finite(draft: Draft) -> bool:
 
 
 def _is_small(draft: Draft) -> bool:
-    """Four numbers that would be a box of a pixel or two; they must be finite."""
+    """Return whether four finite numbers would be a box of a pixel or two."""
     return max(draft.numbers) <= MAX_NORMALISED and min(draft.numbers) >= -MAX_NORMALISED
 
 
@@ -123,13 +123,13 @@ def _example(found: tuple[Row, Draft]) -> str:
 
 
 class _Evidence(NamedTuple):
-    """What different boxes, by how many they are, tell.
+    """Counts of different boxes by the readings that they allow: corners; left, top, width, height.
 
     Attributes:
-        boxes: that fit at least one of the readings.
-        unsized: of these, that fit both, in a photo whose size is not known.
-        only_sizes: those that cannot be corners.
-        only_corners: those that cannot be left, top, width, height.
+        boxes: number of boxes that fit at least one reading.
+        unsized: number of these that fit both readings, in photos of unknown size.
+        only_sizes: boxes that cannot be corners.
+        only_corners: boxes that cannot be left, top, width, height.
         not_centres: not all can be a centre with width and height; pixels are not suspected of it.
     """
 
@@ -269,9 +269,9 @@ class _Reader:
     """Checks each box in the light of what the file is.
 
     Attributes:
-        table: for its unit and the sizes that the file states.
-        column: where the numbers stand.
-        box_format: what they mean.
+        table: has the unit, and the sizes that the file states.
+        column: column or key of the numbers, for messages.
+        box_format: meaning of the numbers.
         guessed: the unit was judged and not declared.
         strict: a box that reaches far out of the stated size is not left, top, width and height.
         cure: what to do if corners are sizes.
@@ -324,7 +324,7 @@ def turned(corners: Sequence[float], degrees: float, size_wh: tuple[int, int] | 
 
     Args:
         corners: left, top, right, bottom.
-        degrees: of the turn, either way round.
+        degrees: angle of the turn, in either direction.
         size_wh: the photo's size in pixels where the corners are shares of it; (1, 1) where they are pixels.
 
     Raises:
@@ -333,7 +333,7 @@ def turned(corners: Sequence[float], degrees: float, size_wh: tuple[int, int] | 
     left, top, right, bottom = corners
     if size_wh is None:
         raise RowError(
-            f"expected the photo's width and height beside a turned box in shares, got {joined(corners)}"
+            f"expected the photo's width and height with a turned box in shares, got {joined(corners)}"
         )
     width, height = (right - left) * size_wh[0], (bottom - top) * size_wh[1]
     cos, sin = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))

@@ -19,8 +19,8 @@ class WholeFormat(Generic[Content]):
     """One file for many photos.
 
     Attributes:
-        name: for a person.
-        matches: whether the content is of this format, by what it holds; cheap.
+        name: name of the format in messages.
+        matches: returns whether the content is of this format; cheap.
         read: the whole content, what a person says that four numbers mean → boxes. Raises FormatError.
     """
 
@@ -34,9 +34,9 @@ class PhotoFormat(Generic[Content]):
     """One file for each photo, which is named after it.
 
     Attributes:
-        name: for a person.
-        suffix: of the files, in lower case with the dot.
-        matches: whether the content is of this format; cheap.
+        name: name of the format in messages.
+        suffix: ending of the files, in lower case with the dot.
+        matches: returns whether the content is of this format; cheap.
         read: add what (label file, path of the photo, content) say of that photo.
         stated_photo: the photo's file name as the content states it, None where it does not.
     """
@@ -76,7 +76,7 @@ class FolderFormat(Protocol):
 
 
 def refuse_box_format(box_format: BoxFormat | None) -> None:
-    """For formats that say themselves what their numbers are.
+    """Refuse --box-format with a format that defines what its numbers are.
 
     Raises:
         FormatError: a person says it, too.

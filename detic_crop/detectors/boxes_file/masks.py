@@ -14,7 +14,7 @@ Corners = tuple[float, float, float, float]
 
 
 def box_of_mask(segmentation: object) -> Corners | None:
-    """Left, top, right, bottom of all that the mask covers; None of one that is absent or empty.
+    """Return left, top, right, bottom of what a mask covers; None if it is absent or empty.
 
     Args:
         segmentation: a list of polygons, each [x1, y1, x2, y2, …]; one such polygon; or a run-length
@@ -85,7 +85,7 @@ def _covered(runs: Sequence[int], height: int) -> Corners | None:
 
 
 def _uncompressed(text: str) -> list[int]:
-    """COCO's text of run lengths.
+    """Return the run lengths of COCO's compressed text.
 
     Each number is given in groups of 5 bits, lowest first, a character of code 48 + group; bit 5 says that
     more follow, bit 4 of the last is the sign. From the fourth number on it is the difference to the number

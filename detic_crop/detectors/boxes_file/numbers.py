@@ -23,7 +23,7 @@ def numbers_of(texts: Sequence[str]) -> list[float] | None:
 
 
 def edges(numbers: Sequence[float], limit: float, cure: str) -> tuple[float, float, float, float]:
-    """Corners, in pixels or shares of the photo, checked; `cure` is what to do if they are sizes."""
+    """Return checked corners, in pixels or shares of the photo; `cure`: what to do if they are sizes."""
     xmin, ymin, xmax, ymax = numbers
     check_range(numbers, limit)
     if not (xmin < xmax and ymin < ymax):
@@ -35,7 +35,7 @@ def edges(numbers: Sequence[float], limit: float, cure: str) -> tuple[float, flo
 
 
 def edges_of_size(numbers: Sequence[float], limit: float = MAX_PIXEL) -> tuple[float, float, float, float]:
-    """Left, top, width, height, in pixels or shares of the photo, checked, as corners."""
+    """Return the corners of left, top, width, height, in pixels or shares of the photo, checked."""
     left, top, width, height = numbers
     check_range(numbers, limit)
     if not (width > 0 and height > 0):
@@ -62,6 +62,6 @@ def joined(numbers: Sequence[float]) -> str:
 
 
 def shown(value: object) -> str:
-    """`value` for a message, quoted, cut where it is long."""
+    """Return a value for a message: quoted, and cut if it is long."""
     text = repr(value)
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"

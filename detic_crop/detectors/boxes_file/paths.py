@@ -14,7 +14,7 @@ class PathIndex:
 
     Args:
         entries: the paths in the file, in its order.
-        file_name: of the file, for messages.
+        file_name: name of the file, for messages.
     """
 
     def __init__(self, entries: Iterable[str], file_name: str) -> None:
@@ -25,7 +25,7 @@ class PathIndex:
         self._matching = Matching()
 
     def expect(self, photos: Mapping[str, str] | Iterable[str]) -> None:
-        """Be told every photo of the input: key → where it is, or keys alone.
+        """Match the entries to all photos of the input: key → where it is, or keys alone.
 
         Raises:
             UsageError: the file names none of them.

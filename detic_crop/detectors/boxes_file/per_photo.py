@@ -17,10 +17,10 @@ from detic_crop.detectors.boxes_file.xml_tree import parse_xml
 
 
 def parse_json(data: bytes) -> Any:
-    """JSON in UTF-8 as Python values.
+    """Return JSON in UTF-8 as Python values.
 
     Raises:
-        RowError: it is none.
+        RowError: the data are not JSON.
     """
     try:
         return json.loads(data.decode("utf-8-sig"))
@@ -70,7 +70,7 @@ class PhotoFiles:
 
 
 def read_photo_files(format: PhotoFormat[Any], files: Iterable[tuple[str, str, Any]]) -> BoxesTable:
-    """Read (name of the label file, path of the photo, content or why it is none) of each."""
+    """Read the label file of each photo: (its name, path of the photo, its content or why it has none)."""
     table = BoxesTable()
     drafts = named_drafts(table)
     others: list[str] = []
@@ -99,7 +99,7 @@ def read_photo_files(format: PhotoFormat[Any], files: Iterable[tuple[str, str, A
 
 
 def named_drafts(table: BoxesTable) -> Drafts:
-    """For a format that says what each number is, so that only pixels or shares are to be judged."""
+    """Return drafts for a format that defines its numbers; only pixels or shares are to be judged."""
     return Drafts(table, "the boxes", "xywh")
 
 

@@ -48,8 +48,8 @@ _DELIMITER = re.compile(r"[,;\t]")
 
 
 @contextlib.contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Do not look for garbage among millions of lists that all stay: a third less time."""
+def _gc_paused() -> Iterator[None]:
+    """Pause the garbage collector while millions of lists are made that all stay: a third less time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -59,19 +59,19 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-@_collector_paused()
+@_gc_paused()
 def read_boxes(path: Path, box_format: BoxFormat | None = None) -> tuple[BoxesTable, str]:
     """Read a boxes file, or a folder of them.
 
     Args:
-        path: of the file or folder.
-        box_format: what four numbers are, where the person who gives it says so.
+        path: the file or folder.
+        box_format: meaning of the four numbers as the user states it; None judges it by the file.
 
     Returns:
         (boxes per photo, sha256 of all that was read, in hexadecimal).
 
     Raises:
-        FormatError: as `parse_boxes` and `parse_folder`.
+        FormatError: see `parse_boxes` and `parse_folder`.
         OSError: it, or a file in it, cannot be read.
     """
     if path.is_dir():
@@ -86,12 +86,12 @@ def parse_boxes(data: bytes, box_format: BoxFormat | None = None, name: str = ""
     """Read a boxes file of any format.
 
     Args:
-        data: its bytes.
-        box_format: what four numbers are, where the person who gives it says so.
-        name: the file's name: where it is one photo's, the photo is called so, too.
+        data: content of the file.
+        box_format: meaning of the four numbers as the user states it; None judges it by the file.
+        name: name of the file; if it is the label file of one photo, also the name of that photo.
 
     Raises:
-        FormatError: no text that we can decode, empty, of no known format, or without a single usable row.
+        FormatError: the file is empty, cannot be decoded, has no known format, or has no usable row.
     """
     for start, what in BINARIES:
         if data.startswith(start):
@@ -109,7 +109,7 @@ def parse_boxes(data: bytes, box_format: BoxFormat | None = None, name: str = ""
 
 
 def _decoded(data: bytes) -> str:
-    """UTF-8, or UTF-16 with its mark, which is Excel's "Unicode text"."""
+    """Return text of UTF-8, or of UTF-16 with its mark, which is Excel's "Unicode text"."""
     encoding = "utf-16" if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
     try:
         text = data.decode(encoding)
@@ -254,11 +254,11 @@ def _no_labels(folder: LabelFolder) -> str:
 
 
 def _add_rest(table: BoxesTable, labels: FoundLabels, folder: LabelFolder) -> None:
-    """Say which files of the kind of the labels do not count."""
+    """Note which other files with the suffix of the labels are ignored."""
     suffix = PurePosixPath(labels.files[0]).suffix.lower()
     rest = sorted(set(folder.ending(suffix)).difference(labels.files, folder.read))
     if rest:
-        table.notes.append(f"other {suffix} files passed over: {len(rest):,} (first: {rest[0]})")
+        table.notes.append(f"other {suffix} files ignored: {len(rest):,} (first: {rest[0]})")
 
 
 def _names(whole: Sequence[WholeFormat[Any]], of_photos: Sequence[PhotoFormat[Any]]) -> str:

@@ -21,12 +21,12 @@ _SHOWN = 6
 
 
 def remarks(table: BoxesTable, file_name: str, classes: Sequence[str] | None, conf: float) -> list[str]:
-    """Sentences about the whole file, whichever of its photos there are.
+    """Return sentences about the whole file, whether or not its photos are in the input.
 
     Args:
-        table: what was read.
-        file_name: of the file.
-        classes: wanted, None for any.
+        table: content of the file.
+        file_name: name of the file.
+        classes: wanted class names, None for any.
         conf: lowest score that counts.
     """
     said = [f"{file_name}: {note}" for note in table.notes]

@@ -35,7 +35,7 @@ def number(value: object) -> float:
 
 
 def points_of(values: object) -> list[tuple[float, float]]:
-    """Points of a list of [x, y].
+    """Return the points of a list of [x, y].
 
     Raises:
         RowError: it is not such a list.
@@ -69,9 +69,9 @@ def draft(edges: Edges, class_name: object = None, score: float = 1.0, degrees: 
 
     Args:
         edges: left, top, right, bottom, in pixels or shares of the photo.
-        class_name: as the file calls it; nothing is `unknown`.
+        class_name: name of the class in the file; None or empty means `unknown`.
         score: 0 to 1.
-        degrees: by which it is turned about its centre.
+        degrees: angle by which the box is turned about its centre.
     """
     left, top, right, bottom = edges
     # As a size, since corners in the wrong order would be taken for a size given as corners.

@@ -11,7 +11,7 @@ SizeWH = tuple[int, int]
 
 
 def stated_size(width: object, height: object) -> SizeWH | None:
-    """Width and height in whole pixels; None where none is stated: absent, empty, NaN, or not above 0.
+    """Return width and height in whole pixels; None if absent, empty, NaN, or not above 0.
 
     Raises:
         RowError: it is something else.
@@ -48,7 +48,7 @@ def same_shape(one: SizeWH, other: SizeWH) -> bool:
 
 
 def difference(stated: SizeWH, photo: SizeWH) -> str:
-    """Why boxes of a photo of one size cannot be those of another shape, and what to do."""
+    """Return why boxes of a photo of another shape do not fit, and what to do."""
     sizes = "{} x {} px, but the photo is {} x {} px".format(*stated, *photo)
     if same_shape(stated, (photo[1], photo[0])):
         return (

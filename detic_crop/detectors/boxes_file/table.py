@@ -79,12 +79,12 @@ class BoxesTable:
     numbers: set[str] = field(default_factory=set)
 
     def add(self, path: str, boxes: Sequence[Box] = ()) -> None:
-        """A usable row; without boxes it says that the photo has none."""
+        """Add a usable row; without boxes it means that the photo has none."""
         self.entry(path).boxes.extend(boxes)
         self.good_rows += 1
 
     def list_photo(self, path: str, items: Sized) -> None:
-        """Have the photo in the list; that nothing is said of it, is a usable row, too."""
+        """Add a photo to the list; one without any item counts as a usable row, too."""
         if len(items):
             self.entry(path)
         else:
@@ -95,12 +95,12 @@ class BoxesTable:
         return self.entries.setdefault(path, Entry())
 
     def leave_out(self, path: str, what: str) -> None:
-        """A row whose box is understood and does not count; `what` it is, in the plural."""
+        """Add a row whose box is understood and does not count; `what` names its kind, in the plural."""
         self.add(path)
         self.left_out[what] += 1
 
     def state_size(self, place: str, path: str, size_wh: tuple[int, int]) -> None:
-        """Width and height of the photo that its boxes are of; a second, other size is a problem."""
+        """Note the size of the photo that the boxes are from; a second, different size is a problem."""
         entry = self.entry(path)
         if entry.size_wh is None:
             entry.size_wh = size_wh
@@ -109,7 +109,7 @@ class BoxesTable:
             self.add_problem(place, f"expected one size of the photo, got {sizes}", path)
 
     def add_problem(self, place: str, text: str, path: str = "") -> None:
-        """A row that cannot be used; `path` is empty when it names no photo."""
+        """Add a row that cannot be used; `path` is empty if it names no photo."""
         problem = Problem(place, text)
         self.problems.append(problem)
         if path:

@@ -71,7 +71,7 @@ def _from_zero(corners: list[float]) -> Edges:
 
 
 def _points(polygon: Element) -> list[tuple[float, float]]:
-    """Points written as <pt><x/><y/></pt>, or as <x1/><y1/><x2/><y2/>."""
+    """Return points written as <pt><x/><y/></pt>, or as <x1/><y1/><x2/><y2/>."""
     points = polygon.findall("pt")
     if points:
         return [(number(text_of(point, "x")), number(text_of(point, "y"))) for point in points]

@@ -40,7 +40,7 @@ class YoloFolder:
 
 
 def _is_other(file: str) -> bool:
-    """Text files that come with data sets and are not labels."""
+    """Return whether a text file comes with data sets and is not a label file."""
     name = file.rpartition("/")[2].lower()
     return name in CLASS_LISTS or name.startswith(("readme", "requirements"))
 
@@ -111,6 +111,6 @@ def _add_boxes(drafts: Drafts, rows: Sequence[tuple[str, str, list[float]]], dat
 
 
 def _is_list_of_photos(lines: Sequence[str]) -> bool:
-    """`train.txt` and similar files: a photo's path in each line."""
+    """Return whether each line is a photo's path, as in `train.txt`."""
     filled = [line.strip().lower() for line in lines if line.strip()]
     return bool(filled) and all(line.endswith(_IMAGES) for line in filled)

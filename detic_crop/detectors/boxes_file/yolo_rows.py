@@ -82,8 +82,8 @@ def layout_of(rows: Iterable[Row], kpt_shape: tuple[int, int] | None) -> YoloLay
     """Return the layout that all rows of a folder have.
 
     Args:
-        rows: of the whole folder.
-        kpt_shape: from data.yaml.
+        rows: rows of the whole folder.
+        kpt_shape: `kpt_shape` of data.yaml, or None.
 
     Raises:
         FormatError: they may be keypoints or polygons.
@@ -101,7 +101,10 @@ def layout_of(rows: Iterable[Row], kpt_shape: tuple[int, int] | None) -> YoloLay
 
 
 def _is_tracked(length: int, by_length: dict[int, list[Row]]) -> bool:
-    """Tracks are whole numbers from 1; scores and coordinates end at 1, a keypoint's visibility at 2."""
+    """Return whether the last numbers of rows are tracks.
+
+    Tracks are whole numbers from 1; scores and coordinates end at 1, a keypoint's visibility at 2.
+    """
     last = [row[-1] for row in by_length[length]]
     if not all(value >= 1 and value.is_integer() for value in last):
         return False
@@ -124,7 +127,7 @@ def _keypoints(rows: Sequence[Row], length: int) -> int:
         if (count - extra) % each == 0 and all(_inside(row[:length], each, extra) for row in rows):
             raise FormatError(
                 f"expected rows of 5 numbers, got {length}, which may be polygons, or boxes with keypoints; "
-                "beside these labels write a data.yaml that says `kpt_shape: [N, 2]` or `kpt_shape: [N, 3]` "
+                "write a data.yaml next to these labels that says `kpt_shape: [N, 2]` or `kpt_shape: [N, 3]` "
                 "for N keypoints of 2 or 3 numbers each, or `kpt_shape: [0, 2]` for polygons"
             )
     return 0

@@ -31,7 +31,7 @@ class Variant:
     Attributes:
         published: name of its checkpoint, without ``.pth``.
         backbone: makes the backbone without weights.
-        channels: of the backbone's maps of stride 8, 16 and 32.
+        channels: number of channels of the backbone's maps of stride 8, 16 and 32.
     """
 
     published: str

@@ -36,7 +36,7 @@ class CascadeStage(nn.Module):
     """Pooled features of a box → where the box should be, and its embedding.
 
     Args:
-        channels: of the pyramid.
+        channels: number of channels of the pyramid.
         hidden: width of the two layers that both answers share.
         embedding: width of the class embeddings.
     """
@@ -50,7 +50,7 @@ class CascadeStage(nn.Module):
         self.box_delta = nn.Linear(hidden, 4)
 
     def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """(R, C, 7, 7) → (R, 4) deltas and (R, E) embeddings of length 1."""
+        """Return (R, 4) deltas and (R, E) embeddings of length 1 for (R, C, 7, 7) features."""
         hidden: Tensor = functional.relu(self.fc1(pooled.flatten(1)))
         hidden = functional.relu(self.fc2(hidden))
         deltas = in_float32(self.box_delta, functional.relu(self.box_hidden(hidden)))
@@ -77,7 +77,7 @@ class Cascade(nn.Module):
 
         Args:
             pyramid: P3, P4 and P5, (B, C, H, W) each.
-            strides: theirs.
+            strides: their strides, in pixels of the image.
             boxes: (R, 4) xyxy in input pixels.
             owner: (R,) which image of the batch each box belongs to.
             limits: (R, 4) width, height, width, height of that image without padding.
@@ -114,7 +114,7 @@ def pool(pyramid: Sequence[Tensor], strides: Sequence[int], boxes: Tensor, owner
 
 
 def pyramid_level(boxes: Tensor, levels: int) -> Tensor:
-    """(R,) index of the level for each box; a box of no area belongs to the finest."""
+    """Return the (R,) index of the level for each box; a box of no area belongs to the finest."""
     sides = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).sqrt()
     level = torch.floor(_CANONICAL_LEVEL + torch.log2(sides / _CANONICAL_SIDE + 1e-8))
     return level.clamp(_FIRST_LEVEL, _FIRST_LEVEL + levels - 1).long() - _FIRST_LEVEL

@@ -136,9 +136,9 @@ def fill_network(network: nn.Module, tensors: Mapping[str, Tensor], source: str)
     """Put every tensor of a checkpoint where it belongs, as float32 (those that are, uncopied).
 
     Args:
-        network: as `build` makes it, on the meta device.
+        network: network from `build`, on the meta device.
         tensors: by published name.
-        source: where they come from, for the message.
+        source: name of the file they come from, for messages.
 
     Raises:
         WeightsError: something is missing, left over or of another shape; all of it is listed, by its

@@ -39,7 +39,7 @@ class ConvNextBackbone(nn.Module):
         )
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
-        """(B, 3, 32a, 32b) normalised pixels → three (B, C, H, W) maps, finest first."""
+        """Return three (B, C, H, W) maps, finest first, of (B, 3, 32a, 32b) normalised pixels."""
         cells: Tensor = self.stem_norm(convolve(self.stem, pixels.permute(0, 2, 3, 1)))  # (B, H, W, C)
         maps: list[Tensor] = []
         for stage in self.stages:

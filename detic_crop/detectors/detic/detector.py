@@ -64,14 +64,15 @@ class DeticDetector(Detector):
     """Finds what a vocabulary of class names names. Safe to use from several threads.
 
     Args:
-        network: with its weights, on `device`.
-        info: what it is and where its weights come from; `class_names` in the order of `vocabulary`.
+        network: network with its weights, on `device`.
+        info: description of the detector; `class_names` in the order of `vocabulary`.
         vocabulary: (512, C) float32 embeddings of the class names, each of length 1.
-        device: where it runs.
-        precision: of backbone, pyramid and hidden layers; boxes and scores are always computed in float32.
+        device: device that it runs on.
+        precision: number format of backbone, pyramid and hidden layers; boxes and scores are always
+            computed in float32.
         detector_size: shortest side, in pixels, that a photo is shown at; the longest is at most 5/3 of it.
         wanted: the classes whose presence is asked for, see `ask_for`.
-        batch_size: photos at a time where several are to be had; None: `default_batch`.
+        batch_size: largest number of photos at a time; None takes `default_batch`.
         optimised: whether `network`, which belongs to the detector from now on, is made fast first; else
             it is computed as it is written.
     """
@@ -113,7 +114,7 @@ class DeticDetector(Detector):
         self.ask_for(wanted)
 
     def ask_for(self, classes: Sequence[str] | None, conf: float = 0.0) -> None:
-        """From now on report the highest score of any of these classes as `Detections.presence`.
+        """Report the highest score of any of these classes as `Detections.presence`.
 
         It is the highest at any proposal, even below the floor and behind a better class. The boxes returned
         do not depend on it.
@@ -140,7 +141,7 @@ class DeticDetector(Detector):
         Args:
             image: (H, W, 3) uint8 BGR.
             key: not used.
-            photo_hw: of the photo that `image` is a reduced decode of; None: `image` is the photo.
+            photo_hw: size of the photo, if `image` is a reduced decode of it; None if `image` is the photo.
         """
         photo_hw = photo_hw or (image.shape[0], image.shape[1])
         small = resize(image, resized_hw(photo_hw, self._shortest, self._longest))
@@ -167,7 +168,7 @@ class DeticDetector(Detector):
         return [answers[i] for i in range(len(prepared))]
 
     def _run_in_parts(self, photos: Sequence[Prepared]) -> list[Found]:
-        """`_run`, in halves where the memory of the device is too small for all of them at once."""
+        """Run the network, in halves if the memory of the device is too small for all photos at once."""
         try:
             return self._run(photos)
         except torch.cuda.OutOfMemoryError:
@@ -181,7 +182,7 @@ class DeticDetector(Detector):
         return self._run_in_parts(photos[:middle]) + self._run_in_parts(photos[middle:])
 
     def _run(self, photos: Sequence[Prepared]) -> list[Found]:
-        """Answers for photos of equal padded size."""
+        """Return what the network finds in photos of equal padded size."""
         pixels = torch.stack([self._pixels(photo) for photo in photos])  # (B, 3, H, W)
         sizes_hw = [photo.shown_hw for photo in photos]
         half = torch.autocast(self._device.type, self._half) if self._half else nullcontext()
@@ -190,7 +191,7 @@ class DeticDetector(Detector):
         return found
 
     def _pixels(self, photo: Prepared) -> Tensor:
-        """(3, H, W) float32 on the device, padded."""
+        """Return a photo as (3, H, W) float32 on the device, padded."""
         rgb = torch.from_numpy(photo.rgb)
         if self._device.type == "cuda":  # a quarter of the bytes, and the CPU goes on meanwhile
             rgb = rgb.pin_memory().to(self._device, non_blocking=True)
@@ -227,7 +228,11 @@ def default_batch(device: str) -> int:
 
 
 def vocabulary_matrix(embeddings: NDArray[np.float32], class_names: Sequence[str]) -> Tensor:
-    """(C, 512) embeddings of any length → (512, C) of length 1. UsageError when they do not fit the names."""
+    """Return (512, C) embeddings of length 1 for (C, 512) ones of any length.
+
+    Raises:
+        UsageError: they do not fit the names.
+    """
     if embeddings.ndim != 2 or embeddings.shape[1] != EMBEDDING or len(embeddings) != len(class_names):
         raise UsageError(
             "bad_embeddings",

@@ -55,7 +55,7 @@ class DeticNetwork(nn.Module):
         ]
 
     def features(self, pixels: Tensor) -> list[Tensor]:
-        """P3–P7, (B, 256, H/stride, W/stride) float32 each."""
+        """Return P3–P7, (B, 256, H/stride, W/stride) float32 each."""
         levels: list[Tensor] = self.pyramid(self.backbone(pixels))
         return [level.float() for level in levels]
 
@@ -70,7 +70,7 @@ class DeticNetwork(nn.Module):
         sizes_hw: Sequence[tuple[int, int]],
         vocabulary: Tensor,
     ) -> list[tuple[Tensor, Tensor]]:
-        """Per image: (P, 4) refined boxes and (P, K) scores."""
+        """Return for each image (P, 4) refined boxes and (P, K) scores."""
         counts = [len(found.scores) for found in proposals]
         boxes = torch.cat([found.boxes for found in proposals])  # (R, 4)
         each = torch.tensor(counts, device=boxes.device)

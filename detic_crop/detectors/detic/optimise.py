@@ -26,9 +26,9 @@ def optimise(network: DeticNetwork, device: str, dtype: torch.dtype = torch.floa
     """Make `network` fast on `device`, in place, and return it.
 
     Args:
-        network: with its weights in float32, on `device`.
-        device: where it runs.
-        dtype: what autocast computes in, float32 for none.
+        network: network with its weights in float32, on `device`.
+        device: device that it runs on.
+        dtype: number format of autocast, float32 for none.
     """
     fold_norms(network)
     if torch.device(device).type == "cpu" and dtype == torch.float32:

@@ -20,7 +20,7 @@ class PackedLinear(nn.Module):
 
     Args:
         linear: float32, on a CPU. Its weights are copied.
-        gelu: whether a GELU (the exact one) follows.
+        gelu: True if a GELU (the exact one) follows.
     """
 
     def __init__(self, linear: nn.Linear, gelu: bool = False) -> None:
@@ -32,7 +32,7 @@ class PackedLinear(nn.Module):
         self._weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach().contiguous(), _ROWS)
 
     def forward(self, rows: Tensor, shortcut: Tensor | None = None) -> Tensor:
-        """(..., C) and (..., K) → (..., K)."""
+        """Return (..., K) of (..., C) and (..., K)."""
         if not rows.numel():  # oneDNN knows no empty product
             return rows.new_empty(*rows.shape[:-1], self.out_features)
         result: Tensor
@@ -56,7 +56,7 @@ class PlainLinear(nn.Module):
         self._gelu = gelu
 
     def forward(self, rows: Tensor, shortcut: Tensor | None = None) -> Tensor:
-        """(..., C) and (..., K) → (..., K)."""
+        """Return (..., K) of (..., C) and (..., K)."""
         result: Tensor = self._linear(rows)
         if self._gelu:
             result = functional.gelu(result)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def in_float32(layer: nn.Module, values: Tensor) -> Tensor:
-    """`layer(values)` in float32 even inside an autocast region; outside of one, nothing changes.
+    """Return `layer(values)` computed in float32, also inside an autocast region.
 
     Eight bits of mantissa would make many scores equal, and the order among equals is chance.
     """

@@ -42,20 +42,20 @@ def resized_hw(size_hw: tuple[int, int], shortest: int, longest: int) -> tuple[i
 
 
 def padded_hw(size_hw: tuple[int, int]) -> tuple[int, int]:
-    """Both sides rounded up to what the network takes."""
+    """Return both sides rounded up to what the network takes."""
     height, width = size_hw
     return height + -height % MULTIPLE, width + -width % MULTIPLE
 
 
 def resize(image: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8, any order of channels → resized with Pillow's antialiased bilinear filter."""
+    """Resize (H, W, 3) uint8, any order of channels, with Pillow's antialiased bilinear filter."""
     height, width = size_hw
     small = Image.fromarray(np.ascontiguousarray(image)).resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(small)
 
 
 def normalise(rgb: Tensor) -> Tensor:
-    """(3, H, W) uint8 RGB → float32 around zero, padded right and below with zeros to multiples of 32."""
+    """Return (3, H, W) uint8 RGB as float32 around zero, padded right and below to multiples of 32."""
     mean = torch.tensor(PIXEL_MEAN, device=rgb.device)[:, None, None]
     std = torch.tensor(PIXEL_STD, device=rgb.device)[:, None, None]
     pixels = (rgb.float() - mean) / std
@@ -64,7 +64,7 @@ def normalise(rgb: Tensor) -> Tensor:
 
 
 def to_photo(boxes: Tensor, shown_hw: tuple[int, int], photo_hw: tuple[int, int]) -> Tensor:
-    """(N, 4) xyxy at the network's size → pixels of the photo, cut at its edges."""
+    """Return (N, 4) xyxy at the network's size in pixels of the photo, cut at its edges."""
     (shown_height, shown_width), (height, width) = shown_hw, photo_hw
     scale_x, scale_y = width / shown_width, height / shown_height
     scaled = boxes * boxes.new_tensor([scale_x, scale_y, scale_x, scale_y])

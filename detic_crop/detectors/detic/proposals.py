@@ -41,8 +41,8 @@ class ProposalHead(nn.Module):
     """The same small network on every level: is a centre here, and how far away are the four sides?
 
     Args:
-        channels: of every pyramid level.
-        levels: how many there are; each scales its distances by a factor of its own.
+        channels: number of channels of every pyramid level.
+        levels: number of levels; each scales its distances by a factor of its own.
     """
 
     def __init__(self, channels: int, levels: int) -> None:
@@ -60,7 +60,7 @@ class ProposalHead(nn.Module):
         self.scales = nn.ParameterList(nn.Parameter(torch.ones(1)) for _ in range(levels))
 
     def forward(self, pyramid: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
-        """Per level: (B, 1, H, W) centre likelihood, (B, 4, H, W) left, top, right, bottom in strides."""
+        """Return for each level (B, 1, H, W) centre likelihoods and (B, 4, H, W) distances in strides."""
         answers: list[tuple[Tensor, Tensor]] = []
         for features, scale in zip(pyramid, self.scales, strict=True):
             hidden: Tensor = self.tower(features)
@@ -95,7 +95,12 @@ def propose(levels: Sequence[tuple[Tensor, Tensor]], strides: Sequence[int]) -> 
 
 
 def _level_boxes(centre: Tensor, sides: Tensor, stride: int) -> tuple[Tensor, Tensor]:
-    """(H, W) likelihoods and (4, H, W) distances of a level → its likeliest (N, 4) boxes and their scores."""
+    """Return the likeliest (N, 4) boxes of a level, and their scores.
+
+    Args:
+        likelihoods: (H, W).
+        distances: (4, H, W).
+    """
     height, width = centre.shape
     y = torch.arange(height, device=centre.device, dtype=torch.float32) * stride + stride // 2
     x = torch.arange(width, device=centre.device, dtype=torch.float32) * stride + stride // 2

@@ -19,7 +19,7 @@ class FeaturePyramid(nn.Module):
 
     Args:
         in_channels: channels of the backbone's maps of stride 8, 16 and 32.
-        channels: of every level.
+        channels: number of channels of every level.
     """
 
     def __init__(self, in_channels: Sequence[int], channels: int) -> None:
@@ -30,7 +30,7 @@ class FeaturePyramid(nn.Module):
         self.p7 = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Three (B, C_i, H, W), each half the size of the one before → five (B, C, H, W), finest first."""
+        """Return five (B, C, H, W) maps of three (B, C_i, H, W); each is half as large as the one before."""
         merged: Tensor = self.lateral[-1](maps[-1])
         levels: list[Tensor] = [self.output[-1](merged)]
         for i in reversed(range(len(maps) - 1)):

@@ -32,7 +32,7 @@ class Found(NamedTuple):
 
 
 def class_scores(likelihood: Tensor, proposal_scores: Tensor) -> Tensor:
-    """(P, K) class likelihoods and (P,) proposal scores → their geometric mean (CenterNet2, sec. 4)."""
+    """Return the geometric mean of (P, K) class likelihoods and (P,) proposal scores (CenterNet2, sec. 4)."""
     return (likelihood * proposal_scores[:, None]) ** 0.5
 
 
@@ -49,7 +49,7 @@ def select(boxes: Tensor, scores: Tensor, size_hw: tuple[int, int], floor: float
     Args:
         boxes: (P, 4) refined boxes.
         scores: (P, K).
-        size_hw: of the image without padding.
+        size_hw: size of the image without padding.
         floor: boxes must score more.
     """
     peaks = scores.amax(dim=0) if len(scores) else scores.new_zeros(scores.shape[1])

@@ -43,7 +43,7 @@ class SwinBackbone(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(channels) for channels in widths[1:])
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
-        """(B, 3, 32a, 32b) normalised pixels → three (B, C, H, W) maps, finest first."""
+        """Return three (B, C, H, W) maps, finest first, of (B, 3, 32a, 32b) normalised pixels."""
         tokens: Tensor = self.patch_embed(pixels)  # (B, H, W, C)
         maps: list[Tensor] = []
         for i, layer in enumerate(self.layers):
@@ -79,7 +79,7 @@ class SwinStage(nn.Module):
         self.downsample = PatchMerging(channels) if merge else None
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, H, W, C) → the same after the blocks, and what the next stage starts from."""
+        """Return (B, H, W, C) after the blocks, and what the next stage starts from."""
         _, height, width, _ = tokens.shape
         padded = round_up(height, self.window), round_up(width, self.window)
         mask = shift_mask(padded, self.window, self.window // 2).to(tokens.device)  # (n, L, L)
@@ -132,7 +132,7 @@ class WindowAttention(nn.Module):
         self.register_buffer("position_index", relative_positions(window), persistent=False)  # (L, L)
 
     def forward(self, windows: Tensor, mask: Tensor | None) -> Tensor:
-        """(B·n, L, C) tokens and an (n, L, L) mask → (B·n, L, C)."""
+        """Return (B·n, L, C) of (B·n, L, C) tokens and an (n, L, L) mask."""
         count, length, channels = windows.shape
         qkv = self.qkv(windows).view(count, length, 3, self.heads, channels // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # (B·n, h, L, C/h) each
@@ -186,7 +186,7 @@ def round_up(length: int, multiple: int) -> int:
 
 
 def split_windows(grid: Tensor, window: int) -> Tensor:
-    """(B, H, W, C), H and W multiples of the window → (B·n, L, C), windows row by row."""
+    """Return (B·n, L, C), windows row by row, of (B, H, W, C); H and W are multiples of the window."""
     batch, height, width, channels = grid.shape
     grid = grid.view(batch, height // window, window, width // window, window, channels)
     return grid.transpose(2, 3).reshape(-1, window * window, channels)
@@ -200,7 +200,7 @@ def join_windows(windows: Tensor, size: tuple[int, int, int], window: int) -> Te
 
 
 def relative_positions(window: int) -> Tensor:
-    """(L, L) row of the bias table for each pair of tokens: (Δy + M − 1)(2M − 1) + (Δx + M − 1)."""
+    """Return the (L, L) rows of the bias table by pairs of tokens: (Δy + M − 1)(2M − 1) + (Δx + M − 1)."""
     place = torch.arange(window * window, device="cpu")
     y, x = place // window, place % window
     apart_y = y[:, None] - y[None, :] + window - 1

@@ -83,7 +83,7 @@ class FastSwinBlock(nn.Module):
         self.register_buffer("masks", seen.detach().contiguous())  # (kinds, h, L, L)
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, H, W, C) → the same; `mask` is not used."""
+        """Return (B, H, W, C) of (B, H, W, C); `mask` is not used."""
         return (
             torch.stack([self._one(image) for image in tokens])
             if len(tokens) > 1
@@ -105,7 +105,7 @@ class FastSwinBlock(nn.Module):
         return result
 
     def _attend(self, windows: Tensor, counts: tuple[int, ...]) -> Tensor:
-        """(n·L, 3C) → (n·L, C)."""
+        """Return (n·L, C) of (n·L, 3C)."""
         length = self.window**2
         parts = windows.view(-1, length, 3, self.heads, windows.shape[1] // (3 * self.heads))
         answers: list[Tensor] = []
@@ -118,6 +118,6 @@ class FastSwinBlock(nn.Module):
 
 
 def kind_masks(window: int, shift: int) -> Tensor:
-    """(4, L, L): `shift_mask` of a window in the middle, at the right edge, the lower edge, in the corner."""
+    """Return (4, L, L): the mask in the middle, at the right edge, at the lower edge, in the corner."""
     middle, right, lower, corner = shift_mask((2 * window, 2 * window), window, shift)
     return torch.stack([middle, right, lower, corner])

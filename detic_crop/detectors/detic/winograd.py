@@ -28,7 +28,7 @@ _POINTS = (0.0, 0.625, -0.625, 1.5, -1.5)
 
 
 def _transforms() -> tuple[Tensor, Tensor, Tensor]:
-    """Toom and Cook's construction, float64: (6, 6) of inputs, (6, 3) of filters, (4, 6) of outputs."""
+    """Return Toom and Cook's matrices, float64: (6, 6) of inputs, (6, 3) of filters, (4, 6) of outputs."""
     points = np.array(_POINTS)
     inputs, filters, outputs = np.zeros((_READ, _READ)), np.zeros((_READ, 3)), np.zeros((TILE, _READ))
     for i, point in enumerate(points):
@@ -64,7 +64,7 @@ class WinogradConv2d(nn.Module):
         self.register_buffer("bias", None if conv.bias is None else conv.bias.detach().clone())
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(B, C, H, W) float32 → (B, K, H, W), channels last in memory."""
+        """Return (B, K, H, W), channels last in memory, of (B, C, H, W) float32."""
         batch, _, height, width = maps.shape
         rows, columns = -(-height // TILE), -(-width // TILE)
         below, right = rows * TILE - height + 1, columns * TILE - width + 1
@@ -81,7 +81,7 @@ class WinogradConv2d(nn.Module):
         return grid.contiguous().permute(0, 3, 1, 2)
 
     def _strip(self, cells: Tensor) -> Tensor:
-        """Some rows of tiles, (4t + 2, W', C) → (4, 4, T, K): outputs of each tile, by row and column."""
+        """Return the outputs of some rows of tiles, (4, 4, T, K) by row and column, of (4t + 2, W', C)."""
         tiles = cells.unfold(0, _READ, TILE).unfold(1, _READ, TILE)  # (t, W/4, C, 6, 6)
         values = tiles.permute(3, 4, 0, 1, 2).reshape(_PLACES, -1)  # (36, T·C)
         products = torch.bmm(

@@ -16,7 +16,7 @@ class Header:
 
     Attributes:
         format: ``JPEG``, ``PNG``, ``WebP``, ``TIFF``, ``BMP`` or ``HEIC``.
-        width, height: in pixels as stored, before the orientation; both 0 for HEIC (its library tells).
+        width, height: size in pixels as stored, before the orientation; both 0 for HEIC (its library tells).
         orientation: 1 to 8 as in EXIF; see `images.orientation`.
         truncated: the file ends before the end that its own structure states.
         damaged: the file's own checksums show that some of it is wrong.
@@ -24,7 +24,7 @@ class Header:
         plain: an 8-bit grey or three-colour JPEG, which cv2 decodes exactly.
         height_at: offset in `lean` of the height (two bytes, big-endian) of a JPEG whose rows are stored from
             top to bottom in one scan; 0 for all others.
-        colour_key: of a 16-bit PNG, the sample values that are transparent; its lean file has no tRNS chunk.
+        colour_key: transparent sample values of a 16-bit PNG; its lean file has no tRNS chunk.
     """
 
     format: str

@@ -92,9 +92,9 @@ def _check_scans(data: bytes, first: int, pixels: int, components: int | None) -
 
     Args:
         data: the file.
-        first: where the data of its first scan begin.
+        first: offset at which the data of its first scan begin.
         pixels: width × height of the picture.
-        components: of a sequential JPEG, which has at most a scan for each; None for a progressive one.
+        components: components of a sequential JPEG, which are the most scans it has; None if progressive.
     """
     most = components or min(_MAX_SCANS, max(_SCANS_AT_ANY_SIZE, _MAX_SCANNED_PIXELS // max(1, pixels)))
     # What follows the picture may have scans, too: the next picture of an MPO file, a film.
@@ -108,7 +108,7 @@ def scan_headers(data: bytes, at: int) -> Iterator[bytes]:
 
     Args:
         data: the file.
-        at: where to begin: at a mark, or inside the data of a scan.
+        at: offset to begin at: a mark, or inside the data of a scan.
     """
     while found := _JPEG_MARKER.search(data, at):
         at, marker = found.end(), found[0][1]

@@ -38,7 +38,7 @@ class Gallery:
 
     Attributes:
         anchor: id of the section.
-        title: its heading.
+        title: heading of the gallery.
         n_photos: number of photos of this kind in the run.
         entries: HTML of each photo that is shown.
         flag_counts: flag → number of shown photos that have it, if they can be filtered by flag.

@@ -55,9 +55,9 @@ class Shape:
     Attributes:
         kind: a key of `KINDS`.
         x: left edge, px on the page.
-        y: top edge.
-        width: of the rectangle.
-        height: of the rectangle.
+        y: top edge, px.
+        width: width, px.
+        height: height, px.
         halo: width of the dark line beneath; 0 for none.
         name: class; empty for a rectangle that is not a detection.
         score: score in words.

@@ -38,7 +38,7 @@ _POLL = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A worker has its detector; it may be given so many photos at a time."""
+    """A worker has loaded its detector, and can take photos."""
 
     most_in_flight: int
 
@@ -55,7 +55,7 @@ class Died:
     """A worker is gone.
 
     Attributes:
-        why: in a few words.
+        why: the reason in a few words.
     """
 
     why: str
@@ -77,7 +77,7 @@ class Worker(ABC):
     """The near end of a worker. What the far end says comes into the inbox of its `Crew`.
 
     Attributes:
-        name: for messages.
+        name: name of the worker in messages.
         most_in_flight: photos it may have in hand; 0 until it is ready.
         in_hand: photos it was given and has not answered, by key.
         alone: the photo in its hand may kill it, so it is given no other.
@@ -112,7 +112,7 @@ class Crew:
     """The workers of one run: how they are started and replaced.
 
     Attributes:
-        inbox: what they say.
+        inbox: messages of the workers.
     """
 
     def __init__(self) -> None:
@@ -147,7 +147,7 @@ class Dispatcher:
 
     Args:
         crew: the workers.
-        pipeline: of this process; gives the rows of photos that no worker survived, and is told the times.
+        pipeline: pipeline of this process; it makes the rows of photos that kill workers, and adds up times.
 
     Attributes:
         deaths: workers that died.

@@ -50,7 +50,7 @@ def import_ray(address: str | None) -> Any:
         if (error.name or "").partition(".")[0] != "ray":
             raise
         raise UsageError(
-            "missing_package",
+            "missing_extra",
             "--executor ray needs Ray, which is not installed: pip install 'detic-crop[ray]'",
         ) from error
 
@@ -226,7 +226,7 @@ def _this_machine_alone() -> Iterator[None]:
 
 
 def _init(ray: Any, address: str | None) -> None:
-    _hush(ray)
+    _hush()
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     alone: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if _starts_one(address):
@@ -249,7 +249,7 @@ def _init(ray: Any, address: str | None) -> None:
         raise UsageError("no_ray_cluster", f"{where} cannot be used: {one_line(error, 400)}") from error
 
 
-def _hush(ray: Any) -> None:
+def _hush() -> None:
     """Log what Ray prints on standard output about its processes, even with ``log_to_driver=False``."""
     worker = importlib.import_module("ray._private.worker")
     if hasattr(worker, "print_to_stdstream"):

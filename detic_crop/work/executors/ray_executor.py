@@ -54,8 +54,8 @@ class RayExecutor:
     Args:
         cluster: the connected cluster.
         recipe: what is wanted.
-        detector: of this process. The workers load theirs from the recipe; one that cannot be loaded by
-            name, or that looks answers up in a file which the nodes need not have, is sent to them.
+        detector: detector of this process. The workers load theirs from the recipe; a detector that cannot be
+            loaded by name, or looks answers up in a file that the nodes may lack, is sent to them.
     """
 
     def __init__(self, cluster: Cluster, recipe: Recipe, detector: Detector) -> None:

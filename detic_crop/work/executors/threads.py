@@ -123,10 +123,10 @@ class WorkerThreads:
 
 @contextmanager
 def few_threads_each(torch_threads: int | None) -> Iterator[Callable[[], None]]:
-    """Limit the threads inside OpenCV and torch: the workers are the parallelism, more only get in their way.
+    """Limit the threads inside OpenCV and torch: the workers already use all cores.
 
     Args:
-        torch_threads: inside one operator, for workers that use torch; None leaves torch as it is.
+        torch_threads: number of threads inside one operator of torch; None leaves torch as it is.
 
     Yields:
         What each worker thread has to call first: torch counts its threads for each thread by itself.
