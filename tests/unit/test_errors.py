@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ast
+import pickle
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import detic_crop
 import detic_crop.detectors.download
-from detic_crop.errors import DeticCropError, PhotoError, UsageError
+from detic_crop.errors import DeticCropError, Interrupted, PhotoError, Terminated, UsageError
 from tests.kit.errors import codes_in, complained, refused
 from tests.kit.wording import WORDING
 
@@ -77,3 +79,12 @@ def test_a_line_of_the_command_line_is_mapped_to_its_code(monkeypatch: pytest.Mo
     stderr = "looking\ndetic-crop: there is no sea at 52° N\n"
     assert complained("no_sea", stderr) == "detic-crop: there is no sea at 52° N"
     assert codes_in(stderr) == ["no_sea"]
+
+
+def test_what_ends_a_call_early_can_be_pickled() -> None:
+    result = SimpleNamespace(remaining=3)
+    interrupted = pickle.loads(pickle.dumps(Interrupted(result)))
+    assert interrupted.result == result
+    assert str(interrupted).startswith("3 photos to do; ")
+    terminated = pickle.loads(pickle.dumps(Terminated(result)))
+    assert (terminated.code, terminated.result) == (143, result)
