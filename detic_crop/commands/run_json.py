@@ -29,6 +29,15 @@ _OF_EACH_SHARD = (
 def run_json(
     result: RunResult, options: RunOptions, execution: Execution, origin: Mapping[str, Any], started: str
 ) -> dict[str, Any]:
+    """Return what run.json says after a run or a recrop.
+
+    Args:
+        result: what the command left behind.
+        options: how the work was done.
+        execution: what was done, and where the time went.
+        origin: where the photos came from.
+        started: when the command began.
+    """
     return {
         **origin,
         "settings": result.config.to_dict(),
@@ -53,6 +62,7 @@ def run_json(
 
 
 def versions_of_packages() -> dict[str, Any]:
+    """Return the versions of Python, of what the crops depend on, and of the system."""
     return {
         "versions": {"python": platform.python_version(), **{p: version_of(p) for p in _PACKAGES}},
         "platform": platform.platform(),
@@ -60,6 +70,7 @@ def versions_of_packages() -> dict[str, Any]:
 
 
 def version_of(package: str) -> str:
+    """Return the version of an installed package; ``not installed`` without one."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

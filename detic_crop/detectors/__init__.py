@@ -115,5 +115,5 @@ def load_detector(
         from detic_crop.detectors.lite import load_lite
 
         return load_lite(resolve_device(device))
-    hint = f"; if it has boxes, give --model boxes:{name}" if name and os.path.exists(name) else ""
+    hint = f"; if it has boxes, pass --model boxes:{name}" if name and os.path.exists(name) else ""
     raise UsageError("unknown_model", f"--model must be {MODELS}, got {name!r}{hint}")

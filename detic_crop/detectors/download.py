@@ -59,7 +59,7 @@ class _BrokenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Remote:
-    """What the server says of a file.
+    """A file as the server describes it.
 
     Attributes:
         address: address before redirections.
@@ -116,7 +116,7 @@ def download(
         wait = min(reason.wait or 2.0 ** (failures - 1), LONGEST_WAIT)
         _log.info("%s: %s; trying again in %.0f s", part.stem, reason, wait)
         sleep(wait)
-    kept = f"; the first {size_of(part)} bytes are kept, the same command goes on from there"
+    kept = f"; the first {size_of(part)} bytes are kept, and the same command continues from there"
     raise DownloadError(
         "download_failed", f"could not download {address}: {reason}{kept if size_of(part) else ''}"
     ) from reason

@@ -45,7 +45,7 @@ CLOSE_UP_FEATURES = 112 + 112 + 320 + 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Heads:
-    """What was fitted on photos.
+    """The weights of `lite` that were fitted on photos.
 
     Attributes:
         overview: (753,) float32, weights of `overview_cells`, then the offset.

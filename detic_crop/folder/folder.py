@@ -179,7 +179,7 @@ class OutputFolder:
             )
 
     def refuse_running(self) -> None:
-        """Refuse a folder in which shards are at work; those that wait to be merged are welcome.
+        """Refuse a folder in which shards are at work; shards that wait to be merged are accepted.
 
         Raises:
             OutputError: a shard is at work; names the process.

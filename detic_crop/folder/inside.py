@@ -73,7 +73,7 @@ class Inside:
     def remove_tree(self, path: Path, ignore_errors: bool = False) -> None:
         """Remove a folder with all that is in it; links in it go, and what they lead to stays.
 
-        A link in its place is refused. An absent one is no error.
+        A link in its place is refused. Nothing happens where there is none.
         """
         try:
             with self._above(path) as (fd, name):

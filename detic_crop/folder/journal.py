@@ -84,7 +84,7 @@ def replay_entries(path: Path) -> Replay[ResumeEntry]:
     return _replay(path, Record.entry)
 
 
-def _replay(path: Path, kept: Callable[[Record], T | None]) -> Replay[T]:
+def _replay(path: Path, value_of: Callable[[Record], T | None]) -> Replay[T]:
     state = Replay[T]()
     for block in _whole_lines(path):
         for line in block.split(b"\n")[:-1]:  # `splitlines` splits at other characters, too
@@ -93,7 +93,7 @@ def _replay(path: Path, kept: Callable[[Record], T | None]) -> Replay[T]:
             except ValueError:
                 _read_header(line, state)
             else:
-                if (value := kept(record)) is not None:
+                if (value := value_of(record)) is not None:
                     state.records[record.image] = value
     return state
 

@@ -56,7 +56,7 @@ class NoMirror:
     """
 
     failed: OutputError | None = None
-    """Why nothing can be brought up any more."""
+    """The error after which nothing can be uploaded any more; None while all is well."""
 
     def __init__(self, layout: Layout, inside: Inside, lock: FileLock) -> None:
         self._layout = layout

@@ -40,7 +40,7 @@ def is_same_photo(record: Record, photo: Photo, moved: bool) -> bool:
 
 
 class SamePhoto:
-    """Whether a photo is the one that a folder has under its key; None if that is not known."""
+    """Tells whether a photo is the one that a folder has under its key; None if that is not known."""
 
     def __init__(self, folder: OutputFolder) -> None:
         self._folder = folder

@@ -127,7 +127,7 @@ class StoreState:
                     self._load_head(self.root / home / file)
 
     def _homes(self) -> list[str]:
-        """State folders: the whole one's and those of shards."""
+        """Return the state folders: that of the whole and those of shards."""
         parts = (name.split("/") for name in self.found)
         names = {
             part[2] for part in parts if len(part) > 3 and part[1] == SHARDS and Shard.of_folder(part[2])

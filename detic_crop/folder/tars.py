@@ -387,7 +387,7 @@ class TarCrops:
                     made.addfile(info, io.BytesIO(data))
 
     def _read_members(self, tar: str) -> Members:
-        """Name → (offset, size) of what a tar file holds; nothing where there is none."""
+        """Return name → (offset, size) of what a tar file holds; nothing where there is none."""
         if found := self._members_here(tar) or self._mirror.members(tar):
             return found
         self._mirror.fetch(tar)  # its index does not fit it: something else has changed it

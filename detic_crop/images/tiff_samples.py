@@ -101,7 +101,7 @@ class Layout:
 
     @property
     def is_left_to_pillow(self) -> bool:
-        """Whether Pillow has a mode that means the same, or knows that it has none."""
+        """True if Pillow has a mode that means the same, or refuses the file by itself."""
         if self.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
             return set(self.formats) <= {_UNSIGNED, _UNKNOWN} and not (self.planes and max(self.bits) > 8)
         if set(self.formats) != {_UNSIGNED}:

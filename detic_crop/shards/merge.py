@@ -86,7 +86,7 @@ class Gathered:
 
     @property
     def complete(self) -> bool:
-        """Whether all photos of the input are known."""
+        """True if all photos of the input are known."""
         return len(self.keys) == self.input.photos
 
     @property

@@ -32,7 +32,7 @@ class Forgiving:
 
     @property
     def usable(self) -> bool:
-        """Whether anything that is written may arrive."""
+        """True while what is written may arrive."""
         return (
             self._stream is not None and self.failure is None and not getattr(self._stream, "closed", False)
         )

@@ -645,7 +645,7 @@ def test_a_half_merged_folder_takes_shards_but_no_whole_run(
 
     with monkeypatch.context() as patch:
         patch.setattr(Aside, "remove_stale", full)
-        with pytest.raises(OutputError, match="disk"):
+        with refused("disk_full", OutputError):
             api.merge(tmp_path / "out")
     with refused("not_merged", UsageError):
         crop(folder, tmp_path / "out")

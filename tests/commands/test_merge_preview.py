@@ -237,7 +237,7 @@ def test_shards_go_on_beside_what_a_broken_preview_left(
 
     with monkeypatch.context() as patch:
         patch.setattr(*place, full)
-        with pytest.raises(OutputError, match="disk"):
+        with refused("disk_full", OutputError):
             api.merge(out, partial=True)
     assert leftovers(out) == []
     run_shards(folder, out, set(range(COUNT)) - first)

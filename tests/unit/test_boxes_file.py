@@ -482,7 +482,7 @@ def test_coco_results(load: Load) -> None:
 
 def test_coco_results_with_numbers_for_photos(load: Load) -> None:
     for image in (17, 17.0):
-        with refused("bad_boxes_file", UsageError, names=["give a COCO data set JSON"]):
+        with refused("bad_boxes_file", UsageError, names=["pass a COCO data set JSON"]):
             load([{"image_id": image, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}])
 
 

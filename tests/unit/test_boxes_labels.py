@@ -314,14 +314,14 @@ def array() -> bytes:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (zipped(), "unpack it and give the folder"),
+        (zipped(), "unpack it and pass the folder"),
         (gzip.compress(b"image,box\n"), "unpack it"),
         (pickle.dumps({"a.jpg": [1, 2, 3, 4]}), "a Python pickle"),
         (array(), "a NumPy array"),
         (b"PAR1\x15\x04", "read_parquet"),
         (b"SQLite format 3\x00", "SQLite"),
         (b"\xff\xd8\xff\xe0", "a photo"),
-        (b"image\x00\x01,box", "bytes that are none"),
+        (b"image\x00\x01,box", "got other bytes"),
         (b'{"categories": {}, "items": []}', "export it as COCO"),
         (b'[{"data_row": {}, "projects": {}}]', "a Labelbox export"),
         (b'[{"name": "a.jpg", "labels": []}]', "convert them to COCO"),
@@ -344,7 +344,7 @@ def test_a_json_of_no_known_kind_lists_what_is_read(tmp_path: Path) -> None:
     for name in [format.name for format in FOLDERS]:
         assert name in text
     assert "got 1 .jpg, 1 .csv" in text
-    assert "give that file: b.csv" in text
+    assert "pass that file: b.csv" in text
 
 
 def test_a_folder_of_two_formats_is_refused(tmp_path: Path) -> None:

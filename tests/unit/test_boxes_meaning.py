@@ -128,7 +128,7 @@ def test_box_is_corners_unless_it_cannot_be(load: Load) -> None:
     assert boxes(detector, "0.jpg") == [[330, 223, 597, 249]]
     assert detector.notes() == [
         "boxes.csv: `box` is taken as corners, as usual, but could also be left, top, width, height; if it "
-        "is, give --box-format xywh"
+        "is, pass --box-format xywh"
     ]
     # One that cannot be corners may be a mistake, or show what all are.
     message = complaint(load, table("box", "330 223 597 249", "834 222 56 36"))
@@ -142,7 +142,7 @@ def test_a_mistake_among_many_is_a_bad_row(load: Load) -> None:
     detector = load(table("box", *found, "900 300 200 500"))
     assert [problem.split(":")[0] for problem in detector.problems] == ["line 42"]
     assert failure(detector, "40.jpg")[0] == "bad_boxes"
-    assert "give --box-format xywh" in detector.problems[0]
+    assert "pass --box-format xywh" in detector.problems[0]
 
 
 def test_boxes_that_some_people_have_drawn_backwards(load: Load) -> None:
@@ -197,14 +197,14 @@ def test_a_header_is_not_believed_against_all_its_rows(load: Load) -> None:
     text = f"image,xmin,ymin,xmax,ymax\n{rows}"
     message = complaint(load, text)
     assert "got 2 of 3 boxes that cannot be that, and can be left, top, width, height (line 3: 834" in message
-    assert "if they are, name the columns x, y, w, h, else give --box-format xyxy" in message
+    assert "if they are, name the columns x, y, w, h, else pass --box-format xyxy" in message
     assert len(load(text, box_format="xyxy").problems) == 2
     # One of them is a mistake.
     assert len(load("\n".join(text.splitlines()[:3])).problems) == 1
     rows = "0.jpg,700,400,1200,700,1280,800\n1.jpg,900,100,1000,300,1280,800\n"
     message = complaint(load, f"image,x,y,w,h,width,height\n{rows}")
     assert "boxes that reach out of their photo, and can be corners (line 2: 700 400 1200 700)" in message
-    assert "if they are, name the columns xmin, ymin, xmax, ymax, else give --box-format xywh" in message
+    assert "if they are, name the columns xmin, ymin, xmax, ymax, else pass --box-format xywh" in message
 
 
 def test_our_audit_csv_is_corners_whatever_its_boxes_are_like(load: Load) -> None:
@@ -229,7 +229,7 @@ def test_corners_in_coco_json(load: Load) -> None:
     content = coco(*((i, [float(edge) for edge in box]) for i, box in enumerate(found)), size=(1280, 800))
     message = complaint(load, content)
     assert "expected left, top, width, height in `bbox`" in message
-    assert "if they are, give --box-format xyxy, else give --box-format xywh" in message
+    assert "if they are, pass --box-format xyxy, else pass --box-format xywh" in message
     detector = load(content, box_format="xyxy")
     assert boxes(detector, "7.jpg", photo(1280, 800)) == [list(found[7])]
     # Who says that they are sizes gets rows that say which cannot be.

@@ -135,7 +135,7 @@ def test_ids_of_a_data_set_that_is_not_here_are_refused(tmp_path: Path, items: l
     write(tmp_path, {"coco_instances_results.json": items})
     text = refusal(tmp_path / "coco_instances_results.json")
     assert "got the number 1 at [0]" in text
-    assert "give a COCO data set JSON" in text
+    assert "pass a COCO data set JSON" in text
 
 
 def result(*corners: float, **more: object) -> dict[str, Any]:

@@ -160,7 +160,7 @@ def test_another_shape_says_both_sizes(load: Load) -> None:
     sizes = "640 x 640 px, but the photo is 1280 x 853 px"
     assert (
         text
-        == f"boxes.json: the boxes were made on a photo of {sizes}, another shape; give the boxes of this "
+        == f"boxes.json: the boxes were made on a photo of {sizes}, another shape; pass the boxes of this "
         "photo"
     )
     assert len(difference((99999, 99998), (12345, 67890))) < 250  # a row's error holds 300 characters

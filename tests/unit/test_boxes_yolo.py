@@ -297,7 +297,7 @@ def test_no_path_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.M
 
 def test_an_output_folder_is_no_folder_of_labels(tmp_path: Path) -> None:
     write(tmp_path / "out", {".detic-crop/journal.jsonl": "", "audit.csv": ""})
-    assert f"for its boxes give {tmp_path / 'out' / 'audit.csv'}" in refusal(tmp_path / "out")
+    assert f"for its boxes pass {tmp_path / 'out' / 'audit.csv'}" in refusal(tmp_path / "out")
 
 
 def test_the_list_of_names_is_not_ignored(tmp_path: Path) -> None:
@@ -313,7 +313,7 @@ def test_the_home_folder_and_a_missing_prefix(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     assert load_detector("boxes:~/labels").info.name == "boxes:labels"
     monkeypatch.chdir(tmp_path)
-    with refused("unknown_model", UsageError, names=["'labels'; if it has boxes, give --model boxes:labels"]):
+    with refused("unknown_model", UsageError, names=["'labels'; if it has boxes, pass --model boxes:labels"]):
         load_detector("labels")
 
 
@@ -335,7 +335,7 @@ def test_the_detector_can_be_sent_to_other_processes(tmp_path: Path) -> None:
 
 def test_one_label_file_alone_says_to_give_its_folder(tmp_path: Path) -> None:
     write(tmp_path, {"a.txt": ROW})
-    assert "give the folder that holds them all" in refusal(tmp_path / "a.txt")
+    assert "pass the folder that holds them all" in refusal(tmp_path / "a.txt")
 
 
 def test_the_hash_is_of_what_was_read(tmp_path: Path) -> None:

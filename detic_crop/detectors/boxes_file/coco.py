@@ -65,7 +65,7 @@ def coco_results(results: list[Any], box_format: BoxFormat | None = None) -> Box
         first = next(i for i, item in enumerate(items) if _number(item))
         raise FormatError(
             f"expected file names in `image_id`, got the number {items[first]['image_id']} at [{first}]; "
-            "give a COCO data set JSON (images, annotations, categories) with these boxes as annotations, "
+            "pass a COCO data set JSON (images, annotations, categories) with these boxes as annotations, "
             "or put each photo's file name in the place of its image_id"
         )
     for i, item in enumerate(items):

@@ -75,7 +75,7 @@ _MOST = 0.9
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Which cell means what.
+    """The meaning of each column.
 
     Attributes:
         header: column names, as in the file.
@@ -223,7 +223,7 @@ def _layout(
         raise FormatError(f"--box-format {box_format} contradicts {columns}, which is {meant}; leave it out")
     if len(box) == 4 and declared is None and box_format == "xyxy":
         raise FormatError(
-            f"--box-format xyxy contradicts {columns}; leave it out, or give xywh if that is the box"
+            f"--box-format xyxy contradicts {columns}; leave it out, or pass xywh if that is the box"
         )
     return _Layout(
         header=header,
@@ -253,7 +253,7 @@ def _box_columns(names: list[str]) -> tuple[tuple[int, ...], BoxFormat | None]:
             return columns, box_format
     raise FormatError(
         "expected a `box` or `bbox` column, or columns xmin, ymin, xmax, ymax, or x, y, w, h, "
-        f"got {shown(', '.join(names))}; rename the columns that hold the boxes, or give a table without "
+        f"got {shown(', '.join(names))}; rename the columns that hold the boxes, or pass a table without "
         "boxes as --labels"
     )
 
@@ -301,7 +301,7 @@ def _check_is_box(rows: list[list[str]], box: tuple[int, ...], image: int) -> No
             return
     raise FormatError(
         "x, y, width, height may be boxes, or points and the photos' sizes; "
-        "if they are boxes, give --box-format xywh, or call the columns x, y, w, h"
+        "if they are boxes, pass --box-format xywh, or call the columns x, y, w, h"
     )
 
 

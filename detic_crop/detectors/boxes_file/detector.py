@@ -100,12 +100,12 @@ class BoxesFileDetector(Detector):
 
     @property
     def listed(self) -> int:
-        """How many photos the file names."""
+        """Number of photos that the file names."""
         return len(self._table.entries)
 
     @property
     def unlisted(self) -> int:
-        """How many of the photos asked for so far are not in the file."""
+        """Number of the photos asked for so far that are not in the file."""
         return len(self._unlisted)
 
     def expect(self, photos: Mapping[str, str] | Iterable[str]) -> None:

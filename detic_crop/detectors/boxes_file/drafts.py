@@ -75,7 +75,7 @@ class Drafts:
     def cure(self, other: BoxFormat) -> str:
         """Return what to do if the numbers are not what the file calls them."""
         if "," not in self.column:
-            return f"give --box-format {other}"
+            return f"pass --box-format {other}"
         return f"name the columns {'x, y, w, h' if other == 'xywh' else 'xmin, ymin, xmax, ymax'}"
 
     def add(self, place: str, path: str, boxes: Sequence[Draft] = ()) -> None:

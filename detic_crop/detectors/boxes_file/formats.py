@@ -92,17 +92,17 @@ FOLDERS: Sequence[FolderFormat] = (YoloFolder(), *map(PhotoFiles, (VOC, *PHOTO_J
 BINARIES: Sequence[tuple[bytes, str]] = (
     (
         b"PK\x03\x04",
-        "a zip archive or an Excel workbook; unpack it and give the folder, or save the table as CSV",
+        "a zip archive or an Excel workbook; unpack it and pass the folder, or save the table as CSV",
     ),
     (b"PAR1", "a Parquet file; save it as CSV: pandas.read_parquet(file).to_csv('boxes.csv', index=False)"),
     (b"\x80", "a Python pickle, which is not opened because it could run anything; save its table as CSV"),
-    (b"\x1f\x8b", "a gzip archive; unpack it and give what is in it"),
+    (b"\x1f\x8b", "a gzip archive; unpack it and pass what is in it"),
     (b"\x89HDF", "an HDF5 file; save its table as CSV"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save the table as CSV"),
     (b"SQLite format 3", "an SQLite database; save its table as CSV"),
     (b"\x93NUMPY", "a NumPy array, which names no photos; save a CSV with a column `image`"),
-    (b"\xff\xd8\xff", "a photo; give the file that has the boxes"),
-    (b"\x89PNG", "a photo; give the file that has the boxes"),
+    (b"\xff\xd8\xff", "a photo; pass the file that has the boxes"),
+    (b"\x89PNG", "a photo; pass the file that has the boxes"),
 )
 
 
@@ -133,7 +133,7 @@ OTHER_TABLES: Sequence[tuple[frozenset[str], str]] = (
     (
         frozenset({"name", "class", "confidence", "box"}),
         "ultralytics' to_csv of one photo; call save_txt(f'labels/{stem}.txt', save_conf=True) for each "
-        "photo and give the folder labels",
+        "photo and pass the folder labels",
     ),
     (
         frozenset({"xmin", "ymin", "xmax", "ymax", "confidence", "class", "name"}),
@@ -146,7 +146,7 @@ OTHER_TABLES: Sequence[tuple[frozenset[str], str]] = (
     ),
     (
         frozenset({"image name", "prediction", "confidence"}),
-        "YOLOv5's --save-csv, which has no boxes; give the folder labels that --save-txt writes",
+        "YOLOv5's --save-csv, which has no boxes; pass the folder labels that --save-txt writes",
     ),
     (frozenset({"scorer"}), "DeepLabCut's keypoints, which are not boxes"),
 )

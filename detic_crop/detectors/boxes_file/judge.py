@@ -156,7 +156,7 @@ def _judged_format(drafts: Drafts) -> BoxFormat:
         if for_sizes > -_ENOUGH + _ROUNDING and not drafts.as_original:
             drafts.table.notes.append(
                 f"{drafts.column} is taken as corners, as usual, but could also be left, top, width, height; "
-                "if it is, give --box-format xywh"
+                "if it is, pass --box-format xywh"
             )
         return "xyxy"
     for_sizes -= usual
@@ -181,7 +181,7 @@ def _unless_contradicted(drafts: Drafts, found: _Evidence, declared: BoxFormat) 
         boxes = f"{len(against)} of {all_boxes} that {cannot}, and can be {_NAMES[other]}"
         raise FormatError(
             f"expected {_NAMES[declared]} in {drafts.column}, got {boxes} ({_example(against[0])}); "
-            f"if they are, {drafts.cure(other)}, else give --box-format {declared}"
+            f"if they are, {drafts.cure(other)}, else pass --box-format {declared}"
         )
     return declared
 
@@ -199,7 +199,7 @@ def _check_not_centres(drafts: Drafts) -> None:
     if found.only_corners or not found.not_centres:
         raise FormatError(
             f"expected boxes in pixels in {drafts.column}, got shares of the photo, which may be of a centre "
-            "(YOLO); if they are left, top, width, height, give --box-format xywh, else multiply them out"
+            "(YOLO); if they are left, top, width, height, pass --box-format xywh, else multiply them out"
         )
 
 

@@ -51,7 +51,7 @@ def name_photos(table: BoxesTable, keys: Iterable[str]) -> None:
         found = photos.get(int(path), []) if path in table.numbers else []
         if len(found) > 1:
             several = ", ".join(found[:3]) + ", …" * (len(found) > 3)
-            text = f"expected one photo of that number, got {several}; give the data set's file names"
+            text = f"expected one photo of that number, got {several}; pass the data set's file names"
             entry.problems.append(Problem(f"`image_id` {path}", text))
         for name in found or [path]:
             _add(named, name, entry)

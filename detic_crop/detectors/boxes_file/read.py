@@ -119,7 +119,7 @@ def _decoded(data: bytes) -> str:
             "save the file as UTF-8 (in Excel: CSV UTF-8)"
         ) from error
     if "\0" in text[:4096]:
-        raise FormatError("expected UTF-8 text (CSV, JSON, XML), got bytes that are none")
+        raise FormatError("expected UTF-8 text (CSV, JSON, XML), got other bytes")
     return text
 
 
@@ -193,7 +193,7 @@ def _read_content(
         if of_photo.matches(content):
             refuse_box_format(box_format)
             table = read_photo_files(of_photo, [(name, PurePosixPath(name).stem, content)])
-            table.notes.append("these are the labels of one photo; for those of all photos give their folder")
+            table.notes.append("these are the labels of one photo; for those of all photos pass their folder")
             return table
     return None
 
@@ -203,7 +203,7 @@ def _read_text(text: str, box_format: BoxFormat | None) -> BoxesTable:
     if is_row(first):
         raise FormatError(
             f"expected a header or JSON, got the numbers {shown(first.strip())}; "
-            "for YOLO labels give the folder that holds them all"
+            "for YOLO labels pass the folder that holds them all"
         )
     columns = {name.strip(' "#').lower() for name in _DELIMITER.split(first)}
     for names, what in OTHER_TABLES:
@@ -227,7 +227,7 @@ def parse_folder(folder: LabelFolder) -> BoxesTable:
     if len(found) > 1:
         kinds = " and ".join(f"{labels.name} ({labels.example})" for labels in found)
         raise FormatError(
-            f"expected label files of one format, got {kinds}; give the folder of those that count"
+            f"expected label files of one format, got {kinds}; pass the folder of those that count"
         )
     table = found[0].read()
     _add_rest(table, found[0], folder)
@@ -238,7 +238,7 @@ def parse_folder(folder: LabelFolder) -> BoxesTable:
 def _no_labels(folder: LabelFolder) -> str:
     if folder.is_output:
         return (
-            f"expected label files, got the output of a run; for its boxes give {folder.root / 'audit.csv'}"
+            f"expected label files, got the output of a run; for its boxes pass {folder.root / 'audit.csv'}"
         )
     text = f"expected label files ({', '.join(format.name for format in FOLDERS)}), got {folder.contents()}"
     texts = folder.ending(".txt")
@@ -249,8 +249,8 @@ def _no_labels(folder: LabelFolder) -> str:
     single = sorted(folder.ending(*_WHOLE_FILES), key=lambda file: file.count("/"))
     if single:
         names = ", ".join(single[:3]) + ", …" * (len(single) > 3)
-        return f"{text}; if one of these files has the boxes of all photos, give that file: {names}"
-    return f"{text}; give the folder with the labels"
+        return f"{text}; if one of these files has the boxes of all photos, pass that file: {names}"
+    return f"{text}; pass the folder with the labels"
 
 
 def _add_rest(table: BoxesTable, labels: FoundLabels, folder: LabelFolder) -> None:

@@ -57,9 +57,9 @@ def _of_classes(
     if not others:
         return []
     rest = sorted(name for name in table.class_names if name.casefold() not in _NO_CHOICE)
-    give = f"--classes '{','.join(rest)}'" if 0 < len(rest) <= _SHOWN else "--classes and the others"
+    choice = f"--classes '{','.join(rest)}'" if 0 < len(rest) <= _SHOWN else "--classes and the others"
     return [
-        f"{file_name}: boxes of every class count, also {_listed(others)}; to leave these out give {give}"
+        f"{file_name}: boxes of every class count, also {_listed(others)}; to leave these out pass {choice}"
     ]
 
 

@@ -55,4 +55,4 @@ def difference(stated: SizeWH, photo: SizeWH) -> str:
             f"the boxes were made on a photo of {sizes} when upright: they leave out its turn (EXIF "
             "orientation); make them on the upright photo"
         )
-    return f"the boxes were made on a photo of {sizes}, another shape; give the boxes of this photo"
+    return f"the boxes were made on a photo of {sizes}, another shape; pass the boxes of this photo"

@@ -110,7 +110,7 @@ def _of_lists(folder: LabelFolder) -> YoloDataset | None:
         if others != names:
             raise FormatError(
                 f"expected one list of class names, got {file} and {other}, which differ; "
-                "give the folder of one of them at a time"
+                "pass the folder of one of them at a time"
             )
     return YoloDataset({str(i): name for i, name in enumerate(names)}, source=file)
 

@@ -9,7 +9,7 @@ from detic_crop.work.recipe import Job, Outcome
 from detic_crop.work.timing import Usage
 
 ShouldStop: TypeAlias = Callable[[], bool]
-"""Whether no further photo is to be begun; asked often, from several threads."""
+"""Returns True once no further photo is to be begun; called often, from several threads."""
 
 
 class Executor(Protocol):

@@ -30,6 +30,8 @@ _MOST_UNREADY_DEATHS = 3
 """Of workers in a row that never became ready."""
 _MOST_WAITING = 4
 """Photos begun and not yet yielded, in multiples of what the workers may have in hand."""
+_MOST_BYTES = 512 << 20
+"""Of crops that wait for an earlier photo; with more of them no further photo is begun."""
 _POLL = 0.2
 """Seconds between looks at the clock and for a Ctrl-C."""
 
@@ -160,6 +162,7 @@ class Dispatcher:
         self._again: deque[_Ticket] = deque()  # were in the hand of a worker that is gone
         self._waiting: deque[str] = deque()  # keys of photos begun and not yet yielded, in order
         self._arrived: dict[str, Outcome] = {}
+        self._arrived_bytes = 0  # of their crops
         self._stopped = False
         self._unready_deaths = 0
         self._given_up_in_a_row = 0
@@ -194,7 +197,9 @@ class Dispatcher:
             for worker, message in self._messages():
                 self._take(worker, message)
             while self._waiting and self._waiting[0] in self._arrived:
-                yield self._arrived.pop(self._waiting.popleft())
+                outcome = self._arrived.pop(self._waiting.popleft())
+                self._arrived_bytes -= len(outcome.crop or b"")
+                yield outcome
         # After a stop some were never begun: the others are in order still.
         yield from (self._arrived[key] for key in self._waiting if key in self._arrived)
 
@@ -233,7 +238,7 @@ class Dispatcher:
             if self._again and not self._again[0].deaths:
                 ticket = self._again.popleft()
             # A slow worker must not let the others run ahead for ever: what they do waits for its turn.
-            elif self._new and len(self._waiting) < most_waiting:
+            elif self._new and len(self._waiting) < most_waiting and self._arrived_bytes < _MOST_BYTES:
                 ticket = self._new.popleft()
                 self._waiting.append(ticket.job.photo.key)
             else:
@@ -266,6 +271,7 @@ class Dispatcher:
             worker.done += 1
             self._given_up_in_a_row = 0
             self._arrived[message.record.image] = message
+            self._arrived_bytes += len(message.crop or b"")
         elif isinstance(message, NotDone):
             ticket = worker.in_hand.pop(message.key)
             if not self._stopped:

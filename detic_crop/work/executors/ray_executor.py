@@ -293,7 +293,7 @@ def _as_ours(error: Exception) -> DeticCropError:
         )
     return DeticCropError(
         "ray_failed",
-        f"Ray could not go on, {type(error).__name__}: {text[-400:]}; what was finished is kept",
+        f"Ray could not continue, {type(error).__name__}: {text[-400:]}; what was finished is kept",
     )
 
 
