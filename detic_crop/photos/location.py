@@ -75,8 +75,8 @@ class LocalFile(Struct, frozen=True, gc=False):
         return self.path
 
     def as_uri(self) -> str:
-        """Return an address that opens the photo; empty where there is none. The path must be absolute."""
-        return Path(self.path).as_uri()
+        """Return an address that opens the photo; empty for `NOWHERE`. Another path must be absolute."""
+        return Path(self.path).as_uri() if self.path else ""
 
     def stat(self) -> ObjectInfo | None:
         """Return size and version of what is there now; None when nothing is, or it cannot be looked at."""

@@ -192,6 +192,18 @@ def test_the_command_writes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert not again.folder.layout.audit_xlsx.exists()
 
 
+def test_a_label_row_without_a_photo_has_no_link(tmp_path: Path) -> None:
+    keys = write_photos(tmp_path / "in", 12)
+    labels = tmp_path / "labels.csv"
+    labels.write_text("\n".join(["image", keys[0], "gone.jpg"]) + "\n", encoding="utf-8")
+    folder = crop(tmp_path / "in", tmp_path / "out", labels=labels).folder
+    api.write_audit(folder.root, xlsx=True)
+    found, gone = list(sheet(folder).iter_rows(min_row=2))
+    assert (found[0].value, gone[0].value) == (keys[0], "gone.jpg")
+    assert found[0].hyperlink is not None
+    assert gone[0].hyperlink is None
+
+
 def test_without_the_library_the_message_is_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
