@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from detic_crop.photos.photo import Photo
 from detic_crop.work import pipeline
 from tests.kit.detectors import FakeDetector
 from tests.kit.folders import assert_same, crop, leftovers, product, rows_of, untouched
@@ -55,7 +56,8 @@ def slow(function: Callable[..., Any], seed: int) -> Callable[..., Any]:
 def test_any_number_of_workers(
     photos: Path, reference: dict[str, bytes], workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("open_photo", "encode", "cut_and_resize"):
+    monkeypatch.setattr(Photo, "open", slow(Photo.open, workers))
+    for name in ("encode", "cut_and_resize"):
         monkeypatch.setattr(pipeline, name, slow(getattr(pipeline, name), workers))
     with untouched(photos):
         crop(photos, tmp_path / "out", workers=workers)
@@ -124,8 +126,8 @@ def test_other_fits_and_formats(photos: Path, fit: str, format: str, tmp_path: P
 def test_a_detector_that_each_worker_asks(
     photos: Path, reference: dict[str, bytes], workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("open_photo", "encode"):
-        monkeypatch.setattr(pipeline, name, slow(getattr(pipeline, name), workers))
+    monkeypatch.setattr(Photo, "open", slow(Photo.open, workers))
+    monkeypatch.setattr(pipeline, "encode", slow(pipeline.encode, workers))
     crop(photos, tmp_path / "out", workers=workers, detector=FakeDetector(thread_safe=True))
     assert_same(tmp_path / "out", reference)
 
