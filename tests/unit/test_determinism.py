@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from detic_crop.images.encode import encode
 from detic_crop.photos.photo import Photo
 from detic_crop.work import pipeline
 from tests.kit.detectors import FakeDetector
@@ -127,7 +128,7 @@ def test_a_detector_that_each_worker_asks(
     photos: Path, reference: dict[str, bytes], workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Photo, "open", slow(Photo.open, workers))
-    monkeypatch.setattr(pipeline, "encode", slow(pipeline.encode, workers))
+    monkeypatch.setattr(pipeline, "encode", slow(encode, workers))
     crop(photos, tmp_path / "out", workers=workers, detector=FakeDetector(thread_safe=True))
     assert_same(tmp_path / "out", reference)
 
