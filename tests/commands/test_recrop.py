@@ -160,7 +160,7 @@ def test_folders_that_are_refused(origin: Path, photos: Path, tmp_path: Path) ->
         recrop(tmp_path / "nothing", tmp_path / "out")
     with refused("foreign_folder", UsageError):
         recrop(origin, photos)
-    with refused("photos_not_in_input", UsageError):
+    with refused("no_photos", UsageError):
         recrop(origin, tmp_path / "out", input=tmp_path)
 
 

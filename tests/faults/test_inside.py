@@ -17,6 +17,7 @@ from detic_crop.folder import inside as inside_module
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inside import Inside
 from detic_crop.folder.journal import replay, replay_entries, unfinished_crops
+from detic_crop.folder.mirror import NoMirror
 from detic_crop.folder.names import aside_name, is_crop_path
 from detic_crop.folder.tars import TarCrops
 from detic_crop.folder.verdicts import Verdict, VerdictLog
@@ -186,7 +187,7 @@ def test_a_folder_that_becomes_a_link_during_the_run(
 
     if not held_open:  # then between a check and its write nothing can be promised: only between photos
         recorded = itertools.count(1)
-        monkeypatch.setattr(OutputFolder, "on_commit", lambda folder: swap(next(recorded)))
+        monkeypatch.setattr(NoMirror, "on_commit", lambda mirror: swap(next(recorded)))
 
     with (
         untouched(tmp_path / "in"),
