@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 from detic_crop.wording import counted
@@ -53,6 +54,11 @@ class PhotoError(DeticCropError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(reason, message)
         self.reason = reason
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Return whether there is no room left, on the disk or in the user's quota."""
+    return error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None))
 
 
 def one_line(said: object, most: int | None = None) -> str:

@@ -10,7 +10,7 @@ from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import KnownInputs
 from detic_crop.folder.same_photo import SamePhoto
-from detic_crop.folder.state import Given, load_listing
+from detic_crop.folder.state import Given, SavedListing, load_listing
 from detic_crop.photos.find import root_of
 from detic_crop.photos.labels import Labels, match_labels, read_labels
 from detic_crop.photos.location import FileOrObject
@@ -58,7 +58,15 @@ def data_set_of(where: FileOrObject, listing: Listing, folder: OutputFolder, opt
         UsageError: the folder has other photos and they are not to be added, or no label row names a photo.
     """
     labels = None if options.labels is None else read_labels(options.labels, options.labels_key)
-    inputs, photos = _inputs(where, listing, folder.whole, options)
+    whole = folder.whole
+    given = Given(str(where.absolute().redact()), root_of(where), [photo.key for photo in listing.photos])
+    inputs, photos, earlier_notes = [given], listing.photos, list[str]()
+    if not options.overwrite:
+        saved = load_listing(whole)
+        known = KnownInputs(saved, folder.shown)
+        inputs = known.with_input(given, listing.photos, SamePhoto(whole), options.add)
+        photos = known.photos_of(inputs, listing.photos)
+        earlier_notes = _earlier_notes(whole, saved, photos, labels)
     notes = list(listing.notes)
     if listing.ignored:
         notes.append(f"other files ignored: {listing.ignored:,}")
@@ -67,21 +75,8 @@ def data_set_of(where: FileOrObject, listing: Listing, folder: OutputFolder, opt
     if labels is not None:
         chosen, matches, label_notes = _labelled(labels, listing, photos)
         notes += label_notes
-    if not options.overwrite:
-        notes += _earlier_notes(folder.whole, photos, labels)
+    notes += earlier_notes
     return DataSet(inputs, photos, chosen[: options.limit], labels, matches, notes)
-
-
-def _inputs(
-    where: FileOrObject, listing: Listing, folder: OutputFolder, options: RunOptions
-) -> tuple[list[Given], list[Photo]]:
-    """Return the inputs of the folder, this one among them, and all of their photos in order."""
-    given = Given(str(where.absolute().redact()), root_of(where), [photo.key for photo in listing.photos])
-    if options.overwrite:
-        return [given], listing.photos
-    known = KnownInputs(load_listing(folder), folder.shown)
-    inputs = known.with_input(given, listing.photos, SamePhoto(folder), options.add)
-    return inputs, known.photos_of(inputs, listing.photos)
 
 
 def _labelled(
@@ -113,10 +108,12 @@ def _labelled(
     return chosen, matched.keys, [note, *matched.notes]
 
 
-def _earlier_notes(folder: OutputFolder, photos: Sequence[Photo], labels: Labels | None) -> list[str]:
+def _earlier_notes(
+    folder: OutputFolder, saved: SavedListing, photos: Sequence[Photo], labels: Labels | None
+) -> list[str]:
     """Return what stays in the folder, or goes, though this call does not mention it."""
     notes = []
-    left = set(load_listing(folder).known_keys).difference(photo.key for photo in photos)
+    left = set(saved.known_keys).difference(photo.key for photo in photos)
     if old := sorted(key for key in left if system_folder_of(key)):
         notes.append(
             f"photos of system folders that an earlier version took: {len(old):,} (first: {old[0]}); they "

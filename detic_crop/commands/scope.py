@@ -5,7 +5,7 @@ It is here and not with the shards because finishing means tables, of which the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -163,8 +163,7 @@ class WholeRun:
     def select(self, photos: Sequence[Photo]) -> list[Photo]:
         return list(photos)
 
-    @contextmanager
-    def held(self, config: CropConfig | None = None) -> Iterator[Stop]:
+    def held(self, config: CropConfig | None = None) -> AbstractContextManager[Stop]:
         folder = self.folder
 
         def begin() -> None:
@@ -174,9 +173,7 @@ class WholeRun:
             else:
                 folder.require_merged()
 
-        open_descriptors()  # before the journal is opened
-        with folder.locked(begin), stop_signals() as stop, output_errors(folder.shown):
-            yield stop
+        return _held(folder, begin)
 
     def save_input(self, data_set: DataSet, command: Sequence[str]) -> None:
         save_listing(self.folder, data_set.photos, data_set.inputs)
@@ -242,8 +239,7 @@ class ShardRun:
     def select(self, photos: Sequence[Photo]) -> list[Photo]:
         return [photo for photo in photos if self.shard.owns(photo.key)]
 
-    @contextmanager
-    def held(self, config: CropConfig) -> Iterator[Stop]:
+    def held(self, config: CropConfig) -> AbstractContextManager[Stop]:
         folder = self.folder
 
         def begin() -> None:  # one shard at a time
@@ -253,9 +249,7 @@ class ShardRun:
                 _reset(folder, self.options)
             begin_journal(folder, config)
 
-        open_descriptors()  # before the journal is opened
-        with folder.locked(begin), stop_signals() as stop, output_errors(folder.shown):
-            yield stop
+        return _held(folder, begin)
 
     def save_input(self, data_set: DataSet, command: Sequence[str]) -> None:
         whole = whole_input(data_set.photos, data_set.labels, data_set.matches, self.options.limit)
@@ -285,6 +279,14 @@ class ShardRun:
     def finish(self, result: RunResult, photos: Sequence[Photo]) -> None:
         records = self.records()
         result.count([records[photo.key] for photo in photos if photo.key in records])
+
+
+@contextmanager
+def _held(folder: OutputFolder, begin: Callable[[], None]) -> Iterator[Stop]:
+    """Hold the folder, which `begin` may still refuse; yield what says when to stop."""
+    open_descriptors()  # before the journal is opened
+    with folder.locked(begin), stop_signals() as stop, output_errors(folder.shown):
+        yield stop
 
 
 def begin_journal(folder: OutputFolder, config: CropConfig) -> None:

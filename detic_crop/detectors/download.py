@@ -7,7 +7,6 @@ words (RFC 9110: ETag, Last-Modified, length), so that parts of two different fi
 from __future__ import annotations
 
 import contextlib
-import errno
 import http.client
 import importlib.metadata
 import json
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from detic_crop.errors import OutputError, WeightsError
+from detic_crop.errors import OutputError, WeightsError, is_disk_full
 
 Report = Callable[[int, int | None], None]
 """Called with the bytes that are there and the bytes that there will be."""
@@ -160,7 +159,7 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
+        if is_disk_full(error):
             raise OutputError("disk_full", _disk_full(folder)) from error
         raise OutputError(
             "cannot_write",

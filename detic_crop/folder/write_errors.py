@@ -8,15 +8,12 @@ import os
 import tempfile
 from collections.abc import Iterator
 
-from detic_crop.errors import OutputError
+from detic_crop.errors import OutputError, is_disk_full
 from detic_crop.stores.addresses import is_address
 
 # The disk or the folder is at fault, not the photo: going on would fail every photo after this one.
-_FATAL_NAMES = (
-    *("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "EMFILE", "ENFILE", "ESTALE", "ENODEV"),
-)
+_FATAL_NAMES = ["ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "EMFILE", "ENFILE", "ESTALE", "ENODEV"]
 _FATAL = {getattr(errno, name) for name in _FATAL_NAMES if hasattr(errno, name)}
-_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", None))
 
 
 def is_fatal(error: OSError) -> bool:
@@ -40,7 +37,7 @@ def output_errors(shown: str) -> Iterator[None]:
 def as_output_error(error: OSError, shown: str) -> OutputError:
     """Return the sentence for an error met while writing to a folder, called `shown`."""
     stored = is_address(shown)
-    if error.errno in _FULL:
+    if is_disk_full(error):
         disk = f"the disk of temporary files ({tempfile.gettempdir()})" if stored else f"the disk of {shown}"
         return OutputError(
             "disk_full",
