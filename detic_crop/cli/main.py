@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from detic_crop.commands.result import RunResult
 
 _STOPPED = {"SIGINT": 130, "SIGTERM": 143, "SIGBREAK": 143}
+_NO_MEMORY = (
+    "there is too little memory to continue; what was finished is kept: end other programs, or use fewer "
+    "--workers or a smaller table, and run the same command again"
+)
 _R = TypeVar("_R")
 
 _cropped = click.argument("cropped")
@@ -256,6 +260,9 @@ def _main(arguments: Sequence[str] | None) -> int:
     except (KeyboardInterrupt, click.Abort):
         messages.say_error(INTERRUPTED)
         return 130
+    except MemoryError:
+        messages.say_error(_NO_MEMORY)
+        return 1
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)

@@ -22,11 +22,11 @@ from detic_crop.errors import PhotoError, UsageError
 from detic_crop.images.file_bytes import read_file
 from detic_crop.stores.addresses import is_address, path_of, redact
 from detic_crop.stores.store import ObjectInfo, Store, store_of
+from detic_crop.system.whole_files import check_whole, most_whole_bytes, read_whole
 
 _MEMBER = re.compile(r"tar:(\d+)\+(\d+)@(\d+):(.+)", re.DOTALL)
 _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019"}
 _BLOCK = 512  # bytes of a tar header, which stands right before the data it describes
-_LONGEST_LIST = 1 << 40  # bytes
 
 # There may be ten million of these: structs without a dictionary that the garbage collector does not track.
 
@@ -352,10 +352,11 @@ def read_list(location: FileOrObject) -> bytes:
     """
     try:
         if isinstance(location, StoreObject):
-            return store_of(location.address).read_at_most(location.address, _LONGEST_LIST)
-        with location.open() as file:
-            data: bytes = file.read()
+            most = most_whole_bytes()
+            data = store_of(location.address).read_at_most(location.address, most)
+            check_whole(len(data), most)
             return data
+        return read_whole(location.path)
     except OSError as error:
         raise UsageError(
             "unreadable_input", f"--in {location.describe()} cannot be read: {error.strerror}"
