@@ -1,4 +1,4 @@
-"""Columns of texts and photos behave as the lists that they stand for; keys are numbered as ever, in a line."""
+"""Columns of texts and photos behave as the lists that they stand for; equal keys are numbered as ever."""
 
 from __future__ import annotations
 
