@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -13,7 +13,7 @@ import msgspec
 
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.typed_json import decode, encode
+from detic_crop.folder.typed_json import decode, decode_sealed, encode, encode_sealed
 from detic_crop.photos.labels import Labels, parse_labels
 from detic_crop.photos.location import Location, file_or_object, parse
 from detic_crop.photos.photo import Photo
@@ -204,10 +204,12 @@ class _LabelMatches(msgspec.Struct, frozen=True):
     Attributes:
         key_column: column of labels.csv that names the photo.
         keys: photo of each row; None where there is none.
+        table: CRC-32 of labels.csv; None in folders of earlier versions.
     """
 
     key_column: str
     keys: list[str | None]
+    table: int | None = None
 
 
 _label_matches = msgspec.json.Decoder(_LabelMatches)
@@ -220,8 +222,8 @@ def save_labels(folder: OutputFolder, labels: Labels | None, matches: Sequence[s
         folder.inside.remove(folder.layout.label_matches)
         return
     folder.write(folder.layout.labels, labels.data)
-    matching = {"key_column": labels.key_column, "keys": list(matches)}
-    folder.write(folder.layout.label_matches, json.dumps(matching).encode())
+    matching = _LabelMatches(labels.key_column, list(matches), zlib.crc32(labels.data))
+    folder.write(folder.layout.label_matches, encode_sealed(matching))
 
 
 def load_labels(folder: OutputFolder) -> tuple[Labels | None, list[str | None]]:
@@ -234,19 +236,23 @@ def load_labels(folder: OutputFolder) -> tuple[Labels | None, list[str | None]]:
     if not layout.labels.exists():
         return None, []
     try:
-        matching = decode(layout.label_matches.read_bytes(), _label_matches)
-        labels = parse_labels(layout.labels.read_bytes(), matching.key_column, layout.labels.name)
+        matching = decode_sealed(layout.label_matches.read_bytes(), _label_matches)
+        data = layout.labels.read_bytes()
+        if matching.table not in (None, zlib.crc32(data)):
+            raise ValueError(f"{layout.labels.name} has changed")
+        labels = parse_labels(data, matching.key_column, layout.labels.name)
         if len(matching.keys) != len(labels.rows):
             raise ValueError(f"expected {len(labels.rows)} matches, got {len(matching.keys)}")
     except (OSError, ValueError) as error:
         raise UsageError(
             "labels_damaged",
-            f"{layout.shown_of(layout.label_matches)} is damaged; run the `detic-crop run` command again",
+            f"{layout.shown_of(layout.label_matches)} or {layout.labels.name} is damaged; run the "
+            "`detic-crop run` command again",
         ) from error
     return labels, matching.keys
 
 
-# --- sample.csv: the photos that were drawn to estimate from
+# --- sample.csv: the photos that were drawn to estimate from; the last column makes sure of the lines so far
 
 StratumName: TypeAlias = Literal[
     "cropped_high", "cropped_middle", "cropped_low", "resized_high", "resized_low"
@@ -269,6 +275,10 @@ class Drawn(msgspec.Struct, frozen=True):
     seed: int
 
 
+_CHECKSUM = "crc"
+"""Column after those of `Drawn`."""
+
+
 def save_sample(folder: OutputFolder, sample: Sequence[Drawn]) -> None:
     """Replace sample.csv; verdicts are kept elsewhere and stay.
 
@@ -278,9 +288,18 @@ def save_sample(folder: OutputFolder, sample: Sequence[Drawn]) -> None:
     text = io.StringIO(newline="")
     # All quoted: before Python 3.13 a lone carriage return, which a name may hold, is not quoted of itself.
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    writer.writerow(Drawn.__struct_fields__)
-    writer.writerows(map(msgspec.structs.astuple, sample))
+    writer.writerow([*Drawn.__struct_fields__, _CHECKSUM])
+    cells = list(map(msgspec.structs.astuple, sample))
+    writer.writerows([*row, crc] for row, crc in zip(cells, _running_checksums(cells), strict=True))
     folder.write(folder.layout.sample, text.getvalue().encode(errors="surrogatepass"))
+
+
+def _running_checksums(rows: Iterable[Iterable[object]]) -> Iterator[str]:
+    """Yield the CRC-32 of all rows so far, after each: none is altered, moved or left out unnoticed."""
+    crc = 0
+    for row in rows:
+        crc = zlib.crc32("\0".join(map(str, row)).encode(errors="surrogatepass") + b"\n", crc)
+        yield f"{crc:08x}"
 
 
 def load_sample(folder: OutputFolder) -> list[Drawn]:
@@ -295,6 +314,11 @@ def load_sample(folder: OutputFolder) -> list[Drawn]:
     try:
         text = layout.sample.read_bytes().decode(errors="surrogatepass")
         header, *lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+        if header[-1:] == [_CHECKSUM]:  # earlier versions wrote none
+            header.pop()
+            checksums = [line.pop() for line in lines]
+            if checksums != list(_running_checksums(lines)):
+                raise ValueError("a line has changed")
         if tuple(header) != Drawn.__struct_fields__:
             raise ValueError(f"unexpected columns {header}")
         rows = [dict(zip(header, line, strict=True)) for line in lines]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.state import (
+    Drawn,
     Given,
     Part,
     SavedListing,
@@ -21,7 +26,9 @@ from detic_crop.folder.state import (
     save_labels,
     save_listing,
     save_part,
+    save_sample,
 )
+from detic_crop.folder.typed_json import decode_sealed, encode_sealed, seal
 from detic_crop.photos.labels import parse_labels
 from detic_crop.photos.location import LocalFile
 from detic_crop.photos.photo import Photo
@@ -150,11 +157,75 @@ def test_labels_come_back_and_go(folder: OutputFolder) -> None:
     assert load_labels(folder) == (None, [])
 
 
+def flipped_bits(data: bytes) -> Iterator[bytes]:
+    """Every version of some bytes in which one bit is another."""
+    for bit in range(8 * len(data)):
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << bit % 8
+        yield bytes(changed)
+
+
+def is_refused(load: Callable[[], object], saved: object, code: str) -> bool:
+    """Whether a file is refused; one that is not must be read as it was saved."""
+    try:
+        read = load()
+    except UsageError as error:
+        return error.code == code
+    assert read == saved
+    return False
+
+
+def test_a_flipped_bit_of_the_labels_is_noticed(folder: OutputFolder) -> None:
+    labels = parse_labels(b"image,species\na.jpg,orca\nb.jpg,\n", "image", "labels.csv")
+    saved = (labels, ["caf\udce9.jpg", None])
+    save_labels(folder, *saved)
+    noticed = 0
+    for path in (folder.layout.labels, folder.layout.label_matches):
+        data = path.read_bytes()
+        for changed in flipped_bits(data):
+            path.write_bytes(changed)
+            noticed += is_refused(lambda: load_labels(folder), saved, "labels_damaged")
+        path.write_bytes(data)
+    assert noticed > 700
+
+
+def test_a_flipped_bit_of_the_sample_is_noticed(folder: OutputFolder) -> None:
+    sample = [Drawn("caf\udce9\r.jpg", "cropped_low", 12, 3), Drawn("b.jpg", "resized_high", 4, 3)]
+    save_sample(folder, sample)
+    assert load_sample(folder) == sample
+    path = folder.layout.sample
+    for changed in flipped_bits(path.read_bytes()):
+        path.write_bytes(changed)
+        is_refused(lambda: load_sample(folder), sample, "sample_damaged")
+
+
+def test_labels_and_sample_of_earlier_versions_are_read(folder: OutputFolder) -> None:
+    folder.layout.labels.write_bytes(b"image\na.jpg\n")
+    folder.layout.label_matches.write_bytes(b'{"key_column": "image", "keys": ["a.jpg"]}')
+    assert load_labels(folder)[1] == ["a.jpg"]
+    folder.layout.sample.write_bytes(
+        b'"image","stratum","stratum_size","seed"\n"a.jpg","cropped_low","12","3"\n'
+    )
+    assert load_sample(folder) == [Drawn("a.jpg", "cropped_low", 12, 3)]
+
+
+def test_a_sealed_document_is_the_one_that_was_written() -> None:
+    decoder = msgspec.json.Decoder(dict[str, Any])
+    data = encode_sealed({"a": [1.5, "}"], "b": "caf\udce9"})
+    assert decode_sealed(data, decoder) == {**json.loads(data), "a": [1.5, "}"], "b": "caf\udce9"}
+    assert seal(b'{"a":1}\n') == seal(b'{"a":1}')
+    for changed in flipped_bits(data):
+        with contextlib.suppress(ValueError):
+            values = decode_sealed(changed, decoder)
+            assert (values["a"], values["b"]) == ([1.5, "}"], "caf\udce9")
+
+
 @pytest.mark.parametrize("damage", [{"key_column": 1}, {"keys": [1, None]}, {"keys": [None]}, {"keys": "ab"}])
 def test_label_matches_of_wrong_types_are_damaged(folder: OutputFolder, damage: dict[str, Any]) -> None:
     labels = parse_labels(b"image\na.jpg\nb.jpg\n", "image", "labels.csv")
     save_labels(folder, labels, [None, None])
     values = json.loads(folder.layout.label_matches.read_bytes())
-    folder.layout.label_matches.write_text(json.dumps(values | damage))
+    del values["crc"]
+    folder.layout.label_matches.write_bytes(seal(json.dumps(values | damage).encode()))
     with refused("labels_damaged"):
         load_labels(folder)
