@@ -109,7 +109,7 @@ class Matching:
 
 
 def clean_path(path: str) -> str:
-    """Return a path with `/` between parts, without `./` and outer blanks.
+    """Return a path with `/` between parts, without `./` and outer blanks; NUL is spelled as in keys.
 
     Of an address this is what follows ``://``; of a web address without its query and percent-decoded.
     """
@@ -119,6 +119,7 @@ def clean_path(path: str) -> str:
         if scheme[0].lower() in ("http://", "https://", "file://"):
             path = unquote(re.split("[?#]", path, maxsplit=1)[0], errors="surrogateescape")
         path = path.strip().replace("\\", "/")
+    path = path.replace("\0", "%00")
     if "./" in path or "//" in path or path.endswith("/."):
         root = "/" if path.startswith("/") else ""
         parts: list[str] = []

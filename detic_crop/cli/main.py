@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from detic_crop.commands.result import RunResult
 
 _STOPPED = {"SIGINT": 130, "SIGTERM": 143, "SIGBREAK": 143}
+_NO_MEMORY = (
+    "there is too little memory to continue; what was finished is kept: end other programs, or use fewer "
+    "--workers or a smaller table, and run the same command again"
+)
 _R = TypeVar("_R")
 
 _cropped = click.argument("cropped")
@@ -155,7 +160,7 @@ def review(cropped: str, no_browser: bool, **given: Any) -> int:
     from detic_crop import api
 
     def ready(address: str) -> None:
-        click.echo(f"review at {address} (Ctrl-C ends)")
+        messages.say(f"review at {address} (Ctrl-C ends)")
         sys.stdout.flush()  # somebody may wait for it at the end of a pipe
 
     count = api.review(cropped, open_browser=not no_browser, ready=ready, **given)
@@ -221,12 +226,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 code = _main(arguments)
             except KeyboardInterrupt:  # a second one, while the first one was answered
                 code = 130
+            except Exception:  # ours: it ends here, for what it says goes out like all the rest
+                traceback.print_exc()
+                code = 1
             return leave(code)
+
+
+class _OneLine(logging.Formatter):
+    """Formats a message as `messages.say` prints it; a traceback below it keeps its lines."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        return messages.one_shown_line(super().formatMessage(record))
 
 
 def _main(arguments: Sequence[str] | None) -> int:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(_OneLine("%(message)s"))
     logger = logging.getLogger("detic_crop")
     level = logger.level
     logger.addHandler(handler)
@@ -245,6 +260,9 @@ def _main(arguments: Sequence[str] | None) -> int:
     except (KeyboardInterrupt, click.Abort):
         messages.say_error(INTERRUPTED)
         return 130
+    except MemoryError:
+        messages.say_error(_NO_MEMORY)
+        return 1
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)

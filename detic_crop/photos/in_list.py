@@ -158,7 +158,7 @@ def _folders_in(folder: str) -> list[str]:
 def _photos_in(folder: str) -> list[str]:
     try:
         return [entry.name for entry in os.scandir(folder) if is_photo_name(entry.name)]
-    except (OSError, ValueError):  # ValueError: a NUL in a name from a list
+    except OSError:
         return []
 
 
