@@ -72,7 +72,7 @@ class Scenery:
         """Return a command of a `Folder` as the command line takes it."""
         if tuple(words) == MERGE:
             return ["merge", str(out), "--quiet"]
-        run = cli_command(self.base / "in", self._boxes, size=16)
+        run = [word for word in cli_command(self.base / "in", self._boxes, size=16) if word != "--quiet"]
         words = [
             word
             for given in words

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from detic_crop.report.html.rendering import environment
 from tests.attack.watch import Watch
 from tests.kit.folders import files_of
 
@@ -120,9 +121,7 @@ def attempt_all(attack: Attack, numbers: Iterable[int], seed: int, work: Path, j
     while (fault := preparation.ended()) is None:
         time.sleep(0.01)
     assert not fault, fault
-    for name in (work / "prepared" / "outcome").read_text().split():
-        with contextlib.suppress(Exception):
-            importlib.import_module(name)  # here once, and not in every child
+    _load((work / "prepared" / "outcome").read_text().split())
     before = files_of(base)
     totals = Totals()
     for number, child, fault in _outcomes(attack, numbers, seed, work, jobs):
@@ -138,6 +137,16 @@ def attempt_all(attack: Attack, numbers: Iterable[int], seed: int, work: Path, j
 def _prepare(attack: Attack, base: Path) -> str:
     attack.prepare(base)
     return "\n".join(name for name in sys.modules if not name.startswith("__"))
+
+
+def _load(modules: Iterable[str]) -> None:
+    """Load here once what every child would have to load."""
+    for name in modules:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+    templates = environment()
+    for name in templates.list_templates():
+        templates.get_template(name)
 
 
 def _outcomes(
@@ -181,6 +190,25 @@ def _fork(place: Path, do: Callable[[], str]) -> _Child:
     except BaseException:
         traceback.print_exc()
     finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def in_child(do: Callable[[], int]) -> int:
+    """Run in a child of a trial; return its exit code, negative if a signal ended it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    code = 99
+    try:
+        code = do()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.setprofile(None)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
