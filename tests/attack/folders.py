@@ -31,8 +31,8 @@ class Folder:
     review: bool = False
 
 
-SHARDS = (("--shard", "0/2"), ("--shard", "1/2"))
-MERGE = ("merge",)
+SHARDS: tuple[tuple[str, ...], ...] = (("--shard", "0/2"), ("--shard", "1/2"))
+MERGE: tuple[str, ...] = ("merge",)
 FOLDERS = (
     Folder("plain", (("--labels",),), review=True),
     Folder("tar", (("--labels", "--out-format", "tar", "--per-tar", "3"),), review=True),

@@ -12,8 +12,11 @@ from typing import Any
 
 # Functions of C below `os` and `open` that change something on a disk, or say that they have.
 _CHANGING = frozenset(
-    "open write writelines pwrite close flush truncate ftruncate posix_fallocate sendfile copy_file_range "
-    "rename replace unlink remove mkdir rmdir link symlink fsync fdatasync utime chmod".split()
+    (
+        *("open", "write", "writelines", "pwrite", "close", "flush", "truncate", "ftruncate"),
+        *("posix_fallocate", "sendfile", "copy_file_range", "rename", "replace", "unlink", "remove"),
+        *("mkdir", "rmdir", "link", "symlink", "fsync", "fdatasync", "utime", "chmod"),
+    )
 )
 _FILES = (io.FileIO, io.BufferedWriter, io.BufferedRandom, io.TextIOWrapper)
 
@@ -52,6 +55,6 @@ class Killer:
 
 
 def die_when_a_file_has(size: int) -> None:
-    """Let the system kill this process when it writes into a file beyond so many bytes; those it does write."""
+    """Let the system kill this process in the middle of a write, as soon as any file has so many bytes."""
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python makes an error of it
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
