@@ -273,7 +273,7 @@ def open_folder(
     Raises:
         UsageError: the address is of no store that can be written to, or cannot be read.
     """
-    given = os.fspath(output)
+    given = _given(output)
     if not is_address(given):
         yield OutputFolder(output, shard, out_format)
         return
@@ -301,7 +301,7 @@ def open_on_disk(folder: str | os.PathLike[str], command: str) -> OutputFolder:
     Raises:
         UsageError: an address is given; says what to do.
     """
-    given = os.fspath(folder)
+    given = _given(folder)
     if is_address(given):
         raise UsageError(
             "needs_disk",
@@ -309,3 +309,11 @@ def open_on_disk(folder: str | os.PathLike[str], command: str) -> OutputFolder:
             f"{redact(given)} cropped), then run the command on the copy",
         )
     return OutputFolder(folder)
+
+
+def _given(folder: str | os.PathLike[str]) -> str:
+    """Return a path or an address as text; raise UsageError of one that cannot be any."""
+    given = os.fspath(folder)
+    if "\0" in given:
+        raise UsageError("nul_in_path", f"the output folder must be a path without NUL, got {given!r}")
+    return given

@@ -21,9 +21,10 @@ import numpy as np
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.folder.inside import Inside, write_all
+from detic_crop.folder.lines import LineCheck, has_checksum, to_line
 from detic_crop.folder.names import is_crop_path
 from detic_crop.folder.records import Edges, Record, ResumeEntry, Span
-from detic_crop.folder.typed_json import decode, encode
+from detic_crop.folder.typed_json import decode
 
 T = TypeVar("T")
 
@@ -86,25 +87,27 @@ def replay_entries(path: Path) -> Replay[ResumeEntry]:
 
 def _replay(path: Path, value_of: Callable[[Record], T | None]) -> Replay[T]:
     state = Replay[T]()
+    check = LineCheck()
     for block in _whole_lines(path):
         for line in block.split(b"\n")[:-1]:  # `splitlines` splits at other characters, too
             try:
-                record = Record.from_line(line)
+                check(line)
+                said = _parsed(line)
             except ValueError:
-                _read_header(line, state)
-            else:
-                if (value := value_of(record)) is not None:
-                    state.records[record.image] = value
+                state.ignored += 1
+                continue
+            if isinstance(said, _Header):
+                state.settings, state.version = said.config, said.version
+            elif (value := value_of(said)) is not None:
+                state.records[said.image] = value
     return state
 
 
-def _read_header(line: bytes, state: Replay[T]) -> None:
+def _parsed(line: bytes) -> Record | _Header:
     try:
-        header = decode(line, _header)
+        return Record.from_line(line)
     except ValueError:
-        state.ignored += 1
-    else:
-        state.settings, state.version = header.config, header.version
+        return decode(line, _header)
 
 
 def _whole_lines(path: Path) -> Iterator[bytes]:
@@ -122,15 +125,22 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
 
 def recorded_config(path: Path) -> CropConfig | None:
     """Return the settings a folder was begun with, or None; reads as little as it can."""
-    state = Replay[Record]()
+    check = LineCheck()
+    for line in _some_lines(path):
+        try:
+            check(line)
+            header = decode(line, _header)
+        except ValueError:
+            continue
+        return CropConfig.from_dict(header.config)
+    return None
+
+
+def _some_lines(path: Path) -> Iterator[bytes]:
+    """Yield the whole lines of a journal, reading no further than is asked for."""
     if path.exists():
         with open(path, "rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):
-                    _read_header(line, state)
-                if state.settings is not None:
-                    break
-    return state.config
+            yield from (line for line in file if line.endswith(b"\n"))
 
 
 class Journal:
@@ -154,7 +164,7 @@ class Journal:
     def begin(self, config: CropConfig, version: str) -> None:
         """Write the settings; once per folder."""
         header = {"config": config.to_dict(), "fingerprint": config.fingerprint(), "version": version}
-        _append(self._journal, encode(header) + b"\n")
+        _append(self._journal, to_line(header))
 
     def append_candidates(self, image: str, crop: str, detections: Detections) -> Span:
         """Write a photo's boxes, which announce the crop file that is about to appear; return their span."""
@@ -167,7 +177,7 @@ class Journal:
             [detections.edges(i) for i in range(len(detections))],
             detections.listed,
         )
-        return self.append_candidates_line(encode(boxes) + b"\n")
+        return self.append_candidates_line(to_line(boxes))
 
     def append_candidates_line(self, line: bytes) -> Span:
         """Write the boxes of a photo as another file has them; return their span."""
@@ -226,7 +236,9 @@ def read_candidates(file: BinaryIO, record: Record) -> Detections:
     if offset + length > os.fstat(file.fileno()).st_size:
         raise ValueError(f"candidates.jsonl ends before the boxes of {record.image}")
     file.seek(offset)
-    boxes = decode(file.read(length), _kept_boxes)
+    line = file.read(length)
+    has_checksum(line)
+    boxes = decode(line, _kept_boxes)
     if boxes.image != record.image:
         raise ValueError(f"candidates.jsonl has another photo where {record.image} should be")
     return Detections(
@@ -286,6 +298,7 @@ def _announcements(offset: int, data: bytes) -> Iterator[tuple[int, str, str]]:
     """Yield (offset, image, crop) of every whole line; the crop of a torn one was not written yet."""
     for line in data.splitlines(keepends=True):
         with contextlib.suppress(ValueError):
+            has_checksum(line)
             announced = decode(line, _announced)
             if is_crop_path(announced.crop):
                 yield offset, announced.image, announced.crop

@@ -6,6 +6,7 @@ that was killed is completed by the same command.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 from bisect import bisect_left
@@ -26,6 +27,7 @@ from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import parts_of
 from detic_crop.folder.journal import Journal, Replay, replay, unfinished_crops, unfinished_photos
+from detic_crop.folder.lines import has_checksum
 from detic_crop.folder.names import fold_name
 from detic_crop.folder.records import Record
 from detic_crop.folder.shard import Shard, owner
@@ -392,11 +394,16 @@ def _left_over(candidates: Path, records: Mapping[str, Record]) -> bytes | None:
 
 
 def _candidates_line(file: BinaryIO | None, record: Record) -> bytes | None:
-    """Return the line that a record points to; None if it is not of this photo, as after a power cut."""
+    """Return the line that a record points to; None if it is damaged or another, as after a power cut."""
     if file is None or record.candidates is None or not record.candidates[1]:
         return None
     offset, length = record.candidates
     file.seek(offset)
     line = file.read(length)
     begins = b'{"image":' + json.dumps(record.image).encode() + b","
-    return line if line.startswith(begins) and line.endswith(b"}\n") and len(line) == length else None
+    if not (line.startswith(begins) and line.endswith(b"}\n") and len(line) == length):
+        return None
+    with contextlib.suppress(ValueError):
+        has_checksum(line)
+        return line
+    return None

@@ -20,6 +20,7 @@ from detic_crop.detectors.vocabulary import resolve_classes, wanted_classes
 from detic_crop.errors import PhotoError, UsageError
 from detic_crop.folder.decisions import Decision, detected_box
 from detic_crop.folder.journal import read_candidates
+from detic_crop.folder.lines import has_checksum
 from detic_crop.folder.records import Record
 
 
@@ -181,6 +182,7 @@ def _classes_seen(candidates_path: Path) -> list[str]:
     names: set[str] = set()
     with open(candidates_path, "rb") as file:
         for line in file:
-            with contextlib.suppress(ValueError, KeyError, TypeError):  # a torn line
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # a torn or damaged line
+                has_checksum(line)
                 names.update(json.loads(line)["class_names"])
     return sorted(names)

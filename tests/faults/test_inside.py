@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import shutil
 from pathlib import Path
@@ -17,6 +16,7 @@ from detic_crop.folder import inside as inside_module
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inside import Inside
 from detic_crop.folder.journal import replay, replay_entries, unfinished_crops
+from detic_crop.folder.lines import to_line
 from detic_crop.folder.mirror import NoMirror
 from detic_crop.folder.names import aside_name, is_crop_path
 from detic_crop.folder.tars import TarCrops
@@ -26,6 +26,7 @@ from detic_crop.photos.keys import STATE
 from tests.kit.detectors import FakeDetector
 from tests.kit.errors import refused
 from tests.kit.folders import crop, files_of, product, rows_of, untouched
+from tests.kit.journals import change_line
 from tests.kit.photos import write_photo, write_photos
 from tests.kit.verdicts import verdict_log
 
@@ -77,12 +78,7 @@ def test_paths_of_crops(path: str) -> None:
 
 def spoil_crop(journal: Path, new: str, line: int = 1) -> str:
     """Give the record of a journal's line another crop; returns its photo."""
-    lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
-    values = json.loads(lines[line])
-    values["crop"] = new
-    lines[line] = json.dumps(values, separators=(",", ":")) + "\n"
-    journal.write_text("".join(lines), encoding="utf-8")
-    return str(values["image"])
+    return str(change_line(journal, line, lambda values: values.update(crop=new))["image"])
 
 
 @pytest.mark.parametrize("path", LEADING_AWAY)
@@ -129,8 +125,8 @@ def test_an_announced_crop_that_leads_away_is_ignored(tmp_path: Path) -> None:
         {"image": "z.jpg", "crop": 5},
         {"image": ["z.jpg"], "crop": "z.jpg"},
     ]
-    with open(state / "candidates.jsonl", "a", encoding="utf-8") as file:
-        file.writelines(json.dumps(line) + "\n" for line in lines)
+    with open(state / "candidates.jsonl", "ab") as file:
+        file.writelines(map(to_line, lines))
     assert unfinished_crops(state / "candidates.jsonl", replay(state / "journal.jsonl").records) == set()
     before = victim.read_bytes()
     crop(tmp_path / "in", tmp_path / "out", out_format="tar")

@@ -37,6 +37,7 @@ WORDING: dict[str, str] = {
     #
     # config, errors, system
     "bad_value": "^--[a-z-]+ must be .*, got ",
+    "nul_in_path": "^the output folder must be a path without NUL, got ",
     "other_version": "was made by another version of detic-crop .*; use that version or another --out$",
     "option_not_applicable": (
         "--ray-address goes with --executor ray only; add that, or"
