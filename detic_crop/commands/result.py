@@ -35,6 +35,8 @@ class RunResult:
         skipped: number of photos finished by an earlier call.
         remaining: number of photos of this call still to do.
         seconds: wall time of the work.
+        unplaced: key → why a new crop could not be put in place; the photo keeps its earlier crop and row,
+            and the next call tries again.
         stopped: empty, ``time_limit``, ``SIGINT`` or ``SIGTERM``.
         notes: sentences that a person should read.
         transitions: after `recrop`, (old status, new status) → number of photos.
@@ -53,6 +55,7 @@ class RunResult:
     done: int = 0
     skipped: int = 0
     remaining: int = 0
+    unplaced: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     stopped: str = ""
     notes: list[str] = field(default_factory=list)

@@ -115,16 +115,15 @@ class DiskChecks:
                 "your photos stay as they are",
             )
 
-    def photos_outside(self, photos: Iterable[Location], plain: Container[str] = frozenset()) -> None:
+    def photos_outside(self, photos: Iterable[Location], links: Container[str] | None = None) -> None:
         """Refuse photos in the folder, also behind links.
 
         Args:
             photos: where the photos are.
-            plain: paths of files that are known not to be links.
+            links: paths of files that may be links; None if any may be one.
         """
         real_root = os.path.realpath(self._layout.root)
-        paths = list(local_files(photos))
-        for place in {*_folders_of(paths), *_links(path for path in paths if path not in plain)}:
+        for place in _places_of(local_files(photos), links):
             if Path(os.path.realpath(place)).is_relative_to(real_root):
                 raise UsageError(
                     "photos_in_output",
@@ -192,7 +191,7 @@ class StoreChecks:
                 "pass another --out, your photos stay as they are",
             )
 
-    def photos_outside(self, photos: Iterable[Location], plain: Container[str] = frozenset()) -> None:
+    def photos_outside(self, photos: Iterable[Location], links: Container[str] | None = None) -> None:
         """Refuse photos whose addresses lie inside the folder's."""
         ours = _comparable(self._state.address)
         for address in addresses(photos):
@@ -222,10 +221,17 @@ def _holds_anything(folder: Path) -> bool:
         return any(entries)
 
 
-def _folders_of(paths: Iterable[str]) -> set[str]:
-    if os.altsep:
-        return set(map(os.path.dirname, paths))
-    return {path[: path.rfind(os.sep) + 1] for path in paths}  # in a third of the time
+def _places_of(paths: Iterable[str], links: Container[str] | None) -> Iterator[str]:
+    """Yield the folders of some paths, each once, and those paths that are links."""
+    seen = set()
+    for path in paths:
+        # `dirname` takes three times as long.
+        folder = os.path.dirname(path) if os.altsep else path[: path.rfind(os.sep) + 1]
+        if folder not in seen:
+            seen.add(folder)
+            yield folder
+        if (links is None or path in links) and os.path.islink(path):
+            yield path
 
 
 def _links(paths: Iterable[str]) -> Iterator[str]:

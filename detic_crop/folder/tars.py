@@ -212,7 +212,8 @@ class TarCrops:
             self._files.put(name, data, record)
             return
         if self._open != place.tar:
-            self.flush()  # all that a run does there is done
+            with output_errors(self._layout.shown):  # not the fault of this crop
+                self.flush()  # all that a run does there is done
         self._open = place.tar
         self._mirror.hold_back()
         temporary = self._writer.write_temporary(data)
@@ -223,7 +224,8 @@ class TarCrops:
                 self._inside.remove(temporary)
             raise
         self._writer.rename(temporary, self._waiting(place))
-        self._inside.remove(self._mark(place))
+        with contextlib.suppress(OSError):  # what waits counts more than a mark
+            self._inside.remove(self._mark(place))
 
     def _put_text(self, place: Place, record: Record) -> None:
         text = self._text(place)
@@ -248,10 +250,10 @@ class TarCrops:
         if not self._is_packed_here(place.tar):
             self._mirror.refuse_pending(name)
         self._mirror.hold_back()
+        self.forget(name)  # first: where this fails, what is packed stays
         if place.name in self._members(place.tar):
             with contextlib.suppress(FileExistsError):
                 self._inside.write_new(self._mark(place), b"", make=True)
-        self.forget(name)
 
     def forget(self, name: str) -> None:
         """Remove what waits to be packed of a crop; what is packed stays."""
