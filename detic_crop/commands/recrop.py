@@ -159,8 +159,10 @@ def _decisions(
     result: RunResult,
 ) -> dict[str, Decision]:
     """Return what reviewers decided; verdicts about the new data set come before those about the old one."""
+    review = read_review(origin.layout.review)
+    result.notes += review.sentences(str(origin.layout.review))
     decided, lapsed = carried_decisions(
-        latest_decisions(records, read_review(origin.layout.review).last),
+        latest_decisions(records, review.last),
         records,
         origin.layout.candidates,
         classes,

@@ -23,7 +23,8 @@ from detic_crop.folder.folder import open_folder
 from detic_crop.folder.journal import replay_entries
 from detic_crop.folder.same_photo import is_same_photo
 from detic_crop.folder.state import load_listing
-from detic_crop.folder.verdicts import Verdict, VerdictLog, now, read_verdicts
+from detic_crop.folder.verdict_lines import Verdict
+from detic_crop.folder.verdicts import VerdictLog, now, read_verdicts
 from detic_crop.photos.find import discover
 from detic_crop.photos.location import locate
 from detic_crop.photos.photo import Photo

@@ -311,9 +311,8 @@ class TarCrops:
         for tar in filter(is_tar_name, waiting):
             if self._is_packed_here(tar):
                 self._pack(tar)
-        if waiting:
-            with contextlib.suppress(OSError):  # other shards are at work
-                self._inside.rmdir(self._layout.pending)
+        with contextlib.suppress(OSError):  # it is not there, or other shards are at work
+            self._inside.rmdir(self._layout.pending)
         self._mirror.catch_up()
 
     def _is_packed_here(self, tar: str) -> bool:
@@ -333,7 +332,8 @@ class TarCrops:
             for path in self._inside.files(folder)
             for name in [path.relative_to(folder).as_posix()]
         }
-        if not waiting:
+        if not waiting:  # folders that a killed run emptied
+            self._inside.remove_tree(folder)
             return
         self._mirror.fetch(tar)
         held = self._members(tar)
