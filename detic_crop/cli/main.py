@@ -32,7 +32,9 @@ _R = TypeVar("_R")
 
 _cropped = click.argument("cropped")
 _moved = option("--in", "input", metavar="PHOTOS", help="where the photos are now, if they have moved")
-_strict = option("--strict", is_flag=True, help="exit with code 3 when a photo failed")
+_strict = option(
+    "--strict", is_flag=True, help="exit with code 3 when a photo failed, or keeps its earlier crop"
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -187,7 +189,9 @@ def apply(cropped: str, strict: bool, **given: Any) -> int:
     for key, problem in result.problems.items():
         messages.say(f"{key} keeps its crop: {one_line(problem)}", err=True)
     messages.say_result(result, quiet=given["quiet"], applied=messages.verdicts_applied(result))
-    return _exit_code(result, strict=False) or (3 if strict and result.problems else 0)
+    if strict and result.problems:
+        return _exit_code(result, strict=False) or 3
+    return _exit_code(result, strict=False) or (1 if result.unplaced else 0)
 
 
 @cli.command()
@@ -285,7 +289,7 @@ def _even_if_stopped(work: Callable[[], _R]) -> _R:
 def _exit_code(result: RunResult, strict: bool) -> int:
     if result.stopped in _STOPPED:
         return _STOPPED[result.stopped]
-    return 3 if strict and result.counts["failed"] else 0
+    return 3 if strict and (result.counts["failed"] or result.unplaced) else 0
 
 
 if __name__ == "__main__":

@@ -65,6 +65,9 @@ def say_result(result: RunResult, *, quiet: bool, applied: str = "") -> None:
         for note in [*result.notes, *filter(None, [applied])]:
             say(note)
         say_counts(result)
+    if not applied:  # `apply` has told them with its other problems
+        for key, why in result.unplaced.items():
+            say(f"{key} keeps its earlier crop: {one_line(why)}", err=True)
     if result.profile:
         click.echo(result.profile)
     if result.stopped:

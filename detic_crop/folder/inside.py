@@ -17,8 +17,13 @@ import weakref
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from detic_crop.errors import UsageError
+from detic_crop.folder.write_errors import writing
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
 
 # Else (on Windows) each component is looked at, and then the path is used.
 _DESCRIPTORS = hasattr(os, "O_NOFOLLOW") and os.supports_dir_fd >= {
@@ -55,7 +60,8 @@ class Inside:
     def mkdir(self, path: Path) -> None:
         """Make a folder and those above it, where they are not there yet."""
         if path == self.root:
-            os.makedirs(self.root, exist_ok=True)
+            with writing(path):
+                os.makedirs(self.root, exist_ok=True)
             return
         with self._above(path, make=True) as (fd, name):
             _mkdir(name, fd)
@@ -153,7 +159,7 @@ class Inside:
         """
         flags = os.O_RDONLY | _NO_LINK | _BINARY | getattr(os, "O_NONBLOCK", 0)
         try:
-            with self._above(path) as (fd, name):
+            with self._reached(path) as (fd, name):
                 opened = os.open(name, flags, dir_fd=fd)
         except UsageError as error:
             raise FileNotFoundError(errno.ENOENT, "no plain file", os.fspath(path)) from error
@@ -166,7 +172,7 @@ class Inside:
             raise FileNotFoundError(errno.ENOENT, "no plain file", os.fspath(path))
         return FileIO(opened, "r")
 
-    def create(self, path: Path, make: bool = False) -> FileIO:
+    def create(self, path: Path, make: bool = False) -> Written:
         """Make a new file, open to be written, unbuffered.
 
         Args:
@@ -175,7 +181,7 @@ class Inside:
         """
         with self._above(path, make) as (fd, name):
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINK | _BINARY
-            return FileIO(os.open(name, flags, 0o666, dir_fd=fd), "r+")
+            return Written(os.open(name, flags, 0o666, dir_fd=fd), path)
 
     def write_new(self, path: Path, data: bytes, make: bool = False) -> None:
         """Make a new file of some bytes; one that cannot be written whole is removed again."""
@@ -187,7 +193,7 @@ class Inside:
                     self.remove(path)
                 raise
 
-    def open_grown(self, path: Path) -> FileIO:
+    def open_grown(self, path: Path) -> Written:
         """Open a file that is continued in place, made if need be; unbuffered, to read and write.
 
         A file with a second name, such as one in a backup made by `cp -al`, is first replaced by a copy of
@@ -203,11 +209,11 @@ class Inside:
                 with self.create(copy) as new:
                     while part := file.read(1 << 20):
                         write_all(new, part)
-                    os.fsync(new.fileno())
+                    new.sync()
             self.replace(copy, path)
             return self._opened(path, name, fd)
 
-    def _opened(self, path: Path, name: str, fd: int | None) -> FileIO:
+    def _opened(self, path: Path, name: str, fd: int | None) -> Written:
         flags = os.O_RDWR | os.O_CREAT | _NO_LINK | _BINARY | getattr(os, "O_NONBLOCK", 0)
         try:
             opened = os.open(name, flags, 0o666, dir_fd=fd)
@@ -216,7 +222,7 @@ class Inside:
                 raise self._refused(path) from error
             raise
         if stat.S_ISREG(os.fstat(opened).st_mode):
-            return FileIO(opened, "r+")
+            return Written(opened, path)
         os.close(opened)
         raise UsageError("not_a_file", f"{path} is not a file; remove it, then run the same command again")
 
@@ -224,6 +230,12 @@ class Inside:
 
     @contextlib.contextmanager
     def _above(self, path: Path, make: bool = False) -> Iterator[tuple[int | None, str]]:
+        """Yield what `_reached` does, to change something there."""
+        with writing(path), self._reached(path, make) as place:
+            yield place
+
+    @contextlib.contextmanager
+    def _reached(self, path: Path, make: bool = False) -> Iterator[tuple[int | None, str]]:
         """Yield the open folder that a path is in, and the name there; or None and the whole path."""
         parts = self._parts(path)
         fd: int | None = None
@@ -298,15 +310,56 @@ class Inside:
         )
 
 
+class Written(FileIO):
+    """A file of the folder that is open to be written, unbuffered. Errors of writing it say so, and name it.
+
+    Args:
+        descriptor: the open file; closed with this object.
+        path: path of the file, for messages.
+    """
+
+    def __init__(self, descriptor: int, path: Path) -> None:
+        super().__init__(descriptor, "r+")
+        self._path = path
+
+    def write(self, data: Buffer, /) -> int:
+        """Write at least a byte of `data`; return how many.
+
+        Raises:
+            OSError: the disk takes none.
+        """
+        with writing(self._path):
+            return _at_least_one(super().write(data), data)
+
+    def truncate(self, size: int | None = None, /) -> int:
+        """Cut the file off."""
+        with writing(self._path):
+            return super().truncate(size)
+
+    def sync(self) -> None:
+        """Wait until all of it is on the disk."""
+        with writing(self._path):
+            os.fsync(self.fileno())
+
+
 def write_all(file: FileIO, data: bytes) -> None:
     """Write to an unbuffered file, which may take it in pieces.
 
     Raises:
-        OSError: it takes no more.
+        OSError: it takes no more, for good or for the moment.
     """
     view = memoryview(data)
     while view:
-        view = view[file.write(view) :]
+        with contextlib.suppress(InterruptedError):
+            view = view[_at_least_one(file.write(view), view) :]
+
+
+def _at_least_one(written: int | None, data: Buffer) -> int:
+    """Return how many bytes were written; none of some is an error, or whoever goes on goes on for ever."""
+    if not written and memoryview(data).nbytes:
+        code = errno.EAGAIN if written is None else errno.EIO
+        raise OSError(code, os.strerror(code))
+    return written or 0
 
 
 def _mkdir(name: str, fd: int | None) -> None:

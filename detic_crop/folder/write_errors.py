@@ -7,6 +7,7 @@ import errno
 import os
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 from detic_crop.errors import OutputError, is_disk_full
 from detic_crop.stores.addresses import is_address
@@ -19,6 +20,26 @@ _FATAL = {getattr(errno, name) for name in _FATAL_NAMES if hasattr(errno, name)}
 def is_fatal(error: OSError) -> bool:
     """Return whether an error met while writing a crop would meet every later photo too."""
     return error.errno in _FATAL
+
+
+_WRITING = "while writing"
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Let an error of writing say so, and name the file where it names none; see `told_once`."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.fspath(path)
+        if not _of_writing(error):
+            error.add_note(_WRITING)
+        raise
+
+
+def _of_writing(error: OSError) -> bool:
+    return _WRITING in getattr(error, "__notes__", ())
 
 
 @contextlib.contextmanager
