@@ -264,6 +264,10 @@ def _main(arguments: Sequence[str] | None) -> int:
     except (KeyboardInterrupt, click.Abort):
         messages.say_error(INTERRUPTED)
         return 130
+    except Exception as error:
+        traceback.print_exc()
+        messages.say_error(messages.fault(error))
+        return 1
     except MemoryError:
         messages.say_error(_NO_MEMORY)
         return 1
