@@ -169,7 +169,7 @@ class NameIndex:
         free: list[str] = []
         taken: set[str] = set()  # cleaned
         by_cleaned = self._with_whole_ids(photos) if self._float_ids else self._by_cleaned
-        for key in dict.fromkeys(photos):
+        for key in photos if isinstance(photos, Mapping) else dict.fromkeys(photos):
             cleaned = clean_path(key)
             names = [key] if key in self._raw else by_cleaned.get(cleaned)
             if names is None or cleaned in taken:

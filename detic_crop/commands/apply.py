@@ -17,7 +17,7 @@ from detic_crop.folder.folder import OutputFolder, open_on_disk
 from detic_crop.folder.journal import Journal, recorded_config, replay
 from detic_crop.folder.records import Record
 from detic_crop.folder.there import is_there
-from detic_crop.folder.verdicts import VERDICTS, Review, latest_decisions, read_review
+from detic_crop.folder.verdicts import Review, latest_decisions, read_review
 from detic_crop.folder.whereabouts import Whereabouts, look_for_photos
 from detic_crop.folder.write_errors import as_output_error, is_fatal
 from detic_crop.photos.photo import Photo
@@ -128,12 +128,7 @@ def _ignored_verdict_notes(review: Review, records: Mapping[str, Record], folder
     notes = []
     if unknown := sum(key not in records for key in review.last):
         notes.append(f"verdicts about photos that are not in the journal, ignored: {unknown}")
-    if review.not_understood:
-        notes.append(
-            f"lines of {folder.layout.review} that are not verdicts, ignored: {review.not_understood}; "
-            f"expected image,verdict,box,reviewer,time with one of {', '.join(VERDICTS)}"
-        )
-    return notes
+    return [*notes, *review.sentences(folder.layout.shown_of(folder.layout.review))]
 
 
 def _jobs(

@@ -60,7 +60,8 @@ def review(
     with closing(server.listen(host, port)) as listener, stop_signals():
         if warning := server.warning_of(host):
             _log.warning(warning)
-        for sentence in opened.whereabouts.sentences("of these only the crops can be judged"):
+        moved = opened.whereabouts.sentences("of these only the crops can be judged")
+        for sentence in (*moved, *opened.damage):
             _log.warning(sentence)
         server.serve(opened, listener, host, open_browser, ready)
     return opened.given

@@ -23,10 +23,12 @@ from detic_crop.folder.folder import open_folder
 from detic_crop.folder.journal import replay_entries
 from detic_crop.folder.same_photo import is_same_photo
 from detic_crop.folder.state import load_listing
-from detic_crop.folder.verdicts import Verdict, VerdictLog, now, read_verdicts
+from detic_crop.folder.verdict_lines import Verdict
+from detic_crop.folder.verdicts import VerdictLog, now, read_verdicts
 from detic_crop.photos.find import discover
 from detic_crop.photos.location import locate
-from detic_crop.photos.photo import Listing, Photo
+from detic_crop.photos.photo import Photo
+from detic_crop.photos.table import Listing, OwnPaths
 from detic_crop.shards.resolve import resolve_shard
 from detic_crop.wording import counted, either
 from detic_crop.work.executors.open import open_executor
@@ -74,7 +76,7 @@ def run(
         folder.check_usable()
         scope.check_alone()
         listing = discover(input, folder.shown)
-        folder.checks.photos_outside((photo.location for photo in listing.photos), listing.plain)
+        folder.checks.photos_outside((photo.location for photo in listing.photos), listing.links)
         data_set = data_set_of(where, listing, folder, options)
         scope.check_photos(data_set.inputs, data_set.photos)
 
@@ -122,7 +124,7 @@ def _prepared(
     all_count = config.classes is None and classes == (UNKNOWN_CLASS,)
     detector.ask_for(None if all_count else classes, resolved.conf)
     try:
-        detector.expect({photo.key: photo.location.own_path for photo in listing.photos})
+        detector.expect(OwnPaths(listing.photos))
     except UsageError as error:
         raise UsageError(error.code, "; ".join([str(error), *listing.notes[:2]])) from error
     return resolved

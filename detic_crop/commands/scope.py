@@ -5,7 +5,7 @@ It is here and not with the shards because finishing means tables, of which the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -19,13 +19,12 @@ from detic_crop.config import CropConfig, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import Journal, recorded_config, replay, replay_entries
-from detic_crop.folder.names import NameRules, crop_names, crop_names_of
 from detic_crop.folder.records import Record, ResumeEntry
 from detic_crop.folder.removal import reset
 from detic_crop.folder.shard import Shard
 from detic_crop.folder.state import Given, save_labels, save_listing
 from detic_crop.folder.there import is_there
-from detic_crop.photos.photo import Photo
+from detic_crop.photos.table import Photos
 from detic_crop.shards.state import (
     check_same_count,
     check_same_shards,
@@ -35,7 +34,6 @@ from detic_crop.shards.state import (
 )
 from detic_crop.system.console import open_descriptors
 from detic_crop.system.signals import Stop, stop_signals
-from detic_crop.work.plan import Task
 
 
 class Scope(Protocol):
@@ -73,7 +71,7 @@ class Scope(Protocol):
         """
         ...
 
-    def check_photos(self, inputs: Sequence[Given], photos: Sequence[Photo]) -> None:
+    def check_photos(self, inputs: Sequence[Given], photos: Photos) -> None:
         """Refuse photos that do not fit those of other shards.
 
         Raises:
@@ -81,7 +79,7 @@ class Scope(Protocol):
         """
         ...
 
-    def select(self, photos: Sequence[Photo]) -> list[Photo]:
+    def select(self, photos: Photos) -> Photos:
         """Return the photos that this run does, of all that were asked for."""
         ...
 
@@ -115,21 +113,15 @@ class Scope(Protocol):
         """Return the last record of each photo that this run may know, by key."""
         ...
 
-    def files_in_the_way(self) -> dict[str, int]:
-        """Return the files that the names of new crops avoid: path → size in bytes, -1 for a link."""
-        ...
-
-    def name_crops(
-        self, task: Task, settled: Mapping[str, str], taken: Set[str], extension: str, rules: NameRules
-    ) -> dict[str, str]:
-        """Return key → crop of the photos of a task; see `crop_names`."""
+    def files_in_the_way(self) -> Iterable[tuple[str, int]]:
+        """Yield the files that the names of new crops avoid, and their bytes; -1 for a link."""
         ...
 
     def describe(self) -> dict[str, str]:
         """Return what run.json says of the scope."""
         ...
 
-    def finish(self, result: RunResult, photos: Sequence[Photo]) -> None:
+    def finish(self, result: RunResult, photos: Photos) -> None:
         """Count what is recorded, and write the tables if nothing else has to be waited for."""
         ...
 
@@ -157,11 +149,11 @@ class WholeRun:
     def check_settings(self, recorded: CropConfig | None, config: CropConfig) -> None:
         check_same_settings(recorded, config, self.folder.shown)
 
-    def check_photos(self, inputs: Sequence[Given], photos: Sequence[Photo]) -> None:
+    def check_photos(self, inputs: Sequence[Given], photos: Photos) -> None:
         pass
 
-    def select(self, photos: Sequence[Photo]) -> list[Photo]:
-        return list(photos)
+    def select(self, photos: Photos) -> Photos:
+        return photos
 
     def held(self, config: CropConfig | None = None) -> AbstractContextManager[Stop]:
         folder = self.folder
@@ -185,18 +177,13 @@ class WholeRun:
     def records(self) -> dict[str, Record]:
         return replay(self.folder.layout.journal).records
 
-    def files_in_the_way(self) -> dict[str, int]:
+    def files_in_the_way(self) -> Iterable[tuple[str, int]]:
         return self.folder.mirror.files()
-
-    def name_crops(
-        self, task: Task, settled: Mapping[str, str], taken: Set[str], extension: str, rules: NameRules
-    ) -> dict[str, str]:
-        return crop_names(task.keys, extension, settled, taken, rules)
 
     def describe(self) -> dict[str, str]:
         return {}
 
-    def finish(self, result: RunResult, photos: Sequence[Photo]) -> None:
+    def finish(self, result: RunResult, photos: Photos) -> None:
         records = self.records()
         self.folder.aside.remove_stale(records)
         write_tables(result, records)
@@ -233,11 +220,11 @@ class ShardRun:
     def check_settings(self, recorded: CropConfig | None, config: CropConfig) -> None:
         check_same_settings(recorded, config, self.folder.shown, "or another --out")
 
-    def check_photos(self, inputs: Sequence[Given], photos: Sequence[Photo]) -> None:
+    def check_photos(self, inputs: Sequence[Given], photos: Photos) -> None:
         check_same_shards(self.folder, inputs, photos, self.options.add)
 
-    def select(self, photos: Sequence[Photo]) -> list[Photo]:
-        return [photo for photo in photos if self.shard.owns(photo.key)]
+    def select(self, photos: Photos) -> Photos:
+        return photos.of(self.shard.own_rows(photos.keys))
 
     def held(self, config: CropConfig) -> AbstractContextManager[Stop]:
         folder = self.folder
@@ -265,20 +252,15 @@ class ShardRun:
         own = replay(self.folder.layout.journal).records
         return replay(self.folder.layout.unsharded.journal).records | own
 
-    def files_in_the_way(self) -> dict[str, int]:
-        return {}  # names agree among shards, whatever the others have put there already
-
-    def name_crops(
-        self, task: Task, settled: Mapping[str, str], taken: Set[str], extension: str, rules: NameRules
-    ) -> dict[str, str]:
-        return crop_names_of((photo.key for photo in task.photos), task.keys, extension, settled, rules)
+    def files_in_the_way(self) -> Iterable[tuple[str, int]]:
+        return ()  # names agree among shards, whatever the others have put there already
 
     def describe(self) -> dict[str, str]:
         return {"shard": str(self.shard)}
 
-    def finish(self, result: RunResult, photos: Sequence[Photo]) -> None:
+    def finish(self, result: RunResult, photos: Photos) -> None:
         records = self.records()
-        result.count([records[photo.key] for photo in photos if photo.key in records])
+        result.count(record for record in map(records.get, photos.keys) if record is not None)
 
 
 @contextmanager

@@ -146,9 +146,8 @@ class NoMirror:
         """Return what lies below a folder of `.detic-crop` and is not on this disk, relative to the root."""
         return []
 
-    def files(self) -> dict[str, int]:
-        """Return every file below the folder but outside `.detic-crop`, and its bytes; -1 of a link."""
-        found: dict[str, int] = {}
+    def files(self) -> Iterator[tuple[str, int]]:
+        """Yield every file below the folder but outside `.detic-crop`, and its bytes; -1 of a link."""
         folders = [(os.fspath(self._layout.root), "")]
         while folders:
             folder, prefix = folders.pop()
@@ -161,10 +160,9 @@ class NoMirror:
                     if prefix or entry.name != STATE:
                         folders.append((entry.path, f"{prefix}{entry.name}/"))
                 elif not entry.is_symlink():
-                    found[prefix + entry.name] = _size_of(entry)
+                    yield prefix + entry.name, _size_of(entry)
                 elif not _leads_to_folder(entry):
-                    found[prefix + entry.name] = -1
-        return found
+                    yield prefix + entry.name, -1
 
     # ------------------------------------------------------------ what crops tell
 
@@ -320,10 +318,11 @@ class StoreMirror:
         with reading_errors(self._layout.shown):
             return self._state.members(tar)
 
-    def files(self) -> dict[str, int]:
-        """Return every object below the folder but outside `.detic-crop`, and its bytes."""
+    def files(self) -> Iterator[tuple[str, int]]:
+        """Yield every object below the folder but outside `.detic-crop`, and its bytes."""
         with reading_errors(self._layout.shown):
-            return {name: found.size for name, found in self._state.outside().items()}
+            found = self._state.outside()
+        return ((name, info.size) for name, info in found.items())
 
     def state_names(self, folder: str) -> list[str]:
         """Return the objects below a folder of `.detic-crop`."""

@@ -16,7 +16,8 @@ from detic_crop.errors import UsageError
 from detic_crop.photos.in_store import tars_that_match
 from detic_crop.photos.keys import normalise_key, printable
 from detic_crop.photos.location import FileOrObject, LocalFile, StoreObject, TarMember
-from detic_crop.photos.photo import Listing, Photo, distinct, is_photo_name
+from detic_crop.photos.photo import Photo, distinct, is_photo_name
+from detic_crop.photos.table import Listing, Photos
 from detic_crop.system.system_folders import note_of, system_folder_of
 from detic_crop.wording import counted, either
 
@@ -91,7 +92,7 @@ def from_tars(tars: Sequence[FileOrObject]) -> Listing:
     keys = distinct(
         photo.key if times[photo.key] == 1 else normalise_key(f"{stem}/{photo.key}") for stem, photo in found
     )
-    photos = [replace(photo, key=key) for key, (_, photo) in zip(keys, found, strict=True)]
+    photos = Photos(replace(photo, key=key) for key, (_, photo) in zip(keys, found, strict=True))
     notes = [*search.notes, *filter(None, [note_of(search.system_folders)])]
     return Listing(photos, search.ignored, notes)
 

@@ -20,7 +20,8 @@ from detic_crop.folder.lines import to_line
 from detic_crop.folder.mirror import NoMirror
 from detic_crop.folder.names import aside_name, is_crop_path
 from detic_crop.folder.tars import TarCrops
-from detic_crop.folder.verdicts import Verdict, VerdictLog
+from detic_crop.folder.verdict_lines import Verdict
+from detic_crop.folder.verdicts import VerdictLog
 from detic_crop.photos.keys import STATE
 from tests.kit.detectors import FakeDetector
 from tests.kit.errors import refused
