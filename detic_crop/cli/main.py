@@ -265,9 +265,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         messages.say_error(INTERRUPTED)
         return 130
     except Exception as error:
-        traceback.print_exc()
         messages.say_error(messages.fault(error))
-        return 1
+        raise
     except MemoryError:
         messages.say_error(_NO_MEMORY)
         return 1

@@ -42,7 +42,7 @@ def fault(error: Exception) -> str:
     """Return what is said of an error that nobody foresaw."""
     return (
         f"{type(error).__name__}: {one_line(error, 300)}: this is a fault of detic-crop; what was finished "
-        "is kept: please report it with the lines above"
+        "is kept: please report it with the lines below"
     )
 
 
