@@ -38,6 +38,7 @@ from detic_crop.folder.shard import Shard
 from detic_crop.folder.there import is_there
 from detic_crop.folder.write_errors import folder_errors
 from detic_crop.folder.writer import Writer
+from detic_crop.photos.tar_headers import TarHeaders
 
 _WAITS = ".wait"  # after the name of a crop
 _GONE = ".gone"  # a pending file of that name says that a sample is to leave its tar file
@@ -403,12 +404,11 @@ class TarCrops:
             contextlib.suppress(FileNotFoundError, tarfile.TarError),  # cut short: what is whole counts
             self._inside.open_read(self._layout.root / tar) as file,
             io.BufferedReader(file) as whole,
-            tarfile.open(fileobj=whole, mode="r:") as opened,
         ):
             end = os.fstat(file.fileno()).st_size
-            for info in opened:
-                if info.offset_data + info.size <= end:
-                    found[info.name] = info.offset_data, info.size
+            for info in TarHeaders(whole):
+                if info.is_file and info.offset + info.size <= end:
+                    found[info.name] = info.offset, info.size
         return {
             name: span
             for name, span in found.items()
