@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from itertools import accumulate, islice, pairwise
 from operator import eq
@@ -163,6 +163,30 @@ class Picked(Column):
         if self._rows == range(len(self._column)):
             return iter(self._column)
         return map(self._column.text, self._rows)
+
+
+class TextMap(Mapping[str, str]):
+    """Text → text, in two columns; what is added must be new."""
+
+    def __init__(self) -> None:
+        self._from, self._to = Texts(), Texts()
+
+    def add(self, text: str, value: str) -> None:
+        """Put in the value of a text that has none yet."""
+        self._from.append(text)
+        self._to.append(value)
+
+    def __getitem__(self, text: str) -> str:
+        row = self._from.find(text)
+        if row is None:
+            raise KeyError(text)
+        return self._to[row]
+
+    def __len__(self) -> int:
+        return len(self._from)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._from)
 
 
 class _Finder:

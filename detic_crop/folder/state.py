@@ -13,6 +13,7 @@ import msgspec
 
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.there import is_there
 from detic_crop.folder.typed_json import decode, decode_sealed, encode, encode_sealed
 from detic_crop.photos.labels import Labels, parse_labels
 from detic_crop.photos.location import Location, file_or_object, parse
@@ -132,7 +133,7 @@ def load_listing(folder: OutputFolder) -> SavedListing:
         UsageError: the file is damaged.
     """
     layout = folder.layout
-    if not layout.listing.exists():
+    if not is_there(layout.listing):
         return SavedListing("", [], {})
     try:
         return decode(layout.listing.read_bytes(), _listing)
@@ -191,7 +192,7 @@ def load_part(folder: OutputFolder) -> Part | None:
     """Return the saved part of a shard; None where it is not there or damaged."""
     try:
         return decode(folder.layout.part.read_bytes(), _part)
-    except (OSError, ValueError):
+    except (FileNotFoundError, ValueError):
         return None
 
 
@@ -233,7 +234,7 @@ def load_labels(folder: OutputFolder) -> tuple[Labels | None, list[str | None]]:
         UsageError: a saved file is damaged.
     """
     layout = folder.layout
-    if not layout.labels.exists():
+    if not is_there(layout.labels):
         return None, []
     try:
         matching = decode_sealed(layout.label_matches.read_bytes(), _label_matches)
@@ -243,7 +244,7 @@ def load_labels(folder: OutputFolder) -> tuple[Labels | None, list[str | None]]:
         labels = parse_labels(data, matching.key_column, layout.labels.name)
         if len(matching.keys) != len(labels.rows):
             raise ValueError(f"expected {len(labels.rows)} matches, got {len(matching.keys)}")
-    except (OSError, ValueError) as error:
+    except (FileNotFoundError, ValueError) as error:
         raise UsageError(
             "labels_damaged",
             f"{layout.shown_of(layout.label_matches)} or {layout.labels.name} is damaged; run the "
@@ -309,7 +310,7 @@ def load_sample(folder: OutputFolder) -> list[Drawn]:
         UsageError: the file is damaged.
     """
     layout = folder.layout
-    if not layout.sample.exists():
+    if not is_there(layout.sample):
         return []
     try:
         text = layout.sample.read_bytes().decode(errors="surrogatepass")

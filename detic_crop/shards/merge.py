@@ -33,6 +33,7 @@ from detic_crop.folder.records import Record
 from detic_crop.folder.shard import Shard, owner
 from detic_crop.folder.state import Given, Part, SavedListing, WholeInput, load_listing, load_part
 from detic_crop.folder.tars import within
+from detic_crop.folder.there import is_there
 from detic_crop.photos.photo import Photo
 from detic_crop.shards.state import digest_of
 from detic_crop.wording import counted
@@ -382,7 +383,7 @@ def _declare_unfinished(
 
 
 def _opened(path: Path, opened: ExitStack) -> BinaryIO | None:
-    return opened.enter_context(open(path, "rb")) if path.exists() else None
+    return opened.enter_context(open(path, "rb")) if is_there(path) else None
 
 
 def _left_over(candidates: Path, records: Mapping[str, Record]) -> bytes | None:
