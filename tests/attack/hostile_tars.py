@@ -115,7 +115,16 @@ def _names() -> Mapping[str, bytes]:
         b".jpg",
     )
     odd = (b"new\nline.jpg", b"\x1b[31mred.jpg", b"\xff\xfe.jpg", b"con.jpg", b"a" * 100, b"a//b/./c.jpg")
-    pax_names = ("../../up.jpg", "nul\0in/it.jpg", "", "x" * 70_000 + ".jpg", "d/" * 3000 + "x.jpg", ".", "/")
+    pax_names = (
+        "../../up.jpg",
+        "nul\0in/it.jpg",
+        "",
+        "x" * 70_000 + ".jpg",
+        "d/" * 300 + "x.jpg",
+        ("e" * 200 + "/") * 15 + "x.jpg",
+        ".",
+        "/",
+    )
     return {
         "names": b"".join(map(member, (*plain, *odd))) + GOOD + END,
         "one name three times": member(b"a.jpg") * 3 + member(b"./a.jpg") + member(b"//a.jpg") + GOOD + END,
