@@ -20,7 +20,7 @@ import numpy as np
 
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
-from detic_crop.folder.inside import Inside, write_all
+from detic_crop.folder.inside import Inside, Written, write_all
 from detic_crop.folder.lines import LineCheck, has_checksum, to_line
 from detic_crop.folder.names import is_crop_path
 from detic_crop.folder.records import Edges, Record, ResumeEntry, Span
@@ -194,10 +194,11 @@ class Journal:
 
     def close(self) -> None:
         """Flush to the disk itself, then close."""
-        for file in (self._journal, self._candidates):
-            if not file.closed:
-                os.fsync(file.fileno())
-                file.close()
+        with contextlib.ExitStack() as last:  # all of it, also where one of them fails
+            for file in (self._candidates, self._journal):
+                if not file.closed:
+                    last.callback(file.close)
+                    last.callback(file.sync)
 
 
 class _Announced(msgspec.Struct, frozen=True):
@@ -321,12 +322,16 @@ def _end_of_last_line(path: Path) -> int:
     return 0
 
 
-def _open_for_append(path: Path, inside: Inside) -> FileIO:
+def _open_for_append(path: Path, inside: Inside) -> Written:
     end = _end_of_last_line(path)
     # Unbuffered: a line that was written survives the death of this process.
     file = inside.open_grown(path)
-    file.truncate(end)
-    file.seek(end)
+    try:
+        file.truncate(end)
+        file.seek(end)
+    except OSError:
+        file.close()
+        raise
     return file
 
 

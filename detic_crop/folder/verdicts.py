@@ -168,7 +168,7 @@ class VerdictLog:
             with Inside(self.path.parent.parent).open_grown(self.path) as file:
                 file.seek(0, os.SEEK_END)
                 write_all(file, addition)  # one write, unless the disk takes it in pieces
-                os.fsync(file.fileno())
+                file.sync()
             return new + self._read_new()
 
     @contextlib.contextmanager
