@@ -14,10 +14,11 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 import numpy as np
 
-from detic_crop.columns import Column, Texts
+from detic_crop.columns import Column, Texts, numbers
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.listing_file import SavedInput, has_lines, listing_lines, read_lines
+from detic_crop.folder.there import is_there
 from detic_crop.folder.typed_json import decode_sealed, encode_sealed
 from detic_crop.photos.labels import Labels, parse_labels
 from detic_crop.photos.location import Location, file_or_object, parse
@@ -206,7 +207,7 @@ def load_listing(folder: OutputFolder) -> SavedListing:
         UsageError: the file is damaged.
     """
     layout = folder.layout
-    if not layout.listing.exists():
+    if not is_there(layout.listing):
         return SavedListing()
     try:
         with open(layout.listing, "rb") as file:
@@ -288,10 +289,10 @@ def load_part(folder: OutputFolder) -> Part | None:
         saved = decode_sealed(folder.layout.part.read_bytes(), _part)
         places = array("q", saved.places or [])
         if saved.gaps is not None:
-            places = array("q", np.cumsum([-1, *saved.gaps])[1:].tolist())
+            places = numbers(np.cumsum([-1, *saved.gaps])[1:])
         elif saved.places is None:
             raise ValueError("expected gaps")
-    except (OSError, ValueError, OverflowError):
+    except (FileNotFoundError, ValueError, OverflowError):
         return None
     return Part(saved.input, places, saved.keys, saved.words)
 
@@ -334,7 +335,7 @@ def load_labels(folder: OutputFolder) -> tuple[Labels | None, list[str | None]]:
         UsageError: a saved file is damaged.
     """
     layout = folder.layout
-    if not layout.labels.exists():
+    if not is_there(layout.labels):
         return None, []
     try:
         matching = decode_sealed(layout.label_matches.read_bytes(), _label_matches)
@@ -344,7 +345,7 @@ def load_labels(folder: OutputFolder) -> tuple[Labels | None, list[str | None]]:
         labels = parse_labels(data, matching.key_column, layout.labels.name)
         if len(matching.keys) != len(labels.rows):
             raise ValueError(f"expected {len(labels.rows)} matches, got {len(matching.keys)}")
-    except (OSError, ValueError) as error:
+    except (FileNotFoundError, ValueError) as error:
         raise UsageError(
             "labels_damaged",
             f"{layout.shown_of(layout.label_matches)} or {layout.labels.name} is damaged; run the "
@@ -410,7 +411,7 @@ def load_sample(folder: OutputFolder) -> list[Drawn]:
         UsageError: the file is damaged.
     """
     layout = folder.layout
-    if not layout.sample.exists():
+    if not is_there(layout.sample):
         return []
     try:
         text = layout.sample.read_bytes().decode(errors="surrogatepass")

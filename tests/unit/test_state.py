@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from detic_crop.folder.state import (
     Drawn,
     Given,
     Part,
-    SavedListing,
     WholeInput,
     load_labels,
     load_listing,
@@ -57,6 +57,7 @@ def test_a_listing_comes_back(folder: OutputFolder) -> None:
     assert listing.inputs == inputs
     assert listing.locations() == {photo.key: photo.location for photo in [*first, *later]}
     values = json.loads(folder.layout.listing.read_bytes())
+    assert values.pop("crc")
     assert values == {
         "root": "/one",
         "inputs": [{"in": "/one", "root": "/one"}, {"in": "/two/", "root": "/two", "keys": ["b.jpg"]}],
@@ -69,16 +70,19 @@ def test_photos_of_earlier_calls_stay_known(folder: OutputFolder) -> None:
     for keys in (["a.jpg", "b.jpg"], ["b.jpg"], ["c.jpg"]):
         save_listing(folder, photos_of("/in", *keys), [Given("/in", "/in", keys)])
     listing = load_listing(folder)
-    assert (listing.keys, listing.known_keys) == (["c.jpg"], ["c.jpg", "b.jpg", "a.jpg"])
-    assert listing.locations(["a.jpg", "c.jpg"]) == {
+    assert listing.keys == ["c.jpg"]
+    assert listing.known_keys == ["c.jpg", "b.jpg", "a.jpg"]
+    assert listing.known_locations()["a.jpg"] == LocalFile("/in/a.jpg")
+    assert listing.expected_locations(["a.jpg", "d.jpg"]) == {
         "a.jpg": LocalFile("/in/a.jpg"),
-        "c.jpg": LocalFile("/in/c.jpg"),
+        "d.jpg": LocalFile("/in/d.jpg"),
     }
 
 
 def test_no_listing_is_an_empty_one(folder: OutputFolder) -> None:
     listing = load_listing(folder)
-    assert (listing, listing.inputs, listing.locations()) == (SavedListing("", [], {}), [], {})
+    assert listing.known_keys == []
+    assert (listing.root, listing.inputs, listing.locations()) == ("", [], {})
 
 
 def test_a_listing_without_inputs_has_one(folder: OutputFolder) -> None:
@@ -126,23 +130,30 @@ def test_what_is_not_a_document_is_damaged(folder: OutputFolder, data: bytes) ->
 
 
 def test_a_part_comes_back(folder: OutputFolder) -> None:
-    part = Part(WholeInput(5, "digest", "image table matched", 3), [0, 4], "keys", ["run", "--in", "\udce9"])
+    part = Part(
+        WholeInput(5, "digest", "image table matched", 3),
+        array("q", [0, 4]),
+        "keys",
+        ["run", "--in", "\udce9"],
+    )
     assert load_part(folder) is None
     save_part(folder, part)
     assert load_part(folder) == part
-    assert json.loads(folder.layout.part.read_bytes()) == {
+    values = json.loads(folder.layout.part.read_bytes())
+    assert values.pop("crc")
+    assert values == {
         "input": {"photos": 5, "digest": "digest", "labels": "image table matched", "limit": 3},
-        "places": [0, 4],
+        "gaps": [1, 4],
         "keys": "keys",
         "words": ["run", "--in", "\udce9"],
     }
 
 
 @pytest.mark.parametrize(
-    "damage", [{"input": 5}, {"input": {"photos": "5"}}, {"places": ["0"]}, {"keys": 1}, {"words": [1]}]
+    "damage", [{"input": 5}, {"input": {"photos": "5"}}, {"gaps": ["0"]}, {"keys": 1}, {"words": [1]}]
 )
 def test_a_part_of_wrong_types_is_none(folder: OutputFolder, damage: dict[str, Any]) -> None:
-    save_part(folder, Part(WholeInput(5, "digest"), [0], "keys", []))
+    save_part(folder, Part(WholeInput(5, "digest"), array("q", [0]), "keys", []))
     values = json.loads(folder.layout.part.read_bytes())
     folder.layout.part.write_text(json.dumps(values | damage))
     assert load_part(folder) is None
