@@ -264,12 +264,12 @@ def _main(arguments: Sequence[str] | None) -> int:
     except (KeyboardInterrupt, click.Abort):
         messages.say_error(INTERRUPTED)
         return 130
-    except Exception as error:
-        messages.say_error(messages.fault(error))
-        raise
     except MemoryError:
         messages.say_error(_NO_MEMORY)
         return 1
+    except Exception as error:
+        messages.say_error(messages.fault(error))
+        raise
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
