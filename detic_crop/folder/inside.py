@@ -129,9 +129,13 @@ class Inside:
         return found
 
     def walk(self, path: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-        """Walk a folder from the bottom up as `os.walk` does; a link in its place is refused."""
+        """Walk a folder from the bottom up as `os.walk` does; a link in its place is refused.
+
+        Raises:
+            OSError: a folder cannot be read. What is in it counts: it may be a crop that waits to be packed.
+        """
         self.refuse_links(path)
-        for folder, folders, names in os.walk(path, topdown=False):
+        for folder, folders, names in os.walk(path, topdown=False, onerror=_unless_gone):
             yield Path(folder), folders, names
 
     def refuse_links(self, path: Path) -> None:
@@ -391,6 +395,12 @@ def _at_least_one(written: int | None, data: Buffer) -> int:
 
 def _no_guard() -> None:
     """Let everything be changed."""
+
+
+def _unless_gone(error: OSError) -> None:
+    """Raise an error of a folder's listing, unless there is no such folder."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
 
 
 def _mkdir(name: str, fd: int | None) -> None:

@@ -24,6 +24,7 @@ from detic_crop.folder.inside import Inside, write_all
 from detic_crop.folder.lines import LineCheck, has_checksum, to_line
 from detic_crop.folder.names import is_crop_path
 from detic_crop.folder.records import Edges, Record, ResumeEntry, Span
+from detic_crop.folder.there import is_there
 from detic_crop.folder.typed_json import decode
 
 T = TypeVar("T")
@@ -112,7 +113,7 @@ def _parsed(line: bytes) -> Record | _Header:
 
 def _whole_lines(path: Path) -> Iterator[bytes]:
     """Yield the lines of a journal, some at a time, without a torn last one."""
-    if path.exists():
+    if is_there(path):
         with open(path, "rb") as file:
             begun = b""
             while part := file.read(_CHUNK):
@@ -138,7 +139,7 @@ def recorded_config(path: Path) -> CropConfig | None:
 
 def _some_lines(path: Path) -> Iterator[bytes]:
     """Yield the whole lines of a journal, reading no further than is asked for."""
-    if path.exists():
+    if is_there(path):
         with open(path, "rb") as file:
             yield from (line for line in file if line.endswith(b"\n"))
 
@@ -275,7 +276,7 @@ def unfinished_crops(candidates_path: Path, records: Known) -> set[str]:
 
 def unfinished_photos(candidates_path: Path, records: Known) -> dict[str, str]:
     """Return crop file → photo of those that `unfinished_crops` finds."""
-    if not candidates_path.exists():
+    if not is_there(candidates_path):
         return {}
     spans = sorted(record.candidates for record in records.values() if record.candidates)
     crops: dict[str, str] = {}
@@ -311,7 +312,7 @@ def _announcements(offset: int, data: bytes) -> Iterator[tuple[int, str, str]]:
 
 
 def _end_of_last_line(path: Path) -> int:
-    if not path.exists():
+    if not is_there(path):
         return 0
     with open(path, "rb") as file:
         position = file.seek(0, os.SEEK_END)

@@ -168,6 +168,8 @@ WORDING: dict[str, str] = {
     "out_is_input": "--(in|out) .*(same folder as|or lies inside).*; pass another --out, your photos stay",
     "out_not_writable": "cannot be written to; pass s3://BUCKET/FOLDER",
     "outside_output": "lies outside of --out .*; nothing is changed there",
+    "no_working_folder": "the folder in which this command was started is gone, .*; change to a folder",
+    "path_too_long": r"… is too long for the disk \(.*\); pass a shorter one",
     "photos_in_output": "photos of --in lie .*inside --out .*; pass another --out, your photos stay",
     "photos_not_in_input": r"in --in .*, nothing was changed; expected the first at .*: pass the folder",
     "review_in_use": r"review\.csv is being written by another process for 10 s; try again$",
