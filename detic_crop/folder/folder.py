@@ -47,7 +47,7 @@ class OutputFolder:
     Attributes:
         layout: paths of the folder.
         inside: writes, renames and removes files below the folder.
-        write, write_json: replace a file in one step, see `Writer`.
+        write, write_parts, write_json: replace a file in one step, see `Writer`.
         clear_temporary: removes unfinished files.
         on_commit: notes that a photo is recorded, see `Mirror`.
         crops: crops of the folder, see `Crops`.
@@ -73,6 +73,7 @@ class OutputFolder:
         self._state = state
         self._writer = Writer(layout, inside)
         self.write, self.write_json = self._writer.write, self._writer.write_json
+        self.write_parts = self._writer.write_parts
         self.clear_temporary = self._writer.clear
         self._lock: Lock
         self.mirror: Mirror

@@ -22,6 +22,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from detic_crop.boxes.detections import Detections
+from detic_crop.columns import Layers
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
@@ -296,9 +297,8 @@ def photos_of(gathered: Gathered, folder: OutputFolder) -> tuple[list[Photo], li
     """
     merged = load_listing(folder)
     listings = [*(work.listing for work in gathered.listed), merged]
-    locations = merged.locations()
-    for work in gathered.listed:
-        locations.update(work.listing.locations())
+    latest_first = [*(work.listing for work in reversed(gathered.listed)), merged]
+    locations = Layers(*(listing.locations() for listing in latest_first))
     inputs: list[Given] = []
     for several in zip_longest(*(listing.inputs for listing in listings)):
         known = [given for given in several if given is not None]

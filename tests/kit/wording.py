@@ -146,6 +146,10 @@ WORDING: dict[str, str] = {
     "foreign_folder": "is not empty and was not made by detic-crop; pass a new folder, nothing was changed",
     "foreign_tar": r"\.tar in --out was not made by this run; move it, nothing was changed",
     "in_use": r"(is at work|is writing to .*) \(process .* on .*, since .*\); wait for it, stop it, or pass",
+    "folder_replaced": (
+        "was renamed, replaced or removed while this command was at work in it, or its lock was: nothing "
+        "more is written, .*; put that back, then run the same command again$"
+    ),
     "labels_damaged": r"is damaged; run the `detic-crop run` command again$",
     "link_in_output": "is a link; inside --out .* none is followed, .*: remove the link",
     "link_outside": "is a link that leads out of --out .*; nothing is written there: remove the link",
