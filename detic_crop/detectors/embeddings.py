@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from detic_crop.boxes.choose import UNKNOWN_CLASS
 from detic_crop.detectors.vocabulary import VOCABULARIES, names_of
 from detic_crop.errors import UsageError, WeightsError
+from detic_crop.system.whole_files import read_whole
 
 EMBEDDING_DIM = 512  # D, of CLIP ViT-B/32; C is the number of classes
 
@@ -255,7 +257,7 @@ def _checked_rows(
 def _read_names(path: Path) -> tuple[str, ...]:
     """Return the names, one a line, UTF-8; blanks around them and empty lines at the end do not count."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_whole(path).decode("utf-8-sig")
     except OSError as error:
         raise UsageError(
             "unreadable_names", f"cannot read --names {path}: {error.strerror or error}"
@@ -264,7 +266,7 @@ def _read_names(path: Path) -> tuple[str, ...]:
         raise UsageError(
             "bad_names", f"--names {path}: expected UTF-8 text, got something else; save it as UTF-8"
         ) from error
-    lines = [line.strip() for line in text.rstrip().split("\n")]
+    lines = [line.strip() for line in re.split(r"\r\n|\r|\n", text.rstrip())]
     if lines == [""]:
         raise UsageError("bad_names", f"--names {path}: expected a name on each line, got an empty file")
     for number, line in enumerate(lines, 1):

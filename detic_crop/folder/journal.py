@@ -20,10 +20,12 @@ import numpy as np
 
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
-from detic_crop.folder.inside import Inside, write_all
+from detic_crop.folder.inside import Inside, Written, write_all
+from detic_crop.folder.lines import LineCheck, has_checksum, to_line
 from detic_crop.folder.names import is_crop_path
 from detic_crop.folder.records import Edges, Record, ResumeEntry, Span
-from detic_crop.folder.typed_json import decode, encode
+from detic_crop.folder.there import is_there
+from detic_crop.folder.typed_json import decode
 
 T = TypeVar("T")
 
@@ -86,30 +88,32 @@ def replay_entries(path: Path) -> Replay[ResumeEntry]:
 
 def _replay(path: Path, value_of: Callable[[Record], T | None]) -> Replay[T]:
     state = Replay[T]()
+    check = LineCheck()
     for block in _whole_lines(path):
         for line in block.split(b"\n")[:-1]:  # `splitlines` splits at other characters, too
             try:
-                record = Record.from_line(line)
+                check(line)
+                said = _parsed(line)
             except ValueError:
-                _read_header(line, state)
-            else:
-                if (value := value_of(record)) is not None:
-                    state.records[record.image] = value
+                state.ignored += 1
+                continue
+            if isinstance(said, _Header):
+                state.settings, state.version = said.config, said.version
+            elif (value := value_of(said)) is not None:
+                state.records[said.image] = value
     return state
 
 
-def _read_header(line: bytes, state: Replay[T]) -> None:
+def _parsed(line: bytes) -> Record | _Header:
     try:
-        header = decode(line, _header)
+        return Record.from_line(line)
     except ValueError:
-        state.ignored += 1
-    else:
-        state.settings, state.version = header.config, header.version
+        return decode(line, _header)
 
 
 def _whole_lines(path: Path) -> Iterator[bytes]:
     """Yield the lines of a journal, some at a time, without a torn last one."""
-    if path.exists():
+    if is_there(path):
         with open(path, "rb") as file:
             begun = b""
             while part := file.read(_CHUNK):
@@ -122,15 +126,22 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
 
 def recorded_config(path: Path) -> CropConfig | None:
     """Return the settings a folder was begun with, or None; reads as little as it can."""
-    state = Replay[Record]()
-    if path.exists():
+    check = LineCheck()
+    for line in _some_lines(path):
+        try:
+            check(line)
+            header = decode(line, _header)
+        except ValueError:
+            continue
+        return CropConfig.from_dict(header.config)
+    return None
+
+
+def _some_lines(path: Path) -> Iterator[bytes]:
+    """Yield the whole lines of a journal, reading no further than is asked for."""
+    if is_there(path):
         with open(path, "rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):
-                    _read_header(line, state)
-                if state.settings is not None:
-                    break
-    return state.config
+            yield from (line for line in file if line.endswith(b"\n"))
 
 
 class Journal:
@@ -141,7 +152,7 @@ class Journal:
     Args:
         journal_path: the journal; made if need be.
         candidates_path: the boxes; made if need be.
-        inside: writes in the folder that they lie in.
+        inside: writes in the folder that they lie in, and knows whether it still may.
     """
 
     def __init__(self, journal_path: Path, candidates_path: Path, inside: Inside | None = None) -> None:
@@ -150,11 +161,12 @@ class Journal:
             self._journal = opened.enter_context(_open_for_append(journal_path, inside))
             self._candidates = opened.enter_context(_open_for_append(candidates_path, inside))
             opened.pop_all()
+        self._inside = inside
 
     def begin(self, config: CropConfig, version: str) -> None:
         """Write the settings; once per folder."""
         header = {"config": config.to_dict(), "fingerprint": config.fingerprint(), "version": version}
-        _append(self._journal, encode(header) + b"\n")
+        self._append(self._journal, to_line(header))
 
     def append_candidates(self, image: str, crop: str, detections: Detections) -> Span:
         """Write a photo's boxes, which announce the crop file that is about to appear; return their span."""
@@ -167,11 +179,11 @@ class Journal:
             [detections.edges(i) for i in range(len(detections))],
             detections.listed,
         )
-        return self.append_candidates_line(encode(boxes) + b"\n")
+        return self.append_candidates_line(to_line(boxes))
 
     def append_candidates_line(self, line: bytes) -> Span:
         """Write the boxes of a photo as another file has them; return their span."""
-        return _append(self._candidates, line), len(line)
+        return self._append(self._candidates, line), len(line)
 
     def candidates_end(self) -> int:
         """Return the size of `candidates.jsonl` in bytes."""
@@ -179,14 +191,19 @@ class Journal:
 
     def append(self, record: Record) -> None:
         """Write the record of a finished photo."""
-        _append(self._journal, record.to_line())
+        self._append(self._journal, record.to_line())
+
+    def _append(self, file: FileIO, line: bytes) -> int:
+        self._inside.check()
+        return _append(file, line)
 
     def close(self) -> None:
         """Flush to the disk itself, then close."""
-        for file in (self._journal, self._candidates):
-            if not file.closed:
-                os.fsync(file.fileno())
-                file.close()
+        with contextlib.ExitStack() as last:  # all of it, also where one of them fails
+            for file in (self._candidates, self._journal):
+                if not file.closed:
+                    last.callback(file.close)
+                    last.callback(file.sync)
 
 
 class _Announced(msgspec.Struct, frozen=True):
@@ -226,7 +243,9 @@ def read_candidates(file: BinaryIO, record: Record) -> Detections:
     if offset + length > os.fstat(file.fileno()).st_size:
         raise ValueError(f"candidates.jsonl ends before the boxes of {record.image}")
     file.seek(offset)
-    boxes = decode(file.read(length), _kept_boxes)
+    line = file.read(length)
+    has_checksum(line)
+    boxes = decode(line, _kept_boxes)
     if boxes.image != record.image:
         raise ValueError(f"candidates.jsonl has another photo where {record.image} should be")
     return Detections(
@@ -258,7 +277,7 @@ def unfinished_crops(candidates_path: Path, records: Known) -> set[str]:
 
 def unfinished_photos(candidates_path: Path, records: Known) -> dict[str, str]:
     """Return crop file → photo of those that `unfinished_crops` finds."""
-    if not candidates_path.exists():
+    if not is_there(candidates_path):
         return {}
     spans = sorted(record.candidates for record in records.values() if record.candidates)
     crops: dict[str, str] = {}
@@ -286,6 +305,7 @@ def _announcements(offset: int, data: bytes) -> Iterator[tuple[int, str, str]]:
     """Yield (offset, image, crop) of every whole line; the crop of a torn one was not written yet."""
     for line in data.splitlines(keepends=True):
         with contextlib.suppress(ValueError):
+            has_checksum(line)
             announced = decode(line, _announced)
             if is_crop_path(announced.crop):
                 yield offset, announced.image, announced.crop
@@ -293,7 +313,7 @@ def _announcements(offset: int, data: bytes) -> Iterator[tuple[int, str, str]]:
 
 
 def _end_of_last_line(path: Path) -> int:
-    if not path.exists():
+    if not is_there(path):
         return 0
     with open(path, "rb") as file:
         position = file.seek(0, os.SEEK_END)
@@ -307,12 +327,16 @@ def _end_of_last_line(path: Path) -> int:
     return 0
 
 
-def _open_for_append(path: Path, inside: Inside) -> FileIO:
+def _open_for_append(path: Path, inside: Inside) -> Written:
     end = _end_of_last_line(path)
     # Unbuffered: a line that was written survives the death of this process.
     file = inside.open_grown(path)
-    file.truncate(end)
-    file.seek(end)
+    try:
+        file.truncate(end)
+        file.seek(end)
+    except OSError:
+        file.close()
+        raise
     return file
 
 

@@ -8,8 +8,9 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec.structs import force_setattr
 
+from detic_crop.folder.lines import to_line
 from detic_crop.folder.names import is_crop_path
-from detic_crop.folder.typed_json import decode, encode
+from detic_crop.folder.typed_json import decode
 
 Status: TypeAlias = Literal["cropped", "resized", "rejected", "failed"]
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -87,15 +88,17 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     candidates: Span | None = None  # offset and length in candidates.jsonl; of a failed photo its end, then
 
     def to_line(self) -> bytes:
-        """Return the record as one JSON line; fields at their default are left out."""
+        """Return the record as one JSON line with a checksum; fields at their default are left out."""
         values = msgspec.to_builtins(self)
         if values.get("source") == "run":  # msgspec asks for the very object; another process has its own
             del values["source"]
-        return encode(values) + b"\n"
+        return to_line(values)
 
     @classmethod
     def from_line(cls, line: bytes) -> Record:
         """Return the record that a JSON line holds; fields of a later version are ignored.
+
+        The checksum is not looked at; see `LineCheck`.
 
         Raises:
             ValueError: the line is not a record, or a field has a value of another type.

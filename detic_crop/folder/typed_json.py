@@ -1,8 +1,14 @@
-"""JSON as the files of `.detic-crop` hold it: compact, ASCII, and of checked types when it is read."""
+"""JSON as the files of `.detic-crop` hold it: compact, ASCII, and of checked types when it is read.
+
+An object may be sealed: its last field is then a checksum of all that stands before it. Without one a flipped
+bit in a name, a number or a path would be believed.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+import zlib
 from typing import TypeVar
 
 import msgspec
@@ -35,6 +41,42 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         return msgspec.convert(json.loads(data, parse_constant=_refuse), decoder.type)
     except RecursionError as error:
         raise ValueError("expected fewer levels") from error
+
+
+SEAL = re.compile(rb',"crc":"([0-9a-f]{8})"\}\s*\Z')
+"""The end of a sealed object."""
+
+
+def seal(document: bytes) -> bytes:
+    """Return an object of one field or more with a last one, ``crc``: the CRC-32 of what precedes it."""
+    body = document[: document.rindex(b"}")]
+    return b'%s,"crc":"%08x"}' % (body, zlib.crc32(body))
+
+
+def check_seal(document: bytes) -> None:
+    """Refuse a sealed object that is not as it was written; one of an earlier version has no seal and passes.
+
+    Raises:
+        ValueError: its checksum is another one.
+    """
+    found = SEAL.search(document, max(0, len(document) - 64))
+    if found is not None and int(found[1], 16) != zlib.crc32(memoryview(document)[: found.start()]):
+        raise ValueError("expected another checksum: a part of it has changed")
+
+
+def encode_sealed(value: object) -> bytes:
+    """Return a struct, or what JSON knows, as a sealed object; see `encode`."""
+    return seal(encode(value))
+
+
+def decode_sealed(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """Return the value that an object stands for; see `decode`.
+
+    Raises:
+        ValueError: it is not JSON, not of the decoder's type, or not as it was written.
+    """
+    check_seal(data)
+    return decode(data, decoder)
 
 
 def _refuse(constant: str) -> float:

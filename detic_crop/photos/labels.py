@@ -11,6 +11,7 @@ from pathlib import Path
 
 from detic_crop.errors import UsageError
 from detic_crop.naming import NameIndex
+from detic_crop.system.whole_files import read_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def read_labels(path: Path, key_column: str) -> Labels:
         UsageError: no such file, no such column, or a row of another length.
     """
     try:
-        data = path.read_bytes()
+        data = read_whole(path)
     except OSError as error:
         raise UsageError(
             "labels_unreadable", f"--labels {path} cannot be read: {error.strerror}; pass a CSV file"

@@ -6,6 +6,7 @@ that was killed is completed by the same command.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 from bisect import bisect_left
@@ -21,16 +22,19 @@ import numpy as np
 from msgspec.structs import replace
 
 from detic_crop.boxes.detections import Detections
+from detic_crop.columns import Layers
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import parts_of
 from detic_crop.folder.journal import Journal, Replay, replay, unfinished_crops, unfinished_photos
+from detic_crop.folder.lines import has_checksum
 from detic_crop.folder.names import fold_name
 from detic_crop.folder.records import Record
 from detic_crop.folder.shard import Shard, owner
 from detic_crop.folder.state import Given, Part, SavedListing, WholeInput, load_listing, load_part
 from detic_crop.folder.tars import within
+from detic_crop.folder.there import is_there
 from detic_crop.photos.photo import Photo
 from detic_crop.shards.state import digest_of
 from detic_crop.wording import counted
@@ -293,9 +297,8 @@ def photos_of(gathered: Gathered, folder: OutputFolder) -> tuple[list[Photo], li
     """
     merged = load_listing(folder)
     listings = [*(work.listing for work in gathered.listed), merged]
-    locations = merged.locations()
-    for work in gathered.listed:
-        locations.update(work.listing.locations())
+    latest_first = [*(work.listing for work in reversed(gathered.listed)), merged]
+    locations = Layers(*(listing.locations() for listing in latest_first))
     inputs: list[Given] = []
     for several in zip_longest(*(listing.inputs for listing in listings)):
         known = [given for given in several if given is not None]
@@ -380,7 +383,7 @@ def _declare_unfinished(
 
 
 def _opened(path: Path, opened: ExitStack) -> BinaryIO | None:
-    return opened.enter_context(open(path, "rb")) if path.exists() else None
+    return opened.enter_context(open(path, "rb")) if is_there(path) else None
 
 
 def _left_over(candidates: Path, records: Mapping[str, Record]) -> bytes | None:
@@ -392,11 +395,16 @@ def _left_over(candidates: Path, records: Mapping[str, Record]) -> bytes | None:
 
 
 def _candidates_line(file: BinaryIO | None, record: Record) -> bytes | None:
-    """Return the line that a record points to; None if it is not of this photo, as after a power cut."""
+    """Return the line that a record points to; None if it is damaged or another, as after a power cut."""
     if file is None or record.candidates is None or not record.candidates[1]:
         return None
     offset, length = record.candidates
     file.seek(offset)
     line = file.read(length)
     begins = b'{"image":' + json.dumps(record.image).encode() + b","
-    return line if line.startswith(begins) and line.endswith(b"}\n") and len(line) == length else None
+    if not (line.startswith(begins) and line.endswith(b"}\n") and len(line) == length):
+        return None
+    with contextlib.suppress(ValueError):
+        has_checksum(line)
+        return line
+    return None

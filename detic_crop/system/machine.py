@@ -6,6 +6,8 @@ import math
 import os
 from pathlib import Path
 
+from detic_crop.system.memory import memory_bytes
+
 _CGROUP = Path("/sys/fs/cgroup")
 """Control group of this container or job; version 2, else 1."""
 _MEMORY_SHARE = 0.6
@@ -54,21 +56,3 @@ def _cpu_quota() -> float:
         except (OSError, ValueError, ZeroDivisionError):  # no such group, or "max"
             continue
     return math.inf
-
-
-def memory_bytes() -> int:
-    """Return the bytes of memory of the machine, or what a container or job is granted of it."""
-    total = _physical_memory()
-    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
-        try:
-            total = min(total, int((_CGROUP / limit).read_text()))
-        except (OSError, ValueError):  # no such group, or "max"
-            continue
-    return total
-
-
-def _physical_memory() -> int:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # Windows does not tell this way
-        return 8 << 30

@@ -20,7 +20,9 @@ from detic_crop.detectors.vocabulary import resolve_classes, wanted_classes
 from detic_crop.errors import PhotoError, UsageError
 from detic_crop.folder.decisions import Decision, detected_box
 from detic_crop.folder.journal import read_candidates
+from detic_crop.folder.lines import has_checksum
 from detic_crop.folder.records import Record
+from detic_crop.folder.there import is_there
 
 
 class KeptCandidates(Detector):
@@ -154,7 +156,7 @@ def check_policy(old: CropConfig, new: CropConfig, candidates_path: Path) -> tup
     wanted = new.classes or recorded
     if wanted == recorded:
         return looked_for
-    if not candidates_path.exists():
+    if not is_there(candidates_path):
         raise UsageError(
             "no_candidates",
             f"{candidates_path} is gone: no other classes can be chosen; run `detic-crop run` again",
@@ -181,6 +183,7 @@ def _classes_seen(candidates_path: Path) -> list[str]:
     names: set[str] = set()
     with open(candidates_path, "rb") as file:
         for line in file:
-            with contextlib.suppress(ValueError, KeyError, TypeError):  # a torn line
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # a torn or damaged line
+                has_checksum(line)
                 names.update(json.loads(line)["class_names"])
     return sorted(names)

@@ -497,6 +497,18 @@ def test_an_unforeseen_fault_keeps_its_traceback(place: Place, monkeypatch: pyte
         cli.main(place.command)
 
 
+def test_too_little_memory_is_one_line(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def exhausted(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(detic_crop.api, "run", exhausted)
+    assert cli.main(place.command) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert "too little memory" in line
+
+
 def test_without_a_model_it_is_lite(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "detic_crop.commands.choose_detector.load_detector",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +17,7 @@ from detic_crop.photos.keys import STATE
 from tests.kit.detectors import FakeDetector
 from tests.kit.errors import refused
 from tests.kit.folders import assert_one_row_each, assert_same, crop, files_of, product, rows_of
+from tests.kit.journals import change_line
 from tests.kit.photos import write_boxes, write_photo, write_photos
 
 
@@ -300,11 +301,12 @@ def test_a_folder_of_another_algorithm_says_which_version_goes_on(
     write_photos(tmp_path / "in", 2)
     crop(tmp_path / "in", tmp_path / "out")
     journal = tmp_path / "out" / STATE / "journal.jsonl"
-    header, *lines = journal.read_text().splitlines(keepends=True)
-    values = json.loads(header)
-    values["config"]["algorithm"] = algorithm
-    values["fingerprint"] = CropConfig.from_dict(values["config"]).fingerprint()
-    journal.write_text(json.dumps(values) + "\n" + "".join(lines))
+
+    def change(values: dict[str, Any]) -> None:
+        values["config"]["algorithm"] = algorithm
+        values["fingerprint"] = CropConfig.from_dict(values["config"]).fingerprint()
+
+    change_line(journal, 0, change)
     with refused("other_algorithm") as caught:
         crop(tmp_path / "in", tmp_path / "out")
     assert f"made by {whose} version" in str(caught.value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import shutil
 from pathlib import Path
@@ -12,19 +11,22 @@ from typing import Any
 import pytest
 
 from detic_crop import api
-from detic_crop.errors import UsageError
+from detic_crop.errors import OutputError, UsageError
 from detic_crop.folder import inside as inside_module
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inside import Inside
 from detic_crop.folder.journal import replay, replay_entries, unfinished_crops
+from detic_crop.folder.lines import to_line
 from detic_crop.folder.mirror import NoMirror
 from detic_crop.folder.names import aside_name, is_crop_path
 from detic_crop.folder.tars import TarCrops
-from detic_crop.folder.verdicts import Verdict, VerdictLog
+from detic_crop.folder.verdict_lines import Verdict
+from detic_crop.folder.verdicts import VerdictLog
 from detic_crop.photos.keys import STATE
 from tests.kit.detectors import FakeDetector
 from tests.kit.errors import refused
 from tests.kit.folders import crop, files_of, product, rows_of, untouched
+from tests.kit.journals import change_line
 from tests.kit.photos import write_photo, write_photos
 from tests.kit.verdicts import verdict_log
 
@@ -76,12 +78,7 @@ def test_paths_of_crops(path: str) -> None:
 
 def spoil_crop(journal: Path, new: str, line: int = 1) -> str:
     """Give the record of a journal's line another crop; returns its photo."""
-    lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
-    values = json.loads(lines[line])
-    values["crop"] = new
-    lines[line] = json.dumps(values, separators=(",", ":")) + "\n"
-    journal.write_text("".join(lines), encoding="utf-8")
-    return str(values["image"])
+    return str(change_line(journal, line, lambda values: values.update(crop=new))["image"])
 
 
 @pytest.mark.parametrize("path", LEADING_AWAY)
@@ -128,8 +125,8 @@ def test_an_announced_crop_that_leads_away_is_ignored(tmp_path: Path) -> None:
         {"image": "z.jpg", "crop": 5},
         {"image": ["z.jpg"], "crop": "z.jpg"},
     ]
-    with open(state / "candidates.jsonl", "a", encoding="utf-8") as file:
-        file.writelines(json.dumps(line) + "\n" for line in lines)
+    with open(state / "candidates.jsonl", "ab") as file:
+        file.writelines(map(to_line, lines))
     assert unfinished_crops(state / "candidates.jsonl", replay(state / "journal.jsonl").records) == set()
     before = victim.read_bytes()
     crop(tmp_path / "in", tmp_path / "out", out_format="tar")
@@ -192,34 +189,20 @@ def test_a_folder_that_becomes_a_link_during_the_run(
     with (
         untouched(tmp_path / "in"),
         untouched(tmp_path / "elsewhere"),
-        refused("link_in_output", UsageError) as caught,
+        pytest.raises((UsageError, OutputError)) as caught,
     ):
         crop(tmp_path / "in", tmp_path / "out", detector=Swapping(), workers=1)
-    assert f"{place} is a link; inside --out" in str(caught.value)
+    # The lock is in the state folder: that it is gone is mostly seen before the link is met.
+    codes = {"link_in_output", "folder_replaced"} if swapped == STATE else {"link_in_output"}
+    assert caught.value.code in codes
+    with refused(caught.value.code, names=[str(place if caught.type is UsageError else tmp_path / "out")]):
+        raise caught.value
     place.unlink()
     (tmp_path / "was").rename(place)
     put_back.append(True)
     crop(tmp_path / "in", tmp_path / "out")
     crop(tmp_path / "in", tmp_path / "reference")
     assert product(tmp_path / "out") == product(tmp_path / "reference")
-
-
-@posix
-def test_a_folder_that_is_renamed_during_a_run_keeps_its_crops(tmp_path: Path) -> None:
-    """Another folder may have its name by then."""
-    write_photos(tmp_path / "in", 12)
-    out = tmp_path / "out"
-
-    class Renaming(FakeDetector):
-        def detect(self, image: Any, key: str = "") -> Any:
-            if self.calls.total() == 5:
-                out.rename(tmp_path / "old")
-                shutil.copytree(tmp_path / "in", out)
-            return super().detect(image, key)
-
-    crop(tmp_path / "in", out, detector=Renaming(), workers=1)
-    assert files_of(out) == files_of(tmp_path / "in")
-    assert len(replay(tmp_path / "old" / STATE / "journal.jsonl").records) == 12
 
 
 # ---------------------------------------------------------------- second names

@@ -11,10 +11,12 @@ from msgspec.structs import replace
 
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
+from detic_crop.folder.lines import to_line
 from detic_crop.folder.records import Record
 from detic_crop.folder.state import save_labels
 from detic_crop.photos.labels import parse_labels
 from tests.kit.folders import crop
+from tests.kit.journals import values_of
 from tests.kit.photos import write_photos
 
 SPECIES = ("beluga", "blue_whale", "bottlenose_dolphin", "humpback", "minke", "orca")
@@ -34,14 +36,13 @@ def write_big_run(folder: Path, count: int, *, width: int = 1600, height: int = 
     target = OutputFolder(out)
     header = target.layout.journal.read_bytes().splitlines(keepends=True)[0]
     kept = target.layout.candidates.read_bytes()
-    # What follows the name in the line of a photo's boxes; the name goes first.
-    boxes = [kept[start : start + length].partition(b",")[2] for start, length in map(_span, records)]
+    boxes = [values_of(kept[start : start + length]) for start, length in map(_span, records)]
     lines, kept_lines, end = [header], [], 0
     paths, rows = {}, []
     for number in range(count):
-        record, rest = records[number % len(records)], boxes[number % len(records)]
+        record = records[number % len(records)]
         key = f"survey{number // 10_000}/IMG_{number:06}.jpg"
-        kept_lines.append(b'{"image":%s,%s' % (json.dumps(key).encode(), rest))
+        kept_lines.append(to_line(boxes[number % len(records)] | {"image": key}))
         score = None if record.score is None else round(record.score * chance.uniform(0.3, 1), 6)
         span = (end, len(kept_lines[-1]))
         lines.append(replace(record, image=key, score=score, candidates=span).to_line())

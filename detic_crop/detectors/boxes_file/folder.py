@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from detic_crop.detectors.boxes_file.table import clean_path
 from detic_crop.system.system_folders import is_system_folder
+from detic_crop.system.whole_files import read_whole
 
 # A network disk answers slowly and to many at once; a local one is no faster with 16 threads, and no slower.
 _READERS = 16
@@ -74,7 +75,7 @@ class LabelFolder:
                 yield from self._noted(waiting.popleft().result())
 
     def _read(self, files: Sequence[str]) -> list[tuple[str, bytes]]:
-        return [(file, (self.root / file).read_bytes()) for file in files]
+        return [(file, read_whole(self.root / file)) for file in files]
 
     def _noted(self, files: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
         self._digests.update((file, hashlib.sha256(data).digest()) for file, data in files)
@@ -84,7 +85,7 @@ class LabelFolder:
         """Yield some of the files, spread evenly; they do not count as read."""
         step = max(1, len(files) // most)
         for file in files[::step][:most]:
-            yield file, (self.root / file).read_bytes()
+            yield file, read_whole(self.root / file)
 
     def add_other(self, other: LabelFolder) -> None:
         """Count what was read in another folder as read here."""

@@ -42,6 +42,7 @@ from detic_crop.detectors.boxes_file.per_photo import read_photo_files
 from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError, RowError
 from detic_crop.detectors.boxes_file.xml_tree import parse_xml
 from detic_crop.detectors.boxes_file.yolo_rows import is_row
+from detic_crop.system.whole_files import read_whole
 
 _WHOLE_FILES = (".json", ".xml", ".csv")
 _DELIMITER = re.compile(r"[,;\t]")
@@ -78,7 +79,7 @@ def read_boxes(path: Path, box_format: BoxFormat | None = None) -> tuple[BoxesTa
         refuse_box_format(box_format)
         folder = LabelFolder(path)
         return parse_folder(folder), folder.sha256
-    data = path.read_bytes()
+    data = read_whole(path)
     return parse_boxes(data, box_format, path.name), hashlib.sha256(data).hexdigest()
 
 
