@@ -23,7 +23,7 @@ from detic_crop.folder.records import Record, ResumeEntry
 from detic_crop.folder.removal import reset
 from detic_crop.folder.shard import Shard
 from detic_crop.folder.state import Given, save_labels, save_listing
-from detic_crop.folder.write_errors import output_errors
+from detic_crop.folder.there import is_there
 from detic_crop.photos.table import Photos
 from detic_crop.shards.state import (
     check_same_count,
@@ -210,7 +210,7 @@ class ShardRun:
 
     def check_alone(self) -> None:
         check_same_count(self.folder, self.shard)
-        if self.options.overwrite and self.folder.layout.unsharded.journal.exists():
+        if self.options.overwrite and is_there(self.folder.layout.unsharded.journal):
             raise UsageError(
                 "shard_of_merged_folder",
                 f"{self.folder.shown} was merged before, and a single shard cannot start over; pass another "
@@ -267,7 +267,7 @@ class ShardRun:
 def _held(folder: OutputFolder, begin: Callable[[], None]) -> Iterator[Stop]:
     """Hold the folder, which `begin` may still refuse; yield what says when to stop."""
     open_descriptors()  # before the journal is opened
-    with folder.locked(begin), stop_signals() as stop, output_errors(folder.shown):
+    with folder.locked(begin), stop_signals() as stop:
         yield stop
 
 
@@ -280,7 +280,7 @@ def begin_journal(folder: OutputFolder, config: CropConfig) -> None:
 
 
 def _reset(folder: OutputFolder, options: RunOptions) -> None:
-    if folder.layout.review.exists() and not options.discard_review:
+    if is_there(folder.layout.review) and not options.discard_review:
         raise UsageError(
             "verdicts_would_be_lost",
             f"--overwrite would remove the verdicts in {folder.layout.shown_of(folder.layout.review)}; "

@@ -15,6 +15,7 @@ from detic_crop.folder.layout import Layout
 from detic_crop.folder.mirror import Mirror
 from detic_crop.folder.names import FILE_RULES
 from detic_crop.folder.records import Record
+from detic_crop.folder.there import status_of
 from detic_crop.folder.writer import Writer
 
 
@@ -81,10 +82,8 @@ class FileCrops:
         """Return the bytes of a crop; None where there is none."""
         if not name:
             return None
-        try:
-            return os.stat(self._prefix + name).st_size  # hot: a shard asks for every photo of a resume
-        except OSError:
-            return self._mirror.size(name)
+        status = status_of(self._prefix + name)  # hot: a shard asks for every photo of a resume
+        return self._mirror.size(name) if status is None else status.st_size
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a crop.

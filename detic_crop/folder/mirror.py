@@ -36,6 +36,7 @@ from detic_crop.folder.lock import FileLock, StoreLease
 from detic_crop.folder.segments import complete, is_incomplete
 from detic_crop.folder.shard_states import shard_layouts
 from detic_crop.folder.store_state import StoreState
+from detic_crop.folder.there import is_there
 from detic_crop.folder.write_errors import as_output_error, output_errors, reading_errors
 from detic_crop.photos.keys import STATE
 
@@ -152,8 +153,8 @@ class NoMirror:
             folder, prefix = folders.pop()
             try:
                 entries = list(os.scandir(folder))
-            except OSError:  # not there yet, or not ours to look into
-                continue
+            except (FileNotFoundError, NotADirectoryError, PermissionError):
+                continue  # not there yet, or not ours to look into
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     if prefix or entry.name != STATE:
@@ -309,7 +310,7 @@ class StoreMirror:
 
     def fetch(self, name: str) -> None:
         """Bring an object to this disk."""
-        if not (self._layout.root / name).exists() and self._state.stat(name) is not None:
+        if not is_there(self._layout.root / name) and self._state.stat(name) is not None:
             self._state.bring(name)
 
     def members(self, tar: str) -> Members:

@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 import numpy as np
 from numpy.typing import NDArray
 
-from detic_crop.columns import Column, Texts, hashes_of, rows_alike
+from detic_crop.columns import Column, Texts, hashes_of, numbers, rows_alike
 from detic_crop.photos.keys import STATE
 
 ASIDE = ".rejected"
@@ -191,7 +191,7 @@ class _FixedNames:
         """Return the rows of the keys that have no settled name."""
         if not len(self._keys):
             return range(len(keys))
-        return array("q", np.flatnonzero(np.isin(hashes_of(keys, len(keys)), self._keys, invert=True)))
+        return numbers(np.flatnonzero(np.isin(hashes_of(keys, len(keys)), self._keys, invert=True)))
 
     def rows_taken(self, hashes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows of the hashes that belong to one of these names."""

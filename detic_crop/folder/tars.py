@@ -35,7 +35,8 @@ from detic_crop.folder.mirror import Members, Mirror
 from detic_crop.folder.names import TAR_RULES
 from detic_crop.folder.records import Record
 from detic_crop.folder.shard import Shard
-from detic_crop.folder.write_errors import output_errors
+from detic_crop.folder.there import is_there
+from detic_crop.folder.write_errors import folder_errors
 from detic_crop.folder.writer import Writer
 from detic_crop.photos.tar_headers import TarHeaders
 
@@ -178,9 +179,9 @@ class TarCrops:
         """Return the bytes of a crop; None where there is none."""
         if (place := place_of(name)) is None:
             return self._files.size(name)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return os.lstat(self._waiting(place)).st_size
-        if self._mark(place).exists():
+        if is_there(self._mark(place)):
             return None
         _, size = self._members(place.tar).get(place.name, (0, None))
         return size
@@ -214,7 +215,7 @@ class TarCrops:
             self._files.put(name, data, record)
             return
         if self._open != place.tar:
-            with output_errors(self._layout.shown):  # not the fault of this crop
+            with folder_errors(self._layout.shown):  # not the fault of this crop
                 self.flush()  # all that a run does there is done
         self._open = place.tar
         self._mirror.hold_back()
@@ -265,7 +266,7 @@ class TarCrops:
 
     def recover(self, records: Known) -> None:
         """Forget the crops that a killed run put and did not record: they must not get into a tar file."""
-        with output_errors(self._layout.shown):
+        with folder_errors(self._layout.shown):
             for crop in unfinished_crops(self._layout.candidates, records):
                 self.forget(crop)
 

@@ -65,7 +65,7 @@ def save_shard_input(
     positions = shard.own_rows(photos.keys)
     own = photos.of(positions)
     save_listing(folder, own, parts_of(inputs, own.keys))
-    save_part(folder, Part(input, positions.tolist(), digest_of(own.keys), list(command)))
+    save_part(folder, Part(input, positions, digest_of(own.keys), list(command)))
 
 
 def check_same_count(folder: OutputFolder, shard: Shard) -> None:

@@ -14,7 +14,7 @@ from typing import Protocol, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from detic_crop.columns import Column, TextMap, Texts, hashes_of
+from detic_crop.columns import Column, TextMap, Texts, hashes_of, numbers
 from detic_crop.config import CropConfig
 from detic_crop.folder.decisions import Decision
 from detic_crop.folder.folder import OutputFolder
@@ -199,8 +199,8 @@ class _FilesThere:
                 else:
                     self.others[path] = size
         order = np.argsort(np.frombuffer(paths, np.int64))
-        self._paths = array("q", np.frombuffer(paths, np.int64)[order].tobytes())
-        self._sizes = array("q", np.frombuffer(sizes, np.int64)[order].tobytes())
+        self._paths = numbers(np.frombuffer(paths, np.int64)[order])
+        self._sizes = numbers(np.frombuffer(sizes, np.int64)[order])
 
     def size(self, path: str) -> int | None:
         """Return the bytes of a file, -1 of a link; None if it is not there."""

@@ -51,7 +51,8 @@ class States:
             give("recrop", out, "--out", trial.place / f"recropped{trial.random.random()}", "--scale", "1.5")
         elif command == "review":
             try:
-                look_at_all(open_on_disk(out, "review"))
+                with open_on_disk(out, "review") as folder:
+                    look_at_all(folder)
             except DeticCropError as error:
                 print("refused:", error.code)
         else:
