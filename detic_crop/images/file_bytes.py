@@ -37,20 +37,28 @@ def read_file(path: str | Path, max_bytes: int, offset: int = 0, size: int | Non
             _check_regular(status.st_mode)
             if size is not None:
                 file.seek(offset)
-                return file.read(size)
+                # What is read is reserved beforehand, and a tar file may claim anything.
+                return _what_came(file.read(min(size, max(0, status.st_size - offset))))
             if status.st_size > max_bytes:
                 raise PhotoError(
                     "too_many_pixels",
                     f"expected a file of at most {max_bytes:,} bytes, got {status.st_size:,}; "
                     "raise --max-pixels if the photo is genuine",
                 )
-            return file.read()
+            return _what_came(file.read())
     except MemoryError as error:
         raise PhotoError(
             "out_of_memory", "expected enough memory for the file, got none; use fewer workers"
         ) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise _file_error(error) from error
+
+
+def _what_came(data: bytes | None) -> bytes:
+    """Return what a file was read as; None came of one that keeps its reader waiting, such as /proc/kmsg."""
+    if data is None:
+        raise PhotoError("not_a_file", "expected a file, got one without an end; leave it out of the list")
+    return data
 
 
 def _check_regular(mode: int) -> None:
