@@ -21,10 +21,10 @@ import numpy as np
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.folder.inside import Inside, write_all
-from detic_crop.folder.lines import LineCheck, has_checksum, to_line
+from detic_crop.folder.lines import LineCheck, to_line
 from detic_crop.folder.names import is_crop_path
 from detic_crop.folder.records import Edges, Record, ResumeEntry, Span
-from detic_crop.folder.typed_json import decode
+from detic_crop.folder.typed_json import decode, is_sealed
 
 T = TypeVar("T")
 
@@ -237,7 +237,7 @@ def read_candidates(file: BinaryIO, record: Record) -> Detections:
         raise ValueError(f"candidates.jsonl ends before the boxes of {record.image}")
     file.seek(offset)
     line = file.read(length)
-    has_checksum(line)
+    is_sealed(line)
     boxes = decode(line, _kept_boxes)
     if boxes.image != record.image:
         raise ValueError(f"candidates.jsonl has another photo where {record.image} should be")
@@ -298,7 +298,7 @@ def _announcements(offset: int, data: bytes) -> Iterator[tuple[int, str, str]]:
     """Yield (offset, image, crop) of every whole line; the crop of a torn one was not written yet."""
     for line in data.splitlines(keepends=True):
         with contextlib.suppress(ValueError):
-            has_checksum(line)
+            is_sealed(line)
             announced = decode(line, _announced)
             if is_crop_path(announced.crop):
                 yield offset, announced.image, announced.crop

@@ -52,15 +52,18 @@ def seal(document: bytes) -> bytes:
     return b'%s,"crc":"%08x"}' % (body, zlib.crc32(body))
 
 
-def check_seal(document: bytes) -> None:
-    """Refuse a sealed object that is not as it was written; one of an earlier version has no seal and passes.
+def is_sealed(document: bytes) -> bool:
+    """Return whether an object is sealed; one that an earlier version wrote is not.
 
     Raises:
-        ValueError: its checksum is another one.
+        ValueError: its checksum is another one: it is not as it was written.
     """
     found = _SEAL.search(document, max(0, len(document) - 64))
-    if found is not None and int(found[1], 16) != zlib.crc32(memoryview(document)[: found.start()]):
+    if found is None:
+        return False
+    if int(found[1], 16) != zlib.crc32(memoryview(document)[: found.start()]):
         raise ValueError("expected another checksum: a part of it has changed")
+    return True
 
 
 def encode_sealed(value: object) -> bytes:
@@ -74,7 +77,7 @@ def decode_sealed(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     Raises:
         ValueError: it is not JSON, not of the decoder's type, or not as it was written.
     """
-    check_seal(data)
+    is_sealed(data)
     return decode(data, decoder)
 
 

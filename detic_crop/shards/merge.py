@@ -27,12 +27,12 @@ from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import parts_of
 from detic_crop.folder.journal import Journal, Replay, replay, unfinished_crops, unfinished_photos
-from detic_crop.folder.lines import has_checksum
 from detic_crop.folder.names import fold_name
 from detic_crop.folder.records import Record
 from detic_crop.folder.shard import Shard, owner
 from detic_crop.folder.state import Given, Part, SavedListing, WholeInput, load_listing, load_part
 from detic_crop.folder.tars import within
+from detic_crop.folder.typed_json import is_sealed
 from detic_crop.photos.photo import Photo
 from detic_crop.shards.state import digest_of
 from detic_crop.wording import counted
@@ -404,6 +404,6 @@ def _candidates_line(file: BinaryIO | None, record: Record) -> bytes | None:
     if not (line.startswith(begins) and line.endswith(b"}\n") and len(line) == length):
         return None
     with contextlib.suppress(ValueError):
-        has_checksum(line)
+        is_sealed(line)
         return line
     return None
