@@ -14,6 +14,7 @@ from detic_crop.config import DEFAULT_MAX_PIXELS
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder, open_on_disk
 from detic_crop.folder.journal import Journal, recorded_config, replay
+from detic_crop.folder.known import Both, Known
 from detic_crop.folder.records import Record
 from detic_crop.folder.verdicts import VERDICTS, Review, latest_decisions, read_review
 from detic_crop.folder.whereabouts import Whereabouts, look_for_photos
@@ -70,14 +71,16 @@ def apply(
         WholeRun(folder).held() as stop,
         closing(Journal(folder.layout.journal, folder.layout.candidates, folder.inside)) as journal,
     ):
-        result, records, whereabouts = _look(folder, input)
+        result, before, whereabouts = _look(folder, input)
+        changed: dict[str, Record] = {}
+        records = Both(before, changed)
         jobs, result.problems = _jobs(result.changes, records, whereabouts, folder)
         begun, times = time.monotonic(), StageTimes()
         bar = progress_bar(len(result.changes), 0, quiet or not result.changes)
         with bar as report, output_errors(folder.shown):
 
             def done(record: Record) -> None:
-                records[record.image] = record
+                changed[record.image] = record
                 result.done += 1
                 report(record)
 
@@ -103,7 +106,7 @@ def apply(
     return unless_stopped(result)
 
 
-def _look(folder: OutputFolder, input: PathLike | None) -> tuple[ApplyResult, dict[str, Record], Whereabouts]:
+def _look(folder: OutputFolder, input: PathLike | None) -> tuple[ApplyResult, Known[Record], Whereabouts]:
     """Return what is to change, the records, and where the photos are."""
     state = replay(folder.layout.journal)
     records, review = state.records, read_review(folder.layout.review)

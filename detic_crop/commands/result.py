@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -65,12 +65,17 @@ class RunResult:
         """Photos finished by this call per second of work."""
         return self.done / self.seconds if self.seconds else 0.0
 
-    def count(self, records: Sequence[Record]) -> None:
+    def count(self, records: Iterable[Record]) -> None:
         """Count photos by what was done with them."""
-        self.counts = Counter(record.status for record in records)
-        self.failures = Counter(record.reason for record in records if record.status == "failed")
-        self.reviewed_whole = sum(record.reason == "reviewed_whole" for record in records)
-        self.not_listed = sum(record.reason == "not_listed" for record in records)
+        outcomes = Counter((record.status, record.reason) for record in records)
+        self.counts, self.failures = Counter(), Counter()
+        self.reviewed_whole = self.not_listed = 0
+        for (status, reason), photos in outcomes.items():
+            self.counts[status] += photos
+            if status == "failed":
+                self.failures[reason] += photos
+            self.reviewed_whole += photos * (reason == "reviewed_whole")
+            self.not_listed += photos * (reason == "not_listed")
 
 
 @dataclass(slots=True)

@@ -7,7 +7,6 @@ bit in a name, a number or a path would be believed.
 from __future__ import annotations
 
 import json
-import re
 import zlib
 from typing import TypeVar
 
@@ -43,13 +42,15 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         raise ValueError("expected fewer levels") from error
 
 
-_SEAL = re.compile(rb',"crc":"([0-9a-f]{8})"\}\s*\Z')
+_SEAL = b',"crc":"'
+_END = b'"}'
+_LENGTH = len(_SEAL) + 8 + len(_END)
 
 
 def seal(document: bytes) -> bytes:
     """Return an object of one field or more with a last one, ``crc``: the CRC-32 of what precedes it."""
     body = document[: document.rindex(b"}")]
-    return b'%s,"crc":"%08x"}' % (body, zlib.crc32(body))
+    return b"%s%s%08x%s" % (body, _SEAL, zlib.crc32(body), _END)
 
 
 def is_sealed(document: bytes) -> bool:
@@ -58,10 +59,11 @@ def is_sealed(document: bytes) -> bool:
     Raises:
         ValueError: its checksum is another one: it is not as it was written.
     """
-    found = _SEAL.search(document, max(0, len(document) - 64))
-    if found is None:
+    if document[-2:] != _END:
+        document = document.rstrip()
+    if document[-_LENGTH : len(_SEAL) - _LENGTH] != _SEAL or document[-2:] != _END:
         return False
-    if int(found[1], 16) != zlib.crc32(memoryview(document)[: found.start()]):
+    if int(document[-10:-2], 16) != zlib.crc32(document[:-_LENGTH]):
         raise ValueError("expected another checksum: a part of it has changed")
     return True
 
@@ -79,6 +81,15 @@ def decode_sealed(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     """
     is_sealed(data)
     return decode(data, decoder)
+
+
+def decode_lines(data: bytes, decoder: msgspec.json.Decoder[T], count: int) -> list[T] | None:
+    """Return the values of some lines in less time than one by one; None where `decode` may have to help."""
+    try:
+        values = decoder.decode_lines(data)
+    except (ValueError, RecursionError):
+        return None
+    return values if len(values) == count else None  # it passes over empty lines
 
 
 def _refuse(constant: str) -> float:

@@ -11,6 +11,7 @@ from detic_crop.config import CropConfig
 from detic_crop.folder.decisions import Decision
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import unfinished_crops
+from detic_crop.folder.known import Known
 from detic_crop.folder.names import NameRules
 from detic_crop.folder.records import Record, ResumeEntry
 from detic_crop.folder.tars import within
@@ -70,7 +71,7 @@ class Naming(Protocol):
         ...
 
 
-def make_plan(task: Task, records: Mapping[str, ResumeEntry], folder: OutputFolder, naming: Naming) -> Plan:
+def make_plan(task: Task, records: Known[ResumeEntry], folder: OutputFolder, naming: Naming) -> Plan:
     """Name every crop and find the photos that still need one.
 
     Args:
@@ -83,11 +84,11 @@ def make_plan(task: Task, records: Mapping[str, ResumeEntry], folder: OutputFold
         UsageError: a crop could overwrite a photo or a tar file of somebody else; nothing was changed.
     """
     files = naming.files_in_the_way()
+    recorded = {key: record.crop for key, record in records.items() if record.crop}
     ours: set[str] = set()
     if files:
-        ours = {record.crop for record in records.values() if record.crop}
-        ours |= unfinished_crops(folder.layout.candidates, records)
-    names = _crop_names(task, records, folder, naming, foreign=files.keys() - ours)
+        ours = {*recorded.values(), *unfinished_crops(folder.layout.candidates, records)}
+    names = _crop_names(task, recorded, folder, naming, foreign=files.keys() - ours)
     crops = [names[photo.key] for photo in task.photos]
     folder.crops.refuse_foreign(crops, ours, files)
     # Where the photos are was checked before the folder was locked.
@@ -97,13 +98,13 @@ def make_plan(task: Task, records: Mapping[str, ResumeEntry], folder: OutputFold
         for photo, crop in zip(task.photos, crops, strict=True)
         if not _is_finished(photo, records.get(photo.key), folder, files, task.decisions.get(photo.key))
     ]
-    before = ((job.photo.key, records.get(job.photo.key)) for job in jobs)
-    replaced = {key: record.crop for key, record in before if record is not None and record.crop}
+    keys = (job.photo.key for job in jobs)
+    replaced = {key: recorded[key] for key in keys if key in recorded}
     return Plan(jobs, len(crops) - len(jobs), replaced)
 
 
 def _crop_names(
-    task: Task, records: Mapping[str, ResumeEntry], folder: OutputFolder, naming: Naming, foreign: Set[str]
+    task: Task, recorded: Mapping[str, str], folder: OutputFolder, naming: Naming, foreign: Set[str]
 ) -> dict[str, str]:
     """Return key → crop; recorded names stay, new ones keep clear of `foreign` files."""
     suffix = EXTENSIONS[task.config.format]
@@ -111,7 +112,6 @@ def _crop_names(
     earlier = {key: record.crop for key, record in task.earlier.items() if record.crop}
     settled = {key: os.path.splitext(within(crop))[0] + suffix for key, crop in earlier.items()}
     settled = {key: name for key, name in settled.items() if name not in foreign and rules.allow(name)}
-    recorded = {key: record.crop for key, record in records.items() if record.crop}
     settled |= {key: within(crop) for key, crop in recorded.items()}
     keys = [photo.key for photo in task.photos]
     names = naming.name_crops(task, settled, foreign, suffix, rules)
@@ -127,7 +127,7 @@ def _is_finished(
 ) -> bool:
     if record is None or record.status == "failed":
         return False
-    if decision is not None and not decision.is_followed_by_entry(record):
+    if decision is not None and not decision.is_followed_by(record):
         return False
     if (record.file_size, record.file_time) != (photo.size, photo.version):
         return False
