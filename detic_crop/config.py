@@ -81,6 +81,8 @@ class Setting:
         """
         if value is None and self.default is None:
             return None
+        if isinstance(value, str | Path) and "\0" in str(value):
+            self._refuse("text without NUL", str(value))
         if self.choices:
             if value not in self.choices:
                 self._refuse(f"{', '.join(self.choices[:-1])} or {self.choices[-1]}", value)

@@ -109,7 +109,7 @@ class Matching:
 
 
 def clean_path(path: str) -> str:
-    """Return a path with `/` between parts, without `./` and outer blanks.
+    """Return a path with `/` between parts, without `./` and outer blanks; NUL is spelled as in keys.
 
     Of an address this is what follows ``://``; of a web address without its query and percent-decoded.
     """
@@ -119,6 +119,7 @@ def clean_path(path: str) -> str:
         if scheme[0].lower() in ("http://", "https://", "file://"):
             path = unquote(re.split("[?#]", path, maxsplit=1)[0], errors="surrogateescape")
         path = path.strip().replace("\\", "/")
+    path = path.replace("\0", "%00")
     if "./" in path or "//" in path or path.endswith("/."):
         root = "/" if path.startswith("/") else ""
         parts: list[str] = []
@@ -168,7 +169,7 @@ class NameIndex:
         free: list[str] = []
         taken: set[str] = set()  # cleaned
         by_cleaned = self._with_whole_ids(photos) if self._float_ids else self._by_cleaned
-        for key in dict.fromkeys(photos):
+        for key in photos if isinstance(photos, Mapping) else dict.fromkeys(photos):
             cleaned = clean_path(key)
             names = [key] if key in self._raw else by_cleaned.get(cleaned)
             if names is None or cleaned in taken:

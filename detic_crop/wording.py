@@ -1,6 +1,13 @@
-"""Numbers in sentences, and text as bytes."""
+"""Numbers in sentences, text as bytes, and text that is safe to print."""
 
 from __future__ import annotations
+
+import re
+
+# What moves the cursor, forges lines, changes colours or the order of what follows: C0, DEL, C1, marks and
+# overrides of direction, separators of lines and paragraphs.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_CONTROLS_IN_LINES = re.compile(_CONTROLS.pattern.replace("\x00-\x1f", "\x00-\x08\x0b-\x1f"))
 
 
 def either(number: int, one: str, many: str) -> str:
@@ -16,3 +23,17 @@ def counted(number: int, one: str, many: str = "") -> str:
 def utf8(text: str) -> bytes:
     """Return a text in UTF-8; undecodable bytes of a file name are spelled out, ``\\udce9``."""
     return text.encode("utf-8", "backslashreplace")
+
+
+def visible(text: str) -> str:
+    """Return a text as one line that can be printed: control characters are spelled, ``\\x1b``, ``\\n``."""
+    return _CONTROLS.sub(_spelled, text)
+
+
+def visible_lines(text: str) -> str:
+    """Return a text of several lines like `visible`; line feeds and tabs stay."""
+    return _CONTROLS_IN_LINES.sub(_spelled, text)
+
+
+def _spelled(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")

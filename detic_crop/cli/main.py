@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,7 +32,9 @@ _R = TypeVar("_R")
 
 _cropped = click.argument("cropped")
 _moved = option("--in", "input", metavar="PHOTOS", help="where the photos are now, if they have moved")
-_strict = option("--strict", is_flag=True, help="exit with code 3 when a photo failed")
+_strict = option(
+    "--strict", is_flag=True, help="exit with code 3 when a photo failed, or keeps its earlier crop"
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -159,7 +162,7 @@ def review(cropped: str, no_browser: bool, **given: Any) -> int:
     from detic_crop import api
 
     def ready(address: str) -> None:
-        click.echo(f"review at {address} (Ctrl-C ends)")
+        messages.say(f"review at {address} (Ctrl-C ends)")
         sys.stdout.flush()  # somebody may wait for it at the end of a pipe
 
     count = api.review(cropped, open_browser=not no_browser, ready=ready, **given)
@@ -186,7 +189,9 @@ def apply(cropped: str, strict: bool, **given: Any) -> int:
     for key, problem in result.problems.items():
         messages.say(f"{key} keeps its crop: {one_line(problem)}", err=True)
     messages.say_result(result, quiet=given["quiet"], applied=messages.verdicts_applied(result))
-    return _exit_code(result, strict=False) or (3 if strict and result.problems else 0)
+    if strict and result.problems:
+        return _exit_code(result, strict=False) or 3
+    return _exit_code(result, strict=False) or (1 if result.unplaced else 0)
 
 
 @cli.command()
@@ -225,12 +230,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 code = _main(arguments)
             except KeyboardInterrupt:  # a second one, while the first one was answered
                 code = 130
+            except Exception:  # ours: it ends here, for what it says goes out like all the rest
+                traceback.print_exc()
+                code = 1
             return leave(code)
+
+
+class _OneLine(logging.Formatter):
+    """Formats a message as `messages.say` prints it; a traceback below it keeps its lines."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        return messages.one_shown_line(super().formatMessage(record))
 
 
 def _main(arguments: Sequence[str] | None) -> int:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(_OneLine("%(message)s"))
     logger = logging.getLogger("detic_crop")
     level = logger.level
     logger.addHandler(handler)
@@ -252,6 +267,9 @@ def _main(arguments: Sequence[str] | None) -> int:
     except MemoryError:
         messages.say_error(_NO_MEMORY)
         return 1
+    except Exception as error:
+        messages.say_error(messages.fault(error))
+        raise
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
@@ -274,7 +292,7 @@ def _even_if_stopped(work: Callable[[], _R]) -> _R:
 def _exit_code(result: RunResult, strict: bool) -> int:
     if result.stopped in _STOPPED:
         return _STOPPED[result.stopped]
-    return 3 if strict and result.counts["failed"] else 0
+    return 3 if strict and (result.counts["failed"] or result.unplaced) else 0
 
 
 if __name__ == "__main__":

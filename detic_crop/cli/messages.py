@@ -9,7 +9,7 @@ import click
 
 from detic_crop.errors import one_line
 from detic_crop.photos.keys import printable
-from detic_crop.wording import counted, either
+from detic_crop.wording import counted, either, visible
 
 if TYPE_CHECKING:
     from detic_crop.commands.result import ApplyResult, RunResult
@@ -24,13 +24,26 @@ _VERDICTS = {
 
 
 def say(sentence: str, *, err: bool = False) -> None:
-    """Print one line; what a terminal cannot show is escaped."""
-    click.echo(printable(sentence), err=err)
+    """Print one line; what a terminal cannot show, or takes for a command, is spelled."""
+    click.echo(one_shown_line(sentence), err=err)
+
+
+def one_shown_line(sentence: str) -> str:
+    """Return a sentence as `say` prints it: what stands in it makes no second line."""
+    return visible(printable(sentence))
 
 
 def say_error(message: str) -> None:
     """Print an error as one line."""
     say(f"detic-crop: {one_line(message)}", err=True)
+
+
+def fault(error: Exception) -> str:
+    """Return what is said of an error that nobody foresaw."""
+    return (
+        f"{type(error).__name__}: {one_line(error, 300)}: this is a fault of detic-crop; what was finished "
+        "is kept: please report it with the lines below"
+    )
 
 
 def usage_mistake(error: click.ClickException) -> str:
@@ -60,6 +73,9 @@ def say_result(result: RunResult, *, quiet: bool, applied: str = "") -> None:
         for note in [*result.notes, *filter(None, [applied])]:
             say(note)
         say_counts(result)
+    if not applied:  # `apply` has told them with its other problems
+        for key, why in result.unplaced.items():
+            say(f"{key} keeps its earlier crop: {one_line(why)}", err=True)
     if result.profile:
         click.echo(result.profile)
     if result.stopped:
@@ -89,7 +105,7 @@ def say_counts(result: RunResult) -> None:
     speed = f"; {result.photos_per_second:.1f} photos/s" if result.done else ""
     before = f" ({result.skipped} done before)" if result.skipped else ""
     of = "" if shard is None else f"shard {shard}: "
-    click.echo(f"{of}{counted(counts.total(), 'photo')}{before}: {', '.join(parts)}{speed}")
+    say(f"{of}{counted(counts.total(), 'photo')}{before}: {', '.join(parts)}{speed}")
     if shard is not None:
         done = "it is done" if shard.count == 1 else f"all {shard.count:,} shards are done"
         say(f"no tables yet; once {done}, run: detic-crop merge {result.folder.layout.quoted}")
@@ -107,7 +123,7 @@ def say_dry_run(result: RunResult) -> None:
     config = result.config
     for note in result.notes:
         say(note)
-    click.echo(
+    say(
         f"dry run, nothing written: {counted(result.remaining, 'photo')} to do, "
         f"{result.skipped:,} done before; "
         f"model {config.model} ({result.model_reason}), classes {config.classes}, conf {config.conf}"
@@ -118,7 +134,7 @@ def say_transitions(result: RunResult) -> None:
     """Print how many photos have another status than in the folder that `recrop` began with."""
     changes = ", ".join(f"{n} {old} → {new}" for (old, new), n in sorted(result.transitions.items()))
     total = counted(result.transitions.total(), "photo")
-    click.echo(f"{total} changed status{': ' if changes else ''}{changes}")
+    say(f"{total} changed status{': ' if changes else ''}{changes}")
 
 
 def verdicts_applied(result: ApplyResult) -> str:
@@ -140,4 +156,4 @@ def say_changes(result: ApplyResult) -> None:
         box = "" if change.after.box is None else f" {' '.join(f'{edge:g}' for edge in change.after.box)}"
         how = "" if change.needs_recrop else " (no new crop)"
         say(f"{change.image}: {_VERDICTS[change.after.verdict]}{box}{how}")
-    click.echo(f"dry run, nothing written: {counted(len(result.changes), 'verdict')} to apply")
+    say(f"dry run, nothing written: {counted(len(result.changes), 'verdict')} to apply")

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from detic_crop.cli import messages
 from detic_crop.cli.options import option
 from detic_crop.detectors import lite_package
 from detic_crop.detectors.catalogue import ModelEntry
@@ -37,12 +38,13 @@ def list_weights() -> int:
     rows = [header, _lite_row(), *(_row(entry, folder) for entry in catalogue().values())]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        messages.say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     click.echo(
         "\nms, AP: published time per photo on a Titan RTX and LVIS box AP; "
         "longest side 640, threshold 0.3, no masks"
     )
-    click.echo(f"folder: {folder}\nlite: {_lite_place()}")
+    messages.say(f"folder: {folder}")
+    messages.say(f"lite: {_lite_place()}")
     return 0
 
 
@@ -63,7 +65,7 @@ def pull(names: tuple[str, ...], mirror: str | None, quiet: bool) -> int:
 
     names = _at_least_one(names, "pull")
     if lite_package.NAME in names:
-        click.echo(f"lite is not pulled, it came with this package: {lite_package.weights_path()}")
+        messages.say(f"lite is not pulled, it came with this package: {lite_package.weights_path()}")
     names = tuple(name for name in names if name != lite_package.NAME)
     for name in names:
         named(name)  # refuse a mistyped name before the first download
@@ -71,7 +73,7 @@ def pull(names: tuple[str, ...], mirror: str | None, quiet: bool) -> int:
         for name in names:
             for file in pull(name, mirror=mirror, progress=progress):
                 state = "downloaded" if file.downloaded else "was there already"
-                click.echo(f"{file.path} {state}, sha256 {file.sha256}")
+                messages.say(f"{file.path} {state}, sha256 {file.sha256}")
     return 0
 
 
@@ -96,20 +98,20 @@ def verify(names: tuple[str, ...]) -> int:
             lite_package.read_weights(place)
         except WeightsError as error:
             bad = True
-            click.echo(f"detic-crop: {error}", err=True)
+            messages.say_error(str(error))
         else:
-            click.echo(f"{place} is as it was, sha256 {lite_package.WEIGHTS_SHA256}")
+            messages.say(f"{place} is as it was, sha256 {lite_package.WEIGHTS_SHA256}")
     for entry in wanted:
         try:
             found = verify(entry.name, folder=folder, with_vocabulary=bool(names))
         except WeightsError as error:
             bad = True
-            click.echo(f"detic-crop: {error}", err=True)
+            messages.say_error(str(error))
         else:
             for file, sha256 in found.sha256.items():
-                click.echo(f"{folder / file} is as it was, sha256 {sha256}")
+                messages.say(f"{folder / file} is as it was, sha256 {sha256}")
     if not wanted and not names:
-        click.echo(f"no weights in {folder}")
+        messages.say(f"no weights in {folder}")
     return 1 if bad else 0
 
 
@@ -124,17 +126,17 @@ def path(name: str | None) -> int:
 
     folder = weights_dir()
     if name is None:
-        click.echo(folder)
+        messages.say(str(folder))
         return 0
     if name == lite_package.NAME:
-        click.echo(lite_package.weights_path())
+        messages.say(str(lite_package.weights_path()))
         return 0
     missing = False
     for entry in named(name):
         if (folder / entry.file).exists():
-            click.echo(folder / entry.file)
+            messages.say(str(folder / entry.file))
         else:
-            click.echo(f"detic-crop: {missing_message(entry.name, with_vocabulary=False)}", err=True)
+            messages.say_error(missing_message(entry.name, with_vocabulary=False))
             missing = True
     return 1 if missing else 0
 
@@ -161,9 +163,9 @@ def rm(names: tuple[str, ...], forget: bool) -> int:
     for name in names:
         removed = remove(name, forget_hash=forget)
         for file in removed:
-            click.echo(f"{file} removed")
+            messages.say(f"{file} removed")
         if not removed:
-            click.echo(f"{name} is not in {weights_dir()}")
+            messages.say(f"{name} is not in {weights_dir()}")
     return 0
 
 

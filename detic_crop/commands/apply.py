@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 
 from detic_crop.commands.result import ApplyResult, unless_stopped
 from detic_crop.commands.scope import WholeRun
@@ -12,16 +12,18 @@ from detic_crop.commands.settings import PathLike, require_finished
 from detic_crop.commands.tables import write_tables
 from detic_crop.config import DEFAULT_MAX_PIXELS
 from detic_crop.errors import UsageError
+from detic_crop.folder.aside import place_for
 from detic_crop.folder.folder import OutputFolder, open_on_disk
 from detic_crop.folder.journal import Journal, recorded_config, replay
 from detic_crop.folder.known import Both, Known
 from detic_crop.folder.records import Record
-from detic_crop.folder.verdicts import VERDICTS, Review, latest_decisions, read_review
+from detic_crop.folder.there import is_there
+from detic_crop.folder.verdicts import Review, latest_decisions, read_review
 from detic_crop.folder.whereabouts import Whereabouts, look_for_photos
-from detic_crop.folder.write_errors import output_errors
+from detic_crop.folder.write_errors import as_output_error, is_fatal
 from detic_crop.photos.photo import Photo
 from detic_crop.work.changes import Change, changes_of, why_not_croppable
-from detic_crop.work.execute import commit
+from detic_crop.work.execute import NotPlacedError, commit, not_placed, record_in
 from detic_crop.work.executors.threads import Threads
 from detic_crop.work.kept_boxes import KeptCandidates
 from detic_crop.work.pipeline import Pipeline
@@ -43,7 +45,8 @@ def apply(
     Accepted photos get their verdict. For another box or the whole photo, the photo is cropped again, without
     the detector. Rejected crops move to ``.detic-crop/rejected``. A verdict that was taken back brings the
     detector's own crop back. A photo that cannot be read, or has changed since the run, keeps its row and
-    crop and is named in `ApplyResult.problems`.
+    crop and is named in `ApplyResult.problems`; so is one whose new crop cannot be put in place. Their
+    verdicts wait for the next call.
 
     Killed at any moment, it leaves a folder that the next call completes: a crop is in place before its
     journal line is written, and what has no line yet is done again.
@@ -60,7 +63,13 @@ def apply(
         OutputError: it cannot be written or is in use; what was finished is kept.
         Interrupted, Terminated: see `run`.
     """
-    folder = open_on_disk(output, "apply")
+    with open_on_disk(output, "apply") as folder:
+        return unless_stopped(_apply(folder, input, dry_run, workers, quiet))
+
+
+def _apply(
+    folder: OutputFolder, input: PathLike | None, dry_run: bool, workers: int | None, quiet: bool
+) -> ApplyResult:
     folder.require_run()
     require_finished(recorded_config(folder.layout.journal), folder.shown)
     if dry_run:
@@ -77,7 +86,7 @@ def apply(
         jobs, result.problems = _jobs(result.changes, records, whereabouts, folder)
         begun, times = time.monotonic(), StageTimes()
         bar = progress_bar(len(result.changes), 0, quiet or not result.changes)
-        with bar as report, output_errors(folder.shown):
+        with bar as report:
 
             def done(record: Record) -> None:
                 changed[record.image] = record
@@ -89,13 +98,15 @@ def apply(
 
             for change in result.changes:
                 if not change.needs_recrop and not should_stop():
-                    done(_record(change, records[change.image], journal, folder))
+                    with _noting_what_is_not_placed(change.image, result):
+                        done(_record(change, records[change.image], journal, folder))
             for outcome in _recrop(jobs, result, records, workers, should_stop) if jobs else ():
+                key = outcome.record.image
                 if outcome.record.status == "failed":
-                    result.problems[outcome.record.image] = outcome.record.error
-                else:
-                    replaced = records[outcome.record.image].crop
-                    done(commit(outcome, journal, folder, times, replaced))
+                    result.problems[key] = outcome.record.error
+                    continue
+                with _noting_what_is_not_placed(key, result):
+                    done(commit(outcome, journal, folder, times, records[key].crop))
             folder.aside.remove_stale(records)
             folder.flush()
         folder.clear_temporary()
@@ -103,7 +114,7 @@ def apply(
         result.remaining = len(result.changes) - result.done - len(result.problems)
         result.stopped = stop.reason if result.remaining else ""
         write_tables(result, records, whereabouts)
-    return unless_stopped(result)
+    return result
 
 
 def _look(folder: OutputFolder, input: PathLike | None) -> tuple[ApplyResult, Known[Record], Whereabouts]:
@@ -120,12 +131,7 @@ def _ignored_verdict_notes(review: Review, records: Mapping[str, Record], folder
     notes = []
     if unknown := sum(key not in records for key in review.last):
         notes.append(f"verdicts about photos that are not in the journal, ignored: {unknown}")
-    if review.not_understood:
-        notes.append(
-            f"lines of {folder.layout.review} that are not verdicts, ignored: {review.not_understood}; "
-            f"expected image,verdict,box,reviewer,time with one of {', '.join(VERDICTS)}"
-        )
-    return notes
+    return [*notes, *review.sentences(folder.layout.shown_of(folder.layout.review))]
 
 
 def _jobs(
@@ -148,7 +154,7 @@ def _jobs(
             # Size and time of the run: they tell a later run that the photo has not changed.
             photo = Photo(key, location, record.file_size, record.file_time)
             jobs.append(Job(photo, record.crop, decisions[key], record))
-    if jobs and not folder.layout.candidates.exists():
+    if jobs and not is_there(folder.layout.candidates):
         raise UsageError(
             "no_candidates",
             f"{folder.layout.candidates} is gone: nothing can be cropped; run `detic-crop run` again",
@@ -157,11 +163,37 @@ def _jobs(
 
 
 def _record(change: Change, record: Record, journal: Journal, folder: OutputFolder) -> Record:
-    """Move the crop aside or back, and record it."""
+    """Move the crop aside or back, and record it.
+
+    Raises:
+        NotPlacedError: it cannot be moved; it is where it was.
+        OutputError: the output cannot be written.
+    """
     new = change.after.record_of_same_crop(record)
-    folder.aside.move(record, new)
-    journal.append(new)
+    try:
+        folder.aside.move(record, new)
+    except OSError as error:
+        with suppress(OSError):  # what is not recorded must not get into a tar file
+            folder.crops.forget(place_for(new))
+        if is_fatal(error):
+            raise as_output_error(error, folder.shown) from error
+        raise not_placed(record, error) from error
+    try:
+        record_in(journal, new, record.crop)
+    except OSError as error:
+        with suppress(OSError):
+            folder.aside.move(new, record)
+        raise as_output_error(error, folder.shown) from error
     return new
+
+
+@contextmanager
+def _noting_what_is_not_placed(key: str, result: ApplyResult) -> Iterator[None]:
+    """Let a photo whose crop cannot be put in place keep its earlier one, and its verdict wait."""
+    try:
+        yield
+    except NotPlacedError as error:
+        result.problems[key] = result.unplaced[key] = str(error)
 
 
 def _recrop(

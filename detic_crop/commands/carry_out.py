@@ -66,7 +66,7 @@ def carry_out(
             scope.finish(result, task.photos)
             raise
     result.done, result.skipped = execution.done.total(), execution.skipped
-    result.remaining = len(plan.jobs) - result.done
+    result.remaining, result.unplaced = len(plan.jobs) - result.done, execution.unplaced
     result.seconds, result.stopped = execution.seconds, execution.stopped
     result.notes += detector.notes()
     if state.ignored:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from detic_crop.columns import Column
 from detic_crop.config import RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import KnownInputs
 from detic_crop.folder.same_photo import SamePhoto
 from detic_crop.folder.state import Given, SavedListing, load_listing
+from detic_crop.folder.there import is_there
 from detic_crop.photos.find import root_of
 from detic_crop.photos.labels import Labels, match_labels, read_labels
 from detic_crop.photos.location import FileOrObject
-from detic_crop.photos.photo import Listing, Photo
+from detic_crop.photos.table import Listing, OwnPaths, Photos
 from detic_crop.system.system_folders import system_folder_of
 from detic_crop.wording import counted
 
@@ -33,16 +35,16 @@ class DataSet:
     """
 
     inputs: Sequence[Given]
-    photos: Sequence[Photo]
-    chosen: Sequence[Photo]
+    photos: Photos
+    chosen: Photos
     labels: Labels | None = None
     matches: Sequence[str | None] = ()
     notes: list[str] = field(default_factory=list)
 
     @property
-    def keys(self) -> list[str]:
+    def keys(self) -> Column:
         """Keys of all photos, in input order."""
-        return [photo.key for photo in self.photos]
+        return self.photos.keys
 
 
 def data_set_of(where: FileOrObject, listing: Listing, folder: OutputFolder, options: RunOptions) -> DataSet:
@@ -59,7 +61,7 @@ def data_set_of(where: FileOrObject, listing: Listing, folder: OutputFolder, opt
     """
     labels = None if options.labels is None else read_labels(options.labels, options.labels_key)
     whole = folder.whole
-    given = Given(str(where.absolute().redact()), root_of(where), [photo.key for photo in listing.photos])
+    given = Given(str(where.absolute().redact()), root_of(where), listing.photos.keys)
     inputs, photos, earlier_notes = [given], listing.photos, list[str]()
     if not options.overwrite:
         saved = load_listing(whole)
@@ -79,47 +81,46 @@ def data_set_of(where: FileOrObject, listing: Listing, folder: OutputFolder, opt
     return DataSet(inputs, photos, chosen[: options.limit], labels, matches, notes)
 
 
-def _labelled(
-    labels: Labels, listing: Listing, photos: Sequence[Photo]
-) -> tuple[list[Photo], list[str | None], list[str]]:
+def _labelled(labels: Labels, listing: Listing, photos: Photos) -> tuple[Photos, list[str | None], list[str]]:
     """Return the photos of this input that rows name, the photo of each row, and notes.
 
     Rows may also name photos of other inputs.
     """
-    by_key = {photo.key: photo for photo in photos}
-    keys = list(by_key)
-    matched = match_labels(labels.names(), {key: photo.location.own_path for key, photo in by_key.items()})
+    keys = photos.keys
+    matched = match_labels(labels.names(), OwnPaths(photos))
     labelled = list(dict.fromkeys(key for key in matched.keys if key is not None))
-    rows = len(matched.keys)
+    count = len(matched.keys)
     if not labelled:
         raise UsageError(
             "no_label_matches",
-            f"--labels: no row of {rows:,} names a photo of --in "
+            f"--labels: no row of {count:,} names a photo of --in "
             f"(first row: {labels.names()[0]!r}, first photo: {keys[0]!r}); pass --labels-key COLUMN"
             + "".join(f"; {note}" for note in matched.notes),
         )
     missing, left_out = matched.keys.count(None), len(keys) - len(labelled)
     note = (
-        f"labels: {counted(rows, 'row')}, {counted(len(labelled), 'photo')} matched, "
+        f"labels: {counted(count, 'row')}, {counted(len(labelled), 'photo')} matched, "
         f"{counted(missing, 'row')} without a photo, {counted(left_out, 'photo')} without a row left out"
     )
-    of_input = {photo.key for photo in listing.photos}
-    chosen = [by_key[key] for key in labelled if key in of_input]
+    of_input = listing.photos.keys
+    rows = (keys.find(key) for key in labelled if key in of_input)
+    chosen = photos.of([row for row in rows if row is not None])
     return chosen, matched.keys, [note, *matched.notes]
 
 
 def _earlier_notes(
-    folder: OutputFolder, saved: SavedListing, photos: Sequence[Photo], labels: Labels | None
+    folder: OutputFolder, saved: SavedListing, photos: Photos, labels: Labels | None
 ) -> list[str]:
     """Return what stays in the folder, or goes, though this call does not mention it."""
     notes = []
-    left = set(saved.known_keys).difference(photo.key for photo in photos)
+    before, now = saved.known_keys, photos.keys
+    left = () if before == now else (key for key in before if key not in now)
     if old := sorted(key for key in left if system_folder_of(key)):
         notes.append(
             f"photos of system folders that an earlier version took: {len(old):,} (first: {old[0]}); they "
             "keep rows and crops, as every photo does that has left the input; reject them in `detic-crop "
             "review`, or start over with --overwrite"
         )
-    if labels is None and folder.layout.labels.exists():
+    if labels is None and is_there(folder.layout.labels):
         notes.append("audit.csv follows no labels any more; pass --labels to have them back")
     return notes

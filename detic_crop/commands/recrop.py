@@ -26,7 +26,8 @@ from detic_crop.folder.state import SavedListing, load_labels, load_listing
 from detic_crop.folder.verdicts import latest_decisions, read_review
 from detic_crop.folder.whereabouts import locations_now
 from detic_crop.photos.location import file_or_object, locate
-from detic_crop.photos.photo import Photo, stat_all
+from detic_crop.photos.photo import Photo
+from detic_crop.photos.table import Photos, stat_all
 from detic_crop.work.executors.threads import Threads
 from detic_crop.work.kept_boxes import KeptCandidates, carried_decisions, check_policy
 from detic_crop.work.pipeline import Pipeline
@@ -63,12 +64,22 @@ def recrop(
         OutputError: the output cannot be written or is in use.
         Interrupted, Terminated: see `run`.
     """
-    origin = open_on_disk(source, "recrop")
+    with open_on_disk(source, "recrop") as origin:
+        return unless_stopped(_recrop(origin, output, input, options or RunOptions(), settings))
+
+
+def _recrop(
+    origin: OutputFolder,
+    output: PathLike,
+    input: PathLike | None,
+    options: RunOptions,
+    settings: Mapping[str, Any],
+) -> RunResult:
     origin.require_run()
     # What the run left, and what is asked for.
     state = replay(origin.layout.journal)
     begun_with = require_finished(state.config if state.records else None, origin.shown)
-    config, options, classes = _settings(begun_with, options or RunOptions(), settings, origin)
+    config, options, classes = _settings(begun_with, options, settings, origin)
     with open_folder(output, out_format=config.out_format) as folder:
         recorded = load_listing(origin)
         labels, matches = load_labels(origin)
@@ -115,7 +126,7 @@ def recrop(
             }
             carry_out(task, scope, executor, detector, stop, result, came_from)
         result.transitions = _transitions(state.records, scope.records(), data_set.chosen)
-    return unless_stopped(result)
+    return result
 
 
 def _settings(
@@ -158,8 +169,10 @@ def _decisions(
     result: RunResult,
 ) -> dict[str, Decision]:
     """Return what reviewers decided; verdicts about the new data set come before those about the old one."""
+    review = read_review(origin.layout.review)
+    result.notes += review.sentences(str(origin.layout.review))
     decided, lapsed = carried_decisions(
-        latest_decisions(records, read_review(origin.layout.review).last),
+        latest_decisions(records, review.last),
         records,
         origin.layout.candidates,
         classes,
@@ -182,9 +195,7 @@ def _transitions(
     return Counter((old, new) for old, new in both if old != new)
 
 
-def _recorded_photos(
-    recorded: SavedListing, records: Mapping[str, Record], input: PathLike | None
-) -> list[Photo]:
+def _recorded_photos(recorded: SavedListing, records: Mapping[str, Record], input: PathLike | None) -> Photos:
     """Return the photos of a saved listing that have records, where they were then or are now."""
     order = [key for key in recorded.keys if key in records]
     order += sorted(set(records).difference(order))

@@ -35,6 +35,8 @@ class RunResult:
         skipped: number of photos finished by an earlier call.
         remaining: number of photos of this call still to do.
         seconds: wall time of the work.
+        unplaced: key → why a new crop could not be put in place; the photo keeps its earlier crop and row,
+            and the next call tries again.
         stopped: empty, ``time_limit``, ``SIGINT`` or ``SIGTERM``.
         notes: sentences that a person should read.
         transitions: after `recrop`, (old status, new status) → number of photos.
@@ -53,6 +55,7 @@ class RunResult:
     done: int = 0
     skipped: int = 0
     remaining: int = 0
+    unplaced: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     stopped: str = ""
     notes: list[str] = field(default_factory=list)
@@ -66,16 +69,15 @@ class RunResult:
         return self.done / self.seconds if self.seconds else 0.0
 
     def count(self, records: Iterable[Record]) -> None:
-        """Count photos by what was done with them."""
-        outcomes = Counter((record.status, record.reason) for record in records)
+        """Count photos by what was done with them; the records are read once through."""
         self.counts, self.failures = Counter(), Counter()
-        self.reviewed_whole = self.not_listed = 0
-        for (status, reason), photos in outcomes.items():
-            self.counts[status] += photos
-            if status == "failed":
-                self.failures[reason] += photos
-            self.reviewed_whole += photos * (reason == "reviewed_whole")
-            self.not_listed += photos * (reason == "not_listed")
+        reasons: Counter[str] = Counter()
+        for record in records:
+            self.counts[record.status] += 1
+            reasons[record.reason] += 1
+            self.failures[record.reason] += record.status == "failed"
+        self.failures = +self.failures  # without what did not fail
+        self.reviewed_whole, self.not_listed = reasons["reviewed_whole"], reasons["not_listed"]
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from detic_crop.boxes.choose import UNKNOWN_CLASS
+from detic_crop.columns import Layers
 from detic_crop.commands.carry_out import carry_out
 from detic_crop.commands.choose_detector import choose_detector, resolve_config
 from detic_crop.commands.command_line import command_words
@@ -23,10 +24,12 @@ from detic_crop.folder.folder import open_folder
 from detic_crop.folder.journal import Replay, replay
 from detic_crop.folder.same_photo import is_same_photo
 from detic_crop.folder.state import load_listing
-from detic_crop.folder.verdicts import Verdict, VerdictLog, now, read_verdicts
+from detic_crop.folder.verdict_lines import Verdict
+from detic_crop.folder.verdicts import VerdictLog, now, read_verdicts
 from detic_crop.photos.find import discover
 from detic_crop.photos.location import locate
-from detic_crop.photos.photo import Listing, Photo
+from detic_crop.photos.photo import Photo
+from detic_crop.photos.table import Listing, OwnPaths
 from detic_crop.shards.resolve import resolve_shard
 from detic_crop.wording import counted, either
 from detic_crop.work.executors.open import open_executor
@@ -74,7 +77,7 @@ def run(
         folder.check_usable()
         scope.check_alone()
         listing = discover(input, folder.shown)
-        folder.checks.photos_outside((photo.location for photo in listing.photos), listing.plain)
+        folder.checks.photos_outside((photo.location for photo in listing.photos), listing.links)
         data_set = data_set_of(where, listing, folder, options)
         scope.check_photos(data_set.inputs, data_set.photos)
 
@@ -122,7 +125,7 @@ def _prepared(
     all_count = config.classes is None and classes == (UNKNOWN_CLASS,)
     detector.ask_for(None if all_count else classes, resolved.conf)
     try:
-        detector.expect({photo.key: photo.location.own_path for photo in listing.photos})
+        detector.expect(OwnPaths(listing.photos))
     except UsageError as error:
         raise UsageError(error.code, "; ".join([str(error), *listing.notes[:2]])) from error
     return resolved
@@ -149,7 +152,7 @@ def _decisions_to_keep(photos: Sequence[Photo], scope: Scope, notes: list[str]) 
     if not verdicts:
         return {}
     records = scope.records()
-    before = load_listing(folder.whole).locations() | load_listing(folder).locations()
+    before = Layers(load_listing(folder).locations(), load_listing(folder.whole).locations())
     decisions, changed = {}, []
     for photo in photos:
         record = records.get(photo.key)

@@ -50,6 +50,7 @@ def write_report(result: RunResult, audit: Audit, advice: str, *, xlsx: bool = F
     folder = result.folder
     so = "audit.html keeps the pictures that it has of them already"
     result.notes[:0] = audit.whereabouts.sentences(so, advice)
+    result.notes += [sentence for sentence in audit.damage if sentence not in result.notes]
     if sample := sample_of(result):
         current = {key: photo.record for key, photo in audit.photos.items()}
         detected = detected_records(folder, current, result.config)

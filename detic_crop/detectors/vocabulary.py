@@ -55,7 +55,12 @@ def names_of(vocabulary: str) -> tuple[str, ...]:
 
 def split_names(text: str) -> list[str]:
     """Return names joined by commas; a name that holds one is in quotes: ``Dolphin,"orca, killer whale"``."""
-    names = next(csv.reader([text], skipinitialspace=True), [])
+    try:
+        names = next(csv.reader([text], skipinitialspace=True), [])
+    except csv.Error as error:  # a line break outside of quotes, or megabytes
+        raise UsageError(
+            "bad_value", f"--classes must be names joined by commas, got {text!r:.200}"
+        ) from error
     return [name.strip() for name in names if name.strip()]
 
 

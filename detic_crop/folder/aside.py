@@ -15,7 +15,7 @@ from detic_crop.folder.mirror import Mirror
 from detic_crop.folder.names import ASIDE, aside_name
 from detic_crop.folder.records import Record
 from detic_crop.folder.tars import Crops
-from detic_crop.folder.write_errors import output_errors
+from detic_crop.folder.write_errors import folder_errors
 
 
 def place_for(record: Record) -> str:
@@ -80,7 +80,7 @@ class Aside:
         Raises:
             OutputError: something cannot be removed.
         """
-        with output_errors(self._layout.shown):
+        with folder_errors(self._layout.shown):
             names = self._names()
             if names:  # of many records few are rejected, and most folders have none
                 self._remove_stale(names, records)

@@ -14,6 +14,7 @@ from detic_crop.errors import UsageError
 from detic_crop.folder.state import Given, SavedListing
 from detic_crop.photos.location import LocalFile, Location
 from detic_crop.photos.photo import Photo
+from detic_crop.photos.table import Photos
 from detic_crop.wording import counted
 
 _ENOUGH = 0.5
@@ -40,7 +41,7 @@ class KnownInputs:
 
     def __init__(self, listing: SavedListing, shown: str) -> None:
         self._inputs = listing.inputs
-        self._locations = listing.locations(listing.known_keys)
+        self._locations = listing.known_locations()
         self._shown = shown
 
     def with_input(
@@ -81,7 +82,7 @@ class KnownInputs:
                 raise self._same_name(photo, others[photo.key], given)
         return [given if i == index else other for i, other in enumerate(inputs)]
 
-    def photos_of(self, inputs: Sequence[Given], photos: Sequence[Photo]) -> list[Photo]:
+    def photos_of(self, inputs: Sequence[Given], photos: Photos) -> Photos:
         """Return the photos of all inputs in order.
 
         Args:
@@ -89,14 +90,15 @@ class KnownInputs:
             photos: photos of this run's input; those of the others are where they were.
         """
         if len(inputs) == 1:
-            return list(photos)
-        ours = {photo.key: photo for photo in photos}
-        return [
-            ours.get(key) or Photo(key, self._locations[key])
-            for given in inputs
-            for key in given.keys
-            if key in ours or key in self._locations
-        ]
+            return photos
+        ours, found = photos.keys, Photos()
+        for given in inputs:
+            for key in given.keys:
+                if (row := ours.find(key)) is not None:
+                    found.append(photos[row])
+                elif (location := self._locations.get(key)) is not None:
+                    found.append(Photo(key, location))
+        return found
 
     def _index_of(self, given: Given) -> int | None:
         """Return which input has the same `where`; in a folder that kept none, the same root."""

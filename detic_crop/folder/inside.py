@@ -14,11 +14,17 @@ import os
 import shutil
 import stat
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import FileIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from detic_crop.errors import UsageError
+from detic_crop.folder.held import Identity, identity
+from detic_crop.folder.write_errors import writing
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
 
 # Else (on Windows) each component is looked at, and then the path is used.
 _DESCRIPTORS = hasattr(os, "O_NOFOLLOW") and os.supports_dir_fd >= {
@@ -49,13 +55,39 @@ class Inside:
         self._shown = str(root) if shown is None else shown
         self._prefix = os.path.join(root, "") if root != Path() else ""
         self._root_fd: int | None = None
+        self._guard: Callable[[], None] = _no_guard
+
+    @contextlib.contextmanager
+    def guarded(self, check: Callable[[], None]) -> Iterator[None]:
+        """Call `check` before whatever is changed; it raises where nothing may be changed any more."""
+        before, self._guard = self._guard, check
+        try:
+            yield
+        finally:
+            self._guard = before
+
+    def check(self) -> None:
+        """Refuse to go on in a folder in which nothing may be changed any more; see `guarded`.
+
+        For those who go on writing to a file that they have open.
+        """
+        self._guard()
+
+    def identity(self) -> Identity:
+        """Return which folder this is, wherever it is now."""
+        if not _DESCRIPTORS:
+            return identity(self.root)
+        status = os.fstat(self._opened_root(False))
+        return status.st_dev, status.st_ino
 
     # ------------------------------------------------------------ folders
 
     def mkdir(self, path: Path) -> None:
         """Make a folder and those above it, where they are not there yet."""
         if path == self.root:
-            os.makedirs(self.root, exist_ok=True)
+            self._guard()
+            with writing(path):
+                os.makedirs(self.root, exist_ok=True)
             return
         with self._above(path, make=True) as (fd, name):
             _mkdir(name, fd)
@@ -97,9 +129,13 @@ class Inside:
         return found
 
     def walk(self, path: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-        """Walk a folder from the bottom up as `os.walk` does; a link in its place is refused."""
+        """Walk a folder from the bottom up as `os.walk` does; a link in its place is refused.
+
+        Raises:
+            OSError: a folder cannot be read. What is in it counts: it may be a crop that waits to be packed.
+        """
         self.refuse_links(path)
-        for folder, folders, names in os.walk(path, topdown=False):
+        for folder, folders, names in os.walk(path, topdown=False, onerror=_unless_gone):
             yield Path(folder), folders, names
 
     def refuse_links(self, path: Path) -> None:
@@ -153,7 +189,7 @@ class Inside:
         """
         flags = os.O_RDONLY | _NO_LINK | _BINARY | getattr(os, "O_NONBLOCK", 0)
         try:
-            with self._above(path) as (fd, name):
+            with self._reached(path) as (fd, name):
                 opened = os.open(name, flags, dir_fd=fd)
         except UsageError as error:
             raise FileNotFoundError(errno.ENOENT, "no plain file", os.fspath(path)) from error
@@ -166,7 +202,7 @@ class Inside:
             raise FileNotFoundError(errno.ENOENT, "no plain file", os.fspath(path))
         return FileIO(opened, "r")
 
-    def create(self, path: Path, make: bool = False) -> FileIO:
+    def create(self, path: Path, make: bool = False) -> Written:
         """Make a new file, open to be written, unbuffered.
 
         Args:
@@ -175,7 +211,7 @@ class Inside:
         """
         with self._above(path, make) as (fd, name):
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINK | _BINARY
-            return FileIO(os.open(name, flags, 0o666, dir_fd=fd), "r+")
+            return Written(os.open(name, flags, 0o666, dir_fd=fd), path)
 
     def write_new(self, path: Path, data: bytes, make: bool = False) -> None:
         """Make a new file of some bytes; one that cannot be written whole is removed again."""
@@ -187,7 +223,7 @@ class Inside:
                     self.remove(path)
                 raise
 
-    def open_grown(self, path: Path) -> FileIO:
+    def open_grown(self, path: Path) -> Written:
         """Open a file that is continued in place, made if need be; unbuffered, to read and write.
 
         A file with a second name, such as one in a backup made by `cp -al`, is first replaced by a copy of
@@ -203,11 +239,11 @@ class Inside:
                 with self.create(copy) as new:
                     while part := file.read(1 << 20):
                         write_all(new, part)
-                    os.fsync(new.fileno())
+                    new.sync()
             self.replace(copy, path)
             return self._opened(path, name, fd)
 
-    def _opened(self, path: Path, name: str, fd: int | None) -> FileIO:
+    def _opened(self, path: Path, name: str, fd: int | None) -> Written:
         flags = os.O_RDWR | os.O_CREAT | _NO_LINK | _BINARY | getattr(os, "O_NONBLOCK", 0)
         try:
             opened = os.open(name, flags, 0o666, dir_fd=fd)
@@ -216,7 +252,7 @@ class Inside:
                 raise self._refused(path) from error
             raise
         if stat.S_ISREG(os.fstat(opened).st_mode):
-            return FileIO(opened, "r+")
+            return Written(opened, path)
         os.close(opened)
         raise UsageError("not_a_file", f"{path} is not a file; remove it, then run the same command again")
 
@@ -224,6 +260,13 @@ class Inside:
 
     @contextlib.contextmanager
     def _above(self, path: Path, make: bool = False) -> Iterator[tuple[int | None, str]]:
+        """Yield what `_reached` does, to change something there."""
+        self._guard()
+        with writing(path), self._reached(path, make) as place:
+            yield place
+
+    @contextlib.contextmanager
+    def _reached(self, path: Path, make: bool = False) -> Iterator[tuple[int | None, str]]:
         """Yield the open folder that a path is in, and the name there; or None and the whole path."""
         parts = self._parts(path)
         fd: int | None = None
@@ -298,15 +341,66 @@ class Inside:
         )
 
 
+class Written(FileIO):
+    """A file of the folder that is open to be written, unbuffered. Errors of writing it say so, and name it.
+
+    Args:
+        descriptor: the open file; closed with this object.
+        path: path of the file, for messages.
+    """
+
+    def __init__(self, descriptor: int, path: Path) -> None:
+        super().__init__(descriptor, "r+")
+        self._path = path
+
+    def write(self, data: Buffer, /) -> int:
+        """Write at least a byte of `data`; return how many.
+
+        Raises:
+            OSError: the disk takes none.
+        """
+        with writing(self._path):
+            return _at_least_one(super().write(data), data)
+
+    def truncate(self, size: int | None = None, /) -> int:
+        """Cut the file off."""
+        with writing(self._path):
+            return super().truncate(size)
+
+    def sync(self) -> None:
+        """Wait until all of it is on the disk."""
+        with writing(self._path):
+            os.fsync(self.fileno())
+
+
 def write_all(file: FileIO, data: bytes) -> None:
     """Write to an unbuffered file, which may take it in pieces.
 
     Raises:
-        OSError: it takes no more.
+        OSError: it takes no more, for good or for the moment.
     """
     view = memoryview(data)
     while view:
-        view = view[file.write(view) :]
+        with contextlib.suppress(InterruptedError):
+            view = view[_at_least_one(file.write(view), view) :]
+
+
+def _at_least_one(written: int | None, data: Buffer) -> int:
+    """Return how many bytes were written; none of some is an error, or whoever goes on goes on for ever."""
+    if not written and memoryview(data).nbytes:
+        code = errno.EAGAIN if written is None else errno.EIO
+        raise OSError(code, os.strerror(code))
+    return written or 0
+
+
+def _no_guard() -> None:
+    """Let everything be changed."""
+
+
+def _unless_gone(error: OSError) -> None:
+    """Raise an error of a folder's listing, unless there is no such folder."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
 
 
 def _mkdir(name: str, fd: int | None) -> None:

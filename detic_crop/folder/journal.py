@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
-from detic_crop.folder.inside import Inside, write_all
+from detic_crop.folder.inside import Inside, Written, write_all
 from detic_crop.folder.known import InFile, InMemory, Known, LinesSeen, OfPhoto
 from detic_crop.folder.lines import LineCheck, to_line
 from detic_crop.folder.names import is_crop_path
 from detic_crop.folder.records import Edges, Record, ResumeEntry, Span
+from detic_crop.folder.there import is_there
 from detic_crop.folder.typed_json import decode, is_sealed
 
 
@@ -82,7 +83,7 @@ def replay(path: Path, *, reviewed: bool = True) -> Replay:
         reviewed: False leaves out lines that a reviewer had a part in: what remains is the detector's work.
     """
     state = Replay()
-    if not path.exists():
+    if not is_there(path):
         return state
     check, seen = LineCheck(), LinesSeen()
     with contextlib.ExitStack() as opened:
@@ -154,7 +155,7 @@ def recorded_config(path: Path) -> CropConfig | None:
 
 def _some_lines(path: Path) -> Iterator[bytes]:
     """Yield the whole lines of a journal, reading no further than is asked for."""
-    if path.exists():
+    if is_there(path):
         with open(path, "rb") as file:
             yield from (line for line in file if line.endswith(b"\n"))
 
@@ -167,7 +168,7 @@ class Journal:
     Args:
         journal_path: the journal; made if need be.
         candidates_path: the boxes; made if need be.
-        inside: writes in the folder that they lie in.
+        inside: writes in the folder that they lie in, and knows whether it still may.
     """
 
     def __init__(self, journal_path: Path, candidates_path: Path, inside: Inside | None = None) -> None:
@@ -176,11 +177,12 @@ class Journal:
             self._journal = opened.enter_context(_open_for_append(journal_path, inside))
             self._candidates = opened.enter_context(_open_for_append(candidates_path, inside))
             opened.pop_all()
+        self._inside = inside
 
     def begin(self, config: CropConfig, version: str) -> None:
         """Write the settings; once per folder."""
         header = {"config": config.to_dict(), "fingerprint": config.fingerprint(), "version": version}
-        _append(self._journal, to_line(header))
+        self._append(self._journal, to_line(header))
 
     def append_candidates(self, image: str, crop: str, detections: Detections) -> Span:
         """Write a photo's boxes, which announce the crop file that is about to appear; return their span."""
@@ -197,7 +199,7 @@ class Journal:
 
     def append_candidates_line(self, line: bytes) -> Span:
         """Write the boxes of a photo as another file has them; return their span."""
-        return _append(self._candidates, line), len(line)
+        return self._append(self._candidates, line), len(line)
 
     def candidates_end(self) -> int:
         """Return the size of `candidates.jsonl` in bytes."""
@@ -205,14 +207,19 @@ class Journal:
 
     def append(self, record: Record) -> None:
         """Write the record of a finished photo."""
-        _append(self._journal, record.to_line())
+        self._append(self._journal, record.to_line())
+
+    def _append(self, file: FileIO, line: bytes) -> int:
+        self._inside.check()
+        return _append(file, line)
 
     def close(self) -> None:
         """Flush to the disk itself, then close."""
-        for file in (self._journal, self._candidates):
-            if not file.closed:
-                os.fsync(file.fileno())
-                file.close()
+        with contextlib.ExitStack() as last:  # all of it, also where one of them fails
+            for file in (self._candidates, self._journal):
+                if not file.closed:
+                    last.callback(file.close)
+                    last.callback(file.sync)
 
 
 class _Announced(msgspec.Struct, frozen=True):
@@ -284,7 +291,7 @@ def unfinished_crops(candidates_path: Path, records: Known[OfPhoto]) -> set[str]
 
 def unfinished_photos(candidates_path: Path, records: Known[OfPhoto]) -> dict[str, str]:
     """Return crop file → photo of those that `unfinished_crops` finds."""
-    if not candidates_path.exists():
+    if not is_there(candidates_path):
         return {}
     crops: dict[str, str] = {}
     with open(candidates_path, "rb") as file:
@@ -323,7 +330,7 @@ def _announcements(file: BinaryIO, start: int, stop: int) -> Iterator[tuple[int,
 
 
 def _end_of_last_line(path: Path) -> int:
-    if not path.exists():
+    if not is_there(path):
         return 0
     with open(path, "rb") as file:
         position = file.seek(0, os.SEEK_END)
@@ -337,12 +344,16 @@ def _end_of_last_line(path: Path) -> int:
     return 0
 
 
-def _open_for_append(path: Path, inside: Inside) -> FileIO:
+def _open_for_append(path: Path, inside: Inside) -> Written:
     end = _end_of_last_line(path)
     # Unbuffered: a line that was written survives the death of this process.
     file = inside.open_grown(path)
-    file.truncate(end)
-    file.seek(end)
+    try:
+        file.truncate(end)
+        file.seek(end)
+    except OSError:
+        file.close()
+        raise
     return file
 
 

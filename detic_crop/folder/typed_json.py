@@ -7,6 +7,7 @@ bit in a name, a number or a path would be believed.
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from typing import TypeVar
 
@@ -42,15 +43,18 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         raise ValueError("expected fewer levels") from error
 
 
-_SEAL = b',"crc":"'
+_FIELD = b',"crc":"'
 _END = b'"}'
-_LENGTH = len(_SEAL) + 8 + len(_END)
+_LENGTH = len(_FIELD) + 8 + len(_END)
+
+SEAL = re.compile(rb',"crc":"([0-9a-f]{8})"\}\s*\Z')
+"""The end of a sealed object."""
 
 
 def seal(document: bytes) -> bytes:
     """Return an object of one field or more with a last one, ``crc``: the CRC-32 of what precedes it."""
     body = document[: document.rindex(b"}")]
-    return b"%s%s%08x%s" % (body, _SEAL, zlib.crc32(body), _END)
+    return b"%s%s%08x%s" % (body, _FIELD, zlib.crc32(body), _END)
 
 
 def is_sealed(document: bytes) -> bool:
@@ -61,7 +65,7 @@ def is_sealed(document: bytes) -> bool:
     """
     if document[-2:] != _END:
         document = document.rstrip()
-    if document[-_LENGTH : len(_SEAL) - _LENGTH] != _SEAL or document[-2:] != _END:
+    if document[-_LENGTH : len(_FIELD) - _LENGTH] != _FIELD or document[-2:] != _END:
         return False
     if int(document[-10:-2], 16) != zlib.crc32(document[:-_LENGTH]):
         raise ValueError("expected another checksum: a part of it has changed")

@@ -1,53 +1,30 @@
 """review.csv: what reviewers said, one line per verdict, only added to; the last line of a photo counts.
 
 Several pages, tabs and processes may write at once. A line is on disk before `VerdictLog.append` returns.
+What a line means is in `verdict_lines`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import filelock
 
-from detic_crop.boxes.geometry import Box
 from detic_crop.errors import OutputError
 from detic_crop.folder.decisions import Decision, followed_by
+from detic_crop.folder.held import Held, identity
 from detic_crop.folder.inside import Inside, write_all
 from detic_crop.folder.records import Record
-
-VERDICTS = ("accepted", "whole", "box", "rejected", "undone")
-"""Keep the detector's crop, take the whole photo, take another box, reject the photo, undo the last one."""
-
-HEADER = ("image", "verdict", "box", "reviewer", "time")
+from detic_crop.folder.verdict_lines import CHECKSUM, HEADER, VERDICTS, Verdict, VerdictLines
 
 _LOCK_SECONDS = 10.0
-_TORN = b"," * len(HEADER) + b"torn\n"
-
-
-class Verdict(NamedTuple):
-    """One line of the file.
-
-    Attributes:
-        image: key of the photo.
-        verdict: one of `VERDICTS`.
-        box: xyxy in pixels of the upright photo; None unless the verdict is ``box``.
-        reviewer: name of the person.
-        time: time of the verdict, ISO 8601 with the offset from UTC.
-    """
-
-    image: str
-    verdict: str
-    box: Box | None = None
-    reviewer: str = ""
-    time: str = ""
+_OVERLAP = 64  # bytes before what is new that are read again: by them a file that was replaced is known
 
 
 class Review(NamedTuple):
@@ -55,17 +32,30 @@ class Review(NamedTuple):
 
     Attributes:
         last: key → the last line of that photo, whether a verdict or one taken back.
-        not_understood: number of lines that are damaged or not verdicts.
+        damaged: number of lines that are not verdicts, or are not as they were written.
+        first_damaged: number of the first of them in the file, from 1; 0 without one.
     """
 
     last: dict[str, Verdict]
-    not_understood: int
+    damaged: int = 0
+    first_damaged: int = 0
+
+    def sentences(self, shown: str) -> list[str]:
+        """Return what a person should know of a file called `shown`; nothing if all is well."""
+        if not self.damaged:
+            return []
+        return [
+            f"lines of {shown} that are not verdicts, or have changed since they were written, ignored: "
+            f"{self.damaged:,} (the first is line {self.first_damaged:,}); expected {','.join(HEADER)} with "
+            f"one of {', '.join(VERDICTS)}: correct them and empty their cell {CHECKSUM}, or delete them"
+        ]
 
 
 def read_review(path: Path) -> Review:
     """Read the file; an absent file holds nothing."""
     log = VerdictLog(path)
-    return Review({verdict.image: verdict for verdict in log.refresh()}, log.not_understood)
+    last = {verdict.image: verdict for verdict in log.read_all()}
+    return Review(last, log.damaged, log.first_damaged)
 
 
 def read_verdicts(path: Path) -> dict[str, Verdict]:
@@ -89,18 +79,20 @@ def latest_decisions(
     return decisions
 
 
-def standing_verdicts(path: Path, records: Mapping[str, Record]) -> dict[str, Verdict]:
+def standing_verdicts(
+    records: Mapping[str, Record], last_verdicts: Mapping[str, Verdict]
+) -> dict[str, Verdict]:
     """Return the verdict that holds for each photo: the last one here, else the one that its record follows.
 
     A folder that was recropped from a reviewed one has records that follow verdicts, and no file of its own.
 
     Args:
-        path: the file.
         records: last record of each photo, by key.
+        last_verdicts: last line of review.csv of each photo, by key.
     """
     standing = {
         image: Verdict(image, *followed_by(record)) for image, record in records.items() if record.verdict
-    } | read_review(path).last
+    } | dict(last_verdicts)
     return {image: verdict for image, verdict in standing.items() if verdict.verdict != "undone"}
 
 
@@ -114,22 +106,49 @@ class VerdictLog:
 
     Args:
         path: the file, in the state folder of an output folder; the first verdict makes it.
+
+    Attributes:
+        damaged, first_damaged: what was found so far; see `Review`.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._end = 0  # bytes read so far, up to the end of a whole line
-        self._torn = b""  # what follows it
-        self.not_understood = 0  # lines so far that are damaged or not verdicts
+        state = path.parent
+        self._held = Held(str(state.parent), ((folder, identity(folder)) for folder in (state.parent, state)))
+        self._begin()
         self._thread_lock = threading.Lock()
         self._file_lock = filelock.FileLock(
             path.with_name("review.lock"), timeout=_LOCK_SECONDS, thread_local=False
         )
 
-    def refresh(self) -> list[Verdict]:
-        """Return the verdicts that any process added since the last call; damaged lines are ignored."""
+    def _begin(self) -> None:
+        """Know nothing of the file yet."""
+        self.damaged = self.first_damaged = 0
+        self._lines = VerdictLines()
+        self._count = 0  # lines that were read
+        self._end = 0  # bytes that were read
+        self._overlap = b""  # the last of these
+        self._rest = b""  # what follows: a line that is being written, or is torn
+
+    def read_all(self) -> list[Verdict]:
+        """Return what `refresh` does and the verdict of a last line without an end, to be called once."""
         with self._thread_lock:
-            return self._read_new()
+            found = self._read_new()
+            if self._rest:
+                last = self._lines.read(self._rest)
+                if last.verdict is not None:
+                    found.append(last.verdict)
+                elif last.is_damaged:
+                    self._note_damage()
+            return found
+
+    def refresh(self) -> list[Verdict]:
+        """Return the verdicts that any process added since the last call; damaged lines are ignored.
+
+        Of a file that was replaced all are returned; in a folder that was replaced there is nothing new.
+        """
+        with self._thread_lock:
+            return self._read_new() if self._held.holds() else []
 
     def append(self, *verdicts: Verdict) -> list[Verdict]:
         """Write verdicts, and wait until they are on the disk.
@@ -138,25 +157,27 @@ class VerdictLog:
             All verdicts added since the last call, these included.
 
         Raises:
-            OutputError: they may not be on the disk.
+            OutputError: they may not be on the disk, or the folder is another one than at the beginning.
         """
-        lines = b"".join(map(_line, verdicts))
         with self._thread_lock, self._locked():
             new = self._read_new()
-            if self._torn:
-                lines = _ended(self._torn) + lines
+            before = b""
+            if self._rest:
+                before = self._lines.end_of(self._rest)
             elif not self._end:
-                lines = _csv_line(HEADER) + lines
+                before = self._lines.header()
+            addition = before + b"".join(map(self._lines.line, verdicts))
             # No link is followed, neither in its place nor in that of the state folder.
             with Inside(self.path.parent.parent).open_grown(self.path) as file:
                 file.seek(0, os.SEEK_END)
-                write_all(file, lines)  # one write, unless the disk takes it in pieces
-                os.fsync(file.fileno())
+                write_all(file, addition)  # one write, unless the disk takes it in pieces
+                file.sync()
             return new + self._read_new()
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         try:
+            self._held.check()  # before a lock is made in another folder
             with self._file_lock:
                 yield
         except filelock.Timeout as error:  # before OSError, which it is one of
@@ -174,66 +195,40 @@ class VerdictLog:
             ) from error
 
     def _read_new(self) -> list[Verdict]:
+        data = self._new_data()
+        lines = data.splitlines(keepends=True)  # of bytes, at CR and LF only
+        whole = lines[:-1] if lines and not lines[-1].endswith((b"\n", b"\r")) else lines
+        verdicts = []
+        first = self._count
+        for found in self._lines.read_all(whole):
+            if found.is_damaged:
+                self._note_damage()
+            if found.verdict is not None:
+                verdicts.append(found.verdict)
+            self._count += found.lines
+        rest = b"".join(lines[self._count - first :])
+        read = data[: len(data) - len(rest)]
+        self._end += len(read)
+        self._overlap = (self._overlap + read)[-_OVERLAP:]
+        self._rest = rest
+        return verdicts
+
+    def _note_damage(self) -> None:
+        """Count the line that is read now."""
+        self.damaged += 1
+        self.first_damaged = self.first_damaged or self._count + 1
+
+    def _new_data(self) -> bytes:
+        """Return what follows the bytes that were read; all of a file that is not the same any more."""
         try:
             with open(self.path, "rb") as file:
-                if file.seek(0, os.SEEK_END) < self._end:  # the file was replaced
-                    self._end = 0
-                file.seek(self._end)
+                file.seek(self._end - len(self._overlap))
                 data = file.read()
+                if data.startswith(self._overlap):
+                    return data[len(self._overlap) :]
+                self._begin()
+                file.seek(0)
+                return file.read()
         except FileNotFoundError:
-            self._end, self._torn = 0, b""
-            return []
-        found = []
-        before = self._end
-        for line in _whole_lines(data):
-            self._end += len(line)
-            verdict = _parse(line)
-            if verdict is not None:
-                found.append(verdict)
-            elif line not in (_csv_line(HEADER), b"\n") and not line.endswith(_TORN):
-                self.not_understood += 1
-        self._torn = data[self._end - before :]
-        return found
-
-
-def _whole_lines(data: bytes) -> Iterator[bytes]:
-    """Yield CSV lines with their ends, without a torn last one; a quoted cell may span several lines."""
-    line = b""
-    for part in data.split(b"\n")[:-1]:
-        line += part + b"\n"
-        if line.count(b'"') % 2 == 0:
-            yield line
-            line = b""
-
-
-def _ended(torn: bytes) -> bytes:
-    """Return what completes a torn line so that it has too many cells to be a verdict; nothing is removed."""
-    return (b'"' if torn.count(b'"') % 2 else b"") + _TORN
-
-
-def _line(verdict: Verdict) -> bytes:
-    box = "" if verdict.box is None else " ".join(f"{edge:.12g}" for edge in verdict.box)
-    return _csv_line((verdict.image, verdict.verdict, box, verdict.reviewer, verdict.time))
-
-
-def _csv_line(cells: tuple[str, ...]) -> bytes:
-    text = io.StringIO(newline="")
-    # Before Python 3.13 a lone carriage return, which a file name may hold, is not quoted of itself.
-    quote_all = any("\r" in cell for cell in cells)
-    quoting: Literal[0, 1] = csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL
-    csv.writer(text, lineterminator="\n", quoting=quoting).writerow(cells)
-    return text.getvalue().encode(errors="backslashreplace")
-
-
-def _parse(line: bytes) -> Verdict | None:
-    """Return the verdict of a line; None for the header and for damaged lines."""
-    try:
-        (cells,) = csv.reader(io.StringIO(line.decode(), newline=""), strict=True)
-        image, verdict, box, reviewer, when = cells
-        edges = tuple(float(edge) for edge in box.split())
-    except (ValueError, csv.Error):
-        return None
-    if verdict not in VERDICTS or (verdict == "box") != (len(edges) == 4):
-        return None
-    xyxy = (edges[0], edges[1], edges[2], edges[3]) if verdict == "box" else None
-    return Verdict(image, verdict, xyxy, reviewer, when)
+            self._begin()
+            return b""

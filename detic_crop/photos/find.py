@@ -14,7 +14,8 @@ from detic_crop.photos.in_tars import from_tars, matching_tars
 from detic_crop.photos.keys import printable
 from detic_crop.photos.list_file import LIST_EXTENSIONS
 from detic_crop.photos.location import FileOrObject, LocalFile, StoreObject, file_or_object, locate
-from detic_crop.photos.photo import Listing, Photo
+from detic_crop.photos.photo import Photo
+from detic_crop.photos.table import Listing, Photos
 from detic_crop.stores.addresses import path_of, redact
 from detic_crop.stores.store import store_of
 from detic_crop.wording import counted
@@ -107,4 +108,4 @@ def _one_photo(file: LocalFile) -> Listing:
     for extensions, advice in _NOT_PHOTOS.items():
         if file.name.lower().endswith(extensions):
             raise UsageError("not_photos", f"--in {file.path} {advice}")
-    return Listing([Photo.at(printable(file.name), file)])
+    return Listing(Photos([Photo.at(printable(file.name), file)]))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Collection, Iterator
-from operator import attrgetter
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
+from msgspec.structs import replace
+
+from detic_crop.columns import ascending
 from detic_crop.photos.keys import STATE, printable
 from detic_crop.photos.location import LocalFile, Location
-from detic_crop.photos.photo import Listing, Photo, distinct, is_photo_name
+from detic_crop.photos.photo import Photo, distinct, is_photo_name
+from detic_crop.photos.table import Listing, Photos
 from detic_crop.system.system_folders import is_system_folder, note_of, system_folder_of
 
 _DEEPEST = 200
@@ -22,7 +25,7 @@ def from_folder(root: str, output: Location | None) -> Listing:
     """Return the photos in a folder and its subfolders, by key; `output` is not searched."""
     root = os.fspath(Path(root))  # without doubled or trailing slashes
     walk = _Walk(output)
-    return _sorted_listing(root, list(walk.files(root)), walk)
+    return _sorted_listing(root, walk.files(root), walk)
 
 
 def from_glob(pattern: str, output: Location | None) -> Listing:
@@ -45,33 +48,42 @@ def from_glob(pattern: str, output: Location | None) -> Listing:
     folders = {match.rstrip(os.sep) for match in matches if os.path.isdir(match)}
     files = [match for match in matches if match.rstrip(os.sep) not in folders]
     paths = [file for file in files if explicit or walk.wants(os.path.basename(file))]
+    walk.links.update(paths)
     for folder in sorted(folders):
         if not any(str(parent) in folders for parent in Path(folder).parents):
             paths += walk.files(folder)
     if "**" in pattern:  # glob follows links in circles; of several ways to a file the shortest is kept
         paths.sort(key=lambda path: (path.count(os.sep), path))
         paths = list({os.path.realpath(path): path for path in reversed(paths)}.values())
-    return _sorted_listing(os.fspath(root), list(dict.fromkeys(paths)), walk)
+    return _sorted_listing(os.fspath(root), dict.fromkeys(paths), walk)
 
 
-def _sorted_listing(root: str, paths: list[str], walk: _Walk) -> Listing:
+def _sorted_listing(root: str, paths: Iterable[str], walk: _Walk) -> Listing:
+    """Return the photos at some paths, each given once, by key."""
     above = os.path.join(root, "")
-    located = sorted(zip(_below(paths, above), paths, strict=True))
-    names = [name for name, _ in located]
-    keys = distinct(names)
-    photos = [Photo.at(key, LocalFile(path)) for key, (_, path) in zip(keys, located, strict=True)]
-    if keys != names:
-        photos.sort(key=attrgetter("key"))
+    photos, last = Photos(), ""
+    is_sorted = is_printable = True
+    for path in paths:
+        name = _below(path, above)
+        is_sorted = is_sorted and last <= name
+        is_printable = is_printable and printable(name) == name
+        photos.append(Photo.at(name, LocalFile(path)))
+        last = name
+    if not is_sorted:
+        photos = photos.of(ascending(photos.keys))
+    if not is_printable:
+        keys = distinct(photos.keys)
+        photos = Photos(replace(photo, key=key) for key, photo in zip(keys, photos, strict=True))
+        photos = photos.of(ascending(keys))
     notes = [*walk.notes, *filter(None, [note_of(walk.system_folders)])]
-    return Listing(photos, walk.ignored, notes, walk.plain)
+    return Listing(photos, walk.ignored, notes, walk.links)
 
 
-def _below(paths: list[str], above: str) -> list[str]:
-    """Return paths relative to the folder `above`, with ``/``."""
-    cut = len(above)
+def _below(path: str, above: str) -> str:
+    """Return a path relative to the folder `above`, with ``/``."""
     # `relpath` asks for the working folder and takes both paths apart, which takes longer than all the rest.
-    relative = [path[cut:] if path.startswith(above) else os.path.relpath(path, above) for path in paths]
-    return relative if os.sep == "/" else [path.replace(os.sep, "/") for path in relative]
+    relative = path[len(above) :] if path.startswith(above) else os.path.relpath(path, above)
+    return relative if os.sep == "/" else relative.replace(os.sep, "/")
 
 
 class _Walk:
@@ -80,7 +92,7 @@ class _Walk:
     Attributes:
         ignored: number of files that are not photos.
         notes: sentences about folders that were not read.
-        plain: paths of photos that are not links.
+        links: paths of photos that are links, or of which that is not known.
         system_folders: paths of folders of a system or a program, which are not searched.
     """
 
@@ -90,13 +102,13 @@ class _Walk:
         self._followed: set[tuple[int, int]] = set()
         self.ignored = 0
         self.notes: list[str] = []
-        self.plain: set[str] = set()
+        self.links: set[str] = set()
         self.system_folders: set[str] = set()
 
     def files(
         self, folder: str, ancestors: tuple[tuple[int, int], ...] = (), linked: bool = False
     ) -> Iterator[str]:
-        """Yield the image files below a folder.
+        """Yield the image files below a folder, sorted by path.
 
         Links are followed unless they lead back to a folder above, and to each folder only once: folders full
         of links to each other would multiply.
@@ -108,7 +120,7 @@ class _Walk:
         """
         try:
             status = os.stat(folder)
-            entries = sorted(os.scandir(folder), key=attrgetter("name"))
+            entries = sorted(os.scandir(folder), key=_place)
         except OSError as error:
             self.notes.append(f"folder {printable(folder)} could not be read: {error.strerror}")
             return
@@ -134,8 +146,8 @@ class _Walk:
             elif not is_photo_name(entry.name):
                 self.ignored += 1
             else:
-                if not entry.is_symlink():
-                    self.plain.add(entry.path)
+                if entry.is_symlink():
+                    self.links.add(entry.path)
                 yield entry.path
 
     def wants(self, name: str) -> bool:
@@ -146,7 +158,7 @@ class _Walk:
 
     def in_system_folder(self, path: str, root: Path, named: Collection[str]) -> bool:
         """Return whether what a pattern below `root` matched is a system's folder, or is inside one."""
-        (below,) = _below([path.rstrip(os.sep)], os.path.join(root, ""))
+        below = _below(path.rstrip(os.sep), os.path.join(root, ""))
         if os.path.isdir(path):
             below += "/"
         folder = system_folder_of(below, root.name, named)
@@ -170,6 +182,11 @@ class _Walk:
             self.notes.append(f"folder {printable(folder)} holds crops of an earlier run and was ignored")
             return True
         return False
+
+
+def _place(entry: os.DirEntry[str]) -> str:
+    """Return what an entry is sorted by, so that all paths below come sorted, too."""
+    return f"{entry.name}/" if _is_folder(entry) else entry.name
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -18,7 +18,8 @@ from detic_crop.photos.location import (
     StoreObject,
     locate,
 )
-from detic_crop.photos.photo import Listing, Photo, distinct, is_photo_name, stat_all
+from detic_crop.photos.photo import Photo, distinct, is_photo_name
+from detic_crop.photos.table import Listing, in_columns, stat_all
 from detic_crop.stores.addresses import is_address, path_of, resolve
 from detic_crop.system.system_folders import is_system_folder
 
@@ -48,10 +49,10 @@ def from_list(where: FileOrObject) -> Listing:
         listing = from_tars(list(names))
         listing.notes[:0] = notes
         return listing
-    photos = stat_all(zip(_list_keys(list(names.values())), names, strict=True))
+    photos: Sequence[Photo] = stat_all(zip(_list_keys(list(names.values())), names, strict=True))
     if isinstance(where, LocalFile):
         photos = _found(photos, list(names.values()), where, notes)
-    return Listing(photos, notes=notes)
+    return Listing(in_columns(photos), notes=notes)
 
 
 def _located(line: str, where: FileOrObject) -> tuple[FileOrObject, str]:
@@ -66,7 +67,9 @@ def _located(line: str, where: FileOrObject) -> tuple[FileOrObject, str]:
     return LocalFile(os.path.abspath(os.path.join(folder, path))), path
 
 
-def _found(photos: list[Photo], names: Sequence[str], where: LocalFile, notes: list[str]) -> list[Photo]:
+def _found(
+    photos: Sequence[Photo], names: Sequence[str], where: LocalFile, notes: list[str]
+) -> Sequence[Photo]:
     """Return the photos of a list; look for the missing ones where they may be."""
     photos = _respelled(photos)
     if photos and not any(map(_exists, photos)) and not any(map(os.path.isabs, names)):
@@ -86,7 +89,7 @@ def _exists(photo: Photo) -> bool:
     return photo.size >= 0 or not isinstance(photo.location, LocalFile)
 
 
-def _below(folder: str, names: Sequence[str]) -> list[Photo]:
+def _below(folder: str, names: Sequence[str]) -> Sequence[Photo]:
     located = (LocalFile(os.path.abspath(os.path.join(folder, name))) for name in names)
     return stat_all(zip(_list_keys(names), located, strict=True))
 
@@ -158,11 +161,11 @@ def _folders_in(folder: str) -> list[str]:
 def _photos_in(folder: str) -> list[str]:
     try:
         return [entry.name for entry in os.scandir(folder) if is_photo_name(entry.name)]
-    except (OSError, ValueError):  # ValueError: a NUL in a name from a list
+    except OSError:
         return []
 
 
-def _list_keys(names: Sequence[str]) -> list[str]:
+def _list_keys(names: Sequence[str]) -> Sequence[str]:
     """Return a key for every name of a list.
 
     The query of an address plays no part unless it alone tells two photos apart: it may hold a signature,

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from detic_crop.errors import UsageError
 from detic_crop.photos.keys import STATE, normalise_key, printable
 from detic_crop.photos.location import FileOrObject, Location, StoreObject
-from detic_crop.photos.photo import Listing, Photo, distinct, is_photo_name
+from detic_crop.photos.photo import Photo, distinct, is_photo_name
+from detic_crop.photos.table import Listing, Photos
 from detic_crop.stores.addresses import is_address, is_web, join, redact
 from detic_crop.stores.store import EXTRAS, ObjectInfo, Store, store_of
 from detic_crop.system.system_folders import note_of, system_folder_of
@@ -28,20 +29,20 @@ def from_address(address: str, output: Location | None) -> Listing:
     _refuse_web_pattern(address)
     if is_web(address):
         page = StoreObject(address)
-        return Listing([Photo.at(printable(page.name) or "photo", page)])
+        return Listing(Photos([Photo.at(printable(page.name) or "photo", page)]))
     root, found = _objects(address)
     if "" in found:  # the address of one object
         photo = StoreObject(root)
-        return Listing([Photo(printable(photo.name), photo, *found[""])])
+        return Listing(Photos([Photo(printable(photo.name), photo, *found[""])]))
     extension = posixpath.splitext(address)[1] if glob.has_magic(address) else ""
     is_explicit = bool(extension) and not glob.has_magic(extension)  # the pattern names files
     notes: list[str] = []
     visible = _visible(found, address, root, output, notes)
     paths = [path for path in visible if is_explicit or is_photo_name(path)]
     keys = distinct(map(normalise_key, paths))
-    photos = [
+    photos = Photos(
         Photo(key, StoreObject(join(root, path)), *found[path]) for key, path in zip(keys, paths, strict=True)
-    ]
+    )
     return Listing(photos, len(visible) - len(paths), notes)
 
 

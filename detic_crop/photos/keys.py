@@ -13,7 +13,7 @@ def normalise_key(path: str) -> str:
     """Return a relative path with `/` that cannot leave a folder, made from any path in a list.
 
     Drive letters, leading slashes, `.` and `..` are removed; the rest keeps its spelling. Bytes that are not
-    UTF-8 become `%XX`, so that a key can be written to any file.
+    UTF-8 and NUL become `%XX`, so that a key can be written to any file and be the name of one.
     """
     if os.sep == "\\" or re.match(r"[A-Za-z]:[\\/]|\\\\", path):
         path = re.sub(r"^[A-Za-z]:(?=/)", "", path.replace("\\", "/"))
@@ -22,5 +22,7 @@ def normalise_key(path: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return the text with undecodable bytes (surrogates) as `%XX`."""
-    return text if text.isascii() else re.sub("[\ud800-\udfff]", lambda m: f"%{ord(m[0]) & 0xFF:02X}", text)
+    """Return the text with undecodable bytes (surrogates) and NUL, which no file has, as `%XX`."""
+    if text.isascii() and "\0" not in text:  # nearly all
+        return text
+    return re.sub("[\0\ud800-\udfff]", lambda m: f"%{ord(m[0]) & 0xFF:02X}", text)

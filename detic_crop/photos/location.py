@@ -20,13 +20,13 @@ from msgspec import Struct
 
 from detic_crop.errors import PhotoError, UsageError
 from detic_crop.images.file_bytes import read_file
+from detic_crop.photos.tar_headers import BLOCK, clamped_time
 from detic_crop.stores.addresses import is_address, path_of, redact
 from detic_crop.stores.store import ObjectInfo, Store, store_of
 from detic_crop.system.whole_files import check_whole, most_whole_bytes, read_whole
 
 _MEMBER = re.compile(r"tar:(\d+)\+(\d+)@(\d+):(.+)", re.DOTALL)
 _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019"}
-_BLOCK = 512  # bytes of a tar header, which stands right before the data it describes
 
 # There may be ten million of these: structs without a dictionary that the garbage collector does not track.
 
@@ -82,7 +82,7 @@ class LocalFile(Struct, frozen=True, gc=False):
         """Return size and version of what is there now; None when nothing is, or it cannot be looked at."""
         try:
             status = os.stat(self.path)
-        except (OSError, ValueError):  # ValueError: a NUL in a name from a list
+        except OSError:
             return None
         return ObjectInfo(status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
 
@@ -234,7 +234,7 @@ class TarMember(Struct, frozen=True, gc=False):
 
     def stat(self) -> ObjectInfo | None:
         try:
-            header = self.tar.read_part(self.offset - _BLOCK, _BLOCK)
+            header = self.tar.read_part(self.offset - BLOCK, BLOCK)
         except PhotoError:
             return None
         return self.info if self._is_described_by(header) else None
@@ -246,14 +246,14 @@ class TarMember(Struct, frozen=True, gc=False):
 
     def read(self, max_bytes: int, tries: int | None = None) -> bytes:
         _check_size(self.size, max_bytes)
-        data = self.tar.read_part(self.offset - _BLOCK, _BLOCK + self.size, tries)
-        if not self._is_described_by(data[:_BLOCK]):  # now this may be the middle of another photo
+        data = self.tar.read_part(self.offset - BLOCK, BLOCK + self.size, tries)
+        if not self._is_described_by(data[:BLOCK]):  # now this may be the middle of another photo
             raise PhotoError(
                 "missing_file",
                 "expected the photo where it was in its tar file, which has changed since it was listed; "
                 "run the command again",
             )
-        return data[_BLOCK:]
+        return data[BLOCK:]
 
     def _is_described_by(self, header: bytes) -> bool:
         """Return whether these bytes are the header that stood before the member when it was listed."""
@@ -262,7 +262,7 @@ class TarMember(Struct, frozen=True, gc=False):
         except tarfile.HeaderError:
             return False
         # Where an extended header has the exact time, some programs round the one in this header.
-        return info.size == self.size and abs(max(0, info.mtime) - self.time) <= 1
+        return info.size == self.size and abs(clamped_time(info.mtime) - self.time) <= 1
 
 
 FileOrObject: TypeAlias = LocalFile | StoreObject
@@ -277,7 +277,7 @@ NOWHERE = LocalFile("")
 def parse(text: str) -> Location:
     """Return the location whose recorded text this is."""
     if ":" not in text:  # nearly all
-        return LocalFile(text)
+        return _local_file(text)
     if text.startswith("tar:") and (found := _MEMBER.fullmatch(text)):
         return TarMember(int(found[1]), int(found[2]), int(found[3]), file_or_object(found[4]))
     return file_or_object(text)
@@ -290,7 +290,12 @@ def locate(given: str | os.PathLike[str], folder: str | os.PathLike[str] = "") -
 
 def file_or_object(text: str) -> FileOrObject:
     """Return what a path or an address names."""
-    return StoreObject(text) if is_address(text) else LocalFile(text)
+    return StoreObject(text) if is_address(text) else _local_file(text)
+
+
+def _local_file(path: str) -> LocalFile:
+    """Return the file of that path; no file has a NUL in its path, which therefore is spelled as in keys."""
+    return LocalFile(path.replace("\0", "%00") if "\0" in path else path)
 
 
 def strip_file_scheme(given: str | os.PathLike[str], folder: str | os.PathLike[str] = "") -> str:

@@ -1,20 +1,19 @@
-"""One photo of an input, and a listing of many."""
+"""One photo of an input, and which key it gets."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
 from msgspec import Struct
 
+from detic_crop.columns import Column, Texts, hashes_of, rows_alike
 from detic_crop.config import Truncated
 from detic_crop.images.decode import IMAGE_EXTENSIONS, PhotoFile
 from detic_crop.images.file_bytes import most_bytes
 from detic_crop.photos.keys import printable
-from detic_crop.photos.location import LocalFile, Location, StoreObject
-from detic_crop.stores.addresses import scheme_of
-from detic_crop.stores.store import map_parallel, store_of
+from detic_crop.photos.location import Location
 
 
 class Photo(Struct, frozen=True, gc=False):
@@ -54,61 +53,43 @@ class Photo(Struct, frozen=True, gc=False):
         return PhotoFile(data, name=self.key, max_pixels=max_pixels, truncated=truncated)
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """The photos of an input.
-
-    Attributes:
-        photos: photos in the order of the audit's rows.
-        ignored: number of files in folders that are not photos.
-        notes: sentences for the summary: folders that could not be read, repeated list lines.
-        plain: paths that are known not to be links.
-    """
-
-    photos: list[Photo]
-    ignored: int = 0
-    notes: list[str] = field(default_factory=list)
-    plain: set[str] = field(default_factory=set)
-
-
-def stat_all(located: Iterable[tuple[str, Location]]) -> list[Photo]:
-    """Look at the photos at some locations, each with its key; stores and tar files are asked in parallel.
-
-    Raises:
-        UsageError: no package for some address is installed; says what to install.
-    """
-    photos = [
-        Photo.at(key, location) if isinstance(location, LocalFile) else Photo(key, location)
-        for key, location in located
-    ]
-    slow = [index for index, photo in enumerate(photos) if not isinstance(photo.location, LocalFile)]
-    stored = (photos[index].location for index in slow)
-    addresses = (location.address for location in stored if isinstance(location, StoreObject))
-    for address in {scheme_of(address): address for address in addresses}.values():
-        store_of(address)  # if its package is missing, say so once
-    looked = map_parallel(lambda index: Photo.at(photos[index].key, photos[index].location), slow)
-    for index, photo in zip(slow, looked, strict=True):
-        photos[index] = photo
-    return photos
-
-
 def is_photo_name(name: str) -> bool:
     """Return whether a file of that name, found among others, is taken for a photo."""
     _, dot, extension = name.rpartition(".")
     return dot + extension.lower() in IMAGE_EXTENSIONS
 
 
-def distinct(keys: Iterable[str]) -> list[str]:
-    """Return the keys printable and each once; a key that two files would share is numbered."""
-    result: dict[str, None] = {}
-    for key in map(printable, keys):
-        if key not in result:
-            result[key] = None
-            continue
-        stem, suffix = os.path.splitext(key)
-        number, name = 1, key
-        while name in result:
-            number += 1
-            name = f"{stem}~{number}{suffix}"
-        result[name] = None
-    return list(result)
+def distinct(keys: Iterable[str]) -> Column:
+    """Return the keys printable and each once; a key that two files would share is numbered.
+
+    The first of them keeps it, the next is ``stem~2.jpg``, unless that is taken by one before it.
+    """
+    texts = Texts(map(printable, keys))
+    alike = rows_alike(hashes_of(texts, len(texts))).tolist()
+    if not alike:  # nearly always
+        return texts
+    new: dict[int, str] = {}
+    used: set[str] = set()
+    last: dict[str, int] = {}  # key → the last number that was given for it: all before it are taken
+    to_do, met = alike, set(alike)  # a heap, which an ascending list is
+    while to_do:
+        row = heappop(to_do)
+        key = name = texts[row]
+        if key in used:
+            stem, suffix = os.path.splitext(key)
+            number = last.get(key, 1)
+            while True:
+                number += 1
+                name = f"{stem}~{number}{suffix}"
+                if name in used:
+                    continue
+                other = texts.find(name)
+                if other is None or other > row:
+                    break
+            last[key] = number
+            if other is not None and other not in met:  # it comes later, and finds its key taken
+                met.add(other)
+                heappush(to_do, other)
+        used.add(name)
+        new[row] = name
+    return Texts(new.get(row, key) for row, key in enumerate(texts))

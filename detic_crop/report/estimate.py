@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from detic_crop.folder.decisions import Decision
 from detic_crop.folder.records import Record
 from detic_crop.folder.state import Drawn, StratumName
-from detic_crop.folder.verdicts import Verdict
+from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.report.intervals import LEVEL, Count, Interval, stratified_total
 from detic_crop.report.sample import STRATA
 

@@ -16,7 +16,8 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import short_names
 from detic_crop.folder.records import Record
 from detic_crop.folder.state import load_labels, load_listing
-from detic_crop.folder.verdicts import Verdict, standing_verdicts
+from detic_crop.folder.verdict_lines import Verdict
+from detic_crop.folder.verdicts import read_review, standing_verdicts
 from detic_crop.folder.whereabouts import Whereabouts
 from detic_crop.photos.labels import Labels
 from detic_crop.report.estimate import Estimate
@@ -115,6 +116,7 @@ class Audit:
         whereabouts: where the photos are now.
         inputs: short names of the inputs that the photos are from.
         estimate: what the reviewed sample says of the whole run; None without a sample.
+        damage: what a person should know of damaged lines of review.csv, in sentences.
     """
 
     config: CropConfig
@@ -124,6 +126,7 @@ class Audit:
     whereabouts: Whereabouts = field(default_factory=Whereabouts)
     inputs: Sequence[str] = ()
     estimate: Estimate | None = None
+    damage: Sequence[str] = ()
 
     @classmethod
     def of(
@@ -147,9 +150,11 @@ class Audit:
         labels, matches = load_labels(folder)
         listing = load_listing(folder)
         rows = table_rows(records, listing.keys, labels, matches)
-        photos = judge(rows, config, standing_verdicts(folder.layout.review, records))
+        review = read_review(folder.layout.review)
+        photos = judge(rows, config, standing_verdicts(records, review.last))
         inputs = short_names(listing.inputs)
-        return cls(config, rows, photos, labels, whereabouts, inputs)
+        damage = review.sentences(folder.layout.shown_of(folder.layout.review))
+        return cls(config, rows, photos, labels, whereabouts, inputs, damage=damage)
 
     @property
     def verdicts(self) -> dict[str, Verdict]:

@@ -18,7 +18,7 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import candidates_of
 from detic_crop.folder.records import Record
 from detic_crop.folder.same_photo import is_same_photo
-from detic_crop.folder.verdicts import VERDICTS, Verdict
+from detic_crop.folder.verdict_lines import VERDICTS, Verdict
 from detic_crop.photos.location import NOWHERE, Location
 from detic_crop.photos.photo import Photo
 from detic_crop.report.html.thumbnails import photo_stamp, read_photo, thumbnail

@@ -20,7 +20,8 @@ from detic_crop.errors import OutputError, PhotoError, UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.state import load_sample
-from detic_crop.folder.verdicts import VERDICTS, Verdict, VerdictLog, now
+from detic_crop.folder.verdict_lines import VERDICTS, Verdict
+from detic_crop.folder.verdicts import VerdictLog, now
 from detic_crop.folder.whereabouts import look_for_photos
 from detic_crop.report.model import Audit, AuditPhoto
 from detic_crop.report.suspicion import FLAGS
@@ -50,6 +51,7 @@ class ReviewPage:
     Attributes:
         given: number of verdicts so far.
         whereabouts: where the photos were when the page was opened.
+        damage: what a person should know of damaged verdicts, in sentences.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class ReviewPage:
     ) -> None:
         self.given = 0
         self.whereabouts = audit.whereabouts
+        self.damage = audit.damage
         self._folder = folder
         self._rows = rows
         self._describer = Describer(folder, audit)

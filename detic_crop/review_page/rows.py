@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detic_crop.folder.decisions import followed_by
-from detic_crop.folder.verdicts import Verdict
+from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.report.model import AuditPhoto
 from detic_crop.report.suspicion import FLAGS
 from detic_crop.wording import utf8

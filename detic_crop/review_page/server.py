@@ -75,9 +75,10 @@ def listen(host: str, port: int | None) -> socket.socket:
                 host, candidate, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )[0]
             listener = socket.socket(family, kind, protocol)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # UnicodeError: no name of any machine
+            why = getattr(error, "strerror", None) or error
             raise UsageError(
-                "host_unusable", f"--host {host} is not an address of this machine: {error.strerror}"
+                "host_unusable", f"--host {host} is not an address of this machine: {why}"
             ) from error
         try:
             if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows

@@ -1,4 +1,8 @@
-"""Standard streams that may be closed, full, gone or None: what cannot be said ends no work."""
+"""Standard streams that may be closed, full, gone or None: what cannot be said ends no work.
+
+What a command prints holds names and words of others: on the way out control characters are spelled, so that
+none moves the cursor or changes the terminal.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any, TextIO, cast
 
+from detic_crop.wording import visible_lines
+
 _SLOW_READER = 5.0  # seconds that a terminal or pipe which takes nothing more for the moment is waited for
 
 
@@ -20,13 +26,15 @@ class Forgiving:
         stream: to write to; None, as in programs without a console, drops everything.
         own: whether the file descriptor below is this process's to replace. After a failure it leads nowhere
             then, so that what is still buffered does not fail once more when the interpreter ends.
+        spell: whether control characters are spelled, but for line feeds, tabs, and the carriage return that
+            a progress bar begins with.
 
     Attributes:
         failure: the first error; from then on everything is dropped. Who reads has gone (EPIPE) counts, too.
     """
 
-    def __init__(self, stream: TextIO | None, own: bool = False) -> None:
-        self._stream, self._own = stream, own
+    def __init__(self, stream: TextIO | None, own: bool = False, spell: bool = False) -> None:
+        self._stream, self._own, self._spell = stream, own, spell
         self.failure: Exception | None = None
         self.encoding: str = getattr(stream, "encoding", None) or "utf-8"
 
@@ -40,8 +48,12 @@ class Forgiving:
     def write(self, text: str) -> int:
         if not isinstance(text, str):  # click asks by b"" what kind of stream this is
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        self._try("write", text)
+        self._try("write", self._spelled(text) if self._spell else text)
         return len(text)
+
+    def _spelled(self, text: str) -> str:
+        start = "\r" if text.startswith("\r") else ""
+        return start + visible_lines(text.removeprefix(start))
 
     def flush(self) -> None:
         if hasattr(self._stream, "flush"):
@@ -119,7 +131,7 @@ def forgiving_streams() -> Iterator[tuple[Forgiving, Forgiving]]:
     for stream in before:
         with contextlib.suppress(Exception):  # a terminal of few characters must not end a run
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    out, err = (Forgiving(stream, own=True) for stream in before)
+    out, err = (Forgiving(stream, own=True, spell=True) for stream in before)
     sys.stdout, sys.stderr = cast(TextIO, out), cast(TextIO, err)
     try:
         yield out, err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import time
 from collections import Counter
@@ -12,6 +13,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from detic_crop.config import RunOptions
+from detic_crop.errors import PhotoError
 from detic_crop.folder.aside import place_for
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import Journal
@@ -33,6 +35,7 @@ class Execution:
 
     Attributes:
         done: photos finished by this call, by status.
+        unplaced: key → why the new crop of a photo could not be put in place; it keeps its earlier one.
         skipped: photos that were finished before.
         seconds: wall time of the work.
         stopped: why it ended early: ``time_limit``, a signal name, or empty.
@@ -41,6 +44,7 @@ class Execution:
     """
 
     done: Counter[str] = field(default_factory=Counter)
+    unplaced: dict[str, str] = field(default_factory=dict)
     skipped: int = 0
     seconds: float = 0.0
     stopped: str = ""
@@ -81,8 +85,13 @@ def execute(
         try:
             with contextlib.closing(executor.run(plan.jobs, should_stop)) as outcomes:
                 for outcome in outcomes:
-                    replaced = plan.replaced.get(outcome.record.image, "")
-                    record = commit(outcome, journal, folder, times, replaced)
+                    key = outcome.record.image
+                    try:
+                        record = commit(outcome, journal, folder, times, plan.replaced.get(key, ""))
+                    except NotPlacedError as error:
+                        result.unplaced[key] = str(error)
+                        report(outcome.record)
+                        continue
                     result.done[record.status] += 1
                     report(record)
         finally:
@@ -95,6 +104,10 @@ def execute(
     result.usage.seconds = result.seconds
     result.where = executor.report()
     return result
+
+
+class NotPlacedError(PhotoError):
+    """A new crop could not be put in place; the photo keeps its earlier crop and record."""
 
 
 def commit(
@@ -111,6 +124,8 @@ def commit(
         replaced: crop that the folder has of this photo so far; removed unless the new one replaces it.
 
     Raises:
+        NotPlacedError: the crop cannot be put in its place, and there was one before. Nothing has changed:
+            the same command again does the photo again.
         OutputError: the output cannot be written.
     """
     record = outcome.record
@@ -125,8 +140,10 @@ def commit(
             except OSError as error:
                 if is_fatal(error):
                     raise
-                # The disk refuses the name, or somebody's file is where a folder must be: only this photo
-                # fails.
+                # The disk refuses the name, or somebody's file is where a folder must be, or a network disk
+                # failed once: only this photo fails.
+                if replaced:
+                    raise not_placed(record, error) from error
                 record = _unplaced(record, error)
         with times.measure("journal"):
             gone = record.crop if record.status != "rejected" else ""
@@ -136,7 +153,7 @@ def commit(
                 folder.crops.discard(replaced)
             if record.status == "failed":
                 record = replace(record, candidates=(journal.candidates_end(), 0))
-            journal.append(record)
+            record_in(journal, record, replaced)
     except OSError as error:
         with contextlib.suppress(OSError):  # what is not recorded must not get into a tar file
             folder.crops.forget(record.crop)
@@ -146,13 +163,44 @@ def commit(
     return record
 
 
+def record_in(journal: Journal, record: Record, replaced: str) -> None:
+    """Write the line of a photo whose crop is in its place.
+
+    Args:
+        journal: journal that records it.
+        record: the record.
+        replaced: crop that the folder had of this photo. It is gone, and what the journal says of it is wrong
+            until there is a new line: a disk that fails is asked once more.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    try:
+        journal.append(record)
+    except OSError:
+        if not replaced:
+            raise
+        journal.append(record)
+
+
+def not_placed(record: Record, error: OSError) -> NotPlacedError:
+    """Return the error of a photo whose crop the disk does not take."""
+    return NotPlacedError("write_error", _why_unplaced(record, error))
+
+
+def _why_unplaced(record: Record, error: OSError) -> str:
+    blocked = error.errno in (errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY)
+    what_to_do = "move what is in its place" if blocked else "run the same command again"
+    return f"{record.crop} cannot be written: {error.strerror or error}; {what_to_do}"
+
+
 def _unplaced(record: Record, error: OSError) -> Record:
     return replace(
         record,
         status="failed",
         reason="write_error",
         stage="write",
-        error=f"{record.crop} cannot be written: {error.strerror}; move what is in its place",
+        error=_why_unplaced(record, error),
         crop="",
         crop_box=None,
         crop_bytes=0,

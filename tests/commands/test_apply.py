@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import read_candidates
 from detic_crop.folder.names import aside_name
-from detic_crop.folder.verdicts import Verdict, read_review
+from detic_crop.folder.verdict_lines import Verdict
+from detic_crop.folder.verdicts import read_review
 from detic_crop.images.crop import cut_and_resize
 from detic_crop.images.encode import encode
 from detic_crop.photos.keys import STATE
@@ -251,7 +253,11 @@ def test_lines_that_are_no_verdict_are_counted_aloud(work: Path) -> None:
         file.write(f"{image},reject,,me,now\n{image},box,10 20,me,now\n")
     for dry_run in (True, False):
         (note,) = apply(work, dry_run=dry_run).notes
-        assert "not verdicts, ignored: 2; expected image,verdict,box,reviewer,time" in note
+        assert re.search(
+            r"lines of .*/review.csv that are not verdicts, .*ignored: 2 \(the first is line 3\); expected "
+            "image,verdict,box,reviewer,time .*: correct them and empty their cell crc, or delete them",
+            note,
+        )
     assert row_of(work / "out", image)["verdict"] == "accepted"
 
 

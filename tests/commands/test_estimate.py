@@ -19,7 +19,8 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.records import Record
 from detic_crop.folder.state import Drawn, StratumName, load_sample, save_sample
-from detic_crop.folder.verdicts import Verdict, read_verdicts
+from detic_crop.folder.verdict_lines import Verdict
+from detic_crop.folder.verdicts import read_verdicts
 from detic_crop.report import sample as sampling
 from detic_crop.report.estimate import Estimate, estimate
 from detic_crop.report.intervals import Interval, hypergeometric_limits

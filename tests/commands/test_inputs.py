@@ -12,7 +12,7 @@ import pytest
 from detic_crop import api
 from detic_crop.cli import main as cli
 from detic_crop.errors import UsageError
-from detic_crop.folder.verdicts import Verdict
+from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.photos.keys import STATE
 from tests.kit.detectors import FakeDetector
 from tests.kit.errors import refused

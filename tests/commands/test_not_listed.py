@@ -14,7 +14,7 @@ from detic_crop.cli import main as cli
 from detic_crop.detectors.boxes_file import load_boxes_file
 from detic_crop.errors import UsageError
 from detic_crop.folder.journal import replay
-from detic_crop.folder.verdicts import Verdict
+from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.photos.keys import STATE
 from tests.kit.errors import refused
 from tests.kit.folders import product, row_of

@@ -31,7 +31,7 @@ from detic_crop.folder.inputs import short_names
 from detic_crop.folder.journal import Journal
 from detic_crop.folder.records import DetectorChoice, Record
 from detic_crop.folder.state import Given, load_listing, save_listing
-from detic_crop.folder.verdicts import Verdict
+from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.folder.whereabouts import Whereabouts
 from detic_crop.images.decode import decode
 from detic_crop.photos.labels import Labels

@@ -27,7 +27,7 @@ from detic_crop.cli import main as cli
 from detic_crop.errors import DeticCropError
 from detic_crop.folder import inside
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.verdicts import Verdict
+from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.photos.keys import STATE
 from detic_crop.review_page.page import open_page
 from tests.kit.photos import write_boxes, write_photo, write_photos

@@ -30,7 +30,8 @@ from detic_crop.folder import journal
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inside import Inside
 from detic_crop.folder.journal import replay
-from detic_crop.folder.verdicts import Verdict, VerdictLog
+from detic_crop.folder.verdict_lines import Verdict
+from detic_crop.folder.verdicts import VerdictLog
 from detic_crop.photos.keys import STATE
 from detic_crop.system import signals
 from detic_crop.system.signals import Stop

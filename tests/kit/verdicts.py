@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from detic_crop.boxes.geometry import Box
-from detic_crop.folder.verdicts import Verdict, VerdictLog, read_verdicts
+from detic_crop.folder.verdict_lines import Verdict
+from detic_crop.folder.verdicts import VerdictLog, read_verdicts
 from detic_crop.photos.keys import STATE
 
 DRAWN = (5.0, 5.0, 31.0, 28.0)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from detic_crop import api
-from detic_crop.folder.verdicts import Verdict
+from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.photos.keys import STATE
 from tests.kit.folders import crop, rows_of
 from tests.kit.photos import write_damaged, write_photo

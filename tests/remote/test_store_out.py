@@ -31,7 +31,8 @@ from detic_crop.folder import mirror as mirrors
 from detic_crop.folder import segments
 from detic_crop.folder.folder import open_folder
 from detic_crop.folder.layout import Layout
-from detic_crop.folder.verdicts import Verdict, now
+from detic_crop.folder.verdict_lines import Verdict
+from detic_crop.folder.verdicts import now
 from detic_crop.photos.keys import STATE
 from detic_crop.stores import store as stores
 from detic_crop.stores.addresses import join

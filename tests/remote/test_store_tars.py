@@ -15,7 +15,7 @@ from detic_crop.errors import UsageError
 from detic_crop.folder import mirror
 from detic_crop.folder.folder import open_folder
 from detic_crop.folder.shard import Shard
-from detic_crop.folder.verdicts import Verdict
+from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.photos.keys import STATE
 from detic_crop.stores.addresses import join
 from detic_crop.stores.store import store_of

@@ -22,7 +22,7 @@ from detic_crop.folder.names import aside_name
 from detic_crop.folder.records import Record
 from detic_crop.folder.shard import Shard
 from detic_crop.folder.tars import is_tar_name, place_of, tar_name
-from detic_crop.folder.verdicts import Verdict
+from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.photos.keys import STATE
 from tests.kit.detectors import FakeDetector
 from tests.kit.errors import refused
@@ -413,6 +413,14 @@ def test_killed_while_it_removes_what_it_packed(
     tars(photos, tmp_path / "out")
     assert_samples(tmp_path / "out")
     assert_same(tmp_path / "out", product(tmp_path / "reference"))
+
+
+@pytest.mark.parametrize("left", ["crops-00000.tar/day1", "."])
+def test_empty_folders_that_a_killed_run_left_are_removed(photos: Path, tmp_path: Path, left: str) -> None:
+    tars(photos, tmp_path / "out")
+    (tmp_path / "out" / STATE / PENDING / left).mkdir(parents=True)
+    tars(photos, tmp_path / "out")
+    assert not (tmp_path / "out" / STATE / PENDING).exists()
 
 
 @posix

@@ -13,7 +13,8 @@ import pytest
 from detic_crop.errors import UsageError
 from detic_crop.photos.find import discover
 from detic_crop.photos.location import LocalFile
-from detic_crop.photos.photo import Listing, Photo
+from detic_crop.photos.photo import Photo
+from detic_crop.photos.table import Listing
 from tests.kit.errors import refused
 from tests.kit.folders import crop
 from tests.kit.helpers import write

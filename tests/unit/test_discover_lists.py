@@ -11,7 +11,7 @@ import pytest
 from detic_crop.errors import UsageError
 from detic_crop.photos.find import discover
 from detic_crop.photos.location import LocalFile
-from detic_crop.photos.photo import Listing
+from detic_crop.photos.table import Listing
 from tests.kit.errors import refused
 from tests.kit.folders import crop, rows_of
 from tests.kit.helpers import write

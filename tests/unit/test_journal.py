@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import json
 import tempfile
 import zlib
@@ -403,7 +402,7 @@ def test_a_torn_candidate_line_longer_than_a_block_is_dropped(tmp_path: Path) ->
 # --- a disk that fills up
 
 
-class SmallDisk(io.FileIO):
+class SmallDisk(inside_module.Written):
     """A file on a disk with little room: takes a few bytes at a time, then fails as a full disk does."""
 
     room = 0
@@ -418,7 +417,7 @@ class SmallDisk(io.FileIO):
 
 def small_disk(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
     SmallDisk.room = room
-    monkeypatch.setattr(inside_module, "FileIO", SmallDisk)
+    monkeypatch.setattr(inside_module, "Written", SmallDisk)
 
 
 @pytest.mark.parametrize("room", [0, 1, 6, 7, 8, 30, 60, 107, 108, 109, 150])

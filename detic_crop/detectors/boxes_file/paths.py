@@ -30,7 +30,7 @@ class PathIndex:
         Raises:
             UsageError: the file names none of them.
         """
-        self._photos = dict(photos) if isinstance(photos, Mapping) else dict.fromkeys(photos, "")
+        self._photos = photos if isinstance(photos, Mapping) else dict.fromkeys(photos, "")
         self._matching = self._index.match(self._photos)
         if not self._matching.name_of and not self._matching.unclear_photos:
             photo = next(iter(self._photos), "nothing")
