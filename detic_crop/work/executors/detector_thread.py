@@ -23,12 +23,8 @@ class _Flight:
     outcome: Future[Outcome] = field(default_factory=Future)
     decoded_at: float = 0.0
 
-    def note_time(self, decoding: Future[DecodedPhoto | Outcome]) -> None:
-        """Note when decoding was done."""
-        self.decoded_at = time.perf_counter()
-
     def decoded(self) -> DecodedPhoto | Outcome | None:
-        """Wait for the decoded photo and return it; None if a stop came before it was begun."""
+        """Return the decoded photo, once it is; None if a stop came before it was begun."""
         try:
             return self.decoding.result()
         except CancelledError:
@@ -36,22 +32,32 @@ class _Flight:
 
 
 class DetectorThread:
-    """Takes jobs in order and gives their outcomes as futures.
+    """Takes jobs and gives their outcomes as futures.
 
     Photos that are decoded by the time the detector is free are given to it together, up to its batch size:
-    the oldest one and those of its group.
+    the one that was decoded first and those of its group. None is waited for while others are decoded: it may
+    be waiting for the memory that they hold.
 
     Args:
         pipeline: the steps of the main path, with the detector.
-        pool: threads that decode and finish.
+        decoding: threads that decode.
+        finishing: threads that finish.
         should_stop: asked before the detector is given anything.
     """
 
-    def __init__(self, pipeline: Pipeline, pool: ThreadPoolExecutor, should_stop: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        decoding: ThreadPoolExecutor,
+        finishing: ThreadPoolExecutor,
+        should_stop: Callable[[], bool],
+    ) -> None:
         self._pipeline = pipeline
-        self._pool = pool
+        self._decoding = decoding
+        self._finishing = finishing
         self._should_stop = should_stop
-        self._inbox: SimpleQueue[_Flight | None] = SimpleQueue()
+        self._inbox: SimpleQueue[_Flight | None] = SimpleQueue()  # of those that are decoded
+        self._begun: set[_Flight] = set()  # those that the detector has not seen
         self._stopping = threading.Event()
         self._closing = threading.Lock()
         self._closed = False  # the thread takes no more photos
@@ -76,13 +82,18 @@ class DetectorThread:
 
         The future raises DeticCropError if the detector is broken.
         """
-        flight = _Flight(self._pool.submit(self._pipeline.decode, job))
-        flight.decoding.add_done_callback(flight.note_time)
+        flight = _Flight(self._decoding.submit(self._pipeline.decode, job))
         with self._closing:
             if self._closed:
                 _cancel([flight])
-            else:
-                self._inbox.put(flight)
+                return flight.outcome
+            self._begun.add(flight)
+
+        def receive(_: Future[DecodedPhoto | Outcome]) -> None:
+            flight.decoded_at = time.perf_counter()
+            self._inbox.put(flight)
+
+        flight.decoding.add_done_callback(receive)
         return flight.outcome
 
     def stop(self) -> None:
@@ -113,12 +124,10 @@ class DetectorThread:
         finally:
             with self._closing:
                 self._closed = True
-                while not self._inbox.empty():
-                    self._receive(waiting)
-            _cancel(waiting)
+            _cancel(self._begun)  # nothing is added any more
 
     def _receive(self, waiting: deque[_Flight]) -> bool:
-        """Take one more photo from the queue; return False at the end."""
+        """Take one more decoded photo; return False at the end."""
         with self._pipeline.times.idling("detector"):
             flight = self._inbox.get()
         if flight is not None:
@@ -126,13 +135,12 @@ class DetectorThread:
         return flight is not None
 
     def _next_batch(self, waiting: deque[_Flight]) -> list[tuple[_Flight, DecodedPhoto]]:
-        """Return the oldest photo and those of its group; settle failed ones on the way."""
+        """Return the first photo and those of its group; settle failed ones on the way."""
         batch: list[tuple[_Flight, DecodedPhoto]] = []
         for flight in list(waiting):
-            if len(batch) == self._pipeline.batch_size or (batch and not flight.decoding.done()):
+            if len(batch) == self._pipeline.batch_size:
                 break
-            with self._pipeline.times.idling("detector"):
-                photo = flight.decoded()
+            photo = flight.decoded()
             if isinstance(photo, DecodedPhoto):
                 try:
                     fits = not batch or self._pipeline.group_of(photo) == self._pipeline.group_of(batch[0][1])
@@ -148,6 +156,8 @@ class DetectorThread:
             else:
                 flight.outcome.set_result(photo)
             waiting.remove(flight)
+            with self._closing:
+                self._begun.discard(flight)
         return batch
 
     def _detect(self, batch: list[tuple[_Flight, DecodedPhoto]]) -> None:
@@ -166,7 +176,7 @@ class DetectorThread:
             if isinstance(answer, Outcome):
                 flight.outcome.set_result(answer)
             else:
-                self._pool.submit(self._finish, flight, answer, time.perf_counter())
+                self._finishing.submit(self._finish, flight, answer, time.perf_counter())
 
     def _finish(self, flight: _Flight, detected: Detected, since: float) -> None:
         self._pipeline.times.queued("detected, waiting for a worker", time.perf_counter() - since)
