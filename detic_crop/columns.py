@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from itertools import accumulate, islice, pairwise
 from operator import eq
@@ -165,6 +165,55 @@ class Picked(Column):
         return map(self._column.text, self._rows)
 
 
+class TextMap(Mapping[str, str]):
+    """Text → text, in two columns; what is added must be new."""
+
+    def __init__(self) -> None:
+        self._from, self._to = Texts(), Texts()
+
+    def add(self, text: str, value: str) -> None:
+        """Put in the value of a text that has none yet."""
+        self._from.append(text)
+        self._to.append(value)
+
+    def __getitem__(self, text: str) -> str:
+        row = self._from.find(text)
+        if row is None:
+            raise KeyError(text)
+        return self._to[row]
+
+    def __len__(self) -> int:
+        return len(self._from)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._from)
+
+
+class Layers(Mapping[str, T]):
+    """Several mappings as one: of a text that several have, the first one's value counts.
+
+    Args:
+        layers: the mappings.
+    """
+
+    def __init__(self, *layers: Mapping[str, T]) -> None:
+        self._layers = layers
+
+    def __getitem__(self, text: str) -> T:
+        for layer in self._layers:
+            if (value := layer.get(text)) is not None:
+                return value
+        raise KeyError(text)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __iter__(self) -> Iterator[str]:
+        for number, layer in enumerate(self._layers):
+            above = self._layers[:number]
+            yield from (text for text in layer if not any(text in other for other in above))
+
+
 class _Finder:
     """A table of hashes, open to all sides, with the row of the text that each belongs to.
 
@@ -210,6 +259,13 @@ def _place(hashes: NDArray[np.int64], first: int, table: NDArray[Any]) -> None:
 def hashes_of(texts: Iterable[str], count: int) -> NDArray[np.int64]:
     """Return the hash of each of `count` texts as this process makes it: (count,) int64."""
     return np.fromiter(map(hash, texts), np.int64, count)
+
+
+def numbers(values: NDArray[np.int64]) -> array[int]:
+    """Return numbers as an array of Python, which is read one by one in less time."""
+    found = array("q")
+    found.frombytes(np.ascontiguousarray(values, np.int64).tobytes())
+    return found
 
 
 def rows_alike(hashes: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -267,6 +267,9 @@ def _main(arguments: Sequence[str] | None) -> int:
     except MemoryError:
         messages.say_error(_NO_MEMORY)
         return 1
+    except Exception as error:
+        messages.say_error(messages.fault(error))
+        raise
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)

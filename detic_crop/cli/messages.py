@@ -38,6 +38,14 @@ def say_error(message: str) -> None:
     say(f"detic-crop: {one_line(message)}", err=True)
 
 
+def fault(error: Exception) -> str:
+    """Return what is said of an error that nobody foresaw."""
+    return (
+        f"{type(error).__name__}: {one_line(error, 300)}: this is a fault of detic-crop; what was finished "
+        "is kept: please report it with the lines below"
+    )
+
+
 def usage_mistake(error: click.ClickException) -> str:
     """Return what click found wrong, where to read on, and for extra arguments the likely cause."""
     message = error.format_message()

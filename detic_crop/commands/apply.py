@@ -16,9 +16,10 @@ from detic_crop.folder.aside import place_for
 from detic_crop.folder.folder import OutputFolder, open_on_disk
 from detic_crop.folder.journal import Journal, recorded_config, replay
 from detic_crop.folder.records import Record
+from detic_crop.folder.there import is_there
 from detic_crop.folder.verdicts import Review, latest_decisions, read_review
 from detic_crop.folder.whereabouts import Whereabouts, look_for_photos
-from detic_crop.folder.write_errors import as_output_error, is_fatal, output_errors
+from detic_crop.folder.write_errors import as_output_error, is_fatal
 from detic_crop.photos.photo import Photo
 from detic_crop.work.changes import Change, changes_of, why_not_croppable
 from detic_crop.work.execute import NotPlacedError, commit, not_placed, record_in
@@ -63,8 +64,12 @@ def apply(
         OutputError: it cannot be written or is in use; what was finished is kept.
         Interrupted, Terminated: see `run`.
     """
-    options = RunOptions(workers=workers, memory=memory)
-    folder = open_on_disk(output, "apply")
+    options = RunOptions(workers=workers, memory=memory, quiet=quiet)
+    with open_on_disk(output, "apply") as folder:
+        return unless_stopped(_apply(folder, input, dry_run, options))
+
+
+def _apply(folder: OutputFolder, input: PathLike | None, dry_run: bool, options: RunOptions) -> ApplyResult:
     folder.require_run()
     require_finished(recorded_config(folder.layout.journal), folder.shown)
     if dry_run:
@@ -79,8 +84,8 @@ def apply(
         result.memory = options.memory
         jobs, result.problems = _jobs(result.changes, records, whereabouts, folder)
         begun, times = time.monotonic(), StageTimes()
-        bar = progress_bar(len(result.changes), 0, quiet or not result.changes)
-        with bar as report, output_errors(folder.shown):
+        bar = progress_bar(len(result.changes), 0, options.quiet or not result.changes)
+        with bar as report:
 
             def done(record: Record) -> None:
                 records[record.image] = record
@@ -108,7 +113,7 @@ def apply(
         result.remaining = len(result.changes) - result.done - len(result.problems)
         result.stopped = stop.reason if result.remaining else ""
         write_tables(result, records, whereabouts)
-    return unless_stopped(result)
+    return result
 
 
 def _look(folder: OutputFolder, input: PathLike | None) -> tuple[ApplyResult, dict[str, Record], Whereabouts]:
@@ -148,7 +153,7 @@ def _jobs(
             # Size and time of the run: they tell a later run that the photo has not changed.
             photo = Photo(key, location, record.file_size, record.file_time)
             jobs.append(Job(photo, record.crop, decisions[key], record))
-    if jobs and not folder.layout.candidates.exists():
+    if jobs and not is_there(folder.layout.candidates):
         raise UsageError(
             "no_candidates",
             f"{folder.layout.candidates} is gone: nothing can be cropped; run `detic-crop run` again",

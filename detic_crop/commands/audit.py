@@ -15,7 +15,6 @@ from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.state import save_sample
 from detic_crop.folder.whereabouts import PASS_INPUT, look_for_photos
-from detic_crop.folder.write_errors import output_errors
 from detic_crop.report.model import Audit
 from detic_crop.report.sample import detected_records, draw
 from detic_crop.report.table import BOX_COLUMNS, NUMBER_COLUMNS
@@ -73,7 +72,7 @@ def rebuild_tables(
     moved.
     """
     folder.require_run()
-    with folder.locked(), output_errors(folder.shown):
+    with folder.locked():
         state = replay(folder.layout.journal)
         config = require_finished(state.config, folder.shown)
         result = RunResult(folder, config)

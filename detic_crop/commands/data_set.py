@@ -12,6 +12,7 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import KnownInputs
 from detic_crop.folder.same_photo import SamePhoto
 from detic_crop.folder.state import Given, SavedListing, load_listing
+from detic_crop.folder.there import is_there
 from detic_crop.photos.find import root_of
 from detic_crop.photos.labels import Labels, match_labels, read_labels
 from detic_crop.photos.location import FileOrObject
@@ -120,6 +121,6 @@ def _earlier_notes(
             "keep rows and crops, as every photo does that has left the input; reject them in `detic-crop "
             "review`, or start over with --overwrite"
         )
-    if labels is None and folder.layout.labels.exists():
+    if labels is None and is_there(folder.layout.labels):
         notes.append("audit.csv follows no labels any more; pass --labels to have them back")
     return notes

@@ -20,7 +20,7 @@ from detic_crop.folder.journal import Journal, replay
 from detic_crop.folder.records import Record
 from detic_crop.folder.removal import remove_shards
 from detic_crop.folder.state import load_labels, load_listing, save_labels, save_listing
-from detic_crop.folder.write_errors import output_errors
+from detic_crop.folder.there import is_there
 from detic_crop.shards.merge import Gap, Gathered, append_to_journal, chosen_keys, gaps, gather, photos_of
 
 _log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def merge(
         if not whole.shards():
             return _tables_again(whole)
         whole.check_usable()
-        with whole.locked(whole.refuse_running), output_errors(whole.shown):
+        with whole.locked(whole.refuse_running):
             gathered = gather(whole)
             labels, matches = load_labels(gathered.listed[0].folder)
             earlier = replay(whole.layout.journal)
@@ -96,7 +96,7 @@ def _one_folder_only(folders: Sequence[PathLike], output: PathLike | None) -> Us
 
 def _tables_again(folder: OutputFolder) -> RunResult:
     """Rebuild the tables of a folder that was merged before."""
-    if not folder.layout.journal.exists():
+    if not is_there(folder.layout.journal):
         raise UsageError(
             "no_shards", f"{folder.shown} holds no shards; pass the --out folder of `run --shard k/N`"
         )

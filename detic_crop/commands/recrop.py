@@ -64,12 +64,22 @@ def recrop(
         OutputError: the output cannot be written or is in use.
         Interrupted, Terminated: see `run`.
     """
-    origin = open_on_disk(source, "recrop")
+    with open_on_disk(source, "recrop") as origin:
+        return unless_stopped(_recrop(origin, output, input, options or RunOptions(), settings))
+
+
+def _recrop(
+    origin: OutputFolder,
+    output: PathLike,
+    input: PathLike | None,
+    options: RunOptions,
+    settings: Mapping[str, Any],
+) -> RunResult:
     origin.require_run()
     # What the run left, and what is asked for.
     state = replay(origin.layout.journal)
     begun_with = require_finished(state.config if state.records else None, origin.shown)
-    config, options, classes = _settings(begun_with, options or RunOptions(), settings, origin)
+    config, options, classes = _settings(begun_with, options, settings, origin)
     with open_folder(output, out_format=config.out_format) as folder:
         recorded = load_listing(origin)
         labels, matches = load_labels(origin)
@@ -116,7 +126,7 @@ def recrop(
             }
             carry_out(task, scope, executor, detector, stop, result, came_from)
         result.transitions = _transitions(state.records, scope.records(), data_set.chosen)
-    return unless_stopped(result)
+    return result
 
 
 def _settings(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -70,12 +70,16 @@ class RunResult:
         """Photos finished by this call per second of work."""
         return self.done / self.seconds if self.seconds else 0.0
 
-    def count(self, records: Sequence[Record]) -> None:
-        """Count photos by what was done with them."""
-        self.counts = Counter(record.status for record in records)
-        self.failures = Counter(record.reason for record in records if record.status == "failed")
-        self.reviewed_whole = sum(record.reason == "reviewed_whole" for record in records)
-        self.not_listed = sum(record.reason == "not_listed" for record in records)
+    def count(self, records: Iterable[Record]) -> None:
+        """Count photos by what was done with them; the records are read once through."""
+        self.counts, self.failures = Counter(), Counter()
+        reasons: Counter[str] = Counter()
+        for record in records:
+            self.counts[record.status] += 1
+            reasons[record.reason] += 1
+            self.failures[record.reason] += record.status == "failed"
+        self.failures = +self.failures  # without what did not fail
+        self.reviewed_whole, self.not_listed = reasons["reviewed_whole"], reasons["not_listed"]
 
 
 @dataclass(slots=True)

@@ -55,7 +55,8 @@ def review(
             "missing_extra",
             f"the review page needs {missing}, which is not installed: pip install 'detic-crop[review]'",
         ) from error
-    opened = page.open_page(open_on_disk(output, "review"), input, reviewer or _login_name())
+    with open_on_disk(output, "review") as folder:
+        opened = page.open_page(folder, input, reviewer or _login_name())
     with closing(server.listen(host, port)) as listener, stop_signals():
         if warning := server.warning_of(host):
             _log.warning(warning)

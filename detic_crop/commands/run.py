@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from detic_crop.boxes.choose import UNKNOWN_CLASS
+from detic_crop.columns import Layers
 from detic_crop.commands.carry_out import carry_out
 from detic_crop.commands.choose_detector import choose_detector, resolve_config
 from detic_crop.commands.command_line import command_words
@@ -151,7 +152,7 @@ def _decisions_to_keep(photos: Sequence[Photo], scope: Scope, notes: list[str]) 
     if not verdicts:
         return {}
     records = scope.records()
-    before = load_listing(folder.whole).locations() | load_listing(folder).locations()
+    before = Layers(load_listing(folder).locations(), load_listing(folder.whole).locations())
     decisions, changed = {}, []
     for photo in photos:
         record = records.get(photo.key)

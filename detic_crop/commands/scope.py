@@ -5,7 +5,7 @@ It is here and not with the shards because finishing means tables, of which the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -19,13 +19,12 @@ from detic_crop.config import CropConfig, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import Journal, recorded_config, replay, replay_entries
-from detic_crop.folder.names import NameRules, crop_names, crop_names_of
 from detic_crop.folder.records import Record, ResumeEntry
 from detic_crop.folder.removal import reset
 from detic_crop.folder.shard import Shard
 from detic_crop.folder.state import Given, save_labels, save_listing
-from detic_crop.folder.write_errors import output_errors
-from detic_crop.photos.photo import Photo
+from detic_crop.folder.there import is_there
+from detic_crop.photos.table import Photos
 from detic_crop.shards.state import (
     check_same_count,
     check_same_shards,
@@ -35,7 +34,6 @@ from detic_crop.shards.state import (
 )
 from detic_crop.system.console import open_descriptors
 from detic_crop.system.signals import Stop, stop_signals
-from detic_crop.work.plan import Task
 
 
 class Scope(Protocol):
@@ -73,7 +71,7 @@ class Scope(Protocol):
         """
         ...
 
-    def check_photos(self, inputs: Sequence[Given], photos: Sequence[Photo]) -> None:
+    def check_photos(self, inputs: Sequence[Given], photos: Photos) -> None:
         """Refuse photos that do not fit those of other shards.
 
         Raises:
@@ -81,7 +79,7 @@ class Scope(Protocol):
         """
         ...
 
-    def select(self, photos: Sequence[Photo]) -> list[Photo]:
+    def select(self, photos: Photos) -> Photos:
         """Return the photos that this run does, of all that were asked for."""
         ...
 
@@ -115,21 +113,15 @@ class Scope(Protocol):
         """Return the last record of each photo that this run may know, by key."""
         ...
 
-    def files_in_the_way(self) -> dict[str, int]:
-        """Return the files that the names of new crops avoid: path → size in bytes, -1 for a link."""
-        ...
-
-    def name_crops(
-        self, task: Task, settled: Mapping[str, str], taken: Set[str], extension: str, rules: NameRules
-    ) -> dict[str, str]:
-        """Return key → crop of the photos of a task; see `crop_names`."""
+    def files_in_the_way(self) -> Iterable[tuple[str, int]]:
+        """Yield the files that the names of new crops avoid, and their bytes; -1 for a link."""
         ...
 
     def describe(self) -> dict[str, str]:
         """Return what run.json says of the scope."""
         ...
 
-    def finish(self, result: RunResult, photos: Sequence[Photo]) -> None:
+    def finish(self, result: RunResult, photos: Photos) -> None:
         """Count what is recorded, and write the tables if nothing else has to be waited for."""
         ...
 
@@ -157,11 +149,11 @@ class WholeRun:
     def check_settings(self, recorded: CropConfig | None, config: CropConfig) -> None:
         check_same_settings(recorded, config, self.folder.shown)
 
-    def check_photos(self, inputs: Sequence[Given], photos: Sequence[Photo]) -> None:
+    def check_photos(self, inputs: Sequence[Given], photos: Photos) -> None:
         pass
 
-    def select(self, photos: Sequence[Photo]) -> list[Photo]:
-        return list(photos)
+    def select(self, photos: Photos) -> Photos:
+        return photos
 
     def held(self, config: CropConfig | None = None) -> AbstractContextManager[Stop]:
         folder = self.folder
@@ -185,18 +177,13 @@ class WholeRun:
     def records(self) -> dict[str, Record]:
         return replay(self.folder.layout.journal).records
 
-    def files_in_the_way(self) -> dict[str, int]:
+    def files_in_the_way(self) -> Iterable[tuple[str, int]]:
         return self.folder.mirror.files()
-
-    def name_crops(
-        self, task: Task, settled: Mapping[str, str], taken: Set[str], extension: str, rules: NameRules
-    ) -> dict[str, str]:
-        return crop_names(task.keys, extension, settled, taken, rules)
 
     def describe(self) -> dict[str, str]:
         return {}
 
-    def finish(self, result: RunResult, photos: Sequence[Photo]) -> None:
+    def finish(self, result: RunResult, photos: Photos) -> None:
         records = self.records()
         self.folder.aside.remove_stale(records)
         write_tables(result, records)
@@ -223,7 +210,7 @@ class ShardRun:
 
     def check_alone(self) -> None:
         check_same_count(self.folder, self.shard)
-        if self.options.overwrite and self.folder.layout.unsharded.journal.exists():
+        if self.options.overwrite and is_there(self.folder.layout.unsharded.journal):
             raise UsageError(
                 "shard_of_merged_folder",
                 f"{self.folder.shown} was merged before, and a single shard cannot start over; pass another "
@@ -233,11 +220,11 @@ class ShardRun:
     def check_settings(self, recorded: CropConfig | None, config: CropConfig) -> None:
         check_same_settings(recorded, config, self.folder.shown, "or another --out")
 
-    def check_photos(self, inputs: Sequence[Given], photos: Sequence[Photo]) -> None:
+    def check_photos(self, inputs: Sequence[Given], photos: Photos) -> None:
         check_same_shards(self.folder, inputs, photos, self.options.add)
 
-    def select(self, photos: Sequence[Photo]) -> list[Photo]:
-        return [photo for photo in photos if self.shard.owns(photo.key)]
+    def select(self, photos: Photos) -> Photos:
+        return photos.of(self.shard.own_rows(photos.keys))
 
     def held(self, config: CropConfig) -> AbstractContextManager[Stop]:
         folder = self.folder
@@ -265,27 +252,22 @@ class ShardRun:
         own = replay(self.folder.layout.journal).records
         return replay(self.folder.layout.unsharded.journal).records | own
 
-    def files_in_the_way(self) -> dict[str, int]:
-        return {}  # names agree among shards, whatever the others have put there already
-
-    def name_crops(
-        self, task: Task, settled: Mapping[str, str], taken: Set[str], extension: str, rules: NameRules
-    ) -> dict[str, str]:
-        return crop_names_of((photo.key for photo in task.photos), task.keys, extension, settled, rules)
+    def files_in_the_way(self) -> Iterable[tuple[str, int]]:
+        return ()  # names agree among shards, whatever the others have put there already
 
     def describe(self) -> dict[str, str]:
         return {"shard": str(self.shard)}
 
-    def finish(self, result: RunResult, photos: Sequence[Photo]) -> None:
+    def finish(self, result: RunResult, photos: Photos) -> None:
         records = self.records()
-        result.count([records[photo.key] for photo in photos if photo.key in records])
+        result.count(record for record in map(records.get, photos.keys) if record is not None)
 
 
 @contextmanager
 def _held(folder: OutputFolder, begin: Callable[[], None]) -> Iterator[Stop]:
     """Hold the folder, which `begin` may still refuse; yield what says when to stop."""
     open_descriptors()  # before the journal is opened
-    with folder.locked(begin), stop_signals() as stop, output_errors(folder.shown):
+    with folder.locked(begin), stop_signals() as stop:
         yield stop
 
 
@@ -298,7 +280,7 @@ def begin_journal(folder: OutputFolder, config: CropConfig) -> None:
 
 
 def _reset(folder: OutputFolder, options: RunOptions) -> None:
-    if folder.layout.review.exists() and not options.discard_review:
+    if is_there(folder.layout.review) and not options.discard_review:
         raise UsageError(
             "verdicts_would_be_lost",
             f"--overwrite would remove the verdicts in {folder.layout.shown_of(folder.layout.review)}; "

@@ -15,7 +15,7 @@ from detic_crop.folder.mirror import Mirror
 from detic_crop.folder.names import ASIDE, aside_name
 from detic_crop.folder.records import Record
 from detic_crop.folder.tars import Crops
-from detic_crop.folder.write_errors import output_errors
+from detic_crop.folder.write_errors import folder_errors
 
 
 def place_for(record: Record) -> str:
@@ -46,10 +46,6 @@ class Aside:
             earlier = f"{REJECTED}/{record.crop}"
             return place if self._crops.size(earlier) is None else earlier
         return place
-
-    def has(self, crop: str) -> bool:
-        """Return whether a crop is there, in its place or set aside."""
-        return any(self._crops.size(place) is not None for place in (crop, f"{REJECTED}/{aside_name(crop)}"))
 
     def move(self, before: Record, after: Record) -> None:
         """Set a crop aside or put it back, unless it is there already.
@@ -84,7 +80,7 @@ class Aside:
         Raises:
             OutputError: something cannot be removed.
         """
-        with output_errors(self._layout.shown):
+        with folder_errors(self._layout.shown):
             names = self._names()
             if names:  # of many records few are rejected, and most folders have none
                 self._remove_stale(names, records)

@@ -131,25 +131,31 @@ class DiskChecks:
                     "pass another --out, your photos stay as they are",
                 )
 
-    def crops_inside(self, crops: Iterable[str], plain: Container[str] = frozenset()) -> None:
-        """Refuse crops whose path leads out of the folder.
+    def check_of_crops(self) -> Callable[[str, bool], None]:
+        """Return what refuses a crop whose path leads out of the folder.
 
-        Args:
-            crops: paths of the crops, relative to the folder.
-            plain: paths at which there is something that is known not to be a link.
+        It takes the path of a crop, relative to the folder, and whether there is something at that path that
+        is known not to be a link.
         """
-        root = self._layout.root
-        crops = list(crops)
-        for folder in sorted({crop.rpartition("/")[0] for crop in crops} - {""}):
-            self._inside.refuse_links(root / folder)
+        root, above = self._layout.root, os.path.join(self._layout.root, "")
         real_root = os.path.realpath(root)
-        for path in _links(os.path.join(root, crop) for crop in crops if crop not in plain):
+        seen = {""}
+
+        def check(crop: str, is_plain: bool) -> None:
+            folder = crop.rpartition("/")[0]
+            if folder not in seen:
+                seen.add(folder)
+                self._inside.refuse_links(root / folder)
+            if is_plain or not os.path.islink(path := above + crop):
+                return
             if not Path(os.path.realpath(path)).is_relative_to(real_root):
                 raise UsageError(
                     "link_outside",
                     f"{path} is a link that leads out of --out {self._layout.shown}; "
                     "nothing is written there: remove the link",
                 )
+
+        return check
 
 
 class StoreChecks:
@@ -202,8 +208,9 @@ class StoreChecks:
                     "pass another --out, your photos stay as they are",
                 )
 
-    def crops_inside(self, crops: Iterable[str], plain: Container[str] = frozenset()) -> None:
-        """Do nothing: the name of an object cannot lead elsewhere."""
+    def check_of_crops(self) -> Callable[[str, bool], None]:
+        """Return what does nothing: the name of an object cannot lead elsewhere."""
+        return lambda crop, is_plain: None
 
 
 Checks: TypeAlias = DiskChecks | StoreChecks
@@ -232,10 +239,6 @@ def _places_of(paths: Iterable[str], links: Container[str] | None) -> Iterator[s
             yield folder
         if (links is None or path in links) and os.path.islink(path):
             yield path
-
-
-def _links(paths: Iterable[str]) -> Iterator[str]:
-    return filter(os.path.islink, paths)
 
 
 def _comparable(address: str) -> str:

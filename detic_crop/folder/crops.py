@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable
 
 from detic_crop.folder.inside import Inside
 from detic_crop.folder.journal import Known
@@ -15,9 +15,34 @@ from detic_crop.folder.layout import Layout
 from detic_crop.folder.mirror import Mirror
 from detic_crop.folder.names import FILE_RULES
 from detic_crop.folder.records import Record
+from detic_crop.folder.there import status_of
 from detic_crop.folder.writer import Writer
 
 _MOST_BYTES = 1 << 29  # of a crop: the largest, 8192 px a side in PNG, may have half of that
+
+
+class Places:
+    """Where crops go that are files: where their names say."""
+
+    def place(self, name: str, before: str) -> str:
+        """Return the path of the crop of the photo that is done next.
+
+        Args:
+            name: path as `names.CropNames` gives it.
+            before: path in the journal, which stays; empty for none.
+        """
+        return name
+
+    def refuse_foreign(self, files: Container[str], unfinished: Iterable[str]) -> None:
+        """Refuse files of others in the place of these crops; the names of file crops avoid them.
+
+        Args:
+            files: paths of all files in the folder that are none of our crops.
+            unfinished: crops that a killed run was about to write.
+
+        Raises:
+            UsageError: there is such a file; nothing was changed.
+        """
 
 
 class FileCrops:
@@ -42,30 +67,14 @@ class FileCrops:
 
     rules = FILE_RULES
 
-    def arrange(
-        self, names: Mapping[str, str], order: Sequence[str], recorded: Mapping[str, str], per_tar: int
-    ) -> dict[str, str]:
-        """Return where each crop goes; a file goes where its name says.
+    def places(self, recorded: Iterable[str], per_tar: int) -> Places:
+        """Return what says where each crop goes; a file goes where its name says.
 
         Args:
-            names: key → path as `names.crop_names` gives it.
-            order: keys of this run's photos in the order in which they are done; only these are answered.
-            recorded: key → path in the journal, which stays.
+            recorded: the crops of the journal.
             per_tar: most photos in one tar file.
         """
-        return {key: names[key] for key in order}
-
-    def refuse_foreign(self, crops: Iterable[str], own: Iterable[str], files: Collection[str]) -> None:
-        """Refuse files of others in the place of crops; the names of file crops avoid them.
-
-        Args:
-            crops: paths of all crops.
-            own: paths of the crops that were made here before.
-            files: paths of all files in the folder.
-
-        Raises:
-            UsageError: there is such a file; nothing was changed.
-        """
+        return Places()
 
     def replace_only(self, crops: Collection[str]) -> None:
         """Let `put` replace an existing file only if it is one of these crops."""
@@ -75,10 +84,8 @@ class FileCrops:
         """Return the bytes of a crop; None where there is none."""
         if not name:
             return None
-        try:
-            return os.stat(self._prefix + name).st_size  # hot: a shard asks for every photo of a resume
-        except OSError:
-            return self._mirror.size(name)
+        status = status_of(self._prefix + name)  # hot: a shard asks for every photo of a resume
+        return self._mirror.size(name) if status is None else status.st_size
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a crop.

@@ -25,7 +25,8 @@ from detic_crop.folder.shard import Shard
 from detic_crop.folder.shard_states import shard_layouts, waiting_shards
 from detic_crop.folder.store_state import StoreState
 from detic_crop.folder.tars import Crops, TarCrops
-from detic_crop.folder.write_errors import output_errors
+from detic_crop.folder.there import is_there
+from detic_crop.folder.write_errors import folder_errors, output_errors
 from detic_crop.folder.writer import Writer
 from detic_crop.photos.keys import STATE as STATE
 from detic_crop.photos.location import Location
@@ -46,7 +47,7 @@ class OutputFolder:
     Attributes:
         layout: paths of the folder.
         inside: writes, renames and removes files below the folder.
-        write, write_json: replace a file in one step, see `Writer`.
+        write, write_parts, write_json: replace a file in one step, see `Writer`.
         clear_temporary: removes unfinished files.
         on_commit: notes that a photo is recorded, see `Mirror`.
         crops: crops of the folder, see `Crops`.
@@ -72,6 +73,7 @@ class OutputFolder:
         self._state = state
         self._writer = Writer(layout, inside)
         self.write, self.write_json = self._writer.write, self._writer.write_json
+        self.write_parts = self._writer.write_parts
         self.clear_temporary = self._writer.clear
         self._lock: Lock
         self.mirror: Mirror
@@ -127,14 +129,14 @@ class OutputFolder:
         ours, theirs = self.layout, self.layout.preview()
         view.layout = theirs
         try:
-            with output_errors(self.shown):
+            with folder_errors(self.shown):
                 self.inside.mkdir(theirs.own_state)
                 for path, target in (
                     (ours.journal, theirs.journal),
                     (ours.candidates, theirs.candidates),
                     (ours.listing, theirs.listing),
                 ):
-                    if path.exists():
+                    if is_there(path):
                         with open(path, "rb") as file, self.inside.create(target) as copy:
                             shutil.copyfileobj(file, copy)
             yield view
@@ -195,7 +197,7 @@ class OutputFolder:
         """
         self.complete()
         self.require_merged()
-        if not os.path.exists(self.layout.journal):
+        if not is_there(self.layout.journal):
             raise UsageError(
                 "no_run",
                 f"{self.shown} has no {STATE}/journal.jsonl; pass the --out folder of a detic-crop run",
@@ -216,7 +218,7 @@ class OutputFolder:
         """
 
         def begin_here() -> None:
-            with output_errors(self.shown):
+            with folder_errors(self.shown):
                 self.mirror.pull()  # what another run did since this one began to look
                 self.inside.mkdir(self.layout.temporary)
                 (begin or self.require_merged)()
@@ -240,13 +242,13 @@ class OutputFolder:
         Raises:
             OutputError: it cannot be; what was before is kept.
         """
-        with output_errors(self.shown):
+        with folder_errors(self.shown):
             self.crops.flush()
         self.mirror.flush()
 
     def exists(self, path: Path) -> bool:
         """Return whether a table is there."""
-        return path.exists() or self.mirror.size(self.layout.name_of(path)) is not None
+        return is_there(path) or self.mirror.size(self.layout.name_of(path)) is not None
 
     def read_at_most(self, path: Path, most: int) -> bytes:
         """Return the bytes of a table; none of one that is larger, or where there is none."""
@@ -271,11 +273,13 @@ def open_folder(
         out_format: format of the crops if this call may begin the folder; None takes the journal's.
 
     Raises:
-        UsageError: the address is of no store that can be written to, or cannot be read.
+        UsageError: the address is of no store that can be written to, or cannot be read; a path is too long.
+        OutputError: something in the folder cannot be read or written, at any time until it is left.
     """
     given = _given(output)
     if not is_address(given):
-        yield OutputFolder(output, shard, out_format)
+        with folder_errors(given):
+            yield OutputFolder(output, shard, out_format)
         return
     if is_web(given) or not path_of(given).strip("/"):
         raise UsageError(
@@ -289,14 +293,15 @@ def open_folder(
     try:
         folder = OutputFolder(root, shard, out_format, StoreState(store, given.rstrip("/"), root))
         folder.mirror.pull()
-        with contextlib.closing(folder.mirror):
+        with contextlib.closing(folder.mirror), folder_errors(folder.shown):
             yield folder
     finally:
         shutil.rmtree(root, ignore_errors=True)
 
 
-def open_on_disk(folder: str | os.PathLike[str], command: str) -> OutputFolder:
-    """Open a folder for a command that works on this machine's disk only.
+@contextlib.contextmanager
+def open_on_disk(folder: str | os.PathLike[str], command: str) -> Iterator[OutputFolder]:
+    """Open a folder for a command that works on this machine's disk only; errors are as of `open_folder`.
 
     Raises:
         UsageError: an address is given; says what to do.
@@ -308,7 +313,8 @@ def open_on_disk(folder: str | os.PathLike[str], command: str) -> OutputFolder:
             f"{command} needs the folder on a disk: copy {redact(given)} here first (for S3: aws s3 sync "
             f"{redact(given)} cropped), then run the command on the copy",
         )
-    return OutputFolder(folder)
+    with folder_errors(given):
+        yield OutputFolder(folder)
 
 
 def _given(folder: str | os.PathLike[str]) -> str:

@@ -41,7 +41,7 @@ class KnownInputs:
 
     def __init__(self, listing: SavedListing, shown: str) -> None:
         self._inputs = listing.inputs
-        self._locations = listing.locations(listing.known_keys)
+        self._locations = listing.known_locations()
         self._shown = shown
 
     def with_input(

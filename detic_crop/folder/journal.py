@@ -20,10 +20,11 @@ import numpy as np
 
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
-from detic_crop.folder.inside import Inside, write_all
+from detic_crop.folder.inside import Inside, Written, write_all
 from detic_crop.folder.lines import LineCheck, has_checksum, to_line
 from detic_crop.folder.names import is_crop_path
 from detic_crop.folder.records import Edges, Record, ResumeEntry, Span
+from detic_crop.folder.there import is_there
 from detic_crop.folder.typed_json import decode
 
 T = TypeVar("T")
@@ -112,7 +113,7 @@ def _parsed(line: bytes) -> Record | _Header:
 
 def _whole_lines(path: Path) -> Iterator[bytes]:
     """Yield the lines of a journal, some at a time, without a torn last one."""
-    if path.exists():
+    if is_there(path):
         with open(path, "rb") as file:
             begun = b""
             while part := file.read(_CHUNK):
@@ -138,7 +139,7 @@ def recorded_config(path: Path) -> CropConfig | None:
 
 def _some_lines(path: Path) -> Iterator[bytes]:
     """Yield the whole lines of a journal, reading no further than is asked for."""
-    if path.exists():
+    if is_there(path):
         with open(path, "rb") as file:
             yield from (line for line in file if line.endswith(b"\n"))
 
@@ -151,7 +152,7 @@ class Journal:
     Args:
         journal_path: the journal; made if need be.
         candidates_path: the boxes; made if need be.
-        inside: writes in the folder that they lie in.
+        inside: writes in the folder that they lie in, and knows whether it still may.
     """
 
     def __init__(self, journal_path: Path, candidates_path: Path, inside: Inside | None = None) -> None:
@@ -160,11 +161,12 @@ class Journal:
             self._journal = opened.enter_context(_open_for_append(journal_path, inside))
             self._candidates = opened.enter_context(_open_for_append(candidates_path, inside))
             opened.pop_all()
+        self._inside = inside
 
     def begin(self, config: CropConfig, version: str) -> None:
         """Write the settings; once per folder."""
         header = {"config": config.to_dict(), "fingerprint": config.fingerprint(), "version": version}
-        _append(self._journal, to_line(header))
+        self._append(self._journal, to_line(header))
 
     def append_candidates(self, image: str, crop: str, detections: Detections) -> Span:
         """Write a photo's boxes, which announce the crop file that is about to appear; return their span."""
@@ -181,7 +183,7 @@ class Journal:
 
     def append_candidates_line(self, line: bytes) -> Span:
         """Write the boxes of a photo as another file has them; return their span."""
-        return _append(self._candidates, line), len(line)
+        return self._append(self._candidates, line), len(line)
 
     def candidates_end(self) -> int:
         """Return the size of `candidates.jsonl` in bytes."""
@@ -189,14 +191,19 @@ class Journal:
 
     def append(self, record: Record) -> None:
         """Write the record of a finished photo."""
-        _append(self._journal, record.to_line())
+        self._append(self._journal, record.to_line())
+
+    def _append(self, file: FileIO, line: bytes) -> int:
+        self._inside.check()
+        return _append(file, line)
 
     def close(self) -> None:
         """Flush to the disk itself, then close."""
-        for file in (self._journal, self._candidates):
-            if not file.closed:
-                os.fsync(file.fileno())
-                file.close()
+        with contextlib.ExitStack() as last:  # all of it, also where one of them fails
+            for file in (self._candidates, self._journal):
+                if not file.closed:
+                    last.callback(file.close)
+                    last.callback(file.sync)
 
 
 class _Announced(msgspec.Struct, frozen=True):
@@ -270,7 +277,7 @@ def unfinished_crops(candidates_path: Path, records: Known) -> set[str]:
 
 def unfinished_photos(candidates_path: Path, records: Known) -> dict[str, str]:
     """Return crop file → photo of those that `unfinished_crops` finds."""
-    if not candidates_path.exists():
+    if not is_there(candidates_path):
         return {}
     spans = sorted(record.candidates for record in records.values() if record.candidates)
     crops: dict[str, str] = {}
@@ -306,7 +313,7 @@ def _announcements(offset: int, data: bytes) -> Iterator[tuple[int, str, str]]:
 
 
 def _end_of_last_line(path: Path) -> int:
-    if not path.exists():
+    if not is_there(path):
         return 0
     with open(path, "rb") as file:
         position = file.seek(0, os.SEEK_END)
@@ -320,12 +327,16 @@ def _end_of_last_line(path: Path) -> int:
     return 0
 
 
-def _open_for_append(path: Path, inside: Inside) -> FileIO:
+def _open_for_append(path: Path, inside: Inside) -> Written:
     end = _end_of_last_line(path)
     # Unbuffered: a line that was written survives the death of this process.
     file = inside.open_grown(path)
-    file.truncate(end)
-    file.seek(end)
+    try:
+        file.truncate(end)
+        file.seek(end)
+    except OSError:
+        file.close()
+        raise
     return file
 
 

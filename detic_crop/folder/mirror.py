@@ -36,6 +36,7 @@ from detic_crop.folder.lock import FileLock, StoreLease
 from detic_crop.folder.segments import complete, is_incomplete
 from detic_crop.folder.shard_states import shard_layouts
 from detic_crop.folder.store_state import StoreState
+from detic_crop.folder.there import is_there
 from detic_crop.folder.write_errors import as_output_error, output_errors, reading_errors
 from detic_crop.photos.keys import STATE
 
@@ -145,25 +146,23 @@ class NoMirror:
         """Return what lies below a folder of `.detic-crop` and is not on this disk, relative to the root."""
         return []
 
-    def files(self) -> dict[str, int]:
-        """Return every file below the folder but outside `.detic-crop`, and its bytes; -1 of a link."""
-        found: dict[str, int] = {}
+    def files(self) -> Iterator[tuple[str, int]]:
+        """Yield every file below the folder but outside `.detic-crop`, and its bytes; -1 of a link."""
         folders = [(os.fspath(self._layout.root), "")]
         while folders:
             folder, prefix = folders.pop()
             try:
                 entries = list(os.scandir(folder))
-            except OSError:  # not there yet, or not ours to look into
-                continue
+            except (FileNotFoundError, NotADirectoryError, PermissionError):
+                continue  # not there yet, or not ours to look into
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     if prefix or entry.name != STATE:
                         folders.append((entry.path, f"{prefix}{entry.name}/"))
                 elif not entry.is_symlink():
-                    found[prefix + entry.name] = _size_of(entry)
+                    yield prefix + entry.name, _size_of(entry)
                 elif not _leads_to_folder(entry):
-                    found[prefix + entry.name] = -1
-        return found
+                    yield prefix + entry.name, -1
 
     # ------------------------------------------------------------ what crops tell
 
@@ -311,7 +310,7 @@ class StoreMirror:
 
     def fetch(self, name: str) -> None:
         """Bring an object to this disk."""
-        if not (self._layout.root / name).exists() and self._state.stat(name) is not None:
+        if not is_there(self._layout.root / name) and self._state.stat(name) is not None:
             self._state.bring(name)
 
     def members(self, tar: str) -> Members:
@@ -319,10 +318,11 @@ class StoreMirror:
         with reading_errors(self._layout.shown):
             return self._state.members(tar)
 
-    def files(self) -> dict[str, int]:
-        """Return every object below the folder but outside `.detic-crop`, and its bytes."""
+    def files(self) -> Iterator[tuple[str, int]]:
+        """Yield every object below the folder but outside `.detic-crop`, and its bytes."""
         with reading_errors(self._layout.shown):
-            return {name: found.size for name, found in self._state.outside().items()}
+            found = self._state.outside()
+        return ((name, info.size) for name, info in found.items())
 
     def state_names(self, folder: str) -> list[str]:
         """Return the objects below a folder of `.detic-crop`."""

@@ -6,9 +6,15 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 
+import numpy as np
+from numpy.typing import NDArray
+
+from detic_crop.columns import Column, Texts, hashes_of, numbers, rows_alike
 from detic_crop.photos.keys import STATE
 
 ASIDE = ".rejected"
@@ -18,9 +24,11 @@ _DEVICE_NAMES = {
     *("con", "conin$", "conout$", "prn", "aux", "nul"),
     *(f"{name}{digit}" for name in ("com", "lpt") for digit in "123456789¹²³"),
 }
+_DEVICE_BEGINNINGS = {name[:3] for name in _DEVICE_NAMES}  # which hardly any name has
 _OURS = {"audit.csv", "audit.html", "audit.xlsx", "run.json", STATE}
 _OUR_TAR = re.compile(r"crops-[\d-]*(of-)?[\d-]*\.tar", re.IGNORECASE)  # see `tars`
 _MAX_COMPONENT_BYTES = 255  # of ext4, APFS, NTFS (there in UTF-16 units, which are fewer)
+_LONGEST_ADDED = 32  # bytes of the extension, a number and what is beside a crop; not fewer
 _BESIDE = len(".gone")  # longest ending of the files beside a crop on its way into a tar file
 _WINDOWS_FORBIDDEN = re.compile(r'[<>:"|?*\\\x00-\x1f]')
 
@@ -57,103 +65,183 @@ FILE_RULES = NameRules(".", 0)
 TAR_RULES = NameRules("_", _BESIDE)  # WebDataset cuts a name at its first dot
 
 
-def crop_names(
-    keys: Iterable[str],
-    extension: str,
-    settled: Mapping[str, str],
-    taken: Iterable[str] = (),
-    rules: NameRules = FILE_RULES,
-) -> dict[str, str]:
-    """Return the path of every photo's crop, relative to the output folder.
+class CropNames:
+    """The path of every photo's crop, relative to the output folder; worked out when it is asked for.
 
     The first of colliding names in sorted order keeps ``stem.jpg``; the others become ``stem.EXT.jpg``,
     then numbered. Two names collide when a case-blind disk would take them for one.
 
+    A hash of each name (8 bytes) tells which photos are involved in a collision. Only their names are kept.
+
     Args:
-        keys: all photos of the input, so that every shard agrees.
+        keys: all photos of the input, each once, so that every shard agrees.
         extension: extension of the crops, with its dot.
         settled: key → name, as journalled before; never changed.
         taken: paths in the output folder that are not ours to replace.
         rules: rules for the file names.
     """
-    new, folders, used = _prepared(keys, settled, taken)
-    return dict(settled) | _assigned(new, extension, folders, used, rules)
+
+    def __init__(
+        self,
+        keys: Iterable[str],
+        extension: str,
+        settled: Mapping[str, str],
+        taken: Iterable[str] = (),
+        rules: NameRules = FILE_RULES,
+    ) -> None:
+        self._extension = extension
+        self._settled = settled
+        self._rules = rules
+        fixed = _FixedNames(settled, taken)
+        column = keys if isinstance(keys, Column) else Texts(keys)
+        new = column.of(fixed.rows_not_settled(column))
+        self._folders = _safe_folders(new, fixed)
+        for folder in self._folders.values():
+            # A crop must not be named like a folder: `a.jpg/b.jpg` beside `a.png`.
+            fixed.add_folders(folder)
+        self._named = self._disentangled(new, fixed)
+
+    def __getitem__(self, key: str) -> str:
+        """Return the name of the crop of one of the photos."""
+        return self._settled.get(key) or self._named.get(key) or self._choice(key, 0)
+
+    def _choice(self, key: str, number: int) -> str:
+        """Return the first choice (0) of a crop's name, or a later one if that is taken."""
+        folder, _, file_name = key.rpartition("/")
+        stem, suffix = os.path.splitext(file_name)
+        if number:
+            stem += suffix
+        if number > 1:
+            stem += f".{number}"
+        return self._folders[folder] + self._rules.file_name(stem, self._extension)
+
+    def _disentangled(self, new: Column, fixed: _FixedNames) -> dict[str, str]:
+        """Return the names of the photos whose first choice something else has, or may have."""
+        first = hashes_of((fold_name(self._choice(key, 0)) for key in new), len(new))
+        entangled = np.union1d(rows_alike(first), fixed.rows_taken(first)).tolist()
+        if not entangled:
+            return {}
+        owners = _Owners(new, first, entangled, lambda key: fold_name(self._choice(key, 0)))
+        names: dict[str, str] = {}
+        used: set[str] = set()  # by these, folded
+        tried: dict[tuple[str, str], int] = {}  # of names that are alike: the choices before it are taken
+        to_do = sorted((new[row], row) for row in entangled)  # a heap
+        del entangled
+        while to_do:
+            key, _ = heappop(to_do)
+            alike = self._alike(key)
+            number = 0
+            while True:
+                name = self._choice(key, number)
+                folded = fold_name(name)
+                owner = None
+                if folded not in used and folded not in fixed:
+                    owner = owners.find(folded)
+                    if owner is None or owner[0] > key:
+                        break
+                number = number + 1 if number else tried.get(alike, 1)
+            if number:
+                tried[alike] = number + 1
+            used.add(folded)
+            names[key] = name
+            if owner is not None:  # comes later in order, and finds its first choice taken
+                owners.give_up(owner)
+                heappush(to_do, owner)
+        return names
+
+    def _alike(self, key: str) -> tuple[str, str]:
+        """Return what two keys have in common whose later choices are the same, one by one."""
+        folder, _, file_name = key.rpartition("/")
+        if len(file_name.encode()) > _MAX_COMPONENT_BYTES - _LONGEST_ADDED:  # shortened by a hash of it
+            return folder, file_name
+        return fold_name(self._folders[folder]), fold_name(file_name.replace(".", self._rules.dot))
 
 
-def crop_names_of(
-    wanted: Iterable[str],
-    keys: Iterable[str],
-    extension: str,
-    settled: Mapping[str, str],
-    rules: NameRules = FILE_RULES,
-) -> dict[str, str]:
-    """Return what `crop_names` says of some photos, without a name in memory for each of the others.
-
-    Only photos involved in a collision are named in order. A hash of each photo's first choice (8 bytes)
-    tells which these are.
+class _FixedNames:
+    """Folded names that new ones avoid, as hashes: settled ones, those of others, and folders.
 
     Args:
-        wanted: the photos to name.
-        keys: all photos of the input.
-        extension: extension of the crops, with its dot.
-        settled: key → name, as journalled before.
-        rules: rules for the file names.
+        settled: key → name.
+        taken: paths that are not ours to replace.
     """
-    import numpy as np  # not at the top: the command line needs this module for its messages
 
-    new, folders, used = _prepared(keys, settled, ())
+    def __init__(self, settled: Mapping[str, str], taken: Iterable[str]) -> None:
+        keys, names = array("q"), array("q")
+        self._folders: dict[str, None] = {"": None}  # as they are spelled
+        self._folded: set[str] = set()
+        for key, name in settled.items():
+            keys.append(hash(key))
+            names.append(hash(fold_name(name)))
+            self.add_folders(name)
+        for name in taken:
+            names.append(hash(fold_name(name)))
+            self.add_folders(name)
+        self._keys = np.frombuffer(keys, np.int64)
+        self._names = np.sort(np.frombuffer(names, np.int64))
 
-    def attempt(key: str, number: int) -> str:
-        folder, _, file_name = key.rpartition("/")
-        return folders[folder] + _attempt(file_name, extension, number, rules)
+    def add_folders(self, path: str) -> None:
+        """Forbid the names of all folders above a path."""
+        folder = path.rpartition("/")[0]
+        while folder not in self._folders:
+            self._folders[folder] = None
+            self._folded.add(fold_name(folder))
+            folder = folder.rpartition("/")[0]
 
-    first = np.fromiter((hash(fold_name(attempt(key, 0))) for key in new), np.int64, len(new))
-    fixed = np.fromiter(map(hash, used), np.int64, len(used))
-    values, counts = np.unique(first, return_counts=True)
-    entangled = np.isin(first, values[counts > 1]) | np.isin(first, fixed)
-    while True:
-        keys_of = [new[index] for index in np.flatnonzero(entangled).tolist()]
-        names = _assigned(keys_of, extension, folders, set(used), rules)
-        tried = []
-        for key, name in names.items():
-            number = 0
-            while (other := attempt(key, number)) != name:
-                tried.append(hash(fold_name(other)))
-                number += 1
-            tried.append(hash(fold_name(name)))
-        met = np.isin(first, np.array(tried, np.int64)) & ~entangled
-        if not met.any():
-            break
-        entangled |= met  # a photo whose own name would be taken by one of these
-    return {key: settled.get(key) or names.get(key) or attempt(key, 0) for key in wanted}
+    def rows_not_settled(self, keys: Column) -> Sequence[int]:
+        """Return the rows of the keys that have no settled name."""
+        if not len(self._keys):
+            return range(len(keys))
+        return numbers(np.flatnonzero(np.isin(hashes_of(keys, len(keys)), self._keys, invert=True)))
 
+    def rows_taken(self, hashes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the rows of the hashes that belong to one of these names."""
+        folders = hashes_of(self._folded, len(self._folded))
+        return np.flatnonzero(np.isin(hashes, np.concatenate([self._names, folders])))
 
-def _prepared(
-    keys: Iterable[str], settled: Mapping[str, str], taken: Iterable[str]
-) -> tuple[list[str], dict[str, str], set[str]]:
-    """Return photos to name in order; folder of a key → folder of its crop; forbidden names, folded."""
-    fixed = [*settled.values(), *taken]
-    files = {fold_name(name) for name in fixed}
-    new = [key for key in sorted(keys) if key not in settled]
-    folders = _safe_folders(new, files)
-    # A crop must not be named like a folder: `a.jpg/b.jpg` beside `a.png`.
-    used = files | {fold_name(folder) for folder in _folders(fixed)}
-    used |= {fold_name(folder) for folder in _folders(f"{folder}/" for folder in folders.values())}
-    return new, folders, used
+    def is_file(self, folded: str) -> bool:
+        """Return whether a settled crop or a file of others has that name."""
+        place = int(np.searchsorted(self._names, hash(folded)))
+        return place < len(self._names) and int(self._names[place]) == hash(folded)
+
+    def __contains__(self, folded: str) -> bool:
+        return folded in self._folded or self.is_file(folded)
 
 
-def _assigned(
-    keys: Iterable[str], extension: str, folders: Mapping[str, str], used: set[str], rules: NameRules
-) -> dict[str, str]:
-    names = {}
-    for key in keys:
-        folder, _, file_name = key.rpartition("/")
-        number = 0
-        while fold_name(name := folders[folder] + _attempt(file_name, extension, number, rules)) in used:
-            number += 1
-        used.add(fold_name(name))
-        names[key] = name
-    return names
+class _Owners:
+    """Which photo has a name as its first choice, of those that are not entangled yet.
+
+    Args:
+        keys: the photos.
+        first: hash of the first choice of each.
+        entangled: rows of those that are.
+        choice: returns the folded first choice of a key.
+    """
+
+    def __init__(
+        self, keys: Column, first: NDArray[np.int64], entangled: Iterable[int], choice: Callable[[str], str]
+    ) -> None:
+        self._keys = keys
+        self._rows = np.argsort(first)
+        self._hashes = first[self._rows]
+        self._entangled = set(entangled)
+        self._choice = choice
+
+    def find(self, folded: str) -> tuple[str, int] | None:
+        """Return the photo and its row; None if there is none."""
+        place = int(np.searchsorted(self._hashes, hash(folded)))
+        while place < len(self._hashes) and int(self._hashes[place]) == hash(folded):
+            row = int(self._rows[place])
+            if row in self._entangled:
+                return None  # and so are all others of this hash
+            key = self._keys[row]
+            if self._choice(key) == folded:
+                return key, row
+            place += 1
+        return None
+
+    def give_up(self, owner: tuple[str, int]) -> None:
+        """Note that somebody else got the first choice of a photo."""
+        self._entangled.add(owner[1])
 
 
 def aside_name(crop: str) -> str:
@@ -178,14 +266,14 @@ def is_crop_path(crop: str) -> bool:
     return True  # nearly all, in less time
 
 
-def _safe_folders(keys: Iterable[str], files: set[str]) -> dict[str, str]:
+def _safe_folders(keys: Iterable[str], fixed: _FixedNames) -> dict[str, str]:
     """Return folder of a key → folder of its crop with its `/`; a file of that name is avoided."""
     safe = {"": ""}
     for folder in sorted({key.rpartition("/")[0] for key in keys} - {""}):
         path = ""
         for part in folder.split("/"):
             component = _safe_component(part)
-            while fold_name(path + component) in files or (not path and _is_ours(component)):
+            while fixed.is_file(fold_name(path + component)) or (not path and _is_ours(component)):
                 part += "_"
                 component = _safe_component(part)
             path += component + "/"
@@ -197,20 +285,10 @@ def _is_ours(component: str) -> bool:
     return component.casefold() in _OURS or _OUR_TAR.fullmatch(component) is not None
 
 
-def _attempt(file_name: str, extension: str, number: int, rules: NameRules) -> str:
-    """Return the first choice of a crop's name, or a later one if that is taken."""
-    stem, suffix = os.path.splitext(file_name)
-    if number:
-        stem += suffix
-    if number > 1:
-        stem += f".{number}"
-    return rules.file_name(stem, extension)
-
-
 def _safe_component(name: str, extension: str = "", spare: int = 0) -> str:
     if os.name == "nt":
         name = _WINDOWS_FORBIDDEN.sub("_", name)
-    if name.split(".")[0].rstrip().casefold() in _DEVICE_NAMES:
+    if name[:3].casefold() in _DEVICE_BEGINNINGS and name.split(".")[0].rstrip().casefold() in _DEVICE_NAMES:
         head, dot, tail = name.partition(".")
         name = f"{head}_{dot}{tail}"
     if not extension and name.rstrip(". ") != name:  # Windows drops trailing dots and spaces
@@ -220,17 +298,6 @@ def _safe_component(name: str, extension: str = "", spare: int = 0) -> str:
         digest = hashlib.sha256(name.encode()).hexdigest()[:8]
         name = name.encode()[: room - 9].decode(errors="ignore") + "~" + digest
     return name + extension
-
-
-def _folders(names: Iterable[str]) -> set[str]:
-    """Return every folder above any of the paths."""
-    folders: set[str] = set()
-    for name in names:
-        folder = name.rpartition("/")[0]
-        while folder and folder not in folders:
-            folders.add(folder)
-            folder = folder.rpartition("/")[0]
-    return folders
 
 
 def fold_name(name: str) -> str:

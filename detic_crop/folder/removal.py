@@ -13,7 +13,7 @@ from detic_crop.folder.journal import replay_entries, unfinished_crops
 from detic_crop.folder.layout import SHARDS, Layout
 from detic_crop.folder.segments import segments_folder
 from detic_crop.folder.tars import file_of
-from detic_crop.folder.write_errors import output_errors
+from detic_crop.folder.write_errors import folder_errors
 
 
 def reset(folder: OutputFolder) -> None:
@@ -30,7 +30,7 @@ def reset(folder: OutputFolder) -> None:
     """
     own = folder.layout
     waiting = map(own.of_shard, folder.shards()) if own is own.unsharded else ()
-    with output_errors(folder.shown):
+    with folder_errors(folder.shown):
         for layout in (*waiting, own):
             made = _files_made(layout)
             _remove(layout, made, folder.inside)
@@ -83,7 +83,7 @@ def remove_shards(folder: OutputFolder) -> None:
     """
     layout = folder.layout
     folder.mirror.flush()
-    with output_errors(folder.shown), contextlib.suppress(FileNotFoundError):
+    with folder_errors(folder.shown), contextlib.suppress(FileNotFoundError):
         folder.inside.mkdir(layout.temporary)
         # First out of the way: half of them would look like shards of which the others never ran.
         folder.inside.replace(layout.shards, layout.temporary / f"{os.getpid()}-{SHARDS}")

@@ -100,7 +100,7 @@ def _sizes(path: Path) -> dict[str, int]:
     try:
         with os.scandir(segments_folder(path)) as entries:
             return {e.name: e.stat().st_size for e in entries if re.fullmatch(r"\d{15}\.jsonl", e.name)}
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
 
 
@@ -111,6 +111,6 @@ def _whole_size(path: Path) -> int:
             end = file.seek(0, os.SEEK_END)
             file.seek(max(0, end - LARGEST))
             tail = file.read()
-    except OSError:
+    except FileNotFoundError:
         return 0
     return end - len(tail) + tail.rfind(b"\n") + 1

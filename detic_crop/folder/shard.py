@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -40,6 +42,10 @@ class Shard:
         on every machine, whatever other photos there are.
         """
         return owner(key, self.count) == self.index
+
+    def own_rows(self, keys: Iterable[str]) -> array[int]:
+        """Return the places of its photos among all, ascending, in 8 bytes each."""
+        return array("q", (row for row, key in enumerate(keys) if self.owns(key)))
 
 
 def owner(key: str, count: int) -> int:

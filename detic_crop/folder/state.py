@@ -5,18 +5,25 @@ from __future__ import annotations
 import csv
 import io
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from array import array
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Literal, TypeAlias
 
 import msgspec
+import numpy as np
 
+from detic_crop.columns import Column, Texts, numbers
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.typed_json import decode, decode_sealed, encode, encode_sealed
+from detic_crop.folder.listing_file import SavedInput, has_lines, listing_lines, read_lines
+from detic_crop.folder.there import is_there
+from detic_crop.folder.typed_json import decode_sealed, encode_sealed
 from detic_crop.photos.labels import Labels, parse_labels
 from detic_crop.photos.location import Location, file_or_object, parse
 from detic_crop.photos.photo import Photo
+from detic_crop.photos.table import Locations, Photos, in_columns
 
 # --- listing.json: the photos of a run, in input order, and where they are
 
@@ -41,60 +48,123 @@ class Given:
         return self.where or self.root
 
 
-class _SavedInput(msgspec.Struct, frozen=True, omit_defaults=True, rename={"where": "in"}):
-    """One ``--in`` as listing.json has it: the first one's photos are those that no later one has."""
+@dataclass(frozen=True, slots=True)
+class SavedListing:
+    """listing.json.
+
+    Attributes:
+        root: folder below which most of the photos are.
+        photos: photos of the last call, in input order, then those of earlier calls; none was looked at.
+        count: number of photos of the last call.
+        saved_inputs: the inputs as they are saved.
+        merged: True of folders that an earlier version merged in part.
+    """
+
+    root: str = ""
+    photos: Photos = field(default_factory=Photos)
+    count: int = 0
+    saved_inputs: Sequence[SavedInput] = ()
+    merged: bool = False
+
+    @property
+    def keys(self) -> Column:
+        """Photos of the last call, in input order."""
+        return self.known_keys[: self.count]
+
+    @property
+    def known_keys(self) -> Column:
+        """Photos of the last call, then those of earlier calls."""
+        return self.photos.keys
+
+    @property
+    def inputs(self) -> list[Given]:
+        """The inputs in the order in which they came; empty without photos."""
+        keys = self.keys
+        if not self.saved_inputs:
+            return [Given("", self.root, keys)] if len(keys) else []
+        first, *later = self.saved_inputs
+        if later:
+            others = Texts(chain.from_iterable(saved.keys or () for saved in later))
+            keys = keys.of(array("q", (row for row, key in enumerate(keys) if key not in others)))
+        return [
+            Given(first.where, first.root, keys),
+            *(Given(saved.where, saved.root, saved.keys or []) for saved in later),
+        ]
+
+    def locations(self) -> Mapping[str, Location]:
+        """Return key → location of the photos of the last call."""
+        return Locations(self.photos[: self.count])
+
+    def known_locations(self) -> Mapping[str, Location]:
+        """Return key → location of the photos of the last call and of earlier ones."""
+        return Locations(self.photos)
+
+    def expected_locations(self, keys: Collection[str]) -> Mapping[str, Location]:
+        """Return key → location of any photos: where they were, else below the root."""
+        return _ExpectedLocations(self, keys)
+
+
+class _ExpectedLocations(Mapping[str, Location]):
+    """Key → location of photos that a listing may lack: then it is where most of the photos are."""
+
+    def __init__(self, listing: SavedListing, keys: Collection[str]) -> None:
+        self._known = listing.known_locations()
+        self._root = file_or_object(listing.root)
+        self._keys = keys
+
+    def __getitem__(self, key: str) -> Location:
+        if (location := self._known.get(key)) is not None:
+            return location
+        if key not in self._keys:
+            raise KeyError(key)
+        [usual] = self._root.below([key])
+        return usual
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+
+class _EarlierListing(msgspec.Struct, frozen=True):
+    """listing.json as earlier versions wrote it, in one line.
+
+    Attributes:
+        paths: key → location of those that are not at ``root/key``, and of photos of earlier calls.
+    """
+
+    root: str
+    keys: list[str]
+    paths: dict[str, str]
+    inputs: list[_EarlierInput] = []
+    merged: dict[str, Any] | None = None
+
+    def as_listing(self) -> SavedListing:
+        photos = Photos.below(file_or_object(self.root), Texts(self.keys))
+        known = photos.keys
+        rows = {key: known.find(key) for key in self.paths}
+        for key, text in self.paths.items():
+            if (row := rows[key]) is None:
+                photos.append(Photo(key, parse(text)))
+            else:
+                photos.move(row, parse(text))
+        inputs = [SavedInput(given.where, given.root, given.keys) for given in self.inputs]
+        return SavedListing(self.root, photos, len(self.keys), inputs, self.merged is not None)
+
+
+class _EarlierInput(msgspec.Struct, frozen=True, rename={"where": "in"}):
+    """One ``--in``."""
 
     where: str
     root: str
     keys: list[str] | None = None
 
 
-class SavedListing(msgspec.Struct, frozen=True, omit_defaults=True):
-    """listing.json.
-
-    Attributes:
-        root: folder below which most of the photos are.
-        keys: photos of the last call, in input order.
-        paths: key → location of those that are not at ``root/key``, and of photos of earlier calls.
-        merged: present in folders that an earlier version merged in part.
-    """
-
-    root: str
-    keys: list[str]
-    paths: dict[str, str]
-    saved_inputs: list[_SavedInput] = msgspec.field(default_factory=list, name="inputs")
-    merged: dict[str, Any] | None = None
-
-    @property
-    def known_keys(self) -> list[str]:
-        """Photos of the last call, then those of earlier calls."""
-        return list(dict.fromkeys([*self.keys, *self.paths]))
-
-    @property
-    def inputs(self) -> list[Given]:
-        """The inputs in the order in which they came; empty without photos."""
-        if not self.saved_inputs:
-            return [Given("", self.root, self.keys)] if self.keys else []
-        first, *later = self.saved_inputs
-        others = {key for saved in later for key in saved.keys or ()}
-        keys = [key for key in self.keys if key not in others] if others else self.keys
-        return [
-            Given(first.where, first.root, keys),
-            *(Given(saved.where, saved.root, saved.keys or []) for saved in later),
-        ]
-
-    def locations(self, keys: Sequence[str] | None = None) -> dict[str, Location]:
-        """Return key → location of some photos; by default those of the last call."""
-        keys = self.keys if keys is None else keys
-        elsewhere = {key: parse(text) for key, text in self.paths.items()}
-        usual = file_or_object(self.root).below(keys)
-        return {key: elsewhere.get(key, location) for key, location in zip(keys, usual, strict=True)}
+_earlier_listing = msgspec.json.Decoder(_EarlierListing)
 
 
-_listing = msgspec.json.Decoder(SavedListing)
-
-
-def save_listing(folder: OutputFolder, photos: Sequence[Photo], inputs: Sequence[Given]) -> None:
+def save_listing(folder: OutputFolder, photos: Iterable[Photo], inputs: Sequence[Given]) -> None:
     """Save the input order and where the photos are, for the tables and for later crops.
 
     Args:
@@ -102,27 +172,32 @@ def save_listing(folder: OutputFolder, photos: Sequence[Photo], inputs: Sequence
         photos: all photos in input order.
         inputs: the inputs that they came from; locations below the first one's root are not spelled out.
     """
-    elsewhere: dict[str, str] = {}
-    root = inputs[0].root
-    usual = file_or_object(root).below(photo.key for photo in photos)
-    for photo, location in zip(photos, usual, strict=True):
-        if photo.location == location:
+    table = in_columns(photos)
+    first, *later = inputs
+    saved = [SavedInput(first.where, first.root)]
+    saved += [SavedInput(given.where, given.root, given.keys) for given in later]
+    paths = _paths(folder, table, first.root)
+    folder.write_parts(folder.layout.listing, listing_lines(first.root, table.keys, paths, saved))
+
+
+def _paths(folder: OutputFolder, photos: Photos, root: str) -> Iterator[tuple[str, str]]:
+    """Yield the key and the location of photos that are not below the root, and of those of earlier calls."""
+    usual = file_or_object(root)
+    for photo in photos:
+        [expected] = usual.below([photo.key])
+        if photo.location == expected:
             continue  # nearly all
         found = photo.location.absolute()
         if (public := found.redact()) != found:
             folder.private_locations[photo.key] = found
-        if public != location:
-            elsewhere[photo.key] = str(public)
-    keys = {photo.key: None for photo in photos}
+        if public != expected:
+            yield photo.key, str(public)
     # Photos of earlier calls that are not asked for now keep the place where they were.
-    before = load_listing(folder)
-    earlier = before.locations([key for key in before.known_keys if key not in keys])
-    paths = elsewhere | {key: str(location) for key, location in earlier.items()}
-    first, *later = inputs
-    saved = [_SavedInput(first.where, first.root)]
-    saved += [_SavedInput(given.where, given.root, list(given.keys)) for given in later]
-    value = {"root": root, "inputs": saved, "keys": list(keys), "paths": paths}
-    folder.write(folder.layout.listing, encode(value))
+    before, now = load_listing(folder), photos.keys
+    if before.known_keys != now:
+        for photo in before.photos:
+            if photo.key not in now:
+                yield photo.key, str(photo.location)
 
 
 def load_listing(folder: OutputFolder) -> SavedListing:
@@ -132,10 +207,14 @@ def load_listing(folder: OutputFolder) -> SavedListing:
         UsageError: the file is damaged.
     """
     layout = folder.layout
-    if not layout.listing.exists():
-        return SavedListing("", [], {})
+    if not is_there(layout.listing):
+        return SavedListing()
     try:
-        return decode(layout.listing.read_bytes(), _listing)
+        with open(layout.listing, "rb") as file:
+            if has_lines(file):
+                found = read_lines(file)
+                return SavedListing(found.root, found.photos, found.count, found.inputs)
+            return decode_sealed(file.read(), _earlier_listing).as_listing()
     except ValueError as error:
         raise UsageError(
             "listing_damaged",
@@ -163,8 +242,24 @@ class WholeInput(msgspec.Struct, frozen=True):
     limit: int | None = None
 
 
-class Part(msgspec.Struct, frozen=True):
-    """part.json: a shard's part of an input; listing.json next to it has its photos.
+class _SavedPart(msgspec.Struct, frozen=True, omit_defaults=True):
+    """part.json.
+
+    Attributes:
+        places: index in the whole input of each key of the listing; earlier versions wrote them so.
+        gaps: instead, each less the one before, the first less -1.
+    """
+
+    input: WholeInput
+    keys: str
+    words: list[str]
+    gaps: list[int] | None = None
+    places: list[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A shard's part of an input; listing.json next to it has its photos.
 
     Attributes:
         input: the whole input.
@@ -174,25 +269,32 @@ class Part(msgspec.Struct, frozen=True):
     """
 
     input: WholeInput
-    places: list[int]
+    places: array[int]
     keys: str
     words: list[str]
 
 
-_part = msgspec.json.Decoder(Part)
+_part = msgspec.json.Decoder(_SavedPart)
 
 
 def save_part(folder: OutputFolder, part: Part) -> None:
     """Save which photos of an input fall to a shard."""
-    folder.write(folder.layout.part, encode(part))
+    gaps = np.diff(np.array(part.places, np.int64), prepend=-1).tolist()
+    folder.write(folder.layout.part, encode_sealed(_SavedPart(part.input, part.keys, part.words, gaps)))
 
 
 def load_part(folder: OutputFolder) -> Part | None:
     """Return the saved part of a shard; None where it is not there or damaged."""
     try:
-        return decode(folder.layout.part.read_bytes(), _part)
-    except (OSError, ValueError):
+        saved = decode_sealed(folder.layout.part.read_bytes(), _part)
+        places = array("q", saved.places or [])
+        if saved.gaps is not None:
+            places = numbers(np.cumsum([-1, *saved.gaps])[1:])
+        elif saved.places is None:
+            raise ValueError("expected gaps")
+    except (FileNotFoundError, ValueError, OverflowError):
         return None
+    return Part(saved.input, places, saved.keys, saved.words)
 
 
 # --- labels.csv and labels.json: the label table of a run
@@ -233,7 +335,7 @@ def load_labels(folder: OutputFolder) -> tuple[Labels | None, list[str | None]]:
         UsageError: a saved file is damaged.
     """
     layout = folder.layout
-    if not layout.labels.exists():
+    if not is_there(layout.labels):
         return None, []
     try:
         matching = decode_sealed(layout.label_matches.read_bytes(), _label_matches)
@@ -243,7 +345,7 @@ def load_labels(folder: OutputFolder) -> tuple[Labels | None, list[str | None]]:
         labels = parse_labels(data, matching.key_column, layout.labels.name)
         if len(matching.keys) != len(labels.rows):
             raise ValueError(f"expected {len(labels.rows)} matches, got {len(matching.keys)}")
-    except (OSError, ValueError) as error:
+    except (FileNotFoundError, ValueError) as error:
         raise UsageError(
             "labels_damaged",
             f"{layout.shown_of(layout.label_matches)} or {layout.labels.name} is damaged; run the "
@@ -309,7 +411,7 @@ def load_sample(folder: OutputFolder) -> list[Drawn]:
         UsageError: the file is damaged.
     """
     layout = folder.layout
-    if not layout.sample.exists():
+    if not is_there(layout.sample):
         return []
     try:
         text = layout.sample.read_bytes().decode(errors="surrogatepass")

@@ -21,13 +21,13 @@ import os
 import re
 import tarfile
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from detic_crop.errors import UsageError
-from detic_crop.folder.crops import FileCrops
+from detic_crop.folder.crops import FileCrops, Places
 from detic_crop.folder.inside import Inside
 from detic_crop.folder.journal import Known, unfinished_crops
 from detic_crop.folder.layout import Layout
@@ -35,8 +35,10 @@ from detic_crop.folder.mirror import Members, Mirror
 from detic_crop.folder.names import TAR_RULES
 from detic_crop.folder.records import Record
 from detic_crop.folder.shard import Shard
-from detic_crop.folder.write_errors import output_errors
+from detic_crop.folder.there import is_there
+from detic_crop.folder.write_errors import folder_errors
 from detic_crop.folder.writer import Writer
+from detic_crop.photos.tar_headers import TarHeaders
 
 _WAITS = ".wait"  # after the name of a crop
 _GONE = ".gone"  # a pending file of that name says that a sample is to leave its tar file
@@ -85,40 +87,51 @@ def file_of(crop: str) -> str:
     return place.tar if place else crop
 
 
-def _in_tars(
-    names: Mapping[str, str],
-    order: Sequence[str],
-    recorded: Mapping[str, str],
-    per_tar: int,
-    shard: Shard | None,
-) -> dict[str, str]:
-    """Return the path of every crop, with its tar file.
+class TarPlaces(Places):
+    """Which tar file each crop goes to, photo by photo as they are done.
+
+    What is recorded stays. But a shard leaves the tar files of other runs alone, which other shards may just
+    change: it makes the crop in one of its own.
 
     Args:
-        names: key → path in whichever tar file; no two are alike.
-        order: keys of this run's photos in the order in which they are done; only these are answered.
-        recorded: key → path as journalled before, which stays. But a shard leaves the tar files of other
-            runs alone, which other shards may just change: it makes the crop in one of its own.
-        per_tar: most photos in each. Those that came later and find theirs full go on in the next.
+        recorded: the crops of the journal.
+        per_tar: most photos in each tar file. Those that came later and find theirs full go on in the next.
         shard: whose tar files they are.
     """
-    own = tar_name(0, shard)[:-_DIGITS_AND_SUFFIX]
-    filled = Counter(place.tar for place in map(place_of, recorded.values()) if place)
-    paths = {}
-    following = 0  # with room, for those whose own one has none
-    for number, key in enumerate(order):
-        before = recorded.get(key, "")
-        if place_of(before) is not None and (shard is None or before.startswith(own)):
-            paths[key] = before
-            continue
-        tar = tar_name(number // per_tar, shard)
-        if filled[tar] >= per_tar:
-            following = max(following, number // per_tar)
-            while filled[tar := tar_name(following, shard)] >= per_tar:
-                following += 1
-        filled[tar] += 1
-        paths[key] = f"{tar}/{names[key]}"
-    return paths
+
+    def __init__(self, recorded: Iterable[str], per_tar: int, shard: Shard | None) -> None:
+        self._per_tar = per_tar
+        self._shard = shard
+        self._own = tar_name(0, shard)[:-_DIGITS_AND_SUFFIX]
+        self._filled = Counter(place.tar for place in map(place_of, recorded) if place)
+        self._recorded = set(self._filled)
+        self._used: set[str] = set()
+        self._number = 0
+        self._following = 0  # with room, for those whose own one has none
+
+    def place(self, name: str, before: str) -> str:
+        number = self._number // self._per_tar
+        self._number += 1
+        place = place_of(before)
+        if place is not None and (self._shard is None or before.startswith(self._own)):
+            self._used.add(place.tar)
+            return before
+        tar = tar_name(number, self._shard)
+        if self._filled[tar] >= self._per_tar:
+            self._following = max(self._following, number)
+            while self._filled[tar := tar_name(self._following, self._shard)] >= self._per_tar:
+                self._following += 1
+        self._filled[tar] += 1
+        self._used.add(tar)
+        return f"{tar}/{name}"
+
+    def refuse_foreign(self, files: Container[str], unfinished: Iterable[str]) -> None:
+        """Refuse tar files in the place of ours that hold none of our crops."""
+        for tar in sorted(self._used - self._recorded - set(map(file_of, unfinished))):
+            if tar in files:
+                raise UsageError(
+                    "foreign_tar", f"{tar} in --out was not made by this run; move it, nothing was changed"
+                )
 
 
 def sample_of(record: Record) -> bytes:
@@ -152,19 +165,9 @@ class TarCrops:
 
     rules = TAR_RULES
 
-    def arrange(
-        self, names: Mapping[str, str], order: Sequence[str], recorded: Mapping[str, str], per_tar: int
-    ) -> dict[str, str]:
-        """Return where each crop goes; see `FileCrops.arrange`."""
-        return _in_tars(names, order, recorded, per_tar, self._layout.shard)
-
-    def refuse_foreign(self, crops: Iterable[str], own: Iterable[str], files: Collection[str]) -> None:
-        """Refuse tar files in the place of ours that hold none of our crops."""
-        for tar in sorted(set(map(file_of, crops)) - set(map(file_of, own))):
-            if tar in files:
-                raise UsageError(
-                    "foreign_tar", f"{tar} in --out was not made by this run; move it, nothing was changed"
-                )
+    def places(self, recorded: Iterable[str], per_tar: int) -> Places:
+        """Return what says where each crop goes; see `FileCrops.places`."""
+        return TarPlaces(recorded, per_tar, self._layout.shard)
 
     def replace_only(self, crops: Collection[str]) -> None:
         """Restrict what is set aside; a shard packs tar files of its own, so no crop needs it."""
@@ -176,9 +179,9 @@ class TarCrops:
         """Return the bytes of a crop; None where there is none."""
         if (place := place_of(name)) is None:
             return self._files.size(name)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return os.lstat(self._waiting(place)).st_size
-        if self._mark(place).exists():
+        if is_there(self._mark(place)):
             return None
         _, size = self._members(place.tar).get(place.name, (0, None))
         return size
@@ -212,7 +215,7 @@ class TarCrops:
             self._files.put(name, data, record)
             return
         if self._open != place.tar:
-            with output_errors(self._layout.shown):  # not the fault of this crop
+            with folder_errors(self._layout.shown):  # not the fault of this crop
                 self.flush()  # all that a run does there is done
         self._open = place.tar
         self._mirror.hold_back()
@@ -263,7 +266,7 @@ class TarCrops:
 
     def recover(self, records: Known) -> None:
         """Forget the crops that a killed run put and did not record: they must not get into a tar file."""
-        with output_errors(self._layout.shown):
+        with folder_errors(self._layout.shown):
             for crop in unfinished_crops(self._layout.candidates, records):
                 self.forget(crop)
 
@@ -310,9 +313,8 @@ class TarCrops:
         for tar in filter(is_tar_name, waiting):
             if self._is_packed_here(tar):
                 self._pack(tar)
-        if waiting:
-            with contextlib.suppress(OSError):  # other shards are at work
-                self._inside.rmdir(self._layout.pending)
+        with contextlib.suppress(OSError):  # it is not there, or other shards are at work
+            self._inside.rmdir(self._layout.pending)
         self._mirror.catch_up()
 
     def _is_packed_here(self, tar: str) -> bool:
@@ -332,7 +334,8 @@ class TarCrops:
             for path in self._inside.files(folder)
             for name in [path.relative_to(folder).as_posix()]
         }
-        if not waiting:
+        if not waiting:  # folders that a killed run emptied
+            self._inside.remove_tree(folder)
             return
         self._mirror.fetch(tar)
         held = self._members(tar)
@@ -401,12 +404,11 @@ class TarCrops:
             contextlib.suppress(FileNotFoundError, tarfile.TarError),  # cut short: what is whole counts
             self._inside.open_read(self._layout.root / tar) as file,
             io.BufferedReader(file) as whole,
-            tarfile.open(fileobj=whole, mode="r:") as opened,
         ):
             end = os.fstat(file.fileno()).st_size
-            for info in opened:
-                if info.offset_data + info.size <= end:
-                    found[info.name] = info.offset_data, info.size
+            for info in TarHeaders(whole):
+                if info.is_file and info.offset + info.size <= end:
+                    found[info.name] = info.offset, info.size
         return {
             name: span
             for name, span in found.items()

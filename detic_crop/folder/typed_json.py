@@ -43,7 +43,8 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         raise ValueError("expected fewer levels") from error
 
 
-_SEAL = re.compile(rb',"crc":"([0-9a-f]{8})"\}\s*\Z')
+SEAL = re.compile(rb',"crc":"([0-9a-f]{8})"\}\s*\Z')
+"""The end of a sealed object."""
 
 
 def seal(document: bytes) -> bytes:
@@ -58,7 +59,7 @@ def check_seal(document: bytes) -> None:
     Raises:
         ValueError: its checksum is another one.
     """
-    found = _SEAL.search(document, max(0, len(document) - 64))
+    found = SEAL.search(document, max(0, len(document) - 64))
     if found is not None and int(found[1], 16) != zlib.crc32(memoryview(document)[: found.start()]):
         raise ValueError("expected another checksum: a part of it has changed")
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from detic_crop.columns import Layers
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.records import Record
@@ -13,6 +14,7 @@ from detic_crop.folder.state import SavedListing, load_listing
 from detic_crop.naming import NameIndex
 from detic_crop.photos.find import discover
 from detic_crop.photos.location import NOWHERE, LocalFile, Location, file_or_object, locate
+from detic_crop.photos.table import Locations, OwnPaths
 from detic_crop.wording import counted, either
 
 PASS_INPUT = "pass --in FOLDER, where they are now"
@@ -87,9 +89,10 @@ def look_for_photos(
         UsageError: none of the photos is in `input`.
     """
     listing = load_listing(folder)
-    locations = locations_now(listing, list(records), input)
+    locations = locations_now(listing, records, input)
     if input is None:  # signed addresses are known only to the call that found them
-        locations |= {key: location for key, location in folder.private_locations.items() if key in locations}
+        private = {key: place for key, place in folder.private_locations.items() if key in locations}
+        locations = Layers(private, locations)
     where = file_or_object(listing.root) if input is None else locate(input)
     found = count_absent(records, locations, where.describe(), given=input is not None)
     if found.given and 0 < found.photos == found.absent:
@@ -102,21 +105,22 @@ def look_for_photos(
 
 
 def locations_now(
-    listing: SavedListing, keys: Sequence[str], input: str | os.PathLike[str] | None
-) -> dict[str, Location]:
+    listing: SavedListing, keys: Collection[str], input: str | os.PathLike[str] | None
+) -> Mapping[str, Location]:
     """Return key → location of photos of a saved listing: where they were then, or below `input`.
 
     Raises:
         UsageError: `input` holds no photos.
     """
     if input is None:
-        return listing.locations(keys)
-    found = {photo.key: photo.location for photo in discover(input).photos}
+        return listing.expected_locations(keys)
+    photos = discover(input).photos
+    found = Locations(photos)
     # Copies may have other spellings, or lie below another folder.
-    names = NameIndex(keys).match({key: location.own_path for key, location in found.items()})
+    names = NameIndex(keys).match(OwnPaths(photos))
     now = {key: found[name] for key, name in names.photo_of.items()}
     # Of several inputs only one has moved; of one alone it is said where a photo was looked for.
-    then = listing.locations(keys) if len(listing.inputs) > 1 else {}
+    then = listing.expected_locations(keys) if len(listing.inputs) > 1 else {}
     expected = dict(zip(keys, locate(input).below(keys), strict=True))
     return {key: now.get(key) or then.get(key) or expected[key] for key in keys}
 
@@ -134,16 +138,18 @@ def count_absent(
         where: name of that place in messages.
         given: True if the user named it in this call.
     """
-    keys = [key for key, record in records.items() if record.status != "failed"]
     tars: dict[str, bool] = {}
-    absent, changed, first = 0, 0, ""
-    for key in keys:
+    count, absent, changed, first = 0, 0, 0, ""
+    for key, record in records.items():
+        if record.status == "failed":
+            continue
+        count += 1
         location = locations.get(key, NOWHERE)
         size = _size_at(location, tars)
         if size == _ABSENT:
             absent, first = absent + 1, first or location.describe()
-        changed += size >= 0 and records[key].file_size not in (0, size)  # 0: unknown
-    return Whereabouts(locations, absent, len(keys), where, given, changed, first)
+        changed += size >= 0 and record.file_size not in (0, size)  # 0: unknown
+    return Whereabouts(locations, absent, count, where, given, changed, first)
 
 
 def _size_at(location: Location, tars: dict[str, bool]) -> int:

@@ -1,4 +1,8 @@
-"""What an error of the disk or the store means for a run: one clear sentence, and whether to go on."""
+"""What an error of the disk or the store means for a command: one clear sentence, and whether to go on.
+
+Whatever a command does with its folder is done within `folder_errors`. What changes the folder says so where
+it does that (`writing`); any other error is one of reading.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from detic_crop.errors import OutputError, is_disk_full
+from detic_crop.errors import DeticCropError, OutputError, UsageError, is_disk_full
 from detic_crop.stores.addresses import is_address
 
 # The disk or the folder is at fault, not the photo: going on would fail every photo after this one.
@@ -27,7 +31,7 @@ _WRITING = "while writing"
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Let an error of writing say so, and name the file where it names none; see `told_once`."""
+    """Let an error of writing say so, and name the file where it names none."""
     try:
         yield
     except OSError as error:
@@ -40,6 +44,55 @@ def writing(path: Path) -> Iterator[None]:
 
 def _of_writing(error: OSError) -> bool:
     return _WRITING in getattr(error, "__notes__", ())
+
+
+@contextlib.contextmanager
+def folder_errors(shown: str) -> Iterator[None]:
+    """Turn an error of the folder into one clear line, which tells reading and writing apart.
+
+    Args:
+        shown: name of the folder in messages.
+
+    Raises:
+        OutputError: something in it cannot be read or written.
+        UsageError: its path is too long, or relative to a folder that is gone.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise as_folder_error(error, shown) from error
+
+
+def as_folder_error(error: OSError, shown: str) -> DeticCropError:
+    """Return the sentence for an error met in a folder called `shown`."""
+    if error.errno == errno.ENAMETOOLONG:
+        return UsageError(
+            "path_too_long",
+            f"{_place(error, shown)[:100]}… is too long for the disk (a name may have 255 bytes, a path "
+            "about 4,000); pass a shorter one",
+        )
+    if error.errno == errno.ENOENT and not _has_working_folder():
+        return UsageError(
+            "no_working_folder",
+            f"the folder in which this command was started is gone, and {shown} is relative to it; change to "
+            "a folder that is there, or pass absolute paths",
+        )
+    if _of_writing(error) or is_disk_full(error):
+        return as_output_error(error, shown)
+    return as_reading_error(error, shown)
+
+
+def _has_working_folder() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
+
+
+def _place(error: OSError, shown: str) -> str:
+    given = error.filename2 or error.filename or shown
+    return os.fsdecode(given) if isinstance(given, str | bytes) else str(given)
 
 
 @contextlib.contextmanager
@@ -65,9 +118,8 @@ def as_output_error(error: OSError, shown: str) -> OutputError:
             f"{disk} is full; what was finished is kept: "
             f"free some space{' or set TMPDIR' if stored else ''} and run the same command again",
         )
-    given = error.filename2 or error.filename or shown
-    where = os.fsdecode(given) if isinstance(given, str | bytes) else given
-    hint = "" if is_address(str(where)) else " (is the file open in another program?)"
+    where = _place(error, shown)
+    hint = "" if is_address(where) else " (is the file open in another program?)"
     return OutputError(
         "cannot_write",
         f"cannot write {where}: {error.strerror or error}; what was finished is kept: "
@@ -76,10 +128,17 @@ def as_output_error(error: OSError, shown: str) -> OutputError:
 
 
 def as_reading_error(error: OSError, shown: str) -> OutputError:
-    """Return the sentence for a store that does not answer in the middle of a command."""
+    """Return the sentence for what cannot be read, or a store that does not answer, in a command."""
+    if is_address(shown):
+        where, hint = shown, ""
+    elif error.errno in (errno.EACCES, errno.EPERM):
+        where, hint = _place(error, shown), "give this user the right to read it, then "
+    else:
+        where, hint = _place(error, shown), "look at the disk or the network, then "
     return OutputError(
         "cannot_read_output",
-        f"{shown} cannot be read: {error.strerror}; what was finished is kept: run the same command again",
+        f"{where} cannot be read: {error.strerror or error}; what was finished is kept: {hint}run the same "
+        "command again",
     )
 
 

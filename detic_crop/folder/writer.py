@@ -6,10 +6,11 @@ import contextlib
 import itertools
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from detic_crop.folder.inside import Inside
+from detic_crop.folder.inside import Inside, write_all
 from detic_crop.folder.layout import Layout
 from detic_crop.folder.write_errors import output_errors
 
@@ -38,6 +39,21 @@ class Writer:
         with output_errors(self._layout.shown):
             self._inside.mkdir(self._layout.temporary)
             self.rename(self.write_temporary(data), path)
+
+    def write_parts(self, path: Path, parts: Iterable[bytes]) -> None:
+        """Replace a file by parts that are made one after another; see `write`."""
+        with output_errors(self._layout.shown):
+            self._inside.mkdir(self._layout.temporary)
+            temporary = self.new_path()
+            try:
+                with self._inside.create(temporary) as file:
+                    for part in parts:
+                        write_all(file, part)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    self._inside.remove(temporary)
+                raise
+            self.rename(temporary, path)
 
     def write_json(self, path: Path, value: Any) -> None:
         """Write some JSON, indented for people; see `write`."""

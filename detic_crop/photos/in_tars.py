@@ -18,6 +18,7 @@ from detic_crop.photos.keys import normalise_key, printable
 from detic_crop.photos.location import FileOrObject, LocalFile, StoreObject, TarMember
 from detic_crop.photos.photo import Photo, distinct, is_photo_name
 from detic_crop.photos.table import Listing, Photos
+from detic_crop.photos.tar_headers import MemberHeader, TarHeaders
 from detic_crop.system.system_folders import note_of, system_folder_of
 from detic_crop.wording import counted, either
 
@@ -118,10 +119,10 @@ class _Search:
         for info in self._members(tar):
             if folder := system_folder_of(info.name):
                 self.system_folders.add(printable(folder))
-            elif not info.isreg() or info.issparse() or not is_photo_name(info.name):
+            elif not info.is_file or not is_photo_name(info.name):
                 self.ignored += 1
             else:
-                member = TarMember(info.offset_data, info.size, max(0, int(info.mtime)), tar)
+                member = TarMember(info.offset, info.size, info.time, tar)
                 photo = Photo(normalise_key(info.name), member, *member.info)
                 repeated += found.pop(photo.key, None) is not None
                 found[photo.key] = photo
@@ -132,20 +133,19 @@ class _Search:
             )
         return found.values()
 
-    def _members(self, tar: FileOrObject) -> Iterator[tarfile.TarInfo]:
+    def _members(self, tar: FileOrObject) -> Iterator[MemberHeader]:
         """Yield what is in a tar file, except folders and hidden files.
 
         If it was cut short, all photos before the cut are taken, the last one as far as it goes.
         """
         count = 0
-        with closing(tar.open()) as file, tarfile.open(fileobj=file, mode="r:") as opened:
-            while (info := _next(opened)) is not None:
+        with closing(tar.open()) as file:
+            headers = TarHeaders(file)
+            for info in headers:
                 count += 1
-                if not info.isdir() and not _is_hidden(info.name):
+                if not info.is_folder and not _is_hidden(info.name):
                     yield info
-            file.seek(opened.offset)
-            end = file.read(tarfile.BLOCKSIZE)
-        if end.strip(b"\0") or len(end) < tarfile.BLOCKSIZE:
+        if not headers.is_whole:
             self.notes.append(
                 f"{printable(tar.name)} is cut short or damaged after {counted(count, 'file')}; "
                 "what is before that is taken"
@@ -170,21 +170,13 @@ def _usage_errors(tar: FileOrObject) -> Iterator[None]:
     except UsageError:
         raise
     except ValueError as error:  # fsspec's, of a stream that cannot seek
+        if isinstance(tar, LocalFile):
+            raise
         raise UsageError(
             "no_ranges",
             f"--in {tar.describe()} cannot be read in parts, because the server sends only whole files; "
             "download it, then pass the file",
         ) from error
-
-
-def _next(opened: tarfile.TarFile) -> tarfile.TarInfo | None:
-    """Return the next header; None at the end, or where it is incomplete."""
-    try:
-        info = opened.next()
-    except tarfile.ReadError:
-        return None
-    opened.members = []  # type: ignore[attr-defined]  # it would keep every one
-    return info
 
 
 def _is_hidden(name: str) -> bool:

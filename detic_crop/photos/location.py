@@ -22,6 +22,7 @@ from msgspec import Struct
 from detic_crop.errors import PhotoError, UsageError
 from detic_crop.images.file_bytes import open_part, open_photo
 from detic_crop.images.source import AT_ONCE, BytesSource, RangeSource, Source, grown, too_large
+from detic_crop.photos.tar_headers import BLOCK, clamped_time
 from detic_crop.stores.addresses import is_address, is_web, path_of, redact
 from detic_crop.stores.store import Answer, ObjectInfo, Store, store_of
 from detic_crop.system.whole_files import check_whole, most_whole_bytes, read_whole
@@ -29,7 +30,6 @@ from detic_crop.system.whole_files import check_whole, most_whole_bytes, read_wh
 _MEMBER = re.compile(r"tar:(\d+)\+(\d+)@(\d+):(.+)", re.DOTALL)
 _T = TypeVar("_T")
 _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019"}
-_BLOCK = 512  # bytes of a tar header, which stands right before the data it describes
 
 # There may be ten million of these: structs without a dictionary that the garbage collector does not track.
 
@@ -277,7 +277,7 @@ class TarMember(Struct, frozen=True, gc=False):
 
     def stat(self) -> ObjectInfo | None:
         try:
-            with self.tar.part(self.offset - _BLOCK, _BLOCK) as part:
+            with self.tar.part(self.offset - BLOCK, BLOCK) as part:
                 header = part.whole()
         except PhotoError:
             return None
@@ -290,14 +290,14 @@ class TarMember(Struct, frozen=True, gc=False):
 
     @contextmanager
     def source(self, listed: int, max_bytes: int, tries: int | None = None) -> Iterator[Source]:
-        with self.tar.part(self.offset - _BLOCK, _BLOCK + self.size, tries) as part:
-            if not self._is_described_by(part.part(0, _BLOCK)):  # now this may be the middle of another photo
+        with self.tar.part(self.offset - BLOCK, BLOCK + self.size, tries) as part:
+            if not self._is_described_by(part.part(0, BLOCK)):  # now this may be the middle of another photo
                 raise PhotoError(
                     "missing_file",
                     "expected the photo where it was in its tar file, which has changed since it was listed; "
                     "run the command again",
                 )
-            yield _Behind(part, _BLOCK)
+            yield _Behind(part, BLOCK)
 
     def read(self, max_bytes: int, tries: int | None = None) -> bytes:
         return _read(self, max_bytes, tries)
@@ -309,7 +309,7 @@ class TarMember(Struct, frozen=True, gc=False):
         except tarfile.HeaderError:
             return False
         # Where an extended header has the exact time, some programs round the one in this header.
-        return info.size == self.size and abs(max(0, info.mtime) - self.time) <= 1
+        return info.size == self.size and abs(clamped_time(info.mtime) - self.time) <= 1
 
 
 FileOrObject: TypeAlias = LocalFile | StoreObject

@@ -88,13 +88,18 @@ class _Columns:
             self._sizes.append(size)
             self._versions.append(version)
 
+    def move(self, row: int, location: Location) -> None:
+        self._elsewhere.pop(row, None)
+        self.held_by[row] = self._holder_of(row, self.keys.text(row), location)
+
     def _holder_of(self, row: int, key: str, location: Location) -> int:
         if isinstance(location, TarMember):
             member = location.offset, location.size, location.time
             if max(member) <= _MOST:
                 for column, value in zip(self.members, member, strict=True):
-                    column.extend([0] * (row - len(column)))
-                    column.append(value)
+                    if len(column) <= row:
+                        column.extend([0] * (row + 1 - len(column)))
+                    column[row] = value
                 return self._index_of(_Tar(location.tar))
         else:
             path = location.own_path
@@ -154,6 +159,24 @@ class Photos(Sequence[Photo]):
         """Put a photo at the end of a table that was not made by `of`."""
         assert self._rows is None
         self._columns.append(photo)
+
+    @classmethod
+    def below(cls, folder: FileOrObject, keys: Texts) -> Photos:
+        """Return photos that were not looked at, each at its key below a folder; the column is taken over."""
+        photos = cls()
+        columns = photos._columns
+        columns.keys = keys
+        if len(keys):
+            [location] = folder.below([keys[0]])
+            above = location.own_path[: len(location.own_path) - len(keys[0])]
+            columns.holders.append(_Above(type(location), above))
+            columns.held_by = array("i", [0]) * len(keys)
+        return photos
+
+    def move(self, row: int, location: Location) -> None:
+        """Note that a photo of a table that was not made by `of` is elsewhere."""
+        assert self._rows is None
+        self._columns.move(row, location)
 
     def of(self, rows: Sequence[int]) -> Photos:
         """Return the photos in some rows, in that order; the columns are shared."""

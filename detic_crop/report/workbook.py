@@ -6,16 +6,19 @@ same table gives the same bytes.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import importlib
 import io
 import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.tars import Crops
+from detic_crop.folder.write_errors import writing
 from detic_crop.photos.location import NOWHERE
 from detic_crop.report.model import Audit, crop_link
 from detic_crop.report.table import NUMBER_COLUMNS, our_columns, table_cells, table_header
@@ -64,15 +67,34 @@ def write_workbook(folder: OutputFolder, audit: Audit) -> list[str]:
     """
     check_workbook(audit)
     library = _library()
-    folder.inside.mkdir(folder.layout.temporary)
+    temporary = folder.layout.temporary
+    folder.inside.mkdir(temporary)
     file = io.BytesIO()
     # Row by row to a temporary file beside the crops: a million rows need no memory.
-    settings = {"constant_memory": True, "tmpdir": str(folder.layout.temporary)}
-    with library.Workbook(file, settings) as workbook:
-        workbook.set_properties({"title": "detic-crop audit", "created": _NO_DATE})
-        notes = _fill(library, workbook, audit, folder.crops)
+    settings = {"constant_memory": True, "tmpdir": str(temporary)}
+    workbook = library.Workbook(file, settings)
+    try:
+        with writing(temporary), _errors_of_the_disk(library):
+            workbook.set_properties({"title": "detic-crop audit", "created": _NO_DATE})
+            notes = _fill(library, workbook, audit, folder.crops)
+            workbook.close()
+    except OSError:
+        for sheet in workbook.worksheets():  # the library leaves its temporary files open, and there
+            sheet.row_data_fh.close()
+        folder.clear_temporary()
+        raise
     folder.write(folder.layout.audit_xlsx, file.getvalue())
     return notes
+
+
+@contextlib.contextmanager
+def _errors_of_the_disk(library: Any) -> Iterator[None]:
+    """Raise the errors of the disk that the library has wrapped in one of its own."""
+    try:
+        yield
+    except library.exceptions.FileCreateError as error:
+        cause = next((part for part in error.args if isinstance(part, OSError)), error.__context__)
+        raise cause if isinstance(cause, OSError) else OSError(str(error)) from error
 
 
 def _library() -> Any:

@@ -22,6 +22,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from detic_crop.boxes.detections import Detections
+from detic_crop.columns import Layers
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
@@ -33,6 +34,7 @@ from detic_crop.folder.records import Record
 from detic_crop.folder.shard import Shard, owner
 from detic_crop.folder.state import Given, Part, SavedListing, WholeInput, load_listing, load_part
 from detic_crop.folder.tars import within
+from detic_crop.folder.there import is_there
 from detic_crop.photos.photo import Photo
 from detic_crop.shards.state import digest_of
 from detic_crop.wording import counted
@@ -295,9 +297,8 @@ def photos_of(gathered: Gathered, folder: OutputFolder) -> tuple[list[Photo], li
     """
     merged = load_listing(folder)
     listings = [*(work.listing for work in gathered.listed), merged]
-    locations = merged.locations()
-    for work in gathered.listed:
-        locations.update(work.listing.locations())
+    latest_first = [*(work.listing for work in reversed(gathered.listed)), merged]
+    locations = Layers(*(listing.locations() for listing in latest_first))
     inputs: list[Given] = []
     for several in zip_longest(*(listing.inputs for listing in listings)):
         known = [given for given in several if given is not None]
@@ -382,7 +383,7 @@ def _declare_unfinished(
 
 
 def _opened(path: Path, opened: ExitStack) -> BinaryIO | None:
-    return opened.enter_context(open(path, "rb")) if path.exists() else None
+    return opened.enter_context(open(path, "rb")) if is_there(path) else None
 
 
 def _left_over(candidates: Path, records: Mapping[str, Record]) -> bytes | None:

@@ -14,11 +14,11 @@ from detic_crop.folder.same_photo import SamePhoto
 from detic_crop.folder.shard import Shard
 from detic_crop.folder.state import Given, Part, WholeInput, load_listing, load_part, save_listing, save_part
 from detic_crop.photos.labels import Labels
-from detic_crop.photos.photo import Photo
+from detic_crop.photos.table import Photos
 
 
 def whole_input(
-    photos: Sequence[Photo], labels: Labels | None, matches: Sequence[str | None], limit: int | None
+    photos: Photos, labels: Labels | None, matches: Sequence[str | None], limit: int | None
 ) -> WholeInput:
     """Return what the shards of a run have in common.
 
@@ -28,7 +28,7 @@ def whole_input(
         matches: the photo of each row of the table.
         limit: number of photos that were asked for; None for all.
     """
-    keys = digest_of(photo.key for photo in photos)
+    keys = digest_of(photos.keys)
     if labels is None:
         return WholeInput(len(photos), keys, "", limit)
     table = hashlib.blake2b(labels.data, digest_size=16).hexdigest()
@@ -47,7 +47,7 @@ def digest_of(texts: Iterable[str]) -> str:
 def save_shard_input(
     folder: OutputFolder,
     shard: Shard,
-    photos: Sequence[Photo],
+    photos: Photos,
     inputs: Sequence[Given],
     input: WholeInput,
     command: Sequence[str],
@@ -62,11 +62,10 @@ def save_shard_input(
         input: what the shards have in common; see `whole_input`.
         command: words of the command, without ``--out`` and ``--shard``.
     """
-    positions = [position for position, photo in enumerate(photos) if shard.owns(photo.key)]
-    own = [photos[position] for position in positions]
-    keys = [photo.key for photo in own]
-    save_listing(folder, own, parts_of(inputs, keys))
-    save_part(folder, Part(input, positions, digest_of(keys), list(command)))
+    positions = shard.own_rows(photos.keys)
+    own = photos.of(positions)
+    save_listing(folder, own, parts_of(inputs, own.keys))
+    save_part(folder, Part(input, positions, digest_of(own.keys), list(command)))
 
 
 def check_same_count(folder: OutputFolder, shard: Shard) -> None:
@@ -84,9 +83,7 @@ def check_same_count(folder: OutputFolder, shard: Shard) -> None:
             )
 
 
-def check_same_shards(
-    folder: OutputFolder, inputs: Sequence[Given], photos: Sequence[Photo], add: bool
-) -> None:
+def check_same_shards(folder: OutputFolder, inputs: Sequence[Given], photos: Photos, add: bool) -> None:
     """Refuse a shard of other photos than the shards that the folder has.
 
     Args:
@@ -98,7 +95,7 @@ def check_same_shards(
     Raises:
         UsageError: the photos differ; a merge would refuse them, but only after the work.
     """
-    digest = digest_of(photo.key for photo in photos)
+    digest = digest_of(photos.keys)
     for shard in folder.shards():
         other = folder.with_shard(shard)
         theirs, part = load_listing(other).inputs, load_part(other)
@@ -113,9 +110,10 @@ def check_same_shards(
             )
         if part is not None and part.input.digest == digest:  # the same photos at another place
             continue
-        now = {photo.key for photo in photos if shard.owns(photo.key)}
-        then = {key for given in theirs for key in given.keys}
-        if len(now & then) * 2 < min(len(now), len(then)) or len(theirs) != len(inputs):
+        own = photos.of(shard.own_rows(photos.keys)).keys
+        then = sum(len(given.keys) for given in theirs)
+        common = sum(key in own for given in theirs for key in given.keys)
+        if common * 2 < min(len(own), then) or len(theirs) != len(inputs):
             names = [" and ".join(given.shown for given in several) for several in (theirs, inputs)]
             instead = f"first run: detic-crop merge {folder.layout.quoted}" if add else "pass another --out"
             raise UsageError(

@@ -22,6 +22,7 @@ from detic_crop.folder.decisions import Decision, detected_box
 from detic_crop.folder.journal import read_candidates
 from detic_crop.folder.lines import has_checksum
 from detic_crop.folder.records import Record
+from detic_crop.folder.there import is_there
 
 
 class KeptCandidates(Detector):
@@ -155,7 +156,7 @@ def check_policy(old: CropConfig, new: CropConfig, candidates_path: Path) -> tup
     wanted = new.classes or recorded
     if wanted == recorded:
         return looked_for
-    if not candidates_path.exists():
+    if not is_there(candidates_path):
         raise UsageError(
             "no_candidates",
             f"{candidates_path} is gone: no other classes can be chosen; run `detic-crop run` again",

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence, Set
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Container, ItemsView, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import partial
+from itertools import chain, islice
+from typing import Protocol, overload
 
+import numpy as np
+from numpy.typing import NDArray
+
+from detic_crop.columns import Column, TextMap, Texts, hashes_of, numbers
 from detic_crop.config import CropConfig
 from detic_crop.folder.decisions import Decision
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import unfinished_crops
-from detic_crop.folder.names import NameRules
+from detic_crop.folder.names import CropNames
 from detic_crop.folder.records import Record, ResumeEntry
 from detic_crop.folder.tars import within
 from detic_crop.images.encode import EXTENSIONS
 from detic_crop.photos.photo import Photo
+from detic_crop.photos.table import Photos
 from detic_crop.work.recipe import Job
+
+_TOGETHER = 10_000
+"""Files that are told apart together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +45,56 @@ class Task:
             extension.
     """
 
-    keys: Sequence[str]
-    photos: Sequence[Photo]
+    keys: Column
+    photos: Photos
     config: CropConfig
     per_tar: int
     decisions: Mapping[str, Decision] = field(default_factory=dict)
     earlier: Mapping[str, Record] = field(default_factory=dict)
+
+
+class Jobs(Sequence[Job]):
+    """The jobs of a plan, each made when it is read.
+
+    Args:
+        task: the task.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._photos = task.photos
+        self._decisions = task.decisions
+        self._earlier = task.earlier
+        self._rows = array("q")
+        # Of each crop: how long it is alike with its photo's key, and what follows.
+        self._alike, self._endings = array("i"), Texts()
+
+    def add(self, row: int, key: str, crop: str) -> None:
+        """Put the photo in a row of the task at the end.
+
+        Args:
+            row: its row.
+            key: its key.
+            crop: path of its crop.
+        """
+        stem = crop.rpartition(".")[0]
+        alike = len(stem) if key.startswith(stem) else 0
+        self._rows.append(row)
+        self._alike.append(alike)
+        self._endings.append(crop[alike:])
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, number: int) -> Job: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Job]: ...
+    def __getitem__(self, number: int | slice) -> Job | list[Job]:
+        if isinstance(number, slice):
+            return [self[i] for i in range(len(self))[number]]
+        photo = self._photos[self._rows[number]]
+        crop = photo.key[: self._alike[number]] + self._endings[number]
+        return Job(photo, crop, self._decisions.get(photo.key), self._earlier.get(photo.key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,78 +107,196 @@ class Plan:
         replaced: key → crop that the folder has of a photo that is done again.
     """
 
-    jobs: list[Job]
+    jobs: Sequence[Job]
     skipped: int
-    replaced: dict[str, str]
+    replaced: Mapping[str, str]
 
 
-class Naming(Protocol):
-    """How crops are named; it depends on whether other runs put crops into the folder at the same time."""
+class Surroundings(Protocol):
+    """What else is in the folder; it depends on whether other runs put crops there at the same time."""
 
-    def files_in_the_way(self) -> dict[str, int]:
-        """Return the files that new names avoid: path → size in bytes, -1 for a link."""
-        ...
-
-    def name_crops(
-        self, task: Task, settled: Mapping[str, str], taken: Set[str], extension: str, rules: NameRules
-    ) -> dict[str, str]:
-        """Return key → crop of at least the photos of the task; see `crop_names`."""
+    def files_in_the_way(self) -> Iterable[tuple[str, int]]:
+        """Yield the files that new names avoid, and their bytes; -1 for a link."""
         ...
 
 
-def make_plan(task: Task, records: Mapping[str, ResumeEntry], folder: OutputFolder, naming: Naming) -> Plan:
+def make_plan(
+    task: Task, records: Mapping[str, ResumeEntry], folder: OutputFolder, surroundings: Surroundings
+) -> Plan:
     """Name every crop and find the photos that still need one.
 
     Args:
         task: what is wanted.
         records: what the journal has, by key.
         folder: the output folder.
-        naming: how new crops are named.
+        surroundings: the files that new crops avoid.
 
     Raises:
         UsageError: a crop could overwrite a photo or a tar file of somebody else; nothing was changed.
     """
-    files = naming.files_in_the_way()
-    ours: set[str] = set()
-    if files:
-        ours = {record.crop for record in records.values() if record.crop}
-        ours |= unfinished_crops(folder.layout.candidates, records)
-    names = _crop_names(task, records, folder, naming, foreign=files.keys() - ours)
-    crops = [names[photo.key] for photo in task.photos]
-    folder.crops.refuse_foreign(crops, ours, files)
-    # Where the photos are was checked before the folder was locked.
-    folder.checks.crops_inside(crops, {name for name, size in files.items() if size >= 0})
-    jobs = [
-        Job(photo, crop, task.decisions.get(photo.key), task.earlier.get(photo.key))
-        for photo, crop in zip(task.photos, crops, strict=True)
-        if not _is_finished(photo, records.get(photo.key), folder, files, task.decisions.get(photo.key))
-    ]
-    before = ((job.photo.key, records.get(job.photo.key)) for job in jobs)
-    replaced = {key: record.crop for key, record in before if record is not None and record.crop}
-    return Plan(jobs, len(crops) - len(jobs), replaced)
+    files = _FilesThere(surroundings.files_in_the_way(), partial(_own_crops, records, folder))
+    settled = _Settled(task, records, folder, files.others)
+    names = CropNames(task.keys, EXTENSIONS[task.config.format], settled, files.others, folder.crops.rules)
+    places = folder.crops.places(settled.recorded(), task.per_tar)
+    check = folder.checks.check_of_crops()
+    jobs, replaced = Jobs(task), TextMap()
+    for row, photo in enumerate(task.photos):
+        record = records.get(photo.key)
+        before = "" if record is None else record.crop
+        crop = places.place(within(before) if before else names[photo.key], before)
+        # Where the photos are was checked before the folder was locked.
+        check(crop, (files.size(crop) or -1) >= 0)
+        decision = task.decisions.get(photo.key)
+        if not _is_finished(photo, record, folder, files, decision):
+            jobs.add(row, photo.key, crop)
+            if before:
+                replaced.add(photo.key, before)
+    places.refuse_foreign(files.others, files.unfinished)
+    return Plan(jobs, len(task.photos) - len(jobs), replaced)
 
 
-def _crop_names(
-    task: Task, records: Mapping[str, ResumeEntry], folder: OutputFolder, naming: Naming, foreign: Set[str]
-) -> dict[str, str]:
-    """Return key → crop; recorded names stay, new ones keep clear of `foreign` files."""
-    suffix = EXTENSIONS[task.config.format]
-    rules = folder.crops.rules
-    earlier = {key: record.crop for key, record in task.earlier.items() if record.crop}
-    settled = {key: os.path.splitext(within(crop))[0] + suffix for key, crop in earlier.items()}
-    settled = {key: name for key, name in settled.items() if name not in foreign and rules.allow(name)}
-    recorded = {key: record.crop for key, record in records.items() if record.crop}
-    settled |= {key: within(crop) for key, crop in recorded.items()}
-    keys = [photo.key for photo in task.photos]
-    names = naming.name_crops(task, settled, foreign, suffix, rules)
-    return folder.crops.arrange(names, keys, recorded, task.per_tar)
+def _own_crops(records: Mapping[str, ResumeEntry], folder: OutputFolder) -> tuple[Iterable[str], set[str]]:
+    """Return the recorded crops, and those that a killed run was about to write."""
+    recorded = (record.crop for record in records.values() if record.crop)
+    return recorded, unfinished_crops(folder.layout.candidates, records)
+
+
+class _FilesThere:
+    """The files in the folder: sizes of our crops by hashes of their paths, 16 bytes each; and all others.
+
+    Args:
+        files: path and bytes of each; -1 for a link.
+        own_crops: returns our crops, and those that a killed run was about to write; called if there are
+            files.
+
+    Attributes:
+        others: path → bytes of what is not ours.
+        unfinished: crops that a killed run was about to write.
+    """
+
+    def __init__(
+        self,
+        files: Iterable[tuple[str, int]],
+        own_crops: Callable[[], tuple[Iterable[str], set[str]]],
+    ) -> None:
+        self.others: dict[str, int] = {}
+        self.unfinished: set[str] = set()
+        paths, sizes = array("q"), array("q")
+        ours: NDArray[np.int64] | None = None
+        files = iter(files)
+        while several := list(islice(files, _TOGETHER)):
+            if ours is None:
+                recorded, self.unfinished = own_crops()
+                hashes = array("q", map(hash, chain(recorded, self.unfinished)))
+                ours = np.sort(np.frombuffer(hashes, np.int64))
+            found = hashes_of((path for path, _ in several), len(several))
+            for (path, size), number, is_ours in zip(
+                several, found.tolist(), _are_in(found, ours).tolist(), strict=True
+            ):
+                if is_ours:
+                    paths.append(number)
+                    sizes.append(size)
+                else:
+                    self.others[path] = size
+        order = np.argsort(np.frombuffer(paths, np.int64))
+        self._paths = numbers(np.frombuffer(paths, np.int64)[order])
+        self._sizes = numbers(np.frombuffer(sizes, np.int64)[order])
+
+    def size(self, path: str) -> int | None:
+        """Return the bytes of a file, -1 of a link; None if it is not there."""
+        number = hash(path)
+        place = bisect_left(self._paths, number)
+        if place < len(self._paths) and self._paths[place] == number:
+            return self._sizes[place]
+        return self.others.get(path)
+
+
+def _are_in(hashes: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return whether each hash is among some others: (N,) bool."""
+    if not len(ascending):
+        return np.zeros(len(hashes), np.bool_)
+    places = np.minimum(np.searchsorted(ascending, hashes), len(ascending) - 1)
+    are_in: NDArray[np.bool_] = ascending[places] == hashes
+    return are_in
+
+
+class _Settled(Mapping[str, str]):
+    """Key → name of a crop that stays: as it is recorded, else as the run had it whose boxes are used again.
+
+    Args:
+        task: the task.
+        records: what the journal has, by key.
+        folder: the output folder.
+        foreign: files of others, which no name takes.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        records: Mapping[str, ResumeEntry],
+        folder: OutputFolder,
+        foreign: Container[str],
+    ) -> None:
+        self._records = records
+        self._earlier = task.earlier
+        self._suffix = EXTENSIONS[task.config.format]
+        self._rules = folder.crops.rules
+        self._foreign = foreign
+
+    def recorded(self) -> Iterator[str]:
+        """Yield the crops of the journal."""
+        return (record.crop for record in self._records.values() if record.crop)
+
+    def __getitem__(self, key: str) -> str:
+        record = self._records.get(key)
+        if record is not None and record.crop:
+            return within(record.crop)
+        if name := self._earlier_name(self._earlier.get(key)):
+            return name
+        raise KeyError(key)
+
+    def _earlier_name(self, record: Record | None) -> str:
+        """Return the name that the crop of an earlier run lends; empty for none."""
+        if record is None or not record.crop:
+            return ""
+        name = os.path.splitext(within(record.crop))[0] + self._suffix
+        return name if name not in self._foreign and self._rules.allow(name) else ""
+
+    def __iter__(self) -> Iterator[str]:
+        return (key for key, _ in self._all())
+
+    def _all(self) -> Iterator[tuple[str, str]]:
+        for key, record in self._records.items():
+            if record.crop:
+                yield key, within(record.crop)
+        for key, earlier in self._earlier.items():
+            ours = self._records.get(key)
+            if (ours is None or not ours.crop) and (name := self._earlier_name(earlier)):
+                yield key, name
+
+    def items(self) -> ItemsView[str, str]:
+        return _Items(self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class _Items(ItemsView[str, str]):
+    """The items of names that stay, read once through."""
+
+    def __init__(self, settled: _Settled) -> None:
+        super().__init__(settled)
+        self._settled = settled
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return self._settled._all()
 
 
 def _is_finished(
     photo: Photo,
     record: ResumeEntry | None,
     folder: OutputFolder,
-    files: Mapping[str, int],
+    files: _FilesThere,
     decision: Decision | None,
 ) -> bool:
     if record is None or record.status == "failed":
@@ -133,7 +307,7 @@ def _is_finished(
         return False
     if record.status == "rejected":
         return True
-    size = files.get(record.crop)
+    size = files.size(record.crop)
     if size is None or size < 0:  # a link, a shard's or in a tar file
         size = folder.crops.size(record.crop)
     return size == record.crop_bytes

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import os
 import re
@@ -123,10 +124,16 @@ def make_folders(base: Path, detic_crop: Callable[..., object]) -> None:
 
 
 def said_by(name: str, data: bytes) -> bytes:
-    """What a file of a folder says: its bytes without the checksums, which that version did not write."""
+    """What a file of a folder says: without the checksums, which that version did not write."""
     if name.endswith("/labels.json"):
         values = json.loads(data)
         return json.dumps({"key_column": values["key_column"], "keys": values["keys"]}).encode()
+    if name.endswith(("/listing.json", "/part.json")):
+        values = json.loads(data)
+        values.pop("crc", None)
+        if gaps := values.pop("gaps", None):
+            values["places"] = list(itertools.accumulate(gaps[1:], initial=gaps[0] - 1))
+        return json.dumps(values, sort_keys=True).encode()
     if name.endswith("/sample.csv"):
         return re.sub(rb',"(crc|[0-9a-f]{8})"\n', b"\n", data)
     return data

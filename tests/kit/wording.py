@@ -146,6 +146,10 @@ WORDING: dict[str, str] = {
     "foreign_folder": "is not empty and was not made by detic-crop; pass a new folder, nothing was changed",
     "foreign_tar": r"\.tar in --out was not made by this run; move it, nothing was changed",
     "in_use": r"(is at work|is writing to .*) \(process .* on .*, since .*\); wait for it, stop it, or pass",
+    "folder_replaced": (
+        "was renamed, replaced or removed while this command was at work in it, or its lock was: nothing "
+        "more is written, .*; put that back, then run the same command again$"
+    ),
     "labels_damaged": r"is damaged; run the `detic-crop run` command again$",
     "link_in_output": "is a link; inside --out .* none is followed, .*: remove the link",
     "link_outside": "is a link that leads out of --out .*; nothing is written there: remove the link",
@@ -164,6 +168,8 @@ WORDING: dict[str, str] = {
     "out_is_input": "--(in|out) .*(same folder as|or lies inside).*; pass another --out, your photos stay",
     "out_not_writable": "cannot be written to; pass s3://BUCKET/FOLDER",
     "outside_output": "lies outside of --out .*; nothing is changed there",
+    "no_working_folder": "the folder in which this command was started is gone, .*; change to a folder",
+    "path_too_long": r"… is too long for the disk \(.*\); pass a shorter one",
     "photos_in_output": "photos of --in lie .*inside --out .*; pass another --out, your photos stay",
     "photos_not_in_input": r"in --in .*, nothing was changed; expected the first at .*: pass the folder",
     "review_in_use": r"review\.csv is being written by another process for 10 s; try again$",

@@ -415,6 +415,14 @@ def test_killed_while_it_removes_what_it_packed(
     assert_same(tmp_path / "out", product(tmp_path / "reference"))
 
 
+@pytest.mark.parametrize("left", ["crops-00000.tar/day1", "."])
+def test_empty_folders_that_a_killed_run_left_are_removed(photos: Path, tmp_path: Path, left: str) -> None:
+    tars(photos, tmp_path / "out")
+    (tmp_path / "out" / STATE / PENDING / left).mkdir(parents=True)
+    tars(photos, tmp_path / "out")
+    assert not (tmp_path / "out" / STATE / PENDING).exists()
+
+
 @posix
 @pytest.mark.parametrize(
     ("make", "step"), [(fresh, 2), (resumed, 3), (overwritten, 5), (recropped, 5), (reviewed, 2)]

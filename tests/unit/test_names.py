@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 import os
 import unicodedata
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detic_crop.folder.names import crop_names, crop_names_of
+from detic_crop.folder import names as name_rules
+from detic_crop.folder.names import FILE_RULES, TAR_RULES, CropNames, NameRules, fold_name
 from detic_crop.photos.keys import normalise_key, printable
 
 # Parts that meet on some disk, that some system reserves, or that only look like other parts.
@@ -62,6 +64,19 @@ def key_sets(draw: st.DrawFn) -> set[str]:
 wild_paths = st.text(st.sampled_from("aB./\\: C~\x00\n\udcff\ud800é") | st.characters(), max_size=20)
 
 
+def crop_names(
+    keys: Iterable[str],
+    extension: str,
+    settled: Mapping[str, str],
+    taken: Iterable[str] = (),
+    rules: NameRules = FILE_RULES,
+) -> dict[str, str]:
+    """Name all photos, and those that have names already."""
+    keys = list(keys)
+    found = CropNames(iter(keys), extension, settled, taken, rules)
+    return {key: found[key] for key in [*settled, *keys]}
+
+
 def caseless(name: str) -> str:
     """What a case-blind, normalising disk compares: Unicode's canonical caseless match (D145)."""
     folded = unicodedata.normalize("NFD", name).casefold()
@@ -110,23 +125,73 @@ def test_names_do_not_depend_on_the_order_of_the_input(all_keys: set[str], rando
     assert crop_names(iter(shuffled), ".jpg", {}) == crop_names(all_keys, ".jpg", {})
 
 
-@given(key_sets(), key_sets())
-def test_some_names_are_those_of_all(all_keys: set[str], before: set[str]) -> None:
-    """However few are asked for; photos that were named before among them or not."""
-    settled = crop_names(before, ".jpg", {})
-    for earlier in ({}, settled, dict(itertools.islice(settled.items(), 3))):
-        names = crop_names(all_keys, ".jpg", earlier)
-        assert crop_names_of(all_keys, all_keys, ".jpg", earlier) == {key: names[key] for key in all_keys}
-        for key in all_keys:
-            assert crop_names_of([key], iter(all_keys), ".jpg", earlier) == {key: names[key]}
+def names_by_definition(
+    keys: Iterable[str], extension: str, settled: Mapping[str, str], taken: Iterable[str], rules: NameRules
+) -> dict[str, str]:
+    """Name one photo after the other, in sorted order, with all names so far in memory."""
+    fixed = [*settled.values(), *taken]
+    files = {fold_name(name) for name in fixed}
+    new = [key for key in sorted(keys) if key not in settled]
+    folders = {"": ""}
+    for folder in sorted({key.rpartition("/")[0] for key in new} - {""}):
+        path = ""
+        for part in folder.split("/"):
+            component = name_rules._safe_component(part)
+            while fold_name(path + component) in files or (not path and name_rules._is_ours(component)):
+                part += "_"
+                component = name_rules._safe_component(part)
+            path += component + "/"
+        folders[folder] = path
+    used = files | {
+        fold_name(str(parent)) for path in [*fixed, *folders.values()] for parent in parents_of(path)
+    }
+    found = dict(settled)
+    for key in new:
+        folder, _, file_name = key.rpartition("/")
+        stem, suffix = os.path.splitext(file_name)
+        name, number = folders[folder] + rules.file_name(stem, extension), 1
+        while fold_name(name) in used:
+            more = f".{number}" if number > 1 else ""
+            name, number = folders[folder] + rules.file_name(stem + suffix + more, extension), number + 1
+        used.add(fold_name(name))
+        found[key] = name
+    return found
 
 
-def test_some_names_where_one_collision_makes_the_next() -> None:
+def parents_of(path: str) -> list[str]:
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[: count + 1]) for count in range(len(parts))]
+
+
+@given(key_sets(), key_sets(), key_sets(), st.sampled_from([FILE_RULES, TAR_RULES]))
+def test_names_are_those_of_the_definition(
+    all_keys: set[str], before: set[str], strangers: set[str], rules: NameRules
+) -> None:
+    earlier = names_by_definition(before, ".jpg", {}, (), rules)
+    for settled in ({}, earlier, dict(itertools.islice(earlier.items(), 3))):
+        expected = names_by_definition(all_keys, ".jpg", settled, strangers, rules)
+        found = CropNames(all_keys, ".jpg", settled, strangers, rules)
+        assert {key: found[key] for key in expected} == expected
+
+
+def test_names_where_one_collision_makes_the_next() -> None:
     """a.png takes a.png.jpg, which a.png.jpg would have been; that takes the next, and so on."""
     keys = ["a.jpg", "a.png", *(f"a.png{'.jpg' * n}.png" for n in range(4)), *"bcdefg"]
-    names = crop_names(keys, ".jpg", {})
-    assert names["a.png.png"] == "a.png.png.jpg"
-    assert crop_names_of(keys, keys, ".jpg", {}) == names
+    found = crop_names(keys, ".jpg", {})
+    assert found["a.png.png"] == "a.png.png.jpg"
+    assert found == names_by_definition(keys, ".jpg", {}, (), FILE_RULES)
+
+
+@pytest.mark.parametrize("rules", [FILE_RULES, TAR_RULES])
+def test_names_that_differ_by_case_only_are_numbered_in_a_line(rules: NameRules) -> None:
+    """Each from the last number: from the beginning it would be half a billion names."""
+    spellings = itertools.product(*zip("abcdefghijklmno", "ABCDEFGHIJKLMNO", strict=True))
+    keys = ["".join(spelling) + ".jpg" for spelling in spellings]
+    assert len(keys) == 32_768
+    found = crop_names(keys, ".jpg", {}, rules=rules)
+    assert len({caseless(name) for name in found.values()}) == len(keys)
+    few = keys[::512]
+    assert crop_names(few, ".jpg", {}, rules=rules) == names_by_definition(few, ".jpg", {}, (), rules)
 
 
 @given(key_sets(), key_sets())

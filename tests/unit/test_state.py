@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from detic_crop.folder.state import (
     Drawn,
     Given,
     Part,
-    SavedListing,
     WholeInput,
     load_labels,
     load_listing,
@@ -30,7 +30,7 @@ from detic_crop.folder.state import (
 )
 from detic_crop.folder.typed_json import decode_sealed, encode_sealed, seal
 from detic_crop.photos.labels import parse_labels
-from detic_crop.photos.location import LocalFile
+from detic_crop.photos.location import LocalFile, StoreObject, TarMember
 from detic_crop.photos.photo import Photo
 from tests.kit.errors import refused
 
@@ -57,6 +57,7 @@ def test_a_listing_comes_back(folder: OutputFolder) -> None:
     assert listing.inputs == inputs
     assert listing.locations() == {photo.key: photo.location for photo in [*first, *later]}
     values = json.loads(folder.layout.listing.read_bytes())
+    assert values.pop("crc")
     assert values == {
         "root": "/one",
         "inputs": [{"in": "/one", "root": "/one"}, {"in": "/two/", "root": "/two", "keys": ["b.jpg"]}],
@@ -65,20 +66,100 @@ def test_a_listing_comes_back(folder: OutputFolder) -> None:
     }
 
 
+HOSTILE = [
+    "a.jpg",
+    "caf\udce9.jpg",
+    'q"uo\\te.jpg',
+    '","',
+    "],",
+    "new\nline",
+    "𝔘/\x7f",
+    *(f"{n}.jpg" for n in range(3000)),
+]
+
+
+@pytest.mark.parametrize("later", [0, 2, 1500])
+@pytest.mark.parametrize("elsewhere", [0, 3, 2000])
+def test_any_names_come_back_and_the_file_is_a_document_of_json(
+    folder: OutputFolder, elsewhere: int, later: int
+) -> None:
+    photos = [
+        Photo(key, LocalFile(f"/other/{key}" if row < elsewhere else f"/in/{key}"))
+        for row, key in enumerate(HOSTILE)
+    ]
+    inputs = [Given("/in", "/in", HOSTILE[later:])]
+    inputs += [Given("/two", "/two", HOSTILE[:later])] if later else []
+    save_listing(folder, photos, inputs)
+    listing = load_listing(folder)
+    assert listing.keys == HOSTILE
+    assert listing.photos == photos
+    assert listing.inputs == inputs
+    values = json.loads(folder.layout.listing.read_bytes())
+    assert values["keys"] == HOSTILE
+    assert values["paths"] == {photo.key: str(photo.location) for photo in photos[:elsewhere]}
+    # As earlier versions wrote it.
+    folder.layout.listing.write_text(json.dumps(values))
+    earlier = load_listing(folder)
+    assert earlier.photos == photos
+    assert earlier.inputs == inputs
+
+
+def test_members_of_tar_files_come_back(folder: OutputFolder) -> None:
+    tars = LocalFile("/in/p.tar"), StoreObject("s3://bucket/q.tar")
+    photos = [
+        Photo(f"{n}.jpg", TarMember(512 * n, 100, 1_700_000_000 + n, tars[n % 2]), 100, 7) for n in range(50)
+    ]
+    save_listing(folder, photos, [Given("/in/p.tar", "/in", [photo.key for photo in photos])])
+    assert load_listing(folder).locations() == {photo.key: photo.location for photo in photos}
+
+
+def test_a_flipped_bit_of_the_listing_is_noticed(folder: OutputFolder) -> None:
+    first, later = photos_of("/one", "a.jpg", "caf\udce9.jpg"), photos_of("/two", "b.jpg")
+    inputs = [Given("/one", "/one", ["a.jpg", "caf\udce9.jpg"]), Given("/two", "/two", ["b.jpg"])]
+    save_listing(folder, [*first, *later], inputs)
+
+    def read() -> object:
+        listing = load_listing(folder)
+        return list(listing.photos), [(given.where, given.root, list(given.keys)) for given in listing.inputs]
+
+    saved, path = read(), folder.layout.listing
+    data = path.read_bytes()
+    for changed in [*flipped_bits(data), *(data[:end] for end in range(1, len(data)))]:
+        path.write_bytes(changed)
+        is_refused(read, saved, "listing_damaged")
+
+
+def test_a_flipped_bit_of_a_part_is_noticed(folder: OutputFolder) -> None:
+    part = Part(WholeInput(9, "digest"), array("q", [0, 4, 8]), "keys", ["run"])
+    save_part(folder, part)
+    data = folder.layout.part.read_bytes()
+    for changed in flipped_bits(data):
+        folder.layout.part.write_bytes(changed)
+        assert load_part(folder) in (None, part)
+
+
+def test_a_part_of_an_earlier_version_is_read(folder: OutputFolder) -> None:
+    folder.layout.part.write_text('{"input":{"photos":5,"digest":"d"},"places":[0,4],"keys":"k","words":[]}')
+    assert load_part(folder) == Part(WholeInput(5, "d"), array("q", [0, 4]), "k", [])
+
+
 def test_photos_of_earlier_calls_stay_known(folder: OutputFolder) -> None:
     for keys in (["a.jpg", "b.jpg"], ["b.jpg"], ["c.jpg"]):
         save_listing(folder, photos_of("/in", *keys), [Given("/in", "/in", keys)])
     listing = load_listing(folder)
-    assert (listing.keys, listing.known_keys) == (["c.jpg"], ["c.jpg", "b.jpg", "a.jpg"])
-    assert listing.locations(["a.jpg", "c.jpg"]) == {
+    assert listing.keys == ["c.jpg"]
+    assert listing.known_keys == ["c.jpg", "b.jpg", "a.jpg"]
+    assert listing.known_locations()["a.jpg"] == LocalFile("/in/a.jpg")
+    assert listing.expected_locations(["a.jpg", "d.jpg"]) == {
         "a.jpg": LocalFile("/in/a.jpg"),
-        "c.jpg": LocalFile("/in/c.jpg"),
+        "d.jpg": LocalFile("/in/d.jpg"),
     }
 
 
 def test_no_listing_is_an_empty_one(folder: OutputFolder) -> None:
     listing = load_listing(folder)
-    assert (listing, listing.inputs, listing.locations()) == (SavedListing("", [], {}), [], {})
+    assert listing.known_keys == []
+    assert (listing.root, listing.inputs, listing.locations()) == ("", [], {})
 
 
 def test_a_listing_without_inputs_has_one(folder: OutputFolder) -> None:
@@ -126,23 +207,30 @@ def test_what_is_not_a_document_is_damaged(folder: OutputFolder, data: bytes) ->
 
 
 def test_a_part_comes_back(folder: OutputFolder) -> None:
-    part = Part(WholeInput(5, "digest", "image table matched", 3), [0, 4], "keys", ["run", "--in", "\udce9"])
+    part = Part(
+        WholeInput(5, "digest", "image table matched", 3),
+        array("q", [0, 4]),
+        "keys",
+        ["run", "--in", "\udce9"],
+    )
     assert load_part(folder) is None
     save_part(folder, part)
     assert load_part(folder) == part
-    assert json.loads(folder.layout.part.read_bytes()) == {
+    values = json.loads(folder.layout.part.read_bytes())
+    assert values.pop("crc")
+    assert values == {
         "input": {"photos": 5, "digest": "digest", "labels": "image table matched", "limit": 3},
-        "places": [0, 4],
+        "gaps": [1, 4],
         "keys": "keys",
         "words": ["run", "--in", "\udce9"],
     }
 
 
 @pytest.mark.parametrize(
-    "damage", [{"input": 5}, {"input": {"photos": "5"}}, {"places": ["0"]}, {"keys": 1}, {"words": [1]}]
+    "damage", [{"input": 5}, {"input": {"photos": "5"}}, {"gaps": ["0"]}, {"keys": 1}, {"words": [1]}]
 )
 def test_a_part_of_wrong_types_is_none(folder: OutputFolder, damage: dict[str, Any]) -> None:
-    save_part(folder, Part(WholeInput(5, "digest"), [0], "keys", []))
+    save_part(folder, Part(WholeInput(5, "digest"), array("q", [0]), "keys", []))
     values = json.loads(folder.layout.part.read_bytes())
     folder.layout.part.write_text(json.dumps(values | damage))
     assert load_part(folder) is None

@@ -1,0 +1,13 @@
+"""The attacks by name."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.attack.flips import Flips
+from tests.attack.kills import Kills
+from tests.attack.runner import Attack
+from tests.attack.states import States
+
+_ALL: tuple[Attack, ...] = (States(), Flips(), Kills())
+ATTACKS: Final[dict[str, Attack]] = {attack.name: attack for attack in _ALL}
