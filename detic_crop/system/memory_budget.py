@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import CancelledError
 from types import TracebackType
 
@@ -28,12 +29,14 @@ class MemoryBudget:
 
     Attributes:
         most: the largest loan there can be.
+        when_short: is called when somebody has to wait.
     """
 
     def __init__(self, limit: int, alone: int | None = None, parts: int = 1) -> None:
         self.limit = limit
         self.most = max(limit, alone or 0)
         self.parts = parts
+        self.when_short: Callable[[], None] = lambda: None
         self._lent = 0
         self._queue: deque[object] = deque()
         self._changed = threading.Condition()
@@ -58,18 +61,29 @@ class MemoryBudget:
         Raises:
             CancelledError: the budget was closed.
         """
-        turn = object()
         with self._changed:
+            if not self._closed and not self._queue and self._has(size):
+                self._lent += size
+                return Loan(self, size)
+            turn = object()
             self._queue.append(turn)
-            try:
+        try:
+            self.when_short()
+            with self._changed:
                 self._changed.wait_for(lambda: self._closed or (self._queue[0] is turn and self._has(size)))
                 if self._closed:
                     raise CancelledError
                 self._lent += size
-            finally:
+        finally:
+            with self._changed:
                 self._queue.remove(turn)
                 self._changed.notify_all()  # the next one may fit, too
         return Loan(self, size)
+
+    @property
+    def is_short(self) -> bool:
+        """True while somebody waits."""
+        return bool(self._queue)
 
     def close(self) -> None:
         """Lend nothing more; those who wait get `CancelledError`."""
