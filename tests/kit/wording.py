@@ -54,6 +54,7 @@ WORDING: dict[str, str] = {
     "not_the_file": (
         "answers with a web page instead of |offers .* bytes, expected .*: it is another file"
         "|^what came as .*; it was removed again: "
+        "|sends more than the .* bytes of .*: it is another file; nothing of it is kept, "
     ),
     "missing_device": "^--device .* is not on this machine; it has |^--device mps does not run detectron2; ",
     "unknown_model": ("--model must be|expected a Detic model, one of|--model must be one of"),
@@ -95,6 +96,7 @@ WORDING: dict[str, str] = {
     "damaged_weights": (
         "is damaged or (holds more than tensors|incomplete)|is not a complete safetensors file"
         "|the fitted heads of lite at|; pip install --force-reinstall|; get it again: `detic-crop weights"
+        "| cannot be used: it .*; get it again$| is damaged: its tensors claim more than its own bytes; "
     ),
     "bad_embeddings": (
         "class names, got an array of shape"
