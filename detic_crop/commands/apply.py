@@ -10,7 +10,7 @@ from detic_crop.commands.result import ApplyResult, unless_stopped
 from detic_crop.commands.scope import WholeRun
 from detic_crop.commands.settings import PathLike, require_finished
 from detic_crop.commands.tables import write_tables
-from detic_crop.config import DEFAULT_MAX_PIXELS
+from detic_crop.config import DEFAULT_MAX_PIXELS, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.folder.aside import place_for
 from detic_crop.folder.folder import OutputFolder, open_on_disk
@@ -38,6 +38,7 @@ def apply(
     input: PathLike | None = None,
     dry_run: bool = False,
     workers: int | None = None,
+    memory: int | None = None,
     quiet: bool = False,
 ) -> ApplyResult:
     """Make crops and tables follow the reviewer's verdicts; the same call again changes nothing.
@@ -56,6 +57,7 @@ def apply(
         input: where the photos are now, if they have moved.
         dry_run: only return what would change.
         workers: number of threads that work on photos; None takes a number that fits the machine.
+        memory: see `RunOptions`.
         quiet: no progress bar.
 
     Raises:
@@ -63,13 +65,12 @@ def apply(
         OutputError: it cannot be written or is in use; what was finished is kept.
         Interrupted, Terminated: see `run`.
     """
+    options = RunOptions(workers=workers, memory=memory, quiet=quiet)
     with open_on_disk(output, "apply") as folder:
-        return unless_stopped(_apply(folder, input, dry_run, workers, quiet))
+        return unless_stopped(_apply(folder, input, dry_run, options))
 
 
-def _apply(
-    folder: OutputFolder, input: PathLike | None, dry_run: bool, workers: int | None, quiet: bool
-) -> ApplyResult:
+def _apply(folder: OutputFolder, input: PathLike | None, dry_run: bool, options: RunOptions) -> ApplyResult:
     folder.require_run()
     require_finished(recorded_config(folder.layout.journal), folder.shown)
     if dry_run:
@@ -81,11 +82,12 @@ def _apply(
         closing(Journal(folder.layout.journal, folder.layout.candidates, folder.inside)) as journal,
     ):
         result, before, whereabouts = _look(folder, input)
+        result.memory = options.memory
         changed: dict[str, Record] = {}
         records = Both(before, changed)
         jobs, result.problems = _jobs(result.changes, records, whereabouts, folder)
         begun, times = time.monotonic(), StageTimes()
-        bar = progress_bar(len(result.changes), 0, quiet or not result.changes)
+        bar = progress_bar(len(result.changes), 0, options.quiet or not result.changes)
         with bar as report:
 
             def done(record: Record) -> None:
@@ -100,7 +102,7 @@ def _apply(
                 if not change.needs_recrop and not should_stop():
                     with _noting_what_is_not_placed(change.image, result):
                         done(_record(change, records[change.image], journal, folder))
-            for outcome in _recrop(jobs, result, records, workers, should_stop) if jobs else ():
+            for outcome in _recrop(jobs, result, records, options, should_stop) if jobs else ():
                 key = outcome.record.image
                 if outcome.record.status == "failed":
                     result.problems[key] = outcome.record.error
@@ -200,7 +202,7 @@ def _recrop(
     jobs: Sequence[Job],
     result: ApplyResult,
     records: Mapping[str, Record],
-    workers: int | None,
+    options: RunOptions,
     should_stop: Callable[[], bool],
 ) -> Iterator[Outcome]:
     """Crop photos again as decided, from the boxes that the run kept."""
@@ -210,6 +212,7 @@ def _recrop(
     pixels = (records[job.photo.key].width * records[job.photo.key].height for job in jobs)
     max_pixels = max(DEFAULT_MAX_PIXELS, *pixels)
     with closing(KeptCandidates(config, records, folder.layout.candidates, sizes, True)) as detector:
-        executor = Threads(Pipeline(Recipe(config, max_pixels, "review"), detector), workers)
+        recipe = Recipe(config, max_pixels, "review", memory=options.memory)
+        executor = Threads(Pipeline(recipe, detector), options.workers)
         with closing(executor.run(jobs, should_stop)) as outcomes:
             yield from outcomes

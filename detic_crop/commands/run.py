@@ -88,14 +88,14 @@ def run(
         config = _prepared(choice.detector, config, begun_with, listing)
         scope.check_settings(begun_with, config)
         _log.info("model %s: %s", config.model, choice.reason)
-        result = RunResult(folder, config, choice.reason, notes=data_set.notes)
+        result = RunResult(folder, config, choice.reason, notes=data_set.notes, memory=options.memory)
         task = Task(data_set.keys, scope.select(data_set.chosen), config, options.per_tar)
         if options.dry_run:
             result.notes += choice.detector.notes()
             return _described(task, scope, result)
 
         # The work.
-        recipe = Recipe(config, options.max_pixels, "run", choice.model, choice.settings)
+        recipe = Recipe(config, options.max_pixels, "run", choice.model, choice.settings, options.memory)
         with (
             open_executor(recipe, choice.detector, choice.devices, options) as executor,
             scope.held(config) as stop,

@@ -18,6 +18,8 @@ from detic_crop.folder.records import Record
 from detic_crop.folder.there import status_of
 from detic_crop.folder.writer import Writer
 
+_MOST_BYTES = 1 << 29  # of a crop: the largest, 8192 px a side in PNG, may have half of that
+
 
 class Places:
     """Where crops go that are files: where their names say."""
@@ -93,6 +95,8 @@ class FileCrops:
         """
         try:
             with self._inside.open_read(self._root / name) as file:
+                if os.fstat(file.fileno()).st_size > _MOST_BYTES:
+                    raise OSError(errno.EFBIG, "it is far too large for a crop", name)
                 return file.read()
         except FileNotFoundError:
             return self._mirror.read(name)
