@@ -21,7 +21,7 @@ from detic_crop.boxes.geometry import PixelBox
 from detic_crop.detectors.boxes_file.read import parse_boxes
 from detic_crop.detectors.boxes_file.table import FormatError
 from detic_crop.errors import PhotoError, UsageError
-from detic_crop.folder.journal import candidates_of, replay, replay_entries, unfinished_photos
+from detic_crop.folder.journal import candidates_of, replay, unfinished_photos
 from detic_crop.folder.records import Record
 from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.folder.verdicts import VerdictLog, read_review
@@ -30,6 +30,7 @@ from detic_crop.images.headers.read import read_header
 from detic_crop.photos.labels import parse_labels
 from detic_crop.photos.tar_headers import TarHeaders
 from tests.fuzz import corpus
+from tests.kit.journals import entry_of
 
 MAX_PIXELS = 300_000
 
@@ -133,16 +134,16 @@ def _journal(data: bytes) -> None:
         for content in (data, _resealed(data)):
             path = Path(folder) / "journal.jsonl"
             path.write_bytes(content)
-            state, entries = replay(path), replay_entries(path)
-            assert state.records.keys() == entries.records.keys()
-            assert state.ignored == entries.ignored <= content.count(b"\n")
+            state = replay(path)
+            assert list(state.records) == list(state.entries)
+            assert state.ignored <= content.count(b"\n")
             for key, record in state.records.items():
                 assert record.image == key
                 assert Record.from_line(record.to_line()) == record
-                assert entries.records[key] == record.entry()
+                assert state.entries[key] == entry_of(record)
                 candidates_of(record, path)
             found = unfinished_photos(path, state.records)
-            assert found == unfinished_photos(path, entries.records)
+            assert found == unfinished_photos(path, state.entries)
             assert not [crop for crop in found if ".." in crop.split("/") or crop.startswith("/")]
 
 

@@ -30,10 +30,10 @@ from detic_crop.folder.journal import (
 )
 from detic_crop.folder.known import InMemory
 from detic_crop.folder.names import is_crop_path
-from detic_crop.folder.records import DetectorChoice, Record, ResumeEntry, Span
+from detic_crop.folder.records import DetectorChoice, Record, Span
 from tests.kit.errors import refused
 from tests.kit.helpers import as_found, detections
-from tests.kit.journals import values_of
+from tests.kit.journals import entry_of, values_of
 
 # Every field away from its default; a new field must be added here, or `test_every_field…` fails.
 FULL = Record(
@@ -496,10 +496,6 @@ def test_no_candidates_file_means_nothing_unfinished(tmp_path: Path) -> None:
 
 UNSEALED = json.dumps(values_of(FULL.to_line()), separators=(",", ":")).encode() + b"\n"
 """As an earlier version wrote it, without a checksum."""
-
-
-def entry_of(record: Record) -> ResumeEntry:
-    return ResumeEntry(**{name: getattr(record, name) for name in ResumeEntry.__struct_fields__})
 
 
 def test_what_a_resume_reads_is_what_the_records_say(tmp_path: Path) -> None:
