@@ -47,10 +47,6 @@ class Aside:
             return place if self._crops.size(earlier) is None else earlier
         return place
 
-    def has(self, crop: str) -> bool:
-        """Return whether a crop is there, in its place or set aside."""
-        return any(self._crops.size(place) is not None for place in (crop, f"{REJECTED}/{aside_name(crop)}"))
-
     def move(self, before: Record, after: Record) -> None:
         """Set a crop aside or put it back, unless it is there already.
 

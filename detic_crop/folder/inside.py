@@ -14,12 +14,13 @@ import os
 import shutil
 import stat
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detic_crop.errors import UsageError
+from detic_crop.folder.held import Identity, identity
 from detic_crop.folder.write_errors import writing
 
 if TYPE_CHECKING:
@@ -54,12 +55,37 @@ class Inside:
         self._shown = str(root) if shown is None else shown
         self._prefix = os.path.join(root, "") if root != Path() else ""
         self._root_fd: int | None = None
+        self._guard: Callable[[], None] = _no_guard
+
+    @contextlib.contextmanager
+    def guarded(self, check: Callable[[], None]) -> Iterator[None]:
+        """Call `check` before whatever is changed; it raises where nothing may be changed any more."""
+        before, self._guard = self._guard, check
+        try:
+            yield
+        finally:
+            self._guard = before
+
+    def check(self) -> None:
+        """Refuse to go on in a folder in which nothing may be changed any more; see `guarded`.
+
+        For those who go on writing to a file that they have open.
+        """
+        self._guard()
+
+    def identity(self) -> Identity:
+        """Return which folder this is, wherever it is now."""
+        if not _DESCRIPTORS:
+            return identity(self.root)
+        status = os.fstat(self._opened_root(False))
+        return status.st_dev, status.st_ino
 
     # ------------------------------------------------------------ folders
 
     def mkdir(self, path: Path) -> None:
         """Make a folder and those above it, where they are not there yet."""
         if path == self.root:
+            self._guard()
             with writing(path):
                 os.makedirs(self.root, exist_ok=True)
             return
@@ -235,6 +261,7 @@ class Inside:
     @contextlib.contextmanager
     def _above(self, path: Path, make: bool = False) -> Iterator[tuple[int | None, str]]:
         """Yield what `_reached` does, to change something there."""
+        self._guard()
         with writing(path), self._reached(path, make) as place:
             yield place
 
@@ -364,6 +391,10 @@ def _at_least_one(written: int | None, data: Buffer) -> int:
         code = errno.EAGAIN if written is None else errno.EIO
         raise OSError(code, os.strerror(code))
     return written or 0
+
+
+def _no_guard() -> None:
+    """Let everything be changed."""
 
 
 def _unless_gone(error: OSError) -> None:

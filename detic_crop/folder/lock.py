@@ -27,6 +27,7 @@ from typing import Any, TypeAlias
 import filelock
 
 from detic_crop.errors import OutputError, UsageError
+from detic_crop.folder.held import Held, identity
 from detic_crop.folder.inside import Inside
 from detic_crop.folder.layout import OWNER, SHARDS, Layout
 from detic_crop.folder.patience import Patience
@@ -71,14 +72,18 @@ class FileLock:
         """
         layout, shard = self._layout, self._layout.shard
         if shard is None:
-            with self._owned(layout, self._acquired(layout)):
+            with (
+                self._owned(layout, self._acquired(layout)) as held,
+                self._inside.guarded(held.check),
+            ):
                 begin()
                 yield
             return
         with contextlib.ExitStack() as own:
             whole = layout.unsharded
             with self._owned(whole, self._acquired(whole, Patience()), begins=str(shard)):
-                own.enter_context(self._owned(layout, self._acquired(layout)))
+                held = own.enter_context(self._owned(layout, self._acquired(layout)))
+                own.enter_context(self._inside.guarded(held.check))
                 begin()
             yield
 
@@ -125,17 +130,22 @@ class FileLock:
                 raise as_output_error(error, layout.shown) from error
 
     @contextlib.contextmanager
-    def _owned(self, layout: Layout, lock: filelock.BaseFileLock, **words: str) -> Iterator[None]:
-        """Say who holds a lock, and release it at the end."""
+    def _owned(self, layout: Layout, lock: filelock.BaseFileLock, **words: str) -> Iterator[Held]:
+        """Say who holds a lock, and release it at the end; yield what tells whether it is still held."""
         writer = Writer(layout, self._inside)
+        places = [(layout.root, self._inside.identity()), (layout.lock, identity(layout.lock))]
+        held = Held(layout.shown, places)
         try:
+            held.check()  # perhaps another folder came to this path before it was locked
             self._disown(layout)  # that of a killed run, which nobody need wait for
             # A killed run may have left files under the very names that this process will use.
             writer.clear()
             writer.write_json(layout.owner, {**_this_process(), **words})
-            yield
+            held = Held(layout.shown, places, layout.owner)
+            yield held
         finally:
-            self._disown(layout)
+            if held.holds():
+                self._disown(layout)
             lock.release()
 
     def _disown(self, layout: Layout) -> None:

@@ -18,6 +18,7 @@ import filelock
 
 from detic_crop.errors import OutputError
 from detic_crop.folder.decisions import Decision, followed_by
+from detic_crop.folder.held import Held, identity
 from detic_crop.folder.inside import Inside, write_all
 from detic_crop.folder.records import Record
 from detic_crop.folder.verdict_lines import CHECKSUM, HEADER, VERDICTS, Verdict, VerdictLines
@@ -112,6 +113,8 @@ class VerdictLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        state = path.parent
+        self._held = Held(str(state.parent), ((folder, identity(folder)) for folder in (state.parent, state)))
         self._begin()
         self._thread_lock = threading.Lock()
         self._file_lock = filelock.FileLock(
@@ -142,10 +145,10 @@ class VerdictLog:
     def refresh(self) -> list[Verdict]:
         """Return the verdicts that any process added since the last call; damaged lines are ignored.
 
-        Of a file that was replaced all are returned.
+        Of a file that was replaced all are returned; in a folder that was replaced there is nothing new.
         """
         with self._thread_lock:
-            return self._read_new()
+            return self._read_new() if self._held.holds() else []
 
     def append(self, *verdicts: Verdict) -> list[Verdict]:
         """Write verdicts, and wait until they are on the disk.
@@ -154,7 +157,7 @@ class VerdictLog:
             All verdicts added since the last call, these included.
 
         Raises:
-            OutputError: they may not be on the disk.
+            OutputError: they may not be on the disk, or the folder is another one than at the beginning.
         """
         with self._thread_lock, self._locked():
             new = self._read_new()
@@ -168,12 +171,13 @@ class VerdictLog:
             with Inside(self.path.parent.parent).open_grown(self.path) as file:
                 file.seek(0, os.SEEK_END)
                 write_all(file, addition)  # one write, unless the disk takes it in pieces
-                os.fsync(file.fileno())
+                file.sync()
             return new + self._read_new()
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         try:
+            self._held.check()  # before a lock is made in another folder
             with self._file_lock:
                 yield
         except filelock.Timeout as error:  # before OSError, which it is one of

@@ -124,7 +124,7 @@ def commit(
         replaced: crop that the folder has of this photo so far; removed unless the new one replaces it.
 
     Raises:
-        NotPlacedError: the crop cannot be put in its place, and an earlier one is there. Nothing has changed:
+        NotPlacedError: the crop cannot be put in its place, and there was one before. Nothing has changed:
             the same command again does the photo again.
         OutputError: the output cannot be written.
     """
@@ -142,7 +142,7 @@ def commit(
                     raise
                 # The disk refuses the name, or somebody's file is where a folder must be, or a network disk
                 # failed once: only this photo fails.
-                if replaced and folder.aside.has(replaced):
+                if replaced:
                     raise not_placed(record, error) from error
                 record = _unplaced(record, error)
         with times.measure("journal"):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,11 +51,23 @@ def _judged(code: int, said: str, where: str) -> Ended:
     if code == 0:
         return Ended(code, said)
     assert code in (1, 2), where
-    complaints = [line for line in said.splitlines() if line.startswith("detic-crop: ")]
+    complaints = [line[12:] for line in said.splitlines() if line.startswith("detic-crop: ")]
     assert len(complaints) == 1, where
     errors = codes_in(complaints[0])
     assert errors, f"no known error: {where}"
     return Ended(code, said, errors[0])
+
+
+@contextlib.contextmanager
+def memory_within(most: int) -> Iterator[None]:
+    """Assert that this process needs at most so many bytes more than before, at any time."""
+    before = _peak()
+    yield
+    assert _peak() - before <= most, f"{(_peak() - before) >> 20} MiB"
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
 def assert_whole(out: Path, keys: list[str]) -> None:

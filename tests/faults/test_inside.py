@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from detic_crop import api
-from detic_crop.errors import UsageError
+from detic_crop.errors import OutputError, UsageError
 from detic_crop.folder import inside as inside_module
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inside import Inside
-from detic_crop.folder.journal import replay, replay_entries, unfinished_crops
+from detic_crop.folder.journal import replay, unfinished_crops
 from detic_crop.folder.lines import to_line
 from detic_crop.folder.mirror import NoMirror
 from detic_crop.folder.names import aside_name, is_crop_path
@@ -87,9 +87,10 @@ def test_a_record_whose_crop_leads_away_is_a_damaged_line(path: str, tmp_path: P
     crop(tmp_path / "in", tmp_path / "out")
     journal = tmp_path / "out" / STATE / "journal.jsonl"
     image = spoil_crop(journal, path)
-    assert image not in replay(journal).records
-    assert image not in replay_entries(journal).records
-    assert replay(journal).ignored == replay_entries(journal).ignored == 1
+    state = replay(journal)
+    assert image not in state.records
+    assert image not in state.entries
+    assert state.ignored == 1
     result = crop(tmp_path / "in", tmp_path / "out")
     assert (result.done, result.skipped) == (1, 3)
     assert any("damaged journal lines, whose photos were done again: 1" in note for note in result.notes)
@@ -189,34 +190,20 @@ def test_a_folder_that_becomes_a_link_during_the_run(
     with (
         untouched(tmp_path / "in"),
         untouched(tmp_path / "elsewhere"),
-        refused("link_in_output", UsageError) as caught,
+        pytest.raises((UsageError, OutputError)) as caught,
     ):
         crop(tmp_path / "in", tmp_path / "out", detector=Swapping(), workers=1)
-    assert f"{place} is a link; inside --out" in str(caught.value)
+    # The lock is in the state folder: that it is gone is mostly seen before the link is met.
+    codes = {"link_in_output", "folder_replaced"} if swapped == STATE else {"link_in_output"}
+    assert caught.value.code in codes
+    with refused(caught.value.code, names=[str(place if caught.type is UsageError else tmp_path / "out")]):
+        raise caught.value
     place.unlink()
     (tmp_path / "was").rename(place)
     put_back.append(True)
     crop(tmp_path / "in", tmp_path / "out")
     crop(tmp_path / "in", tmp_path / "reference")
     assert product(tmp_path / "out") == product(tmp_path / "reference")
-
-
-@posix
-def test_a_folder_that_is_renamed_during_a_run_keeps_its_crops(tmp_path: Path) -> None:
-    """Another folder may have its name by then."""
-    write_photos(tmp_path / "in", 12)
-    out = tmp_path / "out"
-
-    class Renaming(FakeDetector):
-        def detect(self, image: Any, key: str = "") -> Any:
-            if self.calls.total() == 5:
-                out.rename(tmp_path / "old")
-                shutil.copytree(tmp_path / "in", out)
-            return super().detect(image, key)
-
-    crop(tmp_path / "in", out, detector=Renaming(), workers=1)
-    assert files_of(out) == files_of(tmp_path / "in")
-    assert len(replay(tmp_path / "old" / STATE / "journal.jsonl").records) == 12
 
 
 # ---------------------------------------------------------------- second names

@@ -54,6 +54,7 @@ WORDING: dict[str, str] = {
     "not_the_file": (
         "answers with a web page instead of |offers .* bytes, expected .*: it is another file"
         "|^what came as .*; it was removed again: "
+        "|sends more than the .* bytes of .*: it is another file; nothing of it is kept, "
     ),
     "missing_device": "^--device .* is not on this machine; it has |^--device mps does not run detectron2; ",
     "unknown_model": ("--model must be|expected a Detic model, one of|--model must be one of"),
@@ -95,6 +96,7 @@ WORDING: dict[str, str] = {
     "damaged_weights": (
         "is damaged or (holds more than tensors|incomplete)|is not a complete safetensors file"
         "|the fitted heads of lite at|; pip install --force-reinstall|; get it again: `detic-crop weights"
+        "| cannot be used: it .*; get it again$| is damaged: its tensors claim more than its own bytes; "
     ),
     "bad_embeddings": (
         "class names, got an array of shape"
@@ -146,6 +148,10 @@ WORDING: dict[str, str] = {
     "foreign_folder": "is not empty and was not made by detic-crop; pass a new folder, nothing was changed",
     "foreign_tar": r"\.tar in --out was not made by this run; move it, nothing was changed",
     "in_use": r"(is at work|is writing to .*) \(process .* on .*, since .*\); wait for it, stop it, or pass",
+    "folder_replaced": (
+        "was renamed, replaced or removed while this command was at work in it, or its lock was: nothing "
+        "more is written, .*; put that back, then run the same command again$"
+    ),
     "labels_damaged": r"is damaged; run the `detic-crop run` command again$",
     "link_in_output": "is a link; inside --out .* none is followed, .*: remove the link",
     "link_outside": "is a link that leads out of --out .*; nothing is written there: remove the link",
@@ -219,6 +225,7 @@ WORDING: dict[str, str] = {
     "bad_shard": "^--shard( auto)?(:| must be k/N)",
     "crop_name_taken": "the crops of .* have the same name, .*; run the commands of all shards again",
     "damaged_journal": "the journal of shard .* is damaged; run the command of that shard again",
+    "journal_changed": "was changed while it was read; run the same command again",
     "other_input": "was run with .*, unlike shard .*; run the commands of all shards again",
     "other_settings": "were made with different settings .*; make one of them again"
     "|was made with other settings .*; pass the same settings to go on, (or )?another --out",

@@ -108,7 +108,7 @@ def _odd_json(random: random.Random, lines: list[bytes]) -> None:
 def _parsed(data: bytes) -> Any:
     try:
         return json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
