@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import random
 import re
 import select
@@ -17,8 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from detic_crop.errors import PhotoError
-from detic_crop.images.file_bytes import read_file
 from detic_crop.review_page import connections, page
 from tests.kit.folders import crop
 from tests.kit.photos import write_photos
@@ -190,15 +187,17 @@ def test_a_mistake_of_ours_is_one_line(
     assert client.get("/api/session").status == 200
 
 
-@pytest.mark.skipif(not Path("/proc/kmsg").exists() or os.name != "posix", reason="no /proc/kmsg")
-def test_a_photo_that_keeps_its_reader_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such as /proc/kmsg: a file by its kind, of which a read that does not wait gets nothing."""
-    monkeypatch.setattr("detic_crop.images.file_bytes._check_regular", lambda mode: None)
-    os.mkfifo(tmp_path / "pipe.jpg")
-    writer = os.open(tmp_path / "pipe.jpg", os.O_RDWR)
-    with pytest.raises(PhotoError, match="without an end"):
-        read_file(tmp_path / "pipe.jpg", 1000)
-    os.close(writer)
+@pytest.mark.parametrize("special", ["/proc/self/mem", "/dev/zero", "/proc/self/pagemap", "/proc/kmsg", "."])
+def test_a_photo_that_became_a_special_file(client: Client, out: Path, special: str) -> None:
+    """A link in the place of a photo is followed; what is there is none."""
+    photo = out.parent / "in" / client.image(0)
+    kept = photo.rename(photo.with_name("kept"))
+    photo.symlink_to(special)
+    try:
+        path = f"photo/{client.id_of(client.image(0))}"
+        assert status(answer(opened(client, request(client, path=path)))) == 404
+    finally:
+        kept.replace(photo)
 
 
 # ---------------------------------------------------------------- connections
