@@ -66,7 +66,7 @@ def merge(
                 raise _not_done(missing, gathered)
             with whole.preview() if partial else nullcontext(whole) as target:
                 result = RunResult(target, gathered.config, notes=_notes(gathered))
-                records = earlier.records
+                records = dict(earlier.records)
                 with closing(
                     Journal(target.layout.journal, target.layout.candidates, target.inside)
                 ) as journal:

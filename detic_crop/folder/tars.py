@@ -29,7 +29,8 @@ from typing import NamedTuple, TypeAlias
 from detic_crop.errors import UsageError
 from detic_crop.folder.crops import FileCrops, Places
 from detic_crop.folder.inside import Inside
-from detic_crop.folder.journal import Known, unfinished_crops
+from detic_crop.folder.journal import unfinished_crops
+from detic_crop.folder.known import Known, OfPhoto
 from detic_crop.folder.layout import Layout
 from detic_crop.folder.mirror import Members, Mirror
 from detic_crop.folder.names import TAR_RULES
@@ -264,7 +265,7 @@ class TarCrops:
             self._inside.remove(self._waiting(place))
             self._inside.remove(self._text(place))
 
-    def recover(self, records: Known) -> None:
+    def recover(self, records: Known[OfPhoto]) -> None:
         """Forget the crops that a killed run put and did not record: they must not get into a tar file."""
         with folder_errors(self._layout.shown):
             for crop in unfinished_crops(self._layout.candidates, records):
