@@ -309,6 +309,11 @@ def _stat_some(located: Sequence[tuple[str, Location]]) -> list[Photo]:
     return photos
 
 
+def locations_of(photos: Photos) -> Iterator[Location]:
+    """Yield where each photo is."""
+    return map(photos.location, range(len(photos)))
+
+
 def in_columns(photos: Iterable[Photo]) -> Photos:
     """Return photos as a table in columns: themselves, if they are one."""
     return photos if isinstance(photos, Photos) else Photos(photos)
