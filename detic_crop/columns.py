@@ -135,6 +135,11 @@ class Texts(Column):
         return equal(self, other)
 
 
+def in_column(texts: Iterable[str]) -> Column:
+    """Return texts as a column: themselves, if they are one."""
+    return texts if isinstance(texts, Column) else Texts(texts)
+
+
 class Picked(Column):
     """Some texts of another column, in an order of their own.
 
