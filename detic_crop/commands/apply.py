@@ -15,6 +15,7 @@ from detic_crop.errors import UsageError
 from detic_crop.folder.aside import place_for
 from detic_crop.folder.folder import OutputFolder, open_on_disk
 from detic_crop.folder.journal import Journal, recorded_config, replay
+from detic_crop.folder.known import Both, Known
 from detic_crop.folder.records import Record
 from detic_crop.folder.there import is_there
 from detic_crop.folder.verdicts import Review, latest_decisions, read_review
@@ -80,15 +81,17 @@ def _apply(folder: OutputFolder, input: PathLike | None, dry_run: bool, options:
         WholeRun(folder).held() as stop,
         closing(Journal(folder.layout.journal, folder.layout.candidates, folder.inside)) as journal,
     ):
-        result, records, whereabouts = _look(folder, input)
+        result, before, whereabouts = _look(folder, input)
         result.memory = options.memory
+        changed: dict[str, Record] = {}
+        records = Both(before, changed)
         jobs, result.problems = _jobs(result.changes, records, whereabouts, folder)
         begun, times = time.monotonic(), StageTimes()
         bar = progress_bar(len(result.changes), 0, options.quiet or not result.changes)
         with bar as report:
 
             def done(record: Record) -> None:
-                records[record.image] = record
+                changed[record.image] = record
                 result.done += 1
                 report(record)
 
@@ -116,7 +119,7 @@ def _apply(folder: OutputFolder, input: PathLike | None, dry_run: bool, options:
     return result
 
 
-def _look(folder: OutputFolder, input: PathLike | None) -> tuple[ApplyResult, dict[str, Record], Whereabouts]:
+def _look(folder: OutputFolder, input: PathLike | None) -> tuple[ApplyResult, Known[Record], Whereabouts]:
     """Return what is to change, the records, and where the photos are."""
     state = replay(folder.layout.journal)
     records, review = state.records, read_review(folder.layout.review)

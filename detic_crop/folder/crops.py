@@ -10,7 +10,7 @@ import os
 from collections.abc import Collection, Container, Iterable
 
 from detic_crop.folder.inside import Inside
-from detic_crop.folder.journal import Known
+from detic_crop.folder.known import Known, OfPhoto
 from detic_crop.folder.layout import Layout
 from detic_crop.folder.mirror import Mirror
 from detic_crop.folder.names import FILE_RULES
@@ -157,7 +157,7 @@ class FileCrops:
             OSError: it cannot be removed.
         """
 
-    def recover(self, records: Known) -> None:
+    def recover(self, records: Known[OfPhoto]) -> None:
         """Forget the crops that a killed run put and did not record.
 
         Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 
 from detic_crop.errors import PhotoError
 from detic_crop.folder.folder import OutputFolder
@@ -53,7 +54,7 @@ class SamePhoto:
 
     def __init__(self, folder: OutputFolder) -> None:
         self._folder = folder
-        self._records: dict[str, Record] | None = None
+        self._records: Mapping[str, Record] | None = None
         self._left = _MOST_READ
 
     def __call__(self, photo: Photo) -> bool | None:

@@ -225,6 +225,7 @@ WORDING: dict[str, str] = {
     "bad_shard": "^--shard( auto)?(:| must be k/N)",
     "crop_name_taken": "the crops of .* have the same name, .*; run the commands of all shards again",
     "damaged_journal": "the journal of shard .* is damaged; run the command of that shard again",
+    "journal_changed": "was changed while it was read; run the same command again",
     "other_input": "was run with .*, unlike shard .*; run the commands of all shards again",
     "other_settings": "were made with different settings .*; make one of them again"
     "|was made with other settings .*; pass the same settings to go on, (or )?another --out",
