@@ -208,7 +208,9 @@ def _next_mark(data: Readable, at: int) -> int:
     """Return where the next segment begins, at or after an offset."""
     last = at + _MOST_RUBBISH
     while at <= last:
-        at = data.find(b"\xff", at)
+        at = data.find(b"\xff", at, last + 1)
+        if at < 0 <= len(data) - last:
+            break
         if at < 0 or at + 4 > len(data):
             raise cut_header("JPEG")
         marker = data[at + 1]

@@ -13,12 +13,13 @@ from detic_crop.images.source import Readable
 _PNG_USED = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf"})
 # Those of a photo of 200 MP that are hard to pack, in the small chunks that libpng writes, are 150,000.
 _MOST_CHUNKS = 1 << 20
+_MOST_BEFORE_SIZE = 1 << 8  # the size belongs into the first chunk
 
 
 def read_png_extent(data: Readable) -> Extent:
     """Walk the chunks up to the one that tells the size."""
     at = 8
-    for _ in range(_MOST_CHUNKS):
+    for _ in range(_MOST_BEFORE_SIZE):
         if at + 8 > len(data):
             raise cut_header("PNG") if len(data) < 33 else damaged_header("PNG")
         length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
