@@ -135,6 +135,11 @@ class Texts(Column):
         return equal(self, other)
 
 
+def in_column(texts: Iterable[str]) -> Column:
+    """Return texts as a column: themselves, if they are one."""
+    return texts if isinstance(texts, Column) else Texts(texts)
+
+
 class Picked(Column):
     """Some texts of another column, in an order of their own.
 
@@ -266,6 +271,11 @@ def numbers(values: NDArray[np.int64]) -> array[int]:
     found = array("q")
     found.frombytes(np.ascontiguousarray(values, np.int64).tobytes())
     return found
+
+
+def as_numpy(values: array[Any]) -> NDArray[Any]:
+    """Return an array of Python as one of numpy, which shares its memory: it cannot grow meanwhile."""
+    return np.frombuffer(values, values.typecode) if values else np.empty(0, values.typecode)
 
 
 def rows_alike(hashes: NDArray[np.int64]) -> NDArray[np.int64]:

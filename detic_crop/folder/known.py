@@ -34,6 +34,11 @@ class OfPhoto(Protocol):
         ...
 
     @property
+    def crop(self) -> str:
+        """Path of its crop below the output folder; of a rejected one where it was; empty when failed."""
+        ...
+
+    @property
     def candidates(self) -> Span | None:
         """Offset and length of its boxes in `candidates.jsonl`."""
         ...

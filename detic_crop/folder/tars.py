@@ -270,6 +270,26 @@ class TarCrops:
         with folder_errors(self._layout.shown):
             for crop in unfinished_crops(self._layout.candidates, records):
                 self.forget(crop)
+            for crop in self._strays(records):
+                self.forget(crop)
+
+    def _strays(self, records: Known[OfPhoto]) -> list[str]:
+        """Return the waiting crops of photos that have another by now, as after shards of their own files."""
+        pending = self._layout.pending
+        names = (path.relative_to(pending).as_posix() for path in self._inside.files(pending))
+        strays = []
+        for name in (name.removesuffix(_WAITS) for name in names if name.endswith(_WAITS)):
+            place = place_of(name)
+            if place is None or not self._is_packed_here(place.tar):
+                continue
+            try:
+                with self._inside.open_read(self._text(place)) as file:
+                    record = records.get(json.loads(file.read())["image"])
+            except (FileNotFoundError, ValueError, LookupError, TypeError):
+                continue  # it has no text, so it will not be packed
+            if record is not None and record.crop != name:
+                strays.append(name)
+        return strays
 
     def _waiting(self, place: Place) -> Path:
         """Return the path of a waiting crop; one of an earlier version has no ending."""
