@@ -28,6 +28,8 @@ def read_png_extent(data: Readable) -> Extent:
             if len(head) != 13:
                 break
             width, height, depth, colour = struct.unpack(">IIBB", head[:10])
+            if not width or not height:
+                break
             return Extent("PNG", width, height, "deep" if depth == 16 and colour in (0, 2) else "")
         at += 12 + length
     raise damaged_header("PNG")
@@ -70,6 +72,8 @@ def read_png(data: bytes) -> Header:
         raise cut_header("PNG") if truncated else damaged_header("PNG")
     width, height, depth, colour = struct.unpack_from(">IIBB", head)
     lean: list[bytes | memoryview] = [data[:8], _png_chunk(b"IHDR", head)]
+    if not width or not height:
+        raise damaged_header("PNG")
     if colour == 3 and not 3 <= len(chunks.get(b"PLTE", b"")) <= 768:
         raise damaged_header("PNG")
     if colour == 3:
