@@ -86,6 +86,17 @@ def replay_entries(path: Path) -> Replay[ResumeEntry]:
     return _replay(path, Record.entry)
 
 
+def recorded_crops(path: Path) -> set[str]:
+    """Return every crop that a journal ever named, also of photos that have another one or none now."""
+    crops: set[str] = set()
+
+    def note(record: Record) -> None:
+        crops.add(record.crop)
+
+    _replay(path, note)
+    return crops - {""}
+
+
 def _replay(path: Path, value_of: Callable[[Record], T | None]) -> Replay[T]:
     state = Replay[T]()
     check = LineCheck()
