@@ -3,7 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
-.PHONY: demo test test-fast check docker-check format clean
+FUZZ_SECONDS ?= 600
+FUZZ_TARGETS ?=
+
+.PHONY: demo test test-fast fuzz check docker-check format clean
 
 $(VENV)/.run: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -26,6 +29,14 @@ test: $(VENV)/.dev
 # without those marked outside, which need a program beside Python.
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow and not outside"
+
+# Every target of tests/fuzz for so long, or those that are named: make fuzz FUZZ_SECONDS=3600 FUZZ_TARGETS=decode
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --editable '.[fuzz]'
+	@touch $@
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

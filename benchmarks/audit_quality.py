@@ -53,7 +53,7 @@ from detic_crop.detectors.lite_weights import load_network
 from detic_crop.folder.records import Record
 from detic_crop.images.checks import check_crop, perceptual_hash
 from detic_crop.images.crop import cut_and_resize
-from detic_crop.report.duplicates import different_bits, first_similar
+from detic_crop.report.similar_hashes import different_bits, first_similar
 from detic_crop.report.suspicion import IMAGE_CHECKS, doubts_of, doubts_of_all, flags_of
 
 DRAWS = 200

@@ -1,8 +1,8 @@
 """Past one machine: shards and Ray on this machine's cores against one process, faults, ten million photos.
 
-    python -m benchmarks.scale [PART ...] [--folder FOLDER] [--photos N] [--rounds N]
+    python -m benchmarks.scale [PART ...] [--folder FOLDER] [--photos N] [--rounds N] [--flat-photos N]
 
-Parts: efficiency, transfer, faults, paper; all of them by default. The detector computes: it multiplies
+Parts: efficiency, transfer, faults, paper, flat; all of them by default. The detector computes: it multiplies
 matrices on one thread until the processor time that it was calibrated to, 200 ms, is spent. One that sleeps
 would let two processes share one core and look perfect. Exit code 1 when a target is missed or a fault cost
 anything.
@@ -35,6 +35,7 @@ import psutil
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from benchmarks import flat
 from benchmarks.photos import write_photos
 from detic_crop import api
 from detic_crop.boxes.detections import Detections
@@ -51,7 +52,7 @@ from detic_crop.work.executors.ray_cluster import connected
 from tests.kit import detectors, folders
 from tests.kit import photos as photo_files
 
-PARTS = ("efficiency", "transfer", "faults", "paper")
+PARTS = ("efficiency", "transfer", "faults", "paper", "flat")
 _TARGET = 0.9
 _SIDE = 64
 _TRIAL = 20_000  # products
@@ -101,11 +102,12 @@ def products_in(seconds: float) -> int:
 class Bench:
     """Photos, a place to write to, and the parts."""
 
-    def __init__(self, folder: Path, photos: int, rounds: int) -> None:
+    def __init__(self, folder: Path, photos: int, rounds: int, flat_photos: int) -> None:
         self.folder = folder
         self.photos = folder / f"photos{photos}"
         write_photos(self.photos, photos)
         self.rounds = rounds
+        self.flat_photos = flat_photos
         self.products = products_in(0.2)
         self.ok = True
         print(f"{os.cpu_count()} cores, {photos} photos of 4.6 MP on average")
@@ -243,6 +245,10 @@ class Bench:
         self.ok &= not problem
         happened = f"{failed} and {store.failed - failed} requests answered 500, and kill -9"
         print(f"| an S3 that fails one time in ten | {happened} | {codes} | {problem or _NOTHING_LOST} |")
+
+    def flat(self) -> None:
+        """Memory of each step with so many photos (``--flat-photos``), and what ten million would take."""
+        self.ok &= flat.show(self.folder / "flat", self.flat_photos)
 
     def paper(self) -> None:
         """Ten million photos on sixteen GPUs, from what one million names cost here."""
@@ -549,15 +555,18 @@ def main(arguments: Iterable[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["--child"]:
         return child(*given[1:])
+    if given[:1] == ["--flat"]:
+        return flat.main(Path(given[1]), int(given[2]), given[3])
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "detic-crop-scale")
     parser.add_argument("--photos", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--flat-photos", type=int, default=2_000_000)
     options = parser.parse_args(given)
     if unknown := set(options.parts).difference(PARTS):
         parser.error(f"expected parts of {', '.join(PARTS)}, got {', '.join(unknown)}")
-    bench = Bench(options.folder, options.photos, options.rounds)
+    bench = Bench(options.folder, options.photos, options.rounds, options.flat_photos)
     for part in options.parts or PARTS:
         getattr(bench, part)()
     return int(not bench.ok)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from itertools import accumulate, islice, pairwise
 from operator import eq
@@ -135,6 +135,11 @@ class Texts(Column):
         return equal(self, other)
 
 
+def in_column(texts: Iterable[str]) -> Column:
+    """Return texts as a column: themselves, if they are one."""
+    return texts if isinstance(texts, Column) else Texts(texts)
+
+
 class Picked(Column):
     """Some texts of another column, in an order of their own.
 
@@ -256,9 +261,9 @@ def _place(hashes: NDArray[np.int64], first: int, table: NDArray[Any]) -> None:
         rows, slots = rows[is_out], (slots[is_out] + 1) & mask
 
 
-def hashes_of(texts: Iterable[str], count: int) -> NDArray[np.int64]:
-    """Return the hash of each of `count` texts as this process makes it: (count,) int64."""
-    return np.fromiter(map(hash, texts), np.int64, count)
+def hashes_of(items: Iterable[Hashable], count: int) -> NDArray[np.int64]:
+    """Return the hash of each of `count` items as this process makes it: (count,) int64."""
+    return np.fromiter(map(hash, items), np.int64, count)
 
 
 def numbers(values: NDArray[np.int64]) -> array[int]:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
@@ -34,6 +35,43 @@ DEFAULT_MAX_PIXELS = 200_000_000
 MAX_SIZE = 8192
 
 
+def parse_duration(text: str) -> float:
+    """Return the seconds in ``8h30m``, ``90m``, ``45s``, ``1d`` or a plain number of seconds.
+
+    Raises:
+        UsageError: the text is none of these, or the time is not positive.
+    """
+    units = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+    compact = text.strip().lower()
+    number = r"\d+(?:\.\d+)?"
+    seconds = 0.0
+    if re.fullmatch(number, compact):
+        seconds = float(compact)
+    elif re.fullmatch(rf"(?:{number} ?[dhms]\s*)+", compact):
+        seconds = sum(float(n) * units[u] for n, u in re.findall(f"({number}) ?([dhms])", compact))
+    if seconds <= 0:
+        raise UsageError(
+            "bad_value", f"--time-limit must be a duration such as 8h30m, 90m or 45s, got {text!r}"
+        )
+    return seconds
+
+
+def parse_bytes(text: str) -> int:
+    """Return the bytes in ``8GB``, ``1.5 GB``, ``512MiB`` or a plain number of bytes.
+
+    Raises:
+        UsageError: the text is none of these.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt]?)(i?)b?)", text.strip().lower())
+    if found is None:
+        raise UsageError(
+            "bad_value", f"--memory must be a number of bytes such as 8GB, 500MB or 2GiB, got {text!r}"
+        )
+    number, unit, binary = found.groups()
+    thousand = 1024.0 if binary else 1000.0
+    return round(float(number) * thousand ** ("", "k", "m", "g", "t").index(unit))
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """What is known of one setting; the command line and docs/options.md are made from this.
@@ -46,6 +84,7 @@ class Setting:
         low: lowest value; a number only.
         high: highest value; a number only.
         example: a value that works; a number only.
+        parse: function that reads what people write, such as ``8h30m``.
         later: it came when folders without it existed: left out of what they record at its default.
         option: name on the command line, if that is not the field's.
         name: the field.
@@ -61,6 +100,7 @@ class Setting:
     low: float = 0
     high: float = 0
     example: str = ""
+    parse: Callable[[str], Any] | None = None
     later: bool = False
     option: str = ""
     name: str = ""
@@ -81,6 +121,9 @@ class Setting:
         """
         if value is None and self.default is None:
             return None
+        given = value
+        if self.parse is not None and isinstance(value, str):
+            value = self.parse(value)
         if isinstance(value, str | Path) and "\0" in str(value):
             self._refuse("text without NUL", str(value))
         if self.choices:
@@ -94,7 +137,7 @@ class Setting:
             if not valid:
                 whole = "a whole number" if self.kind is int else "a number"
                 self._refuse(
-                    f"{whole} from {self.low} to {self.high}", value, f"; e.g. {self.option} {self.example}"
+                    f"{whole} from {self.low} to {self.high}", given, f"; e.g. {self.option} {self.example}"
                 )
             return self.kind(value)  # 2 and 2.0 are one setting and must have one fingerprint
         elif self.kind is Path:
@@ -238,7 +281,7 @@ class CropConfig:
 class RunOptions:
     """How a run is done; none of this changes a crop. Each field explains itself.
 
-    `time_limit` is in seconds; on the command line ``8h30m``.
+    `time_limit` is in seconds, or text as on the command line: ``8h30m``; `memory` in bytes, or ``8GB``.
 
     Raises:
         UsageError: a value is out of its range.
@@ -259,6 +302,18 @@ class RunOptions:
             high=256,
             example="4",
             unset="fits the machine",
+        ),
+    ] = None
+    memory: Annotated[
+        int | None,
+        Setting(
+            "memory that photos may take together, on each machine",
+            low=1,
+            high=1 << 60,
+            example="8GB",
+            unset="half of what there is",
+            metavar="8GB",
+            parse=parse_bytes,
         ),
     ] = None
     executor: Annotated[ExecutorName, Setting("work on this machine, or on the nodes of a Ray cluster")] = (
@@ -316,6 +371,7 @@ class RunOptions:
             high=1 << 40,
             example="8h30m",
             metavar="8h30m",
+            parse=parse_duration,
         ),
     ] = None
     overwrite: Annotated[
@@ -340,27 +396,6 @@ class RunOptions:
                 "--device must be auto, cpu, cuda, cuda:N or mps, or several joined by commas "
                 f"(cuda:0,cuda:1), got {self.device!r}",
             )
-
-
-def parse_duration(text: str) -> float:
-    """Return the seconds in ``8h30m``, ``90m``, ``45s``, ``1d`` or a plain number of seconds.
-
-    Raises:
-        UsageError: the text is none of these, or the time is not positive.
-    """
-    units = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
-    compact = text.strip().lower()
-    number = r"\d+(?:\.\d+)?"
-    seconds = 0.0
-    if re.fullmatch(number, compact):
-        seconds = float(compact)
-    elif re.fullmatch(rf"(?:{number} ?[dhms]\s*)+", compact):
-        seconds = sum(float(n) * units[u] for n, u in re.findall(f"({number}) ?([dhms])", compact))
-    if seconds <= 0:
-        raise UsageError(
-            "bad_value", f"--time-limit must be a duration such as 8h30m, 90m or 45s, got {text!r}"
-        )
-    return seconds
 
 
 def _change(name: str, before: Any, now: Any) -> str:

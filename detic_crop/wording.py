@@ -37,3 +37,8 @@ def visible_lines(text: str) -> str:
 
 def _spelled(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode("ascii")
+
+
+def gigabytes(size: int) -> str:
+    """Return a number of bytes as ``1.5GB``, rounded up to one decimal."""
+    return f"{-(-size * 10 // 10**9) / 10:g}GB"

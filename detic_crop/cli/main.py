@@ -175,7 +175,7 @@ def review(cropped: str, no_browser: bool, **given: Any) -> int:
 @_cropped
 @_moved
 @option("--dry-run", is_flag=True, help="only list what would change")
-@settings(RunOptions, ("workers",))
+@settings(RunOptions, ("workers", "memory"))
 @option("--strict", is_flag=True, help="exit with code 3 when a verdict could not be applied")
 @settings(RunOptions, ("quiet",))
 def apply(cropped: str, strict: bool, **given: Any) -> int:

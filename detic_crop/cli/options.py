@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from detic_crop.config import SETTINGS, CropConfig, RunOptions, Setting, parse_duration
+from detic_crop.config import SETTINGS, CropConfig, RunOptions, Setting
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -18,6 +18,7 @@ RECROP = ("classes", "conf", "scale", "size", "fit", "format", "quality", "decod
 
 RECROP_WORK = (
     "workers",
+    "memory",
     "limit",
     "time_limit",
     "max_pixels",
@@ -58,6 +59,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Machines and time": (
         "device",
         "workers",
+        "memory",
         "time_limit",
         "shard",
         "executor",
@@ -115,10 +117,6 @@ class Command(click.Command):
         return {heading: options for heading, options in found.items() if options}
 
 
-def _seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
-    return None if value is None else parse_duration(value)
-
-
 def option(*names: str, **kwargs: Any) -> Callable[[_F], _F]:
     """Declare an option that is not a setting; as `click.option`, with an `Option`."""
     return click.option(*names, cls=Option, **kwargs)
@@ -156,14 +154,19 @@ def _declared(setting: Setting, changes: bool) -> Callable[[_F], _F]:
         metavar=setting.metavar or ("N" if setting.kind in (int, float) else None),
         default=default,
         show_default=default is not None,
-        callback=_seconds if setting.name == "time_limit" else None,
+        callback=None if setting.parse is None else _parsed(setting.parse),
         help=setting.text + unset,
     )
+
+
+def _parsed(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    """Return the callback of an option whose text `parse` reads."""
+    return lambda context, parameter, text: None if text is None else parse(text)
 
 
 def _type_of(setting: Setting) -> Any:
     if setting.choices:
         return click.Choice(setting.choices)
-    if setting.name == "time_limit":  # 8h30m
+    if setting.parse is not None:
         return str
     return click.Path(path_type=Path) if setting.kind is Path else setting.kind

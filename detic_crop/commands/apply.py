@@ -10,11 +10,12 @@ from detic_crop.commands.result import ApplyResult, unless_stopped
 from detic_crop.commands.scope import WholeRun
 from detic_crop.commands.settings import PathLike, require_finished
 from detic_crop.commands.tables import write_tables
-from detic_crop.config import DEFAULT_MAX_PIXELS
+from detic_crop.config import DEFAULT_MAX_PIXELS, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.folder.aside import place_for
 from detic_crop.folder.folder import OutputFolder, open_on_disk
 from detic_crop.folder.journal import Journal, recorded_config, replay
+from detic_crop.folder.known import Both, Known
 from detic_crop.folder.records import Record
 from detic_crop.folder.there import is_there
 from detic_crop.folder.verdicts import Review, latest_decisions, read_review
@@ -37,6 +38,7 @@ def apply(
     input: PathLike | None = None,
     dry_run: bool = False,
     workers: int | None = None,
+    memory: int | None = None,
     quiet: bool = False,
 ) -> ApplyResult:
     """Make crops and tables follow the reviewer's verdicts; the same call again changes nothing.
@@ -55,6 +57,7 @@ def apply(
         input: where the photos are now, if they have moved.
         dry_run: only return what would change.
         workers: number of threads that work on photos; None takes a number that fits the machine.
+        memory: see `RunOptions`.
         quiet: no progress bar.
 
     Raises:
@@ -62,13 +65,12 @@ def apply(
         OutputError: it cannot be written or is in use; what was finished is kept.
         Interrupted, Terminated: see `run`.
     """
+    options = RunOptions(workers=workers, memory=memory, quiet=quiet)
     with open_on_disk(output, "apply") as folder:
-        return unless_stopped(_apply(folder, input, dry_run, workers, quiet))
+        return unless_stopped(_apply(folder, input, dry_run, options))
 
 
-def _apply(
-    folder: OutputFolder, input: PathLike | None, dry_run: bool, workers: int | None, quiet: bool
-) -> ApplyResult:
+def _apply(folder: OutputFolder, input: PathLike | None, dry_run: bool, options: RunOptions) -> ApplyResult:
     folder.require_run()
     require_finished(recorded_config(folder.layout.journal), folder.shown)
     if dry_run:
@@ -79,14 +81,17 @@ def _apply(
         WholeRun(folder).held() as stop,
         closing(Journal(folder.layout.journal, folder.layout.candidates, folder.inside)) as journal,
     ):
-        result, records, whereabouts = _look(folder, input)
+        result, before, whereabouts = _look(folder, input)
+        result.memory = options.memory
+        changed: dict[str, Record] = {}
+        records = Both(before, changed)
         jobs, result.problems = _jobs(result.changes, records, whereabouts, folder)
         begun, times = time.monotonic(), StageTimes()
-        bar = progress_bar(len(result.changes), 0, quiet or not result.changes)
+        bar = progress_bar(len(result.changes), 0, options.quiet or not result.changes)
         with bar as report:
 
             def done(record: Record) -> None:
-                records[record.image] = record
+                changed[record.image] = record
                 result.done += 1
                 report(record)
 
@@ -97,7 +102,7 @@ def _apply(
                 if not change.needs_recrop and not should_stop():
                     with _noting_what_is_not_placed(change.image, result):
                         done(_record(change, records[change.image], journal, folder))
-            for outcome in _recrop(jobs, result, records, workers, should_stop) if jobs else ():
+            for outcome in _recrop(jobs, result, records, options, should_stop) if jobs else ():
                 key = outcome.record.image
                 if outcome.record.status == "failed":
                     result.problems[key] = outcome.record.error
@@ -114,7 +119,7 @@ def _apply(
     return result
 
 
-def _look(folder: OutputFolder, input: PathLike | None) -> tuple[ApplyResult, dict[str, Record], Whereabouts]:
+def _look(folder: OutputFolder, input: PathLike | None) -> tuple[ApplyResult, Known[Record], Whereabouts]:
     """Return what is to change, the records, and where the photos are."""
     state = replay(folder.layout.journal)
     records, review = state.records, read_review(folder.layout.review)
@@ -197,7 +202,7 @@ def _recrop(
     jobs: Sequence[Job],
     result: ApplyResult,
     records: Mapping[str, Record],
-    workers: int | None,
+    options: RunOptions,
     should_stop: Callable[[], bool],
 ) -> Iterator[Outcome]:
     """Crop photos again as decided, from the boxes that the run kept."""
@@ -207,6 +212,7 @@ def _recrop(
     pixels = (records[job.photo.key].width * records[job.photo.key].height for job in jobs)
     max_pixels = max(DEFAULT_MAX_PIXELS, *pixels)
     with closing(KeptCandidates(config, records, folder.layout.candidates, sizes, True)) as detector:
-        executor = Threads(Pipeline(Recipe(config, max_pixels, "review"), detector), workers)
+        recipe = Recipe(config, max_pixels, "review", memory=options.memory)
+        executor = Threads(Pipeline(recipe, detector), options.workers)
         with closing(executor.run(jobs, should_stop)) as outcomes:
             yield from outcomes

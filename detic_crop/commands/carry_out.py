@@ -14,8 +14,7 @@ from detic_crop.commands.scope import Scope
 from detic_crop.config import CropConfig
 from detic_crop.detectors.base import Detector
 from detic_crop.errors import DeticCropError, OutputError
-from detic_crop.folder.journal import Journal, Replay, replay_entries
-from detic_crop.folder.records import ResumeEntry
+from detic_crop.folder.journal import Journal, Replay, replay
 from detic_crop.folder.tars import place_of
 from detic_crop.system.signals import Stop
 from detic_crop.work.execute import execute
@@ -50,15 +49,15 @@ def carry_out(
     folder, options = scope.folder, scope.options
     layout = folder.layout
     started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    state = replay_entries(layout.journal)
+    state = replay(layout.journal)
     scope.check_settings(_recorded_settings(state, task.config), task.config)
     with closing(Journal(layout.journal, layout.candidates, folder.inside)) as journal:
         if state.settings is None:
             journal.begin(task.config, version_of("detic-crop"))
-        finished = scope.finished(state.records)
+        finished = scope.finished(state.entries)
         folder.crops.recover(finished)
         plan = make_plan(task, finished, folder, scope)
-        del finished, state.records  # the work begins, and its memory is not to grow with the photos
+        del finished  # the work begins
         try:
             execution = execute(plan, executor, journal, folder, options, stop)
         except OutputError:
@@ -80,9 +79,9 @@ def carry_out(
     folder.flush()
 
 
-def _recorded_settings(state: Replay[ResumeEntry], config: CropConfig) -> CropConfig | None:
+def _recorded_settings(state: Replay, config: CropConfig) -> CropConfig | None:
     """Return the settings of a journal; where they are damaged, this call's, but the format of the crops."""
-    crop = next((entry.crop for entry in state.records.values() if entry.crop), None)
+    crop = next((entry.crop for entry in state.entries.values() if entry.crop), None)
     if state.settings is not None or crop is None:
         return state.config
     return dataclasses.replace(config, out_format="files" if place_of(crop) is None else "tar")

@@ -17,6 +17,7 @@ from detic_crop.commands.tables import RUN_AUDIT, write_tables
 from detic_crop.errors import DeticCropError, UsageError
 from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.journal import Journal, replay
+from detic_crop.folder.known import InMemory
 from detic_crop.folder.records import Record
 from detic_crop.folder.removal import remove_shards
 from detic_crop.folder.state import load_labels, load_listing, save_labels, save_listing
@@ -66,7 +67,7 @@ def merge(
                 raise _not_done(missing, gathered)
             with whole.preview() if partial else nullcontext(whole) as target:
                 result = RunResult(target, gathered.config, notes=_notes(gathered))
-                records = earlier.records
+                records = dict(earlier.records)
                 with closing(
                     Journal(target.layout.journal, target.layout.candidates, target.inside)
                 ) as journal:
@@ -78,6 +79,7 @@ def merge(
                 if partial:
                     result = _finish_preview(result, records, missing, whole)
                 else:
+                    target.crops.recover(InMemory(records))
                     _finish(result, records, gathered)
             whole.clear_temporary()
             whole.flush()

@@ -97,7 +97,7 @@ def _recrop(
         folder.checks.photos_outside(photo.location for photo in photos)
         if not options.overwrite:
             check_same_data_set(load_listing(folder), inputs, folder.shown)
-        result = RunResult(folder, config, f"boxes kept in {origin.shown}")
+        result = RunResult(folder, config, f"boxes kept in {origin.shown}", memory=options.memory)
         unfinished = set(recorded.keys).difference(state.records)
         if unfinished and labels is None:
             result.notes.append(f"photos that {origin.shown} had not finished, left out: {len(unfinished):,}")
@@ -118,7 +118,7 @@ def _recrop(
             task = Task(data_set.keys, data_set.chosen, config, options.per_tar, decisions, state.records)
             # What the run accepted is accepted again.
             largest = max(record.width * record.height for record in state.records.values())
-            recipe = Recipe(config, max(options.max_pixels, largest), "recrop")
+            recipe = Recipe(config, max(options.max_pixels, largest), "recrop", memory=options.memory)
             executor = Threads(Pipeline(recipe, detector), options.workers)
             came_from: dict[str, Any] = {
                 "recropped_from": os.path.abspath(origin.root),

@@ -41,6 +41,7 @@ class RunResult:
         notes: sentences that a person should read.
         transitions: after `recrop`, (old status, new status) → number of photos.
         profile: with ``profile=True``, a table of where the time went.
+        memory: bytes that photos may take together, as it was told; None: half of what there is.
         estimate: what a reviewed random sample says of all crops; None without a sample.
     """
 
@@ -61,6 +62,7 @@ class RunResult:
     notes: list[str] = field(default_factory=list)
     transitions: Counter[tuple[str, str]] = field(default_factory=Counter)
     profile: str = ""
+    memory: int | None = None
     estimate: Estimate | None = None
 
     @property

@@ -21,7 +21,7 @@ from detic_crop.detectors.base import Detector, DetectorLike, as_detector
 from detic_crop.errors import UsageError
 from detic_crop.folder.decisions import Decision, followed_by
 from detic_crop.folder.folder import open_folder
-from detic_crop.folder.journal import replay_entries
+from detic_crop.folder.journal import Replay, replay
 from detic_crop.folder.same_photo import is_same_photo
 from detic_crop.folder.state import load_listing
 from detic_crop.folder.verdict_lines import Verdict
@@ -88,14 +88,14 @@ def run(
         config = _prepared(choice.detector, config, begun_with, listing)
         scope.check_settings(begun_with, config)
         _log.info("model %s: %s", config.model, choice.reason)
-        result = RunResult(folder, config, choice.reason, notes=data_set.notes)
+        result = RunResult(folder, config, choice.reason, notes=data_set.notes, memory=options.memory)
         task = Task(data_set.keys, scope.select(data_set.chosen), config, options.per_tar)
         if options.dry_run:
             result.notes += choice.detector.notes()
             return _described(task, scope, result)
 
         # The work.
-        recipe = Recipe(config, options.max_pixels, "run", choice.model, choice.settings)
+        recipe = Recipe(config, options.max_pixels, "run", choice.model, choice.settings, options.memory)
         with (
             open_executor(recipe, choice.detector, choice.devices, options) as executor,
             scope.held(config) as stop,
@@ -134,7 +134,7 @@ def _prepared(
 def _described(task: Task, scope: Scope, result: RunResult) -> RunResult:
     """Return what the run would do."""
     layout = scope.folder.layout
-    finished = {} if scope.options.overwrite else scope.finished(replay_entries(layout.journal).records)
+    finished = scope.finished((Replay() if scope.options.overwrite else replay(layout.journal)).entries)
     plan = make_plan(task, finished, scope.folder, scope)
     result.skipped, result.remaining = plan.skipped, len(plan.jobs)
     result.notes += [f"{job.photo.key} → {layout.shown_of(layout.root / job.crop)}" for job in plan.jobs[:5]]

@@ -18,7 +18,8 @@ from detic_crop.commands.tables import write_tables
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import Journal, recorded_config, replay, replay_entries
+from detic_crop.folder.journal import Journal, recorded_config, replay
+from detic_crop.folder.known import Known, both
 from detic_crop.folder.records import Record, ResumeEntry
 from detic_crop.folder.removal import reset
 from detic_crop.folder.shard import Shard
@@ -101,7 +102,7 @@ class Scope(Protocol):
         """
         ...
 
-    def finished(self, own: dict[str, ResumeEntry]) -> dict[str, ResumeEntry]:
+    def finished(self, own: Known[ResumeEntry]) -> Known[ResumeEntry]:
         """Return what is recorded of each photo, by key, as far as a resume has to know it.
 
         Args:
@@ -109,7 +110,7 @@ class Scope(Protocol):
         """
         ...
 
-    def records(self) -> dict[str, Record]:
+    def records(self) -> Known[Record]:
         """Return the last record of each photo that this run may know, by key."""
         ...
 
@@ -171,10 +172,10 @@ class WholeRun:
         save_listing(self.folder, data_set.photos, data_set.inputs)
         save_labels(self.folder, data_set.labels, data_set.matches)
 
-    def finished(self, own: dict[str, ResumeEntry]) -> dict[str, ResumeEntry]:
+    def finished(self, own: Known[ResumeEntry]) -> Known[ResumeEntry]:
         return own
 
-    def records(self) -> dict[str, Record]:
+    def records(self) -> Known[Record]:
         return replay(self.folder.layout.journal).records
 
     def files_in_the_way(self) -> Iterable[tuple[str, int]]:
@@ -243,14 +244,14 @@ class ShardRun:
         save_shard_input(self.folder, self.shard, data_set.photos, data_set.inputs, whole, command)
         save_labels(self.folder, data_set.labels, data_set.matches)
 
-    def finished(self, own: dict[str, ResumeEntry]) -> dict[str, ResumeEntry]:
-        merged = replay_entries(self.folder.layout.unsharded.journal).records
+    def finished(self, own: Known[ResumeEntry]) -> Known[ResumeEntry]:
+        merged = replay(self.folder.layout.unsharded.journal).entries
         self.folder.crops.replace_only(replaceable_crops(self.folder, self.shard, own, merged))
-        return merged | own
+        return both(merged, own)
 
-    def records(self) -> dict[str, Record]:
-        own = replay(self.folder.layout.journal).records
-        return replay(self.folder.layout.unsharded.journal).records | own
+    def records(self) -> Known[Record]:
+        merged, own = map(replay, (self.folder.layout.unsharded.journal, self.folder.layout.journal))
+        return both(merged.records, own.records)
 
     def files_in_the_way(self) -> Iterable[tuple[str, int]]:
         return ()  # names agree among shards, whatever the others have put there already

@@ -16,6 +16,7 @@ from detic_crop.report.model import Audit
 from detic_crop.report.sample import detected_records
 from detic_crop.report.table import write_table
 from detic_crop.report.workbook import write_workbook
+from detic_crop.system.memory_budget import MemoryBudget
 from detic_crop.wording import counted
 
 RUN_AUDIT = "run `detic-crop audit` with --in FOLDER, where they are now"
@@ -57,7 +58,7 @@ def write_report(result: RunResult, audit: Audit, advice: str, *, xlsx: bool = F
         result.estimate = estimate(sample, detected, current, audit.verdicts)
         audit = dataclasses.replace(audit, estimate=result.estimate)
     write_table(folder, audit)
-    write_page(folder, audit)
+    write_page(folder, audit, MemoryBudget.of_machine(result.memory))
     if xlsx:
         result.notes += write_workbook(folder, audit)
     elif folder.exists(folder.layout.audit_xlsx):

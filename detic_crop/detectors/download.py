@@ -24,7 +24,9 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from detic_crop.errors import OutputError, WeightsError, is_disk_full
+import msgspec
+
+from detic_crop.errors import OutputError, WeightsError, is_disk_full, one_line
 
 Report = Callable[[int, int | None], None]
 """Called with the bytes that are there and the bytes that there will be."""
@@ -36,6 +38,10 @@ MAX_TRIES = 100
 TIMEOUT = 30.0
 """Seconds without a byte after which a connection counts as broken."""
 LONGEST_WAIT = 60.0
+_SLOWEST = 500
+"""Bytes a second below which a connection counts as broken."""
+_LOOK_EVERY = 60.0
+"""Seconds over which that is measured."""
 
 _BLOCK = 1 << 18
 _WORTH_TRYING_AGAIN = {408, 425, 429, 500, 502, 503, 504}
@@ -84,6 +90,7 @@ def download(
     part: Path,
     *,
     size: int | None = None,
+    most: int | None = None,
     report: Report = lambda there, total: None,
     sleep: Sleep = time.sleep,
 ) -> None:
@@ -93,6 +100,7 @@ def download(
         address: http or https.
         part: the growing file; its folder exists.
         size: bytes it must have, when that is known.
+        most: bytes after which it is another file, whatever the server says.
         report: called with every block.
         sleep: waits between tries.
 
@@ -104,7 +112,7 @@ def download(
     for _ in range(MAX_TRIES):
         try:
             with writing(part.parent):
-                _try(address, part, size, report)
+                _try(address, part, size, most if size is None else size, report)
             return
         except _BrokenError as error:
             there = size_of(part)
@@ -168,7 +176,7 @@ def writing(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _try(address: str, part: Path, size: int | None, report: Report) -> None:
+def _try(address: str, part: Path, size: int | None, most: int | None, report: Report) -> None:
     note = _read_note(part)
     if note is None or note.address != address or not 0 < size_of(part) <= (note.total or 0):
         forget(part)
@@ -185,23 +193,46 @@ def _try(address: str, part: Path, size: int | None, report: Report) -> None:
         else:  # the whole file, asked for or not
             there, remote = 0, _remote(address, response, 0)
             forget(part)
-        _check_answer(response, remote, size, part)
+        _check_answer(response, remote, size, most, part)
         _check_room(part.parent, remote, there)
         _note_path(part).write_text(json.dumps(asdict(remote)), encoding="utf-8")
         with open(part, "ab") as file:
-            _copy(response, file, there, remote.total, report)
+            is_more = _copy(response, file, there, remote.total, most, report)
+    if is_more:
+        forget(part)
+        raise DownloadError(
+            "not_the_file",
+            f"{address} sends more than the {remote.total or most} bytes of {part.stem}: it is another file; "
+            "nothing of it is kept, try another --mirror",
+        )
 
 
 def _copy(
-    response: http.client.HTTPResponse, file: IO[bytes], there: int, total: int | None, report: Report
-) -> None:
+    response: http.client.HTTPResponse,
+    file: IO[bytes],
+    there: int,
+    total: int | None,
+    most: int | None,
+    report: Report,
+) -> bool:
+    """Write what comes to the file; return whether it is more than `total`, or else `most`, bytes."""
     report(there, total)
+    most = most if total is None else total
+    clock = time.monotonic
+    begun, before = clock(), there
     while block := _read(response):
-        file.write(block)
         there += len(block)
+        if most is not None and there > most:
+            return True
+        file.write(block)
         report(there, total)
+        if clock() - begun > _LOOK_EVERY:
+            if there - before < _SLOWEST * _LOOK_EVERY:
+                raise _BrokenError(f"only {there - before} bytes came in {_LOOK_EVERY:.0f} s")
+            begun, before = clock(), there
     if total is not None and there != total:
         raise _BrokenError(f"the connection was dropped after {there} of {total} bytes")
+    return False
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:
@@ -255,7 +286,7 @@ def _refusal(address: str, error: urllib.error.HTTPError, part: Path) -> Excepti
     if error.code == 416:  # our part is longer than the file
         forget(part)
         return _BrokenError("the file on the server has changed, starting again")
-    said = f"the server answers {error.code} {error.reason}"
+    said = f"the server answers {error.code} {one_line(error.reason, 100)}"
     if error.code in _WORTH_TRYING_AGAIN:
         wait = error.headers.get("Retry-After", "") if error.headers else ""
         return _BrokenError(said, float(wait) if wait.isdecimal() else None)
@@ -264,31 +295,35 @@ def _refusal(address: str, error: urllib.error.HTTPError, part: Path) -> Excepti
 
 def _remote(address: str, response: http.client.HTTPResponse, there: int) -> _Remote:
     headers = response.headers
-    whole = re.fullmatch(r"bytes \d+-\d+/(\d+)", headers.get("Content-Range", "").strip())
-    length = headers.get("Content-Length", "").strip()
-    total = int(whole[1]) if whole else there + int(length) if length.isdecimal() else None
+    whole = re.fullmatch(r"bytes \d+-\d+/(\d{1,18})", headers.get("Content-Range", "").strip())
+    length = re.fullmatch(r"\d{1,18}", headers.get("Content-Length", "").strip())
+    total = int(whole[1]) if whole else there + int(length[0]) if length else None
     etag = headers.get("ETag", "").strip()
     weak = not etag.startswith('"')  # W/"…" promises the same meaning, not the same bytes
     return _Remote(address, total, "" if weak else etag, headers.get("Last-Modified", "").strip())
 
 
 def _first_byte(response: http.client.HTTPResponse) -> int:
-    found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", "").strip())
+    found = re.match(r"bytes (\d{1,18})-", response.headers.get("Content-Range", "").strip())
     return int(found[1]) if found else -1
 
 
-def _check_answer(response: http.client.HTTPResponse, remote: _Remote, size: int | None, part: Path) -> None:
+def _check_answer(
+    response: http.client.HTTPResponse, remote: _Remote, size: int | None, most: int | None, part: Path
+) -> None:
     if response.headers.get_content_type() == "text/html":
         raise DownloadError(
             "not_the_file",
             f"{remote.address} answers with a web page instead of {part.stem}; "
             "does this network want you to log in first? Open a browser, or try another --mirror",
         )
-    if size is not None and remote.total is not None and remote.total != size:
+    if remote.total is None or most is None:
+        return
+    if remote.total > most or (size is not None and remote.total != size):
         raise DownloadError(
             "not_the_file",
-            f"{remote.address} offers {remote.total} bytes, expected {size}: it is another file; "
-            "nothing was downloaded, try another --mirror",
+            f"{remote.address} offers {remote.total} bytes, expected {size or f'at most {most}'}: it is "
+            "another file; nothing was downloaded, try another --mirror",
         )
 
 
@@ -311,8 +346,8 @@ def _note_path(part: Path) -> Path:
 
 def _read_note(part: Path) -> _Remote | None:
     try:
-        return _Remote(**json.loads(_note_path(part).read_bytes()))
-    except (OSError, ValueError, TypeError):  # none, torn, or another version's
+        return msgspec.json.decode(_note_path(part).read_bytes(), type=_Remote)
+    except (OSError, msgspec.MsgspecError, RecursionError):  # none, torn, or another version's
         return None
 
 

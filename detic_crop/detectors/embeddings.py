@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detic_crop.boxes.choose import UNKNOWN_CLASS
+from detic_crop.detectors.plain_arrays import plain_array
 from detic_crop.detectors.vocabulary import VOCABULARIES, names_of
 from detic_crop.errors import UsageError, WeightsError
 from detic_crop.system.whole_files import read_whole
@@ -117,7 +117,7 @@ def _published(name: str, find_file: Callable[[str], Path | None]) -> Vocabulary
             "missing_weights", f"vocabulary {name} needs {file_name}, which is not here; {remedy}"
         )
     try:
-        data = path.read_bytes()
+        data = read_whole(path)
     except OSError as error:
         raise WeightsError(
             "unreadable_weights", f"cannot read {path}: {error.strerror or error}; {remedy}"
@@ -140,7 +140,7 @@ def _own(path: Path, names: Path | None) -> Vocabulary:
             f"--vocabulary {path} has no names; add --names FILE.txt with one name on each line",
         )
     try:
-        data = path.read_bytes()
+        data = read_whole(path)
     except OSError as error:
         raise UsageError(
             "unreadable_vocabulary", f"cannot read --vocabulary {path}: {error.strerror or error}"
@@ -220,12 +220,11 @@ def _read_npy(data: bytes, path: Path, remedy: str) -> NDArray[np.generic]:
     if not data.startswith(np.lib.format.MAGIC_PREFIX):
         raise WeightsError("bad_embeddings", f"{path}: expected a .npy file, got something else; {remedy}")
     try:
-        array: NDArray[np.generic] = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError, MemoryError) as error:
+        return plain_array(data)
+    except ValueError as error:
         raise WeightsError(
             "bad_embeddings", f"{path} is cut off or no plain array ({len(data)} bytes: {error}); {remedy}"
         ) from error
-    return array
 
 
 def _checked_rows(
@@ -241,9 +240,9 @@ def _checked_rows(
         raise WeightsError(
             "bad_embeddings", f"{expected}, got shape {array.shape} of {array.dtype}; {remedy}"
         )
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         rows: NDArray[np.float32] = array.astype(np.float32)
-    lengths = np.linalg.norm(rows.astype(np.float64), axis=1)  # (C,)
+        lengths = np.linalg.norm(rows.astype(np.float64), axis=1)  # (C,)
     bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > _MIN_LENGTH)))
     if len(bad):
         what = "only zeros" if np.isfinite(lengths[bad[0]]) else "NaN or infinity"

@@ -79,7 +79,7 @@ def read_heads(path: Path | None = None) -> Heads:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # numpy, zipfile and zlib have a dozen kinds for a damaged file
         raise WeightsError(
             "damaged_weights", f"cannot read the fitted heads of lite at {path}: {error}"
         ) from error

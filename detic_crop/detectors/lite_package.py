@@ -32,7 +32,8 @@ def weights_path() -> Path:
 def read_weights(path: Path, sha256: str = WEIGHTS_SHA256) -> bytes:
     """Return the file's bytes; WeightsError when it cannot be read, or its SHA-256 is another."""
     try:
-        content = path.read_bytes()
+        with open(path, "rb") as file:
+            content = file.read(WEIGHTS_BYTES + 1)
     except OSError as error:
         raise WeightsError(
             "unreadable_weights",

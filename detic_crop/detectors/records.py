@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import filelock
+import msgspec
 
 _log = logging.getLogger(__name__)
 
@@ -72,11 +73,11 @@ class Records:
 
     def _read(self) -> dict[str, Record]:
         try:
-            values = json.loads(self.path.read_bytes())
-            return {name: Record(**value) for name, value in values["files"].items()}
+            values = msgspec.json.decode(self.path.read_bytes(), type=dict[str, dict[str, Record]])
+            return values["files"]
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, msgspec.MsgspecError, KeyError, RecursionError) as error:
             _log.warning("cannot read %s (%s); hashes are recorded again", self.path, error)
             return {}
 

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detic_crop.detectors.plain_arrays import plain_array
 from detic_crop.errors import UsageError, WeightsError
 
 PROMPT = "a {name}"
 EMBEDDING_DIM = 512
+_MOST_BYTES = 4096  # of a kept embedding: 4 for each number, and a header
 
 # OpenAI trained CLIP with QuickGELU; open_clip's plain "ViT-B-32" computes GELU and gives other embeddings.
 ARCHITECTURE = "ViT-B-32-quickgelu"
@@ -108,13 +111,17 @@ def _load_encoder(words: Sequence[str], cache_dir: Path) -> Callable[[str], NDAr
 def _read(cache_dir: Path, word: str) -> NDArray[np.float32] | None:
     """Return the kept embedding; None if there is none or its file is damaged."""
     try:
-        data = (cache_dir / f"{cache_key(word)}.npz").read_bytes()
-        with np.load(io.BytesIO(data), allow_pickle=False) as kept:
-            row: NDArray[np.float32] = kept["embedding"]
-    except Exception:  # numpy, zipfile and zlib have a dozen kinds of error for a damaged file
+        with (
+            zipfile.ZipFile(cache_dir / f"{cache_key(word)}.npz") as kept,
+            kept.open("embedding.npy") as file,
+        ):
+            row = plain_array(file.read(_MOST_BYTES))
+    except Exception:  # zipfile and zlib have a dozen kinds of error for a damaged file
         return None
-    usable = row.shape == (EMBEDDING_DIM,) and row.dtype == np.float32 and bool(np.isfinite(row).all())
-    return row if usable else None
+    if row.shape != (EMBEDDING_DIM,) or row.dtype != np.float32:
+        return None
+    kept_row = row.astype(np.float32)
+    return kept_row if np.isfinite(kept_row).all() else None
 
 
 def _keep(cache_dir: Path, word: str, row: NDArray[np.float32]) -> None:

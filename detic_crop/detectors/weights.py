@@ -10,8 +10,6 @@ import contextlib
 import logging
 import os
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +29,7 @@ from detic_crop.detectors.download import (
     writing,
 )
 from detic_crop.detectors.records import Records, locked, sha256_of
+from detic_crop.detectors.torch_files import damage_of
 from detic_crop.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ Check = Callable[[ModelEntry, Path], None]
 """Raises WeightsError unless the file can be used for the model."""
 
 _SOURCE = "source_sha256"
-_LEGACY_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # how torch.save began before version 1.6
+_LARGER = 4  # times the estimated size of a file: more of it is not taken
 _log = logging.getLogger(__name__)
 
 
@@ -312,6 +311,7 @@ def _pull_file(
             address,
             part,
             size=entry.size,
+            most=entry.size or _LARGER * (entry.about_bytes or 0) or None,
             report=lambda there, total: progress(entry.file, there, total),
             sleep=sleep,
         )
@@ -425,24 +425,7 @@ def _damage(entry: ModelEntry, path: Path) -> str | None:
     """Return why this cannot be a whole PyTorch file: the only check if no hash is published."""
     if entry.sha256 or not entry.file.endswith(".pth"):
         return None
-    with open(path, "rb") as file:
-        start = file.read(len(_LEGACY_TORCH))
-    if start == _LEGACY_TORCH:  # only opening it will tell
-        return None
-    if not start.startswith(b"PK"):
-        what = (
-            "a web page" if start.lstrip().startswith(b"<") else f"something that begins with {start[:8]!r}"
-        )
-        return f"is not a PyTorch checkpoint but {what}"
-    try:
-        with zipfile.ZipFile(path) as archive:  # its table of contents comes last
-            whole = any(name.endswith("/data.pkl") for name in archive.namelist())
-            damaged = archive.testzip()
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError) as error:
-        return f"is cut off or damaged ({error})"
-    if damaged or not whole:
-        return f"is damaged ({damaged or 'it has no data.pkl'})"
-    return None
+    return damage_of(path, thorough=True)
 
 
 def _usable_copy(path: Path, sha256: str, *, always_hash: bool) -> Path | None:
@@ -467,12 +450,12 @@ def _usable_copy(path: Path, sha256: str, *, always_hash: bool) -> Path | None:
 
 
 def _source_of(copy: Path) -> str | None:
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     try:
         with safe_open(copy, framework="numpy") as file:
             return (file.metadata() or {}).get(_SOURCE)
-    except (OSError, SafetensorError):
+    except Exception:  # whatever a damaged file makes its reader raise
         return None
 
 

@@ -10,13 +10,15 @@ import os
 from collections.abc import Collection, Container, Iterable
 
 from detic_crop.folder.inside import Inside
-from detic_crop.folder.journal import Known
+from detic_crop.folder.known import Known, OfPhoto
 from detic_crop.folder.layout import Layout
 from detic_crop.folder.mirror import Mirror
 from detic_crop.folder.names import FILE_RULES
 from detic_crop.folder.records import Record
 from detic_crop.folder.there import status_of
 from detic_crop.folder.writer import Writer
+
+_MOST_BYTES = 1 << 29  # of a crop: the largest, 8192 px a side in PNG, may have half of that
 
 
 class Places:
@@ -93,6 +95,8 @@ class FileCrops:
         """
         try:
             with self._inside.open_read(self._root / name) as file:
+                if os.fstat(file.fileno()).st_size > _MOST_BYTES:
+                    raise OSError(errno.EFBIG, "it is far too large for a crop", name)
                 return file.read()
         except FileNotFoundError:
             return self._mirror.read(name)
@@ -153,7 +157,7 @@ class FileCrops:
             OSError: it cannot be removed.
         """
 
-    def recover(self, records: Known) -> None:
+    def recover(self, records: Known[OfPhoto]) -> None:
         """Forget the crops that a killed run put and did not record.
 
         Args:

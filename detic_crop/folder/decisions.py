@@ -61,17 +61,13 @@ class Decision(NamedTuple):
             raise PhotoError("box_outside", f"expected a box inside {width}×{height} px, got {self.box}")
         return self._replace(box=(left, top, right, bottom))
 
-    def is_followed_by(self, record: Record) -> bool:
+    def is_followed_by(self, record: Record | ResumeEntry) -> bool:
         """Return whether the crop of a record is already what was decided."""
         try:
             wanted = self.clipped((record.width, record.height))
         except PhotoError:
             return False
         return wanted._replace(reviewer=record.reviewer) == followed_by(record)
-
-    def is_followed_by_entry(self, entry: ResumeEntry) -> bool:
-        """Return the same of what a resume knows of a photo."""
-        return not self.verdict if entry.reviewed is None else self.is_followed_by(entry.reviewed)
 
     def rectangle(self, detected: PixelBox, config: CropConfig, resolution_wh: tuple[int, int]) -> PixelBox:
         """Return the pixels to cut out, as left, top, right, bottom.
@@ -147,7 +143,7 @@ def _class_and_score(box: Box | None, candidates: Detections) -> tuple[str, floa
     return "", None
 
 
-def followed_by(record: Record) -> Decision:
+def followed_by(record: Record | ResumeEntry) -> Decision:
     """Return the decision that the crop of a record follows."""
     return Decision(record.verdict, record.box if record.verdict == "box" else None, record.reviewer)
 

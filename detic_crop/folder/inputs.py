@@ -7,14 +7,16 @@ the photos that the folder has: the same input, however much it grew, or the sam
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from detic_crop.columns import Texts, in_column
 from detic_crop.errors import UsageError
 from detic_crop.folder.state import Given, SavedListing
 from detic_crop.photos.location import LocalFile, Location
 from detic_crop.photos.photo import Photo
-from detic_crop.photos.table import Photos
+from detic_crop.photos.table import Photos, Places
 from detic_crop.wording import counted
 
 _ENOUGH = 0.5
@@ -41,13 +43,14 @@ class KnownInputs:
 
     def __init__(self, listing: SavedListing, shown: str) -> None:
         self._inputs = listing.inputs
+        self._known = listing.photos
         self._locations = listing.known_locations()
         self._shown = shown
 
     def with_input(
         self,
         given: Given,
-        photos: Sequence[Photo],
+        photos: Photos,
         is_same: Callable[[Photo], bool | None],
         add: bool,
     ) -> list[Given]:
@@ -76,10 +79,9 @@ class KnownInputs:
         if index is None:
             self._check_new(given, photos)
             return [*inputs, given]
-        others = {key: other for i, other in enumerate(inputs) if i != index for key in other.keys}
-        for photo in photos:
-            if photo.key in others:
-                raise self._same_name(photo, others[photo.key], given)
+        for other in (*inputs[:index], *inputs[index + 1 :]):
+            if rows := [row for key in other.keys if (row := photos.keys.find(key)) is not None]:
+                raise self._same_name(photos[min(rows)], other, given)
         return [given if i == index else other for i, other in enumerate(inputs)]
 
     def photos_of(self, inputs: Sequence[Given], photos: Photos) -> Photos:
@@ -108,45 +110,47 @@ class KnownInputs:
         return None
 
     def _index_of_moved(
-        self, given: Given, photos: Sequence[Photo], is_same: Callable[[Photo], bool | None]
+        self, given: Given, photos: Photos, is_same: Callable[[Photo], bool | None]
     ) -> int | None:
         """Return which input this is, if its photos were moved; None if it is a new one."""
         for index, other in enumerate(self._inputs):
             common = _count_common(other, given)
             if common and common >= _ENOUGH * min(len(other.keys), len(given.keys)):
-                theirs = set(other.keys)
-                ours = [photo for photo in photos if photo.key in theirs]
-                gone = not any(_is_there(self._locations.get(photo.key)) for photo in ours)
+                theirs = in_column(other.keys)
+                ours = photos.of(array("q", (row for row, key in enumerate(photos.keys) if key in theirs)))
+                gone = not any(_is_there(self._locations.get(key)) for key in ours.keys)
                 if gone and all(is_same(photo) is not False for photo in ours):
                     return index
         return None
 
     def _check_same_photos(
-        self, given: Given, photos: Sequence[Photo], is_same: Callable[[Photo], bool | None]
+        self, given: Given, photos: Photos, is_same: Callable[[Photo], bool | None]
     ) -> None:
         """Refuse an input that is neither the folder's own nor its photos elsewhere.
 
         Cameras begin at IMG_0001 every day: photos that only moved keep their bytes.
         """
         before = " and ".join(other.shown for other in self._inputs)
-        common = [photo for photo in photos if photo.key in self._locations]
-        for photo in common:
-            if is_same(photo) is False:
+        known, keys = self._known.keys, photos.keys
+        new = photos.of(array("q", (row for row, key in enumerate(keys) if key not in known)))
+        common = len(photos) - len(new)
+        for photo in photos:
+            if photo.key in known and is_same(photo) is False:
                 raise UsageError(
                     "same_name_other_photo",
                     f"{self._shown} has the photos of {before}, and {photo.key} of {given.shown} is another "
                     "photo of that name; pass another --out, or the folder above both as --in",
                 )
-        if common and len(common) >= _ENOUGH * min(len(self._locations), len(photos)):
+        if common and common >= _ENOUGH * min(len(known), len(photos)):
             return
-        new = [photo for photo in photos if photo.key not in self._locations]
-        keys = {location: key for key, location in self._locations.items()}
-        again = next((photo for photo in new if _public(photo) in keys), None)
-        if again is not None:
+        places = Places(self._known)
+        for photo in new:
+            if (then := places.key_at(_public(photo))) is None:
+                continue
             raise UsageError(
                 "same_photos_other_names",
                 f"{self._shown} has the photos of {before}, and --in {given.shown} names them otherwise "
-                f"({again.key} is {keys[_public(again)]} there), so they would be in it twice; pass --in "
+                f"({photo.key} is {then} there), so they would be in it twice; pass --in "
                 f"{self._inputs[0].shown} again, or another --out",
             )
         raise UsageError(
@@ -156,19 +160,22 @@ class KnownInputs:
             "add them to it, or another --out",
         )
 
-    def _check_new(self, given: Given, photos: Sequence[Photo]) -> None:
+    def _check_new(self, given: Given, photos: Photos) -> None:
         """Refuse photos that the folder has already, or others of their names."""
-        owners = {key: other for other in self._inputs for key in other.keys}
-        keys = {location: key for key, location in self._locations.items()}
+        places, known = Places(self._known), self._known.keys
         for photo in photos:
-            if (key := keys.get(_public(photo))) is not None:
+            if (key := places.key_at(_public(photo))) is not None:
                 raise UsageError(
                     "already_in_folder",
                     f"--add: {photo.location.describe()} is in {self._shown} already, as {key}; pass "
-                    f"--in {owners.get(key, self._inputs[0]).shown} again to continue with it",
+                    f"--in {self._owner_of(key).shown} again to continue with it",
                 )
-            if photo.key in self._locations:
-                raise self._same_name(photo, owners.get(photo.key, self._inputs[0]), given)
+            if photo.key in known:
+                raise self._same_name(photo, self._owner_of(photo.key), given)
+
+    def _owner_of(self, key: str) -> Given:
+        """Return the input that a photo came from."""
+        return next((other for other in reversed(self._inputs) if key in other.keys), self._inputs[0])
 
     def _same_name(self, photo: Photo, other: Given, given: Given) -> UsageError:
         return UsageError(
@@ -180,7 +187,8 @@ class KnownInputs:
 
 
 def _count_common(one: Given, other: Given) -> int:
-    return len(set(one.keys).intersection(other.keys))
+    ours = in_column(one.keys)
+    return sum(key in ours for key in other.keys)
 
 
 def _is_there(location: Location | None) -> bool:
@@ -204,9 +212,10 @@ def check_same_data_set(before: SavedListing, inputs: Sequence[Given], shown: st
         UsageError: the folder has other inputs and other photos.
     """
     known = before.inputs
-    theirs, ours = ({key for given in several for key in given.keys} for several in (known, inputs))
-    others = {given.shown for given in known}.isdisjoint(given.shown for given in inputs)
-    if known and others and len(theirs & ours) < _ENOUGH * min(len(theirs), len(ours)):
+    if not known or not {given.shown for given in known}.isdisjoint(given.shown for given in inputs):
+        return
+    theirs, ours = (Texts(key for given in several for key in given.keys) for several in (known, inputs))
+    if sum(key in theirs for key in ours) < _ENOUGH * min(len(theirs), len(ours)):
         raise UsageError(
             "other_photos",
             f"{shown} has the photos of {known[0].shown}, not those of {inputs[0].shown}; pass another --out",
@@ -217,8 +226,10 @@ def parts_of(inputs: Sequence[Given], keys: Sequence[str]) -> list[Given]:
     """Return the inputs with only the photos `keys`, in that order."""
     if len(inputs) == 1:
         return [replace(inputs[0], keys=keys)]
-    owner = {key: index for index, given in enumerate(inputs) for key in given.keys}
-    parts: list[list[str]] = [[] for _ in inputs]
+    columns = [in_column(given.keys) for given in inputs]
+    parts = [Texts() for _ in inputs]
     for key in keys:
-        parts[owner.get(key, 0)].append(key)
+        # Most are the first one's, which has what no other has.
+        owner = next((index for index in range(len(columns) - 1, 0, -1) if key in columns[index]), 0)
+        parts[owner].append(key)
     return [replace(given, keys=part) for given, part in zip(inputs, parts, strict=True)]

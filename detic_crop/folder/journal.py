@@ -9,25 +9,25 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, Generic, TypeAlias, TypeVar
+from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.folder.inside import Inside, Written, write_all
-from detic_crop.folder.lines import LineCheck, has_checksum, to_line
+from detic_crop.folder.known import InFile, InMemory, Known, LinesSeen, OfPhoto
+from detic_crop.folder.lines import LineCheck, to_line
 from detic_crop.folder.names import is_crop_path
 from detic_crop.folder.records import Edges, Record, ResumeEntry, Span
 from detic_crop.folder.there import is_there
-from detic_crop.folder.typed_json import decode
-
-T = TypeVar("T")
+from detic_crop.folder.typed_json import decode, is_sealed
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -41,19 +41,21 @@ _header = msgspec.json.Decoder(_Header)
 
 
 @dataclass(slots=True)
-class Replay(Generic[T]):
+class Replay:
     """What a journal says so far.
 
     Attributes:
         settings: settings of the folder, as written; None when nothing was begun.
         version: version of this package that began it.
-        records: last record of each photo, by key.
-        ignored: number of whole lines that could not be read; their photos are done again.
+        records: last record of each photo, by key; read from the file when asked for.
+        entries: what a resume has to know of each, in less time.
+        ignored: number of whole lines that are damaged; their photos are done again.
     """
 
     settings: dict[str, Any] | None = None
     version: str = ""
-    records: dict[str, T] = field(default_factory=dict)
+    records: Known[Record] = field(default_factory=lambda: InMemory[Record]({}))
+    entries: Known[ResumeEntry] = field(default_factory=lambda: InMemory[ResumeEntry]({}))
     ignored: int = 0
 
     @property
@@ -66,73 +68,87 @@ class Replay(Generic[T]):
         return None if self.settings is None else CropConfig.from_dict(self.settings)
 
 
-_CHUNK = 1 << 20  # bytes to read together
+_CHUNK = 1 << 16  # bytes to read together
+_records = msgspec.json.Decoder(Record)
+_entries = msgspec.json.Decoder(ResumeEntry)
 
 
-def replay(path: Path, *, reviewed: bool = True) -> Replay[Record]:
+def replay(path: Path, *, reviewed: bool = True) -> Replay:
     """Read a journal; an absent one is an empty one.
+
+    Every line is checked; of each photo only the place of its last line is kept.
 
     Args:
         path: the journal.
         reviewed: False leaves out lines that a reviewer had a part in: what remains is the detector's work.
     """
-    if reviewed:
-        return _replay(path, lambda record: record)
-    return _replay(path, lambda record: None if record.verdict or record.source == "review" else record)
-
-
-def replay_entries(path: Path) -> Replay[ResumeEntry]:
-    """Read of a journal what a resume needs: with many photos much less memory than `replay`."""
-    return _replay(path, Record.entry)
+    state = Replay()
+    if not is_there(path):
+        return state
+    check, seen = LineCheck(), LinesSeen()
+    with contextlib.ExitStack() as opened:
+        file = opened.enter_context(FileIO(path))
+        for offset, block in _whole_lines(file):
+            said = _said_in(block, check)
+            state.ignored += said.count(None)
+            for header in (found for found in said if isinstance(found, _Header)):
+                state.settings, state.version = header.config, header.version
+            records = [found if isinstance(found, Record) else None for found in said]
+            if not reviewed:
+                records = [None if record is None or _is_reviewed(record) else record for record in records]
+            seen.add(block, offset, records)
+        lines = seen.last_of_each(file, path)
+        opened.pop_all()  # the lines are read from it
+    state.records, state.entries = InFile(lines, _records), InFile(lines, _entries)
+    return state
 
 
 def recorded_crops(path: Path) -> set[str]:
     """Return every crop that a journal ever named, also of photos that have another one or none now."""
     crops: set[str] = set()
-
-    def note(record: Record) -> None:
-        crops.add(record.crop)
-
-    _replay(path, note)
+    if is_there(path):
+        check = LineCheck()
+        with FileIO(path) as file:
+            for _, block in _whole_lines(file):
+                crops.update(said.crop for said in _said_in(block, check) if isinstance(said, Record))
     return crops - {""}
 
 
-def _replay(path: Path, value_of: Callable[[Record], T | None]) -> Replay[T]:
-    state = Replay[T]()
-    check = LineCheck()
-    for block in _whole_lines(path):
-        for line in block.split(b"\n")[:-1]:  # `splitlines` splits at other characters, too
-            try:
-                check(line)
-                said = _parsed(line)
-            except ValueError:
-                state.ignored += 1
-                continue
-            if isinstance(said, _Header):
-                state.settings, state.version = said.config, said.version
-            elif (value := value_of(said)) is not None:
-                state.records[said.image] = value
-    return state
+def _said_in(block: bytes, check: LineCheck) -> list[Record | _Header | None]:
+    """Return what each line says; None where it is damaged."""
+    lines = block.split(b"\n")[:-1]  # `splitlines` splits at other characters, too
+    said: list[Record | _Header | None] = [*(Record.from_lines(block, len(lines)) or map(_parsed, lines))]
+    for number, line in enumerate(lines):
+        try:
+            check(line)
+        except ValueError:
+            said[number] = None
+    return said
 
 
-def _parsed(line: bytes) -> Record | _Header:
-    try:
+def _parsed(line: bytes) -> Record | _Header | None:
+    with contextlib.suppress(ValueError):
         return Record.from_line(line)
-    except ValueError:
+    with contextlib.suppress(ValueError):
         return decode(line, _header)
+    return None
 
 
-def _whole_lines(path: Path) -> Iterator[bytes]:
-    """Yield the lines of a journal, some at a time, without a torn last one."""
-    if is_there(path):
-        with open(path, "rb") as file:
+def _is_reviewed(record: Record) -> bool:
+    """Return whether a reviewer had a part in a record."""
+    return bool(record.verdict) or record.source == "review"
+
+
+def _whole_lines(file: FileIO) -> Iterator[tuple[int, bytes]]:
+    """Yield (offset, lines) of a journal, some lines at a time, without a torn last one."""
+    offset, begun = 0, b""
+    while part := file.read(_CHUNK):
+        if end := part.rfind(b"\n") + 1:
+            block = begun + part[:end]
+            yield offset, block
+            offset += len(block)
             begun = b""
-            while part := file.read(_CHUNK):
-                end = part.rfind(b"\n") + 1
-                if end:
-                    yield begun + part[:end]
-                    begun = b""
-                begun += part[end:]
+        begun += part[end:]
 
 
 def recorded_config(path: Path) -> CropConfig | None:
@@ -239,8 +255,6 @@ class _KeptBoxes(msgspec.Struct, frozen=True, omit_defaults=True):
 _announced = msgspec.json.Decoder(_Announced)
 _kept_boxes = msgspec.json.Decoder(_KeptBoxes)
 
-Known: TypeAlias = Mapping[str, Record] | Mapping[str, ResumeEntry]
-
 
 def read_candidates(file: BinaryIO, record: Record) -> Detections:
     """Return the kept boxes of a photo, from an open `candidates.jsonl`.
@@ -255,7 +269,7 @@ def read_candidates(file: BinaryIO, record: Record) -> Detections:
         raise ValueError(f"candidates.jsonl ends before the boxes of {record.image}")
     file.seek(offset)
     line = file.read(length)
-    has_checksum(line)
+    is_sealed(line)
     boxes = decode(line, _kept_boxes)
     if boxes.image != record.image:
         raise ValueError(f"candidates.jsonl has another photo where {record.image} should be")
@@ -277,7 +291,7 @@ def candidates_of(record: Record, candidates_path: Path) -> Detections | None:
         return None
 
 
-def unfinished_crops(candidates_path: Path, records: Known) -> set[str]:
+def unfinished_crops(candidates_path: Path, records: Known[OfPhoto]) -> set[str]:
     """Return the crop files that a killed run may have left without a journal line; they may be replaced.
 
     Only the stretches of `candidates.jsonl` that no record points to are read, and of these the lines written
@@ -286,41 +300,44 @@ def unfinished_crops(candidates_path: Path, records: Known) -> set[str]:
     return set(unfinished_photos(candidates_path, records))
 
 
-def unfinished_photos(candidates_path: Path, records: Known) -> dict[str, str]:
+def unfinished_photos(candidates_path: Path, records: Known[OfPhoto]) -> dict[str, str]:
     """Return crop file → photo of those that `unfinished_crops` finds."""
     if not is_there(candidates_path):
         return {}
-    spans = sorted(record.candidates for record in records.values() if record.candidates)
     crops: dict[str, str] = {}
     with open(candidates_path, "rb") as file:
-        for start, stop in _gaps(spans, candidates_path.stat().st_size):
-            file.seek(start)
-            for offset, image, crop in _announcements(start, file.read(stop - start)):
+        for start, stop in _gaps(records.spans(), os.fstat(file.fileno()).st_size):
+            for offset, image, crop in _announcements(file, start, stop):
                 record = records.get(image)
                 if record is None or record.candidates is None or offset >= record.candidates[0]:
                     crops[crop] = image
     return crops
 
 
-def _gaps(spans: list[Span], size: int) -> Iterator[Span]:
-    position = 0
-    for offset, length in spans:
-        if offset > position:
-            yield position, offset
-        position = max(position, offset + length)
-    if size > position:
-        yield position, size
+def _gaps(spans: NDArray[np.int64], size: int) -> list[Span]:
+    """Return (start, stop) of the stretches of a file that no span covers.
+
+    Args:
+        spans: (N, 2) offset and length.
+        size: of the file in bytes.
+    """
+    spans = spans[np.argsort(spans[:, 0])]
+    starts = np.append(0, np.maximum.accumulate(spans.sum(axis=1)))
+    stops = np.append(spans[:, 0], size)
+    is_gap = stops > starts
+    return list(zip(starts[is_gap].tolist(), stops[is_gap].tolist(), strict=True))
 
 
-def _announcements(offset: int, data: bytes) -> Iterator[tuple[int, str, str]]:
+def _announcements(file: BinaryIO, start: int, stop: int) -> Iterator[tuple[int, str, str]]:
     """Yield (offset, image, crop) of every whole line; the crop of a torn one was not written yet."""
-    for line in data.splitlines(keepends=True):
+    file.seek(start)
+    while line := file.readline(stop - start):
         with contextlib.suppress(ValueError):
-            has_checksum(line)
+            is_sealed(line)
             announced = decode(line, _announced)
             if is_crop_path(announced.crop):
-                yield offset, announced.image, announced.crop
-        offset += len(line)
+                yield start, announced.image, announced.crop
+        start += len(line)
 
 
 def _end_of_last_line(path: Path) -> int:

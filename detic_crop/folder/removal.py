@@ -9,7 +9,7 @@ from pathlib import Path
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inside import Inside
-from detic_crop.folder.journal import replay_entries, unfinished_crops
+from detic_crop.folder.journal import replay, unfinished_crops
 from detic_crop.folder.layout import SHARDS, Layout
 from detic_crop.folder.names import aside_name
 from detic_crop.folder.segments import segments_folder
@@ -40,7 +40,7 @@ def reset(folder: OutputFolder) -> None:
 
 def _crops_made(layout: Layout) -> set[str]:
     """Return the crops that a run made, or was about to make when it was killed."""
-    records = replay_entries(layout.journal).records
+    records = replay(layout.journal).entries
     crops = {record.crop for record in records.values() if record.crop}
     return crops | unfinished_crops(layout.candidates, records)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import zlib
+from collections.abc import Mapping
 
 from detic_crop.errors import PhotoError
 from detic_crop.folder.folder import OutputFolder
@@ -12,6 +12,7 @@ from detic_crop.folder.records import Record
 from detic_crop.photos.location import LocalFile
 from detic_crop.photos.photo import Photo
 
+_CHUNK = 1 << 23
 _MOST_READ = 20
 """Photos of an input whose bytes are compared, if size and time leave it open."""
 
@@ -34,9 +35,18 @@ def is_same_photo(record: Record, photo: Photo, moved: bool) -> bool:
     if record.checksum is None:
         return moved
     try:
-        return record.checksum == zlib.crc32(photo.location.read(sys.maxsize))
+        return record.checksum == _checksum(photo)
     except PhotoError:
         return True
+
+
+def _checksum(photo: Photo) -> int:
+    """Return the CRC-32 of a photo's bytes, a few of which at a time are in memory."""
+    checksum = 0
+    with photo.location.source(photo.size, photo.size) as source:
+        for start in range(0, source.size, _CHUNK):
+            checksum = zlib.crc32(source.part(start, min(_CHUNK, source.size - start)), checksum)
+    return checksum
 
 
 class SamePhoto:
@@ -44,7 +54,7 @@ class SamePhoto:
 
     def __init__(self, folder: OutputFolder) -> None:
         self._folder = folder
-        self._records: dict[str, Record] | None = None
+        self._records: Mapping[str, Record] | None = None
         self._left = _MOST_READ
 
     def __call__(self, photo: Photo) -> bool | None:

@@ -29,7 +29,8 @@ from typing import NamedTuple, TypeAlias
 from detic_crop.errors import UsageError
 from detic_crop.folder.crops import FileCrops, Places
 from detic_crop.folder.inside import Inside
-from detic_crop.folder.journal import Known, unfinished_crops
+from detic_crop.folder.journal import unfinished_crops
+from detic_crop.folder.known import Known, OfPhoto
 from detic_crop.folder.layout import Layout
 from detic_crop.folder.mirror import Members, Mirror
 from detic_crop.folder.names import TAR_RULES
@@ -264,11 +265,31 @@ class TarCrops:
             self._inside.remove(self._waiting(place))
             self._inside.remove(self._text(place))
 
-    def recover(self, records: Known) -> None:
+    def recover(self, records: Known[OfPhoto]) -> None:
         """Forget the crops that a killed run put and did not record: they must not get into a tar file."""
         with folder_errors(self._layout.shown):
             for crop in unfinished_crops(self._layout.candidates, records):
                 self.forget(crop)
+            for crop in self._strays(records):
+                self.forget(crop)
+
+    def _strays(self, records: Known[OfPhoto]) -> list[str]:
+        """Return the waiting crops of photos that have another by now, as after shards of their own files."""
+        pending = self._layout.pending
+        names = (path.relative_to(pending).as_posix() for path in self._inside.files(pending))
+        strays = []
+        for name in (name.removesuffix(_WAITS) for name in names if name.endswith(_WAITS)):
+            place = place_of(name)
+            if place is None or not self._is_packed_here(place.tar):
+                continue
+            try:
+                with self._inside.open_read(self._text(place)) as file:
+                    record = records.get(json.loads(file.read())["image"])
+            except (FileNotFoundError, ValueError, LookupError, TypeError):
+                continue  # it has no text, so it will not be packed
+            if record is not None and record.crop != name:
+                strays.append(name)
+        return strays
 
     def _waiting(self, place: Place) -> Path:
         """Return the path of a waiting crop; one of an earlier version has no ending."""

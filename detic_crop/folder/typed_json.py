@@ -43,6 +43,10 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         raise ValueError("expected fewer levels") from error
 
 
+_FIELD = b',"crc":"'
+_END = b'"}'
+_LENGTH = len(_FIELD) + 8 + len(_END)
+
 SEAL = re.compile(rb',"crc":"([0-9a-f]{8})"\}\s*\Z')
 """The end of a sealed object."""
 
@@ -50,18 +54,22 @@ SEAL = re.compile(rb',"crc":"([0-9a-f]{8})"\}\s*\Z')
 def seal(document: bytes) -> bytes:
     """Return an object of one field or more with a last one, ``crc``: the CRC-32 of what precedes it."""
     body = document[: document.rindex(b"}")]
-    return b'%s,"crc":"%08x"}' % (body, zlib.crc32(body))
+    return b"%s%s%08x%s" % (body, _FIELD, zlib.crc32(body), _END)
 
 
-def check_seal(document: bytes) -> None:
-    """Refuse a sealed object that is not as it was written; one of an earlier version has no seal and passes.
+def is_sealed(document: bytes) -> bool:
+    """Return whether an object is sealed; one that an earlier version wrote is not.
 
     Raises:
-        ValueError: its checksum is another one.
+        ValueError: its checksum is another one: it is not as it was written.
     """
-    found = SEAL.search(document, max(0, len(document) - 64))
-    if found is not None and int(found[1], 16) != zlib.crc32(memoryview(document)[: found.start()]):
+    if document[-2:] != _END:
+        document = document.rstrip()
+    if document[-_LENGTH : len(_FIELD) - _LENGTH] != _FIELD or document[-2:] != _END:
+        return False
+    if int(document[-10:-2], 16) != zlib.crc32(document[:-_LENGTH]):
         raise ValueError("expected another checksum: a part of it has changed")
+    return True
 
 
 def encode_sealed(value: object) -> bytes:
@@ -75,8 +83,17 @@ def decode_sealed(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     Raises:
         ValueError: it is not JSON, not of the decoder's type, or not as it was written.
     """
-    check_seal(data)
+    is_sealed(data)
     return decode(data, decoder)
+
+
+def decode_lines(data: bytes, decoder: msgspec.json.Decoder[T], count: int) -> list[T] | None:
+    """Return the values of some lines in less time than one by one; None where `decode` may have to help."""
+    try:
+        values = decoder.decode_lines(data)
+    except (ValueError, RecursionError):
+        return None
+    return values if len(values) == count else None  # it passes over empty lines
 
 
 def _refuse(constant: str) -> float:

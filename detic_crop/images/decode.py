@@ -17,12 +17,16 @@ from detic_crop.boxes.geometry import PixelBox
 from detic_crop.config import DEFAULT_MAX_PIXELS, Truncated
 from detic_crop.errors import PhotoError
 from detic_crop.images.damage import is_only_padded, is_remarked_on, is_tiff_damaged, lacks_scans, left_over
-from detic_crop.images.file_bytes import reason_of
-from detic_crop.images.headers.header import CONVERT, DAMAGED, Header
-from detic_crop.images.headers.read import HEIC_EXTENSIONS, RAW_EXTENSIONS, read_header
+from detic_crop.images.file_bytes import most_bytes, reason_of
+from detic_crop.images.headers.header import CONVERT, DAMAGED, Extent, Header
+from detic_crop.images.headers.read import HEIC_EXTENSIONS, RAW_EXTENSIONS, read_extent, read_header
+from detic_crop.images.memory_use import peak_bytes
 from detic_crop.images.partial import Reduction, can_reduce, origin_of, stored_rows, with_rows
 from detic_crop.images.pixels import check_size, is_uniform, pixels_of, upright
 from detic_crop.images.quiet import can_hear, quiet_c_stderr, take_remark
+from detic_crop.images.source import Source, Window, too_large
+from detic_crop.system.memory_budget import Loan, MemoryBudget
+from detic_crop.wording import gigabytes
 
 # Camera RAW counts as a photo, so that in a folder it gets a failed row rather than being ignored.
 IMAGE_EXTENSIONS = (
@@ -43,8 +47,12 @@ REASONS = (
     "truncated",  # cut short, and --truncated fail or nothing of it can be decoded
     "damaged",  # some of its data is wrong, and --truncated fail
     "unreadable",  # damaged so that nothing of it can be decoded, or the disk failed
+    "photo_changed",  # it has more bytes than when it was listed
     "unreachable",  # a store or web server gave no answer
 )
+
+_OF_SEVERAL_PICTURES = ("TIFF", "HEIC")
+"""Formats whose files may be far larger than their first picture."""
 
 _JPEG_FLAGS: dict[int, int] = {
     1: cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION,
@@ -95,6 +103,7 @@ class PhotoFile:
 
     Attributes:
         checksum: CRC-32 of the file's bytes; files that are equal have equal ones.
+        loan: memory that was borrowed for it, see `open`.
 
     Raises:
         PhotoError: anything wrong with the photo, with one of `REASONS`; nothing else.
@@ -107,11 +116,11 @@ class PhotoFile:
         name: str = "",
         max_pixels: int = DEFAULT_MAX_PIXELS,
         truncated: Truncated = "keep",
+        loan: Loan | None = None,
     ) -> None:
         if not data:
-            raise PhotoError(
-                "empty_file", "expected a photo, got an empty file; copy it again from its source"
-            )
+            raise _empty()
+        self.loan = loan
         self.checksum = zlib.crc32(data)
         self._max_pixels = max_pixels
         self._truncated = truncated
@@ -127,6 +136,53 @@ class PhotoFile:
         self._damaged: bool | None = None
         self._is_known = header.plain and not can_hear()  # then decoding all of it would not tell
 
+    @classmethod
+    def open(
+        cls,
+        source: Source,
+        memory: MemoryBudget,
+        *,
+        name: str = "",
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        truncated: Truncated = "keep",
+        beside: int = 0,
+    ) -> PhotoFile:
+        """Read a photo whose header says that it may be read, when there is memory for it.
+
+        The memory is borrowed before the file is read whole, and is the caller's to give back when nothing
+        of the photo is needed any more.
+
+        Args:
+            source: its bytes.
+            memory: where memory is borrowed, and waited for.
+            name, max_pixels, truncated: see `PhotoFile`.
+            beside: bytes that are needed besides those that decoding takes.
+
+        Raises:
+            PhotoError: anything wrong with the photo, with one of `REASONS`.
+            CancelledError: the budget was closed.
+        """
+        with _as_photo_error(None):
+            size = source.size
+            if not size:
+                raise _empty()
+            _check_bytes(size, max_pixels)
+            extent = read_extent(Window(source), name)
+            check_size(extent.width, extent.height, max_pixels)
+            pixels = extent.width * extent.height or max_pixels
+            if extent.format not in _OF_SEVERAL_PICTURES:
+                _check_bytes(size, pixels)
+            needed = peak_bytes(extent, size, max_pixels) + beside
+            _check_memory(needed, extent, memory)
+        loan = memory.borrow(needed)
+        try:
+            with _as_photo_error(None):
+                # If all of it says otherwise than its beginning, it is not what memory was borrowed for.
+                return cls(source.whole(), name=name, max_pixels=pixels, truncated=truncated, loan=loan)
+        except BaseException:
+            loan.give_back()
+            raise
+
     @property
     def resolution_wh(self) -> tuple[int, int] | None:
         """Width and height of the upright photo; None if only decoding tells."""
@@ -135,6 +191,11 @@ class PhotoFile:
             return None
         sides = header.width, header.height
         return sides[::-1] if header.orientation >= 5 else sides
+
+    def give_back(self) -> None:
+        """Give back the memory that was borrowed for it."""
+        if self.loan is not None:
+            self.loan.give_back()
 
     def vouch(self) -> None:
         """Note that these bytes were all decoded before, and were not damaged."""
@@ -213,6 +274,27 @@ class PhotoFile:
         )
 
 
+def _empty() -> PhotoError:
+    return PhotoError("empty_file", "expected a photo, got an empty file; copy it again from its source")
+
+
+def _check_bytes(size: int, pixels: int) -> None:
+    """Refuse a file that is larger than any photo of that number of pixels."""
+    if size > (most := most_bytes(pixels)):
+        raise too_large(most, size)
+
+
+def _check_memory(needed: int, extent: Extent, memory: MemoryBudget) -> None:
+    """Refuse a photo that needs more memory than there ever is."""
+    if needed > memory.most:
+        size = f"of {extent.width}×{extent.height} pixels " if extent.width else ""
+        raise PhotoError(
+            "out_of_memory",
+            f"expected a photo that takes at most {gigabytes(memory.most)} of memory, got one {size}that may "
+            f"take {gigabytes(needed)}; pass --memory {gigabytes(needed * memory.parts)} if there is so much",
+        )
+
+
 def decode(
     data: bytes, *, name: str = "", max_pixels: int = DEFAULT_MAX_PIXELS, truncated: Truncated = "keep"
 ) -> Decoded:
@@ -239,7 +321,8 @@ def _decoding_error(error: Exception, header: Header | None) -> PhotoError:
     if isinstance(error, MemoryError) or getattr(error, "code", None) == cv2.Error.StsNoMem:
         size = f"{header.width}×{header.height} pixels" if header else "the file"
         return PhotoError(
-            "out_of_memory", f"expected enough memory for {size}, got too little; use fewer workers"
+            "out_of_memory",
+            f"expected enough memory for {size}, got too little; pass a smaller --memory or fewer --workers",
         )
     if isinstance(error, Image.DecompressionBombError):  # WebP only: there Pillow's own limit holds as well
         return PhotoError(

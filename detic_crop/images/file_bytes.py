@@ -5,9 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
 from detic_crop.errors import PhotoError, one_line
+from detic_crop.images.source import grown
 
 # Most bytes of a pixel in a file (four 32-bit samples), and of metadata.
 _MAX_BYTES_PER_PIXEL = 16
@@ -23,31 +27,85 @@ def most_bytes(max_pixels: int) -> int:
     return max_pixels * _MAX_BYTES_PER_PIXEL + _METADATA_BYTES
 
 
-def read_file(path: str | Path, max_bytes: int, offset: int = 0, size: int | None = None) -> bytes:
-    """Return a whole file, or `size` bytes of it from `offset` on; never block on a pipe or device.
+@contextmanager
+def open_photo(path: str | Path, listed: int = -1) -> Iterator[FileSource]:
+    """Yield a photo that is a file of this machine; never block on a pipe or device.
+
+    Args:
+        path: the file.
+        listed: bytes that it had when it was listed; not positive if that is unknown.
 
     Raises:
-        PhotoError: it cannot be read, or is larger than `max_bytes`.
+        PhotoError: it cannot be read, or has grown since.
     """
-    try:
+    with _opened(path) as (file, size):
+        if 0 < listed < size:
+            raise grown(listed)
+        yield FileSource(file, 0, size)
+
+
+@contextmanager
+def open_part(path: str | Path, start: int, size: int) -> Iterator[FileSource]:
+    """Yield a part of a file, fewer bytes at its end; see `open_photo`."""
+    with _opened(path) as (file, there):
+        yield FileSource(file, start, min(size, there - start))
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[tuple[FileIO, int]]:
+    """Yield a file and how many bytes it has."""
+    with _file_errors():
         _check_regular(os.stat(path).st_mode)
         # Non-blocking, in case a pipe has taken the file's place since.
-        with open(os.open(path, _READ_FLAGS), "rb") as file:
+        file = FileIO(os.open(path, _READ_FLAGS), "r")
+    with file:
+        with _file_errors():
             status = os.fstat(file.fileno())
             _check_regular(status.st_mode)
-            if size is not None:
-                file.seek(offset)
-                return file.read(size)
-            if status.st_size > max_bytes:
-                raise PhotoError(
-                    "too_many_pixels",
-                    f"expected a file of at most {max_bytes:,} bytes, got {status.st_size:,}; "
-                    "raise --max-pixels if the photo is genuine",
-                )
-            return file.read()
+        yield file, status.st_size
+
+
+class FileSource:
+    """A `Source` in a file that is open.
+
+    Args:
+        file: the file, unbuffered.
+        start: its first byte.
+        size: how many bytes it has; what is written behind them meanwhile is not read.
+    """
+
+    def __init__(self, file: FileIO, start: int, size: int) -> None:
+        self.size = max(0, size)
+        self._file = file
+        self._start = start
+
+    def part(self, start: int, size: int) -> bytes:
+        """See `Source`."""
+        with _file_errors():
+            self._file.seek(self._start + start)
+            left = min(size, self.size - start)
+            parts = []
+            while left > 0 and (data := self._file.read(left)):
+                parts.append(data)
+                left -= len(data)
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def whole(self) -> bytes:
+        """See `Source`."""
+        return self.part(0, self.size)
+
+
+@contextmanager
+def _file_errors() -> Iterator[None]:
+    """Turn what reading a file raises into `PhotoError`."""
+    try:
+        yield
+    except PhotoError:
+        raise
     except MemoryError as error:
         raise PhotoError(
-            "out_of_memory", "expected enough memory for the file, got none; use fewer workers"
+            "out_of_memory",
+            "expected enough memory for the file, got none; pass a smaller --memory or fewer --workers",
         ) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise _file_error(error) from error
@@ -76,7 +134,10 @@ def _file_error(error: OSError | ValueError) -> PhotoError:
     if code in (errno.EISDIR, errno.ENXIO, errno.ENODEV):
         return PhotoError("not_a_file", "expected a file, got a folder or device; leave it out of the list")
     if code == errno.ENOMEM:
-        return PhotoError("out_of_memory", "expected enough memory for the file, got none; use fewer workers")
+        return PhotoError(
+            "out_of_memory",
+            "expected enough memory for the file, got none; pass a smaller --memory or fewer --workers",
+        )
     return PhotoError(
         "unreadable", f"expected a readable file, got: {reason_of(error)}; check the disk or network"
     )

@@ -20,6 +20,7 @@ from PIL import TiffImagePlugin
 from detic_crop.errors import PhotoError
 from detic_crop.images.directory import Directory
 from detic_crop.images.loading import load_rows
+from detic_crop.images.source import Readable
 
 __all__ = ["Layout", "bgr_of", "layout_of", "strips_of"]
 
@@ -114,7 +115,7 @@ class Layout:
         return self.samples == 1 and (self.bits[0] in (1, 2, 4) or (self.bits[0], self.fill_order) == (8, 1))
 
 
-def layout_of(data: bytes, directory: Directory) -> Layout:
+def layout_of(data: Readable, directory: Directory) -> Layout:
     """Return what the tags of a directory say about the samples."""
     width, height = directory.number(256), directory.number(257)
     samples = directory.number(277, 1)
@@ -220,7 +221,7 @@ def _planes(data: bytes, directory: Directory, layout: Layout) -> tuple[list[Byt
         file = _as_bytes(data, directory, layout, strips[number * each : (number + 1) * each])
         photo = TiffImagePlugin.TiffImageFile(io.BytesIO(file))
         whole &= load_rows(photo)
-        planes.append(np.array(photo))
+        planes.append(np.asarray(photo))
     return planes, whole
 
 
@@ -258,8 +259,8 @@ def _as_bytes(data: bytes, directory: Directory, layout: Layout, strips: Sequenc
         )
     parts += [struct.pack(order + count, len(entries)), *entries, struct.pack(order + offset, 0)]
     pointer = 8 if big else 4
-    parts[0] = data[:pointer] + struct.pack(order + offset, end) + data[pointer + inline :]
-    return b"".join(parts)
+    start = data[:pointer] + struct.pack(order + offset, end)
+    return b"".join([start, memoryview(data)[pointer + inline :], *parts[1:]])
 
 
 def _row_blocks(layout: Layout) -> Iterator[tuple[int, int]]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 
+from detic_crop.columns import Column, Texts, hashes_of, rows_alike
 from detic_crop.errors import UsageError
 from detic_crop.naming import NameIndex
 from detic_crop.photos.in_tars import from_tars
@@ -15,11 +17,13 @@ from detic_crop.photos.list_file import TABLE_EXTENSIONS, names_in
 from detic_crop.photos.location import (
     FileOrObject,
     LocalFile,
+    Location,
     StoreObject,
+    TarMember,
     locate,
 )
 from detic_crop.photos.photo import Photo, distinct, is_photo_name
-from detic_crop.photos.table import Listing, in_columns, stat_all
+from detic_crop.photos.table import Listing, Photos, locations_of, stat_all
 from detic_crop.stores.addresses import is_address, path_of, resolve
 from detic_crop.system.system_folders import is_system_folder
 
@@ -37,22 +41,30 @@ def from_list(where: FileOrObject) -> Listing:
     """
     notes: list[str] = []
     name = printable(where.name)
-    lines = names_in(where, notes)
-    names: dict[FileOrObject, str] = {}  # from which the keys are made
-    for line in lines:
-        location, text = _located(line, where)
-        names.setdefault(location, text)
-    repeats = len(lines) - len(names)
+    named, repeats = _without_repeats(_located(line, where) for line in names_in(where, notes))
     if repeats:
         notes.append(f"lines of {name} that repeat a photo: {repeats:,}")
-    if names and all(location.name.lower().endswith(".tar") for location in names):
-        listing = from_tars(list(names))
+    if len(named) and all(text.name.lower().endswith(".tar") for text in locations_of(named)):
+        listing = from_tars([tar for tar in locations_of(named) if not isinstance(tar, TarMember)])
         listing.notes[:0] = notes
         return listing
-    photos: Sequence[Photo] = stat_all(zip(_list_keys(list(names.values())), names, strict=True))
+    names = named.keys
+    photos = stat_all(zip(_list_keys(names), locations_of(named), strict=True))
     if isinstance(where, LocalFile):
-        photos = _found(photos, list(names.values()), where, notes)
-    return Listing(in_columns(photos), notes=notes)
+        photos = _found(photos, names, where, notes)
+    return Listing(photos, notes=notes)
+
+
+def _without_repeats(located: Iterable[tuple[FileOrObject, str]]) -> tuple[Photos, int]:
+    """Return what the lines of a list mean, each once under its text, and how many repeat one before."""
+    named = Photos(Photo(text, location) for location, text in located)
+    alike = rows_alike(hashes_of(locations_of(named), len(named))).tolist()
+    first: dict[Location, int] = {}
+    repeated = {row for row in alike if first.setdefault(named.location(row), row) != row}
+    if not repeated:
+        return named, 0
+    kept = array("q", (row for row in range(len(named)) if row not in repeated))
+    return named.of(kept), len(repeated)
 
 
 def _located(line: str, where: FileOrObject) -> tuple[FileOrObject, str]:
@@ -67,12 +79,10 @@ def _located(line: str, where: FileOrObject) -> tuple[FileOrObject, str]:
     return LocalFile(os.path.abspath(os.path.join(folder, path))), path
 
 
-def _found(
-    photos: Sequence[Photo], names: Sequence[str], where: LocalFile, notes: list[str]
-) -> Sequence[Photo]:
+def _found(photos: Photos, names: Column, where: LocalFile, notes: list[str]) -> Photos:
     """Return the photos of a list; look for the missing ones where they may be."""
     photos = _respelled(photos)
-    if photos and not any(map(_exists, photos)) and not any(map(os.path.isabs, names)):
+    if len(photos) and not any(map(_exists, photos)) and not any(map(os.path.isabs, names)):
         if folder := _folder_beside(names, where, notes):
             return _respelled(_below(folder, names))
         name, above = where.name, os.path.dirname(os.path.abspath(where.path))
@@ -89,37 +99,37 @@ def _exists(photo: Photo) -> bool:
     return photo.size >= 0 or not isinstance(photo.location, LocalFile)
 
 
-def _below(folder: str, names: Sequence[str]) -> Sequence[Photo]:
+def _below(folder: str, names: Column) -> Photos:
     located = (LocalFile(os.path.abspath(os.path.join(folder, name))) for name in names)
     return stat_all(zip(_list_keys(names), located, strict=True))
 
 
-def _respelled(photos: Sequence[Photo]) -> list[Photo]:
+def _respelled(photos: Photos) -> Photos:
     """Return the photos; for a missing one the only file in its folder that differs in spelling."""
-    found = list(photos)
-    by_folder: dict[str, dict[int, str]] = {}  # folder → position → file name
-    for position, photo in enumerate(photos):
-        if isinstance(photo.location, LocalFile):
-            folder, name = os.path.split(photo.location.path)
-            by_folder.setdefault(folder, {})[position] = name
-    taken = {photo.key for photo in photos}
-    for folder, names in by_folder.items():
-        missing = [position for position in names if not _exists(photos[position])]
-        present = _photos_in(folder) if missing else []
-        if not present:
-            continue
+    incomplete = {os.path.dirname(photo.location.own_path) for photo in photos if not _exists(photo)}
+    present = {folder: files for folder in incomplete if (files := _photos_in(folder))}
+    if not present:
+        return photos
+    named: dict[str, dict[int, str]] = {folder: {} for folder in present}  # folder → row → file name
+    for row, photo in enumerate(photos):
+        folder, name = os.path.split(photo.location.own_path)
+        if folder in named and isinstance(photo.location, LocalFile):
+            named[folder][row] = name
+    keys, taken = photos.keys, set[str]()
+    found: dict[int, Photo] = {}
+    for folder, names in named.items():
         # All names of that folder, so that none takes the photo of another.
-        photo_of = NameIndex(names.values()).match(present).photo_of
-        for position in missing:
-            file = photo_of.get(names[position])
-            above, slash, _ = photos[position].key.rpartition("/")
-            if file is not None and (key := printable(above + slash + file)) not in taken:
-                found[position] = Photo.at(key, LocalFile(os.path.join(folder, file)))
+        photo_of = NameIndex(names.values()).match(present[folder]).photo_of
+        for row, name in names.items():
+            file = None if _exists(photos[row]) else photo_of.get(name)
+            above, slash, _ = keys[row].rpartition("/")
+            if file is not None and (key := printable(above + slash + file)) not in taken and key not in keys:
+                found[row] = Photo.at(key, LocalFile(os.path.join(folder, file)))
                 taken.add(key)
-    return found
+    return Photos(found.get(row, photo) for row, photo in enumerate(photos)) if found else photos
 
 
-def _folder_beside(names: Sequence[str], where: LocalFile, notes: list[str]) -> str:
+def _folder_beside(names: Column, where: LocalFile, notes: list[str]) -> str:
     """Return the one folder next to a list that has what it names; empty if there is none.
 
     Raises:
@@ -165,20 +175,22 @@ def _photos_in(folder: str) -> list[str]:
         return []
 
 
-def _list_keys(names: Sequence[str]) -> Sequence[str]:
+def _list_keys(names: Column) -> Column:
     """Return a key for every name of a list.
 
     The query of an address plays no part unless it alone tells two photos apart: it may hold a signature,
     which is secret and another one tomorrow.
     """
-    keys = [normalise_key(path_of(name) if is_address(name) else name) for name in names]
-    addresses = Counter(key for key, name in zip(keys, names, strict=True) if is_address(name))
-    for index, name in enumerate(names):
-        if is_address(name) and addresses[keys[index]] > 1:
-            stem, extension = os.path.splitext(keys[index])
-            digest = hashlib.blake2b(name.partition("?")[2].encode(errors="surrogateescape"), digest_size=4)
-            keys[index] = f"{stem}~{digest.hexdigest()}{extension}"
-    return distinct(keys)
+    keys = Texts(normalise_key(path_of(name) if is_address(name) else name) for name in names)
+    alike = [row for row in rows_alike(hashes_of(keys, len(keys))).tolist() if is_address(names[row])]
+    several = Counter(keys[row] for row in alike)
+    longer: dict[int, str] = {}
+    for row in alike:
+        if several[keys[row]] > 1:
+            stem, extension = os.path.splitext(keys[row])
+            query = names[row].partition("?")[2].encode(errors="surrogateescape")
+            longer[row] = f"{stem}~{hashlib.blake2b(query, digest_size=4).hexdigest()}{extension}"
+    return distinct(longer.get(row, key) for row, key in enumerate(keys)) if longer else distinct(keys)
 
 
 def _existing_spelling(line: str, folder: str) -> str:

@@ -6,12 +6,16 @@ import glob
 import os
 import re
 import tarfile
+from array import array
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from operator import itemgetter
 
 from msgspec.structs import replace
 
+from detic_crop.columns import hashes_of, rows_alike
 from detic_crop.errors import UsageError
 from detic_crop.photos.in_store import tars_that_match
 from detic_crop.photos.keys import normalise_key, printable
@@ -85,17 +89,25 @@ def from_tars(tars: Sequence[FileOrObject]) -> Listing:
         UsageError: one cannot be read, or is not a tar file.
     """
     search = _Search()
-    found: list[tuple[str, Photo]] = []  # (name of the tar file, photo)
+    found, rows, stems = Photos(), array("q"), list[tuple[int, str]]()  # (rows so far, name of the tar file)
     for tar in tars:
         with _usage_errors(tar):
-            found += [(os.path.splitext(tar.name)[0], photo) for photo in search.photos_in(tar)]
-    times = Counter(photo.key for _, photo in found)
-    keys = distinct(
-        photo.key if times[photo.key] == 1 else normalise_key(f"{stem}/{photo.key}") for stem, photo in found
-    )
-    photos = Photos(replace(photo, key=key) for key, (_, photo) in zip(keys, found, strict=True))
+            rows.extend(search.append_photos(tar, found))
+        stems.append((len(rows), os.path.splitext(tar.name)[0]))
+    found = found.of(rows)
+    keys = found.keys
+    alike = rows_alike(hashes_of(keys, len(keys))).tolist()
+    times = Counter(keys[row] for row in alike)
+    longer = {
+        row: normalise_key(f"{stems[bisect_right(stems, row, key=itemgetter(0))][1]}/{keys[row]}")
+        for row in alike
+        if times[keys[row]] > 1
+    }
+    new = distinct(longer.get(row, key) for row, key in enumerate(keys))
+    if new != keys:
+        found = Photos(replace(photo, key=key) for key, photo in zip(new, found, strict=True))
     notes = [*search.notes, *filter(None, [note_of(search.system_folders)])]
-    return Listing(photos, search.ignored, notes)
+    return Listing(found, search.ignored, notes)
 
 
 class _Search:
@@ -112,10 +124,12 @@ class _Search:
         self.notes: list[str] = []
         self.system_folders: set[str] = set()
 
-    def photos_in(self, tar: FileOrObject) -> Iterable[Photo]:
-        """Return the photos in one tar file; of several with the same path the last, as `tar -r` means it."""
-        found: dict[str, Photo] = {}
-        repeated = 0
+    def append_photos(self, tar: FileOrObject, found: Photos) -> Iterable[int]:
+        """Put the photos in one tar file at the end of a table; return the rows of those that count.
+
+        Of several with the same path it is the last, as `tar -r` means it.
+        """
+        first = len(found)
         for info in self._members(tar):
             if folder := system_folder_of(info.name):
                 self.system_folders.add(printable(folder))
@@ -123,15 +137,20 @@ class _Search:
                 self.ignored += 1
             else:
                 member = TarMember(info.offset, info.size, info.time, tar)
-                photo = Photo(normalise_key(info.name), member, *member.info)
-                repeated += found.pop(photo.key, None) is not None
-                found[photo.key] = photo
-        if repeated:
+                found.append(Photo(normalise_key(info.name), member, *member.info))
+        keys = found.keys[first:]
+        last: dict[str, int] = {}
+        replaced = set[int]()
+        for row in rows_alike(hashes_of(keys, len(keys))).tolist():
+            if (before := last.get(keys[row])) is not None:
+                replaced.add(before)
+            last[keys[row]] = row
+        if replaced:
             self.notes.append(
                 f"photos that are in {printable(tar.name)} several times, of which the last is taken: "
-                f"{repeated:,}"
+                f"{len(replaced):,}"
             )
-        return found.values()
+        return (first + row for row in range(len(keys)) if row not in replaced)
 
     def _members(self, tar: FileOrObject) -> Iterator[MemberHeader]:
         """Yield what is in a tar file, except folders and hidden files.

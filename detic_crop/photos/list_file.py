@@ -7,9 +7,10 @@ import csv
 import io
 import json
 import os
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
+from detic_crop.columns import Texts
 from detic_crop.errors import UsageError
 from detic_crop.photos.keys import STATE
 from detic_crop.photos.location import FileOrObject, LocalFile, read_list, strip_file_scheme
@@ -24,7 +25,7 @@ LIST_COLUMNS = (
 _DELIMITERS = (",", ";", "\t")
 
 
-def names_in(where: FileOrObject, notes: list[str]) -> list[str]:
+def names_in(where: FileOrObject, notes: list[str]) -> Texts:
     """Return what a list names, in its order: each line of a text, or the column of photos of a table.
 
     Args:
@@ -34,39 +35,39 @@ def names_in(where: FileOrObject, notes: list[str]) -> list[str]:
     Raises:
         UsageError: it cannot be read, has no column of photos, or is the table of a run.
     """
-    if where.name.lower().endswith(TABLE_EXTENSIONS):
-        return _read_column(where, notes)
-    return [line.strip() for line in re.split(r"\r\n|\r|\n", _read_text(where)) if line.strip()]
-
-
-def _read_text(where: FileOrObject) -> str:
     data = read_list(where)
     try:
-        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # what PowerShell's `>` writes
-            return data.decode("utf-16")
-        return data.decode("utf-8-sig", errors="surrogateescape")
+        if where.name.lower().endswith(TABLE_EXTENSIONS):
+            return _read_column(data, where, notes)
+        return Texts(filter(None, (line.strip() for line in _text(data, newline=None))))
     except UnicodeDecodeError as error:
         raise UsageError("not_utf8", f"--in {where.describe()} is not text; save it as UTF-8") from error
-
-
-def _read_column(where: FileOrObject, notes: list[str]) -> list[str]:
-    """Return the column of a table that names photos."""
-    text = _read_text(where)
-    try:
-        tables = [list(csv.reader(io.StringIO(text, newline=""), delimiter=d)) for d in _delimiters(text)]
     except csv.Error as error:
         raise UsageError("not_csv", f"--in {where.describe()} is not a CSV table: {error}") from error
-    for table in tables:
-        header = [cell.strip().lower() for cell in table[0]] if table else []
+
+
+def _text(data: bytes, newline: str | None) -> io.TextIOWrapper:
+    """Return the bytes of a list as a text; `newline` is that of `open`."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # what PowerShell's `>` writes
+        return io.TextIOWrapper(io.BytesIO(data), "utf-16", newline=newline)
+    return io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", "surrogateescape", newline)
+
+
+def _read_column(data: bytes, where: FileOrObject, notes: list[str]) -> Texts:
+    """Return the column of a table that names photos."""
+    readers = [csv.reader(_text(data, newline=""), delimiter=d) for d in _delimiters(data)]
+    tables = [(next(reader, []), reader) for reader in readers]  # first row, and those that follow
+    for first, rows in tables:
+        header = [cell.strip().lower() for cell in first]
         _refuse_table_of_run(header, where)
         if column := next((column for column in LIST_COLUMNS if column in header), None):
-            return _cells(table[1:], header.index(column), column, where.name, notes)
-    for table in sorted(tables, key=lambda table: -len(table[0]) if table else 0):  # without a header
-        for index, cell in enumerate(table[0] if table else ()):
+            return _cells(rows, header.index(column), column, where.name, notes)
+    for first, rows in sorted(tables, key=lambda table: -len(table[0])):  # without a header
+        for index, cell in enumerate(first):
             if is_photo_name(strip_file_scheme(cell.strip())):
                 notes.append(f"{where.name} has no header: column {index + 1} was taken, which names photos")
-                return _cells(table, index, f"column {index + 1}", where.name, notes)
-    columns = [cell.strip().lower() for cell in tables[0][0]] if tables[0] else []
+                return _cells(chain([first], rows), index, f"column {index + 1}", where.name, notes)
+    columns = [cell.strip().lower() for cell in tables[0][0]]
     raise UsageError(
         "no_photo_column",
         f"--in {where.describe()} has the columns {', '.join(columns) or '(none)'}; "
@@ -74,17 +75,27 @@ def _read_column(where: FileOrObject, notes: list[str]) -> list[str]:
     )
 
 
-def _delimiters(text: str) -> Iterable[str]:
+def _delimiters(data: bytes) -> Iterable[str]:
     """Return the delimiters that the first line has, the comma always and first."""
-    first = text.partition("\n")[0]
+    first = _text(data, newline="\n").readline()
     return [delimiter for delimiter in _DELIMITERS if delimiter == "," or delimiter in first]
 
 
-def _cells(table: Sequence[Sequence[str]], index: int, what: str, name: str, notes: list[str]) -> list[str]:
-    cells = [row[index].strip() if index < len(row) else "" for row in table if row]
-    if "" in cells:
-        notes.append(f"rows of {name} without {what}, ignored: {cells.count(''):,}")
-    return [cell for cell in cells if cell]
+def _cells(rows: Iterable[Sequence[str]], index: int, what: str, name: str, notes: list[str]) -> Texts:
+    empty = 0
+
+    def named() -> Iterator[str]:
+        nonlocal empty
+        for row in filter(None, rows):
+            cell = row[index].strip() if index < len(row) else ""
+            empty += not cell
+            if cell:
+                yield cell
+
+    cells = Texts(named())
+    if empty:
+        notes.append(f"rows of {name} without {what}, ignored: {empty:,}")
+    return cells
 
 
 def _refuse_table_of_run(header: Sequence[str], where: FileOrObject) -> None:

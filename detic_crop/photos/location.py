@@ -11,21 +11,24 @@ import re
 import stat
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from urllib.parse import unquote
 
 from msgspec import Struct
 
 from detic_crop.errors import PhotoError, UsageError
-from detic_crop.images.file_bytes import read_file
+from detic_crop.images.file_bytes import open_part, open_photo
+from detic_crop.images.source import AT_ONCE, BytesSource, RangeSource, Source, grown, too_large
 from detic_crop.photos.tar_headers import BLOCK, clamped_time
-from detic_crop.stores.addresses import is_address, path_of, redact
-from detic_crop.stores.store import ObjectInfo, Store, store_of
+from detic_crop.stores.addresses import is_address, is_web, path_of, redact
+from detic_crop.stores.store import Answer, ObjectInfo, Store, store_of
 from detic_crop.system.whole_files import check_whole, most_whole_bytes, read_whole
 
 _MEMBER = re.compile(r"tar:(\d+)\+(\d+)@(\d+):(.+)", re.DOTALL)
+_T = TypeVar("_T")
 _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019"}
 
 # There may be ten million of these: structs without a dictionary that the garbage collector does not track.
@@ -90,21 +93,30 @@ class LocalFile(Struct, frozen=True, gc=False):
         """Open as a binary file that can seek; raise OSError."""
         return open(self.path, "rb")
 
-    def read(self, max_bytes: int, tries: int | None = None) -> bytes:
-        """Return all bytes.
+    def source(self, listed: int, max_bytes: int, tries: int | None = None) -> AbstractContextManager[Source]:
+        """Open the photo, to be read in parts.
 
         Args:
-            max_bytes: a longer file is refused.
+            listed: bytes that it had when it was listed; not positive if that is unknown.
+            max_bytes: where nobody says how many bytes there are, no more are taken.
             tries: most requests to a store; None for its usual number.
 
         Raises:
-            PhotoError: they cannot be read, or are too many.
+            PhotoError: it cannot be read, or is not what was listed.
         """
-        return read_file(self.path, max_bytes)
+        return open_photo(self.path, listed)
 
-    def read_part(self, start: int, size: int, tries: int | None = None) -> bytes:
-        """Return `size` bytes from `start` on, fewer at the end; see `read`."""
-        return read_file(self.path, size, start, size)
+    def read(self, max_bytes: int, tries: int | None = None) -> bytes:
+        """Return all bytes; see `source`.
+
+        Raises:
+            PhotoError: they cannot be read, or are more than `max_bytes`.
+        """
+        return _read(self, max_bytes, tries)
+
+    def part(self, start: int, size: int, tries: int | None = None) -> AbstractContextManager[Source]:
+        """Open a part of the file, `size` bytes from `start` on, fewer at the end; see `source`."""
+        return open_part(self.path, start, size)
 
 
 class StoreObject(Struct, frozen=True, gc=False):
@@ -156,15 +168,46 @@ class StoreObject(Struct, frozen=True, gc=False):
     def open(self) -> Any:
         return store_of(self.address).open(self.address)
 
+    def source(self, listed: int, max_bytes: int, tries: int | None = None) -> AbstractContextManager[Source]:
+        if is_web(self.address):
+            return self._answer(max_bytes, tries)
+        return self._object(listed, max_bytes, tries)
+
+    @contextmanager
+    def _answer(self, max_bytes: int, tries: int | None) -> Iterator[Source]:
+        """Yield an object of a web server, which is not asked how large it is."""
+        with closing(Answer(self.address)) as answer:
+            yield _AnswerSource(
+                answer, max_bytes, lambda size: self._ask(lambda store: answer.fill(store, size), tries)
+            )
+
+    @contextmanager
+    def _object(self, listed: int, max_bytes: int, tries: int | None) -> Iterator[Source]:
+        """Yield an object of a store."""
+        most = listed if listed > 0 else max_bytes
+
+        def read(start: int, size: int) -> bytes:
+            if size < most:
+                return self._ask(lambda store: store.read(self.address, start, start + size), tries)
+            data = self._ask(lambda store: store.read_at_most(self.address, most), tries)
+            if len(data) > most:
+                raise grown(listed) if listed > 0 else too_large(max_bytes)
+            return data
+
+        yield RangeSource(listed, read) if listed > 0 else BytesSource(read(0, most))
+
     def read(self, max_bytes: int, tries: int | None = None) -> bytes:
-        data = self._ask(lambda store: store.read_at_most(self.address, max_bytes), tries)
-        _check_size(len(data), max_bytes)
-        return data
+        return _read(self, max_bytes, tries)
 
-    def read_part(self, start: int, size: int, tries: int | None = None) -> bytes:
-        return self._ask(lambda store: store.read(self.address, start, start + size), tries)
+    @contextmanager
+    def part(self, start: int, size: int, tries: int | None = None) -> Iterator[Source]:
+        def read(at: int, size: int) -> bytes:
+            first = start + at
+            return self._ask(lambda store: store.read(self.address, first, first + size), tries)
 
-    def _ask(self, request: Callable[[Store], bytes], tries: int | None) -> bytes:
+        yield RangeSource(size, read)
+
+    def _ask(self, request: Callable[[Store], _T], tries: int | None) -> _T:
         """Return the answer of the store; raise `PhotoError` that says why there is none."""
         address = redact(self.address)
         try:
@@ -234,7 +277,8 @@ class TarMember(Struct, frozen=True, gc=False):
 
     def stat(self) -> ObjectInfo | None:
         try:
-            header = self.tar.read_part(self.offset - BLOCK, BLOCK)
+            with self.tar.part(self.offset - BLOCK, BLOCK) as part:
+                header = part.whole()
         except PhotoError:
             return None
         return self.info if self._is_described_by(header) else None
@@ -244,16 +288,19 @@ class TarMember(Struct, frozen=True, gc=False):
         """Size and version as the tar file's own listing has them."""
         return ObjectInfo(self.size, self.time * 10**9)
 
+    @contextmanager
+    def source(self, listed: int, max_bytes: int, tries: int | None = None) -> Iterator[Source]:
+        with self.tar.part(self.offset - BLOCK, BLOCK + self.size, tries) as part:
+            if not self._is_described_by(part.part(0, BLOCK)):  # now this may be the middle of another photo
+                raise PhotoError(
+                    "missing_file",
+                    "expected the photo where it was in its tar file, which has changed since it was listed; "
+                    "run the command again",
+                )
+            yield _Behind(part, BLOCK)
+
     def read(self, max_bytes: int, tries: int | None = None) -> bytes:
-        _check_size(self.size, max_bytes)
-        data = self.tar.read_part(self.offset - BLOCK, BLOCK + self.size, tries)
-        if not self._is_described_by(data[:BLOCK]):  # now this may be the middle of another photo
-            raise PhotoError(
-                "missing_file",
-                "expected the photo where it was in its tar file, which has changed since it was listed; "
-                "run the command again",
-            )
-        return data[BLOCK:]
+        return _read(self, max_bytes, tries)
 
     def _is_described_by(self, header: bytes) -> bool:
         """Return whether these bytes are the header that stood before the member when it was listed."""
@@ -363,9 +410,57 @@ def read_list(location: FileOrObject) -> bytes:
         ) from error
 
 
-def _check_size(size: int, max_bytes: int) -> None:
-    if size > max_bytes:
-        raise PhotoError(
-            "too_many_pixels",
-            f"expected a file of at most {max_bytes:,} bytes, got more; raise --max-pixels if it is genuine",
-        )
+def _read(location: Location, max_bytes: int, tries: int | None) -> bytes:
+    with location.source(-1, max_bytes, tries) as source:
+        if source.size > max_bytes:
+            raise too_large(max_bytes, source.size)
+        return source.whole()
+
+
+class _AnswerSource:
+    """A `Source` of a web server's answer, which is read from its beginning and may have no end.
+
+    Args:
+        answer: the answer.
+        most: bytes after which it is refused.
+        fill: function that calls `Answer.fill`, with errors as `PhotoError`.
+    """
+
+    def __init__(self, answer: Answer, most: int, fill: Callable[[int], int]) -> None:
+        self._answer = answer
+        self._most = most
+        self._fill = fill
+
+    @property
+    def size(self) -> int:
+        there = self._fill(AT_ONCE)
+        if there < AT_ONCE:
+            return there
+        return self._answer.stated if self._answer.stated >= 0 else self._most
+
+    def part(self, start: int, size: int) -> bytes:
+        self._fill(min(start + size, self._most))
+        return self._answer.part(start, size)
+
+    def whole(self) -> bytes:
+        if self._fill(self._most + 1) > self._most:
+            raise too_large(self._most)
+        return self._answer.whole()
+
+
+class _Behind:
+    """A `Source` of what follows the first bytes of another one."""
+
+    def __init__(self, source: Source, head: int) -> None:
+        self._source = source
+        self._head = head
+
+    @property
+    def size(self) -> int:
+        return max(0, self._source.size - self._head)
+
+    def part(self, start: int, size: int) -> bytes:
+        return self._source.part(self._head + start, size)
+
+    def whole(self) -> bytes:
+        return self.part(0, self.size)

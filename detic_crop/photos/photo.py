@@ -14,6 +14,7 @@ from detic_crop.images.decode import IMAGE_EXTENSIONS, PhotoFile
 from detic_crop.images.file_bytes import most_bytes
 from detic_crop.photos.keys import printable
 from detic_crop.photos.location import Location
+from detic_crop.system.memory_budget import MemoryBudget
 
 
 class Photo(Struct, frozen=True, gc=False):
@@ -43,14 +44,28 @@ class Photo(Struct, frozen=True, gc=False):
         found = self.location.stat()
         return found is not None and found.size == self.size
 
-    def open(self, max_pixels: int, truncated: Truncated) -> PhotoFile:
-        """Read the photo and its header; see `PhotoFile`.
+    def open(
+        self, max_pixels: int, truncated: Truncated, memory: MemoryBudget | None = None, beside: int = 0
+    ) -> PhotoFile:
+        """Read the photo's header, then the photo; see `PhotoFile.open`.
+
+        Args:
+            max_pixels, truncated, beside: see there.
+            memory: where memory is borrowed; None if no other photo is worked on.
 
         Raises:
             PhotoError: anything wrong with the photo, or with reading it.
+            CancelledError: see there.
         """
-        data = self.location.read(most_bytes(max_pixels))
-        return PhotoFile(data, name=self.key, max_pixels=max_pixels, truncated=truncated)
+        with self.location.source(self.size, most_bytes(max_pixels)) as source:
+            return PhotoFile.open(
+                source,
+                memory or MemoryBudget.of_machine(),
+                name=self.key,
+                max_pixels=max_pixels,
+                truncated=truncated,
+                beside=beside,
+            )
 
 
 def is_photo_name(name: str) -> bool:

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol, overload
 
-from detic_crop.columns import Column, Texts, checked_row, equal, picked_rows, shown
+import numpy as np
+
+from detic_crop.columns import (
+    Column,
+    Texts,
+    checked_row,
+    equal,
+    hashes_of,
+    numbers,
+    picked_rows,
+    shown,
+)
 from detic_crop.photos.location import FileOrObject, LocalFile, Location, StoreObject, TarMember
 from detic_crop.photos.photo import Photo
 from detic_crop.stores.addresses import scheme_of
@@ -242,6 +254,31 @@ class Locations(Mapping[str, Location]):
         return iter(self._keys)
 
 
+class Places:
+    """Which photo is at a location: 16 bytes a photo.
+
+    Args:
+        photos: the photos.
+    """
+
+    def __init__(self, photos: Photos) -> None:
+        hashes = hashes_of(locations_of(photos), len(photos))
+        order = np.argsort(hashes, kind="stable")
+        self._photos = photos
+        self._hashes, self._rows = numbers(hashes[order]), numbers(order)
+
+    def key_at(self, location: Location) -> str | None:
+        """Return the key of the last photo there; None if there is none."""
+        number, found = hash(location), None
+        place = bisect_left(self._hashes, number)
+        while place < len(self._hashes) and self._hashes[place] == number:
+            row = self._rows[place]
+            if self._photos.location(row) == location:
+                found = self._photos.keys[row]
+            place += 1
+        return found
+
+
 class OwnPaths(Mapping[str, str]):
     """Key → path or address of photos in columns; empty of a member of a tar file.
 
@@ -307,6 +344,11 @@ def _stat_some(located: Sequence[tuple[str, Location]]) -> list[Photo]:
     for index, photo in zip(slow, looked, strict=True):
         photos[index] = photo
     return photos
+
+
+def locations_of(photos: Photos) -> Iterator[Location]:
+    """Yield where each photo is."""
+    return map(photos.location, range(len(photos)))
 
 
 def in_columns(photos: Iterable[Photo]) -> Photos:

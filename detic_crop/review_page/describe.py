@@ -21,10 +21,11 @@ from detic_crop.folder.same_photo import is_same_photo
 from detic_crop.folder.verdict_lines import VERDICTS, Verdict
 from detic_crop.photos.location import NOWHERE, Location
 from detic_crop.photos.photo import Photo
-from detic_crop.report.html.thumbnails import photo_stamp, read_photo, thumbnail
+from detic_crop.report.html.thumbnails import photo_stamp, photo_thumbnail
 from detic_crop.report.model import Audit, AuditPhoto
 from detic_crop.report.suspicion import FLAGS
 from detic_crop.review_page.rows import photo_id
+from detic_crop.system.memory_budget import MemoryBudget
 from detic_crop.wording import utf8
 
 # px, long side of a photo on the page; photos of 4 MP and more can be decoded at half their size.
@@ -68,6 +69,7 @@ class Describer:
         self._locations = audit.whereabouts.locations
         self._moved = audit.whereabouts.given
         self._wanted = wanted_classes(audit.config.classes)
+        self._memory = MemoryBudget.of_machine()
         self._cached_jpeg = lru_cache(_CACHED_PHOTOS)(self._jpeg)
 
     def describe(self, photo: AuditPhoto, verdict: Verdict | None) -> dict[str, Any]:
@@ -151,7 +153,7 @@ class Describer:
         return self._cached_jpeg(photo.record, now.location, now.version)
 
     def _jpeg(self, record: Record, location: Location, version: int) -> bytes:
-        return thumbnail(read_photo(record, location), record.image, PHOTO_SIDE, _PHOTO_QUALITY, record)
+        return photo_thumbnail(record, location, PHOTO_SIDE, _PHOTO_QUALITY, self._memory)
 
     def crop_file(self, photo: AuditPhoto) -> tuple[bytes, str]:
         """Return the bytes of the crop file, and its content type.

@@ -12,17 +12,24 @@ the browser for. The name alone opens nothing, should it be seen.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import ipaddress
+import logging
+import re
 import secrets
 import socket
 from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from h11 import LocalProtocolError
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from detic_crop.errors import one_line
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -37,6 +44,8 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([0-9A-Za-z._-]{1,255}))(?::\d{1,5})?")
+_log = logging.getLogger(__name__)
 
 
 class Guard:
@@ -74,24 +83,42 @@ class Guard:
         if scope["type"] != "http":
             return
 
+        has_begun = False
+
         async def send_with_headers(message: MutableMapping[str, Any]) -> None:
+            nonlocal has_begun
             if message["type"] == "http.response.start":
+                has_begun = True
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers[name] = value
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
+        try:
+            await self._answered(scope, receive, send_with_headers)
+        except (ClientDisconnect, LocalProtocolError):  # the other side has gone, or broken the rules
+            return
+        except Exception as error:  # a mistake of ours; the page and its other answers go on
+            why = one_line(error, 200)
+            path = self._inside(scope["path"])[:100]
+            _log.error("the page could not answer %s %s: %s", scope["method"], path, why)
+            if not has_begun:
+                answer = _refuse(500, "this could not be answered; the terminal says why")
+                with contextlib.suppress(LocalProtocolError):
+                    await answer(scope, receive, send_with_headers)
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = self._answer(scope)
         if answer is not None:
-            await answer(scope, receive, send_with_headers)
-            return
-        await self.app({**scope, "path": self._inside(scope["path"])}, receive, send_with_headers)
+            await answer(scope, receive, send)
+        else:
+            await self.app({**scope, "path": self._inside(scope["path"])}, receive, send)
 
     def _answer(self, scope: Scope) -> Response | None:
         """Return the answer to a request that is not passed on, else None."""
         headers = Headers(scope=scope)
-        if not self._is_our_name(headers.get("host", "")):
+        if not self._is_our_name(_host_name(headers.get("host", ""))):
             return _refuse(421, "this page does not go by that name; open the address that was printed")
         if scope["path"] == "/" and scope["method"] == "GET":
             token = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
@@ -132,11 +159,7 @@ class Guard:
             return True
         return _equal(token, self.secret)
 
-    def _is_our_name(self, host: str) -> bool:
-        try:
-            name = (urlsplit(f"//{host}").hostname or "").casefold()
-        except ValueError:
-            return False
+    def _is_our_name(self, name: str) -> bool:
         # A number cannot be rebound by DNS; only somebody who bound the page to the network uses other ones.
         return name in self._names or (not self._local and _is_address(name))
 
@@ -144,6 +167,12 @@ class Guard:
 def is_local(host: str) -> bool:
     """Return True if only this machine can reach a server bound to `host`."""
     return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def _host_name(host: str) -> str:
+    """Return the name or address in a Host header (RFC 9110, 7.2), folded; empty if it is no such header."""
+    found = _HOST.fullmatch(host)
+    return (found[1] or found[2]).lower() if found else ""
 
 
 def _is_address(name: str) -> bool:
@@ -166,4 +195,5 @@ def _equal(given: str, secret: str) -> bool:
 
 
 def _refuse(status: int, why: str) -> Response:
-    return PlainTextResponse(f"detic-crop review: {why}\n", status_code=status)
+    # What else the connection brings, such as the body of the request, is not read.
+    return PlainTextResponse(f"detic-crop review: {why}\n", status, {"Connection": "close"})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib import resources
 from typing import Any
@@ -30,6 +32,7 @@ from detic_crop.review_page.rows import REVIEWED, Filter, Mask, ReviewRows, phot
 from detic_crop.wording import utf8
 
 _MAX_BODY = 16_384
+_LONGEST_BODY = 20  # seconds that it may take to come
 _STATIC_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -192,10 +195,14 @@ class ReviewPage:
 
     async def _verdict(self, request: Request) -> Response:
         body = b""
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > _MAX_BODY:
-                return _refuse(413, f"expected at most {_MAX_BODY} bytes")
+        try:
+            async with asyncio.timeout(_LONGEST_BODY):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > _MAX_BODY:
+                        return _refuse(413, f"expected at most {_MAX_BODY} bytes", {"Connection": "close"})
+        except TimeoutError:
+            return _refuse(408, f"expected a verdict within {_LONGEST_BODY} s", {"Connection": "close"})
         return await run_in_threadpool(self._give, request, body)
 
     def _give(self, request: Request, body: bytes) -> Response:
@@ -284,8 +291,8 @@ def _json(value: Any) -> Response:
     return Response(json.dumps(value, separators=(",", ":")), media_type="application/json")
 
 
-def _refuse(status: int, why: str) -> Response:
-    return PlainTextResponse(why, status_code=status)
+def _refuse(status: int, why: str, headers: Mapping[str, str] | None = None) -> Response:
+    return PlainTextResponse(utf8(why), status, headers)
 
 
 def _not_found() -> Response:

@@ -10,10 +10,12 @@ from collections.abc import Callable
 import uvicorn
 
 from detic_crop.errors import UsageError
+from detic_crop.review_page.connections import AT_ONCE, Connection, Server
 from detic_crop.review_page.guard import Guard, is_local
 from detic_crop.review_page.page import ReviewPage
 
 DEFAULT_PORT = 8377
+_LONGEST_HEADERS = 32_768  # bytes
 
 
 def serve(
@@ -49,18 +51,20 @@ def make_server(page: ReviewPage, listener: socket.socket, host: str) -> tuple[u
     guard = Guard(page.app(), host, listener.getsockname()[1])
     config = uvicorn.Config(
         guard,
-        http="h11",
+        http=Connection,
+        h11_max_incomplete_event_size=_LONGEST_HEADERS,
+        backlog=AT_ONCE,
         ws="none",
         loop="asyncio",
         lifespan="off",
         log_config=None,
-        log_level="error",  # a port scanner's requests are nothing to read in the terminal
+        log_level="critical",  # a port scanner's requests are nothing to read in the terminal
         access_log=False,
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=2,
     )
-    return uvicorn.Server(config), guard
+    return Server(config), guard
 
 
 def listen(host: str, port: int | None) -> socket.socket:

@@ -28,13 +28,14 @@ from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import parts_of
 from detic_crop.folder.journal import Journal, Replay, replay, unfinished_crops, unfinished_photos
-from detic_crop.folder.lines import has_checksum
+from detic_crop.folder.known import InMemory
 from detic_crop.folder.names import fold_name
 from detic_crop.folder.records import Record
 from detic_crop.folder.shard import Shard, owner
 from detic_crop.folder.state import Given, Part, SavedListing, WholeInput, load_listing, load_part
 from detic_crop.folder.tars import within
 from detic_crop.folder.there import is_there
+from detic_crop.folder.typed_json import is_sealed
 from detic_crop.photos.photo import Photo
 from detic_crop.shards.state import digest_of
 from detic_crop.wording import counted
@@ -56,7 +57,7 @@ class ShardWork:
     shard: Shard
     part: Part | None
     listing: SavedListing
-    journal: Replay[Record]
+    journal: Replay
 
     def __str__(self) -> str:
         return f"shard {self.shard} of {self.folder.shown}"
@@ -215,7 +216,7 @@ def _collect_records(gathered: Gathered) -> None:
         gathered.damaged += work.journal.ignored
         gathered.unfinished |= unfinished_photos(work.folder.layout.candidates, work.journal.records)
         gathered.records |= {key: (record, index) for key, record in work.journal.records.items()}
-        work.journal.records = {}  # kept once: there may be millions
+        work.journal.records = InMemory({})  # kept once: there may be millions
 
 
 def _collect_photos(gathered: Gathered, merged: Sequence[str]) -> None:
@@ -374,7 +375,7 @@ def _declare_unfinished(
     unfinished: Mapping[str, str], records: Mapping[str, Record], journal: Journal, folder: OutputFolder
 ) -> None:
     """Note the crops without a record, or the next run would take them for somebody else's."""
-    known = unfinished_crops(folder.layout.candidates, records)
+    known = unfinished_crops(folder.layout.candidates, InMemory(records))
     known |= {record.crop for record in records.values()}
     nothing = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), ())
     for crop, key in unfinished.items():
@@ -405,6 +406,6 @@ def _candidates_line(file: BinaryIO | None, record: Record) -> bytes | None:
     if not (line.startswith(begins) and line.endswith(b"}\n") and len(line) == length):
         return None
     with contextlib.suppress(ValueError):
-        has_checksum(line)
+        is_sealed(line)
         return line
     return None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import parts_of
 from detic_crop.folder.journal import unfinished_crops
+from detic_crop.folder.known import Known
 from detic_crop.folder.records import ResumeEntry
 from detic_crop.folder.same_photo import SamePhoto
 from detic_crop.folder.shard import Shard
@@ -126,8 +127,8 @@ def check_same_shards(folder: OutputFolder, inputs: Sequence[Given], photos: Pho
 def replaceable_crops(
     folder: OutputFolder,
     shard: Shard,
-    own: Mapping[str, ResumeEntry],
-    merged: Mapping[str, ResumeEntry],
+    own: Known[ResumeEntry],
+    merged: Known[ResumeEntry],
 ) -> set[str]:
     """Return the crops that a shard may replace: of its photos, and those it was about to write when killed.
 

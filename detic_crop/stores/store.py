@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import errno
 import hashlib
+import io
 import logging
 import random
 import re
@@ -38,6 +39,7 @@ PARALLEL = 16
 _TRIES = 6
 _FIRST_PAUSE = 0.25  # seconds, doubled each time
 _CHUNK = 1 << 20
+_PARTIAL = 206
 _LISTING_CACHES = ("s3", "s3a", "gs", "gcs")
 _CLIENT_ERRORS = {401: PermissionError, 403: PermissionError, 404: FileNotFoundError, 410: FileNotFoundError}
 _NO_CREDENTIALS = ("NoCredentialsError", "DefaultCredentialsError")
@@ -82,15 +84,18 @@ class Store:
         if start is not None and end is not None and start >= end:
             return b""
         path = self._path(address)
+        if start is not None and end is not None and is_web(address):
+            return self._ask(partial(self._stream_part, path, start, end), address)
         data: bytes = self._ask(partial(self.fs.cat_file, path, start=start, end=end), address)
-        if start is not None and end is not None and len(data) > end - start:
-            return data[start:end]  # a web server that knows no ranges sends all
         return data
 
     def read_at_most(self, address: str, most: int) -> bytes:
         """Return the first bytes of an object whose size is not known: at most one more than `most`."""
-        first = self._stream if is_web(address) else self._first_bytes
-        return self._ask(partial(first, self._path(address), most), address)
+        if not is_web(address):
+            return self._ask(partial(self._first_bytes, self._path(address), most), address)
+        with contextlib.closing(Answer(address)) as answer:
+            answer.fill(self, most + 1)
+            return answer.whole()
 
     def _first_bytes(self, path: str, most: int) -> bytes:
         try:
@@ -101,14 +106,19 @@ class Store:
             return b""  # an empty object has no first byte, and stores call that an error
         return data
 
-    def _stream(self, path: str, most: int) -> bytes:
+    def _stream_part(self, path: str, start: int, end: int) -> bytes:
+        with self._stream(path, headers={"Range": f"bytes={start}-{end - 1}"}) as stream:
+            buffer = io.BytesIO()
+            if stream.r.status != _PARTIAL:  # a web server that knows no ranges sends all
+                while start and (part := stream.read(min(_CHUNK, start))):
+                    start -= len(part)
+            while (left := end - start - buffer.tell()) and (part := stream.read(min(_CHUNK, left))):
+                buffer.write(part)
+        return buffer.getvalue()
+
+    def _stream(self, path: str, **settings: Any) -> Any:
         # With a size fsspec does not ask for it; a block size of 0 makes a plain stream, whatever the size.
-        with self.fs.open(path, block_size=0, size=1) as stream:
-            parts, got = [], 0
-            while got <= most and (part := stream.read(min(_CHUNK, most + 1 - got))):
-                parts.append(part)
-                got += len(part)
-        return b"".join(parts)
+        return self.fs.open(path, block_size=0, size=1, **settings)
 
     def open(self, address: str) -> Any:
         """Return the object as a binary file that can seek."""
@@ -197,6 +207,68 @@ class Store:
             pause = _FIRST_PAUSE * 2 ** (attempt - 1)
             time.sleep(pause * (0.5 + random.random() / 2))  # so that many do not ask together again
             attempt += 1
+
+
+class Answer:
+    """What a web server answers for one address, read from its beginning and no further than it is needed.
+
+    Args:
+        address: the address.
+
+    Attributes:
+        stated: bytes that the server says it has; -1 if it does not say.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.stated = -1
+        self._address = address
+        self._data = io.BytesIO()
+        self._stream: Any = None
+        self._ended = False
+
+    def fill(self, store: Store, size: int) -> int:
+        """Read on until `size` bytes are there, or all; return how many are.
+
+        Raises:
+            OSError: as the methods of `Store`.
+        """
+        store._ask(partial(self._fill, store, size), self._address)
+        return self._data.tell()
+
+    def _fill(self, store: Store, size: int) -> None:
+        if self._stream is None and not self._ended:  # also after it broke off
+            self._data = io.BytesIO()
+            self._stream = store._stream(store._path(self._address))
+            self.stated = _stated_length(self._stream)
+        try:
+            while not self._ended and (left := size - self._data.tell()) > 0:
+                part = self._stream.read(min(_CHUNK, left))
+                self._data.write(part)
+                self._ended = not part
+        except BaseException:
+            self.close()
+            raise
+
+    def part(self, start: int, size: int) -> bytes:
+        """Return some of the bytes that are there."""
+        with self._data.getbuffer() as there:
+            return bytes(there[start : start + size])
+
+    def whole(self) -> bytes:
+        """Return all bytes that are there, without another copy of them."""
+        return self._data.getvalue()
+
+    def close(self) -> None:
+        """Read no further."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+
+def _stated_length(stream: Any) -> int:
+    headers = stream.r.headers
+    text = "" if headers.get("Content-Encoding") else headers.get("Content-Length", "")
+    return int(text) if text.isdecimal() else -1
 
 
 def map_parallel(call: Callable[[_Item], _T], items: Iterable[_Item]) -> list[_T]:

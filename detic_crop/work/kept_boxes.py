@@ -20,9 +20,9 @@ from detic_crop.detectors.vocabulary import resolve_classes, wanted_classes
 from detic_crop.errors import PhotoError, UsageError
 from detic_crop.folder.decisions import Decision, detected_box
 from detic_crop.folder.journal import read_candidates
-from detic_crop.folder.lines import has_checksum
 from detic_crop.folder.records import Record
 from detic_crop.folder.there import is_there
+from detic_crop.folder.typed_json import is_sealed
 
 
 class KeptCandidates(Detector):
@@ -184,6 +184,6 @@ def _classes_seen(candidates_path: Path) -> list[str]:
     with open(candidates_path, "rb") as file:
         for line in file:
             with contextlib.suppress(ValueError, KeyError, TypeError):  # a torn or damaged line
-                has_checksum(line)
+                is_sealed(line)
                 names.update(json.loads(line)["class_names"])
     return sorted(names)

@@ -14,6 +14,7 @@ a photo that was found undamaged before, only the rows down to the last one of t
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Literal
@@ -42,11 +43,14 @@ from detic_crop.images.partial import (
     reduction_to_show,
     snapped,
 )
+from detic_crop.system.memory_budget import Loan
 from detic_crop.work.recipe import Job, Outcome, Recipe
 from detic_crop.work.record_of import fields_of_choice
 from detic_crop.work.timing import StageTimes
 
 _NO_PIXEL = np.zeros(3, np.uint8)
+_BYTES_PER_PIXEL_OF_CROP = 12
+"""What cutting, resizing and encoding take for each pixel of the crop; most crops are small."""
 MAX_DETECTOR_CRASHES = 25
 """Crashes in a row after which a plain picture tells whether the detector is broken, or the photos are."""
 
@@ -62,6 +66,7 @@ class DecodedPhoto:
         decoded: its pixels; None if the detector does not need any.
         file: the file, to decode from again; None if `decoded` is all that is needed.
         prepared: what `Detector.prepare` made of it.
+        loan: memory that was borrowed for it; None: none was.
     """
 
     job: Job
@@ -70,6 +75,7 @@ class DecodedPhoto:
     decoded: Decoded | None
     file: PhotoFile | None
     prepared: Any = None
+    loan: Loan | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +92,9 @@ class Pipeline:
     Args:
         recipe: what is wanted.
         detector: finds animals; already told what is wanted.
+
+    Attributes:
+        memory: where memory for a photo is borrowed, from before it is read until there is an outcome.
     """
 
     def __init__(self, recipe: Recipe, detector: Detector) -> None:
@@ -94,6 +103,7 @@ class Pipeline:
         self.config = recipe.config
         self.classes = recipe.classes
         self.conf = recipe.config.conf if recipe.config.conf is not None else detector.info.default_conf
+        self.memory = recipe.memory_budget()
         self.times = StageTimes()
         self._crashes = 0
 
@@ -120,18 +130,41 @@ class Pipeline:
         """Read a photo and decode what the detector needs; a failure is an outcome, not an error."""
         try:
             with self.times.measure("read"):
-                file = job.photo.open(self.recipe.max_pixels, self.config.truncated)
+                file = job.photo.open(
+                    self.recipe.max_pixels, self.config.truncated, self.memory, self._bytes_of_crop
+                )
+        except CancelledError:
+            raise
+        except Exception as error:
+            return self._failed(job, "decode", error)
+        photo = self._decoded(job, file)
+        if isinstance(photo, Outcome):
+            file.give_back()
+        return photo
+
+    def _decoded(self, job: Job, file: PhotoFile) -> DecodedPhoto | Outcome:
+        try:
             earlier = job.earlier
             if earlier is not None and _was_undamaged(earlier) and earlier.checksum == file.checksum:
                 file.vouch()
             if not self.detector.info.needs_pixels and file.resolution_wh is not None:
-                return self._prepared(DecodedPhoto(job, file.resolution_wh, file.checksum, None, file))
+                return self._prepared(
+                    DecodedPhoto(job, file.resolution_wh, file.checksum, None, file, loan=file.loan)
+                )
             with self.times.measure("decode"):
                 decoded = file.decode(reduction=self._reduction_to_show(file))
         except Exception as error:
             return self._failed(job, "decode", error)
         again = file if decoded.reduction > 1 else None
-        return self._prepared(DecodedPhoto(job, decoded.resolution_wh, file.checksum, decoded, again))
+        if again is None and file.loan is not None:  # no more than these pixels is needed from now on
+            file.loan.keep(decoded.image.nbytes + self._bytes_of_crop)
+        return self._prepared(
+            DecodedPhoto(job, decoded.resolution_wh, file.checksum, decoded, again, loan=file.loan)
+        )
+
+    @property
+    def _bytes_of_crop(self) -> int:
+        return _BYTES_PER_PIXEL_OF_CROP * self.config.size**2
 
     def _reduction_to_show(self, file: PhotoFile) -> Reduction:
         if file.resolution_wh is None or not self._may_scale(file.resolution_wh):
@@ -185,6 +218,7 @@ class Pipeline:
                     f"time with {type(error).__name__}: {one_line(error, 300)}; fix that and run the same "
                     "command again",
                 ) from error
+            _give_back(photo.loan)
             return self._failed(photo.job, "detect", error, photo)
         self._crashes = 0
         return Detected(photo, detections)
@@ -202,6 +236,12 @@ class Pipeline:
 
     def finish(self, detected: Detected) -> Outcome:
         """Choose, enlarge, crop, resize and encode."""
+        try:
+            return self._finished(detected)
+        finally:
+            _give_back(detected.photo.loan)
+
+    def _finished(self, detected: Detected) -> Outcome:
         photo, resolution_wh = detected.photo, detected.photo.resolution_wh
         stage = "crop"
         try:
@@ -328,6 +368,11 @@ class Pipeline:
         return Outcome(
             msgspec.structs.replace(self._blank(job, photo), reason=reason, stage=stage, error=message)
         )
+
+
+def _give_back(loan: Loan | None) -> None:
+    if loan is not None:
+        loan.give_back()
 
 
 def _was_undamaged(record: Record) -> bool:

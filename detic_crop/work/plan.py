@@ -19,6 +19,7 @@ from detic_crop.config import CropConfig
 from detic_crop.folder.decisions import Decision
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import unfinished_crops
+from detic_crop.folder.known import Known
 from detic_crop.folder.names import CropNames
 from detic_crop.folder.records import Record, ResumeEntry
 from detic_crop.folder.tars import within
@@ -121,7 +122,7 @@ class Surroundings(Protocol):
 
 
 def make_plan(
-    task: Task, records: Mapping[str, ResumeEntry], folder: OutputFolder, surroundings: Surroundings
+    task: Task, records: Known[ResumeEntry], folder: OutputFolder, surroundings: Surroundings
 ) -> Plan:
     """Name every crop and find the photos that still need one.
 
@@ -155,7 +156,7 @@ def make_plan(
     return Plan(jobs, len(task.photos) - len(jobs), replaced)
 
 
-def _own_crops(records: Mapping[str, ResumeEntry], folder: OutputFolder) -> tuple[Iterable[str], set[str]]:
+def _own_crops(records: Known[ResumeEntry], folder: OutputFolder) -> tuple[Iterable[str], set[str]]:
     """Return the recorded crops, and those that a killed run was about to write."""
     recorded = (record.crop for record in records.values() if record.crop)
     return recorded, unfinished_crops(folder.layout.candidates, records)
@@ -301,7 +302,7 @@ def _is_finished(
 ) -> bool:
     if record is None or record.status == "failed":
         return False
-    if decision is not None and not decision.is_followed_by_entry(record):
+    if decision is not None and not decision.is_followed_by(record):
         return False
     if (record.file_size, record.file_time) != (photo.size, photo.version):
         return False

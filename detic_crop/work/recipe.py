@@ -14,6 +14,7 @@ from detic_crop.detectors.vocabulary import wanted_classes
 from detic_crop.folder.decisions import Decision
 from detic_crop.folder.records import Record
 from detic_crop.photos.photo import Photo
+from detic_crop.system.memory_budget import MemoryBudget
 
 
 class Job(NamedTuple):
@@ -56,6 +57,8 @@ class Recipe:
         record_source: ``run``, ``recrop`` or ``review``; see `Record.source`.
         model: name of the model for `load_detector`; empty if the detector cannot be loaded by a name.
         model_settings: further arguments of `load_detector`.
+        memory: bytes that photos may take together on each machine; None: half of what there is.
+        parts: processes that share a machine.
     """
 
     config: CropConfig
@@ -63,11 +66,17 @@ class Recipe:
     record_source: str = "run"
     model: str = ""
     model_settings: Mapping[str, Any] = field(default_factory=dict)
+    memory: int | None = None
+    parts: int = 1
 
     @property
     def classes(self) -> tuple[str, ...] | None:
         """Wanted class names; None for any."""
         return wanted_classes(self.config.classes)
+
+    def memory_budget(self) -> MemoryBudget:
+        """Return what this process may take of the memory."""
+        return MemoryBudget.of_machine(self.memory, self.parts)
 
     def load_detector(self, device: str) -> Detector:
         """Load the model and tell it what is wanted.

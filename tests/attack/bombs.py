@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from tests.attack.commands import assert_whole, give, memory_within
-from tests.attack.mutations import mutate
 from tests.attack.runner import Trial
 from tests.kit.faults import cli_command
 from tests.kit.folders import row_of
+from tests.kit.mutations import mutate
 from tests.kit.photos import photo_bytes
 
 PIXELS = 20_000_000

@@ -7,9 +7,9 @@ from pathlib import Path
 from detic_crop.photos.keys import STATE
 from tests.attack.commands import assert_whole, give
 from tests.attack.folders import Folder, Scenery, copy_of
-from tests.attack.mutations import flip_bit
 from tests.attack.runner import Trial
 from tests.kit.folders import rows_of
+from tests.kit.mutations import flip_bit
 
 FOLDERS = (
     Folder("flat", (("--labels",),)),

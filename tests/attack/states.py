@@ -10,9 +10,9 @@ from detic_crop.errors import DeticCropError
 from detic_crop.folder.folder import open_on_disk
 from tests.attack.commands import assert_whole, give
 from tests.attack.folders import FOLDERS, Scenery, copy_of, state_files
-from tests.attack.mutations import mutate
 from tests.attack.page import look_at_all
 from tests.attack.runner import Trial
+from tests.kit.mutations import mutate
 
 
 class States:

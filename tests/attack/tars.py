@@ -6,10 +6,10 @@ from pathlib import Path
 
 from tests.attack.commands import assert_whole, give, memory_within
 from tests.attack.hostile_tars import HOSTILE, WITH_HOLES
-from tests.attack.mutations import mutate
 from tests.attack.runner import Trial
 from tests.kit.faults import cli_command
 from tests.kit.folders import rows_of
+from tests.kit.mutations import mutate
 
 MEMORY = 500 << 20  # bytes that none may take; most take a few million
 

@@ -25,7 +25,7 @@ def attacked(*words: str, work: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("name", ["states", "flips", "kills", "tars", "bombs"])
+@pytest.mark.parametrize("name", ["states", "flips", "kills", "tars", "bombs", "stories"])
 def test_holds(name: str, tmp_path: Path) -> None:
     done = attacked(name, work=tmp_path)
     print(done.stdout)

@@ -130,6 +130,7 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
         "LABELS": str(labels),
         "LABELS_KEY": "photo",
         "WORKERS": "2",
+        "MEMORY": "3GB",
         "ADD": "1",
         "LIMIT": "4",
         "TIME_LIMIT": "1h",
@@ -165,6 +166,7 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
     assert (settings["fit"], settings["format"], settings["quality"]) == ("pad", "png", 80)
     assert (settings["device"], settings["truncated"], settings["labels_key"]) == ("cpu", "fail", "photo")
     assert (settings["workers"], settings["limit"], settings["time_limit"]) == (2, 4, 3600)
+    assert settings["memory"] == 3_000_000_000
     assert (settings["decode"], settings["profile"], settings["add"]) == ("scaled", True, True)
     assert (settings["out_format"], settings["per_tar"]) == ("tar", 3)
     assert settings["box_format"] == "xyxy"
@@ -213,6 +215,8 @@ BAD = [
     (["--workers", "0"], "--workers"),
     (["--workers", "-2"], "--workers"),
     (["--workers", "1000"], "--workers"),
+    (["--memory", "much"], "--memory"),
+    (["--memory", "0GB"], "--memory"),
     (["--limit", "0"], "--limit"),
     (["--limit", "-3"], "--limit"),
     (["--max-pixels", "0"], "--max-pixels"),

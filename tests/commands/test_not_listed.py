@@ -13,7 +13,7 @@ from detic_crop import api
 from detic_crop.cli import main as cli
 from detic_crop.detectors.boxes_file import load_boxes_file
 from detic_crop.errors import UsageError
-from detic_crop.folder.journal import replay, replay_entries
+from detic_crop.folder.journal import replay
 from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.photos.keys import STATE
 from tests.kit.errors import refused
@@ -58,7 +58,7 @@ def test_its_row(finished: Path) -> None:
     assert row_of(finished / "out", EMPTY)["reason"] == "not_found"
     journal = finished / "out" / STATE / "journal.jsonl"
     assert replay(journal).records[UNLISTED].unlisted
-    assert replay_entries(journal).records.keys() == {LISTED, EMPTY, UNLISTED}
+    assert replay(journal).entries.keys() == {LISTED, EMPTY, UNLISTED}
 
 
 def test_the_run_names_the_first_of_both_sides(finished: Path) -> None:

@@ -33,7 +33,7 @@ from detic_crop.folder.records import DetectorChoice, Record
 from detic_crop.folder.state import Given, load_listing, save_listing
 from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.folder.whereabouts import Whereabouts
-from detic_crop.images.decode import decode
+from detic_crop.images.decode import PhotoFile, decode
 from detic_crop.photos.labels import Labels
 from detic_crop.photos.location import LocalFile
 from detic_crop.photos.photo import Photo
@@ -707,7 +707,7 @@ def test_small_decoding_agrees_with_the_real_one(orientation: int, reduction: in
         cv2.cvtColor(_gradient(side * reduction + 3, 60 * reduction), cv2.COLOR_BGR2RGB)
     )
     picture.save(file, "JPEG", exif=exif, quality=95)
-    decoded = thumbnails._decode_small(file.getvalue(), "a.jpg", side)
+    decoded = thumbnails._decode_small(PhotoFile(file.getvalue()), side)
     small, real = decoded.image, decode(file.getvalue()).image
     assert decoded.resolution_wh == (real.shape[1], real.shape[0])
     assert max(small.shape) < max(real.shape)  # it was reduced indeed
@@ -727,7 +727,7 @@ def _gradient(height: int, width: int) -> Any:
 def test_thumbnails_are_small(tmp_path: Path) -> None:
     path = write_photo(tmp_path / "a.jpg", width=3000, height=1000)
     image = cv2.imdecode(
-        np.frombuffer(thumbnails.thumbnail(path.read_bytes(), "a.jpg", 420, 75, None), np.uint8),
+        np.frombuffer(thumbnails.crop_thumbnail(path.read_bytes(), "a.jpg", 420, 75), np.uint8),
         cv2.IMREAD_COLOR,
     )
     assert image is not None

@@ -15,7 +15,7 @@ from detic_crop.errors import OutputError, UsageError
 from detic_crop.folder import inside as inside_module
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inside import Inside
-from detic_crop.folder.journal import replay, replay_entries, unfinished_crops
+from detic_crop.folder.journal import replay, unfinished_crops
 from detic_crop.folder.lines import to_line
 from detic_crop.folder.mirror import NoMirror
 from detic_crop.folder.names import aside_name, is_crop_path
@@ -87,9 +87,10 @@ def test_a_record_whose_crop_leads_away_is_a_damaged_line(path: str, tmp_path: P
     crop(tmp_path / "in", tmp_path / "out")
     journal = tmp_path / "out" / STATE / "journal.jsonl"
     image = spoil_crop(journal, path)
-    assert image not in replay(journal).records
-    assert image not in replay_entries(journal).records
-    assert replay(journal).ignored == replay_entries(journal).ignored == 1
+    state = replay(journal)
+    assert image not in state.records
+    assert image not in state.entries
+    assert state.ignored == 1
     result = crop(tmp_path / "in", tmp_path / "out")
     assert (result.done, result.skipped) == (1, 3)
     assert any("damaged journal lines, whose photos were done again: 1" in note for note in result.notes)

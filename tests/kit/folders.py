@@ -79,7 +79,7 @@ def row_of(out: Path, image: str) -> dict[str, str]:
 
 def records_of(out: Path) -> dict[str, Record]:
     """What the journal says last of every photo."""
-    return replay(out / STATE / "journal.jsonl").records
+    return dict(replay(out / STATE / "journal.jsonl").records.items())
 
 
 def leftovers(out: Path) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from detic_crop.folder.lines import to_line
+from detic_crop.folder.records import Record, ResumeEntry
 from detic_crop.photos.keys import STATE
 
 Values = dict[str, Any]
@@ -18,6 +19,11 @@ def values_of(line: bytes) -> Values:
     values: Values = json.loads(line)
     values.pop("crc", None)
     return values
+
+
+def entry_of(record: Record) -> ResumeEntry:
+    """What a resume has to know of a photo, taken from its whole record."""
+    return ResumeEntry(**{name: getattr(record, name) for name in ResumeEntry.__struct_fields__})
 
 
 def change_line(path: Path, number: int, change: Callable[[Values], object]) -> Values:

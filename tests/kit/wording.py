@@ -54,6 +54,7 @@ WORDING: dict[str, str] = {
     "not_the_file": (
         "answers with a web page instead of |offers .* bytes, expected .*: it is another file"
         "|^what came as .*; it was removed again: "
+        "|sends more than the .* bytes of .*: it is another file; nothing of it is kept, "
     ),
     "missing_device": "^--device .* is not on this machine; it has |^--device mps does not run detectron2; ",
     "unknown_model": ("--model must be|expected a Detic model, one of|--model must be one of"),
@@ -95,6 +96,7 @@ WORDING: dict[str, str] = {
     "damaged_weights": (
         "is damaged or (holds more than tensors|incomplete)|is not a complete safetensors file"
         "|the fitted heads of lite at|; pip install --force-reinstall|; get it again: `detic-crop weights"
+        "| cannot be used: it .*; get it again$| is damaged: its tensors claim more than its own bytes; "
     ),
     "bad_embeddings": (
         "class names, got an array of shape"
@@ -227,6 +229,7 @@ WORDING: dict[str, str] = {
     "bad_shard": "^--shard( auto)?(:| must be k/N)",
     "crop_name_taken": "the crops of .* have the same name, .*; run the commands of all shards again",
     "damaged_journal": "the journal of shard .* is damaged; run the command of that shard again",
+    "journal_changed": "was changed while it was read; run the same command again",
     "other_input": "was run with .*, unlike shard .*; run the commands of all shards again",
     "other_settings": "were made with different settings .*; make one of them again"
     "|was made with other settings .*; pass the same settings to go on, (or )?another --out",

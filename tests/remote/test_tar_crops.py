@@ -21,7 +21,7 @@ from detic_crop.folder.layout import PENDING
 from detic_crop.folder.names import aside_name
 from detic_crop.folder.records import Record
 from detic_crop.folder.shard import Shard
-from detic_crop.folder.tars import is_tar_name, place_of, tar_name
+from detic_crop.folder.tars import TarCrops, is_tar_name, place_of, tar_name
 from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.photos.keys import STATE
 from tests.kit.detectors import FakeDetector
@@ -413,6 +413,32 @@ def test_killed_while_it_removes_what_it_packed(
     tars(photos, tmp_path / "out")
     assert_samples(tmp_path / "out")
     assert_same(tmp_path / "out", product(tmp_path / "reference"))
+
+
+def test_shards_go_on_where_a_run_was_killed(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it put and did not record waits for a tar file that no shard makes."""
+
+    append = Journal.append
+
+    def killed(journal: Journal, record: Record) -> None:
+        if record.crop:
+            raise KeyboardInterrupt
+        append(journal, record)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "append", killed)
+        patched.setattr(TarCrops, "forget", lambda *_: None)
+        patched.setattr(TarCrops, "flush", lambda *_: None)
+        with pytest.raises(KeyboardInterrupt):
+            tars(photos, tmp_path / "out")
+    assert list((tmp_path / "out" / STATE / PENDING / "crops-00000.tar").rglob("*.json"))
+    for index in range(2):
+        tars(photos, tmp_path / "out", shard=f"{index}/2")
+    api.merge(tmp_path / "out")
+    assert_samples(tmp_path / "out")
+    assert not (tmp_path / "out" / "crops-00000.tar").exists()
 
 
 @pytest.mark.parametrize("left", ["crops-00000.tar/day1", "."])

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import detic_crop
 from detic_crop import errors
-from detic_crop.config import ALGORITHM, CropConfig, RunOptions, parse_duration
+from detic_crop.config import ALGORITHM, CropConfig, RunOptions, parse_bytes, parse_duration
 from detic_crop.detectors.base import DetectorInfo
 from detic_crop.detectors.devices import resolve_device
 from detic_crop.errors import DeticCropError, PhotoError, UsageError
@@ -44,10 +44,12 @@ OTHER: dict[str, Any] = {
     "algorithm": ALGORITHM + 1,
 }
 
+WORDS = st.text(min_size=1).filter(lambda text: text.replace(",", "").strip() and "\0" not in text)
+
 configs = st.builds(
     CropConfig,
-    model=st.text(min_size=1).filter(lambda text: text.replace(",", "").strip()),
-    classes=st.none() | st.text(min_size=1).filter(lambda text: text.replace(",", "").strip()),
+    model=WORDS,
+    classes=st.none() | WORDS,
     vocabulary=st.none() | st.sampled_from(["lvis", "own.npy", "dolphin,orca dorsal fin"]),
     conf=st.none() | st.floats(0, 1),
     scale=st.floats(0.1, 10),
@@ -156,7 +158,8 @@ BAD: list[tuple[type[CropConfig] | type[RunOptions], str, Any]] = [
     *((RunOptions, "workers", value) for value in (0, -1, 257, 2.0, "4", True)),
     *((RunOptions, "max_pixels", value) for value in (0, None, 1.5, math.inf)),
     *((RunOptions, "limit", value) for value in (0, -5, 1.5, "10")),
-    *((RunOptions, "time_limit", value) for value in (-1, math.nan, math.inf, "8h")),
+    *((RunOptions, "time_limit", value) for value in (-1, math.nan, math.inf, "soon")),
+    *((RunOptions, "memory", value) for value in (0, -1, 1.5, True, math.inf, "0", "0.1", "much", "")),
     *((RunOptions, "device", value) for value in ("", "gpu", "cuda:", "cuda:x", "cpu:0", "CPU", "cuda:0\n")),
 ]
 
@@ -196,12 +199,50 @@ def test_a_setting_of_another_kind_is_refused_in_words(name: str, value: Any) ->
         *((RunOptions, "limit", value) for value in (None, 1)),
         *((RunOptions, "max_pixels", value) for value in (1, 10**12)),
         *((RunOptions, "time_limit", value) for value in (None, 0.5, 86400)),
+        *((RunOptions, "memory", value) for value in (None, 1, 10**12)),
     ],
 )
 def test_the_ends_of_every_range_are_allowed(
     kind: type[CropConfig] | type[RunOptions], name: str, value: Any
 ) -> None:
     assert getattr(kind(**{name: value}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"), [("time_limit", "8h30m", 30600.0), ("memory", "1.5GB", 1_500_000_000)]
+)
+def test_what_people_write_is_understood_in_python_too(name: str, text: Any, value: float) -> None:
+    assert getattr(RunOptions(**{name: text}), name) == value
+
+
+# --- parse_bytes
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("8GB", 8 * 10**9),
+        ("8G", 8 * 10**9),
+        ("8GiB", 8 << 30),
+        (" 1.5 gb ", 1_500_000_000),
+        ("500MB", 500_000_000),
+        ("512Mi", 512 << 20),
+        ("64k", 64_000),
+        ("2TB", 2 * 10**12),
+        ("1000000", 1_000_000),
+        ("100b", 100),
+    ],
+)
+def test_bytes(text: str, size: int) -> None:
+    assert parse_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "GB", "8 GBs", "-1GB", "1e9", "8,5GB", "half", "50%", "nan"])
+def test_what_is_no_number_of_bytes_is_refused_in_one_line(text: str) -> None:
+    with refused("bad_value") as caught:
+        parse_bytes(text)
+    assert "--memory must be a number of bytes such as 8GB" in str(caught.value)
+    assert repr(text) in str(caught.value)
 
 
 # --- parse_duration

@@ -26,5 +26,5 @@ def test_no_test_file_imports_another() -> None:
 
 def test_the_table_of_behaviours_names_every_file() -> None:
     text = (TESTS / "README.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`((?:unit|commands|faults|attack|remote|outside)/test_\w+\.py)`", text))
+    named = set(re.findall(r"`((?:unit|commands|faults|attack|fuzz|remote|outside)/test_\w+\.py)`", text))
     assert named == {path.relative_to(TESTS).as_posix() for path in FILES}

@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from detic_crop.errors import WeightsError
+from detic_crop.detectors.torch_files import damage_of
+from detic_crop.errors import WeightsError, one_line
 
 # Our name of a tensor → the published one; the first pattern that fits is applied.
 _RENAMES: tuple[tuple[str, str], ...] = (
@@ -67,6 +67,7 @@ IGNORED: tuple[tuple[str, str], ...] = (
 """Published tensors that inference does not need, and why; they may be there or not."""
 
 _LISTED = 10
+_LARGER = 2  # times the size of their file that tensors may have together: some share their numbers
 
 
 def published_name(name: str) -> str:
@@ -104,13 +105,18 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         try:
             return load_file(path)
-        except (SafetensorError, OSError) as error:
+        except Exception as error:  # its own, and what torch says of kinds of numbers that it does not know
             raise WeightsError(
-                "damaged_weights", f"{path} is not a complete safetensors file ({error}); get it again"
+                "damaged_weights",
+                f"{path} is not a complete safetensors file ({one_line(error, 200)}); get it again",
             ) from error
     try:
+        if damage := damage_of(path, thorough=False):
+            raise WeightsError("damaged_weights", f"{path} cannot be used: it {damage}; get it again")
         with warnings.catch_warnings(action="ignore"):  # about old pickle protocols; nothing a user can do
             content = torch.load(path, map_location="cpu", weights_only=True)
+    except WeightsError:
+        raise
     except pickle.UnpicklingError as error:
         reason = str(error).splitlines()[0] if str(error) else "not a pickle"
         raise WeightsError(
@@ -129,7 +135,18 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             "weights_do_not_fit",
             f"{path}: expected a dict with tensors under 'model', as the published checkpoints have",
         )
+    if not all(_is_plain(tensor) for tensor in tensors.values()) or (
+        sum(tensor.nbytes for tensor in tensors.values()) > _LARGER * path.stat().st_size
+    ):
+        raise WeightsError(
+            "damaged_weights", f"{path} is damaged: its tensors claim more than its own bytes; get it again"
+        )
     return {str(name): tensor for name, tensor in tensors.items()}
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Return whether a tensor has numbers of its own in this machine's memory, one for each element."""
+    return tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
 
 
 def fill_network(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:

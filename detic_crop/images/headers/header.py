@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from detic_crop.errors import PhotoError
+from detic_crop.images.source import Readable
 
 CONVERT = "convert it to JPEG or TIFF and run again"
 DAMAGED = "open it in a viewer, or copy it again from its source"
@@ -39,7 +40,31 @@ class Header:
     colour_key: tuple[int, ...] | None = None
 
 
-def u32(data: bytes, at: int) -> int:
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much there is to decode, which the first bytes of a file tell: see `images.memory_use`.
+
+    Attributes:
+        format: as in `Header`.
+        width, height: size in pixels as stored; both 0 if the format does not tell before it is decoded.
+        kind: what of the format it is, as far as the memory of decoding depends on it.
+        sample_bytes: bytes of a pixel in the file, of a TIFF that `tiff_samples` decodes.
+        area: pixels that are decoded, with those of tiles beyond the edges; 0: width × height.
+        block_bytes: bytes of a strip or tile of a TIFF, unpacked.
+        blocks: strips or tiles of a TIFF.
+    """
+
+    format: str
+    width: int
+    height: int
+    kind: str = ""
+    sample_bytes: float = 0.0
+    area: int = 0
+    block_bytes: int = 0
+    blocks: int = 0
+
+
+def u32(data: Readable, at: int) -> int:
     """Return a little-endian number of four bytes; fewer at the end of the data."""
     return int.from_bytes(data[at : at + 4], "little")
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from itertools import islice
 
 from detic_crop.errors import PhotoError
-from detic_crop.images.headers.header import CONVERT, DAMAGED, Header, cut_header
+from detic_crop.images.headers.header import CONVERT, DAMAGED, Extent, Header, cut_header
 from detic_crop.images.orientation import exif_orientation, xmp_orientation
+from detic_crop.images.source import Readable
 
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
@@ -24,6 +25,9 @@ SOS = b"\xff\xda"
 _MAX_SCANS = 500
 _SCANS_AT_ANY_SIZE = 64
 _MAX_SCANNED_PIXELS = 4_000_000_000
+# Segments before the picture, some dozens in real ones, and bytes between them that belong to none.
+_MOST_SEGMENTS = 1 << 16
+_MOST_RUBBISH = 1 << 20
 _EXIF_IN_JPEG = b"Exif\0\0"
 _XMP_IN_JPEG = b"http://ns.adobe.com/xap/1.0/\0"
 
@@ -84,7 +88,32 @@ def read_jpeg(data: bytes) -> Header:
             lean.append(_usual_jfif(data[start - 4 : end]) if marker == 0xE0 else data[start - 4 : end])
         elif marker == 0xEE:
             lean.append(_usual_adobe(data[start - 4 : end]))
-    raise PhotoError("unreadable", f"expected a JPEG with a picture in it, got a damaged header; {DAMAGED}")
+    raise _no_picture()
+
+
+def read_jpeg_extent(data: Readable) -> Extent:
+    """Walk the segments up to the first scan, and no further."""
+    frame: tuple[int, int, int, int] | None = None
+    progressive = False
+    for marker, start, end in _jpeg_segments(data):
+        if marker in FRAMES and frame is None:
+            if end - start < 6:
+                break
+            frame = struct.unpack(">BHHB", data[start : start + 6])
+            progressive = marker & 3 == 2
+        if marker == 0xDA:
+            if frame is None:
+                break
+            _, height, width, components = frame
+            kind = "four colours" if components > 3 else ""
+            # What comes in several scans is kept as coefficients until the last one.
+            kind = kind or ("scans" if progressive or data[start] != components else "")
+            return Extent("JPEG", width, height, kind)
+    raise _no_picture()
+
+
+def _no_picture() -> PhotoError:
+    return PhotoError("unreadable", f"expected a JPEG with a picture in it, got a damaged header; {DAMAGED}")
 
 
 def _check_scans(data: bytes, first: int, pixels: int, components: int | None) -> None:
@@ -144,23 +173,19 @@ def _usual_adobe(segment: bytes) -> bytes:
     return segment
 
 
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+def _jpeg_segments(data: Readable) -> Iterator[tuple[int, int, int]]:
     """Yield (marker, first byte of the payload, end) of each segment up to the first scan's header.
 
     Raises:
-        PhotoError: ``truncated``: the file ends inside the header.
+        PhotoError: ``truncated``: the file ends inside the header; ``unreadable``: there is no end of it.
     """
-    at = 2
-    while True:
-        at = data.find(b"\xff", at)
-        while 0 <= at < len(data) - 1 and data[at + 1] == 0xFF:
-            at += 1
-        if at < 0 or at + 4 > len(data):
-            raise cut_header("JPEG")
+    at, rubbish = 2, 0
+    for _ in range(_MOST_SEGMENTS):
+        before, at = at, _next_mark(data, at)
+        rubbish += at - before
+        if rubbish > _MOST_RUBBISH:
+            break
         marker = data[at + 1]
-        if marker == 0 or marker in _STANDALONE:
-            at += 2
-            continue
         if marker == 0xD9:
             return
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
@@ -172,6 +197,21 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         if marker == 0xDA:
             return
         at = end
+    raise _no_picture()
+
+
+def _next_mark(data: Readable, at: int) -> int:
+    """Return where the next segment begins, at or after an offset."""
+    last = at + _MOST_RUBBISH
+    while at <= last:
+        at = data.find(b"\xff", at)
+        if at < 0 or at + 4 > len(data):
+            raise cut_header("JPEG")
+        marker = data[at + 1]
+        if marker != 0xFF and marker != 0 and marker not in _STANDALONE:
+            return at
+        at += 1 if marker == 0xFF else 2
+    raise _no_picture()
 
 
 def _last_whole_segment(data: bytes, at: int) -> int:

@@ -5,37 +5,60 @@ from __future__ import annotations
 import struct
 import zlib
 
-from detic_crop.images.headers.header import Header, cut_header, damaged_header
+from detic_crop.images.headers.header import Extent, Header, cut_header, damaged_header
 from detic_crop.images.orientation import PNG_TEXTS, exif_orientation, png_text_orientation
+from detic_crop.images.source import Readable
 
 # Chunks that pixels or their orientation are read from; damage in others does not matter.
 _PNG_USED = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf"})
+# Those of a photo of 200 MP that are hard to pack, in the small chunks that libpng writes, are 150,000.
+_MOST_CHUNKS = 1 << 20
+
+
+def read_png_extent(data: Readable) -> Extent:
+    """Walk the chunks up to the one that tells the size."""
+    at = 8
+    for _ in range(_MOST_CHUNKS):
+        if at + 8 > len(data):
+            raise cut_header("PNG") if len(data) < 33 else damaged_header("PNG")
+        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        if kind == b"IHDR":
+            head = data[at + 8 : at + 8 + length]
+            if len(head) != 13:
+                break
+            width, height, depth, colour = struct.unpack(">IIBB", head[:10])
+            return Extent("PNG", width, height, "deep" if depth == 16 and colour in (0, 2) else "")
+        at += 12 + length
+    raise damaged_header("PNG")
 
 
 def read_png(data: bytes) -> Header:
     """Walk the chunks; the lean file has all picture data that exists, with right checksums."""
     chunks: dict[bytes, bytes] = {}
     texts: list[tuple[bytes, bytes]] = []
-    parts: list[bytes] = []  # chunks of picture data
+    parts: list[bytes | memoryview] = []  # chunks of picture data
     truncated = True
     damaged = False
     at = 8
-    while at + 8 <= len(data):
+    view = memoryview(data)  # a chunk may be as large as the file
+    for _ in range(_MOST_CHUNKS):
+        if at + 8 > len(data):
+            break
         length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
-        payload = data[at + 8 : at + 8 + length]
-        whole = data[at : at + 12 + length]
-        right = kind not in _PNG_USED or whole == _png_chunk(kind, payload)
+        payload = view[at + 8 : at + 8 + length]
+        right = kind not in _PNG_USED or data[at + 8 + length : at + 12 + length] == _checksum(kind, payload)
         if kind == b"IDAT":
-            parts.append(whole if right else _png_chunk(kind, payload))
+            parts.append(view[at : at + 12 + length] if right else _png_chunk(kind, payload))
             damaged |= not right
         elif kind == b"IEND":
             truncated = False
             break
         elif len(payload) == length:
             damaged |= not right and kind not in chunks
-            chunks.setdefault(kind, payload)
+            if kind in _PNG_USED:
+                chunks.setdefault(kind, bytes(payload))
             if kind in PNG_TEXTS:
-                texts.append((kind, payload))
+                texts.append((kind, bytes(payload)))
         # A chunk's name is letters; if it is not, the length of the chunk before it is wrong.
         damaged |= not kind.isalpha()
         at += 12 + length
@@ -45,7 +68,7 @@ def read_png(data: bytes) -> Header:
     if not parts:
         raise cut_header("PNG") if truncated else damaged_header("PNG")
     width, height, depth, colour = struct.unpack_from(">IIBB", head)
-    lean = [data[:8], _png_chunk(b"IHDR", head)]
+    lean: list[bytes | memoryview] = [data[:8], _png_chunk(b"IHDR", head)]
     if colour == 3 and not 3 <= len(chunks.get(b"PLTE", b"")) <= 768:
         raise damaged_header("PNG")
     if colour == 3:
@@ -71,6 +94,9 @@ def read_png(data: bytes) -> Header:
     )
 
 
-def _png_chunk(kind: bytes, payload: bytes) -> bytes:
-    checksum = zlib.crc32(payload, zlib.crc32(kind))
-    return b"".join((len(payload).to_bytes(4, "big"), kind, payload, checksum.to_bytes(4, "big")))
+def _png_chunk(kind: bytes, payload: bytes | memoryview) -> bytes:
+    return b"".join((len(payload).to_bytes(4, "big"), kind, payload, _checksum(kind, payload)))
+
+
+def _checksum(kind: bytes, payload: bytes | memoryview) -> bytes:
+    return zlib.crc32(payload, zlib.crc32(kind)).to_bytes(4, "big")

@@ -16,12 +16,14 @@ from collections.abc import Callable
 from pathlib import PurePath
 
 from detic_crop.errors import PhotoError
-from detic_crop.images.headers.bmp import read_bmp
-from detic_crop.images.headers.header import CONVERT, Header, camera_raw, u32
-from detic_crop.images.headers.jpeg import read_jpeg
-from detic_crop.images.headers.png import read_png
-from detic_crop.images.headers.tiff import read_tiff
-from detic_crop.images.headers.webp import read_webp
+from detic_crop.images.headers.bmp import read_bmp, read_bmp_extent
+from detic_crop.images.headers.header import CONVERT, Extent, Header, camera_raw, u32
+from detic_crop.images.headers.heic import read_heic, read_heic_extent
+from detic_crop.images.headers.jpeg import read_jpeg, read_jpeg_extent
+from detic_crop.images.headers.png import read_png, read_png_extent
+from detic_crop.images.headers.tiff import read_tiff, read_tiff_extent
+from detic_crop.images.headers.webp import read_webp, read_webp_extent
+from detic_crop.images.source import Readable
 
 HEIC_EXTENSIONS = frozenset({".heic", ".heif", ".hif", ".heics", ".heifs"})
 RAW_EXTENSIONS = frozenset(
@@ -30,6 +32,8 @@ RAW_EXTENSIONS = frozenset(
     | {".r3d", ".raf", ".raw", ".rw2", ".rwl", ".rwz", ".sr2", ".srf", ".srw", ".x3f"}
 )
 
+_LONGEST_START = 256
+"""Bytes that tell a format."""
 _HEIC_BRANDS = frozenset(
     {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 )
@@ -55,13 +59,13 @@ _OTHER_STARTS = (
     (b"\0\0\1\0", "icon"),
 )
 
-_READERS: dict[str, Callable[[bytes], Header]] = {
-    "JPEG": read_jpeg,
-    "PNG": read_png,
-    "WebP": read_webp,
-    "TIFF": read_tiff,
-    "BMP": read_bmp,
-    "HEIC": lambda data: Header("HEIC", 0, 0, data),
+_READERS: dict[str, tuple[Callable[[bytes], Header], Callable[[Readable], Extent]]] = {
+    "JPEG": (read_jpeg, read_jpeg_extent),
+    "PNG": (read_png, read_png_extent),
+    "WebP": (read_webp, read_webp_extent),
+    "TIFF": (read_tiff, read_tiff_extent),
+    "BMP": (read_bmp, read_bmp_extent),
+    "HEIC": (read_heic, read_heic_extent),
 }
 
 
@@ -75,12 +79,24 @@ def read_header(data: bytes, name: str = "") -> Header:
     Raises:
         PhotoError: ``not_an_image``, ``unsupported_format``, ``truncated`` or ``unreadable``.
     """
-    kind = _sniff(data)
+    read, _ = _readers_of(data, name)
+    return read(data)
+
+
+def read_extent(data: Readable, name: str = "") -> Extent:
+    """Return how much there is to decode in a photo, from as little of it as tells; see `read_header`."""
+    _, read = _readers_of(data, name)
+    return read(data)
+
+
+def _readers_of(data: Readable, name: str) -> tuple[Callable[[bytes], Header], Callable[[Readable], Extent]]:
+    """Return what reads headers of the photo's format; raise PhotoError if there is nothing."""
+    kind = _sniff(data[:_LONGEST_START])
     has_raw_name = PurePath(name).suffix.lower() in RAW_EXTENSIONS
     if kind == "RAW" or (has_raw_name and kind in ("TIFF", "")):
         raise camera_raw()
     if kind in _READERS:
-        return _READERS[kind](data)
+        return _READERS[kind]
     if kind:
         raise PhotoError("unsupported_format", f"expected a photo, got a {kind} file; {CONVERT}")
     raise PhotoError(

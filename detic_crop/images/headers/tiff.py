@@ -6,9 +6,11 @@ import struct
 
 from detic_crop.errors import PhotoError
 from detic_crop.images.directory import Directory, read_directory
-from detic_crop.images.headers.header import CONVERT, Header, camera_raw, cut_header, damaged_header
+from detic_crop.images.headers.header import CONVERT, Extent, Header, camera_raw, cut_header, damaged_header
 from detic_crop.images.headers.jpeg import SOS
 from detic_crop.images.orientation import valid, xmp_orientation
+from detic_crop.images.source import Readable
+from detic_crop.images.tiff_samples import layout_of
 
 # What pixels depend on: size, sample layout, compression, strips and tiles, palette, JPEG tables, YCbCr.
 _PIXEL_TAGS = frozenset(
@@ -36,14 +38,7 @@ _MAX_SAMPLES = 6
 
 def read_tiff(data: bytes) -> Header:
     """Read the first page; the lean file gets a new directory at its end with only `_PIXEL_TAGS`."""
-    try:
-        directory = read_directory(data)
-    except struct.error as error:
-        raise cut_header("TIFF") from error
-    except ValueError as error:
-        raise damaged_header("TIFF") from error
-    if not directory.whole:
-        raise cut_header("TIFF")
+    directory = _directory(data)
     if directory.big and directory.order == ">":
         raise PhotoError("unsupported_format", f"expected a usual TIFF, got a big-endian BigTIFF; {CONVERT}")
     if _DNG_VERSION in directory.entries or (
@@ -68,6 +63,44 @@ def read_tiff(data: bytes) -> Header:
         valid(directory.number(_ORIENTATION)) or xmp_orientation(directory.bytes_of(_XMP, data)) or 1,
         truncated=_tiff_data_end(data, directory) > len(data),
     )
+
+
+def read_tiff_extent(data: Readable) -> Extent:
+    """Read the directory of the first page, and how its samples are stored."""
+    directory = _directory(data)
+    layout = layout_of(data, directory)
+    width, height = layout.block
+    down = -(-layout.height // height)
+    block_bytes = layout.block_bytes * height
+    blocks = max(map(directory.count, (273, 279, 324, 325)))
+    if not layout.is_left_to_pillow:
+        return Extent(
+            "TIFF",
+            layout.width,
+            layout.height,
+            "samples",
+            layout.samples * layout.bits[0] / 8,
+            layout.across * width * down * height,
+            block_bytes,
+            blocks,
+        )
+    kind = "other"
+    if layout.photometric in (0, 1, 2) and layout.samples == layout.colours:
+        kind = "rgb" if layout.photometric == 2 else "grey"
+    return Extent("TIFF", layout.width, layout.height, kind, block_bytes=block_bytes, blocks=blocks)
+
+
+def _directory(data: Readable) -> Directory:
+    """Return the directory of the first page."""
+    try:
+        directory = read_directory(data)
+    except struct.error as error:
+        raise cut_header("TIFF") from error
+    except ValueError as error:
+        raise damaged_header("TIFF") from error
+    if not directory.whole:
+        raise cut_header("TIFF")
+    return directory
 
 
 def _check_tiff_work(data: bytes, directory: Directory, width: int, height: int) -> None:
@@ -112,10 +145,10 @@ def _lean_tiff(data: bytes, directory: Directory) -> bytes:
     start = len(data) + len(data) % 2
     offset, count = ("Q", "Q") if directory.big else ("L", "H")
     pointer = 8 if directory.big else 4
-    parts = (
+    parts: tuple[bytes | memoryview, ...] = (
         data[:pointer],
         struct.pack(directory.order + offset, start),
-        data[pointer + struct.calcsize(directory.order + offset) :],
+        memoryview(data)[pointer + struct.calcsize(directory.order + offset) :],
         b"\0" * (start - len(data)),
         struct.pack(directory.order + count, len(entries)),
         *entries,

@@ -4,12 +4,38 @@ from __future__ import annotations
 
 import struct
 
-from detic_crop.images.headers.header import Header, cut_header, damaged_header, u32
+from detic_crop.images.headers.header import Extent, Header, cut_header, damaged_header, u32
 from detic_crop.images.orientation import exif_orientation, xmp_orientation
+from detic_crop.images.source import Readable
+
+_MOST_CHUNKS = 1 << 16
+
+
+def read_webp_extent(data: Readable) -> Extent:
+    """Read the canvas size, and whether there may be alpha."""
+    width, height = _size(data[:32])
+    # The simple lossy file has none.
+    return Extent("WebP", width, height, "" if data[12:16] == b"VP8 " else "alpha")
 
 
 def read_webp(data: bytes) -> Header:
     """Read the canvas size and the orientation."""
+    width, height = _size(data[:32])
+    chunks: dict[bytes, bytes] = {}
+    at = 12
+    for _ in range(_MOST_CHUNKS):
+        if at + 8 > len(data):
+            break
+        length = u32(data, at + 4)
+        if (kind := data[at : at + 4]) in (b"EXIF", b"XMP "):
+            chunks.setdefault(kind, data[at + 8 : at + 8 + length])
+        at += 8 + length + length % 2
+    orientation = exif_orientation(chunks.get(b"EXIF", b"")) or xmp_orientation(chunks.get(b"XMP ", b"")) or 1
+    return Header("WebP", width, height, data, orientation, truncated=8 + u32(data, 4) > len(data))
+
+
+def _size(data: bytes) -> tuple[int, int]:
+    """Return the width and height that the first bytes of a file state."""
     width = height = 0
     first = data[12:16]
     try:
@@ -27,12 +53,4 @@ def read_webp(data: bytes) -> Header:
         raise cut_header("WebP")
     if not width or not height:
         raise damaged_header("WebP")
-    chunks: dict[bytes, bytes] = {}
-    at = 12
-    while at + 8 <= len(data):
-        length = u32(data, at + 4)
-        if (kind := data[at : at + 4]) in (b"EXIF", b"XMP "):
-            chunks.setdefault(kind, data[at + 8 : at + 8 + length])
-        at += 8 + length + length % 2
-    orientation = exif_orientation(chunks.get(b"EXIF", b"")) or xmp_orientation(chunks.get(b"XMP ", b"")) or 1
-    return Header("WebP", width, height, data, orientation, truncated=8 + u32(data, 4) > len(data))
+    return width, height

@@ -23,6 +23,7 @@ from detic_crop.report.html.thumbnails import PHOTO_SIDE, Pictures, crop_stamp, 
 from detic_crop.report.model import Audit, AuditPhoto, crop_link
 from detic_crop.report.suspicion import FLAGS, area_fraction
 from detic_crop.system.leaving import end_pool
+from detic_crop.system.memory_budget import MemoryBudget
 from detic_crop.wording import utf8
 
 _MAX_PHOTOS = 300
@@ -51,20 +52,21 @@ class Gallery:
     flag_counts: Counter[str]
 
 
-def make_galleries(folder: OutputFolder, audit: Audit, max_bytes: int) -> list[Gallery]:
+def make_galleries(folder: OutputFolder, audit: Audit, max_bytes: int, memory: MemoryBudget) -> list[Gallery]:
     """Return the crops, and the photos in which no animal was found, as far as they fit.
 
     Args:
         folder: the output folder; its candidates, its crops and its page are read.
         audit: what the page shows.
         max_bytes: size limit of all galleries; the least suspicious photos are left out to keep to it.
+        memory: where memory for photos is borrowed.
     """
     photos = sorted(audit.photos.values(), key=lambda photo: photo.rank)
     crops = [photo for photo in photos if photo.is_crop]
     not_found = [photo for photo in photos if photo.is_not_found]
     not_listed = [photo for photo in photos if photo.is_not_listed]
     shown = _most_suspicious(crops, [*not_found, *not_listed])
-    entries = _entries(folder, audit, shown, max_bytes - _RESERVED_BYTES)
+    entries = _entries(folder, audit, shown, max_bytes - _RESERVED_BYTES, memory)
     flags = Counter(flag for p in crops if p.record.image in entries for flag in p.doubts.flags)
     kinds = (
         ("crops", "Most suspicious crops", crops, flags),
@@ -91,14 +93,14 @@ def _most_suspicious(crops: Sequence[AuditPhoto], not_found: Sequence[AuditPhoto
 
 
 def _entries(
-    folder: OutputFolder, audit: Audit, photos: Sequence[AuditPhoto], max_bytes: int
+    folder: OutputFolder, audit: Audit, photos: Sequence[AuditPhoto], max_bytes: int, memory: MemoryBudget
 ) -> dict[str, Markup]:
     """Return key → HTML, for as many of `photos` in their order as fit into `max_bytes`."""
     entries: dict[str, Markup] = {}
     earlier = EarlierPictures(lambda: folder.read_at_most(folder.layout.audit_html, 2 * max_bytes))
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="detic-crop-report")
     try:
-        made = pool.map(lambda photo: _entry(folder, audit, photo, earlier), photos)
+        made = pool.map(lambda photo: _entry(folder, audit, photo, earlier, memory), photos)
         for photo, entry in zip(photos, made, strict=True):
             max_bytes -= len(utf8(entry))
             if max_bytes < 0:
@@ -109,11 +111,13 @@ def _entries(
     return entries
 
 
-def _entry(folder: OutputFolder, audit: Audit, photo: AuditPhoto, earlier: EarlierPictures) -> Markup:
+def _entry(
+    folder: OutputFolder, audit: Audit, photo: AuditPhoto, earlier: EarlierPictures, memory: MemoryBudget
+) -> Markup:
     """Return the HTML of one photo."""
     record = photo.record
     location = audit.whereabouts.locations.get(record.image, NOWHERE)
-    fresh = pictures_of(record, location, lambda: folder.crops.read(record.crop))
+    fresh = pictures_of(record, location, lambda: folder.crops.read(record.crop), memory)
     pictures = _with_earlier(fresh, photo, earlier)
     display_wh = _display_wh(record)
     candidates = candidates_of(record, folder.layout.candidates)

@@ -16,12 +16,13 @@ from detic_crop.report.html.gallery import make_galleries
 from detic_crop.report.html.overview import overview
 from detic_crop.report.html.rendering import environment
 from detic_crop.report.model import Audit
+from detic_crop.system.memory_budget import MemoryBudget
 from detic_crop.wording import utf8
 
 _MAX_BYTES = 25_000_000  # what mail servers still take
 
 
-def write_page(folder: OutputFolder, audit: Audit) -> None:
+def write_page(folder: OutputFolder, audit: Audit, memory: MemoryBudget | None = None) -> None:
     """Write audit.html.
 
     A photo that has moved or cannot be read any more keeps the picture that the page had of it, else it is
@@ -30,6 +31,7 @@ def write_page(folder: OutputFolder, audit: Audit) -> None:
     Args:
         folder: the output folder; its candidates, its crops and its page are read.
         audit: what the page shows.
+        memory: where memory for photos is borrowed; None: half of what there is.
 
     Raises:
         OutputError: the disk is full or the folder cannot be written.
@@ -38,7 +40,7 @@ def write_page(folder: OutputFolder, audit: Audit) -> None:
     css = resources.files("detic_crop.report.html").joinpath("report.css").read_text("utf-8")
     values = {"css": Markup(css), "galleries": (), **overview(audit)}
     max_bytes = _MAX_BYTES - len(utf8(template.render(values)))
-    values["galleries"] = make_galleries(folder, audit, max_bytes)
+    values["galleries"] = make_galleries(folder, audit, max_bytes, memory or MemoryBudget.of_machine())
     # Piece by piece: of the pictures there is one copy as text and one as bytes.
     page = b"".join(map(utf8, template.generate(values)))
     folder.write(folder.layout.audit_html, page)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,8 +11,10 @@ from detic_crop.folder.records import Record
 from detic_crop.images.crop import resize_exactly as resize
 from detic_crop.images.decode import Decoded, PhotoFile
 from detic_crop.images.encode import encode
+from detic_crop.images.file_bytes import most_bytes
 from detic_crop.images.partial import REDUCTIONS
 from detic_crop.photos.location import Location
+from detic_crop.system.memory_budget import MemoryBudget
 from detic_crop.wording import utf8
 
 PHOTO_SIDE = 420  # px, long side
@@ -41,45 +42,28 @@ class Pictures:
     photo_gone: bool = False
 
 
-def pictures_of(record: Record, location: Location, read_crop: Callable[[], bytes]) -> Pictures:
+def pictures_of(
+    record: Record, location: Location, read_crop: Callable[[], bytes], memory: MemoryBudget
+) -> Pictures:
     """Return both thumbnails of one photo, as far as they can be made.
 
     Args:
         record: record of the photo.
         location: where the photo is.
         read_crop: function that returns the bytes of its crop, or raises OSError.
+        memory: where memory for the photo is borrowed.
     """
     photo = crop = None
     photo_trouble = crop_trouble = ""
     try:
-        data = read_photo(record, location, tries=1)
-        photo = thumbnail(data, record.image, PHOTO_SIDE, _PHOTO_QUALITY, record)
+        photo = photo_thumbnail(record, location, PHOTO_SIDE, _PHOTO_QUALITY, memory, tries=1)
     except (PhotoError, OSError, MemoryError, ValueError) as error:
         photo_trouble = _reason(error)
     try:
-        crop = thumbnail(read_crop(), record.crop, CROP_SIDE, _CROP_QUALITY, None)
+        crop = crop_thumbnail(read_crop(), record.crop, CROP_SIDE, _CROP_QUALITY)
     except (PhotoError, OSError, MemoryError, ValueError) as error:
         crop_trouble = _reason(error)
     return Pictures(photo, crop, photo_trouble, crop_trouble, photo_trouble == _GONE)
-
-
-def read_photo(record: Record, location: Location, tries: int | None = None) -> bytes:
-    """Return the bytes of a photo, unless its size is no longer that of the run.
-
-    Args:
-        record: record of the photo.
-        location: where the photo is.
-        tries: most requests to a store; None for its usual number.
-
-    Raises:
-        PhotoError: it cannot be read, or is another photo now.
-    """
-    try:
-        return location.read(record.file_size or sys.maxsize, tries)
-    except PhotoError as error:
-        if error.reason == "too_many_pixels":  # it has grown: more bytes than expected
-            raise _changed() from error
-        raise
 
 
 def photo_stamp(record: Record) -> str:
@@ -111,25 +95,64 @@ def _reason(error: Exception) -> str:
     return words or type(error).__name__
 
 
-def thumbnail(data: bytes, name: str, side: int, quality: int, record: Record | None) -> bytes:
-    """Return a small upright JPEG of an image file.
+def photo_thumbnail(
+    record: Record,
+    location: Location,
+    side: int,
+    quality: int,
+    memory: MemoryBudget,
+    tries: int | None = None,
+) -> bytes:
+    """Return a small upright JPEG of a photo, which must still be the one that the run saw.
 
     Args:
-        data: bytes of the photo or crop.
-        name: name of its file.
+        record: record of the photo.
+        location: where the photo is.
         side: longest side of the result, px; smaller images keep their size.
         quality: JPEG quality.
-        record: record of a photo, which must still be that photo; None for a crop.
+        memory: where memory is borrowed meanwhile.
+        tries: most requests to a store; None for its usual number.
 
     Raises:
-        PhotoError: it cannot be decoded, or is another photo now.
+        PhotoError: it cannot be read or decoded, or is another photo now.
     """
-    if record is not None and record.file_size not in (0, len(data)):
-        raise _changed()
-    decoded = _decode_small(data, name, side)
+    # What the run accepted is accepted again, however large, and no more than that.
+    pixels = max(1, record.width * record.height)
+    try:
+        with location.source(record.file_size, most_bytes(pixels), tries) as source:
+            if record.file_size not in (0, source.size):
+                raise _changed()
+            photo = PhotoFile.open(source, memory, name=record.image, max_pixels=pixels)
+    except PhotoError as error:
+        if error.reason in ("too_many_pixels", "photo_changed"):  # it has grown
+            raise _changed() from error
+        raise
+    try:
+        decoded = _decode_small(photo, side)
+        if decoded.resolution_wh != (record.width, record.height):
+            raise _changed()
+        return _small_jpeg(decoded, side, quality)
+    finally:
+        photo.give_back()
+
+
+def crop_thumbnail(data: bytes, name: str, side: int, quality: int) -> bytes:
+    """Return a small JPEG of a crop; see `photo_thumbnail`.
+
+    Args:
+        data: bytes of the crop.
+        name: name of its file.
+        side: longest side of the result, px.
+        quality: JPEG quality.
+
+    Raises:
+        PhotoError: it cannot be decoded.
+    """
+    return _small_jpeg(_decode_small(PhotoFile(data, name=name), side), side, quality)
+
+
+def _small_jpeg(decoded: Decoded, side: int, quality: int) -> bytes:
     image = decoded.image
-    if record is not None and decoded.resolution_wh != (record.width, record.height):
-        raise _changed()
     ratio = side / max(image.shape[:2])
     if ratio < 1:
         image = resize(image, max(1, round(image.shape[1] * ratio)), max(1, round(image.shape[0] * ratio)))
@@ -140,10 +163,8 @@ def _changed() -> PhotoError:
     return PhotoError("changed", "it has changed since the run; run the `run` command again")
 
 
-def _decode_small(data: bytes, name: str, side: int) -> Decoded:
+def _decode_small(photo: PhotoFile, side: int) -> Decoded:
     """Decode an image at 1/2, 1/4 or 1/8 where its format allows that and `side` px are left."""
-    # It was decoded once: a limit that was raised for the run need not be raised for its page.
-    photo = PhotoFile(data, name=name, max_pixels=1 << 40)
     photo.vouch()  # the run has found out whether it is damaged
     long_side = max(photo.resolution_wh or (0, 0))
     reduction = next(n for n in REDUCTIONS if n == 1 or long_side >= n * side)

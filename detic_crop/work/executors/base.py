@@ -18,8 +18,8 @@ class Executor(Protocol):
     def run(self, jobs: Sequence[Job], should_stop: ShouldStop) -> Generator[Outcome]:
         """Do `jobs` and yield their outcomes in the same order; called once.
 
-        A bounded number of photos is in memory. Once `should_stop` returns true, no further photo is begun;
-        what a detector has seen is finished and yielded.
+        The jobs are read as they are begun: a bounded number of photos is in memory. Once `should_stop`
+        returns true, no further photo is begun; what a detector has seen is finished and yielded.
 
         Raises:
             DeticCropError: the work cannot go on; what was yielded is good.

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from queue import SimpleQueue
 from types import TracebackType
 
 from detic_crop.work.pipeline import DecodedPhoto, Detected, Pipeline
@@ -28,7 +27,7 @@ class _Flight:
         self.decoded_at = time.perf_counter()
 
     def decoded(self) -> DecodedPhoto | Outcome | None:
-        """Wait for the decoded photo and return it; None if a stop came before it was begun."""
+        """Return the decoded photo, once it is; None if a stop came before it was begun."""
         try:
             return self.decoding.result()
         except CancelledError:
@@ -39,26 +38,36 @@ class DetectorThread:
     """Takes jobs in order and gives their outcomes as futures.
 
     Photos that are decoded by the time the detector is free are given to it together, up to its batch size:
-    the oldest one and those of its group.
+    the oldest one and those of its group. The oldest one is waited for, unless memory is short: then it may
+    itself be waiting for the memory of those that are decoded.
 
     Args:
         pipeline: the steps of the main path, with the detector.
-        pool: threads that decode and finish.
+        decoding: threads that decode.
+        finishing: threads that finish.
         should_stop: asked before the detector is given anything.
     """
 
-    def __init__(self, pipeline: Pipeline, pool: ThreadPoolExecutor, should_stop: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        decoding: ThreadPoolExecutor,
+        finishing: ThreadPoolExecutor,
+        should_stop: Callable[[], bool],
+    ) -> None:
         self._pipeline = pipeline
-        self._pool = pool
+        self._decoding = decoding
+        self._finishing = finishing
         self._should_stop = should_stop
-        self._inbox: SimpleQueue[_Flight | None] = SimpleQueue()
-        self._stopping = threading.Event()
-        self._closing = threading.Lock()
+        self._waiting: deque[_Flight] = deque()  # those that the detector has not seen
+        self._changed = threading.Condition()
+        self._stopping = False
         self._closed = False  # the thread takes no more photos
         self._thread = threading.Thread(target=self._run, name="detic-crop-detector")
         self._ended = threading.Event()
 
     def __enter__(self) -> DetectorThread:
+        self._pipeline.memory.when_short = self._look_again
         self._thread.start()
         return self
 
@@ -76,19 +85,26 @@ class DetectorThread:
 
         The future raises DeticCropError if the detector is broken.
         """
-        flight = _Flight(self._pool.submit(self._pipeline.decode, job))
-        flight.decoding.add_done_callback(flight.note_time)
-        with self._closing:
-            if self._closed:
-                _cancel([flight])
-            else:
-                self._inbox.put(flight)
+        flight = _Flight(self._decoding.submit(self._pipeline.decode, job))
+        with self._changed:
+            closed = self._closed
+            if not closed:
+                self._waiting.append(flight)
+        if closed:
+            _cancel([flight])
+        else:
+            flight.decoding.add_done_callback(flight.note_time)
+            flight.decoding.add_done_callback(self._look_again)
         return flight.outcome
 
     def stop(self) -> None:
         """Give the detector no further photo; may be called twice."""
-        self._stopping.set()
-        self._inbox.put(None)
+        self._stopping = True
+        self._look_again()
+
+    def _look_again(self, _: object = None) -> None:
+        with self._changed:
+            self._changed.notify()
 
     def _run(self) -> None:
         try:
@@ -97,42 +113,40 @@ class DetectorThread:
             self._ended.set()
 
     def _work(self) -> None:
-        waiting: deque[_Flight] = deque()
         try:
-            while not self._stopping.is_set():
-                if not waiting and not self._receive(waiting):
-                    break
-                while not self._inbox.empty() and self._receive(waiting):
-                    pass
-                batch = self._next_batch(waiting)
-                if self._stopping.is_set() or self._should_stop():
-                    self._stopping.set()
+            while not self._stopping:
+                batch = self._next_batch()
+                if self._stopping or self._should_stop():
+                    self._stopping = True
                     _cancel(flight for flight, _ in batch)
                 elif batch:
                     self._detect(batch)
         finally:
-            with self._closing:
+            with self._changed:
                 self._closed = True
-                while not self._inbox.empty():
-                    self._receive(waiting)
-            _cancel(waiting)
+            _cancel(self._waiting)  # nothing is added any more
 
-    def _receive(self, waiting: deque[_Flight]) -> bool:
-        """Take one more photo from the queue; return False at the end."""
-        with self._pipeline.times.idling("detector"):
-            flight = self._inbox.get()
-        if flight is not None:
-            waiting.append(flight)
-        return flight is not None
+    def _first(self) -> _Flight | None:
+        """Return the flight that the detector is to take next; None if it has to wait."""
+        if self._waiting and self._waiting[0].decoding.done():
+            return self._waiting[0]
+        if self._pipeline.memory.is_short:
+            return next((flight for flight in self._waiting if flight.decoding.done()), None)
+        return None
 
-    def _next_batch(self, waiting: deque[_Flight]) -> list[tuple[_Flight, DecodedPhoto]]:
-        """Return the oldest photo and those of its group; settle failed ones on the way."""
+    def _next_batch(self) -> list[tuple[_Flight, DecodedPhoto]]:
+        """Return the next photo and those of its group; settle failed ones on the way."""
+        with self._changed, self._pipeline.times.idling("detector"):
+            self._changed.wait_for(lambda: self._stopping or self._first())
+            first = self._first()
+            waiting = list(self._waiting)
         batch: list[tuple[_Flight, DecodedPhoto]] = []
-        for flight in list(waiting):
-            if len(batch) == self._pipeline.batch_size or (batch and not flight.decoding.done()):
+        if first is None:
+            return batch
+        for flight in waiting[waiting.index(first) :]:
+            if len(batch) == self._pipeline.batch_size or not flight.decoding.done():
                 break
-            with self._pipeline.times.idling("detector"):
-                photo = flight.decoded()
+            photo = flight.decoded()
             if isinstance(photo, DecodedPhoto):
                 try:
                     fits = not batch or self._pipeline.group_of(photo) == self._pipeline.group_of(batch[0][1])
@@ -147,7 +161,8 @@ class DetectorThread:
                 flight.outcome.cancel()
             else:
                 flight.outcome.set_result(photo)
-            waiting.remove(flight)
+            with self._changed:
+                self._waiting.remove(flight)
         return batch
 
     def _detect(self, batch: list[tuple[_Flight, DecodedPhoto]]) -> None:
@@ -158,7 +173,7 @@ class DetectorThread:
         try:
             answers = self._pipeline.detect([photo for _, photo in batch])
         except BaseException as error:
-            self._stopping.set()
+            self._stopping = True
             for flight, _ in batch:
                 flight.outcome.set_exception(error)
             return
@@ -166,7 +181,7 @@ class DetectorThread:
             if isinstance(answer, Outcome):
                 flight.outcome.set_result(answer)
             else:
-                self._pool.submit(self._finish, flight, answer, time.perf_counter())
+                self._finishing.submit(self._finish, flight, answer, time.perf_counter())
 
     def _finish(self, flight: _Flight, detected: Detected, since: float) -> None:
         self._pipeline.times.queued("detected, waiting for a worker", time.perf_counter() - since)

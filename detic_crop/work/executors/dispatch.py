@@ -158,7 +158,8 @@ class Dispatcher:
         self._crew = crew
         self._pipeline = pipeline
         self._workers: list[Worker] = []
-        self._new: deque[_Ticket] = deque()
+        self._jobs: Sequence[Job] = ()
+        self._begun = 0  # of the jobs, the first so many
         self._again: deque[_Ticket] = deque()  # were in the hand of a worker that is gone
         self._waiting: deque[str] = deque()  # keys of photos begun and not yet yielded, in order
         self._arrived: dict[str, Outcome] = {}
@@ -169,7 +170,7 @@ class Dispatcher:
 
     def run(self, jobs: Sequence[Job], should_stop: ShouldStop) -> Generator[Outcome]:
         """Yield the outcome of each job, in order; see `Executor.run`."""
-        self._new.extend(_Ticket(job) for job in jobs)
+        self._jobs = jobs
         try:
             self._workers = self._crew.start(jobs) if jobs else []
             yield from self._work(should_stop)
@@ -191,7 +192,7 @@ class Dispatcher:
                 self._crew.tend(self._workers)
                 self._hand_out()
             if not any(worker.in_hand for worker in self._workers) and (
-                self._stopped or not (self._new or self._again)
+                self._stopped or not (self._has_new() or self._again)
             ):
                 break
             for worker, message in self._messages():
@@ -238,12 +239,17 @@ class Dispatcher:
             if self._again and not self._again[0].deaths:
                 ticket = self._again.popleft()
             # A slow worker must not let the others run ahead for ever: what they do waits for its turn.
-            elif self._new and len(self._waiting) < most_waiting and self._arrived_bytes < _MOST_BYTES:
-                ticket = self._new.popleft()
+            elif self._has_new() and len(self._waiting) < most_waiting and self._arrived_bytes < _MOST_BYTES:
+                ticket = _Ticket(self._jobs[self._begun])
+                self._begun += 1
                 self._waiting.append(ticket.job.photo.key)
             else:
                 return
             _give(min(free, key=lambda worker: len(worker.in_hand)), ticket)
+
+    def _has_new(self) -> bool:
+        """Return whether a photo is left that was not begun."""
+        return self._begun < len(self._jobs)
 
     def _hand_out_suspects(self, ready: Sequence[Worker]) -> None:
         """Give a photo that may have killed a worker to one that has nothing else, and gets nothing else."""

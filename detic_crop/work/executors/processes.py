@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from detic_crop.detectors.base import Detector
@@ -46,7 +47,8 @@ class Processes:
 
     def run(self, jobs: Sequence[Job], should_stop: ShouldStop) -> Generator[Outcome]:
         """See `Executor.run`."""
-        crew = _Devices(self._pipeline.recipe, self._devices, self._workers)
+        recipe = replace(self._pipeline.recipe, parts=len(self._devices))
+        crew = _Devices(recipe, self._devices, self._workers)
         yield from Dispatcher(crew, self._pipeline).run(jobs, should_stop)
 
     def usage(self) -> Usage:

@@ -67,11 +67,13 @@ class Group:
         node: Ray's id of the node.
         cores: cores to reserve.
         gpus: GPUs to reserve, 0 or 1.
+        on_node: workers for which the node has such groups.
     """
 
     node: str
     cores: int
     gpus: int
+    on_node: int
 
 
 @dataclass(slots=True)
@@ -114,12 +116,12 @@ class Cluster:
         if self.on_gpus:
             gpus = int(node["Resources"].get("GPU", 0))
             each = min(self.workers or _FEEDING_CORES, cores // gpus) if gpus else 0
-            return [Group(name, each, 1)] * gpus
+            return [Group(name, each, 1, gpus)] * gpus
         if not cores:  # a head that is only that
             return []
         size = min(self.workers or _GROUP, cores) if self.split else cores
         count = max(1, cores // size)
-        return [Group(name, size if self.workers else cores // count, 0)] * count
+        return [Group(name, size if self.workers else cores // count, 0, count)] * count
 
     def has(self, node: str) -> bool:
         """Return whether a node was there at the last look."""

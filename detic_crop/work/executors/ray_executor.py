@@ -22,6 +22,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -210,7 +211,7 @@ class _Actors(Crew):
         options = {"num_cpus": group.cores, "num_gpus": group.gpus, "max_restarts": 0, "max_task_retries": 0}
         handle = ray.remote(**options, max_concurrency=1000, scheduling_strategy=near)(RayWorker).remote()
         order = Order(
-            self._pipeline.recipe,
+            replace(self._pipeline.recipe, parts=group.on_node),
             "cuda" if group.gpus else "cpu",
             max(1, group.cores),
             self._cluster.workers,

@@ -93,16 +93,35 @@ class WorkerThreads:
         begin = self._opened.enter_context(few_threads_each(inside))
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="detic-crop", initializer=begin)
         self._opened.callback(end_pool, pool)
+        memory = self._pipeline.memory
+        self._opened.callback(memory.close)  # who waits for memory would never end
         self.submit: Callable[[Job], Future[Outcome]]
         """Begin a photo; its future is cancelled if a stop comes first."""
         self.stop: Callable[[], None]
         """Begin nothing more, and finish what the detector has seen; may be called twice."""
         if info.thread_safe:
             self.submit = lambda job: pool.submit(self._pipeline.process, job)
-            self.stop = lambda: pool.shutdown(wait=False, cancel_futures=True)
+
+            def stop() -> None:
+                memory.close()
+                pool.shutdown(wait=False, cancel_futures=True)
+
         else:
-            detector = self._opened.enter_context(DetectorThread(self._pipeline, pool, self._should_stop))
-            self.submit, self.stop = detector.submit, detector.stop
+            # Others than those that decode: these may all be waiting for memory, which finishing gives back.
+            finishing = ThreadPoolExecutor(
+                self._workers, thread_name_prefix="detic-crop-finish", initializer=begin
+            )
+            self._opened.callback(end_pool, finishing)
+            detector = self._opened.enter_context(
+                DetectorThread(self._pipeline, pool, finishing, self._should_stop)
+            )
+            self.submit = detector.submit
+
+            def stop() -> None:
+                memory.close()
+                detector.stop()
+
+        self.stop = stop
         return self
 
     def __exit__(

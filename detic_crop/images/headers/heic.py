@@ -1,0 +1,57 @@
+"""The header of a HEIC: as much of it as tells how large the picture is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from detic_crop.images.headers.header import Extent, Header
+from detic_crop.images.source import Readable
+
+_MOST_BOXES = 1 << 12
+_MOST_META = 1 << 24
+"""Bytes of the box that describes the pictures; real ones have some thousand."""
+_INSIDE = (b"iprp", b"ipco")
+_FULL_BOX = 4  # bytes of version and flags
+
+
+def read_heic(data: bytes) -> Header:
+    """Return the file as it is: its library tells the size and turns it upright."""
+    return Header("HEIC", 0, 0, data)
+
+
+def read_heic_extent(data: Readable) -> Extent:
+    """Return the largest size that its pictures state; 0 × 0 if none does.
+
+    A picture is put together from tiles, and has thumbnails; which is which does not matter here.
+    """
+    sizes = [(0, 0)]
+    for kind, start, end in _boxes(data, 0, len(data)):
+        if kind == b"meta" and end - start <= _MOST_META:
+            sizes += _sizes(data[start + _FULL_BOX : end])
+    width, height = max(sizes, key=lambda size: size[0] * size[1])
+    return Extent("HEIC", width, height)
+
+
+def _sizes(data: Readable) -> Iterator[tuple[int, int]]:
+    """Yield the sizes in the properties of a meta box."""
+    for kind, start, end in _boxes(data, 0, len(data)):
+        if kind == b"ispe" and end - start >= _FULL_BOX + 8:
+            size = data[start + _FULL_BOX : start + _FULL_BOX + 8]
+            yield int.from_bytes(size[:4], "big"), int.from_bytes(size[4:], "big")
+        elif kind in _INSIDE:
+            yield from _sizes(data[start:end])
+
+
+def _boxes(data: Readable, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield kind, first byte of the content and end of each box of the ISO base media format."""
+    for _ in range(_MOST_BOXES):
+        if at + 8 > end:
+            return
+        length, kind, head = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8], 8
+        if length == 1:
+            length, head = int.from_bytes(data[at + 8 : at + 16], "big"), 16
+        stop = at + length if length else end
+        if stop < at + head:
+            return
+        yield kind, at + head, min(stop, end)
+        at = stop
