@@ -92,8 +92,7 @@ def _draw_sample(result: RunResult, audit: Audit, size: int, seed: int | None) -
     before = sample_of(result)
     if seed is None:
         seed = before[0].seed if before else 0
-    records = {key: photo.record for key, photo in audit.photos.items()}
-    detected = detected_records(folder, records, audit.config)
+    detected = detected_records(folder, audit.photos.records(), audit.config)
     sample = draw(detected, audit.config, size, seed)
     save_sample(folder, sample)
     new = {drawn.image for drawn in sample}.difference(drawn.image for drawn in before)

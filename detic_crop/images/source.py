@@ -41,7 +41,7 @@ class Readable(Protocol):
     @overload
     def __getitem__(self, at: slice, /) -> bytes: ...
 
-    def find(self, wanted: bytes, start: int, /) -> int: ...
+    def find(self, wanted: bytes, start: int, end: int, /) -> int: ...
 
     def startswith(self, wanted: bytes | tuple[bytes, ...], /) -> bool: ...
 
@@ -74,10 +74,10 @@ class Window:
         data = self._block(first) if first == last else self._block(first) + self._block(last)
         return data[start - first * _BLOCK : max(start, stop) - first * _BLOCK]
 
-    def find(self, wanted: bytes, start: int, /) -> int:
-        """Return where some bytes, no more than a block, begin at or after `start`; -1 if nowhere."""
-        while start < len(self):
-            found = self[start : start + _BLOCK].find(wanted)
+    def find(self, wanted: bytes, start: int, end: int, /) -> int:
+        """Return where some bytes, no more than a block, begin between two places; -1 if nowhere."""
+        while start < min(end, len(self)):
+            found = self[start : min(end, start + _BLOCK)].find(wanted)
             if found >= 0:
                 return start + found
             start += _BLOCK - len(wanted) + 1

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.records import Record
@@ -48,19 +49,29 @@ NUMBER_COLUMNS = (
 )  # fmt: skip
 
 
+_TOGETHER = 1000  # rows that are written together
+
+
 def write_table(folder: OutputFolder, audit: Audit) -> None:
-    """Write audit.csv in one piece.
+    """Write audit.csv, row by row, and put it into place.
 
     Raises:
         OutputError: the disk is full or the folder cannot be written.
     """
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    # Before Python 3.13 a lone carriage return, which a file name may hold, is not quoted by itself.
-    quoting_writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    for cells in table_cells(audit):
-        (quoting_writer if any("\r" in cell for cell in cells) else writer).writerow(cells)
-    folder.write(folder.layout.audit_csv, utf8(text.getvalue()))
+    folder.write_parts(folder.layout.audit_csv, csv_parts(table_cells(audit)))
+
+
+def csv_parts(rows: Iterable[Sequence[str]]) -> Iterator[bytes]:
+    """Yield rows of cells as CSV in UTF-8, many at a time."""
+    rows = iter(rows)
+    while several := list(islice(rows, _TOGETHER)):
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        # Before Python 3.13 a lone carriage return, which a file name may hold, is not quoted by itself.
+        quoting_writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        for cells in several:
+            (quoting_writer if any("\r" in cell for cell in cells) else writer).writerow(cells)
+        yield utf8(text.getvalue())
 
 
 def table_cells(audit: Audit) -> Iterator[list[str]]:
@@ -68,7 +79,7 @@ def table_cells(audit: Audit) -> Iterator[list[str]]:
     yield table_header(audit.labels)
     ours = our_columns(audit.labels)
     for row in audit.rows:
-        cells = row_cells(row.record, audit.photos[row.record.image].doubts)
+        cells = row_cells(row.record, audit.photos.doubts(row.record.image))
         yield [*row.label, *(cells[name] for name in ours)]
 
 
