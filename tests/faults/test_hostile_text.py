@@ -16,7 +16,6 @@ import pytest
 
 from detic_crop import api
 from detic_crop.cli import main as cli
-from detic_crop.config import RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.naming import clean_path
 from detic_crop.photos.find import discover
@@ -103,10 +102,19 @@ def test_labels_and_boxes_with_nul_find_their_photo(tmp_path: Path) -> None:
     assert row["status"] == "cropped"
 
 
-@pytest.mark.parametrize("name", ["labels", "labels_key", "weights_file", "names", "device", "shard"])
-def test_options_with_nul_are_refused(name: str) -> None:
-    with refused("bad_value", UsageError):
-        RunOptions(**{name: "a\0b"})  # type: ignore[arg-type]
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800"])
+def test_files_that_cannot_be(tmp_path: Path, name: str) -> None:
+    write_photo(tmp_path / "in" / "a.jpg")
+    boxes = write_boxes(tmp_path / "boxes.csv", ["a.jpg"])
+    for code, settings in {
+        "labels_unreadable": {"labels": name},
+        "unreadable_boxes": {"model": f"boxes:{name}"},
+        "missing_weights": {"model": "detic-r18", "weights_file": name},
+    }.items():
+        with refused(code):
+            crop(
+                tmp_path / "in", tmp_path / "out", **{"detector": None, "model": f"boxes:{boxes}"} | settings
+            )
 
 
 def test_folders_with_nul_are_refused(tmp_path: Path) -> None:
@@ -114,6 +122,7 @@ def test_folders_with_nul_are_refused(tmp_path: Path) -> None:
     crop(tmp_path / "in", tmp_path / "out")
     calls: list[Callable[[], object]] = [
         lambda: crop(tmp_path / "in", "a\0b"),
+        lambda: crop(tmp_path / "in", "a\ud800b"),
         lambda: crop(tmp_path / "in", "memory://a\0b"),
         lambda: api.recrop("a\0b", tmp_path / "other"),
         lambda: api.recrop(tmp_path / "out", "a\0b"),
@@ -123,10 +132,11 @@ def test_folders_with_nul_are_refused(tmp_path: Path) -> None:
         lambda: api.review("a\0b"),
     ]
     for call in calls:
-        with refused("nul_in_path", UsageError):
+        with refused("no_path", UsageError):
             call()
-    with refused("missing_input", UsageError):
-        discover("a\0b")
+    for name in ("a\0b", "a\ud800"):
+        with refused("missing_input", UsageError):
+            discover(name)
 
 
 @pytest.mark.parametrize("host", ["a\0b", "é" * 80, "a..b"])
