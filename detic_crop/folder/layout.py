@@ -79,7 +79,7 @@ class Layout:
         self.audit_csv: Final = self.root / "audit.csv"
         self.audit_html: Final = self.root / "audit.html"
         self.audit_xlsx: Final = self.root / "audit.xlsx"
-        self.written: Final = self.root_state / "tables.json"
+        self.written: Final = self.root_state / "written.json"
         self.run_json: Final = (self.root if shard is None else self.own_state) / "run.json"
 
     @property

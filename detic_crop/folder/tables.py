@@ -2,7 +2,7 @@
 
 Their names are such as anybody may use: audit.csv, audit.html, audit.xlsx, run.json. What somebody else made
 is refused before anything is done; what a person has changed, or put there meanwhile, is set aside before a
-new one comes. What was written is known by size and CRC-32, which `tables.json` in the state folder keeps.
+new one comes. What was written is known by size and CRC-32, which `written.json` in the state folder keeps.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Stamp(msgspec.Struct, frozen=True):
 
 
 class _Written(msgspec.Struct, frozen=True):
-    """tables.json: name → what was written: the file there is, and the one that was about to replace it."""
+    """written.json: name → what was written: the file there is, and the one that was about to replace it."""
 
     tables: dict[str, list[Stamp]] = msgspec.field(default_factory=dict)
 
