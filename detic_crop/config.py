@@ -390,6 +390,12 @@ class RunOptions:
     ] = False
     discard_review: Annotated[bool, Setting("allow --overwrite to remove a reviewer's verdicts")] = False
     dry_run: Annotated[bool, Setting("check everything, say what would be done, write nothing")] = False
+    csv_safe: Annotated[
+        bool,
+        Setting(
+            "write a ' before cells of audit.csv that a spreadsheet takes for formulas; --out remembers it"
+        ),
+    ] = False
     quiet: Annotated[bool, Setting("show no progress bar and no summary")] = False
     profile: Annotated[bool, Setting("say at the end where the time went")] = False
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from detic_crop.commands.result import RunResult
 from detic_crop.errors import UsageError
 from detic_crop.folder.records import Record
-from detic_crop.folder.state import Drawn, load_sample
+from detic_crop.folder.state import Drawn, load_sample, load_table_settings
 from detic_crop.folder.whereabouts import PASS_INPUT, Whereabouts, look_for_photos
 from detic_crop.report.estimate import estimate
 from detic_crop.report.html.page import write_page
@@ -57,7 +57,7 @@ def write_report(result: RunResult, audit: Audit, advice: str, *, xlsx: bool = F
         detected = detected_records(folder, current, result.config)
         result.estimate = estimate(sample, detected, current, audit.verdicts)
         audit = dataclasses.replace(audit, estimate=result.estimate)
-    write_table(folder, audit)
+    write_table(folder, audit, safe=load_table_settings(folder).csv_safe)
     write_page(folder, audit, MemoryBudget.of_machine(result.memory))
     if xlsx:
         result.notes += write_workbook(folder, audit)

@@ -36,6 +36,7 @@ class Layout:
         labels, label_matches: label table of the run, and which photo each of its rows names.
         part: file that says which part of the input a shard has.
         review, sample: verdicts, and the photos drawn to estimate from.
+        tables_json: how the tables are written.
         rejected: folder of crops that were set aside.
         pending: folder of crops that wait to be packed into a tar file.
         indexes: folder of the indexes of tar files in a store.
@@ -67,6 +68,7 @@ class Layout:
         self.part: Final = self.own_state / "part.json"
         self.review: Final = self.root_state / "review.csv"
         self.sample: Final = self.root_state / "sample.csv"
+        self.tables_json: Final = self.root_state / "tables.json"
         self.rejected: Final = self.root / REJECTED
         self.pending: Final = self.root_state / PENDING
         self.indexes: Final = self.root_state / INDEXES
@@ -92,7 +94,7 @@ class Layout:
     @property
     def shared_files(self) -> tuple[Path, ...]:
         """The files of an unsharded run that are made from all of it; a shard has none."""
-        return () if self.shard is not None else (*self.tables, self.sample, self.review)
+        return () if self.shard is not None else (*self.tables, self.tables_json, self.sample, self.review)
 
     @property
     def shared_folders(self) -> tuple[Path, ...]:

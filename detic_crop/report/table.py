@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
@@ -49,16 +50,42 @@ NUMBER_COLUMNS = (
 )  # fmt: skip
 
 
+_MADE_OF_NUMBERS = frozenset({*BOX_COLUMNS, *NUMBER_COLUMNS})
 _TOGETHER = 1000  # rows that are written together
 
 
-def write_table(folder: OutputFolder, audit: Audit) -> None:
+def write_table(folder: OutputFolder, audit: Audit, *, safe: bool = False) -> None:
     """Write audit.csv, row by row, and put it into place.
+
+    Args:
+        folder: the output folder.
+        audit: what the table shows.
+        safe: write a ``'`` before each cell that a spreadsheet would take for a formula.
 
     Raises:
         OutputError: the disk is full or the folder cannot be written.
     """
-    folder.write_parts(folder.layout.audit_csv, csv_parts(table_cells(audit)))
+    folder.write_parts(folder.layout.audit_csv, csv_parts(guarded(audit) if safe else table_cells(audit)))
+
+
+# Among what a spreadsheet skips before it looks for the sign: blanks, control and zero-width characters.
+_FORMULA = re.compile(r"[\t\r\n]|[\s\x00-\x1f\u200b-\u200f\u2060\ufeff]*[=+\-@＝＋－＠]")
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
+
+
+def guarded(audit: Audit) -> Iterator[list[str]]:
+    """Yield `table_cells`, each text that a spreadsheet would take for a formula with a ``'`` before it.
+
+    Those are the ones that OWASP's page "CSV Injection" lists. Numbers stay numbers, and so do our boxes.
+    """
+    ours = our_columns(audit.labels)
+    first = len(table_header(audit.labels)) - len(ours)
+    texts = [*range(first), *(first + i for i, name in enumerate(ours) if name not in _MADE_OF_NUMBERS)]
+    for cells in table_cells(audit):
+        for i in texts:
+            if _FORMULA.match(cells[i]) and not _NUMBER.fullmatch(cells[i]):
+                cells[i] = f"'{cells[i]}"
+        yield cells
 
 
 def csv_parts(rows: Iterable[Sequence[str]]) -> Iterator[bytes]:
