@@ -28,8 +28,8 @@ command line comes first.
 | 3 | with `--strict`: a photo failed, or keeps its earlier crop since the disk refused the new one |
 | 130, 143 | interrupted; run the same command to continue |
 
-A second Ctrl-C or SIGTERM ends within a second. When messages cannot be printed (stderr or stdout closed, full, gone), the work
-continues, and the exit code is that of the work.
+A second Ctrl-C or SIGTERM ends within a second. When messages cannot be printed (stderr or stdout closed,
+full, gone), the work continues, and the exit code is that of the work.
 """
 
 
