@@ -124,8 +124,6 @@ class Setting:
         given = value
         if self.parse is not None and isinstance(value, str):
             value = self.parse(value)
-        if isinstance(value, str | Path) and "\0" in str(value):
-            self._refuse("text without NUL", str(value))
         if self.choices:
             if value not in self.choices:
                 self._refuse(f"{', '.join(self.choices[:-1])} or {self.choices[-1]}", value)

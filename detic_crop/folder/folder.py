@@ -320,6 +320,16 @@ def open_on_disk(folder: str | os.PathLike[str], command: str) -> Iterator[Outpu
 def _given(folder: str | os.PathLike[str]) -> str:
     """Return a path or an address as text; raise UsageError of one that cannot be any."""
     given = os.fspath(folder)
-    if "\0" in given:
-        raise UsageError("nul_in_path", f"the output folder must be a path without NUL, got {given!r}")
+    if "\0" in given or not _can_be_encoded(given):
+        raise UsageError(
+            "no_path", f"the output folder must be a path that a disk can have, got {given!r}; pass another"
+        )
     return given
+
+
+def _can_be_encoded(path: str) -> bool:
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
