@@ -77,7 +77,9 @@ class FixedNames:
     def settle(self, key: str, name: str) -> None:
         """Note that the crop of a photo has a name, which is never changed."""
         self._keys.append(hash(key))
-        self.take(name)
+        self._names.append(hash(fold_name(name)))
+        if name.rpartition("/")[0] not in self._folders:
+            self.take_folders(name)
 
     def take(self, name: str) -> None:
         """Note that a name is not ours to give."""
