@@ -53,8 +53,9 @@ from detic_crop.detectors.lite_weights import load_network
 from detic_crop.folder.records import Record
 from detic_crop.images.checks import check_crop, perceptual_hash
 from detic_crop.images.crop import cut_and_resize
+from detic_crop.report.comparison import doubts_of_all
 from detic_crop.report.similar_hashes import different_bits, first_similar
-from detic_crop.report.suspicion import IMAGE_CHECKS, doubts_of, doubts_of_all, flags_of
+from detic_crop.report.suspicion import IMAGE_CHECKS, doubts_of, flags_of
 
 DRAWS = 200
 ROWS = 1000
@@ -79,7 +80,7 @@ def in_the_run(records: Sequence[Record], groups: Sequence[Sequence[str]], confi
 
 def by_group(records: Sequence[Record], groups: Sequence[Sequence[str]], config: CropConfig) -> Floats:
     """The same among the rows of a group, as with --labels; this is what audit.csv holds."""
-    return np.array([doubts.suspicion for doubts in doubts_of_all(records, groups, config)])
+    return doubts_of_all(zip(records, groups, strict=True), config).suspicion
 
 
 VARIANTS: dict[str, Suspicions] = {
@@ -336,7 +337,7 @@ def print_judging_time(right: Sequence[Record], config: CropConfig) -> None:
     """How long the doubts of a large run take."""
     many = [replace(right[i % len(right)], image=str(i), crop_hash="") for i in range(100_000)]
     begun = time.process_time()
-    doubts_of_all(many, [(f"species {i % 26}",) for i in range(len(many))], config)
+    doubts_of_all(((record, (f"species {i % 26}",)) for i, record in enumerate(many)), config)
     print(f"  suspicion of 100,000 rows in 26 groups: {time.process_time() - begun:.1f} s")
 
 

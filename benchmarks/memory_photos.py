@@ -115,6 +115,8 @@ def _tiff(
         # Not all at one place: the file would say that it has far more data than it has.
         starts = [8 + (number * length) for number in range(count)]
         lengths = [length] * count
+        if compression == "packbits" and side % down:  # each of its rows ends by itself
+            lengths[-1] = length // down * (side % down)
         if tile:
             tags |= {322: ("L", [tile]), 323: ("L", [tile]), 324: ("L", starts), 325: ("L", lengths)}
         else:
@@ -253,16 +255,13 @@ PHOTOS: Mapping[str, Write] = {
 }
 """Name → what writes such a photo."""
 
-SLOW = frozenset({"heic"})
-"""Photos that take long to write: they are made smaller, of `SLOW_MEGAPIXELS`."""
-SLOW_MEGAPIXELS = 16
+MOST_MEGAPIXELS = {"heic": 16, "webp": 60, "webp alpha": 60}
+"""Photos that take long to write, or that cannot be larger."""
 
 
 def make(folder: Path, name: str, megapixels: float) -> Path:
     """Write a photo in another process, for the memory it takes, unless it is there; return its path."""
-    if name in SLOW:
-        megapixels = min(megapixels, SLOW_MEGAPIXELS)
-    side = isqrt(round(megapixels * 1e6))
+    side = isqrt(round(min(megapixels, MOST_MEGAPIXELS.get(name, megapixels)) * 1e6))
     path = folder / f"{name.replace(' ', '_').replace(':', '')}-{side}.{_extension(name)}"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)

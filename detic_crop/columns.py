@@ -273,6 +273,11 @@ def numbers(values: NDArray[np.int64]) -> array[int]:
     return found
 
 
+def as_numpy(values: array[Any]) -> NDArray[Any]:
+    """Return an array of Python as one of numpy, which shares its memory: it cannot grow meanwhile."""
+    return np.frombuffer(values, values.typecode) if values else np.empty(0, values.typecode)
+
+
 def rows_alike(hashes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the rows whose hash another row has, too, ascending: (N,) int64."""
     ordered = np.sort(hashes)

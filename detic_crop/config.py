@@ -124,8 +124,6 @@ class Setting:
         given = value
         if self.parse is not None and isinstance(value, str):
             value = self.parse(value)
-        if isinstance(value, str | Path) and "\0" in str(value):
-            self._refuse("text without NUL", str(value))
         if self.choices:
             if value not in self.choices:
                 self._refuse(f"{', '.join(self.choices[:-1])} or {self.choices[-1]}", value)
@@ -379,6 +377,12 @@ class RunOptions:
     ] = False
     discard_review: Annotated[bool, Setting("allow --overwrite to remove a reviewer's verdicts")] = False
     dry_run: Annotated[bool, Setting("check everything, say what would be done, write nothing")] = False
+    csv_safe: Annotated[
+        bool,
+        Setting(
+            "write a ' before cells of audit.csv that a spreadsheet takes for formulas; --out remembers it"
+        ),
+    ] = False
     quiet: Annotated[bool, Setting("show no progress bar and no summary")] = False
     profile: Annotated[bool, Setting("say at the end where the time went")] = False
 

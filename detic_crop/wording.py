@@ -39,6 +39,6 @@ def _spelled(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode("ascii")
 
 
-def gigabytes(size: int) -> str:
-    """Return a number of bytes as ``1.5GB``, rounded up to one decimal."""
-    return f"{-(-size * 10 // 10**9) / 10:g}GB"
+def memory_size(size: int) -> str:
+    """Return a number of bytes as ``--memory`` takes it, rounded up: ``1.5GB``, ``120MB``."""
+    return f"{-(-size // 10**6)}MB" if size < 10**9 else f"{-(-size // 10**8) / 10:g}GB"

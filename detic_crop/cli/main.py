@@ -120,6 +120,13 @@ def recrop(cropped: str, output: str, strict: bool, **settings: Any) -> int:
 @option("--sample", type=int, metavar="N", help="draw N photos at random for review, e.g. 200")
 @option("--seed", type=int, metavar="N", help="seed of --sample  [default: the earlier sample's, else 0]")
 @option("--xlsx", is_flag=True, help="also write audit.xlsx, a spreadsheet")
+@option(
+    "--csv-safe/--no-csv-safe",
+    "csv_safe",
+    default=None,
+    help="write a ' before cells of audit.csv that a spreadsheet takes for formulas  "
+    "[default: as the last time]",
+)
 def audit(cropped: str, xlsx: bool, **given: Any) -> int:
     """Write audit.csv and audit.html of CROPPED again.
 

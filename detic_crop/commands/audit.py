@@ -13,7 +13,7 @@ from detic_crop.commands.tables import sample_of, write_report
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.journal import replay
-from detic_crop.folder.state import save_sample
+from detic_crop.folder.state import TableSettings, save_sample, save_table_settings
 from detic_crop.folder.whereabouts import PASS_INPUT, look_for_photos
 from detic_crop.report.model import Audit
 from detic_crop.report.sample import detected_records, draw
@@ -34,6 +34,7 @@ def write_audit(
     sample: int | None = None,
     seed: int | None = None,
     xlsx: bool = False,
+    csv_safe: bool | None = None,
 ) -> RunResult:
     """Rebuild audit.csv and audit.html of a folder from its journal.
 
@@ -46,6 +47,8 @@ def write_audit(
             earlier one, and no verdict is ever lost.
         seed: seed of the random numbers; None keeps that of an earlier sample, else takes 0.
         xlsx: write audit.xlsx, too.
+        csv_safe: write a ``'`` before cells of audit.csv that a spreadsheet would take for formulas, now and
+            whenever the table is written again; False no longer does so, None does as before.
 
     Raises:
         UsageError: the folder has no journal, none of its photos is in `input`, or a sample or workbook
@@ -55,7 +58,7 @@ def write_audit(
     if seed is not None and sample is None:
         raise UsageError("seed_without_sample", "--seed belongs to --sample; pass --sample N, too, e.g. 200")
     with open_folder(output) as folder:
-        return rebuild_tables(folder, input, sample, seed, xlsx)
+        return rebuild_tables(folder, input, sample, seed, xlsx, csv_safe=csv_safe)
 
 
 def rebuild_tables(
@@ -65,6 +68,7 @@ def rebuild_tables(
     seed: int | None = None,
     xlsx: bool = False,
     advice: str = PASS_INPUT,
+    csv_safe: bool | None = None,
 ) -> RunResult:
     """Hold a folder and rebuild its tables; see `write_audit`.
 
@@ -80,6 +84,8 @@ def rebuild_tables(
         audit = Audit.of(folder, state.records, config, whereabouts)
         if xlsx:
             check_workbook(audit)
+        if csv_safe is not None:
+            save_table_settings(folder, TableSettings(csv_safe))
         if sample is not None:
             _draw_sample(result, audit, sample, seed)
         write_report(result, audit, advice, xlsx=xlsx)
@@ -92,8 +98,7 @@ def _draw_sample(result: RunResult, audit: Audit, size: int, seed: int | None) -
     before = sample_of(result)
     if seed is None:
         seed = before[0].seed if before else 0
-    records = {key: photo.record for key, photo in audit.photos.items()}
-    detected = detected_records(folder, records, audit.config)
+    detected = detected_records(folder, audit.photos.records(), audit.config)
     sample = draw(detected, audit.config, size, seed)
     save_sample(folder, sample)
     new = {drawn.image for drawn in sample}.difference(drawn.image for drawn in before)

@@ -62,18 +62,17 @@ def merge(
             earlier = replay(whole.layout.journal)
             check_same_settings(earlier.config, gathered.config, whole.shown)
             chosen = chosen_keys(gathered, matches)
-            missing = gaps(gathered, chosen, earlier.records)
+            missing = gaps(gathered, chosen, earlier.entries)
             if missing and not partial:
                 raise _not_done(missing, gathered)
             with whole.preview() if partial else nullcontext(whole) as target:
                 result = RunResult(target, gathered.config, notes=_notes(gathered))
-                records = dict(earlier.records)
                 with closing(
                     Journal(target.layout.journal, target.layout.candidates, target.inside)
                 ) as journal:
                     if earlier.settings is None:
                         journal.begin(gathered.config, gathered.version)
-                    append_to_journal(gathered, chosen, records, journal, target)
+                    records = append_to_journal(gathered, chosen, earlier, journal, target)
                 save_listing(target, *photos_of(gathered, whole))
                 save_labels(target, labels, matches)
                 if partial:
@@ -104,7 +103,7 @@ def _tables_again(folder: OutputFolder) -> RunResult:
         )
     result = rebuild_tables(folder, advice=RUN_AUDIT)
     result.notes.append("no shards wait to be merged here")
-    if load_listing(folder).merged is not None:
+    if load_listing(folder).merged:
         result.notes.append(
             "this folder was merged in part by an earlier version; `run` without --shard does the rest"
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import json
 import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -14,6 +13,7 @@ from typing import Any
 from detic_crop.commands.result import RunResult
 from detic_crop.config import RunOptions
 from detic_crop.folder.state import load_listing
+from detic_crop.folder.typed_json import decode_any
 from detic_crop.shards.merge import Gathered
 from detic_crop.work.execute import Execution
 
@@ -118,7 +118,7 @@ def _summed(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
 def _read(path: Path) -> dict[str, Any]:
     """Return what a shard's run.json says; empty where it is gone or damaged."""
     try:
-        value = json.loads(path.read_bytes())
+        value = decode_any(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from detic_crop.commands.result import RunResult
 from detic_crop.errors import UsageError
 from detic_crop.folder.records import Record
-from detic_crop.folder.state import Drawn, load_sample
+from detic_crop.folder.state import Drawn, load_sample, load_table_settings
 from detic_crop.folder.whereabouts import PASS_INPUT, Whereabouts, look_for_photos
 from detic_crop.report.estimate import estimate
 from detic_crop.report.html.page import write_page
@@ -53,11 +53,11 @@ def write_report(result: RunResult, audit: Audit, advice: str, *, xlsx: bool = F
     result.notes[:0] = audit.whereabouts.sentences(so, advice)
     result.notes += [sentence for sentence in audit.damage if sentence not in result.notes]
     if sample := sample_of(result):
-        current = {key: photo.record for key, photo in audit.photos.items()}
+        current = audit.photos.records()
         detected = detected_records(folder, current, result.config)
         result.estimate = estimate(sample, detected, current, audit.verdicts)
         audit = dataclasses.replace(audit, estimate=result.estimate)
-    write_table(folder, audit)
+    write_table(folder, audit, safe=load_table_settings(folder).csv_safe)
     write_page(folder, audit, MemoryBudget.of_machine(result.memory))
     if xlsx:
         result.notes += write_workbook(folder, audit)
@@ -65,13 +65,20 @@ def write_report(result: RunResult, audit: Audit, advice: str, *, xlsx: bool = F
         result.notes.append(
             "audit.xlsx is older than this table; `detic-crop audit` with --xlsx writes a new one"
         )
-    result.count([photo.record for photo in audit.photos.values()])
-    result.flagged = sum(photo.is_flagged for photo in audit.photos.values())
+    result.flagged = 0
+    result.count(_counting_flagged(result, audit))
     if audit.labels is not None and len(audit.rows) < len(audit.labels.rows):
         result.notes.append(
             f"audit.csv has {len(audit.rows):,} of {counted(len(audit.labels.rows), 'label row')} so far; "
             "it follows the table row by row once all are done"
         )
+
+
+def _counting_flagged(result: RunResult, audit: Audit) -> Iterator[Record]:
+    """Yield the records of the photos and count the flagged ones, so that they are read once through."""
+    for photo in audit.photos.in_order():
+        result.flagged += photo.is_flagged
+        yield photo.record
 
 
 def sample_of(result: RunResult) -> list[Drawn]:

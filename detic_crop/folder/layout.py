@@ -36,12 +36,14 @@ class Layout:
         labels, label_matches: label table of the run, and which photo each of its rows names.
         part: file that says which part of the input a shard has.
         review, sample: verdicts, and the photos drawn to estimate from.
+        tables_json: how the tables are written.
         rejected: folder of crops that were set aside.
         pending: folder of crops that wait to be packed into a tar file.
         indexes: folder of the indexes of tar files in a store.
         temporary: folder of unfinished files.
         lock, owner: file that is locked, and who holds the lock.
         audit_csv, audit_html, audit_xlsx: tables.
+        written: what these were written as, see `tables`.
         run_json: summary of the last run.
     """
 
@@ -67,6 +69,7 @@ class Layout:
         self.part: Final = self.own_state / "part.json"
         self.review: Final = self.root_state / "review.csv"
         self.sample: Final = self.root_state / "sample.csv"
+        self.tables_json: Final = self.root_state / "tables.json"
         self.rejected: Final = self.root / REJECTED
         self.pending: Final = self.root_state / PENDING
         self.indexes: Final = self.root_state / INDEXES
@@ -76,12 +79,18 @@ class Layout:
         self.audit_csv: Final = self.root / "audit.csv"
         self.audit_html: Final = self.root / "audit.html"
         self.audit_xlsx: Final = self.root / "audit.xlsx"
+        self.written: Final = self.root_state / "written.json"
         self.run_json: Final = (self.root if shard is None else self.own_state) / "run.json"
 
     @property
     def tables(self) -> tuple[Path, ...]:
         """The files that are made from the records, for people."""
         return (self.audit_csv, self.audit_html, self.audit_xlsx)
+
+    @property
+    def for_people(self) -> tuple[Path, ...]:
+        """The tables, and the summary of the folder's last run or merge."""
+        return (*self.tables, self.root / "run.json")
 
     @property
     def own_files(self) -> tuple[Path, ...]:
@@ -92,12 +101,12 @@ class Layout:
     @property
     def shared_files(self) -> tuple[Path, ...]:
         """The files of an unsharded run that are made from all of it; a shard has none."""
-        return () if self.shard is not None else (*self.tables, self.sample, self.review)
+        return () if self.shard is not None else (*self.tables, self.tables_json, self.sample, self.review)
 
     @property
     def shared_folders(self) -> tuple[Path, ...]:
         """The folders of an unsharded run that shards fill; a shard has none."""
-        return () if self.shard is not None else (self.rejected, self.shards)
+        return () if self.shard is not None else (self.shards,)
 
     @property
     def unsharded(self) -> Layout:

@@ -412,9 +412,8 @@ class StoreMirror:
         """Bring up a batch in the order that this module's docstring gives."""
         layout, state = self._layout, self._state
         self._lease.ask()  # this process may have slept for long
-        state.send_changed(
-            (layout.listing, layout.part, layout.labels, layout.label_matches, layout.sample, layout.review)
-        )
+        inputs = (layout.listing, layout.part, layout.labels, layout.label_matches)
+        state.send_changed((*inputs, layout.tables_json, layout.sample, layout.review))
         state.send_growth(layout.candidates, batch.candidates)
         placed = [name for name, is_placed in batch.crops.items() if is_placed]
         state.send_crops(placed)

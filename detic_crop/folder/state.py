@@ -431,3 +431,40 @@ def load_sample(folder: OutputFolder) -> list[Drawn]:
             f"{layout.shown_of(layout.sample)} is damaged ({error}); draw again: "
             f"detic-crop audit {layout.quoted} --sample 200",
         ) from error
+
+
+# --- tables.json: how the tables of a folder are written, whichever command writes them
+
+
+class TableSettings(msgspec.Struct, frozen=True):
+    """tables.json.
+
+    Attributes:
+        csv_safe: True if cells of audit.csv that a spreadsheet would take for formulas begin with ``'``.
+    """
+
+    csv_safe: bool = False
+
+
+_table_settings = msgspec.json.Decoder(TableSettings)
+
+
+def save_table_settings(folder: OutputFolder, settings: TableSettings) -> None:
+    """Replace tables.json, unless it says so already.
+
+    Raises:
+        OutputError: the disk is full or the folder cannot be written.
+    """
+    if settings != load_table_settings(folder):
+        folder.write(folder.layout.tables_json, encode_sealed(settings))
+
+
+def load_table_settings(folder: OutputFolder) -> TableSettings:
+    """Return how the tables are written; where the file is damaged, the careful way."""
+    path = folder.layout.tables_json
+    if not is_there(path):
+        return TableSettings()
+    try:
+        return decode_sealed(path.read_bytes(), _table_settings)
+    except ValueError:
+        return TableSettings(csv_safe=True)

@@ -26,7 +26,7 @@ from detic_crop.images.pixels import check_size, is_uniform, pixels_of, upright
 from detic_crop.images.quiet import can_hear, quiet_c_stderr, take_remark
 from detic_crop.images.source import Source, Window, too_large
 from detic_crop.system.memory_budget import Loan, MemoryBudget
-from detic_crop.wording import gigabytes
+from detic_crop.wording import memory_size
 
 # Camera RAW counts as a photo, so that in a folder it gets a failed row rather than being ignored.
 IMAGE_EXTENSIONS = (
@@ -288,10 +288,11 @@ def _check_memory(needed: int, extent: Extent, memory: MemoryBudget) -> None:
     """Refuse a photo that needs more memory than there ever is."""
     if needed > memory.most:
         size = f"of {extent.width}×{extent.height} pixels " if extent.width else ""
+        most, may, enough = map(memory_size, (memory.most, needed, needed * memory.parts))
         raise PhotoError(
             "out_of_memory",
-            f"expected a photo that takes at most {gigabytes(memory.most)} of memory, got one {size}that may "
-            f"take {gigabytes(needed)}; pass --memory {gigabytes(needed * memory.parts)} if there is so much",
+            f"expected a photo that takes at most {most} of memory, got one {size}that may take {may}; "
+            f"pass --memory {enough} if there is so much",
         )
 
 

@@ -348,7 +348,8 @@ def _to_8_bits(values: NDArray[Any], layout: Layout, low: float, high: float) ->
     """See `bgr_of`; white-is-zero is left as it is."""
     bits, kind = layout.bits[0], layout.formats[0]
     if kind == _FLOAT:
-        floats = np.nan_to_num(values.astype(np.float64), nan=low, posinf=low, neginf=low)
+        with np.errstate(invalid="ignore"):  # some of what is not a number complains
+            floats = np.nan_to_num(values.astype(np.float64), nan=low, posinf=low, neginf=low)
         return np.asarray(np.clip((floats - low) * (255 / (high - low)) + 0.5, 0, 255), np.uint8)
     if kind == _SIGNED:
         values, bits = np.maximum(values, 0), bits - 1

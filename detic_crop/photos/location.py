@@ -6,6 +6,7 @@ folder recorded. `str` of a location is the recorded text.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -20,14 +21,14 @@ from urllib.parse import unquote
 from msgspec import Struct
 
 from detic_crop.errors import PhotoError, UsageError
-from detic_crop.images.file_bytes import open_part, open_photo
+from detic_crop.images.file_bytes import READ_FLAGS, open_part, open_photo
 from detic_crop.images.source import AT_ONCE, BytesSource, RangeSource, Source, grown, too_large
 from detic_crop.photos.tar_headers import BLOCK, clamped_time
 from detic_crop.stores.addresses import is_address, is_web, path_of, redact
 from detic_crop.stores.store import Answer, ObjectInfo, Store, store_of
 from detic_crop.system.whole_files import check_whole, most_whole_bytes, read_whole
 
-_MEMBER = re.compile(r"tar:(\d+)\+(\d+)@(\d+):(.+)", re.DOTALL)
+_MEMBER = re.compile(r"tar:(\d{1,18})\+(\d{1,18})@(\d{1,18}):(.+)", re.DOTALL)
 _T = TypeVar("_T")
 _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019"}
 
@@ -85,13 +86,17 @@ class LocalFile(Struct, frozen=True, gc=False):
         """Return size and version of what is there now; None when nothing is, or it cannot be looked at."""
         try:
             status = os.stat(self.path)
-        except OSError:
+        except (OSError, ValueError):  # ValueError: half of a surrogate pair
             return None
         return ObjectInfo(status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
 
     def open(self) -> Any:
-        """Open as a binary file that can seek; raise OSError."""
-        return open(self.path, "rb")
+        """Open as a binary file that can seek; raise OSError, also for a pipe, which would be waited for."""
+        descriptor = os.open(self.path, READ_FLAGS)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(errno.EINVAL, "it is no file, but a folder, a pipe or a device")
+        return os.fdopen(descriptor, "rb")
 
     def source(self, listed: int, max_bytes: int, tries: int | None = None) -> AbstractContextManager[Source]:
         """Open the photo, to be read in parts.

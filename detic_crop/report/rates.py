@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-import statistics
+from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
+import numpy as np
+
 from detic_crop.photos.labels import Labels
 from detic_crop.report.groups import SPECIES_COLUMNS, find_column
-from detic_crop.report.model import AuditPhoto
+from detic_crop.report.photos import AuditPhoto
 
 # A species leaks if its uncropped share differs from that of all others by at least this share,
 _LEAK_SHARE = 0.2
@@ -34,7 +36,7 @@ class Group:
 
     statuses: Counter[str] = field(default_factory=Counter)
     flagged: int = 0
-    scores: list[float] = field(default_factory=list)
+    scores: array[float] = field(default_factory=lambda: array("d"))
 
     def add(self, photo: AuditPhoto) -> None:
         """Count a photo."""
@@ -62,23 +64,9 @@ class Group:
     @property
     def median_score(self) -> float:
         """Median of the scores; there must be one."""
-        return statistics.median(self.scores)
-
-
-def class_groups(photos: Sequence[AuditPhoto]) -> dict[str, Group]:
-    """Return the crops by class of the chosen box, the most frequent first; "" is a drawn box."""
-    return _grouped((photo for photo in photos if photo.is_crop), lambda photo: (photo.record.class_name,))
-
-
-def _grouped(
-    photos: Iterable[AuditPhoto], names_of: Callable[[AuditPhoto], Iterable[str]]
-) -> dict[str, Group]:
-    """Return groups by falling number of photos; a photo counts once in each group it belongs to."""
-    groups: dict[str, Group] = {}
-    for photo in photos:
-        for name in names_of(photo):
-            groups.setdefault(name, Group()).add(photo)
-    return dict(sorted(groups.items(), key=lambda item: (-item[1].total, item[0])))
+        middle = [(len(self.scores) - 1) // 2, len(self.scores) // 2]
+        low, high = np.partition(np.array(self.scores), middle)[middle].tolist()
+        return float(low + high) / 2
 
 
 class Leak(NamedTuple):
@@ -108,13 +96,41 @@ class SpeciesRates:
         return sorted(islice(self.groups.items(), most), key=lambda item: -item[1].uncropped)
 
 
-def species_rates(photos: Sequence[AuditPhoto], labels: Labels | None) -> SpeciesRates | None:
-    """Return the counts by the label column that names the species; None if no column does."""
-    column = find_column(labels.columns, SPECIES_COLUMNS) if labels else None
-    if labels is None or column is None:
-        return None
-    groups = _grouped(photos, lambda photo: {row[column] for row in photo.labels})
-    return SpeciesRates(labels.columns[column], groups, _leaks(groups)) if groups else None
+class Rates:
+    """What became of the photos, by class and by species. They are added one by one.
+
+    Args:
+        labels: the label table; one of its columns may name the species.
+    """
+
+    def __init__(self, labels: Labels | None) -> None:
+        self._classes: dict[str, Group] = {}
+        self._species: dict[str, Group] = {}
+        self._columns: Sequence[str] = labels.columns if labels else ()
+        self._column = find_column(self._columns, SPECIES_COLUMNS)
+
+    def add(self, photo: AuditPhoto) -> None:
+        """Count a photo, once in each group it belongs to."""
+        if photo.is_crop:
+            self._classes.setdefault(photo.record.class_name, Group()).add(photo)
+        if self._column is not None:
+            for name in {row[self._column] for row in photo.labels}:
+                self._species.setdefault(name, Group()).add(photo)
+
+    def classes(self) -> dict[str, Group]:
+        """Return the crops by class of the chosen box, the most frequent first; "" is a drawn box."""
+        return _by_size(self._classes)
+
+    def species(self) -> SpeciesRates | None:
+        """Return the counts by the label column that names the species; None if no column does."""
+        if self._column is None or not self._species:
+            return None
+        groups = _by_size(self._species)
+        return SpeciesRates(self._columns[self._column], groups, _leaks(groups))
+
+
+def _by_size(groups: Mapping[str, Group]) -> dict[str, Group]:
+    return dict(sorted(groups.items(), key=lambda item: (-item[1].total, item[0])))
 
 
 def _leaks(groups: Mapping[str, Group]) -> list[Leak]:

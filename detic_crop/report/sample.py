@@ -15,9 +15,13 @@ from __future__ import annotations
 import hashlib
 import heapq
 import math
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from detic_crop.columns import Column, Texts, ascending, numbers
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.folder.decisions import as_detected
@@ -60,7 +64,7 @@ STRATA: Mapping[StratumName, Stratum] = {
 
 def detected_records(
     folder: OutputFolder, records: Mapping[str, Record], config: CropConfig
-) -> dict[str, Record]:
+) -> Mapping[str, Record]:
     """Return what the detector left of each photo: the last record before a reviewer's part in it.
 
     A photo that the boxes file does not name is left out: no detector looked, so none missed an animal.
@@ -71,15 +75,31 @@ def detected_records(
             no other; what the detector left is then in the record itself.
         config: the settings as resolved.
     """
-    unreviewed = replay(folder.layout.journal, reviewed=False).records
-    detected = {}
-    for key, record in records.items():
-        found = unreviewed.get(key)
+    return _DetectedRecords(replay(folder.layout.journal, reviewed=False).records, records, config)
+
+
+class _DetectedRecords(Mapping[str, Record]):
+    """Key → what the detector left of each photo, made when it is read; see `detected_records`."""
+
+    def __init__(
+        self, unreviewed: Mapping[str, Record], records: Mapping[str, Record], config: CropConfig
+    ) -> None:
+        self._unreviewed, self._records, self._config = unreviewed, records, config
+
+    def __getitem__(self, key: str) -> Record:
+        found = self._unreviewed.get(key)
+        record = self._records[key]
         if found is None or found.status == "failed":
-            found = as_detected(record, config) or found
-        if found is not None and not found.unlisted:
-            detected[key] = found
-    return detected
+            found = as_detected(record, self._config) or found
+        if found is None or found.unlisted:
+            raise KeyError(key)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return (key for key in self._records if key in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def draw(detected: Mapping[str, Record], config: CropConfig, size: int, seed: int) -> list[Drawn]:
@@ -108,28 +128,43 @@ def draw(detected: Mapping[str, Record], config: CropConfig, size: int, seed: in
     sample = [
         Drawn(key, name, len(keys), seed)
         for name, keys in strata.items()
-        for key in sorted(keys, key=lambda key: _random(key, seed))[: shares[name]]
+        for key in heapq.nsmallest(shares[name], keys, key=lambda key: _random(key, seed))
     ]
     return sorted(sample, key=lambda drawn: _random(drawn.image, seed))
 
 
 def _strata(detected: Mapping[str, Record], config: CropConfig) -> dict[StratumName, Sequence[str]]:
     """Return name → keys of the strata that are not empty."""
-    ranked: dict[str, list[tuple[float, str]]] = {"cropped": [], "resized": []}
+    ranked = {"cropped": _Ranked(), "resized": _Ranked()}
     for key, record in detected.items():
         if record.status in ranked:
-            ranked[record.status].append((-doubts_of(record, config).suspicion, key))
-    for pairs in ranked.values():
-        pairs.sort()
+            ranked[record.status].add(key, doubts_of(record, config).suspicion)
+    keys_of = {status: some.keys() for status, some in ranked.items()}
     begin = dict.fromkeys(ranked, 0)
     strata: dict[StratumName, Sequence[str]] = {}
     for name, stratum in STRATA.items():
-        pairs = ranked[stratum.status]
-        end = math.ceil(stratum.until * len(pairs))
-        if keys := [key for _, key in pairs[begin[stratum.status] : end]]:
-            strata[name] = keys
+        keys = keys_of[stratum.status]
+        end = math.ceil(stratum.until * len(keys))
+        if begin[stratum.status] < end:
+            strata[name] = keys[begin[stratum.status] : end]
         begin[stratum.status] = end
     return strata
+
+
+class _Ranked:
+    """Keys by suspicion, the highest first; equal ones by name."""
+
+    def __init__(self) -> None:
+        self._keys, self._suspicion = Texts(), array("d")
+
+    def add(self, key: str, suspicion: float) -> None:
+        self._keys.append(key)
+        self._suspicion.append(suspicion)
+
+    def keys(self) -> Column:
+        by_name = np.array(ascending(self._keys), np.intp)
+        order = np.argsort(-np.array(self._suspicion)[by_name], kind="stable")
+        return self._keys.of(numbers(by_name[order].astype(np.int64)))
 
 
 def _allocate(sizes: Mapping[StratumName, int], n: int) -> dict[StratumName, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations, islice
 from math import comb
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,16 +50,16 @@ def first_similar(hashes: Hashes, ratios: NDArray[np.float64]) -> Indices:
         hashes: (N,) 64-bit hashes.
         ratios: (N,) width / height of each photo; they must agree within 2 %.
     """
-    first_equal = _first_equal(hashes, ratios)
+    equal = first_equal(hashes, ratios)
     own = np.arange(len(hashes))
-    unique = np.flatnonzero(first_equal == own)
+    unique = np.flatnonzero(equal == own)
     search = _Search(hashes, ratios)
     for alike in _like_proportions(ratios, unique) if len(unique) else ():
         search.settle(alike, alike)
     result = search.first
     result[result == len(hashes)] = -1
-    repeated = np.flatnonzero(first_equal != own)
-    originals = first_equal[repeated]
+    repeated = np.flatnonzero(equal != own)
+    originals = equal[repeated]
     result[repeated] = np.where(result[originals] >= 0, result[originals], originals)
     return result
 
@@ -76,11 +77,14 @@ def different_bits(xor: Hashes) -> NDArray[np.uint8]:
     return np.asarray(counts, np.uint8)
 
 
-def _first_equal(hashes: Hashes, ratios: NDArray[np.float64]) -> Indices:
-    """Return for each hash the index of the first equal one of equal proportions, (N,)."""
-    order = np.lexsort((ratios, hashes))  # equal ones side by side, by index
-    begins = np.ones(len(order), bool)
-    begins[1:] = (np.diff(hashes[order]) != 0) | (np.diff(ratios[order]) != 0)
+def first_equal(*columns: NDArray[Any]) -> Indices:
+    """Return for each row of equally long columns the index of the first row with equal values, (N,)."""
+    order = np.lexsort(columns)  # equal ones side by side, by index
+    begins = np.zeros(len(order), bool)
+    begins[:1] = True
+    for column in columns:
+        ordered = column[order]
+        begins[1:] |= ordered[1:] != ordered[:-1]
     first = np.empty(len(order), np.intp)
     first[order] = order[np.flatnonzero(begins)[np.cumsum(begins) - 1]]
     return first

@@ -1,6 +1,6 @@
 """What is doubtful about a crop: flags with a rule each, and one number to sort by.
 
-`doubts_of_all` compares the photos of a run; `doubts_of` judges by the record of one photo alone.
+`doubts_of` judges by the record of one photo alone; `comparison.doubts_of_all` compares those of a run.
 """
 
 from __future__ import annotations
@@ -9,12 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import pow, prod
 
-import numpy as np
-
 from detic_crop.config import CropConfig
 from detic_crop.folder.records import Record
-from detic_crop.report.duplicates import copies
-from detic_crop.report.unusual import unusual_shares
 
 FLAGS: Mapping[str, str] = {
     "smaller_box_more_confident": "another eligible box is smaller and more confident than the chosen one",
@@ -122,28 +118,6 @@ def doubts_of(
     return Doubts(flags, _suspicion(record, config, flags, unusual), of)
 
 
-def doubts_of_all(
-    records: Sequence[Record], groups: Sequence[Sequence[str]], config: CropConfig
-) -> list[Doubts]:
-    """Return the doubts of every photo of a run, in the order of `records`.
-
-    Args:
-        records: one record of each photo, in input order; of two copies the first is the original.
-        groups: for each photo, the groups it belongs to by its labels, the narrowest first.
-        config: settings of the folder, as resolved.
-    """
-    found = copies(records)
-    crops = [i for i, record in enumerate(records) if record.status == "cropped" and area_fraction(record)]
-    boxes = np.array([records[i].box for i in crops], np.float64).reshape(-1, 4)
-    sizes = np.array([(records[i].width, records[i].height) for i in crops], np.float64).reshape(-1, 2)
-    shares = unusual_shares(boxes, sizes, [groups[i] for i in crops])
-    unusual = dict(zip(crops, shares.tolist(), strict=True))
-    return [
-        doubts_of(record, config, unusual.get(i, 1.0), *found.get(record.image, ()))
-        for i, record in enumerate(records)
-    ]
-
-
 def area_fraction(record: Record) -> float | None:
     """Return the area of the chosen box / area of the photo; None without a box."""
     if record.box is None or not record.width or not record.height:
@@ -202,6 +176,15 @@ def _low_score_limit(conf: float) -> float:
 
 def _suspicion(record: Record, config: CropConfig, flags: Sequence[str], unusual: float) -> float:
     """Return the suspicion; see `doubts_of`."""
+    settled = suspicion_without_a_box(record)
+    if settled is not None:
+        return settled
+    by_scores, by_flags = trust_of(record, config, flags)
+    return 1 - by_scores * trust_in_usual(unusual) * by_flags
+
+
+def suspicion_without_a_box(record: Record) -> float | None:
+    """Return the suspicion of a photo where it does not depend on a box; None where it does."""
     if record.verdict:
         return 0.0
     if record.status == "failed":
@@ -210,10 +193,20 @@ def _suspicion(record: Record, config: CropConfig, flags: Sequence[str], unusual
         return 1.0
     if record.box is None:
         return min(1.0, record.presence or 0.0)
+    return None
+
+
+def trust_of(record: Record, config: CropConfig, flags: Sequence[str]) -> tuple[float, float]:
+    """Return what the scores of a box leave of the trust in it, and what its flags leave."""
     conf = config.conf or 0.0
     score = 1.0 if record.score is None else record.score
     doubt = min(1.0, max(0.0, 1 - score) / (1 - conf)) if conf < 1 else 0.0
     larger = record.larger_score or 0.0
     missed = larger / score if score > larger else float(larger > 0)
-    trust = (1 - doubt / 2) * (1 - _LARGER_WEIGHT * missed) * pow(unusual, _UNUSUAL_POWER)
-    return 1 - trust * prod(1 - _WEIGHTS.get(flag, 0.0) for flag in flags)
+    by_scores = (1 - doubt / 2) * (1 - _LARGER_WEIGHT * missed)
+    return by_scores, prod(1 - _WEIGHTS.get(flag, 0.0) for flag in flags)
+
+
+def trust_in_usual(unusual: float) -> float:
+    """Return what an unusual box leaves of the trust in it, by the share of boxes that are as unusual."""
+    return pow(unusual, _UNUSUAL_POWER)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.records import Record
@@ -48,19 +50,55 @@ NUMBER_COLUMNS = (
 )  # fmt: skip
 
 
-def write_table(folder: OutputFolder, audit: Audit) -> None:
-    """Write audit.csv in one piece.
+_MADE_OF_NUMBERS = frozenset({*BOX_COLUMNS, *NUMBER_COLUMNS})
+_TOGETHER = 1000  # rows that are written together
+
+
+def write_table(folder: OutputFolder, audit: Audit, *, safe: bool = False) -> None:
+    """Write audit.csv, row by row, and put it into place.
+
+    Args:
+        folder: the output folder.
+        audit: what the table shows.
+        safe: write a ``'`` before each cell that a spreadsheet would take for a formula.
 
     Raises:
         OutputError: the disk is full or the folder cannot be written.
     """
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    # Before Python 3.13 a lone carriage return, which a file name may hold, is not quoted by itself.
-    quoting_writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    folder.write_parts(folder.layout.audit_csv, csv_parts(guarded(audit) if safe else table_cells(audit)))
+
+
+# Among what a spreadsheet skips before it looks for the sign: blanks, control and zero-width characters.
+_FORMULA = re.compile(r"[\t\r\n]|[\s\x00-\x1f\u200b-\u200f\u2060\ufeff]*[=+\-@＝＋－＠]")
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
+
+
+def guarded(audit: Audit) -> Iterator[list[str]]:
+    """Yield `table_cells`, each text that a spreadsheet would take for a formula with a ``'`` before it.
+
+    Those are the ones that OWASP's page "CSV Injection" lists. Numbers stay numbers, and so do our boxes.
+    """
+    ours = our_columns(audit.labels)
+    first = len(table_header(audit.labels)) - len(ours)
+    texts = [*range(first), *(first + i for i, name in enumerate(ours) if name not in _MADE_OF_NUMBERS)]
     for cells in table_cells(audit):
-        (quoting_writer if any("\r" in cell for cell in cells) else writer).writerow(cells)
-    folder.write(folder.layout.audit_csv, utf8(text.getvalue()))
+        for i in texts:
+            if _FORMULA.match(cells[i]) and not _NUMBER.fullmatch(cells[i]):
+                cells[i] = f"'{cells[i]}"
+        yield cells
+
+
+def csv_parts(rows: Iterable[Sequence[str]]) -> Iterator[bytes]:
+    """Yield rows of cells as CSV in UTF-8, many at a time."""
+    rows = iter(rows)
+    while several := list(islice(rows, _TOGETHER)):
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        # Before Python 3.13 a lone carriage return, which a file name may hold, is not quoted by itself.
+        quoting_writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        for cells in several:
+            (quoting_writer if any("\r" in cell for cell in cells) else writer).writerow(cells)
+        yield utf8(text.getvalue())
 
 
 def table_cells(audit: Audit) -> Iterator[list[str]]:
@@ -68,7 +106,7 @@ def table_cells(audit: Audit) -> Iterator[list[str]]:
     yield table_header(audit.labels)
     ours = our_columns(audit.labels)
     for row in audit.rows:
-        cells = row_cells(row.record, audit.photos[row.record.image].doubts)
+        cells = row_cells(row.record, audit.photos.doubts(row.record.image))
         yield [*row.label, *(cells[name] for name in ours)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 
@@ -12,6 +13,9 @@ Floats = NDArray[np.float64]
 
 MIN_GROUP = 20
 """A smaller group says too little about what is usual; the next wider one is used."""
+
+_TOGETHER = 1 << 14
+"""Boxes that are measured together."""
 
 
 def unusual_shares(
@@ -39,26 +43,58 @@ def unusual_shares(
     Returns:
         (N,) in (0, 1]; 1 if even the whole run is too small.
     """
-    count = len(boxes)
+    return shares_of(_measures(boxes, resolution_wh), groups, min_group)
+
+
+class Measures:
+    """What is compared of boxes that come one by one: 24 bytes each."""
+
+    def __init__(self) -> None:
+        self._parts: list[Floats] = []
+        self._boxes, self._sizes = array("d"), array("d")
+
+    def add(self, box: Sequence[float], resolution_wh: Sequence[int]) -> None:
+        """Add a box, xyxy of positive area, pixels of a photo of this width and height."""
+        self._boxes.extend(box)
+        self._sizes.extend(resolution_wh)
+        if len(self._boxes) >= 4 * _TOGETHER:
+            self._measure()
+
+    def take(self) -> Floats:
+        """Return the measures of all boxes, (N, 3), for `shares_of`, and keep none."""
+        self._measure()
+        parts, self._parts = self._parts, []
+        return np.concatenate(parts)
+
+    def _measure(self) -> None:
+        self._parts.append(_measures(np.array(self._boxes), np.array(self._sizes)))
+        self._boxes, self._sizes = array("d"), array("d")
+
+
+def shares_of(measures: Floats, groups: Sequence[Sequence[str]], min_group: int = MIN_GROUP) -> Floats:
+    """Return the shares of `unusual_shares` from the measures of the boxes, (N, 3)."""
+    count = len(measures)
     members = Counter(name for names in groups for name in set(names))
     everybody = "" if count >= min_group else None
     chosen = [next((n for n in names if members[n] >= min_group), everybody) for names in groups]
     wanted = {name for name in chosen if name is not None}
-    belonging: dict[str, list[int]] = {name: [] for name in wanted}
+    belonging: dict[str, Sequence[int]] = {}
+    several = {name: array("q") for name in wanted}
     for index, names in enumerate(groups):
         for name in wanted.intersection(names):
-            belonging[name].append(index)
+            several[name].append(index)
+    belonging.update(several)
     if "" in wanted:
-        belonging[""] = list(range(count))
-    measures = _measures(boxes, resolution_wh)
+        belonging[""] = range(count)
     place = np.full(count, -1)
     order = {name: number for number, name in enumerate(sorted(wanted))}
     place[:] = [-1 if name is None else order[name] for name in chosen]
     result = np.ones(count)
     for name, number in order.items():
         indices = np.array(belonging[name], np.intp)
+        group = measures if len(indices) == count else measures[indices]
         mine = place[indices] == number
-        result[indices[mine]] = _shares_in_group(measures[indices])[mine]
+        result[indices[mine]] = _shares_in_group(group)[mine]
     return result
 
 

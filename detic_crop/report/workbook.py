@@ -172,7 +172,7 @@ def _most_suspicious(audit: Audit, n: int) -> set[int]:
     """Return the indices of the `n` most suspicious rows."""
     if len(audit.rows) <= n:
         return set(range(len(audit.rows)))
-    suspicion = [audit.photos[row.record.image].doubts.suspicion for row in audit.rows]
+    suspicion = [audit.photos.doubts(row.record.image).suspicion for row in audit.rows]
     return set(sorted(range(len(audit.rows)), key=lambda i: -suspicion[i])[:n])
 
 

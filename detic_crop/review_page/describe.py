@@ -22,7 +22,8 @@ from detic_crop.folder.verdict_lines import VERDICTS, Verdict
 from detic_crop.photos.location import NOWHERE, Location
 from detic_crop.photos.photo import Photo
 from detic_crop.report.html.thumbnails import photo_stamp, photo_thumbnail
-from detic_crop.report.model import Audit, AuditPhoto
+from detic_crop.report.model import Audit
+from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.suspicion import FLAGS
 from detic_crop.review_page.rows import photo_id
 from detic_crop.system.memory_budget import MemoryBudget

@@ -12,6 +12,7 @@ the browser for. The name alone opens nothing, should it be seen.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import ipaddress
 import logging
@@ -22,6 +23,7 @@ from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from h11 import LocalProtocolError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
@@ -93,22 +95,25 @@ class Guard:
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        answer = self._answer(scope)
-        if answer is not None:
-            await answer(scope, receive, send_with_headers)
-            return
-        path = self._inside(scope["path"])
         try:
-            await self.app({**scope, "path": path}, receive, send_with_headers)
-        except ClientDisconnect:
+            await self._answered(scope, receive, send_with_headers)
+        except (ClientDisconnect, LocalProtocolError):  # the other side has gone, or broken the rules
             return
         except Exception as error:  # a mistake of ours; the page and its other answers go on
-            _log.error(
-                "the page could not answer %s %s: %s", scope["method"], path[:100], one_line(error, 200)
-            )
+            why = one_line(error, 200)
+            path = self._inside(scope["path"])[:100]
+            _log.error("the page could not answer %s %s: %s", scope["method"], path, why)
             if not has_begun:
                 answer = _refuse(500, "this could not be answered; the terminal says why")
-                await answer(scope, receive, send_with_headers)
+                with contextlib.suppress(LocalProtocolError):
+                    await answer(scope, receive, send_with_headers)
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = self._answer(scope)
+        if answer is not None:
+            await answer(scope, receive, send)
+        else:
+            await self.app({**scope, "path": self._inside(scope["path"])}, receive, send)
 
     def _answer(self, scope: Scope) -> Response | None:
         """Return the answer to a request that is not passed on, else None."""

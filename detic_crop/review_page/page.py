@@ -25,7 +25,8 @@ from detic_crop.folder.state import load_sample
 from detic_crop.folder.verdict_lines import VERDICTS, Verdict
 from detic_crop.folder.verdicts import VerdictLog, now
 from detic_crop.folder.whereabouts import look_for_photos
-from detic_crop.report.model import Audit, AuditPhoto
+from detic_crop.report.model import Audit
+from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.suspicion import FLAGS
 from detic_crop.review_page.describe import Describer, box_of, verdict_values
 from detic_crop.review_page.rows import REVIEWED, Filter, Mask, ReviewRows, photo_id
@@ -259,7 +260,7 @@ def open_page(folder: OutputFolder, input: str | os.PathLike[str] | None, review
         )
     audit = Audit.of(folder, state.records, state.config, look_for_photos(folder, state.records, input))
     # A label row without a photo shows nothing that could be judged.
-    photos = [photo for key, photo in audit.photos.items() if key in state.records]
+    photos = [photo for photo in audit.photos.in_order() if photo.record.image in state.records]
     columns = audit.labels.columns if audit.labels else []
     log = VerdictLog(folder.layout.review)
     sample = [drawn.image for drawn in load_sample(folder)]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from detic_crop.folder.decisions import followed_by
 from detic_crop.folder.verdict_lines import Verdict
-from detic_crop.report.model import AuditPhoto
+from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.suspicion import FLAGS
 from detic_crop.wording import utf8
 

@@ -58,7 +58,7 @@ def make_server(page: ReviewPage, listener: socket.socket, host: str) -> tuple[u
         loop="asyncio",
         lifespan="off",
         log_config=None,
-        log_level="error",  # a port scanner's requests are nothing to read in the terminal
+        log_level="critical",  # a port scanner's requests are nothing to read in the terminal
         access_log=False,
         proxy_headers=False,
         server_header=False,

@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
+from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,21 +23,24 @@ import numpy as np
 from msgspec.structs import replace
 
 from detic_crop.boxes.detections import Detections
-from detic_crop.columns import Layers
+from detic_crop.columns import Column, Texts, numbers, rows_alike
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import parts_of
 from detic_crop.folder.journal import Journal, Replay, replay, unfinished_crops, unfinished_photos
-from detic_crop.folder.known import InMemory
+from detic_crop.folder.known import Known
 from detic_crop.folder.names import fold_name
-from detic_crop.folder.records import Record
+from detic_crop.folder.records import Record, ResumeEntry
 from detic_crop.folder.shard import Shard, owner
 from detic_crop.folder.state import Given, Part, SavedListing, WholeInput, load_listing, load_part
 from detic_crop.folder.tars import within
 from detic_crop.folder.there import is_there
 from detic_crop.folder.typed_json import is_sealed
+from detic_crop.photos.location import Location
 from detic_crop.photos.photo import Photo
+from detic_crop.photos.table import Photos
+from detic_crop.shards.shard_records import ShardRecords
 from detic_crop.shards.state import digest_of
 from detic_crop.wording import counted
 
@@ -50,7 +54,7 @@ class ShardWork:
         shard: index and count of the shard.
         part: part of the input that the shard has; None if it was stopped before it saved that.
         listing: the photos of that part.
-        journal: content of its journal; the records are moved to `Gathered.records`.
+        journal: what its journal says.
     """
 
     folder: OutputFolder
@@ -72,9 +76,9 @@ class Gathered:
         count: number of shards there should be.
         input: the input they share.
         config: settings of the shards.
+        records: the last record of each photo, of all shards.
         keys: photos of the input in input order, as far as they are known.
         positions: index of each key in the whole input, ascending.
-        records: photo → its record, and the index in `shards` of the shard that made it.
         unfinished: crop → photo, of crops that a shard was about to write when it was killed.
         damaged: number of journal lines that could not be read.
     """
@@ -83,9 +87,9 @@ class Gathered:
     count: int
     input: WholeInput
     config: CropConfig
-    keys: list[str] = field(default_factory=list)
-    positions: list[int] = field(default_factory=list)
-    records: dict[str, tuple[Record, int]] = field(default_factory=dict)
+    records: ShardRecords
+    keys: Column = field(default_factory=Texts)
+    positions: Sequence[int] = ()
     unfinished: dict[str, str] = field(default_factory=dict)
     damaged: int = 0
 
@@ -159,8 +163,11 @@ def gather(folder: OutputFolder) -> Gathered:
     _check_same_settings(shards, first)
     _check_same_input(listed, first.part.input)
     assert first.journal.config is not None
-    gathered = Gathered(shards, first.shard.count, first.part.input, first.journal.config)
-    _collect_records(gathered)
+    records = ShardRecords([work.shard for work in shards], [work.journal for work in shards])
+    gathered = Gathered(shards, first.shard.count, first.part.input, first.journal.config, records)
+    for work in shards:
+        gathered.damaged += work.journal.ignored
+        gathered.unfinished |= unfinished_photos(work.folder.layout.candidates, work.journal.entries)
     _collect_photos(gathered, load_listing(folder).keys)
     return gathered
 
@@ -211,15 +218,7 @@ def _check_same_input(listed: Sequence[ShardWork], expected: WholeInput) -> None
         )
 
 
-def _collect_records(gathered: Gathered) -> None:
-    for index, work in enumerate(gathered.shards):
-        gathered.damaged += work.journal.ignored
-        gathered.unfinished |= unfinished_photos(work.folder.layout.candidates, work.journal.records)
-        gathered.records |= {key: (record, index) for key, record in work.journal.records.items()}
-        work.journal.records = InMemory({})  # kept once: there may be millions
-
-
-def _collect_photos(gathered: Gathered, merged: Sequence[str]) -> None:
+def _collect_photos(gathered: Gathered, merged: Column) -> None:
     """Put the photos of all shards in the order of the input.
 
     Args:
@@ -227,16 +226,15 @@ def _collect_photos(gathered: Gathered, merged: Sequence[str]) -> None:
         merged: the photos of an earlier merge or run in input order; if these are the very photos of this
             input, the shards that were not run again have nothing to add.
     """
-    keys: list[str] = []
-    positions: list[int] = []
+    keys, positions = Texts(), array("q")
     for work in gathered.listed:
         assert work.part is not None
-        keys += work.listing.keys
-        positions += work.part.places
+        keys.extend(work.listing.keys)
+        positions.extend(work.part.places)
     fits = len(keys) == len(positions)
     if fits:
-        ascending, first = np.unique(np.array(positions, np.int64), return_index=True)
-        gathered.keys, gathered.positions = [keys[i] for i in first.tolist()], ascending.tolist()
+        in_order, first = np.unique(np.array(positions, np.int64), return_index=True)
+        gathered.keys, gathered.positions = keys.of(numbers(first)), numbers(in_order)
         fits = not gathered.complete or digest_of(gathered.keys) == gathered.input.digest
     if not fits or (len(gathered.listed) == gathered.count and not gathered.complete):
         raise UsageError(
@@ -244,13 +242,13 @@ def _collect_photos(gathered: Gathered, merged: Sequence[str]) -> None:
             "the listings of the shards do not make up the input; run the commands of all shards again",
         )
     if not gathered.complete and digest_of(merged) == gathered.input.digest:
-        gathered.keys, gathered.positions = list(merged), list(range(len(merged)))
+        gathered.keys, gathered.positions = merged, range(len(merged))
 
 
 # ---------------------------------------------------------------- what is missing
 
 
-def chosen_keys(gathered: Gathered, matches: Sequence[str | None]) -> list[str]:
+def chosen_keys(gathered: Gathered, matches: Sequence[str | None]) -> Column:
     """Return the photos that the run was to do, in its order, as far as they are known.
 
     Args:
@@ -259,17 +257,17 @@ def chosen_keys(gathered: Gathered, matches: Sequence[str | None]) -> list[str]:
     """
     limit = gathered.input.limit
     if gathered.input.labels:
-        return list(dict.fromkeys(key for key in matches if key is not None))[:limit]
+        return Texts(dict.fromkeys(key for key in matches if key is not None))[:limit]
     return gathered.keys if limit is None else gathered.keys[: bisect_left(gathered.positions, limit)]
 
 
-def gaps(gathered: Gathered, chosen: Iterable[str], merged: Mapping[str, Record]) -> list[Gap]:
+def gaps(gathered: Gathered, chosen: Iterable[str], merged: Container[str]) -> list[Gap]:
     """Return the shards that are not done.
 
     Args:
         gathered: the work of the shards.
         chosen: the photos that were to be done.
-        merged: records that the folder has already.
+        merged: photos of which the folder has a record already.
     """
     to_do = Counter(
         owner(key, gathered.count) for key in chosen if key not in gathered.records and key not in merged
@@ -289,7 +287,7 @@ def gaps(gathered: Gathered, chosen: Iterable[str], merged: Mapping[str, Record]
 # ---------------------------------------------------------------- one journal
 
 
-def photos_of(gathered: Gathered, folder: OutputFolder) -> tuple[list[Photo], list[Given]]:
+def photos_of(gathered: Gathered, folder: OutputFolder) -> tuple[Photos, list[Given]]:
     """Return all photos in input order and where they are, and the inputs that were given.
 
     Args:
@@ -298,48 +296,49 @@ def photos_of(gathered: Gathered, folder: OutputFolder) -> tuple[list[Photo], li
     """
     merged = load_listing(folder)
     listings = [*(work.listing for work in gathered.listed), merged]
-    latest_first = [*(work.listing for work in reversed(gathered.listed)), merged]
-    locations = Layers(*(listing.locations() for listing in latest_first))
     inputs: list[Given] = []
     for several in zip_longest(*(listing.inputs for listing in listings)):
         known = [given for given in several if given is not None]
-        keys = [key for given in known for key in given.keys]
+        keys = Texts(chain.from_iterable(given.keys for given in known))
         inputs.append(Given(known[0].where, known[0].root, keys))
-    return [Photo(key, locations[key]) for key in gathered.keys], parts_of(inputs, gathered.keys)
+    earlier = merged.locations()
+    now = {work.shard.index: work.listing.locations() for work in gathered.listed}
+
+    def location_of(key: str) -> Location:
+        location = now.get(owner(key, gathered.count), earlier).get(key)
+        return earlier[key] if location is None else location
+
+    return Photos(Photo(key, location_of(key)) for key in gathered.keys), parts_of(inputs, gathered.keys)
 
 
 def append_to_journal(
-    gathered: Gathered,
-    chosen: Sequence[str],
-    records: dict[str, Record],
-    journal: Journal,
-    folder: OutputFolder,
-) -> None:
+    gathered: Gathered, chosen: Column, merged: Replay, journal: Journal, folder: OutputFolder
+) -> Known[Record]:
     """Append the shards' records to the journal of a folder, in the order of an unsharded run.
 
     Args:
-        gathered: the work of the shards; its records are used up.
+        gathered: the work of the shards.
         chosen: the photos that were to be done, in order.
-        records: what the journal has, by key; kept up to date.
+        merged: what the journal has.
         journal: the journal, begun.
         folder: its folder, held by the caller.
+
+    Returns:
+        What the journal has then.
 
     Raises:
         UsageError: two photos have the same crop.
         OutputError: the folder cannot be written; what was done is kept.
     """
-    _check_names(records, gathered)
-    order = [key for key in chosen if key in gathered.records]
-    order += sorted(gathered.records.keys() - set(order))
+    _check_names(merged.entries, gathered.records)
     with ExitStack() as opened:
         files = [_opened(work.folder.layout.candidates, opened) for work in gathered.shards]
-        left_over = _left_over(folder.layout.candidates, records)
-        for key in order:
-            record, index = gathered.records.pop(key)
-            before = records.get(key)
+        left_over = _left_over(folder.layout.candidates, merged.entries)
+        for record, number in gathered.records.in_order(chosen):
+            before = merged.records.get(record.image)
             if before is not None and replace(before, candidates=None) == replace(record, candidates=None):
                 continue
-            line = _candidates_line(files[index], record)
+            line = _candidates_line(files[number], record)
             if line is None:
                 span = journal.candidates_end(), 0
             elif line == left_over:  # killed between this and the record
@@ -347,36 +346,51 @@ def append_to_journal(
             else:
                 span = journal.append_candidates_line(line)
             left_over = None
-            records[key] = replace(record, candidates=span)
-            journal.append(records[key])
+            journal.append(replace(record, candidates=span))
+    records = replay(folder.layout.journal).records
     _declare_unfinished(gathered.unfinished, records, journal, folder)
+    return records
 
 
-def _check_names(merged: Mapping[str, Record], gathered: Gathered) -> None:
+def _check_names(merged: Known[ResumeEntry], shards: ShardRecords) -> None:
     """Refuse two photos with one crop, of which one has replaced the other.
 
     Shards that ran in folders of their own do not see each other's earlier names: photos that were added
     between two commands can get a name that another shard has given away.
     """
-    last = {**merged, **{key: record for key, (record, _) in gathered.records.items()}}
+    hashes = array("q", (hash(_folded(entry)) for entry in _last_entries(merged, shards)))
+    alike = set(rows_alike(np.array(hashes, np.int64)).tolist())
     owners: dict[str, str] = {}
-    for key, record in last.items():
-        other = owners.setdefault(fold_name(within(record.crop)), key) if record.crop else key
-        if other != key:
+    for row, entry in enumerate(_last_entries(merged, shards)) if alike else ():
+        if row in alike and (other := owners.setdefault(_folded(entry), entry.image)) != entry.image:
             raise UsageError(
                 "crop_name_taken",
-                f"the crops of {other} and {key} have the same name, {record.crop}, because photos were "
-                "added after a shard was begun; run the commands of all shards again, with a new --out, then "
-                "merge",
+                f"the crops of {other} and {entry.image} have the same name, {entry.crop}, because photos "
+                "were added after a shard was begun; run the commands of all shards again, with a new --out, "
+                "then merge",
             )
 
 
+def _last_entries(merged: Known[ResumeEntry], shards: ShardRecords) -> Iterator[ResumeEntry]:
+    """Yield what is known last of each photo that has a crop."""
+    for entry in merged.values():
+        if (last := shards.entry(entry.image) or entry).crop:
+            yield last
+    yield from (entry for entry in shards.entries() if entry.crop and entry.image not in merged)
+
+
+def _folded(entry: ResumeEntry) -> str:
+    return fold_name(within(entry.crop))
+
+
 def _declare_unfinished(
-    unfinished: Mapping[str, str], records: Mapping[str, Record], journal: Journal, folder: OutputFolder
+    unfinished: Mapping[str, str], records: Known[Record], journal: Journal, folder: OutputFolder
 ) -> None:
     """Note the crops without a record, or the next run would take them for somebody else's."""
-    known = unfinished_crops(folder.layout.candidates, InMemory(records))
-    known |= {record.crop for record in records.values()}
+    if not unfinished:
+        return
+    known = unfinished_crops(folder.layout.candidates, records)
+    known.update(record.crop for record in records.values() if record.crop in unfinished)
     nothing = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), ())
     for crop, key in unfinished.items():
         if crop not in known:
@@ -387,9 +401,9 @@ def _opened(path: Path, opened: ExitStack) -> BinaryIO | None:
     return opened.enter_context(open(path, "rb")) if is_there(path) else None
 
 
-def _left_over(candidates: Path, records: Mapping[str, Record]) -> bytes | None:
+def _left_over(candidates: Path, merged: Known[ResumeEntry]) -> bytes | None:
     """Return what stands in the candidates after the last line that a record points to."""
-    end = max((sum(record.candidates) for record in records.values() if record.candidates), default=0)
+    end = int(merged.spans().sum(axis=1).max(initial=0))
     with open(candidates, "rb") as file:
         file.seek(end)
         return file.read(1 << 20) or None

@@ -9,16 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
 
-from detic_crop.system.leaving import insist
-
 
 @dataclass(slots=True)
 class Stop:
-    """Set by a signal or the time limit."""
+    """Set by a signal or the time limit; insisted is who signals again."""
 
     reason: str = ""
     announced: bool = False
     signalled: bool = False
+    insisted: bool = False
 
 
 @contextlib.contextmanager
@@ -31,7 +30,7 @@ def stop_signals() -> Iterator[Stop]:
 
     def request(number: int, frame: FrameType | None) -> None:
         if stop.signalled:
-            insist()
+            stop.insisted = True
             raise KeyboardInterrupt
         stop.signalled = True
         # Announced later: a handler may interrupt a print.

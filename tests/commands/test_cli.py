@@ -132,6 +132,7 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
         "WORKERS": "2",
         "MEMORY": "3GB",
         "ADD": "1",
+        "CSV_SAFE": "1",
         "LIMIT": "4",
         "TIME_LIMIT": "1h",
         "MAX_PIXELS": "123456",

@@ -417,7 +417,7 @@ def test_a_damaged_sample_stops_no_table(tmp_path: Path) -> None:
     assert api.write_audit(folder.root, sample=10).estimate is not None
 
 
-def detected_in(folder: OutputFolder, keys: Collection[str]) -> dict[str, Record]:
+def detected_in(folder: OutputFolder, keys: Collection[str]) -> Mapping[str, Record]:
     state = replay(folder.layout.journal)
     assert state.config is not None
     return sampling.detected_records(folder, {key: state.records[key] for key in keys}, state.config)

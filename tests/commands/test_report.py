@@ -43,7 +43,9 @@ from detic_crop.report.html import page as report
 from detic_crop.report.html.page import write_page
 from detic_crop.report.html.rendering import environment
 from detic_crop.report.intervals import Interval
-from detic_crop.report.model import Audit, Row, judge
+from detic_crop.report.model import Audit
+from detic_crop.report.photos import judge
+from detic_crop.report.rows import Row
 from detic_crop.report.suspicion import FLAGS
 from tests.kit.folders import crop
 from tests.kit.photos import photo_bytes, write_photo, write_photos

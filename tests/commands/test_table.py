@@ -21,7 +21,9 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.records import Record
 from detic_crop.folder.state import load_labels, save_labels
 from detic_crop.photos.labels import Labels, parse_labels
-from detic_crop.report.model import Audit, Row, judge, missing_record, table_rows
+from detic_crop.report.model import Audit
+from detic_crop.report.photos import judge
+from detic_crop.report.rows import Row, missing_record, table_rows
 from detic_crop.report.suspicion import FLAGS, IMAGE_CHECKS, area_fraction, doubts_of, flags_of
 from detic_crop.report.table import COLUMNS, row_cells, write_table
 from tests.kit.errors import refused

@@ -200,6 +200,14 @@ def test_a_photo_that_became_a_special_file(client: Client, out: Path, special: 
         kept.replace(photo)
 
 
+def test_nonsense_after_a_request(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    for path in ("api/session", "../"):
+        said = answer(opened(client, request(client, path=path) + b"\0\0\0\r\n\r\n"))
+        assert status(said) in (200, 400, 404)
+    assert client.row()["total"] == 3
+    assert caplog.records == []
+
+
 # ---------------------------------------------------------------- connections
 
 

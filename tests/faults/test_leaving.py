@@ -60,8 +60,19 @@ sys.exit(cli.main())
 
 
 @posix
-@pytest.mark.parametrize("more", [1, 2])
-def test_a_second_ctrl_c_does_not_wait_for_a_stuck_worker(tmp_path: Path, more: int) -> None:
+@pytest.mark.parametrize(
+    ("first", "more", "code"),
+    [
+        (signal.SIGINT, [signal.SIGINT], 130),
+        (signal.SIGINT, [signal.SIGINT, signal.SIGINT], 130),
+        (signal.SIGTERM, [signal.SIGTERM], 143),
+        (signal.SIGTERM, [signal.SIGINT], 130),
+        (signal.SIGINT, [signal.SIGTERM], 143),
+    ],
+)
+def test_a_second_signal_does_not_wait_for_a_stuck_worker(
+    tmp_path: Path, first: signal.Signals, more: list[signal.Signals], code: int
+) -> None:
     """One more is enough; that a third one comes in the midst of it does no harm."""
     write_photos(tmp_path / "in", 10)
     arguments = ["run", "--in", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--size", "32"]
@@ -77,12 +88,12 @@ def test_a_second_ctrl_c_does_not_wait_for_a_stuck_worker(tmp_path: Path, more: 
         journal = tmp_path / "out" / STATE / "journal.jsonl"
         while journal.read_bytes().count(b"\n") < 4:  # three photos, and the settings
             time.sleep(0.001)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(first)
         assert process.stdout.readline() == "told\n"  # else two signals may count as one
-        for _ in range(more):
-            process.send_signal(signal.SIGINT)
+        for number in more:
+            process.send_signal(number)
         out, err = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == code
     assert out == ""
     assert err.count("detic-crop: interrupted; run the same command to continue") == 1
     assert "Traceback" not in err
@@ -90,6 +101,94 @@ def test_a_second_ctrl_c_does_not_wait_for_a_stuck_worker(tmp_path: Path, more: 
     for folder in ("out", "reference"):
         crop(tmp_path / "in", tmp_path / folder, detector=FakeDetector(name="lite"))
     assert_same(tmp_path / "out", product(tmp_path / "reference"))
+
+
+# The main thread waits in C code, where no handler of Python runs.
+STUCK_IN_C = """
+import ctypes, sys
+from detic_crop.cli import main as cli
+from detic_crop.commands import run
+
+def stuck(*given):
+    print("stuck", flush=True)
+    mutex = ctypes.create_string_buffer(128)
+    lock = ctypes.CDLL(None).pthread_mutex_lock
+    lock(mutex)
+    lock(mutex)  # for ever, whatever signals come
+
+run.discover = stuck
+sys.argv = ["detic-crop", *sys.argv[1:]]
+sys.exit(cli.main())
+"""
+
+
+@posix
+def test_a_main_thread_that_hears_nothing_is_ended(tmp_path: Path) -> None:
+    arguments = ["run", "--in", str(tmp_path), "--out", str(tmp_path / "out")]
+    with subprocess.Popen(
+        [sys.executable, "-c", STUCK_IN_C, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "stuck\n"
+        while process.poll() is None:  # two that come together may count as one
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.01)
+        _, err = process.communicate()
+    assert process.returncode == 130
+    assert err == "\ndetic-crop: interrupted; run the same command to continue\n"
+
+
+# A process of a device never answers; it would go on without its parent.
+STUCK_DEVICE = """
+import os, sys
+from detic_crop.cli import main as cli
+from detic_crop.work.executors import processes
+from tests.kit.processes import ROOT
+
+class Stuck(processes._Process):
+    def __init__(self, *given):
+        super().__init__(*given)
+        print(self._process.pid, flush=True)
+
+processes._Process = Stuck
+code = "import time; time.sleep(10**6)"
+popen = processes.subprocess.Popen
+
+def started(command, *given, **options):
+    device = command[-1] == "detic_crop.work.executors.device_process"
+    return popen([sys.executable, "-c", code] if device else command, *given, **options)
+
+processes.subprocess.Popen = started
+sys.argv = ["detic-crop", *sys.argv[1:]]
+sys.exit(cli.main())
+"""
+
+
+@posix
+def test_no_process_of_a_device_outlives_the_end(tmp_path: Path) -> None:
+    psutil = pytest.importorskip("psutil")
+    write_photos(tmp_path / "in", 3)
+    arguments = ["run", "--in", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--model", "lite"]
+    with subprocess.Popen(
+        [sys.executable, "-c", STUCK_DEVICE, *arguments, "--device", "cpu,cpu", "--quiet"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        devices = [psutil.Process(int(process.stdout.readline())) for _ in range(2)]
+        while process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.01)
+        process.communicate()
+    assert process.returncode in (143, -signal.SIGTERM)
+    while any(device.is_running() and device.status() != psutil.STATUS_ZOMBIE for device in devices):
+        time.sleep(0.01)
 
 
 @posix

@@ -254,18 +254,14 @@ def send(number: signal.Signals, noticed: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-def test_a_second_ctrl_c_ends_at_once(
-    tmp_path: Path, stops: list[Stop], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_ctrl_c_ends_at_once(tmp_path: Path, stops: list[Stop]) -> None:
     keys = write_photos(tmp_path / "in", 20)
-    insisted = threading.Event()
-    monkeypatch.setattr(signals, "insist", insisted.set)
 
     class Interrupted(FakeDetector):
         def detect(self, image: Any, key: str = "") -> Any:
             if key == keys[7]:
                 press_ctrl_c(stops[-1])
-                send(signal.SIGINT, insisted.is_set)
+                send(signal.SIGINT, lambda: stops[-1].insisted)
             return super().detect(image, key)
 
     with pytest.raises(KeyboardInterrupt):

@@ -127,3 +127,31 @@ def memory_store() -> Iterator[stores.Store]:
     store.fs.pseudo_dirs[:] = [""]
     yield store
     store.fs.store.clear()
+
+
+@contextlib.contextmanager
+def endless_server(start: bytes, size: int | None = None) -> Iterator[str]:
+    """A web server whose every answer begins with `start` and never ends, until the block does: its address.
+
+    Args:
+        start: first bytes of each answer.
+        size: how long it says that the answer is; None: it does not say.
+    """
+    ended = threading.Event()
+
+    class Handler(QuietHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            if size is not None:
+                self.send_header("Content-Length", str(size))
+            self.end_headers()
+            with contextlib.suppress(OSError):  # the other side has had enough
+                self.wfile.write(start)
+                while not ended.is_set():
+                    self.wfile.write(bytes(1 << 16))
+
+    with loopback_server(Handler) as port:
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            ended.set()

@@ -14,7 +14,9 @@ from detic_crop.folder.whereabouts import Whereabouts
 from detic_crop.photos.labels import Labels
 from detic_crop.photos.location import LocalFile
 from detic_crop.photos.photo import Photo
-from detic_crop.report.model import Audit, Row, judge
+from detic_crop.report.model import Audit
+from detic_crop.report.photos import judge
+from detic_crop.report.rows import Row
 from detic_crop.report.table import write_table
 from detic_crop.report.workbook import write_workbook
 

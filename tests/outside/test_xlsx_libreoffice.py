@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import pytest
 
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.report.model import Row
+from detic_crop.report.rows import Row
 from tests.kit.programs import needed
 from tests.kit.workbooks import NAMES, made, record
 

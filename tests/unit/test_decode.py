@@ -25,7 +25,7 @@ from detic_crop.config import DEFAULT_MAX_PIXELS
 from detic_crop.errors import PhotoError
 from detic_crop.images import decode as decode_module
 from detic_crop.images.decode import IMAGE_EXTENSIONS, REASONS, Decoded, decode
-from detic_crop.images.headers.read import HEIC_EXTENSIONS, RAW_EXTENSIONS
+from detic_crop.images.headers.read import HEIC_EXTENSIONS, RAW_EXTENSIONS, read_header
 from detic_crop.images.quiet import quiet_c_stderr
 from detic_crop.photos.location import LocalFile
 from detic_crop.photos.photo import Photo
@@ -362,6 +362,14 @@ def with_size(format: str, width: int, height: int) -> bytes:
         body = b"WEBP" + head + size + bytes(data[12:])
         data = bytearray(b"RIFF" + struct.pack("<I", len(body)) + body)
     return bytes(data)
+
+
+@pytest.mark.parametrize(("width", "height"), [(0, 9), (9, 0)])
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "BMP", "TIFF"])
+def test_a_photo_without_a_width_or_height_has_a_damaged_header(format: str, width: int, height: int) -> None:
+    with pytest.raises(PhotoError, match=f"{format} photo, got a damaged header") as caught:
+        read_header(with_size(format, width, height))
+    assert caught.value.reason == "unreadable"
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "BMP", "TIFF", "WEBP"])

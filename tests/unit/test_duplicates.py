@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from detic_crop.folder.records import Record
 from detic_crop.report import similar_hashes
-from detic_crop.report.duplicates import Copy, copies
+from detic_crop.report.duplicates import Fingerprints
 from detic_crop.report.similar_hashes import MAX_DIFFERENT_BITS, different_bits, first_similar
 
 PICTURE = 0x0123456789ABCDEF
@@ -21,6 +21,26 @@ PICTURE = 0x0123456789ABCDEF
 def photo(name: str, picture: int = PICTURE, **values: Any) -> Record:
     known = {"width": 300, "height": 200, "file_size": 1000, "checksum": 1, "crop_hash": f"{picture:016x}"}
     return Record(name, "cropped", **{**known, **values})
+
+
+class Copy(NamedTuple):
+    """What a photo repeats."""
+
+    flag: str
+    of: str
+
+
+def copies(records: list[Record]) -> dict[str, Copy]:
+    """The photos that repeat an earlier one, by key."""
+    prints = Fingerprints()
+    for record in records:
+        prints.add(record)
+    originals, same_file = prints.copies()
+    return {
+        record.image: Copy("duplicate" if same else "near_duplicate", records[original].image)
+        for record, original, same in zip(records, originals.tolist(), same_file.tolist(), strict=True)
+        if original >= 0
+    }
 
 
 def flipped(*bits: int) -> int:

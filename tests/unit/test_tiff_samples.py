@@ -207,6 +207,14 @@ def test_floats_may_overshoot_and_be_no_numbers() -> None:
     np.testing.assert_array_equal(shown(tiff(values, 32, sample_format=3)), [[0, 128, 255, 255, 0, 0, 0]])
 
 
+def test_floats_that_signal_are_no_numbers_either() -> None:
+    values = np.array([[0x3F000000, 0x7F800001, 0x3F800000]], np.uint32)  # 0.5, a signalling NaN, 1.0
+    data = tiff(np.array([[0.5, 0, 1]]), 32, sample_format=3)
+    before = np.array([[0x3F000000, 0, 0x3F800000]], np.uint32).tobytes()
+    assert before in data
+    np.testing.assert_array_equal(shown(data.replace(before, values.tobytes())), [[128, 0, 255]])
+
+
 def test_floats_of_no_known_range_say_it_or_fail() -> None:
     values = np.array([[1e6, 1.5e6, 2e6]])
     said = {340: ("f", (1e6,)), 341: ("f", (2e6,))}

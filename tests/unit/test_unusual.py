@@ -17,8 +17,9 @@ from detic_crop.folder.records import Record
 from detic_crop.photos.labels import Labels
 from detic_crop.report import unusual
 from detic_crop.report.groups import SPECIES_COLUMNS, find_column, label_groups
-from detic_crop.report.model import Row, judge, table_rows
-from detic_crop.report.suspicion import Doubts, doubts_of, doubts_of_all
+from detic_crop.report.photos import judge
+from detic_crop.report.rows import Row, table_rows
+from detic_crop.report.suspicion import Doubts, doubts_of
 from detic_crop.report.unusual import MIN_GROUP, fisher, unusual_shares
 
 CONFIG = CropConfig(model="lite", conf=0.5, size=40)
@@ -271,8 +272,8 @@ def test_only_crops_are_compared() -> None:
         replace(whale("empty", 600), box=(5.0, 5.0, 5.0, 5.0)),
         replace(whale("thrown out", 2), status="rejected"),
     ]
-    alone = doubts_of_all(crops, [()] * 25, CONFIG)
-    together = doubts_of_all([*crops, *others], [()] * 29, CONFIG)
+    alone = list(doubts_in(list(map(Row, crops)), CONFIG).values())
+    together = list(doubts_in(list(map(Row, [*crops, *others])), CONFIG).values())
     assert together[:25] == alone
     assert together[25].suspicion == 0.3
     assert together[26].suspicion == 1

@@ -21,7 +21,7 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.records import Record
 from detic_crop.photos.labels import Labels
 from detic_crop.report import workbook
-from detic_crop.report.model import Row
+from detic_crop.report.rows import Row
 from detic_crop.report.table import COLUMNS, NUMBER_COLUMNS
 from detic_crop.report.workbook import write_workbook
 from tests.kit.errors import complained, refused

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from detic_crop.errors import PhotoError
-from detic_crop.images.headers.header import CONVERT, DAMAGED, Extent, Header, cut_header
+from detic_crop.images.headers.header import CONVERT, DAMAGED, Extent, Header, cut_header, damaged_header
 from detic_crop.images.orientation import exif_orientation, xmp_orientation
 from detic_crop.images.source import Readable
 
@@ -63,6 +63,8 @@ def read_jpeg(data: bytes) -> Header:
                 break
             truncated = data.rfind(EOI, end) < 0
             precision, height, width, components = frame
+            if not width or not height:
+                raise damaged_header("JPEG")
             if precision != 8:
                 raise PhotoError(
                     "unsupported_format", f"expected a JPEG of 8 bits, got one of {precision}; {CONVERT}"
@@ -105,6 +107,8 @@ def read_jpeg_extent(data: Readable) -> Extent:
             if frame is None:
                 break
             _, height, width, components = frame
+            if not width or not height:
+                raise damaged_header("JPEG")
             kind = "four colours" if components > 3 else ""
             # What comes in several scans is kept as coefficients until the last one.
             kind = kind or ("scans" if progressive or data[start] != components else "")
@@ -204,7 +208,9 @@ def _next_mark(data: Readable, at: int) -> int:
     """Return where the next segment begins, at or after an offset."""
     last = at + _MOST_RUBBISH
     while at <= last:
-        at = data.find(b"\xff", at)
+        at = data.find(b"\xff", at, last + 1)
+        if at < 0 <= len(data) - last:
+            break
         if at < 0 or at + 4 > len(data):
             raise cut_header("JPEG")
         marker = data[at + 1]

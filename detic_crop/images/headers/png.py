@@ -13,12 +13,13 @@ from detic_crop.images.source import Readable
 _PNG_USED = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf"})
 # Those of a photo of 200 MP that are hard to pack, in the small chunks that libpng writes, are 150,000.
 _MOST_CHUNKS = 1 << 20
+_MOST_BEFORE_SIZE = 1 << 8  # the size belongs into the first chunk
 
 
 def read_png_extent(data: Readable) -> Extent:
     """Walk the chunks up to the one that tells the size."""
     at = 8
-    for _ in range(_MOST_CHUNKS):
+    for _ in range(_MOST_BEFORE_SIZE):
         if at + 8 > len(data):
             raise cut_header("PNG") if len(data) < 33 else damaged_header("PNG")
         length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
@@ -27,6 +28,8 @@ def read_png_extent(data: Readable) -> Extent:
             if len(head) != 13:
                 break
             width, height, depth, colour = struct.unpack(">IIBB", head[:10])
+            if not width or not height:
+                break
             return Extent("PNG", width, height, "deep" if depth == 16 and colour in (0, 2) else "")
         at += 12 + length
     raise damaged_header("PNG")
@@ -69,6 +72,8 @@ def read_png(data: bytes) -> Header:
         raise cut_header("PNG") if truncated else damaged_header("PNG")
     width, height, depth, colour = struct.unpack_from(">IIBB", head)
     lean: list[bytes | memoryview] = [data[:8], _png_chunk(b"IHDR", head)]
+    if not width or not height:
+        raise damaged_header("PNG")
     if colour == 3 and not 3 <= len(chunks.get(b"PLTE", b"")) <= 768:
         raise damaged_header("PNG")
     if colour == 3:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 
+import numpy as np
 from markupsafe import Markup
 
 from detic_crop.folder.folder import OutputFolder
@@ -17,10 +18,11 @@ from detic_crop.folder.records import Record
 from detic_crop.photos.location import NOWHERE
 from detic_crop.report.html.earlier import EarlierPictures
 from detic_crop.report.html.overlay import overlay
-from detic_crop.report.html.overview import VERDICTS
+from detic_crop.report.html.overview import VERDICTS, Tally
 from detic_crop.report.html.rendering import environment
 from detic_crop.report.html.thumbnails import PHOTO_SIDE, Pictures, crop_stamp, photo_stamp, pictures_of
-from detic_crop.report.model import Audit, AuditPhoto, crop_link
+from detic_crop.report.model import Audit, crop_link
+from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.suspicion import FLAGS, area_fraction
 from detic_crop.system.leaving import end_pool
 from detic_crop.system.memory_budget import MemoryBudget
@@ -52,19 +54,22 @@ class Gallery:
     flag_counts: Counter[str]
 
 
-def make_galleries(folder: OutputFolder, audit: Audit, max_bytes: int, memory: MemoryBudget) -> list[Gallery]:
+def make_galleries(
+    folder: OutputFolder, audit: Audit, tally: Tally, max_bytes: int, memory: MemoryBudget
+) -> list[Gallery]:
     """Return the crops, and the photos in which no animal was found, as far as they fit.
 
     Args:
         folder: the output folder; its candidates, its crops and its page are read.
         audit: what the page shows.
+        tally: where its photos of each kind are.
         max_bytes: size limit of all galleries; the least suspicious photos are left out to keep to it.
         memory: where memory for photos is borrowed.
     """
-    photos = sorted(audit.photos.values(), key=lambda photo: photo.rank)
-    crops = [photo for photo in photos if photo.is_crop]
-    not_found = [photo for photo in photos if photo.is_not_found]
-    not_listed = [photo for photo in photos if photo.is_not_listed]
+    places = (tally.crops, tally.not_found, tally.not_listed)
+    crops, not_found, not_listed = (
+        audit.photos.most_suspicious(np.array(some, np.intp), _MAX_PHOTOS) for some in places
+    )
     shown = _most_suspicious(crops, [*not_found, *not_listed])
     entries = _entries(folder, audit, shown, max_bytes - _RESERVED_BYTES, memory)
     flags = Counter(flag for p in crops if p.record.image in entries for flag in p.doubts.flags)
@@ -74,10 +79,10 @@ def make_galleries(folder: OutputFolder, audit: Audit, max_bytes: int, memory: M
         ("not-listed", "Not in the boxes file", not_listed, Counter[str]()),
     )
     galleries = []
-    for anchor, title, all_photos, flag_counts in kinds:
-        shown_entries = [entries[p.record.image] for p in all_photos if p.record.image in entries]
+    for (anchor, title, photos, flag_counts), some in zip(kinds, places, strict=True):
+        shown_entries = [entries[p.record.image] for p in photos if p.record.image in entries]
         if shown_entries:
-            galleries.append(Gallery(anchor, title, len(all_photos), shown_entries, flag_counts))
+            galleries.append(Gallery(anchor, title, len(some), shown_entries, flag_counts))
     return galleries
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from detic_crop.config import CropConfig
 from detic_crop.folder.records import Record
-from detic_crop.report.model import AuditPhoto
+from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.suspicion import area_fraction
 
 
@@ -113,23 +114,38 @@ class _Histogram:
         return FRAME.left + FRAME.width * (scale(value) - low) / (high - low)
 
 
-def plots(photos: Sequence[AuditPhoto], config: CropConfig) -> list[Plot]:
+class Spread:
+    """The numbers that the plots of a run count; the photos are added one by one."""
+
+    def __init__(self) -> None:
+        self.scores, self.presences, self.missed_presences = array("d"), array("d"), array("d")
+        self.areas, self.aspects = array("d"), array("d")
+
+    def add(self, photo: AuditPhoto) -> None:
+        """Add the numbers of a photo, as far as they are known."""
+        record = photo.record
+        if photo.is_crop:
+            _add(self.scores, record.score)
+            _add(self.presences, record.presence)
+            _add(self.areas, area_fraction(record))
+            _add(self.aspects, _aspect(record))
+        elif photo.is_not_found:
+            _add(self.missed_presences, record.presence)
+
+
+def plots(spread: Spread, config: CropConfig) -> list[Plot]:
     """Return the four plots of a run."""
-    crops = [photo.record for photo in photos if photo.is_crop]
-    missed = [photo.record for photo in photos if photo.is_not_found]
     unit = [i / 20 for i in range(21)]
     unit_ticks = {0.0: "0", 0.25: "0.25", 0.5: "0.5", 0.75: "0.75", 1.0: "1"}
     conf = config.conf or 0.0
     conf_mark = {conf: f"conf {conf:g}"} if 0 < conf < 1 else {}
     histograms = (
-        _Histogram(
-            "Score", "of the chosen box", unit, [_known(r.score for r in crops)], unit_ticks, conf_mark
-        ),
+        _Histogram("Score", "of the chosen box", unit, [spread.scores], unit_ticks, conf_mark),
         _Histogram(
             "Presence",
             "; right: likely missed",
             unit,
-            [_known(r.presence for r in crops), _known(r.presence for r in missed)],
+            [spread.presences, spread.missed_presences],
             unit_ticks,
             conf_mark,
             key=(("first", "cropped"), ("second", "nothing found")),
@@ -138,7 +154,7 @@ def plots(photos: Sequence[AuditPhoto], config: CropConfig) -> list[Plot]:
             "Area",
             "of the chosen box, share of the photo",
             [10 ** (i / 6 - 3) for i in range(19)],
-            [_known(map(area_fraction, crops))],
+            [spread.areas],
             {0.001: "0.1 %", 0.01: "1 %", 0.1: "10 %", 1.0: "100 %"},
             logarithmic=True,
         ),
@@ -146,7 +162,7 @@ def plots(photos: Sequence[AuditPhoto], config: CropConfig) -> list[Plot]:
             "Aspect",
             "of the chosen box, width : height",
             [2 ** (i / 3 - 4) for i in range(25)],
-            [_known(map(_aspect, crops))],
+            [spread.aspects],
             {1 / 16: "1:16", 1 / 4: "1:4", 1.0: "1:1", 4.0: "4:1", 16.0: "16:1"},
             logarithmic=True,
         ),
@@ -154,8 +170,9 @@ def plots(photos: Sequence[AuditPhoto], config: CropConfig) -> list[Plot]:
     return list(map(_plot, histograms))
 
 
-def _known(values: Iterable[float | None]) -> list[float]:
-    return [value for value in values if value is not None]
+def _add(values: array[float], value: float | None) -> None:
+    if value is not None:
+        values.append(value)
 
 
 def _aspect(record: Record) -> float | None:
@@ -167,7 +184,9 @@ def _aspect(record: Record) -> float | None:
 
 def _plot(histogram: _Histogram) -> Plot:
     edges = np.asarray(histogram.edges)
-    counts = np.array([np.histogram(np.clip(v, edges[0], edges[-1]), edges)[0] for v in histogram.series])
+    counts = np.array(
+        [np.histogram(np.clip(np.array(v), edges[0], edges[-1]), edges)[0] for v in histogram.series]
+    )
     highest = max(1, int(counts.sum(axis=0).max()))  # counts: (series, bins)
     return Plot(
         histogram.title,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +10,14 @@ from typing import Any
 
 from detic_crop.config import CropConfig
 from detic_crop.detectors.vocabulary import split_names
+from detic_crop.folder.records import Record
 from detic_crop.report.estimate import Estimate
-from detic_crop.report.html.histograms import FRAME, plots
+from detic_crop.report.html.histograms import FRAME, Spread, plots
 from detic_crop.report.html.overlay import KINDS
 from detic_crop.report.intervals import LEVEL
-from detic_crop.report.model import Audit, AuditPhoto
-from detic_crop.report.rates import class_groups, species_rates
+from detic_crop.report.model import Audit
+from detic_crop.report.photos import AuditPhoto
+from detic_crop.report.rates import Rates
 from detic_crop.report.suspicion import FLAGS, IMAGE_CHECKS
 
 VERDICTS: Mapping[str, str] = {
@@ -32,53 +35,100 @@ _OF_ALL = frozenset({"not_found", "not_listed", "truncated_file", "damaged_file"
 """Flags that say nothing against a box: photos that were resized whole may have them, too."""
 
 
-def overview(audit: Audit) -> dict[str, Any]:
+class Tally:
+    """What the page counts of the photos, which are read once through.
+
+    Args:
+        audit: what the page shows.
+
+    Attributes:
+        statuses: number of photos by status.
+        crops, not_found, not_listed: places of the photos of these kinds, in the order of the photos.
+    """
+
+    def __init__(self, audit: Audit) -> None:
+        self.statuses = Counter[str]()
+        self.crops, self.not_found, self.not_listed = array("q"), array("q"), array("q")
+        self.n_flagged = self.n_waiting = 0
+        self.failures: list[Record] = []
+        self.reasons = Counter[str]()
+        self.flags = Counter[str]()
+        self.verdicts = Counter[str]()
+        self.any_verdict = False
+        self.rates = Rates(audit.labels)
+        self.spread = Spread()
+        for place, photo in enumerate(audit.photos.in_order()):
+            self._add(place, photo)
+
+    def _add(self, place: int, photo: AuditPhoto) -> None:
+        record = photo.record
+        self.statuses[record.status] += 1
+        self.flags.update(photo.doubts.flags)
+        self.any_verdict |= photo.verdict is not None
+        self.n_flagged += photo.is_flagged
+        for is_one, places in (
+            (photo.is_crop, self.crops),
+            (photo.is_not_found, self.not_found),
+            (photo.is_not_listed, self.not_listed),
+        ):
+            if is_one:
+                places.append(place)
+        if record.status == "failed":
+            self.reasons[record.reason] += 1
+            if len(self.failures) < _MAX_FAILURES:
+                self.failures.append(record)
+        else:
+            self.n_waiting += photo.is_waiting
+            if photo.verdict:
+                self.verdicts[photo.verdict.verdict] += 1
+        self.rates.add(photo)
+        self.spread.add(photo)
+
+
+def overview(audit: Audit, tally: Tally) -> dict[str, Any]:
     """Return what `page.html.j2` shows of an audit, but for the pictures."""
-    photos = list(audit.photos.values())
-    statuses = Counter[str](photo.record.status for photo in photos)
-    failed = [photo.record for photo in photos if photo.record.status == "failed"]
+    statuses = tally.statuses
     return {
-        "n_photos": len(photos),
+        "n_photos": len(audit.photos),
         "n_rows": len(audit.rows),
-        "n_not_listed": sum(photo.is_not_listed for photo in photos),
-        "n_flagged": sum(photo.is_flagged for photo in photos),
+        "n_not_listed": len(tally.not_listed),
+        "n_flagged": tally.n_flagged,
         "n_usable": statuses["cropped"] + statuses["resized"],
         "statuses": statuses,
-        "parts": _parts(photos),
+        "parts": _parts(tally),
         "whereabouts": audit.whereabouts,
         "settings": _settings(audit.config, audit.inputs),
         "conf": f"{audit.config.conf:g}" if audit.config.conf else "",
-        "review": _review(photos, audit.estimate),
-        "any_verdict": any(photo.verdict for photo in photos),
+        "review": _review(tally, audit.estimate),
+        "any_verdict": tally.any_verdict,
         "estimate": audit.estimate,
         "level": LEVEL,
-        "failed": failed,
-        "failed_reasons": Counter(record.reason for record in failed).most_common(),
-        "max_failures": _MAX_FAILURES,
+        "failures": tally.failures,
+        "failed_reasons": tally.reasons.most_common(),
         "flags": FLAGS,
-        "flag_counts": _flag_counts(photos, statuses),
-        "classes": class_groups(photos),
-        "species": species_rates(photos, audit.labels),
+        "flag_counts": _flag_counts(tally),
+        "classes": tally.rates.classes(),
+        "species": tally.rates.species(),
         "max_groups": _MAX_GROUPS,
         "max_leaks": _MAX_LEAKS,
-        "plots": plots(photos, audit.config),
+        "plots": plots(tally.spread, audit.config),
         "frame": FRAME,
         "box_kinds": KINDS,
     }
 
 
-def _parts(photos: Sequence[AuditPhoto]) -> list[tuple[str, str]]:
+def _parts(tally: Tally) -> list[tuple[str, str]]:
     """Return (anchor, title) of the parts of the page that exist."""
-    n_failed = sum(photo.record.status == "failed" for photo in photos)
+    n_failed = tally.statuses["failed"]
     parts = (
-        ("review", "Review", n_failed < len(photos)),
+        ("review", "Review", n_failed < tally.statuses.total()),
         ("failed", "Failed photos", n_failed),
         ("flags", "Flags", True),
         ("rates", "Found and not found", True),
         ("histograms", "Histograms", True),
-        ("crops", "Most suspicious crops", any(photo.is_crop for photo in photos)),
-        ("not-found", "No animal found", any(photo.is_not_found for photo in photos)),
-        ("not-listed", "Not in the boxes file", any(photo.is_not_listed for photo in photos)),
+        ("crops", "Most suspicious crops", tally.crops),
+        ("not-found", "No animal found", tally.not_found),
+        ("not-listed", "Not in the boxes file", tally.not_listed),
     )
     return [(anchor, title) for anchor, title, exists in parts if exists]
 
@@ -116,17 +166,17 @@ class _Review:
     shares: Sequence[tuple[str, tuple[str, str, str]]]
 
 
-def _review(photos: Sequence[AuditPhoto], estimate: Estimate | None) -> _Review | None:
+def _review(tally: Tally, estimate: Estimate | None) -> _Review | None:
     """Return how far review is; None if there is nothing to review."""
-    reviewable = [photo for photo in photos if photo.record.status != "failed"]
+    reviewable = tally.statuses.total() - tally.statuses["failed"]
     if not reviewable:
         return None
-    given = Counter(photo.verdict.verdict for photo in reviewable if photo.verdict)
+    given = tally.verdicts
     order = [*VERDICTS, *(verdict for verdict in given if verdict not in VERDICTS)]
     return _Review(
-        photos=len(reviewable),
+        photos=reviewable,
         done=given.total(),
-        waiting=sum(photo.is_waiting for photo in reviewable),
+        waiting=tally.n_waiting,
         verdicts=[(VERDICTS.get(verdict, verdict), given[verdict]) for verdict in order if given[verdict]],
         shares=[] if estimate is None else _shares(estimate),
     )
@@ -142,13 +192,11 @@ def _shares(estimate: Estimate) -> list[tuple[str, tuple[str, str, str]]]:
     return [(name, share.percents()) for name, share in shares if share is not None]
 
 
-def _flag_counts(
-    photos: Sequence[AuditPhoto], statuses: Mapping[str, int]
-) -> list[tuple[str, str, int, int]]:
+def _flag_counts(tally: Tally) -> list[tuple[str, str, int, int]]:
     """Return (flag, rule, number of photos that have it, number of photos that could) of every flag."""
-    counts = Counter(flag for photo in photos for flag in photo.doubts.flags)
-    n_crops = statuses["cropped"]
-    n_usable = n_crops + statuses["resized"]
+    n_crops = tally.statuses["cropped"]
+    n_usable = n_crops + tally.statuses["resized"]
     return [
-        (flag, rule, counts[flag], n_usable if flag in _OF_ALL else n_crops) for flag, rule in FLAGS.items()
+        (flag, rule, tally.flags[flag], n_usable if flag in _OF_ALL else n_crops)
+        for flag, rule in FLAGS.items()
     ]

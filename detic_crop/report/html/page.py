@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.report.html.gallery import make_galleries
-from detic_crop.report.html.overview import overview
+from detic_crop.report.html.overview import Tally, overview
 from detic_crop.report.html.rendering import environment
 from detic_crop.report.model import Audit
 from detic_crop.system.memory_budget import MemoryBudget
@@ -38,9 +38,11 @@ def write_page(folder: OutputFolder, audit: Audit, memory: MemoryBudget | None =
     """
     template = environment().get_template("page.html.j2")
     css = resources.files("detic_crop.report.html").joinpath("report.css").read_text("utf-8")
-    values = {"css": Markup(css), "galleries": (), **overview(audit)}
+    tally = Tally(audit)
+    values = {"css": Markup(css), "galleries": (), **overview(audit, tally)}
     max_bytes = _MAX_BYTES - len(utf8(template.render(values)))
-    values["galleries"] = make_galleries(folder, audit, max_bytes, memory or MemoryBudget.of_machine())
+    memory = memory or MemoryBudget.of_machine()
+    values["galleries"] = make_galleries(folder, audit, tally, max_bytes, memory)
     # Piece by piece: of the pictures there is one copy as text and one as bytes.
     page = b"".join(map(utf8, template.generate(values)))
     folder.write(folder.layout.audit_html, page)

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from detic_crop.detectors.base import Detector
 from detic_crop.errors import DeticCropError
+from detic_crop.system.leaving import at_the_end
 from detic_crop.system.machine import default_workers
 from detic_crop.work.executors.base import ShouldStop
 from detic_crop.work.executors.dispatch import Crew, Died, Dispatcher, Worker
@@ -89,6 +90,8 @@ class _Process(Worker):
         self._totals: Future[Totals] = Future()
         command = [sys.executable, "-m", "detic_crop.work.executors.device_process"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._ended = contextlib.ExitStack()
+        self._ended.enter_context(at_the_end(self._process.kill))
         self._send(order)
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -111,6 +114,7 @@ class _Process(Worker):
         if not self.most_in_flight:  # it is loading its model
             self._process.kill()
         self._process.wait()
+        self._ended.close()
 
     def _send(self, message: Any) -> None:
         """Send a message; that the process is gone is noticed where its answers are read."""
