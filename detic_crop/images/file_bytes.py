@@ -17,9 +17,10 @@ from detic_crop.images.source import grown
 _MAX_BYTES_PER_PIXEL = 16
 _METADATA_BYTES = 256 << 20
 
-_READ_FLAGS = (
+READ_FLAGS = (
     os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 )
+"""To open a file that may be a pipe, without waiting for its writer."""
 
 
 def most_bytes(max_pixels: int) -> int:
@@ -57,7 +58,7 @@ def _opened(path: str | Path) -> Iterator[tuple[FileIO, int]]:
     with _file_errors():
         _check_regular(os.stat(path).st_mode)
         # Non-blocking, in case a pipe has taken the file's place since.
-        file = FileIO(os.open(path, _READ_FLAGS), "r")
+        file = FileIO(os.open(path, READ_FLAGS), "r")
     with file:
         with _file_errors():
             status = os.fstat(file.fileno())

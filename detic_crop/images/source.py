@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol, overload
 
 from detic_crop.errors import PhotoError
 
 _BLOCK = 1 << 16
-_BLOCKS = 8
 AT_ONCE = 8 << 20
 """Bytes that are asked for at once where each question costs a round trip: most photos need only one."""
 
@@ -47,7 +45,9 @@ class Readable(Protocol):
 
 
 class Window:
-    """A source as if it were bytes, of which a few blocks at a time are in memory.
+    """A source as if it were bytes, of which a small piece at a time is in memory.
+
+    Places are counted from the front only.
 
     Args:
         source: what is looked at.
@@ -55,10 +55,13 @@ class Window:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._blocks: OrderedDict[int, bytes] = OrderedDict()
+        self._size = source.size
+        self._piece = b""
+        self._first = 0  # where the piece begins
+        self._end = 0
 
     def __len__(self) -> int:
-        return self._source.size
+        return self._size
 
     @overload
     def __getitem__(self, at: int, /) -> int: ...
@@ -66,33 +69,35 @@ class Window:
     def __getitem__(self, at: slice, /) -> bytes: ...
     def __getitem__(self, at: int | slice, /) -> int | bytes:
         if isinstance(at, int):
-            return self._block(at // _BLOCK)[at % _BLOCK]
-        start, stop, _ = at.indices(len(self))
+            return self._from(at, at + 1)[at - self._first]
+        start, stop = at.start or 0, self._size if at.stop is None else at.stop
         if stop - start > _BLOCK:
             return self._source.part(start, stop - start)
-        first, last = start // _BLOCK, max(start, stop - 1) // _BLOCK
-        data = self._block(first) if first == last else self._block(first) + self._block(last)
-        return data[start - first * _BLOCK : max(start, stop) - first * _BLOCK]
+        return self._from(start, stop)[start - self._first : max(start, stop) - self._first]
+
+    def _from(self, start: int, stop: int) -> bytes:
+        """Return a piece that holds this range, which is no more than a block."""
+        if not self._first <= start <= stop <= self._end:
+            self._piece = self._source.part(start, _BLOCK)
+            self._first, self._end = start, start + len(self._piece)
+        return self._piece
 
     def find(self, wanted: bytes, start: int, end: int, /) -> int:
         """Return where some bytes, no more than a block, begin between two places; -1 if nowhere."""
-        while start < min(end, len(self)):
-            found = self[start : min(end, start + _BLOCK)].find(wanted)
+        end = min(end, self._size)
+        while start + len(wanted) <= end:
+            piece = self._from(start, start + len(wanted))
+            found = piece.find(wanted, start - self._first, end - self._first)
             if found >= 0:
-                return start + found
-            start += _BLOCK - len(wanted) + 1
+                return self._first + found
+            if self._end < start + len(wanted):  # there is less than was said
+                break
+            start = self._end - len(wanted) + 1
         return -1
 
     def startswith(self, wanted: bytes | tuple[bytes, ...], /) -> bool:
         """Return whether it begins with some bytes, no more than a block."""
         return self[:_BLOCK].startswith(wanted)
-
-    def _block(self, number: int) -> bytes:
-        if number not in self._blocks:
-            self._blocks[number] = self._source.part(number * _BLOCK, _BLOCK)
-            if len(self._blocks) > _BLOCKS:
-                self._blocks.popitem(last=False)
-        return self._blocks[number]
 
 
 class BytesSource:

@@ -171,7 +171,7 @@ def _folders_in(folder: str) -> list[str]:
 def _photos_in(folder: str) -> list[str]:
     try:
         return [entry.name for entry in os.scandir(folder) if is_photo_name(entry.name)]
-    except OSError:
+    except (OSError, ValueError):  # ValueError: half of a surrogate pair
         return []
 
 

@@ -26,14 +26,15 @@ from detic_crop.photos.tar_headers import MemberHeader, TarHeaders
 from detic_crop.system.system_folders import note_of, system_folder_of
 from detic_crop.wording import counted, either
 
-_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_RANGE = re.compile(r"\{(\d{1,18})\.\.(\d{1,18})\}")
+_MOST_NAMES = 1_000_000
 
 
 def expanded(pattern: str) -> list[str]:
     """Return the 100 names of ``photos-{000..099}.tar``; a pattern without a range is its only name.
 
     Raises:
-        UsageError: a range runs backwards.
+        UsageError: a range runs backwards, or names too many.
     """
     found = _RANGE.search(pattern)
     if found is None:
@@ -44,6 +45,12 @@ def expanded(pattern: str) -> list[str]:
             "backward_range", f"--in {pattern}: {found[0]} runs backwards; write the smaller number first"
         )
     head, tails = pattern[: found.start()], expanded(pattern[found.end() :])
+    if (last - first + 1) * len(tails) > _MOST_NAMES:
+        raise UsageError(
+            "large_range",
+            f"--in {pattern}: {found[0]} names more than {_MOST_NAMES:,} tar files; write a smaller range, "
+            "or a pattern with *",
+        )
     width = len(found[1]) if found[1].startswith("0") else 0
     return [f"{head}{number:0{width}}{tail}" for number in range(first, last + 1) for tail in tails]
 

@@ -24,6 +24,13 @@ def read_whole(path: str | Path) -> bytes:
     Raises:
         OSError: it cannot be read, or (EFBIG, ENOMEM) is too large for the memory of this machine.
     """
+    try:
+        return _read(path)
+    except ValueError:  # a NUL, or half of a surrogate pair
+        raise OSError(errno.EINVAL, "no file can have that name", str(path)) from None
+
+
+def _read(path: str | Path) -> bytes:
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         most = most_whole_bytes() if size else min(most_whole_bytes(), _MOST_WITHOUT_SIZE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import tarfile
 import tracemalloc
 from itertools import islice
@@ -13,11 +14,14 @@ import pytest
 
 from detic_crop.errors import PhotoError, UsageError
 from detic_crop.photos.find import discover
+from detic_crop.photos.in_tars import expanded
+from detic_crop.photos.location import parse
 from detic_crop.photos.tar_headers import MemberHeader, TarHeaders
 from tests.kit.errors import refused
 from tests.kit.folders import crop, rows_of, samples
 from tests.kit.helpers import write
 from tests.kit.photos import photo_bytes, write_photos, write_tar
+from tests.kit.processes import posix
 from tests.kit.servers import memory_store
 from tests.kit.tars import END, base_256, header, hostile_tars, member, mutated_tars, pax
 
@@ -134,6 +138,23 @@ def test_fields_for_all_that_follow() -> None:
     blocks = (pax({b"mtime": b"1"}, b"g"), files[0], pax({b"mtime": b"0.5"}), *files[1:], END)
     found = [(header.name, header.time) for header in TarHeaders(io.BytesIO(b"".join(blocks)))]
     assert found == [("a.jpg", 1), ("b.jpg", 0), ("c.jpg", 1)]
+
+
+@posix
+def test_a_pipe_is_no_tar_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "t.tar")
+    with refused("unreadable_input"):
+        discover(tmp_path / "t.tar")
+
+
+def test_numbers_that_cannot_be_counted(tmp_path: Path) -> None:
+    for text in (f"tar:{'9' * 5000}+1@1:t.tar", f"tar:{'9' * 25}+1@1:t.tar", f"tar:1+{'9' * 400}@1:t.tar"):
+        assert parse(text).stat() is None
+        with pytest.raises(PhotoError):
+            parse(text).read(100)
+    for digits in (7, 18):
+        with refused("large_range"):
+            expanded(f"a-{{0..{'9' * digits}}}.tar")
 
 
 @pytest.mark.parametrize("kind", ["local", "store"])

@@ -16,19 +16,19 @@ import pytest
 
 from detic_crop import api
 from detic_crop.cli import main as cli
-from detic_crop.config import RunOptions
 from detic_crop.errors import UsageError
+from detic_crop.folder.typed_json import decode_any
 from detic_crop.naming import clean_path
 from detic_crop.photos.find import discover
-from detic_crop.photos.keys import normalise_key, printable
+from detic_crop.photos.keys import STATE, normalise_key, printable
 from detic_crop.photos.location import LocalFile, locate, parse
 from detic_crop.wording import visible, visible_lines
 from tests.kit.errors import refused
 from tests.kit.folders import crop, product, rows_of
 from tests.kit.helpers import write
-from tests.kit.photos import photo_bytes, write_boxes, write_photo, write_tar
+from tests.kit.photos import photo_bytes, write_boxes, write_photo, write_photos, write_tar
 from tests.kit.processes import posix
-from tests.kit.servers import web_server
+from tests.kit.servers import memory_store, web_server
 from tests.kit.verdicts import give_verdict
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\r\nFORGED\tline\x7f\x9b31m\u202egpj.\u2066\u2028end"
@@ -103,10 +103,19 @@ def test_labels_and_boxes_with_nul_find_their_photo(tmp_path: Path) -> None:
     assert row["status"] == "cropped"
 
 
-@pytest.mark.parametrize("name", ["labels", "labels_key", "weights_file", "names", "device", "shard"])
-def test_options_with_nul_are_refused(name: str) -> None:
-    with refused("bad_value", UsageError):
-        RunOptions(**{name: "a\0b"})  # type: ignore[arg-type]
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800"])
+def test_files_that_cannot_be(tmp_path: Path, name: str) -> None:
+    write_photo(tmp_path / "in" / "a.jpg")
+    boxes = write_boxes(tmp_path / "boxes.csv", ["a.jpg"])
+    for code, settings in {
+        "labels_unreadable": {"labels": name},
+        "unreadable_boxes": {"model": f"boxes:{name}"},
+        "missing_weights": {"model": "detic-r18", "weights_file": name},
+    }.items():
+        with refused(code):
+            crop(
+                tmp_path / "in", tmp_path / "out", **{"detector": None, "model": f"boxes:{boxes}"} | settings
+            )
 
 
 def test_folders_with_nul_are_refused(tmp_path: Path) -> None:
@@ -114,6 +123,7 @@ def test_folders_with_nul_are_refused(tmp_path: Path) -> None:
     crop(tmp_path / "in", tmp_path / "out")
     calls: list[Callable[[], object]] = [
         lambda: crop(tmp_path / "in", "a\0b"),
+        lambda: crop(tmp_path / "in", "a\ud800b"),
         lambda: crop(tmp_path / "in", "memory://a\0b"),
         lambda: api.recrop("a\0b", tmp_path / "other"),
         lambda: api.recrop(tmp_path / "out", "a\0b"),
@@ -123,10 +133,11 @@ def test_folders_with_nul_are_refused(tmp_path: Path) -> None:
         lambda: api.review("a\0b"),
     ]
     for call in calls:
-        with refused("nul_in_path", UsageError):
+        with refused("no_path", UsageError):
             call()
-    with refused("missing_input", UsageError):
-        discover("a\0b")
+    for name in ("a\0b", "a\ud800"):
+        with refused("missing_input", UsageError):
+            discover(name)
 
 
 @pytest.mark.parametrize("host", ["a\0b", "é" * 80, "a..b"])
@@ -281,3 +292,38 @@ def test_nothing_raw_on_a_terminal(place: Path, tmp_path: Path) -> None:
         shown = said.decode().replace("\r\n", "\n")
         assert CONTROLS.search(re.sub(r"\r(?=cropping)", "", shown)) is None, shown
         assert code == 1 or "\nFORGED" not in shown  # a traceback has lines of its own
+
+
+# ---------------------------------------------------------------- JSON
+
+DEEP = b"[" * 100_000
+
+
+def test_json_deeper_than_python_goes(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="fewer levels"):
+        decode_any(DEEP)
+    write_photos(tmp_path / "in", 3)
+    crop(tmp_path / "in", tmp_path / "out", shard="0/1")
+    state = tmp_path / "out" / STATE
+    for path in [*state.rglob("run.json"), *state.rglob("lock-owner.json")]:
+        path.write_bytes(DEEP)
+    api.merge(tmp_path / "out")
+    (tmp_path / "out" / "run.json").write_bytes(DEEP)
+    with refused("table_of_run"):
+        discover(tmp_path / "out" / "audit.csv")
+
+
+@pytest.mark.parametrize(
+    "members", [DEEP.decode(), '{"a.jpg": [-1, 5]}', '{"a.jpg": ["0", "5"]}', '{"a.jpg": 5}', "[]", "{}"]
+)
+def test_an_index_of_a_tar_file_that_was_changed(tmp_path: Path, members: str) -> None:
+    write_photos(tmp_path / "in", 3)
+    with memory_store() as store:
+        crop(tmp_path / "in", "memory://out", out_format="tar")
+        address = "memory://out/.detic-crop/tars/crops-00000.tar.json"
+        index = json.loads(store.read(address))
+        text = json.dumps(index | {"members": None}).replace("null", members)
+        store.write(address, text.encode())
+        result = crop(tmp_path / "in", "memory://out", out_format="tar")
+    assert result.counts["failed"] == 0
+    assert result.skipped == 3

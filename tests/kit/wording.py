@@ -37,7 +37,7 @@ WORDING: dict[str, str] = {
     #
     # config, errors, system
     "bad_value": "^--[a-z-]+ must be .*, got ",
-    "nul_in_path": "^the output folder must be a path without NUL, got ",
+    "no_path": "^the output folder must be a path that a disk can have, got .*; pass another$",
     "other_version": "was made by another version of detic-crop .*; use that version or another --out$",
     "option_not_applicable": (
         "--ray-address goes with --executor ray only; add that, or"
@@ -148,6 +148,10 @@ WORDING: dict[str, str] = {
     "foreign_folder": "is not empty and was not made by detic-crop; pass a new folder, nothing was changed",
     "foreign_tar": r"\.tar in --out was not made by this run; move it, nothing was changed",
     "in_use": r"(is at work|is writing to .*) \(process .* on .*, since .*\); wait for it, stop it, or pass",
+    "foreign_table": (
+        "was not made by detic-crop, which writes a file of that name; move it away or pass another --out, "
+        "nothing was changed$"
+    ),
     "folder_replaced": (
         "was renamed, replaced or removed while this command was at work in it, or its lock was: nothing "
         "more is written, .*; put that back, then run the same command again$"
@@ -184,6 +188,7 @@ WORDING: dict[str, str] = {
     "strange_state": "is not a (file|folder), and was not made|where a table belongs|that is not a lock",
     #
     # photos
+    "large_range": r"names more than [\d,]+ tar files; write a smaller range, or a pattern with \*$",
     "backward_range": r"\{\d+\.\.\d+\} runs backwards; write the smaller number first$",
     "compressed_input": "^--in .* is compressed; unpack it, or make a plain .tar of it",
     "empty_input": "^--in is empty; pass a folder, a photo, ",

@@ -63,5 +63,8 @@ def joined(numbers: Sequence[float]) -> str:
 
 def shown(value: object) -> str:
     """Return a value for a message: quoted, and cut if it is long."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # whole numbers of more than 4,300 digits are not printed
+        text = f"a {type(value).__name__} too long to print"
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"
