@@ -418,7 +418,7 @@ def load_sample(folder: OutputFolder) -> list[Drawn]:
         header, *lines = csv.reader(io.StringIO(text, newline=""), strict=True)
         if header[-1:] == [_CHECKSUM]:  # earlier versions wrote none
             header.pop()
-            checksums = [line.pop() for line in lines]
+            checksums = [line.pop() if line else "" for line in lines]
             if checksums != list(_running_checksums(lines)):
                 raise ValueError("a line has changed")
         if tuple(header) != Drawn.__struct_fields__:

@@ -287,6 +287,14 @@ def test_a_flipped_bit_of_the_sample_is_noticed(folder: OutputFolder) -> None:
         is_refused(lambda: load_sample(folder), sample, "sample_damaged")
 
 
+def test_a_blank_line_of_the_sample_is_noticed(folder: OutputFolder) -> None:
+    save_sample(folder, [Drawn("b.jpg", "resized_high", 4, 3)])
+    with open(folder.layout.sample, "ab") as file:
+        file.write(b"\n")
+    with refused("sample_damaged"):
+        load_sample(folder)
+
+
 def test_labels_and_sample_of_earlier_versions_are_read(folder: OutputFolder) -> None:
     folder.layout.labels.write_bytes(b"image\na.jpg\n")
     folder.layout.label_matches.write_bytes(b'{"key_column": "image", "keys": ["a.jpg"]}')
