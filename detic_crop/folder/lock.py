@@ -32,6 +32,7 @@ from detic_crop.folder.inside import Inside
 from detic_crop.folder.layout import OWNER, SHARDS, Layout
 from detic_crop.folder.patience import Patience
 from detic_crop.folder.shard import Shard
+from detic_crop.folder.tables import Tables
 from detic_crop.folder.typed_json import decode_any
 from detic_crop.folder.write_errors import as_output_error, output_errors, reading_errors
 from detic_crop.folder.writer import Writer
@@ -133,7 +134,7 @@ class FileLock:
     @contextlib.contextmanager
     def _owned(self, layout: Layout, lock: filelock.BaseFileLock, **words: str) -> Iterator[Held]:
         """Say who holds a lock, and release it at the end; yield what tells whether it is still held."""
-        writer = Writer(layout, self._inside)
+        writer = Writer(layout, self._inside, Tables(layout, self._inside))
         places = [(layout.root, self._inside.identity()), (layout.lock, identity(layout.lock))]
         held = Held(layout.shown, places)
         try:
