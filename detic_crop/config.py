@@ -13,6 +13,7 @@ import re
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
 
@@ -32,10 +33,11 @@ BoxFormat: TypeAlias = Literal["xyxy", "xywh"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 MODELS = "auto, lite, detic-swinb, detic-convnext, detic-r50, detic-r18, boxes:FILE or detectron2:CONFIG"
 DEFAULT_MAX_PIXELS = 200_000_000
+DEFAULT_PHOTO_TIMEOUT = 60.0
 MAX_SIZE = 8192
 
 
-def parse_duration(text: str) -> float:
+def parse_duration(text: str, option: str = "--time-limit") -> float:
     """Return the seconds in ``8h30m``, ``90m``, ``45s``, ``1d`` or a plain number of seconds.
 
     Raises:
@@ -50,9 +52,7 @@ def parse_duration(text: str) -> float:
     elif re.fullmatch(rf"(?:{number} ?[dhms]\s*)+", compact):
         seconds = sum(float(n) * units[u] for n, u in re.findall(f"({number}) ?([dhms])", compact))
     if seconds <= 0:
-        raise UsageError(
-            "bad_value", f"--time-limit must be a duration such as 8h30m, 90m or 45s, got {text!r}"
-        )
+        raise UsageError("bad_value", f"{option} must be a duration such as 8h30m, 90m or 45s, got {text!r}")
     return seconds
 
 
@@ -354,6 +354,17 @@ class RunOptions:
             "give photos with more pixels a failed row", low=1, high=1 << 40, example=str(DEFAULT_MAX_PIXELS)
         ),
     ] = DEFAULT_MAX_PIXELS
+    photo_timeout: Annotated[
+        float,
+        Setting(
+            "give a photo a failed row when a store or web server takes longer for it",
+            low=0.001,
+            high=1 << 40,
+            example="60s",
+            metavar="60s",
+            parse=partial(parse_duration, option="--photo-timeout"),
+        ),
+    ] = DEFAULT_PHOTO_TIMEOUT
     shard: Annotated[
         str | None, Setting("do only part k of N, counted from 0; auto: as the array job says", metavar="k/N")
     ] = None

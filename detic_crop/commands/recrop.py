@@ -118,7 +118,13 @@ def _recrop(
             task = Task(data_set.keys, data_set.chosen, config, options.per_tar, decisions, state.records)
             # What the run accepted is accepted again.
             largest = max(record.width * record.height for record in state.records.values())
-            recipe = Recipe(config, max(options.max_pixels, largest), "recrop", memory=options.memory)
+            recipe = Recipe(
+                config,
+                max(options.max_pixels, largest),
+                "recrop",
+                memory=options.memory,
+                photo_timeout=options.photo_timeout,
+            )
             executor = Threads(Pipeline(recipe, detector), options.workers)
             came_from: dict[str, Any] = {
                 "recropped_from": os.path.abspath(origin.root),

@@ -95,7 +95,15 @@ def run(
             return _described(task, scope, result)
 
         # The work.
-        recipe = Recipe(config, options.max_pixels, "run", choice.model, choice.settings, options.memory)
+        recipe = Recipe(
+            config,
+            options.max_pixels,
+            "run",
+            choice.model,
+            choice.settings,
+            options.memory,
+            photo_timeout=options.photo_timeout,
+        )
         with (
             open_executor(recipe, choice.detector, choice.devices, options) as executor,
             scope.held(config) as stop,

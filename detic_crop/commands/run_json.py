@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import json
 import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from detic_crop.commands.result import RunResult
 from detic_crop.config import RunOptions
 from detic_crop.folder.state import load_listing
+from detic_crop.folder.typed_json import decode_any
 from detic_crop.shards.merge import Gathered
 from detic_crop.work.execute import Execution
 
@@ -115,10 +117,26 @@ def _summed(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
     return {name: round(seconds, 3) for name, seconds in total.items()}
 
 
+class _Summed(msgspec.Struct):
+    """The fields of a shard's run.json that a merge calculates with."""
+
+    input: str = ""
+    model_reason: str = ""
+    photos_done_now: int = 0
+    photos_done_before: int = 0
+    photos_remaining: int = 0
+    stopped: str = ""
+    started: str = ""
+    seconds: float = 0.0
+    stage_seconds: dict[str, float] = {}
+    queue_seconds: dict[str, float] = {}
+
+
 def _read(path: Path) -> dict[str, Any]:
-    """Return what a shard's run.json says; empty where it is gone or damaged."""
+    """Return what a shard's run.json says; empty where it is gone, damaged, or of other types."""
     try:
-        value = json.loads(path.read_bytes())
+        value = decode_any(path.read_bytes())
+        msgspec.convert(value, _Summed)
     except (OSError, ValueError):
         return {}
-    return value if isinstance(value, dict) else {}
+    return dict(value)

@@ -7,9 +7,10 @@ for one of its own (``day1/whale.jpg.rejected``).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 from detic_crop.folder.inside import Inside
+from detic_crop.folder.journal import recorded_crops
 from detic_crop.folder.layout import REJECTED, Layout
 from detic_crop.folder.mirror import Mirror
 from detic_crop.folder.names import ASIDE, aside_name
@@ -68,14 +69,16 @@ class Aside:
             OSError: it cannot be renamed.
         """
         nobody = Record(image="", status="rejected")  # what stays set aside needs nothing of its record
-        for name in self._names():
-            if not name.endswith(ASIDE):
+        names = {name for name in self._names() if not name.endswith(ASIDE)}
+        if names:
+            for name in sorted(names & recorded_crops(self._layout.journal)):
                 self._crops.move(f"{REJECTED}/{name}", f"{REJECTED}/{aside_name(name)}", nobody)
 
     def remove_stale(self, records: Mapping[str, Record]) -> None:
         """Remove crops that were set aside and whose photos are not rejected any more.
 
-        Killed between setting one aside and noting it, the crop is missing in its place: it goes back.
+        Killed between setting one aside and noting it, the crop is missing in its place: it goes back. What
+        somebody else has put there stays.
 
         Raises:
             OutputError: something cannot be removed.
@@ -88,13 +91,16 @@ class Aside:
                 with contextlib.suppress(OSError):  # not empty
                     self._inside.rmdir(folder)
 
-    def _remove_stale(self, names: Iterable[str], records: Mapping[str, Record]) -> None:
+    def _remove_stale(self, names: Collection[str], records: Mapping[str, Record]) -> None:
         by_name = {aside_name(record.crop): record for record in records.values() if record.crop}
+        unknown = set(names).difference(by_name)
+        former = set(map(aside_name, recorded_crops(self._layout.journal))) if unknown else set()
         for name in names:
             record = by_name.get(name)
             place = f"{REJECTED}/{name}"
             if record is None:
-                self._crops.discard(place)
+                if name in former:
+                    self._crops.discard(place)
             elif record.status != "rejected":
                 is_last = self._crops.size(record.crop) is None
                 if is_last and self._crops.size(place) == record.crop_bytes:

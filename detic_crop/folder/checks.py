@@ -18,6 +18,7 @@ from detic_crop.folder.inside import Inside
 from detic_crop.folder.layout import INDEXES, OWNER, PENDING, SHARDS, Layout
 from detic_crop.folder.shard_states import shard_layouts
 from detic_crop.folder.store_state import StoreState
+from detic_crop.folder.tables import HEAD_BYTES, Tables, foreign_table, is_made_here
 from detic_crop.folder.write_errors import reading_errors
 from detic_crop.photos.location import Location, StoreObject, addresses, local_files
 from detic_crop.stores.addresses import path_of, scheme_of
@@ -25,6 +26,7 @@ from detic_crop.stores.addresses import path_of, scheme_of
 _FILES = (
     *("journal.jsonl", "candidates.jsonl", "listing.json", "labels.csv", "labels.json", "part.json"),
     *("run.json", "sample.csv", "review.csv", "review.lock", "lock", OWNER),
+    *("tables.json", "written.json"),
 )
 _FOLDERS = ("journal", "candidates", "rejected", SHARDS, "tmp", PENDING, INDEXES)
 _SAME_SCHEMES = {"s3a": "s3", "gcs": "gs"}
@@ -36,11 +38,13 @@ class DiskChecks:
     Args:
         layout: paths of the folder.
         inside: through which it is changed later.
+        tables: its files for people.
     """
 
-    def __init__(self, layout: Layout, inside: Inside) -> None:
+    def __init__(self, layout: Layout, inside: Inside, tables: Tables) -> None:
         self._layout = layout
         self._inside = inside
+        self._tables = tables
 
     def usable(self) -> None:
         """Refuse a file, and a folder that holds something but no `.detic-crop`."""
@@ -76,9 +80,10 @@ class DiskChecks:
             raise UsageError(
                 "strange_state", f"{state} is not a folder, and was not made by detic-crop; move it away"
             )
-        for path in (*layout.tables, layout.root / "run.json"):
-            if path.is_dir() and not path.is_symlink():
-                raise UsageError("strange_state", f"{path} is a folder where a table belongs; move it away")
+        for path in layout.for_people:
+            if not path.is_symlink():  # that is replaced itself, not what it leads to
+                self._refuse_other(path, stat.S_ISREG, "a file")
+        self._tables.refuse_foreign()
         for folder in (state, layout.shards, *(own.own_state for own in shard_layouts(layout))):
             self._inside.refuse_links(folder)
             for name in _FILES:
@@ -183,7 +188,15 @@ class StoreChecks:
             raise _foreign(shown)
 
     def state(self) -> None:
-        """Do nothing: in a store there are only objects, no links or folders."""
+        """Refuse objects of others with the names of tables; there are no links or folders in a store."""
+        if not self._state.found:
+            return
+        for path in self._layout.for_people:
+            if path != self._layout.audit_xlsx:
+                with reading_errors(self._layout.shown), contextlib.suppress(FileNotFoundError):
+                    head = self._state.read(path.name, 0, HEAD_BYTES)
+                    if not is_made_here(path.name, head):
+                        raise foreign_table(self._layout.shown_of(path))
 
     def apart(self, where: Location) -> None:
         """Refuse an output that is the input, or has it inside; one inside the input is not read as input."""

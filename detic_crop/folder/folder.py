@@ -24,6 +24,7 @@ from detic_crop.folder.mirror import Mirror, NoMirror, StoreMirror
 from detic_crop.folder.shard import Shard
 from detic_crop.folder.shard_states import shard_layouts, waiting_shards
 from detic_crop.folder.store_state import StoreState
+from detic_crop.folder.tables import Tables
 from detic_crop.folder.tars import Crops, TarCrops
 from detic_crop.folder.there import is_there
 from detic_crop.folder.write_errors import folder_errors, output_errors
@@ -50,6 +51,7 @@ class OutputFolder:
         write, write_parts, write_json: replace a file in one step, see `Writer`.
         clear_temporary: removes unfinished files.
         on_commit: notes that a photo is recorded, see `Mirror`.
+        tables: its files for people, see `Tables`.
         crops: crops of the folder, see `Crops`.
         aside: crops that were set aside.
         mirror: the store that the folder stands for, see `Mirror`.
@@ -71,7 +73,8 @@ class OutputFolder:
         self.private_locations: dict[str, Location] = {}
         self._out_format = out_format
         self._state = state
-        self._writer = Writer(layout, inside)
+        self.tables = tables = Tables(layout, inside)
+        self._writer = Writer(layout, inside, tables)
         self.write, self.write_json = self._writer.write, self._writer.write_json
         self.write_parts = self._writer.write_parts
         self.clear_temporary = self._writer.clear
@@ -81,7 +84,7 @@ class OutputFolder:
         if state is None:
             self._lock = lock = FileLock(layout, inside)
             self.mirror = NoMirror(layout, inside, lock)
-            self.checks = DiskChecks(layout, inside)
+            self.checks = DiskChecks(layout, inside, tables)
         else:
             self._lock = lease = StoreLease(state.store, state.address, layout)
             self.mirror = StoreMirror(state, layout, inside, lease)
@@ -221,6 +224,7 @@ class OutputFolder:
             with folder_errors(self.shown):
                 self.mirror.pull()  # what another run did since this one began to look
                 self.inside.mkdir(self.layout.temporary)
+                self.tables.begin()
                 (begin or self.require_merged)()
                 self.mirror.check()
                 self.crops.rename_earlier()

@@ -43,6 +43,7 @@ class Layout:
         temporary: folder of unfinished files.
         lock, owner: file that is locked, and who holds the lock.
         audit_csv, audit_html, audit_xlsx: tables.
+        written: what these were written as, see `tables`.
         run_json: summary of the last run.
     """
 
@@ -78,12 +79,18 @@ class Layout:
         self.audit_csv: Final = self.root / "audit.csv"
         self.audit_html: Final = self.root / "audit.html"
         self.audit_xlsx: Final = self.root / "audit.xlsx"
+        self.written: Final = self.root_state / "written.json"
         self.run_json: Final = (self.root if shard is None else self.own_state) / "run.json"
 
     @property
     def tables(self) -> tuple[Path, ...]:
         """The files that are made from the records, for people."""
         return (self.audit_csv, self.audit_html, self.audit_xlsx)
+
+    @property
+    def for_people(self) -> tuple[Path, ...]:
+        """The tables, and the summary of the folder's last run or merge."""
+        return (*self.tables, self.root / "run.json")
 
     @property
     def own_files(self) -> tuple[Path, ...]:
@@ -99,7 +106,7 @@ class Layout:
     @property
     def shared_folders(self) -> tuple[Path, ...]:
         """The folders of an unsharded run that shards fill; a shard has none."""
-        return () if self.shard is not None else (self.rejected, self.shards)
+        return () if self.shard is not None else (self.shards,)
 
     @property
     def unsharded(self) -> Layout:

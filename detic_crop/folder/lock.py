@@ -32,6 +32,8 @@ from detic_crop.folder.inside import Inside
 from detic_crop.folder.layout import OWNER, SHARDS, Layout
 from detic_crop.folder.patience import Patience
 from detic_crop.folder.shard import Shard
+from detic_crop.folder.tables import Tables
+from detic_crop.folder.typed_json import decode_any
 from detic_crop.folder.write_errors import as_output_error, output_errors, reading_errors
 from detic_crop.folder.writer import Writer
 from detic_crop.photos.keys import STATE
@@ -132,7 +134,7 @@ class FileLock:
     @contextlib.contextmanager
     def _owned(self, layout: Layout, lock: filelock.BaseFileLock, **words: str) -> Iterator[Held]:
         """Say who holds a lock, and release it at the end; yield what tells whether it is still held."""
-        writer = Writer(layout, self._inside)
+        writer = Writer(layout, self._inside, Tables(layout, self._inside))
         places = [(layout.root, self._inside.identity()), (layout.lock, identity(layout.lock))]
         held = Held(layout.shown, places)
         try:
@@ -291,7 +293,7 @@ class StoreLease:
     def _read(self, address: str) -> dict[str, Any] | None:
         """Return the content of a lease; None if there is no lease, empty if it is damaged."""
         try:
-            value = json.loads(self._store.read(address))
+            value = decode_any(self._store.read(address))
         except FileNotFoundError:
             return None
         except ValueError:
@@ -346,7 +348,7 @@ def _now() -> str:
 def _read_owner(path: Path) -> dict[str, Any]:
     """Return who holds a lock; empty if that is not known."""
     try:
-        value = json.loads(path.read_bytes())
+        value = decode_any(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}

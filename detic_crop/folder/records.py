@@ -11,8 +11,12 @@ from detic_crop.folder.names import is_crop_path
 from detic_crop.folder.typed_json import decode, decode_lines
 
 Status: TypeAlias = Literal["cropped", "resized", "rejected", "failed"]
-Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-Edges: TypeAlias = tuple[float, float, float, float]
+# Bounds are far above what any photo has, and low enough that no sum or product of such numbers overflows.
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**61)]
+Side: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+Pixel: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+Number: TypeAlias = Annotated[float, msgspec.Meta(ge=-3.5e38, le=3.5e38)]  # of a float32
+Edges: TypeAlias = tuple[Number, Number, Number, Number]
 Span: TypeAlias = tuple[Count, Count]
 Hash: TypeAlias = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{16})?$")]
 
@@ -24,15 +28,15 @@ class DetectorChoice(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     status: Status
     reason: str = ""
     class_name: str = ""
-    score: float | None = None
+    score: Number | None = None
     box: Edges | None = None
     best_class: str = ""
-    best_score: float | None = None
+    best_score: Number | None = None
     best_box: Edges | None = None
     n_apart: Count = 0
     rival_class: str = ""
-    rival_score: float | None = None
-    larger_score: float | None = None
+    rival_score: Number | None = None
+    larger_score: Number | None = None
 
 
 class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -46,29 +50,29 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     status: Status
     reason: str = ""
     crop: str = ""  # path below the output folder; of a rejected one where it was; empty when failed
-    width: Count = 0
-    height: Count = 0
+    width: Side = 0
+    height: Side = 0
     class_name: str = ""
-    score: float | None = None
-    presence: float | None = None
+    score: Number | None = None
+    presence: Number | None = None
     box: Edges | None = None
-    crop_box: tuple[int, int, int, int] | None = None
+    crop_box: tuple[Pixel, Pixel, Pixel, Pixel] | None = None
     n_candidates: Count = 0
     # The most confident eligible box where that is another than the chosen one.
     best_class: str = ""
-    best_score: float | None = None
+    best_score: Number | None = None
     best_box: Edges | None = None
     n_apart: Count = 0  # other eligible boxes that hardly touch the chosen one
     rival_class: str = ""  # most confident unwanted class on the same spot
-    rival_score: float | None = None
+    rival_score: Number | None = None
     # The most confident wanted box below --conf of which the chosen one is only a part.
-    larger_score: float | None = None
+    larger_score: Number | None = None
     truncated: bool = False  # the file ended early; decoded as far as it goes
     damaged: bool | None = None  # the photo's data are damaged; None: not checked, as in older journals
     unlisted: bool = False  # the boxes file does not mention the photo: no detector looked at it
-    blur: float | None = None  # these three of the crop; see `images.checks.Checks`
-    brightness: float | None = None
-    entropy: float | None = None
+    blur: Number | None = None  # these three of the crop; see `images.checks.Checks`
+    brightness: Number | None = None
+    entropy: Number | None = None
     crop_hash: Hash = ""  # see `images.checks.perceptual_hash`
     checksum: Count | None = None  # CRC-32 of the photo's file
     model: str = ""
@@ -124,6 +128,8 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         """
         if not is_crop_path(self.crop):
             raise ValueError("expected the path of a crop in crop")
+        if self.box is not None and not self.width * self.height:
+            raise ValueError("expected a photo of some size around a box")
 
 
 class ResumeEntry(msgspec.Struct, frozen=True, gc=False):

@@ -11,6 +11,7 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inside import Inside
 from detic_crop.folder.journal import replay, unfinished_crops
 from detic_crop.folder.layout import SHARDS, Layout
+from detic_crop.folder.names import aside_name
 from detic_crop.folder.segments import segments_folder
 from detic_crop.folder.tars import file_of
 from detic_crop.folder.write_errors import folder_errors
@@ -32,29 +33,41 @@ def reset(folder: OutputFolder) -> None:
     waiting = map(own.of_shard, folder.shards()) if own is own.unsharded else ()
     with folder_errors(folder.shown):
         for layout in (*waiting, own):
-            made = _files_made(layout)
-            _remove(layout, made, folder.inside)
-            folder.mirror.clear(layout, made)
+            crops = _crops_made(layout)
+            _remove(layout, crops, folder)
+            folder.mirror.clear(layout, set(map(file_of, crops)))
 
 
-def _files_made(layout: Layout) -> set[str]:
-    """Return the files of crops that a run made, or was about to make when it was killed."""
+def _crops_made(layout: Layout) -> set[str]:
+    """Return the crops that a run made, or was about to make when it was killed."""
     records = replay(layout.journal).entries
     crops = {record.crop for record in records.values() if record.crop}
-    return set(map(file_of, crops | unfinished_crops(layout.candidates, records)))
+    return crops | unfinished_crops(layout.candidates, records)
 
 
-def _remove(layout: Layout, made: set[str], inside: Inside) -> None:
-    for name in made:
+def _remove(layout: Layout, crops: set[str], folder: OutputFolder) -> None:
+    inside = folder.inside
+    for name in set(map(file_of, crops)):
         inside.remove_tree(layout.pending / name, ignore_errors=True)
         _remove_crop(layout.root / name, inside)
     for path in layout.shared_files:
-        inside.remove(path)
+        folder.tables.remove(path)
+    if layout.shard is None:
+        _remove_rejected(layout, crops, inside)
     for path in (*layout.shared_folders, *map(segments_folder, (layout.candidates, layout.journal))):
         inside.remove_tree(path, ignore_errors=True)
     # The journal goes last: stopped half-way, the same command knows what is left to remove.
     for path in layout.own_files:
-        inside.remove(path)
+        folder.tables.remove(path)
+
+
+def _remove_rejected(layout: Layout, crops: set[str], inside: Inside) -> None:
+    """Remove the crops that were set aside, and nothing that somebody else put there."""
+    found = inside.files(layout.rejected)
+    ours = {*crops, *map(aside_name, crops)} if found else ()
+    for path in found:
+        if path.relative_to(layout.rejected).as_posix() in ours:
+            _remove_crop(path, inside)
 
 
 def _remove_crop(path: Path, inside: Inside) -> None:

@@ -8,12 +8,16 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
+from typing import Annotated
+
+import msgspec
 
 from detic_crop.errors import UsageError
 from detic_crop.folder.inside import Inside, write_all
 from detic_crop.folder.layout import INDEXES, SHARDS
 from detic_crop.folder.segments import continuing, pieces, segment_name, segments_folder
 from detic_crop.folder.shard import Shard
+from detic_crop.folder.typed_json import decode_any
 from detic_crop.photos.keys import STATE
 from detic_crop.stores.addresses import join, redact
 from detic_crop.stores.store import PARALLEL, ObjectInfo, Store, map_parallel
@@ -24,6 +28,7 @@ MERGED = f"{STATE}/shards-merged.json"
 _PLAIN = ("listing.json", "part.json", "labels.csv", "labels.json", "review.csv", "sample.csv", "run.json")
 _GROWING = ("journal.jsonl", "candidates.jsonl")
 _Signature = tuple[int, int, int]
+_Bytes = Annotated[int, msgspec.Meta(ge=0, le=1 << 60)]
 
 
 class StoreState:
@@ -289,9 +294,9 @@ class StoreState:
         if there is None:
             return {}
         with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
-            index = json.loads(self.read(_index_of(tar)))
+            index = decode_any(self.read(_index_of(tar)))
             if there.version and (index["size"], index["stamp"]) == there:
-                return {name: (offset, size) for name, (offset, size) in index["members"].items()}
+                return msgspec.convert(index["members"], dict[str, tuple[_Bytes, _Bytes]])
         return {}
 
     def remove(self, names: Iterable[str]) -> None:

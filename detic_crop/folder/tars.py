@@ -37,6 +37,7 @@ from detic_crop.folder.names import TAR_RULES
 from detic_crop.folder.records import Record
 from detic_crop.folder.shard import Shard
 from detic_crop.folder.there import is_there
+from detic_crop.folder.typed_json import decode_any
 from detic_crop.folder.write_errors import folder_errors
 from detic_crop.folder.writer import Writer
 from detic_crop.photos.tar_headers import TarHeaders
@@ -284,7 +285,7 @@ class TarCrops:
                 continue
             try:
                 with self._inside.open_read(self._text(place)) as file:
-                    record = records.get(json.loads(file.read())["image"])
+                    record = records.get(decode_any(file.read())["image"])
             except (FileNotFoundError, ValueError, LookupError, TypeError):
                 continue  # it has no text, so it will not be packed
             if record is not None and record.crop != name:

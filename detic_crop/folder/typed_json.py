@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -37,8 +38,17 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         raise
     except (msgspec.DecodeError, RecursionError):
         pass  # perhaps only for a lone surrogate
+    return msgspec.convert(decode_any(data, parse_constant=_refuse), decoder.type)
+
+
+def decode_any(data: bytes, parse_constant: Callable[[str], Any] | None = None) -> Any:
+    """Return the value that JSON text of any type stands for; see `json.loads`.
+
+    Raises:
+        ValueError: it is not JSON, or goes deeper than Python does.
+    """
     try:
-        return msgspec.convert(json.loads(data, parse_constant=_refuse), decoder.type)
+        return json.loads(data, parse_constant=parse_constant)
     except RecursionError as error:
         raise ValueError("expected fewer levels") from error
 

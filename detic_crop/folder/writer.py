@@ -12,6 +12,7 @@ from typing import Any
 
 from detic_crop.folder.inside import Inside, write_all
 from detic_crop.folder.layout import Layout
+from detic_crop.folder.tables import Tables
 from detic_crop.folder.write_errors import output_errors
 
 
@@ -23,11 +24,13 @@ class Writer:
     Args:
         layout: paths of the folder.
         inside: through which all of it is written.
+        tables: keeps what must not be replaced of the files for people.
     """
 
-    def __init__(self, layout: Layout, inside: Inside) -> None:
+    def __init__(self, layout: Layout, inside: Inside, tables: Tables) -> None:
         self._layout = layout
         self._inside = inside
+        self._tables = tables
         self._numbers = itertools.count()
 
     def write(self, path: Path, data: bytes) -> None:
@@ -38,7 +41,7 @@ class Writer:
         """
         with output_errors(self._layout.shown):
             self._inside.mkdir(self._layout.temporary)
-            self.rename(self.write_temporary(data), path)
+            self._replace(self.write_temporary(data), path)
 
     def write_parts(self, path: Path, parts: Iterable[bytes]) -> None:
         """Replace a file by parts that are made one after another; see `write`."""
@@ -53,6 +56,10 @@ class Writer:
                 with contextlib.suppress(OSError):
                     self._inside.remove(temporary)
                 raise
+            self._replace(temporary, path)
+
+    def _replace(self, temporary: Path, path: Path) -> None:
+        with self._tables.replacing(path, temporary):
             self.rename(temporary, path)
 
     def write_json(self, path: Path, value: Any) -> None:

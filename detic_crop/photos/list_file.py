@@ -108,7 +108,7 @@ def _refuse_table_of_run(header: Sequence[str], where: FileOrObject) -> None:
     try:
         with open(os.path.join(folder, "run.json"), "rb") as file:
             photos = str(json.load(file)["input"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         photos = "PHOTOS"
     raise UsageError(
         "table_of_run",

@@ -13,7 +13,6 @@ import stat
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import unquote
@@ -25,10 +24,11 @@ from detic_crop.images.file_bytes import READ_FLAGS, open_part, open_photo
 from detic_crop.images.source import AT_ONCE, BytesSource, RangeSource, Source, grown, too_large
 from detic_crop.photos.tar_headers import BLOCK, clamped_time
 from detic_crop.stores.addresses import is_address, is_web, path_of, redact
-from detic_crop.stores.store import Answer, ObjectInfo, Store, store_of
+from detic_crop.stores.store import Answer, Asking, ObjectInfo, OutOfTimeError, Store, store_of
 from detic_crop.system.whole_files import check_whole, most_whole_bytes, read_whole
 
 _MEMBER = re.compile(r"tar:(\d{1,18})\+(\d{1,18})@(\d{1,18}):(.+)", re.DOTALL)
+_USUAL = Asking()
 _T = TypeVar("_T")
 _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019"}
 
@@ -98,28 +98,28 @@ class LocalFile(Struct, frozen=True, gc=False):
             raise OSError(errno.EINVAL, "it is no file, but a folder, a pipe or a device")
         return os.fdopen(descriptor, "rb")
 
-    def source(self, listed: int, max_bytes: int, tries: int | None = None) -> AbstractContextManager[Source]:
+    def source(self, listed: int, max_bytes: int, asking: Asking = _USUAL) -> AbstractContextManager[Source]:
         """Open the photo, to be read in parts.
 
         Args:
             listed: bytes that it had when it was listed; not positive if that is unknown.
             max_bytes: where nobody says how many bytes there are, no more are taken.
-            tries: most requests to a store; None for its usual number.
+            asking: how often and how long a store is asked.
 
         Raises:
             PhotoError: it cannot be read, or is not what was listed.
         """
         return open_photo(self.path, listed)
 
-    def read(self, max_bytes: int, tries: int | None = None) -> bytes:
+    def read(self, max_bytes: int, asking: Asking = _USUAL) -> bytes:
         """Return all bytes; see `source`.
 
         Raises:
             PhotoError: they cannot be read, or are more than `max_bytes`.
         """
-        return _read(self, max_bytes, tries)
+        return _read(self, max_bytes, asking)
 
-    def part(self, start: int, size: int, tries: int | None = None) -> AbstractContextManager[Source]:
+    def part(self, start: int, size: int, asking: Asking = _USUAL) -> AbstractContextManager[Source]:
         """Open a part of the file, `size` bytes from `start` on, fewer at the end; see `source`."""
         return open_part(self.path, start, size)
 
@@ -173,51 +173,51 @@ class StoreObject(Struct, frozen=True, gc=False):
     def open(self) -> Any:
         return store_of(self.address).open(self.address)
 
-    def source(self, listed: int, max_bytes: int, tries: int | None = None) -> AbstractContextManager[Source]:
+    def source(self, listed: int, max_bytes: int, asking: Asking = _USUAL) -> AbstractContextManager[Source]:
         if is_web(self.address):
-            return self._answer(max_bytes, tries)
-        return self._object(listed, max_bytes, tries)
+            return self._answer(max_bytes, asking)
+        return self._object(listed, max_bytes, asking)
 
     @contextmanager
-    def _answer(self, max_bytes: int, tries: int | None) -> Iterator[Source]:
+    def _answer(self, max_bytes: int, asking: Asking) -> Iterator[Source]:
         """Yield an object of a web server, which is not asked how large it is."""
         with closing(Answer(self.address)) as answer:
             yield _AnswerSource(
-                answer, max_bytes, lambda size: self._ask(lambda store: answer.fill(store, size), tries)
+                answer, max_bytes, lambda size: self._ask(lambda store: answer.fill(store, size), asking)
             )
 
     @contextmanager
-    def _object(self, listed: int, max_bytes: int, tries: int | None) -> Iterator[Source]:
+    def _object(self, listed: int, max_bytes: int, asking: Asking) -> Iterator[Source]:
         """Yield an object of a store."""
         most = listed if listed > 0 else max_bytes
 
         def read(start: int, size: int) -> bytes:
             if size < most:
-                return self._ask(lambda store: store.read(self.address, start, start + size), tries)
-            data = self._ask(lambda store: store.read_at_most(self.address, most), tries)
+                return self._ask(lambda store: store.read(self.address, start, start + size), asking)
+            data = self._ask(lambda store: store.read_at_most(self.address, most), asking)
             if len(data) > most:
                 raise grown(listed) if listed > 0 else too_large(max_bytes)
             return data
 
         yield RangeSource(listed, read) if listed > 0 else BytesSource(read(0, most))
 
-    def read(self, max_bytes: int, tries: int | None = None) -> bytes:
-        return _read(self, max_bytes, tries)
+    def read(self, max_bytes: int, asking: Asking = _USUAL) -> bytes:
+        return _read(self, max_bytes, asking)
 
     @contextmanager
-    def part(self, start: int, size: int, tries: int | None = None) -> Iterator[Source]:
+    def part(self, start: int, size: int, asking: Asking = _USUAL) -> Iterator[Source]:
         def read(at: int, size: int) -> bytes:
             first = start + at
-            return self._ask(lambda store: store.read(self.address, first, first + size), tries)
+            return self._ask(lambda store: store.read(self.address, first, first + size), asking)
 
         yield RangeSource(size, read)
 
-    def _ask(self, request: Callable[[Store], _T], tries: int | None) -> _T:
+    def _ask(self, request: Callable[[Store], _T], asking: Asking) -> _T:
         """Return the answer of the store; raise `PhotoError` that says why there is none."""
         address = redact(self.address)
         try:
             store = store_of(self.address)
-            return request(store if tries is None else replace(store, tries=tries))
+            return request(store.asked(asking))
         except UsageError as error:  # on another machine than the one that listed it
             raise PhotoError("unreadable", str(error)) from error
         except FileNotFoundError as error:
@@ -229,6 +229,12 @@ class StoreObject(Struct, frozen=True, gc=False):
                 "permission_denied",
                 f"expected a readable object, got: {error.strerror}; check the credentials, or whether a "
                 "signed address has expired",
+            ) from error
+        except OutOfTimeError as error:
+            raise PhotoError(
+                "timeout",
+                f"expected all of it from {path_of(address).split('/')[0]} in time, got: {error.strerror}; "
+                "run the same command again, with a longer --photo-timeout if the line is slow",
             ) from error
         except OSError as error:
             raise PhotoError(
@@ -294,8 +300,8 @@ class TarMember(Struct, frozen=True, gc=False):
         return ObjectInfo(self.size, self.time * 10**9)
 
     @contextmanager
-    def source(self, listed: int, max_bytes: int, tries: int | None = None) -> Iterator[Source]:
-        with self.tar.part(self.offset - BLOCK, BLOCK + self.size, tries) as part:
+    def source(self, listed: int, max_bytes: int, asking: Asking = _USUAL) -> Iterator[Source]:
+        with self.tar.part(self.offset - BLOCK, BLOCK + self.size, asking) as part:
             if not self._is_described_by(part.part(0, BLOCK)):  # now this may be the middle of another photo
                 raise PhotoError(
                     "missing_file",
@@ -304,8 +310,8 @@ class TarMember(Struct, frozen=True, gc=False):
                 )
             yield _Behind(part, BLOCK)
 
-    def read(self, max_bytes: int, tries: int | None = None) -> bytes:
-        return _read(self, max_bytes, tries)
+    def read(self, max_bytes: int, asking: Asking = _USUAL) -> bytes:
+        return _read(self, max_bytes, asking)
 
     def _is_described_by(self, header: bytes) -> bool:
         """Return whether these bytes are the header that stood before the member when it was listed."""
@@ -415,8 +421,8 @@ def read_list(location: FileOrObject) -> bytes:
         ) from error
 
 
-def _read(location: Location, max_bytes: int, tries: int | None) -> bytes:
-    with location.source(-1, max_bytes, tries) as source:
+def _read(location: Location, max_bytes: int, asking: Asking) -> bytes:
+    with location.source(-1, max_bytes, asking) as source:
         if source.size > max_bytes:
             raise too_large(max_bytes, source.size)
         return source.whole()

@@ -9,11 +9,12 @@ from heapq import heappop, heappush
 from msgspec import Struct
 
 from detic_crop.columns import Column, Texts, hashes_of, rows_alike
-from detic_crop.config import Truncated
+from detic_crop.config import DEFAULT_PHOTO_TIMEOUT, Truncated
 from detic_crop.images.decode import IMAGE_EXTENSIONS, PhotoFile
 from detic_crop.images.file_bytes import most_bytes
 from detic_crop.photos.keys import printable
 from detic_crop.photos.location import Location
+from detic_crop.stores.store import Asking, TimeLeft
 from detic_crop.system.memory_budget import MemoryBudget
 
 
@@ -45,19 +46,26 @@ class Photo(Struct, frozen=True, gc=False):
         return found is not None and found.size == self.size
 
     def open(
-        self, max_pixels: int, truncated: Truncated, memory: MemoryBudget | None = None, beside: int = 0
+        self,
+        max_pixels: int,
+        truncated: Truncated,
+        memory: MemoryBudget | None = None,
+        beside: int = 0,
+        seconds: float = DEFAULT_PHOTO_TIMEOUT,
     ) -> PhotoFile:
         """Read the photo's header, then the photo; see `PhotoFile.open`.
 
         Args:
             max_pixels, truncated, beside: see there.
             memory: where memory is borrowed; None if no other photo is worked on.
+            seconds: time that a store or web server has for the photo.
 
         Raises:
             PhotoError: anything wrong with the photo, or with reading it.
             CancelledError: see there.
         """
-        with self.location.source(self.size, most_bytes(max_pixels)) as source:
+        asking = Asking(time=TimeLeft(seconds))
+        with self.location.source(self.size, most_bytes(max_pixels), asking) as source:
             return PhotoFile.open(
                 source,
                 memory or MemoryBudget.of_machine(),
@@ -80,7 +88,7 @@ def distinct(keys: Iterable[str]) -> Column:
     The first of them keeps it, the next is ``stem~2.jpg``, unless that is taken by one before it.
     """
     texts = Texts(map(printable, keys))
-    alike = rows_alike(hashes_of(texts, len(texts))).tolist()
+    alike = rows_alike(hashes_of(texts)).tolist()
     if not alike:  # nearly always
         return texts
     new: dict[int, str] = {}

@@ -15,9 +15,9 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache, partial
 from importlib.metadata import version
@@ -62,6 +62,47 @@ UNKNOWN = ObjectInfo(0, 0)
 """Of a web address, which is not asked before it is read."""
 
 
+class OutOfTimeError(TimeoutError):
+    """What a store was asked for did not come in the time that it had."""
+
+
+@dataclass(slots=True)
+class TimeLeft:
+    """Time that a store has to bring one photo, in however many requests; what passes between does not count.
+
+    Attributes:
+        seconds: all of it.
+        left: what is left.
+    """
+
+    seconds: float
+    left: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.left = self.seconds
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Let it run meanwhile."""
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self.left -= time.monotonic() - begun
+
+
+class Asking(NamedTuple):
+    """How often, and how long, a store is asked for something.
+
+    Attributes:
+        tries: most requests for one thing; None for the usual number.
+        time: time that there is for it; None for as long as bytes come.
+    """
+
+    tries: int | None = None
+    time: TimeLeft | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Store:
     """A file system of fsspec.
@@ -73,11 +114,18 @@ class Store:
         scheme: of its addresses.
         fs: `fsspec.AbstractFileSystem`.
         tries: most requests for one thing.
+        time: time that there is for a thing, all tries together; None for as long as bytes come. Where it is
+            up, `OutOfTimeError` is raised.
     """
 
     scheme: str
     fs: Any
     tries: int = _TRIES
+    time: TimeLeft | None = None
+
+    def asked(self, asking: Asking) -> Store:
+        """Return the store, asked so."""
+        return replace(self, tries=asking.tries or self.tries, time=asking.time)
 
     def read(self, address: str, start: int | None = None, end: int | None = None) -> bytes:
         """Return an object's bytes, or those from `start` to before `end`."""
@@ -86,7 +134,7 @@ class Store:
         path = self._path(address)
         if start is not None and end is not None and is_web(address):
             return self._ask(partial(self._stream_part, path, start, end), address)
-        data: bytes = self._ask(partial(self.fs.cat_file, path, start=start, end=end), address)
+        data: bytes = self._ask(lambda: self._cat(path, start, end), address)
         return data
 
     def read_at_most(self, address: str, most: int) -> bytes:
@@ -97,9 +145,15 @@ class Store:
             answer.fill(self, most + 1)
             return answer.whole()
 
+    def _cat(self, path: str, start: int | None, end: int | None) -> bytes:
+        # fsspec cuts off what it does in a loop of its own; what else it does, nobody can.
+        limit = {"timeout": self.time.left} if self.time and getattr(self.fs, "async_impl", False) else {}
+        data: bytes = self.fs.cat_file(path, start=start, end=end, **limit)
+        return data
+
     def _first_bytes(self, path: str, most: int) -> bytes:
         try:
-            data: bytes = self.fs.cat_file(path, start=0, end=most + 1)
+            data = self._cat(path, 0, most + 1)
         except Exception as error:
             if "satisfiable" not in str(error):
                 raise
@@ -117,6 +171,8 @@ class Store:
         return buffer.getvalue()
 
     def _stream(self, path: str, **settings: Any) -> Any:
+        if self.time:
+            settings["timeout"] = _web_timeout(self.time.left)
         # With a size fsspec does not ask for it; a block size of 0 makes a plain stream, whatever the size.
         return self.fs.open(path, block_size=0, size=1, **settings)
 
@@ -197,16 +253,36 @@ class Store:
         attempt = 1
         while True:
             try:
-                return request()
+                with self._running():
+                    return request()
             except Exception as error:
-                meant = _as_os_error(error, address)
-                is_final = isinstance(meant, _FINAL) or isinstance(error, ValueError)
-                if is_final or type(error).__name__ == "ParamValidationError" or attempt == self.tries:
-                    raise meant from error
-                _log.debug("%s: %s; asking again", redact(address), meant)
+                failed = error
+            meant = _as_os_error(failed, address)
+            is_final = isinstance(meant, _FINAL) or isinstance(failed, ValueError)
+            if is_final or type(failed).__name__ == "ParamValidationError":
+                raise meant from failed
             pause = _FIRST_PAUSE * 2 ** (attempt - 1)
-            time.sleep(pause * (0.5 + random.random() / 2))  # so that many do not ask together again
+            pause *= 0.5 + random.random() / 2  # so that many do not ask together again
+            if isinstance(failed, OutOfTimeError) or (self.time and self.time.left <= pause):
+                why = f"not all of it came within {self.time.seconds if self.time else 0:g} s"
+                raise OutOfTimeError(errno.ETIMEDOUT, why, redact(address)) from failed
+            if attempt == self.tries:
+                raise meant from failed
+            _log.debug("%s: %s; asking again", redact(address), meant)
+            with self._running():
+                time.sleep(pause)
             attempt += 1
+
+    @contextlib.contextmanager
+    def _running(self) -> Iterator[None]:
+        """Let the time of what is asked for run, if it has any."""
+        if self.time is None:
+            yield
+            return
+        if self.time.left <= 0:
+            raise OutOfTimeError
+        with self.time.running():
+            yield
 
 
 class Answer:
@@ -332,12 +408,17 @@ def _required_settings(kind: type) -> list[str]:
     ]
 
 
-def _web_settings() -> dict[str, Any]:
+def _web_timeout(seconds: float | None) -> Any:
+    """Return how long aiohttp waits for a whole answer, and in any case for a connection or some bytes."""
     import aiohttp
 
+    return aiohttp.ClientTimeout(total=seconds, sock_connect=30, sock_read=60)
+
+
+def _web_settings() -> dict[str, Any]:
     return {
-        # Not aiohttp's five minutes in all, which a large photo on a slow line may take.
-        "timeout": aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=60),
+        # Not aiohttp's five minutes in all, which a large tar file on a slow line may take.
+        "timeout": _web_timeout(None),
         "headers": {"User-Agent": f"detic-crop/{version('detic-crop')}"},  # some refuse a library's own
         "trust_env": True,  # HTTP_PROXY, HTTPS_PROXY, NO_PROXY
     }

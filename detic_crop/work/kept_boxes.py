@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,7 +21,7 @@ from detic_crop.folder.decisions import Decision, detected_box
 from detic_crop.folder.journal import read_candidates
 from detic_crop.folder.records import Record
 from detic_crop.folder.there import is_there
-from detic_crop.folder.typed_json import is_sealed
+from detic_crop.folder.typed_json import decode_any, is_sealed
 
 
 class KeptCandidates(Detector):
@@ -185,5 +184,5 @@ def _classes_seen(candidates_path: Path) -> list[str]:
         for line in file:
             with contextlib.suppress(ValueError, KeyError, TypeError):  # a torn or damaged line
                 is_sealed(line)
-                names.update(json.loads(line)["class_names"])
+                names.update(decode_any(line)["class_names"])
     return sorted(names)

@@ -131,7 +131,11 @@ class Pipeline:
         try:
             with self.times.measure("read"):
                 file = job.photo.open(
-                    self.recipe.max_pixels, self.config.truncated, self.memory, self._bytes_of_crop
+                    self.recipe.max_pixels,
+                    self.config.truncated,
+                    self.memory,
+                    self._bytes_of_crop,
+                    self.recipe.photo_timeout,
                 )
         except CancelledError:
             raise

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from detic_crop.boxes.detections import Detections
-from detic_crop.config import CropConfig
+from detic_crop.config import DEFAULT_PHOTO_TIMEOUT, CropConfig
 from detic_crop.detectors import load_detector
 from detic_crop.detectors.base import Detector
 from detic_crop.detectors.vocabulary import wanted_classes
@@ -57,6 +57,7 @@ class Recipe:
         record_source: ``run``, ``recrop`` or ``review``; see `Record.source`.
         model: name of the model for `load_detector`; empty if the detector cannot be loaded by a name.
         model_settings: further arguments of `load_detector`.
+        photo_timeout: seconds that a store or web server has for one photo.
         memory: bytes that photos may take together on each machine; None: half of what there is.
         parts: processes that share a machine.
     """
@@ -67,6 +68,7 @@ class Recipe:
     model: str = ""
     model_settings: Mapping[str, Any] = field(default_factory=dict)
     memory: int | None = None
+    photo_timeout: float = DEFAULT_PHOTO_TIMEOUT
     parts: int = 1
 
     @property

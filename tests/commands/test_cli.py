@@ -130,6 +130,7 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
         "LABELS": str(labels),
         "LABELS_KEY": "photo",
         "WORKERS": "2",
+        "PHOTO_TIMEOUT": "2m",
         "MEMORY": "3GB",
         "ADD": "1",
         "CSV_SAFE": "1",
@@ -168,6 +169,7 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
     assert (settings["device"], settings["truncated"], settings["labels_key"]) == ("cpu", "fail", "photo")
     assert (settings["workers"], settings["limit"], settings["time_limit"]) == (2, 4, 3600)
     assert settings["memory"] == 3_000_000_000
+    assert settings["photo_timeout"] == 120
     assert (settings["decode"], settings["profile"], settings["add"]) == ("scaled", True, True)
     assert (settings["out_format"], settings["per_tar"]) == ("tar", 3)
     assert settings["box_format"] == "xyxy"
@@ -217,6 +219,8 @@ BAD = [
     (["--workers", "-2"], "--workers"),
     (["--workers", "1000"], "--workers"),
     (["--memory", "much"], "--memory"),
+    (["--photo-timeout", "soon"], "--photo-timeout must be a duration"),
+    (["--photo-timeout", "0"], "--photo-timeout"),
     (["--memory", "0GB"], "--memory"),
     (["--limit", "0"], "--limit"),
     (["--limit", "-3"], "--limit"),

@@ -42,7 +42,7 @@ def left_in(folder: Path) -> dict[str, bytes]:
     found = {
         name: said_by(name, data)
         for name, data in files_of(folder).items()
-        if not name.endswith(("audit.html", "run.json", "lock"))
+        if not name.endswith(("audit.html", "run.json", "lock", "written.json"))
     }
     return without_checksums(found)
 

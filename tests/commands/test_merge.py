@@ -125,6 +125,19 @@ def test_to_merge_again_changes_nothing(
     assert files_of(tmp_path / "out") == before
 
 
+@pytest.mark.parametrize("damage", ['{"seconds": "x"}', '{"stage_seconds": [1]}', "[]", "5", "{", "\0"])
+def test_a_damaged_run_json_of_a_shard_is_left_out_of_the_sums(
+    damage: str, photos: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    crop_shards(photos[0], tmp_path / "out", 2)
+    parts = [state_of(tmp_path / "out", f"{k}/2").layout.run_json for k in range(2)]
+    left = json.loads(parts[1].read_bytes())
+    parts[0].write_text(damage)
+    api.merge(tmp_path / "out")
+    told = json.loads((tmp_path / "out" / "run.json").read_bytes())
+    assert told["photos_done_now"] == left["photos_done_now"]
+
+
 def test_run_json_has_sums_and_every_shard(photos: tuple[Path, list[str]], tmp_path: Path) -> None:
     folder, keys = photos
     crop_shards(folder, tmp_path / "out", 3)

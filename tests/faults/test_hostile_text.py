@@ -17,17 +17,18 @@ import pytest
 from detic_crop import api
 from detic_crop.cli import main as cli
 from detic_crop.errors import UsageError
+from detic_crop.folder.typed_json import decode_any
 from detic_crop.naming import clean_path
 from detic_crop.photos.find import discover
-from detic_crop.photos.keys import normalise_key, printable
+from detic_crop.photos.keys import STATE, normalise_key, printable
 from detic_crop.photos.location import LocalFile, locate, parse
 from detic_crop.wording import visible, visible_lines
 from tests.kit.errors import refused
 from tests.kit.folders import crop, product, rows_of
 from tests.kit.helpers import write
-from tests.kit.photos import photo_bytes, write_boxes, write_photo, write_tar
+from tests.kit.photos import photo_bytes, write_boxes, write_photo, write_photos, write_tar
 from tests.kit.processes import posix
-from tests.kit.servers import web_server
+from tests.kit.servers import memory_store, web_server
 from tests.kit.verdicts import give_verdict
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\r\nFORGED\tline\x7f\x9b31m\u202egpj.\u2066\u2028end"
@@ -291,3 +292,38 @@ def test_nothing_raw_on_a_terminal(place: Path, tmp_path: Path) -> None:
         shown = said.decode().replace("\r\n", "\n")
         assert CONTROLS.search(re.sub(r"\r(?=cropping)", "", shown)) is None, shown
         assert code == 1 or "\nFORGED" not in shown  # a traceback has lines of its own
+
+
+# ---------------------------------------------------------------- JSON
+
+DEEP = b"[" * 100_000
+
+
+def test_json_deeper_than_python_goes(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="fewer levels"):
+        decode_any(DEEP)
+    write_photos(tmp_path / "in", 3)
+    crop(tmp_path / "in", tmp_path / "out", shard="0/1")
+    state = tmp_path / "out" / STATE
+    for path in [*state.rglob("run.json"), *state.rglob("lock-owner.json")]:
+        path.write_bytes(DEEP)
+    api.merge(tmp_path / "out")
+    (tmp_path / "out" / "run.json").write_bytes(DEEP)
+    with refused("table_of_run"):
+        discover(tmp_path / "out" / "audit.csv")
+
+
+@pytest.mark.parametrize(
+    "members", [DEEP.decode(), '{"a.jpg": [-1, 5]}', '{"a.jpg": ["0", "5"]}', '{"a.jpg": 5}', "[]", "{}"]
+)
+def test_an_index_of_a_tar_file_that_was_changed(tmp_path: Path, members: str) -> None:
+    write_photos(tmp_path / "in", 3)
+    with memory_store() as store:
+        crop(tmp_path / "in", "memory://out", out_format="tar")
+        address = "memory://out/.detic-crop/tars/crops-00000.tar.json"
+        index = json.loads(store.read(address))
+        text = json.dumps(index | {"members": None}).replace("null", members)
+        store.write(address, text.encode())
+        result = crop(tmp_path / "in", "memory://out", out_format="tar")
+    assert result.counts["failed"] == 0
+    assert result.skipped == 3

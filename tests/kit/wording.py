@@ -148,6 +148,10 @@ WORDING: dict[str, str] = {
     "foreign_folder": "is not empty and was not made by detic-crop; pass a new folder, nothing was changed",
     "foreign_tar": r"\.tar in --out was not made by this run; move it, nothing was changed",
     "in_use": r"(is at work|is writing to .*) \(process .* on .*, since .*\); wait for it, stop it, or pass",
+    "foreign_table": (
+        "was not made by detic-crop, which writes a file of that name; move it away or pass another --out, "
+        "nothing was changed$"
+    ),
     "folder_replaced": (
         "was renamed, replaced or removed while this command was at work in it, or its lock was: nothing "
         "more is written, .*; put that back, then run the same command again$"

@@ -159,6 +159,7 @@ BAD: list[tuple[type[CropConfig] | type[RunOptions], str, Any]] = [
     *((RunOptions, "max_pixels", value) for value in (0, None, 1.5, math.inf)),
     *((RunOptions, "limit", value) for value in (0, -5, 1.5, "10")),
     *((RunOptions, "time_limit", value) for value in (-1, math.nan, math.inf, "soon")),
+    *((RunOptions, "photo_timeout", value) for value in (0, -1, math.nan, math.inf, "soon", None)),
     *((RunOptions, "memory", value) for value in (0, -1, 1.5, True, math.inf, "0", "0.1", "much", "")),
     *((RunOptions, "device", value) for value in ("", "gpu", "cuda:", "cuda:x", "cpu:0", "CPU", "cuda:0\n")),
 ]
@@ -199,6 +200,7 @@ def test_a_setting_of_another_kind_is_refused_in_words(name: str, value: Any) ->
         *((RunOptions, "limit", value) for value in (None, 1)),
         *((RunOptions, "max_pixels", value) for value in (1, 10**12)),
         *((RunOptions, "time_limit", value) for value in (None, 0.5, 86400)),
+        *((RunOptions, "photo_timeout", value) for value in (0.001, 60, 86400)),
         *((RunOptions, "memory", value) for value in (None, 1, 10**12)),
     ],
 )
@@ -209,7 +211,12 @@ def test_the_ends_of_every_range_are_allowed(
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "value"), [("time_limit", "8h30m", 30600.0), ("memory", "1.5GB", 1_500_000_000)]
+    ("name", "text", "value"),
+    [
+        ("time_limit", "8h30m", 30600.0),
+        ("photo_timeout", "5m", 300.0),
+        ("memory", "1.5GB", 1_500_000_000),
+    ],
 )
 def test_what_people_write_is_understood_in_python_too(name: str, text: Any, value: float) -> None:
     assert getattr(RunOptions(**{name: text}), name) == value

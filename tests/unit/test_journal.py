@@ -82,6 +82,7 @@ FULL = Record(
 boxes = st.tuples(*[st.integers(-100, 10_000_000).map(lambda n: n / 100)] * 4)
 scores = st.integers(0, 10**6).map(lambda n: n / 10**6)
 counts = st.integers(0, 10**12)
+sides = st.integers(1, 2**31 - 1)
 crops = st.text(max_size=8).filter(is_crop_path)
 records = st.builds(
     Record,
@@ -92,7 +93,8 @@ records = st.builds(
     score=st.none() | scores,
     presence=st.none() | scores,
     box=st.none() | boxes,
-    width=counts,
+    width=sides,
+    height=sides,
     file_time=counts,
     truncated=st.booleans(),
     damaged=st.none() | st.booleans(),
@@ -202,7 +204,7 @@ def sample_journal() -> bytes:
     names = ["a.jpg", "b\n.jpg", "é.jpg", "a.jpg", "🐋.jpg"]
     lines = [
         json.dumps(header).encode() + b"\n",
-        *(replace(FULL, image=n, width=i).to_line() for i, n in enumerate(names)),
+        *(replace(FULL, image=n, width=i).to_line() for i, n in enumerate(names, 1)),
     ]
     return b"".join(lines)
 
@@ -285,7 +287,7 @@ def test_no_line_stops_a_replay(scratch: Path, garbage: bytes) -> None:
 
 def test_a_hundred_thousand_lines(scratch: Path) -> None:
     n = 100_000
-    record = Record("", "cropped", box=(1.0, 2.0, 3.0, 4.0), candidates=(12, 300))
+    record = Record("", "cropped", width=9, height=9, box=(1.0, 2.0, 3.0, 4.0), candidates=(12, 300))
     state = replay_bytes(scratch, b"".join(replace(record, image=f"{i}.jpg").to_line() for i in range(n)))
     assert len(state.records) == n
     assert list(state.records)[:: n - 1] == ["0.jpg", f"{n - 1}.jpg"]
@@ -553,6 +555,13 @@ def check_types(record: Record) -> None:
         {"candidates": [0]},
         {"candidates": [-1, 5]},
         {"candidates": [10**30, 5]},
+        {"candidates": [2**62, 5]},
+        {"width": 0},
+        {"height": 0},
+        {"width": 2**31},
+        {"score": 1e39},
+        {"box": [0.0, 0.0, -1e300, 1e300]},
+        {"crop_box": [0, 0, 2**40, 5]},
         {"candidates": {}},
         {"detected": 5},
         {"detected": {"image": "a"}},
@@ -576,5 +585,7 @@ def test_a_number_that_is_none_is_damage(scratch: Path) -> None:
 
 
 def test_a_whole_number_may_stand_for_a_fraction() -> None:
-    record = Record.from_line(b'{"image":"a","status":"cropped","score":1,"box":[0,1,2,3]}')
-    assert record == Record("a", "cropped", score=1.0, box=(0.0, 1.0, 2.0, 3.0))
+    record = Record.from_line(
+        b'{"image":"a","status":"cropped","width":9,"height":8,"score":1,"box":[0,1,2,3]}'
+    )
+    assert record == Record("a", "cropped", width=9, height=8, score=1.0, box=(0.0, 1.0, 2.0, 3.0))

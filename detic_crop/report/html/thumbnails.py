@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from detic_crop.config import DEFAULT_PHOTO_TIMEOUT
 from detic_crop.errors import PhotoError
 from detic_crop.folder.records import Record
 from detic_crop.images.crop import resize_exactly as resize
@@ -14,6 +15,7 @@ from detic_crop.images.encode import encode
 from detic_crop.images.file_bytes import most_bytes
 from detic_crop.images.partial import REDUCTIONS
 from detic_crop.photos.location import Location
+from detic_crop.stores.store import Asking, TimeLeft
 from detic_crop.system.memory_budget import MemoryBudget
 from detic_crop.wording import utf8
 
@@ -118,8 +120,9 @@ def photo_thumbnail(
     """
     # What the run accepted is accepted again, however large, and no more than that.
     pixels = max(1, record.width * record.height)
+    asking = Asking(tries, TimeLeft(DEFAULT_PHOTO_TIMEOUT))
     try:
-        with location.source(record.file_size, most_bytes(pixels), tries) as source:
+        with location.source(record.file_size, most_bytes(pixels), asking) as source:
             if record.file_size not in (0, source.size):
                 raise _changed()
             photo = PhotoFile.open(source, memory, name=record.image, max_pixels=pixels)
