@@ -261,9 +261,9 @@ def _place(hashes: NDArray[np.int64], first: int, table: NDArray[Any]) -> None:
         rows, slots = rows[is_out], (slots[is_out] + 1) & mask
 
 
-def hashes_of(items: Iterable[Hashable], count: int) -> NDArray[np.int64]:
-    """Return the hash of each of `count` items as this process makes it: (count,) int64."""
-    return np.fromiter(map(hash, items), np.int64, count)
+def hashes_of(items: Iterable[Hashable]) -> NDArray[np.int64]:
+    """Return the hash of each item as this process makes it: (N,) int64."""
+    return np.fromiter(map(hash, items), np.int64)
 
 
 def numbers(values: NDArray[np.int64]) -> array[int]:

@@ -7,14 +7,14 @@ import os
 import re
 import unicodedata
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detic_crop.columns import Column, Texts, hashes_of, numbers, rows_alike
+from detic_crop.columns import Column, hashes_of, numbers, rows_alike
 from detic_crop.photos.keys import STATE
 
 ASIDE = ".rejected"
@@ -65,8 +65,63 @@ FILE_RULES = NameRules(".", 0)
 TAR_RULES = NameRules("_", _BESIDE)  # WebDataset cuts a name at its first dot
 
 
+class FixedNames:
+    """Names that new ones avoid, as hashes of 8 bytes: settled ones, and those of others' files."""
+
+    def __init__(self) -> None:
+        self._keys, self._names = array("q"), array("q")  # names folded, as all here
+        self._folders: dict[str, None] = {"": None}  # as they are spelled
+        self._folded: set[str] = set()
+        self._ascending = np.empty(0, np.int64)  # the names
+
+    def settle(self, key: str, name: str) -> None:
+        """Note that the crop of a photo has a name, which is never changed."""
+        self._keys.append(hash(key))
+        self._names.append(hash(fold_name(name)))
+        if name.rpartition("/")[0] not in self._folders:
+            self.take_folders(name)
+
+    def take(self, name: str) -> None:
+        """Note that a name is not ours to give."""
+        self._names.append(hash(fold_name(name)))
+        self.take_folders(name)
+
+    def take_folders(self, path: str) -> None:
+        """Note that the names of all folders above a path are taken."""
+        folder = path.rpartition("/")[0]
+        while folder not in self._folders:
+            self._folders[folder] = None
+            self._folded.add(fold_name(folder))
+            folder = folder.rpartition("/")[0]
+
+    def rows_not_settled(self, keys: Column) -> Sequence[int]:
+        """Return the rows of the keys that have no settled name."""
+        if not self._keys:
+            return range(len(keys))
+        settled = np.frombuffer(self._keys, np.int64)
+        return numbers(np.flatnonzero(np.isin(hashes_of(keys), settled, invert=True)))
+
+    def rows_taken(self, hashes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the rows of the hashes that belong to one of these names."""
+        return np.flatnonzero(np.isin(hashes, np.concatenate([self._sorted(), hashes_of(self._folded)])))
+
+    def is_file(self, folded: str) -> bool:
+        """Return whether a settled crop or a file of others has that name."""
+        names, number = self._sorted(), hash(folded)
+        place = int(np.searchsorted(names, number))
+        return place < len(names) and int(names[place]) == number
+
+    def __contains__(self, folded: str) -> bool:
+        return folded in self._folded or self.is_file(folded)
+
+    def _sorted(self) -> NDArray[np.int64]:
+        if len(self._ascending) != len(self._names):
+            self._ascending = np.sort(np.array(self._names, np.int64))
+        return self._ascending
+
+
 class CropNames:
-    """The path of every photo's crop, relative to the output folder; worked out when it is asked for.
+    """The path of the crop of each new photo, relative to the output folder; worked out when it is asked for.
 
     The first of colliding names in sorted order keeps ``stem.jpg``; the others become ``stem.EXT.jpg``,
     then numbered. Two names collide when a case-blind disk would take them for one.
@@ -76,34 +131,25 @@ class CropNames:
     Args:
         keys: all photos of the input, each once, so that every shard agrees.
         extension: extension of the crops, with its dot.
-        settled: key → name, as journalled before; never changed.
-        taken: paths in the output folder that are not ours to replace.
+        fixed: names that stay.
         rules: rules for the file names.
     """
 
     def __init__(
-        self,
-        keys: Iterable[str],
-        extension: str,
-        settled: Mapping[str, str],
-        taken: Iterable[str] = (),
-        rules: NameRules = FILE_RULES,
+        self, keys: Column, extension: str, fixed: FixedNames, rules: NameRules = FILE_RULES
     ) -> None:
         self._extension = extension
-        self._settled = settled
         self._rules = rules
-        fixed = _FixedNames(settled, taken)
-        column = keys if isinstance(keys, Column) else Texts(keys)
-        new = column.of(fixed.rows_not_settled(column))
+        new = keys.of(fixed.rows_not_settled(keys))
         self._folders = _safe_folders(new, fixed)
         for folder in self._folders.values():
             # A crop must not be named like a folder: `a.jpg/b.jpg` beside `a.png`.
-            fixed.add_folders(folder)
+            fixed.take_folders(folder)
         self._named = self._disentangled(new, fixed)
 
     def __getitem__(self, key: str) -> str:
-        """Return the name of the crop of one of the photos."""
-        return self._settled.get(key) or self._named.get(key) or self._choice(key, 0)
+        """Return the name of the crop of one of the photos that has no settled name."""
+        return self._named.get(key) or self._choice(key, 0)
 
     def _choice(self, key: str, number: int) -> str:
         """Return the first choice (0) of a crop's name, or a later one if that is taken."""
@@ -115,9 +161,9 @@ class CropNames:
             stem += f".{number}"
         return self._folders[folder] + self._rules.file_name(stem, self._extension)
 
-    def _disentangled(self, new: Column, fixed: _FixedNames) -> dict[str, str]:
+    def _disentangled(self, new: Column, fixed: FixedNames) -> dict[str, str]:
         """Return the names of the photos whose first choice something else has, or may have."""
-        first = hashes_of((fold_name(self._choice(key, 0)) for key in new), len(new))
+        first = hashes_of(fold_name(self._choice(key, 0)) for key in new)
         entangled = np.union1d(rows_alike(first), fixed.rows_taken(first)).tolist()
         if not entangled:
             return {}
@@ -155,56 +201,6 @@ class CropNames:
         if len(file_name.encode()) > _MAX_COMPONENT_BYTES - _LONGEST_ADDED:  # shortened by a hash of it
             return folder, file_name
         return fold_name(self._folders[folder]), fold_name(file_name.replace(".", self._rules.dot))
-
-
-class _FixedNames:
-    """Folded names that new ones avoid, as hashes: settled ones, those of others, and folders.
-
-    Args:
-        settled: key → name.
-        taken: paths that are not ours to replace.
-    """
-
-    def __init__(self, settled: Mapping[str, str], taken: Iterable[str]) -> None:
-        keys, names = array("q"), array("q")
-        self._folders: dict[str, None] = {"": None}  # as they are spelled
-        self._folded: set[str] = set()
-        for key, name in settled.items():
-            keys.append(hash(key))
-            names.append(hash(fold_name(name)))
-            self.add_folders(name)
-        for name in taken:
-            names.append(hash(fold_name(name)))
-            self.add_folders(name)
-        self._keys = np.frombuffer(keys, np.int64)
-        self._names = np.sort(np.frombuffer(names, np.int64))
-
-    def add_folders(self, path: str) -> None:
-        """Forbid the names of all folders above a path."""
-        folder = path.rpartition("/")[0]
-        while folder not in self._folders:
-            self._folders[folder] = None
-            self._folded.add(fold_name(folder))
-            folder = folder.rpartition("/")[0]
-
-    def rows_not_settled(self, keys: Column) -> Sequence[int]:
-        """Return the rows of the keys that have no settled name."""
-        if not len(self._keys):
-            return range(len(keys))
-        return numbers(np.flatnonzero(np.isin(hashes_of(keys, len(keys)), self._keys, invert=True)))
-
-    def rows_taken(self, hashes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the rows of the hashes that belong to one of these names."""
-        folders = hashes_of(self._folded, len(self._folded))
-        return np.flatnonzero(np.isin(hashes, np.concatenate([self._names, folders])))
-
-    def is_file(self, folded: str) -> bool:
-        """Return whether a settled crop or a file of others has that name."""
-        place = int(np.searchsorted(self._names, hash(folded)))
-        return place < len(self._names) and int(self._names[place]) == hash(folded)
-
-    def __contains__(self, folded: str) -> bool:
-        return folded in self._folded or self.is_file(folded)
 
 
 class _Owners:
@@ -266,7 +262,7 @@ def is_crop_path(crop: str) -> bool:
     return True  # nearly all, in less time
 
 
-def _safe_folders(keys: Iterable[str], fixed: _FixedNames) -> dict[str, str]:
+def _safe_folders(keys: Iterable[str], fixed: FixedNames) -> dict[str, str]:
     """Return folder of a key → folder of its crop with its `/`; a file of that name is avoided."""
     safe = {"": ""}
     for folder in sorted({key.rpartition("/")[0] for key in keys} - {""}):

@@ -58,7 +58,7 @@ def from_list(where: FileOrObject) -> Listing:
 def _without_repeats(located: Iterable[tuple[FileOrObject, str]]) -> tuple[Photos, int]:
     """Return what the lines of a list mean, each once under its text, and how many repeat one before."""
     named = Photos(Photo(text, location) for location, text in located)
-    alike = rows_alike(hashes_of(locations_of(named), len(named))).tolist()
+    alike = rows_alike(hashes_of(locations_of(named))).tolist()
     first: dict[Location, int] = {}
     repeated = {row for row in alike if first.setdefault(named.location(row), row) != row}
     if not repeated:
@@ -182,7 +182,7 @@ def _list_keys(names: Column) -> Column:
     which is secret and another one tomorrow.
     """
     keys = Texts(normalise_key(path_of(name) if is_address(name) else name) for name in names)
-    alike = [row for row in rows_alike(hashes_of(keys, len(keys))).tolist() if is_address(names[row])]
+    alike = [row for row in rows_alike(hashes_of(keys)).tolist() if is_address(names[row])]
     several = Counter(keys[row] for row in alike)
     longer: dict[int, str] = {}
     for row in alike:

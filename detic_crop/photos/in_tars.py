@@ -103,7 +103,7 @@ def from_tars(tars: Sequence[FileOrObject]) -> Listing:
         stems.append((len(rows), os.path.splitext(tar.name)[0]))
     found = found.of(rows)
     keys = found.keys
-    alike = rows_alike(hashes_of(keys, len(keys))).tolist()
+    alike = rows_alike(hashes_of(keys)).tolist()
     times = Counter(keys[row] for row in alike)
     longer = {
         row: normalise_key(f"{stems[bisect_right(stems, row, key=itemgetter(0))][1]}/{keys[row]}")
@@ -148,7 +148,7 @@ class _Search:
         keys = found.keys[first:]
         last: dict[str, int] = {}
         replaced = set[int]()
-        for row in rows_alike(hashes_of(keys, len(keys))).tolist():
+        for row in rows_alike(hashes_of(keys)).tolist():
             if (before := last.get(keys[row])) is not None:
                 replaced.add(before)
             last[keys[row]] = row

@@ -88,7 +88,7 @@ def distinct(keys: Iterable[str]) -> Column:
     The first of them keeps it, the next is ``stem~2.jpg``, unless that is taken by one before it.
     """
     texts = Texts(map(printable, keys))
-    alike = rows_alike(hashes_of(texts, len(texts))).tolist()
+    alike = rows_alike(hashes_of(texts)).tolist()
     if not alike:  # nearly always
         return texts
     new: dict[int, str] = {}

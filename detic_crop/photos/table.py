@@ -82,21 +82,27 @@ class _Columns:
         self._versions = array("q")
         self._odd: dict[int, tuple[int, int]] = {}
         self._known: dict[_Holder, int] = {}
-        self._last: _Above | None = None
-        self._last_index = _ELSEWHERE
+        self._last = _Above(LocalFile, "/")
+        self._last_index = self.index_of(self._last)
 
     def append(self, photo: Photo) -> None:
         row = len(self.held_by)
         key, location, size, version = photo.key, photo.location, photo.size, photo.version
         self.keys.append(key)
-        self.held_by.append(self._holder_of(row, key, location))
+        last = self._last
+        if type(location) is last.kind and location.own_path == last.text + key:  # nearly all
+            self.held_by.append(self._last_index)
+        else:
+            self.held_by.append(self._holder_of(row, key, location))
         if not (-_MOST <= version <= _MOST and size <= _MOST):
             self._odd[row] = size, version  # a time after 2262, or what a damaged tar file says
             size = version = -1
-        if self._sizes or size != -1 or version != -1:
-            if len(self._sizes) < row:
-                self._sizes.extend([-1] * (row - len(self._sizes)))
-                self._versions.extend([-1] * (row - len(self._versions)))
+        if len(self._sizes) == row and (row or size != -1 or version != -1):
+            self._sizes.append(size)
+            self._versions.append(version)
+        elif size != -1 or version != -1:  # the first of which something is known
+            self._sizes.extend([-1] * row)
+            self._versions.extend([-1] * row)
             self._sizes.append(size)
             self._versions.append(version)
 
@@ -112,20 +118,18 @@ class _Columns:
                     if len(column) <= row:
                         column.extend([0] * (row + 1 - len(column)))
                     column[row] = value
-                return self._index_of(_Tar(location.tar))
+                return self.index_of(_Tar(location.tar))
         else:
             path = location.own_path
             if key and path.endswith(key):
                 above = path[: -len(key)]
-                last = self._last
-                if last is None or last.text != above or last.kind is not type(location):
-                    self._last = last = _Above(type(location), above)
-                    self._last_index = self._index_of(last)
+                self._last = _Above(type(location), above)
+                self._last_index = self.index_of(self._last)
                 return self._last_index
         self._elsewhere[row] = location
         return _ELSEWHERE
 
-    def _index_of(self, holder: _Holder) -> int:
+    def index_of(self, holder: _Holder) -> int:
         index = self._known.setdefault(holder, len(self.holders))
         if index == len(self.holders):
             self.holders.append(holder)
@@ -181,8 +185,8 @@ class Photos(Sequence[Photo]):
         if len(keys):
             [location] = folder.below([keys[0]])
             above = location.own_path[: len(location.own_path) - len(keys[0])]
-            columns.holders.append(_Above(type(location), above))
-            columns.held_by = array("i", [0]) * len(keys)
+            holder = columns.index_of(_Above(type(location), above))
+            columns.held_by = array("i", [holder]) * len(keys)
         return photos
 
     def move(self, row: int, location: Location) -> None:
@@ -262,7 +266,7 @@ class Places:
     """
 
     def __init__(self, photos: Photos) -> None:
-        hashes = hashes_of(locations_of(photos), len(photos))
+        hashes = hashes_of(locations_of(photos))
         order = np.argsort(hashes, kind="stable")
         self._photos = photos
         self._hashes, self._rows = numbers(hashes[order]), numbers(order)

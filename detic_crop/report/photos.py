@@ -210,7 +210,7 @@ def judge(
     seen: dict[str, int] = {}
     further: dict[str, list[int]] = {}
     repeated = []
-    for place in rows_alike(hashes_of(images, len(images))).tolist():
+    for place in rows_alike(hashes_of(images)).tolist():
         key = images.text(place)
         if seen.setdefault(key, place) != place:
             further.setdefault(key, []).append(place)

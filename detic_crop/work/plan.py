@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Container, ItemsView, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from typing import Protocol, overload
 
 import numpy as np
@@ -20,7 +20,7 @@ from detic_crop.folder.decisions import Decision
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import unfinished_crops
 from detic_crop.folder.known import Known
-from detic_crop.folder.names import CropNames
+from detic_crop.folder.names import CropNames, FixedNames, NameRules
 from detic_crop.folder.records import Record, ResumeEntry
 from detic_crop.folder.tars import within
 from detic_crop.images.encode import EXTENSIONS
@@ -135,20 +135,33 @@ def make_plan(
     Raises:
         UsageError: a crop could overwrite a photo or a tar file of somebody else; nothing was changed.
     """
-    files = _FilesThere(surroundings.files_in_the_way(), partial(_own_crops, records, folder))
-    settled = _Settled(task, records, folder, files.others)
-    names = CropNames(task.keys, EXTENSIONS[task.config.format], settled, files.others, folder.crops.rules)
-    places = folder.crops.places(settled.recorded(), task.per_tar)
+    fixed, ours = FixedNames(), array("q")
+    for record in records.values():
+        if record.crop:
+            ours.append(hash(record.crop))
+            fixed.settle(record.image, within(record.crop))
+    unfinished = partial(unfinished_crops, folder.layout.candidates, records)
+    files = _FilesThere(surroundings.files_in_the_way(), ours, unfinished)
+    for path in files.others:
+        fixed.take(path)
+    lent = partial(_lent_name, task, folder.crops.rules, files.others)
+    for key, earlier in task.earlier.items():
+        if (name := lent(earlier)) and not _crop_of(records.get(key)):
+            fixed.settle(key, name)
+    names = CropNames(task.keys, EXTENSIONS[task.config.format], fixed, folder.crops.rules)
+    places = folder.crops.places(filter(None, map(_crop_of, records.values())), task.per_tar)
     check = folder.checks.check_of_crops()
     jobs, replaced = Jobs(task), TextMap()
     for row, photo in enumerate(task.photos):
-        record = records.get(photo.key)
-        before = "" if record is None else record.crop
-        crop = places.place(within(before) if before else names[photo.key], before)
+        found = records.get(photo.key)
+        before = _crop_of(found)
+        name = within(before) or lent(task.earlier.get(photo.key)) or names[photo.key]
+        crop = places.place(name, before)
         # Where the photos are was checked before the folder was locked.
-        check(crop, (files.size(crop) or -1) >= 0)
+        size = files.size(crop)
+        check(crop, size is not None and size >= 0)
         decision = task.decisions.get(photo.key)
-        if not _is_finished(photo, record, folder, files, decision):
+        if found is None or not _is_finished(photo, found, folder, size, decision):
             jobs.add(row, photo.key, crop)
             if before:
                 replaced.add(photo.key, before)
@@ -156,10 +169,24 @@ def make_plan(
     return Plan(jobs, len(task.photos) - len(jobs), replaced)
 
 
-def _own_crops(records: Known[ResumeEntry], folder: OutputFolder) -> tuple[Iterable[str], set[str]]:
-    """Return the recorded crops, and those that a killed run was about to write."""
-    recorded = (record.crop for record in records.values() if record.crop)
-    return recorded, unfinished_crops(folder.layout.candidates, records)
+def _crop_of(record: ResumeEntry | None) -> str:
+    """Return the crop that is recorded; empty for none."""
+    return "" if record is None else record.crop
+
+
+def _lent_name(task: Task, rules: NameRules, foreign: Container[str], record: Record | None) -> str:
+    """Return the name that the crop of the run lends whose boxes are used again; empty for none.
+
+    Args:
+        task: the task.
+        rules: rules for the file names.
+        foreign: files of others, which no name takes.
+        record: record of that run.
+    """
+    if record is None or not record.crop:
+        return ""
+    name = os.path.splitext(within(record.crop))[0] + EXTENSIONS[task.config.format]
+    return name if name not in foreign and rules.allow(name) else ""
 
 
 class _FilesThere:
@@ -167,8 +194,8 @@ class _FilesThere:
 
     Args:
         files: path and bytes of each; -1 for a link.
-        own_crops: returns our crops, and those that a killed run was about to write; called if there are
-            files.
+        ours: hashes of the recorded crops.
+        unfinished: returns the crops that a killed run was about to write; called if there are files.
 
     Attributes:
         others: path → bytes of what is not ours.
@@ -176,23 +203,20 @@ class _FilesThere:
     """
 
     def __init__(
-        self,
-        files: Iterable[tuple[str, int]],
-        own_crops: Callable[[], tuple[Iterable[str], set[str]]],
+        self, files: Iterable[tuple[str, int]], ours: array[int], unfinished: Callable[[], set[str]]
     ) -> None:
         self.others: dict[str, int] = {}
         self.unfinished: set[str] = set()
         paths, sizes = array("q"), array("q")
-        ours: NDArray[np.int64] | None = None
+        known: NDArray[np.int64] | None = None
         files = iter(files)
         while several := list(islice(files, _TOGETHER)):
-            if ours is None:
-                recorded, self.unfinished = own_crops()
-                hashes = array("q", map(hash, chain(recorded, self.unfinished)))
-                ours = np.sort(np.frombuffer(hashes, np.int64))
-            found = hashes_of((path for path, _ in several), len(several))
+            if known is None:
+                self.unfinished = unfinished()
+                known = np.sort(np.concatenate([np.frombuffer(ours, np.int64), hashes_of(self.unfinished)]))
+            found = hashes_of([path for path, _ in several])
             for (path, size), number, is_ours in zip(
-                several, found.tolist(), _are_in(found, ours).tolist(), strict=True
+                several, found.tolist(), _are_in(found, known).tolist(), strict=True
             ):
                 if is_ours:
                     paths.append(number)
@@ -221,86 +245,19 @@ def _are_in(hashes: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[
     return are_in
 
 
-class _Settled(Mapping[str, str]):
-    """Key → name of a crop that stays: as it is recorded, else as the run had it whose boxes are used again.
+def _is_finished(
+    photo: Photo, record: ResumeEntry, folder: OutputFolder, size: int | None, decision: Decision | None
+) -> bool:
+    """Return whether a photo need not be done again.
 
     Args:
-        task: the task.
-        records: what the journal has, by key.
+        photo: the photo as it is now.
+        record: what the journal has of it.
         folder: the output folder.
-        foreign: files of others, which no name takes.
+        size: bytes of the file where its crop belongs; None or negative where that is not known.
+        decision: what a reviewer decided; None for nothing.
     """
-
-    def __init__(
-        self,
-        task: Task,
-        records: Mapping[str, ResumeEntry],
-        folder: OutputFolder,
-        foreign: Container[str],
-    ) -> None:
-        self._records = records
-        self._earlier = task.earlier
-        self._suffix = EXTENSIONS[task.config.format]
-        self._rules = folder.crops.rules
-        self._foreign = foreign
-
-    def recorded(self) -> Iterator[str]:
-        """Yield the crops of the journal."""
-        return (record.crop for record in self._records.values() if record.crop)
-
-    def __getitem__(self, key: str) -> str:
-        record = self._records.get(key)
-        if record is not None and record.crop:
-            return within(record.crop)
-        if name := self._earlier_name(self._earlier.get(key)):
-            return name
-        raise KeyError(key)
-
-    def _earlier_name(self, record: Record | None) -> str:
-        """Return the name that the crop of an earlier run lends; empty for none."""
-        if record is None or not record.crop:
-            return ""
-        name = os.path.splitext(within(record.crop))[0] + self._suffix
-        return name if name not in self._foreign and self._rules.allow(name) else ""
-
-    def __iter__(self) -> Iterator[str]:
-        return (key for key, _ in self._all())
-
-    def _all(self) -> Iterator[tuple[str, str]]:
-        for key, record in self._records.items():
-            if record.crop:
-                yield key, within(record.crop)
-        for key, earlier in self._earlier.items():
-            ours = self._records.get(key)
-            if (ours is None or not ours.crop) and (name := self._earlier_name(earlier)):
-                yield key, name
-
-    def items(self) -> ItemsView[str, str]:
-        return _Items(self)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-
-class _Items(ItemsView[str, str]):
-    """The items of names that stay, read once through."""
-
-    def __init__(self, settled: _Settled) -> None:
-        super().__init__(settled)
-        self._settled = settled
-
-    def __iter__(self) -> Iterator[tuple[str, str]]:
-        return self._settled._all()
-
-
-def _is_finished(
-    photo: Photo,
-    record: ResumeEntry | None,
-    folder: OutputFolder,
-    files: _FilesThere,
-    decision: Decision | None,
-) -> bool:
-    if record is None or record.status == "failed":
+    if record.status == "failed":
         return False
     if decision is not None and not decision.is_followed_by(record):
         return False
@@ -308,7 +265,6 @@ def _is_finished(
         return False
     if record.status == "rejected":
         return True
-    size = files.size(record.crop)
     if size is None or size < 0:  # a link, a shard's or in a tar file
         size = folder.crops.size(record.crop)
     return size == record.crop_bytes

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detic_crop.columns import Texts
 from detic_crop.folder import names as name_rules
-from detic_crop.folder.names import FILE_RULES, TAR_RULES, CropNames, NameRules, fold_name
+from detic_crop.folder.names import FILE_RULES, TAR_RULES, CropNames, FixedNames, NameRules, fold_name
 from detic_crop.photos.keys import normalise_key, printable
 
 # Parts that meet on some disk, that some system reserves, or that only look like other parts.
@@ -72,9 +73,13 @@ def crop_names(
     rules: NameRules = FILE_RULES,
 ) -> dict[str, str]:
     """Name all photos, and those that have names already."""
-    keys = list(keys)
-    found = CropNames(iter(keys), extension, settled, taken, rules)
-    return {key: found[key] for key in [*settled, *keys]}
+    keys, fixed = list(keys), FixedNames()
+    for key, name in settled.items():
+        fixed.settle(key, name)
+    for name in taken:
+        fixed.take(name)
+    found = CropNames(Texts(keys), extension, fixed, rules)
+    return {**settled, **{key: found[key] for key in keys if key not in settled}}
 
 
 def caseless(name: str) -> str:
@@ -170,8 +175,7 @@ def test_names_are_those_of_the_definition(
     earlier = names_by_definition(before, ".jpg", {}, (), rules)
     for settled in ({}, earlier, dict(itertools.islice(earlier.items(), 3))):
         expected = names_by_definition(all_keys, ".jpg", settled, strangers, rules)
-        found = CropNames(all_keys, ".jpg", settled, strangers, rules)
-        assert {key: found[key] for key in expected} == expected
+        assert crop_names(all_keys, ".jpg", settled, strangers, rules) == expected
 
 
 def test_names_where_one_collision_makes_the_next() -> None:
