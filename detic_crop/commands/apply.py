@@ -82,6 +82,7 @@ def _apply(folder: OutputFolder, input: PathLike | None, dry_run: bool, options:
         closing(Journal(folder.layout.journal, folder.layout.candidates, folder.inside)) as journal,
     ):
         result, before, whereabouts = _look(folder, input)
+        folder.crops.recover(before)
         result.memory = options.memory
         changed: dict[str, Record] = {}
         records = Both(before, changed)

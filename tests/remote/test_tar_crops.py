@@ -415,15 +415,14 @@ def test_killed_while_it_removes_what_it_packed(
     assert_same(tmp_path / "out", product(tmp_path / "reference"))
 
 
-def test_shards_go_on_where_a_run_was_killed(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What it put and did not record waits for a tar file that no shard makes."""
-
+def killed_tars(photos: Path, out: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """Put so many crops and one more, which is not recorded."""
     append = Journal.append
+    placed = []
 
     def killed(journal: Journal, record: Record) -> None:
-        if record.crop:
+        placed.extend([record.crop] if record.crop else [])
+        if len(placed) > after:
             raise KeyboardInterrupt
         append(journal, record)
 
@@ -432,13 +431,29 @@ def test_shards_go_on_where_a_run_was_killed(
         patched.setattr(TarCrops, "forget", lambda *_: None)
         patched.setattr(TarCrops, "flush", lambda *_: None)
         with pytest.raises(KeyboardInterrupt):
-            tars(photos, tmp_path / "out")
-    assert list((tmp_path / "out" / STATE / PENDING / "crops-00000.tar").rglob("*.json"))
+            tars(photos, out, workers=1)
+    assert len(list((out / STATE / PENDING).rglob("*.json"))) == after + 1
+
+
+def test_shards_go_on_where_a_run_was_killed(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it put and did not record waits for a tar file that no shard makes."""
+    killed_tars(photos, tmp_path / "out", monkeypatch, after=0)
     for index in range(2):
         tars(photos, tmp_path / "out", shard=f"{index}/2")
     api.merge(tmp_path / "out")
     assert_samples(tmp_path / "out")
     assert not (tmp_path / "out" / "crops-00000.tar").exists()
+
+
+def test_verdicts_are_applied_where_a_run_was_killed(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it put and did not record gets into no tar file, where a later run would not look for it."""
+    killed_tars(photos, tmp_path / "out", monkeypatch, after=1)
+    api.apply(tmp_path / "out")
+    assert_samples(tmp_path / "out")
 
 
 @pytest.mark.parametrize("left", ["crops-00000.tar/day1", "."])
