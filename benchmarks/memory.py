@@ -30,8 +30,8 @@ from detic_crop.config import parse_bytes
 
 _SMALL = 0.01
 """Megapixels of the photo that is decoded first: so libraries are loaded before memory is counted."""
-_SLACK = 64 << 20
-"""Bytes that a process may take besides: code that is loaded, what the allocator keeps."""
+_SLACK = 320 << 20
+"""Bytes that a process may take besides: code that is loaded, what the allocator keeps for each thread."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

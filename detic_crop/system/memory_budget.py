@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError
 from types import TracebackType
 
-from detic_crop.system.memory import usable_bytes
+from detic_crop.system.memory import return_freed_memory, usable_bytes
 
 _SHARE = 1 / 2
 """Of the memory there is, what photos may take together if nobody says how much."""
@@ -50,6 +50,7 @@ class MemoryBudget:
             given: bytes for all processes of this machine.
             parts: processes that work at the same time; the answer is for one of them.
         """
+        return_freed_memory()
         if given is not None:
             return cls(given // parts, parts=parts)
         usable = usable_bytes() // parts

@@ -121,6 +121,7 @@ class DetectorThread:
                     _cancel(flight for flight, _ in batch)
                 elif batch:
                     self._detect(batch)
+                batch = []  # their memory was given back: it must not be held while the next ones are awaited
         finally:
             with self._changed:
                 self._closed = True
