@@ -77,6 +77,11 @@ class DecodedPhoto:
     prepared: Any = None
     loan: Loan | None = None
 
+    def give_back(self) -> None:
+        """Give back the memory that was borrowed for it; may be called twice."""
+        if self.loan is not None:
+            self.loan.give_back()
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detected:
@@ -121,10 +126,11 @@ class Pipeline:
         photo = self.decode(job)
         if isinstance(photo, Outcome):
             return photo
-        (detected,) = self.detect([photo])
-        if isinstance(detected, Outcome):
-            return detected
-        return self.finish(detected)
+        try:
+            (detected,) = self.detect([photo])
+            return detected if isinstance(detected, Outcome) else self.finish(detected)
+        finally:  # also when the detector is broken: others may wait for the memory, and this photo for them
+            photo.give_back()
 
     def decode(self, job: Job) -> DecodedPhoto | Outcome:
         """Read a photo and decode what the detector needs; a failure is an outcome, not an error."""
@@ -214,6 +220,7 @@ class Pipeline:
             with self.times.measure("detect"):
                 (detections,) = self.detector.detect_batch([photo.prepared])
         except Exception as error:
+            photo.give_back()
             self._crashes += not isinstance(error, PhotoError)
             if self._crashes >= MAX_DETECTOR_CRASHES and self._detector_is_broken():
                 raise DeticCropError(
@@ -222,7 +229,6 @@ class Pipeline:
                     f"time with {type(error).__name__}: {one_line(error, 300)}; fix that and run the same "
                     "command again",
                 ) from error
-            _give_back(photo.loan)
             return self._failed(photo.job, "detect", error, photo)
         self._crashes = 0
         return Detected(photo, detections)
@@ -243,7 +249,7 @@ class Pipeline:
         try:
             return self._finished(detected)
         finally:
-            _give_back(detected.photo.loan)
+            detected.photo.give_back()
 
     def _finished(self, detected: Detected) -> Outcome:
         photo, resolution_wh = detected.photo, detected.photo.resolution_wh
@@ -372,11 +378,6 @@ class Pipeline:
         return Outcome(
             msgspec.structs.replace(self._blank(job, photo), reason=reason, stage=stage, error=message)
         )
-
-
-def _give_back(loan: Loan | None) -> None:
-    if loan is not None:
-        loan.give_back()
 
 
 def _was_undamaged(record: Record) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import threading
 import time
 from collections.abc import Hashable, Sequence
@@ -121,6 +122,34 @@ def test_one_photo_spoils_its_row_and_not_its_batch(tmp_path: Path) -> None:
     failed = {row["image"]: row["error"] for row in rows_of(tmp_path / "out") if row["status"] == "failed"}
     assert failed == {keys[6]: "RuntimeError: no such animal"}
     assert_one_row_each(tmp_path / "out", keys)
+
+
+@pytest.mark.parametrize("step", ["prepare", "group_of", "detect"])
+def test_a_detector_that_leaves_ends_the_run(step: str, tmp_path: Path) -> None:
+    """Its run must not look like one that came to its end."""
+    keys = write_photos(tmp_path / "in", 12)
+
+    class Leaving(Batching):
+        def prepare(
+            self, image: NDArray[np.uint8], key: str = "", photo_hw: tuple[int, int] | None = None
+        ) -> tuple[str, int, int]:
+            self.leave("prepare", key == keys[3])
+            return super().prepare(image, key, photo_hw)
+
+        def group_of(self, prepared: Any) -> Hashable:
+            self.leave("group_of", True)
+            return super().group_of(prepared)
+
+        def detect_batch(self, prepared: Sequence[tuple[str, int, int]]) -> list[Detections]:
+            self.leave("detect", True)
+            return super().detect_batch(prepared)
+
+        def leave(self, here: str, now: bool) -> None:
+            if now and here == step:
+                sys.exit(3)
+
+    with pytest.raises(SystemExit):
+        crop(tmp_path / "in", tmp_path / "out", detector=Leaving(batch=4), workers=4)
 
 
 def test_a_photo_is_decoded_as_coarsely_as_the_detector_looks(tmp_path: Path) -> None:

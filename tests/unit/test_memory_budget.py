@@ -283,7 +283,13 @@ def test_a_stop_does_not_wait_for_memory(
     assert [row["image"] for row in rows_of(tmp_path / "out")] == keys
 
 
-def test_a_broken_detector_frees_those_who_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("thread_safe", [True, False])
+def test_a_broken_detector_frees_those_who_wait(
+    thread_safe: bool,
+    tmp_path: Path,
+    lendings: list[tuple[MemoryBudget, int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     keys = write_photos(tmp_path / "in", pipeline.MAX_DETECTOR_CRASHES + 10)
     limit = one_photo_at_a_time(monkeypatch)
     failing: dict[str, Exception] = dict.fromkeys([*keys, ""], RuntimeError("no GPU"))
@@ -291,10 +297,12 @@ def test_a_broken_detector_frees_those_who_wait(tmp_path: Path, monkeypatch: pyt
         crop(
             tmp_path / "in",
             tmp_path / "out",
-            detector=FakeDetector(failing=failing),
+            detector=FakeDetector(failing=failing, thread_safe=thread_safe),
             workers=4,
             memory=limit,
         )
+    # With one thread that asks the detector, those that it will not see keep theirs until the end.
+    assert not thread_safe or all(budget._lent == 0 for budget, _ in lendings)
 
 
 def test_a_photo_that_never_fits_is_a_row_that_says_what_to_pass(tmp_path: Path) -> None:

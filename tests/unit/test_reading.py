@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -281,6 +282,45 @@ def test_the_beginning_tells_what_all_of_it_tells(name: str, tmp_path: Path) -> 
     assert (extent.width, extent.height) == (130, 130)
     assert peak_bytes(extent, path.stat().st_size, DEFAULT_MAX_PIXELS) > 3 * 130 * 130
     assert PhotoFile(path.read_bytes()).decode().resolution_wh == (130, 130)
+
+
+def tiff_of(*entries: tuple[int, int]) -> bytes:
+    """A TIFF of 10 × 10 grey pixels, with some numbers in place of what stands there or besides."""
+    usual = {256: 10, 257: 10, 258: 8, 259: 1, 262: 1, 273: 200, 278: 10, 279: 100}
+    rows = sorted({**usual, **dict(entries)}.items())
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in rows)
+    return b"II*\0" + struct.pack("<IH", 8, len(rows)) + directory + bytes(400)
+
+
+def nested_heic(depth: int) -> bytes:
+    """A HEIC of 1 MB whose boxes lie in each other."""
+    size = 1 << 20
+    boxes = b"".join(struct.pack(">I4s", size - 8 * level, b"ipco") for level in range(depth))
+    boxes = boxes.ljust(size, b"\0")
+    start = struct.pack(">I4s4sI4s", 20, b"ftyp", b"heic", 0, b"mif1")
+    return start + struct.pack(">I4sI", 12 + size, b"meta", 0) + boxes
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (tiff_of((277, 10_000_000)), "unsupported_format"),
+        (tiff_of((256, 0)), "unreadable"),
+        (tiff_of((50706, 1)), "unsupported_format"),  # camera RAW
+        (tiff_of((322, 1 << 20), (323, 1 << 20)), "unreadable"),
+        (nested_heic(200), "out_of_memory"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1", "truncated"),
+    ],
+)
+def test_a_header_is_judged_with_little_memory(data: bytes, reason: str) -> None:
+    """Before any is borrowed, whatever numbers it states."""
+    tracemalloc.start()
+    try:
+        assert reason_of(lambda: PhotoFile.open(BytesSource(data), MemoryBudget(10))) == reason
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 8 << 20
 
 
 @pytest.mark.parametrize("start", [0, 1, 65535, 65536, 131071, 200_000, 524_288])

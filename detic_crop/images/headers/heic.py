@@ -10,7 +10,6 @@ from detic_crop.images.source import Readable
 _MOST_BOXES = 1 << 12
 _MOST_META = 1 << 24
 """Bytes of the box that describes the pictures; real ones have some thousand."""
-_INSIDE = (b"iprp", b"ipco")
 _FULL_BOX = 4  # bytes of version and flags
 
 
@@ -24,26 +23,24 @@ def read_heic_extent(data: Readable) -> Extent:
 
     A picture is put together from tiles, and has thumbnails; which is which does not matter here.
     """
-    sizes = [(0, 0)]
-    for kind, start, end in _boxes(data, 0, len(data)):
-        if kind == b"meta" and end - start <= _MOST_META:
-            sizes += _sizes(data[start + _FULL_BOX : end])
-    width, height = max(sizes, key=lambda size: size[0] * size[1])
+    start, end = next(_boxes(b"meta", data, 0, len(data)), (0, 0))
+    meta = data[start:end] if end - start <= _MOST_META else b""
+    width, height = max(_sizes(meta), key=lambda size: size[0] * size[1], default=(0, 0))
     return Extent("HEIC", width, height)
 
 
-def _sizes(data: Readable) -> Iterator[tuple[int, int]]:
+def _sizes(meta: bytes) -> Iterator[tuple[int, int]]:
     """Yield the sizes in the properties of a meta box."""
-    for kind, start, end in _boxes(data, 0, len(data)):
-        if kind == b"ispe" and end - start >= _FULL_BOX + 8:
-            size = data[start + _FULL_BOX : start + _FULL_BOX + 8]
-            yield int.from_bytes(size[:4], "big"), int.from_bytes(size[4:], "big")
-        elif kind in _INSIDE:
-            yield from _sizes(data[start:end])
+    for properties in _boxes(b"iprp", meta, _FULL_BOX, len(meta)):
+        for container in _boxes(b"ipco", meta, *properties):
+            for start, end in _boxes(b"ispe", meta, *container):
+                size = meta[start + _FULL_BOX : min(start + _FULL_BOX + 8, end)]
+                if len(size) == 8:
+                    yield int.from_bytes(size[:4], "big"), int.from_bytes(size[4:], "big")
 
 
-def _boxes(data: Readable, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield kind, first byte of the content and end of each box of the ISO base media format."""
+def _boxes(wanted: bytes, data: Readable, at: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield first byte of the content and end of each box of a kind in a part of an ISO media file."""
     for _ in range(_MOST_BOXES):
         if at + 8 > end:
             return
@@ -53,5 +50,6 @@ def _boxes(data: Readable, at: int, end: int) -> Iterator[tuple[bytes, int, int]
         stop = at + length if length else end
         if stop < at + head:
             return
-        yield kind, at + head, min(stop, end)
+        if kind == wanted:
+            yield at + head, min(stop, end)
         at = stop

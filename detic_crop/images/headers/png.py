@@ -18,10 +18,12 @@ _MOST_BEFORE_SIZE = 1 << 8  # the size belongs into the first chunk
 
 def read_png_extent(data: Readable) -> Extent:
     """Walk the chunks up to the one that tells the size."""
+    if len(data) < 33:  # the first chunk is not whole
+        raise cut_header("PNG")
     at = 8
     for _ in range(_MOST_BEFORE_SIZE):
         if at + 8 > len(data):
-            raise cut_header("PNG") if len(data) < 33 else damaged_header("PNG")
+            break
         length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         if kind == b"IHDR":
             head = data[at + 8 : at + 8 + length]

@@ -38,22 +38,7 @@ _MAX_SAMPLES = 6
 
 def read_tiff(data: bytes) -> Header:
     """Read the first page; the lean file gets a new directory at its end with only `_PIXEL_TAGS`."""
-    directory = _directory(data)
-    if directory.big and directory.order == ">":
-        raise PhotoError("unsupported_format", f"expected a usual TIFF, got a big-endian BigTIFF; {CONVERT}")
-    if _DNG_VERSION in directory.entries or (
-        directory.number(_SUBFILE_TYPE) & 1 and _SUB_DIRECTORIES in directory.entries
-    ):
-        # The first directory of a RAW file is a thumbnail, which must not pass for the photo.
-        raise camera_raw()
-    width, height = directory.number(256), directory.number(257)
-    if directory.number(277, 1) > _MAX_SAMPLES:
-        raise PhotoError(
-            "unsupported_format",
-            f"expected a grey or colour TIFF, got {directory.number(277)} samples per pixel; {CONVERT}",
-        )
-    if not width or not height or directory.number(322) * directory.number(323) > _MAX_TILE_PIXELS:
-        raise damaged_header("TIFF")
+    directory, width, height = _checked(data)
     _check_tiff_work(data, directory, width, height)
     return Header(
         "TIFF",
@@ -67,7 +52,7 @@ def read_tiff(data: bytes) -> Header:
 
 def read_tiff_extent(data: Readable) -> Extent:
     """Read the directory of the first page, and how its samples are stored."""
-    directory = _directory(data)
+    directory, _, _ = _checked(data)
     layout = layout_of(data, directory)
     width, height = layout.block
     down = -(-layout.height // height)
@@ -88,6 +73,27 @@ def read_tiff_extent(data: Readable) -> Extent:
     if layout.photometric in (0, 1, 2) and layout.samples == layout.colours:
         kind = "rgb" if layout.photometric == 2 else "grey"
     return Extent("TIFF", layout.width, layout.height, kind, block_bytes=block_bytes, blocks=blocks)
+
+
+def _checked(data: Readable) -> tuple[Directory, int, int]:
+    """Return the directory of the first page, its width and height; raise PhotoError if they cannot be used."""
+    directory = _directory(data)
+    width, height = directory.number(256), directory.number(257)
+    if directory.big and directory.order == ">":
+        raise PhotoError("unsupported_format", f"expected a usual TIFF, got a big-endian BigTIFF; {CONVERT}")
+    if _DNG_VERSION in directory.entries or (
+        directory.number(_SUBFILE_TYPE) & 1 and _SUB_DIRECTORIES in directory.entries
+    ):
+        # The first directory of a RAW file is a thumbnail, which must not pass for the photo.
+        raise camera_raw()
+    if directory.number(277, 1) > _MAX_SAMPLES:
+        raise PhotoError(
+            "unsupported_format",
+            f"expected a grey or colour TIFF, got {directory.number(277)} samples per pixel; {CONVERT}",
+        )
+    if not width or not height or directory.number(322) * directory.number(323) > _MAX_TILE_PIXELS:
+        raise damaged_header("TIFF")
+    return directory, width, height
 
 
 def _directory(data: Readable) -> Directory:

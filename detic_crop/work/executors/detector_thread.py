@@ -147,24 +147,30 @@ class DetectorThread:
         for flight in waiting[waiting.index(first) :]:
             if len(batch) == self._pipeline.batch_size or not flight.decoding.done():
                 break
-            photo = flight.decoded()
-            if isinstance(photo, DecodedPhoto):
-                try:
-                    fits = not batch or self._pipeline.group_of(photo) == self._pipeline.group_of(batch[0][1])
-                except Exception as error:  # somebody's own detector
-                    flight.outcome.set_exception(error)
-                    fits = True
-                else:
-                    batch += [(flight, photo)] if fits else []
-                if not fits:
+            try:
+                photo = flight.decoded()
+                if isinstance(photo, DecodedPhoto) and batch and not self._alike(photo, batch[0][1]):
                     continue
-            elif photo is None:
-                flight.outcome.cancel()
+            except BaseException as error:  # somebody's own detector
+                flight.outcome.set_exception(error)
             else:
-                flight.outcome.set_result(photo)
+                if photo is None:
+                    flight.outcome.cancel()
+                elif isinstance(photo, Outcome):
+                    flight.outcome.set_result(photo)
+                else:
+                    batch.append((flight, photo))
             with self._changed:
                 self._waiting.remove(flight)
         return batch
+
+    def _alike(self, photo: DecodedPhoto, other: DecodedPhoto) -> bool:
+        """Return whether two photos may be given to the detector together."""
+        try:
+            return self._pipeline.group_of(photo) == self._pipeline.group_of(other)
+        except BaseException:
+            photo.give_back()
+            raise
 
     def _detect(self, batch: list[tuple[_Flight, DecodedPhoto]]) -> None:
         now = time.perf_counter()
