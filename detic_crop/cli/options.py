@@ -151,6 +151,8 @@ def _declared(setting: Setting, changes: bool) -> Callable[[_F], _F]:
         return option(setting.option, setting.name, is_flag=True, help=setting.text)
     unset = f"  [default: {setting.unset}]" if setting.unset and not changes else ""
     default = None if changes else setting.default
+    if default is not None and setting.parse is not None:
+        default = setting.example  # as people write it
     return option(
         setting.option,
         setting.name,

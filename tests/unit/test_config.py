@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import detic_crop
 from detic_crop import errors
-from detic_crop.config import ALGORITHM, CropConfig, RunOptions, parse_bytes, parse_duration
+from detic_crop.config import ALGORITHM, SETTINGS, CropConfig, RunOptions, parse_bytes, parse_duration
 from detic_crop.detectors.base import DetectorInfo
 from detic_crop.detectors.devices import resolve_device
 from detic_crop.errors import DeticCropError, PhotoError, UsageError
@@ -390,3 +390,11 @@ def test_public_names_are_the_ones_that_type_checkers_see() -> None:
 def test_an_unknown_public_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="'detic_crop' has no attribute 'cut'"):
         _ = detic_crop.cut
+
+
+def test_a_default_that_is_shown_as_text_is_the_default() -> None:
+    """The command line takes the example for it, as people write it."""
+    written = [setting for setting in SETTINGS[RunOptions].values() if setting.parse and setting.default]
+    assert written
+    for setting in written:
+        assert setting.check(setting.example) == setting.default, setting.name

@@ -76,7 +76,7 @@ def read_tiff_extent(data: Readable) -> Extent:
 
 
 def _checked(data: Readable) -> tuple[Directory, int, int]:
-    """Return the directory of the first page, its width and height; raise PhotoError if they cannot be used."""
+    """Return the directory of the first page, its width and height; raise PhotoError if they are no use."""
     directory = _directory(data)
     width, height = directory.number(256), directory.number(257)
     if directory.big and directory.order == ">":
