@@ -17,6 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
 
+import msgspec
+
 from detic_crop.errors import UsageError
 
 ALGORITHM = 3
@@ -255,16 +257,15 @@ class CropConfig:
         """Return the config that `to_dict` wrote.
 
         Raises:
-            UsageError: it has fields that this version does not know.
+            UsageError: it has fields or values that this version does not know.
         """
         unknown = sorted(set(values) - {f.name for f in dataclasses.fields(cls)})
         if unknown:
-            raise UsageError(
-                "other_version",
-                f"the folder was made by another version of detic-crop (it records {', '.join(unknown)}); "
-                "use that version or another --out",
-            )
-        return cls(**values)
+            raise _other_version(f"it records {', '.join(unknown)}")
+        try:
+            return msgspec.convert(values, cls)
+        except msgspec.ValidationError as error:
+            raise _other_version(f"of its settings: {error}") from error
 
     def fingerprint(self) -> str:
         """Return a short hash over every field: equal fingerprints give equal crops."""
@@ -414,6 +415,13 @@ class RunOptions:
                 "--device must be auto, cpu, cuda, cuda:N or mps, or several joined by commas "
                 f"(cuda:0,cuda:1), got {self.device!r}",
             )
+
+
+def _other_version(why: str) -> UsageError:
+    return UsageError(
+        "other_version",
+        f"the folder was made by another version of detic-crop ({why}); use that version or another --out",
+    )
 
 
 def _change(name: str, before: Any, now: Any) -> str:

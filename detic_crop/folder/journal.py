@@ -139,8 +139,21 @@ def _parsed(line: bytes) -> Record | _Header | None:
     with contextlib.suppress(ValueError):
         return Record.from_line(line)
     with contextlib.suppress(ValueError):
-        return decode(line, _header)
+        return _header_in(line)
     return None
+
+
+def _header_in(line: bytes) -> _Header:
+    """Return the header in a line.
+
+    Raises:
+        ValueError: it is none, or damaged. Without a checksum it is of an earlier version, which wrote no
+            values but those that are known here.
+    """
+    header = decode(line, _header)
+    if not is_sealed(line):
+        msgspec.convert(header.config, CropConfig)
+    return header
 
 
 def _is_reviewed(record: Record) -> bool:
@@ -166,7 +179,7 @@ def recorded_config(path: Path) -> CropConfig | None:
     for line in _some_lines(path):
         try:
             check(line)
-            header = decode(line, _header)
+            header = _header_in(line)
         except ValueError:
             continue
         return CropConfig.from_dict(header.config)

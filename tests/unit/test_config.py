@@ -137,6 +137,15 @@ def test_settings_of_another_version_are_refused_by_name() -> None:
     assert "blur, tint" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "values", [{"format": "avif"}, {"format": [None]}, {"weights": 5}, {"algorithm": "x"}, {"size": True}]
+)
+def test_recorded_values_that_this_version_does_not_know_are_refused(values: dict[str, Any]) -> None:
+    with refused("other_version") as caught:
+        CropConfig.from_dict({**CropConfig().to_dict(), **values})
+    assert next(iter(values)) in str(caught.value)
+
+
 def test_a_config_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         CropConfig().size = 1  # type: ignore[misc]
