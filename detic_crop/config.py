@@ -59,13 +59,14 @@ def parse_duration(text: str, option: str = "--time-limit") -> float:
 
 
 def parse_bytes(text: str) -> int:
-    """Return the bytes in ``8GB``, ``1.5 GB``, ``512MiB`` or a plain number of bytes.
+    """Return the bytes in ``8GB``, ``1.5 GB``, ``512MiB`` or a plain number of bytes, a million or more.
 
     Raises:
         UsageError: the text is none of these.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt]?)(i?)b?)", text.strip().lower())
-    if found is None:
+    # A few bytes are not meant: who writes 8 means 8GB.
+    if found is None or (text.strip().isdigit() and int(text) < 1_000_000):
         raise UsageError(
             "bad_value", f"--memory must be a number of bytes such as 8GB, 500MB or 2GiB, got {text!r}"
         )
@@ -81,7 +82,7 @@ class Setting:
     Attributes:
         help: purpose of the setting, in one line.
         takes: the values it takes, in words, where it takes text that must not be empty.
-        unset: what happens if it is not given; empty if the default says it.
+        unset: what happens if it is not given, or the default as people write it; empty if `default` says it.
         metavar: placeholder of the value in the help.
         low: lowest value; a number only.
         high: highest value; a number only.
@@ -92,7 +93,7 @@ class Setting:
         name: the field.
         kind: type of the value.
         choices: all values, where there are only a few.
-        default: value where it is not given; None where `unset` says what happens.
+        default: value where it is not given; None where only `unset` can say what happens.
     """
 
     help: str
@@ -136,9 +137,10 @@ class Setting:
             )
             if not valid:
                 whole = "a whole number" if self.kind is int else "a number"
-                self._refuse(
-                    f"{whole} from {self.low} to {self.high}", given, f"; e.g. {self.option} {self.example}"
+                limits = (
+                    f"from {self.low} to {self.high}" if self.high < 1 << 40 else f"of at least {self.low}"
                 )
+                self._refuse(f"{whole} {limits}", given, f"; e.g. {self.option} {self.example}")
             return self.kind(value)  # 2 and 2.0 are one setting and must have one fingerprint
         elif self.kind is Path:
             return Path(value)
@@ -306,11 +308,11 @@ class RunOptions:
     memory: Annotated[
         int | None,
         Setting(
-            "memory that photos may take together, on each machine",
+            "memory that all photos at work may take together, on each machine",
             low=1,
             high=1 << 60,
             example="8GB",
-            unset="half of what there is",
+            unset="half of what the machine or its container has",
             metavar="8GB",
             parse=parse_bytes,
         ),
@@ -358,7 +360,8 @@ class RunOptions:
     photo_timeout: Annotated[
         float,
         Setting(
-            "give a photo a failed row when a store or web server takes longer for it",
+            "give a photo a failed row if a store or web server takes longer to send it",
+            unset=f"{DEFAULT_PHOTO_TIMEOUT:g}s",
             low=0.001,
             high=1 << 40,
             example="60s",
@@ -392,7 +395,7 @@ class RunOptions:
     csv_safe: Annotated[
         bool,
         Setting(
-            "write a ' before cells of audit.csv that a spreadsheet takes for formulas; --out remembers it"
+            "put a ' before cells of audit.csv that spreadsheets take for formulas, now and in later commands"
         ),
     ] = False
     quiet: Annotated[bool, Setting("show no progress bar and no summary")] = False

@@ -157,7 +157,7 @@ def _declared(setting: Setting, changes: bool) -> Callable[[_F], _F]:
         type=_type_of(setting),
         metavar=setting.metavar or ("N" if setting.kind in (int, float) else None),
         default=default,
-        show_default=default is not None,
+        show_default=default is not None and not setting.unset,
         callback=None if setting.parse is None else _parsed(setting.parse),
         help=setting.text + unset,
     )

@@ -67,6 +67,15 @@ class Replay:
         """
         return None if self.settings is None else CropConfig.from_dict(self.settings)
 
+    def sentences(self) -> list[str]:
+        """Return what a person who only reads the folder should know; nothing if all is well."""
+        if not self.ignored:
+            return []
+        return [
+            f"damaged journal lines, ignored: {self.ignored:,}; if photos are missing, run the "
+            "`detic-crop run` command again, which does them again"
+        ]
+
 
 _CHUNK = 1 << 16  # bytes to read together
 _records = msgspec.json.Decoder(Record)

@@ -17,11 +17,13 @@ from pathlib import Path
 def main() -> int:
     """Fuzz; return 1 if something broke."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("targets", nargs="*", help="names of targets; all by default")
+    parser.add_argument("targets", nargs="*", help="names of targets  [default: all]")
     parser.add_argument("--seconds", type=int, default=60, help="for each target  [default: 60]")
     parser.add_argument("--seed", type=int, default=0, help="0 takes another one each time")
     parser.add_argument(
-        "--kept", type=Path, help="folder of found inputs, to go on with  [default: a new one]"
+        "--kept",
+        type=Path,
+        help="folder of inputs that an earlier run found, to continue from  [default: a new one]",
     )
     parser.add_argument("--again", type=Path, metavar="FILE", help="only read this file, without atheris")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)

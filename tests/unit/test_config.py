@@ -253,7 +253,9 @@ def test_bytes(text: str, size: int) -> None:
     assert parse_bytes(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "GB", "8 GBs", "-1GB", "1e9", "8,5GB", "half", "50%", "nan"])
+@pytest.mark.parametrize(
+    "text", ["", "GB", "8", "999999", "8 GBs", "-1GB", "1e9", "8,5GB", "half", "50%", "nan"]
+)
 def test_what_is_no_number_of_bytes_is_refused_in_one_line(text: str) -> None:
     with refused("bad_value") as caught:
         parse_bytes(text)
