@@ -112,15 +112,15 @@ def replay(path: Path, *, reviewed: bool = True) -> Replay:
     return state
 
 
-def recorded_crops(path: Path) -> set[str]:
-    """Return every crop that a journal ever named, also of photos that have another one or none now."""
-    crops: set[str] = set()
+def recorded_crops(path: Path) -> Iterator[str]:
+    """Yield every crop that a journal ever named, also of photos that have another one or none now."""
     if is_there(path):
         check = LineCheck()
         with FileIO(path) as file:
             for _, block in _whole_lines(file):
-                crops.update(said.crop for said in _said_in(block, check) if isinstance(said, Record))
-    return crops - {""}
+                yield from (
+                    said.crop for said in _said_in(block, check) if isinstance(said, Record) and said.crop
+                )
 
 
 def _said_in(block: bytes, check: LineCheck) -> list[Record | _Header | None]:
