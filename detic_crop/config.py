@@ -17,6 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
 
+import msgspec
+
 from detic_crop.errors import UsageError
 
 ALGORITHM = 3
@@ -57,13 +59,14 @@ def parse_duration(text: str, option: str = "--time-limit") -> float:
 
 
 def parse_bytes(text: str) -> int:
-    """Return the bytes in ``8GB``, ``1.5 GB``, ``512MiB`` or a plain number of bytes.
+    """Return the bytes in ``8GB``, ``1.5 GB``, ``512MiB`` or a plain number of bytes, a million or more.
 
     Raises:
         UsageError: the text is none of these.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt]?)(i?)b?)", text.strip().lower())
-    if found is None:
+    # A few bytes are not meant: who writes 8 means 8GB.
+    if found is None or (text.strip().isdigit() and int(text) < 1_000_000):
         raise UsageError(
             "bad_value", f"--memory must be a number of bytes such as 8GB, 500MB or 2GiB, got {text!r}"
         )
@@ -79,7 +82,7 @@ class Setting:
     Attributes:
         help: purpose of the setting, in one line.
         takes: the values it takes, in words, where it takes text that must not be empty.
-        unset: what happens if it is not given; empty if the default says it.
+        unset: what happens if it is not given, or the default as people write it; empty if `default` says it.
         metavar: placeholder of the value in the help.
         low: lowest value; a number only.
         high: highest value; a number only.
@@ -90,7 +93,7 @@ class Setting:
         name: the field.
         kind: type of the value.
         choices: all values, where there are only a few.
-        default: value where it is not given; None where `unset` says what happens.
+        default: value where it is not given; None where only `unset` can say what happens.
     """
 
     help: str
@@ -134,9 +137,10 @@ class Setting:
             )
             if not valid:
                 whole = "a whole number" if self.kind is int else "a number"
-                self._refuse(
-                    f"{whole} from {self.low} to {self.high}", given, f"; e.g. {self.option} {self.example}"
+                limits = (
+                    f"from {self.low} to {self.high}" if self.high < 1 << 40 else f"of at least {self.low}"
                 )
+                self._refuse(f"{whole} {limits}", given, f"; e.g. {self.option} {self.example}")
             return self.kind(value)  # 2 and 2.0 are one setting and must have one fingerprint
         elif self.kind is Path:
             return Path(value)
@@ -253,16 +257,15 @@ class CropConfig:
         """Return the config that `to_dict` wrote.
 
         Raises:
-            UsageError: it has fields that this version does not know.
+            UsageError: it has fields or values that this version does not know.
         """
         unknown = sorted(set(values) - {f.name for f in dataclasses.fields(cls)})
         if unknown:
-            raise UsageError(
-                "other_version",
-                f"the folder was made by another version of detic-crop (it records {', '.join(unknown)}); "
-                "use that version or another --out",
-            )
-        return cls(**values)
+            raise _other_version(f"it records {', '.join(unknown)}")
+        try:
+            return msgspec.convert(values, cls)
+        except msgspec.ValidationError as error:
+            raise _other_version(f"of its settings: {error}") from error
 
     def fingerprint(self) -> str:
         """Return a short hash over every field: equal fingerprints give equal crops."""
@@ -305,11 +308,11 @@ class RunOptions:
     memory: Annotated[
         int | None,
         Setting(
-            "memory that photos may take together, on each machine",
+            "memory that all photos at work may take together, on each machine",
             low=1,
             high=1 << 60,
             example="8GB",
-            unset="half of what there is",
+            unset="half of what the machine or its container has",
             metavar="8GB",
             parse=parse_bytes,
         ),
@@ -357,7 +360,8 @@ class RunOptions:
     photo_timeout: Annotated[
         float,
         Setting(
-            "give a photo a failed row when a store or web server takes longer for it",
+            "give a photo a failed row if a store or web server takes longer to send it",
+            unset=f"{DEFAULT_PHOTO_TIMEOUT:g}s",
             low=0.001,
             high=1 << 40,
             example="60s",
@@ -391,7 +395,7 @@ class RunOptions:
     csv_safe: Annotated[
         bool,
         Setting(
-            "write a ' before cells of audit.csv that a spreadsheet takes for formulas; --out remembers it"
+            "put a ' before cells of audit.csv that spreadsheets take for formulas, now and in later commands"
         ),
     ] = False
     quiet: Annotated[bool, Setting("show no progress bar and no summary")] = False
@@ -411,6 +415,13 @@ class RunOptions:
                 "--device must be auto, cpu, cuda, cuda:N or mps, or several joined by commas "
                 f"(cuda:0,cuda:1), got {self.device!r}",
             )
+
+
+def _other_version(why: str) -> UsageError:
+    return UsageError(
+        "other_version",
+        f"the folder was made by another version of detic-crop ({why}); use that version or another --out",
+    )
 
 
 def _change(name: str, before: Any, now: Any) -> str:

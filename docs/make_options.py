@@ -23,13 +23,13 @@ command line comes first.
 | exit code | meaning |
 |---|---|
 | 0 | done, even if photos failed, and if `--time-limit` was reached (`run.json` says `stopped`) |
-| 1 | could not continue; `apply`: the disk refused a crop, whose verdict waits |
+| 1 | could not continue; `apply`: a crop could not be written; the next `apply` tries again |
 | 2 | wrong usage, nothing was changed |
-| 3 | with `--strict`: a photo failed, or keeps its earlier crop since the disk refused the new one |
+| 3 | with `--strict`: a photo failed, or keeps its earlier crop because the new one could not be written |
 | 130, 143 | interrupted; run the same command to continue |
 
-A second Ctrl-C or SIGTERM ends within a second. When messages cannot be printed (stderr or stdout closed,
-full, gone), the work continues, and the exit code is that of the work.
+A second Ctrl-C or SIGTERM ends the command within a second. When messages cannot be printed (stderr or
+stdout closed, full, gone), the work continues, and the exit code is the same.
 """
 
 

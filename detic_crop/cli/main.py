@@ -124,8 +124,7 @@ def recrop(cropped: str, output: str, strict: bool, **settings: Any) -> int:
     "--csv-safe/--no-csv-safe",
     "csv_safe",
     default=None,
-    help="write a ' before cells of audit.csv that a spreadsheet takes for formulas  "
-    "[default: as the last time]",
+    help="put a ' before cells of audit.csv that spreadsheets take for formulas  [default: as the last time]",
 )
 def audit(cropped: str, xlsx: bool, **given: Any) -> int:
     """Write audit.csv and audit.html of CROPPED again.

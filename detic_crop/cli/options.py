@@ -151,15 +151,13 @@ def _declared(setting: Setting, changes: bool) -> Callable[[_F], _F]:
         return option(setting.option, setting.name, is_flag=True, help=setting.text)
     unset = f"  [default: {setting.unset}]" if setting.unset and not changes else ""
     default = None if changes else setting.default
-    if default is not None and setting.parse is not None:
-        default = setting.example  # as people write it
     return option(
         setting.option,
         setting.name,
         type=_type_of(setting),
         metavar=setting.metavar or ("N" if setting.kind in (int, float) else None),
         default=default,
-        show_default=default is not None,
+        show_default=default is not None and not setting.unset,
         callback=None if setting.parse is None else _parsed(setting.parse),
         help=setting.text + unset,
     )

@@ -126,14 +126,17 @@ def _look(folder: OutputFolder, input: PathLike | None) -> tuple[ApplyResult, Kn
     records, review = state.records, read_review(folder.layout.review)
     result = ApplyResult(folder, require_finished(state.config, folder.shown))
     result.changes = changes_of(records, latest_decisions(records, review.last), folder)
-    result.notes = _ignored_verdict_notes(review, records, folder)
+    result.notes = [*state.sentences(), *_ignored_verdict_notes(review, records, folder)]
     return result, records, look_for_photos(folder, records, input)
 
 
 def _ignored_verdict_notes(review: Review, records: Mapping[str, Record], folder: OutputFolder) -> list[str]:
     notes = []
-    if unknown := sum(key not in records for key in review.last):
-        notes.append(f"verdicts about photos that are not in the journal, ignored: {unknown}")
+    if unknown := [key for key in review.last if key not in records]:
+        notes.append(
+            f"verdicts about photos that this folder does not have, ignored: {len(unknown):,} "
+            f"(the first: {unknown[0]})"
+        )
     return [*notes, *review.sentences(folder.layout.shown_of(folder.layout.review))]
 
 

@@ -80,6 +80,7 @@ def rebuild_tables(
         state = replay(folder.layout.journal)
         config = require_finished(state.config, folder.shown)
         result = RunResult(folder, config)
+        result.notes += state.sentences()
         whereabouts = look_for_photos(folder, state.records, input)
         audit = Audit.of(folder, state.records, config, whereabouts)
         if xlsx:

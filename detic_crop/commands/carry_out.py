@@ -74,6 +74,11 @@ def carry_out(
     result.notes += detector.notes()
     if state.ignored:
         result.notes.append(f"damaged journal lines, whose photos were done again: {state.ignored:,}")
+    if state.settings is None and state.entries:
+        result.notes.append(
+            "the settings of this folder were damaged, and are now those of this command; if the earlier "
+            "ones differed, run the same command again with --overwrite"
+        )
     if options.profile:
         result.profile = execution.usage.table()
     scope.finish(result, task.photos)

@@ -17,7 +17,6 @@ from detic_crop.commands.tables import RUN_AUDIT, write_tables
 from detic_crop.errors import DeticCropError, UsageError
 from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.journal import Journal, replay
-from detic_crop.folder.known import InMemory
 from detic_crop.folder.records import Record
 from detic_crop.folder.removal import remove_shards
 from detic_crop.folder.state import load_labels, load_listing, save_labels, save_listing
@@ -78,7 +77,7 @@ def merge(
                 if partial:
                     result = _finish_preview(result, records, missing, whole)
                 else:
-                    target.crops.recover(InMemory(records))
+                    target.crops.recover(records)
                     _finish(result, records, gathered)
             whole.clear_temporary()
             whole.flush()

@@ -27,7 +27,8 @@ from detic_crop.folder.verdicts import latest_decisions, read_review
 from detic_crop.folder.whereabouts import locations_now
 from detic_crop.photos.location import file_or_object, locate
 from detic_crop.photos.photo import Photo
-from detic_crop.photos.table import Photos, stat_all
+from detic_crop.photos.table import Photos, Sizes, stat_all
+from detic_crop.report.rows import recorded_in_order
 from detic_crop.work.executors.threads import Threads
 from detic_crop.work.kept_boxes import KeptCandidates, carried_decisions, check_policy
 from detic_crop.work.pipeline import Pipeline
@@ -84,7 +85,7 @@ def _recrop(
         recorded = load_listing(origin)
         labels, matches = load_labels(origin)
         photos = _recorded_photos(recorded, state.records, input)
-        inputs = parts_of(recorded.inputs, [photo.key for photo in photos])
+        inputs = parts_of(recorded.inputs, photos.keys)
 
         # Whether that can be done here: until now nothing was written.
         scope = WholeRun(folder, options)
@@ -98,17 +99,18 @@ def _recrop(
         if not options.overwrite:
             check_same_data_set(load_listing(folder), inputs, folder.shown)
         result = RunResult(folder, config, f"boxes kept in {origin.shown}", memory=options.memory)
-        unfinished = set(recorded.keys).difference(state.records)
+        unfinished = sum(key not in state.records for key in recorded.keys)
         if unfinished and labels is None:
-            result.notes.append(f"photos that {origin.shown} had not finished, left out: {len(unfinished):,}")
+            result.notes.append(f"photos that {origin.shown} had not finished, left out: {unfinished:,}")
 
         # The work.
-        sizes = {photo.key: photo.size for photo in photos}
         same_classes = config.classes == begun_with.classes
         with (
             scope.held() as stop,
             closing(
-                KeptCandidates(begun_with, state.records, origin.layout.candidates, sizes, same_classes)
+                KeptCandidates(
+                    begun_with, state.records, origin.layout.candidates, Sizes(photos), same_classes
+                )
             ) as detector,
         ):
             conf = detector.info.default_conf if config.conf is None else config.conf
@@ -196,15 +198,14 @@ def _transitions(
     before: Mapping[str, Record], after: Mapping[str, Record], photos: Sequence[Photo]
 ) -> Counter[tuple[str, str]]:
     """Return (old status, new status) → number of photos whose status changed."""
-    keys = [photo.key for photo in photos if photo.key in after]
-    both = ((before[key].status, after[key].status) for key in keys)
+    now = ((photo.key, after.get(photo.key)) for photo in photos)
+    both = ((before[key].status, record.status) for key, record in now if record is not None)
     return Counter((old, new) for old, new in both if old != new)
 
 
 def _recorded_photos(recorded: SavedListing, records: Mapping[str, Record], input: PathLike | None) -> Photos:
     """Return the photos of a saved listing that have records, where they were then or are now."""
-    order = [key for key in recorded.keys if key in records]
-    order += sorted(set(records).difference(order))
+    order = recorded_in_order(records, recorded.keys)
     locations = locations_now(recorded, order, input)
     photos = stat_all((key, locations[key]) for key in order)
     if all(photo.size < 0 for photo in photos):

@@ -71,7 +71,7 @@ class Aside:
         nobody = Record(image="", status="rejected")  # what stays set aside needs nothing of its record
         names = {name for name in self._names() if not name.endswith(ASIDE)}
         if names:
-            for name in sorted(names & recorded_crops(self._layout.journal)):
+            for name in sorted(names.intersection(recorded_crops(self._layout.journal))):
                 self._crops.move(f"{REJECTED}/{name}", f"{REJECTED}/{aside_name(name)}", nobody)
 
     def remove_stale(self, records: Mapping[str, Record]) -> None:
@@ -85,16 +85,19 @@ class Aside:
         """
         with folder_errors(self._layout.shown):
             names = self._names()
-            if names:  # of many records few are rejected, and most folders have none
+            if names:  # most folders have none
                 self._remove_stale(names, records)
             for folder, _, _ in self._inside.walk(self._layout.rejected):
                 with contextlib.suppress(OSError):  # not empty
                     self._inside.rmdir(folder)
 
     def _remove_stale(self, names: Collection[str], records: Mapping[str, Record]) -> None:
-        by_name = {aside_name(record.crop): record for record in records.values() if record.crop}
-        unknown = set(names).difference(by_name)
-        former = set(map(aside_name, recorded_crops(self._layout.journal))) if unknown else set()
+        wanted = set(names)  # of many records few are rejected
+        named = ((aside_name(record.crop), record) for record in records.values() if record.crop)
+        by_name = {name: record for name, record in named if name in wanted}
+        former = wanted.difference(by_name)
+        if former:
+            former.intersection_update(map(aside_name, recorded_crops(self._layout.journal)))
         for name in names:
             record = by_name.get(name)
             place = f"{REJECTED}/{name}"

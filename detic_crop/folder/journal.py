@@ -67,6 +67,15 @@ class Replay:
         """
         return None if self.settings is None else CropConfig.from_dict(self.settings)
 
+    def sentences(self) -> list[str]:
+        """Return what a person who only reads the folder should know; nothing if all is well."""
+        if not self.ignored:
+            return []
+        return [
+            f"damaged journal lines, ignored: {self.ignored:,}; if photos are missing, run the "
+            "`detic-crop run` command again, which does them again"
+        ]
+
 
 _CHUNK = 1 << 16  # bytes to read together
 _records = msgspec.json.Decoder(Record)
@@ -103,15 +112,15 @@ def replay(path: Path, *, reviewed: bool = True) -> Replay:
     return state
 
 
-def recorded_crops(path: Path) -> set[str]:
-    """Return every crop that a journal ever named, also of photos that have another one or none now."""
-    crops: set[str] = set()
+def recorded_crops(path: Path) -> Iterator[str]:
+    """Yield every crop that a journal ever named, also of photos that have another one or none now."""
     if is_there(path):
         check = LineCheck()
         with FileIO(path) as file:
             for _, block in _whole_lines(file):
-                crops.update(said.crop for said in _said_in(block, check) if isinstance(said, Record))
-    return crops - {""}
+                yield from (
+                    said.crop for said in _said_in(block, check) if isinstance(said, Record) and said.crop
+                )
 
 
 def _said_in(block: bytes, check: LineCheck) -> list[Record | _Header | None]:
@@ -130,8 +139,21 @@ def _parsed(line: bytes) -> Record | _Header | None:
     with contextlib.suppress(ValueError):
         return Record.from_line(line)
     with contextlib.suppress(ValueError):
-        return decode(line, _header)
+        return _header_in(line)
     return None
+
+
+def _header_in(line: bytes) -> _Header:
+    """Return the header in a line.
+
+    Raises:
+        ValueError: it is none, or damaged. Without a checksum it is of an earlier version, which wrote no
+            values but those that are known here.
+    """
+    header = decode(line, _header)
+    if not is_sealed(line):
+        msgspec.convert(header.config, CropConfig)
+    return header
 
 
 def _is_reviewed(record: Record) -> bool:
@@ -157,7 +179,7 @@ def recorded_config(path: Path) -> CropConfig | None:
     for line in _some_lines(path):
         try:
             check(line)
-            header = decode(line, _header)
+            header = _header_in(line)
         except ValueError:
             continue
         return CropConfig.from_dict(header.config)

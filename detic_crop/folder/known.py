@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import weakref
 from abc import abstractmethod
 from array import array
 from bisect import bisect_left
@@ -18,8 +16,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detic_crop.errors import OutputError
 from detic_crop.folder.records import Span
+from detic_crop.folder.reread import Reread, changed_meanwhile
 from detic_crop.folder.typed_json import decode, decode_lines
 
 Integers = NDArray[np.int64]
@@ -248,25 +246,25 @@ class LinesSeen:
         """Return the last line of each photo; the file is closed when they are no longer needed."""
         found = np.concatenate([np.empty((_COLUMNS, 0), np.int64), *self._found], axis=1)
         self._found.clear()
-        text = _Text(file, path)
+        lines = Reread(file, path)
 
         def image_of(line: int) -> str:
-            return text.read(int(found[1, line]), int(found[2, line]), _named).image
+            return _said_at(lines, int(found[1, line]), int(found[2, line]), _named).image
 
         last = _last_of_each(found[0], image_of)
-        return PhotoLines(text, found if last is None else found[:, last])
+        return PhotoLines(lines, found if last is None else found[:, last])
 
 
 class PhotoLines:
     """Lines about photos, one for each, in rows.
 
     Args:
-        text: the file.
+        file: the file.
         found: (5, N) int64, the `_COLUMNS` of N rows; they change places.
     """
 
-    def __init__(self, text: _Text, found: Integers) -> None:
-        self._text = text
+    def __init__(self, file: Reread, found: Integers) -> None:
+        self._file = file
         order = np.argsort(found[0], kind="stable")
         found[0] = found[0][order]
         self._hashes = found[0].data
@@ -301,14 +299,14 @@ class PhotoLines:
         Raises:
             OutputError: the file is not what it was.
         """
-        return self._text.read(self._offsets[row], self._lengths[row], decoder)
+        return _said_at(self._file, self._offsets[row], self._lengths[row], decoder)
 
     def read_some(self, row: int, decoder: msgspec.json.Decoder[V]) -> list[V]:
         """Return what some rows say, from one on; see `read`."""
         starts, lengths = self._found[1:3, row : row + _TOGETHER]
         ends = starts + lengths + 1
         if (starts[1:] == ends[:-1]).all():  # nearly always
-            text = self._text.bytes_at(int(starts[0]), int(ends[-1] - starts[0]))
+            text = self._file.bytes_at(int(starts[0]), int(ends[-1] - starts[0]))
             if (values := decode_lines(text, decoder, len(starts))) is not None:
                 return values
         return [self.read(number, decoder) for number in range(row, row + len(starts))]
@@ -319,30 +317,12 @@ class PhotoLines:
             yield from self.read_some(row, decoder)
 
 
-class _Text:
-    """The lines of a file that only grows, by their place.
-
-    Args:
-        file: the file, closed when this is no longer needed.
-        path: name of the file for messages.
-    """
-
-    def __init__(self, file: FileIO, path: Path) -> None:
-        self._file, self._path = file, path
-        weakref.finalize(self, file.close)  # not opened again: another file may have its name by now
-
-    def read(self, offset: int, length: int, decoder: msgspec.json.Decoder[V]) -> V:
-        """Return what a line says; see `PhotoLines.read`."""
-        try:
-            return decode(self.bytes_at(offset, length), decoder)
-        except ValueError as error:
-            raise OutputError(
-                "journal_changed",
-                f"{self._path} was changed while it was read; run the same command again",
-            ) from error
-
-    def bytes_at(self, offset: int, length: int) -> bytes:
-        return os.pread(self._file.fileno(), length, offset)
+def _said_at(file: Reread, offset: int, length: int, decoder: msgspec.json.Decoder[V]) -> V:
+    """Return what a line says; see `PhotoLines.read`."""
+    try:
+        return decode(file.bytes_at(offset, length), decoder)
+    except ValueError as error:
+        raise changed_meanwhile(file.path) from error
 
 
 def _last_of_each(hashes: Integers, image_of: Callable[[int], str]) -> Integers | None:

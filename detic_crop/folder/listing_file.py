@@ -23,7 +23,7 @@ from typing import Any, BinaryIO, Literal
 import msgspec
 
 from detic_crop.columns import Texts
-from detic_crop.folder.typed_json import SEAL, decode
+from detic_crop.folder.typed_json import SEAL, decode, seal_of
 from detic_crop.photos.location import file_or_object, parse
 from detic_crop.photos.photo import Photo
 from detic_crop.photos.table import Photos
@@ -59,7 +59,7 @@ def listing_lines(
         data = part.encode()
         crc = zlib.crc32(data, crc)
         yield data
-    yield b',"crc":"%08x"}' % crc
+    yield seal_of(crc)
 
 
 def _unsealed(
@@ -111,7 +111,14 @@ class _Skeleton(msgspec.Struct, frozen=True):
     crc: str
 
 
+class _Root(msgspec.Struct, frozen=True):
+    """What is known of the document when its paths are read."""
+
+    root: str
+
+
 _skeleton = msgspec.json.Decoder(_Skeleton)
+_root = msgspec.json.Decoder(_Root)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +169,7 @@ def read_lines(file: BinaryIO) -> Lines:
             sections[-1].extend(_texts(data))
         else:
             if photos is None:
-                above = file_or_object(_decoded(skeleton + b"}")["root"])
+                above = file_or_object(decode(skeleton + b"}", _root).root)
                 photos = Photos.below(above, sections[0])
             for key, text in _pairs(data):
                 row = sections[0].find(key)
@@ -173,6 +180,8 @@ def read_lines(file: BinaryIO) -> Lines:
     found = decode(skeleton, _skeleton)
     if is_open or int(found.crc, 16) != crc:
         raise ValueError("expected another checksum: a part of it has changed")
+    if [given.keys for given in found.inputs if given.keys is not None] != list(range(2, len(sections))):
+        raise ValueError("expected the keys of inputs line by line")
     count = len(sections[0])
     photos = photos or Photos.below(file_or_object(found.root), sections[0])
     for photo in earlier:

@@ -177,7 +177,7 @@ class Tables:
         names = (f"{path.stem}.edited{number}{path.suffix}" for number in numbers)
         aside = next(place for place in map(path.with_name, names) if not os.path.lexists(place))
         self._inside.replace(path, aside)
-        _log.warning("%s is not as detic-crop wrote it; it is kept as %s", path, aside.name)
+        _log.warning("%s was changed after detic-crop wrote it; that version is kept as %s", path, aside.name)
         return None
 
     def _is_foreign(self, path: Path) -> bool:

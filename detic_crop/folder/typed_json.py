@@ -64,7 +64,12 @@ SEAL = re.compile(rb',"crc":"([0-9a-f]{8})"\}\s*\Z')
 def seal(document: bytes) -> bytes:
     """Return an object of one field or more with a last one, ``crc``: the CRC-32 of what precedes it."""
     body = document[: document.rindex(b"}")]
-    return b"%s%s%08x%s" % (body, _FIELD, zlib.crc32(body), _END)
+    return body + seal_of(zlib.crc32(body))
+
+
+def seal_of(crc: int) -> bytes:
+    """Return the end of a sealed object of which the CRC-32 so far is known."""
+    return b"%s%08x%s" % (_FIELD, crc, _END)
 
 
 def is_sealed(document: bytes) -> bool:

@@ -47,7 +47,7 @@ class Review(NamedTuple):
         return [
             f"lines of {shown} that are not verdicts, or have changed since they were written, ignored: "
             f"{self.damaged:,} (the first is line {self.first_damaged:,}); expected {','.join(HEADER)} with "
-            f"one of {', '.join(VERDICTS)}: correct them and empty their cell {CHECKSUM}, or delete them"
+            f"one of {', '.join(VERDICTS)}: correct them and clear their {CHECKSUM} cell, or delete them"
         ]
 
 

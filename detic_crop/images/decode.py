@@ -292,7 +292,7 @@ def _check_memory(needed: int, extent: Extent, memory: MemoryBudget) -> None:
         raise PhotoError(
             "out_of_memory",
             f"expected a photo that takes at most {most} of memory, got one {size}that may take {may}; "
-            f"pass --memory {enough} if there is so much",
+            f"pass --memory {enough} if the machine has that much",
         )
 
 

@@ -258,6 +258,30 @@ class Locations(Mapping[str, Location]):
         return iter(self._keys)
 
 
+class Sizes(Mapping[str, int]):
+    """Key → bytes of photos in columns; -1 of one that could not be looked at.
+
+    Args:
+        photos: the photos.
+    """
+
+    def __init__(self, photos: Photos) -> None:
+        self._photos = photos
+        self._keys = photos.keys
+
+    def __getitem__(self, key: str) -> int:
+        row = self._keys.find(key)
+        if row is None:
+            raise KeyError(key)
+        return self._photos[row].size
+
+    def __len__(self) -> int:
+        return len(self._photos)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+
 class Places:
     """Which photo is at a location: 16 bytes a photo.
 

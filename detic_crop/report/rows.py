@@ -5,9 +5,10 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import overload
 
-from detic_crop.columns import Column, Texts, checked_row, equal, shown
+from detic_crop.columns import Column, Texts, ascending, checked_row, equal, shown
 from detic_crop.folder.records import Record
 from detic_crop.photos.labels import Labels
 from detic_crop.report.groups import label_groups
@@ -103,7 +104,7 @@ def table_rows(
         matches: key of the photo of each label row, None where there is none.
     """
     if labels is None:
-        return Rows(records, _recorded(records, order))
+        return Rows(records, recorded_in_order(records, order))
     images, label_rows = Texts(), array("q")
     for number, (name, key) in enumerate(zip(labels.names(), matches, strict=True)):
         if key is None or key in records:
@@ -112,14 +113,14 @@ def table_rows(
     return LabelledRows(records, images, labels, label_rows)
 
 
-def _recorded(records: Mapping[str, Record], order: Sequence[str]) -> Column:
+def recorded_in_order(records: Mapping[str, Record], order: Sequence[str]) -> Column:
     """Return the keys of the records: those of `order` first, then the others by name."""
     column = order if isinstance(order, Column) else Texts(order)
     present = array("q", (place for place, key in enumerate(column) if key in records))
     if len(present) == len(records):
         return column if len(present) == len(column) else column.of(present)
-    others = sorted(key for key in records if key not in column)
-    return Texts([*column.of(present), *others])
+    others = Texts(key for key in records if key not in column)
+    return Texts(chain(column.of(present), others.of(ascending(others))))
 
 
 def missing_record(name: str) -> Record:

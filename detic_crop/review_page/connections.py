@@ -15,6 +15,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from detic_crop.errors import one_line
+from detic_crop.system.machine import most_open_files
 
 AT_ONCE = 16
 """Connections that are accepted in a row, before any of them can be closed again."""
@@ -82,9 +83,4 @@ class Server(uvicorn.Server):
 
 def _most() -> int:
     """Return how many connections there may be: a part of the files that this process may open."""
-    try:
-        import resource
-    except ModuleNotFoundError:  # Windows
-        return _MOST
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _MOST if files == resource.RLIM_INFINITY else max(4, min(_MOST, files // 4))
+    return int(max(4, min(_MOST, most_open_files() / 4)))

@@ -13,11 +13,10 @@ from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
+from io import FileIO
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from msgspec.structs import replace
@@ -32,6 +31,7 @@ from detic_crop.folder.journal import Journal, Replay, replay, unfinished_crops,
 from detic_crop.folder.known import Known
 from detic_crop.folder.names import fold_name
 from detic_crop.folder.records import Record, ResumeEntry
+from detic_crop.folder.reread import Reread
 from detic_crop.folder.shard import Shard, owner
 from detic_crop.folder.state import Given, Part, SavedListing, WholeInput, load_listing, load_part
 from detic_crop.folder.tars import within
@@ -331,22 +331,21 @@ def append_to_journal(
         OutputError: the folder cannot be written; what was done is kept.
     """
     _check_names(merged.entries, gathered.records)
-    with ExitStack() as opened:
-        files = [_opened(work.folder.layout.candidates, opened) for work in gathered.shards]
-        left_over = _left_over(folder.layout.candidates, merged.entries)
-        for record, number in gathered.records.in_order(chosen):
-            before = merged.records.get(record.image)
-            if before is not None and replace(before, candidates=None) == replace(record, candidates=None):
-                continue
-            line = _candidates_line(files[number], record)
-            if line is None:
-                span = journal.candidates_end(), 0
-            elif line == left_over:  # killed between this and the record
-                span = journal.candidates_end() - len(line), len(line)
-            else:
-                span = journal.append_candidates_line(line)
-            left_over = None
-            journal.append(replace(record, candidates=span))
+    files = [_reread(work.folder.layout.candidates) for work in gathered.shards]
+    left_over = _left_over(folder.layout.candidates, merged.entries)
+    for record, number in gathered.records.in_order(chosen):
+        before = merged.records.get(record.image)
+        if before is not None and replace(before, candidates=None) == replace(record, candidates=None):
+            continue
+        line = _candidates_line(files[number], record)
+        if line is None:
+            span = journal.candidates_end(), 0
+        elif line == left_over:  # killed between this and the record
+            span = journal.candidates_end() - len(line), len(line)
+        else:
+            span = journal.append_candidates_line(line)
+        left_over = None
+        journal.append(replace(record, candidates=span))
     records = replay(folder.layout.journal).records
     _declare_unfinished(gathered.unfinished, records, journal, folder)
     return records
@@ -397,8 +396,8 @@ def _declare_unfinished(
             journal.append_candidates(key, crop, nothing)
 
 
-def _opened(path: Path, opened: ExitStack) -> BinaryIO | None:
-    return opened.enter_context(open(path, "rb")) if is_there(path) else None
+def _reread(path: Path) -> Reread | None:
+    return Reread(FileIO(path), path) if is_there(path) else None
 
 
 def _left_over(candidates: Path, merged: Known[ResumeEntry]) -> bytes | None:
@@ -409,13 +408,12 @@ def _left_over(candidates: Path, merged: Known[ResumeEntry]) -> bytes | None:
         return file.read(1 << 20) or None
 
 
-def _candidates_line(file: BinaryIO | None, record: Record) -> bytes | None:
+def _candidates_line(file: Reread | None, record: Record) -> bytes | None:
     """Return the line that a record points to; None if it is damaged or another, as after a power cut."""
     if file is None or record.candidates is None or not record.candidates[1]:
         return None
     offset, length = record.candidates
-    file.seek(offset)
-    line = file.read(length)
+    line = file.bytes_at(offset, length)
     begins = b'{"image":' + json.dumps(record.image).encode() + b","
     if not (line.startswith(begins) and line.endswith(b"}\n") and len(line) == length):
         return None

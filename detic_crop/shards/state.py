@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 
+from detic_crop.columns import Column, Texts
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import parts_of
@@ -129,7 +130,7 @@ def replaceable_crops(
     shard: Shard,
     own: Known[ResumeEntry],
     merged: Known[ResumeEntry],
-) -> set[str]:
+) -> Column:
     """Return the crops that a shard may replace: of its photos, and those it was about to write when killed.
 
     Args:
@@ -138,6 +139,7 @@ def replaceable_crops(
         own: records of its journal, by key.
         merged: records of the unsharded journal, by key.
     """
-    crops = {record.crop for record in own.values() if record.crop}
-    crops |= {record.crop for key, record in merged.items() if record.crop and shard.owns(key)}
-    return crops | unfinished_crops(folder.layout.candidates, own)
+    crops = Texts(record.crop for record in own.values() if record.crop)
+    crops.extend(record.crop for key, record in merged.items() if record.crop and shard.owns(key))
+    crops.extend(unfinished_crops(folder.layout.candidates, own))
+    return crops

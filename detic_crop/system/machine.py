@@ -1,4 +1,4 @@
-"""How much of the machine a run uses by default."""
+"""How much of the machine a run uses by default, and what the system lets it have."""
 
 from __future__ import annotations
 
@@ -44,6 +44,16 @@ def cpus() -> int:
     """Return the cores that this process may use; a container or job may have fewer than the machine."""
     there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.ceil(min(there, _cpu_quota())))
+
+
+def most_open_files() -> float:
+    """Return how many files this process may have open at once; infinite where nothing limits it."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return math.inf
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return math.inf if files == resource.RLIM_INFINITY else files
 
 
 def _cpu_quota() -> float:

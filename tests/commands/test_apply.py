@@ -255,7 +255,7 @@ def test_lines_that_are_no_verdict_are_counted_aloud(work: Path) -> None:
         (note,) = apply(work, dry_run=dry_run).notes
         assert re.search(
             r"lines of .*/review.csv that are not verdicts, .*ignored: 2 \(the first is line 3\); expected "
-            "image,verdict,box,reviewer,time .*: correct them and empty their cell crc, or delete them",
+            "image,verdict,box,reviewer,time .*: correct them and clear their crc cell, or delete them",
             note,
         )
     assert row_of(work / "out", image)["verdict"] == "accepted"
@@ -284,7 +284,10 @@ def test_the_command_says_what_it_did(work: Path, capsys: pytest.CaptureFixture[
     give_verdict(work / "out", "unknown.jpg", "accepted")
     assert cli.main(["apply", str(work / "out")]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "verdicts about photos that are not in the journal, ignored: 1"
+    assert (
+        lines[0]
+        == "verdicts about photos that this folder does not have, ignored: 1 (the first: unknown.jpg)"
+    )
     assert lines[1] == "verdicts applied: 1 accepted, 1 another box, 1 whole photo, 1 rejected"
     assert "1 whole by review, 1 rejected, 4 failed" in lines[2]
     assert cli.main(["apply", str(work / "out")]) == 0

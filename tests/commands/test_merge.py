@@ -424,6 +424,20 @@ def test_several_folders_become_one_by_the_command_that_is_told(
     assert [files_of(out) for out in apart] == before
 
 
+@posix
+def test_more_shards_are_merged_than_files_may_be_open(
+    photos: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    crop_shards(photos[0], tmp_path / "out", 24)
+    crop(photos[0], tmp_path / "reference")
+    command = shlex.join([sys.executable, "-m", "detic_crop", "merge", str(tmp_path / "out")])
+    with_package = {**os.environ, "PYTHONPATH": str(Path(detic_crop.__file__).parents[1])}
+    limited = ["sh", "-c", f"ulimit -n 36; {command}"]
+    ended = subprocess.run(limited, capture_output=True, text=True, env=with_package)
+    assert ended.returncode == 0, ended.stderr
+    assert product_and_state(tmp_path / "out") == product_and_state(tmp_path / "reference")
+
+
 def test_merge_takes_one_folder(apart: list[Path], tmp_path: Path) -> None:
     calls: list[Callable[[], object]] = [
         lambda: api.merge(*apart),

@@ -279,6 +279,19 @@ def test_a_damaged_journal_line_costs_one_photo(done: tuple[Path, list[str]], li
     assert_same(folder / "out", before)
 
 
+def test_damaged_settings_are_told(done: tuple[Path, list[str]]) -> None:
+    folder, _ = done
+    path = folder / "out" / STATE / "journal.jsonl"
+    settings, rest = path.read_bytes().split(b"\n", 1)
+    path.write_bytes(settings.replace(b'"config"', b'"conf#g"') + b"\n" + rest)
+    told = "the settings of this folder were damaged, and are now those of this command"
+    result, asked = again(folder)
+    assert not asked
+    assert any(note.startswith(told) for note in result.notes)
+    result, _ = again(folder)
+    assert not any(note.startswith(told) for note in result.notes)
+
+
 def test_lost_candidates_do_not_hand_one_photos_boxes_to_another(done: tuple[Path, list[str]]) -> None:
     """A power cut may keep the journal's lines and lose those of the candidates."""
     folder, keys = done

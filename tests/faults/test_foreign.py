@@ -118,7 +118,9 @@ def test_what_a_person_has_changed_is_kept_beside_the_new_one(
         aside = path.with_name(f"{path.stem}.edited{path.suffix}")
         if name in replaced:
             assert aside.read_bytes() == changed[name]
-            assert f"{path} is not as detic-crop wrote it; it is kept as {aside.name}" in said
+            assert (
+                f"{path} was changed after detic-crop wrote it; that version is kept as {aside.name}" in said
+            )
         else:
             assert path.read_bytes() == changed[name]
             assert not aside.exists()
@@ -126,7 +128,7 @@ def test_what_a_person_has_changed_is_kept_beside_the_new_one(
         assert (out / name).read_bytes() == plain[name]
     after = files_of(out)
     assert again() == 0
-    assert "is not as detic-crop wrote it" not in capsys.readouterr().err
+    assert "was changed after detic-crop wrote it" not in capsys.readouterr().err
     assert set(files_of(out)) == set(after)
 
 

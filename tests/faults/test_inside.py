@@ -91,6 +91,8 @@ def test_a_record_whose_crop_leads_away_is_a_damaged_line(path: str, tmp_path: P
     assert image not in state.records
     assert image not in state.entries
     assert state.ignored == 1
+    for told in (api.write_audit(tmp_path / "out").notes, api.apply(tmp_path / "out", quiet=True).notes):
+        assert any(note.startswith("damaged journal lines, ignored: 1; ") for note in told)
     result = crop(tmp_path / "in", tmp_path / "out")
     assert (result.done, result.skipped) == (1, 3)
     assert any("damaged journal lines, whose photos were done again: 1" in note for note in result.notes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import subprocess
 import sys
 import tempfile
@@ -17,11 +18,13 @@ from pathlib import Path
 def main() -> int:
     """Fuzz; return 1 if something broke."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("targets", nargs="*", help="names of targets; all by default")
+    parser.add_argument("targets", nargs="*", help="names of targets  [default: all]")
     parser.add_argument("--seconds", type=int, default=60, help="for each target  [default: 60]")
     parser.add_argument("--seed", type=int, default=0, help="0 takes another one each time")
     parser.add_argument(
-        "--kept", type=Path, help="folder of found inputs, to go on with  [default: a new one]"
+        "--kept",
+        type=Path,
+        help="folder of inputs that an earlier run found, to continue from  [default: a new one]",
     )
     parser.add_argument("--again", type=Path, metavar="FILE", help="only read this file, without atheris")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
@@ -37,6 +40,10 @@ def main() -> int:
         fuzz(given.targets[0], given.seconds, given.seed, kept)
     from tests.fuzz.targets import TARGETS
 
+    if unknown := sorted(set(given.targets) - set(TARGETS)):
+        parser.error(f"unknown: {', '.join(unknown)}; expected some of {', '.join(TARGETS)}")
+    if importlib.util.find_spec("atheris") is None:
+        parser.error("atheris is not installed; use `make fuzz`, or pip install -e '.[fuzz]'")
     broken = []
     for name in given.targets or TARGETS:
         print(f"{name}: {given.seconds} s, inputs in {kept / name}", flush=True)

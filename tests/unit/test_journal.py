@@ -29,6 +29,7 @@ from detic_crop.folder.journal import (
     unfinished_crops,
 )
 from detic_crop.folder.known import InMemory
+from detic_crop.folder.lines import to_line
 from detic_crop.folder.names import is_crop_path
 from detic_crop.folder.records import DetectorChoice, Record, Span
 from tests.kit.errors import refused
@@ -299,6 +300,25 @@ def test_settings_of_another_version_are_refused(scratch: Path) -> None:
     assert set(state.records) == {"a"}
     with refused("other_version", UsageError):
         _ = state.config
+
+
+@pytest.mark.parametrize("value", [[None], "gif", None, 5])
+def test_a_header_of_an_earlier_version_with_an_impossible_value_is_damaged(
+    scratch: Path, value: object
+) -> None:
+    """It has no checksum that would tell; the next run notes the settings again."""
+    header = json.dumps({"config": {**CropConfig().to_dict(), "format": value}, "version": "0"})
+    state = replay_bytes(scratch, header.encode() + b"\n" + Record("a", "resized").to_line())
+    assert (state.config, state.ignored, set(state.records)) == (None, 1, {"a"})
+    assert recorded_config(scratch) is None
+
+
+def test_a_sealed_header_with_an_unknown_value_is_of_a_later_version(scratch: Path) -> None:
+    scratch.write_bytes(to_line({"config": {**CropConfig().to_dict(), "format": "avif"}, "version": "9"}))
+    with refused("other_version", UsageError):
+        recorded_config(scratch)
+    with refused("other_version", UsageError):
+        _ = replay(scratch).config
 
 
 # --- writing

@@ -129,6 +129,29 @@ def test_a_flipped_bit_of_the_listing_is_noticed(folder: OutputFolder) -> None:
         is_refused(read, saved, "listing_damaged")
 
 
+@pytest.mark.parametrize(
+    ("written", "damaged"),
+    [
+        (b'{"root":"/one"', b'{"root":5'),
+        (b'{"root":"/one"', b'{"root":"/one","root":{}'),
+        (b'"keys":[\n"b.jpg"\n]', b'"keys":7'),
+        (b'"keys":[\n"b.jpg"\n]', b'"keys":[\n1\n]'),
+    ],
+)
+def test_a_listing_with_other_values_is_damaged_also_with_a_checksum(
+    folder: OutputFolder, written: bytes, damaged: bytes
+) -> None:
+    photos, inputs = photos_of("/two", "b.jpg"), [Given("/one", "/one", []), Given("/two", "/two", ["b.jpg"])]
+    save_listing(folder, photos, inputs)
+    data = folder.layout.listing.read_bytes()
+    assert written in data
+    changed = data.replace(written, damaged)
+    for content in (changed, seal(changed[: changed.rindex(b',"crc"')] + b"}")):
+        folder.layout.listing.write_bytes(content)
+        with refused("listing_damaged"):
+            load_listing(folder)
+
+
 def test_a_flipped_bit_of_a_part_is_noticed(folder: OutputFolder) -> None:
     part = Part(WholeInput(9, "digest"), array("q", [0, 4, 8]), "keys", ["run"])
     save_part(folder, part)
