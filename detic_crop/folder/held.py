@@ -58,7 +58,7 @@ class Held:
                 "folder_replaced",
                 f"{self._shown} was renamed, replaced or removed while this command was at work in it, or "
                 "its lock was: nothing more is written, and what was finished is in the folder that it began "
-                "with; put that back, then run the same command again",
+                "with; put that back or pass its new path, then run the same command again",
             )
 
     def holds(self) -> bool:

@@ -233,8 +233,9 @@ class StoreObject(Struct, frozen=True, gc=False):
         except OutOfTimeError as error:
             raise PhotoError(
                 "timeout",
-                f"expected all of it from {path_of(address).split('/')[0]} in time, got: {error.strerror}; "
-                "run the same command again, with a longer --photo-timeout if the line is slow",
+                f"expected the whole photo from {path_of(address).split('/')[0]} in time, got: "
+                f"{error.strerror}; run the same command again, with a longer --photo-timeout if the "
+                "connection is slow",
             ) from error
         except OSError as error:
             raise PhotoError(

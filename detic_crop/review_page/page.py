@@ -256,7 +256,7 @@ def open_page(folder: OutputFolder, input: str | os.PathLike[str] | None, review
     if state.config is None or not state.records:
         raise UsageError(
             "nothing_finished",
-            f"{folder.layout.root} has no finished photos yet; run its `run` command again first",
+            f"{folder.layout.root} has no finished photos yet; run its `detic-crop run` command again first",
         )
     audit = Audit.of(folder, state.records, state.config, look_for_photos(folder, state.records, input))
     # A label row without a photo shows nothing that could be judged.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,10 @@ def main() -> int:
         fuzz(given.targets[0], given.seconds, given.seed, kept)
     from tests.fuzz.targets import TARGETS
 
+    if unknown := sorted(set(given.targets) - set(TARGETS)):
+        parser.error(f"unknown: {', '.join(unknown)}; expected some of {', '.join(TARGETS)}")
+    if importlib.util.find_spec("atheris") is None:
+        parser.error("atheris is not installed; use `make fuzz`, or pip install -e '.[fuzz]'")
     broken = []
     for name in given.targets or TARGETS:
         print(f"{name}: {given.seconds} s, inputs in {kept / name}", flush=True)

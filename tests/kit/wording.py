@@ -154,7 +154,7 @@ WORDING: dict[str, str] = {
     ),
     "folder_replaced": (
         "was renamed, replaced or removed while this command was at work in it, or its lock was: nothing "
-        "more is written, .*; put that back, then run the same command again$"
+        "more is written, .*; put that back or pass its new path, then run the same command again$"
     ),
     "labels_damaged": r"is damaged; run the `detic-crop run` command again$",
     "link_in_output": "is a link; inside --out .* none is followed, .*: remove the link",
