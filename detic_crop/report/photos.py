@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from detic_crop.boxes.detections import BOX_DECIMALS
 from detic_crop.boxes.geometry import clip
-from detic_crop.columns import Column, Texts, hashes_of, rows_alike
+from detic_crop.columns import Column, Texts, hashes_of, numbers, rows_alike
 from detic_crop.config import CropConfig
 from detic_crop.folder.records import Record
 from detic_crop.folder.verdict_lines import Verdict
@@ -217,7 +217,7 @@ def judge(
             repeated.append(place)
     first: Sequence[int] = range(len(images))
     if repeated:
-        first = np.delete(np.arange(len(images)), repeated).tolist()
+        first = numbers(np.delete(np.arange(len(images)), repeated))
     keys = images.of(first) if repeated else images
     firsts = (rows[place] for place in first) if repeated else rows
     compared = doubts_of_all(((row.record, row.groups) for row in firsts), config)
