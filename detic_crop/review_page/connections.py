@@ -7,12 +7,17 @@ away: one that is not being answered is closed after a while, and at once when t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import signal
 import socket
+import threading
+from collections.abc import Iterator
 from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import HANDLED_SIGNALS
 
 from detic_crop.errors import one_line
 from detic_crop.system.machine import most_open_files
@@ -65,7 +70,20 @@ class Connection(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """A server that says each trouble of its event loop once, in a line."""
+    """A server that ends at Ctrl-C or SIGTERM, and says each trouble of its event loop once, in a line."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take signals meanwhile, and do not raise them again as uvicorn does: `leaving` counts them."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in HANDLED_SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen."""

@@ -13,12 +13,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import webbrowser
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from itertools import groupby
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import numpy as np
 import pytest
@@ -541,6 +542,28 @@ def test_the_command_ends_cleanly(finished: Path, number: signal.Signals) -> Non
     assert (process.returncode, err) == (0, "")
     assert out == f"1 verdict given; now run: detic-crop apply {finished / 'out'}\n"
     assert verdicts_of(finished / "out")[row["image"]].reviewer == "Ada"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGINT is POSIX")
+def test_a_signal_that_ends_the_page_is_not_given_again(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever counts signals, to end at once at the second, would count two."""
+    heard: list[int] = []
+    monkeypatch.setattr(signal, "raise_signal", heard.append)
+
+    def end(port: int) -> None:
+        connection = HTTPConnection("127.0.0.1", port, timeout=300)
+        connection.request("GET", "/")
+        connection.getresponse()  # now it listens to signals
+        connection.close()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def ready(address: str) -> None:
+        threading.Thread(target=end, args=[int(urlsplit(address).port or 0)]).start()
+
+    api.review(finished / "out", port=0, open_browser=False, ready=ready)
+    assert heard == []
 
 
 def test_ports(finished: Path) -> None:
