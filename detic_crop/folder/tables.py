@@ -106,6 +106,7 @@ class Tables:
 
         Raises:
             UsageError: there is one; says what to do.
+            OSError: one cannot be read.
         """
         for path in self._layout.for_people:
             if path != self._layout.audit_xlsx and self._is_foreign(path):
@@ -184,7 +185,7 @@ class Tables:
         try:
             with self._inside.open_read(path) as file:
                 return not is_made_here(path.name, file.read(HEAD_BYTES) or b"")
-        except OSError:  # not there, or none of our business
+        except FileNotFoundError:  # nor is a link or a folder
             return False
 
     def _is_made_here(self, path: Path) -> bool:
@@ -193,13 +194,17 @@ class Tables:
                 if path == self._layout.audit_xlsx:
                     return _has_our_title(file)
                 return is_made_here(path.name, file.read(HEAD_BYTES) or b"")
-        except OSError:
+        except FileNotFoundError:
             return False
 
     def _stamp(self, path: Path) -> Stamp | None:
-        """Return what a file is known by; None where there is no plain file that can be read."""
+        """Return what a file is known by; None where there is no plain file.
+
+        Raises:
+            OSError: it cannot be read, so nobody knows whether it was changed.
+        """
         size = crc = 0
-        with contextlib.suppress(OSError), self._inside.open_read(path) as file:
+        with contextlib.suppress(FileNotFoundError), self._inside.open_read(path) as file:
             while part := file.read(1 << 20):
                 size, crc = size + len(part), zlib.crc32(part, crc)
             return Stamp(size, crc)
@@ -210,7 +215,7 @@ class Tables:
         try:
             with self._inside.open_read(self._layout.written) as file:
                 return decode_sealed(file.read() or b"", _written).tables
-        except (OSError, ValueError):
+        except (FileNotFoundError, ValueError):
             return {}
 
     def _note(self, tables: dict[str, list[Stamp]]) -> None:

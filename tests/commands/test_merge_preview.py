@@ -81,7 +81,9 @@ def run_shards(folder: Path, out: Path, indices: set[int], count: int = COUNT, *
 
 
 def without_tables(out: Path) -> dict[str, bytes]:
-    return {name: data for name, data in files_of(out).items() if name not in TABLES}
+    """Return the files but for the tables, and for what is known of them."""
+    left_out = {*TABLES, f"{STATE}/written.json"}
+    return {name: data for name, data in files_of(out).items() if name not in left_out}
 
 
 def own_columns(rows: list[dict[str, str]]) -> list[list[str]]:
