@@ -9,6 +9,8 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import pytest
 
 from detic_crop.cli import main as cli
 from detic_crop.cli import messages
+from detic_crop.folder import journal
 from detic_crop.photos.keys import STATE
 from tests.kit.errnos import Errno
 from tests.kit.errors import complained
@@ -87,15 +90,18 @@ def test_a_journal_that_cannot_be_read(
 ) -> None:
     """As in the folder of somebody else, or on a disk that fails."""
     before = [product(folder) for folder in folders]
-    opened = open
 
-    def refusing(path: Any, *given: Any, **options: Any) -> Any:
-        if str(path).endswith("journal.jsonl"):
-            raise OSError(code, os.strerror(code), str(path))
-        return opened(path, *given, **options)
+    def refusing(opened: Callable[..., Any]) -> Callable[..., Any]:
+        def call(path: Any, *given: Any, **options: Any) -> Any:
+            if str(path).endswith("journal.jsonl"):
+                raise OSError(code, os.strerror(code), str(path))
+            return opened(path, *given, **options)
+
+        return call
 
     with monkeypatch.context() as patch:
-        patch.setattr(builtins, "open", refusing)
+        patch.setattr(builtins, "open", refusing(open))
+        patch.setattr(journal, "FileIO", refusing(FileIO))
         assert cli.main(commands(place, *folders)[name]) == 1
     line = one_line(capsys)
     assert complained("cannot_read_output", line)
