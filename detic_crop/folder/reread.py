@@ -50,7 +50,8 @@ class Reread:
         with _lock:
             file = _opened.pop(self._number, None) or self._open_again()
             _opened[self._number] = file
-            return os.pread(file.fileno(), length, offset)
+            file.seek(offset)  # and not `os.pread`, which Windows does not have
+            return file.read(length) or b""
 
     def _open_again(self) -> FileIO:
         _make_room()

@@ -17,6 +17,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
+from io import FileIO
 from itertools import chain, count
 from pathlib import Path
 from typing import BinaryIO
@@ -28,6 +29,7 @@ from detic_crop.folder.inside import Inside
 from detic_crop.folder.layout import Layout
 from detic_crop.folder.shard_states import shard_layouts
 from detic_crop.folder.typed_json import decode_sealed, encode_sealed
+from detic_crop.folder.write_errors import as_reading_error
 
 _log = logging.getLogger(__name__)
 
@@ -106,7 +108,7 @@ class Tables:
 
         Raises:
             UsageError: there is one; says what to do.
-            OSError: one cannot be read.
+            OutputError: one cannot be read.
         """
         for path in self._layout.for_people:
             if path != self._layout.audit_xlsx and self._is_foreign(path):
@@ -183,14 +185,14 @@ class Tables:
 
     def _is_foreign(self, path: Path) -> bool:
         try:
-            with self._inside.open_read(path) as file:
+            with self._open(path) as file:
                 return not is_made_here(path.name, file.read(HEAD_BYTES) or b"")
         except FileNotFoundError:  # nor is a link or a folder
             return False
 
     def _is_made_here(self, path: Path) -> bool:
         try:
-            with self._inside.open_read(path) as file:
+            with self._open(path) as file:
                 if path == self._layout.audit_xlsx:
                     return _has_our_title(file)
                 return is_made_here(path.name, file.read(HEAD_BYTES) or b"")
@@ -201,10 +203,10 @@ class Tables:
         """Return what a file is known by; None where there is no plain file.
 
         Raises:
-            OSError: it cannot be read, so nobody knows whether it was changed.
+            OutputError: it cannot be read, so nobody knows whether it was changed.
         """
         size = crc = 0
-        with contextlib.suppress(FileNotFoundError), self._inside.open_read(path) as file:
+        with contextlib.suppress(FileNotFoundError), self._open(path) as file:
             while part := file.read(1 << 20):
                 size, crc = size + len(part), zlib.crc32(part, crc)
             return Stamp(size, crc)
@@ -213,10 +215,28 @@ class Tables:
     def _written(self) -> dict[str, list[Stamp]]:
         """Return what was written; nothing where that is not known any more, so that all is kept."""
         try:
-            with self._inside.open_read(self._layout.written) as file:
+            with self._open(self._layout.written) as file:
                 return decode_sealed(file.read() or b"", _written).tables
         except (FileNotFoundError, ValueError):
             return {}
+
+    @contextlib.contextmanager
+    def _open(self, path: Path) -> Iterator[FileIO]:
+        """Open a file to be read. An error says that it cannot be read, though the command is writing here.
+
+        Raises:
+            FileNotFoundError: there is no plain file.
+            OutputError: it cannot be read.
+        """
+        try:
+            with self._inside.open_read(path) as file:
+                yield file
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            if error.filename is None:
+                error.filename = os.fspath(path)
+            raise as_reading_error(error, self._layout.shown) from error
 
     def _note(self, tables: dict[str, list[Stamp]]) -> None:
         temporary = self._layout.temporary / f"{os.getpid()}-{self._layout.written.name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
 import shutil
@@ -13,10 +14,12 @@ from typing import Any
 
 import pytest
 
+from detic_crop import api
 from detic_crop.cli import main as cli
+from detic_crop.folder.inside import Inside
 from detic_crop.photos.keys import STATE
 from tests.kit.earlier import RUN, copy_earlier
-from tests.kit.errors import complained
+from tests.kit.errors import complained, refused
 from tests.kit.folders import files_of, product, records_of
 from tests.kit.photos import write_boxes, write_photo, write_photos
 from tests.kit.processes import posix
@@ -247,3 +250,27 @@ def test_a_pipe_in_the_place_of_a_table_is_refused(base: Path, capsys: pytest.Ca
     os.mkfifo(base / "out" / "audit.csv")
     assert run(base) == 2
     complained("strange_state", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("name", ["audit.csv", "written.json"])
+def test_a_table_that_cannot_be_read_is_said_to_be_that(
+    base: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Not that a person has changed it, and not that it cannot be written."""
+    assert run(base) == 0
+    out = base / "out"
+    before = (out / "audit.csv").read_bytes()
+    real = Inside.open_read
+
+    def open_read(inside: Inside, path: Path) -> io.FileIO:
+        if path.name == name:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(inside, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Inside, "open_read", open_read)
+        with refused("cannot_read_output", names=[name]):
+            api.write_audit(out)
+    assert api.write_audit(out).counts.total() == 6
+    assert (out / "audit.csv").read_bytes() == before
+    assert not list(out.glob("*edited*"))

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from detic_crop.folder import inside
+from detic_crop.folder import inside, journal, reread
+from detic_crop.shards import merge
 
 CALLS = ("open", "replace", "mkdir", "rmdir", "unlink", "stat", "lstat", "scandir", "listdir", "fsync", "dup")
 ROOMS = tuple(f"detic_crop.{room}." for room in ("folder", "commands", "report", "shards", "work"))
@@ -25,7 +26,8 @@ class Errno:
     """Counts the calls by which the package touches an output folder, and lets one of them fail.
 
     Counted are the functions of `os` in `CALLS`, `open`, and every read and write of a file that
-    `folder.inside` has opened; those that are about photos, packages and the system are not.
+    `folder.inside`, the journal or a merge has opened; those that are about photos, packages and the system
+    are not.
 
     Args:
         at: which call fails, from 1; 0 only counts.
@@ -50,9 +52,11 @@ class Errno:
             for name in CALLS:
                 patch.setattr(os, name, self._faulty(name, getattr(os, name)))
             patch.setattr(builtins, "open", self._faulty("open", open))
+            faulty = self._faulty_file()
             for name in ("write", "truncate", "sync"):
                 patch.setattr(inside.Written, name, self._faulty(name, getattr(inside.Written, name)))
-            patch.setattr(inside, "FileIO", self._faulty_file())
+            for module in (inside, journal, reread, merge):
+                patch.setattr(module, "FileIO", faulty)
             yield self
 
     def _faulty(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
