@@ -109,8 +109,11 @@ class Inside:
         """
         try:
             with self._above(path) as (fd, name):
-                if _is_link(os.stat(name, dir_fd=fd, follow_symlinks=False)):
+                status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                if _is_link(status):
                     raise self._refused(path)
+                if not stat.S_ISDIR(status.st_mode):  # `rmtree` would open a pipe, and wait for ever
+                    raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(path))
                 # Goes down by descriptors, too, and follows no link.
                 shutil.rmtree(name, ignore_errors, dir_fd=fd)
         except FileNotFoundError:

@@ -385,7 +385,7 @@ class StoreMirror:
         layout = self._layout
         with self._noting_failure():
             self._send(self._taken())
-            self._state.send_changed((*layout.tables, layout.run_json))
+            self._state.send_changed((*layout.tables, layout.run_json, layout.written))
 
     def wait(self) -> None:
         """Wait for what is on its way up."""

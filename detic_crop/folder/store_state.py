@@ -25,7 +25,10 @@ from detic_crop.stores.store import PARALLEL, ObjectInfo, Store, map_parallel
 MERGED = f"{STATE}/shards-merged.json"
 """Exists while merged shards are removed: what is left of them counts as gone."""
 
-_PLAIN = ("listing.json", "part.json", "labels.csv", "labels.json", "review.csv", "sample.csv", "run.json")
+_PLAIN = (
+    *("listing.json", "part.json", "labels.csv", "labels.json", "review.csv", "sample.csv", "run.json"),
+    *("tables.json", "written.json"),
+)
 _GROWING = ("journal.jsonl", "candidates.jsonl")
 _Signature = tuple[int, int, int]
 _Bytes = Annotated[int, msgspec.Meta(ge=0, le=1 << 60)]
