@@ -29,7 +29,7 @@ from detic_crop.folder.inside import Inside
 from detic_crop.folder.layout import Layout
 from detic_crop.folder.shard_states import shard_layouts
 from detic_crop.folder.typed_json import decode_sealed, encode_sealed
-from detic_crop.folder.write_errors import as_reading_error
+from detic_crop.folder.write_errors import as_folder_error
 
 _log = logging.getLogger(__name__)
 
@@ -236,7 +236,7 @@ class Tables:
         except OSError as error:
             if error.filename is None:
                 error.filename = os.fspath(path)
-            raise as_reading_error(error, self._layout.shown) from error
+            raise as_folder_error(error, self._layout.shown) from error
 
     def _note(self, tables: dict[str, list[Stamp]]) -> None:
         temporary = self._layout.temporary / f"{os.getpid()}-{self._layout.written.name}"
