@@ -243,7 +243,12 @@ class Tables:
         self._inside.mkdir(self._layout.temporary)
         self._inside.remove(temporary)
         self._inside.write_new(temporary, encode_sealed(_Written(tables)))
-        self._inside.replace(temporary, self._layout.written)
+        try:
+            self._inside.replace(temporary, self._layout.written)
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._inside.remove(temporary)
+            raise
 
 
 def _has_our_title(file: BinaryIO) -> bool:
