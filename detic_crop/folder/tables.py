@@ -111,7 +111,7 @@ class Tables:
             OutputError: one cannot be read.
         """
         for path in self._layout.for_people:
-            if path != self._layout.audit_xlsx and self._is_foreign(path):
+            if path != self._layout.audit_xlsx and self._is_ours(path) is False:
                 raise foreign_table(str(path))
 
     def begin(self) -> None:
@@ -126,7 +126,7 @@ class Tables:
         if layout.written.exists():
             return
         is_earlier = any(own.journal.exists() for own in (layout.unsharded, *shard_layouts(layout)))
-        ours = [path for path in layout.for_people if is_earlier and self._is_made_here(path)]
+        ours = [path for path in layout.for_people if is_earlier and self._is_ours(path)]
         stamps = {path.name: self._stamp(path) for path in ours}
         self._note({name: [stamp] for name, stamp in stamps.items() if stamp is not None})
 
@@ -183,21 +183,15 @@ class Tables:
         _log.warning("%s was changed after detic-crop wrote it; that version is kept as %s", path, aside.name)
         return None
 
-    def _is_foreign(self, path: Path) -> bool:
-        try:
-            with self._open(path) as file:
-                return not is_made_here(path.name, file.read(HEAD_BYTES) or b"")
-        except FileNotFoundError:  # nor is a link or a folder
-            return False
-
-    def _is_made_here(self, path: Path) -> bool:
+    def _is_ours(self, path: Path) -> bool | None:
+        """Return whether a file looks like one that detic-crop wrote; None where there is no plain file."""
         try:
             with self._open(path) as file:
                 if path == self._layout.audit_xlsx:
                     return _has_our_title(file)
                 return is_made_here(path.name, file.read(HEAD_BYTES) or b"")
-        except FileNotFoundError:
-            return False
+        except FileNotFoundError:  # nor is a link or a folder
+            return None
 
     def _stamp(self, path: Path) -> Stamp | None:
         """Return what a file is known by; None where there is no plain file.
