@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
 from typing import get_args
 
@@ -22,6 +23,18 @@ def write(path: Path, data: bytes = b"x") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return path
+
+
+def counting_file(sizes: list[int]) -> type[FileIO]:
+    """A kind of file that notes in `sizes` how many bytes each reading has given."""
+
+    class Counting(FileIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            data = super().read(size) or b""
+            sizes.append(len(data))
+            return data
+
+    return Counting
 
 
 def detections(*found: Found, presence: float | None = None) -> Detections:

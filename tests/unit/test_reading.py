@@ -33,6 +33,7 @@ from detic_crop.report.html.thumbnails import photo_thumbnail
 from detic_crop.stores import store as stores
 from detic_crop.stores.store import Store
 from detic_crop.system.memory_budget import MemoryBudget
+from tests.kit.helpers import counting_file
 from tests.kit.photos import photo_bytes, write_photo, write_tar
 from tests.kit.servers import endless_server, memory_store, web_server
 
@@ -45,14 +46,7 @@ HUGE = 3_300_000_000
 def read_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many bytes each reading of a photo in a file has given."""
     sizes: list[int] = []
-
-    class Counting(io.FileIO):
-        def read(self, size: int | None = -1, /) -> bytes:
-            data = super().read(size) or b""
-            sizes.append(len(data))
-            return data
-
-    monkeypatch.setattr(file_bytes, "FileIO", Counting)
+    monkeypatch.setattr(file_bytes, "FileIO", counting_file(sizes))
     return sizes
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import threading
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from detic_crop.photos.location import LocalFile
 from detic_crop.system import whole_files
 from detic_crop.system.whole_files import read_whole
 from tests.kit.errors import refused
+from tests.kit.helpers import counting_file
 
 LIMIT = 1 << 16
 
@@ -31,14 +31,8 @@ def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 def sizes_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many bytes each reading of a file that `whole_files` opens has given."""
     sizes: list[int] = []
-
-    class Counting(io.FileIO):
-        def read(self, size: int | None = -1, /) -> bytes:
-            data = super().read(size) or b""
-            sizes.append(len(data))
-            return data
-
-    monkeypatch.setattr(whole_files, "open", lambda path, _: Counting(path), raising=False)
+    counting = counting_file(sizes)
+    monkeypatch.setattr(whole_files, "open", lambda path, _: counting(path), raising=False)
     return sizes
 
 
