@@ -28,6 +28,7 @@ from detic_crop.errors import UsageError
 from detic_crop.folder.inside import Inside
 from detic_crop.folder.layout import Layout
 from detic_crop.folder.shard_states import shard_layouts
+from detic_crop.folder.there import is_there
 from detic_crop.folder.typed_json import decode_sealed, encode_sealed
 from detic_crop.folder.write_errors import as_folder_error
 
@@ -123,9 +124,9 @@ class Tables:
             OSError: the folder cannot be written.
         """
         layout = self._layout
-        if layout.written.exists():
+        if is_there(layout.written):
             return
-        is_earlier = any(own.journal.exists() for own in (layout.unsharded, *shard_layouts(layout)))
+        is_earlier = any(is_there(own.journal) for own in (layout.unsharded, *shard_layouts(layout)))
         ours = [path for path in layout.for_people if is_earlier and self._is_ours(path)]
         stamps = {path.name: self._stamp(path) for path in ours}
         self._note({name: [stamp] for name, stamp in stamps.items() if stamp is not None})
