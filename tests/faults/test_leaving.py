@@ -22,7 +22,19 @@ from tests.kit.processes import ROOT, posix
 
 pytestmark = pytest.mark.slow
 
+
 # A run whose detector never comes back from the fourth photo, as from a server or a decoder that has no end.
+def started(script: str, *arguments: str) -> subprocess.Popen[str]:
+    """A process that runs a script, with its output to read."""
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 STUCK = """
 import contextlib, signal, sys, threading, time
 from detic_crop.cli import main as cli
@@ -76,13 +88,7 @@ def test_a_second_signal_does_not_wait_for_a_stuck_worker(
     """One more is enough; that a third one comes in the midst of it does no harm."""
     write_photos(tmp_path / "in", 10)
     arguments = ["run", "--in", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--size", "32"]
-    with subprocess.Popen(
-        [sys.executable, "-c", STUCK, *arguments, "--workers", "1", "--model", "lite"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with started(STUCK, *arguments, "--workers", "1", "--model", "lite") as process:
         assert process.stdout
         assert process.stdout.readline() == "stuck\n"
         journal = tmp_path / "out" / STATE / "journal.jsonl"
@@ -125,13 +131,7 @@ sys.exit(cli.main())
 @posix
 def test_a_main_thread_that_hears_nothing_is_ended(tmp_path: Path) -> None:
     arguments = ["run", "--in", str(tmp_path), "--out", str(tmp_path / "out")]
-    with subprocess.Popen(
-        [sys.executable, "-c", STUCK_IN_C, *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with started(STUCK_IN_C, *arguments) as process:
         assert process.stdout
         assert process.stdout.readline() == "stuck\n"
         while process.poll() is None:  # two that come together may count as one
@@ -173,13 +173,7 @@ def test_no_process_of_a_device_outlives_the_end(tmp_path: Path) -> None:
     psutil = pytest.importorskip("psutil")
     write_photos(tmp_path / "in", 3)
     arguments = ["run", "--in", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--model", "lite"]
-    with subprocess.Popen(
-        [sys.executable, "-c", STUCK_DEVICE, *arguments, "--device", "cpu,cpu", "--quiet"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with started(STUCK_DEVICE, *arguments, "--device", "cpu,cpu", "--quiet") as process:
         assert process.stdout
         devices = [psutil.Process(int(process.stdout.readline())) for _ in range(2)]
         while process.poll() is None:
