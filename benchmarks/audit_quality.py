@@ -48,8 +48,8 @@ from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import Box
 from detic_crop.boxes.overlap import iou_of_pair
 from detic_crop.config import CropConfig
-from detic_crop.detectors.lite import load_lite
-from detic_crop.detectors.lite_weights import load_network
+from detic_crop.detectors.lite.backbone import load_network
+from detic_crop.detectors.lite.detector import load_lite
 from detic_crop.folder.records import Record
 from detic_crop.images.checks import check_crop, perceptual_hash
 from detic_crop.images.crop import cut_and_resize

@@ -1,7 +1,7 @@
 """Fit the heads of the `lite` detector: `python -m benchmarks.fit_lite PHOTOS_FOLDER [--out FILE]`.
 
 PHOTOS_FOLDER holds `images/`, `boxes.csv` (image, xmin, ymin, xmax, ymax, kind, notes) and `negatives/`. The
-committed `detic_crop/detectors/lite_head.npz` was fitted on 63 photos of dolphins and whales with hand-drawn
+committed `detic_crop/detectors/lite/head.npz` was fitted on 63 photos of dolphins and whales with hand-drawn
 boxes (about half of them one photo-identification survey of bottlenose dolphins) and 42 of boats, shores,
 birds, sharks and turtles. It holds some 1,300 numbers, no pixels. Same folder, same machine: same file.
 
@@ -26,8 +26,9 @@ import torch
 from numpy.typing import NDArray
 
 from detic_crop.boxes.detections import Detections
-from detic_crop.detectors.lite import LiteDetector
-from detic_crop.detectors.lite_evidence import (
+from detic_crop.detectors.lite.backbone import LiteNetwork, load_network
+from detic_crop.detectors.lite.detector import LiteDetector
+from detic_crop.detectors.lite.evidence import (
     HEADS_FILE,
     Box,
     Heads,
@@ -42,7 +43,6 @@ from detic_crop.detectors.lite_evidence import (
     place_cells,
     window_around,
 )
-from detic_crop.detectors.lite_weights import LiteNetwork, load_network
 
 Matrix = NDArray[np.float64]
 
@@ -293,7 +293,7 @@ def main() -> None:
     """Fit on all photos, print what was cross-validated, write the file."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("photos", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("detic_crop/detectors") / HEADS_FILE)
+    parser.add_argument("--out", type=Path, default=Path("detic_crop/detectors/lite") / HEADS_FILE)
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # sums in one order: the same file every time
     network = load_network()

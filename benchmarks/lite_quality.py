@@ -34,10 +34,10 @@ from benchmarks.fit_lite import (
 from detic_crop.boxes.choose import choose
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.overlap import iou_of_pair
-from detic_crop.detectors.lite import CLASS_NAME, LiteDetector, load_lite
-from detic_crop.detectors.lite_boxes import area, overlap
-from detic_crop.detectors.lite_evidence import Box, Pixels, look, overview_picture
-from detic_crop.detectors.lite_weights import LiteNetwork, load_network
+from detic_crop.detectors.lite.backbone import LiteNetwork, load_network
+from detic_crop.detectors.lite.boxes import area, overlap
+from detic_crop.detectors.lite.detector import CLASS_NAME, LiteDetector, load_lite
+from detic_crop.detectors.lite.evidence import Box, Pixels, look, overview_picture
 
 NAIVE_CLASSES = (2, 3, 4, 147, 148, 149, 150)  # sharks and marine mammals
 NAIVE_THRESHOLD = 0.3  # of the map's range

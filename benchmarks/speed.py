@@ -38,7 +38,7 @@ from detic_crop.boxes.geometry import Box
 from detic_crop.config import ALGORITHM, Precision
 from detic_crop.detectors.base import Detector, DetectorInfo
 from detic_crop.detectors.detic.detector import DeticDetector, slow_precision
-from detic_crop.detectors.lite import load_lite
+from detic_crop.detectors.lite.detector import load_lite
 from detic_crop.folder.journal import replay
 from detic_crop.images.decode import PhotoFile
 from tests.kit.parity_checks import filled_detector, pairwise_iou

@@ -17,7 +17,7 @@ from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import Box, crop_rectangle
 from detic_crop.boxes.overlap import iou_of_pair
 from detic_crop.config import CropConfig
-from detic_crop.detectors.lite_boxes import area
+from detic_crop.detectors.lite.boxes import area
 from detic_crop.folder.records import Record
 
 RIGHT_IOU = 0.5

@@ -12,8 +12,8 @@ import click
 
 from detic_crop.cli import messages
 from detic_crop.cli.options import option
-from detic_crop.detectors import lite_package
 from detic_crop.detectors.catalogue import ModelEntry
+from detic_crop.detectors.lite import package as lite_package
 from detic_crop.errors import UsageError, WeightsError
 
 _names = click.argument("names", nargs=-1, metavar="NAME…")

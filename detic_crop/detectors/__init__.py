@@ -112,7 +112,7 @@ def load_detector(
         return load_detectron2(name.removeprefix("detectron2:"), device)
     if name == "lite":
         from detic_crop.detectors.devices import resolve_device
-        from detic_crop.detectors.lite import load_lite
+        from detic_crop.detectors.lite.detector import load_lite
 
         return load_lite(resolve_device(device))
     hint = f"; if it has boxes, pass --model boxes:{name}" if name and os.path.exists(name) else ""

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
-from detic_crop.detectors import lite_package
+from detic_crop.detectors.lite import package as lite_package
 from detic_crop.errors import UsageError
 
 VOCABULARIES = "vocabularies"

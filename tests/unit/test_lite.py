@@ -19,20 +19,21 @@ import detic_crop
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.overlap import iou_of_pair
 from detic_crop.detectors import lite as lite_module
-from detic_crop.detectors import lite_evidence, lite_fast
 from detic_crop.detectors.base import Detector
-from detic_crop.detectors.lite import LiteDetector, inside_photo, load_lite
-from detic_crop.detectors.lite_boxes import best_rectangle, evidence_boxes, refine_by_colour
-from detic_crop.detectors.lite_evidence import HEADS_FILE, Pixels, View, read_heads, window_around
-from detic_crop.detectors.lite_fast import FusedConv2d, can_fuse
-from detic_crop.detectors.lite_package import weights_path
-from detic_crop.detectors.lite_weights import (
+from detic_crop.detectors.lite import evidence as lite_evidence
+from detic_crop.detectors.lite import fast as lite_fast
+from detic_crop.detectors.lite.backbone import (
     LiteNetwork,
     load_network,
     port_weights,
     read_checkpoint,
     timm_name,
 )
+from detic_crop.detectors.lite.boxes import best_rectangle, evidence_boxes, refine_by_colour
+from detic_crop.detectors.lite.detector import LiteDetector, inside_photo, load_lite
+from detic_crop.detectors.lite.evidence import HEADS_FILE, Pixels, View, read_heads, window_around
+from detic_crop.detectors.lite.fast import FusedConv2d, can_fuse
+from detic_crop.detectors.lite.package import weights_path
 from detic_crop.errors import WeightsError
 from tests.kit.errors import refused
 
@@ -366,7 +367,7 @@ def test_the_cut_does_not_depend_on_what_was_drawn_before(
         assert_same(lite.detect(two_dolphins), first)
     seeds = iter(range(2, 8))
     seed_with = cv2.setRNGSeed
-    monkeypatch.setattr("detic_crop.detectors.lite_boxes.cv2.setRNGSeed", lambda _: seed_with(next(seeds)))
+    monkeypatch.setattr("detic_crop.detectors.lite.boxes.cv2.setRNGSeed", lambda _: seed_with(next(seeds)))
     answers = {lite.detect(two_dolphins).xyxy.tobytes() for _ in range(6)}
     assert len(answers) > 1  # else this picture would prove nothing
 

@@ -37,9 +37,10 @@ from click.testing import CliRunner
 from detic_crop.cli.weights import weights as command
 from detic_crop.detectors import catalogue as catalogue_module
 from detic_crop.detectors import download as download_module
-from detic_crop.detectors import lite_package, weights
+from detic_crop.detectors import weights
 from detic_crop.detectors.catalogue import ModelEntry, catalogue
 from detic_crop.detectors.download import TRIES, DownloadError
+from detic_crop.detectors.lite import package as lite_package
 from detic_crop.errors import DeticCropError, OutputError, UsageError, WeightsError
 from tests.kit.errors import refused
 

@@ -1,7 +1,7 @@
 """The `lite` detector: what pip installs is enough to crop.
 
 A photo is looked at twice: the overview finds the animal, the close-up measures it, and its colours sharpen
-the edges. See `lite_evidence` for what the network sees and `lite_boxes` for how that becomes a box.
+the edges. See `evidence` for what the network sees and `boxes` for how that becomes a box.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from detic_crop.boxes.detections import Detections
 from detic_crop.detectors.base import Detector, DetectorInfo
 from detic_crop.detectors.devices import one_torch_thread
-from detic_crop.detectors.lite_boxes import area, evidence_boxes, overlap, refine_by_colour
-from detic_crop.detectors.lite_evidence import (
+from detic_crop.detectors.lite.backbone import LiteNetwork, load_network
+from detic_crop.detectors.lite.boxes import area, evidence_boxes, overlap, refine_by_colour
+from detic_crop.detectors.lite.evidence import (
     HEADS_FILE,
     Box,
     Heads,
@@ -28,8 +29,7 @@ from detic_crop.detectors.lite_evidence import (
     overview_picture,
     read_heads,
 )
-from detic_crop.detectors.lite_package import WEIGHTS_FILE, WEIGHTS_SHA256
-from detic_crop.detectors.lite_weights import LiteNetwork, load_network
+from detic_crop.detectors.lite.package import WEIGHTS_FILE, WEIGHTS_SHA256
 
 CLASS_NAME = "Marine mammal"
 MAX_BOXES = 5

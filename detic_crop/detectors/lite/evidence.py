@@ -21,7 +21,7 @@ import torch.nn.functional as F  # noqa: N812 (its usual name)
 from numpy.typing import NDArray
 from torch import Tensor
 
-from detic_crop.detectors.lite_weights import LiteNetwork
+from detic_crop.detectors.lite.backbone import LiteNetwork
 from detic_crop.errors import WeightsError
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom; pixels of the photo
@@ -29,7 +29,7 @@ Window = tuple[int, int, int, int]  # the same in whole pixels, not empty, insid
 Pixels = NDArray[np.uint8]  # (H, W, 3) BGR
 Map = NDArray[np.float32]  # (h, w)
 
-HEADS_FILE = "lite_head.npz"
+HEADS_FILE = "head.npz"
 MARINE_MAMMALS = (147, 148, 149, 150)  # ImageNet: grey whale, killer whale, dugong, sea lion
 
 OVERVIEW_SIDE = 448  # px, the photo's long side; 320 sees less of small animals, 640 costs twice the time

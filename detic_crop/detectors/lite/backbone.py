@@ -15,8 +15,8 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from detic_crop.detectors.lite_fast import optimise
-from detic_crop.detectors.lite_package import WEIGHTS_SHA256, read_weights, weights_path
+from detic_crop.detectors.lite.fast import optimise
+from detic_crop.detectors.lite.package import WEIGHTS_SHA256, read_weights, weights_path
 from detic_crop.errors import WeightsError
 
 ARCHITECTURE = "tf_efficientnet_lite0"

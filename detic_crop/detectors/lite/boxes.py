@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detic_crop.boxes.overlap import iou_of_pair
-from detic_crop.detectors.lite_evidence import Box, Map, Pixels, Window, resize
+from detic_crop.detectors.lite.evidence import Box, Map, Pixels, Window, resize
 
 INSIDE = 0.45  # a cell of which more than this share is thought to lie in the box speaks for it
 PEAK_SHARE = 0.8  # of the highest cell: the bar where none passes INSIDE, so that a faint animal has a box

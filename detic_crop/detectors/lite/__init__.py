@@ -1,0 +1,1 @@
+"""The `lite` detector, which pip installs with this package."""
