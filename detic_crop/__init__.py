@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from detic_crop.commands.result import RunResult as RunResult
     from detic_crop.commands.review import review as review
     from detic_crop.commands.run import run as run
+    from detic_crop.commands.teach import TeachResult as TeachResult
+    from detic_crop.commands.teach import teach as teach
     from detic_crop.config import CropConfig as CropConfig
     from detic_crop.config import RunOptions as RunOptions
     from detic_crop.detectors import load_detector as load_detector
@@ -51,6 +53,7 @@ _HOMES = {
     "commands.result": ("ApplyResult", "RunResult"),
     "commands.review": ("review",),
     "commands.run": ("run",),
+    "commands.teach": ("TeachResult", "teach"),
     "boxes.choose": ("Choice", "choose"),
     "boxes.detections": ("Detections",),
     "boxes.geometry": ("enlarge",),

@@ -33,7 +33,10 @@ ExecutorName: TypeAlias = Literal["local", "ray"]
 OutFormat: TypeAlias = Literal["files", "tar"]
 BoxFormat: TypeAlias = Literal["xyxy", "xywh"]
 FORMATS: tuple[Format, ...] = get_args(Format)
-MODELS = "auto, lite, detic-swinb, detic-convnext, detic-r50, detic-r18, boxes:FILE or detectron2:CONFIG"
+MODELS = (
+    "auto, lite, lite:FILE, detic-swinb, detic-convnext, detic-r50, detic-r18, boxes:FILE "
+    "or detectron2:CONFIG"
+)
 DEFAULT_MAX_PIXELS = 200_000_000
 DEFAULT_PHOTO_TIMEOUT = 60.0
 MAX_SIZE = 8192

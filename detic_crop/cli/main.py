@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from detic_crop.commands.result import RunResult
 
 _STOPPED = {"SIGINT": 130, "SIGTERM": 143, "SIGBREAK": 143}
+_DOES_NOT_HELP = 4
 _NO_MEMORY = (
     "there is too little memory to continue; what was finished is kept: end other programs, or use fewer "
     "--workers or a smaller table, and run the same command again"
@@ -44,8 +45,8 @@ def cli() -> None:
 
     Every option can also be set as an environment variable: DETIC_CROP_MODEL for --model, and so on.
 
-    Exit codes: 0 done; 1 could not continue; 2 wrong usage; 3 with --strict, a photo failed; 130 or 143
-    interrupted: run the same command to continue.
+    Exit codes: 0 done; 1 could not continue; 2 wrong usage; 3 with --strict, a photo failed; 4 teaching
+    does not help; 130 or 143 interrupted: run the same command to continue.
     """
 
 
@@ -198,6 +199,35 @@ def apply(cropped: str, strict: bool, **given: Any) -> int:
     if strict and result.problems:
         return _exit_code(result, strict=False) or 3
     return _exit_code(result, strict=False) or (1 if result.unplaced else 0)
+
+
+@cli.command()
+@_cropped
+@option(
+    "--out",
+    "out",
+    required=True,
+    metavar="FILE",
+    help="where the taught weights go, e.g. mine.safetensors",
+)
+@_moved
+@option("--force", is_flag=True, help="write it even if it does not help")
+@settings(RunOptions, ("memory", "quiet"))
+def teach(cropped: str, out: str, **given: Any) -> int:
+    """Teach `lite` what `detic-crop review` said of CROPPED: your camera, your sea, your species.
+
+    It measures first, on photos that were left out, whether that helps. If it does not, nothing is written,
+    and the exit code is 4.
+
+    \b
+    detic-crop teach cropped --out mine.safetensors
+    detic-crop run --in train_images --out cropped_taught --model lite:mine.safetensors
+    """
+    from detic_crop import api
+
+    result = api.teach(cropped, out, **given)
+    messages.say_taught(result, out, quiet=given["quiet"])
+    return 0 if result.written else _DOES_NOT_HELP
 
 
 @cli.command()

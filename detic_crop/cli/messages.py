@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from detic_crop.wording import counted, either, visible
 
 if TYPE_CHECKING:
     from detic_crop.commands.result import ApplyResult, RunResult
+    from detic_crop.commands.teach import TeachResult
 
 _VERDICTS = {
     "accepted": "accepted",
@@ -157,3 +159,56 @@ def say_changes(result: ApplyResult) -> None:
         how = "" if change.needs_recrop else " (no new crop)"
         say(f"{change.image}: {_VERDICTS[change.after.verdict]}{box}{how}")
     say(f"dry run, nothing written: {counted(len(result.changes), 'verdict')} to apply")
+
+
+def say_taught(result: TeachResult, out: str, *, quiet: bool) -> None:
+    """Print what `teach` was taught from, how good it is before and after, and what to do next.
+
+    Args:
+        result: what the command returned.
+        out: the file as it was named.
+        quiet: print only whether it helps.
+    """
+    if not quiet:
+        for note in result.notes:
+            say(note)
+        sources = result.sources
+        animals = sources["accepted"] + sources["corrected"]
+        say(
+            f"taught from {counted(sources.total(), 'photo')}: {animals:,} with an animal "
+            f"({sources['corrected']:,} with a box that you picked or drew), {sources['empty']:,} without"
+        )
+        for line in _figures_table(result):
+            click.echo(line)
+        say(
+            f"measured on photos that were left out, by {result.grouped_by} "
+            f"({counted(result.groups, 'group')}); a box counts from --conf {result.conf:g}"
+        )
+    if not result.helps:
+        so = "written all the same (--force)" if result.written else "nothing was written"
+        say(f"on these photos teaching does not help: {so}; review more photos, then teach again")
+    if result.written:
+        say(f"wrote {out}; now run: detic-crop run --in PHOTOS --out FOLDER --model lite:{shlex.quote(out)}")
+
+
+def _figures_table(result: TeachResult) -> list[str]:
+    before, after = result.before, result.after
+    rows = [
+        ("mean IoU of the chosen box", f"{before.mean_iou:.2f}", f"{after.mean_iou:.2f}"),
+        *(
+            [
+                (
+                    "  where you picked or drew one",
+                    f"{result.corrected_before.mean_iou:.2f}",
+                    f"{result.corrected_after.mean_iou:.2f}",
+                )
+            ]
+            if result.sources["corrected"]
+            else []
+        ),
+        ("IoU of 0.5 or more", f"{before.good:.0%}", f"{after.good:.0%}"),
+        ("animals found", f"{before.found:.0%}", f"{after.found:.0%}"),
+    ]
+    if result.sources["empty"]:
+        rows.append(("false alarms", f"{before.false_alarms:.0%}", f"{after.false_alarms:.0%}"))
+    return [f"{name:32}{first:>8}{second:>8}" for name, first, second in [("", "before", "after"), *rows]]

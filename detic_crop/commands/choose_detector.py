@@ -61,7 +61,7 @@ def choose_detector(
     model, reason = resolve_model(config.model)
     if config.model == "auto" and begun_with is not None:
         model, reason = begun_with.model, "this folder was begun with it"
-        if model.startswith(("boxes:", "detectron2:")):
+        if model.startswith(("boxes:", "detectron2:", "lite:")):
             raise UsageError(
                 "model_needs_path",
                 f"this folder was made with --model {model}; pass --model and the file's path",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from detic_crop.config import CropConfig, RunOptions
+from detic_crop.detectors import path_of
 from detic_crop.photos.location import FileOrObject
 
 # Options that each call decides for itself.
@@ -37,6 +38,7 @@ def command_words(where: FileOrObject, config: CropConfig, options: RunOptions) 
 
 def _absolute_value(value: Any) -> str:
     text = str(value)
-    if text.startswith("boxes:"):
-        return f"boxes:{os.path.abspath(os.path.expanduser(text.removeprefix('boxes:')))}"
+    beginning, path = path_of(text)
+    if path:
+        return f"{beginning}{os.path.abspath(path)}"
     return os.path.abspath(text) if isinstance(value, Path) or text.endswith(".npy") else text

@@ -12,7 +12,19 @@ from detic_crop.errors import UsageError
 if TYPE_CHECKING:
     from detic_crop.detectors.base import Detector
 
-__all__ = ["load_detector", "resolve_model"]
+__all__ = ["load_detector", "path_of", "resolve_model"]
+
+_WITH_PATH = ("boxes:", "lite:")
+"""Beginnings of model names that a path follows; detectron2 has names of its own there, too."""
+
+
+def path_of(model: str) -> tuple[str, str]:
+    """Return the beginning of a model's name, and the path that follows it; (name, "") where none does."""
+    for beginning in _WITH_PATH:
+        if model.startswith(beginning):
+            # A shell leaves the ~ of boxes:~/a.csv alone.
+            return beginning, os.path.expanduser(model.removeprefix(beginning))
+    return model, ""
 
 
 def resolve_model(model: str) -> tuple[str, str]:
@@ -46,8 +58,9 @@ def load_detector(
     """Load a model once, to be asked about many photos.
 
     Args:
-        name: ``auto``, ``lite``, ``detic-swinb``, ``detic-convnext``, ``detic-r50``, ``detic-r18``,
-            ``boxes:FILE`` (a file, or a folder of labels) or ``detectron2:CONFIG``.
+        name: ``auto``, ``lite``, ``lite:FILE`` (what `teach` wrote), ``detic-swinb``, ``detic-convnext``,
+            ``detic-r50``, ``detic-r18``, ``boxes:FILE`` (a file, or a folder of labels) or
+            ``detectron2:CONFIG``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         vocabulary: what Detic looks for: ``openimages`` (default), ``lvis``, ``objects365``, ``coco``,
             a ``.npy`` file, ``checkpoint``, or words joined by commas.
@@ -97,10 +110,10 @@ def load_detector(
                 "option_not_applicable",
                 f"{option} {value} goes with a Detic model only, not with {name}; leave it out",
             )
-    if name.startswith("boxes:"):
+    kind, path = path_of(name)
+    if kind == "boxes:":
         from detic_crop.detectors.boxes_file import load_boxes_file
 
-        path = os.path.expanduser(name.removeprefix("boxes:"))  # a shell leaves the ~ of boxes:~/a.csv alone
         if not path.strip():
             raise UsageError(
                 "no_boxes_path", "expected a boxes file or folder after boxes:, got nothing; write boxes:PATH"
@@ -110,10 +123,19 @@ def load_detector(
         from detic_crop.detectors.detectron2 import load_detectron2
 
         return load_detectron2(name.removeprefix("detectron2:"), device)
-    if name == "lite":
+    if kind in ("lite", "lite:"):
         from detic_crop.detectors.devices import resolve_device
         from detic_crop.detectors.lite.detector import load_lite
 
-        return load_lite(resolve_device(device))
-    hint = f"; if it has boxes, pass --model boxes:{name}" if name and os.path.exists(name) else ""
+        if kind == "lite:" and not path.strip():
+            raise UsageError(
+                "no_taught_path",
+                "expected a file of `detic-crop teach` after lite:, got nothing; write lite:FILE",
+            )
+        return load_lite(resolve_device(device), Path(path) if path else None)
+    hint = ""
+    if name.endswith(".safetensors"):
+        hint = f"; if `teach` wrote it, pass --model lite:{name}"
+    elif name and os.path.exists(name):
+        hint = f"; if it has boxes, pass --model boxes:{name}"
     raise UsageError("unknown_model", f"--model must be {MODELS}, got {name!r}{hint}")

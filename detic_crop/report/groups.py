@@ -1,4 +1,4 @@
-"""Which photos are alike by their labels: same individual, same species."""
+"""Which photos are alike by their labels: same individual, same species, same encounter."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from detic_crop.photos.labels import Labels
 
 SPECIES_COLUMNS = ("species", "scientific_name", "common_name", "taxon", "category", "class", "label")
 INDIVIDUAL_COLUMNS = ("individual_id", "individual", "identity", "animal_id")
+ENCOUNTER_COLUMNS = (
+    *("encounter", "encounter_id", "sighting", "sighting_id", "occurrence", "occurrence_id"),
+    *("survey", "survey_id", "outing", "trip"),
+)
 
 
 def find_column(columns: Sequence[str], wanted: Sequence[str]) -> int | None:
@@ -27,3 +31,18 @@ def label_groups(labels: Labels) -> list[tuple[str, ...]]:
         tuple(f"{kind} {row[column]}" for kind, column in columns if row[column].strip())
         for row in labels.rows
     ]
+
+
+def encounters(labels: Labels | None, photo_of_row: Sequence[str | None]) -> dict[str, str]:
+    """Return key → encounter of the photos whose label rows name one; nothing without such a column.
+
+    Args:
+        labels: the label table; None without one.
+        photo_of_row: key of the photo of each row; None where there is none.
+    """
+    column = None if labels is None else find_column(labels.columns, ENCOUNTER_COLUMNS)
+    if labels is None or column is None:
+        return {}
+    cells = (row[column].strip() for row in labels.rows)
+    pairs = zip(photo_of_row, cells, strict=True)
+    return {key: encounter for key, encounter in pairs if key is not None and encounter}

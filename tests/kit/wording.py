@@ -21,17 +21,21 @@ WORDING: dict[str, str] = {
     "needs_detector": r"recrop cannot change .*; use `detic-crop run` for that",
     "no_audit_csv": "(does not exist|cannot be read: .*); pass the --out (folder )?of a detic-crop run",
     "no_candidates": "is gone: (nothing can be cropped|no other classes can be chosen); run `detic-crop run`",
+    "no_folder_for_out": "^--out .*: there is no folder .*; make it, or pass another --out$",
     "no_label_matches": r"^--labels: no row of .* names a photo of --in .*; pass --labels-key COLUMN",
     "no_shards": "holds no shards; pass the --out folder of `run --shard k/N`",
+    "no_verdicts": "has no verdicts to teach from; run `detic-crop review`, .*, then teach$",
     "not_a_photo": r"^expected (a photo as an array|an .H, W, 3. uint8 photo), got ",
     "nothing_finished": "has no finished photos yet; run its .* first",
     "other_algorithm": r"was made by (an earlier|a later) version of detic-crop, .*; finish it with",
+    "out_is_not_taught": "^--out .* is there and no file of `detic-crop teach`, so it stays; pass another",
     "out_is_source": r"^--out is .* itself; pass another folder",
     "photos_gone": r"none of the photos is at .*; pass --in FOLDER",
     "seed_without_sample": "--seed belongs to --sample; pass --sample N, too",
     "setting_not_accepted": r"is recorded by a run, and cannot be passed; ",
     "shard_of_merged_folder": r"was merged before, and a single shard cannot start over; pass another --out",
     "shards_not_done": r"shards that are not done: [\d,]+ of [\d,]+.*; run them, then merge again",
+    "too_few_lessons": "^expected at least 5 photos of .*, got .*; review more, then teach$",
     "unknown_setting": r"unknown setting .*; known are ",
     "verdicts_would_be_lost": r"--overwrite would remove the verdicts in .*; add --discard-review",
     #
@@ -58,6 +62,11 @@ WORDING: dict[str, str] = {
     ),
     "missing_device": "^--device .* is not on this machine; it has |^--device mps does not run detectron2; ",
     "unknown_model": ("--model must be|expected a Detic model, one of|--model must be one of"),
+    "no_taught_path": "^expected a file of `detic-crop teach` after lite:, got nothing; write lite:FILE$",
+    "not_taught": "^expected a file that `detic-crop teach` wrote at .*, got another one; pass --model",
+    "other_base": "was taught on other weights of lite .* than are installed here; run `detic-crop teach`",
+    "other_taught_format": r"was written by another version of detic-crop \(format .*; use that version, or",
+    "taught_not_written": "^cannot write .*; pass another --out$",
     "no_boxes_path": "expected a boxes file or folder after boxes:, got",
     "not_a_detector": r"expected a detector with info \(a DetectorInfo\) and",
     "missing_boxes": "got nothing there; check the path",
@@ -97,6 +106,7 @@ WORDING: dict[str, str] = {
         "is damaged or (holds more than tensors|incomplete)|is not a complete safetensors file"
         "|the fitted heads of lite at|; pip install --force-reinstall|; get it again: `detic-crop weights"
         "| cannot be used: it .*; get it again$| is damaged: its tensors claim more than its own bytes; "
+        r"| is damaged \(.*\); copy it again, or teach again$"
     ),
     "bad_embeddings": (
         "class names, got an array of shape"
@@ -161,7 +171,7 @@ WORDING: dict[str, str] = {
     "link_outside": "is a link that leads out of --out .*; nothing is written there: remove the link",
     "listing_damaged": r"is damaged; delete it and run the `detic-crop run` command again$",
     "merge_cut_off": "a merge of .* was cut off; first run: detic-crop merge ",
-    "needs_disk": "needs the folder on a disk: copy .* here first",
+    "needs_disk": "needs the folder on a disk: copy .* here first|^teach needs --out on a disk, got ",
     "no_locks": "is on a file system without locks; copy the folder$",
     "no_run": "has no .*journal.jsonl; pass the --out folder of a detic-crop run",
     "not_a_file": "is not a file; remove it, then run the same command again",

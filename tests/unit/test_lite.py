@@ -36,10 +36,9 @@ from detic_crop.detectors.lite.fast import FusedConv2d, can_fuse
 from detic_crop.detectors.lite.package import weights_path
 from detic_crop.errors import WeightsError
 from tests.kit.errors import refused
+from tests.kit.seas import back_and_fin, sea
 
 pytestmark = pytest.mark.slow
-
-Image = NDArray[np.uint8]
 
 
 @pytest.fixture(scope="module")
@@ -57,34 +56,6 @@ def a_model() -> torch.nn.Module:
 
     model: torch.nn.Module = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     return model.eval()
-
-
-def sea(height: int, width: int, seed: int = 0) -> Image:
-    """Blue water: noise of three wave lengths, lighter towards the horizon."""
-    rng = np.random.default_rng(seed)
-    waves = np.zeros((height, width))
-    for length in (4, 12, 40):
-        noise = rng.normal(size=(height // length + 2, 3 * width // length // 8 + 2))
-        waves += cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
-    light = 1 + 0.25 * np.linspace(1, 0, height)[:, None] + 0.06 * waves
-    return (np.array([125, 95, 60]) * light[..., None]).clip(0, 255).astype(np.uint8)
-
-
-def back_and_fin(
-    height: int, width: int, centre: tuple[int, int], length: int
-) -> tuple[Image, NDArray[np.float64]]:
-    """A dolphin's back with its fin in the sea, and its true box."""
-    image = sea(height, width)
-    x, y = centre
-    t = np.linspace(0, np.pi, 40)
-    back = np.stack([x - np.cos(t) * length / 2, y - np.sin(t) * length * 0.16], 1)
-    fin = (
-        np.array([[-0.1, -0.14], [-0.02, -0.3], [0.09, -0.36], [0.06, -0.25], [0.1, -0.13]]) * length + centre
-    )
-    for outline in (back, fin):
-        cv2.fillPoly(image, [outline.round().astype(np.int32)], (52, 46, 42))
-    points = np.concatenate([back, fin])
-    return cv2.GaussianBlur(image, (3, 3), 0).astype(np.uint8), np.concatenate([points.min(0), points.max(0)])
 
 
 def assert_same(a: Detections, b: Detections) -> None:

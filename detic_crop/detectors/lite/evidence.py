@@ -11,8 +11,10 @@ Letters: B batch, C channels, h w cells of 16 px of the shrunken picture.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from detic_crop.detectors.lite.backbone import LiteNetwork
+from detic_crop.detectors.lite.package import WEIGHTS_FILE, WEIGHTS_SHA256
+from detic_crop.detectors.lite.taught_file import read_taught
 from detic_crop.errors import WeightsError
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom; pixels of the photo
@@ -53,6 +57,7 @@ class Heads:
         presence: (2,) float32, slope and offset from the class margin to the log-odds of presence.
         conf: default lowest score of a box.
         sha256: hash of the file they were read from; empty for heads that were just fitted.
+        taught: name of that file, if `detic-crop teach` wrote it; empty for the packaged one.
     """
 
     overview: NDArray[np.float32]
@@ -60,6 +65,15 @@ class Heads:
     presence: NDArray[np.float32]
     conf: float
     sha256: str = ""
+    taught: str = ""
+
+
+_SHAPES = {
+    "overview": (OVERVIEW_FEATURES + 1,),
+    "close_up": (CLOSE_UP_FEATURES + 1,),
+    "presence": (2,),
+    "conf": (),
+}
 
 
 def read_heads(path: Path | None = None) -> Heads:
@@ -69,12 +83,6 @@ def read_heads(path: Path | None = None) -> Heads:
         WeightsError: it cannot be read, or an array is missing, extra or misshapen.
     """
     path = path or Path(__file__).with_name(HEADS_FILE)
-    shapes = {
-        "overview": (OVERVIEW_FEATURES + 1,),
-        "close_up": (CLOSE_UP_FEATURES + 1,),
-        "presence": (2,),
-        "conf": (),
-    }
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         with np.load(path, allow_pickle=False) as file:
@@ -83,13 +91,38 @@ def read_heads(path: Path | None = None) -> Heads:
         raise WeightsError(
             "damaged_weights", f"cannot read the fitted heads of lite at {path}: {error}"
         ) from error
+    return _heads_in(arrays, path, digest)
+
+
+def read_taught_heads(path: Path) -> Heads:
+    """Read what `detic-crop teach` wrote.
+
+    Raises:
+        WeightsError: see `taught_file.read_taught`; or an array is missing, extra, misshapen or not finite.
+    """
+    taught = read_taught(path, weights_of(read_heads()))
+    return _heads_in(taught.numbers, path, taught.sha256, path.name)
+
+
+def weights_of(heads: Heads) -> dict[str, str]:
+    """Return file name → SHA-256 of what a detector with these heads depends on."""
+    return {WEIGHTS_FILE: WEIGHTS_SHA256, heads.taught or HEADS_FILE: heads.sha256}
+
+
+def _heads_in(arrays: Mapping[str, NDArray[Any]], path: Path, sha256: str, taught: str = "") -> Heads:
     found = {name: array.shape for name, array in arrays.items()}
-    if found != shapes:
+    if found != _SHAPES:
         raise WeightsError(
             "damaged_weights",
-            f"the fitted heads of lite at {path} do not fit: expected {shapes}, got {found}",
+            f"the fitted heads of lite at {path} do not fit: expected {_SHAPES}, got {found}",
         )
-    return Heads(arrays["overview"], arrays["close_up"], arrays["presence"], float(arrays["conf"]), digest)
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise WeightsError(
+            "damaged_weights",
+            f"the fitted heads of lite at {path} do not fit: expected finite numbers, got others",
+        )
+    overview, close_up, presence = (arrays[name] for name in ("overview", "close_up", "presence"))
+    return Heads(overview, close_up, presence, float(arrays["conf"]), sha256, taught)
 
 
 @dataclass(frozen=True, slots=True)
