@@ -26,6 +26,7 @@ command line comes first.
 | 1 | could not continue; `apply`: a crop could not be written; the next `apply` tries again |
 | 2 | wrong usage, nothing was changed |
 | 3 | with `--strict`: a photo failed, or keeps its earlier crop because the new one could not be written |
+| 4 | `teach`: it does not help, nothing was written |
 | 130, 143 | interrupted; run the same command to continue |
 
 A second Ctrl-C or SIGTERM ends the command within a second. When messages cannot be printed (stderr or

@@ -28,7 +28,7 @@ WORDING: dict[str, str] = {
     "not_a_photo": r"^expected (a photo as an array|an .H, W, 3. uint8 photo), got ",
     "nothing_finished": "has no finished photos yet; run its .* first",
     "other_algorithm": r"was made by (an earlier|a later) version of detic-crop, .*; finish it with",
-    "out_is_not_taught": "^--out .* is there and no file of `detic-crop teach`, so it stays; pass another",
+    "out_is_not_taught": "--out .* is there and no file of `detic-crop teach`, so it stays; pass another",
     "out_is_source": r"^--out is .* itself; pass another folder",
     "photos_gone": r"none of the photos is at .*; pass --in FOLDER",
     "seed_without_sample": "--seed belongs to --sample; pass --sample N, too",

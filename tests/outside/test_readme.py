@@ -209,9 +209,13 @@ def understood(command: str) -> None:
 
 
 def use(command: str) -> None:
-    """Run a command as a reader would type it; those that need a network, weights or a browser are parsed."""
+    """Run a command as a reader would type it; those that need a network, weights or a person are parsed."""
     name, *arguments = shlex.split(command)[1:]
-    if name in ("weights", "review") or {"detic-swinb", "ray"} & set(arguments):
+    if (
+        name in ("weights", "review", "teach")
+        or "lite:" in command
+        or {"detic-swinb", "ray"} & set(arguments)
+    ):
         understood(command)
         return
     assert cli.main([name, *arguments, *([] if name == "audit" else ["--quiet"])]) == 0, command

@@ -110,7 +110,7 @@ def test_what_cannot_be_written_leaves_the_earlier_file(path: Path, monkeypatch:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(taught_file.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     with refused("taught_not_written", OutputError, names=[str(path), "No space left"]):
         write_taught(path, {"other": np.zeros(3)}, ABOUT, BASE)
     assert path.read_bytes() == before
