@@ -209,7 +209,7 @@ def suspicion_of(photos: Sequence[LabelledPhoto], predictions: Sequence[Predicti
     suspicion = np.zeros(len(photos))
     confs = np.array([said.conf for said in predictions])
     for conf in np.unique(confs):
-        here = np.flatnonzero(confs == conf)
+        here = np.flatnonzero(confs == conf).tolist()
         config = CropConfig(model="lite", conf=float(conf))
         records = [record_of(photos[i].key, predictions[i].found, photos[i].size, config) for i in here]
         suspicion[here] = doubts_of_all([(record, ()) for record in records], config).suspicion

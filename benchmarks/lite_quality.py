@@ -248,7 +248,7 @@ def subsets(photos: Sequence[LabelledPhoto]) -> dict[str, Bools]:
 
 def print_summary(rows: Sequence[Row], weights: Floats) -> None:
     """One line for each detector, all photos together."""
-    lines = [HEADINGS]
+    lines: list[tuple[str, ...]] = [HEADINGS]
     for row in rows:
         figures = statistics(row.measured)
         lines.append((row.name, *(str(figure(figures[heading], weights)) for heading in HEADINGS[1:])))
@@ -260,7 +260,7 @@ def print_row(row: Row, weights: Floats) -> None:
     measured = row.measured
     confs = [said.conf for said in row.predictions]
     print(f"\n\n=== {row.name} (conf {min(confs):.2f} to {max(confs):.2f}) ===\n")
-    lines = [("", "photos", *HEADINGS[1:6], "negatives", "false alarms")]
+    lines: list[tuple[str, ...]] = [("", "photos", *HEADINGS[1:6], "negatives", "false alarms")]
     for name, mask in subsets(measured.photos).items():
         figures = statistics(measured, mask)
         counts = [str(int((mask & here).sum())) for here in (measured.animal, ~measured.animal)]

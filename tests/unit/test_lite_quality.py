@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from benchmarks.labelled_photos import LabelledPhoto, folds, outing_of, read_sets
 from benchmarks.lite_metrics import (
+    Bools,
+    Floats,
     Prediction,
+    Statistic,
     at_reached,
     auroc,
     auroc_of,
@@ -34,7 +37,6 @@ from detic_crop.boxes.detections import Detections
 from tests.kit.helpers import detections
 
 MARINE = ("Marine mammal",)
-Floats = NDArray[np.float64]
 
 
 def photo(
@@ -333,12 +335,13 @@ def test_weights_count_photos_as_often_as_they_say() -> None:
     values, positive = random.random(30), random.random(30) < 0.5
     weights = random.integers(0, 4, 30)
     again = np.repeat(np.arange(30), weights)
-    for make in (
-        lambda v, p: mean_over(v, p),
+    makers: tuple[Callable[[Floats, Bools], Statistic], ...] = (
+        mean_over,
         lambda v, p: ratio(v, v + p),
         lambda v, p: auroc_of(v, p, ~p),
         lambda v, p: at_reached(v, p, ~p, 0.8),
-    ):
+    )
+    for make in makers:
         weighted = make(values, positive)(weights[None].astype(float))[0]
         repeated = make(values[again], positive[again])(once(len(again)))[0]
         assert weighted == pytest.approx(repeated)
