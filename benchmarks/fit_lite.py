@@ -14,17 +14,15 @@ a time; it is exact, since a ridge regression needs only sums of outer products,
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.labelled_photos import LabelledPhoto, read_set
 from detic_crop.boxes.detections import Detections
 from detic_crop.detectors.lite.backbone import LiteNetwork, load_network
 from detic_crop.detectors.lite.detector import LiteDetector
@@ -50,67 +48,6 @@ RIDGE = 0.1  # penalty per unit of variance of a feature; 0.03 to 0.3 differ by 
 JITTERS = 12  # windows per box: the overview's boxes are off by about as much as these
 LOST_SHARE = 0.03  # of positives that conf may lose: a little below the wanted 5 %
 PAIR_CONF = 0.45  # each of two equal animals in a photo of presence 0.9 passes
-OUTING = re.compile(r"naukma_(?:train|val)_(IMG_49|SB\d\d-\d{4})")
-
-
-@dataclass(frozen=True)
-class Photo:
-    """One labelled photo.
-
-    Attributes:
-        box: around the largest animal; None where there is no marine mammal.
-        outing: photos of one outing are not independent.
-        source: whose collection it is.
-        kind: above_water, underwater, aquarium, other; negative.
-    """
-
-    path: Path
-    box: Box | None
-    outing: str
-    source: str
-    kind: str
-    several: bool = False
-
-    def pixels(self) -> Pixels:
-        """As `cv2.imread` shows it."""
-        image = cv2.imread(str(self.path))
-        if image is None:
-            raise SystemExit(f"cannot read {self.path}")
-        return np.asarray(image, np.uint8)
-
-
-def read_photos(folder: Path) -> list[Photo]:
-    """Positives in the order of boxes.csv, then negatives by name."""
-    table = pd.read_csv(folder / "boxes.csv", keep_default_na=False)
-    photos = [
-        Photo(
-            folder / "images" / row["image"],
-            (float(row["xmin"]), float(row["ymin"]), float(row["xmax"]), float(row["ymax"])),
-            outing_of(row["image"]),
-            row["image"].split("_")[0],
-            row["kind"],
-            "multi" in row["notes"],
-        )
-        for row in table.to_dict("records")
-    ]
-    return photos + [
-        Photo(path, None, outing_of(path.name), path.name.split("_")[0], "negative")
-        for path in sorted((folder / "negatives").iterdir())
-    ]
-
-
-def outing_of(name: str) -> str:
-    """The group that a photo is left out with: survey, small source, class of boats; web pictures alone."""
-    survey = OUTING.match(name)
-    if survey:
-        return survey.group(1)
-    if name.startswith(("zythe", "naresh")):
-        return name.split("_")[0]
-    return (
-        re.sub(r"_image_\d+\.jpg$", "", name)
-        if "_image_" in name and "caltech101_image" not in name
-        else name
-    )
 
 
 def moments(cells: Matrix, share: Matrix, weight: Matrix) -> Matrix:
@@ -138,7 +75,7 @@ def inside_share(box: Box | None, window: Window, height: int, width: int) -> Ma
     )
 
 
-def overview_moments(network: LiteNetwork, photo: Photo, pixels: Pixels) -> tuple[Matrix, float]:
+def overview_moments(network: LiteNetwork, photo: LabelledPhoto, pixels: Pixels) -> tuple[Matrix, float]:
     """Moments of the overview, and the class margin. Inside and outside weigh half a photo each."""
     view = look(network, overview_picture(pixels))
     cells = overview_cells(view).cpu().numpy().astype(np.float64)
@@ -215,7 +152,7 @@ class Evidence:
         margins: (N,) class margin of each photo.
     """
 
-    photos: Sequence[Photo]
+    photos: Sequence[LabelledPhoto]
     overview: dict[str, Matrix]
     close_up: dict[str, Matrix]
     margins: Matrix
@@ -226,7 +163,9 @@ class Evidence:
         return np.array([photo.box is not None for photo in self.photos])
 
 
-def gather(network: LiteNetwork, photos: Sequence[Photo], seed: int = 0, jitters: int = JITTERS) -> Evidence:
+def gather(
+    network: LiteNetwork, photos: Sequence[LabelledPhoto], seed: int = 0, jitters: int = JITTERS
+) -> Evidence:
     """One pass over the photos; fewer `jitters` take less time and fit a little worse."""
     overview: dict[str, Matrix] = {}
     close_up: dict[str, Matrix] = {}
@@ -254,7 +193,7 @@ def fit(evidence: Evidence, left_out: frozenset[str] = frozenset(), conf: float 
 
 
 def cross_validate(
-    network: LiteNetwork, evidence: Evidence, group: Callable[[Photo], str]
+    network: LiteNetwork, evidence: Evidence, group: Callable[[LabelledPhoto], str]
 ) -> list[Detections]:
     """Each photo's detections by heads that saw no photo of its group."""
     found: dict[int, Detections] = {}
@@ -265,7 +204,7 @@ def cross_validate(
     return [found[i] for i in range(len(evidence.photos))]
 
 
-def groups(photos: Sequence[Photo], group: Callable[[Photo], str]) -> Iterator[list[int]]:
+def groups(photos: Sequence[LabelledPhoto], group: Callable[[LabelledPhoto], str]) -> Iterator[list[int]]:
     """Indices of the photos of each group."""
     names = [group(photo) for photo in photos]
     for name in sorted(set(names)):
@@ -297,7 +236,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # sums in one order: the same file every time
     network = load_network()
-    evidence = gather(network, read_photos(arguments.photos))
+    evidence = gather(network, read_set(arguments.photos))
     by_outing = cross_validate(network, evidence, lambda photo: photo.outing)
     scores, here = np.array([best_score(found) for found in by_outing]), evidence.present
     heads = fit(evidence, conf=calibrated_conf(scores, here))
