@@ -32,8 +32,9 @@ import torch
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from benchmarks.fit_lite import Photo, cross_validate, gather, read_photos
-from benchmarks.lite_quality import auroc
+from benchmarks.fit_lite import cross_validate, gather
+from benchmarks.labelled_photos import LabelledPhoto, read_set
+from benchmarks.lite_metrics import auroc
 from benchmarks.spoiled_rows import (
     ASSUMPTIONS,
     MECHANISMS,
@@ -165,7 +166,7 @@ def missed_targets(results: dict[str, dict[str, list[tuple[float, float]]]]) -> 
 
 
 def lite_population(
-    photos: Sequence[Photo], found: Sequence[Detections], config: CropConfig
+    photos: Sequence[LabelledPhoto], found: Sequence[Detections], config: CropConfig
 ) -> tuple[list[Animal], list[Record], list[Record], Scores]:
     """Right crops with their animals, wrong crops, and the scores of both."""
     animals: list[Animal] = []
@@ -176,7 +177,7 @@ def lite_population(
     for photo, detections in zip(photos, found, strict=True):
         if photo.box is None:
             continue
-        size = _size(photo)
+        size = photo.size
         record = record_of(photo.path.name, detections, size, config)
         ranked = sorted(detections.scores.tolist(), reverse=True)
         if len(ranked) > 1 and ranked[0] >= conf > ranked[1]:
@@ -194,7 +195,7 @@ def lite_population(
         wrong=_scores(wrong),
         alarms=false_alarms([max(d.scores.tolist()) for _, d in nothing], conf),
         splits=splits,
-        elsewhere=[_shares(d, _size(p)) for p, d in nothing],
+        elsewhere=[_shares(d, p.size) for p, d in nothing],
     )
     return animals, right, wrong, scores
 
@@ -214,11 +215,6 @@ def false_alarms(scores: Sequence[float], conf: float, count: int = 1000) -> lis
 
 def _scores(records: Sequence[Record]) -> list[tuple[float, float]]:
     return [(record.presence or 0.0, record.score or 0.0) for record in records]
-
-
-def _size(photo: Photo) -> tuple[int, int]:
-    pixels = photo.pixels()
-    return pixels.shape[1], pixels.shape[0]
 
 
 def _shares(detections: Detections, size: tuple[int, int]) -> Box:
@@ -288,7 +284,9 @@ def _numbers(text: str) -> Box:
 # ---------------------------------------------------------------- image checks
 
 
-def print_image_checks(photos: Sequence[Photo], records: Sequence[Record], config: CropConfig) -> None:
+def print_image_checks(
+    photos: Sequence[LabelledPhoto], records: Sequence[Record], config: CropConfig
+) -> None:
     """What they cost, and what they say of these photos."""
     large = max(photos, key=lambda photo: photo.path.stat().st_size)
     pixels = np.asarray(cv2.resize(large.pixels(), (2628, 1752), interpolation=cv2.INTER_AREA), np.uint8)
@@ -320,8 +318,8 @@ def print_image_checks(photos: Sequence[Photo], records: Sequence[Record], confi
     print(f"  near duplicates among 100,000 photos: {time.process_time() - begun:.1f} s")
 
 
-def _crop_of(photo: Photo, record: Record) -> NDArray[np.uint8]:
-    return cut_and_resize(photo.pixels(), record.crop_box or (0, 0, *_size(photo)), 512, "stretch")
+def _crop_of(photo: LabelledPhoto, record: Record) -> NDArray[np.uint8]:
+    return cut_and_resize(photo.pixels(), record.crop_box or (0, 0, *photo.size), 512, "stretch")
 
 
 def _milliseconds(work: Callable[[], object], repeats: int = 9) -> float:
@@ -348,7 +346,7 @@ def main() -> int:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    network, photos = load_network(), read_photos(arguments.photos)
+    network, photos = load_network(), read_set(arguments.photos)
     config = CropConfig(model="lite", conf=load_lite().info.default_conf)
     found = cross_validate(network, gather(network, photos, jitters=JITTERS), lambda photo: photo.source)
     animals, right, wrong, scores = lite_population(photos, found, config)
@@ -371,7 +369,7 @@ def main() -> int:
     if folder.is_dir():
         kaggle(folder, scores.elsewhere)
     records = [
-        record_of(photo.path.name, detections, _size(photo), config)
+        record_of(photo.path.name, detections, photo.size, config)
         for photo, detections in zip(photos, found, strict=True)
     ]
     print_image_checks(photos, records, config)

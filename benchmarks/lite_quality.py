@@ -1,19 +1,24 @@
-"""How good is `lite`? `python -m benchmarks.lite_quality PHOTOS_FOLDER [--sheet OUT.png]`.
+"""How good is `lite`? `python -m benchmarks.lite_quality SET [SET …] [--folds DIR] [--sheet OUT.png]`.
 
-Prints one table: the naive localiser, `lite` with heads that never saw the photo's outing, the same with
-heads that never saw its whole source (harder: another camera, another sea), `lite` as shipped (fitted on
-these very photos), and the target. Everything is computed here; the constants of `lite_boxes` and
-`lite_evidence` were chosen by hand on the same photos, which no cross-validation shows.
+Each SET is a folder of labelled photos (see `labelled_photos`). Measured are `lite` as shipped, which was
+fitted on some or all of these photos, and `lite` cross-validated: each photo is shown to weights that never
+saw its source (or outing). With `--folds DIR` these are the files `fold-K.*` of the training script, where
+`folds.json` says which photo is in which fold (the option may be repeated); without it today's heads are
+refitted for each source left out, which takes a quarter of an hour.
 
-A positive whose boxes all score below conf counts with the whole photo as its box. AUROC and false alarms use
-`presence`; false alarms: negatives at or above the presence that 90 % of the positives reach.
+A positive whose boxes all score below conf counts with the whole photo as its box. Figures are given with
+their 95 % interval by bootstrap over sources: 2,000 draws, always the same ones.
+
+`--predictions FILE` keeps all boxes, and `--saved FILE` makes the tables from such a file again. `--before
+FILE` adds the rows of an earlier version's file, and what has changed since, photo by photo.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,160 +27,157 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.fit_lite import (
-    Photo,
+from benchmarks.fit_lite import calibrated_conf, cross_validate, gather, groups
+from benchmarks.labelled_photos import NEGATIVE, Box, LabelledPhoto, read_sets
+from benchmarks.lite_metrics import (
+    COVERED,
+    Bools,
+    Floats,
+    Measured,
+    Prediction,
+    Statistic,
+    at_reached,
+    auroc_of,
     best_score,
-    calibrated_conf,
-    cross_validate,
-    gather,
-    groups,
-    read_photos,
+    calibration_error,
+    chosen_box,
+    draws_of,
+    figure,
+    mean_over,
+    measure,
+    ratio,
+    read_predictions,
+    reliability,
+    write_predictions,
 )
-from detic_crop.boxes.choose import choose
-from detic_crop.boxes.detections import Detections
-from detic_crop.boxes.overlap import iou_of_pair
-from detic_crop.detectors.lite.backbone import LiteNetwork, load_network
-from detic_crop.detectors.lite.boxes import area, overlap
-from detic_crop.detectors.lite.detector import CLASS_NAME, LiteDetector, load_lite
-from detic_crop.detectors.lite.evidence import Box, Pixels, look, overview_picture
+from benchmarks.spoiled_rows import RIGHT_IOU
+from detic_crop.detectors.lite.backbone import load_network
+from detic_crop.detectors.lite.detector import LiteDetector, load_lite
+from detic_crop.detectors.lite.evidence import read_heads
 
-NAIVE_CLASSES = (2, 3, 4, 147, 148, 149, 150)  # sharks and marine mammals
-NAIVE_THRESHOLD = 0.3  # of the map's range
-CROP_SCALE = 1.2
-SUBSETS = ("above water", "under water/pool", "multi")
-TARGET = ("target", "≥0.72", "≥0.85", "≥0.88", "≥0.97", "≤0.08", "≤200", "", "", "")
-HEADINGS = ("lite", "mean IoU", "IoU≥0.5", "cov90", "AUROC", "false al.", "ms", *SUBSETS)
+SHIPPED = "as shipped"
+REFITTED = "refitted, by source"
+SIZES = (("box below 5 % of the photo", 0.0, 0.05), ("5 to 25 %", 0.05, 0.25), ("25 % and more", 0.25, 1.01))
+TARGET = ("target", "≥ 0.73", "≥ 0.86", "≥ 0.87", "≥ 0.97", "≥ 0.93", "≤ 0.06", "≥ 0.80")
+HEADINGS = ("", "mean IoU", "IoU ≥ 0.5", "cov90", "AUROC", "found", "false alarms", "suspicion")
 
 
-@dataclass(frozen=True)
-class Result:
-    """What one detector said about all photos."""
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A detector in the tables.
+
+    Attributes:
+        name: what it is called.
+        predictions: one for each photo.
+        measured: the same, compared with the truth.
+    """
 
     name: str
-    detections: Sequence[Detections]
-    confs: Sequence[float]
-    milliseconds: float | None = None
+    predictions: Sequence[Prediction]
+    measured: Measured
+
+    @classmethod
+    def of(cls, name: str, photos: Sequence[LabelledPhoto], said: Mapping[str, Prediction]) -> Row:
+        """Return the row of these photos.
+
+        Raises:
+            SystemExit: nothing was said of one of them.
+        """
+        missing = [photo.key for photo in photos if photo.key not in said]
+        if missing:
+            raise SystemExit(
+                f"expected predictions of all {len(photos)} photos for {name!r}, got none of {missing[0]} "
+                f"and {len(missing) - 1} more; make them again with --predictions, from the same sets"
+            )
+        predictions = [said[photo.key] for photo in photos]
+        return cls(name, predictions, measure(photos, predictions))
 
 
-def naive(network: LiteNetwork, pixels: Pixels) -> Detections:
-    """One scale, posterior of the classes per cell, fixed threshold, heaviest component."""
-    view = look(network, overview_picture(pixels))
-    with torch.inference_mode():
-        logits = network.logits(view.coarse)[0]  # (h, w, 1000)
-        posterior = logits.softmax(2)[..., list(NAIVE_CLASSES)].sum(2).numpy()
-        presence = float(logits.mean((0, 1)).softmax(0)[list(NAIVE_CLASSES)].sum().clamp(0, 1))
-    height, width = pixels.shape[:2]
-    rows, columns = (16 * side for side in posterior.shape)
-    evidence = cv2.resize(posterior, (columns, rows), interpolation=cv2.INTER_LINEAR)
-    bar = evidence.min() + NAIVE_THRESHOLD * (evidence.max() - evidence.min())
-    _, labels = cv2.connectedComponents((evidence > bar).astype(np.uint8))
-    weights = np.bincount(labels.ravel(), evidence.ravel().astype(np.float64))
-    if len(weights) < 2:
-        return Detections.empty(presence)
-    ys, xs = np.nonzero(labels == 1 + int(weights[1:].argmax()))
-    cells = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
-    box = cells * np.array([width / columns, height / rows] * 2)
-    return Detections(box[None].astype(np.float32), np.array([presence], np.float32), (CLASS_NAME,), presence)
+# ---------------------------------------------------------------- the detectors
 
 
-def chosen_box(detections: Detections, conf: float, photo_size: tuple[int, int]) -> Box:
-    """The raw box a run would choose; the whole photo (width, height) where it finds none."""
-    index = choose(detections, (CLASS_NAME,), conf).index
-    if index is None:
-        return 0.0, 0.0, float(photo_size[0]), float(photo_size[1])
-    left, top, right, bottom = (float(edge) for edge in detections.xyxy[index])
-    return left, top, right, bottom
+def shipped(photos: Sequence[LabelledPhoto], detector: LiteDetector) -> list[Prediction]:
+    """What pip installs."""
+    conf = detector.info.default_conf
+    return [Prediction(SHIPPED, photo.key, conf, detector.detect(photo.pixels())) for photo in photos]
 
 
-def covered(box: Box, truth: Box, photo_size: tuple[int, int]) -> float:
-    """Share of the truth inside the box enlarged 1.2× (cut to the photo, which holds the truth anyway)."""
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    half_width, half_height = CROP_SCALE * (box[2] - box[0]) / 2, CROP_SCALE * (box[3] - box[1]) / 2
-    crop = (
-        max(0.0, x - half_width),
-        max(0.0, y - half_height),
-        min(float(photo_size[0]), x + half_width),
-        min(float(photo_size[1]), y + half_height),
-    )
-    return overlap(crop, truth) / area(truth)
-
-
-def auroc(positives: NDArray[np.float64], negatives: NDArray[np.float64]) -> float:
-    """Share of pairs in the right order, ties half."""
-    difference = positives[:, None] - negatives[None, :]
-    return float(((difference > 0) + 0.5 * (difference == 0)).mean())
-
-
-def overlaps(
-    result: Result, photos: Sequence[Photo], sizes: Sequence[tuple[int, int]]
-) -> Sequence[float | None]:
-    """IoU of the chosen box of each positive; None for negatives."""
+def refitted(photos: Sequence[LabelledPhoto]) -> list[Prediction]:
+    """Heads fitted anew for each source, which they never saw; conf calibrated on all other sources."""
+    network = load_network()
+    evidence = gather(network, photos)
+    found = cross_validate(network, evidence, lambda photo: photo.source)
+    scores = np.array([best_score(detections) for detections in found])
+    confs = np.zeros(len(photos))
+    for indices in groups(photos, lambda photo: photo.source):
+        used = np.ones(len(photos), bool)
+        used[indices] = False
+        confs[indices] = calibrated_conf(scores[used], evidence.present[used])
     return [
-        None if photo.box is None else iou_of_pair(chosen_box(found, conf, size), photo.box)
-        for found, conf, photo, size in zip(result.detections, result.confs, photos, sizes, strict=True)
+        Prediction(REFITTED, photo.key, float(conf), detections)
+        for photo, conf, detections in zip(photos, confs, found, strict=True)
     ]
 
 
-def row(result: Result, photos: Sequence[Photo], sizes: Sequence[tuple[int, int]]) -> tuple[str, ...]:
-    """One line of the table."""
-    found = [value for value in overlaps(result, photos, sizes) if value is not None]
-    ious = np.array(found)
-    positives = [i for i, photo in enumerate(photos) if photo.box is not None]
-    coverage = np.array(
-        [
-            covered(chosen_box(result.detections[i], result.confs[i], sizes[i]), box, sizes[i])
-            for i in positives
-            if (box := photos[i].box) is not None
-        ]
-    )
-    presence = np.array([float(found.presence or 0.0) for found in result.detections])
-    here = np.array([photo.box is not None for photo in photos])
-    bar = np.quantile(presence[here], 0.1)
-    kinds = [photos[i].kind for i in positives]
-    masks = (
-        np.array([kind == "above_water" for kind in kinds]),
-        np.array([kind in ("underwater", "aquarium") for kind in kinds]),
-        np.array([photos[i].several for i in positives]),
-    )
-    return (
-        result.name,
-        f"{ious.mean():.3f}",
-        f"{(ious >= 0.5).mean():.3f}",
-        f"{(coverage >= 0.9).mean():.3f}",
-        f"{auroc(presence[here], presence[~here]):.3f}",
-        f"{(presence[~here] >= bar).mean():.3f}",
-        "" if result.milliseconds is None else f"{result.milliseconds:.0f}",
-        *(f"{ious[mask].mean():.3f} ({mask.sum()})" if mask.any() else "" for mask in masks),
-    )
+def from_folds(photos: Sequence[LabelledPhoto], folder: Path) -> list[Prediction]:
+    """Each photo's boxes by the weights of its fold, at their own conf."""
+    fold_of = read_folds(folder, photos)
+    name = f"cross-validated, by {kept_together(fold_of, photos)}"
+    found = {}
+    for fold in sorted(set(fold_of.values())):
+        detector = load_fold(folder, fold)
+        conf = detector.info.default_conf
+        for photo in photos:
+            if fold_of[photo.key] == fold:
+                found[photo.key] = Prediction(name, photo.key, conf, detector.detect(photo.pixels()))
+    return [found[photo.key] for photo in photos]
 
 
-def left_out_confs(found: Sequence[Detections], photos: Sequence[Photo]) -> list[float]:
-    """For each photo the conf calibrated on all other outings."""
-    scores = np.array([best_score(detections) for detections in found])
-    present = np.array([photo.box is not None for photo in photos])
-    confs = np.zeros(len(photos))
-    for indices in groups(photos, lambda photo: photo.outing):
-        used = np.ones(len(photos), bool)
-        used[indices] = False
-        confs[indices] = calibrated_conf(scores[used], present[used])
-    return confs.tolist()
+def load_fold(folder: Path, fold: int) -> LiteDetector:
+    """Load the detector whose weights never saw the photos of this fold."""
+    return LiteDetector(load_network(), read_heads(folder / f"fold-{fold}.npz"))
 
 
-def passes(result: Result, photos: Sequence[Photo]) -> tuple[float, float]:
-    """Share of positives and of negatives with a box that reaches conf."""
-    eligible = np.array(
-        [
-            best_score(found) >= np.float32(conf)
-            for found, conf in zip(result.detections, result.confs, strict=True)
-        ]
+def read_folds(folder: Path, photos: Sequence[LabelledPhoto]) -> dict[str, int]:
+    """Photo → fold, from `folds.json`.
+
+    Raises:
+        SystemExit: a photo has no fold.
+    """
+    fold_of = {str(key): int(fold) for key, fold in json.loads((folder / "folds.json").read_bytes()).items()}
+    missing = [photo.key for photo in photos if photo.key not in fold_of]
+    if missing:
+        raise SystemExit(
+            f"expected a fold for each of {len(photos)} photos in {folder / 'folds.json'}, got none for "
+            f"{missing[0]} and {len(missing) - 1} more; train the folds on the same sets"
+        )
+    return fold_of
+
+
+def kept_together(fold_of: Mapping[str, int], photos: Sequence[LabelledPhoto]) -> str:
+    """What no two folds share: ``source``, or else ``outing``.
+
+    Raises:
+        SystemExit: photos of one outing are in several folds, so nothing was left out.
+    """
+
+    def apart(names: Sequence[str]) -> bool:
+        pairs = {(name, fold_of[photo.key]) for name, photo in zip(names, photos, strict=True)}
+        return len(pairs) == len(set(names))
+
+    if apart([photo.source for photo in photos]):
+        return "source"
+    if apart([photo.outing for photo in photos]):
+        return "outing"
+    raise SystemExit(
+        "expected folds that keep the photos of an outing together, got one that is in several; make them "
+        "with labelled_photos.folds"
     )
-    here = np.array([photo.box is not None for photo in photos])
-    return float(eligible[here].mean()), float(eligible[~here].mean())
 
 
 def milliseconds_per_photo(
     detector: LiteDetector,
-    photos: Sequence[Photo],
+    photos: Sequence[LabelledPhoto],
     threads: int,
     clock: Callable[[], float],
     repeats: int = 7,
@@ -203,95 +205,225 @@ def milliseconds_per_photo(
     return 1000 * min(spent)
 
 
-def contact_sheet(
-    result: Result, photos: Sequence[Photo], sizes: Sequence[tuple[int, int]], path: Path
-) -> None:
-    """The 24 worst positives and the six most animal-like negatives: truth green, chosen box white."""
-    found = overlaps(result, photos, sizes)
-    worst = sorted((i for i, value in enumerate(found) if value is not None), key=lambda i: found[i] or 0.0)[
-        :24
-    ]
-    alarms = [i for i, value in enumerate(found) if value is None]
-    alarms = sorted(alarms, key=lambda i: -float(result.detections[i].presence or 0.0))[:6]
-    tiles = [
-        _tile(
-            photos[i], chosen_box(result.detections[i], result.confs[i], sizes[i]), _caption(result, found, i)
+# ---------------------------------------------------------------- the tables
+
+
+def statistics(measured: Measured, mask: Bools | None = None) -> dict[str, Statistic]:
+    """The figures of the tables by heading, over the photos of the mask."""
+    mask = np.ones(len(measured.photos), bool) if mask is None else mask
+    animal, nothing = mask & measured.animal, mask & ~measured.animal
+    boxed = animal & measured.passed
+    right = measured.ious >= RIGHT_IOU
+    return {
+        "mean IoU": mean_over(measured.ious, animal),
+        "IoU ≥ 0.5": mean_over(right, animal),
+        "cov90": mean_over(measured.coverage >= COVERED, animal),
+        "AUROC": auroc_of(measured.presence, animal, nothing),
+        "found": mean_over(measured.passed, animal),
+        "false alarms": mean_over(measured.passed, nothing),
+        "suspicion": auroc_of(measured.suspicion, boxed & ~right, boxed & right),
+        "suspicion, with false alarms": auroc_of(
+            measured.suspicion, mask & measured.passed & ~right, boxed & right
+        ),
+        "false alarms there": at_reached(measured.presence, animal, nothing),
+        "found there": at_reached(measured.presence, animal, animal),
+        "further animals found": ratio(measured.further_found * mask, measured.further * mask),
+    }
+
+
+def subsets(photos: Sequence[LabelledPhoto]) -> dict[str, Bools]:
+    """Mask of everything that is looked at by itself; what no photo is in is left out."""
+    sets = np.array([photo.set for photo in photos])
+    kinds = np.array([photo.kind for photo in photos])
+    shares = np.array([photo.share for photo in photos])
+    several = np.array([photo.several for photo in photos])
+    animal = np.array([photo.box is not None for photo in photos])
+    masks = {"all": np.ones(len(photos), bool)}
+    masks |= {f"set {name}": sets == name for name in sorted({*sets.tolist()})}
+    masks |= {kind: kinds == kind for kind in sorted({*kinds.tolist()} - {NEGATIVE})}
+    masks |= {name: animal & (low <= shares) & (shares < high) for name, low, high in SIZES}
+    masks |= {"one animal": animal & ~several, "several animals": animal & several}
+    return {name: mask for name, mask in masks.items() if mask.any()}
+
+
+def print_summary(rows: Sequence[Row], weights: Floats) -> None:
+    """One line for each detector, all photos together."""
+    lines: list[tuple[str, ...]] = [HEADINGS]
+    for row in rows:
+        figures = statistics(row.measured)
+        lines.append((row.name, *(str(figure(figures[heading], weights)) for heading in HEADINGS[1:])))
+    print_table([*lines, TARGET])
+
+
+def print_row(row: Row, weights: Floats) -> None:
+    """Everything about one detector."""
+    measured = row.measured
+    confs = [said.conf for said in row.predictions]
+    print(f"\n\n=== {row.name} (conf {min(confs):.2f} to {max(confs):.2f}) ===\n")
+    lines: list[tuple[str, ...]] = [("", "photos", *HEADINGS[1:6], "negatives", "false alarms")]
+    for name, mask in subsets(measured.photos).items():
+        figures = statistics(measured, mask)
+        counts = [str(int((mask & here).sum())) for here in (measured.animal, ~measured.animal)]
+        cells = [str(figure(figures[heading], weights)) for heading in HEADINGS[1:7]]
+        lines.append((name, counts[0], *cells[:5], counts[1], cells[5]))
+    print_table(lines)
+    figures = statistics(measured)
+    print("\nwhere 95 % of the animals are found (presence instead of conf):")
+    for heading in ("found there", "false alarms there"):
+        print(f"  {heading}: {figure(figures[heading], weights)}")
+    wrong = int((measured.animal & measured.passed & (measured.ious < RIGHT_IOU)).sum())
+    print(f"suspicion: does it rank wrong boxes (IoU < {RIGHT_IOU}) above right ones? AUROC")
+    print(f"  {wrong} wrong boxes on photos with animals: {figure(figures['suspicion'], weights)}")
+    print(f"  and those on negatives: {figure(figures['suspicion, with false alarms'], weights)}")
+    if measured.further.any():
+        print(
+            f"further animals: {int(measured.further.sum())} with boxes on "
+            f"{int((measured.further > 0).sum())} photos; found at IoU ≥ {RIGHT_IOU}: "
+            f"{figure(figures['further animals found'], weights)}"
         )
-        for i in worst + alarms
-    ]
+    print_calibration(measured)
+
+
+def print_calibration(measured: Measured) -> None:
+    """Is the score of a photo's surest box the probability that it is right?"""
+    boxed = ~np.isnan(measured.surest)
+    scores, right = measured.surest[boxed], measured.surest_right[boxed]
+    print(
+        f"score of the surest box of each photo, and the share of right ones (IoU ≥ {RIGHT_IOU}); "
+        f"calibration error {calibration_error(scores, right):.3f}"
+    )
+    bins = reliability(scores, right)
+    print_table(
+        [
+            ("  mean score", *(f"{score:.2f}" for _, score, _ in bins)),
+            ("  right", *(f"{share:.2f}" for _, _, share in bins)),
+            ("  boxes", *(str(count) for count, _, _ in bins)),
+        ]
+    )
+
+
+def print_changes(row: Row, before: Row, weights: Floats) -> None:
+    """What has changed on the same photos: differences with the interval of the same draws."""
+    print(f"\n{row.name}, less {before.name}:\n")
+    headings = ("mean IoU", "IoU ≥ 0.5", "cov90", "AUROC", "found", "false alarms", "suspicion")
+    lines: list[tuple[str, ...]] = [("", *headings)]
+    for name, mask in subsets(row.measured.photos).items():
+        new, old = statistics(row.measured, mask), statistics(before.measured, mask)
+        lines.append((name, *(str(change(new[key], old[key], weights)) for key in headings)))
+    print_table(lines)
+
+
+def change(new: Statistic, old: Statistic, weights: Floats) -> str:
+    """The difference of two statistics, with sign and interval."""
+    difference = figure(lambda drawn: new(drawn) - old(drawn), weights)
+    if np.isnan(difference.value):
+        return str(difference)
+    return f"{difference.value:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
+
+
+def print_table(lines: Sequence[Sequence[str]]) -> None:
+    """Print columns, aligned."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+# ---------------------------------------------------------------- the contact sheet
+
+
+def contact_sheet(row: Row, path: Path) -> None:
+    """The 24 worst positives and the six most animal-like negatives: truth green, chosen box white."""
+    measured = row.measured
+    worst = [int(i) for i in np.argsort(measured.ious, kind="stable") if measured.animal[i]][:24]
+    alarms = [int(i) for i in np.argsort(-measured.presence, kind="stable") if not measured.animal[i]][:6]
+    tiles = [_tile(row, i) for i in worst + alarms]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % 6)
-    rows = [np.hstack(tiles[i : i + 6]) for i in range(0, len(tiles), 6)]
-    cv2.imwrite(str(path), np.vstack(rows))
+    cv2.imwrite(str(path), np.vstack([np.hstack(tiles[i : i + 6]) for i in range(0, len(tiles), 6)]))
 
 
-def _caption(result: Result, found: Sequence[float | None], index: int) -> str:
-    value = found[index]
-    presence = float(result.detections[index].presence or 0.0)
-    return f"p {presence:.2f}" + ("" if value is None else f" IoU {value:.2f}")
-
-
-def _tile(photo: Photo, box: Box, caption: str, width: int = 320, height: int = 240) -> Pixels:
+def _tile(row: Row, index: int, width: int = 320, height: int = 240) -> NDArray[np.uint8]:
+    photo, said = row.measured.photos[index], row.predictions[index]
     pixels = photo.pixels()
     scale = min(width / pixels.shape[1], (height - 16) / pixels.shape[0])
     small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    for edges, colour in ((photo.box, (0, 255, 0)), (box, (255, 255, 255))):
-        if edges is not None:
-            corners = [round(edge * scale) for edge in edges]
-            cv2.rectangle(small, (corners[0], corners[1]), (corners[2] - 1, corners[3] - 1), colour, 1)
+    boxes: list[tuple[Box, tuple[int, int, int]]] = [
+        *((box, (0, 160, 0)) for box in photo.further),
+        *([(photo.box, (0, 255, 0))] if photo.box else []),
+        (chosen_box(said.found, said.conf, photo.size), (255, 255, 255)),
+    ]
+    for box, colour in boxes:
+        corners = [round(edge * scale) for edge in box]
+        cv2.rectangle(small, (corners[0], corners[1]), (corners[2] - 1, corners[3] - 1), colour, 1)
     tile = np.zeros((height, width, 3), np.uint8)
     tile[16 : 16 + small.shape[0], : small.shape[1]] = small[: height - 16, :width]
-    cv2.putText(
-        tile,
-        f"{caption} {photo.path.stem[-28:]}",
-        (2, 12),
-        cv2.FONT_HERSHEY_SIMPLEX,
-        0.38,
-        (255, 255, 255),
-        1,
-    )
+    caption = f"p {row.measured.presence[index]:.2f}"
+    if photo.box is not None:
+        caption += f" IoU {row.measured.ious[index]:.2f}"
+    text = f"{caption} {photo.path.stem[-28:]}"
+    cv2.putText(tile, text, (2, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (255, 255, 255), 1)
     return tile
 
 
+# ---------------------------------------------------------------- the command
+
+
+def predict(arguments: argparse.Namespace, photos: Sequence[LabelledPhoto]) -> list[Prediction]:
+    """Show the photos to all detectors, and say how long that takes."""
+    detector = load_lite()
+    said = shipped(photos, detector)
+    if arguments.folds:
+        for folder in arguments.folds:
+            said += from_folds(photos, folder)
+    else:
+        said += refitted(photos)
+    processor = milliseconds_per_photo(detector, photos, 1, time.process_time)
+    print(f"a JPEG of 4.6 MP takes {processor:.0f} ms of one core, decoding included (target ≤ 250)\n")
+    return said
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("photos", type=Path)
-    parser.add_argument("--sheet", type=Path, help="write a contact sheet of the worst cross-validated cases")
+    parser.add_argument("sets", type=Path, nargs="+", help="folders of labelled photos")
+    parser.add_argument("--folds", type=Path, action="append", help="weights that never saw a fold")
+    parser.add_argument("--sheet", type=Path, help="contact sheet of the worst cases of the last row")
+    parser.add_argument("--predictions", type=Path, help="file to keep all boxes in")
+    parser.add_argument("--saved", type=Path, help="take the boxes from such a file; no detector is run")
+    parser.add_argument("--before", type=Path, help="such a file of an earlier version, to compare with")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    photos = read_photos(arguments.photos)
-    network, shipped = load_network(), load_lite()
-    sizes = [(pixels.shape[1], pixels.shape[0]) for pixels in (photo.pixels() for photo in photos)]
-    evidence = gather(network, photos)
-    by_outing = cross_validate(network, evidence, lambda photo: photo.outing)
-    by_source = cross_validate(network, evidence, lambda photo: photo.source)
-    everywhere = [shipped.info.default_conf] * len(photos)
-    results = [
-        Result("naive", [naive(network, photo.pixels()) for photo in photos], [0.0] * len(photos)),
-        Result("cross-validated by outing", by_outing, left_out_confs(by_outing, photos)),
-        Result("cross-validated by source", by_source, left_out_confs(by_source, photos)),
-        Result(
-            "as shipped (saw these)",
-            [shipped.detect(photo.pixels()) for photo in photos],
-            everywhere,
-            milliseconds_per_photo(shipped, photos, 2, time.perf_counter),
-        ),
-    ]
-    table = [HEADINGS, *(row(result, photos, sizes) for result in results), TARGET]
-    widths = [max(len(line[i]) for line in table) for i in range(len(HEADINGS))]
-    for line in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-    print(f"\ndefault conf as shipped: {shipped.info.default_conf:.2f}")
-    for result in results[1:]:
-        there, false = passes(result, photos)
-        confs = f"conf {min(result.confs):.2f} to {max(result.confs):.2f}"
-        print(f"{result.name}: {confs}, positives that pass {there:.3f}, false alarms {false:.3f}")
-    processor = milliseconds_per_photo(shipped, photos, 1, time.process_time)
+    photos = read_sets(arguments.sets)
+    weights = draws_of([photo.source for photo in photos])
+    animals = sum(photo.box is not None for photo in photos)
     print(
-        f"ms is wall clock on two threads; on one thread a photo takes {processor:.0f} ms of processor time"
+        f"{animals} photos with animals and {len(photos) - animals} without, of "
+        f"{len({photo.source for photo in photos})} sources, in {len(arguments.sets)} sets\n"
     )
+    if arguments.saved:
+        said = [p for row in read_predictions(arguments.saved).values() for p in row.values()]
+    else:
+        said = predict(arguments, photos)
+    if arguments.predictions:
+        write_predictions(arguments.predictions, said)
+    by_row: dict[str, dict[str, Prediction]] = {}
+    for prediction in said:
+        by_row.setdefault(prediction.row, {})[prediction.photo] = prediction
+    rows = [Row.of(name, photos, found) for name, found in by_row.items()]
+    earlier = []
+    if arguments.before:
+        earlier = [
+            Row.of(f"before: {name}", photos, found)
+            for name, found in read_predictions(arguments.before).items()
+        ]
+    print_summary([*earlier, *rows], weights)
+    for row in rows:
+        print_row(row, weights)
+    if earlier:
+        print("\n\n=== what has changed ===")
+        for before in earlier:
+            print_changes(rows[-1], before, weights)
     if arguments.sheet:
-        contact_sheet(results[1], photos, sizes, arguments.sheet)
+        contact_sheet(rows[-1], arguments.sheet)
 
 
 if __name__ == "__main__":

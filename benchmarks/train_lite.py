@@ -38,6 +38,7 @@ from detic_crop.detectors.devices import one_torch_thread
 from detic_crop.detectors.lite.backbone import load_imagenet
 from detic_crop.detectors.lite.detector import LiteDetector
 from detic_crop.detectors.lite.judgement import FEATURES, Judgement
+from detic_crop.detectors.lite.measure import FEATURES as FEATURES_OF_CELLS
 from detic_crop.detectors.lite.network import CELL, LOG_REACH, LiteNetwork, Sight
 from detic_crop.detectors.lite.views import as_tensor
 from detic_crop.detectors.lite.weights import SHIPPED, LiteWeights, load_network
@@ -51,6 +52,7 @@ WEIGHT_DECAY = 0.03
 KEPT = 0.997  # share that the running mean of the weights keeps at each step
 WEIGHTS_OF_LOSSES = (1.0, 0.7, 1.5, 0.7)  # middle, inside, edges, presence
 DROPPED = 0.5  # share of the pooled features that presence does without
+UNMEASURED = np.zeros(FEATURES_OF_CELLS + 1, np.float32)
 UNFITTED = Judgement(np.zeros(len(FEATURES) + 1, np.float32), np.zeros(len(FEATURES) + 1, np.float32))
 MIDDLE = 0.25  # height of the bell above which a cell is asked for the edges
 
@@ -262,10 +264,10 @@ def _area(box: Edges) -> float:
     return float((box[2] - box[0]) * (box[3] - box[1]))
 
 
-def as_weights(parameters: Mapping[str, Tensor], judgement: Judgement, conf: float) -> LiteWeights:
+def as_weights(parameters: Mapping[str, Tensor], measure: NDArray[np.float32] = UNMEASURED) -> LiteWeights:
     """The content of a weights file."""
     network = {name: value.contiguous().numpy().astype(np.float16) for name, value in parameters.items()}
-    return LiteWeights(network, judgement, conf)
+    return LiteWeights(network, measure, UNFITTED, 0.5)
 
 
 def answers_of(weights: LiteWeights, photos: Sequence[LabelledPhoto]) -> list[Answer]:
@@ -284,7 +286,7 @@ def _one_training(
     parameters = train(
         [photo for photo, out in zip(prepared, left_out, strict=True) if not out], name, epochs=epochs
     )
-    weights = as_weights(parameters, UNFITTED, 0.5)
+    weights = as_weights(parameters)
     return weights, answers_of(weights, [p.photo for p, out in zip(prepared, left_out, strict=True) if out])
 
 

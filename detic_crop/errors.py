@@ -34,7 +34,7 @@ class UsageError(DeticCropError, ValueError):
 
 
 class OutputError(DeticCropError):
-    """The output folder cannot be written or is held by another run; what was finished is kept."""
+    """An output folder cannot be read or written, or is held by another run; what was finished is kept."""
 
 
 class WeightsError(DeticCropError):

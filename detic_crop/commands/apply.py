@@ -62,7 +62,7 @@ def apply(
 
     Raises:
         UsageError: the folder has no finished photos.
-        OutputError: it cannot be written or is in use; what was finished is kept.
+        OutputError: it cannot be read or written, or is in use; what was finished is kept.
         Interrupted, Terminated: see `run`.
     """
     options = RunOptions(workers=workers, memory=memory, quiet=quiet)

@@ -62,7 +62,8 @@ def recrop(
 
     Raises:
         UsageError: `source` is not a run, or its boxes cannot answer for these settings.
-        OutputError: the output cannot be written or is in use.
+        OutputError: `source` cannot be read, or the output cannot be written or is in use; what was
+            finished is kept.
         Interrupted, Terminated: see `run`.
     """
     with open_on_disk(source, "recrop") as origin:

@@ -45,13 +45,17 @@ class Reread:
 
         Raises:
             OutputError: there is another file in its place.
-            OSError: it cannot be read.
+            OSError: it cannot be read; names the file.
         """
         with _lock:
             file = _opened.pop(self._number, None) or self._open_again()
             _opened[self._number] = file
-            file.seek(offset)  # and not `os.pread`, which Windows does not have
-            return file.read(length) or b""
+            try:
+                file.seek(offset)  # and not `os.pread`, which Windows does not have
+                return file.read(length) or b""
+            except OSError as error:
+                error.filename = os.fspath(self.path)
+                raise
 
     def _open_again(self) -> FileIO:
         _make_room()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,6 +23,7 @@ from detic_crop.folder.journal import read_candidates
 from detic_crop.folder.records import Record
 from detic_crop.folder.there import is_there
 from detic_crop.folder.typed_json import decode_any, is_sealed
+from detic_crop.folder.write_errors import reading_errors
 
 
 class KeptCandidates(Detector):
@@ -46,6 +48,7 @@ class KeptCandidates(Detector):
         self._records = records
         self._sizes = sizes
         self._same_classes = same_classes
+        self._path = os.fspath(candidates_path)
         self._file = open(candidates_path, "rb")  # noqa: SIM115 - closed by `close`
         self._lock = threading.Lock()
         self.info = DetectorInfo(
@@ -62,19 +65,10 @@ class KeptCandidates(Detector):
 
         Raises:
             PhotoError: the earlier run failed on it, or the photo has changed.
+            OutputError: what the earlier run kept cannot be read now.
         """
-        record = self._records.get(key)
-        if record is None or record.status == "failed" or record.candidates is None:
-            raise PhotoError(
-                "no_candidates", "the earlier run kept no boxes of this photo; run `detic-crop run` again"
-            )
-        try:
-            with self._lock:
-                kept = read_candidates(self._file, record)
-        except (ValueError, KeyError) as error:
-            raise PhotoError(
-                "no_candidates", "the kept boxes of this photo are damaged; run `detic-crop run` again"
-            ) from error
+        with reading_errors(self._path):
+            record, kept = self._kept(key)
         height, width = image.shape[:2]
         then = (record.width, record.height, record.file_size)
         now = (width, height, self._sizes.get(key, record.file_size))
@@ -85,6 +79,20 @@ class KeptCandidates(Detector):
                 "run `detic-crop run` again".format(*then, *now),
             )
         return kept if self._same_classes else replace(kept, presence=None)
+
+    def _kept(self, key: str) -> tuple[Record, Detections]:
+        record = self._records.get(key)
+        if record is None or record.status == "failed" or record.candidates is None:
+            raise PhotoError(
+                "no_candidates", "the earlier run kept no boxes of this photo; run `detic-crop run` again"
+            )
+        try:
+            with self._lock:
+                return record, read_candidates(self._file, record)
+        except (ValueError, KeyError) as error:
+            raise PhotoError(
+                "no_candidates", "the kept boxes of this photo are damaged; run `detic-crop run` again"
+            ) from error
 
     def close(self) -> None:
         """Close the candidates file."""
@@ -112,10 +120,13 @@ def carried_decisions(
 
     Returns:
         (decisions by key, number of acceptances that no longer count).
+
+    Raises:
+        OutputError: what the earlier run kept cannot be read.
     """
     carried = dict(decisions)
     lapsed = 0
-    with open(candidates_path, "rb") as file:
+    with reading_errors(os.fspath(candidates_path)), open(candidates_path, "rb") as file:
         for key, decision in decisions.items():
             record = records.get(key)
             if decision.verdict != "accepted" or record is None or record.status == "failed":

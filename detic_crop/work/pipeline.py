@@ -27,7 +27,7 @@ from detic_crop.boxes.choose import Choice, choose_and_keep, presence_of
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import PixelBox, crop_rectangle, whole
 from detic_crop.detectors.base import Detector
-from detic_crop.errors import DeticCropError, PhotoError, one_line
+from detic_crop.errors import DeticCropError, OutputError, PhotoError, one_line
 from detic_crop.folder.decisions import Decision
 from detic_crop.folder.records import Record
 from detic_crop.images.checks import check_crop
@@ -122,7 +122,11 @@ class Pipeline:
         return self.detector.group_of(photo.prepared)
 
     def process(self, job: Job) -> Outcome:
-        """Take one photo through every step."""
+        """Take one photo through every step.
+
+        Raises:
+            DeticCropError: the detector is broken, or what it answers from cannot be read.
+        """
         photo = self.decode(job)
         if isinstance(photo, Outcome):
             return photo
@@ -147,10 +151,13 @@ class Pipeline:
             raise
         except Exception as error:
             return self._failed(job, "decode", error)
-        photo = self._decoded(job, file)
-        if isinstance(photo, Outcome):
-            file.give_back()
-        return photo
+        photo: DecodedPhoto | Outcome | None = None
+        try:
+            photo = self._decoded(job, file)
+            return photo
+        finally:  # also when an output folder cannot be read: others may wait for the memory
+            if not isinstance(photo, DecodedPhoto):
+                file.give_back()
 
     def _decoded(self, job: Job, file: PhotoFile) -> DecodedPhoto | Outcome:
         try:
@@ -204,6 +211,7 @@ class Pipeline:
         Raises:
             DeticCropError: the detector crashed on `MAX_DETECTOR_CRASHES` photos in a row and on a plain
                 picture.
+            OutputError: the output folder that it answers from cannot be read.
         """
         if len(photos) > 1:
             try:
@@ -371,7 +379,13 @@ class Pipeline:
         return self._failed(job, "work", PhotoError(reason, message))
 
     def _failed(self, job: Job, stage: str, error: Exception, photo: DecodedPhoto | None = None) -> Outcome:
-        """Return the row of a photo that failed; an unforeseen error becomes a row, too."""
+        """Return the row of a photo that failed; an unforeseen error becomes a row, too.
+
+        Raises:
+            OutputError: the error is one of an output folder, and says nothing of the photo.
+        """
+        if isinstance(error, OutputError):
+            raise error
         reason, message = f"{stage}_error", f"{type(error).__name__}: {one_line(error, 300)}"
         if isinstance(error, PhotoError):
             reason, message = error.reason, one_line(error, 300)

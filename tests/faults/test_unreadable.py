@@ -9,8 +9,9 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
-from io import FileIO
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from detic_crop.photos.keys import STATE
 from tests.kit.errnos import Errno
 from tests.kit.errors import complained
 from tests.kit.faults import cli_command
-from tests.kit.folders import product
+from tests.kit.folders import assert_same, product
 from tests.kit.photos import write_boxes, write_photos
 from tests.kit.processes import ROOT, posix
 from tests.kit.verdicts import give_verdicts
@@ -108,6 +109,79 @@ def test_a_journal_that_cannot_be_read(
     assert "journal.jsonl" in line
     assert os.strerror(code) in line
     assert [product(folder) for folder in folders] == before
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EIO])
+@pytest.mark.parametrize("failing", ["journal.jsonl", "candidates.jsonl"])
+@pytest.mark.parametrize("command", ["apply", "recrop"])
+def test_what_a_run_kept_cannot_be_read_while_a_photo_is_worked_on(
+    tmp_path: Path,
+    command: str,
+    failing: str,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A disk that fails for a moment: no fault of the photo, and not an end as if all were well."""
+    out, failed = tmp_path / "out", []
+
+    class Failing(FileIO):
+        """Cannot be read by those who work on photos."""
+
+        def meet(self) -> None:
+            if threading.current_thread() is not threading.main_thread():
+                failed.append(self.name)
+                raise OSError(code, os.strerror(code))
+
+        def readinto(self, buffer: Any, /) -> int:
+            self.meet()
+            return super().readinto(buffer)
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            self.meet()
+            return super().read(-1 if size is None else size)
+
+    def journal_of(path: Path) -> FileIO:
+        return (Failing if failing == "journal.jsonl" else FileIO)(path)
+
+    opened = open
+
+    def open_as_well(path: Any, mode: str = "r", *given: Any, **options: Any) -> Any:
+        if mode == "rb" and str(path).endswith(failing):
+            return BufferedReader(Failing(path))
+        return opened(path, mode, *given, **options)
+
+    # Of one photo alone, whoever asks for its record reads it.
+    keys = write_photos(tmp_path / "in", 1)
+    run = cli_command(tmp_path / "in", write_boxes(tmp_path / "boxes.csv", keys))
+    for folder in (out, tmp_path / "undisturbed"):
+        assert cli.main([*run, "--out", str(folder)]) == 0
+        give_verdicts(folder, {keys[0]: "whole"})
+
+    def given(folder: Path) -> tuple[list[str], Path]:
+        """The command, and the folder that it makes or changes."""
+        if command == "apply":
+            return ["apply", str(folder), "--quiet"], folder
+        other = folder.with_name(f"{folder.name} small")
+        return ["recrop", str(folder), "--out", str(other), "--size", "16", "--quiet"], other
+
+    before = product(out)
+    words, made = given(out)
+    with monkeypatch.context() as patch:
+        patch.setattr(builtins, "open", open_as_well)
+        patch.setattr(journal, "FileIO", journal_of)
+        capsys.readouterr()
+        assert cli.main(words) == 1
+    assert failed == [out / STATE / failing]
+    line = one_line(capsys)
+    assert complained("cannot_read_output", line)
+    assert str(out / STATE / failing) in line
+    assert os.strerror(code) in line
+    assert product(out) == before
+    assert cli.main(words) == 0
+    words, expected = given(tmp_path / "undisturbed")
+    assert cli.main(words) == 0
+    assert_same(made, product(expected))
 
 
 @posix

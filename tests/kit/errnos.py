@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from io import FileIO
+from io import BufferedReader, FileIO
 from types import FrameType
 from typing import Any
 
@@ -25,9 +25,9 @@ ROOMS = tuple(f"detic_crop.{room}." for room in ("folder", "commands", "report",
 class Errno:
     """Counts the calls by which the package touches an output folder, and lets one of them fail.
 
-    Counted are the functions of `os` in `CALLS`, `open`, and every read and write of a file that
-    `folder.inside`, the journal or a merge has opened; those that are about photos, packages and the system
-    are not.
+    Counted are the functions of `os` in `CALLS`, `open`, every read of a file that is opened for bytes, and
+    every write of a file that `folder.inside`, the journal or a merge has opened; those that are about
+    photos, packages and the system are not.
 
     Args:
         at: which call fails, from 1; 0 only counts.
@@ -51,8 +51,8 @@ class Errno:
         with pytest.MonkeyPatch.context() as patch:
             for name in CALLS:
                 patch.setattr(os, name, self._faulty(name, getattr(os, name)))
-            patch.setattr(builtins, "open", self._faulty("open", open))
             faulty = self._faulty_file()
+            patch.setattr(builtins, "open", self._faulty("open", _opening(open, faulty)))
             for name in ("write", "truncate", "sync"):
                 patch.setattr(inside.Written, name, self._faulty(name, getattr(inside.Written, name)))
             for module in (inside, journal, reread, merge):
@@ -94,6 +94,17 @@ class Errno:
         if due:
             self.failed = self.failed or f"{name} in {who}"
             raise OSError(self.code, os.strerror(self.code))
+
+
+def _opening(opened: Callable[..., Any], raw: type[FileIO]) -> Callable[..., Any]:
+    """Return `open`, which reads bytes by files of that class."""
+
+    def opening(file: Any, mode: str = "r", *given: Any, **options: Any) -> Any:
+        if mode == "rb" and not given and not options:
+            return BufferedReader(raw(file))
+        return opened(file, mode, *given, **options)
+
+    return opening
 
 
 def _caller(frame: FrameType | None) -> str:

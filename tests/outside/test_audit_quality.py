@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import fields, replace
 
 from benchmarks.audit_quality import false_alarms, found_share
-from benchmarks.lite_quality import auroc
+from benchmarks.lite_metrics import auroc
 from benchmarks.spoiled_rows import (
     MARINE,
     MECHANISMS,

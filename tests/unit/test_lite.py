@@ -162,8 +162,11 @@ def test_the_branch_of_imagenet_is_the_published_network(
     pixels = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.inference_mode():
         below = network.below(pixels)
-        ours, theirs = network.class_logits(below).mean((1, 2)), model(pixels)
+        fine, coarse = network.published(below)
+        ours, theirs = network.class_logits(coarse).mean((1, 2)), model(pixels)
     assert below.shape == (1, 40, 12, 16)
+    assert fine.shape == (1, 112, 6, 8)
+    assert coarse.shape == (1, 320, 3, 4)
     torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)  # float32, other order of sums
 
 
@@ -291,8 +294,8 @@ def test_cells_that_see_nothing_give_one_faint_box_inside_the_picture() -> None:
 
 
 def test_a_score_is_the_logistic_of_what_is_known() -> None:
-    evidence = Evidence(*np.arange(8.0))
-    assert list(evidence.array()) == [0, 1, 2, 3, 4, 5, 6, 7]
+    evidence = Evidence(*np.arange(9.0))
+    assert list(evidence.array()) == [0, 1, 2, 3, 4, 5, 6, 7, 8]
     weights = np.zeros(len(FEATURES) + 1, np.float32)
     weights[2], weights[-1] = 0.5, -1
     judgement = Judgement(weights, -weights)

@@ -1,8 +1,9 @@
 """The `lite` detector: what pip installs is enough to crop.
 
-A photo is looked at twice by one network: the overview finds the animals, a close-up of each measures it,
-and where the two agree the box is believed. See `network` for what the network says, `boxes` for how that
-becomes a box, and `judgement` for its score.
+A photo is looked at three times by one network. The overview finds the animals; a close-up of each finds it
+again, larger; a close-up of that is measured, and its colours sharpen the edges. Where the looks agree the
+box is believed. See `network` for what is seen, `boxes` and `measure` for how that becomes a box,
+`judgement` for its score.
 """
 
 from __future__ import annotations
@@ -21,18 +22,19 @@ from detic_crop.detectors.base import Detector, DetectorInfo
 from detic_crop.detectors.devices import one_torch_thread
 from detic_crop.detectors.lite.boxes import boxes_of_cells
 from detic_crop.detectors.lite.classes import margin
+from detic_crop.detectors.lite.colour import refine_by_colour
 from detic_crop.detectors.lite.judgement import Evidence
-from detic_crop.detectors.lite.network import LiteNetwork, Sight
+from detic_crop.detectors.lite.measure import box_of_shares, cells_of, contrast_of, place_cells, shares
+from detic_crop.detectors.lite.network import CELL, LiteNetwork, Sight
 from detic_crop.detectors.lite.package import WEIGHTS_FILE, WEIGHTS_SHA256
-from detic_crop.detectors.lite.views import Box, Pixels, Window, as_tensor, close_up, overview, window_around
+from detic_crop.detectors.lite.views import Box, Pixels, as_tensor, close_up, overview, window_around
 from detic_crop.detectors.lite.weights import SHIPPED, LiteWeights, load_network, read_weights
 
 CLASS_NAME = "Marine mammal"
 MAX_BOXES = 5
 LEAST_FURTHER = 0.2  # probability in the overview of a second box that is worth a close-up
 CLOSE_UP_BOXES = 3  # of a close-up, of which one stands for the box that it was made for
-OVERVIEW_SHARE = 0.3  # of the overview in the mean of the boxes; the rest is the close-up's
-UNLIKE = 0.3  # IoU of the two looks below which the overview's box is not heard
+NEAR = 0.3  # IoU with the overview's box that counts as much as being certain
 SAME_ANIMAL = 0.5  # IoU of two boxes, or share of one inside the other, above which the likelier one stays
 PART_INSIDE = 0.85
 
@@ -100,9 +102,12 @@ class LiteDetector(Detector):
         )
 
     def look(self, image: Pixels) -> list[Found]:
-        """Return what both looks find, one for each box of the overview; at least one."""
+        """Return what is found, one for each box of the overview; at least one."""
         height, width = image.shape[:2]
-        sight, classes = self._see(overview(image)[None], classes=True)
+        with torch.inference_mode():
+            below = self._below(overview(image)[None])
+            sight: Sight = self._network(below)
+            classes = margin(self._network.class_logits(self._network.published(below)[1])[0])
         cells = _array(sight.cells[0])
         boxes, chances = boxes_of_cells(cells, MAX_BOXES)
         scale = _scale(cells, width, height)
@@ -110,55 +115,63 @@ class LiteDetector(Detector):
         for index, (box, chance) in enumerate(zip(boxes * scale, chances, strict=True)):
             if index and chance < LEAST_FURTHER:
                 break
-            found.append(self._measure(image, box, float(chance), float(sight.presence[0]), classes))
+            first = inside_photo(box, width, height)
+            near, closer, presence = self._look_closer(image, first)
+            measured, classes_close_up, contrast = self._measure(image, near)
+            found.append(
+                Found(
+                    np.array(measured),
+                    Evidence(
+                        middle_overview=_log_odds(float(chance)),
+                        middle_close_up=_log_odds(closer),
+                        presence_overview=float(sight.presence[0]),
+                        presence_close_up=presence,
+                        classes_overview=classes,
+                        classes_close_up=classes_close_up,
+                        same_close_up=iou_of_pair(first, near),
+                        same_measured=iou_of_pair(near, measured),
+                        contrast=contrast,
+                    ),
+                )
+            )
         return found
 
-    def _measure(
-        self, image: Pixels, first: NDArray[np.float64], chance: float, presence: float, classes: float
-    ) -> Found:
-        """Look at a box of the overview closely, and at the mirror image of that."""
+    def _look_closer(self, image: Pixels, first: Box) -> tuple[Box, float, float]:
+        """Return the close-up's box for a box of the overview, its probability, and the presence."""
         height, width = image.shape[:2]
-        left, top, right, bottom = inside_photo(first, width, height)
-        window = window_around((left, top, right, bottom), width, height)
-        picture = close_up(image, window)
-        sight, closer = self._see(np.stack([picture, picture[:, ::-1]]), classes=True)
-        cells = _array(sight.cells)
-        straight = self._standing_for(first, cells[0], window)
-        mirrored = self._standing_for(first, _mirrored(cells[1]), window)
-        near = (straight[0] + mirrored[0]) / 2
-        same = iou_of_pair(first, near)
-        share = OVERVIEW_SHARE if same >= UNLIKE else 0.0
-        box = share * first + (1 - share) * near
-        return Found(
-            np.array(inside_photo(box, width, height)),
-            Evidence(
-                middle_overview=_log_odds(chance),
-                middle_close_up=(_log_odds(straight[1]) + _log_odds(mirrored[1])) / 2,
-                presence_overview=presence,
-                presence_close_up=float(sight.presence.mean()),
-                classes_overview=classes,
-                classes_close_up=closer,
-                same_box=same,
-                same_mirrored=iou_of_pair(straight[0], mirrored[0]),
-            ),
-        )
-
-    def _standing_for(
-        self, first: NDArray[np.float64], cells: NDArray[np.float32], window: Window
-    ) -> tuple[NDArray[np.float64], float]:
-        """Return the close-up's box that stands for the overview's, in the photo, and its chance."""
+        window = window_around(first, width, height)
+        with torch.inference_mode():
+            sight: Sight = self._network(self._below(close_up(image, window)[None]))
+        cells = _array(sight.cells[0])
         boxes, chances = boxes_of_cells(cells, CLOSE_UP_BOXES)
         scale = _scale(cells, window[2] - window[0], window[3] - window[1])
         in_photo = boxes * scale + np.array([window[0], window[1], window[0], window[1]])
-        best = int((chances * (0.3 + iou(first, in_photo))).argmax())
-        return in_photo[best], float(chances[best])
+        best = int((chances * (NEAR + iou(first, in_photo))).argmax())
+        return inside_photo(in_photo[best], width, height), float(chances[best]), float(sight.presence[0])
 
-    def _see(self, pictures: NDArray[np.uint8], classes: bool) -> tuple[Sight, float]:
-        """Return what the network says, and the margin of ImageNet's classes in the first picture."""
+    def _measure(self, image: Pixels, near: Box) -> tuple[Box, float, float]:
+        """Return the measured box, ImageNet's margin around it, and the contrast of its cells."""
+        height, width = image.shape[:2]
+        window = window_around(near, width, height)
+        picture = close_up(image, window)
         with torch.inference_mode():
-            below = self._network.below(as_tensor(pictures, next(self._network.parameters()).device))
-            sight: Sight = self._network(below)
-            return sight, margin(self._network.class_logits(below[:1])[0]) if classes else 0.0
+            fine, coarse = self._network.published(self._below(np.stack([picture, picture[:, ::-1]])))
+            classes = margin(self._network.class_logits(coarse[:1])[0])
+            place = place_cells(near, window, fine.shape[2], fine.shape[3]).to(fine.device)
+            straight = shares(cells_of(fine[0], coarse[0], place), self._weights.measure)
+            mirrored = shares(cells_of(fine[1], coarse[1], place.flip(2)), self._weights.measure)
+        inside = np.asarray((straight + mirrored[:, ::-1]) / 2, np.float32)
+        box = box_of_shares(inside, window)
+        if box is None:  # the network that measures sees nothing at all
+            return near, classes, 0.0
+        return (
+            inside_photo(refine_by_colour(image, window, inside, box), width, height),
+            classes,
+            contrast_of(inside, window, box),
+        )
+
+    def _below(self, pictures: NDArray[np.uint8]) -> torch.Tensor:
+        return self._network.below(as_tensor(pictures, next(self._network.parameters()).device))
 
 
 def inside_photo(box: Box | NDArray[np.float64], width: int, height: int) -> Box:
@@ -179,15 +192,10 @@ def _same_animal(box: NDArray[np.float64], likelier: NDArray[np.float64]) -> boo
     )
 
 
-def _mirrored(cells: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return cells of a mirrored picture as those of the picture: left and right edges change places."""
-    return np.asarray(cells[[0, 3, 2, 1, 4, 5], :, ::-1])
-
-
 def _scale(cells: NDArray[np.float32], width: float, height: float) -> NDArray[np.float64]:
     """Return what edges in the picture are multiplied with, of a region of width × height."""
     rows, columns = cells.shape[-2:]
-    return np.tile([width / (columns * 8), height / (rows * 8)], 2)
+    return np.tile([width / (columns * CELL), height / (rows * CELL)], 2)
 
 
 def _array(values: torch.Tensor) -> NDArray[np.float32]:

@@ -14,8 +14,9 @@ FEATURES = (
     "presence_close_up",
     "classes_overview",
     "classes_close_up",
-    "same_box",
-    "same_mirrored",
+    "same_close_up",
+    "same_measured",
+    "contrast",
 )
 """What is known of a box, see `Evidence`."""
 
@@ -26,13 +27,14 @@ class Evidence:
 
     Attributes:
         middle_overview: log-odds of its highest cell in the overview.
-        middle_close_up: the same in the close-up, mean of the picture and its mirror image.
+        middle_close_up: the same in the close-up.
         presence_overview: log-odds of an animal in the photo.
-        presence_close_up: the same in the close-up's window.
+        presence_close_up: the same in the close-up.
         classes_overview: log-odds of ImageNet's marine mammals in the photo, see `classes.margin`.
-        classes_close_up: the same in the window.
-        same_box: IoU of what the overview and the close-up say.
-        same_mirrored: IoU of what the close-up and its mirror image say.
+        classes_close_up: the same in the close-up that is measured.
+        same_close_up: IoU of the boxes of the overview and of the close-up.
+        same_measured: IoU of the boxes of the close-up and of the measurement.
+        contrast: mean share of the cells inside the measured box less that of the cells outside.
     """
 
     middle_overview: float
@@ -41,21 +43,22 @@ class Evidence:
     presence_close_up: float
     classes_overview: float
     classes_close_up: float
-    same_box: float
-    same_mirrored: float
+    same_close_up: float
+    same_measured: float
+    contrast: float
 
     def array(self) -> NDArray[np.float64]:
-        """(8,) in the order of `FEATURES`."""
+        """(9,) in the order of `FEATURES`."""
         return np.array([getattr(self, name) for name in FEATURES])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judgement:
-    """Two logistic curves, fitted by `benchmarks.fit_judgement` on photos that the network had not seen.
+    """Two logistic curves, fitted by `benchmarks/fit_judgement.py` on photos that the network had not seen.
 
     Attributes:
-        box: (9,) weights of `FEATURES`, then the offset: the box is right (IoU ≥ 0.5 with an animal).
-        presence: (9,) the same for the best box: there is an animal in the photo.
+        box: (10,) weights of `FEATURES`, then the offset: the box is right (IoU ≥ 0.5 with an animal).
+        presence: (10,) the same for the best box: there is an animal in the photo.
     """
 
     box: NDArray[np.float32]

@@ -1,8 +1,8 @@
 """How large the animal in a close-up is: cells of 16 px → the share of each that lies in the box → the box.
 
-The shares are a linear map (ridge regression, `benchmarks/train_lite.py`) of the features of ImageNet's own branch
-and of the place of the cell seen from the box that the overview found: so few numbers that a few hundred photos tell
-them, and that `teach` can fit them anew to another camera and another sea.
+The shares are a linear map (ridge regression, `benchmarks/train_lite.py`) of the features of ImageNet's own
+branch and of the place of the cell seen from the box that the overview found: so few numbers that a few
+hundred photos tell them, and that `teach` can fit them anew to another camera and another sea.
 
 Letters: C features, h w cells of 16 px of the close-up.
 """
@@ -19,10 +19,12 @@ from torch import Tensor
 from detic_crop.detectors.lite.views import Box, Window
 
 Map = NDArray[np.float32]  # (h, w)
+Matrix = NDArray[np.float64]
 
 FEATURES = 112 + 112 + 320 + 8
 INSIDE = 0.45  # a cell of which more than this share is thought to lie in the box speaks for it
 PEAK_SHARE = 0.8  # of the highest cell: the bar where none passes INSIDE, so that a faint animal has a box
+PENALTY = 0.1  # of ridge regression, per unit of variance of a feature
 FINER = 4  # sub-cells per cell side: box edges fall on 4 px of the shrunken picture
 
 
@@ -68,6 +70,51 @@ def box_of_shares(inside: Map, window: Window) -> Box | None:
     return in_photo(cells, gains.shape, window) if gain > 0 else None
 
 
+def moments(cells: Matrix, share: Matrix) -> Matrix:
+    """Return all that ridge regression needs of a window: the mean outer product of [features, 1, share].
+
+    Args:
+        cells: (C, h, w) features.
+        share: (h, w) true share of each cell in the box.
+
+    Returns:
+        (C + 2, C + 2); those of several windows may be added.
+    """
+    rows = np.concatenate([cells.reshape(len(cells), -1), np.ones((1, share.size)), share.reshape(1, -1)])
+    return np.asarray(rows @ rows.T / share.size)
+
+
+def solve(sums: Matrix, penalty: float = PENALTY) -> NDArray[np.float32]:
+    """Return the (C + 1,) weights and offset of ridge regression from (C + 2, C + 2) moments.
+
+    Features are penalised by their variance, the offset not at all.
+    """
+    total = sums[-2, -2]
+    mean = sums[:-1, -2] / total
+    variance = np.diag(sums)[:-1] / total - mean**2  # 0 for the constant
+    solution = np.linalg.solve(sums[:-1, :-1] + np.diag(penalty * total * (variance + 1e-9)), sums[:-1, -1])
+    return solution.astype(np.float32)
+
+
+def true_shares(box: Box, window: Window, height: int, width: int) -> Matrix:
+    """Return the (h, w) share of each cell of the window that lies in the box."""
+    return np.outer(
+        _share(box[1], box[3], window[1], window[3], height),
+        _share(box[0], box[2], window[0], window[2], width),
+    )
+
+
+def contrast_of(inside: Map, window: Window, box: Box) -> float:
+    """Return the mean share of the cells whose middles lie in the box, less that of all others."""
+    height, width = inside.shape
+    x = window[0] + (np.arange(width) + 0.5) / width * (window[2] - window[0])
+    y = window[1] + (np.arange(height) + 0.5) / height * (window[3] - window[1])
+    within = ((y > box[1]) & (y < box[3]))[:, None] & ((x > box[0]) & (x < box[2]))
+    if not within.any() or within.all():
+        return 0.0
+    return float(inside[within].mean() - inside[~within].mean())
+
+
 def best_rectangle(gains: NDArray[np.floating]) -> tuple[tuple[int, int, int, int], float]:
     """Return the (left, top, right, bottom) sub-rectangle of (h, w) gains with the largest sum, and that sum.
 
@@ -95,3 +142,9 @@ def in_photo(cells: tuple[int, int, int, int], shape: tuple[int, ...], window: W
         window[0] + cells[2] * x_scale,
         window[1] + cells[3] * y_scale,
     )
+
+
+def _share(low: float, high: float, start: int, stop: int, cells: int) -> Matrix:
+    edges = np.linspace(start, stop, cells + 1)
+    covered = np.minimum(edges[1:], high) - np.maximum(edges[:-1], low)
+    return np.asarray(covered.clip(0, None) / np.diff(edges))

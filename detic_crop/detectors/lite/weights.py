@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from detic_crop.detectors.lite import measure as measured
 from detic_crop.detectors.lite.backbone import load_imagenet
 from detic_crop.detectors.lite.fast import can_fuse, fuse_activations
 from detic_crop.detectors.lite.judgement import FEATURES, Judgement
@@ -23,11 +24,17 @@ from detic_crop.errors import WeightsError
 
 FILE = "lite.safetensors"
 SHIPPED = Path(__file__).with_name(FILE)
-SHIPPED_SHA256 = ""
+SHIPPED_SHA256 = "6ad0158f2a7a8796ad8557169ef9c8bc90d2a6d4230f8908d2dc92a9f787dc69"
 FORMAT = "detic-crop lite 1"
 MOST_BYTES = 12_000_000
 
-_NETWORK, _BOX, _PRESENCE, _CONF = "network.", "judgement.box", "judgement.presence", "conf"
+_NETWORK, _MEASURE, _BOX, _PRESENCE, _CONF = (
+    "network.",
+    "measure",
+    "judgement.box",
+    "judgement.presence",
+    "conf",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +43,7 @@ class LiteWeights:
 
     Attributes:
         network: name → float16 values of the trained parameters of `LiteNetwork`.
+        measure: (553,) weights of `measure.cells_of`, then the offset.
         judgement: what turns its answers into probabilities.
         conf: default lowest score of a box.
         about: what a person may want to know: what it was trained on.
@@ -43,6 +51,7 @@ class LiteWeights:
     """
 
     network: Mapping[str, NDArray[np.float16]]
+    measure: NDArray[np.float32]
     judgement: Judgement
     conf: float
     about: Mapping[str, str] = field(default_factory=dict)
@@ -53,7 +62,7 @@ class LiteWeights:
         tensors: dict[str, NDArray[Any]] = {
             _NETWORK + name: np.ascontiguousarray(value) for name, value in self.network.items()
         }
-        tensors |= {_BOX: self.judgement.box, _PRESENCE: self.judgement.presence}
+        tensors |= {_MEASURE: self.measure, _BOX: self.judgement.box, _PRESENCE: self.judgement.presence}
         tensors[_CONF] = np.array([self.conf], np.float32)
         # One entry: the order of several differs from file to file.
         return save(tensors, {"detic-crop": json.dumps({"format": FORMAT, **self.about}, sort_keys=True)})
@@ -84,7 +93,8 @@ def read_weights(path: Path = SHIPPED) -> LiteWeights:
         about = _about(content)
         tensors = load(content)
         conf = float(tensors.pop(_CONF)[0])
-        judgement = Judgement(*(_weights(tensors.pop(name)) for name in (_BOX, _PRESENCE)))
+        measure = _weights(tensors.pop(_MEASURE), measured.FEATURES + 1)
+        curves = [_weights(tensors.pop(name), len(FEATURES) + 1) for name in (_BOX, _PRESENCE)]
         network = {name.removeprefix(_NETWORK): value for name, value in tensors.items()}
         if not 0 < conf < 1 or any(value.dtype != np.float16 for value in network.values()):
             raise ValueError("its numbers are not those of a network")
@@ -94,7 +104,7 @@ def read_weights(path: Path = SHIPPED) -> LiteWeights:
         raise WeightsError(
             "damaged_weights", f"{path} is not a weights file of lite: {error}; {advice}"
         ) from error
-    return LiteWeights(network, judgement, conf, about, digest)
+    return LiteWeights(network, measure, Judgement(*curves), conf, about, digest)
 
 
 def load_network(weights: LiteWeights, device: str = "cpu", *, optimised: bool = True) -> LiteNetwork:
@@ -136,9 +146,7 @@ def _about(content: bytes) -> dict[str, str]:
     return {str(name): str(value) for name, value in about.items()}
 
 
-def _weights(
-    values: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
-) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    if values.shape != (len(FEATURES) + 1,) or values.dtype != np.float32 or not np.isfinite(values).all():
-        raise ValueError("its probabilities are not fitted to what the network says")
+def _weights(values: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    if values.shape != (count,) or values.dtype != np.float32 or not np.isfinite(values).all():
+        raise ValueError("its fitted numbers are not those of this version")
     return np.asarray(values)
