@@ -123,16 +123,21 @@ def load_detector(
         from detic_crop.detectors.detectron2 import load_detectron2
 
         return load_detectron2(name.removeprefix("detectron2:"), device)
-    if kind in ("lite", "lite:"):
+    if kind == "lite:":
         from detic_crop.detectors.devices import resolve_device
-        from detic_crop.detectors.lite.detector import load_lite
+        from detic_crop.detectors.lite.teaching import load_taught
 
-        if kind == "lite:" and not path.strip():
+        if not path.strip():
             raise UsageError(
                 "no_taught_path",
                 "expected a file of `detic-crop teach` after lite:, got nothing; write lite:FILE",
             )
-        return load_lite(resolve_device(device), Path(path) if path else None)
+        return load_taught(Path(path), resolve_device(device))
+    if name == "lite":
+        from detic_crop.detectors.devices import resolve_device
+        from detic_crop.detectors.lite.detector import load_lite
+
+        return load_lite(resolve_device(device))
     hint = ""
     if name.endswith(".safetensors"):
         hint = f"; if `teach` wrote it, pass --model lite:{name}"

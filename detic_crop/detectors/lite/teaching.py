@@ -1,8 +1,8 @@
-"""Teaches `lite` from a few photos: looks at them once, refits the last layers, answers as the taught one.
+"""Teaches `lite` from a few photos: looks at them once, refits the last numbers, answers as the taught one.
 
-The two ridge heads (see `evidence`) are fitted again, with the shipped heads as the centre of the penalty in
-place of zero: the fewer the lessons, the less they change. The line that turns the class margin into a
-presence moves in the same way, once there are photos without an animal to teach it.
+Fitted again are the linear map that measures a close-up (see `measure`) and the two curves that say how much
+a box is to be believed (see `judgement`); the network stays. The penalty is on the distance from what was
+shipped, so the fewer the lessons, the less changes.
 """
 
 from __future__ import annotations
@@ -18,47 +18,41 @@ import torch
 from numpy.typing import NDArray
 
 from detic_crop.boxes.detections import Detections
+from detic_crop.boxes.overlap import iou_of_pair
 from detic_crop.detectors.devices import one_torch_thread
-from detic_crop.detectors.lite.backbone import load_network
-from detic_crop.detectors.lite.detector import LiteDetector, heads_of
-from detic_crop.detectors.lite.evidence import (
-    Box,
-    Heads,
-    Pixels,
-    View,
-    Window,
-    class_margin,
-    close_up_cells,
-    close_up_picture,
-    look,
-    overview_cells,
-    overview_picture,
-    place_cells,
-    resize,
-    window_around,
-)
-from detic_crop.detectors.lite.taught_file import write_taught
+from detic_crop.detectors.lite.detector import LiteDetector, inside_photo
+from detic_crop.detectors.lite.judgement import Judgement
+from detic_crop.detectors.lite.measure import cells_of, moments, place_cells, true_shares
+from detic_crop.detectors.lite.package import WEIGHTS_FILE, WEIGHTS_SHA256
+from detic_crop.detectors.lite.taught_file import read_taught, write_taught
+from detic_crop.detectors.lite.views import Box, Pixels, Window, as_tensor, close_up, resize, window_around
+from detic_crop.detectors.lite.weights import FILE, SHIPPED_SHA256, LiteWeights, load_network, read_weights
+from detic_crop.errors import WeightsError
 
 STRENGTHS = (0.0, 0.1, 0.3, 1.0, 3.0)
 """How much the lessons count against what was shipped; 0 is the shipped detector."""
 
-_SHIPPED_PHOTOS = 6.0
-"""Penalty of strength 1 per unit of variance of a feature, in photos: that of the shipped heads was 6.3."""
-_SHIPPED_LINE = 2.0
-"""Penalty on the line of presence at strength 1, in photos of each kind."""
-_LEAST_EMPTY = 3
-"""Photos of each kind from which the line of presence is fitted."""
+_BASE = {WEIGHTS_FILE: WEIGHTS_SHA256, FILE: SHIPPED_SHA256}
+_SHIPPED_PHOTOS = 20.0
+"""Penalty of strength 1 on measuring, per unit of variance of a feature, in photos."""
+_SHIPPED_BOXES = 20.0
+"""Penalty of strength 1 on believing, per unit of variance of a feature, in boxes."""
+_LEAST_OF_A_KIND = 3
+"""Right and wrong boxes from which it is fitted how much to believe."""
+_RIGHT = 0.5
+"""IoU from which a box is right."""
 _WINDOWS = 4
-"""Close-ups per lesson, jittered as the overview's boxes are off; every second one is mirrored."""
+"""Close-ups per lesson, jittered as the first look's boxes are off; every second one is mirrored."""
 _KEPT_SIDE = 1600
 """Longest side in pixels of the picture that is kept to answer from."""
 
 Matrix = NDArray[np.float64]
+Heads = LiteWeights
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CloseUp:
-    """What the network saw of one window, with what it shall say of it.
+    """What the network saw of one window.
 
     Attributes:
         guess: the box that the window was laid around.
@@ -82,17 +76,17 @@ class Lesson:
         picture: the photo as a JPEG, no larger than is needed to answer.
         size: width and height of the photo, pixels.
         box: around the animal, in pixels of the photo; None: there is none.
-        fine, coarse: (112, h, w) and (320, h/2, w/2) float16 features of the whole photo.
-        margin: its class margin.
-        close_ups: windows around the box.
+        evidence: (N, 9) what spoke for each box that was found, the likeliest first; see
+            `judgement.FEATURES`.
+        right: (N,) whether that box is the animal's.
+        close_ups: windows around the animal.
     """
 
     picture: bytes
     size: tuple[int, int]
     box: Box | None
-    fine: NDArray[np.float16]
-    coarse: NDArray[np.float16]
-    margin: float
+    evidence: Matrix
+    right: NDArray[np.bool_]
     close_ups: tuple[CloseUp, ...]
 
 
@@ -105,10 +99,10 @@ class Pupil:
     """
 
     def __init__(self, file: Path | None = None, device: str = "cpu") -> None:
-        self._network = load_network(device=device)
+        self._shipped = read_weights() if file is None else read_taught_weights(file)
+        self._network = load_network(self._shipped, device)
         self._device = device
-        self._shipped = heads_of(file)
-        self._sums: tuple[list[int], Matrix, Matrix | None] | None = None
+        self._sums: tuple[list[int], Matrix | None] = ([], None)
 
     def look_at(self, image: Pixels, box: Box | None, seed: int) -> Lesson:
         """Return what one photo teaches.
@@ -119,11 +113,19 @@ class Pupil:
             seed: of the windows that are shown.
         """
         height, width = image.shape[:2]
+        judgement = self._shipped.judgement
         with one_torch_thread():
-            view = look(self._network, overview_picture(image))
-            margin = class_margin(self._network, view)
+            found = self.detector(self._shipped).look(image)
+            found.sort(key=lambda each: -judgement.score(each.evidence))
             close_ups = () if box is None else tuple(self._close_ups(image, box, seed))
-        return Lesson(_jpeg(image), (width, height), box, *_halved(view, 0), margin, close_ups)
+        return Lesson(
+            _jpeg(image),
+            (width, height),
+            box,
+            np.stack([each.evidence.array() for each in found]),
+            np.array([box is not None and iou_of_pair(each.box, box) >= _RIGHT for each in found]),
+            close_ups,
+        )
 
     def _close_ups(self, image: Pixels, box: Box, seed: int) -> list[CloseUp]:
         height, width = image.shape[:2]
@@ -133,50 +135,56 @@ class Pupil:
             guess = jittered(box, width, height, rng)
             window = window_around(guess, width, height)
             mirrored = index % 2 == 1
-            view = look(self._network, close_up_picture(image, window), mirrored=mirrored)
-            found.append(CloseUp(guess, window, *_halved(view, int(mirrored)), mirrored))
+            picture = close_up(image, window)[None]
+            pixels = as_tensor(picture[:, :, ::-1] if mirrored else picture, self._device)
+            with torch.inference_mode():
+                fine, coarse = self._network.published(self._network.below(pixels))
+            found.append(CloseUp(guess, window, _halved(fine[0]), _halved(coarse[0]), mirrored))
         return found
 
     def fit(self, lessons: Sequence[Lesson], strength: float) -> Heads:
-        """Return heads fitted to lessons; the same lessons in the same order give the same heads.
+        """Return weights fitted to lessons; the same lessons in the same order give the same weights.
 
         Args:
             lessons: what was seen.
             strength: how much they count against what was shipped; 0 gives that.
         """
+        shipped = self._shipped
         if strength <= 0 or not lessons:
-            return self._shipped
-        overview, close_up = self._sums_of(lessons)
-        return replace(
-            self._shipped,
-            overview=_refitted(self._shipped.overview, overview, strength),
-            close_up=self._shipped.close_up
-            if close_up is None
-            else _refitted(self._shipped.close_up, close_up, strength),
-            presence=_refitted_line(self._shipped.presence, lessons, strength),
+            return shipped
+        sums = self._sums_of(lessons)
+        first = [lesson.evidence[:1] for lesson in lessons]
+        animal = np.array([lesson.box is not None for lesson in lessons])
+        judgement = Judgement(
+            _refitted_curve(
+                shipped.judgement.box,
+                np.concatenate([lesson.evidence for lesson in lessons]),
+                np.concatenate([lesson.right for lesson in lessons]),
+                strength,
+            ),
+            _refitted_curve(shipped.judgement.presence, np.concatenate(first), animal, strength),
         )
+        measure = shipped.measure if sums is None else _refitted(shipped.measure, sums, strength)
+        return replace(shipped, measure=measure, judgement=judgement, sha256="")
 
-    def _sums_of(self, lessons: Sequence[Lesson]) -> tuple[Matrix, Matrix | None]:
-        """Return the moments of both looks; those of the last lessons are kept, for another strength."""
+    def _sums_of(self, lessons: Sequence[Lesson]) -> Matrix | None:
+        """Return the moments of all windows; those of the last lessons are kept, for another strength."""
         ids = [id(lesson) for lesson in lessons]
-        if self._sums is None or self._sums[0] != ids:
-            overview = sum(
-                (_overview_moments(lesson) for lesson in lessons[1:]), _overview_moments(lessons[0])
-            )
-            windows = [(lesson.box, window) for lesson in lessons for window in lesson.close_ups]
-            close_up = None
-            for box, window in windows:
-                moments = _close_up_moments(box, window) / _WINDOWS
-                close_up = moments if close_up is None else close_up + moments
-            self._sums = ids, overview, close_up
-        return self._sums[1], self._sums[2]
+        if self._sums[0] != ids:
+            total: Matrix | None = None
+            for box, seen in ((each.box, seen) for each in lessons for seen in each.close_ups):
+                assert box is not None  # there are no close-ups of nothing
+                sums = _moments(box, seen) / _WINDOWS
+                total = sums if total is None else total + sums
+            self._sums = ids, total
+        return self._sums[1]
 
     def detector(self, heads: Heads) -> LiteDetector:
-        """Return a detector with these heads."""
+        """Return a detector with these weights."""
         return LiteDetector(self._network, heads, self._device)
 
     def answer(self, lesson: Lesson, heads: Heads) -> Detections:
-        """Return what the detector with these heads says of a photo, in pixels of the photo."""
+        """Return what the detector with these weights says of a photo, in pixels of the photo."""
         picture = cv2.imdecode(np.frombuffer(lesson.picture, np.uint8), cv2.IMREAD_COLOR)
         image = np.asarray(picture, np.uint8)
         found = self.detector(heads).detect(image)
@@ -185,7 +193,7 @@ class Pupil:
         return replace(found, xyxy=found.xyxy * np.array([x, y, x, y], np.float32))
 
     def save(self, heads: Heads, path: Path, about: Mapping[str, str]) -> str:
-        """Write heads as a file for ``--model lite:FILE``; return its SHA-256.
+        """Write weights as a file for ``--model lite:FILE``; return its SHA-256.
 
         Args:
             heads: from `fit`.
@@ -196,61 +204,76 @@ class Pupil:
             OutputError: it cannot be written.
         """
         numbers: dict[str, NDArray[Any]] = {
-            "overview": heads.overview,
-            "close_up": heads.close_up,
-            "presence": heads.presence,
+            "measure": heads.measure,
+            "judgement.box": heads.judgement.box,
+            "judgement.presence": heads.judgement.presence,
             "conf": np.array(heads.conf, np.float64),
         }
-        return write_taught(path, numbers, about, LiteDetector(self._network, heads_of(None)).info.weights)
+        return write_taught(path, numbers, about, _BASE)
+
+
+def load_taught(path: Path, device: str = "cpu") -> LiteDetector:
+    """Return the detector with the weights that `detic-crop teach` wrote.
+
+    Raises:
+        WeightsError: see `read_taught_weights`; or the weights that were taught are missing or damaged.
+    """
+    weights = read_taught_weights(path)
+    network = load_network(weights, device)
+    return LiteDetector(network, weights, device, name=path.name, model=f"lite:{path.name}")
+
+
+def read_taught_weights(path: Path) -> LiteWeights:
+    """Return the shipped weights with the numbers in a file of `detic-crop teach`.
+
+    Raises:
+        WeightsError: see `taught_file.read_taught`; or a number is missing, extra, misshapen or not finite.
+    """
+    taught, shipped = read_taught(path, _BASE), read_weights()
+    wanted = {
+        "measure": shipped.measure.shape,
+        "judgement.box": shipped.judgement.box.shape,
+        "judgement.presence": shipped.judgement.presence.shape,
+        "conf": (),
+    }
+    found = {name: array.shape for name, array in taught.numbers.items()}
+    if found != wanted or not all(np.isfinite(array).all() for array in taught.numbers.values()):
+        raise WeightsError(
+            "damaged_weights",
+            f"{path} is damaged (its numbers are not those of lite); copy it again, or teach again",
+        )
+    numbers = {name: np.asarray(array, np.float32) for name, array in taught.numbers.items()}
+    return replace(
+        shipped,
+        measure=numbers["measure"],
+        judgement=Judgement(numbers["judgement.box"], numbers["judgement.presence"]),
+        conf=float(taught.numbers["conf"]),
+        about=taught.about,
+        sha256=taught.sha256,
+    )
 
 
 def jittered(box: Box, width: int, height: int, rng: np.random.Generator) -> Box:
-    """Return the box as an overview might have drawn it, cut to the photo."""
+    """Return the box as a first look might have drawn it, cut to the photo."""
     size = np.exp(rng.normal(0.1, 0.3))
     box_width, box_height = (
         (high - low) * size * np.exp(rng.normal(0, 0.2)) for low, high in ((box[0], box[2]), (box[1], box[3]))
     )
     x = (box[0] + box[2]) / 2 + rng.normal(0, 0.15) * box_width
     y = (box[1] + box[3]) / 2 + rng.normal(0, 0.15) * box_height
-    left, right = _inside(x - box_width / 2, x + box_width / 2, width)
-    top, bottom = _inside(y - box_height / 2, y + box_height / 2, height)
-    return left, top, right, bottom
-
-
-def inside_share(box: Box | None, window: Window, height: int, width: int) -> Matrix:
-    """Return the (h, w) share of each cell of the window that lies in the box."""
-    if box is None:
-        return np.zeros((height, width))
-    return np.outer(
-        _inside_1d(box[1], box[3], window[1], window[3], height),
-        _inside_1d(box[0], box[2], window[0], window[2], width),
+    return inside_photo(
+        (x - box_width / 2, y - box_height / 2, x + box_width / 2, y + box_height / 2), width, height
     )
 
 
-def moments(cells: Matrix, share: Matrix, weight: Matrix) -> Matrix:
-    """Return the (C + 2, C + 2) weighted sum of outer products of [features, 1, target], for a ridge."""
-    rows = np.concatenate([cells.reshape(len(cells), -1), np.ones((1, share.size)), share.reshape(1, -1)])
-    return np.asarray((rows * weight.ravel()) @ rows.T)
-
-
-def _overview_moments(lesson: Lesson) -> Matrix:
-    """Return the moments of a whole photo. Inside and outside weigh half a photo each."""
-    cells = _doubled(overview_cells(_view(lesson.fine, lesson.coarse)))
-    share = inside_share(lesson.box, (0, 0, *lesson.size), *cells.shape[1:])
-    weight = 0.5 * (1 - share) / max(float((1 - share).sum()), 1.0)
-    if lesson.box is not None:
-        weight += 0.5 * share / max(float(share.sum()), 1e-9)
-    return moments(cells, share, weight)
-
-
-def _close_up_moments(box: Box | None, seen: CloseUp) -> Matrix:
+def _moments(box: Box, seen: CloseUp) -> Matrix:
     """Return the moments of one window, which weighs 1."""
     grid = seen.fine.shape[1], seen.fine.shape[2]
-    place, share = place_cells(seen.guess, seen.window, *grid), inside_share(box, seen.window, *grid)
+    place, share = place_cells(seen.guess, seen.window, *grid), true_shares(box, seen.window, *grid)
     if seen.mirrored:
         place, share = place.flip(2), share[:, ::-1]
-    cells = _doubled(close_up_cells(_view(seen.fine, seen.coarse), place))
-    return moments(cells, share, np.full(grid, 1 / share.size))
+    fine, coarse = (torch.from_numpy(part.astype(np.float32)) for part in (seen.fine, seen.coarse))
+    return moments(np.asarray(cells_of(fine, coarse, place).numpy(), np.float64), share)
 
 
 def _refitted(shipped: NDArray[np.float32], sums: Matrix, strength: float) -> NDArray[np.float32]:
@@ -267,41 +290,25 @@ def _refitted(shipped: NDArray[np.float32], sums: Matrix, strength: float) -> ND
     return np.asarray(before + change, np.float32)
 
 
-def _refitted_line(
-    shipped: NDArray[np.float32], lessons: Sequence[Lesson], strength: float
+def _refitted_curve(
+    shipped: NDArray[np.float32], evidence: Matrix, right: NDArray[np.bool_], strength: float
 ) -> NDArray[np.float32]:
-    """Return slope and offset of presence, pulled to the shipped ones, by Newton's method.
-
-    Both kinds of photos weigh the same: how many of each a person has reviewed says nothing of the sea.
-    """
-    present = np.array([lesson.box is not None for lesson in lessons])
-    if min(present.sum(), (~present).sum()) < _LEAST_EMPTY:
+    """Return the logistic curve through (N, F) evidence, pulled to the shipped one, by Newton's method."""
+    if min(right.sum(), (~right).sum()) < _LEAST_OF_A_KIND:
         return shipped
-    margins = np.array([lesson.margin for lesson in lessons])
-    design = np.stack([margins, np.ones_like(margins)], 1)
-    weight = np.where(present, 1 / present.sum(), 1 / (~present).sum()) * min(present.sum(), (~present).sum())
+    design = np.concatenate([evidence, np.ones((len(evidence), 1))], 1)
     before = shipped.astype(np.float64)
-    spread = np.diag([margins.var() + 1e-9, 1.0]) * _SHIPPED_LINE / strength
-    line = before.copy()
+    spread = np.diag([*(evidence.var(0) + 1e-9), 1.0]) * _SHIPPED_BOXES / strength
+    curve = before.copy()
     for _ in range(50):
-        share = 1 / (1 + np.exp(-(design @ line).clip(-30, 30)))
-        hessian = (design * (weight * share * (1 - share))[:, None]).T @ design + spread
-        gradient = design.T @ (weight * (present - share)) - spread @ (line - before)
-        line += np.linalg.solve(hessian, gradient).clip(-1, 1)
-    return np.asarray(line, np.float32)
+        share = 1 / (1 + np.exp(-(design @ curve).clip(-30, 30)))
+        hessian = (design * (share * (1 - share))[:, None]).T @ design + spread
+        curve += np.linalg.solve(hessian, design.T @ (right - share) - spread @ (curve - before)).clip(-1, 1)
+    return np.asarray(curve, np.float32)
 
 
-def _halved(view: View, index: int) -> tuple[NDArray[np.float16], NDArray[np.float16]]:
-    fine, coarse = view.fine[index].cpu().numpy(), view.coarse[index].cpu().numpy()
-    return fine.astype(np.float16), coarse.astype(np.float16)
-
-
-def _view(fine: NDArray[np.float16], coarse: NDArray[np.float16]) -> View:
-    return View(*(torch.from_numpy(part.astype(np.float32))[None] for part in (fine, coarse)))
-
-
-def _doubled(cells: torch.Tensor) -> Matrix:
-    return np.asarray(cells.cpu().numpy(), np.float64)
+def _halved(features: torch.Tensor) -> NDArray[np.float16]:
+    return np.asarray(features.cpu().numpy(), np.float16)
 
 
 def _jpeg(image: Pixels) -> bytes:
@@ -311,14 +318,3 @@ def _jpeg(image: Pixels) -> bytes:
         image = resize(image, max(1, round(width * scale)), max(1, round(height * scale)))
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])
     return data.tobytes()
-
-
-def _inside(low: float, high: float, size: int) -> tuple[float, float]:
-    low = min(max(low, 0.0), size - 1.0)
-    return low, min(max(high, low + 1.0), float(size))
-
-
-def _inside_1d(low: float, high: float, start: int, stop: int, cells: int) -> Matrix:
-    edges = np.linspace(start, stop, cells + 1)
-    covered = np.minimum(edges[1:], high) - np.maximum(edges[:-1], low)
-    return np.asarray(covered.clip(0, None) / np.diff(edges))
