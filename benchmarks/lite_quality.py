@@ -2,8 +2,8 @@
 
 Each SET is a folder of labelled photos (see `labelled_photos`). Measured are `lite` as shipped, which was
 fitted on some or all of these photos, and `lite` cross-validated: each photo is shown to weights that never
-saw its source (or outing). With `--folds DIR` these are the files `fold-K.*` of the training script, where
-`folds.json` says which photo is in which fold (the option may be repeated); without it today's heads are
+saw its source (or outing). With `--folds DIR` these are the files `fold-K.safetensors` of the training script,
+whose `folds.json` says which photo is in which fold (the option may be repeated); without it today's heads are
 refitted for each source left out, which takes a quarter of an hour.
 
 A positive whose boxes all score below conf counts with the whole photo as its box. Figures are given with
@@ -32,6 +32,7 @@ from benchmarks.labelled_photos import NEGATIVE, Box, LabelledPhoto, read_sets
 from benchmarks.lite_metrics import (
     COVERED,
     Bools,
+    Figure,
     Floats,
     Measured,
     Prediction,
@@ -53,7 +54,6 @@ from benchmarks.lite_metrics import (
 from benchmarks.spoiled_rows import RIGHT_IOU
 from detic_crop.detectors.lite.backbone import load_network
 from detic_crop.detectors.lite.detector import LiteDetector, load_lite
-from detic_crop.detectors.lite.evidence import read_heads
 
 SHIPPED = "as shipped"
 REFITTED = "refitted, by source"
@@ -135,7 +135,12 @@ def from_folds(photos: Sequence[LabelledPhoto], folder: Path) -> list[Prediction
 
 def load_fold(folder: Path, fold: int) -> LiteDetector:
     """Load the detector whose weights never saw the photos of this fold."""
-    return LiteDetector(load_network(), read_heads(folder / f"fold-{fold}.npz"))
+    return load_lite(file=fold_file(folder, fold))
+
+
+def fold_file(folder: Path, fold: int) -> Path:
+    """Return the file of weights that never saw the photos of this fold."""
+    return folder / f"fold-{fold}.safetensors"
 
 
 def read_folds(folder: Path, photos: Sequence[LabelledPhoto]) -> dict[str, int]:
@@ -309,13 +314,17 @@ def print_changes(row: Row, before: Row, weights: Floats) -> None:
     lines: list[tuple[str, ...]] = [("", *headings)]
     for name, mask in subsets(row.measured.photos).items():
         new, old = statistics(row.measured, mask), statistics(before.measured, mask)
-        lines.append((name, *(str(change(new[key], old[key], weights)) for key in headings)))
+        lines.append((name, *(change(new[key], old[key], weights) for key in headings)))
     print_table(lines)
 
 
 def change(new: Statistic, old: Statistic, weights: Floats) -> str:
     """The difference of two statistics, with sign and interval."""
-    difference = figure(lambda drawn: new(drawn) - old(drawn), weights)
+    return signed(figure(lambda drawn: new(drawn) - old(drawn), weights))
+
+
+def signed(difference: Figure) -> str:
+    """Return it as ``+0.08 [+0.05, +0.11]``; a dash where there is nothing to measure."""
     if np.isnan(difference.value):
         return str(difference)
     return f"{difference.value:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
