@@ -21,9 +21,8 @@ from benchmarks.labelled_photos import Box, LabelledPhoto
 from benchmarks.spoiled_rows import RIGHT_IOU, record_of
 from detic_crop.boxes.choose import choose
 from detic_crop.boxes.detections import Detections
-from detic_crop.boxes.overlap import iou
+from detic_crop.boxes.overlap import inside_share, iou
 from detic_crop.config import CropConfig
-from detic_crop.detectors.lite.boxes import area, overlap
 from detic_crop.detectors.lite.detector import CLASS_NAME
 from detic_crop.report.comparison import doubts_of_all
 
@@ -120,7 +119,7 @@ def covered(box: Box, truth: Box, size: tuple[int, int]) -> float:
         min(float(size[0]), x + half_width),
         min(float(size[1]), y + half_height),
     )
-    return overlap(crop, truth) / area(truth)
+    return float(inside_share(truth, np.array([crop]))[0])
 
 
 def found_of(truths: Sequence[Box], found: Detections, conf: float) -> int:

@@ -2,9 +2,8 @@
 
 Each SET is a folder of labelled photos (see `labelled_photos`). Measured are `lite` as shipped, which was
 fitted on some or all of these photos, and `lite` cross-validated: each photo is shown to weights that never
-saw its source (or outing). With `--folds DIR` these are the files `fold-K.safetensors` of the training script,
-whose `folds.json` says which photo is in which fold (the option may be repeated); without it today's heads are
-refitted for each source left out, which takes a quarter of an hour.
+saw its source (or outing). With `--folds DIR` these are the files `fold-K.safetensors` of
+`benchmarks.train_lite`, where `folds.json` says which photo is in which fold; the option may be repeated.
 
 A positive whose boxes all score below conf counts with the whole photo as its box. Figures are given with
 their 95 % interval by bootstrap over sources: 2,000 draws, always the same ones.
@@ -27,7 +26,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.fit_lite import calibrated_conf, cross_validate, gather, groups
 from benchmarks.labelled_photos import NEGATIVE, Box, LabelledPhoto, read_sets
 from benchmarks.lite_metrics import (
     COVERED,
@@ -39,7 +37,6 @@ from benchmarks.lite_metrics import (
     Statistic,
     at_reached,
     auroc_of,
-    best_score,
     calibration_error,
     chosen_box,
     draws_of,
@@ -52,11 +49,9 @@ from benchmarks.lite_metrics import (
     write_predictions,
 )
 from benchmarks.spoiled_rows import RIGHT_IOU
-from detic_crop.detectors.lite.backbone import load_network
 from detic_crop.detectors.lite.detector import LiteDetector, load_lite
 
 SHIPPED = "as shipped"
-REFITTED = "refitted, by source"
 SIZES = (("box below 5 % of the photo", 0.0, 0.05), ("5 to 25 %", 0.05, 0.25), ("25 % and more", 0.25, 1.01))
 TARGET = ("target", "≥ 0.73", "≥ 0.86", "≥ 0.87", "≥ 0.97", "≥ 0.93", "≤ 0.06", "≥ 0.80")
 HEADINGS = ("", "mean IoU", "IoU ≥ 0.5", "cov90", "AUROC", "found", "false alarms", "suspicion")
@@ -100,23 +95,6 @@ def shipped(photos: Sequence[LabelledPhoto], detector: LiteDetector) -> list[Pre
     """What pip installs."""
     conf = detector.info.default_conf
     return [Prediction(SHIPPED, photo.key, conf, detector.detect(photo.pixels())) for photo in photos]
-
-
-def refitted(photos: Sequence[LabelledPhoto]) -> list[Prediction]:
-    """Heads fitted anew for each source, which they never saw; conf calibrated on all other sources."""
-    network = load_network()
-    evidence = gather(network, photos)
-    found = cross_validate(network, evidence, lambda photo: photo.source)
-    scores = np.array([best_score(detections) for detections in found])
-    confs = np.zeros(len(photos))
-    for indices in groups(photos, lambda photo: photo.source):
-        used = np.ones(len(photos), bool)
-        used[indices] = False
-        confs[indices] = calibrated_conf(scores[used], evidence.present[used])
-    return [
-        Prediction(REFITTED, photo.key, float(conf), detections)
-        for photo, conf, detections in zip(photos, confs, found, strict=True)
-    ]
 
 
 def from_folds(photos: Sequence[LabelledPhoto], folder: Path) -> list[Prediction]:
@@ -380,11 +358,8 @@ def predict(arguments: argparse.Namespace, photos: Sequence[LabelledPhoto]) -> l
     """Show the photos to all detectors, and say how long that takes."""
     detector = load_lite()
     said = shipped(photos, detector)
-    if arguments.folds:
-        for folder in arguments.folds:
-            said += from_folds(photos, folder)
-    else:
-        said += refitted(photos)
+    for folder in arguments.folds or ():
+        said += from_folds(photos, folder)
     processor = milliseconds_per_photo(detector, photos, 1, time.process_time)
     print(f"a JPEG of 4.6 MP takes {processor:.0f} ms of one core, decoding included (target ≤ 250)\n")
     return said

