@@ -30,6 +30,7 @@ from benchmarks.labelled_photos import NEGATIVE, Box, LabelledPhoto, read_sets
 from benchmarks.lite_metrics import (
     COVERED,
     Bools,
+    Figure,
     Floats,
     Measured,
     Prediction,
@@ -112,7 +113,12 @@ def from_folds(photos: Sequence[LabelledPhoto], folder: Path) -> list[Prediction
 
 def load_fold(folder: Path, fold: int) -> LiteDetector:
     """Load the detector whose weights never saw the photos of this fold."""
-    return load_lite(file=folder / f"fold-{fold}.safetensors")
+    return load_lite(file=fold_file(folder, fold))
+
+
+def fold_file(folder: Path, fold: int) -> Path:
+    """Return the file of weights that never saw the photos of this fold."""
+    return folder / f"fold-{fold}.safetensors"
 
 
 def read_folds(folder: Path, photos: Sequence[LabelledPhoto]) -> dict[str, int]:
@@ -286,13 +292,17 @@ def print_changes(row: Row, before: Row, weights: Floats) -> None:
     lines: list[tuple[str, ...]] = [("", *headings)]
     for name, mask in subsets(row.measured.photos).items():
         new, old = statistics(row.measured, mask), statistics(before.measured, mask)
-        lines.append((name, *(str(change(new[key], old[key], weights)) for key in headings)))
+        lines.append((name, *(change(new[key], old[key], weights) for key in headings)))
     print_table(lines)
 
 
 def change(new: Statistic, old: Statistic, weights: Floats) -> str:
     """The difference of two statistics, with sign and interval."""
-    difference = figure(lambda drawn: new(drawn) - old(drawn), weights)
+    return signed(figure(lambda drawn: new(drawn) - old(drawn), weights))
+
+
+def signed(difference: Figure) -> str:
+    """Return it as ``+0.08 [+0.05, +0.11]``; a dash where there is nothing to measure."""
     if np.isnan(difference.value):
         return str(difference)
     return f"{difference.value:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
