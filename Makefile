@@ -6,7 +6,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 FUZZ_SECONDS ?= 600
 FUZZ_TARGETS ?=
 
-.PHONY: demo test test-fast fuzz check docker-check format clean
+.PHONY: demo test test-fast lite-weights fuzz check docker-check format clean
 
 $(VENV)/.run: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -29,6 +29,11 @@ test: $(VENV)/.dev
 # without those marked outside, which need a program beside Python.
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow and not outside"
+
+# The weights of `lite` anew: LITE_PHOTOS are the folders of labelled photos. Takes about an hour on two cores.
+LITE_PHOTOS ?= ../shared/photos ../shared/photos2 ../shared/photos3
+lite-weights: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.train_lite $(LITE_PHOTOS)
 
 # Every target of tests/fuzz for so long, or those that are named: make fuzz FUZZ_SECONDS=3600 FUZZ_TARGETS=decode
 fuzz: $(VENV)/.fuzz

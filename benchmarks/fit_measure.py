@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -44,11 +44,6 @@ def moments_of_window(network: LiteNetwork, pixels: Pixels, box: Box, guess: Box
     return moments(cells.numpy().astype(np.float64), share)
 
 
-def sums_by_source(network: LiteNetwork, photos: Sequence[LabelledPhoto]) -> dict[str, Matrix]:
-    """Source → sum of the moments of its photos."""
-    sums: dict[str, Matrix] = {}
-    for index, photo in enumerate(photos):
-        if photo.box is not None:
-            own = moments_of_photo(network, photo, index)
-            sums[photo.source] = sums[photo.source] + own if photo.source in sums else own
-    return sums
+def total(each: Iterable[Matrix | None]) -> Matrix:
+    """Sum of the moments of photos; those without an animal have none."""
+    return np.asarray(sum(matrix for matrix in each if matrix is not None), np.float64)

@@ -32,13 +32,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks.fit_judgement import Answer, default_conf, fit_judgement
+from benchmarks.fit_measure import moments_of_photo, total
 from benchmarks.labelled_photos import LabelledPhoto, folds, read_sets
 from benchmarks.lite_pictures import Edges, Picture, Pictures, Prepared, prepare
 from detic_crop.detectors.devices import one_torch_thread
 from detic_crop.detectors.lite.backbone import load_imagenet
 from detic_crop.detectors.lite.detector import LiteDetector
+from detic_crop.detectors.lite.fast import fuse_activations
 from detic_crop.detectors.lite.judgement import FEATURES, Judgement
-from detic_crop.detectors.lite.measure import FEATURES as FEATURES_OF_CELLS
+from detic_crop.detectors.lite.measure import solve
 from detic_crop.detectors.lite.network import CELL, LOG_REACH, LiteNetwork, Sight
 from detic_crop.detectors.lite.views import as_tensor
 from detic_crop.detectors.lite.weights import SHIPPED, LiteWeights, load_network
@@ -52,7 +54,6 @@ WEIGHT_DECAY = 0.03
 KEPT = 0.997  # share that the running mean of the weights keeps at each step
 WEIGHTS_OF_LOSSES = (1.0, 0.7, 1.5, 0.7)  # middle, inside, edges, presence
 DROPPED = 0.5  # share of the pooled features that presence does without
-UNMEASURED = np.zeros(FEATURES_OF_CELLS + 1, np.float32)
 UNFITTED = Judgement(np.zeros(len(FEATURES) + 1, np.float32), np.zeros(len(FEATURES) + 1, np.float32))
 MIDDLE = 0.25  # height of the bell above which a cell is asked for the edges
 
@@ -241,7 +242,7 @@ def train(
                     mean[name].lerp_(parameter, 1 - min(KEPT, (1 + step) / (10 + step)))
             sums += each.detach().numpy()
             if (step + 1) % (PICTURES // BATCH) == 0:
-                epoch, means = (step + 1) * BATCH // PICTURES, sums / (PICTURES // BATCH)
+                epoch, means = (step + 1) // (PICTURES // BATCH), sums / (PICTURES // BATCH)
                 told = " ".join(f"{value:.3f}" for value in means)
                 print(
                     f"{name}: epoch {epoch} of {epochs}, {time.monotonic() - started:.0f} s: {told}",
@@ -264,8 +265,8 @@ def _area(box: Edges) -> float:
     return float((box[2] - box[0]) * (box[3] - box[1]))
 
 
-def as_weights(parameters: Mapping[str, Tensor], measure: NDArray[np.float32] = UNMEASURED) -> LiteWeights:
-    """The content of a weights file."""
+def as_weights(parameters: Mapping[str, Tensor], measure: NDArray[np.float32]) -> LiteWeights:
+    """A weights file whose probabilities are not yet fitted."""
     network = {name: value.contiguous().numpy().astype(np.float16) for name, value in parameters.items()}
     return LiteWeights(network, measure, UNFITTED, 0.5)
 
@@ -277,17 +278,26 @@ def answers_of(weights: LiteWeights, photos: Sequence[LabelledPhoto]) -> list[An
         return [Answer(photo, detector.look(photo.pixels())) for photo in photos]
 
 
+def judged(weights: LiteWeights, answers: Sequence[Answer]) -> LiteWeights:
+    """The weights with their probabilities and `--conf` fitted on answers about photos that were not seen."""
+    judgement = fit_judgement(answers)
+    return replace(weights, judgement=judgement, conf=default_conf(judgement, answers))
+
+
+def write(weights: LiteWeights, path: Path) -> str:
+    """Write a weights file; returns its SHA-256."""
+    content = weights.to_bytes()
+    path.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
 def _one_training(
-    prepared: Sequence[Prepared], left_out: NDArray[np.bool_], name: str, epochs: int
-) -> tuple[LiteWeights, list[Answer]]:
+    prepared: Sequence[Prepared], left_out: NDArray[np.bool_], title: str, epochs: int
+) -> dict[str, Tensor]:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    print(f"{name}: {(~left_out).sum()} photos, {left_out.sum()} left out", flush=True)
-    parameters = train(
-        [photo for photo, out in zip(prepared, left_out, strict=True) if not out], name, epochs=epochs
-    )
-    weights = as_weights(parameters)
-    return weights, answers_of(weights, [p.photo for p, out in zip(prepared, left_out, strict=True) if out])
+    used = [photo for photo, out in zip(prepared, left_out, strict=True) if not out]
+    return train(used, title, epochs=epochs)
 
 
 def main() -> None:
@@ -298,50 +308,72 @@ def main() -> None:
     parser.add_argument(
         "--out-folds", type=Path, default=Path("lite-folds"), help="where the folds' files go"
     )
-    parser.add_argument("--out", type=Path, default=SHIPPED)
+    parser.add_argument(
+        "--out", type=Path, default=SHIPPED, help="where the weights go  [default: the package]"
+    )
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="trainings at a time")
     arguments = parser.parse_args()
+    torch.set_num_threads(1)
     photos = read_sets(arguments.folders)
-    prepared = [prepare(photo) for photo in photos]
     fold_of = folds(photos, arguments.folds)
+    titles = [*(f"fold {fold}" for fold in range(arguments.folds)), "all"]
     left_out = [fold_of == fold for fold in range(arguments.folds)] + [np.zeros(len(photos), bool)]
-    names = [*(f"fold {fold}" for fold in range(arguments.folds)), "all"]
+    prepared = [prepare(photo) for photo in photos]
     # Forked, so that the photos are in memory once.
     with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("fork")) as pool:
-        running = [
-            pool.submit(_one_training, prepared, out, name, arguments.epochs)
-            for out, name in zip(left_out, names, strict=True)
+        trainings = [
+            pool.submit(_one_training, prepared, out, title, arguments.epochs)
+            for out, title in zip(left_out, titles, strict=True)
         ]
-        *cross_validated, (final, _) = [future.result() for future in running]
-    arguments.out_folds.mkdir(parents=True, exist_ok=True)
-    (arguments.out_folds / "folds.json").write_text(
-        json.dumps({photo.key: int(fold) for photo, fold in zip(photos, fold_of, strict=True)}, indent=0)
-    )
-    for fold, (weights, _) in enumerate(cross_validated):
+        trained = [training.result() for training in trainings]
+    seen = LiteNetwork(load_imagenet()).eval()
+    fuse_activations(seen)
+    sums = [moments_of_photo(seen, photo, i) if photo.box else None for i, photo in enumerate(photos)]
+    unjudged = [
+        as_weights(parameters, solve(total([m for m, out in zip(sums, outs, strict=True) if not out])))
+        for parameters, outs in zip(trained, left_out, strict=True)
+    ]
+    answers = [
+        answers_of(weights, [photo for photo, out in zip(photos, outs, strict=True) if out])
+        for weights, outs in zip(unjudged[:-1], left_out, strict=False)
+    ]
+    finish(photos, fold_of, unjudged, answers, arguments.out_folds, arguments.out)
+
+
+def finish(
+    photos: Sequence[LabelledPhoto],
+    fold_of: NDArray[np.intp],
+    unjudged: Sequence[LiteWeights],
+    answers: Sequence[Sequence[Answer]],
+    folds_folder: Path,
+    out: Path,
+) -> None:
+    """Fit the probabilities, and write the file of each fold and that of all photos.
+
+    Args:
+        photos: all photos.
+        fold_of: (N,) fold of each.
+        unjudged: weights of each fold, then those of all photos.
+        answers: of each fold's weights, about the photos of the fold.
+        folds_folder: where the folds' files go.
+        out: where the weights go.
+    """
+    folds_folder.mkdir(parents=True, exist_ok=True)
+    named = {photo.key: int(fold) for photo, fold in zip(photos, fold_of, strict=True)}
+    (folds_folder / "folds.json").write_text(json.dumps(named, indent=0))
+    for fold, weights in enumerate(unjudged[:-1]):
         # Fitted on the other folds: nothing of this file has seen this fold.
-        others = [a for other, (_, answers) in enumerate(cross_validated) if other != fold for a in answers]
-        write(judged(weights, others), arguments.out_folds / f"fold-{fold}.safetensors")
-    answers = [answer for _, answers in cross_validated for answer in answers]
+        others = [answer for other, each in enumerate(answers) if other != fold for answer in each]
+        write(judged(weights, others), folds_folder / f"fold-{fold}.safetensors")
+    sources = len({photo.source for photo in photos})
+    animals = sum(photo.box is not None for photo in photos)
     about = {
-        "trained on": f"{len(photos)} photos of {len({p.source for p in photos})} sources, "
-        f"{sum(p.box is not None for p in photos)} with an animal",
+        "trained on": f"{animals} photos with and {len(photos) - animals} without animals, {sources} sources"
     }
-    digest = write(replace(judged(final, answers), about=about), arguments.out)
-    print(f"{arguments.out}: sha256 {digest}")
-
-
-def judged(weights: LiteWeights, answers: Sequence[Answer]) -> LiteWeights:
-    """The weights with their judgement and `--conf` fitted on answers about photos that were not seen."""
-    judgement = fit_judgement(answers)
-    return replace(weights, judgement=judgement, conf=default_conf(judgement, answers))
-
-
-def write(weights: LiteWeights, path: Path) -> str:
-    """Write a weights file; returns its SHA-256."""
-    content = weights.to_bytes()
-    path.write_bytes(content)
-    return hashlib.sha256(content).hexdigest()
+    final = judged(unjudged[-1], [answer for each in answers for answer in each])
+    digest = write(replace(final, about=about), out)
+    print(f"{out}: sha256 {digest}; put it into detic_crop/detectors/lite/weights.py")
 
 
 if __name__ == "__main__":

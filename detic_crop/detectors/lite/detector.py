@@ -1,9 +1,8 @@
 """The `lite` detector: what pip installs is enough to crop.
 
-A photo is looked at three times by one network. The overview finds the animals; a close-up of each finds it
-again, larger; a close-up of that is measured, and its colours sharpen the edges. Where the looks agree the
-box is believed. See `network` for what is seen, `boxes` and `measure` for how that becomes a box,
-`judgement` for its score.
+A photo is looked at twice by one network. The overview finds the animals. In a close-up each is found again,
+larger, and measured, and its colours sharpen the edges. Where all this agrees the box is believed. See
+`network` for what is seen, `boxes` and `measure` for how that becomes a box, `judgement` for its score.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from detic_crop.detectors.lite.judgement import Evidence
 from detic_crop.detectors.lite.measure import box_of_shares, cells_of, contrast_of, place_cells, shares
 from detic_crop.detectors.lite.network import CELL, LiteNetwork, Sight
 from detic_crop.detectors.lite.package import WEIGHTS_FILE, WEIGHTS_SHA256
-from detic_crop.detectors.lite.views import Box, Pixels, as_tensor, close_up, overview, window_around
+from detic_crop.detectors.lite.views import Box, Pixels, Window, as_tensor, close_up, overview, window_around
 from detic_crop.detectors.lite.weights import SHIPPED, LiteWeights, load_network, read_weights
 
 CLASS_NAME = "Marine mammal"
@@ -45,6 +44,27 @@ class Found:
 
     box: NDArray[np.float64]
     evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class CloseUp:
+    """What a close-up says of one animal; boxes in pixels of the photo.
+
+    Attributes:
+        measured: box that the measurement and the colours give.
+        again: box that the network finds again.
+        chance: probability of the highest cell of that.
+        presence: log-odds that there is an animal.
+        classes: log-odds of ImageNet's marine mammals.
+        contrast: see `contrast_of`.
+    """
+
+    measured: Box
+    again: Box
+    chance: float
+    presence: float
+    classes: float
+    contrast: float
 
 
 class LiteDetector(Detector):
@@ -117,63 +137,59 @@ class LiteDetector(Detector):
         for index, (box, chance) in enumerate(zip(boxes * scale, chances, strict=True)):
             if index and chance < LEAST_FURTHER:
                 break
-            first = inside_photo(box, width, height)
-            near, closer, presence = self._look_closer(image, first)
-            measured, classes_close_up, contrast = self._measure(image, near)
-            found.append(
-                Found(
-                    np.array(measured),
-                    Evidence(
-                        middle_overview=_log_odds(float(chance)),
-                        middle_close_up=_log_odds(closer),
-                        presence_overview=float(sight.presence[0]),
-                        presence_close_up=presence,
-                        classes_overview=classes,
-                        classes_close_up=classes_close_up,
-                        same_close_up=iou_of_pair(first, near),
-                        same_measured=iou_of_pair(near, measured),
-                        contrast=contrast,
-                    ),
-                )
+            closer = self._look_closer(image, inside_photo(box, width, height))
+            evidence = Evidence(
+                middle_overview=_log_odds(float(chance)),
+                middle_close_up=_log_odds(closer.chance),
+                presence_overview=float(sight.presence[0]),
+                presence_close_up=closer.presence,
+                classes_overview=classes,
+                classes_close_up=closer.classes,
+                same_close_up=iou_of_pair(box, closer.again),
+                same_measured=iou_of_pair(closer.again, closer.measured),
+                contrast=closer.contrast,
             )
+            found.append(Found(np.array(closer.measured), evidence))
         return found
 
-    def _look_closer(self, image: Pixels, first: Box) -> tuple[Box, float, float]:
-        """Return the close-up's box for a box of the overview, its probability, and the presence."""
+    def _look_closer(self, image: Pixels, first: Box) -> CloseUp:
+        """Find and measure the animal of a box of the overview in a close-up, and in its mirror image."""
         height, width = image.shape[:2]
         window = window_around(first, width, height)
-        with torch.inference_mode():
-            sight: Sight = self._network(self._below(close_up(image, window)[None]))
-        cells = _array(sight.cells[0])
-        boxes, chances = boxes_of_cells(cells, CLOSE_UP_BOXES)
-        scale = _scale(cells, window[2] - window[0], window[3] - window[1])
-        in_photo = boxes * scale + np.array([window[0], window[1], window[0], window[1]])
-        best = int((chances * (NEAR + iou(first, in_photo))).argmax())
-        return inside_photo(in_photo[best], width, height), float(chances[best]), float(sight.presence[0])
-
-    def _measure(self, image: Pixels, near: Box) -> tuple[Box, float, float]:
-        """Return the measured box, ImageNet's margin around it, and the contrast of its cells."""
-        height, width = image.shape[:2]
-        window = window_around(near, width, height)
         picture = close_up(image, window)
         with torch.inference_mode():
-            fine, coarse = self._network.published(self._below(np.stack([picture, picture[:, ::-1]])))
+            below = self._below(np.stack([picture, picture[:, ::-1]]))
+            sight: Sight = self._network(below[:1])
+            fine, coarse = self._network.published(below)
             classes = margin(self._network.class_logits(coarse[:1])[0])
-            place = place_cells(near, window, fine.shape[2], fine.shape[3]).to(fine.device)
+            place = place_cells(first, window, fine.shape[2], fine.shape[3]).to(fine.device)
             straight = shares(cells_of(fine[0], coarse[0], place), self._weights.measure)
             mirrored = shares(cells_of(fine[1], coarse[1], place.flip(2)), self._weights.measure)
+        again, chance = _found_again(_array(sight.cells[0]), window, first)
         inside = np.asarray((straight + mirrored[:, ::-1]) / 2, np.float32)
         box = box_of_shares(inside, window)
-        if box is None:  # the network that measures sees nothing at all
-            return near, classes, 0.0
-        return (
-            inside_photo(refine_by_colour(image, window, inside, box), width, height),
-            classes,
-            contrast_of(inside, window, box),
+        measured = again if box is None else refine_by_colour(image, window, inside, box)
+        return CloseUp(
+            measured=inside_photo(measured, width, height),
+            again=again,
+            chance=chance,
+            presence=float(sight.presence[0]),
+            classes=classes,
+            contrast=0.0 if box is None else contrast_of(inside, window, box),
         )
 
     def _below(self, pictures: NDArray[np.uint8]) -> torch.Tensor:
         return self._network.below(as_tensor(pictures, next(self._network.parameters()).device))
+
+
+def _found_again(cells: NDArray[np.float32], window: Window, first: Box) -> tuple[Box, float]:
+    """Return the close-up's box that stands for the overview's, in the photo, and its probability."""
+    boxes, chances = boxes_of_cells(cells, CLOSE_UP_BOXES)
+    scale = _scale(cells, window[2] - window[0], window[3] - window[1])
+    in_photo = boxes * scale + np.array([window[0], window[1], window[0], window[1]])
+    best = int((chances * (NEAR + iou(first, in_photo))).argmax())
+    left, top, right, bottom = in_photo[best].tolist()
+    return (left, top, right, bottom), float(chances[best])
 
 
 def inside_photo(box: Box | NDArray[np.float64], width: int, height: int) -> Box:

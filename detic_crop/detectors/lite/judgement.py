@@ -31,9 +31,9 @@ class Evidence:
         presence_overview: log-odds of an animal in the photo.
         presence_close_up: the same in the close-up.
         classes_overview: log-odds of ImageNet's marine mammals in the photo, see `classes.margin`.
-        classes_close_up: the same in the close-up that is measured.
-        same_close_up: IoU of the boxes of the overview and of the close-up.
-        same_measured: IoU of the boxes of the close-up and of the measurement.
+        classes_close_up: the same in the close-up.
+        same_close_up: IoU of the boxes that the network finds in the overview and in the close-up.
+        same_measured: IoU of the latter and of the measured box.
         contrast: mean share of the cells inside the measured box less that of the cells outside.
     """
 

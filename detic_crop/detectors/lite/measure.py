@@ -24,7 +24,7 @@ Matrix = NDArray[np.float64]
 FEATURES = 112 + 112 + 320 + 8
 INSIDE = 0.45  # a cell of which more than this share is thought to lie in the box speaks for it
 PEAK_SHARE = 0.8  # of the highest cell: the bar where none passes INSIDE, so that a faint animal has a box
-PENALTY = 0.1  # of ridge regression, per unit of variance of a feature
+PENALTY = 0.03  # of ridge regression, per unit of variance of a feature
 FINER = 4  # sub-cells per cell side: box edges fall on 4 px of the shrunken picture
 
 
