@@ -1,11 +1,12 @@
-"""Does `suspicion` put wrong crops first? `python -m benchmarks.audit_quality PHOTOS FOLDS [--kaggle DIR]`.
+"""Does `suspicion` put wrong crops first? `python -m benchmarks.audit_quality PHOTOS [--kaggle FOLDER]`.
 
-`lite` looks at each photo of the folder once, with weights that never saw the photo's source (FOLDS, of
-`benchmarks.train_lite`), so that it has right and wrong boxes. Its right crops, drawn with replacement, make
-a run of 1,000 rows of which 3 % are spoiled in the ways the original data set fails (see `spoiled_rows`,
-equally often), with scores drawn from lite's own wrong boxes. Every row goes the way of a real one:
-candidates, choice, record, flags, suspicion. The photos themselves are drawn anew in each of 200 seeded
-draws, so the intervals (2.5 to 97.5 % of the draws) include the chance of having these photos and no others.
+`lite` looks at each photo of the folder once, with weights that never saw the photo's source (as it was kept
+in `data/lite_cross_validated.jsonl`, or anew with --folds), so that it has right and wrong boxes. Its right
+crops, drawn with replacement, make a run of 1,000 rows of which 3 % are spoiled in the ways the original
+data set fails (see `spoiled_rows`, equally often), with scores drawn from lite's own wrong boxes. Every row
+goes the way of a real one: candidates, choice, record, flags, suspicion. The photos themselves are drawn
+anew in each of 200 seeded draws, so the intervals (2.5 to 97.5 % of the draws) include the chance of having
+these photos and no others.
 
 What it cannot show: the right rows are a few dozen photos repeated, so odd right crops are rarer than in a
 run of as many photos, which flatters all numbers. With --kaggle (by default the folder `kaggle` beside the
@@ -34,7 +35,7 @@ from numpy.typing import NDArray
 
 from benchmarks.labelled_photos import LabelledPhoto, read_set
 from benchmarks.lite_metrics import auroc
-from benchmarks.lite_quality import from_folds
+from benchmarks.lite_quality import cross_validated, from_folds
 from benchmarks.spoiled_rows import (
     ASSUMPTIONS,
     MECHANISMS,
@@ -340,14 +341,15 @@ def print_judging_time(right: Sequence[Record], config: CropConfig) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("photos", type=Path)
-    parser.add_argument("folds", type=Path, help="folder of weights that never saw a fold")
+    parser.add_argument("--folds", type=Path, help="folder of weights that never saw a fold")
     parser.add_argument("--kaggle", type=Path, help="folder with the CSVs of the competition")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     photos = read_set(arguments.photos)
     config = CropConfig(model="lite", conf=load_lite().info.default_conf)
-    found = [said.found for said in from_folds(photos, arguments.folds)]
+    said = from_folds(photos, arguments.folds) if arguments.folds else cross_validated(photos)
+    found = [each.found for each in said]
     animals, right, wrong, scores = lite_population(photos, found, config)
     print(
         f"{ROWS} cropped rows drawn from {len(right)} right crops of lite (unseen sources, "
