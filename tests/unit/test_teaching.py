@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 import detic_crop
+from detic_crop import api
 from detic_crop.boxes.overlap import iou_of_pair
 from detic_crop.commands.command_line import command_words
 from detic_crop.config import CropConfig, RunOptions
@@ -19,7 +23,9 @@ from detic_crop.detectors.lite.views import Box
 from detic_crop.errors import UsageError, WeightsError
 from detic_crop.photos.location import file_or_object
 from tests.kit.errors import refused
+from tests.kit.folders import assert_same, product, rows_of
 from tests.kit.seas import back_and_fin, sea
+from tests.kit.verdicts import give_verdict
 
 pytestmark = pytest.mark.slow
 
@@ -135,3 +141,44 @@ def test_what_is_no_such_file_is_refused_in_one_line(taught: Path, tmp_path: Pat
     write_taught(other, {"measure": np.zeros(3, np.float32)}, {}, load_lite().info.weights)
     with refused("damaged_weights", WeightsError):
         detic_crop.load_detector(f"lite:{other}")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two outings of drawn backs and empty seas."""
+    folder = tmp_path_factory.mktemp("photos")
+    for outing in ("one", "two"):
+        (folder / outing).mkdir()
+        for number in range(4):
+            image = sea(HEIGHT, WIDTH, 40 + number)
+            if number:
+                image, _ = back_and_fin(HEIGHT, WIDTH, (130 + 25 * number, 150), 150)
+            cv2.imwrite(str(folder / outing / f"{number}.jpg"), image)
+    return folder
+
+
+def test_a_run_goes_on_with_the_same_file_and_not_with_another(
+    photos: Path, taught: Path, tmp_path: Path, pupil: Pupil, lessons: list[Lesson]
+) -> None:
+    settings: dict[str, Any] = {"model": f"lite:{taught}", "size": 32, "quiet": True, "device": "cpu"}
+    api.run(photos, tmp_path / "whole", **settings)
+    assert {row["model"] for row in rows_of(tmp_path / "whole")} == {"lite:mine.safetensors"}
+    api.run(photos, tmp_path / "out", limit=3, **settings)
+    moved = tmp_path / "moved" / taught.name
+    moved.parent.mkdir()
+    shutil.copy(taught, moved)
+    api.run(photos, tmp_path / "out", **{**settings, "model": f"lite:{moved}"})
+    assert_same(tmp_path / "out", product(tmp_path / "whole"))
+    with refused("model_needs_path", UsageError):
+        api.run(photos, tmp_path / "out", **{**settings, "model": "auto"})
+    for shard in ("0/2", "1/2"):
+        api.run(photos, tmp_path / "shards", shard=shard, **settings)
+    api.merge(tmp_path / "shards")
+    assert_same(tmp_path / "shards", product(tmp_path / "whole"))
+    api.recrop(tmp_path / "whole", tmp_path / "larger", scale=1.5, quiet=True)
+    give_verdict(tmp_path / "whole", "one/1.jpg", "whole")
+    assert api.apply(tmp_path / "whole", quiet=True).done == 1
+    api.write_audit(tmp_path / "whole")
+    pupil.save(pupil.fit(lessons, 0.3), moved, {})
+    with refused("other_settings", UsageError, names=["the content of mine.safetensors has changed"]):
+        api.run(photos, tmp_path / "out", **{**settings, "model": f"lite:{moved}"})
