@@ -24,7 +24,7 @@ from detic_crop.errors import WeightsError
 
 FILE = "lite.safetensors"
 SHIPPED = Path(__file__).with_name(FILE)
-SHIPPED_SHA256 = "6ad0158f2a7a8796ad8557169ef9c8bc90d2a6d4230f8908d2dc92a9f787dc69"
+SHIPPED_SHA256 = "343c63a1a9a074b2141c2e8898f975943b509587d6c50180904b1d34071b8517"
 FORMAT = "detic-crop lite 1"
 MOST_BYTES = 12_000_000
 
