@@ -61,7 +61,9 @@ _EDGE_FRACTION = 0.005
 _EXTREME_ASPECT = 8.0
 _LARGER_PART = 0.5  # share of the chosen score that the larger box reaches
 _LARGER_WEIGHT = 0.5
-_UNUSUAL_POWER = 0.25
+_SCORE_POWER = 2
+_ORDINARY = 0.3  # boxes that so many others are as unusual as are ordinary
+_UNUSUAL_POWER = 0.5
 # Of the crops of 105 varied photos only one, a soft one, is beyond these.
 _BLURRY = 0.55
 _DARK = 40.0
@@ -93,14 +95,15 @@ def doubts_of(
 ) -> Doubts:
     """Return the flags of one photo, and the suspicion that follows from them, its score and its box.
 
-    The suspicion of a crop is ``1 − (1 − d/2) · (1 − m/2) · ∏(1 − weight of each flag) · u^¼``: each doubt
-    multiplies the trust that is left.
+    The suspicion of a crop is ``1 − (1 − d/2)² · (1 − m/2) · ∏(1 − weight of each flag) · √min(1, u/0.3)``:
+    each doubt multiplies the trust that is left.
 
     - ``d = (1 − score) / (1 − conf)``: 0 for a score of 1, 1 for a score of `conf`.
     - ``m = larger score / score``, at most 1, where a larger box around the chosen one fell below ``--conf``;
       else 0.
-    - ``u`` is the share of ordinary boxes that are as unusual; see `unusual_shares`. It is ½ on average and
-      takes a sixth of the trust; 1 in 100 takes two thirds.
+    - ``u`` is the share of ordinary boxes that are as unusual; see `unusual_shares`. 0.3 or more is
+      ordinary and takes nothing, so that it does not drown what the score says; 1 in 10 takes two fifths of
+      the trust, 1 in 100 four fifths.
 
     The suspicion of a photo without a box is its `presence`, how sure the model is that it missed an animal.
     It is 1 for failed photos and for those that nobody looked at (`not_listed`), and 0 for reviewed ones.
@@ -203,10 +206,10 @@ def trust_of(record: Record, config: CropConfig, flags: Sequence[str]) -> tuple[
     doubt = min(1.0, max(0.0, 1 - score) / (1 - conf)) if conf < 1 else 0.0
     larger = record.larger_score or 0.0
     missed = larger / score if score > larger else float(larger > 0)
-    by_scores = (1 - doubt / 2) * (1 - _LARGER_WEIGHT * missed)
+    by_scores = pow(1 - doubt / 2, _SCORE_POWER) * (1 - _LARGER_WEIGHT * missed)
     return by_scores, prod(1 - _WEIGHTS.get(flag, 0.0) for flag in flags)
 
 
 def trust_in_usual(unusual: float) -> float:
     """Return what an unusual box leaves of the trust in it, by the share of boxes that are as unusual."""
-    return pow(unusual, _UNUSUAL_POWER)
+    return pow(min(1.0, unusual / _ORDINARY), _UNUSUAL_POWER)

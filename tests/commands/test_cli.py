@@ -236,7 +236,7 @@ BAD = [
     (["--device", "gpu"], "--device must be auto, cpu, cuda, cuda:N or mps"),
     (["--device", "cuda:x"], "--device"),
     (["--model", "nonsense"], "--model must be"),
-    (["--model", ""], "--model must be auto, lite, detic-swinb"),
+    (["--model", ""], "--model must be auto, lite, lite:FILE, detic-swinb"),
     (["--model", "boxes:"], "boxes file"),
     (["--model", "boxes:no/such/file.csv"], "no/such/file.csv"),
     (["--model", "boxes:."], "boxes folder"),

@@ -200,7 +200,7 @@ def test_rows_by_hand(tmp_path: Path) -> None:
     path = table(tmp_path, [Row(record), Row(NOT_FOUND), Row(FAILED)])
     assert path.read_bytes().decode().splitlines()[1:] == [
         "d/a.png,d/a.jpg,cropped,largest_box,1000,800,Whale,0.9000,0.9000,300 200 700 601,260 160 740 640,"
-        "2,Whale,0.9000,0 0 10 9,0.2000,,0.1000,,,,lite,",
+        "2,Whale,0.9000,0 0 10 9,0.2000,,0.1900,,,,lite,",
         "b.png,b.jpg,resized,not_found,640,480,,,0.2500,,0 0 640 480,0,,,,,not_found,0.2500,,,,lite,",
         "c.png,,failed,unreadable,,,,,,,,,,,,,,1.0000,,,,,it is torn",
     ]
@@ -436,12 +436,12 @@ def test_the_part_of_the_photo() -> None:
         (FAILED, 1),
         (NOT_FOUND, 0.25),
         (replace(NOT_FOUND, presence=None), 0),
-        (GOOD, 0.1),  # d = 0.1 / 0.5; half of it
+        (GOOD, 1 - 0.9**2),  # d = 0.1 / 0.5; half of it, twice
         (replace(GOOD, score=1.0), 0),
         (replace(GOOD, score=None), 0),  # drawn by a person
-        (replace(GOOD, score=0.75), 0.25 + 0.75 * 0.6),  # the best score is higher: 0.6
+        (replace(GOOD, score=0.75), 1 - 0.75**2 * (1 - 0.6)),  # the best score is higher: 0.6
         (replace(GOOD, score=1.0, n_apart=1), 0.2),
-        (replace(GOOD, larger_score=0.27), 1 - 0.9 * (1 - 0.5 * 0.3)),  # 0.27 / 0.9
+        (replace(GOOD, larger_score=0.27), 1 - 0.9**2 * (1 - 0.5 * 0.3)),  # 0.27 / 0.9
         (replace(GOOD, score=1.0, blur=1.0, brightness=0.0, entropy=0.0), 0),
         (replace(GOOD, score=1.0, n_apart=1, truncated=True), 1 - 0.8 * 0.7),
     ],
@@ -451,11 +451,13 @@ def test_suspicion_by_hand(record: Record, suspicion: float) -> None:
 
 
 def test_an_unusual_box_by_hand() -> None:
-    """The fourth root of 1/16 is a half."""
-    sure = replace(GOOD, score=1.0)
-    assert doubts_of(sure, CONFIG, unusual=1 / 16).suspicion == pytest.approx(0.5)
-    assert doubts_of(GOOD, CONFIG, unusual=1 / 16).suspicion == pytest.approx(1 - 0.9 * 0.5)
-    assert doubts_of(NOT_FOUND, CONFIG, unusual=1 / 16).suspicion == 0.25
+    """A quarter of what is ordinary leaves its root, a half, of the trust; what is ordinary leaves all."""
+    sure, quarter = replace(GOOD, score=1.0), 0.3 / 4
+    assert doubts_of(sure, CONFIG, unusual=quarter).suspicion == pytest.approx(0.5)
+    assert doubts_of(GOOD, CONFIG, unusual=quarter).suspicion == pytest.approx(1 - 0.9**2 * 0.5)
+    assert doubts_of(NOT_FOUND, CONFIG, unusual=quarter).suspicion == 0.25
+    assert doubts_of(sure, CONFIG, unusual=0.3).suspicion == 0
+    assert doubts_of(GOOD, CONFIG, unusual=0.6) == doubts_of(GOOD, CONFIG)
 
 
 def test_a_copy_names_its_original_and_is_no_more_suspicious() -> None:

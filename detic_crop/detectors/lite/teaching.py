@@ -26,7 +26,14 @@ from detic_crop.detectors.lite.measure import cells_of, moments, place_cells, tr
 from detic_crop.detectors.lite.package import WEIGHTS_FILE, WEIGHTS_SHA256
 from detic_crop.detectors.lite.taught_file import read_taught, write_taught
 from detic_crop.detectors.lite.views import Box, Pixels, Window, as_tensor, close_up, resize, window_around
-from detic_crop.detectors.lite.weights import FILE, SHIPPED_SHA256, LiteWeights, load_network, read_weights
+from detic_crop.detectors.lite.weights import (
+    FILE,
+    SHIPPED,
+    SHIPPED_SHA256,
+    LiteWeights,
+    load_network,
+    read_weights,
+)
 from detic_crop.errors import WeightsError
 
 STRENGTHS = (0.0, 0.1, 0.3, 1.0, 3.0)
@@ -94,12 +101,12 @@ class Pupil:
     """A `lite` that can be taught.
 
     Args:
-        file: a taught file to go on from; None begins with what was shipped.
+        file: a whole network's weights to begin with, as training writes them; None: the shipped ones.
         device: device of the network.
     """
 
     def __init__(self, file: Path | None = None, device: str = "cpu") -> None:
-        self._shipped = read_weights() if file is None else read_taught_weights(file)
+        self._shipped = read_weights(SHIPPED if file is None else file)
         self._network = load_network(self._shipped, device)
         self._device = device
         self._sums: tuple[list[int], Matrix | None] = ([], None)
