@@ -19,7 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from cv2.typing import MatLike
 from tqdm import tqdm
 
 from detic_crop.detectors.download import DownloadError, download, forget
@@ -100,27 +100,21 @@ def as_stored(data: bytes, row: Row) -> bytes:
     Raises:
         OtherPictureError: it is no picture, or one of another size than the list says.
     """
-    # IMREAD_COLOR turns it upright by its EXIF orientation.
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    if image is None:
-        raise OtherPictureError(f"{row['file']}: expected a picture, got {len(data)} bytes that are none")
+    image = _decoded(data, row)
     was = f"{image.shape[1]} × {image.shape[0]} px"
     factor = LONGEST / max(image.shape[:2])
     if factor < 1:
         # By the factor, not to a size: that samples otherwise, and the set was made so.
         image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    jpeg = _jpeg(image)
     if row["left"]:  # the bars were cut off the shrunk photo's file
         left = int(row["left"])
-        image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-        image = image[:, left : left + int(row["width"])]
-        jpeg = _jpeg(image)
+        image = _decoded(_jpeg(image), row)[:, left : left + int(row["width"])]
     if image.shape[:2] != (int(row["height"]), int(row["width"])):
         raise OtherPictureError(
             f"{row['file']}: expected {row['width']} × {row['height']} px, got {image.shape[1]} × "
             f"{image.shape[0]} px from a picture of {was}: its aspect ratio is another"
         )
-    return jpeg
+    return _jpeg(image)
 
 
 def _problem(row: Row, folder: Path, mirror: str) -> Exception | None:
@@ -143,7 +137,15 @@ def _problem(row: Row, folder: Path, mirror: str) -> Exception | None:
     return None
 
 
-def _jpeg(image: NDArray[np.uint8]) -> bytes:
+def _decoded(data: bytes, row: Row) -> MatLike:
+    # IMREAD_COLOR turns it upright by its EXIF orientation.
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if image is None:
+        raise OtherPictureError(f"{row['file']}: expected a picture, got {len(data)} bytes that are none")
+    return image
+
+
+def _jpeg(image: MatLike) -> bytes:
     done, data = cv2.imencode(".jpg", np.ascontiguousarray(image), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     assert done
     return data.tobytes()
