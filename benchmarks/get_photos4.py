@@ -26,7 +26,8 @@ from detic_crop.detectors.download import DownloadError, download, forget
 
 LIST = Path(__file__).with_name("data") / "lite_photos4.csv"
 """One line a photo: folder, file, repository, commit, path; the columns of boxes.csv, empty without an
-animal; width and height in pixels; left: the first column that was kept where bars were cut off its sides."""
+animal; width and height in pixels; left: the first column that was kept where bars were cut off its sides.
+Its order is that in which training draws from the photos."""
 
 MIRROR = "https://raw.githubusercontent.com"
 LONGEST = 1600  # pixels of the longer side

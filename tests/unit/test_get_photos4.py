@@ -59,11 +59,11 @@ def test_photos_come_as_the_list_describes_them(tmp_path: Path, capsys: pytest.C
     assert np.mean(cv2.absdiff(photos[2].pixels(), whole[:, 200:500])) < 3  # the bars are cut off
 
 
-def test_the_list_is_sorted_and_its_boxes_are_inside_their_photos() -> None:
+def test_the_list_names_each_photo_once_and_its_boxes_are_inside() -> None:
     with open(LIST, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     names = [(row["folder"], row["file"]) for row in rows]
-    assert names == sorted(set(names))
+    assert len(names) == len(set(names))
     for row in rows:
         edges = [row[edge] for edge in ("xmin", "ymin", "xmax", "ymax")]
         if row["folder"] == "images":
