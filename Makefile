@@ -30,7 +30,7 @@ test: $(VENV)/.dev
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow and not outside"
 
-# The weights of `lite` anew: LITE_PHOTOS are the folders of labelled photos. Takes about an hour on two cores.
+# The weights of `lite` anew: LITE_PHOTOS are the folders of labelled photos; see benchmarks/README.md, "Training it".
 LITE_PHOTOS ?= ../shared/photos ../shared/photos2 ../shared/photos3
 lite-weights: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.train_lite $(LITE_PHOTOS)

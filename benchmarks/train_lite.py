@@ -204,7 +204,7 @@ def fresh_network(seed: int) -> LiteNetwork:
 
 
 def train(
-    photos: Sequence[Prepared], name: str = "", seed: int = 0, epochs: int = EPOCHS
+    photos: Sequence[Prepared], title: str = "", seed: int = 0, epochs: int = EPOCHS
 ) -> dict[str, Tensor]:
     """The trained parameters: running mean of the weights, by name."""
     network = fresh_network(seed)
@@ -245,7 +245,7 @@ def train(
                 epoch, means = (step + 1) // (PICTURES // BATCH), sums / (PICTURES // BATCH)
                 told = " ".join(f"{value:.3f}" for value in means)
                 print(
-                    f"{name}: epoch {epoch} of {epochs}, {time.monotonic() - started:.0f} s: {told}",
+                    f"{title}: epoch {epoch} of {epochs}, {time.monotonic() - started:.0f} s: {told}",
                     flush=True,
                 )
                 sums[:] = 0
