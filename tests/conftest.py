@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from detic_crop.stores.store import Store
 from tests.kit.left_out import pytest_runtest_makereport, pytest_terminal_summary
@@ -13,7 +13,15 @@ from tests.kit.servers import memory_store
 
 __all__ = ["pytest_runtest_makereport", "pytest_terminal_summary"]
 
-settings.register_profile("detic-crop", derandomize=True, deadline=None, max_examples=80, database=None)
+settings.register_profile(
+    "detic-crop",
+    derandomize=True,
+    deadline=None,
+    max_examples=80,
+    database=None,
+    # How long the first cases take to make says how busy the machine is: they are the same ones everywhere.
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("detic-crop")
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.overlap import iou_of_pair
 from detic_crop.detectors.devices import one_torch_thread
-from detic_crop.detectors.lite.detector import LiteDetector, inside_photo
+from detic_crop.detectors.lite.detector import LiteDetector, Seen, inside_photo
 from detic_crop.detectors.lite.judgement import Judgement
 from detic_crop.detectors.lite.measure import cells_of, moments, place_cells, true_shares
 from detic_crop.detectors.lite.package import WEIGHTS_FILE, WEIGHTS_SHA256
@@ -32,7 +31,6 @@ from detic_crop.detectors.lite.views import (
     as_tensor,
     close_up,
     jittered,
-    resize,
     window_around,
 )
 from detic_crop.detectors.lite.weights import (
@@ -59,8 +57,6 @@ _RIGHT = 0.5
 """IoU from which a box is right."""
 _WINDOWS = 4
 """Close-ups per lesson, jittered as the first look's boxes are off; every second one is mirrored."""
-_KEPT_SIDE = 1600
-"""Longest side in pixels of the picture that is kept to answer from."""
 
 Matrix = NDArray[np.float64]
 Heads = LiteWeights
@@ -89,8 +85,7 @@ class Lesson:
     """What is kept of one photo, about a megabyte.
 
     Attributes:
-        picture: the photo as a JPEG, no larger than is needed to answer.
-        size: width and height of the photo, pixels.
+        seen: what the network saw of each animal, likeliest first, its features in float16.
         box: around the animal, in pixels of the photo; None: there is none.
         evidence: (N, 9) what spoke for each box that was found, the likeliest first; see
             `judgement.FEATURES`.
@@ -98,8 +93,7 @@ class Lesson:
         close_ups: windows around the animal.
     """
 
-    picture: bytes
-    size: tuple[int, int]
+    seen: tuple[Seen, ...]
     box: Box | None
     evidence: Matrix
     right: NDArray[np.bool_]
@@ -128,18 +122,17 @@ class Pupil:
             box: around the animal, in pixels; None: there is no animal.
             seed: of the windows that are shown.
         """
-        height, width = image.shape[:2]
         judgement = self._shipped.judgement
         with one_torch_thread():
-            found = self.detector(self._shipped).look(image)
-            found.sort(key=lambda each: -judgement.score(each.evidence))
+            detector = self.detector(self._shipped)
+            pairs = [(detector.measure(seen), seen) for seen in detector.see(image)]
+            pairs.sort(key=lambda pair: -judgement.score(pair[0].evidence))
             close_ups = () if box is None else tuple(self._close_ups(image, box, seed))
         return Lesson(
-            _jpeg(image),
-            (width, height),
+            tuple(_halved_features(seen) for _, seen in pairs),
             box,
-            np.stack([each.evidence.array() for each in found]),
-            np.array([box is not None and iou_of_pair(each.box, box) >= _RIGHT for each in found]),
+            np.stack([found.evidence.array() for found, _ in pairs]),
+            np.array([box is not None and iou_of_pair(found.box, box) >= _RIGHT for found, _ in pairs]),
             close_ups,
         )
 
@@ -200,13 +193,12 @@ class Pupil:
         return LiteDetector(self._network, heads, self._device)
 
     def answer(self, lesson: Lesson, heads: Heads) -> Detections:
-        """Return what the detector with these weights says of a photo, in pixels of the photo."""
-        picture = cv2.imdecode(np.frombuffer(lesson.picture, np.uint8), cv2.IMREAD_COLOR)
-        image = np.asarray(picture, np.uint8)
-        found = self.detector(heads).detect(image)
-        (width, height), (kept_height, kept_width) = lesson.size, image.shape[:2]
-        x, y = width / kept_width, height / kept_height
-        return replace(found, xyxy=found.xyxy * np.array([x, y, x, y], np.float32))
+        """Return what the detector with these weights says of a photo, in pixels of the photo.
+
+        From what the network saw when it looked at the photo, up to the rounding to float16.
+        """
+        with one_torch_thread():
+            return self.detector(heads).answer([_restored(seen) for seen in lesson.seen])
 
     def save(self, heads: Heads, path: Path, about: Mapping[str, str]) -> str:
         """Write weights as a file for ``--model lite:FILE``; return its SHA-256.
@@ -315,10 +307,9 @@ def _halved(features: torch.Tensor) -> NDArray[np.float16]:
     return np.asarray(features.cpu().numpy(), np.float16)
 
 
-def _jpeg(image: Pixels) -> bytes:
-    height, width = image.shape[:2]
-    scale = _KEPT_SIDE / max(height, width)
-    if scale < 1:
-        image = resize(image, max(1, round(width * scale)), max(1, round(height * scale)))
-    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])
-    return data.tobytes()
+def _halved_features(seen: Seen) -> Seen:
+    return replace(seen, fine=seen.fine.half().cpu(), coarse=seen.coarse.half().cpu())
+
+
+def _restored(seen: Seen) -> Seen:
+    return replace(seen, fine=seen.fine.float(), coarse=seen.coarse.float())
