@@ -33,7 +33,7 @@ from detic_crop.work.changes import why_not_croppable
 from detic_crop.work.progress import counting_bar
 
 if TYPE_CHECKING:
-    from detic_crop.detectors.lite.judging import Figures, Grade, Judgement
+    from detic_crop.detectors.lite.judging import CrossValidation, Figures, Grade
     from detic_crop.detectors.lite.teaching import Lesson, Pupil
 
 LEAST_BOXES = 5
@@ -126,8 +126,8 @@ def teach(
         truths, lessons = _learn(pupil, look, options)
         _refuse_few(truths, look.left_out, folder.shown)
         groups, grouped_by = groups_of(truths, encounters(*load_labels(folder)))
-        judgement, conf = _judge(pupil, truths, lessons, groups, options.quiet)
-        result = _result(truths, groups, grouped_by, judgement, conf)
+        measured, conf = _judge(pupil, truths, lessons, groups, options.quiet)
+        result = _result(truths, groups, grouped_by, measured, conf)
         result.left_out = look.left_out
         result.notes = [*look.notes, *_notes(result)]
         if result.helps or force:
@@ -301,7 +301,7 @@ def groups_of(truths: Sequence[Truth], encounter_of: Mapping[str, str]) -> tuple
 
 def _judge(
     pupil: Pupil, truths: Sequence[Truth], lessons: Sequence[Lesson], groups: Sequence[str], quiet: bool
-) -> tuple[Judgement, float]:
+) -> tuple[CrossValidation, float]:
     """Return what cross-validation says, and the lowest score of a box that counts."""
     from detic_crop.detectors.lite.judging import folds_of, grade, judge
     from detic_crop.detectors.lite.teaching import STRENGTHS
@@ -324,7 +324,7 @@ def _result(
     truths: Sequence[Truth],
     groups: Sequence[str],
     grouped_by: GroupedBy,
-    judgement: Judgement,
+    measured: CrossValidation,
     conf: float,
 ) -> TeachResult:
     from detic_crop.detectors.lite.judging import Figures
@@ -334,15 +334,15 @@ def _result(
         return Figures.of([truths[i].box for i in chosen], [grades[i] for i in chosen])
 
     return TeachResult(
-        figures(judgement.before),
-        figures(judgement.after),
-        figures(judgement.before, "corrected"),
-        figures(judgement.after, "corrected"),
+        figures(measured.before),
+        figures(measured.after),
+        figures(measured.before, "corrected"),
+        figures(measured.after, "corrected"),
         Counter(truth.source for truth in truths),
         len(set(groups)),
         grouped_by,
-        judgement.strength,
-        judgement.helps,
+        measured.strength,
+        measured.helps,
         conf,
     )
 

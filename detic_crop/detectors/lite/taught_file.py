@@ -144,7 +144,7 @@ def read_taught(path: Path, base: Mapping[str, str]) -> Taught:
         about = {str(name): str(value) for name, value in entry["about"].items()}
         taught_on = {str(name): str(value) for name, value in entry["base"].items()}
         checksum = str(entry["checksum"])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise _damaged(path, one_line(error, 200)) from error
     if format != FORMAT:
         raise WeightsError(
