@@ -20,21 +20,33 @@ TAIL = 0.005  # share of the animal's pixels that may stick out at each edge: si
 TRUSTED_IOU = 0.5  # colour is heard where it agrees this much with the evidence; a cut gone wrong is not
 
 
-def refine_by_colour(photo: Pixels, window: Window, inside: Map, box: Box) -> Box:
-    """Pull the edges of `box` half way to where the animal's colours end; unchanged where they disagree."""
-    cut = colour_box(photo, window, inside)
+def picture_to_cut(photo: Pixels, window: Window) -> Pixels:
+    """Return the window so small that its animal is quickly cut out."""
+    left, top, right, bottom = window
+    scale = CUT_SIDE / max(right - left, bottom - top)
+    width, height = (max(16, int(side * scale)) for side in (right - left, bottom - top))
+    return resize(photo[top:bottom, left:right], width, height)
+
+
+def refine_by_colour(picture: Pixels, window: Window, inside: Map, box: Box) -> Box:
+    """Pull the edges of `box` half way to where the animal's colours end; unchanged where they disagree.
+
+    Args:
+        picture: `picture_to_cut` of the window.
+        window: what `picture` and `inside` cover, in pixels of the photo.
+        inside: share of each cell in the animal's box.
+        box: what the shares say.
+    """
+    cut = colour_box(picture, window, inside)
     if cut is None or iou_of_pair(cut, box) <= TRUSTED_IOU:
         return box
     left, top, right, bottom = ((ours + theirs) / 2 for ours, theirs in zip(box, cut, strict=True))
     return left, top, right, bottom
 
 
-def colour_box(photo: Pixels, window: Window, inside: Map) -> Box | None:
+def colour_box(picture: Pixels, window: Window, inside: Map) -> Box | None:
     """Return the box of the animal that GrabCut (Rother et al. 2004) cuts out, started from the shares."""
-    left, top, right, bottom = window
-    scale = CUT_SIDE / max(right - left, bottom - top)
-    width, height = (max(16, int(side * scale)) for side in (right - left, bottom - top))
-    picture = resize(photo[top:bottom, left:right], width, height)
+    height, width = picture.shape[:2]
     weight = cv2.resize(inside, (width, height), interpolation=cv2.INTER_LINEAR).clip(0, 1)
     animal = _grab_cut(picture, weight)
     if animal is None:

@@ -7,8 +7,9 @@ larger, and measured, and its colours sharpen the edges. Where all this agrees t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from detic_crop.detectors.base import Detector, DetectorInfo
 from detic_crop.detectors.devices import one_torch_thread
 from detic_crop.detectors.lite.boxes import boxes_of_cells
 from detic_crop.detectors.lite.classes import margin
-from detic_crop.detectors.lite.colour import refine_by_colour
+from detic_crop.detectors.lite.colour import picture_to_cut, refine_by_colour
 from detic_crop.detectors.lite.judgement import Evidence
 from detic_crop.detectors.lite.measure import box_of_shares, cells_of, contrast_of, place_cells, shares
 from detic_crop.detectors.lite.network import CELL, LiteNetwork, Sight
@@ -49,25 +50,29 @@ class Found:
     evidence: Evidence
 
 
-@dataclass(frozen=True, slots=True)
-class CloseUp:
-    """What a close-up says of one animal; boxes in pixels of the photo.
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What the network saw of one animal; the weights of measuring and of believing have no part in it.
 
     Attributes:
-        measured: box that the measurement and the colours give.
-        again: box that the network finds again.
-        chance: probability of the highest cell of that.
-        presence: log-odds that there is an animal.
-        classes: log-odds of ImageNet's marine mammals.
-        contrast: see `contrast_of`.
+        size: width and height of the photo, pixels.
+        first: box of the overview, in pixels of the photo.
+        again: box that the network finds again in the close-up.
+        window: what the close-up shows.
+        fine, coarse: (2, 112, h, w) and (2, 320, h/2, w/2), ImageNet's features of the close-up and of its
+            mirror image.
+        to_cut: the close-up as `colour` takes it.
+        evidence: what speaks for the box before it is measured: `same_measured` and `contrast` are 0.
     """
 
-    measured: Box
+    size: tuple[int, int]
+    first: Box
     again: Box
-    chance: float
-    presence: float
-    classes: float
-    contrast: float
+    window: Window
+    fine: torch.Tensor
+    coarse: torch.Tensor
+    to_cut: Pixels
+    evidence: Evidence
 
 
 class LiteDetector(Detector):
@@ -105,15 +110,19 @@ class LiteDetector(Detector):
         )
 
     def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
-        """Return up to five boxes; the score is the probability that the box holds an animal.
+        """Return one to five boxes; the score is the probability that the box is right, see `judgement`.
 
         Args:
             image: (H, W, 3) uint8 BGR, at least 1 × 1 px.
             key: not used.
         """
         with self._threads():
-            found = self.look(image)
+            return self.answer(self.see(image))
+
+    def answer(self, seen: Sequence[Seen]) -> Detections:
+        """Return the boxes of what was seen in a photo."""
         judgement = self._weights.judgement
+        found = [self.measure(each) for each in seen]
         scored = sorted(((judgement.score(each.evidence), each) for each in found), key=lambda pair: -pair[0])
         kept: list[tuple[float, Found]] = []
         for score, each in scored:
@@ -128,6 +137,10 @@ class LiteDetector(Detector):
 
     def look(self, image: Pixels) -> list[Found]:
         """Return what is found, one for each box of the overview; at least one."""
+        return [self.measure(each) for each in self.see(image)]
+
+    def see(self, image: Pixels) -> list[Seen]:
+        """Return what the network sees: one for each box of the overview; at least one."""
         height, width = image.shape[:2]
         with torch.inference_mode():
             below = self._below(overview(image)[None])
@@ -136,50 +149,66 @@ class LiteDetector(Detector):
         cells = _array(sight.cells[0])
         boxes, chances = boxes_of_cells(cells, MAX_BOXES)
         scale = _scale(cells, width, height)
-        found = []
+        seen = []
         for index, (box, chance) in enumerate(zip(boxes * scale, chances, strict=True)):
             if index and chance < LEAST_FURTHER:
                 break
-            closer = self._look_closer(image, inside_photo(box, width, height))
-            evidence = Evidence(
-                middle_overview=_log_odds(float(chance)),
-                middle_close_up=_log_odds(closer.chance),
-                presence_overview=float(sight.presence[0]),
-                presence_close_up=closer.presence,
-                classes_overview=classes,
-                classes_close_up=closer.classes,
-                same_close_up=iou_of_pair(box, closer.again),
-                same_measured=iou_of_pair(closer.again, closer.measured),
-                contrast=closer.contrast,
-            )
-            found.append(Found(np.array(closer.measured), evidence))
-        return found
+            seen.append(self._look_closer(image, box, float(chance), float(sight.presence[0]), classes))
+        return seen
 
-    def _look_closer(self, image: Pixels, first: Box) -> CloseUp:
-        """Find and measure the animal of a box of the overview in a close-up, and in its mirror image."""
+    def _look_closer(
+        self, image: Pixels, box: NDArray[np.float64], chance: float, presence: float, classes: float
+    ) -> Seen:
+        """Look at a box of the overview in a close-up, and at the mirror image of that."""
         height, width = image.shape[:2]
+        first = inside_photo(box, width, height)
         window = window_around(first, width, height)
         picture = close_up(image, window)
         with torch.inference_mode():
             below = self._below(np.stack([picture, picture[:, ::-1]]))
             sight: Sight = self._network(below[:1])
             fine, coarse = self._network.published(below)
-            classes = margin(self._network.class_logits(coarse[:1])[0])
-            place = place_cells(first, window, fine.shape[2], fine.shape[3]).to(fine.device)
+            closer = margin(self._network.class_logits(coarse[:1])[0])
+        again, chance_again = _found_again(_array(sight.cells[0]), window, first)
+        return Seen(
+            size=(width, height),
+            first=first,
+            again=again,
+            window=window,
+            fine=fine,
+            coarse=coarse,
+            to_cut=picture_to_cut(image, window),
+            evidence=Evidence(
+                middle_overview=_log_odds(chance),
+                middle_close_up=_log_odds(chance_again),
+                presence_overview=presence,
+                presence_close_up=float(sight.presence[0]),
+                classes_overview=classes,
+                classes_close_up=closer,
+                same_close_up=iou_of_pair(box, again),
+                same_measured=0.0,
+                contrast=0.0,
+            ),
+        )
+
+    def measure(self, seen: Seen) -> Found:
+        """Return the box that the linear map and the colours give, and what speaks for it."""
+        with torch.inference_mode():
+            fine, coarse = seen.fine, seen.coarse
+            place = place_cells(seen.first, seen.window, fine.shape[2], fine.shape[3]).to(fine.device)
             straight = shares(cells_of(fine[0], coarse[0], place), self._weights.measure)
             mirrored = shares(cells_of(fine[1], coarse[1], place.flip(2)), self._weights.measure)
-        again, chance = _found_again(_array(sight.cells[0]), window, first)
         inside = np.asarray((straight + mirrored[:, ::-1]) / 2, np.float32)
-        box = box_of_shares(inside, window)
-        measured = again if box is None else _grown(refine_by_colour(image, window, inside, box))
-        return CloseUp(
-            measured=inside_photo(measured, width, height),
-            again=again,
-            chance=chance,
-            presence=float(sight.presence[0]),
-            classes=classes,
-            contrast=0.0 if box is None else contrast_of(inside, window, box),
-        )
+        box = box_of_shares(inside, seen.window)
+        if box is None:  # the map sees nothing at all
+            measured, contrast = inside_photo(seen.again, *seen.size), 0.0
+        else:
+            measured = inside_photo(
+                _grown(refine_by_colour(seen.to_cut, seen.window, inside, box)), *seen.size
+            )
+            contrast = contrast_of(inside, seen.window, box)
+        same = iou_of_pair(seen.again, measured)
+        return Found(np.array(measured), replace(seen.evidence, same_measured=same, contrast=contrast))
 
     def _below(self, pictures: NDArray[np.uint8]) -> torch.Tensor:
         return self._network.below(as_tensor(pictures, next(self._network.parameters()).device))

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,12 +19,20 @@ from numpy.typing import NDArray
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.overlap import iou_of_pair
 from detic_crop.detectors.devices import one_torch_thread
-from detic_crop.detectors.lite.detector import LiteDetector, inside_photo
+from detic_crop.detectors.lite.detector import LiteDetector, Seen, inside_photo
 from detic_crop.detectors.lite.judgement import Judgement
 from detic_crop.detectors.lite.measure import cells_of, moments, place_cells, true_shares
 from detic_crop.detectors.lite.package import WEIGHTS_FILE, WEIGHTS_SHA256
 from detic_crop.detectors.lite.taught_file import read_taught, write_taught
-from detic_crop.detectors.lite.views import Box, Pixels, Window, as_tensor, close_up, resize, window_around
+from detic_crop.detectors.lite.views import (
+    Box,
+    Pixels,
+    Window,
+    as_tensor,
+    close_up,
+    jittered,
+    window_around,
+)
 from detic_crop.detectors.lite.weights import (
     FILE,
     SHIPPED,
@@ -50,8 +57,6 @@ _RIGHT = 0.5
 """IoU from which a box is right."""
 _WINDOWS = 4
 """Close-ups per lesson, jittered as the first look's boxes are off; every second one is mirrored."""
-_KEPT_SIDE = 1600
-"""Longest side in pixels of the picture that is kept to answer from."""
 
 Matrix = NDArray[np.float64]
 Heads = LiteWeights
@@ -59,7 +64,7 @@ Heads = LiteWeights
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CloseUp:
-    """What the network saw of one window.
+    """What the network saw of one close-up.
 
     Attributes:
         guess: the box that the window was laid around.
@@ -80,8 +85,7 @@ class Lesson:
     """What is kept of one photo, about a megabyte.
 
     Attributes:
-        picture: the photo as a JPEG, no larger than is needed to answer.
-        size: width and height of the photo, pixels.
+        seen: what the network saw of each animal, likeliest first, its features in float16.
         box: around the animal, in pixels of the photo; None: there is none.
         evidence: (N, 9) what spoke for each box that was found, the likeliest first; see
             `judgement.FEATURES`.
@@ -89,8 +93,7 @@ class Lesson:
         close_ups: windows around the animal.
     """
 
-    picture: bytes
-    size: tuple[int, int]
+    seen: tuple[Seen, ...]
     box: Box | None
     evidence: Matrix
     right: NDArray[np.bool_]
@@ -109,7 +112,7 @@ class Pupil:
         self._shipped = read_weights(SHIPPED if file is None else file)
         self._network = load_network(self._shipped, device)
         self._device = device
-        self._sums: tuple[list[int], Matrix | None] = ([], None)
+        self._sums: tuple[list[Lesson], Matrix | None] = ([], None)
 
     def look_at(self, image: Pixels, box: Box | None, seed: int) -> Lesson:
         """Return what one photo teaches.
@@ -119,18 +122,17 @@ class Pupil:
             box: around the animal, in pixels; None: there is no animal.
             seed: of the windows that are shown.
         """
-        height, width = image.shape[:2]
         judgement = self._shipped.judgement
         with one_torch_thread():
-            found = self.detector(self._shipped).look(image)
-            found.sort(key=lambda each: -judgement.score(each.evidence))
+            detector = self.detector(self._shipped)
+            pairs = [(detector.measure(seen), seen) for seen in detector.see(image)]
+            pairs.sort(key=lambda pair: -judgement.score(pair[0].evidence))
             close_ups = () if box is None else tuple(self._close_ups(image, box, seed))
         return Lesson(
-            _jpeg(image),
-            (width, height),
+            tuple(_halved_features(seen) for _, seen in pairs),
             box,
-            np.stack([each.evidence.array() for each in found]),
-            np.array([box is not None and iou_of_pair(each.box, box) >= _RIGHT for each in found]),
+            np.stack([found.evidence.array() for found, _ in pairs]),
+            np.array([box is not None and iou_of_pair(found.box, box) >= _RIGHT for found, _ in pairs]),
             close_ups,
         )
 
@@ -139,7 +141,7 @@ class Pupil:
         rng = np.random.default_rng(seed)
         found = []
         for index in range(_WINDOWS):
-            guess = jittered(box, width, height, rng)
+            guess = inside_photo(jittered(np.array(box), width, height, rng), width, height)
             window = window_around(guess, width, height)
             mirrored = index % 2 == 1
             picture = close_up(image, window)[None]
@@ -176,14 +178,14 @@ class Pupil:
 
     def _sums_of(self, lessons: Sequence[Lesson]) -> Matrix | None:
         """Return the moments of all windows; those of the last lessons are kept, for another strength."""
-        ids = [id(lesson) for lesson in lessons]
-        if self._sums[0] != ids:
+        # The lessons themselves are kept, since the identity of one that is gone is given to another.
+        if self._sums[0] != list(lessons):  # `Lesson` compares by identity
             total: Matrix | None = None
             for box, seen in ((each.box, seen) for each in lessons for seen in each.close_ups):
                 assert box is not None  # there are no close-ups of nothing
                 sums = _moments(box, seen) / _WINDOWS
                 total = sums if total is None else total + sums
-            self._sums = ids, total
+            self._sums = list(lessons), total
         return self._sums[1]
 
     def detector(self, heads: Heads) -> LiteDetector:
@@ -191,13 +193,12 @@ class Pupil:
         return LiteDetector(self._network, heads, self._device)
 
     def answer(self, lesson: Lesson, heads: Heads) -> Detections:
-        """Return what the detector with these weights says of a photo, in pixels of the photo."""
-        picture = cv2.imdecode(np.frombuffer(lesson.picture, np.uint8), cv2.IMREAD_COLOR)
-        image = np.asarray(picture, np.uint8)
-        found = self.detector(heads).detect(image)
-        (width, height), (kept_height, kept_width) = lesson.size, image.shape[:2]
-        x, y = width / kept_width, height / kept_height
-        return replace(found, xyxy=found.xyxy * np.array([x, y, x, y], np.float32))
+        """Return what the detector with these weights says of a photo, in pixels of the photo.
+
+        From what the network saw when it looked at the photo, up to the rounding to float16.
+        """
+        with one_torch_thread():
+            return self.detector(heads).answer([_restored(seen) for seen in lesson.seen])
 
     def save(self, heads: Heads, path: Path, about: Mapping[str, str]) -> str:
         """Write weights as a file for ``--model lite:FILE``; return its SHA-256.
@@ -210,13 +211,17 @@ class Pupil:
         Raises:
             OutputError: it cannot be written.
         """
-        numbers: dict[str, NDArray[Any]] = {
-            "measure": heads.measure,
-            "judgement.box": heads.judgement.box,
-            "judgement.presence": heads.judgement.presence,
-            "conf": np.array(heads.conf, np.float64),
-        }
-        return write_taught(path, numbers, about, _BASE)
+        return write_taught(path, _numbers_of(heads), about, _BASE)
+
+
+def _numbers_of(heads: Heads) -> dict[str, NDArray[Any]]:
+    """Return what is taught of the weights, by the names in the file."""
+    return {
+        "measure": heads.measure,
+        "judgement.box": heads.judgement.box,
+        "judgement.presence": heads.judgement.presence,
+        "conf": np.array(heads.conf, np.float64),
+    }
 
 
 def load_taught(path: Path, device: str = "cpu") -> LiteDetector:
@@ -234,42 +239,26 @@ def read_taught_weights(path: Path) -> LiteWeights:
     """Return the shipped weights with the numbers in a file of `detic-crop teach`.
 
     Raises:
-        WeightsError: see `taught_file.read_taught`; or a number is missing, extra, misshapen or not finite.
+        WeightsError: see `taught_file.read_taught`; or a number is missing, extra, misshapen, of another
+            kind, or out of range.
     """
     taught, shipped = read_taught(path, _BASE), read_weights()
-    wanted = {
-        "measure": shipped.measure.shape,
-        "judgement.box": shipped.judgement.box.shape,
-        "judgement.presence": shipped.judgement.presence.shape,
-        "conf": (),
-    }
-    found = {name: array.shape for name, array in taught.numbers.items()}
-    if found != wanted or not all(np.isfinite(array).all() for array in taught.numbers.values()):
+    numbers = taught.numbers
+    wanted = {name: (array.dtype, array.shape) for name, array in _numbers_of(shipped).items()}
+    found = {name: (array.dtype, array.shape) for name, array in numbers.items()}
+    finite = all(np.isfinite(array).all() for array in numbers.values())
+    if found != wanted or not finite or not 0 < numbers["conf"] < 1:
         raise WeightsError(
             "damaged_weights",
             f"{path} is damaged (its numbers are not those of lite); copy it again, or teach again",
         )
-    numbers = {name: np.asarray(array, np.float32) for name, array in taught.numbers.items()}
     return replace(
         shipped,
         measure=numbers["measure"],
         judgement=Judgement(numbers["judgement.box"], numbers["judgement.presence"]),
-        conf=float(taught.numbers["conf"]),
+        conf=float(numbers["conf"]),
         about=taught.about,
         sha256=taught.sha256,
-    )
-
-
-def jittered(box: Box, width: int, height: int, rng: np.random.Generator) -> Box:
-    """Return the box as a first look might have drawn it, cut to the photo."""
-    size = np.exp(rng.normal(0.1, 0.3))
-    box_width, box_height = (
-        (high - low) * size * np.exp(rng.normal(0, 0.2)) for low, high in ((box[0], box[2]), (box[1], box[3]))
-    )
-    x = (box[0] + box[2]) / 2 + rng.normal(0, 0.15) * box_width
-    y = (box[1] + box[3]) / 2 + rng.normal(0, 0.15) * box_height
-    return inside_photo(
-        (x - box_width / 2, y - box_height / 2, x + box_width / 2, y + box_height / 2), width, height
     )
 
 
@@ -318,10 +307,9 @@ def _halved(features: torch.Tensor) -> NDArray[np.float16]:
     return np.asarray(features.cpu().numpy(), np.float16)
 
 
-def _jpeg(image: Pixels) -> bytes:
-    height, width = image.shape[:2]
-    scale = _KEPT_SIDE / max(height, width)
-    if scale < 1:
-        image = resize(image, max(1, round(width * scale)), max(1, round(height * scale)))
-    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])
-    return data.tobytes()
+def _halved_features(seen: Seen) -> Seen:
+    return replace(seen, fine=seen.fine.half().cpu(), coarse=seen.coarse.half().cpu())
+
+
+def _restored(seen: Seen) -> Seen:
+    return replace(seen, fine=seen.fine.float(), coarse=seen.coarse.float())
