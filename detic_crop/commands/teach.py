@@ -166,8 +166,8 @@ def _look(folder: OutputFolder, input: PathLike | None) -> _Look:
     if not truths and not left_out:
         raise UsageError(
             "no_verdicts",
-            f"{folder.shown} has no verdicts to teach from; run `detic-crop review`, judge some hundred "
-            "photos, then teach",
+            f"{folder.shown} has no verdicts to teach from; run `detic-crop review`, judge a hundred "
+            "photos or so, then teach",
         )
     whereabouts = look_for_photos(folder, state.records, input)
     notes = [
@@ -175,6 +175,12 @@ def _look(folder: OutputFolder, input: PathLike | None) -> _Look:
         *review.sentences(folder.layout.shown_of(folder.layout.review)),
         *whereabouts.sentences("they cannot be taught from"),
     ]
+    if config.model.startswith("lite:"):
+        notes.append(
+            f"{folder.shown} was made with {config.model}, but teaching begins with lite as it was shipped: "
+            "what that file learnt from other photos is not in the new one; to keep it, review those photos "
+            "in this folder, too (`detic-crop run --add`)"
+        )
     if len(truths) > MOST_LESSONS:
         notes.append(
             f"photos with verdicts: {len(truths):,}; {MOST_LESSONS:,} of them, evenly spread, are taken"
@@ -187,7 +193,8 @@ def _target(out: PathLike) -> Path:
     """Return where the file goes.
 
     Raises:
-        UsageError: nothing can be written there, or something is there that `teach` has not written.
+        UsageError: there is no such folder, or something is there that `teach` has not written.
+        OutputError: no file can be made there.
     """
     given = os.fspath(out)
     if is_address(given):
@@ -195,14 +202,14 @@ def _target(out: PathLike) -> Path:
             "needs_disk", f"teach needs --out on a disk, got {given}; copy the file there afterwards"
         )
     target = Path(os.path.realpath(os.path.expanduser(given)))
-    if not target.parent.is_dir():
+    if not os.path.isdir(target.parent):
         raise UsageError(
             "no_folder_for_out",
             f"--out {given}: there is no folder {target.parent}; make it, or pass another --out",
         )
-    if target.exists():
-        from detic_crop.detectors.lite.taught_file import is_taught_file
+    from detic_crop.detectors.lite.taught_file import is_taught_file, require_writable
 
+    if os.path.lexists(target):
         try:
             is_ours = target.is_file() and is_taught_file(target)
         except OSError:
@@ -210,8 +217,10 @@ def _target(out: PathLike) -> Path:
         if not is_ours:
             raise UsageError(
                 "out_is_not_taught",
-                f"--out {given} is there and no file of `detic-crop teach`, so it stays; pass another --out",
+                f"--out {given} exists and was not written by `detic-crop teach`, so it is left as it is; "
+                "pass another --out",
             )
+    require_writable(target)  # now, rather than after all the work
     return target
 
 
