@@ -8,10 +8,9 @@ import numpy as np
 import torch
 
 from benchmarks.labelled_photos import LabelledPhoto
-from benchmarks.lite_pictures import jittered
 from detic_crop.detectors.lite.measure import Matrix, cells_of, moments, place_cells, true_shares
 from detic_crop.detectors.lite.network import LiteNetwork
-from detic_crop.detectors.lite.views import Box, Pixels, as_tensor, close_up, window_around
+from detic_crop.detectors.lite.views import Box, Pixels, as_tensor, close_up, jittered, window_around
 
 WINDOWS = 8  # close-ups of each box, as the network might have found it, every second one mirrored
 

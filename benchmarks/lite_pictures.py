@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.labelled_photos import Box, LabelledPhoto
-from detic_crop.detectors.lite.views import Pixels, window_around
+from benchmarks.labelled_photos import LabelledPhoto
+from detic_crop.detectors.lite.views import Pixels, jittered, window_around
 
 LONGEST = 1600  # px of a photo that are kept in memory
 SHAPES = ((352, 352), (416, 288), (288, 416), (384, 320), (448, 256))  # width, height of a batch's pictures
@@ -199,15 +199,6 @@ def windowed(photo: Prepared, width: int, height: int, close_up: bool, rng: Rng)
     if photo.photo.kind == "aerial" and rng.random() < 0.4:
         _mirror(picture, axis=1)
     return picture
-
-
-def jittered(box: Edges, width: int, height: int, rng: Rng) -> Box:
-    """Return the box as an overview might have drawn it, cut to the photo."""
-    size = np.exp(rng.normal(0.1, 0.3)) * np.exp(rng.normal(0, 0.2, 2)) * (box[2:] - box[:2])
-    centre = (box[:2] + box[2:]) / 2 + rng.normal(0, 0.15, 2) * size
-    left, top = np.maximum(centre - size / 2, 0).tolist()
-    right, bottom = np.minimum(centre + size / 2, (width, height)).tolist()
-    return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
 def paste(picture: Picture, donor: Prepared, rng: Rng) -> None:

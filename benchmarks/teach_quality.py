@@ -113,8 +113,8 @@ def strength_of(photos: Sequence[LabelledPhoto], taught: Sequence[int], answers:
             yield grade(found, photos[i].box, conf)
 
     folds = folds_of(groups, [truth.box is not None for truth in truths])
-    judgement = judge(folds, groups, STRENGTHS, grades)
-    return judgement.strength if judgement.helps else 0.0
+    measured = judge(folds, groups, STRENGTHS, grades)
+    return measured.strength if measured.helps else 0.0
 
 
 def point_of(

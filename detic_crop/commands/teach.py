@@ -33,7 +33,7 @@ from detic_crop.work.changes import why_not_croppable
 from detic_crop.work.progress import counting_bar
 
 if TYPE_CHECKING:
-    from detic_crop.detectors.lite.judging import Figures, Grade, Judgement
+    from detic_crop.detectors.lite.judging import CrossValidation, Figures, Grade
     from detic_crop.detectors.lite.teaching import Lesson, Pupil
 
 LEAST_BOXES = 5
@@ -126,8 +126,8 @@ def teach(
         truths, lessons = _learn(pupil, look, options)
         _refuse_few(truths, look.left_out, folder.shown)
         groups, grouped_by = groups_of(truths, encounters(*load_labels(folder)))
-        judgement, conf = _judge(pupil, truths, lessons, groups, options.quiet)
-        result = _result(truths, groups, grouped_by, judgement, conf)
+        measured, conf = _judge(pupil, truths, lessons, groups, options.quiet)
+        result = _result(truths, groups, grouped_by, measured, conf)
         result.left_out = look.left_out
         result.notes = [*look.notes, *_notes(result)]
         if result.helps or force:
@@ -166,8 +166,8 @@ def _look(folder: OutputFolder, input: PathLike | None) -> _Look:
     if not truths and not left_out:
         raise UsageError(
             "no_verdicts",
-            f"{folder.shown} has no verdicts to teach from; run `detic-crop review`, judge some hundred "
-            "photos, then teach",
+            f"{folder.shown} has no verdicts to teach from; run `detic-crop review`, judge a hundred "
+            "photos or so, then teach",
         )
     whereabouts = look_for_photos(folder, state.records, input)
     notes = [
@@ -175,6 +175,12 @@ def _look(folder: OutputFolder, input: PathLike | None) -> _Look:
         *review.sentences(folder.layout.shown_of(folder.layout.review)),
         *whereabouts.sentences("they cannot be taught from"),
     ]
+    if config.model.startswith("lite:"):
+        notes.append(
+            f"{folder.shown} was made with {config.model}, but teaching begins with lite as it was shipped: "
+            "what that file learnt from other photos is not in the new one; to keep it, review those photos "
+            "in this folder, too (`detic-crop run --add`)"
+        )
     if len(truths) > MOST_LESSONS:
         notes.append(
             f"photos with verdicts: {len(truths):,}; {MOST_LESSONS:,} of them, evenly spread, are taken"
@@ -187,7 +193,8 @@ def _target(out: PathLike) -> Path:
     """Return where the file goes.
 
     Raises:
-        UsageError: nothing can be written there, or something is there that `teach` has not written.
+        UsageError: there is no such folder, or something is there that `teach` has not written.
+        OutputError: no file can be made there.
     """
     given = os.fspath(out)
     if is_address(given):
@@ -195,14 +202,14 @@ def _target(out: PathLike) -> Path:
             "needs_disk", f"teach needs --out on a disk, got {given}; copy the file there afterwards"
         )
     target = Path(os.path.realpath(os.path.expanduser(given)))
-    if not target.parent.is_dir():
+    if not os.path.isdir(target.parent):
         raise UsageError(
             "no_folder_for_out",
             f"--out {given}: there is no folder {target.parent}; make it, or pass another --out",
         )
-    if target.exists():
-        from detic_crop.detectors.lite.taught_file import is_taught_file
+    from detic_crop.detectors.lite.taught_file import is_taught_file, require_writable
 
+    if os.path.lexists(target):
         try:
             is_ours = target.is_file() and is_taught_file(target)
         except OSError:
@@ -210,8 +217,10 @@ def _target(out: PathLike) -> Path:
         if not is_ours:
             raise UsageError(
                 "out_is_not_taught",
-                f"--out {given} is there and no file of `detic-crop teach`, so it stays; pass another --out",
+                f"--out {given} exists and was not written by `detic-crop teach`, so it is left as it is; "
+                "pass another --out",
             )
+    require_writable(target)  # now, rather than after all the work
     return target
 
 
@@ -292,7 +301,7 @@ def groups_of(truths: Sequence[Truth], encounter_of: Mapping[str, str]) -> tuple
 
 def _judge(
     pupil: Pupil, truths: Sequence[Truth], lessons: Sequence[Lesson], groups: Sequence[str], quiet: bool
-) -> tuple[Judgement, float]:
+) -> tuple[CrossValidation, float]:
     """Return what cross-validation says, and the lowest score of a box that counts."""
     from detic_crop.detectors.lite.judging import folds_of, grade, judge
     from detic_crop.detectors.lite.teaching import STRENGTHS
@@ -315,7 +324,7 @@ def _result(
     truths: Sequence[Truth],
     groups: Sequence[str],
     grouped_by: GroupedBy,
-    judgement: Judgement,
+    measured: CrossValidation,
     conf: float,
 ) -> TeachResult:
     from detic_crop.detectors.lite.judging import Figures
@@ -325,15 +334,15 @@ def _result(
         return Figures.of([truths[i].box for i in chosen], [grades[i] for i in chosen])
 
     return TeachResult(
-        figures(judgement.before),
-        figures(judgement.after),
-        figures(judgement.before, "corrected"),
-        figures(judgement.after, "corrected"),
+        figures(measured.before),
+        figures(measured.after),
+        figures(measured.before, "corrected"),
+        figures(measured.after, "corrected"),
         Counter(truth.source for truth in truths),
         len(set(groups)),
         grouped_by,
-        judgement.strength,
-        judgement.helps,
+        measured.strength,
+        measured.helps,
         conf,
     )
 

@@ -12,8 +12,9 @@ from detic_crop.cli import main as cli
 from detic_crop.commands import teach as teach_module
 from detic_crop.commands.teach import groups_of
 from detic_crop.detectors.lite.taught_file import is_taught_file, read_taught
-from detic_crop.errors import UsageError
+from detic_crop.errors import OutputError, UsageError
 from detic_crop.folder.truths import Truth
+from tests.kit.detectors import FakeDetector
 from tests.kit.errors import complained, refused
 from tests.kit.folders import crop, records_of, untouched
 from tests.kit.photos import write_photo, write_tar
@@ -162,6 +163,13 @@ def test_an_out_that_cannot_be_is_refused_at_once(work: Path) -> None:
     assert FakePupil.seen == []
 
 
+@pytest.mark.parametrize("length", [240, 400])
+def test_where_no_file_can_be_made_is_said_before_the_work(work: Path, length: int) -> None:
+    with refused("taught_not_written", OutputError), untouched(work):
+        api.teach(work / "out", work / ("x" * length + ".safetensors"))
+    assert FakePupil.seen == []
+
+
 def test_stopped_in_the_middle_it_leaves_the_earlier_file(
     work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +184,16 @@ def test_stopped_in_the_middle_it_leaves_the_earlier_file(
         command = ["teach", str(work / "out"), "--out", str(work / "mine.safetensors"), "--quiet"]
         assert cli.main(command) == 130
     assert (work / "mine.safetensors").read_bytes() == before
+
+
+def test_that_a_taught_run_is_taught_from_the_shipped_weights_is_said(work: Path) -> None:
+    assert not any("shipped" in note for note in teach(work).notes)
+    crop(work / "in", work / "again", detector=FakeDetector(name="lite:mine.safetensors"))
+    review(work / "again")
+    result = api.teach(work / "again", work / "mine.safetensors", quiet=True)
+    (note,) = [note for note in result.notes if "shipped" in note]
+    assert "lite:mine.safetensors" in note
+    assert "--add" in note
 
 
 # ---------------------------------------------------------------- photos

@@ -28,7 +28,7 @@ WORDING: dict[str, str] = {
     "not_a_photo": r"^expected (a photo as an array|an .H, W, 3. uint8 photo), got ",
     "nothing_finished": "has no finished photos yet; run its .* first",
     "other_algorithm": r"was made by (an earlier|a later) version of detic-crop, .*; finish it with",
-    "out_is_not_taught": "--out .* is there and no file of `detic-crop teach`, so it stays; pass another",
+    "out_is_not_taught": "--out .* exists and was not written by `detic-crop teach`, so it is left as it is",
     "out_is_source": r"^--out is .* itself; pass another folder",
     "photos_gone": r"none of the photos is at .*; pass --in FOLDER",
     "seed_without_sample": "--seed belongs to --sample; pass --sample N, too",
@@ -63,7 +63,7 @@ WORDING: dict[str, str] = {
     "missing_device": "^--device .* is not on this machine; it has |^--device mps does not run detectron2; ",
     "unknown_model": ("--model must be|expected a Detic model, one of|--model must be one of"),
     "no_taught_path": "^expected a file of `detic-crop teach` after lite:, got nothing; write lite:FILE$",
-    "not_taught": "^expected a file that `detic-crop teach` wrote at .*, got another one; pass --model",
+    "not_taught": "^expected a file that `detic-crop teach` wrote, got .*, which it did not write; pass the",
     "other_base": "was taught on other weights of lite .* than are installed here; run `detic-crop teach`",
     "other_taught_format": r"was written by another version of detic-crop \(format .*; use that version, or",
     "taught_not_written": "^cannot write .*; pass another --out$",
@@ -100,7 +100,7 @@ WORDING: dict[str, str] = {
     "weights_do_not_fit": (
         "expected a dict with tensors under 'model', as the"
         r"|\. Is it another model's file\?"
-        "|the weights (of lite )?do not fit"
+        "|the weights do not fit|^the weights of lite do not fit .*; take weights"
     ),
     "damaged_weights": (
         "is damaged or (holds more than tensors|incomplete)|is not a complete safetensors file"

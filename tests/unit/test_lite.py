@@ -5,6 +5,7 @@ How good it is on real photos is measured by `python -m benchmarks.lite_quality`
 
 from __future__ import annotations
 
+import pickle
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from detic_crop.detectors.lite.fast import FusedConv2d, can_fuse
 from detic_crop.detectors.lite.judgement import FEATURES, Evidence, Judgement
 from detic_crop.detectors.lite.network import CELL, LiteNetwork, Sight
 from detic_crop.detectors.lite.package import weights_path
+from detic_crop.detectors.lite.taught_file import write_taught
 from detic_crop.detectors.lite.views import as_tensor, close_up, overview, window_around
 from detic_crop.detectors.lite.weights import FILE, SHIPPED, load_network, read_weights
 from detic_crop.errors import WeightsError
@@ -194,8 +196,13 @@ def test_damaged_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
         save(tensors),
         save(tensors, {"detic-crop": '{"format": "another"}'}),
         save(tensors, {"detic-crop": "[]"}),
+        save(tensors, {"detic-crop": "[" * 5000}),
+        b"\0\0\1\0\0\0\0\0" + b"[" * (1 << 16),  # a header that nests too deep
+        b"\xff" * 8 + content[8:],  # a header that claims more than there is
+        content + bytes(lite_weights.MOST_BYTES),
         save({name: value for name, value in tensors.items() if name != "conf"}, about),
         save(tensors | {"conf": np.array([7], np.float32)}, about),
+        save(tensors | {"conf": np.array([0.3j], np.complex64)}, about),
         save(tensors | {"judgement.box": np.zeros(2, np.float32)}, about),
         save(tensors | {first: np.full_like(tensors[first], np.nan)}, about),
         save(tensors | {first: tensors[first].astype(np.float32)}, about),
@@ -206,6 +213,9 @@ def test_damaged_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
             read_weights(file)
     with refused("unreadable_weights", WeightsError):
         read_weights(tmp_path / "absent.safetensors")
+    write_taught(file, {"conf": np.array(0.3)}, {}, {})
+    with refused("damaged_weights", WeightsError, names=["--model lite:FILE"]):
+        read_weights(file)
     file.write_bytes(save({name: value for name, value in tensors.items() if name != first}, about))
     with refused("weights_do_not_fit", WeightsError, names=[first.removeprefix("network.")]):
         load_network(read_weights(file))
@@ -341,6 +351,11 @@ def test_same_photo_same_bits_whatever_happened_before(lite: LiteDetector) -> No
     lite.detect(sea(300, 500, seed=3))
     assert_same(lite.detect(image), first)
     np.testing.assert_array_equal(image, before)
+
+
+def test_a_detector_can_be_sent(lite: LiteDetector) -> None:
+    image, _ = back_and_fin(320, 480, (240, 200), 200)
+    assert_same(pickle.loads(pickle.dumps(lite)).detect(image), lite.detect(image))
 
 
 def test_threads_share_one_detector(lite: LiteDetector) -> None:

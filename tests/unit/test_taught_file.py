@@ -79,7 +79,7 @@ def test_each_kind_of_wrong_file_is_told(path: Path, tmp_path: Path) -> None:
         read_taught(other, BASE)
 
 
-@pytest.mark.parametrize("entry", ["", "[]", "{}", '{"format": "x"}', "[" * 5000])
+@pytest.mark.parametrize("entry", ["", "[]", "{}", '{"format": "x"}', '{"format": 1e999}', "[" * 5000])
 def test_an_entry_of_another_form_is_damage(tmp_path: Path, entry: str) -> None:
     path = tmp_path / "odd.safetensors"
     path.write_bytes(safetensors.numpy.save(NUMBERS, {taught_file._ENTRY: entry}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from detic_crop.boxes.overlap import iou_of_pair
 from detic_crop.commands.command_line import command_words
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.detectors.lite.detector import load_lite
-from detic_crop.detectors.lite.taught_file import write_taught
+from detic_crop.detectors.lite.taught_file import read_taught, write_taught
 from detic_crop.detectors.lite.teaching import STRENGTHS, Lesson, Pupil, _refitted_curve
 from detic_crop.detectors.lite.views import Box
 from detic_crop.errors import UsageError, WeightsError
@@ -102,6 +103,12 @@ def test_the_same_lessons_give_the_same_numbers(pupil: Pupil, lessons: list[Less
     assert first == second
 
 
+def test_new_lessons_in_the_place_of_gone_ones_are_new(pupil: Pupil, lessons: list[Lesson]) -> None:
+    """Python gives the identity of an object that is gone to the next one."""
+    measured = [pupil.fit([replace(lesson, box=lesson.box)], 1.0).measure.tobytes() for lesson in lessons[:4]]
+    assert len(set(measured)) == 4
+
+
 # ---------------------------------------------------------------- --model lite:FILE
 
 
@@ -138,9 +145,19 @@ def test_what_is_no_such_file_is_refused_in_one_line(taught: Path, tmp_path: Pat
     write_taught(other, {"measure": np.zeros(3, np.float32)}, {}, {"other.pth": "0"})
     with refused("other_base", WeightsError):
         detic_crop.load_detector(f"lite:{other}")
-    write_taught(other, {"measure": np.zeros(3, np.float32)}, {}, load_lite().info.weights)
-    with refused("damaged_weights", WeightsError):
-        detic_crop.load_detector(f"lite:{other}")
+    base = load_lite().info.weights
+    numbers = read_taught(taught, base).numbers
+    for name, value in (
+        ("measure", np.zeros(3, np.float32)),
+        ("measure", numbers["measure"] * np.float32(np.nan)),
+        ("measure", numbers["measure"].astype(np.float64)),
+        ("conf", np.array(7.0)),
+        ("conf", np.array(-0.5)),
+        ("more", np.array(0.5)),
+    ):
+        write_taught(other, {**numbers, name: value}, {}, base)
+        with refused("damaged_weights", WeightsError):
+            detic_crop.load_detector(f"lite:{other}")
 
 
 @pytest.fixture(scope="module")

@@ -110,7 +110,7 @@ class LiteDetector(Detector):
         )
 
     def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
-        """Return up to five boxes; the score is the probability that the box holds an animal.
+        """Return one to five boxes; the score is the probability that the box is right, see `judgement`.
 
         Args:
             image: (H, W, 3) uint8 BGR, at least 1 × 1 px.

@@ -79,8 +79,8 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """What cross-validation says.
+class CrossValidation:
+    """What cross-validation says of teaching.
 
     Attributes:
         before: grade of each photo by the detector as it was shipped.
@@ -140,7 +140,7 @@ def judge(
     groups: Sequence[str],
     strengths: Sequence[float],
     grades: Callable[[Sequence[int], Sequence[int], float], Iterable[Grade]],
-) -> Judgement:
+) -> CrossValidation:
     """Judge by cross-validation whether teaching helps.
 
     Args:
@@ -166,7 +166,7 @@ def judge(
         for i in np.flatnonzero(~elsewhere).tolist():
             after[i] = found[best][i]
     gain = float(np.mean([graded.worth for graded in after]) - worths[0].mean())
-    return Judgement(found[0], after, float(strengths[_best(worths, names)]), gain)
+    return CrossValidation(found[0], after, float(strengths[_best(worths, names)]), gain)
 
 
 def _best(worths: NDArray[np.float64], groups: NDArray[np.intp]) -> int:

@@ -79,7 +79,7 @@ def write_taught(path: Path, numbers: Numbers, about: Mapping[str, str], base: M
         "checksum": _checksum(arrays),
     }
     data = safetensors.numpy.save(arrays, {_ENTRY: json.dumps(entry, sort_keys=True)})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _temporary(path)
     try:
         try:
             with open(temporary, "xb") as file:
@@ -92,11 +92,32 @@ def write_taught(path: Path, numbers: Numbers, about: Mapping[str, str], base: M
                 temporary.unlink()
             raise
     except OSError as error:
-        raise OutputError(
-            "taught_not_written",
-            f"cannot write {path}: {error.strerror or error}; pass another --out",
-        ) from error
+        raise _not_written(path, error) from error
     return hashlib.sha256(data).hexdigest()
+
+
+def require_writable(path: Path) -> None:
+    """Make the file that `write_taught` begins with, and remove it: a folder's rights do not tell everything.
+
+    Raises:
+        OutputError: no file can be made there.
+    """
+    temporary = _temporary(path)
+    try:
+        temporary.touch()
+        temporary.unlink()
+    except OSError as error:
+        raise _not_written(path, error) from error
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def _not_written(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        "taught_not_written", f"cannot write {path}: {error.strerror or error}; pass another --out"
+    )
 
 
 def read_taught(path: Path, base: Mapping[str, str]) -> Taught:
@@ -123,7 +144,7 @@ def read_taught(path: Path, base: Mapping[str, str]) -> Taught:
         about = {str(name): str(value) for name, value in entry["about"].items()}
         taught_on = {str(name): str(value) for name, value in entry["base"].items()}
         checksum = str(entry["checksum"])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise _damaged(path, one_line(error, 200)) from error
     if format != FORMAT:
         raise WeightsError(
@@ -178,8 +199,8 @@ def _metadata(data: bytes) -> dict[str, Any]:
 def _other_file(path: Path) -> WeightsError:
     return WeightsError(
         "not_taught",
-        f"expected a file that `detic-crop teach` wrote at {path}, got another one; pass --model lite:FILE "
-        "with what its --out was",
+        f"expected a file that `detic-crop teach` wrote, got {path}, which it did not write; pass the file "
+        "of its --out: --model lite:FILE",
     )
 
 

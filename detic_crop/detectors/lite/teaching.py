@@ -24,7 +24,15 @@ from detic_crop.detectors.lite.judgement import Judgement
 from detic_crop.detectors.lite.measure import cells_of, moments, place_cells, true_shares
 from detic_crop.detectors.lite.package import WEIGHTS_FILE, WEIGHTS_SHA256
 from detic_crop.detectors.lite.taught_file import read_taught, write_taught
-from detic_crop.detectors.lite.views import Box, Pixels, Window, as_tensor, close_up, window_around
+from detic_crop.detectors.lite.views import (
+    Box,
+    Pixels,
+    Window,
+    as_tensor,
+    close_up,
+    jittered,
+    window_around,
+)
 from detic_crop.detectors.lite.weights import (
     FILE,
     SHIPPED,
@@ -56,7 +64,7 @@ Heads = LiteWeights
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CloseUp:
-    """What the network saw of one window.
+    """What the network saw of one close-up.
 
     Attributes:
         guess: the box that the window was laid around.
@@ -104,7 +112,7 @@ class Pupil:
         self._shipped = read_weights(SHIPPED if file is None else file)
         self._network = load_network(self._shipped, device)
         self._device = device
-        self._sums: tuple[list[int], Matrix | None] = ([], None)
+        self._sums: tuple[list[Lesson], Matrix | None] = ([], None)
 
     def look_at(self, image: Pixels, box: Box | None, seed: int) -> Lesson:
         """Return what one photo teaches.
@@ -133,7 +141,7 @@ class Pupil:
         rng = np.random.default_rng(seed)
         found = []
         for index in range(_WINDOWS):
-            guess = jittered(box, width, height, rng)
+            guess = inside_photo(jittered(np.array(box), width, height, rng), width, height)
             window = window_around(guess, width, height)
             mirrored = index % 2 == 1
             picture = close_up(image, window)[None]
@@ -170,14 +178,14 @@ class Pupil:
 
     def _sums_of(self, lessons: Sequence[Lesson]) -> Matrix | None:
         """Return the moments of all windows; those of the last lessons are kept, for another strength."""
-        ids = [id(lesson) for lesson in lessons]
-        if self._sums[0] != ids:
+        # The lessons themselves are kept, since the identity of one that is gone is given to another.
+        if self._sums[0] != list(lessons):  # `Lesson` compares by identity
             total: Matrix | None = None
             for box, seen in ((each.box, seen) for each in lessons for seen in each.close_ups):
                 assert box is not None  # there are no close-ups of nothing
                 sums = _moments(box, seen) / _WINDOWS
                 total = sums if total is None else total + sums
-            self._sums = ids, total
+            self._sums = list(lessons), total
         return self._sums[1]
 
     def detector(self, heads: Heads) -> LiteDetector:
@@ -203,13 +211,17 @@ class Pupil:
         Raises:
             OutputError: it cannot be written.
         """
-        numbers: dict[str, NDArray[Any]] = {
-            "measure": heads.measure,
-            "judgement.box": heads.judgement.box,
-            "judgement.presence": heads.judgement.presence,
-            "conf": np.array(heads.conf, np.float64),
-        }
-        return write_taught(path, numbers, about, _BASE)
+        return write_taught(path, _numbers_of(heads), about, _BASE)
+
+
+def _numbers_of(heads: Heads) -> dict[str, NDArray[Any]]:
+    """Return what is taught of the weights, by the names in the file."""
+    return {
+        "measure": heads.measure,
+        "judgement.box": heads.judgement.box,
+        "judgement.presence": heads.judgement.presence,
+        "conf": np.array(heads.conf, np.float64),
+    }
 
 
 def load_taught(path: Path, device: str = "cpu") -> LiteDetector:
@@ -227,42 +239,26 @@ def read_taught_weights(path: Path) -> LiteWeights:
     """Return the shipped weights with the numbers in a file of `detic-crop teach`.
 
     Raises:
-        WeightsError: see `taught_file.read_taught`; or a number is missing, extra, misshapen or not finite.
+        WeightsError: see `taught_file.read_taught`; or a number is missing, extra, misshapen, of another
+            kind, or out of range.
     """
     taught, shipped = read_taught(path, _BASE), read_weights()
-    wanted = {
-        "measure": shipped.measure.shape,
-        "judgement.box": shipped.judgement.box.shape,
-        "judgement.presence": shipped.judgement.presence.shape,
-        "conf": (),
-    }
-    found = {name: array.shape for name, array in taught.numbers.items()}
-    if found != wanted or not all(np.isfinite(array).all() for array in taught.numbers.values()):
+    numbers = taught.numbers
+    wanted = {name: (array.dtype, array.shape) for name, array in _numbers_of(shipped).items()}
+    found = {name: (array.dtype, array.shape) for name, array in numbers.items()}
+    finite = all(np.isfinite(array).all() for array in numbers.values())
+    if found != wanted or not finite or not 0 < numbers["conf"] < 1:
         raise WeightsError(
             "damaged_weights",
             f"{path} is damaged (its numbers are not those of lite); copy it again, or teach again",
         )
-    numbers = {name: np.asarray(array, np.float32) for name, array in taught.numbers.items()}
     return replace(
         shipped,
         measure=numbers["measure"],
         judgement=Judgement(numbers["judgement.box"], numbers["judgement.presence"]),
-        conf=float(taught.numbers["conf"]),
+        conf=float(numbers["conf"]),
         about=taught.about,
         sha256=taught.sha256,
-    )
-
-
-def jittered(box: Box, width: int, height: int, rng: np.random.Generator) -> Box:
-    """Return the box as a first look might have drawn it, cut to the photo."""
-    size = np.exp(rng.normal(0.1, 0.3))
-    box_width, box_height = (
-        (high - low) * size * np.exp(rng.normal(0, 0.2)) for low, high in ((box[0], box[2]), (box[1], box[3]))
-    )
-    x = (box[0] + box[2]) / 2 + rng.normal(0, 0.15) * box_width
-    y = (box[1] + box[3]) / 2 + rng.normal(0, 0.15) * box_height
-    return inside_photo(
-        (x - box_width / 2, y - box_height / 2, x + box_width / 2, y + box_height / 2), width, height
     )
 
 

@@ -47,6 +47,18 @@ def window_around(box: Box, width: int, height: int) -> Window:
     return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
 
 
+def jittered(box: NDArray[np.float64], width: int, height: int, rng: np.random.Generator) -> Box:
+    """Return the (4,) box as an overview might have drawn it, cut to the photo of width × height.
+
+    At least one pixel wide and high; one at the edge may in rare cases end beside the photo.
+    """
+    size = np.exp(rng.normal(0.1, 0.3)) * np.exp(rng.normal(0, 0.2, 2)) * (box[2:] - box[:2])
+    centre = (box[:2] + box[2:]) / 2 + rng.normal(0, 0.15, 2) * size
+    left, top = np.maximum(centre - size / 2, 0).tolist()
+    right, bottom = np.minimum(centre + size / 2, (width, height)).tolist()
+    return left, top, max(right, left + 1), max(bottom, top + 1)
+
+
 def resize(picture: Pixels, width: int, height: int) -> Pixels:
     """Resize a picture: area averaging if it shrinks (no aliasing), linear if it grows."""
     shrinks = picture.shape[1] > width or picture.shape[0] > height

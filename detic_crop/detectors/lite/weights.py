@@ -1,4 +1,8 @@
-"""The weights file of `lite`: what was trained, apart from what pip's ImageNet checkpoint brings."""
+"""The weights file of `lite`: what was trained, apart from what pip's ImageNet checkpoint brings.
+
+`lite.safetensors` was made from that checkpoint (Apache-2.0, see `backbone`): its upper stages were trained
+further on photos of marine mammals, and layers were added, see `network`. It is under Apache-2.0, too.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ from detic_crop.detectors.lite.backbone import load_imagenet
 from detic_crop.detectors.lite.fast import can_fuse, fuse_activations
 from detic_crop.detectors.lite.judgement import FEATURES, Judgement
 from detic_crop.detectors.lite.network import LiteNetwork
-from detic_crop.errors import WeightsError
+from detic_crop.errors import WeightsError, one_line
 
 FILE = "lite.safetensors"
 SHIPPED = Path(__file__).with_name(FILE)
@@ -75,7 +79,9 @@ def read_weights(path: Path = SHIPPED) -> LiteWeights:
         WeightsError: it cannot be read, is not a file of `lite`, or the shipped one was changed.
     """
     advice = (
-        "install detic-crop again" if path == SHIPPED else "expected a file that `detic-crop teach` wrote"
+        "install detic-crop again"
+        if path == SHIPPED
+        else "expected weights of a whole network; what `detic-crop teach` wrote goes with --model lite:FILE"
     )
     try:
         with open(path, "rb") as file:
@@ -92,17 +98,17 @@ def read_weights(path: Path = SHIPPED) -> LiteWeights:
     try:
         about = _about(content)
         tensors = load(content)
-        conf = float(tensors.pop(_CONF)[0])
-        measure = _weights(tensors.pop(_MEASURE), measured.FEATURES + 1)
-        curves = [_weights(tensors.pop(name), len(FEATURES) + 1) for name in (_BOX, _PRESENCE)]
+        (conf,) = (float(value) for value in _weights(tensors.pop(_CONF, None), 1))
+        measure = _weights(tensors.pop(_MEASURE, None), measured.FEATURES + 1)
+        curves = [_weights(tensors.pop(name, None), len(FEATURES) + 1) for name in (_BOX, _PRESENCE)]
         network = {name.removeprefix(_NETWORK): value for name, value in tensors.items()}
         if not 0 < conf < 1 or any(value.dtype != np.float16 for value in network.values()):
             raise ValueError("its numbers are not those of a network")
         if not all(np.isfinite(value).all() for value in network.values()):
             raise ValueError("some of its numbers are not finite")
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:  # KeyError: a kind of number
         raise WeightsError(
-            "damaged_weights", f"{path} is not a weights file of lite: {error}; {advice}"
+            "damaged_weights", f"{path} is not a weights file of lite: {one_line(error, 200)}; {advice}"
         ) from error
     return LiteWeights(network, measure, Judgement(*curves), conf, about, digest)
 
@@ -126,7 +132,8 @@ def load_network(weights: LiteWeights, device: str = "cpu", *, optimised: bool =
         raise WeightsError(
             "weights_do_not_fit",
             f"the weights of lite do not fit its network: {', '.join(wrong[:3])}"
-            f"{' and others' if len(wrong) > 3 else ''} missing, extra or misshapen",
+            f"{' and others' if len(wrong) > 3 else ''} missing, extra or misshapen; take weights that this "
+            "version of detic-crop came with, or train them again (benchmarks/train_lite.py)",
         )
     for name, parameter in network.trained_parameters():
         parameter.data = torch.from_numpy(weights.network[name].astype(np.float32))
@@ -138,15 +145,28 @@ def load_network(weights: LiteWeights, device: str = "cpu", *, optimised: bool =
 
 
 def _about(content: bytes) -> dict[str, str]:
-    """Return the one entry of metadata, which safetensors itself gives only of files on disk."""
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    about = json.loads(header["__metadata__"]["detic-crop"])
-    if about.pop("format") != FORMAT:
-        raise ValueError(f"its format is not {FORMAT!r}")
+    """Return the one entry of metadata, which safetensors itself gives only of files on disk.
+
+    Raises:
+        ValueError: there is none.
+    """
+    try:
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        about = json.loads(header["__metadata__"]["detic-crop"])
+        written_as = about.pop("format")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"it does not say that its format is {FORMAT!r}") from error
+    if written_as != FORMAT:
+        raise ValueError(f"its format is {written_as!r}, expected {FORMAT!r}")
     return {str(name): str(value) for name, value in about.items()}
 
 
-def _weights(values: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    if values.shape != (count,) or values.dtype != np.float32 or not np.isfinite(values).all():
+def _weights(values: NDArray[np.float32] | None, count: int) -> NDArray[np.float32]:
+    if (
+        values is None
+        or values.shape != (count,)
+        or values.dtype != np.float32
+        or not np.isfinite(values).all()
+    ):
         raise ValueError("its fitted numbers are not those of this version")
     return np.asarray(values)
