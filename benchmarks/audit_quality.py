@@ -13,7 +13,7 @@ run of as many photos, which flatters all numbers. With --kaggle (by default the
 photos, if there is one) the same simulation runs on the geometry of 400 different Happywhale photos, and
 lite's own wrong crops are ranked as they are.
 
-Exit code 1 when a target is missed.
+Exit code 1 when a target is missed, or nothing is known of a photo.
 """
 
 from __future__ import annotations
@@ -349,6 +349,8 @@ def main() -> int:
     photos = read_set(arguments.photos)
     config = CropConfig(model="lite", conf=load_lite().info.default_conf)
     said = from_folds(photos, arguments.folds) if arguments.folds else cross_validated(photos)
+    if not said:
+        return 1
     found = [each.found for each in said]
     animals, right, wrong, scores = lite_population(photos, found, config)
     print(

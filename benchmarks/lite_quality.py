@@ -4,7 +4,8 @@ Each SET is a folder of labelled photos (see `labelled_photos`). Measured are `l
 fitted on some or all of these photos, and `lite` cross-validated: each photo is shown to weights that never
 saw its source (or outing). With `--folds DIR` these are the files `fold-K.safetensors` of
 `benchmarks.train_lite`, where `folds.json` says which photo is in which fold; the option may be repeated.
-Without it their boxes are those that were kept in `data/lite_cross_validated.jsonl`.
+Without it their boxes are those that were kept in `data/lite_cross_validated.jsonl`, if there are any of
+every photo; else only `lite` as shipped is measured.
 
 A positive whose boxes all score below conf counts with the whole photo as its box. Figures are given with
 their 95 % interval by bootstrap over sources: 2,000 draws, always the same ones.
@@ -115,9 +116,19 @@ def from_folds(photos: Sequence[LabelledPhoto], folder: Path) -> list[Prediction
 
 
 def cross_validated(photos: Sequence[LabelledPhoto]) -> list[Prediction]:
-    """Each photo's boxes by weights that never saw its source, as they were when the weights were made."""
+    """Each photo's boxes by weights that never saw its source, as they were when the weights were made.
+
+    None at all, and a line that says why, where those of a photo were not kept.
+    """
     (kept,) = read_predictions(CROSS_VALIDATED).values()
-    return [kept[photo.key] for photo in photos if photo.key in kept]
+    missing = [photo.key for photo in photos if photo.key not in kept]
+    if missing:
+        print(
+            f"not cross-validated: no boxes of {missing[0]} and {len(missing) - 1} more of {len(photos)} "
+            f"photos are kept in {CROSS_VALIDATED.name}; pass --folds\n"
+        )
+        return []
+    return [kept[photo.key] for photo in photos]
 
 
 def load_fold(folder: Path, fold: int) -> LiteDetector:

@@ -100,7 +100,7 @@ WORDING: dict[str, str] = {
     "weights_do_not_fit": (
         "expected a dict with tensors under 'model', as the"
         r"|\. Is it another model's file\?"
-        "|the weights (of lite )?do not fit"
+        "|the weights do not fit|^the weights of lite do not fit .*; take weights"
     ),
     "damaged_weights": (
         "is damaged or (holds more than tensors|incomplete)|is not a complete safetensors file"

@@ -32,7 +32,14 @@ from benchmarks.lite_metrics import (
     reliability,
     write_predictions,
 )
-from benchmarks.lite_quality import kept_together, read_folds, statistics, subsets
+from benchmarks.lite_quality import (
+    CROSS_VALIDATED,
+    cross_validated,
+    kept_together,
+    read_folds,
+    statistics,
+    subsets,
+)
 from detic_crop.boxes.detections import Detections
 from tests.kit.helpers import detections
 
@@ -215,6 +222,15 @@ def test_a_photo_without_a_fold_is_refused(tmp_path: Path) -> None:
     assert read_folds(tmp_path, [photo("a_1.jpg")]) == {"one/a_1.jpg": 2}
     with pytest.raises(SystemExit, match=r"none for one/b_1\.jpg and 0 more"):
         read_folds(tmp_path, [photo("a_1.jpg"), photo("b_1.jpg")])
+
+
+def test_photos_that_were_not_cross_validated_leave_that_row_out(capsys: pytest.CaptureFixture[str]) -> None:
+    (kept,) = read_predictions(CROSS_VALIDATED).values()
+    ours = [photo(Path(key).name, set_name=key.split("/")[0]) for key in list(kept)[:3]]
+    assert [said.photo for said in cross_validated(ours)] == list(kept)[:3]
+    assert capsys.readouterr().out == ""
+    assert cross_validated([*ours, photo("b_1.jpg"), photo("b_2.jpg")]) == []
+    assert "no boxes of one/b_1.jpg and 1 more of 5 photos are kept" in capsys.readouterr().out
 
 
 # --- one photo -------------------------------------------------------------------------------------------

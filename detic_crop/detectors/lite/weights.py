@@ -132,7 +132,8 @@ def load_network(weights: LiteWeights, device: str = "cpu", *, optimised: bool =
         raise WeightsError(
             "weights_do_not_fit",
             f"the weights of lite do not fit its network: {', '.join(wrong[:3])}"
-            f"{' and others' if len(wrong) > 3 else ''} missing, extra or misshapen",
+            f"{' and others' if len(wrong) > 3 else ''} missing, extra or misshapen; take weights that this "
+            "version of detic-crop came with, or train them again (benchmarks/train_lite.py)",
         )
     for name, parameter in network.trained_parameters():
         parameter.data = torch.from_numpy(weights.network[name].astype(np.float32))
