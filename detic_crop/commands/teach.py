@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
@@ -127,11 +127,12 @@ def teach(
         _refuse_few(truths, look.left_out, folder.shown)
         groups, grouped_by = groups_of(truths, encounters(*load_labels(folder)))
         measured, conf = _judge(pupil, truths, lessons, groups, options.quiet)
+        if force and not measured.strength:  # the figures shall be those of what is written
+            measured = replace(measured, after=measured.weakest, strength=STRENGTHS[1], gain=0.0)
         result = _result(truths, groups, grouped_by, measured, conf)
         result.left_out = look.left_out
         result.notes = [*look.notes, *_notes(result)]
         if result.helps or force:
-            result.strength = result.strength or STRENGTHS[1]
             heads = pupil.fit(lessons, result.strength)
             result.sha256 = pupil.save(heads, target, _about(result))
             result.written = target

@@ -99,6 +99,7 @@ def test_what_does_not_help_is_not_written(work: Path, monkeypatch: pytest.Monke
     forced = teach(work, force=True)
     assert (forced.helps, forced.written) == (False, work / "mine.safetensors")
     assert forced.strength > 0
+    assert forced.after.mean_iou < forced.before.mean_iou  # that of what is written
     assert is_taught_file(work / "mine.safetensors")
 
 

@@ -86,12 +86,14 @@ class CrossValidation:
         before: grade of each photo by the detector as it was shipped.
         after: grade of each photo by one that was taught without its fold, at the strength that was chosen on
             the other folds.
+        weakest: grade of each photo by one that was taught without its fold, at the weakest strength above 0.
         strength: the one that is chosen on all photos.
         gain: mean rise in worth from before to after.
     """
 
     before: list[Grade]
     after: list[Grade]
+    weakest: list[Grade]
     strength: float
     gain: float
 
@@ -146,7 +148,7 @@ def judge(
     Args:
         folds: fold of each photo.
         groups: group of each photo; those of one group are not independent.
-        strengths: strengths to try, the weakest first, which must be 0: the shipped detector.
+        strengths: two or more to try, the weakest first, which must be 0: the shipped detector.
         grades: (photos to teach, photos to grade, strength) → a grade of each of the latter.
     """
     found: list[list[Grade]] = [[Grade(False, 0.0, 0.0)] * len(folds) for _ in strengths]
@@ -166,7 +168,7 @@ def judge(
         for i in np.flatnonzero(~elsewhere).tolist():
             after[i] = found[best][i]
     gain = float(np.mean([graded.worth for graded in after]) - worths[0].mean())
-    return CrossValidation(found[0], after, float(strengths[_best(worths, names)]), gain)
+    return CrossValidation(found[0], after, found[1], float(strengths[_best(worths, names)]), gain)
 
 
 def _best(worths: NDArray[np.float64], groups: NDArray[np.intp]) -> int:
