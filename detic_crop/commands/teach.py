@@ -233,10 +233,11 @@ def _refuse_few(truths: Sequence[Truth], left_out: Mapping[str, str], shown: str
     others = (
         "" if why is None else f" ({counted(len(left_out), 'photo')} left out, the first: {why[0]}: {why[1]})"
     )
+    what_to_do = "see to those" if boxes + len(left_out) >= LEAST_BOXES else "review more"
     raise UsageError(
         "too_few_lessons",
         f"expected at least {LEAST_BOXES} photos of {shown} with a box that a reviewer accepted, picked or "
-        f"drew, got {boxes}{others}; review more, then teach",
+        f"drew, got {boxes}{others}; {what_to_do}, then teach",
     )
 
 

@@ -35,7 +35,7 @@ WORDING: dict[str, str] = {
     "setting_not_accepted": r"is recorded by a run, and cannot be passed; ",
     "shard_of_merged_folder": r"was merged before, and a single shard cannot start over; pass another --out",
     "shards_not_done": r"shards that are not done: [\d,]+ of [\d,]+.*; run them, then merge again",
-    "too_few_lessons": "^expected at least 5 photos of .*, got .*; review more, then teach$",
+    "too_few_lessons": "^expected at least 5 photos of .*, got .*; (review more|see to those), then teach$",
     "unknown_setting": r"unknown setting .*; known are ",
     "verdicts_would_be_lost": r"--overwrite would remove the verdicts in .*; add --discard-review",
     #
