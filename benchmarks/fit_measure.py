@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from benchmarks.labelled_photos import LabelledPhoto
-from detic_crop.detectors.lite.measure import Matrix, cells_of, moments, place_cells, true_shares
+from detic_crop.detectors.lite.measure import Matrix, moments_of_close_up
 from detic_crop.detectors.lite.network import LiteNetwork
 from detic_crop.detectors.lite.views import Box, Pixels, as_tensor, close_up, jittered, window_around
 
@@ -35,12 +35,7 @@ def moments_of_window(network: LiteNetwork, pixels: Pixels, box: Box, guess: Box
     with torch.inference_mode():
         shown = picture[:, ::-1] if mirrored else picture
         fine, coarse = network.published(network.below(as_tensor(shown[None])))
-        place = place_cells(guess, window, fine.shape[2], fine.shape[3])
-        share = true_shares(box, window, fine.shape[2], fine.shape[3])
-        if mirrored:
-            place, share = place.flip(2), share[:, ::-1]
-        cells = cells_of(fine[0], coarse[0], place)
-    return moments(cells.numpy().astype(np.float64), share)
+        return moments_of_close_up(fine[0], coarse[0], guess, window, box, mirrored)
 
 
 def total(each: Iterable[Matrix | None]) -> Matrix:

@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
-
-FEATURES = (
-    "middle_overview",
-    "middle_close_up",
-    "presence_overview",
-    "presence_close_up",
-    "classes_overview",
-    "classes_close_up",
-    "same_close_up",
-    "same_measured",
-    "contrast",
-)
-"""What is known of a box, see `Evidence`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +36,11 @@ class Evidence:
 
     def array(self) -> NDArray[np.float64]:
         """(9,) in the order of `FEATURES`."""
-        return np.array([getattr(self, name) for name in FEATURES])
+        return np.array(astuple(self))
+
+
+FEATURES = tuple(each.name for each in fields(Evidence))
+"""What is known of a box, in the order of the weights."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -84,16 +84,49 @@ def moments(cells: Matrix, share: Matrix) -> Matrix:
     return np.asarray(rows @ rows.T / share.size)
 
 
-def solve(sums: Matrix, penalty: float = PENALTY) -> NDArray[np.float32]:
-    """Return the (C + 1,) weights and offset of ridge regression from (C + 2, C + 2) moments.
+def moments_of_close_up(
+    fine: Tensor, coarse: Tensor, guess: Box, window: Window, box: Box, mirrored: bool
+) -> Matrix:
+    """Return the moments of one close-up of an animal, see `moments`.
 
-    Features are penalised by their variance, the offset not at all.
+    Args:
+        fine: (112, h, w), see `cells_of`.
+        coarse: (320, h/2, w/2).
+        guess: the box that the window was laid around.
+        window: what the close-up shows.
+        box: the true box.
+        mirrored: whether `fine` and `coarse` are of the mirror image.
+    """
+    grid = fine.shape[1], fine.shape[2]
+    place, share = place_cells(guess, window, *grid), true_shares(box, window, *grid)
+    if mirrored:
+        place, share = place.flip(2), share[:, ::-1]
+    return moments(cells_of(fine, coarse, place).numpy().astype(np.float64), share)
+
+
+def solve(sums: Matrix) -> NDArray[np.float32]:
+    """Return the (C + 1,) weights and offset of ridge regression from (C + 2, C + 2) moments."""
+    return solve_near(sums, np.zeros(len(sums) - 1), PENALTY * sums[-2, -2])
+
+
+def solve_near(sums: Matrix, before: NDArray[np.floating], penalty: float) -> NDArray[np.float32]:
+    """Return the weights and offset of ridge regression whose penalty is on the distance from earlier ones.
+
+    Minimises Σ (w·x − y)² + penalty · Σ var(x_i) (w_i − before_i)². The offset has no variance, so it is not
+    penalised.
+
+    Args:
+        sums: (C + 2, C + 2) moments.
+        before: (C + 1,) earlier weights and offset.
+        penalty: weight of the distance, in windows.
     """
     total = sums[-2, -2]
     mean = sums[:-1, -2] / total
     variance = np.diag(sums)[:-1] / total - mean**2  # 0 for the constant
-    solution = np.linalg.solve(sums[:-1, :-1] + np.diag(penalty * total * (variance + 1e-9)), sums[:-1, -1])
-    return solution.astype(np.float32)
+    start = before.astype(np.float64)
+    distance = np.diag(penalty * (variance + 1e-9))
+    change = np.linalg.solve(sums[:-1, :-1] + distance, sums[:-1, -1] - sums[:-1, :-1] @ start)
+    return np.asarray(start + change, np.float32)
 
 
 def true_shares(box: Box, window: Window, height: int, width: int) -> Matrix:

@@ -21,7 +21,8 @@ from detic_crop.boxes.overlap import iou_of_pair
 from detic_crop.detectors.devices import one_torch_thread
 from detic_crop.detectors.lite.detector import LiteDetector, Seen, inside_photo
 from detic_crop.detectors.lite.judgement import Judgement
-from detic_crop.detectors.lite.measure import cells_of, moments, place_cells, true_shares
+from detic_crop.detectors.lite.judging import GOOD_BOX
+from detic_crop.detectors.lite.measure import moments_of_close_up, solve_near
 from detic_crop.detectors.lite.package import WEIGHTS_FILE, WEIGHTS_SHA256
 from detic_crop.detectors.lite.taught_file import read_taught, write_taught
 from detic_crop.detectors.lite.views import (
@@ -53,8 +54,6 @@ _SHIPPED_BOXES = 20.0
 """Penalty of strength 1 on believing, per unit of variance of a feature, in boxes."""
 _LEAST_OF_A_KIND = 3
 """Right and wrong boxes from which it is fitted how much to believe."""
-_RIGHT = 0.5
-"""IoU from which a box is right."""
 _WINDOWS = 4
 """Close-ups per lesson, jittered as the first look's boxes are off; every second one is mirrored."""
 
@@ -132,7 +131,7 @@ class Pupil:
             tuple(_halved_features(seen) for _, seen in pairs),
             box,
             np.stack([found.evidence.array() for found, _ in pairs]),
-            np.array([box is not None and iou_of_pair(found.box, box) >= _RIGHT for found, _ in pairs]),
+            np.array([box is not None and iou_of_pair(found.box, box) >= GOOD_BOX for found, _ in pairs]),
             close_ups,
         )
 
@@ -173,7 +172,9 @@ class Pupil:
             ),
             _refitted_curve(shipped.judgement.presence, np.concatenate(first), animal, strength),
         )
-        measure = shipped.measure if sums is None else _refitted(shipped.measure, sums, strength)
+        measure = (
+            shipped.measure if sums is None else solve_near(sums, shipped.measure, _SHIPPED_PHOTOS / strength)
+        )
         return replace(shipped, measure=measure, judgement=judgement, sha256="")
 
     def _sums_of(self, lessons: Sequence[Lesson]) -> Matrix | None:
@@ -264,26 +265,8 @@ def read_taught_weights(path: Path) -> LiteWeights:
 
 def _moments(box: Box, seen: CloseUp) -> Matrix:
     """Return the moments of one window, which weighs 1."""
-    grid = seen.fine.shape[1], seen.fine.shape[2]
-    place, share = place_cells(seen.guess, seen.window, *grid), true_shares(box, seen.window, *grid)
-    if seen.mirrored:
-        place, share = place.flip(2), share[:, ::-1]
     fine, coarse = (torch.from_numpy(part.astype(np.float32)) for part in (seen.fine, seen.coarse))
-    return moments(np.asarray(cells_of(fine, coarse, place).numpy(), np.float64), share)
-
-
-def _refitted(shipped: NDArray[np.float32], sums: Matrix, strength: float) -> NDArray[np.float32]:
-    """Return the ridge regression whose penalty is on the distance from the shipped weights.
-
-    Minimises Σ (w·x − y)² + λ Σ var(x_i) (w_i − shipped_i)², over the photos of the sums.
-    """
-    total = sums[-2, -2]
-    mean = sums[:-1, -2] / total
-    variance = np.diag(sums)[:-1] / total - mean**2  # 0 for the constant
-    before = shipped.astype(np.float64)
-    penalty = np.diag(_SHIPPED_PHOTOS / strength * (variance + 1e-9))
-    change = np.linalg.solve(sums[:-1, :-1] + penalty, sums[:-1, -1] - sums[:-1, :-1] @ before)
-    return np.asarray(before + change, np.float32)
+    return moments_of_close_up(fine, coarse, seen.guess, seen.window, box, seen.mirrored)
 
 
 def _refitted_curve(
