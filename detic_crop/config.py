@@ -31,6 +31,7 @@ Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 Decode: TypeAlias = Literal["full", "scaled"]
 ExecutorName: TypeAlias = Literal["local", "ray"]
 OutFormat: TypeAlias = Literal["files", "tar"]
+KeptExif: TypeAlias = Literal["strip", "keep"]
 BoxFormat: TypeAlias = Literal["xyxy", "xywh"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 MODELS = (
@@ -133,6 +134,10 @@ class Setting:
         if self.choices:
             if value not in self.choices:
                 self._refuse(f"{', '.join(self.choices[:-1])} or {self.choices[-1]}", value)
+        elif self.kind is bool:
+            if not isinstance(value, int) or value not in (0, 1):
+                self._refuse("True or False", value)
+            return bool(value)
         elif self.kind in (int, float):
             kinds = (int,) if self.kind is int else (int, float)
             valid = (
@@ -237,11 +242,33 @@ class CropConfig:
             later=True,
         ),
     ] = None
+    exif: Annotated[
+        KeptExif,
+        Setting(
+            "EXIF of the crops: none, or what of the photo's is true of it; the position only with --gps",
+            later=True,
+        ),
+    ] = "strip"
+    metadata: Annotated[
+        bool,
+        Setting("add taken, camera, lens and focal_mm to the tables, as the photos' EXIF says", later=True),
+    ] = False
+    gps: Annotated[
+        bool,
+        Setting(
+            "with --metadata, add latitude and longitude; with --exif keep, keep the position", later=True
+        ),
+    ] = False
     weights: dict[str, str] = field(default_factory=dict)
     algorithm: int = ALGORITHM
 
     def __post_init__(self) -> None:
         _check(self)
+
+    @property
+    def reads_exif(self) -> bool:
+        """Whether anything of the photos' EXIF but the orientation is wanted."""
+        return self.metadata or self.exif == "keep"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, one per field.

@@ -13,7 +13,20 @@ from detic_crop.config import SETTINGS, CropConfig, RunOptions, Setting
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-RECROP = ("classes", "conf", "scale", "size", "fit", "format", "quality", "decode", "out_format")
+RECROP = (
+    "classes",
+    "conf",
+    "scale",
+    "size",
+    "fit",
+    "format",
+    "quality",
+    "decode",
+    "out_format",
+    "exif",
+    "metadata",
+    "gps",
+)
 """Settings of a crop that can change without a detector."""
 
 RECROP_WORK = (
@@ -54,6 +67,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "quality",
         "out_format",
         "per_tar",
+        "exif",
+        "metadata",
+        "gps",
         "decode",
         "truncated",
         "max_pixels",
@@ -147,6 +163,9 @@ def settings(
 
 
 def _declared(setting: Setting, changes: bool) -> Callable[[_F], _F]:
+    if setting.kind is bool and changes:
+        both = f"{setting.option}/--no-{setting.option.removeprefix('--')}"
+        return option(both, setting.name, default=None, help=setting.text)
     if setting.kind is bool:
         return option(setting.option, setting.name, is_flag=True, help=setting.text)
     unset = f"  [default: {setting.unset}]" if setting.unset and not changes else ""

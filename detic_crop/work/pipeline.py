@@ -33,7 +33,9 @@ from detic_crop.folder.records import Record
 from detic_crop.images.checks import check_crop
 from detic_crop.images.crop import cut_and_resize, fitted, resize_exactly, resize_quickly, resize_reduced
 from detic_crop.images.decode import Decoded, PhotoFile
+from detic_crop.images.embed_exif import embed_exif
 from detic_crop.images.encode import encode
+from detic_crop.images.exif import Exif
 from detic_crop.images.partial import (
     LEAST_PIXELS,
     REDUCTIONS,
@@ -45,7 +47,7 @@ from detic_crop.images.partial import (
 )
 from detic_crop.system.memory_budget import Loan
 from detic_crop.work.recipe import Job, Outcome, Recipe
-from detic_crop.work.record_of import fields_of_choice
+from detic_crop.work.record_of import fields_of_choice, fields_of_exif
 from detic_crop.work.timing import StageTimes
 
 _NO_PIXEL = np.zeros(3, np.uint8)
@@ -67,6 +69,7 @@ class DecodedPhoto:
         file: the file, to decode from again; None if `decoded` is all that is needed.
         prepared: what `Detector.prepare` made of it.
         loan: memory that was borrowed for it; None: none was.
+        exif: what of its EXIF was asked for.
     """
 
     job: Job
@@ -76,6 +79,7 @@ class DecodedPhoto:
     file: PhotoFile | None
     prepared: Any = None
     loan: Loan | None = None
+    exif: Exif | None = None
 
     def give_back(self) -> None:
         """Give back the memory that was borrowed for it; may be called twice."""
@@ -146,6 +150,7 @@ class Pipeline:
                     self.memory,
                     self._bytes_of_crop,
                     self.recipe.photo_timeout,
+                    self.config.reads_exif,
                 )
         except CancelledError:
             raise
@@ -165,8 +170,9 @@ class Pipeline:
             if earlier is not None and _was_undamaged(earlier) and earlier.checksum == file.checksum:
                 file.vouch()
             if not self.detector.info.needs_pixels and file.resolution_wh is not None:
+                resolution_wh, checksum = file.resolution_wh, file.checksum
                 return self._prepared(
-                    DecodedPhoto(job, file.resolution_wh, file.checksum, None, file, loan=file.loan)
+                    DecodedPhoto(job, resolution_wh, checksum, None, file, loan=file.loan, exif=file.exif)
                 )
             with self.times.measure("decode"):
                 decoded = file.decode(reduction=self._reduction_to_show(file))
@@ -176,7 +182,9 @@ class Pipeline:
         if again is None and file.loan is not None:  # no more than these pixels is needed from now on
             file.loan.keep(decoded.image.nbytes + self._bytes_of_crop)
         return self._prepared(
-            DecodedPhoto(job, decoded.resolution_wh, file.checksum, decoded, again, loan=file.loan)
+            DecodedPhoto(
+                job, decoded.resolution_wh, file.checksum, decoded, again, loan=file.loan, exif=file.exif
+            )
         )
 
     @property
@@ -274,7 +282,7 @@ class Pipeline:
             with self.times.measure("crop"):
                 crop = self._crop(decoded, rectangle)
             with self.times.measure("encode"):
-                data = encode(crop, self.config.format, self.config.quality)
+                data = self._encode(crop, photo.exif)
             with self.times.measure("check"):
                 checks = check_crop(crop)
             record = msgspec.structs.replace(
@@ -347,6 +355,14 @@ class Pipeline:
             decoded.image, decoded.in_image(rectangle), self.config.size, self.config.fit, resize
         )
 
+    def _encode(self, crop: NDArray[np.uint8], exif: Exif | None) -> bytes:
+        data = encode(crop, self.config.format, self.config.quality)
+        if exif is None or self.config.exif == "strip":
+            return data
+        height, width = crop.shape[:2]
+        block = exif.of_crop(width, height, gps=self.config.gps)
+        return embed_exif(data, self.config.format, block, width, height)
+
     def _choose(self, detections: Detections, resolution_wh: tuple[int, int]) -> tuple[Detections, Choice]:
         """Return the boxes to keep, with the presence of all boxes, and the choice."""
         kept, choice = choose_and_keep(detections, self.classes, self.conf, resolution_wh)
@@ -372,6 +388,7 @@ class Pipeline:
             source=self.recipe.record_source,
             file_size=job.photo.size,
             file_time=job.photo.version,
+            **fields_of_exif(photo.exif if photo else None, self.config),
         )
 
     def failed_for(self, job: Job, reason: str, message: str) -> Outcome:

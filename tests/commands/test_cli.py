@@ -90,7 +90,10 @@ def test_defaults_are_those_of_the_settings() -> None:
 @pytest.mark.usefixtures("place")
 def test_recrop_has_no_defaults_of_its_own() -> None:
     policy = {f.name for f in dataclasses.fields(CropConfig)} & set(options_of(COMMANDS["recrop"]))
-    assert policy == {"classes", "conf", "scale", "size", "fit", "format", "quality", "decode", "out_format"}
+    assert policy == {
+        *("classes", "conf", "scale", "size", "fit", "format", "quality", "decode", "out_format"),
+        *("exif", "metadata", "gps"),
+    }
     given = COMMANDS["recrop"].make_context("recrop", ["x", "--out", "y"]).params
     assert [given[name] for name in policy] == [None] * len(policy)
 
@@ -125,6 +128,9 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
         "DECODE": "scaled",
         "OUT_FORMAT": "tar",
         "BOX_FORMAT": "xyxy",
+        "EXIF": "keep",
+        "METADATA": "1",
+        "GPS": "1",
         "PER_TAR": "3",
         "DEVICE": "cpu",
         "TRUNCATED": "fail",
@@ -174,6 +180,7 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
     assert (settings["decode"], settings["profile"], settings["add"]) == ("scaled", True, True)
     assert (settings["out_format"], settings["per_tar"]) == ("tar", 3)
     assert settings["box_format"] == "xyxy"
+    assert (settings["exif"], settings["metadata"], settings["gps"]) == ("keep", True, True)
     assert (settings["max_pixels"], settings["quiet"], settings["overwrite"]) == (123456, True, False)
     assert len(rows_of(place.out)) == 4
 
@@ -211,6 +218,8 @@ BAD = [
     (["--fit", "round"], "--fit"),
     (["--format", "gif"], "--format"),
     (["--box-format", "corners"], "--box-format"),
+    (["--exif", "some"], "--exif"),
+    (["--gps"], "--gps goes with --metadata (columns latitude and longitude) or with --exif keep"),
     (["--box-format", "xywh"], "contradicts xmin, ymin, xmax, ymax"),
     (["--model", "lite", "--box-format", "xywh"], "goes with --model boxes:FILE only, not with lite"),
     (["--quality", "0"], "--quality"),
