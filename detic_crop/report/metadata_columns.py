@@ -14,8 +14,8 @@ METADATA: Mapping[str, str] = {
     "focal_mm": "focal length, millimetres",
 }
 POSITION: Mapping[str, str] = {
-    "latitude": "where it was taken, decimal degrees, WGS 84, north positive",
-    "longitude": "decimal degrees, east positive",
+    "latitude": "with --gps: where it was taken, decimal degrees, WGS 84, north positive",
+    "longitude": "with --gps: decimal degrees, east positive",
 }
 
 

@@ -173,7 +173,7 @@ def test_a_resume_must_ask_for_the_same(photos: Path, tmp_path: Path, change: di
 @pytest.mark.slow
 @pytest.mark.parametrize("out_format", ["files", "tar"])
 def test_recrop_adds_and_removes_it(photos: Path, tmp_path: Path, out_format: str) -> None:
-    everything = {"exif": "keep", "metadata": True, "gps": True}
+    everything: dict[str, Any] = {"exif": "keep", "metadata": True, "gps": True}
     crop(photos, tmp_path / "plain", out_format=out_format)
     crop(photos, tmp_path / "full", out_format=out_format, **everything)
     api.recrop(tmp_path / "plain", tmp_path / "added", quiet=True, **everything)
