@@ -170,6 +170,7 @@ def _declared(setting: Setting, changes: bool) -> Callable[[_F], _F]:
         return option(setting.option, setting.name, is_flag=True, help=setting.text)
     unset = f"  [default: {setting.unset}]" if setting.unset and not changes else ""
     default = None if changes else setting.default
+    read = setting.parse or setting.form
     return option(
         setting.option,
         setting.name,
@@ -177,7 +178,7 @@ def _declared(setting: Setting, changes: bool) -> Callable[[_F], _F]:
         metavar=setting.metavar or ("N" if setting.kind in (int, float) else None),
         default=default,
         show_default=default is not None and not setting.unset,
-        callback=None if setting.parse is None else _parsed(setting.parse),
+        callback=None if read is None else _parsed(read),
         help=setting.text + unset,
     )
 
@@ -190,6 +191,6 @@ def _parsed(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Param
 def _type_of(setting: Setting) -> Any:
     if setting.choices:
         return click.Choice(setting.choices)
-    if setting.parse is not None:
+    if setting.parse is not None or setting.form is not None:
         return str
     return click.Path(path_type=Path) if setting.kind is Path else setting.kind

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from detic_crop.boxes.crop_size import square_of
 from detic_crop.boxes.geometry import PixelBox
 from detic_crop.config import DEFAULT_MAX_PIXELS, Truncated
 from detic_crop.errors import PhotoError
@@ -150,7 +151,7 @@ class PhotoFile:
         name: str = "",
         max_pixels: int = DEFAULT_MAX_PIXELS,
         truncated: Truncated = "keep",
-        beside: int = 0,
+        beside: Callable[[tuple[int, int]], int] | None = None,
         with_exif: bool = False,
     ) -> PhotoFile:
         """Read a photo whose header says that it may be read, when there is memory for it.
@@ -162,7 +163,8 @@ class PhotoFile:
             source: its bytes.
             memory: where memory is borrowed, and waited for.
             name, max_pixels, truncated, with_exif: see `PhotoFile`.
-            beside: bytes that are needed besides those that decoding takes.
+            beside: function of width and height, pixels, that returns the bytes that are needed besides those
+                that decoding takes.
 
         Raises:
             PhotoError: anything wrong with the photo, with one of `REASONS`.
@@ -178,7 +180,10 @@ class PhotoFile:
             pixels = extent.width * extent.height or max_pixels
             if extent.format not in _OF_SEVERAL_PICTURES:
                 _check_bytes(size, pixels)
-            needed = peak_bytes(extent, size, max_pixels) + beside
+            needed = peak_bytes(extent, size, max_pixels)
+            if beside is not None:
+                known = extent.width and extent.height
+                needed += beside((extent.width, extent.height) if known else square_of(max_pixels))
             _check_memory(needed, extent, memory)
         loan = memory.borrow(needed)
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 
 from msgspec import Struct
@@ -50,7 +50,7 @@ class Photo(Struct, frozen=True, gc=False):
         max_pixels: int,
         truncated: Truncated,
         memory: MemoryBudget | None = None,
-        beside: int = 0,
+        beside: Callable[[tuple[int, int]], int] | None = None,
         seconds: float = DEFAULT_PHOTO_TIMEOUT,
         with_exif: bool = False,
     ) -> PhotoFile:

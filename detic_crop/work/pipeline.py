@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detic_crop.boxes.choose import Choice, choose_and_keep, presence_of
+from detic_crop.boxes.crop_size import CropSize, Sides
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import PixelBox, crop_rectangle, whole
 from detic_crop.detectors.base import Detector
@@ -31,10 +32,10 @@ from detic_crop.errors import DeticCropError, OutputError, PhotoError, one_line
 from detic_crop.folder.decisions import Decision
 from detic_crop.folder.records import Record
 from detic_crop.images.checks import check_crop
-from detic_crop.images.crop import cut_and_resize, fitted, resize_exactly, resize_quickly, resize_reduced
+from detic_crop.images.crop import cut_and_resize, resize_exactly, resize_quickly, resize_reduced
 from detic_crop.images.decode import Decoded, PhotoFile
 from detic_crop.images.embed_exif import embed_exif
-from detic_crop.images.encode import encode
+from detic_crop.images.encode import check_sides, encode
 from detic_crop.images.exif import Exif
 from detic_crop.images.partial import (
     LEAST_PIXELS,
@@ -52,7 +53,7 @@ from detic_crop.work.timing import StageTimes
 
 _NO_PIXEL = np.zeros(3, np.uint8)
 _BYTES_PER_PIXEL_OF_CROP = 12
-"""What cutting, resizing and encoding take for each pixel of the crop; most crops are small."""
+"""What cutting, resizing and encoding take for each pixel of the crop."""
 MAX_DETECTOR_CRASHES = 25
 """Crashes in a row after which a plain picture tells whether the detector is broken, or the photos are."""
 
@@ -110,6 +111,7 @@ class Pipeline:
         self.recipe = recipe
         self.detector = detector
         self.config = recipe.config
+        self.size = CropSize.of(recipe.config)
         self.classes = recipe.classes
         self.conf = recipe.config.conf if recipe.config.conf is not None else detector.info.default_conf
         self.memory = recipe.memory_budget()
@@ -180,16 +182,15 @@ class Pipeline:
             return self._failed(job, "decode", error)
         again = file if decoded.reduction > 1 else None
         if again is None and file.loan is not None:  # no more than these pixels is needed from now on
-            file.loan.keep(decoded.image.nbytes + self._bytes_of_crop)
+            file.loan.keep(decoded.image.nbytes + self._bytes_of_crop(decoded.resolution_wh))
         return self._prepared(
             DecodedPhoto(
                 job, decoded.resolution_wh, file.checksum, decoded, again, loan=file.loan, exif=file.exif
             )
         )
 
-    @property
-    def _bytes_of_crop(self) -> int:
-        return _BYTES_PER_PIXEL_OF_CROP * self.config.size**2
+    def _bytes_of_crop(self, resolution_wh: Sides) -> int:
+        return _BYTES_PER_PIXEL_OF_CROP * self.size.most_pixels(resolution_wh)
 
     def _reduction_to_show(self, file: PhotoFile) -> Reduction:
         if file.resolution_wh is None or not self._may_scale(file.resolution_wh):
@@ -330,7 +331,7 @@ class Pipeline:
     def _is_fine_enough(self, decoded: Decoded, region: PixelBox) -> bool:
         with self.times.measure("crop", photos=0):  # the crop itself will be the photo's
             x1, y1, x2, y2 = decoded.in_image(region)
-            width, height = fitted((x2 - x1, y2 - y1), self.config.size, self.config.fit)
+            width, height = self.size.picture((x2 - x1, y2 - y1))
             return is_fine_enough(decoded.image[y1:y2, x1:x2], width, height)
 
     def _seen(self, photo: DecodedPhoto) -> Reduction | Literal[0]:
@@ -345,15 +346,15 @@ class Pipeline:
         if not self._may_scale(resolution_wh):
             return 1
         x1, y1, x2, y2 = rectangle
-        return reduction_for((x2 - x1, y2 - y1), self.config.size, self.config.fit)
+        return reduction_for((x2 - x1, y2 - y1), self.size)
 
     def _crop(self, decoded: Decoded, rectangle: PixelBox) -> NDArray[np.uint8]:
+        x1, y1, x2, y2 = rectangle
+        check_sides(self.size.canvas((x2 - x1, y2 - y1)), self.config.format)
         resize = resize_exactly
         if self._may_scale(decoded.resolution_wh):
             resize = resize_quickly if decoded.reduction == 1 else resize_reduced
-        return cut_and_resize(
-            decoded.image, decoded.in_image(rectangle), self.config.size, self.config.fit, resize
-        )
+        return cut_and_resize(decoded.image, decoded.in_image(rectangle), self.size, resize)
 
     def _encode(self, crop: NDArray[np.uint8], exif: Exif | None) -> bytes:
         data = encode(crop, self.config.format, self.config.quality)
@@ -372,7 +373,7 @@ class Pipeline:
         if choice.index is None:
             return whole(resolution_wh)
         chosen = candidates.edges(choice.index)
-        return crop_rectangle(chosen, self.config.scale, self.config.fit, resolution_wh)
+        return crop_rectangle(chosen, self.config.scale, self.size, resolution_wh)
 
     def _blank(self, job: Job, photo: DecodedPhoto | None = None) -> Record:
         width, height = photo.resolution_wh if photo else (0, 0)

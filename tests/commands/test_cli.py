@@ -121,7 +121,7 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
         "CLASSES": "Whale,Boat",
         "CONF": "0.25",
         "SCALE": "1.5",
-        "SIZE": "40",
+        "SIZE": "40X60",
         "FIT": "pad",
         "FORMAT": "png",
         "QUALITY": "80",
@@ -171,7 +171,7 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
     told = json.loads((place.out / "run.json").read_text(encoding="utf-8"))
     settings = {**told["settings"], **told["options"]}
     assert settings["classes"] == "Boat,Whale"
-    assert (settings["conf"], settings["scale"], settings["size"]) == (0.25, 1.5, 40)
+    assert (settings["conf"], settings["scale"], settings["size"]) == (0.25, 1.5, "40x60")
     assert (settings["fit"], settings["format"], settings["quality"]) == ("pad", "png", 80)
     assert (settings["device"], settings["truncated"], settings["labels_key"]) == ("cpu", "fail", "photo")
     assert (settings["workers"], settings["limit"], settings["time_limit"]) == (2, 4, 3600)
@@ -198,7 +198,17 @@ def test_the_command_line_wins_over_variables(place: Place, monkeypatch: pytest.
 
 
 BAD = [
-    (["--size", "0"], "--size must be a whole number from 1 to 8192, got 0"),
+    (
+        ["--size", "0"],
+        "--size must be a side such as 512, width x height such as 384x768, long:1600 or native, with sides "
+        "from 1 to 8192, got '0'",
+    ),
+    (["--size", "0x5"], "--size"),
+    (["--size", "9999x1"], "--size"),
+    (["--size", "384*768"], "--size"),
+    (["--size", "long:"], "--size"),
+    (["--size", "native:5"], "--size"),
+    (["--size", " "], "--size"),
     (["--size", "9000"], "--size"),
     (["--size", "big"], "--size"),
     (["--size", "3.5"], "--size"),
