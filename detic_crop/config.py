@@ -89,18 +89,18 @@ def parse_duration(text: str, option: str = "--time-limit") -> float:
     return seconds
 
 
-def parse_bytes(text: str) -> int:
-    """Return the bytes in ``8GB``, ``1.5 GB``, ``512MiB`` or a plain number of bytes, a million or more.
+def parse_bytes(
+    text: str, option: str = "--memory", least: int = 1_000_000, such_as: str = "8GB, 500MB or 2GiB"
+) -> int:
+    """Return the bytes in ``8GB``, ``1.5 GB``, ``512MiB`` or a plain number of bytes, at least `least`.
 
     Raises:
         UsageError: the text is none of these.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt]?)(i?)b?)", text.strip().lower())
     # A few bytes are not meant: who writes 8 means 8GB.
-    if found is None or (text.strip().isdigit() and int(text) < 1_000_000):
-        raise UsageError(
-            "bad_value", f"--memory must be a number of bytes such as 8GB, 500MB or 2GiB, got {text!r}"
-        )
+    if found is None or (text.strip().isdigit() and int(text) < least):
+        raise UsageError("bad_value", f"{option} must be a number of bytes such as {such_as}, got {text!r}")
     number, unit, binary = found.groups()
     thousand = 1024.0 if binary else 1000.0
     return round(float(number) * thousand ** ("", "k", "m", "g", "t").index(unit))
@@ -298,6 +298,20 @@ class CropConfig:
             "with --metadata, add latitude and longitude; with --exif keep, keep the position", later=True
         ),
     ] = False
+    max_bytes: Annotated[
+        int | None,
+        Setting(
+            "most bytes of a crop's file: quality falls down to 50, then long and native crops are made smaller, "
+            "and others fail",
+            low=10_000,
+            high=1 << 60,
+            example="3MB",
+            unset="no limit",
+            metavar="3MB",
+            parse=partial(parse_bytes, option="--max-bytes", least=10_000, such_as="3MB, 500kB or 2MiB"),
+            later=True,
+        ),
+    ] = None
     weights: dict[str, str] = field(default_factory=dict)
     algorithm: int = ALGORITHM
 

@@ -211,7 +211,7 @@ def lendings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[MemoryBudget, int]]:
 def one_photo_at_a_time(monkeypatch: pytest.MonkeyPatch) -> int:
     """Make every photo take 100 bytes, and crops none; return a limit below two."""
     monkeypatch.setattr(decoding, "peak_bytes", lambda *_: 100)
-    monkeypatch.setattr(pipeline, "_BYTES_PER_PIXEL_OF_CROP", 0)
+    monkeypatch.setattr(pipeline, "BYTES_PER_PIXEL_OF_CROP", dict.fromkeys(FORMATS, 0))
     return 150
 
 
