@@ -13,7 +13,21 @@ from detic_crop.config import SETTINGS, CropConfig, RunOptions, Setting
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-RECROP = ("classes", "conf", "scale", "size", "fit", "format", "quality", "decode", "out_format")
+RECROP = (
+    "classes",
+    "conf",
+    "animals",
+    "max_animals",
+    "min_side",
+    "not_found",
+    "scale",
+    "size",
+    "fit",
+    "format",
+    "quality",
+    "decode",
+    "out_format",
+)
 """Settings of a crop that can change without a detector."""
 
 RECROP_WORK = (
@@ -47,6 +61,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Finding the animal": ("model", "classes", "conf", "box_format"),
     "The crops": (
+        "animals",
+        "max_animals",
+        "min_side",
+        "not_found",
         "scale",
         "size",
         "fit",

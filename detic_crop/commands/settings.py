@@ -34,10 +34,12 @@ def with_settings(
             "unknown_setting",
             f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(ours | theirs))}",
         )
-    return (
-        dataclasses.replace(config, **{k: v for k, v in settings.items() if k in ours}),
-        dataclasses.replace(options, **{k: v for k, v in settings.items() if k in theirs}),
-    )
+    config = dataclasses.replace(config, **{k: v for k, v in settings.items() if k in ours})
+    if config.max_animals is not None and config.animals != "all":
+        raise UsageError(
+            "option_not_applicable", "--max-animals goes with --animals all only; add that, or leave it out"
+        )
+    return config, dataclasses.replace(options, **{k: v for k, v in settings.items() if k in theirs})
 
 
 def check_same_settings(
