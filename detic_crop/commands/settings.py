@@ -39,6 +39,12 @@ def with_settings(
         raise UsageError(
             "option_not_applicable", "--max-animals goes with --animals all only; add that, or leave it out"
         )
+    if config.gps and not config.reads_exif:
+        raise UsageError(
+            "option_not_applicable",
+            "--gps goes with --metadata (columns latitude and longitude) or with --exif keep (EXIF of the "
+            "crops); add one of them, or leave it out",
+        )
     return config, dataclasses.replace(options, **{k: v for k, v in settings.items() if k in theirs})
 
 

@@ -1,4 +1,4 @@
-"""What a choice among boxes means for the record of a photo."""
+"""What a choice among boxes, and a photo's EXIF, mean for its record."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from detic_crop.boxes.geometry import rectangle_of
 from detic_crop.config import CropConfig
 from detic_crop.folder.animals import numbered_animals, with_animals
 from detic_crop.folder.records import Record, status_and_reason
+from detic_crop.images.exif import Exif
+from detic_crop.images.metadata import metadata_of
 
 
 def record_as_detected(
@@ -74,3 +76,11 @@ def _fields_of(choice: Choice, kept: Detections) -> dict[str, Any]:
         fields["rival_class"] = kept.class_names[rival]
         fields["rival_score"] = kept.score(rival)
     return fields
+
+
+def fields_of_exif(exif: Exif | None, config: CropConfig) -> dict[str, Any]:
+    """Return the fields of `Record` that follow from a photo's EXIF: none that was not asked for."""
+    if exif is None or not config.metadata:
+        return {}
+    found = metadata_of(exif)
+    return (found if config.gps else found._replace(latitude=None, longitude=None))._asdict()
