@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.what == "crop":
         return _crop(Path(given.names[0]), given.memory, given.workers[0], given.one_thread)
     if given.what == "finish":
-        return _finish(*given.names, given.megapixels)
+        return _finish(given.names[0], given.names[1], given.megapixels)
     if given.what == "crops":
         return _crops(given.megapixels or 24)
     if unknown := set(given.names) - set(PHOTOS):

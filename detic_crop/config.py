@@ -332,8 +332,8 @@ class CropConfig:
     max_bytes: Annotated[
         int | None,
         Setting(
-            "most bytes of a crop's file: quality falls down to 50, then long and native crops are made smaller, "
-            "and others fail",
+            "most bytes of a crop's file: quality falls down to 50, then long and native crops are made "
+            "smaller, and others fail",
             low=10_000,
             high=1 << 60,
             example="3MB",

@@ -42,15 +42,21 @@ class CropFile(NamedTuple):
 
 
 def file_within(
-    most: int, size: CropSize, rectangle: Sides, format: Format, quality: int, cut: Cut, encode: Encode
+    most: int | None,
+    size: CropSize,
+    rectangle: Sides,
+    format: Format,
+    quality: int,
+    cut: Cut,
+    encode: Encode,
 ) -> CropFile:
     """Return a crop whose file has at most some bytes; the same for the same pixels and settings.
 
-    The quality falls in steps of 5 down to 50 (PNG has none); of these the highest is taken that fits. If none
-    does, the crop is made smaller at the lowest one, where the size allows that.
+    The quality falls in steps of 5 down to 50 (PNG has none); of these the highest is taken that fits. If
+    none does, the crop is made smaller at the lowest one, where the size allows that.
 
     Args:
-        most: bytes that the file may have.
+        most: bytes that the file may have; None for any number.
         size: size that is asked for.
         rectangle: width and height of what is cut out, pixels.
         format: its format.
@@ -62,6 +68,8 @@ def file_within(
         PhotoError: its smallest file is larger.
     """
     crop = cut(size)
+    if most is None:
+        return CropFile(crop, encode(crop, quality), quality, is_shrunk=False)
     qualities = _qualities(format, quality)
     data, at = _highest_that_fits(most, qualities, lambda quality: encode(crop, quality))
     smaller: CropSize | None = size
@@ -109,6 +117,6 @@ def _too_many(most: int, size: int, crop: Image, format: Format, quality: int) -
     at = "png" if format == "png" else f"{format} of quality {quality}"
     return PhotoError(
         "too_many_bytes",
-        f"expected a crop of at most {most:,} bytes, got {size:,} as {width}×{height} px in {at}; pass a larger "
-        "--max-bytes, a smaller --size, or one that may shrink, such as --size long:1600",
+        f"expected a crop of at most {most:,} bytes, got {size:,} as {width}×{height} px in {at}; pass a "
+        "larger --max-bytes, a smaller --size, or one that may shrink, such as --size long:1600",
     )

@@ -126,6 +126,7 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
         "FIT": "pad",
         "FORMAT": "png",
         "QUALITY": "80",
+        "MAX_BYTES": "3M",
         "DECODE": "scaled",
         "ANIMALS": "all",
         "MAX_ANIMALS": "4",
@@ -180,7 +181,7 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
     assert (settings["fit"], settings["format"], settings["quality"]) == ("pad", "png", 80)
     assert (settings["device"], settings["truncated"], settings["labels_key"]) == ("cpu", "fail", "photo")
     assert (settings["workers"], settings["limit"], settings["time_limit"]) == (2, 4, 3600)
-    assert settings["memory"] == 3_000_000_000
+    assert (settings["memory"], settings["max_bytes"]) == (3_000_000_000, 3_000_000)
     assert settings["photo_timeout"] == 120
     assert (settings["decode"], settings["profile"], settings["add"]) == ("scaled", True, True)
     assert (settings["out_format"], settings["per_tar"]) == ("tar", 3)
@@ -207,6 +208,11 @@ BAD = [
         ["--size", "0"],
         "--size must be a side such as 512, width x height such as 384x768, long:1600 or native, with sides "
         "from 1 to 8192, got '0'",
+    ),
+    (["--max-bytes", "3"], "--max-bytes must be a number of bytes such as 3MB, 500kB or 2MiB, got '3'"),
+    (
+        ["--max-bytes", "5kB"],
+        "--max-bytes must be a whole number of at least 10000, got '5kB'; e.g. --max-bytes",
     ),
     (["--size", "0x5"], "--size"),
     (["--size", "9999x1"], "--size"),

@@ -256,7 +256,7 @@ WORDING: dict[str, str] = {
     "unusable_store": r"^\w+:// cannot be used here",
     #
     # work
-    "broken_detector": "failed on 25 photos in a row, the last time with ",
+    "broken_detector": r"failed on \d+ photos in a row, the last time with ",
     "classes_not_kept": "^--classes .*: this run looked for .* only; ",
     "conf_below_kept": "^--conf .* is below .*, the lowest score this run kept; pass .* or more",
     "head_lost": "^the head of the Ray cluster at .* does not answer any more; ",

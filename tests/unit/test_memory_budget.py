@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from detic_crop.config import FORMATS
 from detic_crop.errors import PhotoError
 from detic_crop.images import decode as decoding
 from detic_crop.images.crop import cut_and_resize

@@ -1,8 +1,7 @@
-"""`--max-bytes`: which quality and how many pixels a crop keeps, by hand, on real encoders and in whole runs."""
+"""`--max-bytes`: which quality and how many pixels a crop keeps, by hand, on real encoders, in whole runs."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,10 @@ from detic_crop.images.crop import cut_and_resize
 from detic_crop.images.encode import encode
 from detic_crop.images.most_bytes import LOWEST_QUALITY, CropFile, file_within
 from tests.kit.detectors import FakeDetector
-from tests.kit.folders import crop, product, records_of, rows_of
-from tests.kit.helpers import FITS
-from tests.kit.photos import write_photo, write_photos
+from tests.kit.errors import refused
+from tests.kit.folders import assert_same, crop, product, records_of, row_of, rows_of
+from tests.kit.helpers import FITS, detections
+from tests.kit.photos import write_photos
 
 WIDTH, HEIGHT = 600, 400
 
@@ -121,7 +121,7 @@ def test_files_of_long_and_native_always_fit(format: Format, size: Size, fit: Fi
 @pytest.mark.parametrize("size", [512, "384x768"])
 @pytest.mark.parametrize("format", ["jpg", "png", "webp"])
 def test_a_fixed_size_stays_or_fails(format: Format, size: Size) -> None:
-    with pytest.raises(PhotoError, match="at most 10,000 bytes, got .* --size long:1600$") as caught:
+    with pytest.raises(PhotoError, match=r"at most 10,000 bytes, got .* --size long:1600$") as caught:
         fitted(10_000, size, format)
     assert caught.value.reason == "too_many_bytes"
     assert ("quality 50" in str(caught.value)) == (format != "png")
@@ -147,3 +147,66 @@ def test_a_smaller_size_is_smaller(width: int, height: int, ratio: float, fit: F
             assert max(after) == max(1, min(max(before) - 1, int(max(before) * ratio)))
             assert min(after) <= min(before)
     assert crop_size(512, fit).smaller((width, height), ratio) is None
+
+
+# --- whole runs
+
+
+def write_noisy_photos(folder: Path) -> list[str]:
+    """Three small photos, and one that no encoder makes small."""
+    keys = write_photos(folder, 3)
+    cv2.imwrite(str(folder / "noise.png"), noise())
+    return sorted([*keys, "noise.png"])
+
+
+@pytest.mark.parametrize("size", ["native", "long:500"])
+@pytest.mark.parametrize("out_format", ["files", "tar"])
+def test_a_run_keeps_to_the_limit(size: Size, out_format: str, tmp_path: Path) -> None:
+    keys = write_noisy_photos(tmp_path / "in")
+    detector = FakeDetector()
+    detector.detect = lambda image, key="": detections()  # type: ignore[method-assign]
+    settings: dict[str, Any] = {"size": size, "max_bytes": "30k", "out_format": out_format}
+    crop(tmp_path / "in", tmp_path / "out", detector=detector, **settings)
+    rows = {row["image"]: row for row in rows_of(tmp_path / "out")}
+    assert sorted(rows) == keys
+    for key in keys:
+        record = records_of(tmp_path / "out")[key]
+        assert 0 < record.crop_bytes <= 30_000
+        assert ("shrunk" in rows[key]["flags"]) == record.is_shrunk == (key == "noise.png")
+        assert rows[key]["quality"] == ("50" if key == "noise.png" else "95")
+        assert record.quality == (50 if key == "noise.png" else 0)
+    # As without the limit where it changes nothing, but for a column.
+    crop(tmp_path / "in", tmp_path / "free", detector=detector, **{**settings, "max_bytes": None})
+    free = {row["image"]: row for row in rows_of(tmp_path / "free")}
+    for key in set(keys) - {"noise.png"}:
+        assert rows[key] == {**free[key], "quality": "95"}
+        assert "quality" not in free[key]
+
+
+def test_a_fixed_size_that_does_not_fit_is_a_failed_row_until_it_does(tmp_path: Path) -> None:
+    write_noisy_photos(tmp_path / "in")
+    result = crop(tmp_path / "in", tmp_path / "out", size=400, max_bytes=30_000)
+    row = row_of(tmp_path / "out", "noise.png")
+    assert (row["status"], row["reason"], row["quality"]) == ("failed", "too_many_bytes", "")
+    assert (row["width"], row["height"]) == (str(WIDTH), str(HEIGHT))
+    assert result.failures == {"too_many_bytes": 1}
+    api.recrop(tmp_path / "out", tmp_path / "again", size="long:400", quiet=True)
+    assert row_of(tmp_path / "again", "noise.png")["status"] == "failed"  # it has no kept boxes
+    crop(tmp_path / "in", tmp_path / "large", size=400)
+    api.recrop(tmp_path / "large", tmp_path / "small", size="long:400", max_bytes="30kB", quiet=True)
+    row = row_of(tmp_path / "small", "noise.png")
+    assert (tmp_path / "small" / row["crop"]).stat().st_size <= 30_000
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    write_noisy_photos(tmp_path / "in")
+    settings: dict[str, Any] = {"size": "native", "max_bytes": 20_000}
+    crop(tmp_path / "in", tmp_path / "whole", **settings)
+    crop(tmp_path / "in", tmp_path / "parts", limit=1, **settings)
+    crop(tmp_path / "in", tmp_path / "parts", **settings)
+    assert_same(tmp_path / "parts", product(tmp_path / "whole"))
+    (tmp_path / "parts" / "noise.jpg").unlink()
+    assert crop(tmp_path / "in", tmp_path / "parts", **settings).done == 1
+    assert_same(tmp_path / "parts", product(tmp_path / "whole"))
+    with refused("other_settings", match="max_bytes was 20000, now not given"):
+        crop(tmp_path / "in", tmp_path / "parts", size="native")
