@@ -351,9 +351,14 @@ class RunOptions:
         5000
     )
     labels: Annotated[
-        Path | None, Setting("your table of labels: audit.csv follows it row by row", metavar="CSV")
+        Path | None,
+        Setting(
+            "your table of labels, CSV or .xlsx: audit.csv follows it row by row, now and in later runs",
+            metavar="TABLE",
+        ),
     ] = None
     labels_key: Annotated[str, Setting("column of --labels that names the photo", metavar="COLUMN")] = "image"
+    no_labels: Annotated[bool, Setting("forget the labels of an earlier run")] = False
     max_pixels: Annotated[
         int,
         Setting(
@@ -410,6 +415,10 @@ class RunOptions:
             raise UsageError(
                 "option_not_applicable",
                 "--ray-address goes with --executor ray only; add that, or leave it out",
+            )
+        if self.no_labels and self.labels is not None:
+            raise UsageError(
+                "option_not_applicable", "--no-labels and --labels exclude each other; leave one out"
             )
         one = r"(cpu|cuda(:\d+)?|mps)"
         if not re.fullmatch(rf"auto|{one}(,{one})*", str(self.device)):

@@ -72,7 +72,7 @@ def say_result(result: RunResult, *, quiet: bool, applied: str = "") -> None:
         applied: a line to print before the counts.
     """
     if not quiet:
-        for note in [*result.notes, *filter(None, [applied])]:
+        for note in [*_unsaid(result), *filter(None, [applied])]:
             say(note)
         say_counts(result)
     if not applied:  # `apply` has told them with its other problems
@@ -83,6 +83,11 @@ def say_result(result: RunResult, *, quiet: bool, applied: str = "") -> None:
     if result.stopped:
         why = "the time limit was reached" if result.stopped == "time_limit" else "interrupted"
         say(f"{why}: {counted(result.remaining, 'photo')} to do; run the same command to continue", err=True)
+
+
+def _unsaid(result: RunResult) -> list[str]:
+    """Return the notes that the log has not told before the work."""
+    return [note for note in result.notes if note not in result.reported]
 
 
 def say_counts(result: RunResult) -> None:
@@ -123,7 +128,7 @@ def say_counts(result: RunResult) -> None:
 def say_dry_run(result: RunResult) -> None:
     """Print what `run --dry-run` would do."""
     config = result.config
-    for note in result.notes:
+    for note in _unsaid(result):
         say(note)
     say(
         f"dry run, nothing written: {counted(result.remaining, 'photo')} to do, "

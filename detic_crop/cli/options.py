@@ -38,6 +38,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "output",
         "labels",
         "labels_key",
+        "no_labels",
         "csv_safe",
         "limit",
         "add",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from detic_crop.photos.labels import Labels
 
@@ -20,17 +20,14 @@ def find_column(columns: Sequence[str], wanted: Sequence[str]) -> int | None:
     return next((names.index(name) for name in wanted if name in names), None)
 
 
-def label_groups(labels: Labels) -> list[tuple[str, ...]]:
-    """Return for each label row the groups it belongs to, the narrowest first; empty cells are skipped."""
+def label_groups(labels: Labels) -> Callable[[Sequence[str]], tuple[str, ...]]:
+    """Return what turns the cells of a row into its groups, the narrowest first; empty cells are skipped."""
     found = [
         (kind, find_column(labels.columns, wanted))
         for kind, wanted in (("individual", INDIVIDUAL_COLUMNS), ("species", SPECIES_COLUMNS))
     ]
     columns = [(kind, column) for kind, column in found if column is not None]
-    return [
-        tuple(f"{kind} {row[column]}" for kind, column in columns if row[column].strip())
-        for row in labels.rows
-    ]
+    return lambda cells: tuple(f"{kind} {cells[column]}" for kind, column in columns if cells[column].strip())
 
 
 def encounters(labels: Labels | None, photo_of_row: Sequence[str | None]) -> dict[str, str]:
