@@ -49,6 +49,8 @@ WORDING: dict[str, str] = {
         "|goes with a Detic model only, not with"
         "|^recrop has no dry run and no shards|^recrop needs no detector"
         r"|goes with --vocabulary FILE\.npy or checkpoint, got"
+        "|^--labels-key .* needs --labels; the labels that .* has kept name their photos in the column"
+        "|^--no-labels and --labels exclude each other; leave one out$"
     ),
     #
     # detectors
