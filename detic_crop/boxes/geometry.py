@@ -10,7 +10,8 @@ import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from detic_crop.config import Fit
+from detic_crop.boxes.crop_size import CropSize, Sides
+from detic_crop.config import CropConfig
 
 Box: TypeAlias = tuple[float, float, float, float]
 PixelBox: TypeAlias = tuple[int, int, int, int]
@@ -37,6 +38,12 @@ def enlarge(xyxy: Sequence[float], scale: float) -> Box:
     return left - grow_x, top - grow_y, right + grow_x, bottom + grow_y
 
 
+def area_of(xyxy: Sequence[float]) -> float:
+    """Return the area of a box, in square pixels."""
+    left, top, right, bottom = xyxy
+    return (right - left) * (bottom - top)
+
+
 def clip(xyxy: Sequence[float], resolution_wh: tuple[int, int]) -> Box:
     """Cut a box to a photo of `resolution_wh` pixels (width, height)."""
     width, height = resolution_wh
@@ -60,16 +67,28 @@ def round_out(xyxy: Sequence[float], resolution_wh: tuple[int, int]) -> PixelBox
     return x1, y1, x2, y2
 
 
-def grow_to_square(box: PixelBox, resolution_wh: tuple[int, int]) -> PixelBox:
-    """Grow the short side to the long one, shifting to stay inside the photo.
+def grow_to_aspect(box: PixelBox, aspect: Sides, resolution_wh: tuple[int, int]) -> PixelBox:
+    """Grow the side that is too short for these proportions, shifting to stay inside the photo.
 
-    If the photo itself is shorter than the long side, the short side becomes the photo's.
+    If the photo itself is too short for them, the side becomes the photo's.
+
+    Args:
+        box: x1, y1, x2, y2 whole pixels inside the photo.
+        aspect: width : height that is wanted; 1 : 1 grows the short side to the long one.
+        resolution_wh: photo width and height, pixels.
     """
     x1, y1, x2, y2 = box
-    side = max(x2 - x1, y2 - y1)
-    x1, x2 = _grow_side(x1, x2, side, resolution_wh[0])
-    y1, y2 = _grow_side(y1, y2, side, resolution_wh[1])
+    width, height = x2 - x1, y2 - y1
+    wanted_w = max(width, _share(height, aspect[0], aspect[1]))
+    wanted_h = max(height, _share(width, aspect[1], aspect[0]))
+    x1, x2 = _grow_side(x1, x2, wanted_w, resolution_wh[0])
+    y1, y2 = _grow_side(y1, y2, wanted_h, resolution_wh[1])
     return x1, y1, x2, y2
+
+
+def _share(length: int, part: int, of: int) -> int:
+    """Return length · part / of, rounded half up, in whole numbers."""
+    return (2 * length * part + of) // (2 * of)
 
 
 def _grow_side(low: int, high: int, length: int, limit: int) -> tuple[int, int]:
@@ -78,19 +97,40 @@ def _grow_side(low: int, high: int, length: int, limit: int) -> tuple[int, int]:
     return low, low + length
 
 
-def crop_rectangle(xyxy: Sequence[float], scale: float, fit: Fit, resolution_wh: tuple[int, int]) -> PixelBox:
+def crop_rectangle(
+    xyxy: Sequence[float], scale: float, size: CropSize, resolution_wh: tuple[int, int]
+) -> PixelBox:
     """Return the pixels to cut for a chosen box: enlarge, clip, round outwards and, for ``square``, grow.
 
     Args:
         xyxy: the raw chosen box.
         scale: enlargement of both sides.
-        fit: how the rectangle will be fitted into the square output.
+        size: what will become of the rectangle.
         resolution_wh: photo width and height, pixels.
     """
     rectangle = round_out(clip(enlarge(xyxy, scale), resolution_wh), resolution_wh)
-    return grow_to_square(rectangle, resolution_wh) if fit == "square" else rectangle
+    aspect = size.aspect
+    return rectangle if aspect is None else grow_to_aspect(rectangle, aspect, resolution_wh)
 
 
 def whole(resolution_wh: tuple[int, int]) -> PixelBox:
     """Return the box of the whole photo."""
     return 0, 0, resolution_wh[0], resolution_wh[1]
+
+
+def rectangle_of(
+    xyxy: Sequence[float] | None, config: CropConfig, resolution_wh: tuple[int, int]
+) -> PixelBox | None:
+    """Return the pixels to cut out for a box, or for a photo without one; None if there is to be no crop.
+
+    Args:
+        xyxy: the chosen box; None where no animal was found.
+        config: the settings as resolved.
+        resolution_wh: width and height of the upright photo, in pixels.
+    """
+    if xyxy is None:
+        return whole(resolution_wh) if config.not_found == "whole" else None
+    left, top, right, bottom = xyxy
+    if config.min_side is not None and min(right - left, bottom - top) < config.min_side:
+        return None
+    return crop_rectangle(xyxy, config.scale, CropSize.of(config), resolution_wh)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from detic_crop.columns import as_numpy
 from detic_crop.folder.records import Record
-from detic_crop.report.similar_hashes import first_equal, first_similar
+from detic_crop.report.similar_hashes import first_equal, first_similar, similar_groups
+from detic_crop.splits.together import connected
 
 _UNKNOWN = -1
 _WORD = (1 << 64) - 1
@@ -69,3 +70,16 @@ class Fingerprints:
         later = np.flatnonzero(near >= 0)
         found.originals[photos[others[later]]] = photos[others[near[later]]]
         return found
+
+    def groups(self) -> NDArray[np.intp]:
+        """Return for each photo the first one that it is a copy of, directly or through others: (N,).
+
+        A photo that has no copies is alone. Copies are as in `copies`: the same file, or nearly the same
+        picture.
+        """
+        photos, checksums = as_numpy(self._photos), as_numpy(self._checksums)
+        known = np.flatnonzero(checksums != _UNKNOWN)
+        same_file = known[first_equal(as_numpy(self._sizes)[known], checksums[known])]
+        near = similar_groups(as_numpy(self._hashes), as_numpy(self._ratios))
+        first = photos[np.concatenate([same_file, near])]
+        return connected(self._count, photos[np.concatenate([known, np.arange(len(photos))])], first)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detic_crop.splits.together import connected
+
 Hashes = NDArray[np.uint64]
 Indices = NDArray[np.intp]
 
@@ -62,6 +64,38 @@ def first_similar(hashes: Hashes, ratios: NDArray[np.float64]) -> Indices:
     originals = equal[repeated]
     result[repeated] = np.where(result[originals] >= 0, result[originals], originals)
     return result
+
+
+def similar_groups(hashes: Hashes, ratios: NDArray[np.float64]) -> Indices:
+    """Return the group of each hash: those that are similar, directly or through others, are in one, (N,).
+
+    The groups that the first similar ones make are put into another order, so that each finds the first of
+    another group that it has to be joined with, until none does: Borůvka's way to join the parts of a graph.
+
+    Args:
+        hashes, ratios: see `first_similar`.
+    """
+    group = connected(len(hashes), *_linked(hashes, ratios, np.arange(len(hashes))))
+    backwards = np.arange(len(hashes))[::-1]
+    links = _linked(hashes, ratios, backwards)
+    like_some = np.union1d(np.concatenate(links), np.flatnonzero(group != np.arange(len(hashes))))
+    like_some = np.union1d(like_some, group[like_some])  # the others are like none
+    random = np.random.default_rng(0)
+    while len(links[0]):
+        group = connected(len(hashes), group[links[0]], group[links[1]])[group]
+        rank = random.permutation(len(hashes))
+        order = like_some[np.argsort(rank[group[like_some]], kind="stable")]
+        links = _linked(hashes, ratios, order)
+        apart = group[links[0]] != group[links[1]]
+        links = links[0][apart], links[1][apart]
+    return group
+
+
+def _linked(hashes: Hashes, ratios: NDArray[np.float64], order: Indices) -> tuple[Indices, Indices]:
+    """Return those that have a similar one before them in an order, and the first of these."""
+    first = first_similar(hashes[order], ratios[order])
+    later = np.flatnonzero(first >= 0)
+    return order[later], order[first[later]]
 
 
 def different_bits(xor: Hashes) -> NDArray[np.uint8]:

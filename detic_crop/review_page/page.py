@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from detic_crop.boxes.crop_size import CropSize
 from detic_crop.errors import OutputError, PhotoError, UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
@@ -135,7 +136,7 @@ class ReviewPage:
             {"filter": name, "values": [[value, _spoken(name, value), count] for value, count in values]}
             for name, values in self._rows.choices().items()
         ]
-        settings = {name: getattr(self._config, name) for name in ("scale", "size", "fit", "conf")}
+        size = CropSize.of(self._config)
         return _json(
             {
                 "folder": self._folder.root.resolve().name,
@@ -145,7 +146,11 @@ class ReviewPage:
                 "reviewer": self._reviewer,
                 "choices": choices,
                 "since": since,
-                **settings,
+                "scale": self._config.scale,
+                "conf": self._config.conf,
+                "aspect": size.aspect,
+                "shape": size.shape,
+                "keeps_proportions": size.keeps_proportions,
             }
         )
 
@@ -216,13 +221,13 @@ class ReviewPage:
                 raise ValueError(f"expected a verdict of {', '.join(VERDICTS)}")
             photo = self._rows.photos[rank]
             record = photo.record
-            box = box_of(asked.get("box"), (record.width, record.height)) if word == "box" else None
+            boxes = (box_of(asked.get("box"), (record.width, record.height)),) if word == "box" else ()
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             return _refuse(400, f"not a verdict: {error}")
         allowed = self._describer.judgeable(photo)
         if word not in allowed.may:
             return _refuse(409, allowed.problem)
-        verdict = Verdict(record.image, word, box, self._reviewer, now())
+        verdict = Verdict(record.image, word, boxes, self._reviewer, now())
         try:
             with self._writing:
                 self._rows.note(self._log.append(verdict))
