@@ -75,6 +75,12 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     entropy: Number | None = None
     crop_hash: Hash = ""  # see `images.checks.perceptual_hash`
     checksum: Count | None = None  # CRC-32 of the photo's file
+    taken: str = ""  # with --metadata; these six are those of `images.metadata.Metadata`
+    camera: str = ""
+    lens: str = ""
+    focal_mm: Number | None = None
+    latitude: Number | None = None  # with --gps
+    longitude: Number | None = None
     model: str = ""
     error: str = ""
     seen: Literal[0, 1, 2, 4, 8] = 0  # with --decode scaled: at which reduction the detector saw the photo

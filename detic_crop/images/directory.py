@@ -27,6 +27,7 @@ _TYPE_SIZES = {
     16: 8,
     17: 8,
     18: 8,
+    129: 1,
 }
 _INTEGER_CODES = {1: "B", 3: "H", 4: "L", 16: "Q"}
 _MOST_NUMBERS = 1 << 22
@@ -93,8 +94,12 @@ class Directory:
         return b"" if entry is None else data[entry.where : entry.where + entry.size]
 
 
-def read_directory(data: Readable) -> Directory:
-    """Return the first directory of a TIFF structure, without entries that point outside the data.
+def read_directory(data: Readable, at: int | None = None) -> Directory:
+    """Return a directory of a TIFF structure, without entries that point outside the data.
+
+    Args:
+        data: the structure.
+        at: where the directory begins; None for the first one.
 
     Raises:
         struct.error: the directory itself is not inside the data.
@@ -105,7 +110,9 @@ def read_directory(data: Readable) -> Directory:
         raise ValueError("no byte order mark")
     big = struct.unpack(order + "H", data[2:4])[0] == 43
     offset_code, entry_code, inline, step = ("Q", "HHQ", 8, 20) if big else ("L", "HHL", 4, 12)
-    (start,) = struct.unpack(order + offset_code, data[8:16] if big else data[4:8])
+    (start,) = (
+        (at,) if at is not None else struct.unpack(order + offset_code, data[8:16] if big else data[4:8])
+    )
     if start + 2 > len(data):
         raise struct.error("directory outside the file")
     first = start + (8 if big else 2)

@@ -12,13 +12,22 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from xml.parsers import expat
 
 from detic_crop.images.directory import read_directory
 
-__all__ = ["PNG_TEXTS", "exif_orientation", "png_text_orientation", "valid", "xmp_orientation"]
+__all__ = [
+    "MOST_TEXT",
+    "PNG_TEXTS",
+    "exif_orientation",
+    "is_exif",
+    "png_profiles",
+    "png_text_orientation",
+    "valid",
+    "xmp_orientation",
+]
 
 PNG_TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 
@@ -29,7 +38,8 @@ _XMP_IN_PNG = b"XML:com.adobe.xmp"
 _RAW_PROFILE = b"Raw profile type "
 # ImageMagick's names of the profiles that may have one; APP1 is how a JPEG stores either of the others.
 _PROFILES = (b"exif", b"app1", b"xmp")
-_MOST_TEXT = 1 << 23  # bytes of metadata looked at: a few bytes of deflated text may hold gigabytes
+MOST_TEXT = 1 << 23
+"""Bytes of metadata looked at: a few bytes of deflated text may hold gigabytes."""
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns# "
 _DESCRIPTION = _RDF + "Description"
@@ -162,7 +172,22 @@ def png_text_orientation(chunks: Iterable[tuple[bytes, bytes]]) -> int:
         chunks: type and payload of each.
     """
     exif = xmp = 0
-    left = _MOST_TEXT  # of all chunks together
+    for profile in png_profiles(chunks):
+        if is_exif(profile):
+            exif = exif or exif_orientation(profile)
+        else:
+            xmp = xmp or xmp_orientation(profile)
+    return exif or xmp
+
+
+def is_exif(profile: bytes) -> bool:
+    """Return whether a profile is EXIF; else it is XMP."""
+    return profile.startswith((_EXIF_HEAD, b"II", b"MM"))
+
+
+def png_profiles(chunks: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
+    """Yield the EXIF and XMP profiles in the text chunks of a PNG; see `png_text_orientation`."""
+    left = MOST_TEXT  # of all chunks together
     for kind, payload in chunks:
         keyword, _, rest = payload.partition(b"\0")
         raw = keyword.startswith(_RAW_PROFILE) and keyword[len(_RAW_PROFILE) :].lower() in _PROFILES
@@ -171,13 +196,8 @@ def png_text_orientation(chunks: Iterable[tuple[bytes, bytes]]) -> int:
         text = _png_text(kind, rest, left)
         left -= len(text)
         if left <= 0:
-            break
-        profile = _from_hexadecimal(text) if raw else text
-        if profile.startswith((_EXIF_HEAD, b"II", b"MM")):
-            exif = exif or exif_orientation(profile)
-        else:
-            xmp = xmp or xmp_orientation(profile)
-    return exif or xmp
+            return
+        yield _from_hexadecimal(text) if raw else text
 
 
 def _png_text(kind: bytes, rest: bytes, most: int) -> bytes:

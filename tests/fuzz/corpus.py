@@ -15,6 +15,7 @@ from detic_crop.config import CropConfig
 from detic_crop.folder.lines import to_line
 from detic_crop.folder.records import Record
 from detic_crop.folder.verdict_lines import Verdict, VerdictLines
+from tests.kit.exif import camera_exif, photo_with
 from tests.kit.photos import photo_bytes, picture
 
 
@@ -38,6 +39,13 @@ def photos() -> Iterator[bytes]:
         yield _saved(pixels, "TIFF", compression=packing)
     yield _saved(pixels.convert("1"), "TIFF", compression="group4")
     yield _saved(Image.fromarray(np.linspace(-1, 9, 800, dtype=np.float32).reshape(20, 40)), "TIFF")
+
+
+def photos_with_metadata() -> Iterator[bytes]:
+    """Every place in which a photo may keep its EXIF."""
+    for format in ("JPEG", "PNG", "WEBP", "TIFF"):
+        yield photo_with(camera_exif(), format)
+    yield camera_exif()
 
 
 def _saved(image: Image.Image, format: str, **options: object) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import hashlib
 import io
 import math
@@ -26,7 +27,9 @@ from detic_crop.folder.records import Record
 from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.folder.verdicts import VerdictLog, read_review
 from detic_crop.images.decode import REASONS, PhotoFile
+from detic_crop.images.exif import read_exif
 from detic_crop.images.headers.read import read_header
+from detic_crop.images.metadata import read_metadata
 from detic_crop.photos.labels import parse_labels
 from detic_crop.photos.tar_headers import TarHeaders
 from tests.fuzz import corpus
@@ -91,6 +94,22 @@ def _decode(data: bytes) -> None:
     part = photo.decode(region)
     left, top, right, bottom = part.in_image(region)
     assert np.array_equal(part.image[top:bottom, left:right], whole.image[y1:y2, x1:x2])
+
+
+def _metadata(data: bytes) -> None:
+    """What is said of a photo can be written into a table; a crop's EXIF is what Pillow reads as such."""
+    found = read_metadata(data)
+    assert (found.camera + found.lens).isprintable()
+    assert not found.taken or datetime.datetime.fromisoformat(found.taken)
+    assert (found.latitude is None) == (found.longitude is None)
+    assert abs(found.latitude or 0) <= 90
+    assert abs(found.longitude or 0) <= 180
+    if (exif := read_exif(data)) is not None:
+        for gps in (False, True):
+            block = exif.of_crop(30, 20, gps=gps)
+            assert len(block) <= 65_527
+            again = read_exif(block) if block else None
+            assert again is None or gps or not again.gps
 
 
 def _region(data: bytes, width: int, height: int) -> PixelBox:
@@ -189,6 +208,7 @@ def _labels(data: bytes) -> None:
 TARGETS: Final = {
     "headers": Target(corpus.photos, _header),
     "decode": Target(corpus.photos, _decode),
+    "metadata": Target(corpus.photos_with_metadata, _metadata),
     "boxes": Target(corpus.boxes_files, _boxes),
     "journal": Target(corpus.journals, _journal),
     "review": Target(corpus.reviews, _review),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import io
 from collections.abc import Iterator
 
 from detic_crop.images.headers.header import Extent, Header
@@ -10,6 +12,7 @@ from detic_crop.images.source import Readable
 _MOST_BOXES = 1 << 12
 _MOST_META = 1 << 24
 """Bytes of the box that describes the pictures; real ones have some thousand."""
+_MOST_BYTES = 1 << 28  # of a file that is read only for its EXIF
 _FULL_BOX = 4  # bytes of version and flags
 
 
@@ -27,6 +30,19 @@ def read_heic_extent(data: Readable) -> Extent:
     meta = data[start:end] if end - start <= _MOST_META else b""
     width, height = max(_sizes(meta), key=lambda size: size[0] * size[1], default=(0, 0))
     return Extent("HEIC", width, height)
+
+
+def heic_exif(data: Readable) -> Iterator[bytes]:
+    """Yield the EXIF block that the library finds: without pixels, but it wants the whole file."""
+    if len(data) > _MOST_BYTES:
+        return
+    try:
+        library = importlib.import_module("pillow_heif")
+        exif = library.open_heif(io.BytesIO(data[0 : len(data)])).info.get("exif")
+    except Exception:  # whatever it raises for a damaged file, decoding will say so
+        return
+    if isinstance(exif, bytes):
+        yield exif
 
 
 def _sizes(meta: bytes) -> Iterator[tuple[int, int]]:

@@ -116,6 +116,13 @@ def read_jpeg_extent(data: Readable) -> Extent:
     raise _no_picture()
 
 
+def jpeg_exif(data: Readable) -> Iterator[bytes]:
+    """Yield the EXIF blocks before the picture; raise PhotoError where the header is damaged."""
+    for marker, start, end in _jpeg_segments(data):
+        if marker == 0xE1 and data[start : start + len(_EXIF_IN_JPEG)] == _EXIF_IN_JPEG:
+            yield data[start:end]
+
+
 def _no_picture() -> PhotoError:
     return PhotoError("unreadable", f"expected a JPEG with a picture in it, got a damaged header; {DAMAGED}")
 

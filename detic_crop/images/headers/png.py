@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 
 from detic_crop.images.headers.header import Extent, Header, cut_header, damaged_header
-from detic_crop.images.orientation import PNG_TEXTS, exif_orientation, png_text_orientation
+from detic_crop.images.orientation import (
+    MOST_TEXT,
+    PNG_TEXTS,
+    exif_orientation,
+    is_exif,
+    png_profiles,
+    png_text_orientation,
+)
 from detic_crop.images.source import Readable
 
 # Chunks that pixels or their orientation are read from; damage in others does not matter.
@@ -53,7 +61,7 @@ def read_png(data: bytes) -> Header:
         payload = view[at + 8 : at + 8 + length]
         right = kind not in _PNG_USED or data[at + 8 + length : at + 12 + length] == _checksum(kind, payload)
         if kind == b"IDAT":
-            parts.append(view[at : at + 12 + length] if right else _png_chunk(kind, payload))
+            parts.append(view[at : at + 12 + length] if right else png_chunk(kind, payload))
             damaged |= not right
         elif kind == b"IEND":
             truncated = False
@@ -73,13 +81,13 @@ def read_png(data: bytes) -> Header:
     if not parts:
         raise cut_header("PNG") if truncated else damaged_header("PNG")
     width, height, depth, colour = struct.unpack_from(">IIBB", head)
-    lean: list[bytes | memoryview] = [data[:8], _png_chunk(b"IHDR", head)]
+    lean: list[bytes | memoryview] = [data[:8], png_chunk(b"IHDR", head)]
     if not width or not height:
         raise damaged_header("PNG")
     if colour == 3 and not 3 <= len(chunks.get(b"PLTE", b"")) <= 768:
         raise damaged_header("PNG")
     if colour == 3:
-        lean.append(_png_chunk(b"PLTE", chunks[b"PLTE"]))
+        lean.append(png_chunk(b"PLTE", chunks[b"PLTE"]))
     key: tuple[int, ...] | None = None
     transparency = chunks.get(b"tRNS", b"")
     wanted = {0: 2, 2: 6}.get(colour, len(transparency))
@@ -87,8 +95,8 @@ def read_png(data: bytes) -> Header:
         if depth == 16:
             key = struct.unpack(f">{wanted // 2}H", transparency)
         else:
-            lean.append(_png_chunk(b"tRNS", transparency))
-    lean += [*parts, _png_chunk(b"IEND", b"")]
+            lean.append(png_chunk(b"tRNS", transparency))
+    lean += [*parts, png_chunk(b"IEND", b"")]
     return Header(
         "PNG",
         width,
@@ -101,7 +109,23 @@ def read_png(data: bytes) -> Header:
     )
 
 
-def _png_chunk(kind: bytes, payload: bytes | memoryview) -> bytes:
+def png_exif(data: Readable) -> Iterator[bytes]:
+    """Yield the EXIF blocks, last those in text chunks, where they were before PNG had a place for them."""
+    texts: list[tuple[bytes, bytes]] = []
+    at = 8
+    for _ in range(_MOST_CHUNKS):
+        if at + 8 > len(data):
+            break
+        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        if length <= MOST_TEXT and kind == b"eXIf":
+            yield data[at + 8 : at + 8 + length]
+        if length <= MOST_TEXT and kind in PNG_TEXTS:
+            texts.append((kind, data[at + 8 : at + 8 + length]))
+        at += 12 + length
+    yield from filter(is_exif, png_profiles(texts))
+
+
+def png_chunk(kind: bytes, payload: bytes | memoryview) -> bytes:
     return b"".join((len(payload).to_bytes(4, "big"), kind, payload, _checksum(kind, payload)))
 
 

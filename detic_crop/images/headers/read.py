@@ -12,17 +12,18 @@ cut short.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import PurePath
+from typing import NamedTuple
 
 from detic_crop.errors import PhotoError
 from detic_crop.images.headers.bmp import read_bmp, read_bmp_extent
 from detic_crop.images.headers.header import CONVERT, Extent, Header, camera_raw, u32
-from detic_crop.images.headers.heic import read_heic, read_heic_extent
-from detic_crop.images.headers.jpeg import read_jpeg, read_jpeg_extent
-from detic_crop.images.headers.png import read_png, read_png_extent
+from detic_crop.images.headers.heic import heic_exif, read_heic, read_heic_extent
+from detic_crop.images.headers.jpeg import jpeg_exif, read_jpeg, read_jpeg_extent
+from detic_crop.images.headers.png import png_exif, read_png, read_png_extent
 from detic_crop.images.headers.tiff import read_tiff, read_tiff_extent
-from detic_crop.images.headers.webp import read_webp, read_webp_extent
+from detic_crop.images.headers.webp import read_webp, read_webp_extent, webp_exif
 from detic_crop.images.source import Readable
 
 HEIC_EXTENSIONS = frozenset({".heic", ".heif", ".hif", ".heics", ".heifs"})
@@ -59,13 +60,22 @@ _OTHER_STARTS = (
     (b"\0\0\1\0", "icon"),
 )
 
-_READERS: dict[str, tuple[Callable[[bytes], Header], Callable[[Readable], Extent]]] = {
-    "JPEG": (read_jpeg, read_jpeg_extent),
-    "PNG": (read_png, read_png_extent),
-    "WebP": (read_webp, read_webp_extent),
-    "TIFF": (read_tiff, read_tiff_extent),
-    "BMP": (read_bmp, read_bmp_extent),
-    "HEIC": (read_heic, read_heic_extent),
+
+class _Readers(NamedTuple):
+    """What reads the headers of one format."""
+
+    header: Callable[[bytes], Header]
+    extent: Callable[[Readable], Extent]
+    exif: Callable[[Readable], Iterator[Readable]]
+
+
+_READERS = {
+    "JPEG": _Readers(read_jpeg, read_jpeg_extent, jpeg_exif),
+    "PNG": _Readers(read_png, read_png_extent, png_exif),
+    "WebP": _Readers(read_webp, read_webp_extent, webp_exif),
+    "TIFF": _Readers(read_tiff, read_tiff_extent, lambda data: iter((data,))),  # it is one itself
+    "BMP": _Readers(read_bmp, read_bmp_extent, lambda _: iter(())),
+    "HEIC": _Readers(read_heic, read_heic_extent, heic_exif),
 }
 
 
@@ -79,17 +89,24 @@ def read_header(data: bytes, name: str = "") -> Header:
     Raises:
         PhotoError: ``not_an_image``, ``unsupported_format``, ``truncated`` or ``unreadable``.
     """
-    read, _ = _readers_of(data, name)
-    return read(data)
+    return _readers_of(data, name).header(data)
 
 
 def read_extent(data: Readable, name: str = "") -> Extent:
     """Return how much there is to decode in a photo, from as little of it as tells; see `read_header`."""
-    _, read = _readers_of(data, name)
-    return read(data)
+    return _readers_of(data, name).extent(data)
 
 
-def _readers_of(data: Readable, name: str) -> tuple[Callable[[bytes], Header], Callable[[Readable], Extent]]:
+def find_exif(data: Readable) -> Iterator[Readable]:
+    """Yield the EXIF blocks of a photo, the likeliest first, from as little of it as holds them.
+
+    Raises:
+        PhotoError: it is no photo, or its header is damaged.
+    """
+    yield from _readers_of(data, "").exif(data)
+
+
+def _readers_of(data: Readable, name: str) -> _Readers:
     """Return what reads headers of the photo's format; raise PhotoError if there is nothing."""
     kind = _sniff(data[:_LONGEST_START])
     has_raw_name = PurePath(name).suffix.lower() in RAW_EXTENSIONS

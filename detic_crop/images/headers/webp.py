@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 from detic_crop.images.headers.header import Extent, Header, cut_header, damaged_header, u32
 from detic_crop.images.orientation import exif_orientation, xmp_orientation
@@ -22,16 +23,29 @@ def read_webp(data: bytes) -> Header:
     """Read the canvas size and the orientation."""
     width, height = _size(data[:32])
     chunks: dict[bytes, bytes] = {}
+    for kind, start, end in _chunks(data):
+        if kind in (b"EXIF", b"XMP "):
+            chunks.setdefault(kind, data[start:end])
+    orientation = exif_orientation(chunks.get(b"EXIF", b"")) or xmp_orientation(chunks.get(b"XMP ", b"")) or 1
+    return Header("WebP", width, height, data, orientation, truncated=8 + u32(data, 4) > len(data))
+
+
+def webp_exif(data: Readable) -> Iterator[bytes]:
+    """Yield the EXIF blocks."""
+    for kind, start, end in _chunks(data):
+        if kind == b"EXIF":
+            yield data[start:end]
+
+
+def _chunks(data: Readable) -> Iterator[tuple[bytes, int, int]]:
+    """Yield kind, first byte of the payload and its end of each chunk."""
     at = 12
     for _ in range(_MOST_CHUNKS):
         if at + 8 > len(data):
-            break
+            return
         length = u32(data, at + 4)
-        if (kind := data[at : at + 4]) in (b"EXIF", b"XMP "):
-            chunks.setdefault(kind, data[at + 8 : at + 8 + length])
+        yield data[at : at + 4], at + 8, at + 8 + length
         at += 8 + length + length % 2
-    orientation = exif_orientation(chunks.get(b"EXIF", b"")) or xmp_orientation(chunks.get(b"XMP ", b"")) or 1
-    return Header("WebP", width, height, data, orientation, truncated=8 + u32(data, 4) > len(data))
 
 
 def _size(data: bytes) -> tuple[int, int]:
