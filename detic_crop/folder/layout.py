@@ -38,6 +38,7 @@ class Layout:
         review, sample: verdicts, and the photos drawn to estimate from.
         tables_json: how the tables are written.
         folds: the fold of each photo, once they were split.
+        times: when photos were taken, as far as that was looked up after the run.
         rejected: folder of crops that were set aside.
         pending: folder of crops that wait to be packed into a tar file.
         indexes: folder of the indexes of tar files in a store.
@@ -72,6 +73,7 @@ class Layout:
         self.sample: Final = self.root_state / "sample.csv"
         self.tables_json: Final = self.root_state / "tables.json"
         self.folds: Final = self.root_state / "folds.json"
+        self.times: Final = self.root_state / "times.json"
         self.rejected: Final = self.root / REJECTED
         self.pending: Final = self.root_state / PENDING
         self.indexes: Final = self.root_state / INDEXES
@@ -105,7 +107,7 @@ class Layout:
         """The files of an unsharded run that are made from all of it; a shard has none."""
         if self.shard is not None:
             return ()
-        return (*self.tables, self.tables_json, self.folds, self.sample, self.review)
+        return (*self.tables, self.tables_json, self.folds, self.times, self.sample, self.review)
 
     @property
     def shared_folders(self) -> tuple[Path, ...]:

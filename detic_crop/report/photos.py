@@ -125,6 +125,11 @@ class JudgedPhotos(Mapping[str, AuditPhoto]):
     def __getitem__(self, key: str) -> AuditPhoto:
         return self._photo(self._place_of(key))
 
+    @property
+    def images(self) -> Column:
+        """Keys of the photos, in their order."""
+        return self._keys
+
     def doubts(self, key: str) -> Doubts:
         """Return what is doubtful about a photo; nothing else of it is read."""
         return self._doubts(self._place_of(key))

@@ -20,6 +20,7 @@ WORDING: dict[str, str] = {
     "model_needs_path": r"this folder was made with --model .*; pass --model and the file's path",
     "needs_detector": r"recrop cannot change .*; use `detic-crop run` for that",
     "no_audit_csv": "(does not exist|cannot be read: .*); pass the --out (folder )?of a detic-crop run",
+    "no_encounters": "^--by .*: .* has no encounters; pass --by |^--by .*: no photo of .* has one; leave --by out$",
     "no_candidates": "is gone: (nothing can be cropped|no other classes can be chosen); run `detic-crop run`",
     "no_folder_for_out": "^--out .*: there is no folder .*; make it, or pass another --out$",
     "no_label_matches": r"^--labels: no row of .* names a photo of --in .*; pass --labels-key COLUMN",
