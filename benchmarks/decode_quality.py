@@ -19,6 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from detic_crop.boxes.crop_size import crop_size
 from detic_crop.images.crop import Image, cut_and_resize, resize_exactly, resize_quickly, resize_reduced
 from detic_crop.images.decode import PhotoFile
 from detic_crop.images.partial import LEAST_PIXELS, MARGINS, REDUCTIONS, is_fine_enough, snapped
@@ -81,9 +82,9 @@ def reduced(photo: PhotoFile, random: np.random.Generator) -> Iterator[tuple[str
         x1, y1, x2, y2 = few.in_image(region)
         ours = None
         if is_fine_enough(few.image[y1:y2, x1:x2], size, size):
-            ours = cut_and_resize(few.image, few.in_image(region), size, "stretch", resize_reduced)
+            ours = cut_and_resize(few.image, few.in_image(region), crop_size(size, "stretch"), resize_reduced)
         pixels = MARGINS[reduction] * (1 if spare < 1.25 else 1.25 if spare < 1.5 else 1.5)
-        exact = cut_and_resize(full.image, full.in_image(region), size, "stretch")
+        exact = cut_and_resize(full.image, full.in_image(region), crop_size(size, "stretch"))
         yield f"decoded at 1/{reduction}, {pixels:.1f} px and more a pixel", ours, exact
 
 

@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from detic_crop.boxes.choose import choose_and_keep
+from detic_crop.boxes.crop_size import crop_size
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import Box, crop_rectangle
 from detic_crop.boxes.overlap import iou_of_pair
@@ -87,7 +88,9 @@ def record_of(image: str, found: Detections, size: tuple[int, int], config: Crop
         score=kept.score(choice.index),
         presence=found.presence,
         box=kept.edges(choice.index),
-        crop_box=crop_rectangle(kept.edges(choice.index), config.scale, config.fit, size),
+        crop_box=crop_rectangle(
+            kept.edges(choice.index), config.scale, crop_size(config.size, config.fit), size
+        ),
         n_candidates=choice.n_candidates,
         best_class=kept.class_names[choice.best] if another else "",
         best_score=kept.score(choice.best) if another else None,

@@ -25,12 +25,15 @@ ALGORITHM = 3
 """Raised whenever the same settings begin to give other boxes or pixels."""
 
 Fit: TypeAlias = Literal["stretch", "pad", "square"]
+Size: TypeAlias = int | str
+"""512, ``384x768`` (width x height), ``long:1600`` or ``native``; a square is its side."""
 Format: TypeAlias = Literal["jpg", "png", "webp"]
 Truncated: TypeAlias = Literal["keep", "fail"]
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 Decode: TypeAlias = Literal["full", "scaled"]
 ExecutorName: TypeAlias = Literal["local", "ray"]
 OutFormat: TypeAlias = Literal["files", "tar"]
+KeptExif: TypeAlias = Literal["strip", "keep"]
 BoxFormat: TypeAlias = Literal["xyxy", "xywh"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 MODELS = (
@@ -41,6 +44,31 @@ ENCOUNTERS = "folder, gap:30min, none, or a column of --labels"
 DEFAULT_MAX_PIXELS = 200_000_000
 DEFAULT_PHOTO_TIMEOUT = 60.0
 MAX_SIZE = 8192
+
+
+def parse_size(given: Any) -> Size:
+    """Return a size of crops in its one form: 512, ``384x768`` (width x height), ``long:1600`` or ``native``.
+
+    ``512x512`` and ``512`` in quotes are 512; capitals, ``×`` and blanks at the ends are understood.
+
+    Raises:
+        UsageError: it is none of these, or a side is out of range.
+    """
+    text = str(given).strip().lower() if type(given) in (int, str) else ""  # True is an int, too
+    number = "([0-9]{1,9})"
+    found = re.fullmatch(rf"native|(long:)?{number}(?: ?[x×] ?{number})?", text)
+    if found is not None:
+        is_long, *numbers = found.groups()
+        sides = [int(digits) for digits in numbers if digits]
+        if all(1 <= side <= MAX_SIZE for side in sides) and not (is_long and len(sides) == 2):
+            if not sides or is_long:
+                return f"long:{sides[0]}" if is_long else "native"
+            return sides[0] if sides[0] == sides[-1] else f"{sides[0]}x{sides[1]}"
+    raise UsageError(
+        "bad_value",
+        f"--size must be a side such as 512, width x height such as 384x768, long:1600 or native, with sides "
+        f"from 1 to {MAX_SIZE}, got {given!r}",
+    )
 
 
 def parse_duration(text: str, option: str = "--time-limit") -> float:
@@ -128,6 +156,7 @@ class Setting:
         high: highest value; a number only.
         example: a value that works; a number only.
         parse: function that reads what people write, such as ``8h30m``.
+        form: function that gives any value its one form, or refuses it, where the other rules do not suffice.
         later: it came when folders without it existed: left out of what they record at its default.
         option: name on the command line, if that is not the field's.
         name: the field.
@@ -144,6 +173,7 @@ class Setting:
     high: float = 0
     example: str = ""
     parse: Callable[[str], Any] | None = None
+    form: Callable[[Any], Any] | None = None
     later: bool = False
     option: str = ""
     name: str = ""
@@ -164,12 +194,18 @@ class Setting:
         """
         if value is None and self.default is None:
             return None
+        if self.form is not None:
+            return self.form(value)
         given = value
         if self.parse is not None and isinstance(value, str):
             value = self.parse(value)
         if self.choices:
             if value not in self.choices:
                 self._refuse(f"{', '.join(self.choices[:-1])} or {self.choices[-1]}", value)
+        elif self.kind is bool:
+            if not isinstance(value, int) or value not in (0, 1):
+                self._refuse("True or False", value)
+            return bool(value)
         elif self.kind in (int, float):
             kinds = (int,) if self.kind is int else (int, float)
             valid = (
@@ -239,10 +275,18 @@ class CropConfig:
         Setting("enlarge the chosen box about its centre by this factor", low=0.1, high=10, example="1.2"),
     ] = 1.2
     size: Annotated[
-        int, Setting("side of the square crops, in pixels", low=1, high=MAX_SIZE, example="512")
+        Size,
+        Setting(
+            "size of the crops, in pixels",
+            takes="512 (square), 384x768 (width x height), long:1600 (longest side, never enlarged) or "
+            "native (not resized)",
+            metavar="SIZE",
+            form=parse_size,
+        ),
     ] = 512
     fit: Annotated[
-        Fit, Setting("stretch the box to a square, pad it with bars, or grow it to a square first")
+        Fit,
+        Setting("stretch the box to the size, pad it with bars, or grow it to the size's proportions first"),
     ] = "stretch"
     format: Annotated[Format, Setting("file format of the crops")] = "jpg"
     quality: Annotated[int, Setting("quality of jpg and webp, 1 to 100", low=1, high=100, example="95")] = 95
@@ -274,11 +318,33 @@ class CropConfig:
             later=True,
         ),
     ] = None
+    exif: Annotated[
+        KeptExif,
+        Setting(
+            "EXIF of the crops: none, or what of the photo's is true of it; the position only with --gps",
+            later=True,
+        ),
+    ] = "strip"
+    metadata: Annotated[
+        bool,
+        Setting("add taken, camera, lens and focal_mm to the tables, as the photos' EXIF says", later=True),
+    ] = False
+    gps: Annotated[
+        bool,
+        Setting(
+            "with --metadata, add latitude and longitude; with --exif keep, keep the position", later=True
+        ),
+    ] = False
     weights: dict[str, str] = field(default_factory=dict)
     algorithm: int = ALGORITHM
 
     def __post_init__(self) -> None:
         _check(self)
+
+    @property
+    def reads_exif(self) -> bool:
+        """Whether anything of the photos' EXIF but the orientation is wanted."""
+        return self.metadata or self.exif == "keep"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, one per field.
@@ -501,7 +567,7 @@ def _settings_of(kind: type[Any]) -> dict[str, Setting]:
             name=each.name,
             option=setting.option or "--" + each.name.replace("_", "-"),
             kind=alone if isinstance(alone, type) else str,
-            choices=get_args(alone),
+            choices=get_args(alone) if get_origin(alone) is Literal else (),
             default=each.default,
         )
     return found

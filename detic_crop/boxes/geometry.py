@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from detic_crop.config import Fit
+from detic_crop.boxes.crop_size import CropSize, Sides
 
 Box: TypeAlias = tuple[float, float, float, float]
 PixelBox: TypeAlias = tuple[int, int, int, int]
@@ -60,16 +60,28 @@ def round_out(xyxy: Sequence[float], resolution_wh: tuple[int, int]) -> PixelBox
     return x1, y1, x2, y2
 
 
-def grow_to_square(box: PixelBox, resolution_wh: tuple[int, int]) -> PixelBox:
-    """Grow the short side to the long one, shifting to stay inside the photo.
+def grow_to_aspect(box: PixelBox, aspect: Sides, resolution_wh: tuple[int, int]) -> PixelBox:
+    """Grow the side that is too short for these proportions, shifting to stay inside the photo.
 
-    If the photo itself is shorter than the long side, the short side becomes the photo's.
+    If the photo itself is too short for them, the side becomes the photo's.
+
+    Args:
+        box: x1, y1, x2, y2 whole pixels inside the photo.
+        aspect: width : height that is wanted; 1 : 1 grows the short side to the long one.
+        resolution_wh: photo width and height, pixels.
     """
     x1, y1, x2, y2 = box
-    side = max(x2 - x1, y2 - y1)
-    x1, x2 = _grow_side(x1, x2, side, resolution_wh[0])
-    y1, y2 = _grow_side(y1, y2, side, resolution_wh[1])
+    width, height = x2 - x1, y2 - y1
+    wanted_w = max(width, _share(height, aspect[0], aspect[1]))
+    wanted_h = max(height, _share(width, aspect[1], aspect[0]))
+    x1, x2 = _grow_side(x1, x2, wanted_w, resolution_wh[0])
+    y1, y2 = _grow_side(y1, y2, wanted_h, resolution_wh[1])
     return x1, y1, x2, y2
+
+
+def _share(length: int, part: int, of: int) -> int:
+    """Return length · part / of, rounded half up, in whole numbers."""
+    return (2 * length * part + of) // (2 * of)
 
 
 def _grow_side(low: int, high: int, length: int, limit: int) -> tuple[int, int]:
@@ -78,17 +90,20 @@ def _grow_side(low: int, high: int, length: int, limit: int) -> tuple[int, int]:
     return low, low + length
 
 
-def crop_rectangle(xyxy: Sequence[float], scale: float, fit: Fit, resolution_wh: tuple[int, int]) -> PixelBox:
+def crop_rectangle(
+    xyxy: Sequence[float], scale: float, size: CropSize, resolution_wh: tuple[int, int]
+) -> PixelBox:
     """Return the pixels to cut for a chosen box: enlarge, clip, round outwards and, for ``square``, grow.
 
     Args:
         xyxy: the raw chosen box.
         scale: enlargement of both sides.
-        fit: how the rectangle will be fitted into the square output.
+        size: what will become of the rectangle.
         resolution_wh: photo width and height, pixels.
     """
     rectangle = round_out(clip(enlarge(xyxy, scale), resolution_wh), resolution_wh)
-    return grow_to_square(rectangle, resolution_wh) if fit == "square" else rectangle
+    aspect = size.aspect
+    return rectangle if aspect is None else grow_to_aspect(rectangle, aspect, resolution_wh)
 
 
 def whole(resolution_wh: tuple[int, int]) -> PixelBox:

@@ -13,7 +13,20 @@ from detic_crop.config import SETTINGS, CropConfig, RunOptions, Setting
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-RECROP = ("classes", "conf", "scale", "size", "fit", "format", "quality", "decode", "out_format")
+RECROP = (
+    "classes",
+    "conf",
+    "scale",
+    "size",
+    "fit",
+    "format",
+    "quality",
+    "decode",
+    "out_format",
+    "exif",
+    "metadata",
+    "gps",
+)
 """Settings of a crop that can change without a detector."""
 
 RECROP_WORK = (
@@ -56,6 +69,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "quality",
         "out_format",
         "per_tar",
+        "exif",
+        "metadata",
+        "gps",
         "decode",
         "truncated",
         "max_pixels",
@@ -149,10 +165,14 @@ def settings(
 
 
 def _declared(setting: Setting, changes: bool) -> Callable[[_F], _F]:
+    if setting.kind is bool and changes:
+        both = f"{setting.option}/--no-{setting.option.removeprefix('--')}"
+        return option(both, setting.name, default=None, help=setting.text)
     if setting.kind is bool:
         return option(setting.option, setting.name, is_flag=True, help=setting.text)
     unset = f"  [default: {setting.unset}]" if setting.unset and not changes else ""
     default = None if changes else setting.default
+    read = setting.parse or setting.form
     return option(
         setting.option,
         setting.name,
@@ -160,7 +180,7 @@ def _declared(setting: Setting, changes: bool) -> Callable[[_F], _F]:
         metavar=setting.metavar or ("N" if setting.kind in (int, float) else None),
         default=default,
         show_default=default is not None and not setting.unset,
-        callback=None if setting.parse is None else _parsed(setting.parse),
+        callback=None if read is None else _parsed(read),
         help=setting.text + unset,
     )
 
@@ -173,6 +193,6 @@ def _parsed(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Param
 def _type_of(setting: Setting) -> Any:
     if setting.choices:
         return click.Choice(setting.choices)
-    if setting.parse is not None:
+    if setting.parse is not None or setting.form is not None:
         return str
     return click.Path(path_type=Path) if setting.kind is Path else setting.kind

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detic_crop.boxes.choose import Choice, choose_and_keep
+from detic_crop.boxes.crop_size import CropSize
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import Box, PixelBox, crop_rectangle, whole
-from detic_crop.config import CropConfig, Fit
+from detic_crop.config import CropConfig, Fit, Size
 from detic_crop.detectors.base import DetectorInfo, DetectorLike, as_detector
 from detic_crop.detectors.vocabulary import resolve_classes
 from detic_crop.errors import UsageError
@@ -22,7 +23,8 @@ class CropResult:
     """One photo, cropped.
 
     Attributes:
-        crop: (size, size, 3) uint8, channels in the photo's order.
+        crop: (H, W, 3) uint8, of the sides that `size` and `fit` make of `crop_box`; channels in the photo's
+            order.
         status: ``cropped`` or ``resized``.
         box: the chosen box, xyxy float, or None.
         crop_box: the pixels used.
@@ -45,7 +47,7 @@ def crop_photo(
     classes: str | None = None,
     conf: float | None = None,
     scale: float = 1.2,
-    size: int = 512,
+    size: Size = 512,
     fit: Fit = "stretch",
 ) -> CropResult:
     """Crop one photo in memory, exactly as a run would.
@@ -57,13 +59,14 @@ def crop_photo(
             any for given boxes.
         conf: lowest score; None takes the detector's default, 0 for given boxes.
         scale: enlargement of both sides about the centre.
-        size: side of the crop, pixels.
+        size: as ``--size``, pixels: 512, ``384x768`` (width x height), ``long:1600`` or ``native``.
         fit: ``stretch``, ``pad`` or ``square``.
 
     Raises:
         UsageError: a setting is out of range, or the array is not a photo.
     """
-    CropConfig(classes=classes, conf=conf, scale=scale, size=size, fit=fit)  # checks the values
+    config = CropConfig(classes=classes, conf=conf, scale=scale, size=size, fit=fit)  # checks the values
+    wanted_size = CropSize.of(config)
     if not isinstance(image, np.ndarray):
         raise UsageError(
             "not_a_photo", f"expected a photo as an array, got {image!r}; does the file that was read exist?"
@@ -81,6 +84,6 @@ def crop_photo(
     threshold = info.default_conf if conf is None else conf
     kept, choice = choose_and_keep(found, wanted, threshold, resolution_wh)
     box = None if choice.index is None else kept.edges(choice.index)
-    crop_box = whole(resolution_wh) if box is None else crop_rectangle(box, scale, fit, resolution_wh)
-    crop = cut_and_resize(image, crop_box, size, fit)
+    crop_box = whole(resolution_wh) if box is None else crop_rectangle(box, scale, wanted_size, resolution_wh)
+    crop = cut_and_resize(image, crop_box, wanted_size)
     return CropResult(crop, "resized" if box is None else "cropped", box, crop_box, kept, choice)

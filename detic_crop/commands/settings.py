@@ -34,10 +34,14 @@ def with_settings(
             "unknown_setting",
             f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(ours | theirs))}",
         )
-    return (
-        dataclasses.replace(config, **{k: v for k, v in settings.items() if k in ours}),
-        dataclasses.replace(options, **{k: v for k, v in settings.items() if k in theirs}),
-    )
+    config = dataclasses.replace(config, **{k: v for k, v in settings.items() if k in ours})
+    if config.gps and not config.reads_exif:
+        raise UsageError(
+            "option_not_applicable",
+            "--gps goes with --metadata (columns latitude and longitude) or with --exif keep (EXIF of the "
+            "crops); add one of them, or leave it out",
+        )
+    return config, dataclasses.replace(options, **{k: v for k, v in settings.items() if k in theirs})
 
 
 def check_same_settings(

@@ -18,7 +18,7 @@ from detic_crop.folder.records import Record
 from detic_crop.folder.there import status_of
 from detic_crop.folder.writer import Writer
 
-_MOST_BYTES = 1 << 29  # of a crop: the largest, 8192 px a side in PNG, may have half of that
+_MOST_BYTES = 1 << 31  # of a crop: the most that OpenCV's encoders can return, for a `native` one in PNG
 
 
 class Places:

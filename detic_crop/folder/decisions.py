@@ -21,6 +21,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from detic_crop.boxes.choose import reason_of
+from detic_crop.boxes.crop_size import CropSize
 from detic_crop.boxes.detections import BOX_DECIMALS, Detections
 from detic_crop.boxes.geometry import Box, PixelBox, clip, crop_rectangle, whole
 from detic_crop.config import CropConfig
@@ -83,7 +84,9 @@ class Decision(NamedTuple):
         if self.verdict == "whole":
             return whole(resolution_wh)
         box = self.clipped(resolution_wh).box
-        return detected if box is None else crop_rectangle(box, config.scale, config.fit, resolution_wh)
+        return (
+            detected if box is None else crop_rectangle(box, config.scale, CropSize.of(config), resolution_wh)
+        )
 
     def record_of_same_crop(self, record: Record) -> Record:
         """Return the record once it follows this decision, where the crop stays the detector's own.
@@ -170,7 +173,9 @@ def as_detected(record: Record, config: CropConfig) -> Record | None:
     if record.detected is not None:
         record = replace(record, **{name: getattr(record.detected, name) for name in _CHOSEN})
         size, box = (record.width, record.height), record.box
-        rectangle = whole(size) if box is None else crop_rectangle(box, config.scale, config.fit, size)
+        rectangle = (
+            whole(size) if box is None else crop_rectangle(box, config.scale, CropSize.of(config), size)
+        )
         record = replace(record, crop_box=rectangle)
     elif record.verdict in ("box", "whole"):
         return None

@@ -50,6 +50,7 @@ _FIELDS = (
     *("image", "status", "reason", "width", "height", "class_name", "score", "presence", "box", "crop_box"),
     *("n_candidates", "truncated", "damaged", "model"),
 )
+_FIELDS_OF_EXIF = ("taken", "camera", "lens", "focal_mm", "latitude", "longitude")
 
 
 class Place(NamedTuple):
@@ -139,9 +140,11 @@ class TarPlaces(Places):
 def sample_of(record: Record) -> bytes:
     """Return the text that accompanies a crop: the fields of its row that a training needs, as JSON.
 
-    ``box`` and ``crop_box`` are xyxy in pixels of the photo; what does not apply is null.
+    ``box`` and ``crop_box`` are xyxy in pixels of the photo; what does not apply is null. What EXIF says is
+    there where it was asked for and is known.
     """
     values = {name: getattr(record, name) for name in _FIELDS}
+    values |= {name: value for name in _FIELDS_OF_EXIF if (value := getattr(record, name)) not in ("", None)}
     return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
 
 

@@ -1,4 +1,4 @@
-"""Cut a rectangle out of a photo and fit it into a square."""
+"""Cut a rectangle out of a photo and resize it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from detic_crop.boxes.crop_size import CropSize
 from detic_crop.boxes.geometry import PixelBox
-from detic_crop.config import Fit
 from detic_crop.images.detail import detail_of
 
 Image = NDArray[np.uint8]
@@ -29,39 +29,30 @@ _TOO_MUCH = 1000.0  # detail that not even samples beside each other average wel
 _LINEAR_FROM = 1.8  # ratio from which a sample of reduced pixels may be bilinear
 
 
-def cut_and_resize(
-    image: Image, rectangle: PixelBox, size: int, fit: Fit, resize: Resize | None = None
-) -> Image:
-    """Cut a rectangle out of a photo and fit it into a square.
+def cut_and_resize(image: Image, rectangle: PixelBox, size: CropSize, resize: Resize | None = None) -> Image:
+    """Cut a rectangle out of a photo and resize it; its picture lies in the middle of a black canvas.
 
     Args:
         image: (H, W, 3) uint8, any channel order.
         rectangle: x1, y1, x2, y2 whole pixels inside the photo.
-        size: side of the square result, pixels.
-        fit: ``pad`` keeps the proportions on black; otherwise the rectangle is resized as it is.
+        size: sides of picture and canvas.
         resize: function that resizes; None takes `resize_exactly`.
 
     Returns:
-        (size, size, 3) uint8, its own memory.
+        (H, W, 3) uint8, its own memory.
     """
     resize = resize or resize_exactly
     x1, y1, x2, y2 = rectangle
     region = image[y1:y2, x1:x2]
-    inner_w, inner_h = fitted((x2 - x1, y2 - y1), size, fit)
-    if fit != "pad":
-        return resize(region, inner_w, inner_h)
-    left, top = (size - inner_w) // 2, (size - inner_h) // 2
-    canvas = np.zeros((size, size, image.shape[2]), np.uint8)
-    canvas[top : top + inner_h, left : left + inner_w] = resize(region, inner_w, inner_h)
+    sides = x2 - x1, y2 - y1
+    (picture_w, picture_h), (width, height) = size.picture(sides), size.canvas(sides)
+    picture = resize(region, picture_w, picture_h)
+    if (picture_w, picture_h) == (width, height):
+        return picture
+    left, top = (width - picture_w) // 2, (height - picture_h) // 2
+    canvas = np.zeros((height, width, image.shape[2]), np.uint8)
+    canvas[top : top + picture_h, left : left + picture_w] = picture
     return canvas
-
-
-def fitted(sides: tuple[int, int], size: int, fit: Fit) -> tuple[int, int]:
-    """Return width and height, pixels, of a rectangle of these sides in a crop of this size."""
-    if fit != "pad":
-        return size, size
-    ratio = size / max(sides)
-    return max(1, round(sides[0] * ratio)), max(1, round(sides[1] * ratio))
 
 
 def resize_exactly(image: Image, width: int, height: int) -> Image:
@@ -76,7 +67,7 @@ def resize_exactly(image: Image, width: int, height: int) -> Image:
         image = _resized(image, shrunk_w, shrunk_h, cv2.INTER_AREA)
     if (shrunk_w, shrunk_h) != (width, height):
         image = _resized(image, width, height, cv2.INTER_CUBIC)
-    return image if image.flags.owndata else np.ascontiguousarray(image).copy()
+    return image if image.flags.owndata else image.copy()
 
 
 def resize_quickly(image: Image, width: int, height: int) -> Image:

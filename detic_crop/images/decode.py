@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from detic_crop.boxes.crop_size import square_of
 from detic_crop.boxes.geometry import PixelBox
 from detic_crop.config import DEFAULT_MAX_PIXELS, Truncated
 from detic_crop.errors import PhotoError
 from detic_crop.images.damage import is_only_padded, is_remarked_on, is_tiff_damaged, lacks_scans, left_over
+from detic_crop.images.exif import read_exif
 from detic_crop.images.file_bytes import most_bytes, reason_of
 from detic_crop.images.headers.header import CONVERT, DAMAGED, Extent, Header
 from detic_crop.images.headers.read import HEIC_EXTENSIONS, RAW_EXTENSIONS, read_extent, read_header
@@ -100,9 +102,11 @@ class PhotoFile:
         name: a file name; its extension only helps to recognise camera RAW.
         max_pixels: largest width × height, checked before any pixel is decoded.
         truncated: ``keep`` what can be decoded of a file that was cut short or is damaged, or ``fail``.
+        with_exif: read more of its EXIF than the orientation.
 
     Attributes:
         checksum: CRC-32 of the file's bytes; files that are equal have equal ones.
+        exif: what of its EXIF was read; None: nothing.
         loan: memory that was borrowed for it, see `open`.
 
     Raises:
@@ -117,10 +121,12 @@ class PhotoFile:
         max_pixels: int = DEFAULT_MAX_PIXELS,
         truncated: Truncated = "keep",
         loan: Loan | None = None,
+        with_exif: bool = False,
     ) -> None:
         if not data:
             raise _empty()
         self.loan = loan
+        self.exif = read_exif(data) if with_exif else None
         self.checksum = zlib.crc32(data)
         self._max_pixels = max_pixels
         self._truncated = truncated
@@ -145,7 +151,8 @@ class PhotoFile:
         name: str = "",
         max_pixels: int = DEFAULT_MAX_PIXELS,
         truncated: Truncated = "keep",
-        beside: int = 0,
+        beside: Callable[[tuple[int, int]], int] | None = None,
+        with_exif: bool = False,
     ) -> PhotoFile:
         """Read a photo whose header says that it may be read, when there is memory for it.
 
@@ -155,8 +162,9 @@ class PhotoFile:
         Args:
             source: its bytes.
             memory: where memory is borrowed, and waited for.
-            name, max_pixels, truncated: see `PhotoFile`.
-            beside: bytes that are needed besides those that decoding takes.
+            name, max_pixels, truncated, with_exif: see `PhotoFile`.
+            beside: function of width and height, pixels, that returns the bytes that are needed besides those
+                that decoding takes.
 
         Raises:
             PhotoError: anything wrong with the photo, with one of `REASONS`.
@@ -172,13 +180,23 @@ class PhotoFile:
             pixels = extent.width * extent.height or max_pixels
             if extent.format not in _OF_SEVERAL_PICTURES:
                 _check_bytes(size, pixels)
-            needed = peak_bytes(extent, size, max_pixels) + beside
+            needed = peak_bytes(extent, size, max_pixels)
+            if beside is not None:
+                known = extent.width and extent.height
+                needed += beside((extent.width, extent.height) if known else square_of(max_pixels))
             _check_memory(needed, extent, memory)
         loan = memory.borrow(needed)
         try:
             with _as_photo_error(None):
                 # If all of it says otherwise than its beginning, it is not what memory was borrowed for.
-                return cls(source.whole(), name=name, max_pixels=pixels, truncated=truncated, loan=loan)
+                return cls(
+                    source.whole(),
+                    name=name,
+                    max_pixels=pixels,
+                    truncated=truncated,
+                    loan=loan,
+                    with_exif=with_exif,
+                )
         except BaseException:
             loan.give_back()
             raise

@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detic_crop.config import FORMATS, Format
+from detic_crop.boxes.crop_size import Sides
+from detic_crop.config import FORMATS, MAX_SIZE, Format
+from detic_crop.errors import PhotoError
 
 EXTENSIONS: dict[Format, str] = {"jpg": ".jpg", "png": ".png", "webp": ".webp"}
 
@@ -15,6 +17,24 @@ PNG_COMPRESSION = 3
 
 # Asked before cv2 is, which would log an error of its own.
 _MAX_SIDE: dict[Format, int] = {"jpg": 65500, "png": 2**31 - 1, "webp": 16383}
+
+
+def check_sides(sides: Sides, format: Format) -> None:
+    """Refuse a crop that its format cannot hold, before it is made; only `native` ones are so large.
+
+    Args:
+        sides: width and height, pixels.
+        format: as in `encode`.
+
+    Raises:
+        PhotoError: a side is too long.
+    """
+    if max(sides) > _MAX_SIDE[format]:
+        raise PhotoError(
+            "crop_too_large",
+            f"expected a crop of at most {_MAX_SIDE[format]} px a side for {format}, got "
+            f"{sides[0]}×{sides[1]}; pass --size long:{MAX_SIZE}, or another --format",
+        )
 
 
 def encode(image: NDArray[np.uint8], format: Format, quality: int) -> bytes:

@@ -13,8 +13,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from detic_crop.boxes.crop_size import CropSize, Sides
 from detic_crop.boxes.geometry import PixelBox
-from detic_crop.config import Fit
 from detic_crop.images.detail import detail_of
 from detic_crop.images.headers.header import Header
 
@@ -41,18 +41,24 @@ _STRIPE = 16
 _STRIPES_BELOW = 1
 
 
-def reduction_for(sides: tuple[int, int], size: int, fit: Fit) -> Reduction:
+def reduction_for(sides: Sides, size: CropSize) -> Reduction:
     """Return the coarsest reduction that still leaves enough pixels of a region for its crop.
 
     Args:
         sides: width and height of the region, photo pixels.
-        size: side of the crop.
-        fit: ``pad`` shrinks both sides alike, so only the longer one fills the crop; still two reduced
-            pixels must be left of the other, so that `snapped` has one to cut back.
+        size: what becomes of the region. Where both sides are shrunk alike, the longer one decides, which is
+            rounded least; still two reduced pixels must be left of the other, so that `snapped` has one to
+            cut back.
     """
-    least = max(sides) if fit == "pad" else min(sides)
-    thinnest = min(sides)
-    return next(r for r in REDUCTIONS if r == 1 or (least / r >= MARGINS[r] * size and thinnest >= 2 * r))
+    picture = size.picture(sides)
+    shrunk = (
+        [(max(sides), max(picture))] if size.keeps_proportions else list(zip(sides, picture, strict=True))
+    )
+    return next(
+        r
+        for r in REDUCTIONS
+        if r == 1 or (all(side / r >= MARGINS[r] * left for side, left in shrunk) and min(sides) >= 2 * r)
+    )
 
 
 def is_fine_enough(region: NDArray[np.uint8], width: int, height: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 
 from msgspec import Struct
@@ -50,13 +50,14 @@ class Photo(Struct, frozen=True, gc=False):
         max_pixels: int,
         truncated: Truncated,
         memory: MemoryBudget | None = None,
-        beside: int = 0,
+        beside: Callable[[tuple[int, int]], int] | None = None,
         seconds: float = DEFAULT_PHOTO_TIMEOUT,
+        with_exif: bool = False,
     ) -> PhotoFile:
         """Read the photo's header, then the photo; see `PhotoFile.open`.
 
         Args:
-            max_pixels, truncated, beside: see there.
+            max_pixels, truncated, beside, with_exif: see there.
             memory: where memory is borrowed; None if no other photo is worked on.
             seconds: time that a store or web server has for the photo.
 
@@ -73,6 +74,7 @@ class Photo(Struct, frozen=True, gc=False):
                 max_pixels=max_pixels,
                 truncated=truncated,
                 beside=beside,
+                with_exif=with_exif,
             )
 
 

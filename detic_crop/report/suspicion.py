@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import pow, prod
 
+from detic_crop.boxes.crop_size import CropSize
 from detic_crop.config import CropConfig
 from detic_crop.folder.records import Record
 
@@ -158,7 +159,7 @@ def _box_flags(record: Record, config: CropConfig) -> dict[str, bool]:
         "whole_image": fraction > _WHOLE_FRACTION,
         "touches_edge": nearest <= edge,
         "extreme_aspect": max(width, height) > _EXTREME_ASPECT * min(width, height),
-        "upscaled": max(x2 - x1, y2 - y1) < config.size,
+        "upscaled": CropSize.of(config).enlarges((x2 - x1, y2 - y1)),
         "several_animals": record.n_apart > 0,
         "class_conflict": record.rival_score is not None and record.rival_score > score,
     }

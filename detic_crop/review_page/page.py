@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from detic_crop.boxes.crop_size import CropSize
 from detic_crop.errors import OutputError, PhotoError, UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
@@ -135,7 +136,7 @@ class ReviewPage:
             {"filter": name, "values": [[value, _spoken(name, value), count] for value, count in values]}
             for name, values in self._rows.choices().items()
         ]
-        settings = {name: getattr(self._config, name) for name in ("scale", "size", "fit", "conf")}
+        size = CropSize.of(self._config)
         return _json(
             {
                 "folder": self._folder.root.resolve().name,
@@ -145,7 +146,11 @@ class ReviewPage:
                 "reviewer": self._reviewer,
                 "choices": choices,
                 "since": since,
-                **settings,
+                "scale": self._config.scale,
+                "conf": self._config.conf,
+                "aspect": size.aspect,
+                "shape": size.shape,
+                "keeps_proportions": size.keeps_proportions,
             }
         )
 

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detic_crop.boxes.choose import Choice, choose_and_keep, presence_of
+from detic_crop.boxes.crop_size import CropSize, Sides
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import PixelBox, crop_rectangle, whole
 from detic_crop.detectors.base import Detector
@@ -31,9 +32,11 @@ from detic_crop.errors import DeticCropError, OutputError, PhotoError, one_line
 from detic_crop.folder.decisions import Decision
 from detic_crop.folder.records import Record
 from detic_crop.images.checks import check_crop
-from detic_crop.images.crop import cut_and_resize, fitted, resize_exactly, resize_quickly, resize_reduced
+from detic_crop.images.crop import cut_and_resize, resize_exactly, resize_quickly, resize_reduced
 from detic_crop.images.decode import Decoded, PhotoFile
-from detic_crop.images.encode import encode
+from detic_crop.images.embed_exif import embed_exif
+from detic_crop.images.encode import check_sides, encode
+from detic_crop.images.exif import Exif
 from detic_crop.images.partial import (
     LEAST_PIXELS,
     REDUCTIONS,
@@ -45,12 +48,12 @@ from detic_crop.images.partial import (
 )
 from detic_crop.system.memory_budget import Loan
 from detic_crop.work.recipe import Job, Outcome, Recipe
-from detic_crop.work.record_of import fields_of_choice
+from detic_crop.work.record_of import fields_of_choice, fields_of_exif
 from detic_crop.work.timing import StageTimes
 
 _NO_PIXEL = np.zeros(3, np.uint8)
 _BYTES_PER_PIXEL_OF_CROP = 12
-"""What cutting, resizing and encoding take for each pixel of the crop; most crops are small."""
+"""What cutting, resizing and encoding take for each pixel of the crop."""
 MAX_DETECTOR_CRASHES = 25
 """Crashes in a row after which a plain picture tells whether the detector is broken, or the photos are."""
 
@@ -67,6 +70,7 @@ class DecodedPhoto:
         file: the file, to decode from again; None if `decoded` is all that is needed.
         prepared: what `Detector.prepare` made of it.
         loan: memory that was borrowed for it; None: none was.
+        exif: what of its EXIF was asked for.
     """
 
     job: Job
@@ -76,6 +80,7 @@ class DecodedPhoto:
     file: PhotoFile | None
     prepared: Any = None
     loan: Loan | None = None
+    exif: Exif | None = None
 
     def give_back(self) -> None:
         """Give back the memory that was borrowed for it; may be called twice."""
@@ -106,6 +111,7 @@ class Pipeline:
         self.recipe = recipe
         self.detector = detector
         self.config = recipe.config
+        self.size = CropSize.of(recipe.config)
         self.classes = recipe.classes
         self.conf = recipe.config.conf if recipe.config.conf is not None else detector.info.default_conf
         self.memory = recipe.memory_budget()
@@ -146,6 +152,7 @@ class Pipeline:
                     self.memory,
                     self._bytes_of_crop,
                     self.recipe.photo_timeout,
+                    self.config.reads_exif,
                 )
         except CancelledError:
             raise
@@ -165,8 +172,9 @@ class Pipeline:
             if earlier is not None and _was_undamaged(earlier) and earlier.checksum == file.checksum:
                 file.vouch()
             if not self.detector.info.needs_pixels and file.resolution_wh is not None:
+                resolution_wh, checksum = file.resolution_wh, file.checksum
                 return self._prepared(
-                    DecodedPhoto(job, file.resolution_wh, file.checksum, None, file, loan=file.loan)
+                    DecodedPhoto(job, resolution_wh, checksum, None, file, loan=file.loan, exif=file.exif)
                 )
             with self.times.measure("decode"):
                 decoded = file.decode(reduction=self._reduction_to_show(file))
@@ -174,14 +182,15 @@ class Pipeline:
             return self._failed(job, "decode", error)
         again = file if decoded.reduction > 1 else None
         if again is None and file.loan is not None:  # no more than these pixels is needed from now on
-            file.loan.keep(decoded.image.nbytes + self._bytes_of_crop)
+            file.loan.keep(decoded.image.nbytes + self._bytes_of_crop(decoded.resolution_wh))
         return self._prepared(
-            DecodedPhoto(job, decoded.resolution_wh, file.checksum, decoded, again, loan=file.loan)
+            DecodedPhoto(
+                job, decoded.resolution_wh, file.checksum, decoded, again, loan=file.loan, exif=file.exif
+            )
         )
 
-    @property
-    def _bytes_of_crop(self) -> int:
-        return _BYTES_PER_PIXEL_OF_CROP * self.config.size**2
+    def _bytes_of_crop(self, resolution_wh: Sides) -> int:
+        return _BYTES_PER_PIXEL_OF_CROP * self.size.most_pixels(resolution_wh)
 
     def _reduction_to_show(self, file: PhotoFile) -> Reduction:
         if file.resolution_wh is None or not self._may_scale(file.resolution_wh):
@@ -274,7 +283,7 @@ class Pipeline:
             with self.times.measure("crop"):
                 crop = self._crop(decoded, rectangle)
             with self.times.measure("encode"):
-                data = encode(crop, self.config.format, self.config.quality)
+                data = self._encode(crop, photo.exif)
             with self.times.measure("check"):
                 checks = check_crop(crop)
             record = msgspec.structs.replace(
@@ -322,7 +331,7 @@ class Pipeline:
     def _is_fine_enough(self, decoded: Decoded, region: PixelBox) -> bool:
         with self.times.measure("crop", photos=0):  # the crop itself will be the photo's
             x1, y1, x2, y2 = decoded.in_image(region)
-            width, height = fitted((x2 - x1, y2 - y1), self.config.size, self.config.fit)
+            width, height = self.size.picture((x2 - x1, y2 - y1))
             return is_fine_enough(decoded.image[y1:y2, x1:x2], width, height)
 
     def _seen(self, photo: DecodedPhoto) -> Reduction | Literal[0]:
@@ -337,15 +346,23 @@ class Pipeline:
         if not self._may_scale(resolution_wh):
             return 1
         x1, y1, x2, y2 = rectangle
-        return reduction_for((x2 - x1, y2 - y1), self.config.size, self.config.fit)
+        return reduction_for((x2 - x1, y2 - y1), self.size)
 
     def _crop(self, decoded: Decoded, rectangle: PixelBox) -> NDArray[np.uint8]:
+        x1, y1, x2, y2 = rectangle
+        check_sides(self.size.canvas((x2 - x1, y2 - y1)), self.config.format)
         resize = resize_exactly
         if self._may_scale(decoded.resolution_wh):
             resize = resize_quickly if decoded.reduction == 1 else resize_reduced
-        return cut_and_resize(
-            decoded.image, decoded.in_image(rectangle), self.config.size, self.config.fit, resize
-        )
+        return cut_and_resize(decoded.image, decoded.in_image(rectangle), self.size, resize)
+
+    def _encode(self, crop: NDArray[np.uint8], exif: Exif | None) -> bytes:
+        data = encode(crop, self.config.format, self.config.quality)
+        if exif is None or self.config.exif == "strip":
+            return data
+        height, width = crop.shape[:2]
+        block = exif.of_crop(width, height, gps=self.config.gps)
+        return embed_exif(data, self.config.format, block, width, height)
 
     def _choose(self, detections: Detections, resolution_wh: tuple[int, int]) -> tuple[Detections, Choice]:
         """Return the boxes to keep, with the presence of all boxes, and the choice."""
@@ -356,7 +373,7 @@ class Pipeline:
         if choice.index is None:
             return whole(resolution_wh)
         chosen = candidates.edges(choice.index)
-        return crop_rectangle(chosen, self.config.scale, self.config.fit, resolution_wh)
+        return crop_rectangle(chosen, self.config.scale, self.size, resolution_wh)
 
     def _blank(self, job: Job, photo: DecodedPhoto | None = None) -> Record:
         width, height = photo.resolution_wh if photo else (0, 0)
@@ -372,6 +389,7 @@ class Pipeline:
             source=self.recipe.record_source,
             file_size=job.photo.size,
             file_time=job.photo.version,
+            **fields_of_exif(photo.exif if photo else None, self.config),
         )
 
     def failed_for(self, job: Job, reason: str, message: str) -> Outcome:

@@ -1,4 +1,4 @@
-"""What a choice among boxes means for the record of a photo."""
+"""What a choice among boxes, and a photo's EXIF, mean for its record."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from typing import Any
 
 from detic_crop.boxes.choose import Choice
 from detic_crop.boxes.detections import Detections
+from detic_crop.config import CropConfig
+from detic_crop.images.exif import Exif
+from detic_crop.images.metadata import metadata_of
 
 
 def fields_of_choice(candidates: Detections, choice: Choice) -> dict[str, Any]:
@@ -38,3 +41,11 @@ def fields_of_choice(candidates: Detections, choice: Choice) -> dict[str, Any]:
         fields["rival_class"] = candidates.class_names[rival]
         fields["rival_score"] = candidates.score(rival)
     return fields
+
+
+def fields_of_exif(exif: Exif | None, config: CropConfig) -> dict[str, Any]:
+    """Return the fields of `Record` that follow from a photo's EXIF: none that was not asked for."""
+    if exif is None or not config.metadata:
+        return {}
+    found = metadata_of(exif)
+    return (found if config.gps else found._replace(latitude=None, longitude=None))._asdict()

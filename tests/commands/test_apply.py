@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from detic_crop import api
+from detic_crop.boxes.crop_size import crop_size
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import crop_rectangle
 from detic_crop.cli import main as cli
@@ -96,8 +97,9 @@ def expected_crop(work: Path, image: str, box: tuple[float, float, float, float]
     photo = cv2.imread(str(work / "in" / image))
     assert photo is not None
     size = photo.shape[1], photo.shape[0]
-    rectangle = (0, 0, *size) if box is None else crop_rectangle(box, 1.2, "stretch", size)
-    return encode(cut_and_resize(photo, rectangle, 32, "stretch"), "jpg", 95)  # type: ignore[arg-type]
+    square = crop_size(32, "stretch")
+    rectangle = (0, 0, *size) if box is None else crop_rectangle(box, 1.2, square, size)
+    return encode(cut_and_resize(photo, rectangle, square), "jpg", 95)  # type: ignore[arg-type]
 
 
 # ---------------------------------------------------------------- each verdict

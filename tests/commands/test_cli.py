@@ -90,7 +90,10 @@ def test_defaults_are_those_of_the_settings() -> None:
 @pytest.mark.usefixtures("place")
 def test_recrop_has_no_defaults_of_its_own() -> None:
     policy = {f.name for f in dataclasses.fields(CropConfig)} & set(options_of(COMMANDS["recrop"]))
-    assert policy == {"classes", "conf", "scale", "size", "fit", "format", "quality", "decode", "out_format"}
+    assert policy == {
+        *("classes", "conf", "scale", "size", "fit", "format", "quality", "decode", "out_format"),
+        *("exif", "metadata", "gps"),
+    }
     given = COMMANDS["recrop"].make_context("recrop", ["x", "--out", "y"]).params
     assert [given[name] for name in policy] == [None] * len(policy)
 
@@ -118,13 +121,16 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
         "CLASSES": "Whale,Boat",
         "CONF": "0.25",
         "SCALE": "1.5",
-        "SIZE": "40",
+        "SIZE": "40X60",
         "FIT": "pad",
         "FORMAT": "png",
         "QUALITY": "80",
         "DECODE": "scaled",
         "OUT_FORMAT": "tar",
         "BOX_FORMAT": "xyxy",
+        "EXIF": "keep",
+        "METADATA": "1",
+        "GPS": "1",
         "PER_TAR": "3",
         "DEVICE": "cpu",
         "TRUNCATED": "fail",
@@ -165,7 +171,7 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
     told = json.loads((place.out / "run.json").read_text(encoding="utf-8"))
     settings = {**told["settings"], **told["options"]}
     assert settings["classes"] == "Boat,Whale"
-    assert (settings["conf"], settings["scale"], settings["size"]) == (0.25, 1.5, 40)
+    assert (settings["conf"], settings["scale"], settings["size"]) == (0.25, 1.5, "40x60")
     assert (settings["fit"], settings["format"], settings["quality"]) == ("pad", "png", 80)
     assert (settings["device"], settings["truncated"], settings["labels_key"]) == ("cpu", "fail", "photo")
     assert (settings["workers"], settings["limit"], settings["time_limit"]) == (2, 4, 3600)
@@ -174,6 +180,7 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
     assert (settings["decode"], settings["profile"], settings["add"]) == ("scaled", True, True)
     assert (settings["out_format"], settings["per_tar"]) == ("tar", 3)
     assert settings["box_format"] == "xyxy"
+    assert (settings["exif"], settings["metadata"], settings["gps"]) == ("keep", True, True)
     assert (settings["max_pixels"], settings["quiet"], settings["overwrite"]) == (123456, True, False)
     assert len(rows_of(place.out)) == 4
 
@@ -191,7 +198,17 @@ def test_the_command_line_wins_over_variables(place: Place, monkeypatch: pytest.
 
 
 BAD = [
-    (["--size", "0"], "--size must be a whole number from 1 to 8192, got 0"),
+    (
+        ["--size", "0"],
+        "--size must be a side such as 512, width x height such as 384x768, long:1600 or native, with sides "
+        "from 1 to 8192, got '0'",
+    ),
+    (["--size", "0x5"], "--size"),
+    (["--size", "9999x1"], "--size"),
+    (["--size", "384*768"], "--size"),
+    (["--size", "long:"], "--size"),
+    (["--size", "native:5"], "--size"),
+    (["--size", " "], "--size"),
     (["--size", "9000"], "--size"),
     (["--size", "big"], "--size"),
     (["--size", "3.5"], "--size"),
@@ -211,6 +228,8 @@ BAD = [
     (["--fit", "round"], "--fit"),
     (["--format", "gif"], "--format"),
     (["--box-format", "corners"], "--box-format"),
+    (["--exif", "some"], "--exif"),
+    (["--gps"], "--gps goes with --metadata (columns latitude and longitude) or with --exif keep"),
     (["--box-format", "xywh"], "contradicts xmin, ymin, xmax, ymax"),
     (["--model", "lite", "--box-format", "xywh"], "goes with --model boxes:FILE only, not with lite"),
     (["--quality", "0"], "--quality"),

@@ -47,6 +47,7 @@ from detic_crop.report.model import Audit
 from detic_crop.report.photos import judge
 from detic_crop.report.rows import Row
 from detic_crop.report.suspicion import FLAGS
+from detic_crop.system.memory_budget import MemoryBudget
 from tests.kit.folders import crop
 from tests.kit.photos import photo_bytes, write_photo, write_photos
 
@@ -729,7 +730,10 @@ def _gradient(height: int, width: int) -> Any:
 def test_thumbnails_are_small(tmp_path: Path) -> None:
     path = write_photo(tmp_path / "a.jpg", width=3000, height=1000)
     image = cv2.imdecode(
-        np.frombuffer(thumbnails.crop_thumbnail(path.read_bytes(), "a.jpg", 420, 75), np.uint8),
+        np.frombuffer(
+            thumbnails.crop_thumbnail(path.read_bytes(), "a.jpg", 420, 75, MemoryBudget.of_machine()),
+            np.uint8,
+        ),
         cv2.IMREAD_COLOR,
     )
     assert image is not None

@@ -17,6 +17,7 @@ import detic_crop
 from detic_crop.cli import main as cli
 from detic_crop.cli.main import cli as commands
 from detic_crop.detectors.boxes_file import formats
+from detic_crop.report.metadata_columns import METADATA, POSITION
 from detic_crop.report.suspicion import FLAGS
 from detic_crop.report.table import COLUMNS
 
@@ -53,7 +54,7 @@ def detic_crop_commands(text: str, language: str = "sh") -> list[str]:
 
 def test_every_column_and_flag_is_explained_as_in_the_code() -> None:
     page = text_of("docs/output.md")
-    for name, meaning in {**COLUMNS, **FLAGS}.items():
+    for name, meaning in {**COLUMNS, **METADATA, **POSITION, **FLAGS}.items():
         assert f"| `{name}` | {meaning} |" in page
 
 

@@ -16,6 +16,7 @@ import pytest
 from playwright.sync_api import Browser, Dialog, Page, Route, expect, sync_playwright
 
 from detic_crop import api
+from detic_crop.boxes.crop_size import crop_size
 from detic_crop.boxes.geometry import crop_rectangle
 from detic_crop.folder.verdicts import read_verdicts
 from detic_crop.photos.keys import STATE
@@ -343,14 +344,15 @@ def test_the_preview_cuts_what_a_run_would(client: Client, browser: Browser) -> 
         (10, 10, 20, 390),
         (100, 5, 590, 25),
     ]
-    cases = [(box, scale, fit) for box in boxes for scale in (1.0, 1.2, 2.5) for fit in FITS]
+    sizes = [crop_size(size, fit) for size in (512, "384x768", "native") for fit in FITS]
+    cases = [(box, scale, size) for box in boxes for scale in (1.0, 1.2, 2.5) for size in sizes]
     with tab(browser, client) as page:
         cut = page.evaluate(
             "async (cases) => { const { cropRectangle } = await import('./static/boxes.js');"
-            "return cases.map(([box, scale, fit]) => cropRectangle(box, scale, fit, 600, 400)); }",
-            cases,
+            "return cases.map(([box, scale, aspect]) => cropRectangle(box, { scale, aspect }, 600, 400)); }",
+            [(box, scale, size.aspect) for box, scale, size in cases],
         )
-    expected = [list(crop_rectangle(box, scale, fit, (600, 400))) for box, scale, fit in cases]
+    expected = [list(crop_rectangle(box, scale, size, (600, 400))) for box, scale, size in cases]
     assert cut == expected
 
 

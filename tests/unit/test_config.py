@@ -38,6 +38,9 @@ OTHER: dict[str, Any] = {
     "decode": "scaled",
     "out_format": "tar",
     "box_format": "xywh",
+    "exif": "keep",
+    "metadata": True,
+    "gps": True,
     "precision": "bfloat16",
     "detector_size": 640,
     "weights": {"a.pth": "00ff"},
@@ -53,12 +56,15 @@ configs = st.builds(
     vocabulary=st.none() | st.sampled_from(["lvis", "own.npy", "dolphin,orca dorsal fin"]),
     conf=st.none() | st.floats(0, 1),
     scale=st.floats(0.1, 10),
-    size=st.integers(1, 8192),
+    size=st.integers(1, 8192) | st.sampled_from(["384x768", "8192x1", "long:1600", "native"]),
     fit=st.sampled_from(["stretch", "pad", "square"]),
     format=st.sampled_from(["jpg", "png", "webp"]),
     quality=st.integers(1, 100),
     truncated=st.sampled_from(["keep", "fail"]),
     box_format=st.sampled_from([None, "xyxy", "xywh"]),
+    exif=st.sampled_from(["strip", "keep"]),
+    metadata=st.booleans(),
+    gps=st.booleans(),
     precision=st.sampled_from(["float32", "bfloat16", "float16"]),
     detector_size=st.none() | st.integers(32, 8192),
     weights=st.dictionaries(st.text(), st.text(), max_size=3),
@@ -157,13 +163,28 @@ BAD: list[tuple[type[CropConfig] | type[RunOptions], str, Any]] = [
         (CropConfig, "scale", value)
         for value in (0, 0.09, 10.1, -1.2, math.nan, math.inf, None, "1.2", False)
     ),
-    *((CropConfig, "size", value) for value in (0, -1, 8193, 512.0, None, "512", True, math.nan)),
+    *((CropConfig, "size", value) for value in (0, -1, 8193, 512.0, None, True, math.nan, [512], (8, 8))),
+    *(
+        (CropConfig, "size", value)
+        for value in ("", "  ", "0", "8193", "512.0", "5e2", "-5", "+5", "1" * 5000)
+    ),
+    *(
+        (CropConfig, "size", value)
+        for value in ("0x5", "5x0", "9999x1", "384*768", "384x", "x768", "x", "4x4x4")
+    ),
+    *(
+        (CropConfig, "size", value)
+        for value in ("long:", "long:0", "long:8193", "long:3x4", "long", "long:-1")
+    ),
+    *((CropConfig, "size", value) for value in ("native:5", "natives", "native 5", "5 native", "٥", "512px")),
     *((CropConfig, "quality", value) for value in (0, 101, 95.5, None, "95")),
     *((CropConfig, "fit", value) for value in ("", "Stretch", "crop", None, 1)),
     *((CropConfig, "format", value) for value in ("jpeg", ".jpg", "JPG", None)),
     *((CropConfig, "truncated", value) for value in ("skip", "", None)),
     *((CropConfig, "model", value) for value in ("", "  ", "\n")),
     *((CropConfig, "classes", value) for value in ("", " ", ",", " , ,", "\n", ",\t,")),
+    *((CropConfig, "exif", value) for value in ("", "all", None, True)),
+    *((CropConfig, "metadata", value) for value in ("yes", 2, 0.5)),
     *((RunOptions, "workers", value) for value in (0, -1, 257, 2.0, "4", True)),
     *((RunOptions, "max_pixels", value) for value in (0, None, 1.5, math.inf)),
     *((RunOptions, "limit", value) for value in (0, -5, 1.5, "10")),
@@ -201,7 +222,7 @@ def test_a_setting_of_another_kind_is_refused_in_words(name: str, value: Any) ->
     [
         *((CropConfig, "conf", value) for value in (0, 0.0, 1, None)),
         *((CropConfig, "scale", value) for value in (0.1, 1, 10)),
-        *((CropConfig, "size", value) for value in (1, 8192)),
+        *((CropConfig, "size", value) for value in (1, 8192, "1x8192", "8192x1", "long:1", "long:8192")),
         *((CropConfig, "quality", value) for value in (1, 100)),
         *((CropConfig, "model", value) for value in ("boxes:a b.csv", "detectron2:COCO/x.yaml")),
         *((RunOptions, "workers", value) for value in (None, 1, 256)),
@@ -229,6 +250,36 @@ def test_the_ends_of_every_range_are_allowed(
 )
 def test_what_people_write_is_understood_in_python_too(name: str, text: Any, value: float) -> None:
     assert getattr(RunOptions(**{name: text}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (512, 512),
+        ("512", 512),
+        ("512x512", 512),
+        ("0512", 512),
+        (" 384X768\n", "384x768"),
+        ("384 x 768", "384x768"),
+        ("384×768", "384x768"),
+        ("LONG:1600", "long:1600"),
+        ("long:0016", "long:16"),
+        ("Native ", "native"),
+    ],
+)
+def test_a_size_is_kept_in_one_form(given: Any, kept: int | str) -> None:
+    """Or one size would have two fingerprints, and a folder could not be resumed."""
+    config = CropConfig(size=given)
+    assert config.size == kept
+    assert type(config.size) is type(kept)
+    assert config.fingerprint() == CropConfig(size=kept).fingerprint()
+
+
+@pytest.mark.parametrize("size", [512, "384x768", "long:1600", "native"])
+def test_a_recorded_size_is_read_as_it_was_written(size: int | str) -> None:
+    recorded = CropConfig(size=size).to_dict()
+    assert recorded["size"] == size
+    assert CropConfig.from_dict(json.loads(json.dumps(recorded))).size == size
 
 
 # --- parse_bytes

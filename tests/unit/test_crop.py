@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from detic_crop.boxes.crop_size import crop_size
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import crop_rectangle, whole
 from detic_crop.config import Fit
@@ -156,7 +157,7 @@ def test_only_the_rectangle_is_seen() -> None:
     photo[5:15, 10:20] = (1, 2, 3)
     for size in (1, 3, 10, 40):
         for fit in FITS:
-            crop = cut_and_resize(photo, (10, 5, 20, 15), size, fit)
+            crop = cut_and_resize(photo, (10, 5, 20, 15), crop_size(size, fit))
             assert crop.shape == (size, size, 3)
             assert np.unique(crop.reshape(-1, 3), axis=0).tolist() == [[1, 2, 3]]
 
@@ -164,7 +165,7 @@ def test_only_the_rectangle_is_seen() -> None:
 def test_a_crop_of_the_right_size_is_the_pixels_themselves() -> None:
     photo = noise(40, 50)
     for fit in FITS:
-        assert np.array_equal(cut_and_resize(photo, (7, 9, 23, 25), 16, fit), photo[9:25, 7:23])
+        assert np.array_equal(cut_and_resize(photo, (7, 9, 23, 25), crop_size(16, fit)), photo[9:25, 7:23])
 
 
 @pytest.mark.parametrize("rectangle", [(0, 0, 40, 40), (7, 9, 23, 25), (0, 0, 16, 16), (3, 3, 9, 39)])
@@ -174,7 +175,7 @@ def test_a_crop_is_its_own_memory(rectangle: tuple[int, int, int, int], fit: Fit
     photo = noise(40, 40)
     before = photo.copy()
     for size in (1, 16, 40):
-        crop = cut_and_resize(photo, rectangle, size, fit)
+        crop = cut_and_resize(photo, rectangle, crop_size(size, fit))
         assert crop.base is None
         assert not np.shares_memory(crop, photo)
         assert crop.flags.c_contiguous
@@ -201,12 +202,14 @@ def test_padding_by_hand(region_wh: tuple[int, int], size: int, inner: tuple[int
     photo = np.full((height, width, 3), 255, np.uint8)
     expected = np.zeros((size, size, 3), np.uint8)
     expected[inner[1] : inner[3], inner[0] : inner[2]] = 255
-    assert np.array_equal(cut_and_resize(photo, whole(region_wh), size, "pad"), expected)
+    assert np.array_equal(cut_and_resize(photo, whole(region_wh), crop_size(size, "pad")), expected)
 
 
 @given(small, small, st.integers(1, 64))
 def test_padding_keeps_the_proportions_on_black(width: int, height: int, size: int) -> None:
-    crop = cut_and_resize(np.full((height, width, 3), 9, np.uint8), (0, 0, width, height), size, "pad")
+    crop = cut_and_resize(
+        np.full((height, width, 3), 9, np.uint8), (0, 0, width, height), crop_size(size, "pad")
+    )
     rows = np.flatnonzero(crop.any(axis=(1, 2)))
     columns = np.flatnonzero(crop.any(axis=(0, 2)))
     inner_h, inner_w = len(rows), len(columns)
@@ -223,7 +226,7 @@ def test_stretching_equals_textbook_filters(width: int, height: int, size: int, 
     photo = noise(height, width)
     x1, y1 = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     x2, y2 = data.draw(st.integers(x1 + 1, width)), data.draw(st.integers(y1 + 1, height))
-    crop = cut_and_resize(photo, (x1, y1, x2, y2), size, "stretch")
+    crop = cut_and_resize(photo, (x1, y1, x2, y2), crop_size(size, "stretch"))
     assert difference(crop, slow_resize(photo[y1:y2, x1:x2], size, size)) <= 2
 
 
@@ -231,14 +234,14 @@ def test_stretching_equals_textbook_filters(width: int, height: int, size: int, 
 @pytest.mark.parametrize("size", [1, 2, 512])
 def test_a_photo_of_one_pixel(size: int, fit: Fit) -> None:
     photo = np.array([[[10, 20, 30]]], np.uint8)
-    crop = cut_and_resize(photo, (0, 0, 1, 1), size, fit)
+    crop = cut_and_resize(photo, (0, 0, 1, 1), crop_size(size, fit))
     assert crop.shape == (size, size, 3)
     assert (crop == photo).all()
 
 
 def test_one_pixel_of_a_photo_is_its_mean() -> None:
     photo = noise(30, 20)
-    crop = cut_and_resize(photo, (0, 0, 20, 30), 1, "stretch")
+    crop = cut_and_resize(photo, (0, 0, 20, 30), crop_size(1, "stretch"))
     assert np.abs(crop[0, 0] - photo.mean(axis=(0, 1))).max() <= 0.5 + 1e-4
 
 
@@ -255,4 +258,4 @@ def test_a_crop_in_memory_takes_the_pixels_a_run_takes(left: float) -> None:
     found = Detections(np.array([box], np.float32), np.ones(1, np.float32), ("Whale",))
     recorded = [round(edge, 2) for edge in box]
     result = detic_crop.crop_photo(photo, found, size=4)
-    assert result.crop_box == crop_rectangle(recorded, 1.2, "stretch", (4000, 4))
+    assert result.crop_box == crop_rectangle(recorded, 1.2, crop_size(4, "stretch"), (4000, 4))

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detic_crop.boxes.crop_size import crop_size
 from detic_crop.boxes.geometry import (
     Box,
     PixelBox,
     clip,
     crop_rectangle,
     enlarge,
-    grow_to_square,
+    grow_to_aspect,
     round_out,
     whole,
 )
@@ -176,7 +177,7 @@ def test_rounding_whole_pixels_changes_nothing(case: tuple[PixelBox, tuple[int, 
     assert round_out(rectangle, resolution_wh) == rectangle
 
 
-# --- grow_to_square
+# --- grow_to_aspect
 
 
 @pytest.mark.parametrize(
@@ -193,19 +194,19 @@ def test_rounding_whole_pixels_changes_nothing(case: tuple[PixelBox, tuple[int, 
     ],
 )
 def test_growing_to_a_square_by_hand(box: PixelBox, resolution_wh: tuple[int, int], square: PixelBox) -> None:
-    assert grow_to_square(box, resolution_wh) == square
+    assert grow_to_aspect(box, (1, 1), resolution_wh) == square
 
 
 @given(rectangles())
 def test_a_square_is_square_where_the_photo_allows_it(case: tuple[PixelBox, tuple[int, int]]) -> None:
     rectangle, (width, height) = case
-    square = grow_to_square(rectangle, (width, height))
+    square = grow_to_aspect(rectangle, (1, 1), (width, height))
     x1, y1, x2, y2 = square
     long_side = max(rectangle[2] - rectangle[0], rectangle[3] - rectangle[1])
     assert (x2 - x1, y2 - y1) == (min(long_side, width), min(long_side, height))
     assert inside(rectangle, square)
     assert inside(square, (0, 0, width, height))
-    assert grow_to_square(square, (width, height)) == square
+    assert grow_to_aspect(square, (1, 1), (width, height)) == square
 
 
 @given(rectangles())
@@ -213,7 +214,7 @@ def test_a_square_stays_as_near_to_its_centre_as_the_photo_allows(
     case: tuple[PixelBox, tuple[int, int]],
 ) -> None:
     rectangle, resolution_wh = case
-    square = grow_to_square(rectangle, resolution_wh)
+    square = grow_to_aspect(rectangle, (1, 1), resolution_wh)
     for axis in (0, 1):
         low, high, length = rectangle[axis], rectangle[axis + 2], square[axis + 2] - square[axis]
         distances = [abs(2 * at + length - low - high) for at in range(resolution_wh[axis] - length + 1)]
@@ -224,22 +225,27 @@ def test_a_square_stays_as_near_to_its_centre_as_the_photo_allows(
 
 
 def test_a_box_of_round_numbers_gains_no_pixel_from_binary_noise() -> None:
-    assert crop_rectangle((100, 100, 200, 200), 1.2, "stretch", (1000, 1000)) == (90, 90, 210, 210)
+    assert crop_rectangle((100, 100, 200, 200), 1.2, crop_size(512, "stretch"), (1000, 1000)) == (
+        90,
+        90,
+        210,
+        210,
+    )
 
 
 def test_no_multiple_of_ten_gains_a_pixel_at_the_default_scale() -> None:
     for size in range(10, 3000, 10):
         low, high = 3000 - size // 10, 3000 + size + size // 10
         box = (3000, 3000, 3000 + size, 3000 + size)
-        assert crop_rectangle(box, 1.2, "stretch", (9000, 9000)) == (low, low, high, high)
+        assert crop_rectangle(box, 1.2, crop_size(512, "stretch"), (9000, 9000)) == (low, low, high, high)
 
 
 def test_each_fit_by_hand() -> None:
     box = (40.5, 50.25, 80.5, 60.25)  # 40 × 10; at 1.5: 60 × 15 from (30.5, 47.75) to (90.5, 62.75)
-    assert crop_rectangle(box, 1.5, "stretch", (100, 100)) == (30, 47, 91, 63)
-    assert crop_rectangle(box, 1.5, "pad", (100, 100)) == (30, 47, 91, 63)
+    assert crop_rectangle(box, 1.5, crop_size(512, "stretch"), (100, 100)) == (30, 47, 91, 63)
+    assert crop_rectangle(box, 1.5, crop_size(512, "pad"), (100, 100)) == (30, 47, 91, 63)
     # 61 px wide, 16 high: 45 more, 22 of them above.
-    assert crop_rectangle(box, 1.5, "square", (100, 100)) == (30, 25, 91, 86)
+    assert crop_rectangle(box, 1.5, crop_size(512, "square"), (100, 100)) == (30, 25, 91, 86)
 
 
 def exact_rectangle(cents: list[int], scale: str, resolution_wh: tuple[int, int]) -> PixelBox:
@@ -265,17 +271,17 @@ def test_rectangles_equal_exact_arithmetic(
     cents = [left, top, right, bottom]
     box = [value / 100 for value in cents]
     expected = exact_rectangle(cents, scale, resolution_wh)
-    assert crop_rectangle(box, float(scale), "stretch", resolution_wh) == expected
-    assert crop_rectangle(box, float(scale), "pad", resolution_wh) == expected
-    assert crop_rectangle(box, float(scale), "square", resolution_wh) == grow_to_square(
-        expected, resolution_wh
+    assert crop_rectangle(box, float(scale), crop_size(512, "stretch"), resolution_wh) == expected
+    assert crop_rectangle(box, float(scale), crop_size(512, "pad"), resolution_wh) == expected
+    assert crop_rectangle(box, float(scale), crop_size(512, "square"), resolution_wh) == grow_to_aspect(
+        expected, (1, 1), resolution_wh
     )
 
 
 @pytest.mark.parametrize("fit", FITS)
 def test_a_photo_of_one_pixel(fit: Fit) -> None:
     for found in ((0, 0, 1, 1), (0.4, 0.4, 0.6, 0.6), (-5, -5, 9, 9)):
-        assert crop_rectangle(found, 1.2, fit, (1, 1)) == (0, 0, 1, 1)
+        assert crop_rectangle(found, 1.2, crop_size(512, fit), (1, 1)) == (0, 0, 1, 1)
 
 
 def test_the_whole_photo() -> None:

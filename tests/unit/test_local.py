@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from detic_crop import api
+from detic_crop.boxes.crop_size import crop_size
 from detic_crop.boxes.detections import Detections
-from detic_crop.config import Fit
+from detic_crop.config import Fit, Size
 from detic_crop.folder.journal import replay
 from detic_crop.images.crop import cut_and_resize
 from detic_crop.images.decode import PhotoFile
@@ -226,9 +227,23 @@ def test_a_photo_that_is_too_sharp_to_be_reduced_is_decoded_in_full(tmp_path: Pa
 
 @pytest.mark.parametrize("orientation", [1, 6])
 @pytest.mark.parametrize("width", [2000, 2001])
-@pytest.mark.parametrize(("size", "fit"), [(150, "stretch"), (150, "pad"), (500, "stretch"), (900, "pad")])
+@pytest.mark.parametrize(
+    ("size", "fit"),
+    [
+        (150, "stretch"),
+        (150, "pad"),
+        (500, "stretch"),
+        (900, "pad"),
+        ("150x300", "stretch"),
+        ("300x150", "pad"),
+        ("120x200", "square"),
+        ("long:200", "stretch"),
+        ("long:200", "pad"),
+        ("long:700", "square"),
+    ],
+)
 def test_scaled_crops_are_those_of_their_rectangle_to_40_db(
-    tmp_path: Path, size: int, fit: Fit, width: int, orientation: int
+    tmp_path: Path, size: Size, fit: Fit, width: int, orientation: int
 ) -> None:
     """Through the whole run: photos that are reduced, that are sampled, and one that is neither."""
     example = cv2.imread(str(Path(__file__).parents[2] / "examples" / "train_images" / "two_dolphins.jpg"))
@@ -243,11 +258,27 @@ def test_scaled_crops_are_those_of_their_rectangle_to_40_db(
     (row,) = rows_of(tmp_path / "out")
     x1, y1, x2, y2 = map(int, row["crop_box"].split())
     upright = PhotoFile((tmp_path / "in" / "a.jpg").read_bytes()).decode().image
-    exact = cut_and_resize(upright, (x1, y1, x2, y2), size, fit)
+    exact = cut_and_resize(upright, (x1, y1, x2, y2), crop_size(size, fit))
     ours = cv2.imread(str(tmp_path / "out" / row["crop"]))
     assert ours is not None
     assert not np.array_equal(ours, exact)
     assert cv2.PSNR(ours, exact) >= 40
+
+
+@pytest.mark.parametrize("size", ["native", "long:8192"])
+@pytest.mark.parametrize("fit", ["stretch", "square"])
+def test_what_is_not_shrunk_is_the_photos_own_pixels_also_when_scaled(
+    tmp_path: Path, size: Size, fit: Fit
+) -> None:
+    write_photo(tmp_path / "in" / "soft.jpg", 1, width=2000, height=1500)
+    settings: dict[str, Any] = {"scale": 1.0, "size": size, "fit": fit, "format": "png"}
+    crop(tmp_path / "in", tmp_path / "out", detector=Blind(), decode="scaled", **settings)
+    (row,) = rows_of(tmp_path / "out")
+    x1, y1, x2, y2 = map(int, row["crop_box"].split())
+    photo = PhotoFile((tmp_path / "in" / "soft.jpg").read_bytes()).decode().image
+    made = cv2.imread(str(tmp_path / "out" / row["crop"]))
+    assert made is not None
+    assert np.array_equal(made, photo[y1:y2, x1:x2])
 
 
 def test_where_the_time_went_by_hand() -> None:

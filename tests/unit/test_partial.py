@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from detic_crop.boxes.crop_size import crop_size
 from detic_crop.boxes.geometry import PixelBox
 from detic_crop.images.crop import cut_and_resize, resize_exactly, resize_quickly, resize_reduced
 from detic_crop.images.decode import PhotoFile
@@ -133,13 +134,13 @@ def test_reduced_pixels_that_are_fine_enough_give_the_crop_of_a_full_decode_to_4
         region = snapped((width // 20, height // 20, width, height), reduction, photo.resolution_wh)
         sides = region[2] - region[0], region[3] - region[1]
         size = int(min(sides) / reduction / spare)
-        assert reduction_for(sides, size, "stretch") >= reduction
+        assert reduction_for(sides, crop_size(size, "stretch")) >= reduction
         full, few = photo.decode(region), photo.decode(region, reduction)
         assert few.reduction == reduction
         x1, y1, x2, y2 = few.in_image(region)
         if is_fine_enough(few.image[y1:y2, x1:x2], size, size):
-            ours = cut_and_resize(few.image, few.in_image(region), size, "stretch", resize_reduced)
-            exact = cut_and_resize(full.image, full.in_image(region), size, "stretch")
+            ours = cut_and_resize(few.image, few.in_image(region), crop_size(size, "stretch"), resize_reduced)
+            exact = cut_and_resize(full.image, full.in_image(region), crop_size(size, "stretch"))
             fine[path.stem] = cv2.PSNR(ours, exact)
     assert all(psnr >= 40 for psnr in fine.values()), fine
     assert len(fine) >= least
@@ -230,14 +231,14 @@ def test_pixels_of_a_flipped_photo_are_reduced_only_where_they_stay_in_place() -
 
 
 def test_reductions_leave_enough_for_the_crop() -> None:
-    assert reduction_for((1023, 9000), 512, "stretch") == 1
-    assert reduction_for((1024, 9000), 512, "stretch") == 2
-    assert reduction_for((1024, 9000), 512, "square") == 2
-    assert reduction_for((600, 2048), 512, "pad") == 2  # the long side fills the crop
-    assert reduction_for((3687, 3687), 512, "stretch") == 4
-    assert reduction_for((10240, 10240), 512, "stretch") == 8
-    assert reduction_for((10239, 10240), 512, "stretch") == 4
-    assert reduction_for((100, 100), 512, "stretch") == 1
+    assert reduction_for((1023, 9000), crop_size(512, "stretch")) == 1
+    assert reduction_for((1024, 9000), crop_size(512, "stretch")) == 2
+    assert reduction_for((1024, 9000), crop_size(512, "square")) == 2
+    assert reduction_for((600, 2048), crop_size(512, "pad")) == 2  # the long side fills the crop
+    assert reduction_for((3687, 3687), crop_size(512, "stretch")) == 4
+    assert reduction_for((10240, 10240), crop_size(512, "stretch")) == 8
+    assert reduction_for((10239, 10240), crop_size(512, "stretch")) == 4
+    assert reduction_for((100, 100), crop_size(512, "stretch")) == 1
 
 
 def test_a_thin_region_at_the_edge_keeps_its_pixels() -> None:
@@ -245,11 +246,11 @@ def test_a_thin_region_at_the_edge_keeps_its_pixels() -> None:
     width, height = 4000, 2999
     for top in range(2960, 2999):
         region = (0, top, 2000, 2999)
-        reduction = reduction_for((2000, 2999 - top), 100, "pad")
+        reduction = reduction_for((2000, 2999 - top), crop_size(100, "pad"))
         x1, y1, x2, y2 = snapped(region, reduction, (width, height))
         assert x1 < x2
         assert y1 < y2
-    assert reduction_for((2000, 3), 100, "pad") == 1
+    assert reduction_for((2000, 3), crop_size(100, "pad")) == 1
 
 
 def test_reductions_leave_enough_to_look_at() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from detic_crop.boxes.crop_size import CropSize
 from detic_crop.config import CropConfig
 from detic_crop.detectors.vocabulary import split_names
 from detic_crop.folder.records import Record
@@ -141,7 +142,7 @@ def _settings(config: CropConfig, inputs: Sequence[str]) -> dict[str, str]:
         "classes": ", ".join(split_names(config.classes or "any")),  # a journal always has them
         "conf": "the model’s own" if config.conf is None else f"{config.conf:g}",
         "scale": f"{config.scale:g}",
-        "size": f"{config.size} × {config.size}",
+        "size": CropSize.of(config).text,
         "fit": config.fit,
         "format": config.format if config.format == "png" else f"{config.format}, quality {config.quality}",
     }

@@ -14,6 +14,7 @@ from detic_crop.images.decode import Decoded, PhotoFile
 from detic_crop.images.encode import encode
 from detic_crop.images.file_bytes import most_bytes
 from detic_crop.images.partial import REDUCTIONS
+from detic_crop.images.source import BytesSource
 from detic_crop.photos.location import Location
 from detic_crop.stores.store import Asking, TimeLeft
 from detic_crop.system.memory_budget import MemoryBudget
@@ -62,7 +63,7 @@ def pictures_of(
     except (PhotoError, OSError, MemoryError, ValueError) as error:
         photo_trouble = _reason(error)
     try:
-        crop = crop_thumbnail(read_crop(), record.crop, CROP_SIDE, _CROP_QUALITY)
+        crop = crop_thumbnail(read_crop(), record.crop, CROP_SIDE, _CROP_QUALITY, memory)
     except (PhotoError, OSError, MemoryError, ValueError) as error:
         crop_trouble = _reason(error)
     return Pictures(photo, crop, photo_trouble, crop_trouble, photo_trouble == _GONE)
@@ -139,7 +140,7 @@ def photo_thumbnail(
         photo.give_back()
 
 
-def crop_thumbnail(data: bytes, name: str, side: int, quality: int) -> bytes:
+def crop_thumbnail(data: bytes, name: str, side: int, quality: int, memory: MemoryBudget) -> bytes:
     """Return a small JPEG of a crop; see `photo_thumbnail`.
 
     Args:
@@ -147,11 +148,16 @@ def crop_thumbnail(data: bytes, name: str, side: int, quality: int) -> bytes:
         name: name of its file.
         side: longest side of the result, px.
         quality: JPEG quality.
+        memory: where memory is borrowed meanwhile; a `native` crop may be as large as its photo.
 
     Raises:
         PhotoError: it cannot be decoded.
     """
-    return _small_jpeg(_decode_small(PhotoFile(data, name=name), side), side, quality)
+    crop = PhotoFile.open(BytesSource(data), memory, name=name)
+    try:
+        return _small_jpeg(_decode_small(crop, side), side, quality)
+    finally:
+        crop.give_back()
 
 
 def _small_jpeg(decoded: Decoded, side: int, quality: int) -> bytes:

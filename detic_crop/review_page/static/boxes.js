@@ -3,7 +3,7 @@
 
 const ROUNDING_NOISE = 1e-6;
 
-export function cropRectangle(box, scale, fit, width, height) {
+export function cropRectangle(box, { scale, aspect }, width, height) {
   const [left, top, right, bottom] = box;
   const growX = ((right - left) * (scale - 1)) / 2;
   const growY = ((bottom - top) * (scale - 1)) / 2;
@@ -14,7 +14,7 @@ export function cropRectangle(box, scale, fit, width, height) {
     Math.min(Math.max(bottom + growY, 0), height),
   ];
   const rectangle = roundOut(clipped, width, height);
-  return fit === "square" ? growToSquare(rectangle, width, height) : rectangle;
+  return aspect ? growToAspect(rectangle, aspect, width, height) : rectangle;
 }
 
 function roundOut([left, top, right, bottom], width, height) {
@@ -25,10 +25,10 @@ function roundOut([left, top, right, bottom], width, height) {
   return [x1, y1, x2, y2];
 }
 
-function growToSquare([x1, y1, x2, y2], width, height) {
-  const side = Math.max(x2 - x1, y2 - y1);
-  const [left, right] = growSide(x1, x2, side, width);
-  const [top, bottom] = growSide(y1, y2, side, height);
+function growToAspect([x1, y1, x2, y2], [across, down], width, height) {
+  const share = (length, part, of) => Math.floor((2 * length * part + of) / (2 * of));
+  const [left, right] = growSide(x1, x2, Math.max(x2 - x1, share(y2 - y1, across, down)), width);
+  const [top, bottom] = growSide(y1, y2, Math.max(y2 - y1, share(x2 - x1, down, across)), height);
   return [left, top, right, bottom];
 }
 
@@ -38,11 +38,17 @@ function growSide(low, high, wanted, limit) {
   return [start, start + length];
 }
 
-// Where a rectangle lands in a square picture: [left, top, width, height] as shares of its side.
-export function placeInSquare([x1, y1, x2, y2], fit) {
-  if (fit !== "pad") return [0, 0, 1, 1];
-  const longest = Math.max(x2 - x1, y2 - y1);
-  const [w, h] = [(x2 - x1) / longest, (y2 - y1) / longest];
+// Where the crop of a rectangle lies in a square, and where the rectangle's picture lies there: each
+// [left, top, width, height] as shares of the square's side.
+export function placeInSquare([x1, y1, x2, y2], { shape, keeps_proportions: keeps }) {
+  const sides = [x2 - x1, y2 - y1];
+  const canvas = centred(shape || sides, [1, 1]);
+  return [canvas, keeps ? centred(sides, canvas.slice(2)) : canvas];
+}
+
+function centred([width, height], [roomAcross, roomDown]) {
+  const ratio = Math.min(roomAcross / width, roomDown / height);
+  const [w, h] = [width * ratio, height * ratio];
   return [(1 - w) / 2, (1 - h) / 2, w, h];
 }
 

@@ -158,7 +158,7 @@ export class Drawing {
     this.fit();
     const { row, session, selected } = this;
     const cut = selected
-      ? cropRectangle(selected, session.scale, session.fit, row.width, row.height)
+      ? cropRectangle(selected, session, row.width, row.height)
       : [0, 0, row.width, row.height];
     this.shade(cut);
     const kinds = row.candidates.map((c) => (c.own ? "own" : c.eligible ? "eligible" : "weak"));

@@ -224,21 +224,22 @@ function boxItem(box, kind, parts) {
 function preview(box) {
   const { row } = state.view;
   if (!row) return;
-  const { fit, scale } = state.session;
   const whole = [0, 0, row.width, row.height];
-  const rectangle = box ? cropRectangle(box, scale, fit, row.width, row.height) : whole;
+  const rectangle = box ? cropRectangle(box, state.session, row.width, row.height) : whole;
   const canvas = $("preview");
   const paint = canvas.getContext("2d");
+  const [crop, picture] = placeInSquare(rectangle, state.session)
+    .map((place) => place.map((share) => share * canvas.width));
+  paint.clearRect(0, 0, canvas.width, canvas.height);
   paint.fillStyle = "#000";
-  paint.fillRect(0, 0, canvas.width, canvas.height);
+  paint.fillRect(...crop);
   const photo = $("photo");
   const ready = photo.complete && photo.naturalWidth && !photo.classList.contains("waiting");
   if (ready) {
     const ratio = photo.naturalWidth / row.width;
     const [x1, y1, x2, y2] = rectangle.map((edge) => edge * ratio);
-    const [left, top, width, height] = placeInSquare(rectangle, fit).map((share) => share * canvas.width);
     paint.imageSmoothingQuality = "high";
-    paint.drawImage(photo, x1, y1, x2 - x1, y2 - y1, left, top, width, height);
+    paint.drawImage(photo, x1, y1, x2 - x1, y2 - y1, ...picture);
   }
   const size = `${rectangle[2] - rectangle[0]} × ${rectangle[3] - rectangle[1]} px`;
   $("preview-caption").textContent = `${box ? "outlined" : "whole photo"}: ${size}`;
