@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from detic_crop.commands.result import RunResult
 from detic_crop.commands.settings import PathLike, require_finished
 from detic_crop.commands.tables import sample_of, write_report
-from detic_crop.config import parse_encounter
+from detic_crop.config import RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.journal import replay
@@ -63,8 +63,7 @@ def write_audit(
     """
     if seed is not None and sample is None:
         raise UsageError("seed_without_sample", "--seed belongs to --sample; pass --sample N, too, e.g. 200")
-    if encounter is not None:
-        encounter = parse_encounter(encounter)
+    encounter = RunOptions(encounter=encounter).encounter  # as a run checks and spells it
     with open_folder(output) as folder:
         return rebuild_tables(folder, input, sample, seed, xlsx, csv_safe=csv_safe, encounter=encounter)
 

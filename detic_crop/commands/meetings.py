@@ -56,7 +56,7 @@ def _times_of(folder: OutputFolder, audit: Audit, quiet: bool) -> tuple[Times, b
     known, found = load_times(folder), Times()
     missing = array("q")
     for place, record in enumerate(audit.photos.records().values()):
-        if record.taken or record.status == "failed":
+        if record.taken or audit.config.metadata or record.status == "failed":
             continue
         if (earlier := known.of(record)) is None:
             missing.append(place)

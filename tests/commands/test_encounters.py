@@ -71,7 +71,9 @@ def test_encounters_by_a_gap(tmp_path: Path, photos: Path) -> None:
     result = crop(photos, tmp_path / "out", encounter="gap:30min")
     assert encounters(tmp_path / "out") == BY_GAP
     assert bursts(tmp_path / "out") == BURSTS
-    assert "1 of 5 photos do not say when they were taken: they have no encounter and no burst" in result.notes
+    assert (
+        "1 of 5 photos do not say when they were taken: they have no encounter and no burst" in result.notes
+    )
 
 
 def test_encounters_by_folder(tmp_path: Path, photos: Path) -> None:
