@@ -33,6 +33,8 @@ Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 Decode: TypeAlias = Literal["full", "scaled"]
 ExecutorName: TypeAlias = Literal["local", "ray"]
 OutFormat: TypeAlias = Literal["files", "tar"]
+Animals: TypeAlias = Literal["largest", "all"]
+NotFound: TypeAlias = Literal["whole", "skip"]
 KeptExif: TypeAlias = Literal["strip", "keep"]
 BoxFormat: TypeAlias = Literal["xyxy", "xywh"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -270,6 +272,35 @@ class CropConfig:
             "lowest score of a box that counts", low=0, high=1, example="0.3", unset="each model has its own"
         ),
     ] = None
+    animals: Annotated[
+        Animals, Setting("crop the largest animal of each photo, or every animal", later=True)
+    ] = "largest"
+    max_animals: Annotated[
+        int | None,
+        Setting(
+            "most animals of one photo, the largest; with --animals all",
+            low=1,
+            high=50,
+            example="4",
+            unset="all",
+            later=True,
+        ),
+    ] = None
+    min_side: Annotated[
+        int | None,
+        Setting(
+            "make no crop of an animal whose box has a shorter side, in pixels",
+            low=1,
+            high=1 << 31,
+            example="64",
+            unset="crop all",
+            later=True,
+        ),
+    ] = None
+    not_found: Annotated[
+        NotFound,
+        Setting("where no animal is found, resize the whole photo, or make no crop", later=True),
+    ] = "whole"
     scale: Annotated[
         float,
         Setting("enlarge the chosen box about its centre by this factor", low=0.1, high=10, example="1.2"),

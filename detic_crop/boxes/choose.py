@@ -1,4 +1,4 @@
-"""Which box of a photo is the animal: the largest eligible one."""
+"""Which boxes of a photo are animals: the largest eligible one, or each that is not a part of another."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ MAX_KEPT = 50
 _APART_IOU = 0.1  # two boxes that overlap less than this are two animals, not two guesses at one
 _PART_INSIDE = 0.9  # least share of a part that lies inside the whole
 _PART_RATIO = 1.5  # least ratio of the areas of the whole and its part
+_SAME_IOU = 0.5  # two boxes that overlap more than this are guesses at one animal
+_SAME_INSIDE = 0.8  # so are two of which this share of the smaller one lies inside the larger one
+_MANY = 3  # so many confident boxes apart in one are animals, not parts of one
+_FILLED = 1 / 3  # two are if they fill this share of it; a fin and a fluke fill less of their body
 _CONFLICT_IOU = 0.5  # a box of another class that overlaps more than this is about the same thing
 
 
@@ -66,13 +70,96 @@ def choose(detections: Detections, classes: Collection[str] | None = None, conf:
         conf: lowest score of an eligible box.
     """
     wanted = wanted_mask(detections, classes)
-    # Scores are float32: 0.3 given on the command line must admit a stored 0.3.
-    areas, scores = detections.areas, detections.scores
-    eligible = np.flatnonzero(wanted & (scores >= np.float32(conf)) & (areas > 0))
+    eligible = _eligible(detections, wanted, conf)
     if len(eligible) == 0:
         return Choice(None, reason_of(None, detections.listed))
-    index = int(min(eligible, key=lambda i: (-areas[i], -scores[i], i)))
-    best = int(min(eligible, key=lambda i: (-scores[i], -areas[i], i)))
+    choice = _choice_of(_by_area(detections, eligible)[0], eligible, detections, wanted, conf)
+    return replace(choice, reason=reason_of(choice.index, detections.listed))
+
+
+def choose_all(
+    detections: Detections,
+    classes: Collection[str] | None = None,
+    conf: float = 0.0,
+    most: int | None = None,
+) -> list[Choice]:
+    """Return a choice for each animal of a photo, from left to right.
+
+    Of two boxes that show one animal the larger one counts, whatever their classes: their IoU is 0.5 or more,
+    or 80 % of the smaller one lie inside the larger one, as a fin's box does in its body's. A box around
+    several animals is left out: it contains boxes that are more confident and hardly touch each other, three
+    of them, or two that fill a third of it.
+
+    Args:
+        detections: boxes of one photo.
+        classes: wanted class names; None for any. The class ``unknown`` is always wanted.
+        conf: lowest score of an eligible box.
+        most: number of animals, of which the largest are taken; None for all.
+
+    Returns:
+        The choices, each among the boxes of its own animal; `n_candidates` is the number of these, `n_apart`
+        that of the other animals.
+    """
+    wanted = wanted_mask(detections, classes)
+    eligible = _eligible(detections, wanted, conf)
+    eligible = eligible[[not _is_group(i, eligible, detections) for i in eligible]]
+    parts: dict[int, list[int]] = {}  # of each animal its boxes, the largest first
+    for i in _by_area(detections, eligible):
+        whole = next((j for j in parts if _is_same_animal(detections, i, j)), i)
+        parts.setdefault(whole, []).append(i)
+    animals = list(parts)[:most]  # the largest first
+    animals.sort(key=lambda i: (detections.edges(i), i))
+    choices = (_choice_of(i, np.array(parts[i]), detections, wanted, conf) for i in animals)
+    return [replace(choice, n_apart=len(animals) - 1) for choice in choices]
+
+
+def _eligible(detections: Detections, wanted: NDArray[np.bool_], conf: float) -> NDArray[np.intp]:
+    # Scores are float32: 0.3 given on the command line must admit a stored 0.3.
+    return np.flatnonzero(wanted & (detections.scores >= np.float32(conf)) & (detections.areas > 0))
+
+
+def _by_area(detections: Detections, indices: NDArray[np.intp]) -> list[int]:
+    """Return indices in the order of the areas, the largest first (ties: score, then order)."""
+    areas, scores = detections.areas, detections.scores
+    return sorted(indices.tolist(), key=lambda i: (-areas[i], -scores[i], i))
+
+
+def _is_same_animal(detections: Detections, smaller: int, larger: int) -> bool:
+    one, other = detections.xyxy[smaller], detections.xyxy[[larger]]
+    return bool(iou(one, other)[0] >= _SAME_IOU or inside_share(one, other)[0] >= _SAME_INSIDE)
+
+
+def _is_group(index: int, eligible: NDArray[np.intp], detections: Detections) -> bool:
+    """Return whether a box is around several animals: see `choose_all`."""
+    xyxy, scores, areas = detections.xyxy, detections.scores, detections.areas
+    more_confident = eligible[scores[eligible] > scores[index]]
+    apart: list[int] = []  # those within, each apart from the others
+    for i in _by_area(detections, more_confident):
+        is_part = inside_share(xyxy[i], xyxy[[index]])[0] >= _PART_INSIDE
+        if (
+            is_part
+            and areas[index] >= _PART_RATIO * areas[i]
+            and (iou(xyxy[i], xyxy[apart]) < _APART_IOU).all()
+        ):
+            apart.append(i)
+    filled = float(areas[apart].sum()) / float(areas[index])
+    return len(apart) >= _MANY or (len(apart) > 1 and filled >= _FILLED)
+
+
+def _choice_of(
+    index: int, own: NDArray[np.intp], detections: Detections, wanted: NDArray[np.bool_], conf: float
+) -> Choice:
+    """Return a choice, and what speaks against it.
+
+    Args:
+        index: index of the chosen box.
+        own: indices of the boxes that it was chosen among.
+        detections: all boxes of the photo.
+        wanted: (N,) True where the class is wanted.
+        conf: lowest score of an eligible box.
+    """
+    areas, scores = detections.areas, detections.scores
+    best = int(min(own, key=lambda i: (-scores[i], -areas[i], i)))
     overlap = iou(detections.xyxy[index], detections.xyxy)
     rivals = np.flatnonzero(~wanted & (overlap >= _CONFLICT_IOU))
     larger = np.flatnonzero(
@@ -83,10 +170,10 @@ def choose(detections: Detections, classes: Collection[str] | None = None, conf:
     )
     return Choice(
         index=index,
-        reason=reason_of(index, detections.listed),
-        n_candidates=len(eligible),
+        reason="every_animal",
+        n_candidates=len(own),
         best=best,
-        n_apart=int((overlap[eligible] < _APART_IOU).sum()),
+        n_apart=int((overlap[own] < _APART_IOU).sum()),
         rival=int(rivals[np.argmax(scores[rivals])]) if len(rivals) else None,
         larger=int(larger[np.argmax(scores[larger])]) if len(larger) else None,
     )

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from detic_crop.boxes.crop_size import CropSize, Sides
+from detic_crop.config import CropConfig
 
 Box: TypeAlias = tuple[float, float, float, float]
 PixelBox: TypeAlias = tuple[int, int, int, int]
@@ -35,6 +36,12 @@ def enlarge(xyxy: Sequence[float], scale: float) -> Box:
     grow_x = (right - left) * (scale - 1) / 2
     grow_y = (bottom - top) * (scale - 1) / 2
     return left - grow_x, top - grow_y, right + grow_x, bottom + grow_y
+
+
+def area_of(xyxy: Sequence[float]) -> float:
+    """Return the area of a box, in square pixels."""
+    left, top, right, bottom = xyxy
+    return (right - left) * (bottom - top)
 
 
 def clip(xyxy: Sequence[float], resolution_wh: tuple[int, int]) -> Box:
@@ -109,3 +116,21 @@ def crop_rectangle(
 def whole(resolution_wh: tuple[int, int]) -> PixelBox:
     """Return the box of the whole photo."""
     return 0, 0, resolution_wh[0], resolution_wh[1]
+
+
+def rectangle_of(
+    xyxy: Sequence[float] | None, config: CropConfig, resolution_wh: tuple[int, int]
+) -> PixelBox | None:
+    """Return the pixels to cut out for a box, or for a photo without one; None if there is to be no crop.
+
+    Args:
+        xyxy: the chosen box; None where no animal was found.
+        config: the settings as resolved.
+        resolution_wh: width and height of the upright photo, in pixels.
+    """
+    if xyxy is None:
+        return whole(resolution_wh) if config.not_found == "whole" else None
+    left, top, right, bottom = xyxy
+    if config.min_side is not None and min(right - left, bottom - top) < config.min_side:
+        return None
+    return crop_rectangle(xyxy, config.scale, CropSize.of(config), resolution_wh)

@@ -22,6 +22,7 @@ _VERDICTS = {
     "box": "another box",
     "whole": "whole photo",
     "rejected": "rejected",
+    "unsure": "unsure",
     "": "taken back",
 }
 
@@ -164,9 +165,9 @@ def say_changes(result: ApplyResult) -> None:
     for note in result.notes:
         say(note)
     for change in result.changes:
-        box = "" if change.after.box is None else f" {' '.join(f'{edge:g}' for edge in change.after.box)}"
+        boxes = "; ".join(" ".join(f"{edge:g}" for edge in box) for box in change.after.boxes)
         how = "" if change.needs_recrop else " (no new crop)"
-        say(f"{change.image}: {_VERDICTS[change.after.verdict]}{box}{how}")
+        say(f"{change.image}: {_VERDICTS[change.after.verdict]}{boxes and f' {boxes}'}{how}")
     say(f"dry run, nothing written: {counted(len(result.changes), 'verdict')} to apply")
 
 

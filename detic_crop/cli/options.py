@@ -16,6 +16,10 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 RECROP = (
     "classes",
     "conf",
+    "animals",
+    "max_animals",
+    "min_side",
+    "not_found",
     "scale",
     "size",
     "fit",
@@ -62,6 +66,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Finding the animal": ("model", "classes", "conf", "box_format"),
     "The crops": (
+        "animals",
+        "max_animals",
+        "min_side",
+        "not_found",
         "scale",
         "size",
         "fit",

@@ -16,7 +16,7 @@ from detic_crop.folder.aside import place_for
 from detic_crop.folder.folder import OutputFolder, open_on_disk
 from detic_crop.folder.journal import Journal, recorded_config, replay
 from detic_crop.folder.known import Both, Known
-from detic_crop.folder.records import Record
+from detic_crop.folder.records import Record, names_of
 from detic_crop.folder.there import is_there
 from detic_crop.folder.verdicts import Review, latest_decisions, read_review
 from detic_crop.folder.whereabouts import Whereabouts, look_for_photos
@@ -109,7 +109,7 @@ def _apply(folder: OutputFolder, input: PathLike | None, dry_run: bool, options:
                     result.problems[key] = outcome.record.error
                     continue
                 with _noting_what_is_not_placed(key, result):
-                    done(commit(outcome, journal, folder, times, records[key].crop))
+                    done(commit(outcome, journal, folder, times, names_of(records[key])))
             folder.aside.remove_stale(records)
             folder.flush()
         folder.clear_temporary()
@@ -179,13 +179,14 @@ def _record(change: Change, record: Record, journal: Journal, folder: OutputFold
     try:
         folder.aside.move(record, new)
     except OSError as error:
-        with suppress(OSError):  # what is not recorded must not get into a tar file
-            folder.crops.forget(place_for(new))
+        for name in names_of(new):
+            with suppress(OSError):  # what is not recorded must not get into a tar file
+                folder.crops.forget(place_for(new, name))
         if is_fatal(error):
             raise as_output_error(error, folder.shown) from error
         raise not_placed(record, error) from error
     try:
-        record_in(journal, new, record.crop)
+        record_in(journal, new, bool(record.crop))
     except OSError as error:
         with suppress(OSError):
             folder.aside.move(new, record)

@@ -14,9 +14,9 @@ from detic_crop.commands.scope import Scope
 from detic_crop.config import CropConfig
 from detic_crop.detectors.base import Detector
 from detic_crop.errors import DeticCropError, OutputError
+from detic_crop.folder.crop_paths import place_of
 from detic_crop.folder.journal import Journal, Replay, replay
 from detic_crop.folder.state import load_table_settings, save_table_settings
-from detic_crop.folder.tars import place_of
 from detic_crop.system.signals import Stop
 from detic_crop.work.execute import execute
 from detic_crop.work.executors.base import Executor

@@ -124,8 +124,7 @@ def _recrop(
                 )
             ) as detector,
         ):
-            conf = detector.info.default_conf if config.conf is None else config.conf
-            decisions = _decisions(state.records, origin, folder, classes, conf, result)
+            decisions = _decisions(state.records, origin, folder, config, classes, result)
             data_set = DataSet(inputs, photos, photos[: options.limit], labels, matches)
             scope.save_input(data_set, ())
             if begun_here is None:
@@ -176,6 +175,8 @@ def _settings(
             f"recrop cannot change {', '.join(sorted(fixed))}; use `detic-crop run` for that",
         )
     given = {name: value for name, value in settings.items() if value is not None}
+    if given.get("animals") == "largest":
+        given = {"max_animals": None, **given}
     config, options = with_settings(recorded, options, given)
     if options.dry_run or options.labels is not None or options.shard is not None:
         raise UsageError(
@@ -197,8 +198,8 @@ def _decisions(
     records: Mapping[str, Record],
     origin: OutputFolder,
     folder: OutputFolder,
+    config: CropConfig,
     classes: tuple[str, ...] | None,
-    conf: float,
     result: RunResult,
 ) -> dict[str, Decision]:
     """Return what reviewers decided; verdicts about the new data set come before those about the old one."""
@@ -208,8 +209,8 @@ def _decisions(
         latest_decisions(records, review.last),
         records,
         origin.layout.candidates,
+        config,
         classes,
-        conf,
     )
     if lapsed:
         result.notes.append(

@@ -167,14 +167,14 @@ def _decisions_to_keep(photos: Sequence[Photo], scope: Scope, notes: list[str]) 
     for photo in photos:
         record = records.get(photo.key)
         # Only of these may the bytes be read.
-        reviewed = record is not None and (record.verdict or photo.key in verdicts)
+        reviewed = record is not None and (record.verdict or record.note or photo.key in verdicts)
         if record is None or photo.size < 0 or not reviewed:
             continue
         moved = before.get(photo.key) != photo.location.absolute().redact()
         if is_same_photo(record, photo, moved):
             decisions[photo.key] = followed_by(record)
         elif photo.key in verdicts:
-            changed.append(Verdict(photo.key, "undone", None, "detic-crop run: the photo has changed", now()))
+            changed.append(Verdict(photo.key, "undone", (), "detic-crop run: the photo has changed", now()))
     if changed:
         VerdictLog(folder.layout.review).append(*changed)
         notes.append(

@@ -35,6 +35,10 @@ def with_settings(
             f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(ours | theirs))}",
         )
     config = dataclasses.replace(config, **{k: v for k, v in settings.items() if k in ours})
+    if config.max_animals is not None and config.animals != "all":
+        raise UsageError(
+            "option_not_applicable", "--max-animals goes with --animals all only; add that, or leave it out"
+        )
     if config.gps and not config.reads_exif:
         raise UsageError(
             "option_not_applicable",

@@ -9,19 +9,20 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Mapping
 
+from detic_crop.folder.animals import crops_of
 from detic_crop.folder.inside import Inside
 from detic_crop.folder.journal import recorded_crops
 from detic_crop.folder.layout import REJECTED, Layout
 from detic_crop.folder.mirror import Mirror
 from detic_crop.folder.names import ASIDE, aside_name
-from detic_crop.folder.records import Record
+from detic_crop.folder.records import Record, files_of
 from detic_crop.folder.tars import Crops
 from detic_crop.folder.write_errors import folder_errors
 
 
-def place_for(record: Record) -> str:
-    """Return where the crop of a record belongs, relative to the folder: a rejected one is out of the way."""
-    return f"{REJECTED}/{aside_name(record.crop)}" if record.status == "rejected" else record.crop
+def place_for(record: Record, name: str) -> str:
+    """Return where a crop of a record belongs, relative to the folder: a rejected one is out of the way."""
+    return f"{REJECTED}/{aside_name(name)}" if record.status == "rejected" else name
 
 
 class Aside:
@@ -40,27 +41,28 @@ class Aside:
         self._crops = crops
         self._mirror = mirror
 
-    def find(self, record: Record) -> str:
-        """Return where the crop of a record is: earlier versions set it aside under its own name."""
-        place = place_for(record)
+    def find(self, record: Record, name: str) -> str:
+        """Return where a crop of a record is: earlier versions set it aside under its own name."""
+        place = place_for(record, name)
         if record.status == "rejected" and self._crops.size(place) is None:
-            earlier = f"{REJECTED}/{record.crop}"
+            earlier = f"{REJECTED}/{name}"
             return place if self._crops.size(earlier) is None else earlier
         return place
 
     def move(self, before: Record, after: Record) -> None:
-        """Set a crop aside or put it back, unless it is there already.
+        """Set the crops of a photo aside or put them back, those that are not there already.
 
         Args:
-            before: record of the photo so far; it tells where the crop is.
-            after: new record of the photo; it tells where the crop belongs.
+            before: record of the photo so far; it tells where the crops are.
+            after: new record of the photo; it tells where they belong.
 
         Raises:
-            OSError: it cannot be moved.
+            OSError: one cannot be moved.
         """
-        start, target = self.find(before), place_for(after)
-        if start != target and self._crops.size(start) is not None:
-            self._crops.move(start, target, after)
+        for name, record in crops_of(after):
+            start, target = self.find(before, name), place_for(after, name)
+            if start != target and self._crops.size(start) is not None:
+                self._crops.move(start, target, record)
 
     def rename_earlier(self) -> None:
         """Give what earlier versions set aside a name that no reader of pictures looks at.
@@ -93,21 +95,26 @@ class Aside:
 
     def _remove_stale(self, names: Collection[str], records: Mapping[str, Record]) -> None:
         wanted = set(names)  # of many records few are rejected
-        named = ((aside_name(record.crop), record) for record in records.values() if record.crop)
-        by_name = {name: record for name, record in named if name in wanted}
+        by_name = {
+            aside: (file, record)
+            for record in records.values()
+            for file in files_of(record)
+            if (aside := aside_name(file.name)) in wanted
+        }
         former = wanted.difference(by_name)
         if former:
             former.intersection_update(map(aside_name, recorded_crops(self._layout.journal)))
         for name in names:
-            record = by_name.get(name)
             place = f"{REJECTED}/{name}"
-            if record is None:
+            if name not in by_name:
                 if name in former:
                     self._crops.discard(place)
-            elif record.status != "rejected":
-                is_last = self._crops.size(record.crop) is None
-                if is_last and self._crops.size(place) == record.crop_bytes:
-                    self._crops.move(place, record.crop, record)
+                continue
+            file, record = by_name[name]
+            if record.status != "rejected":
+                is_last = self._crops.size(file.name) is None
+                if is_last and self._crops.size(place) == file.size:
+                    self._crops.move(place, file.name, dict(crops_of(record))[file.name])
                 else:
                     self._crops.discard(place)
 

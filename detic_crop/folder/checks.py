@@ -192,7 +192,7 @@ class StoreChecks:
         if not self._state.found:
             return
         for path in self._layout.for_people:
-            if path != self._layout.audit_xlsx:
+            if path not in self._layout.occasional_tables:
                 with reading_errors(self._layout.shown), contextlib.suppress(FileNotFoundError):
                     head = self._state.read(path.name, 0, HEAD_BYTES)
                     if not is_made_here(path.name, head):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
+from detic_crop.folder.crop_paths import numbered
 from detic_crop.folder.inside import Inside, Written, write_all
 from detic_crop.folder.known import InFile, InMemory, Known, LinesSeen, OfPhoto
 from detic_crop.folder.lines import LineCheck, to_line
 from detic_crop.folder.names import is_crop_path
-from detic_crop.folder.records import Edges, Record, ResumeEntry, Span
+from detic_crop.folder.records import Edges, Record, ResumeEntry, Side, Span, names_of
 from detic_crop.folder.there import is_there
 from detic_crop.folder.typed_json import decode, is_sealed
 
@@ -118,9 +119,9 @@ def recorded_crops(path: Path) -> Iterator[str]:
         check = LineCheck()
         with FileIO(path) as file:
             for _, block in _whole_lines(file):
-                yield from (
-                    said.crop for said in _said_in(block, check) if isinstance(said, Record) and said.crop
-                )
+                for said in _said_in(block, check):
+                    if isinstance(said, Record):
+                        yield from names_of(said)
 
 
 def _said_in(block: bytes, check: LineCheck) -> list[Record | _Header | None]:
@@ -217,8 +218,17 @@ class Journal:
         header = {"config": config.to_dict(), "fingerprint": config.fingerprint(), "version": version}
         self._append(self._journal, to_line(header))
 
-    def append_candidates(self, image: str, crop: str, detections: Detections) -> Span:
-        """Write a photo's boxes, which announce the crop file that is about to appear; return their span."""
+    def append_candidates(
+        self, image: str, crop: str, detections: Detections, numbers: Sequence[int] = ()
+    ) -> Span:
+        """Write a photo's boxes, which announce the crop files that are about to appear; return their span.
+
+        Args:
+            image: key of the photo.
+            crop: path of its crop, or the one after which its crops are numbered.
+            detections: the boxes.
+            numbers: numbers of its crops; none if it has one without a number.
+        """
         boxes = _KeptBoxes(
             image,
             crop,
@@ -227,6 +237,7 @@ class Journal:
             [detections.score(i) for i in range(len(detections))],
             [detections.edges(i) for i in range(len(detections))],
             detections.listed,
+            list(numbers),
         )
         return self.append_candidates_line(to_line(boxes))
 
@@ -256,10 +267,11 @@ class Journal:
 
 
 class _Announced(msgspec.Struct, frozen=True):
-    """The beginning of a line of `candidates.jsonl`: a photo, and the crop that was about to be written."""
+    """Of a line of `candidates.jsonl` the photo, and the crops that were about to be written."""
 
     image: str
     crop: str
+    numbers: list[Side] = []
 
 
 class _KeptBoxes(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -272,6 +284,7 @@ class _KeptBoxes(msgspec.Struct, frozen=True, omit_defaults=True):
     scores: list[float]
     xyxy: list[Edges]
     listed: bool = True
+    numbers: list[Side] = []
 
 
 _announced = msgspec.json.Decoder(_Announced)
@@ -358,7 +371,9 @@ def _announcements(file: BinaryIO, start: int, stop: int) -> Iterator[tuple[int,
             is_sealed(line)
             announced = decode(line, _announced)
             if is_crop_path(announced.crop):
-                yield start, announced.image, announced.crop
+                crop, numbers = announced.crop, announced.numbers
+                for name in [numbered(crop, number) for number in numbers] or [crop]:
+                    yield start, announced.image, name
         start += len(line)
 
 

@@ -16,24 +16,19 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detic_crop.folder.records import Span
+from detic_crop.folder.records import OfCrops, Span
 from detic_crop.folder.reread import Reread, changed_meanwhile
 from detic_crop.folder.typed_json import decode, decode_lines
 
 Integers = NDArray[np.int64]
 
 
-class OfPhoto(Protocol):
+class OfPhoto(OfCrops, Protocol):
     """What is said of one photo."""
 
     @property
     def image(self) -> str:
         """Key of the photo."""
-        ...
-
-    @property
-    def crop(self) -> str:
-        """Path of its crop below the output folder; of a rejected one where it was; empty when failed."""
         ...
 
     @property

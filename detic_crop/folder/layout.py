@@ -44,7 +44,7 @@ class Layout:
         indexes: folder of the indexes of tar files in a store.
         temporary: folder of unfinished files.
         lock, owner: file that is locked, and who holds the lock.
-        audit_csv, audit_html, audit_xlsx: tables.
+        audit_csv, animals_csv, audit_html, audit_xlsx: tables.
         written: what these were written as, see `tables`.
         run_json: summary of the last run.
     """
@@ -81,6 +81,7 @@ class Layout:
         self.lock: Final = self.own_state / "lock"
         self.owner: Final = self.own_state / OWNER
         self.audit_csv: Final = self.root / "audit.csv"
+        self.animals_csv: Final = self.root / "animals.csv"
         self.audit_html: Final = self.root / "audit.html"
         self.audit_xlsx: Final = self.root / "audit.xlsx"
         self.written: Final = self.root_state / "written.json"
@@ -89,7 +90,12 @@ class Layout:
     @property
     def tables(self) -> tuple[Path, ...]:
         """The files that are made from the records, for people."""
-        return (self.audit_csv, self.audit_html, self.audit_xlsx)
+        return (self.audit_csv, self.audit_html, *self.occasional_tables)
+
+    @property
+    def occasional_tables(self) -> tuple[Path, ...]:
+        """The tables that only some commands write."""
+        return (self.animals_csv, self.audit_xlsx)
 
     @property
     def for_people(self) -> tuple[Path, ...]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detic_crop.columns import Column, hashes_of, numbers, rows_alike
+from detic_crop.folder.crop_paths import LONGEST_NUMBER, without_number
 from detic_crop.photos.keys import STATE
 
 ASIDE = ".rejected"
@@ -25,7 +26,7 @@ _DEVICE_NAMES = {
     *(f"{name}{digit}" for name in ("com", "lpt") for digit in "123456789¹²³"),
 }
 _DEVICE_BEGINNINGS = {name[:3] for name in _DEVICE_NAMES}  # which hardly any name has
-_OURS = {"audit.csv", "audit.html", "audit.xlsx", "run.json", STATE}
+_OURS = {"audit.csv", "animals.csv", "audit.html", "audit.xlsx", "run.json", STATE}
 _OUR_TAR = re.compile(r"crops-[\d-]*(of-)?[\d-]*\.tar", re.IGNORECASE)  # see `tars`
 _MAX_COMPONENT_BYTES = 255  # of ext4, APFS, NTFS (there in UTF-16 units, which are fewer)
 _LONGEST_ADDED = 32  # bytes of the extension, a number and what is beside a crop; not fewer
@@ -44,6 +45,10 @@ class NameRules:
 
     dot: str
     spare: int
+
+    def numbered(self) -> NameRules:
+        """Return the rules for names that numbers are added to."""
+        return NameRules(self.dot, self.spare + LONGEST_NUMBER)
 
     def file_name(self, stem: str, extension: str) -> str:
         """Return a file name that these rules and disks allow."""
@@ -66,9 +71,14 @@ TAR_RULES = NameRules("_", _BESIDE)  # WebDataset cuts a name at its first dot
 
 
 class FixedNames:
-    """Names that new ones avoid, as hashes of 8 bytes: settled ones, and those of others' files."""
+    """Names that new ones avoid, as hashes of 8 bytes: settled ones, and those of others' files.
 
-    def __init__(self) -> None:
+    Args:
+        are_numbered: crops get numbers after their names, so ``a.1.jpg`` takes ``a.jpg`` from them, too.
+    """
+
+    def __init__(self, *, are_numbered: bool = False) -> None:
+        self._are_numbered = are_numbered
         self._keys, self._names = array("q"), array("q")  # names folded, as all here
         self._folders: dict[str, None] = {"": None}  # as they are spelled
         self._folded: set[str] = set()
@@ -84,6 +94,8 @@ class FixedNames:
     def take(self, name: str) -> None:
         """Note that a name is not ours to give."""
         self._names.append(hash(fold_name(name)))
+        if self._are_numbered:
+            self._names.append(hash(fold_name(without_number(name))))
         self.take_folders(name)
 
     def take_folders(self, path: str) -> None:
@@ -92,6 +104,8 @@ class FixedNames:
         while folder not in self._folders:
             self._folders[folder] = None
             self._folded.add(fold_name(folder))
+            if self._are_numbered:
+                self._folded.add(fold_name(without_number(folder)))
             folder = folder.rpartition("/")[0]
 
     def rows_not_settled(self, keys: Column) -> Sequence[int]:

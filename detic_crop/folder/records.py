@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from collections.abc import Sequence
+from typing import Annotated, Literal, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
+from detic_crop.boxes.choose import reason_of
+from detic_crop.folder.crop_paths import numbered
 from detic_crop.folder.lines import to_line
 from detic_crop.folder.names import is_crop_path
 from detic_crop.folder.typed_json import decode, decode_lines
 
-Status: TypeAlias = Literal["cropped", "resized", "rejected", "failed"]
+Status: TypeAlias = Literal["cropped", "resized", "skipped", "rejected", "failed"]
 # Bounds are far above what any photo has, and low enough that no sum or product of such numbers overflows.
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**61)]
 Side: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Pixel: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 Number: TypeAlias = Annotated[float, msgspec.Meta(ge=-3.5e38, le=3.5e38)]  # of a float32
 Edges: TypeAlias = tuple[Number, Number, Number, Number]
+PixelEdges: TypeAlias = tuple[Pixel, Pixel, Pixel, Pixel]
 Span: TypeAlias = tuple[Count, Count]
 Hash: TypeAlias = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{16})?$")]
+
+
+class Animal(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """One animal of a photo, with ``--animals all``; the fields are `Record`'s.
+
+    A photo in which none was found has one of number 0, without a box: the whole photo.
+    """
+
+    number: Side  # in the names of its crop; from left to right, from 1
+    reason: str = ""  # too_small: it has no crop
+    class_name: str = ""
+    score: Number | None = None
+    box: Edges | None = None
+    crop_box: PixelEdges | None = None
+    crop_bytes: int = 0
+    best_class: str = ""
+    best_score: Number | None = None
+    best_box: Edges | None = None
+    rival_class: str = ""
+    rival_score: Number | None = None
+    larger_score: Number | None = None
+    blur: Number | None = None
+    brightness: Number | None = None
+    entropy: Number | None = None
+    crop_hash: Hash = ""
 
 
 class DetectorChoice(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -37,6 +66,7 @@ class DetectorChoice(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     rival_class: str = ""
     rival_score: Number | None = None
     larger_score: Number | None = None
+    animals: tuple[Animal, ...] = ()
 
 
 class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -49,14 +79,16 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     image: str  # key: relative path with /
     status: Status
     reason: str = ""
-    crop: str = ""  # path below the output folder; of a rejected one where it was; empty when failed
+    # Path of the crop below the output folder; of a rejected one where it was; empty when failed. With
+    # --animals all the crops are numbered after it, see `files_of`.
+    crop: str = ""
     width: Side = 0
     height: Side = 0
     class_name: str = ""
     score: Number | None = None
     presence: Number | None = None
     box: Edges | None = None
-    crop_box: tuple[Pixel, Pixel, Pixel, Pixel] | None = None
+    crop_box: PixelEdges | None = None
     n_candidates: Count = 0
     # The most confident eligible box where that is another than the chosen one.
     best_class: str = ""
@@ -93,6 +125,11 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     reviewer: str = ""  # who said it
     detector_box: Edges | None = None  # where a reviewer wanted another
     detected: DetectorChoice | None = None  # there, what the detector alone decided; see `as_detected`
+    reviewed: tuple[Edges, ...] = ()  # the boxes that a reviewer gave, where they are several
+    note: str = ""  # what a reviewer wrote about the photo
+    # With --animals all: every animal, from left to right. The fields above are those of the largest of them
+    # that has a crop.
+    animals: tuple[Animal, ...] = ()
     candidates: Span | None = None  # offset and length in candidates.jsonl; of a failed photo its end, then
 
     def to_line(self) -> bytes:
@@ -136,6 +173,15 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
             raise ValueError("expected the path of a crop in crop")
         if self.box is not None and not self.width * self.height:
             raise ValueError("expected a photo of some size around a box")
+        if self.animals and len({animal.number for animal in self.animals}) < len(self.animals):
+            raise ValueError("expected another number for each animal")
+
+
+class SizeOfCrop(msgspec.Struct, frozen=True, gc=False):
+    """What a resume has to know of an `Animal`."""
+
+    number: Side
+    crop_bytes: int = 0
 
 
 class ResumeEntry(msgspec.Struct, frozen=True, gc=False):
@@ -152,7 +198,82 @@ class ResumeEntry(msgspec.Struct, frozen=True, gc=False):
     crop_bytes: int = 0
     verdict: str = ""
     reviewer: str = ""
+    note: str = ""
+    reviewed: tuple[Edges, ...] = ()
+    animals: tuple[SizeOfCrop, ...] = ()
     candidates: Span | None = None
+
+
+class CropFile(NamedTuple):
+    """A crop on disk.
+
+    Attributes:
+        name: its path below the output folder; of a rejected one where it was.
+        size: in bytes.
+    """
+
+    name: str
+    size: int
+
+
+class _Numbered(Protocol):
+    @property
+    def number(self) -> int: ...
+    @property
+    def crop_bytes(self) -> int: ...
+
+
+class OfCrops(Protocol):
+    """What is said of the crops of one photo."""
+
+    @property
+    def status(self) -> Status:
+        """See `Record`."""
+        ...
+
+    @property
+    def crop(self) -> str:
+        """See `Record`."""
+        ...
+
+    @property
+    def crop_bytes(self) -> int:
+        """Size of the crop, in bytes."""
+        ...
+
+    @property
+    def animals(self) -> Sequence[_Numbered]:
+        """See `Record`."""
+        ...
+
+
+def files_of(record: OfCrops) -> tuple[CropFile, ...]:
+    """Return the crops of a photo, in the order of its animals; none of one that failed or was skipped.
+
+    Of a rejected photo they are set aside, see `aside.place_for`.
+    """
+    if record.animals:
+        return tuple(
+            CropFile(numbered(record.crop, animal.number), animal.crop_bytes)
+            for animal in record.animals
+            if animal.crop_bytes
+        )
+    has_none = record.status == "skipped" or (record.status == "rejected" and not record.crop_bytes)
+    return (CropFile(record.crop, record.crop_bytes),) if record.crop and not has_none else ()
+
+
+def names_of(record: OfCrops) -> tuple[str, ...]:
+    """Return the paths of the crops of a photo; see `files_of`."""
+    return tuple(file.name for file in files_of(record))
+
+
+def status_and_reason(record: Record) -> tuple[Status, str]:
+    """Return status and reason of a photo whose boxes the detector chose, from its boxes and crops."""
+    if record.crop_box is None:
+        return "skipped", "too_small" if record.box is not None else reason_of(None, not record.unlisted)
+    if record.box is None:
+        return "resized", reason_of(None, not record.unlisted)
+    return "cropped", "every_animal" if record.animals else "largest_box"
 
 
 _decoder = msgspec.json.Decoder(Record)

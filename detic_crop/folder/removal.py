@@ -7,13 +7,14 @@ import os
 from pathlib import Path
 
 from detic_crop.errors import UsageError
+from detic_crop.folder.crop_paths import file_of
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inside import Inside
 from detic_crop.folder.journal import replay, unfinished_crops
 from detic_crop.folder.layout import SHARDS, Layout
 from detic_crop.folder.names import aside_name
+from detic_crop.folder.records import names_of
 from detic_crop.folder.segments import segments_folder
-from detic_crop.folder.tars import file_of
 from detic_crop.folder.write_errors import folder_errors
 
 
@@ -41,7 +42,7 @@ def reset(folder: OutputFolder) -> None:
 def _crops_made(layout: Layout) -> set[str]:
     """Return the crops that a run made, or was about to make when it was killed."""
     records = replay(layout.journal).entries
-    crops = {record.crop for record in records.values() if record.crop}
+    crops = {name for record in records.values() for name in names_of(record)}
     return crops | unfinished_crops(layout.candidates, records)
 
 

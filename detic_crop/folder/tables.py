@@ -37,7 +37,10 @@ _log = logging.getLogger(__name__)
 HEAD_BYTES = 1 << 20
 """Bytes at the beginning of a file that `is_made_here` looks at, at most."""
 
-_COLUMNS = {"image", "crop", "status", "suspicion"}
+_COLUMNS = {
+    "audit.csv": {"image", "crop", "status", "suspicion"},
+    "animals.csv": {"image", "animal", "crop", "suspicion"},
+}
 _TITLE = b"<title>detic-crop audit</title>"
 _RUN_FIELDS = (rb'"settings"\s*:\s*\{', rb'"fingerprint"\s*:\s*"')
 _XLSX_TITLE = b">detic-crop audit<"
@@ -63,14 +66,14 @@ def is_made_here(name: str, head: bytes) -> bool:
     """Return whether a file looks like one that detic-crop wrote, perhaps changed since; an empty one does.
 
     Args:
-        name: ``audit.csv``, ``audit.html`` or ``run.json``.
+        name: ``audit.csv``, ``animals.csv``, ``audit.html`` or ``run.json``.
         head: the first bytes of the file.
     """
     if not head:
         return True
-    if name == "audit.csv":
+    if name in _COLUMNS:
         line = re.split(r"[\r\n]", head.decode("utf-8-sig", "replace"), maxsplit=1)[0]
-        return any(_COLUMNS.issubset(_cells(line, delimiter)) for delimiter in ",;\t")
+        return any(_COLUMNS[name].issubset(_cells(line, delimiter)) for delimiter in ",;\t")
     if name == "audit.html":
         return _TITLE in head
     return all(re.search(field, head) for field in _RUN_FIELDS)
@@ -112,7 +115,7 @@ class Tables:
             OutputError: one cannot be read.
         """
         for path in self._layout.for_people:
-            if path != self._layout.audit_xlsx and self._is_ours(path) is False:
+            if path not in self._layout.occasional_tables and self._is_ours(path) is False:
                 raise foreign_table(str(path))
 
     def begin(self) -> None:

@@ -18,15 +18,15 @@ import contextlib
 import io
 import json
 import os
-import re
 import tarfile
 from collections import Counter
 from collections.abc import Collection, Container, Iterable, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from detic_crop.errors import UsageError
+from detic_crop.folder.crop_paths import Place, file_of, is_tar_name, place_of
 from detic_crop.folder.crops import FileCrops, Places
 from detic_crop.folder.inside import Inside
 from detic_crop.folder.journal import unfinished_crops
@@ -34,7 +34,7 @@ from detic_crop.folder.known import Known, OfPhoto
 from detic_crop.folder.layout import Layout
 from detic_crop.folder.mirror import Members, Mirror
 from detic_crop.folder.names import TAR_RULES
-from detic_crop.folder.records import Record
+from detic_crop.folder.records import Record, names_of
 from detic_crop.folder.shard import Shard
 from detic_crop.folder.there import is_there
 from detic_crop.folder.typed_json import decode_any
@@ -45,7 +45,6 @@ from detic_crop.photos.tar_headers import TarHeaders
 _WAITS = ".wait"  # after the name of a crop
 _GONE = ".gone"  # a pending file of that name says that a sample is to leave its tar file
 _DIGITS_AND_SUFFIX = len("00000.tar")
-_NAME = re.compile(r"crops-(?:\d{4,}-of-\d{4,}-)?\d{5,}\.tar")
 _FIELDS = (
     *("image", "status", "reason", "width", "height", "class_name", "score", "presence", "box", "crop_box"),
     *("n_candidates", "truncated", "damaged", "model"),
@@ -53,41 +52,9 @@ _FIELDS = (
 _FIELDS_OF_EXIF = ("taken", "camera", "lens", "focal_mm", "latitude", "longitude")
 
 
-class Place(NamedTuple):
-    """A crop's tar file and its name there."""
-
-    tar: str
-    name: str
-
-
 def tar_name(number: int, shard: Shard | None) -> str:
     """Return the name of the tar file of that number, of a whole run or a shard: ``crops-00012.tar``."""
     return f"crops-{'' if shard is None else f'{shard.folder_name}-'}{number:05}.tar"
-
-
-def is_tar_name(name: str) -> bool:
-    """Return whether one of our tar files may be called so."""
-    return _NAME.fullmatch(name) is not None
-
-
-def place_of(crop: str) -> Place | None:
-    """Return where in which tar file a crop is; None of one that is a file of its own."""
-    if not crop.startswith("crops-"):  # nearly all
-        return None
-    tar, _, name = crop.partition("/")
-    return Place(tar, name) if name and is_tar_name(tar) else None
-
-
-def within(crop: str) -> str:
-    """Return a crop's path without the name of a tar file."""
-    place = place_of(crop)
-    return place.name if place else crop
-
-
-def file_of(crop: str) -> str:
-    """Return the file below the output folder that a crop is in: its tar file, or itself."""
-    place = place_of(crop)
-    return place.tar if place else crop
 
 
 class TarPlaces(Places):
@@ -144,6 +111,8 @@ def sample_of(record: Record) -> bytes:
     there where it was asked for and is known.
     """
     values = {name: getattr(record, name) for name in _FIELDS}
+    if record.animals:  # of one of several crops of a photo the record is of one animal
+        values["animal"] = record.animals[0].number
     values |= {name: value for name in _FIELDS_OF_EXIF if (value := getattr(record, name)) not in ("", None)}
     return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
 
@@ -291,7 +260,7 @@ class TarCrops:
                     record = records.get(decode_any(file.read())["image"])
             except (FileNotFoundError, ValueError, LookupError, TypeError):
                 continue  # it has no text, so it will not be packed
-            if record is not None and record.crop != name:
+            if record is not None and name not in names_of(record):
                 strays.append(name)
         return strays
 

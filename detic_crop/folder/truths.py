@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
-from detic_crop.boxes.geometry import Box
+from detic_crop.boxes.geometry import Box, area_of
 from detic_crop.errors import PhotoError
 from detic_crop.folder.decisions import Decision, detected_box
 from detic_crop.folder.records import Record
@@ -58,13 +58,15 @@ def truths_of(
         detected = detected_box(record)
         if decision.verdict == "box":
             try:
-                box = decision.clipped((record.width, record.height)).box
+                box = max(decision.clipped((record.width, record.height)).boxes, key=area_of)
             except PhotoError as error:
                 unclear[key] = str(error)
                 continue
             truths.append(Truth(key, box, "corrected"))
         elif decision.verdict == "accepted" and detected is not None:
             truths.append(Truth(key, detected, "accepted"))
+        elif decision.verdict == "unsure":
+            unclear[key] = "the reviewer could not tell"
         elif decision.verdict == "whole" and detected is not None:
             unclear[key] = (
                 "the whole photo was taken instead of a box, which does not say whether an animal is there"

@@ -19,18 +19,23 @@ from typing import Literal, NamedTuple
 
 from detic_crop.boxes.geometry import Box
 
-VERDICTS = ("accepted", "whole", "box", "rejected", "undone")
-"""Keep the detector's crop, take the whole photo, take another box, reject the photo, undo the last one."""
+VERDICTS = ("accepted", "whole", "box", "rejected", "unsure", "undone")
+"""Keep the detector's crops, take the whole photo, take other boxes, reject the photo, cannot tell; and take
+the last one back."""
 
-HEADER = ("image", "verdict", "box", "reviewer", "time")
+HEADER = ("image", "verdict", "box", "reviewer", "time", "note")
 CHECKSUM = "crc"
 """Column after these in files that are begun now."""
+
+_EARLIER_HEADER = HEADER[:-1]
+_BETWEEN_BOXES = "; "
 
 _DELIMITERS = (",", ";", "\t")
 _BLANK = "\r\n " + '"' + "".join(_DELIMITERS)
 _BYTE_ORDER_MARK = "\ufeff"
-_TORN = b",,,,,,torn\n"  # more cells than a verdict has
+_TORN = b",,,,,,,torn\n"  # more cells than a verdict has
 _EARLIER_TORN = b",,,,,torn"
+_CHECKSUM = re.compile(rf"{CHECKSUM}-[0-9a-f]{{8}}$")
 _EDGE = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?")
 
 
@@ -40,16 +45,18 @@ class Verdict(NamedTuple):
     Attributes:
         image: key of the photo.
         verdict: one of `VERDICTS`.
-        box: xyxy in pixels of the upright photo; None unless the verdict is ``box``.
+        boxes: of each animal xyxy in pixels of the upright photo; none unless the verdict is ``box``.
         reviewer: name of the person.
         time: time of the verdict, ISO 8601 with the offset from UTC.
+        note: what the person wrote about the photo.
     """
 
     image: str
     verdict: str
-    box: Box | None = None
+    boxes: tuple[Box, ...] = ()
     reviewer: str = ""
     time: str = ""
+    note: str = ""
 
 
 class Found(NamedTuple):
@@ -77,19 +84,26 @@ class VerdictLines:
 
     def __init__(self) -> None:
         self._delimiters = {","}  # spreadsheets write others
+        self._header: Sequence[str] = _EARLIER_HEADER
         self._has_checksums = False
 
     # ------------------------------------------------------------ writing
 
+    @property
+    def takes_notes(self) -> bool:
+        """Whether the lines that are written now have a cell for a note."""
+        return self._header == HEADER
+
     def header(self) -> bytes:
-        """Return the header of a file that is begun now."""
-        self._has_checksums = True
+        """Return the header of lines that are begun now."""
+        self._header, self._has_checksums = HEADER, True
         return _csv_line([*HEADER, CHECKSUM])
 
     def line(self, verdict: Verdict) -> bytes:
         """Return a verdict as a line; with a checksum only where the header has a column for it."""
-        box = "" if verdict.box is None else " ".join(f"{edge:.12g}" for edge in verdict.box)
-        cells = [verdict.image, verdict.verdict, box, verdict.reviewer, verdict.time]
+        boxes = (" ".join(f"{edge:.12g}" for edge in box) for box in verdict.boxes)
+        cells = [verdict.image, verdict.verdict, _BETWEEN_BOXES.join(boxes), verdict.reviewer, verdict.time]
+        cells = [*cells, verdict.note][: len(self._header)]
         cells = [cell.encode(errors="backslashreplace").decode() for cell in cells]
         return _csv_line([*cells, _checksum(cells)] if self._has_checksums else cells)
 
@@ -152,12 +166,12 @@ class VerdictLines:
             return _NOTHING
         for delimiter in _DELIMITERS:
             cells = _cells(text, delimiter)
-            if _is_header(cells):
+            if (header := _header_in(cells)) is not None:
                 self._delimiters.add(delimiter)
-                self._has_checksums = CHECKSUM in cells
+                self._header, self._has_checksums = header, CHECKSUM in cells
                 return _NOTHING
-            if delimiter in self._delimiters and (verdict := _verdict_of(cells)) is not None:
-                return Found(verdict=verdict, is_certain=len(cells) > len(HEADER))
+            if delimiter in self._delimiters and (found := _found_in(cells, self._header)) is not None:
+                return found
         return _DAMAGED
 
 
@@ -171,31 +185,58 @@ def _cells(text: str, delimiter: str) -> list[str]:
         (cells,) = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     except (ValueError, csv.Error):
         return []
-    while len(cells) > len(HEADER) and not cells[-1]:
+    while len(cells) > len(_EARLIER_HEADER) and not cells[-1]:
         cells.pop()
     return cells
 
 
-def _is_header(cells: Sequence[str]) -> bool:
-    return tuple(cells) in (HEADER, (*HEADER, CHECKSUM))
+def _header_in(cells: Sequence[str]) -> Sequence[str] | None:
+    """Return the columns that a header names before the checksum; None where cells are no header."""
+    for header in (HEADER, _EARLIER_HEADER):
+        if tuple(cells) in (header, (*header, CHECKSUM)):
+            return header
+    return None
+
+
+def _found_in(cells: Sequence[str], header: Sequence[str]) -> Found | None:
+    """Return the verdict that cells are; None where one of them is not what it must be.
+
+    Args:
+        cells: of a line as `VerdictLines.line` writes it under this header or an earlier one; people and
+            earlier versions leave the checksum out.
+        header: the columns, as far as the number of cells does not tell.
+    """
+    if len(cells) > len(HEADER):
+        header = HEADER  # also where the header is damaged
+    elif len(cells) == len(HEADER) and _CHECKSUM.search(cells[-1]):
+        header = _EARLIER_HEADER
+    said, rest = cells[: len(header)], cells[len(header) :]
+    if len(said) < len(_EARLIER_HEADER) or rest not in ([], [_checksum(said)]):
+        return None
+    verdict = _verdict_of(said)
+    return None if verdict is None else Found(verdict=verdict, is_certain=bool(rest))
 
 
 def _verdict_of(cells: Sequence[str]) -> Verdict | None:
-    """Return the verdict that cells are; None where one of them is not what it must be."""
-    said, rest = cells[: len(HEADER)], cells[len(HEADER) :]
-    if len(said) < len(HEADER) or rest not in ([], [_checksum(said)]):
+    image, verdict, box, reviewer, time, *note = cells
+    boxes = _boxes_of(box)
+    if not image or verdict not in VERDICTS or boxes is None or bool(boxes) != (verdict == "box"):
         return None
-    image, verdict, box, reviewer, time = said
-    xyxy = _box_of(box)
-    if not image or verdict not in VERDICTS or (xyxy is None) == (verdict == "box") or (box and xyxy is None):
-        return None
-    return Verdict(image, verdict, xyxy, reviewer, time)
+    return Verdict(image, verdict, boxes, reviewer, time, "".join(note))
 
 
-def _box_of(cell: str) -> Box | None:
-    """Return the box in a cell; None unless it is four numbers that make one."""
-    edges = [float(edge) for edge in cell.split() if _EDGE.fullmatch(edge)]
-    if len(edges) != 4 or len(cell.split()) != 4 or not all(map(math.isfinite, edges)):
+def _boxes_of(cell: str) -> tuple[Box, ...] | None:
+    """Return the boxes in a cell; None where one of them is not four numbers that make one."""
+    if not cell.strip():
+        return ()
+    boxes = [_box_of(part) for part in cell.split(_BETWEEN_BOXES.strip())]
+    found = tuple(box for box in boxes if box is not None)
+    return found if len(found) == len(boxes) else None
+
+
+def _box_of(text: str) -> Box | None:
+    edges = [float(edge) for edge in text.split() if _EDGE.fullmatch(edge)]
+    if len(edges) != 4 or len(text.split()) != 4 or not all(map(math.isfinite, edges)):
         return None
     left, top, right, bottom = edges
     return (left, top, right, bottom) if left < right and top < bottom else None

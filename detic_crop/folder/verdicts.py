@@ -72,11 +72,17 @@ def latest_decisions(
         records: last record of each photo, by key.
         last_verdicts: last line of review.csv of each photo, by key.
     """
-    decisions = {key: followed_by(record) for key, record in records.items() if record.verdict}
+    decisions = {key: followed_by(record) for key, record in records.items() if record.verdict or record.note}
     for key, last in last_verdicts.items():
-        undone = last.verdict == "undone"
-        decisions[key] = Decision() if undone else Decision(last.verdict, last.box, last.reviewer)
+        decisions[key] = decision_of(last)
     return decisions
+
+
+def decision_of(verdict: Verdict) -> Decision:
+    """Return what a line of review.csv asks for."""
+    if verdict.verdict == "undone":
+        return Decision(reviewer=verdict.reviewer if verdict.note else "", note=verdict.note)
+    return Decision(verdict.verdict, verdict.boxes, verdict.reviewer, verdict.note)
 
 
 def standing_verdicts(
@@ -91,9 +97,15 @@ def standing_verdicts(
         last_verdicts: last line of review.csv of each photo, by key.
     """
     standing = {
-        image: Verdict(image, *followed_by(record)) for image, record in records.items() if record.verdict
+        image: verdict_followed_by(record) for image, record in records.items() if record.verdict
     } | dict(last_verdicts)
     return {image: verdict for image, verdict in standing.items() if verdict.verdict != "undone"}
+
+
+def verdict_followed_by(record: Record) -> Verdict:
+    """Return the verdict that the crops of a record follow; `undone` if there is none."""
+    verdict, boxes, reviewer, note = followed_by(record)
+    return Verdict(record.image, verdict or "undone", boxes, reviewer, note=note)
 
 
 def now() -> str:
@@ -164,8 +176,10 @@ class VerdictLog:
             before = b""
             if self._rest:
                 before = self._lines.end_of(self._rest)
-            elif not self._end:
-                before = self._lines.header()
+            if not (self._rest or self._end) or (
+                any(verdict.note for verdict in verdicts) and not self._lines.takes_notes
+            ):
+                before += self._lines.header()
             addition = before + b"".join(map(self._lines.line, verdicts))
             # No link is followed, neither in its place nor in that of the state folder.
             with Inside(self.path.parent.parent).open_grown(self.path) as file:

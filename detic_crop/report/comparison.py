@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from detic_crop.columns import as_numpy
 from detic_crop.config import CropConfig
+from detic_crop.folder.animals import of_animal
 from detic_crop.folder.records import Record
 from detic_crop.report.duplicates import Fingerprints
 from detic_crop.report.suspicion import (
     FLAGS,
+    Doubts,
     area_fraction,
     flags_of,
     suspicion_without_a_box,
@@ -26,6 +28,7 @@ from detic_crop.report.suspicion import (
 from detic_crop.report.unusual import Measures, shares_of
 
 _BITS = {flag: 1 << number for number, flag in enumerate(FLAGS)}
+_COPIES = _BITS["duplicate"] | _BITS["near_duplicate"]
 _TOGETHER = 1 << 16
 
 
@@ -37,11 +40,27 @@ class ComparedPhotos:
         flags: (N,) uint32; a bit for each of `FLAGS`, the first one the lowest.
         suspicion: (N,) float64 in [0, 1].
         originals: (N,) index of the photo that each repeats; -1 if it repeats none.
+        have_notes: whether a reviewer wrote about one of them.
+        animals: with ``--animals all`` the flags and the suspicion of each animal, photo by photo, and
+            (N + 1,) the place of the first one of each photo; None where each photo has but one.
     """
 
     flags: NDArray[np.uint32]
     suspicion: NDArray[np.float64]
     originals: NDArray[np.intp]
+    have_notes: bool = False
+    animals: tuple[NDArray[np.uint32], NDArray[np.float64], NDArray[np.int64]] | None = None
+
+    def doubts_of_animals(self, index: int) -> list[Doubts]:
+        """Return the doubts of each animal of a photo; copies are those of the photo."""
+        if self.animals is None:
+            return [Doubts(self.flags_of(index), float(self.suspicion[index]))]
+        flags, suspicion, starts = self.animals
+        of_photo = int(self.flags[index]) & _COPIES
+        return [
+            Doubts(_codes(int(flags[i]) | of_photo), float(suspicion[i]))
+            for i in range(int(starts[index]), int(starts[index + 1]))
+        ]
 
     def flags_of(self, index: int) -> tuple[str, ...]:
         """Return the codes of the flags of a photo, in the order of `FLAGS`."""
@@ -58,38 +77,41 @@ def doubts_of_all(photos: Iterable[tuple[Record, Sequence[str]]], config: CropCo
             narrowest first; of two copies the first is the original.
         config: settings of the folder, as resolved.
     """
-    flags, suspicion = array("I"), array("d")
-    boxed, by_scores, by_flags = array("q"), array("d"), array("d")  # photos whose box is judged
+    # Of animals: each photo has one, itself, but for those with several.
+    flags, suspicion, starts = array("I"), array("d"), array("q")
+    boxed, by_scores, by_flags = array("q"), array("d"), array("d")  # whose box is judged
     crops, measures = array("q"), Measures()
     groups: list[Sequence[str]] = []
     prints = Fingerprints()
-    for index, (record, its_groups) in enumerate(photos):
-        prints.add(record)
-        codes = flags_of(record, config)
-        flags.append(sum(map(_BITS.__getitem__, codes)))
-        if record.status == "cropped" and record.box is not None and area_fraction(record):
-            crops.append(index)
-            groups.append(its_groups)
-            measures.add(record.box, (record.width, record.height))
-        settled = suspicion_without_a_box(record)
-        if settled is None:
-            scores_leave, flags_leave = trust_of(record, config, codes)
-            boxed.append(index)
-            by_scores.append(scores_leave)
-            by_flags.append(flags_leave)
-        suspicion.append(0.0 if settled is None else settled)
-    compared = ComparedPhotos(
-        as_numpy(flags),
-        as_numpy(suspicion),
-        np.full(len(flags), -1, np.intp),
-    )
+    have_notes = False
+    for photo, its_groups in photos:
+        prints.add(photo)
+        have_notes = have_notes or bool(photo.note)
+        starts.append(len(flags))
+        for record in [of_animal(photo, animal) for animal in photo.animals] or [photo]:
+            index = len(flags)
+            codes = flags_of(record, config)
+            flags.append(sum(map(_BITS.__getitem__, codes)))
+            if record.status == "cropped" and record.box is not None and area_fraction(record):
+                crops.append(index)
+                groups.append(its_groups)
+                measures.add(record.box, (record.width, record.height))
+            settled = suspicion_without_a_box(record)
+            if settled is None:
+                scores_leave, flags_leave = trust_of(record, config, codes)
+                boxed.append(index)
+                by_scores.append(scores_leave)
+                by_flags.append(flags_leave)
+            suspicion.append(0.0 if settled is None else settled)
+    all_flags, all_suspicion = as_numpy(flags), as_numpy(suspicion)
     unusual = np.ones(len(flags))
     unusual[as_numpy(crops)] = shares_of(measures.take(), groups)
     for first in range(0, len(boxed), _TOGETHER):
         part = slice(first, first + _TOGETHER)
         rows = np.array(boxed[part], np.intp)
         usual = np.array([trust_in_usual(share) for share in unusual[rows].tolist()])
-        compared.suspicion[rows] = 1 - np.array(by_scores[part]) * usual * np.array(by_flags[part])
+        all_suspicion[rows] = 1 - np.array(by_scores[part]) * usual * np.array(by_flags[part])
+    compared = _of_photos(all_flags, all_suspicion, as_numpy(starts), have_notes)
     del unusual, boxed, by_scores, by_flags, crops, groups  # before the next ones take memory
     found = prints.copies()
     compared.originals[:] = found.originals
@@ -97,6 +119,18 @@ def doubts_of_all(photos: Iterable[tuple[Record, Sequence[str]]], config: CropCo
     compared.flags[repeated & found.same_file] |= np.uint32(_BITS["duplicate"])
     compared.flags[repeated & ~found.same_file] |= np.uint32(_BITS["near_duplicate"])
     return compared
+
+
+def _of_photos(
+    flags: NDArray[np.uint32], suspicion: NDArray[np.float64], starts: NDArray[np.int64], have_notes: bool
+) -> ComparedPhotos:
+    """Return the doubts of photos from those of their animals: all flags, and the highest suspicion."""
+    nobody = np.full(len(starts), -1, np.intp)
+    if len(flags) == len(starts):
+        return ComparedPhotos(flags, suspicion, nobody, have_notes)
+    animals = flags, suspicion, np.append(starts, len(flags))
+    flags, suspicion = np.bitwise_or.reduceat(flags, starts), np.maximum.reduceat(suspicion, starts)
+    return ComparedPhotos(flags, suspicion, nobody, have_notes, animals)
 
 
 @lru_cache(maxsize=4096)

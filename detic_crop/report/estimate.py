@@ -6,12 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from msgspec.structs import replace
-
-from detic_crop.folder.decisions import Decision
 from detic_crop.folder.records import Record
 from detic_crop.folder.state import Drawn, StratumName
 from detic_crop.folder.verdict_lines import Verdict
+from detic_crop.folder.verdicts import decision_of
 from detic_crop.report.intervals import LEVEL, Count, Interval, stratified_total
 from detic_crop.report.sample import STRATA
 
@@ -189,8 +187,9 @@ def _judged(verdict: Verdict, detected: Record) -> str:
     A reviewer who chose the very box of the detector accepts it. This happens after a recrop whose settings
     choose what the reviewer had to draw before.
     """
-    decision = Decision(verdict.verdict, verdict.box)
-    return "accepted" if decision.is_followed_by(replace(detected, verdict="box")) else verdict.verdict
+    if verdict.verdict == "box" and decision_of(verdict).agrees_with(detected):
+        return "accepted"
+    return verdict.verdict
 
 
 def _changed(detected: Record, current: Record) -> bool:

@@ -17,6 +17,7 @@ from detic_crop.folder.verdicts import read_review, standing_verdicts
 from detic_crop.folder.whereabouts import Whereabouts
 from detic_crop.photos.labels import Labels
 from detic_crop.report.estimate import Estimate
+from detic_crop.report.more_columns import CropCount, MoreColumns, Notes
 from detic_crop.report.photos import JudgedPhotos, judge
 from detic_crop.report.rows import Row, table_rows
 
@@ -33,6 +34,7 @@ class Audit:
         whereabouts: where the photos are now.
         inputs: short names of the inputs that the photos are from.
         estimate: what the reviewed sample says of the whole run; None without a sample.
+        more: further columns of the tables.
         damage: what a person should know of damaged lines of review.csv, in sentences.
     """
 
@@ -43,6 +45,7 @@ class Audit:
     whereabouts: Whereabouts = field(default_factory=Whereabouts)
     inputs: Sequence[str] = ()
     estimate: Estimate | None = None
+    more: Sequence[MoreColumns] = ()
     damage: Sequence[str] = ()
 
     @classmethod
@@ -71,7 +74,12 @@ class Audit:
         photos = judge(rows, config, standing_verdicts(records, review.last), rows.images)
         inputs = short_names(listing.inputs)
         damage = review.sentences(folder.layout.shown_of(folder.layout.review))
-        return cls(config, rows, photos, labels, whereabouts, inputs, damage=damage)
+        more: list[MoreColumns] = []
+        if config.animals == "all":
+            more.append(CropCount())
+        if photos.have_notes:
+            more.append(Notes())
+        return cls(config, rows, photos, labels, whereabouts, inputs, more=more, damage=damage)
 
     @property
     def verdicts(self) -> Mapping[str, Verdict]:

@@ -10,12 +10,12 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from detic_crop.boxes.detections import BOX_DECIMALS
-from detic_crop.boxes.geometry import clip
 from detic_crop.columns import Column, Texts, hashes_of, numbers, rows_alike
 from detic_crop.config import CropConfig
+from detic_crop.folder.decisions import KEEPS_DETECTOR_CROP, Decision
 from detic_crop.folder.records import Record
 from detic_crop.folder.verdict_lines import Verdict
+from detic_crop.folder.verdicts import decision_of
 from detic_crop.report.comparison import ComparedPhotos, doubts_of_all
 from detic_crop.report.rows import Row
 from detic_crop.report.suspicion import Doubts
@@ -71,13 +71,10 @@ class AuditPhoto:
     @property
     def is_waiting(self) -> bool:
         """True if its verdict, or taking one back, changes the crop and has not been applied yet."""
-        record, verdict = self.record, self.verdict
-        if verdict is None or verdict.verdict == "accepted":
-            return record.verdict not in ("", "accepted")
-        if record.verdict != verdict.verdict or verdict.box is None:
-            return record.verdict != verdict.verdict
-        box = (round(edge, BOX_DECIMALS) for edge in clip(verdict.box, (record.width, record.height)))
-        return tuple(box) != record.box
+        decision = Decision() if self.verdict is None else decision_of(self.verdict)
+        if decision.verdict in KEEPS_DETECTOR_CROP:
+            return self.record.verdict not in KEEPS_DETECTOR_CROP
+        return decision.needs_other_crops_than(self.record)
 
     @property
     def rank(self) -> tuple[bool, float]:
@@ -129,6 +126,15 @@ class JudgedPhotos(Mapping[str, AuditPhoto]):
     def images(self) -> Column:
         """Keys of the photos, in their order."""
         return self._keys
+
+    @property
+    def have_notes(self) -> bool:
+        """Whether a reviewer wrote about one of them."""
+        return self._compared.have_notes
+
+    def doubts_of_animals(self, record: Record) -> list[Doubts]:
+        """Return what is doubtful about each animal of one of these photos, with ``--animals all``."""
+        return self._compared.doubts_of_animals(self._place_of(record.image)) if record.animals else []
 
     def doubts(self, key: str) -> Doubts:
         """Return what is doubtful about a photo; nothing else of it is read."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from detic_crop.columns import Texts, as_numpy
 from detic_crop.errors import UsageError
+from detic_crop.folder.animals import crops_of
 from detic_crop.folder.folds_file import Asked, SavedFolds
 from detic_crop.folder.records import Record
 from detic_crop.photos.labels import Labels
@@ -19,7 +20,7 @@ from detic_crop.report.groups import INDIVIDUAL_COLUMNS, column_named, find_colu
 from detic_crop.report.meetings import Meetings
 from detic_crop.report.photos import JudgedPhotos
 from detic_crop.splits.folds import DRAWS, UNSEEN, Sightings, random_leaks, split
-from detic_crop.splits.together import ALONE, joined, without_single
+from detic_crop.splits.together import ALONE, connected, joined, without_single
 from detic_crop.wording import counted, either
 
 MOST_FOLDS = 1000
@@ -177,7 +178,7 @@ def divide(
     Raises:
         UsageError: there are fewer groups than folds, no encounters to keep together, or nobody to hold out.
     """
-    prints, places, keys = Fingerprints(), array("q"), Texts()
+    prints, owners, places, keys = Fingerprints(), array("q"), array("q"), Texts()
     seen, found = array("q"), array("q")
     number_of: dict[str, int] = {}
     for place, photo in enumerate(photos.in_order()):
@@ -188,7 +189,9 @@ def divide(
             for cell in sorted(cells):
                 seen.append(len(keys))
                 found.append(number_of.setdefault(cell, len(number_of)))
-        prints.add(photo.record)
+        for crop in crops_of(photo.record):
+            prints.add(crop.record)
+            owners.append(len(keys))
         places.append(place)
         keys.append(photo.record.image)
     if not keys:
@@ -203,7 +206,8 @@ def divide(
             "COLUMN, or leave --unseen out",
         )
     here = as_numpy(places)
-    copies = without_single(prints.groups())
+    owner = as_numpy(owners)
+    copies = without_single(connected(len(keys), owner, owner[prints.groups()]))
     bursts = without_single(meetings.bursts.numbers[here])
     kept = meetings.encounters.numbers[here]
     if asked.by and (kept == ALONE).all():

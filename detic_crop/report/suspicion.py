@@ -159,7 +159,7 @@ def _box_flags(record: Record, config: CropConfig) -> dict[str, bool]:
         "whole_image": fraction > _WHOLE_FRACTION,
         "touches_edge": nearest <= edge,
         "extreme_aspect": max(width, height) > _EXTREME_ASPECT * min(width, height),
-        "upscaled": CropSize.of(config).enlarges((x2 - x1, y2 - y1)),
+        "upscaled": record.crop_box is not None and CropSize.of(config).enlarges((x2 - x1, y2 - y1)),
         "several_animals": record.n_apart > 0,
         "class_conflict": record.rival_score is not None and record.rival_score > score,
     }
@@ -189,10 +189,12 @@ def _suspicion(record: Record, config: CropConfig, flags: Sequence[str], unusual
 
 def suspicion_without_a_box(record: Record) -> float | None:
     """Return the suspicion of a photo where it does not depend on a box; None where it does."""
-    if record.verdict:
+    if record.verdict and record.verdict != "unsure":
         return 0.0
     if record.status == "failed":
         return 1.0
+    if record.status == "skipped" and record.box is not None:  # there is no crop that could be wrong
+        return 0.0
     if record.reason == "not_listed":
         return 1.0
     if record.box is None:

@@ -6,12 +6,13 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 
+from detic_crop.folder.animals import main_crop, of_animal
+from detic_crop.folder.crop_paths import numbered
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.records import Record
-from detic_crop.photos.labels import Labels
 from detic_crop.report.model import Audit
 from detic_crop.report.suspicion import Doubts, area_fraction
 from detic_crop.wording import utf8
@@ -44,18 +45,34 @@ COLUMNS: Mapping[str, str] = {
     "error": "why a photo failed",
 }
 
+ANIMAL_COLUMNS: Mapping[str, str] = {
+    "image": "relative path of the photo, with /; the key",
+    "animal": "its number in the photo, from left to right; 0: the whole photo, in which none was found",
+    "crop": "path of the crop below the output folder; empty if there is none",
+    "reason": "why: every_animal, not_found, too_small, reviewed_box …",
+    "class_name": "class of its box",
+    "score": "score of its box",
+    "box": 'its box, "xmin ymin xmax ymax", whole pixels of the upright photo',
+    "crop_box": "the pixels that became the crop, same form",
+    "area_frac": "area of the box / area of the photo",
+    "flags": "what is doubtful, joined by ;",
+    "suspicion": "0–1, how much the crop deserves a look",
+    "verdict": "what a reviewer said of the photo, once applied",
+}
+"""The columns of animals.csv, which ``--animals all`` writes."""
+
 BOX_COLUMNS = ("box", "crop_box", "best_box", "detector_box")
 NUMBER_COLUMNS = (
     "width", "height", "score", "presence", "n_candidates", "best_score", "area_frac", "suspicion"
 )  # fmt: skip
 
 
-_MADE_OF_NUMBERS = frozenset({*BOX_COLUMNS, *NUMBER_COLUMNS})
+_MADE_OF_NUMBERS = frozenset({*BOX_COLUMNS, *NUMBER_COLUMNS, "animal"})
 _TOGETHER = 1000  # rows that are written together
 
 
 def write_table(folder: OutputFolder, audit: Audit, *, safe: bool = False) -> None:
-    """Write audit.csv, row by row, and put it into place.
+    """Write audit.csv, row by row, and put it into place; with ``--animals all`` animals.csv, too.
 
     Args:
         folder: the output folder.
@@ -65,7 +82,11 @@ def write_table(folder: OutputFolder, audit: Audit, *, safe: bool = False) -> No
     Raises:
         OutputError: the disk is full or the folder cannot be written.
     """
-    folder.write_parts(folder.layout.audit_csv, csv_parts(guarded(audit) if safe else table_cells(audit)))
+    tables = {folder.layout.audit_csv: table_cells(audit)}
+    if audit.config.animals == "all":
+        tables[folder.layout.animals_csv] = animal_cells(audit)
+    for path, rows in tables.items():
+        folder.write_parts(path, csv_parts(guarded(rows, audit) if safe else rows))
 
 
 # Among what a spreadsheet skips before it looks for the sign: blanks, control and zero-width characters.
@@ -73,15 +94,20 @@ _FORMULA = re.compile(r"[\t\r\n]|[\s\x00-\x1f\u200b-\u200f\u2060\ufeff]*[=+\-@�
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 
 
-def guarded(audit: Audit) -> Iterator[list[str]]:
-    """Yield `table_cells`, each text that a spreadsheet would take for a formula with a ``'`` before it.
+def guarded(rows: Iterable[list[str]], audit: Audit) -> Iterator[list[str]]:
+    """Yield rows, each text that a spreadsheet would take for a formula with a ``'`` before it.
 
     Those are the ones that OWASP's page "CSV Injection" lists. Numbers stay numbers, and so do our boxes.
+
+    Args:
+        rows: cells of a table, the header first.
+        audit: what the table shows; columns of its labels may hold anything.
     """
-    ours = our_columns(audit.labels)
-    first = len(table_header(audit.labels)) - len(ours)
-    texts = [*range(first), *(first + i for i, name in enumerate(ours) if name not in _MADE_OF_NUMBERS)]
-    for cells in table_cells(audit):
+    rows = iter(rows)
+    header = next(rows)
+    theirs = set(renamed_columns(audit))
+    texts = [i for i, name in enumerate(header) if name in theirs or name not in _MADE_OF_NUMBERS]
+    for cells in chain([header], rows):
         for i in texts:
             if _FORMULA.match(cells[i]) and not _NUMBER.fullmatch(cells[i]):
                 cells[i] = f"'{cells[i]}"
@@ -103,29 +129,68 @@ def csv_parts(rows: Iterable[Sequence[str]]) -> Iterator[bytes]:
 
 def table_cells(audit: Audit) -> Iterator[list[str]]:
     """Yield the header, then the cells of each row: label columns first, then ours."""
-    yield table_header(audit.labels)
-    ours = our_columns(audit.labels)
+    yield table_header(audit)
+    ours = our_columns(audit)
     for row in audit.rows:
         cells = row_cells(row.record, audit.photos.doubts(row.record.image))
+        for more in audit.more:
+            cells |= more.cells(row.record)
         yield [*row.label, *(cells[name] for name in ours)]
 
 
-def table_header(labels: Labels | None) -> list[str]:
+def animal_cells(audit: Audit) -> Iterator[list[str]]:
+    """Yield the header of animals.csv, then the cells of each row: our columns first, then the labels'."""
+    labels = audit.labels
+    keeps_image = labels is not None and "image" in labels.columns
+    theirs = [i for i, name in enumerate(labels.columns if labels else ()) if name != "image"]
+    renamed = renamed_columns(audit)
+    more = [name for columns in audit.more if columns.are_of_photo for name in columns.columns]
+    yield [*ANIMAL_COLUMNS, *more, *(renamed[i] for i in theirs)]
+    for row in audit.rows:
+        image = row.label[labels.columns.index("image")] if labels and keeps_image else row.record.image
+        of_photo: dict[str, str] = {}
+        for columns in audit.more:
+            of_photo |= columns.cells(row.record)
+        for animal, doubts in zip(
+            row.record.animals, audit.photos.doubts_of_animals(row.record), strict=True
+        ):
+            record = of_animal(row.record, animal)
+            cells = row_cells(record, doubts) | of_photo
+            has_crop = animal.crop_bytes and record.status != "rejected"
+            cells |= {
+                "image": image,
+                "animal": str(animal.number),
+                "crop": numbered(record.crop, animal.number) if has_crop else "",
+            }
+            yield [cells[name] for name in (*ANIMAL_COLUMNS, *more)] + [row.label[i] for i in theirs]
+
+
+def table_header(audit: Audit) -> list[str]:
     """Return the names of all columns; a label column called like one of ours is renamed ``label_…``."""
-    columns = labels.columns if labels else []
-    return [_label_column(name, columns) for name in columns] + our_columns(labels)
+    return renamed_columns(audit) + our_columns(audit)
 
 
-def our_columns(labels: Labels | None) -> list[str]:
+def our_columns(audit: Audit) -> list[str]:
     """Return the columns after the label columns.
 
     A label column `image` replaces ours and stays as the file spells it: its owner joins tables on it.
     """
-    return [name for name in COLUMNS if name != "image" or labels is None or "image" not in labels.columns]
+    labels = audit.labels
+    ours = [name for name in COLUMNS if name != "image" or labels is None or "image" not in labels.columns]
+    return ours + [name for more in audit.more for name in more.columns]
 
 
-def _label_column(name: str, label_columns: Sequence[str]) -> str:
-    if name not in COLUMNS or name == "image":
+def renamed_columns(audit: Audit) -> list[str]:
+    """Return the names that the label columns have in our tables; see `table_header`."""
+    columns = audit.labels.columns if audit.labels else []
+    ours = {*COLUMNS, *(name for more in audit.more for name in more.columns)}
+    if audit.config.animals == "all":
+        ours |= ANIMAL_COLUMNS.keys()
+    return [_label_column(name, columns, ours) for name in columns]
+
+
+def _label_column(name: str, label_columns: Sequence[str], ours: Container[str]) -> str:
+    if name not in ours or name == "image":
         return name
     renamed = f"label_{name}"
     while renamed in label_columns:
@@ -137,7 +202,7 @@ def row_cells(record: Record, doubts: Doubts) -> dict[str, str]:
     """Return the cells of one row, by column."""
     return {
         "image": record.image,
-        "crop": "" if record.status == "rejected" else record.crop,
+        "crop": "" if record.status == "rejected" else main_crop(record),
         "status": record.status,
         "reason": record.reason,
         "width": str(record.width or ""),

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from detic_crop.errors import UsageError
+from detic_crop.folder.animals import main_crop
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.tars import Crops
 from detic_crop.folder.write_errors import writing
@@ -34,7 +35,7 @@ _MAX_ADDRESS = 2_079
 _MEASURED_ROWS = 1000  # by which the widths of columns are chosen
 _MIN_WIDTH = 7  # characters
 _MAX_WIDTH = 48
-_WHOLE_NUMBERS = ("width", "height", "n_candidates")
+_WHOLE_NUMBERS = ("width", "height", "n_candidates", "fold")
 _NO_DATE = datetime.datetime(1980, 1, 1)
 _MARKUP = re.compile(r"<r>.*</r>", re.DOTALL)
 
@@ -46,7 +47,7 @@ def check_workbook(audit: Audit) -> None:
         UsageError: the library is missing, or the table is too large.
     """
     _library()
-    n_rows, n_columns = len(audit.rows), len(table_header(audit.labels))
+    n_rows, n_columns = len(audit.rows), len(table_header(audit))
     if n_rows >= _MAX_ROWS or n_columns > _MAX_COLUMNS:
         raise UsageError(
             "workbook_too_large",
@@ -116,11 +117,11 @@ def _fill(library: Any, workbook: Any, audit: Audit, crops: Crops) -> list[str]:
         "number": workbook.add_format({"num_format": "0.00"}),
         "whole": workbook.add_format({"num_format": "0"}),
     }
-    header, ours = table_header(audit.labels), our_columns(audit.labels)
+    header, ours = table_header(audit), our_columns(audit)
     first = len(header) - len(ours)
     number_formats = {
         first + ours.index(name): formats["whole" if name in _WHOLE_NUMBERS else "number"]
-        for name in NUMBER_COLUMNS
+        for name in (*NUMBER_COLUMNS, *(name for more in audit.more for name in more.numbers))
     }
     photo_column = first + ours.index("image") if "image" in ours else header.index("image")
     crop_column = first + ours.index("crop")
@@ -145,7 +146,9 @@ def _fill(library: Any, workbook: Any, audit: Audit, crops: Crops) -> list[str]:
                 record = audit.rows[number_of_row - 1].record
                 location = audit.whereabouts.locations.get(record.image, NOWHERE)
                 address = (
-                    location.as_uri() if column == photo_column else crop_link(crops.path_of(record.crop))
+                    location.as_uri()
+                    if column == photo_column
+                    else crop_link(crops.path_of(main_crop(record)))
                 )
                 if 0 < len(address) <= _MAX_ADDRESS:
                     sheet.write_url(number_of_row, column, _link(library, address, text))

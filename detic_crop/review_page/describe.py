@@ -13,6 +13,7 @@ from detic_crop.boxes.choose import wanted_mask
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import Box
 from detic_crop.detectors.vocabulary import wanted_classes
+from detic_crop.folder.animals import main_crop
 from detic_crop.folder.decisions import detected_box
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import candidates_of
@@ -162,7 +163,7 @@ class Describer:
         Raises:
             OSError: it does not exist, or its name leads out of the folder.
         """
-        crop = photo.record.crop
+        crop = main_crop(photo.record)
         for place in _crop_places(self._folder, photo.record):
             if self._folder.crops.size(place) is not None:
                 return self._folder.crops.read(place), _CONTENT_TYPES[os.path.splitext(crop)[1].lower()]
@@ -171,15 +172,18 @@ class Describer:
 
 def _crop_places(folder: OutputFolder, record: Record) -> tuple[str, ...]:
     """Return where the crop of a photo may be: `apply` moves rejected crops."""
-    is_picture = os.path.splitext(record.crop)[1].lower() in _CONTENT_TYPES
-    return (record.crop, folder.aside.find(replace(record, status="rejected"))) if is_picture else ()
+    crop = main_crop(record)
+    is_picture = os.path.splitext(crop)[1].lower() in _CONTENT_TYPES
+    return (crop, folder.aside.find(replace(record, status="rejected"), crop)) if is_picture else ()
 
 
 def verdict_values(verdict: Verdict) -> dict[str, Any]:
     """Return a verdict as JSON values."""
     return {
         "verdict": verdict.verdict,
-        "box": verdict.box,
+        "box": verdict.boxes[0] if verdict.boxes else None,
+        "boxes": verdict.boxes,
+        "note": utf8(verdict.note).decode(),
         "reviewer": utf8(verdict.reviewer).decode(),
         "time": verdict.time,
     }

@@ -221,13 +221,13 @@ class ReviewPage:
                 raise ValueError(f"expected a verdict of {', '.join(VERDICTS)}")
             photo = self._rows.photos[rank]
             record = photo.record
-            box = box_of(asked.get("box"), (record.width, record.height)) if word == "box" else None
+            boxes = (box_of(asked.get("box"), (record.width, record.height)),) if word == "box" else ()
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             return _refuse(400, f"not a verdict: {error}")
         allowed = self._describer.judgeable(photo)
         if word not in allowed.may:
             return _refuse(409, allowed.problem)
-        verdict = Verdict(record.image, word, box, self._reviewer, now())
+        verdict = Verdict(record.image, word, boxes, self._reviewer, now())
         try:
             with self._writing:
                 self._rows.note(self._log.append(verdict))

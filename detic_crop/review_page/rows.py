@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from detic_crop.folder.decisions import followed_by
 from detic_crop.folder.verdict_lines import Verdict
+from detic_crop.folder.verdicts import verdict_followed_by
 from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.suspicion import FLAGS
 from detic_crop.wording import utf8
@@ -117,7 +117,7 @@ class ReviewRows:
         self._lock = threading.Lock()
         for rank, record in enumerate(records):
             if record.verdict:  # applied, perhaps in the folder that this one was recropped from
-                self._note(rank, Verdict(record.image, *followed_by(record)))
+                self._note(rank, verdict_followed_by(record))
         self.note(verdicts)
         self._changed.clear()
 

@@ -25,16 +25,16 @@ from detic_crop.boxes.detections import Detections
 from detic_crop.columns import Column, Texts, numbers, rows_alike
 from detic_crop.config import CropConfig
 from detic_crop.errors import UsageError
+from detic_crop.folder.crop_paths import within
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import parts_of
 from detic_crop.folder.journal import Journal, Replay, replay, unfinished_crops, unfinished_photos
 from detic_crop.folder.known import Known
 from detic_crop.folder.names import fold_name
-from detic_crop.folder.records import Record, ResumeEntry
+from detic_crop.folder.records import Record, ResumeEntry, names_of
 from detic_crop.folder.reread import Reread
 from detic_crop.folder.shard import Shard, owner
 from detic_crop.folder.state import Given, Part, SavedListing, WholeInput, load_listing, load_part
-from detic_crop.folder.tars import within
 from detic_crop.folder.there import is_there
 from detic_crop.folder.typed_json import is_sealed
 from detic_crop.photos.location import Location
@@ -389,7 +389,7 @@ def _declare_unfinished(
     if not unfinished:
         return
     known = unfinished_crops(folder.layout.candidates, records)
-    known.update(record.crop for record in records.values() if record.crop in unfinished)
+    known.update(name for record in records.values() for name in names_of(record) if name in unfinished)
     nothing = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), ())
     for crop, key in unfinished.items():
         if crop not in known:

@@ -11,7 +11,7 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inputs import parts_of
 from detic_crop.folder.journal import unfinished_crops
 from detic_crop.folder.known import Known
-from detic_crop.folder.records import ResumeEntry
+from detic_crop.folder.records import ResumeEntry, names_of
 from detic_crop.folder.same_photo import SamePhoto
 from detic_crop.folder.shard import Shard
 from detic_crop.folder.state import Given, Part, WholeInput, load_listing, load_part, save_listing, save_part
@@ -139,7 +139,7 @@ def replaceable_crops(
         own: records of its journal, by key.
         merged: records of the unsharded journal, by key.
     """
-    crops = Texts(record.crop for record in own.values() if record.crop)
-    crops.extend(record.crop for key, record in merged.items() if record.crop and shard.owns(key))
+    crops = Texts(name for record in own.values() for name in names_of(record))
+    crops.extend(name for key, record in merged.items() if shard.owns(key) for name in names_of(record))
     crops.extend(unfinished_crops(folder.layout.candidates, own))
     return crops

@@ -10,15 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from detic_crop.folder.decisions import Decision, followed_by
+from detic_crop.folder.decisions import KEEPS_DETECTOR_CROP, Decision, followed_by
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.records import Record
+from detic_crop.folder.records import Record, files_of
 from detic_crop.folder.same_photo import is_same_photo
 from detic_crop.photos.location import Location
 from detic_crop.photos.photo import Photo
-
-KEEPS_DETECTOR_CROP = ("", "accepted")
-"""Verdicts after which a crop is the detector's own."""
 
 
 class Change(NamedTuple):
@@ -58,6 +55,8 @@ def needs_only_a_record(record: Record, after: Decision, folder: OutputFolder) -
     """Return whether the crop that is there, or was set aside, is the one that a decision wants."""
     if record.status == "failed":
         return False
+    if not after.needs_other_crops_than(record):
+        return True
     if followed_by(record).verdict in KEEPS_DETECTOR_CROP:
         return after.verdict in (*KEEPS_DETECTOR_CROP, "rejected")
     return (
@@ -68,9 +67,11 @@ def needs_only_a_record(record: Record, after: Decision, folder: OutputFolder) -
 
 
 def _is_set_aside(record: Record, folder: OutputFolder) -> bool:
-    """Return whether the crop of a rejected record is there: set aside or, after a kill, back already."""
-    sizes = (folder.crops.size(place) for place in (folder.aside.find(record), record.crop))
-    return record.crop_bytes > 0 and record.crop_bytes in sizes
+    """Return whether the crops of a rejected record are there: set aside or, after a kill, back already."""
+    return all(
+        file.size in map(folder.crops.size, (folder.aside.find(record, file.name), file.name))
+        for file in files_of(record)
+    )
 
 
 def why_not_croppable(record: Record, location: Location, moved: bool) -> str:

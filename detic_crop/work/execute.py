@@ -7,6 +7,7 @@ import errno
 import logging
 import time
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +15,11 @@ from msgspec.structs import replace
 
 from detic_crop.config import RunOptions
 from detic_crop.errors import PhotoError
+from detic_crop.folder.animals import crops_of
 from detic_crop.folder.aside import place_for
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import Journal
-from detic_crop.folder.records import Record
+from detic_crop.folder.records import Record, names_of
 from detic_crop.folder.write_errors import as_output_error, is_fatal
 from detic_crop.system.signals import Stop
 from detic_crop.work.executors.base import Executor
@@ -87,7 +89,7 @@ def execute(
                 for outcome in outcomes:
                     key = outcome.record.image
                     try:
-                        record = commit(outcome, journal, folder, times, plan.replaced.get(key, ""))
+                        record = commit(outcome, journal, folder, times, plan.replaced.get(key, ()))
                     except NotPlacedError as error:
                         result.unplaced[key] = str(error)
                         report(outcome.record)
@@ -111,32 +113,38 @@ class NotPlacedError(PhotoError):
 
 
 def commit(
-    outcome: Outcome, journal: Journal, folder: OutputFolder, times: StageTimes, replaced: str = ""
+    outcome: Outcome,
+    journal: Journal,
+    folder: OutputFolder,
+    times: StageTimes,
+    replaced: Collection[str] = (),
 ) -> Record:
-    """Put a finished photo in place: its boxes, then its crop, then its journal line.
+    """Put a finished photo in place: its boxes, then its crops, then its journal line.
 
-    Killed in between, the boxes tell the next run that the crop without a line is its own.
+    Killed in between, the boxes tell the next run that the crops without a line are its own.
 
     Args:
         outcome: result of the photo.
         journal: journal that records it.
-        folder: folder that takes the crop.
-        replaced: crop that the folder has of this photo so far; removed unless the new one replaces it.
+        folder: folder that takes the crops.
+        replaced: crops that the folder has of this photo so far; removed unless new ones replace them.
 
     Raises:
-        NotPlacedError: the crop cannot be put in its place, and there was one before. Nothing has changed:
-            the same command again does the photo again.
+        NotPlacedError: a crop cannot be put in its place, and there were some before. What they are recorded
+            as has not changed: the same command again does the photo again.
         OutputError: the output cannot be written.
     """
     record = outcome.record
+    crops = crops_of(record)
     try:
-        if outcome.crop is not None and outcome.candidates is not None:
+        if outcome.candidates is not None:
             with times.measure("journal", photos=0):
-                span = journal.append_candidates(record.image, record.crop, outcome.candidates)
+                numbers = [crop.record.animals[0].number for crop in crops if crop.record.animals]
+                span = journal.append_candidates(record.image, record.crop, outcome.candidates, numbers)
             record = replace(record, candidates=span)
             try:
                 with times.measure("write"):
-                    folder.crops.put(place_for(record), outcome.crop, record)
+                    _put(outcome, folder, replaced)
             except OSError as error:
                 if is_fatal(error):
                     raise
@@ -146,31 +154,65 @@ def commit(
                     raise not_placed(record, error) from error
                 record = _unplaced(record, error)
         with times.measure("journal"):
-            gone = record.crop if record.status != "rejected" else ""
-            if replaced and replaced != gone:
-                # A crop that no row names would be a lie. First the crop, then the line: killed in between,
-                # the crop is missing and the photo is done again.
-                folder.crops.discard(replaced)
+            gone = names_of(record) if record.status != "rejected" else ()
+            for name in replaced:
+                if name not in gone:
+                    # A crop that no row names would be a lie. First the crop, then the line: killed in
+                    # between, the crop is missing and the photo is done again.
+                    folder.crops.discard(name)
             if record.status == "failed":
                 record = replace(record, candidates=(journal.candidates_end(), 0))
-            record_in(journal, record, replaced)
+            record_in(journal, record, bool(replaced))
     except OSError as error:
-        with contextlib.suppress(OSError):  # what is not recorded must not get into a tar file
-            folder.crops.forget(record.crop)
+        for name, _ in crops:
+            with contextlib.suppress(OSError):  # what is not recorded must not get into a tar file
+                folder.crops.forget(name)
         raise as_output_error(error, folder.shown) from error
     with times.measure("journal", photos=0):
         folder.on_commit()
     return record
 
 
-def record_in(journal: Journal, record: Record, replaced: str) -> None:
+def _put(outcome: Outcome, folder: OutputFolder, replaced: Collection[str]) -> None:
+    """Put the crops of a photo in place: all of them, or none.
+
+    Raises:
+        OSError: one cannot be put there; the others are as they were.
+    """
+    put: list[tuple[str, bytes | None, Record]] = []
+    several = len(outcome.crops) > 1
+    try:
+        for (name, record), data in zip(crops_of(outcome.record), outcome.crops, strict=True):
+            place = place_for(outcome.record, name)
+            before = _read(place, folder) if several and place in replaced else None
+            folder.crops.put(place, data, record)
+            put.append((place, before, record))
+    except OSError:
+        for place, before, record in put:
+            with contextlib.suppress(OSError):
+                if before is None:
+                    folder.crops.discard(place)
+                else:
+                    folder.crops.put(place, before, record)
+        raise
+
+
+def _read(name: str, folder: OutputFolder) -> bytes | None:
+    """Return the bytes of a crop; None where it is gone."""
+    try:
+        return folder.crops.read(name)
+    except FileNotFoundError:
+        return None
+
+
+def record_in(journal: Journal, record: Record, is_replaced: bool) -> None:
     """Write the line of a photo whose crop is in its place.
 
     Args:
         journal: journal that records it.
         record: the record.
-        replaced: crop that the folder had of this photo. It is gone, and what the journal says of it is wrong
-            until there is a new line: a disk that fails is asked once more.
+        is_replaced: the folder had crops of this photo. They are gone, and what the journal says of them is
+            wrong until there is a new line: a disk that fails is asked once more.
 
     Raises:
         OSError: it cannot be written.
@@ -178,7 +220,7 @@ def record_in(journal: Journal, record: Record, replaced: str) -> None:
     try:
         journal.append(record)
     except OSError:
-        if not replaced:
+        if not is_replaced:
             raise
         journal.append(record)
 
@@ -205,4 +247,5 @@ def _unplaced(record: Record, error: OSError) -> Record:
         crop_box=None,
         crop_bytes=0,
         candidates=None,
+        animals=(),
     )

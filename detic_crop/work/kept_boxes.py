@@ -12,18 +12,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from detic_crop.boxes.choose import choose_and_keep, kept_floor
+from detic_crop.boxes.choose import kept_floor
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import CropConfig
 from detic_crop.detectors.base import Detector, DetectorInfo
 from detic_crop.detectors.vocabulary import resolve_classes, wanted_classes
 from detic_crop.errors import PhotoError, UsageError
-from detic_crop.folder.decisions import Decision, detected_box
+from detic_crop.folder.animals import boxes_of
+from detic_crop.folder.decisions import Decision, detected_boxes
 from detic_crop.folder.journal import read_candidates
 from detic_crop.folder.records import Record
 from detic_crop.folder.there import is_there
 from detic_crop.folder.typed_json import decode_any, is_sealed
 from detic_crop.folder.write_errors import reading_errors
+from detic_crop.work.record_of import record_as_detected
 
 
 class KeptCandidates(Detector):
@@ -103,20 +105,20 @@ def carried_decisions(
     decisions: Mapping[str, Decision],
     records: Mapping[str, Record],
     candidates_path: Path,
+    config: CropConfig,
     classes: tuple[str, ...] | None,
-    conf: float,
 ) -> tuple[dict[str, Decision], int]:
     """Return what a review of the earlier folder means for the new one.
 
-    Whoever accepted a photo accepted the box that was chosen then. If the new settings choose another box,
-    nobody has seen it, and the photo counts as not reviewed.
+    Whoever accepted a photo accepted the boxes that were chosen then. If the new settings choose others,
+    nobody has seen them, and the photo counts as not reviewed; its note stays.
 
     Args:
         decisions: decisions of the earlier folder, by key.
         records: its records, by key.
         candidates_path: its `candidates.jsonl`.
+        config: the new settings, as resolved.
         classes: classes of the new settings; None for any.
-        conf: lowest score of the new settings.
 
     Returns:
         (decisions by key, number of acceptances that no longer count).
@@ -133,10 +135,10 @@ def carried_decisions(
                 continue
             with contextlib.suppress(ValueError, KeyError):  # damaged boxes: the photo fails, and says so
                 kept = read_candidates(file, record)
-                kept, choice = choose_and_keep(kept, classes, conf, (record.width, record.height))
-                box = None if choice.index is None else kept.edges(choice.index)
-                if box != detected_box(record):
-                    carried[key] = Decision()
+                blank = Record(key, "failed", width=record.width, height=record.height)
+                chosen, _ = record_as_detected(blank, kept, config, classes, config.conf or 0.0)
+                if boxes_of(chosen) != detected_boxes(record):
+                    carried[key] = Decision(note=decision.note)
                     lapsed += 1
     return carried, lapsed
 

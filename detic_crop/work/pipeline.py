@@ -23,12 +23,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detic_crop.boxes.choose import Choice, choose_and_keep, presence_of
 from detic_crop.boxes.crop_size import CropSize, Sides
 from detic_crop.boxes.detections import Detections
-from detic_crop.boxes.geometry import PixelBox, crop_rectangle, whole
+from detic_crop.boxes.geometry import PixelBox, whole
 from detic_crop.detectors.base import Detector
 from detic_crop.errors import DeticCropError, OutputError, PhotoError, one_line
+from detic_crop.folder.animals import crops_of, with_crops
 from detic_crop.folder.decisions import Decision
 from detic_crop.folder.records import Record
 from detic_crop.images.checks import check_crop
@@ -48,7 +48,7 @@ from detic_crop.images.partial import (
 )
 from detic_crop.system.memory_budget import Loan
 from detic_crop.work.recipe import Job, Outcome, Recipe
-from detic_crop.work.record_of import fields_of_choice, fields_of_exif
+from detic_crop.work.record_of import fields_of_exif, record_as_detected
 from detic_crop.work.timing import StageTimes
 
 _NO_PIXEL = np.zeros(3, np.uint8)
@@ -269,40 +269,40 @@ class Pipeline:
             detected.photo.give_back()
 
     def _finished(self, detected: Detected) -> Outcome:
-        photo, resolution_wh = detected.photo, detected.photo.resolution_wh
+        photo = detected.photo
         stage = "crop"
         try:
-            candidates, choice = self._choose(detected.detections, resolution_wh)
+            blank = msgspec.structs.replace(
+                self._blank(photo.job, photo), crop=photo.job.crop, seen=self._seen(photo)
+            )
+            record, candidates = record_as_detected(
+                blank, detected.detections, self.config, self.classes, self.conf
+            )
             decision = photo.job.decision or Decision()
-            rectangle = decision.rectangle(
-                self._rectangle(candidates, choice, resolution_wh), self.config, resolution_wh
-            )
-            stage = "decode"
-            decoded, rectangle = self._pixels_of(photo, rectangle)
-            stage = "crop"
-            with self.times.measure("crop"):
-                crop = self._crop(decoded, rectangle)
-            with self.times.measure("encode"):
-                data = self._encode(crop, photo.exif)
-            with self.times.measure("check"):
-                checks = check_crop(crop)
-            record = msgspec.structs.replace(
-                self._blank(photo.job, photo),
-                truncated=decoded.truncated,
-                damaged=decoded.damaged,
-                seen=self._seen(photo),
-                crop=photo.job.crop,
-                crop_box=rectangle,
-                crop_bytes=len(data),
-                **fields_of_choice(candidates, choice),
-                **checks._asdict(),
-            )
-            record = decision.record_of_new_crop(record, candidates)
+            record = decision.record_of_new_crop(record, candidates, self.config)
+            rectangles = [crop.record.crop_box or whole(photo.resolution_wh) for crop in crops_of(record)]
+            full = _FullDecode(self, photo, rectangles)
+            made, data = [], []
+            for rectangle in rectangles:
+                stage = "decode"
+                decoded, rectangle = self._pixels_of(photo, rectangle, full)
+                stage = "crop"
+                with self.times.measure("crop"):
+                    crop = self._crop(decoded, rectangle)
+                with self.times.measure("encode"):
+                    data.append(self._encode(crop, photo.exif))
+                with self.times.measure("check"):
+                    checks = check_crop(crop)
+                made.append({"crop_box": rectangle, "crop_bytes": len(data[-1]), **checks._asdict()})
+                record = msgspec.structs.replace(record, truncated=decoded.truncated, damaged=decoded.damaged)
+            record = with_crops(record, made)
         except Exception as error:
             return self._failed(photo.job, stage, error, None if stage == "decode" else photo)
-        return Outcome(record, candidates, data)
+        return Outcome(record, candidates, tuple(data))
 
-    def _pixels_of(self, photo: DecodedPhoto, rectangle: PixelBox) -> tuple[Decoded, PixelBox]:
+    def _pixels_of(
+        self, photo: DecodedPhoto, rectangle: PixelBox, full: _FullDecode
+    ) -> tuple[Decoded, PixelBox]:
         """Return pixels that hold the rectangle, no coarser than the crop allows, and the rectangle."""
         decoded, file = photo.decoded, photo.file
         if decoded is not None and decoded.reduction == 1:
@@ -315,16 +315,17 @@ class Pipeline:
             if 1 < reduction <= coarsest and file.can_reduce(reduction):
                 region = snapped(rectangle, reduction, photo.resolution_wh)
                 if decoded is None or decoded.reduction > reduction:
-                    decoded = self._decode_for_crop(file, region, reduction, again=decoded is not None)
+                    decoded = self.decode_for_crop(file, region, reduction, again=decoded is not None)
                     if decoded.reduction == 1:  # of damaged data another decoder has made what it could
                         return decoded, rectangle
                 if self._is_fine_enough(decoded, region):
                     return decoded, region
-        return self._decode_for_crop(file, rectangle, 1, again=decoded is not None), rectangle
+        return full.decode(again=decoded is not None), rectangle
 
-    def _decode_for_crop(
+    def decode_for_crop(
         self, file: PhotoFile, region: PixelBox, reduction: Reduction, again: bool
     ) -> Decoded:
+        """Decode a region, and note whether the photo was decoded before."""
         with self.times.measure("decode again" if again else "decode"):
             return file.decode(region, reduction)
 
@@ -364,26 +365,16 @@ class Pipeline:
         block = exif.of_crop(width, height, gps=self.config.gps)
         return embed_exif(data, self.config.format, block, width, height)
 
-    def _choose(self, detections: Detections, resolution_wh: tuple[int, int]) -> tuple[Detections, Choice]:
-        """Return the boxes to keep, with the presence of all boxes, and the choice."""
-        kept, choice = choose_and_keep(detections, self.classes, self.conf, resolution_wh)
-        return replace(kept, presence=presence_of(detections.rounded(), self.classes)), choice
-
-    def _rectangle(self, candidates: Detections, choice: Choice, resolution_wh: tuple[int, int]) -> PixelBox:
-        if choice.index is None:
-            return whole(resolution_wh)
-        chosen = candidates.edges(choice.index)
-        return crop_rectangle(chosen, self.config.scale, self.size, resolution_wh)
-
     def _blank(self, job: Job, photo: DecodedPhoto | None = None) -> Record:
         width, height = photo.resolution_wh if photo else (0, 0)
+        known = (photo.decoded or job.earlier) if photo else None
         return Record(
             image=job.photo.key,
             status="failed",
             width=width,
             height=height,
-            truncated=photo.decoded.truncated if photo and photo.decoded else False,
-            damaged=photo.decoded.damaged if photo and photo.decoded else None,
+            truncated=known.truncated if known else False,
+            damaged=known.damaged if known else None,
             checksum=photo.checksum if photo else None,
             model=self.detector.info.name,
             source=self.recipe.record_source,
@@ -410,6 +401,29 @@ class Pipeline:
         return Outcome(
             msgspec.structs.replace(self._blank(job, photo), reason=reason, stage=stage, error=message)
         )
+
+
+class _FullDecode:
+    """The pixels around all rectangles of a photo, not reduced; decoded when they are first asked for.
+
+    Args:
+        pipeline: decodes.
+        photo: the photo.
+        rectangles: what is to be cut out.
+    """
+
+    def __init__(self, pipeline: Pipeline, photo: DecodedPhoto, rectangles: Sequence[PixelBox]) -> None:
+        self._pipeline, self._photo, self._rectangles = pipeline, photo, rectangles
+        self._decoded: Decoded | None = None
+
+    def decode(self, *, again: bool) -> Decoded:
+        """Return the pixels; `again` tells whether any were decoded before."""
+        if self._decoded is None:
+            assert self._photo.file is not None
+            left, top, right, bottom = zip(*self._rectangles, strict=True)
+            around = min(left), min(top), max(right), max(bottom)
+            self._decoded = self._pipeline.decode_for_crop(self._photo.file, around, 1, again)
+        return self._decoded
 
 
 def _was_undamaged(record: Record) -> bool:

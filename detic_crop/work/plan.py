@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from detic_crop.columns import Column, TextMap, Texts, hashes_of, numbers
 from detic_crop.config import CropConfig
+from detic_crop.folder.crop_paths import within
 from detic_crop.folder.decisions import Decision
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import unfinished_crops
 from detic_crop.folder.known import Known
 from detic_crop.folder.names import CropNames, FixedNames, NameRules
-from detic_crop.folder.records import Record, ResumeEntry
-from detic_crop.folder.tars import within
+from detic_crop.folder.records import Record, ResumeEntry, files_of, names_of
 from detic_crop.images.encode import EXTENSIONS
 from detic_crop.photos.photo import Photo
 from detic_crop.photos.table import Photos
@@ -105,12 +105,32 @@ class Plan:
     Attributes:
         jobs: photos to work on, in input order.
         skipped: number of photos whose crop is there and whose file has not changed.
-        replaced: key → crop that the folder has of a photo that is done again.
+        replaced: key → crops that the folder has of a photo that is done again.
     """
 
     jobs: Sequence[Job]
     skipped: int
-    replaced: Mapping[str, str]
+    replaced: Mapping[str, Collection[str]]
+
+
+class _Replaced(Mapping[str, Collection[str]]):
+    """Key → crops of a photo, in two columns."""
+
+    def __init__(self) -> None:
+        self._crops = TextMap()
+
+    def add(self, key: str, crops: Collection[str]) -> None:
+        """Put in the crops of a photo that has none yet."""
+        self._crops.add(key, "\0".join(crops))  # which no path has
+
+    def __getitem__(self, key: str) -> Collection[str]:
+        return self._crops[key].split("\0")
+
+    def __len__(self) -> int:
+        return len(self._crops)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._crops)
 
 
 class Surroundings(Protocol):
@@ -135,36 +155,43 @@ def make_plan(
     Raises:
         UsageError: a crop could overwrite a photo or a tar file of somebody else; nothing was changed.
     """
-    fixed, ours = FixedNames(), array("q")
+    are_numbered = task.config.animals == "all"
+    rules = folder.crops.rules.numbered() if are_numbered else folder.crops.rules
+    fixed, ours = FixedNames(are_numbered=are_numbered), array("q")
     for record in records.values():
         if record.crop:
-            ours.append(hash(record.crop))
+            ours.extend(map(hash, names_of(record)))
             fixed.settle(record.image, within(record.crop))
     unfinished = partial(unfinished_crops, folder.layout.candidates, records)
     files = _FilesThere(surroundings.files_in_the_way(), ours, unfinished)
     for path in files.others:
         fixed.take(path)
-    lent = partial(_lent_name, task, folder.crops.rules, files.others)
+    lent = partial(_lent_name, task, rules, files.others)
     for key, earlier in task.earlier.items():
         if (name := lent(earlier)) and not _crop_of(records.get(key)):
             fixed.settle(key, name)
-    names = CropNames(task.keys, EXTENSIONS[task.config.format], fixed, folder.crops.rules)
+    names = CropNames(task.keys, EXTENSIONS[task.config.format], fixed, rules)
     places = folder.crops.places(filter(None, map(_crop_of, records.values())), task.per_tar)
     check = folder.checks.check_of_crops()
-    jobs, replaced = Jobs(task), TextMap()
+    jobs, replaced = Jobs(task), _Replaced()
     for row, photo in enumerate(task.photos):
         found = records.get(photo.key)
         before = _crop_of(found)
         name = within(before) or lent(task.earlier.get(photo.key)) or names[photo.key]
         crop = places.place(name, before)
+        recorded = () if found is None else files_of(found)
         # Where the photos are was checked before the folder was locked.
-        size = files.size(crop)
-        check(crop, size is not None and size >= 0)
+        sizes = [files.size(file.name) for file in recorded]
+        for file, size in zip(recorded, sizes, strict=True):
+            check(file.name, size is not None and size >= 0)
+        if not recorded:
+            size = files.size(crop)
+            check(crop, size is not None and size >= 0)
         decision = task.decisions.get(photo.key)
-        if found is None or not _is_finished(photo, found, folder, size, decision):
+        if found is None or not _is_finished(photo, found, folder, sizes, decision):
             jobs.add(row, photo.key, crop)
-            if before:
-                replaced.add(photo.key, before)
+            if recorded:
+                replaced.add(photo.key, [file.name for file in recorded])
     places.refuse_foreign(files.others, files.unfinished)
     return Plan(jobs, len(task.photos) - len(jobs), replaced)
 
@@ -246,7 +273,11 @@ def _are_in(hashes: NDArray[np.int64], ascending: NDArray[np.int64]) -> NDArray[
 
 
 def _is_finished(
-    photo: Photo, record: ResumeEntry, folder: OutputFolder, size: int | None, decision: Decision | None
+    photo: Photo,
+    record: ResumeEntry,
+    folder: OutputFolder,
+    sizes: Sequence[int | None],
+    decision: Decision | None,
 ) -> bool:
     """Return whether a photo need not be done again.
 
@@ -254,7 +285,7 @@ def _is_finished(
         photo: the photo as it is now.
         record: what the journal has of it.
         folder: the output folder.
-        size: bytes of the file where its crop belongs; None or negative where that is not known.
+        sizes: bytes of each file where a crop of it belongs; None or negative where that is not known.
         decision: what a reviewer decided; None for nothing.
     """
     if record.status == "failed":
@@ -265,6 +296,9 @@ def _is_finished(
         return False
     if record.status == "rejected":
         return True
-    if size is None or size < 0:  # a link, a shard's or in a tar file
-        size = folder.crops.size(record.crop)
-    return size == record.crop_bytes
+    for file, size in zip(files_of(record), sizes, strict=True):
+        if size is None or size < 0:  # a link, a shard's or in a tar file
+            size = folder.crops.size(file.name)
+        if size != file.size:
+            return False
+    return True

@@ -22,7 +22,7 @@ class Job(NamedTuple):
 
     Attributes:
         photo: which one.
-        crop: path of its crop, relative to the output folder.
+        crop: path of its crop, relative to the output folder, or the one after which its crops are numbered.
         decision: what a reviewer decided; it takes precedence over the detector's choice.
         earlier: record of the run whose kept boxes are used instead of a detector.
     """
@@ -39,12 +39,17 @@ class Outcome(NamedTuple):
     Attributes:
         record: what was done with it.
         candidates: its boxes; None if it failed.
-        crop: bytes of the crop's file; None if it failed.
+        crops: bytes of each of its crops, in the order of `crops_of`.
     """
 
     record: Record
     candidates: Detections | None = None
-    crop: bytes | None = None
+    crops: tuple[bytes, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all crops."""
+        return sum(map(len, self.crops))
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,8 @@ def test_defaults_are_those_of_the_settings() -> None:
 def test_recrop_has_no_defaults_of_its_own() -> None:
     policy = {f.name for f in dataclasses.fields(CropConfig)} & set(options_of(COMMANDS["recrop"]))
     assert policy == {
-        *("classes", "conf", "scale", "size", "fit", "format", "quality", "decode", "out_format"),
+        *("classes", "conf", "animals", "max_animals", "min_side", "not_found"),
+        *("scale", "size", "fit", "format", "quality", "decode", "out_format"),
         *("exif", "metadata", "gps"),
     }
     given = COMMANDS["recrop"].make_context("recrop", ["x", "--out", "y"]).params
@@ -126,6 +127,10 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
         "FORMAT": "png",
         "QUALITY": "80",
         "DECODE": "scaled",
+        "ANIMALS": "all",
+        "MAX_ANIMALS": "4",
+        "MIN_SIDE": "2",
+        "NOT_FOUND": "skip",
         "OUT_FORMAT": "tar",
         "BOX_FORMAT": "xyxy",
         "EXIF": "keep",

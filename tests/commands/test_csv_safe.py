@@ -49,7 +49,7 @@ def audit_of(cells: list[str]) -> Audit:
 @pytest.mark.parametrize("cell", FORMULAS)
 def test_what_is_taken_for_a_formula_gets_a_mark_in_every_text(cell: str) -> None:
     audit = audit_of([cell])
-    header, row = guarded(audit)
+    header, row = guarded(table_cells(audit), audit)
     named = dict(zip(header, row, strict=True))
     assert [named[name] for name in ("note", "image", "error", "class_name")] == [f"'{cell}"] * 4
 
@@ -57,21 +57,22 @@ def test_what_is_taken_for_a_formula_gets_a_mark_in_every_text(cell: str) -> Non
 @pytest.mark.parametrize("cell", PLAIN)
 def test_all_else_stays_and_so_do_numbers(cell: str) -> None:
     audit = audit_of([cell])
-    assert list(guarded(audit)) == list(table_cells(audit))
+    assert list(guarded(table_cells(audit), audit)) == list(table_cells(audit))
 
 
 def test_negative_coordinates_stay() -> None:
     box = (-3.5, -1.0, 20.0, 30.0)
     record = Record("a.jpg", "cropped", "largest_box", "a.jpg", 600, 400, "Whale", 0.9, box=box)
     rows = [Row(record)]
-    header, row = guarded(Audit(CONFIG, rows, judge(rows, CONFIG)))
+    audit = Audit(CONFIG, rows, judge(rows, CONFIG))
+    header, row = guarded(table_cells(audit), audit)
     assert row[header.index("box")] == "-4 -1 20 30"
 
 
 def test_a_label_column_may_be_called_like_a_formula() -> None:
     rows = [Row(Record("a.jpg", "failed"), ["a.jpg", "x"])]
     audit = Audit(CONFIG, rows, judge(rows, CONFIG), Labels(["id", "=1+1"], [["a.jpg", "x"]], "id"))
-    assert next(iter(guarded(audit)))[1] == "'=1+1"
+    assert next(iter(guarded(table_cells(audit), audit)))[1] == "'=1+1"
 
 
 @pytest.fixture
@@ -149,7 +150,8 @@ def test_our_own_reader_gives_the_numbers_as_before(out: Path) -> None:
 def test_libreoffice_finds_no_formula(tmp_path: Path) -> None:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    writer.writerows(guarded(audit_of([cell for cell in FORMULAS if "\x00" not in cell])))
+    audit = audit_of([cell for cell in FORMULAS if "\x00" not in cell])
+    writer.writerows(guarded(table_cells(audit), audit))
     (tmp_path / "audit.csv").write_text(text.getvalue(), encoding="utf-8", newline="")
     command = [
         *(needed("LibreOffice Calc"), "--headless", f"-env:UserInstallation={(tmp_path / 'p').as_uri()}"),

@@ -53,7 +53,7 @@ def population(n_cropped: int, n_resized: int) -> dict[str, Record]:
 
 def said(**verdicts: str) -> dict[str, Verdict]:
     return {
-        key: Verdict(key, verdict, ANOTHER if verdict == "box" else None, "Ann", "t")
+        key: Verdict(key, verdict, (ANOTHER,) if verdict == "box" else (), "Ann", "t")
         for key, verdict in verdicts.items()
     }
 
@@ -223,9 +223,9 @@ def test_to_want_the_box_that_the_detector_chose_is_to_accept_it() -> None:
     verdicts = {drawn.image: Verdict(drawn.image, "accepted") for drawn in sample}
     accepted = estimate(sample, records, records, verdicts)
     crop_key = next(drawn.image for drawn in sample if records[drawn.image].box)
-    verdicts[crop_key] = Verdict(crop_key, "box", BOX)
+    verdicts[crop_key] = Verdict(crop_key, "box", (BOX,))
     assert estimate(sample, records, records, verdicts) == accepted
-    verdicts[crop_key] = Verdict(crop_key, "box", ANOTHER)
+    verdicts[crop_key] = Verdict(crop_key, "box", (ANOTHER,))
     assert estimate(sample, records, records, verdicts) != accepted
 
 

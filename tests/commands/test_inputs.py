@@ -148,13 +148,13 @@ def test_added_photos_are_found_by_what_comes_later(work: Path) -> None:
     assert_same(work / "out", before)
     log = verdict_log(work / "out")
     for key in ("a.jpg", "x.jpg"):
-        log.append(Verdict(key, "box", (1.0, 1.0, 30.0, 30.0), "me", "now"))
+        log.append(Verdict(key, "box", ((1.0, 1.0, 30.0, 30.0),), "me", "now"))
     result = api.apply(work / "out", quiet=True)
     assert (result.problems, result.done) == ({}, 2)
     # Only one of them has moved.
     shutil.move(work / "two", work / "moved")
     for key in ("a.jpg", "x.jpg"):
-        log.append(Verdict(key, "undone", None, "me", "now"))
+        log.append(Verdict(key, "undone", (), "me", "now"))
     result = api.apply(work / "out", input=work / "moved", quiet=True)
     assert (result.problems, result.done) == ({}, 2)
     assert images(work / "out") == [*FIRST, "day1/y.jpg", "x.jpg"]

@@ -127,9 +127,9 @@ def test_it_is_no_missed_animal_of_the_detector(tmp_path: Path) -> None:
     log = verdict_log(tmp_path / "out")
     for name in names:
         if name in names[20:]:  # a person finds an animal in each that was not listed
-            log.append(Verdict(name, "box", BOX, "me", "now"))
+            log.append(Verdict(name, "box", (BOX,), "me", "now"))
         else:
-            log.append(Verdict(name, "accepted", None, "me", "now"))
+            log.append(Verdict(name, "accepted", (), "me", "now"))
     api.apply(tmp_path / "out", quiet=True)
     found = api.write_audit(tmp_path / "out").estimate
     assert found is not None

@@ -404,11 +404,11 @@ def test_reviewed_photos_come_last_with_their_verdict(run: Run) -> None:
         "mended.jpg", score=None, best_score=None, box=(1.0, 2.0, 9.0, 40.0), verdict="box", source="review"
     )
     said = [
-        Verdict("crop0.jpg", "accepted", None, "Ann", "t"),
-        Verdict("crop2.jpg", "whole", None, "<b>Bob", "t"),
-        Verdict("crop3.jpg", "box", drawn, "", "t"),
-        Verdict("mended.jpg", "box", (1.001, 2.0, 9.0, 55.0), "Ann", "t"),
-        Verdict("none0.jpg", "rejected", None, "Ann", "t"),
+        Verdict("crop0.jpg", "accepted", (), "Ann", "t"),
+        Verdict("crop2.jpg", "whole", (), "<b>Bob", "t"),
+        Verdict("crop3.jpg", "box", (drawn,), "", "t"),
+        Verdict("mended.jpg", "box", ((1.001, 2.0, 9.0, 55.0),), "Ann", "t"),
+        Verdict("none0.jpg", "rejected", (), "Ann", "t"),
     ]
     page = run.page(verdicts={verdict.image: verdict for verdict in said})
     assert page.shown()[:2] == ["crop1.jpg", "crop4.jpg"]
@@ -582,8 +582,8 @@ def test_nothing_else_becomes_markup(run: Run) -> None:
         )
     config = CropConfig(model=MARKUP, classes=MARKUP, conf=0.3, size=32)
     said = [
-        Verdict(run.rows[0].record.image, MARKUP, None, MARKUP, MARKUP),
-        Verdict(run.rows[1].record.image, "whole", None, MARKUP, MARKUP),
+        Verdict(run.rows[0].record.image, MARKUP, (), MARKUP, MARKUP),
+        Verdict(run.rows[1].record.image, "whole", (), MARKUP, MARKUP),
     ]
     estimate = Estimate(200, 50, 1000, 100, precision=Interval(0.95, 0.91, 0.98))
     page = run.page(config, {verdict.image: verdict for verdict in said}, estimate)

@@ -222,7 +222,7 @@ def test_a_verdict_is_on_disk_before_the_answer(finished: Path, client: Client) 
     answer = client.say(image, "box", [10.126, -5, 30, 20]).json()
     assert answer["verdict"]["box"] == [10.13, 0, 30, 20]
     (last,) = verdicts_of(finished / "out").values()
-    assert last[:4] == (image, "box", (10.13, 0.0, 30.0, 20.0), "tester")
+    assert last[:4] == (image, "box", ((10.13, 0.0, 30.0, 20.0),), "tester")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}", last.time)
     assert client.say(image, "undone").json()["verdict"] is None
     assert verdicts_of(finished / "out") == {}

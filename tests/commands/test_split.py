@@ -129,11 +129,11 @@ def test_rows_of_one_photo_may_name_several(tmp_path: Path) -> None:
 
 def test_the_same_call_gives_the_same_folds(outing: Path) -> None:
     detic_crop.split(outing, 5)
-    before = product_and_state(outing)
+    before, of_seed_0 = product_and_state(outing), folds(outing)
     detic_crop.split(outing, 5)
     assert product_and_state(outing) == before
     detic_crop.split(outing, 5, seed=1)
-    assert folds(outing) != before
+    assert folds(outing) != of_seed_0
 
 
 def test_later_commands_keep_the_folds(tmp_path: Path, outing: Path) -> None:
@@ -269,3 +269,15 @@ def test_nothing_of_a_table_without_folds_changes(tmp_path: Path) -> None:
     before = product(tmp_path / "out")
     api.write_audit(tmp_path / "out")
     assert product(tmp_path / "out") == before
+
+
+def test_the_animals_of_a_photo_share_its_fold(tmp_path: Path) -> None:
+    write_photos(tmp_path / "in", 20)
+    crop(tmp_path / "in", tmp_path / "out", animals="all", encounter="folder")
+    detic_crop.split(tmp_path / "out", 4)
+    of_photo = folds(tmp_path / "out")
+    with open(tmp_path / "out/animals.csv", newline="", encoding="utf-8") as file:
+        animals = list(csv.DictReader(file))
+    assert len(animals) > 20
+    assert all(row["fold"] == of_photo[row["image"]] for row in animals)
+    assert all(row["encounter"] == (row["image"].rpartition("/")[0] or ".") for row in animals)

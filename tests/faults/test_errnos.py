@@ -94,7 +94,7 @@ def states(out: Path) -> dict[str, tuple[Record, bytes | None]]:
         return {}
     found: dict[str, tuple[Record, bytes | None]] = {}
     for key, record in records_of(out).items():
-        place = folder.aside.find(record)
+        place = folder.aside.find(record, record.crop)
         data = folder.crops.read(place) if place and folder.crops.size(place) is not None else None
         found[key] = msgspec.structs.replace(record, candidates=None), data
     return found

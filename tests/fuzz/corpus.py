@@ -155,9 +155,9 @@ def reviews() -> Iterator[bytes]:
     """review.csv as this version and others leave it."""
     lines = VerdictLines()
     given = (
-        Verdict("a.jpg", "box", (1.5, 2.0, 30.0, 20.0), "somebody", "2026-01-02T03:04:05+0000"),
+        Verdict("a.jpg", "box", ((1.5, 2.0, 30.0, 20.0),), "somebody", "2026-01-02T03:04:05+0000"),
         Verdict('day1/with "quotes", and commas.jpg', "rejected"),
-        Verdict("two\nlines.jpg", "undone", None, "é"),
+        Verdict("two\nlines.jpg", "undone", (), "é"),
     )
     yield lines.header() + b"".join(map(lines.line, given))
     yield b'image,verdict,box,reviewer,time\na.jpg,accepted,,,\n"b, c.jpg",whole,,me,now\n'

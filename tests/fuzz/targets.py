@@ -173,7 +173,7 @@ def _review(data: bytes) -> None:
         path.parent.mkdir()
         path.write_bytes(data)
         before = read_review(path).last
-        given = Verdict("the last.jpg", "box", (1.0, 2.0, 3.0, 4.0), 'some"body', "now")
+        given = Verdict("the last.jpg", "box", ((1.0, 2.0, 3.0, 4.0),), 'some"body', "now")
         VerdictLog(path).append(given)
         assert path.read_bytes().startswith(data)
         assert read_review(path).last == {**before, given.image: given}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from detic_crop.folder.lines import to_line
-from detic_crop.folder.records import Record, ResumeEntry
+from detic_crop.folder.records import Record, ResumeEntry, SizeOfCrop
 from detic_crop.photos.keys import STATE
 
 Values = dict[str, Any]
@@ -23,7 +23,9 @@ def values_of(line: bytes) -> Values:
 
 def entry_of(record: Record) -> ResumeEntry:
     """What a resume has to know of a photo, taken from its whole record."""
-    return ResumeEntry(**{name: getattr(record, name) for name in ResumeEntry.__struct_fields__})
+    known = {name: getattr(record, name) for name in ResumeEntry.__struct_fields__}
+    sizes = tuple(SizeOfCrop(animal.number, animal.crop_bytes) for animal in record.animals)
+    return ResumeEntry(**known | {"animals": sizes})
 
 
 def change_line(path: Path, number: int, change: Callable[[Values], object]) -> Values:

@@ -15,13 +15,14 @@ DRAWN = (5.0, 5.0, 31.0, 28.0)
 
 def give_verdict(out: Path, image: str, verdict: str, box: Box | None = None) -> None:
     """Append one line to the review.csv of an output folder."""
-    verdict_log(out).append(Verdict(image, verdict, box, "me", "now"))
+    boxes = () if box is None else (box,)
+    verdict_log(out).append(Verdict(image, verdict, boxes, "me", "now"))
 
 
 def give_verdicts(out: Path, verdicts: dict[str, str]) -> None:
     """Append a line for each photo; the verdict ``box`` wants `DRAWN`."""
     verdict_log(out).append(
-        *(Verdict(image, word, DRAWN if word == "box" else None) for image, word in verdicts.items())
+        *(Verdict(image, word, (DRAWN,) if word == "box" else ()) for image, word in verdicts.items())
     )
 
 

@@ -210,7 +210,7 @@ def test_another_box_by_number_and_by_cycling(finished: Path, client: Client, br
         go_to(page, image)
         press(page, "2")
         expect(page.locator("#name")).not_to_have_text(image)
-        assert verdicts_of(finished / "out")[image].box == boxes[1]
+        assert verdicts_of(finished / "out")[image].boxes == (boxes[1],)
         go_to(page, image)
         expect(page.locator("#verdict")).to_have_text("box 2 — tester")
         press(page, "c")
@@ -221,7 +221,7 @@ def test_another_box_by_number_and_by_cycling(finished: Path, client: Client, br
         expect(page.locator("#take-label")).to_have_text("Take box 2")
         press(page, "c", "Enter")
         expect(page.locator("#name")).not_to_have_text(image)
-        assert verdicts_of(finished / "out")[image].box == boxes[2]
+        assert verdicts_of(finished / "out")[image].boxes == (boxes[2],)
         go_to(page, image)
         press(page, "1")  # the detector's own
         expect(page.locator("#name")).not_to_have_text(image)
@@ -274,7 +274,7 @@ def test_drawing_a_box(finished: Path, client: Client, browser: Browser) -> None
         drag(page, (0.7, 0.8), (0.2, 0.3))  # from any corner
         press(page, "Enter")
         shows(page, client.image(1))
-    box = verdicts_of(finished / "out")[image].box
+    (box,) = verdicts_of(finished / "out")[image].boxes
     assert box == pytest.approx((120, 120, 420, 320), abs=2)
     assert all(edge == int(edge) for edge in box or ())
 
@@ -287,7 +287,7 @@ def test_handles_adjust_a_box(finished: Path, client: Client, browser: Browser) 
         drag(page, (0.2, 0.3), (0.1, 0.1))  # the corner's both
         press(page, "a")
         shows(page, client.image(1))
-    assert verdicts_of(finished / "out")[image].box == pytest.approx((60, 40, 480, 200), abs=3)
+    assert verdicts_of(finished / "out")[image].boxes[0] == pytest.approx((60, 40, 480, 200), abs=3)
 
 
 def test_a_drawing_can_be_dropped_half_way_and_stays_inside(
@@ -303,7 +303,7 @@ def test_a_drawing_can_be_dropped_half_way_and_stays_inside(
         drag(page, (0.5, 0.5), (1.3, -0.4))
         press(page, "Enter")
         shows(page, client.image(1))
-    left, top, right, _ = verdicts_of(finished / "out")[image].box or (0, 0, 0, 0)
+    ((left, top, right, _),) = verdicts_of(finished / "out")[image].boxes
     assert (top, right) == (0, 600)
     assert left == pytest.approx(300, abs=2)
 
@@ -438,7 +438,7 @@ def finish(page: Page, image: str) -> None:
 
 def assert_drawn(folder: Path, image: str) -> None:
     assert verdicts_of(folder / "out")[image].verdict == "box"
-    assert verdicts_of(folder / "out")[image].box == pytest.approx(BOX, abs=3)
+    assert verdicts_of(folder / "out")[image].boxes[0] == pytest.approx(BOX, abs=3)
 
 
 @pytest.mark.parametrize("mine", [True, False])

@@ -474,7 +474,7 @@ def test_names_keep_clear_of_somebody_elses_objects(photos: Path) -> None:
 
 def test_overwrite_asks_before_it_removes_verdicts(photos: Path, tmp_path: Path) -> None:
     crop(photos, tmp_path / "local")
-    verdict_log(tmp_path / "local").append(Verdict("photo000.jpg", "rejected", None, "me", now()))
+    verdict_log(tmp_path / "local").append(Verdict("photo000.jpg", "rejected", (), "me", now()))
     api.apply(tmp_path / "local", quiet=True)
     copy_up(tmp_path / "local", OUT)
     crop(photos, OUT)
@@ -493,7 +493,7 @@ def test_overwrite_asks_before_it_removes_verdicts(photos: Path, tmp_path: Path)
 
 def test_rejected_crops_of_an_earlier_version_are_renamed(photos: Path, tmp_path: Path) -> None:
     crop(photos, tmp_path / "local")
-    verdict_log(tmp_path / "local").append(Verdict("photo000.jpg", "rejected", None, "me", now()))
+    verdict_log(tmp_path / "local").append(Verdict("photo000.jpg", "rejected", (), "me", now()))
     api.apply(tmp_path / "local", quiet=True)
     rejected = tmp_path / "local" / STATE / "rejected"
     data = (rejected / "photo000.jpg.rejected").read_bytes()
@@ -507,7 +507,7 @@ def test_rejected_crops_of_an_earlier_version_are_renamed(photos: Path, tmp_path
 
 def test_a_rejected_photo_that_changed_gets_its_crop_back(photos: Path, tmp_path: Path) -> None:
     crop(photos, tmp_path / "local")
-    verdict_log(tmp_path / "local").append(Verdict("photo000.jpg", "rejected", None, "me", now()))
+    verdict_log(tmp_path / "local").append(Verdict("photo000.jpg", "rejected", (), "me", now()))
     api.apply(tmp_path / "local", quiet=True)
     copy_up(tmp_path / "local", OUT)
     write_photo(photos / "photo000.jpg", 77)
@@ -803,7 +803,7 @@ def test_a_copy_on_a_disk_puts_its_segments_together(
     copy_down(OUT, copy)  # what was done since
     api.write_audit(copy)
     assert_same(copy, product(tmp_path / "reference"))
-    verdict_log(copy).append(Verdict("photo000.jpg", "whole", None, "me", now()))
+    verdict_log(copy).append(Verdict("photo000.jpg", "whole", (), "me", now()))
     assert api.apply(copy, quiet=True).done == 1
     api.recrop(copy, tmp_path / "again", quiet=True)
     assert crop(photos, copy).skipped == 7

@@ -169,7 +169,7 @@ def test_a_copy_is_reviewed_and_goes_up_again(photos: Path, tmp_path: Path) -> N
     tars(photos, OUT)
     copy = down(tmp_path / "copy")
     keys = [row["image"] for row in rows_of(copy) if row["status"] == "cropped"][:2]
-    verdict_log(copy).append(*(Verdict(key, "rejected", None) for key in keys))
+    verdict_log(copy).append(*(Verdict(key, "rejected", ()) for key in keys))
     assert api.apply(copy, quiet=True).counts["rejected"] == 2
     assert_samples(copy)
     set_objects(OUT, {})

@@ -14,6 +14,7 @@ import pytest
 
 from detic_crop import api
 from detic_crop.errors import OutputError, UsageError
+from detic_crop.folder.crop_paths import is_tar_name, place_of
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.inside import Inside
 from detic_crop.folder.journal import Journal, replay
@@ -21,7 +22,7 @@ from detic_crop.folder.layout import PENDING
 from detic_crop.folder.names import aside_name
 from detic_crop.folder.records import Record
 from detic_crop.folder.shard import Shard
-from detic_crop.folder.tars import TarCrops, is_tar_name, place_of, tar_name
+from detic_crop.folder.tars import TarCrops, tar_name
 from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.photos.keys import STATE
 from tests.kit.detectors import FakeDetector
@@ -206,7 +207,7 @@ def test_review(photos: Path, tmp_path: Path) -> None:
     box = (5.0, 5.0, 31.0, 28.0)
     words = ("box", "whole", "rejected", "accepted", "rejected")
     log.append(
-        *(Verdict(key, word, box if word == "box" else None) for key, word in zip(keys, words, strict=False))
+        *(Verdict(key, word, (box,) if word == "box" else ()) for key, word in zip(keys, words, strict=False))
     )
     result = api.apply(out, quiet=True)
     assert result.counts["rejected"] == 2
@@ -218,7 +219,7 @@ def test_review(photos: Path, tmp_path: Path) -> None:
     assert sorted(files_of(out / STATE / "rejected")) == sorted(map(aside_name, rejected))
     assert tars(photos, out).counts["rejected"] == 2  # a run keeps them out
     assert_samples(out)
-    log.append(*(Verdict(key, "undone", None) for key in keys[:5]))
+    log.append(*(Verdict(key, "undone", ()) for key in keys[:5]))
     api.apply(out, quiet=True)
     assert_samples(out)
     assert not (out / STATE / "rejected").exists() or not files_of(out / STATE / "rejected")

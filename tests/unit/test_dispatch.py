@@ -59,7 +59,7 @@ class Desks(Crew):
         return desks
 
     def answer(self, worker: Worker, key: str) -> None:
-        self.inbox.put((worker, Outcome(Record(key, "cropped"), None, bytes(BYTES))))
+        self.inbox.put((worker, Outcome(Record(key, "cropped"), None, (bytes(BYTES),))))
 
     def tend(self, workers: list[Worker]) -> None:
         busy = [worker for worker in workers if worker.in_hand]

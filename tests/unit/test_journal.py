@@ -31,7 +31,7 @@ from detic_crop.folder.journal import (
 from detic_crop.folder.known import InMemory
 from detic_crop.folder.lines import to_line
 from detic_crop.folder.names import is_crop_path
-from detic_crop.folder.records import DetectorChoice, Record, Span
+from detic_crop.folder.records import Animal, DetectorChoice, Record, Span
 from tests.kit.errors import refused
 from tests.kit.helpers import as_found, detections
 from tests.kit.journals import entry_of, values_of
@@ -77,6 +77,9 @@ FULL = Record(
     reviewer="Ann",
     detected=DetectorChoice("día 1/x.jpg", "cropped", "largest_box", score=0.25, box=(1.5, 2.5, 3.5, 4.5)),
     detector_box=(1.5, 2.5, 3.5, 4.5),
+    reviewed=((1.5, 2.5, 3.5, 4.5), (5.5, 2.5, 7.5, 4.5)),
+    note="a calf?",
+    animals=(Animal(1, score=0.25, box=(1.5, 2.5, 3.5, 4.5), crop_bytes=456), Animal(2, "too_small")),
     candidates=(1000, 200),
 )
 

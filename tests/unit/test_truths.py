@@ -24,16 +24,16 @@ def record(box: tuple[float, float, float, float] | None = BOX, **changes: objec
     [
         (record(), Decision("accepted"), Truth("a.jpg", BOX, "accepted")),
         (record(None), Decision("accepted"), Truth("a.jpg", None, "empty")),  # "Accept: no animal"
-        (record(), Decision("box", DRAWN), Truth("a.jpg", DRAWN, "corrected")),
-        (record(None), Decision("box", DRAWN), Truth("a.jpg", DRAWN, "corrected")),
-        (record(), Decision("box", (-5, 5, 120, 20)), Truth("a.jpg", (0, 5, 100, 20), "corrected")),
+        (record(), Decision("box", (DRAWN,)), Truth("a.jpg", DRAWN, "corrected")),
+        (record(None), Decision("box", (DRAWN,)), Truth("a.jpg", DRAWN, "corrected")),
+        (record(), Decision("box", ((-5, 5, 120, 20),)), Truth("a.jpg", (0, 5, 100, 20), "corrected")),
         (record(), Decision("rejected"), Truth("a.jpg", None, "empty")),
         (record(None), Decision("whole"), Truth("a.jpg", None, "empty")),
         # Whether the last word was applied makes no difference.
         (record(status="rejected", verdict="rejected"), Decision("rejected"), Truth("a.jpg", None, "empty")),
         (
             record(DRAWN, verdict="box", detector_box=BOX),
-            Decision("box", DRAWN),
+            Decision("box", (DRAWN,)),
             Truth("a.jpg", DRAWN, "corrected"),
         ),
         (
@@ -53,7 +53,7 @@ def test_what_a_verdict_says(photo: Record, decision: Decision, truth: Truth) ->
     [
         (record(), Decision("whole"), "does not say whether an animal is there"),
         (record(None, verdict="whole", detector_box=BOX), Decision("whole"), "does not say whether"),
-        (record(), Decision("box", (200, 5, 300, 20)), "expected a box inside"),
+        (record(), Decision("box", ((200, 5, 300, 20),)), "expected a box inside"),
         (record(None, status="failed"), Decision("accepted"), "could not read"),
     ],
 )

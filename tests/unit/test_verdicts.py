@@ -46,8 +46,8 @@ def test_an_absent_file_holds_none(path: Path) -> None:
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_names_survive(path: Path, name: str) -> None:
     said = [
-        Verdict(name, "box", (1.0, 2.25, 30.5, 40.0), name, "2026-11-25T01:20:08+0000"),
-        Verdict("other.jpg", "accepted", None, "me", "t"),
+        Verdict(name, "box", ((1.0, 2.25, 30.5, 40.0),), name, "2026-11-25T01:20:08+0000"),
+        Verdict("other.jpg", "accepted", (), "me", "t"),
     ]
     VerdictLog(path).append(*said)
     assert list(read_verdicts(path).values()) == said
@@ -55,7 +55,7 @@ def test_names_survive(path: Path, name: str) -> None:
         table = list(csv.reader(file, strict=True))
     assert table[0] == [*HEADER, CHECKSUM]
     assert table[1][:5] == [name, "box", "1 2.25 30.5 40", name, "2026-11-25T01:20:08+0000"]
-    assert re.fullmatch("crc-[0-9a-f]{8}", table[1][5])
+    assert re.fullmatch("crc-[0-9a-f]{8}", table[1][6])
 
 
 def test_the_last_word_counts(path: Path) -> None:
@@ -83,7 +83,7 @@ def test_of_a_torn_line_only_the_time_is_cut_and_the_next_one_counts(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     path = tmp_path_factory.mktemp("torn") / "review.csv"
-    said = [Verdict(name, "box", (1.0, 2.0, 3.0, 4.0), "me", "t") for name in ODD_NAMES]
+    said = [Verdict(name, "box", ((1.0, 2.0, 3.0, 4.0),), "me", "t") for name in ODD_NAMES]
     VerdictLog(path).append(*said)
     whole = path.read_bytes()
     path.write_bytes(whole[: data.draw(st.integers(0, len(whole)), label="bytes left")])
@@ -98,7 +98,7 @@ def test_of_a_torn_line_only_the_time_is_cut_and_the_next_one_counts(
 
 def write_lines(path: Path, n: int) -> list[bytes]:
     """A file of `n` verdicts; returns its lines, the header first."""
-    VerdictLog(path).append(*(Verdict(f"day 1/{i}.jpg", "whole", None, "me", "t") for i in range(1, n + 1)))
+    VerdictLog(path).append(*(Verdict(f"day 1/{i}.jpg", "whole", (), "me", "t") for i in range(1, n + 1)))
     return path.read_bytes().splitlines(keepends=True)
 
 
@@ -178,7 +178,7 @@ def test_the_work_grows_with_the_lines_and_no_faster(
 
 
 def test_a_flipped_bit_never_makes_another_verdict(path: Path) -> None:
-    said = [Verdict(name, "box", (1.0, 2.0, 30.5, 4.0), "me", "t") for name in ODD_NAMES]
+    said = [Verdict(name, "box", ((1.0, 2.0, 30.5, 4.0),), "me", "t") for name in ODD_NAMES]
     said += [Verdict("b.jpg", word) for word in ("accepted", "whole", "rejected", "undone")]
     VerdictLog(path).append(*said)
     data = path.read_bytes()
@@ -219,7 +219,7 @@ def rewritten(
 def test_a_file_that_a_spreadsheet_or_an_editor_rewrote_says_the_same(
     path: Path, form: dict[str, Any]
 ) -> None:
-    said = [Verdict(name, "box", (1.0, 2.0, 30.5, 4.0), "me, too", "t") for name in ODD_NAMES]
+    said = [Verdict(name, "box", ((1.0, 2.0, 30.5, 4.0),), "me, too", "t") for name in ODD_NAMES]
     log = VerdictLog(path)
     log.append(*said)
     path.write_bytes(rewritten(path.read_bytes(), **form))
@@ -253,7 +253,7 @@ def test_a_line_that_a_person_wrote_needs_neither_checksum_nor_end(path: Path) -
 
 def test_a_file_of_an_earlier_version_keeps_its_columns(path: Path) -> None:
     path.write_bytes(b'image,verdict,box,reviewer,time\na.jpg,whole,,me,t\n"new\nli,,,,,torn\n')
-    VerdictLog(path).append(Verdict("b.jpg", "whole", None, "me", "t"))
+    VerdictLog(path).append(Verdict("b.jpg", "whole", (), "me", "t"))
     assert path.read_bytes().endswith(b"\nb.jpg,whole,,me,t\n")
     assert list(read_verdicts(path)) == ["a.jpg", "b.jpg"]
 
@@ -270,7 +270,7 @@ def test_a_file_that_grows_by_any_bytes_is_read_as_one(
     tmp_path_factory: pytest.TempPathFactory, names: list[str], steps: list[int]
 ) -> None:
     path = tmp_path_factory.mktemp("grown") / "review.csv"
-    said = [Verdict(name, "box", (1.0, 2.0, 3.0, 4.0), "me", "t") for name in names]
+    said = [Verdict(name, "box", ((1.0, 2.0, 3.0, 4.0),), "me", "t") for name in names]
     VerdictLog(path).append(*said)
     data = path.read_bytes()
     path.unlink()
@@ -338,7 +338,7 @@ from detic_crop.folder.verdicts import Verdict, VerdictLog
 log = VerdictLog(Path(sys.argv[1]))
 sys.stdin.read(1)
 for n in range(40):
-    log.append(Verdict(f"{sys.argv[2]}\\n{n}.jpg", "accepted", None, "x" * 3000))
+    log.append(Verdict(f"{sys.argv[2]}\\n{n}.jpg", "accepted", (), "x" * 3000))
 """
 
 

@@ -12,6 +12,7 @@ from itertools import islice
 import numpy as np
 from markupsafe import Markup
 
+from detic_crop.folder.animals import main_crop
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import candidates_of
 from detic_crop.folder.records import Record
@@ -122,7 +123,7 @@ def _entry(
     """Return the HTML of one photo."""
     record = photo.record
     location = audit.whereabouts.locations.get(record.image, NOWHERE)
-    fresh = pictures_of(record, location, lambda: folder.crops.read(record.crop), memory)
+    fresh = pictures_of(record, location, lambda: folder.crops.read(main_crop(record)), memory)
     pictures = _with_earlier(fresh, photo, earlier)
     display_wh = _display_wh(record)
     candidates = candidates_of(record, folder.layout.candidates)
@@ -137,7 +138,7 @@ def _entry(
         "crop_jpeg": base64.b64encode(pictures.crop or b"").decode(),
         "photo_stamp": photo_stamp(record),
         "crop_stamp": crop_stamp(record),
-        "crop_link": crop_link(folder.crops.path_of(record.crop)),
+        "crop_link": crop_link(folder.crops.path_of(main_crop(record))),
         "width": display_wh[0],
         "height": display_wh[1],
         "boxes": overlay(record, candidates, audit.config, display_wh),

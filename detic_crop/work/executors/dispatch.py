@@ -199,7 +199,7 @@ class Dispatcher:
                 self._take(worker, message)
             while self._waiting and self._waiting[0] in self._arrived:
                 outcome = self._arrived.pop(self._waiting.popleft())
-                self._arrived_bytes -= len(outcome.crop or b"")
+                self._arrived_bytes -= outcome.nbytes
                 yield outcome
         # After a stop some were never begun: the others are in order still.
         yield from (self._arrived[key] for key in self._waiting if key in self._arrived)
@@ -277,7 +277,7 @@ class Dispatcher:
             worker.done += 1
             self._given_up_in_a_row = 0
             self._arrived[message.record.image] = message
-            self._arrived_bytes += len(message.crop or b"")
+            self._arrived_bytes += message.nbytes
         elif isinstance(message, NotDone):
             ticket = worker.in_hand.pop(message.key)
             if not self._stopped:

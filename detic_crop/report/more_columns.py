@@ -1,0 +1,57 @@
+"""Columns that the tables of a folder have only where they were asked for: they stand after the others."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+from detic_crop.folder.records import Record, files_of
+
+
+class MoreColumns(Protocol):
+    """Columns that belong together."""
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """Name of each column → its meaning, in their order."""
+        ...
+
+    @property
+    def numbers(self) -> Collection[str]:
+        """Names of those that hold numbers."""
+        ...
+
+    @property
+    def are_of_photo(self) -> bool:
+        """Whether they say the same of each animal of a photo, and so stand in animals.csv, too."""
+        ...
+
+    def cells(self, record: Record) -> Mapping[str, str]:
+        """Return the cells of the row of a photo, by column."""
+        ...
+
+
+class CropCount:
+    """How many crops a photo has, with ``--animals all``."""
+
+    columns: Mapping[str, str] = {"n_crops": "number of crops, with --animals all"}
+    numbers = ("n_crops",)
+    are_of_photo = False
+
+    def cells(self, record: Record) -> Mapping[str, str]:
+        """Return the number; none of a photo that failed."""
+        if record.status == "failed":
+            return {"n_crops": ""}
+        return {"n_crops": str(0 if record.status == "rejected" else len(files_of(record)))}
+
+
+class Notes:
+    """What reviewers wrote."""
+
+    columns: Mapping[str, str] = {"note": "what a reviewer wrote about the photo, once applied"}
+    numbers = ()
+    are_of_photo = True
+
+    def cells(self, record: Record) -> Mapping[str, str]:
+        """Return the note."""
+        return {"note": record.note}
