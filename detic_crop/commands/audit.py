@@ -17,8 +17,11 @@ from detic_crop.folder.journal import replay
 from detic_crop.folder.state import load_table_settings, save_sample, save_table_settings
 from detic_crop.folder.whereabouts import PASS_INPUT, look_for_photos
 from detic_crop.report.meetings import check_encounter
+from detic_crop.report.metadata_columns import NUMBERS
 from detic_crop.report.model import Audit
+from detic_crop.report.more_columns import CropCount
 from detic_crop.report.sample import detected_records, draw
+from detic_crop.report.splitting import FoldColumn
 from detic_crop.report.table import BOX_COLUMNS, NUMBER_COLUMNS
 from detic_crop.report.workbook import check_workbook
 from detic_crop.stores.addresses import is_address, join, redact
@@ -27,6 +30,9 @@ from detic_crop.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_FURTHER_NUMBERS = (*CropCount.numbers, *NUMBERS, *FoldColumn.numbers)
+"""Columns that only some tables have."""
 
 
 def write_audit(
@@ -132,7 +138,9 @@ def read_audit(output: PathLike) -> pd.DataFrame:
 
     # As text first: a photo named `NA` and an individual `007` must stay what they are.
     table = pd.read_csv(_audit_csv(output), dtype=str, keep_default_na=False)
-    for column in NUMBER_COLUMNS:
+    names = list(table.columns)
+    further = names[names.index("error") + 1 :]  # before it there may be a label column of that name
+    for column in (*NUMBER_COLUMNS, *(name for name in further if name in _FURTHER_NUMBERS)):
         table[column] = pd.to_numeric(table[column].replace("", None))
     for column in BOX_COLUMNS:
         boxes = [list(map(int, text.split())) if text else None for text in table[column]]
