@@ -14,6 +14,7 @@ from detic_crop.wording import counted, either, visible
 
 if TYPE_CHECKING:
     from detic_crop.commands.result import ApplyResult, RunResult
+    from detic_crop.commands.split import SplitResult
     from detic_crop.commands.teach import TeachResult
 
 _VERDICTS = {
@@ -154,6 +155,14 @@ def verdicts_applied(result: ApplyResult) -> str:
     if result.problems:
         parts.append(f"{len(result.problems)} not possible")
     return f"verdicts applied: {', '.join(parts)}" if parts else "no verdict to apply"
+
+
+def say_split(result: SplitResult) -> None:
+    """Print the folds, what stayed together, and what a random split would have leaked."""
+    for note in dict.fromkeys([*result.tables.notes, *result.notes, *result.division.sentences]):
+        say(note)
+    layout = result.tables.folder.layout
+    say(f"column fold: {layout.shown_of(layout.audit_csv)}")
 
 
 def say_changes(result: ApplyResult) -> None:

@@ -30,6 +30,7 @@ from detic_crop.photos.find import discover
 from detic_crop.photos.location import locate
 from detic_crop.photos.photo import Photo
 from detic_crop.photos.table import Listing, OwnPaths
+from detic_crop.report.meetings import check_encounter
 from detic_crop.shards.resolve import resolve_shard
 from detic_crop.wording import counted, either
 from detic_crop.work.executors.open import open_executor
@@ -79,6 +80,7 @@ def run(
         listing = discover(input, folder.shown)
         folder.checks.photos_outside((photo.location for photo in listing.photos), listing.links)
         data_set = data_set_of(where, listing, folder, options)
+        check_encounter(options.encounter, data_set.labels)
         scope.check_photos(data_set.inputs, data_set.photos)
         for note in data_set.reported:
             _log.log(logging.WARNING if note in data_set.warnings else logging.INFO, "%s", note)

@@ -452,9 +452,18 @@ class TableSettings(msgspec.Struct, frozen=True):
 
     Attributes:
         csv_safe: True if cells of audit.csv that a spreadsheet would take for formulas begin with ``'``.
+        encounter: what makes an encounter, see `config.parse_encounter`; ``none`` for no such columns.
     """
 
     csv_safe: bool = False
+    encounter: str = "none"
+
+    def changed(self, csv_safe: bool | None = None, encounter: str | None = None) -> TableSettings:
+        """Return the settings with others; None leaves one as it is."""
+        return TableSettings(
+            self.csv_safe if csv_safe is None else csv_safe,
+            self.encounter if encounter is None else encounter,
+        )
 
 
 _table_settings = msgspec.json.Decoder(TableSettings)

@@ -93,7 +93,7 @@ def read_labels(path: Path, key_column: str, photos: Iterable[str] = ()) -> Labe
 def parse_labels(data: bytes, key_column: str, name: str, photos: Iterable[str] = ()) -> Labels:
     """Return the table in the bytes of a file called `name`; see `read_labels`."""
     labels = plain_labels(data, key_column)
-    if labels is None or _differ(labels.rows, _keys(labels.columns, key_column)):
+    if labels is None or _differ(labels.rows, columns_named(labels.columns, key_column)):
         labels = _tidied(data, key_column, name, photos)
     if repeated := [column for column, count in Counter(labels.columns).items() if count > 1]:
         note = f"labels: several columns of {name} have the same name: {_listed(repeated)}"
@@ -254,7 +254,7 @@ def _chosen(
             problem = problem or error
     if not headers and problem is not None:
         raise problem
-    found = [(each, header, keys) for each, header in headers if (keys := _keys(header, key_column))]
+    found = [(each, header, keys) for each, header in headers if (keys := columns_named(header, key_column))]
     if not found:
         raise _no_column([pair for pair in headers if pair[1]], key_column, data, name, photos)
     reading, header, keys = found[0]
@@ -275,11 +275,11 @@ def _chosen(
     return reading, header, keys[0]
 
 
-def _keys(header: Sequence[str], key_column: str) -> list[int]:
+def columns_named(columns: Sequence[str], name: str) -> list[int]:
     """Return the indices of the columns of that name; if there is none, of those alike but for case."""
-    exact = [place for place, name in enumerate(header) if name == key_column]
-    wanted = _folded(key_column)
-    return exact or [place for place, name in enumerate(header) if _folded(name) == wanted]
+    exact = [place for place, column in enumerate(columns) if column == name]
+    wanted = _folded(name)
+    return exact or [place for place, column in enumerate(columns) if _folded(column) == wanted]
 
 
 def _folded(name: str) -> str:

@@ -147,6 +147,7 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
         "MEMORY": "3GB",
         "ADD": "1",
         "CSV_SAFE": "1",
+        "ENCOUNTER": "folder",
         "LIMIT": "4",
         "TIME_LIMIT": "1h",
         "MAX_PIXELS": "123456",

@@ -21,6 +21,9 @@ WORDING: dict[str, str] = {
     "needs_detector": r"recrop cannot change .*; use `detic-crop run` for that",
     "no_audit_csv": "(does not exist|cannot be read: .*); pass the --out (folder )?of a detic-crop run",
     "no_candidates": "is gone: (nothing can be cropped|no other classes can be chosen); run `detic-crop run`",
+    "no_encounters": (
+        "^--by encounter: .* has no encounters; pass --by gap:30min, |^--by .*: no photo of .* has one; leave"
+    ),
     "no_folder_for_out": "^--out .*: there is no folder .*; make it, or pass another --out$",
     "no_label_matches": r"^--labels: no row of .* names a photo of --in .*; pass --labels-key ",
     "no_shards": "holds no shards; pass the --out folder of `run --shard k/N`",
@@ -170,6 +173,7 @@ WORDING: dict[str, str] = {
         "was renamed, replaced or removed while this command was at work in it, or its lock was: nothing "
         "more is written, .*; put that back or pass its new path, then run the same command again$"
     ),
+    "folds_damaged": r"folds\.json is damaged \(.*\); split again: detic-crop split ",
     "labels_damaged": r"is damaged; run the `detic-crop run` command again with --labels FILE, or ",
     "link_in_output": "is a link; inside --out .* none is followed, .*: remove the link",
     "link_outside": "is a link that leads out of --out .*; nothing is written there: remove the link",
@@ -243,8 +247,15 @@ WORDING: dict[str, str] = {
     "not_utf8": "is not text; save it as UTF-8",
     #
     # report
+    "no_such_column": (
+        "^--.* needs a label table with a column .*, and this folder has no labels; pass --labels CSV"
+        "|^--.*: the label table has (no column|several columns) .*; it has "
+    ),
+    "nobody_to_hold_out": "^--unseen .* holds individuals out, and no label names one; pass --individual",
     "nothing_to_sample": "no photo is cropped or resized yet; run the `run` command first",
+    "nothing_to_split": "has no crops to split; pass the --out of a finished run$",
     "sample_too_small": r"--sample .* is too few to tell anything; pass \d+ or more",
+    "too_few_groups": r"^--folds \d+ needs as many groups of photos, .*; pass a smaller --folds$",
     "workbook_too_large": "a worksheet holds .* rows and .* columns, the table has .*; leave --xlsx out",
     #
     # review_page
