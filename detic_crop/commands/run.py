@@ -31,6 +31,7 @@ from detic_crop.photos.find import discover
 from detic_crop.photos.location import locate
 from detic_crop.photos.photo import Photo
 from detic_crop.photos.table import Listing, OwnPaths
+from detic_crop.report.meetings import check_encounter
 from detic_crop.shards.resolve import resolve_shard
 from detic_crop.wording import counted, either
 from detic_crop.work.executors.open import open_executor
@@ -80,7 +81,10 @@ def run(
         listing = discover(input, folder.shown)
         folder.checks.photos_outside((photo.location for photo in listing.photos), listing.links)
         data_set = data_set_of(where, listing, folder, options)
+        check_encounter(options.encounter, data_set.labels)
         scope.check_photos(data_set.inputs, data_set.photos)
+        for note in data_set.reported:
+            _log.log(logging.WARNING if note in data_set.warnings else logging.INFO, "%s", note)
 
         # What is asked for, and whether that can be done here: until now nothing was written.
         command = [] if own is not None else command_words(where, config, options)
@@ -89,7 +93,14 @@ def run(
         config = _prepared(choice.detector, config, begun_with, listing)
         scope.check_settings(begun_with, config)
         _log.info("model %s: %s", config.model, choice.reason)
-        result = RunResult(folder, config, choice.reason, notes=data_set.notes, memory=options.memory)
+        result = RunResult(
+            folder,
+            config,
+            choice.reason,
+            notes=data_set.notes,
+            reported=data_set.reported,
+            memory=options.memory,
+        )
         task = Task(data_set.keys, scope.select(data_set.chosen), config, options.per_tar)
         if options.dry_run:
             result.notes += choice.detector.notes()

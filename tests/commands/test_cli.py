@@ -141,11 +141,13 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
         "TRUNCATED": "fail",
         "LABELS": str(labels),
         "LABELS_KEY": "photo",
+        "NO_LABELS": "0",
         "WORKERS": "2",
         "PHOTO_TIMEOUT": "2m",
         "MEMORY": "3GB",
         "ADD": "1",
         "CSV_SAFE": "1",
+        "ENCOUNTER": "folder",
         "LIMIT": "4",
         "TIME_LIMIT": "1h",
         "MAX_PIXELS": "123456",
@@ -439,9 +441,10 @@ def test_labels_are_counted_for_the_user(place: Place, capsys: pytest.CaptureFix
     labels = place.folder / "labels.csv"
     labels.write_text("image\nphoto000.jpg\ngone.jpg\n")
     assert cli.main([*place.command, "--labels", str(labels)]) == 0
-    out = capsys.readouterr().out
-    assert "1 row without a photo" in out
-    assert f"{len(place.keys) - 1} photos without a row left out" in out
+    told = capsys.readouterr()
+    before = "labels: 2 rows, 1 matches a photo, 1 does not (first: gone.jpg), "
+    assert f"{before}{len(place.keys) - 1} photos have no label and are left out\n" in told.err
+    assert "labels:" not in told.out  # once is enough
 
 
 def test_audit_says_the_same_summary(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
