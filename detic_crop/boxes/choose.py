@@ -24,7 +24,7 @@ _APART_IOU = 0.1  # two boxes that overlap less than this are two animals, not t
 _PART_INSIDE = 0.9  # least share of a part that lies inside the whole
 _PART_RATIO = 1.5  # least ratio of the areas of the whole and its part
 _SAME_IOU = 0.5  # two boxes that overlap more than this are guesses at one animal
-_SAME_INSIDE = 0.8  # so are two of which this share of the smaller one lies inside the larger one
+_SAME_INSIDE = 0.85  # so are two of which this share of the smaller one lies inside the larger one
 _MANY = 3  # so many confident boxes apart in one are animals, not parts of one
 _FILLED = 1 / 3  # two are if they fill this share of it; a fin and a fluke fill less of their body
 _CONFLICT_IOU = 0.5  # a box of another class that overlaps more than this is about the same thing
@@ -86,7 +86,7 @@ def choose_all(
     """Return a choice for each animal of a photo, from left to right.
 
     Of two boxes that show one animal the larger one counts, whatever their classes: their IoU is 0.5 or more,
-    or 80 % of the smaller one lie inside the larger one, as a fin's box does in its body's. A box around
+    or 85 % of the smaller one lie inside the larger one, as a fin's box does in its body's. A box around
     several animals is left out: it contains boxes that are more confident and hardly touch each other, three
     of them, or two that fill a third of it.
 

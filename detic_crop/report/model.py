@@ -17,6 +17,7 @@ from detic_crop.folder.verdicts import read_review, standing_verdicts
 from detic_crop.folder.whereabouts import Whereabouts
 from detic_crop.photos.labels import Labels
 from detic_crop.report.estimate import Estimate
+from detic_crop.report.metadata_columns import MetadataColumns
 from detic_crop.report.more_columns import CropCount, CropQuality, MoreColumns, Notes
 from detic_crop.report.photos import JudgedPhotos, judge
 from detic_crop.report.rows import Row, table_rows
@@ -81,6 +82,8 @@ class Audit:
             more.append(CropQuality(config.quality))
         if photos.have_notes:
             more.append(Notes())
+        if config.metadata:
+            more.append(MetadataColumns(config.gps))
         return cls(config, rows, photos, labels, whereabouts, inputs, more=more, damage=damage)
 
     @property

@@ -92,7 +92,7 @@ def test_recrop_has_no_defaults_of_its_own() -> None:
     policy = {f.name for f in dataclasses.fields(CropConfig)} & set(options_of(COMMANDS["recrop"]))
     assert policy == {
         *("classes", "conf", "animals", "max_animals", "min_side", "not_found"),
-        *("scale", "size", "fit", "format", "quality", "decode", "out_format"),
+        *("scale", "size", "fit", "format", "quality", "max_bytes", "decode", "out_format"),
         *("exif", "metadata", "gps"),
     }
     given = COMMANDS["recrop"].make_context("recrop", ["x", "--out", "y"]).params
@@ -142,11 +142,13 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
         "TRUNCATED": "fail",
         "LABELS": str(labels),
         "LABELS_KEY": "photo",
+        "NO_LABELS": "0",
         "WORKERS": "2",
         "PHOTO_TIMEOUT": "2m",
         "MEMORY": "3GB",
         "ADD": "1",
         "CSV_SAFE": "1",
+        "ENCOUNTER": "folder",
         "LIMIT": "4",
         "TIME_LIMIT": "1h",
         "MAX_PIXELS": "123456",
@@ -445,9 +447,10 @@ def test_labels_are_counted_for_the_user(place: Place, capsys: pytest.CaptureFix
     labels = place.folder / "labels.csv"
     labels.write_text("image\nphoto000.jpg\ngone.jpg\n")
     assert cli.main([*place.command, "--labels", str(labels)]) == 0
-    out = capsys.readouterr().out
-    assert "1 row without a photo" in out
-    assert f"{len(place.keys) - 1} photos without a row left out" in out
+    told = capsys.readouterr()
+    before = "labels: 2 rows, 1 matches a photo, 1 does not (first: gone.jpg), "
+    assert f"{before}{len(place.keys) - 1} photos have no label and are left out\n" in told.err
+    assert "labels:" not in told.out  # once is enough
 
 
 def test_audit_says_the_same_summary(place: Place, capsys: pytest.CaptureFixture[str]) -> None:

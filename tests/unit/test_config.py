@@ -202,6 +202,7 @@ BAD: list[tuple[type[CropConfig] | type[RunOptions], str, Any]] = [
     *((RunOptions, "time_limit", value) for value in (-1, math.nan, math.inf, "soon")),
     *((RunOptions, "photo_timeout", value) for value in (0, -1, math.nan, math.inf, "soon", None)),
     *((RunOptions, "memory", value) for value in (0, -1, 1.5, True, math.inf, "0", "0.1", "much", "")),
+    *((RunOptions, "encounter", value) for value in ("", " ", "gap:", "gap:30", "gap:0s", "gap:x", 5, True)),
     *((RunOptions, "device", value) for value in ("", "gpu", "cuda:", "cuda:x", "cpu:0", "CPU", "cuda:0\n")),
 ]
 
