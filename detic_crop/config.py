@@ -481,9 +481,9 @@ class RunOptions:
     names: Annotated[
         Path | None, Setting("text file with the class names of --vocabulary FILE.npy", metavar="TXT")
     ] = None
-    per_tar: Annotated[int, Setting("most crops in one tar file", low=1, high=1_000_000, example="5000")] = (
-        5000
-    )
+    per_tar: Annotated[
+        int, Setting("most photos whose crops are in one tar file", low=1, high=1_000_000, example="5000")
+    ] = 5000
     labels: Annotated[
         Path | None,
         Setting(

@@ -19,6 +19,7 @@ from detic_crop.commands.settings import PathLike, with_settings
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.detectors.base import Detector, DetectorLike, as_detector
 from detic_crop.errors import UsageError
+from detic_crop.folder.crop_paths import numbered
 from detic_crop.folder.decisions import Decision, followed_by
 from detic_crop.folder.folder import open_folder
 from detic_crop.folder.journal import Replay, replay
@@ -156,7 +157,9 @@ def _described(task: Task, scope: Scope, result: RunResult) -> RunResult:
     finished = scope.finished((Replay() if scope.options.overwrite else replay(layout.journal)).entries)
     plan = make_plan(task, finished, scope.folder, scope)
     result.skipped, result.remaining = plan.skipped, len(plan.jobs)
-    result.notes += [f"{job.photo.key} → {layout.shown_of(layout.root / job.crop)}" for job in plan.jobs[:5]]
+    for job in plan.jobs[:5]:
+        crop = numbered(job.crop, 1) if task.config.animals == "all" else job.crop
+        result.notes.append(f"{job.photo.key} → {layout.shown_of(layout.root / crop)}")
     return result
 
 
