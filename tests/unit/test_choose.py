@@ -430,7 +430,7 @@ def edges_of(found: Detections, choices: Collection[Choice]) -> list[tuple[float
 
 
 def is_same(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    smaller, larger = sorted((one, other), key=slow_area)
+    smaller, _ = sorted((one, other), key=slow_area)
     common = slow_area(
         (max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3]))
     )
