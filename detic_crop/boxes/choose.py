@@ -98,10 +98,12 @@ def choose_all(
 
     Returns:
         The choices, each among the boxes of its own animal; `n_candidates` is the number of these, `n_apart`
-        that of the other animals.
+        that of the other animals. Which boxes are chosen does not depend on the order of the boxes.
     """
     wanted = wanted_mask(detections, classes)
     eligible = _eligible(detections, wanted, conf)
+    in_place = sorted(eligible.tolist(), key=lambda i: (detections.edges(i), detections.class_names[i]))
+    eligible = np.array(in_place, np.intp)  # of boxes of equal size and score the left one comes first
     eligible = eligible[[not _is_group(i, eligible, detections) for i in eligible]]
     parts: dict[int, list[int]] = {}  # of each animal its boxes, the largest first
     for i in _by_area(detections, eligible):
@@ -119,9 +121,9 @@ def _eligible(detections: Detections, wanted: NDArray[np.bool_], conf: float) ->
 
 
 def _by_area(detections: Detections, indices: NDArray[np.intp]) -> list[int]:
-    """Return indices in the order of the areas, the largest first (ties: score, then order)."""
+    """Return indices in the order of the areas, the largest first (ties: score, then as given)."""
     areas, scores = detections.areas, detections.scores
-    return sorted(indices.tolist(), key=lambda i: (-areas[i], -scores[i], i))
+    return sorted(indices.tolist(), key=lambda i: (-areas[i], -scores[i]))
 
 
 def _is_same_animal(detections: Detections, smaller: int, larger: int) -> bool:
@@ -159,7 +161,7 @@ def _choice_of(
         conf: lowest score of an eligible box.
     """
     areas, scores = detections.areas, detections.scores
-    best = int(min(own, key=lambda i: (-scores[i], -areas[i], i)))
+    best = int(min(own, key=lambda i: (-scores[i], -areas[i])))
     overlap = iou(detections.xyxy[index], detections.xyxy)
     rivals = np.flatnonzero(~wanted & (overlap >= _CONFLICT_IOU))
     larger = np.flatnonzero(

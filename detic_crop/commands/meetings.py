@@ -15,7 +15,7 @@ from detic_crop.images.file_bytes import most_bytes
 from detic_crop.images.metadata import read_metadata
 from detic_crop.images.source import Window
 from detic_crop.photos.location import NOWHERE, Location
-from detic_crop.report.meetings import Meetings, folders_of, meetings_of
+from detic_crop.report.meetings import ROOT, Meetings, folders_of, meetings_of
 from detic_crop.report.model import Audit
 from detic_crop.splits.encounters import Moments
 from detic_crop.work.progress import counting_bar
@@ -40,7 +40,7 @@ def look_for_meetings(
     times, is_new = _times_of(folder, audit, quiet)
     moments = Moments()
     for record, place in zip(audit.photos.records().values(), folders, strict=True):
-        moments.add(place, *_recorded(record, times))
+        moments.add("" if place == ROOT else place, *_recorded(record, times))
     return meetings_of(how, keys, folders, moments, *load_labels(folder)), times if is_new else None
 
 

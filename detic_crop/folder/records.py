@@ -177,8 +177,18 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
             raise ValueError("expected the path of a crop in crop")
         if self.box is not None and not self.width * self.height:
             raise ValueError("expected a photo of some size around a box")
-        if self.animals and len({animal.number for animal in self.animals}) < len(self.animals):
+        if self.animals:
+            self._check_animals()
+
+    def _check_animals(self) -> None:
+        if len({animal.number for animal in self.animals}) < len(self.animals):
             raise ValueError("expected another number for each animal")
+        if not self.crop and any(animal.crop_bytes for animal in self.animals):
+            raise ValueError("expected a path in crop, after which crops are numbered")
+        if any(animal.box is not None for animal in self.animals) and not self.width * self.height:
+            raise ValueError("expected a photo of some size around the boxes of animals")
+        if any(animal.crop_bytes and animal.crop_box is None for animal in self.animals):
+            raise ValueError("expected the pixels that became each crop")
 
 
 class SizeOfCrop(msgspec.Struct, frozen=True, gc=False):

@@ -19,7 +19,8 @@ from detic_crop.splits.together import ALONE
 from detic_crop.wording import counted, either
 
 NO_ENCOUNTERS = "none"
-_ROOT = "."
+ROOT = "."
+"""Folder of a photo that lies in none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def folders_of(keys: Column, inputs: Sequence[Given], names: Sequence[str]) -> C
 
 def _folder(key: str, input: str) -> str:
     folder = key.rpartition("/")[0]
-    return "/".join(filter(None, (input, folder))) or _ROOT
+    return "/".join(filter(None, (input, folder))) or ROOT
 
 
 def meetings_of(
@@ -128,9 +129,9 @@ def meetings_of(
     else:
         encounters = by_text(cells_of(keys, labels, photo_of_row, how, f"--encounter {how}"))
     if len(keys) and moments.unknown:
-        so = "they have no burst" if gap is None else "they have no encounter and no burst"
         notes.append(
-            f"{moments.unknown:,} of {counted(len(keys), 'photo')} do not say when they were taken: {so}"
+            f"{moments.unknown:,} of {counted(len(keys), 'photo')} do not say when they were taken: they "
+            "have no burst, and no encounter by a gap"
         )
     return Meetings(keys, encounters, bursts, notes)
 

@@ -64,7 +64,9 @@ class Division:
     Attributes:
         saved: the folds, as they are kept in the folder.
         counts: number of photos in each fold.
-        groups: number of groups that were kept together, single photos among them.
+        groups: number of groups of several photos that were kept together.
+        together: number of photos in these.
+        without_group: number of photos that what ``--by`` names ties to none.
         without_fold: number of photos that have no crop, so no fold.
         individuals: number of individuals that the labels name.
         in_one_group: number of those in folds whose photos are all in one group, so in one fold.
@@ -77,6 +79,8 @@ class Division:
     saved: SavedFolds
     counts: list[int]
     groups: int
+    together: int
+    without_group: int
     without_fold: int
     individuals: int
     in_one_group: int
@@ -92,9 +96,15 @@ class Division:
         low, high = min(self.counts), max(self.counts)
         each = f"{low:,}" if low == high else f"{low:,} to {high:,}"
         said = [
-            f"{asked.folds} folds of {each} photos; {counted(self.groups, 'group')} stayed together "
-            f"(copies, bursts{f', {asked.by}' if asked.by else ''})"
+            f"{asked.folds} folds of {each} photos; {counted(self.together, 'photo')} in "
+            f"{counted(self.groups, 'group')} stayed together (copies, bursts"
+            f"{f', {asked.by}' if asked.by else ''})"
         ]
+        if self.without_group:
+            said.append(
+                f"{self.without_group:,} of {counted(total, 'photo')} have no {asked.by}: only copies "
+                "and bursts keep them with others"
+            )
         if asked.individual:
             said.append(
                 f"individuals, by the column {asked.individual}: {self.individuals:,}; {self.in_one_group:,} "
@@ -115,9 +125,10 @@ class Division:
         leaks = self.leaks
         parts = [f"{leaks.copies:,.0f} by copies", f"{leaks.bursts:,.0f} by bursts"]
         parts += [f"{leaks.kept:,.0f} by {asked.by}"] if asked.by else []
+        share = f"{leaks.photos:,.0f} of {counted(total, 'photo')} ({100 * leaks.photos / total:.0f} %)"
         said.append(
-            f"a random split would have parted {leaks.photos:,.0f} of {counted(total, 'photo')} "
-            f"({leaks.photos / total:.0%}) from one of their own: {', '.join(parts)} (mean of {DRAWS} draws)"
+            f"a random split would have parted {share} from one that they belong with: {', '.join(parts)} "
+            f"(mean of {DRAWS} draws)"
         )
         return said
 
@@ -212,6 +223,7 @@ def divide(
     kept = meetings.encounters.numbers[here]
     if asked.by and (kept == ALONE).all():
         raise UsageError("no_encounters", f"--by {asked.by}: no photo of {shown} has one; leave --by out")
+    without_group = int((kept == ALONE).sum()) if asked.by else 0
     kept = without_single(kept)
     groups = joined(len(keys), copies, bursts, kept)
     folds = split(groups, sightings, asked.folds, asked.unseen, asked.seed)
@@ -224,14 +236,16 @@ def divide(
             f"parted (copies, bursts{f', {asked.by}' if asked.by else ''} stay together"
             f"{', others are held out' if asked.unseen else ''}); pass a smaller --folds",
         )
-    is_unseen = folds.folds == UNSEEN
+    is_unseen, sizes = folds.folds == UNSEEN, np.bincount(groups)
     with_held_out = np.unique(sightings.photos[folds.held_out[sightings.individuals]])
     saved = SavedFolds(asked, keys, array("i", folds.folds.astype(np.int32).tobytes()))
     leaks = Leaks(*random_leaks([copies, bursts, kept], asked.folds, asked.seed).tolist())
     return Division(
         saved,
         counts.tolist(),
-        len(np.unique(groups)),
+        int((sizes > 1).sum()),
+        int(sizes[sizes > 1].sum()),
+        without_group,
         len(photos) - len(keys),
         sightings.count,
         folds.in_one_group,

@@ -72,7 +72,8 @@ def test_encounters_by_a_gap(tmp_path: Path, photos: Path) -> None:
     assert encounters(tmp_path / "out") == BY_GAP
     assert bursts(tmp_path / "out") == BURSTS
     assert (
-        "1 of 5 photos do not say when they were taken: they have no encounter and no burst" in result.notes
+        "1 of 5 photos do not say when they were taken: they have no burst, and no encounter by a gap"
+        in result.notes
     )
 
 

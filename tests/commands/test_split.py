@@ -174,7 +174,7 @@ def test_failed_and_rejected_photos_have_no_fold(tmp_path: Path) -> None:
 def test_what_is_printed(outing: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["split", str(outing), "--folds", "5", "--by", "gap:1min"]) == 0
     said = capsys.readouterr().out
-    assert "5 folds of 8 photos; 20 groups stayed together (copies, bursts, gap:1min)" in said
+    assert "5 folds of 8 photos; 40 photos in 20 groups stayed together (copies, bursts, gap:1min)" in said
     assert "a random split would have parted " in said
     assert "(mean of 5 draws)" in said
     assert cli.main(["split", str(outing), "--quiet"]) == 0
