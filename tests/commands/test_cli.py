@@ -214,7 +214,7 @@ BAD = [
     (["--max-bytes", "3"], "--max-bytes must be a number of bytes such as 3MB, 500kB or 2MiB, got '3'"),
     (
         ["--max-bytes", "5kB"],
-        "--max-bytes must be a whole number of at least 10000, got '5kB'; e.g. --max-bytes",
+        "--max-bytes must be a whole number of at least 10000, got 5000; e.g. --max-bytes",
     ),
     (["--size", "0x5"], "--size"),
     (["--size", "9999x1"], "--size"),
