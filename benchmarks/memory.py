@@ -1,6 +1,7 @@
 """How much memory photos take: each kind by itself, and many at a time under a budget.
 
     python -m benchmarks.memory table [--megapixels N] [NAME ...]
+    python -m benchmarks.memory crops [--megapixels N]
     python -m benchmarks.memory run [--megapixels N] [--memory 4GB] [--workers N ...] [--copies N] [NAME ...]
 
 The photos are made up (`benchmarks.memory_photos` has the names), in a temporary folder or in --folder.
@@ -8,6 +9,9 @@ The photos are made up (`benchmarks.memory_photos` has the names), in a temporar
 `table` decodes one photo of each kind in a process of its own and prints the most memory that it took above
 what the process had before, as bytes a pixel, and its part of what `images.memory_use` says. Exit code 1 if
 that said too little.
+
+`crops` does the same for crops that are as large as their photo, of noise, which takes most: in each format,
+as the photo is and with bars.
 
 `run` crops all of them in one process for each number of workers, with a detector that sees all pixels, by
 itself on every worker or on one thread. Every photo must get a row: a crop, or `out_of_memory` if it takes
@@ -24,9 +28,11 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.memory_photos import PHOTOS, make
 from detic_crop.config import parse_bytes
+from detic_crop.images.memory_use import BYTES_PER_PIXEL_OF_CROP
 
 _SMALL = 0.01
 """Megapixels of the photo that is decoded first: so libraries are loaded before memory is counted."""
@@ -37,7 +43,7 @@ _SLACK = 320 << 20
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("what", choices=["table", "run", "one", "crop"])
+    parser.add_argument("what", choices=["table", "crops", "run", "one", "crop", "finish"])
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--megapixels", type=float)
     parser.add_argument("--memory", default="4GB")
@@ -50,6 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _one(Path(given.names[0]), Path(given.names[1]))
     if given.what == "crop":
         return _crop(Path(given.names[0]), given.memory, given.workers[0], given.one_thread)
+    if given.what == "finish":
+        return _finish(given.names[0], given.names[1], given.megapixels)
+    if given.what == "crops":
+        return _crops(given.megapixels or 24)
     if unknown := set(given.names) - set(PHOTOS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(PHOTOS)}")
     names = given.names or list(PHOTOS)
@@ -71,6 +81,19 @@ def _table(folder: Path, names: Sequence[str], megapixels: float) -> int:
         worst = max(worst, part)
         file, peak = (float(told[what]) / float(told["pixels"]) for what in ("file", "peak"))
         print(f"| {name} | {file:.2f} | {peak:.1f} | {part:.2f} |", flush=True)
+    return int(worst > 1)
+
+
+def _crops(megapixels: float) -> int:
+    worst = 0.0
+    print("| crop | file, bytes a pixel | most memory, bytes a pixel | part of what is reserved |")
+    print("|---|---|---|---|", flush=True)
+    for format, reserved in BYTES_PER_PIXEL_OF_CROP.items():
+        for fit in ("stretch", "pad"):
+            told = _told("finish", format, fit, "--megapixels", str(megapixels))
+            file, peak = (float(told[what]) / float(told["pixels"]) for what in ("file", "peak"))
+            worst = max(worst, peak / reserved)
+            print(f"| {format}, {fit} | {file:.2f} | {peak:.1f} | {peak / reserved:.2f} |", flush=True)
     return int(worst > 1)
 
 
@@ -137,6 +160,29 @@ def _one(photo: Path, small: Path) -> int:
     assert file.loan is not None
     print(f"peak={_memory('VmHWM') - base}\nreserved={file.loan.size}\npixels={pixels}")
     print(f"file={photo.stat().st_size}")
+    return 0
+
+
+def _finish(format: Any, fit: Any, megapixels: float) -> int:
+    import numpy as np
+
+    from detic_crop.boxes.crop_size import crop_size
+    from detic_crop.images.checks import check_crop
+    from detic_crop.images.crop import cut_and_resize
+    from detic_crop.images.encode import encode
+
+    def finish(photo: np.ndarray) -> tuple[int, int]:
+        crop = cut_and_resize(photo, (0, 0, photo.shape[1], photo.shape[0]), crop_size("native", fit))
+        data = encode(crop, format, 100)
+        check_crop(crop)
+        return crop.shape[0] * crop.shape[1], len(data)
+
+    height = round((megapixels * 1e6 / 1.5) ** 0.5)
+    noise = np.random.default_rng(0).integers(0, 256, (height, height * 3 // 2, 3), dtype=np.uint8)
+    finish(noise[:64, :64])
+    base = _begin()
+    pixels, file = finish(noise)
+    print(f"peak={_memory('VmHWM') - base}\npixels={pixels}\nfile={file}")
     return 0
 
 

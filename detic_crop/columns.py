@@ -6,7 +6,7 @@ from abc import abstractmethod
 from array import array
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from heapq import merge
-from itertools import accumulate, islice, pairwise
+from itertools import accumulate, chain, islice, pairwise
 from operator import eq
 from typing import Any, TypeVar, overload
 
@@ -168,6 +168,82 @@ class Picked(Column):
         if self._rows == range(len(self._column)):
             return iter(self._column)
         return map(self._column.text, self._rows)
+
+
+class Optionals(Sequence["str | None"]):
+    """Texts of which some are missing. Equal to any other sequence of the same.
+
+    Args:
+        texts: the texts, none of them empty; None where one is missing.
+    """
+
+    __slots__ = ("_texts",)
+
+    def __init__(self, texts: Iterable[str | None] = ()) -> None:
+        self._texts = Texts(text or "" for text in texts)
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    @overload
+    def __getitem__(self, row: int) -> str | None: ...
+    @overload
+    def __getitem__(self, row: slice) -> Sequence[str | None]: ...
+    def __getitem__(self, row: int | slice) -> str | Sequence[str | None] | None:
+        if isinstance(row, slice):
+            return [text or None for text in self._texts[row]]
+        return self._texts[row] or None
+
+    def __iter__(self) -> Iterator[str | None]:
+        return (text or None for text in self._texts)
+
+    def __eq__(self, other: object) -> bool:
+        return equal(self, other)
+
+    def __repr__(self) -> str:
+        return shown(self)
+
+
+class CellRows(Sequence["list[str]"]):
+    """The rows of a table of texts, in the bytes of their cells and 8 more for each; made when they are read.
+
+    Equal to any other sequence of the same rows.
+
+    Args:
+        width: cells in each row, 1 or more.
+    """
+
+    __slots__ = ("_cells", "width")
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self._cells = Texts()
+
+    def extend(self, rows: Iterable[Sequence[str]]) -> None:
+        """Put rows at the end, each of `width` cells."""
+        self._cells.extend(chain.from_iterable(rows))
+
+    def __len__(self) -> int:
+        return len(self._cells) // self.width
+
+    @overload
+    def __getitem__(self, row: int) -> list[str]: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[list[str]]: ...
+    def __getitem__(self, row: int | slice) -> list[str] | list[list[str]]:
+        if isinstance(row, slice):
+            return [self[place] for place in range(len(self))[row]]
+        first = checked_row(row, len(self)) * self.width
+        return [self._cells.text(place) for place in range(first, first + self.width)]
+
+    def __iter__(self) -> Iterator[list[str]]:
+        return map(list, zip(*[iter(self._cells)] * self.width, strict=True))
+
+    def __eq__(self, other: object) -> bool:
+        return equal(self, other)
+
+    def __repr__(self) -> str:
+        return shown(self)
 
 
 class TextMap(Mapping[str, str]):

@@ -42,6 +42,7 @@ MODELS = (
     "auto, lite, lite:FILE, detic-swinb, detic-convnext, detic-r50, detic-r18, boxes:FILE "
     "or detectron2:CONFIG"
 )
+ENCOUNTERS = "folder, gap:30min, none, or a column of --labels"
 DEFAULT_MAX_PIXELS = 200_000_000
 DEFAULT_PHOTO_TIMEOUT = 60.0
 MAX_SIZE = 8192
@@ -91,18 +92,54 @@ def parse_duration(text: str, option: str = "--time-limit") -> float:
     return seconds
 
 
-def parse_bytes(text: str) -> int:
-    """Return the bytes in ``8GB``, ``1.5 GB``, ``512MiB`` or a plain number of bytes, a million or more.
+def parse_encounter(text: str, option: str = "--encounter") -> str:
+    """Return what makes an encounter, as ``folder``, ``gap:30min``, ``none`` or the name of a column.
+
+    Raises:
+        UsageError: the text is none of these, or its gap is no duration with a unit.
+    """
+    given = text.strip()
+    if given.lower() in ("folder", "none"):
+        return given.lower()
+    if given.lower().startswith("gap:"):
+        gap_seconds(given, option)
+        return given.lower().replace(" ", "")
+    if not given:
+        raise UsageError("bad_value", f"{option} must be {ENCOUNTERS}, got {text!r}")
+    return given
+
+
+def gap_seconds(encounter: str, option: str = "--encounter") -> float | None:
+    """Return the seconds of an ``--encounter gap:30min``; None of any other.
+
+    Raises:
+        UsageError: it is no duration with a unit.
+    """
+    kind, colon, gap = encounter.lower().partition(":")
+    if kind != "gap" or not colon:
+        return None
+    spelled = re.sub(r"(?<=\d)\s*(minutes?|mins?)\b", "m", gap.strip())
+    try:
+        return parse_duration(spelled if spelled[-1:].isalpha() else "")
+    except UsageError as error:
+        raise UsageError(
+            "bad_value",
+            f"{option} must be gap: and a duration such as gap:30min or gap:2h, got {encounter!r}",
+        ) from error
+
+
+def parse_bytes(
+    text: str, option: str = "--memory", least: int = 1_000_000, such_as: str = "8GB, 500MB or 2GiB"
+) -> int:
+    """Return the bytes in ``8GB``, ``1.5 GB``, ``512MiB`` or a plain number of bytes, at least `least`.
 
     Raises:
         UsageError: the text is none of these.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt]?)(i?)b?)", text.strip().lower())
     # A few bytes are not meant: who writes 8 means 8GB.
-    if found is None or (text.strip().isdigit() and int(text) < 1_000_000):
-        raise UsageError(
-            "bad_value", f"--memory must be a number of bytes such as 8GB, 500MB or 2GiB, got {text!r}"
-        )
+    if found is None or (text.strip().isdigit() and int(text) < least):
+        raise UsageError("bad_value", f"{option} must be a number of bytes such as {such_as}, got {text!r}")
     number, unit, binary = found.groups()
     thousand = 1024.0 if binary else 1000.0
     return round(float(number) * thousand ** ("", "k", "m", "g", "t").index(unit))
@@ -329,6 +366,20 @@ class CropConfig:
             "with --metadata, add latitude and longitude; with --exif keep, keep the position", later=True
         ),
     ] = False
+    max_bytes: Annotated[
+        int | None,
+        Setting(
+            "most bytes of a crop's file: quality falls down to 50, then long and native crops are made "
+            "smaller, and others fail",
+            low=10_000,
+            high=1 << 60,
+            example="3MB",
+            unset="no limit",
+            metavar="3MB",
+            parse=partial(parse_bytes, option="--max-bytes", least=10_000, such_as="3MB, 500kB or 2MiB"),
+            later=True,
+        ),
+    ] = None
     weights: dict[str, str] = field(default_factory=dict)
     algorithm: int = ALGORITHM
 
@@ -444,13 +495,18 @@ class RunOptions:
     names: Annotated[
         Path | None, Setting("text file with the class names of --vocabulary FILE.npy", metavar="TXT")
     ] = None
-    per_tar: Annotated[int, Setting("most crops in one tar file", low=1, high=1_000_000, example="5000")] = (
-        5000
-    )
+    per_tar: Annotated[
+        int, Setting("most photos whose crops are in one tar file", low=1, high=1_000_000, example="5000")
+    ] = 5000
     labels: Annotated[
-        Path | None, Setting("your table of labels: audit.csv follows it row by row", metavar="CSV")
+        Path | None,
+        Setting(
+            "your table of labels, CSV or .xlsx: audit.csv follows it row by row, now and in later runs",
+            metavar="TABLE",
+        ),
     ] = None
     labels_key: Annotated[str, Setting("column of --labels that names the photo", metavar="COLUMN")] = "image"
+    no_labels: Annotated[bool, Setting("forget the labels of an earlier run")] = False
     max_pixels: Annotated[
         int,
         Setting(
@@ -498,6 +554,16 @@ class RunOptions:
             "put a ' before cells of audit.csv that spreadsheets take for formulas, now and in later commands"
         ),
     ] = False
+    encounter: Annotated[
+        str | None,
+        Setting(
+            "what makes an encounter, for the columns encounter and burst, now and in later commands",
+            takes=ENCOUNTERS,
+            unset="as the last time, at first none",
+            metavar="HOW",
+            parse=parse_encounter,
+        ),
+    ] = None
     quiet: Annotated[bool, Setting("show no progress bar and no summary")] = False
     profile: Annotated[bool, Setting("say at the end where the time went")] = False
 
@@ -507,6 +573,10 @@ class RunOptions:
             raise UsageError(
                 "option_not_applicable",
                 "--ray-address goes with --executor ray only; add that, or leave it out",
+            )
+        if self.no_labels and self.labels is not None:
+            raise UsageError(
+                "option_not_applicable", "--no-labels and --labels exclude each other; leave one out"
             )
         one = r"(cpu|cuda(:\d+)?|mps)"
         if not re.fullmatch(rf"auto|{one}(,{one})*", str(self.device)):

@@ -142,6 +142,14 @@ def whole_id(path: str) -> str:
     return (found[1] or "") + found[2] if found and float(found[2]) < FLOAT_LIMIT else path
 
 
+def likely_id(path: str) -> str:
+    """Return what all spellings of a photo's name have in common: its file name, bare and without case.
+
+    Names that agree in it may mean one photo; `NameIndex` says whether they do.
+    """
+    return _folded(_stem(whole_id(clean_path(path))))
+
+
 class NameIndex:
     """Names of a table, to be matched with photos.
 

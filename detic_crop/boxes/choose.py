@@ -24,7 +24,7 @@ _APART_IOU = 0.1  # two boxes that overlap less than this are two animals, not t
 _PART_INSIDE = 0.9  # least share of a part that lies inside the whole
 _PART_RATIO = 1.5  # least ratio of the areas of the whole and its part
 _SAME_IOU = 0.5  # two boxes that overlap more than this are guesses at one animal
-_SAME_INSIDE = 0.8  # so are two of which this share of the smaller one lies inside the larger one
+_SAME_INSIDE = 0.85  # so are two of which this share of the smaller one lies inside the larger one
 _MANY = 3  # so many confident boxes apart in one are animals, not parts of one
 _FILLED = 1 / 3  # two are if they fill this share of it; a fin and a fluke fill less of their body
 _CONFLICT_IOU = 0.5  # a box of another class that overlaps more than this is about the same thing
@@ -86,7 +86,7 @@ def choose_all(
     """Return a choice for each animal of a photo, from left to right.
 
     Of two boxes that show one animal the larger one counts, whatever their classes: their IoU is 0.5 or more,
-    or 80 % of the smaller one lie inside the larger one, as a fin's box does in its body's. A box around
+    or 85 % of the smaller one lie inside the larger one, as a fin's box does in its body's. A box around
     several animals is left out: it contains boxes that are more confident and hardly touch each other, three
     of them, or two that fill a third of it.
 
@@ -98,10 +98,12 @@ def choose_all(
 
     Returns:
         The choices, each among the boxes of its own animal; `n_candidates` is the number of these, `n_apart`
-        that of the other animals.
+        that of the other animals. Which boxes are chosen does not depend on the order of the boxes.
     """
     wanted = wanted_mask(detections, classes)
     eligible = _eligible(detections, wanted, conf)
+    in_place = sorted(eligible.tolist(), key=lambda i: (detections.edges(i), detections.class_names[i]))
+    eligible = np.array(in_place, np.intp)  # of boxes of equal size and score the left one comes first
     eligible = eligible[[not _is_group(i, eligible, detections) for i in eligible]]
     parts: dict[int, list[int]] = {}  # of each animal its boxes, the largest first
     for i in _by_area(detections, eligible):
@@ -119,9 +121,9 @@ def _eligible(detections: Detections, wanted: NDArray[np.bool_], conf: float) ->
 
 
 def _by_area(detections: Detections, indices: NDArray[np.intp]) -> list[int]:
-    """Return indices in the order of the areas, the largest first (ties: score, then order)."""
+    """Return indices in the order of the areas, the largest first (ties: score, then as given)."""
     areas, scores = detections.areas, detections.scores
-    return sorted(indices.tolist(), key=lambda i: (-areas[i], -scores[i], i))
+    return sorted(indices.tolist(), key=lambda i: (-areas[i], -scores[i]))
 
 
 def _is_same_animal(detections: Detections, smaller: int, larger: int) -> bool:
@@ -159,7 +161,7 @@ def _choice_of(
         conf: lowest score of an eligible box.
     """
     areas, scores = detections.areas, detections.scores
-    best = int(min(own, key=lambda i: (-scores[i], -areas[i], i)))
+    best = int(min(own, key=lambda i: (-scores[i], -areas[i])))
     overlap = iou(detections.xyxy[index], detections.xyxy)
     rivals = np.flatnonzero(~wanted & (overlap >= _CONFLICT_IOU))
     larger = np.flatnonzero(

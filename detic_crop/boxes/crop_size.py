@@ -67,6 +67,15 @@ class CropSize(ABC):
     def most_pixels(self, photo: Sides) -> int:
         """Return how many pixels the crop of any rectangle of a photo has at most."""
 
+    @abstractmethod
+    def smaller(self, rectangle: Sides, ratio: float) -> CropSize | None:
+        """Return a size whose crop of a rectangle is smaller; None if all crops are to have the same sides.
+
+        Args:
+            rectangle: width and height, pixels.
+            ratio: sides of the new crop / sides of the crop, below 1; at least a pixel goes.
+        """
+
     @property
     @abstractmethod
     def text(self) -> str:
@@ -106,6 +115,9 @@ class _Exactly(CropSize):
 
     def most_pixels(self, photo: Sides) -> int:
         return self.sides[0] * self.sides[1]
+
+    def smaller(self, rectangle: Sides, ratio: float) -> CropSize | None:
+        return None
 
     @property
     def text(self) -> str:
@@ -150,6 +162,10 @@ class _AtMost(CropSize):
     def most_pixels(self, photo: Sides) -> int:
         width, height = (side if self.longest is None else min(side, self.longest) for side in photo)
         return max(width, height) ** 2 if self.fit == "pad" else width * height
+
+    def smaller(self, rectangle: Sides, ratio: float) -> CropSize | None:
+        longest = max(self.picture(rectangle))
+        return None if longest == 1 else _AtMost(self.fit, max(1, min(longest - 1, int(longest * ratio))))
 
     @property
     def text(self) -> str:

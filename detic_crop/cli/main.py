@@ -127,6 +127,7 @@ def recrop(cropped: str, output: str, strict: bool, **settings: Any) -> int:
     default=None,
     help="put a ' before cells of audit.csv that spreadsheets take for formulas  [default: as the last time]",
 )
+@settings(RunOptions, ("encounter",), changes=True)
 def audit(cropped: str, xlsx: bool, **given: Any) -> int:
     """Write audit.csv and audit.html of CROPPED again.
 
@@ -146,6 +147,47 @@ def audit(cropped: str, xlsx: bool, **given: Any) -> int:
     messages.say_counts(result)
     if xlsx:
         messages.say(f"spreadsheet: {result.folder.layout.shown_of(result.folder.layout.audit_xlsx)}")
+    return 0
+
+
+@cli.command()
+@_cropped
+@option("--folds", type=int, default=5, show_default=True, metavar="N", help="number of folds")
+@option(
+    "--by",
+    metavar="HOW",
+    help="what stays in one fold, too: encounter (as the folder has it), folder, gap:30min or a label column",
+)
+@option(
+    "--individual",
+    metavar="COLUMN",
+    help="label column that names the individual  [default: individual_id, identity, name … if there is one]",
+)
+@option(
+    "--unseen",
+    type=float,
+    default=0.0,
+    metavar="SHARE",
+    help="share of the individuals to hold out of all folds, e.g. 0.1; their photos get fold -1",
+)
+@option("--seed", type=int, default=0, show_default=True, metavar="N", help="another one gives other folds")
+@_moved
+@settings(RunOptions, ("quiet",))
+def split(cropped: str, **given: Any) -> int:
+    """Divide the photos of CROPPED into folds, in the column `fold` of audit.csv.
+
+    Copies, near copies and bursts stay in one fold; so do encounters, with --by. Individuals that labels name
+    are spread over all folds. It also says how many photos a random split would have parted.
+
+    \b
+    detic-crop split cropped --folds 5 --by gap:30min
+    detic-crop split cropped --folds 5 --by encounter --unseen 0.1
+    """
+    from detic_crop import api
+
+    result = api.split(cropped, **given)
+    if not given["quiet"]:
+        messages.say_split(result)
     return 0
 
 

@@ -14,6 +14,7 @@ from detic_crop.wording import counted, either, visible
 
 if TYPE_CHECKING:
     from detic_crop.commands.result import ApplyResult, RunResult
+    from detic_crop.commands.split import SplitResult
     from detic_crop.commands.teach import TeachResult
 
 _VERDICTS = {
@@ -73,7 +74,7 @@ def say_result(result: RunResult, *, quiet: bool, applied: str = "") -> None:
         applied: a line to print before the counts.
     """
     if not quiet:
-        for note in [*result.notes, *filter(None, [applied])]:
+        for note in [*_unsaid(result), *filter(None, [applied])]:
             say(note)
         say_counts(result)
     if not applied:  # `apply` has told them with its other problems
@@ -84,6 +85,11 @@ def say_result(result: RunResult, *, quiet: bool, applied: str = "") -> None:
     if result.stopped:
         why = "the time limit was reached" if result.stopped == "time_limit" else "interrupted"
         say(f"{why}: {counted(result.remaining, 'photo')} to do; run the same command to continue", err=True)
+
+
+def _unsaid(result: RunResult) -> list[str]:
+    """Return the notes that the log has not told before the work."""
+    return [note for note in result.notes if note not in result.reported]
 
 
 def say_counts(result: RunResult) -> None:
@@ -124,7 +130,7 @@ def say_counts(result: RunResult) -> None:
 def say_dry_run(result: RunResult) -> None:
     """Print what `run --dry-run` would do."""
     config = result.config
-    for note in result.notes:
+    for note in _unsaid(result):
         say(note)
     say(
         f"dry run, nothing written: {counted(result.remaining, 'photo')} to do, "
@@ -149,6 +155,14 @@ def verdicts_applied(result: ApplyResult) -> str:
     if result.problems:
         parts.append(f"{len(result.problems)} not possible")
     return f"verdicts applied: {', '.join(parts)}" if parts else "no verdict to apply"
+
+
+def say_split(result: SplitResult) -> None:
+    """Print the folds, what stayed together, and what a random split would have leaked."""
+    for note in dict.fromkeys([*result.tables.notes, *result.notes, *result.division.sentences]):
+        say(note)
+    layout = result.tables.folder.layout
+    say(f"column fold: {layout.shown_of(layout.audit_csv)}")
 
 
 def say_changes(result: ApplyResult) -> None:

@@ -14,7 +14,7 @@ from detic_crop.config import DEFAULT_MAX_PIXELS, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.folder.aside import place_for
 from detic_crop.folder.folder import OutputFolder, open_on_disk
-from detic_crop.folder.journal import Journal, recorded_config, replay
+from detic_crop.folder.journal import Journal, recorded_config, replay, unfinished_of_each
 from detic_crop.folder.known import Both, Known
 from detic_crop.folder.records import Record, names_of
 from detic_crop.folder.there import is_there
@@ -83,6 +83,7 @@ def _apply(folder: OutputFolder, input: PathLike | None, dry_run: bool, options:
     ):
         result, before, whereabouts = _look(folder, input)
         folder.crops.recover(before)
+        unfinished = unfinished_of_each(folder.layout.candidates, before)
         result.memory = options.memory
         changed: dict[str, Record] = {}
         records = Both(before, changed)
@@ -109,7 +110,8 @@ def _apply(folder: OutputFolder, input: PathLike | None, dry_run: bool, options:
                     result.problems[key] = outcome.record.error
                     continue
                 with _noting_what_is_not_placed(key, result):
-                    done(commit(outcome, journal, folder, times, names_of(records[key])))
+                    ours = names_of(records[key]), unfinished.get(key, ())
+                    done(commit(outcome, journal, folder, times, *ours))
             folder.aside.remove_stale(records)
             folder.flush()
         folder.clear_temporary()

@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING
 from detic_crop.commands.result import RunResult
 from detic_crop.commands.settings import PathLike, require_finished
 from detic_crop.commands.tables import sample_of, write_report
+from detic_crop.config import RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.journal import replay
-from detic_crop.folder.state import TableSettings, save_sample, save_table_settings
+from detic_crop.folder.state import load_table_settings, save_sample, save_table_settings
 from detic_crop.folder.whereabouts import PASS_INPUT, look_for_photos
+from detic_crop.report.meetings import check_encounter
+from detic_crop.report.metadata_columns import NUMBERS
 from detic_crop.report.model import Audit
+from detic_crop.report.more_columns import CropCount
 from detic_crop.report.sample import detected_records, draw
+from detic_crop.report.splitting import FoldColumn
 from detic_crop.report.table import BOX_COLUMNS, NUMBER_COLUMNS
 from detic_crop.report.workbook import check_workbook
 from detic_crop.stores.addresses import is_address, join, redact
@@ -25,6 +30,9 @@ from detic_crop.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_FURTHER_NUMBERS = (*CropCount.numbers, *NUMBERS, *FoldColumn.numbers)
+"""Columns that only some tables have."""
 
 
 def write_audit(
@@ -35,6 +43,7 @@ def write_audit(
     seed: int | None = None,
     xlsx: bool = False,
     csv_safe: bool | None = None,
+    encounter: str | None = None,
 ) -> RunResult:
     """Rebuild audit.csv and audit.html of a folder from its journal.
 
@@ -49,6 +58,9 @@ def write_audit(
         xlsx: write audit.xlsx, too.
         csv_safe: write a ``'`` before cells of audit.csv that a spreadsheet would take for formulas, now and
             whenever the table is written again; False no longer does so, None does as before.
+        encounter: what makes an encounter, for the columns ``encounter`` and ``burst``, now and whenever the
+            tables are written again: ``folder``, ``gap:30min``, a column of the labels, or ``none`` for no
+            such columns; None does as before.
 
     Raises:
         UsageError: the folder has no journal, none of its photos is in `input`, or a sample or workbook
@@ -57,8 +69,9 @@ def write_audit(
     """
     if seed is not None and sample is None:
         raise UsageError("seed_without_sample", "--seed belongs to --sample; pass --sample N, too, e.g. 200")
+    encounter = RunOptions(encounter=encounter).encounter  # as a run checks and spells it
     with open_folder(output) as folder:
-        return rebuild_tables(folder, input, sample, seed, xlsx, csv_safe=csv_safe)
+        return rebuild_tables(folder, input, sample, seed, xlsx, csv_safe=csv_safe, encounter=encounter)
 
 
 def rebuild_tables(
@@ -69,6 +82,7 @@ def rebuild_tables(
     xlsx: bool = False,
     advice: str = PASS_INPUT,
     csv_safe: bool | None = None,
+    encounter: str | None = None,
 ) -> RunResult:
     """Hold a folder and rebuild its tables; see `write_audit`.
 
@@ -85,8 +99,8 @@ def rebuild_tables(
         audit = Audit.of(folder, state.records, config, whereabouts)
         if xlsx:
             check_workbook(audit)
-        if csv_safe is not None:
-            save_table_settings(folder, TableSettings(csv_safe))
+        check_encounter(encounter, audit.labels)
+        save_table_settings(folder, load_table_settings(folder).changed(csv_safe, encounter))
         if sample is not None:
             _draw_sample(result, audit, sample, seed)
         write_report(result, audit, advice, xlsx=xlsx)
@@ -124,7 +138,9 @@ def read_audit(output: PathLike) -> pd.DataFrame:
 
     # As text first: a photo named `NA` and an individual `007` must stay what they are.
     table = pd.read_csv(_audit_csv(output), dtype=str, keep_default_na=False)
-    for column in NUMBER_COLUMNS:
+    names = list(table.columns)
+    further = names[names.index("error") + 1 :]  # before it there may be a label column of that name
+    for column in (*NUMBER_COLUMNS, *(name for name in further if name in _FURTHER_NUMBERS)):
         table[column] = pd.to_numeric(table[column].replace("", None))
     for column in BOX_COLUMNS:
         boxes = [list(map(int, text.split())) if text else None for text in table[column]]

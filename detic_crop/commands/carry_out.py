@@ -16,7 +16,7 @@ from detic_crop.detectors.base import Detector
 from detic_crop.errors import DeticCropError, OutputError
 from detic_crop.folder.crop_paths import place_of
 from detic_crop.folder.journal import Journal, Replay, replay
-from detic_crop.folder.state import TableSettings, save_table_settings
+from detic_crop.folder.state import load_table_settings, save_table_settings
 from detic_crop.system.signals import Stop
 from detic_crop.work.execute import execute
 from detic_crop.work.executors.base import Executor
@@ -52,8 +52,8 @@ def carry_out(
     started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     state = replay(layout.journal)
     scope.check_settings(_recorded_settings(state, task.config), task.config)
-    if options.csv_safe:
-        save_table_settings(folder, TableSettings(csv_safe=True))
+    tables = load_table_settings(folder)
+    save_table_settings(folder, tables.changed(options.csv_safe or None, options.encounter))
     with closing(Journal(layout.journal, layout.candidates, folder.inside)) as journal:
         if state.settings is None:
             journal.begin(task.config, version_of("detic-crop"))

@@ -22,12 +22,20 @@ from detic_crop.folder.folder import OutputFolder, open_folder, open_on_disk
 from detic_crop.folder.inputs import check_same_data_set, parts_of
 from detic_crop.folder.journal import replay
 from detic_crop.folder.records import Record
-from detic_crop.folder.state import SavedListing, load_labels, load_listing
+from detic_crop.folder.state import (
+    SavedListing,
+    load_labels,
+    load_listing,
+    load_table_settings,
+    save_table_settings,
+)
+from detic_crop.folder.there import is_there
 from detic_crop.folder.verdicts import latest_decisions, read_review
 from detic_crop.folder.whereabouts import locations_now
 from detic_crop.photos.location import file_or_object, locate
 from detic_crop.photos.photo import Photo
 from detic_crop.photos.table import Photos, Sizes, stat_all
+from detic_crop.report.meetings import check_encounter
 from detic_crop.report.rows import recorded_in_order
 from detic_crop.work.executors.threads import Threads
 from detic_crop.work.kept_boxes import KeptCandidates, carried_decisions, check_policy
@@ -94,7 +102,9 @@ def _recrop(
             raise UsageError("out_is_source", f"--out is {origin.shown} itself; pass another folder")
         folder.check_usable()
         scope.check_alone()
-        scope.check_settings(scope.begun_with(), config)
+        begun_here = scope.begun_with()
+        scope.check_settings(begun_here, config)
+        check_encounter(options.encounter, labels)
         folder.checks.apart(file_or_object(recorded.root) if input is None else locate(input))
         folder.checks.photos_outside(photo.location for photo in photos)
         if not options.overwrite:
@@ -117,6 +127,8 @@ def _recrop(
             decisions = _decisions(state.records, origin, folder, config, classes, result)
             data_set = DataSet(inputs, photos, photos[: options.limit], labels, matches)
             scope.save_input(data_set, ())
+            if begun_here is None:
+                _take_over_columns(origin, folder)
             task = Task(data_set.keys, data_set.chosen, config, options.per_tar, decisions, state.records)
             # What the run accepted is accepted again.
             largest = max(record.width * record.height for record in state.records.values())
@@ -135,6 +147,18 @@ def _recrop(
             carry_out(task, scope, executor, detector, stop, result, came_from)
         result.transitions = _transitions(state.records, scope.records(), data_set.chosen)
     return result
+
+
+def _take_over_columns(origin: OutputFolder, folder: OutputFolder) -> None:
+    """Let a new folder have the encounters, times and folds of the one that it is made from."""
+    encounter = load_table_settings(origin).encounter
+    save_table_settings(folder, load_table_settings(folder).changed(encounter=encounter))
+    for theirs, ours in (
+        (origin.layout.times, folder.layout.times),
+        (origin.layout.folds, folder.layout.folds),
+    ):
+        if is_there(theirs):
+            folder.write(ours, theirs.read_bytes())
 
 
 def _settings(

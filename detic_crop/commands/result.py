@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -39,6 +39,7 @@ class RunResult:
             and the next call tries again.
         stopped: empty, ``time_limit``, ``SIGINT`` or ``SIGTERM``.
         notes: sentences that a person should read.
+        reported: those of `notes` that were logged before the first photo was worked on.
         transitions: after `recrop`, (old status, new status) → number of photos.
         profile: with ``profile=True``, a table of where the time went.
         memory: bytes that photos may take together, as it was told; None: half of what there is.
@@ -60,6 +61,7 @@ class RunResult:
     seconds: float = 0.0
     stopped: str = ""
     notes: list[str] = field(default_factory=list)
+    reported: Sequence[str] = ()
     transitions: Counter[tuple[str, str]] = field(default_factory=Counter)
     profile: str = ""
     memory: int | None = None

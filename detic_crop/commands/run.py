@@ -19,6 +19,7 @@ from detic_crop.commands.settings import PathLike, with_settings
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.detectors.base import Detector, DetectorLike, as_detector
 from detic_crop.errors import UsageError
+from detic_crop.folder.crop_paths import numbered
 from detic_crop.folder.decisions import Decision, followed_by
 from detic_crop.folder.folder import open_folder
 from detic_crop.folder.journal import Replay, replay
@@ -30,6 +31,7 @@ from detic_crop.photos.find import discover
 from detic_crop.photos.location import locate
 from detic_crop.photos.photo import Photo
 from detic_crop.photos.table import Listing, OwnPaths
+from detic_crop.report.meetings import check_encounter
 from detic_crop.shards.resolve import resolve_shard
 from detic_crop.wording import counted, either
 from detic_crop.work.executors.open import open_executor
@@ -79,7 +81,10 @@ def run(
         listing = discover(input, folder.shown)
         folder.checks.photos_outside((photo.location for photo in listing.photos), listing.links)
         data_set = data_set_of(where, listing, folder, options)
+        check_encounter(options.encounter, data_set.labels)
         scope.check_photos(data_set.inputs, data_set.photos)
+        for note in data_set.reported:
+            _log.log(logging.WARNING if note in data_set.warnings else logging.INFO, "%s", note)
 
         # What is asked for, and whether that can be done here: until now nothing was written.
         command = [] if own is not None else command_words(where, config, options)
@@ -88,7 +93,14 @@ def run(
         config = _prepared(choice.detector, config, begun_with, listing)
         scope.check_settings(begun_with, config)
         _log.info("model %s: %s", config.model, choice.reason)
-        result = RunResult(folder, config, choice.reason, notes=data_set.notes, memory=options.memory)
+        result = RunResult(
+            folder,
+            config,
+            choice.reason,
+            notes=data_set.notes,
+            reported=data_set.reported,
+            memory=options.memory,
+        )
         task = Task(data_set.keys, scope.select(data_set.chosen), config, options.per_tar)
         if options.dry_run:
             result.notes += choice.detector.notes()
@@ -145,7 +157,9 @@ def _described(task: Task, scope: Scope, result: RunResult) -> RunResult:
     finished = scope.finished((Replay() if scope.options.overwrite else replay(layout.journal)).entries)
     plan = make_plan(task, finished, scope.folder, scope)
     result.skipped, result.remaining = plan.skipped, len(plan.jobs)
-    result.notes += [f"{job.photo.key} → {layout.shown_of(layout.root / job.crop)}" for job in plan.jobs[:5]]
+    for job in plan.jobs[:5]:
+        crop = numbered(job.crop, 1) if task.config.animals == "all" else job.crop
+        result.notes.append(f"{job.photo.key} → {layout.shown_of(layout.root / crop)}")
     return result
 
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 
+from detic_crop.commands.meetings import look_for_meetings
 from detic_crop.commands.result import RunResult
 from detic_crop.errors import UsageError
+from detic_crop.folder.folds_file import load_folds
 from detic_crop.folder.records import Record
 from detic_crop.folder.state import Drawn, load_sample, load_table_settings
+from detic_crop.folder.times_file import save_times
 from detic_crop.folder.whereabouts import PASS_INPUT, Whereabouts, look_for_photos
 from detic_crop.report.estimate import estimate
 from detic_crop.report.html.page import write_page
+from detic_crop.report.meetings import NO_ENCOUNTERS, Meetings
 from detic_crop.report.model import Audit
 from detic_crop.report.sample import detected_records
+from detic_crop.report.splitting import FoldColumn
 from detic_crop.report.table import write_table
 from detic_crop.report.workbook import write_workbook
 from detic_crop.system.memory_budget import MemoryBudget
@@ -57,6 +62,8 @@ def write_report(result: RunResult, audit: Audit, advice: str, *, xlsx: bool = F
         detected = detected_records(folder, current, result.config)
         result.estimate = estimate(sample, detected, current, audit.verdicts)
         audit = dataclasses.replace(audit, estimate=result.estimate)
+    more = [*audit.more, *_meetings(result, audit), *_folds(result, audit)]
+    audit = dataclasses.replace(audit, more=more)
     write_table(folder, audit, safe=load_table_settings(folder).csv_safe)
     write_page(folder, audit, MemoryBudget.of_machine(result.memory))
     if xlsx:
@@ -72,6 +79,35 @@ def write_report(result: RunResult, audit: Audit, advice: str, *, xlsx: bool = F
             f"audit.csv has {len(audit.rows):,} of {counted(len(audit.labels.rows), 'label row')} so far; "
             "it follows the table row by row once all are done"
         )
+
+
+def _meetings(result: RunResult, audit: Audit) -> Iterator[Meetings]:
+    """Yield encounters and bursts, where they are asked for; save the times that were read for them."""
+    how = load_table_settings(result.folder).encounter
+    if how == NO_ENCOUNTERS:
+        return
+    try:
+        meetings, times = look_for_meetings(result.folder, audit, how, quiet=True)
+    except UsageError as error:  # other labels than when it was asked for: no reason to lose the tables
+        result.notes.append(f"no encounters: {error}")
+        return
+    if times is not None:
+        save_times(result.folder, times)
+    result.notes += meetings.notes
+    yield meetings
+
+
+def _folds(result: RunResult, audit: Audit) -> Iterator[FoldColumn]:
+    """Yield the folds, where the folder was split."""
+    try:
+        saved = load_folds(result.folder)
+    except UsageError as error:
+        result.notes.append(str(error))
+        return
+    if saved is not None:
+        column = FoldColumn(saved)
+        result.notes += column.notes(audit.photos.records())
+        yield column
 
 
 def _counting_flagged(result: RunResult, audit: Audit) -> Iterator[Record]:

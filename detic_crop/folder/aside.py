@@ -50,19 +50,27 @@ class Aside:
         return place
 
     def move(self, before: Record, after: Record) -> None:
-        """Set the crops of a photo aside or put them back, those that are not there already.
+        """Set the crops of a photo aside or put them back, those that are not there already: all, or none.
 
         Args:
             before: record of the photo so far; it tells where the crops are.
             after: new record of the photo; it tells where they belong.
 
         Raises:
-            OSError: one cannot be moved.
+            OSError: one cannot be moved; the others are as they were.
         """
-        for name, record in crops_of(after):
-            start, target = self.find(before, name), place_for(after, name)
-            if start != target and self._crops.size(start) is not None:
-                self._crops.move(start, target, record)
+        moved: list[tuple[str, str, Record]] = []
+        try:
+            for name, record in crops_of(after):
+                start, target = self.find(before, name), place_for(after, name)
+                if start != target and self._crops.size(start) is not None:
+                    self._crops.move(start, target, record)
+                    moved.append((start, target, record))
+        except OSError:
+            for start, target, record in reversed(moved):
+                with contextlib.suppress(OSError):
+                    self._crops.move(target, start, record)
+            raise
 
     def rename_earlier(self) -> None:
         """Give what earlier versions set aside a name that no reader of pictures looks at.

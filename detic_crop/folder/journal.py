@@ -349,6 +349,14 @@ def unfinished_photos(candidates_path: Path, records: Known[OfPhoto]) -> dict[st
     return crops
 
 
+def unfinished_of_each(candidates_path: Path, records: Known[OfPhoto]) -> dict[str, list[str]]:
+    """Return photo → crop files of it that `unfinished_crops` finds."""
+    crops: dict[str, list[str]] = {}
+    for crop, image in unfinished_photos(candidates_path, records).items():
+        crops.setdefault(image, []).append(crop)
+    return crops
+
+
 def _gaps(spans: NDArray[np.int64], size: int) -> list[Span]:
     """Return (start, stop) of the stretches of a file that no span covers.
 

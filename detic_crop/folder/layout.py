@@ -37,6 +37,8 @@ class Layout:
         part: file that says which part of the input a shard has.
         review, sample: verdicts, and the photos drawn to estimate from.
         tables_json: how the tables are written.
+        folds: the fold of each photo, once they were split.
+        times: when photos were taken, as far as that was looked up after the run.
         rejected: folder of crops that were set aside.
         pending: folder of crops that wait to be packed into a tar file.
         indexes: folder of the indexes of tar files in a store.
@@ -70,6 +72,8 @@ class Layout:
         self.review: Final = self.root_state / "review.csv"
         self.sample: Final = self.root_state / "sample.csv"
         self.tables_json: Final = self.root_state / "tables.json"
+        self.folds: Final = self.root_state / "folds.json"
+        self.times: Final = self.root_state / "times.json"
         self.rejected: Final = self.root / REJECTED
         self.pending: Final = self.root_state / PENDING
         self.indexes: Final = self.root_state / INDEXES
@@ -107,7 +111,9 @@ class Layout:
     @property
     def shared_files(self) -> tuple[Path, ...]:
         """The files of an unsharded run that are made from all of it; a shard has none."""
-        return () if self.shard is not None else (*self.tables, self.tables_json, self.sample, self.review)
+        if self.shard is not None:
+            return ()
+        return (*self.tables, self.tables_json, self.folds, self.times, self.sample, self.review)
 
     @property
     def shared_folders(self) -> tuple[Path, ...]:

@@ -38,6 +38,8 @@ class Animal(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     box: Edges | None = None
     crop_box: PixelEdges | None = None
     crop_bytes: int = 0
+    quality: Side = 0
+    is_shrunk: bool = False
     best_class: str = ""
     best_score: Number | None = None
     best_box: Edges | None = None
@@ -121,6 +123,8 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     file_size: int = 0  # of the photo, bytes; with file_time it tells a changed photo
     file_time: int = 0  # modification time, ns
     crop_bytes: int = 0  # size of the crop file; a missing or cut one is made again
+    quality: Side = 0  # of that file, where --max-bytes has lowered it
+    is_shrunk: bool = False  # --max-bytes has made the crop smaller than --size asks
     verdict: str = ""  # what a reviewer said, once applied: accepted, whole, box or rejected
     reviewer: str = ""  # who said it
     detector_box: Edges | None = None  # where a reviewer wanted another
@@ -173,8 +177,18 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
             raise ValueError("expected the path of a crop in crop")
         if self.box is not None and not self.width * self.height:
             raise ValueError("expected a photo of some size around a box")
-        if self.animals and len({animal.number for animal in self.animals}) < len(self.animals):
+        if self.animals:
+            self._check_animals()
+
+    def _check_animals(self) -> None:
+        if len({animal.number for animal in self.animals}) < len(self.animals):
             raise ValueError("expected another number for each animal")
+        if not self.crop and any(animal.crop_bytes for animal in self.animals):
+            raise ValueError("expected a path in crop, after which crops are numbered")
+        if any(animal.box is not None for animal in self.animals) and not self.width * self.height:
+            raise ValueError("expected a photo of some size around the boxes of animals")
+        if any(animal.crop_bytes and animal.crop_box is None for animal in self.animals):
+            raise ValueError("expected the pixels that became each crop")
 
 
 class SizeOfCrop(msgspec.Struct, frozen=True, gc=False):

@@ -14,13 +14,13 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 import numpy as np
 
-from detic_crop.columns import Column, Texts, numbers
+from detic_crop.columns import Column, Optionals, Texts, numbers
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.listing_file import SavedInput, has_lines, listing_lines, read_lines
 from detic_crop.folder.there import is_there
 from detic_crop.folder.typed_json import decode_sealed, encode_sealed
-from detic_crop.photos.labels import Labels, parse_labels
+from detic_crop.photos.labels import Labels, plain_labels
 from detic_crop.photos.location import Location, file_or_object, parse
 from detic_crop.photos.photo import Photo
 from detic_crop.photos.table import Locations, Photos, in_columns
@@ -328,7 +328,7 @@ def save_labels(folder: OutputFolder, labels: Labels | None, matches: Sequence[s
     folder.write(folder.layout.label_matches, encode_sealed(matching))
 
 
-def load_labels(folder: OutputFolder) -> tuple[Labels | None, list[str | None]]:
+def load_labels(folder: OutputFolder) -> tuple[Labels | None, Sequence[str | None]]:
     """Return the saved label table and the photo of each row; (None, []) without one.
 
     Raises:
@@ -342,16 +342,27 @@ def load_labels(folder: OutputFolder) -> tuple[Labels | None, list[str | None]]:
         data = layout.labels.read_bytes()
         if matching.table not in (None, zlib.crc32(data)):
             raise ValueError(f"{layout.labels.name} has changed")
-        labels = parse_labels(data, matching.key_column, layout.labels.name)
+        labels = plain_labels(data, matching.key_column)
+        if labels is None:
+            raise ValueError(f"{layout.labels.name} is no table with a column {matching.key_column}")
         if len(matching.keys) != len(labels.rows):
             raise ValueError(f"expected {len(labels.rows)} matches, got {len(matching.keys)}")
     except (FileNotFoundError, ValueError) as error:
         raise UsageError(
             "labels_damaged",
             f"{layout.shown_of(layout.label_matches)} or {layout.labels.name} is damaged; run the "
-            "`detic-crop run` command again",
+            "`detic-crop run` command again with --labels FILE, or with --no-labels",
         ) from error
-    return labels, matching.keys
+    return labels, Optionals(matching.keys)
+
+
+def has_labels(folder: OutputFolder, labels: Labels) -> bool:
+    """Return whether the label table that a folder keeps is this one, and no other or a damaged one."""
+    try:
+        kept, _ = load_labels(folder)
+    except UsageError:
+        return False
+    return kept is not None and (kept.data, kept.key_column) == (labels.data, labels.key_column)
 
 
 # --- sample.csv: the photos that were drawn to estimate from; the last column makes sure of the lines so far
@@ -441,9 +452,18 @@ class TableSettings(msgspec.Struct, frozen=True):
 
     Attributes:
         csv_safe: True if cells of audit.csv that a spreadsheet would take for formulas begin with ``'``.
+        encounter: what makes an encounter, see `config.parse_encounter`; ``none`` for no such columns.
     """
 
     csv_safe: bool = False
+    encounter: str = "none"
+
+    def changed(self, csv_safe: bool | None = None, encounter: str | None = None) -> TableSettings:
+        """Return the settings with others; None leaves one as it is."""
+        return TableSettings(
+            self.csv_safe if csv_safe is None else csv_safe,
+            self.encounter if encounter is None else encounter,
+        )
 
 
 _table_settings = msgspec.json.Decoder(TableSettings)

@@ -7,6 +7,7 @@ and fails when it takes more than is said here; the results are in benchmarks/RE
 
 from __future__ import annotations
 
+from detic_crop.config import Format
 from detic_crop.images.headers.header import Extent
 
 BYTES_PER_PIXEL = {
@@ -25,6 +26,10 @@ BYTES_PER_PIXEL = {
     ("HEIC", ""): 20.0,
 }
 """(format, kind) → bytes for each pixel."""
+
+BYTES_PER_PIXEL_OF_CROP: dict[Format, int] = {"jpg": 12, "png": 12, "webp": 32}
+"""What cutting, resizing and encoding take for each pixel of a crop: of noise 7, 9 and 31
+(`python -m benchmarks.memory crops`)."""
 
 _IMAGE = 3
 """Bytes of a pixel in what decoding gives."""

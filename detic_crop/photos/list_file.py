@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import json
@@ -15,6 +14,8 @@ from detic_crop.errors import UsageError
 from detic_crop.photos.keys import STATE
 from detic_crop.photos.location import FileOrObject, LocalFile, read_list, strip_file_scheme
 from detic_crop.photos.photo import is_photo_name
+from detic_crop.table_files.separated import SEPARATORS
+from detic_crop.table_files.text import encoding_of, opened
 
 LIST_EXTENSIONS = (".txt", ".lst", ".csv", ".tsv")
 TABLE_EXTENSIONS = (".csv", ".tsv")
@@ -22,7 +23,6 @@ LIST_COLUMNS = (
     *("path", "file", "filename", "file_name", "image", "image_path"),
     *("filepath", "file_path", "image_name", "photo", "image_id", "image_url"),
 )
-_DELIMITERS = (",", ";", "\t")
 
 
 def names_in(where: FileOrObject, notes: list[str]) -> Texts:
@@ -48,9 +48,8 @@ def names_in(where: FileOrObject, notes: list[str]) -> Texts:
 
 def _text(data: bytes, newline: str | None) -> io.TextIOWrapper:
     """Return the bytes of a list as a text; `newline` is that of `open`."""
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # what PowerShell's `>` writes
-        return io.TextIOWrapper(io.BytesIO(data), "utf-16", newline=newline)
-    return io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", "surrogateescape", newline)
+    encoding = encoding_of(data)  # UTF-16 is what PowerShell's `>` writes
+    return opened(data, encoding, "surrogateescape" if encoding.startswith("utf-8") else "strict", newline)
 
 
 def _read_column(data: bytes, where: FileOrObject, notes: list[str]) -> Texts:
@@ -78,7 +77,7 @@ def _read_column(data: bytes, where: FileOrObject, notes: list[str]) -> Texts:
 def _delimiters(data: bytes) -> Iterable[str]:
     """Return the delimiters that the first line has, the comma always and first."""
     first = _text(data, newline="\n").readline()
-    return [delimiter for delimiter in _DELIMITERS if delimiter == "," or delimiter in first]
+    return [delimiter for delimiter in SEPARATORS if delimiter == "," or delimiter in first]
 
 
 def _cells(rows: Iterable[Sequence[str]], index: int, what: str, name: str, notes: list[str]) -> Texts:

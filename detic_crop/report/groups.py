@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from detic_crop.photos.labels import Labels
+from detic_crop.errors import UsageError
+from detic_crop.photos.labels import Labels, columns_named
 
 SPECIES_COLUMNS = ("species", "scientific_name", "common_name", "taxon", "category", "class", "label")
 INDIVIDUAL_COLUMNS = ("individual_id", "individual", "identity", "animal_id")
@@ -20,17 +21,42 @@ def find_column(columns: Sequence[str], wanted: Sequence[str]) -> int | None:
     return next((names.index(name) for name in wanted if name in names), None)
 
 
-def label_groups(labels: Labels) -> list[tuple[str, ...]]:
-    """Return for each label row the groups it belongs to, the narrowest first; empty cells are skipped."""
+def column_named(labels: Labels | None, name: str, option: str) -> int:
+    """Return the index of the label column of that name: as it is spelled, else in any case, if that is one.
+
+    Args:
+        labels: the label table; None without one.
+        name: what was asked for.
+        option: the option and its value, for the message.
+
+    Raises:
+        UsageError: there is none; names those that there are.
+    """
+    if labels is None:
+        raise UsageError(
+            "no_such_column",
+            f"{option} needs a label table with a column {name!r}, and this folder has no labels; pass "
+            "--labels CSV to `detic-crop run`",
+        )
+    if name in labels.columns:
+        return labels.columns.index(name)
+    like = columns_named(labels.columns, name)
+    if len(like) != 1:
+        why = "has several columns" if like else "has no column"
+        raise UsageError(
+            "no_such_column", f"{option}: the label table {why} {name!r}; it has {', '.join(labels.columns)}"
+        )
+    return like[0]
+
+
+def label_groups(labels: Labels) -> Callable[[Sequence[str]], tuple[str, ...]]:
+    """Return what turns the cells of a row into its groups, the narrowest first; empty cells are skipped."""
     found = [
         (kind, find_column(labels.columns, wanted))
         for kind, wanted in (("individual", INDIVIDUAL_COLUMNS), ("species", SPECIES_COLUMNS))
     ]
     columns = [(kind, column) for kind, column in found if column is not None]
-    return [
-        tuple(f"{kind} {row[column]}" for kind, column in columns if row[column].strip())
-        for row in labels.rows
-    ]
+    return lambda cells: tuple(f"{kind} {cells[column]}" for kind, column in columns if cells[column].strip())
 
 
 def encounters(labels: Labels | None, photo_of_row: Sequence[str | None]) -> dict[str, str]:

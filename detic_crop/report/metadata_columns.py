@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from detic_crop.config import CropConfig
 from detic_crop.folder.records import Record
 
 METADATA: Mapping[str, str] = {
@@ -17,6 +16,7 @@ POSITION: Mapping[str, str] = {
     "latitude": "with --gps: where it was taken, decimal degrees, WGS 84, north positive",
     "longitude": "with --gps: decimal degrees, east positive",
 }
+NUMBERS = ("focal_mm", *POSITION)
 
 
 class MetadataColumns:
@@ -26,17 +26,15 @@ class MetadataColumns:
         gps: with the position.
     """
 
+    are_of_photo = True
+
     def __init__(self, gps: bool) -> None:
         self._gps = gps
         self.columns: Mapping[str, str] = {**METADATA, **(POSITION if gps else {})}
-
-    @classmethod
-    def asked_for(cls, config: CropConfig) -> list[MetadataColumns]:
-        """Return the columns that the settings of a folder ask for: one or none."""
-        return [cls(config.gps)] if config.metadata else []
+        self.numbers = [name for name in NUMBERS if name in self.columns]
 
     def cells(self, record: Record) -> dict[str, str]:
-        """Return the cells of one row, by column; empty where the photo does not say."""
+        """Return the cells of the row of a photo; empty where its EXIF does not say."""
         cells = {
             "taken": record.taken,
             "camera": record.camera,

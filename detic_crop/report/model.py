@@ -17,7 +17,8 @@ from detic_crop.folder.verdicts import read_review, standing_verdicts
 from detic_crop.folder.whereabouts import Whereabouts
 from detic_crop.photos.labels import Labels
 from detic_crop.report.estimate import Estimate
-from detic_crop.report.more_columns import CropCount, MoreColumns, Notes
+from detic_crop.report.metadata_columns import MetadataColumns
+from detic_crop.report.more_columns import CropCount, CropQuality, MoreColumns, Notes
 from detic_crop.report.photos import JudgedPhotos, judge
 from detic_crop.report.rows import Row, table_rows
 
@@ -77,8 +78,12 @@ class Audit:
         more: list[MoreColumns] = []
         if config.animals == "all":
             more.append(CropCount())
+        if config.max_bytes is not None and config.format != "png":
+            more.append(CropQuality(config.quality))
         if photos.have_notes:
             more.append(Notes())
+        if config.metadata:
+            more.append(MetadataColumns(config.gps))
         return cls(config, rows, photos, labels, whereabouts, inputs, more=more, damage=damage)
 
     @property

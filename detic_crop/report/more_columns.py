@@ -45,6 +45,25 @@ class CropCount:
         return {"n_crops": str(0 if record.status == "rejected" else len(files_of(record)))}
 
 
+class CropQuality:
+    """At which quality crops were encoded, with ``--max-bytes``.
+
+    Args:
+        quality: what was asked for.
+    """
+
+    columns: Mapping[str, str] = {"quality": "quality of the crop's file, with --max-bytes"}
+    numbers = ("quality",)
+    are_of_photo = False
+
+    def __init__(self, quality: int) -> None:
+        self._quality = quality
+
+    def cells(self, record: Record) -> Mapping[str, str]:
+        """Return the quality; none of a photo without a crop."""
+        return {"quality": str(record.quality or self._quality) if record.crop_bytes else ""}
+
+
 class Notes:
     """What reviewers wrote."""
 

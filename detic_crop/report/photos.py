@@ -123,6 +123,11 @@ class JudgedPhotos(Mapping[str, AuditPhoto]):
         return self._photo(self._place_of(key))
 
     @property
+    def images(self) -> Column:
+        """Keys of the photos, in their order."""
+        return self._keys
+
+    @property
     def have_notes(self) -> bool:
         """Whether a reviewer wrote about one of them."""
         return self._compared.have_notes

@@ -82,14 +82,15 @@ class LabelledRows(Rows):
         self, records: Mapping[str, Record], images: Column, labels: Labels, label_rows: Sequence[int]
     ) -> None:
         super().__init__(records, images)
-        self._labels, self._groups = labels.rows, label_groups(labels)
+        self._labels, self._groups_of = labels.rows, label_groups(labels)
         self._label_rows = label_rows
 
     def _row(self, place: int, image: str) -> Row:
         number = self._label_rows[place]
         record = missing_record(image) if number < 0 else self._records[image]
         number = -1 - number if number < 0 else number
-        return Row(record, self._labels[number], self._groups[number])
+        label = self._labels[number]
+        return Row(record, label, self._groups_of(label))
 
 
 def table_rows(

@@ -33,10 +33,11 @@ FLAGS: Mapping[str, str] = {
     "low_information": "the crop's grey levels hold less than 5 bits of entropy (of 8)",
     "duplicate": "the same file as an earlier photo",
     "near_duplicate": "nearly the crop of an earlier photo (3 of 64 hash bits differ at most)",
+    "shrunk": "the crop is smaller than --size asks, so that its file has no more than --max-bytes",
 }
 """Every flag and its rule, in the order in which a row lists them."""
 
-IMAGE_CHECKS = frozenset({"blurry", "dark", "low_information", "duplicate", "near_duplicate"})
+IMAGE_CHECKS = frozenset({"blurry", "dark", "low_information", "duplicate", "near_duplicate", "shrunk"})
 """Flags that describe the photo and say nothing against its box: they add no suspicion."""
 
 # The suspicion of a crop with one flag and no other doubt. The known failure of the original data set weighs
@@ -171,6 +172,7 @@ def _picture_flags(record: Record) -> dict[str, bool]:
         "blurry": record.blur is not None and record.blur > _BLURRY,
         "dark": record.brightness is not None and record.brightness < _DARK,
         "low_information": record.entropy is not None and record.entropy < _LOW_ENTROPY,
+        "shrunk": record.is_shrunk,
     }
 
 

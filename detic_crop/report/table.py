@@ -20,8 +20,8 @@ from detic_crop.wording import utf8
 COLUMNS: Mapping[str, str] = {
     "image": "relative path of the photo, with /; the key",
     "crop": "path of the crop below the output folder; empty if failed or rejected",
-    "status": "cropped, resized (nothing found: the whole photo), rejected or failed",
-    "reason": "why: largest_box, not_found, not_listed, reviewed_whole, missing_file, unreadable …",
+    "status": "cropped, resized (nothing found: the whole photo), skipped (no crop), rejected or failed",
+    "reason": "why: largest_box, not_found, not_listed, too_small, reviewed_whole, missing_file …",
     "width": "of the upright photo, pixels",
     "height": "of the upright photo, pixels",
     "class_name": "class of the chosen box",

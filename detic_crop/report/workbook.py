@@ -21,6 +21,7 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.tars import Crops
 from detic_crop.folder.write_errors import writing
 from detic_crop.photos.location import NOWHERE
+from detic_crop.report.metadata_columns import POSITION
 from detic_crop.report.model import Audit, crop_link
 from detic_crop.report.table import NUMBER_COLUMNS, our_columns, table_cells, table_header
 from detic_crop.wording import utf8
@@ -35,7 +36,8 @@ _MAX_ADDRESS = 2_079
 _MEASURED_ROWS = 1000  # by which the widths of columns are chosen
 _MIN_WIDTH = 7  # characters
 _MAX_WIDTH = 48
-_WHOLE_NUMBERS = ("width", "height", "n_candidates")
+_WHOLE_NUMBERS = ("width", "height", "n_candidates", "n_crops", "fold")
+_FORMATS = dict.fromkeys(_WHOLE_NUMBERS, "whole") | dict.fromkeys(POSITION, "degrees")
 _NO_DATE = datetime.datetime(1980, 1, 1)
 _MARKUP = re.compile(r"<r>.*</r>", re.DOTALL)
 
@@ -116,11 +118,12 @@ def _fill(library: Any, workbook: Any, audit: Audit, crops: Crops) -> list[str]:
         "header": workbook.add_format({"bold": True}),
         "number": workbook.add_format({"num_format": "0.00"}),
         "whole": workbook.add_format({"num_format": "0"}),
+        "degrees": workbook.add_format({"num_format": "0.000000"}),
     }
     header, ours = table_header(audit), our_columns(audit)
     first = len(header) - len(ours)
     number_formats = {
-        first + ours.index(name): formats["whole" if name in _WHOLE_NUMBERS else "number"]
+        first + ours.index(name): formats[_FORMATS.get(name, "number")]
         for name in (*NUMBER_COLUMNS, *(name for more in audit.more for name in more.numbers))
     }
     photo_column = first + ours.index("image") if "image" in ours else header.index("image")

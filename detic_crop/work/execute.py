@@ -14,7 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from detic_crop.config import RunOptions
-from detic_crop.errors import PhotoError
+from detic_crop.errors import PhotoError, UsageError
 from detic_crop.folder.animals import crops_of
 from detic_crop.folder.aside import place_for
 from detic_crop.folder.folder import OutputFolder
@@ -89,7 +89,8 @@ def execute(
                 for outcome in outcomes:
                     key = outcome.record.image
                     try:
-                        record = commit(outcome, journal, folder, times, plan.replaced.get(key, ()))
+                        replaced, unfinished = plan.replaced.get(key, ()), plan.unfinished.get(key, ())
+                        record = commit(outcome, journal, folder, times, replaced, unfinished)
                     except NotPlacedError as error:
                         result.unplaced[key] = str(error)
                         report(outcome.record)
@@ -118,6 +119,7 @@ def commit(
     folder: OutputFolder,
     times: StageTimes,
     replaced: Collection[str] = (),
+    unfinished: Collection[str] = (),
 ) -> Record:
     """Put a finished photo in place: its boxes, then its crops, then its journal line.
 
@@ -128,6 +130,7 @@ def commit(
         journal: journal that records it.
         folder: folder that takes the crops.
         replaced: crops that the folder has of this photo so far; removed unless new ones replace them.
+        unfinished: crops of this photo that a killed run may have left; the same happens to them.
 
     Raises:
         NotPlacedError: a crop cannot be put in its place, and there were some before. What they are recorded
@@ -154,12 +157,12 @@ def commit(
                     raise not_placed(record, error) from error
                 record = _unplaced(record, error)
         with times.measure("journal"):
-            gone = names_of(record) if record.status != "rejected" else ()
-            for name in replaced:
-                if name not in gone:
+            named = names_of(record) if record.status != "rejected" else ()
+            for name in dict.fromkeys((*replaced, *unfinished)):
+                if name not in named:
                     # A crop that no row names would be a lie. First the crop, then the line: killed in
                     # between, the crop is missing and the photo is done again.
-                    folder.crops.discard(name)
+                    _discard(name, folder, is_ours=name in replaced)
             if record.status == "failed":
                 record = replace(record, candidates=(journal.candidates_end(), 0))
             record_in(journal, record, bool(replaced))
@@ -195,6 +198,15 @@ def _put(outcome: Outcome, folder: OutputFolder, replaced: Collection[str]) -> N
                 else:
                     folder.crops.put(place, before, record)
         raise
+
+
+def _discard(name: str, folder: OutputFolder, *, is_ours: bool) -> None:
+    """Remove a crop; in the place of one that may never have been written somebody's folder may be."""
+    try:
+        folder.crops.discard(name)
+    except (IsADirectoryError, PermissionError, UsageError):
+        if is_ours:
+            raise
 
 
 def _read(name: str, folder: OutputFolder) -> bytes | None:

@@ -37,6 +37,8 @@ from detic_crop.images.decode import Decoded, PhotoFile
 from detic_crop.images.embed_exif import embed_exif
 from detic_crop.images.encode import check_sides, encode
 from detic_crop.images.exif import Exif
+from detic_crop.images.memory_use import BYTES_PER_PIXEL_OF_CROP
+from detic_crop.images.most_bytes import CropFile, file_within
 from detic_crop.images.partial import (
     LEAST_PIXELS,
     REDUCTIONS,
@@ -52,8 +54,6 @@ from detic_crop.work.record_of import fields_of_exif, record_as_detected
 from detic_crop.work.timing import StageTimes
 
 _NO_PIXEL = np.zeros(3, np.uint8)
-_BYTES_PER_PIXEL_OF_CROP = 12
-"""What cutting, resizing and encoding take for each pixel of the crop."""
 MAX_DETECTOR_CRASHES = 25
 """Crashes in a row after which a plain picture tells whether the detector is broken, or the photos are."""
 
@@ -190,7 +190,7 @@ class Pipeline:
         )
 
     def _bytes_of_crop(self, resolution_wh: Sides) -> int:
-        return _BYTES_PER_PIXEL_OF_CROP * self.size.most_pixels(resolution_wh)
+        return BYTES_PER_PIXEL_OF_CROP[self.config.format] * self.size.most_pixels(resolution_wh)
 
     def _reduction_to_show(self, file: PhotoFile) -> Reduction:
         if file.resolution_wh is None or not self._may_scale(file.resolution_wh):
@@ -287,13 +287,20 @@ class Pipeline:
                 stage = "decode"
                 decoded, rectangle = self._pixels_of(photo, rectangle, full)
                 stage = "crop"
-                with self.times.measure("crop"):
-                    crop = self._crop(decoded, rectangle)
-                with self.times.measure("encode"):
-                    data.append(self._encode(crop, photo.exif))
+                file = self._file_of_crop(decoded, rectangle, photo.exif)
                 with self.times.measure("check"):
-                    checks = check_crop(crop)
-                made.append({"crop_box": rectangle, "crop_bytes": len(data[-1]), **checks._asdict()})
+                    checks = check_crop(file.crop)
+                data.append(file.data)
+                lowered = file.quality if file.quality != self.config.quality else 0
+                made.append(
+                    {
+                        "crop_box": rectangle,
+                        "crop_bytes": len(file.data),
+                        "quality": lowered,
+                        "is_shrunk": file.is_shrunk,
+                        **checks._asdict(),
+                    }
+                )
                 record = msgspec.structs.replace(record, truncated=decoded.truncated, damaged=decoded.damaged)
             record = with_crops(record, made)
         except Exception as error:
@@ -349,16 +356,31 @@ class Pipeline:
         x1, y1, x2, y2 = rectangle
         return reduction_for((x2 - x1, y2 - y1), self.size)
 
-    def _crop(self, decoded: Decoded, rectangle: PixelBox) -> NDArray[np.uint8]:
+    def _file_of_crop(self, decoded: Decoded, rectangle: PixelBox, exif: Exif | None) -> CropFile:
+        """Return a crop and its file, which is as small as is asked for."""
         x1, y1, x2, y2 = rectangle
-        check_sides(self.size.canvas((x2 - x1, y2 - y1)), self.config.format)
+        sides = x2 - x1, y2 - y1
+        check_sides(self.size.canvas(sides), self.config.format)
+
+        def cut(size: CropSize) -> NDArray[np.uint8]:
+            with self.times.measure("crop"):
+                return self._crop(decoded, rectangle, size)
+
+        def encoded(crop: NDArray[np.uint8], quality: int) -> bytes:
+            with self.times.measure("encode"):
+                return self._encode(crop, quality, exif)
+
+        most, format, quality = self.config.max_bytes, self.config.format, self.config.quality
+        return file_within(most, self.size, sides, format, quality, cut, encoded)
+
+    def _crop(self, decoded: Decoded, rectangle: PixelBox, size: CropSize) -> NDArray[np.uint8]:
         resize = resize_exactly
         if self._may_scale(decoded.resolution_wh):
             resize = resize_quickly if decoded.reduction == 1 else resize_reduced
-        return cut_and_resize(decoded.image, decoded.in_image(rectangle), self.size, resize)
+        return cut_and_resize(decoded.image, decoded.in_image(rectangle), size, resize)
 
-    def _encode(self, crop: NDArray[np.uint8], exif: Exif | None) -> bytes:
-        data = encode(crop, self.config.format, self.config.quality)
+    def _encode(self, crop: NDArray[np.uint8], quality: int, exif: Exif | None) -> bytes:
+        data = encode(crop, self.config.format, quality)
         if exif is None or self.config.exif == "strip":
             return data
         height, width = crop.shape[:2]

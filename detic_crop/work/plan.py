@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Protocol, overload
 
 import numpy as np
@@ -19,7 +19,7 @@ from detic_crop.config import CropConfig
 from detic_crop.folder.crop_paths import within
 from detic_crop.folder.decisions import Decision
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import unfinished_crops
+from detic_crop.folder.journal import unfinished_of_each
 from detic_crop.folder.known import Known
 from detic_crop.folder.names import CropNames, FixedNames, NameRules
 from detic_crop.folder.records import Record, ResumeEntry, files_of, names_of
@@ -106,11 +106,13 @@ class Plan:
         jobs: photos to work on, in input order.
         skipped: number of photos whose crop is there and whose file has not changed.
         replaced: key → crops that the folder has of a photo that is done again.
+        unfinished: key → crops that a killed run was about to write, of a photo that was not recorded since.
     """
 
     jobs: Sequence[Job]
     skipped: int
     replaced: Mapping[str, Collection[str]]
+    unfinished: Mapping[str, Collection[str]]
 
 
 class _Replaced(Mapping[str, Collection[str]]):
@@ -162,8 +164,9 @@ def make_plan(
         if record.crop:
             ours.extend(map(hash, names_of(record)))
             fixed.settle(record.image, within(record.crop))
-    unfinished = partial(unfinished_crops, folder.layout.candidates, records)
-    files = _FilesThere(surroundings.files_in_the_way(), ours, unfinished)
+    unfinished = unfinished_of_each(folder.layout.candidates, records)
+    names_unfinished = set(chain.from_iterable(unfinished.values()))
+    files = _FilesThere(surroundings.files_in_the_way(), ours, names_unfinished)
     for path in files.others:
         fixed.take(path)
     lent = partial(_lent_name, task, rules, files.others)
@@ -188,12 +191,14 @@ def make_plan(
             size = files.size(crop)
             check(crop, size is not None and size >= 0)
         decision = task.decisions.get(photo.key)
-        if found is None or not _is_finished(photo, found, folder, sizes, decision):
+        # What was written after its record may be in the place of a crop, or beside its crops.
+        is_torn = photo.key in unfinished
+        if found is None or is_torn or not _is_finished(photo, found, folder, sizes, decision):
             jobs.add(row, photo.key, crop)
             if recorded:
                 replaced.add(photo.key, [file.name for file in recorded])
-    places.refuse_foreign(files.others, files.unfinished)
-    return Plan(jobs, len(task.photos) - len(jobs), replaced)
+    places.refuse_foreign(files.others, names_unfinished)
+    return Plan(jobs, len(task.photos) - len(jobs), replaced, unfinished)
 
 
 def _crop_of(record: ResumeEntry | None) -> str:
@@ -222,25 +227,22 @@ class _FilesThere:
     Args:
         files: path and bytes of each; -1 for a link.
         ours: hashes of the recorded crops.
-        unfinished: returns the crops that a killed run was about to write; called if there are files.
+        unfinished: crops that a killed run was about to write, which are ours, too.
 
     Attributes:
         others: path → bytes of what is not ours.
-        unfinished: crops that a killed run was about to write.
     """
 
     def __init__(
-        self, files: Iterable[tuple[str, int]], ours: array[int], unfinished: Callable[[], set[str]]
+        self, files: Iterable[tuple[str, int]], ours: array[int], unfinished: Collection[str]
     ) -> None:
         self.others: dict[str, int] = {}
-        self.unfinished: set[str] = set()
         paths, sizes = array("q"), array("q")
         known: NDArray[np.int64] | None = None
         files = iter(files)
         while several := list(islice(files, _TOGETHER)):
             if known is None:
-                self.unfinished = unfinished()
-                known = np.sort(np.concatenate([np.frombuffer(ours, np.int64), hashes_of(self.unfinished)]))
+                known = np.sort(np.concatenate([np.frombuffer(ours, np.int64), hashes_of(unfinished)]))
             found = hashes_of([path for path, _ in several])
             for (path, size), number, is_ours in zip(
                 several, found.tolist(), _are_in(found, known).tolist(), strict=True

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from detic_crop.photos.keys import STATE
 from tests.attack.commands import assert_whole, give
-from tests.attack.folders import Folder, Scenery, copy_of
+from tests.attack.folders import ANIMALS, Folder, Scenery, copy_of
 from tests.attack.runner import Trial
 from tests.kit.folders import rows_of
 from tests.kit.mutations import flip_bit
@@ -14,6 +14,7 @@ from tests.kit.mutations import flip_bit
 FOLDERS = (
     Folder("flat", (("--labels",),)),
     Folder("reviewed", (("--labels",),), review=True),
+    Folder("animals", (("--labels", *ANIMALS),), review=True),
     Folder("packed", (("--out-format", "tar", "--per-tar", "3"),)),
 )
 RECROP = ("--scale", "1.5")

@@ -33,9 +33,12 @@ class Folder:
 
 SHARDS: tuple[tuple[str, ...], ...] = (("--shard", "0/2"), ("--shard", "1/2"))
 MERGE: tuple[str, ...] = ("merge",)
+ANIMALS = ("--animals", "all", "--not-found", "skip")
 FOLDERS = (
     Folder("plain", (("--labels",),), review=True),
     Folder("tar", (("--labels", "--out-format", "tar", "--per-tar", "3"),), review=True),
+    Folder("animals", (("--labels", *ANIMALS),), review=True),
+    Folder("animals in tars", ((*ANIMALS, "--out-format", "tar", "--per-tar", "3"),), review=True),
     Folder("stopped", (("--limit", "4"),)),
     Folder("shards", SHARDS),
     Folder("merged", (*SHARDS, MERGE), review=True),
@@ -86,10 +89,10 @@ class Scenery:
             assert not give(*self.command(words, out)).error
         if not folder.review:
             return
-        give_verdicts(out, dict(zip(self.keys, ("box", "whole", "rejected", "accepted"), strict=False)))
+        give_verdicts(out, dict(zip(self.keys, ("boxes", "whole", "rejected", "accepted"), strict=False)))
         assert not give("apply", out, "--quiet").error
         assert not give("audit", out, "--sample", "10").error
-        give_verdicts(out, dict(zip(self.keys, ("undone", "rejected", "box"), strict=False)))
+        give_verdicts(out, dict(zip(self.keys, ("undone", "rejected", "box", "note"), strict=False)))
 
     def finish(self, folder: Folder, out: Path) -> tuple[Path, str]:
         """Give the commands again; do what their messages say until they succeed.

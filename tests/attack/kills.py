@@ -57,6 +57,8 @@ def _sample(folder: Path) -> tuple[list[list[str]], Path]:
 
 
 TARS = {"DETIC_CROP_OUT_FORMAT": "tar", "DETIC_CROP_PER_TAR": "2"}
+ANIMALS = {"DETIC_CROP_ANIMALS": "all", "DETIC_CROP_NOT_FOUND": "skip"}
+FORMS = {"files": {}, "tars": TARS, "animals": ANIMALS, "animals in tars": TARS | ANIMALS}
 STORIES = tuple(
     Story(f"{name} {form}", make, environment)
     for name, make in {
@@ -68,7 +70,7 @@ STORIES = tuple(
         "shards": _shards,
         "sample": _sample,
     }.items()
-    for form, environment in {"files": {}, "tars": TARS}.items()
+    for form, environment in FORMS.items()
 )
 
 

@@ -18,12 +18,14 @@ from tests.attack.commands import assert_whole, give
 from tests.attack.killer import Killer
 from tests.attack.runner import Trial, in_child
 from tests.kit.faults import cli_command
-from tests.kit.folders import leftovers, product, rows_of, samples
+from tests.kit.folders import TABLES, animals_of, crops_in, leftovers, product, records_of, rows_of, samples
 from tests.kit.photos import write_boxes, write_photo, write_photos
 from tests.kit.verdicts import give_verdicts
 
-VERDICTS = ("accepted", "whole", "box", "rejected", "undone")
+VERDICTS = ("accepted", "whole", "box", "boxes", "rejected", "unsure", "note", "undone")
 SHARDS = (("--shard", "0/2"), ("--shard", "1/2"))
+TARS = ("--out-format", "tar", "--per-tar", "3")
+ANIMALS = ("--animals", "all", "--not-found", "skip")
 MOST_CALLS = 900
 """Calls that change a file, of a command that is not killed; most have fewer."""
 
@@ -108,7 +110,8 @@ class Story:
     def recrop(self) -> None:
         """Another folder from this one, which it must not touch."""
         before = product(self.out)
-        self.command("recrop", str(self.out), "--out", str(self.place / "other"), "--scale", "1.5", "--quiet")
+        other = self.random.choice((("--scale", "1.5"), ("--animals", "all"), ("--animals", "largest")))
+        self.command("recrop", str(self.out), "--out", str(self.place / "other"), *other, "--quiet")
         assert product(self.out) == before
         shutil.rmtree(self.place / "other", ignore_errors=True)
 
@@ -160,8 +163,8 @@ class Story:
 
     def lose_crop(self) -> None:
         """One is removed or cut."""
-        crops = sorted(name for name in product(self.out) if not name.startswith("audit."))
-        if crops and not self.options:  # shards do not make another's tar file again
+        crops = sorted(product(self.out).keys() - set(TABLES))
+        if crops and "tar" not in self.options:  # shards do not make another's tar file again
             name = self.random.choice(crops)
             print("lost", name, flush=True)
             path = self.out / name
@@ -193,7 +196,7 @@ class Stories:
         write_boxes(base / "boxes.csv", [*keys, *added])
 
     def attempt(self, trial: Trial) -> str:
-        options = trial.random.choice(((), (), ("--out-format", "tar", "--per-tar", "3")))
+        options = (*trial.random.choice(((), (), TARS)), *trial.random.choice(((), ANIMALS)))
         story = Story(trial.random, trial.place, trial.place / "out", options)
         shutil.copytree(trial.base, trial.place, dirs_exist_ok=True)
         story.go_on()
@@ -202,7 +205,8 @@ class Stories:
         _end(story)
         _assert_as_new(story)
         kills = sum("killed" in told for told in story.told)
-        return f"{'tars' if options else 'files'}, {min(kills, 3)}{'+' * (kills > 2)} killed"
+        form = f"{'tars' if 'tar' in options else 'files'}{' of all animals' if 'all' in options else ''}"
+        return f"{form}, {min(kills, 3)}{'+' * (kills > 2)} killed"
 
 
 def _end(story: Story) -> None:
@@ -238,11 +242,18 @@ def _assert_as_new(story: Story) -> None:
         assert made[key][1] == crop, key
 
 
-def _content(out: Path) -> dict[str, tuple[dict[str, str], bytes]]:
-    """Photo → its row, but for the name of its crop, and the crop."""
-    files = product(out)
+def _content(out: Path) -> dict[str, tuple[list[dict[str, str]], list[bytes]]]:
+    """Photo → its rows in the tables, but for the names of its crops, and the crops.
+
+    Raises:
+        AssertionError: there are other crops, too.
+    """
+    files = {name: data for name, data in product(out).items() if name not in TABLES}
     if any(name.endswith(".tar") for name in files):
         files = {name: data for name, (data, _) in samples(out).items()}
-    rows = {row["image"]: row for row in rows_of(out)}
-    crops = {key: files[row["crop"]] if row["crop"] else b"" for key, row in rows.items()}
-    return {key: (row | {"crop": ""}, crops[key]) for key, row in rows.items()}
+    rows = {row["image"]: [row | {"crop": ""}] for row in rows_of(out)}
+    for row in animals_of(out) if (out / "animals.csv").exists() else ():
+        rows[row["image"]].append(row | {"crop": ""})
+    crops = {key: [files.pop(file.name) for file in crops_in(records_of(out)[key])] for key in rows}
+    assert not files, f"crops of nobody: {sorted(files)}"
+    return {key: (rows[key], crops[key]) for key in rows}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import struct
 from pathlib import Path
@@ -9,13 +10,17 @@ from typing import Any
 
 import cv2
 import numpy as np
+import openpyxl
 import pytest
 from PIL import Image
 
 from detic_crop import api
+from detic_crop.folder.records import files_of as files_of_record
 from detic_crop.images.exif import read_exif
 from detic_crop.images.metadata import metadata_of, read_metadata
 from detic_crop.photos.keys import STATE
+from detic_crop.report.metadata_columns import NUMBERS
+from detic_crop.report.table import COLUMNS
 from tests.kit.errors import refused
 from tests.kit.exif import (
     GPS,
@@ -27,7 +32,7 @@ from tests.kit.exif import (
     camera_exif,
     photo_with,
 )
-from tests.kit.folders import assert_same, crop, files_of, product, records_of, samples
+from tests.kit.folders import assert_same, crop, files_of, product, records_of, row_of, rows_of, samples
 from tests.kit.photos import write_photos
 from tests.kit.verdicts import give_verdicts
 
@@ -168,6 +173,81 @@ def test_a_resume_must_ask_for_the_same(photos: Path, tmp_path: Path, change: di
     with refused("other_settings") as caught:
         crop(photos, tmp_path / "out", **change)
     assert all(name in str(caught.value) for name in change)
+
+
+EXPECTED_CELLS = {
+    "taken": TAKEN,
+    "camera": "Canon EOS 7D",
+    "lens": "EF400mm f/5.6L USM",
+    "focal_mm": "400",
+    "latitude": "-23.441500",
+    "longitude": "151.910000",
+}
+
+
+@pytest.mark.parametrize("gps", [False, True])
+@pytest.mark.parametrize("animals", ["largest", "all"])
+def test_the_tables_have_its_columns(photos: Path, tmp_path: Path, gps: bool, animals: str) -> None:
+    out = tmp_path / "out"
+    (tmp_path / "labels.csv").write_text("image,taken,latitude\njpeg.jpg,then,here\nphoto000.jpg,,\n")
+    crop(photos, out, metadata=True, gps=gps, animals=animals, labels=tmp_path / "labels.csv")
+    expected = EXPECTED_CELLS if gps else dict(list(EXPECTED_CELLS.items())[:4])
+    for name in ("audit.csv", "animals.csv") if animals == "all" else ("audit.csv",):
+        with open(out / name, newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file, strict=True) if row["image"] == "jpeg.jpg"]
+        assert rows
+        for row in rows:
+            assert {column: row[column] for column in expected} == expected
+            assert row["label_taken"] == "then"
+            assert row["label_latitude" if gps else "latitude"] == "here"
+    empty = row_of(out, "photo000.jpg")
+    assert not any(empty[column] for column in expected)
+    table = api.read_audit(out)
+    assert table.focal_mm[0] == 400.0
+    assert table.latitude[0] == (-23.4415 if gps else "here")
+
+
+def test_a_workbook_has_its_columns(photos: Path, tmp_path: Path) -> None:
+    crop(photos, tmp_path / "out", metadata=True, gps=True)
+    api.write_audit(tmp_path / "out", xlsx=True)
+    header, *rows = openpyxl.load_workbook(tmp_path / "out" / "audit.xlsx")["audit"].iter_rows(
+        values_only=True
+    )
+    cells = {row[0]: dict(zip(header, row, strict=True)) for row in rows}["jpeg.jpg"]
+    for column, text in EXPECTED_CELLS.items():
+        assert cells[column] == (float(text) if column in NUMBERS else text)
+
+
+def test_without_it_the_tables_have_no_such_column(photos: Path, tmp_path: Path) -> None:
+    crop(photos, tmp_path / "out", exif="keep", gps=True)
+    assert set(rows_of(tmp_path / "out")[0]) == set(COLUMNS)
+
+
+@pytest.mark.slow
+def test_shards_make_what_a_run_does(photos: Path, tmp_path: Path) -> None:
+    everything: dict[str, Any] = {"exif": "keep", "metadata": True, "gps": True, "animals": "all"}
+    crop(photos, tmp_path / "one", **everything)
+    for shard in ("0/2", "1/2"):
+        crop(photos, tmp_path / "parts", shard=shard, **everything)
+    api.merge(tmp_path / "parts")
+    assert_same(tmp_path / "parts", product(tmp_path / "one"))
+
+
+@pytest.mark.slow
+def test_every_animal_keeps_it(photos: Path, tmp_path: Path) -> None:
+    crop(photos, tmp_path / "out", exif="keep", animals="all", size="native", conf=0.01)
+    several = 0
+    for key in WITH_EXIF:
+        record = records_of(tmp_path / "out")[key]
+        for path, size in files_of_record(record):
+            data = (tmp_path / "out" / path).read_bytes()
+            assert len(data) == size
+            _, photo, gps = directories(data)
+            with Image.open(io.BytesIO(data)) as opened:
+                assert (photo[0xA002], photo[0xA003]) == opened.size
+            assert (photo[ORIGINAL], gps) == ("2019:07:04 12:31:05", {})
+            several += 1
+    assert several > len(WITH_EXIF)
 
 
 @pytest.mark.slow

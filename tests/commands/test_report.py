@@ -223,13 +223,14 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 def with_species(run: Run, shares: Mapping[str, tuple[int, int]]) -> None:
     """Label rows: species → (photos cropped, photos only resized). Their files do not matter here."""
-    run.labels = Labels(["image", "Species"], [], "image")
+    rows: list[list[str]] = []
+    run.labels = Labels(["image", "Species"], rows, "image")
     for species, counts in shares.items():
         for status, count in zip(("cropped", "resized"), counts, strict=True):
             for number in range(count):
                 key = f"{species}-{status}-{number}.jpg"
-                run.labels.rows.append([key, species])
-                run.add(key, status, label=run.labels.rows[-1], data=b"")
+                rows.append([key, species])
+                run.add(key, status, label=rows[-1], data=b"")
 
 
 # ---------------------------------------------------------------- numbers
@@ -563,12 +564,12 @@ def test_no_template_switches_escaping_off() -> None:
 
 def test_nothing_else_becomes_markup(run: Run) -> None:
     """Labels, boxes, verdicts, settings, the estimate."""
-    columns = ["image", f"species{MARKUP}", "species", MARKUP]
+    rows: list[list[str]] = []
+    run.labels = Labels(["image", f"species{MARKUP}", "species", MARKUP], rows, "image")
     for number in range(60):
         key = f"{number}{MARKUP}.jpg"
         label = [key, MARKUP, MARKUP if number % 2 else "orca", MARKUP]
-        run.labels = run.labels or Labels(columns, [], "image")
-        run.labels.rows.append(label)
+        rows.append(label)
         boxes = [((5.0, 5.0, 8.0, 8.0), 0.8, MARKUP)] if number == 0 else ()
         run.add(
             key.replace("/", ""),
@@ -630,10 +631,11 @@ def test_at_most_so_many_bytes(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_long_tables_and_texts_are_cut(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overview, "_MAX_FAILURES", 5)
     monkeypatch.setattr(overview, "_MAX_GROUPS", 5)
-    run.labels = Labels(["image", "species"], [], "image")
+    rows: list[list[str]] = []
+    run.labels = Labels(["image", "species"], rows, "image")
     for number in range(8):
-        run.labels.rows.append([f"{number}.jpg", f"species{number}" * 1000])
-        run.add(f"{number}.jpg", class_name=f"class{number}", label=run.labels.rows[-1])
+        rows.append([f"{number}.jpg", f"species{number}" * 1000])
+        run.add(f"{number}.jpg", class_name=f"class{number}", label=rows[-1])
         run.add(f"bad{number}.jpg", "failed", error="x" * 100_000)
     page = run.page()
     assert len(page.html) < 100_000

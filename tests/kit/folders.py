@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import tarfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ from typing import Any
 from detic_crop import api
 from detic_crop.folder.journal import replay
 from detic_crop.folder.layout import PENDING
-from detic_crop.folder.records import Record
+from detic_crop.folder.records import CropFile, Record
+from detic_crop.folder.records import files_of as crops_of_record
 from detic_crop.photos.keys import STATE
 from tests.kit.detectors import FakeDetector
+
+TABLES = ("audit.csv", "audit.html", "audit.xlsx", "animals.csv")
 
 
 def crop(input: Path | str, out: Path | str, **settings: Any) -> api.RunResult:
@@ -87,13 +91,37 @@ def leftovers(out: Path) -> list[str]:
     return sorted(path.name for path in (out / STATE / "tmp").rglob("*"))
 
 
+def animals_of(out: Path) -> list[dict[str, str]]:
+    """animals.csv as the csv module reads it."""
+    with open(out / "animals.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file, strict=True))
+
+
 def assert_one_row_each(out: Path, keys: Iterable[str]) -> None:
-    """Every photo has exactly one row and every row's crop is there; no crop is without a row."""
+    """Every photo has exactly one row and every row's crops are there; no crop is without a row."""
     rows = rows_of(out)
     assert sorted(row["image"] for row in rows) == sorted(keys)
-    crops = [row["crop"] for row in rows if row["crop"]]
-    assert len(set(crops)) == len(crops)
-    assert sorted(product(out).keys() - {"audit.csv", "audit.html"}) == sorted(crops)
+    shown = {row["image"]: row["crop"] for row in rows}
+    assert len(set(filter(None, shown.values()))) == sum(map(bool, shown.values()))
+    records = records_of(out)
+    crops = {file.name: file.size for key in shown for file in crops_in(records[key])}
+    if (out / "animals.csv").exists():
+        listed = animals_of(out)
+        assert sorted(row["crop"] for row in listed if row["crop"]) == sorted(crops)
+        counts = Counter(row["image"] for row in listed if row["crop"])
+        for row in rows:
+            assert row["n_crops"] == ("" if row["status"] == "failed" else str(counts[row["image"]]))
+    for key, name in shown.items():
+        assert (not name) == (not crops_in(records[key]))
+        assert not name or name in crops
+    if not any(out.glob("crops-*.tar")):
+        made = {name: len(data) for name, data in product(out).items() if name not in TABLES}
+        assert made == crops
+
+
+def crops_in(record: Record) -> tuple[CropFile, ...]:
+    """The crops of a record that are in their places."""
+    return () if record.status == "rejected" else crops_of_record(record)
 
 
 @contextlib.contextmanager
@@ -135,11 +163,15 @@ def samples(out: Path) -> dict[str, tuple[bytes, dict[str, Any]]]:
 def assert_samples(out: Path) -> None:
     """Every row with a crop has one sample, and no sample is without a row."""
     found = samples(out)
-    rows = {row["crop"]: row for row in rows_of(out) if row["crop"] and row["status"] != "rejected"}
+    of_photos = {row["image"]: row for row in rows_of(out)}
+    listed = animals_of(out) if (out / "animals.csv").exists() else rows_of(out)
+    rows = {row["crop"]: row for row in listed if row["crop"]}
     assert found.keys() == rows.keys()
     for name, (_, values) in found.items():
-        assert values["image"] == rows[name]["image"]
-        assert values["status"] == rows[name]["status"]
-        assert values["crop_box"] == list(map(int, rows[name]["crop_box"].split()))
+        row = rows[name]
+        assert values["image"] == row["image"]
+        assert values["status"] == of_photos[row["image"]]["status"]
+        assert values["crop_box"] == list(map(int, row["crop_box"].split()))
+        assert str(values.get("animal", "")) == row.get("animal", "")
     assert not (out / STATE / PENDING).exists()
     assert "cannot be shown" not in (out / "audit.html").read_text()

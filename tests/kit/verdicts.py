@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from detic_crop.boxes.geometry import Box
@@ -13,6 +14,16 @@ DRAWN = (5.0, 5.0, 31.0, 28.0)
 """A box that no detector found."""
 
 
+ALSO_DRAWN = (33.0, 2.0, 58.0, 38.0)
+"""Another one, which hardly touches it and is larger."""
+
+_OF_WORDS: Mapping[str, tuple[str, tuple[Box, ...], str]] = {
+    "box": ("box", (DRAWN,), ""),
+    "boxes": ("box", (ALSO_DRAWN, DRAWN), ""),
+    "note": ("undone", (), "perhaps another; so, look again"),
+}
+
+
 def give_verdict(out: Path, image: str, verdict: str, box: Box | None = None) -> None:
     """Append one line to the review.csv of an output folder."""
     boxes = () if box is None else (box,)
@@ -20,10 +31,15 @@ def give_verdict(out: Path, image: str, verdict: str, box: Box | None = None) ->
 
 
 def give_verdicts(out: Path, verdicts: dict[str, str]) -> None:
-    """Append a line for each photo; the verdict ``box`` wants `DRAWN`."""
-    verdict_log(out).append(
-        *(Verdict(image, word, (DRAWN,) if word == "box" else ()) for image, word in verdicts.items())
-    )
+    """Append a line for each photo.
+
+    The word ``box`` wants `DRAWN`; ``boxes`` `ALSO_DRAWN`, too; ``note`` says something and decides nothing.
+    """
+    lines = []
+    for image, word in verdicts.items():
+        verdict, boxes, note = _OF_WORDS.get(word, (word, (), ""))
+        lines.append(Verdict(image, verdict, boxes, note=note))
+    verdict_log(out).append(*lines)
 
 
 def verdict_log(out: Path) -> VerdictLog:

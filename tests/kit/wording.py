@@ -21,8 +21,11 @@ WORDING: dict[str, str] = {
     "needs_detector": r"recrop cannot change .*; use `detic-crop run` for that",
     "no_audit_csv": "(does not exist|cannot be read: .*); pass the --out (folder )?of a detic-crop run",
     "no_candidates": "is gone: (nothing can be cropped|no other classes can be chosen); run `detic-crop run`",
+    "no_encounters": (
+        "^--by encounter: .* has no encounters; pass --by gap:30min, |^--by .*: no photo of .* has one; leave"
+    ),
     "no_folder_for_out": "^--out .*: there is no folder .*; make it, or pass another --out$",
-    "no_label_matches": r"^--labels: no row of .* names a photo of --in .*; pass --labels-key COLUMN",
+    "no_label_matches": r"^--labels: no row of .* names a photo of --in .*; pass --labels-key ",
     "no_shards": "holds no shards; pass the --out folder of `run --shard k/N`",
     "no_verdicts": "has no verdicts to teach from; run `detic-crop review`, .*, then teach$",
     "not_a_photo": r"^expected (a photo as an array|an .H, W, 3. uint8 photo), got ",
@@ -50,6 +53,8 @@ WORDING: dict[str, str] = {
         "|goes with a Detic model only, not with"
         "|^recrop has no dry run and no shards|^recrop needs no detector"
         r"|goes with --vocabulary FILE\.npy or checkpoint, got"
+        "|^--labels-key .* needs --labels; the labels that .* has kept name their photos in the column"
+        "|^--no-labels and --labels exclude each other; leave one out$"
     ),
     #
     # detectors
@@ -94,7 +99,7 @@ WORDING: dict[str, str] = {
         "detectron2 publishes no checkpoint for|configs are not supported|there is no such file"
     ),
     "missing_extra": (
-        "needs (CLIP's text encoder, and open_clip|XlsxWriter, which cannot be imported)"
+        "needs (CLIP's text encoder, and open_clip|(XlsxWriter|openpyxl), which cannot be imported)"
         "|needs .*, which is not installed|need a package that is not installed: "
         "|detectron2 is installed but cannot be imported"
     ),
@@ -168,7 +173,8 @@ WORDING: dict[str, str] = {
         "was renamed, replaced or removed while this command was at work in it, or its lock was: nothing "
         "more is written, .*; put that back or pass its new path, then run the same command again$"
     ),
-    "labels_damaged": r"is damaged; run the `detic-crop run` command again$",
+    "folds_damaged": r"folds\.json is damaged \(.*\); split again: detic-crop split ",
+    "labels_damaged": r"is damaged; run the `detic-crop run` command again with --labels FILE, or ",
     "link_in_output": "is a link; inside --out .* none is followed, .*: remove the link",
     "link_outside": "is a link that leads out of --out .*; nothing is written there: remove the link",
     "listing_damaged": r"is damaged; delete it and run the `detic-crop run` command again$",
@@ -204,14 +210,25 @@ WORDING: dict[str, str] = {
     "backward_range": r"\{\d+\.\.\d+\} runs backwards; write the smaller number first$",
     "compressed_input": "^--in .* is compressed; unpack it, or make a plain .tar of it",
     "empty_input": "^--in is empty; pass a folder, a photo, ",
+    "kept_labels_match_none": "^no row of the labels of the earlier run names a photo of --in .*; pass --l",
     "label_fits_several": r"^--labels: .* fits \d+ photos \(.+\); use relative paths in the key column$",
     "labels_fit_one": "^--labels: .* and .* both fit the photo .*; use paths relative to --in ",
-    "labels_no_column": "^--labels .* has no column .*; it has .*; pass --labels-key COLUMN$",
-    "labels_not_commas": "^--labels .* is not separated by commas; save it as CSV with commas$",
-    "labels_not_csv": "^--labels .* is not a CSV table: ",
-    "labels_not_utf8": r"^--labels .* is not UTF-8 \(byte \d+\); save it as UTF-8",
-    "labels_uneven_row": r"^--labels .*: row \d+ has \d+ cells, the header \d+$",
-    "labels_unreadable": "^--labels .* cannot be read: .+; pass a CSV file$",
+    "labels_no_column": "^--labels .* has no column .*; it has .*; pass --labels-key ",
+    "labels_not_csv": "^--labels .* is not a CSV table: it has a row that cannot be split at line ",
+    "labels_not_table": "^--labels .* is (an? .*|XML|JSON); .*(save|pass|export|opened)",
+    "labels_not_utf8": (
+        r"^--labels .* (is neither UTF-8 nor UTF-16 nor Windows-1252 \(byte \d+\)"
+        r"|has NUL bytes, as UTF-16 without its mark has); save it as UTF-8"
+    ),
+    "labels_not_workbook": r"^--labels .* is an Excel workbook that cannot be read \(.+\); save it as CSV",
+    "labels_unclear_column": r"^--labels .* has \d columns that may be .* \(.+\) and differ; rename all but",
+    "labels_unclear_separator": r"^--labels .* has no column .*, and may be separated by .* or separated by ",
+    "labels_unclear_sheet": r"^--labels .* has a column .* on \d sheets \(.+\); leave one of them, or save",
+    "labels_uneven_row": (
+        r"^--labels .*: (row|line) \d+ has \d+ cells, the header \d+ \(.+\); "
+        "(a cell with the separator in it, .* needs quotes|.* stands under no name: .* empty the cell)$"
+    ),
+    "labels_unreadable": "^--labels .* cannot be read: .+; pass a CSV file or an Excel workbook$",
     "labels_without_rows": "^--labels .* has a header but no rows$",
     "missing_input": "^--in .* does not exist.*; pass (a folder, a photo, a glob, a list|tar files that do)",
     "missing_file": "^expected .*, found none|which has changed since it was listed; run the command again$",
@@ -230,8 +247,15 @@ WORDING: dict[str, str] = {
     "not_utf8": "is not text; save it as UTF-8",
     #
     # report
+    "no_such_column": (
+        "^--.* needs a label table with a column .*, and this folder has no labels; pass --labels CSV"
+        "|^--.*: the label table has (no column|several columns) .*; it has "
+    ),
+    "nobody_to_hold_out": "^--unseen .* holds individuals out, and no label names one; pass --individual",
     "nothing_to_sample": "no photo is cropped or resized yet; run the `run` command first",
+    "nothing_to_split": "has no crops to split; pass the --out of a finished run$",
     "sample_too_small": r"--sample .* is too few to tell anything; pass \d+ or more",
+    "too_few_groups": r"^--folds \d+ needs as many groups of photos, .*; pass a smaller --folds$",
     "workbook_too_large": "a worksheet holds .* rows and .* columns, the table has .*; leave --xlsx out",
     #
     # review_page
@@ -256,7 +280,7 @@ WORDING: dict[str, str] = {
     "unusable_store": r"^\w+:// cannot be used here",
     #
     # work
-    "broken_detector": "failed on 25 photos in a row, the last time with ",
+    "broken_detector": r"failed on \d+ photos in a row, the last time with ",
     "classes_not_kept": "^--classes .*: this run looked for .* only; ",
     "conf_below_kept": "^--conf .* is below .*, the lowest score this run kept; pass .* or more",
     "head_lost": "^the head of the Ray cluster at .* does not answer any more; ",

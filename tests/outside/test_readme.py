@@ -19,7 +19,7 @@ from detic_crop.cli.main import cli as commands
 from detic_crop.detectors.boxes_file import formats
 from detic_crop.report.metadata_columns import METADATA, POSITION
 from detic_crop.report.suspicion import FLAGS
-from detic_crop.report.table import COLUMNS
+from detic_crop.report.table import ANIMAL_COLUMNS, COLUMNS
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -55,6 +55,12 @@ def detic_crop_commands(text: str, language: str = "sh") -> list[str]:
 def test_every_column_and_flag_is_explained_as_in_the_code() -> None:
     page = text_of("docs/output.md")
     for name, meaning in {**COLUMNS, **METADATA, **POSITION, **FLAGS}.items():
+        assert f"| `{name}` | {meaning} |" in page
+
+
+def test_every_column_of_animals_is_explained_as_in_the_code() -> None:
+    page = text_of("docs/animals.md")
+    for name, meaning in ANIMAL_COLUMNS.items():
         assert f"| `{name}` | {meaning} |" in page
 
 

@@ -16,6 +16,7 @@ from detic_crop.boxes.choose import (
     UNKNOWN_CLASS,
     Choice,
     choose,
+    choose_all,
     choose_and_keep,
     kept_floor,
     presence_of,
@@ -419,3 +420,84 @@ def test_presence_is_the_best_wanted_score_unless_the_detector_has_its_own() -> 
     assert presence_of(detections(*found), ()) == 0.0
     assert presence_of(detections(*found, presence=0.4), MARINE) == 0.4
     assert presence_of(detections(*found, presence=0.0), MARINE) == 0.0
+
+
+# --- every animal
+
+
+def edges_of(found: Detections, choices: Collection[Choice]) -> list[tuple[float, ...]]:
+    return [found.edges(choice.index) for choice in choices if choice.index is not None]
+
+
+def is_same(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    smaller, _ = sorted((one, other), key=slow_area)
+    common = slow_area(
+        (max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3]))
+    )
+    return slow_iou(one, other) >= 0.5 or common / slow_area(smaller) >= SAME_INSIDE
+
+
+SAME_INSIDE = 0.85
+
+
+@given(found_lists, CLASSES, CONFS, st.randoms(use_true_random=False))
+def test_every_animal_is_there_once_from_left_to_right_in_any_order(
+    found: list[Found], classes: Collection[str] | None, conf: float, random: object
+) -> None:
+    """A box is an animal, or a part of a larger one that is, or is around several more confident ones."""
+    boxes = Detections(*_upright(detections(*found)))
+    animals = choose_all(boxes, classes, conf)
+    chosen = edges_of(boxes, animals)
+    assert chosen == sorted(chosen)
+    assert not [(a, b) for a in chosen for b in chosen if a < b and is_same(a, b)]
+    wanted = wanted_mask(boxes, classes)
+    eligible = [
+        i
+        for i in range(len(boxes))
+        if wanted[i] and boxes.scores[i] >= np.float32(conf) and boxes.areas[i] > 0
+    ]
+    for i in eligible:
+        edges = boxes.edges(i)
+        if edges in chosen or any(is_same(edges, a) and slow_area(a) >= slow_area(edges) for a in chosen):
+            continue
+        within = [
+            j for j in eligible if boxes.scores[j] > boxes.scores[i] and boxes.areas[j] < boxes.areas[i]
+        ]
+        assert len(within) >= 2, f"{edges} is lost"
+    for animal in animals:
+        assert animal.best is not None
+        assert animal.n_apart == len(animals) - 1
+    shuffled = list(found)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    others = Detections(*_upright(detections(*shuffled)))
+    again = choose_all(others, classes, conf)
+    assert edges_of(others, again) == chosen
+    assert [boxes.scores[a.best or 0] for a in animals] == [others.scores[a.best or 0] for a in again]
+
+
+@given(found_lists, CONFS, st.integers(1, 4))
+def test_the_largest_of_all_animals_are_taken(found: list[Found], conf: float, most: int) -> None:
+    boxes = Detections(*_upright(detections(*found)))
+    every, some = (edges_of(boxes, choose_all(boxes, None, conf, n)) for n in (None, most))
+    assert len(some) == min(most, len(every))
+    assert set(some) <= set(every)
+    left_out = set(every) - set(some)
+    assert not left_out or max(map(slow_area, left_out)) <= min(map(slow_area, some))
+
+
+def test_animals_by_hand() -> None:
+    """A fin in its body, the same body twice, a pod around three, two that are equal in all."""
+    found = detections(
+        ((40, 0, 60, 20), 0.9, "Dolphin"),
+        ((0, 0, 30, 20), 0.8, "Dolphin"),
+        ((10, 2, 14, 8), 0.95, "Whale"),  # a fin
+        ((1, 0, 30, 20), 0.7, "Whale"),
+        ((0, 0, 60, 50), 0.3, "Dolphin"),  # the pod
+        ((0, 25, 20, 45), 0.9, "Dolphin"),
+        ((30, 25, 50, 45), 0.9, "Dolphin"),
+    )
+    animals = choose_all(found, MARINE, 0.1)
+    assert edges_of(found, animals) == [(0, 0, 30, 20), (0, 25, 20, 45), (30, 25, 50, 45), (40, 0, 60, 20)]
+    assert [animal.n_candidates for animal in animals] == [3, 1, 1, 1]
+    assert animals[0].best == 2
+    assert edges_of(found, choose_all(found, MARINE, 0.1, most=2)) == [(0, 0, 30, 20), (0, 25, 20, 45)]

@@ -48,6 +48,7 @@ OTHER: dict[str, Any] = {
     "precision": "bfloat16",
     "detector_size": 640,
     "weights": {"a.pth": "00ff"},
+    "max_bytes": 3_000_000,
     "algorithm": ALGORITHM + 1,
 }
 
@@ -72,6 +73,7 @@ configs = st.builds(
     precision=st.sampled_from(["float32", "bfloat16", "float16"]),
     detector_size=st.none() | st.integers(32, 8192),
     weights=st.dictionaries(st.text(), st.text(), max_size=3),
+    max_bytes=st.none() | st.integers(10_000, 10**12),
     algorithm=st.integers(1, 9),
 )
 
@@ -182,6 +184,11 @@ BAD: list[tuple[type[CropConfig] | type[RunOptions], str, Any]] = [
     ),
     *((CropConfig, "size", value) for value in ("native:5", "natives", "native 5", "5 native", "٥", "512px")),
     *((CropConfig, "quality", value) for value in (0, 101, 95.5, None, "95")),
+    *((CropConfig, "max_bytes", value) for value in (0, -1, 9_999, 1e6, True, math.nan, "3", "9kB", "3 M B")),
+    *(
+        (CropConfig, "max_bytes", value)
+        for value in ("", " ", "M", "-3M", "3,5MB", "9999", "1e6", "no limit")
+    ),
     *((CropConfig, "fit", value) for value in ("", "Stretch", "crop", None, 1)),
     *((CropConfig, "format", value) for value in ("jpeg", ".jpg", "JPG", None)),
     *((CropConfig, "truncated", value) for value in ("skip", "", None)),
@@ -195,6 +202,7 @@ BAD: list[tuple[type[CropConfig] | type[RunOptions], str, Any]] = [
     *((RunOptions, "time_limit", value) for value in (-1, math.nan, math.inf, "soon")),
     *((RunOptions, "photo_timeout", value) for value in (0, -1, math.nan, math.inf, "soon", None)),
     *((RunOptions, "memory", value) for value in (0, -1, 1.5, True, math.inf, "0", "0.1", "much", "")),
+    *((RunOptions, "encounter", value) for value in ("", " ", "gap:", "gap:30", "gap:0s", "gap:x", 5, True)),
     *((RunOptions, "device", value) for value in ("", "gpu", "cuda:", "cuda:x", "cpu:0", "CPU", "cuda:0\n")),
 ]
 
@@ -228,6 +236,7 @@ def test_a_setting_of_another_kind_is_refused_in_words(name: str, value: Any) ->
         *((CropConfig, "scale", value) for value in (0.1, 1, 10)),
         *((CropConfig, "size", value) for value in (1, 8192, "1x8192", "8192x1", "long:1", "long:8192")),
         *((CropConfig, "quality", value) for value in (1, 100)),
+        *((CropConfig, "max_bytes", value) for value in (None, 10_000, 10**12)),
         *((CropConfig, "model", value) for value in ("boxes:a b.csv", "detectron2:COCO/x.yaml")),
         *((RunOptions, "workers", value) for value in (None, 1, 256)),
         *((RunOptions, "device", value) for value in ("auto", "cpu", "cuda", "cuda:0", "cuda:15", "mps")),

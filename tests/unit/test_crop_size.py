@@ -23,9 +23,9 @@ from detic_crop.folder.records import Record
 from detic_crop.images import encode
 from detic_crop.images.crop import cut_and_resize
 from detic_crop.images.decode import PhotoFile
+from detic_crop.images.memory_use import BYTES_PER_PIXEL_OF_CROP
 from detic_crop.report.suspicion import flags_of
 from detic_crop.system.memory_budget import MemoryBudget
-from detic_crop.work import pipeline
 from tests.kit.detectors import FakeDetector
 from tests.kit.errors import refused
 from tests.kit.folders import crop, product, records_of, row_of, rows_of
@@ -343,7 +343,7 @@ def test_memory_for_the_crop_is_borrowed_with_the_photos(
     monkeypatch.setattr("detic_crop.images.decode.peak_bytes", lambda *_: 0)
     write_photos(tmp_path / "in", 1)
     crop(tmp_path / "in", tmp_path / "out", size=size, fit=fit)
-    assert borrowed[0] == pipeline._BYTES_PER_PIXEL_OF_CROP * pixels
+    assert borrowed[0] == BYTES_PER_PIXEL_OF_CROP["jpg"] * pixels
 
 
 def test_a_crop_that_needs_more_memory_than_there_is_is_a_failed_row(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from detic_crop.config import FORMATS
 from detic_crop.errors import PhotoError
 from detic_crop.images import decode as decoding
 from detic_crop.images.crop import cut_and_resize
@@ -211,7 +212,7 @@ def lendings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[MemoryBudget, int]]:
 def one_photo_at_a_time(monkeypatch: pytest.MonkeyPatch) -> int:
     """Make every photo take 100 bytes, and crops none; return a limit below two."""
     monkeypatch.setattr(decoding, "peak_bytes", lambda *_: 100)
-    monkeypatch.setattr(pipeline, "_BYTES_PER_PIXEL_OF_CROP", 0)
+    monkeypatch.setattr(pipeline, "BYTES_PER_PIXEL_OF_CROP", dict.fromkeys(FORMATS, 0))
     return 150
 
 

@@ -1,4 +1,4 @@
-"""Boxes in a table with a header (`,`, else `;` or tab).
+"""Boxes in a table with a header (`,`, else `;`, tab or `|`).
 
 An image column and either `box`/`bbox` ("x1 y1 x2 y2", "[[x1 y1 x2 y2] …]", commas or brackets as one likes),
 four corner columns, or columns for left, top, width, height; optional score and class columns, and the
@@ -8,7 +8,6 @@ original data set's "not found".
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 import re
@@ -26,6 +25,7 @@ from detic_crop.detectors.boxes_file.sizes import SizeWH, stated_size
 from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError, RowError, clean_path
 from detic_crop.images.decode import IMAGE_EXTENSIONS
 from detic_crop.naming import whole_id
+from detic_crop.table_files.separated import SEPARATORS, SplitError, numbered_rows
 
 IMAGE_COLUMNS = (
     *("image", "image_id", "file", "filename", "file_name", "path"),
@@ -63,7 +63,6 @@ SCORE_COLUMNS = ("score", "conf", "confidence")
 CLASS_COLUMNS = ("class_name", "class", "label")
 # With these the table is an audit.csv of our own, whose `box` has corners.
 AUDIT_COLUMNS = {"image", "crop", "status", "reason", "box", "crop_box"}
-DELIMITERS = (",", ";", "\t")
 
 _SQUARE = str.maketrans("()", "[]")
 _NESTED = re.compile(r"\[[\s,]*(?:\[[^\[\]]*\][\s,]*)+\]")
@@ -154,32 +153,21 @@ def read_csv(text: str, box_format: BoxFormat | None = None) -> BoxesTable:
 
 
 def _numbered_rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield (first line of the row in the file, its cells); rows without content are left out.
-
-    Strict, because a quotation mark left open would otherwise swallow all further rows without a word.
-    """
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    line = 1
+    """Yield (first line of the row in the file, its cells); see `numbered_rows`."""
     try:
-        for cells in reader:
-            if "".join(cells).strip():
-                yield line, cells
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise FormatError(
-            f"expected CSV, got a row that cannot be split at line {line} ({error}); "
-            "is a quotation mark left open?"
-        ) from error
+        yield from numbered_rows(io.StringIO(text, newline=""), delimiter)
+    except SplitError as error:
+        raise FormatError(f"expected CSV, got {error}") from error
 
 
 def _delimiter(text: str) -> str:
     """Return a comma, unless only another delimiter makes an image column of the header."""
-    for delimiter in DELIMITERS:
+    for delimiter in SEPARATORS:
         # Quoted cells between other delimiters are not a valid row; then this delimiter is wrong.
         with suppress(FormatError):
             if set(_names(_header(text, delimiter))) & set(IMAGE_COLUMNS):
                 return delimiter
-    return DELIMITERS[0]
+    return SEPARATORS[0]
 
 
 def _header(text: str, delimiter: str) -> list[str]:

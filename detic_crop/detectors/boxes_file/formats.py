@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -33,6 +33,7 @@ from detic_crop.detectors.boxes_file.via import is_via, is_via_csv, via, via_csv
 from detic_crop.detectors.boxes_file.voc import is_voc, read_voc
 from detic_crop.detectors.boxes_file.voc import stated_photo as stated_by_voc
 from detic_crop.detectors.boxes_file.yolo import YoloFolder
+from detic_crop.table_files.kinds import NUMPY, PHOTO, ZIP, Kind
 
 
 def _is_coco(content: Any) -> bool:
@@ -88,22 +89,12 @@ TABLES: Sequence[WholeFormat[str]] = (
 
 FOLDERS: Sequence[FolderFormat] = (YoloFolder(), *map(PhotoFiles, (VOC, *PHOTO_JSON)))
 
-# What a file begins with → what it is, and what to do.
-BINARIES: Sequence[tuple[bytes, str]] = (
-    (
-        b"PK\x03\x04",
-        "a zip archive or an Excel workbook; unpack it and pass the folder, or save the table as CSV",
-    ),
-    (b"PAR1", "a Parquet file; save it as CSV: pandas.read_parquet(file).to_csv('boxes.csv', index=False)"),
-    (b"\x80", "a Python pickle, which is not opened because it could run anything; save its table as CSV"),
-    (b"\x1f\x8b", "a gzip archive; unpack it and pass what is in it"),
-    (b"\x89HDF", "an HDF5 file; save its table as CSV"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save the table as CSV"),
-    (b"SQLite format 3", "an SQLite database; save its table as CSV"),
-    (b"\x93NUMPY", "a NumPy array, which names no photos; save a CSV with a column `image`"),
-    (b"\xff\xd8\xff", "a photo; pass the file that has the boxes"),
-    (b"\x89PNG", "a photo; pass the file that has the boxes"),
-)
+# Of files that are no text: what to do, where boxes need something else than other tables.
+ADVICE: Mapping[Kind, str] = {
+    ZIP: "unpack it and pass the folder; of an Excel workbook save the table as CSV",
+    PHOTO: "pass the file that has the boxes",
+    NUMPY: "it names no photos; save a CSV with a column `image`",
+}
 
 
 def _has(*keys: str) -> Callable[[Any], bool]:

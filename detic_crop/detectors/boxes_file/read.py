@@ -6,7 +6,6 @@ photos; `detector` matches the paths with them and knows their sizes.
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import gc
 import hashlib
@@ -20,7 +19,7 @@ from detic_crop.config import BoxFormat
 from detic_crop.detectors.boxes_file.csv_table import IMAGE_COLUMNS
 from detic_crop.detectors.boxes_file.folder import LabelFolder
 from detic_crop.detectors.boxes_file.formats import (
-    BINARIES,
+    ADVICE,
     FOLDERS,
     OTHER_JSON,
     OTHER_TABLES,
@@ -43,9 +42,11 @@ from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError, RowEr
 from detic_crop.detectors.boxes_file.xml_tree import parse_xml
 from detic_crop.detectors.boxes_file.yolo_rows import is_row
 from detic_crop.system.whole_files import read_whole
+from detic_crop.table_files.kinds import binary_kind
+from detic_crop.table_files.text import encoding_of
 
 _WHOLE_FILES = (".json", ".xml", ".csv")
-_DELIMITER = re.compile(r"[,;\t]")
+_DELIMITER = re.compile(r"[,;\t|]")
 
 
 @contextlib.contextmanager
@@ -94,9 +95,10 @@ def parse_boxes(data: bytes, box_format: BoxFormat | None = None, name: str = ""
     Raises:
         FormatError: the file is empty, cannot be decoded, has no known format, or has no usable row.
     """
-    for start, what in BINARIES:
-        if data.startswith(start):
-            raise FormatError(f"expected UTF-8 text (CSV, JSON, XML), got {what}")
+    if (kind := binary_kind(data)) is not None:
+        raise FormatError(
+            f"expected UTF-8 text (CSV, JSON, XML), got {kind.what}; {ADVICE.get(kind, kind.advice)}"
+        )
     if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         table = _read_xml(data, box_format, name)
     else:
@@ -111,9 +113,8 @@ def parse_boxes(data: bytes, box_format: BoxFormat | None = None, name: str = ""
 
 def _decoded(data: bytes) -> str:
     """Return text of UTF-8, or of UTF-16 with its mark, which is Excel's "Unicode text"."""
-    encoding = "utf-16" if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
     try:
-        text = data.decode(encoding)
+        text = data.decode(encoding_of(data))
     except UnicodeDecodeError as error:
         raise FormatError(
             f"expected UTF-8 text, got byte 0x{data[error.start]:02x} at offset {error.start}; "

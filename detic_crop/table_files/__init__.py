@@ -1,0 +1,1 @@
+"""Tables as people have them: which kind of file it is, and its rows as texts."""
