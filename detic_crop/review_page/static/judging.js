@@ -153,6 +153,7 @@ export async function give(verdict, boxes = []) {
   const before = row.verdict;
   const same = before && before.verdict === verdict && (verdict !== "box" || sameBoxes(inOrder(before.boxes), boxes));
   if (same) {
+    if (!(await saveNote())) return;
     state.drafts.drop(row.id);
     step(true); // said already
     return;
@@ -160,7 +161,9 @@ export async function give(verdict, boxes = []) {
   setBusy(true);
   try {
     const draft = state.drafts.of(row);
-    if (!(await send(row.id, verdict, boxes))) return;
+    const note = state.drafts.noteOf(row);
+    if (!(await send(row.id, verdict, boxes, note))) return;
+    if (note) state.drafts.dropNote(row.id);
     state.meanwhile = null;
     if (state.touched === since) {
       state.drafts.drop(row.id);
@@ -223,9 +226,11 @@ function takeBackEdit() {
 }
 
 // True once the verdict is on disk.
-async function send(id, verdict, boxes) {
+async function send(id, verdict, boxes, note = null) {
   try {
-    const body = JSON.stringify({ id, verdict, boxes: verdict === "box" ? boxes : undefined });
+    const said = verdict === "box" ? { verdict, boxes } : { verdict };
+    if (note) Object.assign(said, { note: note.text, note_before: note.before });
+    const body = JSON.stringify({ id, ...said });
     const headers = { "Content-Type": "application/json" };
     const answer = await ask(`api/verdict?${query()}`, { method: "POST", headers, body });
     await drawing.released();
@@ -242,6 +247,36 @@ async function send(id, verdict, boxes) {
     complain(error);
     $("error").textContent = `Not saved. ${$("error").textContent}`;
     return false;
+  }
+}
+
+// What was typed is kept until it is saved.
+export function writeNote() {
+  const row = state.view && state.view.row;
+  if (!row) return;
+  const text = $("note").value;
+  const begun = state.drafts.noteOf(row);
+  const before = begun ? begun.before : row.note;
+  if (text === before) state.drafts.dropNote(row.id);
+  else state.drafts.keepNote(row, { text, before });
+}
+
+// Save the note of this photo by itself; true once nothing of it is unsaved.
+export async function saveNote() {
+  const row = state.view && state.view.row;
+  const note = row && state.drafts.noteOf(row);
+  if (!note || state.saving) return !state.saving;
+  state.saving += 1;
+  markBusy();
+  try {
+    if (!(await send(row.id, "", [], note))) return false;
+    const now = state.drafts.noteOf(row);
+    if (now && now.text === note.text) state.drafts.dropNote(row.id);
+    render();
+    return true;
+  } finally {
+    state.saving -= 1;
+    markBusy();
   }
 }
 
