@@ -11,10 +11,10 @@ from msgspec.structs import replace
 
 from detic_crop.boxes.choose import wanted_mask
 from detic_crop.boxes.detections import Detections
-from detic_crop.boxes.geometry import Box
 from detic_crop.detectors.vocabulary import wanted_classes
 from detic_crop.folder.animals import main_crop
-from detic_crop.folder.decisions import detected_box
+from detic_crop.folder.crop_paths import numbered
+from detic_crop.folder.decisions import detected_boxes
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import candidates_of
 from detic_crop.folder.records import Record
@@ -39,7 +39,8 @@ _CONTENT_TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/web
 
 
 _START_AGAIN = "Start the review again with --in FOLDER, where the photos are now."
-_BY_CROP = ("accepted", "rejected", "undone")
+_BY_DETECTORS_CROP = ("accepted", "unsure", "rejected", "undone")
+_BY_OTHER_CROP = ("rejected", "undone")
 _TAKEN_BACK = ("undone",)
 
 
@@ -74,8 +75,13 @@ class Describer:
         self._memory = MemoryBudget.of_machine()
         self._cached_jpeg = lru_cache(_CACHED_PHOTOS)(self._jpeg)
 
-    def describe(self, photo: AuditPhoto, verdict: Verdict | None) -> dict[str, Any]:
-        """Return everything the page says about one photo."""
+    def describe(self, photo: AuditPhoto, last: Verdict | None) -> dict[str, Any]:
+        """Return everything the page says about one photo.
+
+        Args:
+            photo: the photo.
+            last: the last word on it, or None.
+        """
         record = photo.record
         labels = zip(self._columns, photo.labels[0] if photo.labels else (), strict=False)
         return {
@@ -90,12 +96,13 @@ class Describer:
             "suspicion": round(photo.doubts.suspicion, 4),
             "flags": [[flag.replace("_", " "), FLAGS[flag]] for flag in photo.doubts.flags],
             "labels": [pair for pair in labels if pair[0] != self._key_column][:_MAX_LABELS],
-            "detected": detected_box(record),
+            "detected": detected_boxes(record),
             "candidates": self._candidates(record),
-            "verdict": None if verdict is None else verdict_values(verdict),
+            **last_word(last),
             "applied": record.verdict,
             "photo": photo_stamp(record),
             "has_crop": self._has_crop(record),
+            "crops": self._crops(record),
             **self.judgeable(photo)._asdict(),
         }
 
@@ -109,7 +116,7 @@ class Describer:
             gone = "The photo is no longer where it was"
             if self._has_crop(record):
                 # To accept means the detector's crop; after an applied verdict this is another one.
-                may = _BY_CROP[record.verdict in ("box", "whole") :]
+                may = _BY_OTHER_CROP if record.verdict in ("box", "whole") else _BY_DETECTORS_CROP
                 return Judgeable(may, f"{gone}: only its crop can be judged. {_START_AGAIN}")
             return Judgeable(_TAKEN_BACK, f"{gone}, and its crop is not there either. {_START_AGAIN}")
         if not is_same_photo(record, now, self._moved):
@@ -118,18 +125,33 @@ class Describer:
         return Judgeable(VERDICTS, "")
 
     def _has_crop(self, record: Record) -> bool:
-        return any(self._folder.crops.size(place) is not None for place in _crop_places(self._folder, record))
+        return self._place_of(record, main_crop(record)) is not None
+
+    def _crops(self, record: Record) -> list[dict[str, Any]]:
+        """Return number and box of each animal whose crop is there; none without ``--animals all``."""
+        return [
+            {"number": animal.number, "box": animal.box}
+            for animal in record.animals
+            if animal.crop_bytes and self._place_of(record, numbered(record.crop, animal.number)) is not None
+        ]
+
+    def _place_of(self, record: Record, crop: str) -> str | None:
+        """Return where a crop of a photo is; `apply` moves rejected ones."""
+        if os.path.splitext(crop)[1].lower() not in _CONTENT_TYPES:
+            return None
+        aside = self._folder.aside.find(replace(record, status="rejected"), crop)
+        return next((place for place in (crop, aside) if self._folder.crops.size(place) is not None), None)
 
     def _photo_now(self, record: Record) -> Photo:
         return Photo.at(record.image, self._locations.get(record.image, NOWHERE))
 
     def _candidates(self, record: Record) -> list[dict[str, Any]]:
         """Return all kept boxes: the detector's own, then eligible ones, then others, by falling score."""
-        own = detected_box(record)
+        own = detected_boxes(record)
         found = candidates_of(record, self._folder.layout.candidates) or Detections.empty()
         eligible = wanted_mask(found, self._wanted) & (found.scores >= np.float32(self._config.conf or 0.0))
         edges = [found.edges(i) for i in range(len(found))]
-        is_own = [edge == own for edge in edges]
+        is_own = [edge in own for edge in edges]
         order = np.lexsort((-found.scores, ~eligible, ~np.array(is_own, bool)))
         return [
             {
@@ -157,55 +179,39 @@ class Describer:
     def _jpeg(self, record: Record, location: Location, version: int) -> bytes:
         return photo_thumbnail(record, location, PHOTO_SIDE, _PHOTO_QUALITY, self._memory)
 
-    def crop_file(self, photo: AuditPhoto) -> tuple[bytes, str]:
-        """Return the bytes of the crop file, and its content type.
+    def crop_file(self, photo: AuditPhoto, number: int | None) -> tuple[bytes, str]:
+        """Return the bytes of a crop file, and its content type.
+
+        Args:
+            photo: the photo.
+            number: number of the animal, with ``--animals all``; None: of the largest one.
 
         Raises:
             OSError: it does not exist, or its name leads out of the folder.
         """
-        crop = main_crop(photo.record)
-        for place in _crop_places(self._folder, photo.record):
-            if self._folder.crops.size(place) is not None:
-                return self._folder.crops.read(place), _CONTENT_TYPES[os.path.splitext(crop)[1].lower()]
-        raise FileNotFoundError(crop)
+        record = photo.record
+        crop = main_crop(record)
+        if number is not None:
+            has_one = any(animal.number == number for animal in record.animals)
+            crop = numbered(record.crop, number) if has_one else ""
+        place = self._place_of(record, crop)
+        if place is None:
+            raise FileNotFoundError(crop)
+        return self._folder.crops.read(place), _CONTENT_TYPES[os.path.splitext(crop)[1].lower()]
 
 
-def _crop_places(folder: OutputFolder, record: Record) -> tuple[str, ...]:
-    """Return where the crop of a photo may be: `apply` moves rejected crops."""
-    crop = main_crop(record)
-    is_picture = os.path.splitext(crop)[1].lower() in _CONTENT_TYPES
-    return (crop, folder.aside.find(replace(record, status="rejected"), crop)) if is_picture else ()
-
-
-def verdict_values(verdict: Verdict) -> dict[str, Any]:
-    """Return a verdict as JSON values."""
+def last_word(last: Verdict | None) -> dict[str, Any]:
+    """Return the last word on a photo as JSON values: its verdict and its note."""
     return {
-        "verdict": verdict.verdict,
-        "box": verdict.boxes[0] if verdict.boxes else None,
-        "boxes": verdict.boxes,
-        "note": utf8(verdict.note).decode(),
-        "reviewer": utf8(verdict.reviewer).decode(),
-        "time": verdict.time,
+        "verdict": None if last is None or last.verdict == "undone" else _verdict_values(last),
+        "note": "" if last is None else utf8(last.note).decode(),
     }
 
 
-def box_of(value: object, resolution_wh: tuple[int, int]) -> Box:
-    """Return the box that the page sent, clipped to the photo.
-
-    Raises:
-        ValueError: it is not a box, or lies outside.
-    """
-    if not isinstance(value, list) or len(value) != 4:
-        raise ValueError("expected four numbers as the box")
-    if not all(isinstance(edge, int | float) and not isinstance(edge, bool) for edge in value):
-        raise ValueError("expected four numbers as the box")
-    edges = np.array(value, np.float64)
-    if not np.isfinite(edges).all():
-        raise ValueError("expected four numbers as the box")
-    width, height = resolution_wh
-    left, top, right, bottom = (
-        round(float(edge), 2) for edge in np.clip(edges, 0, [width, height, width, height])
-    )
-    if right - left < 1 or bottom - top < 1:
-        raise ValueError(f"expected a box of at least 1 px inside {width}×{height} px")
-    return left, top, right, bottom
+def _verdict_values(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "verdict": verdict.verdict,
+        "boxes": verdict.boxes,
+        "reviewer": utf8(verdict.reviewer).decode(),
+        "time": verdict.time,
+    }

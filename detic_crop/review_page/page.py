@@ -23,17 +23,17 @@ from detic_crop.errors import OutputError, PhotoError, UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.state import load_sample
-from detic_crop.folder.verdict_lines import VERDICTS, Verdict
-from detic_crop.folder.verdicts import VerdictLog, now
+from detic_crop.folder.verdicts import VerdictLog
 from detic_crop.folder.whereabouts import look_for_photos
 from detic_crop.report.model import Audit
 from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.suspicion import FLAGS
-from detic_crop.review_page.describe import Describer, box_of, verdict_values
+from detic_crop.review_page.describe import Describer, last_word
 from detic_crop.review_page.rows import REVIEWED, Filter, Mask, ReviewRows, photo_id
+from detic_crop.review_page.said import LONGEST_NOTE, said_of
 from detic_crop.wording import utf8
 
-_MAX_BODY = 16_384
+_MAX_BODY = 131_072  # of the most boxes and the longest note
 _LONGEST_BODY = 20  # seconds that it may take to come
 _STATIC_TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -54,7 +54,7 @@ class ReviewPage:
         reviewer: name of the person who judges.
 
     Attributes:
-        given: number of verdicts so far.
+        given: number of verdicts and notes so far.
         whereabouts: where the photos were when the page was opened.
         damage: what a person should know of damaged verdicts, in sentences.
     """
@@ -84,6 +84,7 @@ class ReviewPage:
                 Route("/static/{name}", self._static_file, methods=["GET"]),
                 Route("/photo/{id}", self._photo, methods=["GET"]),
                 Route("/crop/{id}", self._crop, methods=["GET"]),
+                Route("/crop/{id}/{number:int}", self._crop, methods=["GET"]),
                 Route("/api/session", self._session, methods=["GET"]),
                 Route("/api/row", self._row, methods=["GET"]),
                 Route("/api/find", self._find, methods=["GET"]),
@@ -119,7 +120,7 @@ class ReviewPage:
         if photo is None:
             return _not_found()
         try:
-            data, kind = self._describer.crop_file(photo)
+            data, kind = self._describer.crop_file(photo, request.path_params.get("number"))
         except OSError:
             return _not_found()
         return Response(data, media_type=kind)
@@ -148,6 +149,10 @@ class ReviewPage:
                 "since": since,
                 "scale": self._config.scale,
                 "conf": self._config.conf,
+                "animals": self._config.animals,
+                "min_side": self._config.min_side or 0,
+                "not_found": self._config.not_found,
+                "longest_note": LONGEST_NOTE,
                 "aspect": size.aspect,
                 "shape": size.shape,
                 "keeps_proportions": size.keeps_proportions,
@@ -166,16 +171,13 @@ class ReviewPage:
         rank = self._rows.rank_of.get(asked) if asked else self._rows.first(mask)
         if asked and rank is None:
             return _refuse(404, "This photo is no longer in the run, or its address was mistyped.")
-        return _json({**self._progress(mask), **({"row": None} if rank is None else self._place(mask, rank))})
-
-    def _progress(self, mask: Mask) -> dict[str, int]:
-        reviewed, total = self._rows.progress(mask)
-        return {"reviewed": reviewed, "total": total}
+        place = {"row": None} if rank is None else self._place(mask, rank)
+        return _json({**self._rows.progress(mask), **place})
 
     def _place(self, mask: Mask, rank: int) -> dict[str, Any]:
         neighbours = {"next": self._rows.after(mask, rank), "previous": self._rows.before(mask, rank)}
         ids = {name: None if other is None else self._id(other) for name, other in neighbours.items()}
-        row = self._describer.describe(self._rows.photos[rank], self._rows.verdict(rank))
+        row = self._describer.describe(self._rows.photos[rank], self._rows.last(rank))
         position = int(mask[: rank + 1].sum()) if mask[rank] else None
         return {"row": row, "position": position, **ids}
 
@@ -184,7 +186,13 @@ class ReviewPage:
 
     def _find(self, request: Request) -> Response:
         ranks = self._rows.find(request.query_params.get("q", ""))
-        return _json([[self._id(rank), self._rows.photos[rank].record.image] for rank in ranks])
+        return _json(
+            [[self._id(rank), self._rows.photos[rank].record.image, self._note_on(rank)] for rank in ranks]
+        )
+
+    def _note_on(self, rank: int) -> str:
+        last = self._rows.last(rank)
+        return "" if last is None else last.note
 
     # ------------------------------------------------------------ verdicts
 
@@ -212,34 +220,35 @@ class ReviewPage:
         return await run_in_threadpool(self._give, request, body)
 
     def _give(self, request: Request, body: bytes) -> Response:
-        """Write a verdict to the disk, then confirm it."""
+        """Write a verdict or a note to the disk, then confirm it."""
         try:
             asked = json.loads(body)
             rank = self._rows.rank_of[asked["id"]]
-            word = asked["verdict"]
-            if word not in VERDICTS:
-                raise ValueError(f"expected a verdict of {', '.join(VERDICTS)}")
             photo = self._rows.photos[rank]
             record = photo.record
-            boxes = (box_of(asked.get("box"), (record.width, record.height)),) if word == "box" else ()
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            said = said_of(asked, (record.width, record.height))
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             return _refuse(400, f"not a verdict: {error}")
         allowed = self._describer.judgeable(photo)
-        if word not in allowed.may:
+        if said.verdict and said.verdict not in allowed.may:
             return _refuse(409, allowed.problem)
-        verdict = Verdict(record.image, word, boxes, self._reviewer, now())
+        if said.note and record.status == "failed":
+            return _refuse(409, f"{allowed.problem}; a note needs a photo that can be read")
         try:
             with self._writing:
+                self._rows.note(self._log.refresh())
+                verdict = said.after(record.image, self._rows.last(rank), self._reviewer)
                 self._rows.note(self._log.append(verdict))
                 self.given += 1
+        except ValueError as error:
+            return _refuse(409, str(error))
         except OutputError as error:
             return _refuse(507, str(error))
-        last = self._rows.verdict(rank)
         return _json(
             {
-                "verdict": None if last is None else verdict_values(last),
+                **last_word(self._rows.last(rank)),
                 "since": self._rows.changes(0)[0],
-                **self._progress(self._rows.mask(_filter(request))),
+                **self._rows.progress(self._rows.mask(_filter(request))),
             }
         )
 

@@ -23,12 +23,12 @@ from detic_crop.wording import utf8
 
 Mask = NDArray[np.bool_]
 
-_STATUSES = ("cropped", "resized", "rejected", "failed")
+_STATUSES = ("cropped", "resized", "skipped", "rejected", "failed")
 _MAX_VALUES = 300  # values of a label column that is offered as a filter
 _MAX_COLUMNS = 3
 _MAX_FOUND = 20
 
-REVIEWED = ("", "no", "yes")
+REVIEWED = ("", "no", "yes", "unsure", "note")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,11 @@ class Filter:
 
     Attributes:
         flag: a name in `FLAGS`.
-        status: cropped, resized, rejected or failed.
+        status: cropped, resized, skipped, rejected or failed.
         class_name: class of the chosen box.
         labels: label column → value.
-        reviewed: ``no``, ``yes`` or empty.
+        reviewed: ``no``, ``yes``, ``unsure`` where the reviewer could not tell, ``note`` where somebody wrote
+            one, or empty.
         sample: True for photos of the drawn sample only.
     """
 
@@ -81,7 +82,7 @@ def photo_id(key: str) -> str:
 
 
 class ReviewRows:
-    """The photos by rank: crops by falling suspicion, then resized, rejected and failed photos.
+    """The photos by rank: crops by falling suspicion, then resized, skipped, rejected and failed photos.
 
     Args:
         photos: all photos of the run, in any order.
@@ -111,12 +112,14 @@ class ReviewRows:
         self._labels = _label_columns(self.photos, columns)
         drawn = set(sample)
         self._sample = np.fromiter((record.image in drawn for record in records), bool, len(records))
-        self._verdicts: dict[int, Verdict] = {}
-        self._reviewed = np.zeros(len(records), bool)
+        self._last: dict[int, Verdict] = {}
+        self._notes: dict[int, str] = {}  # to be searched
+        self._reviewed, self._unsure, self._noted = np.zeros((3, len(records)), bool)
         self._changed: list[int] = []
         self._lock = threading.Lock()
         for rank, record in enumerate(records):
-            if record.verdict:  # applied, perhaps in the folder that this one was recropped from
+            # Applied, perhaps in the folder that this one was recropped from.
+            if record.verdict or record.note:
                 self._note(rank, verdict_followed_by(record))
         self.note(verdicts)
         self._changed.clear()
@@ -135,16 +138,22 @@ class ReviewRows:
                     self._note(rank, verdict)
 
     def _note(self, rank: int, verdict: Verdict) -> None:
-        if verdict.verdict == "undone":
-            self._verdicts.pop(rank, None)
+        if verdict.verdict == "undone" and not verdict.note:
+            self._last.pop(rank, None)
         else:
-            self._verdicts[rank] = verdict
-        self._reviewed[rank] = verdict.verdict != "undone"
+            self._last[rank] = verdict
+        if verdict.note:
+            self._notes[rank] = verdict.note.casefold()
+        else:
+            self._notes.pop(rank, None)
+        self._reviewed[rank] = verdict.verdict not in ("undone", "unsure")
+        self._unsure[rank] = verdict.verdict == "unsure"
+        self._noted[rank] = bool(verdict.note)
         self._changed.append(rank)
 
-    def verdict(self, rank: int) -> Verdict | None:
-        """Return the last verdict of a photo."""
-        return self._verdicts.get(rank)
+    def last(self, rank: int) -> Verdict | None:
+        """Return the last word on a photo: a verdict, or a note without one; None if nothing is said."""
+        return self._last.get(rank)
 
     def changes(self, since: int) -> tuple[int, list[int]]:
         """Return the number of verdicts noted so far, and the ranks of those after the first `since`."""
@@ -168,16 +177,23 @@ class ReviewRows:
         if wanted.sample:
             mask &= self._sample
         if wanted.reviewed:
-            mask &= self._reviewed == (wanted.reviewed == "yes")
+            mask &= {
+                "no": ~(self._reviewed | self._unsure),
+                "yes": self._reviewed,
+                "unsure": self._unsure,
+                "note": self._noted,
+            }[wanted.reviewed]
         return mask
 
-    def progress(self, mask: Mask) -> tuple[int, int]:
-        """Return how many photos are reviewed, and how many there are."""
-        return int((mask & self._reviewed).sum()), int(mask.sum())
+    def progress(self, mask: Mask) -> dict[str, int]:
+        """Return how many photos are reviewed, how many left a reviewer unsure, and how many there are."""
+        counted = {"reviewed": mask & self._reviewed, "unsure": mask & self._unsure, "total": mask}
+        return {name: int(photos.sum()) for name, photos in counted.items()}
 
     def first(self, mask: Mask) -> int | None:
-        """Return the rank to begin at: the first photo without a verdict, else the first."""
-        return _first(mask & ~self._reviewed) if (mask & ~self._reviewed).any() else _first(mask)
+        """Return the rank to begin at: the first photo of which nothing was said, else the first."""
+        new = _first(mask & ~(self._reviewed | self._unsure))
+        return _first(mask) if new is None else new
 
     def after(self, mask: Mask, rank: int) -> int | None:
         """Return the rank of the next photo in a filter."""
@@ -203,16 +219,21 @@ class ReviewRows:
         return found
 
     def find(self, text: str) -> list[int]:
-        """Return photos whose name contains a text, in any case; whole names and beginnings go first."""
+        """Return photos whose name or note contains a text, in any case.
+
+        Whole names and beginnings go first, notes last.
+        """
         wanted = text.strip().casefold()
         if not wanted:
             return []
-        found = [rank for rank, name in enumerate(self._names) if wanted in name]
+        found = {rank for rank, name in enumerate(self._names) if wanted in name}
+        with self._lock:
+            found |= {rank for rank, note in self._notes.items() if wanted in note}
 
-        def order(rank: int) -> tuple[bool, bool, str]:
+        def order(rank: int) -> tuple[bool, bool, bool, str]:
             name = self._names[rank]
             file_name = name.rpartition("/")[2]
-            return name != wanted, not file_name.startswith(wanted), name
+            return name != wanted, wanted not in name, not file_name.startswith(wanted), name
 
         return sorted(found, key=order)[:_MAX_FOUND]
 

@@ -93,7 +93,7 @@ def test_a_row_has_what_the_table_has(finished: Path, client: Client) -> None:
     assert [name.replace(" ", "_") for name, _ in row["flags"]] == table["flags"].split(";")
     assert row["labels"] == [["species", table["species"]], ["individual", table["individual"]]]
     record = replay(finished / "out" / STATE / "journal.jsonl").records[row["image"]]
-    assert tuple(row["detected"]) == record.box
+    assert [tuple(box) for box in row["detected"]] == [record.box]
     own = [candidate for candidate in row["candidates"] if candidate["own"]]
     assert [tuple(candidate["box"]) for candidate in own] == [record.box]
     assert sum(candidate["eligible"] for candidate in row["candidates"]) == record.n_candidates
@@ -114,7 +114,7 @@ def test_filters(finished: Path, client: Client) -> None:
         assert answer["row"]["image"] in expected
     flag, count = next(iter(choices["flag"].items()))
     assert client.row(flag=flag)["total"] == sum(flag in row["flags"].split(";") for row in rows) == count
-    assert client.row(flag=flag, status="failed") == {"row": None, "total": 0, "reviewed": 0}
+    assert client.row(flag=flag, status="failed") == {"row": None, "total": 0, "reviewed": 0, "unsure": 0}
     assert client.row(flag="nonsense")["total"] == client.row(**{"label%3Anone": "x"})["total"] == 0
 
 
@@ -139,7 +139,7 @@ def test_a_drawn_sample(finished: Path) -> None:
 
 
 def test_find_by_name(client: Client) -> None:
-    found = [image for _, image in client.get("/api/find?q=PHOTO003").json()]
+    found = [image for _, image, _ in client.get("/api/find?q=PHOTO003").json()]
     assert found == ["photo003.jpg"]
     assert len(client.get("/api/find?q=photo").json()) == 15
     assert client.get("/api/find?q=").json() == client.get("/api/find?q=zzz").json() == []
@@ -220,12 +220,33 @@ def test_photos_that_are_gone_or_changed(finished: Path, tmp_path: Path) -> None
 def test_a_verdict_is_on_disk_before_the_answer(finished: Path, client: Client) -> None:
     image = client.row()["row"]["image"]
     answer = client.say(image, "box", [10.126, -5, 30, 20]).json()
-    assert answer["verdict"]["box"] == [10.13, 0, 30, 20]
+    assert answer["verdict"]["boxes"] == [[10.13, 0, 30, 20]]
     (last,) = verdicts_of(finished / "out").values()
     assert last[:4] == (image, "box", ((10.13, 0.0, 30.0, 20.0),), "tester")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}", last.time)
     assert client.say(image, "undone").json()["verdict"] is None
     assert verdicts_of(finished / "out") == {}
+
+
+def test_several_boxes_a_note_and_unsure_are_on_disk_and_found(finished: Path, client: Client) -> None:
+    image = client.row()["row"]["image"]
+    asked = {"id": client.id_of(image)}
+    boxes = [[30.0, 5.0, 40.0, 20.0], [1.0, 2.0, 20.0, 30.0], [30.0, 5.0, 40.0, 20.0]]
+    answer = client.post({**asked, "verdict": "box", "boxes": boxes, "note": "two\nof them"}).json()
+    assert answer["verdict"]["boxes"] == [boxes[1], boxes[0]]
+    assert answer["note"] == "two\nof them"
+    (last,) = verdicts_of(finished / "out").values()
+    assert last[1:3] == ("box", ((1.0, 2.0, 20.0, 30.0), (30.0, 5.0, 40.0, 20.0)))
+    assert last.note == "two\nof them"
+    assert [found for found, *_ in client.get("/api/find?q=OF+THEM").json()] == [asked["id"]]
+    # A note by itself leaves the verdict as it is, and taking the verdict back leaves the note.
+    assert client.post({**asked, "note": "a calf"}).json()["verdict"]["verdict"] == "box"
+    answer = client.say(image, "unsure").json()
+    assert (answer["verdict"]["verdict"], answer["note"]) == ("unsure", "two\nof them\na calf")
+    assert (answer["reviewed"], answer["unsure"]) == (0, 1)
+    assert client.row(reviewed="unsure")["total"] == client.row(reviewed="note")["total"] == 1
+    assert client.say(image, "undone").json()["note"]
+    assert client.row(reviewed="note")["total"] == 1
 
 
 def test_a_restart_and_a_second_page_lose_nothing(finished: Path, client: Client) -> None:
@@ -280,7 +301,12 @@ def test_the_round_trip(finished: Path, tmp_path: Path) -> None:
         ({"verdict": "box", "box": [1, 2, 10**400, 4]}, 400),
         ({"verdict": "box", "box": [100, 100, 200, 200]}, 400),
         ({"verdict": "box", "box": [30, 20, 10, 5]}, 400),
-        ({"note": "x" * 20_000}, 413),
+        ({"verdict": "box", "boxes": []}, 400),
+        ({"verdict": "box", "boxes": [[1, 2, 30, 20], [1, 2, 3]]}, 400),
+        ({"note": "x" * 20_000}, 400),
+        ({"note": 7}, 400),
+        ({"verdict": ""}, 400),
+        ({"note": "x" * 200_000}, 413),
     ],
 )
 def test_what_is_no_verdict_is_refused(
@@ -498,7 +524,7 @@ def test_a_request_without_end_is_cut(client: Client) -> None:
         connection.putheader(name, value)
     connection.putheader("Transfer-Encoding", "chunked")
     connection.endheaders()
-    connection.send(b"4000\r\n" + b" " * 0x4000 + b"\r\n" + b"10\r\n" + b" " * 16 + b"\r\n")
+    connection.send(b"20000\r\n" + b" " * 0x20000 + b"\r\n" + b"10\r\n" + b" " * 16 + b"\r\n")
     assert connection.getresponse().status == 413
     connection.close()
 

@@ -2,6 +2,7 @@
 // Boxes are [left, top, right, bottom] in pixels of the upright photo.
 
 const ROUNDING_NOISE = 1e-6;
+const APART_IOU = 0.1;
 
 export function cropRectangle(box, { scale, aspect }, width, height) {
   const [left, top, right, bottom] = box;
@@ -54,6 +55,28 @@ function centred([width, height], [roomAcross, roomDown]) {
 
 export function sameBox(a, b) {
   return Boolean(a) && Boolean(b) && a.every((edge, i) => Math.abs(edge - b[i]) < 0.005);
+}
+
+export function sameBoxes(a, b) {
+  return a.length === b.length && a.every((box, i) => sameBox(box, b[i]));
+}
+
+// From left to right, as animals are numbered.
+export function inOrder(boxes) {
+  return [...boxes].sort((a, b) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2] || a[3] - b[3]);
+}
+
+export function areaOf([left, top, right, bottom]) {
+  return (right - left) * (bottom - top);
+}
+
+// Whether two boxes are guesses at one animal, rather than two animals: their IoU is 0.1 or more, as in
+// boxes/choose.py.
+export function isSameAnimal(a, b) {
+  const [left, top] = [Math.max(a[0], b[0]), Math.max(a[1], b[1])];
+  const [right, bottom] = [Math.min(a[2], b[2]), Math.min(a[3], b[3])];
+  const common = areaOf([left, top, Math.max(left, right), Math.max(top, bottom)]);
+  return common >= APART_IOU * (areaOf(a) + areaOf(b) - common);
 }
 
 // A box between two corners, in whole pixels inside the photo.

@@ -1,26 +1,54 @@
 // What Enter takes, and which verdicts the photo that is shown may get.
+//
+// A choice is the whole photo or a set of boxes, one for each animal, from left to right as in animals.csv.
+// One of them is picked: its crop is shown, its handles are there, Delete drops it.
 
-import { sameBox } from "./boxes.js";
+import { areaOf, inOrder, sameBox, sameBoxes } from "./boxes.js";
 import { state } from "./state.js";
 
 export function own(row) {
-  return row.detected ? { kind: "own", box: row.detected } : { kind: "own", box: null };
+  return { kind: "own", boxes: inOrder(row.detected) };
+}
+
+export function choiceOf(row, boxes) {
+  const sorted = inOrder(boxes);
+  return sameBoxes(sorted, own(row).boxes) ? own(row) : { kind: "box", boxes: sorted };
 }
 
 export function firstChoice(row) {
   const verdict = row.verdict;
-  if (verdict && verdict.verdict === "box") return { kind: "box", box: verdict.box };
-  if (verdict && verdict.verdict === "whole") return { kind: "whole", box: null };
+  if (verdict && verdict.verdict === "box") return { kind: "box", boxes: inOrder(verdict.boxes) };
+  if (verdict && verdict.verdict === "whole") return { kind: "whole", boxes: [] };
   return own(row);
 }
 
 // What is outlined when a photo comes up.
 export function startChoice(row) {
   const draft = state.drafts.of(row);
-  return draft ? { kind: "box", box: draft } : firstChoice(row);
+  return draft ? { kind: "box", boxes: draft } : firstChoice(row);
 }
 
-// Whether a box is outlined that was drawn or picked and not taken yet.
+// Begin again with a photo.
+export function startAgain(row) {
+  state.chosen = row ? startChoice(row) : null;
+  state.picked = row ? largestOf(state.chosen.boxes) : -1;
+  state.adding = false;
+}
+
+export function largestOf(boxes) {
+  return boxes.reduce((best, box, i) => (best < 0 || areaOf(box) > areaOf(boxes[best]) ? i : best), -1);
+}
+
+// Whether the boxes in hand are several animals, rather than guesses at one.
+export function isSeveral() {
+  return state.session.animals === "all" || state.chosen.boxes.length > 1;
+}
+
+export function pickedBox() {
+  return state.chosen.boxes[state.picked] || null;
+}
+
+// Whether boxes are outlined that were drawn or picked and not taken yet.
 export function isInHand() {
   const { row } = state.view;
   return Boolean(state.drafts.of(row)) || JSON.stringify(state.chosen) !== JSON.stringify(firstChoice(row));
@@ -31,11 +59,16 @@ export function nameOf(box) {
   return index < 0 ? "drawn box" : `box ${index + 1}`;
 }
 
-export function wordsOf(verdict) {
-  if (verdict.verdict === "accepted") return "accepted";
-  if (verdict.verdict === "whole") return "whole photo";
-  if (verdict.verdict === "rejected") return "rejected: no crop";
-  return nameOf(verdict.box);
+export function wordsOf({ verdict, boxes }) {
+  if (verdict === "whole") return "whole photo";
+  if (verdict === "rejected") return "rejected: no crop";
+  if (verdict !== "box") return verdict;
+  if (boxes.length === 1 && state.session.animals !== "all") return nameOf(boxes[0]);
+  return animals(boxes.length);
+}
+
+export function animals(count) {
+  return `${count} animal${count === 1 ? "" : "s"}`;
 }
 
 export function wordsOfGiven(verdict) {
@@ -49,7 +82,7 @@ export function isAllowed(verdict) {
   if (state.picture !== "none") return true;
   // To accept is to leave it to the detector, whose crop this is not where a verdict was applied.
   const isDetectors = !["box", "whole"].includes(row.applied);
-  return row.has_crop && (verdict === "rejected" || (verdict === "accepted" && isDetectors));
+  return row.has_crop && (verdict === "rejected" || (["accepted", "unsure"].includes(verdict) && isDetectors));
 }
 
 export function whyNot(row) {

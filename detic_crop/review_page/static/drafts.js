@@ -1,11 +1,13 @@
-// Boxes that were drawn and not taken yet, one for each photo. They belong to the tab and outlive its reload.
+// What was begun on photos and is not saved yet: boxes that were drawn and not taken, and notes. It belongs to
+// the tab and outlives its reload.
 
 export class Drafts {
   // folder: names the output folder, since one tab may see several; changed() is told of every change.
   constructor(folder, changed) {
     this.place = `detic-crop-drafts:${folder}`;
     this.changed = changed;
-    this.kept = new Map(this.read()); // id → {box, photo}; photo tells another one of the same name
+    // id → {boxes, note, photo}, of which the first two may be null; photo tells another one of the same name
+    this.kept = new Map(this.read());
   }
 
   get size() {
@@ -16,25 +18,58 @@ export class Drafts {
     return this.kept.has(id);
   }
 
-  // The box drawn on a photo; null without one.
+  // The boxes drawn on a photo; null without any.
   of(row) {
     const draft = this.kept.get(row.id);
-    return draft && draft.photo === row.photo ? draft.box : null;
+    return draft && draft.photo === row.photo ? draft.boxes : null;
   }
 
-  // Whether a box was drawn on an earlier photo of this name.
+  // The note that is being written, {text, before}; null without one.
+  noteOf(row) {
+    const draft = this.kept.get(row.id);
+    return draft ? draft.note : null;
+  }
+
+  // Whether boxes were drawn on an earlier photo of this name.
   isOutdated(row) {
-    return this.kept.has(row.id) && !this.of(row);
+    const draft = this.kept.get(row.id);
+    return Boolean(draft && draft.boxes) && !this.of(row);
   }
 
-  keep(row, box) {
+  keep(row, boxes) {
+    this.put(row, { boxes, note: this.noteOf(row) });
+  }
+
+  keepNote(row, note) {
+    this.put(row, { boxes: this.of(row), note });
+  }
+
+  put(row, draft) {
     this.kept.delete(row.id); // the newest goes last
-    this.kept.set(row.id, { box, photo: row.photo });
+    if (draft.boxes || draft.note) this.kept.set(row.id, { ...draft, photo: row.photo });
     this.write();
   }
 
+  // Drop the boxes; a note stays.
   drop(id) {
+    this.remove(id, "boxes");
+  }
+
+  dropNote(id) {
+    this.remove(id, "note");
+  }
+
+  // Drop all that was begun on a photo.
+  forget(id) {
     if (this.kept.delete(id)) this.write();
+  }
+
+  remove(id, name) {
+    const draft = this.kept.get(id);
+    if (!draft || !draft[name]) return;
+    draft[name] = null;
+    if (!draft.boxes && !draft.note) this.kept.delete(id);
+    this.write();
   }
 
   // The photo with a draft that follows another one, in the order in which they were drawn.
@@ -45,8 +80,7 @@ export class Drafts {
 
   read() {
     try {
-      const entries = JSON.parse(sessionStorage.getItem(this.place)) || [];
-      return entries.filter(([id, { box }]) => id && box.length === 4 && box.every(Number.isFinite));
+      return (JSON.parse(sessionStorage.getItem(this.place)) || []).filter(isDraft);
     } catch {
       return []; // none, not ours, or a browser that keeps nothing
     }
@@ -60,4 +94,10 @@ export class Drafts {
     }
     this.changed();
   }
+}
+
+function isDraft([id, { boxes, note }]) {
+  const isBox = (box) => box.length === 4 && box.every(Number.isFinite);
+  const isNote = note && typeof note.text === "string" && typeof note.before === "string";
+  return id && (boxes || note) && (!boxes || (boxes.length > 0 && boxes.every(isBox))) && (!note || isNote);
 }

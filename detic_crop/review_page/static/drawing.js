@@ -1,6 +1,6 @@
 // Boxes over the photo, and the mouse: drag to draw, drag a handle to adjust, click to pick.
 
-import { boxBetween, cropRectangle, sameBox } from "./boxes.js";
+import { areaOf, boxBetween, cropRectangle, isSameAnimal, sameBox } from "./boxes.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const MIN_DRAG = 5; // px on the screen; less is a click
@@ -9,11 +9,13 @@ const REACH = 9; // px around a handle that still take it
 const MAX_LABELS = 9;
 
 export class Drawing {
-  // drawn(box) and clicked(box) are told of a box once the mouse is let go, dragged(box) of one in the making.
+  // Once the mouse is let go drawn(box, at) is told of a box, with the place of the one that it replaces or
+  // else -1, and clicked(box) of one that was clicked; dragged(box) of one in the making.
   constructor(stage, frame, overlay, { drawn, clicked, dragged, dropped }) {
     Object.assign(this, { stage, frame, overlay, drawn, clicked, dragged, dropped });
     this.row = null;
-    this.selected = null;
+    this.boxes = [];
+    this.selected = null; // the picked one of them, or the one in the making
     this.drag = null;
     this.waiting = []; // who waits until the mouse is let go
     frame.addEventListener("pointerdown", (event) => this.down(event));
@@ -24,10 +26,12 @@ export class Drawing {
   }
 
   // A box in the making stays as it is, and its photo too: only the mouse ends it.
-  // `draft` was drawn and is kept, whatever is outlined now.
-  show(row, selected, draft, session) {
+  // boxes: what is outlined, of which one is picked; draft: boxes that were drawn and are kept, whatever is
+  // outlined now; several: they are several animals; adding: the next one is another animal.
+  show(row, { boxes, picked, draft, several, adding }, session) {
     if (this.drag) return;
-    Object.assign(this, { row, selected, draft, session });
+    Object.assign(this, { row, boxes, picked, draft, several, adding, session });
+    this.selected = boxes[picked] || null;
     this.render();
   }
 
@@ -51,9 +55,9 @@ export class Drawing {
     event.preventDefault();
     this.frame.setPointerCapture(event.pointerId);
     const point = this.at(event);
-    const handle = this.handleAt(point);
+    const handle = this.adding ? null : this.handleAt(point);
     const [x1, y1, x2, y2] = this.selected || [];
-    this.drag = { pointer: event.pointerId, start: point, before: this.selected, moved: false };
+    this.drag = { pointer: event.pointerId, start: point, before: this.selected, moved: false, at: this.picked };
     // The opposite corner stays; a handle in the middle of an edge moves that edge only.
     if (handle) {
       this.drag.anchor = [handle[0] < 0 ? x2 : x1, handle[1] < 0 ? y2 : y1];
@@ -63,7 +67,7 @@ export class Drawing {
 
   move(event) {
     if (!this.drag) {
-      if (this.row && this.scale) this.frame.style.cursor = cursorOf(this.handleAt(this.at(event)));
+      if (this.row && this.scale) this.frame.style.cursor = this.adding ? "" : cursorOf(this.handleAt(this.at(event)));
       return;
     }
     if (event.pointerId !== this.drag.pointer || !this.scale) return;
@@ -80,9 +84,22 @@ export class Drawing {
     const box = boxBetween(anchor || start, other, this.row.width, this.row.height);
     if (box[2] - box[0] >= 1 && box[3] - box[1] >= 1) {
       this.selected = box;
+      this.drag.at = anchor || this.isAnotherTry(box) ? this.picked : -1;
       this.dragged(box);
       this.render();
     }
+  }
+
+  // Whether a box is drawn in place of the picked one: among several animals only where it shows the same one.
+  isAnotherTry(box) {
+    if (this.adding || !this.drag.before) return false;
+    return !this.several || isSameAnimal(this.drag.before, box);
+  }
+
+  // The outlined boxes but the picked one, or the one in the making.
+  get others() {
+    const at = this.drag && this.drag.moved ? this.drag.at : this.picked;
+    return this.boxes.filter((_, i) => i !== at);
   }
 
   up(event) {
@@ -96,9 +113,9 @@ export class Drawing {
   // The mouse is let go, or taken away: what was drawn so far counts.
   finish(pointer) {
     if (!this.drag || pointer !== this.drag.pointer) return;
-    const { moved, before } = this.drag;
+    const { moved, before, at } = this.drag;
     this.drag = null;
-    if (moved && this.selected !== before) this.drawn(this.selected);
+    if (moved && this.selected !== before) this.drawn(this.selected, at);
     this.letGo();
   }
 
@@ -132,13 +149,15 @@ export class Drawing {
     return this.handles().find(near);
   }
 
-  // The smallest box around a point.
+  // The smallest box around a point; of several animals one of these goes before other boxes.
   boxAt([x, y]) {
-    const area = ([x1, y1, x2, y2]) => (x2 - x1) * (y2 - y1);
-    const around = this.row.candidates
-      .map((candidate) => candidate.box)
-      .filter(([x1, y1, x2, y2]) => x1 <= x && x <= x2 && y1 <= y && y <= y2);
-    return around.sort((a, b) => area(a) - area(b))[0];
+    const smallest = (boxes) => boxes
+      .filter(([x1, y1, x2, y2]) => x1 <= x && x <= x2 && y1 <= y && y <= y2)
+      .sort((a, b) => areaOf(a) - areaOf(b))[0];
+    const isOutlined = (box) => this.boxes.some((other) => sameBox(box, other));
+    const candidates = this.row.candidates.map((candidate) => candidate.box);
+    if (this.adding) return smallest(candidates.filter((box) => !isOutlined(box)));
+    return (this.several && smallest(this.boxes)) || smallest(candidates);
   }
 
   // ------------------------------------------------------------ drawing
@@ -156,23 +175,41 @@ export class Drawing {
     this.overlay.replaceChildren();
     if (!this.row || !this.row.width) return;
     this.fit();
-    const { row, session, selected } = this;
-    const cut = selected
-      ? cropRectangle(selected, session, row.width, row.height)
-      : [0, 0, row.width, row.height];
-    this.shade(cut);
+    const { row, session, selected, others } = this;
+    const outlined = selected ? [...others, selected] : others;
+    const cuts = outlined.map((box) => cropRectangle(box, session, row.width, row.height));
+    if (!cuts.length) cuts.push([0, 0, row.width, row.height]);
+    this.shade(cuts);
+    const isOutlined = (box) => outlined.some((other) => sameBox(box, other));
     const kinds = row.candidates.map((c) => (c.own ? "own" : c.eligible ? "eligible" : "weak"));
     for (let i = row.candidates.length - 1; i >= 0; i -= 1) {
-      if (!sameBox(row.candidates[i].box, selected)) this.rect(row.candidates[i].box, kinds[i]);
+      if (!isOutlined(row.candidates[i].box)) this.rect(row.candidates[i].box, kinds[i]);
     }
-    if (row.detected && !kinds.includes("own") && !sameBox(row.detected, selected)) this.rect(row.detected, "own");
-    if (this.draft && !this.drag && !sameBox(this.draft, selected)) this.rect(this.draft, "drawn");
-    this.rect(cut, "cut");
+    const isKnown = (box) => row.candidates.some((candidate) => sameBox(candidate.box, box));
+    for (const box of row.detected) if (!isKnown(box) && !isOutlined(box)) this.rect(box, "own");
+    if (this.draft && !this.drag) {
+      for (const box of this.draft) if (!isOutlined(box)) this.rect(box, "drawn");
+    }
+    for (const box of others) this.rect(box, "animal");
+    this.rect(cuts[cuts.length - 1], "cut");
     if (selected) this.rect(selected, "selected");
-    row.candidates.slice(0, MAX_LABELS).forEach((candidate, i) => {
+    if (this.several) this.labelAnimals();
+    else this.labelCandidates();
+    for (const [, , x, y] of this.handles()) this.handle(x, y);
+  }
+
+  labelCandidates() {
+    this.row.candidates.slice(0, MAX_LABELS).forEach((candidate, i) => {
       this.label(candidate.box, `${i + 1} ${candidate.class} ${candidate.score.toFixed(2)}`);
     });
-    for (const [, , x, y] of this.handles()) this.handle(x, y);
+  }
+
+  labelAnimals() {
+    this.boxes.forEach((box, i) => {
+      if (this.drag && this.drag.moved && i === this.drag.at) return; // it is another one when it is drawn
+      const found = this.row.candidates.find((candidate) => sameBox(candidate.box, box));
+      this.label(box, found ? `${i + 1} ${found.class} ${found.score.toFixed(2)}` : `${i + 1} drawn`, "number");
+    });
   }
 
   rect(box, kind) {
@@ -184,22 +221,21 @@ export class Drawing {
   }
 
   // What is not cut out is darker.
-  shade([x1, y1, x2, y2]) {
-    const { width, height } = this.row;
-    for (const [left, top, right, bottom] of [
-      [0, 0, width, y1], [0, y2, width, height], [0, y1, x1, y2], [x2, y1, width, y2],
-    ]) {
-      const size = { width: (right - left) * this.scale, height: (bottom - top) * this.scale };
-      if (size.width && size.height) {
-        this.add("rect", { x: left * this.scale, y: top * this.scale, ...size, class: "shade" });
-      }
-    }
+  shade(cuts) {
+    const place = ([x1, y1, x2, y2]) => Object.fromEntries(
+      Object.entries({ x: x1, y: y1, width: x2 - x1, height: y2 - y1 }).map(([name, n]) => [name, n * this.scale]),
+    );
+    const all = place([0, 0, this.row.width, this.row.height]);
+    const mask = this.add("mask", { id: "uncut", maskUnits: "userSpaceOnUse", ...all });
+    mask.append(this.make("rect", { ...all, class: "shown" }));
+    for (const cut of cuts) mask.append(this.make("rect", { ...place(cut), class: "hidden" }));
+    this.add("rect", { ...all, class: "shade", mask: "url(#uncut)" });
   }
 
-  label(box, words) {
+  label(box, words, kind = "") {
     // Above the box, so that it hides nothing in it; inside where there is no room.
     const [x, top] = [box[0] * this.scale + 2, box[1] * this.scale];
-    this.add("text", { x: Math.max(x, 2), y: top > 20 ? top - 7 : top + 16 }).textContent = words;
+    this.add("text", { x: Math.max(x, 2), y: top > 20 ? top - 7 : top + 16, class: kind }).textContent = words;
   }
 
   handle(x, y) {
@@ -208,9 +244,14 @@ export class Drawing {
   }
 
   add(name, attributes) {
+    const element = this.make(name, attributes);
+    this.overlay.append(element);
+    return element;
+  }
+
+  make(name, attributes) {
     const element = document.createElementNS(SVG, name);
     for (const [attribute, value] of Object.entries(attributes)) element.setAttribute(attribute, value);
-    this.overlay.append(element);
     return element;
   }
 }

@@ -5,7 +5,9 @@ import { ask } from "./server.js";
 import { $, filters, state } from "./state.js";
 import { fill, toast } from "./view.js";
 
-const REVIEWED = [["", "all photos"], ["no", "not reviewed"], ["yes", "reviewed"]];
+const REVIEWED = [
+  ["", "all photos"], ["no", "not reviewed"], ["yes", "reviewed"], ["unsure", "unsure"], ["note", "with a note"],
+];
 
 function addFilter(name, title, options) {
   const select = document.createElement("select");
@@ -57,18 +59,18 @@ async function find() {
   const text = $("find").value;
   const found = text.trim() ? await ask(`api/find?${new URLSearchParams({ q: text })}`).catch(() => []) : [];
   if (mine !== findTicket) return;
-  fill("found", found, ([id, image], i) => {
+  fill("found", found, ([id, image, note], i) => {
     const item = document.createElement("li");
     item.setAttribute("role", "option");
     item.setAttribute("aria-selected", String(i === 0));
     item.id = `found-${id}`;
     item.dataset.id = id;
-    item.textContent = state.drafts.has(id) ? `✎ ${image}` : image;
+    item.textContent = `${state.drafts.has(id) ? "✎ " : ""}${image}${note ? ` — ${note}` : ""}`;
     item.addEventListener("pointerdown", (event) => { event.preventDefault(); jump(id); });
     return item;
   });
   showFound(found.length > 0);
-  if (text.trim() && !found.length) toast("No photo has that in its name.");
+  if (text.trim() && !found.length) toast("No photo has that in its name or note.");
 }
 
 function showFound(shown) {

@@ -1,44 +1,116 @@
 // Picks and draws boxes, and sends verdicts.
 
-import { sameBox } from "./boxes.js";
-import { firstChoice, isAllowed, own, startChoice, taken, whyNot, wordsOf } from "./choice.js";
+import { inOrder, sameBox, sameBoxes } from "./boxes.js";
+import {
+  choiceOf, firstChoice, isAllowed, isSeveral, largestOf, startAgain, taken, whyNot, wordsOf,
+} from "./choice.js";
 import { open, step } from "./moving.js";
 import { ask, query } from "./server.js";
 import { $, filters, state } from "./state.js";
 import { complain, drawing, isFree, markBusy, render, toast } from "./view.js";
 
-function choose(box) {
-  state.chosen = sameBox(box, state.view.row.detected) ? own(state.view.row) : { kind: "box", box };
+const MOST_ANIMALS = 999;
+
+function choose(boxes, picked) {
+  state.chosen = choiceOf(state.view.row, boxes);
+  state.picked = picked ? state.chosen.boxes.findIndex((box) => sameBox(box, picked)) : largestOf(boxes);
+  render();
+}
+
+// Another set of animals: kept until a verdict, and the one before until another photo.
+function change(boxes, picked) {
+  const { row } = state.view;
+  state.edits.push({ chosen: state.chosen, picked: state.picked });
+  const sorted = inOrder(boxes);
+  if (sameBoxes(sorted, firstChoice(row).boxes)) state.drafts.drop(row.id);
+  else state.drafts.keep(row, sorted);
+  choose(sorted, picked);
+}
+
+// Another animal beside those that are outlined.
+function add(box) {
+  state.adding = false;
+  const { boxes } = state.chosen;
+  if (boxes.some((other) => sameBox(other, box))) choose(boxes, box); // it is one of them
+  else if (boxes.length >= MOST_ANIMALS) toast(`A photo has at most ${MOST_ANIMALS} animals.`);
+  else change([...boxes, box], box);
   render();
 }
 
 export function pick(box) {
   state.touched += 1;
-  choose(box);
+  const place = state.chosen.boxes.findIndex((other) => sameBox(other, box));
+  if (!isSeveral() && !state.adding) choose([box]);
+  else if (place >= 0) pickAnimal(place);
+  else add(box);
+}
+
+export function pickAnimal(place) {
+  state.picked = place;
+  render();
 }
 
 // A box that was drawn is kept until a verdict; one that there is already is only picked.
-export function draw(box) {
+// at: the place of the animal that it is drawn for anew; -1: it is another one.
+export function draw(box, at) {
   const { row } = state.view;
   state.touched += 1;
-  const verdict = row.verdict && row.verdict.box;
-  const known = [row.detected, verdict, ...row.candidates.map((candidate) => candidate.box)];
-  if (known.some((other) => sameBox(other, box))) state.drafts.drop(row.id);
-  else state.drafts.keep(row, box);
-  choose(box);
+  if (isSeveral() && at >= 0) {
+    change(state.chosen.boxes.map((other, i) => (i === at ? box : other)), box);
+  } else if (isSeveral() || state.adding) {
+    add(box);
+  } else {
+    const given = row.verdict ? row.verdict.boxes : [];
+    const known = [...row.detected, ...given, ...row.candidates.map((candidate) => candidate.box)];
+    if (known.some((other) => sameBox(other, box))) state.drafts.drop(row.id);
+    else state.drafts.keep(row, [box]);
+    choose([box]);
+  }
+}
+
+// The next box that is drawn or clicked is another animal.
+export function addAnother() {
+  if (state.busy || !mayChoose()) return;
+  state.adding = !state.adding;
+  render();
+}
+
+export function dropPicked() {
+  if (state.busy || !mayChoose()) return;
+  const { boxes } = state.chosen;
+  if (!boxes.length) {
+    toast("No box is outlined that could be dropped.");
+  } else if (boxes.length === 1) {
+    toast("This is the only box. For a photo without an animal: x rejects it, w takes all of it.");
+  } else if (state.picked < 0) {
+    toast("Pick the animal first: click it, or press its number.");
+  } else {
+    state.touched += 1;
+    const left = boxes.filter((_, i) => i !== state.picked);
+    change(left, left[Math.min(state.picked, left.length - 1)]);
+    toast("Dropped. Ctrl+z brings it back.");
+  }
 }
 
 export function cycle(by) {
-  if (state.busy || !mayChoose()) return;
+  if (state.busy || !isFree()) return;
+  if (isSeveral() && state.chosen.boxes.length) {
+    const count = state.chosen.boxes.length;
+    pickAnimal((Math.max(state.picked, by < 0 ? 0 : -1) + by + count) % count);
+    return;
+  }
+  if (!mayChoose()) return;
   const draft = state.drafts.of(state.view.row);
-  const boxes = [...state.view.row.candidates.map((candidate) => candidate.box), ...(draft ? [draft] : [])];
+  const boxes = [...state.view.row.candidates.map((candidate) => candidate.box), ...(draft || [])];
   if (!boxes.length) {
     toast("The detector kept no boxes of this photo: draw one.");
     return;
   }
-  const here = boxes.findIndex((box) => sameBox(box, state.chosen.box));
+  const here = boxes.findIndex((box) => sameBox(box, state.chosen.boxes[0]));
   const start = here < 0 && by < 0 ? 0 : here;
-  choose(boxes[(start + by + boxes.length) % boxes.length]);
+  const box = boxes[(start + by + boxes.length) % boxes.length];
+  if (isSeveral()) change([box], box);
+  else choose([box]);
 }
 
 // Whether a verdict can be given now; says why not.
@@ -66,7 +138,7 @@ function mayChoose() {
 }
 
 export function take() {
-  give(taken(), state.chosen.box);
+  give(taken(), state.chosen.boxes);
 }
 
 function setBusy(value) {
@@ -74,13 +146,14 @@ function setBusy(value) {
   markBusy();
 }
 
-export async function give(verdict, box) {
+export async function give(verdict, boxes = []) {
   const row = state.view && state.view.row;
   if (state.busy || !row || !mayJudge(verdict)) return;
   const since = state.touched;
   const before = row.verdict;
-  const same = before && before.verdict === verdict && (verdict !== "box" || sameBox(before.box, box));
+  const same = before && before.verdict === verdict && (verdict !== "box" || sameBoxes(inOrder(before.boxes), boxes));
   if (same) {
+    if (!(await saveNote())) return;
     state.drafts.drop(row.id);
     step(true); // said already
     return;
@@ -88,14 +161,17 @@ export async function give(verdict, box) {
   setBusy(true);
   try {
     const draft = state.drafts.of(row);
-    if (!(await send(row.id, verdict, box))) return;
+    const note = state.drafts.noteOf(row);
+    if (!(await send(row.id, verdict, boxes, note))) return;
+    if (note) state.drafts.dropNote(row.id);
     state.meanwhile = null;
     if (state.touched === since) {
       state.drafts.drop(row.id);
-      state.chosen = firstChoice(state.view.row);
+      state.edits = [];
+      startAgain(state.view.row);
     }
     state.given.push({ id: row.id, before, draft, photo: row.photo });
-    toast(`${row.image}: ${wordsOf({ verdict, box })} (u takes it back)`);
+    toast(`${row.image}: ${wordsOf({ verdict, boxes })} (u takes it back)`);
     const last = !state.view.next;
     if (filters.has("reviewed")) state.ahead = null; // this photo has left the filter or come into it
     const isThere = await open(state.view.next || row.id, { since });
@@ -108,6 +184,10 @@ export async function give(verdict, box) {
 
 export async function undo() {
   if (state.busy || !state.view || !isFree()) return;
+  if (state.edits.length) {
+    takeBackEdit();
+    return;
+  }
   const last = state.given[state.given.length - 1];
   const row = state.view.row;
   if (!last && !(row && row.verdict)) {
@@ -119,12 +199,12 @@ export async function undo() {
   const since = state.touched;
   setBusy(true);
   try {
-    if (!(await send(id, before ? before.verdict : "undone", before && before.box))) return;
+    if (!(await send(id, before ? before.verdict : "undone", before ? before.boxes : []))) return;
     state.given.pop();
     // The box that was drawn for it comes back, unless there is a newer one.
     if (last && last.draft && !state.drafts.has(id)) {
       state.drafts.keep(last, last.draft);
-      if (row && row.id === id) state.chosen = startChoice(row);
+      if (row && row.id === id) startAgain(row);
     }
     await open(id, { remember: false, since });
     toast("Taken back.");
@@ -133,17 +213,31 @@ export async function undo() {
   }
 }
 
+// The boxes of this photo as they were before the last change.
+function takeBackEdit() {
+  const { row } = state.view;
+  const { chosen, picked } = state.edits.pop();
+  state.touched += 1;
+  if (sameBoxes(chosen.boxes, firstChoice(row).boxes)) state.drafts.drop(row.id);
+  else state.drafts.keep(row, chosen.boxes);
+  Object.assign(state, { chosen, picked, adding: false });
+  render();
+  toast("The last change of a box is taken back.");
+}
+
 // True once the verdict is on disk.
-async function send(id, verdict, box) {
+async function send(id, verdict, boxes, note = null) {
   try {
-    const body = JSON.stringify({ id, verdict, box: verdict === "box" ? box : undefined });
+    const said = verdict === "box" ? { verdict, boxes } : { verdict };
+    if (note) Object.assign(said, { note: note.text, note_before: note.before });
+    const body = JSON.stringify({ id, ...said });
     const headers = { "Content-Type": "application/json" };
     const answer = await ask(`api/verdict?${query()}`, { method: "POST", headers, body });
     await drawing.released();
-    if (state.view.row && state.view.row.id === id) state.view.row.verdict = answer.verdict;
+    if (state.view.row && state.view.row.id === id) Object.assign(state.view.row, { verdict: answer.verdict, note: answer.note });
     if (state.ahead) {
-      const { reviewed, total } = answer;
-      state.ahead.answer = state.ahead.answer.then((next) => ({ ...next, reviewed, total }));
+      const { reviewed, unsure, total } = answer;
+      state.ahead.answer = state.ahead.answer.then((next) => ({ ...next, reviewed, unsure, total }));
       state.ahead.answer.catch(() => {});
     }
     $("error").hidden = true;
@@ -156,12 +250,51 @@ async function send(id, verdict, box) {
   }
 }
 
+// What was typed is kept until it is saved.
+export function writeNote() {
+  const row = state.view && state.view.row;
+  if (!row) return;
+  const text = $("note").value;
+  const begun = state.drafts.noteOf(row);
+  const before = begun ? begun.before : row.note;
+  if (text === before) state.drafts.dropNote(row.id);
+  else state.drafts.keepNote(row, { text, before });
+}
+
+// Save the note of this photo by itself; true once nothing of it is unsaved.
+export async function saveNote() {
+  const row = state.view && state.view.row;
+  const note = row && state.drafts.noteOf(row);
+  if (!note || state.saving) return !state.saving;
+  state.saving += 1;
+  markBusy();
+  try {
+    if (!(await send(row.id, "", [], note))) return false;
+    const now = state.drafts.noteOf(row);
+    if (now && now.text === note.text) state.drafts.dropNote(row.id);
+    render();
+    return true;
+  } finally {
+    state.saving -= 1;
+    markBusy();
+  }
+}
+
 export function reset() {
   if (drawing.cancel() || !state.view.row) return;
-  const draft = state.drafts.of(state.view.row);
-  // First what was picked over it, then the drawn box itself.
-  if (draft && sameBox(draft, state.chosen.box)) state.drafts.drop(state.view.row.id);
-  state.chosen = startChoice(state.view.row);
+  if (state.adding) {
+    state.adding = false;
+    render();
+    return;
+  }
+  const { row } = state.view;
+  const draft = state.drafts.of(row);
+  // First what was picked over it, then what was drawn.
+  if (draft && sameBoxes(draft, state.chosen.boxes)) {
+    if (isSeveral()) state.edits.push({ chosen: state.chosen, picked: state.picked });
+    state.drafts.drop(row.id);
+  }
+  startAgain(row);
   state.meanwhile = null;
   render();
 }
@@ -173,9 +306,16 @@ export function nextDraft() {
 }
 
 export function takeNumber(number) {
+  if (!isFree()) return;
+  if (isSeveral()) {
+    if (number <= state.chosen.boxes.length) pickAnimal(number - 1);
+    else toast(`There is no animal ${number}.`);
+    return;
+  }
   if (!mayChoose()) return;
   const candidate = state.view.row.candidates[number - 1];
   if (!candidate) toast(`There is no box ${number}.`);
+  else if (state.adding) pick(candidate.box);
   else if (candidate.own) give("accepted");
-  else give("box", candidate.box);
+  else give("box", [candidate.box]);
 }

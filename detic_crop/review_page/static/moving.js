@@ -3,8 +3,8 @@
 // A box in hand belongs to the person: whatever the server answers is shown once the mouse is let go, and then
 // changes what is said of the photo, never the box. Who draws while the next photo is on its way stays.
 
-import { sameBox } from "./boxes.js";
-import { isInHand, startChoice, wordsOfGiven } from "./choice.js";
+import { inOrder, sameBoxes } from "./boxes.js";
+import { isInHand, startAgain, startChoice, wordsOfGiven } from "./choice.js";
 import { ask, query } from "./server.js";
 import { $, filters, state } from "./state.js";
 import { complain, drawing, isFree, markBusy, render, showPictures, toast } from "./view.js";
@@ -32,7 +32,7 @@ async function fetchAndShow(id, { remember = true, since = state.touched } = {})
   } catch (error) {
     await drawing.released();
     if (mine === state.ticket) complain(error);
-    if (id && error.status === 404) state.drafts.drop(id); // a photo that is not in the run any more
+    if (id && error.status === 404) state.drafts.forget(id); // a photo that is not in the run any more
     return false;
   }
   await drawing.released();
@@ -56,7 +56,8 @@ async function fetchAndShow(id, { remember = true, since = state.touched } = {})
     state.drafts.drop(state.view.row.id);
     toast("The photo is not the one you drew on: that box was dropped.");
   }
-  state.chosen = state.view.row ? startChoice(state.view.row) : null;
+  state.edits = [];
+  startAgain(state.view.row);
   keepPlace();
   showPictures(lookAhead);
   render();
@@ -77,12 +78,15 @@ function update(answer) {
   const before = state.view.row.verdict;
   const draft = state.drafts.of(state.view.row);
   // It is taken, though the answer may have been lost, or by somebody else.
-  if (draft && answer.row.verdict && sameBox(draft, answer.row.verdict.box)) state.drafts.drop(state.view.row.id);
+  const taken = answer.row.verdict ? inOrder(answer.row.verdict.boxes) : [];
+  if (draft && sameBoxes(draft, taken)) state.drafts.drop(state.view.row.id);
   const held = isInHand();
   const differs = JSON.stringify(answer.row.verdict) !== JSON.stringify(before);
   state.view = answer;
-  if (!held) state.chosen = startChoice(state.view.row);
-  else if (differs) state.meanwhile = state.view.row.verdict ? wordsOfGiven(state.view.row.verdict) : "taken back";
+  if (!held) {
+    // What was picked to be looked at stays.
+    if (JSON.stringify(state.chosen) !== JSON.stringify(startChoice(state.view.row))) startAgain(state.view.row);
+  } else if (differs) state.meanwhile = state.view.row.verdict ? wordsOfGiven(state.view.row.verdict) : "taken back";
   keepPlace();
   render();
   if (state.picture !== "waiting" && !state.ahead) lookAhead();

@@ -4,7 +4,9 @@
 
 import { Drafts } from "./drafts.js";
 import { addFilters } from "./finding.js";
-import { cycle, draw, give, nextDraft, pick, reset, take, takeNumber, undo } from "./judging.js";
+import {
+  addAnother, cycle, draw, dropPicked, give, nextDraft, pick, reset, saveNote, take, takeNumber, undo, writeNote,
+} from "./judging.js";
 import { open, poll, step } from "./moving.js";
 import { ask } from "./server.js";
 import { $, filters, state } from "./state.js";
@@ -16,6 +18,7 @@ Object.assign(handlers, { drawn: draw, clicked: pick });
 
 const KEYS = {
   Enter: take, a: take, w: () => give("whole"), x: () => give("rejected"), u: undo,
+  q: () => give("unsure"), n: addAnother, Delete: dropPicked, Backspace: dropPicked, m: () => $("note").focus(),
   c: () => cycle(1), C: () => cycle(-1),
   ArrowRight: () => step(true), j: () => step(true), ArrowLeft: () => step(false), k: () => step(false),
   f: () => $("find").focus(), "/": () => $("find").focus(), "?": help, Escape: reset, d: nextDraft,
@@ -29,7 +32,7 @@ function help() {
 
 document.addEventListener("keydown", (event) => {
   const { key, target } = event;
-  if (!state.view || event.isComposing || target.closest("input, select")) return;
+  if (!state.view || event.isComposing || target.closest("input, select, textarea")) return;
   if ($("help").open) {
     if (key === "?") help();
     return;
@@ -58,11 +61,23 @@ function onClick(id, action) {
 onClick("take", take);
 onClick("whole", () => give("whole"));
 onClick("reject", () => give("rejected"));
+onClick("unsure", () => give("unsure"));
+onClick("another", addAnother);
+onClick("drop", dropPicked);
 onClick("undo", undo);
 onClick("previous", () => step(false));
 onClick("next", () => step(true));
 onClick("help-button", help);
 onClick("drafts", nextDraft);
+
+$("note").addEventListener("input", writeNote);
+$("note").addEventListener("blur", saveNote);
+$("note").addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" && !(event.key === "Enter" && (event.ctrlKey || event.metaKey))) return;
+  event.preventDefault();
+  event.stopPropagation();
+  $("note").blur();
+});
 
 window.addEventListener("beforeunload", (event) => {
   if (!(state.drafts && state.drafts.size) && !drawing.drag) return;

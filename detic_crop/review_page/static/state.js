@@ -7,15 +7,19 @@ export const filters = new Map(); // name → value
 export const state = {
   session: null, // what api/session said
   view: null, // what api/row said: row, position, total, reviewed, next, previous
-  chosen: null, // what Enter takes: {kind: "own" | "whole" | "box", box}
+  chosen: null, // what Enter takes: {kind: "own" | "whole" | "box", boxes}
+  picked: -1, // which of these boxes is picked
+  adding: false, // the next box that is drawn or clicked is another animal
+  edits: [], // what the boxes of this photo were before each change: {chosen, picked}
   picture: "waiting", // the photo: "waiting", "shown", or "none" where it cannot be shown
   meanwhile: null, // what another tab said of this photo while a box was in hand
   ahead: null, // the next photo, fetched early: {id, query, answer}
   visited: [], // ids before this one; "not reviewed" leaves no other way back
   given: [], // verdicts of this tab, for undo: {id, before, draft, photo}
-  drafts: null, // boxes drawn and not taken yet
+  drafts: null, // what was begun and is not saved yet
   touched: 0, // number of boxes drawn, or picked by mouse
   busy: false, // a verdict is on its way to the disk, or its photo is still shown
+  saving: 0, // number of notes on their way to the disk
   pending: 0, // number of photos that were asked for and are not here yet
   ticket: 0, // number of the photo that was asked for last
   loading: 0, // number of the pictures that were asked for last

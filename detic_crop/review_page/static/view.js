@@ -1,7 +1,7 @@
 // Shows what the state says. Names and labels are only ever set as text.
 
-import { cropRectangle, placeInSquare, sameBox } from "./boxes.js";
-import { isAllowed, nameOf, taken, whyNot, wordsOfGiven } from "./choice.js";
+import { cropRectangle, placeInSquare, sameBox, sameBoxes } from "./boxes.js";
+import { animals, isAllowed, isSeveral, nameOf, pickedBox, taken, whyNot, wordsOfGiven } from "./choice.js";
 import { Drawing } from "./drawing.js";
 import { $, state } from "./state.js";
 
@@ -11,7 +11,7 @@ const TOAST_MS = 3500;
 export const handlers = { drawn: null, clicked: null };
 
 export const drawing = new Drawing($("stage"), $("frame"), $("overlay"), {
-  drawn: (box) => handlers.drawn(box),
+  drawn: (box, at) => handlers.drawn(box, at),
   clicked: (box) => handlers.clicked(box),
   dragged: (box) => preview(box),
   dropped: () => render(),
@@ -47,7 +47,7 @@ function isComing(row) {
 // For whoever waits until the next verdict can be given.
 export function markBusy() {
   const row = state.view && state.view.row;
-  if (state.busy || state.pending || (row && isComing(row))) document.body.dataset.busy = "yes";
+  if (state.busy || state.saving || state.pending || (row && isComing(row))) document.body.dataset.busy = "yes";
   else delete document.body.dataset.busy;
 }
 
@@ -60,13 +60,8 @@ export function showPictures(then) {
   showStage();
   markBusy();
   if (!row) return;
-  const crop = $("crop");
-  crop.classList.toggle("none", !row.has_crop);
-  $("crop-caption").textContent = row.has_crop ? "crop now" : "no crop";
-  for (const image of [crop, $("instead-crop")]) {
-    if (row.has_crop) image.src = `crop/${row.id}`;
-    else image.removeAttribute("src");
-  }
+  if (row.has_crop) $("instead-crop").src = `crop/${row.id}`;
+  else $("instead-crop").removeAttribute("src");
   const done = async (how) => {
     if (how === "none") await drawing.released(); // the stage goes away
     if (mine !== state.loading) return;
@@ -103,16 +98,34 @@ function showStage() {
     : "";
 }
 
+// The crop there is of the picked animal, or of the photo.
+function showCrop(row) {
+  const crop = $("crop");
+  const box = pickedBox();
+  const own = row.crops.find((other) => (box && other.box ? sameBox(other.box, box) : !box && !other.box));
+  const address = row.crops.length ? own && `crop/${row.id}/${own.number}` : row.has_crop && `crop/${row.id}`;
+  crop.classList.toggle("none", !address);
+  $("crop-caption").textContent = address ? "crop now" : "no crop";
+  if (!address) crop.removeAttribute("src");
+  else if (crop.getAttribute("src") !== address) crop.src = address;
+}
+
 export function render() {
   const { row } = state.view;
-  const { position, total, reviewed } = state.view;
+  const { position, total, reviewed, unsure } = state.view;
   const [here, all, done] = [position || 0, total, reviewed].map((number) => number.toLocaleString("en"));
-  $("count").textContent = total ? `${here} of ${all} · ${done} reviewed` : "none";
+  const open = unsure ? ` · ${unsure.toLocaleString("en")} unsure` : "";
+  $("count").textContent = total ? `${here} of ${all} · ${done} reviewed${open}` : "none";
   $("bar").max = Math.max(total, 1);
   $("bar").value = reviewed;
   $("panel").hidden = !row;
   if (!row) return;
-  drawing.show(row, state.chosen.box, state.drafts.of(row), state.session);
+  const { boxes } = state.chosen;
+  const { picked, adding } = state;
+  drawing.show(row, { boxes, picked, draft: state.drafts.of(row), several: isSeveral(), adding }, state.session);
+  $("stage").classList.toggle("adding", adding);
+  showCrop(row);
+  showNote(row);
   $("name").textContent = row.image;
   $("name").title = row.image;
   document.title = `${row.image} – detic-crop review`;
@@ -127,13 +140,24 @@ export function render() {
     return item;
   });
   showFacts(row);
-  fill("candidates", row.candidates, candidateItem);
-  const draft = state.drafts.of(row);
-  if (draft) $("candidates").prepend(draftItem(draft));
+  if (isSeveral()) {
+    const isOutlined = (box) => boxes.some((other) => sameBox(other, box));
+    fill("candidates", boxes, animalItem);
+    for (const other of row.candidates) if (!isOutlined(other.box)) $("candidates").append(candidateItem(other, -1));
+  } else {
+    fill("candidates", row.candidates, candidateItem);
+    const draft = state.drafts.of(row);
+    if (draft) $("candidates").prepend(draftItem(draft[0]));
+  }
   $("take-label").textContent = takeWords(row);
   $("take").disabled = !isAllowed(taken());
   $("whole").disabled = !isAllowed("whole");
   $("reject").disabled = !isAllowed("rejected");
+  $("unsure").disabled = !isAllowed("unsure");
+  $("another").disabled = !isAllowed("box");
+  $("another").setAttribute("aria-pressed", String(adding));
+  $("drop").hidden = !isSeveral();
+  $("drop").disabled = !isAllowed("box") || boxes.length < 2 || picked < 0;
   preview(drawing.selected);
 }
 
@@ -141,8 +165,9 @@ export function render() {
 function showHeld(row) {
   const draft = state.drafts.of(row);
   const words = [
-    state.meanwhile ? `Another tab says meanwhile: ${state.meanwhile}. Your box stays: Enter takes it, Esc drops it.` : "",
-    draft && !sameBox(draft, state.chosen.box) ? "Esc goes back to the box you drew." : "",
+    state.meanwhile ? `Another tab says meanwhile: ${state.meanwhile}. What you drew stays: Enter takes it, Esc drops it.` : "",
+    draft && !sameBoxes(draft, state.chosen.boxes) ? "Esc goes back to what you drew." : "",
+    state.adding ? "Draw or click another animal; Esc stops." : "",
   ];
   $("held").textContent = words.filter(Boolean).join(" ");
   $("held").hidden = !words.some(Boolean);
@@ -157,8 +182,24 @@ export function showDrafts() {
 function takeWords(row) {
   if (state.picture === "none") return isAllowed("accepted") ? "Accept the crop as it is" : "Accept";
   if (state.chosen.kind === "whole") return "Whole photo";
-  if (state.chosen.kind === "box") return `Take ${nameOf(state.chosen.box)}`;
-  return row.detected ? "Accept the detector's box" : "Accept: no animal, whole photo";
+  const { kind, boxes } = state.chosen;
+  if (kind === "box") return `Take ${isSeveral() ? animals(boxes.length) : nameOf(boxes[0])}`;
+  if (boxes.length > 1) return `Accept ${animals(boxes.length)}`;
+  if (boxes.length) return "Accept the detector's box";
+  return `Accept: no animal, ${state.session.not_found === "skip" ? "no crop" : "whole photo"}`;
+}
+
+// What is being written stays as it is; else the note that is saved.
+function showNote(row) {
+  const note = $("note");
+  const draft = state.drafts.noteOf(row);
+  note.maxLength = state.session.longest_note;
+  note.classList.toggle("draft", Boolean(draft));
+  const text = draft ? draft.text : row.note;
+  const isWritten = document.activeElement === note && note.dataset.id === row.id;
+  if (!isWritten && note.value !== text) note.value = text;
+  note.dataset.id = row.id;
+  note.disabled = !row.may.length || !row.width;
 }
 
 function showVerdict(row) {
@@ -191,24 +232,35 @@ export function fill(id, items, make) {
 
 function candidateItem(candidate, i) {
   const kind = candidate.own ? "own" : candidate.eligible ? "eligible" : "weak";
-  const parts = [["number", i < 9 ? `${i + 1}` : "·"], ["class", candidate.class], ["score", candidate.score.toFixed(2)]];
+  const parts = [["number", i < 0 ? "+" : i < 9 ? `${i + 1}` : "·"], ["class", candidate.class], ["score", candidate.score.toFixed(2)]];
   const item = boxItem(candidate.box, kind, parts);
   if (candidate.own) item.firstChild.title = "the detector's choice";
   else if (!candidate.eligible) item.firstChild.title = "below --conf, or of a class that was not asked for";
   return item;
 }
 
+function animalItem(box, i) {
+  const found = state.view.row.candidates.find((candidate) => sameBox(candidate.box, box));
+  const number = ["number", String(i + 1)];
+  const parts = found
+    ? [number, ["class", found.class], ["score", found.score.toFixed(2)]]
+    : [number, ["class", "drawn"]];
+  const [left, top, right, bottom] = box;
+  if (Math.min(right - left, bottom - top) < state.session.min_side) parts.push(["score", "too small"]);
+  return boxItem(box, found && found.own ? "own" : "drawn", parts, i === state.picked);
+}
+
 function draftItem(box) {
   return boxItem(box, "drawn", [["number", "✎"], ["class", "drawn box, not taken yet"]]);
 }
 
-function boxItem(box, kind, parts) {
+function boxItem(box, kind, parts, pressed = pickedBox() !== null && sameBox(box, pickedBox())) {
   const item = document.createElement("li");
   const button = document.createElement("button");
   button.type = "button";
   button.className = kind;
   button.disabled = !isAllowed("box");
-  button.setAttribute("aria-pressed", String(sameBox(box, state.chosen.box)));
+  button.setAttribute("aria-pressed", String(pressed));
   for (const [name, words] of parts) {
     const part = document.createElement("span");
     part.className = name;
