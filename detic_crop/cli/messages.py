@@ -96,7 +96,8 @@ def say_counts(result: RunResult) -> None:
     """Print how many photos have which status, and where to look."""
     counts = result.counts
     not_found = counts["resized"] - result.reviewed_whole - result.not_listed
-    parts = [f"{counts['cropped']} cropped"]
+    crops = f" ({counted(result.crops, 'crop')})" if result.config.animals == "all" else ""
+    parts = [f"{counts['cropped']} cropped{crops}"]
     if not_found or not result.not_listed:
         parts.append(f"{not_found} resized (nothing found)")
     if result.not_listed:
@@ -104,6 +105,8 @@ def say_counts(result: RunResult) -> None:
         parts.append(f"{result.not_listed} resized (not in {file}: nobody looked)")
     if result.reviewed_whole:
         parts.append(f"{result.reviewed_whole} whole by review")
+    if counts["skipped"]:
+        parts.append(f"{counts['skipped']} skipped (no crop)")
     if counts["rejected"]:
         parts.append(f"{counts['rejected']} rejected")
     reasons = ", ".join(f"{reason} {n}" for reason, n in result.failures.most_common(5))

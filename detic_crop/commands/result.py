@@ -11,7 +11,7 @@ from typing import TypeVar
 from detic_crop.config import CropConfig
 from detic_crop.errors import Interrupted, Terminated
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.records import Record
+from detic_crop.folder.records import Record, files_of
 from detic_crop.report.estimate import Estimate
 from detic_crop.work.changes import Change
 
@@ -30,6 +30,7 @@ class RunResult:
         failures: number of failed photos by reason.
         reviewed_whole: number of resized photos that a reviewer wanted whole.
         not_listed: number of resized photos that the boxes file does not name.
+        crops: number of crops of the cropped photos.
         flagged: number of cropped photos with at least one flag.
         done: number of photos finished by this call.
         skipped: number of photos finished by an earlier call.
@@ -53,6 +54,7 @@ class RunResult:
     failures: Counter[str] = field(default_factory=Counter)
     reviewed_whole: int = 0
     not_listed: int = 0
+    crops: int = 0
     flagged: int = 0
     done: int = 0
     skipped: int = 0
@@ -76,9 +78,12 @@ class RunResult:
         """Count photos by what was done with them; the records are read once through."""
         self.counts, self.failures = Counter(), Counter()
         reasons: Counter[str] = Counter()
+        self.crops = 0
         for record in records:
             self.counts[record.status] += 1
-            reasons[record.reason] += 1
+            reasons[record.reason] += record.status == "resized"
+            if record.status == "cropped":
+                self.crops += len(files_of(record))
             self.failures[record.reason] += record.status == "failed"
         self.failures = +self.failures  # without what did not fail
         self.reviewed_whole, self.not_listed = reasons["reviewed_whole"], reasons["not_listed"]

@@ -11,7 +11,7 @@ from detic_crop.folder.state import Drawn, StratumName
 from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.folder.verdicts import decision_of
 from detic_crop.report.intervals import LEVEL, Count, Interval, stratified_total
-from detic_crop.report.sample import STRATA
+from detic_crop.report.sample import STRATA, sampled_as
 
 _MAX_LEFT = 0.05  # share of a sample that may be without a verdict
 
@@ -139,7 +139,7 @@ def estimate(
         for status in ("cropped", "resized")
     }
     crops, uncropped = population["cropped"], population["resized"]
-    now = Counter(record.status for record in detected.values())
+    now = Counter(sampled_as(record) for record in detected.values())
 
     def total(status: str, which: frozenset[str]) -> Interval | None:
         verdicts_by_stratum = {
@@ -184,9 +184,12 @@ def estimate(
 def _judged(verdict: Verdict, detected: Record) -> str:
     """Return what a verdict says of the detector's work.
 
-    A reviewer who chose the very box of the detector accepts it. This happens after a recrop whose settings
-    choose what the reviewer had to draw before.
+    Of a photo that left the reviewer unsure it says nothing. A reviewer who chose the very box of the
+    detector accepts it. This happens after a recrop whose settings choose what the reviewer had to draw
+    before.
     """
+    if verdict.verdict == "unsure":
+        return ""
     if verdict.verdict == "box" and decision_of(verdict).agrees_with(detected):
         return "accepted"
     return verdict.verdict
@@ -199,7 +202,7 @@ def _changed(detected: Record, current: Record) -> bool:
 def _changes(detected: Mapping[str, Record], current: Mapping[str, Record]) -> Counter[tuple[str, str]]:
     """Return (status as detected, status now) → number of photos that a reviewer changed."""
     return Counter(
-        (record.status, current[key].status)
+        (sampled_as(record), sampled_as(current[key]))
         for key, record in detected.items()
         if key in current and _changed(record, current[key])
     )

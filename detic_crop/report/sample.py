@@ -133,12 +133,17 @@ def draw(detected: Mapping[str, Record], config: CropConfig, size: int, seed: in
     return sorted(sample, key=lambda drawn: _random(drawn.image, seed))
 
 
+def sampled_as(record: Record) -> str:
+    """Return the status under which a photo is sampled: one without any crop may hide an animal, too."""
+    return "resized" if record.status == "skipped" else record.status
+
+
 def _strata(detected: Mapping[str, Record], config: CropConfig) -> dict[StratumName, Sequence[str]]:
     """Return name → keys of the strata that are not empty."""
     ranked = {"cropped": _Ranked(), "resized": _Ranked()}
     for key, record in detected.items():
-        if record.status in ranked:
-            ranked[record.status].add(key, doubts_of(record, config).suspicion)
+        if (status := sampled_as(record)) in ranked:
+            ranked[status].add(key, doubts_of(record, config).suspicion)
     keys_of = {status: some.keys() for status, some in ranked.items()}
     begin = dict.fromkeys(ranked, 0)
     strata: dict[StratumName, Sequence[str]] = {}
