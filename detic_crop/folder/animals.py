@@ -76,7 +76,7 @@ class Crop(NamedTuple):
 
 def crops_of(record: Record) -> tuple[Crop, ...]:
     """Return the crops of a photo, or those that are to be made, in the order of its animals."""
-    if record.crop_box is None or not record.crop:
+    if not record.crop or (record.crop_box is None and not record.crop_bytes):
         return ()
     if not record.animals:
         return (Crop(record.crop, record),)
