@@ -74,6 +74,7 @@ FULL = Record(
     file_time=1_700_000_000_123_456_789,
     crop_bytes=456,
     quality=80,
+    is_shrunk=True,
     verdict="box",
     reviewer="Ann",
     detected=DetectorChoice("día 1/x.jpg", "cropped", "largest_box", score=0.25, box=(1.5, 2.5, 3.5, 4.5)),
