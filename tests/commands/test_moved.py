@@ -127,8 +127,8 @@ def test_review_says_it_and_refuses_what_needs_the_photo(work: Path) -> None:
         assert said.startswith("11 of 12 photos are not where the run found them")
         allowed = {image: client.row(at=client.id_of(image))["row"]["may"] for image in (found, alone, gone)}
         assert allowed == {
-            found: ["accepted", "whole", "box", "rejected", "undone"],
-            alone: ["accepted", "rejected", "undone"],
+            found: ["accepted", "whole", "box", "rejected", "unsure", "undone"],
+            alone: ["accepted", "unsure", "rejected", "undone"],
             gone: ["undone"],
         }
         for image, may in allowed.items():

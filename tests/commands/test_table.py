@@ -128,6 +128,7 @@ EDGES: dict[str, tuple[list[Record], list[Record]]] = {
     "blurry": ([replace(GOOD, blur=0.55)], [replace(GOOD, blur=0.551), replace(NOT_FOUND, blur=1.0)]),
     "dark": ([replace(GOOD, brightness=40.0)], [replace(GOOD, brightness=39.9)]),
     "low_information": ([replace(GOOD, entropy=5.0)], [replace(GOOD, entropy=4.99)]),
+    "shrunk": ([GOOD], [replace(GOOD, is_shrunk=True)]),
 }
 OF_ALL_ROWS = {"duplicate", "near_duplicate"}
 
@@ -408,6 +409,7 @@ def test_flags_are_listed_in_the_documented_order() -> None:
         blur=1.0,
         brightness=0.0,
         entropy=0.0,
+        is_shrunk=True,
     )
     impossible = {"whole_image", "not_listed", *OF_ALL_ROWS}  # it is not_found already
     assert flags_of(worst, CONFIG) == tuple(flag for flag in FLAGS if flag not in impossible)
