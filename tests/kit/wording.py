@@ -48,6 +48,7 @@ WORDING: dict[str, str] = {
     "other_version": "was made by another version of detic-crop .*; use that version or another --out$",
     "option_not_applicable": (
         "--ray-address goes with --executor ray only; add that, or"
+        "|^--max-animals goes with --animals all only; add that, or"
         "|^--gps goes with --metadata .* or with --exif keep .*; add one of them"
         "|goes with --model boxes:FILE only, not with"
         "|goes with a Detic model only, not with"
