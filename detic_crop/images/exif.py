@@ -97,14 +97,15 @@ class Exif:
     photo: Mapping[int, Value]
     gps: Mapping[int, Value]
 
-    def of_crop(self, width: int, height: int, *, gps: bool = False) -> bytes:
+    def of_crop(self, width: int, height: int, *, gps: bool = False, most: int = MOST_BYTES) -> bytes:
         """Return the EXIF block of an upright crop, beginning with the byte order; empty if nothing is kept.
 
         Args:
             width, height: of the crop, pixels.
             gps: keep the position, too, and texts that may name the place.
+            most: bytes that it may have; values that find no room are left out.
         """
-        room = MOST_BYTES - 200  # for the heads of three directories, and what is ours
+        room = min(most, MOST_BYTES) - 200  # for the heads of three directories, and what is ours
         kept: list[dict[int, Value]] = []
         for values, tags in (
             (self.image, _OF_IMAGE | _IMAGE_OF_PLACE if gps else _OF_IMAGE),

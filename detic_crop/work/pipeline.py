@@ -36,7 +36,7 @@ from detic_crop.images.crop import cut_and_resize, resize_exactly, resize_quickl
 from detic_crop.images.decode import Decoded, PhotoFile
 from detic_crop.images.embed_exif import embed_exif
 from detic_crop.images.encode import check_sides, encode
-from detic_crop.images.exif import Exif
+from detic_crop.images.exif import MOST_BYTES, Exif
 from detic_crop.images.memory_use import BYTES_PER_PIXEL_OF_CROP
 from detic_crop.images.most_bytes import CropFile, file_within
 from detic_crop.images.partial import (
@@ -384,7 +384,9 @@ class Pipeline:
         if exif is None or self.config.exif == "strip":
             return data
         height, width = crop.shape[:2]
-        block = exif.of_crop(width, height, gps=self.config.gps)
+        # Most of a small file is for the picture: a photo with much EXIF must not fail for that.
+        most = MOST_BYTES if self.config.max_bytes is None else self.config.max_bytes // 4
+        block = exif.of_crop(width, height, gps=self.config.gps, most=most)
         return embed_exif(data, self.config.format, block, width, height)
 
     def _blank(self, job: Job, photo: DecodedPhoto | None = None) -> Record:

@@ -349,3 +349,16 @@ def test_more_exif_than_a_jpeg_holds() -> None:
     assert again is not None
     assert again.image.keys() == {0x013B}
     assert metadata_of(again).taken == "2019-07-04T12:31:05"
+
+
+def test_much_exif_leaves_room_for_a_small_crop(tmp_path: Path) -> None:
+    image = [(MAKE, 2, 6, b"Canon\0"), (0x8298, 2, 40_000, b"c" * 40_000)]
+    block = block_of(">", image, [(ORIGINAL, 2, 20, b"2019:07:04 12:31:05\0")])
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jpg").write_bytes(photo_with(block, width=400, height=300))
+    crop(tmp_path / "in", tmp_path / "out", exif="keep", size="long:300", max_bytes=30_000)
+    (data,) = crops_of(tmp_path / "out").values()
+    assert len(data) <= 30_000
+    image_tags, photo_tags, _ = directories(data)
+    assert (image_tags[MAKE], photo_tags[ORIGINAL]) == ("Canon", "2019:07:04 12:31:05")
+    assert 0x8298 not in image_tags
