@@ -148,7 +148,7 @@ class _Reading:
     def header(self) -> list[str]:
         """Return the first row, without empty cells behind it; raises `SplitError`, `WorkbookError`."""
         _, header = next(self.rows(), (0, []))
-        return _without_empty_end(header)
+        return _without_empty_end([name.strip(_MARK) for name in header])
 
 
 def _tidied(data: bytes, key_column: str, name: str, photos: Iterable[str]) -> Labels:
@@ -175,11 +175,10 @@ def _tidied(data: bytes, key_column: str, name: str, photos: Iterable[str]) -> L
         ) from error
     except SplitError as error:
         raise UsageError("labels_not_csv", f"--labels {name} is not a CSV table: it has {error}") from error
-    columns = [cell.strip(_MARK) for cell in header]
     if reading.place == "row" and len(readings) > 1:
         notes.append(f"{reading.what} of {name} was taken, which has the column {header[key]!r}")
     notes = [f"labels: {note}" for note in [*notes, *row_notes]]
-    return Labels(columns, rows, columns[key], _as_csv(columns, rows), notes)
+    return Labels(header, rows, header[key], _as_csv(header, rows), notes)
 
 
 def _readings(data: bytes, name: str) -> tuple[list[_Reading], list[str]]:
@@ -283,7 +282,7 @@ def columns_named(columns: Sequence[str], name: str) -> list[int]:
 
 
 def _folded(name: str) -> str:
-    return " ".join(name.strip(_MARK).split()).casefold()
+    return " ".join(name.split()).casefold()
 
 
 def _differ(rows: Iterable[Sequence[str]], columns: Sequence[int]) -> bool:

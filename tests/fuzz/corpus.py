@@ -16,6 +16,7 @@ from detic_crop.folder.lines import to_line
 from detic_crop.folder.records import Record
 from detic_crop.folder.verdict_lines import Verdict, VerdictLines
 from tests.kit.exif import camera_exif, photo_with
+from tests.kit.label_tables import workbook
 from tests.kit.photos import photo_bytes, picture
 
 
@@ -185,3 +186,7 @@ def label_tables() -> Iterator[bytes]:
     yield b"\xef\xbb\xbfspecies,image\r\nwhale,day1/a.jpg\r\n\r\n"
     yield "image\né.jpg\n".encode()
     yield b'image,note\na.jpg,"two\nlines"\n'
+    yield b"sep=;\r\nImage;Gewicht;\r\na.jpg;12,5;\r\nb.jpg\r\n;;\r\n"
+    yield "IMAGE\tnaam\na.jpg\tZoë\n".encode("utf-16")
+    yield "image|naam\na.jpg|Zoë\n".encode("cp1252")
+    yield workbook({"other": [["x"]], "photos": [["image", "n"], ["a.jpg", 12], ["b.jpg", None]]})
