@@ -160,6 +160,7 @@ class Setting:
         parse: function that reads what people write, such as ``8h30m``.
         form: function that gives any value its one form, or refuses it, where the other rules do not suffice.
         later: it came when folders without it existed: left out of what they record at its default.
+        of_detector: what the detector was asked depends on it: kept boxes cannot answer for another value.
         option: name on the command line, if that is not the field's.
         name: the field.
         kind: type of the value.
@@ -177,6 +178,7 @@ class Setting:
     parse: Callable[[str], Any] | None = None
     form: Callable[[Any], Any] | None = None
     later: bool = False
+    of_detector: bool = False
     option: str = ""
     name: str = ""
     kind: type = str
@@ -247,7 +249,9 @@ class CropConfig:
         UsageError: a value is out of its range.
     """
 
-    model: Annotated[str, Setting("what finds the boxes", takes=MODELS, metavar="NAME")] = "auto"
+    model: Annotated[str, Setting("what finds the boxes", takes=MODELS, metavar="NAME", of_detector=True)] = (
+        "auto"
+    )
     classes: Annotated[
         str | None,
         Setting(
@@ -264,6 +268,7 @@ class CropConfig:
             takes="openimages, lvis, objects365, coco, FILE.npy, or words joined by commas",
             unset="openimages",
             metavar="NAME",
+            of_detector=True,
         ),
     ] = None
     conf: Annotated[
@@ -322,12 +327,17 @@ class CropConfig:
     format: Annotated[Format, Setting("file format of the crops")] = "jpg"
     quality: Annotated[int, Setting("quality of jpg and webp, 1 to 100", low=1, high=100, example="95")] = 95
     truncated: Annotated[
-        Truncated, Setting("crop a cut-off or damaged photo as far as it goes, or give it a failed row")
+        Truncated,
+        Setting(
+            "crop a cut-off or damaged photo as far as it goes, or give it a failed row", of_detector=True
+        ),
     ] = "keep"
     decode: Annotated[Decode, Setting("decode all pixels, or only as finely as the crop needs (faster)")] = (
         "full"
     )
-    precision: Annotated[Precision, Setting("number format that Detic computes in")] = "float32"
+    precision: Annotated[Precision, Setting("number format that Detic computes in", of_detector=True)] = (
+        "float32"
+    )
     detector_size: Annotated[
         int | None,
         Setting(
@@ -336,6 +346,7 @@ class CropConfig:
             high=8192,
             example="800",
             unset="800",
+            of_detector=True,
         ),
     ] = None
     out_format: Annotated[
@@ -347,6 +358,7 @@ class CropConfig:
             "what the four numbers of boxes:FILE are: corners, or left, top, width, height",
             unset="as the file says",
             later=True,
+            of_detector=True,
         ),
     ] = None
     exif: Annotated[

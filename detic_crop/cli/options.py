@@ -13,25 +13,7 @@ from detic_crop.config import SETTINGS, CropConfig, RunOptions, Setting
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-RECROP = (
-    "classes",
-    "conf",
-    "animals",
-    "max_animals",
-    "min_side",
-    "not_found",
-    "scale",
-    "size",
-    "fit",
-    "format",
-    "quality",
-    "max_bytes",
-    "decode",
-    "out_format",
-    "exif",
-    "metadata",
-    "gps",
-)
+RECROP = tuple(name for name, setting in SETTINGS[CropConfig].items() if not setting.of_detector)
 """Settings of a crop that can change without a detector."""
 
 RECROP_WORK = (

@@ -15,7 +15,7 @@ from detic_crop.commands.data_set import DataSet
 from detic_crop.commands.result import RunResult, unless_stopped
 from detic_crop.commands.scope import WholeRun
 from detic_crop.commands.settings import PathLike, require_finished, with_settings
-from detic_crop.config import ALGORITHM, CropConfig, RunOptions
+from detic_crop.config import ALGORITHM, SETTINGS, CropConfig, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.folder.decisions import Decision
 from detic_crop.folder.folder import OutputFolder, open_folder, open_on_disk
@@ -45,8 +45,8 @@ from detic_crop.work.recipe import Recipe
 
 # What a detector was asked; kept boxes cannot answer for anything else.
 _DETECTOR_SETTINGS = {
-    *("model", "weights", "vocabulary", "precision", "detector_size", "truncated", "algorithm"),
-    *("weights_file", "names", "box_format"),
+    *(name for name, setting in SETTINGS[CropConfig].items() if setting.of_detector),
+    *("weights", "algorithm", "weights_file", "names"),
 }
 
 
