@@ -16,6 +16,7 @@ from detic_crop.folder.journal import replay
 from detic_crop.folder.state import load_table_settings
 from detic_crop.folder.times_file import save_times
 from detic_crop.folder.whereabouts import PASS_INPUT, look_for_photos
+from detic_crop.photos.labels import columns_named
 from detic_crop.report.meetings import NO_ENCOUNTERS, check_encounter
 from detic_crop.report.model import Audit
 from detic_crop.report.splitting import Division, check_asked, divide, individual_column
@@ -104,7 +105,7 @@ def _kept_together(by: str | None, folder: OutputFolder, audit: Audit) -> str:
         return NO_ENCOUNTERS
     how = load_table_settings(folder).encounter if by.lower() == _OF_FOLDER else parse_encounter(by, "--by")
     if by.lower() == _OF_FOLDER and how == NO_ENCOUNTERS:
-        if audit.labels is None or _OF_FOLDER not in (name.strip().lower() for name in audit.labels.columns):
+        if audit.labels is None or not columns_named(audit.labels.columns, _OF_FOLDER):
             raise UsageError(
                 "no_encounters",
                 f"--by encounter: {folder.shown} has no encounters; pass --by gap:30min, --by folder or --by "

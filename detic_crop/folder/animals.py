@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from detic_crop.boxes.geometry import Box, rectangle_of, whole
+from detic_crop.boxes.geometry import Box, area_of, rectangle_of, whole
 from detic_crop.config import CropConfig
 from detic_crop.folder.crop_paths import numbered
 from detic_crop.folder.records import Animal, DetectorChoice, Record, names_of
@@ -45,13 +45,18 @@ def with_animals(record: Record, animals: Sequence[Animal]) -> Record:
     """Return the record of a photo with its animals, and the fields of the largest one that has a crop."""
     if not animals:
         return replace(record, animals=())
-    largest = max(animals, key=_rank)
+    largest = animals[_largest(animals)]
     return replace(record, animals=tuple(animals), **{name: getattr(largest, name) for name in _OF_BOTH})
 
 
-def _rank(animal: Animal) -> tuple[bool, float]:
-    left, top, right, bottom = animal.box or (0, 0, 0, 0)
-    return animal.crop_box is not None, (right - left) * (bottom - top)
+def _largest(animals: Sequence[Animal]) -> int:
+    """Return the place of the largest animal of those with a crop, or that are to have one; else of all."""
+
+    def rank(place: int) -> tuple[bool, float]:
+        animal = animals[place]
+        return animal.crop_box is not None, 0.0 if animal.box is None else area_of(animal.box)
+
+    return max(range(len(animals)), key=rank)
 
 
 def of_animal(record: Record, animal: Animal) -> Record:
@@ -102,16 +107,15 @@ def with_crops(record: Record, made: Sequence[Mapping[str, Any]]) -> Record:
     animals = tuple(
         animal if animal.crop_box is None else replace(animal, **next(fields)) for animal in record.animals
     )
-    largest = max(range(len(animals)), key=lambda i: _rank(record.animals[i]))
-    shown = {name: getattr(animals[largest], name) for name in made[0]}
-    return replace(record, animals=animals, **shown)
+    largest = animals[_largest(animals)]
+    return replace(record, animals=animals, **{name: getattr(largest, name) for name in made[0]})
 
 
 def main_crop(record: Record) -> str:
     """Return the path of the crop that stands for a photo: of its largest animal; empty if there is none."""
     if not record.animals:
         return "".join(names_of(record))
-    largest = max(record.animals, key=_rank)
+    largest = record.animals[_largest(record.animals)]
     return numbered(record.crop, largest.number) if largest.crop_bytes else ""
 
 

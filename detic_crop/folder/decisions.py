@@ -26,7 +26,7 @@ from detic_crop.boxes.geometry import Box, area_of, clip, rectangle_of, whole
 from detic_crop.config import CropConfig
 from detic_crop.errors import PhotoError
 from detic_crop.folder.animals import boxes_of, numbered_animals, whole_photo, with_animals
-from detic_crop.folder.records import DetectorChoice, Record, ResumeEntry, Status, status_and_reason
+from detic_crop.folder.records import DetectorChoice, Record, ResumeEntry, status_and_reason
 
 # Fields of a record that the detector alone decides, and another box changes.
 _CHOSEN = [name for name in DetectorChoice.__struct_fields__ if name != "image"]
@@ -137,8 +137,9 @@ class Decision(NamedTuple):
             fields = max(found, key=lambda fields: area_of(fields["box"]), default=_NO_BOX)
             rectangle = rectangle_of(fields["box"], config, size) if found else whole(size)
             record = replace(record, **fields, crop_box=rectangle)
-        status: Status = "skipped" if record.crop_box is None else "cropped" if found else "resized"
-        reason = "too_small" if status == "skipped" else "reviewed_box" if found else "reviewed_whole"
+        status, reason = status_and_reason(record)
+        if status != "skipped":
+            reason = "reviewed_box" if found else "reviewed_whole"
         return replace(
             record,
             verdict=self.verdict,

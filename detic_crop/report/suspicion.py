@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import pow, prod
 
 from detic_crop.boxes.crop_size import CropSize
+from detic_crop.boxes.geometry import area_of
 from detic_crop.config import CropConfig
 from detic_crop.folder.records import Record
 
@@ -127,8 +128,7 @@ def area_fraction(record: Record) -> float | None:
     """Return the area of the chosen box / area of the photo; None without a box."""
     if record.box is None or not record.width or not record.height:
         return None
-    left, top, right, bottom = record.box
-    return (right - left) * (bottom - top) / (record.width * record.height)
+    return area_of(record.box) / (record.width * record.height)
 
 
 def flags_of(record: Record, config: CropConfig) -> tuple[str, ...]:

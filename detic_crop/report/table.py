@@ -10,7 +10,6 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 
 from detic_crop.folder.animals import main_crop, of_animal
-from detic_crop.folder.crop_paths import numbered
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.records import Record
 from detic_crop.report.model import Audit
@@ -140,29 +139,23 @@ def table_cells(audit: Audit) -> Iterator[list[str]]:
 
 def animal_cells(audit: Audit) -> Iterator[list[str]]:
     """Yield the header of animals.csv, then the cells of each row: our columns first, then the labels'."""
-    labels = audit.labels
-    keeps_image = labels is not None and "image" in labels.columns
-    theirs = [i for i, name in enumerate(labels.columns if labels else ()) if name != "image"]
+    names = audit.labels.columns if audit.labels else []
+    image_column = names.index("image") if "image" in names else None
+    theirs = [i for i, name in enumerate(names) if name != "image"]
     renamed = renamed_columns(audit)
-    more = [name for columns in audit.more if columns.are_of_photo for name in columns.columns]
-    yield [*ANIMAL_COLUMNS, *more, *(renamed[i] for i in theirs)]
+    more = [columns for columns in audit.more if columns.are_of_photo]
+    ours = [*ANIMAL_COLUMNS, *(name for columns in more for name in columns.columns)]
+    yield [*ours, *(renamed[i] for i in theirs)]
     for row in audit.rows:
-        image = row.label[labels.columns.index("image")] if labels and keeps_image else row.record.image
-        of_photo: dict[str, str] = {}
-        for columns in audit.more:
+        of_photo = {"image": row.record.image if image_column is None else row.label[image_column]}
+        for columns in more:
             of_photo |= columns.cells(row.record)
         for animal, doubts in zip(
             row.record.animals, audit.photos.doubts_of_animals(row.record), strict=True
         ):
-            record = of_animal(row.record, animal)
-            cells = row_cells(record, doubts) | of_photo
-            has_crop = animal.crop_bytes and record.status != "rejected"
-            cells |= {
-                "image": image,
-                "animal": str(animal.number),
-                "crop": numbered(record.crop, animal.number) if has_crop else "",
-            }
-            yield [cells[name] for name in (*ANIMAL_COLUMNS, *more)] + [row.label[i] for i in theirs]
+            cells = row_cells(of_animal(row.record, animal), doubts) | of_photo
+            cells["animal"] = str(animal.number)
+            yield [cells[name] for name in ours] + [row.label[i] for i in theirs]
 
 
 def table_header(audit: Audit) -> list[str]:

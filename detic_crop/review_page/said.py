@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from detic_crop.boxes.detections import BOX_DECIMALS
-from detic_crop.boxes.geometry import Box
+from detic_crop.boxes.geometry import Box, clip
 from detic_crop.folder.verdict_lines import VERDICTS, Verdict
 from detic_crop.folder.verdicts import now
 
@@ -91,14 +90,11 @@ def _box_of(value: object, resolution_wh: tuple[int, int]) -> Box:
         raise ValueError("expected four numbers as the box")
     if not all(isinstance(edge, int | float) and not isinstance(edge, bool) for edge in value):
         raise ValueError("expected four numbers as the box")
-    edges = np.array(value, np.float64)
-    if not np.isfinite(edges).all():
+    if not all(map(math.isfinite, value)):
         raise ValueError("expected four numbers as the box")
-    width, height = resolution_wh
-    left, top, right, bottom = (
-        round(float(edge), BOX_DECIMALS) for edge in np.clip(edges, 0, [width, height, width, height])
-    )
+    left, top, right, bottom = (round(edge, BOX_DECIMALS) for edge in clip(value, resolution_wh))
     if right - left < 1 or bottom - top < 1:
+        width, height = resolution_wh
         raise ValueError(f"expected a box of at least 1 px inside {width}×{height} px")
     return left, top, right, bottom
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from detic_crop.boxes.crop_size import CropSize, Sides
 from detic_crop.boxes.detections import Detections
-from detic_crop.boxes.geometry import PixelBox, whole
+from detic_crop.boxes.geometry import PixelBox
 from detic_crop.detectors.base import Detector
 from detic_crop.errors import DeticCropError, OutputError, PhotoError, one_line
 from detic_crop.folder.animals import crops_of, with_crops
@@ -280,9 +280,11 @@ class Pipeline:
             )
             decision = photo.job.decision or Decision()
             record = decision.record_of_new_crop(record, candidates, self.config)
-            rectangles = [crop.record.crop_box or whole(photo.resolution_wh) for crop in crops_of(record)]
+            cuts = (crop.record.crop_box for crop in crops_of(record))
+            rectangles = [rectangle for rectangle in cuts if rectangle is not None]
             full = _FullDecode(self, photo, rectangles)
             made, data = [], []
+            of_file: dict[str, Any] = {}
             for rectangle in rectangles:
                 stage = "decode"
                 decoded, rectangle = self._pixels_of(photo, rectangle, full)
@@ -301,8 +303,8 @@ class Pipeline:
                         **checks._asdict(),
                     }
                 )
-                record = msgspec.structs.replace(record, truncated=decoded.truncated, damaged=decoded.damaged)
-            record = with_crops(record, made)
+                of_file = {"truncated": decoded.truncated, "damaged": decoded.damaged}
+            record = msgspec.structs.replace(with_crops(record, made), **of_file)
         except Exception as error:
             return self._failed(photo.job, stage, error, None if stage == "decode" else photo)
         return Outcome(record, candidates, tuple(data))
