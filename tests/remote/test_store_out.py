@@ -150,6 +150,9 @@ def test_new_photos_and_labels_later(photos: Path, tmp_path: Path) -> None:
     write_photo(photos / "later.jpg", 50)
     for out in (OUT, tmp_path / "reference"):
         crop(photos, out)
+    assert f"{STATE}/labels.csv" in objects(OUT)  # they stay
+    for out in (OUT, tmp_path / "reference"):
+        crop(photos, out, no_labels=True)
     assert f"{STATE}/labels.csv" not in objects(OUT)
     assert_like(OUT, files_of(tmp_path / "reference"))
 
