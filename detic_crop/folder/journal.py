@@ -98,7 +98,9 @@ def replay(path: Path, *, reviewed: bool = True) -> Replay:
     check, seen = LineCheck(), LinesSeen()
     with contextlib.ExitStack() as opened:
         file = opened.enter_context(FileIO(path))
+        end = 0
         for offset, block in _whole_lines(file):
+            end = offset + len(block)
             said = _said_in(block, check)
             state.ignored += said.count(None)
             for header in (found for found in said if isinstance(found, _Header)):
@@ -107,6 +109,7 @@ def replay(path: Path, *, reviewed: bool = True) -> Replay:
             if not reviewed:
                 records = [None if record is None or _is_reviewed(record) else record for record in records]
             seen.add(block, offset, records)
+        state.ignored += _is_end_damaged(file, end)
         lines = seen.last_of_each(file, path)
         opened.pop_all()  # the lines are read from it
     state.records, state.entries = InFile(lines, _records), InFile(lines, _entries)
@@ -172,6 +175,19 @@ def _whole_lines(file: FileIO) -> Iterator[tuple[int, bytes]]:
             offset += len(block)
             begun = b""
         begun += part[end:]
+
+
+def _is_end_damaged(file: FileIO, start: int) -> bool:
+    """Return whether a whole line ends with another byte: a kill leaves less of it, and nothing behind it.
+
+    Args:
+        file: the journal.
+        start: end of its whole lines.
+    """
+    file.seek(start)
+    with contextlib.suppress(ValueError):
+        return is_sealed(file.read()[:-1])
+    return False
 
 
 def recorded_config(path: Path) -> CropConfig | None:

@@ -405,6 +405,14 @@ def test_boxes_that_are_not_there_are_an_error_in_words(tmp_path: Path) -> None:
                 kept_of(file, "a.png", span)
 
 
+@given(st.integers(0, 255).filter(lambda byte: byte not in b"\n"))
+def test_a_last_line_with_another_byte_for_its_end_is_damaged_not_torn(scratch: Path, byte: int) -> None:
+    whole = [Record("a.jpg", "resized").to_line(), Record("b.jpg", "resized").to_line()]
+    state = replay_bytes(scratch, b"".join(whole)[:-1] + bytes([byte]))
+    assert (list(state.records), state.ignored) == (["a.jpg"], 1)
+    assert replay_bytes(scratch, b"".join(whole)[:-1]).ignored == 0  # as a kill leaves it
+
+
 def test_a_torn_candidate_line_is_dropped_and_offsets_stay_right(tmp_path: Path) -> None:
     found = detections(((1, 2, 3, 4), 0.5, "Whale"))
     journal = open_journal(tmp_path)
