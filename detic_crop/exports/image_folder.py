@@ -13,8 +13,8 @@ from detic_crop.exports.picture import Picture
 from detic_crop.folder.names import FILE_RULES
 from detic_crop.report.table import BOX_COLUMNS, NUMBER_COLUMNS
 
-_KEY = "photo"
-"""Our column `image` in the table: Hugging Face calls the picture itself so."""
+_RENAMED = {"image": "photo", "file_name": "label_file_name"}
+"""Columns that mean something else to Hugging Face: the picture itself, and its path."""
 
 
 class ImageFolder(Export):
@@ -85,7 +85,7 @@ def _typed(job: Job, picture: Picture) -> dict[str, Any]:
         elif name in numbers:
             values[name] = _number(cell)
         else:
-            values[_KEY if name == "image" else name] = cell
+            values[_RENAMED.get(name, name)] = cell
     return values
 
 
