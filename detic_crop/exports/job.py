@@ -186,7 +186,7 @@ class Job:
         """Put all pictures into the target, where they are asked for; those that cannot be read are dropped.
 
         Pictures that readers could not read, or would not show as the boxes mean them (other formats, photos
-        on their side, damaged ones) are encoded anew as JPEG; see `read`.
+        on their side, damaged ones) are encoded anew; see `read`.
 
         Args:
             name_of: path of each below the target; it ends as `names.with_extension_of` makes it.
@@ -219,7 +219,7 @@ class Job:
         """Return the file of a picture as the export stores it; None if it cannot be read, and so is dropped.
 
         Its own bytes are taken where its format is the one that the extension says, its pixels are stored
-        upright, and it is whole; else it is decoded and encoded as JPEG.
+        upright, and it is whole; else it is decoded and encoded anew.
 
         Args:
             picture: the picture.

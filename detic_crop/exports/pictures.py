@@ -6,7 +6,7 @@ import os
 from typing import NamedTuple
 
 from detic_crop.boxes.crop_size import Sides
-from detic_crop.config import DEFAULT_PHOTO_TIMEOUT
+from detic_crop.config import DEFAULT_PHOTO_TIMEOUT, Format
 from detic_crop.errors import PhotoError
 from detic_crop.exports.names import EXTENSIONS
 from detic_crop.folder.crop_paths import place_of
@@ -45,7 +45,7 @@ def read_crop(folder: OutputFolder, crop: str, extension: str) -> StoredPicture:
     Args:
         folder: the output folder.
         crop: path of the crop below it.
-        extension: how the name of the new file ends: another format is encoded anew.
+        extension: how the name of the new file ends: another format is encoded anew, as PNG or JPEG.
 
     Raises:
         FileNotFoundError: there is none.
@@ -56,7 +56,7 @@ def read_crop(folder: OutputFolder, crop: str, extension: str) -> StoredPicture:
     if _fits(extent.format, extension):
         path = "" if place_of(crop) else os.path.join(folder.layout.root, crop)
         return StoredPicture(data, (extent.width, extent.height), path if os.path.isfile(path) else "")
-    return _encoded(PhotoFile(data, name=crop))
+    return _encoded(PhotoFile(data, name=crop), extension)
 
 
 def read_photo(record: Record, location: Location, extension: str, memory: MemoryBudget) -> StoredPicture:
@@ -89,7 +89,7 @@ def read_photo(record: Record, location: Location, extension: str, memory: Memor
         if is_whole and is_plain and header.orientation == 1 and _fits(header.format, extension):
             path = location.path if isinstance(location, LocalFile) else ""
             return StoredPicture(data, (header.width, header.height), path)
-        return _encoded(photo)
+        return _encoded(photo, extension)
     finally:
         photo.give_back()
 
@@ -98,9 +98,10 @@ def _fits(format: str, extension: str) -> bool:
     return extension.lower() in EXTENSIONS.get(format, ())
 
 
-def _encoded(photo: PhotoFile) -> StoredPicture:
+def _encoded(photo: PhotoFile, extension: str) -> StoredPicture:
     image = photo.decode().image
-    return StoredPicture(encode(image, "jpg", QUALITY), (image.shape[1], image.shape[0]))
+    kind: Format = "png" if extension.lower() in EXTENSIONS["PNG"] else "jpg"
+    return StoredPicture(encode(image, kind, QUALITY), (image.shape[1], image.shape[0]))
 
 
 def _changed() -> PhotoError:
