@@ -335,7 +335,7 @@ def test_a_box_lies_on_the_same_pixels_in_the_crop(tmp_path: Path, fit: str, siz
     (record,) = records_of(tmp_path / "out").values()
     assert record.crop_box is not None
     box = ExportedBox((120, 100, 280, 180), "a", None)
-    (found,) = in_crop([box], record.crop_box, crop_size(size, fit))  # type: ignore[arg-type]
+    (found,) = in_crop([box], record.crop_box, crop_size(size, fit))
     crop_made = cv2.imread(str(tmp_path / "out" / "a.png"), cv2.IMREAD_GRAYSCALE)
     assert crop_made is not None
     rows, columns = np.nonzero(crop_made > 127)
