@@ -16,6 +16,8 @@ from detic_crop.cli.options import RECROP, RECROP_WORK, Command, option, setting
 from detic_crop.cli.weights import weights
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.errors import DeticCropError, Interrupted, Terminated, one_line
+from detic_crop.exports.base import BOXES, OF, PART, PICTURES
+from detic_crop.exports.formats import FORMATS
 from detic_crop.system.console import forgiving_streams
 from detic_crop.system.leaving import INTERRUPTED, leave, own_process
 from detic_crop.wording import counted
@@ -37,6 +39,12 @@ _moved = option("--in", "input", metavar="PHOTOS", help="where the photos are no
 _strict = option(
     "--strict", is_flag=True, help="exit with code 3 when a photo failed, or keeps its earlier crop"
 )
+
+
+def _formats() -> str:
+    """Return the list of exports as click prints it unchanged."""
+    lines = [f"  {name:15} {found.about}" for name, found in FORMATS.items()]
+    return "\b\nFormats:\n" + "\n".join(lines)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -277,6 +285,49 @@ def teach(cropped: str, out: str, **given: Any) -> int:
     result = api.teach(cropped, out, **given)
     messages.say_taught(result, out, quiet=given["quiet"])
     return 0 if result.written else _DOES_NOT_HELP
+
+
+@cli.command(epilog=_formats())
+@_cropped
+@option("--to", "to", required=True, metavar="FORMAT", help="one of the formats below")
+@option("--out", "out", required=True, metavar="FOLDER", help="the folder to make; there may be nothing yet")
+@_moved
+@option("--of", type=click.Choice(OF), help="whole photos or crops  [default: what suits the format]")
+@option(
+    "--boxes",
+    type=click.Choice(BOXES),
+    help="chosen: as corrected by review; all that were kept; of reviewed photos only  [default: chosen]",
+)
+@option(
+    "--pictures",
+    type=click.Choice(PICTURES),
+    help="link: hard links where the disk can, which share their bytes; copy; none  [default: link]",
+)
+@option("--label", metavar="COLUMN", help="label column that names the class; folder: the photo's folder")
+@option("--individual", metavar="COLUMN", help="label column of the individual  [default: individual_id …]")
+@option("--species", metavar="COLUMN", help="label column of the species  [default: species …]")
+@option(
+    "--part", type=click.Choice(PART), help="train or test, where names tell them apart  [default: train]"
+)
+@option("--files", type=int, metavar="N", help="number of files, for tfrecord")
+@option("--title", metavar="TEXT", help="title of the data set, for kaggle")
+@option("--user", metavar="NAME", help="your account's name, for kaggle")
+@option("--licence", metavar="NAME", help="licence of the data set, for kaggle")
+@settings(RunOptions, ("quiet",))
+def export(cropped: str, to: str, out: str, quiet: bool, **given: Any) -> int:
+    """Write what another program reads, from the photos and crops of CROPPED.
+
+    \b
+    detic-crop export cropped --to imagefolder --out for_training --label species
+
+    Rejected crops are in none of them, and corrected boxes in all. docs/export.md shows each with its reader.
+    """
+    from detic_crop import api
+
+    result = api.export(cropped, to, out, quiet=quiet, **given)
+    if not quiet:
+        messages.say_exported(result)
+    return 0
 
 
 @cli.command()

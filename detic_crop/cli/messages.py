@@ -13,6 +13,7 @@ from detic_crop.photos.keys import printable
 from detic_crop.wording import counted, either, visible
 
 if TYPE_CHECKING:
+    from detic_crop.commands.export import ExportResult
     from detic_crop.commands.result import ApplyResult, RunResult
     from detic_crop.commands.split import SplitResult
     from detic_crop.commands.teach import TeachResult
@@ -256,3 +257,14 @@ def _figures_table(result: TeachResult) -> list[str]:
     if result.sources["empty"]:
         rows.append(("false alarms", f"{before.false_alarms:.0%}", f"{after.false_alarms:.0%}"))
     return [f"{name:32}{first:>8}{second:>8}" for name, first, second in [("", "before", "after"), *rows]]
+
+
+def say_exported(result: ExportResult) -> None:
+    """Print what an export left out, and in one line what it wrote."""
+    for note in dict.fromkeys(result.notes):
+        say(note)
+    if result.left_out.total():
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in result.left_out.most_common())
+        say(f"left out: {result.left_out.total():,} ({reasons})")
+    linked = f", {result.linked:,} of their files as links" if result.linked else ""
+    say(f"{result.to}: {counted(result.count, result.of[:-1])}{linked} in {result.out}")

@@ -12,13 +12,14 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.folds_file import load_folds
 from detic_crop.folder.records import Record
 from detic_crop.folder.state import Drawn, load_sample, load_table_settings
-from detic_crop.folder.times_file import save_times
+from detic_crop.folder.times_file import Times, save_times
 from detic_crop.folder.whereabouts import PASS_INPUT, Whereabouts, look_for_photos
 from detic_crop.report.estimate import estimate
 from detic_crop.report.html.page import write_page
 from detic_crop.report.manifest import write_manifest
-from detic_crop.report.meetings import NO_ENCOUNTERS, Meetings
+from detic_crop.report.meetings import NO_ENCOUNTERS
 from detic_crop.report.model import Audit
+from detic_crop.report.more_columns import MoreColumns
 from detic_crop.report.sample import detected_records
 from detic_crop.report.splitting import FoldColumn
 from detic_crop.report.table import write_table
@@ -73,8 +74,9 @@ def write_report(
         detected = detected_records(folder, current, result.config)
         result.estimate = estimate(sample, detected, current, audit.verdicts)
         audit = dataclasses.replace(audit, estimate=result.estimate)
-    more = [*audit.more, *_meetings(result, audit), *_folds(result, audit)]
-    audit = dataclasses.replace(audit, more=more)
+    audit, times = with_further_columns(folder, audit, result.notes)
+    if times is not None:
+        save_times(folder, times)
     write_table(folder, audit, safe=load_table_settings(folder).csv_safe)
     write_page(folder, audit, MemoryBudget.of_machine(result.memory))
     if xlsx:
@@ -109,33 +111,35 @@ def note_older_manifest(folder: OutputFolder) -> list[str]:
     return ["manifest.csv is older than these crops; `detic-crop audit` with --manifest writes a new one"]
 
 
-def _meetings(result: RunResult, audit: Audit) -> Iterator[Meetings]:
-    """Yield encounters and bursts, where they are asked for; save the times that were read for them."""
-    how = load_table_settings(result.folder).encounter
-    if how == NO_ENCOUNTERS:
-        return
-    try:
-        meetings, times = look_for_meetings(result.folder, audit, how, quiet=True)
-    except UsageError as error:  # other labels than when it was asked for: no reason to lose the tables
-        result.notes.append(f"no encounters: {error}")
-        return
-    if times is not None:
-        save_times(result.folder, times)
-    result.notes += meetings.notes
-    yield meetings
+def with_further_columns(folder: OutputFolder, audit: Audit, notes: list[str]) -> tuple[Audit, Times | None]:
+    """Return an audit with encounters and folds, where they were asked for, and times to be saved.
 
-
-def _folds(result: RunResult, audit: Audit) -> Iterator[FoldColumn]:
-    """Yield the folds, where the folder was split."""
+    Args:
+        folder: the output folder.
+        audit: what the tables show.
+        notes: sentences that a person should read are added.
+    """
+    more: list[MoreColumns] = []
+    times = None
+    how = load_table_settings(folder).encounter
+    if how != NO_ENCOUNTERS:
+        try:
+            meetings, times = look_for_meetings(folder, audit, how, quiet=True)
+        except UsageError as error:  # other labels than when it was asked for: no reason to lose the tables
+            notes.append(f"no encounters: {error}")
+        else:
+            notes += meetings.notes
+            more.append(meetings)
     try:
-        saved = load_folds(result.folder)
+        saved = load_folds(folder)
     except UsageError as error:
-        result.notes.append(str(error))
-        return
+        notes.append(str(error))
+        saved = None
     if saved is not None:
         column = FoldColumn(saved)
-        result.notes += column.notes(audit.photos.records())
-        yield column
+        notes += column.notes(audit.photos.records())
+        more.append(column)
+    return dataclasses.replace(audit, more=[*audit.more, *more]), times
 
 
 def _counting_flagged(result: RunResult, audit: Audit) -> Iterator[Record]:
