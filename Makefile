@@ -13,9 +13,10 @@ $(VENV)/.run: pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml
+$(VENV)/.dev: pyproject.toml tests/consumers.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps --requirement tests/consumers.txt
 	@touch $@ $(VENV)/.run
 
 demo: $(VENV)/.run

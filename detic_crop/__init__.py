@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from detic_crop.commands.audit import write_audit as write_audit
     from detic_crop.commands.crop_photo import CropResult as CropResult
     from detic_crop.commands.crop_photo import crop_photo as crop_photo
+    from detic_crop.commands.export import ExportResult as ExportResult
+    from detic_crop.commands.export import export as export
     from detic_crop.commands.merge import merge as merge
     from detic_crop.commands.recrop import recrop as recrop
     from detic_crop.commands.result import ApplyResult as ApplyResult
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from detic_crop.commands.split import split as split
     from detic_crop.commands.teach import TeachResult as TeachResult
     from detic_crop.commands.teach import teach as teach
+    from detic_crop.commands.verify import VerifyResult as VerifyResult
+    from detic_crop.commands.verify import verify as verify
     from detic_crop.config import CropConfig as CropConfig
     from detic_crop.config import RunOptions as RunOptions
     from detic_crop.detectors import load_detector as load_detector
@@ -50,6 +54,7 @@ _HOMES = {
     "commands.apply": ("apply",),
     "commands.audit": ("read_audit", "write_audit"),
     "commands.crop_photo": ("CropResult", "crop_photo"),
+    "commands.export": ("ExportResult", "export"),
     "commands.merge": ("merge",),
     "commands.recrop": ("recrop",),
     "commands.result": ("ApplyResult", "RunResult"),
@@ -57,6 +62,7 @@ _HOMES = {
     "commands.run": ("run",),
     "commands.split": ("SplitResult", "split"),
     "commands.teach": ("TeachResult", "teach"),
+    "commands.verify": ("VerifyResult", "verify"),
     "boxes.choose": ("Choice", "choose"),
     "boxes.detections": ("Detections",),
     "boxes.geometry": ("enlarge",),

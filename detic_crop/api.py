@@ -5,6 +5,8 @@ from detic_crop.commands.audit import read_audit as read_audit
 from detic_crop.commands.audit import write_audit as write_audit
 from detic_crop.commands.crop_photo import CropResult as CropResult
 from detic_crop.commands.crop_photo import crop_photo as crop_photo
+from detic_crop.commands.export import ExportResult as ExportResult
+from detic_crop.commands.export import export as export
 from detic_crop.commands.merge import merge as merge
 from detic_crop.commands.recrop import recrop as recrop
 from detic_crop.commands.result import ApplyResult as ApplyResult
@@ -15,3 +17,5 @@ from detic_crop.commands.split import SplitResult as SplitResult
 from detic_crop.commands.split import split as split
 from detic_crop.commands.teach import TeachResult as TeachResult
 from detic_crop.commands.teach import teach as teach
+from detic_crop.commands.verify import VerifyResult as VerifyResult
+from detic_crop.commands.verify import verify as verify

@@ -16,6 +16,8 @@ from detic_crop.cli.options import RECROP, RECROP_WORK, Command, option, setting
 from detic_crop.cli.weights import weights
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.errors import DeticCropError, Interrupted, Terminated, one_line
+from detic_crop.exports.base import BOXES, OF, PART, PICTURES
+from detic_crop.exports.formats import FORMATS
 from detic_crop.system.console import forgiving_streams
 from detic_crop.system.leaving import INTERRUPTED, leave, own_process
 from detic_crop.wording import counted
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _STOPPED = {"SIGINT": 130, "SIGTERM": 143, "SIGBREAK": 143}
 _DOES_NOT_HELP = 4
+_NOT_AS_MADE = 5
 _NO_MEMORY = (
     "there is too little memory to continue; what was finished is kept: end other programs, or use fewer "
     "--workers or a smaller table, and run the same command again"
@@ -38,6 +41,12 @@ _strict = option(
 )
 
 
+def _formats() -> str:
+    """Return the list of exports as click prints it unchanged."""
+    lines = [f"  {name:15} {found.about}" for name, found in FORMATS.items()]
+    return "\b\nFormats:\n" + "\n".join(lines)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(detic_crop.__version__, prog_name="detic-crop")
 def cli() -> None:
@@ -46,7 +55,7 @@ def cli() -> None:
     Every option can also be set as an environment variable: DETIC_CROP_MODEL for --model, and so on.
 
     Exit codes: 0 done; 1 could not continue; 2 wrong usage; 3 with --strict, a photo failed; 4 teaching
-    does not help; 130 or 143 interrupted: run the same command to continue.
+    does not help; 5 verify found a problem; 130 or 143 interrupted: run the same command to continue.
     """
 
 
@@ -128,13 +137,16 @@ def recrop(cropped: str, output: str, strict: bool, **settings: Any) -> int:
 )
 @option("--xlsx", is_flag=True, help="also write audit.xlsx, a spreadsheet")
 @option(
+    "--manifest", is_flag=True, help="also write manifest.csv: SHA-256 of every photo and crop, for verify"
+)
+@option(
     "--csv-safe/--no-csv-safe",
     "csv_safe",
     default=None,
     help="put a ' before cells of audit.csv that spreadsheets take for formulas  [default: as the last time]",
 )
 @settings(RunOptions, ("encounter",), changes=True)
-def audit(cropped: str, xlsx: bool, **given: Any) -> int:
+def audit(cropped: str, xlsx: bool, manifest: bool, **given: Any) -> int:
     """Write audit.csv and audit.html of CROPPED again, and with a sample estimate.json and datacard.md.
 
     --sample draws photos at random, more of them where mistakes are likely. Once they have been reviewed,
@@ -145,15 +157,18 @@ def audit(cropped: str, xlsx: bool, **given: Any) -> int:
     detic-crop audit cropped --margin 3
     detic-crop audit cropped --sample 200
     detic-crop audit cropped --xlsx
+    detic-crop audit cropped --manifest
     """
     from detic_crop import api
 
-    result = api.write_audit(cropped, xlsx=xlsx, **given)
+    result = api.write_audit(cropped, xlsx=xlsx, manifest=manifest, **given)
     for note in result.notes:
         messages.say(note)
     messages.say_counts(result)
     if xlsx:
         messages.say(f"spreadsheet: {result.folder.layout.shown_of(result.folder.layout.audit_xlsx)}")
+    if manifest:
+        messages.say(f"manifest: {result.folder.layout.shown_of(result.folder.layout.manifest)}")
     return 0
 
 
@@ -279,6 +294,49 @@ def teach(cropped: str, out: str, **given: Any) -> int:
     return 0 if result.written else _DOES_NOT_HELP
 
 
+@cli.command(epilog=_formats())
+@_cropped
+@option("--to", "to", required=True, metavar="FORMAT", help="one of the formats below")
+@option("--out", "out", required=True, metavar="FOLDER", help="the folder to make; there may be nothing yet")
+@_moved
+@option("--of", type=click.Choice(OF), help="whole photos or crops  [default: what suits the format]")
+@option(
+    "--boxes",
+    type=click.Choice(BOXES),
+    help="chosen: as corrected by review; all that were kept; of reviewed photos only  [default: chosen]",
+)
+@option(
+    "--pictures",
+    type=click.Choice(PICTURES),
+    help="link: hard links where the disk can, which share their bytes; copy; none  [default: link]",
+)
+@option("--label", metavar="COLUMN", help="label column that names the class; folder: the photo's folder")
+@option("--individual", metavar="COLUMN", help="label column of the individual  [default: individual_id …]")
+@option("--species", metavar="COLUMN", help="label column of the species  [default: species …]")
+@option(
+    "--part", type=click.Choice(PART), help="train or test, where names tell them apart  [default: train]"
+)
+@option("--files", type=int, metavar="N", help="number of files, for tfrecord")
+@option("--title", metavar="TEXT", help="title of the data set, for kaggle")
+@option("--user", metavar="NAME", help="your account's name, for kaggle")
+@option("--licence", metavar="NAME", help="licence of the data set, for kaggle")
+@settings(RunOptions, ("quiet",))
+def export(cropped: str, to: str, out: str, quiet: bool, **given: Any) -> int:
+    """Write what another program reads, from the photos and crops of CROPPED.
+
+    \b
+    detic-crop export cropped --to imagefolder --out for_training --label species
+
+    Rejected crops are in none of them, and corrected boxes in all. docs/export.md shows each with its reader.
+    """
+    from detic_crop import api
+
+    result = api.export(cropped, to, out, quiet=quiet, **given)
+    if not quiet:
+        messages.say_exported(result)
+    return 0
+
+
 @cli.command()
 @click.argument("cropped", nargs=-1, required=True, metavar="CROPPED")
 @option("--out", "output", hidden=True)  # of several folders, which are refused with what to do instead
@@ -300,6 +358,29 @@ def merge(cropped: tuple[str, ...], output: str | None, partial: bool, quiet: bo
     result = api.merge(*cropped, output=output, partial=partial)
     messages.say_result(result, quiet=quiet)
     return _exit_code(result, strict=False)
+
+
+@cli.command()
+@_cropped
+@_moved
+@option("--photos/--no-photos", default=True, help="check the photos, too  [default: photos]")
+@option("--report", metavar="FILE", help="write all problems to a CSV file")
+@settings(RunOptions, ("workers", "memory", "quiet"))
+def verify(cropped: str, report: str | None, **given: Any) -> int:
+    """Check that CROPPED is as it was made: crops, photos, journal, tables, verdicts. Nothing is changed.
+
+    With manifest.csv (`detic-crop audit --manifest`) every crop and photo must have the same SHA-256. In a
+    copy without .detic-crop the manifest alone is enough. The exit code is 5 if something is wrong.
+
+    \b
+    detic-crop verify cropped
+    detic-crop verify downloaded --in photos --report problems.csv
+    """
+    from detic_crop import api
+
+    result = api.verify(cropped, report=report, **given)
+    messages.say_verified(result, report, quiet=given["quiet"])
+    return 0 if result.is_as_made else _NOT_AS_MADE
 
 
 cli.add_command(weights)

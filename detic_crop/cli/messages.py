@@ -13,9 +13,11 @@ from detic_crop.photos.keys import printable
 from detic_crop.wording import counted, either, visible
 
 if TYPE_CHECKING:
+    from detic_crop.commands.export import ExportResult
     from detic_crop.commands.result import ApplyResult, RunResult
     from detic_crop.commands.split import SplitResult
     from detic_crop.commands.teach import TeachResult
+    from detic_crop.commands.verify import VerifyResult
 
 _VERDICTS = {
     "accepted": "accepted",
@@ -211,6 +213,31 @@ def say_taught(result: TeachResult, out: str, *, quiet: bool) -> None:
         say(f"wrote {out}; now run: detic-crop run --in PHOTOS --out FOLDER --model lite:{shlex.quote(out)}")
 
 
+def say_verified(result: VerifyResult, report: str | None, *, quiet: bool) -> None:
+    """Print the first problems, one on a line, and what was checked.
+
+    Args:
+        result: what the command returned.
+        report: the file that holds all problems, as it was named; None without one.
+        quiet: print only problems.
+    """
+    for problem in result.problems:
+        say(str(problem))
+    count = result.kinds.total()
+    if more := count - len(result.problems):
+        where = f"{report} has all" if report else "--report FILE writes all"
+        say(f"… and {counted(more, 'more problem')}; {where}")
+    if quiet:
+        return
+    for note in result.notes:
+        say(note)
+    by = " and ".join(["the journal"] * result.by_journal + ["manifest.csv"] * result.by_manifest)
+    kinds = ", ".join(f"{number:,} {kind}" for kind, number in result.kinds.most_common())
+    found = f"{counted(count, 'problem')} ({kinds})" if count else "all as it was made"
+    photos = f"{result.photos_checked:,} of {counted(result.photos, 'photo')}"
+    say(f"{result.shown}: {found}; checked by {by}: {counted(result.crops, 'crop')}, {photos}")
+
+
 def _figures_table(result: TeachResult) -> list[str]:
     before, after = result.before, result.after
     rows = [
@@ -232,3 +259,14 @@ def _figures_table(result: TeachResult) -> list[str]:
     if result.sources["empty"]:
         rows.append(("false alarms", f"{before.false_alarms:.0%}", f"{after.false_alarms:.0%}"))
     return [f"{name:32}{first:>8}{second:>8}" for name, first, second in [("", "before", "after"), *rows]]
+
+
+def say_exported(result: ExportResult) -> None:
+    """Print what an export left out, and in one line what it wrote."""
+    for note in dict.fromkeys(result.notes):
+        say(note)
+    if result.left_out.total():
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in result.left_out.most_common())
+        say(f"left out: {result.left_out.total():,} ({reasons})")
+    linked = f", {result.linked:,} of their files as links" if result.linked else ""
+    say(f"{result.to}: {counted(result.count, result.of[:-1])}{linked} in {result.out}")

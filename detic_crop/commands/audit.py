@@ -43,6 +43,7 @@ def write_audit(
     sample: int | None = None,
     seed: int | None = None,
     xlsx: bool = False,
+    manifest: bool = False,
     csv_safe: bool | None = None,
     encounter: str | None = None,
     margin: float | None = None,
@@ -58,6 +59,7 @@ def write_audit(
             earlier one, and no verdict is ever lost.
         seed: seed of the random numbers; None keeps that of an earlier sample, else takes 0.
         xlsx: write audit.xlsx, too.
+        manifest: write manifest.csv, too, by which `verify` finds any change of a photo or crop.
         csv_safe: write a ``'`` before cells of audit.csv that a spreadsheet would take for formulas, now and
             whenever the table is written again; False no longer does so, None does as before.
         encounter: what makes an encounter, for the columns ``encounter`` and ``burst``, now and whenever the
@@ -83,6 +85,7 @@ def write_audit(
             xlsx,
             csv_safe=csv_safe,
             encounter=encounter,
+            manifest=manifest,
             margin=margin,
         )
 
@@ -96,6 +99,7 @@ def rebuild_tables(
     advice: str = PASS_INPUT,
     csv_safe: bool | None = None,
     encounter: str | None = None,
+    manifest: bool = False,
     margin: float | None = None,
 ) -> RunResult:
     """Hold a folder and rebuild its tables; see `write_audit`.
@@ -119,7 +123,7 @@ def rebuild_tables(
         save_table_settings(folder, load_table_settings(folder).changed(csv_safe, encounter))
         if sample is not None:
             _draw_sample(result, audit, sample, seed)
-        write_report(result, audit, advice, xlsx=xlsx)
+        write_report(result, audit, advice, xlsx=xlsx, manifest=state.records if manifest else None)
         if margin is not None:
             _say_how_many(result, audit, margin)
     return result

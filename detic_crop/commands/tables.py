@@ -9,23 +9,27 @@ from detic_crop.commands.meetings import look_for_meetings
 from detic_crop.commands.paper import write_paper
 from detic_crop.commands.result import RunResult
 from detic_crop.errors import UsageError
+from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.folds_file import load_folds
 from detic_crop.folder.records import Record
 from detic_crop.folder.second_review import read_second_review
 from detic_crop.folder.state import Drawn, load_sample, load_table_settings
-from detic_crop.folder.times_file import save_times
+from detic_crop.folder.times_file import Times, save_times
 from detic_crop.folder.whereabouts import PASS_INPUT, Whereabouts, look_for_photos
 from detic_crop.report.agreement import agreements
 from detic_crop.report.estimate import estimate
 from detic_crop.report.html.page import write_page
-from detic_crop.report.meetings import NO_ENCOUNTERS, Meetings
+from detic_crop.report.manifest import write_manifest
+from detic_crop.report.meetings import NO_ENCOUNTERS
 from detic_crop.report.model import Audit
+from detic_crop.report.more_columns import MoreColumns
 from detic_crop.report.sample import detected_records
 from detic_crop.report.splitting import FoldColumn
 from detic_crop.report.table import write_table
 from detic_crop.report.workbook import write_workbook
 from detic_crop.system.memory_budget import MemoryBudget
 from detic_crop.wording import counted
+from detic_crop.work.progress import counting_bar
 
 RUN_AUDIT = "run `detic-crop audit` with --in FOLDER, where they are now"
 """Advice about photos that have moved, of commands that do not take ``--in`` for them."""
@@ -47,7 +51,14 @@ def write_tables(
     write_report(result, Audit.of(result.folder, records, result.config, whereabouts), advice)
 
 
-def write_report(result: RunResult, audit: Audit, advice: str, *, xlsx: bool = False) -> None:
+def write_report(
+    result: RunResult,
+    audit: Audit,
+    advice: str,
+    *,
+    xlsx: bool = False,
+    manifest: Mapping[str, Record] | None = None,
+) -> None:
     """Write the tables of an audit, and add its numbers and what a person should know to the result.
 
     Args:
@@ -55,6 +66,7 @@ def write_report(result: RunResult, audit: Audit, advice: str, *, xlsx: bool = F
         audit: what the tables show.
         advice: what to do about photos that have moved, `PASS_INPUT` or `RUN_AUDIT`.
         xlsx: write audit.xlsx, too.
+        manifest: write manifest.csv of these records, too.
     """
     folder = result.folder
     so = "audit.html keeps the pictures that it has of them already"
@@ -63,8 +75,9 @@ def write_report(result: RunResult, audit: Audit, advice: str, *, xlsx: bool = F
     sample = sample_of(result)
     if sample:
         audit = _with_estimate(result, audit, sample)
-    more = [*audit.more, *_meetings(result, audit), *_folds(result, audit)]
-    audit = dataclasses.replace(audit, more=more)
+    audit, times = with_further_columns(folder, audit, result.notes)
+    if times is not None:
+        save_times(folder, times)
     write_table(folder, audit, safe=load_table_settings(folder).csv_safe)
     write_page(folder, audit, MemoryBudget.of_machine(result.memory))
     if xlsx:
@@ -73,6 +86,7 @@ def write_report(result: RunResult, audit: Audit, advice: str, *, xlsx: bool = F
         result.notes.append(
             "audit.xlsx is older than this table; `detic-crop audit` with --xlsx writes a new one"
         )
+    result.notes += _manifest(result, audit, manifest)
     result.flagged = 0
     result.count(_counting_flagged(result, audit))
     write_paper(result, audit, sample)
@@ -95,33 +109,51 @@ def _with_estimate(result: RunResult, audit: Audit, sample: Sequence[Drawn]) -> 
     return dataclasses.replace(audit, estimate=result.estimate, agreements=result.agreements)
 
 
-def _meetings(result: RunResult, audit: Audit) -> Iterator[Meetings]:
-    """Yield encounters and bursts, where they are asked for; save the times that were read for them."""
-    how = load_table_settings(result.folder).encounter
-    if how == NO_ENCOUNTERS:
-        return
-    try:
-        meetings, times = look_for_meetings(result.folder, audit, how, quiet=True)
-    except UsageError as error:  # other labels than when it was asked for: no reason to lose the tables
-        result.notes.append(f"no encounters: {error}")
-        return
-    if times is not None:
-        save_times(result.folder, times)
-    result.notes += meetings.notes
-    yield meetings
+def _manifest(result: RunResult, audit: Audit, records: Mapping[str, Record] | None) -> list[str]:
+    """Write manifest.csv if there are records for it; return what a person should know of it."""
+    folder = result.folder
+    if records is not None:
+        with counting_bar(len(records), "hashing", quiet=False) as step:
+            return write_manifest(folder, audit, records, step)
+    return note_older_manifest(folder) if result.done else []
 
 
-def _folds(result: RunResult, audit: Audit) -> Iterator[FoldColumn]:
-    """Yield the folds, where the folder was split."""
+def note_older_manifest(folder: OutputFolder) -> list[str]:
+    """Return what a person should know of a manifest where crops may be others now; nothing without one."""
+    if not folder.exists(folder.layout.manifest):
+        return []
+    return ["manifest.csv is older than these crops; `detic-crop audit` with --manifest writes a new one"]
+
+
+def with_further_columns(folder: OutputFolder, audit: Audit, notes: list[str]) -> tuple[Audit, Times | None]:
+    """Return an audit with encounters and folds, where they were asked for, and times to be saved.
+
+    Args:
+        folder: the output folder.
+        audit: what the tables show.
+        notes: sentences that a person should read are added.
+    """
+    more: list[MoreColumns] = []
+    times = None
+    how = load_table_settings(folder).encounter
+    if how != NO_ENCOUNTERS:
+        try:
+            meetings, times = look_for_meetings(folder, audit, how, quiet=True)
+        except UsageError as error:  # other labels than when it was asked for: no reason to lose the tables
+            notes.append(f"no encounters: {error}")
+        else:
+            notes += meetings.notes
+            more.append(meetings)
     try:
-        saved = load_folds(result.folder)
+        saved = load_folds(folder)
     except UsageError as error:
-        result.notes.append(str(error))
-        return
+        notes.append(str(error))
+        saved = None
     if saved is not None:
         column = FoldColumn(saved)
-        result.notes += column.notes(audit.photos.records())
-        yield column
+        notes += column.notes(audit.photos.records())
+        more.append(column)
+    return dataclasses.replace(audit, more=[*audit.more, *more]), times
 
 
 def _counting_flagged(result: RunResult, audit: Audit) -> Iterator[Record]:

@@ -45,7 +45,7 @@ class Layout:
         indexes: folder of the indexes of tar files in a store.
         temporary: folder of unfinished files.
         lock, owner: file that is locked, and who holds the lock.
-        audit_csv, animals_csv, audit_html, audit_xlsx: tables.
+        audit_csv, animals_csv, audit_html, audit_xlsx, manifest: tables.
         estimate_json, datacard: what a paper says of the data set, for programs and for people.
         written: what these were written as, see `tables`.
         run_json: summary of the last run.
@@ -87,6 +87,7 @@ class Layout:
         self.animals_csv: Final = self.root / "animals.csv"
         self.audit_html: Final = self.root / "audit.html"
         self.audit_xlsx: Final = self.root / "audit.xlsx"
+        self.manifest: Final = self.root / "manifest.csv"
         self.estimate_json: Final = self.root / "estimate.json"
         self.datacard: Final = self.root / "datacard.md"
         self.written: Final = self.root_state / "written.json"
@@ -100,7 +101,7 @@ class Layout:
     @property
     def occasional_tables(self) -> tuple[Path, ...]:
         """The tables that only some commands write."""
-        return (self.animals_csv, self.audit_xlsx, self.estimate_json, self.datacard)
+        return (self.animals_csv, self.audit_xlsx, self.manifest, self.estimate_json, self.datacard)
 
     @property
     def for_people(self) -> tuple[Path, ...]:

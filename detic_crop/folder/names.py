@@ -27,14 +27,8 @@ _DEVICE_NAMES = {
 }
 _DEVICE_BEGINNINGS = {name[:3] for name in _DEVICE_NAMES}  # which hardly any name has
 _OURS = {
-    "audit.csv",
-    "animals.csv",
-    "audit.html",
-    "audit.xlsx",
-    "estimate.json",
-    "datacard.md",
-    "run.json",
-    STATE,
+    *("audit.csv", "animals.csv", "audit.html", "audit.xlsx", "manifest.csv", "estimate.json", "datacard.md"),
+    *("run.json", STATE),
 }
 _OUR_TAR = re.compile(r"crops-[\d-]*(of-)?[\d-]*\.tar", re.IGNORECASE)  # see `tars`
 _MAX_COMPONENT_BYTES = 255  # of ext4, APFS, NTFS (there in UTF-16 units, which are fewer)

@@ -202,6 +202,11 @@ class PhotoFile:
             raise
 
     @property
+    def header(self) -> Header:
+        """What its header says."""
+        return self._header
+
+    @property
     def resolution_wh(self) -> tuple[int, int] | None:
         """Width and height of the upright photo; None if only decoding tells."""
         header = self._header

@@ -1,0 +1,166 @@
+"""`detic-crop export`: what the next program reads, made from a finished folder."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from detic_crop.commands.settings import PathLike, require_finished
+from detic_crop.commands.tables import with_further_columns
+from detic_crop.errors import UsageError
+from detic_crop.exports.base import Asked, Export
+from detic_crop.exports.formats import export_named
+from detic_crop.exports.job import Job
+from detic_crop.exports.target import new_folder
+from detic_crop.folder.folder import OutputFolder, open_folder
+from detic_crop.folder.journal import replay
+from detic_crop.folder.state import load_listing
+from detic_crop.folder.whereabouts import PASS_INPUT, look_for_photos
+from detic_crop.report.model import Audit
+from detic_crop.wording import counted
+from detic_crop.work.progress import counting_bar
+
+
+@dataclass(slots=True)
+class ExportResult:
+    """What `export` wrote.
+
+    Attributes:
+        to: name of the export.
+        out: the folder.
+        of: ``photos`` or ``crops``.
+        count: number of these in it.
+        left_out: why others were left out → how many.
+        notes: sentences that a person should read.
+        linked: number of files that are second names of files that were there.
+    """
+
+    to: str
+    out: Path
+    of: str
+    count: int
+    left_out: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    linked: int = 0
+
+
+def export(
+    output: PathLike,
+    to: str,
+    out: PathLike,
+    *,
+    input: PathLike | None = None,
+    quiet: bool = True,
+    **asked: Any,
+) -> ExportResult:
+    """Write what another program reads, from the photos and crops of a finished folder.
+
+    A crop that was rejected is in none, and a box that was corrected in all of them.
+
+    Args:
+        output: the output folder of a run, or its address.
+        to: name of the export; see ``detic-crop export --help``.
+        out: the folder that is made; there may be nothing yet.
+        input: where the photos are now, if they have moved.
+        quiet: no progress bar.
+        **asked: fields of `exports.base.Asked`, such as ``of="photos"``.
+
+    Raises:
+        UsageError: there is no finished run, verdicts are not applied yet, or the export cannot be made of it
+            or does not know a setting; nothing was written.
+        OutputError: something cannot be read or written; nothing is left behind.
+    """
+    kind = export_named(to)
+    wanted = _asked(kind, {name: value for name, value in asked.items() if value is not None})
+    with open_folder(output) as folder:
+        folder.require_run()
+        state = replay(folder.layout.journal)
+        config = require_finished(state.config if state.records else None, folder.shown)
+        audit = Audit.of(folder, state.records, config, look_for_photos(folder, state.records, input))
+        _refuse_waiting(audit, folder)
+        notes = [*state.sentences(), *audit.damage]
+        audit, _ = with_further_columns(folder, audit, notes)
+        with (
+            new_folder(out, _not_inside(folder)) as target,
+            closing(
+                Job(
+                    kind,
+                    wanted,
+                    folder,
+                    audit,
+                    target,
+                    lambda total, doing: counting_bar(total, doing, quiet),
+                )
+            ) as job,
+        ):
+            if not job.count:
+                why = ", ".join(f"{reason} {count}" for reason, count in job.left_out.items())
+                raise UsageError("nothing_to_export", f"--to {to}: nothing is left to export ({why})")
+            kind.write(job)
+        notes += _unfinished(folder, audit)
+        if job.has_files and job.of == "photos":
+            notes += audit.whereabouts.sentences("they are left out", PASS_INPUT)
+        return ExportResult(
+            to, Path(os.fspath(out)), job.of, job.count, job.left_out, [*notes, *job.notes], target.linked
+        )
+
+
+def _asked(kind: Export, given: dict[str, Any]) -> Asked:
+    """Return what an export is asked for.
+
+    Raises:
+        UsageError: this export does not know one of the settings, or it has no such value.
+    """
+    known = {field.name for field in fields(Asked)}
+    if unknown := sorted(set(given) - known):
+        raise TypeError(f"export() got an unexpected keyword argument {unknown[0]!r}")
+    takes = set(kind.takes) | ({"of"} if len(kind.of) > 1 else set())
+    for name, value in given.items():
+        if name == "of" and value in kind.of:
+            continue
+        if name not in takes:
+            have = ", ".join(f"--{taken}" for taken in sorted(takes)) or "none"
+            raise UsageError(
+                "option_not_applicable",
+                f"--{name} {value} does not apply to --to {kind.name} (of such options it takes: {have}); "
+                "leave it out",
+            )
+    return Asked(**given)
+
+
+def _refuse_waiting(audit: Audit, folder: OutputFolder) -> None:
+    """Refuse a folder in which crops do not follow the last verdicts.
+
+    Raises:
+        UsageError: there are verdicts to apply.
+    """
+    photos = audit.photos
+    waiting = sum(photos[key].is_waiting for key in audit.verdicts if key in photos)
+    if waiting:
+        raise UsageError(
+            "verdicts_wait",
+            f"{counted(waiting, 'verdict waits', 'verdicts wait')} to be applied, so crops and boxes would "
+            f"be those of before the review; run: detic-crop apply {folder.layout.quoted}",
+        )
+
+
+def _not_inside(folder: OutputFolder) -> Iterator[tuple[str, str]]:
+    """Yield the folders that an export must lie outside of."""
+    yield os.fspath(folder.layout.root), "the crops"
+    for given in load_listing(folder).inputs:
+        if given.where and os.path.isdir(given.where):
+            yield given.where, "the photos"
+
+
+def _unfinished(folder: OutputFolder, audit: Audit) -> list[str]:
+    """Return how many photos the run has not done yet, in a sentence."""
+    if audit.labels is not None:  # those that it does not name were not asked for
+        return []
+    done = audit.photos
+    left = sum(key not in done for key in load_listing(folder).keys)
+    return [f"{counted(left, 'photo is', 'photos are')} not done yet and left out"] if left else []

@@ -1,0 +1,1 @@
+"""What other programs read, made from a finished folder; each export implements `base.Export`."""

@@ -1,0 +1,95 @@
+"""A folder for each class, as torchvision, timm and Hugging Face read it, with a table beside them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar
+
+from detic_crop.errors import UsageError
+from detic_crop.exports.base import Export, Of
+from detic_crop.exports.job import FOLDER, Job
+from detic_crop.exports.names import UniqueNames, flat, with_extension_of
+from detic_crop.exports.picture import Picture
+from detic_crop.folder.names import FILE_RULES
+from detic_crop.report.table import BOX_COLUMNS, NUMBER_COLUMNS
+
+_RENAMED = {"image": "photo", "file_name": "label_file_name"}
+"""Columns that mean something else to Hugging Face: the picture itself, and its path."""
+
+
+class ImageFolder(Export):
+    """Pictures in folders called after their class, and metadata.jsonl."""
+
+    of: ClassVar[tuple[Of, ...]] = ("crops", "photos")
+    takes = frozenset({"pictures", "label"})
+
+    def write(self, job: Job) -> None:
+        """Write a folder for each class, and one line of metadata.jsonl for each picture."""
+        column = job.label_column or job.individual_column or job.species_column
+        if column is None:
+            raise UsageError(
+                "no_class",
+                "imagefolder needs a class for each picture, and no label column is called individual_id or "
+                "species; pass --label COLUMN, or --label folder to take the photos' folders",
+            )
+        for picture in job.pictures():
+            if not job.label(picture, column):
+                job.drop(picture, f"without {'a folder' if column == FOLDER else column}")
+        folders = _Folders()
+
+        def wanted(picture: Picture) -> str:
+            name = flat(with_extension_of(picture.name, self.accepts))
+            return f"{folders.of(job.label(picture, column))}/{name}"
+
+        names = UniqueNames(job.pictures(), wanted)
+        job.place_all(names)
+        with job.target.text("metadata.jsonl") as file:
+            for picture in job.each("writing metadata.jsonl"):
+                line = {"file_name": names(picture), **_typed(job, picture)}
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        job.notes.append(f"classes, by {column}: {folders.count:,}")
+
+
+class _Folders:
+    """Names of the folders of classes: what a disk allows, and no two classes share one."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, str] = {}
+        self._taken: set[str] = set()
+
+    def of(self, label: str) -> str:
+        found = self._of.get(label)
+        if found is None:
+            # torchvision and timm take a folder that begins with a dot for one to be passed over, or not.
+            plain = FILE_RULES.file_name(label.replace("/", "_").lstrip("."), "") or "_"
+            found, number = plain, 2
+            while found.casefold() in self._taken:
+                found, number = f"{plain}-{number}", number + 1
+            self._taken.add(found.casefold())
+            self._of[label] = found
+        return found
+
+    @property
+    def count(self) -> int:
+        return len(self._of)
+
+
+def _typed(job: Job, picture: Picture) -> dict[str, Any]:
+    numbers = {*NUMBER_COLUMNS, *(name for more in job.audit.more for name in more.numbers), "animal"}
+    values: dict[str, Any] = {}
+    for name, cell in job.cells(picture).items():
+        if name not in job.columns:
+            continue
+        if name in BOX_COLUMNS:
+            values[name] = [int(edge) for edge in cell.split()] or None
+        elif name in numbers:
+            values[name] = _number(cell)
+        else:
+            values[_RENAMED.get(name, name)] = cell
+    return values
+
+
+def _number(cell: str) -> float | None:
+    if not cell:
+        return None
+    return int(cell) if cell.lstrip("-").isdigit() else float(cell)

@@ -1,0 +1,355 @@
+"""What an export works with: the pictures of a finished folder, their boxes, labels and columns; a target.
+
+The pictures can be gone through again and again, and are made one by one: a million take no memory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import cached_property
+from typing import BinaryIO
+
+from detic_crop.boxes.crop_size import CropSize, Sides
+from detic_crop.config import CropConfig
+from detic_crop.errors import PhotoError
+from detic_crop.exports.base import Asked, Boxes, Export, Of
+from detic_crop.exports.picture import ExportedBox, Picture, chosen_boxes, in_crop, scaled
+from detic_crop.exports.pictures import StoredPicture, read_crop, read_photo
+from detic_crop.exports.target import Target
+from detic_crop.folder.animals import crops_of
+from detic_crop.folder.decisions import detected_box
+from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.journal import read_candidates
+from detic_crop.images.headers.read import read_extent
+from detic_crop.photos.location import NOWHERE
+from detic_crop.report.groups import INDIVIDUAL_COLUMNS, SPECIES_COLUMNS, column_named, find_column
+from detic_crop.report.model import Audit
+from detic_crop.report.more_columns import MoreColumns
+from detic_crop.report.photos import AuditPhoto
+from detic_crop.report.table import renamed_columns, row_cells, table_header
+from detic_crop.system.memory_budget import MemoryBudget
+
+FOLDER = "folder"
+"""Value of ``--label`` that takes the photo's folder."""
+
+Progress = Callable[[int, str], AbstractContextManager[Callable[[], None]]]
+"""Number of pictures and what is done with them → what is called after each, while it is shown."""
+
+
+class _Again:
+    """What a generator yields, from the first on each time."""
+
+    def __init__(self, generate: Callable[[], Iterator[Picture]]) -> None:
+        self._generate = generate
+
+    def __iter__(self) -> Iterator[Picture]:
+        return self._generate()
+
+
+class Job:
+    """One export of one folder.
+
+    Args:
+        export: what is made.
+        asked: what was asked for.
+        folder: the finished folder.
+        audit: its photos, with labels, verdicts and all columns.
+        target: where the export goes.
+        progress: shows how far it is.
+
+    Attributes:
+        left_out: why pictures were left out → how many.
+        notes: sentences that a person should read.
+        of, boxes: as asked, or as the export has it.
+    """
+
+    def __init__(
+        self,
+        export: Export,
+        asked: Asked,
+        folder: OutputFolder,
+        audit: Audit,
+        target: Target,
+        progress: Progress,
+    ) -> None:
+        self.asked, self.folder, self.audit, self.target = asked, folder, audit, target
+        self.of: Of = asked.of or export.of[0]
+        self.boxes: Boxes = asked.boxes or export.boxes
+        self.config: CropConfig = audit.config
+        self.notes: list[str] = []
+        self.left_out: Counter[str] = Counter()
+        self._export = export
+        self._how = asked.pictures or export.pictures
+        self._progress = progress
+        self._memory = MemoryBudget.of_machine()
+        self._size = CropSize.of(audit.config)
+        self._dropped: set[tuple[str, int | None]] = set()
+        self._candidates: BinaryIO | None = None
+        self.count = 0
+        self.class_names = self._survey()
+
+    # ------------------------------------------------------------ pictures
+
+    def pictures(self) -> Iterable[Picture]:
+        """Return the pictures of the export, in the order of audit.csv; without those that were dropped.
+
+        They can be gone through again and again, and are made one by one.
+        """
+        return _Again(self._kept)
+
+    def _kept(self) -> Iterator[Picture]:
+        for picture in self._found(Counter()):
+            if not self._dropped or (picture.key, picture.animal) not in self._dropped:
+                yield picture
+
+    def drop(self, picture: Picture, why: str) -> None:
+        """Leave a picture out from now on.
+
+        Args:
+            picture: the picture.
+            why: in the words of a summary: ``photo is gone``.
+        """
+        self._dropped.add((picture.key, picture.animal))
+        self.left_out[why] += 1
+        self.count -= 1
+
+    def _survey(self) -> dict[str, int]:
+        """Count what there is; return class → number of boxes, in the order of the names."""
+        classes: Counter[str] = Counter()
+        for picture in self._found(self.left_out):
+            self.count += 1
+            classes.update(self.class_of(picture, box) for box in picture.boxes)
+        return dict(sorted(classes.items()))
+
+    def _found(self, left_out: Counter[str]) -> Iterator[Picture]:
+        for photo in self.audit.photos.in_order():
+            why = self._reason_against(photo)
+            if why:
+                left_out[why] += 1
+            elif self.of == "photos":
+                yield self._whole(photo)
+            else:
+                yield from self._crops(photo)
+
+    def _reason_against(self, photo: AuditPhoto) -> str:
+        """Return why a photo is left out; empty if it is not."""
+        record = photo.record
+        if record.status == "failed":
+            return "" if self._export.failed else "failed"
+        if record.status == "rejected" and not (self._export.negatives and self.of == "photos"):
+            return "rejected"
+        if record.status == "skipped" and not (self._export.negatives and self.of == "photos"):
+            return "skipped, so without a crop"
+        if self._export.negatives and self.of == "photos" and photo.is_not_listed:
+            return "not in the boxes file, so nobody looked"
+        if self.boxes != "reviewed":
+            return ""
+        return _unreviewed(photo)
+
+    def _whole(self, photo: AuditPhoto) -> Picture:
+        record = photo.record
+        boxes = () if record.status == "rejected" else self._boxes(photo)
+        return Picture(photo, record, record.image, "", (record.width, record.height), boxes)
+
+    def _crops(self, photo: AuditPhoto) -> Iterator[Picture]:
+        boxes = self._boxes(photo) if self.boxes == "all" else None
+        for crop in crops_of(photo.record):
+            rectangle = crop.record.crop_box
+            assert rectangle is not None  # only those have one
+            sides = rectangle[2] - rectangle[0], rectangle[3] - rectangle[1]
+            shown = in_crop(chosen_boxes(crop.record) if boxes is None else boxes, rectangle, self._size)
+            canvas = self._size.canvas(sides)
+            if crop.record.is_shrunk:
+                now = self._sides_of(crop.name)
+                shown, canvas = scaled(shown, canvas, now), now
+            animal = crop.record.animals[0].number if crop.record.animals else None
+            yield Picture(photo, crop.record, crop.name, crop.name, canvas, shown, animal)
+
+    def _sides_of(self, crop: str) -> Sides:
+        extent = read_extent(self.folder.crops.read(crop))
+        return extent.width, extent.height
+
+    def _boxes(self, photo: AuditPhoto) -> tuple[ExportedBox, ...]:
+        """Return the boxes that are asked for, in pixels of the photo."""
+        record = photo.record
+        decided = record.verdict not in ("", "unsure")
+        if self.boxes != "all" or decided or record.candidates is None:
+            return chosen_boxes(record)
+        if self._candidates is None:
+            self._candidates = open(self.folder.layout.candidates, "rb")  # noqa: SIM115 - see `close`
+        try:
+            kept = read_candidates(self._candidates, record)
+        except ValueError:
+            return chosen_boxes(record)
+        return tuple(ExportedBox(kept.edges(i), kept.class_names[i], kept.score(i)) for i in range(len(kept)))
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if self._candidates is not None:
+            self._candidates.close()
+
+    # ------------------------------------------------------------ their files
+
+    @property
+    def has_files(self) -> bool:
+        """Whether the pictures themselves are asked for."""
+        return self._how != "none"
+
+    def place_all(self, name_of: Callable[[Picture], str]) -> None:
+        """Put all pictures into the target, where they are asked for; those that cannot be read are dropped.
+
+        Pictures that readers could not read, or would not show as the boxes mean them (other formats, photos
+        on their side, damaged ones) are encoded anew; see `read`.
+
+        Args:
+            name_of: path of each below the target; it ends as `names.with_extension_of` makes it.
+        """
+        if not self.has_files:
+            return
+        doing = "copying" if self._how == "copy" else "linking"
+        with self._progress(self.count, f"{doing} {self.of}") as report:
+            for picture in self.pictures():
+                self._place(picture, name_of(picture))
+                report()
+
+    def _place(self, picture: Picture, name: str) -> None:
+        stored = self.read(picture, os.path.splitext(name)[1])
+        if stored is None:
+            return
+        if stored.path and self._how == "link":
+            self.target.link(stored.path, name)
+        else:
+            self.target.put(stored.data, name)
+
+    def each(self, doing: str) -> Iterator[Picture]:
+        """Yield the pictures as `pictures` does, and show how far it is."""
+        with self._progress(self.count, doing) as report:
+            for picture in self.pictures():
+                yield picture
+                report()
+
+    def read(self, picture: Picture, extension: str = ".jpg") -> StoredPicture | None:
+        """Return the file of a picture as the export stores it; None if it cannot be read, and so is dropped.
+
+        Its own bytes are taken where its format is the one that the extension says, its pixels are stored
+        upright, and it is whole; else it is decoded and encoded anew.
+
+        Args:
+            picture: the picture.
+            extension: how the name of the new file ends.
+        """
+        try:
+            if picture.crop:
+                return read_crop(self.folder, picture.crop, extension)
+            location = self.audit.whereabouts.locations.get(picture.key, NOWHERE)
+            return read_photo(picture.record, location, extension, self._memory)
+        except PhotoError as error:
+            self.drop(picture, f"{self.of[:-1]}: {error.reason}")
+        except FileNotFoundError:
+            self.drop(picture, "crop is gone; run the `run` command again")
+        return None
+
+    # ------------------------------------------------------------ labels and columns
+
+    @cached_property
+    def columns(self) -> list[str]:
+        """Names of the columns that a table of the folder has, `animal` among them for several crops."""
+        several = ["animal"] if self.of == "crops" and self.config.animals == "all" else []
+        return [*table_header(self.audit), *several]
+
+    def cells(self, picture: Picture) -> dict[str, str]:
+        """Return the cells of a picture, by `columns`: the label columns, then ours."""
+        photo = picture.photo
+        doubts = photo.doubts
+        if picture.animal is not None:
+            numbers = [animal.number for animal in photo.record.animals]
+            doubts = self.audit.photos.doubts_of_animals(photo.record)[numbers.index(picture.animal)]
+        cells = row_cells(picture.record, doubts)
+        for more in self.audit.more:
+            cells |= more.cells(photo.record)
+        if picture.crop:
+            cells["crop"] = picture.crop
+        cells["animal"] = "" if picture.animal is None else str(picture.animal)
+        if photo.labels:
+            cells |= dict(zip(renamed_columns(self.audit), photo.labels[0], strict=True))
+        return cells
+
+    @cached_property
+    def label_column(self) -> str | None:
+        """Name of the label column that says the class, ``folder``, or None where nothing was asked for."""
+        if self.asked.label is None:
+            return None
+        if self.asked.label == FOLDER and not self._has_column(FOLDER):
+            return FOLDER
+        return self._column(self.asked.label, "--label")
+
+    @cached_property
+    def individual_column(self) -> str | None:
+        """Name of the label column that says the individual, as asked or as it is usually called."""
+        return self._found_column(self.asked.individual, "--individual", INDIVIDUAL_COLUMNS)
+
+    @cached_property
+    def species_column(self) -> str | None:
+        """Name of the label column that says the species, as asked or as it is usually called."""
+        return self._found_column(self.asked.species, "--species", SPECIES_COLUMNS)
+
+    def label(self, picture: Picture, column: str | None) -> str:
+        """Return the cell of a label column (or ``folder``) of a picture; empty where there is none."""
+        if column is None:
+            return ""
+        if column == FOLDER and not self._has_column(FOLDER):
+            return picture.key.rpartition("/")[0].rpartition("/")[2]
+        labels = self.audit.labels
+        if labels is None or not picture.photo.labels:
+            return ""
+        return picture.photo.labels[0][labels.columns.index(column)].strip()
+
+    def class_of(self, picture: Picture, box: ExportedBox) -> str:
+        """Return the class of a box: as the label column says, if one was asked for, else the detector's."""
+        return self.label(picture, self.label_column) or box.class_name
+
+    def fold(self, picture: Picture) -> int | None:
+        """Return the fold that `split` gave a picture, -1 for one held out; None without one."""
+        cells = {
+            name: cell for more in self._folds for name, cell in more.cells(picture.photo.record).items()
+        }
+        return int(cells["fold"]) if cells.get("fold") else None
+
+    @cached_property
+    def _folds(self) -> Sequence[MoreColumns]:
+        return [more for more in self.audit.more if "fold" in more.columns]
+
+    @property
+    def has_folds(self) -> bool:
+        """Whether the folder was split."""
+        return bool(self._folds)
+
+    def _has_column(self, name: str) -> bool:
+        return self.audit.labels is not None and name in self.audit.labels.columns
+
+    def _column(self, asked: str, option: str) -> str:
+        place = column_named(self.audit.labels, asked, f"{option} {asked}")
+        assert self.audit.labels is not None
+        return self.audit.labels.columns[place]
+
+    def _found_column(self, asked: str | None, option: str, usual: Sequence[str]) -> str | None:
+        if asked is not None:
+            return self._column(asked, option)
+        labels = self.audit.labels
+        place = None if labels is None else find_column(labels.columns, usual)
+        return None if labels is None or place is None else labels.columns[place]
+
+
+def _unreviewed(photo: AuditPhoto) -> str:
+    """Return why a photo is not among those of which a person said where the animal is; see `truths`."""
+    verdict = photo.record.verdict or (photo.verdict.verdict if photo.verdict else "")
+    if verdict in ("", "undone"):
+        return "not reviewed"
+    if verdict == "unsure":
+        return "reviewed, but unsure"
+    if verdict == "whole" and detected_box(photo.record) is not None:
+        return "whole photo taken over a box, which does not say whether an animal is there"
+    return ""

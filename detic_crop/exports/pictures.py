@@ -1,0 +1,108 @@
+"""The file of a picture as an export stores it: its own bytes where other programs can read them."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from detic_crop.boxes.crop_size import Sides
+from detic_crop.config import DEFAULT_PHOTO_TIMEOUT, Format
+from detic_crop.errors import PhotoError
+from detic_crop.exports.names import EXTENSIONS
+from detic_crop.folder.crop_paths import place_of
+from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.records import Record
+from detic_crop.images.decode import PhotoFile
+from detic_crop.images.encode import encode
+from detic_crop.images.file_bytes import most_bytes
+from detic_crop.images.headers.read import read_extent
+from detic_crop.images.source import BytesSource
+from detic_crop.photos.location import LocalFile, Location
+from detic_crop.stores.store import Asking, TimeLeft
+from detic_crop.system.memory_budget import MemoryBudget
+
+QUALITY = 95
+"""Of pictures that are encoded anew."""
+
+
+class StoredPicture(NamedTuple):
+    """A picture's file.
+
+    Attributes:
+        data: its bytes.
+        sides: width and height in pixels, as stored: a reader that ignores orientations sees them.
+        path: the file on this disk that has these bytes, to be linked; empty where there is none.
+    """
+
+    data: bytes
+    sides: Sides
+    path: str = ""
+
+
+def read_crop(folder: OutputFolder, crop: str, extension: str) -> StoredPicture:
+    """Return the file of a crop.
+
+    Args:
+        folder: the output folder.
+        crop: path of the crop below it.
+        extension: how the name of the new file ends: another format is encoded anew, as PNG or JPEG.
+
+    Raises:
+        FileNotFoundError: there is none.
+        PhotoError: it cannot be decoded.
+    """
+    data = folder.crops.read(crop)
+    extent = read_extent(data, crop)
+    if _fits(extent.format, extension):
+        path = "" if place_of(crop) else os.path.join(folder.layout.root, crop)
+        return StoredPicture(data, (extent.width, extent.height), path if os.path.isfile(path) else "")
+    return _encoded(PhotoFile(data, name=crop), extension)
+
+
+def read_photo(record: Record, location: Location, extension: str, memory: MemoryBudget) -> StoredPicture:
+    """Return the file of a photo, which must still be the one that the run saw.
+
+    Args:
+        record: record of the photo.
+        location: where it is.
+        extension: how the name of the new file ends; see `read_crop`.
+        memory: where memory is borrowed meanwhile.
+
+    Raises:
+        PhotoError: it cannot be read or decoded, or is another photo now.
+    """
+    pixels = max(1, record.width * record.height)
+    asking = Asking(None, TimeLeft(DEFAULT_PHOTO_TIMEOUT))
+    try:
+        data = location.read(most_bytes(pixels), asking)
+        photo = PhotoFile.open(BytesSource(data), memory, name=record.image, max_pixels=pixels)
+    except PhotoError as error:
+        if error.reason == "too_many_pixels":
+            raise _changed() from error
+        raise
+    try:
+        if record.checksum not in (None, photo.checksum):
+            raise _changed()
+        header = photo.header
+        is_whole = not (record.truncated or record.damaged or header.truncated or header.damaged)
+        is_plain = header.plain if header.format == "JPEG" else header.orientation == 1
+        if is_whole and is_plain and header.orientation == 1 and _fits(header.format, extension):
+            path = location.path if isinstance(location, LocalFile) else ""
+            return StoredPicture(data, (header.width, header.height), path)
+        return _encoded(photo, extension)
+    finally:
+        photo.give_back()
+
+
+def _fits(format: str, extension: str) -> bool:
+    return extension.lower() in EXTENSIONS.get(format, ())
+
+
+def _encoded(photo: PhotoFile, extension: str) -> StoredPicture:
+    image = photo.decode().image
+    kind: Format = "png" if extension.lower() in EXTENSIONS["PNG"] else "jpg"
+    return StoredPicture(encode(image, kind, QUALITY), (image.shape[1], image.shape[0]))
+
+
+def _changed() -> PhotoError:
+    return PhotoError("changed", "it has changed since the run; run the `run` command again")

@@ -1,0 +1,168 @@
+"""The folder that an export writes: made beside its place, and put there once it is whole."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+import filelock
+
+from detic_crop.errors import OutputError, UsageError
+from detic_crop.folder.write_errors import output_errors
+from detic_crop.report.table import csv_parts
+from detic_crop.stores.addresses import is_address, redact
+
+_LOCK = ".detic-crop-export"
+"""In the folder while it is made: only one that has it is removed as left behind by a killed export."""
+
+
+class Target:
+    """A folder that is being written. Names of files have ``/`` and lie below it.
+
+    Args:
+        root: where the files go meanwhile.
+        shown: name of the folder in messages.
+    """
+
+    def __init__(self, root: Path, shown: str) -> None:
+        self._root = root
+        self.shown = shown
+        self.linked = self.copied = 0
+        self._folders: set[str] = set()
+
+    def path(self, name: str) -> Path:
+        """Return the path of a file of the export, whose folder is made."""
+        parts = name.split("/")
+        if not name or any(part in ("", ".", "..") for part in parts) or "\\" in name or "\0" in name:
+            raise ValueError(f"expected a path below the export, got {name!r}")
+        path = self._root.joinpath(*parts)
+        folder = name.rpartition("/")[0]
+        if folder not in self._folders:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._folders.add(folder)
+        return path
+
+    def link(self, source: str, name: str) -> None:
+        """Put a file there as a second name of another one; as a copy where the disk cannot."""
+        path = self.path(name)
+        try:
+            os.link(source, path)
+        except FileExistsError:
+            raise
+        except (OSError, NotImplementedError) as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENOSPC):
+                raise
+            self.copy(source, name)
+        else:
+            self.linked += 1
+
+    def copy(self, source: str, name: str) -> None:
+        """Put a copy of a file there."""
+        with open(source, "rb") as old, open(self.path(name), "xb") as new:
+            shutil.copyfileobj(old, new, 1 << 20)
+        self.copied += 1
+
+    def put(self, data: bytes, name: str) -> None:
+        """Put a file there; there may be none of that name."""
+        with open(self.path(name), "xb") as file:
+            file.write(data)
+        self.copied += 1
+
+    def open(self, name: str) -> BinaryIO:
+        """Open a new file to write bytes to."""
+        return open(self.path(name), "xb")
+
+    def text(self, name: str) -> TextIO:
+        """Open a new file to write text to: UTF-8, lines end as in Unix."""
+        return open(self.path(name), "x", encoding="utf-8", errors="surrogateescape", newline="\n")
+
+    def table(self, name: str, rows: Iterable[Sequence[str]]) -> None:
+        """Write a CSV table, row by row, the header first."""
+        with self.open(name) as file:
+            file.writelines(csv_parts(rows))
+
+    def json(self, name: str, value: Any) -> None:
+        """Write a small JSON file for people."""
+        with self.text(name) as file:
+            json.dump(value, file, indent=2, ensure_ascii=False)
+            file.write("\n")
+
+
+@contextlib.contextmanager
+def new_folder(out: str | os.PathLike[str], outside_of: Iterable[tuple[str, str]]) -> Iterator[Target]:
+    """Yield a folder to be filled, and put it into its place when all went well; else nothing is left.
+
+    Args:
+        out: where it is to be: a path that is free, or an empty folder.
+        outside_of: folders that it may not lie in, each with what it holds.
+
+    Raises:
+        UsageError: there is something already, or it is an address, or lies in one of those folders.
+        OutputError: it cannot be written, or another export is at work on it.
+    """
+    given = os.fspath(out)
+    if is_address(given):
+        raise UsageError(
+            "out_not_writable",
+            f"export writes to a disk, got --out {redact(given)}; pass a folder, then copy it",
+        )
+    path = Path(os.path.abspath(given))
+    for folder, what in outside_of:
+        _refuse_inside(path, folder, what, given)
+    if os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
+        raise UsageError(
+            "out_not_empty",
+            f"--out {given} is there already, and an export is not mixed with anything; pass another, or "
+            "remove it first",
+        )
+    partial = path.with_name(f".{path.name}.partial")
+    with output_errors(given):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(partial, given):
+            try:
+                yield Target(partial, given)
+                (partial / _LOCK).unlink()
+                if path.is_dir() and not path.is_symlink():
+                    path.rmdir()
+                partial.rename(path)
+            except BaseException:
+                shutil.rmtree(partial, ignore_errors=True)
+                raise
+
+
+@contextlib.contextmanager
+def _alone(partial: Path, given: str) -> Iterator[None]:
+    """Make an empty folder, alone of all processes; what a killed export left there is removed."""
+    if os.path.lexists(partial) and not (partial / _LOCK).is_file():
+        raise UsageError(
+            "foreign_partial",
+            f"{partial} was not made by detic-crop, which makes --out {given} there first; move it away",
+        )
+    partial.mkdir(exist_ok=True)
+    lock = filelock.FileLock(partial / _LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise OutputError("in_use", f"another export is at work on {given}; wait for it to end") from error
+    try:
+        for left in partial.iterdir():
+            if left.name != _LOCK:
+                shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+        yield
+    finally:
+        lock.release()
+
+
+def _refuse_inside(path: Path, folder: str, what: str, given: str) -> None:
+    if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+        raise UsageError(
+            "out_not_apart",
+            f"--out {given} lies in the folder of {what} ({folder}), where the next run would meet it; pass "
+            "a folder outside",
+        )
