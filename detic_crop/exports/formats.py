@@ -28,6 +28,9 @@ class Format(NamedTuple):
 
 FORMATS: dict[str, Format] = {
     "imagefolder": Format("image_folder", "ImageFolder", "class folders: torchvision, timm, Hugging Face"),
+    "tfrecord": Format(
+        "tfrecord", "TfRecord", "records for TensorFlow on a TPU, as in the Happywhale notebooks"
+    ),
 }
 
 

@@ -29,6 +29,7 @@ from detic_crop.report.groups import INDIVIDUAL_COLUMNS, SPECIES_COLUMNS, column
 from detic_crop.report.model import Audit
 from detic_crop.report.more_columns import MoreColumns
 from detic_crop.report.photos import AuditPhoto
+from detic_crop.report.splitting import FoldColumn
 from detic_crop.report.table import renamed_columns, row_cells, table_header
 from detic_crop.system.memory_budget import MemoryBudget
 
@@ -54,6 +55,7 @@ class Job:
         left_out: why pictures were left out → how many.
         notes: sentences that a person should read.
         of, boxes: as asked, or as the export has it.
+        has_read: whether a picture's file was asked for.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Job:
         self._size = CropSize.of(audit.config)
         self._dropped: set[tuple[str, int | None]] = set()
         self._candidates: BinaryIO | None = None
+        self.has_read = False
         self.count = 0
         self.class_names = self._survey()
 
@@ -177,11 +180,6 @@ class Job:
 
     # ------------------------------------------------------------ their files
 
-    @property
-    def has_files(self) -> bool:
-        """Whether the pictures themselves are asked for."""
-        return self._how != "none"
-
     def place_all(self, name_of: Callable[[Picture], str]) -> None:
         """Put all pictures into the target, where they are asked for; those that cannot be read are dropped.
 
@@ -191,7 +189,7 @@ class Job:
         Args:
             name_of: path of each below the target; it ends as `names.with_extension_of` makes it.
         """
-        if not self.has_files:
+        if self._how == "none":
             return
         doing = "copying" if self._how == "copy" else "linking"
         with self._progress(self.count, f"{doing} {self.of}") as report:
@@ -225,6 +223,7 @@ class Job:
             picture: the picture.
             extension: how the name of the new file ends.
         """
+        self.has_read = True
         try:
             if picture.crop:
                 return read_crop(self.folder, picture.crop, extension)
@@ -291,6 +290,11 @@ class Job:
             return ""
         return picture.photo.labels[0][labels.columns.index(column)].strip()
 
+    def spelled(self, picture: Picture) -> str:
+        """Return the photo's name as the label table spells it, on which its owner joins; else its key."""
+        labels = self.audit.labels
+        return self.label(picture, labels.key_column if labels else None) or picture.key
+
     def class_of(self, picture: Picture, box: ExportedBox) -> str:
         """Return the class of a box: as the label column says, if one was asked for, else the detector's."""
         return self.label(picture, self.label_column) or box.class_name
@@ -310,6 +314,11 @@ class Job:
     def has_folds(self) -> bool:
         """Whether the folder was split."""
         return bool(self._folds)
+
+    @property
+    def n_folds(self) -> int | None:
+        """Number of folds; None where the folder was not split."""
+        return next((m.saved.asked.folds for m in self.audit.more if isinstance(m, FoldColumn)), None)
 
     def _has_column(self, name: str) -> bool:
         return self.audit.labels is not None and name in self.audit.labels.columns
