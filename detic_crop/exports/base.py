@@ -62,6 +62,7 @@ class Export(ABC):
             encoded anew, as JPEG.
         negatives: whether photos without an animal, rejected ones among them, belong into it; else only
             cropped and resized ones do.
+        failed: whether photos that could not be read belong into it, without a size or boxes.
     """
 
     of: ClassVar[tuple[Of, ...]]
@@ -70,6 +71,7 @@ class Export(ABC):
     pictures: ClassVar[Pictures] = "link"
     accepts: ClassVar[tuple[str, ...]] = ("JPEG", "PNG")
     negatives: ClassVar[bool] = False
+    failed: ClassVar[bool] = False
 
     def __init__(self, name: str) -> None:
         self.name = name

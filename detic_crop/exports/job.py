@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import BinaryIO
@@ -38,6 +38,16 @@ FOLDER = "folder"
 
 Progress = Callable[[int, str], AbstractContextManager[Callable[[], None]]]
 """Number of pictures and what is done with them → what is called after each, while it is shown."""
+
+
+class _Again:
+    """What a generator yields, from the first on each time."""
+
+    def __init__(self, generate: Callable[[], Iterator[Picture]]) -> None:
+        self._generate = generate
+
+    def __iter__(self) -> Iterator[Picture]:
+        return self._generate()
 
 
 class Job:
@@ -86,8 +96,14 @@ class Job:
 
     # ------------------------------------------------------------ pictures
 
-    def pictures(self) -> Iterator[Picture]:
-        """Yield the pictures of the export, in the order of audit.csv; without those that were dropped."""
+    def pictures(self) -> Iterable[Picture]:
+        """Return the pictures of the export, in the order of audit.csv; without those that were dropped.
+
+        They can be gone through again and again, and are made one by one.
+        """
+        return _Again(self._kept)
+
+    def _kept(self) -> Iterator[Picture]:
         for picture in self._found(Counter()):
             if not self._dropped or (picture.key, picture.animal) not in self._dropped:
                 yield picture
@@ -125,7 +141,7 @@ class Job:
         """Return why a photo is left out; empty if it is not."""
         record = photo.record
         if record.status == "failed":
-            return "failed"
+            return "" if self._export.failed else "failed"
         if record.status == "rejected" and not (self._export.negatives and self.of == "photos"):
             return "rejected"
         if record.status == "skipped" and not (self._export.negatives and self.of == "photos"):
