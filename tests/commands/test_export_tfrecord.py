@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import importlib
 import json
 import re
 from collections import Counter, defaultdict
@@ -17,7 +18,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
-from tfrecord.reader import tfrecord_loader
 
 from detic_crop import api
 from detic_crop.exports import tf_example, tfrecord
@@ -27,6 +27,8 @@ from tests.kit.exif import ORIENTATION, exif
 from tests.kit.folders import crop, files_of, rows_of
 from tests.kit.photos import picture, write_photo
 from tests.kit.verdicts import DRAWN, give_verdict
+
+TFRECORD = importlib.import_module("tfrecord")  # has no types
 
 FEATURES = {"image_name": "byte", "image": "byte", "target": "int", "detic_box": "int"}
 
@@ -45,7 +47,7 @@ def count_data_items(paths: Sequence[str]) -> int:
 def read(path: str) -> list[dict[str, Any]]:
     """Records of a file as `tfrecord` reads them, pictures decoded and cut out as notebooks do it."""
     records = []
-    for found in tfrecord_loader(path, None, FEATURES):
+    for found in TFRECORD.tfrecord_loader(path, None, FEATURES):
         assert found["image"][:3] == b"\xff\xd8\xff"
         shown = cv2.imdecode(
             np.frombuffer(found["image"], np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
@@ -287,10 +289,8 @@ def test_without_the_package_one_is_told_which(
 
 def test_an_example_is_as_protocol_buffers_have_it() -> None:
     """Held against the messages that `tfrecord` brings along."""
-    from tfrecord import example_pb2
-
     numbers = [0, 1, -1, 127, 128, 300, 2**31, -(2**63), 2**63 - 1]
-    read_back = example_pb2.Example()
+    read_back = TFRECORD.example_pb2.Example()
     read_back.ParseFromString(tf_example.example({"b": b"\x00" * 300, "a": numbers, "empty": b""}))
     found = read_back.features.feature
     assert list(found["a"].int64_list.value) == numbers
@@ -302,8 +302,7 @@ def test_an_example_is_as_protocol_buffers_have_it() -> None:
 
 
 def test_checksums_are_those_of_the_other_writer() -> None:
-    from tfrecord.writer import TFRecordWriter
-
+    writer = TFRECORD.TFRecordWriter
     length, of_length, data, of_data = tf_example.record({"a": b"picture", "n": (3,)})
-    assert of_length == TFRecordWriter.masked_crc(length)
-    assert of_data == TFRecordWriter.masked_crc(data)
+    assert of_length == writer.masked_crc(length)
+    assert of_data == writer.masked_crc(data)
