@@ -63,6 +63,7 @@ class Export(ABC):
         negatives: whether photos without an animal, rejected ones among them, belong into it; else only
             cropped and resized ones do.
         each_animal: whether a photo of several animals is a picture for each, with its box alone.
+        failed: whether photos that could not be read belong into it, without a size or boxes.
     """
 
     of: ClassVar[tuple[Of, ...]]
@@ -72,6 +73,7 @@ class Export(ABC):
     accepts: ClassVar[tuple[str, ...]] = ("JPEG", "PNG")
     negatives: ClassVar[bool] = False
     each_animal: ClassVar[bool] = False
+    failed: ClassVar[bool] = False
 
     def __init__(self, name: str) -> None:
         self.name = name

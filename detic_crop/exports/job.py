@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import BinaryIO
@@ -40,6 +40,16 @@ FOLDER = "folder"
 
 Progress = Callable[[int, str], AbstractContextManager[Callable[[], None]]]
 """Number of pictures and what is done with them → what is called after each, while it is shown."""
+
+
+class _Again:
+    """What a generator yields, from the first on each time."""
+
+    def __init__(self, generate: Callable[[], Iterator[Picture]]) -> None:
+        self._generate = generate
+
+    def __iter__(self) -> Iterator[Picture]:
+        return self._generate()
 
 
 class Job:
@@ -86,8 +96,14 @@ class Job:
 
     # ------------------------------------------------------------ pictures
 
-    def pictures(self) -> Iterator[Picture]:
-        """Yield the pictures of the export, in the order of audit.csv; without those that were dropped."""
+    def pictures(self) -> Iterable[Picture]:
+        """Return the pictures of the export, in the order of audit.csv; without those that were dropped.
+
+        They can be gone through again and again, and are made one by one.
+        """
+        return _Again(self._kept)
+
+    def _kept(self) -> Iterator[Picture]:
         for picture in self._found(Counter()):
             if not self._dropped or (picture.key, picture.animal) not in self._dropped:
                 yield picture
@@ -127,7 +143,7 @@ class Job:
         """Return why a photo is left out; empty if it is not."""
         record = photo.record
         if record.status == "failed":
-            return "failed"
+            return "" if self._export.failed else "failed"
         if record.status == "rejected" and not (self._export.negatives and self.of == "photos"):
             return "rejected"
         if record.status == "skipped" and not (self._export.negatives and self.of == "photos"):
@@ -191,7 +207,7 @@ class Job:
         """Put all pictures into the target, where they are asked for; those that cannot be read are dropped.
 
         Pictures that readers could not read, or would not show as the boxes mean them (other formats, photos
-        on their side, damaged ones) are encoded anew as JPEG; see `read`.
+        on their side, damaged ones) are encoded anew; see `read`.
 
         Args:
             name_of: path of each below the target; it ends as `names.with_extension_of` makes it.
@@ -224,7 +240,7 @@ class Job:
         """Return the file of a picture as the export stores it; None if it cannot be read, and so is dropped.
 
         Its own bytes are taken where its format is the one that the extension says, its pixels are stored
-        upright, and it is whole; else it is decoded and encoded as JPEG.
+        upright, and it is whole; else it is decoded and encoded anew.
 
         Args:
             picture: the picture.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detic_crop.boxes.crop_size import Sides
-from detic_crop.config import DEFAULT_PHOTO_TIMEOUT
+from detic_crop.config import DEFAULT_PHOTO_TIMEOUT, Format
 from detic_crop.errors import PhotoError
 from detic_crop.exports.names import EXTENSIONS
 from detic_crop.folder.crop_paths import place_of
@@ -50,7 +50,7 @@ def read_crop(folder: OutputFolder, crop: str, extension: str) -> StoredPicture:
     Args:
         folder: the output folder.
         crop: path of the crop below it.
-        extension: how the name of the new file ends: another format is encoded anew.
+        extension: how the name of the new file ends: another format is encoded anew, as PNG or JPEG.
 
     Raises:
         FileNotFoundError: there is none.
@@ -61,7 +61,7 @@ def read_crop(folder: OutputFolder, crop: str, extension: str) -> StoredPicture:
     if _fits(extent.format, extension):
         path = "" if place_of(crop) else os.path.join(folder.layout.root, crop)
         return StoredPicture(data, (extent.width, extent.height), path if os.path.isfile(path) else "")
-    return _encoded(PhotoFile(data, name=crop))
+    return _encoded(PhotoFile(data, name=crop), extension)
 
 
 def read_photo(record: Record, location: Location, extension: str, memory: MemoryBudget) -> StoredPicture:
@@ -83,7 +83,7 @@ def read_photo(record: Record, location: Location, extension: str, memory: Memor
         if is_whole and is_plain and header.orientation == 1 and _fits(header.format, extension):
             path = location.path if isinstance(location, LocalFile) else ""
             return StoredPicture(data, (header.width, header.height), path)
-        return _encoded(photo)
+        return _encoded(photo, extension)
 
 
 def crop_pixels(folder: OutputFolder, crop: str) -> NDArray[np.uint8]:
@@ -126,9 +126,10 @@ def _fits(format: str, extension: str) -> bool:
     return extension.lower() in EXTENSIONS.get(format, ())
 
 
-def _encoded(photo: PhotoFile) -> StoredPicture:
+def _encoded(photo: PhotoFile, extension: str) -> StoredPicture:
     image = photo.decode().image
-    return StoredPicture(encode(image, "jpg", QUALITY), (image.shape[1], image.shape[0]))
+    kind: Format = "png" if extension.lower() in EXTENSIONS["PNG"] else "jpg"
+    return StoredPicture(encode(image, kind, QUALITY), (image.shape[1], image.shape[0]))
 
 
 def _changed() -> PhotoError:

@@ -24,12 +24,18 @@ WORDING: dict[str, str] = {
     "no_encounters": (
         "^--by encounter: .* has no encounters; pass --by gap:30min, |^--by .*: no photo of .* has one; leave"
     ),
+    "no_folder_for_report": "--report .*: there is no folder .*; make it, or pass another file$",
     "no_folder_for_out": "^--out .*: there is no folder .*; make it, or pass another --out$",
     "no_label_matches": r"^--labels: no row of .* names a photo of --in .*; pass --labels-key ",
     "no_shards": "holds no shards; pass the --out folder of `run --shard k/N`",
     "no_verdicts": "has no verdicts to teach from; run `detic-crop review`, .*, then teach$",
     "not_a_photo": r"^expected (a photo as an array|an .H, W, 3. uint8 photo), got ",
+    "not_a_report": "--report .* exists and was not written by `detic-crop verify`, so it is left as",
     "nothing_finished": "has no finished photos yet; run its .* first",
+    "nothing_to_export": r"^--to .*: nothing is left to export \(",
+    "nothing_to_verify_by": (
+        "has neither .detic-crop/journal.jsonl nor a manifest.csv of detic-crop; pass the --out folder "
+    ),
     "other_algorithm": r"was made by (an earlier|a later) version of detic-crop, .*; finish it with",
     "out_is_not_taught": "--out .* exists and was not written by `detic-crop teach`, so it is left as it is",
     "out_is_source": r"^--out is .* itself; pass another folder",
@@ -40,6 +46,7 @@ WORDING: dict[str, str] = {
     "shards_not_done": r"shards that are not done: [\d,]+ of [\d,]+.*; run them, then merge again",
     "too_few_lessons": "^expected at least 5 photos of .*, got .*; (review more|see to those), then teach$",
     "unknown_setting": r"unknown setting .*; known are ",
+    "verdicts_wait": r"^[\d,]+ verdicts? waits? to be applied, .*; run: detic-crop apply ",
     "verdicts_would_be_lost": r"--overwrite would remove the verdicts in .*; add --discard-review",
     #
     # config, errors, system
@@ -55,8 +62,16 @@ WORDING: dict[str, str] = {
         "|^recrop has no dry run and no shards|^recrop needs no detector"
         r"|goes with --vocabulary FILE\.npy or checkpoint, got"
         "|^--labels-key .* needs --labels; the labels that .* has kept name their photos in the column"
+        "|^--[a-z]+ .* does not apply to --to .*; leave it out$"
         "|^--no-labels and --labels exclude each other; leave one out$"
     ),
+    #
+    # exports
+    "foreign_partial": "was not made by detic-crop, which makes --out .* there first; move it away$",
+    "no_class": "needs a class for each picture, .*; pass --label COLUMN, or --label folder ",
+    "no_such_export": "^--to .*: expected one of ",
+    "out_not_apart": "^--out .* lies in the folder of .*; pass a folder outside$",
+    "out_not_empty": "^--out .* is there already, .*; pass another, or remove it first$",
     #
     # detectors
     "bad_address": " is not an address: ",
@@ -191,7 +206,7 @@ WORDING: dict[str, str] = {
     "other_writer": "another run writes to .* is not what this one wrote; what was finished is kept",
     "out_is_file": "--out .* is an? (object|file); pass ",
     "out_is_input": "--(in|out) .*(same folder as|or lies inside).*; pass another --out, your photos stay",
-    "out_not_writable": "cannot be written to; pass s3://BUCKET/FOLDER",
+    "out_not_writable": "cannot be written to; pass s3://BUCKET/FOLDER|^export writes to a disk, got --out ",
     "outside_output": "lies outside of --out .*; nothing is changed there",
     "no_working_folder": "the folder in which this command was started is gone, .*; change to a folder",
     "path_too_long": r"… is too long for the disk \(.*\); pass a shorter one",
