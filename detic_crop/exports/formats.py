@@ -31,6 +31,9 @@ FORMATS: dict[str, Format] = {
     "tfrecord": Format(
         "tfrecord", "TfRecord", "records for TensorFlow on a TPU, as in the Happywhale notebooks"
     ),
+    "wildlife": Format("wildlife", "Wildlife", "metadata.csv for WildlifeDatasets and wildlife-tools"),
+    "miewid": Format("miewid", "MiewId", "annotations for the training of MiewID"),
+    "pyseter": Format("pyseter", "Pyseter", "flat folder, boxes and encounters for pyseter"),
 }
 
 

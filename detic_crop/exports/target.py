@@ -48,6 +48,10 @@ class Target:
             self._folders.add(folder)
         return path
 
+    def final(self, name: str) -> str:
+        """Return the absolute path that a file of the export will have, once it is in its place."""
+        return os.path.join(os.path.abspath(self.shown), *name.split("/"))
+
     def link(self, source: str, name: str) -> None:
         """Put a file there as a second name of another one; as a copy where the disk cannot."""
         path = self.path(name)
