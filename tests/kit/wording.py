@@ -67,9 +67,14 @@ WORDING: dict[str, str] = {
     ),
     #
     # exports
+    "count_in_path": "^--out .*: readers take the first -NUMBER. in a path .*; pass a folder whose ",
+    "empty_files": "^--to tfrecord: there are too few .* files, .*; (pass --files|export more photos)",
     "foreign_partial": "was not made by detic-crop, which makes --out .* there first; move it away$",
     "no_class": "needs a class for each picture, .*; pass --label COLUMN, or --label folder ",
+    "no_individual": "needs an individual for each picture, .*; pass --individual COLUMN, --label folder ",
+    "not_a_multiple": "^--files .*: expected a multiple of .*; pass ",
     "no_such_export": "^--to .*: expected one of ",
+    "no_tfrecord": r"^--to tfrecord needs google-crc32c, .*; pip install 'detic-crop\[tfrecord\]'$",
     "out_not_apart": "^--out .* lies in the folder of .*; pass a folder outside$",
     "out_not_empty": "^--out .* is there already, .*; pass another, or remove it first$",
     #
