@@ -67,9 +67,14 @@ WORDING: dict[str, str] = {
     ),
     #
     # exports
+    "count_in_path": "^--out .*: readers take the first -NUMBER. in a path .*; pass a folder whose ",
+    "empty_files": "^--to tfrecord: there are too few .* files, .*; (pass --files|export more photos)",
     "foreign_partial": "was not made by detic-crop, which makes --out .* there first; move it away$",
     "no_class": "needs a class for each picture, .*; pass --label COLUMN, or --label folder ",
+    "no_individual": "needs an individual for each picture, .*; pass --individual COLUMN, --label folder ",
+    "not_a_multiple": "^--files .*: expected a multiple of .*; pass ",
     "no_such_export": "^--to .*: expected one of ",
+    "no_tfrecord": r"^--to tfrecord needs google-crc32c, .*; pip install 'detic-crop\[tfrecord\]'$",
     "out_not_apart": "^--out .* lies in the folder of .*; pass a folder outside$",
     "out_not_empty": "^--out .* is there already, .*; pass another, or remove it first$",
     #
@@ -270,6 +275,8 @@ WORDING: dict[str, str] = {
     "nobody_to_hold_out": "^--unseen .* holds individuals out, and no label names one; pass --individual",
     "nothing_to_sample": "no photo is cropped or resized yet; run the `run` command first",
     "nothing_to_split": "has no crops to split; pass the --out of a finished run$",
+    "bad_margin": r"--margin must be 0\.5 to 50 percentage points, got \S+; pass e\.g\. 3$",
+    "no_crop_for_margin": "--margin is about the share of right crops, and there is no crop yet$",
     "sample_too_small": r"--sample .* is too few to tell anything; pass \d+ or more",
     "too_few_groups": r"^--folds \d+ needs as many groups of photos, .*; pass a smaller --folds$",
     "workbook_too_large": "a worksheet holds .* rows and .* columns, the table has .*; leave --xlsx out",
