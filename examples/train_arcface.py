@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import timm
 import torch
@@ -80,10 +80,10 @@ class Embedder(nn.Module):
 
     def __init__(self, backbone: str, pretrained: bool, dimensions: int = 512) -> None:
         super().__init__()
-        self.backbone: Any = timm.create_model(backbone, pretrained=pretrained, num_classes=0, global_pool="")
+        self.backbone = timm.create_model(backbone, pretrained=pretrained, num_classes=0, global_pool="")
         self.pool = GeM()
         self.neck = nn.Sequential(
-            nn.Linear(self.backbone.num_features, dimensions), nn.BatchNorm1d(dimensions)
+            nn.Linear(cast(int, self.backbone.num_features), dimensions), nn.BatchNorm1d(dimensions)
         )
 
     def forward(self, pictures: Tensor) -> Tensor:
