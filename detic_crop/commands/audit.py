@@ -42,6 +42,7 @@ def write_audit(
     sample: int | None = None,
     seed: int | None = None,
     xlsx: bool = False,
+    manifest: bool = False,
     csv_safe: bool | None = None,
     encounter: str | None = None,
 ) -> RunResult:
@@ -56,6 +57,7 @@ def write_audit(
             earlier one, and no verdict is ever lost.
         seed: seed of the random numbers; None keeps that of an earlier sample, else takes 0.
         xlsx: write audit.xlsx, too.
+        manifest: write manifest.csv, too, by which `verify` finds any change of a photo or crop.
         csv_safe: write a ``'`` before cells of audit.csv that a spreadsheet would take for formulas, now and
             whenever the table is written again; False no longer does so, None does as before.
         encounter: what makes an encounter, for the columns ``encounter`` and ``burst``, now and whenever the
@@ -71,7 +73,9 @@ def write_audit(
         raise UsageError("seed_without_sample", "--seed belongs to --sample; pass --sample N, too, e.g. 200")
     encounter = RunOptions(encounter=encounter).encounter  # as a run checks and spells it
     with open_folder(output) as folder:
-        return rebuild_tables(folder, input, sample, seed, xlsx, csv_safe=csv_safe, encounter=encounter)
+        return rebuild_tables(
+            folder, input, sample, seed, xlsx, csv_safe=csv_safe, encounter=encounter, manifest=manifest
+        )
 
 
 def rebuild_tables(
@@ -83,6 +87,7 @@ def rebuild_tables(
     advice: str = PASS_INPUT,
     csv_safe: bool | None = None,
     encounter: str | None = None,
+    manifest: bool = False,
 ) -> RunResult:
     """Hold a folder and rebuild its tables; see `write_audit`.
 
@@ -103,7 +108,7 @@ def rebuild_tables(
         save_table_settings(folder, load_table_settings(folder).changed(csv_safe, encounter))
         if sample is not None:
             _draw_sample(result, audit, sample, seed)
-        write_report(result, audit, advice, xlsx=xlsx)
+        write_report(result, audit, advice, xlsx=xlsx, manifest=state.records if manifest else None)
     return result
 
 

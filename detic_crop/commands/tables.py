@@ -16,6 +16,7 @@ from detic_crop.folder.times_file import Times, save_times
 from detic_crop.folder.whereabouts import PASS_INPUT, Whereabouts, look_for_photos
 from detic_crop.report.estimate import estimate
 from detic_crop.report.html.page import write_page
+from detic_crop.report.manifest import write_manifest
 from detic_crop.report.meetings import NO_ENCOUNTERS
 from detic_crop.report.model import Audit
 from detic_crop.report.more_columns import MoreColumns
@@ -25,6 +26,7 @@ from detic_crop.report.table import write_table
 from detic_crop.report.workbook import write_workbook
 from detic_crop.system.memory_budget import MemoryBudget
 from detic_crop.wording import counted
+from detic_crop.work.progress import counting_bar
 
 RUN_AUDIT = "run `detic-crop audit` with --in FOLDER, where they are now"
 """Advice about photos that have moved, of commands that do not take ``--in`` for them."""
@@ -46,7 +48,14 @@ def write_tables(
     write_report(result, Audit.of(result.folder, records, result.config, whereabouts), advice)
 
 
-def write_report(result: RunResult, audit: Audit, advice: str, *, xlsx: bool = False) -> None:
+def write_report(
+    result: RunResult,
+    audit: Audit,
+    advice: str,
+    *,
+    xlsx: bool = False,
+    manifest: Mapping[str, Record] | None = None,
+) -> None:
     """Write the tables of an audit, and add its numbers and what a person should know to the result.
 
     Args:
@@ -54,6 +63,7 @@ def write_report(result: RunResult, audit: Audit, advice: str, *, xlsx: bool = F
         audit: what the tables show.
         advice: what to do about photos that have moved, `PASS_INPUT` or `RUN_AUDIT`.
         xlsx: write audit.xlsx, too.
+        manifest: write manifest.csv of these records, too.
     """
     folder = result.folder
     so = "audit.html keeps the pictures that it has of them already"
@@ -75,6 +85,7 @@ def write_report(result: RunResult, audit: Audit, advice: str, *, xlsx: bool = F
         result.notes.append(
             "audit.xlsx is older than this table; `detic-crop audit` with --xlsx writes a new one"
         )
+    result.notes += _manifest(result, audit, manifest)
     result.flagged = 0
     result.count(_counting_flagged(result, audit))
     if audit.labels is not None and len(audit.rows) < len(audit.labels.rows):
@@ -82,6 +93,22 @@ def write_report(result: RunResult, audit: Audit, advice: str, *, xlsx: bool = F
             f"audit.csv has {len(audit.rows):,} of {counted(len(audit.labels.rows), 'label row')} so far; "
             "it follows the table row by row once all are done"
         )
+
+
+def _manifest(result: RunResult, audit: Audit, records: Mapping[str, Record] | None) -> list[str]:
+    """Write manifest.csv if there are records for it; return what a person should know of it."""
+    folder = result.folder
+    if records is not None:
+        with counting_bar(len(records), "hashing", quiet=False) as step:
+            return write_manifest(folder, audit, records, step)
+    return note_older_manifest(folder) if result.done else []
+
+
+def note_older_manifest(folder: OutputFolder) -> list[str]:
+    """Return what a person should know of a manifest where crops may be others now; nothing without one."""
+    if not folder.exists(folder.layout.manifest):
+        return []
+    return ["manifest.csv is older than these crops; `detic-crop audit` with --manifest writes a new one"]
 
 
 def with_further_columns(folder: OutputFolder, audit: Audit, notes: list[str]) -> tuple[Audit, Times | None]:

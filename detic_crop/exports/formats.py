@@ -28,6 +28,12 @@ class Format(NamedTuple):
 
 FORMATS: dict[str, Format] = {
     "imagefolder": Format("image_folder", "ImageFolder", "class folders: torchvision, timm, Hugging Face"),
+    "tfrecord": Format(
+        "tfrecord", "TfRecord", "records for TensorFlow on a TPU, as in the Happywhale notebooks"
+    ),
+    "wildlife": Format("wildlife", "Wildlife", "metadata.csv for WildlifeDatasets and wildlife-tools"),
+    "miewid": Format("miewid", "MiewId", "annotations for the training of MiewID"),
+    "pyseter": Format("pyseter", "Pyseter", "flat folder, boxes and encounters for pyseter"),
 }
 
 

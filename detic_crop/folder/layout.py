@@ -44,7 +44,7 @@ class Layout:
         indexes: folder of the indexes of tar files in a store.
         temporary: folder of unfinished files.
         lock, owner: file that is locked, and who holds the lock.
-        audit_csv, animals_csv, audit_html, audit_xlsx: tables.
+        audit_csv, animals_csv, audit_html, audit_xlsx, manifest: tables.
         written: what these were written as, see `tables`.
         run_json: summary of the last run.
     """
@@ -84,6 +84,7 @@ class Layout:
         self.animals_csv: Final = self.root / "animals.csv"
         self.audit_html: Final = self.root / "audit.html"
         self.audit_xlsx: Final = self.root / "audit.xlsx"
+        self.manifest: Final = self.root / "manifest.csv"
         self.written: Final = self.root_state / "written.json"
         self.run_json: Final = (self.root if shard is None else self.own_state) / "run.json"
 
@@ -95,7 +96,7 @@ class Layout:
     @property
     def occasional_tables(self) -> tuple[Path, ...]:
         """The tables that only some commands write."""
-        return (self.animals_csv, self.audit_xlsx)
+        return (self.animals_csv, self.audit_xlsx, self.manifest)
 
     @property
     def for_people(self) -> tuple[Path, ...]:

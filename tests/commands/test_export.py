@@ -295,6 +295,15 @@ def test_no_two_pictures_share_a_name() -> None:
     assert names.changed == 2
 
 
+def test_two_pictures_that_want_one_name_are_both_there(tmp_path: Path) -> None:
+    for number, key in enumerate(["x/a/b.jpg", "x/a__b.jpg"]):
+        write_photo(tmp_path / "in" / key, number)
+    (tmp_path / "labels.csv").write_text("image,species\nx/a/b.jpg,orca\nx/a__b.jpg,orca\n")
+    crop(tmp_path / "in" / "x", tmp_path / "cropped", labels=tmp_path / "labels.csv")
+    assert api.export(tmp_path / "cropped", TO, tmp_path / "out").count == 2
+    assert sorted(lines_of(tmp_path / "out")) == ["orca/a__b-2.jpg", "orca/a__b.jpg"]
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

@@ -19,7 +19,7 @@ from detic_crop.folder.records import files_of as crops_of_record
 from detic_crop.photos.keys import STATE
 from tests.kit.detectors import FakeDetector
 
-TABLES = ("audit.csv", "audit.html", "audit.xlsx", "animals.csv")
+TABLES = ("audit.csv", "audit.html", "audit.xlsx", "animals.csv", "manifest.csv")
 
 
 def crop(input: Path | str, out: Path | str, **settings: Any) -> api.RunResult:
