@@ -35,8 +35,8 @@ def write_big_run(
 ) -> Path:
     """An output folder below `folder` with `count` rows, labels among them; returns it.
 
-    Rows take turns in showing eight photos, whose boxes and crops they share; chosen scores differ. Each shows
-    another individual, unless there are fewer. With `own_crops` each row has a crop of its own name.
+    Rows take turns in showing eight photos, whose boxes and crops they share; chosen scores differ. Each
+    shows another individual, unless there are fewer. With `own_crops` each row has a crop of its own name.
     """
     write_photos(folder / "in", 8, width=width, height=height)
     out = folder / "out"
