@@ -92,7 +92,8 @@ api.export({str(cropped)!r}, {TO!r}, {str(tmp_path / "out")!r}, label="folder")
 
 def test_two_at_once_are_not_mixed(cropped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second one into the same place, while the first one is at work."""
-    path_of, asked = Target.path, []
+    path_of = Target.path
+    asked: list[str] = []
 
     def asking(self: Target, name: str) -> Path:
         if not asked:
