@@ -32,7 +32,9 @@ WORDING: dict[str, str] = {
     "not_a_photo": r"^expected (a photo as an array|an .H, W, 3. uint8 photo), got ",
     "not_a_report": "--report .* exists and was not written by `detic-crop verify`, so it is left as",
     "nothing_finished": "has no finished photos yet; run its .* first",
-    "nothing_to_export": r"^--to .*: nothing is left to export \(",
+    "nothing_to_export": (
+        r"^--to .*: nothing of .* is left to export \(|^--to tfrecord: all individuals are held out; "
+    ),
     "nothing_to_verify_by": (
         "has neither .detic-crop/journal.jsonl nor a manifest.csv of detic-crop; pass the --out folder "
     ),
