@@ -63,6 +63,7 @@ WORDING: dict[str, str] = {
     #
     # exports
     "foreign_partial": "was not made by detic-crop, which makes --out .* there first; move it away$",
+    "label_of_candidates": "^--label .* names the class of the chosen boxes, .*; leave one of them out$",
     "no_class": "needs a class for each picture, .*; pass --label COLUMN, or --label folder ",
     "no_such_export": "^--to .*: expected one of ",
     "out_not_apart": "^--out .* lies in the folder of .*; pass a folder outside$",
