@@ -103,7 +103,7 @@ def export(
                 raise UsageError("nothing_to_export", f"--to {to}: nothing is left to export ({why})")
             kind.write(job)
         notes += _unfinished(folder, audit)
-        if job.has_files and job.of == "photos":
+        if job.has_read and job.of == "photos":
             notes += audit.whereabouts.sentences("they are left out", PASS_INPUT)
         return ExportResult(
             to, Path(os.fspath(out)), job.of, job.count, job.left_out, [*notes, *job.notes], target.linked

@@ -62,6 +62,7 @@ class Export(ABC):
             encoded anew, as JPEG.
         negatives: whether photos without an animal, rejected ones among them, belong into it; else only
             cropped and resized ones do.
+        each_animal: whether a photo of several animals is a picture for each, with its box alone.
         failed: whether photos that could not be read belong into it, without a size or boxes.
     """
 
@@ -71,6 +72,7 @@ class Export(ABC):
     pictures: ClassVar[Pictures] = "link"
     accepts: ClassVar[tuple[str, ...]] = ("JPEG", "PNG")
     negatives: ClassVar[bool] = False
+    each_animal: ClassVar[bool] = False
     failed: ClassVar[bool] = False
 
     def __init__(self, name: str) -> None:

@@ -35,6 +35,12 @@ FORMATS: dict[str, Format] = {
         "megadetector", "MegaDetector", "boxes as MegaDetector's JSON: Timelapse, AddaxAI"
     ),
     "label-studio": Format("label_studio", "LabelStudio", "boxes as predictions that Label Studio corrects"),
+    "tfrecord": Format(
+        "tfrecord", "TfRecord", "records for TensorFlow on a TPU, as in the Happywhale notebooks"
+    ),
+    "wildlife": Format("wildlife", "Wildlife", "metadata.csv for WildlifeDatasets and wildlife-tools"),
+    "miewid": Format("miewid", "MiewId", "annotations for the training of MiewID"),
+    "pyseter": Format("pyseter", "Pyseter", "flat folder, boxes and encounters for pyseter"),
 }
 
 

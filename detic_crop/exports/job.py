@@ -8,27 +8,31 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from detic_crop.boxes.crop_size import CropSize, Sides
 from detic_crop.config import CropConfig
 from detic_crop.errors import PhotoError
 from detic_crop.exports.base import Asked, Boxes, Export, Of
-from detic_crop.exports.picture import ExportedBox, Picture, chosen_boxes, in_crop, scaled
-from detic_crop.exports.pictures import StoredPicture, read_crop, read_photo
+from detic_crop.exports.picture import ExportedBox, Picture, chosen_boxes, each_animal, in_crop, scaled
+from detic_crop.exports.pictures import StoredPicture, crop_pixels, photo_pixels, read_crop, read_photo
 from detic_crop.exports.target import Target
 from detic_crop.folder.animals import crops_of
 from detic_crop.folder.decisions import detected_box
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import read_candidates
 from detic_crop.images.headers.read import read_extent
-from detic_crop.photos.location import NOWHERE
+from detic_crop.photos.location import NOWHERE, Location
 from detic_crop.report.groups import INDIVIDUAL_COLUMNS, SPECIES_COLUMNS, column_named, find_column
 from detic_crop.report.model import Audit
 from detic_crop.report.more_columns import MoreColumns
 from detic_crop.report.photos import AuditPhoto
+from detic_crop.report.splitting import FoldColumn
 from detic_crop.report.table import renamed_columns, row_cells, table_header
 from detic_crop.system.memory_budget import MemoryBudget
 
@@ -64,6 +68,7 @@ class Job:
         left_out: why pictures were left out → how many.
         notes: sentences that a person should read.
         of, boxes: as asked, or as the export has it.
+        has_read: whether a picture's file was asked for.
     """
 
     def __init__(
@@ -88,6 +93,7 @@ class Job:
         self._size = CropSize.of(audit.config)
         self._dropped: set[tuple[str, int | None]] = set()
         self._candidates: BinaryIO | None = None
+        self.has_read = False
         self.count = 0
         self.class_names = self._survey()
 
@@ -129,10 +135,12 @@ class Job:
             why = self._reason_against(photo)
             if why:
                 left_out[why] += 1
-            elif self.of == "photos":
-                yield self._whole(photo)
-            else:
+            elif self.of == "crops":
                 yield from self._crops(photo)
+            elif self._export.each_animal:
+                yield from each_animal(self._whole(photo))
+            else:
+                yield self._whole(photo)
 
     def _reason_against(self, photo: AuditPhoto) -> str:
         """Return why a photo is left out; empty if it is not."""
@@ -193,11 +201,6 @@ class Job:
 
     # ------------------------------------------------------------ their files
 
-    @property
-    def has_files(self) -> bool:
-        """Whether the pictures themselves are asked for."""
-        return self._how != "none"
-
     def place_all(self, name_of: Callable[[Picture], str]) -> None:
         """Put all pictures into the target, where they are asked for; those that cannot be read are dropped.
 
@@ -207,7 +210,7 @@ class Job:
         Args:
             name_of: path of each below the target; it ends as `names.with_extension_of` makes it.
         """
-        if not self.has_files:
+        if self._how == "none":
             return
         doing = "copying" if self._how == "copy" else "linking"
         with self._progress(self.count, f"{doing} {self.of}") as report:
@@ -241,16 +244,34 @@ class Job:
             picture: the picture.
             extension: how the name of the new file ends.
         """
-        try:
+        with self._dropping(picture):
             if picture.crop:
                 return read_crop(self.folder, picture.crop, extension)
-            location = self.audit.whereabouts.locations.get(picture.key, NOWHERE)
-            return read_photo(picture.record, location, extension, self._memory)
+            return read_photo(picture.record, self.location(picture), extension, self._memory)
+        return None
+
+    def pixels(self, picture: Picture) -> NDArray[np.uint8] | None:
+        """Return the upright pixels of a picture, (H, W, 3) uint8, BGR; None as of `read`."""
+        with self._dropping(picture):
+            if picture.crop:
+                return crop_pixels(self.folder, picture.crop)
+            return photo_pixels(picture.record, self.location(picture), self._memory)
+        return None
+
+    def location(self, picture: Picture) -> Location:
+        """Return where the photo is now."""
+        return self.audit.whereabouts.locations.get(picture.key, NOWHERE)
+
+    @contextmanager
+    def _dropping(self, picture: Picture) -> Iterator[None]:
+        """Drop the picture if it cannot be read."""
+        self.has_read = True
+        try:
+            yield
         except PhotoError as error:
             self.drop(picture, f"{self.of[:-1]}: {error.reason}")
         except FileNotFoundError:
             self.drop(picture, "crop is gone; run the `run` command again")
-        return None
 
     # ------------------------------------------------------------ labels and columns
 
@@ -307,6 +328,15 @@ class Job:
             return ""
         return picture.photo.labels[0][labels.columns.index(column)].strip()
 
+    def spelled(self, picture: Picture) -> str:
+        """Return the photo's name as the label table spells it, on which its owner joins; else its key."""
+        labels = self.audit.labels
+        return self.label(picture, labels.key_column if labels else None) or picture.key
+
+    def usual_column(self, usual: Sequence[str]) -> str | None:
+        """Return the label column that has the first of some usual names, in any case; None if none has."""
+        return self._found_column(None, "", usual)
+
     def class_of(self, picture: Picture, box: ExportedBox) -> str:
         """Return the class of a box: as the label column says, if one was asked for, else the detector's."""
         return self.label(picture, self.label_column) or box.class_name
@@ -318,14 +348,29 @@ class Job:
         }
         return int(cells["fold"]) if cells.get("fold") else None
 
+    def encounter(self, picture: Picture) -> str:
+        """Return the encounter of a picture, if ``--encounter`` asked for them; empty without one."""
+        for more in self._encounters:
+            return more.cells(picture.photo.record)["encounter"]
+        return ""
+
     @cached_property
     def _folds(self) -> Sequence[MoreColumns]:
         return [more for more in self.audit.more if "fold" in more.columns]
+
+    @cached_property
+    def _encounters(self) -> Sequence[MoreColumns]:
+        return [more for more in self.audit.more if "encounter" in more.columns]
 
     @property
     def has_folds(self) -> bool:
         """Whether the folder was split."""
         return bool(self._folds)
+
+    @property
+    def n_folds(self) -> int | None:
+        """Number of folds; None where the folder was not split."""
+        return next((m.saved.asked.folds for m in self.audit.more if isinstance(m, FoldColumn)), None)
 
     def _has_column(self, name: str) -> bool:
         return self.audit.labels is not None and name in self.audit.labels.columns

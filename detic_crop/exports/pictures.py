@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from detic_crop.boxes.crop_size import Sides
 from detic_crop.config import DEFAULT_PHOTO_TIMEOUT, Format
@@ -71,6 +76,35 @@ def read_photo(record: Record, location: Location, extension: str, memory: Memor
     Raises:
         PhotoError: it cannot be read or decoded, or is another photo now.
     """
+    with _opened(record, location, memory) as (data, photo):
+        header = photo.header
+        is_whole = not (record.truncated or record.damaged or header.truncated or header.damaged)
+        is_plain = header.plain if header.format == "JPEG" else header.orientation == 1
+        if is_whole and is_plain and header.orientation == 1 and _fits(header.format, extension):
+            path = location.path if isinstance(location, LocalFile) else ""
+            return StoredPicture(data, (header.width, header.height), path)
+        return _encoded(photo, extension)
+
+
+def crop_pixels(folder: OutputFolder, crop: str) -> NDArray[np.uint8]:
+    """Return the pixels of a crop: (H, W, 3) uint8, BGR.
+
+    Raises:
+        FileNotFoundError: there is none.
+        PhotoError: it cannot be decoded.
+    """
+    return PhotoFile(folder.crops.read(crop), name=crop).decode().image
+
+
+def photo_pixels(record: Record, location: Location, memory: MemoryBudget) -> NDArray[np.uint8]:
+    """Return the upright pixels of a photo: (H, W, 3) uint8, BGR; arguments and errors as of `read_photo`."""
+    with _opened(record, location, memory) as (_, photo):
+        return photo.decode().image
+
+
+@contextmanager
+def _opened(record: Record, location: Location, memory: MemoryBudget) -> Iterator[tuple[bytes, PhotoFile]]:
+    """Yield the bytes of a photo, which must still be the one that the run saw, and what reads them."""
     pixels = max(1, record.width * record.height)
     asking = Asking(None, TimeLeft(DEFAULT_PHOTO_TIMEOUT))
     try:
@@ -83,13 +117,7 @@ def read_photo(record: Record, location: Location, extension: str, memory: Memor
     try:
         if record.checksum not in (None, photo.checksum):
             raise _changed()
-        header = photo.header
-        is_whole = not (record.truncated or record.damaged or header.truncated or header.damaged)
-        is_plain = header.plain if header.format == "JPEG" else header.orientation == 1
-        if is_whole and is_plain and header.orientation == 1 and _fits(header.format, extension):
-            path = location.path if isinstance(location, LocalFile) else ""
-            return StoredPicture(data, (header.width, header.height), path)
-        return _encoded(photo, extension)
+        yield data, photo
     finally:
         photo.give_back()
 
