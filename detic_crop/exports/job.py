@@ -201,6 +201,11 @@ class Job:
 
     # ------------------------------------------------------------ their files
 
+    @property
+    def has_files(self) -> bool:
+        """Whether the pictures themselves are asked for."""
+        return self._how != "none"
+
     def place_all(self, name_of: Callable[[Picture], str]) -> None:
         """Put all pictures into the target, where they are asked for; those that cannot be read are dropped.
 
@@ -210,7 +215,7 @@ class Job:
         Args:
             name_of: path of each below the target; it ends as `names.with_extension_of` makes it.
         """
-        if self._how == "none":
+        if not self.has_files:
             return
         doing = "copying" if self._how == "copy" else "linking"
         with self._progress(self.count, f"{doing} {self.of}") as report:

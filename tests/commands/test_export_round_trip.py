@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,6 +59,11 @@ def there_and_back(tmp_path: Path, to: str, settings: dict[str, Any], **asked: A
     return Both(records_of(out), records_of(back), out, back)
 
 
+def animals_of(record: Record) -> Sequence[Record | Animal]:
+    """The animals of a photo; without --animals all its record tells of the one."""
+    return record.animals or (record,)
+
+
 def class_of(record: Record, animal: Record | Animal) -> str:
     """What a box is called in exports: a person draws one where the detector saw that class, or nothing."""
     if animal.box is None:
@@ -80,7 +86,7 @@ def assert_same_boxes(both: Both, way: Way, has_scores: bool) -> None:
         assert len(boxes_of(again)) == len(boxes_of(first)), key
         for one, other in zip(boxes_of(first), boxes_of(again), strict=True):
             assert one == pytest.approx(other, abs=way.precision), key
-        for mine, theirs in zip(first.animals or (first,), again.animals or (again,), strict=True):
+        for mine, theirs in zip(animals_of(first), animals_of(again), strict=True):
             assert theirs.class_name == class_of(first, mine), key
             if has_scores and mine.box is not None:
                 assert theirs.score == (1 if mine.score is None else mine.score), key
