@@ -186,7 +186,8 @@ WORDING: dict[str, str] = {
     "disk_full": "the disk of .* is full(; what was finished is kept: |: .*; )free some space",
     "foreign_folder": "is not empty and was not made by detic-crop; pass a new folder, nothing was changed",
     "foreign_tar": r"\.tar in --out was not made by this run; move it, nothing was changed",
-    "in_use": r"(is at work|is writing to .*) \(process .* on .*, since .*\); wait for it, stop it, or pass",
+    "in_use": r"(is at work|is writing to .*) \(process .* on .*, since .*\); wait for it, stop it, or pass"
+    r"|^another export is at work on .*; wait for it to end$",
     "foreign_table": (
         "was not made by detic-crop, which writes a file of that name; move it away or pass another --out, "
         "nothing was changed$"
