@@ -7,9 +7,15 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any, TextIO
 
-from detic_crop import __version__
 from detic_crop.detectors.boxes_file.json_items import SOURCE_PHOTO
-from detic_crop.exports.detection import PICTURES, Parts, TrainingExport, edges_of, names_with_extension
+from detic_crop.exports.detection import (
+    PICTURES,
+    Parts,
+    TrainingExport,
+    edges_of,
+    names_with_extension,
+    program,
+)
 from detic_crop.exports.job import Job
 from detic_crop.exports.picture import ExportedBox, Picture
 
@@ -84,7 +90,7 @@ def _head(job: Job, categories: Mapping[str, int]) -> dict[str, Any]:
         "info": {
             "description": f"{job.boxes} boxes in {job.of}, pixels of the upright picture",
             "version": "1.0",
-            "contributor": f"detic-crop {__version__}",
+            "contributor": program(),
             "model": job.config.model,
         },
         "licenses": [],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import shlex
 from abc import ABC
@@ -77,6 +78,11 @@ class TrainingExport(BoxExport, ABC):
                 "for training a detector pass --boxes reviewed: nobody has confirmed the other boxes, nor "
                 "that photos without a box show no animal"
             )
+
+
+def program() -> str:
+    """Return name and version of this program, for files that say where they come from."""
+    return f"detic-crop {importlib.metadata.version('detic-crop')}"
 
 
 def _policy(job: Job) -> str:

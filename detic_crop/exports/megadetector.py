@@ -10,12 +10,11 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from detic_crop import __version__
 from detic_crop.boxes.choose import UNKNOWN_CLASS
 from detic_crop.detectors.boxes_file.megadetector import CLASSES_ARE_CLASSIFICATIONS, THRESHOLD
 from detic_crop.detectors.vocabulary import wanted_classes
 from detic_crop.exports.base import Of, Pictures
-from detic_crop.exports.detection import BoxExport, edges_of
+from detic_crop.exports.detection import BoxExport, edges_of, program
 from detic_crop.exports.job import Job
 from detic_crop.exports.picture import UNNAMED_CLASS, ExportedBox, Picture
 
@@ -91,7 +90,7 @@ def _head(job: Job, classes: _Classes) -> dict[str, Any]:
         "format_version": "1.6",
         "detector": job.config.model,
         "detector_metadata": {} if conf is None else {THRESHOLD: conf},
-        "contributor": f"detic-crop {__version__}",
+        "contributor": program(),
         CLASSES_ARE_CLASSIFICATIONS: True,
     }
     return {

@@ -11,9 +11,8 @@ import re
 from contextlib import ExitStack
 from xml.sax.saxutils import escape
 
-from detic_crop import __version__
 from detic_crop.boxes.crop_size import Sides
-from detic_crop.exports.detection import Parts, TrainingExport, edges_of, stems
+from detic_crop.exports.detection import Parts, TrainingExport, edges_of, program, stems
 from detic_crop.exports.job import Job
 from detic_crop.exports.picture import ExportedBox, Picture
 
@@ -75,7 +74,7 @@ def _annotation(job: Job, picture: Picture, name: str) -> str:
         "<annotation>",
         f"  <folder>{FOLDER}</folder>",
         f"  <filename>{_text(name)}</filename>",
-        f"  <source><database>{_text(f'detic-crop {__version__}, {job.config.model}')}</database></source>",
+        f"  <source><database>{_text(f'{program()}, {job.config.model}')}</database></source>",
         f"  <size><width>{width}</width><height>{height}</height><depth>3</depth></size>",
         "  <segmented>0</segmented>",
         *(_object(box, job.class_of(picture, box), picture.sides) for box in picture.boxes),
