@@ -20,7 +20,14 @@ from detic_crop.config import CropConfig
 from detic_crop.errors import PhotoError
 from detic_crop.exports.base import Asked, Boxes, Export, Of
 from detic_crop.exports.picture import ExportedBox, Picture, chosen_boxes, each_animal, in_crop, scaled
-from detic_crop.exports.pictures import StoredPicture, crop_pixels, photo_pixels, read_crop, read_photo
+from detic_crop.exports.pictures import (
+    StoredPicture,
+    crop_pixels,
+    crop_to_link,
+    photo_pixels,
+    read_crop,
+    read_photo,
+)
 from detic_crop.exports.target import Target
 from detic_crop.folder.animals import crops_of
 from detic_crop.folder.decisions import detected_box
@@ -208,6 +215,11 @@ class Job:
 
     # ------------------------------------------------------------ their files
 
+    @property
+    def has_files(self) -> bool:
+        """Whether the pictures themselves are asked for."""
+        return self._how != "none"
+
     def place_all(self, name_of: Callable[[Picture], str]) -> None:
         """Put all pictures into the target, where they are asked for; those that cannot be read are dropped.
 
@@ -217,7 +229,7 @@ class Job:
         Args:
             name_of: path of each below the target; it ends as `names.with_extension_of` makes it.
         """
-        if self._how == "none":
+        if not self.has_files:
             return
         doing = "copying" if self._how == "copy" else "linking"
         with self._progress(self.count, f"{doing} {self.of}") as report:
@@ -226,7 +238,13 @@ class Job:
                 report()
 
     def _place(self, picture: Picture, name: str) -> None:
-        stored = self.read(picture, os.path.splitext(name)[1])
+        extension = os.path.splitext(name)[1]
+        if self._how == "link" and picture.crop:
+            path = crop_to_link(self.folder, picture.crop, picture.record.crop_bytes, extension)
+            if path:
+                self.target.link(path, name)
+                return
+        stored = self.read(picture, extension)
         if stored is None:
             return
         if stored.path and self._how == "link":

@@ -72,6 +72,7 @@ WORDING: dict[str, str] = {
     "count_in_path": "^--out .*: readers take the first -NUMBER. in a path .*; pass a folder whose ",
     "empty_files": "^--to tfrecord: there are too few .* files, .*; (pass --files|export more photos)",
     "foreign_partial": "was not made by detic-crop, which makes --out .* there first; move it away$",
+    "label_of_candidates": "^--label .* names the class of the chosen boxes, .*; leave one of them out$",
     "no_class": "needs a class for each picture, .*; pass --label COLUMN, or --label folder ",
     "no_individual": "needs an individual for each picture, .*; pass --individual COLUMN, --label folder ",
     "not_a_multiple": "^--files .*: expected a multiple of .*; pass ",
