@@ -323,6 +323,7 @@ def teach(cropped: str, out: str, **given: Any) -> int:
 @option(
     "--part", type=click.Choice(PART), help="train or test, where names tell them apart  [default: train]"
 )
+@option("--test", metavar="CROPPED_TEST", help="a second folder, which becomes the part test beside this one")
 @option("--files", type=int, metavar="N", help="number of files, for tfrecord")
 @option("--title", metavar="TEXT", help="title of the data set, for kaggle")
 @option("--user", metavar="NAME", help="your account's name, for kaggle")

@@ -20,18 +20,29 @@ from detic_crop.config import CropConfig
 from detic_crop.errors import PhotoError
 from detic_crop.exports.base import Asked, Boxes, Export, Of
 from detic_crop.exports.picture import ExportedBox, Picture, chosen_boxes, each_animal, in_crop, scaled
-from detic_crop.exports.pictures import StoredPicture, crop_pixels, photo_pixels, read_crop, read_photo
+from detic_crop.exports.pictures import (
+    StoredPicture,
+    crop_pixels,
+    crop_to_link,
+    photo_pixels,
+    read_crop,
+    read_photo,
+)
 from detic_crop.exports.target import Target
 from detic_crop.folder.animals import crops_of
 from detic_crop.folder.decisions import detected_box
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import read_candidates
+from detic_crop.folder.state import load_sample
 from detic_crop.images.headers.read import read_extent
 from detic_crop.photos.location import NOWHERE, Location
+from detic_crop.report.estimate import Estimate, estimate
 from detic_crop.report.groups import INDIVIDUAL_COLUMNS, SPECIES_COLUMNS, column_named, find_column
 from detic_crop.report.model import Audit
 from detic_crop.report.more_columns import MoreColumns
+from detic_crop.report.paper import Origin
 from detic_crop.report.photos import AuditPhoto
+from detic_crop.report.sample import detected_records
 from detic_crop.report.splitting import FoldColumn
 from detic_crop.report.table import renamed_columns, row_cells, table_header
 from detic_crop.system.memory_budget import MemoryBudget
@@ -62,6 +73,7 @@ class Job:
         folder: the finished folder.
         audit: its photos, with labels, verdicts and all columns.
         target: where the export goes.
+        origin: how the folder was made; without counts.
         progress: shows how far it is.
 
     Attributes:
@@ -78,9 +90,11 @@ class Job:
         folder: OutputFolder,
         audit: Audit,
         target: Target,
+        origin: Origin,
         progress: Progress,
     ) -> None:
         self.asked, self.folder, self.audit, self.target = asked, folder, audit, target
+        self.origin = origin
         self.of: Of = asked.of or export.of[0]
         self.boxes: Boxes = asked.boxes or export.boxes
         self.config: CropConfig = audit.config
@@ -201,6 +215,11 @@ class Job:
 
     # ------------------------------------------------------------ their files
 
+    @property
+    def has_files(self) -> bool:
+        """Whether the pictures themselves are asked for."""
+        return self._how != "none"
+
     def place_all(self, name_of: Callable[[Picture], str]) -> None:
         """Put all pictures into the target, where they are asked for; those that cannot be read are dropped.
 
@@ -210,7 +229,7 @@ class Job:
         Args:
             name_of: path of each below the target; it ends as `names.with_extension_of` makes it.
         """
-        if self._how == "none":
+        if not self.has_files:
             return
         doing = "copying" if self._how == "copy" else "linking"
         with self._progress(self.count, f"{doing} {self.of}") as report:
@@ -219,7 +238,13 @@ class Job:
                 report()
 
     def _place(self, picture: Picture, name: str) -> None:
-        stored = self.read(picture, os.path.splitext(name)[1])
+        extension = os.path.splitext(name)[1]
+        if self._how == "link" and picture.crop:
+            path = crop_to_link(self.folder, picture.crop, picture.record.crop_bytes, extension)
+            if path:
+                self.target.link(path, name)
+                return
+        stored = self.read(picture, extension)
         if stored is None:
             return
         if stored.path and self._how == "link":
@@ -274,6 +299,20 @@ class Job:
             self.drop(picture, "crop is gone; run the `run` command again")
 
     # ------------------------------------------------------------ labels and columns
+
+    @cached_property
+    def estimate(self) -> Estimate | None:
+        """What the reviewed sample says of the folder; None without a sample.
+
+        Raises:
+            UsageError: the file of the sample is damaged.
+        """
+        sample = load_sample(self.folder)
+        if not sample:
+            return None
+        current = self.audit.photos.records()
+        detected = detected_records(self.folder, current, self.config)
+        return estimate(sample, detected, current, self.audit.verdicts)
 
     @cached_property
     def columns(self) -> list[str]:
