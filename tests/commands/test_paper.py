@@ -12,13 +12,13 @@ import pytest
 
 from detic_crop import api
 from detic_crop.cli import main as cli
-from detic_crop.commands.paper import commands_of
 from detic_crop.commands.run_json import packages
 from detic_crop.config import CropConfig
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.state import load_sample
 from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.photos.keys import STATE
+from detic_crop.report.paper import commands_of
 from detic_crop.stores.store import store_of
 from tests.kit.folders import crop, files_of, product, rows_of
 from tests.kit.photos import write_photos
