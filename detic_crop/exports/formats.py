@@ -31,6 +31,7 @@ FORMATS: dict[str, Format] = {
     "wildlife": Format("wildlife", "Wildlife", "metadata.csv for WildlifeDatasets and wildlife-tools"),
     "miewid": Format("miewid", "MiewId", "annotations for the training of MiewID"),
     "pyseter": Format("pyseter", "Pyseter", "flat folder, boxes and encounters for pyseter"),
+    "wildbook": Format("wildbook", "Wildbook", "photos and spreadsheets for the bulk import of Flukebook"),
 }
 
 
