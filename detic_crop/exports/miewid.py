@@ -50,8 +50,8 @@ class MiewId(Export):
         if not job.count:
             raise UsageError(
                 "nothing_to_export",
-                "--to miewid: nothing is left to export: no picture has an individual in "
-                f"{job.individual_column}",
+                "--to miewid: nothing is left to export (no picture has an individual in "
+                f"{job.individual_column})",
             )
         names = plain_names(job, _FOLDER, self.accepts)
         job.place_all(names)

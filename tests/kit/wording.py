@@ -263,6 +263,7 @@ WORDING: dict[str, str] = {
     "not_utf8": "is not text; save it as UTF-8",
     #
     # report
+    "no_individual": "needs the individual of each picture, and no label column",
     "no_such_column": (
         "^--.* needs a label table with a column .*, and this folder has no labels; pass --labels CSV"
         "|^--.*: the label table has (no column|several columns) .*; it has "
