@@ -129,6 +129,12 @@ def recrop(cropped: str, output: str, strict: bool, **settings: Any) -> int:
 @_moved
 @option("--sample", type=int, metavar="N", help="draw N photos at random for review, e.g. 200")
 @option("--seed", type=int, metavar="N", help="seed of --sample  [default: the earlier sample's, else 0]")
+@option(
+    "--margin",
+    type=float,
+    metavar="POINTS",
+    help="say how many photos to draw for a 95 % interval of ± POINTS percentage points, e.g. 3",
+)
 @option("--xlsx", is_flag=True, help="also write audit.xlsx, a spreadsheet")
 @option(
     "--manifest", is_flag=True, help="also write manifest.csv: SHA-256 of every photo and crop, for verify"
@@ -141,13 +147,14 @@ def recrop(cropped: str, output: str, strict: bool, **settings: Any) -> int:
 )
 @settings(RunOptions, ("encounter",), changes=True)
 def audit(cropped: str, xlsx: bool, manifest: bool, **given: Any) -> int:
-    """Write audit.csv and audit.html of CROPPED again.
+    """Write audit.csv and audit.html of CROPPED again, and with a sample estimate.json and datacard.md.
 
     --sample draws photos at random, more of them where mistakes are likely. Once they have been reviewed,
     this command estimates from them how many crops are right and how many animals were missed. A larger
-    sample adds to the earlier one.
+    sample adds to the earlier one. --margin says how many it takes.
 
     \b
+    detic-crop audit cropped --margin 3
     detic-crop audit cropped --sample 200
     detic-crop audit cropped --xlsx
     detic-crop audit cropped --manifest
@@ -309,6 +316,7 @@ def teach(cropped: str, out: str, **given: Any) -> int:
 @option(
     "--part", type=click.Choice(PART), help="train or test, where names tell them apart  [default: train]"
 )
+@option("--test", metavar="CROPPED_TEST", help="a second folder, which becomes the part test beside this one")
 @option("--files", type=int, metavar="N", help="number of files, for tfrecord")
 @option("--title", metavar="TEXT", help="title of the data set, for kaggle")
 @option("--user", metavar="NAME", help="your account's name, for kaggle")

@@ -130,6 +130,8 @@ def say_counts(result: RunResult) -> None:
     if result.estimate is not None:
         for sentence in result.estimate.sentences:
             say(sentence)
+    for agreement in result.agreements:
+        say(agreement.sentence)
 
 
 def say_dry_run(result: RunResult) -> None:

@@ -12,6 +12,7 @@ from detic_crop.config import CropConfig
 from detic_crop.errors import Interrupted, Terminated
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.records import Record, files_of
+from detic_crop.report.agreement import Agreement
 from detic_crop.report.estimate import Estimate
 from detic_crop.work.changes import Change
 
@@ -45,6 +46,8 @@ class RunResult:
         profile: with ``profile=True``, a table of where the time went.
         memory: bytes that photos may take together, as it was told; None: half of what there is.
         estimate: what a reviewed random sample says of all crops; None without a sample.
+        agreements: how persons who judged that sample unseen agree with the review.
+        versions: package → version, of a command that writes run.json; else empty.
     """
 
     folder: OutputFolder
@@ -68,6 +71,8 @@ class RunResult:
     profile: str = ""
     memory: int | None = None
     estimate: Estimate | None = None
+    agreements: Sequence[Agreement] = ()
+    versions: dict[str, str] = field(default_factory=dict)
 
     @property
     def photos_per_second(self) -> float:

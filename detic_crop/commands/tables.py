@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from detic_crop.commands.meetings import look_for_meetings
+from detic_crop.commands.paper import write_paper
 from detic_crop.commands.result import RunResult
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.folds_file import load_folds
 from detic_crop.folder.records import Record
+from detic_crop.folder.second_review import read_second_review
 from detic_crop.folder.state import Drawn, load_sample, load_table_settings
 from detic_crop.folder.times_file import Times, save_times
 from detic_crop.folder.whereabouts import PASS_INPUT, Whereabouts, look_for_photos
+from detic_crop.report.agreement import agreements
 from detic_crop.report.estimate import estimate
 from detic_crop.report.html.page import write_page
 from detic_crop.report.manifest import write_manifest
@@ -69,11 +72,9 @@ def write_report(
     so = "audit.html keeps the pictures that it has of them already"
     result.notes[:0] = audit.whereabouts.sentences(so, advice)
     result.notes += [sentence for sentence in audit.damage if sentence not in result.notes]
-    if sample := sample_of(result):
-        current = audit.photos.records()
-        detected = detected_records(folder, current, result.config)
-        result.estimate = estimate(sample, detected, current, audit.verdicts)
-        audit = dataclasses.replace(audit, estimate=result.estimate)
+    sample = sample_of(result)
+    if sample:
+        audit = _with_estimate(result, audit, sample)
     audit, times = with_further_columns(folder, audit, result.notes)
     if times is not None:
         save_times(folder, times)
@@ -88,11 +89,24 @@ def write_report(
     result.notes += _manifest(result, audit, manifest)
     result.flagged = 0
     result.count(_counting_flagged(result, audit))
+    write_paper(result, audit, sample)
     if audit.labels is not None and len(audit.rows) < len(audit.labels.rows):
         result.notes.append(
             f"audit.csv has {len(audit.rows):,} of {counted(len(audit.labels.rows), 'label row')} so far; "
             "it follows the table row by row once all are done"
         )
+
+
+def _with_estimate(result: RunResult, audit: Audit, sample: Sequence[Drawn]) -> Audit:
+    """Add what the sample says to the result; return the audit with it."""
+    folder = result.folder
+    current = audit.photos.records()
+    detected = detected_records(folder, current, result.config)
+    result.estimate = estimate(sample, detected, current, audit.verdicts)
+    second = read_second_review(folder.layout.second_review)
+    result.notes += second.damage.sentences(folder.layout.shown_of(folder.layout.second_review))
+    result.agreements = agreements(sample, detected, audit.verdicts, second, result.config)
+    return dataclasses.replace(audit, estimate=result.estimate, agreements=result.agreements)
 
 
 def _manifest(result: RunResult, audit: Audit, records: Mapping[str, Record] | None) -> list[str]:

@@ -20,18 +20,30 @@ from detic_crop.config import CropConfig
 from detic_crop.errors import PhotoError
 from detic_crop.exports.base import Asked, Boxes, Export, Of
 from detic_crop.exports.picture import ExportedBox, Picture, chosen_boxes, each_animal, in_crop, scaled
-from detic_crop.exports.pictures import StoredPicture, crop_pixels, photo_pixels, read_crop, read_photo
+from detic_crop.exports.pictures import (
+    StoredPicture,
+    crop_pixels,
+    crop_to_link,
+    photo_pixels,
+    read_crop,
+    read_photo,
+)
 from detic_crop.exports.target import Target
 from detic_crop.folder.animals import crops_of
 from detic_crop.folder.decisions import detected_box
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import read_candidates
+from detic_crop.folder.state import load_sample
 from detic_crop.images.headers.read import read_extent
 from detic_crop.photos.location import NOWHERE, Location
+from detic_crop.report.estimate import Estimate, estimate
 from detic_crop.report.groups import INDIVIDUAL_COLUMNS, SPECIES_COLUMNS, column_named, find_column
 from detic_crop.report.model import Audit
 from detic_crop.report.more_columns import MoreColumns
+from detic_crop.report.paper import Origin
 from detic_crop.report.photos import AuditPhoto
+from detic_crop.report.sample import detected_records
+from detic_crop.report.splitting import FoldColumn
 from detic_crop.report.table import renamed_columns, row_cells, table_header
 from detic_crop.system.memory_budget import MemoryBudget
 
@@ -61,12 +73,14 @@ class Job:
         folder: the finished folder.
         audit: its photos, with labels, verdicts and all columns.
         target: where the export goes.
+        origin: how the folder was made; without counts.
         progress: shows how far it is.
 
     Attributes:
         left_out: why pictures were left out → how many.
         notes: sentences that a person should read.
         of, boxes: as asked, or as the export has it.
+        has_read: whether a picture's file was asked for.
     """
 
     def __init__(
@@ -76,9 +90,11 @@ class Job:
         folder: OutputFolder,
         audit: Audit,
         target: Target,
+        origin: Origin,
         progress: Progress,
     ) -> None:
         self.asked, self.folder, self.audit, self.target = asked, folder, audit, target
+        self.origin = origin
         self.of: Of = asked.of or export.of[0]
         self.boxes: Boxes = asked.boxes or export.boxes
         self.config: CropConfig = audit.config
@@ -91,6 +107,7 @@ class Job:
         self._size = CropSize.of(audit.config)
         self._dropped: set[tuple[str, int | None]] = set()
         self._candidates: BinaryIO | None = None
+        self.has_read = False
         self.count = 0
         self.class_names = self._survey()
 
@@ -221,7 +238,13 @@ class Job:
                 report()
 
     def _place(self, picture: Picture, name: str) -> None:
-        stored = self.read(picture, os.path.splitext(name)[1])
+        extension = os.path.splitext(name)[1]
+        if self._how == "link" and picture.crop:
+            path = crop_to_link(self.folder, picture.crop, picture.record.crop_bytes, extension)
+            if path:
+                self.target.link(path, name)
+                return
+        stored = self.read(picture, extension)
         if stored is None:
             return
         if stored.path and self._how == "link":
@@ -267,6 +290,7 @@ class Job:
     @contextmanager
     def _dropping(self, picture: Picture) -> Iterator[None]:
         """Drop the picture if it cannot be read."""
+        self.has_read = True
         try:
             yield
         except PhotoError as error:
@@ -275,6 +299,20 @@ class Job:
             self.drop(picture, "crop is gone; run the `run` command again")
 
     # ------------------------------------------------------------ labels and columns
+
+    @cached_property
+    def estimate(self) -> Estimate | None:
+        """What the reviewed sample says of the folder; None without a sample.
+
+        Raises:
+            UsageError: the file of the sample is damaged.
+        """
+        sample = load_sample(self.folder)
+        if not sample:
+            return None
+        current = self.audit.photos.records()
+        detected = detected_records(self.folder, current, self.config)
+        return estimate(sample, detected, current, self.audit.verdicts)
 
     @cached_property
     def columns(self) -> list[str]:
@@ -329,6 +367,11 @@ class Job:
             return ""
         return picture.photo.labels[0][labels.columns.index(column)].strip()
 
+    def spelled(self, picture: Picture) -> str:
+        """Return the photo's name as the label table spells it, on which its owner joins; else its key."""
+        labels = self.audit.labels
+        return self.label(picture, labels.key_column if labels else None) or picture.key
+
     def usual_column(self, usual: Sequence[str]) -> str | None:
         """Return the label column that has the first of some usual names, in any case; None if none has."""
         return self._found_column(None, "", usual)
@@ -362,6 +405,11 @@ class Job:
     def has_folds(self) -> bool:
         """Whether the folder was split."""
         return bool(self._folds)
+
+    @property
+    def n_folds(self) -> int | None:
+        """Number of folds; None where the folder was not split."""
+        return next((m.saved.asked.folds for m in self.audit.more if isinstance(m, FoldColumn)), None)
 
     def _has_column(self, name: str) -> bool:
         return self.audit.labels is not None and name in self.audit.labels.columns

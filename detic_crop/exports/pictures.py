@@ -17,7 +17,9 @@ from detic_crop.exports.names import EXTENSIONS
 from detic_crop.folder.crop_paths import place_of
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.records import Record
+from detic_crop.folder.there import status_of
 from detic_crop.images.decode import PhotoFile
+from detic_crop.images.encode import EXTENSIONS as ENCODED
 from detic_crop.images.encode import encode
 from detic_crop.images.file_bytes import most_bytes
 from detic_crop.images.headers.read import read_extent
@@ -59,9 +61,24 @@ def read_crop(folder: OutputFolder, crop: str, extension: str) -> StoredPicture:
     data = folder.crops.read(crop)
     extent = read_extent(data, crop)
     if _fits(extent.format, extension):
-        path = "" if place_of(crop) else os.path.join(folder.layout.root, crop)
-        return StoredPicture(data, (extent.width, extent.height), path if os.path.isfile(path) else "")
+        return StoredPicture(data, (extent.width, extent.height))
     return _encoded(PhotoFile(data, name=crop), extension)
+
+
+def crop_to_link(folder: OutputFolder, crop: str, size: int, extension: str) -> str:
+    """Return the path of a crop that can be linked as it is, without reading it; empty if it cannot.
+
+    Args:
+        folder: the output folder.
+        crop: path of the crop below it.
+        size: bytes that the run wrote.
+        extension: how the name of the link ends; see `read_crop`.
+    """
+    path = os.path.join(folder.layout.root, crop)
+    if place_of(crop) or os.path.splitext(crop)[1].lower() != extension.lower():
+        return ""
+    status = status_of(path)
+    return path if status is not None and status.st_size == size else ""
 
 
 def read_photo(record: Record, location: Location, extension: str, memory: MemoryBudget) -> StoredPicture:
@@ -128,7 +145,7 @@ def _fits(format: str, extension: str) -> bool:
 
 def _encoded(photo: PhotoFile, extension: str) -> StoredPicture:
     image = photo.decode().image
-    kind: Format = "png" if extension.lower() in EXTENSIONS["PNG"] else "jpg"
+    kind: Format = next((kind for kind, ending in ENCODED.items() if ending == extension.lower()), "jpg")
     return StoredPicture(encode(image, kind, QUALITY), (image.shape[1], image.shape[0]))
 
 

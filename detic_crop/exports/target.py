@@ -82,6 +82,10 @@ class Target:
         """Open a new file to write bytes to."""
         return open(self.path(name), "xb")
 
+    def rename(self, name: str, new: str) -> None:
+        """Give a file that was written another name, which is free."""
+        self.path(name).rename(self.path(new))
+
     def text(self, name: str) -> TextIO:
         """Open a new file to write text to: UTF-8, lines end as in Unix."""
         return open(self.path(name), "x", encoding="utf-8", errors="surrogateescape", newline="\n")

@@ -1,9 +1,9 @@
 """The files that a folder has for people, and whether they are still as detic-crop wrote them.
 
-Their names are such as anybody may use: audit.csv, audit.html, manifest.csv, run.json. What somebody else
-made is refused before anything is done; what a person has changed, or put there meanwhile, is set aside
-before a new one comes. What was written is known by size and CRC-32, which `written.json` in the state
-folder keeps.
+Their names are such as anybody may use: audit.csv, audit.html, manifest.csv, datacard.md, run.json. What
+somebody else made is refused before anything is done; what a person has changed, or put there meanwhile, is
+set aside before a new one comes. What was written is known by size and CRC-32, which `written.json` in the
+state folder keeps.
 """
 
 from __future__ import annotations
@@ -47,6 +47,11 @@ _TITLE = b"<title>detic-crop audit</title>"
 _RUN_FIELDS = (rb'"settings"\s*:\s*\{', rb'"fingerprint"\s*:\s*"')
 _XLSX_TITLE = b">detic-crop audit<"
 
+ESTIMATE = "detic-crop estimate"
+"""What the first field of estimate.json is."""
+CARD = "<!-- detic-crop data card -->"
+"""What stands in the first line of datacard.md."""
+
 
 class Stamp(msgspec.Struct, frozen=True):
     """What a file is known by: its size in bytes and its CRC-32."""
@@ -76,7 +81,8 @@ def is_made_here(name: str, head: bytes) -> bool:
     """Return whether a file looks like one that detic-crop wrote, perhaps changed since; an empty one does.
 
     Args:
-        name: ``audit.csv``, ``animals.csv``, ``manifest.csv``, ``audit.html`` or ``run.json``.
+        name: ``audit.csv``, ``animals.csv``, ``manifest.csv``, ``audit.html``, ``estimate.json``,
+            ``datacard.md`` or ``run.json``.
         head: the first bytes of the file.
     """
     if not head:
@@ -86,6 +92,10 @@ def is_made_here(name: str, head: bytes) -> bool:
         return any(_COLUMNS[name].issubset(_cells(line, delimiter)) for delimiter in ",;\t")
     if name == "audit.html":
         return _TITLE in head
+    if name == "estimate.json":
+        return ESTIMATE.encode() in head
+    if name == "datacard.md":
+        return CARD.encode() in head
     return all(re.search(field, head) for field in _RUN_FIELDS)
 
 

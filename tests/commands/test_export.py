@@ -245,6 +245,18 @@ def test_photos_that_are_gone_or_have_changed_are_left_out_and_said(
     assert len(lines_of(tmp_path / "o")) == len(files_of(tmp_path / "o")) - 1 == 4
 
 
+def test_crops_that_are_gone_or_cut_are_left_out_and_said(cropped: Path, tmp_path: Path) -> None:
+    crops = sorted((cropped / "day1").iterdir())
+    crops[0].unlink()
+    crops[1].write_bytes(b"cut")
+    result = api.export(cropped, TO, tmp_path / "out", label="folder")
+    assert result.count == 4
+    assert {why: count for why, count in result.left_out.items() if "crop" in why} == {
+        "crop is gone; run the `run` command again": 1,
+        "crop: not_an_image": 1,
+    }
+
+
 def test_moved_photos(cropped: Path, tmp_path: Path) -> None:
     (tmp_path / "in").rename(tmp_path / "moved")
     result = api.export(cropped, TO, tmp_path / "out", of="photos", label="folder", input=tmp_path / "moved")
