@@ -39,7 +39,7 @@ class MiewId(Export):
         if job.individual_column is None:
             raise UsageError(
                 "no_individual",
-                "--to miewid needs the individual of each picture, and no label column is called "
+                "--to miewid needs an individual for each picture, and no label column is called "
                 "individual_id or the like; pass --individual COLUMN",
             )
         for picture in job.pictures():
