@@ -50,7 +50,7 @@ class MiewId(Export):
         if not job.count:
             raise UsageError(
                 "nothing_to_export",
-                "--to miewid: nothing is left to export (no picture has an individual in "
+                f"--to miewid: nothing of {job.folder.shown} is left to export (no picture has an individual in "
                 f"{job.individual_column})",
             )
         names = plain_names(job, _FOLDER, self.accepts)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detic_crop.boxes.crop_size import Sides
-from detic_crop.exports.base import Export, Of
+from detic_crop.exports.base import Export, Of, Pictures
 from detic_crop.exports.individuals import Dates, individual_of
 from detic_crop.exports.job import Job
 from detic_crop.exports.names import UniqueNames, UniqueWords, plain, with_extension_of
@@ -70,6 +70,7 @@ class Wildbook(Export):
     of: ClassVar[tuple[Of, ...]] = ("photos", "crops")
     takes = frozenset({"individual", "species"})
     accepts = ("JPEG",)
+    pictures: ClassVar[Pictures] = "none"  # they are always encoded anew
 
     def write(self, job: Job) -> None:
         """Write import1/ with its photos, import1.xlsx, import1.csv and so on, and photos.csv."""

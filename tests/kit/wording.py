@@ -74,7 +74,7 @@ WORDING: dict[str, str] = {
     "foreign_partial": "was not made by detic-crop, which makes --out .* there first; move it away$",
     "label_of_candidates": "^--label .* names the class of the chosen boxes, .*; leave one of them out$",
     "no_class": "needs a class for each picture, .*; pass --label COLUMN, or --label folder ",
-    "no_individual": "needs an individual for each picture, .*; pass --individual COLUMN(, --label folder |$)",
+    "no_individual": "needs an individual for each picture, .*; pass --individual COLUMN(,|$)",
     "not_a_multiple": "^--files .*: expected a multiple of .*; pass ",
     "no_such_export": "^--to .*: expected one of ",
     "no_tfrecord": r"^--to tfrecord needs google-crc32c, .*; pip install 'detic-crop\[tfrecord\]'$",
