@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import shlex
 from collections.abc import Sequence
 
 from detic_crop.commands.result import RunResult
 from detic_crop.commands.run_json import version_of, versions_in
-from detic_crop.config import CropConfig
 from detic_crop.folder.state import Drawn
 from detic_crop.folder.tables import HEAD_BYTES, is_made_here
 from detic_crop.report.model import Audit
-from detic_crop.report.paper import Origin, write_card, write_estimate
-
-_NOT_SETTINGS = {"weights", "algorithm"}
+from detic_crop.report.paper import Origin, commands_of, write_card, write_estimate
 
 
 def write_paper(result: RunResult, audit: Audit, sample: Sequence[Drawn]) -> None:
@@ -42,21 +37,3 @@ def write_paper(result: RunResult, audit: Audit, sample: Sequence[Drawn]) -> Non
     origin = Origin(commands, dict(sorted(result.counts.items())), versions, version_of("detic-crop"))
     write_estimate(folder, audit, sample, origin)
     write_card(folder, audit, sample, origin)
-
-
-def commands_of(config: CropConfig, inputs: Sequence[str]) -> list[str]:
-    """Return the commands that make a data set, with ``CROPPED`` as its folder.
-
-    Args:
-        config: settings of the folder, as resolved; those that differ from the defaults are spelled out.
-        inputs: short names of the inputs.
-    """
-    words: list[str] = []
-    for setting in dataclasses.fields(config):
-        value = getattr(config, setting.name)
-        if setting.name not in _NOT_SETTINGS and value != setting.default:
-            words += [f"--{setting.name.replace('_', '-')}", *([] if value is True else [str(value)])]
-    first, *more = inputs or ["PHOTOS"]
-    begin = ["detic-crop", "run", "--in", first, "--out", "CROPPED"]
-    added = [["detic-crop", "run", "--in", name, "--out", "CROPPED", "--add"] for name in more]
-    return [shlex.join([*begin, *words]), *map(shlex.join, added)]

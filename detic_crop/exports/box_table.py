@@ -26,7 +26,7 @@ class BoxTable(Export):
     """A table in which each photo has a box: where none was found the whole photo, with the score 0."""
 
     of: ClassVar[tuple[Of, ...]] = ("photos",)
-    takes = frozenset({"boxes", "part"})
+    takes = frozenset({"boxes", "part", "test"})
     pictures: ClassVar[Pictures] = "none"
     negatives = True
 

@@ -33,12 +33,16 @@ from detic_crop.folder.animals import crops_of
 from detic_crop.folder.decisions import detected_box
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import read_candidates
+from detic_crop.folder.state import load_sample
 from detic_crop.images.headers.read import read_extent
 from detic_crop.photos.location import NOWHERE, Location
+from detic_crop.report.estimate import Estimate, estimate
 from detic_crop.report.groups import INDIVIDUAL_COLUMNS, SPECIES_COLUMNS, column_named, find_column
 from detic_crop.report.model import Audit
 from detic_crop.report.more_columns import MoreColumns
+from detic_crop.report.paper import Origin
 from detic_crop.report.photos import AuditPhoto
+from detic_crop.report.sample import detected_records
 from detic_crop.report.splitting import FoldColumn
 from detic_crop.report.table import renamed_columns, row_cells, table_header
 from detic_crop.system.memory_budget import MemoryBudget
@@ -69,6 +73,7 @@ class Job:
         folder: the finished folder.
         audit: its photos, with labels, verdicts and all columns.
         target: where the export goes.
+        origin: how the folder was made; without counts.
         progress: shows how far it is.
 
     Attributes:
@@ -85,9 +90,11 @@ class Job:
         folder: OutputFolder,
         audit: Audit,
         target: Target,
+        origin: Origin,
         progress: Progress,
     ) -> None:
         self.asked, self.folder, self.audit, self.target = asked, folder, audit, target
+        self.origin = origin
         self.of: Of = asked.of or export.of[0]
         self.boxes: Boxes = asked.boxes or export.boxes
         self.config: CropConfig = audit.config
@@ -292,6 +299,20 @@ class Job:
             self.drop(picture, "crop is gone; run the `run` command again")
 
     # ------------------------------------------------------------ labels and columns
+
+    @cached_property
+    def estimate(self) -> Estimate | None:
+        """What the reviewed sample says of the folder; None without a sample.
+
+        Raises:
+            UsageError: the file of the sample is damaged.
+        """
+        sample = load_sample(self.folder)
+        if not sample:
+            return None
+        current = self.audit.photos.records()
+        detected = detected_records(self.folder, current, self.config)
+        return estimate(sample, detected, current, self.audit.verdicts)
 
     @cached_property
     def columns(self) -> list[str]:

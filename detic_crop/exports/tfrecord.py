@@ -42,7 +42,7 @@ class TfRecord(Export):
     """Files of records with the features ``image_name``, ``image``, ``target`` and ``detic_box``."""
 
     of: ClassVar[tuple[Of, ...]] = ("crops", "photos")
-    takes = frozenset({"files", "individual", "label", "part"})
+    takes = frozenset({"files", "individual", "label", "part", "test"})
     pictures: ClassVar[Pictures] = "none"
     accepts: ClassVar[tuple[str, ...]] = ("JPEG",)
 

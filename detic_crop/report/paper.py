@@ -5,13 +5,16 @@ Both say nothing about when or where they were written, and so are the same for 
 
 from __future__ import annotations
 
+import dataclasses
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from detic_crop.config import CropConfig
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.state import Drawn
 from detic_crop.folder.tables import CARD, ESTIMATE
@@ -24,6 +27,7 @@ from detic_crop.report.model import Audit
 from detic_crop.report.sample import STRATA
 from detic_crop.wording import counted, either, utf8, visible
 
+_NOT_SETTINGS = {"weights", "algorithm"}
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|#~])")
 
 
@@ -168,6 +172,24 @@ def _limits(share: Interval | None) -> dict[str, float] | None:
     return None if share is None else share._asdict()
 
 
+def commands_of(config: CropConfig, inputs: Sequence[str]) -> list[str]:
+    """Return the commands that make a data set, with ``CROPPED`` as its folder.
+
+    Args:
+        config: settings of the folder, as resolved; those that differ from the defaults are spelled out.
+        inputs: short names of the inputs.
+    """
+    words: list[str] = []
+    for setting in dataclasses.fields(config):
+        value = getattr(config, setting.name)
+        if setting.name not in _NOT_SETTINGS and value != setting.default:
+            words += [f"--{setting.name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    first, *more = inputs or ["PHOTOS"]
+    begin = ["detic-crop", "run", "--in", first, "--out", "CROPPED"]
+    added = [["detic-crop", "run", "--in", name, "--out", "CROPPED", "--add"] for name in more]
+    return [shlex.join([*begin, *words]), *map(shlex.join, added)]
+
+
 # ---------------------------------------------------------------- datacard.md
 
 
@@ -204,7 +226,7 @@ def card_lines(audit: Audit, sample: Sequence[Drawn], origin: Origin) -> Iterato
     yield from _sample_lines(known, Reviewed.of(sample, audit.verdicts))
     yield from _agreement_lines(audit.agreements)
     yield ""
-    yield from _origin_lines(audit, origin)
+    yield from origin_lines(audit, origin)
 
 
 def _nothing_known(known: Estimate) -> str:
@@ -266,7 +288,8 @@ def _agreement_lines(agreements: Sequence[Agreement]) -> Iterator[str]:
     )
 
 
-def _origin_lines(audit: Audit, origin: Origin) -> Iterator[str]:
+def origin_lines(audit: Audit, origin: Origin) -> Iterator[str]:
+    """Yield the section of a card that says how the folder was made, Markdown."""
     yield "## How it was made"
     yield ""
     for command in origin.commands:
