@@ -50,8 +50,8 @@ class MiewId(Export):
         if not job.count:
             raise UsageError(
                 "nothing_to_export",
-                f"--to miewid: nothing of {job.folder.shown} is left to export (no picture has an individual in "
-                f"{job.individual_column})",
+                f"--to miewid: nothing of {job.folder.shown} is left to export (no picture has an individual "
+                f"in {job.individual_column})",
             )
         names = plain_names(job, _FOLDER, self.accepts)
         job.place_all(names)
