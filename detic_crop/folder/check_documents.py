@@ -40,8 +40,9 @@ def check_documents(folder: OutputFolder, state: Replay) -> Iterator[Problem]:
             load(folder)
         except UsageError as error:
             yield Problem("state", STATE, str(error))
-    for sentence in read_review(layout.review).sentences(layout.shown_of(layout.review)):
-        yield Problem("state", layout.name_of(layout.review), sentence)
+    for path in (layout.review, layout.second_review):
+        for sentence in read_review(path).sentences(layout.shown_of(path)):
+            yield Problem("state", layout.name_of(path), sentence)
 
 
 def _check_boxes(folder: OutputFolder, records: Mapping[str, Record]) -> Iterator[Problem]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 import tarfile
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from detic_crop import api
 from detic_crop.cli import main as cli
 from detic_crop.folder.problem import PROBLEMS
 from detic_crop.photos.keys import STATE
+from tests.kit.big_run import write_big_run
 from tests.kit.errors import complained, refused
 from tests.kit.folders import crop, records_of, untouched
 from tests.kit.photos import photo_bytes, write_difficult_photos, write_photo, write_photos, write_tar
+from tests.kit.stores import objects, set_objects
 from tests.kit.verdicts import give_verdicts
 
 WAYS: dict[str, dict[str, Any]] = {
@@ -43,7 +46,7 @@ def out(photos: Path, tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def found(folder: Path, **given: Any) -> list[tuple[str, str]]:
+def found(folder: Path | str, **given: Any) -> list[tuple[str, str]]:
     """Kind and name of every problem."""
     result = api.verify(folder, quiet=True, **given)
     assert set(result.kinds) <= set(PROBLEMS)
@@ -137,6 +140,11 @@ def make_folder(path: Path) -> None:
     path.mkdir()
 
 
+def change_a_verdict(out: Path) -> None:
+    give_verdicts(out, {"photo003.jpg": "accepted", "photo006.jpg": "rejected"})
+    replace(out / STATE / "review.csv", b"photo006.jpg", b"photo000.jpg")
+
+
 FOUND: dict[str, tuple[Callable[[Path, Path], object], list[tuple[str, str]]]] = {
     "a crop is gone": (
         lambda out, photos: (out / "photo003.jpg").unlink(),
@@ -217,6 +225,10 @@ FOUND: dict[str, tuple[Callable[[Path, Path], object], list[tuple[str, str]]]] =
     "written.json": (
         lambda out, photos: replace(out / STATE / "written.json", b'"audit.csv"', b'"audit.cvs"'),
         [("state", f"{STATE}/written.json")],
+    ),
+    "a line of review.csv": (
+        lambda out, photos: change_a_verdict(out),
+        [("state", f"{STATE}/review.csv"), ("verdict", "photo003.jpg")],
     ),
     "a verdict that waits": (
         lambda out, photos: give_verdicts(out, {"photo003.jpg": "rejected"}),
@@ -449,3 +461,60 @@ def test_a_table_of_somebody_else_is_refused_as_by_every_command(out: Path) -> N
     (out / "audit.html").write_text("mine")
     with refused("foreign_table"):
         api.verify(out, quiet=True)
+
+
+# ---------------------------------------------------------------- in a store
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("memory")
+@pytest.mark.parametrize("way", ["files", "tar"])
+def test_a_folder_in_a_store(way: str, photos: Path, tmp_path: Path) -> None:
+    there = "memory://bucket/out"
+    crop(photos, there, **WAYS[way])
+    crop(photos, tmp_path / "local", **WAYS[way])
+    api.write_audit(there, manifest=True)
+    api.write_audit(tmp_path / "local", manifest=True)
+    assert objects(there)["manifest.csv"] == (tmp_path / "local" / "manifest.csv").read_bytes()
+    before = objects(there)
+    result = api.verify(there, quiet=True)
+    assert (result.problems, result.notes, result.by_manifest) == ([], [], True)
+    assert objects(there) == before
+    published = "memory://bucket/published"
+    set_objects(published, {name: data for name, data in before.items() if not name.startswith(STATE)})
+    assert api.verify(published, input=photos, quiet=True).problems == []
+
+    crops = [record.crop for record in records_of(tmp_path / "local").values() if record.crop]
+    first = crops[0].partition("/")[0] if way == "tar" else crops[0]
+    held = before | {first: before[first][: len(before[first]) // 3], "mine.png": photo_bytes(3, ".png")}
+    set_objects(
+        there, held | {"audit.csv": before["audit.csv"].replace(b"photo003.jpg,", b"photo333.jpg,", 1)}
+    )
+    set_objects(published, {name: data for name, data in held.items() if not name.startswith(STATE)})
+    kinds = {kind for kind, _ in found(published)}
+    assert kinds == {"not_ours", "crop_missing" if way == "tar" else "crop_changed"}
+    assert {kind for kind, _ in found(there)} == {*kinds, "table"}
+    with refused("nothing_to_verify_by"):
+        api.verify("memory://bucket/nowhere")
+
+
+# ---------------------------------------------------------------- a long run
+
+
+MOST_BYTES = 600
+"""Of memory that a further photo may take: its names in journal, manifest and folder, and its label row."""
+
+
+@pytest.mark.slow
+def test_a_photo_takes_little_memory(tmp_path: Path) -> None:
+    peaks = []
+    for count in (200, 1000, 3000):  # the first for what is imported and kept for all photos
+        out = write_big_run(tmp_path / str(count), count, width=60, height=40, own_crops=True)
+        api.write_audit(out, manifest=True)
+        tracemalloc.start()
+        result = api.verify(out, quiet=True)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert result.photos_checked == count
+        assert {problem.kind for problem in result.problems} <= {"not_ours"}  # crops that are shared
+    assert (peaks[2] - peaks[1]) / 2000 < MOST_BYTES
