@@ -188,7 +188,7 @@ def test_the_same_bytes_every_time(work: Path, tmp_path: Path) -> None:
     ],
 )
 def test_what_kaggle_would_not_take_is_refused(
-    work: Path, tmp_path: Path, given: dict[str, str], names: list[str]
+    work: Path, tmp_path: Path, given: dict[str, Any], names: list[str]
 ) -> None:
     with refused("not_for_kaggle", names=names):
         api.export(work / "cropped_train", "kaggle", tmp_path / "out", **given)
