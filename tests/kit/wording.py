@@ -76,6 +76,7 @@ WORDING: dict[str, str] = {
     "no_class": "needs a class for each picture, .*; pass --label COLUMN, or --label folder ",
     "no_individual": "needs an individual for each picture, .*; pass --individual COLUMN(,|$)",
     "not_a_multiple": "^--files .*: expected a multiple of .*; pass ",
+    "not_for_kaggle": "--(title|user|licence): expected .*, got .*; pass ",
     "no_such_export": "^--to .*: expected one of ",
     "no_tfrecord": r"^--to tfrecord needs google-crc32c, .*; pip install 'detic-crop\[tfrecord\]'$",
     "out_not_apart": "^--out .* lies in the folder of .*; pass a folder outside$",
