@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from detic_crop.commands.split import split as split
     from detic_crop.commands.teach import TeachResult as TeachResult
     from detic_crop.commands.teach import teach as teach
+    from detic_crop.commands.verify import VerifyResult as VerifyResult
+    from detic_crop.commands.verify import verify as verify
     from detic_crop.config import CropConfig as CropConfig
     from detic_crop.config import RunOptions as RunOptions
     from detic_crop.detectors import load_detector as load_detector
@@ -63,6 +65,7 @@ _HOMES = {
     "commands.show": ("ContactSheet", "show"),
     "commands.split": ("SplitResult", "split"),
     "commands.teach": ("TeachResult", "teach"),
+    "commands.verify": ("VerifyResult", "verify"),
     "boxes.choose": ("Choice", "choose"),
     "boxes.detections": ("Detections",),
     "boxes.geometry": ("enlarge",),

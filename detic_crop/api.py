@@ -19,3 +19,5 @@ from detic_crop.commands.split import SplitResult as SplitResult
 from detic_crop.commands.split import split as split
 from detic_crop.commands.teach import TeachResult as TeachResult
 from detic_crop.commands.teach import teach as teach
+from detic_crop.commands.verify import VerifyResult as VerifyResult
+from detic_crop.commands.verify import verify as verify

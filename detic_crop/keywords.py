@@ -7,27 +7,36 @@ import re
 _IRREGULAR = {"in": "input", "weights": "weights_file"}
 """Option → its keyword, where that is not the option's own name."""
 
-FLAGS = {
-    **dict.fromkeys(
-        (
-            *("add", "csv-safe", "discard-review", "dry-run", "force", "gps", "metadata", "no-labels"),
-            *("overwrite", "partial", "profile", "quiet", "xlsx"),
-        ),
-        "True",
-    ),
-    "no-browser": "False",
-    "no-csv-safe": "False",
-    "no-gps": "False",
-    "no-metadata": "False",
-}
-"""Option without a value → what its keyword is set to."""
-
-_OF_FLAGS = {
+_NEGATIVE = {
     "no-browser": "open_browser",
     "no-csv-safe": "csv_safe",
     "no-gps": "gps",
     "no-metadata": "metadata",
+    "no-photos": "photos",
 }
+"""Option that turns something off → the keyword that is set to False."""
+
+FLAGS = {
+    **dict.fromkeys(
+        (
+            *(
+                "add",
+                "blind",
+                "csv-safe",
+                "discard-review",
+                "dry-run",
+                "force",
+                "gps",
+                "manifest",
+                "metadata",
+            ),
+            *("no-labels", "overwrite", "partial", "photos", "profile", "quiet", "xlsx"),
+        ),
+        "True",
+    ),
+    **dict.fromkeys(_NEGATIVE, "False"),
+}
+"""Option without a value → what its keyword is set to."""
 
 FOREIGN = frozenset(
     {
@@ -48,7 +57,10 @@ PROSE = frozenset(
 """Words that follow an option in a sentence and are not its value."""
 
 _VERBS = {
-    **{verb: verb for verb in ("run", "recrop", "review", "apply", "teach", "split", "merge", "export")},
+    **{
+        verb: verb
+        for verb in ("run", "recrop", "review", "apply", "teach", "split", "merge", "export", "verify")
+    },
     "audit": "write_audit",
 }
 """Command → its function."""
@@ -69,7 +81,7 @@ def keyword_of(option: str, out: str = "output") -> str:
     """Return the keyword argument that an option without its ``--`` is in Python: ``in`` is ``input``."""
     if option == "out":
         return out
-    return _IRREGULAR.get(option) or _OF_FLAGS.get(option) or option.replace("-", "_")
+    return _IRREGULAR.get(option) or _NEGATIVE.get(option) or option.replace("-", "_")
 
 
 def in_python(message: str, out: str = "output") -> str:

@@ -38,6 +38,7 @@ command line comes first.
 | 2 | wrong usage, nothing was changed |
 | 3 | with `--strict`: a photo failed, or keeps its earlier crop because the new one could not be written |
 | 4 | `teach`: it does not help, nothing was written |
+| 5 | `verify`: something is not as it was made |
 | 130, 143 | interrupted; run the same command to continue |
 
 A second Ctrl-C or SIGTERM ends the command within a second. When messages cannot be printed (stderr or

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _STOPPED = {"SIGINT": 130, "SIGTERM": 143, "SIGBREAK": 143}
 _DOES_NOT_HELP = 4
+_NOT_AS_MADE = 5
 _NO_MEMORY = (
     "there is too little memory to continue; what was finished is kept: end other programs, or use fewer "
     "--workers or a smaller table, and run the same command again"
@@ -56,7 +57,7 @@ def cli() -> None:
     Every option can also be set as an environment variable: DETIC_CROP_MODEL for --model, and so on.
 
     Exit codes: 0 done; 1 could not continue; 2 wrong usage; 3 with --strict, a photo failed; 4 teaching
-    does not help; 130 or 143 interrupted: run the same command to continue.
+    does not help; 5 verify found a problem; 130 or 143 interrupted: run the same command to continue.
     """
 
 
@@ -130,7 +131,16 @@ def recrop(cropped: str, output: str, strict: bool, **settings: Any) -> int:
 @_moved
 @option("--sample", type=int, metavar="N", help="draw N photos at random for review, e.g. 200")
 @option("--seed", type=int, metavar="N", help="seed of --sample  [default: the earlier sample's, else 0]")
+@option(
+    "--margin",
+    type=float,
+    metavar="POINTS",
+    help="say how many photos to draw for a 95 % interval of ± POINTS percentage points, e.g. 3",
+)
 @option("--xlsx", is_flag=True, help="also write audit.xlsx, a spreadsheet")
+@option(
+    "--manifest", is_flag=True, help="also write manifest.csv: SHA-256 of every photo and crop, for verify"
+)
 @option(
     "--csv-safe/--no-csv-safe",
     "csv_safe",
@@ -138,25 +148,29 @@ def recrop(cropped: str, output: str, strict: bool, **settings: Any) -> int:
     help="put a ' before cells of audit.csv that spreadsheets take for formulas  [default: as the last time]",
 )
 @settings(RunOptions, ("encounter",), changes=True)
-def audit(cropped: str, xlsx: bool, **given: Any) -> int:
-    """Write audit.csv and audit.html of CROPPED again.
+def audit(cropped: str, xlsx: bool, manifest: bool, **given: Any) -> int:
+    """Write audit.csv and audit.html of CROPPED again, and with a sample estimate.json and datacard.md.
 
     --sample draws photos at random, more of them where mistakes are likely. Once they have been reviewed,
     this command estimates from them how many crops are right and how many animals were missed. A larger
-    sample adds to the earlier one.
+    sample adds to the earlier one. --margin says how many it takes.
 
     \b
+    detic-crop audit cropped --margin 3
     detic-crop audit cropped --sample 200
     detic-crop audit cropped --xlsx
+    detic-crop audit cropped --manifest
     """
     from detic_crop import api
 
-    result = api.write_audit(cropped, xlsx=xlsx, **given)
+    result = api.write_audit(cropped, xlsx=xlsx, manifest=manifest, **given)
     for note in result.notes:
         messages.say(note)
     messages.say_counts(result)
     if xlsx:
         messages.say(f"spreadsheet: {result.folder.layout.shown_of(result.folder.layout.audit_xlsx)}")
+    if manifest:
+        messages.say(f"manifest: {result.folder.layout.shown_of(result.folder.layout.manifest)}")
     return 0
 
 
@@ -213,10 +227,17 @@ def split(cropped: str, **given: Any) -> int:
 )
 @option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="address to listen on")
 @option("--no-browser", is_flag=True, help="only print the page's address")
-def review(cropped: str, no_browser: bool, **given: Any) -> int:
+@option(
+    "--blind",
+    is_flag=True,
+    help="a second person judges the sample, without what was said of it; changes no crop",
+)
+def review(cropped: str, no_browser: bool, blind: bool, **given: Any) -> int:
     """Judge the crops of CROPPED on a page in your browser, most suspicious first; Ctrl-C ends.
 
     Every verdict is on disk before the page moves on; `detic-crop apply` makes the crops follow.
+
+    With --blind a second person judges the random sample unseen; `detic-crop audit` says how far both agree.
     """
     from detic_crop import api
 
@@ -224,8 +245,8 @@ def review(cropped: str, no_browser: bool, **given: Any) -> int:
         messages.say(f"review at {address} (Ctrl-C ends)")
         sys.stdout.flush()  # somebody may wait for it at the end of a pipe
 
-    count = api.review(cropped, open_browser=not no_browser, ready=ready, **given)
-    follow = f"; now run: detic-crop apply {cropped}" if count else ""
+    count = api.review(cropped, open_browser=not no_browser, ready=ready, blind=blind, **given)
+    follow = f"; now run: detic-crop {'audit' if blind else 'apply'} {cropped}" if count else ""
     messages.say(f"{counted(count, 'verdict')} given{follow}")
     return 0
 
@@ -304,6 +325,7 @@ def teach(cropped: str, out: str, **given: Any) -> int:
 @option(
     "--part", type=click.Choice(PART), help="train or test, where names tell them apart  [default: train]"
 )
+@option("--test", metavar="CROPPED_TEST", help="a second folder, which becomes the part test beside this one")
 @option("--files", type=int, metavar="N", help="number of files, for tfrecord")
 @option("--title", metavar="TEXT", help="title of the data set, for kaggle")
 @option("--user", metavar="NAME", help="your account's name, for kaggle")
@@ -346,6 +368,29 @@ def merge(cropped: tuple[str, ...], output: str | None, partial: bool, quiet: bo
     result = api.merge(*cropped, output=output, partial=partial)
     messages.say_result(result, quiet=quiet)
     return _exit_code(result, strict=False)
+
+
+@cli.command()
+@_cropped
+@_moved
+@option("--photos/--no-photos", default=True, help="check the photos, too  [default: photos]")
+@option("--report", metavar="FILE", help="write all problems to a CSV file")
+@settings(RunOptions, ("workers", "memory", "quiet"))
+def verify(cropped: str, report: str | None, **given: Any) -> int:
+    """Check that CROPPED is as it was made: crops, photos, journal, tables, verdicts. Nothing is changed.
+
+    With manifest.csv (`detic-crop audit --manifest`) every crop and photo must have the same SHA-256. In a
+    copy without .detic-crop the manifest alone is enough. The exit code is 5 if something is wrong.
+
+    \b
+    detic-crop verify cropped
+    detic-crop verify downloaded --in photos --report problems.csv
+    """
+    from detic_crop import api
+
+    result = api.verify(cropped, report=report, **given)
+    messages.say_verified(result, report, quiet=given["quiet"])
+    return 0 if result.is_as_made else _NOT_AS_MADE
 
 
 cli.add_command(weights)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from detic_crop.commands.result import ApplyResult, RunResult
     from detic_crop.commands.split import SplitResult
     from detic_crop.commands.teach import TeachResult
+    from detic_crop.commands.verify import VerifyResult
 
 
 def say(sentence: str, *, err: bool = False) -> None:
@@ -101,6 +102,8 @@ def say_counts(result: RunResult) -> None:
     if result.estimate is not None:
         for sentence in result.estimate.sentences:
             say(sentence)
+    for agreement in result.agreements:
+        say(agreement.sentence)
 
 
 def say_dry_run(result: RunResult) -> None:
@@ -164,6 +167,31 @@ def say_taught(result: TeachResult, out: str, *, quiet: bool) -> None:
         say(f"on these photos teaching does not help: {so}; review more photos, then teach again")
     if result.written:
         say(f"wrote {out}; now run: detic-crop run --in PHOTOS --out FOLDER --model lite:{shlex.quote(out)}")
+
+
+def say_verified(result: VerifyResult, report: str | None, *, quiet: bool) -> None:
+    """Print the first problems, one on a line, and what was checked.
+
+    Args:
+        result: what the command returned.
+        report: the file that holds all problems, as it was named; None without one.
+        quiet: print only problems.
+    """
+    for problem in result.problems:
+        say(str(problem))
+    count = result.kinds.total()
+    if more := count - len(result.problems):
+        where = f"{report} has all" if report else "--report FILE writes all"
+        say(f"… and {counted(more, 'more problem')}; {where}")
+    if quiet:
+        return
+    for note in result.notes:
+        say(note)
+    by = " and ".join(["the journal"] * result.by_journal + ["manifest.csv"] * result.by_manifest)
+    kinds = ", ".join(f"{number:,} {kind}" for kind, number in result.kinds.most_common())
+    found = f"{counted(count, 'problem')} ({kinds})" if count else "all as it was made"
+    photos = f"{result.photos_checked:,} of {counted(result.photos, 'photo')}"
+    say(f"{result.shown}: {found}; checked by {by}: {counted(result.crops, 'crop')}, {photos}")
 
 
 def _figures_table(result: TeachResult) -> list[str]:

@@ -16,11 +16,12 @@ from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.state import load_table_settings, save_sample, save_table_settings
 from detic_crop.folder.whereabouts import PASS_INPUT, look_for_photos
+from detic_crop.report.margin import check_margin, needed_for
 from detic_crop.report.meetings import check_encounter
 from detic_crop.report.metadata_columns import NUMBERS
 from detic_crop.report.model import Audit
 from detic_crop.report.more_columns import CropCount
-from detic_crop.report.sample import detected_records, draw
+from detic_crop.report.sample import detected_records, draw, strata_in
 from detic_crop.report.splitting import FoldColumn
 from detic_crop.report.table import BOX_COLUMNS, NUMBER_COLUMNS
 from detic_crop.report.workbook import check_workbook
@@ -42,10 +43,12 @@ def write_audit(
     sample: int | None = None,
     seed: int | None = None,
     xlsx: bool = False,
+    manifest: bool = False,
     csv_safe: bool | None = None,
     encounter: str | None = None,
+    margin: float | None = None,
 ) -> RunResult:
-    """Rebuild audit.csv and audit.html of a folder from its journal.
+    """Rebuild audit.csv and audit.html of a folder; of a sample estimate.json and datacard.md, too.
 
     Photos that are no longer where the run found them keep the pictures that audit.html has of them.
 
@@ -56,11 +59,14 @@ def write_audit(
             earlier one, and no verdict is ever lost.
         seed: seed of the random numbers; None keeps that of an earlier sample, else takes 0.
         xlsx: write audit.xlsx, too.
+        manifest: write manifest.csv, too, by which `verify` finds any change of a photo or crop.
         csv_safe: write a ``'`` before cells of audit.csv that a spreadsheet would take for formulas, now and
             whenever the table is written again; False no longer does so, None does as before.
         encounter: what makes an encounter, for the columns ``encounter`` and ``burst``, now and whenever the
             tables are written again: ``folder``, ``gap:30min``, a column of the labels, or ``none`` for no
             such columns; None does as before.
+        margin: also say how many photos to draw, so that the 95 % interval of the share of right crops is at
+            most so many percentage points to either side.
 
     Raises:
         UsageError: the folder has no journal, none of its photos is in `input`, or a sample or workbook
@@ -71,7 +77,17 @@ def write_audit(
         raise UsageError("seed_without_sample", "--seed belongs to --sample; pass --sample N, too, e.g. 200")
     encounter = RunOptions(encounter=encounter).encounter  # as a run checks and spells it
     with open_folder(output) as folder:
-        return rebuild_tables(folder, input, sample, seed, xlsx, csv_safe=csv_safe, encounter=encounter)
+        return rebuild_tables(
+            folder,
+            input,
+            sample,
+            seed,
+            xlsx,
+            csv_safe=csv_safe,
+            encounter=encounter,
+            manifest=manifest,
+            margin=margin,
+        )
 
 
 def rebuild_tables(
@@ -83,6 +99,8 @@ def rebuild_tables(
     advice: str = PASS_INPUT,
     csv_safe: bool | None = None,
     encounter: str | None = None,
+    manifest: bool = False,
+    margin: float | None = None,
 ) -> RunResult:
     """Hold a folder and rebuild its tables; see `write_audit`.
 
@@ -100,11 +118,25 @@ def rebuild_tables(
         if xlsx:
             check_workbook(audit)
         check_encounter(encounter, audit.labels)
+        if margin is not None:
+            check_margin(margin)
         save_table_settings(folder, load_table_settings(folder).changed(csv_safe, encounter))
         if sample is not None:
             _draw_sample(result, audit, sample, seed)
-        write_report(result, audit, advice, xlsx=xlsx)
+        write_report(result, audit, advice, xlsx=xlsx, manifest=state.records if manifest else None)
+        if margin is not None:
+            _say_how_many(result, audit, margin)
     return result
+
+
+def _say_how_many(result: RunResult, audit: Audit, margin: float) -> None:
+    """Note how many photos to draw for an interval of some percentage points to either side."""
+    folder, known = result.folder, result.estimate
+    detected = detected_records(folder, audit.photos.records(), audit.config)
+    sizes = {name: len(keys) for name, keys in strata_in(detected, audit.config).items()}
+    needed = needed_for(margin, sizes, known.strata if known else ())
+    drawn, left = (known.drawn, known.left) if known else (0, 0)
+    result.notes += needed.sentences(folder.layout.quoted, drawn, drawn - left)
 
 
 def _draw_sample(result: RunResult, audit: Audit, size: int, seed: int | None) -> None:

@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import Any
 
 from detic_crop.commands.result import RunResult
-from detic_crop.commands.run_json import run_json, version_of
+from detic_crop.commands.run_json import packages, run_json, version_of
 from detic_crop.commands.scope import Scope
 from detic_crop.config import CropConfig
 from detic_crop.detectors.base import Detector
@@ -81,6 +81,7 @@ def carry_out(
         )
     if options.profile:
         result.profile = execution.usage.table()
+    result.versions = packages()
     scope.finish(result, task.photos)
     told = run_json(result, options, execution, {**origin, **scope.describe()}, started)
     folder.write_json(layout.run_json, told)

@@ -5,23 +5,25 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass, field, fields
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from detic_crop.commands.run_json import version_of, versions_in
 from detic_crop.commands.settings import PathLike, require_finished
 from detic_crop.commands.tables import with_further_columns
 from detic_crop.errors import UsageError
 from detic_crop.exports.base import Asked, Export
 from detic_crop.exports.formats import export_named
 from detic_crop.exports.job import Job
-from detic_crop.exports.target import new_folder
+from detic_crop.exports.target import Target, new_folder
 from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.state import load_listing
 from detic_crop.folder.whereabouts import PASS_INPUT, look_for_photos
 from detic_crop.report.model import Audit
+from detic_crop.report.paper import Origin, commands_of
 from detic_crop.wording import counted
 from detic_crop.work.progress import counting_bar
 
@@ -77,6 +79,53 @@ def export(
     """
     kind = export_named(to)
     wanted = _asked(kind, {name: value for name, value in asked.items() if value is not None})
+    with ExitStack() as stack:
+        sources = [stack.enter_context(_source(output, input))]
+        if wanted.test is not None:
+            sources.append(stack.enter_context(_source(wanted.test, None)))
+        outside_of = [held for source in sources for held in _not_inside(source.folder)]
+        with new_folder(out, outside_of) as target, ExitStack() as parts:
+            jobs = [
+                parts.enter_context(closing(_job(kind, part, source, target, quiet)))
+                for source, part in zip(sources, _parts(kind, wanted), strict=True)
+            ]
+            for source, job in zip(sources, jobs, strict=True):
+                _refuse_empty(kind, source.folder, job)
+            for job in jobs:
+                kind.write(job)
+            kind.finish(jobs)
+        result = ExportResult(to, Path(os.fspath(out)), jobs[0].of, 0, linked=target.linked)
+        for source, job in zip(sources, jobs, strict=True):
+            result.count += job.count
+            result.left_out += job.left_out
+            result.notes += [*source.notes, *_unfinished(source.folder, source.audit), *job.notes]
+            if job.has_read and job.of == "photos":
+                result.notes += source.audit.whereabouts.sentences("they are left out", PASS_INPUT)
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A finished folder of which an export is made.
+
+    Attributes:
+        folder: the output folder.
+        audit: its photos, with labels, verdicts and all columns.
+        notes: sentences that a person should read.
+    """
+
+    folder: OutputFolder
+    audit: Audit
+    notes: list[str]
+
+
+@contextmanager
+def _source(output: PathLike, input: PathLike | None) -> Iterator[_Source]:
+    """Open a folder and read what it knows.
+
+    Raises:
+        UsageError: there is no finished run, or verdicts are not applied yet.
+    """
     with open_folder(output) as folder:
         folder.require_run()
         state = replay(folder.layout.journal)
@@ -85,28 +134,42 @@ def export(
         _refuse_waiting(audit, folder)
         notes = [*state.sentences(), *audit.damage]
         audit, _ = with_further_columns(folder, audit, notes)
-        with (
-            new_folder(out, _not_inside(folder)) as target,
-            closing(
-                Job(
-                    kind,
-                    wanted,
-                    folder,
-                    audit,
-                    target,
-                    lambda total, doing: counting_bar(total, doing, quiet),
-                )
-            ) as job,
-        ):
-            if not job.count:
-                why = ", ".join(f"{reason} {count}" for reason, count in job.left_out.items())
-                raise UsageError("nothing_to_export", f"--to {to}: nothing is left to export ({why})")
-            kind.write(job)
-        notes += _unfinished(folder, audit)
-        if job.has_files and job.of == "photos":
-            notes += audit.whereabouts.sentences("they are left out", PASS_INPUT)
-        return ExportResult(
-            to, Path(os.fspath(out)), job.of, job.count, job.left_out, [*notes, *job.notes], target.linked
+        yield _Source(folder, audit, notes)
+
+
+def _parts(kind: Export, wanted: Asked) -> list[Asked]:
+    """Return what is asked for of the folder, and of that of ``--test``."""
+    if wanted.test is None:
+        return [wanted]
+    if wanted.part == "test":
+        raise UsageError(
+            "option_not_applicable",
+            f"--part test does not apply to --to {kind.name} with --test {os.fspath(wanted.test)}, which is "
+            "that part; leave it out",
+        )
+    return [replace(wanted, part="train"), wanted.of_test]
+
+
+def _job(kind: Export, wanted: Asked, source: _Source, target: Target, quiet: bool) -> Job:
+    folder, audit = source.folder, source.audit
+    origin = Origin(
+        commands_of(audit.config, audit.inputs), {}, versions_in(folder), version_of("detic-crop")
+    )
+    return Job(
+        kind, wanted, folder, audit, target, origin, lambda total, doing: counting_bar(total, doing, quiet)
+    )
+
+
+def _refuse_empty(kind: Export, folder: OutputFolder, job: Job) -> None:
+    """Refuse an export without any picture.
+
+    Raises:
+        UsageError: there is none; says why.
+    """
+    if not job.count:
+        why = ", ".join(f"{reason} {count}" for reason, count in job.left_out.items())
+        raise UsageError(
+            "nothing_to_export", f"--to {kind.name}: nothing of {folder.shown} is left to export ({why})"
         )
 
 

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from contextlib import suppress
 
-from detic_crop.config import DEFAULT_MAX_PIXELS
-from detic_crop.errors import PhotoError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.records import Record
 from detic_crop.folder.state import load_labels, load_listing
-from detic_crop.folder.times_file import Times, load_times
-from detic_crop.images.file_bytes import most_bytes
-from detic_crop.images.metadata import read_metadata
-from detic_crop.images.source import Window
-from detic_crop.photos.location import NOWHERE, Location
+from detic_crop.folder.times_file import Times, load_times, read_time
+from detic_crop.photos.location import NOWHERE
 from detic_crop.report.meetings import ROOT, Meetings, folders_of, meetings_of
 from detic_crop.report.model import Audit
 from detic_crop.splits.encounters import Moments
@@ -67,17 +61,7 @@ def _times_of(folder: OutputFolder, audit: Audit, quiet: bool) -> tuple[Times, b
         records, keys, locations = audit.photos.records(), audit.photos.images, audit.whereabouts.locations
         with counting_bar(len(missing), "reading times", quiet) as step:
             for key in keys.of(missing):
-                if (read := _read(locations.get(key, NOWHERE), records[key])) is not None:
+                if (read := read_time(locations.get(key, NOWHERE), records[key])) is not None:
                     found.add(records[key], *read)
                 step()
     return found, len(found) > before
-
-
-def _read(location: Location, record: Record) -> tuple[str, str] | None:
-    """Return time and camera as the photo's EXIF says; None where it is not on this machine."""
-    if location.local_path is None:
-        return None
-    with suppress(PhotoError), location.source(record.file_size, most_bytes(DEFAULT_MAX_PIXELS)) as source:
-        found = read_metadata(Window(source))
-        return found.taken, found.camera
-    return None

@@ -11,9 +11,9 @@ from contextlib import closing, nullcontext
 
 from detic_crop.commands.audit import rebuild_tables
 from detic_crop.commands.result import RunResult
-from detic_crop.commands.run_json import run_json_of_merge
+from detic_crop.commands.run_json import packages, run_json_of_merge
 from detic_crop.commands.settings import PathLike, check_same_settings
-from detic_crop.commands.tables import RUN_AUDIT, write_tables
+from detic_crop.commands.tables import RUN_AUDIT, note_older_manifest, write_tables
 from detic_crop.errors import DeticCropError, UsageError
 from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.journal import Journal, replay
@@ -145,6 +145,8 @@ def _finish(result: RunResult, records: Mapping[str, Record], gathered: Gathered
     """Write the tables, then drop the shards' states: until that is done, the same command completes it."""
     folder = result.folder
     folder.aside.remove_stale(records)
+    result.versions = packages()
+    result.notes += note_older_manifest(folder)
     write_tables(result, records)
     folder.write_json(folder.layout.run_json, run_json_of_merge(result, gathered))
     remove_shards(folder)

@@ -20,6 +20,7 @@ from detic_crop.errors import Interrupted, Terminated
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.records import Record, files_of
 from detic_crop.keywords import in_python
+from detic_crop.report.agreement import Agreement
 from detic_crop.report.estimate import Estimate
 from detic_crop.report.sheet import SheetCrop
 from detic_crop.wording import counted
@@ -57,6 +58,8 @@ class RunResult:
         estimate: what a reviewed random sample says of all crops; None without a sample.
         most_suspicious: the crops that most deserve a look, as far as the tables were written.
         dry_run: nothing was written.
+        agreements: how persons who judged that sample unseen agree with the review.
+        versions: package → version, of a command that writes run.json; else empty.
     """
 
     folder: OutputFolder
@@ -80,6 +83,8 @@ class RunResult:
     profile: str = ""
     memory: int | None = None
     estimate: Estimate | None = None
+    agreements: Sequence[Agreement] = ()
+    versions: dict[str, str] = field(default_factory=dict)
     most_suspicious: Sequence[SheetCrop] = ()
     dry_run: bool = False
 
@@ -99,6 +104,7 @@ class RunResult:
             stop_in_words(self, "make the same call"),
             no_tables_in_words(self),
             *estimated,
+            *(agreement.sentence for agreement in self.agreements),
             *self.notes,
             *(f"{key} keeps its earlier crop: {why}" for key, why in self._kept().items()),
         ]

@@ -14,12 +14,15 @@ import msgspec
 
 from detic_crop.commands.result import RunResult
 from detic_crop.config import RunOptions
+from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.state import load_listing
 from detic_crop.folder.typed_json import decode_any
 from detic_crop.shards.merge import Gathered
 from detic_crop.work.execute import Execution
 
 _PACKAGES = ("detic-crop", "torch", "torchvision", "timm", "opencv-python-headless", "pillow", "numpy")
+
+_MOST_BYTES = 1 << 26  # of run.json; more is not read
 
 _SUMS = ("stage_seconds", "queue_seconds")
 _OF_EACH_SHARD = (
@@ -65,10 +68,21 @@ def run_json(
 
 def versions_of_packages() -> dict[str, Any]:
     """Return the versions of Python, of what the crops depend on, and of the system."""
-    return {
-        "versions": {"python": platform.python_version(), **{p: version_of(p) for p in _PACKAGES}},
-        "platform": platform.platform(),
-    }
+    return {"versions": packages(), "platform": platform.platform()}
+
+
+def packages() -> dict[str, str]:
+    """Return the versions of Python and of what the crops depend on."""
+    return {"python": platform.python_version(), **{p: version_of(p) for p in _PACKAGES}}
+
+
+def versions_in(folder: OutputFolder) -> dict[str, str]:
+    """Return the versions that run.json of a folder names; nothing where it is gone or damaged."""
+    data = folder.read_at_most(folder.layout.run_json, _MOST_BYTES)
+    try:
+        return _versions.decode(data).versions
+    except ValueError:
+        return {}
 
 
 def version_of(package: str) -> str:
@@ -115,6 +129,15 @@ def _summed(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
         for name, seconds in part.items():
             total[name] += seconds  # type: ignore[assignment]
     return {name: round(seconds, 3) for name, seconds in total.items()}
+
+
+class _Versions(msgspec.Struct):
+    """The versions in a run.json."""
+
+    versions: dict[str, str] = {}
+
+
+_versions = msgspec.json.Decoder(_Versions)
 
 
 class _Summed(msgspec.Struct):

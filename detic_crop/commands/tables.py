@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from detic_crop.commands.meetings import look_for_meetings
+from detic_crop.commands.paper import write_paper
 from detic_crop.commands.result import RunResult
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.folds_file import load_folds
 from detic_crop.folder.records import Record
+from detic_crop.folder.second_review import read_second_review
 from detic_crop.folder.state import Drawn, load_sample, load_table_settings
 from detic_crop.folder.times_file import Times, save_times
 from detic_crop.folder.whereabouts import PASS_INPUT, Whereabouts, look_for_photos
+from detic_crop.report.agreement import agreements
 from detic_crop.report.estimate import estimate
 from detic_crop.report.html.page import write_page
+from detic_crop.report.manifest import write_manifest
 from detic_crop.report.meetings import NO_ENCOUNTERS
 from detic_crop.report.model import Audit
 from detic_crop.report.more_columns import MoreColumns
@@ -26,6 +30,7 @@ from detic_crop.report.table import write_table
 from detic_crop.report.workbook import write_workbook
 from detic_crop.system.memory_budget import MemoryBudget
 from detic_crop.wording import counted
+from detic_crop.work.progress import counting_bar
 
 RUN_AUDIT = "run `detic-crop audit` with --in FOLDER, where they are now"
 """Advice about photos that have moved, of commands that do not take ``--in`` for them."""
@@ -51,7 +56,14 @@ def write_tables(
     write_report(result, Audit.of(result.folder, records, result.config, whereabouts), advice)
 
 
-def write_report(result: RunResult, audit: Audit, advice: str, *, xlsx: bool = False) -> None:
+def write_report(
+    result: RunResult,
+    audit: Audit,
+    advice: str,
+    *,
+    xlsx: bool = False,
+    manifest: Mapping[str, Record] | None = None,
+) -> None:
     """Write the tables of an audit, and add its numbers and what a person should know to the result.
 
     Args:
@@ -59,16 +71,15 @@ def write_report(result: RunResult, audit: Audit, advice: str, *, xlsx: bool = F
         audit: what the tables show.
         advice: what to do about photos that have moved, `PASS_INPUT` or `RUN_AUDIT`.
         xlsx: write audit.xlsx, too.
+        manifest: write manifest.csv of these records, too.
     """
     folder = result.folder
     so = "audit.html keeps the pictures that it has of them already"
     result.notes[:0] = audit.whereabouts.sentences(so, advice)
     result.notes += [sentence for sentence in audit.damage if sentence not in result.notes]
-    if sample := sample_of(result):
-        current = audit.photos.records()
-        detected = detected_records(folder, current, result.config)
-        result.estimate = estimate(sample, detected, current, audit.verdicts)
-        audit = dataclasses.replace(audit, estimate=result.estimate)
+    sample = sample_of(result)
+    if sample:
+        audit = _with_estimate(result, audit, sample)
     audit, times = with_further_columns(folder, audit, result.notes)
     if times is not None:
         save_times(folder, times)
@@ -80,15 +91,45 @@ def write_report(result: RunResult, audit: Audit, advice: str, *, xlsx: bool = F
         result.notes.append(
             "audit.xlsx is older than this table; `detic-crop audit` with --xlsx writes a new one"
         )
+    result.notes += _manifest(result, audit, manifest)
     result.flagged = 0
     worst = MostSuspicious(_MOST_SHOWN)
     result.count(_looked_at(result, audit, worst))
     result.most_suspicious = crops_to_show(worst.photos, audit, _MOST_SHOWN)
+    write_paper(result, audit, sample)
     if audit.labels is not None and len(audit.rows) < len(audit.labels.rows):
         result.notes.append(
             f"audit.csv has {len(audit.rows):,} of {counted(len(audit.labels.rows), 'label row')} so far; "
             "it follows the table row by row once all are done"
         )
+
+
+def _with_estimate(result: RunResult, audit: Audit, sample: Sequence[Drawn]) -> Audit:
+    """Add what the sample says to the result; return the audit with it."""
+    folder = result.folder
+    current = audit.photos.records()
+    detected = detected_records(folder, current, result.config)
+    result.estimate = estimate(sample, detected, current, audit.verdicts)
+    second = read_second_review(folder.layout.second_review)
+    result.notes += second.damage.sentences(folder.layout.shown_of(folder.layout.second_review))
+    result.agreements = agreements(sample, detected, audit.verdicts, second, result.config)
+    return dataclasses.replace(audit, estimate=result.estimate, agreements=result.agreements)
+
+
+def _manifest(result: RunResult, audit: Audit, records: Mapping[str, Record] | None) -> list[str]:
+    """Write manifest.csv if there are records for it; return what a person should know of it."""
+    folder = result.folder
+    if records is not None:
+        with counting_bar(len(records), "hashing", quiet=False) as step:
+            return write_manifest(folder, audit, records, step)
+    return note_older_manifest(folder) if result.done else []
+
+
+def note_older_manifest(folder: OutputFolder) -> list[str]:
+    """Return what a person should know of a manifest where crops may be others now; nothing without one."""
+    if not folder.exists(folder.layout.manifest):
+        return []
+    return ["manifest.csv is older than these crops; `detic-crop audit` with --manifest writes a new one"]
 
 
 def with_further_columns(folder: OutputFolder, audit: Audit, notes: list[str]) -> tuple[Audit, Times | None]:

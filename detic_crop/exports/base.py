@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias, get_args
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ class Asked:
         individual: label column that names the individual.
         species: label column that names the species.
         part: ``train`` or ``test``, where the consumer tells them apart by name.
+        test: another output folder, which becomes the part ``test`` beside this one.
         files: number of files, where there are several.
         title: title of the data set.
         user: name of the account to which it will be uploaded.
@@ -43,10 +46,16 @@ class Asked:
     individual: str | None = None
     species: str | None = None
     part: Part | None = None
+    test: str | os.PathLike[str] | None = None
     files: int | None = None
     title: str | None = None
     user: str | None = None
     licence: str | None = None
+
+    @property
+    def of_test(self) -> Asked:
+        """What is asked for of the folder that `test` names; its labels may be others."""
+        return replace(self, part="test", test=None, label=None, individual=None, species=None)
 
 
 class Export(ABC):
@@ -62,6 +71,8 @@ class Export(ABC):
             encoded anew, as JPEG.
         negatives: whether photos without an animal, rejected ones among them, belong into it; else only
             cropped and resized ones do.
+        each_animal: whether a photo of several animals is a picture for each, with its box alone.
+        failed: whether photos that could not be read belong into it, without a size or boxes.
     """
 
     of: ClassVar[tuple[Of, ...]]
@@ -70,15 +81,24 @@ class Export(ABC):
     pictures: ClassVar[Pictures] = "link"
     accepts: ClassVar[tuple[str, ...]] = ("JPEG", "PNG")
     negatives: ClassVar[bool] = False
+    each_animal: ClassVar[bool] = False
+    failed: ClassVar[bool] = False
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     @abstractmethod
     def write(self, job: Job) -> None:
-        """Write the export, with what `job` gives, into its target.
+        """Write the export, with what `job` gives, into its target; with ``--test`` called for each part.
 
         Raises:
             UsageError: the folder lacks what this needs; says what to do. Nothing is left behind.
             OutputError: the disk is full, or cannot be written.
+        """
+
+    def finish(self, jobs: Sequence[Job]) -> None:  # noqa: B027 - most have nothing to add
+        """Write what tells of all parts, after the last one.
+
+        Args:
+            jobs: the parts, in the order in which they were written.
         """

@@ -13,8 +13,8 @@ from detic_crop.exports.picture import Picture
 from detic_crop.folder.names import FILE_RULES
 from detic_crop.report.table import BOX_COLUMNS, NUMBER_COLUMNS
 
-_RENAMED = {"image": "photo", "file_name": "label_file_name"}
-"""Columns that mean something else to Hugging Face: the picture itself, and its path."""
+_RENAMED = {"image": "photo", "file_name": "label_file_name", "label": "label_label"}
+"""Columns that mean something else to Hugging Face: the picture itself, its path, its class."""
 
 
 class ImageFolder(Export):
@@ -45,7 +45,8 @@ class ImageFolder(Export):
         job.place_all(names)
         with job.target.text("metadata.jsonl") as file:
             for picture in job.each("writing metadata.jsonl"):
-                line = {"file_name": names(picture), **_typed(job, picture)}
+                label = job.label(picture, column)
+                line = {"file_name": names(picture), "label": label, **_typed(job, picture)}
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
         job.notes.append(f"classes, by {column}: {folders.count:,}")
 

@@ -7,28 +7,43 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from detic_crop.boxes.crop_size import CropSize, Sides
 from detic_crop.config import CropConfig
 from detic_crop.errors import PhotoError
 from detic_crop.exports.base import Asked, Boxes, Export, Of
-from detic_crop.exports.picture import ExportedBox, Picture, chosen_boxes, in_crop, scaled
-from detic_crop.exports.pictures import StoredPicture, read_crop, read_photo
+from detic_crop.exports.picture import ExportedBox, Picture, chosen_boxes, each_animal, in_crop, scaled
+from detic_crop.exports.pictures import (
+    StoredPicture,
+    crop_pixels,
+    crop_to_link,
+    photo_pixels,
+    read_crop,
+    read_photo,
+)
 from detic_crop.exports.target import Target
 from detic_crop.folder.animals import crops_of
 from detic_crop.folder.decisions import detected_box
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import read_candidates
+from detic_crop.folder.state import load_sample
 from detic_crop.images.headers.read import read_extent
-from detic_crop.photos.location import NOWHERE
+from detic_crop.photos.location import NOWHERE, Location
+from detic_crop.report.estimate import Estimate, estimate
 from detic_crop.report.groups import INDIVIDUAL_COLUMNS, SPECIES_COLUMNS, column_named, find_column
 from detic_crop.report.model import Audit
 from detic_crop.report.more_columns import MoreColumns
+from detic_crop.report.paper import Origin
 from detic_crop.report.photos import AuditPhoto
+from detic_crop.report.sample import detected_records
+from detic_crop.report.splitting import FoldColumn
 from detic_crop.report.table import renamed_columns, row_cells, table_header
 from detic_crop.system.memory_budget import MemoryBudget
 
@@ -37,6 +52,16 @@ FOLDER = "folder"
 
 Progress = Callable[[int, str], AbstractContextManager[Callable[[], None]]]
 """Number of pictures and what is done with them → what is called after each, while it is shown."""
+
+
+class _Again:
+    """What a generator yields, from the first on each time."""
+
+    def __init__(self, generate: Callable[[], Iterator[Picture]]) -> None:
+        self._generate = generate
+
+    def __iter__(self) -> Iterator[Picture]:
+        return self._generate()
 
 
 class Job:
@@ -48,12 +73,14 @@ class Job:
         folder: the finished folder.
         audit: its photos, with labels, verdicts and all columns.
         target: where the export goes.
+        origin: how the folder was made; without counts.
         progress: shows how far it is.
 
     Attributes:
         left_out: why pictures were left out → how many.
         notes: sentences that a person should read.
         of, boxes: as asked, or as the export has it.
+        has_read: whether a picture's file was asked for.
     """
 
     def __init__(
@@ -63,9 +90,11 @@ class Job:
         folder: OutputFolder,
         audit: Audit,
         target: Target,
+        origin: Origin,
         progress: Progress,
     ) -> None:
         self.asked, self.folder, self.audit, self.target = asked, folder, audit, target
+        self.origin = origin
         self.of: Of = asked.of or export.of[0]
         self.boxes: Boxes = asked.boxes or export.boxes
         self.config: CropConfig = audit.config
@@ -78,13 +107,20 @@ class Job:
         self._size = CropSize.of(audit.config)
         self._dropped: set[tuple[str, int | None]] = set()
         self._candidates: BinaryIO | None = None
+        self.has_read = False
         self.count = 0
         self.class_names = self._survey()
 
     # ------------------------------------------------------------ pictures
 
-    def pictures(self) -> Iterator[Picture]:
-        """Yield the pictures of the export, in the order of audit.csv; without those that were dropped."""
+    def pictures(self) -> Iterable[Picture]:
+        """Return the pictures of the export, in the order of audit.csv; without those that were dropped.
+
+        They can be gone through again and again, and are made one by one.
+        """
+        return _Again(self._kept)
+
+    def _kept(self) -> Iterator[Picture]:
         for picture in self._found(Counter()):
             if not self._dropped or (picture.key, picture.animal) not in self._dropped:
                 yield picture
@@ -113,16 +149,18 @@ class Job:
             why = self._reason_against(photo)
             if why:
                 left_out[why] += 1
-            elif self.of == "photos":
-                yield self._whole(photo)
-            else:
+            elif self.of == "crops":
                 yield from self._crops(photo)
+            elif self._export.each_animal:
+                yield from each_animal(self._whole(photo))
+            else:
+                yield self._whole(photo)
 
     def _reason_against(self, photo: AuditPhoto) -> str:
         """Return why a photo is left out; empty if it is not."""
         record = photo.record
         if record.status == "failed":
-            return "failed"
+            return "" if self._export.failed else "failed"
         if record.status == "rejected" and not (self._export.negatives and self.of == "photos"):
             return "rejected"
         if record.status == "skipped" and not (self._export.negatives and self.of == "photos"):
@@ -186,7 +224,7 @@ class Job:
         """Put all pictures into the target, where they are asked for; those that cannot be read are dropped.
 
         Pictures that readers could not read, or would not show as the boxes mean them (other formats, photos
-        on their side, damaged ones) are encoded anew as JPEG; see `read`.
+        on their side, damaged ones) are encoded anew; see `read`.
 
         Args:
             name_of: path of each below the target; it ends as `names.with_extension_of` makes it.
@@ -200,7 +238,13 @@ class Job:
                 report()
 
     def _place(self, picture: Picture, name: str) -> None:
-        stored = self.read(picture, os.path.splitext(name)[1])
+        extension = os.path.splitext(name)[1]
+        if self._how == "link" and picture.crop:
+            path = crop_to_link(self.folder, picture.crop, picture.record.crop_bytes, extension)
+            if path:
+                self.target.link(path, name)
+                return
+        stored = self.read(picture, extension)
         if stored is None:
             return
         if stored.path and self._how == "link":
@@ -219,24 +263,56 @@ class Job:
         """Return the file of a picture as the export stores it; None if it cannot be read, and so is dropped.
 
         Its own bytes are taken where its format is the one that the extension says, its pixels are stored
-        upright, and it is whole; else it is decoded and encoded as JPEG.
+        upright, and it is whole; else it is decoded and encoded anew.
 
         Args:
             picture: the picture.
             extension: how the name of the new file ends.
         """
-        try:
+        with self._dropping(picture):
             if picture.crop:
                 return read_crop(self.folder, picture.crop, extension)
-            location = self.audit.whereabouts.locations.get(picture.key, NOWHERE)
-            return read_photo(picture.record, location, extension, self._memory)
+            return read_photo(picture.record, self.location(picture), extension, self._memory)
+        return None
+
+    def pixels(self, picture: Picture) -> NDArray[np.uint8] | None:
+        """Return the upright pixels of a picture, (H, W, 3) uint8, BGR; None as of `read`."""
+        with self._dropping(picture):
+            if picture.crop:
+                return crop_pixels(self.folder, picture.crop)
+            return photo_pixels(picture.record, self.location(picture), self._memory)
+        return None
+
+    def location(self, picture: Picture) -> Location:
+        """Return where the photo is now."""
+        return self.audit.whereabouts.locations.get(picture.key, NOWHERE)
+
+    @contextmanager
+    def _dropping(self, picture: Picture) -> Iterator[None]:
+        """Drop the picture if it cannot be read."""
+        self.has_read = True
+        try:
+            yield
         except PhotoError as error:
             self.drop(picture, f"{self.of[:-1]}: {error.reason}")
         except FileNotFoundError:
             self.drop(picture, "crop is gone; run the `run` command again")
-        return None
 
     # ------------------------------------------------------------ labels and columns
+
+    @cached_property
+    def estimate(self) -> Estimate | None:
+        """What the reviewed sample says of the folder; None without a sample.
+
+        Raises:
+            UsageError: the file of the sample is damaged.
+        """
+        sample = load_sample(self.folder)
+        if not sample:
+            return None
+        current = self.audit.photos.records()
+        detected = detected_records(self.folder, current, self.config)
+        return estimate(sample, detected, current, self.audit.verdicts)
 
     @cached_property
     def columns(self) -> list[str]:
@@ -291,6 +367,15 @@ class Job:
             return ""
         return picture.photo.labels[0][labels.columns.index(column)].strip()
 
+    def spelled(self, picture: Picture) -> str:
+        """Return the photo's name as the label table spells it, on which its owner joins; else its key."""
+        labels = self.audit.labels
+        return self.label(picture, labels.key_column if labels else None) or picture.key
+
+    def usual_column(self, usual: Sequence[str]) -> str | None:
+        """Return the label column that has the first of some usual names, in any case; None if none has."""
+        return self._found_column(None, "", usual)
+
     def class_of(self, picture: Picture, box: ExportedBox) -> str:
         """Return the class of a box: as the label column says, if one was asked for, else the detector's."""
         return self.label(picture, self.label_column) or box.class_name
@@ -302,14 +387,29 @@ class Job:
         }
         return int(cells["fold"]) if cells.get("fold") else None
 
+    def encounter(self, picture: Picture) -> str:
+        """Return the encounter of a picture, if ``--encounter`` asked for them; empty without one."""
+        for more in self._encounters:
+            return more.cells(picture.photo.record)["encounter"]
+        return ""
+
     @cached_property
     def _folds(self) -> Sequence[MoreColumns]:
         return [more for more in self.audit.more if "fold" in more.columns]
+
+    @cached_property
+    def _encounters(self) -> Sequence[MoreColumns]:
+        return [more for more in self.audit.more if "encounter" in more.columns]
 
     @property
     def has_folds(self) -> bool:
         """Whether the folder was split."""
         return bool(self._folds)
+
+    @property
+    def n_folds(self) -> int | None:
+        """Number of folds; None where the folder was not split."""
+        return next((m.saved.asked.folds for m in self.audit.more if isinstance(m, FoldColumn)), None)
 
     def _has_column(self, name: str) -> bool:
         return self.audit.labels is not None and name in self.audit.labels.columns

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from detic_crop.boxes.crop_size import CropSize, Sides
 from detic_crop.boxes.geometry import Box, PixelBox, area_of, clip
+from detic_crop.folder.animals import of_animal
 from detic_crop.folder.records import Animal, DetectorChoice, Record
 from detic_crop.report.photos import AuditPhoto
 
@@ -42,7 +43,8 @@ class Picture:
         crop: path of the crop; empty of a whole photo.
         sides: width and height, pixels.
         boxes: the boxes in it, from left to right.
-        animal: number of the animal in its photo, of one of several crops; else None.
+        animal: number of the animal in its photo, of one of several crops, and of a photo by `each_animal`;
+            else None.
     """
 
     photo: AuditPhoto
@@ -69,6 +71,20 @@ def chosen_boxes(record: Record) -> tuple[ExportedBox, ...]:
         for one in chosen
         if one.box is not None
     )
+
+
+def each_animal(picture: Picture) -> Iterator[Picture]:
+    """Yield a picture for each animal in it, as if it showed no other; one that has no crop is left out.
+
+    A photo of a run without ``--animals all``, and a crop, are of one animal and yielded as they are.
+    """
+    if picture.crop or not picture.record.animals:
+        yield picture
+        return
+    for animal in picture.record.animals:
+        if animal.crop_box is not None:
+            record = of_animal(picture.record, animal)
+            yield replace(picture, record=record, boxes=chosen_boxes(record), animal=animal.number)
 
 
 def _class_of(detected: DetectorChoice | None) -> str:

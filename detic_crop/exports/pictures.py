@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from detic_crop.boxes.crop_size import Sides
-from detic_crop.config import DEFAULT_PHOTO_TIMEOUT
+from detic_crop.config import DEFAULT_PHOTO_TIMEOUT, Format
 from detic_crop.errors import PhotoError
 from detic_crop.exports.names import EXTENSIONS
 from detic_crop.folder.crop_paths import place_of
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.records import Record
+from detic_crop.folder.there import status_of
 from detic_crop.images.decode import PhotoFile
+from detic_crop.images.encode import EXTENSIONS as ENCODED
 from detic_crop.images.encode import encode
 from detic_crop.images.file_bytes import most_bytes
 from detic_crop.images.headers.read import read_extent
@@ -45,7 +52,7 @@ def read_crop(folder: OutputFolder, crop: str, extension: str) -> StoredPicture:
     Args:
         folder: the output folder.
         crop: path of the crop below it.
-        extension: how the name of the new file ends: another format is encoded anew.
+        extension: how the name of the new file ends: another format is encoded anew, as PNG or JPEG.
 
     Raises:
         FileNotFoundError: there is none.
@@ -54,9 +61,24 @@ def read_crop(folder: OutputFolder, crop: str, extension: str) -> StoredPicture:
     data = folder.crops.read(crop)
     extent = read_extent(data, crop)
     if _fits(extent.format, extension):
-        path = "" if place_of(crop) else os.path.join(folder.layout.root, crop)
-        return StoredPicture(data, (extent.width, extent.height), path if os.path.isfile(path) else "")
-    return _encoded(PhotoFile(data, name=crop))
+        return StoredPicture(data, (extent.width, extent.height))
+    return _encoded(PhotoFile(data, name=crop), extension)
+
+
+def crop_to_link(folder: OutputFolder, crop: str, size: int, extension: str) -> str:
+    """Return the path of a crop that can be linked as it is, without reading it; empty if it cannot.
+
+    Args:
+        folder: the output folder.
+        crop: path of the crop below it.
+        size: bytes that the run wrote.
+        extension: how the name of the link ends; see `read_crop`.
+    """
+    path = os.path.join(folder.layout.root, crop)
+    if place_of(crop) or os.path.splitext(crop)[1].lower() != extension.lower():
+        return ""
+    status = status_of(path)
+    return path if status is not None and status.st_size == size else ""
 
 
 def read_photo(record: Record, location: Location, extension: str, memory: MemoryBudget) -> StoredPicture:
@@ -71,6 +93,35 @@ def read_photo(record: Record, location: Location, extension: str, memory: Memor
     Raises:
         PhotoError: it cannot be read or decoded, or is another photo now.
     """
+    with _opened(record, location, memory) as (data, photo):
+        header = photo.header
+        is_whole = not (record.truncated or record.damaged or header.truncated or header.damaged)
+        is_plain = header.plain if header.format == "JPEG" else header.orientation == 1
+        if is_whole and is_plain and header.orientation == 1 and _fits(header.format, extension):
+            path = location.path if isinstance(location, LocalFile) else ""
+            return StoredPicture(data, (header.width, header.height), path)
+        return _encoded(photo, extension)
+
+
+def crop_pixels(folder: OutputFolder, crop: str) -> NDArray[np.uint8]:
+    """Return the pixels of a crop: (H, W, 3) uint8, BGR.
+
+    Raises:
+        FileNotFoundError: there is none.
+        PhotoError: it cannot be decoded.
+    """
+    return PhotoFile(folder.crops.read(crop), name=crop).decode().image
+
+
+def photo_pixels(record: Record, location: Location, memory: MemoryBudget) -> NDArray[np.uint8]:
+    """Return the upright pixels of a photo: (H, W, 3) uint8, BGR; arguments and errors as of `read_photo`."""
+    with _opened(record, location, memory) as (_, photo):
+        return photo.decode().image
+
+
+@contextmanager
+def _opened(record: Record, location: Location, memory: MemoryBudget) -> Iterator[tuple[bytes, PhotoFile]]:
+    """Yield the bytes of a photo, which must still be the one that the run saw, and what reads them."""
     pixels = max(1, record.width * record.height)
     asking = Asking(None, TimeLeft(DEFAULT_PHOTO_TIMEOUT))
     try:
@@ -83,13 +134,7 @@ def read_photo(record: Record, location: Location, extension: str, memory: Memor
     try:
         if record.checksum not in (None, photo.checksum):
             raise _changed()
-        header = photo.header
-        is_whole = not (record.truncated or record.damaged or header.truncated or header.damaged)
-        is_plain = header.plain if header.format == "JPEG" else header.orientation == 1
-        if is_whole and is_plain and header.orientation == 1 and _fits(header.format, extension):
-            path = location.path if isinstance(location, LocalFile) else ""
-            return StoredPicture(data, (header.width, header.height), path)
-        return _encoded(photo)
+        yield data, photo
     finally:
         photo.give_back()
 
@@ -98,9 +143,10 @@ def _fits(format: str, extension: str) -> bool:
     return extension.lower() in EXTENSIONS.get(format, ())
 
 
-def _encoded(photo: PhotoFile) -> StoredPicture:
+def _encoded(photo: PhotoFile, extension: str) -> StoredPicture:
     image = photo.decode().image
-    return StoredPicture(encode(image, "jpg", QUALITY), (image.shape[1], image.shape[0]))
+    kind: Format = next((kind for kind, ending in ENCODED.items() if ending == extension.lower()), "jpg")
+    return StoredPicture(encode(image, kind, QUALITY), (image.shape[1], image.shape[0]))
 
 
 def _changed() -> PhotoError:

@@ -48,6 +48,10 @@ class Target:
             self._folders.add(folder)
         return path
 
+    def final(self, name: str) -> str:
+        """Return the absolute path that a file of the export will have, once it is in its place."""
+        return os.path.join(os.path.abspath(self.shown), *name.split("/"))
+
     def link(self, source: str, name: str) -> None:
         """Put a file there as a second name of another one; as a copy where the disk cannot."""
         path = self.path(name)
@@ -77,6 +81,10 @@ class Target:
     def open(self, name: str) -> BinaryIO:
         """Open a new file to write bytes to."""
         return open(self.path(name), "xb")
+
+    def rename(self, name: str, new: str) -> None:
+        """Give a file that was written another name, which is free."""
+        self.path(name).rename(self.path(new))
 
     def text(self, name: str) -> TextIO:
         """Open a new file to write text to: UTF-8, lines end as in Unix."""

@@ -25,7 +25,7 @@ from detic_crop.stores.addresses import path_of, scheme_of
 
 _FILES = (
     *("journal.jsonl", "candidates.jsonl", "listing.json", "labels.csv", "labels.json", "part.json"),
-    *("run.json", "sample.csv", "review.csv", "review.lock", "lock", OWNER),
+    *("run.json", "sample.csv", "review.csv", "second_review.csv", "review.lock", "lock", OWNER),
     *("tables.json", "folds.json", "times.json", "written.json"),
 )
 _FOLDERS = ("journal", "candidates", "rejected", SHARDS, "tmp", PENDING, INDEXES)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Collection, Container, Iterable, Sequence
 
 from detic_crop.folder.inside import Inside
 from detic_crop.folder.known import Known, OfPhoto
@@ -100,6 +100,14 @@ class FileCrops:
                 return file.read()
         except FileNotFoundError:
             return self._mirror.read(name)
+
+    def names_in(self, file: str) -> Sequence[str]:
+        """Return the crops that a file of the folder is, or holds, whether ours or not."""
+        return (file,)
+
+    def waiting(self) -> int:
+        """Return how many changes wait to be packed into tar files."""
+        return 0
 
     def path_of(self, name: str) -> str | None:
         """Return the path of the picture file that a crop is, for links to it; None where it is not one."""

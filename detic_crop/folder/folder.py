@@ -35,6 +35,8 @@ from detic_crop.stores.addresses import is_address, is_web, path_of, redact
 from detic_crop.stores.store import store_of
 from detic_crop.wording import counted
 
+_PART = 1 << 23  # bytes of a table that are read together
+
 
 class OutputFolder:
     """One output folder, or a shard's part of it. Making one touches nothing.
@@ -263,6 +265,22 @@ class OutputFolder:
         except OSError:
             pass
         return self.mirror.read_at_most(self.layout.name_of(path), most)
+
+    def read_parts(self, path: Path) -> Iterator[bytes]:
+        """Yield the bytes of a table, some at a time.
+
+        Raises:
+            FileNotFoundError: there is no plain file.
+            OSError: it cannot be read.
+        """
+        name = self.layout.name_of(path)
+        if (size := self.mirror.size(name)) is not None and not is_there(path):
+            for start in range(0, size, _PART):
+                yield self.mirror.read(name, start, min(start + _PART, size))
+            return
+        with self.inside.open_read(path) as file:
+            while part := file.read(_PART):
+                yield part
 
 
 @contextlib.contextmanager

@@ -36,6 +36,7 @@ class Layout:
         labels, label_matches: label table of the run, and which photo each of its rows names.
         part: file that says which part of the input a shard has.
         review, sample: verdicts, and the photos drawn to estimate from.
+        second_review: verdicts that were given unseen, to be held against these.
         tables_json: how the tables are written.
         folds: the fold of each photo, once they were split.
         times: when photos were taken, as far as that was looked up after the run.
@@ -44,7 +45,8 @@ class Layout:
         indexes: folder of the indexes of tar files in a store.
         temporary: folder of unfinished files.
         lock, owner: file that is locked, and who holds the lock.
-        audit_csv, animals_csv, audit_html, audit_xlsx: tables.
+        audit_csv, animals_csv, audit_html, audit_xlsx, manifest: tables.
+        estimate_json, datacard: what a paper says of the data set, for programs and for people.
         written: what these were written as, see `tables`.
         run_json: summary of the last run.
     """
@@ -70,6 +72,7 @@ class Layout:
         self.label_matches: Final = self.own_state / "labels.json"
         self.part: Final = self.own_state / "part.json"
         self.review: Final = self.root_state / "review.csv"
+        self.second_review: Final = self.root_state / "second_review.csv"
         self.sample: Final = self.root_state / "sample.csv"
         self.tables_json: Final = self.root_state / "tables.json"
         self.folds: Final = self.root_state / "folds.json"
@@ -84,6 +87,9 @@ class Layout:
         self.animals_csv: Final = self.root / "animals.csv"
         self.audit_html: Final = self.root / "audit.html"
         self.audit_xlsx: Final = self.root / "audit.xlsx"
+        self.manifest: Final = self.root / "manifest.csv"
+        self.estimate_json: Final = self.root / "estimate.json"
+        self.datacard: Final = self.root / "datacard.md"
         self.written: Final = self.root_state / "written.json"
         self.run_json: Final = (self.root if shard is None else self.own_state) / "run.json"
 
@@ -95,7 +101,7 @@ class Layout:
     @property
     def occasional_tables(self) -> tuple[Path, ...]:
         """The tables that only some commands write."""
-        return (self.animals_csv, self.audit_xlsx)
+        return (self.animals_csv, self.audit_xlsx, self.manifest, self.estimate_json, self.datacard)
 
     @property
     def for_people(self) -> tuple[Path, ...]:
@@ -113,7 +119,8 @@ class Layout:
         """The files of an unsharded run that are made from all of it; a shard has none."""
         if self.shard is not None:
             return ()
-        return (*self.tables, self.tables_json, self.folds, self.times, self.sample, self.review)
+        state = (self.tables_json, self.folds, self.times, self.sample, self.second_review, self.review)
+        return (*self.tables, *state)
 
     @property
     def shared_folders(self) -> tuple[Path, ...]:

@@ -413,9 +413,8 @@ class StoreMirror:
         layout, state = self._layout, self._state
         self._lease.ask()  # this process may have slept for long
         inputs = (layout.listing, layout.part, layout.labels, layout.label_matches)
-        state.send_changed(
-            (*inputs, layout.tables_json, layout.folds, layout.times, layout.sample, layout.review)
-        )
+        said = (layout.sample, layout.second_review, layout.review)
+        state.send_changed((*inputs, layout.tables_json, layout.folds, layout.times, *said))
         state.send_growth(layout.candidates, batch.candidates)
         placed = [name for name, is_placed in batch.crops.items() if is_placed]
         state.send_crops(placed)

@@ -26,7 +26,10 @@ _DEVICE_NAMES = {
     *(f"{name}{digit}" for name in ("com", "lpt") for digit in "123456789¹²³"),
 }
 _DEVICE_BEGINNINGS = {name[:3] for name in _DEVICE_NAMES}  # which hardly any name has
-_OURS = {"audit.csv", "animals.csv", "audit.html", "audit.xlsx", "run.json", STATE}
+_OURS = {
+    *("audit.csv", "animals.csv", "audit.html", "audit.xlsx", "manifest.csv", "estimate.json", "datacard.md"),
+    *("run.json", STATE),
+}
 _OUR_TAR = re.compile(r"crops-[\d-]*(of-)?[\d-]*\.tar", re.IGNORECASE)  # see `tars`
 _MAX_COMPONENT_BYTES = 255  # of ext4, APFS, NTFS (there in UTF-16 units, which are fewer)
 _LONGEST_ADDED = 32  # bytes of the extension, a number and what is beside a crop; not fewer

@@ -9,10 +9,10 @@ from detic_crop.errors import PhotoError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.records import Record
+from detic_crop.images.source import parts_of
 from detic_crop.photos.location import LocalFile
 from detic_crop.photos.photo import Photo
 
-_CHUNK = 1 << 23
 _MOST_READ = 20
 """Photos of an input whose bytes are compared, if size and time leave it open."""
 
@@ -44,8 +44,8 @@ def _checksum(photo: Photo) -> int:
     """Return the CRC-32 of a photo's bytes, a few of which at a time are in memory."""
     checksum = 0
     with photo.location.source(photo.size, photo.size) as source:
-        for start in range(0, source.size, _CHUNK):
-            checksum = zlib.crc32(source.part(start, min(_CHUNK, source.size - start)), checksum)
+        for part in parts_of(source):
+            checksum = zlib.crc32(part, checksum)
     return checksum
 
 

@@ -1,8 +1,9 @@
 """The files that a folder has for people, and whether they are still as detic-crop wrote them.
 
-Their names are such as anybody may use: audit.csv, audit.html, audit.xlsx, run.json. What somebody else made
-is refused before anything is done; what a person has changed, or put there meanwhile, is set aside before a
-new one comes. What was written is known by size and CRC-32, which `written.json` in the state folder keeps.
+Their names are such as anybody may use: audit.csv, audit.html, manifest.csv, datacard.md, run.json. What
+somebody else made is refused before anything is done; what a person has changed, or put there meanwhile, is
+set aside before a new one comes. What was written is known by size and CRC-32, which `written.json` in the
+state folder keeps.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import re
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import FileIO
 from itertools import chain, count
 from pathlib import Path
@@ -40,10 +41,16 @@ HEAD_BYTES = 1 << 20
 _COLUMNS = {
     "audit.csv": {"image", "crop", "status", "suspicion"},
     "animals.csv": {"image", "animal", "crop", "suspicion"},
+    "manifest.csv": {"image", "photo_sha256", "crop", "crop_sha256"},
 }
 _TITLE = b"<title>detic-crop audit</title>"
 _RUN_FIELDS = (rb'"settings"\s*:\s*\{', rb'"fingerprint"\s*:\s*"')
 _XLSX_TITLE = b">detic-crop audit<"
+
+ESTIMATE = "detic-crop estimate"
+"""What the first field of estimate.json is."""
+CARD = "<!-- detic-crop data card -->"
+"""What stands in the first line of datacard.md."""
 
 
 class Stamp(msgspec.Struct, frozen=True):
@@ -51,6 +58,14 @@ class Stamp(msgspec.Struct, frozen=True):
 
     size: int
     crc: int
+
+    @classmethod
+    def of(cls, parts: Iterable[bytes]) -> Stamp:
+        """Return what a file is known by that consists of some parts."""
+        size = crc = 0
+        for part in parts:
+            size, crc = size + len(part), zlib.crc32(part, crc)
+        return cls(size, crc)
 
 
 class _Written(msgspec.Struct, frozen=True):
@@ -66,7 +81,8 @@ def is_made_here(name: str, head: bytes) -> bool:
     """Return whether a file looks like one that detic-crop wrote, perhaps changed since; an empty one does.
 
     Args:
-        name: ``audit.csv``, ``animals.csv``, ``audit.html`` or ``run.json``.
+        name: ``audit.csv``, ``animals.csv``, ``manifest.csv``, ``audit.html``, ``estimate.json``,
+            ``datacard.md`` or ``run.json``.
         head: the first bytes of the file.
     """
     if not head:
@@ -76,6 +92,10 @@ def is_made_here(name: str, head: bytes) -> bool:
         return any(_COLUMNS[name].issubset(_cells(line, delimiter)) for delimiter in ",;\t")
     if name == "audit.html":
         return _TITLE in head
+    if name == "estimate.json":
+        return ESTIMATE.encode() in head
+    if name == "datacard.md":
+        return CARD.encode() in head
     return all(re.search(field, head) for field in _RUN_FIELDS)
 
 
@@ -203,20 +223,28 @@ class Tables:
         Raises:
             OutputError: it cannot be read, so nobody knows whether it was changed.
         """
-        size = crc = 0
         with contextlib.suppress(FileNotFoundError), self._open(path) as file:
-            while part := file.read(1 << 20):
-                size, crc = size + len(part), zlib.crc32(part, crc)
-            return Stamp(size, crc)
+            return Stamp.of(iter(lambda: file.read(1 << 20), b""))
         return None
 
-    def _written(self) -> dict[str, list[Stamp]]:
-        """Return what was written; nothing where that is not known any more, so that all is kept."""
+    def written(self) -> dict[str, list[Stamp]] | None:
+        """Return what each file may be known by, by name; None in a folder in which that was never noted.
+
+        Raises:
+            ValueError: that is damaged.
+            OutputError: it cannot be read.
+        """
         try:
             with self._open(self._layout.written) as file:
                 return decode_sealed(file.read() or b"", _written).tables
-        except (FileNotFoundError, ValueError):
-            return {}
+        except FileNotFoundError:
+            return None
+
+    def _written(self) -> dict[str, list[Stamp]]:
+        """Return what was written; nothing where that is not known any more, so that all is kept."""
+        with contextlib.suppress(ValueError):
+            return self.written() or {}
+        return {}
 
     @contextlib.contextmanager
     def _open(self, path: Path) -> Iterator[FileIO]:

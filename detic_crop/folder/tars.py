@@ -20,7 +20,7 @@ import json
 import os
 import tarfile
 from collections import Counter
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TypeAlias
@@ -178,6 +178,18 @@ class TarCrops:
                 return file.read(size)
         except FileNotFoundError:
             return self._mirror.read(place.tar, offset, offset + size)
+
+    def names_in(self, file: str) -> Sequence[str]:
+        """Return the crops that a tar file holds, whether ours or not; see `FileCrops.names_in`."""
+        if not is_tar_name(file):
+            return (file,)
+        held = self._all_members_here(file) or self._mirror.members(file)
+        return [f"{file}/{name}" for name in held if not name.endswith(".json")]
+
+    def waiting(self) -> int:
+        """Return how many changes wait to be packed."""
+        waiting = self._inside.files(self._layout.pending)
+        return sum(path.name.endswith((_WAITS, _GONE)) for path in waiting)
 
     def path_of(self, name: str) -> str | None:
         """Return None: a browser does not look into tar files."""
@@ -393,6 +405,15 @@ class TarCrops:
         return self._members_here(tar)
 
     def _members_here(self, tar: str) -> Members:
+        """Return what of our samples a tar file on this disk holds."""
+        found = self._all_members_here(tar)
+        return {
+            name: span
+            for name, span in found.items()
+            if name.endswith(".json") or _sample_name(name) in found
+        }
+
+    def _all_members_here(self, tar: str) -> Members:
         found: dict[str, tuple[int, int]] = {}
         with (
             contextlib.suppress(FileNotFoundError, tarfile.TarError),  # cut short: what is whole counts
@@ -403,11 +424,7 @@ class TarCrops:
             for info in TarHeaders(whole):
                 if info.is_file and info.offset + info.size <= end:
                     found[info.name] = info.offset, info.size
-        return {
-            name: span
-            for name, span in found.items()
-            if name.endswith(".json") or _sample_name(name) in found
-        }
+        return found
 
 
 Crops: TypeAlias = FileCrops | TarCrops

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TypeAlias
 
 import msgspec
 
 from detic_crop.columns import Texts
+from detic_crop.config import DEFAULT_MAX_PIXELS
+from detic_crop.errors import PhotoError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.photo_lines import Document, document
 from detic_crop.folder.records import Record
 from detic_crop.folder.there import is_there
+from detic_crop.images.file_bytes import most_bytes
+from detic_crop.images.metadata import read_metadata
+from detic_crop.images.source import Window
+from detic_crop.photos.location import Location
 
 TimesLine: TypeAlias = tuple[str, int, str, str]
 _document = Document(msgspec.json.Decoder(dict[str, int]), msgspec.json.Decoder(list[TimesLine]))
@@ -92,3 +99,13 @@ def load_times(folder: OutputFolder) -> Times:
     except (ValueError, OverflowError):
         return Times()  # they are read again
     return times
+
+
+def read_time(location: Location, record: Record) -> tuple[str, str] | None:
+    """Return time and camera as the photo's EXIF says them now; None where it is not on this machine."""
+    if location.local_path is None:
+        return None
+    with suppress(PhotoError), location.source(record.file_size, most_bytes(DEFAULT_MAX_PIXELS)) as source:
+        found = read_metadata(Window(source))
+        return found.taken, found.camera
+    return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol, overload
 
 from detic_crop.errors import PhotoError
@@ -144,6 +144,14 @@ class RangeSource:
         if self._data is None:
             self._data = self._read(0, self.size)
         return self._data
+
+
+def parts_of(source: Source) -> Iterator[bytes]:
+    """Yield the bytes of a source in order, a few at a time."""
+    start = 0
+    while start < source.size and (part := source.part(start, min(AT_ONCE, source.size - start))):
+        yield part
+        start += len(part)
 
 
 def too_large(most: int, size: int | None = None) -> PhotoError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from detic_crop.folder.records import Record
 from detic_crop.folder.state import Drawn, StratumName
@@ -18,6 +19,25 @@ _MAX_LEFT = 0.05  # share of a sample that may be without a verdict
 _WRONG_CROP = frozenset({"whole", "box", "rejected"})
 _MISSED = frozenset({"box"})
 _WITH_ANIMAL = frozenset({"accepted", "box"})
+
+
+class StratumCount(NamedTuple):
+    """What a reviewer said of the sample of one stratum.
+
+    Attributes:
+        name: the stratum, one of `STRATA`.
+        size: number of photos in it when the sample was drawn.
+        drawn: number of these in the sample.
+        reviewed: number of drawn photos with a verdict other than unsure.
+        right: number of reviewed photos of which the detector left the right thing: a crop that was accepted,
+            or no crop where the reviewer gave no box.
+    """
+
+    name: StratumName
+    size: int
+    drawn: int
+    reviewed: int
+    right: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +59,8 @@ class Estimate:
         uncropped_now: number of photos that are only resized after that.
         precision_now: share of right crops among `crops_now`; None if nothing was changed.
         missed_now: share of `uncropped_now` that show an animal; None if nothing was changed.
+        seed: seed of the draw.
+        strata: what was said of each stratum.
     """
 
     drawn: int
@@ -54,6 +76,8 @@ class Estimate:
     uncropped_now: int = 0
     precision_now: Interval | None = None
     missed_now: Interval | None = None
+    seed: int = 0
+    strata: Sequence[StratumCount] = ()
 
     @property
     def sentences(self) -> list[str]:
@@ -133,6 +157,7 @@ def estimate(
         else ""
         for drawn in sample
     }
+    strata = strata_of(sample, judged)
     sizes = {drawn.stratum: drawn.stratum_size for drawn in sample}
     population = {
         status: sum(size for name, size in sizes.items() if STRATA[name].status == status)
@@ -178,21 +203,44 @@ def estimate(
             if missed and uncropped_now and (corrected or rescued)
             else None
         ),
+        seed=sample[0].seed if sample else 0,
+        strata=strata,
     )
 
 
-def _judged(verdict: Verdict, detected: Record) -> str:
-    """Return what a verdict says of the detector's work.
+def strata_of(sample: Sequence[Drawn], judged: Mapping[str, str]) -> list[StratumCount]:
+    """Return what was said of each stratum, in the order of `STRATA`.
 
-    Of a photo that left the reviewer unsure it says nothing. A reviewer who chose the very box of the
-    detector accepts it. This happens after a recrop whose settings choose what the reviewer had to draw
-    before.
+    Args:
+        sample: the sample as it was drawn.
+        judged: key → what was said of the detector's work; empty where nothing was.
     """
-    if verdict.verdict == "unsure":
-        return ""
+    counts = []
+    for name, stratum in STRATA.items():
+        drawn = [photo for photo in sample if photo.stratum == name]
+        if not drawn:
+            continue
+        said = [word for photo in drawn if (word := judged[photo.image])]
+        wrong = _WRONG_CROP if stratum.status == "cropped" else _MISSED
+        right = sum(word not in wrong for word in said)
+        counts.append(StratumCount(name, drawn[0].stratum_size, len(drawn), len(said), right))
+    return counts
+
+
+def word_for(verdict: Verdict, detected: Record) -> str:
+    """Return what a verdict says of the detector's work: a word of `VERDICTS`.
+
+    A reviewer who chose the very box of the detector accepts it. This happens after a recrop whose settings
+    choose what the reviewer had to draw before.
+    """
     if verdict.verdict == "box" and decision_of(verdict).agrees_with(detected):
         return "accepted"
     return verdict.verdict
+
+
+def _judged(verdict: Verdict, detected: Record) -> str:
+    """Return `word_for` a verdict; empty of a photo that left the reviewer unsure: that says nothing."""
+    return "" if verdict.verdict == "unsure" else word_for(verdict, detected)
 
 
 def _changed(detected: Record, current: Record) -> bool:

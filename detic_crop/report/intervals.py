@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 LEVEL = 0.95
+METHOD = (
+    "exact limits of each stratum for a finite population (Clopper-Pearson with hypergeometric tails), "
+    "joined by the method of variance estimates recovery (MOVER)"
+)
+"""How `stratified_total` makes its intervals, in words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.folder.verdicts import read_review, standing_verdicts
 from detic_crop.folder.whereabouts import Whereabouts
 from detic_crop.photos.labels import Labels
+from detic_crop.report.agreement import Agreement
 from detic_crop.report.estimate import Estimate
 from detic_crop.report.metadata_columns import MetadataColumns
 from detic_crop.report.more_columns import CropCount, CropQuality, MoreColumns, Notes
@@ -35,6 +36,7 @@ class Audit:
         whereabouts: where the photos are now.
         inputs: short names of the inputs that the photos are from.
         estimate: what the reviewed sample says of the whole run; None without a sample.
+        agreements: how persons who judged the sample unseen agree with the review.
         more: further columns of the tables.
         damage: what a person should know of damaged lines of review.csv, in sentences.
     """
@@ -46,6 +48,7 @@ class Audit:
     whereabouts: Whereabouts = field(default_factory=Whereabouts)
     inputs: Sequence[str] = ()
     estimate: Estimate | None = None
+    agreements: Sequence[Agreement] = ()
     more: Sequence[MoreColumns] = ()
     damage: Sequence[str] = ()
 

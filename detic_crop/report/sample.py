@@ -119,12 +119,12 @@ def draw(detected: Mapping[str, Record], config: CropConfig, size: int, seed: in
             "sample_too_small",
             f"--sample {size} is too few to tell anything; pass {MIN_SAMPLE} or more, e.g. 200",
         )
-    strata = _strata(detected, config)
+    strata = strata_in(detected, config)
     if not strata:
         raise UsageError(
             "nothing_to_sample", "--sample: no photo is cropped or resized yet; run the `run` command first"
         )
-    shares = _allocate({name: len(keys) for name, keys in strata.items()}, size)
+    shares = allocate({name: len(keys) for name, keys in strata.items()}, size)
     sample = [
         Drawn(key, name, len(keys), seed)
         for name, keys in strata.items()
@@ -138,7 +138,7 @@ def sampled_as(record: Record) -> str:
     return "resized" if record.status == "skipped" else record.status
 
 
-def _strata(detected: Mapping[str, Record], config: CropConfig) -> dict[StratumName, Sequence[str]]:
+def strata_in(detected: Mapping[str, Record], config: CropConfig) -> dict[StratumName, Sequence[str]]:
     """Return name → keys of the strata that are not empty."""
     ranked = {"cropped": _Ranked(), "resized": _Ranked()}
     for key, record in detected.items():
@@ -172,7 +172,7 @@ class _Ranked:
         return self._keys.of(numbers(by_name[order].astype(np.int64)))
 
 
-def _allocate(sizes: Mapping[StratumName, int], n: int) -> dict[StratumName, int]:
+def allocate(sizes: Mapping[StratumName, int], n: int) -> dict[StratumName, int]:
     """Return how many photos to draw of each stratum.
 
     Each stratum gets a few; each further photo goes where it lowers the variance most, as in Neyman's

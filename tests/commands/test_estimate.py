@@ -112,17 +112,17 @@ def test_allocation_by_hand() -> None:
         "resized_high": 100,
         "resized_low": 320,
     }
-    drawn = sampling._allocate(sizes, 200)
+    drawn = sampling.allocate(sizes, 200)
     assert sum(drawn.values()) == 200
     for name, n in drawn.items():
         assert abs(n - 200 * share[name] / 623.8) <= 1
     # A few of each first, then as far as there are any.
-    assert sampling._allocate(sizes, 25) == dict.fromkeys(sizes, 5)
-    assert sampling._allocate({"cropped_high": 3, "cropped_low": 1000}, 10) == {
+    assert sampling.allocate(sizes, 25) == dict.fromkeys(sizes, 5)
+    assert sampling.allocate({"cropped_high": 3, "cropped_low": 1000}, 10) == {
         "cropped_high": 3,
         "cropped_low": 7,
     }
-    assert sampling._allocate(sizes, 10**6) == sizes
+    assert sampling.allocate(sizes, 10**6) == sizes
 
 
 def test_every_photo_of_a_stratum_is_drawn_equally_often() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import random
+import shutil
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -22,10 +24,19 @@ from tests.kit.photos import write_photos
 SPECIES = ("beluga", "blue_whale", "bottlenose_dolphin", "humpback", "minke", "orca")
 
 
-def write_big_run(folder: Path, count: int, *, width: int = 1600, height: int = 1000) -> Path:
+def write_big_run(
+    folder: Path,
+    count: int,
+    *,
+    width: int = 1600,
+    height: int = 1000,
+    individuals: int | None = None,
+    own_crops: bool = False,
+) -> Path:
     """An output folder below `folder` with `count` rows, labels among them; returns it.
 
-    Rows take turns in showing eight photos, whose boxes and crops they share; chosen scores differ.
+    Rows take turns in showing eight photos, whose boxes and crops they share; chosen scores differ. Each
+    shows another individual, unless there are fewer. With `own_crops` each row has a crop of its own name.
     """
     write_photos(folder / "in", 8, width=width, height=height)
     out = folder / "out"
@@ -45,10 +56,14 @@ def write_big_run(folder: Path, count: int, *, width: int = 1600, height: int = 
         kept_lines.append(to_line(boxes[number % len(records)] | {"image": key}))
         score = None if record.score is None else round(record.score * chance.uniform(0.3, 1), 6)
         span = (end, len(kept_lines[-1]))
-        lines.append(replace(record, image=key, score=score, candidates=span).to_line())
+        name = record.crop
+        if own_crops and name:
+            name = key
+            _link(out / record.crop, out / key, number)
+        lines.append(replace(record, image=key, crop=name, score=score, candidates=span).to_line())
         end += len(kept_lines[-1])
         paths[key] = str(folder / "in" / Path(*record.image.split("/")))
-        rows.append((key, chance.choice(SPECIES), f"id{number:06}"))
+        rows.append((key, chance.choice(SPECIES), f"id{number % (individuals or count):06}"))
     target.layout.journal.write_bytes(b"".join(lines))
     target.layout.candidates.write_bytes(b"".join(kept_lines))
     listing = {"root": str(folder / "in"), "keys": list(paths), "paths": paths}
@@ -63,3 +78,12 @@ def write_big_run(folder: Path, count: int, *, width: int = 1600, height: int = 
 def _span(record: Record) -> tuple[int, int]:
     assert record.candidates is not None
     return record.candidates
+
+
+def _link(crop: Path, path: Path, number: int) -> None:
+    """Give a crop another name; a file system allows 65,000 for one file."""
+    copy = crop.with_name(f"{crop.stem}.{number // 400_000}.copy")
+    if not copy.exists():
+        shutil.copy(crop, copy)
+    path.parent.mkdir(exist_ok=True)
+    os.link(copy, path)

@@ -19,7 +19,8 @@ from detic_crop.folder.records import files_of as crops_of_record
 from detic_crop.photos.keys import STATE
 from tests.kit.detectors import FakeDetector
 
-TABLES = ("audit.csv", "audit.html", "audit.xlsx", "animals.csv")
+_OF_A_SAMPLE = ("estimate.json", "datacard.md")
+TABLES = ("audit.csv", "audit.html", "audit.xlsx", "animals.csv", "manifest.csv", *_OF_A_SAMPLE)
 
 
 def crop(input: Path | str, out: Path | str, **settings: Any) -> api.RunResult:

@@ -25,12 +25,20 @@ WORDING: dict[str, str] = {
     "no_encounters": (
         "^--by encounter: .* has no encounters; pass --by gap:30min, |^--by .*: no photo of .* has one; leave"
     ),
+    "no_folder_for_report": "--report .*: there is no folder .*; make it, or pass another file$",
     "no_folder_for_out": "^--out .*: there is no folder .*; make it, or pass another --out$",
     "no_label_matches": r"^--labels: no row of .* names a photo of --in .*; pass --labels-key ",
     "no_shards": "holds no shards; pass the --out folder of `run --shard k/N`",
     "no_verdicts": "has no verdicts to teach from; run `detic-crop review`, .*, then teach$",
     "not_a_photo": r"^expected (a photo as an array|an .H, W, 3. uint8 photo), got ",
+    "not_a_report": "--report .* exists and was not written by `detic-crop verify`, so it is left as",
     "nothing_finished": "has no finished photos yet; run its .* first",
+    "nothing_to_export": (
+        r"^--to .*: nothing of .* is left to export \(|^--to tfrecord: all individuals are held out; "
+    ),
+    "nothing_to_verify_by": (
+        "has neither .detic-crop/journal.jsonl nor a manifest.csv of detic-crop; pass the --out folder "
+    ),
     "other_algorithm": r"was made by (an earlier|a later) version of detic-crop, .*; finish it with",
     "out_is_not_taught": "--out .* exists and was not written by `detic-crop teach`, so it is left as it is",
     "out_is_source": r"^--out is .* itself; pass another folder",
@@ -41,6 +49,7 @@ WORDING: dict[str, str] = {
     "shards_not_done": r"shards that are not done: [\d,]+ of [\d,]+.*; run them, then merge again",
     "too_few_lessons": "^expected at least 5 photos of .*, got .*; (review more|see to those), then teach$",
     "unknown_setting": r"^unexpected settings? '.*(; did you mean \w+\?|; known are .*)$",
+    "verdicts_wait": r"^[\d,]+ verdicts? waits? to be applied, .*; run: detic-crop apply ",
     "verdicts_would_be_lost": r"--overwrite would remove the verdicts in .*; add --discard-review",
     #
     # config, errors, system
@@ -56,8 +65,23 @@ WORDING: dict[str, str] = {
         "|^recrop has no dry run and no shards|^recrop needs no detector"
         r"|goes with --vocabulary FILE\.npy or checkpoint, got"
         "|^--labels-key .* needs --labels; the labels that .* has kept name their photos in the column"
+        "|^--[a-z]+ .* does not apply to --to .*; leave it out$"
         "|^--no-labels and --labels exclude each other; leave one out$"
     ),
+    #
+    # exports
+    "count_in_path": "^--out .*: readers take the first -NUMBER. in a path .*; pass a folder whose ",
+    "empty_files": "^--to tfrecord: there are too few .* files, .*; (pass --files|export more photos)",
+    "foreign_partial": "was not made by detic-crop, which makes --out .* there first; move it away$",
+    "label_of_candidates": "^--label .* names the class of the chosen boxes, .*; leave one of them out$",
+    "no_class": "needs a class for each picture, .*; pass --label COLUMN, or --label folder ",
+    "no_individual": "needs an individual for each picture, .*; pass --individual COLUMN(,|$)",
+    "not_a_multiple": "^--files .*: expected a multiple of .*; pass ",
+    "not_for_kaggle": "--(title|user|licence): expected .*, got .*; pass ",
+    "no_such_export": "^--to .*: expected one of ",
+    "no_tfrecord": r"^--to tfrecord needs google-crc32c, .*; pip install 'detic-crop\[tfrecord\]'$",
+    "out_not_apart": "^--out .* lies in the folder of .*; pass a folder outside$",
+    "out_not_empty": "^--out .* is there already, .*; pass another, or remove it first$",
     #
     # detectors
     "bad_address": " is not an address: ",
@@ -166,7 +190,8 @@ WORDING: dict[str, str] = {
     "disk_full": "the disk of .* is full(; what was finished is kept: |: .*; )free some space",
     "foreign_folder": "is not empty and was not made by detic-crop; pass a new folder, nothing was changed",
     "foreign_tar": r"\.tar in --out was not made by this run; move it, nothing was changed",
-    "in_use": r"(is at work|is writing to .*) \(process .* on .*, since .*\); wait for it, stop it, or pass",
+    "in_use": r"(is at work|is writing to .*) \(process .* on .*, since .*\); wait for it, stop it, or pass"
+    r"|^another export is at work on .*; wait for it to end$",
     "foreign_table": (
         "was not made by detic-crop, which writes a file of that name; move it away or pass another --out, "
         "nothing was changed$"
@@ -192,7 +217,7 @@ WORDING: dict[str, str] = {
     "other_writer": "another run writes to .* is not what this one wrote; what was finished is kept",
     "out_is_file": "--out .* is an? (object|file); pass ",
     "out_is_input": "--(in|out) .*(same folder as|or lies inside).*; pass another --out, your photos stay",
-    "out_not_writable": "cannot be written to; pass s3://BUCKET/FOLDER",
+    "out_not_writable": "cannot be written to; pass s3://BUCKET/FOLDER|^export writes to a disk, got --out ",
     "outside_output": "lies outside of --out .*; nothing is changed there",
     "no_working_folder": "the folder in which this command was started is gone, .*; change to a folder",
     "path_too_long": r"… is too long for the disk \(.*\); pass a shorter one",
@@ -249,6 +274,8 @@ WORDING: dict[str, str] = {
     "not_utf8": "is not text; save it as UTF-8",
     #
     # report
+    "bad_margin": r"--margin must be 0\.5 to 50 percentage points, got \S+; pass e\.g\. 3$",
+    "no_crop_for_margin": "--margin is about the share of right crops, and there is no crop yet$",
     "no_such_column": (
         "^--.* needs a label table with a column .*, and this folder has no labels; pass --labels CSV"
         "|^--.*: the label table has (no column|several columns) .*; it has "
@@ -261,8 +288,12 @@ WORDING: dict[str, str] = {
     "workbook_too_large": "a worksheet holds .* rows and .* columns, the table has .*; leave --xlsx out",
     #
     # review_page
+    "blind_without_sample": (
+        "--blind is for a random sample, and .* has none; draw one first: detic-crop audit .* --sample 200$"
+    ),
     "host_unusable": "--host .* is not an address of this machine: ",
     "port_unusable": "--host .* --port .* cannot be used: .*; pass --port 0",
+    "same_reviewer": "--blind is for a second person, and .*; pass another name with --reviewer$",
     #
     # shards
     "bad_shard": "^--shard( auto)?(:| must be k/N)",

@@ -220,6 +220,23 @@ def test_recrop_of_a_folder_into_a_store(photos: Path, tmp_path: Path) -> None:
     assert_like(OUT, files_of(tmp_path / "second"))
 
 
+@pytest.mark.parametrize("out_format", ["files", "tar"])
+@pytest.mark.parametrize("of", ["crops", "photos"])
+def test_an_export_of_a_store_is_that_of_a_folder(
+    photos: Path, tmp_path: Path, out_format: str, of: str
+) -> None:
+    crop(photos, OUT, out_format=out_format)
+    crop(photos, tmp_path / "out", out_format=out_format)
+    before = objects(OUT)
+    made = [
+        api.export(place, "imagefolder", tmp_path / name, of=of, label="folder")
+        for name, place in (("of_store", OUT), ("of_folder", tmp_path / "out"))
+    ]
+    assert made[0].count == made[1].count > 3
+    assert files_of(tmp_path / "of_store") == files_of(tmp_path / "of_folder")
+    assert objects(OUT) == before
+
+
 def test_several_processes(photos: Path, tmp_path: Path) -> None:
     for out, device in ((OUT, "cpu,cpu"), (tmp_path / "one", "cpu")):
         api.run(photos, out, model="lite", device=device, workers=1, size=32, quiet=True)

@@ -18,6 +18,7 @@ from detic_crop.folder.records import Record
 from detic_crop.folder.state import Drawn
 from detic_crop.folder.whereabouts import PASS_INPUT
 from detic_crop.photos.labels import Labels
+from detic_crop.report.manifest import write_manifest
 from detic_crop.report.model import Audit
 from detic_crop.report.photos import judge
 from detic_crop.report.rows import Row, missing_record, table_rows
@@ -26,6 +27,9 @@ from detic_crop.report.sample import draw
 CONFIG = CropConfig(model="lite", classes="any", conf=0.3, size=64)
 MOST_BYTES = 350
 """Of memory that a further row may take, its name of 20 bytes included; as objects it took 3,000."""
+
+MOST_BYTES_OF_MANIFEST = 40
+"""The same while manifest.csv is made of an audit; the table in which keys are found is a part of it."""
 
 
 class MadeRecords(Mapping[str, Record]):
@@ -88,6 +92,25 @@ def test_a_row_takes_little_memory_while_the_tables_are_made(tmp_path: Path) -> 
     tables_of(tmp_path / "first", 2000)  # what is imported and kept for all rows
     some, more = (peak_of(tmp_path / str(count), count) for count in (8000, 16000))
     assert (more - some) / 8000 < MOST_BYTES
+
+
+def test_a_manifest_takes_no_memory_for_a_row(tmp_path: Path) -> None:
+    def peak(count: int) -> int:
+        records = MadeRecords(count)
+        output = OutputFolder(tmp_path / str(count))
+        output.inside.mkdir(output.layout.temporary)
+        rows = table_rows(records, records.keys_in_order, None, [])
+        audit = Audit(CONFIG, rows, judge(rows, CONFIG, {}, rows.images))
+        tracemalloc.start()
+        notes = write_manifest(output, audit, records, lambda: None)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert f"manifest.csv: {count:,} photos" in notes[-1]
+        return found
+
+    peak(500)
+    some, more = map(peak, (2500, 5000))
+    assert (more - some) / 2500 < MOST_BYTES_OF_MANIFEST
 
 
 def test_all_rows_are_there_and_counted(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from detic_crop.commands.keyword_settings import RecropSettings, RunSettings
 from detic_crop.commands.signature import RECROP, RUN, keyword_types
 from detic_crop.config import SETTINGS, CropConfig, RunOptions
 from detic_crop.errors import DeticCropError, PhotoError, UnexpectedKeywordError, UsageError, one_line
+from detic_crop.exports.formats import FORMATS
 from detic_crop.keywords import FLAGS, FOREIGN, PROSE, in_python, keyword_of
 from tests.kit.errors import refused
 from tests.kit.wording import WORDING
@@ -201,14 +202,16 @@ def _sentences() -> Iterator[str]:
 
 def test_every_option_that_a_message_names_is_known() -> None:
     ours = {name for function in (*FUNCTIONS.values(), *OTHERS) for name in _keywords(function)}
-    ours |= {"label", "species", "individual", "boxes", "pictures", "files", "title", "user", "licence"}
+    ours |= {option.name for command in cli.commands.values() for option in command.params}
     named = {word for said in _sentences() for word in re.findall(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)", said)}
     assert {word for word in named - FOREIGN if keyword_of(word) not in ours} == set()
 
 
 def test_a_word_after_an_option_is_its_value_or_known_as_prose() -> None:
-    values = {"all", "any", "auto", "cpu", "mps", "keep", "ray", "lite", "checkpoint", "lvis", "openimages"}
-    values |= {"xyxy", "xywh", "encounter"}
+    values = {"any", "auto", "cpu", "mps", "lite", "checkpoint", "lvis", "openimages", "encounter", *FORMATS}
+    for command in cli.commands.values():
+        for option in command.params:
+            values |= set(option.type.choices) if isinstance(option.type, click.Choice) else set()
     words = {
         word
         for said in _sentences()

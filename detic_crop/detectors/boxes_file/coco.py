@@ -8,6 +8,7 @@ from detic_crop.config import BoxFormat
 from detic_crop.detectors.boxes_file.drafts import Drafts
 from detic_crop.detectors.boxes_file.ids import id_of
 from detic_crop.detectors.boxes_file.json_items import (
+    SOURCE_PHOTO,
     add_item,
     category_names,
     list_of,
@@ -106,7 +107,8 @@ def _paths(content: dict[str, Any], table: BoxesTable) -> dict[str, str]:
     places: dict[str, str] = {}
     info = mapping(content.get("info"))
     for i, image in enumerate(map(mapping, content["images"])):
-        place, path, key = f"images[{i}]", path_of(image.get("file_name")), id_of(image.get("id"))
+        place, key = f"images[{i}]", id_of(image.get("id"))
+        path = path_of(image.get(SOURCE_PHOTO)) or path_of(image.get("file_name"))
         if not path or key is None:
             table.add_problem(place, "expected an `id` and a `file_name`, got one or none", path)
             continue

@@ -3,7 +3,7 @@
 An image column and either `box`/`bbox` ("x1 y1 x2 y2", "[[x1 y1 x2 y2] …]", commas or brackets as one likes),
 four corner columns, or columns for left, top, width, height; optional score and class columns, and the
 photo's own size. Several rows, or several boxes in a cell, are several boxes; empty box cells are none, the
-original data set's "not found".
+original data set's "not found"; so is a whole photo of score 0, where the photo's size stands beside it.
 """
 
 from __future__ import annotations
@@ -315,8 +315,16 @@ def _csv_row(layout: _Layout, path: str, cells: list[str]) -> list[Draft]:
         raise RowError("expected boxes, got a photo that failed in the run of this audit.csv")
     boxes = _cell_boxes(layout, cells)
     scores = _cell_scores(layout, cells, len(boxes))
+    if scores == [0] and _is_whole_photo(layout, cells, boxes[0]):
+        return []
     name = whole(cells[layout.class_name].strip()) if layout.class_name is not None else ""
     return [Draft(box, score, name or UNKNOWN_CLASS) for box, score in zip(boxes, scores, strict=True)]
+
+
+def _is_whole_photo(layout: _Layout, cells: list[str], box: Numbers) -> bool:
+    """Return whether a box is the photo itself: tables without empty cells say so that nothing was found."""
+    size = numbers_of([cells[column] for column in layout.size]) if layout.size else None
+    return size is not None and list(box) == [0, 0, *size]
 
 
 def _cell_boxes(layout: _Layout, cells: list[str]) -> list[Numbers]:

@@ -104,11 +104,11 @@ class LabelFolder:
     def photo_of(self, file: str) -> str:
         """Return the path, without extension, of the photo that a label file is named after.
 
-        A folder of labels that is the first of the path is left out; a later one (`train/labels/x.txt`) is
-        replaced by the folder of photos next to it.
+        The outermost folder of labels is left out if it is the first of the path; a later one
+        (`train/labels/x.txt`) is replaced by the folder of photos next to it. One within it is the photos'.
         """
         *parts, name = file.split("/")
-        for i in reversed(range(len(parts))):
+        for i in range(len(parts)):
             usual = _LABEL_FOLDERS.get(parts[i].lower())
             if usual is not None:
                 parts[i : i + 1] = [self._photos_in("/".join(parts[:i]), usual)] if i else []

@@ -14,6 +14,9 @@ from detic_crop.detectors.boxes_file.numbers import checked_score, shown
 from detic_crop.detectors.boxes_file.sizes import stated_size
 from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError, RowError, clean_path
 
+SOURCE_PHOTO = "source_photo"
+"""Key under which our exports say of which photo a picture is, where its own name does not."""
+
 NameOf = Callable[[dict[str, Any]], str]
 
 

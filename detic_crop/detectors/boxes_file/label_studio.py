@@ -1,6 +1,7 @@
 """Label Studio's JSON, whole tasks or JSON-MIN: left, top, width, height in percent, turned about the corner.
 
-A task that nobody has finished is a photo that nobody has looked at; it is not listed.
+A task that nobody has finished is a photo that nobody has looked at; it is not listed. A task without any
+`annotations`, not even an empty list, is one that is yet to be imported: its first prediction counts.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from detic_crop.detectors.boxes_file.drafts import Drafts
-from detic_crop.detectors.boxes_file.json_items import list_of, mapping
+from detic_crop.detectors.boxes_file.json_items import SOURCE_PHOTO, list_of, mapping, path_of
 from detic_crop.detectors.boxes_file.judge import settle
+from detic_crop.detectors.boxes_file.numbers import checked_score
 from detic_crop.detectors.boxes_file.per_photo import named_drafts
 from detic_crop.detectors.boxes_file.shapes import Edges, around, around_ellipse, draft, number, points_of
 from detic_crop.detectors.boxes_file.sizes import SizeWH, stated_size
 from detic_crop.detectors.boxes_file.table import BoxesTable, RowError, clean_path
 
+_ANSWERS, _GUESSES = "annotations", "predictions"
 _KINDS = ("rectanglelabels", "rectangle", "polygonlabels", "polygon", "ellipselabels", "ellipse")
 # An uploaded file is kept under eight hexadecimal digits and its own name.
 _UPLOADED = re.compile(r"(?:^|.*/)upload/\d+/[0-9a-f]{8}-(?P<name>[^/]+)$")
@@ -30,7 +33,7 @@ def is_label_studio(content: Any) -> bool:
 
 def _is_task(item: dict[str, Any]) -> bool:
     if isinstance(item.get("data"), dict):
-        return isinstance(item.get("annotations"), list)
+        return any(isinstance(item.get(key), list) for key in (_ANSWERS, _GUESSES))
     return any(_is_region(region) for _, region in _regions_of_min(item))
 
 
@@ -45,29 +48,34 @@ def label_studio(content: list[Any]) -> BoxesTable:
     for i, item in enumerate(map(mapping, content)):
         whole = isinstance(item.get("data"), dict)
         path = _photo(mapping(item["data"]) if whole else item)
-        done = [task for task in _annotations(item) if not task.get("was_cancelled")] if whole else [item]
+        key, done = _answers(item) if whole else ("", [item])
         if not path:
             drafts.add_problem(f"[{i}]", "expected the photo's address in `data`, got none")
         elif not done:
             open_tasks += 1
         else:
-            regions = list(_regions(done) if whole else _regions_of_min(item))
+            regions = list(_regions(key, done) if whole else _regions_of_min(item))
             table.list_photo(path, regions)
             for place, region in regions:
-                _add(drafts, f"[{i}].{place}", path, region)
+                score = region.get("score") if key == _GUESSES else None
+                _add(drafts, f"[{i}].{place}", path, region, score)
     if open_tasks:
         table.notes.append(f"tasks that nobody has finished, left out: {open_tasks:,}")
     return settle(drafts)
 
 
-def _annotations(item: dict[str, Any]) -> list[dict[str, Any]]:
-    return [mapping(task) for task in list_of(item.get("annotations"))]
+def _answers(item: dict[str, Any]) -> tuple[str, list[dict[str, Any]]]:
+    """Return the answers of a task that count, and the key under which they stand."""
+    if _ANSWERS not in item:
+        return _GUESSES, list(map(mapping, list_of(item.get(_GUESSES))[:1]))
+    answers = map(mapping, list_of(item[_ANSWERS]))
+    return _ANSWERS, [answer for answer in answers if not answer.get("was_cancelled")]
 
 
-def _regions(annotations: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for j, annotation in enumerate(annotations):
-        for k, region in enumerate(list_of(annotation.get("result"))):
-            yield f"annotations[{j}].result[{k}]", mapping(region)
+def _regions(key: str, answers: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for j, answer in enumerate(answers):
+        for k, region in enumerate(list_of(answer.get("result"))):
+            yield f"{key}[{j}].result[{k}]", mapping(region)
 
 
 def _regions_of_min(item: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -78,7 +86,12 @@ def _regions_of_min(item: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]
 
 
 def _photo(data: dict[str, Any]) -> str:
-    """Return the photo's path from its address: what is behind `?d=`, an upload's own name, or the path."""
+    """Return the photo's path from its address: what is behind `?d=`, an upload's own name, or the path.
+
+    Tasks of our exports name the photo beside it.
+    """
+    if source := path_of(data.get(SOURCE_PHOTO)):
+        return source
     texts = [value for value in data.values() if isinstance(value, str)]
     text = next((data[key] for key in ("image", "img", "photo") if isinstance(data.get(key), str)), "")
     text = text or next((value for value in texts if "/" in value), "")
@@ -89,7 +102,7 @@ def _photo(data: dict[str, Any]) -> str:
     return uploaded["name"] if uploaded else path
 
 
-def _add(drafts: Drafts, place: str, path: str, region: dict[str, Any]) -> None:
+def _add(drafts: Drafts, place: str, path: str, region: dict[str, Any], score: object) -> None:
     value = mapping(region["value"]) if "value" in region else region
     kind = str(region.get("type") or next((kind for kind in _KINDS if kind in value), "none"))
     if kind not in _KINDS:
@@ -100,7 +113,8 @@ def _add(drafts: Drafts, place: str, path: str, region: dict[str, Any]) -> None:
         if size is None:
             raise RowError("expected `original_width` and `original_height`, got none")
         names = list_of(value.get(kind))
-        box = draft(_edges(kind, value, size), names[0] if names else None)
+        sure = 1.0 if score is None else checked_score(number(score))
+        box = draft(_edges(kind, value, size), names[0] if names else None, sure)
     except RowError as error:
         drafts.add_problem(place, str(error), path)
     else:

@@ -7,7 +7,9 @@ from typing import Any
 
 from detic_crop.config import BoxFormat
 from detic_crop.detectors.boxes_file.drafts import Drafts
+from detic_crop.detectors.boxes_file.ids import id_of
 from detic_crop.detectors.boxes_file.json_items import (
+    NameOf,
     add_item,
     category_names,
     list_of,
@@ -21,6 +23,9 @@ from detic_crop.detectors.boxes_file.numbers import shown
 from detic_crop.detectors.boxes_file.table import BoxesTable
 
 THRESHOLD = "typical_detection_threshold"
+CLASSES_ARE_CLASSIFICATIONS = "classes_are_classifications"
+"""Key of `info` in our exports: a box is of the class that its classification says; else it is a guess of
+another model, and the category counts."""
 
 
 def megadetector(content: dict[str, Any], box_format: BoxFormat | None = None) -> BoxesTable:
@@ -28,6 +33,10 @@ def megadetector(content: dict[str, Any], box_format: BoxFormat | None = None) -
     items = [item for image in images for item in list_of(mapping(image).get("detections"))]
     known = named_categories(list(mapping(content.get("detection_categories")).items()))
     name_of = category_names(known, items, "category")
+    if mapping(content.get("info")).get(CLASSES_ARE_CLASSIFICATIONS) is True:
+        classes = named_categories(list(mapping(content.get("classification_categories")).items()))
+        known |= {f"classification {key}": name for key, name in classes.items()}
+        name_of = _classified(name_of, classes)
     table = BoxesTable(declared_classes=set(known.values()), default_conf=_threshold(content))
     drafts = Drafts(table, "`bbox`", box_format, "xywh", normalised=True, strict=box_format is not None)
     for i, image in enumerate(map(mapping, images)):
@@ -47,6 +56,17 @@ def megadetector(content: dict[str, Any], box_format: BoxFormat | None = None) -
             for j, item in enumerate(map(mapping, detections)):
                 add_item(drafts, f"{place}.detections[{j}]", path, item, item.get("conf"), name_of)
     return settle(drafts)
+
+
+def _classified(name_of: NameOf, classes: dict[str, str]) -> NameOf:
+    """Return how a detection is called: as its first classification, if it has one, else as its category."""
+
+    def name(item: dict[str, Any]) -> str:
+        first = list_of(next(iter(list_of(item.get("classifications"))), None))
+        found = classes.get(id_of(first[0]) or "") if first else None
+        return name_of(item) if found is None else found
+
+    return name
 
 
 def _threshold(content: dict[str, Any]) -> float | None:

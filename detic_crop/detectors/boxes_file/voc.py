@@ -3,7 +3,7 @@
 The photo is the one that the XML file is named after: both are renamed together, and what `<filename>`,
 `<folder>` and `<path>` say is then of another day. VOC counts pixels from 1 and its last pixel belongs to the
 box: `xmin ymin xmax ymax` is the area from xmin − 1, ymin − 1 to xmax, ymax; an edge below 1 is as it stands.
-Objects marked difficult, truncated or occluded count like others.
+Objects marked difficult, truncated or occluded count like others. A `score` is that of our own exports.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element
 
 from detic_crop.detectors.boxes_file.drafts import Draft, Drafts
 from detic_crop.detectors.boxes_file.json_items import state_size
-from detic_crop.detectors.boxes_file.numbers import joined
+from detic_crop.detectors.boxes_file.numbers import checked_score, joined
 from detic_crop.detectors.boxes_file.shapes import Edges, add_made, around, draft, number
 from detic_crop.detectors.boxes_file.table import RowError
 from detic_crop.detectors.boxes_file.xml_tree import text_of
@@ -46,7 +46,9 @@ def _draft(item: Element) -> Draft:
     name = text_of(item, "name")
     box = item.find("bndbox")
     if box is not None:
-        return draft(_from_zero([number(text_of(box, edge)) for edge in _CORNERS]), name)
+        score = text_of(item, "score")
+        edges = _from_zero([number(text_of(box, edge)) for edge in _CORNERS])
+        return draft(edges, name, 1.0 if score is None else checked_score(number(score)))
     for turned in ("robndbox", "rotated_bndbox"):
         box = item.find(turned)
         if box is not None:

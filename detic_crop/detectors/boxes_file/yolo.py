@@ -21,6 +21,7 @@ from detic_crop.detectors.boxes_file.table import BoxesTable, RowError
 from detic_crop.detectors.boxes_file.yolo_names import CLASS_LISTS, YoloDataset, dataset_of
 from detic_crop.detectors.boxes_file.yolo_rows import is_row, layout_of, parse_line
 
+_LISTS_OF_VOC = "imagesets"
 _IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
@@ -41,7 +42,9 @@ class YoloFolder:
 
 def _is_other(file: str) -> bool:
     """Return whether a text file comes with data sets and is not a label file."""
-    name = file.rpartition("/")[2].lower()
+    *folders, name = file.lower().split("/")
+    if _LISTS_OF_VOC in folders:
+        return True
     return name in CLASS_LISTS or name.startswith(("readme", "requirements"))
 
 

@@ -1,0 +1,168 @@
+"""manifest.csv of an output folder: what its photos and crops are known by, in the order of audit.csv."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain
+
+from detic_crop.errors import PhotoError
+from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.manifest import MANIFEST_COLUMNS, Entry, FileHash, hash_photo
+from detic_crop.folder.records import CropFile, Record, files_of
+from detic_crop.folder.tars import Crops
+from detic_crop.photos.location import NOWHERE, Location
+from detic_crop.report.model import Audit
+from detic_crop.report.table import csv_parts
+from detic_crop.system.in_order import map_in_order
+from detic_crop.system.machine import default_workers
+from detic_crop.wording import counted, either
+
+_MISSING = ("missing_file", "not_a_file")
+
+
+@dataclass(slots=True)
+class Hashed:
+    """What was hashed so far.
+
+    Attributes:
+        photos: number of photos.
+        crops: number of crops.
+        gone: photos that are not where they should be.
+        changed: photos that are others than those that the run saw.
+        unreadable: photos that cannot be read.
+        lost: crops that are not there, or not of the size that the journal says.
+        first: of each of these the first name, by the name of the attribute.
+    """
+
+    photos: int = 0
+    crops: int = 0
+    gone: int = 0
+    changed: int = 0
+    unreadable: int = 0
+    lost: int = 0
+    first: dict[str, str] | None = None
+
+    def note(self, what: str, name: str) -> None:
+        """Count what has no hash, by the name of the attribute."""
+        self.first = self.first or {}
+        self.first.setdefault(what, name)
+        setattr(self, what, getattr(self, what) + 1)
+
+    def sentences(self) -> list[str]:
+        """Return what has no hash, and why, in sentences; none if all has one."""
+        said = []
+        for what, of_one, of_many, advice in (
+            ("gone", "photo is gone", "photos are gone", "pass --in FOLDER, where they are now"),
+            ("changed", "photo has changed", "photos have changed", "run the `run` command again"),
+            ("unreadable", "photo cannot be read", "photos cannot be read", "see to that"),
+            (
+                *("lost", "crop is missing or has changed", "crops are missing or have changed"),
+                "run the `run` command again",
+            ),
+        ):
+            if count := getattr(self, what):
+                said.append(
+                    f"manifest.csv: {count:,} {either(count, of_one, of_many)} (the first: "
+                    f"{(self.first or {})[what]}), so the hash is left empty; {advice}, then make it again"
+                )
+        return said
+
+
+def write_manifest(
+    folder: OutputFolder, audit: Audit, all_records: Mapping[str, Record], step: Callable[[], None]
+) -> list[str]:
+    """Write manifest.csv; every photo and crop is read once, a few at a time.
+
+    Args:
+        folder: the output folder.
+        audit: the photos of audit.csv, their order, and where they are now.
+        all_records: last record of each photo, by key: those that labels leave out of audit.csv follow.
+        step: called after each photo.
+
+    Returns:
+        What a person should know: how much it holds, its own SHA-256, and what has no hash.
+
+    Raises:
+        OutputError: the disk is full, or the folder cannot be read or written.
+    """
+    hashed, own = Hashed(), hashlib.sha256()
+
+    def parts() -> Generator[bytes, None, None]:
+        shown = (photo.record for photo in audit.photos.in_order())
+        others = (record for key, record in all_records.items() if key not in audit.photos)
+        records = chain(shown, others)
+        entries = entries_of(records, audit.whereabouts.locations, folder.crops, hashed, step)
+        for part in csv_parts(manifest_cells(entries)):
+            own.update(part)
+            yield part
+
+    with closing(parts()) as made:
+        folder.write_parts(folder.layout.manifest, made)
+    photos, crops = counted(hashed.photos, "photo"), counted(hashed.crops, "crop")
+    return [*hashed.sentences(), f"manifest.csv: {photos}, {crops}; its own SHA-256 is {own.hexdigest()}"]
+
+
+def manifest_cells(entries: Iterable[Entry]) -> Iterator[list[str]]:
+    """Yield the header of a manifest, then the cells of each row."""
+    return chain([[*MANIFEST_COLUMNS]], (entry.cells() for entry in entries))
+
+
+def entries_of(
+    records: Iterable[Record],
+    locations: Mapping[str, Location],
+    crops: Crops,
+    hashed: Hashed,
+    step: Callable[[], None],
+) -> Iterator[Entry]:
+    """Yield the rows of photos: one for each crop, or one without.
+
+    Args:
+        records: records of the photos.
+        locations: key → where the photo is now.
+        crops: the crops.
+        hashed: is told what was hashed, and what could not be.
+        step: called after each photo.
+
+    Raises:
+        OSError: a crop cannot be read.
+    """
+    jobs = ((record, locations.get(record.image, NOWHERE)) for record in records)
+    with closing(map_in_order(lambda job: _look(*job, crops), jobs, default_workers())) as found:
+        for record, photo, reason, files in found:
+            if reason:
+                hashed.note(reason, record.image)
+            hashed.photos += 1
+            hashed.crops += len(files)
+            for file, crop_file in files:
+                if crop_file is None:
+                    hashed.note("lost", file.name)
+            rows = [Entry(record.image, photo, file.name, crop_file) for file, crop_file in files]
+            yield from rows or [Entry(record.image, photo)]
+            step()
+
+
+def _look(
+    record: Record, location: Location, crops: Crops
+) -> tuple[Record, FileHash | None, str, list[tuple[CropFile, FileHash | None]]]:
+    """Return the record, the photo's hash or the attribute of `Hashed` that says why not, and its crops."""
+    photo, reason = None, ""
+    try:
+        photo = hash_photo(location, record)
+    except PhotoError as error:
+        if record.status != "failed":  # of which nobody expects anything
+            is_gone = error.reason in _MISSING
+            reason = "gone" if is_gone else "changed" if error.reason == "photo_changed" else "unreadable"
+    files = () if record.status == "rejected" else files_of(record)
+    return record, photo, reason, [(file, _hash_crop(file, crops)) for file in files]
+
+
+def _hash_crop(file: CropFile, crops: Crops) -> FileHash | None:
+    """Return what a crop is known by; None where it is not as the journal says."""
+    try:
+        found = FileHash.of(crops.read(file.name))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found if found.size == file.size else None
