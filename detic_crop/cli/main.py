@@ -225,10 +225,17 @@ def split(cropped: str, **given: Any) -> int:
 )
 @option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="address to listen on")
 @option("--no-browser", is_flag=True, help="only print the page's address")
-def review(cropped: str, no_browser: bool, **given: Any) -> int:
+@option(
+    "--blind",
+    is_flag=True,
+    help="a second person judges the sample, without what was said of it; changes no crop",
+)
+def review(cropped: str, no_browser: bool, blind: bool, **given: Any) -> int:
     """Judge the crops of CROPPED on a page in your browser, most suspicious first; Ctrl-C ends.
 
     Every verdict is on disk before the page moves on; `detic-crop apply` makes the crops follow.
+
+    With --blind a second person judges the random sample unseen; `detic-crop audit` says how far both agree.
     """
     from detic_crop import api
 
@@ -236,8 +243,8 @@ def review(cropped: str, no_browser: bool, **given: Any) -> int:
         messages.say(f"review at {address} (Ctrl-C ends)")
         sys.stdout.flush()  # somebody may wait for it at the end of a pipe
 
-    count = api.review(cropped, open_browser=not no_browser, ready=ready, **given)
-    follow = f"; now run: detic-crop apply {cropped}" if count else ""
+    count = api.review(cropped, open_browser=not no_browser, ready=ready, blind=blind, **given)
+    follow = f"; now run: detic-crop {'audit' if blind else 'apply'} {cropped}" if count else ""
     messages.say(f"{counted(count, 'verdict')} given{follow}")
     return 0
 

@@ -23,6 +23,7 @@ def review(
     port: int | None = None,
     open_browser: bool = True,
     reviewer: str | None = None,
+    blind: bool = False,
     ready: Callable[[str], object] = print,
 ) -> int:
     """Serve a local page to judge crops, most suspicious first, until Ctrl-C; see `apply` for what follows.
@@ -36,6 +37,8 @@ def review(
         port: 0 for any free one; None for 8377 or, if that is taken, any free one.
         open_browser: whether to open the page in a browser.
         reviewer: name to note with each verdict; None takes the login name.
+        blind: show the random sample only, without anything that was said of it or that the detector thought
+            of it. What is said changes no crop: `write_audit` tells how it agrees with the review.
         ready: called with the address, which holds the key to the page, once it can be opened.
 
     Returns:
@@ -43,9 +46,11 @@ def review(
 
     Raises:
         UsageError: the folder has no finished photos, none of them is in `input`, the address cannot be
-            used, or the extra is not installed.
+            used, or the extra is not installed; of a blind review also that there is no sample, or that the
+            reviewer has judged photos of it already.
     """
     try:
+        from detic_crop.review_page import blind as blind_page
         from detic_crop.review_page import page, server
     except ModuleNotFoundError as error:
         missing = (error.name or "").split(".")[0]
@@ -56,7 +61,8 @@ def review(
             f"the review page needs {missing}, which is not installed: pip install 'detic-crop[review]'",
         ) from error
     with open_on_disk(output, "review") as folder:
-        opened = page.open_page(folder, input, reviewer or _login_name())
+        open_page = blind_page.open_blind_page if blind else page.open_page
+        opened = open_page(folder, input, reviewer or _login_name())
     with closing(server.listen(host, port)) as listener, stop_signals():
         if warning := server.warning_of(host):
             _log.warning(warning)

@@ -21,9 +21,10 @@ from detic_crop.detectors.base import Detector, DetectorLike, as_detector
 from detic_crop.errors import UsageError
 from detic_crop.folder.crop_paths import numbered
 from detic_crop.folder.decisions import Decision, followed_by
-from detic_crop.folder.folder import open_folder
+from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.journal import Replay, replay
 from detic_crop.folder.same_photo import is_same_photo
+from detic_crop.folder.second_review import read_second_review, take_back
 from detic_crop.folder.state import load_listing
 from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.folder.verdicts import VerdictLog, now, read_verdicts
@@ -171,26 +172,37 @@ def _decisions_to_keep(photos: Sequence[Photo], scope: Scope, notes: list[str]) 
     """
     folder = scope.folder
     verdicts = read_verdicts(folder.layout.review)
-    if not verdicts:
+    second = read_second_review(folder.layout.second_review)
+    judged = verdicts.keys() | second.images
+    if not judged:
         return {}
     records = scope.records()
     before = Layers(load_listing(folder).locations(), load_listing(folder.whole).locations())
-    decisions, changed = {}, []
+    decisions, changed = {}, set[str]()
     for photo in photos:
         record = records.get(photo.key)
         # Only of these may the bytes be read.
-        reviewed = record is not None and (record.verdict or record.note or photo.key in verdicts)
+        reviewed = record is not None and (record.verdict or record.note or photo.key in judged)
         if record is None or photo.size < 0 or not reviewed:
             continue
         moved = before.get(photo.key) != photo.location.absolute().redact()
         if is_same_photo(record, photo, moved):
             decisions[photo.key] = followed_by(record)
-        elif photo.key in verdicts:
-            changed.append(Verdict(photo.key, "undone", (), "detic-crop run: the photo has changed", now()))
+        elif photo.key in judged:
+            changed.add(photo.key)
     if changed:
-        VerdictLog(folder.layout.review).append(*changed)
+        _take_back(folder, sorted(changed & verdicts.keys()))
+        take_back(folder.layout.second_review, second, changed)
         notes.append(
             f"{counted(len(changed), 'reviewed photo has', 'reviewed photos have')} changed since; "
             f"{either(len(changed), 'its verdict no longer counts', 'their verdicts no longer count')}"
         )
     return decisions
+
+
+def _take_back(folder: OutputFolder, images: Sequence[str]) -> None:
+    """Take back the verdicts on photos that have changed."""
+    if images:
+        why = "detic-crop run: the photo has changed"
+        lines = [Verdict(image, "undone", (), why, now()) for image in images]
+        VerdictLog(folder.layout.review).append(*lines)

@@ -281,10 +281,11 @@ def begin_journal(folder: OutputFolder, config: CropConfig) -> None:
 
 
 def _reset(folder: OutputFolder, options: RunOptions) -> None:
-    if is_there(folder.layout.review) and not options.discard_review:
-        raise UsageError(
-            "verdicts_would_be_lost",
-            f"--overwrite would remove the verdicts in {folder.layout.shown_of(folder.layout.review)}; "
-            "add --discard-review to allow that",
-        )
+    for path in (folder.layout.review, folder.layout.second_review):
+        if is_there(path) and not options.discard_review:
+            raise UsageError(
+                "verdicts_would_be_lost",
+                f"--overwrite would remove the verdicts in {folder.layout.shown_of(path)}; "
+                "add --discard-review to allow that",
+            )
     reset(folder)

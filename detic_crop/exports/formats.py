@@ -38,11 +38,13 @@ FORMATS: dict[str, Format] = {
     "tfrecord": Format(
         "tfrecord", "TfRecord", "records for TensorFlow on a TPU, as in the Happywhale notebooks"
     ),
+    "kaggle": Format("kaggle", "Kaggle", "crops as a data set to upload, with table and card"),
     "boxes-fullbody": Format("box_table", "BoxTable", "a CSV of boxes as NumPy prints them: [[x1 y1 x2 y2]]"),
     "boxes-yolo": Format("box_table", "BoxTable", "a CSV of boxes as lists: [[x1, y1, x2, y2]]"),
     "wildlife": Format("wildlife", "Wildlife", "metadata.csv for WildlifeDatasets and wildlife-tools"),
     "miewid": Format("miewid", "MiewId", "annotations for the training of MiewID"),
     "pyseter": Format("pyseter", "Pyseter", "flat folder, boxes and encounters for pyseter"),
+    "wildbook": Format("wildbook", "Wildbook", "photos and spreadsheets for the bulk import of Flukebook"),
 }
 
 

@@ -39,7 +39,7 @@ class MiewId(Export):
         if job.individual_column is None:
             raise UsageError(
                 "no_individual",
-                "--to miewid needs the individual of each picture, and no label column is called "
+                "--to miewid needs an individual for each picture, and no label column is called "
                 "individual_id or the like; pass --individual COLUMN",
             )
         for picture in job.pictures():
@@ -50,8 +50,8 @@ class MiewId(Export):
         if not job.count:
             raise UsageError(
                 "nothing_to_export",
-                "--to miewid: nothing is left to export: no picture has an individual in "
-                f"{job.individual_column}",
+                f"--to miewid: nothing of {job.folder.shown} is left to export (no picture has an individual "
+                f"in {job.individual_column})",
             )
         names = plain_names(job, _FOLDER, self.accepts)
         job.place_all(names)

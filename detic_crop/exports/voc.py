@@ -6,6 +6,7 @@ their own, `score`, which readers of VOC pass over.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from contextlib import ExitStack
@@ -98,8 +99,11 @@ def _object(box: ExportedBox, label: str, sides: Sides) -> str:
 
 def _whole(low: float, high: float, side: int) -> tuple[int, int]:
     """Return the first and the last pixel between two edges, counted from 1."""
-    first = min(round(low) + 1, side)
-    return first, max(round(high), first)
+    first, last = round(low) + 1, round(high)
+    if first <= last:
+        return first, last
+    only = min(math.floor(low) + 1, side)
+    return only, only
 
 
 def _text(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from detic_crop.exports.base import Export, Of
@@ -56,7 +56,7 @@ class Wildlife(Export):
             if original not in used
         ]
         taken = {*_COLUMNS, *more, *_CHECKED}
-        yield [*_COLUMNS, *more, *(_free(name, taken) for name in theirs)]
+        yield [*_COLUMNS, *more, *(_free(name, taken, theirs) for name in theirs)]
         for picture in animals_in(job, "writing metadata.csv"):
             individual, moment = individual_of(job, picture), dates.of(picture)
             tally.add(picture, individual)
@@ -75,9 +75,9 @@ class Wildlife(Export):
             ]
 
 
-def _free(name: str, taken: set[str]) -> str:
-    """Return a name for a column that no other has yet, and take it."""
-    while name in taken:
-        name = f"label_{name}"
-    taken.add(name)
-    return name
+def _free(name: str, taken: set[str], theirs: Sequence[str]) -> str:
+    """Return a name for a label column that means nothing else here, and that no other label column has."""
+    free = name
+    while free in taken or (free != name and free in theirs):
+        free = f"label_{free}"
+    return free

@@ -6,7 +6,7 @@ last word of their own on each photo.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,9 +25,10 @@ class SecondReview(NamedTuple):
     by_person: Mapping[str, Mapping[str, Verdict]]
     damage: Review
 
-    def of(self, name: str) -> Mapping[str, Verdict]:
-        """Return what a person said: key → last word."""
-        return next((said for other, said in self.by_person.items() if is_same_person(other, name)), {})
+    @property
+    def images(self) -> set[str]:
+        """Keys of the photos of which anything was said."""
+        return {image for said in self.by_person.values() for image in said}
 
 
 def is_same_person(one: str, other: str) -> bool:
@@ -55,8 +56,8 @@ def read_second_review(path: Path) -> SecondReview:
     return SecondReview(by_person, Review({}, log.damaged, log.first_damaged))
 
 
-def take_back(path: Path, review: SecondReview, images: frozenset[str]) -> int:
-    """Take back all that was said of some photos; return of how many of them anything was.
+def take_back(path: Path, review: SecondReview, images: Set[str]) -> None:
+    """Take back all that was said of some photos.
 
     Raises:
         OutputError: it may not be on the disk.
@@ -69,7 +70,6 @@ def take_back(path: Path, review: SecondReview, images: frozenset[str]) -> int:
     ]
     if lines:
         VerdictLog(path).append(*lines)
-    return len({line.image for line in lines})
 
 
 class OwnVerdicts:

@@ -133,7 +133,7 @@ def _fill(library: Any, workbook: Any, audit: Audit, crops: Crops) -> list[str]:
     widths = [len(name) + 3 for name in header]  # the filter's arrow takes some
     for number_of_row, cells in enumerate(table_cells(audit)):
         for column, cell in enumerate(cells):
-            text = _fitting(cell)
+            text = fitting(cell)
             cut += len(text) < len(cell)
             if number_of_row <= _MEASURED_ROWS:
                 widths[column] = max(widths[column], len(text))
@@ -142,7 +142,7 @@ def _fill(library: Any, workbook: Any, audit: Audit, crops: Crops) -> list[str]:
                 continue
             if not cell:
                 continue
-            if column in number_formats and (value := _number(cell)) is not None:
+            if column in number_formats and (value := number_in(cell)) is not None:
                 sheet.write_number(number_of_row, column, value, number_formats[column])
                 continue
             if column in (photo_column, crop_column) and number_of_row - 1 in with_links:
@@ -182,7 +182,7 @@ def _most_suspicious(audit: Audit, n: int) -> set[int]:
     return set(sorted(range(len(audit.rows)), key=lambda i: -suspicion[i])[:n])
 
 
-def _fitting(text: str) -> str:
+def fitting(text: str) -> str:
     """Return what a cell can hold of a text; the library escapes what XML cannot hold."""
     if text.isascii() and len(text) <= _MAX_TEXT and not text.startswith("<r>"):
         return text  # nearly all
@@ -194,7 +194,7 @@ def _fitting(text: str) -> str:
     return text
 
 
-def _number(cell: str) -> float | None:
+def number_in(cell: str) -> float | None:
     """Return the number in a cell; None if a worksheet would not take it for one."""
     try:
         value = float(cell)

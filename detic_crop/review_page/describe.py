@@ -38,10 +38,12 @@ _MAX_LABELS = 12
 _CONTENT_TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 
 
-_START_AGAIN = "Start the review again with --in FOLDER, where the photos are now."
+GONE = "The photo is no longer where it was"
+START_AGAIN = "Start the review again with --in FOLDER, where the photos are now."
 _BY_DETECTORS_CROP = ("accepted", "unsure", "rejected", "undone")
 _BY_OTHER_CROP = ("rejected", "undone")
-_TAKEN_BACK = ("undone",)
+TAKEN_BACK = ("undone",)
+"""All that may be said of a photo that cannot be seen."""
 
 
 class Judgeable(NamedTuple):
@@ -62,7 +64,12 @@ class Describer:
     Args:
         folder: the output folder.
         audit: what is known of its photos.
+
+    Attributes:
+        is_blind: whether what others said and what the detector thought of it is left out.
     """
+
+    is_blind: bool = False
 
     def __init__(self, folder: OutputFolder, audit: Audit) -> None:
         self._folder = folder
@@ -110,19 +117,22 @@ class Describer:
         """Return which verdicts a photo may get: nobody judges what cannot be seen."""
         record = photo.record
         if record.status == "failed":
-            return Judgeable(_TAKEN_BACK, f"This photo failed ({record.reason}): {record.error}")
+            return Judgeable(TAKEN_BACK, f"This photo failed ({record.reason}): {record.error}")
         now = self._photo_now(record)
         if now.size < 0:
-            gone = "The photo is no longer where it was"
-            if self._has_crop(record):
-                # To accept means the detector's crop; after an applied verdict this is another one.
-                may = _BY_OTHER_CROP if record.verdict in ("box", "whole") else _BY_DETECTORS_CROP
-                return Judgeable(may, f"{gone}: only its crop can be judged. {_START_AGAIN}")
-            return Judgeable(_TAKEN_BACK, f"{gone}, and its crop is not there either. {_START_AGAIN}")
+            return self._judgeable_by_crop(record)
         if not is_same_photo(record, now, self._moved):
             changed = "The photo has changed since the run; run the `run` command again, then review it."
-            return Judgeable(_TAKEN_BACK, changed)
+            return Judgeable(TAKEN_BACK, changed)
         return Judgeable(VERDICTS, "")
+
+    def _judgeable_by_crop(self, record: Record) -> Judgeable:
+        """Return which verdicts a photo may get that is gone."""
+        if self._has_crop(record):
+            # To accept means the detector's crop; after an applied verdict this is another one.
+            may = _BY_OTHER_CROP if record.verdict in ("box", "whole") else _BY_DETECTORS_CROP
+            return Judgeable(may, f"{GONE}: only its crop can be judged. {START_AGAIN}")
+        return Judgeable(TAKEN_BACK, f"{GONE}, and its crop is not there either. {START_AGAIN}")
 
     def _has_crop(self, record: Record) -> bool:
         return self._place_of(record, main_crop(record)) is not None

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import resources
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -22,7 +22,9 @@ from detic_crop.boxes.crop_size import CropSize
 from detic_crop.errors import OutputError, PhotoError, UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
+from detic_crop.folder.records import Record
 from detic_crop.folder.state import load_sample
+from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.folder.verdicts import VerdictLog
 from detic_crop.folder.whereabouts import look_for_photos
 from detic_crop.report.model import Audit
@@ -43,6 +45,16 @@ _STATIC_TYPES = {
 _PICTURE_CACHE = "private, max-age=600"
 
 
+class Verdicts(Protocol):
+    """Where verdicts go; see `VerdictLog`."""
+
+    def refresh(self) -> list[Verdict]:
+        """Return the verdicts that came since the last call."""
+
+    def append(self, *verdicts: Verdict) -> list[Verdict]:
+        """Write verdicts; return all that came since the last call, these included."""
+
+
 class ReviewPage:
     """Answer the addresses of the page.
 
@@ -50,7 +62,8 @@ class ReviewPage:
         folder: the output folder.
         audit: what is known of its photos.
         rows: the photos in the order of review.
-        log: file of the verdicts.
+        describer: reads what the page shows of a photo.
+        log: where the verdicts go.
         reviewer: name of the person who judges.
 
     Attributes:
@@ -60,14 +73,20 @@ class ReviewPage:
     """
 
     def __init__(
-        self, folder: OutputFolder, audit: Audit, rows: ReviewRows, log: VerdictLog, reviewer: str
+        self,
+        folder: OutputFolder,
+        audit: Audit,
+        rows: ReviewRows,
+        describer: Describer,
+        log: Verdicts,
+        reviewer: str,
     ) -> None:
         self.given = 0
         self.whereabouts = audit.whereabouts
         self.damage = audit.damage
         self._folder = folder
         self._rows = rows
-        self._describer = Describer(folder, audit)
+        self._describer = describer
         self._log = log
         self._config = audit.config
         self._reviewer = reviewer
@@ -145,6 +164,7 @@ class ReviewPage:
                 "absent": self._moved(),
                 "total": len(self._rows),
                 "reviewer": self._reviewer,
+                "blind": self._describer.is_blind,
                 "choices": choices,
                 "since": since,
                 "scale": self._config.scale,
@@ -265,6 +285,20 @@ def open_page(folder: OutputFolder, input: str | os.PathLike[str] | None, review
         UsageError: there are no finished photos, none of them is in `input`, or a file of the folder is
             damaged.
     """
+    audit, records = audit_to_review(folder, input)
+    # A label row without a photo shows nothing that could be judged.
+    photos = [photo for photo in audit.photos.in_order() if photo.record.image in records]
+    columns = audit.labels.columns if audit.labels else []
+    log = VerdictLog(folder.layout.review)
+    sample = [drawn.image for drawn in load_sample(folder)]
+    rows = ReviewRows(photos, columns, log.refresh(), sample)
+    return ReviewPage(folder, audit, rows, Describer(folder, audit), log, reviewer)
+
+
+def audit_to_review(
+    folder: OutputFolder, input: str | os.PathLike[str] | None
+) -> tuple[Audit, Mapping[str, Record]]:
+    """Return what is known of a folder, and its records, as its journal is now; see `open_page`."""
     folder.require_run()
     state = replay(folder.layout.journal)
     if state.config is None or not state.records:
@@ -272,14 +306,8 @@ def open_page(folder: OutputFolder, input: str | os.PathLike[str] | None, review
             "nothing_finished",
             f"{folder.layout.root} has no finished photos yet; run its `detic-crop run` command again first",
         )
-    audit = Audit.of(folder, state.records, state.config, look_for_photos(folder, state.records, input))
-    # A label row without a photo shows nothing that could be judged.
-    photos = [photo for photo in audit.photos.in_order() if photo.record.image in state.records]
-    columns = audit.labels.columns if audit.labels else []
-    log = VerdictLog(folder.layout.review)
-    sample = [drawn.image for drawn in load_sample(folder)]
-    rows = ReviewRows(photos, columns, log.refresh(), sample)
-    return ReviewPage(folder, audit, rows, log, reviewer)
+    whereabouts = look_for_photos(folder, state.records, input)
+    return Audit.of(folder, state.records, state.config, whereabouts), state.records
 
 
 def _filter(request: Request) -> Filter:

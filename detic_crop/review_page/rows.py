@@ -98,7 +98,7 @@ class ReviewRows:
         verdicts: Iterable[Verdict],
         sample: Sequence[str] = (),
     ) -> None:
-        self.photos = sorted(photos, key=_order)
+        self.photos = self._in_order(photos)
         self.rank_of = {photo_id(photo.record.image): rank for rank, photo in enumerate(self.photos)}
         records = [photo.record for photo in self.photos]
         self._rank_of_key = {record.image: rank for rank, record in enumerate(records)}
@@ -126,6 +126,10 @@ class ReviewRows:
 
     def __len__(self) -> int:
         return len(self.photos)
+
+    def _in_order(self, photos: Sequence[AuditPhoto]) -> list[AuditPhoto]:
+        """Return the photos in the order of review."""
+        return sorted(photos, key=_order)
 
     # ------------------------------------------------------------ verdicts
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from detic_crop.folder.folder import OutputFolder
+from detic_crop.review_page.blind import open_blind_page
 from detic_crop.review_page.guard import Guard
 from detic_crop.review_page.page import ReviewPage, open_page
 from detic_crop.review_page.server import listen, make_server
@@ -116,9 +117,11 @@ class Client:
 
 
 @contextlib.contextmanager
-def reviewing(out: Path, input: Path | None = None, reviewer: str = "tester") -> Iterator[Client]:
+def reviewing(
+    out: Path, input: Path | None = None, reviewer: str = "tester", *, blind: bool = False
+) -> Iterator[Client]:
     """The page of a folder on a free port, until the block ends."""
-    page = open_page(OutputFolder(out), input, reviewer)
+    page = (open_blind_page if blind else open_page)(OutputFolder(out), input, reviewer)
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
     server, guard = make_server(page, listener, "127.0.0.1")

@@ -74,8 +74,9 @@ WORDING: dict[str, str] = {
     "foreign_partial": "was not made by detic-crop, which makes --out .* there first; move it away$",
     "label_of_candidates": "^--label .* names the class of the chosen boxes, .*; leave one of them out$",
     "no_class": "needs a class for each picture, .*; pass --label COLUMN, or --label folder ",
-    "no_individual": "needs an individual for each picture, .*; pass --individual COLUMN, --label folder ",
+    "no_individual": "needs an individual for each picture, .*; pass --individual COLUMN(,|$)",
     "not_a_multiple": "^--files .*: expected a multiple of .*; pass ",
+    "not_for_kaggle": "--(title|user|licence): expected .*, got .*; pass ",
     "no_such_export": "^--to .*: expected one of ",
     "no_tfrecord": r"^--to tfrecord needs google-crc32c, .*; pip install 'detic-crop\[tfrecord\]'$",
     "out_not_apart": "^--out .* lies in the folder of .*; pass a folder outside$",
@@ -272,6 +273,8 @@ WORDING: dict[str, str] = {
     "not_utf8": "is not text; save it as UTF-8",
     #
     # report
+    "bad_margin": r"--margin must be 0\.5 to 50 percentage points, got \S+; pass e\.g\. 3$",
+    "no_crop_for_margin": "--margin is about the share of right crops, and there is no crop yet$",
     "no_such_column": (
         "^--.* needs a label table with a column .*, and this folder has no labels; pass --labels CSV"
         "|^--.*: the label table has (no column|several columns) .*; it has "
@@ -279,15 +282,17 @@ WORDING: dict[str, str] = {
     "nobody_to_hold_out": "^--unseen .* holds individuals out, and no label names one; pass --individual",
     "nothing_to_sample": "no photo is cropped or resized yet; run the `run` command first",
     "nothing_to_split": "has no crops to split; pass the --out of a finished run$",
-    "bad_margin": r"--margin must be 0\.5 to 50 percentage points, got \S+; pass e\.g\. 3$",
-    "no_crop_for_margin": "--margin is about the share of right crops, and there is no crop yet$",
     "sample_too_small": r"--sample .* is too few to tell anything; pass \d+ or more",
     "too_few_groups": r"^--folds \d+ needs as many groups of photos, .*; pass a smaller --folds$",
     "workbook_too_large": "a worksheet holds .* rows and .* columns, the table has .*; leave --xlsx out",
     #
     # review_page
+    "blind_without_sample": (
+        "--blind is for a random sample, and .* has none; draw one first: detic-crop audit .* --sample 200$"
+    ),
     "host_unusable": "--host .* is not an address of this machine: ",
     "port_unusable": "--host .* --port .* cannot be used: .*; pass --port 0",
+    "same_reviewer": "--blind is for a second person, and .*; pass another name with --reviewer$",
     #
     # shards
     "bad_shard": "^--shard( auto)?(:| must be k/N)",

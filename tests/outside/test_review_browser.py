@@ -18,6 +18,8 @@ from playwright.sync_api import Browser, Dialog, Page, Route, expect, sync_playw
 from detic_crop import api
 from detic_crop.boxes.crop_size import crop_size
 from detic_crop.boxes.geometry import crop_rectangle
+from detic_crop.folder.second_review import read_second_review
+from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.folder.verdicts import read_verdicts
 from detic_crop.photos.keys import STATE
 from tests.kit.big_run import write_big_run
@@ -979,3 +981,35 @@ def test_eighty_thousand_rows(tmp_path: Path, browser: Browser) -> None:
         assert len(page.content()) < 50_000
     verdict_log(out).refresh()
     assert len(read_verdicts(out / STATE / "review.csv")) == 2
+
+
+def test_a_blind_page_shows_the_detectors_boxes_and_nothing_else(browser: Browser, tmp_path: Path) -> None:
+    write_photos(tmp_path / "in", 14, width=600, height=400)
+    crop(tmp_path / "in", tmp_path / "out")
+    api.write_audit(tmp_path / "out", sample=10)
+    for row in rows_of(tmp_path / "out"):
+        verdict_log(tmp_path / "out").append(Verdict(row["image"], "rejected", (), "Ann", "t", "not sharp"))
+    api.apply(tmp_path / "out", quiet=True)
+    with (
+        reviewing(tmp_path / "out", reviewer="Bob", blind=True) as client,
+        tab(browser, client) as page,
+    ):
+        expect(page.locator("#blind")).to_contain_text("Blind review by Bob")
+        expect(page.locator("#count")).to_have_text("1 of 10 · 0 reviewed")
+        expect(page.locator("#verdict")).to_have_text("not reviewed")
+        expect(page.locator("#crop-figure")).to_be_hidden()
+        expect(page.locator("#preview-figure")).to_be_visible()
+        expect(page.locator("#flags li")).to_have_count(0)
+        expect(page.locator("#filters select")).to_have_count(1)  # reviewed or not
+        for place in range(1, 11):
+            shown = page.locator("#panel").inner_text()
+            assert not re.search(r"suspicion|presence|sharp|Ann|Reject(ed|ed:)|0\.\d\d", shown), shown
+            if place == 3:
+                drag(page, (0.2, 0.2), (0.6, 0.7))
+            press(page, "Enter")
+            is_ready(page)
+        expect(page.locator("#count")).to_have_text("10 of 10 · 10 reviewed")
+        expect(page.locator("#error")).to_be_hidden()
+    said = read_second_review(tmp_path / "out" / STATE / "second_review.csv").by_person["Bob"]
+    assert sorted(verdict.verdict for verdict in said.values()) == ["accepted"] * 9 + ["box"]
+    assert set(verdicts_of(tmp_path / "out").values()) != set(said.values())

@@ -12,10 +12,12 @@ from detic_crop.boxes.crop_size import CropSize
 from detic_crop.config import CropConfig
 from detic_crop.detectors.vocabulary import split_names
 from detic_crop.folder.records import Record
+from detic_crop.report.agreement import WORDS
 from detic_crop.report.estimate import Estimate
 from detic_crop.report.html.histograms import FRAME, Spread, plots
 from detic_crop.report.html.overlay import KINDS
 from detic_crop.report.intervals import LEVEL
+from detic_crop.report.kappa import METHOD
 from detic_crop.report.model import Audit
 from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.rates import Rates
@@ -103,6 +105,9 @@ def overview(audit: Audit, tally: Tally) -> dict[str, Any]:
         "review": _review(tally, audit.estimate),
         "any_verdict": tally.any_verdict,
         "estimate": audit.estimate,
+        "agreements": audit.agreements,
+        "agreement_words": WORDS,
+        "kappa_method": METHOD,
         "level": LEVEL,
         "failures": tally.failures,
         "failed_reasons": tally.reasons.most_common(),

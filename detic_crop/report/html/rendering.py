@@ -24,7 +24,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals |= {"counted": counted, "either": either}
-    filters = (percent, px, short, thousands, two_digits)
+    filters = (capitalize_first, percent, px, short, thousands, two_digits)
     made.filters |= {function.__name__: function for function in filters}
     return made
 
@@ -33,6 +33,11 @@ def short(value: object, most: int = _MAX_TEXT) -> str:
     """Return a value as text, cut where it would be a page of its own."""
     text = str(value)
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def capitalize_first(text: str) -> str:
+    """Return a sentence with a capital letter at its beginning; the rest stays, unlike Jinja's own."""
+    return text[:1].upper() + text[1:]
 
 
 def thousands(number: int) -> str:

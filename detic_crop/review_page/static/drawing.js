@@ -8,6 +8,11 @@ const HANDLE = 9;
 const REACH = 9; // px around a handle that still take it
 const MAX_LABELS = 9;
 
+// A blind review is not told the score.
+function wordsOfFound(found) {
+  return found.score === null ? found.class : `${found.class} ${found.score.toFixed(2)}`;
+}
+
 export class Drawing {
   // Once the mouse is let go drawn(box, at) is told of a box, with the place of the one that it replaces or
   // else -1, and clicked(box) of one that was clicked; dragged(box) of one in the making.
@@ -200,7 +205,7 @@ export class Drawing {
 
   labelCandidates() {
     this.row.candidates.slice(0, MAX_LABELS).forEach((candidate, i) => {
-      this.label(candidate.box, `${i + 1} ${candidate.class} ${candidate.score.toFixed(2)}`);
+      this.label(candidate.box, `${i + 1} ${wordsOfFound(candidate)}`);
     });
   }
 
@@ -208,7 +213,7 @@ export class Drawing {
     this.boxes.forEach((box, i) => {
       if (this.drag && this.drag.moved && i === this.drag.at) return; // it is another one when it is drawn
       const found = this.row.candidates.find((candidate) => sameBox(candidate.box, box));
-      this.label(box, found ? `${i + 1} ${found.class} ${found.score.toFixed(2)}` : `${i + 1} drawn`, "number");
+      this.label(box, found ? `${i + 1} ${wordsOfFound(found)}` : `${i + 1} drawn`, "number");
     });
   }
 

@@ -99,6 +99,10 @@ async function start() {
   $("absent").hidden = !state.session.absent;
   $("folder").textContent = state.session.folder;
   $("folder").title = `${state.session.total.toLocaleString("en")} photos; you are ${state.session.reviewer}`;
+  $("blind").hidden = !state.session.blind;
+  $("blind-reviewer").textContent = state.session.reviewer;
+  $("crop-figure").hidden = state.session.blind; // the outlined box shows what was cut out
+  $("what-follows").hidden = state.session.blind;
   const place = new URLSearchParams(location.hash.slice(1));
   const at = place.get("at");
   place.delete("at");

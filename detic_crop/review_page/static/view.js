@@ -215,7 +215,8 @@ function showVerdict(row) {
 }
 
 function showFacts(row) {
-  const facts = [...row.labels, ["suspicion", row.suspicion.toFixed(2)]];
+  const facts = [...row.labels];
+  if (row.suspicion !== null) facts.push(["suspicion", row.suspicion.toFixed(2)]);
   if (row.presence !== null) facts.push(["presence", row.presence.toFixed(2)]);
   if (row.width) facts.push(["photo", `${row.width}\u00a0×\u00a0${row.height}`]); // a failed one may have no size
   const parts = facts.flatMap(([name, value], i) => {
@@ -232,19 +233,21 @@ export function fill(id, items, make) {
 
 function candidateItem(candidate, i) {
   const kind = candidate.own ? "own" : candidate.eligible ? "eligible" : "weak";
-  const parts = [["number", i < 0 ? "+" : i < 9 ? `${i + 1}` : "·"], ["class", candidate.class], ["score", candidate.score.toFixed(2)]];
+  const parts = [["number", i < 0 ? "+" : i < 9 ? `${i + 1}` : "·"], ...partsOfFound(candidate)];
   const item = boxItem(candidate.box, kind, parts);
   if (candidate.own) item.firstChild.title = "the detector's choice";
   else if (!candidate.eligible) item.firstChild.title = "below --conf, or of a class that was not asked for";
   return item;
 }
 
+function partsOfFound(found) {
+  return [["class", found.class], ...(found.score === null ? [] : [["score", found.score.toFixed(2)]])];
+}
+
 function animalItem(box, i) {
   const found = state.view.row.candidates.find((candidate) => sameBox(candidate.box, box));
   const number = ["number", String(i + 1)];
-  const parts = found
-    ? [number, ["class", found.class], ["score", found.score.toFixed(2)]]
-    : [number, ["class", "drawn"]];
+  const parts = [number, ...(found ? partsOfFound(found) : [["class", "drawn"]])];
   const [left, top, right, bottom] = box;
   if (Math.min(right - left, bottom - top) < state.session.min_side) parts.push(["score", "too small"]);
   return boxItem(box, found && found.own ? "own" : "drawn", parts, i === state.picked);
