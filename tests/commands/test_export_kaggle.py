@@ -223,7 +223,7 @@ def test_a_test_part_has_no_test_part(work: Path, tmp_path: Path) -> None:
 
 def test_on_the_command_line(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["export", str(work / "cropped_train"), "--to", "kaggle", "--out", str(tmp_path / "set")]
-    assert main(words) == 2
+    assert main([*words, "--user", "some one"]) == 2
     complained("not_for_kaggle", capsys.readouterr().err)
     assert main([*words, "--user", "me", "--test", str(work / "cropped_test"), "--quiet"]) == 0
     assert main([*words[:-1], str(tmp_path / "again"), "--user", "me"]) == 0
