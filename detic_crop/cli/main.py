@@ -328,7 +328,7 @@ def teach(cropped: str, out: str, **given: Any) -> int:
 @option("--test", metavar="CROPPED_TEST", help="a second folder, which becomes the part test beside this one")
 @option("--files", type=int, metavar="N", help="number of files, for tfrecord")
 @option("--title", metavar="TEXT", help="title of the data set, for kaggle")
-@option("--user", metavar="NAME", help="your account's name, for kaggle")
+@option("--user", metavar="NAME", help="your account's name, for kaggle  [default: KAGGLE_USERNAME]")
 @option("--licence", metavar="NAME", help="licence of the data set, for kaggle")
 @settings(RunOptions, ("quiet",))
 def export(cropped: str, to: str, out: str, quiet: bool, **given: Any) -> int:

@@ -49,7 +49,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "truncated",
         "max_pixels",
     ),
-    "The export": ("to", "out", "of", "boxes", "pictures", "part", "files"),
+    "The export": ("to", "out", "of", "boxes", "pictures", "part", "test", "files"),
     "Label columns": ("label", "individual", "species"),
     "A Kaggle data set": ("title", "user", "licence"),
     "Detic": ("vocabulary", "names", "weights_file", "precision", "detector_size", "batch_size"),

@@ -56,7 +56,7 @@ class Target:
         """Put a file there as a second name of another one; as a copy where the disk cannot."""
         path = self.path(name)
         try:
-            os.link(source, path)
+            os.link(os.path.realpath(source), path)  # on Linux a link to a link would be made
         except FileExistsError:
             raise
         except (OSError, NotImplementedError) as error:

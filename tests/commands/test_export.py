@@ -63,6 +63,17 @@ def test_links_share_the_crops_and_copies_do_not(cropped: Path, tmp_path: Path) 
     assert product(cropped) == before
 
 
+def test_photos_that_are_symbolic_links_are_linked_themselves(tmp_path: Path) -> None:
+    write_photo(tmp_path / "elsewhere" / "a.jpg")
+    (tmp_path / "in" / "day").mkdir(parents=True)
+    (tmp_path / "in" / "day" / "a.jpg").symlink_to("../../elsewhere/a.jpg")
+    crop(tmp_path / "in", tmp_path / "cropped")
+    api.export(tmp_path / "cropped", TO, tmp_path / "deep" / "er" / "out", of="photos", label="folder")
+    (made,) = (tmp_path / "deep").rglob("*.jpg")
+    assert not made.is_symlink()
+    assert made.read_bytes() == (tmp_path / "elsewhere" / "a.jpg").read_bytes()
+
+
 def test_a_link_survives_what_is_done_to_the_folder(cropped: Path, tmp_path: Path) -> None:
     api.export(cropped, TO, tmp_path / "out", label="folder")
     made = files_of(tmp_path / "out")
