@@ -31,6 +31,7 @@ class BoxExport(Export, ABC):
     of: ClassVar[tuple[Of, ...]] = ("photos", "crops")
     takes = frozenset({"boxes", "pictures", "label"})
     negatives = True
+    neighbours = True
 
     def classes(self, job: Job) -> Mapping[str, int]:
         """Return class → place, in the order of the names; there is always one.

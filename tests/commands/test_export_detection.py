@@ -318,6 +318,22 @@ def test_a_label_names_the_class_of_chosen_boxes(tmp_path: Path, to: str) -> Non
         assert 'Orca "1"' in [label.get("value") for label in root.iter("Label")]
 
 
+def test_a_crop_has_the_boxes_of_all_animals_that_are_seen_in_it(tmp_path: Path) -> None:
+    write_photo(tmp_path / "in" / "a.jpg")
+    lines = ["image,xmin,ymin,xmax,ymax", "a.jpg,5,5,30,30", "a.jpg,20,5,50,30"]
+    (tmp_path / "boxes.csv").write_text("\n".join(lines))
+    model = f"boxes:{tmp_path / 'boxes.csv'}"
+    crop(tmp_path / "in", tmp_path / "cropped", detector=None, model=model, animals="all")
+    api.export(tmp_path / "cropped", "coco", tmp_path / "out", of="crops")
+    content = coco_of(tmp_path / "out")
+    assert [image["file_name"] for image in content["images"]] == ["a.1.jpg", "a.2.jpg"]
+    assert [annotation["image_id"] for annotation in content["annotations"]] == [1, 1, 2, 2]
+    for annotation in content["annotations"]:
+        left, top, width, height = annotation["bbox"]
+        assert 0 <= left < left + width <= 32
+        assert 0 <= top < top + height <= 32
+
+
 @pytest.mark.parametrize("to", TRAINING)
 def test_an_export_without_any_box_has_a_class(tmp_path: Path, to: str) -> None:
     write_photo(tmp_path / "in" / "a.jpg")
