@@ -323,8 +323,8 @@ def test_long_cells_are_cut_in_messages(load: Load) -> None:
 def test_files_that_cannot_be_used(load: Load, text: str, message: str) -> None:
     with refused("bad_boxes_file", UsageError) as caught:
         load(text)
-    assert message in str(caught.value)
-    assert "boxes.csv" in str(caught.value)
+    assert message in caught.value.message
+    assert "boxes.csv" in caught.value.message
 
 
 def test_missing_file_folder_and_other_encodings(tmp_path: Path) -> None:
