@@ -143,7 +143,7 @@ class FileCheck:
             finally:
                 crop.give_back()
         except PhotoError as error:
-            return str(error)
+            return error.message
         return ""
 
 

@@ -16,6 +16,7 @@ import detic_crop
 from detic_crop import api
 from detic_crop.boxes.crop_size import crop_size
 from detic_crop.cli.main import main
+from detic_crop.config import Fit
 from detic_crop.exports.base import Asked, Export
 from detic_crop.exports.formats import FORMATS, export_named
 from detic_crop.exports.names import UniqueNames, flat, with_extension_of
@@ -347,7 +348,7 @@ def test_extensions(name: str, expected: str) -> None:
 
 @pytest.mark.parametrize("fit", ["stretch", "pad", "square"])
 @pytest.mark.parametrize("size", [64, "96x48", "long:40", "native"])
-def test_a_box_lies_on_the_same_pixels_in_the_crop(tmp_path: Path, fit: str, size: Any) -> None:
+def test_a_box_lies_on_the_same_pixels_in_the_crop(tmp_path: Path, fit: Fit, size: Any) -> None:
     """A white rectangle in a black photo is the box; in the crop it is where the box is said to be."""
     photo = np.zeros((300, 400, 3), np.uint8)
     photo[100:180, 120:280] = 255
