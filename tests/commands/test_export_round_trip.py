@@ -26,13 +26,11 @@ class Way(NamedTuple):
         path: what to give as ``boxes:``, below the export.
         precision: pixels by which an edge may be off.
         scores: which exports of it have scores.
-        one_class: a photo has one class, that of its largest box.
     """
 
     path: str
     precision: float = 0
     scores: tuple[str, ...] = ("chosen", "all")
-    one_class: bool = False
 
 
 WAYS = {
@@ -41,8 +39,8 @@ WAYS = {
     "voc": Way(".", precision=0.5),
     "megadetector": Way("megadetector.json"),
     "label-studio": Way("tasks.json"),
-    "boxes-fullbody": Way("fullbody_train.csv", one_class=True),
-    "boxes-yolo": Way("yolov5_train.csv", one_class=True),
+    "boxes-fullbody": Way("fullbody_train.csv"),
+    "boxes-yolo": Way("yolov5_train.csv"),
 }
 
 
@@ -91,8 +89,7 @@ def assert_same_boxes(both: Both, way: Way, has_scores: bool) -> None:
         for one, other in zip(boxes_of(first), boxes_of(again), strict=True):
             assert one == pytest.approx(other, abs=way.precision), key
         for mine, theirs in zip(animals_of(first), animals_of(again), strict=True):
-            of = first if way.one_class and mine.box is not None else mine
-            assert theirs.class_name == class_of(first, of), key
+            assert theirs.class_name == class_of(first, mine), key
             if has_scores and mine.box is not None:
                 certain = mine.score is None or first.verdict == "box"
                 assert theirs.score == (1 if certain else mine.score), key
@@ -127,7 +124,7 @@ def test_chosen_boxes_come_back(tmp_path: Path, to: str, animals: str) -> None:
         assert_same_crops(both)
 
 
-@pytest.mark.parametrize("to", [to for to, way in WAYS.items() if not way.one_class])
+@pytest.mark.parametrize("to", WAYS)
 def test_all_boxes_come_back_and_are_chosen_among_as_before(tmp_path: Path, to: str) -> None:
     write_hurting(tmp_path / "in")
     crop(tmp_path / "in", tmp_path / "cropped")
