@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from detic_crop.commands.result import RunResult as RunResult
     from detic_crop.commands.review import review as review
     from detic_crop.commands.run import run as run
+    from detic_crop.commands.show import ContactSheet as ContactSheet
+    from detic_crop.commands.show import show as show
     from detic_crop.commands.split import SplitResult as SplitResult
     from detic_crop.commands.split import split as split
     from detic_crop.commands.teach import TeachResult as TeachResult
@@ -60,6 +62,7 @@ _HOMES = {
     "commands.result": ("ApplyResult", "RunResult"),
     "commands.review": ("review",),
     "commands.run": ("run",),
+    "commands.show": ("ContactSheet", "show"),
     "commands.split": ("SplitResult", "split"),
     "commands.teach": ("TeachResult", "teach"),
     "commands.verify": ("VerifyResult", "verify"),

@@ -13,6 +13,8 @@ from detic_crop.commands.result import ApplyResult as ApplyResult
 from detic_crop.commands.result import RunResult as RunResult
 from detic_crop.commands.review import review as review
 from detic_crop.commands.run import run as run
+from detic_crop.commands.show import ContactSheet as ContactSheet
+from detic_crop.commands.show import show as show
 from detic_crop.commands.split import SplitResult as SplitResult
 from detic_crop.commands.split import split as split
 from detic_crop.commands.teach import TeachResult as TeachResult

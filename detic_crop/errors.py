@@ -5,32 +5,42 @@ from __future__ import annotations
 import errno
 from typing import Any
 
+from detic_crop.keywords import in_python
 from detic_crop.wording import counted
 
 
 class DeticCropError(Exception):
     """Something a person must know about: one clear line, never a traceback.
 
+    As text it names options as keyword arguments, ``input=FOLDER``, for it is Python that shows an error so.
+
     Args:
         code: the cause in snake_case, e.g. ``other_settings``; it stays when the wording changes.
-        message: the line: what was expected, what was there, what to do next.
+        message: the line: what was expected, what was there, what to do next; with options as the command
+            line has them, ``--in FOLDER``.
+        out: what ``--out`` is called in Python, where that is another argument than ``output``.
     """
 
     exit_code = 1
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, *, out: str = "output") -> None:
         super().__init__(code, message)  # both, so that pickle can make the error again
         self.code = code
         self.message = message
+        self.out = out
 
     def __str__(self) -> str:
-        return self.message
+        return in_python(self.message, out=self.out)
 
 
 class UsageError(DeticCropError, ValueError):
     """A setting, argument or input file is wrong; nothing was changed. Expected, got, what to do next."""
 
     exit_code = 2
+
+
+class UnexpectedKeywordError(UsageError, TypeError):
+    """A call has a keyword argument that it does not know."""
 
 
 class OutputError(DeticCropError):
@@ -64,9 +74,10 @@ def is_disk_full(error: OSError) -> bool:
 def one_line(said: object, most: int | None = None) -> str:
     """Return the words of an error or text on one line, cut after `most` characters.
 
-    An error without words is named by its type.
+    An error without words is named by its type; one of ours has options as the command line has them.
     """
-    return " ".join(str(said).split())[:most] or type(said).__name__
+    words = said.message if isinstance(said, DeticCropError) else str(said)
+    return " ".join(words.split())[:most] or type(said).__name__
 
 
 class Interrupted(KeyboardInterrupt):

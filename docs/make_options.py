@@ -1,4 +1,4 @@
-"""Write `docs/options.md` from the options of the commands.
+"""Write `docs/options.md`, and the settings as keyword arguments, from the options of the commands.
 
 python docs/make_options.py
 """
@@ -11,8 +11,19 @@ import click
 
 from detic_crop.cli.main import cli
 from detic_crop.cli.options import Command
+from detic_crop.commands import keyword_settings
+from detic_crop.commands.signature import RECROP, RUN, keyword_types, text_of
 
 PAGE = Path(__file__).with_name("options.md")
+MODULE = Path(keyword_settings.__file__)
+MODULE_HEAD = '''\
+"""The settings as a type checker sees them; made from `config` by `python docs/make_options.py`."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal, TypedDict
+'''
 HEAD = """# Options
 
 This page is made by `python docs/make_options.py`; `detic-crop COMMAND --help` says the same.
@@ -46,6 +57,24 @@ def page() -> str:
     return "\n".join(parts)
 
 
+def module() -> str:
+    """Return the text of `commands/keyword_settings.py`: a class for each function that takes settings."""
+    classes = (
+        ("RunSettings", "Keyword arguments of `run`.", keyword_types(RUN)),
+        (
+            "RecropSettings",
+            "Keyword arguments of `recrop`; None: as it was.",
+            keyword_types(RECROP, changes=True),
+        ),
+    )
+    parts = [MODULE_HEAD]
+    for name, meaning, types in classes:
+        fields = [f"    {field}: {text_of(hint)}" for field, hint in types.items()]
+        head = [f"class {name}(TypedDict, total=False):", f'    """{meaning}"""', ""]
+        parts.append("\n".join(["", *head, *fields, ""]))
+    return "\n".join(parts)
+
+
 def section(title: str, command: click.Command) -> list[str]:
     """Return heading, first sentence and tables of one command."""
     context = click.Context(command, info_name=title)
@@ -70,3 +99,4 @@ def row(name: str, help: str) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    MODULE.write_text(module(), encoding="utf-8")

@@ -12,8 +12,10 @@ import click
 
 import detic_crop
 from detic_crop.cli import messages
-from detic_crop.cli.options import RECROP, RECROP_WORK, Command, option, settings
+from detic_crop.cli.options import Command, option, settings
 from detic_crop.cli.weights import weights
+from detic_crop.commands.in_words import verdicts_in_words
+from detic_crop.commands.signature import RECROP
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.errors import DeticCropError, Interrupted, Terminated, one_line
 from detic_crop.exports.base import BOXES, OF, PART, PICTURES
@@ -103,8 +105,8 @@ def run(input: str, output: str, strict: bool, **settings: Any) -> int:
 @_cropped
 @option("--out", "output", required=True, metavar="FOLDER", help="where the new data set goes")
 @_moved
-@settings(CropConfig, RECROP, changes=True)
-@settings(RunOptions, RECROP_WORK)
+@settings(CropConfig, RECROP[CropConfig], changes=True)
+@settings(RunOptions, RECROP[RunOptions])
 @_strict
 def recrop(cropped: str, output: str, strict: bool, **settings: Any) -> int:
     """Make another data set from the boxes that CROPPED kept, without a detector.
@@ -266,7 +268,7 @@ def apply(cropped: str, strict: bool, **given: Any) -> int:
         return 0
     for key, problem in result.problems.items():
         messages.say(f"{key} keeps its crop: {one_line(problem)}", err=True)
-    messages.say_result(result, quiet=given["quiet"], applied=messages.verdicts_applied(result))
+    messages.say_result(result, quiet=given["quiet"], applied=verdicts_in_words(result))
     if strict and result.problems:
         return _exit_code(result, strict=False) or 3
     return _exit_code(result, strict=False) or (1 if result.unplaced else 0)
@@ -326,7 +328,7 @@ def teach(cropped: str, out: str, **given: Any) -> int:
 @option("--test", metavar="CROPPED_TEST", help="a second folder, which becomes the part test beside this one")
 @option("--files", type=int, metavar="N", help="number of files, for tfrecord")
 @option("--title", metavar="TEXT", help="title of the data set, for kaggle")
-@option("--user", metavar="NAME", help="your account's name, for kaggle")
+@option("--user", metavar="NAME", help="your account's name, for kaggle  [default: KAGGLE_USERNAME]")
 @option("--licence", metavar="NAME", help="licence of the data set, for kaggle")
 @settings(RunOptions, ("quiet",))
 def export(cropped: str, to: str, out: str, quiet: bool, **given: Any) -> int:
@@ -427,7 +429,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     try:
         return int(cli.main(arguments, prog_name="detic-crop", standalone_mode=False) or 0)
     except DeticCropError as error:
-        messages.say_error(str(error))
+        messages.say_error(error.message)
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)

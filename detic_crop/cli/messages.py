@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
 
+from detic_crop.commands.in_words import (
+    VERDICTS,
+    counts_in_words,
+    dry_run_in_words,
+    no_tables_in_words,
+    stop_in_words,
+)
 from detic_crop.errors import one_line
 from detic_crop.photos.keys import printable
 from detic_crop.wording import counted, either, visible
@@ -18,15 +24,6 @@ if TYPE_CHECKING:
     from detic_crop.commands.split import SplitResult
     from detic_crop.commands.teach import TeachResult
     from detic_crop.commands.verify import VerifyResult
-
-_VERDICTS = {
-    "accepted": "accepted",
-    "box": "another box",
-    "whole": "whole photo",
-    "rejected": "rejected",
-    "unsure": "unsure",
-    "": "taken back",
-}
 
 
 def say(sentence: str, *, err: bool = False) -> None:
@@ -84,9 +81,8 @@ def say_result(result: RunResult, *, quiet: bool, applied: str = "") -> None:
             say(f"{key} keeps its earlier crop: {one_line(why)}", err=True)
     if result.profile:
         click.echo(result.profile)
-    if result.stopped:
-        why = "the time limit was reached" if result.stopped == "time_limit" else "interrupted"
-        say(f"{why}: {counted(result.remaining, 'photo')} to do; run the same command to continue", err=True)
+    if stop := stop_in_words(result, "run the same command"):
+        say(stop, err=True)
 
 
 def _unsaid(result: RunResult) -> list[str]:
@@ -96,33 +92,9 @@ def _unsaid(result: RunResult) -> list[str]:
 
 def say_counts(result: RunResult) -> None:
     """Print how many photos have which status, and where to look."""
-    counts = result.counts
-    not_found = counts["resized"] - result.reviewed_whole - result.not_listed
-    crops = f" ({counted(result.crops, 'crop')})" if result.config.animals == "all" else ""
-    parts = [f"{counts['cropped']} cropped{crops}"]
-    if not_found or not result.not_listed:
-        parts.append(f"{not_found} resized (nothing found)")
-    if result.not_listed:
-        file = result.config.model.removeprefix("boxes:")
-        parts.append(f"{result.not_listed} resized (not in {file}: nobody looked)")
-    if result.reviewed_whole:
-        parts.append(f"{result.reviewed_whole} whole by review")
-    if counts["skipped"]:
-        parts.append(f"{counts['skipped']} skipped (no crop)")
-    if counts["rejected"]:
-        parts.append(f"{counts['rejected']} rejected")
-    reasons = ", ".join(f"{reason} {n}" for reason, n in result.failures.most_common(5))
-    parts.append(f"{counts['failed']} failed" + (f" ({reasons})" if reasons else ""))
-    shard = result.folder.layout.shard
-    if shard is None:
-        parts.append(f"{counted(result.flagged, 'crop')} flagged")
-    speed = f"; {result.photos_per_second:.1f} photos/s" if result.done else ""
-    before = f" ({result.skipped} done before)" if result.skipped else ""
-    of = "" if shard is None else f"shard {shard}: "
-    say(f"{of}{counted(counts.total(), 'photo')}{before}: {', '.join(parts)}{speed}")
-    if shard is not None:
-        done = "it is done" if shard.count == 1 else f"all {shard.count:,} shards are done"
-        say(f"no tables yet; once {done}, run: detic-crop merge {result.folder.layout.quoted}")
+    say(counts_in_words(result))
+    if no_tables := no_tables_in_words(result):
+        say(no_tables)
         return
     layout = result.folder.layout
     page, table = layout.shown_of(layout.audit_html), layout.shown_of(layout.audit_csv)
@@ -136,14 +108,9 @@ def say_counts(result: RunResult) -> None:
 
 def say_dry_run(result: RunResult) -> None:
     """Print what `run --dry-run` would do."""
-    config = result.config
     for note in _unsaid(result):
         say(note)
-    say(
-        f"dry run, nothing written: {counted(result.remaining, 'photo')} to do, "
-        f"{result.skipped:,} done before; "
-        f"model {config.model} ({result.model_reason}), classes {config.classes}, conf {config.conf}"
-    )
+    say(dry_run_in_words(result))
 
 
 def say_transitions(result: RunResult) -> None:
@@ -151,17 +118,6 @@ def say_transitions(result: RunResult) -> None:
     changes = ", ".join(f"{n} {old} → {new}" for (old, new), n in sorted(result.transitions.items()))
     total = counted(result.transitions.total(), "photo")
     say(f"{total} changed status{': ' if changes else ''}{changes}")
-
-
-def verdicts_applied(result: ApplyResult) -> str:
-    """Return how many verdicts of each kind the crops follow now, in one line."""
-    kinds = Counter(_VERDICTS[change.after.verdict] for change in result.changes)
-    for key in result.problems:
-        kinds[_VERDICTS[next(c.after.verdict for c in result.changes if c.image == key)]] -= 1
-    parts = [f"{kinds[words]} {words}" for words in _VERDICTS.values() if kinds[words]]
-    if result.problems:
-        parts.append(f"{len(result.problems)} not possible")
-    return f"verdicts applied: {', '.join(parts)}" if parts else "no verdict to apply"
 
 
 def say_split(result: SplitResult) -> None:
@@ -179,7 +135,7 @@ def say_changes(result: ApplyResult) -> None:
     for change in result.changes:
         boxes = "; ".join(" ".join(f"{edge:g}" for edge in box) for box in change.after.boxes)
         how = "" if change.needs_recrop else " (no new crop)"
-        say(f"{change.image}: {_VERDICTS[change.after.verdict]}{boxes and f' {boxes}'}{how}")
+        say(f"{change.image}: {VERDICTS[change.after.verdict]}{boxes and f' {boxes}'}{how}")
     say(f"dry run, nothing written: {counted(len(result.changes), 'verdict')} to apply")
 
 

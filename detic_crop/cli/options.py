@@ -13,26 +13,6 @@ from detic_crop.config import SETTINGS, CropConfig, RunOptions, Setting
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-RECROP = tuple(name for name, setting in SETTINGS[CropConfig].items() if not setting.of_detector)
-"""Settings of a crop that can change without a detector."""
-
-RECROP_WORK = (
-    "workers",
-    "memory",
-    "limit",
-    "time_limit",
-    "photo_timeout",
-    "max_pixels",
-    "per_tar",
-    "csv_safe",
-    "encounter",
-    "overwrite",
-    "discard_review",
-    "quiet",
-    "profile",
-)
-"""Run options that `recrop` has too."""
-
 GROUPS: dict[str, tuple[str, ...]] = {
     "Photos and folders": (
         "input",
@@ -69,7 +49,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "truncated",
         "max_pixels",
     ),
-    "The export": ("to", "out", "of", "boxes", "pictures", "part", "files"),
+    "The export": ("to", "out", "of", "boxes", "pictures", "part", "test", "files"),
     "Label columns": ("label", "individual", "species"),
     "A Kaggle data set": ("title", "user", "licence"),
     "Detic": ("vocabulary", "names", "weights_file", "precision", "detector_size", "batch_size"),

@@ -98,7 +98,7 @@ def verify(names: tuple[str, ...]) -> int:
             lite_package.read_weights(place)
         except WeightsError as error:
             bad = True
-            messages.say_error(str(error))
+            messages.say_error(error.message)
         else:
             messages.say(f"{place} is as it was, sha256 {lite_package.WEIGHTS_SHA256}")
     for entry in wanted:
@@ -106,7 +106,7 @@ def verify(names: tuple[str, ...]) -> int:
             found = verify(entry.name, folder=folder, with_vocabulary=bool(names))
         except WeightsError as error:
             bad = True
-            messages.say_error(str(error))
+            messages.say_error(error.message)
         else:
             for file, sha256 in found.sha256.items():
                 messages.say(f"{folder / file} is as it was, sha256 {sha256}")
@@ -192,7 +192,7 @@ def _lite_place() -> str:
     try:
         return f"{lite_package.weights_path()}, sha256 {lite_package.WEIGHTS_SHA256}"
     except WeightsError as error:
-        return str(error)
+        return error.message
 
 
 def _row(entry: ModelEntry, folder: Path) -> tuple[str, ...]:

@@ -75,6 +75,7 @@ def _apply(folder: OutputFolder, input: PathLike | None, dry_run: bool, options:
     require_finished(recorded_config(folder.layout.journal), folder.shown)
     if dry_run:
         result, _, whereabouts = _look(folder, input)
+        result.dry_run = True
         result.notes[:0] = whereabouts.sentences("what needs its photo will stay as it is")
         return result
     with (
@@ -202,7 +203,7 @@ def _noting_what_is_not_placed(key: str, result: ApplyResult) -> Iterator[None]:
     try:
         yield
     except NotPlacedError as error:
-        result.problems[key] = result.unplaced[key] = str(error)
+        result.problems[key] = result.unplaced[key] = error.message
 
 
 def _recrop(

@@ -7,14 +7,16 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from typing import Any
+from typing import Any, Unpack
 
 from detic_crop.commands.carry_out import carry_out
 from detic_crop.commands.choose_detector import classes_text
 from detic_crop.commands.data_set import DataSet
+from detic_crop.commands.keyword_settings import RecropSettings
 from detic_crop.commands.result import RunResult, unless_stopped
 from detic_crop.commands.scope import WholeRun
 from detic_crop.commands.settings import PathLike, require_finished, with_settings
+from detic_crop.commands.signature import RECROP, takes_settings
 from detic_crop.config import ALGORITHM, SETTINGS, CropConfig, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.folder.decisions import Decision
@@ -50,13 +52,14 @@ _DETECTOR_SETTINGS = {
 }
 
 
+@takes_settings(RECROP, changes=True)
 def recrop(
     source: PathLike,
     output: PathLike,
     *,
     input: PathLike | None = None,
     options: RunOptions | None = None,
-    **settings: Any,
+    **settings: Unpack[RecropSettings],
 ) -> RunResult:
     """Make another data set from the candidates a run kept, without its detector.
 
@@ -65,8 +68,8 @@ def recrop(
         output: folder for the new data set.
         input: where the photos are now, if they have moved.
         options: how the work is done; labels are taken from `source`.
-        **settings: fields of `CropConfig` to change (``scale``, ``size``, ``conf``, ``classes``, ``fit``,
-            ``format``, ``quality``) and of `RunOptions`; the others stay as they were.
+        **settings: what of `CropConfig` is to change, such as ``scale=1.4``, and single fields of
+            `RunOptions`; they are listed below.
 
     Raises:
         UsageError: `source` is not a run, or its boxes cannot answer for these settings.

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from detic_crop.commands.in_words import (
+    counts_in_words,
+    dry_run_in_words,
+    no_tables_in_words,
+    stop_in_words,
+    verdicts_in_words,
+)
 from detic_crop.config import CropConfig
 from detic_crop.errors import Interrupted, Terminated
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.records import Record, files_of
+from detic_crop.keywords import in_python
 from detic_crop.report.agreement import Agreement
 from detic_crop.report.estimate import Estimate
+from detic_crop.report.sheet import SheetCrop
+from detic_crop.wording import counted
 from detic_crop.work.changes import Change
 
 Result = TypeVar("Result", bound="RunResult")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class RunResult:
-    """What a run left behind.
+    """What a run left behind. A notebook shows the counts, the most suspicious crops and links to the tables.
 
     Attributes:
         folder: the output folder; `folder.shown` is its path or address. Of an address the files are gone.
@@ -46,6 +56,8 @@ class RunResult:
         profile: with ``profile=True``, a table of where the time went.
         memory: bytes that photos may take together, as it was told; None: half of what there is.
         estimate: what a reviewed random sample says of all crops; None without a sample.
+        most_suspicious: the crops that most deserve a look, as far as the tables were written.
+        dry_run: nothing was written.
         agreements: how persons who judged that sample unseen agree with the review.
         versions: package → version, of a command that writes run.json; else empty.
     """
@@ -73,6 +85,45 @@ class RunResult:
     estimate: Estimate | None = None
     agreements: Sequence[Agreement] = ()
     versions: dict[str, str] = field(default_factory=dict)
+    most_suspicious: Sequence[SheetCrop] = ()
+    dry_run: bool = False
+
+    @property
+    def summary(self) -> str:
+        """What was done, or with ``dry_run`` would be, in one line."""
+        return dry_run_in_words(self) if self.dry_run else counts_in_words(self)
+
+    @property
+    def sentences(self) -> list[str]:
+        """What a person should know: how to go on, the estimate, the notes, photos that keep earlier crops.
+
+        Options are named as keyword arguments; `notes` has them as the command line does.
+        """
+        estimated = () if self.estimate is None else self.estimate.sentences
+        said = [
+            stop_in_words(self, "make the same call"),
+            no_tables_in_words(self),
+            *estimated,
+            *(agreement.sentence for agreement in self.agreements),
+            *self.notes,
+            *(f"{key} keeps its earlier crop: {why}" for key, why in self._kept().items()),
+        ]
+        return [in_python(sentence) for sentence in said if sentence]
+
+    def _kept(self) -> Mapping[str, str]:
+        return self.unplaced
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.folder.shown}: {self.summary}>"
+
+    def _repr_html_(self) -> str | None:
+        """Return what a notebook shows; None: it shows the text, for instance when the folder is gone."""
+        try:
+            from detic_crop.commands.in_notebook import html_of_result
+
+            return html_of_result(self)
+        except Exception:  # to look at a result never stops a notebook
+            return None
 
     @property
     def photos_per_second(self) -> float:
@@ -94,7 +145,7 @@ class RunResult:
         self.reviewed_whole, self.not_listed = reasons["reviewed_whole"], reasons["not_listed"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class ApplyResult(RunResult):
     """What `apply` did, or with ``dry_run`` would do.
 
@@ -105,6 +156,16 @@ class ApplyResult(RunResult):
 
     changes: list[Change] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> str:
+        """What was done, or with ``dry_run`` would be, in one line."""
+        if self.dry_run:
+            return f"dry run, nothing written: {counted(len(self.changes), 'verdict')} to apply"
+        return f"{verdicts_in_words(self)}; {counts_in_words(self)}"
+
+    def _kept(self) -> Mapping[str, str]:
+        return self.problems
 
 
 def unless_stopped(result: Result) -> Result:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from detic_crop.boxes.choose import UNKNOWN_CLASS
 from detic_crop.columns import Layers
@@ -13,9 +13,11 @@ from detic_crop.commands.carry_out import carry_out
 from detic_crop.commands.choose_detector import choose_detector, resolve_config
 from detic_crop.commands.command_line import command_words
 from detic_crop.commands.data_set import data_set_of
+from detic_crop.commands.keyword_settings import RunSettings
 from detic_crop.commands.result import RunResult, unless_stopped
 from detic_crop.commands.scope import Scope, scope_of
 from detic_crop.commands.settings import PathLike, with_settings
+from detic_crop.commands.signature import RUN, takes_settings
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.detectors.base import Detector, DetectorLike, as_detector
 from detic_crop.errors import UsageError
@@ -42,6 +44,7 @@ from detic_crop.work.recipe import Recipe
 _log = logging.getLogger(__name__)
 
 
+@takes_settings(RUN)
 def run(
     input: PathLike,
     output: PathLike,
@@ -49,7 +52,7 @@ def run(
     config: CropConfig | None = None,
     options: RunOptions | None = None,
     detector: DetectorLike | None = None,
-    **settings: Any,
+    **settings: Unpack[RunSettings],
 ) -> RunResult:
     """Crop every photo of `input` into the folder `output`; the same call again resumes.
 
@@ -60,7 +63,8 @@ def run(
         config: what the crops are like; see `CropConfig`.
         options: how the work is done; see `RunOptions`.
         detector: your own detector instead of ``config.model``.
-        **settings: single fields of `CropConfig` and `RunOptions`, e.g. ``size=256, workers=2``.
+        **settings: single fields of `CropConfig` and `RunOptions`, e.g. ``size=256, workers=2``; they are
+            listed below.
 
     Raises:
         UsageError: something asked for is wrong; nothing was changed.
@@ -148,7 +152,7 @@ def _prepared(
     try:
         detector.expect(OwnPaths(listing.photos))
     except UsageError as error:
-        raise UsageError(error.code, "; ".join([str(error), *listing.notes[:2]])) from error
+        raise UsageError(error.code, "; ".join([error.message, *listing.notes[:2]])) from error
     return resolved
 
 
@@ -157,6 +161,7 @@ def _described(task: Task, scope: Scope, result: RunResult) -> RunResult:
     layout = scope.folder.layout
     finished = scope.finished((Replay() if scope.options.overwrite else replay(layout.journal)).entries)
     plan = make_plan(task, finished, scope.folder, scope)
+    result.dry_run = True
     result.skipped, result.remaining = plan.skipped, len(plan.jobs)
     for job in plan.jobs[:5]:
         crop = numbered(job.crop, 1) if task.config.animals == "all" else job.crop

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from detic_crop.config import CropConfig, RunOptions
-from detic_crop.errors import UsageError
+from detic_crop.config import SETTINGS, CropConfig, RunOptions
+from detic_crop.errors import UnexpectedKeywordError, UsageError
+from detic_crop.wording import either
 
 PathLike = str | os.PathLike[str]
 
@@ -19,21 +21,17 @@ def with_settings(
     """Return both kinds of settings with single fields of either replaced.
 
     Raises:
-        UsageError: a field does not exist, is not accepted, or its value is out of range.
+        UnexpectedKeywordError: a field does not exist.
+        UsageError: it is not accepted, or its value is out of range.
     """
     for name, instead in (("weights", "pass weights_file=PATH"), ("algorithm", "leave it out")):
         if name in settings:
             raise UsageError(
                 "setting_not_accepted", f"{name} is recorded by a run, and cannot be passed; {instead}"
             )
-    ours = {f.name for f in dataclasses.fields(CropConfig)}
-    theirs = {f.name for f in dataclasses.fields(RunOptions)}
-    unknown = sorted(set(settings) - ours - theirs)
-    if unknown:
-        raise UsageError(
-            "unknown_setting",
-            f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(ours | theirs))}",
-        )
+    ours, theirs = set(SETTINGS[CropConfig]), set(SETTINGS[RunOptions])
+    if unknown := [name for name in settings if name not in ours | theirs]:
+        raise _unexpected(unknown, ours | theirs)
     config = dataclasses.replace(config, **{k: v for k, v in settings.items() if k in ours})
     if config.max_animals is not None and config.animals != "all":
         raise UsageError(
@@ -46,6 +44,18 @@ def with_settings(
             "crops); add one of them, or leave it out",
         )
     return config, dataclasses.replace(options, **{k: v for k, v in settings.items() if k in theirs})
+
+
+def _unexpected(unknown: Sequence[str], known: Collection[str]) -> UnexpectedKeywordError:
+    named = []
+    for name in unknown:
+        near = difflib.get_close_matches(name.removeprefix("--").replace("-", "_").lower(), known, 1)
+        named.append(f"{name!r}; did you mean {near[0]}?" if near else repr(name))
+    said = ", ".join(named)
+    advice = "" if said.endswith("?") else f"; known are {', '.join(sorted(known))}"
+    return UnexpectedKeywordError(
+        "unknown_setting", f"unexpected {either(len(unknown), 'setting', 'settings')} {said}{advice}"
+    )
 
 
 def check_same_settings(

@@ -24,6 +24,7 @@ from detic_crop.report.meetings import NO_ENCOUNTERS
 from detic_crop.report.model import Audit
 from detic_crop.report.more_columns import MoreColumns
 from detic_crop.report.sample import detected_records
+from detic_crop.report.sheet import MostSuspicious, crops_to_show
 from detic_crop.report.splitting import FoldColumn
 from detic_crop.report.table import write_table
 from detic_crop.report.workbook import write_workbook
@@ -33,6 +34,10 @@ from detic_crop.work.progress import counting_bar
 
 RUN_AUDIT = "run `detic-crop audit` with --in FOLDER, where they are now"
 """Advice about photos that have moved, of commands that do not take ``--in`` for them."""
+
+
+_MOST_SHOWN = 12
+"""Crops that a notebook shows of a result."""
 
 
 def write_tables(
@@ -88,7 +93,9 @@ def write_report(
         )
     result.notes += _manifest(result, audit, manifest)
     result.flagged = 0
-    result.count(_counting_flagged(result, audit))
+    worst = MostSuspicious(_MOST_SHOWN)
+    result.count(_looked_at(result, audit, worst))
+    result.most_suspicious = crops_to_show(worst.photos, audit, _MOST_SHOWN)
     write_paper(result, audit, sample)
     if audit.labels is not None and len(audit.rows) < len(audit.labels.rows):
         result.notes.append(
@@ -140,14 +147,14 @@ def with_further_columns(folder: OutputFolder, audit: Audit, notes: list[str]) -
         try:
             meetings, times = look_for_meetings(folder, audit, how, quiet=True)
         except UsageError as error:  # other labels than when it was asked for: no reason to lose the tables
-            notes.append(f"no encounters: {error}")
+            notes.append(f"no encounters: {error.message}")
         else:
             notes += meetings.notes
             more.append(meetings)
     try:
         saved = load_folds(folder)
     except UsageError as error:
-        notes.append(str(error))
+        notes.append(error.message)
         saved = None
     if saved is not None:
         column = FoldColumn(saved)
@@ -156,10 +163,12 @@ def with_further_columns(folder: OutputFolder, audit: Audit, notes: list[str]) -
     return dataclasses.replace(audit, more=[*audit.more, *more]), times
 
 
-def _counting_flagged(result: RunResult, audit: Audit) -> Iterator[Record]:
-    """Yield the records of the photos and count the flagged ones, so that they are read once through."""
+def _looked_at(result: RunResult, audit: Audit, worst: MostSuspicious) -> Iterator[Record]:
+    """Yield the records of the photos, which are read once through; flagged ones are counted meanwhile."""
     for photo in audit.photos.in_order():
         result.flagged += photo.is_flagged
+        if photo.is_crop:
+            worst.add(photo)
         yield photo.record
 
 
@@ -168,5 +177,5 @@ def sample_of(result: RunResult) -> list[Drawn]:
     try:
         return load_sample(result.folder)
     except UsageError as error:
-        result.notes.append(str(error))
+        result.notes.append(error.message)
         return []

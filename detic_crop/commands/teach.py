@@ -200,13 +200,16 @@ def _target(out: PathLike) -> Path:
     given = os.fspath(out)
     if is_address(given):
         raise UsageError(
-            "needs_disk", f"teach needs --out on a disk, got {given}; copy the file there afterwards"
+            "needs_disk",
+            f"teach needs --out on a disk, got {given}; copy the file there afterwards",
+            out="out",
         )
     target = Path(os.path.realpath(os.path.expanduser(given)))
     if not os.path.isdir(target.parent):
         raise UsageError(
             "no_folder_for_out",
             f"--out {given}: there is no folder {target.parent}; make it, or pass another --out",
+            out="out",
         )
     from detic_crop.detectors.lite.taught_file import is_taught_file, require_writable
 
@@ -220,6 +223,7 @@ def _target(out: PathLike) -> Path:
                 "out_is_not_taught",
                 f"--out {given} exists and was not written by `detic-crop teach`, so it is left as it is; "
                 "pass another --out",
+                out="out",
             )
     require_writable(target)  # now, rather than after all the work
     return target
@@ -250,7 +254,7 @@ def _learn(pupil: Pupil, look: _Look, options: RunOptions) -> tuple[list[Truth],
                 lessons.append(pupil.look_at(_pixels(truth, look, options.memory), truth.box, seed))
                 truths.append(truth)
             except PhotoError as error:
-                look.left_out[truth.image] = str(error)
+                look.left_out[truth.image] = error.message
             step()
     return truths, lessons
 

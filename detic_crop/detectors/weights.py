@@ -233,7 +233,9 @@ def pull(
         ]
     except DownloadError as error:
         missing = [entry for entry in entries if not (folder / entry.file).exists()]
-        raise DownloadError(error.code, f"{error}; or {_by_hand(missing or entries, folder)}") from error
+        raise DownloadError(
+            error.code, f"{error.message}; or {_by_hand(missing or entries, folder)}"
+        ) from error
 
 
 def remove(name: str, *, folder: Path | None = None, forget_hash: bool = False) -> list[Path]:
@@ -306,7 +308,7 @@ def _pull_file(
             try:
                 return PulledFile(path, _known_sha256(entry, folder, always_hash=True), downloaded=False)
             except WeightsError as error:
-                _log.info("%s; downloading it again", error)
+                _log.info("%s; downloading it again", error.message)
         download(
             address,
             part,
@@ -347,7 +349,7 @@ def _accept(entry: ModelEntry, part: Path, folder: Path, check: Check) -> str:
     except WeightsError as error:
         raise WeightsError(
             "damaged_download",
-            f"{error}; the download is kept as {part} and checked again by the next pull, "
+            f"{error.message}; the download is kept as {part} and checked again by the next pull, "
             f"`detic-crop weights rm {entry.name}` removes it",
         ) from error
     return sha256

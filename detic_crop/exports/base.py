@@ -72,6 +72,7 @@ class Export(ABC):
         negatives: whether photos without an animal, rejected ones among them, belong into it; else only
             cropped and resized ones do.
         each_animal: whether a photo of several animals is a picture for each, with its box alone.
+        neighbours: whether a crop has the boxes of other animals that are seen in it, too.
         failed: whether photos that could not be read belong into it, without a size or boxes.
     """
 
@@ -82,6 +83,7 @@ class Export(ABC):
     accepts: ClassVar[tuple[str, ...]] = ("JPEG", "PNG")
     negatives: ClassVar[bool] = False
     each_animal: ClassVar[bool] = False
+    neighbours: ClassVar[bool] = False
     failed: ClassVar[bool] = False
 
     def __init__(self, name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-from detic_crop.boxes.geometry import PixelBox, area_of, round_out, whole
+from detic_crop.boxes.geometry import PixelBox, round_out, whole
 from detic_crop.detectors.boxes_file.csv_table import PHOTO_SIZE_COLUMNS, SCORE_COLUMNS
 from detic_crop.exports.base import Export, Of, Pictures
 from detic_crop.exports.job import Job
@@ -61,7 +61,7 @@ def _cells(picture: Picture, separator: str) -> dict[str, str]:
     return {
         "bbox": f"[{separator.join(f'[{separator.join(texts)}]' for texts in _texts(pixels, separator))}]",
         _EXACT: _exact(boxes),
-        "class_name": max(boxes, key=lambda box: area_of(box.xyxy)).class_name,
+        "class_name": _classes(boxes),
         "conf": f"[{separator.join(f'{score:.6}' for score in scores)}]",
         "width": str(picture.sides[0]),
         "height": str(picture.sides[1]),
@@ -76,3 +76,9 @@ def _texts(boxes: Sequence[PixelBox], separator: str) -> list[list[str]]:
 def _exact(boxes: Sequence[ExportedBox]) -> str:
     texts = [" ".join(f"{edge:.10g}" for edge in box.xyxy) for box in boxes]
     return texts[0] if len(texts) == 1 else f"[{' '.join(f'[{text}]' for text in texts)}]"
+
+
+def _classes(boxes: Sequence[ExportedBox]) -> str:
+    """Return the class of the box, or those of several, as our own reader takes them."""
+    names = [box.class_name for box in boxes]
+    return names[0] if len(names) == 1 else ";".join(name.replace(";", ",") for name in names)

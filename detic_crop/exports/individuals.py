@@ -146,20 +146,31 @@ class Tally:
     """Counts what a person should know of the animals of an export."""
 
     def __init__(self) -> None:
-        self.animals = self.unknown = self.undated = self.crowded = 0
+        self._animals = self._unknown = self._whole = self._crowded = 0
 
     def add(self, picture: Picture, individual: str) -> None:
         """Count one animal."""
-        self.animals += 1
-        self.unknown += not individual
-        self.crowded += bool(individual) and len(picture.photo.record.animals) > 1
+        self._animals += 1
+        self._unknown += not individual
+        self._whole += not picture.boxes
+        self._crowded += bool(individual) and len(picture.photo.record.animals) > 1
 
     def sentences(self, job: Job) -> Iterator[str]:
         """Yield what is to be known."""
-        yield f"{counted(self.animals, 'animal')}, {self.unknown:,} of unknown individuals"
-        if self.crowded:
+        yield f"{counted(self._animals, 'animal')}, {self._unknown:,} of unknown individuals"
+        yield from without_box(self._whole)
+        if self._crowded:
             yield (
-                f"{counted(self.crowded, 'animal')} {either(self.crowded, 'shares', 'share')} a photo with "
-                f"others, and so {either(self.crowded, 'its', 'their')} {job.individual_column} may be that "
+                f"{counted(self._crowded, 'animal')} {either(self._crowded, 'shares', 'share')} a photo with "
+                f"others, and so {either(self._crowded, 'its', 'their')} {job.individual_column} may be that "
                 "of another one; flags has several_animals there"
             )
+
+
+def without_box(count: int) -> Iterator[str]:
+    """Yield a sentence on whole photos that stand for an animal, if there are any."""
+    if count:
+        yield (
+            f"{counted(count, 'whole photo')} {either(count, 'is', 'are')} among them, in which no box was "
+            "chosen; reject those without an animal in `detic-crop review`, then apply"
+        )

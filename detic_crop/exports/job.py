@@ -177,7 +177,8 @@ class Job:
         return Picture(photo, record, record.image, "", (record.width, record.height), boxes)
 
     def _crops(self, photo: AuditPhoto) -> Iterator[Picture]:
-        boxes = self._boxes(photo) if self.boxes == "all" else None
+        of_photo = self.boxes == "all" or self._export.neighbours
+        boxes = self._boxes(photo) if of_photo else None
         for crop in crops_of(photo.record):
             rectangle = crop.record.crop_box
             assert rectangle is not None  # only those have one

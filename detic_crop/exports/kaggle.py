@@ -38,6 +38,9 @@ LICENCES = (
 _TABLE = "{}2.csv"
 _FOLDER = "cropped_{0}_images/cropped_{0}_images"
 _PHOTO = "photo"
+_USER_VARIABLE = "KAGGLE_USERNAME"
+"""Kaggle's own program reads it, too."""
+_NO_USER = "INSERT_USERNAME"
 
 _COLUMNS = {
     IMAGE: "file name of the crop",
@@ -93,7 +96,11 @@ class Kaggle(Export):
         upload = shlex.join(["kaggle", "datasets", "create", "-p", target.shown, "-r", "zip"])
         if about.licence == "unknown":
             jobs[-1].notes.append("the licence is called unknown; pass --licence NAME if you know it")
-        jobs[-1].notes.append(f"upload it, private at first: {upload}")
+        before = ""
+        if about.user == _NO_USER:
+            path = target.final("dataset-metadata.json")
+            before = f"write your account's name for {_NO_USER} into {path} (or pass --user NAME), then "
+        jobs[-1].notes.append(f"{before}upload it, private at first: {upload}")
 
     def _wanted(self, picture: Picture) -> str:
         return flat(with_extension_of(within(picture.crop), self.accepts))
@@ -131,17 +138,16 @@ class _About:
         slug = _slug(title)
         if len(slug) not in _SLUG:
             raise _refused("--title", "at least 6 letters a to z or digits", f"{title}", "pass another title")
-        user = (asked.user or "").strip().lower()
-        if not re.fullmatch("[a-z0-9_-]+", user):
-            got = repr(asked.user) if asked.user else "none"
-            raise _refused("--user", "the name of your account at kaggle.com", got, "pass --user NAME")
+        user = asked.user or os.environ.get(_USER_VARIABLE, "")
+        if user and not re.fullmatch("[A-Za-z0-9_-]+", user.strip()):
+            raise _refused("--user", "the name of your account at kaggle.com", repr(user), "pass --user NAME")
         licence = asked.licence or "unknown"
         known = {name.casefold(): name for name in LICENCES}
         if licence.casefold() not in known:
             raise _refused(
                 "--licence", "a name that Kaggle knows", licence, f"pass one of {', '.join(LICENCES)}"
             )
-        return cls(title, slug, user, known[licence.casefold()])
+        return cls(title, slug, user.strip().lower() or _NO_USER, known[licence.casefold()])
 
 
 def _refused(option: str, expected: str, got: str, advice: str) -> UsageError:

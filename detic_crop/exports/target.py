@@ -56,7 +56,7 @@ class Target:
         """Put a file there as a second name of another one; as a copy where the disk cannot."""
         path = self.path(name)
         try:
-            os.link(source, path)
+            os.link(os.path.realpath(source), path)  # on Linux a link to a link would be made
         except FileExistsError:
             raise
         except (OSError, NotImplementedError) as error:
@@ -119,6 +119,7 @@ def new_folder(out: str | os.PathLike[str], outside_of: Iterable[tuple[str, str]
         raise UsageError(
             "out_not_writable",
             f"export writes to a disk, got --out {redact(given)}; pass a folder, then copy it",
+            out="out",
         )
     path = Path(os.path.abspath(given))
     for folder, what in outside_of:
@@ -128,6 +129,7 @@ def new_folder(out: str | os.PathLike[str], outside_of: Iterable[tuple[str, str]
             "out_not_empty",
             f"--out {given} is there already, and an export is not mixed with anything; pass another, or "
             "remove it first",
+            out="out",
         )
     partial = path.with_name(f".{path.name}.partial")
     with output_errors(given):
@@ -151,6 +153,7 @@ def _alone(partial: Path, given: str) -> Iterator[None]:
         raise UsageError(
             "foreign_partial",
             f"{partial} was not made by detic-crop, which makes --out {given} there first; move it away",
+            out="out",
         )
     partial.mkdir(exist_ok=True)
     lock = filelock.FileLock(partial / _LOCK, timeout=0)
@@ -173,4 +176,5 @@ def _refuse_inside(path: Path, folder: str, what: str, given: str) -> None:
             "out_not_apart",
             f"--out {given} lies in the folder of {what} ({folder}), where the next run would meet it; pass "
             "a folder outside",
+            out="out",
         )

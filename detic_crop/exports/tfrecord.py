@@ -78,6 +78,7 @@ def _refuse_path(target: Target) -> None:
             "count_in_path",
             f"--out {target.shown}: readers take the first -NUMBER. in a path for the number of pictures in "
             f"that file, and {found[0]!r} would come before it; pass a folder whose path has no such part",
+            out="out",
         )
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from detic_crop.boxes.crop_size import Sides
 from detic_crop.exports.base import Export, Of, Pictures
-from detic_crop.exports.individuals import Dates, individual_of
+from detic_crop.exports.individuals import Dates, individual_of, without_box
 from detic_crop.exports.job import Job
 from detic_crop.exports.names import UniqueNames, UniqueWords, plain, with_extension_of
 from detic_crop.exports.picture import Picture
@@ -130,7 +130,7 @@ class _Rows:
         self._sightings: dict[str, str] = {}
         self._words = UniqueWords("_", "sighting")
         self._strangers: Counter[str] = Counter()
-        self._unplaced = self._undated = self._shared = 0
+        self._unplaced = self._undated = self._shared = self._whole = 0
 
     def of(self, picture: Picture) -> tuple[str, Row]:
         """Return what names the encounter of a picture, empty for one of its own, and its cells."""
@@ -144,6 +144,7 @@ class _Rows:
         }
         theirs = {name: self._job.label(picture, name) for name in self._theirs}
         row |= {name: cell for name, cell in theirs.items() if cell}
+        self._whole += not picture.boxes
         self._undated += not row[_YEAR]
         self._unplaced += not (row[_LOCATION_ID] or row[_LOCALITY] or (row[_LATITUDE] and row[_LONGITUDE]))
         row = {column: cell for column, cell in row.items() if cell}
@@ -198,6 +199,7 @@ class _Rows:
 
     def sentences(self) -> Iterator[str]:
         """Yield what Wildbook asks for and is not there."""
+        yield from without_box(self._whole)
         if self._unplaced:
             yield (
                 f"{counted(self._unplaced, 'picture')} without a location, which Wildbook asks for: choose "

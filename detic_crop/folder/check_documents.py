@@ -39,7 +39,7 @@ def check_documents(folder: OutputFolder, state: Replay) -> Iterator[Problem]:
         try:
             load(folder)
         except UsageError as error:
-            yield Problem("state", STATE, str(error))
+            yield Problem("state", STATE, error.message)
     for path in (layout.review, layout.second_review):
         for sentence in read_review(path).sentences(layout.shown_of(path)):
             yield Problem("state", layout.name_of(path), sentence)

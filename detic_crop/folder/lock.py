@@ -230,7 +230,7 @@ class StoreLease:
         """
         if self._taken_by is not None:
             error = _leased(self._layout, self._taken_by)
-            raise OutputError(error.code, f"{error}; what was finished is kept")
+            raise OutputError(error.code, f"{error.message}; what was finished is kept")
 
     def ask(self) -> None:
         """Make sure that the lease is held now; see `check`.

@@ -19,6 +19,7 @@ import io
 import json
 import os
 import tarfile
+import threading
 from collections import Counter
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
@@ -134,6 +135,7 @@ class TarCrops:
         self._mirror = mirror
         self._files = FileCrops(layout, inside, writer, mirror)
         self._open = ""  # the tar file that crops are put in now
+        self._reading = threading.Lock()  # several threads may want a tar file that has to be fetched
         # Of a few tar files what is in them: a run goes through them in order.
         self._members = lru_cache(8)(self._read_members)
 
@@ -399,10 +401,11 @@ class TarCrops:
 
     def _read_members(self, tar: str) -> Members:
         """Return name → (offset, size) of what a tar file holds; nothing where there is none."""
-        if found := self._members_here(tar) or self._mirror.members(tar):
-            return found
-        self._mirror.fetch(tar)  # its index does not fit it: something else has changed it
-        return self._members_here(tar)
+        with self._reading:
+            if found := self._members_here(tar) or self._mirror.members(tar):
+                return found
+            self._mirror.fetch(tar)  # its index does not fit it: something else has changed it
+            return self._members_here(tar)
 
     def _members_here(self, tar: str) -> Members:
         """Return what of our samples a tar file on this disk holds."""

@@ -60,7 +60,7 @@ def truths_of(
             try:
                 box = max(decision.clipped((record.width, record.height)).boxes, key=area_of)
             except PhotoError as error:
-                unclear[key] = str(error)
+                unclear[key] = error.message
                 continue
             truths.append(Truth(key, box, "corrected"))
         elif decision.verdict == "accepted" and detected is not None:

@@ -13,6 +13,7 @@ from PIL import (
     BmpImagePlugin,
     Image,
     ImageFile,
+    ImageOps,
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
@@ -59,6 +60,15 @@ def pixels_of(header: Header, max_pixels: int) -> tuple[NDArray[np.uint8], bool]
         raise ValueError("two sizes in one file")
     whole = load_rows(photo)
     return _to_bgr(photo, header), whole
+
+
+def bgr_of_picture(picture: Image.Image) -> NDArray[np.uint8]:
+    """Return the (H, W, 3) BGR pixels of a picture that Pillow opened or made.
+
+    The rules are those of `PhotoFile.decode`; its orientation, if it has one, is applied.
+    """
+    upright_one = ImageOps.exif_transpose(picture)
+    return _to_bgr(upright_one, Header("PNG", *upright_one.size, b""))
 
 
 def _to_bgr(photo: Image.Image, header: Header) -> NDArray[np.uint8]:

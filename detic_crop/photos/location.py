@@ -219,7 +219,7 @@ class StoreObject(Struct, frozen=True, gc=False):
             store = store_of(self.address)
             return request(store.asked(asking))
         except UsageError as error:  # on another machine than the one that listed it
-            raise PhotoError("unreadable", str(error)) from error
+            raise PhotoError("unreadable", error.message) from error
         except FileNotFoundError as error:
             raise PhotoError(
                 "missing_file", f"expected a photo at {address}, found none; check the list and --in"

@@ -148,6 +148,17 @@ class JudgedPhotos(Mapping[str, AuditPhoto]):
         """Yield the photos; the same as `values`, without looking for each."""
         return map(self._photo, range(len(self)))
 
+    def any_of(self, places: NDArray[np.intp], most: int, seed: int) -> list[AuditPhoto]:
+        """Return photos at some places, drawn at random; the same seed draws the same.
+
+        Args:
+            places: ascending places in the order of the photos.
+            most: number of photos to return.
+            seed: of the random numbers.
+        """
+        drawn = np.random.default_rng(seed).permutation(places)[:most]
+        return [self._photo(place) for place in drawn.tolist()]
+
     def most_suspicious(self, places: NDArray[np.intp], most: int) -> list[AuditPhoto]:
         """Return the photos at some places, the first of them by `AuditPhoto.rank`.
 

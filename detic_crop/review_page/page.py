@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from detic_crop.boxes.crop_size import CropSize
-from detic_crop.errors import OutputError, PhotoError, UsageError
+from detic_crop.errors import OutputError, PhotoError, UsageError, one_line
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.records import Record
@@ -261,9 +261,9 @@ class ReviewPage:
                 self._rows.note(self._log.append(verdict))
                 self.given += 1
         except ValueError as error:
-            return _refuse(409, str(error))
+            return _refuse(409, one_line(error))
         except OutputError as error:
-            return _refuse(507, str(error))
+            return _refuse(507, error.message)
         return _json(
             {
                 **last_word(self._rows.last(rank)),

@@ -92,7 +92,7 @@ def execute(
                         replaced, unfinished = plan.replaced.get(key, ()), plan.unfinished.get(key, ())
                         record = commit(outcome, journal, folder, times, replaced, unfinished)
                     except NotPlacedError as error:
-                        result.unplaced[key] = str(error)
+                        result.unplaced[key] = error.message
                         report(outcome.record)
                         continue
                     result.done[record.status] += 1

@@ -35,7 +35,8 @@ class States:
         path = random.choice(state_files(out))
         print("damage:", path.relative_to(out), _damage(trial, path))
         for _ in range(random.randrange(4)):
-            self._look(trial, out, random.choice(("dry run", "audit", "apply", "recrop", "merge", "review")))
+            commands = ("dry run", "audit", "apply", "recrop", "merge", "review", "verify")
+            self._look(trial, out, random.choice(commands))
         finished, how = scenery.finish(folder, out)
         assert_whole(finished, scenery.keys[:4] if folder.name == "stopped" else scenery.keys)
         return how

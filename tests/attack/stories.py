@@ -105,7 +105,8 @@ class Story:
 
     def audit(self) -> None:
         """Only the tables."""
-        self.command("audit", str(self.out), *self.random.choice(((), ("--sample", "10"), ("--xlsx",))))
+        more = self.random.choice(((), ("--sample", "10"), ("--xlsx",), ("--manifest",)))
+        self.command("audit", str(self.out), *more)
 
     def recrop(self) -> None:
         """Another folder from this one, which it must not touch."""
@@ -231,6 +232,9 @@ def _assert_as_new(story: Story) -> None:
     assert_whole(story.out, keys)
     assert leftovers(story.out) == []
     assert not (story.out / STATE / "pending").exists()
+    assert not give("audit", story.out, "--manifest").error
+    verified = give("verify", story.out)
+    assert verified.code == 0, verified.said
     story.out = story.place / "new"
     assert not give(*story.run("--workers", "1")).error
     give_verdicts(story.out, story.verdicts)

@@ -16,6 +16,7 @@ import detic_crop
 from detic_crop import api
 from detic_crop.boxes.crop_size import crop_size
 from detic_crop.cli.main import main
+from detic_crop.config import Fit
 from detic_crop.exports.base import Asked, Export
 from detic_crop.exports.formats import FORMATS, export_named
 from detic_crop.exports.names import UniqueNames, flat, with_extension_of
@@ -60,6 +61,17 @@ def test_links_share_the_crops_and_copies_do_not(cropped: Path, tmp_path: Path) 
     assert (linked.linked, copied.linked, bare.linked) == (linked.count, 0, 0)
     assert linked.left_out == {"failed": 4, "without a folder": 3}
     assert product(cropped) == before
+
+
+def test_photos_that_are_symbolic_links_are_linked_themselves(tmp_path: Path) -> None:
+    write_photo(tmp_path / "elsewhere" / "a.jpg")
+    (tmp_path / "in" / "day").mkdir(parents=True)
+    (tmp_path / "in" / "day" / "a.jpg").symlink_to("../../elsewhere/a.jpg")
+    crop(tmp_path / "in", tmp_path / "cropped")
+    api.export(tmp_path / "cropped", TO, tmp_path / "deep" / "er" / "out", of="photos", label="folder")
+    (made,) = (tmp_path / "deep").rglob("*.jpg")
+    assert not made.is_symlink()
+    assert made.read_bytes() == (tmp_path / "elsewhere" / "a.jpg").read_bytes()
 
 
 def test_a_link_survives_what_is_done_to_the_folder(cropped: Path, tmp_path: Path) -> None:
@@ -336,7 +348,7 @@ def test_extensions(name: str, expected: str) -> None:
 
 @pytest.mark.parametrize("fit", ["stretch", "pad", "square"])
 @pytest.mark.parametrize("size", [64, "96x48", "long:40", "native"])
-def test_a_box_lies_on_the_same_pixels_in_the_crop(tmp_path: Path, fit: str, size: Any) -> None:
+def test_a_box_lies_on_the_same_pixels_in_the_crop(tmp_path: Path, fit: Fit, size: Any) -> None:
     """A white rectangle in a black photo is the box; in the crop it is where the box is said to be."""
     photo = np.zeros((300, 400, 3), np.uint8)
     photo[100:180, 120:280] = 255

@@ -140,6 +140,19 @@ def test_the_same_bytes_every_time_and_no_other_settings(work: Path, tmp_path: P
         api.export(work / "cropped", "boxes-yolo", tmp_path / "three", of="crops")
 
 
+def test_each_box_of_a_cell_may_have_a_class(tmp_path: Path) -> None:
+    text = (
+        "image,bbox,class_name\n"
+        "a.jpg,[[0 0 4 3] [5 5 9 9]],Dolphin;Whale\n"
+        "b.jpg,[[0 0 4 3] [5 5 9 9]],Dolphin\n"
+        "c.jpg,[[0 0 4 3]],Dolphin;Whale\n"
+    )
+    detector = loader(tmp_path)(text)
+    assert detector.detect(photo(40, 30), "a.jpg").class_names == ("Dolphin", "Whale")
+    assert detector.detect(photo(40, 30), "b.jpg").class_names == ("Dolphin", "Dolphin")
+    assert detector.detect(photo(40, 30), "c.jpg").class_names == ("Dolphin;Whale",)
+
+
 def test_a_whole_photo_of_score_0_means_that_nothing_was_found(tmp_path: Path) -> None:
     text = (
         "image,bbox,conf,width,height\n"

@@ -179,7 +179,6 @@ def test_the_same_bytes_every_time(work: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "names"),
     [
-        ({}, ["--user", "got none"]),
         ({"user": "some one"}, ["--user", "some one"]),
         ({"user": "me", "title": "Whale"}, ["--title", "6 to 50", "got 5"]),
         ({"user": "me", "title": "w" * 51}, ["--title", "got 51"]),
@@ -193,6 +192,19 @@ def test_what_kaggle_would_not_take_is_refused(
     with refused("not_for_kaggle", names=names):
         api.export(work / "cropped_train", "kaggle", tmp_path / "out", **given)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_account_may_come_later(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KAGGLE_USERNAME", raising=False)
+    result = api.export(work / "cropped_train", "kaggle", tmp_path / "none")
+    metadata = json.loads((tmp_path / "none" / "dataset-metadata.json").read_text())
+    assert metadata["id"].startswith("INSERT_USERNAME/")
+    assert "INSERT_USERNAME" in result.notes[-1]
+    monkeypatch.setenv("KAGGLE_USERNAME", "Somebody")
+    result = api.export(work / "cropped_train", "kaggle", tmp_path / "somebodys")
+    metadata = json.loads((tmp_path / "somebodys" / "dataset-metadata.json").read_text())
+    assert metadata["id"].startswith("somebody/")
+    assert "INSERT" not in result.notes[-1]
 
 
 def test_a_test_part_has_no_test_part(work: Path, tmp_path: Path) -> None:
@@ -211,7 +223,7 @@ def test_a_test_part_has_no_test_part(work: Path, tmp_path: Path) -> None:
 
 def test_on_the_command_line(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["export", str(work / "cropped_train"), "--to", "kaggle", "--out", str(tmp_path / "set")]
-    assert main(words) == 2
+    assert main([*words, "--user", "some one"]) == 2
     complained("not_for_kaggle", capsys.readouterr().err)
     assert main([*words, "--user", "me", "--test", str(work / "cropped_test"), "--quiet"]) == 0
     assert main([*words[:-1], str(tmp_path / "again"), "--user", "me"]) == 0

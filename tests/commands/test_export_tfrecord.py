@@ -24,8 +24,8 @@ from detic_crop.exports import tf_example, tfrecord
 from detic_crop.exports.tfrecord import dealt
 from tests.kit.errors import refused
 from tests.kit.exif import ORIENTATION, exif
-from tests.kit.folders import crop, files_of, rows_of
-from tests.kit.photos import picture, write_photo
+from tests.kit.folders import animals_of, crop, files_of, rows_of
+from tests.kit.photos import picture, write_photo, write_photos
 from tests.kit.verdicts import DRAWN, give_verdict
 
 TFRECORD = importlib.import_module("tfrecord")  # has no types
@@ -191,6 +191,41 @@ def test_test_files_have_targets_but_no_individuals(cropped: Path, tmp_path: Pat
     assert not (tmp_path / "out" / "individual_ids.json").exists()
     api.export(cropped, "tfrecord", tmp_path / "two", part="test", files=2)
     assert len(in_order(tmp_path / "two", "test")) == 2
+
+
+def test_train_and_test_files_in_one_folder(cropped: Path, tmp_path: Path) -> None:
+    write_photos(tmp_path / "in", 7)
+    crop(tmp_path / "in", tmp_path / "tested")
+    result = api.export(cropped, "tfrecord", tmp_path / "out", test=tmp_path / "tested")
+    assert count_data_items(in_order(tmp_path / "out")) == 22
+    assert count_data_items(in_order(tmp_path / "out", "test")) == 7
+    assert result.count == 29
+    assert len(in_order(tmp_path / "out", "test")) == 5
+    assert (tmp_path / "out" / "individual_ids.json").exists()
+
+
+def test_each_crop_has_the_box_of_its_own_animal(tmp_path: Path) -> None:
+    write_photos(tmp_path / "in", 9)
+    crop(tmp_path / "in", tmp_path / "cropped", animals="all", classes="any", conf=0.05, scale=3)
+    api.export(tmp_path / "cropped", "tfrecord", tmp_path / "out", part="test")
+    found = [record for path in in_order(tmp_path / "out", "test") for record in read(path)]
+    listed = [row for row in animals_of(tmp_path / "cropped") if row["crop"]]
+    assert sorted(record["name"] for record in found) == sorted(row["image"] for row in listed)
+    crops = {(tmp_path / "cropped" / row["crop"]).read_bytes(): row for row in listed}
+    for record in found:
+        row = crops[record["data"]]
+        if not row["box"]:
+            assert record["box"] == [-1] * 4
+            continue
+        box, cut = ([int(edge) for edge in row[name].split()] for name in ("box", "crop_box"))
+        across, down = 32 / (cut[2] - cut[0]), 32 / (cut[3] - cut[1])
+        expected = [
+            (box[0] - cut[0]) * across,
+            (box[1] - cut[1]) * down,
+            (box[2] - cut[0]) * across,
+            (box[3] - cut[1]) * down,
+        ]
+        assert record["box"] == pytest.approx(expected, abs=1 + max(across, down))
 
 
 def test_names_are_in_order_and_files_many(

@@ -94,9 +94,9 @@ def test_any_cells_survive(rows: list[list[str]]) -> None:
 def test_what_is_no_label_table_is_refused_in_one_line(data: bytes, code: str, detail: str) -> None:
     with refused(code) as caught:
         parse(data)
-    assert detail in str(caught.value)
-    assert str(caught.value).startswith("--labels labels.csv")
-    assert len(str(caught.value).splitlines()) == 1
+    assert detail in caught.value.message
+    assert caught.value.message.startswith("--labels labels.csv")
+    assert len(caught.value.message.splitlines()) == 1
 
 
 def test_a_label_file_on_disk(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from detic_crop import api
 from detic_crop.cli import main as cli
 from detic_crop.commands import choose_detector
+from detic_crop.config import RunOptions
 from detic_crop.errors import OutputError, UsageError
 from detic_crop.folder import lock as lock_module
 from detic_crop.folder import patience as patience_module
@@ -101,8 +102,8 @@ def test_shards_by_number(text: str, shard: Shard) -> None:
 def test_what_is_no_shard_is_refused_in_one_line(text: str, named: str) -> None:
     with refused("bad_shard", UsageError) as caught:
         resolve_shard(text, {})
-    assert named in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert named in caught.value.message
+    assert "\n" not in caught.value.message
 
 
 def slurm(
@@ -166,7 +167,7 @@ def test_auto_reads_what_array_jobs_are_told(environment: dict[str, str], shard:
 def test_auto_refuses_what_does_not_tell_the_shard(environment: dict[str, str], named: str) -> None:
     with refused("bad_shard", UsageError) as caught:
         resolve_shard("auto", environment)
-    assert named in str(caught.value)
+    assert named in caught.value.message
 
 
 def test_nothing_is_sharded_unless_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,7 +308,7 @@ def test_overwrite_without_a_shard_removes_what_shards_made(
 def test_recrop_has_no_shards(photos: tuple[Path, list[str]], tmp_path: Path) -> None:
     crop(photos[0], tmp_path / "out")
     with refused("option_not_applicable", UsageError):
-        api.recrop(tmp_path / "out", tmp_path / "other", shard="0/2")
+        api.recrop(tmp_path / "out", tmp_path / "other", options=RunOptions(shard="0/2"))
 
 
 # ---------------------------------------------------------------- beside others
@@ -352,7 +353,7 @@ def test_other_settings_are_refused_across_shards(
     before = files_of(tmp_path / "out")
     with refused("other_settings", UsageError) as caught:
         crop(folder, tmp_path / "out", shard="1/2", scale=1.5)
-    assert "scale was 1.2, now 1.5" in str(caught.value)
+    assert "scale was 1.2, now 1.5" in caught.value.message
     assert files_of(tmp_path / "out") == before
 
 
@@ -425,11 +426,11 @@ def test_two_shards_go_together_but_not_the_same_one_nor_a_whole_run(
     with Held(folder, out, shard="0/2"):
         with refused("in_use", OutputError) as caught:
             crop(folder, out, shard="0/2")
-        assert f"shard 0/2 of {out} is at work (process {os.getpid()} on " in str(caught.value)
+        assert f"shard 0/2 of {out} is at work (process {os.getpid()} on " in caught.value.message
         for work in works:
             with refused("in_use", OutputError) as caught:
                 work()
-            assert f"shard 0/2 of {out} is at work (process {os.getpid()} on " in str(caught.value)
+            assert f"shard 0/2 of {out} is at work (process {os.getpid()} on " in caught.value.message
         with refused("in_use", OutputError):
             crop(folder, out, overwrite=True)
         crop(folder, out, shard="1/2")

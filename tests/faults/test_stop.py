@@ -149,7 +149,7 @@ def test_disk_full_at_the_nth_write(
         with refused("disk_full", OutputError) as caught:
             crop(tmp_path / "in", tmp_path / "out")
     assert caught.value.exit_code == 1
-    assert "\n" not in str(caught.value)
+    assert "\n" not in caught.value.message
     assert leftovers(tmp_path / "out") == []
     crop(tmp_path / "in", tmp_path / "out")
     assert_same(tmp_path / "out", product(tmp_path / "reference"))

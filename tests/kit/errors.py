@@ -22,12 +22,12 @@ def refused(
         code: of the error; its sentence must be as in `WORDING`.
         kind: its class.
         names: what the sentence must name: a path, a number, an option.
-        match: pattern of what else it must say.
+        match: pattern of what else it must say; options are as the command line has them.
     """
     wording = WORDING[code]
     with pytest.raises(kind) as caught:
         yield caught
-    error, said = caught.value, str(caught.value)
+    error, said = caught.value, caught.value.message
     assert error.code == code, f"expected the error {code}, got {error.code or 'one without a code'}: {said}"
     assert re.search(wording, said), (
         f"the sentence of {code} is not as in the table, tests/kit/wording.py: {said}"

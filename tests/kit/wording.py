@@ -15,6 +15,7 @@ WORDING: dict[str, str] = {
     ),
     #
     # commands
+    "bad_sheet_name": "^a contact sheet is saved as .png or .html, got ",
     "conf_below_floor": r"^--conf .* is below .*, the lowest score that model .* answers with; pass ",
     "merge_takes_one_folder": "merge joins the shards in one folder; .*: cp -a .* && detic-crop merge ",
     "model_needs_path": r"this folder was made with --model .*; pass --model and the file's path",
@@ -47,7 +48,7 @@ WORDING: dict[str, str] = {
     "shard_of_merged_folder": r"was merged before, and a single shard cannot start over; pass another --out",
     "shards_not_done": r"shards that are not done: [\d,]+ of [\d,]+.*; run them, then merge again",
     "too_few_lessons": "^expected at least 5 photos of .*, got .*; (review more|see to those), then teach$",
-    "unknown_setting": r"unknown setting .*; known are ",
+    "unknown_setting": r"^unexpected settings? '.*(; did you mean \w+\?|; known are .*)$",
     "verdicts_wait": r"^[\d,]+ verdicts? waits? to be applied, .*; run: detic-crop apply ",
     "verdicts_would_be_lost": r"--overwrite would remove the verdicts in .*; add --discard-review",
     #

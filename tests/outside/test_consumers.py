@@ -216,6 +216,6 @@ def test_mistakes_in_a_notebook_are_said_in_words(tmp_path: Path) -> None:
     with pytest.raises(detic_crop.UsageError, match="does the file that was read exist"):
         detic_crop.crop_photo(cv2.imread(str(tmp_path / "nowhere.jpg")), FakeDetector())  # type: ignore[arg-type]
     with pytest.raises(detic_crop.UsageError, match="expected a detector"):
-        detic_crop.crop_photo(np.zeros((4, 4, 3), np.uint8), "lite")  # type: ignore[arg-type]
+        detic_crop.crop_photo(np.zeros((4, 4, 3), np.uint8), object())  # type: ignore[arg-type]
     with pytest.raises(detic_crop.UsageError, match="does not exist"):
         detic_crop.read_audit(tmp_path)

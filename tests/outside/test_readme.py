@@ -193,8 +193,9 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "examples" / "train_images", folder / "train_images")
     shutil.copy(ROOT / "examples" / "train.csv", folder)
     shutil.copy(folder / "train_images" / "dolphin_breach.jpg", folder / "whale.jpg")
-    (folder / "more_images").mkdir()
-    shutil.copy(folder / "whale.jpg", folder / "more_images" / "another.jpg")
+    for more in ("more_images", "test_images"):
+        (folder / more).mkdir()
+        shutil.copy(folder / "whale.jpg", folder / more / "another.jpg")
     (folder / "train2.csv").write_text("image,box\ndolphin_breach.jpg,500 200 1000 700\norca_tall_fin.jpg,\n")
     detic_crop.run(folder / "train_images", folder / "cropped", model="lite", quiet=True)
     return folder

@@ -135,7 +135,7 @@ def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         with refused("missing_extra") as caught:
             discover(address)
-        assert advice in str(caught.value)
+        assert advice in caught.value.message
     stores._store.cache_clear()
 
 
@@ -342,8 +342,8 @@ def test_a_password_in_an_error_is_not_repeated(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(stores, "_TRIES", 1)
     with s3_server(monkeypatch, "guarded"), refused("unreadable_input") as caught:
         discover("s3://me:secret@guarded/p")
-    assert "secret" not in str(caught.value)
-    assert "me:" not in str(caught.value)
+    assert "secret" not in caught.value.message
+    assert "me:" not in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -397,7 +397,7 @@ def test_a_tar_file_that_a_server_does_not_give(
     if says:
         with refused("unreadable_input") as caught:
             discover(f"{web.address}/p.tar")
-        assert says in str(caught.value)
+        assert says in caught.value.message
     else:
         assert keys(f"{web.address}/p.tar") == ["a.jpg"]
 

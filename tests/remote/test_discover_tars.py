@@ -165,7 +165,7 @@ def test_missing_ones_are_named(tmp_path: Path) -> None:
     write_tar(tmp_path / "p-0.tar", {"a.jpg": b"1"})
     with refused("missing_input") as caught:
         discover(tmp_path / "p-{0..2}.tar")
-    assert "p-1.tar does not exist (2 of 3 tar files are missing)" in str(caught.value)
+    assert "p-1.tar does not exist (2 of 3 tar files are missing)" in caught.value.message
     for name in ("q-*.tar", "none.tar"):
         with refused("missing_input"):
             discover(tmp_path / name)
@@ -175,7 +175,7 @@ def test_a_folder_of_tar_files_says_how(tmp_path: Path) -> None:
     write_tar(tmp_path / "p-0.tar", {"a.jpg": b"1"})
     with refused("no_photos") as caught:
         discover(tmp_path)
-    assert "tar files are given as 'FOLDER/*.tar'" in str(caught.value)
+    assert "tar files are given as 'FOLDER/*.tar'" in caught.value.message
 
 
 def test_a_member_that_is_not_there_any_more(tmp_path: Path) -> None:

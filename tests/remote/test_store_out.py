@@ -462,8 +462,8 @@ def test_no_permission_any_more_keeps_what_was_finished(
         put_before(patch, refuse)
         with refused("cannot_write", OutputError) as caught:
             crop(photos, OUT)
-        assert f"{OUT}/" in str(caught.value)
-        assert "no permission" in str(caught.value)
+        assert f"{OUT}/" in caught.value.message
+        assert "no permission" in caught.value.message
     assert_no_lie(OUT)
     crop(photos, OUT)
     assert_like(OUT, reference, but=(JOURNAL, CANDIDATES))
@@ -587,7 +587,7 @@ def test_what_works_on_a_disk_only_says_so(photos: Path, tmp_path: Path) -> None
     for command, call in calls.items():
         with refused("needs_disk", UsageError) as caught:
             call()
-        assert str(caught.value).startswith(f"{command} needs the folder on a disk: copy {OUT} here")
+        assert caught.value.message.startswith(f"{command} needs the folder on a disk: copy {OUT} here")
     assert objects(OUT) == before
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from detic_crop import api
+from detic_crop.config import OutFormat
 from detic_crop.errors import OutputError, UsageError
 from detic_crop.folder.crop_paths import is_tar_name, place_of
 from detic_crop.folder.folder import OutputFolder
@@ -232,7 +233,8 @@ def test_review(photos: Path, tmp_path: Path) -> None:
 def test_recrop_and_back(photos: Path, tmp_path: Path) -> None:
     tars(photos, tmp_path / "tars")
     crop(photos, tmp_path / "files")
-    for source, format in (("tars", "files"), ("files", "tar"), ("tars", None), ("files", None)):
+    formats: tuple[OutFormat | None, ...] = ("files", "tar", None, None)
+    for source, format in zip(("tars", "files", "tars", "files"), formats, strict=True):
         api.recrop(
             tmp_path / source,
             tmp_path / f"{source}-{format}",

@@ -323,8 +323,8 @@ def test_long_cells_are_cut_in_messages(load: Load) -> None:
 def test_files_that_cannot_be_used(load: Load, text: str, message: str) -> None:
     with refused("bad_boxes_file", UsageError) as caught:
         load(text)
-    assert message in str(caught.value)
-    assert "boxes.csv" in str(caught.value)
+    assert message in caught.value.message
+    assert "boxes.csv" in caught.value.message
 
 
 def test_missing_file_folder_and_other_encodings(tmp_path: Path) -> None:
@@ -381,6 +381,33 @@ def test_megadetector_photos_without_boxes(load: Load) -> None:
         "bad_boxes",
         "images[2] of boxes.json: expected boxes, got the failure 'Failure image access'",
     )
+
+
+def test_classifications_are_classes_where_the_file_says_so(load: Load) -> None:
+    first = {**detection(0, 0, 0.5, 0.5), "classifications": [["0", 0.9], ["1", 0.1]]}
+    others = [
+        detection(0, 0.5, 0.5, 0.5),
+        {**detection(0.5, 0, 0.5, 0.5), "classifications": [["7", 1]]},
+        {**detection(0.5, 0.5, 0.5, 0.5), "classifications": [[]]},
+    ]
+    categories = {"classification_categories": {"0": "Dolphin", "1": "Whale"}}
+    image = {"file": "a.jpg", "detections": [first, *others]}
+    of_a_classifier = load(megadetector(image, **categories))
+    assert of_a_classifier.detect(photo(), "a.jpg").class_names == ("animal",) * 4
+    info = {"classes_are_classifications": True}
+    detector = load(megadetector(image, info=info, **categories))
+    assert detector.detect(photo(), "a.jpg").class_names == ("Dolphin", "animal", "animal", "animal")
+    assert detector.info.class_names == ("Dolphin", "Whale", "animal", "person")
+
+
+def test_a_coco_image_may_say_which_photo_it_was(load: Load) -> None:
+    images = [
+        {"id": 1, "file_name": "a.tif.jpg", "source_photo": "cam/a.tif"},
+        {"id": 2, "file_name": "b.jpg"},
+    ]
+    annotations = [{"image_id": number, "bbox": [1, 2, 30, 40]} for number in (1, 2)]
+    detector = load({"images": images, "annotations": annotations})
+    assert boxes(detector, "cam/a.tif") == boxes(detector, "b.jpg") == [[1, 2, 31, 42]]
 
 
 def test_megadetector_problems(load: Load) -> None:

@@ -236,6 +236,28 @@ def test_label_studio(tmp_path: Path) -> None:
     assert found(load_boxes_file(tmp_path / "min.json"), "a.jpg") == [AS_FOUND]
 
 
+def test_label_studio_tasks_to_import_have_predictions(tmp_path: Path) -> None:
+    box = {"x": 10, "y": 10, "width": 20, "height": 30, "rotation": 0}
+    guess = {**region("rectanglelabels", ["dolphin"], **box), "score": 0.25}
+    unsure = {**guess, "score": 90}
+    tasks = [
+        {"data": {"image": "a.jpg"}, "predictions": [{"result": [guess]}, {"result": []}]},
+        {"data": {"image": "/data/local-files/?d=images/x.tif.jpg", "source_photo": "cam1/x.tif"},
+         "predictions": [{"result": []}]},
+        {"data": {"image": "c.jpg"}, "predictions": [17]},
+        {"data": {"image": "d.jpg"}, "predictions": [{"result": [unsure]}]},
+        {"data": {"image": "e.jpg"}, "predictions": [{"result": []}], "annotations": [{"result": [guess]}]},
+        {"data": {"image": "f.jpg"}, "predictions": [{"result": [guess]}], "annotations": []},
+    ]  # fmt: skip
+    write(tmp_path, {"tasks.json": tasks})
+    detector = load_boxes_file(tmp_path / "tasks.json")
+    assert found(detector, "a.jpg") == [whole(100, 50, 300, 200, name="dolphin", score=0.25)]
+    assert found(detector, "cam1/x.tif") == []
+    assert "expected a score from 0 to 1, got 90" in failure(detector, "d.jpg")[1]
+    assert found(detector, "e.jpg") == [AS_FOUND]  # what a person left is certain
+    assert any("tasks that nobody has finished, left out: 2" in note for note in detector.notes())
+
+
 # --- CreateML, Supervisely ---
 
 

@@ -49,7 +49,7 @@ def as_sizes(box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
 def complaint(load: Load, content: object, box_format: BoxFormat | None = None) -> str:
     with refused("bad_boxes_file", UsageError) as caught:
         load(content, box_format=box_format)
-    return str(caught.value)
+    return caught.value.message
 
 
 # --- corners, or left, top, width, height ---

@@ -121,6 +121,19 @@ def test_a_bad_object_spoils_its_photo_alone(tmp_path: Path, item: str, message:
     assert found(detector, "b.jpg") == [AS_FOUND]
 
 
+def test_a_score(tmp_path: Path) -> None:
+    write(tmp_path, {"a.xml": voc(f"<score>0.25</score>{BOX}"), "b.xml": voc(f"<score>sure</score>{BOX}")})
+    detector = load_boxes_file(tmp_path)
+    assert [score for _, score, _ in found(detector, "a.jpg")] == [0.25]
+    assert "expected a number, got 'sure'" in failure(detector, "b.jpg")[1]
+
+
+def test_lists_of_photos_beside_the_annotations_are_no_labels(tmp_path: Path) -> None:
+    files = {"Annotations/a.xml": voc(BOX), "ImageSets/Main/train.txt": "1 0.5 0.5 0.5 0.5\n"}
+    write(tmp_path, files)
+    assert found(load_boxes_file(tmp_path), "a.jpg") == [AS_FOUND]
+
+
 def test_deleted_objects_do_not_count(tmp_path: Path) -> None:
     write(tmp_path, {"a.xml": voc(f"<deleted>1</deleted>{BOX}", BOX)})
     assert found(load_boxes_file(tmp_path), "a.jpg") == [AS_FOUND]

@@ -96,6 +96,15 @@ def test_a_folder_of_labels_is_no_folder_of_photos(tmp_path: Path, folder: str) 
     assert found(detector, "cam2/IMG_0001.jpg") == []
 
 
+@pytest.mark.parametrize("within", ["label", "txt", "labels"])
+def test_a_folder_within_the_labels_is_one_of_the_photos_whatever_it_is_called(
+    tmp_path: Path, within: str
+) -> None:
+    write(tmp_path, {f"labels/{within}/a.txt": ROW})
+    detector = load_boxes_file(tmp_path)
+    assert found(detector, f"{within}/a.jpg") == [whole(400, 150, 600, 350)]
+
+
 @pytest.mark.parametrize(
     ("files", "names"),
     [

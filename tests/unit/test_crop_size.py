@@ -291,7 +291,8 @@ def test_a_crop_that_its_format_cannot_hold_is_a_failed_row(tmp_path: Path) -> N
     cv2.imwrite(str(tmp_path / "in" / "wide.png"), np.full((4, 16400, 3), 90, np.uint8))
     cv2.imwrite(str(tmp_path / "in" / "small.png"), picture(1))
     boxes = write_boxes(tmp_path / "boxes.csv", ["small.png"])
-    for format, reason in (("webp", "crop_too_large"), ("png", "not_listed")):
+    expected: dict[Format, str] = {"webp": "crop_too_large", "png": "not_listed"}
+    for format, reason in expected.items():
         out = tmp_path / format
         api.run(
             tmp_path / "in",
@@ -313,7 +314,7 @@ def test_formats_say_what_they_hold() -> None:
     encode.check_sides((65500, 1), "jpg")
     too_large: tuple[Format, ...] = ("jpg", "webp")
     for format in too_large:
-        with pytest.raises(PhotoError, match="pass --size long:8192, or another --format") as caught:
+        with pytest.raises(PhotoError, match="pass size=long:8192, or another format=") as caught:
             encode.check_sides((1, 65501), format)
         assert caught.value.reason == "crop_too_large"
 

@@ -381,7 +381,7 @@ def test_bombs_are_refused_by_their_header(format: str, monkeypatch: pytest.Monk
     error = failure(with_size(format, 60000, 60000))
     assert error.reason == "too_many_pixels"
     assert "3,600,000,000" in str(error)
-    assert "--max-pixels" in str(error)
+    assert "--max-pixels" in error.message
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "BMP", "TIFF", "WEBP"])

@@ -270,7 +270,7 @@ def test_without_detectron2(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "detectron2", None)
     with refused("missing_extra", UsageError) as caught:
         load_detectron2(FASTER, "cpu")
-    message = str(caught.value)
+    message = caught.value.message
     assert "pip install 'git+https://github.com/facebookresearch/detectron2.git'" in message
     assert "torch and a C++ compiler" in message
     assert "--model lite" in message
@@ -314,7 +314,7 @@ def test_a_detectron2_that_does_not_import(
 def test_configs_that_are_not_there(config: str, message: str, zoo: StandIn) -> None:
     with refused("unknown_detectron2_config", UsageError, match=message) as caught:
         load_detectron2(config, "cpu")
-    assert PY_ONLY not in str(caught.value).partition("close names")[2]
+    assert PY_ONLY not in caught.value.message.partition("close names")[2]
     assert zoo.settings == []
 
 
@@ -360,9 +360,9 @@ def test_a_checkpoint_that_cannot_be_had(error: Exception, zoo: StandIn) -> None
     zoo.error = error
     with refused("missing_weights", WeightsError) as caught:
         load_detectron2(FASTER, "cpu")
-    assert str(error) in str(caught.value)
-    assert "model_final_abc.pkl" in str(caught.value)
-    assert "MODEL.WEIGHTS" in str(caught.value)
+    assert str(error) in caught.value.message
+    assert "model_final_abc.pkl" in caught.value.message
+    assert "MODEL.WEIGHTS" in caught.value.message
 
 
 @pytest.mark.parametrize(

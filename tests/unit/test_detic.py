@@ -110,7 +110,7 @@ def test_misfits_are_listed(tensors: dict[str, Tensor]) -> None:
     changed["backbone.fpn_lateral3.bias"] = torch.zeros(255)
     with refused("weights_do_not_fit", WeightsError) as caught:
         fill_network(build(R18), changed, "file.pth")
-    message = str(caught.value)
+    message = caught.value.message
     assert "file.pth does not fit" in message
     assert "1 missing: roi_heads.box_head.0.fc1.weight;" in message
     assert "1 extra: roi_heads.box_head.0.fc3.weight;" in message

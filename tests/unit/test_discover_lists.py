@@ -156,7 +156,7 @@ def test_photos_in_several_folders_beside_it(kaggle: Path) -> None:
     text = "image\n00021adfb725ed.jpg\n000562241d384d.jpg\n"
     with refused("unclear_folder") as caught:
         listed(kaggle, text, "train.csv")
-    assert f"in small and in train_images; say which: --in {kaggle / 'small'}" in str(caught.value)
+    assert f"in small and in train_images; say which: --in {kaggle / 'small'}" in caught.value.message
     # One has more of them.
     listing = listed(kaggle, text + "0007c33415ce37.jpg\n", "train.csv")
     assert list(sizes(listing).values()) == [14, 14, 14]
@@ -214,9 +214,9 @@ def test_a_list_of_ids_that_have_become_floats(tmp_path: Path) -> None:
 def test_files_that_are_no_photos(tmp_path: Path, name: str, code: str, advice: str) -> None:
     with refused(code) as caught:
         discover(write(tmp_path / name, b"{}"))
-    assert advice in str(caught.value)
-    assert name in str(caught.value)
-    assert len(str(caught.value).splitlines()) == 1
+    assert advice in caught.value.message
+    assert name in caught.value.message
+    assert len(caught.value.message.splitlines()) == 1
 
 
 def test_the_table_of_a_run_is_no_list(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_the_table_of_a_run_is_no_list(tmp_path: Path) -> None:
     table = tmp_path / "out" / "audit.csv"
     with refused("table_of_run") as caught:
         discover(table)
-    said = str(caught.value)
+    said = caught.value.message
     assert f"--in {tmp_path / 'in'}, and for the boxes in it --model boxes:{table}" in said
     assert json.loads((tmp_path / "out" / "run.json").read_bytes())["input"] == str(tmp_path / "in")
     copied = write(tmp_path / "in" / "audit.csv", table.read_bytes())  # beside the photos it is one

@@ -98,7 +98,7 @@ def test_marine_means_what_the_vocabulary_has_of_it(vocabulary: str) -> None:
 def test_coco_has_no_marine_class_and_the_message_says_what_to_do() -> None:
     with refused("unknown_class", UsageError) as caught:
         resolve_classes("marine", names_of("coco"), "detectron2:x")
-    message = str(caught.value)
+    message = caught.value.message
     assert "detectron2:x has no class of the group 'marine' (Dolphin, Whale," in message
     assert "person, bicycle, car" in message
     assert "--classes any or" in message

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import csv
 import tracemalloc
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from detic_crop.columns import Texts
 from detic_crop.commands.result import RunResult
 from detic_crop.commands.tables import write_report
 from detic_crop.config import CropConfig
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.records import Record
 from detic_crop.folder.state import Drawn
 from detic_crop.folder.whereabouts import PASS_INPUT
 from detic_crop.photos.labels import Labels
@@ -23,6 +20,7 @@ from detic_crop.report.model import Audit
 from detic_crop.report.photos import judge
 from detic_crop.report.rows import Row, missing_record, table_rows
 from detic_crop.report.sample import draw
+from tests.kit.made_records import MadeRecords
 
 CONFIG = CropConfig(model="lite", classes="any", conf=0.3, size=64)
 MOST_BYTES = 350
@@ -30,42 +28,6 @@ MOST_BYTES = 350
 
 MOST_BYTES_OF_MANIFEST = 40
 """The same while manifest.csv is made of an audit; the table in which keys are found is a part of it."""
-
-
-class MadeRecords(Mapping[str, Record]):
-    """Records of many photos, each made when it is read, as those of a long journal are."""
-
-    def __init__(self, count: int) -> None:
-        self.keys_in_order = Texts(f"survey/IMG_{number:08}.jpg" for number in range(count))
-
-    def __getitem__(self, key: str) -> Record:
-        place = self.keys_in_order.find(key)
-        if place is None:
-            raise KeyError(key)
-        kind = place % 10
-        hash_ = f"{place * 0x9E3779B97F4A7C15 % 2**64:016x}"
-        if kind == 0:
-            return Record(key, "failed", "unreadable", error="it ends early")
-        if kind < 3:
-            return Record(
-                key, "resized", "not_found", key, 600, 400, presence=place % 7 / 10,
-                crop_hash=hash_, checksum=place, file_size=1000,
-            )  # fmt: skip
-        left = float(place % 97)
-        return Record(
-            key, "cropped", "largest_box", key, 600, 400, "Whale", 0.5 + place % 11 / 30, 0.9,
-            box=(left, 10.0, left + 200, 150.0), crop_box=(0, 0, 300, 200),
-            crop_hash=hash_, checksum=place, file_size=1000,
-        )  # fmt: skip
-
-    def __contains__(self, key: object) -> bool:
-        return key in self.keys_in_order
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.keys_in_order)
-
-    def __len__(self) -> int:
-        return len(self.keys_in_order)
 
 
 def tables_of(folder: Path, count: int) -> RunResult:

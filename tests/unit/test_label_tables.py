@@ -281,7 +281,7 @@ def archive(*names: str) -> bytes:
 def test_a_file_that_is_no_table_says_what_to_save_it_as(data: bytes, what: str) -> None:
     with refused("labels_not_table", names=[what]) as caught:
         parse(data)
-    assert len(str(caught.value).splitlines()) == 1
+    assert len(caught.value.message.splitlines()) == 1
 
 
 def test_cp1252_says_what_it_took_for_letters() -> None:

@@ -104,7 +104,7 @@ def test_missing_extra_and_misshapen_tensors_are_all_listed(checkpoint: dict[str
     damaged["_conv_stem.weight"] = torch.zeros(32, 3, 5, 5)
     with refused("weights_do_not_fit", WeightsError) as caught:
         port_weights(damaged, a_model())
-    message = str(caught.value)
+    message = caught.value.message
     assert "missing blocks.2.0.bn2.weight (144,)" in message
     assert "extra classifier.scale" in message
     assert "misshapen conv_stem.weight: expected (32, 3, 3, 3), got (32, 3, 5, 5)" in message

@@ -121,7 +121,7 @@ def test_files_of_long_and_native_always_fit(format: Format, size: Size, fit: Fi
 @pytest.mark.parametrize("size", [512, "384x768"])
 @pytest.mark.parametrize("format", ["jpg", "png", "webp"])
 def test_a_fixed_size_stays_or_fails(format: Format, size: Size) -> None:
-    with pytest.raises(PhotoError, match=r"at most 10,000 bytes, got .* --size long:1600$") as caught:
+    with pytest.raises(PhotoError, match=r"at most 10,000 bytes, got .* size=long:1600$") as caught:
         fitted(10_000, size, format)
     assert caught.value.reason == "too_many_bytes"
     assert ("quality 50" in str(caught.value)) == (format != "png")

@@ -124,7 +124,7 @@ def test_an_input_of_nothing_else_says_so(tmp_path: Path) -> None:
     write(tmp_path / "in" / "@eaDir" / "a.jpg")
     with refused("no_photos") as caught:
         discover(tmp_path / "in")
-    assert "system folders ignored: 1 (@eaDir)" in str(caught.value)
+    assert "system folders ignored: 1 (@eaDir)" in caught.value.message
 
 
 def test_in_a_store(memory: Store) -> None:

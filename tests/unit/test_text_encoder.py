@@ -172,7 +172,7 @@ def test_without_open_clip_the_message_says_what_to_install(
     remove_clip(monkeypatch)
     with refused("missing_extra", UsageError) as caught:
         embed_words(WORDS, tmp_path)
-    assert str(caught.value).endswith("open_clip is not installed; pip install 'detic-crop[clip]'")
+    assert caught.value.message.endswith("open_clip is not installed; pip install 'detic-crop[clip]'")
 
 
 def test_an_open_clip_that_lacks_something_says_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +196,7 @@ def test_offline(error: Exception, clip: StandIn, tmp_path: Path) -> None:
     clip.error = error
     with refused("missing_weights", WeightsError) as caught:
         embed_words(WORDS, tmp_path)
-    message = str(caught.value)
+    message = caught.value.message
     assert str(error) in message
     assert "timm/vit_base_patch32_clip_224.openai" in message
     assert str(tmp_path) in message  # where embeddings can be copied to

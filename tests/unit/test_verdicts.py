@@ -370,6 +370,6 @@ def test_a_full_disk_is_told_and_costs_nothing_else(path: Path, monkeypatch: pyt
         patch.setattr(os, "fsync", full)
         with refused("review_not_saved", OutputError) as caught:
             log.append(Verdict("b.jpg", "whole"))
-        assert "No space left" in str(caught.value)
+        assert "No space left" in caught.value.message
     log.append(Verdict("c.jpg", "whole"))
     assert {"a.jpg", "c.jpg"} <= set(read_verdicts(path))

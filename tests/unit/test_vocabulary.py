@@ -75,7 +75,7 @@ def test_a_class_the_model_lacks_is_refused_with_names_it_has(
 ) -> None:
     with refused("unknown_class", UsageError) as caught:
         resolve_classes(wanted, vocabulary, "the-model")
-    message = str(caught.value)
+    message = caught.value.message
     assert len(message.splitlines()) == 1
     assert "the-model" in message
     assert repr(wanted.split(",")[0]) in message

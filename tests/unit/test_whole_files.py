@@ -102,4 +102,4 @@ def test_a_table_that_is_too_large_is_refused_in_one_line(
 ) -> None:
     with refused(code, UsageError) as caught:
         read(sparse(tmp_path / "table.csv"))
-    assert f"at most {LIMIT:,} bytes" in str(caught.value)
+    assert f"at most {LIMIT:,} bytes" in caught.value.message

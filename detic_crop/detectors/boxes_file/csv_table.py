@@ -317,8 +317,8 @@ def _csv_row(layout: _Layout, path: str, cells: list[str]) -> list[Draft]:
     scores = _cell_scores(layout, cells, len(boxes))
     if scores == [0] and _is_whole_photo(layout, cells, boxes[0]):
         return []
-    name = whole(cells[layout.class_name].strip()) if layout.class_name is not None else ""
-    return [Draft(box, score, name or UNKNOWN_CLASS) for box, score in zip(boxes, scores, strict=True)]
+    names = _cell_classes(layout, cells, len(boxes))
+    return [Draft(*found) for found in zip(boxes, scores, names, strict=True)]
 
 
 def _is_whole_photo(layout: _Layout, cells: list[str], box: Numbers) -> bool:
@@ -358,6 +358,14 @@ def _cell_scores(layout: _Layout, cells: list[str], count: int) -> list[float]:
             f"one per box, got {shown(cell)}"
         )
     return [checked_score(score) for score in scores]
+
+
+def _cell_classes(layout: _Layout, cells: list[str], count: int) -> list[str]:
+    """Return one class for each box: all have that of the cell, unless it has as many, joined by ``;``."""
+    cell = cells[layout.class_name].strip() if layout.class_name is not None else ""
+    several = cell.split(";") if count > 1 else []
+    names = several if len(several) == count else [cell] * count
+    return [whole(name.strip()) or UNKNOWN_CLASS for name in names]
 
 
 def _with_point(text: str, decimal_comma: bool) -> str:

@@ -67,7 +67,8 @@ def label_studio(content: list[Any]) -> BoxesTable:
 def _answers(item: dict[str, Any]) -> tuple[str, list[dict[str, Any]]]:
     """Return the answers of a task that count, and the key under which they stand."""
     if _ANSWERS not in item:
-        return _GUESSES, list(map(mapping, list_of(item.get(_GUESSES))[:1]))
+        guesses = map(mapping, list_of(item.get(_GUESSES)))
+        return _GUESSES, [guess for guess in guesses if isinstance(guess.get("result"), list)][:1]
     answers = map(mapping, list_of(item[_ANSWERS]))
     return _ANSWERS, [answer for answer in answers if not answer.get("was_cancelled")]
 

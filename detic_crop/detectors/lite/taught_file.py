@@ -116,7 +116,9 @@ def _temporary(path: Path) -> Path:
 
 def _not_written(path: Path, error: OSError) -> OutputError:
     return OutputError(
-        "taught_not_written", f"cannot write {path}: {error.strerror or error}; pass another --out"
+        "taught_not_written",
+        f"cannot write {path}: {error.strerror or error}; pass another --out",
+        out="out",
     )
 
 
@@ -201,6 +203,7 @@ def _other_file(path: Path) -> WeightsError:
         "not_taught",
         f"expected a file that `detic-crop teach` wrote, got {path}, which it did not write; pass the file "
         "of its --out: --model lite:FILE",
+        out="out",
     )
 
 

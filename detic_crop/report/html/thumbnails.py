@@ -6,8 +6,11 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from detic_crop.config import DEFAULT_PHOTO_TIMEOUT
-from detic_crop.errors import PhotoError
+from detic_crop.errors import PhotoError, one_line
 from detic_crop.folder.records import Record
 from detic_crop.images.crop import resize_exactly as resize
 from detic_crop.images.decode import Decoded, PhotoFile
@@ -22,6 +25,7 @@ from detic_crop.wording import utf8
 
 PHOTO_SIDE = 420  # px, long side
 CROP_SIDE = 200
+SHOWN_SIDE = 1024
 _PHOTO_QUALITY = 75
 _CROP_QUALITY = 80
 
@@ -56,17 +60,28 @@ def pictures_of(
         read_crop: function that returns the bytes of its crop, or raises OSError.
         memory: where memory for the photo is borrowed.
     """
-    photo = crop = None
-    photo_trouble = crop_trouble = ""
+    photo = None
+    photo_trouble = ""
     try:
         photo = photo_thumbnail(record, location, PHOTO_SIDE, _PHOTO_QUALITY, memory, tries=1)
     except (PhotoError, OSError, MemoryError, ValueError) as error:
         photo_trouble = _reason(error)
-    try:
-        crop = crop_thumbnail(read_crop(), record.crop, CROP_SIDE, _CROP_QUALITY, memory)
-    except (PhotoError, OSError, MemoryError, ValueError) as error:
-        crop_trouble = _reason(error)
+    crop, crop_trouble = crop_picture(read_crop, record.crop, memory)
     return Pictures(photo, crop, photo_trouble, crop_trouble, photo_trouble == _GONE)
+
+
+def crop_picture(read_crop: Callable[[], bytes], name: str, memory: MemoryBudget) -> tuple[bytes | None, str]:
+    """Return the thumbnail of a crop, a JPEG, and an empty text; or None, and why there is none.
+
+    Args:
+        read_crop: function that returns the bytes of the crop, or raises OSError.
+        name: name of its file.
+        memory: where memory for it is borrowed.
+    """
+    try:
+        return crop_thumbnail(read_crop(), name, CROP_SIDE, _CROP_QUALITY, memory), ""
+    except (PhotoError, OSError, MemoryError, ValueError) as error:
+        return None, _reason(error)
 
 
 def photo_stamp(record: Record) -> str:
@@ -94,7 +109,7 @@ def _reason(error: Exception) -> str:
         return _GONE
     if reason == "not_a_file":
         return "it is not a file any more"
-    words = error.strerror if isinstance(error, OSError) else str(error)
+    words = error.strerror if isinstance(error, OSError) else one_line(error)
     return words or type(error).__name__
 
 
@@ -160,12 +175,20 @@ def crop_thumbnail(data: bytes, name: str, side: int, quality: int, memory: Memo
         crop.give_back()
 
 
+def shown_png(image: NDArray[np.uint8]) -> bytes:
+    """Return a PNG of an (H, W, 3) uint8 BGR image for a notebook, with no side above `SHOWN_SIDE`."""
+    return encode(_shrunk(image, SHOWN_SIDE), "png", 100)
+
+
 def _small_jpeg(decoded: Decoded, side: int, quality: int) -> bytes:
-    image = decoded.image
+    return encode(_shrunk(decoded.image, side), "jpg", quality)
+
+
+def _shrunk(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     ratio = side / max(image.shape[:2])
-    if ratio < 1:
-        image = resize(image, max(1, round(image.shape[1] * ratio)), max(1, round(image.shape[0] * ratio)))
-    return encode(image, "jpg", quality)
+    if ratio >= 1:
+        return image
+    return resize(image, max(1, round(image.shape[1] * ratio)), max(1, round(image.shape[0] * ratio)))
 
 
 def _changed() -> PhotoError:

@@ -109,7 +109,7 @@ class RayWorker:
         try:
             return order.recipe.load_detector(order.device)
         except DeticCropError as error:
-            raise type(error)(error.code, f"on node {socket.gethostname()}: {error}") from error
+            raise type(error)(error.code, f"on node {socket.gethostname()}: {error.message}") from error
 
     async def do(self, job: Job) -> Outcome | None:
         """Work on one photo; None if a stop came before it was begun.

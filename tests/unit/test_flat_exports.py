@@ -1,0 +1,66 @@
+"""Exports of boxes in flat memory: what a photo costs while they are written."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from detic_crop.config import CropConfig
+from detic_crop.exports.base import Asked
+from detic_crop.exports.formats import export_named
+from detic_crop.exports.job import Job
+from detic_crop.exports.target import Target
+from detic_crop.folder.folder import OutputFolder
+from detic_crop.report.model import Audit
+from detic_crop.report.paper import Origin
+from detic_crop.report.photos import judge
+from detic_crop.report.rows import table_rows
+from tests.kit.made_records import MadeRecords
+
+CONFIG = CropConfig(model="lite", classes="any", conf=0.3, size=64)
+MOST_BYTES = 40
+"""Of memory that a further photo may take beyond the audit: 8 of them for the names that must not collide."""
+
+
+@contextlib.contextmanager
+def no_progress(total: int, doing: str) -> Iterator[Callable[[], None]]:
+    yield lambda: None
+
+
+def write(folder: Path, to: str, count: int) -> int:
+    """Write an export of that many photos, without pictures; return the most memory that it took."""
+    records = MadeRecords(count)
+    output = OutputFolder(folder / "cropped")
+    output.inside.mkdir(output.layout.temporary)
+    rows = table_rows(records, records.keys_in_order, None, [])
+    audit = Audit(CONFIG, rows, judge(rows, CONFIG, {}, rows.images))
+    (folder / "out").mkdir()
+    export = export_named(to)
+    target = Target(folder / "out", "out")
+    origin = Origin((), {}, {}, "0")
+    asked = Asked(pictures="none") if "pictures" in export.takes else Asked()
+    tracemalloc.start()
+    with contextlib.closing(Job(export, asked, output, audit, target, origin, no_progress)) as job:
+        export.write(job)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+@pytest.mark.parametrize("to", ["coco", "megadetector", "label-studio", "voc", "yolo"])
+def test_a_photo_takes_hardly_any_memory(tmp_path: Path, to: str) -> None:
+    write(tmp_path / "first", to, 200)  # what is imported and kept for all
+    some, more = (write(tmp_path / str(count), to, count) for count in (1000, 3000))
+    assert (more - some) / 2000 < MOST_BYTES
+
+
+def test_all_of_them_are_there(tmp_path: Path) -> None:
+    write(tmp_path, "coco", 1000)
+    content = json.loads((tmp_path / "out" / "annotations" / "all.json").read_text())
+    assert len(content["images"]) == 900
+    assert len(content["annotations"]) == 700
