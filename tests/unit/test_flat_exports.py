@@ -1,4 +1,4 @@
-"""Exports of boxes in flat memory: what a photo costs while they are written."""
+"""Exports in flat memory: what a photo costs while they are written."""
 
 from __future__ import annotations
 
@@ -57,6 +57,14 @@ def test_a_photo_takes_hardly_any_memory(tmp_path: Path, to: str) -> None:
     write(tmp_path / "first", to, 200)  # what is imported and kept for all
     some, more = (write(tmp_path / str(count), to, count) for count in (1000, 3000))
     assert (more - some) / 2000 < MOST_BYTES
+
+
+@pytest.mark.parametrize("to", ["wildlife", "pyseter"])
+def test_a_row_of_a_table_takes_hardly_any_memory(tmp_path: Path, to: str) -> None:
+    """Rows are written a thousand at a time, so that there must be more of them."""
+    write(tmp_path / "first", to, 200)
+    some, more = (write(tmp_path / str(count), to, count) for count in (2500, 5000))
+    assert (more - some) / 2500 < MOST_BYTES
 
 
 def test_all_of_them_are_there(tmp_path: Path) -> None:
