@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import shlex
 from abc import ABC
 from collections import Counter
@@ -22,6 +23,7 @@ from detic_crop.wording import counted, either
 PICTURES = "images"
 """Folder of the pictures in an export."""
 
+_UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _LEAST_SIDE = 0.01  # pixels; no smaller box is kept
 
 
@@ -84,6 +86,11 @@ class TrainingExport(BoxExport, ABC):
 def program() -> str:
     """Return name and version of this program, for files that say where they come from."""
     return f"detic-crop {importlib.metadata.version('detic-crop')}"
+
+
+def writable(text: str) -> str:
+    """Return a text with a replacement for each character that XML 1.0 has no way to write."""
+    return _UNWRITABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _policy(job: Job) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 from detic_crop.detectors.boxes_file.json_items import SOURCE_PHOTO
-from detic_crop.exports.detection import PICTURES, BoxExport, edges_of, names_with_extension
+from detic_crop.exports.detection import PICTURES, BoxExport, edges_of, names_with_extension, writable
 from detic_crop.exports.job import Job
 from detic_crop.exports.picture import ExportedBox, Picture
 
@@ -32,7 +32,7 @@ class LabelStudio(BoxExport):
                 task = _task(job, picture, f"{PICTURES}/{names(picture)}")
                 file.write((",\n" if number else "\n") + json.dumps(task))
             file.write("\n]\n")
-        labels = [f"    <Label value={quoteattr(label)}/>" for label in classes]
+        labels = [f"    <Label value={quoteattr(writable(label))}/>" for label in classes]
         lines = [
             "<View>",
             f'  <Image name="{_TO}" value="${_TO}" zoom="true"/>',
@@ -66,7 +66,7 @@ def _region(job: Job, picture: Picture, box: ExportedBox, number: int) -> dict[s
         "width": round((right - left) / width * 100, _DECIMALS),
         "height": round((bottom - top) / height * 100, _DECIMALS),
         "rotation": 0,
-        "rectanglelabels": [job.class_of(picture, box)],
+        "rectanglelabels": [writable(job.class_of(picture, box))],
     }
     region = {
         "id": f"box{number}",

@@ -24,7 +24,7 @@ class ExportedBox(NamedTuple):
     Attributes:
         xyxy: left, top, right, bottom in pixels of the picture as it is stored; inside it.
         class_name: never empty.
-        score: of the detector; None where a person drew the box.
+        score: of the detector; None where a person chose or drew the box.
     """
 
     xyxy: Box
@@ -65,9 +65,10 @@ def chosen_boxes(record: Record) -> tuple[ExportedBox, ...]:
     """Return the boxes that were chosen, by the detector or a person, in pixels of the photo."""
     sides = record.width, record.height
     chosen: Sequence[Record | Animal] = record.animals or (record,)
+    by_person = record.verdict == "box"  # who may have picked one that the detector hardly believed in
     fallback = _class_of(record.detected) or UNNAMED_CLASS
     return tuple(
-        ExportedBox(clip(one.box, sides), one.class_name or fallback, one.score)
+        ExportedBox(clip(one.box, sides), one.class_name or fallback, None if by_person else one.score)
         for one in chosen
         if one.box is not None
     )

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from contextlib import ExitStack
 from xml.sax.saxutils import escape
 
 from detic_crop.boxes.crop_size import Sides
-from detic_crop.exports.detection import Parts, TrainingExport, edges_of, program, stems
+from detic_crop.exports.detection import Parts, TrainingExport, edges_of, program, stems, writable
 from detic_crop.exports.job import Job
 from detic_crop.exports.picture import ExportedBox, Picture
 
 FOLDER = "JPEGImages"
 _LISTS = "ImageSets/Main"
-# What XML 1.0 has no way to write.
-_UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 class Voc(TrainingExport):
@@ -107,4 +104,4 @@ def _whole(low: float, high: float, side: int) -> tuple[int, int]:
 
 
 def _text(text: str) -> str:
-    return escape(_UNWRITABLE.sub("\N{REPLACEMENT CHARACTER}", text))
+    return escape(writable(text))

@@ -8,10 +8,12 @@ and ``names``, with paths from ``path``, which is its own folder if it does not 
 
 from __future__ import annotations
 
-import json
+import math
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
+
+import yaml
 
 from detic_crop.exports.detection import PICTURES, Parts, TrainingExport, edges_of, stems
 from detic_crop.exports.job import Job
@@ -97,6 +99,5 @@ def _write_yaml(job: Job, name: str, parts: Parts, fold: int | None, classes: Ma
             file.write(f"train: train_fold{fold}.txt\nval: val_fold{fold}.txt\n")
         if "test" in parts.names:
             file.write("test: test.txt  # of individuals that are in no fold\n")
-        file.write("names:\n")
-        for label, number in classes.items():
-            file.write(f"  {number}: {json.dumps(label)}\n")
+        names = {number: label for label, number in classes.items()}
+        yaml.safe_dump({"names": names}, file, allow_unicode=True, width=math.inf)

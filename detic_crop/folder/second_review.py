@@ -56,7 +56,7 @@ def read_second_review(path: Path) -> SecondReview:
     return SecondReview(by_person, Review({}, log.damaged, log.first_damaged))
 
 
-def take_back(path: Path, review: SecondReview, images: Set[str]) -> None:
+def take_back_second(path: Path, review: SecondReview, images: Set[str]) -> None:
     """Take back all that was said of some photos.
 
     Raises:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from detic_crop.config import DEFAULT_MAX_PIXELS
 from detic_crop.errors import PhotoError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.manifest import NOTHING_KNOWN, Entry, FileHash, hash_photo
@@ -18,6 +17,8 @@ from detic_crop.system.memory_budget import MemoryBudget
 from detic_crop.wording import counted
 
 _MISSING = ("missing_file", "not_a_file")
+_MAX_PIXELS = 1 << 32
+"""Of a crop, as a JPEG may have: `native` ones are as large as photos, and memory is limited anyway."""
 _AGAIN = "run the `detic-crop run` command again, which makes it again"
 _COPY_AGAIN = "copy it again from where it came"
 
@@ -129,11 +130,12 @@ class FileCheck:
             yield Problem(
                 "crop_changed", name, f"expected the SHA-256 of manifest.csv, got another; {advice}"
             )
-        elif damage := self._damage(data, name):
-            yield Problem("crop_damaged", name, damage)
+        elif (damage := self._damage(data, name)) is not None:
+            kind = "unreadable" if damage.reason == "out_of_memory" else "damaged"
+            yield Problem(f"crop_{kind}", name, damage.message)
 
-    def _damage(self, data: bytes, name: str) -> str:
-        """Return why a crop cannot be decoded; empty if it can."""
+    def _damage(self, data: bytes, name: str) -> PhotoError | None:
+        """Return why a crop cannot be decoded; None if it can."""
         try:
             crop = PhotoFile.open(
                 BytesSource(data), self._memory, name=name, max_pixels=_MAX_PIXELS, truncated="fail"
@@ -143,12 +145,8 @@ class FileCheck:
             finally:
                 crop.give_back()
         except PhotoError as error:
-            return error.message
-        return ""
-
-
-_MAX_PIXELS = 4 * DEFAULT_MAX_PIXELS
-"""Of a crop: a `native` one with black bars may have more than its photo."""
+            return error
+        return None
 
 
 def _older(file: CropFile) -> Problem:
@@ -180,7 +178,7 @@ def _check_photo(task: Task, location: Location, known: Record, listed: FileHash
         kind = "missing" if error.reason in _MISSING else "unreadable"
         kind = "changed" if error.reason == "photo_changed" else kind
         where = f" ({location.describe()})" if kind == "missing" else ""
-        yield Problem(f"photo_{kind}", task.image, f"{error}{where}")
+        yield Problem(f"photo_{kind}", task.image, f"{error.message}{where}")
         return
     if listed is None or found == listed:
         return

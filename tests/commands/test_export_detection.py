@@ -133,7 +133,9 @@ def test_yolo_has_a_label_file_where_each_picture_says(tmp_path: Path) -> None:
         if record.box is None:
             assert rows == []
             continue
-        ((_, x, y, width, height),) = rows
+        ((number, x, y, width, height),) = rows  # a trainer refuses a sixth column
+        assert number in range(3)
+        assert all(0 <= share <= 1 for share in (x, y, width, height))
         w, h = record.width, record.height
         edges = [(x - width / 2) * w, (y - height / 2) * h, (x + width / 2) * w, (y + height / 2) * h]
         assert edges == pytest.approx(record.box, abs=1e-3)
@@ -423,3 +425,26 @@ def test_label_studio_shows_each_picture_with_its_boxes_in_percent(tmp_path: Pat
             top + value["height"] * record.height / 100,
         )
         assert [left, top, right, bottom] == pytest.approx(record.box, abs=1e-3)
+
+
+NAMES = ("yes", "012", "a: b # c", "Grün", "\N{WHALE}", "x" * 200, "<&>'")
+
+
+def test_names_of_classes_that_look_like_something_else(tmp_path: Path) -> None:
+    keys = write_photos(tmp_path / "in", 24)
+    labels = {key: NAMES[number % len(NAMES)] for number, key in enumerate(keys)}
+    lines = [f"{key},{label}" for key, label in labels.items()]
+    (tmp_path / "labels.csv").write_text("\n".join(["image,species", *lines]), encoding="utf-8")
+    crop(tmp_path / "in", tmp_path / "cropped", labels=tmp_path / "labels.csv")
+    records = records_of(tmp_path / "cropped")
+    expected = {labels[key] for key, record in records.items() if record.box is not None}
+    assert len(expected) > 5
+    for to in (*TRAINING, "label-studio"):
+        api.export(tmp_path / "cropped", to, tmp_path / to, label="species")
+    names = yaml.safe_load((tmp_path / "yolo" / "data.yaml").read_text(encoding="utf-8"))["names"]
+    assert list(names.items()) == list(enumerate(sorted(expected)))
+    assert {category["name"] for category in coco_of(tmp_path / "coco")["categories"]} == expected
+    written = voc_of(tmp_path / "voc").values()
+    assert {root.findtext("object/name") for root in written} - {None} == expected
+    interface = ElementTree.parse(tmp_path / "label-studio" / "interface.xml")
+    assert {label.get("value") for label in interface.iter("Label")} == expected

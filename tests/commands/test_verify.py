@@ -18,7 +18,7 @@ from detic_crop.folder.problem import PROBLEMS
 from detic_crop.photos.keys import STATE
 from tests.kit.big_run import write_big_run
 from tests.kit.errors import complained, refused
-from tests.kit.folders import crop, records_of, untouched
+from tests.kit.folders import crop, files_of, records_of, untouched
 from tests.kit.photos import photo_bytes, write_difficult_photos, write_photo, write_photos, write_tar
 from tests.kit.stores import objects, set_objects
 from tests.kit.verdicts import give_verdicts
@@ -28,6 +28,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "animals": {"animals": "all"},
     "tar": {"out_format": "tar", "per_tar": 4},
     "png": {"format": "png"},
+    "webp": {"format": "webp", "max_bytes": 10_000, "size": "long:40"},
+    "exif": {"exif": "keep", "metadata": True},
     "native": {"size": "native", "fit": "pad"},
 }
 
@@ -99,6 +101,18 @@ def test_with_labels_that_leave_photos_out(photos: Path, tmp_path: Path) -> None
     api.write_audit(tmp_path / "cropped", manifest=True, csv_safe=True)
     result = api.verify(tmp_path / "cropped", quiet=True)
     assert result.problems == []
+
+
+def test_photos_in_a_tar_file(photos: Path, tmp_path: Path) -> None:
+    files = files_of(photos)
+    tar = write_tar(tmp_path / "photos.tar", files)
+    crop(tar, tmp_path / "cropped")
+    api.write_audit(tmp_path / "cropped", manifest=True)
+    assert found(tmp_path / "cropped") == []
+    assert found(published(tmp_path / "cropped"), input=tar) == []
+    flip(tar, tar.read_bytes().index(files["photo003.jpg"]) + 100)
+    assert found(tmp_path / "cropped") == [("photo_changed", "photo003.jpg")]
+    assert found(tmp_path / "published", input=tar) == [("photo_changed", "photo003.jpg")]
 
 
 def test_names_that_spreadsheets_take_for_formulas(tmp_path: Path) -> None:
