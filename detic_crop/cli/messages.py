@@ -13,6 +13,7 @@ from detic_crop.commands.in_words import (
     dry_run_in_words,
     no_tables_in_words,
     stop_in_words,
+    transitions_in_words,
 )
 from detic_crop.errors import one_line
 from detic_crop.photos.keys import printable
@@ -115,9 +116,7 @@ def say_dry_run(result: RunResult) -> None:
 
 def say_transitions(result: RunResult) -> None:
     """Print how many photos have another status than in the folder that `recrop` began with."""
-    changes = ", ".join(f"{n} {old} → {new}" for (old, new), n in sorted(result.transitions.items()))
-    total = counted(result.transitions.total(), "photo")
-    say(f"{total} changed status{': ' if changes else ''}{changes}")
+    say(transitions_in_words(result))
 
 
 def say_split(result: SplitResult) -> None:

@@ -81,6 +81,13 @@ def stop_in_words(result: RunResult, again: str) -> str:
     return f"{why}: {counted(result.remaining, 'photo')} to do; {again} to continue"
 
 
+def transitions_in_words(result: RunResult) -> str:
+    """Return how many photos have another status than in the folder that `recrop` began with."""
+    changes = ", ".join(f"{n} {old} → {new}" for (old, new), n in sorted(result.transitions.items()))
+    total = counted(result.transitions.total(), "photo")
+    return f"{total} changed status{': ' if changes else ''}{changes}"
+
+
 def verdicts_in_words(result: ApplyResult) -> str:
     """Return how many verdicts of each kind the crops follow now, in one line."""
     kinds = Counter(VERDICTS[change.after.verdict] for change in result.changes)

@@ -13,6 +13,7 @@ from detic_crop.commands.in_words import (
     dry_run_in_words,
     no_tables_in_words,
     stop_in_words,
+    transitions_in_words,
     verdicts_in_words,
 )
 from detic_crop.config import CropConfig
@@ -103,6 +104,7 @@ class RunResult:
         said = [
             stop_in_words(self, "make the same call"),
             no_tables_in_words(self),
+            transitions_in_words(self) if self.transitions else "",
             *estimated,
             *(agreement.sentence for agreement in self.agreements),
             *self.notes,

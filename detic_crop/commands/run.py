@@ -26,7 +26,7 @@ from detic_crop.folder.decisions import Decision, followed_by
 from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.journal import Replay, replay
 from detic_crop.folder.same_photo import is_same_photo
-from detic_crop.folder.second_review import read_second_review, take_back
+from detic_crop.folder.second_review import read_second_review, take_back_second
 from detic_crop.folder.state import load_listing
 from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.folder.verdicts import VerdictLog, now, read_verdicts
@@ -197,7 +197,7 @@ def _decisions_to_keep(photos: Sequence[Photo], scope: Scope, notes: list[str]) 
             changed.add(photo.key)
     if changed:
         _take_back(folder, sorted(changed & verdicts.keys()))
-        take_back(folder.layout.second_review, second, changed)
+        take_back_second(folder.layout.second_review, second, changed)
         notes.append(
             f"{counted(len(changed), 'reviewed photo has', 'reviewed photos have')} changed since; "
             f"{either(len(changed), 'its verdict no longer counts', 'their verdicts no longer count')}"

@@ -1,1 +1,1 @@
-"""audit.csv, audit.xlsx, audit.html and the figures in them."""
+"""audit.csv, audit.xlsx, audit.html, estimate.json, datacard.md, and the figures in them."""

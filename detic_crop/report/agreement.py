@@ -21,6 +21,7 @@ from detic_crop.folder.state import Drawn
 from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.folder.verdicts import decision_of
 from detic_crop.report.estimate import word_for
+from detic_crop.report.intervals import LEVEL
 from detic_crop.report.kappa import Kappa, cohens_kappa
 from detic_crop.wording import counted
 
@@ -101,7 +102,7 @@ class Agreement:
             return f"{who}: no photo of the sample is judged by both yet{alone}"
         said = [
             f"{who}: {counted(self.photos, 'photo')} judged by both{alone}",
-            f"{self.kappa_in_words}",
+            self.kappa_in_words,
             f"the same verdict on {self.same:,} ({100 * self.same / self.photos:.1f} %)",
         ]
         if self.boxes is not None:
@@ -114,9 +115,10 @@ class Agreement:
         if self.kappa is None:
             return "Cohen's kappa is not defined, because both said the same of every photo, and only that"
         value, low, high = self.kappa
-        if low is None:
+        if low is None or high is None:
             return f"Cohen's kappa {value:.2f} (both agree on every photo, so it has no interval)"
-        return f"Cohen's kappa {value:.2f} ({low:.2f} to {high:.2f})"
+        value, low, high = (round(number, 2) + 0.0 for number in (value, low, high))  # no -0.00
+        return f"Cohen's kappa {value:.2f} ({100 * LEVEL:.0f} % interval {low:.2f} to {high:.2f})"
 
     @property
     def boxes_in_words(self) -> str:

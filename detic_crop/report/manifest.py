@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 
 from detic_crop.errors import PhotoError
@@ -21,6 +22,17 @@ from detic_crop.system.machine import default_workers
 from detic_crop.wording import counted, either
 
 _MISSING = ("missing_file", "not_a_file")
+_WITHOUT_HASH = {
+    "gone": ("photo is gone", "photos are gone", "pass --in FOLDER, where they are now"),
+    "changed": ("photo has changed", "photos have changed", "run the `run` command again"),
+    "unreadable": ("photo cannot be read", "photos cannot be read", "see to that"),
+    "lost": (
+        "crop is missing or has changed",
+        "crops are missing or have changed",
+        "run the `run` command again",
+    ),
+}
+"""Why a photo or crop has no hash → that of one, of many, and what to do."""
 
 
 @dataclass(slots=True)
@@ -30,45 +42,28 @@ class Hashed:
     Attributes:
         photos: number of photos.
         crops: number of crops.
-        gone: photos that are not where they should be.
-        changed: photos that are others than those that the run saw.
-        unreadable: photos that cannot be read.
-        lost: crops that are not there, or not of the size that the journal says.
-        first: of each of these the first name, by the name of the attribute.
+        without: why a photo or crop has no hash → how many there are; see `_WITHOUT_HASH`.
+        first: the same → the first name.
     """
 
     photos: int = 0
     crops: int = 0
-    gone: int = 0
-    changed: int = 0
-    unreadable: int = 0
-    lost: int = 0
-    first: dict[str, str] | None = None
+    without: Counter[str] = field(default_factory=Counter)
+    first: dict[str, str] = field(default_factory=dict)
 
-    def note(self, what: str, name: str) -> None:
-        """Count what has no hash, by the name of the attribute."""
-        self.first = self.first or {}
-        self.first.setdefault(what, name)
-        setattr(self, what, getattr(self, what) + 1)
+    def note(self, why: str, name: str) -> None:
+        """Count a photo or crop that has no hash."""
+        self.without[why] += 1
+        self.first.setdefault(why, name)
 
     def sentences(self) -> list[str]:
         """Return what has no hash, and why, in sentences; none if all has one."""
-        said = []
-        for what, of_one, of_many, advice in (
-            ("gone", "photo is gone", "photos are gone", "pass --in FOLDER, where they are now"),
-            ("changed", "photo has changed", "photos have changed", "run the `run` command again"),
-            ("unreadable", "photo cannot be read", "photos cannot be read", "see to that"),
-            (
-                *("lost", "crop is missing or has changed", "crops are missing or have changed"),
-                "run the `run` command again",
-            ),
-        ):
-            if count := getattr(self, what):
-                said.append(
-                    f"manifest.csv: {count:,} {either(count, of_one, of_many)} (the first: "
-                    f"{(self.first or {})[what]}), so the hash is left empty; {advice}, then make it again"
-                )
-        return said
+        return [
+            f"manifest.csv: {self.without[why]:,} {either(self.without[why], of_one, of_many)} (the first: "
+            f"{self.first[why]}), so the hash is left empty; {advice}, then make it again"
+            for why, (of_one, of_many, advice) in _WITHOUT_HASH.items()
+            if self.without[why]
+        ]
 
 
 def write_manifest(
@@ -147,7 +142,7 @@ def entries_of(
 def _look(
     record: Record, location: Location, crops: Crops
 ) -> tuple[Record, FileHash | None, str, list[tuple[CropFile, FileHash | None]]]:
-    """Return the record, the photo's hash or the attribute of `Hashed` that says why not, and its crops."""
+    """Return the record, the photo's hash or why it has none, and its crops."""
     photo, reason = None, ""
     try:
         photo = hash_photo(location, record)

@@ -235,3 +235,9 @@ def test_the_journal_is_left_alone(photos: Path, out: Path) -> None:
     api.write_audit(out, manifest=True)
     assert {name: data for name, data in files_of(out / STATE).items() if name != "written.json"} == before
     assert records_of(out) == records
+
+
+def test_every_column_is_explained_as_in_the_code() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "output.md").read_text(encoding="utf-8")
+    for name, meaning in MANIFEST_COLUMNS.items():
+        assert f"| `{name}` | {meaning} |" in page

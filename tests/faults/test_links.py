@@ -26,9 +26,11 @@ import pytest
 from detic_crop.cli import main as cli
 from detic_crop.errors import DeticCropError
 from detic_crop.folder import inside
-from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.folder import open_on_disk
 from detic_crop.folder.verdict_lines import Verdict
+from detic_crop.folder.verdicts import VerdictLog
 from detic_crop.photos.keys import STATE
+from detic_crop.review_page.blind import open_blind_page
 from detic_crop.review_page.page import open_page
 from tests.kit.photos import write_boxes, write_photo, write_photos
 from tests.kit.verdicts import verdict_log
@@ -43,6 +45,7 @@ _SOMETIMES = (
     *("tmp", "pending", "pending/crops-00000.tar", "pending/crops-00001.tar/day1", "pending/mine"),
     *("tars", "tars/crops-00000.tar.json", "journal", "candidates", "rejected", "rejected/day1", "shards"),
     *("shards/0000-of-0002", "shards/0000-of-0002/tmp", "part.json", "journal.jsonl.copy", "review.csv.copy"),
+    "second_review.csv",
     *(f"tmp/{os.getpid()}-{number}" for number in range(3)),
 )
 
@@ -97,8 +100,18 @@ def commands(ground: Ground, out: Path) -> dict[str, Callable[[], int]]:
 
     def review() -> int:
         try:
-            open_page(OutputFolder(out), None, "tester")
-            verdict_log(out).append(Verdict("photo000.jpg", "whole"))
+            with open_on_disk(out, "review") as folder:
+                open_page(folder, None, "tester")
+                verdict_log(out).append(Verdict("photo000.jpg", "whole"))
+        except DeticCropError as error:
+            return error.exit_code
+        return 0
+
+    def blind_review() -> int:
+        try:
+            with open_on_disk(out, "review") as folder:
+                open_blind_page(folder, None, "tester")
+                VerdictLog(folder.layout.second_review).append(Verdict("photo000.jpg", "whole"))
         except DeticCropError as error:
             return error.exit_code
         return 0
@@ -118,6 +131,7 @@ def commands(ground: Ground, out: Path) -> dict[str, Callable[[], int]]:
         "verify": command("verify", out),
         "recrop": command("recrop", out, "--out", other, "--size", "8", "--quiet"),
         "review": review,
+        "blind review": blind_review,
     }
     if out.name.startswith("plain"):
         said["recrop into it"] = command(
