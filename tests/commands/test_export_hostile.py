@@ -51,7 +51,9 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("of", ["photos", "crops"])
 @pytest.mark.parametrize("to", FORMATS)
 def test_names_that_no_disk_or_list_takes(hostile: Path, tmp_path: Path, to: str, of: str) -> None:
-    asked = {} if to in ("megadetector", "kaggle", "boxes-fullbody", "boxes-yolo") else {"of": of}
+    asked: dict[str, Any] = (
+        {} if to in ("megadetector", "kaggle", "boxes-fullbody", "boxes-yolo") else {"of": of}
+    )
     result = api.export(hostile, to, tmp_path / "out", **asked)
     assert (result.count, result.left_out) == (len(NAMES), {})
     for name in files_of(tmp_path / "out"):
