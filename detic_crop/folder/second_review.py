@@ -33,10 +33,11 @@ class SecondReview(NamedTuple):
 
 def is_same_person(one: str, other: str) -> bool:
     """Return whether two names are spelled alike, but for case and blanks."""
-    return _plain(one) == _plain(other)
+    return plain_name(one) == plain_name(other)
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Return a name as it is compared."""
     return " ".join(name.split()).casefold()
 
 
@@ -46,13 +47,13 @@ def read_second_review(path: Path) -> SecondReview:
     spelled: dict[str, str] = {}
     said: dict[str, dict[str, Verdict]] = {}
     for verdict in log.read_all():
-        name = spelled.setdefault(_plain(verdict.reviewer), verdict.reviewer)
+        name = spelled.setdefault(plain_name(verdict.reviewer), verdict.reviewer)
         said.setdefault(name, {})[verdict.image] = verdict
     standing = {
         name: {image: last for image, last in of_one.items() if last.verdict != "undone"}
         for name, of_one in said.items()
     }
-    by_person = {name: standing[name] for name in sorted(standing, key=_plain) if standing[name]}
+    by_person = {name: standing[name] for name in sorted(standing, key=plain_name) if standing[name]}
     return SecondReview(by_person, Review({}, log.damaged, log.first_damaged))
 
 

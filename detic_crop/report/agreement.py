@@ -115,8 +115,9 @@ class Agreement:
         if self.kappa is None:
             return "Cohen's kappa is not defined, because both said the same of every photo, and only that"
         value, low, high = self.kappa
-        if low is None:
+        if low is None or high is None:
             return f"Cohen's kappa {value:.2f} (both agree on every photo, so it has no interval)"
+        value, low, high = (round(number, 2) + 0.0 for number in (value, low, high))  # no -0.00
         return f"Cohen's kappa {value:.2f} ({100 * LEVEL:.0f} % interval {low:.2f} to {high:.2f})"
 
     @property

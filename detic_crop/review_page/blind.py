@@ -20,7 +20,7 @@ from detic_crop.errors import UsageError
 from detic_crop.folder.decisions import detected_boxes
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.records import Record
-from detic_crop.folder.second_review import OwnVerdicts, is_same_person, read_second_review
+from detic_crop.folder.second_review import OwnVerdicts, is_same_person, plain_name, read_second_review
 from detic_crop.folder.state import load_sample
 from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.folder.verdicts import VerdictLog
@@ -43,7 +43,7 @@ class BlindRows(ReviewRows):
     """
 
     def __init__(self, photos: Sequence[AuditPhoto], verdicts: Iterable[Verdict], reviewer: str) -> None:
-        self._reviewer = reviewer
+        self._person = plain_name(reviewer)
         super().__init__(photos, (), verdicts)
 
     def _in_order(self, photos: Sequence[AuditPhoto]) -> list[AuditPhoto]:
@@ -51,7 +51,7 @@ class BlindRows(ReviewRows):
 
     def _random(self, photo: AuditPhoto) -> bytes:
         """Return the random number of a photo: another one for each person, the same on each day."""
-        return hashlib.blake2b(utf8(f"blind\0{self._reviewer}\0{photo.record.image}"), digest_size=8).digest()
+        return hashlib.blake2b(utf8(f"blind\0{self._person}\0{photo.record.image}"), digest_size=8).digest()
 
     def choices(self) -> dict[str, list[tuple[str, int]]]:
         """Return that the photos can be filtered by nothing."""

@@ -59,7 +59,7 @@ def test_the_sample_is_shown_in_an_order_of_its_own(work: Path, client: Client) 
     images = shown(client)
     assert sorted(images) == sorted(sample_of(work))
     assert images != sample_of(work)
-    with reviewing(work / "out", reviewer="Bob", blind=True) as again:
+    with reviewing(work / "out", reviewer=" bob", blind=True) as again:
         assert shown(again) == images
     with reviewing(work / "out", reviewer="Cleo", blind=True) as other:
         assert shown(other) != images

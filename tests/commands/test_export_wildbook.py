@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 
 from detic_crop import api
+from detic_crop.errors import OutputError
 from detic_crop.exports import wildbook
 from detic_crop.exports.species import AMBIGUOUS, BINOMIALS, Taxon, taxon_of
 from detic_crop.exports.wildbook import ENCOUNTERS_PER_SHEET, LONGEST, MOST_BYTES, SHORTEST, fitting_sides
@@ -240,6 +242,20 @@ def test_without_the_library_there_is_the_csv(tmp_path: Path, monkeypatch: pytes
     assert not list((tmp_path / "to").glob("*.xlsx"))
     assert (tmp_path / "to" / "import1.csv").is_file()
     assert "without XlsxWriter" in " ".join(result.notes)
+
+
+def test_a_full_disk_is_said_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite has an error of its own for it."""
+    out = crop_sightings(tmp_path)
+
+    def add(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(wildbook.Plan, "add", add)
+    before = files_of(tmp_path)
+    with pytest.raises(OutputError, match="full"):
+        api.export(out, "wildbook", tmp_path / "to")
+    assert files_of(tmp_path) == before
 
 
 def test_nothing_of_the_plan_is_left(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_a_photo_takes_hardly_any_memory(tmp_path: Path, to: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("to", ["boxes-fullbody", "boxes-yolo", "kaggle", "tfrecord"])
+@pytest.mark.parametrize("to", ["boxes-fullbody", "boxes-yolo", "kaggle", "pyseter", "tfrecord", "wildlife"])
 def test_rows_and_records_take_hardly_any_memory(tmp_path: Path, to: str) -> None:
     write(tmp_path / "first", to, 200)
     some, more = (write(tmp_path / str(count), to, count) for count in (2000, 10_000))
