@@ -35,9 +35,8 @@ class ImageFolder(Export):
                 "imagefolder needs a class for each picture, and no label column is called individual_id or "
                 "species; pass --label COLUMN, or --label folder to take the photos' folders",
             )
-        for picture in job.pictures():
-            if not job.label(picture, column):
-                job.drop(picture, f"without {'a folder' if column == FOLDER else column}")
+        without = f"without {'a folder' if column == FOLDER else column}"
+        job.leave_out(lambda picture: "" if job.label(picture, column) else without)
         folders = _Folders()
 
         def wanted(picture: Picture) -> str:

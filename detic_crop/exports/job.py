@@ -106,6 +106,7 @@ class Job:
         self._memory = MemoryBudget.of_machine()
         self._size = CropSize.of(audit.config)
         self._dropped: set[tuple[str, int | None]] = set()
+        self._reasons: list[Callable[[Picture], str]] = []
         self._candidates: BinaryIO | None = None
         self.has_read = False
         self.count = 0
@@ -122,8 +123,21 @@ class Job:
 
     def _kept(self) -> Iterator[Picture]:
         for picture in self._found(Counter()):
-            if not self._dropped or (picture.key, picture.animal) not in self._dropped:
+            if self._dropped and (picture.key, picture.animal) in self._dropped:
+                continue
+            if not any(reason(picture) for reason in self._reasons):
                 yield picture
+
+    def leave_out(self, reason: Callable[[Picture], str]) -> None:
+        """Leave out from now on all pictures for which there is a reason; unlike `drop`, it notes none.
+
+        Args:
+            reason: returns why a picture is left out, in the words of a summary; empty if it is not.
+        """
+        found = Counter(filter(None, map(reason, self.pictures())))
+        self._reasons.append(reason)
+        self.left_out += found
+        self.count -= found.total()
 
     def drop(self, picture: Picture, why: str) -> None:
         """Leave a picture out from now on.

@@ -42,11 +42,9 @@ class MiewId(Export):
                 "--to miewid needs an individual for each picture, and no label column is called "
                 "individual_id or the like; pass --individual COLUMN",
             )
-        for picture in job.pictures():
-            if not individual_of(job, picture):
-                job.drop(picture, "individual unknown")
-            elif job.has_folds and job.fold(picture) is None:
-                job.drop(picture, "without a fold; split again")
+        job.leave_out(lambda picture: "" if individual_of(job, picture) else "individual unknown")
+        if job.has_folds:
+            job.leave_out(lambda picture: "without a fold: split again" if job.fold(picture) is None else "")
         if not job.count:
             raise UsageError(
                 "nothing_to_export",
