@@ -24,6 +24,7 @@ PICTURES = "images"
 """Folder of the pictures in an export."""
 
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_LONGEST_EXTENSION = len(".jpeg")
 _LEAST_SIDE = 0.01  # pixels; no smaller box is kept
 
 
@@ -130,18 +131,17 @@ def _widened(low: float, side: int) -> tuple[float, float]:
 # ------------------------------------------------------------ names
 
 
-def names_with_extension(job: Job, accepted: Sequence[str]) -> UniqueNames:
-    """Return a name for each picture, which ends as the file that is stored under it.
+def names_with_extension(job: Job, accepted: Sequence[str]) -> NameOf:
+    """Return a name for each picture, which ends as the file that is stored under it; without files its own.
 
     Args:
         job: the export.
         accepted: formats that need not be encoded anew.
     """
 
-    def wanted(picture: Picture) -> str:
-        return with_extension_of(picture.name, accepted) if job.has_files else picture.name
-
-    return UniqueNames(job.pictures(), wanted)
+    if not job.has_files:
+        return lambda picture: picture.name
+    return UniqueNames(job.pictures(), lambda picture: with_extension_of(picture.name, accepted))
 
 
 def stems(job: Job, accepted: Sequence[str]) -> NameOf:
@@ -161,7 +161,7 @@ def stems(job: Job, accepted: Sequence[str]) -> NameOf:
             return picture.name
         return os.path.splitext(picture.name)[0]
 
-    first = UniqueNames(job.pictures(), plain, _numbered)
+    first = UniqueNames(job.pictures(), plain, _numbered, _LONGEST_EXTENSION)
     if not first.changed:
         return first
     if not job.has_files:
@@ -171,9 +171,9 @@ def stems(job: Job, accepted: Sequence[str]) -> NameOf:
         )
 
     def told_apart(picture: Picture) -> str:
-        return plain(picture) if first(picture) == plain(picture) else picture.name
+        return plain(picture) if first.keeps(picture) else picture.name
 
-    return UniqueNames(job.pictures(), told_apart, _numbered)
+    return UniqueNames(job.pictures(), told_apart, _numbered, _LONGEST_EXTENSION)
 
 
 def _numbered(stem: str, number: int) -> str:

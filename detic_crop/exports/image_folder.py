@@ -8,10 +8,13 @@ from typing import Any, ClassVar
 from detic_crop.errors import UsageError
 from detic_crop.exports.base import Export, Of
 from detic_crop.exports.job import FOLDER, Job
-from detic_crop.exports.names import UniqueNames, flat, with_extension_of
+from detic_crop.exports.names import FreeNames, UniqueNames, fitting, flat, with_extension_of
 from detic_crop.exports.picture import Picture
 from detic_crop.folder.names import FILE_RULES
 from detic_crop.report.table import BOX_COLUMNS, NUMBER_COLUMNS
+
+_TABLE = "metadata.jsonl"
+_LONGEST_NUMBER = 12  # bytes of what tells two classes apart, at most
 
 _RENAMED = {"image": "photo", "file_name": "label_file_name", "label": "label_label"}
 """Columns that mean something else to Hugging Face: the picture itself, its path, its class."""
@@ -42,11 +45,11 @@ class ImageFolder(Export):
 
         names = UniqueNames(job.pictures(), wanted)
         job.place_all(names)
-        with job.target.text("metadata.jsonl") as file:
-            for picture in job.each("writing metadata.jsonl"):
+        with job.target.text(_TABLE) as file:
+            for picture in job.each(f"writing {_TABLE}"):
                 label = job.label(picture, column)
                 line = {"file_name": names(picture), "label": label, **_typed(job, picture)}
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                file.write(json.dumps(line) + "\n")  # in ASCII: U+2028 ends a line to some readers
         job.notes.append(f"classes, by {column}: {folders.count:,}")
 
 
@@ -55,18 +58,14 @@ class _Folders:
 
     def __init__(self) -> None:
         self._of: dict[str, str] = {}
-        self._taken: set[str] = set()
+        self._free = FreeNames(_TABLE)
 
     def of(self, label: str) -> str:
         found = self._of.get(label)
         if found is None:
             # torchvision and timm take a folder that begins with a dot for one to be passed over, or not.
-            plain = FILE_RULES.file_name(label.replace("/", "_").lstrip("."), "") or "_"
-            found, number = plain, 2
-            while found.casefold() in self._taken:
-                found, number = f"{plain}-{number}", number + 1
-            self._taken.add(found.casefold())
-            self._of[label] = found
+            plain = fitting(label.replace("/", "_").lstrip("."), _LONGEST_NUMBER)
+            found = self._of[label] = self._free.take(FILE_RULES.file_name(plain, "") or "_")
         return found
 
     @property

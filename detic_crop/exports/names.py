@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import unicodedata
 from array import array
 from collections.abc import Callable, Iterable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from detic_crop.columns import as_numpy, rows_alike
 from detic_crop.exports.picture import Picture
@@ -20,44 +24,101 @@ class UniqueNames:
 
     Args:
         pictures: all pictures, always in the same order.
-        wanted: the name that a picture has if no earlier one has it; a later one gets a number.
+        wanted: the name that a picture has if no earlier one has it; a later one gets a number. It is made
+            `fitting` first.
         numbered: name and number → another name; None puts ``-2`` before the extension.
+        spare: bytes that a name leaves free for an extension that is added to it.
     """
 
     def __init__(
-        self, pictures: Iterable[Picture], wanted: NameOf, numbered: Callable[[str, int], str] | None = None
+        self,
+        pictures: Iterable[Picture],
+        wanted: NameOf,
+        numbered: Callable[[str, int], str] | None = None,
+        spare: int = 0,
     ) -> None:
-        self._wanted = wanted
+        self._wanted, self._spare = wanted, spare
         numbered = numbered or _numbered
-        hashes = array("q", (hash(fold_name(wanted(picture))) for picture in pictures))
+        hashes = array("q", (hash(fold_name(self._first_choice(picture))) for picture in pictures))
         alike = set(rows_alike(as_numpy(hashes)).tolist()) if hashes else set()
         self._others: dict[tuple[str, int | None], str] = {}
         if not alike:
             return
-        taken = set(hashes)
-        first: set[str] = set()
+        ascending = np.sort(as_numpy(hashes))
+        added: set[int] = set()
+        next_number: dict[str, int] = {}
         for row, picture in enumerate(pictures):
             if row not in alike:
                 continue
-            name = wanted(picture)
-            if fold_name(name) not in first:
-                first.add(fold_name(name))
+            name = self._first_choice(picture)
+            number = next_number.get(fold_name(name))
+            if number is None:
+                next_number[fold_name(name)] = 2
                 continue
-            number = 2
-            while hash(fold_name(numbered(name, number))) in taken:
+            while True:
+                other = fitting(numbered(name, number), spare)
                 number += 1
-            taken.add(hash(fold_name(numbered(name, number))))
-            self._others[picture.key, picture.animal] = numbered(name, number)
+                taken = hash(fold_name(other))
+                if taken not in added and not _has(ascending, taken):
+                    break
+            next_number[fold_name(name)] = number
+            added.add(taken)
+            self._others[picture.key, picture.animal] = other
+
+    def _first_choice(self, picture: Picture) -> str:
+        return fitting(self._wanted(picture), self._spare)
 
     def __call__(self, picture: Picture) -> str:
         """Return the name of a picture."""
         other = self._others.get((picture.key, picture.animal)) if self._others else None
-        return self._wanted(picture) if other is None else other
+        return self._first_choice(picture) if other is None else other
+
+    def keeps(self, picture: Picture) -> bool:
+        """Return whether a picture has the name that was wanted."""
+        return (picture.key, picture.animal) not in self._others
 
     @property
     def changed(self) -> int:
         """How many pictures have another name than the one that was wanted."""
         return len(self._others)
+
+
+def _has(ascending: NDArray[np.int64], number: int) -> bool:
+    place = int(np.searchsorted(ascending, number))
+    return place < len(ascending) and int(ascending[place]) == number
+
+
+_LONGEST = 255  # bytes of a name on ext4, APFS and NTFS
+_LONGEST_EXTENSION = len(".jpeg")
+_ENDS_A_LINE = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]")
+
+
+def fitting(path: str, spare: int = 0) -> str:
+    """Return a path that disks take, and that is one line in a list of paths.
+
+    What ends a line becomes ``_``; a name of more than 255 bytes is cut and ends in a hash of it.
+
+    Args:
+        path: names with ``/`` between them.
+        spare: bytes that the last name leaves free.
+    """
+    if _ENDS_A_LINE.search(path):
+        path = _ENDS_A_LINE.sub("_", path)
+    if len(path.encode()) + spare <= _LONGEST:  # nearly all
+        return path
+    *folders, file = path.split("/")
+    return "/".join([*(_cut(folder, 0) for folder in folders), _cut(file, spare)])
+
+
+def _cut(name: str, spare: int) -> str:
+    if len(name.encode()) + spare <= _LONGEST:
+        return name
+    stem, extension = os.path.splitext(name)
+    if len(extension.encode()) > _LONGEST_EXTENSION:
+        stem, extension = name, ""
+    end = f"~{hashlib.sha256(name.encode()).hexdigest()[:8]}{extension}"
+    room = _LONGEST - spare - len(end.encode())
+    return stem.encode()[:room].decode(errors="ignore") + end
 
 
 def flat(name: str) -> str:
@@ -97,6 +158,29 @@ def plain_words(text: str, filler: str) -> str:
     return re.sub("[^A-Za-z0-9.]+", filler, text)[-_LONGEST_PLAIN:].strip(f"{filler}.")
 
 
+class FreeNames:
+    """Names that are given away one by one, each once, also on a disk that is blind to case.
+
+    Args:
+        taken: names that are not given away.
+    """
+
+    def __init__(self, *taken: str) -> None:
+        self._next_number = dict.fromkeys(map(fold_name, taken), 2)
+
+    def take(self, name: str) -> str:
+        """Return the name, with a number if it is taken, and note that it is."""
+        number = self._next_number.get(fold_name(name))
+        if number is None:
+            self._next_number[fold_name(name)] = 2
+            return name
+        while fold_name(other := f"{name}-{number}") in self._next_number:
+            number += 1
+        self._next_number[fold_name(name)] = number + 1
+        self._next_number[fold_name(other)] = 2
+        return other
+
+
 class UniqueWords:
     """A plain word for each text, of letters, digits and a filler; no two texts share one, in any case.
 
@@ -108,18 +192,14 @@ class UniqueWords:
     def __init__(self, filler: str, instead: str) -> None:
         self._filler, self._instead = filler, instead
         self._of: dict[str, str] = {}
-        self._taken: set[str] = set()
+        self._free = FreeNames()
 
     def __call__(self, text: str) -> str:
         """Return the word of a text."""
         found = self._of.get(text)
         if found is None:
             word = plain_words(text, self._filler).replace(".", self._filler) or self._instead
-            found, number = word, 2
-            while found.casefold() in self._taken:
-                found, number = f"{word}-{number}", number + 1
-            self._taken.add(found.casefold())
-            self._of[text] = found
+            found = self._of[text] = self._free.take(word)
         return found
 
 

@@ -20,7 +20,7 @@ from detic_crop.folder.records import Record
 from detic_crop.folder.there import status_of
 from detic_crop.images.decode import PhotoFile
 from detic_crop.images.encode import EXTENSIONS as ENCODED
-from detic_crop.images.encode import encode
+from detic_crop.images.encode import encode, holds
 from detic_crop.images.file_bytes import most_bytes
 from detic_crop.images.headers.read import read_extent
 from detic_crop.images.source import BytesSource
@@ -146,7 +146,10 @@ def _fits(format: str, extension: str) -> bool:
 def _encoded(photo: PhotoFile, extension: str) -> StoredPicture:
     image = photo.decode().image
     kind: Format = next((kind for kind, ending in ENCODED.items() if ending == extension.lower()), "jpg")
-    return StoredPicture(encode(image, kind, QUALITY), (image.shape[1], image.shape[0]))
+    sides = image.shape[1], image.shape[0]
+    if not holds(sides, kind):
+        raise PhotoError("too_long", f"expected sides that {kind} can hold, got {sides[0]}×{sides[1]}")
+    return StoredPicture(encode(image, kind, QUALITY), sides)
 
 
 def _changed() -> PhotoError:

@@ -39,7 +39,10 @@ class Target:
     def path(self, name: str) -> Path:
         """Return the path of a file of the export, whose folder is made."""
         parts = name.split("/")
-        if not name or any(part in ("", ".", "..") for part in parts) or "\\" in name or "\0" in name:
+        if (
+            any(part in ("", ".", "..") or (os.sep != "/" and os.sep in part) for part in parts)
+            or "\0" in name
+        ):
             raise ValueError(f"expected a path below the export, got {name!r}")
         path = self._root.joinpath(*parts)
         folder = name.rpartition("/")[0]

@@ -19,6 +19,11 @@ PNG_COMPRESSION = 3
 _MAX_SIDE: dict[Format, int] = {"jpg": 65500, "png": 2**31 - 1, "webp": 16383}
 
 
+def holds(sides: Sides, format: Format) -> bool:
+    """Return whether a format can hold a picture of so many pixels: width and height."""
+    return max(sides) <= _MAX_SIDE[format]
+
+
 def check_sides(sides: Sides, format: Format) -> None:
     """Refuse a crop that its format cannot hold, before it is made; only `native` ones are so large.
 
@@ -29,7 +34,7 @@ def check_sides(sides: Sides, format: Format) -> None:
     Raises:
         PhotoError: a side is too long.
     """
-    if max(sides) > _MAX_SIDE[format]:
+    if not holds(sides, format):
         raise PhotoError(
             "crop_too_large",
             f"expected a crop of at most {_MAX_SIDE[format]} px a side for {format}, got "

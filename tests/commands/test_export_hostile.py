@@ -1,0 +1,114 @@
+"""`detic-crop export` against names, labels, photos and places that nobody would choose."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+
+from detic_crop import api
+from detic_crop.exports.formats import FORMATS
+from detic_crop.exports.names import FreeNames, fitting
+from tests.kit.folders import crop, files_of
+from tests.kit.photos import picture, write_photo
+
+NAMES = (
+    "back\\slash.jpg",
+    "two\nlines.jpg",
+    "two\u2028lines.jpg",
+    f"{'n' * 251}.tif",
+    f"{'q' * 250}.jpeg",
+    f"{'d' * 200}/{'e' * 200}.jpg",
+    "鲸/1.jpg",
+    "海/1.jpg",
+    "a.jpg",
+    "A.JPG",
+    "\u202egpj.jpg",
+    "=1+1.jpg",
+)
+LABELS = (
+    *("metadata.jsonl", "é", "e\u0301", "x" * 299 + "y", "x" * 299 + "z", "a\nb", "a_b", "..", "..."),
+    *("a\\b", "CON", "../up"),
+)
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of such photos, each an individual with such a name."""
+    folder = tmp_path_factory.mktemp("hostile")
+    for number, name in enumerate(NAMES):
+        write_photo(folder / "in" / name, number, width=60 + number, height=50)
+    with open(folder / "labels.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("image", "individual_id"), *zip(NAMES, LABELS, strict=True)])
+    crop(folder / "in", folder / "cropped", labels=folder / "labels.csv")
+    return folder / "cropped"
+
+
+@pytest.mark.parametrize("of", ["photos", "crops"])
+@pytest.mark.parametrize("to", FORMATS)
+def test_names_that_no_disk_or_list_takes(hostile: Path, tmp_path: Path, to: str, of: str) -> None:
+    asked: dict[str, Any] = (
+        {} if to in ("megadetector", "kaggle", "boxes-fullbody", "boxes-yolo") else {"of": of}
+    )
+    result = api.export(hostile, to, tmp_path / "out", **asked)
+    assert (result.count, result.left_out) == (len(NAMES), {})
+    for name in files_of(tmp_path / "out"):
+        assert len(name.splitlines()) == 1
+        assert all(len(part.encode()) <= 255 for part in name.split("/"))
+
+
+def test_each_class_has_its_own_folder(hostile: Path, tmp_path: Path) -> None:
+    api.export(hostile, "imagefolder", tmp_path / "out")
+    lines = map(json.loads, (tmp_path / "out" / "metadata.jsonl").read_text(encoding="utf-8").splitlines())
+    folders = {line["label"]: line["file_name"].split("/")[0] for line in lines}
+    assert set(folders) == set(LABELS)
+    assert len({folder.casefold() for folder in folders.values()}) == len(LABELS)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.is_dir()) == sorted(
+        folders.values()
+    )
+
+
+@pytest.mark.parametrize("to", ["coco", "label-studio"])
+def test_without_pictures_names_are_those_in_the_photos_own_folder(
+    hostile: Path, tmp_path: Path, to: str
+) -> None:
+    api.export(hostile, to, tmp_path / "out", pictures="none")
+    ((_, data),) = [item for item in files_of(tmp_path / "out").items() if item[0].endswith(".json")]
+    found: Any = json.loads(data)
+    named = [image["file_name"] for image in found["images"]] if to == "coco" else source_photos(found)
+    assert sorted(named) == sorted(NAMES)
+
+
+def source_photos(tasks: Any) -> list[str]:
+    return [task["data"]["source_photo"] for task in tasks]
+
+
+def test_a_photo_that_no_jpeg_holds_is_left_out(tmp_path: Path) -> None:
+    write_photo(tmp_path / "in" / "a.jpg")
+    wide = cv2.resize(picture(1, 70, 8), (66_000, 8))
+    cv2.imwrite(str(tmp_path / "in" / "wide.tif"), wide)
+    crop(tmp_path / "in", tmp_path / "cropped")
+    result = api.export(tmp_path / "cropped", "coco", tmp_path / "out")
+    assert (result.count, result.left_out) == (1, {"photo: too_long": 1})
+
+
+def test_a_cut_name_keeps_its_extension_and_stays_apart() -> None:
+    names = [fitting(f"x/{letter * 40}{'é' * 200}.jpeg", 4) for letter in "ab"]
+    assert len(set(names)) == 2
+    for name in names:
+        assert len(name[2:].encode()) + 4 in (254, 255)
+        assert name.endswith(".jpeg")
+    assert fitting("plain/name.jpg") == "plain/name.jpg"
+
+
+def test_many_names_that_are_alike_take_no_time() -> None:
+    free = FreeNames("taken")
+    given = [free.take("same") for _ in range(20_000)]
+    assert len(set(given)) == len(given)
+    assert given[:3] == ["same", "same-2", "same-3"]
+    assert free.take("Same-2") == "Same-2-2"
+    assert free.take("TAKEN") == "TAKEN-2"
