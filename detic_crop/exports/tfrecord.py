@@ -173,7 +173,7 @@ def _file_count(job: Job, folds: NDArray[np.int64], size: int, n_folds: int | No
         n_folds: number of folds; None without a split.
         part: ``train`` or ``test``.
     """
-    step = n_folds or (_FIFTHS if part == "train" else 1)
+    step = n_folds or (_FIFTHS if part == "train" or len(folds) >= _FIFTHS else 1)
     least = int(np.bincount(folds, minlength=step).min()) if n_folds else len(folds) // step
     asked = job.asked.files
     if asked is not None and (asked < 1 or asked % step):

@@ -189,8 +189,10 @@ def test_test_files_have_targets_but_no_individuals(cropped: Path, tmp_path: Pat
     assert count_data_items(in_order(tmp_path / "out", "test")) == result.count == 23
     assert {record["target"] for path in in_order(tmp_path / "out", "test") for record in read(path)} == {0}
     assert not (tmp_path / "out" / "individual_ids.json").exists()
-    api.export(cropped, "tfrecord", tmp_path / "two", part="test", files=2)
-    assert len(in_order(tmp_path / "two", "test")) == 2
+    api.export(cropped, "tfrecord", tmp_path / "ten", part="test", files=10)
+    assert len(in_order(tmp_path / "ten", "test")) == 10
+    with refused("not_a_multiple"):
+        api.export(cropped, "tfrecord", tmp_path / "two", part="test", files=2)
 
 
 def test_train_and_test_files_in_one_folder(cropped: Path, tmp_path: Path) -> None:
