@@ -99,6 +99,7 @@ def export(
             result.count += job.count
             result.left_out += job.left_out
             result.notes += [*source.notes, *_unfinished(source.folder, source.audit), *job.notes]
+            result.notes += job.ambiguous_labels()
             if job.has_read and job.of == "photos":
                 result.notes += source.audit.whereabouts.sentences("they are left out", PASS_INPUT)
         return result

@@ -117,6 +117,22 @@ def test_many_names_that_are_alike_take_no_time() -> None:
     assert free.take("TAKEN") == "TAKEN-2"
 
 
+# ------------------------------------------------------------ labels
+
+
+@pytest.mark.parametrize(("to", "said"), [("imagefolder", True), ("wildlife", True), ("boxes-yolo", False)])
+def test_label_rows_of_one_photo_that_disagree_are_said(tmp_path: Path, to: str, said: bool) -> None:
+    """A table that has all of them has nothing to say."""
+    for number, name in enumerate("abc"):
+        write_photo(tmp_path / "in" / f"{name}.jpg", number)
+    rows = ["image,individual_id,sex", "a.jpg,0012,f", "a.jpg,12,f", "b.jpg,12,m", "b.jpg,12,f", "c.jpg,7,m"]
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    crop(tmp_path / "in", tmp_path / "cropped", labels=tmp_path / "labels.csv")
+    notes = api.export(tmp_path / "cropped", to, tmp_path / "out").notes
+    expected = " has label rows that differ in individual_id: the first row counts"
+    assert [note[note.find(" has") :] for note in notes if "differ in" in note] == [expected] * said
+
+
 # ------------------------------------------------------------ places
 
 
