@@ -15,6 +15,7 @@ import pytest
 from detic_crop import api
 from detic_crop.exports.formats import FORMATS
 from detic_crop.exports.names import FreeNames, fitting
+from tests.kit.detectors import FakeDetector
 from tests.kit.errors import refused
 from tests.kit.folders import crop, files_of
 from tests.kit.photos import picture, write_photo, write_photos
@@ -212,3 +213,32 @@ def test_values_that_a_setting_does_not_have(
 def test_a_test_part_of_the_same_photos(cropped: Path, tmp_path: Path) -> None:
     with refused("test_is_train"):
         api.export(cropped, "kaggle", tmp_path / "out", test=cropped.parent / "in" / ".." / "cropped")
+
+
+# ------------------------------------------------------------ folders that are not whole
+
+
+@pytest.mark.parametrize("to", ["coco", "wildlife", "wildbook"])
+def test_photos_that_are_all_gone(tmp_path: Path, to: str) -> None:
+    write_photos(tmp_path / "in", 3)
+    crop(tmp_path / "in", tmp_path / "cropped")
+    (tmp_path / "in").rename(tmp_path / "moved")
+    with refused("nothing_to_export", names=["--to", "--in"], match="missing_file 3.*; pass --in FOLDER"):
+        api.export(tmp_path / "cropped", to, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert api.export(tmp_path / "cropped", to, tmp_path / "out", input=tmp_path / "moved").count == 3
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_what_an_interrupted_run_has_not_done_is_said(tmp_path: Path, labelled: bool) -> None:
+    for number in range(6):
+        write_photo(tmp_path / "in" / f"{number}.jpg", number)
+    (tmp_path / "labels.csv").write_text("image\n" + "".join(f"{number}.jpg\n" for number in range(6)))
+    labels = tmp_path / "labels.csv" if labelled else None
+    stopping = FakeDetector(failing={"4.jpg": KeyboardInterrupt()})
+    with pytest.raises(KeyboardInterrupt):
+        crop(tmp_path / "in", tmp_path / "cropped", detector=stopping, labels=labels, workers=1)
+    result = api.export(tmp_path / "cropped", "coco", tmp_path / "out")
+    assert 0 < result.count < 6
+    (note,) = [note for note in result.notes if "not done yet" in note]
+    assert note.startswith(f"{6 - result.count} ")
