@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from detic_crop import api
+from detic_crop.boxes.detections import Detections
 from detic_crop.exports.formats import FORMATS
 from detic_crop.exports.names import FreeNames, fitting
 from tests.kit.detectors import FakeDetector
@@ -229,15 +232,21 @@ def test_photos_that_are_all_gone(tmp_path: Path, to: str) -> None:
     assert api.export(tmp_path / "cropped", to, tmp_path / "out", input=tmp_path / "moved").count == 3
 
 
+class _Stopping(FakeDetector):
+    def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
+        if key == "4.jpg":
+            raise KeyboardInterrupt
+        return super().detect(image, key)
+
+
 @pytest.mark.parametrize("labelled", [False, True])
 def test_what_an_interrupted_run_has_not_done_is_said(tmp_path: Path, labelled: bool) -> None:
     for number in range(6):
         write_photo(tmp_path / "in" / f"{number}.jpg", number)
     (tmp_path / "labels.csv").write_text("image\n" + "".join(f"{number}.jpg\n" for number in range(6)))
     labels = tmp_path / "labels.csv" if labelled else None
-    stopping = FakeDetector(failing={"4.jpg": KeyboardInterrupt()})
     with pytest.raises(KeyboardInterrupt):
-        crop(tmp_path / "in", tmp_path / "cropped", detector=stopping, labels=labels, workers=1)
+        crop(tmp_path / "in", tmp_path / "cropped", detector=_Stopping(), labels=labels, workers=1)
     result = api.export(tmp_path / "cropped", "coco", tmp_path / "out")
     assert 0 < result.count < 6
     (note,) = [note for note in result.notes if "not done yet" in note]
