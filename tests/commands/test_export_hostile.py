@@ -121,6 +121,23 @@ def test_many_names_that_are_alike_take_no_time() -> None:
     assert free.take("TAKEN") == "TAKEN-2"
 
 
+@pytest.mark.parametrize(
+    ("to", "table", "column"),
+    [("wildlife", "metadata.csv", "path"), ("miewid", "annotations.csv", "file_name")],
+)
+@pytest.mark.parametrize("of", ["photos", "crops"])
+def test_without_pictures_tables_name_them_in_their_own_folder(
+    hostile: Path, tmp_path: Path, to: str, table: str, column: str, of: str
+) -> None:
+    api.export(hostile, to, tmp_path / "out", pictures="none", of=of)
+    assert list(files_of(tmp_path / "out")) == [table]
+    with open(tmp_path / "out" / table, newline="", encoding="utf-8") as file:
+        named = [row[column] for row in csv.DictReader(file, strict=True)]
+    own = hostile if of == "crops" else hostile.parent / "in"
+    assert len(named) == len(NAMES)
+    assert all((own / name).is_file() for name in named)
+
+
 # ------------------------------------------------------------ labels
 
 
@@ -251,3 +268,15 @@ def test_what_an_interrupted_run_has_not_done_is_said(tmp_path: Path, labelled: 
     assert 0 < result.count < 6
     (note,) = [note for note in result.notes if "not done yet" in note]
     assert note.startswith(f"{6 - result.count} ")
+
+
+def test_a_file_of_records_that_would_be_empty(tmp_path: Path) -> None:
+    """Its one crop is gone."""
+    for number in range(5):
+        write_photo(tmp_path / "in" / f"{number}.jpg", number)
+    (tmp_path / "labels.csv").write_text("image,individual_id\n" + "".join(f"{n}.jpg,a\n" for n in range(5)))
+    crop(tmp_path / "in", tmp_path / "cropped", labels=tmp_path / "labels.csv")
+    (tmp_path / "cropped" / "2.jpg").unlink()
+    with refused("empty_files", names=["--to", "--files"]):
+        api.export(tmp_path / "cropped", "tfrecord", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
