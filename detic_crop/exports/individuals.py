@@ -134,9 +134,14 @@ def animals_in(job: Job, doing: str) -> Iterator[Picture]:
 
 
 def plain_names(job: Job, folder: str, accepts: tuple[str, ...]) -> UniqueNames:
-    """Return names for the pictures in one folder, of letters, digits and ``_`` that every program reads."""
+    """Return names for the pictures in one folder, of letters, digits and ``_`` that every program reads.
+
+    Without pictures they are those that the photos or crops have where they lie.
+    """
 
     def wanted(picture: Picture) -> str:
+        if not job.has_files:
+            return picture.name
         return folder + plain(with_extension_of(picture.name, accepts), "_")
 
     return UniqueNames(job.pictures(), wanted)
