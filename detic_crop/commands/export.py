@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from detic_crop.commands.run_json import version_of, versions_in
 from detic_crop.commands.settings import PathLike, require_finished
 from detic_crop.commands.tables import with_further_columns
 from detic_crop.errors import UsageError
-from detic_crop.exports.base import Asked, Export
+from detic_crop.exports.base import BOXES, PART, PICTURES, Asked, Export
 from detic_crop.exports.formats import export_named
 from detic_crop.exports.job import Job
 from detic_crop.exports.target import Target, new_folder
@@ -87,7 +87,7 @@ def export(
         with new_folder(out, outside_of) as target, ExitStack() as parts:
             jobs = [
                 parts.enter_context(closing(_job(kind, part, source, target, quiet)))
-                for source, part in zip(sources, _parts(kind, wanted), strict=True)
+                for source, part in zip(sources, _parts(kind, wanted, output), strict=True)
             ]
             for source, job in zip(sources, jobs, strict=True):
                 _refuse_empty(kind, source.folder, job)
@@ -137,10 +137,16 @@ def _source(output: PathLike, input: PathLike | None) -> Iterator[_Source]:
         yield _Source(folder, audit, notes)
 
 
-def _parts(kind: Export, wanted: Asked) -> list[Asked]:
+def _parts(kind: Export, wanted: Asked, output: PathLike) -> list[Asked]:
     """Return what is asked for of the folder, and of that of ``--test``."""
     if wanted.test is None:
         return [wanted]
+    if os.path.realpath(wanted.test) == os.path.realpath(output):
+        raise UsageError(
+            "test_is_train",
+            f"--test {os.fspath(wanted.test)} is the folder of the part train itself, and what is trained on "
+            "says nothing as a test; pass another",
+        )
     if wanted.part == "test":
         raise UsageError(
             "option_not_applicable",
@@ -173,6 +179,9 @@ def _refuse_empty(kind: Export, folder: OutputFolder, job: Job) -> None:
         )
 
 
+_CHOICES: dict[str, Sequence[str]] = {"boxes": BOXES, "pictures": PICTURES, "part": PART}
+
+
 def _asked(kind: Export, given: dict[str, Any]) -> Asked:
     """Return what an export is asked for.
 
@@ -184,15 +193,18 @@ def _asked(kind: Export, given: dict[str, Any]) -> Asked:
         raise TypeError(f"export() got an unexpected keyword argument {unknown[0]!r}")
     takes = set(kind.takes) | ({"of"} if len(kind.of) > 1 else set())
     for name, value in given.items():
-        if name == "of" and value in kind.of:
-            continue
-        if name not in takes:
+        if name not in takes and not (name == "of" and value in kind.of):
             have = ", ".join(f"--{taken}" for taken in sorted(takes)) or "none"
             raise UsageError(
                 "option_not_applicable",
                 f"--{name} {value} does not apply to --to {kind.name} (of such options it takes: {have}); "
                 "leave it out",
             )
+        choices: Sequence[str] | None = kind.of if name == "of" else _CHOICES.get(name)
+        if choices is not None and value not in choices:
+            raise UsageError("bad_value", f"--{name} must be one of {', '.join(choices)}, got {value}")
+        if name == "files" and (not isinstance(value, int) or value < 1):
+            raise UsageError("bad_value", f"--files must be a whole number of at least 1, got {value}")
     return Asked(**given)
 
 

@@ -109,6 +109,9 @@ class Target:
 def new_folder(out: str | os.PathLike[str], outside_of: Iterable[tuple[str, str]]) -> Iterator[Target]:
     """Yield a folder to be filled, and put it into its place when all went well; else nothing is left.
 
+    It is made beside its place, which takes it in one step. A folder that is there stays itself, since a
+    shell may be in it, or it is a link or a mounted disk: it is filled from a folder made within it.
+
     Args:
         out: where it is to be: a path that is free, or an empty folder.
         outside_of: folders that it may not lie in, each with what it holds.
@@ -118,6 +121,10 @@ def new_folder(out: str | os.PathLike[str], outside_of: Iterable[tuple[str, str]
         OutputError: it cannot be written, or another export is at work on it.
     """
     given = os.fspath(out)
+    if not given or "\0" in given:
+        raise UsageError(
+            "no_path", f"the output folder must be a path that a disk can have, got {given!r}; pass another"
+        )
     if is_address(given):
         raise UsageError(
             "out_not_writable",
@@ -127,26 +134,47 @@ def new_folder(out: str | os.PathLike[str], outside_of: Iterable[tuple[str, str]
     path = Path(os.path.abspath(given))
     for folder, what in outside_of:
         _refuse_inside(path, folder, what, given)
-    if os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
+    partial = (path if path.is_dir() else path.parent) / f".{path.name}.partial"
+    if os.path.lexists(path) and not (path.is_dir() and all(held == partial for held in path.iterdir())):
         raise UsageError(
             "out_not_empty",
             f"--out {given} is there already, and an export is not mixed with anything; pass another, or "
             "remove it first",
             out="out",
         )
-    partial = path.with_name(f".{path.name}.partial")
     with output_errors(given):
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(partial, given):
             try:
                 yield Target(partial, given)
                 (partial / _LOCK).unlink()
-                if path.is_dir() and not path.is_symlink():
-                    path.rmdir()
-                partial.rename(path)
+                _put_in_place(partial, path)
             except BaseException:
                 shutil.rmtree(partial, ignore_errors=True)
                 raise
+
+
+def _put_in_place(partial: Path, path: Path) -> None:
+    if not path.is_dir():
+        partial.rename(path)
+        return
+    moved: list[Path] = []
+    try:
+        for made in sorted(partial.iterdir()):
+            moved.append(path / made.name)
+            made.rename(moved[-1])
+        partial.rmdir()
+    except BaseException:
+        for name in filter(os.path.lexists, moved):
+            _remove(name)
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 @contextlib.contextmanager
@@ -167,7 +195,7 @@ def _alone(partial: Path, given: str) -> Iterator[None]:
     try:
         for left in partial.iterdir():
             if left.name != _LOCK:
-                shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+                _remove(left)
         yield
     finally:
         lock.release()

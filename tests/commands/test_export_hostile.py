@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ import pytest
 from detic_crop import api
 from detic_crop.exports.formats import FORMATS
 from detic_crop.exports.names import FreeNames, fitting
+from tests.kit.errors import refused
 from tests.kit.folders import crop, files_of
-from tests.kit.photos import picture, write_photo
+from tests.kit.photos import picture, write_photo, write_photos
 
 NAMES = (
     "back\\slash.jpg",
@@ -112,3 +115,84 @@ def test_many_names_that_are_alike_take_no_time() -> None:
     assert given[:3] == ["same", "same-2", "same-3"]
     assert free.take("Same-2") == "Same-2-2"
     assert free.take("TAKEN") == "TAKEN-2"
+
+
+# ------------------------------------------------------------ places
+
+
+@pytest.fixture(scope="module")
+def cropped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("places")
+    write_photos(folder / "in", 7)
+    crop(folder / "in", folder / "cropped")
+    return folder / "cropped"
+
+
+def test_an_empty_folder_that_is_there_stays_itself(
+    cropped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell may be in it."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    api.export(cropped, "coco", ".")
+    assert sorted(os.listdir(".")) == ["annotations", "images"]
+    assert os.listdir(tmp_path) == ["here"]
+
+
+def test_a_link_to_an_empty_folder_is_filled(cropped: Path, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    api.export(cropped, "coco", tmp_path / "link")
+    assert sorted(os.listdir(tmp_path / "there")) == ["annotations", "images"]
+    assert (tmp_path / "link").is_symlink()
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_an_empty_folder_is_empty_again_after_an_error(
+    cropped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """The second of two names cannot be put there."""
+    rename = Path.rename
+    names: list[Path] = []
+
+    def failing(self: Path, target: Path) -> Path:
+        names.append(self)
+        if len(names) > number:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return rename(self, target)
+
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(Path, "rename", failing)
+    with refused("cannot_write"):
+        api.export(cropped, "coco", tmp_path / "out")
+    assert os.listdir(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("out", ["", "a\0b"])
+def test_what_is_no_path(cropped: Path, out: str) -> None:
+    with refused("no_path"):
+        api.export(cropped, "coco", out)
+
+
+@pytest.mark.parametrize(
+    ("to", "asked"),
+    [
+        ("coco", {"boxes": "correct"}),
+        ("coco", {"pictures": "symlink"}),
+        ("coco", {"of": "frames"}),
+        ("kaggle", {"part": "val"}),
+        ("tfrecord", {"part": "test", "files": 0}),
+        ("tfrecord", {"part": "test", "files": "5"}),
+    ],
+)
+def test_values_that_a_setting_does_not_have(
+    cropped: Path, tmp_path: Path, to: str, asked: dict[str, Any]
+) -> None:
+    with refused("bad_value", names=[f"--{list(asked)[-1]}"]):
+        api.export(cropped, to, tmp_path / "out", **asked)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_test_part_of_the_same_photos(cropped: Path, tmp_path: Path) -> None:
+    with refused("test_is_train"):
+        api.export(cropped, "kaggle", tmp_path / "out", test=cropped.parent / "in" / ".." / "cropped")

@@ -47,6 +47,7 @@ WORDING: dict[str, str] = {
     "setting_not_accepted": r"is recorded by a run, and cannot be passed; ",
     "shard_of_merged_folder": r"was merged before, and a single shard cannot start over; pass another --out",
     "shards_not_done": r"shards that are not done: [\d,]+ of [\d,]+.*; run them, then merge again",
+    "test_is_train": "^--test .* is the folder of the part train itself, .*; pass another$",
     "too_few_lessons": "^expected at least 5 photos of .*, got .*; (review more|see to those), then teach$",
     "unknown_setting": r"^unexpected settings? '.*(; did you mean \w+\?|; known are .*)$",
     "verdicts_wait": r"^[\d,]+ verdicts? waits? to be applied, .*; run: detic-crop apply ",
