@@ -130,12 +130,15 @@ def export(
                 _refuse_empty(kind, source.folder, job)
             for job in jobs:
                 kind.write(job)
+            for source, job in zip(sources, jobs, strict=True):
+                _refuse_empty(kind, source.folder, job)
             kind.finish(jobs)
         result = ExportResult(to, Path(os.fspath(out)), jobs[0].of, 0, linked=target.linked)
         for source, job in zip(sources, jobs, strict=True):
             result.count += job.count
             result.left_out += job.left_out
             result.notes += [*source.notes, *_unfinished(source.folder, source.audit), *job.notes]
+            result.notes += job.ambiguous_labels()
             if job.has_read and job.of == "photos":
                 result.notes += source.audit.whereabouts.sentences("they are left out", PASS_INPUT)
         return result
@@ -204,15 +207,18 @@ def _job(kind: Export, wanted: Asked, source: _Source, target: Target, quiet: bo
 
 
 def _refuse_empty(kind: Export, folder: OutputFolder, job: Job) -> None:
-    """Refuse an export without any picture.
+    """Refuse an export without any picture: there is none, or none that can be read.
 
     Raises:
         UsageError: there is none; says why.
     """
     if not job.count:
         why = ", ".join(f"{reason} {count}" for reason, count in job.left_out.items())
+        moved = job.has_read and job.of == "photos"
+        hint = "; pass --in FOLDER if the photos have moved" if moved else ""
         raise UsageError(
-            "nothing_to_export", f"--to {kind.name}: nothing of {folder.shown} is left to export ({why})"
+            "nothing_to_export",
+            f"--to {kind.name}: nothing of {folder.shown} is left to export ({why}){hint}",
         )
 
 
@@ -269,9 +275,12 @@ def _not_inside(folder: OutputFolder) -> Iterator[tuple[str, str]]:
 
 
 def _unfinished(folder: OutputFolder, audit: Audit) -> list[str]:
-    """Return how many photos the run has not done yet, in a sentence."""
-    if audit.labels is not None:  # those that it does not name were not asked for
-        return []
-    done = audit.photos
-    left = sum(key not in done for key in load_listing(folder).keys)
-    return [f"{counted(left, 'photo is', 'photos are')} not done yet and left out"] if left else []
+    """Return how much the run has not done yet, in a sentence."""
+    if audit.labels is not None:  # photos that they do not name were not asked for
+        left, one, several = len(audit.labels.rows) - len(audit.rows), "label row is", "label rows are"
+        what = f"{counted(left, one, several)} of photos that are not done yet, which are left out"
+    else:
+        done = audit.photos
+        left = sum(key not in done for key in load_listing(folder).keys)
+        what = f"{counted(left, 'photo is', 'photos are')} not done yet and left out"
+    return [what] if left else []
