@@ -78,7 +78,7 @@ class MiewId(Export):
                 "0",
                 job.label(picture, viewpoint) or UNKNOWN,
                 individual,
-                name.removeprefix(_FOLDER),
+                name.removeprefix(_FOLDER) if job.has_files else name,
                 # Rows without a species are lost where MiewID groups by name and species.
                 job.label(picture, job.species_column) or UNKNOWN,
                 job.target.final(name) if job.has_files else "",

@@ -250,8 +250,8 @@ class _Files:
                 raise UsageError(
                     "empty_files",
                     f"--to tfrecord: there are too few pictures that can be read for {len(self._names)} "
-                    f"files, and readers stop at an empty one, of which there would be {empty}; run the `run` "
-                    "command again, or pass fewer --files",
+                    f"files, and readers stop at an empty one, of which there would be {empty}; run the "
+                    "`run` command again, or pass fewer --files",
                 )
             for name, count in zip(self._names, self._counts, strict=True):
                 self._target.rename(name, f"{name}-{count}.tfrec")

@@ -36,10 +36,11 @@ NAMES = (
     "A.JPG",
     "\u202egpj.jpg",
     "=1+1.jpg",
+    "images/in.jpg",
 )
 LABELS = (
     *("metadata.jsonl", "é", "e\u0301", "x" * 299 + "y", "x" * 299 + "z", "a\nb", "a_b", "..", "..."),
-    *("a\\b", "CON", "../up"),
+    *("a\\b", "CON", "../up", "=cmd()"),
 )
 
 
