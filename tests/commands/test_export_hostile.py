@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from detic_crop import api
 from detic_crop.boxes.detections import Detections
+from detic_crop.exports.base import Of
 from detic_crop.exports.formats import FORMATS
 from detic_crop.exports.names import FreeNames, fitting
 from tests.kit.detectors import FakeDetector
@@ -128,7 +129,7 @@ def test_many_names_that_are_alike_take_no_time() -> None:
 )
 @pytest.mark.parametrize("of", ["photos", "crops"])
 def test_without_pictures_tables_name_them_in_their_own_folder(
-    hostile: Path, tmp_path: Path, to: str, table: str, column: str, of: str
+    hostile: Path, tmp_path: Path, to: str, table: str, column: str, of: Of
 ) -> None:
     api.export(hostile, to, tmp_path / "out", pictures="none", of=of)
     assert list(files_of(tmp_path / "out")) == [table]
