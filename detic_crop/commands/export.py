@@ -8,13 +8,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
 
 from detic_crop.commands.run_json import version_of, versions_in
 from detic_crop.commands.settings import PathLike, require_finished
 from detic_crop.commands.tables import with_further_columns
 from detic_crop.errors import UsageError
-from detic_crop.exports.base import BOXES, PART, PICTURES, Asked, Export
+from detic_crop.exports.base import BOXES, PART, PICTURES, Asked, Boxes, Export, Of, Part, Pictures
 from detic_crop.exports.formats import export_named
 from detic_crop.exports.job import Job
 from detic_crop.exports.target import Target, new_folder
@@ -57,8 +56,19 @@ def export(
     out: PathLike,
     *,
     input: PathLike | None = None,
+    of: Of | None = None,
+    boxes: Boxes | None = None,
+    pictures: Pictures | None = None,
+    label: str | None = None,
+    individual: str | None = None,
+    species: str | None = None,
+    part: Part | None = None,
+    test: PathLike | None = None,
+    files: int | None = None,
+    title: str | None = None,
+    user: str | None = None,
+    licence: str | None = None,
     quiet: bool = True,
-    **asked: Any,
 ) -> ExportResult:
     """Write what another program reads, from the photos and crops of a finished folder.
 
@@ -69,8 +79,21 @@ def export(
         to: name of the export; see ``detic-crop export --help``.
         out: the folder that is made; there may be nothing yet.
         input: where the photos are now, if they have moved.
+        of: ``photos`` or ``crops``; None takes what suits the format. Each format takes some of the settings
+            that follow, and refuses the others.
+        boxes: ``chosen``, as corrected by review; ``all`` that were kept; ``reviewed``: of reviewed photos
+            only.
+        pictures: ``link``: hard links where the disk can, which share their bytes; ``copy``; ``none``.
+        label: label column that names the class; ``folder`` takes the photo's folder.
+        individual: label column that names the individual; None takes one that is usually called so.
+        species: likewise.
+        part: ``train`` or ``test``, where the consumer tells them apart by name.
+        test: a second output folder, which becomes the part ``test`` beside this one.
+        files: number of files, where there are several.
+        title: title of the data set.
+        user: name of the account to which it will be uploaded.
+        licence: licence of the data set.
         quiet: no progress bar.
-        **asked: fields of `exports.base.Asked`, such as ``of="photos"``.
 
     Raises:
         UsageError: there is no finished run, verdicts are not applied yet, or the export cannot be made of it
@@ -78,27 +101,44 @@ def export(
         OutputError: something cannot be read or written; nothing is left behind.
     """
     kind = export_named(to)
-    wanted = _asked(kind, {name: value for name, value in asked.items() if value is not None})
+    asked = Asked(
+        of=of,
+        boxes=boxes,
+        pictures=pictures,
+        label=label,
+        individual=individual,
+        species=species,
+        part=part,
+        test=test,
+        files=files,
+        title=title,
+        user=user,
+        licence=licence,
+    )
+    _check(kind, asked)
     with ExitStack() as stack:
         sources = [stack.enter_context(_source(output, input))]
-        if wanted.test is not None:
-            sources.append(stack.enter_context(_source(wanted.test, None)))
+        if asked.test is not None:
+            sources.append(stack.enter_context(_source(asked.test, None)))
         outside_of = [held for source in sources for held in _not_inside(source.folder)]
         with new_folder(out, outside_of) as target, ExitStack() as parts:
             jobs = [
                 parts.enter_context(closing(_job(kind, part, source, target, quiet)))
-                for source, part in zip(sources, _parts(kind, wanted, output), strict=True)
+                for source, part in zip(sources, _parts(kind, asked, output), strict=True)
             ]
             for source, job in zip(sources, jobs, strict=True):
                 _refuse_empty(kind, source.folder, job)
             for job in jobs:
                 kind.write(job)
+            for source, job in zip(sources, jobs, strict=True):
+                _refuse_empty(kind, source.folder, job)
             kind.finish(jobs)
         result = ExportResult(to, Path(os.fspath(out)), jobs[0].of, 0, linked=target.linked)
         for source, job in zip(sources, jobs, strict=True):
             result.count += job.count
             result.left_out += job.left_out
             result.notes += [*source.notes, *_unfinished(source.folder, source.audit), *job.notes]
+            result.notes += job.ambiguous_labels()
             if job.has_read and job.of == "photos":
                 result.notes += source.audit.whereabouts.sentences("they are left out", PASS_INPUT)
         return result
@@ -167,32 +207,35 @@ def _job(kind: Export, wanted: Asked, source: _Source, target: Target, quiet: bo
 
 
 def _refuse_empty(kind: Export, folder: OutputFolder, job: Job) -> None:
-    """Refuse an export without any picture.
+    """Refuse an export without any picture: there is none, or none that can be read.
 
     Raises:
         UsageError: there is none; says why.
     """
     if not job.count:
         why = ", ".join(f"{reason} {count}" for reason, count in job.left_out.items())
+        moved = job.has_read and job.of == "photos"
+        hint = "; pass --in FOLDER if the photos have moved" if moved else ""
         raise UsageError(
-            "nothing_to_export", f"--to {kind.name}: nothing of {folder.shown} is left to export ({why})"
+            "nothing_to_export",
+            f"--to {kind.name}: nothing of {folder.shown} is left to export ({why}){hint}",
         )
 
 
 _CHOICES: dict[str, Sequence[str]] = {"boxes": BOXES, "pictures": PICTURES, "part": PART}
 
 
-def _asked(kind: Export, given: dict[str, Any]) -> Asked:
-    """Return what an export is asked for.
+def _check(kind: Export, asked: Asked) -> None:
+    """Check what an export is asked for.
 
     Raises:
         UsageError: this export does not know one of the settings, or it has no such value.
     """
-    known = {field.name for field in fields(Asked)}
-    if unknown := sorted(set(given) - known):
-        raise TypeError(f"export() got an unexpected keyword argument {unknown[0]!r}")
     takes = set(kind.takes) | ({"of"} if len(kind.of) > 1 else set())
-    for name, value in given.items():
+    for name in (of_asked.name for of_asked in fields(Asked)):
+        value = getattr(asked, name)
+        if value is None:
+            continue
         if name not in takes and not (name == "of" and value in kind.of):
             have = ", ".join(f"--{taken}" for taken in sorted(takes)) or "none"
             raise UsageError(
@@ -205,7 +248,6 @@ def _asked(kind: Export, given: dict[str, Any]) -> Asked:
             raise UsageError("bad_value", f"--{name} must be one of {', '.join(choices)}, got {value}")
         if name == "files" and (not isinstance(value, int) or value < 1):
             raise UsageError("bad_value", f"--files must be a whole number of at least 1, got {value}")
-    return Asked(**given)
 
 
 def _refuse_waiting(audit: Audit, folder: OutputFolder) -> None:
@@ -233,9 +275,12 @@ def _not_inside(folder: OutputFolder) -> Iterator[tuple[str, str]]:
 
 
 def _unfinished(folder: OutputFolder, audit: Audit) -> list[str]:
-    """Return how many photos the run has not done yet, in a sentence."""
-    if audit.labels is not None:  # those that it does not name were not asked for
-        return []
-    done = audit.photos
-    left = sum(key not in done for key in load_listing(folder).keys)
-    return [f"{counted(left, 'photo is', 'photos are')} not done yet and left out"] if left else []
+    """Return how much the run has not done yet, in a sentence."""
+    if audit.labels is not None:  # photos that they do not name were not asked for
+        left, one, several = len(audit.labels.rows) - len(audit.rows), "label row is", "label rows are"
+        what = f"{counted(left, one, several)} of photos that are not done yet, which are left out"
+    else:
+        done = audit.photos
+        left = sum(key not in done for key in load_listing(folder).keys)
+        what = f"{counted(left, 'photo is', 'photos are')} not done yet and left out"
+    return [what] if left else []

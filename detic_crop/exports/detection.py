@@ -9,6 +9,7 @@ import shlex
 from abc import ABC
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import ClassVar
 
 from detic_crop.boxes.crop_size import Sides
@@ -84,6 +85,7 @@ class TrainingExport(BoxExport, ABC):
             )
 
 
+@cache
 def program() -> str:
     """Return name and version of this program, for files that say where they come from."""
     return f"detic-crop {importlib.metadata.version('detic-crop')}"

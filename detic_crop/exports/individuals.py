@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from detic_crop.boxes.geometry import PixelBox, round_out, whole
 from detic_crop.exports.job import Job
-from detic_crop.exports.names import UniqueNames, plain, with_extension_of
+from detic_crop.exports.names import NameOf, UniqueNames, plain, with_extension_of
 from detic_crop.exports.picture import Picture, each_animal
 from detic_crop.folder.times_file import load_times, read_time
 from detic_crop.wording import counted, either
@@ -148,8 +148,13 @@ def animals_in(job: Job, doing: str) -> Iterator[Picture]:
         yield from each_animal(picture)
 
 
-def plain_names(job: Job, folder: str, accepts: tuple[str, ...]) -> UniqueNames:
-    """Return names for the pictures in one folder, of letters, digits and ``_`` that every program reads."""
+def plain_names(job: Job, folder: str, accepts: tuple[str, ...]) -> NameOf:
+    """Return names for the pictures in one folder, of letters, digits and ``_`` that every program reads.
+
+    Where no pictures are written they have their own names, below their own folder.
+    """
+    if not job.has_files:
+        return lambda picture: picture.name
 
     def wanted(picture: Picture) -> str:
         return folder + plain(with_extension_of(picture.name, accepts), "_")

@@ -46,6 +46,7 @@ from detic_crop.report.sample import detected_records
 from detic_crop.report.splitting import FoldColumn
 from detic_crop.report.table import renamed_columns, row_cells, table_header
 from detic_crop.system.memory_budget import MemoryBudget
+from detic_crop.wording import counted, either
 
 FOLDER = "folder"
 """Value of ``--label`` that takes the photo's folder."""
@@ -105,6 +106,7 @@ class Job:
         self._progress = progress
         self._memory = MemoryBudget.of_machine()
         self._size = CropSize.of(audit.config)
+        self._of_several_rows: set[str] = set()
         self._dropped: set[tuple[str, int | None]] = set()
         self._reasons: list[Callable[[Picture], str]] = []
         self._candidates: BinaryIO | None = None
@@ -377,10 +379,32 @@ class Job:
             return ""
         if column == FOLDER and not self._has_column(FOLDER):
             return picture.key.rpartition("/")[0].rpartition("/")[2]
-        labels = self.audit.labels
-        if labels is None or not picture.photo.labels:
+        labels, rows = self.audit.labels, picture.photo.labels
+        if labels is None or not rows:
             return ""
-        return picture.photo.labels[0][labels.columns.index(column)].strip()
+        if len(rows) > 1:
+            self._of_several_rows.add(column)
+        return rows[0][labels.columns.index(column)].strip()
+
+    def ambiguous_labels(self) -> Iterator[str]:
+        """Yield a sentence for each column that was used, and in which rows of one photo differ."""
+        labels = self.audit.labels
+        columns = self._of_several_rows - {labels.key_column if labels else ""}
+        if labels is None or not columns:
+            return
+        places = {column: labels.columns.index(column) for column in sorted(columns)}
+        counts: Counter[str] = Counter()
+        for picture in self.pictures():
+            rows = picture.photo.labels
+            counts.update(
+                column for column, place in places.items() if len({row[place].strip() for row in rows}) > 1
+            )
+        for column, count in counts.items():
+            one = self.of[:-1]
+            yield (
+                f"{counted(count, one)} {either(count, 'has', 'have')} label rows that differ in {column}: "
+                "the first row counts"
+            )
 
     def spelled(self, picture: Picture) -> str:
         """Return the photo's name as the label table spells it, on which its owner joins; else its key."""

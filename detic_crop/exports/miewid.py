@@ -19,7 +19,7 @@ from detic_crop.exports.individuals import (
     xywh_of,
 )
 from detic_crop.exports.job import Job
-from detic_crop.exports.names import UniqueNames
+from detic_crop.exports.names import NameOf
 from detic_crop.exports.picture import Picture
 from detic_crop.splits.folds import UNSEEN
 
@@ -58,13 +58,13 @@ class MiewId(Export):
             rows = self._rows(job, names, tally, part, belongs)
             job.target.table(f"{part}.csv", rows)
         job.notes += tally.sentences(job)
+        folder = job.target.final(_FOLDER.rstrip("/")) if job.has_files else f"the folder of the {job.of}"
         job.notes.append(
-            f"in MiewID's configuration: images_dir: {job.target.final(_FOLDER.rstrip('/'))}, "
-            "use_full_image_path: false, crop_bbox: true"
+            f"in MiewID's configuration: images_dir: {folder}, use_full_image_path: false, crop_bbox: true"
         )
 
     def _rows(
-        self, job: Job, names: UniqueNames, tally: Tally, part: str, belongs: Callable[[Picture], bool]
+        self, job: Job, names: NameOf, tally: Tally, part: str, belongs: Callable[[Picture], bool]
     ) -> Iterator[list[str]]:
         viewpoint = job.usual_column(VIEWPOINT_COLUMNS)
         yield [*_COLUMNS, "photo", "flags"]
@@ -78,10 +78,10 @@ class MiewId(Export):
                 "0",
                 job.label(picture, viewpoint) or UNKNOWN,
                 individual,
-                name.removeprefix(_FOLDER),
+                name.removeprefix(_FOLDER) if job.has_files else name,
                 # Rows without a species are lost where MiewID groups by name and species.
                 job.label(picture, job.species_column) or UNKNOWN,
-                job.target.final(name),
+                job.target.final(name) if job.has_files else "",
                 *map(str, xywh_of(picture)),
                 picture.key,
                 job.cells(picture)["flags"],

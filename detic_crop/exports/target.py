@@ -36,7 +36,7 @@ class Target:
         self.linked = self.copied = 0
         self._folders: set[str] = set()
 
-    def path(self, name: str) -> Path:
+    def path(self, name: str) -> str:
         """Return the path of a file of the export, whose folder is made."""
         parts = name.split("/")
         if (
@@ -44,10 +44,10 @@ class Target:
             or "\0" in name
         ):
             raise ValueError(f"expected a path below the export, got {name!r}")
-        path = self._root.joinpath(*parts)
+        path = os.path.join(self._root, *parts)  # no Path: it keeps each name for a while
         folder = name.rpartition("/")[0]
         if folder not in self._folders:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
             self._folders.add(folder)
         return path
 
@@ -87,7 +87,7 @@ class Target:
 
     def rename(self, name: str, new: str) -> None:
         """Give a file that was written another name, which is free."""
-        self.path(name).rename(self.path(new))
+        os.rename(self.path(name), self.path(new))
 
     def text(self, name: str) -> TextIO:
         """Open a new file to write text to: UTF-8, lines end as in Unix."""

@@ -246,6 +246,13 @@ class _Files:
         while self._open:
             self._open.popitem()[1].close()
         if kind is None:
+            if empty := self._counts.count(0):
+                raise UsageError(
+                    "empty_files",
+                    f"--to tfrecord: there are too few pictures that can be read for {len(self._names)} "
+                    f"files, and readers stop at an empty one, of which there would be {empty}; run the "
+                    "`run` command again, or pass fewer --files",
+                )
             for name, count in zip(self._names, self._counts, strict=True):
                 self._target.rename(name, f"{name}-{count}.tfrec")
 

@@ -76,7 +76,7 @@ class Wildbook(Export):
         """Write import1/ with its photos, import1.xlsx, import1.csv and so on, and photos.csv."""
         names = UniqueNames(job.pictures(), _file_name, lambda name, n: f"{name[:-4]} {n}.jpg")
         rows, files = _Rows(job), _Files(job)
-        with Plan(job.target.path(".plan.sqlite")) as plan:
+        with Plan(Path(job.target.path(".plan.sqlite"))) as plan:
             for picture in job.each("planning encounters"):
                 plan.add(*rows.of(picture), names(picture))
             imports = plan.imports()

@@ -19,7 +19,7 @@ from detic_crop.exports.individuals import (
     xywh_of,
 )
 from detic_crop.exports.job import Job
-from detic_crop.exports.names import UniqueNames
+from detic_crop.exports.names import NameOf
 from detic_crop.report.table import renamed_columns
 
 _COLUMNS = ("image_id", "identity", "path", "bbox", "date", "position", "species", "photo")
@@ -42,7 +42,7 @@ class Wildlife(Export):
         job.target.table("metadata.csv", self._rows(job, names, tally, dates))
         job.notes += [*tally.sentences(job), *dates.sentences()]
 
-    def _rows(self, job: Job, names: UniqueNames, tally: Tally, dates: Dates) -> Iterator[list[str]]:
+    def _rows(self, job: Job, names: NameOf, tally: Tally, dates: Dates) -> Iterator[list[str]]:
         viewpoint = job.usual_column(VIEWPOINT_COLUMNS)
         more = [
             *_OF_THE_BOX,

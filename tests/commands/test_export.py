@@ -113,8 +113,9 @@ def test_settings_that_a_format_does_not_know(cropped: Path, tmp_path: Path) -> 
         api.export(cropped, "imagefolders", tmp_path / "out")
     with refused("no_such_column"):
         api.export(cropped, TO, tmp_path / "out", label="species")
+    misspelt: dict[str, Any] = {"lable": "species"}
     with pytest.raises(TypeError, match="lable"):
-        api.export(cropped, TO, tmp_path / "out", lable="species")
+        api.export(cropped, TO, tmp_path / "out", **misspelt)
     assert not (tmp_path / "out").exists()
 
 

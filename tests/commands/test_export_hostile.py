@@ -10,11 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from detic_crop import api
+from detic_crop.boxes.detections import Detections
+from detic_crop.exports.base import Of
 from detic_crop.exports.formats import FORMATS
 from detic_crop.exports.names import FreeNames, fitting
+from tests.kit.detectors import FakeDetector
 from tests.kit.errors import refused
 from tests.kit.folders import crop, files_of
 from tests.kit.photos import picture, write_photo, write_photos
@@ -32,10 +37,11 @@ NAMES = (
     "A.JPG",
     "\u202egpj.jpg",
     "=1+1.jpg",
+    "images/in.jpg",
 )
 LABELS = (
     *("metadata.jsonl", "é", "e\u0301", "x" * 299 + "y", "x" * 299 + "z", "a\nb", "a_b", "..", "..."),
-    *("a\\b", "CON", "../up"),
+    *("a\\b", "CON", "../up", "=cmd()"),
 )
 
 
@@ -117,6 +123,39 @@ def test_many_names_that_are_alike_take_no_time() -> None:
     assert free.take("TAKEN") == "TAKEN-2"
 
 
+@pytest.mark.parametrize(
+    ("to", "table", "column"),
+    [("wildlife", "metadata.csv", "path"), ("miewid", "annotations.csv", "file_name")],
+)
+@pytest.mark.parametrize("of", ["photos", "crops"])
+def test_without_pictures_tables_name_them_in_their_own_folder(
+    hostile: Path, tmp_path: Path, to: str, table: str, column: str, of: Of
+) -> None:
+    api.export(hostile, to, tmp_path / "out", pictures="none", of=of)
+    assert list(files_of(tmp_path / "out")) == [table]
+    with open(tmp_path / "out" / table, newline="", encoding="utf-8") as file:
+        named = [row[column] for row in csv.DictReader(file, strict=True)]
+    own = hostile if of == "crops" else hostile.parent / "in"
+    assert len(named) == len(NAMES)
+    assert all((own / name).is_file() for name in named)
+
+
+# ------------------------------------------------------------ labels
+
+
+@pytest.mark.parametrize(("to", "said"), [("imagefolder", True), ("wildlife", True), ("boxes-yolo", False)])
+def test_label_rows_of_one_photo_that_disagree_are_said(tmp_path: Path, to: str, said: bool) -> None:
+    """A table that has all of them has nothing to say."""
+    for number, name in enumerate("abc"):
+        write_photo(tmp_path / "in" / f"{name}.jpg", number)
+    rows = ["image,individual_id,sex", "a.jpg,0012,f", "a.jpg,12,f", "b.jpg,12,m", "b.jpg,12,f", "c.jpg,7,m"]
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    crop(tmp_path / "in", tmp_path / "cropped", labels=tmp_path / "labels.csv")
+    notes = api.export(tmp_path / "cropped", to, tmp_path / "out").notes
+    expected = " has label rows that differ in individual_id: the first row counts"
+    assert [note[note.find(" has") :] for note in notes if "differ in" in note] == [expected] * said
+
+
 # ------------------------------------------------------------ places
 
 
@@ -196,3 +235,50 @@ def test_values_that_a_setting_does_not_have(
 def test_a_test_part_of_the_same_photos(cropped: Path, tmp_path: Path) -> None:
     with refused("test_is_train"):
         api.export(cropped, "kaggle", tmp_path / "out", test=cropped.parent / "in" / ".." / "cropped")
+
+
+# ------------------------------------------------------------ folders that are not whole
+
+
+@pytest.mark.parametrize("to", ["coco", "wildlife", "wildbook"])
+def test_photos_that_are_all_gone(tmp_path: Path, to: str) -> None:
+    write_photos(tmp_path / "in", 3)
+    crop(tmp_path / "in", tmp_path / "cropped")
+    (tmp_path / "in").rename(tmp_path / "moved")
+    with refused("nothing_to_export", names=["--to", "--in"], match="missing_file 3.*; pass --in FOLDER"):
+        api.export(tmp_path / "cropped", to, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert api.export(tmp_path / "cropped", to, tmp_path / "out", input=tmp_path / "moved").count == 3
+
+
+class _Stopping(FakeDetector):
+    def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
+        if key == "4.jpg":
+            raise KeyboardInterrupt
+        return super().detect(image, key)
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_what_an_interrupted_run_has_not_done_is_said(tmp_path: Path, labelled: bool) -> None:
+    for number in range(6):
+        write_photo(tmp_path / "in" / f"{number}.jpg", number)
+    (tmp_path / "labels.csv").write_text("image\n" + "".join(f"{number}.jpg\n" for number in range(6)))
+    labels = tmp_path / "labels.csv" if labelled else None
+    with pytest.raises(KeyboardInterrupt):
+        crop(tmp_path / "in", tmp_path / "cropped", detector=_Stopping(), labels=labels, workers=1)
+    result = api.export(tmp_path / "cropped", "coco", tmp_path / "out")
+    assert 0 < result.count < 6
+    (note,) = [note for note in result.notes if "not done yet" in note]
+    assert note.startswith(f"{6 - result.count} ")
+
+
+def test_a_file_of_records_that_would_be_empty(tmp_path: Path) -> None:
+    """Its one crop is gone."""
+    for number in range(5):
+        write_photo(tmp_path / "in" / f"{number}.jpg", number)
+    (tmp_path / "labels.csv").write_text("image,individual_id\n" + "".join(f"{n}.jpg,a\n" for n in range(5)))
+    crop(tmp_path / "in", tmp_path / "cropped", labels=tmp_path / "labels.csv")
+    (tmp_path / "cropped" / "2.jpg").unlink()
+    with refused("empty_files", names=["--to", "--files"]):
+        api.export(tmp_path / "cropped", "tfrecord", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

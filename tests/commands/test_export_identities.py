@@ -11,6 +11,7 @@ import cv2
 import pytest
 
 from detic_crop import api
+from detic_crop.exports.base import Of
 from detic_crop.exports.individuals import Moment, moment_of
 from detic_crop.exports.names import UniqueWords, plain
 from detic_crop.folder.animals import boxes_of
@@ -60,9 +61,7 @@ def test_wildlife_has_the_columns_of_its_readers(cropped: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("to", FORMATS)
 @pytest.mark.parametrize("of", ["photos", "crops"])
-def test_the_box_has_the_animal_in_the_stored_picture(
-    cropped: Path, tmp_path: Path, to: str, of: str
-) -> None:
+def test_the_box_has_the_animal_in_the_stored_picture(cropped: Path, tmp_path: Path, to: str, of: Of) -> None:
     """The pixels in the box are bright, those around it dark: of photos on their side and TIFF files, too."""
     api.export(cropped, to, tmp_path / "out", of=of)
     checked = 0

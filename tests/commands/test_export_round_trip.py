@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from detic_crop import api
+from detic_crop.exports.base import Of
 from detic_crop.exports.formats import export_named
 from detic_crop.folder.animals import boxes_of, crops_of
 from detic_crop.folder.records import Animal, Record
@@ -162,7 +163,7 @@ def test_photos_that_nobody_looked_at_stay_so(tmp_path: Path, to: str) -> None:
 
 @pytest.mark.parametrize("of", ["photos", "crops"])
 @pytest.mark.parametrize("to", [to for to in WAYS if "crops" in export_named(to).of])
-def test_boxes_come_back_on_the_pictures_of_the_export_itself(tmp_path: Path, to: str, of: str) -> None:
+def test_boxes_come_back_on_the_pictures_of_the_export_itself(tmp_path: Path, to: str, of: Of) -> None:
     write_hurting(tmp_path / "in")
     crop(tmp_path / "in", tmp_path / "cropped")
     exported = tmp_path / "exported"

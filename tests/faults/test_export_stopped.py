@@ -32,7 +32,7 @@ def fail_at(monkeypatch: pytest.MonkeyPatch, number: int, error: BaseException) 
     """Let the n-th file of an export raise."""
     path_of, count = Target.path, 0
 
-    def failing(self: Target, name: str) -> Path:
+    def failing(self: Target, name: str) -> str:
         nonlocal count
         count += 1
         if count == number:
@@ -95,7 +95,7 @@ def test_two_at_once_are_not_mixed(cropped: Path, tmp_path: Path, monkeypatch: p
     path_of = Target.path
     asked: list[str] = []
 
-    def asking(self: Target, name: str) -> Path:
+    def asking(self: Target, name: str) -> str:
         if not asked:
             asked.append(name)
             with refused("in_use", match="another export is at work"):

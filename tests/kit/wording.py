@@ -72,7 +72,9 @@ WORDING: dict[str, str] = {
     #
     # exports
     "count_in_path": "^--out .*: readers take the first -NUMBER. in a path .*; pass a folder whose ",
-    "empty_files": "^--to tfrecord: there are too few .* files, .*; (pass --files|export more photos)",
+    "empty_files": (
+        "^--to tfrecord: there are too few .* files, .*; (pass --files|export more photos|run the `run`)"
+    ),
     "foreign_partial": "was not made by detic-crop, which makes --out .* there first; move it away$",
     "label_of_candidates": "^--label .* names the class of the chosen boxes, .*; leave one of them out$",
     "no_class": "needs a class for each picture, .*; pass --label COLUMN, or --label folder ",

@@ -21,6 +21,7 @@ from PIL import Image, ImageOps
 from torch.nn import functional
 
 from detic_crop import api
+from detic_crop.exports.base import Of
 from tests.kit.folders import crop, rows_of
 from tests.kit.photos import write_photo
 
@@ -192,7 +193,7 @@ def _as_tfrecord_reads(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("of", ["crops", "photos"])
-def test_tfrecords_become_batches(of: str, tmp_path: Path) -> None:
+def test_tfrecords_become_batches(of: Of, tmp_path: Path) -> None:
     cropped = labelled(tmp_path)
     api.export(cropped, "tfrecord", tmp_path / "records", of=of)
     paths = sorted((tmp_path / "records").glob("*-train-*.tfrec"))

@@ -23,6 +23,7 @@ import pytest
 from PIL import Image
 
 from detic_crop import api
+from detic_crop.exports.base import Of
 from tests.kit.sightings import BRIGHT, LABELS, crop_sightings
 
 pytestmark = [
@@ -97,7 +98,7 @@ def is_whole(row: Any) -> bool:
 
 @pytest.mark.parametrize("of", ["photos", "crops"])
 def test_wildlife_datasets_loads_the_animals(
-    wildlife_datasets: Any, cropped: Path, tmp_path: Path, of: str
+    wildlife_datasets: Any, cropped: Path, tmp_path: Path, of: Of
 ) -> None:
     """It checks columns, types, unique ids, that files exist and how they are called; then it crops."""
     api.export(cropped, "wildlife", tmp_path / "out", of=of)
@@ -180,7 +181,7 @@ def test_miewid_reads_the_annotations(cropped: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("of", ["photos", "crops"])
-def test_pyseter_loads_the_animals(cropped: Path, tmp_path: Path, of: str) -> None:
+def test_pyseter_loads_the_animals(cropped: Path, tmp_path: Path, of: Of) -> None:
     extract = package("pyseter.extract")
     api.export(cropped, "pyseter", tmp_path / "out", of=of)
     folder, boxes = str(tmp_path / "out" / "all_images"), str(tmp_path / "out" / "bounding_boxes.csv")

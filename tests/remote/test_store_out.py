@@ -26,6 +26,7 @@ from detic_crop import api
 from detic_crop.boxes.detections import Detections
 from detic_crop.cli import main as cli
 from detic_crop.errors import DeticCropError, OutputError, Terminated, UsageError
+from detic_crop.exports.base import Of
 from detic_crop.folder import lock as locks
 from detic_crop.folder import mirror as mirrors
 from detic_crop.folder import segments
@@ -223,7 +224,7 @@ def test_recrop_of_a_folder_into_a_store(photos: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("out_format", ["files", "tar"])
 @pytest.mark.parametrize("of", ["crops", "photos"])
 def test_an_export_of_a_store_is_that_of_a_folder(
-    photos: Path, tmp_path: Path, out_format: str, of: str
+    photos: Path, tmp_path: Path, out_format: str, of: Of
 ) -> None:
     crop(photos, OUT, out_format=out_format)
     crop(photos, tmp_path / "out", out_format=out_format)
