@@ -88,12 +88,27 @@ class Dates:
         self._job = job
         self._column = job.usual_column(DATE_COLUMNS)
         self._times = load_times(job.folder)
+        self._unread = 0
+        self._example = ""
 
     def of(self, picture: Picture) -> Moment | None:
         """Return when the photo was taken; None if nobody knows."""
-        if self._column is not None and (said := moment_of(self._job.label(picture, self._column))):
-            return said
+        if self._column is not None and (label := self._job.label(picture, self._column)):
+            if said := moment_of(label):
+                return said
+            if label.casefold() not in PANDAS_MISSING:
+                self._unread += 1
+                self._example = self._example or label
         return moment_of(self._taken(picture))
+
+    def sentences(self) -> Iterator[str]:
+        """Yield which labels were not taken for dates."""
+        if self._unread:
+            yield (
+                f"{counted(self._unread, 'date')} of the label column {self._column} "
+                f"{either(self._unread, 'is', 'are')} not taken, such as {self._example}: write dates as "
+                "2019-07-04, since others may swap day and month; EXIF counts instead where there is any"
+            )
 
     def _taken(self, picture: Picture) -> str:
         record = picture.record

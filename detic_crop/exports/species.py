@@ -71,7 +71,9 @@ AMBIGUOUS: Mapping[str, tuple[str, ...]] = {
 """Common names, of that data set too, that several species share → these."""
 
 _BINOMIAL = re.compile(r"([A-Z][a-z]+)[ _]([a-z]+(?:-[a-z]+)?)(?:[ _][a-z]+)?")
+_KNOWN = frozenset(BINOMIALS.values())
 _NOT_LATIN = {"whale", "dolphin", "porpoise", "orca", "beluga", "narwhal"}
+"""Second words of common names, unless the whole name is known as a scientific one (*Orcinus orca*)."""
 
 
 class Taxon(NamedTuple):
@@ -97,7 +99,7 @@ def taxon_of(species: str) -> Taxon | None:
         genus, epithet = binomial.split()
         return Taxon(genus, epithet)
     found = _BINOMIAL.fullmatch(species.strip())
-    if found is None or found[2] in _NOT_LATIN:
+    if found is None or (found[2] in _NOT_LATIN and f"{found[1]} {found[2]}" not in _KNOWN):
         return None
     return Taxon(found[1], found[2])
 

@@ -200,6 +200,7 @@ class _Rows:
     def sentences(self) -> Iterator[str]:
         """Yield what Wildbook asks for and is not there."""
         yield from without_box(self._whole)
+        yield from self._dates.sentences()
         if self._unplaced:
             yield (
                 f"{counted(self._unplaced, 'picture')} without a location, which Wildbook asks for: choose "

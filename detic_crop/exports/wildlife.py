@@ -38,12 +38,12 @@ class Wildlife(Export):
         """Write images/ and metadata.csv."""
         names = plain_names(job, "images/", self.accepts)
         job.place_all(names)
-        tally = Tally()
-        job.target.table("metadata.csv", self._rows(job, names, tally))
-        job.notes += tally.sentences(job)
+        tally, dates = Tally(), Dates(job)
+        job.target.table("metadata.csv", self._rows(job, names, tally, dates))
+        job.notes += [*tally.sentences(job), *dates.sentences()]
 
-    def _rows(self, job: Job, names: NameOf, tally: Tally) -> Iterator[list[str]]:
-        viewpoint, dates = job.usual_column(VIEWPOINT_COLUMNS), Dates(job)
+    def _rows(self, job: Job, names: NameOf, tally: Tally, dates: Dates) -> Iterator[list[str]]:
+        viewpoint = job.usual_column(VIEWPOINT_COLUMNS)
         more = [
             *_OF_THE_BOX,
             *(name for more in job.audit.more if more.are_of_photo for name in more.columns),

@@ -14,7 +14,8 @@ from detic_crop.folder.verdicts import decision_of
 from detic_crop.report.intervals import LEVEL, Count, Interval, stratified_total
 from detic_crop.report.sample import STRATA, sampled_as
 
-_MAX_LEFT = 0.05  # share of a sample that may be without a verdict
+MAX_LEFT = 0.05
+"""Share of a sample that may be without a verdict; with more there is no estimate."""
 
 _WRONG_CROP = frozenset({"whole", "box", "rejected"})
 _MISSED = frozenset({"box"})
@@ -85,8 +86,8 @@ class Estimate:
         said = []
         if self.left:
             said.append(
-                f"sample: photos without a verdict yet: {self.left:,} of {self.drawn:,}; look at them with "
-                "`detic-crop review`, filter sample"
+                f"sample: photos without a verdict yet (unsure is none): {self.left:,} of {self.drawn:,}; "
+                "look at them with `detic-crop review`, filter `sample only`"
             )
         if self.come_since:
             said.append(
@@ -264,7 +265,7 @@ def _total(
     """Return how many photos of the strata have a verdict that is a `hit`; None while too few have any."""
     judged = {name: [verdict for verdict in said if verdict] for name, said in by_stratum.items()}
     n_drawn, n_judged = (sum(map(len, said.values())) for said in (by_stratum, judged))
-    if not all(judged.values()) or n_drawn - n_judged > _MAX_LEFT * n_drawn:
+    if not all(judged.values()) or n_drawn - n_judged > MAX_LEFT * n_drawn:
         return None
     return stratified_total(
         [

@@ -21,7 +21,7 @@ from detic_crop.folder.tables import CARD, ESTIMATE
 from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.report import intervals, kappa
 from detic_crop.report.agreement import WORDS, Agreement
-from detic_crop.report.estimate import Estimate
+from detic_crop.report.estimate import MAX_LEFT, Estimate
 from detic_crop.report.intervals import Interval
 from detic_crop.report.model import Audit
 from detic_crop.report.sample import STRATA
@@ -214,7 +214,7 @@ def card_lines(audit: Audit, sample: Sequence[Drawn], origin: Origin) -> Iterato
     yield "# Data card"
     yield ""
     photos = counted(len(audit.photos), "photo")
-    made_of = f" of {', '.join(map(_plain, audit.inputs))}" if audit.inputs else ""
+    made_of = f" (`--in`: {', '.join(map(_plain, audit.inputs))})" if audit.inputs else ""
     yield f"Crops of dolphins and whales, cut out of {photos}{made_of} by detic-crop."
     yield ""
     yield "## How many crops are right"
@@ -234,7 +234,8 @@ def _nothing_known(known: Estimate) -> str:
     so_far = f"only {reviewed:,} of its" if reviewed else "none of its"
     return (
         f"Nothing is known of how many crops are right: a random sample is drawn, and {so_far} "
-        f"{counted(known.drawn, 'photo')} {either(reviewed, 'is', 'are')} reviewed so far."
+        f"{counted(known.drawn, 'photo')} {either(reviewed, 'is', 'are')} reviewed so far. It takes "
+        f"{100 * (1 - MAX_LEFT):.0f} % of them, and some of every stratum; unsure does not count."
     )
 
 

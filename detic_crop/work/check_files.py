@@ -19,8 +19,25 @@ from detic_crop.wording import counted
 _MISSING = ("missing_file", "not_a_file")
 _MAX_PIXELS = 1 << 32
 """Of a crop, as a JPEG may have: `native` ones are as large as photos, and memory is limited anyway."""
-_AGAIN = "run the `detic-crop run` command again, which makes it again"
-_COPY_AGAIN = "copy it again from where it came"
+
+
+class _Repair(NamedTuple):
+    """What a person can do about a crop.
+
+    Attributes:
+        of_file: one that is missing or has another size.
+        of_bytes: one that has its size and other bytes.
+    """
+
+    of_file: str
+    of_bytes: str
+
+
+_RUN_AGAIN = _Repair(
+    "run the `detic-crop run` command again, which makes it again",
+    "delete the file, then run the `detic-crop run` command again",  # a run goes by sizes
+)
+_COPY_AGAIN = _Repair(*["copy it again from where it came"] * 2)
 
 
 class Task(NamedTuple):
@@ -100,35 +117,35 @@ class FileCheck:
                 listed = None
             elif listed is None and self._with_manifest and not is_aside:
                 yield Problem("manifest", file.name, "expected its SHA-256 in manifest.csv, found none")
-            yield from self._check(file.name, place, listed or FileHash(file.size, ""), _AGAIN)
+            yield from self._check(file.name, place, listed or FileHash(file.size, ""), _RUN_AGAIN)
         for name in rows:
             yield Problem(
                 "manifest", name, "the journal has no such crop; write manifest.csv again: audit --manifest"
             )
 
-    def _check(self, name: str, place: str, expected: FileHash | None, advice: str) -> Iterator[Problem]:
+    def _check(self, name: str, place: str, expected: FileHash | None, repair: _Repair) -> Iterator[Problem]:
         """Yield what is wrong with a crop, at most one thing.
 
         Args:
             name: path of the crop, for messages.
             place: where it is; a rejected one is set aside.
             expected: what it is known by, without a SHA-256 where that is unknown; None: nothing.
-            advice: what to do.
+            repair: what to do.
         """
         try:
             data = self._folder.crops.read(place)
         except (FileNotFoundError, NotADirectoryError):
-            yield Problem("crop_missing", name, f"expected a crop, found none; {advice}")
+            yield Problem("crop_missing", name, f"expected a crop, found none; {repair.of_file}")
             return
         except OSError as error:
             yield Problem("crop_unreadable", name, f"it cannot be read: {error.strerror or error}")
             return
         if expected is not None and len(data) != expected.size:
             size = counted(expected.size, "byte")
-            yield Problem("crop_changed", name, f"expected {size}, got {len(data):,}; {advice}")
+            yield Problem("crop_changed", name, f"expected {size}, got {len(data):,}; {repair.of_file}")
         elif expected is not None and expected.sha256 and FileHash.of(data) != expected:
             yield Problem(
-                "crop_changed", name, f"expected the SHA-256 of manifest.csv, got another; {advice}"
+                "crop_changed", name, f"expected the SHA-256 of manifest.csv, got another; {repair.of_bytes}"
             )
         elif (damage := self._damage(data, name)) is not None:
             kind = "unreadable" if damage.reason == "out_of_memory" else "damaged"

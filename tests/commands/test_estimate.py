@@ -234,7 +234,8 @@ def test_nothing_is_estimated_before_enough_is_reviewed() -> None:
     none_yet = estimate(sample, records, records, {})
     assert (none_yet.left, none_yet.precision, none_yet.missed, none_yet.card) == (12, None, None, "")
     assert none_yet.sentences == [
-        "sample: photos without a verdict yet: 12 of 12; look at them with `detic-crop review`, filter sample"
+        "sample: photos without a verdict yet (unsure is none): 12 of 12; look at them with "
+        "`detic-crop review`, filter `sample only`"
     ]
     crops_only = estimate(sample, records, records, said(**{key: "accepted" for key in ALL if key[0] != "r"}))
     assert crops_only.precision is not None
@@ -388,7 +389,7 @@ def test_the_command_draws_says_and_keeps(tmp_path: Path, capsys: pytest.Capture
         "20 photos drawn with seed 4, 5 new, 0 of the earlier sample not in it; every verdict is kept"
         in printed
     )
-    assert "sample: photos without a verdict yet: 6 of 20" in printed
+    assert "sample: photos without a verdict yet (unsure is none): 6 of 20" in printed
     assert len(read_verdicts(folder.layout.review)) == 14
     assert cli.main(["audit", str(folder.root), "--sample", "15"]) == 0
     assert folder.layout.sample.read_bytes() == first

@@ -122,6 +122,9 @@ def test_one_row_for_each_encounter_of_an_individual(tmp_path: Path) -> None:
     said = " ".join(result.notes)
     assert "11 pictures without a location" in said
     assert "3 pictures without a date" in said
+    assert (
+        "1 date of the label column date is not taken, such as 04/07/2019: write dates as 2019-07-04" in said
+    )
     assert "genus of minke_whale left empty" in said
     assert "Balaenoptera bonaerensis" in said
     assert "genus of sea serpent left empty" in said
@@ -292,6 +295,9 @@ def test_sides(sides: tuple[int, int], expected: tuple[int, int]) -> None:
         ("Long-finned pilot whale", Taxon("Globicephala", "melas")),
         ("Megaptera novaeangliae", Taxon("Megaptera", "novaeangliae")),
         ("Tursiops_truncatus", Taxon("Tursiops", "truncatus")),
+        ("Orcinus orca", Taxon("Orcinus", "orca")),
+        ("Orcinus orca ater", Taxon("Orcinus", "orca")),
+        ("Young orca", None),
         ("Tursiops truncatus ponticus", Taxon("Tursiops", "truncatus")),
         *((name, None) for name in ("", "Purple whale", "dolphin", "Tursiops", "minke_whale", "TURSIOPS SP")),
     ],

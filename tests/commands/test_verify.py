@@ -269,6 +269,15 @@ def test_it_is_found_and_named_and_nothing_else(
             assert [f"{kind}: {name}: " in said for kind, name in expected] == [True] * len(expected)
 
 
+def test_the_advice_on_a_crop_with_other_bytes_mends_it(photos: Path, out: Path) -> None:
+    flip(out / "photo003.jpg")
+    (problem,) = api.verify(out).problems
+    assert "delete the file, then run the `detic-crop run` command again" in problem.said
+    (out / "photo003.jpg").unlink()
+    crop(photos, out)
+    assert found(out) == []
+
+
 def test_without_a_manifest_size_and_decoding_tell(photos: Path, out: Path) -> None:
     (out / "manifest.csv").unlink()
     assert found(out) == []
