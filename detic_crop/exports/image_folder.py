@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 from detic_crop.errors import UsageError
@@ -14,6 +16,9 @@ from detic_crop.folder.names import FILE_RULES
 from detic_crop.report.table import BOX_COLUMNS, NUMBER_COLUMNS
 
 _TABLE = "metadata.jsonl"
+_NAMES_A_SPLIT = re.compile(
+    r"(?<![a-z0-9])(train(ing)?|val(id(ation)?)?|dev|test(ing)?|eval(uation)?)(?![a-z0-9])"
+)
 _LONGEST_NUMBER = 12  # bytes of what tells two classes apart, at most
 
 _RENAMED = {"image": "photo", "file_name": "label_file_name", "label": "label_label"}
@@ -51,6 +56,11 @@ class ImageFolder(Export):
                 line = {"file_name": names(picture), "label": label, **_typed(job, picture)}
                 file.write(json.dumps(line) + "\n")  # in ASCII: U+2028 ends a line to some readers
         job.notes.append(f"classes, by {column}: {folders.count:,}")
+        if splits := [name for name in folders.names if _NAMES_A_SPLIT.search(name)]:
+            job.notes.append(
+                f"Hugging Face takes folders such as {splits[0]} for parts of a split, not classes; pass it "
+                'data_files={"train": "FOLDER/**"} instead of data_dir'
+            )
 
 
 class _Folders:
@@ -67,6 +77,10 @@ class _Folders:
             plain = fitting(label.replace("/", "_").lstrip("."), _LONGEST_NUMBER)
             found = self._of[label] = self._free.take(FILE_RULES.file_name(plain, "") or "_")
         return found
+
+    @property
+    def names(self) -> Collection[str]:
+        return self._of.values()
 
     @property
     def count(self) -> int:

@@ -82,6 +82,15 @@ def test_each_class_has_its_own_folder(hostile: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(("folder", "said"), [("test_images", True), ("val", True), ("trained", False)])
+def test_classes_that_hugging_face_takes_for_a_split(tmp_path: Path, folder: str, said: bool) -> None:
+    write_photo(tmp_path / "in" / folder / "a.jpg")
+    write_photo(tmp_path / "in" / "orca" / "b.jpg", 1)
+    crop(tmp_path / "in", tmp_path / "cropped")
+    notes = api.export(tmp_path / "cropped", "imagefolder", tmp_path / "out", label="folder").notes
+    assert any("Hugging Face" in note and folder in note for note in notes) == said
+
+
 @pytest.mark.parametrize("to", ["coco", "label-studio"])
 def test_without_pictures_names_are_those_in_the_photos_own_folder(
     hostile: Path, tmp_path: Path, to: str
