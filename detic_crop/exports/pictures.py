@@ -96,7 +96,8 @@ def read_photo(record: Record, location: Location, extension: str, memory: Memor
     with _opened(record, location, memory) as (data, photo):
         header = photo.header
         is_whole = not (record.truncated or record.damaged or header.truncated or header.damaged)
-        is_plain = header.plain if header.format == "JPEG" else header.orientation == 1
+        # Pillow shows a grey PNG of 16 bits all white.
+        is_plain = header.plain if header.format == "JPEG" else read_extent(data).kind != "deep"
         if is_whole and is_plain and header.orientation == 1 and _fits(header.format, extension):
             path = location.path if isinstance(location, LocalFile) else ""
             return StoredPicture(data, (header.width, header.height), path)

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from detic_crop import api
 from detic_crop.boxes.detections import Detections
@@ -103,6 +104,18 @@ def test_a_photo_that_no_jpeg_holds_is_left_out(tmp_path: Path) -> None:
     crop(tmp_path / "in", tmp_path / "cropped")
     result = api.export(tmp_path / "cropped", "coco", tmp_path / "out")
     assert (result.count, result.left_out) == (1, {"photo: too_long": 1})
+
+
+def test_a_grey_png_of_16_bits_is_not_all_white(tmp_path: Path) -> None:
+    """Which it would be to Pillow, and so to torchvision and timm."""
+    (tmp_path / "in").mkdir()
+    grey = picture(1, 60, 40)[..., 0].astype(np.uint16) * 257
+    cv2.imwrite(str(tmp_path / "in" / "deep.png"), grey)
+    crop(tmp_path / "in", tmp_path / "cropped")
+    api.export(tmp_path / "cropped", "coco", tmp_path / "out")
+    with Image.open(tmp_path / "out" / "images" / "deep.png") as made:
+        pixels = np.asarray(made.convert("L"), np.float64)
+    assert np.abs(pixels - grey / 257).max() <= 1
 
 
 def test_a_cut_name_keeps_its_extension_and_stays_apart() -> None:
