@@ -61,7 +61,7 @@ def usage_mistake(error: click.ClickException) -> str:
         if context is not None and context.info_name == "run":
             message = f"a pattern must be quoted: --in 'photos/*.jpg'; {message}"
     if context is not None:
-        message += f"{'' if message.endswith(('.', '…')) else '.'} See {context.command_path} --help"
+        message += f"{'' if message.endswith(('.', '?', '…')) else '.'} See {context.command_path} --help"
     return message
 
 

@@ -203,10 +203,8 @@ class OutputFolder:
         self.complete()
         self.require_merged()
         if not is_there(self.layout.journal):
-            raise UsageError(
-                "no_run",
-                f"{self.shown} has no {STATE}/journal.jsonl; pass the --out folder of a detic-crop run",
-            )
+            found = f"has no {STATE}/journal.jsonl" if is_there(self.root) else "does not exist"
+            raise UsageError("no_run", f"{self.shown} {found}; pass the --out folder of a detic-crop run")
 
     # ------------------------------------------------------------ writing
 
