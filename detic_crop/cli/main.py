@@ -329,7 +329,7 @@ def teach(cropped: str, out: str, **given: Any) -> int:
 @option("--files", type=int, metavar="N", help="number of files, for tfrecord")
 @option("--title", metavar="TEXT", help="title of the data set, for kaggle")
 @option("--user", metavar="NAME", help="your account's name, for kaggle  [default: KAGGLE_USERNAME]")
-@option("--licence", metavar="NAME", help="licence of the data set, for kaggle")
+@option("--licence", "--license", "licence", metavar="NAME", help="licence of the data set, for kaggle")
 @settings(RunOptions, ("quiet",))
 def export(cropped: str, to: str, out: str, quiet: bool, **given: Any) -> int:
     """Write what another program reads, from the photos and crops of CROPPED.

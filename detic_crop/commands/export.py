@@ -199,7 +199,10 @@ def _parts(kind: Export, wanted: Asked, output: PathLike) -> list[Asked]:
 def _job(kind: Export, wanted: Asked, source: _Source, target: Target, quiet: bool) -> Job:
     folder, audit = source.folder, source.audit
     origin = Origin(
-        commands_of(audit.config, audit.inputs), {}, versions_in(folder), version_of("detic-crop")
+        commands_of(audit.config, audit.inputs, audit.labels),
+        {},
+        versions_in(folder),
+        version_of("detic-crop"),
     )
     return Job(
         kind, wanted, folder, audit, target, origin, lambda total, doing: counting_bar(total, doing, quiet)

@@ -33,7 +33,7 @@ def write_paper(result: RunResult, audit: Audit, sample: Sequence[Drawn]) -> Non
         ]
         return
     versions = result.versions or versions_in(folder)
-    commands = commands_of(audit.config, audit.inputs)
+    commands = commands_of(audit.config, audit.inputs, audit.labels)
     origin = Origin(commands, dict(sorted(result.counts.items())), versions, version_of("detic-crop"))
     write_estimate(folder, audit, sample, origin)
     write_card(folder, audit, sample, origin)

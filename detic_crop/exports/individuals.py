@@ -101,6 +101,14 @@ class Dates:
                 self._example = self._example or label
         return moment_of(self._taken(picture))
 
+    def to_the_minute(self, picture: Picture) -> Moment | None:
+        """Return when the photo was taken; the time is that of the EXIF, if the label has the day only."""
+        said = self.of(picture)
+        if said is None or said.day is None or said.hour is not None:
+            return said
+        taken = moment_of(self._taken(picture))
+        return taken if taken is not None and taken.date == said.date else said
+
     def sentences(self) -> Iterator[str]:
         """Yield which labels were not taken for dates."""
         if self._unread:

@@ -38,6 +38,7 @@ LICENCES = (
 _TABLE = "{}2.csv"
 _FOLDER = "cropped_{0}_images/cropped_{0}_images"
 _PHOTO = "photo"
+_FOLD = "fold"
 _USER_VARIABLE = "KAGGLE_USERNAME"
 """Kaggle's own program reads it, too."""
 _NO_USER = "INSERT_USERNAME"
@@ -47,6 +48,7 @@ _COLUMNS = {
     "box": "the animal in the photo: left, top, right, bottom in whole pixels, before the box was enlarged; "
     "empty where none was found and the crop is the whole photo",
     _PHOTO: "the photo that the crop was cut out of",
+    _FOLD: "the fold of the crop, from 0; -1 of an individual that was held out",
 }
 
 
@@ -67,19 +69,20 @@ class Kaggle(Export):
         names = UniqueNames(job.pictures(), self._wanted)
         folder = _FOLDER.format(part)
         job.place_all(lambda picture: f"{folder}/{names(picture)}")
-        more = [_PHOTO] if _differ(job, names) else []
+        more = [*([_PHOTO] if _differ(job, names) else []), *([_FOLD] if job.has_folds else [])]
         rows = LabelRows(job, {"box", *more})
         columns = [*rows.columns, "box", *more]
 
-        def cells() -> Iterator[list[str]]:
+        def lines() -> Iterator[list[str]]:
             yield columns
             for picture in job.each("writing the table"):
-                box = job.cells(picture)["box"]
+                cells = job.cells(picture)
+                ours = {"box": cells["box"], _FOLD: cells.get(_FOLD, "")}
                 for row in rows.of(picture):
-                    found = {_PHOTO: row[IMAGE], "box": box, **row, IMAGE: names(picture)}
+                    found = {_PHOTO: row[IMAGE], **ours, **row, IMAGE: names(picture)}
                     yield [found[column] for column in columns]
 
-        job.target.table(_TABLE.format(part), cells())
+        job.target.table(_TABLE.format(part), lines())
         job.notes += rows.note
         self._tables.append(columns)
 
@@ -226,5 +229,7 @@ def _part_lines(job: Job) -> Iterator[str]:
     )
     yield ""
     counts: Counter[str] = Counter(photo.record.status for photo in job.audit.photos.in_order())
-    lines = origin_lines(job.audit, replace(job.origin, counts=counts))
+    estimated_with = job.origin.estimated_with if known and known.card else ""
+    origin = replace(job.origin, counts=counts, estimated_with=estimated_with)
+    lines = origin_lines(job.audit, origin)
     yield from (f"#{line}" if line.startswith("## ") else line for line in lines)

@@ -170,7 +170,7 @@ class _Rows:
         return {_GENUS: taxon.genus, _EPITHET: taxon.epithet}
 
     def _date(self, picture: Picture) -> Row:
-        moment = self._dates.of(picture)
+        moment = self._dates.to_the_minute(picture)
         if moment is None:
             return {_YEAR: ""}
         return {

@@ -7,7 +7,7 @@ import io
 import zlib
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, Literal, TypeAlias
 
@@ -307,11 +307,13 @@ class _LabelMatches(msgspec.Struct, frozen=True):
         key_column: column of labels.csv that names the photo.
         keys: photo of each row; None where there is none.
         table: CRC-32 of labels.csv; None in folders of earlier versions.
+        name: name of the file that --labels named; empty in folders of earlier versions.
     """
 
     key_column: str
     keys: list[str | None]
     table: int | None = None
+    name: str = ""
 
 
 _label_matches = msgspec.json.Decoder(_LabelMatches)
@@ -324,7 +326,7 @@ def save_labels(folder: OutputFolder, labels: Labels | None, matches: Sequence[s
         folder.inside.remove(folder.layout.label_matches)
         return
     folder.write(folder.layout.labels, labels.data)
-    matching = _LabelMatches(labels.key_column, list(matches), zlib.crc32(labels.data))
+    matching = _LabelMatches(labels.key_column, list(matches), zlib.crc32(labels.data), labels.name)
     folder.write(folder.layout.label_matches, encode_sealed(matching))
 
 
@@ -353,7 +355,7 @@ def load_labels(folder: OutputFolder) -> tuple[Labels | None, Sequence[str | Non
             f"{layout.shown_of(layout.label_matches)} or {layout.labels.name} is damaged; run the "
             "`detic-crop run` command again with --labels FILE, or with --no-labels",
         ) from error
-    return labels, Optionals(matching.keys)
+    return replace(labels, name=matching.name), Optionals(matching.keys)
 
 
 def has_labels(folder: OutputFolder, labels: Labels) -> bool:

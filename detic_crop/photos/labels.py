@@ -55,6 +55,7 @@ class Labels:
         key_column: the column that names the photo.
         data: the table as CSV, which is saved with the run: the file's own bytes if it was that.
         notes: sentences about what was guessed.
+        name: file name; empty where it is not known.
     """
 
     columns: list[str]
@@ -62,6 +63,7 @@ class Labels:
     key_column: str
     data: bytes = b""
     notes: Sequence[str] = field(default=(), compare=False)
+    name: str = field(default="", compare=False)
 
     def names(self) -> Column:
         """Return what each row calls its photo."""
@@ -87,7 +89,7 @@ def read_labels(path: Path, key_column: str, photos: Iterable[str] = ()) -> Labe
             "labels_unreadable",
             f"--labels {path} cannot be read: {error.strerror}; pass a CSV file or an Excel workbook",
         ) from error
-    return parse_labels(data, key_column, str(path), photos)
+    return replace(parse_labels(data, key_column, str(path), photos), name=path.name)
 
 
 def parse_labels(data: bytes, key_column: str, name: str, photos: Iterable[str] = ()) -> Labels:

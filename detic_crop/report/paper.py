@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from detic_crop.config import CropConfig
+from detic_crop.config import SETTINGS, CropConfig, RunOptions
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.state import Drawn
 from detic_crop.folder.tables import CARD, ESTIMATE
 from detic_crop.folder.verdict_lines import Verdict
+from detic_crop.photos.labels import Labels
 from detic_crop.report import intervals, kappa
 from detic_crop.report.agreement import WORDS, Agreement
 from detic_crop.report.estimate import MAX_LEFT, Estimate
@@ -39,7 +40,7 @@ class Origin:
         commands: commands that make it, with placeholders for folders.
         counts: number of photos by status.
         versions: package → version, of the folder's last run; empty where that is not known.
-        estimated_with: version of detic-crop that wrote the estimate.
+        estimated_with: version of detic-crop that wrote the estimate; empty without one.
     """
 
     commands: Sequence[str]
@@ -172,12 +173,13 @@ def _limits(share: Interval | None) -> dict[str, float] | None:
     return None if share is None else share._asdict()
 
 
-def commands_of(config: CropConfig, inputs: Sequence[str]) -> list[str]:
+def commands_of(config: CropConfig, inputs: Sequence[str], labels: Labels | None = None) -> list[str]:
     """Return the commands that make a data set, with ``CROPPED`` as its folder.
 
     Args:
         config: settings of the folder, as resolved; those that differ from the defaults are spelled out.
         inputs: short names of the inputs.
+        labels: the label table, if there is one; without it other photos would be cropped.
     """
     words: list[str] = []
     for setting in dataclasses.fields(config):
@@ -185,6 +187,10 @@ def commands_of(config: CropConfig, inputs: Sequence[str]) -> list[str]:
         if setting.name not in _NOT_SETTINGS and value != setting.default:
             words += [f"--{setting.name.replace('_', '-')}", *([] if value is True else [str(value)])]
     first, *more = inputs or ["PHOTOS"]
+    if labels is not None:
+        usual = SETTINGS[RunOptions]["labels_key"].default
+        key = [] if labels.key_column.strip().lower() == usual else ["--labels-key", labels.key_column]
+        words = ["--labels", labels.name or "LABELS", *key, *words]
     begin = ["detic-crop", "run", "--in", first, "--out", "CROPPED"]
     added = [["detic-crop", "run", "--in", name, "--out", "CROPPED", "--add"] for name in more]
     return [shlex.join([*begin, *words]), *map(shlex.join, added)]
@@ -226,7 +232,7 @@ def card_lines(audit: Audit, sample: Sequence[Drawn], origin: Origin) -> Iterato
     yield from _sample_lines(known, Reviewed.of(sample, audit.verdicts))
     yield from _agreement_lines(audit.agreements)
     yield ""
-    yield from origin_lines(audit, origin)
+    yield from origin_lines(audit, origin if known.card else dataclasses.replace(origin, estimated_with=""))
 
 
 def _nothing_known(known: Estimate) -> str:
@@ -305,11 +311,16 @@ def origin_lines(audit: Audit, origin: Origin) -> Iterator[str]:
     if origin.versions:
         versions = ", ".join(f"{name} {version}" for name, version in origin.versions.items())
         yield f"- Versions: {_plain(versions)}"
-    yield f"- Estimated with: detic-crop {origin.estimated_with}"
+    if origin.estimated_with:
+        yield f"- Estimated with: detic-crop {origin.estimated_with}"
     yield ""
     yield from _table(
         ("setting", "value"),
-        [(name, _plain(value)) for name, value in audit.config.to_dict().items() if name != "weights"],
+        [
+            (name, _plain(value))
+            for name, value in audit.config.to_dict().items()
+            if name != "weights" and value not in ("", None)
+        ],
     )
 
 

@@ -157,7 +157,12 @@ def test_the_card_says_what_is_known(tmp_path: Path) -> None:
     assert "How many crops are right is not known" in card
     assert "# Belugas of one bay" in card
     assert "Licence: CC-BY-4.0" in card
-    assert "detic-crop run --in train_images --out CROPPED --model fake" in card
+    assert "detic-crop run --in train_images --out CROPPED --labels train.csv --model fake" in card
+    assert "Estimated with" not in card
+    assert "| model | fake |" in card
+    assert "| vocabulary |" not in card
+    assert "| detector\\_size |" not in card
+    assert "| detector_size |" not in card
     assert "- Photos by status: cropped " in card
     assert check_metadata(tmp_path / "before")["licenses"] == [{"name": "CC-BY-4.0"}]
     api.write_audit(out, sample=12)
@@ -168,6 +173,7 @@ def test_the_card_says_what_is_known(tmp_path: Path) -> None:
     card = (tmp_path / "after" / "README.md").read_text("utf-8")
     assert "100.0 % of the" in card
     assert "All 12 photos were reviewed by a person" in card
+    assert "Estimated with: detic-crop" in card
 
 
 def test_the_same_bytes_every_time(work: Path, tmp_path: Path) -> None:
@@ -230,3 +236,23 @@ def test_on_the_command_line(work: Path, tmp_path: Path, capsys: pytest.CaptureF
     said = capsys.readouterr().out
     assert "kaggle datasets create -p" in said
     assert re.search(r"^kaggle: 20 crops, 20 of their files as links in ", said, re.MULTILINE)
+
+
+def test_folds_are_the_last_column(tmp_path: Path) -> None:
+    names = write_photos(tmp_path / "in", 9)
+    (tmp_path / "labels.csv").write_text("\n".join(["image,fold", *(f"{name},theirs" for name in names)]))
+    crop(tmp_path / "in", tmp_path / "cropped", labels=tmp_path / "labels.csv")
+    api.split(tmp_path / "cropped", folds=3)
+    api.export(tmp_path / "cropped", "kaggle", tmp_path / "set", user="me")
+    check_metadata(tmp_path / "set")
+    table = pd.read_csv(tmp_path / "set" / "train2.csv", dtype=str, keep_default_na=False)
+    assert list(table.columns)[-1] == "fold"
+    assert table["label_fold"].tolist() == ["theirs"] * 9
+    assert table["fold"].tolist() == [row["fold"] for row in rows_of(tmp_path / "cropped")]
+    assert set(table["fold"]) == {"0", "1", "2"}
+
+
+def test_a_licence_is_a_license(work: Path, tmp_path: Path) -> None:
+    words = ["export", str(work / "cropped_train"), "--to", "kaggle", "--out", str(tmp_path / "set")]
+    assert main([*words, "--user", "me", "--license", "CC0-1.0", "--quiet"]) == 0
+    assert check_metadata(tmp_path / "set")["licenses"] == [{"name": "CC0-1.0"}]

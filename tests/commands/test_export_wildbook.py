@@ -20,7 +20,7 @@ from detic_crop.errors import OutputError
 from detic_crop.exports import wildbook
 from detic_crop.exports.species import AMBIGUOUS, BINOMIALS, Taxon, taxon_of
 from detic_crop.exports.wildbook import ENCOUNTERS_PER_SHEET, LONGEST, MOST_BYTES, SHORTEST, fitting_sides
-from tests.kit.exif import camera_exif, photo_with
+from tests.kit.exif import ORIGINAL, camera_exif, exif, photo_with
 from tests.kit.folders import crop, files_of, records_of
 from tests.kit.photos import write_photos
 from tests.kit.sightings import BrightDetector, crop_sightings
@@ -321,3 +321,19 @@ def test_all_names_of_the_happywhale_data_set_are_known() -> None:
     assert [name for name in names if (name in BINOMIALS) == (name in AMBIGUOUS)] == []
     for name in BINOMIALS.values():
         assert re.fullmatch("[A-Z][a-z]+ [a-z]+", name)
+
+
+@pytest.mark.parametrize("metadata", [False, True])
+def test_the_exif_gives_the_time_of_a_day_that_the_label_has(tmp_path: Path, metadata: bool) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("same.jpg", "other.jpg"):
+        photo = photo_with(exif({}, {ORIGINAL: "2019:07:07 09:30:00"}))
+        (tmp_path / "in" / name).write_bytes(photo)
+    (tmp_path / "labels.csv").write_text("image,date\nsame.jpg,2019-07-07\nother.jpg,2019-07-08\n")
+    crop(tmp_path / "in", tmp_path / "cropped", labels=tmp_path / "labels.csv", metadata=metadata)
+    api.export(tmp_path / "cropped", "wildbook", tmp_path / "to")
+    when = {
+        row["Encounter.mediaAsset0"]: [row[f"Encounter.{part}"] for part in ("day", "hour", "minutes")]
+        for row in assert_as_documented(tmp_path / "to")
+    }
+    assert when == {"same.jpg": ["7", "9", "30"], "other.jpg": ["8", "", ""]}

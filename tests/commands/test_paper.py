@@ -18,6 +18,7 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.state import load_sample
 from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.photos.keys import STATE
+from detic_crop.photos.labels import Labels
 from detic_crop.report.paper import commands_of
 from detic_crop.stores.store import store_of
 from tests.kit.folders import crop, files_of, product, rows_of
@@ -257,6 +258,22 @@ def test_the_command_makes_the_settings() -> None:
     assert CropConfig(**given, weights={"a": "0"}) == config
     assert context.params["input"] == "photos of 2020"
     assert isinstance(context, click.Context)
+
+
+def test_the_command_names_the_labels() -> None:
+    labels = Labels(["Photo", "image"], [["a.jpg", "b.jpg"]], "image", name="my labels.csv")
+    words = "detic-crop run --in in --out CROPPED --labels"
+    assert commands_of(CropConfig(), ["in"], labels) == [f"{words} 'my labels.csv'"]
+    by_another = Labels(labels.columns, labels.rows, "Photo")  # of an earlier version, which kept no name
+    assert commands_of(CropConfig(), ["in"], by_another) == [f"{words} LABELS --labels-key Photo"]
+
+
+def test_the_name_of_the_labels_stays(work: Path) -> None:
+    labels = work / "kept.csv"
+    labels.write_text("\n".join(["image", *(row["image"] for row in rows_of(work / "out"))]))
+    crop(work / "in", work / "out", labels=labels)
+    crop(work / "in", work / "out")
+    assert "--out CROPPED --labels kept.csv" in (work / "out" / "datacard.md").read_text()
 
 
 def test_margin_is_said_and_nothing_is_drawn(work: Path, capsys: pytest.CaptureFixture[str]) -> None:

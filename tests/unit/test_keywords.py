@@ -33,8 +33,11 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 OTHERS: tuple[Callable[..., Any], ...] = (detic_crop.crop_photo, detic_crop.show)
 """Functions without a command."""
-OF_THE_COMMAND_LINE = {("run", "strict"), ("recrop", "strict"), ("apply", "strict"), ("merge", "quiet")}
-"""Options about exit codes and what is printed."""
+OF_THE_COMMAND_LINE = {
+    *(("run", "strict"), ("recrop", "strict"), ("apply", "strict"), ("merge", "quiet")),
+    ("export", "license"),
+}
+"""Options about exit codes and what is printed, and other spellings of options."""
 
 
 def _keywords(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
