@@ -223,5 +223,5 @@ def say_exported(result: ExportResult) -> None:
     if result.left_out.total():
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in result.left_out.most_common())
         say(f"left out: {result.left_out.total():,} ({reasons})")
-    linked = f", {result.linked:,} of their files as links" if result.linked else ""
+    linked = f" ({result.linked:,} as links)" if result.linked else ""
     say(f"{result.to}: {counted(result.count, result.of[:-1])}{linked} in {result.out}")
