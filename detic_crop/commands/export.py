@@ -58,7 +58,7 @@ class ExportResult(Told):
         if self.left_out.total():
             reasons = ", ".join(f"{reason} {count:,}" for reason, count in self.left_out.most_common())
             said.append(f"left out: {self.left_out.total():,} ({reasons})")
-        linked = f", {self.linked:,} of their files as links" if self.linked else ""
+        linked = f" ({self.linked:,} as links)" if self.linked else ""
         return [*said, f"{self.to}: {counted(self.count, self.of[:-1])}{linked} in {self.out}"]
 
 

@@ -81,7 +81,7 @@ WORDING: dict[str, str] = {
     ),
     "foreign_partial": "was not made by detic-crop, which makes --out .* there first; move it away$",
     "label_of_candidates": "^--label .* names the class of the chosen boxes, .*; leave one of them out$",
-    "no_class": "needs a class for each picture, .*; pass --label COLUMN, or --label folder ",
+    "no_class": "needs a class for each picture, and .*; pass --label folder to take the photos' folders$",
     "no_individual": "needs an individual for each picture, .*; pass --individual COLUMN(,|$)",
     "not_a_multiple": "^--files .*: expected a multiple of .*; pass ",
     "not_for_kaggle": "--(title|user|licence): expected .*, got .*; pass ",
@@ -191,10 +191,12 @@ WORDING: dict[str, str] = {
     "already_in_folder": r"^--add: .* is in .* already, as .*; pass --in .* again to continue with it$",
     "cannot_read_output": "cannot be read: .*(nothing was changed|what was finished is kept)|; pass another$",
     "cannot_write": (
-        "cannot write .*; what was finished is kept: correct that.* and run the same"
+        "cannot write .*; (what was finished is kept|nothing of the export is left): correct that.* and run"
         "|cannot write .*; .*, or set DETIC_CROP_WEIGHTS_DIR to a folder that you can write"
     ),
-    "disk_full": "the disk of .* is full(; what was finished is kept: |: .*; )free some space",
+    "disk_full": (
+        "the disk of .* is full(; (what was finished is kept|nothing of the export is left): |: .*; )free"
+    ),
     "foreign_folder": "is not empty and was not made by detic-crop; pass a new folder, nothing was changed",
     "foreign_tar": r"\.tar in --out was not made by this run; move it, nothing was changed",
     "in_use": r"(is at work|is writing to .*) \(process .* on .*, since .*\); wait for it, stop it, or pass"
