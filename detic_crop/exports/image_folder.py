@@ -37,8 +37,8 @@ class ImageFolder(Export):
         if column is None:
             raise UsageError(
                 "no_class",
-                "imagefolder needs a class for each picture, and no label column is called individual_id or "
-                "species; pass --label COLUMN, or --label folder to take the photos' folders",
+                f"imagefolder needs a class for each picture, and {_what_there_is(job)}; pass --label folder "
+                "to take the photos' folders",
             )
         without = f"without {'a folder' if column == FOLDER else column}"
         job.leave_out(lambda picture: "" if job.label(picture, column) else without)
@@ -61,6 +61,14 @@ class ImageFolder(Export):
                 f"Hugging Face takes folders such as {splits[0]} for parts of a split, not classes; pass it "
                 'data_files={"train": "FOLDER/**"} instead of data_dir'
             )
+
+
+def _what_there_is(job: Job) -> str:
+    """Return why no class is known, and what would help where there are labels."""
+    if job.audit.labels is None:
+        return "this folder has no labels, which `detic-crop run` takes with --labels CSV"
+    columns = ", ".join(job.audit.labels.columns)
+    return f"no label column is called individual_id or species: pass --label COLUMN, one of {columns}"
 
 
 class _Folders:

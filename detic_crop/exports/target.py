@@ -142,7 +142,7 @@ def new_folder(out: str | os.PathLike[str], outside_of: Iterable[tuple[str, str]
             "remove it first",
             out="out",
         )
-    with output_errors(given):
+    with output_errors(given, kept="nothing of the export is left"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(partial, given):
             try:

@@ -97,12 +97,9 @@ class _Targets:
                 "pass --individual COLUMN, --label folder to take the photos' folders, or --part test",
             )
         self._job, self._column = job, column
-        names: set[str] = set()
-        for picture in job.pictures():
-            if name := job.label(picture, column):
-                names.add(name)
-            else:
-                job.drop(picture, f"without {'a folder' if column == FOLDER else column}")
+        without = f"without {'a folder' if column == FOLDER else column}"
+        job.leave_out(lambda picture: "" if job.label(picture, column) else without)
+        names = {job.label(picture, column) for picture in job.pictures()}
         self.numbers = {name: number for number, name in enumerate(sorted(names))}
 
     def of(self, picture: Picture) -> int:
@@ -126,9 +123,7 @@ class _Plan:
 def _plan(job: Job, targets: _Targets | None) -> _Plan:
     n_folds = job.n_folds if targets else None
     if n_folds:
-        for picture in job.pictures():
-            if job.fold(picture) is None:
-                job.drop(picture, "without a fold: split again")
+        job.leave_out(lambda picture: "without a fold: split again" if job.fold(picture) is None else "")
     of_individual, of_fold, bytes_of = array("q"), array("q"), array("q")
     for picture in job.pictures():
         of_individual.append(targets.of(picture) if targets else 0)

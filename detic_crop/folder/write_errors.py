@@ -27,6 +27,7 @@ def is_fatal(error: OSError) -> bool:
 
 
 _WRITING = "while writing"
+_KEPT = "what was finished is kept"
 
 
 @contextlib.contextmanager
@@ -96,33 +97,34 @@ def _place(error: OSError, shown: str) -> str:
 
 
 @contextlib.contextmanager
-def output_errors(shown: str) -> Iterator[None]:
+def output_errors(shown: str, kept: str = _KEPT) -> Iterator[None]:
     """Turn an error of the disk, the folder or the store into one clear line that ends the run.
 
     Args:
         shown: name of the folder in messages.
+        kept: what becomes of what was written so far.
     """
     try:
         yield
     except OSError as error:
-        raise as_output_error(error, shown) from error
+        raise as_output_error(error, shown, kept) from error
 
 
-def as_output_error(error: OSError, shown: str) -> OutputError:
-    """Return the sentence for an error met while writing to a folder, called `shown`."""
+def as_output_error(error: OSError, shown: str, kept: str = _KEPT) -> OutputError:
+    """Return the sentence for an error met while writing to a folder, called `shown`; see `output_errors`."""
     stored = is_address(shown)
     if is_disk_full(error):
         disk = f"the disk of temporary files ({tempfile.gettempdir()})" if stored else f"the disk of {shown}"
         return OutputError(
             "disk_full",
-            f"{disk} is full; what was finished is kept: "
+            f"{disk} is full; {kept}: "
             f"free some space{' or set TMPDIR' if stored else ''} and run the same command again",
         )
     where = _place(error, shown)
     hint = "" if is_address(where) else " (is the file open in another program?)"
     return OutputError(
         "cannot_write",
-        f"cannot write {where}: {error.strerror or error}; what was finished is kept: "
+        f"cannot write {where}: {error.strerror or error}; {kept}: "
         f"correct that{hint} and run the same command again",
     )
 

@@ -291,9 +291,7 @@ def test_the_command_line(cropped: Path, tmp_path: Path, capfd: pytest.CaptureFi
     command = ["export", str(cropped), "--to", TO, "--out", str(tmp_path / "out"), "--label", "folder"]
     assert main(command) == 0
     said = capfd.readouterr()
-    assert (
-        said.out.splitlines()[-1] == f"imagefolder: 6 crops, 6 of their files as links in {tmp_path / 'out'}"
-    )
+    assert said.out.splitlines()[-1] == f"imagefolder: 6 crops (6 as links) in {tmp_path / 'out'}"
     assert "left out: 7 (failed 4, without a folder 3)" in said.out
     assert main(["export", "--help"]) == 0
     help = capfd.readouterr().out

@@ -235,7 +235,7 @@ def test_on_the_command_line(work: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert main([*words[:-1], str(tmp_path / "again"), "--user", "me"]) == 0
     said = capsys.readouterr().out
     assert "kaggle datasets create -p" in said
-    assert re.search(r"^kaggle: 20 crops, 20 of their files as links in ", said, re.MULTILINE)
+    assert re.search(r"^kaggle: 20 crops \(20 as links\) in ", said, re.MULTILINE)
 
 
 def test_folds_are_the_last_column(tmp_path: Path) -> None:

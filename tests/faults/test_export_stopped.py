@@ -47,7 +47,7 @@ def test_a_full_disk_leaves_nothing(
     cropped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     fail_at(monkeypatch, number, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
-    with untouched(cropped), refused("disk_full"):
+    with untouched(cropped), refused("disk_full", match="nothing of the export is left"):
         api.export(cropped, TO, tmp_path / "out", label="folder")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cropped", "in"]
 

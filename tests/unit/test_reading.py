@@ -256,7 +256,7 @@ def test_bytes_are_compared_a_few_at_a_time(
     photo = Photo.at("a.jpg", LocalFile(str(path)))
     checksum = zlib.crc32(path.read_bytes())
     record = Record("a.jpg", "cropped", file_size=photo.size, file_time=1, checksum=checksum)
-    monkeypatch.setattr("detic_crop.folder.same_photo._CHUNK", 100)
+    monkeypatch.setattr("detic_crop.images.source.AT_ONCE", 100)
     assert is_same_photo(record, photo, moved=False)
     assert max(read_bytes) <= 100
     assert sum(read_bytes) == photo.size
