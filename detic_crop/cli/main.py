@@ -210,8 +210,7 @@ def split(cropped: str, **given: Any) -> int:
     from detic_crop import api
 
     result = api.split(cropped, **given)
-    if not given["quiet"]:
-        messages.say_split(result)
+    messages.say_lines(result, quiet=given["quiet"])
     return 0
 
 
@@ -299,7 +298,7 @@ def teach(cropped: str, out: str, **given: Any) -> int:
     from detic_crop import api
 
     result = api.teach(cropped, out, **given)
-    messages.say_taught(result, out, quiet=given["quiet"])
+    messages.say_lines(result, quiet=given["quiet"])
     return 0 if result.written else _DOES_NOT_HELP
 
 
@@ -342,8 +341,7 @@ def export(cropped: str, to: str, out: str, quiet: bool, **given: Any) -> int:
     from detic_crop import api
 
     result = api.export(cropped, to, out, quiet=quiet, **given)
-    if not quiet:
-        messages.say_exported(result)
+    messages.say_lines(result, quiet=quiet)
     return 0
 
 
@@ -389,7 +387,7 @@ def verify(cropped: str, report: str | None, **given: Any) -> int:
     from detic_crop import api
 
     result = api.verify(cropped, report=report, **given)
-    messages.say_verified(result, report, quiet=given["quiet"])
+    messages.say_lines(result, quiet=given["quiet"])
     return 0 if result.is_as_made else _NOT_AS_MADE
 
 

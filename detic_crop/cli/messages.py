@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -20,11 +19,8 @@ from detic_crop.photos.keys import printable
 from detic_crop.wording import counted, either, visible
 
 if TYPE_CHECKING:
-    from detic_crop.commands.export import ExportResult
     from detic_crop.commands.result import ApplyResult, RunResult
-    from detic_crop.commands.split import SplitResult
-    from detic_crop.commands.teach import TeachResult
-    from detic_crop.commands.verify import VerifyResult
+    from detic_crop.commands.told import Told
 
 
 def say(sentence: str, *, err: bool = False) -> None:
@@ -119,14 +115,6 @@ def say_transitions(result: RunResult) -> None:
     say(transitions_in_words(result))
 
 
-def say_split(result: SplitResult) -> None:
-    """Print the folds, what stayed together, and what a random split would have leaked."""
-    for note in dict.fromkeys([*result.tables.notes, *result.notes, *result.division.sentences]):
-        say(note)
-    layout = result.tables.folder.layout
-    say(f"column fold: {layout.shown_of(layout.audit_csv)}")
-
-
 def say_changes(result: ApplyResult) -> None:
     """Print what `apply --dry-run` would do, one line for each photo."""
     for note in result.notes:
@@ -138,90 +126,12 @@ def say_changes(result: ApplyResult) -> None:
     say(f"dry run, nothing written: {counted(len(result.changes), 'verdict')} to apply")
 
 
-def say_taught(result: TeachResult, out: str, *, quiet: bool) -> None:
-    """Print what `teach` was taught from, how good it is before and after, and what to do next.
+def say_lines(result: Told, *, quiet: bool) -> None:
+    """Print what a command returned in lines.
 
     Args:
-        result: what the command returned.
-        out: the file as it was named.
-        quiet: print only whether it helps.
+        result: what it returned.
+        quiet: print only what ``--quiet`` leaves.
     """
-    if not quiet:
-        for note in result.notes:
-            say(note)
-        sources = result.sources
-        animals = sources["accepted"] + sources["corrected"]
-        say(
-            f"taught from {counted(sources.total(), 'photo')}: {animals:,} with an animal "
-            f"({sources['corrected']:,} with a box that you picked or drew), {sources['empty']:,} without"
-        )
-        for line in _figures_table(result):
-            click.echo(line)
-        say(
-            f"measured on photos that were left out, by {result.grouped_by} "
-            f"({counted(result.groups, 'group')}); a box counts from --conf {result.conf:g}"
-        )
-    if not result.helps:
-        so = "written all the same (--force)" if result.written else "nothing was written"
-        say(f"on these photos teaching does not help: {so}; review more photos, then teach again")
-    if result.written:
-        say(f"wrote {out}; now run: detic-crop run --in PHOTOS --out FOLDER --model lite:{shlex.quote(out)}")
-
-
-def say_verified(result: VerifyResult, report: str | None, *, quiet: bool) -> None:
-    """Print the first problems, one on a line, and what was checked.
-
-    Args:
-        result: what the command returned.
-        report: the file that holds all problems, as it was named; None without one.
-        quiet: print only problems.
-    """
-    for problem in result.problems:
-        say(str(problem))
-    count = result.kinds.total()
-    if more := count - len(result.problems):
-        where = f"{report} has all" if report else "--report FILE writes all"
-        say(f"… and {counted(more, 'more problem')}; {where}")
-    if quiet:
-        return
-    for note in result.notes:
-        say(note)
-    by = " and ".join(["the journal"] * result.by_journal + ["manifest.csv"] * result.by_manifest)
-    kinds = ", ".join(f"{number:,} {kind}" for kind, number in result.kinds.most_common())
-    found = f"{counted(count, 'problem')} ({kinds})" if count else "all as it was made"
-    photos = f"{result.photos_checked:,} of {counted(result.photos, 'photo')}"
-    say(f"{result.shown}: {found}; checked by {by}: {counted(result.crops, 'crop')}, {photos}")
-
-
-def _figures_table(result: TeachResult) -> list[str]:
-    before, after = result.before, result.after
-    rows = [
-        ("mean IoU of the chosen box", f"{before.mean_iou:.2f}", f"{after.mean_iou:.2f}"),
-        *(
-            [
-                (
-                    "  where you picked or drew one",
-                    f"{result.corrected_before.mean_iou:.2f}",
-                    f"{result.corrected_after.mean_iou:.2f}",
-                )
-            ]
-            if result.sources["corrected"]
-            else []
-        ),
-        ("IoU of 0.5 or more", f"{before.good:.0%}", f"{after.good:.0%}"),
-        ("animals found", f"{before.found:.0%}", f"{after.found:.0%}"),
-    ]
-    if result.sources["empty"]:
-        rows.append(("false alarms", f"{before.false_alarms:.0%}", f"{after.false_alarms:.0%}"))
-    return [f"{name:32}{first:>8}{second:>8}" for name, first, second in [("", "before", "after"), *rows]]
-
-
-def say_exported(result: ExportResult) -> None:
-    """Print what an export left out, and in one line what it wrote."""
-    for note in dict.fromkeys(result.notes):
-        say(note)
-    if result.left_out.total():
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in result.left_out.most_common())
-        say(f"left out: {result.left_out.total():,} ({reasons})")
-    linked = f" ({result.linked:,} as links)" if result.linked else ""
-    say(f"{result.to}: {counted(result.count, result.of[:-1])}{linked} in {result.out}")
+    for line in result.lines(quiet=quiet):
+        say(line)

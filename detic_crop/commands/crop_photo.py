@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from detic_crop.config import DEFAULT_MAX_PIXELS, CropConfig, Fit, Size
 from detic_crop.detectors import load_detector
 from detic_crop.detectors.base import Detector, DetectorInfo, DetectorLike, as_detector
 from detic_crop.detectors.vocabulary import resolve_classes
-from detic_crop.errors import UsageError
+from detic_crop.errors import PhotoError, UsageError
 from detic_crop.images.crop import cut_and_resize
 from detic_crop.photos.location import LocalFile
 from detic_crop.photos.photo import Photo
@@ -121,7 +121,8 @@ def crop_photo(
         fit: ``stretch``, ``pad`` or ``square``.
 
     Raises:
-        UsageError: a setting is out of range, or what was passed is no photo.
+        UsageError: a setting is out of range, there is no such file or detector, or what was passed is no
+            photo.
         PhotoError: the file cannot be read.
         WeightsError: weights of a detector that is named are missing or damaged.
     """
@@ -154,7 +155,10 @@ def in_order(image: NDArray[np.uint8], given: Channels, wanted: Channels) -> NDA
 
 @lru_cache(_MOST_LOADED)
 def _loaded(name: str) -> Detector:
-    return load_detector(name)
+    try:
+        return load_detector(name)
+    except UsageError as error:  # what other functions call model, `crop_photo` calls detector
+        raise UsageError(error.code, error.message.replace("--model", "--detector")) from None
 
 
 def _bgr_pixels(
@@ -163,12 +167,17 @@ def _bgr_pixels(
     """Return upright (H, W, 3) BGR pixels, and the name of the photo where it has one.
 
     Raises:
-        UsageError: it is nothing of the kind.
+        UsageError: it is nothing of the kind, or there is no such file.
         PhotoError: a file cannot be read.
     """
     if isinstance(image, str | os.PathLike):
         path = os.fspath(image)
-        file = Photo.at(os.path.basename(path), LocalFile(path)).open(DEFAULT_MAX_PIXELS, "keep")
+        try:
+            file = Photo.at(os.path.basename(path), LocalFile(path)).open(DEFAULT_MAX_PIXELS, "keep")
+        except PhotoError as error:
+            if error.reason != "missing_file":
+                raise
+            raise UsageError("no_such_photo", f"{path} does not exist; pass the path of a photo") from None
         try:
             return file.decode().image, os.path.basename(path)
         finally:
@@ -186,5 +195,20 @@ def _bgr_pixels(
             "exist?",
         )
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
-        raise UsageError("not_a_photo", f"expected an (H, W, 3) uint8 photo, got {image.shape} {image.dtype}")
+        raise UsageError(
+            "not_a_photo",
+            f"expected an (H, W, 3) uint8 photo, got {image.shape} {image.dtype}; {_how_to_convert(image)}",
+        )
     return in_order(image, channels, "bgr"), ""
+
+
+def _how_to_convert(a: NDArray[Any]) -> str:
+    """Return how an array that is no photo becomes one, if it may be one in another form."""
+    steps = []
+    if a.dtype.kind == "f":
+        steps.append("(a * 255).astype(np.uint8), if its values are 0 to 1")
+    if a.ndim == 2 or a.shape[2:] == (1,):
+        steps.append("cv2.cvtColor(a, cv2.COLOR_GRAY2BGR)")
+    elif a.shape[2:] == (4,):
+        steps.append("a[:, :, :3]")
+    return f"convert it: {'; then '.join(steps)}" if steps else "pass one as cv2.imread gives it"

@@ -12,6 +12,7 @@ from pathlib import Path
 from detic_crop.commands.run_json import version_of, versions_in
 from detic_crop.commands.settings import PathLike, require_finished
 from detic_crop.commands.tables import with_further_columns
+from detic_crop.commands.told import Told
 from detic_crop.errors import UsageError
 from detic_crop.exports.base import BOXES, PART, PICTURES, Asked, Boxes, Export, Of, Part, Pictures
 from detic_crop.exports.formats import export_named
@@ -27,8 +28,8 @@ from detic_crop.wording import counted
 from detic_crop.work.progress import counting_bar
 
 
-@dataclass(slots=True)
-class ExportResult:
+@dataclass(slots=True, repr=False)
+class ExportResult(Told):
     """What `export` wrote.
 
     Attributes:
@@ -48,6 +49,17 @@ class ExportResult:
     left_out: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
     linked: int = 0
+
+    def lines(self, *, quiet: bool = False) -> list[str]:
+        """Return the notes, what was left out, and in one line what was written."""
+        if quiet:
+            return []
+        said = list(dict.fromkeys(self.notes))
+        if self.left_out.total():
+            reasons = ", ".join(f"{reason} {count:,}" for reason, count in self.left_out.most_common())
+            said.append(f"left out: {self.left_out.total():,} ({reasons})")
+        linked = f" ({self.linked:,} as links)" if self.linked else ""
+        return [*said, f"{self.to}: {counted(self.count, self.of[:-1])}{linked} in {self.out}"]
 
 
 def export(

@@ -8,6 +8,7 @@ from detic_crop.commands.meetings import look_for_meetings
 from detic_crop.commands.result import RunResult
 from detic_crop.commands.settings import PathLike, require_finished
 from detic_crop.commands.tables import write_report
+from detic_crop.commands.told import Told
 from detic_crop.config import parse_encounter
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder, open_folder
@@ -24,8 +25,8 @@ from detic_crop.report.splitting import Division, check_asked, divide, individua
 _OF_FOLDER = "encounter"
 
 
-@dataclass(slots=True)
-class SplitResult:
+@dataclass(slots=True, repr=False)
+class SplitResult(Told):
     """What `split` did.
 
     Attributes:
@@ -37,6 +38,14 @@ class SplitResult:
     division: Division
     tables: RunResult
     notes: list[str] = field(default_factory=list)
+
+    def lines(self, *, quiet: bool = False) -> list[str]:
+        """Return the folds, what stayed together, and what a random split would have leaked."""
+        if quiet:
+            return []
+        layout = self.tables.folder.layout
+        said = dict.fromkeys([*self.tables.notes, *self.notes, *self.division.sentences])
+        return [*said, f"column fold: {layout.shown_of(layout.audit_csv)}"]
 
 
 def split(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 import detic_crop
 from detic_crop.commands.settings import PathLike, require_finished
+from detic_crop.commands.told import Told
 from detic_crop.config import DEFAULT_MAX_PIXELS, CropConfig, RunOptions
 from detic_crop.errors import PhotoError, UsageError
 from detic_crop.folder.folder import OutputFolder, open_on_disk
@@ -48,8 +50,8 @@ _RUNS = 5
 GroupedBy: TypeAlias = Literal["encounter", "folder", "name"]
 
 
-@dataclass(slots=True)
-class TeachResult:
+@dataclass(slots=True, repr=False)
+class TeachResult(Told):
     """What `teach` measured and did.
 
     Attributes:
@@ -67,6 +69,7 @@ class TeachResult:
         sha256: hash of that file; empty without one.
         left_out: key → why a photo with a verdict is no lesson.
         notes: sentences that a person should read.
+        out: the file as it was named.
     """
 
     before: Figures
@@ -83,6 +86,29 @@ class TeachResult:
     sha256: str = ""
     left_out: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    out: str = ""
+
+    def lines(self, *, quiet: bool = False) -> list[str]:
+        """Return what was taught, how good it is before and after, and what to do; `quiet`: if it helps."""
+        said = [] if quiet else [*self.notes, *self._measured()]
+        if not self.helps:
+            so = "written all the same (--force)" if self.written else "nothing was written"
+            said.append(f"on these photos teaching does not help: {so}; review more photos, then teach again")
+        if self.written:
+            model = f"lite:{shlex.quote(self.out)}"
+            said.append(f"wrote {self.out}; now run: detic-crop run --in PHOTOS --out FOLDER --model {model}")
+        return said
+
+    def _measured(self) -> list[str]:
+        sources = self.sources
+        animals = sources["accepted"] + sources["corrected"]
+        return [
+            f"taught from {counted(sources.total(), 'photo')}: {animals:,} with an animal "
+            f"({sources['corrected']:,} with a box that you picked or drew), {sources['empty']:,} without",
+            *_figures_table(self),
+            f"measured on photos that were left out, by {self.grouped_by} "
+            f"({counted(self.groups, 'group')}); a box counts from --conf {self.conf:g}",
+        ]
 
 
 def teach(
@@ -130,7 +156,7 @@ def teach(
         if force and not measured.strength:  # the figures shall be those of what is written
             measured = replace(measured, after=measured.weakest, strength=STRENGTHS[1], gain=0.0)
         result = _result(truths, groups, grouped_by, measured, conf)
-        result.left_out = look.left_out
+        result.left_out, result.out = look.left_out, os.fspath(out)
         result.notes = [*look.notes, *_notes(result)]
         if result.helps or force:
             heads = pupil.fit(lessons, result.strength)
@@ -351,6 +377,29 @@ def _result(
         measured.helps,
         conf,
     )
+
+
+def _figures_table(result: TeachResult) -> list[str]:
+    before, after = result.before, result.after
+    rows = [
+        ("mean IoU of the chosen box", f"{before.mean_iou:.2f}", f"{after.mean_iou:.2f}"),
+        *(
+            [
+                (
+                    "  where you picked or drew one",
+                    f"{result.corrected_before.mean_iou:.2f}",
+                    f"{result.corrected_after.mean_iou:.2f}",
+                )
+            ]
+            if result.sources["corrected"]
+            else []
+        ),
+        ("IoU of 0.5 or more", f"{before.good:.0%}", f"{after.good:.0%}"),
+        ("animals found", f"{before.found:.0%}", f"{after.found:.0%}"),
+    ]
+    if result.sources["empty"]:
+        rows.append(("false alarms", f"{before.false_alarms:.0%}", f"{after.false_alarms:.0%}"))
+    return [f"{name:32}{first:>8}{second:>8}" for name, first, second in [("", "before", "after"), *rows]]
 
 
 def _notes(result: TeachResult) -> list[str]:

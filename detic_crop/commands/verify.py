@@ -14,6 +14,7 @@ from pathlib import Path
 
 from detic_crop.columns import Texts
 from detic_crop.commands.settings import PathLike
+from detic_crop.commands.told import Told
 from detic_crop.config import RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.folder.check_documents import (
@@ -40,6 +41,7 @@ from detic_crop.photos.location import Location
 from detic_crop.system.in_order import map_in_order
 from detic_crop.system.machine import default_workers
 from detic_crop.system.memory_budget import MemoryBudget
+from detic_crop.wording import counted
 from detic_crop.work.changes import changes_of
 from detic_crop.work.check_files import FileCheck, Task
 from detic_crop.work.progress import counting_bar
@@ -50,8 +52,8 @@ MOST_SHOWN = 20
 _REPORT_COLUMNS = ("problem", "name", "said")
 
 
-@dataclass(slots=True)
-class VerifyResult:
+@dataclass(slots=True, repr=False)
+class VerifyResult(Told):
     """What `verify` found.
 
     Attributes:
@@ -64,6 +66,7 @@ class VerifyResult:
         kinds: kind of problem → how many there are; see `PROBLEMS` in `folder/problem.py`.
         problems: the first 20 of them.
         notes: sentences that a person should read; none of them is a problem.
+        report: the file that holds all problems, as it was named; empty without one.
     """
 
     shown: str
@@ -75,11 +78,28 @@ class VerifyResult:
     kinds: Counter[str] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    report: str = ""
 
     @property
     def is_as_made(self) -> bool:
         """True if no problem was found."""
         return not self.kinds
+
+    def lines(self, *, quiet: bool = False) -> list[str]:
+        """Return the first problems, one on a line, and what was checked; `quiet`: problems only."""
+        said = [str(problem) for problem in self.problems]
+        count = self.kinds.total()
+        if more := count - len(self.problems):
+            where = f"{self.report} has all" if self.report else "--report FILE writes all"
+            said.append(f"… and {counted(more, 'more problem')}; {where}")
+        if quiet:
+            return said
+        by = " and ".join(["the journal"] * self.by_journal + ["manifest.csv"] * self.by_manifest)
+        kinds = ", ".join(f"{number:,} {kind}" for kind, number in self.kinds.most_common())
+        found = f"{counted(count, 'problem')} ({kinds})" if count else "all as it was made"
+        photos = f"{self.photos_checked:,} of {counted(self.photos, 'photo')}"
+        checked = f"checked by {by}: {counted(self.crops, 'crop')}, {photos}"
+        return [*said, *self.notes, f"{self.shown}: {found}; {checked}"]
 
 
 def verify(
@@ -123,7 +143,9 @@ def verify(
             folder.require_run()
         else:  # nothing says whether crops are in tar files, so each name does
             folder = opened.enter_context(open_folder(output, out_format="tar"))
-        result = VerifyResult(folder.shown, by_journal=has_journal)
+        result = VerifyResult(
+            folder.shown, by_journal=has_journal, report="" if report is None else os.fspath(report)
+        )
         listed = _look_at_manifest(folder, result)
         if listed is None and not has_journal:
             raise UsageError(

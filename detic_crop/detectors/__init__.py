@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -143,4 +145,6 @@ def load_detector(
         hint = f"; if `teach` wrote it, pass --model lite:{name}"
     elif name and os.path.exists(name):
         hint = f"; if it has boxes, pass --model boxes:{name}"
+    elif near := difflib.get_close_matches(name, re.split(", | or ", MODELS), 1):
+        hint = f"; did you mean {near[0]}?"
     raise UsageError("unknown_model", f"--model must be {MODELS}, got {name!r}{hint}")

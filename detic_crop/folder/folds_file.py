@@ -45,7 +45,7 @@ class SavedFolds:
 
     asked: Asked
     keys: Column = field(default_factory=Texts)
-    folds: array[int] = field(default_factory=lambda: array("i"))
+    folds: array[int] = field(default_factory=lambda: array("i"), repr=False)
 
     def fold_of(self, key: str) -> int | None:
         """Return the fold of a photo; None if it got none."""

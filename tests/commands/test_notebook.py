@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,11 @@ from PIL import Image
 
 import detic_crop
 from detic_crop.boxes.detections import Detections
+from detic_crop.cli import main as cli
 from detic_crop.commands import crop_photo as module
 from detic_crop.folder.records import Record
 from detic_crop.folder.verdict_lines import Verdict
+from detic_crop.keywords import in_python
 from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.sheet import MostSuspicious, SheetCrop
 from detic_crop.report.suspicion import Doubts
@@ -211,6 +214,30 @@ def test_showing_never_fails(photos: Path, tmp_path: Path, monkeypatch: pytest.M
     assert repr(result).startswith(f"<RunResult {tmp_path / 'out'}: 20 photos: ")
     odd = detic_crop.CropResult(np.zeros((0, 3)), "cropped", None, (0, 0, 0, 0), None, None)  # type: ignore[arg-type]
     assert odd._repr_png_() is None
+
+
+def test_results_in_lines_show_what_the_command_prints(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, exported = tmp_path / "out", tmp_path / "exported"
+    crop(photos, out)
+    commands: dict[str, Callable[[], Any]] = {
+        f"split {out} --folds 2": lambda: detic_crop.split(out, 2),
+        f"export {out} --to coco --out {exported}": lambda: detic_crop.export(out, "coco", exported),
+        f"verify {out}": lambda: detic_crop.verify(out, quiet=True),
+    }
+    for command, call in commands.items():
+        cli.main(command.split())
+        printed = [in_python(line) for line in capsys.readouterr().out.splitlines()]
+        shutil.rmtree(exported, ignore_errors=True)
+        result = call()
+        assert shown(result).text.strip().splitlines() == result.sentences == printed
+        assert repr(result) == f"<{type(result).__name__} {printed[-1]}>"
+        assert "array(" not in repr(result) + repr(getattr(result, "division", ""))
+    (out / rows_of(out)[0]["crop"]).unlink()
+    damaged = detic_crop.verify(out, quiet=True)
+    assert in_python(str(damaged.problems[0])) in shown(damaged).text
+    assert "1 problem" in repr(damaged)
 
 
 def test_only_the_most_suspicious_photos_are_kept() -> None:
@@ -465,10 +492,46 @@ def test_the_text_of_a_result_says_what_was_found(red: Path) -> None:
 
 
 def test_what_is_no_photo_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(detic_crop.PhotoError, match="expected a file, found none at this path"):
+    with refused("no_such_photo", detic_crop.UsageError, names=[str(tmp_path / "none.jpg")]) as missing:
         detic_crop.crop_photo(tmp_path / "none.jpg", _Always())
+    assert missing.value.__suppress_context__, "a notebook shows one traceback"
+    with pytest.raises(detic_crop.PhotoError, match="expected a file, got a folder"):
+        detic_crop.crop_photo(tmp_path, _Always())
+    with refused("not_a_photo", names=["None"]):
+        detic_crop.crop_photo(None, _Always())  # type: ignore[arg-type]
     with refused("bad_value") as caught:
         detic_crop.crop_photo(np.zeros((4, 4, 3), np.uint8), _Always(), channels="gbr")  # type: ignore[arg-type]
     assert str(caught.value) == "channels= must be rgb or bgr, got 'gbr'"
-    with refused("unknown_model"):
+    with refused("unknown_model") as unknown:
         detic_crop.crop_photo(np.zeros((4, 4, 3), np.uint8), "light")
+    assert str(unknown.value).startswith("detector= must be auto, lite, ")
+    assert str(unknown.value).endswith(", got 'light'; did you mean lite?")
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "steps"),
+    [
+        ((4, 5, 3), np.float64, ["(a * 255).astype(np.uint8)"]),
+        ((4, 5), np.uint8, ["cv2.cvtColor(a, cv2.COLOR_GRAY2BGR)"]),
+        ((4, 5, 1), np.float32, ["(a * 255).astype(np.uint8)", "cv2.cvtColor(a, cv2.COLOR_GRAY2BGR)"]),
+        ((4, 5, 4), np.uint8, ["a[:, :, :3]"]),
+    ],
+)
+def test_an_array_of_another_form_is_refused_and_what_is_said_converts_it(
+    shape: tuple[int, ...], dtype: Any, steps: list[str]
+) -> None:
+    a: Any = np.ones(shape, dtype)
+    with refused("not_a_photo", names=[str(shape), np.dtype(dtype).name, *steps]):
+        detic_crop.crop_photo(a, _Never())
+    for step in steps:
+        a = eval(step, {"a": a, "np": np, "cv2": cv2})
+    assert detic_crop.crop_photo(a, _Never(), size=8).status == "resized"
+
+
+def test_an_array_that_is_no_photo_is_refused() -> None:
+    with refused("not_a_photo", match="; pass one as cv2.imread gives it$"):
+        detic_crop.crop_photo(np.zeros((0, 4, 3), np.uint8), _Never())
+
+
+def test_completion_offers_the_public_names_only() -> None:
+    assert dir(detic_crop) == sorted(detic_crop.__all__)

@@ -114,6 +114,10 @@ def test_the_command_prints_a_table_and_what_is_next(
     assert "false alarms" in out
     assert "by folder (3 groups)" in out
     assert f"--model lite:{work / 'mine.safetensors'}" in out
+    result = teach(work)
+    assert result.sentences == [line.replace("--conf ", "conf=") for line in out.splitlines()]
+    assert repr(result) == f"<TeachResult {out.splitlines()[-1]}>"
+    assert "before   after" in (result._repr_html_() or "")
     monkeypatch.setattr(FakePupil, "better", False)
     give_verdicts(work / "out", dict.fromkeys(records_of(work / "out"), "box"))
     (work / "mine.safetensors").unlink()

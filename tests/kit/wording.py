@@ -29,8 +29,12 @@ WORDING: dict[str, str] = {
     "no_folder_for_out": "^--out .*: there is no folder .*; make it, or pass another --out$",
     "no_label_matches": r"^--labels: no row of .* names a photo of --in .*; pass --labels-key ",
     "no_shards": "holds no shards; pass the --out folder of `run --shard k/N`",
+    "no_such_photo": "does not exist; pass the path of a photo$",
     "no_verdicts": "has no verdicts to teach from; run `detic-crop review`, .*, then teach$",
-    "not_a_photo": r"^expected (a photo as an array|an .H, W, 3. uint8 photo), got ",
+    "not_a_photo": (
+        "^expected a path, a picture of Pillow or an array, got |"
+        "^expected an .H, W, 3. uint8 photo, got .*; (convert it: |pass one as )"
+    ),
     "not_a_report": "--report .* exists and was not written by `detic-crop verify`, so it is left as",
     "nothing_finished": "has no finished photos yet; run its .* first",
     "nothing_to_export": (
@@ -96,7 +100,7 @@ WORDING: dict[str, str] = {
         "|sends more than the .* bytes of .*: it is another file; nothing of it is kept, "
     ),
     "missing_device": "^--device .* is not on this machine; it has |^--device mps does not run detectron2; ",
-    "unknown_model": ("--model must be|expected a Detic model, one of|--model must be one of"),
+    "unknown_model": ("--(model|detector) must be |expected a Detic model, one of"),
     "no_taught_path": "^expected a file of `detic-crop teach` after lite:, got nothing; write lite:FILE$",
     "not_taught": "^expected a file that `detic-crop teach` wrote, got .*, which it did not write; pass the",
     "other_base": "was taught on other weights of lite .* than are installed here; run `detic-crop teach`",

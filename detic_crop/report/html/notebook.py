@@ -16,6 +16,11 @@ def result_html(values: Mapping[str, Any], crops: Sequence[SheetCrop]) -> str:
     return _rendered("result", **values, crops=_pictured(crops))
 
 
+def lines_html(lines: Sequence[str]) -> str:
+    """Return what a command did as the lines that it prints."""
+    return _rendered("lines", lines)
+
+
 def sheet_html(title: str, crops: Sequence[SheetCrop]) -> str:
     """Return a contact sheet."""
     return _rendered("sheet", title, _pictured(crops))
