@@ -103,7 +103,8 @@ def in_python(message: str, out: str = "output") -> str:
         called = keyword_of(name, out)
         if name in FLAGS:
             return f"{called}={FLAGS[name]}{blank}{value}"
-        return f"{called}={' ' if value.rstrip('.:?!') in PROSE and value else ''}{value}"
+        is_prose = blank == " " and value.rstrip(".:?!") in PROSE
+        return f"{called}={' ' if is_prose else ''}{value}"
 
     def function(command: re.Match[str]) -> str:
         program, verb, options = command.groups()

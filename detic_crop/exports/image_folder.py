@@ -37,7 +37,7 @@ class ImageFolder(Export):
         if column is None:
             raise UsageError(
                 "no_class",
-                f"imagefolder needs a class for each picture, and {_what_there_is(job)}; pass --label folder "
+                f"imagefolder needs a class for each picture, and {_what_there_is(job)}; pass --label=folder "
                 "to take the photos' folders",
             )
         without = f"without {'a folder' if column == FOLDER else column}"

@@ -94,7 +94,7 @@ class _Targets:
             raise UsageError(
                 "no_individual",
                 "tfrecord needs an individual for each picture, and no label column is called individual_id; "
-                "pass --individual COLUMN, --label folder to take the photos' folders, or --part test",
+                "pass --individual COLUMN, --label=folder to take the photos' folders, or --part test",
             )
         self._job, self._column = job, column
         without = f"without {'a folder' if column == FOLDER else column}"

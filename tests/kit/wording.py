@@ -81,7 +81,7 @@ WORDING: dict[str, str] = {
     ),
     "foreign_partial": "was not made by detic-crop, which makes --out .* there first; move it away$",
     "label_of_candidates": "^--label .* names the class of the chosen boxes, .*; leave one of them out$",
-    "no_class": "needs a class for each picture, and .*; pass --label folder to take the photos' folders$",
+    "no_class": "needs a class for each picture, and .*; pass --label=folder to take the photos' folders$",
     "no_individual": "needs an individual for each picture, .*; pass --individual COLUMN(,|$)",
     "not_a_multiple": "^--files .*: expected a multiple of .*; pass ",
     "not_for_kaggle": "--(title|user|licence): expected .*, got .*; pass ",
