@@ -180,7 +180,7 @@ class Tally:
         """Count one animal."""
         self._animals += 1
         self._unknown += not individual
-        self._whole += not picture.boxes
+        self._whole += not picture.boxes and picture.record.reason != "reviewed_whole"
         self._crowded += bool(individual) and len(picture.photo.record.animals) > 1
 
     def sentences(self, job: Job) -> Iterator[str]:
