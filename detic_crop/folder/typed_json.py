@@ -38,7 +38,8 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         raise
     except (msgspec.DecodeError, RecursionError):
         pass  # perhaps only for a lone surrogate
-    return msgspec.convert(decode_any(data, parse_constant=_refuse), decoder.type)
+    value: T = msgspec.convert(decode_any(data, parse_constant=_refuse), decoder.type)
+    return value
 
 
 def decode_any(data: bytes, parse_constant: Callable[[str], Any] | None = None) -> Any:
