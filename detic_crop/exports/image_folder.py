@@ -50,10 +50,11 @@ class ImageFolder(Export):
 
         names = UniqueNames(job.pictures(), wanted)
         job.place_all(names)
+        typed = _Typed(job)
         with job.target.text(_TABLE) as file:
             for picture in job.each(f"writing {_TABLE}"):
                 label = job.label(picture, column)
-                line = {"file_name": names(picture), "label": label, **_typed(job, picture)}
+                line = {"file_name": names(picture), "label": label, **typed.of(picture)}
                 file.write(json.dumps(line) + "\n")  # in ASCII: U+2028 ends a line to some readers
         job.notes.append(f"classes, by {column}: {folders.count:,}")
         if splits := [name for name in folders.names if _NAMES_A_SPLIT.search(name)]:
@@ -95,19 +96,34 @@ class _Folders:
         return len(self._of)
 
 
-def _typed(job: Job, picture: Picture) -> dict[str, Any]:
-    numbers = {*NUMBER_COLUMNS, *(name for more in job.audit.more for name in more.numbers), "animal"}
-    values: dict[str, Any] = {}
-    for name, cell in job.cells(picture).items():
-        if name not in job.columns:
-            continue
-        if name in BOX_COLUMNS:
-            values[name] = [int(edge) for edge in cell.split()] or None
-        elif name in numbers:
-            values[name] = _number(cell)
-        else:
-            values[_RENAMED.get(name, name)] = cell
-    return values
+class _Typed:
+    """The columns of a picture as JSON has them: numbers, lists of numbers, texts, null.
+
+    Args:
+        job: the export.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._columns = frozenset(job.columns)
+        self._numbers = {
+            *NUMBER_COLUMNS,
+            *(name for more in job.audit.more for name in more.numbers),
+            "animal",
+        }
+
+    def of(self, picture: Picture) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for name, cell in self._job.cells(picture).items():
+            if name not in self._columns:
+                continue
+            if name in BOX_COLUMNS:
+                values[name] = [int(edge) for edge in cell.split()] or None
+            elif name in self._numbers:
+                values[name] = _number(cell)
+            else:
+                values[_RENAMED.get(name, name)] = cell
+        return values
 
 
 def _number(cell: str) -> float | None:

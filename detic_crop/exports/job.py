@@ -38,8 +38,8 @@ from detic_crop.images.headers.read import read_extent
 from detic_crop.photos.location import NOWHERE, Location
 from detic_crop.report.estimate import Estimate, estimate
 from detic_crop.report.groups import INDIVIDUAL_COLUMNS, SPECIES_COLUMNS, column_named, find_column
+from detic_crop.report.meetings import Meetings
 from detic_crop.report.model import Audit
-from detic_crop.report.more_columns import MoreColumns
 from detic_crop.report.paper import Origin
 from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.sample import detected_records
@@ -351,8 +351,12 @@ class Job:
             cells["crop"] = picture.crop
         cells["animal"] = "" if picture.animal is None else str(picture.animal)
         if photo.labels:
-            cells |= dict(zip(renamed_columns(self.audit), photo.labels[0], strict=True))
+            cells |= dict(zip(self._label_names, photo.labels[0], strict=True))
         return cells
+
+    @cached_property
+    def _label_names(self) -> list[str]:
+        return renamed_columns(self.audit)
 
     @cached_property
     def label_column(self) -> str | None:
@@ -421,34 +425,31 @@ class Job:
 
     def fold(self, picture: Picture) -> int | None:
         """Return the fold that `split` gave a picture, -1 for one held out; None without one."""
-        cells = {
-            name: cell for more in self._folds for name, cell in more.cells(picture.photo.record).items()
-        }
-        return int(cells["fold"]) if cells.get("fold") else None
+        cell = "" if self._folds is None else self._folds.cells(picture.photo.record)["fold"]
+        return int(cell) if cell else None
 
     def encounter(self, picture: Picture) -> str:
         """Return the encounter of a picture, if ``--encounter`` asked for them; empty without one."""
-        for more in self._encounters:
-            return more.cells(picture.photo.record)["encounter"]
-        return ""
+        meetings = self._meetings
+        return "" if meetings is None else meetings.cells(picture.photo.record)["encounter"]
 
     @cached_property
-    def _folds(self) -> Sequence[MoreColumns]:
-        return [more for more in self.audit.more if "fold" in more.columns]
+    def _folds(self) -> FoldColumn | None:
+        return next((more for more in self.audit.more if isinstance(more, FoldColumn)), None)
 
     @cached_property
-    def _encounters(self) -> Sequence[MoreColumns]:
-        return [more for more in self.audit.more if "encounter" in more.columns]
+    def _meetings(self) -> Meetings | None:
+        return next((more for more in self.audit.more if isinstance(more, Meetings)), None)
 
     @property
     def has_folds(self) -> bool:
         """Whether the folder was split."""
-        return bool(self._folds)
+        return self._folds is not None
 
     @property
     def n_folds(self) -> int | None:
         """Number of folds; None where the folder was not split."""
-        return next((m.saved.asked.folds for m in self.audit.more if isinstance(m, FoldColumn)), None)
+        return None if self._folds is None else self._folds.saved.asked.folds
 
     def _has_column(self, name: str) -> bool:
         return self.audit.labels is not None and name in self.audit.labels.columns

@@ -17,6 +17,7 @@ from detic_crop.exports.names import EXTENSIONS
 from detic_crop.folder.crop_paths import place_of
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.records import Record
+from detic_crop.folder.same_photo import changed_photo
 from detic_crop.folder.there import status_of
 from detic_crop.images.decode import PhotoFile
 from detic_crop.images.encode import EXTENSIONS as ENCODED
@@ -130,11 +131,11 @@ def _opened(record: Record, location: Location, memory: MemoryBudget) -> Iterato
         photo = PhotoFile.open(BytesSource(data), memory, name=record.image, max_pixels=pixels)
     except PhotoError as error:
         if error.reason == "too_many_pixels":
-            raise _changed() from error
+            raise changed_photo() from error
         raise
     try:
         if record.checksum not in (None, photo.checksum):
-            raise _changed()
+            raise changed_photo()
         yield data, photo
     finally:
         photo.give_back()
@@ -151,7 +152,3 @@ def _encoded(photo: PhotoFile, extension: str) -> StoredPicture:
     if not holds(sides, kind):
         raise PhotoError("too_long", f"expected sides that {kind} can hold, got {sides[0]}×{sides[1]}")
     return StoredPicture(encode(image, kind, QUALITY), sides)
-
-
-def _changed() -> PhotoError:
-    return PhotoError("changed", "it has changed since the run; run the `run` command again")

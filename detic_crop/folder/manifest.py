@@ -129,6 +129,9 @@ class KnownBytes(Protocol):
         ...
 
 
+MISSING = ("missing_file", "not_a_file")
+"""Reasons of `hash_photo` for a photo that is not where it was."""
+
 NOTHING_KNOWN = Record(image="", status="failed")
 """What is known of the file of a photo that no journal has."""
 

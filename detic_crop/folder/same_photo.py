@@ -69,3 +69,8 @@ class SamePhoto:
             return True
         self._left -= 1
         return is_same_photo(record, photo, moved=True)
+
+
+def changed_photo() -> PhotoError:
+    """Return the error of a photo that is another one than the run saw."""
+    return PhotoError("changed", "it has changed since the run; run the `run` command again")

@@ -11,7 +11,7 @@ from itertools import chain
 
 from detic_crop.errors import PhotoError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.manifest import MANIFEST_COLUMNS, Entry, FileHash, hash_photo
+from detic_crop.folder.manifest import MANIFEST_COLUMNS, MISSING, Entry, FileHash, hash_photo
 from detic_crop.folder.records import CropFile, Record, files_of
 from detic_crop.folder.tars import Crops
 from detic_crop.photos.location import NOWHERE, Location
@@ -21,7 +21,6 @@ from detic_crop.system.in_order import map_in_order
 from detic_crop.system.machine import default_workers
 from detic_crop.wording import counted, either
 
-_MISSING = ("missing_file", "not_a_file")
 _WITHOUT_HASH = {
     "gone": ("photo is gone", "photos are gone", "pass --in FOLDER, where they are now"),
     "changed": ("photo has changed", "photos have changed", "run the `run` command again"),
@@ -148,7 +147,7 @@ def _look(
         photo = hash_photo(location, record)
     except PhotoError as error:
         if record.status != "failed":  # of which nobody expects anything
-            is_gone = error.reason in _MISSING
+            is_gone = error.reason in MISSING
             reason = "gone" if is_gone else "changed" if error.reason == "photo_changed" else "unreadable"
     files = () if record.status == "rejected" else files_of(record)
     return record, photo, reason, [(file, _hash_crop(file, crops)) for file in files]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from detic_crop.errors import PhotoError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.manifest import NOTHING_KNOWN, Entry, FileHash, hash_photo
+from detic_crop.folder.manifest import MISSING, NOTHING_KNOWN, Entry, FileHash, hash_photo
 from detic_crop.folder.problem import Problem
 from detic_crop.folder.records import CropFile, Record, files_of
 from detic_crop.images.decode import PhotoFile
@@ -16,7 +16,6 @@ from detic_crop.photos.location import Location
 from detic_crop.system.memory_budget import MemoryBudget
 from detic_crop.wording import counted
 
-_MISSING = ("missing_file", "not_a_file")
 _MAX_PIXELS = 1 << 32
 """Of a crop, as a JPEG may have: `native` ones are as large as photos, and memory is limited anyway."""
 
@@ -192,7 +191,7 @@ def _check_photo(task: Task, location: Location, known: Record, listed: FileHash
     try:
         found = hash_photo(location, known)
     except PhotoError as error:
-        kind = "missing" if error.reason in _MISSING else "unreadable"
+        kind = "missing" if error.reason in MISSING else "unreadable"
         kind = "changed" if error.reason == "photo_changed" else kind
         where = f" ({location.describe()})" if kind == "missing" else ""
         yield Problem(f"photo_{kind}", task.image, f"{error.message}{where}")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from detic_crop.config import DEFAULT_PHOTO_TIMEOUT
 from detic_crop.errors import PhotoError, one_line
 from detic_crop.folder.records import Record
+from detic_crop.folder.same_photo import changed_photo
 from detic_crop.images.crop import resize_exactly as resize
 from detic_crop.images.decode import Decoded, PhotoFile
 from detic_crop.images.encode import encode
@@ -140,16 +141,16 @@ def photo_thumbnail(
     try:
         with location.source(record.file_size, most_bytes(pixels), asking) as source:
             if record.file_size not in (0, source.size):
-                raise _changed()
+                raise changed_photo()
             photo = PhotoFile.open(source, memory, name=record.image, max_pixels=pixels)
     except PhotoError as error:
         if error.reason in ("too_many_pixels", "photo_changed"):  # it has grown
-            raise _changed() from error
+            raise changed_photo() from error
         raise
     try:
         decoded = _decode_small(photo, side)
         if decoded.resolution_wh != (record.width, record.height):
-            raise _changed()
+            raise changed_photo()
         return _small_jpeg(decoded, side, quality)
     finally:
         photo.give_back()
@@ -189,10 +190,6 @@ def _shrunk(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     if ratio >= 1:
         return image
     return resize(image, max(1, round(image.shape[1] * ratio)), max(1, round(image.shape[0] * ratio)))
-
-
-def _changed() -> PhotoError:
-    return PhotoError("changed", "it has changed since the run; run the `run` command again")
 
 
 def _decode_small(photo: PhotoFile, side: int) -> Decoded:
