@@ -33,7 +33,7 @@ class Target:
     def __init__(self, root: Path, shown: str) -> None:
         self._root = root
         self.shown = shown
-        self.linked = self.copied = 0
+        self.linked = 0
         self._folders: set[str] = set()
 
     def path(self, name: str) -> str:
@@ -73,13 +73,11 @@ class Target:
         """Put a copy of a file there."""
         with open(source, "rb") as old, open(self.path(name), "xb") as new:
             shutil.copyfileobj(old, new, 1 << 20)
-        self.copied += 1
 
     def put(self, data: bytes, name: str) -> None:
         """Put a file there; there may be none of that name."""
         with open(self.path(name), "xb") as file:
             file.write(data)
-        self.copied += 1
 
     def open(self, name: str) -> BinaryIO:
         """Open a new file to write bytes to."""
