@@ -10,6 +10,7 @@ from detic_crop.config import CropConfig, RunOptions
 from detic_crop.detectors import load_detector, resolve_model
 from detic_crop.detectors.base import Detector, DetectorInfo
 from detic_crop.detectors.devices import resolve_devices
+from detic_crop.detectors.families import family_of
 from detic_crop.detectors.vocabulary import join_names, resolve_classes
 from detic_crop.errors import UsageError
 from detic_crop.work.executors.ray_cluster import device_of, import_ray
@@ -61,7 +62,7 @@ def choose_detector(
     model, reason = resolve_model(config.model)
     if config.model == "auto" and begun_with is not None:
         model, reason = begun_with.model, "this folder was begun with it"
-        if model.startswith(("boxes:", "detectron2:", "lite:")):
+        if not family_of(model).resumes_by_name:
             raise UsageError(
                 "model_needs_path",
                 f"this folder was made with --model {model}; pass --model and the file's path",
@@ -77,7 +78,8 @@ def choose_detector(
     }
     devices: list[str] = []
     if options.executor != "ray":  # on Ray each node has its own
-        devices = [options.device] if model.startswith("boxes:") else resolve_devices(options.device)
+        computes = family_of(model).uses_device
+        devices = resolve_devices(options.device) if computes else [options.device]
     if len(devices) == 1:
         detector = load_detector(model, devices[0], **settings)
     else:  # this process only asks what it is; on the CPU that takes no GPU memory
