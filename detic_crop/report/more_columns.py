@@ -67,9 +67,7 @@ class CropQuality:
 class FoundBy:
     """Which of several joined models, or looks, the chosen box is from."""
 
-    columns: Mapping[str, str] = {
-        "found_by": "which of several joined models found the box; with --tiles also in which look"
-    }
+    columns: Mapping[str, str] = {"found_by": "which of several joined models found the box"}
     numbers = ()
     are_of_photo = True
 

@@ -40,7 +40,7 @@ class Scripted(Detector):
         return key, image.shape
 
     def group_of(self, prepared: Any) -> Hashable:
-        return prepared[0][:1]
+        return str(prepared[0][:1])
 
     def detect_batch(self, prepared: Sequence[Any]) -> list[Detections]:
         self.batches.append([key for key, _ in prepared])
@@ -110,7 +110,12 @@ def test_photos_go_on_in_groups_that_the_next_one_takes() -> None:
 
 
 def test_the_description_is_what_both_need() -> None:
-    small = {"input_size": (800, 1333), "thread_safe": True, "memory_per_photo": 7, "floor": 0.1}
+    small: dict[str, Any] = {
+        "input_size": (800, 1333),
+        "thread_safe": True,
+        "memory_per_photo": 7,
+        "floor": 0.1,
+    }
     one = Scripted("a", {}, **small)
     other = Scripted("b", {}, **{**small, "input_size": (640, 1500), "class_names": ("Seal", "Whale")})
     info = Fallback([one, other]).info
