@@ -65,8 +65,8 @@ WORDING: dict[str, str] = {
         "--ray-address goes with --executor ray only; add that, or"
         "|^--max-animals goes with --animals all only; add that, or"
         "|^--gps goes with --metadata .* or with --exif keep .*; add one of them"
-        "|goes with --model boxes:FILE only, not with"
-        "|goes with a Detic model only, not with"
+        "|goes with --model boxes:FILE only, not with your own detector"
+        "|goes with .* only, not with .*; leave it out$"
         "|^recrop has no dry run and no shards|^recrop needs no detector"
         r"|goes with --vocabulary FILE\.npy or checkpoint, got"
         "|^--labels-key .* needs --labels; the labels that .* has kept name their photos in the column"
@@ -92,6 +92,7 @@ WORDING: dict[str, str] = {
     #
     # detectors
     "bad_address": " is not an address: ",
+    "bad_joined_model": "^--model must join different models as in A[+]B, .*, got .* in '",
     "certificate_not_trusted": "^could not download .*: its certificate is not trusted .*, set SSL_CERT_FILE",
     "download_failed": "^could not download .*: ",
     "not_the_file": (
