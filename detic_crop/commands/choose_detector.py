@@ -62,7 +62,7 @@ def choose_detector(
     model, reason = resolve_model(config.model)
     if config.model == "auto" and begun_with is not None:
         model, reason = begun_with.model, "this folder was begun with it"
-        if not family_of(model).resumes_by_name:
+        if not family_of(model).resumes(model):
             raise UsageError(
                 "model_needs_path",
                 f"this folder was made with --model {model}; pass --model and the file's path",
