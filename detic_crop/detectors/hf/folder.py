@@ -175,8 +175,8 @@ def no_weights_message(where: str, files: Sequence[str]) -> str:
     if pickles:
         return (
             f"{where} has its weights as a pickle only ({pickles[0]}), and reading one may run a program; "
-            "if you trust it, load it in Python, e.g. with AutoModelForObjectDetection.from_pretrained, and write "
-            f"{WEIGHTS} with its save_pretrained"
+            "if you trust it, load it in Python, e.g. with AutoModelForObjectDetection.from_pretrained, and "
+            f"write {WEIGHTS} with its save_pretrained"
         )
     return f"{where} has no {WEIGHTS}; write it with the model's save_pretrained"
 

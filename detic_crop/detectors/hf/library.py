@@ -61,5 +61,6 @@ def reading(folder: Path, what: str) -> Iterator[None]:
         raise WeightsError(
             "unusable_hf_model",
             f"transformers cannot read the {what} of {folder}: "
-            f"{one_line(error, 300) or type(error).__name__}; get the folder again, or save it with this version of transformers",
+            f"{one_line(error, 300) or type(error).__name__}; get the folder again, "
+            "or save it with this version of transformers",
         ) from error
