@@ -39,8 +39,8 @@ KeptExif: TypeAlias = Literal["strip", "keep"]
 BoxFormat: TypeAlias = Literal["xyxy", "xywh"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 MODELS = (
-    "auto, lite, lite:FILE, detic-swinb, detic-convnext, detic-r50, detic-r18, boxes:FILE "
-    "or detectron2:CONFIG"
+    "auto, lite, lite:FILE, detic-swinb, detic-convnext, detic-r50, detic-r18, torchvision:NAME, "
+    "boxes:FILE or detectron2:CONFIG"
 )
 ENCOUNTERS = "folder, gap:30min, none, or a column of --labels"
 DEFAULT_MAX_PIXELS = 200_000_000

@@ -180,6 +180,21 @@ def _load_detectron2(request: ModelRequest) -> Detector:
     return load_detectron2(request.rest, request.device)
 
 
+def _load_torchvision(request: ModelRequest) -> Detector:
+    from detic_crop.detectors.devices import resolve_device
+    from detic_crop.detectors.torchvision_models.load import load_torchvision
+
+    return load_torchvision(
+        request.rest,
+        resolve_device(request.device),
+        request.names,
+        request.weights_file,
+        request.precision,
+        request.detector_size,
+        request.batch_size,
+    )
+
+
 FAMILIES = (
     Family(forms=("lite",), what="lite", load=_load_lite),
     Family(forms=("lite:FILE",), what="lite:FILE", load=_load_taught, is_path=True, resumes_by_name=False),
@@ -190,6 +205,12 @@ FAMILIES = (
         options=frozenset(
             ("vocabulary", "names", "weights_file", "precision", "detector_size", "batch_size")
         ),
+    ),
+    Family(
+        forms=("torchvision:NAME",),
+        what="a torchvision model",
+        load=_load_torchvision,
+        options=frozenset(("names", "weights_file", "precision", "detector_size", "batch_size")),
     ),
     Family(
         forms=("boxes:FILE",),
