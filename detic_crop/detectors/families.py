@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detic_crop.config import MODELS, BoxFormat, Precision
+from detic_crop.detectors.joined.names import Node, parse
 from detic_crop.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class ModelRequest:
     detector_size: int | None = None
     batch_size: int | None = None
     box_format: BoxFormat | None = None
+    loaded: Mapping[str, Detector] = field(default_factory=dict)
+    """Of a joined name the models that are there already, by name: those that another process looked up."""
 
     @property
     def rest(self) -> str:
@@ -50,7 +53,7 @@ class ModelRequest:
 
     def given(self) -> dict[str, Any]:
         """Return the options that are not at their defaults, by field."""
-        options = (name for name in self.__slots__ if name not in ("name", "device"))
+        options = (name for name in self.__slots__ if name not in ("name", "device", "loaded"))
         values = {name: getattr(self, name) for name in options}
         return {name: value for name, value in values.items() if value != _DEFAULTS.get(name)}
 
@@ -106,11 +109,29 @@ class Family:
 
 
 def family_of(name: str) -> Family:
-    """Return the family of a model.
+    """Return the family of a model, or of several that are joined, as in ``a+b``.
 
     Raises:
         UsageError: there is no such model; says which it may have been.
     """
+    from detic_crop.detectors.joined.family import joined_family
+
+    node = parts_of(name)
+    if not isinstance(node, str):
+        return joined_family(node, _family_of_one)
+    return _family_of_one(name)
+
+
+def parts_of(name: str) -> Node:
+    """Return what a name joins; a name that joins nothing, as it is.
+
+    Raises:
+        UsageError: it joins models, but not in a way that is understood.
+    """
+    return parse(name, [form for family in FAMILIES for form in family.forms])
+
+
+def _family_of_one(name: str) -> Family:
     for family in FAMILIES:
         if family.answers_to(name):
             return family

@@ -92,6 +92,7 @@ WORDING: dict[str, str] = {
     #
     # detectors
     "bad_address": " is not an address: ",
+    "bad_joined_model": "^--model must join different models as in A[+]B, .*, got .* in '",
     "certificate_not_trusted": "^could not download .*: its certificate is not trusted .*, set SSL_CERT_FILE",
     "download_failed": "^could not download .*: ",
     "not_the_file": (
