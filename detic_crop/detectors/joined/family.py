@@ -29,6 +29,10 @@ class JoinedFamily(Family):
         """Return the name with absolute paths."""
         return written(self.node, lambda model: self.families[model].absolute(model))
 
+    def resumes(self, name: str) -> bool:
+        """Return whether the recorded name is enough to load every one of the models again."""
+        return all(family.resumes(model) for model, family in self.families.items())
+
 
 def joined_family(node: Node, family_of: Callable[[str], Family]) -> JoinedFamily:
     """Return the kind of a joined name.
@@ -47,7 +51,6 @@ def joined_family(node: Node, family_of: Callable[[str], Family]) -> JoinedFamil
         what="joined models",
         load=lambda request: _load(node, request, families),
         options=frozenset().union(*(kind.options for kind in kinds)),
-        resumes_by_name=all(kind.resumes_by_name for kind in kinds),
         uses_device=any(kind.uses_device for kind in kinds),
         node=node,
         families=families,
