@@ -222,6 +222,21 @@ def _load_detectron2(request: ModelRequest) -> Detector:
     return load_detectron2(request.rest, request.device)
 
 
+def _load_torchvision(request: ModelRequest) -> Detector:
+    from detic_crop.detectors.devices import resolve_device
+    from detic_crop.detectors.torchvision_models.load import load_torchvision
+
+    return load_torchvision(
+        request.rest,
+        resolve_device(request.device),
+        request.names,
+        request.weights_file,
+        request.precision,
+        request.detector_size,
+        request.batch_size,
+    )
+
+
 def _load_hf(request: ModelRequest) -> Detector:
     from detic_crop.detectors.hf.loading import load_hf
 
@@ -238,6 +253,12 @@ FAMILIES = (
         options=frozenset(
             ("vocabulary", "names", "weights_file", "precision", "detector_size", "batch_size")
         ),
+    ),
+    Family(
+        forms=("torchvision:NAME",),
+        what="a torchvision model",
+        load=_load_torchvision,
+        options=frozenset(("names", "weights_file", "precision", "detector_size", "batch_size")),
     ),
     Family(
         forms=("boxes:FILE",),

@@ -149,7 +149,7 @@ WORDING: dict[str, str] = {
         "|detectron2 is installed but cannot be imported"
     ),
     "weights_do_not_fit": (
-        "expected a dict with tensors under 'model', as the"
+        "expected a (dict with tensors|state dict, alone or) under 'model', as the"
         r"|\. Is it another model's file\?"
         "|the weights do not fit|^the weights of lite do not fit .*; take weights"
     ),
