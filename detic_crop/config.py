@@ -39,8 +39,8 @@ KeptExif: TypeAlias = Literal["strip", "keep"]
 BoxFormat: TypeAlias = Literal["xyxy", "xywh"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 MODELS = (
-    "auto, lite, lite:FILE, detic-swinb, detic-convnext, detic-r50, detic-r18, boxes:FILE, "
-    "detectron2:CONFIG, A+B or wbf(A,B)"
+    "auto, lite, lite:FILE, detic-swinb, detic-convnext, detic-r50, detic-r18, torchvision:NAME, "
+    "hf:ID_OR_FOLDER, boxes:FILE, detectron2:CONFIG, A+B or wbf(A,B)"
 )
 ENCOUNTERS = "folder, gap:30min, none, or a column of --labels"
 DEFAULT_MAX_PIXELS = 200_000_000
@@ -265,9 +265,9 @@ class CropConfig:
     vocabulary: Annotated[
         str | None,
         Setting(
-            "what Detic looks for",
-            takes="openimages, lvis, objects365, coco, FILE.npy, or words joined by commas",
-            unset="openimages",
+            "what Detic or a zero-shot model of hf: looks for",
+            takes="openimages, lvis, objects365, coco, FILE.npy, or words joined by commas; hf: takes words",
+            unset="openimages; whale, dolphin … with hf:",
             metavar="NAME",
             of_detector=True,
         ),

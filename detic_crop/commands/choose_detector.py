@@ -75,7 +75,7 @@ def choose_detector(
     model, reason = resolve_model(config.model)
     if config.model == "auto" and begun_with is not None:
         model, reason = begun_with.model, "this folder was begun with it"
-        if not family_of(model).resumes_by_name:
+        if not family_of(model).resumes(model):
             raise UsageError(
                 "model_needs_path",
                 f"this folder was made with --model {model}; pass --model and the file's path",
@@ -117,7 +117,7 @@ def as_begun(asked: str, begun: str) -> str | None:
         return None
     named = set(models_of(node))
     then = list(models_of(parts_of(begun)))
-    stood_for = [name for name in then if name not in named and family_of(name).resumes_by_name]
+    stood_for = [name for name in then if name not in named and family_of(name).resumes(name)]
     stood_for += [name for name in then if name in named]
     return with_auto(node, stood_for[0]) if stood_for else None
 

@@ -92,6 +92,10 @@ class Family:
             return name
         return f"{name.partition(':')[0]}:{os.path.abspath(request.path)}"
 
+    def resumes(self, name: str) -> bool:
+        """Return whether the name that a folder records is enough to load the model again."""
+        return self.resumes_by_name
+
     def check(self, request: ModelRequest) -> None:
         """Refuse options that do not go with this family.
 
@@ -106,6 +110,23 @@ class Family:
                     "option_not_applicable",
                     f"{flag} {value} goes with {owners} only, not with {request.name}; leave it out",
                 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubFamily(Family):
+    """A family whose models have the name of a hub, such as ``hf:OWNER/NAME``, or are folders."""
+
+    def absolute(self, name: str) -> str:
+        """Return a name that means the same in every working folder; a name of the hub does."""
+        from detic_crop.detectors.hf.folder import is_path
+
+        return Family.absolute(self, name) if is_path(ModelRequest(name=name).rest) else name
+
+    def resumes(self, name: str) -> bool:
+        """Return whether the recorded name is one of the hub; of a folder only the last part is recorded."""
+        from detic_crop.detectors.hf.folder import hub_name
+
+        return hub_name(ModelRequest(name=name).rest) is not None
 
 
 def family_of(name: str) -> Family:
@@ -201,6 +222,27 @@ def _load_detectron2(request: ModelRequest) -> Detector:
     return load_detectron2(request.rest, request.device)
 
 
+def _load_torchvision(request: ModelRequest) -> Detector:
+    from detic_crop.detectors.devices import resolve_device
+    from detic_crop.detectors.torchvision_models.load import load_torchvision
+
+    return load_torchvision(
+        request.rest,
+        resolve_device(request.device),
+        request.names,
+        request.weights_file,
+        request.precision,
+        request.detector_size,
+        request.batch_size,
+    )
+
+
+def _load_hf(request: ModelRequest) -> Detector:
+    from detic_crop.detectors.hf.loading import load_hf
+
+    return load_hf(request)
+
+
 FAMILIES = (
     Family(forms=("lite",), what="lite", load=_load_lite),
     Family(forms=("lite:FILE",), what="lite:FILE", load=_load_taught, is_path=True, resumes_by_name=False),
@@ -211,6 +253,12 @@ FAMILIES = (
         options=frozenset(
             ("vocabulary", "names", "weights_file", "precision", "detector_size", "batch_size")
         ),
+    ),
+    Family(
+        forms=("torchvision:NAME",),
+        what="a torchvision model",
+        load=_load_torchvision,
+        options=frozenset(("names", "weights_file", "precision", "detector_size", "batch_size")),
     ),
     Family(
         forms=("boxes:FILE",),
@@ -226,6 +274,13 @@ FAMILIES = (
         what="detectron2:CONFIG",
         load=_load_detectron2,
         resumes_by_name=False,
+    ),
+    HubFamily(
+        forms=("hf:ID_OR_FOLDER",),
+        what="hf:ID_OR_FOLDER",
+        load=_load_hf,
+        options=frozenset(("vocabulary", "precision", "detector_size", "batch_size")),
+        is_path=True,
     ),
 )
 """Every kind of models, in the order in which help and messages name them."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from detic_crop.detectors.families import Family, ModelRequest
-from detic_crop.detectors.joined.names import Node, models_of, written
+from detic_crop.detectors.joined.names import InTurn, Node, models_of, written
 
 if TYPE_CHECKING:
     from detic_crop.detectors.base import Detector
@@ -29,6 +29,10 @@ class JoinedFamily(Family):
         """Return the name with absolute paths."""
         return written(self.node, lambda model: self.families[model].absolute(model))
 
+    def resumes(self, name: str) -> bool:
+        """Return whether the recorded name is enough to load every one of the models again."""
+        return all(family.resumes(model) for model, family in self.families.items())
+
 
 def joined_family(node: Node, family_of: Callable[[str], Family]) -> JoinedFamily:
     """Return the kind of a joined name.
@@ -47,7 +51,6 @@ def joined_family(node: Node, family_of: Callable[[str], Family]) -> JoinedFamil
         what="joined models",
         load=lambda request: _load(node, request, families),
         options=frozenset().union(*(kind.options for kind in kinds)),
-        resumes_by_name=all(kind.resumes_by_name for kind in kinds),
         uses_device=any(kind.uses_device for kind in kinds),
         node=node,
         families=families,
@@ -56,12 +59,14 @@ def joined_family(node: Node, family_of: Callable[[str], Family]) -> JoinedFamil
 
 def _load(node: Node, request: ModelRequest, families: Mapping[str, Family]) -> Detector:
     from detic_crop.detectors.joined.fallback import Fallback
+    from detic_crop.detectors.joined.fused import Fused
 
     if isinstance(node, str):
         if node in request.loaded:
             return request.loaded[node]
         return families[node].load(_request_of(node, request, families[node].options))
-    return Fallback([_load(member, request, families) for member in node.members])
+    members = [_load(member, request, families) for member in node.members]
+    return Fallback(members) if isinstance(node, InTurn) else Fused(members, node.weights)
 
 
 def _request_of(model: str, request: ModelRequest, options: frozenset[str]) -> ModelRequest:
