@@ -336,17 +336,17 @@ class CropConfig:
     decode: Annotated[Decode, Setting("decode all pixels, or only as finely as the crop needs (faster)")] = (
         "full"
     )
-    precision: Annotated[Precision, Setting("number format that Detic computes in", of_detector=True)] = (
-        "float32"
-    )
+    precision: Annotated[
+        Precision, Setting("number format that the network computes in", of_detector=True)
+    ] = "float32"
     detector_size: Annotated[
         int | None,
         Setting(
-            "shortest side, in pixels, at which Detic sees a photo",
+            "shortest side, in pixels, at which the network sees a photo",
             low=32,
             high=8192,
             example="800",
-            unset="800",
+            unset="as it was trained",
             of_detector=True,
         ),
     ] = None
@@ -512,17 +512,20 @@ class RunOptions:
     batch_size: Annotated[
         int | None,
         Setting(
-            "photos that Detic gets at a time on a GPU", low=1, high=256, example="8", unset="fits the device"
+            "photos that the network gets at a time on a GPU",
+            low=1,
+            high=256,
+            example="8",
+            unset="fits the device",
         ),
     ] = None
     weights_file: Annotated[
         Path | None,
-        Setting(
-            "a Detic checkpoint to use instead of the one that was pulled", metavar="FILE", option="--weights"
-        ),
+        Setting("a checkpoint to use instead of the one that was pulled", metavar="FILE", option="--weights"),
     ] = None
     names: Annotated[
-        Path | None, Setting("text file with the class names of --vocabulary FILE.npy", metavar="TXT")
+        Path | None,
+        Setting("text file with the class names of --weights or --vocabulary FILE.npy", metavar="TXT"),
     ] = None
     per_tar: Annotated[
         int, Setting("most photos whose crops are in one tar file", low=1, high=1_000_000, example="5000")

@@ -66,18 +66,19 @@ def load_detector(
 
     Args:
         name: ``auto``, ``lite``, ``lite:FILE`` (what `teach` wrote), ``detic-swinb``, ``detic-convnext``,
-            ``detic-r50``, ``detic-r18``, ``boxes:FILE`` (a file, or a folder of labels) or
-            ``detectron2:CONFIG``; or several, joined: ``a+b`` asks b where a found nothing, ``wbf(a,b)``
-            fuses their boxes.
+            ``detic-r50``, ``detic-r18``, ``torchvision:NAME``, ``boxes:FILE`` (a file, or a folder of
+            labels) or ``detectron2:CONFIG``; or several, joined: ``a+b`` asks b where a found nothing,
+            ``wbf(a,b)`` fuses their boxes.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         vocabulary: what Detic looks for: ``openimages`` (default), ``lvis``, ``objects365``, ``coco``,
             a ``.npy`` file, ``checkpoint``, or words joined by commas.
-        names: class names of a ``.npy`` file or of the checkpoint's own classifier, one a line.
-        weights_file: a Detic checkpoint instead of the pulled one.
-        precision: number format of Detic's network; ``bfloat16`` and ``float16`` are faster on hardware that
+        names: class names of a ``.npy`` file, of the checkpoint's own classifier or of `weights_file`, one a
+            line.
+        weights_file: a checkpoint instead of the pulled one.
+        precision: number format of the network; ``bfloat16`` and ``float16`` are faster on hardware that
             has them.
-        detector_size: shortest side, in pixels, at which Detic sees a photo (default 800).
-        batch_size: photos that Detic is given at once on a GPU.
+        detector_size: shortest side, in pixels, at which the network sees a photo; None: as it was trained.
+        batch_size: photos that the network is given at once on a GPU.
         box_format: ``xyxy`` or ``xywh`` for a boxes file; None judges it by the file.
         loaded: of a joined name the models that are there already, by name.
 
