@@ -9,7 +9,6 @@ from typing import Any
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.detectors import load_detector, resolve_model
 from detic_crop.detectors.base import Detector, DetectorInfo
-from detic_crop.detectors.devices import resolve_devices
 from detic_crop.detectors.families import family_of
 from detic_crop.detectors.vocabulary import join_names, resolve_classes
 from detic_crop.errors import UsageError
@@ -75,11 +74,12 @@ def choose_detector(
         "detector_size": config.detector_size,
         "batch_size": options.batch_size,
         "box_format": config.box_format,
+        "onnx_input": config.onnx_input,
     }
     devices: list[str] = []
     if options.executor != "ray":  # on Ray each node has its own
-        computes = family_of(model).uses_device
-        devices = resolve_devices(options.device) if computes else [options.device]
+        family = family_of(model)
+        devices = family.devices(options.device) if family.uses_device else [options.device]
     if len(devices) == 1:
         detector = load_detector(model, devices[0], **settings)
     else:  # this process only asks what it is; on the CPU that takes no GPU memory

@@ -111,6 +111,11 @@ def resolve_classes(wanted: str, vocabulary: Sequence[str], model: str) -> tuple
     return tuple(dict.fromkeys(chosen))
 
 
+def has_marine(names: Sequence[str]) -> bool:
+    """Return whether one of the names is of the group ``marine``."""
+    return bool(_group_members("marine", names, _index(names, _plain)))
+
+
 def _group_members(group: str, named: Sequence[str], spellings: dict[str, list[str]]) -> list[str]:
     """Return the group's own names, and what other vocabularies call such animals."""
     members = [name for wanted in GROUPS[group] for name in spellings.get(_plain(wanted), [])]
