@@ -52,11 +52,13 @@ def choose_detector(
         import_ray(options.ray_address)
         device_of(options.device, needs_pixels=True)
     if given is not None:
-        if config.box_format is not None:
-            raise UsageError(
-                "option_not_applicable",
-                "--box-format goes with --model boxes:FILE only, not with your own detector",
-            )
+        for option, model in (("box_format", "boxes:FILE"), ("onnx_input", "onnx:FILE")):
+            if getattr(config, option) is not None:
+                raise UsageError(
+                    "option_not_applicable",
+                    f"--{option.replace('_', '-')} goes with --model {model} only, not with your own "
+                    "detector",
+                )
         return ChosenDetector(given, "given by the caller")
     model, reason = resolve_model(config.model)
     if config.model == "auto" and begun_with is not None:

@@ -46,7 +46,7 @@ def load(path: Path, **options: Any) -> Any:
     return load_detector(f"onnx:{path}", "cpu", **options)
 
 
-def largest(detector: Detector, photo: NDArray[np.uint8]) -> tuple[list[float], str]:
+def largest(detector: Detector, photo: NDArray[np.uint8]) -> tuple[Any, str]:
     """Box and class of the largest detection that counts."""
     found = detector.detect(photo)
     sure = [i for i in range(len(found)) if found.scores[i] >= detector.info.default_conf]
@@ -83,7 +83,7 @@ def _name(detector: Detector, number: int) -> str:
 )
 @pytest.mark.parametrize("head", ["v8", "v5", "yolox", "end to end", "rt-detr", "hugging face", "rf-detr"])
 def test_boxes_are_in_pixels_of_the_photo(head: str, width: int, height: int, tmp_path: Path) -> None:
-    """All of the photo is red: every cell that is full of it answers with itself, cut at the photo's edges."""
+    """All of the photo is red: each cell that is full of it answers with itself, cut at the photo's edges."""
     detector = load(HEADS[head](tmp_path / "model.onnx"))
     photo = square((0, 0, width, height), width, height)
     found = detector.detect(photo)
@@ -620,11 +620,9 @@ class _WithCuda:
     """onnxruntime, with a CUDA provider that works, or falls back as it does without a driver."""
 
     def __init__(self, works: bool) -> None:
-        import onnxruntime
-
-        self._module, self._works = onnxruntime, works
+        self._module, self._works = session.import_onnxruntime(), works
         self.asked: list[Any] = []
-        self.SessionOptions = onnxruntime.SessionOptions
+        self.SessionOptions = self._module.SessionOptions
 
     def get_available_providers(self) -> list[str]:
         return ["CUDAExecutionProvider", "CPUExecutionProvider"]

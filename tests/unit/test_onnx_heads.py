@@ -72,7 +72,7 @@ def by_the_book(xyxy: NDArray[Any], scores: NDArray[Any], iou: float) -> list[tu
     return sorted(kept, reverse=True)[:300]
 
 
-def as_list(found: Found) -> list[tuple[float, ...]]:
+def as_list(found: Found) -> list[Any]:
     usable = found.usable()
     return [
         (float(score), int(kind), *box)

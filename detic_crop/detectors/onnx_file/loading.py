@@ -119,6 +119,7 @@ def load_onnx(request: OnnxRequest) -> OnnxDetector:
         input_size=presentation.bounds,
         memory_per_photo=_memory(size_wh) if on_cpu else 0,
     )
+    batch_size = _batch(request, inputs)
     _log.info("%s", _said(path, head, presentation, classes, info))
     return OnnxDetector(
         session,
@@ -127,7 +128,7 @@ def load_onnx(request: OnnxRequest) -> OnnxDetector:
         presentation,
         info,
         classes.names,
-        _batch(request, inputs),
+        batch_size,
         [classes.note] if classes.note else [],
     )
 
