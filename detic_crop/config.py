@@ -39,8 +39,8 @@ KeptExif: TypeAlias = Literal["strip", "keep"]
 BoxFormat: TypeAlias = Literal["xyxy", "xywh"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 MODELS = (
-    "auto, lite, lite:FILE, detic-swinb, detic-convnext, detic-r50, detic-r18, boxes:FILE, onnx:FILE "
-    "or detectron2:CONFIG"
+    "auto, lite, lite:FILE, detic-swinb, detic-convnext, detic-r50, detic-r18, torchvision:NAME, "
+    "hf:ID_OR_FOLDER, onnx:FILE, boxes:FILE, detectron2:CONFIG, A+B or wbf(A,B)"
 )
 ONNX_INPUT_WORDS: dict[str, tuple[str, ...]] = {
     "fitting": ("letterbox", "corner", "stretch"),
@@ -281,8 +281,9 @@ def _check(settings: CropConfig | RunOptions) -> None:
 class CropConfig:
     """Everything that changes a crop or a box; each field explains itself.
 
-    In a folder's journal `model` is the one that ``auto`` stood for, and `weights` is what the answers depend
-    on: file name → sha256.
+    In a folder's journal `model` is the one that ``auto`` stood for, `weights` is what the answers depend
+    on: file name → sha256; and `confs`, where one of several joined models answers, the lowest score of a box
+    that counts, by `Record.found_by`. `conf` is then the least of them.
 
     Raises:
         UsageError: a value is out of its range.
@@ -303,9 +304,9 @@ class CropConfig:
     vocabulary: Annotated[
         str | None,
         Setting(
-            "what Detic looks for",
-            takes="openimages, lvis, objects365, coco, FILE.npy, or words joined by commas",
-            unset="openimages",
+            "what Detic or a zero-shot model of hf: looks for",
+            takes="openimages, lvis, objects365, coco, FILE.npy, or words joined by commas; hf: takes words",
+            unset="openimages; whale, dolphin … with hf:",
             metavar="NAME",
             of_detector=True,
         ),
@@ -444,6 +445,7 @@ class CropConfig:
         ),
     ] = None
     weights: dict[str, str] = field(default_factory=dict)
+    confs: dict[str, float] = field(default_factory=dict)
     algorithm: int = ALGORITHM
 
     def __post_init__(self) -> None:
@@ -453,6 +455,19 @@ class CropConfig:
     def reads_exif(self) -> bool:
         """Whether anything of the photos' EXIF but the orientation is wanted."""
         return self.metadata or self.exif == "keep"
+
+    def conf_of(self, found_by: str) -> float:
+        """Return the lowest score of a box that counts, by `Record.found_by`; 0 if none was given."""
+        return self.confs.get(found_by, self.conf or 0.0)
+
+    @property
+    def conf_text(self) -> str:
+        """The lowest score of a box that counts, for people."""
+        if self.conf is None:
+            return "the model’s own"
+        if len(set(self.confs.values())) < 2:
+            return f"{self.conf:g}"
+        return "; ".join(f"{conf:g} ({found_by})" for found_by, conf in self.confs.items())
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, one per field.
@@ -464,6 +479,8 @@ class CropConfig:
         for name, setting in SETTINGS[CropConfig].items():
             if setting.later and values[name] == setting.default:
                 del values[name]
+        if not self.confs:
+            del values["confs"]
         return values
 
     @classmethod

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detic_crop.config import BoxFormat, Precision, parse_onnx_input
-from detic_crop.detectors.families import ModelRequest, family_of
+from detic_crop.detectors.families import ModelRequest, family_of, parts_of
+from detic_crop.detectors.joined.names import Node, models_of, without, written
 
 if TYPE_CHECKING:
     from detic_crop.detectors.base import Detector
@@ -17,17 +19,34 @@ __all__ = ["load_detector", "resolve_model"]
 def resolve_model(model: str) -> tuple[str, str]:
     """Return the model that ``auto`` stands for, and why; other names stand for themselves.
 
+    Inside of a joined name ``auto`` stands for the same model; where that is named anyhow, for nothing.
+
     Returns:
         (model name, reason in one phrase).
     """
-    if model != "auto":
-        return model, "asked for"
+    node = parts_of(model)
+    if "auto" not in models_of(node):
+        return written(node), "asked for"
     from detic_crop.detectors.weights import best_installed
 
     best = best_installed()
-    if best is not None:
-        return best, "the best model whose weights are installed"
-    return "lite", "the embedded model; no Detic weights are installed (detic-crop weights pull detic-swinb)"
+    stands_for = "lite" if best is None else best
+    reason = (
+        "the embedded model; no Detic weights are installed (detic-crop weights pull detic-swinb)"
+        if best is None
+        else "the best model whose weights are installed"
+    )
+    if model == "auto":
+        return stands_for, reason
+    return with_auto(node, stands_for), f"asked for; auto is {stands_for}, {reason}"
+
+
+def with_auto(node: Node, stands_for: str) -> str:
+    """Return a joined name with another model for ``auto``; without it, if that is named there anyhow."""
+    if stands_for in models_of(node):
+        kept = without(node, "auto")
+        return stands_for if kept is None else written(kept)
+    return written(node, lambda name: stands_for if name == "auto" else name)
 
 
 def load_detector(
@@ -42,13 +61,15 @@ def load_detector(
     batch_size: int | None = None,
     box_format: BoxFormat | None = None,
     onnx_input: str | None = None,
+    loaded: Mapping[str, Detector] | None = None,
 ) -> Detector:
     """Load a model once, to be asked about many photos.
 
     Args:
         name: ``auto``, ``lite``, ``lite:FILE`` (what `teach` wrote), ``detic-swinb``, ``detic-convnext``,
-            ``detic-r50``, ``detic-r18``, ``boxes:FILE`` (a file, or a folder of labels), ``onnx:FILE`` or
-            ``detectron2:CONFIG``.
+            ``detic-r50``, ``detic-r18``, ``torchvision:NAME``, ``hf:ID_OR_FOLDER``, ``onnx:FILE``,
+            ``boxes:FILE`` (a file, or a folder of labels) or ``detectron2:CONFIG``; or several, joined:
+            ``a+b`` asks b where a found nothing, ``wbf(a,b)`` fuses their boxes.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         vocabulary: what Detic looks for: ``openimages`` (default), ``lvis``, ``objects365``, ``coco``,
             a ``.npy`` file, ``checkpoint``, or words joined by commas.
@@ -63,6 +84,7 @@ def load_detector(
         box_format: ``xyxy`` or ``xywh`` for a boxes file; None judges it by the file.
         onnx_input: how an ONNX file is shown a photo, e.g. ``640x640,letterbox,rgb,0-1``, or parts of that;
             None: as the file says, else as its kind of model is trained.
+        loaded: of a joined name the models that are there already, by name.
 
     Raises:
         UsageError: there is no such model, file or device, or an option does not go with the model.
@@ -81,6 +103,7 @@ def load_detector(
         batch_size=batch_size,
         box_format=box_format,
         onnx_input=None if onnx_input is None else parse_onnx_input(onnx_input),
+        loaded=loaded or {},
     )
     family.check(request)
     return family.load(request)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detic_crop.config import MODELS, BoxFormat, Precision
+from detic_crop.detectors.joined.names import Node, parse
 from detic_crop.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class ModelRequest:
     batch_size: int | None = None
     box_format: BoxFormat | None = None
     onnx_input: str | None = None
+    loaded: Mapping[str, Detector] = field(default_factory=dict)
+    """Of a joined name the models that are there already, by name: those that another process looked up."""
 
     @property
     def rest(self) -> str:
@@ -51,7 +54,7 @@ class ModelRequest:
 
     def given(self) -> dict[str, Any]:
         """Return the options that are not at their defaults, by field."""
-        options = (name for name in self.__slots__ if name not in ("name", "device"))
+        options = (name for name in self.__slots__ if name not in ("name", "device", "loaded"))
         values = {name: getattr(self, name) for name in options}
         return {name: value for name, value in values.items() if value != _DEFAULTS.get(name)}
 
@@ -104,6 +107,10 @@ class Family:
             return name
         return f"{name.partition(':')[0]}:{os.path.abspath(request.path)}"
 
+    def resumes(self, name: str) -> bool:
+        """Return whether the name that a folder records is enough to load the model again."""
+        return self.resumes_by_name
+
     def check(self, request: ModelRequest) -> None:
         """Refuse options that do not go with this family.
 
@@ -120,12 +127,47 @@ class Family:
                 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubFamily(Family):
+    """A family whose models have the name of a hub, such as ``hf:OWNER/NAME``, or are folders."""
+
+    def absolute(self, name: str) -> str:
+        """Return a name that means the same in every working folder; a name of the hub does."""
+        from detic_crop.detectors.hf.folder import is_path
+
+        return Family.absolute(self, name) if is_path(ModelRequest(name=name).rest) else name
+
+    def resumes(self, name: str) -> bool:
+        """Return whether the recorded name is one of the hub; of a folder only the last part is recorded."""
+        from detic_crop.detectors.hf.folder import hub_name
+
+        return hub_name(ModelRequest(name=name).rest) is not None
+
+
 def family_of(name: str) -> Family:
-    """Return the family of a model.
+    """Return the family of a model, or of several that are joined, as in ``a+b``.
 
     Raises:
         UsageError: there is no such model; says which it may have been.
     """
+    from detic_crop.detectors.joined.family import joined_family
+
+    node = parts_of(name)
+    if not isinstance(node, str):
+        return joined_family(node, _family_of_one)
+    return _family_of_one(name)
+
+
+def parts_of(name: str) -> Node:
+    """Return what a name joins; a name that joins nothing, as it is.
+
+    Raises:
+        UsageError: it joins models, but not in a way that is understood.
+    """
+    return parse(name, [form for family in FAMILIES for form in family.forms])
+
+
+def _family_of_one(name: str) -> Family:
     for family in FAMILIES:
         if family.answers_to(name):
             return family
@@ -214,6 +256,27 @@ def _load_detectron2(request: ModelRequest) -> Detector:
     return load_detectron2(request.rest, request.device)
 
 
+def _load_torchvision(request: ModelRequest) -> Detector:
+    from detic_crop.detectors.devices import resolve_device
+    from detic_crop.detectors.torchvision_models.load import load_torchvision
+
+    return load_torchvision(
+        request.rest,
+        resolve_device(request.device),
+        request.names,
+        request.weights_file,
+        request.precision,
+        request.detector_size,
+        request.batch_size,
+    )
+
+
+def _load_hf(request: ModelRequest) -> Detector:
+    from detic_crop.detectors.hf.loading import load_hf
+
+    return load_hf(request)
+
+
 FAMILIES = (
     Family(forms=("lite",), what="lite", load=_load_lite),
     Family(forms=("lite:FILE",), what="lite:FILE", load=_load_taught, is_path=True, resumes_by_name=False),
@@ -224,6 +287,12 @@ FAMILIES = (
         options=frozenset(
             ("vocabulary", "names", "weights_file", "precision", "detector_size", "batch_size")
         ),
+    ),
+    Family(
+        forms=("torchvision:NAME",),
+        what="a torchvision model",
+        load=_load_torchvision,
+        options=frozenset(("names", "weights_file", "precision", "detector_size", "batch_size")),
     ),
     Family(
         forms=("boxes:FILE",),
@@ -248,6 +317,13 @@ FAMILIES = (
         what="detectron2:CONFIG",
         load=_load_detectron2,
         resumes_by_name=False,
+    ),
+    HubFamily(
+        forms=("hf:ID_OR_FOLDER",),
+        what="hf:ID_OR_FOLDER",
+        load=_load_hf,
+        options=frozenset(("vocabulary", "precision", "detector_size", "batch_size")),
+        is_path=True,
     ),
 )
 """Every kind of models, in the order in which help and messages name them."""

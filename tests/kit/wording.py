@@ -92,6 +92,7 @@ WORDING: dict[str, str] = {
     #
     # detectors
     "bad_address": " is not an address: ",
+    "bad_joined_model": "^--model must join different models as in A[+]B, .*, got .* in '",
     "certificate_not_trusted": "^could not download .*: its certificate is not trusted .*, set SSL_CERT_FILE",
     "download_failed": "^could not download .*: ",
     "not_the_file": (
@@ -121,6 +122,13 @@ WORDING: dict[str, str] = {
     "other_base": "was taught on other weights of lite .* than are installed here; run `detic-crop teach`",
     "other_taught_format": r"was written by another version of detic-crop \(format .*; use that version, or",
     "taught_not_written": "^cannot write .*; pass another --out$",
+    "no_hf_folder": "^--model hf:.*: (there is no such folder|expected a folder that save_pretrained wrote)",
+    "no_hf_path": "^expected a folder or OWNER/NAME of the hub after hf:, got nothing; write hf:FOLDER$",
+    "unusable_hf_model": (
+        "^transformers cannot read the .* of .*: .*; get the folder again, or save it with this version"
+        "|, which is no object detector that this version of transformers or detic-crop knows; pass "
+        "|: its image processor, .*, makes no boxes; pass "
+    ),
     "no_boxes_path": "expected a boxes file or folder after boxes:, got",
     "not_a_detector": r"expected a detector with info \(a DetectorInfo\) and",
     "missing_boxes": "got nothing there; check the path",
@@ -142,6 +150,10 @@ WORDING: dict[str, str] = {
         "|which is not here"
         "|which is not installed; pip install"
         "|Run the same command once where there is a network and"
+        "|^hf:.* is neither a folder here nor pulled; run `detic-crop weights pull hf:"
+        "|^hf:.* is not pulled: here is .*; run `detic-crop weights pull hf:.*, which takes its place$"
+        r"|has (its weights as a pickle only .*|no model\.safetensors).*save_pretrained$"
+        r"|lacks .*, which model\.safetensors\.index\.json names; copy it there, too$"
     ),
     "unknown_detectron2_config": (
         "detectron2 publishes no checkpoint for|configs are not supported|there is no such file"
@@ -152,7 +164,7 @@ WORDING: dict[str, str] = {
         "|detectron2 is installed but cannot be imported"
     ),
     "weights_do_not_fit": (
-        "expected a dict with tensors under 'model', as the"
+        "expected a (dict with tensors|state dict, alone or) under 'model', as the"
         r"|\. Is it another model's file\?"
         "|the weights do not fit|^the weights of lite do not fit .*; take weights"
     ),
@@ -185,7 +197,10 @@ WORDING: dict[str, str] = {
     "names_do_not_fit": (
         "pass the names it was trained with( as --names TXT$)?" r"|names for --vocabulary checkpoint \(or"
     ),
-    "bad_vocabulary": r"expected a \.npy file of shape \(classes",
+    "bad_vocabulary": (
+        r"expected a \.npy file of shape \(classes"
+        "|: expected at most .* tokens in .*, got .*; take fewer or shorter words$"
+    ),
     "names_needed": (
         r"has no names; add --names FILE\.txt with one name on each"
         r"|--vocabulary checkpoint needs --names FILE\.txt with one"
@@ -194,6 +209,7 @@ WORDING: dict[str, str] = {
         r"a \.npy file, or words joined by commas"
         r"|checkpoint, a \.npy file, or words joined by commas, got"
         "|there is no vocabulary"
+        "|^--vocabulary .*: a zero-shot model of hf: is asked with words joined by commas"
     ),
     "unreadable_weights": "^cannot read .*; ",
     "unreadable_vocabulary": "cannot read --vocabulary",

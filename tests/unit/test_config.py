@@ -49,6 +49,7 @@ OTHER: dict[str, Any] = {
     "precision": "bfloat16",
     "detector_size": 640,
     "weights": {"a.pth": "00ff"},
+    "confs": {"lite": 0.25},
     "max_bytes": 3_000_000,
     "algorithm": ALGORITHM + 1,
 }
@@ -75,6 +76,7 @@ configs = st.builds(
     precision=st.sampled_from(["float32", "bfloat16", "float16"]),
     detector_size=st.none() | st.integers(32, 8192),
     weights=st.dictionaries(st.text(), st.text(), max_size=3),
+    confs=st.dictionaries(st.text(), st.floats(0, 1), max_size=3),
     max_bytes=st.none() | st.integers(10_000, 10**12),
     algorithm=st.integers(1, 9),
 )

@@ -9,12 +9,13 @@ import pytest
 from detic_crop import UsageError, load_detector
 from detic_crop.config import MODELS
 from detic_crop.detectors.families import FAMILIES, family_of
+from detic_crop.detectors.joined.names import FORMS
 from tests.kit.errors import refused
 
 
 def test_help_and_messages_name_every_kind() -> None:
     named = MODELS.replace(" or ", ", ").split(", ")
-    assert sorted(named) == sorted(["auto", *(form for family in FAMILIES for form in family.forms)])
+    assert sorted(named) == sorted(["auto", *(form for family in FAMILIES for form in family.forms), *FORMS])
 
 
 def test_a_name_is_of_one_kind() -> None:

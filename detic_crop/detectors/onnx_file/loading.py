@@ -26,7 +26,7 @@ from detic_crop.detectors.onnx_file.metadata import Metadata, metadata_of
 from detic_crop.detectors.onnx_file.presentation import Presentation
 from detic_crop.detectors.onnx_file.session import Session
 from detic_crop.detectors.records import sha256_of
-from detic_crop.detectors.vocabulary import has_marine, names_of
+from detic_crop.detectors.vocabulary import default_classes_of, names_of
 from detic_crop.errors import UsageError, WeightsError, one_line
 from detic_crop.system.machine import threads_per_photo
 from detic_crop.wording import counted
@@ -248,16 +248,8 @@ def _classes(head: Head, names: tuple[str, ...] | None) -> _Classes:
 
 
 def _default_classes(names: tuple[str, ...]) -> str:
-    """Return what ``--classes`` is by default.
-
-    Who trains a detector on fins wants all that it finds. If names of marine animals are among them, these
-    count; COCO's list, which has none, is refused until somebody chooses.
-    """
-    if set(names) >= _MEGADETECTOR:
-        return "animal"
-    if has_marine(names) or set(names) >= set(names_of("coco")):
-        return "marine"
-    return "any"
+    """Return what ``--classes`` is by default: MegaDetector finds animals, not people and vehicles."""
+    return "animal" if set(names) == _MEGADETECTOR else default_classes_of(names)
 
 
 def _batch(request: OnnxRequest, inputs: Inputs) -> int:
