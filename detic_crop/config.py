@@ -381,7 +381,7 @@ class CropConfig:
     detector_size: Annotated[
         int | None,
         Setting(
-            "shortest side, in pixels, at which the network sees a photo; side of the picture that onnx:FILE sees",
+            "shortest side, in pixels, at which the network sees a photo; side of what onnx:FILE sees",
             low=32,
             high=8192,
             example="800",
