@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detic_crop.config import BoxFormat, Precision
+from detic_crop.config import BoxFormat, Precision, Tiles
 from detic_crop.detectors.families import ModelRequest, family_of, parts_of
 from detic_crop.detectors.joined.names import Node, models_of, without, written
 
@@ -60,6 +60,7 @@ def load_detector(
     detector_size: int | None = None,
     batch_size: int | None = None,
     box_format: BoxFormat | None = None,
+    tiles: Tiles = "none",
     loaded: Mapping[str, Detector] | None = None,
 ) -> Detector:
     """Load a model once, to be asked about many photos.
@@ -79,6 +80,7 @@ def load_detector(
         detector_size: shortest side, in pixels, at which Detic sees a photo (default 800).
         batch_size: photos that Detic is given at once on a GPU.
         box_format: ``xyxy`` or ``xywh`` for a boxes file; None judges it by the file.
+        tiles: ``auto`` looks again, in overlapping tiles, where nothing is found in a photo as a whole.
         loaded: of a joined name the models that are there already, by name.
 
     Raises:
@@ -100,4 +102,9 @@ def load_detector(
         loaded=loaded or {},
     )
     family.check(request)
-    return family.load(request)
+    detector = family.load(request)
+    if tiles == "none":
+        return detector
+    from detic_crop.detectors.joined.tiled import with_tiles
+
+    return with_tiles(detector)

@@ -72,6 +72,7 @@ WORDING: dict[str, str] = {
         "|^--labels-key .* needs --labels; the labels that .* has kept name their photos in the column"
         "|^--[a-z]+ .* does not apply to --to .*; leave it out$"
         "|^--no-labels and --labels exclude each other; leave one out$"
+        "|^--tiles auto goes with models that look at the photo, not with .*; leave it out, or join another"
     ),
     #
     # exports
