@@ -52,9 +52,16 @@ def joined_family(node: Node, family_of: Callable[[str], Family]) -> JoinedFamil
         load=lambda request: _load(node, request, families),
         options=frozenset().union(*(kind.options for kind in kinds)),
         uses_device=any(kind.uses_device for kind in kinds),
+        devices=lambda devices: _devices_of_all([kind for kind in kinds if kind.uses_device], devices),
         node=node,
         families=families,
     )
+
+
+def _devices_of_all(kinds: Sequence[Family], devices: str) -> list[str]:
+    """Return the devices that each of the kinds would take; the CPU if they would take different ones."""
+    found = [kind.devices(devices) for kind in kinds]
+    return found[0] if all(each == found[0] for each in found) else ["cpu"]
 
 
 def _load(node: Node, request: ModelRequest, families: Mapping[str, Family]) -> Detector:
