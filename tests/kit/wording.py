@@ -113,6 +113,7 @@ WORDING: dict[str, str] = {
         "^transformers cannot read the .* of .*: .*; get the folder again, or save it with this version"
         "|, which is no object detector that this version of transformers or detic-crop knows; pass "
         "|: its image processor, .*, makes no boxes; pass "
+        "|^hf:.* has no config.json, so it is no model of transformers; its files: .*; pull another one$"
     ),
     "no_boxes_path": "expected a boxes file or folder after boxes:, got",
     "not_a_detector": r"expected a detector with info \(a DetectorInfo\) and",
@@ -120,6 +121,7 @@ WORDING: dict[str, str] = {
     "unreadable_boxes": "expected readable boxes, got",
     "bad_boxes_file": "^boxes (file|folder) .*: ",
     "boxes_match_no_photo": r" in .* \(its first entry is .*, the first photo .*\); ",
+    "gated_model": "^hf:.* is given only to people who accepted its terms: do that at .*, then log in with",
     "unknown_weights": "there are no weights named",
     "unusable_detectron2_config": (
         "is not a detector on its own"
@@ -137,7 +139,7 @@ WORDING: dict[str, str] = {
         "|Run the same command once where there is a network and"
         "|^hf:.* is neither a folder here nor pulled; run `detic-crop weights pull hf:"
         "|^hf:.* is not pulled: here is .*; run `detic-crop weights pull hf:.*, which takes its place$"
-        r"|has (its weights as a pickle only .*|no model\.safetensors).*save_pretrained$"
+        r"|has (its weights as a pickle only .*|no model\.safetensors).*save_pretrained"
         r"|lacks .*, which model\.safetensors\.index\.json names; copy it there, too$"
     ),
     "unknown_detectron2_config": (
