@@ -9,7 +9,6 @@ from typing import Any
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.detectors import load_detector, resolve_model, with_auto
 from detic_crop.detectors.base import Detector, DetectorInfo
-from detic_crop.detectors.devices import resolve_devices
 from detic_crop.detectors.families import family_of, parts_of
 from detic_crop.detectors.joined.family import looked_up
 from detic_crop.detectors.joined.names import models_of
@@ -66,11 +65,13 @@ def choose_detector(
         import_ray(options.ray_address)
         device_of(options.device, needs_pixels=True)
     if given is not None:
-        if config.box_format is not None:
-            raise UsageError(
-                "option_not_applicable",
-                "--box-format goes with --model boxes:FILE only, not with your own detector",
-            )
+        for option, model in (("box_format", "boxes:FILE"), ("onnx_input", "onnx:FILE")):
+            if getattr(config, option) is not None:
+                raise UsageError(
+                    "option_not_applicable",
+                    f"--{option.replace('_', '-')} goes with --model {model} only, not with your own "
+                    "detector",
+                )
         return ChosenDetector(given, "given by the caller")
     model, reason = resolve_model(config.model)
     if config.model == "auto" and begun_with is not None:
@@ -90,11 +91,12 @@ def choose_detector(
         "detector_size": config.detector_size,
         "batch_size": options.batch_size,
         "box_format": config.box_format,
+        "onnx_input": config.onnx_input,
     }
     devices: list[str] = []
     if options.executor != "ray":  # on Ray each node has its own
-        computes = family_of(model).uses_device
-        devices = resolve_devices(options.device) if computes else [options.device]
+        family = family_of(model)
+        devices = family.devices(options.device) if family.uses_device else [options.device]
     if len(devices) == 1:
         detector = load_detector(model, devices[0], **settings)
     else:  # this process only asks what it is; on the CPU that takes no GPU memory

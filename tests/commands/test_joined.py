@@ -137,6 +137,21 @@ def test_two_boxes_files(boxes: Path) -> None:
     assert replay(journal).records["b.jpg"].found_by == "boxes:two.csv"
 
 
+def test_fused_boxes_files(boxes: Path) -> None:
+    one, two = name_of(boxes).split("+boxes:")
+    run(boxes, "out", model=f"wbf({one},boxes:{two})")
+    row = row_of(boxes / "out", "a.jpg")  # boxes apart: each has half of its score
+    assert (row["box"], row["score"], row["model"]) == (
+        "5 5 30 20",
+        "0.5000",
+        "wbf(boxes:one+x.csv,boxes:two.csv)",
+    )
+    assert "found_by" not in row
+    assert row_of(boxes / "out", "c.jpg")["score"] == "1.0000"  # the other file does not list it
+    api.recrop(boxes / "out", boxes / "again", quiet=True)
+    assert_same(boxes / "again", product(boxes / "out"))
+
+
 def test_classes_are_those_of_any_part(boxes: Path) -> None:
     (boxes / "one+x.csv").write_text("image,box,class\na.jpg,5 5 30 20,orca\nb.jpg,1 1 9 9,tag\n")
     (boxes / "two.csv").write_text("image,box,class\nb.jpg,10 10 50 30,Whale\n")

@@ -65,7 +65,7 @@ WORDING: dict[str, str] = {
         "--ray-address goes with --executor ray only; add that, or"
         "|^--max-animals goes with --animals all only; add that, or"
         "|^--gps goes with --metadata .* or with --exif keep .*; add one of them"
-        "|goes with --model boxes:FILE only, not with your own detector"
+        "|goes with --model (boxes|onnx):FILE only, not with your own detector"
         "|goes with .* only, not with .*; leave it out$"
         "|^recrop has no dry run and no shards|^recrop needs no detector"
         r"|goes with --vocabulary FILE\.npy or checkpoint, got"
@@ -100,7 +100,22 @@ WORDING: dict[str, str] = {
         "|^what came as .*; it was removed again: "
         "|sends more than the .* bytes of .*: it is another file; nothing of it is kept, "
     ),
-    "missing_device": "^--device .* is not on this machine; it has |^--device mps does not run detectron2; ",
+    "missing_device": (
+        "^--device .* is not on this machine; it has |^--device mps does not run detectron2; "
+        "|^--device .* does not run ONNX files here: onnxruntime .*; pass --device cpu, or "
+    ),
+    "no_onnx_path": "^expected an ONNX file after onnx:, got nothing; write onnx:FILE$",
+    "unknown_onnx_head": "; it has the inputs .* and the outputs .*; export a detector of a kind that docs/",
+    "unusable_onnx_file": (
+        "^.*: expected (an ONNX file|at most 2 GB in one file|one input for a picture|no input beside), got "
+        "|^.*: expected .*, got .*(damaged, cut off or of another kind|without a graph of operators)"
+        r"|^.*: expected .*, got \w+ \w+\["
+        "|^.*: its weights are said to be in .*, outside of its folder; export it again$"
+        "|^.*: it has operators that onnxruntime does not know .*; (export it without them$|they are Tensor)"
+        "|^.*: onnxruntime is too old for it .*: pip install -U onnxruntime, or export it"
+        "|^.*: onnxruntime cannot load it .*; export it again$"
+        "|^.*: it cannot be run on a picture of .*; pass another size with --detector-size, "
+    ),
     "unknown_model": ("--(model|detector) must be |expected a Detic model, one of"),
     "no_taught_path": "^expected a file of `detic-crop teach` after lite:, got nothing; write lite:FILE$",
     "not_taught": "^expected a file that `detic-crop teach` wrote, got .*, which it did not write; pass the",
@@ -181,7 +196,9 @@ WORDING: dict[str, str] = {
         "|expected UTF-8 text, got something else; save it as UTF-8"
     ),
     "no_classifier": "this checkpoint has no classifier of its own; pass",
-    "names_do_not_fit": ("pass the names it was trained with" r"|names for --vocabulary checkpoint \(or"),
+    "names_do_not_fit": (
+        "pass the names it was trained with( as --names TXT$)?" r"|names for --vocabulary checkpoint \(or"
+    ),
     "bad_vocabulary": (
         r"expected a \.npy file of shape \(classes"
         "|: expected at most .* tokens in .*, got .*; take fewer or shorter words$"

@@ -2,68 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from detic_crop import Detections, DetectorInfo, crop_photo, load_detector
+from detic_crop import crop_photo, load_detector
 from detic_crop.boxes.choose import choose_and_keep
-from detic_crop.detectors.base import Detector
 from detic_crop.detectors.boxes_file import load_boxes_file
 from detic_crop.detectors.joined.fallback import Fallback
+from tests.kit.helpers import Found
+from tests.kit.scripted import Scripted, answers
 
 PHOTO = np.zeros((60, 80, 3), np.uint8)
 
 
-Said = Mapping[str, Sequence[tuple[str, float]]]
-"""Photo → class and score of each box."""
-
-
-class Scripted(Detector):
-    """Answers with a box for each (class, score) written down for a photo, and notes what it is given."""
-
-    def __init__(self, name: str, said: Said, left: float = 5, **info: Any) -> None:
-        given = {"default_conf": 0.3, "class_names": ("Dolphin", "Whale", "Boat"), **info}
-        self.info = DetectorInfo(name, weights={f"{name}.bin": name}, **given)
-        self.said, self.left = said, left
-        self.batches: list[list[str]] = []
-        self.asked: list[tuple[Any, float]] = []
-        self.preferred_batch = 1
-
-    def prepare(
-        self, image: NDArray[np.uint8], key: str = "", photo_hw: tuple[int, int] | None = None
-    ) -> Any:
-        return key, image.shape
-
-    def group_of(self, prepared: Any) -> Hashable:
-        return str(prepared[0][:1])
-
-    def detect_batch(self, prepared: Sequence[Any]) -> list[Detections]:
-        self.batches.append([key for key, _ in prepared])
-        assert len({self.group_of(each) for each in prepared}) == 1
-        assert len(prepared) <= self.preferred_batch
-        return [self._answer(key) for key, _ in prepared]
-
-    def _answer(self, key: str) -> Detections:
-        said = self.said.get(key, ())
-        boxes = [[self.left, 5, self.left + 35, 30 + i] for i in range(len(said))]
-        return Detections(np.array(boxes), np.array([s for _, s in said]), tuple(name for name, _ in said))
-
-    def ask_for(self, classes: Sequence[str] | None, conf: float = 0.0) -> None:
-        self.asked.append((classes, conf))
-
-
-def answers(detector: Detector, *keys: str) -> list[Detections]:
-    return detector.detect_batch([detector.prepare(PHOTO, key) for key in keys])
+def boxes(*said: tuple[str, float], left: float = 5) -> list[Found]:
+    """A box for each class and score."""
+    return [((left, 5, left + 35, 30 + i), score, name) for i, (name, score) in enumerate(said)]
 
 
 def test_the_next_is_asked_where_nothing_counts() -> None:
-    first = Scripted("a", {"1": [("Whale", 0.3)], "2": [("Whale", 0.29)], "3": [("Boat", 0.9)]})
-    second = Scripted("b", {"2": [("Dolphin", 0.11)], "3": [("Dolphin", 0.9)]}, default_conf=0.1)
+    first = Scripted(
+        "a", {"1": boxes(("Whale", 0.3)), "2": boxes(("Whale", 0.29)), "3": boxes(("Boat", 0.9))}
+    )
+    second = Scripted("b", {"2": boxes(("Dolphin", 0.11)), "3": boxes(("Dolphin", 0.9))}, default_conf=0.1)
     joined = Fallback([first, second])
     found = answers(joined, "1", "2", "3")
     assert [each.found_by for each in found] == ["a", "b", "b"]
@@ -72,13 +36,13 @@ def test_the_next_is_asked_where_nothing_counts() -> None:
 
 
 def test_a_box_beside_the_photo_is_no_answer() -> None:
-    beside = Scripted("a", {"1": [("Whale", 0.9)]}, left=90)
-    assert answers(Fallback([beside, Scripted("b", {"1": [("Whale", 0.5)]})]), "1")[0].found_by == "b"
+    beside = Scripted("a", {"1": boxes(("Whale", 0.9), left=90)})
+    assert answers(Fallback([beside, Scripted("b", {"1": boxes(("Whale", 0.5))})]), "1")[0].found_by == "b"
 
 
 def test_where_nobody_finds_anything_the_nearest_answer_is_kept() -> None:
-    first = Scripted("a", {"1": [("Whale", 0.2)]}, default_conf=0.8)
-    second = Scripted("b", {"1": [("Whale", 0.15)]})
+    first = Scripted("a", {"1": boxes(("Whale", 0.2))}, default_conf=0.8)
+    second = Scripted("b", {"1": boxes(("Whale", 0.15))})
     (found,) = answers(Fallback([first, second]), "1")
     assert (found.found_by, found.scores.tolist()) == ("b", pytest.approx([0.15]))
     assert found.presence == pytest.approx(0.2)  # the highest of both
@@ -87,7 +51,7 @@ def test_where_nobody_finds_anything_the_nearest_answer_is_kept() -> None:
 
 
 def test_each_has_its_own_bar_or_all_have_one() -> None:
-    members = [Scripted("a", {"1": [("Whale", 0.35)]}), Scripted("b", {"1": [("Whale", 0.4)]})]
+    members = [Scripted("a", {"1": boxes(("Whale", 0.35))}), Scripted("b", {"1": boxes(("Whale", 0.4))})]
     joined = Fallback(members)
     assert joined.info.confs == {"a": 0.3, "b": 0.3}
     joined.ask_for(("Whale",), 0.3)
@@ -97,7 +61,7 @@ def test_each_has_its_own_bar_or_all_have_one() -> None:
 
 
 def test_photos_go_on_in_groups_that_the_next_one_takes() -> None:
-    first = Scripted("a", {"x1": [("Whale", 0.9)]})
+    first = Scripted("a", {"x1": boxes(("Whale", 0.9))})
     second = Scripted("b", {})
     first.preferred_batch, second.preferred_batch = 4, 2
     joined = Fallback([first, second])
@@ -153,7 +117,7 @@ def test_equal_names_are_told_apart(tmp_path: Path) -> None:
 
 def test_a_boxes_file_says_who_looked_at_what_it_does_not_list(tmp_path: Path) -> None:
     (tmp_path / "boxes.csv").write_text("image,box\na.jpg,10 10 30 30\nb.jpg,\n")
-    model = Scripted("m", {"b.jpg": [("Whale", 0.9)]}, input_size=(40, 60))
+    model = Scripted("m", {"b.jpg": boxes(("Whale", 0.9))}, input_size=(40, 60))
     joined = Fallback([load_boxes_file(tmp_path / "boxes.csv"), model])
     joined.expect(dict.fromkeys(["a.jpg", "b.jpg", "c.jpg"], ""))
     reduced = PHOTO[::2, ::2]
@@ -167,15 +131,15 @@ def test_a_boxes_file_says_who_looked_at_what_it_does_not_list(tmp_path: Path) -
 
 
 def test_kept_boxes_say_whose_they_are() -> None:
-    joined = Fallback([Scripted("a", {}), Scripted("b", {"1": [("Whale", 0.5), ("Dolphin", 0.4)]})])
+    joined = Fallback([Scripted("a", {}), Scripted("b", {"1": boxes(("Whale", 0.5), ("Dolphin", 0.4))})])
     kept, choice = choose_and_keep(answers(joined, "1")[0], ("Whale",), 0.3, (80, 60))
     assert (kept.found_by, choice.index) == ("b", 0)
     assert kept.take([1]).rounded().found_by == "b"
 
 
 def test_one_photo_is_cropped_as_a_run_would() -> None:
-    first = Scripted("a", {"": [("Whale", 0.35)]})
-    joined = Fallback([first, Scripted("b", {"": [("Whale", 0.45)]}, default_conf=0.4)])
+    first = Scripted("a", {"": boxes(("Whale", 0.35))})
+    joined = Fallback([first, Scripted("b", {"": boxes(("Whale", 0.45))}, default_conf=0.4)])
     assert crop_photo(PHOTO, joined, size=16).detections.found_by == "a"
     assert crop_photo(PHOTO, joined, conf=0.4, size=16).detections.found_by == "b"
     assert crop_photo(PHOTO, joined, conf=0.5, size=16).status == "resized"

@@ -28,6 +28,7 @@ from detic_crop.detectors.detic.preprocess import (
     resized_hw,
     to_photo,
 )
+from detic_crop.detectors.detic.processor import slow_precision
 from detic_crop.detectors.detic.select import Found
 from detic_crop.errors import UsageError
 
@@ -194,18 +195,6 @@ class DeticDetector(Detector):
             class_names=tuple(self.info.class_names[i] for i in found.classes[has_area].tolist()),
             presence=presence,
         )
-
-
-def slow_precision(device: str, precision: Precision) -> bool:
-    """Return whether the CPU lacks the instructions for `precision`, so that it would be emulated."""
-    if torch.device(device).type != "cpu" or precision == "float32":
-        return False
-    supported = "is_mkldnn_bf16_supported" if precision == "bfloat16" else "is_mkldnn_fp16_supported"
-    check = getattr(torch.ops.mkldnn, f"_{supported}", None)
-    try:
-        return check is None or not check()
-    except RuntimeError:  # PyTorch without oneDNN
-        return True
 
 
 def default_batch(device: str) -> int:

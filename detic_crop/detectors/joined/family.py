@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from detic_crop.detectors.families import Family, ModelRequest
-from detic_crop.detectors.joined.names import Node, models_of, written
+from detic_crop.detectors.joined.names import InTurn, Node, models_of, written
 
 if TYPE_CHECKING:
     from detic_crop.detectors.base import Detector
@@ -52,19 +52,28 @@ def joined_family(node: Node, family_of: Callable[[str], Family]) -> JoinedFamil
         load=lambda request: _load(node, request, families),
         options=frozenset().union(*(kind.options for kind in kinds)),
         uses_device=any(kind.uses_device for kind in kinds),
+        devices=lambda devices: _devices_of_all([kind for kind in kinds if kind.uses_device], devices),
         node=node,
         families=families,
     )
 
 
+def _devices_of_all(kinds: Sequence[Family], devices: str) -> list[str]:
+    """Return the devices that each of the kinds would take; the CPU if they would take different ones."""
+    found = [kind.devices(devices) for kind in kinds]
+    return found[0] if all(each == found[0] for each in found) else ["cpu"]
+
+
 def _load(node: Node, request: ModelRequest, families: Mapping[str, Family]) -> Detector:
     from detic_crop.detectors.joined.fallback import Fallback
+    from detic_crop.detectors.joined.fused import Fused
 
     if isinstance(node, str):
         if node in request.loaded:
             return request.loaded[node]
         return families[node].load(_request_of(node, request, families[node].options))
-    return Fallback([_load(member, request, families) for member in node.members])
+    members = [_load(member, request, families) for member in node.members]
+    return Fallback(members) if isinstance(node, InTurn) else Fused(members, node.weights)
 
 
 def _request_of(model: str, request: ModelRequest, options: frozenset[str]) -> ModelRequest:
