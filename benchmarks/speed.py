@@ -37,7 +37,8 @@ from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.geometry import Box
 from detic_crop.config import ALGORITHM, Precision
 from detic_crop.detectors.base import Detector, DetectorInfo
-from detic_crop.detectors.detic.detector import DeticDetector, slow_precision
+from detic_crop.detectors.detic.detector import DeticDetector
+from detic_crop.detectors.detic.processor import slow_precision
 from detic_crop.detectors.lite.detector import load_lite
 from detic_crop.folder.journal import replay
 from detic_crop.images.decode import PhotoFile

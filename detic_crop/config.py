@@ -39,9 +39,15 @@ KeptExif: TypeAlias = Literal["strip", "keep"]
 BoxFormat: TypeAlias = Literal["xyxy", "xywh"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 MODELS = (
-    "auto, lite, lite:FILE, detic-swinb, detic-convnext, detic-r50, detic-r18, boxes:FILE "
-    "or detectron2:CONFIG"
+    "auto, lite, lite:FILE, detic-swinb, detic-convnext, detic-r50, detic-r18, torchvision:NAME, "
+    "hf:ID_OR_FOLDER, onnx:FILE, boxes:FILE, detectron2:CONFIG, A+B or wbf(A,B)"
 )
+ONNX_INPUT_WORDS: dict[str, tuple[str, ...]] = {
+    "fitting": ("letterbox", "corner", "stretch"),
+    "colour": ("rgb", "bgr"),
+    "values": ("0-1", "0-255", "imagenet"),
+}
+"""What ``--onnx-input`` can say beside the size: of each kind one word."""
 ENCOUNTERS = "folder, gap:30min, none, or a column of --labels"
 DEFAULT_MAX_PIXELS = 200_000_000
 DEFAULT_PHOTO_TIMEOUT = 60.0
@@ -71,6 +77,39 @@ def parse_size(given: Any) -> Size:
         f"--size must be a side such as 512, width x height such as 384x768, long:1600 or native, with sides "
         f"from 1 to {MAX_SIZE}, got {given!r}",
     )
+
+
+def parse_onnx_input(given: Any) -> str:
+    """Return how a photo is shown to an ONNX model in its one form: ``640x480,letterbox,rgb,0-1``.
+
+    Any of the four may be left out, and their order does not matter; 640 is 640x640.
+
+    Raises:
+        UsageError: a word is unknown, or there are two of a kind.
+    """
+    words = [word.strip() for word in str(given).strip().lower().split(",")]
+    found: dict[str, str] = {}
+    for word in words:
+        sides = re.fullmatch(r"([0-9]{1,9})(?: ?[x×] ?([0-9]{1,9}))?", word)
+        kind = next((kind for kind, known in ONNX_INPUT_WORDS.items() if word in known), "")
+        if sides is not None:
+            width, height = int(sides[1]), int(sides[2] or sides[1])
+            kind = "size" if all(32 <= side <= MAX_SIZE for side in (width, height)) else ""
+            word = f"{width}x{height}"
+        if not kind or kind in found:
+            raise UsageError(
+                "bad_value",
+                "--onnx-input must be a size (width x height, of 32 to 8192), letterbox, corner or stretch, "
+                f"rgb or bgr, and 0-1, 0-255 or imagenet, joined by commas, got {given!r}",
+            )
+        found[kind] = word
+    return ",".join(found[kind] for kind in ("size", *ONNX_INPUT_WORDS) if kind in found)
+
+
+def onnx_input_size(words: str | None) -> tuple[int, int] | None:
+    """Return width and height in what `parse_onnx_input` returns; None if it has none."""
+    found = re.match(r"(\d+)x(\d+)", words or "")
+    return (int(found[1]), int(found[2])) if found is not None else None
 
 
 def parse_duration(text: str, option: str = "--time-limit") -> float:
@@ -242,8 +281,9 @@ def _check(settings: CropConfig | RunOptions) -> None:
 class CropConfig:
     """Everything that changes a crop or a box; each field explains itself.
 
-    In a folder's journal `model` is the one that ``auto`` stood for, and `weights` is what the answers depend
-    on: file name → sha256.
+    In a folder's journal `model` is the one that ``auto`` stood for, `weights` is what the answers depend
+    on: file name → sha256; and `confs`, where one of several joined models answers, the lowest score of a box
+    that counts, by `Record.found_by`. `conf` is then the least of them.
 
     Raises:
         UsageError: a value is out of its range.
@@ -257,16 +297,16 @@ class CropConfig:
         Setting(
             "classes whose boxes count",
             takes="marine, any, or names joined by commas",
-            unset="marine; any with boxes:FILE",
+            unset="marine; any with boxes:FILE; with onnx:FILE it depends on its classes",
             metavar="NAMES",
         ),
     ] = None
     vocabulary: Annotated[
         str | None,
         Setting(
-            "what Detic looks for",
-            takes="openimages, lvis, objects365, coco, FILE.npy, or words joined by commas",
-            unset="openimages",
+            "what Detic or a zero-shot model of hf: looks for",
+            takes="openimages, lvis, objects365, coco, FILE.npy, or words joined by commas; hf: takes words",
+            unset="openimages; whale, dolphin … with hf:",
             metavar="NAME",
             of_detector=True,
         ),
@@ -335,17 +375,17 @@ class CropConfig:
     decode: Annotated[Decode, Setting("decode all pixels, or only as finely as the crop needs (faster)")] = (
         "full"
     )
-    precision: Annotated[Precision, Setting("number format that Detic computes in", of_detector=True)] = (
-        "float32"
-    )
+    precision: Annotated[
+        Precision, Setting("number format that the network computes in", of_detector=True)
+    ] = "float32"
     detector_size: Annotated[
         int | None,
         Setting(
-            "shortest side, in pixels, at which Detic sees a photo",
+            "shortest side, in pixels, at which the network sees a photo; side of what onnx:FILE sees",
             low=32,
             high=8192,
             example="800",
-            unset="800",
+            unset="as it was trained",
             of_detector=True,
         ),
     ] = None
@@ -357,6 +397,18 @@ class CropConfig:
         Setting(
             "what the four numbers of boxes:FILE are: corners, or left, top, width, height",
             unset="as the file says",
+            later=True,
+            of_detector=True,
+        ),
+    ] = None
+    onnx_input: Annotated[
+        str | None,
+        Setting(
+            "how onnx:FILE is shown a photo, where the file does not say it",
+            takes="size, letterbox, corner or stretch, rgb or bgr, 0-1, 0-255 or imagenet, joined by commas",
+            unset="as the file says, else as its kind of model is trained",
+            metavar="640x640,letterbox,rgb,0-1",
+            form=parse_onnx_input,
             later=True,
             of_detector=True,
         ),
@@ -393,6 +445,7 @@ class CropConfig:
         ),
     ] = None
     weights: dict[str, str] = field(default_factory=dict)
+    confs: dict[str, float] = field(default_factory=dict)
     algorithm: int = ALGORITHM
 
     def __post_init__(self) -> None:
@@ -402,6 +455,19 @@ class CropConfig:
     def reads_exif(self) -> bool:
         """Whether anything of the photos' EXIF but the orientation is wanted."""
         return self.metadata or self.exif == "keep"
+
+    def conf_of(self, found_by: str) -> float:
+        """Return the lowest score of a box that counts, by `Record.found_by`; 0 if none was given."""
+        return self.confs.get(found_by, self.conf or 0.0)
+
+    @property
+    def conf_text(self) -> str:
+        """The lowest score of a box that counts, for people."""
+        if self.conf is None:
+            return "the model’s own"
+        if len(set(self.confs.values())) < 2:
+            return f"{self.conf:g}"
+        return "; ".join(f"{conf:g} ({found_by})" for found_by, conf in self.confs.items())
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, one per field.
@@ -413,6 +479,8 @@ class CropConfig:
         for name, setting in SETTINGS[CropConfig].items():
             if setting.later and values[name] == setting.default:
                 del values[name]
+        if not self.confs:
+            del values["confs"]
         return values
 
     @classmethod
@@ -495,17 +563,23 @@ class RunOptions:
     batch_size: Annotated[
         int | None,
         Setting(
-            "photos that Detic gets at a time on a GPU", low=1, high=256, example="8", unset="fits the device"
+            "photos that the network gets at a time on a GPU",
+            low=1,
+            high=256,
+            example="8",
+            unset="fits the device",
         ),
     ] = None
     weights_file: Annotated[
         Path | None,
-        Setting(
-            "a Detic checkpoint to use instead of the one that was pulled", metavar="FILE", option="--weights"
-        ),
+        Setting("a checkpoint to use instead of the one that was pulled", metavar="FILE", option="--weights"),
     ] = None
     names: Annotated[
-        Path | None, Setting("text file with the class names of --vocabulary FILE.npy", metavar="TXT")
+        Path | None,
+        Setting(
+            "text file with the class names of --weights, --vocabulary FILE.npy or onnx:FILE",
+            metavar="TXT",
+        ),
     ] = None
     per_tar: Annotated[
         int, Setting("most photos whose crops are in one tar file", low=1, high=1_000_000, example="5000")

@@ -224,10 +224,7 @@ def choose_and_keep(
     Returns:
         (kept boxes, the choice with indices into them). Applied to kept boxes again, it returns the same.
     """
-    width, height = resolution_wh
-    limits = np.array([width, height, width, height], np.float32)
-    clipped = np.clip(detections.xyxy, 0, limits)
-    inside = replace(detections, xyxy=clipped).rounded()
+    inside = _inside(detections, resolution_wh)
     wanted = wanted_mask(inside, classes)
     usable = np.flatnonzero((inside.areas > 0) & (inside.scores >= np.float32(kept_floor(conf))))
     order = sorted(usable.tolist(), key=lambda i: (not wanted[i], -inside.scores[i]))  # stable for ties
@@ -251,6 +248,21 @@ def choose_and_keep(
         larger=moved(choice.larger),
     )
     return ranked.take(kept), choice
+
+
+def has_eligible(
+    detections: Detections, classes: Collection[str] | None, conf: float, resolution_wh: tuple[int, int]
+) -> bool:
+    """Return whether `choose_and_keep` would choose a box; the arguments are the same."""
+    inside = _inside(detections, resolution_wh)
+    return len(_eligible(inside, wanted_mask(inside, classes), conf)) > 0
+
+
+def _inside(detections: Detections, resolution_wh: tuple[int, int]) -> Detections:
+    """Return the boxes clipped to the photo and rounded to the kept decimals."""
+    width, height = resolution_wh
+    limits = np.array([width, height, width, height], np.float32)
+    return replace(detections, xyxy=np.clip(detections.xyxy, 0, limits)).rounded()
 
 
 def kept_floor(conf: float) -> float:

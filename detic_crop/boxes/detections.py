@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ class Detections:
         presence: how sure the detector is that a wanted animal is in the photo at all, in [0, 1]; None
             if it has no such number; then the highest score of a wanted class is used.
         listed: False if the boxes come from a file that does not name the photo, so nobody looked at it.
+        found_by: which of several joined models gave these boxes; empty if there is only one.
 
     Raises:
         ValueError: the lengths differ, or a box, score or presence is not finite.
@@ -35,6 +36,7 @@ class Detections:
     class_names: tuple[str, ...]
     presence: float | None = None
     listed: bool = True
+    found_by: str = ""
 
     def __post_init__(self) -> None:
         xyxy = np.asarray(self.xyxy, dtype=np.float32).reshape(-1, 4)
@@ -86,14 +88,13 @@ class Detections:
         """Return the detections at `indices`, in that order."""
         order = np.asarray(indices, dtype=np.intp)
         names = tuple(self.class_names[i] for i in order)
-        return Detections(self.xyxy[order], self.scores[order], names, self.presence, self.listed)
+        return replace(self, xyxy=self.xyxy[order], scores=self.scores[order], class_names=names)
 
     def rounded(self) -> Detections:
         """Return the same with the few decimals that are kept on disk (idempotent)."""
-        return Detections(
-            np.round(self.xyxy.astype(np.float64), BOX_DECIMALS).astype(np.float32),
-            np.round(self.scores.astype(np.float64), SCORE_DECIMALS).astype(np.float32),
-            self.class_names,
-            None if self.presence is None else round(float(self.presence), SCORE_DECIMALS),
-            self.listed,
+        return replace(
+            self,
+            xyxy=np.round(self.xyxy.astype(np.float64), BOX_DECIMALS).astype(np.float32),
+            scores=np.round(self.scores.astype(np.float64), SCORE_DECIMALS).astype(np.float32),
+            presence=None if self.presence is None else round(float(self.presence), SCORE_DECIMALS),
         )

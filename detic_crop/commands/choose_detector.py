@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from detic_crop.config import CropConfig, RunOptions
-from detic_crop.detectors import load_detector, resolve_model
+from detic_crop.detectors import load_detector, resolve_model, with_auto
 from detic_crop.detectors.base import Detector, DetectorInfo
-from detic_crop.detectors.devices import resolve_devices
+from detic_crop.detectors.families import family_of, parts_of
+from detic_crop.detectors.joined.family import looked_up
+from detic_crop.detectors.joined.names import models_of
 from detic_crop.detectors.vocabulary import join_names, resolve_classes
 from detic_crop.errors import UsageError
 from detic_crop.work.executors.ray_cluster import device_of, import_ray
@@ -33,6 +35,17 @@ class ChosenDetector:
     settings: dict[str, Any] = field(default_factory=dict)
     devices: tuple[str, ...] = ()
 
+    def settings_elsewhere(self) -> dict[str, Any]:
+        """Return the further arguments of `load_detector` in another process.
+
+        Members of a joined model that look their answers up go there as they are: a node may lack their
+        file, and they have been told of the photos.
+        """
+        node = parts_of(self.model)
+        if isinstance(node, str):
+            return self.settings
+        return {**self.settings, "loaded": looked_up(self.detector, node)}
+
 
 def choose_detector(
     config: CropConfig, options: RunOptions, begun_with: CropConfig | None, given: Detector | None
@@ -52,20 +65,24 @@ def choose_detector(
         import_ray(options.ray_address)
         device_of(options.device, needs_pixels=True)
     if given is not None:
-        if config.box_format is not None:
-            raise UsageError(
-                "option_not_applicable",
-                "--box-format goes with --model boxes:FILE only, not with your own detector",
-            )
+        for option, model in (("box_format", "boxes:FILE"), ("onnx_input", "onnx:FILE")):
+            if getattr(config, option) is not None:
+                raise UsageError(
+                    "option_not_applicable",
+                    f"--{option.replace('_', '-')} goes with --model {model} only, not with your own "
+                    "detector",
+                )
         return ChosenDetector(given, "given by the caller")
     model, reason = resolve_model(config.model)
     if config.model == "auto" and begun_with is not None:
         model, reason = begun_with.model, "this folder was begun with it"
-        if model.startswith(("boxes:", "detectron2:", "lite:")):
+        if not family_of(model).resumes(model):
             raise UsageError(
                 "model_needs_path",
                 f"this folder was made with --model {model}; pass --model and the file's path",
             )
+    elif begun_with is not None:
+        model = as_begun(config.model, begun_with.model) or model
     settings: dict[str, Any] = {
         "vocabulary": config.vocabulary,
         "names": options.names,
@@ -74,15 +91,37 @@ def choose_detector(
         "detector_size": config.detector_size,
         "batch_size": options.batch_size,
         "box_format": config.box_format,
+        "onnx_input": config.onnx_input,
     }
     devices: list[str] = []
     if options.executor != "ray":  # on Ray each node has its own
-        devices = [options.device] if model.startswith("boxes:") else resolve_devices(options.device)
+        family = family_of(model)
+        devices = family.devices(options.device) if family.uses_device else [options.device]
     if len(devices) == 1:
         detector = load_detector(model, devices[0], **settings)
     else:  # this process only asks what it is; on the CPU that takes no GPU memory
         detector = load_detector(model, "cpu", **{**settings, "precision": "float32"})
     return ChosenDetector(detector, reason, model, settings, tuple(devices))
+
+
+def as_begun(asked: str, begun: str) -> str | None:
+    """Return a joined name with the model that its ``auto`` stood for when a folder was begun.
+
+    Args:
+        asked: the name as asked for.
+        begun: name of the model that the folder was begun with.
+
+    Returns:
+        None if there is no ``auto`` in it, or nothing tells what it stood for.
+    """
+    node = parts_of(asked)
+    if "auto" not in models_of(node):
+        return None
+    named = set(models_of(node))
+    then = list(models_of(parts_of(begun)))
+    stood_for = [name for name in then if name not in named and family_of(name).resumes(name)]
+    stood_for += [name for name in then if name in named]
+    return with_auto(node, stood_for[0]) if stood_for else None
 
 
 def resolve_config(
@@ -111,7 +150,12 @@ def resolve_config(
     conf = config.conf
     if conf is None:
         conf = begun_with.conf if begun_with is not None and same_model else info.default_conf
-    if conf is not None and conf < info.floor:
+    confs = dict(info.confs)
+    if config.conf is not None:
+        confs = dict.fromkeys(confs, config.conf)
+    elif begun_with is not None and same_model and begun_with.confs.keys() == confs.keys():
+        confs = begun_with.confs
+    if conf is not None and conf < info.floor and (config.conf is not None or not confs):
         raise UsageError(
             "conf_below_floor",
             f"--conf {conf} is below {info.floor}, the lowest score that model {info.name} answers with; "
@@ -124,6 +168,7 @@ def resolve_config(
             classes=classes_text(classes),
             vocabulary=info.vocabulary or None,
             conf=conf,
+            confs=confs,
             weights=dict(sorted(info.weights.items())),
         ),
         classes,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from detic_crop.config import CropConfig, RunOptions
-from detic_crop.detectors import path_of
+from detic_crop.detectors.families import family_of
 from detic_crop.photos.location import FileOrObject
 
 # Options that each call decides for itself.
@@ -32,13 +32,11 @@ def command_words(where: FileOrObject, config: CropConfig, options: RunOptions) 
             plain = setting.default_factory is dataclasses.MISSING and value != setting.default
             if plain and setting.name not in {"algorithm", *_NOT_REPEATED}:
                 name = "weights" if setting.name == "weights_file" else setting.name
-                words += [f"--{name.replace('_', '-')}", *([] if value is True else [_absolute_value(value)])]
+                written = family_of(value).absolute(value) if name == "model" else _absolute_value(value)
+                words += [f"--{name.replace('_', '-')}", *([] if value is True else [written])]
     return words
 
 
 def _absolute_value(value: Any) -> str:
     text = str(value)
-    beginning, path = path_of(text)
-    if path:
-        return f"{beginning}{os.path.abspath(path)}"
     return os.path.abspath(text) if isinstance(value, Path) or text.endswith(".npy") else text

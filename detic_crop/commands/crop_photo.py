@@ -18,6 +18,7 @@ from detic_crop.commands.settings import PathLike
 from detic_crop.config import DEFAULT_MAX_PIXELS, CropConfig, Fit, Size
 from detic_crop.detectors import load_detector
 from detic_crop.detectors.base import Detector, DetectorInfo, DetectorLike, as_detector
+from detic_crop.detectors.joined.several import Several
 from detic_crop.detectors.vocabulary import resolve_classes
 from detic_crop.errors import PhotoError, UsageError
 from detic_crop.images.crop import cut_and_resize
@@ -133,14 +134,15 @@ def crop_photo(
     given_in = channels or ("bgr" if isinstance(image, np.ndarray) else "rgb")
     pixels, key = _bgr_pixels(image, given_in)
     resolution_wh = (pixels.shape[1], pixels.shape[0])
-    if isinstance(detector, Detections):
-        names = tuple(dict.fromkeys(detector.class_names))
-        found, info = detector, DetectorInfo("given", names, 0.0, default_classes="any")
-    else:
-        asked = _loaded(detector) if isinstance(detector, str) else as_detector(detector)
-        found, info = asked.detect(pixels, key), asked.info
+    asked: Detector = _Given(detector) if isinstance(detector, Detections) else _detector_of(detector)
+    info = asked.info
     wanted = resolve_classes(classes or info.default_classes, info.class_names, info.name)
-    threshold = info.default_conf if conf is None else conf
+    if isinstance(asked, Several):
+        asked = asked.apart()  # others may ask the same one for something else
+        asked.ask_for(wanted, info.default_conf if conf is None else conf)
+        asked.count_from(info.confs if conf is None else dict.fromkeys(info.confs, conf))
+    found = asked.detect(pixels, key)
+    threshold = info.confs.get(found.found_by, info.default_conf) if conf is None else conf
     kept, choice = choose_and_keep(found, wanted, threshold, resolution_wh)
     box = None if choice.index is None else kept.edges(choice.index)
     crop_box = whole(resolution_wh) if box is None else crop_rectangle(box, scale, wanted_size, resolution_wh)
@@ -151,6 +153,22 @@ def crop_photo(
 def in_order(image: NDArray[np.uint8], given: Channels, wanted: Channels) -> NDArray[np.uint8]:
     """Return an (H, W, 3) image with its colours in the order that is wanted."""
     return image if given == wanted else np.ascontiguousarray(image[:, :, ::-1])
+
+
+class _Given(Detector):
+    """Answers with boxes that somebody already has."""
+
+    def __init__(self, detections: Detections) -> None:
+        names = tuple(dict.fromkeys(detections.class_names))
+        self.info = DetectorInfo("given", names, 0.0, default_classes="any")
+        self._detections = detections
+
+    def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
+        return self._detections
+
+
+def _detector_of(given: DetectorLike | str) -> Detector:
+    return _loaded(given) if isinstance(given, str) else as_detector(given)
 
 
 @lru_cache(_MOST_LOADED)

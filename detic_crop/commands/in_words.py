@@ -64,7 +64,7 @@ def dry_run_in_words(result: RunResult) -> str:
     return (
         f"dry run, nothing written: {counted(result.remaining, 'photo')} to do, "
         f"{result.skipped:,} done before; "
-        f"model {config.model} ({result.model_reason}), classes {config.classes}, conf {config.conf}"
+        f"model {config.model} ({result.model_reason}), classes {config.classes}, conf {config.conf_text}"
     )
 
 

@@ -28,6 +28,7 @@ class RunSettings(TypedDict, total=False):
     detector_size: int | None
     out_format: Literal["files", "tar"]
     box_format: Literal["xyxy", "xywh"] | None
+    onnx_input: str | None
     exif: Literal["strip", "keep"]
     metadata: bool
     gps: bool

@@ -48,7 +48,7 @@ from detic_crop.work.recipe import Recipe
 # What a detector was asked; kept boxes cannot answer for anything else.
 _DETECTOR_SETTINGS = {
     *(name for name, setting in SETTINGS[CropConfig].items() if setting.of_detector),
-    *("weights", "algorithm", "weights_file", "names"),
+    *("weights", "algorithm", "confs", "weights_file", "names"),
 }
 
 
@@ -192,8 +192,9 @@ def _settings(
             "recrop needs no detector and works on this machine; leave executor out",
         )
     classes = check_policy(recorded, config, origin.layout.candidates)
+    confs = recorded.confs if "conf" not in given else dict.fromkeys(recorded.confs, given["conf"])
     # The crops are made by this version, whichever found the boxes.
-    config = dataclasses.replace(config, classes=classes_text(classes), algorithm=ALGORITHM)
+    config = dataclasses.replace(config, classes=classes_text(classes), confs=confs, algorithm=ALGORITHM)
     return config, options, classes
 
 

@@ -117,7 +117,7 @@ def run(
             options.max_pixels,
             "run",
             choice.model,
-            choice.settings,
+            choice.settings_elsewhere(),
             options.memory,
             photo_timeout=options.photo_timeout,
         )
@@ -149,6 +149,7 @@ def _prepared(
     # Earlier versions called it a class where a file names none.
     all_count = config.classes is None and classes == (UNKNOWN_CLASS,)
     detector.ask_for(None if all_count else classes, resolved.conf)
+    detector.count_from(resolved.confs)
     try:
         detector.expect(OwnPaths(listing.photos))
     except UsageError as error:

@@ -24,7 +24,12 @@ def with_settings(
         UnexpectedKeywordError: a field does not exist.
         UsageError: it is not accepted, or its value is out of range.
     """
-    for name, instead in (("weights", "pass weights_file=PATH"), ("algorithm", "leave it out")):
+    instead_of = {
+        "weights": "pass weights_file=PATH",
+        "algorithm": "leave it out",
+        "confs": "pass conf=SCORE",
+    }
+    for name, instead in instead_of.items():
         if name in settings:
             raise UsageError(
                 "setting_not_accepted", f"{name} is recorded by a run, and cannot be passed; {instead}"

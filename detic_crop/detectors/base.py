@@ -32,6 +32,8 @@ class DetectorInfo:
             photo; a photo is shrunk until it keeps both. None: it may need full resolution. Set it only if
             `prepare` heeds its argument `photo_hw`.
         memory_per_photo: bytes that detection in one photo takes, beyond the photo itself.
+        confs: of several joined models, of which one answers for a photo: what `Detections.found_by` may be →
+            the lowest score that counts there by default. `default_conf` is the least of them.
     """
 
     name: str
@@ -45,6 +47,7 @@ class DetectorInfo:
     needs_pixels: bool = True
     input_size: tuple[int, int] | None = None
     memory_per_photo: int = 0
+    confs: Mapping[str, float] = field(default_factory=dict)
 
 
 class Detector:
@@ -101,12 +104,18 @@ class Detector:
     def ask_for(self, classes: Sequence[str] | None, conf: float = 0.0) -> None:
         """Take note of what the run wants: boxes of these classes (None: any) with at least this score."""
 
+    def count_from(self, confs: Mapping[str, float]) -> None:
+        """Take note of the lowest score that counts, for each name in `DetectorInfo.confs`."""
+
     def expect(self, photos: Mapping[str, str]) -> None:
         """Take note of every photo of the input, key → location.
 
         Raises:
             UsageError: the detector looks photos up and knows none of these.
         """
+
+    def followed_by(self, name: str) -> None:
+        """Take note of which detector is asked about photos in which this one finds nothing."""
 
     def notes(self) -> list[str]:
         """Return sentences that a person should read after the run."""

@@ -8,15 +8,20 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 from urllib.parse import quote, urlsplit
 
 from detic_crop.detectors.lite import package as lite_package
 from detic_crop.errors import UsageError
 
+Kind: TypeAlias = Literal["model", "torchvision", "vocabulary"]
+
 VOCABULARIES = "vocabularies"
 """Stands for every vocabulary wherever a name is asked for."""
+TORCHVISION = "torchvision:"
+"""Begins the name of a model whose code torchvision has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +30,7 @@ class ModelEntry:
 
     Attributes:
         name: name as a user types it.
-        kind: ``model`` or ``vocabulary``.
+        kind: ``model`` is Detic, ``torchvision`` one of COCO's classes, ``vocabulary`` is for Detic.
         about: one phrase for a person.
         file: the published file name, which is also its name in the folder.
         address: address at which the file is published.
@@ -40,7 +45,7 @@ class ModelEntry:
     """
 
     name: str
-    kind: Literal["model", "vocabulary"]
+    kind: Kind
     about: str
     file: str
     address: str
@@ -52,6 +57,16 @@ class ModelEntry:
     conf: float | None = None
     speed_ms: float | None = None
     lvis_box_ap: float | None = None
+
+    @property
+    def architecture(self) -> str:
+        """Torchvision's name of the model."""
+        return self.name.removeprefix(TORCHVISION)
+
+    @property
+    def sha256_start(self) -> str:
+        """First digits of the hash, in which torchvision's file names end; empty for other files."""
+        return Path(self.file).stem.rpartition("-")[2] if self.kind == "torchvision" else ""
 
     def address_at(self, mirror: str | None) -> str:
         """Return where to get the file: as published, or the same file name below a mirror.
@@ -68,9 +83,11 @@ class ModelEntry:
 
 @functools.cache
 def catalogue() -> Mapping[str, ModelEntry]:
-    """Return every entry by its name, models first, the best model first of all."""
+    """Return every entry by its name: Detic's models, best first, then COCO models, then vocabularies."""
     tables = tomllib.loads(files("detic_crop.detectors").joinpath("catalogue.toml").read_text("utf-8"))
     entries = [_entry(name, "model", values) for name, values in tables["models"].items()]
+    for name, values in tables["torchvision"].items():
+        entries.append(_entry(TORCHVISION + name, "torchvision", values))
     entries += [_entry(name, "vocabulary", values) for name, values in tables["vocabularies"].items()]
     return MappingProxyType({entry.name: entry for entry in entries})
 
@@ -117,5 +134,5 @@ def check_mirror(mirror: str) -> None:
         )
 
 
-def _entry(name: str, kind: Literal["model", "vocabulary"], values: dict[str, Any]) -> ModelEntry:
+def _entry(name: str, kind: Kind, values: dict[str, Any]) -> ModelEntry:
     return ModelEntry(name=name, kind=kind, size=values.pop("bytes", None), **values)

@@ -12,8 +12,9 @@ from torch import Tensor
 from detic_crop.config import Precision
 from detic_crop.detectors import weights as store
 from detic_crop.detectors.base import DetectorInfo
+from detic_crop.detectors.checkpoints import installed_or_own
 from detic_crop.detectors.detic.build import VARIANTS, build
-from detic_crop.detectors.detic.checkpoint import fill_network, read_checkpoint
+from detic_crop.detectors.detic.checkpoint import fill_network
 from detic_crop.detectors.detic.detector import (
     DEFAULT_CONF,
     DEFAULT_SIZE,
@@ -22,7 +23,6 @@ from detic_crop.detectors.detic.detector import (
     vocabulary_matrix,
 )
 from detic_crop.detectors.embeddings import Vocabulary, load_vocabulary
-from detic_crop.detectors.records import sha256_of
 from detic_crop.errors import UsageError, WeightsError
 
 DEFAULT_VOCABULARY = "openimages"
@@ -53,7 +53,7 @@ def load_detic_by_name(
     if name not in VARIANTS:
         raise UsageError("unknown_model", f"--model must be one of {', '.join(VARIANTS)}, got {name!r}")
     network = build(name)
-    tensors, hashes = _checkpoint(name, weights_file)
+    tensors, hashes = installed_or_own(name, weights_file)
     fill_network(network, tensors, f"{weights_file or next(iter(hashes))}, as {name},")
     spec = vocabulary or DEFAULT_VOCABULARY
     words = load_vocabulary(spec, names, _find_embeddings)
@@ -78,18 +78,6 @@ def load_detic_by_name(
         batch_size=batch_size,
         optimised=optimised,
     )
-
-
-def _checkpoint(name: str, weights_file: Path | None) -> tuple[Mapping[str, Tensor], dict[str, str]]:
-    """Return the tensors by their published names, and the published file's name and hash."""
-    if weights_file is not None:
-        return read_checkpoint(weights_file), {weights_file.name: sha256_of(weights_file)}
-    found = store.require(name, with_vocabulary=False)
-    tensors = read_checkpoint(found.converted or found.path)
-    sha256 = found.sha256[found.entry.file]
-    if found.converted is None:
-        store.convert(found.path, tensors, sha256)
-    return tensors, {found.entry.file: sha256}
 
 
 def _find_embeddings(file_name: str) -> Path | None:

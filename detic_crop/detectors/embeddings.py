@@ -145,7 +145,7 @@ def _own(path: Path, names: Path | None) -> Vocabulary:
         raise UsageError(
             "unreadable_vocabulary", f"cannot read --vocabulary {path}: {error.strerror or error}"
         ) from error
-    class_names = _read_names(names)
+    class_names = read_names(names)
     remedy = "make the file again with numpy.save"
     rows = _checked_rows(_read_npy(data, path, remedy), path, len(class_names), f"check {path} and {names}")
     return Vocabulary(path.name, class_names, rows, _sha256(data, *_encoded(class_names)))
@@ -163,7 +163,7 @@ def _in_checkpoint(names: Path | None) -> Vocabulary:
             f"--vocabulary checkpoint needs --names FILE.txt with one name on each line; {source} "
             f"(where a checkpoint has {lvis} classes, --vocabulary lvis is the same)",
         )
-    class_names = _read_names(names)
+    class_names = read_names(names)
     if len(class_names) not in CHECKPOINT_CLASSES:
         raise UsageError(
             "names_do_not_fit",
@@ -171,7 +171,7 @@ def _in_checkpoint(names: Path | None) -> Vocabulary:
             f"got {len(class_names)}; {source}",
         )
     rows = np.empty((0, EMBEDDING_DIM), np.float32)
-    return Vocabulary(CHECKPOINT, class_names, rows, _sha256(*_encoded(class_names)))
+    return Vocabulary(CHECKPOINT, class_names, rows, names_sha256(class_names))
 
 
 def _words(spec: str, words_dir: Path | None) -> Vocabulary:
@@ -253,8 +253,12 @@ def _checked_rows(
     return rows
 
 
-def _read_names(path: Path) -> tuple[str, ...]:
-    """Return the names, one a line, UTF-8; blanks around them and empty lines at the end do not count."""
+def read_names(path: Path) -> tuple[str, ...]:
+    """Return the names, one a line, UTF-8; blanks around them and empty lines at the end do not count.
+
+    Raises:
+        UsageError: the file cannot be read, or a line is no name that ``--classes`` could take.
+    """
     try:
         text = read_whole(path).decode("utf-8-sig")
     except OSError as error:
@@ -288,6 +292,11 @@ def _check_name(name: str, where: str) -> None:
         raise UsageError(
             "bad_names", f"{where}: {name!r} means a box without a class, which is always wanted; rename it"
         )
+
+
+def names_sha256(names: Sequence[str]) -> str:
+    """Return a hash of class names in their order."""
+    return _sha256(*_encoded(names))
 
 
 def _encoded(names: Sequence[str]) -> list[bytes]:

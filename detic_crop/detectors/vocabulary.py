@@ -35,6 +35,7 @@ _MARINE_MAMMAL = re.compile(
 
 _KINDRED = {"marine": _MARINE_MAMMAL}
 
+_FEW_LABELS = 10
 _STAND_INS = ("bird", "boat", "surfboard")  # COCO's names, as examples
 
 
@@ -109,6 +110,17 @@ def resolve_classes(wanted: str, vocabulary: Sequence[str], model: str) -> tuple
             raise UsageError("unknown_class", _unknown_class(word, spellings, model))
         chosen += members
     return tuple(dict.fromkeys(chosen))
+
+
+def default_classes_of(names: Sequence[str]) -> str:
+    """Return the ``--classes`` of a detector with labels of its own, if none are given.
+
+    ``marine``, if one of the labels is; ``any``, if they are so few that the detector was trained for these
+    photos; else ``marine``, which is refused with the names that may stand in.
+    """
+    if len(names) > _FEW_LABELS or _group_members("marine", names, _index(names, _plain)):
+        return "marine"
+    return "any"
 
 
 def _group_members(group: str, named: Sequence[str], spellings: dict[str, list[str]]) -> list[str]:

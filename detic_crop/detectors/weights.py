@@ -147,7 +147,10 @@ def require(name: str, *, folder: Path | None = None, with_vocabulary: bool = Tr
 
 
 def best_installed(folder: Path | None = None) -> str | None:
-    """Return the first model of the catalogue whose files are all there. Only looks, so it is cheap."""
+    """Return the best Detic model whose files are all there. Only looks, so it is cheap.
+
+    A COCO model is never the best: it knows no marine animal.
+    """
     folder = folder or weights_dir()
     models = (entry for entry in catalogue().values() if entry.kind == "model")
     return next((entry.name for entry in models if not _missing(entry, folder, True)), None)
@@ -187,10 +190,17 @@ def check_checkpoint(entry: ModelEntry, path: Path) -> None:
     Raises:
         WeightsError: it cannot be opened or does not fit.
     """
-    if entry.kind != "model":
+    if entry.kind == "vocabulary":
+        return
+    from detic_crop.detectors.checkpoints import read_checkpoint
+
+    if entry.kind == "torchvision":
+        from detic_crop.detectors.torchvision_models.build import build_filled
+
+        build_filled(entry.architecture, read_checkpoint(path, bare=True), entry.file)
         return
     from detic_crop.detectors.detic.build import build
-    from detic_crop.detectors.detic.checkpoint import fill_network, read_checkpoint
+    from detic_crop.detectors.detic.checkpoint import fill_network
 
     fill_network(build(entry.name), read_checkpoint(path), entry.file)
 
@@ -405,6 +415,8 @@ def _difference(entry: ModelEntry, path: Path, sha256: str, folder: Path) -> str
         return (
             None if sha256 == entry.sha256 else f"has sha256 {sha256}, expected {entry.sha256} as published"
         )
+    if not sha256.startswith(entry.sha256_start):
+        return f"has sha256 {sha256}, expected {entry.sha256_start}… as its name says"
     record = Records(folder).get(entry.file)
     if record is None or sha256 == record.sha256:
         return None

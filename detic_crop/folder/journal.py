@@ -254,6 +254,7 @@ class Journal:
             [detections.edges(i) for i in range(len(detections))],
             detections.listed,
             list(numbers),
+            detections.found_by,
         )
         return self.append_candidates_line(to_line(boxes))
 
@@ -301,6 +302,7 @@ class _KeptBoxes(msgspec.Struct, frozen=True, omit_defaults=True):
     xyxy: list[Edges]
     listed: bool = True
     numbers: list[Side] = []
+    found_by: str = ""
 
 
 _announced = msgspec.json.Decoder(_Announced)
@@ -330,6 +332,7 @@ def read_candidates(file: BinaryIO, record: Record) -> Detections:
         tuple(boxes.class_names),
         boxes.presence,
         boxes.listed,
+        boxes.found_by,
     )
 
 

@@ -116,6 +116,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     latitude: Number | None = None  # with --gps
     longitude: Number | None = None
     model: str = ""
+    found_by: str = ""  # of several joined models, or looks, the one whose box was chosen
     error: str = ""
     seen: Literal[0, 1, 2, 4, 8] = 0  # with --decode scaled: at which reduction the detector saw the photo
     stage: str = ""  # where a failed photo failed

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from detic_crop.boxes.crop_size import CropSize
 from detic_crop.boxes.geometry import PixelBox
+from detic_crop.images.area import shrink
 from detic_crop.images.detail import detail_of
 
 Image = NDArray[np.uint8]
@@ -64,7 +65,7 @@ def resize_exactly(image: Image, width: int, height: int) -> Image:
     source_h, source_w = image.shape[:2]
     shrunk_w, shrunk_h = min(width, source_w), min(height, source_h)
     if (shrunk_w, shrunk_h) != (source_w, source_h):
-        image = _resized(image, shrunk_w, shrunk_h, cv2.INTER_AREA)
+        image = shrink(image, shrunk_w, shrunk_h)
     if (shrunk_w, shrunk_h) != (width, height):
         image = _resized(image, width, height, cv2.INTER_CUBIC)
     return image if image.flags.owndata else image.copy()

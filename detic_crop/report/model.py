@@ -19,7 +19,7 @@ from detic_crop.photos.labels import Labels
 from detic_crop.report.agreement import Agreement
 from detic_crop.report.estimate import Estimate
 from detic_crop.report.metadata_columns import MetadataColumns
-from detic_crop.report.more_columns import CropCount, CropQuality, MoreColumns, Notes
+from detic_crop.report.more_columns import CropCount, CropQuality, FoundBy, MoreColumns, Notes
 from detic_crop.report.photos import JudgedPhotos, judge
 from detic_crop.report.rows import Row, table_rows
 
@@ -79,6 +79,8 @@ class Audit:
         inputs = short_names(listing.inputs)
         damage = review.sentences(folder.layout.shown_of(folder.layout.review))
         more: list[MoreColumns] = []
+        if config.confs:
+            more.append(FoundBy())
         if config.animals == "all":
             more.append(CropCount())
         if config.max_bytes is not None and config.format != "png":

@@ -64,6 +64,18 @@ class CropQuality:
         return {"quality": str(record.quality or self._quality) if record.crop_bytes else ""}
 
 
+class FoundBy:
+    """Which of several joined models, or looks, the chosen box is from."""
+
+    columns: Mapping[str, str] = {"found_by": "which of several joined models found the box"}
+    numbers = ()
+    are_of_photo = True
+
+    def cells(self, record: Record) -> Mapping[str, str]:
+        """Return the model's name; empty where nothing was found."""
+        return {"found_by": record.found_by}
+
+
 class Notes:
     """What reviewers wrote."""
 

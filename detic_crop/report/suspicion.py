@@ -155,7 +155,7 @@ def _box_flags(record: Record, config: CropConfig) -> dict[str, bool]:
     return {
         "smaller_box_more_confident": record.best_score is not None and record.best_score > score,
         "larger_box_less_confident": (record.larger_score or 0.0) >= _LARGER_PART * score,
-        "low_score": score < _low_score_limit(config.conf or 0.0),
+        "low_score": score < _low_score_limit(config.conf_of(record.found_by)),
         "tiny_box": fraction < _TINY_FRACTION,
         "whole_image": fraction > _WHOLE_FRACTION,
         "touches_edge": nearest <= edge,
@@ -206,7 +206,7 @@ def suspicion_without_a_box(record: Record) -> float | None:
 
 def trust_of(record: Record, config: CropConfig, flags: Sequence[str]) -> tuple[float, float]:
     """Return what the scores of a box leave of the trust in it, and what its flags leave."""
-    conf = config.conf or 0.0
+    conf = config.conf_of(record.found_by)
     score = 1.0 if record.score is None else record.score
     doubt = min(1.0, max(0.0, 1 - score) / (1 - conf)) if conf < 1 else 0.0
     larger = record.larger_score or 0.0

@@ -65,7 +65,7 @@ class BlindDescriber(Describer):
 
     def describe(self, photo: AuditPhoto, last: Verdict | None) -> dict[str, Any]:
         """Return what the page says about one photo, without what might sway the person."""
-        return {**super().describe(photo, last), "suspicion": None, "presence": None}
+        return {**super().describe(photo, last), "suspicion": None, "presence": None, "found_by": ""}
 
     def _judgeable_by_crop(self, record: Record) -> Judgeable:
         return Judgeable(TAKEN_BACK, f"{GONE}, and a blind review needs it. {START_AGAIN}")

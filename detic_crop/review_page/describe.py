@@ -100,6 +100,7 @@ class Describer:
             "width": record.width,
             "height": record.height,
             "presence": record.presence,
+            "found_by": record.found_by,
             "suspicion": round(photo.doubts.suspicion, 4),
             "flags": [[flag.replace("_", " "), FLAGS[flag]] for flag in photo.doubts.flags],
             "labels": [pair for pair in labels if pair[0] != self._key_column][:_MAX_LABELS],
@@ -159,7 +160,8 @@ class Describer:
         """Return all kept boxes: the detector's own, then eligible ones, then others, by falling score."""
         own = detected_boxes(record)
         found = candidates_of(record, self._folder.layout.candidates) or Detections.empty()
-        eligible = wanted_mask(found, self._wanted) & (found.scores >= np.float32(self._config.conf or 0.0))
+        conf = self._config.conf_of(found.found_by)
+        eligible = wanted_mask(found, self._wanted) & (found.scores >= np.float32(conf))
         edges = [found.edges(i) for i in range(len(found))]
         is_own = [edge in own for edge in edges]
         order = np.lexsort((-found.scores, ~eligible, ~np.array(is_own, bool)))

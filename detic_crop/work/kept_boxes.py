@@ -156,7 +156,7 @@ def check_policy(old: CropConfig, new: CropConfig, candidates_path: Path) -> tup
         UsageError: kept boxes cannot answer for these settings: ``--conf`` is below what was kept, or a class
             was never looked for.
     """
-    floor = kept_floor(old.conf or 0.0)
+    floor = max(kept_floor(conf) for conf in (old.confs.values() or [old.conf or 0.0]))
     if new.conf is not None and new.conf < floor:
         raise UsageError(
             "conf_below_kept",

@@ -93,4 +93,5 @@ class Recipe:
         """
         detector = load_detector(self.model, device, **self.model_settings)
         detector.ask_for(self.classes, self.config.conf or 0.0)
+        detector.count_from(self.config.confs)
         return detector

@@ -33,12 +33,17 @@ def record_as_detected(
         detections: all boxes of the photo.
         config: the settings as resolved.
         classes: wanted class names; None for any.
-        conf: lowest score of an eligible box.
+        conf: lowest score of an eligible box, where the settings do not have one for what found the boxes.
     """
+    conf = config.confs.get(detections.found_by, conf)
     kept, choice = choose_and_keep(detections, classes, conf, (record.width, record.height))
     kept = replace_in(kept, presence=presence_of(detections.rounded(), classes))
     record = replace(
-        record, presence=kept.presence, unlisted=not kept.listed, n_candidates=choice.n_candidates
+        record,
+        presence=kept.presence,
+        unlisted=not kept.listed,
+        n_candidates=choice.n_candidates,
+        found_by="" if choice.index is None else kept.found_by,
     )
     size = record.width, record.height
     if config.animals == "all":

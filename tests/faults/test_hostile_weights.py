@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 
 from detic_crop.detectors import download as downloads
 from detic_crop.detectors import text_encoder
-from detic_crop.detectors.detic.checkpoint import read_checkpoint
+from detic_crop.detectors.checkpoints import read_checkpoint
 from detic_crop.detectors.download import DownloadError, download
 from detic_crop.detectors.embeddings import load_vocabulary
 from detic_crop.detectors.plain_arrays import plain_array

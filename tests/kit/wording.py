@@ -66,8 +66,8 @@ WORDING: dict[str, str] = {
         "--ray-address goes with --executor ray only; add that, or"
         "|^--max-animals goes with --animals all only; add that, or"
         "|^--gps goes with --metadata .* or with --exif keep .*; add one of them"
-        "|goes with --model boxes:FILE only, not with"
-        "|goes with a Detic model only, not with"
+        "|goes with --model (boxes|onnx):FILE only, not with your own detector"
+        "|goes with .* only, not with .*; leave it out$"
         "|^recrop has no dry run and no shards|^recrop needs no detector"
         r"|goes with --vocabulary FILE\.npy or checkpoint, got"
         "|^--labels-key .* needs --labels; the labels that .* has kept name their photos in the column"
@@ -94,6 +94,7 @@ WORDING: dict[str, str] = {
     #
     # detectors
     "bad_address": " is not an address: ",
+    "bad_joined_model": "^--model must join different models as in A[+]B, .*, got .* in '",
     "certificate_not_trusted": "^could not download .*: its certificate is not trusted .*, set SSL_CERT_FILE",
     "download_failed": "^could not download .*: ",
     "not_the_file": (
@@ -101,19 +102,43 @@ WORDING: dict[str, str] = {
         "|^what came as .*; it was removed again: "
         "|sends more than the .* bytes of .*: it is another file; nothing of it is kept, "
     ),
-    "missing_device": "^--device .* is not on this machine; it has |^--device mps does not run detectron2; ",
+    "missing_device": (
+        "^--device .* is not on this machine; it has |^--device mps does not run detectron2; "
+        "|^--device .* does not run ONNX files here: onnxruntime .*; pass --device cpu, or "
+    ),
+    "no_onnx_path": "^expected an ONNX file after onnx:, got nothing; write onnx:FILE$",
+    "unknown_onnx_head": "; it has the inputs .* and the outputs .*; export a detector of a kind that docs/",
+    "unusable_onnx_file": (
+        "^.*: expected (an ONNX file|at most 2 GB in one file|one input for a picture|no input beside), got "
+        "|^.*: expected .*, got .*(damaged, cut off or of another kind|without a graph of operators)"
+        r"|^.*: expected .*, got \w+ \w+\["
+        "|^.*: its weights are said to be in .*, outside of its folder; export it again$"
+        "|^.*: it has operators that onnxruntime does not know .*; (export it without them$|they are Tensor)"
+        "|^.*: onnxruntime is too old for it .*: pip install -U onnxruntime, or export it"
+        "|^.*: onnxruntime cannot load it .*; export it again$"
+        "|^.*: it cannot be run on a picture of .*; pass another size with --detector-size, "
+    ),
     "unknown_model": ("--(model|detector) must be |expected a Detic model, one of"),
     "no_taught_path": "^expected a file of `detic-crop teach` after lite:, got nothing; write lite:FILE$",
     "not_taught": "^expected a file that `detic-crop teach` wrote, got .*, which it did not write; pass the",
     "other_base": "was taught on other weights of lite .* than are installed here; run `detic-crop teach`",
     "other_taught_format": r"was written by another version of detic-crop \(format .*; use that version, or",
     "taught_not_written": "^cannot write .*; pass another --out$",
+    "no_hf_folder": "^--model hf:.*: (there is no such folder|expected a folder that save_pretrained wrote)",
+    "no_hf_path": "^expected a folder or OWNER/NAME of the hub after hf:, got nothing; write hf:FOLDER$",
+    "unusable_hf_model": (
+        "^transformers cannot read the .* of .*: .*; get the folder again, or save it with this version"
+        "|, which is no object detector that this version of transformers or detic-crop knows; pass "
+        "|: its image processor, .*, makes no boxes; pass "
+        "|^hf:.* has no config.json, so it is no model of transformers; its files: .*; pull another one$"
+    ),
     "no_boxes_path": "expected a boxes file or folder after boxes:, got",
     "not_a_detector": r"expected a detector with info \(a DetectorInfo\) and",
     "missing_boxes": "got nothing there; check the path",
     "unreadable_boxes": "expected readable boxes, got",
     "bad_boxes_file": "^boxes (file|folder) .*: ",
     "boxes_match_no_photo": r" in .* \(its first entry is .*, the first photo .*\); ",
+    "gated_model": "^hf:.* is given only to people who accepted its terms: do that at .*, then log in with",
     "unknown_weights": "there are no weights named",
     "unusable_detectron2_config": (
         "is not a detector on its own"
@@ -129,6 +154,10 @@ WORDING: dict[str, str] = {
         "|which is not here"
         "|which is not installed; pip install"
         "|Run the same command once where there is a network and"
+        "|^hf:.* is neither a folder here nor pulled; run `detic-crop weights pull hf:"
+        "|^hf:.* is not pulled: here is .*; run `detic-crop weights pull hf:.*, which takes its place$"
+        r"|has (its weights as a pickle only .*|no model\.safetensors).*save_pretrained"
+        r"|lacks .*, which model\.safetensors\.index\.json names; copy it there, too$"
     ),
     "unknown_detectron2_config": (
         "detectron2 publishes no checkpoint for|configs are not supported|there is no such file"
@@ -139,7 +168,7 @@ WORDING: dict[str, str] = {
         "|detectron2 is installed but cannot be imported"
     ),
     "weights_do_not_fit": (
-        "expected a dict with tensors under 'model', as the"
+        "expected a (dict with tensors|state dict, alone or) under 'model', as the"
         r"|\. Is it another model's file\?"
         "|the weights do not fit|^the weights of lite do not fit .*; take weights"
     ),
@@ -169,8 +198,13 @@ WORDING: dict[str, str] = {
         "|expected UTF-8 text, got something else; save it as UTF-8"
     ),
     "no_classifier": "this checkpoint has no classifier of its own; pass",
-    "names_do_not_fit": ("pass the names it was trained with" r"|names for --vocabulary checkpoint \(or"),
-    "bad_vocabulary": r"expected a \.npy file of shape \(classes",
+    "names_do_not_fit": (
+        "pass the names it was trained with( as --names TXT$)?" r"|names for --vocabulary checkpoint \(or"
+    ),
+    "bad_vocabulary": (
+        r"expected a \.npy file of shape \(classes"
+        "|: expected at most .* tokens in .*, got .*; take fewer or shorter words$"
+    ),
     "names_needed": (
         r"has no names; add --names FILE\.txt with one name on each"
         r"|--vocabulary checkpoint needs --names FILE\.txt with one"
@@ -179,6 +213,7 @@ WORDING: dict[str, str] = {
         r"a \.npy file, or words joined by commas"
         r"|checkpoint, a \.npy file, or words joined by commas, got"
         "|there is no vocabulary"
+        "|^--vocabulary .*: a zero-shot model of hf: is asked with words joined by commas"
     ),
     "unreadable_weights": "^cannot read .*; ",
     "unreadable_vocabulary": "cannot read --vocabulary",

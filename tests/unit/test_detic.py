@@ -23,6 +23,7 @@ from torch import Tensor
 from detic_crop.config import CropConfig
 from detic_crop.detectors import load_detector
 from detic_crop.detectors.base import Detector
+from detic_crop.detectors.checkpoints import read_checkpoint
 from detic_crop.detectors.detic import VARIANTS, DeticDetector
 from detic_crop.detectors.detic.build import build
 from detic_crop.detectors.detic.cascade import apply_deltas, clip, pyramid_level
@@ -31,7 +32,6 @@ from detic_crop.detectors.detic.checkpoint import (
     fill_network,
     is_ignored,
     published_name,
-    read_checkpoint,
 )
 from detic_crop.detectors.detic.detector import FLOOR, Prepared, vocabulary_matrix
 from detic_crop.detectors.detic.preprocess import longest_for, normalise, resize, resized_hw, to_photo

@@ -60,6 +60,7 @@ FULL = Record(
     damaged=True,
     unlisted=True,
     model="lite",
+    found_by="lite",
     error="none, really",
     seen=4,
     stage="decode",

@@ -17,13 +17,14 @@ from torch.nn import functional
 from detic_crop.config import Precision
 from detic_crop.detectors.base import DetectorInfo
 from detic_crop.detectors.detic import detector as detector_module
+from detic_crop.detectors.detic import processor, swin_fast
 from detic_crop.detectors.detic.build import VARIANTS
 from detic_crop.detectors.detic.detector import DeticDetector
-from detic_crop.detectors.detic.optimise import fold_norms, optimise
+from detic_crop.detectors.detic.optimise import fold_norms, optimise, store_as
 from detic_crop.detectors.detic.packed import PackedLinear, PlainLinear, can_pack, pack
 from detic_crop.detectors.detic.select import Found
 from detic_crop.detectors.detic.swin import SwinBlock, round_up, shift_mask
-from detic_crop.detectors.detic.swin_fast import FastSwinBlock, window_order
+from detic_crop.detectors.detic.swin_fast import FastSwinBlock, window_pieces
 from detic_crop.detectors.detic.winograd import WinogradConv2d, can_replace
 from tests.kit.parity_checks import filled_detector
 from tests.kit.photos import picture
@@ -32,6 +33,8 @@ pytestmark = pytest.mark.slow
 
 # Where values have unit size; float32 has 1e-7, and sums of thousands of products lose two digits.
 ROUNDING = 1e-4
+# What bfloat16 does to values of unit size: it has eight bits, and a block rounds several times.
+EIGHT_BITS = 0.03
 R18 = "detic-r18"
 
 
@@ -67,6 +70,26 @@ def test_fast_features_equal_plain_ones(model: str) -> None:
         assert ours.shape == theirs.shape
         assert float((ours - theirs).abs().max() / theirs.std()) < ROUNDING
     assert any(not torch.equal(ours, theirs) for ours, theirs in pairs)  # it was another computation
+
+
+@pytest.mark.parametrize("model", VARIANTS)
+@pytest.mark.parametrize("emulated", [False, True])
+def test_bfloat16_features_are_near_plain_ones(
+    model: str, emulated: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the form for processors that have its products, if this one has, and in the form for others."""
+    network = filled_detector(model, optimised=False).network
+    pixels = _noise(1, 3, 96, 160)
+    if emulated:
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False, raising=False)
+    with torch.inference_mode():
+        plain = network.features(pixels)
+        optimise(network, "cpu", torch.bfloat16)
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = network.features(pixels)
+    for ours, theirs in zip(rough, plain, strict=True):
+        assert ours.dtype == torch.float32
+        assert float((ours - theirs).square().mean().sqrt() / theirs.std()) < EIGHT_BITS
 
 
 @pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 9), (13, 33), (50, 76)])
@@ -118,47 +141,76 @@ def test_the_processor_decides_what_is_packed(
     assert isinstance(pack(nn.Linear(3, 3)), PackedLinear) is can_pack()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("kind", [PackedLinear, PlainLinear])
 @pytest.mark.parametrize("rows", [0, 1, 49, 5000])
-def test_packed_layers_equal_linear_ones(kind: type[nn.Module], rows: int) -> None:
-    if kind is PackedLinear and not can_pack():
+def test_packed_layers_equal_linear_ones(kind: type[nn.Module], rows: int, dtype: torch.dtype) -> None:
+    if kind is PackedLinear and not can_pack(dtype):
         with pytest.raises((AttributeError, RuntimeError)):
-            kind(nn.Linear(3, 3))(_noise(1, 3))
+            PackedLinear(nn.Linear(3, 3), dtype=dtype)(_noise(1, 3))
         return
+    settings: dict[str, Any] = {"dtype": dtype} if kind is PackedLinear else {}
     linear = nn.Linear(96, 40).requires_grad_(False)
     values, shortcut = _noise(rows, 96), _noise(rows, 40)
     expected = linear(values)
-    for ours, theirs in (
-        (kind(linear)(values), expected),
-        (kind(linear)(values, shortcut), expected + shortcut),
-        (kind(linear, gelu=True)(values), functional.gelu(expected)),
-    ):
-        torch.testing.assert_close(ours, theirs, atol=ROUNDING / 10, rtol=0)
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype != torch.float32):
+        ours = (
+            kind(linear, **settings)(values),
+            kind(linear, **settings)(values, shortcut),
+            kind(linear, gelu=True, **settings)(values),
+        )
+    bound = ROUNDING / 10 if dtype == torch.float32 else EIGHT_BITS
+    for result, theirs in zip(ours, (expected, expected + shortcut, functional.gelu(expected)), strict=True):
+        torch.testing.assert_close(result.float(), theirs, atol=bound, rtol=0)
+    assert [result.dtype for result in ours] == [dtype, torch.float32, dtype]  # a shortcut keeps its format
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shift", [0, 3])
 @pytest.mark.parametrize("size", [(1, 1), (7, 7), (7, 8), (20, 13), (14, 28)])
 @pytest.mark.parametrize("batch", [1, 2])
-def test_fast_windows_equal_plain_ones(size: tuple[int, int], shift: int, batch: int) -> None:
+def test_fast_windows_equal_plain_ones(
+    size: tuple[int, int], shift: int, batch: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(swin_fast, "_HIDDEN_BYTES", 2 * 49 * 4 * 32 * dtype.itemsize)  # two windows a piece
     block = SwinBlock(32, heads=4, window=7, shift=shift).requires_grad_(False)
     block.attn.position_bias.normal_(generator=torch.Generator().manual_seed(1))
     tokens = _noise(batch, *size, 32)
     mask = shift_mask((round_up(size[0], 7), round_up(size[1], 7)), 7, 3)
     before = tokens.clone()
-    ours = FastSwinBlock(block)(tokens)
-    torch.testing.assert_close(ours, block(tokens, mask), atol=ROUNDING / 10, rtol=0)
+    fast = FastSwinBlock(block, dtype)
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype != torch.float32):
+        ours = fast(tokens)
+    assert ours.dtype == torch.float32
+    expected = block(tokens, mask)
+    bound = ROUNDING / 10 if dtype == torch.float32 else EIGHT_BITS
+    torch.testing.assert_close(ours, expected, atol=bound, rtol=0)
     assert torch.equal(tokens, before)
 
 
-def test_window_order_worked_by_hand() -> None:
+@pytest.mark.parametrize("most", [1, 3, 100])
+def test_pieces_of_a_map_hold_each_token_once(most: int) -> None:
+    pieces = window_pieces(20, 13, 7, 3, most)
+    assert sorted(torch.cat([piece.tokens for piece in pieces]).tolist()) == list(range(20 * 13))
+    assert sum(count for piece in pieces for _, count in piece.kinds) == 3 * 2
+    for piece in pieces:
+        assert len(piece.slots) + len(piece.padding) == 49 * sum(count for _, count in piece.kinds)
+
+
+def test_pieces_worked_by_hand() -> None:
     """A map of 2×3 tokens, windows of 2×2, shifted by one: padded to 2×4, then everything one left and up."""
-    order = window_order(2, 3, 2, 1)
+    (piece,) = window_pieces(2, 3, 2, 1, 2)
     #  0 1 2 .       4 5 . 3
     #  3 4 5 .   →   1 2 . 0
-    assert order.gather.tolist() == [4, 5, 1, 2, 0, 3, 0, 0]
-    assert order.padding.tolist() == [4, 6]
-    assert order.scatter.tolist() == [7, 2, 3, 5, 0, 1]
-    assert order.counts == (0, 0, 1, 1)
+    assert piece.tokens.tolist() == [4, 5, 1, 2, 3, 0]
+    assert piece.slots.tolist() == [0, 1, 2, 3, 5, 7]
+    assert piece.gather is not None
+    assert piece.gather.tolist() == [0, 1, 2, 3, 0, 4, 0, 5]
+    assert piece.padding.tolist() == [4, 6]
+    assert piece.kinds == ((2, 1), (3, 1))
+    left, right = window_pieces(2, 3, 2, 1, 1)
+    assert (left.tokens.tolist(), left.gather, left.kinds) == ([4, 5, 1, 2], None, ((2, 1),))
+    assert (right.tokens.tolist(), right.slots.tolist(), right.kinds) == ([3, 0], [1, 3], ((3, 1),))
 
 
 def test_folded_norms_are_exact_to_rounding() -> None:
@@ -253,7 +305,7 @@ def test_a_precision_that_the_processor_lacks(
 ) -> None:
     for name in ("_is_mkldnn_bf16_supported", "_is_mkldnn_fp16_supported"):
         monkeypatch.setattr(torch.ops.mkldnn, name, lambda: supported, raising=False)
-    assert detector_module.slow_precision(device, precision) is warned
+    assert processor.slow_precision(device, precision) is warned
 
 
 def test_the_warning_is_one_line(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -272,7 +324,8 @@ def test_the_warning_is_one_line(monkeypatch: pytest.MonkeyPatch, caplog: pytest
 
 
 def test_half_precision_holds_half_weights_where_autocast_casts_them() -> None:
-    rough = filled_detector("detic-r18", detector_size=96, precision="bfloat16").network
+    rough = filled_detector(R18, optimised=False).network
+    store_as(rough, torch.bfloat16)
     halves = {name for name, value in rough.named_parameters() if value.dtype == torch.bfloat16}
     assert {"cascade.stages.0.fc1.weight", "pyramid.output.0.weight", "backbone.conv1.weight"} <= halves
     decisive = ("centre", "sides", "embed", "box_delta", "scales")

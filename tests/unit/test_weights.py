@@ -45,6 +45,7 @@ from detic_crop.errors import DeticCropError, OutputError, UsageError, WeightsEr
 from tests.kit.errors import refused
 
 MODEL, OTHER_MODEL, VOCABULARY = "detic-r18", "detic-r50", "openimages"
+COCO_MODEL = "torchvision:ssdlite320_mobilenet_v3_large"
 
 
 def checkpoint(seed: int = 0, size: int = 200_000) -> bytes:
@@ -169,7 +170,8 @@ class Server(ThreadingHTTPServer):
 @pytest.fixture
 def site() -> Iterator[Site]:
     """A running server with R18's checkpoint and the Open Images embeddings."""
-    made = Site({entry(MODEL).file: CHECKPOINT, entry(VOCABULARY).file: EMBEDDINGS})
+    files = {entry(MODEL).file: CHECKPOINT, entry(COCO_MODEL).file: CHECKPOINT}
+    made = Site({**files, entry(VOCABULARY).file: EMBEDDINGS})
     server = Server(("127.0.0.1", 0), type("SiteHandler", (Handler,), {"site": made}))
     made.address = f"http://127.0.0.1:{server.server_address[1]}/files"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -191,10 +193,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def entries(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModelEntry]:
-    """The catalogue, with embeddings whose hash is that of our file."""
+    """The catalogue, with embeddings whose hash is that of our file, and a COCO model whose name has ours."""
     ours = dict(catalogue())
     sha256 = hashlib.sha256(EMBEDDINGS).hexdigest()
     ours[VOCABULARY] = dataclasses.replace(ours[VOCABULARY], size=len(EMBEDDINGS), sha256=sha256)
+    file = f"ssdlite_coco-{hashlib.sha256(CHECKPOINT).hexdigest()[:8]}.pth"
+    ours[COCO_MODEL] = dataclasses.replace(ours[COCO_MODEL], file=file)
     for module in (catalogue_module, weights):
         monkeypatch.setattr(module, "catalogue", lambda: ours)
     return ours
@@ -219,7 +223,7 @@ def pull(name: str, site: Site, waits: Waits | None = None, **more: Any) -> list
 
 
 def entry(name: str) -> ModelEntry:
-    return catalogue()[name]
+    return weights.catalogue()[name]  # that of the test
 
 
 def file_of(name: str, folder: Path) -> Path:
@@ -246,6 +250,7 @@ class TestCatalogue:
     def test_has_the_published_models_and_vocabularies_best_first(self) -> None:
         assert list(catalogue()) == [
             *("detic-swinb", "detic-convnext", "detic-r50", "detic-r18"),
+            *(name for name in catalogue() if name.startswith("torchvision:")),
             *("openimages", "lvis", "objects365", "coco"),
         ]
 
@@ -254,8 +259,11 @@ class TestCatalogue:
         one = catalogue()[name]
         assert one.address.startswith("https://")
         assert one.address.endswith("/" + one.file)
-        assert one.licence == "Apache-2.0"
-        if one.kind == "model":
+        assert one.licence == ("BSD-3-Clause" if one.kind == "torchvision" else "Apache-2.0")
+        if one.kind == "torchvision":
+            assert one.about_bytes
+            assert re.fullmatch("[0-9a-f]{8}", one.sha256_start)
+        elif one.kind == "model":
             assert (one.vocabulary, one.conf) == ("openimages", 0.5)
             assert one.speed_ms
             assert one.lvis_box_ap
@@ -808,6 +816,48 @@ class TestInstalled:
         weights.require(MODEL, with_vocabulary=False)
         assert "hashes are recorded again" in caplog.text
         assert entry(MODEL).file in json.loads((folder / "weights.json").read_text())["files"]
+
+
+class TestTorchvision:
+    def test_the_hash_in_the_name_is_checked_and_the_whole_one_recorded(
+        self, site: Site, folder: Path
+    ) -> None:
+        site.drops = [len(CHECKPOINT) // 2]
+        (pulled,) = pull(COCO_MODEL, site)
+        assert site.starts(pulled.path.name) == [0, len(CHECKPOINT) // 2]
+        assert (pulled.path, pulled.sha256) == (file_of(COCO_MODEL, folder), sha256(CHECKPOINT))
+        recorded = json.loads((folder / "weights.json").read_text())["files"][pulled.path.name]
+        assert recorded["sha256"] == sha256(CHECKPOINT)
+        assert weights.verify(COCO_MODEL).sha256 == {pulled.path.name: sha256(CHECKPOINT)}
+        assert weights.best_installed() is None  # not for --model auto
+
+    def test_another_file_is_removed_again(self, site: Site, folder: Path) -> None:
+        site.files[entry(COCO_MODEL).file] = checkpoint(5)
+        with refused("not_the_file", DownloadError, names=[f"{sha256(CHECKPOINT)[:8]}… as its name says"]):
+            pull(COCO_MODEL, site)
+        assert names_in(folder) == []
+
+    def test_a_file_put_there_by_hand_is_held_against_its_name(self, folder: Path) -> None:
+        path = put(COCO_MODEL, folder, checkpoint(5))
+        with refused("damaged_weights", WeightsError, names=[str(path), f"weights pull {COCO_MODEL}"]):
+            weights.require(COCO_MODEL)
+        put(COCO_MODEL, folder, CHECKPOINT)
+        assert weights.require(COCO_MODEL).path == path
+        assert say("rm", COCO_MODEL).out == f"{path} removed\n"
+
+    def test_what_does_not_fit_the_network_is_refused(self, site: Site, folder: Path) -> None:
+        content = torch_file({"a": 1})
+        file = f"ssdlite_coco-{sha256(content)[:8]}.pth"
+        one = dataclasses.replace(entry(COCO_MODEL), file=file)
+        path = folder / file
+        folder.mkdir()
+        path.write_bytes(content)
+        with refused("weights_do_not_fit", WeightsError, names=["a state dict"]):
+            weights.check_checkpoint(one, path)
+
+    def test_a_name_without_its_kind_is_close(self) -> None:
+        with refused("unknown_weights", UsageError, names=[f"did you mean {COCO_MODEL}"]):
+            weights.pull(COCO_MODEL.partition(":")[2])
 
 
 class TestConverted:

@@ -82,6 +82,7 @@ class BoxesFileDetector(Detector):
         self._far: dict[str, str] = {}
         self._larger: set[str] = set()
         self._may_be_percent = _may_be_percent(table)
+        self._asked_next = ""
         self._policy: tuple[Sequence[str] | None, float] = (None, 0.0)
         self.info = DetectorInfo(
             name=f"boxes:{file_name}",
@@ -128,11 +129,16 @@ class BoxesFileDetector(Detector):
         if self._table.numbers:
             name_photos(self._table, photos)
             self._paths = PathIndex(self._table.entries, self._file_name)
+        self._paths.asked_next = self._asked_next
         self._paths.expect(photos)
 
     def ask_for(self, classes: Sequence[str] | None, conf: float = 0.0) -> None:
         """Take note of what counts, so that `notes` can say what does not."""
         self._policy = (classes, conf)
+
+    def followed_by(self, name: str) -> None:
+        """Take note of it, so that `notes` can say who looked at photos that are not listed."""
+        self._asked_next = self._paths.asked_next = name
 
     def notes(self) -> list[str]:
         """Return how the file was read, what was left out or scaled, and which rows cannot be used."""

@@ -22,6 +22,7 @@ class PathIndex:
         self._file_name = file_name
         self._index = NameIndex(self._entries)
         self._photos: Mapping[str, str] = {}
+        self.asked_next = ""  # the detector that is asked about photos without an entry
         self._matching = Matching()
 
     def expect(self, photos: Mapping[str, str] | Iterable[str]) -> None:
@@ -42,6 +43,13 @@ class PathIndex:
                 "boxes_match_no_photo",
                 f"{none} in {self._file_name} (its first entry is {entry}, the first photo {photo}); {cure}",
             )
+
+    def _fate(self, here: int) -> str:
+        """Return what became of photos without an entry."""
+        them = either(here, "it", "them")
+        if self.asked_next:
+            return f"{self.asked_next} was asked about {them}"
+        return f"nobody looked at {them}: resized whole, reason not_listed"
 
     def find(self, key: str) -> str | None:
         """Return the entry's path, or None when the file does not name the photo.
@@ -106,8 +114,7 @@ class PathIndex:
             )
             said.append(
                 f"{here:,} of {counted(len(self._photos), 'photo')} {either(here, 'is', 'are')} not in "
-                f"{self._file_name} (first: {missing[0]}), so nobody looked at {either(here, 'it', 'them')}: "
-                f"resized whole, reason not_listed{lonely}"
+                f"{self._file_name} (first: {missing[0]}), so {self._fate(here)}{lonely}"
                 + (f"; {found.note_on_refused}" if found.refused else "")
             )
         return said

@@ -1,4 +1,4 @@
-"""Published checkpoints: read without running anything, every tensor accounted for.
+"""Published checkpoints of Detic: every tensor accounted for.
 
 The published files name their tensors after the code they were trained with, ours after the parts they belong
 to. `published_name` is the whole difference.
@@ -6,18 +6,13 @@ to. `published_name` is the whole difference.
 
 from __future__ import annotations
 
-import pickle
 import re
-import warnings
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from detic_crop.detectors.torch_files import damage_of
-from detic_crop.errors import WeightsError, one_line
+from detic_crop.detectors.checkpoints import check_fit
 
 # Our name of a tensor → the published one; the first pattern that fits is applied.
 _RENAMES: tuple[tuple[str, str], ...] = (
@@ -66,9 +61,6 @@ IGNORED: tuple[tuple[str, str], ...] = (
 )
 """Published tensors that inference does not need, and why; they may be there or not."""
 
-_LISTED = 10
-_LARGER = 2  # times the size of their file that tensors may have together: some share their numbers
-
 
 def published_name(name: str) -> str:
     """Return the name in a published checkpoint of our tensor `name`.
@@ -88,67 +80,6 @@ def is_ignored(published: str) -> bool:
     return any(re.fullmatch(pattern, published) for pattern, _ in IGNORED)
 
 
-def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint by their published names, on the CPU.
-
-    Args:
-        path: a published ``.pth`` (a pickled dict with the tensors under ``model``; what else it holds, such
-            as an optimiser, is left alone) or a ``.safetensors`` with the same names.
-
-    Raises:
-        WeightsError: it is not there, damaged, of another layout, or wants to run code.
-    """
-    if not path.is_file():
-        raise WeightsError(
-            "missing_weights", f"expected a checkpoint at {path}, got nothing there; check the path"
-        )
-    if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except Exception as error:  # its own, and what torch says of kinds of numbers that it does not know
-            raise WeightsError(
-                "damaged_weights",
-                f"{path} is not a complete safetensors file ({one_line(error, 200)}); get it again",
-            ) from error
-    try:
-        if damage := damage_of(path, thorough=False):
-            raise WeightsError("damaged_weights", f"{path} cannot be used: it {damage}; get it again")
-        with warnings.catch_warnings(action="ignore"):  # about old pickle protocols; nothing a user can do
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except WeightsError:
-        raise
-    except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0] if str(error) else "not a pickle"
-        raise WeightsError(
-            "damaged_weights",
-            f"{path} is damaged or holds more than tensors and plain values, and is not trusted with that "
-            f"({reason}); get the published file again",
-        ) from error
-    except Exception as error:  # a damaged file can make the reader raise nearly anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(
-            "damaged_weights", f"{path} is damaged or incomplete ({reason}); get it again"
-        ) from error
-    tensors = content.get("model") if isinstance(content, dict) else None
-    if not isinstance(tensors, Mapping) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
-        raise WeightsError(
-            "weights_do_not_fit",
-            f"{path}: expected a dict with tensors under 'model', as the published checkpoints have",
-        )
-    if not all(_is_plain(tensor) for tensor in tensors.values()) or (
-        sum(tensor.nbytes for tensor in tensors.values()) > _LARGER * path.stat().st_size
-    ):
-        raise WeightsError(
-            "damaged_weights", f"{path} is damaged: its tensors claim more than its own bytes; get it again"
-        )
-    return {str(name): tensor for name, tensor in tensors.items()}
-
-
-def _is_plain(tensor: Tensor) -> bool:
-    """Return whether a tensor has numbers of its own in this machine's memory, one for each element."""
-    return tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
-
-
 def fill_network(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
     """Put every tensor of a checkpoint where it belongs, as float32 (those that are, uncopied).
 
@@ -166,28 +97,7 @@ def fill_network(network: nn.Module, tensors: Mapping[str, Tensor], source: str)
         for name, tensor in network.state_dict().items()
         if not is_ignored(name)
     }
-    missing = [name for name in wanted if name not in tensors]
-    extra = [name for name in tensors if name not in wanted and not is_ignored(name)]
-    misshapen = [
-        f"{name} expected {tuple(tensor.shape)}, got {tuple(tensors[name].shape)}"
-        for name, (_, tensor) in wanted.items()
-        if name in tensors and tensors[name].shape != tensor.shape
-    ]
-    problems = [
-        _listing(kind, names)
-        for kind, names in (("missing", missing), ("extra", extra), ("misshapen", misshapen))
-        if names
-    ]
-    if problems:
-        raise WeightsError(
-            "weights_do_not_fit",
-            f"{source} does not fit the model: {'; '.join(problems)}. Is it another model's file?",
-        )
+    check_fit({published: tensor for published, (_, tensor) in wanted.items()}, tensors, is_ignored, source)
     ours = {name: tensors[published].float() for published, (name, _) in wanted.items()}
     counters = {name: torch.zeros((), dtype=torch.int64) for name in network.state_dict() if is_ignored(name)}
     network.load_state_dict(ours | counters, strict=True, assign=True)
-
-
-def _listing(kind: str, names: Sequence[str]) -> str:
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return f"{len(names)} {kind}: {', '.join(names[:_LISTED])}{more}"

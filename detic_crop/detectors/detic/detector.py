@@ -16,6 +16,7 @@ from torch.nn import functional
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import Precision
 from detic_crop.detectors.base import Detector, DetectorInfo
+from detic_crop.detectors.batches import in_groups, in_parts
 from detic_crop.detectors.detic.build import EMBEDDING
 from detic_crop.detectors.detic.network import DeticNetwork
 from detic_crop.detectors.detic.optimise import optimise
@@ -27,6 +28,7 @@ from detic_crop.detectors.detic.preprocess import (
     resized_hw,
     to_photo,
 )
+from detic_crop.detectors.detic.processor import slow_precision
 from detic_crop.detectors.detic.select import Found
 from detic_crop.errors import UsageError
 
@@ -157,29 +159,14 @@ class DeticDetector(Detector):
         Equal to one at a time up to rounding, because convolutions of another batch size add up in another
         order: 0.001 px and 1e-6 in score were the most seen on a CPU. Who needs equal bytes gives one photo.
         """
-        groups: dict[tuple[int, int], list[int]] = {}
-        for i, photo in enumerate(prepared):
-            groups.setdefault(padded_hw(photo.shown_hw), []).append(i)
-        answers: dict[int, Detections] = {}
-        for members in groups.values():
-            photos = [prepared[i] for i in members]
-            for i, photo, found in zip(members, photos, self._run_in_parts(photos), strict=True):
-                answers[i] = self._detections(found, photo)
-        return [answers[i] for i in range(len(prepared))]
+        return in_groups(self._found_together, prepared, self.group_of)
 
-    def _run_in_parts(self, photos: Sequence[Prepared]) -> list[Found]:
-        """Run the network, in halves if the memory of the device is too small for all photos at once."""
-        try:
-            return self._run(photos)
-        except torch.cuda.OutOfMemoryError:
-            if len(photos) == 1:
-                raise
-        # Outside of the handler: its traceback holds the tensors that were too many.
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
-        middle = (len(photos) + 1) // 2
-        self.preferred_batch = min(self.preferred_batch, middle)
-        return self._run_in_parts(photos[:middle]) + self._run_in_parts(photos[middle:])
+    def _found_together(self, photos: Sequence[Prepared]) -> list[Detections]:
+        found = in_parts(self._run, photos, self._take_fewer)
+        return [self._detections(*pair) for pair in zip(found, photos, strict=True)]
+
+    def _take_fewer(self, batch: int) -> None:
+        self.preferred_batch = min(self.preferred_batch, batch)
 
     def _run(self, photos: Sequence[Prepared]) -> list[Found]:
         """Return what the network finds in photos of equal padded size."""
@@ -208,18 +195,6 @@ class DeticDetector(Detector):
             class_names=tuple(self.info.class_names[i] for i in found.classes[has_area].tolist()),
             presence=presence,
         )
-
-
-def slow_precision(device: str, precision: Precision) -> bool:
-    """Return whether the CPU lacks the instructions for `precision`, so that it would be emulated."""
-    if torch.device(device).type != "cpu" or precision == "float32":
-        return False
-    supported = "is_mkldnn_bf16_supported" if precision == "bfloat16" else "is_mkldnn_fp16_supported"
-    check = getattr(torch.ops.mkldnn, f"_{supported}", None)
-    try:
-        return check is None or not check()
-    except RuntimeError:  # PyTorch without oneDNN
-        return True
 
 
 def default_batch(device: str) -> int:

@@ -17,6 +17,7 @@ from detic_crop.detectors.detic.cascade import CascadeStage
 from detic_crop.detectors.detic.convnext import ConvNextBlock
 from detic_crop.detectors.detic.network import DeticNetwork
 from detic_crop.detectors.detic.packed import pack
+from detic_crop.detectors.detic.processor import computes_fast
 from detic_crop.detectors.detic.swin import PatchMerging, SwinBlock, SwinStage
 from detic_crop.detectors.detic.swin_fast import FastSwinBlock
 from detic_crop.detectors.detic.winograd import WinogradConv2d, can_replace
@@ -31,9 +32,9 @@ def optimise(network: DeticNetwork, device: str, dtype: torch.dtype = torch.floa
         dtype: number format of autocast, float32 for none.
     """
     fold_norms(network)
-    if torch.device(device).type == "cpu" and dtype == torch.float32:
-        _for_cpu(network)
-    elif dtype != torch.float32:
+    if torch.device(device).type == "cpu" and computes_fast(dtype):
+        _for_cpu(network, dtype)
+    if dtype != torch.float32:
         store_as(network, dtype)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):  # the order that oneDNN and tensor cores want
@@ -63,20 +64,22 @@ def store_as(network: DeticNetwork, dtype: torch.dtype) -> None:
             module.to(dtype)
 
 
-def _for_cpu(network: DeticNetwork) -> None:
+def _for_cpu(network: DeticNetwork, dtype: torch.dtype) -> None:
     for module in list(network.modules()):
         if isinstance(module, SwinStage):
             module.blocks = nn.ModuleList(
-                FastSwinBlock(block) for block in module.blocks if isinstance(block, SwinBlock)
+                FastSwinBlock(block, dtype) for block in module.blocks if isinstance(block, SwinBlock)
             )
         elif isinstance(module, PatchMerging):
-            setattr(module, "reduction", pack(module.reduction))  # noqa: B010
+            setattr(module, "reduction", pack(module.reduction, dtype=dtype))  # noqa: B010
         elif isinstance(module, ConvNextBlock):
             for name in ("fc1", "fc2"):
-                setattr(module, name, pack(getattr(module, name)))
+                setattr(module, name, pack(getattr(module, name), dtype=dtype))
         elif isinstance(module, CascadeStage):
             for name in ("fc1", "fc2", "box_hidden"):
-                setattr(module, name, pack(getattr(module, name)))
+                setattr(module, name, pack(getattr(module, name), dtype=dtype))
+    if dtype != torch.float32:  # Winograd's transforms multiply the rounding of eight bits
+        return
     for module in list(network.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.Conv2d) and can_replace(child):

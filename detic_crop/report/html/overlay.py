@@ -130,7 +130,7 @@ def overlay(
 def _other_boxes(record: Record, candidates: Detections, config: CropConfig) -> list[DrawnBox]:
     """Return all boxes but the chosen and the most confident: eligible ones first, by falling score."""
     wanted = wanted_mask(candidates, wanted_classes(config.classes))
-    eligible = wanted & (candidates.scores >= np.float32(config.conf or 0.0))
+    eligible = wanted & (candidates.scores >= np.float32(config.conf_of(candidates.found_by)))
     drawn = {(record.box, record.class_name), (record.best_box, record.best_class)}
     others: list[DrawnBox] = []
     for i in np.lexsort((-candidates.scores, ~eligible)):

@@ -145,7 +145,7 @@ def _settings(config: CropConfig, inputs: Sequence[str]) -> dict[str, str]:
         **({"photos of": ", ".join(inputs)} if inputs else {}),
         "model": config.model,
         "classes": ", ".join(split_names(config.classes or "any")),  # a journal always has them
-        "conf": "the model’s own" if config.conf is None else f"{config.conf:g}",
+        "conf": config.conf_text,
         "scale": f"{config.scale:g}",
         "size": CropSize.of(config).text,
         "fit": config.fit,

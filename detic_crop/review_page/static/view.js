@@ -218,6 +218,7 @@ function showFacts(row) {
   const facts = [...row.labels];
   if (row.suspicion !== null) facts.push(["suspicion", row.suspicion.toFixed(2)]);
   if (row.presence !== null) facts.push(["presence", row.presence.toFixed(2)]);
+  if (row.found_by) facts.push(["found by", row.found_by]);
   if (row.width) facts.push(["photo", `${row.width}\u00a0×\u00a0${row.height}`]); // a failed one may have no size
   const parts = facts.flatMap(([name, value], i) => {
     const bold = document.createElement("b");

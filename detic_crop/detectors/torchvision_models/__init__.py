@@ -1,0 +1,1 @@
+"""Detectors whose code torchvision has, asked as `--model torchvision:NAME`."""
