@@ -36,12 +36,19 @@ OutFormat: TypeAlias = Literal["files", "tar"]
 Animals: TypeAlias = Literal["largest", "all"]
 NotFound: TypeAlias = Literal["whole", "skip"]
 KeptExif: TypeAlias = Literal["strip", "keep"]
+Tiles: TypeAlias = Literal["none", "auto"]
 BoxFormat: TypeAlias = Literal["xyxy", "xywh"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 MODELS = (
     "auto, lite, lite:FILE, detic-swinb, detic-convnext, detic-r50, detic-r18, torchvision:NAME, "
-    "hf:ID_OR_FOLDER, boxes:FILE, detectron2:CONFIG, A+B or wbf(A,B)"
+    "hf:ID_OR_FOLDER, onnx:FILE, boxes:FILE, detectron2:CONFIG, A+B or wbf(A,B)"
 )
+ONNX_INPUT_WORDS: dict[str, tuple[str, ...]] = {
+    "fitting": ("letterbox", "corner", "stretch"),
+    "colour": ("rgb", "bgr"),
+    "values": ("0-1", "0-255", "imagenet"),
+}
+"""What ``--onnx-input`` can say beside the size: of each kind one word."""
 ENCOUNTERS = "folder, gap:30min, none, or a column of --labels"
 DEFAULT_MAX_PIXELS = 200_000_000
 DEFAULT_PHOTO_TIMEOUT = 60.0
@@ -71,6 +78,39 @@ def parse_size(given: Any) -> Size:
         f"--size must be a side such as 512, width x height such as 384x768, long:1600 or native, with sides "
         f"from 1 to {MAX_SIZE}, got {given!r}",
     )
+
+
+def parse_onnx_input(given: Any) -> str:
+    """Return how a photo is shown to an ONNX model in its one form: ``640x480,letterbox,rgb,0-1``.
+
+    Any of the four may be left out, and their order does not matter; 640 is 640x640.
+
+    Raises:
+        UsageError: a word is unknown, or there are two of a kind.
+    """
+    words = [word.strip() for word in str(given).strip().lower().split(",")]
+    found: dict[str, str] = {}
+    for word in words:
+        sides = re.fullmatch(r"([0-9]{1,9})(?: ?[x×] ?([0-9]{1,9}))?", word)
+        kind = next((kind for kind, known in ONNX_INPUT_WORDS.items() if word in known), "")
+        if sides is not None:
+            width, height = int(sides[1]), int(sides[2] or sides[1])
+            kind = "size" if all(32 <= side <= MAX_SIZE for side in (width, height)) else ""
+            word = f"{width}x{height}"
+        if not kind or kind in found:
+            raise UsageError(
+                "bad_value",
+                "--onnx-input must be a size (width x height, of 32 to 8192), letterbox, corner or stretch, "
+                f"rgb or bgr, and 0-1, 0-255 or imagenet, joined by commas, got {given!r}",
+            )
+        found[kind] = word
+    return ",".join(found[kind] for kind in ("size", *ONNX_INPUT_WORDS) if kind in found)
+
+
+def onnx_input_size(words: str | None) -> tuple[int, int] | None:
+    """Return width and height in what `parse_onnx_input` returns; None if it has none."""
+    found = re.match(r"(\d+)x(\d+)", words or "")
+    return (int(found[1]), int(found[2])) if found is not None else None
 
 
 def parse_duration(text: str, option: str = "--time-limit") -> float:
@@ -258,7 +298,7 @@ class CropConfig:
         Setting(
             "classes whose boxes count",
             takes="marine, any, or names joined by commas",
-            unset="marine; any with boxes:FILE",
+            unset="marine; any with boxes:FILE; with onnx:FILE it depends on its classes",
             metavar="NAMES",
         ),
     ] = None
@@ -278,6 +318,12 @@ class CropConfig:
             "lowest score of a box that counts", low=0, high=1, example="0.3", unset="each model has its own"
         ),
     ] = None
+    tiles: Annotated[
+        Tiles,
+        Setting(
+            "where nothing is found in a photo, look again in overlapping tiles", later=True, of_detector=True
+        ),
+    ] = "none"
     animals: Annotated[
         Animals, Setting("crop the largest animal of each photo, or every animal", later=True)
     ] = "largest"
@@ -336,17 +382,17 @@ class CropConfig:
     decode: Annotated[Decode, Setting("decode all pixels, or only as finely as the crop needs (faster)")] = (
         "full"
     )
-    precision: Annotated[Precision, Setting("number format that Detic computes in", of_detector=True)] = (
-        "float32"
-    )
+    precision: Annotated[
+        Precision, Setting("number format that the network computes in", of_detector=True)
+    ] = "float32"
     detector_size: Annotated[
         int | None,
         Setting(
-            "shortest side, in pixels, at which Detic sees a photo",
+            "shortest side, in pixels, at which the network sees a photo; side of what onnx:FILE sees",
             low=32,
             high=8192,
             example="800",
-            unset="800",
+            unset="as it was trained",
             of_detector=True,
         ),
     ] = None
@@ -358,6 +404,18 @@ class CropConfig:
         Setting(
             "what the four numbers of boxes:FILE are: corners, or left, top, width, height",
             unset="as the file says",
+            later=True,
+            of_detector=True,
+        ),
+    ] = None
+    onnx_input: Annotated[
+        str | None,
+        Setting(
+            "how onnx:FILE is shown a photo, where the file does not say it",
+            takes="size, letterbox, corner or stretch, rgb or bgr, 0-1, 0-255 or imagenet, joined by commas",
+            unset="as the file says, else as its kind of model is trained",
+            metavar="640x640,letterbox,rgb,0-1",
+            form=parse_onnx_input,
             later=True,
             of_detector=True,
         ),
@@ -512,17 +570,23 @@ class RunOptions:
     batch_size: Annotated[
         int | None,
         Setting(
-            "photos that Detic gets at a time on a GPU", low=1, high=256, example="8", unset="fits the device"
+            "photos that the network gets at a time on a GPU",
+            low=1,
+            high=256,
+            example="8",
+            unset="fits the device",
         ),
     ] = None
     weights_file: Annotated[
         Path | None,
-        Setting(
-            "a Detic checkpoint to use instead of the one that was pulled", metavar="FILE", option="--weights"
-        ),
+        Setting("a checkpoint to use instead of the one that was pulled", metavar="FILE", option="--weights"),
     ] = None
     names: Annotated[
-        Path | None, Setting("text file with the class names of --vocabulary FILE.npy", metavar="TXT")
+        Path | None,
+        Setting(
+            "text file with the class names of --weights, --vocabulary FILE.npy or onnx:FILE",
+            metavar="TXT",
+        ),
     ] = None
     per_tar: Annotated[
         int, Setting("most photos whose crops are in one tar file", low=1, high=1_000_000, example="5000")

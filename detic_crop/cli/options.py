@@ -28,7 +28,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "discard_review",
         "dry_run",
     ),
-    "Finding the animal": ("model", "classes", "conf", "box_format"),
+    "Finding the animal": ("model", "classes", "conf", "tiles", "box_format"),
     "The crops": (
         "animals",
         "max_animals",
@@ -53,6 +53,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Label columns": ("label", "individual", "species"),
     "A Kaggle data set": ("title", "user", "licence"),
     "Detic": ("vocabulary", "names", "weights_file", "precision", "detector_size", "batch_size"),
+    "ONNX": ("onnx_input",),
     "Machines and time": (
         "device",
         "workers",

@@ -13,6 +13,7 @@ class RunSettings(TypedDict, total=False):
     classes: str | None
     vocabulary: str | None
     conf: float | None
+    tiles: Literal["none", "auto"]
     animals: Literal["largest", "all"]
     max_animals: int | None
     min_side: int | None
@@ -28,6 +29,7 @@ class RunSettings(TypedDict, total=False):
     detector_size: int | None
     out_format: Literal["files", "tar"]
     box_format: Literal["xyxy", "xywh"] | None
+    onnx_input: str | None
     exif: Literal["strip", "keep"]
     metadata: bool
     gps: bool

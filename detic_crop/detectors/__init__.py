@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detic_crop.config import BoxFormat, Precision
+from detic_crop.config import BoxFormat, Precision, Tiles, parse_onnx_input
 from detic_crop.detectors.families import ModelRequest, family_of, parts_of
 from detic_crop.detectors.joined.names import Node, models_of, without, written
 
@@ -60,25 +60,32 @@ def load_detector(
     detector_size: int | None = None,
     batch_size: int | None = None,
     box_format: BoxFormat | None = None,
+    tiles: Tiles = "none",
+    onnx_input: str | None = None,
     loaded: Mapping[str, Detector] | None = None,
 ) -> Detector:
     """Load a model once, to be asked about many photos.
 
     Args:
         name: ``auto``, ``lite``, ``lite:FILE`` (what `teach` wrote), ``detic-swinb``, ``detic-convnext``,
-            ``detic-r50``, ``detic-r18``, ``boxes:FILE`` (a file, or a folder of labels) or
-            ``detectron2:CONFIG``; or several, joined: ``a+b`` asks b where a found nothing, ``wbf(a,b)``
-            fuses their boxes.
+            ``detic-r50``, ``detic-r18``, ``torchvision:NAME``, ``hf:ID_OR_FOLDER``, ``onnx:FILE``,
+            ``boxes:FILE`` (a file, or a folder of labels) or ``detectron2:CONFIG``; or several, joined:
+            ``a+b`` asks b where a found nothing, ``wbf(a,b)`` fuses their boxes.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         vocabulary: what Detic looks for: ``openimages`` (default), ``lvis``, ``objects365``, ``coco``,
             a ``.npy`` file, ``checkpoint``, or words joined by commas.
-        names: class names of a ``.npy`` file or of the checkpoint's own classifier, one a line.
-        weights_file: a Detic checkpoint instead of the pulled one.
-        precision: number format of Detic's network; ``bfloat16`` and ``float16`` are faster on hardware that
+        names: class names of a ``.npy`` file, of the checkpoint's own classifier, of `weights_file` or of an
+            ONNX file, one a line.
+        weights_file: a checkpoint instead of the pulled one.
+        precision: number format of the network; ``bfloat16`` and ``float16`` are faster on hardware that
             has them.
-        detector_size: shortest side, in pixels, at which Detic sees a photo (default 800).
-        batch_size: photos that Detic is given at once on a GPU.
+        detector_size: shortest side, in pixels, at which the network sees a photo; side of the picture
+            that an ONNX file sees, if it takes any; None: as it was trained.
+        batch_size: photos that the network is given at once on a GPU.
         box_format: ``xyxy`` or ``xywh`` for a boxes file; None judges it by the file.
+        tiles: ``auto`` looks again, in overlapping tiles, where nothing is found in a photo as a whole.
+        onnx_input: how an ONNX file is shown a photo, e.g. ``640x640,letterbox,rgb,0-1``, or parts of that;
+            None: as the file says, else as its kind of model is trained.
         loaded: of a joined name the models that are there already, by name.
 
     Raises:
@@ -97,7 +104,13 @@ def load_detector(
         detector_size=detector_size,
         batch_size=batch_size,
         box_format=box_format,
+        onnx_input=None if onnx_input is None else parse_onnx_input(onnx_input),
         loaded=loaded or {},
     )
     family.check(request)
-    return family.load(request)
+    detector = family.load(request)
+    if tiles == "none":
+        return detector
+    from detic_crop.detectors.joined.tiled import with_tiles
+
+    return with_tiles(detector)

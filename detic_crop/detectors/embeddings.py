@@ -171,7 +171,7 @@ def _in_checkpoint(names: Path | None) -> Vocabulary:
             f"got {len(class_names)}; {source}",
         )
     rows = np.empty((0, EMBEDDING_DIM), np.float32)
-    return Vocabulary(CHECKPOINT, class_names, rows, _sha256(*_encoded(class_names)))
+    return Vocabulary(CHECKPOINT, class_names, rows, names_sha256(class_names))
 
 
 def _words(spec: str, words_dir: Path | None) -> Vocabulary:
@@ -254,7 +254,11 @@ def _checked_rows(
 
 
 def read_names(path: Path) -> tuple[str, ...]:
-    """Return the names, one a line, UTF-8; blanks around them and empty lines at the end do not count."""
+    """Return the names, one a line, UTF-8; blanks around them and empty lines at the end do not count.
+
+    Raises:
+        UsageError: the file cannot be read, or a line is no name that ``--classes`` could take.
+    """
     try:
         text = read_whole(path).decode("utf-8-sig")
     except OSError as error:
@@ -288,6 +292,11 @@ def _check_name(name: str, where: str) -> None:
         raise UsageError(
             "bad_names", f"{where}: {name!r} means a box without a class, which is always wanted; rename it"
         )
+
+
+def names_sha256(names: Sequence[str]) -> str:
+    """Return a hash of class names in their order."""
+    return _sha256(*_encoded(names))
 
 
 def _encoded(names: Sequence[str]) -> list[bytes]:

@@ -37,6 +37,7 @@ class ModelRequest:
     detector_size: int | None = None
     batch_size: int | None = None
     box_format: BoxFormat | None = None
+    onnx_input: str | None = None
     loaded: Mapping[str, Detector] = field(default_factory=dict)
     """Of a joined name the models that are there already, by name: those that another process looked up."""
 
@@ -58,6 +59,18 @@ class ModelRequest:
         return {name: value for name, value in values.items() if value != _DEFAULTS.get(name)}
 
 
+def _torch_devices(devices: str) -> list[str]:
+    from detic_crop.detectors.devices import resolve_devices
+
+    return resolve_devices(devices)
+
+
+def _onnx_devices(devices: str) -> list[str]:
+    from detic_crop.detectors.onnx_file.session import onnx_devices
+
+    return onnx_devices(devices)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """One kind of models.
@@ -71,6 +84,7 @@ class Family:
         is_path: what follows the colon is a path of this machine.
         resumes_by_name: the name that a folder records is enough to load the model again.
         uses_device: it computes, so that ``--device`` concerns it.
+        devices: what ``--device`` means for it; devices, or names joined by commas → one name each.
     """
 
     forms: tuple[str, ...]
@@ -80,6 +94,7 @@ class Family:
     is_path: bool = False
     resumes_by_name: bool = True
     uses_device: bool = True
+    devices: Callable[[str], list[str]] = _torch_devices
 
     def answers_to(self, name: str) -> bool:
         """Return whether a model of that name is of this family."""
@@ -159,6 +174,8 @@ def _family_of_one(name: str) -> Family:
     hint = ""
     if name.endswith(".safetensors"):
         hint = f"; if `teach` wrote it, pass --model lite:{name}"
+    elif name.endswith(".onnx"):
+        hint = f"; pass --model onnx:{name}"
     elif name and os.path.exists(name):
         hint = f"; if it has boxes, pass --model boxes:{name}"
     elif near := difflib.get_close_matches(name, MODELS.replace(" or ", ", ").split(", "), 1):
@@ -216,6 +233,23 @@ def _load_boxes(request: ModelRequest) -> Detector:
     return load_boxes_file(request.path, request.box_format)
 
 
+def _load_onnx(request: ModelRequest) -> Detector:
+    from detic_crop.detectors.onnx_file.loading import OnnxRequest, load_onnx
+
+    if not request.rest.strip():
+        raise UsageError("no_onnx_path", "expected an ONNX file after onnx:, got nothing; write onnx:FILE")
+    return load_onnx(
+        OnnxRequest(
+            path=request.path,
+            device=_onnx_devices(request.device)[0],
+            names=request.names,
+            onnx_input=request.onnx_input,
+            detector_size=request.detector_size,
+            batch_size=request.batch_size,
+        )
+    )
+
+
 def _load_detectron2(request: ModelRequest) -> Detector:
     from detic_crop.detectors.detectron2 import load_detectron2
 
@@ -268,6 +302,15 @@ FAMILIES = (
         is_path=True,
         resumes_by_name=False,
         uses_device=False,
+    ),
+    Family(
+        forms=("onnx:FILE",),
+        what="onnx:FILE",
+        load=_load_onnx,
+        options=frozenset(("names", "onnx_input", "detector_size", "batch_size")),
+        is_path=True,
+        resumes_by_name=False,
+        devices=_onnx_devices,
     ),
     Family(
         forms=("detectron2:CONFIG",),

@@ -137,6 +137,7 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
         "NOT_FOUND": "skip",
         "OUT_FORMAT": "tar",
         "BOX_FORMAT": "xyxy",
+        "TILES": "none",
         "EXIF": "keep",
         "METADATA": "1",
         "GPS": "1",
@@ -170,6 +171,7 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
         "PRECISION",
         "DETECTOR_SIZE",
         "BATCH_SIZE",
+        "ONNX_INPUT",
     }  # refused with another model
     # A shard has its run.json elsewhere: test_shards; an address needs Ray: test_ray.
     assert set(given) | detic | {"SHARD", "RAY_ADDRESS"} == {
@@ -247,7 +249,8 @@ BAD = [
     (["--exif", "some"], "--exif"),
     (["--gps"], "--gps goes with --metadata (columns latitude and longitude) or with --exif keep"),
     (["--box-format", "xywh"], "contradicts xmin, ymin, xmax, ymax"),
-    (["--model", "lite", "--box-format", "xywh"], "goes with --model boxes:FILE only, not with lite"),
+    (["--model", "lite", "--onnx-input", "rgb"], "goes with onnx:FILE only, not with lite"),
+    (["--model", "lite", "--box-format", "xywh"], "goes with boxes:FILE only, not with lite"),
     (["--quality", "0"], "--quality"),
     (["--quality", "101"], "--quality"),
     (["--truncated", "maybe"], "--truncated"),

@@ -127,6 +127,7 @@ def forget_presence(row: dict[str, str]) -> dict[str, str]:
         ({"fit": "round"}, "bad_value", ["--fit"]),
         ({"model": "lite"}, "needs_detector", ["model"]),
         ({"box_format": "xywh"}, "needs_detector", ["box_format"]),
+        ({"onnx_input": "rgb"}, "needs_detector", ["onnx_input"]),
         ({"sizes": 3}, "unknown_setting", ["sizes"]),
     ],
 )

@@ -38,11 +38,16 @@ def refused(
 
 def complained(code: str, stderr: str) -> str:
     """Assert that the command line told that error; return its line."""
-    lines = [line for line in stderr.splitlines() if re.search(WORDING[code], line)]
+    lines = [line for line in stderr.splitlines() if re.search(WORDING[code], _sentence(line))]
     assert lines, f"expected the error {code}, got {', '.join(codes_in(stderr)) or 'none'}: {stderr}"
     return lines[0]
 
 
 def codes_in(stderr: str) -> list[str]:
     """Return the codes of the errors that the command line told."""
-    return [code for code, pattern in WORDING.items() if re.search(pattern, stderr)]
+    lines = [_sentence(line) for line in stderr.splitlines()]
+    return [code for code, pattern in WORDING.items() if any(re.search(pattern, line) for line in lines)]
+
+
+def _sentence(line: str) -> str:
+    return line.removeprefix("detic-crop: ")

@@ -143,7 +143,7 @@ class LiteDetector(Detector):
         """Return what the network sees: one for each box of the overview; at least one."""
         height, width = image.shape[:2]
         with torch.inference_mode():
-            below = self._below(overview(image)[None])
+            below = self._below(overview(image))
             sight: Sight = self._network(below)
             classes = margin(self._network.class_logits(self._network.published(below)[1])[0])
         cells = _array(sight.cells[0])
@@ -165,7 +165,7 @@ class LiteDetector(Detector):
         window = window_around(first, width, height)
         picture = close_up(image, window)
         with torch.inference_mode():
-            below = self._below(np.stack([picture, picture[:, ::-1]]))
+            below = self._below(picture, picture[:, ::-1])
             sight: Sight = self._network(below[:1])
             fine, coarse = self._network.published(below)
             closer = margin(self._network.class_logits(coarse[:1])[0])
@@ -210,8 +210,14 @@ class LiteDetector(Detector):
         same = iou_of_pair(seen.again, measured)
         return Found(np.array(measured), replace(seen.evidence, same_measured=same, contrast=contrast))
 
-    def _below(self, pictures: NDArray[np.uint8]) -> torch.Tensor:
-        return self._network.below(as_tensor(pictures, next(self._network.parameters()).device))
+    def _below(self, *pictures: Pixels) -> torch.Tensor:
+        """Return what both branches see of some pictures of one size.
+
+        One by one: what the first layers make of two is so large that its memory is not kept for the next
+        photo, which takes longer than half of the layers.
+        """
+        device = next(self._network.parameters()).device
+        return torch.cat([self._network.below(as_tensor(each[None], device)) for each in pictures])
 
 
 def _found_again(cells: NDArray[np.float32], window: Window, first: Box) -> tuple[Box, float]:

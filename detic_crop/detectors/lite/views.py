@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from detic_crop.detectors.lite.network import SIDE_STEP
+from detic_crop.images.area import shrink
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom; pixels of the photo
 Window = tuple[int, int, int, int]  # the same in whole pixels, not empty, inside the photo
@@ -61,6 +62,8 @@ def jittered(box: NDArray[np.float64], width: int, height: int, rng: np.random.G
 
 def resize(picture: Pixels, width: int, height: int) -> Pixels:
     """Resize a picture: area averaging if it shrinks (no aliasing), linear if it grows."""
+    if picture.shape[1] >= width and picture.shape[0] >= height:
+        return shrink(picture, width, height)
     shrinks = picture.shape[1] > width or picture.shape[0] > height
     resized = cv2.resize(
         picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
