@@ -375,17 +375,17 @@ class CropConfig:
     decode: Annotated[Decode, Setting("decode all pixels, or only as finely as the crop needs (faster)")] = (
         "full"
     )
-    precision: Annotated[Precision, Setting("number format that Detic computes in", of_detector=True)] = (
-        "float32"
-    )
+    precision: Annotated[
+        Precision, Setting("number format that the network computes in", of_detector=True)
+    ] = "float32"
     detector_size: Annotated[
         int | None,
         Setting(
-            "shortest side, in pixels, at which Detic sees a photo; side of the picture that onnx:FILE sees",
+            "shortest side, in pixels, at which the network sees a photo; side of what onnx:FILE sees",
             low=32,
             high=8192,
             example="800",
-            unset="800; as the file says, else 640",
+            unset="as it was trained",
             of_detector=True,
         ),
     ] = None
@@ -563,7 +563,7 @@ class RunOptions:
     batch_size: Annotated[
         int | None,
         Setting(
-            "photos that Detic or onnx:FILE gets at a time on a GPU",
+            "photos that the network gets at a time on a GPU",
             low=1,
             high=256,
             example="8",
@@ -572,14 +572,12 @@ class RunOptions:
     ] = None
     weights_file: Annotated[
         Path | None,
-        Setting(
-            "a Detic checkpoint to use instead of the one that was pulled", metavar="FILE", option="--weights"
-        ),
+        Setting("a checkpoint to use instead of the one that was pulled", metavar="FILE", option="--weights"),
     ] = None
     names: Annotated[
         Path | None,
         Setting(
-            "text file with the class names of --vocabulary FILE.npy or of onnx:FILE, one a line",
+            "text file with the class names of --weights, --vocabulary FILE.npy or onnx:FILE",
             metavar="TXT",
         ),
     ] = None

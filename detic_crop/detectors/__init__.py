@@ -73,14 +73,14 @@ def load_detector(
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         vocabulary: what Detic looks for: ``openimages`` (default), ``lvis``, ``objects365``, ``coco``,
             a ``.npy`` file, ``checkpoint``, or words joined by commas.
-        names: class names of a ``.npy`` file, of the checkpoint's own classifier, or of an ONNX file, one a
-            line.
-        weights_file: a Detic checkpoint instead of the pulled one.
-        precision: number format of Detic's network; ``bfloat16`` and ``float16`` are faster on hardware that
+        names: class names of a ``.npy`` file, of the checkpoint's own classifier, of `weights_file` or of an
+            ONNX file, one a line.
+        weights_file: a checkpoint instead of the pulled one.
+        precision: number format of the network; ``bfloat16`` and ``float16`` are faster on hardware that
             has them.
-        detector_size: shortest side, in pixels, at which Detic sees a photo (default 800); side of the
-            picture that an ONNX file sees, if it takes any.
-        batch_size: photos that Detic or an ONNX file is given at once on a GPU.
+        detector_size: shortest side, in pixels, at which the network sees a photo; side of the picture
+            that an ONNX file sees, if it takes any; None: as it was trained.
+        batch_size: photos that the network is given at once on a GPU.
         box_format: ``xyxy`` or ``xywh`` for a boxes file; None judges it by the file.
         onnx_input: how an ONNX file is shown a photo, e.g. ``640x640,letterbox,rgb,0-1``, or parts of that;
             None: as the file says, else as its kind of model is trained.

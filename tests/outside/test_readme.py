@@ -222,6 +222,7 @@ def use(command: str) -> None:
     if (
         name in ("weights", "review", "teach")
         or "lite:" in command
+        or "torchvision:" in command
         or {"detic-swinb", "ray"} & set(re.split(r"[\s+]", command))
     ):
         understood(command)
