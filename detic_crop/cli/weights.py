@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from detic_crop.cli import messages
 from detic_crop.cli.options import option
-from detic_crop.detectors.catalogue import ModelEntry
-from detic_crop.detectors.lite import package as lite_package
-from detic_crop.errors import UsageError, WeightsError
+from detic_crop.errors import WeightsError
+
+if TYPE_CHECKING:
+    from detic_crop.detectors.places import Row
 
 _names = click.argument("names", nargs=-1, metavar="NAME…")
 
@@ -31,11 +31,11 @@ def weights() -> None:
 @weights.command("list")
 def list_weights() -> int:
     """List the models that can be pulled, how good they are, and which of them are installed."""
-    from detic_crop.detectors.weights import catalogue, weights_dir
+    from detic_crop.detectors.places import places
+    from detic_crop.detectors.weights import weights_dir
 
-    folder = weights_dir()
     header = ("name", "installed", "size", "licence", "ms", "AP", "what")
-    rows = [header, _lite_row(), *(_row(entry, folder) for entry in catalogue().values())]
+    rows = [header, *(_cells(row) for place in places() for row in place.rows())]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         messages.say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -43,14 +43,15 @@ def list_weights() -> int:
         "\nms, AP: published time per photo on a Titan RTX and LVIS box AP; "
         "longest side 640, threshold 0.3, no masks"
     )
-    messages.say(f"folder: {folder}")
+    click.echo("any detector of transformers on the hub: detic-crop weights pull hf:OWNER/NAME")
+    messages.say(f"folder: {weights_dir()}")
     messages.say(f"lite: {_lite_place()}")
     return 0
 
 
 @weights.command()
 @_names
-@option("--mirror", metavar="URL", help="get the same file names from below this address instead")
+@option("--mirror", metavar="URL", help="get the same file names from below this address; of hf: another hub")
 @option("--quiet", is_flag=True, help="no progress bar")
 def pull(names: tuple[str, ...], mirror: str | None, quiet: bool) -> int:
     """Download models with their default vocabulary, or vocabularies alone.
@@ -60,20 +61,16 @@ def pull(names: tuple[str, ...], mirror: str | None, quiet: bool) -> int:
     \b
     detic-crop weights pull detic-swinb
     detic-crop weights pull vocabularies
+    detic-crop weights pull hf:PekingU/rtdetr_v2_r50vd
     """
-    from detic_crop.detectors.weights import named, pull
+    from detic_crop.detectors.places import place_of
 
     names = _at_least_one(names, "pull")
-    if lite_package.NAME in names:
-        messages.say(f"lite is not pulled, it came with this package: {lite_package.weights_path()}")
-    names = tuple(name for name in names if name != lite_package.NAME)
-    for name in names:
-        named(name)  # refuse a mistyped name before the first download
+    wanted = [(place_of(name), part) for name in names for part in place_of(name).parts(name)]
     with _no_bar() if quiet else _bar() as progress:
-        for name in names:
-            for file in pull(name, mirror=mirror, progress=progress):
-                state = "downloaded" if file.downloaded else "was there already"
-                messages.say(f"{file.path} {state}, sha256 {file.sha256}")
+        for place, part in wanted:
+            for sentence in place.pull(part, mirror, progress):
+                messages.say(sentence)
     return 0
 
 
@@ -84,34 +81,25 @@ def verify(names: tuple[str, ...]) -> int:
 
     Exit code 1 if a file is damaged or has changed, or if one that was named is not there.
     """
-    from detic_crop.detectors.weights import catalogue, named, verify, weights_dir
+    from detic_crop.detectors.places import place_of, places
+    from detic_crop.detectors.weights import weights_dir
 
-    folder = weights_dir()
-    bad = False
     if names:
-        wanted = [entry for name in names if name != lite_package.NAME for entry in named(name)]
+        wanted = [(place_of(name), part) for name in names for part in place_of(name).parts(name)]
     else:
-        wanted = [entry for entry in catalogue().values() if (folder / entry.file).exists()]
-    if lite_package.NAME in names:
+        wanted = [(place, part) for place in places() for part in place.installed()]
+    bad = False
+    for place, part in wanted:
         try:
-            place = lite_package.weights_path()
-            lite_package.read_weights(place)
+            sentences = place.verify(part, with_vocabulary=bool(names))
         except WeightsError as error:
             bad = True
             messages.say_error(error.message)
         else:
-            messages.say(f"{place} is as it was, sha256 {lite_package.WEIGHTS_SHA256}")
-    for entry in wanted:
-        try:
-            found = verify(entry.name, folder=folder, with_vocabulary=bool(names))
-        except WeightsError as error:
-            bad = True
-            messages.say_error(error.message)
-        else:
-            for file, sha256 in found.sha256.items():
-                messages.say(f"{folder / file} is as it was, sha256 {sha256}")
-    if not wanted and not names:
-        messages.say(f"no weights in {folder}")
+            for sentence in sentences:
+                messages.say(sentence)
+    if not wanted:
+        messages.say(f"no weights in {weights_dir()}")
     return 1 if bad else 0
 
 
@@ -122,21 +110,19 @@ def path(name: str | None) -> int:
 
     Exit code 1 if that file is not there.
     """
-    from detic_crop.detectors.weights import missing_message, named, weights_dir
+    from detic_crop.detectors.places import place_of
+    from detic_crop.detectors.weights import weights_dir
 
-    folder = weights_dir()
     if name is None:
-        messages.say(str(folder))
+        messages.say(str(weights_dir()))
         return 0
-    if name == lite_package.NAME:
-        messages.say(str(lite_package.weights_path()))
-        return 0
+    place = place_of(name)
     missing = False
-    for entry in named(name):
-        if (folder / entry.file).exists():
-            messages.say(str(folder / entry.file))
-        else:
-            messages.say_error(missing_message(entry.name, with_vocabulary=False))
+    for part in place.parts(name):
+        try:
+            messages.say(str(place.path(part)))
+        except WeightsError as error:
+            messages.say_error(error.message)
             missing = True
     return 1 if missing else 0
 
@@ -150,18 +136,14 @@ def rm(names: tuple[str, ...], forget: bool) -> int:
     A model's vocabulary stays, since other models use it. The recorded hash stays, so that a later pull is
     compared with it.
     """
-    from detic_crop.detectors.weights import named, remove, weights_dir
+    from detic_crop.detectors.places import place_of
+    from detic_crop.detectors.weights import weights_dir
 
     for name in _at_least_one(names, "rm"):
-        if name == lite_package.NAME:
-            raise UsageError(
-                "lite_not_pulled",
-                "lite came with this package and stays; it is a Python package of its own, removed by: "
-                f"pip uninstall {lite_package.DISTRIBUTION}",
-            )
-        named(name)
+        place_of(name).check_removable(name)
     for name in names:
-        removed = remove(name, forget_hash=forget)
+        place = place_of(name)
+        removed = [file for part in place.parts(name) for file in place.remove(part, forget)]
         for file in removed:
             messages.say(f"{file} removed")
         if not removed:
@@ -171,56 +153,32 @@ def rm(names: tuple[str, ...], forget: bool) -> int:
 
 def _at_least_one(names: tuple[str, ...], command: str) -> tuple[str, ...]:
     if not names:
-        from detic_crop.detectors.catalogue import VOCABULARIES, catalogue
+        from detic_crop.detectors.places import known_names
 
-        known = ", ".join([*catalogue(), VOCABULARIES])
+        known = ", ".join(known_names())
         raise click.UsageError(f"which? e.g. detic-crop weights {command} detic-swinb; known: {known}")
     return names
 
 
-def _lite_row() -> tuple[str, ...]:
-    try:
-        there = lite_package.weights_path().exists()
-    except WeightsError:
-        there = False
-    about = "finds marine mammals of ImageNet's kinds; came with this package"
-    size = _bytes(lite_package.WEIGHTS_BYTES)
-    return (lite_package.NAME, "yes" if there else "no", size, lite_package.LICENCE, "", "", about)
-
-
 def _lite_place() -> str:
+    from detic_crop.detectors.lite import package
+
     try:
-        return f"{lite_package.weights_path()}, sha256 {lite_package.WEIGHTS_SHA256}"
+        return f"{package.weights_path()}, sha256 {package.WEIGHTS_SHA256}"
     except WeightsError as error:
         return error.message
 
 
-def _row(entry: ModelEntry, folder: Path) -> tuple[str, ...]:
-    file = folder / entry.file
-    size = file.stat().st_size if file.exists() else entry.size
+def _cells(row: Row) -> tuple[str, ...]:
     return (
-        entry.name,
-        _state(entry, folder),
-        _bytes(size) if size is not None else f"~{_bytes(entry.about_bytes or 0)}",
-        entry.licence,
-        _number(entry.speed_ms),
-        _number(entry.lvis_box_ap),
-        entry.about,
+        row.name,
+        row.installed,
+        f"{'~' * row.is_estimate}{_bytes(row.bytes)}",
+        row.licence,
+        _number(row.speed_ms),
+        _number(row.box_ap),
+        row.about,
     )
-
-
-def _state(entry: ModelEntry, folder: Path) -> str:
-    from detic_crop.detectors.weights import catalogue, unfinished_download
-
-    if not (folder / entry.file).exists():
-        begun = unfinished_download(entry, folder)
-        if begun is None:
-            return "no"
-        there, total = begun
-        return f"{there / total:.0%} pulled" if total else "begun"
-    if entry.vocabulary and not (folder / catalogue()[entry.vocabulary].file).exists():
-        return f"lacks {entry.vocabulary}"
-    return "yes"
 
 
 def _number(value: float | None) -> str:

@@ -93,9 +93,9 @@ def test_a_joined_kind_has_the_options_of_its_parts(tmp_path: Path, monkeypatch:
     kind = family_of("boxes:a+b.csv+detic-r50")
     assert {"box_format", "vocabulary"} <= kind.options
     assert kind.uses_device
-    assert not kind.resumes_by_name
+    assert not kind.resumes("boxes:a+b.csv+detic-r50")
     assert kind.absolute("boxes:a+b.csv+detic-r50") == f"boxes:{tmp_path / 'a+b.csv'}+detic-r50"
-    assert family_of("wbf(detic-r50,lite*2)").resumes_by_name
+    assert family_of("wbf(detic-r50,lite*2)").resumes("wbf(detic-r50,lite*2)")
     two_files = family_of("boxes:a.csv+boxes:b.csv")
     assert not two_files.uses_device
     assert all(kind.answers_to(form) is False for kind in FAMILIES for form in ("A+B", "wbf(A,B)"))

@@ -23,12 +23,13 @@ import detic_crop
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.overlap import iou_of_pair
 from detic_crop.detectors.base import Detector
+from detic_crop.detectors.lite import fast as lite_fast
 from detic_crop.detectors.lite import weights as lite_weights
 from detic_crop.detectors.lite.backbone import load_imagenet, port_weights, read_checkpoint, timm_name
 from detic_crop.detectors.lite.boxes import boxes_of_cells
 from detic_crop.detectors.lite.classes import margin
 from detic_crop.detectors.lite.detector import LiteDetector, inside_photo, load_lite
-from detic_crop.detectors.lite.fast import FusedConv2d, can_fuse
+from detic_crop.detectors.lite.fast import FusedConv2d, PackedPointwise, can_fuse
 from detic_crop.detectors.lite.judgement import FEATURES, Evidence, Judgement
 from detic_crop.detectors.lite.network import CELL, LiteNetwork, Sight
 from detic_crop.detectors.lite.package import weights_path
@@ -130,7 +131,7 @@ def test_the_branch_of_imagenet_is_the_published_network(
     port_weights(checkpoint, model)
     monkeypatch.setattr(lite_weights, "can_fuse", lambda: fused)  # False: a machine without the operator
     network = load_network(read_weights(), optimised=optimised)
-    count = sum(isinstance(m, FusedConv2d) for m in network.modules())
+    count = sum(isinstance(m, FusedConv2d | PackedPointwise) for m in network.modules())
     assert (count > 80) if fused and optimised else count == 0
     pixels = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.inference_mode():
@@ -174,6 +175,37 @@ def test_a_fused_convolution_pads_as_the_published_one(
     image = torch.randn(2, 4, height, width, generator=torch.Generator().manual_seed(kernel))
     with torch.inference_mode():
         torch.testing.assert_close(FusedConv2d(conv, relu6=False)(image), conv(image), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 5), (8, 12), (40, 56)])
+@pytest.mark.parametrize("relu6", [True, False])
+def test_a_packed_convolution_is_the_fused_one(height: int, width: int, relu6: bool) -> None:
+    conv = nn.Conv2d(24, 144, 1).requires_grad_(False)
+    fused = FusedConv2d(conv, relu6)
+    image = torch.randn(2, 24, height, width, generator=torch.Generator().manual_seed(1))
+    for each in (image, image.contiguous(memory_format=torch.channels_last)):
+        with torch.inference_mode():
+            packed = PackedPointwise.of(fused)
+            ours = packed(each)
+            torch.testing.assert_close(ours, fused(each), atol=1e-6, rtol=1e-6)
+            assert torch.equal(pickle.loads(pickle.dumps(packed))(each), ours)
+        assert ours.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_only_layers_that_keep_their_bits_are_packed(
+    network: LiteNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The boxes of a folder that is continued are those of the version that began it."""
+    monkeypatch.setattr(lite_fast, "_fused", FusedConv2d)
+    unpacked = load_network(read_weights())
+    assert not any(isinstance(module, PackedPointwise) for module in unpacked.modules())
+    for height, width in ((320, 448), (96, 256)):
+        with torch.inference_mode():
+            pixels = as_tensor(sea(height, width)[None])
+            ours, theirs = network.below(pixels), unpacked.below(pixels)
+            assert torch.equal(ours, theirs)
+            assert torch.equal(network(ours).features, unpacked(theirs).features)
+            assert all(map(torch.equal, network.published(ours), unpacked.published(theirs)))
 
 
 def test_the_weights_file_is_small_and_written_the_same_each_time() -> None:

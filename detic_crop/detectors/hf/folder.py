@@ -119,7 +119,7 @@ def find_folder(text: str) -> ModelFolder:
     pulled = read_pulled(named.folder)
     if pulled is None and not (named.folder / "config.json").is_file():
         raise WeightsError("missing_weights", missing_message(named))
-    if named.revision and pulled and not _is_revision(named.revision, pulled):
+    if named.revision and pulled and not is_revision(named.revision, pulled):
         raise WeightsError(
             "missing_weights",
             f"{named} is not pulled: here is {pulled.revision or 'the main revision'}, commit "
@@ -147,6 +147,11 @@ def read_pulled(folder: Path) -> Pulled | None:
 def write_pulled(folder: Path, pulled: Pulled) -> None:
     """Record where a model came from."""
     (folder / _PULLED).write_bytes(msgspec.json.encode(pulled))
+
+
+def is_revision(revision: str, pulled: Pulled) -> bool:
+    """Return whether a branch, tag or commit, or the beginning of one, is what was pulled."""
+    return revision == pulled.revision or (len(revision) >= 7 and pulled.commit.startswith(revision))
 
 
 def model_files(folder: Path) -> list[str]:
@@ -277,7 +282,3 @@ def _records_of(folder: ModelFolder) -> Records:
         return Records(folder.path)
     key = hashlib.sha256(os.fsencode(folder.path)).hexdigest()[:16]
     return Records(hub_folder() / ".seen" / key)
-
-
-def _is_revision(revision: str, pulled: Pulled) -> bool:
-    return revision == pulled.revision or (len(revision) >= 7 and pulled.commit.startswith(revision))
