@@ -74,6 +74,7 @@ WORDING: dict[str, str] = {
         "|^--[a-z]+ .* does not apply to --to .*; leave it out$"
         "|^--(classes|conf) .* goes with boxes files, and both A and B are output folders; leave it out$"
         "|^--no-labels and --labels exclude each other; leave one out$"
+        "|^--tiles auto goes with models that look at the photo, not with .*; leave it out, or join another"
     ),
     #
     # exports
