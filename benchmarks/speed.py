@@ -4,7 +4,7 @@
 
 Parts: pipeline, checking, workers, lite, detic, alone, resume, memory; all of them by default. Everything is
 a ratio of two ways measured in turn in one process (`alone`: each in a process of its own, on one thread, in
-processor time), several rounds, the median printed with the extremes. Photos, of `benchmarks.photos`, are made
+processor time), several rounds, the median printed with the extremes. Photos (`benchmarks.photos`) are made
 up and kept in FOLDER. Each line says how much of the processors other work used meanwhile. Exit code 1 when a
 target is missed.
 """
