@@ -115,8 +115,8 @@ class OnnxDetector(Detector):
         if highest >= len(self._names):
             raise DeticCropError(
                 "names_do_not_fit",
-                f"{self.info.name} answers with class {highest}, and there are {len(self._names)} class names; "
-                "pass the names it was trained with as --names TXT",
+                f"{self.info.name} answers with class {highest}, and there are {len(self._names)} class "
+                "names; pass the names it was trained with as --names TXT",
             )
         return found.take(np.flatnonzero(self._is_class[numbers]))
 
