@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from detic_crop.commands.apply import apply as apply
     from detic_crop.commands.audit import read_audit as read_audit
     from detic_crop.commands.audit import write_audit as write_audit
+    from detic_crop.commands.compare import CompareResult as CompareResult
+    from detic_crop.commands.compare import compare as compare
     from detic_crop.commands.crop_photo import CropResult as CropResult
     from detic_crop.commands.crop_photo import crop_photo as crop_photo
     from detic_crop.commands.export import ExportResult as ExportResult
@@ -55,6 +57,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "commands.apply": ("apply",),
     "commands.audit": ("read_audit", "write_audit"),
+    "commands.compare": ("CompareResult", "compare"),
     "commands.crop_photo": ("CropResult", "crop_photo"),
     "commands.export": ("ExportResult", "export"),
     "commands.merge": ("merge",),

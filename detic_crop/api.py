@@ -3,6 +3,8 @@
 from detic_crop.commands.apply import apply as apply
 from detic_crop.commands.audit import read_audit as read_audit
 from detic_crop.commands.audit import write_audit as write_audit
+from detic_crop.commands.compare import CompareResult as CompareResult
+from detic_crop.commands.compare import compare as compare
 from detic_crop.commands.crop_photo import CropResult as CropResult
 from detic_crop.commands.crop_photo import crop_photo as crop_photo
 from detic_crop.commands.export import ExportResult as ExportResult

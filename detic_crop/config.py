@@ -36,6 +36,7 @@ OutFormat: TypeAlias = Literal["files", "tar"]
 Animals: TypeAlias = Literal["largest", "all"]
 NotFound: TypeAlias = Literal["whole", "skip"]
 KeptExif: TypeAlias = Literal["strip", "keep"]
+Tiles: TypeAlias = Literal["none", "auto"]
 BoxFormat: TypeAlias = Literal["xyxy", "xywh"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 MODELS = (
@@ -317,6 +318,12 @@ class CropConfig:
             "lowest score of a box that counts", low=0, high=1, example="0.3", unset="each model has its own"
         ),
     ] = None
+    tiles: Annotated[
+        Tiles,
+        Setting(
+            "where nothing is found in a photo, look again in overlapping tiles", later=True, of_detector=True
+        ),
+    ] = "none"
     animals: Annotated[
         Animals, Setting("crop the largest animal of each photo, or every animal", later=True)
     ] = "largest"

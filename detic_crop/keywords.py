@@ -59,7 +59,9 @@ PROSE = frozenset(
 _VERBS = {
     **{
         verb: verb
-        for verb in ("run", "recrop", "review", "apply", "teach", "split", "merge", "export", "verify")
+        for verb in (
+            *("run", "recrop", "review", "apply", "teach", "split", "merge", "export", "verify", "compare"),
+        )
     },
     "audit": "write_audit",
 }

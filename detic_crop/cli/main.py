@@ -346,6 +346,60 @@ def export(cropped: str, to: str, out: str, quiet: bool, **given: Any) -> int:
 
 
 @cli.command()
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@option(
+    "--out", "out", required=True, metavar="FOLDER", help="the folder to make; there may be nothing else yet"
+)
+@option("--truth", metavar="BOXES", help="where the animals are: boxes, or a folder that somebody reviewed")
+@option(
+    "--in",
+    "input",
+    metavar="PHOTOS",
+    help="where the photos are, for pictures and sizes: of boxes files, or if they have moved",
+)
+@option(
+    "--animals",
+    type=click.Choice(("largest", "all")),
+    help="the largest box of each photo, or every box  [default: all, if both have every animal]",
+)
+@option("--classes", metavar="NAMES", help="classes of boxes files that count  [default: any]")
+@option(
+    "--conf",
+    type=float,
+    metavar="N",
+    help="lowest score of boxes files that counts  [default: the file's own]",
+)
+@option(
+    "--box-format",
+    type=click.Choice(("xyxy", "xywh")),
+    help="of boxes files that do not say what their four numbers are",
+)
+@option(
+    "--label",
+    metavar="COLUMN",
+    help="label column to group by; folder: the photo's folder  [default: species …]",
+)
+@option("--pictures", type=int, default=60, show_default=True, metavar="N", help="number of photos to show")
+@settings(RunOptions, ("quiet",))
+def compare(a: str, b: str, out: str, quiet: bool, **given: Any) -> int:
+    """Compare two results for the same photos, A and B: one page, compare.html, and a table, compare.csv.
+
+    Each is an output folder of `detic-crop run`, or boxes in any format that --model boxes: reads. With
+    --truth it says how good each is: recall, overlap, false alarms, average precision.
+
+    \b
+    detic-crop compare cropped_lite cropped_detic --out compared
+    detic-crop compare cropped megadetector.json --truth boxes.csv --out compared
+    """
+    from detic_crop import api
+
+    result = api.compare(a, b, out, quiet=quiet, **given)
+    messages.say_lines(result, quiet=quiet)
+    return 0
+
+
+@cli.command()
 @click.argument("cropped", nargs=-1, required=True, metavar="CROPPED")
 @option("--out", "output", hidden=True)  # of several folders, which are refused with what to do instead
 @option("--partial", is_flag=True, help="preview: only write the tables of what the shards have finished")

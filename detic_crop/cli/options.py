@@ -28,7 +28,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "discard_review",
         "dry_run",
     ),
-    "Finding the animal": ("model", "classes", "conf", "box_format"),
+    "Finding the animal": ("model", "classes", "conf", "tiles", "box_format"),
     "The crops": (
         "animals",
         "max_animals",

@@ -10,8 +10,9 @@ from detic_crop.config import CropConfig, RunOptions
 from detic_crop.detectors import load_detector, resolve_model, with_auto
 from detic_crop.detectors.base import Detector, DetectorInfo
 from detic_crop.detectors.families import family_of, parts_of
-from detic_crop.detectors.joined.family import looked_up
 from detic_crop.detectors.joined.names import models_of
+from detic_crop.detectors.joined.several import Several
+from detic_crop.detectors.joined.tiled import with_tiles
 from detic_crop.detectors.vocabulary import join_names, resolve_classes
 from detic_crop.errors import UsageError
 from detic_crop.work.executors.ray_cluster import device_of, import_ray
@@ -36,15 +37,9 @@ class ChosenDetector:
     devices: tuple[str, ...] = ()
 
     def settings_elsewhere(self) -> dict[str, Any]:
-        """Return the further arguments of `load_detector` in another process.
-
-        Members of a joined model that look their answers up go there as they are: a node may lack their
-        file, and they have been told of the photos.
-        """
-        node = parts_of(self.model)
-        if isinstance(node, str):
-            return self.settings
-        return {**self.settings, "loaded": looked_up(self.detector, node)}
+        """Return the further arguments of `load_detector` in another process."""
+        lookups = self.detector.lookups if isinstance(self.detector, Several) else {}
+        return {**self.settings, "loaded": lookups} if lookups else self.settings
 
 
 def choose_detector(
@@ -72,7 +67,8 @@ def choose_detector(
                     f"--{option.replace('_', '-')} goes with --model {model} only, not with your own "
                     "detector",
                 )
-        return ChosenDetector(given, "given by the caller")
+        asked = with_tiles(given) if config.tiles == "auto" else given
+        return ChosenDetector(asked, "given by the caller")
     model, reason = resolve_model(config.model)
     if config.model == "auto" and begun_with is not None:
         model, reason = begun_with.model, "this folder was begun with it"
@@ -91,6 +87,7 @@ def choose_detector(
         "detector_size": config.detector_size,
         "batch_size": options.batch_size,
         "box_format": config.box_format,
+        "tiles": config.tiles,
         "onnx_input": config.onnx_input,
     }
     devices: list[str] = []

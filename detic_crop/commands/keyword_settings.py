@@ -13,6 +13,7 @@ class RunSettings(TypedDict, total=False):
     classes: str | None
     vocabulary: str | None
     conf: float | None
+    tiles: Literal["none", "auto"]
     animals: Literal["largest", "all"]
     max_animals: int | None
     min_side: int | None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detic_crop.config import BoxFormat, Precision, parse_onnx_input
+from detic_crop.config import BoxFormat, Precision, Tiles, parse_onnx_input
 from detic_crop.detectors.families import ModelRequest, family_of, parts_of
 from detic_crop.detectors.joined.names import Node, models_of, without, written
 
@@ -60,6 +60,7 @@ def load_detector(
     detector_size: int | None = None,
     batch_size: int | None = None,
     box_format: BoxFormat | None = None,
+    tiles: Tiles = "none",
     onnx_input: str | None = None,
     loaded: Mapping[str, Detector] | None = None,
 ) -> Detector:
@@ -82,6 +83,7 @@ def load_detector(
             that an ONNX file sees, if it takes any; None: as it was trained.
         batch_size: photos that the network is given at once on a GPU.
         box_format: ``xyxy`` or ``xywh`` for a boxes file; None judges it by the file.
+        tiles: ``auto`` looks again, in overlapping tiles, where nothing is found in a photo as a whole.
         onnx_input: how an ONNX file is shown a photo, e.g. ``640x640,letterbox,rgb,0-1``, or parts of that;
             None: as the file says, else as its kind of model is trained.
         loaded: of a joined name the models that are there already, by name.
@@ -106,4 +108,9 @@ def load_detector(
         loaded=loaded or {},
     )
     family.check(request)
-    return family.load(request)
+    detector = family.load(request)
+    if tiles == "none":
+        return detector
+    from detic_crop.detectors.joined.tiled import with_tiles
+
+    return with_tiles(detector)

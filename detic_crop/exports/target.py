@@ -1,4 +1,4 @@
-"""The folder that an export writes: made beside its place, and put there once it is whole."""
+"""The folder that `export` or `compare` writes: made beside its place, and put there once it is whole."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -104,7 +104,13 @@ class Target:
 
 
 @contextlib.contextmanager
-def new_folder(out: str | os.PathLike[str], outside_of: Iterable[tuple[str, str]]) -> Iterator[Target]:
+def new_folder(
+    out: str | os.PathLike[str],
+    outside_of: Iterable[tuple[str, str]],
+    *,
+    command: str = "export",
+    replaces: Callable[[Path], bool] = lambda _: False,
+) -> Iterator[Target]:
     """Yield a folder to be filled, and put it into its place when all went well; else nothing is left.
 
     It is made beside its place, which takes it in one step. A folder that is there stays itself, since a
@@ -113,6 +119,8 @@ def new_folder(out: str | os.PathLike[str], outside_of: Iterable[tuple[str, str]
     Args:
         out: where it is to be: a path that is free, or an empty folder.
         outside_of: folders that it may not lie in, each with what it holds.
+        command: the command that writes it.
+        replaces: returns whether all that a folder holds may be replaced by files of the same names.
 
     Raises:
         UsageError: there is something already, or it is an address, or lies in one of those folders.
@@ -126,23 +134,25 @@ def new_folder(out: str | os.PathLike[str], outside_of: Iterable[tuple[str, str]
     if is_address(given):
         raise UsageError(
             "out_not_writable",
-            f"export writes to a disk, got --out {redact(given)}; pass a folder, then copy it",
+            f"{command} writes to a disk, got --out {redact(given)}; pass a folder, then copy it",
             out="out",
         )
     path = Path(os.path.abspath(given))
     for folder, what in outside_of:
         _refuse_inside(path, folder, what, given)
     partial = (path if path.is_dir() else path.parent) / f".{path.name}.partial"
-    if os.path.lexists(path) and not (path.is_dir() and all(held == partial for held in path.iterdir())):
+    if os.path.lexists(path) and not (
+        path.is_dir() and (all(held == partial for held in path.iterdir()) or replaces(path))
+    ):
         raise UsageError(
             "out_not_empty",
-            f"--out {given} is there already, and an export is not mixed with anything; pass another, or "
-            "remove it first",
+            f"--out {given} is there already, and what {command} writes is not mixed with anything; pass "
+            "another, or remove it first",
             out="out",
         )
-    with output_errors(given, kept="nothing of the export is left"):
+    with output_errors(given, kept=f"nothing of the {command} is left"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(partial, given):
+        with _alone(partial, given, command):
             try:
                 yield Target(partial, given)
                 (partial / _LOCK).unlink()
@@ -160,7 +170,7 @@ def _put_in_place(partial: Path, path: Path) -> None:
     try:
         for made in sorted(partial.iterdir()):
             moved.append(path / made.name)
-            made.rename(moved[-1])
+            made.replace(moved[-1])
         partial.rmdir()
     except BaseException:
         for name in filter(os.path.lexists, moved):
@@ -176,7 +186,7 @@ def _remove(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _alone(partial: Path, given: str) -> Iterator[None]:
+def _alone(partial: Path, given: str, command: str) -> Iterator[None]:
     """Make an empty folder, alone of all processes; what a killed export left there is removed."""
     if os.path.lexists(partial) and not (partial / _LOCK).is_file():
         raise UsageError(
@@ -189,7 +199,7 @@ def _alone(partial: Path, given: str) -> Iterator[None]:
     try:
         lock.acquire()
     except filelock.Timeout as error:
-        raise OutputError("in_use", f"another export is at work on {given}; wait for it to end") from error
+        raise OutputError("in_use", f"another {command} is at work on {given}; wait for it to end") from error
     try:
         for left in partial.iterdir():
             if left.name != _LOCK:

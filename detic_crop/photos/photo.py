@@ -9,7 +9,7 @@ from heapq import heappop, heappush
 from msgspec import Struct
 
 from detic_crop.columns import Column, Texts, hashes_of, rows_alike
-from detic_crop.config import DEFAULT_PHOTO_TIMEOUT, Truncated
+from detic_crop.config import DEFAULT_MAX_PIXELS, DEFAULT_PHOTO_TIMEOUT, Truncated
 from detic_crop.images.decode import IMAGE_EXTENSIONS, PhotoFile
 from detic_crop.images.file_bytes import most_bytes
 from detic_crop.photos.keys import printable
@@ -76,6 +76,23 @@ class Photo(Struct, frozen=True, gc=False):
                 beside=beside,
                 with_exif=with_exif,
             )
+
+
+def upright_size(photo: Photo, memory: MemoryBudget) -> tuple[int, int]:
+    """Return width and height of a photo, pixels; decode it only if its header does not tell.
+
+    Args:
+        photo: the photo.
+        memory: where memory is borrowed meanwhile.
+
+    Raises:
+        PhotoError: it cannot be read.
+    """
+    file = photo.open(DEFAULT_MAX_PIXELS, "keep", memory)
+    try:
+        return file.resolution_wh or file.decode().resolution_wh
+    finally:
+        file.give_back()
 
 
 def is_photo_name(name: str) -> bool:

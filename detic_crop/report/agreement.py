@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
 
-import numpy as np
-
 from detic_crop.boxes.geometry import Box, area_of
-from detic_crop.boxes.overlap import iou
+from detic_crop.boxes.overlap import best_pairs
 from detic_crop.config import CropConfig
 from detic_crop.errors import PhotoError
 from detic_crop.folder.animals import boxes_of
@@ -257,10 +255,5 @@ def matched_ious(one: Sequence[Box], other: Sequence[Box]) -> list[float]:
     Args:
         one, other: boxes of one photo, xyxy in pixels; at least one each.
     """
-    left = np.array([iou(box, other) for box in one])  # (one, other)
-    found = []
-    for _ in range(min(left.shape)):
-        row, column = np.unravel_index(int(left.argmax()), left.shape)
-        found.append(float(left[row, column]))
-        left[row, :] = left[:, column] = -1.0
+    found = [overlap for _, _, overlap in best_pairs(one, other)]
     return found + [0.0] * abs(len(one) - len(other))

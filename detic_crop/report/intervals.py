@@ -1,10 +1,11 @@
-"""Confidence intervals of estimates from a stratified sample of a finite population."""
+"""Confidence intervals: of shares, and of estimates from a stratified sample of a finite population."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import NamedTuple
 
 LEVEL = 0.95
@@ -113,6 +114,40 @@ def hypergeometric_limits(size: int, drawn: int, hits: int, level: float = LEVEL
         drawn - hits, size - hits, lambda total: _at_most(drawn - hits, size, total, drawn) > tail
     )
     return size - lacking, high
+
+
+def share_of(hits: int, drawn: int, level: float = LEVEL) -> Interval:
+    """Return the share of units with a property and its interval, from a sample of an endless population.
+
+    The score interval (Wilson 1927, Probable inference, the law of succession, and statistical inference,
+    Journal of the American Statistical Association 22: 209–212), which Brown, Cai & DasGupta (2001, Interval
+    estimation for a binomial proportion, Statistical Science 16: 101–133) recommend.
+
+    Args:
+        hits: number of units that have the property.
+        drawn: number of units that were looked at; at least one.
+        level: confidence level.
+    """
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share, weight = hits / drawn, z * z / drawn
+    middle = (share + weight / 2) / (1 + weight)
+    half = z * math.sqrt(share * (1 - share) / drawn + weight / (4 * drawn)) / (1 + weight)
+    low, high = 0.0 if hits == 0 else middle - half, 1.0 if hits == drawn else middle + half
+    return Interval(share, low, high)
+
+
+def sign_test(one: int, other: int) -> float:
+    """Return how likely chance alone parts one + other cases at least as unequally: exact, two-sided.
+
+    With the cases that only one of two methods gets right it is McNemar's test in its exact form (McNemar
+    1947, Note on the sampling error of the difference between correlated proportions or percentages,
+    Psychometrika 12: 153–157).
+    """
+    cases = one + other
+    tail = math.fsum(
+        math.exp(_log_binomial(cases, i) - cases * math.log(2)) for i in range(min(one, other) + 1)
+    )
+    return min(1.0, 2 * tail)
 
 
 def _last(low: int, high: int, holds: Callable[[int], bool]) -> int:

@@ -67,7 +67,9 @@ class CropQuality:
 class FoundBy:
     """Which of several joined models, or looks, the chosen box is from."""
 
-    columns: Mapping[str, str] = {"found_by": "which of several joined models found the box"}
+    columns: Mapping[str, str] = {
+        "found_by": "which of several joined models found the box; with --tiles auto also in which look"
+    }
     numbers = ()
     are_of_photo = True
 

@@ -137,6 +137,7 @@ def test_a_container_needs_no_command_line(place: Place, monkeypatch: pytest.Mon
         "NOT_FOUND": "skip",
         "OUT_FORMAT": "tar",
         "BOX_FORMAT": "xyxy",
+        "TILES": "none",
         "EXIF": "keep",
         "METADATA": "1",
         "GPS": "1",

@@ -18,6 +18,7 @@ from tests.kit.detectors import FakeDetector
 from tests.kit.errors import refused
 from tests.kit.folders import assert_same, product, row_of, rows_of, untouched
 from tests.kit.photos import write_photo, write_photos
+from tests.kit.scripted import Said, Scripted
 
 
 class _Other(FakeDetector):
@@ -25,6 +26,21 @@ class _Other(FakeDetector):
 
     def detect(self, image: Any, key: str = "") -> Any:
         return super().detect(image, f"other {key}")
+
+
+class _NearAndFar(Scripted):
+    """Sees in the first tile of a photo what is written down for it."""
+
+    def __init__(self, name: str, said: Said) -> None:
+        super().__init__(name, said)
+        self._begun: set[str] = set()
+
+    def prepare(self, image: Any, key: str = "", photo_hw: Any = None) -> Any:
+        if image.shape[1] == 900:
+            return key, image.shape
+        number = "another" if key in self._begun else "first"
+        self._begun.add(key)
+        return f"{number} tile of {key}", image.shape
 
 
 def joined(first: float = 0.6, second: float = 0.4) -> Fallback:
@@ -170,6 +186,8 @@ def test_classes_are_those_of_any_part(boxes: Path) -> None:
         (["--model", "lite+light"], "unknown_model"),
         (["--model", "boxes:{}/two.csv+lite", "--vocabulary", "lvis"], "option_not_applicable"),
         (["--model", "boxes:{}/gone.csv+lite"], "missing_boxes"),
+        (["--model", "boxes:{}/two.csv", "--tiles", "auto"], "option_not_applicable"),
+        (["--model", "lite", "--tiles", "some"], "bad_value"),
         (["--model", "boxes:{}/two.csv+boxes:{}/one+x.csv", "--conf", "2"], "bad_value"),
     ],
 )
@@ -182,6 +200,23 @@ def test_what_cannot_be_joined_is_refused(
     assert code
     assert said.count("\n") == 1, said
     assert not (boxes / "out").exists()
+
+
+def test_tiles_are_looked_at_where_nothing_is_found(tmp_path: Path) -> None:
+    write_photo(tmp_path / "in" / "far.png", width=900, height=600)
+    write_photo(tmp_path / "in" / "near.png", width=900, height=600)
+    far = [((100, 100, 140, 120), 0.99, "Whale")]
+    for decode in ("full", "scaled"):
+        model = _NearAndFar("m", {"near.png": far, "first tile of far.png": far})
+        run(tmp_path, decode, detector=model, tiles="auto", decode=decode)
+        rows = {row["image"]: row for row in rows_of(tmp_path / decode)}
+        assert {key: row["found_by"] for key, row in rows.items()} == {"far.png": "m, tiles", "near.png": "m"}
+        assert rows["far.png"]["box"] == "100 100 140 120"
+        assert float(rows["far.png"]["score"]) < 0.97
+    api.recrop(tmp_path / "full", tmp_path / "again", quiet=True)
+    assert_same(tmp_path / "again", product(tmp_path / "full"))
+    with refused("other_settings", UsageError, names=["tiles"]):
+        run(tmp_path, "full", detector=model)
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ WORDING: dict[str, str] = {
     #
     # commands
     "bad_sheet_name": "^a contact sheet is saved as .png or .html, got ",
+    "compared_with_itself": "expected two results, got .* twice, .*; pass another one as B$",
     "conf_below_floor": r"^--conf .* is below .*, the lowest score that model .* answers with; pass ",
     "merge_takes_one_folder": "merge joins the shards in one folder; .*: cp -a .* && detic-crop merge ",
     "model_needs_path": r"this folder was made with --model .*; pass --model and the file's path",
@@ -71,7 +72,9 @@ WORDING: dict[str, str] = {
         r"|goes with --vocabulary FILE\.npy or checkpoint, got"
         "|^--labels-key .* needs --labels; the labels that .* has kept name their photos in the column"
         "|^--[a-z]+ .* does not apply to --to .*; leave it out$"
+        "|^--(classes|conf) .* goes with boxes files, and both A and B are output folders; leave it out$"
         "|^--no-labels and --labels exclude each other; leave one out$"
+        "|^--tiles auto goes with models that look at the photo, not with .*; leave it out, or join another"
     ),
     #
     # exports
@@ -226,16 +229,16 @@ WORDING: dict[str, str] = {
     "already_in_folder": r"^--add: .* is in .* already, as .*; pass --in .* again to continue with it$",
     "cannot_read_output": "cannot be read: .*(nothing was changed|what was finished is kept)|; pass another$",
     "cannot_write": (
-        "cannot write .*; (what was finished is kept|nothing of the export is left): correct that.* and run"
+        "cannot write .*; (what was finished is kept|nothing of the .* is left): correct that.* and run"
         "|cannot write .*; .*, or set DETIC_CROP_WEIGHTS_DIR to a folder that you can write"
     ),
     "disk_full": (
-        "the disk of .* is full(; (what was finished is kept|nothing of the export is left): |: .*; )free"
+        "the disk of .* is full(; (what was finished is kept|nothing of the .* is left): |: .*; )free"
     ),
     "foreign_folder": "is not empty and was not made by detic-crop; pass a new folder, nothing was changed",
     "foreign_tar": r"\.tar in --out was not made by this run; move it, nothing was changed",
     "in_use": r"(is at work|is writing to .*) \(process .* on .*, since .*\); wait for it, stop it, or pass"
-    r"|^another export is at work on .*; wait for it to end$",
+    r"|^another (export|compare) is at work on .*; wait for it to end$",
     "foreign_table": (
         "was not made by detic-crop, which writes a file of that name; move it away or pass another --out, "
         "nothing was changed$"
@@ -261,7 +264,9 @@ WORDING: dict[str, str] = {
     "other_writer": "another run writes to .* is not what this one wrote; what was finished is kept",
     "out_is_file": "--out .* is an? (object|file); pass ",
     "out_is_input": "--(in|out) .*(same folder as|or lies inside).*; pass another --out, your photos stay",
-    "out_not_writable": "cannot be written to; pass s3://BUCKET/FOLDER|^export writes to a disk, got --out ",
+    "out_not_writable": (
+        "cannot be written to; pass s3://BUCKET/FOLDER|^(export|compare) writes to a disk, got --out "
+    ),
     "outside_output": "lies outside of --out .*; nothing is changed there",
     "no_working_folder": "the folder in which this command was started is gone, .*; change to a folder",
     "path_too_long": r"… is too long for the disk \(.*\); pass a shorter one",
@@ -319,12 +324,19 @@ WORDING: dict[str, str] = {
     #
     # report
     "bad_margin": r"--margin must be 0\.5 to 50 percentage points, got \S+; pass e\.g\. 3$",
+    "no_common_photos": (
+        "^expected .*, got (no photo|none of them).*; pass |^--in has none of the photos of [AB]: .*; pass "
+    ),
     "no_crop_for_margin": "--margin is about the share of right crops, and there is no crop yet$",
     "no_such_column": (
         "^--.* needs a label table with a column .*, and this folder has no labels; pass --labels CSV"
+        "|^--label .* needs a label table with .*, and neither A nor B is a folder with labels; pass --labels"
         "|^--.*: the label table has (no column|several columns) .*; it has "
     ),
     "nobody_to_hold_out": "^--unseen .* holds individuals out, and no label names one; pass --individual",
+    "nothing_to_compare": (
+        "^expected photos that both A and B have looked at, got none of .*; pass results for the same photos$"
+    ),
     "nothing_to_sample": "no photo is cropped or resized yet; run the `run` command first",
     "nothing_to_split": "has no crops to split; pass the --out of a finished run$",
     "sample_too_small": r"--sample .* is too few to tell anything; pass \d+ or more",

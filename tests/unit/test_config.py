@@ -29,6 +29,7 @@ OTHER: dict[str, Any] = {
     "classes": "any",
     "vocabulary": "lvis",
     "conf": 0.3,
+    "tiles": "auto",
     "animals": "all",
     "max_animals": 4,
     "min_side": 64,

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detic_crop.report.intervals import Count, Interval, hypergeometric_limits, stratified_total
+from detic_crop.report.intervals import (
+    Count,
+    Interval,
+    hypergeometric_limits,
+    share_of,
+    sign_test,
+    stratified_total,
+)
 
 
 def exact_limits(size: int, drawn: int, hits: int, level: Fraction) -> tuple[int, int]:
@@ -118,3 +125,18 @@ def test_limits_hold_the_truth_as_often_as_they_say(
         total = stratified_total(counts)
         held += int(times) * (total.low <= sum(wrong) <= total.high)
     assert held / 4000 >= 0.95 - 3 * 0.0034
+
+
+def test_the_share_of_an_endless_population() -> None:
+    # Of no hit the upper limit is z² / (n + z²); the other by Wilson's formula, worked by hand.
+    assert share_of(0, 20) == pytest.approx((0.0, 0.0, 0.1611), abs=1e-4)
+    assert share_of(9, 10) == pytest.approx((0.9, 0.5958, 0.9821), abs=1e-4)
+    assert share_of(20, 20).complement() == pytest.approx(share_of(0, 20))
+
+
+def test_the_sign_test() -> None:
+    assert sign_test(0, 0) == sign_test(3, 3) == 1.0
+    assert sign_test(0, 5) == pytest.approx(2 / 32)
+    assert sign_test(6, 20) == pytest.approx(sign_test(20, 6))
+    assert sign_test(2, 8) == pytest.approx(2 * (1 + 10 + 45) / 1024)
+    assert 0 <= sign_test(400, 900) < 1e-30

@@ -22,7 +22,13 @@ from detic_crop.detectors.boxes_file.ids import whole
 from detic_crop.detectors.boxes_file.judge import settle
 from detic_crop.detectors.boxes_file.numbers import checked_score, numbers_of, shown
 from detic_crop.detectors.boxes_file.sizes import SizeWH, stated_size
-from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError, RowError, clean_path
+from detic_crop.detectors.boxes_file.table import (
+    BoxesTable,
+    FormatError,
+    RowError,
+    StatedFormatError,
+    clean_path,
+)
 from detic_crop.images.decode import IMAGE_EXTENSIONS
 from detic_crop.naming import whole_id
 from detic_crop.table_files.separated import SEPARATORS, SplitError, numbered_rows
@@ -208,7 +214,9 @@ def _layout(
     columns = ", ".join(header[column].strip() for column in box)
     if declared and box_format and declared != box_format:
         meant = "corners" if declared == "xyxy" else "left, top, width, height"
-        raise FormatError(f"--box-format {box_format} contradicts {columns}, which is {meant}; leave it out")
+        raise StatedFormatError(
+            f"--box-format {box_format} contradicts {columns}, which is {meant}; leave it out"
+        )
     if len(box) == 4 and declared is None and box_format == "xyxy":
         raise FormatError(
             f"--box-format xyxy contradicts {columns}; leave it out, or pass xywh if that is the box"

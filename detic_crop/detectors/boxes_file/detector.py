@@ -105,6 +105,16 @@ class BoxesFileDetector(Detector):
         return len(self._table.entries)
 
     @property
+    def names(self) -> Sequence[str]:
+        """The photos that the file names, in its order."""
+        return list(self._table.entries)
+
+    @property
+    def left(self) -> Sequence[str]:
+        """Those of `names` that mean no photo which `expect` was told of."""
+        return self._paths.left()
+
+    @property
     def unlisted(self) -> int:
         """Number of the photos asked for so far that are not in the file."""
         return len(self._unlisted)
@@ -132,7 +142,22 @@ class BoxesFileDetector(Detector):
 
     def notes(self) -> list[str]:
         """Return how the file was read, what was left out or scaled, and which rows cannot be used."""
-        notes = remarks(self._table, self._file_name, *self._policy) + self._paths.notes()
+        return [
+            *remarks(self._table, self._file_name, *self._policy),
+            *self._paths.notes(),
+            *self._notes_on_boxes(),
+        ]
+
+    def notes_on_file(self) -> list[str]:
+        """Return the same without which photos the file does not name."""
+        return [
+            *remarks(self._table, self._file_name, *self._policy),
+            *self._paths.notes_on_matching(),
+            *self._notes_on_boxes(),
+        ]
+
+    def _notes_on_boxes(self) -> list[str]:
+        notes = []
         if self._scaled:
             key, (stated, size) = min(self._scaled.items())
             sizes = "{} x {} px in the file, {} x {} px in fact".format(*stated, *size)
@@ -173,16 +198,49 @@ class BoxesFileDetector(Detector):
             PhotoError: `ambiguous_boxes`, several entries could be meant; `bad_boxes`, a row of this photo
                 cannot be used or a box lies outside the photo.
         """
-        path = self._paths.find(key)
-        if path is None:
+        height, width = image.shape[:2]
+        found = self.of_photo(key, (width, height))
+        if not found.listed:
             self._unlisted.add(key)
+        return found
+
+    def of_photo(self, key: str, size_wh: SizeWH | None, name: str | None = None) -> Detections:
+        """Return the file's boxes of one photo; see `detect`.
+
+        Args:
+            key: the photo's relative path.
+            size_wh: width and height of the photo, pixels; None where only the file may state them. Then
+                boxes are not checked against the photo.
+            name: which of `names` it is, where that is known.
+
+        Raises:
+            PhotoError: see `detect`; also `unknown_size`, boxes are shares of a photo of unknown size.
+        """
+        path = self._paths.find(key) if name is None else name
+        if path is None:
             return Detections.empty(listed=False)
         entry = self._table.entries[path]
         self._check_rows(entry)
         if not entry.boxes:
             return Detections.empty()
-        height, width = image.shape[:2]
-        return self._detections(entry, key, width, height)
+        size_wh = size_wh or entry.size_wh
+        if size_wh is not None:
+            return self._detections(entry, key, *size_wh)
+        if self._table.normalised:
+            raise PhotoError(
+                "unknown_size",
+                f"expected the photo's width and height, since {self._file_name} has boxes in shares of "
+                "them, got neither; pass --in PHOTOS",
+            )
+        return _as_detections(entry, (1, 1, 1, 1))
+
+    def stated_size(self, key: str, name: str | None = None) -> SizeWH | None:
+        """Return width and height of a photo in pixels, where the file states them; see `of_photo`."""
+        try:
+            path = self._paths.find(key) if name is None else name
+        except PhotoError:
+            return None
+        return None if path is None else self._table.entries[path].size_wh
 
     def _check_rows(self, entry: Entry) -> None:
         if entry.problems:
@@ -191,17 +249,10 @@ class BoxesFileDetector(Detector):
             raise PhotoError("bad_boxes", f"{place} of {self._file_name}: {text}{more}")
 
     def _detections(self, entry: Entry, key: str, width: int, height: int) -> Detections:
-        # The same row twice is one animal: audit.csv has a row per label row, and labels may repeat a photo.
-        boxes = list(dict.fromkeys(entry.boxes))
-        xyxy = np.array([box[:4] for box in boxes], dtype=np.float64)  # (N, 4)
+        scale = self._scale_to(entry, key, (width, height))
         if self._table.normalised:
-            xyxy *= (width, height, width, height)
-        xyxy *= self._scale_to(entry, key, (width, height))
-        found = Detections(
-            xyxy.astype(np.float32),
-            np.array([box.score for box in boxes], dtype=np.float32),
-            tuple(box.class_name for box in boxes),
-        )
+            scale = width * scale[0], height * scale[1], width * scale[2], height * scale[3]
+        found = _as_detections(entry, scale)
         self._check_inside(found, width, height)
         self._note_size(found, key, width, height)
         return found
@@ -246,6 +297,18 @@ class BoxesFileDetector(Detector):
                 f"the box {edges} of {self._file_name} {where} the photo of {width} x {height} px; "
                 "were the boxes made on a photo of another size?",
             )
+
+
+def _as_detections(entry: Entry, scale: tuple[float, float, float, float]) -> Detections:
+    """Return the boxes of an entry, each edge multiplied by its factor."""
+    # The same row twice is one animal: audit.csv has a row per label row, and labels may repeat a photo.
+    boxes = list(dict.fromkeys(entry.boxes))
+    xyxy = np.array([box[:4] for box in boxes], dtype=np.float64) * scale  # (N, 4)
+    return Detections(
+        xyxy.astype(np.float32),
+        np.array([box.score for box in boxes], dtype=np.float32),
+        tuple(box.class_name for box in boxes),
+    )
 
 
 def _may_be_percent(table: BoxesTable) -> bool:

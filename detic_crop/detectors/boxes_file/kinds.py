@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 from detic_crop.config import BoxFormat
 from detic_crop.detectors.boxes_file.drafts import Drafts
 from detic_crop.detectors.boxes_file.folder import LabelFolder
-from detic_crop.detectors.boxes_file.table import BoxesTable, FormatError
+from detic_crop.detectors.boxes_file.table import BoxesTable, StatedFormatError
 
 Content = TypeVar("Content")  # JSON as Python values, XML as its root element, a table as its text
 
@@ -79,9 +79,9 @@ def refuse_box_format(box_format: BoxFormat | None) -> None:
     """Refuse --box-format with a format that defines what its numbers are.
 
     Raises:
-        FormatError: a person says it, too.
+        StatedFormatError: a person says it, too.
     """
     if box_format is not None:
-        raise FormatError(
+        raise StatedFormatError(
             f"expected no --box-format, got {box_format}: these labels say what each number is; leave it out"
         )

@@ -75,8 +75,18 @@ class PathIndex:
             "write the photo's relative path in it"
         )
 
-    def notes(self) -> list[str]:
-        """Return which photos and entries match nothing, the first of each, and how folders were matched."""
+    def left(self) -> list[str]:
+        """Return the entries that mean no photo of the input."""
+        found = self._matching
+        # An entry that fits several photos has met too many, not none.
+        return [
+            entry
+            for entry in self._entries
+            if entry not in found.photo_of and entry not in found.unclear_names
+        ]
+
+    def notes_on_matching(self) -> list[str]:
+        """Return how folders were matched, and which entries were not used."""
         found = self._matching
         said = [f"{self._file_name}: {found.note_on_moved}"] if found.note_on_moved else []
         if unused := self._index.describe_unused(found, self._photos):
@@ -84,16 +94,17 @@ class PathIndex:
                 f"{self._file_name}: entries that were not used, because another entry fits their photo "
                 f"better: {unused}"
             )
+        return said
+
+    def notes(self) -> list[str]:
+        """Return which photos and entries match nothing, the first of each, and how folders were matched."""
+        found = self._matching
+        said = self.notes_on_matching()
         missing = [
             key for key in self._photos if key not in found.name_of and key not in found.unclear_photos
         ]
         if missing:
-            # An entry that fits several photos has met too many, not none.
-            left = [
-                entry
-                for entry in self._entries
-                if entry not in found.photo_of and entry not in found.unclear_names
-            ]
+            left = self.left()
             here, there = len(missing), len(left)
             lonely = (
                 f"; {there:,} of the {counted(len(self._entries), 'photo')} in the file "

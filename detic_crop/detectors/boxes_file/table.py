@@ -15,6 +15,10 @@ class FormatError(ValueError):
     """The file as a whole cannot be used; the message says what was expected, what was there, what to do."""
 
 
+class StatedFormatError(FormatError):
+    """The file says itself what its four numbers are, and so a person must not."""
+
+
 class RowError(ValueError):
     """One row, or one JSON item, cannot be used; the message says why, without the place."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from detic_crop.detectors.families import Family, ModelRequest
-from detic_crop.detectors.joined.names import InTurn, Node, models_of, written
+from detic_crop.detectors.joined.names import InTurn, Mix, Node, models_of, written
 
 if TYPE_CHECKING:
     from detic_crop.detectors.base import Detector
@@ -67,32 +67,29 @@ def _devices_of_all(kinds: Sequence[Family], devices: str) -> list[str]:
 def _load(node: Node, request: ModelRequest, families: Mapping[str, Family]) -> Detector:
     from detic_crop.detectors.joined.fallback import Fallback
     from detic_crop.detectors.joined.fused import Fused
+    from detic_crop.detectors.joined.several import Several
 
-    if isinstance(node, str):
-        if node in request.loaded:
-            return request.loaded[node]
-        return families[node].load(_request_of(node, request, families[node].options))
-    members = [_load(member, request, families) for member in node.members]
-    return Fallback(members) if isinstance(node, InTurn) else Fused(members, node.weights)
+    lookups: dict[str, Detector] = {}
+
+    def load(part: Node) -> Detector:
+        if isinstance(part, InTurn):
+            return Fallback(map(load, part.members))
+        if isinstance(part, Mix):
+            return Fused(map(load, part.members), part.weights)
+        detector = request.loaded.get(part) or families[part].load(
+            _request_of(part, request, families[part].options)
+        )
+        if not detector.info.needs_pixels:
+            lookups[part] = detector
+        return detector
+
+    joined = load(node)
+    if isinstance(joined, Several):
+        joined.lookups = lookups
+    return joined
 
 
 def _request_of(model: str, request: ModelRequest, options: frozenset[str]) -> ModelRequest:
     """Return the request for one model: only with the options that go with it."""
     given = {option: value for option, value in request.given().items() if option in options}
     return ModelRequest(name=model, device=request.device, **given)
-
-
-def looked_up(detector: Detector, node: Node) -> dict[str, Detector]:
-    """Return the members that look their answers up, by name: another process may not have what they read.
-
-    Args:
-        detector: what was loaded for the name.
-        node: what the name says.
-    """
-    if isinstance(node, str):
-        return {} if detector.info.needs_pixels else {node: detector}
-    members: Sequence[Detector] = getattr(detector, "members", ())
-    found: dict[str, Detector] = {}
-    for member, part in zip(members, node.members, strict=False):
-        found |= looked_up(member, part)
-    return found

@@ -23,12 +23,15 @@ class Several(Detector):
     Attributes:
         members: the detectors.
         classes: class names that are wanted; None for any.
+        lookups: those single models that look their answers up, by name. Another process takes them as they
+            are: it may not have what they read, and they have been told of the photos.
     """
 
     def __init__(self, members: Iterable[Detector]) -> None:
         self.members = tuple(members)
         self.preferred_batch = max(member.preferred_batch for member in self.members)
         self.classes: tuple[str, ...] | None = None
+        self.lookups: Mapping[str, Detector] = {}
 
     def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
         """Return the boxes in one photo; see `Detector`."""

@@ -84,7 +84,7 @@ class Plot:
 
 
 @dataclass(frozen=True, slots=True)
-class _Histogram:
+class Histogram:
     """What a plot shows.
 
     Attributes:
@@ -140,8 +140,8 @@ def plots(spread: Spread, config: CropConfig) -> list[Plot]:
     conf = config.conf or 0.0
     conf_mark = {conf: f"conf {conf:g}"} if 0 < conf < 1 else {}
     histograms = (
-        _Histogram("Score", "of the chosen box", unit, [spread.scores], unit_ticks, conf_mark),
-        _Histogram(
+        Histogram("Score", "of the chosen box", unit, [spread.scores], unit_ticks, conf_mark),
+        Histogram(
             "Presence",
             "; right: likely missed",
             unit,
@@ -150,7 +150,7 @@ def plots(spread: Spread, config: CropConfig) -> list[Plot]:
             conf_mark,
             key=(("first", "cropped"), ("second", "nothing found")),
         ),
-        _Histogram(
+        Histogram(
             "Area",
             "of the chosen box, share of the photo",
             [10 ** (i / 6 - 3) for i in range(19)],
@@ -158,7 +158,7 @@ def plots(spread: Spread, config: CropConfig) -> list[Plot]:
             {0.001: "0.1 %", 0.01: "1 %", 0.1: "10 %", 1.0: "100 %"},
             logarithmic=True,
         ),
-        _Histogram(
+        Histogram(
             "Aspect",
             "of the chosen box, width : height",
             [2 ** (i / 3 - 4) for i in range(25)],
@@ -167,7 +167,7 @@ def plots(spread: Spread, config: CropConfig) -> list[Plot]:
             logarithmic=True,
         ),
     )
-    return list(map(_plot, histograms))
+    return list(map(plot_of, histograms))
 
 
 def _add(values: array[float], value: float | None) -> None:
@@ -182,7 +182,7 @@ def _aspect(record: Record) -> float | None:
     return (right - left) / (bottom - top) if bottom > top else None
 
 
-def _plot(histogram: _Histogram) -> Plot:
+def plot_of(histogram: Histogram) -> Plot:
     edges = np.asarray(histogram.edges)
     counts = np.array(
         [np.histogram(np.clip(np.array(v), edges[0], edges[-1]), edges)[0] for v in histogram.series]
@@ -200,7 +200,7 @@ def _plot(histogram: _Histogram) -> Plot:
     )
 
 
-def _bars(histogram: _Histogram, i: int, counts: Sequence[int], highest: int) -> list[_Bar]:
+def _bars(histogram: Histogram, i: int, counts: Sequence[int], highest: int) -> list[_Bar]:
     """Return bin `i` of every series, one upon the other."""
     low, high = histogram.edges[i], histogram.edges[i + 1]
     left, right = histogram.x(low), histogram.x(high)

@@ -30,11 +30,11 @@ _MAX_SCORES = 12  # boxes of one photo whose score is written beside them
 _HALOS: Mapping[str, float] = {"chosen": 4.4, "best": 4.0, "cut": 3.4}
 
 
-class _Box(NamedTuple):
+class DrawnBox(NamedTuple):
     """A box to draw.
 
     Attributes:
-        kind: a key of `KINDS`.
+        kind: a key of `KINDS`, or another name of its style.
         xyxy: corners, pixels of the photo.
         name: class; empty for a rectangle that is not a detection.
         score: score in words.
@@ -46,6 +46,30 @@ class _Box(NamedTuple):
     name: str = ""
     score: str = ""
     label: str = ""
+
+    def shape(self, ratio_wh: tuple[float, float], display_width: float, halo: float) -> Shape:
+        """Return the box as it is drawn.
+
+        Args:
+            ratio_wh: pixels on the page per pixel of the photo, across and down.
+            display_width: width of the photo on the page, px.
+            halo: width of the dark line beneath, px; 0 for none.
+        """
+        left, right = self.xyxy[0] * ratio_wh[0], self.xyxy[2] * ratio_wh[0]
+        top, bottom = self.xyxy[1] * ratio_wh[1], self.xyxy[3] * ratio_wh[1]
+        return Shape(
+            self.kind,
+            left,
+            top,
+            right - left,
+            bottom - top,
+            halo,
+            self.name,
+            self.score,
+            self.label,
+            label_x=max(2.0, min(left + 4, display_width - 6.5 * len(self.label))),
+            label_y=top + 13,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,44 +118,26 @@ def overlay(
     if record.box is not None:
         if record.best_box is not None and record.best_box != record.box:
             score = two_digits(record.best_score)
-            boxes.append(_Box("best", record.best_box, record.best_class, score, score))
+            boxes.append(DrawnBox("best", record.best_box, record.best_class, score, score))
         if record.crop_box is not None:
-            boxes.append(_Box("cut", record.crop_box))
+            boxes.append(DrawnBox("cut", record.crop_box))
         score = two_digits(record.score)
-        boxes.append(_Box("chosen", record.box, record.class_name or "drawn", score, score))
+        boxes.append(DrawnBox("chosen", record.box, record.class_name or "drawn", score, score))
     ratio_wh = display_wh[0] / max(record.width, 1), display_wh[1] / max(record.height, 1)
-    return [_shape(box, ratio_wh, display_wh[0]) for box in boxes]
+    return [box.shape(ratio_wh, display_wh[0], _HALOS.get(box.kind, 0.0)) for box in boxes]
 
 
-def _other_boxes(record: Record, candidates: Detections, config: CropConfig) -> list[_Box]:
+def _other_boxes(record: Record, candidates: Detections, config: CropConfig) -> list[DrawnBox]:
     """Return all boxes but the chosen and the most confident: eligible ones first, by falling score."""
     wanted = wanted_mask(candidates, wanted_classes(config.classes))
     eligible = wanted & (candidates.scores >= np.float32(config.conf_of(candidates.found_by)))
     drawn = {(record.box, record.class_name), (record.best_box, record.best_class)}
-    others: list[_Box] = []
+    others: list[DrawnBox] = []
     for i in np.lexsort((-candidates.scores, ~eligible)):
         name, score = candidates.class_names[i], two_digits(float(candidates.scores[i]))
         xyxy = tuple(round(float(edge), BOX_DECIMALS) for edge in candidates.xyxy[i])
         if (xyxy, name) not in drawn:
             label = score if wanted[i] else f"{name[:16]} {score}"
             kind = "other" if eligible[i] else "weak"
-            others.append(_Box(kind, xyxy, name, score, label if len(others) < _MAX_SCORES else ""))
+            others.append(DrawnBox(kind, xyxy, name, score, label if len(others) < _MAX_SCORES else ""))
     return others
-
-
-def _shape(box: _Box, ratio_wh: tuple[float, float], display_width: float) -> Shape:
-    left, right = box.xyxy[0] * ratio_wh[0], box.xyxy[2] * ratio_wh[0]
-    top, bottom = box.xyxy[1] * ratio_wh[1], box.xyxy[3] * ratio_wh[1]
-    return Shape(
-        box.kind,
-        left,
-        top,
-        right - left,
-        bottom - top,
-        _HALOS.get(box.kind, 0.0),
-        box.name,
-        box.score,
-        box.label,
-        label_x=max(2.0, min(left + 4, display_width - 6.5 * len(box.label))),
-        label_y=top + 13,
-    )

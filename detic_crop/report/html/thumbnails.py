@@ -61,14 +61,23 @@ def pictures_of(
         read_crop: function that returns the bytes of its crop, or raises OSError.
         memory: where memory for the photo is borrowed.
     """
-    photo = None
-    photo_trouble = ""
-    try:
-        photo = photo_thumbnail(record, location, PHOTO_SIDE, _PHOTO_QUALITY, memory, tries=1)
-    except (PhotoError, OSError, MemoryError, ValueError) as error:
-        photo_trouble = _reason(error)
+    photo, photo_trouble = photo_picture(record, location, memory)
     crop, crop_trouble = crop_picture(read_crop, record.crop, memory)
     return Pictures(photo, crop, photo_trouble, crop_trouble, photo_trouble == _GONE)
+
+
+def photo_picture(record: Record, location: Location, memory: MemoryBudget) -> tuple[bytes | None, str]:
+    """Return the thumbnail of a photo, a JPEG, and an empty text; or None, and why there is none.
+
+    Args:
+        record: record of the photo.
+        location: where the photo is.
+        memory: where memory for the photo is borrowed.
+    """
+    try:
+        return photo_thumbnail(record, location, PHOTO_SIDE, _PHOTO_QUALITY, memory, tries=1), ""
+    except (PhotoError, OSError, MemoryError, ValueError) as error:
+        return None, _reason(error)
 
 
 def crop_picture(read_crop: Callable[[], bytes], name: str, memory: MemoryBudget) -> tuple[bytes | None, str]:
