@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 MEDIAN_MP, MEAN_MP, LARGEST_MP = 4.0, 4.6, 16.8
 _SIGMA = math.sqrt(2 * math.log(MEAN_MP / MEDIAN_MP))
@@ -67,9 +68,23 @@ def write_photos(folder: Path, count: int, seed: int = 0) -> list[Path]:
     return paths
 
 
-def describe(paths: list[Path], seed: int = 0) -> str:
+def read_photos(folder: Path, count: int) -> list[Path]:
+    """At most `count` JPEG files of a folder and those below it, evenly spread; no two of one name."""
+    paths = {
+        path.name: path for path in sorted(folder.rglob("*")) if path.suffix.lower() in (".jpg", ".jpeg")
+    }
+    if not paths:
+        raise SystemExit(f"expected photos (.jpg, .jpeg) in {folder}, got none")
+    every = -(-len(paths) // count)
+    return sorted(paths.values())[::every]
+
+
+def describe(paths: list[Path]) -> str:
     """How large they are."""
-    megapixels = [width * height / 1e6 for width, height in sizes(len(paths), seed)]
+    megapixels = []
+    for path in paths:
+        with Image.open(path) as photo:
+            megapixels.append(photo.width * photo.height / 1e6)
     bits = 8 * sum(path.stat().st_size for path in paths) / (1e6 * sum(megapixels))
     return (
         f"{len(paths)} photos, {np.mean(megapixels):.1f} MP on average, median {np.median(megapixels):.1f}, "

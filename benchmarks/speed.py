@@ -1,16 +1,19 @@
 """How fast a run is, against the loop that everybody writes first.
 
-    python -m benchmarks.speed [PART ...] [--folder FOLDER] [--rounds N] [--detic-photos N]
+    python -m benchmarks.speed [PART ...] [--folder FOLDER] [--photos FOLDER] [--rounds N]
+        [--detic-photos N]
 
-Parts: pipeline, checking, workers, lite, detic, resume, memory; all of them by default. Everything is a ratio
-of two ways measured in turn in one process, several rounds, the median printed with the extremes; photos are
-made up (`benchmarks.photos`) and kept in FOLDER. Exit code 1 when a target is missed.
+Parts: pipeline, resize, checking, workers, lite, detic, resume, memory; all of them by default. Everything is
+a ratio of two ways measured in turn in one process, several rounds, the median printed with the extremes;
+photos are made up (`benchmarks.photos`) and kept in `--folder`, or those of `--photos`. Exit code 1 when a
+target is missed.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import os
 import platform
 import shutil
@@ -18,8 +21,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +34,7 @@ import psutil
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.photos import describe, write_photos
+from benchmarks.photos import describe, read_photos, write_photos
 from benchmarks.plain_loop import plain_loop
 from detic_crop import api
 from detic_crop.boxes.detections import Detections
@@ -41,11 +45,14 @@ from detic_crop.detectors.detic.detector import DeticDetector
 from detic_crop.detectors.detic.processor import slow_precision
 from detic_crop.detectors.lite.detector import load_lite
 from detic_crop.folder.journal import replay
+from detic_crop.images.area import shrink
 from detic_crop.images.decode import PhotoFile
+from detic_crop.system.memory import return_freed_memory
 from tests.kit.parity_checks import filled_detector, pairwise_iou
 
-PARTS = ("pipeline", "checking", "workers", "lite", "detic", "resume", "memory")
+PARTS = ("pipeline", "resize", "checking", "workers", "lite", "detic", "resume", "memory")
 _PHOTOS = 200
+_IN_MEMORY = 24  # photos whose pixels are kept
 _ENTRIES = 100_000
 _LINKS = 10_000  # names for one file; file systems have limits
 _SMALL = 64, 48  # photos of the parts that are about their number
@@ -99,6 +106,16 @@ class Result:
         return f"{statistics.median(self.ratios):5.2f} {extremes} {self.what}; {target} {self.note}"
 
 
+@contextmanager
+def _one_opencv_thread() -> Iterator[None]:
+    """Let OpenCV work as in a worker."""
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(-1)
+
+
 def paired(ours: Callable[[], float], theirs: Callable[[], float], rounds: int) -> list[float]:
     """Their seconds ÷ ours, measured in turn; the order alternates, so that a drift harms both alike."""
     ratios = []
@@ -113,13 +130,14 @@ def paired(ours: Callable[[], float], theirs: Callable[[], float], rounds: int) 
 class Bench:
     """Photos, a place to write to, and the parts."""
 
-    def __init__(self, folder: Path, rounds: int, detic_photos: int) -> None:
+    def __init__(self, folder: Path, photos: Path | None, rounds: int, detic_photos: int) -> None:
         self.folder = folder
         self.rounds = rounds
-        self.paths = write_photos(folder / "photos", _PHOTOS)
+        self.paths = read_photos(photos, _PHOTOS) if photos else write_photos(folder / "photos", _PHOTOS)
         self.detic_paths = self.paths[:detic_photos]
         self.detic_rounds = max(1, rounds // 2)
         self.scratch = folder / "out"
+        return_freed_memory()  # as every run does
         print(
             f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, cv2 {cv2.__version__}"
         )
@@ -166,14 +184,36 @@ class Bench:
 
     def decode_alone(self, threads: int) -> float:
         """Seconds that OpenCV takes for the same photos on as many threads."""
-        cv2.setNumThreads(1)
-        begun = time.perf_counter()
-        with ThreadPoolExecutor(threads) as pool:
+        with _one_opencv_thread(), ThreadPoolExecutor(threads) as pool:
+            begun = time.perf_counter()
             pixels = sum(pool.map(lambda path: np.asarray(cv2.imread(str(path))).size, self.paths))
-        seconds = time.perf_counter() - begun
-        cv2.setNumThreads(-1)
+            seconds = time.perf_counter() - begun
         assert pixels
         return seconds
+
+    def resize(self) -> Iterable[Result]:
+        """Averaging the areas of crops, against OpenCV's; processor time of one thread."""
+        regions = [self._region(path) for path in self.paths[:_IN_MEMORY]]
+
+        def opencv(region: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+            return np.asarray(cv2.resize(region, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+        def seconds(way: Callable[[NDArray[np.uint8], int, int], NDArray[np.uint8]]) -> float:
+            begun = time.thread_time()
+            for region in regions:
+                way(region, min(512, region.shape[1]), min(512, region.shape[0]))
+            return time.thread_time() - begun
+
+        assert all(np.array_equal(shrink(region, 64, 64), opencv(region, 64, 64)) for region in regions)
+        with _one_opencv_thread():
+            ratios = paired(partial(seconds, shrink), partial(seconds, opencv), self.rounds)
+        yield Result("averaging by rows ÷ INTER_AREA, 512 px", ratios, 1.4, f"{len(regions)} regions")
+
+    def _region(self, path: Path) -> NDArray[np.uint8]:
+        image = np.asarray(cv2.imread(str(path)), np.uint8)
+        (height, width), (w, h, x, y) = image.shape[:2], drawn(path.name)
+        left, top = int((1 - w) * x * width), int((1 - h) * y * height)
+        return image[top : top + math.ceil(h * height), left : left + math.ceil(w * width)]
 
     def checking(self) -> Iterable[Result]:
         """To look for damage, against taking every photo for whole; processor time of one thread."""
@@ -212,6 +252,20 @@ class Bench:
         self.ours(self.paths, detector)
         note = f"{len(self.paths)} photos; chosen boxes: {self.agreement(boxes)}"
         yield Result("lite ÷ plain loop with lite", ratios, 1.5, note)
+        yield self._lite_alone(detector)
+
+    def _lite_alone(self, detector: Detector) -> Result:
+        """Decoding not included, as a worker runs it; processor time of one thread."""
+        images = [np.asarray(cv2.imread(str(path)), np.uint8) for path in self.paths[:_IN_MEMORY]]
+        seconds = []
+        with _one_opencv_thread():
+            for _ in range(self.rounds):
+                begun = time.thread_time()
+                for image in images:
+                    detector.detect(image)
+                seconds.append((time.thread_time() - begun) / len(images))
+        print(f"lite: {1000 * statistics.median(seconds):.0f} ms a photo")
+        return Result("0.25 s ÷ lite's processor time of a photo", [0.25 / each for each in seconds], 1.0)
 
     def detic(self) -> Iterable[Result]:
         """Detic in float32 and, where the processor has it, bfloat16."""
@@ -302,12 +356,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "detic-crop-speed")
+    parser.add_argument("--photos", type=Path, help="folder of JPEG files instead of photos that are made up")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--detic-photos", type=int, default=24)
     options = parser.parse_args()
     if unknown := set(options.parts).difference(PARTS):
         parser.error(f"expected parts of {', '.join(PARTS)}, got {', '.join(unknown)}")
-    bench = Bench(options.folder, options.rounds, options.detic_photos)
+    bench = Bench(options.folder, options.photos, options.rounds, options.detic_photos)
     results = []
     for part in options.parts or PARTS:
         for result in getattr(bench, part)():

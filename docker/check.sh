@@ -217,6 +217,7 @@ for name in early stopped; do
     expect "with the result of a run that nothing stopped" same "$name"
 done
 
+expect "ONNX files and the hub's models can be loaded" one python -c 'import onnxruntime, transformers'
 expect "weights are in the volume" test "$(on whole -- weights path)" = /weights
 touch "$work/weights/$(sed -n 's/^file = "\(.*R18.*\)"$/\1/p' detic_crop/detectors/catalogue.toml)"
 expect "and found there" on whole -- weights path detic-r18

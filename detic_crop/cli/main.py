@@ -361,7 +361,7 @@ def export(cropped: str, to: str, out: str, quiet: bool, **given: Any) -> int:
 @option(
     "--animals",
     type=click.Choice(("largest", "all")),
-    help="the largest box of each photo, or every box  [default: all, if both have every animal]",
+    help="largest box of each photo, or every box  [default: all, if A, B and the truth have several]",
 )
 @option("--classes", metavar="NAMES", help="classes of boxes files that count  [default: any]")
 @option(

@@ -81,7 +81,7 @@ def carry_out(
         )
     if options.profile:
         result.profile = execution.usage.table()
-    result.versions = packages()
+    result.versions = packages(task.config.model)
     scope.finish(result, task.photos)
     told = run_json(result, options, execution, {**origin, **scope.describe()}, started)
     folder.write_json(layout.run_json, told)

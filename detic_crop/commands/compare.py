@@ -34,6 +34,7 @@ from detic_crop.report.compare.numbers import Numbers
 from detic_crop.report.compare.photos import read_sides
 from detic_crop.report.compare.sides import FileSide, FolderSide, LabelsOfSide, ReviewedSide, Side
 from detic_crop.report.compare.table import table_cells
+from detic_crop.report.compare.worst import worst_photos
 from detic_crop.report.html.compare_page import compare_page
 from detic_crop.report.rows import recorded_in_order
 from detic_crop.stores.addresses import is_address, redact
@@ -109,8 +110,8 @@ def compare(
         truth: where the animals are. Of an output folder that somebody reviewed, the reviewed photos count.
         input: where the photos are: for pictures and sizes, where no folder knows them, or they have moved.
         animals: ``largest``: the chosen box, or the largest of each photo; ``all``: every box. None: every
-            box where both results have all animals: folders of ``animals="all"``, files with several boxes of
-            a photo.
+            box where both results and the truth have all animals: folders of ``animals="all"``, files with
+            several boxes of a photo.
         classes: classes of boxes files that count, joined by commas, as ``--classes`` of a run.
         conf: lowest score of boxes files that counts; None takes what a file proposes, else all.
         box_format: ``xyxy`` or ``xywh`` for boxes files that do not say what their four numbers are.
@@ -226,7 +227,7 @@ def _open_folder(stack: ExitStack, called: str, path: PathLike, input: PathLike 
         None if table is None else LabelsOfSide(table, matches),
         standing_verdicts(state.records, review.last),
     )
-    side.notes += [*state.sentences(), *review.sentences(folder.layout.shown_of(folder.layout.review))]
+    side.notes += [*state.sentences(), *review.sentences(folder.layout.review.name)]
     left = sum(key not in state.records for key in listing.keys)
     if left:
         side.notes.append(f"{counted(left, 'photo')} {either(left, 'is', 'are')} not done yet")
@@ -291,7 +292,9 @@ def _compare(
     names = _names([_shown(path) for _, path in given])
     shown = [SideName(name, side.about) for name, side in zip(names, sides, strict=True)]
     notes = [line for (called, _), side in zip(given, sides, strict=True) for line in side.sentences(called)]
-    several = animals == "all" if animals is not None else a.gives_all(found.a) and b.gives_all(found.b)
+    said = [found.a, found.b, *([] if found.truth is None else [found.truth])]
+    gives_all = all(side.gives_all(columns) for side, columns in zip(sides, said, strict=True))
+    several = gives_all if animals is None else animals == "all"
     return compare_sides(
         (shown[0], shown[1], shown[2] if truth is not None else None),
         found,
@@ -337,8 +340,9 @@ def _write(
                 return location, side.file_size(key)
         return NOWHERE, 0
 
-    with counting_bar(pictures, "showing", quiet) as step:
-        page = compare_page(comparison, photo_of, pictures, memory, step)
+    worst = worst_photos(comparison.sides, comparison.rows, comparison.against, pictures)
+    with counting_bar(sum(len(some.photos) for some in worst), "showing", quiet or not worst) as step:
+        page = compare_page(comparison, worst, photo_of, memory, step)
     target.put(page, PAGE)
     target.table(
         TABLE, table_cells(comparison.sides, comparison.rows, comparison.against, comparison.labelling)

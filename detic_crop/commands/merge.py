@@ -145,7 +145,7 @@ def _finish(result: RunResult, records: Mapping[str, Record], gathered: Gathered
     """Write the tables, then drop the shards' states: until that is done, the same command completes it."""
     folder = result.folder
     folder.aside.remove_stale(records)
-    result.versions = packages()
+    result.versions = packages(result.config.model)
     result.notes += note_older_manifest(folder)
     write_tables(result, records)
     folder.write_json(folder.layout.run_json, run_json_of_merge(result, gathered))

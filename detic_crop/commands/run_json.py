@@ -14,6 +14,7 @@ import msgspec
 
 from detic_crop.commands.result import RunResult
 from detic_crop.config import RunOptions
+from detic_crop.detectors.families import packages_of
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.state import load_listing
 from detic_crop.folder.typed_json import decode_any
@@ -21,6 +22,7 @@ from detic_crop.shards.merge import Gathered
 from detic_crop.work.execute import Execution
 
 _PACKAGES = ("detic-crop", "torch", "torchvision", "timm", "opencv-python-headless", "pillow", "numpy")
+_NOT_INSTALLED = "not installed"
 
 _MOST_BYTES = 1 << 26  # of run.json; more is not read
 
@@ -62,18 +64,19 @@ def run_json(
         "queue_seconds": {queue: round(s, 3) for queue, s in execution.usage.times.waited.items()},
         **({"ray": execution.where} if execution.where else {}),
         "busy": {who: round(share, 3) for who, share in execution.usage.busy().items()},
-        **versions_of_packages(),
+        "versions": result.versions,
+        "platform": platform.platform(),
     }
 
 
-def versions_of_packages() -> dict[str, Any]:
-    """Return the versions of Python, of what the crops depend on, and of the system."""
-    return {"versions": packages(), "platform": platform.platform()}
-
-
-def packages() -> dict[str, str]:
-    """Return the versions of Python and of what the crops depend on."""
-    return {"python": platform.python_version(), **{p: version_of(p) for p in _PACKAGES}}
+def packages(model: str) -> dict[str, str]:
+    """Return the versions of Python and of what the crops of a model depend on."""
+    found = {package: version_of(package) for package in packages_of(model)}
+    return {
+        "python": platform.python_version(),
+        **{package: version_of(package) for package in _PACKAGES},
+        **{package: version for package, version in found.items() if version != _NOT_INSTALLED},
+    }
 
 
 def versions_in(folder: OutputFolder) -> dict[str, str]:
@@ -90,7 +93,7 @@ def version_of(package: str) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return "not installed"
+        return _NOT_INSTALLED
 
 
 def run_json_of_merge(result: RunResult, gathered: Gathered) -> dict[str, Any]:
@@ -119,7 +122,8 @@ def run_json_of_merge(result: RunResult, gathered: Gathered) -> dict[str, Any]:
         "counts": dict(result.counts),
         "flagged": result.flagged,
         "notes": result.notes,
-        **versions_of_packages(),
+        "versions": result.versions,
+        "platform": platform.platform(),
     }
 
 

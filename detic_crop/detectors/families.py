@@ -84,6 +84,7 @@ class Family:
         is_path: what follows the colon is a path of this machine.
         resumes_by_name: the name that a folder records is enough to load the model again.
         uses_device: it computes, so that ``--device`` concerns it.
+        packages: distributions, beyond what detic-crop always needs, whose versions may change its boxes.
         devices: what ``--device`` means for it; devices, or names joined by commas → one name each.
     """
 
@@ -94,6 +95,7 @@ class Family:
     is_path: bool = False
     resumes_by_name: bool = True
     uses_device: bool = True
+    packages: tuple[str, ...] = ()
     devices: Callable[[str], list[str]] = _torch_devices
 
     def answers_to(self, name: str) -> bool:
@@ -165,6 +167,14 @@ def parts_of(name: str) -> Node:
         UsageError: it joins models, but not in a way that is understood.
     """
     return parse(name, [form for family in FAMILIES for form in family.forms])
+
+
+def packages_of(model: str) -> tuple[str, ...]:
+    """Return `Family.packages` of a model; none for a detector that a caller has made."""
+    try:
+        return family_of(model).packages
+    except UsageError:
+        return ()
 
 
 def _family_of_one(name: str) -> Family:
@@ -310,6 +320,7 @@ FAMILIES = (
         options=frozenset(("names", "onnx_input", "detector_size", "batch_size")),
         is_path=True,
         resumes_by_name=False,
+        packages=("onnxruntime", "onnxruntime-gpu"),
         devices=_onnx_devices,
     ),
     Family(
@@ -317,6 +328,7 @@ FAMILIES = (
         what="detectron2:CONFIG",
         load=_load_detectron2,
         resumes_by_name=False,
+        packages=("detectron2",),
     ),
     HubFamily(
         forms=("hf:ID_OR_FOLDER",),
@@ -324,6 +336,7 @@ FAMILIES = (
         load=_load_hf,
         options=frozenset(("vocabulary", "precision", "detector_size", "batch_size")),
         is_path=True,
+        packages=("transformers",),
     ),
 )
 """Every kind of models, in the order in which help and messages name them."""

@@ -76,6 +76,7 @@ def test_the_page_needs_nothing_else_and_names_no_path(tmp_path: Path, folder: P
     assert "data:image/jpeg;base64," in page
     assert "<script" not in page
     assert "http://" not in page.replace("http://www.w3.org", "")
+    detic_crop.compare(folder / "audit.csv", boxes, tmp_path / "out", truth=folder)
     for name in ("compare.html", "compare.csv", "compare.json"):
         assert str(tmp_path) not in (tmp_path / "out" / name).read_text("utf-8")
     assert "Found only by" in page or "is right" in page
@@ -248,6 +249,21 @@ def test_every_animal(tmp_path: Path, keys: list[str]) -> None:
     one = detic_crop.compare(tmp_path / "a", tmp_path / "b", tmp_path / "out2", animals="largest")
     assert len(table_of(tmp_path / "out2")) == COUNT
     assert one.numbers.photos.compared == COUNT
+
+
+def test_a_truth_of_one_box_for_each_photo_makes_no_false_alarms_of_the_others(
+    tmp_path: Path, keys: list[str]
+) -> None:
+    crop(tmp_path / "in", tmp_path / "a", animals="all")
+    crop(tmp_path / "in", tmp_path / "b", animals="all", conf=0.6)
+    largest = tmp_path / "a/audit.csv"  # one row for each photo
+    result = detic_crop.compare(tmp_path / "a", tmp_path / "b", tmp_path / "out", truth=largest)
+    assert not result.comparison.several
+    assert result.numbers.truth is not None
+    assert result.numbers.truth.a.found == result.numbers.truth.a.boxes
+    every = detic_crop.compare(tmp_path / "a", tmp_path / "b", tmp_path / "out", truth=largest, animals="all")
+    assert every.numbers.truth is not None
+    assert every.numbers.truth.a.boxes > every.numbers.truth.a.hits
 
 
 def test_labels_group_the_photos(tmp_path: Path, keys: list[str]) -> None:

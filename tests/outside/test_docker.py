@@ -127,7 +127,9 @@ def test_extras_are_those_of_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = re.findall(r"^ARG EXTRAS=(\S+)$", DOCKERFILE, flags=re.MULTILINE)
     assert len(extras) == 1
-    assert set(extras[0].split(",")) <= set(project["optional-dependencies"])
+    brought = set(extras[0].split(","))
+    assert brought <= set(project["optional-dependencies"])
+    assert {"onnx", "hf"} <= brought  # what every kind of models needs
 
 
 def test_every_shard_has_a_task() -> None:

@@ -17,15 +17,26 @@ from torch.nn import functional
 from detic_crop.config import Precision
 from detic_crop.detectors.base import DetectorInfo
 from detic_crop.detectors.detic import detector as detector_module
-from detic_crop.detectors.detic import processor, swin_fast
+from detic_crop.detectors.detic import fused, packed, processor, resnet_fast, swin_fast, winograd
+from detic_crop.detectors.detic import optimise as optimise_module
 from detic_crop.detectors.detic.build import VARIANTS
 from detic_crop.detectors.detic.detector import DeticDetector
+from detic_crop.detectors.detic.fused import FusedConv2d, PlainConv2d, can_fuse
+from detic_crop.detectors.detic.head_fast import FastProposalHead
 from detic_crop.detectors.detic.optimise import fold_norms, optimise, store_as
 from detic_crop.detectors.detic.packed import PackedLinear, PlainLinear, can_pack, pack
+from detic_crop.detectors.detic.proposals import ProposalHead
+from detic_crop.detectors.detic.resnet_fast import FastStem, make_resnet_fast
 from detic_crop.detectors.detic.select import Found
 from detic_crop.detectors.detic.swin import SwinBlock, round_up, shift_mask
 from detic_crop.detectors.detic.swin_fast import FastSwinBlock, window_pieces
-from detic_crop.detectors.detic.winograd import WinogradConv2d, can_replace
+from detic_crop.detectors.detic.winograd import (
+    BatchedProducts,
+    GroupedProducts,
+    WinogradConv2d,
+    can_group,
+    can_replace,
+)
 from tests.kit.parity_checks import filled_detector
 from tests.kit.photos import picture
 
@@ -111,6 +122,111 @@ def test_winograd_of_whole_numbers_is_exact_but_for_the_division() -> None:
     maps = torch.arange(30.0).view(1, 1, 5, 6)
     expected = functional.pad(maps, (1, 0, 1, 0))[:, :, :5, :6]
     torch.testing.assert_close(WinogradConv2d(conv)(maps), expected, atol=1e-4, rtol=0)
+
+
+def test_grouped_products_equal_batched_ones() -> None:
+    filters, values = _noise(36, 24, 40), _noise(19, 36, 24)
+    expected = torch.einsum("tpc,pck->tpk", values.double(), filters.double()).float()
+    kinds = [BatchedProducts, GroupedProducts] if can_group() else [BatchedProducts]
+    for kind in kinds:
+        torch.testing.assert_close(kind(filters)(values), expected, atol=ROUNDING / 10, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_without_grouped_products_nor_fused_operators(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a PyTorch that lacks oneDNN's operators."""
+    monkeypatch.setattr(winograd, "can_group", lambda: False)
+    monkeypatch.setattr(packed, "can_pack", lambda dtype: False)
+    monkeypatch.setattr(fused, "can_fuse", lambda dtype: False)
+    monkeypatch.setattr(optimise_module, "computes_fast", lambda dtype: True)
+    for model in VARIANTS:
+        network = filled_detector(model, optimised=False).network
+        pixels = _noise(1, 3, 64, 96)
+        with torch.inference_mode():
+            plain = network.features(pixels)
+            optimise(network, "cpu", dtype)
+            with torch.autocast("cpu", torch.bfloat16, enabled=dtype != torch.float32):
+                ours = network.features(pixels)
+        for fast, expected in zip(ours, plain, strict=True):
+            apart = (fast - expected) / expected.std()
+            assert apart.square().mean().sqrt() < (ROUNDING if dtype == torch.float32 else EIGHT_BITS)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize(
+    ("channels", "settings"),
+    [
+        ((24, 40), {"kernel_size": 1}),
+        ((24, 40), {"kernel_size": 1, "stride": 2, "bias": False}),
+        ((3, 16), {"kernel_size": 7, "stride": 2, "padding": (0, 3)}),
+        ((24, 24), {"kernel_size": 3, "padding": 2, "dilation": 2, "groups": 4}),
+    ],
+)
+def test_fused_convolutions_equal_plain_ones(
+    channels: tuple[int, int], settings: dict[str, Any], relu: bool, dtype: torch.dtype
+) -> None:
+    conv = nn.Conv2d(*channels, **settings).requires_grad_(False)
+    maps = _noise(2, channels[0], 13, 18)
+    expected = conv(maps)  # (2, K, H', W')
+    bound = ROUNDING / 10 if dtype == torch.float32 else EIGHT_BITS
+    kinds: list[nn.Module] = [PlainConv2d(conv, relu)]
+    if can_fuse(dtype):
+        kinds.append(FusedConv2d(conv, relu, dtype))
+    for kind in kinds:
+        shortcut = _noise(*expected.shape).contiguous(memory_format=torch.channels_last)
+        both = expected + shortcut
+        shortcut = shortcut.to(dtype)
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype != torch.float32):
+            ours = kind(maps), kind(maps, shortcut)
+        for result, theirs in zip(ours, (expected, both), strict=True):
+            assert result.dtype == dtype
+            torch.testing.assert_close(result.float(), theirs.relu() if relu else theirs, atol=bound, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("model", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("size", [(1, 3, 32, 32), (2, 3, 96, 160)])
+def test_fast_resnets_equal_plain_ones(
+    model: str, size: tuple[int, ...], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resnet_fast, "_STRIP_BYTES", 2**16)  # several strips
+    plain = timm.create_model(model, features_only=True, out_indices=(2, 3, 4)).eval().requires_grad_(False)
+    fold_norms(plain)
+    expected = plain(_noise(*size))
+    make_resnet_fast(plain, dtype)
+    kinds = [type(module).__name__ for module in plain.modules()]
+    assert kinds.count("FastResidualBlock") == (16 if model == "resnet50" else 8)
+    assert kinds.count("FastStem") == 1
+    pixels = _noise(*size)
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype != torch.float32):
+        ours = plain(pixels)
+    assert torch.equal(pixels, _noise(*size))
+    for fast, theirs in zip(ours, expected, strict=True):
+        assert fast.shape == theirs.shape
+        apart = float((fast - theirs).square().mean().sqrt() / theirs.std())
+        assert apart < (ROUNDING / 10 if dtype == torch.float32 else EIGHT_BITS)
+
+
+def test_a_stem_worked_by_hand() -> None:
+    """The middle of the filter alone: every second pixel; of these the greatest of 3×3, at every second."""
+    conv = nn.Conv2d(1, 1, 7, 2, 3, bias=False).requires_grad_(False)
+    conv.weight.zero_()[0, 0, 3, 3] = 1
+    pixels = torch.zeros(1, 1, 8, 8)
+    pixels[0, 0, 0, 2], pixels[0, 0, 6, 6], pixels[0, 0, 4, 0], pixels[0, 0, 1, 1] = 5, 3, 4, 9
+    assert FastStem(conv)(pixels)[0, 0].tolist() == [[5, 5], [4, 3]]
+
+
+def test_a_fast_head_equals_the_plain_one() -> None:
+    head = ProposalHead(32, levels=2).eval().requires_grad_(False)
+    head.scales[1].fill_(2.0)
+    pyramid = [_noise(1, 32, 9, 14), _noise(1, 32, 5, 7)]
+    expected = head(pyramid)
+    for ours, theirs in zip(FastProposalHead(head)(pyramid), expected, strict=True):
+        for fast, plain in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(fast, plain, atol=ROUNDING / 10, rtol=0)
 
 
 @pytest.mark.parametrize(

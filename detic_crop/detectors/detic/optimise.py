@@ -15,9 +15,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from detic_crop.detectors.detic.cascade import CascadeStage
 from detic_crop.detectors.detic.convnext import ConvNextBlock
+from detic_crop.detectors.detic.fused import fuse
+from detic_crop.detectors.detic.head_fast import FastProposalHead
 from detic_crop.detectors.detic.network import DeticNetwork
 from detic_crop.detectors.detic.packed import pack
-from detic_crop.detectors.detic.processor import computes_fast
+from detic_crop.detectors.detic.processor import computes_fast, winograd_pays
+from detic_crop.detectors.detic.pyramid import FeaturePyramid
+from detic_crop.detectors.detic.resnet_fast import make_resnet_fast
 from detic_crop.detectors.detic.swin import PatchMerging, SwinBlock, SwinStage
 from detic_crop.detectors.detic.swin_fast import FastSwinBlock
 from detic_crop.detectors.detic.winograd import WinogradConv2d, can_replace
@@ -55,7 +59,7 @@ def fold_norms(network: nn.Module) -> None:
 
 def store_as(network: DeticNetwork, dtype: torch.dtype) -> None:
     """Hold the weights that autocast would cast for each photo in `dtype`; boxes and scores keep float32."""
-    kept: set[nn.Module] = {network.head.centre, network.head.sides}
+    kept = set(network.head.modules()) - set(network.head.tower.modules())
     for stage in network.cascade.stages:
         assert isinstance(stage, CascadeStage)
         kept |= {stage.box_delta, stage.embed}
@@ -75,12 +79,18 @@ def _for_cpu(network: DeticNetwork, dtype: torch.dtype) -> None:
         elif isinstance(module, ConvNextBlock):
             for name in ("fc1", "fc2"):
                 setattr(module, name, pack(getattr(module, name), dtype=dtype))
+        elif isinstance(module, FeaturePyramid):
+            module.lateral = nn.ModuleList(
+                fuse(conv, dtype=dtype) for conv in module.lateral if isinstance(conv, nn.Conv2d)
+            )
         elif isinstance(module, CascadeStage):
             for name in ("fc1", "fc2", "box_hidden"):
                 setattr(module, name, pack(getattr(module, name), dtype=dtype))
-    if dtype != torch.float32:  # Winograd's transforms multiply the rounding of eight bits
-        return
-    for module in list(network.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, nn.Conv2d) and can_replace(child):
-                setattr(module, name, WinogradConv2d(child))
+    make_resnet_fast(network.backbone, dtype)
+    setattr(network, "head", FastProposalHead(network.head))  # noqa: B010
+    if winograd_pays(dtype):
+        for part in (network.pyramid, network.head):
+            for module in list(part.modules()):
+                for name, child in module.named_children():
+                    if isinstance(child, nn.Conv2d) and can_replace(child):
+                        setattr(module, name, WinogradConv2d(child))

@@ -36,3 +36,15 @@ def pays_to_pack(dtype: torch.dtype) -> bool:
     if dtype != torch.float32:
         return computes_fast(dtype)
     return torch.backends.cpu.get_cpu_capability() != "AVX2" or not torch._C.has_mkl
+
+
+def winograd_pays(dtype: torch.dtype) -> bool:
+    """Return whether Winograd in float32 beats a direct convolution of 256 channels in `dtype`.
+
+    AVX-512 makes twice as many products in bfloat16 as in float32, so a quarter of the products wins, and
+    rounds less. AMX makes 16 times as many. (A PyTorch that cannot tell is taken for one on AMX.)
+    """
+    if dtype == torch.float32:
+        return True
+    has_amx = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return has_amx is not None and not has_amx()

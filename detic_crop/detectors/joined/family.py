@@ -51,6 +51,7 @@ def joined_family(node: Node, family_of: Callable[[str], Family]) -> JoinedFamil
         what="joined models",
         load=lambda request: _load(node, request, families),
         options=frozenset().union(*(kind.options for kind in kinds)),
+        packages=tuple(dict.fromkeys(package for kind in kinds for package in kind.packages)),
         uses_device=any(kind.uses_device for kind in kinds),
         devices=lambda devices: _devices_of_all([kind for kind in kinds if kind.uses_device], devices),
         node=node,

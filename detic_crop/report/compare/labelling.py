@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Sequence
+
+import numpy as np
 
 from detic_crop.columns import Column, as_numpy
 from detic_crop.errors import UsageError
+from detic_crop.photos.labels import Labels, columns_named
 from detic_crop.report.compare.numbers import Labelling
-from detic_crop.report.compare.sides import Side
+from detic_crop.report.compare.sides import LabelsOfSide, Side
 from detic_crop.report.groups import SPECIES_COLUMNS, column_named, find_column
 
 FOLDER = "folder"
 """Value of ``--label`` that takes the photo's folder."""
 
 
-def labelling_of(keys: Column, sides: Iterable[Side], asked: str | None) -> Labelling | None:
+def labelling_of(keys: Column, sides: Sequence[Side], asked: str | None) -> Labelling | None:
     """Return the groups of the photos; None where nothing was asked for and no side knows the species.
 
     Args:
@@ -27,36 +30,42 @@ def labelling_of(keys: Column, sides: Iterable[Side], asked: str | None) -> Labe
         UsageError: no side has such a column.
     """
     if asked == FOLDER:
-        return _labelling(asked, keys, (key.rpartition("/")[0] or "." for key in keys))
-    for side in sides:
-        if side.labels is None:
-            continue
-        table = side.labels.table
-        if asked is None:
-            column = find_column(table.columns, SPECIES_COLUMNS)
-        else:
-            column = column_named(table, asked, f"--label {asked}")
-        if column is None:
-            continue
-        of_name: dict[str, str] = {}
-        for row, key in zip(table.rows, side.labels.matches, strict=True):
-            if key is not None:
-                of_name.setdefault(key, row[column].strip())
-        names = (side.own_name(key) for key in keys)
-        return _labelling(
-            table.columns[column], keys, (None if name is None else of_name.get(name) for name in names)
-        )
-    if asked is not None:
-        raise UsageError(
-            "no_such_column",
-            f"--label {asked} needs a label table with a column {asked!r}, and neither A nor B is a folder "
-            "with labels; pass --labels CSV to `detic-crop run`",
-        )
-    return None
+        codes = array("i")
+        names = dict[str, int]()
+        for key in keys:
+            codes.append(names.setdefault(key.rpartition("/")[0] or ".", len(names)))
+        return Labelling(FOLDER, as_numpy(codes), tuple(names))
+    labelled = [(side, side.labels) for side in sides if side.labels is not None]
+    for side, labels in labelled:
+        column = _column(labels.table, asked)
+        if column is not None:
+            return _by_column(keys, side, labels, column)
+    if asked is None:
+        return None
+    if labelled:
+        column_named(labelled[0][1].table, asked, f"--label {asked}")  # says what there is
+    raise UsageError(
+        "no_such_column",
+        f"--label {asked} needs a label table with a column {asked!r}, and neither A nor B is a folder "
+        "with labels; pass --labels CSV to `detic-crop run`",
+    )
 
 
-def _labelling(by: str, keys: Column, values: Iterable[str | None]) -> Labelling:
-    codes, names = array("i"), dict[str, int]()
-    for value in values:
-        codes.append(-1 if value is None else names.setdefault(value, len(names)))
-    return Labelling(by, as_numpy(codes), tuple(names))
+def _column(table: Labels, asked: str | None) -> int | None:
+    """Return the index of the column to group by; None where the table has none."""
+    if asked is None:
+        return find_column(table.columns, SPECIES_COLUMNS)
+    named = columns_named(table.columns, asked)
+    if asked in table.columns:
+        return table.columns.index(asked)
+    return named[0] if len(named) == 1 else None
+
+
+def _by_column(keys: Column, side: Side, labels: LabelsOfSide, column: int) -> Labelling:
+    """Return the groups that a label column makes; of several rows of a photo the first counts."""
+    codes, names = np.full(len(keys), -1, np.int32), dict[str, int]()
+    for row, name in zip(labels.table.rows, labels.matches, strict=True):
+        place = None if name is None else keys.find(side.key_of(name))
+        if place is not None and codes[place] < 0:
+            codes[place] = names.setdefault(row[column].strip(), len(names))
+    return Labelling(labels.table.columns[column], codes, tuple(names))

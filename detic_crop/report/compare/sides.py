@@ -93,6 +93,10 @@ class Side(ABC):
     def own_name(self, key: str) -> str | None:
         """Return what it calls a photo, one that it was told of or one of its own; None if it has none."""
 
+    def key_of(self, name: str) -> str:
+        """Return the key of one of its photos, by the name that it has there."""
+        return name
+
     @abstractmethod
     def size(self, key: str) -> SizeWH | None:
         """Return width and height of a photo in pixels, as far as it knows them."""
@@ -171,6 +175,7 @@ class FolderSide(Side):
         self.config = config
         self._records, self._keys, self._locations = records, keys, locations
         self._other_names: dict[str, str] = {}
+        self._keys_of: dict[str, str] = {}
         self.waiting = sum(
             AuditPhoto(records[key], (), Doubts((), 0.0), verdicts.get(key)).is_waiting
             for key in verdicts
@@ -200,6 +205,7 @@ class FolderSide(Side):
         if not same and not matching.name_of:
             raise NoneInCommonError
         self._other_names = dict(matching.name_of)
+        self._keys_of = {name: key for key, name in self._other_names.items()}
         if matching.note_on_moved:
             self.notes.append(matching.note_on_moved)
         return Texts(key for key in free if key not in matching.photo_of)
@@ -207,6 +213,9 @@ class FolderSide(Side):
     def own_name(self, key: str) -> str | None:
         name = self._other_names.get(key)
         return key if name is None and key in self._records else name
+
+    def key_of(self, name: str) -> str:
+        return self._keys_of.get(name, name)
 
     def size(self, key: str) -> SizeWH | None:
         record = self._record(key)
@@ -264,8 +273,7 @@ class ReviewedSide(FolderSide):
         self._any_verdict = any(record.verdict for record in self._records.values())
         if not self._any_verdict and not self.config.model.startswith("boxes:"):
             self.notes.append(
-                f"nobody has reviewed {self.given}, so what the model {self.config.model} found counts as "
-                "true"
+                f"nobody has reviewed it, so what the model {self.config.model} found counts as true"
             )
         return super().read(keys, sizes)
 

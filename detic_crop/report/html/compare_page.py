@@ -22,7 +22,7 @@ from detic_crop.report.compare.columns import SideColumns, State
 from detic_crop.report.compare.comparison import Comparison
 from detic_crop.report.compare.pairs import GOOD
 from detic_crop.report.compare.table import state_word
-from detic_crop.report.compare.worst import KINDS, worst_photos
+from detic_crop.report.compare.worst import KINDS, Worst
 from detic_crop.report.html.histograms import FRAME, Histogram, Plot, plot_of
 from detic_crop.report.html.overlay import DrawnBox, Shape
 from detic_crop.report.html.rendering import environment, two_digits
@@ -76,20 +76,24 @@ class _Line(NamedTuple):
 
 
 def compare_page(
-    comparison: Comparison, photo_of: PhotoOf, pictures: int, memory: MemoryBudget, step: Callable[[], None]
+    comparison: Comparison,
+    worst: Sequence[Worst],
+    photo_of: PhotoOf,
+    memory: MemoryBudget,
+    step: Callable[[], None],
 ) -> bytes:
     """Return the page.
 
     Args:
         comparison: what it shows.
+        worst: the photos to show.
         photo_of: where the photos are.
-        pictures: number of photos to show.
         memory: where memory for photos is borrowed.
         step: called after each photo that is shown.
     """
     template = environment().get_template("compare.html.j2")
     numbers = comparison.numbers
-    galleries = _galleries(comparison, photo_of, pictures, memory, step)
+    galleries = _galleries(comparison, worst, photo_of, memory, step)
     values = {
         "css": Markup(_css("report.css") + _css("compare.css")),
         "a": comparison.a,
@@ -142,14 +146,18 @@ def _histogram(title: str, note: str, overlaps: NDArray[np.float64]) -> Histogra
 
 
 def _galleries(
-    comparison: Comparison, photo_of: PhotoOf, pictures: int, memory: MemoryBudget, step: Callable[[], None]
+    comparison: Comparison,
+    worst: Sequence[Worst],
+    photo_of: PhotoOf,
+    memory: MemoryBudget,
+    step: Callable[[], None],
 ) -> list[_Gallery]:
     """Return the photos to show, as far as they fit into the page."""
     left = _MAX_BYTES
     galleries = []
-    for worst in worst_photos(comparison.sides, comparison.rows, comparison.against, pictures):
+    for some in worst:
         entries = []
-        for photo in worst.photos:
+        for photo in some.photos:
             entry = _entry(comparison, photo, photo_of, memory)
             step()
             left -= len(utf8(entry))
@@ -157,7 +165,7 @@ def _galleries(
                 break
             entries.append(entry)
         if entries:
-            galleries.append(_Gallery(worst.kind, KINDS[worst.kind], worst.all, entries))
+            galleries.append(_Gallery(some.kind, KINDS[some.kind], some.all, entries))
     return galleries
 
 
@@ -254,7 +262,7 @@ def _verdict(overlap: float | None, box: int, true: int) -> str:
 
 
 def _true_words(truth: SideColumns, true: int) -> str:
-    return (_name(truth, true) or "animal") if true >= 0 else "no animal"
+    return (_name(truth, true) or "animal") if true >= 0 else "no animal there"
 
 
 def _name(side: SideColumns, box: int) -> str:

@@ -188,7 +188,7 @@ class _Actors(Crew):
                 f"node {node.host} of the Ray cluster has other weights of {self._pipeline.recipe.model} "
                 "than this machine; pull the same ones on every node (detic-crop weights verify)",
             )
-        ours = package_versions()
+        ours = package_versions(self._pipeline.recipe.model)
         package = "detic-crop"
         if node.versions.get(package) != ours.get(package):
             raise DeticCropError(
@@ -197,9 +197,9 @@ class _Actors(Crew):
                 f"this machine {ours.get(package)}; install the same version on every node",
             )
         others = [
-            f"{name} {there} ({ours.get(name)} here)"
-            for name, there in node.versions.items()
-            if there != ours.get(name)
+            f"{name} {node.versions.get(name)} ({ours.get(name)} here)"
+            for name in {**ours, **node.versions}
+            if node.versions.get(name) != ours.get(name)
         ]
         if others and node.host not in {actor.name for actor in self.ready}:
             _log.warning("node %s has other versions, crops may differ: %s", node.host, ", ".join(others))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from detic_crop.detectors.base import Detector
+from detic_crop.detectors.families import packages_of
 from detic_crop.errors import DeticCropError
 from detic_crop.photos.photo import Photo
 from detic_crop.system.machine import threads_per_photo
@@ -24,7 +25,7 @@ from detic_crop.work.pipeline import Pipeline
 from detic_crop.work.recipe import Job, Outcome, Recipe
 from detic_crop.work.timing import Totals
 
-PACKAGES = ("detic-crop", "torch", "torchvision", "opencv-python-headless", "pillow", "numpy")
+PACKAGES = ("detic-crop", "torch", "torchvision", "timm", "opencv-python-headless", "pillow", "numpy")
 """Packages whose versions may change the bytes of a crop."""
 
 _ON_THE_WAY = 2
@@ -64,7 +65,7 @@ class Node:
         most_in_flight: photos that may be on their way to it.
         weights: file name → sha256 of what its answers depend on.
         unseen: those of `Order.probes` that are not there, or are another file.
-        versions: package → version, of `PACKAGES`.
+        versions: package → version, see `package_versions`.
     """
 
     host: str
@@ -103,7 +104,9 @@ class RayWorker:
         self._pipeline = Pipeline(order.recipe, detector)
         self._threads = WorkerThreads(self._pipeline, threads, lambda: self._stopped).__enter__()
         most = self._threads.most_in_flight + _ON_THE_WAY
-        return Node(socket.gethostname(), most, dict(info.weights), unseen, package_versions())
+        return Node(
+            socket.gethostname(), most, dict(info.weights), unseen, package_versions(order.recipe.model)
+        )
 
     def _load(self, order: Order) -> Detector:
         try:
@@ -134,10 +137,10 @@ class RayWorker:
         return self._pipeline.times.totals()
 
 
-def package_versions() -> dict[str, str]:
-    """Return the versions of `PACKAGES` in this environment."""
+def package_versions(model: str) -> dict[str, str]:
+    """Return the versions in this environment of `PACKAGES`, and of those that a model needs besides."""
     found = {}
-    for package in PACKAGES:
+    for package in (*PACKAGES, *packages_of(model)):
         with suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
     return found

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from detic_crop.detectors.onnx_file.heads.head import (
-    MOST_BOXES,
     Answer,
     Array,
     Found,
@@ -110,7 +109,7 @@ class Detr(Head):
             return Found(xyxy, best, classes, peaks_of(scores))
         scores = sigmoid(logits[:, : self.n_classes])
         flat = scores.reshape(-1)
-        first = np.argsort(-flat, kind="stable")[: max(MOST_BOXES, len(scores))]
+        first = np.argsort(-flat, kind="stable")[: len(scores)]
         queries, classes = np.divmod(first, scores.shape[1])
         return Found(xyxy[queries], flat[first], classes.astype(np.int64), peaks_of(scores))
 
