@@ -20,6 +20,7 @@ from detic_crop.detectors.boxes_file import formats
 from detic_crop.report.metadata_columns import METADATA, POSITION
 from detic_crop.report.suspicion import FLAGS
 from detic_crop.report.table import ANIMAL_COLUMNS, COLUMNS
+from tests.kit.onnx_models import v8
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -188,7 +189,7 @@ def test_every_page_is_linked_from_the_index() -> None:
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as the reader has it: photos, a label table, boxes of somebody, and a finished run."""
+    """A folder as the reader has it: photos, a label table, boxes, a model, and a finished run."""
     folder = tmp_path_factory.mktemp("reader")
     shutil.copytree(ROOT / "examples" / "train_images", folder / "train_images")
     shutil.copy(ROOT / "examples" / "train.csv", folder)
@@ -197,6 +198,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / more).mkdir()
         shutil.copy(folder / "whale.jpg", folder / more / "another.jpg")
     (folder / "train2.csv").write_text("image,box\ndolphin_breach.jpg,500 200 1000 700\norca_tall_fin.jpg,\n")
+    v8(folder / "fins.onnx")
     detic_crop.run(folder / "train_images", folder / "cropped", model="lite", quiet=True)
     return folder
 

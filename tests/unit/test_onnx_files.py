@@ -548,6 +548,15 @@ def test_heads_that_are_not_known(kind: str, message: str, tmp_path: Path) -> No
         load(path)
 
 
+def test_nothing_else_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """onnxruntime would print lines of its own where a name is no UTF-8."""
+    data = v8(tmp_path / "odd.onnx").read_bytes()
+    odd = write(tmp_path / "odd.onnx", data.replace(b"constant_3", b"constant\xff3", 1))
+    with refused("unusable_onnx_file", WeightsError, names=["odd.onnx"]):
+        load(odd)
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize(
     "shape", [[1, 4, 128, 128], [1, 1, 128, 128], [3, 128, 128], [1, 128, 128, 4], [1, 3, 8, 8, 8]]
 )
@@ -627,9 +636,9 @@ class _WithCuda:
     def get_available_providers(self) -> list[str]:
         return ["CUDAExecutionProvider", "CPUExecutionProvider"]
 
-    def InferenceSession(self, path: str, options: Any, providers: list[Any]) -> Any:  # noqa: N802
+    def InferenceSession(self, path: str, options: Any, providers: list[Any], **others: Any) -> Any:  # noqa: N802
         self.asked = providers
-        inner = self._module.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        inner = self._module.InferenceSession(path, options, providers=["CPUExecutionProvider"], **others)
         if self._works:
             inner.get_providers = self.get_available_providers
         return inner
@@ -638,7 +647,7 @@ class _WithCuda:
 @pytest.mark.parametrize("works", [True, False])
 def test_cuda(works: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, runtime = v8(tmp_path / "model.onnx", batch="batch"), _WithCuda(works)
-    monkeypatch.setitem(sys.modules, "onnxruntime", runtime)
+    monkeypatch.setattr(session, "import_onnxruntime", lambda: runtime)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     assert session.onnx_devices("auto") == ["cuda:0", "cuda:1"]

@@ -77,7 +77,10 @@ class Session:
         if kind == "cuda":
             wanted.insert(0, (_CUDA, {"device_id": int(number or 0)}))
         try:
-            self._session = runtime.InferenceSession(str(path), options, providers=wanted)
+            # Its fallback would print four lines and try the same once more.
+            self._session = runtime.InferenceSession(
+                str(path), options, providers=wanted, enable_fallback=False
+            )
         except Exception as error:  # its own are of many kinds, and none of Python's
             raise unusable(path, _why_not(error, contents)) from error
         if kind == "cuda" and _CUDA not in self._session.get_providers():  # it goes on without, if it fails
