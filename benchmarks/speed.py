@@ -3,10 +3,11 @@
     python -m benchmarks.speed [PART ...] [--folder FOLDER] [--photos FOLDER] [--rounds N]
         [--detic-photos N]
 
-Parts: pipeline, resize, checking, workers, lite, detic, resume, memory; all of them by default. Everything is
-a ratio of two ways measured in turn in one process, several rounds, the median printed with the extremes;
-photos are made up (`benchmarks.photos`) and kept in `--folder`, or those of `--photos`. Exit code 1 when a
-target is missed.
+Parts: pipeline, resize, checking, workers, lite, detic, alone, resume, memory; all of them by default.
+Everything is a ratio of two ways measured in turn in one process (`alone`: each in a process of its own, on
+one thread, in processor time), several rounds, the median printed with the extremes; photos are made up
+(`benchmarks.photos`) and kept in `--folder`, or those of `--photos`. Each line says how much of the
+processors other work used meanwhile. Exit code 1 when a target is missed.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache, partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ import psutil
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.busy import Others
 from benchmarks.photos import describe, read_photos, write_photos
 from benchmarks.plain_loop import plain_loop
 from detic_crop import api
@@ -50,11 +53,14 @@ from detic_crop.images.decode import PhotoFile
 from detic_crop.system.memory import return_freed_memory
 from tests.kit.parity_checks import filled_detector, pairwise_iou
 
-PARTS = ("pipeline", "resize", "checking", "workers", "lite", "detic", "resume", "memory")
+PARTS = ("pipeline", "resize", "checking", "workers", "lite", "detic", "alone", "resume", "memory")
 _PHOTOS = 200
 _IN_MEMORY = 24  # photos whose pixels are kept
 _ENTRIES = 100_000
 _LINKS = 10_000  # names for one file; file systems have limits
+# Of Detic's network alone, on a processor with avx512_bf16: float32, bfloat16.
+_ALONE_TARGETS = {"detic-r50": (1.7, 3.0), "detic-swinb": (1.55, 2.9)}
+_ALONE_PHOTOS = 2
 _SMALL = 64, 48  # photos of the parts that are about their number
 
 
@@ -287,6 +293,20 @@ class Bench:
         note = f"{len(paths)} photos; chosen boxes: {self.agreement(boxes)}"
         return Result(f"{model} {precision} ÷ plain loop", ratios, target, note)
 
+    def alone(self) -> Iterable[Result]:
+        """Detic's network on one thread, each way in a process of its own."""
+        paths = self.paths[:_ALONE_PHOTOS]
+        for model, targets in _ALONE_TARGETS.items():
+            precisions: tuple[Precision, ...] = ("float32", "bfloat16")
+            for precision, target in zip(precisions, targets, strict=True):
+                if slow_precision("cpu", precision):
+                    print(f"{model} {precision}: not measured, this processor lacks its products")
+                    continue
+                ours = partial(in_own_process, model, precision, True, paths)
+                plain = partial(in_own_process, model, "float32", False, paths)
+                ratios = paired(ours, plain, self.detic_rounds)
+                yield Result(f"{model} {precision} ÷ as it is written, processor time", ratios, target)
+
     def agreement(self, boxes: dict[str, Box | None]) -> str:
         """How the boxes in audit.csv and those of the plain loop agree."""
         records = replay(self.scratch / ".detic-crop" / "journal.jsonl").records
@@ -351,6 +371,35 @@ class Bench:
         return photos, self.folder / f"many-out-{ALGORITHM}"  # what another version has left would be refused
 
 
+def in_own_process(model: str, precision: Precision, optimised: bool, paths: Sequence[Path]) -> float:
+    """Return what `processor_seconds` does, measured in a process that has done nothing else."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(processor_seconds, model, precision, optimised, paths).result()
+
+
+def processor_seconds(model: str, precision: Precision, optimised: bool, paths: Sequence[Path]) -> float:
+    """Return the processor time that Detic takes for the photos on one thread, decoded and warmed up."""
+    torch.set_num_threads(1)
+    detector = filled_detector(model, 0, precision=precision, optimised=optimised)
+    images = [np.asarray(cv2.imread(str(path)), np.uint8) for path in paths]
+    detector.detect(images[0])
+    begun = time.process_time()
+    for image in images:
+        detector.detect(image)
+    return time.process_time() - begun
+
+
+def watched(results: Iterable[Result]) -> Iterable[tuple[Result, Others]]:
+    """Yield each result with how busy the machine was while it was measured."""
+    following = iter(results)
+    while True:
+        with Others() as others:
+            result = next(following, None)
+        if result is None:
+            return
+        yield result, others
+
+
 def main() -> int:
     """Run the parts; see the top of this file."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -365,8 +414,8 @@ def main() -> int:
     bench = Bench(options.folder, options.photos, options.rounds, options.detic_photos)
     results = []
     for part in options.parts or PARTS:
-        for result in getattr(bench, part)():
-            print(result, flush=True)
+        for result, others in watched(getattr(bench, part)()):
+            print(f"{result} {others}", flush=True)
             results.append(result)
     return int(any(result.missed for result in results))
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detic_crop.boxes.overlap import iou
+from detic_crop.boxes.overlap import iou, iou_of_pairs
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 """IoU from which a box counts as a hit: 0.5, 0.55 … 0.95."""
@@ -23,7 +23,8 @@ MOST_OF_PHOTO = 100
 """Boxes of one photo that count, those with the highest scores."""
 
 _RECALLS = np.linspace(0.0, 1.0, 101)
-_BELOW_ONE = 1 - 1e-10  # boxes that are equal up to rounding overlap enough for every threshold
+# Boxes that are equal up to rounding would overlap enough for a threshold of 1, too.
+_LEAST = np.minimum(THRESHOLDS, 1 - 1e-10)
 
 
 class BoxesOfPhotos(NamedTuple):
@@ -83,7 +84,11 @@ def _hits(found: BoxesOfPhotos, truth: BoxesOfPhotos) -> NDArray[np.bool_]:
     """Return (T, N): whether each found box is a hit at each threshold."""
     hits = np.zeros((len(THRESHOLDS), len(found.photos)), np.bool_)
     firsts, ends = (np.searchsorted(truth.photos, found.photos, side) for side in ("left", "right"))
-    places = np.flatnonzero(firsts < ends)  # of boxes in photos that have a true one
+    alone = np.searchsorted(found.photos, found.photos, "right") - np.searchsorted(found.photos, found.photos)
+    single = (ends - firsts == 1) & (alone == 1)  # most photos have one box of each
+    overlap = iou_of_pairs(found.xyxy[single], truth.xyxy[firsts[single]])
+    hits[:, single] = overlap >= _LEAST[:, None]
+    places = np.flatnonzero((firsts < ends) & ~single)  # of the other boxes in photos that have a true one
     starts = np.flatnonzero(np.diff(found.photos[places], prepend=-1))
     for several in np.split(places, starts[1:]) if len(places) else ():
         true = truth.xyxy[firsts[several[0]] : ends[several[0]]]
@@ -94,14 +99,13 @@ def _hits(found: BoxesOfPhotos, truth: BoxesOfPhotos) -> NDArray[np.bool_]:
 
 def _matched(overlaps: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return (T, D): whether each box of one photo is a hit, by its overlaps with the true ones, (D, G)."""
-    least = np.minimum(THRESHOLDS, _BELOW_ONE)
-    rows = np.arange(len(least))
-    free = np.ones((len(least), overlaps.shape[1]), np.bool_)
-    hits = np.zeros((len(least), len(overlaps)), np.bool_)
+    rows = np.arange(len(_LEAST))
+    free = np.ones((len(_LEAST), overlaps.shape[1]), np.bool_)
+    hits = np.zeros((len(_LEAST), len(overlaps)), np.bool_)
     for box, with_true in enumerate(overlaps):
         left = np.where(free, with_true, -1.0)
         best = left.shape[1] - 1 - left[:, ::-1].argmax(axis=1)  # of equal ones COCO takes the last
-        is_hit = left[rows, best] >= least
+        is_hit = left[rows, best] >= _LEAST
         free[rows[is_hit], best[is_hit]] = False
         hits[:, box] = is_hit
     return hits

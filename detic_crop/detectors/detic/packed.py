@@ -57,7 +57,8 @@ class PackedLinear(nn.Module):
         result = torch.ops.mkldnn._linear_pointwise(
             rows, self._weight, self._bias, self._after, [], "none" if self._after == "gelu" else ""
         )
-        return result if shortcut is None else shortcut + result
+        # Not shortcut + result: of two formats PyTorch adds one number at a time.
+        return result if shortcut is None else result.to(shortcut.dtype).add_(shortcut)
 
 
 class PlainLinear(nn.Module):
@@ -73,7 +74,7 @@ class PlainLinear(nn.Module):
         result: Tensor = self._linear(rows)
         if self._gelu:
             result = functional.gelu(result)
-        return result if shortcut is None else shortcut + result
+        return result if shortcut is None else result.to(shortcut.dtype).add_(shortcut)
 
 
 def pack(linear: nn.Linear, gelu: bool = False, dtype: torch.dtype = torch.float32) -> nn.Module:

@@ -11,6 +11,8 @@ Letters: B batch, C and K channels in and out, H W rows and columns, T tiles.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -81,10 +83,10 @@ class WinogradConv2d(nn.Module):
         batch, _, height, width = maps.shape
         rows, columns = -(-height // TILE), -(-width // TILE)
         result = maps.new_empty(batch, rows, TILE, columns, TILE, self.out_channels, dtype=torch.float32)
-        step = max(1, _TILES // columns)
+        strips = -(-rows // max(1, _TILES // columns))
+        bounds = [rows * i // strips for i in range(strips + 1)]  # of equal height, or one more
         for image, answer in zip(maps.permute(0, 2, 3, 1), result, strict=True):
-            for first in range(0, rows, step):
-                last = min(first + step, rows)
+            for first, last in pairwise(bounds):
                 # A row above and one below; what is not in the map is zero.
                 top, bottom = first * TILE - 1, last * TILE + 1
                 strip = image[max(0, top) : bottom].float()  # (y, W, C)

@@ -252,8 +252,7 @@ class FolderSide(Side):
         return State.NOT_LOOKED if record.unlisted and not record.verdict else State.LOOKED
 
     def _record(self, key: str) -> Record | None:
-        name = self.own_name(key)
-        return None if name is None else self._records.get(name)
+        return self._records.get(self._other_names.get(key, key))
 
     def sentences(self, called: str) -> list[str]:
         said = super().sentences(called)
