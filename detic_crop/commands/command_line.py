@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from detic_crop.config import CropConfig, RunOptions
-from detic_crop.detectors.families import family_of
+from detic_crop.detectors.families import absolute_name
 from detic_crop.photos.location import FileOrObject
 
 # Options that each call decides for itself.
@@ -32,7 +32,7 @@ def command_words(where: FileOrObject, config: CropConfig, options: RunOptions) 
             plain = setting.default_factory is dataclasses.MISSING and value != setting.default
             if plain and setting.name not in {"algorithm", *_NOT_REPEATED}:
                 name = "weights" if setting.name == "weights_file" else setting.name
-                written = family_of(value).absolute(value) if name == "model" else _absolute_value(value)
+                written = absolute_name(value) if name == "model" else _absolute_value(value)
                 words += [f"--{name.replace('_', '-')}", *([] if value is True else [written])]
     return words
 

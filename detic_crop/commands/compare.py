@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 from detic_crop.commands.settings import PathLike, require_finished
 from detic_crop.commands.told import Told
-from detic_crop.config import BoxFormat
+from detic_crop.config import SETTINGS, BoxFormat, CropConfig
 from detic_crop.detectors.boxes_file import BoxesFileDetector, load_boxes_file
 from detic_crop.detectors.boxes_file.sizes import SizeWH
 from detic_crop.detectors.boxes_file.table import StatedFormatError
@@ -125,7 +125,7 @@ def compare(
             written.
         OutputError: something cannot be read or written; nothing is left behind.
     """
-    _check(a, b, animals, pictures)
+    _check(a, b, animals, conf, pictures)
     given = [("A", a), ("B", b), *([("truth", truth)] if truth is not None else [])]
     with ExitStack() as stack:
         opened = [_open(stack, called, path, input, box_format) for called, path in given]
@@ -145,7 +145,7 @@ def compare(
         return CompareResult(Path(os.fspath(out)), comparison.numbers, comparison, list(comparison.notes))
 
 
-def _check(a: PathLike, b: PathLike, animals: str | None, pictures: int) -> None:
+def _check(a: PathLike, b: PathLike, animals: str | None, conf: float | None, pictures: int) -> None:
     if _place(a) == _place(b):
         raise UsageError(
             "compared_with_itself",
@@ -154,6 +154,7 @@ def _check(a: PathLike, b: PathLike, animals: str | None, pictures: int) -> None
         )
     if animals not in (None, "largest", "all"):
         raise UsageError("bad_value", f"--animals must be one of largest, all, got {animals}")
+    SETTINGS[CropConfig]["conf"].check(conf)
     if isinstance(pictures, bool) or not isinstance(pictures, int) or not 0 <= pictures <= _MOST_PICTURES:
         raise UsageError(
             "bad_value", f"--pictures must be a whole number from 0 to {_MOST_PICTURES}, got {pictures!r}"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detic_crop.config import MODELS, BoxFormat, Precision
-from detic_crop.detectors.joined.names import Node, parse
+from detic_crop.detectors.joined.names import Node, parse, written
 from detic_crop.errors import UsageError
 
 if TYPE_CHECKING:
@@ -158,6 +158,15 @@ def family_of(name: str) -> Family:
     if not isinstance(node, str):
         return joined_family(node, _family_of_one)
     return _family_of_one(name)
+
+
+def absolute_name(name: str) -> str:
+    """Return the name of a model, or of joined ones, that means the same in every working folder.
+
+    Raises:
+        UsageError: there is no such model.
+    """
+    return written(parts_of(name), lambda one: one if one == "auto" else _family_of_one(one).absolute(one))
 
 
 def parts_of(name: str) -> Node:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -346,6 +347,9 @@ def test_what_is_refused(tmp_path: Path, folder: Path, keys: list[str]) -> None:
     wrong: dict[str, Any] = {"animals": "some"}
     with refused("bad_value"):
         detic_crop.compare(folder, boxes, tmp_path / "out", **wrong)
+    for conf in (1.5, -0.1, math.nan, True):
+        with refused("bad_value", names=["conf"]):
+            detic_crop.compare(folder, boxes, tmp_path / "out", conf=conf)
     with refused("unknown_class"):
         detic_crop.compare(folder, boxes, tmp_path / "out", classes="horse")
     crop(tmp_path / "in", tmp_path / "b")

@@ -232,3 +232,13 @@ def test_lite_is_asked_about_what_a_file_does_not_list(boxes: Path) -> None:
     assert [rows[f"{name}.jpg"]["found_by"] for name in "abcd"] == ["boxes:one+x.csv", "lite", "lite", "lite"]
     run(boxes, "two", model=model, conf=0.0, device="cpu,cpu")  # loaded by name, but for the boxes
     assert rows_of(boxes / "two") == rows_of(boxes / "out")
+
+
+def test_auto_is_a_part_like_any_other(boxes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("detic_crop.detectors.weights.best_installed", lambda: None)
+    for _ in range(2):  # and the same command continues
+        run(boxes, "out", model=f"boxes:{boxes / 'two.csv'}+auto")
+    config = recorded_config(boxes / "out" / STATE / "journal.jsonl")
+    assert config is not None
+    assert config.model == "boxes:two.csv+lite"
+    assert row_of(boxes / "out", "b.jpg")["found_by"] == "boxes:two.csv"

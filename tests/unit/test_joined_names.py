@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detic_crop.detectors import resolve_model
-from detic_crop.detectors.families import FAMILIES, family_of, parts_of
+from detic_crop.detectors.families import FAMILIES, absolute_name, family_of, parts_of
 from detic_crop.detectors.joined.names import InTurn, Mix, Node, models_of, written
 from detic_crop.errors import UsageError
 from tests.kit.errors import refused
@@ -94,8 +94,9 @@ def test_a_joined_kind_has_the_options_of_its_parts(tmp_path: Path, monkeypatch:
     assert {"box_format", "vocabulary"} <= kind.options
     assert kind.uses_device
     assert not kind.resumes("boxes:a+b.csv+detic-r50")
-    assert kind.absolute("boxes:a+b.csv+detic-r50") == f"boxes:{tmp_path / 'a+b.csv'}+detic-r50"
+    assert absolute_name("boxes:a+b.csv+detic-r50") == f"boxes:{tmp_path / 'a+b.csv'}+detic-r50"
     assert family_of("wbf(detic-r50,lite*2)").resumes("wbf(detic-r50,lite*2)")
+    assert absolute_name("boxes:a.csv+auto") == f"boxes:{tmp_path / 'a.csv'}+auto"
     two_files = family_of("boxes:a.csv+boxes:b.csv")
     assert not two_files.uses_device
     assert all(kind.answers_to(form) is False for kind in FAMILIES for form in ("A+B", "wbf(A,B)"))

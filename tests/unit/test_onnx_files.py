@@ -453,7 +453,7 @@ def test_files_that_are_no_models(make: Callable[[Path], Path], message: str, tm
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with refused("missing_weights", WeightsError, names=["nothing.onnx"]):
         load(tmp_path / "nothing.onnx")
-    with refused("unreadable_weights", WeightsError):
+    with refused("unusable_onnx_file", WeightsError, match="got the folder"):
         load(tmp_path)
     with refused("no_onnx_path", UsageError):
         load_detector("onnx:", "cpu")

@@ -22,7 +22,7 @@ from detic_crop.detectors import catalogue as catalogue_module
 from detic_crop.detectors import resolve_model, weights
 from detic_crop.detectors.base import DetectorInfo
 from detic_crop.detectors.catalogue import catalogue
-from detic_crop.detectors.torchvision_models.build import architectures, build_filled
+from detic_crop.detectors.torchvision_models.build import architectures, build_filled, coco_names
 from detic_crop.detectors.torchvision_models.detector import FLOOR, TorchvisionDetector
 from detic_crop.errors import WeightsError
 from detic_crop.images.partial import reduction_to_show
@@ -268,6 +268,17 @@ class TestLoad:
         )
         numbered = loaded.detect(PHOTO).class_names
         assert [f"class {'abcdefg'.index(name)}" for name in named.detect(PHOTO).class_names] == [*numbered]
+
+    def test_own_names_say_which_classes_count(self, tmp_path: Path) -> None:
+        """As of every detector with labels: boats beside dolphins do not count, nor do people of COCO."""
+        path = write_weights(tmp_path / "own.pth", SMALL, 3)
+        (tmp_path / "names.txt").write_text("dolphin\nboat\n")
+        loaded = load_detector(f"torchvision:{SMALL}", "cpu", weights_file=path, names=tmp_path / "names.txt")
+        assert loaded.info.default_classes == "marine"
+        path = write_weights(tmp_path / "coco.pth", SMALL)
+        (tmp_path / "names.txt").write_text("\n".join(coco_names(SMALL)))
+        loaded = load_detector(f"torchvision:{SMALL}", "cpu", weights_file=path, names=tmp_path / "names.txt")
+        assert loaded.info.default_classes == "marine"
 
     def test_names_that_do_not_fit(self, tmp_path: Path) -> None:
         path = write_weights(tmp_path / "own.pth", SMALL, 3)

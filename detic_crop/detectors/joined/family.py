@@ -25,10 +25,6 @@ class JoinedFamily(Family):
     node: Node
     families: Mapping[str, Family]
 
-    def absolute(self, name: str) -> str:
-        """Return the name with absolute paths."""
-        return written(self.node, lambda model: self.families[model].absolute(model))
-
     def resumes(self, name: str) -> bool:
         """Return whether the recorded name is enough to load every one of the models again."""
         return all(family.resumes(model) for model, family in self.families.items())

@@ -61,6 +61,8 @@ def read_contents(path: Path) -> Contents:
         raise WeightsError(
             "missing_weights", f"expected an ONNX file at {path}, got nothing there; check the path"
         ) from error
+    except IsADirectoryError as error:
+        raise unusable(path, f"expected an ONNX file, got the folder {path}; pass the file in it") from error
     except OSError as error:
         raise WeightsError(
             "unreadable_weights", f"cannot read {path}: {error.strerror or error}; check its rights"

@@ -19,6 +19,7 @@ from detic_crop.detectors.torchvision_models.build import (
     coco_names,
 )
 from detic_crop.detectors.torchvision_models.detector import DEFAULT_CONF, FLOOR, TorchvisionDetector
+from detic_crop.detectors.vocabulary import default_classes_of
 from detic_crop.errors import UsageError
 
 _NO_CLASS = ("__background__", "N/A")
@@ -53,13 +54,14 @@ def load_torchvision(
         label_names = coco_names(architecture)
     else:
         label_names = tuple(f"class {number}" for number in range(n_classes))
-    is_coco = names is None and n_classes == N_COCO
+    classes = tuple(dict.fromkeys(name for name in label_names if name not in _NO_CLASS))
+    is_named = names is not None or n_classes == N_COCO
     info = DetectorInfo(
         name=name,
-        class_names=tuple(dict.fromkeys(name for name in label_names if name not in _NO_CLASS)),
+        class_names=classes,
         default_conf=DEFAULT_CONF,
         weights=hashes,
-        default_classes="marine" if is_coco else "any",
+        default_classes=default_classes_of(classes) if is_named else "any",
         floor=FLOOR,
     )
     return TorchvisionDetector(
