@@ -85,7 +85,7 @@ def test_defaults_are_those_of_the_settings() -> None:
         assert given[name] == fields.pop(name), name
         in_words = "[default: " in (options[name].help or "")
         assert options[name].show_default or in_words or given[name] in (None, False), name
-    assert set(fields) == {"weights", "algorithm"}  # not for people to choose
+    assert set(fields) == {"weights", "algorithm", "confs"}  # not for people to choose
 
 
 @pytest.mark.usefixtures("place")

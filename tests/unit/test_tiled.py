@@ -15,7 +15,15 @@ from detic_crop import Detections, DetectorInfo
 from detic_crop.detectors.base import Detector
 from detic_crop.detectors.joined.fallback import Fallback
 from detic_crop.detectors.joined.fused import Fused
-from detic_crop.detectors.joined.grid import MOST_ACROSS, SMALLEST, Tile, TiledBoxes, merged, tiles_of
+from detic_crop.detectors.joined.grid import (
+    MOST_ACROSS,
+    SMALLEST,
+    Tile,
+    TiledBoxes,
+    merged,
+    part_around,
+    tiles_of,
+)
 from detic_crop.detectors.joined.tiled import Tiled, with_tiles
 from tests.kit.errors import refused
 from tests.kit.scripted import Scripted
@@ -123,8 +131,8 @@ def test_what_is_far_is_found_in_a_tile(box: tuple[int, int, int, int]) -> None:
     (found,) = with_tiles(Spot()).detect_batch([with_tiles(Spot()).prepare(sea_with(box))])
     assert found.xyxy.tolist() == [list(map(float, box))]
     assert found.found_by == "spot, tiles"
-    # odds of 9 among 20 tiles
-    assert found.scores.tolist() == pytest.approx([9 / 20 / (1 + 9 / 20)])
+    odds = 9 / 20**0.5  # of 0.9 among 20 tiles
+    assert found.scores.tolist() == pytest.approx([odds / (1 + odds)])
 
 
 def test_where_the_whole_look_finds_something_no_tile_is_looked_at() -> None:
@@ -135,12 +143,32 @@ def test_where_the_whole_look_finds_something_no_tile_is_looked_at() -> None:
 
 
 def test_a_doubtful_tile_does_not_count() -> None:
-    found = with_tiles(Spot(score=0.8)).detect(sea_with((500, 500, 540, 520)))  # odds of 4, of 1/3 needed
-    assert found.scores.tolist() == pytest.approx([4 / 20 / (1 + 4 / 20)])
+    found = with_tiles(Spot(score=0.59)).detect(sea_with((500, 500, 540, 520)))
+    odds = 0.59 / 0.41 / 20**0.5  # of 1/3 that are needed
+    assert found.scores.tolist() == pytest.approx([odds / (1 + odds)])
     assert found.scores[0] < 0.25
     empty = with_tiles(Spot()).detect(sea_with((0, 0, 0, 0)))
     assert len(empty) == 0
     assert empty.presence == pytest.approx(0.1)
+
+
+def test_what_is_not_found_again_does_not_count() -> None:
+    class Fickle(Spot):
+        def detect(self, image: NDArray[np.uint8], key: str = "") -> Detections:
+            found = super().detect(image, key)
+            is_tile = image.shape[1] > 300
+            return found if is_tile else Detections(found.xyxy, found.scores * 0.1, found.class_names)
+
+    spot = Fickle()
+    found = with_tiles(spot).detect(sea_with((500, 500, 540, 520)))
+    assert spot.pictures[-1] == (224, 224, 3)
+    assert found.scores.tolist() == pytest.approx([0.09 / (0.09 + 20**0.5 * 0.91)])
+
+
+def test_the_part_around_a_box_is_inside_the_photo() -> None:
+    assert part_around(np.array([500.0, 500, 600, 520]), 2200, 1467) == Tile(300, 260, 800, 760)
+    assert part_around(np.array([0.0, 0, 20, 20]), 2200, 1467) == Tile(0, 0, 224, 224)
+    assert part_around(np.array([150.0, 90, 200, 100]), 200, 100) == Tile(0, 0, 200, 100)
 
 
 def test_tiles_see_all_pixels_and_go_in_batches() -> None:

@@ -20,6 +20,7 @@ SMALLEST = 448
 MOST_ACROSS = 5
 """Most tiles along the longer side of a photo: at 3:2, 20 tiles, whatever the size of the photo."""
 
+_AROUND = 5.0  # side of the part around a box, as a multiple of the box's longer side
 _CUT = 0.015  # a box that ends so near an inner edge, as a share of the tile's side, may be cut off there
 _SAME = 0.5  # IoU of the parts of two boxes that both tiles show, above which they are of one animal
 _FIRM = 0.5  # share of the best score of an animal above which a box has a say in how far it reaches
@@ -66,6 +67,25 @@ def tiles_of(width: int, height: int) -> list[Tile]:
     if len(columns) * len(rows) == 1:
         return []
     return [Tile(left, top, right, bottom) for top, bottom in rows for left, right in columns]
+
+
+def part_around(box: NDArray[np.float64], width: int, height: int) -> Tile:
+    """Return the part of a photo around a (4,) box, five times as large, and not very small.
+
+    Args:
+        box: in pixels of the photo.
+        width: of the photo, pixels.
+        height: likewise.
+    """
+    side = max(_AROUND * float((box[2:] - box[:2]).max()), SMALLEST / 2)
+    middle = (box[:2] + box[2:]) / 2
+    places = []
+    for centre, length in zip(middle.tolist(), (width, height), strict=True):
+        across = min(round(side), length)
+        start = round(min(max(0.0, centre - across / 2), length - across))
+        places.append((start, start + across))
+    (left, right), (top, bottom) = places
+    return Tile(left, top, right, bottom)
 
 
 def _places(length: int, side: float) -> list[tuple[int, int]]:
