@@ -73,7 +73,7 @@ def load_detector(
             ``a+b`` asks b where a found nothing, ``wbf(a,b)`` fuses their boxes.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         vocabulary: what Detic looks for: ``openimages`` (default), ``lvis``, ``objects365``, ``coco``,
-            a ``.npy`` file, ``checkpoint``, or words joined by commas.
+            a ``.npy`` file, ``checkpoint``, or words joined by commas. A zero-shot ``hf:`` model takes words.
         names: class names of a ``.npy`` file, of the checkpoint's own classifier, of `weights_file` or of an
             ONNX file, one a line.
         weights_file: a checkpoint instead of the pulled one.

@@ -225,6 +225,7 @@ def use(command: str) -> None:
         name in ("weights", "review", "teach")
         or "lite:" in command
         or "torchvision:" in command
+        or "hf:" in command
         or {"detic-swinb", "ray"} & set(re.split(r"[\s+]", command))
     ):
         understood(command)

@@ -25,10 +25,13 @@ from detic_crop.cli import main as cli
 from detic_crop.config import RunOptions
 from detic_crop.errors import Terminated, UsageError
 from detic_crop.photos.keys import STATE
+from detic_crop.work.executors import ray_executor
 from detic_crop.work.executors.ray_cluster import import_ray
+from detic_crop.work.executors.ray_worker import package_versions
 from tests.kit.detectors import PairDetector, SentDetector
 from tests.kit.errors import complained, refused
 from tests.kit.folders import assert_one_row_each, assert_same, leftovers, product, rows_of
+from tests.kit.model_makers import HEIGHT, MAKERS, WIDTH
 from tests.kit.photos import write_boxes, write_damaged, write_photos
 
 pytestmark = pytest.mark.slow
@@ -156,6 +159,28 @@ def test_boxes_are_sent_along(cluster: Any, tmp_path: Path, decode: str) -> None
     assert_same(tmp_path / "there", product(tmp_path / "here"))
     assert here.notes == there.notes
     assert any("2 of 8 photos are not in" in note for note in there.notes)
+
+
+@pytest.mark.parametrize("kind", ["torchvision", "onnx", "hf"])
+def test_a_model_is_loaded_on_the_nodes(
+    cluster: Any,
+    tmp_path: Path,
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Relative paths mean on a node what they mean here; versions that only this kind needs are compared."""
+    keys = write_photos(tmp_path / "in", 6, width=WIDTH, height=HEIGHT)
+    made = MAKERS[kind](tmp_path, keys, 0)
+    settings: dict[str, Any] = {"model": made.model, "classes": "any", **made.settings}
+    monkeypatch.chdir(tmp_path)
+    run(tmp_path, tmp_path / "here", None, **settings)
+    other = dict.fromkeys(made.packages, "0.1")
+    monkeypatch.setattr(ray_executor, "package_versions", lambda model: {**package_versions(model), **other})
+    run(tmp_path, tmp_path / "there", None, executor="ray", ray_address=cluster.address, **settings)
+    assert_same(tmp_path / "there", product(tmp_path / "here"))
+    for package in made.packages:
+        assert f"has other versions, crops may differ: {package} " in caplog.text
 
 
 def test_a_killed_worker_loses_nothing(cluster: Any, place: Path, tmp_path: Path) -> None:

@@ -337,6 +337,20 @@ def test_code_of_a_folder_is_not_run(tmp_path: Path) -> None:
     assert len(found) > 0
 
 
+def test_a_backbone_of_timm_is_not_looked_up_on_the_hub(tmp_path: Path) -> None:
+    t = load_transformers()
+    made = t.DetrConfig(use_timm_backbone=True, backbone="test_resnet", d_model=32, num_queries=5)
+    t.DetrForObjectDetection(made).save_pretrained(tmp_path)
+    t.DetrImageProcessor().save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["backbone_config"]
+    named = {"use_timm_backbone": True, "backbone": "test_resnet", "use_pretrained_backbone": True}
+    of_version_4: dict[str, Any] = {"backbone_kwargs": {"out_indices": [1, 2, 3, 4], "in_chans": 3}}
+    for more in ({}, of_version_4):
+        (tmp_path / "config.json").write_text(json.dumps({**config, **named, **more}))
+        assert load_detector(f"hf:{tmp_path}", "cpu").info.class_names == ("LABEL_0", "LABEL_1")
+
+
 def test_folders_that_are_none(tmp_path: Path) -> None:
     save_model("detr", tmp_path / "run" / "checkpoint-10")
     with refused("no_hf_folder", UsageError, names=["checkpoint-10"]):

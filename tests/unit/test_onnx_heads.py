@@ -244,6 +244,8 @@ def shares_and_scores(n_rows: int, n_classes: int) -> NDArray[np.float32]:
         (np.ones((1, N_CELLS, 84), np.float32), 80, {}, Yolo),
         (np.ones((1, N_CELLS, 85), np.float32), None, {}, Yolo),
         (np.ones((1, 6, 500), np.float32), 2, {}, Yolo),  # of a grid that is not known
+        (np.ones((1, 84, 500), np.float32), None, {}, Yolo),
+        (np.ones((1, 500, 85), np.float32), None, {}, Yolo),
     ],
 )
 def test_which_head_one_output_is(
@@ -264,7 +266,9 @@ def test_two_classes_and_three_hundred_rows() -> None:
     assert np.array_equal(found.classes, queries["output0"][0, :, 4:].argmax(axis=1))
 
 
-@pytest.mark.parametrize(("columns", "n_classes", "names"), [(7, 2, None), (7, 3, 3), (6, 1, 1)])
+@pytest.mark.parametrize(
+    ("columns", "n_classes", "names"), [(7, 2, None), (7, 3, 3), (6, 1, 1), (84, 80, None), (85, 80, None)]
+)
 def test_without_objectness_only_where_the_names_say_so(
     columns: int, n_classes: int, names: int | None
 ) -> None:
@@ -295,7 +299,26 @@ def test_tasks_without_upright_boxes(task: str) -> None:
         head_of(answer_of({"output0": np.ones((1, 7, N_CELLS), np.float32)}, 2, task=task))
 
 
+@pytest.mark.parametrize("scale", [1, SIDE])
+def test_cells_without_a_box_do_not_tell_the_units(scale: int) -> None:
+    """A table that is nearly all zeros, as of a model that blanks what it does not find."""
+    table = np.zeros((1, N_CELLS, 7), np.float32)
+    table[0, 7] = [*(np.array([160, 120, 80, 40]) / scale), 0, 0.5, 0]
+    table[0, 8:] = np.nan
+    head = head_of(answer_of({"output0": table}, 3))
+    assert head.what == "YOLOv8 or later"
+    assert as_list(head.decode({"output0": table}, 0)) == [(0.5, 1, 120, 100, 200, 140)]
+
+
 # --- boxes that are final ---
+
+
+def test_rows_that_are_not_filled_may_hold_anything() -> None:
+    rows = np.full((1, 300, 6), np.nan, np.float32)
+    rows[0, :2] = [[10, 20, 30, 40, 0.5, 1], [10, 20, 30, 40, 0.75, -1]]
+    head = head_of(answer_of({"output0": rows}, 2))
+    assert isinstance(head, Rows)
+    assert as_list(head.decode({"output0": rows}, 0)) == [(0.5, 1, 10, 20, 30, 40)]
 
 
 def test_rows_of_yolov7_and_yolo_nas() -> None:
@@ -433,7 +456,9 @@ def test_boxes_that_are_no_boxes_are_left_out() -> None:
     )
     found = Found(xyxy, np.array([0.5, 0.9, 0.9, 0.9, 0.9], np.float32), np.zeros(5, np.int64))
     assert as_list(found) == [(0.5, 0, 0, 0, 9, 9)]
-    found = Found(xyxy[[0, 0]], np.array([np.nan, 0.01], np.float32), np.zeros(2, np.int64))
+    found = Found(xyxy[[0, 0]], np.array([np.inf, 0.01], np.float32), np.zeros(2, np.int64))
+    assert as_list(found) == []
+    found = Found(xyxy[[0, 0]], np.array([np.nan, 0.9], np.float32), np.array([0, -1]))
     assert as_list(found) == []
 
 

@@ -42,12 +42,14 @@ class Asking:
         class_names: what it can answer with.
         default_conf: threshold of the family's own post-processing.
         floor: lowest score that is worth keeping.
+        pixel_bytes: memory that the network takes while it looks, per pixel shown.
         image_processor: prepares photos, see transformers.
     """
 
     class_names: tuple[str, ...]
     default_conf = 0.5
     floor = FLOOR
+    pixel_bytes = 500  # RT-DETR, DETR, YOLOS and OWLv2 of the published sizes took 360 to 490
     image_processor: Any
 
     def __call__(self, network: Any, pixels: Mapping[str, Tensor], sizes_hw: Tensor) -> list[Answer]:
@@ -120,6 +122,7 @@ class BySentence(ByWords):
     """
 
     default_conf = 0.25
+    pixel_bytes = 1500  # Grounding DINO with Swin-T at 800 × 1200 took 1460
 
     def __init__(self, processor: Any, config: Any, words: Sequence[str]) -> None:
         super().__init__(processor, config, words)
@@ -201,6 +204,7 @@ class WordByWord(ByWords):
     """SAM 3: one word at a time; the photo is looked at once."""
 
     default_conf = 0.3
+    pixel_bytes = 3000  # not measured
 
     def _encoded(self) -> dict[str, Tensor]:
         texts = [self.processor(images=[_BLANK], text=word, return_tensors="pt") for word in self.class_names]

@@ -30,6 +30,21 @@ def load_transformers() -> Any:
 
 
 @contextmanager
+def offline() -> Iterator[None]:
+    """Let huggingface_hub refuse every request, as HF_HUB_OFFLINE does.
+
+    Reading a folder needs none, but transformers asks the hub about some names that a configuration holds.
+    """
+    constants: Any = importlib.import_module("huggingface_hub.constants")
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+@contextmanager
 def quietly() -> Iterator[None]:
     """Keep transformers from writing bars, reports and warnings; what matters is told by errors."""
     logging: Any = importlib.import_module("transformers.utils.logging")

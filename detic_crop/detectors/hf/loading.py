@@ -22,7 +22,7 @@ from detic_crop.detectors.hf.asking import (
 )
 from detic_crop.detectors.hf.detector import HfDetector
 from detic_crop.detectors.hf.folder import find_folder, hashes_of, read_config
-from detic_crop.detectors.hf.library import load_transformers, quietly, reading
+from detic_crop.detectors.hf.library import load_transformers, offline, quietly, reading
 from detic_crop.detectors.vocabulary import VOCABULARIES, default_classes_of, join_names, split_names
 from detic_crop.errors import UsageError, WeightsError
 
@@ -44,8 +44,6 @@ EXAMPLES = "Grounding DINO, OWLv2, OmDet-Turbo, SAM 3, DETR, RT-DETR, D-FINE, YO
 
 _AUTO = "transformers.models.auto.modeling_auto"
 _GPU_BATCH = 4
-_PIXEL_BYTES = 2000
-"""Memory that a network takes while it looks, per pixel shown."""
 
 
 def load_hf(request: ModelRequest) -> HfDetector:
@@ -57,13 +55,14 @@ def load_hf(request: ModelRequest) -> HfDetector:
         WeightsError: the model was not pulled, is no detector, or its files are damaged or do not fit.
     """
     folder = find_folder(request.rest)
-    model_type = str(read_config(folder.path).get("model_type", ""))
+    described = read_config(folder.path)
+    model_type = str(described.get("model_type", ""))
     transformers = load_transformers()
     check_detects(model_type, f"hf:{request.rest}")
     hashes = hashes_of(folder)
     device = resolve_device(request.device)
-    with quietly():
-        config = _config(transformers, folder.path)
+    with offline(), quietly():
+        config = _config(transformers, folder.path, described)
         asking = _asking(transformers, folder.path, config, model_type, request)
         network = _network(transformers, folder.path, config, model_type)
     size, input_size = _size(asking.image_processor, request)
@@ -81,7 +80,7 @@ def load_hf(request: ModelRequest) -> HfDetector:
         # On a CPU one photo per core is faster than one photo on all of them: nothing waits for the slowest.
         thread_safe=on_cpu,
         input_size=input_size,
-        memory_per_photo=_PIXEL_BYTES * shown if on_cpu else 0,
+        memory_per_photo=asking.pixel_bytes * shown if on_cpu else 0,
     )
     batch = request.batch_size or (1 if on_cpu else _GPU_BATCH)
     return HfDetector(network.to(device).eval(), asking, info, device, request.precision, size, batch)
@@ -104,14 +103,38 @@ def check_detects(model_type: str, name: str) -> None:
     )
 
 
-def _config(transformers: Any, path: Path) -> Any:
+def _config(transformers: Any, path: Path, described: dict[str, Any]) -> Any:
     with reading(path, "config"):
-        config = transformers.AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+        if _names_a_timm_backbone(described) and int(transformers.__version__.split(".")[0]) >= 5:
+            config = transformers.AutoConfig.for_model(**_with_timm_backbone(described))
+        else:
+            config = transformers.AutoConfig.from_pretrained(
+                path, local_files_only=True, trust_remote_code=False
+            )
     parts: list[Any] = [config, getattr(config, "backbone_config", None)]
     for part in parts:
         if getattr(part, "use_pretrained_backbone", False):  # the weights of the folder are all there is
             part.use_pretrained_backbone = False
     return config
+
+
+def _names_a_timm_backbone(described: dict[str, Any]) -> bool:
+    """Return whether a configuration is one of those that transformers 5 would ask the hub about."""
+    named = described.get("backbone") and not described.get("backbone_config")
+    return bool(named and described.get("backbone_kwargs") and described.get("use_timm_backbone", True))
+
+
+def _with_timm_backbone(described: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration in which a backbone that was named in the older way is described."""
+    old = ("backbone", "backbone_kwargs", "use_timm_backbone", "use_pretrained_backbone")
+    kept = {key: value for key, value in described.items() if key not in old}
+    backbone = {
+        **described["backbone_kwargs"],
+        "model_type": "timm_backbone",
+        "backbone": described["backbone"],
+        "use_pretrained_backbone": False,
+    }
+    return {**kept, "backbone_config": backbone}
 
 
 def _asking(transformers: Any, path: Path, config: Any, model_type: str, request: ModelRequest) -> Asking:

@@ -111,12 +111,12 @@ class OnnxDetector(Detector):
 
     def _of_a_class(self, found: Found) -> Found:
         numbers = found.classes
-        if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < len(self._names):
-            odd = int(numbers.max()) if int(numbers.max()) >= len(self._names) else int(numbers.min())
+        highest = int(numbers.max(initial=0))
+        if highest >= len(self._names):
             raise DeticCropError(
                 "names_do_not_fit",
-                f"{self.info.name} answers with class {odd}, and there are {len(self._names)} class names; "
-                "pass the names it was trained with as --names TXT",
+                f"{self.info.name} answers with class {highest}, and there are {len(self._names)} class "
+                "names; pass the names it was trained with as --names TXT",
             )
         return found.take(np.flatnonzero(self._is_class[numbers]))
 

@@ -75,10 +75,14 @@ class Found:
     peaks: NDArray[np.float32] | None = None
 
     def usable(self, most: int = MOST_BOXES) -> Found:
-        """Return the boxes that are finite, have an area and score enough; the best `most`, best first."""
+        """Return the boxes that are finite, have an area and score enough; the best `most`, best first.
+
+        A class below 0 marks a row that is not filled.
+        """
         x1, y1, x2, y2 = self.xyxy.T
         with np.errstate(invalid="ignore"):
-            keep = np.isfinite(self.xyxy).all(axis=1) & (x2 > x1) & (y2 > y1) & (self.scores >= FLOOR)
+            keep = np.isfinite(self.xyxy).all(axis=1) & (x2 > x1) & (y2 > y1)
+            keep &= (self.scores >= FLOOR) & np.isfinite(self.scores) & (self.classes >= 0)
         order = np.flatnonzero(keep)
         return self.take(order[np.argsort(-self.scores[order], kind="stable")][:most])
 

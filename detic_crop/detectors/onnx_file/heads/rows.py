@@ -74,6 +74,6 @@ def _are_final(table: Array, answer: Answer) -> bool:
         return False
     if has_tail and grid_of(n_columns, answer.size_wh) is not None:
         return False
-    numbers = table[:, 5]
+    numbers = table[np.isfinite(table).all(axis=1), 5]  # rows that are not filled may hold anything
     whole = np.all((numbers == np.rint(numbers)) & (numbers >= -1))
     return bool(whole)

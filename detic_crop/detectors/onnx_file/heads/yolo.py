@@ -25,8 +25,12 @@ from detic_crop.detectors.onnx_file.heads.head import (
     peaks_of,
     xyxy_of,
 )
+from detic_crop.detectors.vocabulary import names_of
 
 _BOX = 4
+_COCO = len(names_of("coco"))
+_MOST_SHARES = 2.0
+"""Boxes whose numbers are all smaller count in shares of the picture: pixels would be more in some cell."""
 _TASKS_WITH_TAIL = ("segment", "pose")
 
 
@@ -75,11 +79,12 @@ class Yolo(Head):
     def _of(cls, output: str, array: Array, answer: Answer) -> Yolo | None:
         rows, columns = (grid_of(side, answer.size_wh) for side in array.shape)
         n_names = len(answer.names) if answer.names else None
+        n_likely = n_names or _COCO  # what nobody names is most often a model of COCO's
         if (rows is None) == (columns is None):  # of a grid that is not known, or a square: by the names
             boxes_first = array.shape[0] > array.shape[1]
             if array.shape[0] == array.shape[1]:
                 boxes_first = False
-            elif n_names is None or min(array.shape) not in (_BOX + n_names, _BOX + boxes_first + n_names):
+            elif min(array.shape) not in (_BOX + n_likely, _BOX + boxes_first + n_likely):
                 return None
         else:
             boxes_first = rows is not None
@@ -89,10 +94,10 @@ class Yolo(Head):
         tail = cls._tail(answer)
         has_anchors = grid is not None and grid.per_cell > 1
         has_objectness = (boxes_first or has_anchors) and n_numbers > _BOX + 1
-        if n_names is not None:
-            if n_numbers == _BOX + n_names:
-                has_objectness, tail = False, 0
-            elif has_objectness and n_numbers == _BOX + 1 + n_names:
+        if n_numbers == _BOX + n_likely:
+            has_objectness, tail = False, 0
+        elif n_names is not None:
+            if has_objectness and n_numbers == _BOX + 1 + n_names:
                 tail = 0
             elif answer.metadata.task in _TASKS_WITH_TAIL:  # as many as the names leave over
                 tail = n_numbers - _BOX - has_objectness - n_names
@@ -151,16 +156,21 @@ def _units(
     table: Array, grid: Grid | None, size_wh: tuple[int, int], may_be_cells: bool
 ) -> Literal["pixels", "shares", "cells"]:
     """Return what the centres count in: boxes are near the cells that they belong to, in most cells."""
+    boxes = table[:, :_BOX].astype(np.float64)
+    told = np.flatnonzero(np.isfinite(boxes).all(axis=1) & (boxes != 0).any(axis=1))  # zeros tell nothing
+    if not len(told):
+        return "cells" if may_be_cells else "pixels"
+    boxes = boxes[told]
+    are_small = bool(np.abs(boxes).max() <= _MOST_SHARES)
     if grid is None:
-        return "shares" if float(np.nanmax(np.abs(table[:, :_BOX]), initial=0)) <= 2 else "pixels"
-    centres, side = table[:, :2].astype(np.float64), grid.strides[:, None]
+        return "shares" if are_small else "pixels"
+    centres, cells, side = boxes[:, :2], grid.centres[told], grid.strides[told, None]
 
     def usual(distance: Array) -> float:
-        return float(np.nan_to_num(np.median(np.abs(distance)), nan=np.inf))
+        return float(np.median(np.abs(distance)))
 
-    pixels = usual((centres - grid.centres) / side)
-    shares = usual((centres * size_wh - grid.centres) / side)
-    cells = usual(centres - 0.5) if may_be_cells else np.inf
-    if cells < min(pixels, shares):
+    pixels = usual((centres - cells) / side)
+    shares = usual((centres * size_wh - cells) / side)
+    if may_be_cells and usual(centres - 0.5) < min(pixels, shares):
         return "cells"
-    return "shares" if shares < pixels else "pixels"
+    return "shares" if are_small or shares < pixels else "pixels"
