@@ -104,7 +104,7 @@ def load_detectron2(config: str, device: str = "auto") -> Detectron2Detector:
             "and pass a .yaml whose MODEL.WEIGHTS is its path",
         ) from error
     weights = detectron2.weights(settings.MODEL.WEIGHTS)
-    own = _own_file(config)
+    own = own_file(config)
     if own is not None:
         weights[own.name] = sha256_of(own)
     info = DetectorInfo(
@@ -132,7 +132,7 @@ class _Detectron2:
 
     def settings(self, config: str) -> Any:
         """Return the config node, with the weights of a trained detector."""
-        path = _own_file(config)
+        path = own_file(config)
         if path is not None:
             settings = self.config.get_cfg()
             try:
@@ -201,7 +201,8 @@ class _Detectron2:
             return {Path(address).name: address}
 
 
-def _own_file(config: str) -> Path | None:
+def own_file(config: str) -> Path | None:
+    """Return the path of a config that is a file of one's own; None if it is a name of the zoo."""
     path = Path(config)
     return path if path.suffix.lower() in (".yaml", ".yml") and path.is_file() else None
 

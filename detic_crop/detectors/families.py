@@ -81,7 +81,7 @@ class Family:
         what: the kind in words, for messages: ``a Detic model``.
         load: returns the detector.
         options: fields of `ModelRequest` that go with it.
-        is_path: what follows the colon is a path of this machine.
+        is_path: whether what follows the colon is a path of this machine.
         resumes_by_name: the name that a folder records is enough to load the model again.
         uses_device: it computes, so that ``--device`` concerns it.
         packages: distributions, beyond what detic-crop always needs, whose versions may change its boxes.
@@ -92,7 +92,7 @@ class Family:
     what: str
     load: Callable[[ModelRequest], Detector]
     options: frozenset[str] = frozenset()
-    is_path: bool = False
+    is_path: Callable[[str], bool] = lambda rest: False
     resumes_by_name: bool = True
     uses_device: bool = True
     packages: tuple[str, ...] = ()
@@ -105,7 +105,7 @@ class Family:
     def absolute(self, name: str) -> str:
         """Return a name that means the same in every working folder."""
         request = ModelRequest(name=name)
-        if not self.is_path or not request.rest:
+        if not request.rest or not self.is_path(request.rest):
             return name
         return f"{name.partition(':')[0]}:{os.path.abspath(request.path)}"
 
@@ -132,12 +132,6 @@ class Family:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubFamily(Family):
     """A family whose models have the name of a hub, such as ``hf:OWNER/NAME``, or are folders."""
-
-    def absolute(self, name: str) -> str:
-        """Return a name that means the same in every working folder; a name of the hub does."""
-        from detic_crop.detectors.hf.folder import is_path
-
-        return Family.absolute(self, name) if is_path(ModelRequest(name=name).rest) else name
 
     def resumes(self, name: str) -> bool:
         """Return whether the recorded name is one of the hub; of a folder only the last part is recorded."""
@@ -205,6 +199,22 @@ def _family_of_one(name: str) -> Family:
 def _fits(name: str, form: str) -> bool:
     beginning, colon, _ = form.partition(":")
     return name.startswith(beginning + colon) if colon else name == form
+
+
+def _always(rest: str) -> bool:
+    return True
+
+
+def _is_hf_folder(rest: str) -> bool:
+    from detic_crop.detectors.hf.folder import is_path
+
+    return is_path(rest)
+
+
+def _is_detectron2_file(rest: str) -> bool:
+    from detic_crop.detectors.detectron2 import own_file
+
+    return own_file(rest) is not None
 
 
 def _load_lite(request: ModelRequest) -> Detector:
@@ -298,7 +308,7 @@ def _load_hf(request: ModelRequest) -> Detector:
 
 FAMILIES = (
     Family(forms=("lite",), what="lite", load=_load_lite),
-    Family(forms=("lite:FILE",), what="lite:FILE", load=_load_taught, is_path=True, resumes_by_name=False),
+    Family(forms=("lite:FILE",), what="lite:FILE", load=_load_taught, is_path=_always, resumes_by_name=False),
     Family(
         forms=("detic-swinb", "detic-convnext", "detic-r50", "detic-r18"),
         what="a Detic model",
@@ -318,7 +328,7 @@ FAMILIES = (
         what="boxes:FILE",
         load=_load_boxes,
         options=frozenset(["box_format"]),
-        is_path=True,
+        is_path=_always,
         resumes_by_name=False,
         uses_device=False,
     ),
@@ -327,7 +337,7 @@ FAMILIES = (
         what="onnx:FILE",
         load=_load_onnx,
         options=frozenset(("names", "onnx_input", "detector_size", "batch_size")),
-        is_path=True,
+        is_path=_always,
         resumes_by_name=False,
         packages=("onnxruntime", "onnxruntime-gpu"),
         devices=_onnx_devices,
@@ -336,6 +346,7 @@ FAMILIES = (
         forms=("detectron2:CONFIG",),
         what="detectron2:CONFIG",
         load=_load_detectron2,
+        is_path=_is_detectron2_file,
         resumes_by_name=False,
         packages=("detectron2",),
     ),
@@ -344,7 +355,7 @@ FAMILIES = (
         what="hf:ID_OR_FOLDER",
         load=_load_hf,
         options=frozenset(("vocabulary", "precision", "detector_size", "batch_size")),
-        is_path=True,
+        is_path=_is_hf_folder,
         packages=("transformers",),
     ),
 )

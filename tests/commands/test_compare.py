@@ -172,6 +172,16 @@ def test_two_boxes_files_with_their_photos(tmp_path: Path) -> None:
     assert [group.name for group in result.numbers.groups["size of the animal"]] == ["20 to 50 %"]
 
 
+def test_a_truth_of_photos_that_only_one_side_looked_at(tmp_path: Path) -> None:
+    a = write_table(tmp_path / "a.csv", ("1.jpg", 0, 0, 40, 40), ("2.jpg", 0, 0, 40, 40))
+    b = write_table(tmp_path / "b.csv", ("1.jpg", 0, 0, 40, 40), ("3.jpg", 0, 0, 40, 40))
+    truth = write_table(tmp_path / "truth.csv", ("2.jpg", 0, 0, 40, 40))
+    write_photos(tmp_path / "in", 4)
+    with refused("nothing_to_compare", names=["--truth"]):
+        detic_crop.compare(a, b, tmp_path / "out", truth=truth)
+    assert not (tmp_path / "out").exists()
+
+
 def test_folders_of_copies_of_another_size(tmp_path: Path, keys: list[str], folder: Path) -> None:
     rows = {row["image"]: row for row in rows_of(folder)}
     write_photos(tmp_path / "large", COUNT, width=600, height=400)

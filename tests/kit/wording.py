@@ -340,6 +340,7 @@ WORDING: dict[str, str] = {
     "nobody_to_hold_out": "^--unseen .* holds individuals out, and no label names one; pass --individual",
     "nothing_to_compare": (
         "^expected photos that both A and B have looked at, got none of .*; pass results for the same photos$"
+        "|^expected the truth of photos that both A and B have .*, got .*; pass the truth of these photos, or"
     ),
     "nothing_to_sample": "no photo is cropped or resized yet; run the `run` command first",
     "nothing_to_split": "has no crops to split; pass the --out of a finished run$",

@@ -36,3 +36,5 @@ def test_a_path_is_the_same_in_every_folder(tmp_path: Path, monkeypatch: pytest.
     assert family_of("boxes:a:b.csv").absolute("boxes:a:b.csv") == f"boxes:{tmp_path / 'a:b.csv'}"
     assert family_of("lite").absolute("lite") == "lite"
     assert family_of("detectron2:a.yaml").absolute("detectron2:a.yaml") == "detectron2:a.yaml"
+    (tmp_path / "a.yaml").touch()
+    assert family_of("detectron2:a.yaml").absolute("detectron2:a.yaml") == f"detectron2:{tmp_path / 'a.yaml'}"

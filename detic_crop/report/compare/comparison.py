@@ -91,7 +91,7 @@ def compare_sides(
         notes: sentences that a person should read.
 
     Raises:
-        UsageError: there is no photo that both sides looked at.
+        UsageError: there is no photo that both sides looked at, or the truth knows none of these.
     """
     if not several:
         truth = None if sides.truth is None else sides.truth.first()
@@ -104,6 +104,12 @@ def compare_sides(
             "nothing_to_compare",
             f"expected photos that both A and B have looked at, got none of {numbers.photos.all:,}: {why}; "
             "pass results for the same photos",
+        )
+    if numbers.truth is not None and not numbers.truth.photos:
+        raise UsageError(
+            "nothing_to_compare",
+            f"expected the truth of photos that both A and B have looked at, got that of none of the "
+            f"{numbers.photos.compared:,}; pass the truth of these photos, or leave --truth out",
         )
     return Comparison(*names, sides, several, rows, against, labelling, numbers, notes)
 
