@@ -186,6 +186,21 @@ def test_what_just_counts_for_one_just_counts_for_the_other() -> None:
     assert answers(joined, "")[0].scores.tolist() == pytest.approx([(0.7 + 0.4) / 2])
 
 
+def test_a_file_whose_boxes_all_count_does_not_lower_the_bar() -> None:
+    members = [
+        Scripted("file", {"": [(NEAR, 0.4, "Whale")]}, default_conf=0),
+        Scripted("a", {"": [(FAR, 0.5, "Whale")]}, default_conf=0.2),
+        Scripted("b", {}, default_conf=0.6),
+    ]
+    joined = Fused(members, [5, 1, 1])
+    assert joined.info.default_conf == pytest.approx(0.4)
+    (found,) = answers(joined, "")
+    score = dict(zip(map(tuple, found.xyxy.tolist()), found.scores.tolist(), strict=True))
+    assert score[NEAR] == pytest.approx((0.4 + 0.4 * 0.6) * 5 / 7)  # the file's, on the common scale
+    assert score[FAR] < joined.info.default_conf
+    assert Fused(members[:1] * 2, [1, 1]).info.default_conf == 0
+
+
 def test_one_model_alone_is_unchanged() -> None:
     said = [(NEAR, 0.6, "Dolphin"), (NEARLY, 0.5, "Whale"), (FAR, 0.1, "Boat")]
     (found,) = answers(fused(said, weights=[3]), "")

@@ -242,6 +242,23 @@ def test_names_of_a_file_of_ones_own(tmp_path: Path) -> None:
     assert detector.info.weights == moved.info.weights
 
 
+@pytest.mark.parametrize(
+    ("written", "names"),
+    [
+        ("{0: 'fin', 1: 'body'}", ("fin", "body")),
+        ('{"1": "body", "0": "fin"}', ("fin", "body")),
+        ("['fin', 'body']", ("fin", "body")),
+        ("{1: 'fin', 3: 'body'}", ("class 0", "fin", "class 2", "body")),
+        ("{-1: 'fin'}", None),
+        ("{1: 'fin', '1': 'body'}", None),
+        ("{999999999: 'fin'}", None),
+        ("{}", None),
+    ],
+)
+def test_names_as_metadata_write_them(tmp_path: Path, written: str, names: tuple[str, ...] | None) -> None:
+    assert metadata_of(tmp_path / "fins.onnx", {"names": written}).names == names
+
+
 def write_names(path: Path, *names: str) -> Path:
     path.write_text("".join(f"{name}\n" for name in names))
     return path
@@ -579,7 +596,6 @@ def test_inputs_that_are_no_picture(shape: list[int], tmp_path: Path) -> None:
     [
         "__import__('os').system('true')",
         "[" * 100_000,
-        "{0: 'a', 2: 'b'}",
         "{'a': 'b'}",
         "[1.5, 2]",
         "[]",

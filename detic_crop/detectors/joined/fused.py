@@ -46,7 +46,8 @@ class Fused(Several):
     lines, through (0, 0), (the model's default confidence, the mean of all models' defaults) and (1, 1): what
     just counts for one model, just counts for the other. Models with equal defaults keep their scores. The
     mean of the defaults is the default of the fused score, which a box of few of the models reaches only if
-    they are sure, see `weighted_box_fusion`.
+    they are sure, see `weighted_box_fusion`. A boxes file of which every box counts, whatever its score, has
+    no part in that mean: its boxes just count, or more.
 
     A model that does not list a photo has not looked at it, and is not counted. One detector alone is
     answered for as it is.
@@ -62,7 +63,8 @@ class Fused(Several):
         infos = [member.info for member in self.members]
         pairs = list(zip(infos, self._weights, strict=True))
         names = (info.name if weight == 1 else f"{info.name}*{weight:g}" for info, weight in pairs)
-        bar = sum(info.default_conf * weight for info, weight in pairs) / sum(self._weights)
+        bars = [(info.default_conf, weight) for info, weight in pairs if info.default_conf > 0]
+        bar = sum(conf * weight for conf, weight in bars) / sum(weight for _, weight in bars) if bars else 0.0
         self.info = replace(described(f"wbf({','.join(names)})", self.members, bar), floor=0.0)
         self.classes = default_wanted(self.info)
 

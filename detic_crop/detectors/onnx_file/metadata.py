@@ -102,15 +102,15 @@ def _json(text: str) -> Any:
 
 
 def _names(value: Any) -> tuple[str, ...] | None:
-    """Return names given as a list, or as number → name without gaps."""
+    """Return names given as a list, or as number → name; a number in between without one is ``class N``."""
     if isinstance(value, Mapping):
         try:
             numbered = {int(key): name for key, name in value.items()}
         except (ValueError, TypeError):
             return None
-        if sorted(numbered) != list(range(len(value))):
+        if len(numbered) != len(value) or not all(0 <= number < _MOST_CLASSES for number in numbered):
             return None
-        value = [numbered[number] for number in range(len(value))]
+        value = [numbered.get(number, "") for number in range(max(numbered, default=-1) + 1)]
     if not isinstance(value, list | tuple) or not 0 < len(value) <= _MOST_CLASSES:
         return None
     if not all(isinstance(name, str | int) for name in value):
