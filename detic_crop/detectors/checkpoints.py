@@ -18,6 +18,8 @@ from detic_crop.detectors.torch_files import damage_of
 from detic_crop.errors import WeightsError, one_line
 
 _LISTED = 10
+_HELD_UNDER = ("model", "state_dict", "model_state_dict")
+"""Keys of a state dict among other things: of torchvision and detectron2, Lightning, PyTorch's tutorials."""
 _LARGER = 2  # times the size of their file that tensors may have together: some share their numbers
 
 
@@ -50,7 +52,7 @@ def read_checkpoint(path: Path, *, bare: bool = False) -> dict[str, Tensor]:
     Args:
         path: a ``.pth`` (a pickled dict with the tensors under ``model``; what else it holds, such as an
             optimiser, is left alone) or a ``.safetensors`` with the same names.
-        bare: the dict may be the state dict itself.
+        bare: the dict may be the state dict itself, or hold it as other trainers do.
 
     Raises:
         WeightsError: it is not there, damaged, of another layout, or wants to run code.
@@ -90,7 +92,10 @@ def read_checkpoint(path: Path, *, bare: bool = False) -> dict[str, Tensor]:
         raise WeightsError(
             "damaged_weights", f"{path} is damaged or incomplete ({reason}); get it again"
         ) from error
-    tensors = content.get("model", content if bare else None) if isinstance(content, dict) else None
+    tensors = None
+    if isinstance(content, dict):
+        keys = [key for key in (_HELD_UNDER if bare else _HELD_UNDER[:1]) if key in content]
+        tensors = content[keys[0]] if keys else content if bare else None
     if not isinstance(tensors, Mapping) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         alone = "a state dict, alone or" if bare else "a dict with tensors"
         raise WeightsError(

@@ -125,12 +125,16 @@ WORDING: dict[str, str] = {
     "other_base": "was taught on other weights of lite .* than are installed here; run `detic-crop teach`",
     "other_taught_format": r"was written by another version of detic-crop \(format .*; use that version, or",
     "taught_not_written": "^cannot write .*; pass another --out$",
-    "no_hf_folder": "^--model hf:.*: (there is no such folder|expected a folder that save_pretrained wrote)",
+    "no_hf_folder": (
+        "^--model hf:.*: (there is no such folder"
+        "|expected a folder (that save_pretrained wrote|or OWNER/NAME, got))"
+    ),
     "no_hf_path": "^expected a folder or OWNER/NAME of the hub after hf:, got nothing; write hf:FOLDER$",
     "unusable_hf_model": (
         "^transformers cannot read the .* of .*: .*; get the folder again, or save it with this version"
         "|, which is no object detector that this version of transformers or detic-crop knows; pass "
         "|: its image processor, .*, makes no boxes; pass "
+        "|has no tokenizer .*, without which the words to look for cannot be read; save it into the folder"
         "|^hf:.* has no config.json, so it is no model of transformers; its files: .*; pull another one$"
     ),
     "no_boxes_path": "expected a boxes file or folder after boxes:, got",

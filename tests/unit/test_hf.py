@@ -351,7 +351,19 @@ def test_a_backbone_of_timm_is_not_looked_up_on_the_hub(tmp_path: Path) -> None:
         assert load_detector(f"hf:{tmp_path}", "cpu").info.class_names == ("LABEL_0", "LABEL_1")
 
 
+@pytest.mark.parametrize("kind", BY_WORDS)
+def test_words_need_a_tokenizer(kind: str, tmp_path: Path) -> None:
+    """Without its files transformers makes one that knows no word, and every word is the same."""
+    folder = save_model(kind, tmp_path / "model")
+    for name in ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt"):
+        (folder / name).unlink(missing_ok=True)
+    with refused("unusable_hf_model", WeightsError, names=["tokenizer.json", "save_pretrained"]):
+        load_detector(f"hf:{folder}", "cpu")
+
+
 def test_folders_that_are_none(tmp_path: Path) -> None:
+    with refused("no_hf_folder", UsageError, names=["write hf:OWNER/NAME"]):
+        load_detector("hf:https://huggingface.co/owner/name")
     save_model("detr", tmp_path / "run" / "checkpoint-10")
     with refused("no_hf_folder", UsageError, names=["checkpoint-10"]):
         load_detector(f"hf:{tmp_path / 'run'}", "cpu")

@@ -244,6 +244,8 @@ def shares_and_scores(n_rows: int, n_classes: int) -> NDArray[np.float32]:
         (np.ones((1, N_CELLS, 84), np.float32), 80, {}, Yolo),
         (np.ones((1, N_CELLS, 85), np.float32), None, {}, Yolo),
         (np.ones((1, 6, 500), np.float32), 2, {}, Yolo),  # of a grid that is not known
+        (np.ones((1, 6, 3), np.float32), 2, {}, Yolo),  # of a few boxes only
+        (np.ones((1, 3, 7), np.float32), 2, {}, Yolo),
         (np.ones((1, 84, 500), np.float32), None, {}, Yolo),
         (np.ones((1, 500, 85), np.float32), None, {}, Yolo),
     ],
@@ -252,6 +254,17 @@ def test_which_head_one_output_is(
     output: NDArray[np.float32], names: int | None, metadata: dict[str, Any], kind: type[Head]
 ) -> None:
     assert type(head_of(answer_of({"output0": output}, names, **metadata))) is kind
+
+
+def test_a_few_boxes_are_turned_as_the_names_say() -> None:
+    v8 = np.array([[[32, 30], [24, 20], [20, 10], [10, 8], [0.9, 0], [0, 0.6]]], np.float32)  # (4 + 2) × 2
+    v5 = np.array([[[32, 24, 20, 10, 1, 0.9, 0], [30, 20, 10, 8, 0.6, 0, 1]]], np.float32)  # 2 × (5 + 2)
+    for output in (v8, v5):
+        answer = answer_of({"output0": output}, 2)
+        found = head_of(answer).decode(answer.outputs, 0)
+        assert found.xyxy.tolist() == [[22, 19, 42, 29], [25, 16, 35, 24]]
+        assert found.scores.tolist() == pytest.approx([0.9, 0.6])
+        assert found.classes.tolist() == [0, 1]
 
 
 def test_two_classes_and_three_hundred_rows() -> None:

@@ -238,7 +238,9 @@ class TestLoad:
         with refused("unknown_model", UsageError, names=["got ''"]):
             load_detector("torchvision:", "cpu")
 
-    @pytest.mark.parametrize("form", ["bare", "under model", "parallel", "safetensors"])
+    @pytest.mark.parametrize(
+        "form", ["bare", "model", "model_state_dict", "module.", "lightning", "safetensors"]
+    )
     def test_own_weights(self, tmp_path: Path, form: str) -> None:
         from safetensors.torch import save_file
 
@@ -246,10 +248,13 @@ class TestLoad:
         if form == "safetensors":
             path = path.with_suffix(".safetensors")
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
-        elif form == "parallel":
+        elif form == "module.":
             torch.save({f"module.{name}": tensor for name, tensor in tensors.items()}, path)
+        elif form == "lightning":
+            inside = {f"model._orig_mod.{name}": tensor for name, tensor in tensors.items()}
+            torch.save({"state_dict": inside, "epoch": 3}, path)
         else:
-            torch.save(tensors if form == "bare" else {"model": tensors, "epoch": 3}, path)
+            torch.save(tensors if form == "bare" else {form: tensors, "epoch": 3}, path)
         (tmp_path / "names.txt").write_text("fin\nfluke\n")
         loaded = load_detector(f"torchvision:{SMALL}", "cpu", weights_file=path, names=tmp_path / "names.txt")
         assert (loaded.info.class_names, loaded.info.default_classes) == (("fin", "fluke"), "any")

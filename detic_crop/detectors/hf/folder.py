@@ -24,6 +24,9 @@ SMALL_FILES = (
 )
 """What transformers reads of a detector beside its weights."""
 
+_VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
+"""Files of which a tokenizer needs one."""
+
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 """Says which files the weights are in, if there are several."""
@@ -112,6 +115,11 @@ def find_folder(text: str) -> ModelFolder:
     if not text.strip():
         raise UsageError(
             "no_hf_path", "expected a folder or OWNER/NAME of the hub after hf:, got nothing; write hf:FOLDER"
+        )
+    if text.startswith(("http://", "https://")):
+        raise UsageError(
+            "no_hf_folder",
+            f"--model hf:{text}: expected a folder or OWNER/NAME, got an address; write hf:OWNER/NAME",
         )
     named = hub_name(text)
     if named is None or is_path(text):
@@ -205,6 +213,20 @@ def shards_of(index: Path) -> list[str]:
                 "damaged_weights", f"{index} names {name!r}, expected files beside it; get it again"
             )
     return names
+
+
+def check_has_tokenizer(folder: Path) -> None:
+    """Refuse a folder without a tokenizer: transformers would make one to which all words are unknown.
+
+    Raises:
+        WeightsError: says which file is missing.
+    """
+    if not any((folder / name).is_file() for name in _VOCABULARIES):
+        raise WeightsError(
+            "unusable_hf_model",
+            f"{folder} has no tokenizer ({_VOCABULARIES[0]}), without which the words to look for cannot be "
+            "read; save it into the folder, too, e.g. with AutoProcessor.from_pretrained and save_pretrained",
+        )
 
 
 def read_config(folder: Path) -> dict[str, Any]:

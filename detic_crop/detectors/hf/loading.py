@@ -21,7 +21,7 @@ from detic_crop.detectors.hf.asking import (
     WordByWord,
 )
 from detic_crop.detectors.hf.detector import HfDetector
-from detic_crop.detectors.hf.folder import find_folder, hashes_of, read_config
+from detic_crop.detectors.hf.folder import check_has_tokenizer, find_folder, hashes_of, read_config
 from detic_crop.detectors.hf.library import load_transformers, offline, quietly, reading
 from detic_crop.detectors.vocabulary import VOCABULARIES, default_classes_of, join_names, split_names
 from detic_crop.errors import UsageError, WeightsError
@@ -158,6 +158,7 @@ def _asking(transformers: Any, path: Path, config: Any, model_type: str, request
             )
         return ByLabel(processor, config)
     words = _words(request.vocabulary)
+    check_has_tokenizer(path)
     with reading(path, "processor"):
         processor = transformers.AutoProcessor.from_pretrained(
             path, local_files_only=True, trust_remote_code=False

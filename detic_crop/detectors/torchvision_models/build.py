@@ -22,6 +22,8 @@ N_COCO = 91
 # torchvision sets the epsilon of their frozen normalisations to 0 when it loads the published weights. A
 # checkpoint that holds no counters has been trained with frozen ones, most likely from those.
 _WITHOUT_EPSILON = ("fasterrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn", "retinanet_resnet50_fpn")
+_WRAPPERS = ("module.", "_orig_mod.", "model.")
+"""What all names begin with when DataParallel, torch.compile or a Lightning module was saved."""
 _COUNTER = ".num_batches_tracked"
 # Where the number of classes can be read: the rows of this tensor are a multiple of it.
 _CLASS_SCORES = (
@@ -70,8 +72,9 @@ def build_filled(architecture: str, tensors: Mapping[str, Tensor], source: str) 
     Raises:
         WeightsError: something is missing, left over or of another shape.
     """
-    if tensors and all(name.startswith("module.") for name in tensors):  # saved from DataParallel
-        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    for wrapper in _WRAPPERS * 2:  # one may be inside another
+        if tensors and all(name.startswith(wrapper) for name in tensors):
+            tensors = {name.removeprefix(wrapper): tensor for name, tensor in tensors.items()}
     network = build(architecture)
     n_classes = _classes_in(tensors, network)
     if n_classes != N_COCO:

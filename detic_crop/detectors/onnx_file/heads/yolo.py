@@ -81,11 +81,11 @@ class Yolo(Head):
         n_names = len(answer.names) if answer.names else None
         n_likely = n_names or _COCO  # what nobody names is most often a model of COCO's
         if (rows is None) == (columns is None):  # of a grid that is not known, or a square: by the names
-            boxes_first = array.shape[0] > array.shape[1]
-            if array.shape[0] == array.shape[1]:
-                boxes_first = False
-            elif min(array.shape) not in (_BOX + n_likely, _BOX + boxes_first + n_likely):
+            across = array.shape[1] in (_BOX + n_likely, _BOX + 1 + n_likely)
+            down = array.shape[0] == _BOX + n_likely
+            if not (across or down):
                 return None
+            boxes_first = across and (not down or array.shape[0] > array.shape[1])
         else:
             boxes_first = rows is not None
         grid = rows if boxes_first else columns
