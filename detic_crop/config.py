@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -697,6 +697,8 @@ def _change(name: str, before: Any, now: Any) -> str:
 
 
 def _spoken(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {each}" for key, each in value.items()) or "none"
     return "not given" if value is None else repr(value)
 
 

@@ -48,8 +48,35 @@ FOREIGN = frozenset(
 
 PROSE = frozenset(
     {
-        *("again", "and", "are", "asks", "be", "belongs", "cannot", "does", "elsewhere", "exclude", "folder"),
-        *("forgets", "goes", "has", "have", "holds", "if", "in", "is", "it", "lie", "lies", "may", "must"),
+        *(
+            "again",
+            "and",
+            "are",
+            "asks",
+            "be",
+            "belongs",
+            "cannot",
+            "chooses",
+            "does",
+            "elsewhere",
+            "exclude",
+        ),
+        *(
+            "folder",
+            "forgets",
+            "goes",
+            "has",
+            "have",
+            "holds",
+            "if",
+            "in",
+            "is",
+            "it",
+            "lie",
+            "lies",
+            "may",
+            "must",
+        ),
         *("name", "names", "needs", "of", "on", "or", "out", "says", "separates", "so", "that", "the"),
         *("then", "there", "they", "to", "too", "was", "were", "with", "would", "writes", "wrong"),
     }

@@ -52,7 +52,14 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "The export": ("to", "out", "of", "boxes", "pictures", "part", "test", "files"),
     "Label columns": ("label", "individual", "species"),
     "A Kaggle data set": ("title", "user", "licence"),
-    "Detic": ("vocabulary", "names", "weights_file", "precision", "detector_size", "batch_size"),
+    "Detic and other models": (
+        "vocabulary",
+        "names",
+        "weights_file",
+        "precision",
+        "detector_size",
+        "batch_size",
+    ),
     "ONNX": ("onnx_input",),
     "Machines and time": (
         "device",

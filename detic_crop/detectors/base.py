@@ -155,5 +155,5 @@ def as_detector(given: DetectorLike) -> Detector:
     raise UsageError(
         "not_a_detector",
         f"expected a detector with info (a DetectorInfo) and detect(image, key), got {given!r}; "
-        "use load_detector, or a subclass of detic_crop.Detector",
+        "use load_detector (or --model NAME), or a subclass of detic_crop.Detector",
     )

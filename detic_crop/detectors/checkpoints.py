@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -76,11 +77,14 @@ def read_checkpoint(path: Path, *, bare: bool = False) -> dict[str, Tensor]:
     except WeightsError:
         raise
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0] if str(error) else "not a pickle"
+        found = re.search(
+            r"Unsupported global: GLOBAL ([\w.]{1,200})", str(error)
+        )  # the rest is advice to trust it
+        holds = f" ({found[1].rstrip('.')})" if found else ""
         raise WeightsError(
             "damaged_weights",
-            f"{path} is damaged or holds more than tensors and plain values, and is not trusted with that "
-            f"({reason}); get the published file again, or save your own with "
+            f"{path} is damaged or holds more than tensors and plain values{holds}, and is not trusted with "
+            f"that; get the published file again, or save your own with "
             "torch.save(model.state_dict(), FILE)",
         ) from error
     except Exception as error:  # a damaged file can make the reader raise nearly anything

@@ -184,16 +184,30 @@ def _family_of_one(name: str) -> Family:
     for family in FAMILIES:
         if family.answers_to(name):
             return family
-    hint = ""
+    raise UsageError("unknown_model", f"--model must be {MODELS}, got {name!r}{_hint(name)}")
+
+
+def _hint(name: str) -> str:
+    """Return what somebody may have meant by a name that no family answers to; "" if nothing is likely."""
+    forms = [form for family in FAMILIES for form in family.forms]
+    first, comma, others = name.partition(",")
+    if comma and any(_fits(first, form) for form in forms):
+        return f"; to ask several models, write {first}+{others} or 'wbf({name})'"
+    first, plus, last = name.rpartition("+")
+    if plus and any(_fits(first, form) for form in forms):
+        return f", in which {last!r} is no model" if last else "; the + joins nothing"
     if name.endswith(".safetensors"):
-        hint = f"; if `teach` wrote it, pass --model lite:{name}"
-    elif name.endswith(".onnx"):
-        hint = f"; pass --model onnx:{name}"
-    elif name and os.path.exists(name):
-        hint = f"; if it has boxes, pass --model boxes:{name}"
-    elif near := difflib.get_close_matches(name, MODELS.replace(" or ", ", ").split(", "), 1):
-        hint = f"; did you mean {near[0]}?"
-    raise UsageError("unknown_model", f"--model must be {MODELS}, got {name!r}{hint}")
+        return f"; if `teach` wrote it, pass --model lite:{name}"
+    if name.endswith(".onnx"):
+        return f"; pass --model onnx:{name}"
+    if name.endswith((".pt", ".pth")):
+        return f"; if {name} is a detector of your own, export it as ONNX and pass --model onnx:FILE"
+    if name and os.path.exists(name):
+        return f"; if it has boxes, pass --model boxes:{name}"
+    kind, colon, rest = name.partition(":")
+    kinds = [form.partition(":")[0] for form in forms if ":" in form] if colon else forms
+    near = difflib.get_close_matches(kind, kinds, 1)
+    return f"; did you mean {near[0]}{colon}{rest}?" if near else ""
 
 
 def _fits(name: str, form: str) -> bool:

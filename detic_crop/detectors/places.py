@@ -117,7 +117,7 @@ class Package(Place):
                 installed="yes" if there else "no",
                 bytes=lite_package.WEIGHTS_BYTES,
                 licence=lite_package.LICENCE,
-                about="finds marine mammals of ImageNet's kinds; came with this package",
+                about="a small network that finds marine mammals; came with this package",
             )
         ]
 

@@ -105,6 +105,8 @@ def test_the_fingerprint_changes_with_every_field(name: str) -> None:
     [difference] = changed.differences(config)
     if name == "weights":
         assert difference == "weights were none, now a.pth"
+    elif name == "confs":
+        assert difference == "confs was none, now lite 0.25"
     else:
         before = getattr(config, name)
         was = "not given" if before is None else repr(before)

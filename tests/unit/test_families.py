@@ -24,6 +24,24 @@ def test_a_name_is_of_one_kind() -> None:
             assert [other for other in FAMILIES if other.answers_to(form)] == [family]
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("torchvison:fcos_resnet50_fpn", "did you mean torchvision:fcos_resnet50_fpn?"),
+        ("detic-swin", "did you mean detic-swinb?"),
+        ("onnx", "did you mean onnx:FILE?"),
+        ("best.pt", "export it as ONNX"),
+        ("fins.onnx", "pass --model onnx:fins.onnx"),
+        ("lite,onnx:fins.onnx", "write lite+onnx:fins.onnx or 'wbf(lite,onnx:fins.onnx)'"),
+        ("lite+yolo", "in which 'yolo' is no model"),
+        ("lite+", "the + joins nothing"),
+    ],
+)
+def test_a_name_of_no_kind_is_answered_with_what_may_be_meant(name: str, hint: str) -> None:
+    with refused("unknown_model", UsageError, names=[hint]):
+        family_of(name)
+
+
 def test_an_option_of_another_kind_names_those_it_goes_with() -> None:
     with refused("option_not_applicable", UsageError, names=["--weights", "a Detic model", "lite"]):
         load_detector("lite", weights_file=Path("own.pth"))

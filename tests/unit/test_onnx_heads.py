@@ -197,9 +197,9 @@ def test_a_batch_is_taken_apart() -> None:
 @pytest.mark.parametrize(
     ("shape", "names", "message"),
     [
-        ((1, 7, N_CELLS), 2, "2 class names, and 3 classes"),
-        ((1, 5, N_CELLS), 2, "2 class names, and 1 classes"),
-        ((1, N_CELLS, 8), 5, "5 class names, and 3 classes"),
+        ((1, 7, N_CELLS), 2, "2 class names for the 3 classes"),
+        ((1, 5, N_CELLS), 2, "2 class names for the 1 classes"),
+        ((1, N_CELLS, 8), 5, "5 class names for the 3 classes"),
     ],
 )
 def test_names_that_do_not_fit(shape: tuple[int, ...], names: int, message: str) -> None:

@@ -298,8 +298,14 @@ class TestLoad:
 
     def test_a_whole_model_is_not_opened(self, tmp_path: Path) -> None:
         torch.save(models.get_model(SMALL, weights=None, weights_backbone=None), tmp_path / "own.pth")
-        with refused("damaged_weights", WeightsError, names=["torch.save(model.state_dict(), FILE)"]):
+        with refused(
+            "damaged_weights", WeightsError, names=["torch.save(model.state_dict(), FILE)"]
+        ) as caught:
             load_detector(f"torchvision:{SMALL}", weights_file=tmp_path / "own.pth")
+        assert (
+            "torchvision.models.detection" in caught.value.message
+        )  # what it holds, without advice to trust it
+        assert "can still be loaded" not in caught.value.message
         torch.save({"model": 3}, tmp_path / "own.pth")
         with refused("weights_do_not_fit", WeightsError, names=["a state dict"]):
             load_detector(f"torchvision:{SMALL}", weights_file=tmp_path / "own.pth")

@@ -317,7 +317,7 @@ def _hub_library() -> Any:
     except ImportError as error:
         raise UsageError(
             "missing_extra",
-            f"weights pull hf:… needs huggingface_hub and transformers, which is not installed "
+            f"weights pull hf:… needs huggingface_hub and transformers, which are not both installed "
             f"({one_line(error, 200)}); {INSTALL}",
         ) from error
 

@@ -18,6 +18,7 @@ _MOST_BYTES = 2**31 - 1
 """A message of protobuf may not be longer; larger models keep their weights in files beside it."""
 _MOST_DEPTH = 20  # of graphs within graphs; real ones have three
 _MOST_TEXT = 1 << 20
+_ZIP = b"PK\x03\x04"
 _VARINT, _EIGHT, _TEXT, _FOUR = 0, 1, 2, 5
 _STANDARD = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc", "org.pytorch.aten")
 _EXTERNAL = 1
@@ -67,6 +68,12 @@ def read_contents(path: Path) -> Contents:
         raise WeightsError(
             "unreadable_weights", f"cannot read {path}: {error.strerror or error}; check its rights"
         ) from error
+    if data[:4] == _ZIP:
+        raise unusable(
+            path,
+            "expected an ONNX file, got a zip file, as PyTorch's checkpoints are; export the model as ONNX, "
+            "see docs/models.md",
+        )
     contents = Contents()
     try:
         _read_model(memoryview(data), contents)

@@ -129,7 +129,7 @@ def load_onnx(request: OnnxRequest) -> OnnxDetector:
         info,
         classes.names,
         batch_size,
-        [classes.note] if classes.note else [],
+        [f"{path.name}: {classes.note}"] if classes.note else [],
     )
 
 

@@ -54,7 +54,7 @@ class RtDetrRows(Head):
                 return None
         if not fits or n_classes < 1:
             n_names = len(answer.names or ())
-            raise UnfitNamesError(f"{n_names} class names, and {n_classes} classes in output {output}")
+            raise UnfitNamesError(f"{n_names} class names for the {n_classes} classes in output {output}")
         return cls(output, n_classes, answer.size_wh)
 
     def decode(self, outputs: Mapping[str, Array], index: int) -> Found:

@@ -104,7 +104,7 @@ class Yolo(Head):
         n_classes = n_numbers - _BOX - has_objectness - tail
         if n_names is not None and (n_classes != n_names or tail < 0):
             raise UnfitNamesError(
-                f"{n_names} class names, and {n_classes if tail >= 0 else n_numbers - _BOX} classes in "
+                f"{n_names} class names for the {n_classes if tail >= 0 else n_numbers - _BOX} classes in "
                 f"output {output} {list(array.shape)}"
             )
         if n_classes < 1:

@@ -45,7 +45,7 @@ class YoloNas(Head):
         n_classes = scores.shape[2]
         if answer.names is not None and len(answer.names) != n_classes:
             raise UnfitNamesError(
-                f"{len(answer.names)} class names, and {n_classes} classes in output {second}"
+                f"{len(answer.names)} class names for the {n_classes} classes in output {second}"
             )
         return cls(first, second, n_classes)
 
