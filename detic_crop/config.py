@@ -95,7 +95,8 @@ def parse_onnx_input(given: Any) -> str:
         kind = next((kind for kind, known in ONNX_INPUT_WORDS.items() if word in known), "")
         if sides is not None:
             width, height = int(sides[1]), int(sides[2] or sides[1])
-            kind = "size" if all(32 <= side <= MAX_SIZE for side in (width, height)) else ""
+            is_size = all(32 <= side <= MAX_SIZE for side in (width, height))
+            kind = "size" if is_size and word != "255" else ""  # who writes 255 means the values, 0-255
             word = f"{width}x{height}"
         if not kind or kind in found:
             raise UsageError(

@@ -117,7 +117,20 @@ def test_what_onnx_input_takes(given_words: str, kept: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["", "640x", "rgb,bgr", "640,640", "16", "9000", "grey", "640x480x3", "letterbox;rgb", "rgb,,"]
+    "words",
+    [
+        "",
+        "640x",
+        "rgb,bgr",
+        "640,640",
+        "16",
+        "9000",
+        "grey",
+        "640x480x3",
+        "letterbox;rgb",
+        "rgb,,",
+        "bgr,255",
+    ],
 )
 def test_what_onnx_input_does_not_take(words: str) -> None:
     with refused("bad_value", UsageError, names=["--onnx-input", "letterbox", "imagenet"]):
