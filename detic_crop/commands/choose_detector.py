@@ -71,12 +71,7 @@ def choose_detector(
         return ChosenDetector(asked, "given by the caller")
     model, reason = resolve_model(config.model)
     if config.model == "auto" and begun_with is not None:
-        model, reason = begun_with.model, "this folder was begun with it"
-        if not family_of(model).resumes(model):
-            raise UsageError(
-                "model_needs_path",
-                f"this folder was made with --model {model}; pass --model and the file's path",
-            )
+        model, reason = _begun_with(begun_with.model), "this folder was begun with it"
     elif begun_with is not None:
         model = as_begun(config.model, begun_with.model) or model
     settings: dict[str, Any] = {
@@ -99,6 +94,27 @@ def choose_detector(
     else:  # this process only asks what it is; on the CPU that takes no GPU memory
         detector = load_detector(model, "cpu", **{**settings, "precision": "float32"})
     return ChosenDetector(detector, reason, model, settings, tuple(devices))
+
+
+def _begun_with(model: str) -> str:
+    """Return the name of the model of a folder, by which it can be loaded again.
+
+    Raises:
+        UsageError: it cannot be loaded by that name.
+    """
+    try:
+        family = family_of(model)
+    except UsageError as error:
+        raise UsageError(
+            "model_needs_path",
+            f"this folder was made with a detector of your own, {model}; pass it again, from Python",
+        ) from error
+    if not family.resumes(model):
+        raise UsageError(
+            "model_needs_path",
+            f"this folder was made with --model {model}; pass --model and the file's path",
+        )
+    return model
 
 
 def as_begun(asked: str, begun: str) -> str | None:

@@ -28,7 +28,6 @@ from detic_crop.report.model import Audit
 from detic_crop.report.sample import STRATA
 from detic_crop.wording import counted, either, utf8, visible
 
-_NOT_SETTINGS = {"weights", "algorithm"}
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|#~])")
 
 
@@ -182,10 +181,11 @@ def commands_of(config: CropConfig, inputs: Sequence[str], labels: Labels | None
         labels: the label table, if there is one; without it other photos would be cropped.
     """
     words: list[str] = []
-    for setting in dataclasses.fields(config):
-        value = getattr(config, setting.name)
-        if setting.name not in _NOT_SETTINGS and value != setting.default:
-            words += [f"--{setting.name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    each_has_its_own = len(set(config.confs.values())) > 1  # of joined models; one --conf would hold for all
+    for name, setting in SETTINGS[CropConfig].items():
+        value = getattr(config, name)
+        if value != setting.default and not (name == "conf" and each_has_its_own):
+            words += [setting.option, *([] if value is True else [str(value)])]
     first, *more = inputs or ["PHOTOS"]
     if labels is not None:
         usual = SETTINGS[RunOptions]["labels_key"].default

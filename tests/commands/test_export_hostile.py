@@ -213,17 +213,17 @@ def test_an_empty_folder_is_empty_again_after_an_error(
     cropped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     """The second of two names cannot be put there."""
-    rename = Path.rename
+    replace = Path.replace
     names: list[Path] = []
 
     def failing(self: Path, target: Path) -> Path:
         names.append(self)
         if len(names) > number:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return rename(self, target)
+        return replace(self, target)
 
     (tmp_path / "out").mkdir()
-    monkeypatch.setattr(Path, "rename", failing)
+    monkeypatch.setattr(Path, "replace", failing)
     with refused("cannot_write"):
         api.export(cropped, "coco", tmp_path / "out")
     assert os.listdir(tmp_path / "out") == []

@@ -260,6 +260,18 @@ def test_the_command_makes_the_settings() -> None:
     assert isinstance(context, click.Context)
 
 
+def test_the_command_of_joined_models() -> None:
+    """Each has its own bar if no --conf was given, and all have one if it was."""
+    (own,) = commands_of(
+        CropConfig(model="lite+detic-r18", conf=0.25, confs={"lite": 0.25, "detic-r18": 0.5}), ["in"]
+    )
+    assert own == "detic-crop run --in in --out CROPPED --model lite+detic-r18"
+    (one,) = commands_of(
+        CropConfig(model="lite+detic-r18", conf=0.4, confs={"lite": 0.4, "detic-r18": 0.4}), ["in"]
+    )
+    assert one == "detic-crop run --in in --out CROPPED --model lite+detic-r18 --conf 0.4"
+
+
 def test_the_command_names_the_labels() -> None:
     labels = Labels(["Photo", "image"], [["a.jpg", "b.jpg"]], "image", name="my labels.csv")
     words = "detic-crop run --in in --out CROPPED --labels"

@@ -191,7 +191,7 @@ def test_spelling_out_the_defaults_is_the_same_run(done: tuple[Path, list[str]])
 
 def test_model_auto_keeps_the_folders_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = write_photos(tmp_path / "in", 4)
-    crop(tmp_path / "in", tmp_path / "out", detector=FakeDetector(name="older"), conf=0.4, limit=2)
+    crop(tmp_path / "in", tmp_path / "out", detector=FakeDetector(name="detic-r18"), conf=0.4, limit=2)
     asked_for: list[str] = []
 
     def load(name: str, device: str, **given: object) -> FakeDetector:
@@ -200,10 +200,17 @@ def test_model_auto_keeps_the_folders_model(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr("detic_crop.commands.choose_detector.load_detector", load)
     result = crop(tmp_path / "in", tmp_path / "out", detector=None)
-    assert (asked_for, result.config.model, result.config.conf) == (["older"], "older", 0.4)
+    assert (asked_for, result.config.model, result.config.conf) == (["detic-r18"], "detic-r18", 0.4)
     assert "begun with it" in result.model_reason
-    assert {row["model"] for row in rows_of(tmp_path / "out")} == {"older"}
+    assert {row["model"] for row in rows_of(tmp_path / "out")} == {"detic-r18"}
     assert_one_row_each(tmp_path / "out", keys)
+
+
+def test_model_auto_cannot_be_a_detector_of_ones_own(tmp_path: Path) -> None:
+    write_photos(tmp_path / "in", 2)
+    crop(tmp_path / "in", tmp_path / "out", detector=FakeDetector(name="mine"))
+    with refused("model_needs_path", UsageError, names=["mine"]):
+        crop(tmp_path / "in", tmp_path / "out", detector=None)
 
 
 def test_model_auto_asks_for_the_boxes_file_again(tmp_path: Path) -> None:

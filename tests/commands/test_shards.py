@@ -360,12 +360,12 @@ def test_other_settings_are_refused_across_shards(
 def test_model_auto_and_conf_are_those_of_the_first_shard(
     photos: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    crop(photos[0], tmp_path / "out", shard="0/2", detector=FakeDetector(name="older"), conf=0.4)
+    crop(photos[0], tmp_path / "out", shard="0/2", detector=FakeDetector(name="detic-r18"), conf=0.4)
     monkeypatch.setattr(
         choose_detector, "load_detector", lambda name, device, **given: FakeDetector(name=name)
     )
     result = crop(photos[0], tmp_path / "out", shard="1/2", detector=None)
-    assert (result.config.model, result.config.conf) == ("older", 0.4)
+    assert (result.config.model, result.config.conf) == ("detic-r18", 0.4)
     assert "begun with it" in result.model_reason
 
 

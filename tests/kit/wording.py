@@ -19,7 +19,10 @@ WORDING: dict[str, str] = {
     "compared_with_itself": "expected two results, got .* twice, .*; pass another one as B$",
     "conf_below_floor": r"^--conf .* is below .*, the lowest score that model .* answers with; pass ",
     "merge_takes_one_folder": "merge joins the shards in one folder; .*: cp -a .* && detic-crop merge ",
-    "model_needs_path": r"this folder was made with --model .*; pass --model and the file's path",
+    "model_needs_path": (
+        r"^this folder was made with --model .*; pass --model and the file's path$"
+        "|^this folder was made with a detector of your own, .*; pass it again, from Python$"
+    ),
     "needs_detector": r"recrop cannot change .*; use `detic-crop run` for that",
     "no_audit_csv": "(does not exist|cannot be read: .*); pass the --out (folder )?of a detic-crop run",
     "no_candidates": "is gone: (nothing can be cropped|no other classes can be chosen); run `detic-crop run`",
