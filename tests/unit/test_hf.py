@@ -7,6 +7,7 @@ import json
 import shutil
 import socket
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from detic_crop import UsageError, load_detector
 from detic_crop.boxes.detections import Detections
 from detic_crop.boxes.overlap import iou
 from detic_crop.detectors import families
-from detic_crop.detectors.hf.detector import HfDetector
+from detic_crop.detectors.hf.asking import Answer
+from detic_crop.detectors.hf.detector import HfDetector, Prepared
 from detic_crop.detectors.hf.library import load_transformers, quietly
 from detic_crop.detectors.hf.loading import WORDS
 from detic_crop.detectors.vocabulary import default_classes_of
@@ -170,6 +172,22 @@ _SHRINKING = {
     *("grounding_dino", "mm_grounding_dino"),
 }
 """Families that keep the proportions of a photo."""
+
+
+def test_memory_that_is_too_small_halves_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = load("rt_detr", tmp_path, batch_size=4)
+    answers = detector._answers
+
+    def small(photos: Sequence[Prepared]) -> list[Answer]:
+        if len(photos) > 1:
+            raise torch.cuda.OutOfMemoryError("too many")
+        return answers(photos)
+
+    photos = [photo(90, 150, seed) for seed in range(3)]
+    monkeypatch.setattr(detector, "_answers", small)
+    found = detector.detect_batch([detector.prepare(image) for image in photos])
+    assert all(same(one, detector.detect(image)) for one, image in zip(found, photos, strict=True))
+    assert detector.preferred_batch == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -15,6 +15,7 @@ from torch import Tensor
 from detic_crop.boxes.detections import Detections
 from detic_crop.config import Precision
 from detic_crop.detectors.base import Detector, DetectorInfo
+from detic_crop.detectors.batches import in_groups, in_parts
 from detic_crop.detectors.hf.asking import Answer, Asking
 
 
@@ -95,15 +96,15 @@ class HfDetector(Detector):
 
     def detect_batch(self, prepared: Sequence[Prepared]) -> list[Detections]:
         """Return boxes in several photos; those of equal shapes are computed together."""
-        groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
-        for index, photo in enumerate(prepared):
-            groups.setdefault(photo.shapes, []).append(index)
-        found: dict[int, Detections] = {}
-        for members in groups.values():
-            photos = [prepared[index] for index in members]
-            for index, photo, answer in zip(members, photos, self._answers(photos), strict=True):
-                found[index] = self._detections(answer, photo.photo_hw)
-        return [found[index] for index in range(len(prepared))]
+        return in_groups(self._found_together, prepared, self.group_of)
+
+    def _found_together(self, photos: Sequence[Prepared]) -> list[Detections]:
+        answers = in_parts(self._answers, photos, self._take_fewer)
+        pairs = zip(answers, photos, strict=True)
+        return [self._detections(answer, photo.photo_hw) for answer, photo in pairs]
+
+    def _take_fewer(self, batch: int) -> None:
+        self.preferred_batch = min(self.preferred_batch, batch)
 
     def _answers(self, photos: Sequence[Prepared]) -> list[Answer]:
         pixels = {
