@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,7 @@ from detic_crop.detectors.base import DetectorInfo
 from detic_crop.detectors.detic.build import build
 from detic_crop.detectors.detic.checkpoint import fill_network
 from detic_crop.detectors.detic.detector import DeticDetector, vocabulary_matrix
+from detic_crop.detectors.detic.network import DeticNetwork
 from tests.kit.filled_weights import N_CLASSES, filled_checkpoint, filled_vocabulary, published_shapes
 
 FEATURE_BOUND = 1e-3
@@ -123,10 +126,15 @@ def filled_detector(
     precision: Precision = "float32",
     device: str = "cpu",
     optimised: bool = True,
+    change: Callable[[DeticNetwork], Any] = lambda network: None,
 ) -> DeticDetector:
-    """A detector with filled weights and vocabulary; its classes are called "0" … "499"."""
+    """A detector with filled weights and vocabulary; its classes are called "0" … "499".
+
+    `change` is given the network before it is optimised.
+    """
     network = build(model)
     fill_network(network, filled_checkpoint(published_shapes(model), seed), "filled weights")
+    change(network)
     names = tuple(str(i) for i in range(N_CLASSES))
     vocabulary = vocabulary_matrix(filled_vocabulary(seed), names)
     info = DetectorInfo(model, names, default_conf=0.5, weights={})

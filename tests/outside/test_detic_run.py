@@ -76,7 +76,7 @@ def test_presence_is_told_of_what_is_below_conf(sea: Path, tmp_path: Path) -> No
         (("--conf", "0.01"), "--conf 0.01 is below 0.05, the lowest score that model detic-r18 answers with"),
         (("--classes", "Wale"), "model detic-r18 has no class 'Wale'; close or known names: Whale"),
         (("--detector-size", "8"), "--detector-size must be a whole number from 32"),
-        (("--model", "lite"), "goes with a Detic model only, not with lite"),
+        (("--model", "lite"), "goes with a Detic model or hf:ID_OR_FOLDER only, not with lite"),
         (("--weights", "nowhere.pth"), "expected a checkpoint at nowhere.pth, got nothing there"),
         (("--model", "detic-r50"), "r18.pth, as detic-r50, does not fit the model: 165 missing"),
     ],

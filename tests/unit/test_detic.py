@@ -34,6 +34,7 @@ from detic_crop.detectors.detic.checkpoint import (
     published_name,
 )
 from detic_crop.detectors.detic.detector import FLOOR, Prepared, vocabulary_matrix
+from detic_crop.detectors.detic.network import DeticNetwork
 from detic_crop.detectors.detic.preprocess import longest_for, normalise, resize, resized_hw, to_photo
 from detic_crop.detectors.detic.proposals import MAX_PROPOSALS, propose
 from detic_crop.detectors.detic.select import class_scores, select
@@ -331,10 +332,15 @@ def test_odd_sizes(detector: DeticDetector, size: tuple[int, int]) -> None:
 
 
 @pytest.mark.slow
-def test_nothing_in_sight() -> None:
-    nowhere = filled_detector(R18, detector_size=64)
-    assert nowhere.network.head.centre.bias is not None
-    nowhere.network.head.centre.bias.fill_(-100.0)
+def nothing_is_a_centre(network: DeticNetwork) -> None:
+    """Make the first stage propose nothing."""
+    assert network.head.centre.bias is not None
+    network.head.centre.bias.fill_(-100.0)
+
+
+@pytest.mark.parametrize("optimised", [True, False])
+def test_nothing_in_sight(optimised: bool) -> None:
+    nowhere = filled_detector(R18, detector_size=64, optimised=optimised, change=nothing_is_a_centre)
     nowhere.ask_for(["3"])
     found = nowhere.detect(photo(50, 70))
     assert len(found) == 0
