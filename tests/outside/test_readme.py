@@ -226,7 +226,7 @@ def use(command: str) -> None:
         or "lite:" in command
         or "torchvision:" in command
         or "hf:" in command
-        or {"detic-swinb", "ray"} & set(re.split(r"[\s+]", command))
+        or {"detic-swinb", "ray"} & set(re.split(r"[^\w-]", command))
     ):
         understood(command)
         return
