@@ -156,7 +156,7 @@ class Bench:
         """
         shutil.rmtree(self.scratch, ignore_errors=True)
         listing = self.folder / "photos.txt"
-        listing.write_text("\n".join(str(path) for path in paths))
+        listing.write_text("\n".join(str(path.absolute()) for path in paths))
         result = api.run(listing, self.scratch, detector=detector, classes="any", quiet=True, **settings)
         assert result.counts["failed"] == 0
         return result.seconds
