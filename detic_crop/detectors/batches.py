@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
-import torch
-
 Prepared = TypeVar("Prepared")
 Found = TypeVar("Found")
 
@@ -41,6 +39,8 @@ def in_parts(
     Raises:
         torch.cuda.OutOfMemoryError: one photo alone is too much.
     """
+    import torch  # here, because joined boxes files come by without it
+
     try:
         return run(photos)
     except torch.cuda.OutOfMemoryError:

@@ -9,14 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detic_crop.boxes.choose import UNKNOWN_CLASS, presence_of, wanted_mask
+from detic_crop.boxes.choose import UNKNOWN_CLASS, presence_of
 from detic_crop.boxes.detections import Detections
 from detic_crop.detectors.base import Detector
 from detic_crop.detectors.joined.fusion import SAME_IOU, Boxes, FusedBox, most_confident, weighted_box_fusion
 from detic_crop.detectors.joined.several import Several, ask, default_wanted, described, prepared_for
-
-_ANIMAL = ""
-"""What all wanted classes are for the fusion: models have different names for one animal."""
 
 
 class _Said(NamedTuple):
@@ -24,12 +21,14 @@ class _Said(NamedTuple):
 
     Attributes:
         found: the answer.
+        kinds: what each box is, see `Several.kinds_of`.
         scores: (N,) float64.
         presence: on the common scale, too.
         weight: of the model.
     """
 
     found: Detections
+    kinds: list[str]
     scores: NDArray[np.float64]
     presence: float
     weight: float
@@ -103,8 +102,8 @@ class Fused(Several):
         ]
         if not looked:
             return Detections.empty(listed=False)
-        names = sorted({name for said in looked for name in self._classes_of(said)})
-        fused = [box for name in names for box in self._fuse_class(looked, name)]
+        kinds = sorted({kind for said in looked for kind in said.kinds})
+        fused = [box for kind in kinds for box in _fuse_kind(looked, kind)]
         total = sum(said.weight for said in looked)
         return Detections(
             np.array([box.xyxy for box, _ in fused], np.float32).reshape(-1, 4),
@@ -119,32 +118,27 @@ class Fused(Several):
         presence = presence_of(found.rounded(), self.classes) or 0.0
         return _Said(
             found,
+            self.kinds_of(found),
             _mapped(found.scores.astype(np.float64), conf, bar),
             float(_mapped(np.array([presence]), conf, bar)[0]),
             weight,
         )
 
-    def _classes_of(self, said: _Said) -> list[str]:
-        """Return what each box is for the fusion."""
-        wanted = wanted_mask(said.found, self.classes)
-        return [_ANIMAL if w else name for w, name in zip(wanted, said.found.class_names, strict=True)]
 
-    def _fuse_class(self, looked: Sequence[_Said], name: str) -> list[tuple[FusedBox, str]]:
-        """Return the fused boxes of a class, and the class of each."""
-        xyxy, scores, weights, names = [], [], [], list[str]()
-        for said in looked:
-            own = np.flatnonzero([each == name for each in self._classes_of(said)])
-            edges = said.found.xyxy[own].astype(np.float64)
-            kept = own[most_confident(edges, said.scores[own], SAME_IOU)]
-            xyxy.append(said.found.xyxy[kept].astype(np.float64))
-            scores.append(said.scores[kept])
-            weights.append(np.full(len(kept), said.weight))
-            names += [said.found.class_names[i] for i in kept]
-        boxes = Boxes(np.concatenate(xyxy), np.concatenate(scores), np.concatenate(weights))
-        total = sum(said.weight for said in looked)
-        return [
-            (box, _class_of([names[i] for i in box.sources])) for box in weighted_box_fusion(boxes, total)
-        ]
+def _fuse_kind(looked: Sequence[_Said], kind: str) -> list[tuple[FusedBox, str]]:
+    """Return the fused boxes of a kind, and the class of each."""
+    xyxy, scores, weights, names = [], [], [], list[str]()
+    for said in looked:
+        own = np.flatnonzero([each == kind for each in said.kinds])
+        edges = said.found.xyxy[own].astype(np.float64)
+        kept = own[most_confident(edges, said.scores[own], SAME_IOU)]
+        xyxy.append(said.found.xyxy[kept].astype(np.float64))
+        scores.append(said.scores[kept])
+        weights.append(np.full(len(kept), said.weight))
+        names += [said.found.class_names[i] for i in kept]
+    boxes = Boxes(np.concatenate(xyxy), np.concatenate(scores), np.concatenate(weights))
+    total = sum(said.weight for said in looked)
+    return [(box, _class_of([names[i] for i in box.sources])) for box in weighted_box_fusion(boxes, total)]
 
 
 def _class_of(names: Sequence[str]) -> str:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from detic_crop.boxes.choose import wanted_mask
 from detic_crop.boxes.detections import Detections
 from detic_crop.detectors.base import Detector, DetectorInfo
+from detic_crop.detectors.batches import in_groups
 from detic_crop.detectors.vocabulary import join_names, resolve_classes
 from detic_crop.errors import UsageError
+
+ANIMAL = ""
+"""What all wanted classes are where boxes are compared: models have different names for one animal."""
 
 _NO_PIXEL = np.zeros(3, np.uint8)
 
@@ -42,6 +47,11 @@ class Several(Detector):
         self.classes = None if classes is None else tuple(classes)
         for member in self.members:
             member.ask_for(classes, conf)
+
+    def kinds_of(self, found: Detections) -> list[str]:
+        """Return what each box is when boxes are compared: `ANIMAL`, or the class that nobody wants."""
+        wanted = wanted_mask(found, self.classes)
+        return [ANIMAL if w else name for w, name in zip(wanted, found.class_names, strict=True)]
 
     def apart(self) -> Self:
         """Return another one that may be asked for something else; what takes memory is shared."""
@@ -76,17 +86,15 @@ def prepared_for(
 
 def ask(member: Detector, prepared: Sequence[Any]) -> list[Detections]:
     """Return a member's answers, in order; it is given photos of one group, and no more than it prefers."""
-    groups: dict[Hashable, list[int]] = {}
-    for i, photo in enumerate(prepared):
-        groups.setdefault(member.group_of(photo), []).append(i)
-    answers: dict[int, Detections] = {}
-    for group in groups.values():
-        left = group
-        while left:
-            some, left = left[: member.preferred_batch], left[member.preferred_batch :]
-            found = member.detect_batch([prepared[i] for i in some])
-            answers.update(zip(some, found, strict=True))
-    return [answers[i] for i in range(len(prepared))]
+
+    def in_batches(photos: Sequence[Any]) -> list[Detections]:
+        found: list[Detections] = []
+        while photos:  # what the member prefers may fall on the way
+            some, photos = photos[: member.preferred_batch], photos[member.preferred_batch :]
+            found += member.detect_batch(some)
+        return found
+
+    return in_groups(in_batches, prepared, member.group_of)
 
 
 def described(

@@ -14,11 +14,8 @@ from detic_crop.boxes.overlap import iou
 from detic_crop.detectors.base import Detector
 from detic_crop.detectors.joined.fallback import Fallback
 from detic_crop.detectors.joined.grid import Tile, TiledBoxes, merged, part_around, tiles_of
-from detic_crop.detectors.joined.several import Several, ask, default_wanted
+from detic_crop.detectors.joined.several import ANIMAL, Several, ask, default_wanted
 from detic_crop.errors import UsageError
-
-_ANIMAL = ""
-"""What all wanted classes are when boxes of neighbouring tiles are compared."""
 
 _MOST_BOXES = 20
 """Boxes of one tile that are looked at, the wanted and confident ones."""
@@ -96,14 +93,14 @@ class Tiled(Several):
         in_photo = TiledBoxes(
             np.concatenate([a.xyxy + corner for a, corner in zip(answers, corners, strict=True)]),
             np.concatenate([a.scores for a in answers]).astype(np.float64),
-            [kind for found in answers for kind in self._kinds(found)],
+            [kind for found in answers for kind in self.kinds_of(found)],
             [tile for tile, found in zip(tiles, answers, strict=True) for _ in range(len(found))],
         )
         animals = merged(in_photo, width, height)
         best = [index for _, index in animals]
         scores = _shared_odds(in_photo.scores[best], len(tiles))
         boxes = np.array([box for box, _ in animals])
-        counts = [i for i in np.flatnonzero(scores >= self._conf) if in_photo.kinds[best[i]] == _ANIMAL]
+        counts = [i for i in np.flatnonzero(scores >= self._conf) if in_photo.kinds[best[i]] == ANIMAL]
         asked, left_out = counts[:_MOST_ASKED], counts[_MOST_ASKED:]
         again = self._again(image, key, boxes[asked])
         scores[asked] = np.minimum(scores[asked], _shared_odds(again, len(tiles)))
@@ -138,10 +135,6 @@ class Tiled(Several):
     def _best(self, found: Detections) -> Detections:
         order = np.lexsort([-found.scores, ~wanted_mask(found, self.classes)])
         return found.take(order[:_MOST_BOXES])
-
-    def _kinds(self, found: Detections) -> list[str]:
-        wanted = wanted_mask(found, self.classes)
-        return [_ANIMAL if w else name for w, name in zip(wanted, found.class_names, strict=True)]
 
     def _presence(self, answers: Sequence[Detections]) -> float:
         presences = [presence_of(found.rounded(), self.classes) or 0.0 for found in answers]
