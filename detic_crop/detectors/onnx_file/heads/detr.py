@@ -84,8 +84,9 @@ class Detr(Head):
             n_classes = n_names
         elif n_names is not None and n_classes != n_names:
             raise UnfitNamesError(
-                f"{n_names} class names for the {n_classes} classes in output {logits}; a first class "
-                "without meaning needs a line, too: background"
+                n_names,
+                n_classes,
+                f"{logits}; a first class without meaning needs a line, too: background",
             )
         normalised = answer.metadata.normalised
         return cls(

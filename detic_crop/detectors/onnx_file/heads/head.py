@@ -28,7 +28,16 @@ class UnknownHeadError(Exception):
 
 
 class UnfitNamesError(Exception):
-    """The number of class names does not fit the model; the words say how."""
+    """The number of class names does not fit the model; the words say how.
+
+    Args:
+        n_names: number of class names.
+        n_classes: number of classes that the model has.
+        where: the output that tells, and what else there is to say.
+    """
+
+    def __init__(self, n_names: int, n_classes: int, where: str) -> None:
+        super().__init__(f"{n_names} class names for the {n_classes} classes in output {where}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

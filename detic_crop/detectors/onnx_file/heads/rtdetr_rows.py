@@ -53,8 +53,7 @@ class RtDetrRows(Head):
             if is_grid or n_rows > _MOST_ROWS or n_classes < 1 or not (fits and shares and are_scores):
                 return None
         if not fits or n_classes < 1:
-            n_names = len(answer.names or ())
-            raise UnfitNamesError(f"{n_names} class names for the {n_classes} classes in output {output}")
+            raise UnfitNamesError(len(answer.names or ()), n_classes, output)
         return cls(output, n_classes, answer.size_wh)
 
     def decode(self, outputs: Mapping[str, Array], index: int) -> Found:

@@ -103,10 +103,8 @@ class Yolo(Head):
                 tail = n_numbers - _BOX - has_objectness - n_names
         n_classes = n_numbers - _BOX - has_objectness - tail
         if n_names is not None and (n_classes != n_names or tail < 0):
-            raise UnfitNamesError(
-                f"{n_names} class names for the {n_classes if tail >= 0 else n_numbers - _BOX} classes in "
-                f"output {output} {list(array.shape)}"
-            )
+            there = n_classes if tail >= 0 else n_numbers - _BOX
+            raise UnfitNamesError(n_names, there, f"{output} {list(array.shape)}")
         if n_classes < 1:
             return None
         may_be_cells = grid is not None and grid.per_cell == 1 and has_objectness

@@ -44,9 +44,7 @@ class YoloNas(Head):
             return None
         n_classes = scores.shape[2]
         if answer.names is not None and len(answer.names) != n_classes:
-            raise UnfitNamesError(
-                f"{len(answer.names)} class names for the {n_classes} classes in output {second}"
-            )
+            raise UnfitNamesError(len(answer.names), n_classes, second)
         return cls(first, second, n_classes)
 
     def decode(self, outputs: Mapping[str, Array], index: int) -> Found:
