@@ -51,7 +51,8 @@ def review(
     """
     try:
         from detic_crop.review_page import blind as blind_page
-        from detic_crop.review_page import page, server
+        from detic_crop.review_page import page
+        from detic_crop.web import server
     except ModuleNotFoundError as error:
         missing = (error.name or "").split(".")[0]
         if missing not in ("starlette", "uvicorn"):
@@ -69,7 +70,7 @@ def review(
         moved = opened.whereabouts.sentences("of these only the crops can be judged")
         for sentence in (*moved, *opened.damage):
             _log.warning(sentence)
-        server.serve(opened, listener, host, open_browser, ready)
+        server.serve(opened.app(), "review", listener, host, open_browser, ready)
     return opened.given
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import os
@@ -15,7 +14,7 @@ from typing import Any, Protocol
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from detic_crop.boxes.crop_size import CropSize
@@ -27,16 +26,17 @@ from detic_crop.folder.state import load_sample
 from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.folder.verdicts import VerdictLog
 from detic_crop.folder.whereabouts import look_for_photos
+from detic_crop.report.html.rendering import COLOURS, style
 from detic_crop.report.model import Audit
 from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.suspicion import FLAGS
 from detic_crop.review_page.describe import Describer, last_word
 from detic_crop.review_page.rows import REVIEWED, Filter, Mask, ReviewRows, photo_id
 from detic_crop.review_page.said import LONGEST_NOTE, said_of
+from detic_crop.web.answers import BodyError, body_of, json_answer, not_found, refuse
 from detic_crop.wording import utf8
 
 _MAX_BODY = 131_072  # of the most boxes and the longest note
-_LONGEST_BODY = 20  # seconds that it may take to come
 _STATIC_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -94,6 +94,7 @@ class ReviewPage:
         self._writing = threading.Lock()
         static = resources.files("detic_crop.review_page").joinpath("static")
         self._static = {file.name: file.read_bytes() for file in static.iterdir() if file.is_file()}
+        self._static[COLOURS] = utf8(style(COLOURS))
 
     def app(self) -> Starlette:
         """Return the ASGI application."""
@@ -121,27 +122,27 @@ class ReviewPage:
         name = request.path_params["name"]
         media_type = _STATIC_TYPES.get(os.path.splitext(name)[1])
         if media_type is None or name not in self._static:
-            return _not_found()
+            return not_found()
         return Response(self._static[name], media_type=media_type)
 
     def _photo(self, request: Request) -> Response:
         photo = self._asked_for(request)
         if photo is None:
-            return _not_found()
+            return not_found()
         try:
             jpeg = self._describer.photo_jpeg(photo)
         except (PhotoError, OSError, MemoryError, ValueError):
-            return _not_found()
+            return not_found()
         return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": _PICTURE_CACHE})
 
     def _crop(self, request: Request) -> Response:
         photo = self._asked_for(request)
         if photo is None:
-            return _not_found()
+            return not_found()
         try:
             data, kind = self._describer.crop_file(photo, request.path_params.get("number"))
         except OSError:
-            return _not_found()
+            return not_found()
         return Response(data, media_type=kind)
 
     def _asked_for(self, request: Request) -> AuditPhoto | None:
@@ -157,7 +158,7 @@ class ReviewPage:
             for name, values in self._rows.choices().items()
         ]
         size = CropSize.of(self._config)
-        return _json(
+        return json_answer(
             {
                 "folder": self._folder.root.resolve().name,
                 "id": hashlib.blake2s(utf8(str(self._folder.root.resolve())), digest_size=8).hexdigest(),
@@ -190,9 +191,9 @@ class ReviewPage:
         asked = request.query_params.get("at")
         rank = self._rows.rank_of.get(asked) if asked else self._rows.first(mask)
         if asked and rank is None:
-            return _refuse(404, "This photo is no longer in the run, or its address was mistyped.")
+            return refuse(404, "This photo is no longer in the run, or its address was mistyped.")
         place = {"row": None} if rank is None else self._place(mask, rank)
-        return _json({**self._rows.progress(mask), **place})
+        return json_answer({**self._rows.progress(mask), **place})
 
     def _place(self, mask: Mask, rank: int) -> dict[str, Any]:
         neighbours = {"next": self._rows.after(mask, rank), "previous": self._rows.before(mask, rank)}
@@ -206,7 +207,7 @@ class ReviewPage:
 
     def _find(self, request: Request) -> Response:
         ranks = self._rows.find(request.query_params.get("q", ""))
-        return _json(
+        return json_answer(
             [[self._id(rank), self._rows.photos[rank].record.image, self._note_on(rank)] for rank in ranks]
         )
 
@@ -224,19 +225,16 @@ class ReviewPage:
         count, ranks = self._rows.changes(int(since) if since.isdecimal() and len(since) < 10 else 0)
         with suppress(OSError):
             stale = self._folder.layout.journal.stat().st_size != self._journal_size
-            return _json({"since": count, "changed": [self._id(rank) for rank in ranks], "stale": stale})
-        return _json({"since": count, "changed": [], "stale": True})
+            return json_answer(
+                {"since": count, "changed": [self._id(rank) for rank in ranks], "stale": stale}
+            )
+        return json_answer({"since": count, "changed": [], "stale": True})
 
     async def _verdict(self, request: Request) -> Response:
-        body = b""
         try:
-            async with asyncio.timeout(_LONGEST_BODY):
-                async for chunk in request.stream():
-                    body += chunk
-                    if len(body) > _MAX_BODY:
-                        return _refuse(413, f"expected at most {_MAX_BODY} bytes", {"Connection": "close"})
-        except TimeoutError:
-            return _refuse(408, f"expected a verdict within {_LONGEST_BODY} s", {"Connection": "close"})
+            body = await body_of(request, _MAX_BODY, "a verdict")
+        except BodyError as error:
+            return error.answer
         return await run_in_threadpool(self._give, request, body)
 
     def _give(self, request: Request, body: bytes) -> Response:
@@ -248,12 +246,12 @@ class ReviewPage:
             record = photo.record
             said = said_of(asked, (record.width, record.height))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-            return _refuse(400, f"not a verdict: {error}")
+            return refuse(400, f"not a verdict: {error}")
         allowed = self._describer.judgeable(photo)
         if said.verdict and said.verdict not in allowed.may:
-            return _refuse(409, allowed.problem)
+            return refuse(409, allowed.problem)
         if said.note and record.status == "failed":
-            return _refuse(409, f"{allowed.problem}; a note needs a photo that can be read")
+            return refuse(409, f"{allowed.problem}; a note needs a photo that can be read")
         try:
             with self._writing:
                 self._rows.note(self._log.refresh())
@@ -261,10 +259,10 @@ class ReviewPage:
                 self._rows.note(self._log.append(verdict))
                 self.given += 1
         except ValueError as error:
-            return _refuse(409, one_line(error))
+            return refuse(409, one_line(error))
         except OutputError as error:
-            return _refuse(507, error.message)
-        return _json(
+            return refuse(507, error.message)
+        return json_answer(
             {
                 **last_word(self._rows.last(rank)),
                 "since": self._rows.changes(0)[0],
@@ -327,16 +325,3 @@ def _spoken(filter_name: str, value: str) -> str:
     if filter_name == "flag":
         return f"{value.replace('_', ' ')}: {FLAGS[value]}"
     return value
-
-
-def _json(value: Any) -> Response:
-    # ASCII: a name may hold undecodable bytes.
-    return Response(json.dumps(value, separators=(",", ":")), media_type="application/json")
-
-
-def _refuse(status: int, why: str, headers: Mapping[str, str] | None = None) -> Response:
-    return PlainTextResponse(utf8(why), status, headers)
-
-
-def _not_found() -> Response:
-    return _refuse(404, "not found")

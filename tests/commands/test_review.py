@@ -32,8 +32,8 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.state import Drawn, save_sample
 from detic_crop.photos.keys import STATE
-from detic_crop.review_page import server
-from detic_crop.review_page.guard import is_local
+from detic_crop.web import server
+from detic_crop.web.guard import is_local
 from tests.kit.errors import complained, refused
 from tests.kit.folders import crop, files_of, product, rows_of
 from tests.kit.photos import write_damaged, write_photo, write_photos

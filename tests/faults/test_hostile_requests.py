@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from detic_crop.review_page import connections, page
+from detic_crop.review_page import page
+from detic_crop.web import answers, connections
 from tests.kit.folders import crop
 from tests.kit.photos import write_photos
 from tests.kit.processes import ROOT, posix
@@ -164,7 +165,7 @@ def test_larger_headers_than_allowed(client: Client) -> None:
 
 
 def test_a_body_that_does_not_come(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "_LONGEST_BODY", 0.05)
+    monkeypatch.setattr(answers, "_LONGEST_BODY", 0.05)
     lines = ("Content-Type: application/json", "Content-Length: 100")
     said = answer(opened(client, request(client, *lines, method="POST", path="api/verdict", body=b"{")))
     assert status(said) == 408

@@ -142,7 +142,7 @@ def test_folders_with_nul_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["a\0b", "é" * 80, "a..b"])
 def test_hosts_that_are_none(host: str) -> None:
-    from detic_crop.review_page.server import listen
+    from detic_crop.web.server import listen
 
     with refused("host_unusable", UsageError):
         listen(host, 0)

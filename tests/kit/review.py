@@ -13,9 +13,9 @@ from typing import Any
 
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.review_page.blind import open_blind_page
-from detic_crop.review_page.guard import Guard
 from detic_crop.review_page.page import ReviewPage, open_page
-from detic_crop.review_page.server import listen, make_server
+from detic_crop.web.guard import Guard
+from detic_crop.web.server import listen, make_server
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def reviewing(
     page = (open_blind_page if blind else open_page)(OutputFolder(out), input, reviewer)
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
-    server, guard = make_server(page, listener, "127.0.0.1")
+    server, guard = make_server(page.app(), "review", listener, "127.0.0.1")
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

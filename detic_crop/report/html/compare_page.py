@@ -9,7 +9,6 @@ import base64
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +24,7 @@ from detic_crop.report.compare.table import state_word
 from detic_crop.report.compare.worst import KINDS, Worst
 from detic_crop.report.html.histograms import FRAME, Histogram, Plot, plot_of
 from detic_crop.report.html.overlay import DrawnBox, Shape
-from detic_crop.report.html.rendering import environment, two_digits
+from detic_crop.report.html.rendering import COLOURS, environment, style, two_digits
 from detic_crop.report.html.thumbnails import PHOTO_SIDE, photo_picture
 from detic_crop.report.intervals import LEVEL
 from detic_crop.system.memory_budget import MemoryBudget
@@ -95,7 +94,7 @@ def compare_page(
     numbers = comparison.numbers
     galleries = _galleries(comparison, worst, photo_of, memory, step)
     values = {
-        "css": Markup(_css("report.css") + _css("compare.css")),
+        "css": Markup(style(COLOURS, "report.css", "compare.css")),
         "a": comparison.a,
         "b": comparison.b,
         "truth": comparison.truth,
@@ -112,10 +111,6 @@ def compare_page(
         "galleries": galleries,
     }
     return b"".join(map(utf8, template.generate(values)))
-
-
-def _css(name: str) -> str:
-    return resources.files("detic_crop.report.html").joinpath(name).read_text("utf-8")
 
 
 def _parts(comparison: Comparison, galleries: Sequence[_Gallery]) -> list[tuple[str, str]]:

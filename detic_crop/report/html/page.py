@@ -7,14 +7,12 @@ made, and so is the same for the same journal.
 
 from __future__ import annotations
 
-from importlib import resources
-
 from markupsafe import Markup
 
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.report.html.gallery import make_galleries
 from detic_crop.report.html.overview import Tally, overview
-from detic_crop.report.html.rendering import environment
+from detic_crop.report.html.rendering import COLOURS, environment, style
 from detic_crop.report.model import Audit
 from detic_crop.system.memory_budget import MemoryBudget
 from detic_crop.wording import utf8
@@ -37,9 +35,8 @@ def write_page(folder: OutputFolder, audit: Audit, memory: MemoryBudget | None =
         OutputError: the disk is full or the folder cannot be written.
     """
     template = environment().get_template("page.html.j2")
-    css = resources.files("detic_crop.report.html").joinpath("report.css").read_text("utf-8")
     tally = Tally(audit)
-    values = {"css": Markup(css), "galleries": (), **overview(audit, tally)}
+    values = {"css": Markup(style(COLOURS, "report.css")), "galleries": (), **overview(audit, tally)}
     max_bytes = _MAX_BYTES - len(utf8(template.render(values)))
     memory = memory or MemoryBudget.of_machine()
     values["galleries"] = make_galleries(folder, audit, tally, max_bytes, memory)

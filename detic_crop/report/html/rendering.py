@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib import resources
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from detic_crop.wording import counted, either
+
+COLOURS = "colours.css"
+"""The style sheet with the colours that all pages share."""
 
 _MAX_TEXT = 300  # characters of one name, label or message
 
@@ -27,6 +31,12 @@ def environment() -> Environment:
     filters = (capitalize_first, percent, px, short, thousands, two_digits)
     made.filters |= {function.__name__: function for function in filters}
     return made
+
+
+def style(*names: str) -> str:
+    """Return style sheets of this package, joined."""
+    folder = resources.files("detic_crop.report.html")
+    return "".join(folder.joinpath(name).read_text("utf-8") for name in names)
 
 
 def short(value: object, most: int = _MAX_TEXT) -> str:

@@ -1,4 +1,4 @@
-"""The server of the review page: where it listens, and how it starts and ends."""
+"""The server of a page: where it listens, and how it starts and ends."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import webbrowser
 from collections.abc import Callable
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from detic_crop.errors import UsageError
-from detic_crop.review_page.connections import AT_ONCE, Connection, Server
-from detic_crop.review_page.guard import Guard, is_local
-from detic_crop.review_page.page import ReviewPage
+from detic_crop.web.connections import AT_ONCE, Connection, Server
+from detic_crop.web.guard import Guard, is_local
 
 DEFAULT_PORT = 8377
 _LONGEST_HEADERS = 32_768  # bytes
 
 
 def serve(
-    page: ReviewPage,
+    app: ASGIApp,
+    command: str,
     listener: socket.socket,
     host: str,
     open_browser: bool,
@@ -28,13 +29,14 @@ def serve(
     """Answer until Ctrl-C or SIGTERM.
 
     Args:
-        page: page that answers.
+        app: application that answers.
+        command: command that serves it, ``review``.
         listener: socket bound to `host`; closed at the end.
         host: address as the user gave it.
         open_browser: True to open the page in a browser.
         ready: function that is told the address.
     """
-    server, guard = make_server(page, listener, host)
+    server, guard = make_server(app, command, listener, host)
     port = listener.getsockname()[1]
     shown = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{port}/?token="
@@ -46,9 +48,11 @@ def serve(
     server.run(sockets=[listener])
 
 
-def make_server(page: ReviewPage, listener: socket.socket, host: str) -> tuple[uvicorn.Server, Guard]:
+def make_server(
+    app: ASGIApp, command: str, listener: socket.socket, host: str
+) -> tuple[uvicorn.Server, Guard]:
     """Return a server that is not running yet, and its guard."""
-    guard = Guard(page.app(), host, listener.getsockname()[1])
+    guard = Guard(app, host, listener.getsockname()[1], command)
     config = uvicorn.Config(
         guard,
         http=Connection,

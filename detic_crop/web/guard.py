@@ -55,18 +55,20 @@ class Guard:
         app: application that is guarded.
         host: address that the server is bound to.
         port: port of the server; part of the cookie's name.
+        command: command that serves it, ``review``: what refusals name.
 
     Attributes:
         secret: value of the cookie, and part of the printed address.
         room: folder that all addresses of the page are in, with a / at both ends.
     """
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int, command: str) -> None:
         self.app = app
         self.secret = secrets.token_urlsafe(32)
         self.room = f"/{secrets.token_urlsafe(16)}/"
         self._once: set[str] = set()
-        self._cookie = f"detic-crop-review-{port}"
+        self._command = f"detic-crop {command}"
+        self._cookie = f"detic-crop-{command}-{port}"
         self._local = is_local(host)
         self._names = {host.casefold(), *_LOCAL_NAMES}
         if not self._local:
@@ -104,7 +106,7 @@ class Guard:
             path = self._inside(scope["path"])[:100]
             _log.error("the page could not answer %s %s: %s", scope["method"], path, why)
             if not has_begun:
-                answer = _refuse(500, "this could not be answered; the terminal says why")
+                answer = self._refuse(500, "this could not be answered; the terminal says why")
                 with contextlib.suppress(LocalProtocolError):
                     await answer(scope, receive, send_with_headers)
 
@@ -119,7 +121,7 @@ class Guard:
         """Return the answer to a request that is not passed on, else None."""
         headers = Headers(scope=scope)
         if not self._is_our_name(_host_name(headers.get("host", ""))):
-            return _refuse(421, "this page does not go by that name; open the address that was printed")
+            return self._refuse(421, "this page does not go by that name; open the address that was printed")
         if scope["path"] == "/" and scope["method"] == "GET":
             token = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
             if token and self._is_token(token):
@@ -130,17 +132,21 @@ class Guard:
                 return response
         path = self._inside(scope["path"])
         if not path or not self._has_secret(headers):
-            return _refuse(403, "open the address that `detic-crop review` printed when it was started")
+            return self._refuse(403, f"open the address that `{self._command}` printed when it was started")
         is_page = path == "/" and scope["method"] in ("GET", "HEAD")
         if not is_page and headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            return _refuse(403, "another site asked for this")
+            return self._refuse(403, "another site asked for this")
         if scope["method"] not in ("GET", "HEAD"):
             origin = headers.get("origin")
             if origin is not None and _netloc(origin) != headers["host"]:
-                return _refuse(403, "another site asked for this")
+                return self._refuse(403, "another site asked for this")
             if headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
-                return _refuse(415, "expected application/json")
+                return self._refuse(415, "expected application/json")
         return None
+
+    def _refuse(self, status: int, why: str) -> Response:
+        # What else the connection brings, such as the body of the request, is not read.
+        return PlainTextResponse(f"{self._command}: {why}\n", status, {"Connection": "close"})
 
     def _inside(self, path: str) -> str:
         """Return a path relative to the page's folder, with a leading /; empty if it lies elsewhere."""
@@ -192,8 +198,3 @@ def _netloc(origin: str) -> str | None:
 
 def _equal(given: str, secret: str) -> bool:
     return hmac.compare_digest(given.encode(errors="surrogateescape"), secret.encode())
-
-
-def _refuse(status: int, why: str) -> Response:
-    # What else the connection brings, such as the body of the request, is not read.
-    return PlainTextResponse(f"detic-crop review: {why}\n", status, {"Connection": "close"})

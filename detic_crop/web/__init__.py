@@ -1,0 +1,1 @@
+"""Pages and APIs for the browsers of this machine: who may ask, and bounds on connections and answers."""
