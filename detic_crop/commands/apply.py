@@ -16,6 +16,7 @@ from detic_crop.folder.aside import place_for
 from detic_crop.folder.folder import OutputFolder, open_on_disk
 from detic_crop.folder.journal import Journal, recorded_config, replay, unfinished_of_each
 from detic_crop.folder.known import Both, Known
+from detic_crop.folder.progress_file import told_progress
 from detic_crop.folder.records import Record, names_of
 from detic_crop.folder.there import is_there
 from detic_crop.folder.verdicts import Review, latest_decisions, read_review
@@ -81,6 +82,7 @@ def _apply(folder: OutputFolder, input: PathLike | None, dry_run: bool, options:
     with (
         WholeRun(folder).held() as stop,
         closing(Journal(folder.layout.journal, folder.layout.candidates, folder.inside)) as journal,
+        told_progress(folder, "apply") as progress,
     ):
         result, before, whereabouts = _look(folder, input)
         folder.crops.recover(before)
@@ -90,6 +92,7 @@ def _apply(folder: OutputFolder, input: PathLike | None, dry_run: bool, options:
         records = Both(before, changed)
         jobs, result.problems = _jobs(result.changes, records, whereabouts, folder)
         begun, times = time.monotonic(), StageTimes()
+        progress.enter("cropping", len(result.changes))
         bar = progress_bar(len(result.changes), 0, options.quiet or not result.changes)
         with bar as report:
 
@@ -97,6 +100,7 @@ def _apply(folder: OutputFolder, input: PathLike | None, dry_run: bool, options:
                 changed[record.image] = record
                 result.done += 1
                 report(record)
+                progress.count(failed=False)
 
             def should_stop() -> bool:
                 return bool(stop.reason)
@@ -118,7 +122,8 @@ def _apply(folder: OutputFolder, input: PathLike | None, dry_run: bool, options:
         folder.clear_temporary()
         result.seconds = time.monotonic() - begun
         result.remaining = len(result.changes) - result.done - len(result.problems)
-        result.stopped = stop.reason if result.remaining else ""
+        result.stopped = progress.stopped = stop.reason if result.remaining else ""
+        progress.enter("writing tables")
         write_tables(result, records, whereabouts)
     return result
 
