@@ -26,6 +26,7 @@ from detic_crop.report.html.thumbnails import photo_stamp, photo_thumbnail
 from detic_crop.report.model import Audit
 from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.suspicion import FLAGS
+from detic_crop.review_page.cutouts import DecodedPhotos, Tile
 from detic_crop.review_page.rows import photo_id
 from detic_crop.system.memory_budget import MemoryBudget
 from detic_crop.wording import utf8
@@ -80,6 +81,7 @@ class Describer:
         self._moved = audit.whereabouts.given
         self._wanted = wanted_classes(audit.config.classes)
         self._memory = MemoryBudget.of_machine()
+        self._decoded = DecodedPhotos(self._memory)
         self._cached_jpeg = lru_cache(_CACHED_PHOTOS)(self._jpeg)
 
     def describe(self, photo: AuditPhoto, last: Verdict | None) -> dict[str, Any]:
@@ -190,6 +192,19 @@ class Describer:
 
     def _jpeg(self, record: Record, location: Location, version: int) -> bytes:
         return photo_thumbnail(record, location, PHOTO_SIDE, _PHOTO_QUALITY, self._memory)
+
+    def tile_jpeg(self, photo: AuditPhoto, tile: Tile) -> bytes:
+        """Return a part of the photo in full resolution, upright and without metadata.
+
+        Raises:
+            PhotoError: it cannot be decoded, or is another photo now.
+            OSError: it cannot be read.
+            ValueError: the tile lies outside the photo.
+        """
+        record = photo.record
+        tile.region((record.width, record.height))  # nothing is decoded for a tile that is not there
+        now = self._photo_now(record)
+        return tile.jpeg(self._decoded.pixels(record, now.location, now.version))
 
     def crop_file(self, photo: AuditPhoto, number: int | None) -> tuple[bytes, str]:
         """Return the bytes of a crop file, and its content type.

@@ -1,16 +1,18 @@
 // The review page: keys, buttons, and how it starts.
 //
-// state ← server, choice ← view ← moving ← judging, finding ← review: each file imports only those before it.
+// state ← server, choice ← view ← moving ← judging, finding ← nudging ← review: each file imports only those before it.
 
+import { pickedBox } from "./choice.js";
 import { Drafts } from "./drafts.js";
 import { addFilters } from "./finding.js";
 import {
   addAnother, cycle, draw, dropPicked, give, nextDraft, pick, reset, saveNote, take, takeNumber, undo, writeNote,
 } from "./judging.js";
 import { open, poll, step } from "./moving.js";
+import { isNudge, nudge } from "./nudging.js";
 import { ask } from "./server.js";
 import { $, filters, state } from "./state.js";
-import { complain, drawing, handlers, isFree, showDrafts } from "./view.js";
+import { complain, drawing, handlers, isFree, showDrafts, toast, viewport } from "./view.js";
 
 const POLL_MS = 2000;
 
@@ -22,8 +24,15 @@ const KEYS = {
   c: () => cycle(1), C: () => cycle(-1),
   ArrowRight: () => step(true), j: () => step(true), ArrowLeft: () => step(false), k: () => step(false),
   f: () => $("find").focus(), "/": () => $("find").focus(), "?": help, Escape: reset, d: nextDraft,
+  z: toBox, Z: () => viewport.pixels(pickedBox()), 0: () => viewport.fit(),
+  "+": () => viewport.scaleBy(1), "=": () => viewport.scaleBy(1), "-": () => viewport.scaleBy(-1),
 };
-const REPEATING = new Set(["ArrowRight", "ArrowLeft", "j", "k", "c", "C"]);
+const REPEATING = new Set(["ArrowRight", "ArrowLeft", "j", "k", "c", "C", "+", "=", "-"]);
+
+function toBox() {
+  if (pickedBox()) viewport.toBox(pickedBox());
+  else toast("No box is outlined; + zooms in.");
+}
 
 function help() {
   if ($("help").open) $("help").close();
@@ -35,6 +44,11 @@ document.addEventListener("keydown", (event) => {
   if (!state.view || event.isComposing || target.closest("input, select, textarea")) return;
   if ($("help").open) {
     if (key === "?") help();
+    return;
+  }
+  if (isNudge(event)) {
+    event.preventDefault(); // Alt+← would leave the page
+    if (state.view.row) nudge(event);
     return;
   }
   if (event.metaKey || event.ctrlKey || event.altKey) {
@@ -69,6 +83,10 @@ onClick("previous", () => step(false));
 onClick("next", () => step(true));
 onClick("help-button", help);
 onClick("drafts", nextDraft);
+onClick("zoom-out", () => viewport.scaleBy(-1));
+onClick("zoom-in", () => viewport.scaleBy(1));
+onClick("zoom-fit", () => viewport.fit());
+onClick("zoom-pixels", () => viewport.pixels(pickedBox()));
 
 $("note").addEventListener("input", writeNote);
 $("note").addEventListener("blur", saveNote);
