@@ -16,7 +16,7 @@ ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
     *("--disable-sync", "--no-first-run", "--disable-quic"),
 ]
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 VIEW = {"width": 1366, "height": 625}  # what a browser leaves of a 1366 × 768 screen
 STEP_MS = 120_000  # a busy machine may take long; nothing waits when it need not
 expect.set_options(timeout=STEP_MS)
