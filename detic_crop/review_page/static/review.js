@@ -1,18 +1,20 @@
 // The review page: keys, buttons, and how it starts.
 //
-// state ← server, choice ← view ← moving ← judging, finding ← nudging ← review: each file imports only those before it.
+// state ← server, choice, sheet ← view ← moving ← judging, finding, looking ← nudging ← review: each file imports only
+// those before it.
 
-import { pickedBox } from "./choice.js";
 import { Drafts } from "./drafts.js";
 import { addFilters } from "./finding.js";
 import {
   addAnother, cycle, draw, dropPicked, give, nextDraft, pick, reset, saveNote, take, takeNumber, undo, writeNote,
 } from "./judging.js";
+import { LOOKING_KEYS } from "./looking.js";
 import { open, poll, step } from "./moving.js";
 import { isNudge, nudge } from "./nudging.js";
 import { ask } from "./server.js";
+import { showSheet } from "./sheet.js";
 import { $, filters, state } from "./state.js";
-import { complain, drawing, handlers, isFree, showDrafts, toast, viewport } from "./view.js";
+import { complain, drawing, handlers, isFree, showDrafts } from "./view.js";
 
 const POLL_MS = 2000;
 
@@ -23,15 +25,14 @@ const KEYS = {
   q: () => give("unsure"), n: addAnother, Delete: dropPicked, Backspace: dropPicked, m: () => $("note").focus(),
   c: () => cycle(1), C: () => cycle(-1),
   ArrowRight: () => step(true), j: () => step(true), ArrowLeft: () => step(false), k: () => step(false),
-  f: () => $("find").focus(), "/": () => $("find").focus(), "?": help, Escape: reset, d: nextDraft,
-  z: toBox, Z: () => viewport.pixels(pickedBox()), 0: () => viewport.fit(),
-  "+": () => viewport.scaleBy(1), "=": () => viewport.scaleBy(1), "-": () => viewport.scaleBy(-1),
+  f: find, "/": find, "?": help, Escape: reset, d: nextDraft,
+  ...LOOKING_KEYS,
 };
 const REPEATING = new Set(["ArrowRight", "ArrowLeft", "j", "k", "c", "C", "+", "=", "-"]);
 
-function toBox() {
-  if (pickedBox()) viewport.toBox(pickedBox());
-  else toast("No box is outlined; + zooms in.");
+function find() {
+  showSheet(true); // where the page is narrow, the field is in it
+  $("find").focus();
 }
 
 function help() {
@@ -83,10 +84,6 @@ onClick("previous", () => step(false));
 onClick("next", () => step(true));
 onClick("help-button", help);
 onClick("drafts", nextDraft);
-onClick("zoom-out", () => viewport.scaleBy(-1));
-onClick("zoom-in", () => viewport.scaleBy(1));
-onClick("zoom-fit", () => viewport.fit());
-onClick("zoom-pixels", () => viewport.pixels(pickedBox()));
 
 $("note").addEventListener("input", writeNote);
 $("note").addEventListener("blur", saveNote);
