@@ -71,6 +71,7 @@ class Grid:
 
     def _grid(self, request: Request) -> Response:
         """Answer with a page of cards of a filter, or with the cards of the photos that are named."""
+        self._writer.refresh()
         query = request.query_params
         mask = self._rows.mask(Filter.of_query(query))
         try:

@@ -46,7 +46,7 @@ _PICTURE_CACHE = "private, max-age=600"
 
 
 class ReviewPage:
-    """Answer the addresses of the page.
+    """Answer the addresses of the page, which shows a folder as it was at one moment.
 
     Args:
         folder: the output folder.
@@ -58,6 +58,7 @@ class ReviewPage:
         grid: what answers of many photos at once.
 
     Attributes:
+        edition: how often the page was opened anew before.
         whereabouts: where the photos were when the page was opened.
         damage: what a person should know of damaged verdicts, in sentences.
     """
@@ -72,6 +73,7 @@ class ReviewPage:
         reviewer: str,
         grid: type[Grid] = Grid,
     ) -> None:
+        self.edition = 0
         self.whereabouts = audit.whereabouts
         self.damage = audit.damage
         self._folder = folder
@@ -88,8 +90,18 @@ class ReviewPage:
 
     @property
     def given(self) -> int:
-        """Number of verdicts and notes so far."""
-        return self._writer.given
+        """Number of verdicts and notes that were given on the page, since it was first opened."""
+        return self._writer.desk.given
+
+    @property
+    def waiting(self) -> int:
+        """Number of photos whose verdict is to be applied yet."""
+        return self._rows.waiting
+
+    def follow(self, earlier: ReviewPage) -> None:
+        """Take the place of an earlier page of this folder: what is given there now, counts here."""
+        self.edition = earlier.edition + 1
+        self._writer.desk = earlier._writer.desk
 
     def app(self) -> Starlette:
         """Return the ASGI application."""
@@ -102,6 +114,8 @@ class ReviewPage:
                 Route("/crop/{id}/{number:int}", self._crop, methods=["GET"]),
                 Route("/api/session", self._session, methods=["GET"]),
                 Route("/api/row", self._row, methods=["GET"]),
+                Route("/api/counts", self._counts, methods=["GET"]),
+                Route("/api/overview", self._overview, methods=["GET"]),
                 Route("/api/find", self._find, methods=["GET"]),
                 Route("/api/changes", self._changes, methods=["GET"]),
                 Route("/api/verdict", self._verdict, methods=["POST"]),
@@ -162,6 +176,7 @@ class ReviewPage:
                 "total": len(self._rows),
                 "reviewer": self._reviewer,
                 "blind": self._describer.is_blind,
+                "edition": self.edition,
                 "choices": choices,
                 "since": since,
                 "scale": self._config.scale,
@@ -183,6 +198,7 @@ class ReviewPage:
 
     def _row(self, request: Request) -> Response:
         """Answer with the photo `at`, or where to begin, and its neighbours in the filter."""
+        self._writer.refresh()  # a verdict may have gone to the page before this one
         mask = self._rows.mask(Filter.of_query(request.query_params))
         asked = request.query_params.get("at")
         rank = self._rows.rank_of.get(asked) if asked else self._rows.first(mask)
@@ -203,6 +219,19 @@ class ReviewPage:
     def _id(self, rank: int) -> str:
         return photo_id(self._rows.photos[rank].record.image)
 
+    def _counts(self, request: Request) -> Response:
+        """Answer with what each choice of each filter would show: photos left to review, and all."""
+        return json_answer(self._rows.counts(Filter.of_query(request.query_params)))
+
+    def _overview(self, request: Request) -> Response:
+        """Answer with what was said of all photos, and what is left of them and of a filter."""
+        self._writer.refresh()
+        flags = [
+            [flag, _spoken("flag", flag).partition(":")[0], left] for flag, left in self._rows.flags_left()
+        ]
+        here = self._rows.progress(self._rows.mask(Filter.of_query(request.query_params)))
+        return json_answer({**self._rows.overview(), "flags": flags, "here": here})
+
     def _find(self, request: Request) -> Response:
         ranks = self._rows.find(request.query_params.get("q", ""))
         return json_answer(
@@ -222,10 +251,9 @@ class ReviewPage:
         count, ranks = self._rows.changes(int(since) if since.isdecimal() and len(since) < 10 else 0)
         with suppress(OSError):
             stale = self._folder.layout.journal.stat().st_size != self._journal_size
-            return json_answer(
-                {"since": count, "changed": [self._id(rank) for rank in ranks], "stale": stale}
-            )
-        return json_answer({"since": count, "changed": [], "stale": True})
+            changed = [self._id(rank) for rank in ranks]
+            return json_answer({"since": count, "changed": changed, "stale": stale, "edition": self.edition})
+        return json_answer({"since": count, "changed": [], "stale": True, "edition": self.edition})
 
     async def _verdict(self, request: Request) -> Response:
         try:

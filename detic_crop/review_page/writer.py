@@ -38,6 +38,19 @@ class Asked(NamedTuple):
     seen: str
 
 
+class Desk:
+    """What verdicts are written at; it outlives that the page is opened anew.
+
+    Attributes:
+        writing: held while verdicts are written and noted.
+        given: number of verdicts and notes so far.
+    """
+
+    def __init__(self) -> None:
+        self.writing = threading.Lock()
+        self.given = 0
+
+
 class VerdictWriter:
     """Writes verdicts, and keeps the rows informed of all that are written, by whomever.
 
@@ -47,19 +60,18 @@ class VerdictWriter:
         reviewer: name of the person who judges.
 
     Attributes:
-        given: number of verdicts and notes so far.
+        desk: what they are written at; pages of one folder share it.
     """
 
     def __init__(self, rows: ReviewRows, log: Verdicts, reviewer: str) -> None:
-        self.given = 0
+        self.desk = Desk()
         self._rows = rows
         self._log = log
         self._reviewer = reviewer
-        self._writing = threading.Lock()
 
     def refresh(self) -> None:
         """Take in what others have written."""
-        with self._writing:
+        with self.desk.writing:
             self._rows.note(self._log.refresh())
 
     def write(self, rank: int, said: Said) -> None:
@@ -69,12 +81,12 @@ class VerdictWriter:
             ValueError: its note, joined with that of somebody else, is too long.
             OutputError: it may not be on the disk.
         """
-        with self._writing:
+        with self.desk.writing:
             self._rows.note(self._log.refresh())
             image = self._rows.photos[rank].record.image
             verdict = said.after(image, self._rows.last(rank), self._reviewer)
             self._rows.note(self._log.append(verdict))
-            self.given += 1
+            self.desk.given += 1
 
     def write_unless_judged(self, asked: Sequence[Asked]) -> list[int]:
         """Write verdicts in one piece, without those on photos that somebody has judged meanwhile.
@@ -101,7 +113,7 @@ class VerdictWriter:
                     verdicts.append(said.after(image, last, self._reviewer))
             return verdicts
 
-        with self._writing:
+        with self.desk.writing:
             self._rows.note(self._log.append_decided(decide))
-            self.given += len(asked) - len(late)
+            self.desk.given += len(asked) - len(late)
         return late
