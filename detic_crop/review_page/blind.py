@@ -28,8 +28,9 @@ from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.sample import detected_records
 from detic_crop.report.suspicion import Doubts
 from detic_crop.review_page.describe import GONE, START_AGAIN, TAKEN_BACK, Describer, Judgeable
+from detic_crop.review_page.grid import NoGrid
 from detic_crop.review_page.page import ReviewPage, audit_to_review
-from detic_crop.review_page.rows import ReviewRows
+from detic_crop.review_page.rows import CountBoth, ReviewRows
 from detic_crop.wording import utf8
 
 
@@ -56,6 +57,14 @@ class BlindRows(ReviewRows):
     def choices(self) -> dict[str, list[tuple[str, int]]]:
         """Return that the photos can be filtered by nothing."""
         return {}
+
+    def _choices(self) -> dict[str, CountBoth]:
+        return {}
+
+    @property
+    def waiting(self) -> int:
+        """Number of photos whose verdict is to be applied: none, these change no crop."""
+        return 0
 
 
 class BlindDescriber(Describer):
@@ -115,7 +124,7 @@ def open_blind_page(folder: OutputFolder, input: str | os.PathLike[str] | None, 
     ]
     log = OwnVerdicts(VerdictLog(path), reviewer)
     rows = BlindRows(photos, log.refresh(), reviewer)
-    return ReviewPage(folder, audit, rows, BlindDescriber(folder, audit), log, reviewer)
+    return ReviewPage(folder, audit, rows, BlindDescriber(folder, audit), log, reviewer, NoGrid)
 
 
 def _refuse_same_person(

@@ -618,7 +618,7 @@ def test_the_browser_gets_a_token_that_works_once(finished: Path, monkeypatch: p
 
     with monkeypatch.context() as patch:
         patch.setattr("uvicorn.Server.run", lambda self, sockets: None)
-        assert api.review(finished / "out", port=0, ready=printed.append) == 0
+        assert api.review(finished / "out", port=0, ready=printed.append).given == 0
     tokens = [address.split("token=")[1] for address in (opened.get(timeout=300), *printed)]
     assert len(set(tokens)) == 2
     with reviewing(finished / "out") as client:
