@@ -127,7 +127,7 @@ def recorded(address: str) -> Counter[str]:
 def test_what_a_run_is_doing_goes_up_beside_the_work(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress_file, "EACH", 0.0)
     monkeypatch.setattr(mirrors, "TOLD_EACH", 0.0)
-    seen = []
+    seen: list[dict[str, Any]] = []
 
     class Waiting(FakeDetector):
         def detect(self, image: Any, key: str = "") -> Any:
