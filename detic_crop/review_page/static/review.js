@@ -1,6 +1,7 @@
 // The review page: keys, buttons, and how it starts.
 //
-// state ← server, choice, sheet ← view ← moving ← judging, finding ← finish ← review: each file imports only those before it.
+// state ← server, choice, sheet ← view ← moving ← judging, finding, looking ← nudging, finish ← review: each file
+// imports only those before it.
 
 import { Drafts } from "./drafts.js";
 import { addFilters, countAgain, filterBy } from "./finding.js";
@@ -8,7 +9,9 @@ import { apply, backToPhoto, finish, lookAgain, reopen, toggleFinish, watch } fr
 import {
   addAnother, cycle, draw, dropPicked, give, nextDraft, pick, reset, saveNote, take, takeNumber, undo, writeNote,
 } from "./judging.js";
+import { LOOKING_KEYS } from "./looking.js";
 import { open, poll, step } from "./moving.js";
+import { isNudge, nudge } from "./nudging.js";
 import { ask } from "./server.js";
 import { showSheet } from "./sheet.js";
 import { $, filters, state } from "./state.js";
@@ -24,13 +27,14 @@ const KEYS = {
   c: () => cycle(1), C: () => cycle(-1),
   ArrowRight: () => step(true), j: () => step(true), ArrowLeft: () => step(false), k: () => step(false),
   f: find, "/": find, "?": help, Escape: reset, d: nextDraft, p: toggleFinish,
+  ...LOOKING_KEYS,
 };
 // While the card of the end stands in place of the photo.
 const KEYS_OF_CARD = {
   u: undo, f: find, "/": find, "?": help, d: nextDraft, p: backToPhoto, Escape: backToPhoto, k: backToPhoto,
   ArrowLeft: backToPhoto,
 };
-const REPEATING = new Set(["ArrowRight", "ArrowLeft", "j", "k", "c", "C"]);
+const REPEATING = new Set(["ArrowRight", "ArrowLeft", "j", "k", "c", "C", "+", "=", "-"]);
 
 function find() {
   showSheet(true); // where the page is narrow, the field is in it
@@ -47,6 +51,11 @@ document.addEventListener("keydown", (event) => {
   if (!state.view || event.isComposing || target.closest("input, select, textarea")) return;
   if ($("help").open) {
     if (key === "?") help();
+    return;
+  }
+  if (!state.finished && isNudge(event)) {
+    event.preventDefault(); // Alt+← would leave the page
+    if (state.view.row) nudge(event);
     return;
   }
   if (event.metaKey || event.ctrlKey || event.altKey) {
