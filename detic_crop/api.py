@@ -1,5 +1,6 @@
 """What a user of the library calls; each verb is a module of `commands`, where its story is told."""
 
+from detic_crop.app.serve import app as app
 from detic_crop.commands.apply import apply as apply
 from detic_crop.commands.audit import read_audit as read_audit
 from detic_crop.commands.audit import write_audit as write_audit
@@ -13,6 +14,7 @@ from detic_crop.commands.merge import merge as merge
 from detic_crop.commands.recrop import recrop as recrop
 from detic_crop.commands.result import ApplyResult as ApplyResult
 from detic_crop.commands.result import RunResult as RunResult
+from detic_crop.commands.review import ReviewResult as ReviewResult
 from detic_crop.commands.review import review as review
 from detic_crop.commands.run import run as run
 from detic_crop.commands.show import ContactSheet as ContactSheet

@@ -28,8 +28,9 @@ from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.sample import detected_records
 from detic_crop.report.suspicion import Doubts
 from detic_crop.review_page.describe import GONE, START_AGAIN, TAKEN_BACK, Describer, Judgeable
+from detic_crop.review_page.grid import NoGrid
 from detic_crop.review_page.page import ReviewPage, audit_to_review
-from detic_crop.review_page.rows import ReviewRows
+from detic_crop.review_page.rows import CountBoth, ReviewRows
 from detic_crop.wording import utf8
 
 
@@ -57,6 +58,14 @@ class BlindRows(ReviewRows):
         """Return that the photos can be filtered by nothing."""
         return {}
 
+    def _choices(self) -> dict[str, CountBoth]:
+        return {}
+
+    @property
+    def waiting(self) -> int:
+        """Number of photos whose verdict is to be applied: none, these change no crop."""
+        return 0
+
 
 class BlindDescriber(Describer):
     """Reads what a blind page shows of a photo: the photo, and the boxes that the detector left."""
@@ -66,6 +75,9 @@ class BlindDescriber(Describer):
     def describe(self, photo: AuditPhoto, last: Verdict | None) -> dict[str, Any]:
         """Return what the page says about one photo, without what might sway the person."""
         return {**super().describe(photo, last), "suspicion": None, "presence": None, "found_by": ""}
+
+    def _reasons(self, photo: AuditPhoto) -> list[str]:
+        return []
 
     def _judgeable_by_crop(self, record: Record) -> Judgeable:
         return Judgeable(TAKEN_BACK, f"{GONE}, and a blind review needs it. {START_AGAIN}")
@@ -112,7 +124,7 @@ def open_blind_page(folder: OutputFolder, input: str | os.PathLike[str] | None, 
     ]
     log = OwnVerdicts(VerdictLog(path), reviewer)
     rows = BlindRows(photos, log.refresh(), reviewer)
-    return ReviewPage(folder, audit, rows, BlindDescriber(folder, audit), log, reviewer)
+    return ReviewPage(folder, audit, rows, BlindDescriber(folder, audit), log, reviewer, NoGrid)
 
 
 def _refuse_same_person(

@@ -9,19 +9,24 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detic_crop.folder.verdict_lines import Verdict
-from detic_crop.folder.verdicts import verdict_followed_by
+from detic_crop.folder.verdict_lines import VERDICTS, Verdict
+from detic_crop.folder.verdicts import decision_of, verdict_followed_by
 from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.suspicion import FLAGS
+from detic_crop.review_page.individuals import Individuals
 from detic_crop.wording import utf8
 
 Mask = NDArray[np.bool_]
+CountBoth = Callable[[Mask, Mask], dict[str, tuple[int, int]]]
+"""Counts the photos of two masks by the values of a filter: value → (of the one, of the other)."""
 
 _STATUSES = ("cropped", "resized", "skipped", "rejected", "failed")
 _MAX_VALUES = 300  # values of a label column that is offered as a filter
@@ -29,6 +34,7 @@ _MAX_COLUMNS = 3
 _MAX_FOUND = 20
 
 REVIEWED = ("", "no", "yes", "unsure", "note")
+_NOTHING = VERDICTS.index("undone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,7 @@ class Filter:
         reviewed: ``no``, ``yes``, ``unsure`` where the reviewer could not tell, ``note`` where somebody wrote
             one, or empty.
         sample: True for photos of the drawn sample only.
+        individual: name of an individual in the labels.
     """
 
     flag: str = ""
@@ -51,6 +58,21 @@ class Filter:
     labels: Mapping[str, str] = field(default_factory=dict)
     reviewed: str = ""
     sample: bool = False
+    individual: str = ""
+
+    @classmethod
+    def of_query(cls, query: Mapping[str, str]) -> Filter:
+        """Return the filter that an address asks for; what nothing can be filtered by is ignored."""
+        reviewed = query.get("reviewed", "")
+        return cls(
+            flag=query.get("flag", ""),
+            status=query.get("status", ""),
+            class_name=query.get("class", ""),
+            labels={n.removeprefix("label:"): v for n, v in query.items() if n.startswith("label:")},
+            reviewed=reviewed if reviewed in REVIEWED else "",
+            sample=query.get("sample") == "yes",
+            individual=query.get("individual", ""),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +91,14 @@ class _Coded:
     def mask(self, value: str) -> Mask:
         wanted = self.values.index(value) if value in self.values else -1
         return np.equal(self.codes, wanted)
+
+    def count_both(self, left: Mask, all: Mask) -> dict[str, tuple[int, int]]:
+        """Return value → (number of photos of the one mask, of the other); the empty value: of any value."""
+        of_left, of_all = (
+            np.bincount(self.codes[mask], minlength=len(self.values)).tolist() for mask in (left, all)
+        )
+        of_values = dict(zip(self.values, zip(of_left, of_all, strict=True), strict=True))
+        return {**of_values, "": (_number(left), _number(all))}
 
     def counts(self) -> list[tuple[str, int]]:
         """Return (value, number of photos), the most frequent first."""
@@ -89,6 +119,9 @@ class ReviewRows:
         columns: names of the label columns.
         verdicts: all verdicts that were given, the latest last.
         sample: keys of the drawn sample.
+
+    Attributes:
+        individuals: whom the photos show, by the labels.
     """
 
     def __init__(
@@ -110,11 +143,13 @@ class ReviewRows:
         self._status = _Coded.of([record.status for record in records])
         self._class = _Coded.of([record.class_name for record in records])
         self._labels = _label_columns(self.photos, columns)
+        self.individuals = Individuals(self.photos, columns)
         drawn = set(sample)
         self._sample = np.fromiter((record.image in drawn for record in records), bool, len(records))
         self._last: dict[int, Verdict] = {}
         self._notes: dict[int, str] = {}  # to be searched
-        self._reviewed, self._unsure, self._noted = np.zeros((3, len(records)), bool)
+        self._said = np.full(len(records), _NOTHING, np.int8)  # index into VERDICTS
+        self._reviewed, self._unsure, self._noted, self._waiting = np.zeros((4, len(records)), bool)
         self._changed: list[int] = []
         self._lock = threading.Lock()
         for rank, record in enumerate(records):
@@ -153,6 +188,8 @@ class ReviewRows:
         self._reviewed[rank] = verdict.verdict not in ("undone", "unsure")
         self._unsure[rank] = verdict.verdict == "unsure"
         self._noted[rank] = bool(verdict.note)
+        self._said[rank] = VERDICTS.index(verdict.verdict)
+        self._waiting[rank] = not decision_of(verdict).is_followed_by(self.photos[rank].record)
         self._changed.append(rank)
 
     def last(self, rank: int) -> Verdict | None:
@@ -169,25 +206,40 @@ class ReviewRows:
 
     def mask(self, wanted: Filter) -> Mask:
         """Return a mask, (N,), of the photos that a filter admits."""
-        mask = np.ones(len(self.photos), bool)
+        return self._all_of(self._masks(wanted).values())
+
+    def _all_of(self, masks: Iterable[Mask]) -> Mask:
+        return reduce(np.logical_and, masks, np.ones(len(self.photos), bool))
+
+    def _masks(self, wanted: Filter) -> dict[str, Mask]:
+        """Return what each part of a filter admits, by the name that the part has on the page."""
+        masks = {}
         if wanted.flag:
-            mask &= self._flags.get(wanted.flag, np.zeros(len(mask), bool))
+            masks["flag"] = self._flags.get(wanted.flag, self._none())
         if wanted.status:
-            mask &= self._status.mask(wanted.status)
+            masks["status"] = self._status.mask(wanted.status)
         if wanted.class_name:
-            mask &= self._class.mask(wanted.class_name)
+            masks["class"] = self._class.mask(wanted.class_name)
         for column, value in wanted.labels.items():
-            mask &= self._labels[column].mask(value) if column in self._labels else False
+            coded = self._labels.get(column)
+            masks[f"label:{column}"] = self._none() if coded is None else coded.mask(value)
         if wanted.sample:
-            mask &= self._sample
+            masks["sample"] = self._sample
+        if wanted.individual:
+            masks["individual"] = self.individuals.mask(wanted.individual)
         if wanted.reviewed:
-            mask &= {
-                "no": ~(self._reviewed | self._unsure),
-                "yes": self._reviewed,
-                "unsure": self._unsure,
-                "note": self._noted,
-            }[wanted.reviewed]
-        return mask
+            masks["reviewed"] = self._by_review()[wanted.reviewed]
+        return masks
+
+    def _by_review(self) -> dict[str, Mask]:
+        return {"no": self._new(), "yes": self._reviewed, "unsure": self._unsure, "note": self._noted}
+
+    def _new(self) -> Mask:
+        """Return the photos of which nothing was said."""
+        return ~(self._reviewed | self._unsure)
+
+    def _none(self) -> Mask:
+        return np.zeros(len(self.photos), bool)
 
     def progress(self, mask: Mask) -> dict[str, int]:
         """Return how many photos are reviewed, how many left a reviewer unsure, and how many there are."""
@@ -196,7 +248,7 @@ class ReviewRows:
 
     def first(self, mask: Mask) -> int | None:
         """Return the rank to begin at: the first photo of which nothing was said, else the first."""
-        new = _first(mask & ~(self._reviewed | self._unsure))
+        new = _first(mask & self._new())
         return _first(mask) if new is None else new
 
     def after(self, mask: Mask, rank: int) -> int | None:
@@ -222,6 +274,59 @@ class ReviewRows:
             found["sample"] = [("yes", int(self._sample.sum()))]
         return found
 
+    def counts(self, wanted: Filter) -> dict[str, dict[str, tuple[int, int]]]:
+        """Return what each choice of each filter would show beside the other filters that are set.
+
+        Args:
+            wanted: the filters that are set.
+
+        Returns:
+            Name of the filter → value → (photos left to review, all photos); the empty value admits all.
+            Whether a photo is reviewed does not count as another filter: it is what the numbers say.
+        """
+        masks = self._masks(wanted)
+        masks.pop("reviewed", None)
+        new = self._new()
+        found = {}
+        for name, choices in self._choices().items():
+            others = self._all_of(mask for other, mask in masks.items() if other != name)
+            found[name] = choices(others & new, others)
+        here = self._all_of(masks.values())
+        found["reviewed"] = _count_masks(self._by_review(), here & new, here)
+        return found
+
+    def _choices(self) -> dict[str, CountBoth]:
+        """Return what counts the photos of each filter by its values."""
+        return {
+            "flag": lambda left, all: _count_masks(self._flags, left, all),
+            "status": self._status.count_both,
+            "class": self._class.count_both,
+            **{f"label:{column}": coded.count_both for column, coded in self._labels.items()},
+            "sample": lambda left, all: _count_masks({"yes": self._sample}, left, all),
+        }
+
+    def flags_left(self) -> list[tuple[str, int]]:
+        """Return (flag, number of its photos of which nothing was said), the most first, without zeros."""
+        new = self._new()
+        left = [(flag, int(np.count_nonzero(mask & new))) for flag, mask in self._flags.items()]
+        return sorted([item for item in left if item[1]], key=lambda item: -item[1])
+
+    @property
+    def waiting(self) -> int:
+        """Number of photos whose crop does not follow the last word on it yet."""
+        return int(self._waiting.sum())
+
+    def overview(self) -> dict[str, Any]:
+        """Return what was said of all photos, in numbers: `said` by verdict, `left`, `noted`, `waiting`."""
+        said = np.bincount(self._said, minlength=len(VERDICTS)).tolist()
+        return {
+            "said": {word: said[i] for i, word in enumerate(VERDICTS) if i != _NOTHING},
+            "left": said[_NOTHING],
+            "noted": int(self._noted.sum()),
+            "waiting": self.waiting,
+            "total": len(self.photos),
+        }
+
     def find(self, text: str) -> list[int]:
         """Return photos whose name or note contains a text, in any case.
 
@@ -244,6 +349,16 @@ class ReviewRows:
 
 def _order(photo: AuditPhoto) -> tuple[int, float]:
     return _STATUSES.index(photo.record.status), -photo.doubts.suspicion
+
+
+def _count_masks(masks: Mapping[str, Mask], left: Mask, all: Mask) -> dict[str, tuple[int, int]]:
+    """Count the photos of two masks by further masks; see `CountBoth`."""
+    of_masks = {name: (_number(mask & left), _number(mask & all)) for name, mask in masks.items()}
+    return {"": (_number(left), _number(all)), **of_masks}
+
+
+def _number(mask: Mask) -> int:
+    return int(np.count_nonzero(mask))
 
 
 def _first(mask: Mask) -> int | None:

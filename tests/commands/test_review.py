@@ -91,6 +91,7 @@ def test_a_row_has_what_the_table_has(finished: Path, client: Client) -> None:
     table = next(each for each in rows_of(finished / "out") if each["image"] == row["image"])
     assert (row["status"], row["reason"]) == (table["status"], table["reason"])
     assert [name.replace(" ", "_") for name, _ in row["flags"]] == table["flags"].split(";")
+    assert row["reasons"]
     assert row["labels"] == [["species", table["species"]], ["individual", table["individual"]]]
     record = replay(finished / "out" / STATE / "journal.jsonl").records[row["image"]]
     assert [tuple(box) for box in row["detected"]] == [record.box]
@@ -617,7 +618,7 @@ def test_the_browser_gets_a_token_that_works_once(finished: Path, monkeypatch: p
 
     with monkeypatch.context() as patch:
         patch.setattr("uvicorn.Server.run", lambda self, sockets: None)
-        assert api.review(finished / "out", port=0, ready=printed.append) == 0
+        assert api.review(finished / "out", port=0, ready=printed.append).given == 0
     tokens = [address.split("token=")[1] for address in (opened.get(timeout=300), *printed)]
     assert len(set(tokens)) == 2
     with reviewing(finished / "out") as client:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 
 from detic_crop import api
 from detic_crop.boxes.crop_size import crop_size
@@ -26,30 +25,27 @@ from tests.kit.big_run import write_big_run
 from tests.kit.folders import crop, records_of, rows_of
 from tests.kit.helpers import FITS
 from tests.kit.photos import write_photo, write_photos
-from tests.kit.programs import needed
 from tests.kit.review import Client, reviewing
+from tests.kit.review_browser import (
+    STEP_MS,
+    VIEW,
+    drag,
+    go_to,
+    has_dealt_with_it,
+    held,
+    is_ready,
+    point_at,
+    poll,
+    press,
+    selected,
+    shows,
+    tab,
+    with_candidates,
+)
 from tests.kit.servers import QuietHandler, loopback_server
 from tests.kit.verdicts import verdict_log, verdicts_of
 
 pytestmark = pytest.mark.outside
-
-ARGUMENTS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
-    *("--disable-sync", "--no-first-run", "--disable-quic"),
-]
-VIEW = {"width": 1366, "height": 625}  # what a browser leaves of a 1366 × 768 screen
-STEP_MS = 120_000  # a busy machine may take long; nothing waits when it need not
-expect.set_options(timeout=STEP_MS)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium, or the one that CHROMIUM names."""
-    chromium = needed("Chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -69,92 +65,6 @@ def client(finished: Path) -> Iterator[Client]:
     (finished / "out" / STATE / "review.csv").unlink(missing_ok=True)
     with reviewing(finished / "out") as client:
         yield client
-
-
-@contextmanager
-def tab(browser: Browser, client: Client, dialogs: list[str] | None = None) -> Iterator[Page]:
-    """A page in a browser window of its own; whatever it complains about fails the test.
-
-    Questions are such complaints, too, unless `dialogs` is there to note them: then the answer is yes.
-    """
-    complaints: list[str] = []
-
-    def answer(dialog: Dialog) -> None:
-        (complaints if dialogs is None else dialogs).append(dialog.type)
-        dialog.accept()
-
-    context = browser.new_context(viewport=VIEW)  # type: ignore[arg-type]
-    context.set_default_timeout(STEP_MS)
-    page = context.new_page()
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("dialog", answer)
-    page.goto(client.address)
-    page.wait_for_selector("body[data-shown]")
-    is_ready(page)
-    try:
-        yield page
-    finally:
-        context.close()
-    assert complaints == []
-
-
-def shows(page: Page, image: str) -> None:
-    """Wait until a photo is shown."""
-    expect(page.locator("#name")).to_have_text(image, use_inner_text=False)
-
-
-def press(page: Page, *keys: str) -> None:
-    """Keys, each when the one before has been dealt with and the photo is there."""
-    for key in keys:
-        is_ready(page)
-        page.keyboard.press(key)
-
-
-def is_ready(page: Page) -> None:
-    """Wait until a verdict can be given."""
-    page.wait_for_selector("body:not([data-busy])")
-
-
-def with_candidates(client: Client, at_least: int) -> str:
-    """A cropped photo with so many kept boxes."""
-    for id in client.page._rows.rank_of:
-        row = client.row(at=id)["row"]
-        if row["status"] == "cropped" and len(row["candidates"]) >= at_least:
-            return str(row["image"])
-    raise AssertionError("the fake detector finds several boxes in some photo")
-
-
-def go_to(page: Page, image: str) -> None:
-    """Jump by name, as a person would."""
-    press(page, "f")
-    page.keyboard.type(image)
-    page.keyboard.press("Enter")  # waits for what was typed
-    shows(page, image)
-    is_ready(page)
-
-
-def drag(page: Page, *shares: tuple[float, float], release: bool = True, early: bool = False) -> None:
-    """The mouse from the first to the last point, given as shares of the photo's width and height.
-
-    Unless it is `early`, the photo is there.
-    """
-    if not early:
-        is_ready(page)
-    points = [point_at(page, *share) for share in shares]
-    page.mouse.move(*points[0])
-    page.mouse.down()
-    for point in points[1:]:
-        page.mouse.move(*point, steps=3)
-    if release:
-        page.mouse.up()
-
-
-def point_at(page: Page, x: float, y: float) -> tuple[float, float]:
-    """Where a share of the photo's width and height is on the screen."""
-    place = page.locator("#frame").bounding_box()
-    assert place
-    return place["x"] + x * place["width"], place["y"] + y * place["height"]
 
 
 # ---------------------------------------------------------------- keys
@@ -359,63 +269,6 @@ def test_the_preview_cuts_what_a_run_would(client: Client, browser: Browser) -> 
 
 
 # ---------------------------------------------------------------- a box in hand
-
-
-@contextmanager
-def held(page: Page, pattern: str) -> Iterator[Callable[[], None]]:
-    """Answers to such requests wait for a call of the function, which returns when the page has had them."""
-    waiting: list[Route] = []
-    is_open = False
-
-    def answer(route: Route) -> None:
-        if is_open:
-            route.continue_()
-        else:
-            waiting.append(route)
-
-    page.route(pattern, answer)
-
-    def let_go() -> None:
-        begun = time.monotonic()
-        while not waiting:  # it comes with the answer to some call
-            assert time.monotonic() - begun < STEP_MS / 1000, f"nothing was asked of {pattern}"
-            has_dealt_with_it(page)
-        nonlocal is_open
-        is_open = True
-        for route in waiting:
-            with page.expect_event("requestfinished", lambda request, r=route: request == r.request):
-                route.continue_()
-        has_dealt_with_it(page)
-
-    yield let_go
-    page.unroute(pattern)
-
-
-def has_dealt_with_it(page: Page) -> None:
-    """Wait until the page has painted twice: what had to be done at once is done."""
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-
-def poll(page: Page) -> None:
-    """Ask what is new, as the page does every two seconds, and deal with it."""
-    with page.expect_response("**/api/changes*"):
-        page.evaluate("() => { window.dispatchEvent(new Event('focus')); }")
-    has_dealt_with_it(page)
-
-
-def selected(page: Page) -> list[float]:
-    """The outlined box on the screen: left, top, width, height, as shares of the photo."""
-    page.wait_for_selector("#overlay .selected")
-    # Both at once: the page may draw the outline again at any time.
-    shares: list[float] = page.evaluate(
-        """() => {
-            const rectangle = (name) => document.querySelector(name).getBoundingClientRect();
-            const [shape, frame] = [rectangle("#overlay .selected"), rectangle("#frame")];
-            const [x, y] = [(shape.x - frame.x) / frame.width, (shape.y - frame.y) / frame.height];
-            return [x, y, shape.width / frame.width, shape.height / frame.height];
-        }"""
-    )
-    return shares
 
 
 DRAWN = (0.2, 0.3), (0.6, 0.7)
@@ -856,7 +709,7 @@ def test_filters_and_reload(finished: Path, client: Client, browser: Browser) ->
         expect(page.locator("#verdict")).to_have_text("rejected: no crop — tester")
         press(page, "u")  # after a reload: the verdict of this photo
         expect(page.locator("#verdict")).to_have_text("not reviewed")
-        page.get_by_label("Reviewed or not").select_option("no")
+        page.get_by_label("Reviewed or not", exact=True).select_option("no")
         expect(page.locator("#count")).to_have_text("1 of 9 · 0 reviewed")
         unseen = page.locator("#name").text_content()
         press(page, "w")

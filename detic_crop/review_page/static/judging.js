@@ -5,9 +5,11 @@ import {
   choiceOf, firstChoice, isAllowed, isSeveral, largestOf, startAgain, taken, whyNot, wordsOf,
 } from "./choice.js";
 import { open, step } from "./moving.js";
+import { noteVerdict } from "./pace.js";
+import { leftOf } from "./progress.js";
 import { ask, query } from "./server.js";
 import { $, filters, state } from "./state.js";
-import { complain, drawing, isFree, markBusy, render, toast } from "./view.js";
+import { complain, drawing, handlers, isFree, markBusy, render, toast } from "./view.js";
 
 const MOST_ANIMALS = 999;
 
@@ -130,7 +132,7 @@ function mayJudge(verdict) {
   return isSeen;
 }
 
-function mayChoose() {
+export function mayChoose() {
   if (!isFree()) return false;
   if (isAllowed("box")) return true;
   toast(whyNot(state.view.row) || "The photo is not shown, so no box can be chosen.");
@@ -151,6 +153,7 @@ export async function give(verdict, boxes = []) {
   if (state.busy || !row || !mayJudge(verdict)) return;
   const since = state.touched;
   const before = row.verdict;
+  const left = leftOf(state.view);
   const same = before && before.verdict === verdict && (verdict !== "box" || sameBoxes(inOrder(before.boxes), boxes));
   if (same) {
     if (!(await saveNote())) return;
@@ -172,11 +175,12 @@ export async function give(verdict, boxes = []) {
     }
     state.given.push({ id: row.id, before, draft, photo: row.photo });
     toast(`${row.image}: ${wordsOf({ verdict, boxes })} (u takes it back)`);
+    noteVerdict();
     const last = !state.view.next;
     if (filters.has("reviewed")) state.ahead = null; // this photo has left the filter or come into it
     const isThere = await open(state.view.next || row.id, { since });
     if (!isThere) render();
-    else if (last) toast("That was the last photo of these filters.");
+    else if (last || (left && !leftOf(state.view))) handlers.finish();
   } finally {
     setBusy(false);
   }
@@ -236,11 +240,12 @@ async function send(id, verdict, boxes, note = null) {
     await drawing.released();
     if (state.view.row && state.view.row.id === id) Object.assign(state.view.row, { verdict: answer.verdict, note: answer.note });
     if (state.ahead) {
-      const { reviewed, unsure, total } = answer;
-      state.ahead.answer = state.ahead.answer.then((next) => ({ ...next, reviewed, unsure, total }));
+      const { reviewed, unsure, total, all } = answer;
+      state.ahead.answer = state.ahead.answer.then((next) => ({ ...next, reviewed, unsure, total, all }));
       state.ahead.answer.catch(() => {});
     }
     $("error").hidden = true;
+    handlers.changed();
     return true;
   } catch (error) {
     await drawing.released();

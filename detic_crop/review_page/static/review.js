@@ -1,29 +1,45 @@
 // The review page: keys, buttons, and how it starts.
 //
-// state ← server, choice ← view ← moving ← judging, finding ← review: each file imports only those before it.
+// state ← server, choice, sheet ← view ← moving ← judging, finding, looking ← nudging, finish ← review: each file
+// imports only those before it.
 
 import { Drafts } from "./drafts.js";
-import { addFilters } from "./finding.js";
+import { addFilters, countAgain, filterBy } from "./finding.js";
+import { apply, backToPhoto, finish, lookAgain, reopen, toggleFinish, watch } from "./finish.js";
 import {
   addAnother, cycle, draw, dropPicked, give, nextDraft, pick, reset, saveNote, take, takeNumber, undo, writeNote,
 } from "./judging.js";
+import { LOOKING_KEYS } from "./looking.js";
 import { open, poll, step } from "./moving.js";
+import { isNudge, nudge } from "./nudging.js";
 import { ask } from "./server.js";
+import { showSheet } from "./sheet.js";
 import { $, filters, state } from "./state.js";
 import { complain, drawing, handlers, isFree, showDrafts } from "./view.js";
 
 const POLL_MS = 2000;
 
-Object.assign(handlers, { drawn: draw, clicked: pick });
+Object.assign(handlers, { drawn: draw, clicked: pick, changed, renewed: addFilters, finish });
 
 const KEYS = {
   Enter: take, a: take, w: () => give("whole"), x: () => give("rejected"), u: undo,
   q: () => give("unsure"), n: addAnother, Delete: dropPicked, Backspace: dropPicked, m: () => $("note").focus(),
   c: () => cycle(1), C: () => cycle(-1),
   ArrowRight: () => step(true), j: () => step(true), ArrowLeft: () => step(false), k: () => step(false),
-  f: () => $("find").focus(), "/": () => $("find").focus(), "?": help, Escape: reset, d: nextDraft,
+  f: find, "/": find, "?": help, Escape: reset, d: nextDraft, p: toggleFinish,
+  ...LOOKING_KEYS,
 };
-const REPEATING = new Set(["ArrowRight", "ArrowLeft", "j", "k", "c", "C"]);
+// While the card of the end stands in place of the photo.
+const KEYS_OF_CARD = {
+  u: undo, f: find, "/": find, "?": help, d: nextDraft, p: backToPhoto, Escape: backToPhoto, k: backToPhoto,
+  ArrowLeft: backToPhoto,
+};
+const REPEATING = new Set(["ArrowRight", "ArrowLeft", "j", "k", "c", "C", "+", "=", "-"]);
+
+function find() {
+  showSheet(true); // where the page is narrow, the field is in it
+  $("find").focus();
+}
 
 function help() {
   if ($("help").open) $("help").close();
@@ -37,6 +53,11 @@ document.addEventListener("keydown", (event) => {
     if (key === "?") help();
     return;
   }
+  if (!state.finished && isNudge(event)) {
+    event.preventDefault(); // Alt+← would leave the page
+    if (state.view.row) nudge(event);
+    return;
+  }
   if (event.metaKey || event.ctrlKey || event.altKey) {
     if (key !== "z" || event.altKey || event.shiftKey) return;
     event.preventDefault();
@@ -44,13 +65,24 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (target.closest("button") && (key === "Enter" || key === " ")) return; // the button's own
-  const action = /^[1-9]$/.test(key) ? () => takeNumber(Number(key)) : KEYS[key] || KEYS[key.toLowerCase()];
-  if (!action || (!state.view.row && !["u", "f", "/", "?", "d"].includes(key))) return;
+  const action = actionOf(key);
+  if (!action || (!state.view.row && !["u", "f", "/", "?", "d", "p"].includes(key))) return;
   event.preventDefault();
   // A verdict key that is held down must not judge one photo after another.
   if (event.repeat && !REPEATING.has(key)) return;
   if (key === "Escape" || isFree()) action();
 });
+
+function actionOf(key) {
+  if (state.finished) return KEYS_OF_CARD[key] || KEYS_OF_CARD[key.toLowerCase()];
+  return /^[1-9]$/.test(key) ? () => takeNumber(Number(key)) : KEYS[key] || KEYS[key.toLowerCase()];
+}
+
+// What is said of photos has changed, or which of them are shown.
+function changed() {
+  countAgain();
+  lookAgain();
+}
 
 function onClick(id, action) {
   $(id).addEventListener("click", (event) => {
@@ -69,6 +101,12 @@ onClick("previous", () => step(false));
 onClick("next", () => step(true));
 onClick("help-button", help);
 onClick("drafts", nextDraft);
+onClick("finish-button", toggleFinish);
+onClick("finish-back", backToPhoto);
+onClick("finish-undo", undo);
+onClick("apply", apply);
+onClick("reopen", reopen);
+onClick("empty-clear", () => filterBy({}));
 
 $("note").addEventListener("input", writeNote);
 $("note").addEventListener("blur", saveNote);
@@ -112,6 +150,7 @@ async function start() {
   await open(at);
   if (!state.view) await open(null);
   setInterval(poll, POLL_MS);
+  ask("api/apply").then(({ is_running: isRunning }) => { if (isRunning) watch(); }, () => {});
   for (const name of ["focus", "visibilitychange"]) window.addEventListener(name, poll);
 }
 

@@ -3,19 +3,37 @@
 import { cropRectangle, placeInSquare, sameBox, sameBoxes } from "./boxes.js";
 import { animals, isAllowed, isSeveral, nameOf, pickedBox, taken, whyNot, wordsOfGiven } from "./choice.js";
 import { Drawing } from "./drawing.js";
+import { showProgress } from "./progress.js";
 import { $, state } from "./state.js";
+import { Tiles } from "./tiles.js";
+import { Viewport } from "./viewport.js";
 
 const TOAST_MS = 3500;
 
-// What to do with a box that was drawn, or one that was clicked; `review.js` fills it.
-export const handlers = { drawn: null, clicked: null };
+// What to do with a box that was drawn, or one that was clicked; when what is said of photos has changed; when
+// the server has opened the folder anew; when the last photo is done. `review.js` fills it.
+export const handlers = { drawn: null, clicked: null, changed: null, renewed: null, finish: null };
 
-export const drawing = new Drawing($("stage"), $("frame"), $("overlay"), {
+export const viewport = new Viewport($("stage"), $("frame"), {
+  changed: () => showView(),
+  taken: () => drawing.cancel(),
+});
+const tiles = new Tiles($("tiles"), $("photo"), () => preview(drawing.selected));
+
+export const drawing = new Drawing(viewport, $("frame"), $("overlay"), {
   drawn: (box, at) => handlers.drawn(box, at),
   clicked: (box) => handlers.clicked(box),
   dragged: (box) => preview(box),
   dropped: () => render(),
 });
+
+// Another part of the photo: the boxes go with it.
+function showView() {
+  drawing.render();
+  if (state.picture === "shown") tiles.lookAt(viewport.view, viewport.size, viewport.density);
+  $("zoom-pixels").textContent = `${viewport.percent} %`;
+  $("zoom-pixels").setAttribute("aria-label", `Zoom ${viewport.percent} %: show each photo pixel as one of the screen`);
+}
 
 export function complain(error) {
   state.offline = error instanceof TypeError; // what fetch says when nobody answers
@@ -51,16 +69,25 @@ export function markBusy() {
   else delete document.body.dataset.busy;
 }
 
+// Whether the card of the end is shown in place of the photo.
+export function showCard(shown) {
+  state.finished = shown;
+  document.querySelector("main").classList.toggle("finished", shown);
+  $("finish").hidden = !shown;
+  $("finish-button").setAttribute("aria-expanded", String(shown));
+}
+
 export function showPictures(then) {
   const mine = ++state.loading;
   const { row } = state.view;
   const photo = $("photo");
   $("empty").hidden = Boolean(row);
   state.picture = row && row.may.includes("box") ? "waiting" : "none";
+  tiles.show(state.picture === "none" ? null : row);
   showStage();
   markBusy();
   if (!row) return;
-  if (row.has_crop) $("instead-crop").src = `crop/${row.id}`;
+  if (row.has_crop) $("instead-crop").src = addressOfCrop(row.id);
   else $("instead-crop").removeAttribute("src");
   const done = async (how) => {
     if (how === "none") await drawing.released(); // the stage goes away
@@ -70,6 +97,7 @@ export function showPictures(then) {
     document.body.dataset.shown = row.id;
     showStage();
     if (how !== "shown") render();
+    else showView();
     preview(drawing.selected);
     markBusy();
     then();
@@ -89,7 +117,7 @@ export function showPictures(then) {
 function showStage() {
   const { row } = state.view;
   const isGone = Boolean(row) && state.picture === "none";
-  $("frame").hidden = !row || isGone;
+  for (const name of ["frame", "tiles", "overlay", "zoom"]) $(name).hidden = !row || isGone;
   $("instead").hidden = !isGone;
   $("preview-figure").hidden = isGone;
   $("instead-crop").hidden = !isGone || !row.has_crop;
@@ -98,12 +126,18 @@ function showStage() {
     : "";
 }
 
+// Another address once the crops may be others.
+function addressOfCrop(id) {
+  const { edition } = state.session;
+  return `crop/${id}${edition ? `?${edition}` : ""}`;
+}
+
 // The crop there is of the picked animal, or of the photo.
 function showCrop(row) {
   const crop = $("crop");
   const box = pickedBox();
   const own = row.crops.find((other) => (box && other.box ? sameBox(other.box, box) : !box && !other.box));
-  const address = row.crops.length ? own && `crop/${row.id}/${own.number}` : row.has_crop && `crop/${row.id}`;
+  const address = row.crops.length ? own && addressOfCrop(`${row.id}/${own.number}`) : row.has_crop && addressOfCrop(row.id);
   crop.classList.toggle("none", !address);
   $("crop-caption").textContent = address ? "crop now" : "no crop";
   if (!address) crop.removeAttribute("src");
@@ -112,12 +146,7 @@ function showCrop(row) {
 
 export function render() {
   const { row } = state.view;
-  const { position, total, reviewed, unsure } = state.view;
-  const [here, all, done] = [position || 0, total, reviewed].map((number) => number.toLocaleString("en"));
-  const open = unsure ? ` · ${unsure.toLocaleString("en")} unsure` : "";
-  $("count").textContent = total ? `${here} of ${all} · ${done} reviewed${open}` : "none";
-  $("bar").max = Math.max(total, 1);
-  $("bar").value = reviewed;
+  showProgress();
   $("panel").hidden = !row;
   if (!row) return;
   const { boxes } = state.chosen;
@@ -133,12 +162,8 @@ export function render() {
   showHeld(row);
   $("problem").textContent = whyNot(row);
   $("problem").hidden = !whyNot(row);
-  fill("flags", row.flags, ([name, rule]) => {
-    const item = document.createElement("li");
-    item.textContent = name;
-    item.title = rule;
-    return item;
-  });
+  fill("flags", row.flags, ([name]) => textItem(name));
+  fill("reasons", row.reasons, textItem);
   showFacts(row);
   if (isSeveral()) {
     const isOutlined = (box) => boxes.some((other) => sameBox(other, box));
@@ -232,6 +257,12 @@ export function fill(id, items, make) {
   $(id).replaceChildren(...items.map(make));
 }
 
+function textItem(words) {
+  const item = document.createElement("li");
+  item.textContent = words;
+  return item;
+}
+
 function candidateItem(candidate, i) {
   const kind = candidate.own ? "own" : candidate.eligible ? "eligible" : "weak";
   const parts = [["number", i < 0 ? "+" : i < 9 ? `${i + 1}` : "·"], ...partsOfFound(candidate)];
@@ -296,6 +327,7 @@ function preview(box) {
     const [x1, y1, x2, y2] = rectangle.map((edge) => edge * ratio);
     paint.imageSmoothingQuality = "high";
     paint.drawImage(photo, x1, y1, x2 - x1, y2 - y1, ...picture);
+    tiles.paintInto(paint, rectangle, picture);
   }
   const size = `${rectangle[2] - rectangle[0]} × ${rectangle[3] - rectangle[1]} px`;
   $("preview-caption").textContent = `${box ? "outlined" : "whole photo"}: ${size}`;
