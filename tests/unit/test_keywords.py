@@ -27,7 +27,7 @@ from tests.kit.errors import refused
 from tests.kit.wording import WORDING
 
 PACKAGE = Path(detic_crop.__file__).parent
-COMMAND_LINE_ONLY = ("audit", "completion", "weights")
+COMMAND_LINE_ONLY = ("app", "audit", "completion", "weights")
 """Commands that are no functions of the same name."""
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "audit": detic_crop.write_audit,
