@@ -25,7 +25,9 @@ from detic_crop.photos.photo import Photo
 from detic_crop.report.html.thumbnails import crop_stamp, crop_thumbnail, photo_stamp, photo_thumbnail
 from detic_crop.report.model import Audit
 from detic_crop.report.photos import AuditPhoto
+from detic_crop.report.reasons import reasons_for
 from detic_crop.report.suspicion import FLAGS
+from detic_crop.review_page.cutouts import DecodedPhotos, Tile
 from detic_crop.review_page.rows import photo_id
 from detic_crop.system.memory_budget import MemoryBudget
 from detic_crop.wording import utf8
@@ -83,9 +85,11 @@ class Describer:
         self._columns = audit.labels.columns if audit.labels else []
         self._key_column = audit.labels.key_column if audit.labels else ""
         self._locations = audit.whereabouts.locations
+        self._standing = audit.photos.standing
         self._moved = audit.whereabouts.given
         self._wanted = wanted_classes(audit.config.classes)
         self._memory = MemoryBudget.of_machine()
+        self._decoded = DecodedPhotos(self._memory)
         self._cached_jpeg = lru_cache(_CACHED_PHOTOS)(self._jpeg)
 
     def describe(self, photo: AuditPhoto, last: Verdict | None) -> dict[str, Any]:
@@ -107,6 +111,7 @@ class Describer:
             "presence": record.presence,
             "found_by": record.found_by,
             "suspicion": round(photo.doubts.suspicion, 4),
+            "reasons": self._reasons(photo),
             "flags": [[flag.replace("_", " "), FLAGS[flag]] for flag in photo.doubts.flags],
             "labels": self.label_cells(photo),
             "detected": detected_boxes(record),
@@ -204,6 +209,12 @@ class Describer:
     def _photo_now(self, record: Record) -> Photo:
         return Photo.at(record.image, self._locations.get(record.image, NOWHERE))
 
+    def _reasons(self, photo: AuditPhoto) -> list[str]:
+        """Return why the photo deserves a look, in words with numbers."""
+        record = photo.record
+        found = candidates_of(record, self._folder.layout.candidates)
+        return reasons_for(photo, self._config, self._standing(record.image), found)
+
     def _candidates(self, record: Record) -> list[dict[str, Any]]:
         """Return all kept boxes: the detector's own, then eligible ones, then others, by falling score."""
         own = detected_boxes(record)
@@ -238,6 +249,19 @@ class Describer:
 
     def _jpeg(self, record: Record, location: Location, version: int) -> bytes:
         return photo_thumbnail(record, location, PHOTO_SIDE, _PHOTO_QUALITY, self._memory)
+
+    def tile_jpeg(self, photo: AuditPhoto, tile: Tile) -> bytes:
+        """Return a part of the photo in full resolution, upright and without metadata.
+
+        Raises:
+            PhotoError: it cannot be decoded, or is another photo now.
+            OSError: it cannot be read.
+            ValueError: the tile lies outside the photo.
+        """
+        record = photo.record
+        tile.region((record.width, record.height))  # nothing is decoded for a tile that is not there
+        now = self._photo_now(record)
+        return tile.jpeg(self._decoded.pixels(record, now.location, now.version))
 
     def crop_file(self, photo: AuditPhoto, number: int | None) -> tuple[bytes, str]:
         """Return the bytes of a crop file, and its content type.

@@ -28,6 +28,7 @@ from detic_crop.report.html.rendering import COLOURS, style
 from detic_crop.report.model import Audit
 from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.suspicion import FLAGS
+from detic_crop.review_page.cutouts import Tile
 from detic_crop.review_page.describe import Describer, last_word
 from detic_crop.review_page.grid import Grid
 from detic_crop.review_page.rows import Filter, Mask, ReviewRows, photo_id
@@ -110,6 +111,7 @@ class ReviewPage:
                 Route("/", self._index, methods=["GET"]),
                 Route("/static/{name}", self._static_file, methods=["GET"]),
                 Route("/photo/{id}", self._photo, methods=["GET"]),
+                Route("/photo/{id}/{reduction}/{column}/{row}", self._tile, methods=["GET"]),
                 Route("/crop/{id}", self._crop, methods=["GET"]),
                 Route("/crop/{id}/{number:int}", self._crop, methods=["GET"]),
                 Route("/api/session", self._session, methods=["GET"]),
@@ -141,6 +143,18 @@ class ReviewPage:
             return not_found()
         try:
             jpeg = self._describer.photo_jpeg(photo)
+        except (PhotoError, OSError, MemoryError, ValueError):
+            return not_found()
+        return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": _PICTURE_CACHE})
+
+    def _tile(self, request: Request) -> Response:
+        photo = self._asked_for(request)
+        if photo is None:
+            return not_found()
+        given = request.path_params
+        try:
+            tile = Tile.parse(given["reduction"], given["column"], given["row"])
+            jpeg = self._describer.tile_jpeg(photo, tile)
         except (PhotoError, OSError, MemoryError, ValueError):
             return not_found()
         return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": _PICTURE_CACHE})

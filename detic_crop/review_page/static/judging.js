@@ -130,7 +130,7 @@ function mayJudge(verdict) {
   return isSeen;
 }
 
-function mayChoose() {
+export function mayChoose() {
   if (!isFree()) return false;
   if (isAllowed("box")) return true;
   toast(whyNot(state.view.row) || "The photo is not shown, so no box can be chosen.");

@@ -1,13 +1,16 @@
 // The review page: keys, buttons, and how it starts.
 //
-// state ← server, choice, sheet ← view ← moving ← judging, finding ← review: each file imports only those before it.
+// state ← server, choice, sheet ← view ← moving ← judging, finding, looking ← nudging ← review: each file imports only
+// those before it.
 
 import { Drafts } from "./drafts.js";
 import { addFilters } from "./finding.js";
 import {
   addAnother, cycle, draw, dropPicked, give, nextDraft, pick, reset, saveNote, take, takeNumber, undo, writeNote,
 } from "./judging.js";
+import { LOOKING_KEYS } from "./looking.js";
 import { open, poll, step } from "./moving.js";
+import { isNudge, nudge } from "./nudging.js";
 import { ask } from "./server.js";
 import { showSheet } from "./sheet.js";
 import { $, filters, state } from "./state.js";
@@ -23,8 +26,9 @@ const KEYS = {
   c: () => cycle(1), C: () => cycle(-1),
   ArrowRight: () => step(true), j: () => step(true), ArrowLeft: () => step(false), k: () => step(false),
   f: find, "/": find, "?": help, Escape: reset, d: nextDraft,
+  ...LOOKING_KEYS,
 };
-const REPEATING = new Set(["ArrowRight", "ArrowLeft", "j", "k", "c", "C"]);
+const REPEATING = new Set(["ArrowRight", "ArrowLeft", "j", "k", "c", "C", "+", "=", "-"]);
 
 function find() {
   showSheet(true); // where the page is narrow, the field is in it
@@ -41,6 +45,11 @@ document.addEventListener("keydown", (event) => {
   if (!state.view || event.isComposing || target.closest("input, select, textarea")) return;
   if ($("help").open) {
     if (key === "?") help();
+    return;
+  }
+  if (isNudge(event)) {
+    event.preventDefault(); // Alt+← would leave the page
+    if (state.view.row) nudge(event);
     return;
   }
   if (event.metaKey || event.ctrlKey || event.altKey) {
