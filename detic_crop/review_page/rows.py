@@ -50,6 +50,7 @@ class Filter:
             one, or empty.
         sample: True for photos of the drawn sample only.
         individual: name of an individual in the labels.
+        photos: ids of photos, of which no other is shown.
     """
 
     flag: str = ""
@@ -59,6 +60,7 @@ class Filter:
     reviewed: str = ""
     sample: bool = False
     individual: str = ""
+    photos: tuple[str, ...] = ()
 
     @classmethod
     def of_query(cls, query: Mapping[str, str]) -> Filter:
@@ -72,6 +74,7 @@ class Filter:
             reviewed=reviewed if reviewed in REVIEWED else "",
             sample=query.get("sample") == "yes",
             individual=query.get("individual", ""),
+            photos=tuple(filter(None, query.get("photos", "").split(","))),
         )
 
 
@@ -227,6 +230,9 @@ class ReviewRows:
             masks["sample"] = self._sample
         if wanted.individual:
             masks["individual"] = self.individuals.mask(wanted.individual)
+        if wanted.photos:
+            ranks = [self.rank_of[id] for id in wanted.photos if id in self.rank_of]
+            masks["photos"] = np.isin(np.arange(len(self.photos)), ranks)
         if wanted.reviewed:
             masks["reviewed"] = self._by_review()[wanted.reviewed]
         return masks

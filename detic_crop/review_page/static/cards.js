@@ -55,7 +55,9 @@ function cardElement(card, { opened, toggled }) {
   toggle.tabIndex = -1;
   toggle.addEventListener("click", (event) => { event.stopPropagation(); toggled(card.id); });
   const fate = part("p", "fate", "");
-  element.append(pictureOf(card, element), toggle, fate, part("p", "file", nameOf(card)), part("p", "facts", factsOf(card)));
+  const square = pictureOf(card, element);
+  element.append(square, toggle, fate, part("p", "file", nameOf(card)), part("p", "facts", factsOf(card)));
+  if (card.what) square.append(part("p", "what", card.what));
   element.append(part("p", "flags", card.flags.map(([name]) => name).join(", ")));
   element.addEventListener("click", () => opened(card.id));
   showFate(element, card);
@@ -75,9 +77,8 @@ function nameOf(card) {
 
 function factsOf(card) {
   const score = card.score === null ? "" : card.score.toFixed(2);
-  const found = [card.class, score].filter(Boolean).join(" ");
   const labels = card.labels.slice(0, 3).map(([, value]) => value);
-  return [card.what, found, ...labels].filter(Boolean).join(" · ");
+  return [score, ...labels, card.class].filter(Boolean).join(" · "); // the class is mostly the same
 }
 
 // A square with the crop, or with those of all animals; it is seen once all of them are there.

@@ -55,6 +55,15 @@ export function addFilters() {
   showSheetCount();
 }
 
+// The filters as they are now, wherever they were changed.
+export function showFilters() {
+  for (const select of $("filters").querySelectorAll("select")) {
+    select.value = filters.get(select.dataset.filter) || "";
+    select.classList.toggle("on", Boolean(select.value));
+  }
+  showSheetCount();
+}
+
 let findTicket = 0;
 let finding = Promise.resolve(); // what was typed last is being looked for
 async function find() {

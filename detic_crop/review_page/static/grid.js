@@ -9,8 +9,8 @@ import { showFilters } from "./finding.js";
 import { keepPlace, open } from "./moving.js";
 import { ask, query } from "./server.js";
 import { $, filters, state } from "./state.js";
-import { countOut, forgetJudged, isOut, openOnes, readTakenOut, takeOut } from "./taken_out.js";
-import { complain, drawing, handlers, markBusy, toast } from "./view.js";
+import { countOut, forgetJudged, openOnes, readTakenOut, takeOut } from "./taken_out.js";
+import { complain, drawing, handlers, markBusy, render, toast } from "./view.js";
 
 let cards = []; // of this page, as the server describes them
 let before = 0; // photos of the filters before this page
@@ -20,8 +20,6 @@ let ticket = 0; // number of the page that was asked for last
 const acceptances = []; // of this tab, for undo: {page, written: [[id, seen]]}
 const places = []; // to go back to: {isGrid, filters, page, id}
 const seen = new Set(); // ids of cards that were in the window
-
-export const isGridShown = () => state.grid;
 
 function show(isShown) {
   state.grid = isShown;
@@ -54,8 +52,10 @@ async function load(asked, id = null) {
     if (!answer.cards.length && cards.length) return false;
     ({ cards, before, total } = answer);
     forgetJudged(cards);
+    showProgress(answer);
     seen.clear();
     showCards(cards, { opened: openPhoto, toggled: toggle });
+    watcher.disconnect();
     for (const element of elements.values()) watcher.observe(element);
     state.page = cards.length ? cards[0].id : null;
     keepPlace();
@@ -89,6 +89,12 @@ function showAll() {
   $("grid-out").textContent = `${count(countOut())} taken out: look at ${countOut() === 1 ? "it" : "them"}`;
 }
 
+// In the header, as beside one photo.
+function showProgress({ reviewed, unsure, total: all }) {
+  Object.assign(state.view, { reviewed, unsure, total: all });
+  render();
+}
+
 async function turn(forward) {
   if (state.busy || !cards.length) return;
   const isThere = await load(forward ? { after: cards[cards.length - 1].id } : { before: cards[0].id });
@@ -104,6 +110,7 @@ async function refresh() {
   if (mine !== ticket || !state.grid) return;
   ({ cards, before, total } = answer);
   forgetJudged(cards);
+  showProgress(answer);
   updateCards(cards);
   showAll();
 }
@@ -159,13 +166,15 @@ async function accept() {
     toast("Some pictures are not here yet.");
     return;
   }
-  if (chosen.length && !(await send(chosen.map(({ id, seen: stamp }) => ({ id, verdict: "accepted", seen: stamp }))))) return;
+  const words = chosen.length ? await send(chosen.map((card) => ({ id: card.id, verdict: "accepted", seen: card.seen }))) : "";
+  if (words === null) return;
+  if (words) toast(words);
   if (await load({ after: cards[cards.length - 1].id })) return;
-  if (chosen.length) await refresh();
-  toast(`${$("toast").textContent} That was the last page.`);
+  await refresh().catch(complain);
+  toast(`${words} That was the last page.`.trim());
 }
 
-// True once the verdicts are on disk.
+// What was done, once the verdicts are on disk; else null.
 async function send(verdicts) {
   const page = cards.map((card) => card.id);
   const out = cards.filter((card) => fateOf(card) === "out").length;
@@ -174,12 +183,11 @@ async function send(verdicts) {
     if (written.length) acceptances.push({ page, written });
     const words = [`${written.length} accepted`, `${out} taken out`];
     if (refused.length) words.push(`${refused.length} refused (${nameOf(refused[0][0])}: ${refused[0][1]})`);
-    toast(`${words.join(", ")}; u takes it back.`);
-    return true;
+    return `${words.join(", ")}; u takes it back.`;
   } catch (error) {
     complain(error);
     $("error").textContent = `Not saved. ${$("error").textContent}`;
-    return false;
+    return null;
   }
 }
 

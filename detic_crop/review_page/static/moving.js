@@ -7,13 +7,14 @@ import { inOrder, sameBoxes } from "./boxes.js";
 import { isInHand, startAgain, startChoice, wordsOfGiven } from "./choice.js";
 import { ask, query } from "./server.js";
 import { $, filters, state } from "./state.js";
-import { complain, drawing, isFree, markBusy, render, showPictures, toast } from "./view.js";
+import { complain, drawing, handlers, isFree, markBusy, render, showPictures, toast } from "./view.js";
 
 // Show a photo, or where to begin; true when it is shown.
 // Whoever has touched a box since `touched` was `since` stays where that box is.
 export async function open(id, options) {
   state.pending += 1;
   markBusy();
+  if (id) handlers.opening();
   try {
     return await fetchAndShow(id, options);
   } finally {
@@ -115,9 +116,10 @@ export function step(forward) {
   else toast("This is the first photo of these filters.");
 }
 
-// The address keeps the photo and the filters, so that a reload comes back to them.
-function keepPlace() {
+// The address keeps the photo, the filters and the page of the grid, so that a reload comes back to them.
+export function keepPlace() {
   const place = new URLSearchParams(filters);
+  if (state.page) place.set("grid", state.page);
   if (state.view.row) place.set("at", state.view.row.id);
   history.replaceState(null, "", `#${place}`);
 }
@@ -137,7 +139,8 @@ export async function poll() {
     state.seen = news.since;
     if (!news.changed.length) return;
     state.ahead = null;
-    if (state.busy || !state.view || !state.view.row) return;
+    handlers.heard(news.changed);
+    if (state.busy || state.grid || !state.view || !state.view.row) return;
     const before = JSON.stringify(state.view.row.verdict);
     const { id } = state.view.row;
     await refresh();

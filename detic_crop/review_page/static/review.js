@@ -1,10 +1,11 @@
 // The review page: keys, buttons, and how it starts.
 //
-// state ← server, choice, sheet ← view ← moving ← judging, finding, looking ← nudging ← review: each file imports only
-// those before it.
+// state ← server, choice, sheet ← view ← moving ← judging, finding, looking ← nudging, grid ← review: each file
+// imports only those before it.
 
 import { Drafts } from "./drafts.js";
 import { addFilters } from "./finding.js";
+import { back, gridKey, showGrid, showIndividual, startGrid, undoAcceptance } from "./grid.js";
 import {
   addAnother, cycle, draw, dropPicked, give, nextDraft, pick, reset, saveNote, take, takeNumber, undo, writeNote,
 } from "./judging.js";
@@ -25,9 +26,11 @@ const KEYS = {
   q: () => give("unsure"), n: addAnother, Delete: dropPicked, Backspace: dropPicked, m: () => $("note").focus(),
   c: () => cycle(1), C: () => cycle(-1),
   ArrowRight: () => step(true), j: () => step(true), ArrowLeft: () => step(false), k: () => step(false),
-  f: find, "/": find, "?": help, Escape: reset, d: nextDraft,
+  f: find, "/": find, "?": help, Escape: () => back() || reset(), d: nextDraft,
+  g: showGrid, i: showIndividual,
   ...LOOKING_KEYS,
 };
+const ALSO_IN_GRID = { Escape: back, "?": help, f: find, "/": find, d: nextDraft };
 const REPEATING = new Set(["ArrowRight", "ArrowLeft", "j", "k", "c", "C", "+", "=", "-"]);
 
 function find() {
@@ -45,6 +48,10 @@ document.addEventListener("keydown", (event) => {
   if (!state.view || event.isComposing || target.closest("input, select, textarea")) return;
   if ($("help").open) {
     if (key === "?") help();
+    return;
+  }
+  if (state.grid) {
+    keyInGrid(event);
     return;
   }
   if (isNudge(event)) {
@@ -66,6 +73,17 @@ document.addEventListener("keydown", (event) => {
   if (event.repeat && !REPEATING.has(key)) return;
   if (key === "Escape" || isFree()) action();
 });
+
+function keyInGrid(event) {
+  const { key } = event;
+  if (event.target.closest("button") && (key === "Enter" || key === " ")) return;
+  if (event.metaKey || event.ctrlKey || event.altKey) {
+    if (key !== "z" || event.altKey || event.shiftKey) return;
+    undoAcceptance();
+  } else if (ALSO_IN_GRID[key]) ALSO_IN_GRID[key]();
+  else if (!gridKey(event)) return;
+  event.preventDefault();
+}
 
 function onClick(id, action) {
   $(id).addEventListener("click", (event) => {
@@ -120,12 +138,14 @@ async function start() {
   $("what-follows").hidden = state.session.blind;
   const place = new URLSearchParams(location.hash.slice(1));
   const at = place.get("at");
+  const page = place.get("grid");
   place.delete("at");
-  const known = new Set(["reviewed", ...state.session.choices.map(({ filter }) => filter)]);
+  const known = new Set(["reviewed", "individual", "photos", ...state.session.choices.map(({ filter }) => filter)]);
   for (const [name, value] of place) if (known.has(name)) filters.set(name, value);
   addFilters();
   await open(at);
   if (!state.view) await open(null);
+  await startGrid(page);
   setInterval(poll, POLL_MS);
   for (const name of ["focus", "visibilitychange"]) window.addEventListener(name, poll);
 }

@@ -9,8 +9,9 @@ import { Viewport } from "./viewport.js";
 
 const TOAST_MS = 3500;
 
-// What to do with a box that was drawn, or one that was clicked; `review.js` fills it.
-export const handlers = { drawn: null, clicked: null };
+// What to do with a box that was drawn, or one that was clicked, when a photo is about to be shown, and with the
+// ids of photos that were judged elsewhere; `review.js` and `grid.js` fill it.
+export const handlers = { drawn: null, clicked: null, opening: null, heard: null };
 
 export const viewport = new Viewport($("stage"), $("frame"), {
   changed: () => showView(),
@@ -154,6 +155,7 @@ export function render() {
   fill("flags", row.flags, ([name]) => textItem(name));
   fill("reasons", row.reasons, textItem);
   showFacts(row);
+  showIndividual();
   if (isSeveral()) {
     const isOutlined = (box) => boxes.some((other) => sameBox(other, box));
     fill("candidates", boxes, animalItem);
@@ -201,6 +203,13 @@ function takeWords(row) {
   if (boxes.length > 1) return `Accept ${animals(boxes.length)}`;
   if (boxes.length) return "Accept the detector's box";
   return `Accept: no animal, ${state.session.not_found === "skip" ? "no crop" : "whole photo"}`;
+}
+
+// The way to the other photos of the same animal.
+function showIndividual() {
+  const { individual } = state.view;
+  $("individual").hidden = !individual || individual.photos < 2;
+  if (individual) $("individual-label").textContent = `All ${individual.photos.toLocaleString("en")} photos of ${individual.name}`;
 }
 
 // What is being written stays as it is; else the note that is saved.
