@@ -9,7 +9,7 @@ import { showFilters } from "./finding.js";
 import { keepPlace, open } from "./moving.js";
 import { ask, query } from "./server.js";
 import { $, filters, state } from "./state.js";
-import { countOut, forgetJudged, openOnes, readTakenOut, takeOut } from "./taken_out.js";
+import { countOut, forgetJudged, isOut, openOnes, readTakenOut, takeOut } from "./taken_out.js";
 import { complain, drawing, handlers, markBusy, render, toast } from "./view.js";
 
 let cards = []; // of this page, as the server describes them
@@ -80,8 +80,9 @@ function showAll() {
     : "No photo fits these filters.";
   const accepted = cards.filter((card) => fateOf(card) === "accept").length;
   const out = cards.filter((card) => fateOf(card) === "out").length;
-  $("grid-accept-label").textContent = accepted ? `Accept ${out ? "the other " : ""}${accepted}` : "Nothing to accept: go on";
-  $("grid-accept").disabled = !cards.length;
+  const idle = last < total ? "Nothing to accept: go on" : "Nothing left to accept here";
+  $("grid-accept-label").textContent = accepted ? `Accept ${out ? "the other " : ""}${accepted}` : idle;
+  $("grid-accept").disabled = !accepted && last >= total;
   $("grid-earlier").disabled = !before;
   $("grid-later").disabled = last >= total;
   $("grid-undo").disabled = !acceptances.length;
@@ -317,6 +318,7 @@ export function showIndividual() {
   const id = state.grid ? card.id : state.view.row.id;
   show(true);
   load({}, id);
+  openOnes().then(showAll, complain); // a verdict may have been given since
 }
 
 // What was taken out, one photo after the other.
@@ -387,7 +389,10 @@ export async function startGrid(page) {
 
 Object.assign(handlers, {
   opening: () => { if (state.grid) show(false); else showNarrowed(); },
-  heard: (ids) => { if (state.grid && ids.some((id) => elements.has(id))) refresh().catch(complain); },
+  heard: (ids) => {
+    if (state.grid && ids.some((id) => elements.has(id))) refresh().catch(complain);
+    if (ids.some(isOut)) openOnes().then(() => state.grid && showAll(), complain);
+  },
 });
 
 const BUTTONS = {
