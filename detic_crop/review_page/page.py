@@ -30,7 +30,7 @@ from detic_crop.report.html.rendering import COLOURS, style
 from detic_crop.report.model import Audit
 from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.suspicion import FLAGS
-from detic_crop.review_page.describe import Describer, last_word
+from detic_crop.review_page.describe import TAKEN_BACK, Describer, last_word
 from detic_crop.review_page.rows import REVIEWED, Filter, Mask, ReviewRows, photo_id
 from detic_crop.review_page.said import LONGEST_NOTE, said_of
 from detic_crop.web.answers import BodyError, body_of, json_answer, not_found, refuse
@@ -67,7 +67,7 @@ class ReviewPage:
         reviewer: name of the person who judges.
 
     Attributes:
-        given: number of verdicts and notes so far.
+        given: number of verdicts, notes and viewpoints so far.
         whereabouts: where the photos were when the page was opened.
         damage: what a person should know of damaged verdicts, in sentences.
     """
@@ -238,7 +238,7 @@ class ReviewPage:
         return await run_in_threadpool(self._give, request, body)
 
     def _give(self, request: Request, body: bytes) -> Response:
-        """Write a verdict or a note to the disk, then confirm it."""
+        """Write what was said to the disk, then confirm it."""
         try:
             asked = json.loads(body)
             rank = self._rows.rank_of[asked["id"]]
@@ -250,8 +250,10 @@ class ReviewPage:
         allowed = self._describer.judgeable(photo)
         if said.verdict and said.verdict not in allowed.may:
             return refuse(409, allowed.problem)
-        if said.note and record.status == "failed":
-            return refuse(409, f"{allowed.problem}; a note needs a photo that can be read")
+        if said.has_remarks and record.status == "failed":
+            return refuse(409, f"{allowed.problem}; a note or viewpoint needs a photo that can be read")
+        if said.viewpoint and allowed.may == TAKEN_BACK:
+            return refuse(409, allowed.problem)
         try:
             with self._writing:
                 self._rows.note(self._log.refresh())
@@ -318,6 +320,7 @@ def _filter(request: Request) -> Filter:
         labels={n.removeprefix("label:"): v for n, v in given.items() if n.startswith("label:")},
         reviewed=reviewed if reviewed in REVIEWED else "",
         sample=given.get("sample") == "yes",
+        viewpoint=given.get("viewpoint", ""),
     )
 
 

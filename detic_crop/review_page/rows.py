@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from detic_crop.folder.verdict_lines import Verdict
+from detic_crop.folder.verdict_lines import VIEWPOINTS, Verdict
 from detic_crop.folder.verdicts import verdict_followed_by
 from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.suspicion import FLAGS
@@ -29,6 +29,7 @@ _MAX_COLUMNS = 3
 _MAX_FOUND = 20
 
 REVIEWED = ("", "no", "yes", "unsure", "note")
+_VIEWED = ("none", *VIEWPOINTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Filter:
         reviewed: ``no``, ``yes``, ``unsure`` where the reviewer could not tell, ``note`` where somebody wrote
             one, or empty.
         sample: True for photos of the drawn sample only.
+        viewpoint: one of `VIEWPOINTS`, or ``none`` where nothing was said of it.
     """
 
     flag: str = ""
@@ -51,6 +53,7 @@ class Filter:
     labels: Mapping[str, str] = field(default_factory=dict)
     reviewed: str = ""
     sample: bool = False
+    viewpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +118,12 @@ class ReviewRows:
         self._last: dict[int, Verdict] = {}
         self._notes: dict[int, str] = {}  # to be searched
         self._reviewed, self._unsure, self._noted = np.zeros((3, len(records)), bool)
+        self._viewed = np.zeros(len(records), np.uint8)  # index into _VIEWED
         self._changed: list[int] = []
         self._lock = threading.Lock()
         for rank, record in enumerate(records):
             # Applied, perhaps in the folder that this one was recropped from.
-            if record.verdict or record.note:
+            if record.says_something:
                 self._note(rank, verdict_followed_by(record))
         self.note(verdicts)
         self._changed.clear()
@@ -142,10 +146,10 @@ class ReviewRows:
                     self._note(rank, verdict)
 
     def _note(self, rank: int, verdict: Verdict) -> None:
-        if verdict.verdict == "undone" and not verdict.note:
-            self._last.pop(rank, None)
-        else:
+        if verdict.says_something:
             self._last[rank] = verdict
+        else:
+            self._last.pop(rank, None)
         if verdict.note:
             self._notes[rank] = verdict.note.casefold()
         else:
@@ -153,10 +157,11 @@ class ReviewRows:
         self._reviewed[rank] = verdict.verdict not in ("undone", "unsure")
         self._unsure[rank] = verdict.verdict == "unsure"
         self._noted[rank] = bool(verdict.note)
+        self._viewed[rank] = _VIEWED.index(verdict.viewpoint or "none")
         self._changed.append(rank)
 
     def last(self, rank: int) -> Verdict | None:
-        """Return the last word on a photo: a verdict, or a note without one; None if nothing is said."""
+        """Return the last word on a photo: a verdict, or a remark without one; None if nothing is said."""
         return self._last.get(rank)
 
     def changes(self, since: int) -> tuple[int, list[int]]:
@@ -180,6 +185,8 @@ class ReviewRows:
             mask &= self._labels[column].mask(value) if column in self._labels else False
         if wanted.sample:
             mask &= self._sample
+        if wanted.viewpoint:
+            mask &= self._viewed == _VIEWED.index(wanted.viewpoint) if wanted.viewpoint in _VIEWED else False
         if wanted.reviewed:
             mask &= {
                 "no": ~(self._reviewed | self._unsure),

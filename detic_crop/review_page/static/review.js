@@ -1,6 +1,6 @@
 // The review page: keys, buttons, and how it starts.
 //
-// state ← server, choice ← view ← moving ← judging, finding ← review: each file imports only those before it.
+// state ← server, choice ← view ← moving ← judging ← viewpoint ← finding ← review: each file imports only those before it.
 
 import { Drafts } from "./drafts.js";
 import { addFilters } from "./finding.js";
@@ -11,6 +11,7 @@ import { open, poll, step } from "./moving.js";
 import { ask } from "./server.js";
 import { $, filters, state } from "./state.js";
 import { complain, drawing, handlers, isFree, showDrafts } from "./view.js";
+import { see, VIEWPOINT_KEYS } from "./viewpoint.js";
 
 const POLL_MS = 2000;
 
@@ -21,6 +22,7 @@ const KEYS = {
   q: () => give("unsure"), n: addAnother, Delete: dropPicked, Backspace: dropPicked, m: () => $("note").focus(),
   c: () => cycle(1), C: () => cycle(-1),
   ArrowRight: () => step(true), j: () => step(true), ArrowLeft: () => step(false), k: () => step(false),
+  ...Object.fromEntries(Object.entries(VIEWPOINT_KEYS).map(([key, viewpoint]) => [key, () => see(viewpoint)])),
   f: () => $("find").focus(), "/": () => $("find").focus(), "?": help, Escape: reset, d: nextDraft,
 };
 const REPEATING = new Set(["ArrowRight", "ArrowLeft", "j", "k", "c", "C"]);
@@ -69,6 +71,7 @@ onClick("previous", () => step(false));
 onClick("next", () => step(true));
 onClick("help-button", help);
 onClick("drafts", nextDraft);
+for (const viewpoint of Object.values(VIEWPOINT_KEYS)) onClick(`viewpoint-${viewpoint}`, () => see(viewpoint));
 
 $("note").addEventListener("input", writeNote);
 $("note").addEventListener("blur", saveNote);
@@ -100,13 +103,14 @@ async function start() {
   $("folder").textContent = state.session.folder;
   $("folder").title = `${state.session.total.toLocaleString("en")} photos; you are ${state.session.reviewer}`;
   $("blind").hidden = !state.session.blind;
+  $("viewpoint").hidden = state.session.blind; // the estimate does not ask for it
   $("blind-reviewer").textContent = state.session.reviewer;
   $("crop-figure").hidden = state.session.blind; // the outlined box shows what was cut out
   $("what-follows").hidden = state.session.blind;
   const place = new URLSearchParams(location.hash.slice(1));
   const at = place.get("at");
   place.delete("at");
-  const known = new Set(["reviewed", ...state.session.choices.map(({ filter }) => filter)]);
+  const known = new Set(["reviewed", "viewpoint", ...state.session.choices.map(({ filter }) => filter)]);
   for (const [name, value] of place) if (known.has(name)) filters.set(name, value);
   addFilters();
   await open(at);

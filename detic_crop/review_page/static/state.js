@@ -20,6 +20,7 @@ export const state = {
   touched: 0, // number of boxes drawn, or picked by mouse
   busy: false, // a verdict is on its way to the disk, or its photo is still shown
   saving: 0, // number of notes on their way to the disk
+  marking: 0, // number of viewpoints on their way to the disk
   pending: 0, // number of photos that were asked for and are not here yet
   ticket: 0, // number of the photo that was asked for last
   loading: 0, // number of the pictures that were asked for last

@@ -1,7 +1,7 @@
 // Shows what the state says. Names and labels are only ever set as text.
 
 import { cropRectangle, placeInSquare, sameBox, sameBoxes } from "./boxes.js";
-import { animals, isAllowed, isSeveral, nameOf, pickedBox, taken, whyNot, wordsOfGiven } from "./choice.js";
+import { animals, isAllowed, isSeen, isSeveral, nameOf, pickedBox, taken, whyNot, wordsOfGiven } from "./choice.js";
 import { Drawing } from "./drawing.js";
 import { $, state } from "./state.js";
 
@@ -47,7 +47,7 @@ function isComing(row) {
 // For whoever waits until the next verdict can be given.
 export function markBusy() {
   const row = state.view && state.view.row;
-  if (state.busy || state.saving || state.pending || (row && isComing(row))) document.body.dataset.busy = "yes";
+  if (state.busy || state.saving || state.marking || state.pending || (row && isComing(row))) document.body.dataset.busy = "yes";
   else delete document.body.dataset.busy;
 }
 
@@ -126,6 +126,7 @@ export function render() {
   $("stage").classList.toggle("adding", adding);
   showCrop(row);
   showNote(row);
+  showViewpoint(row);
   $("name").textContent = row.image;
   $("name").title = row.image;
   document.title = `${row.image} – detic-crop review`;
@@ -200,6 +201,13 @@ function showNote(row) {
   if (!isWritten && note.value !== text) note.value = text;
   note.dataset.id = row.id;
   note.disabled = !row.may.length || !row.width;
+}
+
+function showViewpoint(row) {
+  for (const button of $("viewpoint").querySelectorAll("button")) {
+    button.setAttribute("aria-pressed", String(button.dataset.viewpoint === row.viewpoint));
+    button.disabled = !isSeen();
+  }
 }
 
 function showVerdict(row) {
