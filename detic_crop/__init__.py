@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from detic_crop.commands.recrop import recrop as recrop
     from detic_crop.commands.result import ApplyResult as ApplyResult
     from detic_crop.commands.result import RunResult as RunResult
+    from detic_crop.commands.review import ReviewResult as ReviewResult
     from detic_crop.commands.review import review as review
     from detic_crop.commands.run import run as run
     from detic_crop.commands.show import ContactSheet as ContactSheet
@@ -63,7 +64,7 @@ _HOMES = {
     "commands.merge": ("merge",),
     "commands.recrop": ("recrop",),
     "commands.result": ("ApplyResult", "RunResult"),
-    "commands.review": ("review",),
+    "commands.review": ("ReviewResult", "review"),
     "commands.run": ("run",),
     "commands.show": ("ContactSheet", "show"),
     "commands.split": ("SplitResult", "split"),

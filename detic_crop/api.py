@@ -13,6 +13,7 @@ from detic_crop.commands.merge import merge as merge
 from detic_crop.commands.recrop import recrop as recrop
 from detic_crop.commands.result import ApplyResult as ApplyResult
 from detic_crop.commands.result import RunResult as RunResult
+from detic_crop.commands.review import ReviewResult as ReviewResult
 from detic_crop.commands.review import review as review
 from detic_crop.commands.run import run as run
 from detic_crop.commands.show import ContactSheet as ContactSheet

@@ -22,7 +22,6 @@ from detic_crop.exports.base import BOXES, OF, PART, PICTURES
 from detic_crop.exports.formats import FORMATS
 from detic_crop.system.console import forgiving_streams
 from detic_crop.system.leaving import INTERRUPTED, leave, own_process
-from detic_crop.wording import counted
 
 if TYPE_CHECKING:
     from detic_crop.commands.result import RunResult
@@ -234,7 +233,8 @@ def split(cropped: str, **given: Any) -> int:
 def review(cropped: str, no_browser: bool, blind: bool, **given: Any) -> int:
     """Judge the crops of CROPPED on a page in your browser, most suspicious first; Ctrl-C ends.
 
-    Every verdict is on disk before the page moves on; `detic-crop apply` makes the crops follow.
+    Every verdict is on disk before the page moves on; Finish on the page, or `detic-crop apply`, makes the
+    crops follow.
 
     With --blind a second person judges the random sample unseen; `detic-crop audit` says how far both agree.
     """
@@ -244,9 +244,8 @@ def review(cropped: str, no_browser: bool, blind: bool, **given: Any) -> int:
         messages.say(f"review at {address} (Ctrl-C ends)")
         sys.stdout.flush()  # somebody may wait for it at the end of a pipe
 
-    count = api.review(cropped, open_browser=not no_browser, ready=ready, blind=blind, **given)
-    follow = f"; now run: detic-crop {'audit' if blind else 'apply'} {cropped}" if count else ""
-    messages.say(f"{counted(count, 'verdict')} given{follow}")
+    result = api.review(cropped, open_browser=not no_browser, ready=ready, blind=blind, **given)
+    messages.say_lines(result, quiet=False)
     return 0
 
 

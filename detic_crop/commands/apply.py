@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 
 from detic_crop.commands.result import ApplyResult, unless_stopped
 from detic_crop.commands.scope import WholeRun
@@ -22,14 +22,19 @@ from detic_crop.folder.verdicts import Review, latest_decisions, read_review
 from detic_crop.folder.whereabouts import Whereabouts, look_for_photos
 from detic_crop.folder.write_errors import as_output_error, is_fatal
 from detic_crop.photos.photo import Photo
+from detic_crop.system.signals import Stop
 from detic_crop.work.changes import Change, changes_of, why_not_croppable
 from detic_crop.work.execute import NotPlacedError, commit, not_placed, record_in
 from detic_crop.work.executors.threads import Threads
 from detic_crop.work.kept_boxes import KeptCandidates
 from detic_crop.work.pipeline import Pipeline
-from detic_crop.work.progress import progress_bar
+from detic_crop.work.progress import Report, progress_bar
 from detic_crop.work.recipe import Job, Outcome, Recipe
 from detic_crop.work.timing import StageTimes
+
+Watch = Callable[[int, Stop], AbstractContextManager[Report]]
+"""Watches the work: is told how many photos there are to do, and what ends it early; yields what is told of
+each photo that is done; its block ends before the tables are written."""
 
 
 def apply(
@@ -67,17 +72,34 @@ def apply(
     """
     options = RunOptions(workers=workers, memory=memory, quiet=quiet)
     with open_on_disk(output, "apply") as folder:
-        return unless_stopped(_apply(folder, input, dry_run, options))
+        if dry_run:
+            return _only_look(folder, input)
+
+        def bar(total: int, stop: Stop) -> AbstractContextManager[Report]:
+            return progress_bar(total, 0, quiet or not total)
+
+        return unless_stopped(apply_in(folder, input, options, bar))
 
 
-def _apply(folder: OutputFolder, input: PathLike | None, dry_run: bool, options: RunOptions) -> ApplyResult:
+def _only_look(folder: OutputFolder, input: PathLike | None) -> ApplyResult:
+    _check_run(folder)
+    result, _, whereabouts = _look(folder, input)
+    result.dry_run = True
+    result.notes[:0] = whereabouts.sentences("what needs its photo will stay as it is")
+    return result
+
+
+def _check_run(folder: OutputFolder) -> None:
     folder.require_run()
     require_finished(recorded_config(folder.layout.journal), folder.shown)
-    if dry_run:
-        result, _, whereabouts = _look(folder, input)
-        result.dry_run = True
-        result.notes[:0] = whereabouts.sentences("what needs its photo will stay as it is")
-        return result
+
+
+def apply_in(folder: OutputFolder, input: PathLike | None, options: RunOptions, watch: Watch) -> ApplyResult:
+    """Hold a folder and make its crops and tables follow; see `apply`.
+
+    What was stopped says so in `ApplyResult.stopped`; no exception does.
+    """
+    _check_run(folder)
     with (
         WholeRun(folder).held() as stop,
         closing(Journal(folder.layout.journal, folder.layout.candidates, folder.inside)) as journal,
@@ -90,8 +112,7 @@ def _apply(folder: OutputFolder, input: PathLike | None, dry_run: bool, options:
         records = Both(before, changed)
         jobs, result.problems = _jobs(result.changes, records, whereabouts, folder)
         begun, times = time.monotonic(), StageTimes()
-        bar = progress_bar(len(result.changes), 0, options.quiet or not result.changes)
-        with bar as report:
+        with watch(len(result.changes), stop) as report:
 
             def done(record: Record) -> None:
                 changed[record.image] = record

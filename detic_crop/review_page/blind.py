@@ -27,7 +27,7 @@ from detic_crop.report.sample import detected_records
 from detic_crop.report.suspicion import Doubts
 from detic_crop.review_page.describe import GONE, START_AGAIN, TAKEN_BACK, Describer, Judgeable
 from detic_crop.review_page.page import ReviewPage, audit_to_review
-from detic_crop.review_page.rows import ReviewRows
+from detic_crop.review_page.rows import CountBoth, ReviewRows
 from detic_crop.wording import utf8
 
 
@@ -54,6 +54,14 @@ class BlindRows(ReviewRows):
     def choices(self) -> dict[str, list[tuple[str, int]]]:
         """Return that the photos can be filtered by nothing."""
         return {}
+
+    def _choices(self) -> dict[str, CountBoth]:
+        return {}
+
+    @property
+    def waiting(self) -> int:
+        """Number of photos whose verdict is to be applied: none, these change no crop."""
+        return 0
 
 
 class BlindDescriber(Describer):

@@ -55,8 +55,21 @@ class Verdicts(Protocol):
         """Write verdicts; return all that came since the last call, these included."""
 
 
+class Desk:
+    """What verdicts are written at; it outlives that the page is opened anew.
+
+    Attributes:
+        writing: held while a verdict is written and noted.
+        given: number of verdicts and notes so far.
+    """
+
+    def __init__(self) -> None:
+        self.writing = threading.Lock()
+        self.given = 0
+
+
 class ReviewPage:
-    """Answer the addresses of the page.
+    """Answer the addresses of the page, which shows a folder as it was at one moment.
 
     Args:
         folder: the output folder.
@@ -67,7 +80,7 @@ class ReviewPage:
         reviewer: name of the person who judges.
 
     Attributes:
-        given: number of verdicts, notes and viewpoints so far.
+        edition: how often the page was opened anew before.
         whereabouts: where the photos were when the page was opened.
         damage: what a person should know of damaged verdicts, in sentences.
     """
@@ -81,7 +94,7 @@ class ReviewPage:
         log: Verdicts,
         reviewer: str,
     ) -> None:
-        self.given = 0
+        self.edition = 0
         self.whereabouts = audit.whereabouts
         self.damage = audit.damage
         self._folder = folder
@@ -91,10 +104,25 @@ class ReviewPage:
         self._config = audit.config
         self._reviewer = reviewer
         self._journal_size = folder.layout.journal.stat().st_size
-        self._writing = threading.Lock()
+        self._desk = Desk()
         static = resources.files("detic_crop.review_page").joinpath("static")
         self._static = {file.name: file.read_bytes() for file in static.iterdir() if file.is_file()}
         self._static[COLOURS] = utf8(style(COLOURS))
+
+    @property
+    def given(self) -> int:
+        """Number of verdicts and notes that were given on the page, since it was first opened."""
+        return self._desk.given
+
+    @property
+    def waiting(self) -> int:
+        """Number of photos whose verdict is to be applied yet."""
+        return self._rows.waiting
+
+    def follow(self, earlier: ReviewPage) -> None:
+        """Take the place of an earlier page of this folder: what is given there now, counts here."""
+        self.edition = earlier.edition + 1
+        self._desk = earlier._desk
 
     def app(self) -> Starlette:
         """Return the ASGI application."""
@@ -107,6 +135,8 @@ class ReviewPage:
                 Route("/crop/{id}/{number:int}", self._crop, methods=["GET"]),
                 Route("/api/session", self._session, methods=["GET"]),
                 Route("/api/row", self._row, methods=["GET"]),
+                Route("/api/counts", self._counts, methods=["GET"]),
+                Route("/api/overview", self._overview, methods=["GET"]),
                 Route("/api/find", self._find, methods=["GET"]),
                 Route("/api/changes", self._changes, methods=["GET"]),
                 Route("/api/verdict", self._verdict, methods=["POST"]),
@@ -166,6 +196,7 @@ class ReviewPage:
                 "total": len(self._rows),
                 "reviewer": self._reviewer,
                 "blind": self._describer.is_blind,
+                "edition": self.edition,
                 "choices": choices,
                 "since": since,
                 "scale": self._config.scale,
@@ -187,6 +218,7 @@ class ReviewPage:
 
     def _row(self, request: Request) -> Response:
         """Answer with the photo `at`, or where to begin, and its neighbours in the filter."""
+        self._catch_up()  # a verdict may have gone to the page before this one
         mask = self._rows.mask(_filter(request))
         asked = request.query_params.get("at")
         rank = self._rows.rank_of.get(asked) if asked else self._rows.first(mask)
@@ -205,6 +237,19 @@ class ReviewPage:
     def _id(self, rank: int) -> str:
         return photo_id(self._rows.photos[rank].record.image)
 
+    def _counts(self, request: Request) -> Response:
+        """Answer with what each choice of each filter would show: photos left to review, and all."""
+        return json_answer(self._rows.counts(_filter(request)))
+
+    def _overview(self, request: Request) -> Response:
+        """Answer with what was said of all photos, and what is left of them and of a filter."""
+        self._catch_up()
+        flags = [
+            [flag, _spoken("flag", flag).partition(":")[0], left] for flag, left in self._rows.flags_left()
+        ]
+        here = self._rows.progress(self._rows.mask(_filter(request)))
+        return json_answer({**self._rows.overview(), "flags": flags, "here": here})
+
     def _find(self, request: Request) -> Response:
         ranks = self._rows.find(request.query_params.get("q", ""))
         return json_answer(
@@ -219,16 +264,19 @@ class ReviewPage:
 
     def _changes(self, request: Request) -> Response:
         """Answer with the verdicts of other tabs and processes, and whether the run has gone on meanwhile."""
-        with self._writing:
-            self._rows.note(self._log.refresh())
+        self._catch_up()
         since = request.query_params.get("since", "0")
         count, ranks = self._rows.changes(int(since) if since.isdecimal() and len(since) < 10 else 0)
         with suppress(OSError):
             stale = self._folder.layout.journal.stat().st_size != self._journal_size
-            return json_answer(
-                {"since": count, "changed": [self._id(rank) for rank in ranks], "stale": stale}
-            )
-        return json_answer({"since": count, "changed": [], "stale": True})
+            changed = [self._id(rank) for rank in ranks]
+            return json_answer({"since": count, "changed": changed, "stale": stale, "edition": self.edition})
+        return json_answer({"since": count, "changed": [], "stale": True, "edition": self.edition})
+
+    def _catch_up(self) -> None:
+        """Note the verdicts of other tabs, pages and processes."""
+        with self._desk.writing:
+            self._rows.note(self._log.refresh())
 
     async def _verdict(self, request: Request) -> Response:
         try:
@@ -255,11 +303,11 @@ class ReviewPage:
         if said.viewpoint and allowed.may == TAKEN_BACK:
             return refuse(409, allowed.problem)
         try:
-            with self._writing:
+            with self._desk.writing:
                 self._rows.note(self._log.refresh())
                 verdict = said.after(record.image, self._rows.last(rank), self._reviewer)
                 self._rows.note(self._log.append(verdict))
-                self.given += 1
+                self._desk.given += 1
         except ValueError as error:
             return refuse(409, one_line(error))
         except OutputError as error:

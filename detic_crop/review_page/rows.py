@@ -9,19 +9,23 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detic_crop.folder.verdict_lines import VIEWPOINTS, Verdict
-from detic_crop.folder.verdicts import verdict_followed_by
+from detic_crop.folder.verdict_lines import VERDICTS, VIEWPOINTS, Verdict
+from detic_crop.folder.verdicts import decision_of, verdict_followed_by
 from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.suspicion import FLAGS
 from detic_crop.wording import utf8
 
 Mask = NDArray[np.bool_]
+CountBoth = Callable[[Mask, Mask], dict[str, tuple[int, int]]]
+"""Counts the photos of two masks by the values of a filter: value → (of the one, of the other)."""
 
 _STATUSES = ("cropped", "resized", "skipped", "rejected", "failed")
 _MAX_VALUES = 300  # values of a label column that is offered as a filter
@@ -29,6 +33,7 @@ _MAX_COLUMNS = 3
 _MAX_FOUND = 20
 
 REVIEWED = ("", "no", "yes", "unsure", "note")
+_NOTHING = VERDICTS.index("undone")
 _VIEWED = ("none", *VIEWPOINTS)
 
 
@@ -72,6 +77,14 @@ class _Coded:
     def mask(self, value: str) -> Mask:
         wanted = self.values.index(value) if value in self.values else -1
         return np.equal(self.codes, wanted)
+
+    def count_both(self, left: Mask, all: Mask) -> dict[str, tuple[int, int]]:
+        """Return value → (number of photos of the one mask, of the other); the empty value: of any value."""
+        of_left, of_all = (
+            np.bincount(self.codes[mask], minlength=len(self.values)).tolist() for mask in (left, all)
+        )
+        of_values = dict(zip(self.values, zip(of_left, of_all, strict=True), strict=True))
+        return {**of_values, "": (_number(left), _number(all))}
 
     def counts(self) -> list[tuple[str, int]]:
         """Return (value, number of photos), the most frequent first."""
@@ -117,8 +130,9 @@ class ReviewRows:
         self._sample = np.fromiter((record.image in drawn for record in records), bool, len(records))
         self._last: dict[int, Verdict] = {}
         self._notes: dict[int, str] = {}  # to be searched
-        self._reviewed, self._unsure, self._noted = np.zeros((3, len(records)), bool)
-        self._viewed = np.zeros(len(records), np.uint8)  # index into _VIEWED
+        self._said = np.full(len(records), _NOTHING, np.int8)  # index into VERDICTS
+        self._viewed = np.zeros(len(records), np.int8)  # index into _VIEWED
+        self._reviewed, self._unsure, self._noted, self._waiting = np.zeros((4, len(records)), bool)
         self._changed: list[int] = []
         self._lock = threading.Lock()
         for rank, record in enumerate(records):
@@ -157,6 +171,8 @@ class ReviewRows:
         self._reviewed[rank] = verdict.verdict not in ("undone", "unsure")
         self._unsure[rank] = verdict.verdict == "unsure"
         self._noted[rank] = bool(verdict.note)
+        self._said[rank] = VERDICTS.index(verdict.verdict)
+        self._waiting[rank] = not decision_of(verdict).is_followed_by(self.photos[rank].record)
         self._viewed[rank] = _VIEWED.index(verdict.viewpoint or "none")
         self._changed.append(rank)
 
@@ -174,27 +190,43 @@ class ReviewRows:
 
     def mask(self, wanted: Filter) -> Mask:
         """Return a mask, (N,), of the photos that a filter admits."""
-        mask = np.ones(len(self.photos), bool)
+        return self._all_of(self._masks(wanted).values())
+
+    def _all_of(self, masks: Iterable[Mask]) -> Mask:
+        return reduce(np.logical_and, masks, np.ones(len(self.photos), bool))
+
+    def _masks(self, wanted: Filter) -> dict[str, Mask]:
+        """Return what each part of a filter admits, by the name that the part has on the page."""
+        masks = {}
         if wanted.flag:
-            mask &= self._flags.get(wanted.flag, np.zeros(len(mask), bool))
+            masks["flag"] = self._flags.get(wanted.flag, self._none())
         if wanted.status:
-            mask &= self._status.mask(wanted.status)
+            masks["status"] = self._status.mask(wanted.status)
         if wanted.class_name:
-            mask &= self._class.mask(wanted.class_name)
+            masks["class"] = self._class.mask(wanted.class_name)
         for column, value in wanted.labels.items():
-            mask &= self._labels[column].mask(value) if column in self._labels else False
+            coded = self._labels.get(column)
+            masks[f"label:{column}"] = self._none() if coded is None else coded.mask(value)
         if wanted.sample:
-            mask &= self._sample
+            masks["sample"] = self._sample
         if wanted.viewpoint:
-            mask &= self._viewed == _VIEWED.index(wanted.viewpoint) if wanted.viewpoint in _VIEWED else False
+            masks["viewpoint"] = self._by_viewpoint().get(wanted.viewpoint, self._none())
         if wanted.reviewed:
-            mask &= {
-                "no": ~(self._reviewed | self._unsure),
-                "yes": self._reviewed,
-                "unsure": self._unsure,
-                "note": self._noted,
-            }[wanted.reviewed]
-        return mask
+            masks["reviewed"] = self._by_review()[wanted.reviewed]
+        return masks
+
+    def _by_review(self) -> dict[str, Mask]:
+        return {"no": self._new(), "yes": self._reviewed, "unsure": self._unsure, "note": self._noted}
+
+    def _by_viewpoint(self) -> dict[str, Mask]:
+        return {viewpoint: self._viewed == code for code, viewpoint in enumerate(_VIEWED)}
+
+    def _new(self) -> Mask:
+        """Return the photos of which nothing was said."""
+        return ~(self._reviewed | self._unsure)
+
+    def _none(self) -> Mask:
+        return np.zeros(len(self.photos), bool)
 
     def progress(self, mask: Mask) -> dict[str, int]:
         """Return how many photos are reviewed, how many left a reviewer unsure, and how many there are."""
@@ -203,7 +235,7 @@ class ReviewRows:
 
     def first(self, mask: Mask) -> int | None:
         """Return the rank to begin at: the first photo of which nothing was said, else the first."""
-        new = _first(mask & ~(self._reviewed | self._unsure))
+        new = _first(mask & self._new())
         return _first(mask) if new is None else new
 
     def after(self, mask: Mask, rank: int) -> int | None:
@@ -229,6 +261,60 @@ class ReviewRows:
             found["sample"] = [("yes", int(self._sample.sum()))]
         return found
 
+    def counts(self, wanted: Filter) -> dict[str, dict[str, tuple[int, int]]]:
+        """Return what each choice of each filter would show beside the other filters that are set.
+
+        Args:
+            wanted: the filters that are set.
+
+        Returns:
+            Name of the filter → value → (photos left to review, all photos); the empty value admits all.
+            Whether a photo is reviewed does not count as another filter: it is what the numbers say.
+        """
+        masks = self._masks(wanted)
+        masks.pop("reviewed", None)
+        new = self._new()
+        found = {}
+        for name, choices in self._choices().items():
+            others = self._all_of(mask for other, mask in masks.items() if other != name)
+            found[name] = choices(others & new, others)
+        here = self._all_of(masks.values())
+        found["reviewed"] = _count_masks(self._by_review(), here & new, here)
+        return found
+
+    def _choices(self) -> dict[str, CountBoth]:
+        """Return what counts the photos of each filter by its values."""
+        return {
+            "flag": lambda left, all: _count_masks(self._flags, left, all),
+            "status": self._status.count_both,
+            "class": self._class.count_both,
+            **{f"label:{column}": coded.count_both for column, coded in self._labels.items()},
+            "sample": lambda left, all: _count_masks({"yes": self._sample}, left, all),
+            "viewpoint": lambda left, all: _count_masks(self._by_viewpoint(), left, all),
+        }
+
+    def flags_left(self) -> list[tuple[str, int]]:
+        """Return (flag, number of its photos of which nothing was said), the most first, without zeros."""
+        new = self._new()
+        left = [(flag, int(np.count_nonzero(mask & new))) for flag, mask in self._flags.items()]
+        return sorted([item for item in left if item[1]], key=lambda item: -item[1])
+
+    @property
+    def waiting(self) -> int:
+        """Number of photos whose crop does not follow the last word on it yet."""
+        return int(self._waiting.sum())
+
+    def overview(self) -> dict[str, Any]:
+        """Return what was said of all photos, in numbers: `said` by verdict, `left`, `noted`, `waiting`."""
+        said = np.bincount(self._said, minlength=len(VERDICTS)).tolist()
+        return {
+            "said": {word: said[i] for i, word in enumerate(VERDICTS) if i != _NOTHING},
+            "left": said[_NOTHING],
+            "noted": int(self._noted.sum()),
+            "waiting": self.waiting,
+            "total": len(self.photos),
+        }
+
     def find(self, text: str) -> list[int]:
         """Return photos whose name or note contains a text, in any case.
 
@@ -251,6 +337,16 @@ class ReviewRows:
 
 def _order(photo: AuditPhoto) -> tuple[int, float]:
     return _STATUSES.index(photo.record.status), -photo.doubts.suspicion
+
+
+def _count_masks(masks: Mapping[str, Mask], left: Mask, all: Mask) -> dict[str, tuple[int, int]]:
+    """Count the photos of two masks by further masks; see `CountBoth`."""
+    of_masks = {name: (_number(mask & left), _number(mask & all)) for name, mask in masks.items()}
+    return {"": (_number(left), _number(all)), **of_masks}
+
+
+def _number(mask: Mask) -> int:
+    return int(np.count_nonzero(mask))
 
 
 def _first(mask: Mask) -> int | None:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from detic_crop.commands.review import open_live
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.review_page.blind import open_blind_page
-from detic_crop.review_page.page import ReviewPage, open_page
+from detic_crop.review_page.live import LivePage
+from detic_crop.review_page.page import ReviewPage
 from detic_crop.web.guard import Guard
 from detic_crop.web.server import listen, make_server
 
@@ -38,10 +39,15 @@ class Client:
 
     port: int
     token: str
-    page: ReviewPage
+    live: LivePage
     guard: Guard
     cookie: str
     room: str
+
+    @property
+    def page(self) -> ReviewPage:
+        """The page as it was opened last."""
+        return self.live.page
 
     @property
     def address(self) -> str:
@@ -94,10 +100,14 @@ class Client:
 
     def post(self, value: Any, **headers: str | None) -> Answer:
         """POST a verdict."""
+        return self.post_to("/api/verdict", value, **headers)
+
+    def post_to(self, path: str, value: Any, **headers: str | None) -> Answer:
+        """POST to an address of the page."""
         given = {"Content-Type": "application/json"}
         given |= {name.replace("_", "-"): value for name, value in headers.items()}  # type: ignore[misc]
         body = value if isinstance(value, bytes) else json.dumps(value).encode()
-        return self.ask("POST", "/api/verdict", body, given)
+        return self.ask("POST", path, body, given)
 
     def say(self, image: str, verdict: str, box: object = None) -> Answer:
         """Give a verdict on a photo named in full."""
@@ -121,16 +131,17 @@ def reviewing(
     out: Path, input: Path | None = None, reviewer: str = "tester", *, blind: bool = False
 ) -> Iterator[Client]:
     """The page of a folder on a free port, until the block ends."""
-    page = (open_blind_page if blind else open_page)(OutputFolder(out), input, reviewer)
+    live = open_live(OutputFolder(out), input, reviewer, blind=blind)
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
-    server, guard = make_server(page.app(), "review", listener, "127.0.0.1")
+    server, guard = make_server(live.app(), "review", listener, "127.0.0.1")
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
         cookie = f"detic-crop-review-{port}={guard.secret}"
-        yield Client(port, guard.secret, page, guard, cookie, guard.room)
+        yield Client(port, guard.secret, live, guard, cookie, guard.room)
     finally:
+        live.end()
         server.should_exit = True
         thread.join()
         listener.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from playwright.sync_api import Browser, Dialog, Page, Route, expect, sync_playwright
 
@@ -15,6 +16,7 @@ ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
     *("--disable-sync", "--no-first-run", "--disable-quic"),
 ]
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 VIEW = {"width": 1366, "height": 625}  # what a browser leaves of a 1366 × 768 screen
 STEP_MS = 120_000  # a busy machine may take long; nothing waits when it need not
 expect.set_options(timeout=STEP_MS)
@@ -31,8 +33,12 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def tab(browser: Browser, client: Client, dialogs: list[str] | None = None) -> Iterator[Page]:
+def tab(
+    browser: Browser, client: Client, dialogs: list[str] | None = None, **settings: Any
+) -> Iterator[Page]:
     """A page in a browser window of its own; whatever it complains about fails the test.
+
+    `settings` are those of playwright's `new_context`, such as `PHONE`.
 
     Questions are such complaints, too, unless `dialogs` is there to note them: then the answer is yes.
     """
@@ -42,7 +48,7 @@ def tab(browser: Browser, client: Client, dialogs: list[str] | None = None) -> I
         (complaints if dialogs is None else dialogs).append(dialog.type)
         dialog.accept()
 
-    context = browser.new_context(viewport=VIEW)  # type: ignore[arg-type]
+    context = browser.new_context(**{"viewport": VIEW, **settings})
     context.set_default_timeout(STEP_MS)
     page = context.new_page()
     page.on("pageerror", lambda error: complaints.append(str(error)))

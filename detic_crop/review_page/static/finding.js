@@ -2,6 +2,7 @@
 
 import { open } from "./moving.js";
 import { ask } from "./server.js";
+import { showSheet, showSheetCount } from "./sheet.js";
 import { $, filters, state } from "./state.js";
 import { fill, toast } from "./view.js";
 import { VIEWPOINT_KEYS } from "./viewpoint.js";
@@ -34,6 +35,7 @@ function addFilter(name, title, options) {
     if (select.value) filters.set(name, select.value);
     else filters.delete(name);
     select.classList.toggle("on", Boolean(select.value));
+    showSheetCount();
     select.blur();
     state.ahead = null;
     state.visited = [];
@@ -56,6 +58,7 @@ export function addFilters() {
     // A label may be empty; an empty choice means all.
     addFilter(filter, title, [["", `any ${title}`], ...options.filter(([value]) => value)]);
   }
+  showSheetCount();
 }
 
 let findTicket = 0;
@@ -104,6 +107,7 @@ function jump(id) {
   $("found").replaceChildren();
   showFound(false);
   $("find").blur();
+  showSheet(false);
   open(id);
 }
 

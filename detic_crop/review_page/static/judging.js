@@ -237,10 +237,10 @@ export function send(...said) {
   return sending;
 }
 
-// more: what is said beside the verdict, as the server names it.
-async function sendNow(id, verdict, boxes, note = null, more = {}) {
+// more: returns what is said beside the verdict, as the server names it; asked once all before it is on disk.
+async function sendNow(id, verdict, boxes, note = null, more = () => ({})) {
   try {
-    const said = { verdict, ...more, ...(verdict === "box" && { boxes }) };
+    const said = { verdict, ...more(), ...(verdict === "box" && { boxes }) };
     if (note) Object.assign(said, { note: note.text, note_before: note.before });
     const body = JSON.stringify({ id, ...said });
     const headers = { "Content-Type": "application/json" };

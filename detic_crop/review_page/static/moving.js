@@ -61,6 +61,7 @@ async function fetchAndShow(id, { remember = true, since = state.touched } = {})
   keepPlace();
   showPictures(lookAhead);
   render();
+  $("panel").scrollTop = 0;
   return true;
 }
 

@@ -1,6 +1,7 @@
 // The review page: keys, buttons, and how it starts.
 //
-// state ← server, choice ← view ← moving ← judging ← viewpoint ← finding ← review: each file imports only those before it.
+// state ← server, choice, sheet ← view ← moving ← judging ← viewpoint ← finding ← review: each file imports only those
+// before it.
 
 import { Drafts } from "./drafts.js";
 import { addFilters } from "./finding.js";
@@ -9,6 +10,7 @@ import {
 } from "./judging.js";
 import { open, poll, step } from "./moving.js";
 import { ask } from "./server.js";
+import { showSheet } from "./sheet.js";
 import { $, filters, state } from "./state.js";
 import { complain, drawing, handlers, isFree, showDrafts } from "./view.js";
 import { see, VIEWPOINT_KEYS } from "./viewpoint.js";
@@ -23,9 +25,14 @@ const KEYS = {
   c: () => cycle(1), C: () => cycle(-1),
   ArrowRight: () => step(true), j: () => step(true), ArrowLeft: () => step(false), k: () => step(false),
   ...Object.fromEntries(Object.entries(VIEWPOINT_KEYS).map(([key, viewpoint]) => [key, () => see(viewpoint)])),
-  f: () => $("find").focus(), "/": () => $("find").focus(), "?": help, Escape: reset, d: nextDraft,
+  f: find, "/": find, "?": help, Escape: reset, d: nextDraft,
 };
 const REPEATING = new Set(["ArrowRight", "ArrowLeft", "j", "k", "c", "C"]);
+
+function find() {
+  showSheet(true); // where the page is narrow, the field is in it
+  $("find").focus();
+}
 
 function help() {
   if ($("help").open) $("help").close();

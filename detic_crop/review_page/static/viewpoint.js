@@ -7,26 +7,28 @@ import { markBusy, render, toast } from "./view.js";
 
 export const VIEWPOINT_KEYS = { l: "left", r: "right", t: "top", e: "fluke" };
 
-let marking = Promise.resolve(); // each press finds what the one before it has said
-
 // Say it, or take it back where that is said already.
-export function see(viewpoint) {
+export async function see(viewpoint) {
   const row = state.view && state.view.row;
   if (!row || state.session.blind || state.busy || !maySay(isSeen())) return;
   state.marking += 1;
   markBusy();
-  marking = marking.then(() => mark(row, viewpoint)).finally(() => {
+  try {
+    const answer = await send(row.id, "", [], null, () => marked(row, viewpoint));
+    if (!answer) return;
+    row.viewpoint = answer.viewpoint;
+    if (filters.has("viewpoint")) state.ahead = null; // this photo has left the filter or come into it
+    toast(`${row.image}: viewpoint ${answer.viewpoint || "taken back"}`);
+    render();
+  } finally {
     state.marking -= 1;
     markBusy();
-  });
+  }
 }
 
-async function mark(row, viewpoint) {
-  const said = { viewpoint: row.viewpoint === viewpoint ? "" : viewpoint, viewpoint_before: row.viewpoint };
-  const answer = await send(row.id, "", [], null, said);
-  if (!answer) return;
-  row.viewpoint = answer.viewpoint;
-  if (filters.has("viewpoint")) state.ahead = null; // this photo has left the filter or come into it
-  toast(`${row.image}: ${row.viewpoint ? `viewpoint ${row.viewpoint}` : "viewpoint taken back"}`);
-  render();
+// What the same photo had when all said before was on disk; news of it may have come meanwhile.
+function marked(row, viewpoint) {
+  const here = state.view.row;
+  const before = (here && here.id === row.id ? here : row).viewpoint;
+  return { viewpoint: before === viewpoint ? "" : viewpoint, viewpoint_before: before };
 }
