@@ -12,6 +12,7 @@ from detic_crop.exports.job import Job
 from detic_crop.exports.names import NameOf, UniqueNames, plain, with_extension_of
 from detic_crop.exports.picture import Picture, each_animal
 from detic_crop.folder.times_file import load_times, read_time
+from detic_crop.report.groups import PANDAS_MISSING, individual_named
 from detic_crop.wording import counted, either
 
 UNKNOWN = "unknown"
@@ -21,12 +22,6 @@ DATE_COLUMNS = (
     *("date", "date_taken", "taken", "datetime", "date_time", "timestamp", "observed_on"),
     *("event_date", "encounter_date", "sighting_date", "datetimeoriginal"),
 )
-
-PANDAS_MISSING = frozenset({"", "na", "n/a", "nan", "-nan", "none", "null", "<na>", "#n/a", "#na"})
-"""What pandas reads as missing, in small letters."""
-
-_NOBODY = PANDAS_MISSING | {"-", "?", "unknown", "unidentified", "unk", "new_individual", "new_whale"}
-"""The last two stand for strangers in Kaggle's contests."""
 
 _DATE = re.compile(
     r"(?P<year>\d{4})(?:[-/:.](?P<month>\d{1,2})(?:[-/:.](?P<day>\d{1,2})"
@@ -127,8 +122,7 @@ class Dates:
 
 def individual_of(job: Job, picture: Picture) -> str:
     """Return the individual of a picture as the labels spell it; empty if nobody knows it."""
-    label = job.label(picture, job.individual_column)
-    return "" if label.casefold() in _NOBODY else label
+    return individual_named(job.label(picture, job.individual_column))
 
 
 def box_of(picture: Picture) -> PixelBox:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from detic_crop.exports.base import Export, Of
-from detic_crop.exports.individuals import PANDAS_MISSING, Tally, box_of, individual_of
+from detic_crop.exports.individuals import Tally, box_of, individual_of
 from detic_crop.exports.job import Job
 from detic_crop.exports.names import UniqueNames, UniqueWords, plain, with_extension_of
 from detic_crop.exports.picture import Picture
+from detic_crop.report.groups import PANDAS_MISSING
 
 _FOLDER = "all_images/"
 

@@ -6,7 +6,7 @@ last word of their own on each photo.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,6 +92,10 @@ class OwnVerdicts:
     def append(self, *verdicts: Verdict) -> list[Verdict]:
         """Write verdicts, and return what is new of this person's; see `VerdictLog.append`."""
         return self._own(self._log.append(*verdicts))
+
+    def append_decided(self, decide: Callable[[list[Verdict]], Sequence[Verdict]]) -> list[Verdict]:
+        """Write what is decided on this person's verdicts; see `VerdictLog.append_decided`."""
+        return self._own(self._log.append_decided(lambda new: decide(self._own(new))))
 
     def _own(self, verdicts: list[Verdict]) -> list[Verdict]:
         return [verdict for verdict in verdicts if is_same_person(verdict.reviewer, self._reviewer)]

@@ -10,7 +10,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -172,8 +172,17 @@ class VerdictLog:
         Raises:
             OutputError: they may not be on the disk, or the folder is another one than at the beginning.
         """
+        return self.append_decided(lambda new: verdicts)
+
+    def append_decided(self, decide: Callable[[list[Verdict]], Sequence[Verdict]]) -> list[Verdict]:
+        """Write verdicts that depend on what was written so far, as `append` does; nobody writes meanwhile.
+
+        Args:
+            decide: the verdicts added since the last call → those to write.
+        """
         with self._thread_lock, self._locked():
             new = self._read_new()
+            verdicts = decide(new)
             before = b""
             if self._rest:
                 before = self._lines.end_of(self._rest)

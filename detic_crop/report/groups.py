@@ -14,6 +14,18 @@ ENCOUNTER_COLUMNS = (
     *("survey", "survey_id", "outing", "trip"),
 )
 
+PANDAS_MISSING = frozenset({"", "na", "n/a", "nan", "-nan", "none", "null", "<na>", "#n/a", "#na"})
+"""What pandas reads as missing, in small letters."""
+
+_NOBODY = PANDAS_MISSING | {"-", "?", "unknown", "unidentified", "unk", "new_individual", "new_whale"}
+"""The last two stand for strangers in Kaggle's contests."""
+
+
+def individual_named(cell: str) -> str:
+    """Return the individual that a cell of the labels names, as it is spelled; empty if nobody knows it."""
+    name = cell.strip()
+    return "" if name.casefold() in _NOBODY else name
+
 
 def find_column(columns: Sequence[str], wanted: Sequence[str]) -> int | None:
     """Return the index of the first `wanted` name that is a column, in any case; None if none is."""

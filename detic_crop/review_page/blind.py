@@ -26,6 +26,7 @@ from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.sample import detected_records
 from detic_crop.report.suspicion import Doubts
 from detic_crop.review_page.describe import GONE, START_AGAIN, TAKEN_BACK, Describer, Judgeable
+from detic_crop.review_page.grid import NoGrid
 from detic_crop.review_page.page import ReviewPage, audit_to_review
 from detic_crop.review_page.rows import CountBoth, ReviewRows
 from detic_crop.wording import utf8
@@ -73,6 +74,9 @@ class BlindDescriber(Describer):
         """Return what the page says about one photo, without what might sway the person."""
         return {**super().describe(photo, last), "suspicion": None, "presence": None, "found_by": ""}
 
+    def _reasons(self, photo: AuditPhoto) -> list[str]:
+        return []
+
     def _judgeable_by_crop(self, record: Record) -> Judgeable:
         return Judgeable(TAKEN_BACK, f"{GONE}, and a blind review needs it. {START_AGAIN}")
 
@@ -118,7 +122,7 @@ def open_blind_page(folder: OutputFolder, input: str | os.PathLike[str] | None, 
     ]
     log = OwnVerdicts(VerdictLog(path), reviewer)
     rows = BlindRows(photos, log.refresh(), reviewer)
-    return ReviewPage(folder, audit, rows, BlindDescriber(folder, audit), log, reviewer)
+    return ReviewPage(folder, audit, rows, BlindDescriber(folder, audit), log, reviewer, NoGrid)
 
 
 def _refuse_same_person(

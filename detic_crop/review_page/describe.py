@@ -22,10 +22,12 @@ from detic_crop.folder.same_photo import is_same_photo
 from detic_crop.folder.verdict_lines import VERDICTS, Verdict
 from detic_crop.photos.location import NOWHERE, Location
 from detic_crop.photos.photo import Photo
-from detic_crop.report.html.thumbnails import photo_stamp, photo_thumbnail
+from detic_crop.report.html.thumbnails import crop_stamp, crop_thumbnail, photo_stamp, photo_thumbnail
 from detic_crop.report.model import Audit
 from detic_crop.report.photos import AuditPhoto
+from detic_crop.report.reasons import reasons_for
 from detic_crop.report.suspicion import FLAGS
+from detic_crop.review_page.cutouts import DecodedPhotos, Tile
 from detic_crop.review_page.rows import photo_id
 from detic_crop.system.memory_budget import MemoryBudget
 from detic_crop.wording import utf8
@@ -33,6 +35,7 @@ from detic_crop.wording import utf8
 # px, long side of a photo on the page; photos of 4 MP and more can be decoded at half their size.
 PHOTO_SIDE = 1280
 _PHOTO_QUALITY = 88
+CROP_SIDE = 512  # px, long side of a crop among many: two screen pixels for each of a card's
 _CACHED_PHOTOS = 12
 _MAX_LABELS = 12
 _CONTENT_TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
@@ -40,6 +43,11 @@ _CONTENT_TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/web
 
 GONE = "The photo is no longer where it was"
 START_AGAIN = "Start the review again with --in FOLDER, where the photos are now."
+_WITHOUT_CROP = {
+    "not_found": "no crop: no animal was found",
+    "not_listed": "no crop: the boxes file does not name the photo",
+    "too_small": "no crop: the animal is smaller than --min-side",
+}
 _BY_DETECTORS_CROP = ("accepted", "unsure", "rejected", "undone")
 _BY_OTHER_CROP = ("rejected", "undone")
 TAKEN_BACK = ("undone",)
@@ -77,9 +85,11 @@ class Describer:
         self._columns = audit.labels.columns if audit.labels else []
         self._key_column = audit.labels.key_column if audit.labels else ""
         self._locations = audit.whereabouts.locations
+        self._standing = audit.photos.standing
         self._moved = audit.whereabouts.given
         self._wanted = wanted_classes(audit.config.classes)
         self._memory = MemoryBudget.of_machine()
+        self._decoded = DecodedPhotos(self._memory)
         self._cached_jpeg = lru_cache(_CACHED_PHOTOS)(self._jpeg)
 
     def describe(self, photo: AuditPhoto, last: Verdict | None) -> dict[str, Any]:
@@ -90,7 +100,6 @@ class Describer:
             last: the last word on it, or None.
         """
         record = photo.record
-        labels = zip(self._columns, photo.labels[0] if photo.labels else (), strict=False)
         return {
             "id": photo_id(record.image),
             "image": record.image,
@@ -102,8 +111,9 @@ class Describer:
             "presence": record.presence,
             "found_by": record.found_by,
             "suspicion": round(photo.doubts.suspicion, 4),
+            "reasons": self._reasons(photo),
             "flags": [[flag.replace("_", " "), FLAGS[flag]] for flag in photo.doubts.flags],
-            "labels": [pair for pair in labels if pair[0] != self._key_column][:_MAX_LABELS],
+            "labels": self.label_cells(photo),
             "detected": detected_boxes(record),
             "candidates": self._candidates(record),
             **last_word(last),
@@ -135,6 +145,49 @@ class Describer:
             return Judgeable(may, f"{GONE}: only its crop can be judged. {START_AGAIN}")
         return Judgeable(TAKEN_BACK, f"{GONE}, and its crop is not there either. {START_AGAIN}")
 
+    def judgeable_by_crop(self, photo: AuditPhoto) -> Judgeable:
+        """Return which verdicts a photo may get from whoever sees its crops and nothing else."""
+        record = photo.record
+        by_photo = self.judgeable(photo)
+        if "accepted" not in by_photo.may:
+            return by_photo
+        if not self._has_crop(record):
+            return Judgeable(TAKEN_BACK, _WITHOUT_CROP.get(record.reason, "its crop is not there"))
+        if record.verdict in ("box", "whole"):
+            return Judgeable(TAKEN_BACK, "its crop is no longer the detector's; open it to judge it")
+        return Judgeable(("accepted", "undone"), "")
+
+    def crop_numbers(self, photo: AuditPhoto) -> list[int]:
+        """Return the number of each animal whose crop is there; 0 for the one crop of a photo."""
+        if photo.record.animals:
+            return [crop["number"] for crop in self._crops(photo.record)]
+        return [0] if self._has_crop(photo.record) else []
+
+    def label_cells(self, photo: AuditPhoto) -> list[tuple[str, str]]:
+        """Return label column and cell of a photo's first label row, without the column of its name."""
+        labels = zip(self._columns, photo.labels[0] if photo.labels else (), strict=False)
+        return [pair for pair in labels if pair[0] != self._key_column][:_MAX_LABELS]
+
+    def crop_version(self, photo: AuditPhoto) -> str:
+        """Return a text that differs between the crops that a photo has had."""
+        place = self._place_of(photo.record, main_crop(photo.record))
+        size = None if place is None else self._folder.crops.size(place)
+        return f"{crop_stamp(photo.record)}-{size}"
+
+    def crop_jpeg(self, photo: AuditPhoto, number: int) -> bytes:
+        """Return a JPEG of a crop without metadata, its long side at most `CROP_SIDE`.
+
+        Args:
+            photo: the photo.
+            number: one of `crop_numbers`.
+
+        Raises:
+            PhotoError: it cannot be decoded.
+            OSError: it does not exist.
+        """
+        data, _ = self.crop_file(photo, number or None)
+        return crop_thumbnail(data, photo.record.crop, CROP_SIDE, _PHOTO_QUALITY, self._memory)
+
     def _has_crop(self, record: Record) -> bool:
         return self._place_of(record, main_crop(record)) is not None
 
@@ -155,6 +208,12 @@ class Describer:
 
     def _photo_now(self, record: Record) -> Photo:
         return Photo.at(record.image, self._locations.get(record.image, NOWHERE))
+
+    def _reasons(self, photo: AuditPhoto) -> list[str]:
+        """Return why the photo deserves a look, in words with numbers."""
+        record = photo.record
+        found = candidates_of(record, self._folder.layout.candidates)
+        return reasons_for(photo, self._config, self._standing(record.image), found)
 
     def _candidates(self, record: Record) -> list[dict[str, Any]]:
         """Return all kept boxes: the detector's own, then eligible ones, then others, by falling score."""
@@ -190,6 +249,19 @@ class Describer:
 
     def _jpeg(self, record: Record, location: Location, version: int) -> bytes:
         return photo_thumbnail(record, location, PHOTO_SIDE, _PHOTO_QUALITY, self._memory)
+
+    def tile_jpeg(self, photo: AuditPhoto, tile: Tile) -> bytes:
+        """Return a part of the photo in full resolution, upright and without metadata.
+
+        Raises:
+            PhotoError: it cannot be decoded, or is another photo now.
+            OSError: it cannot be read.
+            ValueError: the tile lies outside the photo.
+        """
+        record = photo.record
+        tile.region((record.width, record.height))  # nothing is decoded for a tile that is not there
+        now = self._photo_now(record)
+        return tile.jpeg(self._decoded.pixels(record, now.location, now.version))
 
     def crop_file(self, photo: AuditPhoto, number: int | None) -> tuple[bytes, str]:
         """Return the bytes of a crop file, and its content type.

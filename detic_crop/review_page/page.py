@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import resources
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -23,16 +22,18 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.records import Record
 from detic_crop.folder.state import load_sample
-from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.folder.verdicts import VerdictLog
 from detic_crop.folder.whereabouts import look_for_photos
 from detic_crop.report.html.rendering import COLOURS, style
 from detic_crop.report.model import Audit
 from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.suspicion import FLAGS
+from detic_crop.review_page.cutouts import Tile
 from detic_crop.review_page.describe import TAKEN_BACK, Describer, last_word
-from detic_crop.review_page.rows import REVIEWED, Filter, Mask, ReviewRows, photo_id
+from detic_crop.review_page.grid import Grid
+from detic_crop.review_page.rows import Filter, Mask, ReviewRows, photo_id
 from detic_crop.review_page.said import LONGEST_NOTE, said_of
+from detic_crop.review_page.writer import Verdicts, VerdictWriter
 from detic_crop.web.answers import BodyError, body_of, json_answer, not_found, refuse
 from detic_crop.wording import utf8
 
@@ -45,29 +46,6 @@ _STATIC_TYPES = {
 _PICTURE_CACHE = "private, max-age=600"
 
 
-class Verdicts(Protocol):
-    """Where verdicts go; see `VerdictLog`."""
-
-    def refresh(self) -> list[Verdict]:
-        """Return the verdicts that came since the last call."""
-
-    def append(self, *verdicts: Verdict) -> list[Verdict]:
-        """Write verdicts; return all that came since the last call, these included."""
-
-
-class Desk:
-    """What verdicts are written at; it outlives that the page is opened anew.
-
-    Attributes:
-        writing: held while a verdict is written and noted.
-        given: number of verdicts and notes so far.
-    """
-
-    def __init__(self) -> None:
-        self.writing = threading.Lock()
-        self.given = 0
-
-
 class ReviewPage:
     """Answer the addresses of the page, which shows a folder as it was at one moment.
 
@@ -78,6 +56,7 @@ class ReviewPage:
         describer: reads what the page shows of a photo.
         log: where the verdicts go.
         reviewer: name of the person who judges.
+        grid: what answers of many photos at once.
 
     Attributes:
         edition: how often the page was opened anew before.
@@ -93,6 +72,7 @@ class ReviewPage:
         describer: Describer,
         log: Verdicts,
         reviewer: str,
+        grid: type[Grid] = Grid,
     ) -> None:
         self.edition = 0
         self.whereabouts = audit.whereabouts
@@ -100,11 +80,11 @@ class ReviewPage:
         self._folder = folder
         self._rows = rows
         self._describer = describer
-        self._log = log
+        self._writer = VerdictWriter(rows, log, reviewer)
+        self._grid = grid(rows, describer, self._writer)
         self._config = audit.config
         self._reviewer = reviewer
         self._journal_size = folder.layout.journal.stat().st_size
-        self._desk = Desk()
         static = resources.files("detic_crop.review_page").joinpath("static")
         self._static = {file.name: file.read_bytes() for file in static.iterdir() if file.is_file()}
         self._static[COLOURS] = utf8(style(COLOURS))
@@ -112,7 +92,7 @@ class ReviewPage:
     @property
     def given(self) -> int:
         """Number of verdicts and notes that were given on the page, since it was first opened."""
-        return self._desk.given
+        return self._writer.desk.given
 
     @property
     def waiting(self) -> int:
@@ -122,7 +102,7 @@ class ReviewPage:
     def follow(self, earlier: ReviewPage) -> None:
         """Take the place of an earlier page of this folder: what is given there now, counts here."""
         self.edition = earlier.edition + 1
-        self._desk = earlier._desk
+        self._writer.desk = earlier._writer.desk
 
     def app(self) -> Starlette:
         """Return the ASGI application."""
@@ -131,6 +111,7 @@ class ReviewPage:
                 Route("/", self._index, methods=["GET"]),
                 Route("/static/{name}", self._static_file, methods=["GET"]),
                 Route("/photo/{id}", self._photo, methods=["GET"]),
+                Route("/photo/{id}/{reduction}/{column}/{row}", self._tile, methods=["GET"]),
                 Route("/crop/{id}", self._crop, methods=["GET"]),
                 Route("/crop/{id}/{number:int}", self._crop, methods=["GET"]),
                 Route("/api/session", self._session, methods=["GET"]),
@@ -140,6 +121,7 @@ class ReviewPage:
                 Route("/api/find", self._find, methods=["GET"]),
                 Route("/api/changes", self._changes, methods=["GET"]),
                 Route("/api/verdict", self._verdict, methods=["POST"]),
+                *self._grid.routes(),
             ]
         )
 
@@ -161,6 +143,18 @@ class ReviewPage:
             return not_found()
         try:
             jpeg = self._describer.photo_jpeg(photo)
+        except (PhotoError, OSError, MemoryError, ValueError):
+            return not_found()
+        return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": _PICTURE_CACHE})
+
+    def _tile(self, request: Request) -> Response:
+        photo = self._asked_for(request)
+        if photo is None:
+            return not_found()
+        given = request.path_params
+        try:
+            tile = Tile.parse(given["reduction"], given["column"], given["row"])
+            jpeg = self._describer.tile_jpeg(photo, tile)
         except (PhotoError, OSError, MemoryError, ValueError):
             return not_found()
         return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": _PICTURE_CACHE})
@@ -218,8 +212,8 @@ class ReviewPage:
 
     def _row(self, request: Request) -> Response:
         """Answer with the photo `at`, or where to begin, and its neighbours in the filter."""
-        self._catch_up()  # a verdict may have gone to the page before this one
-        mask = self._rows.mask(_filter(request))
+        self._writer.refresh()  # a verdict may have gone to the page before this one
+        mask = self._rows.mask(Filter.of_query(request.query_params))
         asked = request.query_params.get("at")
         rank = self._rows.rank_of.get(asked) if asked else self._rows.first(mask)
         if asked and rank is None:
@@ -232,22 +226,24 @@ class ReviewPage:
         ids = {name: None if other is None else self._id(other) for name, other in neighbours.items()}
         row = self._describer.describe(self._rows.photos[rank], self._rows.last(rank))
         position = int(mask[: rank + 1].sum()) if mask[rank] else None
-        return {"row": row, "position": position, **ids}
+        name = self._rows.individuals.of(rank)
+        individual = {"name": name, "photos": self._rows.individuals.count(name)} if name else None
+        return {"row": row, "individual": individual, "position": position, **ids}
 
     def _id(self, rank: int) -> str:
         return photo_id(self._rows.photos[rank].record.image)
 
     def _counts(self, request: Request) -> Response:
         """Answer with what each choice of each filter would show: photos left to review, and all."""
-        return json_answer(self._rows.counts(_filter(request)))
+        return json_answer(self._rows.counts(Filter.of_query(request.query_params)))
 
     def _overview(self, request: Request) -> Response:
         """Answer with what was said of all photos, and what is left of them and of a filter."""
-        self._catch_up()
+        self._writer.refresh()
         flags = [
             [flag, _spoken("flag", flag).partition(":")[0], left] for flag, left in self._rows.flags_left()
         ]
-        here = self._rows.progress(self._rows.mask(_filter(request)))
+        here = self._rows.progress(self._rows.mask(Filter.of_query(request.query_params)))
         return json_answer({**self._rows.overview(), "flags": flags, "here": here})
 
     def _find(self, request: Request) -> Response:
@@ -264,7 +260,7 @@ class ReviewPage:
 
     def _changes(self, request: Request) -> Response:
         """Answer with the verdicts of other tabs and processes, and whether the run has gone on meanwhile."""
-        self._catch_up()
+        self._writer.refresh()
         since = request.query_params.get("since", "0")
         count, ranks = self._rows.changes(int(since) if since.isdecimal() and len(since) < 10 else 0)
         with suppress(OSError):
@@ -272,11 +268,6 @@ class ReviewPage:
             changed = [self._id(rank) for rank in ranks]
             return json_answer({"since": count, "changed": changed, "stale": stale, "edition": self.edition})
         return json_answer({"since": count, "changed": [], "stale": True, "edition": self.edition})
-
-    def _catch_up(self) -> None:
-        """Note the verdicts of other tabs, pages and processes."""
-        with self._desk.writing:
-            self._rows.note(self._log.refresh())
 
     async def _verdict(self, request: Request) -> Response:
         try:
@@ -303,11 +294,7 @@ class ReviewPage:
         if said.viewpoint and allowed.may == TAKEN_BACK:
             return refuse(409, allowed.problem)
         try:
-            with self._desk.writing:
-                self._rows.note(self._log.refresh())
-                verdict = said.after(record.image, self._rows.last(rank), self._reviewer)
-                self._rows.note(self._log.append(verdict))
-                self._desk.given += 1
+            self._writer.write(rank, said)
         except ValueError as error:
             return refuse(409, one_line(error))
         except OutputError as error:
@@ -316,7 +303,7 @@ class ReviewPage:
             {
                 **last_word(self._rows.last(rank)),
                 "since": self._rows.changes(0)[0],
-                **self._rows.progress(self._rows.mask(_filter(request))),
+                **self._rows.progress(self._rows.mask(Filter.of_query(request.query_params))),
             }
         )
 
@@ -356,20 +343,6 @@ def audit_to_review(
         )
     whereabouts = look_for_photos(folder, state.records, input)
     return Audit.of(folder, state.records, state.config, whereabouts), state.records
-
-
-def _filter(request: Request) -> Filter:
-    given = request.query_params
-    reviewed = given.get("reviewed", "")
-    return Filter(
-        flag=given.get("flag", ""),
-        status=given.get("status", ""),
-        class_name=given.get("class", ""),
-        labels={n.removeprefix("label:"): v for n, v in given.items() if n.startswith("label:")},
-        reviewed=reviewed if reviewed in REVIEWED else "",
-        sample=given.get("sample") == "yes",
-        viewpoint=given.get("viewpoint", ""),
-    )
 
 
 def _spoken(filter_name: str, value: str) -> str:

@@ -21,6 +21,7 @@ from detic_crop.folder.verdict_lines import VERDICTS, VIEWPOINTS, Verdict
 from detic_crop.folder.verdicts import decision_of, verdict_followed_by
 from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.suspicion import FLAGS
+from detic_crop.review_page.individuals import Individuals
 from detic_crop.wording import utf8
 
 Mask = NDArray[np.bool_]
@@ -49,6 +50,7 @@ class Filter:
         reviewed: ``no``, ``yes``, ``unsure`` where the reviewer could not tell, ``note`` where somebody wrote
             one, or empty.
         sample: True for photos of the drawn sample only.
+        individual: name of an individual in the labels.
         viewpoint: one of `VIEWPOINTS`, or ``none`` where nothing was said of it.
     """
 
@@ -58,7 +60,23 @@ class Filter:
     labels: Mapping[str, str] = field(default_factory=dict)
     reviewed: str = ""
     sample: bool = False
+    individual: str = ""
     viewpoint: str = ""
+
+    @classmethod
+    def of_query(cls, query: Mapping[str, str]) -> Filter:
+        """Return the filter that an address asks for; what nothing can be filtered by is ignored."""
+        reviewed = query.get("reviewed", "")
+        return cls(
+            flag=query.get("flag", ""),
+            status=query.get("status", ""),
+            class_name=query.get("class", ""),
+            labels={n.removeprefix("label:"): v for n, v in query.items() if n.startswith("label:")},
+            reviewed=reviewed if reviewed in REVIEWED else "",
+            sample=query.get("sample") == "yes",
+            individual=query.get("individual", ""),
+            viewpoint=query.get("viewpoint", ""),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +123,9 @@ class ReviewRows:
         columns: names of the label columns.
         verdicts: all verdicts that were given, the latest last.
         sample: keys of the drawn sample.
+
+    Attributes:
+        individuals: whom the photos show, by the labels.
     """
 
     def __init__(
@@ -126,6 +147,7 @@ class ReviewRows:
         self._status = _Coded.of([record.status for record in records])
         self._class = _Coded.of([record.class_name for record in records])
         self._labels = _label_columns(self.photos, columns)
+        self.individuals = Individuals(self.photos, columns)
         drawn = set(sample)
         self._sample = np.fromiter((record.image in drawn for record in records), bool, len(records))
         self._last: dict[int, Verdict] = {}
@@ -209,6 +231,8 @@ class ReviewRows:
             masks[f"label:{column}"] = self._none() if coded is None else coded.mask(value)
         if wanted.sample:
             masks["sample"] = self._sample
+        if wanted.individual:
+            masks["individual"] = self.individuals.mask(wanted.individual)
         if wanted.viewpoint:
             masks["viewpoint"] = self._by_viewpoint().get(wanted.viewpoint, self._none())
         if wanted.reviewed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import unicodedata
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from detic_crop.boxes.detections import BOX_DECIMALS
 from detic_crop.boxes.geometry import Box, clip
 from detic_crop.folder.verdict_lines import VERDICTS, VIEWPOINTS, Verdict
 from detic_crop.folder.verdicts import now
+from detic_crop.wording import utf8
 
 MOST_BOXES = 999
 """Animals of one photo: their numbers are in the names of the crops."""
@@ -67,6 +69,14 @@ class Said(NamedTuple):
         if before.verdict != "undone":
             reviewer = before.reviewer
         return Verdict(image, before.verdict, before.boxes, reviewer, now(), note, viewpoint)
+
+
+def stamp_of(last: Verdict | None) -> str:
+    """Return a hash of the verdict that stands, by whomever; empty without one, whatever is noted."""
+    if last is None or last.verdict == "undone":
+        return ""
+    said = repr((last.verdict, last.boxes, last.reviewer, last.time))
+    return hashlib.blake2s(utf8(said), digest_size=8).hexdigest()
 
 
 def said_of(asked: Mapping[str, Any], resolution_wh: tuple[int, int]) -> Said:

@@ -144,18 +144,7 @@ def photo_thumbnail(
     Raises:
         PhotoError: it cannot be read or decoded, or is another photo now.
     """
-    # What the run accepted is accepted again, however large, and no more than that.
-    pixels = max(1, record.width * record.height)
-    asking = Asking(tries, TimeLeft(DEFAULT_PHOTO_TIMEOUT))
-    try:
-        with location.source(record.file_size, most_bytes(pixels), asking) as source:
-            if record.file_size not in (0, source.size):
-                raise changed_photo()
-            photo = PhotoFile.open(source, memory, name=record.image, max_pixels=pixels)
-    except PhotoError as error:
-        if error.reason in ("too_many_pixels", "photo_changed"):  # it has grown
-            raise changed_photo() from error
-        raise
+    photo = open_photo(record, location, memory, tries)
     try:
         decoded = _decode_small(photo, side)
         if decoded.resolution_wh != (record.width, record.height):
@@ -163,6 +152,34 @@ def photo_thumbnail(
         return _small_jpeg(decoded, side, quality)
     finally:
         photo.give_back()
+
+
+def open_photo(
+    record: Record, location: Location, memory: MemoryBudget, tries: int | None = None
+) -> PhotoFile:
+    """Read a photo that has as many bytes as when the run saw it; the caller gives back what was borrowed.
+
+    Args:
+        record: record of the photo.
+        location: where the photo is.
+        memory: where memory is borrowed.
+        tries: most requests to a store; None for its usual number.
+
+    Raises:
+        PhotoError: it cannot be read, or is another photo now.
+    """
+    # What the run accepted is accepted again, however large, and no more than that.
+    pixels = max(1, record.width * record.height)
+    asking = Asking(tries, TimeLeft(DEFAULT_PHOTO_TIMEOUT))
+    try:
+        with location.source(record.file_size, most_bytes(pixels), asking) as source:
+            if record.file_size not in (0, source.size):
+                raise changed_photo()
+            return PhotoFile.open(source, memory, name=record.image, max_pixels=pixels)
+    except PhotoError as error:
+        if error.reason in ("too_many_pixels", "photo_changed"):  # it has grown
+            raise changed_photo() from error
+        raise
 
 
 def crop_thumbnail(data: bytes, name: str, side: int, quality: int, memory: MemoryBudget) -> bytes:

@@ -89,3 +89,25 @@ export function boxBetween([ax, ay], [bx, by], width, height) {
     inside(Math.max(ay, by), height),
   ];
 }
+
+// A box at another place, of the same size and inside the photo.
+export function movedBox([left, top, right, bottom], dx, dy, width, height) {
+  const x = Math.min(Math.max(dx, -left), width - right);
+  const y = Math.min(Math.max(dy, -top), height - bottom);
+  return [left + x, top + y, right + x, bottom + y].map(toHundredths);
+}
+
+// A box of which one edge (0 left, 1 top, 2 right, 3 bottom) has moved, by no more than leaves a pixel of it.
+export function withEdgeMoved(box, edge, by, width, height) {
+  const opposite = box[(edge + 2) % 4];
+  const limit = edge % 2 ? height : width;
+  const [low, high] = edge < 2 ? [0, opposite - 1] : [opposite + 1, limit];
+  const moved = [...box];
+  moved[edge] = toHundredths(Math.min(Math.max(box[edge] + by, low), high));
+  return moved;
+}
+
+// What the server keeps of an edge.
+function toHundredths(edge) {
+  return Math.round(edge * 100) / 100;
+}

@@ -5,15 +5,13 @@ import { ask } from "./server.js";
 import { showSheet, showSheetCount } from "./sheet.js";
 import { $, filters, state } from "./state.js";
 import { fill, toast } from "./view.js";
-import { VIEWPOINT_KEYS } from "./viewpoint.js";
+import { VIEWPOINTS } from "./viewpoint.js";
 
 const REVIEWED = [
   ["", "all photos"], ["no", "not reviewed"], ["yes", "reviewed"], ["unsure", "unsure"], ["note", "with a note"],
 ];
 
-const VIEWPOINTS = [
-  ["", "any viewpoint"], ...["none", ...Object.values(VIEWPOINT_KEYS)].map((name) => [name, `viewpoint: ${name}`]),
-];
+const BY_VIEWPOINT = [["", "any viewpoint"], ...["none", ...VIEWPOINTS].map((name) => [name, `viewpoint: ${name}`])];
 
 function addFilter(name, title, options) {
   const select = document.createElement("select");
@@ -46,7 +44,7 @@ function addFilter(name, title, options) {
 
 export function addFilters() {
   addFilter("reviewed", "Reviewed or not", REVIEWED);
-  if (!state.session.blind) addFilter("viewpoint", "Viewpoint", VIEWPOINTS);
+  if (!state.session.blind) addFilter("viewpoint", "Viewpoint", BY_VIEWPOINT);
   for (const { filter, values } of state.session.choices) {
     if (values.length < 2 && filter !== "flag" && filter !== "sample") continue;
     const title = filter.replace(/^label:/, "");

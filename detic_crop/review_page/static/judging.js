@@ -135,7 +135,7 @@ export function maySay(allowed) {
   return isSeen;
 }
 
-function mayChoose() {
+export function mayChoose() {
   if (!isFree()) return false;
   if (isAllowed("box")) return true;
   toast(whyNot(state.view.row) || "The photo is not shown, so no box can be chosen.");

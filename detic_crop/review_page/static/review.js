@@ -1,19 +1,21 @@
 // The review page: keys, buttons, and how it starts.
 //
-// state ← server, choice, sheet ← view ← moving ← judging ← viewpoint ← finding ← review: each file imports only those
-// before it.
+// state ← server, choice, sheet ← view ← moving ← judging ← viewpoint ← finding, looking ← nudging ← review: each file
+// imports only those before it.
 
 import { Drafts } from "./drafts.js";
 import { addFilters } from "./finding.js";
 import {
   addAnother, cycle, draw, dropPicked, give, nextDraft, pick, reset, saveNote, take, takeNumber, undo, writeNote,
 } from "./judging.js";
+import { LOOKING_KEYS } from "./looking.js";
 import { open, poll, step } from "./moving.js";
+import { isNudge, nudge } from "./nudging.js";
 import { ask } from "./server.js";
 import { showSheet } from "./sheet.js";
 import { $, filters, state } from "./state.js";
 import { complain, drawing, handlers, isFree, showDrafts } from "./view.js";
-import { see, VIEWPOINT_KEYS } from "./viewpoint.js";
+import { see, VIEWPOINT_KEYS, VIEWPOINTS } from "./viewpoint.js";
 
 const POLL_MS = 2000;
 
@@ -24,10 +26,11 @@ const KEYS = {
   q: () => give("unsure"), n: addAnother, Delete: dropPicked, Backspace: dropPicked, m: () => $("note").focus(),
   c: () => cycle(1), C: () => cycle(-1),
   ArrowRight: () => step(true), j: () => step(true), ArrowLeft: () => step(false), k: () => step(false),
-  ...Object.fromEntries(Object.entries(VIEWPOINT_KEYS).map(([key, viewpoint]) => [key, () => see(viewpoint)])),
+  ...VIEWPOINT_KEYS,
   f: find, "/": find, "?": help, Escape: reset, d: nextDraft,
+  ...LOOKING_KEYS,
 };
-const REPEATING = new Set(["ArrowRight", "ArrowLeft", "j", "k", "c", "C"]);
+const REPEATING = new Set(["ArrowRight", "ArrowLeft", "j", "k", "c", "C", "+", "=", "-"]);
 
 function find() {
   showSheet(true); // where the page is narrow, the field is in it
@@ -44,6 +47,11 @@ document.addEventListener("keydown", (event) => {
   if (!state.view || event.isComposing || target.closest("input, select, textarea")) return;
   if ($("help").open) {
     if (key === "?") help();
+    return;
+  }
+  if (isNudge(event)) {
+    event.preventDefault(); // Alt+← would leave the page
+    if (state.view.row) nudge(event);
     return;
   }
   if (event.metaKey || event.ctrlKey || event.altKey) {
@@ -78,7 +86,7 @@ onClick("previous", () => step(false));
 onClick("next", () => step(true));
 onClick("help-button", help);
 onClick("drafts", nextDraft);
-for (const viewpoint of Object.values(VIEWPOINT_KEYS)) onClick(`viewpoint-${viewpoint}`, () => see(viewpoint));
+for (const viewpoint of VIEWPOINTS) onClick(`viewpoint-${viewpoint}`, () => see(viewpoint));
 
 $("note").addEventListener("input", writeNote);
 $("note").addEventListener("blur", saveNote);

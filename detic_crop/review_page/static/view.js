@@ -4,18 +4,34 @@ import { cropRectangle, placeInSquare, sameBox, sameBoxes } from "./boxes.js";
 import { animals, isAllowed, isSeen, isSeveral, nameOf, pickedBox, taken, whyNot, wordsOfGiven } from "./choice.js";
 import { Drawing } from "./drawing.js";
 import { $, state } from "./state.js";
+import { Tiles } from "./tiles.js";
+import { Viewport } from "./viewport.js";
 
 const TOAST_MS = 3500;
 
 // What to do with a box that was drawn, or one that was clicked; `review.js` fills it.
 export const handlers = { drawn: null, clicked: null };
 
-export const drawing = new Drawing($("stage"), $("frame"), $("overlay"), {
+export const viewport = new Viewport($("stage"), $("frame"), {
+  changed: () => showView(),
+  taken: () => drawing.cancel(),
+});
+const tiles = new Tiles($("tiles"), $("photo"), () => preview(drawing.selected));
+
+export const drawing = new Drawing(viewport, $("frame"), $("overlay"), {
   drawn: (box, at) => handlers.drawn(box, at),
   clicked: (box) => handlers.clicked(box),
   dragged: (box) => preview(box),
   dropped: () => render(),
 });
+
+// Another part of the photo: the boxes go with it.
+function showView() {
+  drawing.render();
+  if (state.picture === "shown") tiles.lookAt(viewport.view, viewport.size, viewport.density);
+  $("zoom-pixels").textContent = `${viewport.percent} %`;
+  $("zoom-pixels").setAttribute("aria-label", `Zoom ${viewport.percent} %: show each photo pixel as one of the screen`);
+}
 
 export function complain(error) {
   state.offline = error instanceof TypeError; // what fetch says when nobody answers
@@ -57,6 +73,7 @@ export function showPictures(then) {
   const photo = $("photo");
   $("empty").hidden = Boolean(row);
   state.picture = row && row.may.includes("box") ? "waiting" : "none";
+  tiles.show(state.picture === "none" ? null : row);
   showStage();
   markBusy();
   if (!row) return;
@@ -70,6 +87,7 @@ export function showPictures(then) {
     document.body.dataset.shown = row.id;
     showStage();
     if (how !== "shown") render();
+    else showView();
     preview(drawing.selected);
     markBusy();
     then();
@@ -89,7 +107,7 @@ export function showPictures(then) {
 function showStage() {
   const { row } = state.view;
   const isGone = Boolean(row) && state.picture === "none";
-  $("frame").hidden = !row || isGone;
+  for (const name of ["frame", "tiles", "overlay", "zoom"]) $(name).hidden = !row || isGone;
   $("instead").hidden = !isGone;
   $("preview-figure").hidden = isGone;
   $("instead-crop").hidden = !isGone || !row.has_crop;
@@ -134,12 +152,8 @@ export function render() {
   showHeld(row);
   $("problem").textContent = whyNot(row);
   $("problem").hidden = !whyNot(row);
-  fill("flags", row.flags, ([name, rule]) => {
-    const item = document.createElement("li");
-    item.textContent = name;
-    item.title = rule;
-    return item;
-  });
+  fill("flags", row.flags, ([name]) => textItem(name));
+  fill("reasons", row.reasons, textItem);
   showFacts(row);
   if (isSeveral()) {
     const isOutlined = (box) => boxes.some((other) => sameBox(other, box));
@@ -240,6 +254,12 @@ export function fill(id, items, make) {
   $(id).replaceChildren(...items.map(make));
 }
 
+function textItem(words) {
+  const item = document.createElement("li");
+  item.textContent = words;
+  return item;
+}
+
 function candidateItem(candidate, i) {
   const kind = candidate.own ? "own" : candidate.eligible ? "eligible" : "weak";
   const parts = [["number", i < 0 ? "+" : i < 9 ? `${i + 1}` : "·"], ...partsOfFound(candidate)];
@@ -304,6 +324,7 @@ function preview(box) {
     const [x1, y1, x2, y2] = rectangle.map((edge) => edge * ratio);
     paint.imageSmoothingQuality = "high";
     paint.drawImage(photo, x1, y1, x2 - x1, y2 - y1, ...picture);
+    tiles.paintInto(paint, rectangle, picture);
   }
   const size = `${rectangle[2] - rectangle[0]} × ${rectangle[3] - rectangle[1]} px`;
   $("preview-caption").textContent = `${box ? "outlined" : "whole photo"}: ${size}`;

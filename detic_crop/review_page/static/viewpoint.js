@@ -5,7 +5,10 @@ import { maySay, send } from "./judging.js";
 import { filters, state } from "./state.js";
 import { markBusy, render, toast } from "./view.js";
 
-export const VIEWPOINT_KEYS = { l: "left", r: "right", t: "top", e: "fluke" };
+export const VIEWPOINTS = ["left", "right", "top", "fluke"];
+export const VIEWPOINT_KEYS = {
+  l: () => see("left"), r: () => see("right"), t: () => see("top"), e: () => see("fluke"),
+};
 
 // Say it, or take it back where that is said already.
 export async function see(viewpoint) {
