@@ -5,9 +5,11 @@ import {
   choiceOf, firstChoice, isAllowed, isSeveral, largestOf, startAgain, taken, whyNot, wordsOf,
 } from "./choice.js";
 import { open, step } from "./moving.js";
+import { noteVerdict } from "./pace.js";
+import { leftOf } from "./progress.js";
 import { ask, query } from "./server.js";
 import { $, filters, state } from "./state.js";
-import { complain, drawing, isFree, markBusy, render, toast } from "./view.js";
+import { complain, drawing, handlers, isFree, markBusy, render, toast } from "./view.js";
 
 const MOST_ANIMALS = 999;
 
@@ -156,6 +158,7 @@ export async function give(verdict, boxes = []) {
   if (state.busy || !row || !mayJudge(verdict)) return;
   const since = state.touched;
   const before = row.verdict;
+  const left = leftOf(state.view);
   const same = before && before.verdict === verdict && (verdict !== "box" || sameBoxes(inOrder(before.boxes), boxes));
   if (same) {
     if (!(await saveNote())) return;
@@ -177,11 +180,12 @@ export async function give(verdict, boxes = []) {
     }
     state.given.push({ id: row.id, before, draft, photo: row.photo });
     toast(`${row.image}: ${wordsOf({ verdict, boxes })} (u takes it back)`);
+    noteVerdict();
     const last = !state.view.next;
     if (filters.has("reviewed")) state.ahead = null; // this photo has left the filter or come into it
     const isThere = await open(state.view.next || row.id, { since });
     if (!isThere) render();
-    else if (last) toast("That was the last photo of these filters.");
+    else if (last || (left && !leftOf(state.view))) handlers.finish();
   } finally {
     setBusy(false);
   }
@@ -249,11 +253,12 @@ async function sendNow(id, verdict, boxes, note = null, more = () => ({})) {
     const { verdict: given, note: written, viewpoint } = answer;
     if (state.view.row && state.view.row.id === id) Object.assign(state.view.row, { verdict: given, note: written, viewpoint });
     if (state.ahead) {
-      const { reviewed, unsure, total } = answer;
-      state.ahead.answer = state.ahead.answer.then((next) => ({ ...next, reviewed, unsure, total }));
+      const { reviewed, unsure, total, all } = answer;
+      state.ahead.answer = state.ahead.answer.then((next) => ({ ...next, reviewed, unsure, total, all }));
       state.ahead.answer.catch(() => {});
     }
     $("error").hidden = true;
+    handlers.changed();
     return answer;
   } catch (error) {
     await drawing.released();
