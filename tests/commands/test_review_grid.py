@@ -99,7 +99,7 @@ def test_pages_follow_the_order_of_the_page(client: Client) -> None:
 
 
 def test_a_card_says_what_the_table_says(finished: Path, client: Client) -> None:
-    rows = {row["image"]: row for row in rows_of(finished / "out")}
+    rows = {row["image"]: row for row in reversed(rows_of(finished / "out"))}  # its first label row
     for card in page_of(client, size=100)["cards"]:
         row = rows[card["image"]]
         assert ";".join(name.replace(" ", "_") for name, _ in card["flags"]) == row["flags"]
@@ -186,7 +186,7 @@ def test_a_page_is_accepted_with_one_write(
 ) -> None:
     cards = page_of(client)["cards"]
     chosen = [card for n, card in enumerate(cards) if n not in (3, 7)]
-    syncs = []
+    syncs: list[int] = []
     monkeypatch.setattr("os.fsync", syncs.append)
     answer = give(client, accepting(chosen), "reviewed=no").json()
     assert answer["refused"] == []
@@ -327,10 +327,11 @@ def test_bodies_that_are_no_verdicts(client: Client, body: bytes) -> None:
 def test_verdicts_that_the_grid_does_not_give(finished: Path, client: Client) -> None:
     cards = page_of(client, size=40)["cards"]
     (good, *_) = accepting(cards)
-    for change in (
+    changes: tuple[dict[str, Any], ...] = (
         *({"verdict": "rejected"}, {"verdict": "box", "box": [1, 2, 3, 4]}, {"verdict": []}, {"seen": None}),
         *({"verdict": ""}, {"seen": 3}, {"id": None}, {"id": "../x"}),
-    ):
+    )
+    for change in changes:
         assert give(client, [good | change]).status == 400, change
     for missing in good:
         assert give(client, [{name: value for name, value in good.items() if name != missing}]).status == 400

@@ -5,12 +5,13 @@
 
 import { arrange, columnCount, elements, fateOf, showCards, updateCards } from "./cards.js";
 import { isInHand } from "./choice.js";
-import { showFilters } from "./finding.js";
+import { countAgain, showFilters } from "./finding.js";
+import { finish } from "./finish.js";
 import { keepPlace, open } from "./moving.js";
 import { ask, query } from "./server.js";
 import { $, filters, state } from "./state.js";
 import { countOut, forgetJudged, isOut, openOnes, readTakenOut, takeOut } from "./taken_out.js";
-import { complain, drawing, handlers, markBusy, render, toast } from "./view.js";
+import { complain, drawing, handlers, markBusy, render, showCard, toast } from "./view.js";
 
 let cards = []; // of this page, as the server describes them
 let before = 0; // photos of the filters before this page
@@ -23,6 +24,7 @@ const seen = new Set(); // ids of cards that were in the window
 
 function show(isShown) {
   state.grid = isShown;
+  showCard(false);
   $("grid").hidden = !isShown;
   document.querySelector("main").hidden = isShown;
   $("grid-button").setAttribute("aria-pressed", String(isShown));
@@ -91,8 +93,8 @@ function showAll() {
 }
 
 // In the header, as beside one photo.
-function showProgress({ reviewed, unsure, total: all }) {
-  Object.assign(state.view, { reviewed, unsure, total: all });
+function showProgress({ reviewed, unsure, total: count, all }) {
+  Object.assign(state.view, { reviewed, unsure, total: count, all });
   render();
 }
 
@@ -171,8 +173,13 @@ async function accept() {
   if (words === null) return;
   if (words) toast(words);
   if (await load({ after: cards[cards.length - 1].id })) return;
+  if (!countOut()) {
+    show(false);
+    await finish();
+    return;
+  }
   await refresh().catch(complain);
-  toast(`${words} That was the last page.`.trim());
+  toast(`${words} That was the last page: look at what you took out.`.trim());
 }
 
 // What was done, once the verdicts are on disk; else null.
@@ -200,6 +207,7 @@ async function post(verdicts) {
     const answer = await ask(`api/verdicts?${query()}`, { method: "POST", headers, body: JSON.stringify({ verdicts }) });
     state.ahead = null;
     $("error").hidden = true;
+    handlers.changed();
     return answer;
   } finally {
     state.busy = false;
@@ -244,6 +252,7 @@ function setFilters(wanted) {
   state.ahead = null;
   state.visited = [];
   showFilters();
+  countAgain();
 }
 
 async function goBack() {
@@ -387,13 +396,37 @@ export async function startGrid(page) {
   await load({ from: page });
 }
 
-Object.assign(handlers, {
-  opening: () => { if (state.grid) show(false); else showNarrowed(); },
-  heard: (ids) => {
-    if (state.grid && ids.some((id) => elements.has(id))) refresh().catch(complain);
-    if (ids.some(isOut)) openOnes().then(() => state.grid && showAll(), complain);
-  },
-});
+// A photo is about to be shown.
+export function leaveGrid() {
+  if (state.grid) show(false);
+  else showNarrowed();
+}
+
+// Others have judged these photos, or this tab has, on the page of one photo.
+export function heard(ids) {
+  if (state.grid && ids.some((id) => elements.has(id))) refresh().catch(complain);
+  if (ids.some(isOut)) openOnes().then(() => state.grid && showAll(), complain);
+}
+
+// The server has opened the folder anew.
+export function renewGrid() {
+  if (!state.grid) return;
+  refresh().catch((error) => (error.status === 404 ? load({}) : complain(error)));
+}
+
+// Other filters were chosen.
+export function filtered() {
+  showNarrowed();
+  if (state.grid) load({});
+}
+
+// After the last of the photos that were taken out: true where the grid comes back.
+export function backFromTakenOut() {
+  const last = places[places.length - 1];
+  if (!filters.has("photos") || !last || !last.isGrid) return false;
+  goBack();
+  return true;
+}
 
 const BUTTONS = {
   "grid-button": () => (state.grid ? leave() : showGrid()), "grid-accept": accept, "grid-undo": undoAcceptance,
@@ -406,5 +439,4 @@ for (const [id, action] of Object.entries(BUTTONS)) {
     action();
   });
 }
-$("filters").addEventListener("change", () => { if (state.grid) load({}); });
 new ResizeObserver(() => { if (state.grid) arrange(); }).observe($("cards"));
