@@ -250,6 +250,44 @@ def review(cropped: str, no_browser: bool, blind: bool, **given: Any) -> int:
 
 
 @cli.command()
+@option(
+    "--root",
+    multiple=True,
+    metavar="FOLDER",
+    help="a folder below which folders may be chosen; may be repeated  [default: your home folder]",
+)
+@option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    help="0 takes any free one  [default: 8377, if free]",
+)
+@option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="address to listen on")
+@option("--no-browser", is_flag=True, help="only print the page's address")
+@option(
+    "--token-file",
+    metavar="FILE",
+    help="file with the token that programs show  [default: DETIC_CROP_APP_TOKEN, else a new one each time]",
+)
+@option("--state", metavar="FOLDER", help="where the list of jobs is kept  [default: of your user]")
+@option("--at-once", type=int, default=1, show_default=True, metavar="N", help="jobs at work at once")
+@option("--reviewer", metavar="NAME", help="saved with each verdict  [default: your login name]")
+def app(root: tuple[str, ...], no_browser: bool, **given: Any) -> None:
+    """Do it all on a page in your browser: choose a folder, crop, review, apply, export; Ctrl-C ends.
+
+    The same can be asked for by programs, as JSON: see docs/app.md. Jobs are kept when this is stopped or
+    killed, and can be continued.
+    """
+    from detic_crop import api
+
+    def ready(address: str) -> None:
+        messages.say(f"app at {address} (Ctrl-C ends)")
+        sys.stdout.flush()  # somebody may wait for it at the end of a pipe
+
+    api.app(root=root or None, open_browser=not no_browser, ready=ready, **given)
+
+
+@cli.command()
 @_cropped
 @_moved
 @option("--dry-run", is_flag=True, help="only list what would change")

@@ -16,6 +16,7 @@ from detic_crop.folder.aside import place_for
 from detic_crop.folder.folder import OutputFolder, open_on_disk
 from detic_crop.folder.journal import Journal, recorded_config, replay, unfinished_of_each
 from detic_crop.folder.known import Both, Known
+from detic_crop.folder.progress_file import told_progress
 from detic_crop.folder.records import Record, names_of
 from detic_crop.folder.there import is_there
 from detic_crop.folder.verdicts import Review, latest_decisions, read_review
@@ -103,6 +104,7 @@ def apply_in(folder: OutputFolder, input: PathLike | None, options: RunOptions, 
     with (
         WholeRun(folder).held() as stop,
         closing(Journal(folder.layout.journal, folder.layout.candidates, folder.inside)) as journal,
+        told_progress(folder, "apply") as progress,
     ):
         result, before, whereabouts = _look(folder, input)
         folder.crops.recover(before)
@@ -112,12 +114,14 @@ def apply_in(folder: OutputFolder, input: PathLike | None, options: RunOptions, 
         records = Both(before, changed)
         jobs, result.problems = _jobs(result.changes, records, whereabouts, folder)
         begun, times = time.monotonic(), StageTimes()
+        progress.enter("cropping", len(result.changes))
         with watch(len(result.changes), stop) as report:
 
             def done(record: Record) -> None:
                 changed[record.image] = record
                 result.done += 1
                 report(record)
+                progress.count(failed=False)
 
             def should_stop() -> bool:
                 return bool(stop.reason)
@@ -139,7 +143,8 @@ def apply_in(folder: OutputFolder, input: PathLike | None, options: RunOptions, 
         folder.clear_temporary()
         result.seconds = time.monotonic() - begun
         result.remaining = len(result.changes) - result.done - len(result.problems)
-        result.stopped = stop.reason if result.remaining else ""
+        result.stopped = progress.stopped = stop.reason if result.remaining else ""
+        progress.enter("writing tables")
         write_tables(result, records, whereabouts)
     return result
 

@@ -23,6 +23,7 @@ from detic_crop.folder.decisions import Decision
 from detic_crop.folder.folder import OutputFolder, open_folder, open_on_disk
 from detic_crop.folder.inputs import check_same_data_set, parts_of
 from detic_crop.folder.journal import replay
+from detic_crop.folder.progress_file import told_progress
 from detic_crop.folder.records import Record
 from detic_crop.folder.state import (
     SavedListing,
@@ -121,6 +122,7 @@ def _recrop(
         same_classes = config.classes == begun_with.classes
         with (
             scope.held() as stop,
+            told_progress(folder, "recrop") as progress,
             closing(
                 KeptCandidates(
                     begun_with, state.records, origin.layout.candidates, Sizes(photos), same_classes
@@ -147,7 +149,7 @@ def _recrop(
                 "recropped_from": os.path.abspath(origin.root),
                 "inputs": [given.where for given in inputs],
             }
-            carry_out(task, scope, executor, detector, stop, result, came_from)
+            carry_out(task, scope, executor, detector, stop, result, came_from, progress)
         result.transitions = _transitions(state.records, scope.records(), data_set.chosen)
     return result
 

@@ -25,6 +25,7 @@ from detic_crop.folder.crop_paths import numbered
 from detic_crop.folder.decisions import Decision, followed_by
 from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.journal import Replay, replay
+from detic_crop.folder.progress_file import told_progress
 from detic_crop.folder.same_photo import is_same_photo
 from detic_crop.folder.second_review import read_second_review, take_back_second
 from detic_crop.folder.state import load_listing
@@ -124,6 +125,7 @@ def run(
         with (
             open_executor(recipe, choice.detector, choice.devices, options) as executor,
             scope.held(config) as stop,
+            told_progress(folder, "run") as progress,
         ):
             decisions = _decisions_to_keep(task.photos, scope, result.notes)
             task = dataclasses.replace(task, decisions=decisions)
@@ -132,7 +134,7 @@ def run(
                 "input": str(where.absolute().redact()),
                 "inputs": [given.where for given in data_set.inputs],
             }
-            carry_out(task, scope, executor, choice.detector, stop, result, origin)
+            carry_out(task, scope, executor, choice.detector, stop, result, origin, progress)
     return unless_stopped(result)
 
 

@@ -39,6 +39,7 @@ from detic_crop.folder.writer import Writer
 from detic_crop.photos.keys import STATE
 from detic_crop.stores.addresses import join
 from detic_crop.stores.store import Store
+from detic_crop.system.processes import is_there, process_space
 
 _log = logging.getLogger(__name__)
 
@@ -315,26 +316,9 @@ def is_alive(owner: Mapping[str, Any]) -> bool:
     return isinstance(renewed, int | float) and abs(time.time() - renewed) < STALE_AFTER
 
 
-def process_space() -> str:
-    """Return which processes this one sees: containers may share a host's name and not its processes."""
-    try:
-        return os.readlink("/proc/self/ns/pid")
-    except OSError:
-        return ""
-
-
 def _lives(pid: Any) -> bool:
-    if not isinstance(pid, int) or os.name == "nt":  # there, to ask would be to kill
-        return True
-    if pid == os.getpid():  # with a token that is not ours: of an earlier process
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+    # With a token that is not ours, this process's own number is of an earlier one.
+    return is_there(pid) and (os.name == "nt" or pid != os.getpid())
 
 
 def _this_process() -> dict[str, Any]:

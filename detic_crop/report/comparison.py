@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import compress
 
@@ -15,6 +15,7 @@ from detic_crop.columns import as_numpy
 from detic_crop.config import CropConfig
 from detic_crop.folder.animals import of_animal
 from detic_crop.folder.records import Record
+from detic_crop.report.crowd import Crowd
 from detic_crop.report.duplicates import Fingerprints
 from detic_crop.report.suspicion import (
     FLAGS,
@@ -43,6 +44,7 @@ class ComparedPhotos:
         have_notes: whether a reviewer wrote about one of them.
         animals: with ``--animals all`` the flags and the suspicion of each animal, photo by photo, and
             (N + 1,) the place of the first one of each photo; None where each photo has but one.
+        crowd: the boxes that were compared.
     """
 
     flags: NDArray[np.uint32]
@@ -50,6 +52,7 @@ class ComparedPhotos:
     originals: NDArray[np.intp]
     have_notes: bool = False
     animals: tuple[NDArray[np.uint32], NDArray[np.float64], NDArray[np.int64]] | None = None
+    crowd: Crowd = field(default_factory=Crowd)
 
     def doubts_of_animals(self, index: int) -> list[Doubts]:
         """Return the doubts of each animal of a photo; copies are those of the photo."""
@@ -80,7 +83,7 @@ def doubts_of_all(photos: Iterable[tuple[Record, Sequence[str]]], config: CropCo
     # Of animals: each photo has one, itself, but for those with several.
     flags, suspicion, starts = array("I"), array("d"), array("q")
     boxed, by_scores, by_flags = array("q"), array("d"), array("d")  # whose box is judged
-    crops, measures = array("q"), Measures()
+    crops, measures, crowd = array("q"), Measures(), Crowd()
     groups: list[Sequence[str]] = []
     prints = Fingerprints()
     have_notes = False
@@ -95,6 +98,7 @@ def doubts_of_all(photos: Iterable[tuple[Record, Sequence[str]]], config: CropCo
             if record.status == "cropped" and record.box is not None and area_fraction(record):
                 crops.append(index)
                 groups.append(its_groups)
+                crowd.add(record, its_groups)
                 measures.add(record.box, (record.width, record.height))
             settled = suspicion_without_a_box(record)
             if settled is None:
@@ -105,14 +109,16 @@ def doubts_of_all(photos: Iterable[tuple[Record, Sequence[str]]], config: CropCo
             suspicion.append(0.0 if settled is None else settled)
     all_flags, all_suspicion = as_numpy(flags), as_numpy(suspicion)
     unusual = np.ones(len(flags))
-    unusual[as_numpy(crops)] = shares_of(measures.take(), groups)
+    measured = measures.take()
+    crowd.measure(measured)
+    unusual[as_numpy(crops)] = shares_of(measured, groups)
     for first in range(0, len(boxed), _TOGETHER):
         part = slice(first, first + _TOGETHER)
         rows = np.array(boxed[part], np.intp)
         usual = np.array([trust_in_usual(share) for share in unusual[rows].tolist()])
         all_suspicion[rows] = 1 - np.array(by_scores[part]) * usual * np.array(by_flags[part])
-    compared = _of_photos(all_flags, all_suspicion, as_numpy(starts), have_notes)
-    del unusual, boxed, by_scores, by_flags, crops, groups  # before the next ones take memory
+    compared = _of_photos(all_flags, all_suspicion, as_numpy(starts), have_notes, crowd)
+    del measured, unusual, boxed, by_scores, by_flags, crops, groups  # before the next ones take memory
     found = prints.copies()
     compared.originals[:] = found.originals
     repeated = found.originals >= 0
@@ -122,15 +128,19 @@ def doubts_of_all(photos: Iterable[tuple[Record, Sequence[str]]], config: CropCo
 
 
 def _of_photos(
-    flags: NDArray[np.uint32], suspicion: NDArray[np.float64], starts: NDArray[np.int64], have_notes: bool
+    flags: NDArray[np.uint32],
+    suspicion: NDArray[np.float64],
+    starts: NDArray[np.int64],
+    have_notes: bool,
+    crowd: Crowd,
 ) -> ComparedPhotos:
     """Return the doubts of photos from those of their animals: all flags, and the highest suspicion."""
     nobody = np.full(len(starts), -1, np.intp)
     if len(flags) == len(starts):
-        return ComparedPhotos(flags, suspicion, nobody, have_notes)
+        return ComparedPhotos(flags, suspicion, nobody, have_notes, crowd=crowd)
     animals = flags, suspicion, np.append(starts, len(flags))
     flags, suspicion = np.bitwise_or.reduceat(flags, starts), np.maximum.reduceat(suspicion, starts)
-    return ComparedPhotos(flags, suspicion, nobody, have_notes, animals)
+    return ComparedPhotos(flags, suspicion, nobody, have_notes, animals, crowd)
 
 
 @lru_cache(maxsize=4096)

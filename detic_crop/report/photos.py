@@ -17,6 +17,7 @@ from detic_crop.folder.records import Record
 from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.folder.verdicts import decision_of
 from detic_crop.report.comparison import ComparedPhotos, doubts_of_all
+from detic_crop.report.crowd import Standing
 from detic_crop.report.rows import Row
 from detic_crop.report.suspicion import Doubts
 from detic_crop.wording import utf8
@@ -139,6 +140,11 @@ class JudgedPhotos(Mapping[str, AuditPhoto]):
     def doubts(self, key: str) -> Doubts:
         """Return what is doubtful about a photo; nothing else of it is read."""
         return self._doubts(self._place_of(key))
+
+    def standing(self, key: str) -> Standing | None:
+        """Return how the box of a photo compares with the others; None if there is too little to compare."""
+        row = self._rows[self._first[self._place_of(key)]]
+        return self._compared.crowd.standing(row.record, row.groups)
 
     def records(self) -> Mapping[str, Record]:
         """Return key → record of the photos; nothing else of them is read."""

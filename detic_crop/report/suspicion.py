@@ -60,7 +60,7 @@ _WEIGHTS: Mapping[str, float] = {
 _LOW_SCORE_PART = 0.2
 _TINY_FRACTION = 0.01
 _WHOLE_FRACTION = 0.95
-_EDGE_FRACTION = 0.005
+EDGE_FRACTION = 0.005
 _EXTREME_ASPECT = 8.0
 _LARGER_PART = 0.5  # share of the chosen score that the larger box reaches
 _LARGER_WEIGHT = 0.5
@@ -150,7 +150,7 @@ def _box_flags(record: Record, config: CropConfig) -> dict[str, bool]:
     fraction = area_fraction(record) or 0.0
     # A drawn box has no score, and a box that a person chose has nothing to be compared with.
     score = 1.0 if record.score is None or record.verdict == "box" else record.score
-    edge = _EDGE_FRACTION * max(record.width, record.height)
+    edge = EDGE_FRACTION * max(record.width, record.height)
     nearest = min(left, top, record.width - right, record.height - bottom)
     return {
         "smaller_box_more_confident": record.best_score is not None and record.best_score > score,

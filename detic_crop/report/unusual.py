@@ -46,6 +46,17 @@ def unusual_shares(
     return shares_of(_measures(boxes, resolution_wh), groups, min_group)
 
 
+def measures_of(box: Sequence[float], resolution_wh: Sequence[int]) -> Floats:
+    """Return what is compared of one box, (3,): share of the photo, width / height, distance of the centres.
+
+    Args:
+        box: xyxy of positive area, pixels of the photo.
+        resolution_wh: width and height of the photo, pixels.
+    """
+    measured: Floats = _measures(np.array(box, np.float64), np.array(resolution_wh, np.float64))[0]
+    return measured
+
+
 class Measures:
     """What is compared of boxes that come one by one: 24 bytes each."""
 

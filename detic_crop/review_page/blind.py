@@ -76,6 +76,9 @@ class BlindDescriber(Describer):
         """Return what the page says about one photo, without what might sway the person."""
         return {**super().describe(photo, last), "suspicion": None, "presence": None, "found_by": ""}
 
+    def _reasons(self, photo: AuditPhoto) -> list[str]:
+        return []
+
     def _judgeable_by_crop(self, record: Record) -> Judgeable:
         return Judgeable(TAKEN_BACK, f"{GONE}, and a blind review needs it. {START_AGAIN}")
 

@@ -25,6 +25,7 @@ from detic_crop.photos.photo import Photo
 from detic_crop.report.html.thumbnails import crop_stamp, crop_thumbnail, photo_stamp, photo_thumbnail
 from detic_crop.report.model import Audit
 from detic_crop.report.photos import AuditPhoto
+from detic_crop.report.reasons import reasons_for
 from detic_crop.report.suspicion import FLAGS
 from detic_crop.review_page.cutouts import DecodedPhotos, Tile
 from detic_crop.review_page.rows import photo_id
@@ -84,6 +85,7 @@ class Describer:
         self._columns = audit.labels.columns if audit.labels else []
         self._key_column = audit.labels.key_column if audit.labels else ""
         self._locations = audit.whereabouts.locations
+        self._standing = audit.photos.standing
         self._moved = audit.whereabouts.given
         self._wanted = wanted_classes(audit.config.classes)
         self._memory = MemoryBudget.of_machine()
@@ -109,6 +111,7 @@ class Describer:
             "presence": record.presence,
             "found_by": record.found_by,
             "suspicion": round(photo.doubts.suspicion, 4),
+            "reasons": self._reasons(photo),
             "flags": [[flag.replace("_", " "), FLAGS[flag]] for flag in photo.doubts.flags],
             "labels": self.label_cells(photo),
             "detected": detected_boxes(record),
@@ -205,6 +208,12 @@ class Describer:
 
     def _photo_now(self, record: Record) -> Photo:
         return Photo.at(record.image, self._locations.get(record.image, NOWHERE))
+
+    def _reasons(self, photo: AuditPhoto) -> list[str]:
+        """Return why the photo deserves a look, in words with numbers."""
+        record = photo.record
+        found = candidates_of(record, self._folder.layout.candidates)
+        return reasons_for(photo, self._config, self._standing(record.image), found)
 
     def _candidates(self, record: Record) -> list[dict[str, Any]]:
         """Return all kept boxes: the detector's own, then eligible ones, then others, by falling score."""

@@ -58,6 +58,13 @@ def json_answer(value: Any, status: int = 200) -> Response:
     return Response(text, status, media_type="application/json")
 
 
+def error_answer(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Return an answer of an API that says in a line why not."""
+    answer = json_answer({"error": {"code": code, "message": message}}, status)
+    answer.headers.update(headers or {})
+    return answer
+
+
 def refuse(status: int, why: str, headers: Mapping[str, str] | None = None) -> Response:
     """Return an answer that says in a line why not."""
     return PlainTextResponse(utf8(why), status, headers)

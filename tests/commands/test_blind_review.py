@@ -81,6 +81,7 @@ def test_nothing_sways_the_person(work: Path, client: Client, tmp_path: Path) ->
         for name in ("suspicion", "presence", "verdict"):
             assert row[name] is None
         assert (row["flags"], row["labels"], row["note"], row["applied"]) == ([], [], "", "")
+        assert row["reasons"] == []
         # After an applied verdict the file is the first reviewer's.
         assert (row["has_crop"], row["crops"]) == (False, [])
         assert client.get(f"/crop/{row['id']}").status == 404

@@ -91,6 +91,7 @@ def test_a_row_has_what_the_table_has(finished: Path, client: Client) -> None:
     table = next(each for each in rows_of(finished / "out") if each["image"] == row["image"])
     assert (row["status"], row["reason"]) == (table["status"], table["reason"])
     assert [name.replace(" ", "_") for name, _ in row["flags"]] == table["flags"].split(";")
+    assert row["reasons"]
     assert row["labels"] == [["species", table["species"]], ["individual", table["individual"]]]
     record = replay(finished / "out" / STATE / "journal.jsonl").records[row["image"]]
     assert [tuple(box) for box in row["detected"]] == [record.box]

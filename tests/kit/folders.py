@@ -49,12 +49,12 @@ def product(out: Path) -> dict[str, bytes]:
 def product_and_state(out: Path) -> dict[str, bytes]:
     """All that a run leaves, what later commands go by, too; but for run.json, which has times, and locks.
 
-    And but for written.json, which has the checksum of run.json.
+    And but for written.json, which has the checksum of run.json, and progress.json, which has times, too.
     """
     return {
         name: data
         for name, data in files_of(out).items()
-        if name != "run.json" and not name.endswith(("/lock", "/written.json"))
+        if name != "run.json" and not name.endswith(("/lock", "/written.json", "/progress.json"))
     }
 
 

@@ -151,12 +151,8 @@ export function render() {
   showHeld(row);
   $("problem").textContent = whyNot(row);
   $("problem").hidden = !whyNot(row);
-  fill("flags", row.flags, ([name, rule]) => {
-    const item = document.createElement("li");
-    item.textContent = name;
-    item.title = rule;
-    return item;
-  });
+  fill("flags", row.flags, ([name]) => textItem(name));
+  fill("reasons", row.reasons, textItem);
   showFacts(row);
   if (isSeveral()) {
     const isOutlined = (box) => boxes.some((other) => sameBox(other, box));
@@ -248,6 +244,12 @@ function showFacts(row) {
 
 export function fill(id, items, make) {
   $(id).replaceChildren(...items.map(make));
+}
+
+function textItem(words) {
+  const item = document.createElement("li");
+  item.textContent = words;
+  return item;
 }
 
 function candidateItem(candidate, i) {

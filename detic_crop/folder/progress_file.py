@@ -1,0 +1,219 @@
+"""progress.json: what a command is doing in its folder now, for whoever looks on from outside.
+
+It is news, not memory: what is finished stands in the journal. So it is written seldom, never waited for, and
+a disk or store that does not take it disturbs nothing. A killed command leaves it as it was; whether anybody
+is still at work, the lock tells.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import logging
+import os
+import socket
+import time
+from collections import deque
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from detic_crop.errors import DeticCropError, one_line
+from detic_crop.folder.folder import OutputFolder
+from detic_crop.folder.typed_json import decode
+from detic_crop.system.processes import birth, process_space
+
+_log = logging.getLogger(__name__)
+
+Phase: TypeAlias = Literal["getting ready", "cropping", "joining shards", "writing tables", "ended"]
+
+EACH: Final = 2.0  # seconds between two writes while photos are finished
+_RECENT: Final = 60.0  # seconds over which the rate is taken
+_MOST_BYTES: Final = 1 << 16  # of the file; a longer one is none of ours
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """progress.json.
+
+    Attributes:
+        command: ``run``, ``recrop``, ``apply`` or ``merge``.
+        phase: what it is doing.
+        began: when it took hold of the folder, in UTC: ``2026-05-04T11:12:13Z``.
+        last: when this was written; while photos are finished, at most some seconds after the last one.
+        total: photos that were asked for; 0 where that is not known yet.
+        skipped: those of them that were done before.
+        done: photos that this command has finished, with those that failed.
+        failed: those of them that failed.
+        photos_per_second: over the last minute; None where nothing is known.
+        pid, host: the process at work.
+        processes, birth: tell it from others of that number; empty where the system does not say.
+        stopped: once it has ended, why it ended early: ``time_limit``, a signal, or empty.
+        error: the error that it ended with, as one line; empty without one.
+        version: version of this package.
+    """
+
+    command: str
+    phase: Phase
+    began: str
+    last: str
+    total: int = 0
+    skipped: int = 0
+    done: int = 0
+    failed: int = 0
+    photos_per_second: float | None = None
+    pid: int = 0
+    host: str = ""
+    processes: str = ""
+    birth: str = ""
+    stopped: str = ""
+    error: str = ""
+    version: str = ""
+
+    @property
+    def left(self) -> int:
+        """Photos that are still to do."""
+        return max(0, self.total - self.skipped - self.done)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until the last photo is done, at the present rate; None where that is not known."""
+        if self.phase != "cropping" or not self.photos_per_second:
+            return None
+        return self.left / self.photos_per_second
+
+
+_decoder = msgspec.json.Decoder(Progress)
+
+
+def read_progress(path: Path) -> Progress | None:
+    """Return what a progress.json says; None where there is none, or one that is damaged or not ours."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+        return decode(data, _decoder) if len(data) <= _MOST_BYTES else None
+    except (OSError, ValueError):
+        return None
+
+
+class ProgressFile:
+    """Writes the progress.json of a folder, or of a shard's part of it, which the caller holds.
+
+    Args:
+        folder: the folder as the command sees it.
+        command: name of the command.
+
+    Attributes:
+        stopped: why the command is about to end early; empty if it is not.
+    """
+
+    def __init__(self, folder: OutputFolder, command: str) -> None:
+        self.stopped = ""
+        self._folder = folder
+        self._now = Progress(
+            command=command,
+            phase="getting ready",
+            began=utc_now(),
+            last="",
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            processes=process_space(),
+            birth=birth(os.getpid()),
+            version=importlib.metadata.version("detic-crop"),
+        )
+        self._done = self._failed = 0
+        self._written = -EACH
+        self._recent: deque[tuple[float, int]] = deque()  # (moment, photos done) of each write while cropping
+        self._is_failing = False
+
+    def enter(self, phase: Phase, total: int = 0, skipped: int = 0) -> None:
+        """Say what is done from now on.
+
+        Args:
+            phase: what is done.
+            total: photos that are asked for; 0 leaves the number as it was.
+            skipped: those of them that were done before.
+        """
+        if total:
+            self._now = msgspec.structs.replace(self._now, total=total, skipped=skipped)
+        self._now = msgspec.structs.replace(self._now, phase=phase)
+        self._recent.clear()
+        self._write(is_due=True)
+
+    def count(self, *, failed: bool) -> None:
+        """Count a photo that is recorded."""
+        self._done += 1
+        self._failed += failed
+        if time.monotonic() - self._written >= EACH:
+            self._write()
+
+    def end(self, error: str = "") -> None:
+        """Say that the command has ended, and why if it was early."""
+        self._now = msgspec.structs.replace(
+            self._now, stopped=self.stopped, error=one_line(error) if error else ""
+        )
+        self.enter("ended")
+
+    def _write(self, is_due: bool = False) -> None:
+        now = time.monotonic()
+        self._written = now
+        self._now = msgspec.structs.replace(
+            self._now,
+            last=utc_now(),
+            done=self._done,
+            failed=self._failed,
+            photos_per_second=self._rate(now) if self._now.phase == "cropping" else None,
+        )
+        path = self._folder.layout.progress
+        try:
+            self._folder.write(path, msgspec.json.format(msgspec.json.encode(self._now), indent=2) + b"\n")
+            self._folder.mirror.tell(path, is_due=is_due)
+        except (DeticCropError, OSError, UnicodeEncodeError) as error:
+            if not self._is_failing:
+                _log.info("%s cannot be written: %s; the work goes on", path, one_line(error))
+            self._is_failing = True
+
+    def _rate(self, now: float) -> float | None:
+        """Return photos per second since the oldest moment that is recent."""
+        while len(self._recent) > 1 and now - self._recent[0][0] > _RECENT:
+            self._recent.popleft()
+        then, done = self._recent[0] if self._recent else (now, self._done)
+        self._recent.append((now, self._done))
+        return round((self._done - done) / (now - then), 4) if now > then else None
+
+
+@contextlib.contextmanager
+def told_progress(folder: OutputFolder, command: str) -> Iterator[ProgressFile]:
+    """Say in progress.json what a command is doing until it is left, and then how it ended.
+
+    Args:
+        folder: the folder as the command sees it, held by the caller.
+        command: name of the command.
+    """
+    progress = ProgressFile(folder, command)
+    progress.enter("getting ready")
+    try:
+        yield progress
+    except KeyboardInterrupt:
+        progress.stopped = progress.stopped or "SIGINT"
+        progress.end()
+        raise
+    except BaseException as error:
+        progress.end(one_line(error))
+        raise
+    progress.end()
+
+
+def utc_now() -> str:
+    """Return the time in UTC, to the second: ``2026-05-04T11:12:13Z``."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def seconds_since(moment: str, now: datetime | None = None) -> float | None:
+    """Return the seconds since a moment that `utc_now` gave; None where it is none."""
+    try:
+        return ((now or datetime.now(UTC)) - datetime.fromisoformat(moment)).total_seconds()
+    except (ValueError, TypeError):
+        return None
