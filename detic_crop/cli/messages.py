@@ -10,7 +10,7 @@ import click
 from detic_crop.cli import mistakes
 from detic_crop.cli.colours import coloured, shows_colours
 from detic_crop.commands.in_words import (
-    VERDICTS,
+    change_in_words,
     counts_in_words,
     dry_run_in_words,
     no_tables_in_words,
@@ -157,7 +157,7 @@ def say_changes(result: ApplyResult) -> None:
     for change in result.changes:
         boxes = "; ".join(" ".join(f"{edge:g}" for edge in box) for box in change.after.boxes)
         how = "" if change.needs_recrop else " (no new crop)"
-        say(f"{change.image}: {VERDICTS[change.after.verdict]}{boxes and f' {boxes}'}{how}")
+        say(f"{change.image}: {change_in_words(change)}{boxes and f' {boxes}'}{how}")
     say(f"dry run, nothing written: {counted(len(result.changes), 'verdict')} to apply")
 
 

@@ -9,6 +9,7 @@ from detic_crop.wording import counted
 
 if TYPE_CHECKING:
     from detic_crop.commands.result import ApplyResult, RunResult
+    from detic_crop.work.changes import Change
 
 VERDICTS = {
     "accepted": "accepted",
@@ -19,6 +20,13 @@ VERDICTS = {
     "": "taken back",
 }
 """Verdict → what was made of a photo."""
+
+_REMARKS = "note or viewpoint"
+
+
+def change_in_words(change: Change) -> str:
+    """Return what a change makes of a photo: of `VERDICTS`, unless the verdict stays as it is."""
+    return _REMARKS if change.keeps_verdict else VERDICTS[change.after.verdict]
 
 
 def counts_in_words(result: RunResult) -> str:
@@ -89,10 +97,9 @@ def transitions_in_words(result: RunResult) -> str:
 
 def verdicts_in_words(result: ApplyResult) -> str:
     """Return how many verdicts of each kind the crops follow now, in one line."""
-    kinds = Counter(VERDICTS[change.after.verdict] for change in result.changes)
-    for key in result.problems:
-        kinds[VERDICTS[next(c.after.verdict for c in result.changes if c.image == key)]] -= 1
-    parts = [f"{kinds[words]} {words}" for words in VERDICTS.values() if kinds[words]]
+    done = [change for change in result.changes if change.image not in result.problems]
+    kinds = Counter(map(change_in_words, done))
+    parts = [f"{kinds[words]} {words}" for words in (*VERDICTS.values(), _REMARKS) if kinds[words]]
     if result.problems:
         parts.append(f"{len(result.problems)} not possible")
     return f"verdicts applied: {', '.join(parts)}" if parts else "no verdict to apply"
