@@ -18,7 +18,7 @@ export const viewport = new Viewport($("stage"), $("frame"), {
   changed: () => showView(),
   taken: () => drawing.cancel(),
 });
-const tiles = new Tiles($("tiles"), $("photo"), () => preview(drawing.selected));
+export const tiles = new Tiles($("tiles"), $("photo"), () => preview(drawing.selected));
 
 export const drawing = new Drawing(viewport, $("frame"), $("overlay"), {
   drawn: (box, at) => handlers.drawn(box, at),
