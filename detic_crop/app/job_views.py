@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from detic_crop.app.folders import query_of
-from detic_crop.app.job_files import read_json
 from detic_crop.app.jobs import Job, Jobs, State
 from detic_crop.folder.layout import Layout
+from detic_crop.folder.progress_file import read_progress
 from detic_crop.wording import visible
 
 
@@ -98,17 +98,17 @@ def job_view(jobs: Jobs, job: Job) -> JobView:
 
 def _progress(job: Job, folder: str) -> Progress | None:
     """Return what progress.json of its folder says, if this attempt wrote it."""
-    told = read_json(Layout(folder).own_state / "progress.json")
-    try:
-        began = datetime.fromisoformat(told["began"]).timestamp()
-        if told["command"] != job.command or began < int(job.started):
-            return None
-        done = told["skipped"] + told["done"]
-        rate, total = told["photos_per_second"], told["total"]
-        left = (total - done) / rate if rate and told["phase"] == "cropping" else None
-        return Progress(told["phase"], done, total, told["failed"], rate, left)
-    except (KeyError, TypeError, ValueError):
+    told = read_progress(Layout(folder).progress)
+    if told is None or told.command != job.command:
         return None
+    try:
+        began = datetime.fromisoformat(told.began).timestamp()
+    except ValueError:
+        return None
+    if began < int(job.started):
+        return None
+    done = told.skipped + told.done
+    return Progress(told.phase, done, told.total, told.failed, told.photos_per_second, told.seconds_left)
 
 
 def _utc(seconds: float) -> str | None:

@@ -22,13 +22,14 @@ from typing import Any, Literal, TypeAlias
 import filelock
 import msgspec
 
+from detic_crop.app.asked import Order
 from detic_crop.app.child import TOKEN_VARIABLE
 from detic_crop.app.job_files import JobFiles, job_folders, read_json, write_json
 from detic_crop.app.refusals import RefusedError
 from detic_crop.errors import OutputError, UsageError, one_line
 
 State: TypeAlias = Literal["queued", "running", "stopping", "done", "failed", "interrupted"]
-Order: TypeAlias = Literal["queued", "begun", "ended"]
+Stage: TypeAlias = Literal["queued", "begun", "ended"]
 
 _log = logging.getLogger(__name__)
 _LOOK = 0.25  # seconds between looks at the jobs at work
@@ -69,7 +70,7 @@ class Job(msgspec.Struct, kw_only=True):
     output: str
     settings: dict[str, Any]
     created: float
-    order: Order = "queued"
+    order: Stage = "queued"
     started: float = 0.0
     finished: float = 0.0
     stop: float = 0.0
@@ -173,6 +174,17 @@ class Jobs:
                 self._save(job)
             self._woken.set()
             return msgspec.structs.replace(job)
+
+    def add_order(self, order: Order) -> Job:
+        """`add` what `order_of` made of a request."""
+        return self.add(
+            order.command, order.arguments, order.folders, order.input, order.output, order.settings
+        )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the queue is still worked on."""
+        return not self._ended.is_set()
 
     def stop(self, number: int) -> Job:
         """Ask a job to stop; asked again, it ends at once. What it finished is kept.

@@ -18,6 +18,10 @@ class Nothing(msgspec.Struct, forbid_unknown_fields=True):
     """A query or body that says nothing."""
 
 
+class Html:
+    """Stands for a page, where an operation answers with one."""
+
+
 class ErrorLine(msgspec.Struct):
     """Why not.
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from starlette.responses import Response
 
 import detic_crop
 from detic_crop.app.asked import CommandView, order_of, shown
 from detic_crop.app.folders import FolderView, look_into, make_folder, query_of
 from detic_crop.app.job_views import JobView, job_view
-from detic_crop.app.operations import Call, Operation
-from detic_crop.app.results import Results, results_of
+from detic_crop.app.models import Models, models_of
+from detic_crop.app.operations import Call, Html, Operation
+from detic_crop.app.results import Results, audit_page, results_of
 
 _OUTSIDE = {403: "the path leads out of the folders that --root allows", 404: "it is not there"}
 _NO_JOB = {404: "there is no such job", 409: "its state does not allow it"}
@@ -68,6 +70,19 @@ class LinesQuery(msgspec.Struct, forbid_unknown_fields=True):
     most: int = 200
 
 
+class NewReview(msgspec.Struct, forbid_unknown_fields=True):
+    """A folder to review, and the name that is noted with each verdict."""
+
+    path: str
+    reviewer: Annotated[str, msgspec.Meta(max_length=200)] = ""
+
+
+class ReviewView(msgspec.Struct):
+    """Where a review page is: an address relative to the app's page."""
+
+    address: str
+
+
 def about(call: Call) -> About:
     """Answer what this server is."""
     roots = [RootView(path, query_of(path)) for path in call.service.roots.paths]
@@ -98,10 +113,7 @@ def new_job(call: Call) -> JobView:
     """Put a command into the queue."""
     asked, service = call.body, call.service
     order = order_of(service.roots, asked.command, asked.input, asked.output, asked.settings)
-    job = service.jobs.add(
-        order.command, order.arguments, order.folders, order.input, order.output, order.settings
-    )
-    return job_view(service.jobs, job)
+    return job_view(service.jobs, service.jobs.add_order(order))
 
 
 def job(call: Call) -> JobView:
@@ -131,7 +143,23 @@ def remove(call: Call) -> None:
 
 def results(call: Call) -> Results:
     """Answer what an output folder has to show."""
-    return results_of(call.service.roots, call.query.path)
+    return results_of(call.service.roots, call.service.jobs, call.query.path)
+
+
+def audit(call: Call) -> Response:
+    """Answer audit.html of an output folder."""
+    return audit_page(call.service.roots, call.query.path)
+
+
+def review(call: Call) -> ReviewView:
+    """Open the review page of an output folder."""
+    reviewer = call.body.reviewer.strip() or call.service.reviewer
+    return ReviewView(call.service.reviews.begin(call.body.path, reviewer))
+
+
+def models(call: Call) -> Models:
+    """Answer which models may be chosen."""
+    return models_of(call.service.roots)
 
 
 OPERATIONS = (
@@ -170,6 +198,30 @@ OPERATIONS = (
         refusals=_OUTSIDE | {409: "it is no output folder of detic-crop"},
         group="Folders",
     ),
+    Operation(
+        "GET",
+        "/audit",
+        "audit",
+        "audit.html of an output folder",
+        audit,
+        Html,
+        FolderQuery,
+        refusals=_OUTSIDE | {409: "it is no output folder of detic-crop"},
+        group="Folders",
+    ),
+    Operation(
+        "POST",
+        "/reviews",
+        "review",
+        "Open the review page of an output folder",
+        review,
+        ReviewView,
+        body=NewReview,
+        status=201,
+        refusals=_OUTSIDE,
+        group="Folders",
+    ),
+    Operation("GET", "/models", "models", "Which models may be chosen", models, Models, group="Jobs"),
     Operation(
         "GET",
         "/commands",

@@ -56,6 +56,7 @@ def app(
     """
     try:
         from detic_crop.app.jobs import Jobs
+        from detic_crop.app.reviews import Reviews
         from detic_crop.app.roots import Roots
         from detic_crop.app.service import Service
         from detic_crop.app.site import BODIES, make_site
@@ -77,7 +78,7 @@ def app(
     roots = Roots(given or [Path.home()], [kept])
     with closing(server.listen(host, port)) as listener, stop_signals():
         jobs = Jobs(kept, at_once)
-        service = Service(roots, jobs, reviewer or _login_name())
+        service = Service(roots, jobs, Reviews(roots, jobs), reviewer or _login_name())
         if warning := server.warning_of(host):
             _log.warning(warning)
         jobs.start()

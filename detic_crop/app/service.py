@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from detic_crop.app.jobs import Jobs
+from detic_crop.app.reviews import Reviews
 from detic_crop.app.roots import Roots
 
 
@@ -15,9 +16,11 @@ class Service:
     Attributes:
         roots: folders that may be chosen from.
         jobs: the commands.
+        reviews: review pages that are open.
         reviewer: name that is noted with each verdict, unless the page says another.
     """
 
     roots: Roots
     jobs: Jobs
+    reviews: Reviews
     reviewer: str

@@ -15,10 +15,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.types import Receive, Scope, Send
 
 from detic_crop.app.operations import Call, Operation
 from detic_crop.app.refusals import RefusedError
+from detic_crop.app.reviews import PLACE
 from detic_crop.app.routes import OPERATIONS
 from detic_crop.app.service import Service
 from detic_crop.errors import DeticCropError, one_line
@@ -45,8 +47,19 @@ def make_site(service: Service) -> Starlette:
         Route("/", static.index, methods=["GET"]),
         Route("/static/{name}", static.file, methods=["GET"]),
         *(Route(BASE + each.path, _Endpoint(each, service), methods=[each.method]) for each in OPERATIONS),
+        Mount(PLACE.rstrip("/"), _Rest(service)),
     ]
     return Starlette(routes=routes, exception_handlers={HTTPException: _refused, Exception: _at_fault})
+
+
+class _Rest:
+    """Hands what lies below a folder of addresses to the review pages, with its whole path."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._service.reviews(scope, receive, send)
 
 
 class _Static:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from detic_crop.app.jobs import Jobs
-from tests.kit.app import AppClient, serving
+from tests.kit.app import PATIENCE, AppClient, serving
 from tests.kit.errors import refused
+from tests.kit.folders import crop
 from tests.kit.photos import write_photos
 from tests.kit.processes import posix
 
@@ -110,6 +113,7 @@ def test_a_run_from_the_queue_to_its_result(client: AppClient, data: Path) -> No
     assert (data / "cropped" / "photo000.jpg").is_file()
     result = client.api("GET", f"/results?{done['folder_query']}")
     assert result["counts"] == {"cropped": 2, "resized": 2}
+    assert [step["action"] for step in result["next"]] == ["review", "export"]
     assert client.api("GET", f"/jobs/{job['id']}/log")[-1] == done["message"]
 
 
@@ -165,6 +169,70 @@ def test_what_no_job_can_be(idle: AppClient, change: dict[str, object], told: tu
 def test_one_app_for_each_list_of_jobs(idle: AppClient, tmp_path: Path) -> None:
     with refused("app_is_running", names=[str(tmp_path / "state")]):
         Jobs(tmp_path / "state")
+
+
+# ---------------------------------------------------------------- results
+
+
+def test_review_and_apply(client: AppClient, data: Path) -> None:
+    crop(data / "photos", data / "cropped")
+    address = client.api("POST", "/reviews", {"path": "cropped", "reviewer": "Ada"})["address"]
+    page = f"{client.guard.room}{address}"
+    assert b"review.js" in client.ask("GET", page, headers=client.as_page).body
+    session = client.ask("GET", f"{page}api/session", headers=client.as_page).json()
+    assert (session["reviewer"], session["total"]) == ("Ada", 4)
+    row = client.ask("GET", f"{page}api/row", headers=client.as_page).json()["row"]
+    verdict = json.dumps({"id": row["id"], "verdict": "rejected"}).encode()
+    assert client.ask("POST", f"{page}api/verdict", verdict, client.as_page).status == 200
+    result = client.api("GET", "/results?path=cropped")
+    assert (result["reviewed"], result["waiting"]) == (1, 1)
+    assert [step["action"] for step in result["next"]] == ["apply", "review", "export"]
+    assert client.ask("POST", f"{page}api/apply", b"{}", client.as_page).json()["is_running"]
+    job = client.until(1, "done")
+    assert job["command"] == "apply"
+    until = time.monotonic() + PATIENCE
+    while (told := client.ask("GET", f"{page}api/apply", headers=client.as_page).json())["is_running"]:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert (told["phase"], told["edition"]) == ("done", 1)
+    assert client.api("GET", "/results?path=cropped")["waiting"] == 0
+    assert client.api("GET", "/results?path=cropped")["counts"]["rejected"] == 1
+
+
+def test_reviews_are_reopened_and_few_are_open(idle: AppClient, data: Path) -> None:
+    crop(data / "photos", data / "cropped")
+    addresses = [
+        idle.api("POST", "/reviews", {"path": "cropped", "reviewer": f"person {n}"})["address"]
+        for n in range(6)
+    ]
+    assert len(set(addresses)) == 6
+    assert len(idle.service.reviews._open) == 4
+    first = idle.ask("GET", f"{idle.guard.room}{addresses[0]}api/session", headers=idle.as_page).json()
+    assert first["reviewer"] == "person 0"
+    assert idle.ask("GET", f"{idle.guard.room}review/{'0' * 24}/", headers=idle.as_page).status == 404
+    assert idle.ask("GET", f"/{addresses[0]}").status == 403  # a page is for browsers
+
+
+def test_what_cannot_be_reviewed(idle: AppClient, data: Path) -> None:
+    assert idle.refused("POST", "/reviews", {"path": "photos"})[0] == 400
+    assert idle.refused("POST", "/reviews", {"path": "/etc"}) == (403, "outside_root")
+    assert idle.refused("GET", "/results?path=photos") == (409, "no_output_folder")
+    assert idle.refused("GET", "/audit?path=photos") == (409, "no_output_folder")
+
+
+def test_the_audit_may_show_pictures_and_nothing_else(idle: AppClient, data: Path) -> None:
+    crop(data / "photos", data / "cropped")
+    told = idle.told("GET", "/audit?path=cropped")
+    assert told.body == (data / "cropped" / "audit.html").read_bytes()
+    policy = told.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+
+
+def test_models_that_are_there(idle: AppClient) -> None:
+    told = idle.api("GET", "/models")
+    assert told["installed"][0]["name"] == "lite"
+    assert ["boxes:FILE"] in [kind["forms"] for kind in told["kinds"]]
 
 
 # ---------------------------------------------------------------- who is let in

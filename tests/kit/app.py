@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from detic_crop.app.jobs import Jobs
+from detic_crop.app.reviews import Reviews
 from detic_crop.app.roots import Roots
 from detic_crop.app.service import Service
 from detic_crop.app.site import BODIES, make_site
@@ -110,7 +111,8 @@ def serving(
         work: whether jobs are begun.
     """
     jobs = Jobs(state, at_once)
-    service = Service(Roots(roots, [state]), jobs, "tester")
+    allowed = Roots(roots, [state])
+    service = Service(allowed, jobs, Reviews(allowed, jobs), "tester")
     listener = listen("127.0.0.1", 0)
     programs = Programs(token, BODIES)
     server, guard = make_server(make_site(service), "app", listener, "127.0.0.1", programs)
