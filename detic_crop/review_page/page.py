@@ -10,7 +10,6 @@ from contextlib import suppress
 from importlib import resources
 from typing import Any
 
-import numpy as np
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -220,7 +219,7 @@ class ReviewPage:
         if asked and rank is None:
             return refuse(404, "This photo is no longer in the run, or its address was mistyped.")
         place = {"row": None} if rank is None else self._place(mask, rank)
-        return json_answer({**self._progress(mask), **place})
+        return json_answer({**self._rows.both_progresses(mask), **place})
 
     def _place(self, mask: Mask, rank: int) -> dict[str, Any]:
         neighbours = {"next": self._rows.after(mask, rank), "previous": self._rows.before(mask, rank)}
@@ -230,11 +229,6 @@ class ReviewPage:
         name = self._rows.individuals.of(rank)
         individual = {"name": name, "photos": self._rows.individuals.count(name)} if name else None
         return {"row": row, "individual": individual, "position": position, **ids}
-
-    def _progress(self, mask: Mask) -> dict[str, Any]:
-        """Return how far the review of a filter is, and of all photos."""
-        everything = np.ones(len(self._rows), bool)
-        return {**self._rows.progress(mask), "all": self._rows.progress(everything)}
 
     def _id(self, rank: int) -> str:
         return photo_id(self._rows.photos[rank].record.image)
@@ -309,7 +303,7 @@ class ReviewPage:
             {
                 **last_word(self._rows.last(rank)),
                 "since": self._rows.changes(0)[0],
-                **self._progress(self._rows.mask(Filter.of_query(request.query_params))),
+                **self._rows.both_progresses(self._rows.mask(Filter.of_query(request.query_params))),
             }
         )
 

@@ -51,6 +51,7 @@ class Filter:
             one, or empty.
         sample: True for photos of the drawn sample only.
         individual: name of an individual in the labels.
+        photos: ids of photos, of which no other is shown.
         viewpoint: one of `VIEWPOINTS`, or ``none`` where nothing was said of it.
     """
 
@@ -61,6 +62,7 @@ class Filter:
     reviewed: str = ""
     sample: bool = False
     individual: str = ""
+    photos: tuple[str, ...] = ()
     viewpoint: str = ""
 
     @classmethod
@@ -75,6 +77,7 @@ class Filter:
             reviewed=reviewed if reviewed in REVIEWED else "",
             sample=query.get("sample") == "yes",
             individual=query.get("individual", ""),
+            photos=tuple(filter(None, query.get("photos", "").split(","))),
             viewpoint=query.get("viewpoint", ""),
         )
 
@@ -233,6 +236,9 @@ class ReviewRows:
             masks["sample"] = self._sample
         if wanted.individual:
             masks["individual"] = self.individuals.mask(wanted.individual)
+        if wanted.photos:
+            ranks = [self.rank_of[id] for id in wanted.photos if id in self.rank_of]
+            masks["photos"] = np.isin(np.arange(len(self.photos)), ranks)
         if wanted.viewpoint:
             masks["viewpoint"] = self._by_viewpoint().get(wanted.viewpoint, self._none())
         if wanted.reviewed:
@@ -256,6 +262,10 @@ class ReviewRows:
         """Return how many photos are reviewed, how many left a reviewer unsure, and how many there are."""
         counted = {"reviewed": mask & self._reviewed, "unsure": mask & self._unsure, "total": mask}
         return {name: int(photos.sum()) for name, photos in counted.items()}
+
+    def both_progresses(self, mask: Mask) -> dict[str, Any]:
+        """Return how far the review of a filter is, and of all photos."""
+        return {**self.progress(mask), "all": self.progress(np.ones(len(self), bool))}
 
     def first(self, mask: Mask) -> int | None:
         """Return the rank to begin at: the first photo of which nothing was said, else the first."""

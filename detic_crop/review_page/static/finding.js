@@ -5,7 +5,7 @@ import { numeral } from "./progress.js";
 import { ask, query } from "./server.js";
 import { showSheet, showSheetCount } from "./sheet.js";
 import { $, filters, state } from "./state.js";
-import { fill, toast } from "./view.js";
+import { fill, handlers, toast } from "./view.js";
 import { VIEWPOINTS } from "./viewpoint.js";
 
 const REVIEWED = [
@@ -53,10 +53,12 @@ export function filterBy(wanted) {
   countAgain();
   state.ahead = null;
   state.visited = [];
+  handlers.filtered();
   return open(null, { remember: false });
 }
 
-function showFilters() {
+// The filters as they are now, wherever they were changed.
+export function showFilters() {
   for (const select of $("filters").querySelectorAll("select")) {
     select.value = filters.get(select.dataset.filter) || "";
     select.classList.toggle("on", Boolean(select.value));
@@ -99,7 +101,6 @@ function showCounts(counts) {
 export function addFilters() {
   $("filters").replaceChildren();
   addFilter("reviewed", "Reviewed or not", REVIEWED);
-  if (!state.session.blind) addFilter("viewpoint", "Viewpoint", BY_VIEWPOINT);
   for (const { filter, values } of state.session.choices) {
     if (values.length < 2 && filter !== "flag" && filter !== "sample") continue;
     const title = filter.replace(/^label:/, "");
@@ -109,6 +110,7 @@ export function addFilters() {
     // A label may be empty; an empty choice means all.
     addFilter(filter, title, [["", `any ${title}`], ...options.filter(([value]) => value)]);
   }
+  if (!state.session.blind) addFilter("viewpoint", "Viewpoint", BY_VIEWPOINT);
   const clear = document.createElement("button");
   clear.type = "button";
   clear.id = "clear-filters";

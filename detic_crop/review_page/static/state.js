@@ -27,5 +27,7 @@ export const state = {
   loading: 0, // number of the pictures that were asked for last
   seen: 0, // number of changes noted
   polling: false, // the server is asked for news
+  grid: false, // many crops are shown instead of one photo
+  page: null, // id of the first of them
   offline: false, // the last complaint was that nobody answers
 };

@@ -10,9 +10,12 @@ import { Viewport } from "./viewport.js";
 
 const TOAST_MS = 3500;
 
-// What to do with a box that was drawn, or one that was clicked; when what is said of photos has changed; when
-// the server has opened the folder anew; when the last photo is done. `review.js` fills it.
-export const handlers = { drawn: null, clicked: null, changed: null, renewed: null, finish: null };
+// What to do with a box that was drawn, or one that was clicked; when what is said of photos has changed, and when
+// it was others that changed it, with their ids; when other photos are shown, or one of them is about to be; when the
+// server has opened the folder anew; when the last photo is done. `review.js` fills it.
+export const handlers = {
+  drawn: null, clicked: null, changed: null, heard: null, filtered: null, opening: null, renewed: null, finish: null,
+};
 
 export const viewport = new Viewport($("stage"), $("frame"), {
   changed: () => showView(),
@@ -166,6 +169,7 @@ export function render() {
   fill("flags", row.flags, ([name]) => textItem(name));
   fill("reasons", row.reasons, textItem);
   showFacts(row);
+  showIndividual();
   if (isSeveral()) {
     const isOutlined = (box) => boxes.some((other) => sameBox(other, box));
     fill("candidates", boxes, animalItem);
@@ -213,6 +217,13 @@ function takeWords(row) {
   if (boxes.length > 1) return `Accept ${animals(boxes.length)}`;
   if (boxes.length) return "Accept the detector's box";
   return `Accept: no animal, ${state.session.not_found === "skip" ? "no crop" : "whole photo"}`;
+}
+
+// The way to the other photos of the same animal.
+function showIndividual() {
+  const { individual } = state.view;
+  $("individual").hidden = !individual || individual.photos < 2;
+  if (individual) $("individual-label").textContent = `All ${individual.photos.toLocaleString("en")} photos of ${individual.name}`;
 }
 
 // What is being written stays as it is; else the note that is saved.
