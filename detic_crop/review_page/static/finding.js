@@ -5,11 +5,14 @@ import { numeral } from "./progress.js";
 import { ask, query } from "./server.js";
 import { showSheet, showSheetCount } from "./sheet.js";
 import { $, filters, state } from "./state.js";
-import { fill, toast } from "./view.js";
+import { fill, handlers, toast } from "./view.js";
+import { VIEWPOINTS } from "./viewpoint.js";
 
 const REVIEWED = [
   ["", "all photos"], ["no", "not reviewed"], ["yes", "reviewed"], ["unsure", "unsure"], ["note", "with a note"],
 ];
+
+const BY_VIEWPOINT = [["", "any viewpoint"], ...["none", ...VIEWPOINTS].map((name) => [name, `viewpoint: ${name}`])];
 
 function addFilter(name, title, options) {
   const select = document.createElement("select");
@@ -50,10 +53,12 @@ export function filterBy(wanted) {
   countAgain();
   state.ahead = null;
   state.visited = [];
+  handlers.filtered();
   return open(null, { remember: false });
 }
 
-function showFilters() {
+// The filters as they are now, wherever they were changed.
+export function showFilters() {
   for (const select of $("filters").querySelectorAll("select")) {
     select.value = filters.get(select.dataset.filter) || "";
     select.classList.toggle("on", Boolean(select.value));
@@ -105,6 +110,7 @@ export function addFilters() {
     // A label may be empty; an empty choice means all.
     addFilter(filter, title, [["", `any ${title}`], ...options.filter(([value]) => value)]);
   }
+  if (!state.session.blind) addFilter("viewpoint", "Viewpoint", BY_VIEWPOINT);
   const clear = document.createElement("button");
   clear.type = "button";
   clear.id = "clear-filters";

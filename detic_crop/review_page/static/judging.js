@@ -117,12 +117,17 @@ export function cycle(by) {
 
 // Whether a verdict can be given now; says why not.
 function mayJudge(verdict) {
+  return maySay(isAllowed(verdict));
+}
+
+// Whether something can be said of the photo now, if that is allowed; says why not.
+export function maySay(allowed) {
   if (!isFree()) return false;
   if (state.pending) {
     toast("The next photo is not here yet.");
     return false;
   }
-  if (!isAllowed(verdict)) {
+  if (!allowed) {
     toast(whyNot(state.view.row) || "That cannot be said of this photo.");
     return false;
   }
@@ -229,16 +234,24 @@ function takeBackEdit() {
   toast("The last change of a box is taken back.");
 }
 
-// True once the verdict is on disk.
-async function send(id, verdict, boxes, note = null) {
+// What the server answers once it is on disk, else false; one after the other, so that the last word said is the last one written.
+let sending = Promise.resolve();
+export function send(...said) {
+  sending = sending.then(() => sendNow(...said));
+  return sending;
+}
+
+// more: returns what is said beside the verdict, as the server names it; asked once all before it is on disk.
+async function sendNow(id, verdict, boxes, note = null, more = () => ({})) {
   try {
-    const said = verdict === "box" ? { verdict, boxes } : { verdict };
+    const said = { verdict, ...more(), ...(verdict === "box" && { boxes }) };
     if (note) Object.assign(said, { note: note.text, note_before: note.before });
     const body = JSON.stringify({ id, ...said });
     const headers = { "Content-Type": "application/json" };
     const answer = await ask(`api/verdict?${query()}`, { method: "POST", headers, body });
     await drawing.released();
-    if (state.view.row && state.view.row.id === id) Object.assign(state.view.row, { verdict: answer.verdict, note: answer.note });
+    const { verdict: given, note: written, viewpoint } = answer;
+    if (state.view.row && state.view.row.id === id) Object.assign(state.view.row, { verdict: given, note: written, viewpoint });
     if (state.ahead) {
       const { reviewed, unsure, total, all } = answer;
       state.ahead.answer = state.ahead.answer.then((next) => ({ ...next, reviewed, unsure, total, all }));
@@ -246,7 +259,7 @@ async function send(id, verdict, boxes, note = null) {
     }
     $("error").hidden = true;
     handlers.changed();
-    return true;
+    return answer;
   } catch (error) {
     await drawing.released();
     complain(error);

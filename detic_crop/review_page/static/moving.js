@@ -14,6 +14,7 @@ import { complain, drawing, handlers, isFree, markBusy, render, showCard, showPi
 export async function open(id, options) {
   state.pending += 1;
   markBusy();
+  if (id) handlers.opening();
   try {
     return await fetchAndShow(id, options);
   } finally {
@@ -116,9 +117,10 @@ export function step(forward) {
   else toast("This is the first photo of these filters.");
 }
 
-// The address keeps the photo and the filters, so that a reload comes back to them.
-function keepPlace() {
+// The address keeps the photo, the filters and the page of the grid, so that a reload comes back to them.
+export function keepPlace() {
   const place = new URLSearchParams(filters);
+  if (state.page) place.set("grid", state.page);
   if (state.view.row) place.set("at", state.view.row.id);
   history.replaceState(null, "", `#${place}`);
 }
@@ -162,7 +164,8 @@ export async function poll() {
     if (!news.changed.length) return;
     handlers.changed();
     state.ahead = null;
-    if (state.busy || !state.view || !state.view.row) return;
+    handlers.heard(news.changed);
+    if (state.busy || state.grid || !state.view || !state.view.row) return;
     const before = JSON.stringify(state.view.row.verdict);
     const { id } = state.view.row;
     await refresh();

@@ -1,11 +1,15 @@
 // The review page: keys, buttons, and how it starts.
 //
-// state ← server, choice, sheet ← view ← moving ← judging, finding, looking ← nudging, finish ← review: each file
-// imports only those before it.
+// state ← server, choice, sheet ← view ← moving ← judging ← viewpoint ← finding, looking ← nudging, finish
+// ← grid ← review: each file imports only those before it.
 
 import { Drafts } from "./drafts.js";
 import { addFilters, countAgain, filterBy } from "./finding.js";
 import { apply, backToPhoto, finish, lookAgain, reopen, toggleFinish, watch } from "./finish.js";
+import {
+  back, backFromTakenOut, filtered, gridKey, heard, leaveGrid, renewGrid, showGrid, showIndividual, startGrid,
+  undoAcceptance,
+} from "./grid.js";
 import {
   addAnother, cycle, draw, dropPicked, give, nextDraft, pick, reset, saveNote, take, takeNumber, undo, writeNote,
 } from "./judging.js";
@@ -16,24 +20,37 @@ import { ask } from "./server.js";
 import { showSheet } from "./sheet.js";
 import { $, filters, state } from "./state.js";
 import { complain, drawing, handlers, isFree, showDrafts } from "./view.js";
+import { see, VIEWPOINT_KEYS, VIEWPOINTS } from "./viewpoint.js";
 
 const POLL_MS = 2000;
 
-Object.assign(handlers, { drawn: draw, clicked: pick, changed, renewed: addFilters, finish });
+Object.assign(handlers, {
+  drawn: draw,
+  clicked: pick,
+  changed,
+  heard,
+  filtered,
+  opening: leaveGrid,
+  renewed: () => { addFilters(); renewGrid(); },
+  finish: () => backFromTakenOut() || finish(),
+});
 
 const KEYS = {
   Enter: take, a: take, w: () => give("whole"), x: () => give("rejected"), u: undo,
   q: () => give("unsure"), n: addAnother, Delete: dropPicked, Backspace: dropPicked, m: () => $("note").focus(),
   c: () => cycle(1), C: () => cycle(-1),
   ArrowRight: () => step(true), j: () => step(true), ArrowLeft: () => step(false), k: () => step(false),
-  f: find, "/": find, "?": help, Escape: reset, d: nextDraft, p: toggleFinish,
+  ...VIEWPOINT_KEYS,
+  f: find, "/": find, "?": help, Escape: () => back() || reset(), d: nextDraft, p: toggleFinish,
+  g: showGrid, i: showIndividual,
   ...LOOKING_KEYS,
 };
 // While the card of the end stands in place of the photo.
 const KEYS_OF_CARD = {
   u: undo, f: find, "/": find, "?": help, d: nextDraft, p: backToPhoto, Escape: backToPhoto, k: backToPhoto,
-  ArrowLeft: backToPhoto,
+  ArrowLeft: backToPhoto, g: showGrid,
 };
+const ALSO_IN_GRID = { Escape: back, "?": help, f: find, "/": find, d: nextDraft, p: () => { leaveGrid(); finish(); } };
 const REPEATING = new Set(["ArrowRight", "ArrowLeft", "j", "k", "c", "C", "+", "=", "-"]);
 
 function find() {
@@ -51,6 +68,10 @@ document.addEventListener("keydown", (event) => {
   if (!state.view || event.isComposing || target.closest("input, select, textarea")) return;
   if ($("help").open) {
     if (key === "?") help();
+    return;
+  }
+  if (state.grid) {
+    keyInGrid(event);
     return;
   }
   if (!state.finished && isNudge(event)) {
@@ -72,6 +93,17 @@ document.addEventListener("keydown", (event) => {
   if (event.repeat && !REPEATING.has(key)) return;
   if (key === "Escape" || isFree()) action();
 });
+
+function keyInGrid(event) {
+  const { key } = event;
+  if (event.target.closest("button") && (key === "Enter" || key === " ")) return;
+  if (event.metaKey || event.ctrlKey || event.altKey) {
+    if (key !== "z" || event.altKey || event.shiftKey) return;
+    undoAcceptance();
+  } else if (ALSO_IN_GRID[key]) ALSO_IN_GRID[key]();
+  else if (!gridKey(event)) return;
+  event.preventDefault();
+}
 
 function actionOf(key) {
   if (state.finished) return KEYS_OF_CARD[key] || KEYS_OF_CARD[key.toLowerCase()];
@@ -107,6 +139,7 @@ onClick("finish-undo", undo);
 onClick("apply", apply);
 onClick("reopen", reopen);
 onClick("empty-clear", () => filterBy({}));
+for (const viewpoint of VIEWPOINTS) onClick(`viewpoint-${viewpoint}`, () => see(viewpoint));
 
 $("note").addEventListener("input", writeNote);
 $("note").addEventListener("blur", saveNote);
@@ -138,17 +171,20 @@ async function start() {
   $("folder").textContent = state.session.folder;
   $("folder").title = `${state.session.total.toLocaleString("en")} photos; you are ${state.session.reviewer}`;
   $("blind").hidden = !state.session.blind;
+  $("viewpoint").hidden = state.session.blind; // the estimate does not ask for it
   $("blind-reviewer").textContent = state.session.reviewer;
   $("crop-figure").hidden = state.session.blind; // the outlined box shows what was cut out
   $("what-follows").hidden = state.session.blind;
   const place = new URLSearchParams(location.hash.slice(1));
   const at = place.get("at");
+  const page = place.get("grid");
   place.delete("at");
-  const known = new Set(["reviewed", ...state.session.choices.map(({ filter }) => filter)]);
+  const known = new Set(["reviewed", "viewpoint", "individual", "photos", ...state.session.choices.map(({ filter }) => filter)]);
   for (const [name, value] of place) if (known.has(name)) filters.set(name, value);
   addFilters();
   await open(at);
   if (!state.view) await open(null);
+  await startGrid(page);
   setInterval(poll, POLL_MS);
   ask("api/apply").then(({ is_running: isRunning }) => { if (isRunning) watch(); }, () => {});
   for (const name of ["focus", "visibilitychange"]) window.addEventListener(name, poll);

@@ -1,7 +1,7 @@
 // Shows what the state says. Names and labels are only ever set as text.
 
 import { cropRectangle, placeInSquare, sameBox, sameBoxes } from "./boxes.js";
-import { animals, isAllowed, isSeveral, nameOf, pickedBox, taken, whyNot, wordsOfGiven } from "./choice.js";
+import { animals, isAllowed, isSeen, isSeveral, nameOf, pickedBox, taken, whyNot, wordsOfGiven } from "./choice.js";
 import { Drawing } from "./drawing.js";
 import { showProgress } from "./progress.js";
 import { $, state } from "./state.js";
@@ -10,15 +10,18 @@ import { Viewport } from "./viewport.js";
 
 const TOAST_MS = 3500;
 
-// What to do with a box that was drawn, or one that was clicked; when what is said of photos has changed; when
-// the server has opened the folder anew; when the last photo is done. `review.js` fills it.
-export const handlers = { drawn: null, clicked: null, changed: null, renewed: null, finish: null };
+// What to do with a box that was drawn, or one that was clicked; when what is said of photos has changed, and when
+// it was others that changed it, with their ids; when other photos are shown, or one of them is about to be; when the
+// server has opened the folder anew; when the last photo is done. `review.js` fills it.
+export const handlers = {
+  drawn: null, clicked: null, changed: null, heard: null, filtered: null, opening: null, renewed: null, finish: null,
+};
 
 export const viewport = new Viewport($("stage"), $("frame"), {
   changed: () => showView(),
   taken: () => drawing.cancel(),
 });
-const tiles = new Tiles($("tiles"), $("photo"), () => preview(drawing.selected));
+export const tiles = new Tiles($("tiles"), $("photo"), () => preview(drawing.selected));
 
 export const drawing = new Drawing(viewport, $("frame"), $("overlay"), {
   drawn: (box, at) => handlers.drawn(box, at),
@@ -65,7 +68,7 @@ function isComing(row) {
 // For whoever waits until the next verdict can be given.
 export function markBusy() {
   const row = state.view && state.view.row;
-  if (state.busy || state.saving || state.pending || (row && isComing(row))) document.body.dataset.busy = "yes";
+  if (state.busy || state.saving || state.marking || state.pending || (row && isComing(row))) document.body.dataset.busy = "yes";
   else delete document.body.dataset.busy;
 }
 
@@ -155,6 +158,7 @@ export function render() {
   $("stage").classList.toggle("adding", adding);
   showCrop(row);
   showNote(row);
+  showViewpoint(row);
   $("name").textContent = row.image;
   $("name").title = row.image;
   document.title = `${row.image} – detic-crop review`;
@@ -165,6 +169,7 @@ export function render() {
   fill("flags", row.flags, ([name]) => textItem(name));
   fill("reasons", row.reasons, textItem);
   showFacts(row);
+  showIndividual();
   if (isSeveral()) {
     const isOutlined = (box) => boxes.some((other) => sameBox(other, box));
     fill("candidates", boxes, animalItem);
@@ -214,6 +219,13 @@ function takeWords(row) {
   return `Accept: no animal, ${state.session.not_found === "skip" ? "no crop" : "whole photo"}`;
 }
 
+// The way to the other photos of the same animal.
+function showIndividual() {
+  const { individual } = state.view;
+  $("individual").hidden = !individual || individual.photos < 2;
+  if (individual) $("individual-label").textContent = `All ${individual.photos.toLocaleString("en")} photos of ${individual.name}`;
+}
+
 // What is being written stays as it is; else the note that is saved.
 function showNote(row) {
   const note = $("note");
@@ -225,6 +237,13 @@ function showNote(row) {
   if (!isWritten && note.value !== text) note.value = text;
   note.dataset.id = row.id;
   note.disabled = !row.may.length || !row.width;
+}
+
+function showViewpoint(row) {
+  for (const button of $("viewpoint").querySelectorAll("button")) {
+    button.setAttribute("aria-pressed", String(button.dataset.viewpoint === row.viewpoint));
+    button.disabled = !isSeen();
+  }
 }
 
 function showVerdict(row) {
