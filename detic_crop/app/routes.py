@@ -11,6 +11,7 @@ import detic_crop
 from detic_crop.app.asked import CommandView, order_of, shown
 from detic_crop.app.crops import CROP_SETTINGS, CropView, FailedPhoto, no_document
 from detic_crop.app.folders import FolderView, look_into, make_folder, query_of
+from detic_crop.app.formats import FormatView, formats
 from detic_crop.app.job_views import JobView, job_view
 from detic_crop.app.models import Models, models_of
 from detic_crop.app.openapi import description, docs_page, docs_style
@@ -121,6 +122,11 @@ def new_folder(call: Call) -> FolderView:
 def commands(call: Call) -> list[CommandView]:
     """Answer what jobs may be asked for."""
     return shown()
+
+
+def exports(call: Call) -> list[FormatView]:
+    """Answer which formats there are to export to."""
+    return formats()
 
 
 def jobs(call: Call) -> list[JobView]:
@@ -273,6 +279,15 @@ OPERATIONS: tuple[Operation, ...] = (
         "What jobs may be asked for",
         commands,
         list[CommandView],
+        group="Jobs",
+    ),
+    Operation(
+        "GET",
+        "/exports",
+        "exports",
+        "Which formats there are to export to",
+        exports,
+        list[FormatView],
         group="Jobs",
     ),
     Operation("GET", "/jobs", "jobs", "All jobs, the newest first", jobs, list[JobView], group="Jobs"),
