@@ -92,12 +92,16 @@ def results_of(roots: Roots, jobs: Jobs, given: str) -> Results:
         RefusedError: it is none.
         UsageError, OutputError: it is damaged, or cannot be read.
     """
-    path = _output(roots, given)
+    path = roots.path(given)
+    at_work = jobs.at_work_in(path)
+    if not at_work or is_output(path):
+        path = _output(roots, given)
+        judged = _judged(path)
+    else:  # a run that begins makes it
+        judged = _Judged({}, 0, 0, [])
     layout = Layout(path)
     told = read_json(layout.run_json)
     told = told if isinstance(told, dict) else {}
-    judged = _judged(path)
-    at_work = jobs.at_work_in(path)
     found = Results(
         path=path,
         query=query_of(path),

@@ -16,6 +16,7 @@ from detic_crop.app.job_views import JobView, job_view
 from detic_crop.app.models import Models, models_of
 from detic_crop.app.openapi import description, docs_page, docs_style
 from detic_crop.app.operations import Call, Css, Html, NoContent, Operation
+from detic_crop.app.pictures import CropsQuery, ShownCrop, crops_of
 from detic_crop.app.results import Results, audit_page, results_of
 from detic_crop.web.answers import json_answer
 
@@ -171,6 +172,11 @@ def results(call: Call) -> Results:
     return results_of(call.service.roots, call.service.jobs, call.query.path)
 
 
+def crops(call: Call) -> list[ShownCrop]:
+    """Answer a few crops of an output folder, with pictures."""
+    return crops_of(call.service.roots, call.query)
+
+
 def audit(call: Call) -> Response:
     """Answer audit.html of an output folder."""
     return audit_page(call.service.roots, call.query.path)
@@ -246,6 +252,17 @@ OPERATIONS: tuple[Operation, ...] = (
         Results,
         FolderQuery,
         refusals=_OUTSIDE | {409: "it is no output folder of detic-crop"},
+        group="Folders",
+    ),
+    Operation(
+        "GET",
+        "/crops",
+        "crops",
+        "A few crops of an output folder, with pictures",
+        crops,
+        list[ShownCrop],
+        CropsQuery,
+        refusals=_OUTSIDE,
         group="Folders",
     ),
     Operation(

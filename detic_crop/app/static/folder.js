@@ -5,6 +5,7 @@ import { choose } from "./chooser.js";
 import { make, newId } from "./dom.js";
 import { JobCard } from "./job.js";
 import { isAtWork, refresh, watch } from "./jobs.js";
+import { stripOf } from "./pictures.js";
 import { Field } from "./settings.js";
 import { counted, nameOf, thousands } from "./words.js";
 
@@ -21,6 +22,7 @@ class Folder {
     this.cards = new Map();
     this.jobs = make("div");
     this.result = make("div");
+    this.pictures = make("div");
     this.problem = make("p", { className: "problem", role: "alert", hidden: true });
     this.heading = make("h1", {}, nameOf(new URLSearchParams(query).get("path") || ""));
     this.path = make("p", { className: "soft name" });
@@ -75,7 +77,18 @@ class Folder {
     const first = found.next.length ? found.next[0].action : "";
     const steps = [this.look(), this.review(), this.apply(), this.export(), this.teach()].filter(Boolean);
     for (const step of steps) if (step.dataset.step === first) step.classList.add("next");
-    this.result.replaceChildren(make("dl", { className: "counts" }, tiles), make("h2", {}, "What next"), make("ul", { className: "steps" }, steps));
+    this.result.replaceChildren(make("dl", { className: "counts" }, tiles), this.pictures, make("h2", {}, "What next"), make("ul", { className: "steps" }, steps));
+    this.showPictures();
+  }
+
+  // While a run goes on they would change with every look.
+  async showPictures() {
+    if (!this.found.has_audit) return;
+    try {
+      this.pictures.replaceChildren(await stripOf(this.found.query));
+    } catch {
+      this.pictures.replaceChildren();
+    }
   }
 
   step(name, title, words, ...controls) {
