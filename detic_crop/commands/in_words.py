@@ -36,10 +36,10 @@ def counts_in_words(result: RunResult) -> str:
     crops = f" ({counted(result.crops, 'crop')})" if result.config.animals == "all" else ""
     parts = [f"{counts['cropped']} cropped{crops}"]
     if not_found or not result.not_listed:
-        parts.append(f"{not_found} resized (nothing found)")
+        parts.append(f"{not_found} resized whole (nothing found)")
     if result.not_listed:
         file = result.config.model.removeprefix("boxes:")
-        parts.append(f"{result.not_listed} resized (not in {file}: nobody looked)")
+        parts.append(f"{result.not_listed} resized whole (not in {file}: nobody looked)")
     if result.reviewed_whole:
         parts.append(f"{result.reviewed_whole} whole by review")
     if counts["skipped"]:
@@ -49,12 +49,11 @@ def counts_in_words(result: RunResult) -> str:
     reasons = ", ".join(f"{reason} {n}" for reason, n in result.failures.most_common(5))
     parts.append(f"{counts['failed']} failed" + (f" ({reasons})" if reasons else ""))
     shard = result.folder.layout.shard
-    if shard is None:
-        parts.append(f"{counted(result.flagged, 'crop')} flagged")
+    doubtful = f"; {counted(result.flagged, 'crop')} to look at (flagged)" if shard is None else ""
     speed = f"; {result.photos_per_second:.1f} photos/s" if result.done else ""
     before = f" ({result.skipped} done before)" if result.skipped else ""
     of = "" if shard is None else f"shard {shard}: "
-    return f"{of}{counted(counts.total(), 'photo')}{before}: {', '.join(parts)}{speed}"
+    return f"{of}{counted(counts.total(), 'photo')}{before}: {', '.join(parts)}{doubtful}{speed}"
 
 
 def no_tables_in_words(result: RunResult) -> str:
