@@ -12,11 +12,11 @@ import importlib.metadata
 import logging
 import os
 import socket
-import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -24,7 +24,6 @@ import msgspec
 from detic_crop.errors import DeticCropError, one_line
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.typed_json import decode
-from detic_crop.system.processes import birth, process_space
 
 _log = logging.getLogger(__name__)
 
@@ -48,8 +47,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         done: photos that this command has finished, with those that failed.
         failed: those of them that failed.
         photos_per_second: over the last minute; None where nothing is known.
-        pid, host: the process at work.
-        processes, birth: tell it from others of that number; empty where the system does not say.
+        pid, host: the process at work; who holds the lock says whether it still is.
+        words: of the command after `detic-crop`, up to the name of the folder, which comes last; empty if it
+            was begun in Python with a detector of its own.
         stopped: once it has ended, why it ended early: ``time_limit``, a signal, or empty.
         error: the error that it ended with, as one line; empty without one.
         version: version of this package.
@@ -66,8 +66,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     photos_per_second: float | None = None
     pid: int = 0
     host: str = ""
-    processes: str = ""
-    birth: str = ""
+    words: list[str] = []
     stopped: str = ""
     error: str = ""
     version: str = ""
@@ -104,12 +103,13 @@ class ProgressFile:
     Args:
         folder: the folder as the command sees it.
         command: name of the command.
+        words: see `Progress`.
 
     Attributes:
         stopped: why the command is about to end early; empty if it is not.
     """
 
-    def __init__(self, folder: OutputFolder, command: str) -> None:
+    def __init__(self, folder: OutputFolder, command: str, words: Sequence[str] = ()) -> None:
         self.stopped = ""
         self._folder = folder
         self._now = Progress(
@@ -119,8 +119,7 @@ class ProgressFile:
             last="",
             pid=os.getpid(),
             host=socket.gethostname(),
-            processes=process_space(),
-            birth=birth(os.getpid()),
+            words=list(words),
             version=importlib.metadata.version("detic-crop"),
         )
         self._done = self._failed = 0
@@ -146,7 +145,7 @@ class ProgressFile:
         """Count a photo that is recorded."""
         self._done += 1
         self._failed += failed
-        if time.monotonic() - self._written >= EACH:
+        if monotonic() - self._written >= EACH:
             self._write()
 
     def end(self, error: str = "") -> None:
@@ -157,7 +156,7 @@ class ProgressFile:
         self.enter("ended")
 
     def _write(self, is_due: bool = False) -> None:
-        now = time.monotonic()
+        now = monotonic()
         self._written = now
         self._now = msgspec.structs.replace(
             self._now,
@@ -185,14 +184,15 @@ class ProgressFile:
 
 
 @contextlib.contextmanager
-def told_progress(folder: OutputFolder, command: str) -> Iterator[ProgressFile]:
+def told_progress(folder: OutputFolder, command: str, words: Sequence[str] = ()) -> Iterator[ProgressFile]:
     """Say in progress.json what a command is doing until it is left, and then how it ended.
 
     Args:
         folder: the folder as the command sees it, held by the caller.
         command: name of the command.
+        words: see `Progress`.
     """
-    progress = ProgressFile(folder, command)
+    progress = ProgressFile(folder, command, words)
     progress.enter("getting ready")
     try:
         yield progress
