@@ -7,7 +7,7 @@ while it is at work, should not wait for that.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,12 +37,16 @@ class Tally:
     Attributes:
         statuses: number of photos by status.
         failures: number of failed photos by reason.
-        records: last record of those photos that were asked for, by key.
+        records: last record of those photos that were wanted, by key.
+        newer: number of lines behind the byte that was asked for.
+        missing: number of photos that should have a line and have none.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     records: dict[str, Record] = field(default_factory=dict)
+    newer: int = 0
+    missing: int = 0
 
     @property
     def photos(self) -> int:
@@ -50,12 +54,16 @@ class Tally:
         return self.statuses.total()
 
 
-def tally(path: Path, wanted: Container[str] = frozenset()) -> Tally:
+def tally(
+    path: Path, wanted: Container[str] = frozenset(), expected: Iterable[str] = (), behind: int = 0
+) -> Tally:
     """Add up a journal, as far as it has whole lines; an absent one has nothing.
 
     Args:
         path: the journal; a run may be writing to it.
         wanted: keys of photos whose records are wanted.
+        expected: keys of photos that should have a line, each once.
+        behind: byte from which on lines are counted as newer.
 
     Raises:
         OSError: it cannot be read.
@@ -63,7 +71,9 @@ def tally(path: Path, wanted: Container[str] = frozenset()) -> Tally:
     found = Tally()
     last: dict[str, tuple[str, str]] = {}
     kinds: dict[tuple[str, str], tuple[str, str]] = {}  # a million photos have few of them
-    for block in _whole_lines(path):
+    for start, block in _whole_lines(path):
+        if start + len(block) > behind:
+            found.newer += block.count(b"\n", max(0, behind - start))
         lines = block.split(b"\n")[:-1]
         for said, line in zip(
             decode_lines(block, _said, len(lines)) or _one_by_one(lines), lines, strict=True
@@ -73,6 +83,7 @@ def tally(path: Path, wanted: Container[str] = frozenset()) -> Tally:
                 last[said.image] = kinds.setdefault(kind, kind)
                 if said.image in wanted:
                     _keep(line, said.image, found.records)
+    found.missing = sum(key not in last for key in expected)
     for (status, reason), number in Counter(last.values()).items():
         found.statuses[status] += number
         if status == "failed":
@@ -98,14 +109,16 @@ def _keep(line: bytes, image: str, records: dict[str, Record]) -> None:
         records.pop(image, None)
 
 
-def _whole_lines(path: Path) -> Iterator[bytes]:
+def _whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield (offset, lines), some lines at a time, without a torn last one."""
     try:
         file = open(path, "rb")  # noqa: SIM115
     except (FileNotFoundError, NotADirectoryError):
         return
-    begun = b""
+    offset, begun = 0, b""
     with file:
         while part := file.read(_CHUNK):
             whole, feed, begun = (begun + part).rpartition(b"\n")
             if feed:
-                yield whole + feed
+                yield offset, whole + feed
+                offset += len(whole) + 1
