@@ -1,5 +1,6 @@
 """What a user of the library calls; each verb is a module of `commands`, where its story is told."""
 
+from detic_crop.app.serve import app as app
 from detic_crop.commands.apply import apply as apply
 from detic_crop.commands.audit import read_audit as read_audit
 from detic_crop.commands.audit import write_audit as write_audit

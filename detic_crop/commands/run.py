@@ -30,7 +30,7 @@ from detic_crop.folder.same_photo import is_same_photo
 from detic_crop.folder.second_review import read_second_review, take_back_second
 from detic_crop.folder.state import load_listing
 from detic_crop.folder.verdict_lines import Verdict
-from detic_crop.folder.verdicts import VerdictLog, now, read_verdicts
+from detic_crop.folder.verdicts import VerdictLog, now, read_review
 from detic_crop.photos.find import discover
 from detic_crop.photos.location import locate
 from detic_crop.photos.photo import Photo
@@ -179,7 +179,8 @@ def _decisions_to_keep(photos: Sequence[Photo], scope: Scope, notes: list[str]) 
     it back before the new one can be cropped.
     """
     folder = scope.folder
-    verdicts = read_verdicts(folder.layout.review)
+    last = read_review(folder.layout.review).last
+    verdicts = {image: verdict for image, verdict in last.items() if verdict.says_something}
     second = read_second_review(folder.layout.second_review)
     judged = verdicts.keys() | second.images
     if not judged:
@@ -190,7 +191,7 @@ def _decisions_to_keep(photos: Sequence[Photo], scope: Scope, notes: list[str]) 
     for photo in photos:
         record = records.get(photo.key)
         # Only of these may the bytes be read.
-        reviewed = record is not None and (record.verdict or record.note or photo.key in judged)
+        reviewed = record is not None and (record.says_something or photo.key in judged)
         if record is None or photo.size < 0 or not reviewed:
             continue
         moved = before.get(photo.key) != photo.location.absolute().redact()

@@ -258,7 +258,8 @@ def test_lines_that_are_no_verdict_are_counted_aloud(work: Path) -> None:
         (note,) = apply(work, dry_run=dry_run).notes
         assert re.search(
             r"lines of .*/review.csv that are not verdicts, .*ignored: 2 \(the first is line 3\); expected "
-            "image,verdict,box,reviewer,time,note .*: correct them and clear their crc cell, or delete them",
+            "image,verdict,box,reviewer,time,note,viewpoint .*: correct them and clear their crc cell, or "
+            "delete them",
             note,
         )
     assert row_of(work / "out", image)["verdict"] == "accepted"
