@@ -1,5 +1,6 @@
 """What a user of the library calls; each verb is a module of `commands`, where its story is told."""
 
+from detic_crop.app.serve import app as app
 from detic_crop.commands.apply import apply as apply
 from detic_crop.commands.audit import read_audit as read_audit
 from detic_crop.commands.audit import write_audit as write_audit
@@ -20,6 +21,8 @@ from detic_crop.commands.show import ContactSheet as ContactSheet
 from detic_crop.commands.show import show as show
 from detic_crop.commands.split import SplitResult as SplitResult
 from detic_crop.commands.split import split as split
+from detic_crop.commands.status import status as status
+from detic_crop.commands.status_result import StatusResult as StatusResult
 from detic_crop.commands.teach import TeachResult as TeachResult
 from detic_crop.commands.teach import teach as teach
 from detic_crop.commands.verify import VerifyResult as VerifyResult

@@ -1,8 +1,12 @@
-"""Numbers in sentences, text as bytes, and text that is safe to print."""
+"""Numbers in sentences, text as bytes, commands to be typed, and text that is safe to print."""
 
 from __future__ import annotations
 
+import difflib
+import os
 import re
+import shlex
+from collections.abc import Iterable
 
 # What moves the cursor, forges lines, changes colours or the order of what follows: C0, DEL, C1, marks and
 # overrides of direction, separators of lines and paragraphs.
@@ -35,8 +39,40 @@ def visible_lines(text: str) -> str:
     return _CONTROLS_IN_LINES.sub(_spelled, text)
 
 
+def typed(*words: str) -> str:
+    """Return words as they are typed in a shell: those with blanks and the like are quoted.
+
+    On Windows in double quotes, which cmd and PowerShell both take; elsewhere as `shlex.quote` does.
+    """
+    if os.name != "nt":
+        return shlex.join(words)
+    return " ".join(word if re.fullmatch(r"[\w\\/:.+=@~-]+", word) else f'"{word}"' for word in words)
+
+
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return the known word that a misspelt one probably means; empty if none is near."""
+    by_lower = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(word.lower(), by_lower, 1, cutoff)
+    return by_lower[near[0]] if near else ""
+
+
 def _spelled(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode("ascii")
+
+
+def span(seconds: float) -> str:
+    """Return a time as people say it: ``45 s``, ``12 min``, ``3 h 28 min``, ``2 d 4 h``."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes = round(whole / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
 
 
 def memory_size(size: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import traceback
@@ -11,10 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 import detic_crop
-from detic_crop.cli import messages
+from detic_crop.cli import kinds, messages
+from detic_crop.cli.completion import answer, completion
+from detic_crop.cli.groups import Commands
 from detic_crop.cli.options import Command, option, settings
+from detic_crop.cli.places import OUT, photos_and_folder, shown
 from detic_crop.cli.weights import weights
 from detic_crop.commands.in_words import verdicts_in_words
+from detic_crop.commands.settings import with_settings
 from detic_crop.commands.signature import RECROP
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.errors import DeticCropError, Interrupted, Terminated, one_line
@@ -35,8 +40,10 @@ _NO_MEMORY = (
 )
 _R = TypeVar("_R")
 
-_cropped = click.argument("cropped")
-_moved = option("--in", "input", metavar="PHOTOS", help="where the photos are now, if they have moved")
+_cropped = click.argument("cropped", type=kinds.FOLDER)
+_moved = option(
+    "--in", "input", type=kinds.FILE, metavar="PHOTOS", help="where the photos are now, if they have moved"
+)
 _strict = option(
     "--strict", is_flag=True, help="exit with code 3 when a photo failed, or keeps its earlier crop"
 )
@@ -48,12 +55,22 @@ def _formats() -> str:
     return "\b\nFormats:\n" + "\n".join(lines)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=Commands,
+    short_screen=messages.WELCOME,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(detic_crop.__version__, prog_name="detic-crop")
 def cli() -> None:
     """Find the dolphin or whale in every photo, crop it, and say which crops to doubt.
 
-    Every option can also be set as an environment variable: DETIC_CROP_MODEL for --model, and so on.
+    \b
+    detic-crop run train_images      crop every photo into the folder cropped
+    detic-crop review cropped        judge the doubtful crops in your browser
+    detic-crop apply cropped         correct the crops as you judged
+
+    `detic-crop COMMAND --help` says more of a command. Every option can also be set as an environment
+    variable: DETIC_CROP_MODEL for --model, and so on.
 
     Exit codes: 0 done; 1 could not continue; 2 wrong usage; 3 with --strict, a photo failed; 4 teaching
     does not help; 5 verify found a problem; 130 or 143 interrupted: run the same command to continue.
@@ -63,35 +80,56 @@ def cli() -> None:
 cli.command_class = Command
 
 
-@cli.command()
+@cli.command(short_help="Crop every photo into a folder, or continue.")
+@click.argument("words", nargs=-1, type=kinds.FILE, metavar="[PHOTOS [OUT]]")
 @option(
     "--in",
     "input",
-    required=True,
+    type=kinds.FILE,
     metavar="PHOTOS",
     help="a folder, photo, quoted 'pattern', .txt or .csv list, tar files, or the address of one of these",
 )
 @option(
     "--out",
     "output",
-    required=True,
+    type=kinds.FOLDER,
     metavar="FOLDER",
-    help="where crops, audit.csv and audit.html go: a folder, or an address such as s3://bucket/cropped",
+    help="where crops, audit.csv and audit.html go: a folder, or an address such as s3://bucket/cropped  "
+    f"[default: {OUT}]",
 )
 @settings(CropConfig)
 @settings(RunOptions)
 @_strict
-def run(input: str, output: str, strict: bool, **settings: Any) -> int:
-    """Crop every photo of --in into --out. The same command again continues where the first one stopped.
+@click.pass_context
+def run(
+    ctx: click.Context,
+    /,
+    words: tuple[str, ...],
+    input: str | None,
+    output: str | None,
+    strict: bool,
+    **settings: Any,
+) -> int:
+    """Crop every photo of PHOTOS into OUT. The same command again continues where the first one stopped.
+
+    PHOTOS and OUT are what --in and --out name, too. Without OUT the crops go into the folder cropped.
 
     Several machines share the work with --shard 0/16 … 15/16 and one --out; then `detic-crop merge` joins it.
 
     \b
-    detic-crop run --in train_images --out cropped
+    detic-crop run train_images
+    detic-crop run train_images cropped384 --size 384x768
+    detic-crop run --in train_images --out cropped --labels train.csv
     """
+    input, output = photos_and_folder(ctx, words, input, output)
+    with_settings(CropConfig(), RunOptions(), settings)  # what is wrong there is said before anything else
+    _set_log_level(settings["quiet"])
+    messages.say_first(
+        f"{'looking at' if settings['dry_run'] else 'cropping'} {shown(input)} into {shown(output)}",
+        quiet=settings["quiet"],
+    )
     from detic_crop import api
 
-    _set_log_level(settings["quiet"])
     result = _even_if_stopped(lambda: api.run(input, output, **settings))
     if settings["dry_run"]:
         messages.say_dry_run(result)
@@ -250,6 +288,44 @@ def review(cropped: str, no_browser: bool, blind: bool, **given: Any) -> int:
 
 
 @cli.command()
+@option(
+    "--root",
+    multiple=True,
+    metavar="FOLDER",
+    help="a folder below which folders may be chosen; may be repeated  [default: your home folder]",
+)
+@option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    help="0 takes any free one  [default: 8377, if free]",
+)
+@option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="address to listen on")
+@option("--no-browser", is_flag=True, help="only print the page's address")
+@option(
+    "--token-file",
+    metavar="FILE",
+    help="file with the token that programs show  [default: DETIC_CROP_APP_TOKEN, else a new one each time]",
+)
+@option("--state", metavar="FOLDER", help="where the list of jobs is kept  [default: of your user]")
+@option("--at-once", type=int, default=1, show_default=True, metavar="N", help="jobs at work at once")
+@option("--reviewer", metavar="NAME", help="saved with each verdict  [default: your login name]")
+def app(root: tuple[str, ...], no_browser: bool, **given: Any) -> None:
+    """Do it all on a page in your browser: choose a folder, crop, review, apply, export; Ctrl-C ends.
+
+    The same can be asked for by programs, as JSON: see docs/app.md. Jobs are kept when this is stopped or
+    killed, and can be continued.
+    """
+    from detic_crop import api
+
+    def ready(address: str) -> None:
+        messages.say(f"app at {address} (Ctrl-C ends)")
+        sys.stdout.flush()  # somebody may wait for it at the end of a pipe
+
+    api.app(root=root or None, open_browser=not no_browser, ready=ready, **given)
+
+
+@cli.command()
 @_cropped
 @_moved
 @option("--dry-run", is_flag=True, help="only list what would change")
@@ -294,6 +370,7 @@ def teach(cropped: str, out: str, **given: Any) -> int:
     detic-crop teach cropped --out mine.safetensors
     detic-crop run --in train_images --out cropped_taught --model lite:mine.safetensors
     """
+    messages.say_first(f"teaching lite what was said of {shown(cropped)}", quiet=given["quiet"])
     from detic_crop import api
 
     result = api.teach(cropped, out, **given)
@@ -423,6 +500,28 @@ def merge(cropped: tuple[str, ...], output: str | None, partial: bool, quiet: bo
 
 @cli.command()
 @_cropped
+@option("--json", "as_json", is_flag=True, help="print all of it as JSON, for programs")
+def status(cropped: str, as_json: bool) -> int:
+    """Say how far the work on CROPPED is, who is at work, what failed, and which command comes next.
+
+    It only reads, also while a run is at work, on this machine or another one, or in a store. Of shards it
+    says how far each is, and names those that are missing.
+
+    \b
+    detic-crop status cropped
+    """
+    from detic_crop import api
+
+    result = api.status(cropped)
+    if as_json:
+        click.echo(json.dumps(result.as_json(), indent=2))
+    else:
+        messages.say_lines(result, quiet=False)
+    return 0
+
+
+@cli.command()
+@_cropped
 @_moved
 @option("--photos/--no-photos", default=True, help="check the photos, too  [default: photos]")
 @option("--report", metavar="FILE", help="write all problems to a CSV file")
@@ -445,10 +544,13 @@ def verify(cropped: str, report: str | None, **given: Any) -> int:
 
 
 cli.add_command(weights)
+cli.add_command(completion)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code, even if the output could not be printed."""
+    if arguments is None and (code := answer(cli)) is not None:
+        return code
     with forgiving_streams():
         if arguments is not None:
             return _main(arguments)
@@ -470,8 +572,15 @@ class _OneLine(logging.Formatter):
         return messages.one_shown_line(super().formatMessage(record))
 
 
+class _Lines(logging.Handler):
+    """Prints messages on stderr, warnings in their colour."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        messages.print_lines(self.format(record), warning=record.levelno >= logging.WARNING)
+
+
 def _main(arguments: Sequence[str] | None) -> int:
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Lines()
     handler.setFormatter(_OneLine("%(message)s"))
     logger = logging.getLogger("detic_crop")
     level = logger.level
@@ -483,7 +592,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         messages.say_error(error.message)
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
+        command = error.ctx.command if error.ctx is not None else None
+        click.echo(getattr(command, "short_screen", "") or error.format_message(), err=True)
         return 2
     except click.ClickException as error:
         messages.say_error(messages.usage_mistake(error))

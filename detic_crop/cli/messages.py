@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
+from detic_crop.cli import mistakes
+from detic_crop.cli.colours import coloured, shows_colours
 from detic_crop.commands.in_words import (
-    VERDICTS,
+    change_in_words,
     counts_in_words,
     dry_run_in_words,
     no_tables_in_words,
@@ -16,16 +19,50 @@ from detic_crop.commands.in_words import (
 )
 from detic_crop.errors import one_line
 from detic_crop.photos.keys import printable
-from detic_crop.wording import counted, either, visible
+from detic_crop.system.console import Forgiving
+from detic_crop.wording import counted, visible, visible_lines
 
 if TYPE_CHECKING:
     from detic_crop.commands.result import ApplyResult, RunResult
     from detic_crop.commands.told import Told
 
 
-def say(sentence: str, *, err: bool = False) -> None:
-    """Print one line; what a terminal cannot show, or takes for a command, is spelled."""
-    click.echo(one_shown_line(sentence), err=err)
+WELCOME = """\
+detic-crop finds the dolphin or whale in every photo, crops it, and says which crops to doubt.
+
+  detic-crop run train_images      crop every photo of a folder into the folder cropped
+  detic-crop review cropped        judge the doubtful crops in your browser
+  detic-crop apply cropped         correct the crops as you judged
+
+All commands: detic-crop --help. All options of one: detic-crop run --help."""
+"""What is shown where no command is given."""
+
+
+def say(sentence: str, *, err: bool = False, warning: bool = False) -> None:
+    """Print one line; what a terminal cannot show, or takes for a command, is spelled.
+
+    Args:
+        sentence: the line.
+        err: print it on stderr.
+        warning: colour all of it, where colours are shown.
+    """
+    print_lines(one_shown_line(sentence), err=err, warning=warning)
+
+
+def print_lines(text: str, *, err: bool = True, warning: bool = False) -> None:
+    """Print lines, with colours where they are shown; control characters are spelled."""
+    stream = sys.stderr if err else sys.stdout
+    if isinstance(stream, Forgiving) and shows_colours(stream):
+        stream.write_codes(f"{coloured(visible_lines(text), warning=warning)}\n")
+        stream.flush()
+    else:
+        click.echo(text, err=err)
+
+
+def say_first(sentence: str, *, quiet: bool) -> None:
+    """Say on stderr what a command is about to do, before the imports that take seconds."""
+    if not quiet:
+        say(sentence, err=True)
 
 
 def one_shown_line(sentence: str) -> str:
@@ -47,15 +84,13 @@ def fault(error: Exception) -> str:
 
 
 def usage_mistake(error: click.ClickException) -> str:
-    """Return what click found wrong, where to read on, and for extra arguments the likely cause."""
-    message = error.format_message()
+    """Return what was typed wrong, and where to read on."""
     context = error.ctx if isinstance(error, click.UsageError) else None
-    if "unexpected extra argument" in message:
-        extra = message.partition("(")[2].rstrip(")").split(" ")
-        more = " …" if len(extra) > 1 else ""
-        message = f"got unexpected {either(len(extra), 'argument', 'arguments')} {extra[0][:100]}{more}"
-        if context is not None and context.info_name == "run":
-            message = f"a pattern must be quoted: --in 'photos/*.jpg'; {message}"
+    message = error.format_message()
+    if isinstance(error, click.MissingParameter) and error.param is not None and context is not None:
+        missing = (error.param.name or "").upper()
+        if isinstance(error.param, click.Argument) and missing == "CROPPED":
+            message = mistakes.missing_argument(context.command_path, missing)
     if context is not None:
         message += f"{'' if message.endswith(('.', '?', '…')) else '.'} See {context.command_path} --help"
     return message
@@ -122,7 +157,7 @@ def say_changes(result: ApplyResult) -> None:
     for change in result.changes:
         boxes = "; ".join(" ".join(f"{edge:g}" for edge in box) for box in change.after.boxes)
         how = "" if change.needs_recrop else " (no new crop)"
-        say(f"{change.image}: {VERDICTS[change.after.verdict]}{boxes and f' {boxes}'}{how}")
+        say(f"{change.image}: {change_in_words(change)}{boxes and f' {boxes}'}{how}")
     say(f"dry run, nothing written: {counted(len(result.changes), 'verdict')} to apply")
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from detic_crop.cli import kinds, mistakes
 from detic_crop.config import SETTINGS, CropConfig, RunOptions, Setting
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -77,11 +78,32 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 """Headings under which the help of `run` and docs/options.md list the options."""
 
+FIRST: dict[str, tuple[str, ...]] = {
+    "run": (
+        *("input", "output", "labels", "model", "animals", "size", "scale", "format", "limit", "dry_run"),
+    ),
+    "recrop": ("output", "scale", "size", "fit", "format", "conf", "not_found", "limit"),
+    "export": ("to", "out", "label"),
+}
+"""Command → the options that most people need; the help lists them before the others."""
+
 # Options that people repeat to name several things; click would take the last and drop the others.
 _ONCE = {
     "--in": "pass the folder above them, a quoted pattern or a list; run takes a further one with --add",
     "--classes": "join the names by commas",
     "--device": "join the devices by commas",
+}
+
+
+# What a shell completes for settings that are text.
+_COMPLETED: dict[str, kinds.Text] = {
+    "model": kinds.Text("file", kinds.models),
+    "vocabulary": kinds.Text("file", lambda _: ("openimages", "lvis", "objects365", "coco")),
+    "classes": kinds.Text("", lambda _: ("marine", "any")),
+    "size": kinds.Text("", lambda _: ("512", "native", "long:")),
+    "device": kinds.Text("", lambda _: ("auto", "cpu", "cuda", "mps")),
+    "labels_key": kinds.Text("", kinds.table_columns),
+    "encounter": kinds.Text("", lambda _: ("folder", "gap:30min", "none")),
 }
 
 
@@ -98,7 +120,12 @@ class Command(click.Command):
     """A command that refuses an option given twice, and lists many options under headings."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        *_, given = self.make_parser(ctx).parse_args(args=list(args))
+        try:
+            _, extra, given = self.make_parser(ctx).parse_args(args=list(args))
+        except click.NoSuchOption as error:
+            raise click.UsageError(mistakes.unknown_option(self, args, error), ctx) from error
+        if extra and not ctx.resilient_parsing:
+            raise click.UsageError(mistakes.extra_words(self, args, extra), ctx)
         for parameter, count in Counter(given).items():
             option = parameter.opts[0]
             if count > 1 and option in _ONCE:
@@ -116,7 +143,8 @@ class Command(click.Command):
         options = {option.name: option for option in self.get_params(ctx) if isinstance(option, click.Option)}
         if len(options) < 12:
             return {"Options": list(options.values())}
-        found: dict[str, list[click.Parameter]] = {}
+        first = [options.pop(name) for name in FIRST.get(self.name or "", ()) if name in options]
+        found: dict[str, list[click.Parameter]] = {"What most people need": list(first)}
         for heading, names in GROUPS.items():
             found[heading] = [options.pop(name) for name in names if name in options]
         found["Options"] = list(options.values())
@@ -176,7 +204,9 @@ def _parsed(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Param
 
 def _type_of(setting: Setting) -> Any:
     if setting.choices:
-        return click.Choice(setting.choices)
+        return kinds.Choice(setting.choices)
+    if setting.name in _COMPLETED:
+        return _COMPLETED[setting.name]
     if setting.parse is not None or setting.form is not None:
         return str
     return click.Path(path_type=Path) if setting.kind is Path else setting.kind

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 
+from detic_crop.commands.command_line import moved_words
 from detic_crop.commands.result import ApplyResult, unless_stopped
 from detic_crop.commands.scope import WholeRun
 from detic_crop.commands.settings import PathLike, require_finished
@@ -16,6 +17,7 @@ from detic_crop.folder.aside import place_for
 from detic_crop.folder.folder import OutputFolder, open_on_disk
 from detic_crop.folder.journal import Journal, recorded_config, replay, unfinished_of_each
 from detic_crop.folder.known import Both, Known
+from detic_crop.folder.progress_file import told_progress
 from detic_crop.folder.records import Record, names_of
 from detic_crop.folder.there import is_there
 from detic_crop.folder.verdicts import Review, latest_decisions, read_review
@@ -103,6 +105,7 @@ def apply_in(folder: OutputFolder, input: PathLike | None, options: RunOptions, 
     with (
         WholeRun(folder).held() as stop,
         closing(Journal(folder.layout.journal, folder.layout.candidates, folder.inside)) as journal,
+        told_progress(folder, "apply", ["apply", *moved_words(input)]) as progress,
     ):
         result, before, whereabouts = _look(folder, input)
         folder.crops.recover(before)
@@ -112,12 +115,14 @@ def apply_in(folder: OutputFolder, input: PathLike | None, options: RunOptions, 
         records = Both(before, changed)
         jobs, result.problems = _jobs(result.changes, records, whereabouts, folder)
         begun, times = time.monotonic(), StageTimes()
+        progress.enter("cropping", len(result.changes))
         with watch(len(result.changes), stop) as report:
 
             def done(record: Record) -> None:
                 changed[record.image] = record
                 result.done += 1
                 report(record)
+                progress.count(failed=False)
 
             def should_stop() -> bool:
                 return bool(stop.reason)
@@ -139,7 +144,8 @@ def apply_in(folder: OutputFolder, input: PathLike | None, options: RunOptions, 
         folder.clear_temporary()
         result.seconds = time.monotonic() - begun
         result.remaining = len(result.changes) - result.done - len(result.problems)
-        result.stopped = stop.reason if result.remaining else ""
+        result.stopped = progress.stopped = stop.reason if result.remaining else ""
+        progress.enter("writing tables")
         write_tables(result, records, whereabouts)
     return result
 

@@ -105,7 +105,7 @@ class ApplyBeside:
         return replace(
             ApplyState("done", result.done, len(result.changes)),
             lines=tuple(map(_shown, _lines_of(result))),
-            problems=tuple((_shown(key), _shown(one_line(why))) for key, why in result.problems.items()),
+            problems=tuple((key, _shown(one_line(why))) for key, why in result.problems.items()),
         )
 
     @contextmanager
@@ -138,6 +138,8 @@ def _lines_of(result: ApplyResult) -> list[str]:
         *(agreement.sentence for agreement in result.agreements),
         *result.notes,
         *filter(None, [stop_in_words(result, "apply again")]),
+        f"the crops in {result.folder.shown} follow what you said; go on, or end the page with Ctrl-C in its "
+        "terminal",
     ]
 
 

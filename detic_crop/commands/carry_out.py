@@ -16,6 +16,7 @@ from detic_crop.detectors.base import Detector
 from detic_crop.errors import DeticCropError, OutputError
 from detic_crop.folder.crop_paths import place_of
 from detic_crop.folder.journal import Journal, Replay, replay
+from detic_crop.folder.progress_file import ProgressFile
 from detic_crop.folder.state import load_table_settings, save_table_settings
 from detic_crop.system.signals import Stop
 from detic_crop.work.execute import execute
@@ -31,6 +32,7 @@ def carry_out(
     stop: Stop,
     result: RunResult,
     origin: Mapping[str, Any],
+    progress: ProgressFile,
 ) -> None:
     """Make the crops of a task that are missing, and write the tables whatever happened.
 
@@ -42,6 +44,7 @@ def carry_out(
         stop: when to end early.
         result: gets counts, notes and times.
         origin: fields of run.json that say where the photos came from.
+        progress: tells those who look on.
 
     Raises:
         OutputError: the folder cannot be written; what was finished is recorded.
@@ -62,12 +65,14 @@ def carry_out(
         plan = make_plan(task, finished, folder, scope)
         del finished  # the work begins
         try:
-            execution = execute(plan, executor, journal, folder, options, stop)
+            execution = execute(plan, executor, journal, folder, options, stop, progress)
         except OutputError:
             raise
         except (DeticCropError, KeyboardInterrupt):
+            progress.enter("writing tables")
             scope.finish(result, task.photos)
             raise
+    progress.enter("writing tables")
     result.done, result.skipped = execution.done.total(), execution.skipped
     result.remaining, result.unplaced = len(plan.jobs) - result.done, execution.unplaced
     result.seconds, result.stopped = execution.seconds, execution.stopped

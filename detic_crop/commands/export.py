@@ -21,6 +21,7 @@ from detic_crop.exports.target import Target, new_folder
 from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.state import load_listing
+from detic_crop.folder.verdicts import read_review
 from detic_crop.folder.whereabouts import PASS_INPUT, look_for_photos
 from detic_crop.report.model import Audit
 from detic_crop.report.paper import Origin, commands_of
@@ -272,8 +273,11 @@ def _refuse_waiting(audit: Audit, folder: OutputFolder) -> None:
         UsageError: there are verdicts to apply.
     """
     photos = audit.photos
-    waiting = sum(photos[key].is_waiting for key in audit.verdicts if key in photos)
-    if waiting:
+    keys = {key for key in audit.verdicts if key in photos and photos[key].is_waiting}
+    for key, last in read_review(folder.layout.review).last.items():
+        if key in photos and photos[key].record.viewpoint != last.viewpoint:
+            keys.add(key)
+    if waiting := len(keys):
         raise UsageError(
             "verdicts_wait",
             f"{counted(waiting, 'verdict waits', 'verdicts wait')} to be applied, so crops and boxes would "

@@ -9,6 +9,7 @@ from detic_crop.wording import counted
 
 if TYPE_CHECKING:
     from detic_crop.commands.result import ApplyResult, RunResult
+    from detic_crop.work.changes import Change
 
 VERDICTS = {
     "accepted": "accepted",
@@ -20,6 +21,13 @@ VERDICTS = {
 }
 """Verdict → what was made of a photo."""
 
+_REMARKS = "note or viewpoint"
+
+
+def change_in_words(change: Change) -> str:
+    """Return what a change makes of a photo: of `VERDICTS`, unless the verdict stays as it is."""
+    return _REMARKS if change.keeps_verdict else VERDICTS[change.after.verdict]
+
 
 def counts_in_words(result: RunResult) -> str:
     """Return how many photos have which status, in one line."""
@@ -28,10 +36,10 @@ def counts_in_words(result: RunResult) -> str:
     crops = f" ({counted(result.crops, 'crop')})" if result.config.animals == "all" else ""
     parts = [f"{counts['cropped']} cropped{crops}"]
     if not_found or not result.not_listed:
-        parts.append(f"{not_found} resized (nothing found)")
+        parts.append(f"{not_found} resized whole (nothing found)")
     if result.not_listed:
         file = result.config.model.removeprefix("boxes:")
-        parts.append(f"{result.not_listed} resized (not in {file}: nobody looked)")
+        parts.append(f"{result.not_listed} resized whole (not in {file}: nobody looked)")
     if result.reviewed_whole:
         parts.append(f"{result.reviewed_whole} whole by review")
     if counts["skipped"]:
@@ -41,12 +49,11 @@ def counts_in_words(result: RunResult) -> str:
     reasons = ", ".join(f"{reason} {n}" for reason, n in result.failures.most_common(5))
     parts.append(f"{counts['failed']} failed" + (f" ({reasons})" if reasons else ""))
     shard = result.folder.layout.shard
-    if shard is None:
-        parts.append(f"{counted(result.flagged, 'crop')} flagged")
+    doubtful = f"; {counted(result.flagged, 'crop')} to look at (flagged)" if shard is None else ""
     speed = f"; {result.photos_per_second:.1f} photos/s" if result.done else ""
     before = f" ({result.skipped} done before)" if result.skipped else ""
     of = "" if shard is None else f"shard {shard}: "
-    return f"{of}{counted(counts.total(), 'photo')}{before}: {', '.join(parts)}{speed}"
+    return f"{of}{counted(counts.total(), 'photo')}{before}: {', '.join(parts)}{doubtful}{speed}"
 
 
 def no_tables_in_words(result: RunResult) -> str:
@@ -90,10 +97,9 @@ def transitions_in_words(result: RunResult) -> str:
 
 def verdicts_in_words(result: ApplyResult) -> str:
     """Return how many verdicts of each kind the crops follow now, in one line."""
-    kinds = Counter(VERDICTS[change.after.verdict] for change in result.changes)
-    for key in result.problems:
-        kinds[VERDICTS[next(c.after.verdict for c in result.changes if c.image == key)]] -= 1
-    parts = [f"{kinds[words]} {words}" for words in VERDICTS.values() if kinds[words]]
+    done = [change for change in result.changes if change.image not in result.problems]
+    kinds = Counter(map(change_in_words, done))
+    parts = [f"{kinds[words]} {words}" for words in (*VERDICTS.values(), _REMARKS) if kinds[words]]
     if result.problems:
         parts.append(f"{len(result.problems)} not possible")
     return f"verdicts applied: {', '.join(parts)}" if parts else "no verdict to apply"

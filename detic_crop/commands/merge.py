@@ -17,6 +17,7 @@ from detic_crop.commands.tables import RUN_AUDIT, note_older_manifest, write_tab
 from detic_crop.errors import DeticCropError, UsageError
 from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.journal import Journal, replay
+from detic_crop.folder.progress_file import told_progress
 from detic_crop.folder.records import Record
 from detic_crop.folder.removal import remove_shards
 from detic_crop.folder.state import load_labels, load_listing, save_labels, save_listing
@@ -55,7 +56,7 @@ def merge(
         if not whole.shards():
             return _tables_again(whole)
         whole.check_usable()
-        with whole.locked(whole.refuse_running):
+        with whole.locked(whole.refuse_running), told_progress(whole, "merge", ["merge"]) as progress:
             gathered = gather(whole)
             labels, matches = load_labels(gathered.listed[0].folder)
             earlier = replay(whole.layout.journal)
@@ -71,9 +72,11 @@ def merge(
                 ) as journal:
                     if earlier.settings is None:
                         journal.begin(gathered.config, gathered.version)
+                    progress.enter("joining shards", len(chosen))
                     records = append_to_journal(gathered, chosen, earlier, journal, target)
                 save_listing(target, *photos_of(gathered, whole))
                 save_labels(target, labels, matches)
+                progress.enter("writing tables")
                 if partial:
                     result = _finish_preview(result, records, missing, whole)
                 else:

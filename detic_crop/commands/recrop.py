@@ -11,6 +11,7 @@ from typing import Any, Unpack
 
 from detic_crop.commands.carry_out import carry_out
 from detic_crop.commands.choose_detector import classes_text
+from detic_crop.commands.command_line import recrop_words
 from detic_crop.commands.data_set import DataSet
 from detic_crop.commands.keyword_settings import RecropSettings
 from detic_crop.commands.result import RunResult, unless_stopped
@@ -23,6 +24,7 @@ from detic_crop.folder.decisions import Decision
 from detic_crop.folder.folder import OutputFolder, open_folder, open_on_disk
 from detic_crop.folder.inputs import check_same_data_set, parts_of
 from detic_crop.folder.journal import replay
+from detic_crop.folder.progress_file import told_progress
 from detic_crop.folder.records import Record
 from detic_crop.folder.state import (
     SavedListing,
@@ -121,6 +123,7 @@ def _recrop(
         same_classes = config.classes == begun_with.classes
         with (
             scope.held() as stop,
+            told_progress(folder, "recrop", recrop_words(origin.root, input, settings)) as progress,
             closing(
                 KeptCandidates(
                     begun_with, state.records, origin.layout.candidates, Sizes(photos), same_classes
@@ -147,7 +150,7 @@ def _recrop(
                 "recropped_from": os.path.abspath(origin.root),
                 "inputs": [given.where for given in inputs],
             }
-            carry_out(task, scope, executor, detector, stop, result, came_from)
+            carry_out(task, scope, executor, detector, stop, result, came_from, progress)
         result.transitions = _transitions(state.records, scope.records(), data_set.chosen)
     return result
 

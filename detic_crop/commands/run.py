@@ -11,7 +11,7 @@ from detic_crop.boxes.choose import UNKNOWN_CLASS
 from detic_crop.columns import Layers
 from detic_crop.commands.carry_out import carry_out
 from detic_crop.commands.choose_detector import choose_detector, resolve_config
-from detic_crop.commands.command_line import command_words
+from detic_crop.commands.command_line import command_words, whole_command
 from detic_crop.commands.data_set import data_set_of
 from detic_crop.commands.keyword_settings import RunSettings
 from detic_crop.commands.result import RunResult, unless_stopped
@@ -25,11 +25,12 @@ from detic_crop.folder.crop_paths import numbered
 from detic_crop.folder.decisions import Decision, followed_by
 from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.journal import Replay, replay
+from detic_crop.folder.progress_file import told_progress
 from detic_crop.folder.same_photo import is_same_photo
 from detic_crop.folder.second_review import read_second_review, take_back_second
 from detic_crop.folder.state import load_listing
 from detic_crop.folder.verdict_lines import Verdict
-from detic_crop.folder.verdicts import VerdictLog, now, read_verdicts
+from detic_crop.folder.verdicts import VerdictLog, now, read_review
 from detic_crop.photos.find import discover
 from detic_crop.photos.location import locate
 from detic_crop.photos.photo import Photo
@@ -124,6 +125,7 @@ def run(
         with (
             open_executor(recipe, choice.detector, choice.devices, options) as executor,
             scope.held(config) as stop,
+            told_progress(folder, "run", whole_command(command, folder.layout.shard)) as progress,
         ):
             decisions = _decisions_to_keep(task.photos, scope, result.notes)
             task = dataclasses.replace(task, decisions=decisions)
@@ -132,7 +134,7 @@ def run(
                 "input": str(where.absolute().redact()),
                 "inputs": [given.where for given in data_set.inputs],
             }
-            carry_out(task, scope, executor, choice.detector, stop, result, origin)
+            carry_out(task, scope, executor, choice.detector, stop, result, origin, progress)
     return unless_stopped(result)
 
 
@@ -177,7 +179,8 @@ def _decisions_to_keep(photos: Sequence[Photo], scope: Scope, notes: list[str]) 
     it back before the new one can be cropped.
     """
     folder = scope.folder
-    verdicts = read_verdicts(folder.layout.review)
+    last = read_review(folder.layout.review).last
+    verdicts = {image: verdict for image, verdict in last.items() if verdict.says_something}
     second = read_second_review(folder.layout.second_review)
     judged = verdicts.keys() | second.images
     if not judged:
@@ -188,7 +191,7 @@ def _decisions_to_keep(photos: Sequence[Photo], scope: Scope, notes: list[str]) 
     for photo in photos:
         record = records.get(photo.key)
         # Only of these may the bytes be read.
-        reviewed = record is not None and (record.verdict or record.note or photo.key in judged)
+        reviewed = record is not None and (record.says_something or photo.key in judged)
         if record is None or photo.size < 0 or not reviewed:
             continue
         moved = before.get(photo.key) != photo.location.absolute().redact()

@@ -13,6 +13,7 @@ from itertools import groupby
 from pathlib import Path
 
 from detic_crop.columns import Texts
+from detic_crop.commands.in_words import change_in_words
 from detic_crop.commands.settings import PathLike
 from detic_crop.commands.told import Told
 from detic_crop.config import RunOptions
@@ -283,8 +284,8 @@ def _verdicts_to_apply(folder: OutputFolder, state: Replay) -> Iterator[Problem]
     """Yield the photos whose crops do not follow the last verdict."""
     decisions = latest_decisions(state.records, read_review(folder.layout.review).last)
     for change in changes_of(state.records, decisions, folder):
-        verdict = f"the verdict {change.after.verdict!r}" if change.after.verdict else "what was taken back"
-        yield Problem("verdict", change.image, f"{verdict} is not applied yet; run: detic-crop apply")
+        said = change_in_words(change)
+        yield Problem("verdict", change.image, f"{said}: not applied yet; run: detic-crop apply")
 
 
 def _damaged_rows(listed: _Listed) -> Iterator[Problem]:

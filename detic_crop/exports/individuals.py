@@ -18,7 +18,6 @@ from detic_crop.wording import counted, either
 UNKNOWN = "unknown"
 """What stands for an individual, species or viewpoint that nobody knows, where a reader wants a word."""
 
-VIEWPOINT_COLUMNS = ("viewpoint", "position", "side", "view", "flank", "orientation")
 DATE_COLUMNS = (
     *("date", "date_taken", "taken", "datetime", "date_time", "timestamp", "observed_on"),
     *("event_date", "encounter_date", "sighting_date", "datetimeoriginal"),

@@ -51,6 +51,9 @@ from detic_crop.wording import counted, either
 FOLDER = "folder"
 """Value of ``--label`` that takes the photo's folder."""
 
+VIEWPOINT_COLUMNS = ("viewpoint", "position", "side", "view", "flank", "orientation")
+"""Usual names of the label column that says from which side an animal is seen."""
+
 Progress = Callable[[int, str], AbstractContextManager[Callable[[], None]]]
 """Number of pictures and what is done with them → what is called after each, while it is shown."""
 
@@ -376,6 +379,20 @@ class Job:
     def species_column(self) -> str | None:
         """Name of the label column that says the species, as asked or as it is usually called."""
         return self._found_column(self.asked.species, "--species", SPECIES_COLUMNS)
+
+    @cached_property
+    def viewpoint_column(self) -> str | None:
+        """Name of the label column that says from which side an animal is seen, as it is usually called."""
+        return self.usual_column(VIEWPOINT_COLUMNS)
+
+    def viewpoint(self, picture: Picture) -> str:
+        """Return from which side the animal is seen, as a reviewer said, else as the labels do."""
+        return picture.photo.record.viewpoint or self.label(picture, self.viewpoint_column)
+
+    @cached_property
+    def has_viewpoints(self) -> bool:
+        """Whether a reviewer said from which side animals are seen."""
+        return "viewpoint" in self.audit.photos.remarks
 
     def label(self, picture: Picture, column: str | None) -> str:
         """Return the cell of a label column (or ``folder``) of a picture; empty where there is none."""

@@ -18,6 +18,7 @@ from detic_crop.exports.label_rows import IMAGE, LabelRows
 from detic_crop.exports.names import UniqueNames, flat, with_extension_of
 from detic_crop.exports.picture import Picture
 from detic_crop.folder.crop_paths import within
+from detic_crop.folder.verdict_lines import VIEWPOINTS
 from detic_crop.report.paper import origin_lines
 from detic_crop.wording import counted
 
@@ -39,6 +40,7 @@ _TABLE = "{}2.csv"
 _FOLDER = "cropped_{0}_images/cropped_{0}_images"
 _PHOTO = "photo"
 _FOLD = "fold"
+_VIEWPOINT = "viewpoint"
 _USER_VARIABLE = "KAGGLE_USERNAME"
 """Kaggle's own program reads it, too."""
 _NO_USER = "INSERT_USERNAME"
@@ -49,6 +51,7 @@ _COLUMNS = {
     "empty where none was found and the crop is the whole photo",
     _PHOTO: "the photo that the crop was cut out of",
     _FOLD: "the fold of the crop, from 0; -1 of an individual that was held out",
+    _VIEWPOINT: f"from which side a reviewer said the animal is seen: {', '.join(VIEWPOINTS)}",
 }
 
 
@@ -69,7 +72,11 @@ class Kaggle(Export):
         names = UniqueNames(job.pictures(), self._wanted)
         folder = _FOLDER.format(part)
         job.place_all(lambda picture: f"{folder}/{names(picture)}")
-        more = [*([_PHOTO] if _differ(job, names) else []), *([_FOLD] if job.has_folds else [])]
+        more = [
+            *([_PHOTO] if _differ(job, names) else []),
+            *([_VIEWPOINT] if job.has_viewpoints else []),
+            *([_FOLD] if job.has_folds else []),
+        ]
         rows = LabelRows(job, {"box", *more})
         columns = [*rows.columns, "box", *more]
 
@@ -77,7 +84,7 @@ class Kaggle(Export):
             yield columns
             for picture in job.each("writing the table"):
                 cells = job.cells(picture)
-                ours = {"box": cells["box"], _FOLD: cells.get(_FOLD, "")}
+                ours = {name: cells.get(name, "") for name in ("box", _FOLD, _VIEWPOINT)}
                 for row in rows.of(picture):
                     found = {_PHOTO: row[IMAGE], **ours, **row, IMAGE: names(picture)}
                     yield [found[column] for column in columns]

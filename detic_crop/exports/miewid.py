@@ -11,7 +11,6 @@ from detic_crop.errors import UsageError
 from detic_crop.exports.base import Export, Of
 from detic_crop.exports.individuals import (
     UNKNOWN,
-    VIEWPOINT_COLUMNS,
     Tally,
     animals_in,
     individual_of,
@@ -24,6 +23,8 @@ from detic_crop.exports.picture import Picture
 from detic_crop.splits.folds import UNSEEN
 
 _COLUMNS = ("theta", "viewpoint", "name", "file_name", "species", "file_path", "x", "y", "w", "h")
+_WORDS = {"top": "up"}
+"""Viewpoints that the data of Wild Me, and so MiewID's configurations, call otherwise."""
 _FOLDER = "images/"
 _FOLDS_FOR_A_TEST = 3
 
@@ -66,17 +67,16 @@ class MiewId(Export):
     def _rows(
         self, job: Job, names: NameOf, tally: Tally, part: str, belongs: Callable[[Picture], bool]
     ) -> Iterator[list[str]]:
-        viewpoint = job.usual_column(VIEWPOINT_COLUMNS)
         yield [*_COLUMNS, "photo", "flags"]
         for picture in animals_in(job, f"writing {part}.csv"):
             if not belongs(picture):
                 continue
             individual = individual_of(job, picture)
             tally.add(picture, individual)
-            name = names(picture)
+            name, viewpoint = names(picture), job.viewpoint(picture)
             yield [
                 "0",
-                job.label(picture, viewpoint) or UNKNOWN,
+                _WORDS.get(viewpoint, viewpoint) or UNKNOWN,
                 individual,
                 name.removeprefix(_FOLDER) if job.has_files else name,
                 # Rows without a species are lost where MiewID groups by name and species.

@@ -43,6 +43,8 @@ _PREFIXES = (
     *("TissueSample.", "SexAnalysis.", "Survey.", "SurveyTrack."),
 )
 _ASSET = "Encounter.mediaAsset"
+_KEYWORD = "Encounter.keyword"
+"""With the number of the picture that it is about."""
 _NAMED = 10  # species in sentences
 
 _INDIVIDUAL = "MarkedIndividual.individualID"
@@ -78,7 +80,7 @@ class Wildbook(Export):
         rows, files = _Rows(job), _Files(job)
         with Plan(Path(job.target.path(".plan.sqlite"))) as plan:
             for picture in job.each("planning encounters"):
-                plan.add(*rows.of(picture), names(picture))
+                plan.add(*rows.of(picture), names(picture), rows.keyword(picture))
             imports = plan.imports()
             job.target.table("photos.csv", files.written(plan, imports, names))
             has_workbooks = True
@@ -152,6 +154,11 @@ class _Rows:
             return "", row  # in Wildbook, an encounter is one animal at one time: of strangers nobody knows
         alike = (_INDIVIDUAL, _GENUS, _EPITHET, _YEAR, _MONTH, _DAY)
         return json.dumps([encounter, *(row.get(column, "") for column in alike)]), row
+
+    def keyword(self, picture: Picture) -> str:
+        """Return the keyword of a picture, its viewpoint; empty where the labels have keywords already."""
+        has_theirs = any(name.startswith(_KEYWORD) for name in self._theirs)
+        return "" if has_theirs else self._job.viewpoint(picture)
 
     def _individual(self, picture: Picture) -> str:
         individual = individual_of(self._job, picture)
@@ -295,7 +302,8 @@ class Plan:
         self._file = sqlite3.connect(self._path, isolation_level=None)
         self._file.executescript(
             "pragma journal_mode = off; pragma synchronous = off; begin;"
-            "create table pictures (encounter text, row text, name text, written integer default 0);"
+            "create table pictures"
+            " (encounter text, row text, name text, keyword text, written integer default 0);"
             "create table encounters (encounter text)"
         )
         return self
@@ -306,10 +314,10 @@ class Plan:
         if isinstance(error, sqlite3.OperationalError):
             raise OSError(errno.ENOSPC, str(error)) from error
 
-    def add(self, encounter: str, row: Row, name: str) -> None:
+    def add(self, encounter: str, row: Row, name: str, keyword: str = "") -> None:
         """Put in the next picture; with an empty `encounter` it is the only one of its own."""
-        add = "insert into pictures (encounter, row, name) values (nullif(?, ''), ?, ?)"
-        self._file.execute(add, (encounter, json.dumps(row), name))
+        add = "insert into pictures (encounter, row, name, keyword) values (nullif(?, ''), ?, ?, ?)"
+        self._file.execute(add, (encounter, json.dumps(row), name, keyword))
 
     def imports(self) -> Sequence[int]:
         """Return the import of each picture, from 1, in their order."""
@@ -331,17 +339,19 @@ class Plan:
         self._file.execute("update pictures set written = 1 where rowid = ?", (position + 1,))
 
     def encounters(self, number: int) -> Iterator[tuple[Row, list[str]]]:
-        """Yield the encounters of an import: its cells, and the files of its pictures."""
+        """Yield the encounters of an import: its cells, with keywords, and the files of its pictures."""
         found = self._file.execute(
-            "select e.rowid, row, name from encounters e join pictures p using (encounter)"
+            "select e.rowid, row, name, keyword from encounters e join pictures p using (encounter)"
             "where e.rowid > ? and e.rowid <= ? and written order by e.rowid, p.rowid",
             ((number - 1) * ENCOUNTERS_PER_SHEET, number * ENCOUNTERS_PER_SHEET),
         )
         for _, pictures in groupby(found, lambda columns: columns[0]):
             cells: Row = {}
-            files = []
-            for _, row, name in pictures:
+            files: list[str] = []
+            for _, row, name, keyword in pictures:
                 cells = json.loads(row) | cells
+                if keyword:
+                    cells[f"{_KEYWORD}{len(files)}"] = keyword
                 files.append(name)
             yield cells, files
 

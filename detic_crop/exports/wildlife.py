@@ -9,7 +9,6 @@ from typing import ClassVar
 from detic_crop.exports.base import Export, Of
 from detic_crop.exports.individuals import (
     UNKNOWN,
-    VIEWPOINT_COLUMNS,
     Dates,
     Tally,
     animals_in,
@@ -43,12 +42,11 @@ class Wildlife(Export):
         job.notes += [*tally.sentences(job), *dates.sentences()]
 
     def _rows(self, job: Job, names: NameOf, tally: Tally, dates: Dates) -> Iterator[list[str]]:
-        viewpoint = job.usual_column(VIEWPOINT_COLUMNS)
         more = [
             *_OF_THE_BOX,
             *(name for more in job.audit.more if more.are_of_photo for name in more.columns),
         ]
-        used = {job.individual_column, job.species_column, viewpoint}
+        used = {job.individual_column, job.species_column, job.viewpoint_column}
         labels = job.audit.labels.columns if job.audit.labels else []
         theirs = [
             name
@@ -67,7 +65,7 @@ class Wildlife(Export):
                 names(picture),
                 json.dumps(xywh_of(picture)),
                 moment.date if moment else "",
-                job.label(picture, viewpoint),
+                job.viewpoint(picture),
                 job.label(picture, job.species_column),
                 picture.key,
                 *(cells[name] for name in more),

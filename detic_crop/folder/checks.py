@@ -26,7 +26,7 @@ from detic_crop.stores.addresses import path_of, scheme_of
 _FILES = (
     *("journal.jsonl", "candidates.jsonl", "listing.json", "labels.csv", "labels.json", "part.json"),
     *("run.json", "sample.csv", "review.csv", "second_review.csv", "review.lock", "lock", OWNER),
-    *("tables.json", "folds.json", "times.json", "written.json"),
+    *("tables.json", "folds.json", "times.json", "written.json", "progress.json"),
 )
 _FOLDERS = ("journal", "candidates", "rejected", SHARDS, "tmp", PENDING, INDEXES)
 _SAME_SCHEMES = {"s3a": "s3", "gcs": "gs"}

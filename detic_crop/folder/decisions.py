@@ -4,11 +4,11 @@ What a person said is kept in four forms, each one step further:
 
 - `verdicts.Verdict`: one line of review.csv, word for word, with its time. Lines are only added, and the last
   one of a photo counts; one of them takes the word back.
-- `Decision`: what such a line asks for: the verdict, its boxes and its note, without the time. No verdict
-  means that the detector's own crops are wanted.
-- The fields `verdict`, `reviewer`, `reviewed` and `note` of a `Record`: the decision that the crops on disk
-  follow. Where they are others than the detector's, `detector_box` and `detected` keep what the detector
-  chose, so that the decision can be taken back and the detector's mistakes can be counted.
+- `Decision`: what such a line asks for: the verdict, its boxes, note and viewpoint, without the time. No
+  verdict means that the detector's own crops are wanted.
+- The fields `verdict`, `reviewer`, `reviewed`, `note` and `viewpoint` of a `Record`: the decision that the
+  crops on disk follow. Where they are others than the detector's, `detector_box` and `detected` keep what the
+  detector chose, so that the decision can be taken back and the detector's mistakes can be counted.
 - `work.changes.Change`: the difference: a record that does not follow the last decision yet.
 
 `apply` carries the changes out. Later runs and recrops keep the decisions that records follow.
@@ -46,12 +46,27 @@ class Decision(NamedTuple):
             is ``box``.
         reviewer: name of the person; the same decision of two persons means the same crop.
         note: what the person wrote about the photo.
+        viewpoint: from which side the person says the animal is seen; see `VIEWPOINTS`.
     """
 
     verdict: str = ""
     boxes: tuple[Box, ...] = ()
     reviewer: str = ""
     note: str = ""
+    viewpoint: str = ""
+
+    @property
+    def remarks(self) -> Mapping[str, str]:
+        """What was said that changes no crop, by field of `Record`."""
+        return {"note": self.note, "viewpoint": self.viewpoint}
+
+    def without_verdict(self) -> Decision:
+        """Return what is left where the verdict does not count any more."""
+        return Decision().with_remarks_of(self)
+
+    def with_remarks_of(self, other: Decision) -> Decision:
+        """Return the same verdict with what another decision says beside it."""
+        return self._replace(note=other.note, viewpoint=other.viewpoint)
 
     def clipped(self, resolution_wh: tuple[int, int]) -> Decision:
         """Return the decision with its boxes clipped to the photo and rounded to the decimals that are kept.
@@ -68,7 +83,7 @@ class Decision(NamedTuple):
         return self._replace(boxes=tuple(sorted(boxes)))
 
     def is_followed_by(self, record: Record | ResumeEntry) -> bool:
-        """Return whether the crops of a record are already what was decided, and its note is there."""
+        """Return whether the crops of a record are already what was decided, and its remarks are there."""
         try:
             wanted = self.clipped((record.width, record.height))
         except PhotoError:
@@ -91,7 +106,7 @@ class Decision(NamedTuple):
 
     def needs_other_crops_than(self, record: Record) -> bool:
         """Return whether other crops are decided on than those that a record follows now."""
-        return not self._replace(note=record.note).is_followed_by(record)
+        return not self.with_remarks_of(followed_by(record)).is_followed_by(record)
 
     def record_of_same_crop(self, record: Record) -> Record:
         """Return the record once it follows this decision, where the crop stays the detector's own.
@@ -100,7 +115,7 @@ class Decision(NamedTuple):
             record: record of the detector's own crop, which may have been rejected.
         """
         record = replace(
-            record, verdict=self.verdict, reviewer=self.reviewer, note=self.note, source="review"
+            record, verdict=self.verdict, reviewer=self.reviewer, source="review", **self.remarks
         )
         if self.verdict == "rejected":
             return replace(record, status="rejected", reason="reviewed_rejected")
@@ -118,7 +133,7 @@ class Decision(NamedTuple):
             PhotoError: no part of a box is inside the photo.
         """
         if not self.verdict:
-            return replace(record, note=self.note, reviewer=self.reviewer) if self.note else record
+            return replace(record, reviewer=self.reviewer, **self.remarks)
         if self.verdict not in ("whole", "box"):
             return self.record_of_same_crop(record)
         size = record.width, record.height
@@ -144,7 +159,7 @@ class Decision(NamedTuple):
             record,
             verdict=self.verdict,
             reviewer=self.reviewer,
-            note=self.note,
+            **self.remarks,
             reviewed=boxes if len(boxes) > 1 else (),
             source="review",
             status=status,
@@ -185,7 +200,7 @@ def followed_by(record: Record | ResumeEntry) -> Decision:
     boxes: tuple[Box, ...] = ()
     if record.verdict == "box":
         boxes = record.reviewed or ((record.box,) if record.box is not None else ())
-    return Decision(record.verdict, boxes, record.reviewer, record.note)
+    return Decision(record.verdict, boxes, record.reviewer, record.note, record.viewpoint)
 
 
 def detected_box(record: Record) -> Box | None:
@@ -222,4 +237,9 @@ def as_detected(record: Record, config: CropConfig) -> Record | None:
         return None
     elif record.verdict == "rejected":
         record = _unreject(record)
-    return replace(record, verdict="", reviewer="", note="", reviewed=(), detector_box=None, detected=None)
+    return replace(unsaid(record), reviewed=(), detector_box=None, detected=None)
+
+
+def unsaid(record: Record) -> Record:
+    """Return a record without what a person said."""
+    return replace(record, verdict="", reviewer="", **Decision().remarks)

@@ -35,6 +35,7 @@ class Layout:
         listing: photos of the run in input order.
         labels, label_matches: label table of the run, and which photo each of its rows names.
         part: file that says which part of the input a shard has.
+        progress: what a command is doing here now, or did last.
         review, sample: verdicts, and the photos drawn to estimate from.
         second_review: verdicts that were given unseen, to be held against these.
         tables_json: how the tables are written.
@@ -71,6 +72,7 @@ class Layout:
         self.labels: Final = self.own_state / "labels.csv"
         self.label_matches: Final = self.own_state / "labels.json"
         self.part: Final = self.own_state / "part.json"
+        self.progress: Final = self.own_state / "progress.json"
         self.review: Final = self.root_state / "review.csv"
         self.second_review: Final = self.root_state / "second_review.csv"
         self.sample: Final = self.root_state / "sample.csv"
@@ -112,7 +114,7 @@ class Layout:
     def own_files(self) -> tuple[Path, ...]:
         """The files that a run does not share, the journal last."""
         inputs = (self.listing, self.part, self.labels, self.label_matches)
-        return (self.run_json, *inputs, self.candidates, self.journal)
+        return (self.run_json, self.progress, *inputs, self.candidates, self.journal)
 
     @property
     def shared_files(self) -> tuple[Path, ...]:

@@ -39,6 +39,7 @@ from detic_crop.folder.writer import Writer
 from detic_crop.photos.keys import STATE
 from detic_crop.stores.addresses import join
 from detic_crop.stores.store import Store
+from detic_crop.system.processes import birth, is_there, process_space
 
 _log = logging.getLogger(__name__)
 
@@ -269,7 +270,6 @@ class StoreLease:
     def _text(self) -> bytes:
         owner = {
             **_this_process(),
-            "processes": process_space(),
             "since": self._since,
             "renewed": time.time(),
             "token": self._token,
@@ -315,30 +315,14 @@ def is_alive(owner: Mapping[str, Any]) -> bool:
     return isinstance(renewed, int | float) and abs(time.time() - renewed) < STALE_AFTER
 
 
-def process_space() -> str:
-    """Return which processes this one sees: containers may share a host's name and not its processes."""
-    try:
-        return os.readlink("/proc/self/ns/pid")
-    except OSError:
-        return ""
-
-
 def _lives(pid: Any) -> bool:
-    if not isinstance(pid, int) or os.name == "nt":  # there, to ask would be to kill
-        return True
-    if pid == os.getpid():  # with a token that is not ours: of an earlier process
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+    # With a token that is not ours, this process's own number is of an earlier one.
+    return is_there(pid) and (os.name == "nt" or pid != os.getpid())
 
 
 def _this_process() -> dict[str, Any]:
-    return {"pid": os.getpid(), "host": socket.gethostname(), "since": _now()}
+    here = {"host": socket.gethostname(), "processes": process_space()}
+    return {"pid": os.getpid(), **here, "birth": birth(os.getpid()), "since": _now()}
 
 
 def _now() -> str:

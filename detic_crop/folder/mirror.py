@@ -45,6 +45,7 @@ Members: TypeAlias = Mapping[str, tuple[int, int]]
 
 BATCH = 256  # crops that go up together
 SECONDS = 15.0  # after which fewer do
+TOLD_EACH = 60.0  # seconds between uploads of what a command is doing
 
 
 class NoMirror:
@@ -98,6 +99,16 @@ class NoMirror:
 
         Raises:
             OutputError: an earlier batch could not be brought, or another run has taken over.
+        """
+
+    def tell(self, path: Path, *, is_due: bool) -> None:
+        """Bring up a file that says what the command is doing, in the background.
+
+        Nothing is said of it if that fails.
+
+        Args:
+            path: the file.
+            is_due: it says something else than before; else once a minute is enough.
         """
 
     def flush(self) -> None:
@@ -253,6 +264,8 @@ class StoreMirror:
         self._since = time.monotonic()
         self._flight: Future[None] | None = None
         self._pool: ThreadPoolExecutor | None = None
+        self._telling: Future[None] | None = None
+        self._told = -TOLD_EACH
 
     # ------------------------------------------------------------ what the store has
 
@@ -376,8 +389,26 @@ class StoreMirror:
         if self._flight is not None and not self._flight.done() and self._count < 2 * BATCH:
             return  # no more than two batches wait on this disk
         self.wait()
+        self._flight = self._background().submit(self._send, self._taken())
+
+    def tell(self, path: Path, *, is_due: bool) -> None:
+        """Bring up a file that says what the command is doing, once a minute or as soon as it is due."""
+        if is_due:
+            self._told = -TOLD_EACH
+        is_busy = self._telling is not None and not self._telling.done()
+        if self.failed is None and not is_busy and time.monotonic() - self._told >= TOLD_EACH:
+            self._told = time.monotonic()
+            self._telling = self._background().submit(self._send_news, path)
+
+    def _send_news(self, path: Path) -> None:
+        with contextlib.suppress(OSError, OutputError):
+            self._lease.ask()  # another run may have its own there
+            self._state.send_changed([path])
+
+    def _background(self) -> ThreadPoolExecutor:
+        """Return the one thread in which things go up, one after another."""
         self._pool = self._pool or ThreadPoolExecutor(1, thread_name_prefix="detic-crop-mirror")
-        self._flight = self._pool.submit(self._send, self._taken())
+        return self._pool
 
     def flush(self) -> None:
         """Bring up all that is recorded, and the tables."""
@@ -385,12 +416,15 @@ class StoreMirror:
         layout = self._layout
         with self._noting_failure():
             self._send(self._taken())
-            self._state.send_changed((*layout.tables, layout.run_json, layout.written))
+            self._state.send_changed((*layout.tables, layout.run_json, layout.written, layout.progress))
 
     def wait(self) -> None:
         """Wait for what is on its way up."""
         if self.failed is not None:
             raise self.failed
+        telling, self._telling = self._telling, None
+        if telling is not None:
+            telling.result()
         flight, self._flight = self._flight, None
         if flight is not None:
             with self._noting_failure():

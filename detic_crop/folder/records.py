@@ -132,10 +132,16 @@ class Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     detected: DetectorChoice | None = None  # there, what the detector alone decided; see `as_detected`
     reviewed: tuple[Edges, ...] = ()  # the boxes that a reviewer gave, where they are several
     note: str = ""  # what a reviewer wrote about the photo
+    viewpoint: str = ""  # from which side a reviewer said the animal is seen: left, right, top or fluke
     # With --animals all: every animal, from left to right. The fields above are those of the largest of them
     # that has a crop.
     animals: tuple[Animal, ...] = ()
     candidates: Span | None = None  # offset and length in candidates.jsonl; of a failed photo its end, then
+
+    @property
+    def says_something(self) -> bool:
+        """Whether a person has said something of the photo: a verdict, a note or a viewpoint."""
+        return bool(self.verdict or self.note or self.viewpoint)
 
     def to_line(self) -> bytes:
         """Return the record as one JSON line with a checksum; fields at their default are left out."""
@@ -214,6 +220,7 @@ class ResumeEntry(msgspec.Struct, frozen=True, gc=False):
     verdict: str = ""
     reviewer: str = ""
     note: str = ""
+    viewpoint: str = ""
     reviewed: tuple[Edges, ...] = ()
     animals: tuple[SizeOfCrop, ...] = ()
     candidates: Span | None = None

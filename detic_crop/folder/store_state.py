@@ -27,7 +27,7 @@ MERGED = f"{STATE}/shards-merged.json"
 
 _PLAIN = (
     *("listing.json", "part.json", "labels.csv", "labels.json", "review.csv", "sample.csv", "run.json"),
-    *("tables.json", "folds.json", "times.json", "written.json", "second_review.csv"),
+    *("tables.json", "folds.json", "times.json", "written.json", "second_review.csv", "progress.json"),
 )
 _GROWING = ("journal.jsonl", "candidates.jsonl")
 _Signature = tuple[int, int, int]

@@ -23,17 +23,22 @@ VERDICTS = ("accepted", "whole", "box", "rejected", "unsure", "undone")
 """Keep the detector's crops, take the whole photo, take other boxes, reject the photo, cannot tell; and take
 the last one back."""
 
-HEADER = ("image", "verdict", "box", "reviewer", "time", "note")
+VIEWPOINTS = ("left", "right", "top", "fluke")
+"""From which side the animal is seen: its left or right side, from above, or the fluke."""
+
+HEADER = ("image", "verdict", "box", "reviewer", "time", "note", "viewpoint")
 CHECKSUM = "crc"
 """Column after these in files that are begun now."""
 
-_EARLIER_HEADER = HEADER[:-1]
+_HEADERS = (HEADER, HEADER[:6], HEADER[:5])
+"""Each version only added columns: the number of cells of a line tells which it has."""
+_FEWEST = len(_HEADERS[-1])
 _BETWEEN_BOXES = "; "
 
 _DELIMITERS = (",", ";", "\t")
 _BLANK = "\r\n " + '"' + "".join(_DELIMITERS)
 _BYTE_ORDER_MARK = "\ufeff"
-_TORN = b",,,,,,,torn\n"  # more cells than a verdict has
+_TORN = b",,,,,,,,torn\n"  # more cells than a verdict has
 _EARLIER_TORN = b",,,,,torn"
 _CHECKSUM = re.compile(rf"{CHECKSUM}-[0-9a-f]{{8}}$")
 _EDGE = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?")
@@ -49,6 +54,7 @@ class Verdict(NamedTuple):
         reviewer: name of the person.
         time: time of the verdict, ISO 8601 with the offset from UTC.
         note: what the person wrote about the photo.
+        viewpoint: one of `VIEWPOINTS`; empty: nothing was said of it.
     """
 
     image: str
@@ -57,6 +63,17 @@ class Verdict(NamedTuple):
     reviewer: str = ""
     time: str = ""
     note: str = ""
+    viewpoint: str = ""
+
+    @property
+    def says_something(self) -> bool:
+        """Whether it is more than that all is taken back: a verdict, a note or a viewpoint."""
+        return self.verdict != "undone" or self.has_remarks
+
+    @property
+    def has_remarks(self) -> bool:
+        """Whether there is a note or a viewpoint, which stay when a verdict is taken back."""
+        return bool(self.note or self.viewpoint)
 
 
 class Found(NamedTuple):
@@ -84,15 +101,14 @@ class VerdictLines:
 
     def __init__(self) -> None:
         self._delimiters = {","}  # spreadsheets write others
-        self._header: Sequence[str] = _EARLIER_HEADER
+        self._header: Sequence[str] = _HEADERS[-1]
         self._has_checksums = False
 
     # ------------------------------------------------------------ writing
 
-    @property
-    def takes_notes(self) -> bool:
-        """Whether the lines that are written now have a cell for a note."""
-        return self._header == HEADER
+    def take(self, verdict: Verdict) -> bool:
+        """Return whether the lines that are written now have a cell for all that a verdict says."""
+        return not any(_further_cells(verdict)[len(self._header) - _FEWEST :])
 
     def header(self) -> bytes:
         """Return the header of lines that are begun now."""
@@ -103,7 +119,7 @@ class VerdictLines:
         """Return a verdict as a line; with a checksum only where the header has a column for it."""
         boxes = (" ".join(f"{edge:.12g}" for edge in box) for box in verdict.boxes)
         cells = [verdict.image, verdict.verdict, _BETWEEN_BOXES.join(boxes), verdict.reviewer, verdict.time]
-        cells = [*cells, verdict.note][: len(self._header)]
+        cells = [*cells, *_further_cells(verdict)][: len(self._header)]
         cells = [cell.encode(errors="backslashreplace").decode() for cell in cells]
         return _csv_line([*cells, _checksum(cells)] if self._has_checksums else cells)
 
@@ -185,14 +201,14 @@ def _cells(text: str, delimiter: str) -> list[str]:
         (cells,) = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     except (ValueError, csv.Error):
         return []
-    while len(cells) > len(_EARLIER_HEADER) and not cells[-1]:
+    while len(cells) > _FEWEST and not cells[-1]:
         cells.pop()
     return cells
 
 
 def _header_in(cells: Sequence[str]) -> Sequence[str] | None:
     """Return the columns that a header names before the checksum; None where cells are no header."""
-    for header in (HEADER, _EARLIER_HEADER):
+    for header in _HEADERS:
         if tuple(cells) in (header, (*header, CHECKSUM)):
             return header
     return None
@@ -204,25 +220,32 @@ def _found_in(cells: Sequence[str], header: Sequence[str]) -> Found | None:
     Args:
         cells: of a line as `VerdictLines.line` writes it under this header or an earlier one; people and
             earlier versions leave the checksum out.
-        header: the columns, as far as the number of cells does not tell.
+        header: the columns; a line with a checksum may have others, where the header is damaged.
     """
-    if len(cells) > len(HEADER):
-        header = HEADER  # also where the header is damaged
-    elif len(cells) == len(HEADER) and _CHECKSUM.search(cells[-1]):
-        header = _EARLIER_HEADER
-    said, rest = cells[: len(header)], cells[len(header) :]
-    if len(said) < len(_EARLIER_HEADER) or rest not in ([], [_checksum(said)]):
+    has_checksum = bool(cells) and bool(_CHECKSUM.search(cells[-1]))
+    said = cells[:-1] if has_checksum else cells
+    if not _FEWEST <= len(said) <= len(HEADER if has_checksum else header):
+        return None
+    if has_checksum and cells[-1] != _checksum(said):
         return None
     verdict = _verdict_of(said)
-    return None if verdict is None else Found(verdict=verdict, is_certain=bool(rest))
+    return None if verdict is None else Found(verdict=verdict, is_certain=has_checksum)
 
 
 def _verdict_of(cells: Sequence[str]) -> Verdict | None:
-    image, verdict, box, reviewer, time, *note = cells
+    image, verdict, box, reviewer, time = cells[:_FEWEST]
+    note, viewpoint, *_ = [*cells[_FEWEST:], "", ""]
     boxes = _boxes_of(box)
     if not image or verdict not in VERDICTS or boxes is None or bool(boxes) != (verdict == "box"):
         return None
-    return Verdict(image, verdict, boxes, reviewer, time, "".join(note))
+    if viewpoint not in ("", *VIEWPOINTS):
+        return None
+    return Verdict(image, verdict, boxes, reviewer, time, note, viewpoint)
+
+
+def _further_cells(verdict: Verdict) -> list[str]:
+    """Return the cells that lines of the earliest version do not have."""
+    return [verdict.note, verdict.viewpoint]
 
 
 def _boxes_of(cell: str) -> tuple[Box, ...] | None:

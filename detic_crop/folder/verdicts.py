@@ -72,7 +72,7 @@ def latest_decisions(
         records: last record of each photo, by key.
         last_verdicts: last line of review.csv of each photo, by key.
     """
-    decisions = {key: followed_by(record) for key, record in records.items() if record.verdict or record.note}
+    decisions = {key: followed_by(record) for key, record in records.items() if record.says_something}
     for key, last in last_verdicts.items():
         decisions[key] = decision_of(last)
     return decisions
@@ -81,8 +81,9 @@ def latest_decisions(
 def decision_of(verdict: Verdict) -> Decision:
     """Return what a line of review.csv asks for."""
     if verdict.verdict == "undone":
-        return Decision(reviewer=verdict.reviewer if verdict.note else "", note=verdict.note)
-    return Decision(verdict.verdict, verdict.boxes, verdict.reviewer, verdict.note)
+        reviewer = verdict.reviewer if verdict.has_remarks else ""
+        return Decision("", (), reviewer, verdict.note, verdict.viewpoint)
+    return Decision(verdict.verdict, verdict.boxes, verdict.reviewer, verdict.note, verdict.viewpoint)
 
 
 def standing_verdicts(
@@ -104,8 +105,8 @@ def standing_verdicts(
 
 def verdict_followed_by(record: Record) -> Verdict:
     """Return the verdict that the crops of a record follow; `undone` if there is none."""
-    verdict, boxes, reviewer, note = followed_by(record)
-    return Verdict(record.image, verdict or "undone", boxes, reviewer, note=note)
+    verdict, boxes, reviewer, note, viewpoint = followed_by(record)
+    return Verdict(record.image, verdict or "undone", boxes, reviewer, "", note, viewpoint)
 
 
 def now() -> str:
@@ -185,9 +186,7 @@ class VerdictLog:
             before = b""
             if self._rest:
                 before = self._lines.end_of(self._rest)
-            if not (self._rest or self._end) or (
-                any(verdict.note for verdict in verdicts) and not self._lines.takes_notes
-            ):
+            if not (self._rest or self._end) or not all(map(self._lines.take, verdicts)):
                 before += self._lines.header()
             addition = before + b"".join(map(self._lines.line, verdicts))
             # No link is followed, neither in its place nor in that of the state folder.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import compress
@@ -17,6 +17,7 @@ from detic_crop.folder.animals import of_animal
 from detic_crop.folder.records import Record
 from detic_crop.report.crowd import Crowd
 from detic_crop.report.duplicates import Fingerprints
+from detic_crop.report.more_columns import REMARKS
 from detic_crop.report.suspicion import (
     FLAGS,
     Doubts,
@@ -41,7 +42,7 @@ class ComparedPhotos:
         flags: (N,) uint32; a bit for each of `FLAGS`, the first one the lowest.
         suspicion: (N,) float64 in [0, 1].
         originals: (N,) index of the photo that each repeats; -1 if it repeats none.
-        have_notes: whether a reviewer wrote about one of them.
+        remarks: names of `REMARKS` that reviewers said of some of them.
         animals: with ``--animals all`` the flags and the suspicion of each animal, photo by photo, and
             (N + 1,) the place of the first one of each photo; None where each photo has but one.
         crowd: the boxes that were compared.
@@ -50,7 +51,7 @@ class ComparedPhotos:
     flags: NDArray[np.uint32]
     suspicion: NDArray[np.float64]
     originals: NDArray[np.intp]
-    have_notes: bool = False
+    remarks: Collection[str] = ()
     animals: tuple[NDArray[np.uint32], NDArray[np.float64], NDArray[np.int64]] | None = None
     crowd: Crowd = field(default_factory=Crowd)
 
@@ -86,10 +87,10 @@ def doubts_of_all(photos: Iterable[tuple[Record, Sequence[str]]], config: CropCo
     crops, measures, crowd = array("q"), Measures(), Crowd()
     groups: list[Sequence[str]] = []
     prints = Fingerprints()
-    have_notes = False
+    unsaid = list(REMARKS)
     for photo, its_groups in photos:
         prints.add(photo)
-        have_notes = have_notes or bool(photo.note)
+        unsaid = [name for name in unsaid if not getattr(photo, name)]
         starts.append(len(flags))
         for record in [of_animal(photo, animal) for animal in photo.animals] or [photo]:
             index = len(flags)
@@ -117,7 +118,7 @@ def doubts_of_all(photos: Iterable[tuple[Record, Sequence[str]]], config: CropCo
         rows = np.array(boxed[part], np.intp)
         usual = np.array([trust_in_usual(share) for share in unusual[rows].tolist()])
         all_suspicion[rows] = 1 - np.array(by_scores[part]) * usual * np.array(by_flags[part])
-    compared = _of_photos(all_flags, all_suspicion, as_numpy(starts), have_notes, crowd)
+    compared = _of_photos(all_flags, all_suspicion, as_numpy(starts), REMARKS.keys() - unsaid, crowd)
     del measured, unusual, boxed, by_scores, by_flags, crops, groups  # before the next ones take memory
     found = prints.copies()
     compared.originals[:] = found.originals
@@ -131,16 +132,16 @@ def _of_photos(
     flags: NDArray[np.uint32],
     suspicion: NDArray[np.float64],
     starts: NDArray[np.int64],
-    have_notes: bool,
+    remarks: Collection[str],
     crowd: Crowd,
 ) -> ComparedPhotos:
     """Return the doubts of photos from those of their animals: all flags, and the highest suspicion."""
     nobody = np.full(len(starts), -1, np.intp)
     if len(flags) == len(starts):
-        return ComparedPhotos(flags, suspicion, nobody, have_notes, crowd=crowd)
+        return ComparedPhotos(flags, suspicion, nobody, remarks, crowd=crowd)
     animals = flags, suspicion, np.append(starts, len(flags))
     flags, suspicion = np.bitwise_or.reduceat(flags, starts), np.maximum.reduceat(suspicion, starts)
-    return ComparedPhotos(flags, suspicion, nobody, have_notes, animals, crowd)
+    return ComparedPhotos(flags, suspicion, nobody, remarks, animals, crowd)
 
 
 @lru_cache(maxsize=4096)

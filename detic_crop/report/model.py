@@ -19,7 +19,7 @@ from detic_crop.photos.labels import Labels
 from detic_crop.report.agreement import Agreement
 from detic_crop.report.estimate import Estimate
 from detic_crop.report.metadata_columns import MetadataColumns
-from detic_crop.report.more_columns import CropCount, CropQuality, FoundBy, MoreColumns, Notes
+from detic_crop.report.more_columns import CropCount, CropQuality, FoundBy, MoreColumns, Remarks
 from detic_crop.report.photos import JudgedPhotos, judge
 from detic_crop.report.rows import Row, table_rows
 
@@ -85,8 +85,8 @@ class Audit:
             more.append(CropCount())
         if config.max_bytes is not None and config.format != "png":
             more.append(CropQuality(config.quality))
-        if photos.have_notes:
-            more.append(Notes())
+        if photos.remarks:
+            more.append(Remarks(photos.remarks))
         if config.metadata:
             more.append(MetadataColumns(config.gps))
         return cls(config, rows, photos, labels, whereabouts, inputs, more=more, damage=damage)

@@ -78,13 +78,26 @@ class FoundBy:
         return {"found_by": record.found_by}
 
 
-class Notes:
-    """What reviewers wrote."""
+REMARKS: Mapping[str, str] = {
+    "note": "what a reviewer wrote about the photo, once applied",
+    "viewpoint": "from which side a reviewer said the animal is seen, once applied",
+}
+"""What a reviewer says beside the verdict: name of the column, and of the field of `Record` → its meaning."""
 
-    columns: Mapping[str, str] = {"note": "what a reviewer wrote about the photo, once applied"}
+
+class Remarks:
+    """What reviewers said beside the verdict.
+
+    Args:
+        names: of `REMARKS`, those that some photo has.
+    """
+
     numbers = ()
     are_of_photo = True
 
+    def __init__(self, names: Collection[str]) -> None:
+        self.columns = {name: meaning for name, meaning in REMARKS.items() if name in names}
+
     def cells(self, record: Record) -> Mapping[str, str]:
-        """Return the note."""
-        return {"note": record.note}
+        """Return what was said of a photo."""
+        return {name: getattr(record, name) for name in self.columns}

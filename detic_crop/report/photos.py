@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -129,9 +129,9 @@ class JudgedPhotos(Mapping[str, AuditPhoto]):
         return self._keys
 
     @property
-    def have_notes(self) -> bool:
-        """Whether a reviewer wrote about one of them."""
-        return self._compared.have_notes
+    def remarks(self) -> Collection[str]:
+        """Names of `REMARKS` that reviewers said of some of them."""
+        return self._compared.remarks
 
     def doubts_of_animals(self, record: Record) -> list[Doubts]:
         """Return what is doubtful about each animal of one of these photos, with ``--animals all``."""

@@ -5,8 +5,9 @@ that works in a thread of its own process (`commands.apply_beside`), a blind rev
 
 What the browser sees:
 
-- ``GET api/apply``: `ApplyState` as JSON, its fields under their names, with ``may``, ``instead`` and
-  ``is_running``.
+- ``GET api/apply``: `ApplyState` as JSON, its fields under their names; with ``is_running``, ``may``,
+  ``instead``, and ``edition``, how often the page was opened anew. Each of ``problems`` ends with the page's
+  id of the photo.
 - ``POST api/apply``, ``{}``: begins, and answers with the same. 409 in one line if it cannot begin.
 """
 
@@ -35,7 +36,7 @@ class ApplyState:
         total: photos whose verdict is to be applied; 0 as long as that is not known.
         seconds_left: of ``cropping``, as far as that can be told; else None.
         lines: once it is over, what the command prints: what became of the verdicts, counts, notes.
-        problems: photos that keep their earlier crop, each with the reason.
+        problems: key of each photo that keeps its earlier crop, and the reason.
         error: why it failed, in a line.
     """
 

@@ -1,9 +1,9 @@
 """A blind review: a second person judges the sample without knowing what was said and thought of it.
 
 The page shows each photo with the boxes that the detector left, whatever review has changed since, in a
-random order of this person's own. It has no earlier verdict, note, flag, suspicion, score or label, and no
-crop file, since after an applied verdict that is the first reviewer's. What is said goes into a file of its
-own.
+random order of this person's own. It has no earlier verdict, note, viewpoint, flag, suspicion, score or
+label, and no crop file, since after an applied verdict that is the first reviewer's. What is said goes into a
+file of its own.
 """
 
 from __future__ import annotations
@@ -14,10 +14,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from msgspec.structs import replace
-
 from detic_crop.errors import UsageError
-from detic_crop.folder.decisions import detected_boxes
+from detic_crop.folder.decisions import detected_boxes, unsaid
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.records import Record
 from detic_crop.folder.second_review import OwnVerdicts, is_same_person, plain_name, read_second_review
@@ -118,7 +116,7 @@ def open_blind_page(folder: OutputFolder, input: str | os.PathLike[str] | None, 
     audit = dataclasses.replace(audit, damage=damage)
     detected = detected_records(folder, records, audit.config)
     photos = [
-        AuditPhoto(replace(detected[image], verdict="", reviewer="", note=""), (), Doubts((), 0.0))
+        AuditPhoto(unsaid(detected[image]), (), Doubts((), 0.0))
         for image in sample
         if image in records and image in detected
     ]

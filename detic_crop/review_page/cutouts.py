@@ -142,6 +142,7 @@ class DecodedPhotos:
             return coming.result()
         try:
             with self._turn:
+                self._make_room()
                 kept = self._decode(record, location)
         except BaseException as error:
             with self._lock:
@@ -150,8 +151,9 @@ class DecodedPhotos:
             raise
         with self._lock:
             del self._coming[key]
+            while self._kept and self.kept_bytes + kept.image.nbytes > MOST_BYTES:
+                self._drop_oldest()
             self._kept[key] = kept
-            self._drop_old()
         mine.set_result(kept.image)
         if self._memory.is_short:  # somebody began to wait before it was kept
             self.forget()
@@ -184,9 +186,11 @@ class DecodedPhotos:
             photo.loan.keep(image.nbytes)
         return _Kept(image, photo.loan)
 
-    def _drop_old(self) -> None:
-        while len(self._kept) > MOST_PHOTOS or (len(self._kept) > 1 and self.kept_bytes > MOST_BYTES):
-            self._drop_oldest()
+    def _make_room(self) -> None:
+        """Drop what is not kept beside one more photo."""
+        with self._lock:
+            while len(self._kept) >= MOST_PHOTOS:
+                self._drop_oldest()
 
     def _drop_oldest(self) -> None:
         kept = self._kept.pop(next(iter(self._kept)))

@@ -285,10 +285,11 @@ class Describer:
 
 
 def last_word(last: Verdict | None) -> dict[str, Any]:
-    """Return the last word on a photo as JSON values: its verdict and its note."""
+    """Return the last word on a photo as JSON values: its verdict, its note and its viewpoint."""
     return {
         "verdict": None if last is None or last.verdict == "undone" else _verdict_values(last),
         "note": "" if last is None else utf8(last.note).decode(),
+        "viewpoint": "" if last is None else last.viewpoint,
     }
 
 

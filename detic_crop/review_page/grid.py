@@ -83,7 +83,7 @@ class Grid:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             cards = list(pool.map(self._card, ranks))
         before = int(mask[: ranks[0]].sum()) if ranks else 0
-        return json_answer({"cards": cards, "before": before, **self._rows.progress(mask)})
+        return json_answer({"cards": cards, "before": before, **self._rows.both_progresses(mask)})
 
     def _named(self, ids: str) -> list[int]:
         """Return the ranks of photos that are named one by one."""
@@ -165,7 +165,7 @@ class Grid:
                 "written": [[self._id(rank), stamp_of(self._rows.last(rank))] for rank in written],
                 "refused": [[self._id(rank), why] for rank, why in refused.items() if why],
                 "since": self._rows.changes(0)[0],
-                **self._rows.progress(self._rows.mask(Filter.of_query(request.query_params))),
+                **self._rows.both_progresses(self._rows.mask(Filter.of_query(request.query_params))),
             }
         )
 

@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from detic_crop.errors import DeticCropError, one_line
 from detic_crop.review_page.applying import Applying, CannotApplyError
 from detic_crop.review_page.page import ReviewPage
+from detic_crop.review_page.rows import photo_id
 from detic_crop.web.answers import json_answer, refuse
 
 
@@ -80,7 +81,9 @@ class LivePage:
     def _state(self, request: Request) -> Response:
         applying = self._applying
         about = {"may": applying.may, "instead": applying.instead, "edition": self._page.edition}
-        return json_answer({**applying.state().as_json(), **about})
+        state = applying.state()
+        problems = [[image, why, photo_id(image)] for image, why in state.problems]
+        return json_answer({**state.as_json(), "problems": problems, **about})
 
     def _apply(self, request: Request) -> Response:
         try:

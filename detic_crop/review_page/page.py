@@ -29,7 +29,7 @@ from detic_crop.report.model import Audit
 from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.suspicion import FLAGS
 from detic_crop.review_page.cutouts import Tile
-from detic_crop.review_page.describe import Describer, last_word
+from detic_crop.review_page.describe import TAKEN_BACK, Describer, last_word
 from detic_crop.review_page.grid import Grid
 from detic_crop.review_page.rows import Filter, Mask, ReviewRows, photo_id
 from detic_crop.review_page.said import LONGEST_NOTE, said_of
@@ -219,7 +219,7 @@ class ReviewPage:
         if asked and rank is None:
             return refuse(404, "This photo is no longer in the run, or its address was mistyped.")
         place = {"row": None} if rank is None else self._place(mask, rank)
-        return json_answer({**self._rows.progress(mask), **place})
+        return json_answer({**self._rows.both_progresses(mask), **place})
 
     def _place(self, mask: Mask, rank: int) -> dict[str, Any]:
         neighbours = {"next": self._rows.after(mask, rank), "previous": self._rows.before(mask, rank)}
@@ -277,7 +277,7 @@ class ReviewPage:
         return await run_in_threadpool(self._give, request, body)
 
     def _give(self, request: Request, body: bytes) -> Response:
-        """Write a verdict or a note to the disk, then confirm it."""
+        """Write what was said to the disk, then confirm it."""
         try:
             asked = json.loads(body)
             rank = self._rows.rank_of[asked["id"]]
@@ -289,8 +289,10 @@ class ReviewPage:
         allowed = self._describer.judgeable(photo)
         if said.verdict and said.verdict not in allowed.may:
             return refuse(409, allowed.problem)
-        if said.note and record.status == "failed":
-            return refuse(409, f"{allowed.problem}; a note needs a photo that can be read")
+        if said.has_remarks and record.status == "failed":
+            return refuse(409, f"{allowed.problem}; a note or viewpoint needs a photo that can be read")
+        if said.viewpoint and allowed.may == TAKEN_BACK:
+            return refuse(409, allowed.problem)
         try:
             self._writer.write(rank, said)
         except ValueError as error:
@@ -301,7 +303,7 @@ class ReviewPage:
             {
                 **last_word(self._rows.last(rank)),
                 "since": self._rows.changes(0)[0],
-                **self._rows.progress(self._rows.mask(Filter.of_query(request.query_params))),
+                **self._rows.both_progresses(self._rows.mask(Filter.of_query(request.query_params))),
             }
         )
 

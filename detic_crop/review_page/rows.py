@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detic_crop.folder.verdict_lines import VERDICTS, Verdict
+from detic_crop.folder.verdict_lines import VERDICTS, VIEWPOINTS, Verdict
 from detic_crop.folder.verdicts import decision_of, verdict_followed_by
 from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.suspicion import FLAGS
@@ -35,6 +35,7 @@ _MAX_FOUND = 20
 
 REVIEWED = ("", "no", "yes", "unsure", "note")
 _NOTHING = VERDICTS.index("undone")
+_VIEWED = ("none", *VIEWPOINTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class Filter:
             one, or empty.
         sample: True for photos of the drawn sample only.
         individual: name of an individual in the labels.
+        photos: ids of photos, of which no other is shown.
+        viewpoint: one of `VIEWPOINTS`, or ``none`` where nothing was said of it.
     """
 
     flag: str = ""
@@ -59,6 +62,8 @@ class Filter:
     reviewed: str = ""
     sample: bool = False
     individual: str = ""
+    photos: tuple[str, ...] = ()
+    viewpoint: str = ""
 
     @classmethod
     def of_query(cls, query: Mapping[str, str]) -> Filter:
@@ -72,6 +77,8 @@ class Filter:
             reviewed=reviewed if reviewed in REVIEWED else "",
             sample=query.get("sample") == "yes",
             individual=query.get("individual", ""),
+            photos=tuple(filter(None, query.get("photos", "").split(","))),
+            viewpoint=query.get("viewpoint", ""),
         )
 
 
@@ -149,12 +156,13 @@ class ReviewRows:
         self._last: dict[int, Verdict] = {}
         self._notes: dict[int, str] = {}  # to be searched
         self._said = np.full(len(records), _NOTHING, np.int8)  # index into VERDICTS
+        self._viewed = np.zeros(len(records), np.int8)  # index into _VIEWED
         self._reviewed, self._unsure, self._noted, self._waiting = np.zeros((4, len(records)), bool)
         self._changed: list[int] = []
         self._lock = threading.Lock()
         for rank, record in enumerate(records):
             # Applied, perhaps in the folder that this one was recropped from.
-            if record.verdict or record.note:
+            if record.says_something:
                 self._note(rank, verdict_followed_by(record))
         self.note(verdicts)
         self._changed.clear()
@@ -177,10 +185,10 @@ class ReviewRows:
                     self._note(rank, verdict)
 
     def _note(self, rank: int, verdict: Verdict) -> None:
-        if verdict.verdict == "undone" and not verdict.note:
-            self._last.pop(rank, None)
-        else:
+        if verdict.says_something:
             self._last[rank] = verdict
+        else:
+            self._last.pop(rank, None)
         if verdict.note:
             self._notes[rank] = verdict.note.casefold()
         else:
@@ -190,10 +198,11 @@ class ReviewRows:
         self._noted[rank] = bool(verdict.note)
         self._said[rank] = VERDICTS.index(verdict.verdict)
         self._waiting[rank] = not decision_of(verdict).is_followed_by(self.photos[rank].record)
+        self._viewed[rank] = _VIEWED.index(verdict.viewpoint or "none")
         self._changed.append(rank)
 
     def last(self, rank: int) -> Verdict | None:
-        """Return the last word on a photo: a verdict, or a note without one; None if nothing is said."""
+        """Return the last word on a photo: a verdict, or a remark without one; None if nothing is said."""
         return self._last.get(rank)
 
     def changes(self, since: int) -> tuple[int, list[int]]:
@@ -227,12 +236,20 @@ class ReviewRows:
             masks["sample"] = self._sample
         if wanted.individual:
             masks["individual"] = self.individuals.mask(wanted.individual)
+        if wanted.photos:
+            ranks = [self.rank_of[id] for id in wanted.photos if id in self.rank_of]
+            masks["photos"] = np.isin(np.arange(len(self.photos)), ranks)
+        if wanted.viewpoint:
+            masks["viewpoint"] = self._by_viewpoint().get(wanted.viewpoint, self._none())
         if wanted.reviewed:
             masks["reviewed"] = self._by_review()[wanted.reviewed]
         return masks
 
     def _by_review(self) -> dict[str, Mask]:
         return {"no": self._new(), "yes": self._reviewed, "unsure": self._unsure, "note": self._noted}
+
+    def _by_viewpoint(self) -> dict[str, Mask]:
+        return {viewpoint: self._viewed == code for code, viewpoint in enumerate(_VIEWED)}
 
     def _new(self) -> Mask:
         """Return the photos of which nothing was said."""
@@ -245,6 +262,10 @@ class ReviewRows:
         """Return how many photos are reviewed, how many left a reviewer unsure, and how many there are."""
         counted = {"reviewed": mask & self._reviewed, "unsure": mask & self._unsure, "total": mask}
         return {name: int(photos.sum()) for name, photos in counted.items()}
+
+    def both_progresses(self, mask: Mask) -> dict[str, Any]:
+        """Return how far the review of a filter is, and of all photos."""
+        return {**self.progress(mask), "all": self.progress(np.ones(len(self), bool))}
 
     def first(self, mask: Mask) -> int | None:
         """Return the rank to begin at: the first photo of which nothing was said, else the first."""
@@ -303,6 +324,7 @@ class ReviewRows:
             "class": self._class.count_both,
             **{f"label:{column}": coded.count_both for column, coded in self._labels.items()},
             "sample": lambda left, all: _count_masks({"yes": self._sample}, left, all),
+            "viewpoint": lambda left, all: _count_masks(self._by_viewpoint(), left, all),
         }
 
     def flags_left(self) -> list[tuple[str, int]]:

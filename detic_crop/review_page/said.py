@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from detic_crop.boxes.detections import BOX_DECIMALS
 from detic_crop.boxes.geometry import Box, clip
-from detic_crop.folder.verdict_lines import VERDICTS, Verdict
+from detic_crop.folder.verdict_lines import VERDICTS, VIEWPOINTS, Verdict
 from detic_crop.folder.verdicts import now
 from detic_crop.wording import utf8
 
@@ -24,22 +24,32 @@ class Said(NamedTuple):
     """What a person says of a photo.
 
     Attributes:
-        verdict: one of `VERDICTS`; empty: the verdict stays, only the note is new.
+        verdict: one of `VERDICTS`; empty: the verdict stays, only the note or the viewpoint is new.
         boxes: of each animal left, top, right, bottom in pixels of the upright photo, from left to right.
         note: the new note; None: it stays.
         note_before: the note that the person saw, and changed.
+        viewpoint: one of `VIEWPOINTS`; empty: it is taken back; None: it stays.
+        viewpoint_before: the viewpoint that the person saw.
     """
 
     verdict: str
     boxes: tuple[Box, ...] = ()
     note: str | None = None
     note_before: str = ""
+    viewpoint: str | None = None
+    viewpoint_before: str = ""
+
+    @property
+    def has_remarks(self) -> bool:
+        """Whether a note or a viewpoint is given."""
+        return bool(self.note or self.viewpoint)
 
     def after(self, image: str, last: Verdict | None, reviewer: str) -> Verdict:
         """Return the line that says it.
 
-        A note that somebody else has changed meanwhile is kept, and the new one stands below it. Whoever only
-        writes a note has not given the verdict beside it.
+        A note that somebody else has changed meanwhile is kept, and the new one stands below it. Of two
+        viewpoints the later one counts, but nobody takes back what somebody else has said meanwhile. Whoever
+        only says such things has not given the verdict beside them.
 
         Args:
             image: key of the photo.
@@ -51,11 +61,14 @@ class Said(NamedTuple):
         """
         before = Verdict(image, "undone") if last is None else last
         note = before.note if self.note is None else _joined(before.note, self.note_before, self.note)
+        viewpoint = before.viewpoint
+        if self.viewpoint or (self.viewpoint is not None and viewpoint == self.viewpoint_before):
+            viewpoint = self.viewpoint
         if self.verdict:
-            return Verdict(image, self.verdict, self.boxes, reviewer, now(), note)
+            return Verdict(image, self.verdict, self.boxes, reviewer, now(), note, viewpoint)
         if before.verdict != "undone":
             reviewer = before.reviewer
-        return Verdict(image, before.verdict, before.boxes, reviewer, now(), note)
+        return Verdict(image, before.verdict, before.boxes, reviewer, now(), note, viewpoint)
 
 
 def stamp_of(last: Verdict | None) -> str:
@@ -70,7 +83,8 @@ def said_of(asked: Mapping[str, Any], resolution_wh: tuple[int, int]) -> Said:
     """Return what the page sent.
 
     Args:
-        asked: `verdict`, `boxes` or `box`, `note` and `note_before`, as far as they are given.
+        asked: `verdict`, `boxes` or `box`, `note` and `note_before`, `viewpoint` and `viewpoint_before`, as
+            far as they are given.
         resolution_wh: width and height of the upright photo, in pixels.
 
     Raises:
@@ -79,12 +93,19 @@ def said_of(asked: Mapping[str, Any], resolution_wh: tuple[int, int]) -> Said:
     word = asked.get("verdict", "")
     if word not in ("", *VERDICTS):
         raise ValueError(f"expected a verdict of {', '.join(VERDICTS)}")
-    note = asked.get("note")
-    if not word and note is None:
-        raise ValueError("expected a verdict or a note")
+    note, viewpoint = asked.get("note"), asked.get("viewpoint")
+    if not word and note is None and viewpoint is None:
+        raise ValueError("expected a verdict, a note or a viewpoint")
     boxes = _boxes_of(asked, resolution_wh) if word == "box" else ()
     before = _note_of(asked.get("note_before", ""))
-    return Said(word, boxes, None if note is None else _note_of(note), before)
+    return Said(
+        word,
+        boxes,
+        None if note is None else _note_of(note),
+        before,
+        None if viewpoint is None else _viewpoint_of(viewpoint),
+        _viewpoint_of(asked.get("viewpoint_before", "")),
+    )
 
 
 def _boxes_of(asked: Mapping[str, Any], resolution_wh: tuple[int, int]) -> tuple[Box, ...]:
@@ -117,6 +138,12 @@ def _note_of(value: object) -> str:
     note = "".join(c for c in lines if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs")).strip()
     _require_short(note)
     return note
+
+
+def _viewpoint_of(value: object) -> str:
+    if not isinstance(value, str) or value not in ("", *VIEWPOINTS):
+        raise ValueError(f"expected a viewpoint of {', '.join(VIEWPOINTS)}")
+    return value
 
 
 def _joined(current: str, before: str, new: str) -> str:

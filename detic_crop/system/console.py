@@ -51,6 +51,10 @@ class Forgiving:
         self._try("write", self._spelled(text) if self._spell else text)
         return len(text)
 
+    def write_codes(self, text: str) -> None:
+        """Write a text whose control characters are meant: colours around what was spelled before."""
+        self._try("write", text)
+
     def _spelled(self, text: str) -> str:
         start = "\r" if text.startswith("\r") else ""
         return start + visible_lines(text.removeprefix(start))

@@ -12,7 +12,8 @@ from starlette.types import ASGIApp
 
 from detic_crop.errors import UsageError
 from detic_crop.web.connections import AT_ONCE, Connection, Server
-from detic_crop.web.guard import Guard, is_local
+from detic_crop.web.guard import Guard, Programs, is_local
+from detic_crop.web.lan import EVERYWHERE, lan_addresses
 
 DEFAULT_PORT = 8377
 _LONGEST_HEADERS = 32_768  # bytes
@@ -25,6 +26,7 @@ def serve(
     host: str,
     open_browser: bool,
     ready: Callable[[str], object],
+    programs: Programs | None = None,
 ) -> None:
     """Answer until Ctrl-C or SIGTERM.
 
@@ -34,25 +36,27 @@ def serve(
         listener: socket bound to `host`; closed at the end.
         host: address as the user gave it.
         open_browser: True to open the page in a browser.
-        ready: function that is told the address.
+        ready: function that is told each address, one at a time; the first is for this machine.
+        programs: how programs are let in; None: none is.
     """
-    server, guard = make_server(app, command, listener, host)
+    server, guard = make_server(app, command, listener, host, programs)
     port = listener.getsockname()[1]
-    shown = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
-    address = f"http://{shown}:{port}/?token="
-    ready(address + guard.secret)
+    names = ["localhost", *lan_addresses()] if host in EVERYWHERE else [host]
+    addresses = [f"http://{f'[{name}]' if ':' in name else name}:{port}/?token=" for name in names]
+    for address in addresses:
+        ready(address + guard.token)
     if open_browser:
         # The listener is bound, so an early request waits; a browser that does not return must not stop us.
-        arguments = (address + guard.token_for_one_use(),)
+        arguments = (addresses[0] + guard.token_for_one_use(),)
         threading.Thread(target=webbrowser.open, args=arguments, daemon=True).start()
     server.run(sockets=[listener])
 
 
 def make_server(
-    app: ASGIApp, command: str, listener: socket.socket, host: str
+    app: ASGIApp, command: str, listener: socket.socket, host: str, programs: Programs | None = None
 ) -> tuple[uvicorn.Server, Guard]:
     """Return a server that is not running yet, and its guard."""
-    guard = Guard(app, host, listener.getsockname()[1], command)
+    guard = Guard(app, host, listener.getsockname()[1], command, programs)
     config = uvicorn.Config(
         guard,
         http=Connection,

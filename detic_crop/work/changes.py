@@ -33,6 +33,12 @@ class Change(NamedTuple):
     after: Decision
     needs_recrop: bool
 
+    @property
+    def keeps_verdict(self) -> bool:
+        """Whether only what was said beside the verdict is new: the note or the viewpoint."""
+        is_same = (self.before.verdict, self.before.boxes) == (self.after.verdict, self.after.boxes)
+        return is_same and self.before.remarks != self.after.remarks
+
 
 def changes_of(
     records: Mapping[str, Record], decisions: Mapping[str, Decision], folder: OutputFolder

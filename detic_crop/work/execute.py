@@ -19,6 +19,7 @@ from detic_crop.folder.animals import crops_of
 from detic_crop.folder.aside import place_for
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import Journal
+from detic_crop.folder.progress_file import ProgressFile
 from detic_crop.folder.records import Record, names_of
 from detic_crop.folder.write_errors import as_output_error, is_fatal
 from detic_crop.system.signals import Stop
@@ -55,7 +56,13 @@ class Execution:
 
 
 def execute(
-    plan: Plan, executor: Executor, journal: Journal, folder: OutputFolder, options: RunOptions, stop: Stop
+    plan: Plan,
+    executor: Executor,
+    journal: Journal,
+    folder: OutputFolder,
+    options: RunOptions,
+    stop: Stop,
+    progress: ProgressFile,
 ) -> Execution:
     """Do the jobs of a plan and record each photo as it is finished, until `stop` has a reason.
 
@@ -66,6 +73,7 @@ def execute(
         folder: folder that takes the crops.
         options: time limit, progress bar.
         stop: request to end early.
+        progress: tells those who look on.
 
     Raises:
         OutputError: the output cannot be written; what was finished is recorded.
@@ -83,6 +91,7 @@ def execute(
             _log.info("stopping (%s) when the photos in flight are finished", stop.reason)
         return bool(stop.reason)
 
+    progress.enter("cropping", plan.skipped + len(plan.jobs), plan.skipped)
     with progress_bar(len(plan.jobs), plan.skipped, options.quiet) as report:
         try:
             with contextlib.closing(executor.run(plan.jobs, should_stop)) as outcomes:
@@ -97,12 +106,13 @@ def execute(
                         continue
                     result.done[record.status] += 1
                     report(record)
+                    progress.count(failed=record.status == "failed")
         finally:
             folder.clear_temporary()
             with times.measure("journal"):
                 folder.flush()
     result.seconds = time.monotonic() - begun
-    result.stopped = stop.reason if result.done.total() < len(plan.jobs) else ""
+    result.stopped = progress.stopped = stop.reason if result.done.total() < len(plan.jobs) else ""
     result.usage = executor.usage()
     result.usage.seconds = result.seconds
     result.where = executor.report()

@@ -111,7 +111,7 @@ def carried_decisions(
     """Return what a review of the earlier folder means for the new one.
 
     Whoever accepted a photo accepted the boxes that were chosen then. If the new settings choose others,
-    nobody has seen them, and the photo counts as not reviewed; its note stays.
+    nobody has seen them, and the photo counts as not reviewed; its note and viewpoint stay.
 
     Args:
         decisions: decisions of the earlier folder, by key.
@@ -138,7 +138,7 @@ def carried_decisions(
                 blank = Record(key, "failed", width=record.width, height=record.height)
                 chosen, _ = record_as_detected(blank, kept, config, classes, config.conf or 0.0)
                 if boxes_of(chosen) != detected_boxes(record):
-                    carried[key] = Decision(note=decision.note)
+                    carried[key] = decision.without_verdict()
                     lapsed += 1
     return carried, lapsed
 

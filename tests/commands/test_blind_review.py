@@ -114,7 +114,7 @@ def test_what_is_said_changes_no_crop_and_is_kept_apart(work: Path, client: Clie
         two: ("box", (DRAWN,)),
     }
     lines = (work / "out" / SECOND).read_text().splitlines()
-    assert lines[0] == "image,verdict,box,reviewer,time,note,crc"
+    assert lines[0] == "image,verdict,box,reviewer,time,note,viewpoint,crc"
     assert all("crc-" in line for line in lines[1:])
     assert api.apply(work / "out", quiet=True).changes == []
     crops = {name: data for name, data in before.items() if name.endswith(".jpg")}

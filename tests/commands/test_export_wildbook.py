@@ -30,7 +30,7 @@ DOCUMENTED = {
     *("MarkedIndividual.individualID", "Encounter.verbatimLocality", "Encounter.locationID"),
     *("Encounter.decimalLatitude", "Encounter.decimalLongitude", "Encounter.year", "Encounter.month"),
     *("Encounter.day", "Encounter.hour", "Encounter.minutes", "Encounter.genus", "Encounter.specificEpithet"),
-    *("Encounter.submitterID", "Encounter.sightingID", "Encounter.sex"),
+    *("Encounter.submitterID", "Encounter.sightingID", "Encounter.sex", "Encounter.keyword#"),
 }
 """Fields of the page "Bulk Import", section "Fields Available", that appear in these tests."""
 
@@ -64,6 +64,8 @@ def assert_as_documented(out: Path) -> list[dict[str, str]]:
             assert assets[0]
             assert "" not in assets[: len(assets) - assets.count("")]  # it reads until one is empty
             used += [asset for asset in assets if asset]
+            for n, asset in enumerate(assets):  # the keyword of a number belongs to that picture
+                assert asset or not row.get(f"Encounter.keyword{n}")
             assert row.get("Encounter.year", "") == "" or re.fullmatch(r"\d{4}", row["Encounter.year"])
             assert 1 <= int(row.get("Encounter.month") or 1) <= 12
             assert 1 <= int(row.get("Encounter.day") or 1) <= 31
@@ -71,7 +73,7 @@ def assert_as_documented(out: Path) -> list[dict[str, str]]:
             assert re.fullmatch("([a-z-]+)?", row.get("Encounter.specificEpithet", ""))
             assert re.fullmatch("[A-Za-z0-9_-]*", row.get("Encounter.sightingID", ""))
         columns = [column for column in of_import[0] if "mediaAsset" not in column]
-        assert set(columns) <= DOCUMENTED
+        assert {re.sub(r"(keyword)\d+$", r"\1#", column) for column in columns} <= DOCUMENTED
         assert all(any(row[column] for row in of_import) for column in columns)  # none without data
         assert sorted(used) == photos
         names += photos

@@ -75,7 +75,8 @@ def test_the_summary_does_not_say_that_nothing_was_found(
     assert cli.main(["audit", str(finished / "out")]) == 0
     said = capsys.readouterr().out
     assert (
-        "1 cropped, 1 resized (nothing found), 1 resized (not in boxes.csv: nobody looked), 0 failed" in said
+        "1 cropped, 1 resized whole (nothing found), 1 resized whole (not in boxes.csv: nobody looked), "
+        "0 failed" in said
     )
 
 

@@ -31,6 +31,7 @@ from detic_crop.cli import main as cli
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.state import Drawn, save_sample
+from detic_crop.folder.verdicts import read_review
 from detic_crop.photos.keys import STATE
 from detic_crop.web import server
 from detic_crop.web.guard import is_local
@@ -115,7 +116,13 @@ def test_filters(finished: Path, client: Client) -> None:
         assert answer["row"]["image"] in expected
     flag, count = next(iter(choices["flag"].items()))
     assert client.row(flag=flag)["total"] == sum(flag in row["flags"].split(";") for row in rows) == count
-    assert client.row(flag=flag, status="failed") == {"row": None, "total": 0, "reviewed": 0, "unsure": 0}
+    assert client.row(flag=flag, status="failed") == {
+        "row": None,
+        "total": 0,
+        "reviewed": 0,
+        "unsure": 0,
+        "all": {"total": 19, "reviewed": 0, "unsure": 0},
+    }
     assert client.row(flag="nonsense")["total"] == client.row(**{"label%3Anone": "x"})["total"] == 0
 
 
@@ -209,6 +216,9 @@ def test_photos_that_are_gone_or_changed(finished: Path, tmp_path: Path) -> None
         assert client.say("photo000.jpg", "rejected").status == 200
         assert client.say("photo003.jpg", "rejected").status == 409
         assert client.say("bad/empty.png", "accepted").status == 409
+        # So it is with viewpoints: what nobody sees has none.
+        for image, status in (("photo000.jpg", 200), ("photo003.jpg", 409), ("bad/empty.png", 409)):
+            assert client.post({"id": client.id_of(image), "viewpoint": "left"}).status == status
     shutil.copytree(finished / "in", tmp_path / "moved", copy_function=shutil.copyfile)
     with reviewing(tmp_path / "out", tmp_path / "moved") as client:
         assert client.row(at=client.id_of("photo000.jpg"))["row"]["problem"] == ""
@@ -248,6 +258,42 @@ def test_several_boxes_a_note_and_unsure_are_on_disk_and_found(finished: Path, c
     assert client.row(reviewed="unsure")["total"] == client.row(reviewed="note")["total"] == 1
     assert client.say(image, "undone").json()["note"]
     assert client.row(reviewed="note")["total"] == 1
+
+
+def test_a_viewpoint_goes_with_any_verdict_and_without_one(finished: Path, client: Client) -> None:
+    image = client.row()["row"]["image"]
+    asked = {"id": client.id_of(image)}
+
+    def see(viewpoint: str, before: str = "", by: Client = client) -> str:
+        answer = by.post({**asked, "viewpoint": viewpoint, "viewpoint_before": before}).json()
+        (last,) = read_review(finished / "out" / STATE / "review.csv").last.values()
+        assert answer["viewpoint"] == last.viewpoint
+        return str(last.viewpoint)
+
+    assert see("left") == "left"
+    row = client.row(at=asked["id"])["row"]
+    assert (row["verdict"], row["viewpoint"]) == (None, "left")
+    assert client.say(image, "whole").json()["viewpoint"] == "left"
+    assert client.post({**asked, "verdict": "rejected", "viewpoint": "top"}).json()["viewpoint"] == "top"
+    assert client.post({**asked, "note": "a calf"}).json()["viewpoint"] == "top"
+    assert client.say(image, "undone").json()["viewpoint"] == "top"
+    assert client.row(viewpoint="top")["total"] == 1
+    assert client.row(viewpoint="none")["total"] == client.row()["total"] - 1
+    assert client.row(viewpoint="nonsense")["total"] == 0
+    counts = client.get("/api/counts").json()["viewpoint"]
+    assert {value: all for value, (_, all) in counts.items() if value and all} == {
+        "none": client.row()["total"] - 1,
+        "top": 1,
+    }
+    # The later one counts, but nobody takes back what somebody else says meanwhile.
+    client.say(image, "accepted")
+    with reviewing(finished / "out", reviewer="other") as other:
+        assert see("fluke", "top", other) == "fluke"
+        assert see("", "top") == "fluke"
+        assert see("right", "top") == "right"
+        assert see("", "right", other) == ""
+    last = read_review(finished / "out" / STATE / "review.csv").last[image]
+    assert (last.verdict, last.reviewer, last.note) == ("accepted", "tester", "a calf")
 
 
 def test_a_restart_and_a_second_page_lose_nothing(finished: Path, client: Client) -> None:
@@ -306,6 +352,11 @@ def test_the_round_trip(finished: Path, tmp_path: Path) -> None:
         ({"verdict": "box", "boxes": [[1, 2, 30, 20], [1, 2, 3]]}, 400),
         ({"note": "x" * 20_000}, 400),
         ({"note": 7}, 400),
+        ({"viewpoint": "up"}, 400),
+        ({"viewpoint": ["left"]}, 400),
+        ({"viewpoint": 7}, 400),
+        ({"viewpoint": "left", "viewpoint_before": "x" * 900}, 400),
+        ({"viewpoint": "left", "viewpoint_before": None}, 400),
         ({"verdict": ""}, 400),
         ({"note": "x" * 200_000}, 413),
     ],

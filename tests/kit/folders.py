@@ -51,6 +51,11 @@ def comparable(name: str, data: bytes) -> bytes:
     return same_page(data) if name == "audit.html" else data
 
 
+def lasting_files_of(folder: Path) -> dict[str, bytes]:
+    """`files_of` but for what tells when something was done last, which every command writes again."""
+    return {name: data for name, data in files_of(folder).items() if not name.endswith("/progress.json")}
+
+
 def product(out: Path) -> dict[str, bytes]:
     """What a run makes that must be the same every time: crops, audit.csv and audit.html, see `same_page`."""
     return {
@@ -63,12 +68,12 @@ def product(out: Path) -> dict[str, bytes]:
 def product_and_state(out: Path) -> dict[str, bytes]:
     """All that a run leaves, what later commands go by, too; but for run.json, which has times, and locks.
 
-    And but for written.json, which has the checksum of run.json.
+    And but for written.json, which has the checksum of run.json, and progress.json, which has times, too.
     """
     return {
         name: comparable(name, data)
         for name, data in files_of(out).items()
-        if name != "run.json" and not name.endswith(("/lock", "/written.json"))
+        if name != "run.json" and not name.endswith(("/lock", "/written.json", "/progress.json"))
     }
 
 

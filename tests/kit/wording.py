@@ -14,6 +14,12 @@ WORDING: dict[str, str] = {
         "|lite came with this package; nothing of it is pulled or"
     ),
     #
+    # app
+    "app_is_running": "^another `detic-crop app` keeps its jobs in .*; use that one, or pass --state FOLDER$",
+    "bad_root": "^--root must be a folder, got ",
+    "bad_token": "(^--token-file .*|DETIC_CROP_APP_TOKEN) (cannot be read: |must hold 20 to 1024 printable )",
+    "unwritable_state": " cannot be written: ",
+    #
     # commands
     "bad_sheet_name": "^a contact sheet is saved as .png or .html, got ",
     "compared_with_itself": "expected two results, got .* twice, .*; pass another one as B$",

@@ -709,7 +709,7 @@ def test_filters_and_reload(finished: Path, client: Client, browser: Browser) ->
         expect(page.locator("#verdict")).to_have_text("rejected: no crop — tester")
         press(page, "u")  # after a reload: the verdict of this photo
         expect(page.locator("#verdict")).to_have_text("not reviewed")
-        page.get_by_label("Reviewed or not").select_option("no")
+        page.get_by_label("Reviewed or not", exact=True).select_option("no")
         expect(page.locator("#count")).to_have_text("1 of 9 · 0 reviewed")
         unseen = page.locator("#name").text_content()
         press(page, "w")

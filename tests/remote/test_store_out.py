@@ -29,7 +29,7 @@ from detic_crop.errors import DeticCropError, OutputError, Terminated, UsageErro
 from detic_crop.exports.base import Of
 from detic_crop.folder import lock as locks
 from detic_crop.folder import mirror as mirrors
-from detic_crop.folder import segments
+from detic_crop.folder import progress_file, segments
 from detic_crop.folder.folder import open_folder
 from detic_crop.folder.layout import Layout
 from detic_crop.folder.verdict_lines import Verdict
@@ -38,6 +38,7 @@ from detic_crop.photos.keys import STATE
 from detic_crop.stores import store as stores
 from detic_crop.stores.addresses import join
 from detic_crop.stores.store import store_of
+from detic_crop.system.processes import process_space
 from tests.kit.detectors import FakeDetector
 from tests.kit.errors import refused
 from tests.kit.folders import assert_same, comparable, crop, files_of, product, rows_of, same_page
@@ -87,7 +88,11 @@ def reference(photos: Path, tmp_path: Path) -> dict[str, bytes]:
 
 def assert_like(address: str, reference: dict[str, bytes], *, but: tuple[str, ...] = ()) -> None:
     """The store holds what the disk does, byte for byte, but for what says when and where."""
-    passed_over = {"run.json", f"{STATE}/written.json", f"{STATE}/lock", *but}
+    passed_over = {
+        "run.json",
+        *(f"{STATE}/{name}" for name in ("written.json", "progress.json", "lock")),
+        *but,
+    }
     made, expected = (
         {name: comparable(name, data) for name, data in files.items() if name not in passed_over}
         for files in (as_folder(objects(address)), reference)
@@ -119,6 +124,25 @@ def recorded(address: str) -> Counter[str]:
 
 
 # ------------------------------------------------------------ the same as on a disk
+
+
+def test_what_a_run_is_doing_goes_up_beside_the_work(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress_file, "EACH", 0.0)
+    monkeypatch.setattr(mirrors, "TOLD_EACH", 0.0)
+    seen: list[dict[str, Any]] = []
+
+    class Waiting(FakeDetector):
+        def detect(self, image: Any, key: str = "") -> Any:
+            while not seen and self.calls.total() == 4:  # of the photos before, some are recorded meanwhile
+                told = json.loads(objects(OUT).get(f"{STATE}/progress.json", b"{}"))
+                if told.get("phase") == "cropping":
+                    seen.append(told)
+                time.sleep(0.01)
+            return super().detect(image, key)
+
+    crop(photos, OUT, detector=Waiting(), workers=1)
+    assert seen[0]["total"] == 11
+    assert json.loads(objects(OUT)[f"{STATE}/progress.json"])["phase"] == "ended"
 
 
 def test_a_store_holds_what_a_disk_would(photos: Path, reference: dict[str, bytes]) -> None:
@@ -672,7 +696,7 @@ def test_a_lock_that_nobody_renews_is_taken_over(
 def test_a_run_that_died_on_this_machine_is_gone_at_once(photos: Path, place: str) -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    where = {"host": socket.gethostname(), "processes": locks.process_space()}
+    where = {"host": socket.gethostname(), "processes": process_space()}
     where |= {"same": {}, "other processes": {"processes": "x"}, "another host": {"host": "x"}}[place]
     store_of(OUT).write(f"{OUT}/{LOCK}", lock_of(pid=process.pid, renewed=time.time(), **where))
     if place == "same":

@@ -82,6 +82,7 @@ FULL = Record(
     detector_box=(1.5, 2.5, 3.5, 4.5),
     reviewed=((1.5, 2.5, 3.5, 4.5), (5.5, 2.5, 7.5, 4.5)),
     note="a calf?",
+    viewpoint="fluke",
     animals=(
         Animal(1, score=0.25, box=(1.5, 2.5, 3.5, 4.5), crop_box=(1, 2, 4, 5), crop_bytes=456),
         Animal(2, "too_small"),

@@ -27,9 +27,11 @@ from tests.kit.errors import refused
 from tests.kit.wording import WORDING
 
 PACKAGE = Path(detic_crop.__file__).parent
+COMMAND_LINE_ONLY = ("app", "audit", "completion", "weights")
+"""Commands that are no functions of the same name."""
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "audit": detic_crop.write_audit,
-    **{name: getattr(detic_crop, name) for name in cli.commands if name not in ("audit", "weights")},
+    **{name: getattr(detic_crop, name) for name in cli.commands if name not in COMMAND_LINE_ONLY},
 }
 OTHERS: tuple[Callable[..., Any], ...] = (detic_crop.crop_photo, detic_crop.show)
 """Functions without a command."""

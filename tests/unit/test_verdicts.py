@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detic_crop.errors import OutputError
-from detic_crop.folder.verdict_lines import CHECKSUM, HEADER, Found, Verdict, VerdictLines
+from detic_crop.folder.verdict_lines import CHECKSUM, HEADER, VIEWPOINTS, Found, Verdict, VerdictLines
 from detic_crop.folder.verdicts import VerdictLog, read_review, read_verdicts
 from tests.kit.errors import refused
 
@@ -55,7 +55,7 @@ def test_names_survive(path: Path, name: str) -> None:
         table = list(csv.reader(file, strict=True))
     assert table[0] == [*HEADER, CHECKSUM]
     assert table[1][:5] == [name, "box", "1 2.25 30.5 40", name, "2026-11-25T01:20:08+0000"]
-    assert re.fullmatch("crc-[0-9a-f]{8}", table[1][6])
+    assert re.fullmatch("crc-[0-9a-f]{8}", table[1][7])
 
 
 def test_the_last_word_counts(path: Path) -> None:
@@ -180,6 +180,7 @@ def test_the_work_grows_with_the_lines_and_no_faster(
 def test_a_flipped_bit_never_makes_another_verdict(path: Path) -> None:
     said = [Verdict(name, "box", ((1.0, 2.0, 30.5, 4.0),), "me", "t") for name in ODD_NAMES]
     said += [Verdict("b.jpg", word) for word in ("accepted", "whole", "rejected", "undone")]
+    said += [Verdict("c.jpg", "whole", note="a calf", viewpoint=word) for word in VIEWPOINTS]
     VerdictLog(path).append(*said)
     data = path.read_bytes()
     expected = {verdict._replace(time="", reviewer="") for verdict in said}
@@ -256,6 +257,59 @@ def test_a_file_of_an_earlier_version_keeps_its_columns(path: Path) -> None:
     VerdictLog(path).append(Verdict("b.jpg", "whole", (), "me", "t"))
     assert path.read_bytes().endswith(b"\nb.jpg,whole,,me,t\n")
     assert list(read_verdicts(path)) == ["a.jpg", "b.jpg"]
+
+
+EARLIER = {
+    "without notes": "image,verdict,box,reviewer,time",
+    "without viewpoints": "image,verdict,box,reviewer,time,note",
+    "with checksums": "image,verdict,box,reviewer,time,note,crc",
+}
+
+
+@pytest.mark.parametrize("header", EARLIER.values(), ids=EARLIER)
+def test_a_viewpoint_is_kept_in_a_file_of_an_earlier_version(path: Path, header: str) -> None:
+    path.write_text(f"{header}\na.jpg,whole,,me,t\n")
+    said = [
+        Verdict("a.jpg", "whole", (), "me", "t"),
+        Verdict("b.jpg", "rejected", (), "me", "t"),
+        Verdict("c.jpg", "undone", (), "me", "t", "", "left"),
+        Verdict("d.jpg", "box", ((1.0, 2.0, 3.0, 4.0),), "me", "t", "a calf", "fluke"),
+        Verdict("e.jpg", "whole", (), "me", "t"),
+    ]
+    for verdict in said[1:]:
+        VerdictLog(path).append(verdict)
+    headers = [line for line in path.read_text().splitlines() if line.startswith("image")]
+    assert headers == [header, "image,verdict,box,reviewer,time,note,viewpoint,crc"]
+    review = read_review(path)
+    assert (list(review.last.values()), review.damaged) == (said, 0)
+    # A spreadsheet makes all rows as long as the longest one.
+    path.write_bytes(rewritten(path.read_bytes(), end=",,\r\n"))
+    review = read_review(path)
+    assert (list(review.last.values()), review.damaged) == (said, 0)
+
+
+@pytest.mark.parametrize("viewpoint", VIEWPOINTS)
+def test_a_viewpoint_that_a_person_wrote_counts(path: Path, viewpoint: str) -> None:
+    write_lines(path, 1)
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(f"a.jpg,undone,,,,,{viewpoint}\nb.jpg,accepted,,me,t,seen twice,{viewpoint},\n")
+    last = read_review(path).last
+    assert last["a.jpg"] == Verdict("a.jpg", "undone", viewpoint=viewpoint)
+    assert last["b.jpg"][4:] == ("t", "seen twice", viewpoint)
+
+
+def test_a_word_that_is_no_viewpoint_damages_its_line_alone(path: Path) -> None:
+    lines = write_lines(path, 2)
+    for word in ("Left", "l", "up", "left;right", " left"):
+        path.write_bytes(b"".join(lines) + f"a.jpg,whole,,me,t,,{word}\nb.jpg,whole,,me,t,,top\n".encode())
+        review = read_review(path)
+        assert (list(review.last), review.damaged) == ([*images(2), "b.jpg"], 1)
+
+
+def test_a_viewpoint_that_was_changed_by_damage_is_noticed(path: Path) -> None:
+    VerdictLog(path).append(Verdict("a.jpg", "whole", (), "me", "t", "", "left"))
+    path.write_bytes(path.read_bytes().replace(b",left,", b",right,"))
+    assert (read_review(path).last, read_review(path).damaged) == ({}, 1)
 
 
 def test_a_name_that_holds_a_verdict_is_a_name(path: Path) -> None:

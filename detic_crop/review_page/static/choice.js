@@ -85,6 +85,11 @@ export function isAllowed(verdict) {
   return row.has_crop && (verdict === "rejected" || (["accepted", "unsure"].includes(verdict) && isDetectors));
 }
 
+// Whether the animal is seen at all, in the photo or its crop.
+export function isSeen() {
+  return ["accepted", "rejected"].some(isAllowed);
+}
+
 export function whyNot(row) {
   return row.problem || (state.picture === "none" ? NOT_SHOWN : "");
 }

@@ -159,7 +159,8 @@ export class Drawing {
     const { width, height } = this.viewport.size;
     const [[left, top], [right, bottom]] = [[0, 0], [width, height]].map((corner) => this.viewport.onPhoto(corner));
     const [cx, cy] = [middleOf(x1, x2, left, right), middleOf(y1, y2, top, bottom)];
-    const hasGrip = Math.min(x2 - x1, y2 - y1) * this.scale >= GRIP_ROOM;
+    const isAround = x1 < left && y1 < top && x2 > right && y2 > bottom; // nothing of its outline is in view
+    const hasGrip = Math.min(x2 - x1, y2 - y1) * this.scale >= GRIP_ROOM && !isAround;
     return [
       [-1, -1, x1, y1], [1, -1, x2, y1], [-1, 1, x1, y2], [1, 1, x2, y2],
       [0, -1, cx, y1], [0, 1, cx, y2], [-1, 0, x1, cy], [1, 0, x2, cy],

@@ -1,14 +1,18 @@
 // Filters the photos, and finds them by name.
 
 import { open } from "./moving.js";
-import { ask } from "./server.js";
+import { numeral } from "./progress.js";
+import { ask, query } from "./server.js";
 import { showSheet, showSheetCount } from "./sheet.js";
 import { $, filters, state } from "./state.js";
-import { fill, toast } from "./view.js";
+import { fill, handlers, toast } from "./view.js";
+import { VIEWPOINTS } from "./viewpoint.js";
 
 const REVIEWED = [
   ["", "all photos"], ["no", "not reviewed"], ["yes", "reviewed"], ["unsure", "unsure"], ["note", "with a note"],
 ];
+
+const BY_VIEWPOINT = [["", "any viewpoint"], ...["none", ...VIEWPOINTS].map((name) => [name, `viewpoint: ${name}`])];
 
 function addFilter(name, title, options) {
   const select = document.createElement("select");
@@ -17,41 +21,105 @@ function addFilter(name, title, options) {
   select.dataset.filter = name;
   for (const [value, words, hint] of options) {
     const option = new Option(words, value);
+    option.dataset.words = words;
     if (hint) option.title = hint;
     select.append(option);
   }
   select.value = filters.get(name) || "";
-  if (select.selectedIndex < 0) { // an address with a value that no photo has
-    select.value = "";
-    filters.delete(name);
-  }
-  select.classList.toggle("on", Boolean(select.value));
+  // An address with a value that no photo has.
+  if (select.selectedIndex < 0) filters.delete(name);
   select.addEventListener("change", () => {
-    if (select.value) filters.set(name, select.value);
-    else filters.delete(name);
-    select.classList.toggle("on", Boolean(select.value));
-    showSheetCount();
     select.blur();
-    state.ahead = null;
-    state.visited = [];
-    open(null, { remember: false });
+    filterBy({ ...Object.fromEntries(filters), [name]: select.value });
   });
-  $("filters").append(select);
+  const clear = document.createElement("button");
+  clear.type = "button";
+  clear.className = "clear";
+  clear.textContent = "×";
+  clear.title = `clear: ${title}`;
+  clear.setAttribute("aria-label", clear.title);
+  clear.addEventListener("click", () => filterBy({ ...Object.fromEntries(filters), [name]: "" }));
+  const item = document.createElement("span");
+  item.className = "filter";
+  item.append(select, clear);
+  $("filters").append(item);
+}
+
+// Show the photos of these filters, name → value, and of no others.
+export function filterBy(wanted) {
+  filters.clear();
+  for (const [name, value] of Object.entries(wanted)) if (value) filters.set(name, value);
+  showFilters();
+  countAgain();
+  state.ahead = null;
+  state.visited = [];
+  handlers.filtered();
+  return open(null, { remember: false });
+}
+
+// The filters as they are now, wherever they were changed.
+export function showFilters() {
+  for (const select of $("filters").querySelectorAll("select")) {
+    select.value = filters.get(select.dataset.filter) || "";
+    select.classList.toggle("on", Boolean(select.value));
+    select.nextSibling.hidden = !select.value;
+  }
+  $("clear-filters").hidden = !filters.size;
+  showSheetCount();
+}
+
+let counting = null; // the counts are on their way
+let isOutdated = false; // and something has changed meanwhile
+
+// Ask what each choice would show; what changes while the answer is on its way is asked once more.
+export function countAgain() {
+  isOutdated = true;
+  if (!counting) counting = count().finally(() => { counting = null; });
+}
+
+async function count() {
+  while (isOutdated) {
+    isOutdated = false;
+    const counts = await ask(`api/counts?${query()}`).catch(() => null);
+    if (counts) showCounts(counts);
+  }
+}
+
+// Of a choice: photos left to review / all of them.
+function showCounts(counts) {
+  for (const select of $("filters").querySelectorAll("select")) {
+    const { filter } = select.dataset;
+    for (const option of select.options) {
+      const [left, all] = (counts[filter] || {})[option.value] || [];
+      const isShown = all !== undefined && (option.value || filter === "reviewed");
+      const words = filter === "reviewed" ? `(${numeral(all || 0)})` : `${numeral(left || 0)} / ${numeral(all || 0)}`;
+      option.textContent = isShown ? `${option.dataset.words} ${words}` : option.dataset.words;
+    }
+  }
 }
 
 export function addFilters() {
+  $("filters").replaceChildren();
   addFilter("reviewed", "Reviewed or not", REVIEWED);
   for (const { filter, values } of state.session.choices) {
     if (values.length < 2 && filter !== "flag" && filter !== "sample") continue;
     const title = filter.replace(/^label:/, "");
-    const options = values.map(([value, hint, count]) => [
-      value,
-      `${(filter === "flag" ? hint.split(":")[0] : filter === "sample" ? "sample only" : value) || "(none)"} (${count.toLocaleString("en")})`,
-      hint,
+    const options = values.map(([value, hint]) => [
+      value, filter === "flag" ? hint.split(":")[0] : filter === "sample" ? "sample only" : value, hint,
     ]);
     // A label may be empty; an empty choice means all.
     addFilter(filter, title, [["", `any ${title}`], ...options.filter(([value]) => value)]);
   }
+  if (!state.session.blind) addFilter("viewpoint", "Viewpoint", BY_VIEWPOINT);
+  const clear = document.createElement("button");
+  clear.type = "button";
+  clear.id = "clear-filters";
+  clear.textContent = "Clear";
+  clear.title = "show all photos";
+  clear.addEventListener("click", () => filterBy({}));
+  $("filters").append(clear);
+  showFilters();
+  countAgain();
   showSheetCount();
 }
 

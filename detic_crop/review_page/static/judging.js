@@ -5,9 +5,11 @@ import {
   choiceOf, firstChoice, isAllowed, isSeveral, largestOf, startAgain, taken, whyNot, wordsOf,
 } from "./choice.js";
 import { open, step } from "./moving.js";
+import { noteVerdict } from "./pace.js";
+import { leftOf } from "./progress.js";
 import { ask, query } from "./server.js";
 import { $, filters, state } from "./state.js";
-import { complain, drawing, isFree, markBusy, render, toast } from "./view.js";
+import { complain, drawing, handlers, isFree, markBusy, render, toast } from "./view.js";
 
 const MOST_ANIMALS = 999;
 
@@ -115,12 +117,17 @@ export function cycle(by) {
 
 // Whether a verdict can be given now; says why not.
 function mayJudge(verdict) {
+  return maySay(isAllowed(verdict));
+}
+
+// Whether something can be said of the photo now, if that is allowed; says why not.
+export function maySay(allowed) {
   if (!isFree()) return false;
   if (state.pending) {
     toast("The next photo is not here yet.");
     return false;
   }
-  if (!isAllowed(verdict)) {
+  if (!allowed) {
     toast(whyNot(state.view.row) || "That cannot be said of this photo.");
     return false;
   }
@@ -151,6 +158,7 @@ export async function give(verdict, boxes = []) {
   if (state.busy || !row || !mayJudge(verdict)) return;
   const since = state.touched;
   const before = row.verdict;
+  const left = leftOf(state.view);
   const same = before && before.verdict === verdict && (verdict !== "box" || sameBoxes(inOrder(before.boxes), boxes));
   if (same) {
     if (!(await saveNote())) return;
@@ -172,11 +180,12 @@ export async function give(verdict, boxes = []) {
     }
     state.given.push({ id: row.id, before, draft, photo: row.photo });
     toast(`${row.image}: ${wordsOf({ verdict, boxes })} (u takes it back)`);
+    noteVerdict();
     const last = !state.view.next;
     if (filters.has("reviewed")) state.ahead = null; // this photo has left the filter or come into it
     const isThere = await open(state.view.next || row.id, { since });
     if (!isThere) render();
-    else if (last) toast("That was the last photo of these filters.");
+    else if (last || (left && !leftOf(state.view))) handlers.finish();
   } finally {
     setBusy(false);
   }
@@ -189,6 +198,10 @@ export async function undo() {
     return;
   }
   const last = state.given[state.given.length - 1];
+  if (last && last.written) {
+    handlers.undoSeveral();
+    return;
+  }
   const row = state.view.row;
   if (!last && !(row && row.verdict)) {
     toast("There is no verdict to take back.");
@@ -225,23 +238,32 @@ function takeBackEdit() {
   toast("The last change of a box is taken back.");
 }
 
-// True once the verdict is on disk.
-async function send(id, verdict, boxes, note = null) {
+// What the server answers once it is on disk, else false; one after the other, so that the last word said is the last one written.
+let sending = Promise.resolve();
+export function send(...said) {
+  sending = sending.then(() => sendNow(...said));
+  return sending;
+}
+
+// more: returns what is said beside the verdict, as the server names it; asked once all before it is on disk.
+async function sendNow(id, verdict, boxes, note = null, more = () => ({})) {
   try {
-    const said = verdict === "box" ? { verdict, boxes } : { verdict };
+    const said = { verdict, ...more(), ...(verdict === "box" && { boxes }) };
     if (note) Object.assign(said, { note: note.text, note_before: note.before });
     const body = JSON.stringify({ id, ...said });
     const headers = { "Content-Type": "application/json" };
     const answer = await ask(`api/verdict?${query()}`, { method: "POST", headers, body });
     await drawing.released();
-    if (state.view.row && state.view.row.id === id) Object.assign(state.view.row, { verdict: answer.verdict, note: answer.note });
+    const { verdict: given, note: written, viewpoint } = answer;
+    if (state.view.row && state.view.row.id === id) Object.assign(state.view.row, { verdict: given, note: written, viewpoint });
     if (state.ahead) {
-      const { reviewed, unsure, total } = answer;
-      state.ahead.answer = state.ahead.answer.then((next) => ({ ...next, reviewed, unsure, total }));
+      const { reviewed, unsure, total, all } = answer;
+      state.ahead.answer = state.ahead.answer.then((next) => ({ ...next, reviewed, unsure, total, all }));
       state.ahead.answer.catch(() => {});
     }
     $("error").hidden = true;
-    return true;
+    handlers.changed();
+    return answer;
   } catch (error) {
     await drawing.released();
     complain(error);

@@ -16,7 +16,10 @@ function toBox() {
   else toast("No box is outlined; + zooms in.");
 }
 
-for (const [id, action] of [["zoom-out", smaller], ["zoom-pixels", pixels], ["zoom-in", larger], ["zoom-fit", all]]) {
+const BUTTONS = {
+  "zoom-out": smaller, "zoom-pixels": pixels, "zoom-in": larger, "zoom-box": toBox, "zoom-fit": all,
+};
+for (const [id, action] of Object.entries(BUTTONS)) {
   $(id).addEventListener("click", (event) => {
     if (event.detail) $(id).blur(); // by mouse: keys go to the page again
     action();

@@ -7,13 +7,14 @@ import { inOrder, sameBoxes } from "./boxes.js";
 import { isInHand, startAgain, startChoice, wordsOfGiven } from "./choice.js";
 import { ask, query } from "./server.js";
 import { $, filters, state } from "./state.js";
-import { complain, drawing, isFree, markBusy, render, showPictures, toast } from "./view.js";
+import { complain, drawing, handlers, isFree, markBusy, render, showCard, showPictures, toast } from "./view.js";
 
 // Show a photo, or where to begin; true when it is shown.
 // Whoever has touched a box since `touched` was `since` stays where that box is.
 export async function open(id, options) {
   state.pending += 1;
   markBusy();
+  if (id) handlers.opening();
   try {
     return await fetchAndShow(id, options);
   } finally {
@@ -39,6 +40,7 @@ async function fetchAndShow(id, { remember = true, since = state.touched } = {})
   if (mine !== state.ticket) return false;
   state.ahead = null;
   $("error").hidden = true;
+  showCard(false);
   const here = state.view && state.view.row;
   if (here && answer.row && answer.row.id === here.id) {
     update(answer);
@@ -109,17 +111,37 @@ export function step(forward) {
   if (state.busy || !state.view || !isFree()) return;
   if (forward) {
     if (state.view.next) open(state.view.next);
-    else toast("This is the last photo of these filters.");
+    else handlers.finish();
   } else if (state.view.previous) open(state.view.previous, { remember: false });
   else if (state.visited.length) open(state.visited.pop(), { remember: false });
   else toast("This is the first photo of these filters.");
 }
 
-// The address keeps the photo and the filters, so that a reload comes back to them.
-function keepPlace() {
+// The address keeps the photo, the filters and the page of the grid, so that a reload comes back to them.
+export function keepPlace() {
   const place = new URLSearchParams(filters);
+  if (state.page) place.set("grid", state.page);
   if (state.view.row) place.set("at", state.view.row.id);
   history.replaceState(null, "", `#${place}`);
+}
+
+// Show the folder as the server has it now: after Apply, or when the run has gone on.
+export async function renew() {
+  state.session = await ask("api/session");
+  state.seen = state.session.since;
+  state.ahead = null;
+  $("stale").hidden = true;
+  handlers.renewed();
+  if (!state.view) return;
+  if (state.view.row) {
+    try {
+      await refresh();
+      return;
+    } catch (error) {
+      if (error.status !== 404) throw error;
+    }
+  }
+  if (!state.finished) await open(null, { remember: false });
 }
 
 // Verdicts of other tabs and people.
@@ -134,10 +156,16 @@ export async function poll() {
       state.offline = false;
       $("error").hidden = true;
     }
+    if (news.edition !== state.session.edition) {
+      await renew();
+      return;
+    }
     state.seen = news.since;
     if (!news.changed.length) return;
+    handlers.changed();
     state.ahead = null;
-    if (state.busy || !state.view || !state.view.row) return;
+    handlers.heard(news.changed);
+    if (state.busy || state.grid || !state.view || !state.view.row) return;
     const before = JSON.stringify(state.view.row.verdict);
     const { id } = state.view.row;
     await refresh();

@@ -15,15 +15,19 @@ export const state = {
   meanwhile: null, // what another tab said of this photo while a box was in hand
   ahead: null, // the next photo, fetched early: {id, query, answer}
   visited: [], // ids before this one; "not reviewed" leaves no other way back
-  given: [], // verdicts of this tab, for undo: {id, before, draft, photo}
+  given: [], // verdicts of this tab, for undo: {id, before, draft, photo}, or of the grid {page, written: [[id, seen]]}
   drafts: null, // what was begun and is not saved yet
   touched: 0, // number of boxes drawn, or picked by mouse
+  finished: false, // the card of the end is shown in place of the photo
   busy: false, // a verdict is on its way to the disk, or its photo is still shown
   saving: 0, // number of notes on their way to the disk
+  marking: 0, // number of viewpoints on their way to the disk
   pending: 0, // number of photos that were asked for and are not here yet
   ticket: 0, // number of the photo that was asked for last
   loading: 0, // number of the pictures that were asked for last
   seen: 0, // number of changes noted
   polling: false, // the server is asked for news
+  grid: false, // many crops are shown instead of one photo
+  page: null, // id of the first of them
   offline: false, // the last complaint was that nobody answers
 };

@@ -1,6 +1,6 @@
 // The photo in full resolution over the picture of the page, as far as it is looked at: tiles that the server cuts out.
 
-import { boxOfTile, isFitted, reductionFor, tilesOf } from "./zoom.js";
+import { boxInView, boxOfTile, isFitted, reductionFor, tilesOf } from "./zoom.js";
 
 const AT_ONCE = 4; // requests; the browser has six in all, and a verdict must not wait
 const SPARE = 40; // tiles that are kept though they are not in view
@@ -15,11 +15,12 @@ export class Tiles {
     Object.assign(this, { canvas, picture, loaded });
     this.row = null;
     this.look = null; // {view, stage, density}: what is looked at
+    this.beside = null; // {box, scale}: what is shown beside it, with so many pixels per photo pixel
     this.kept = new Map(); // name → {tile, bitmap}, the newest last
     this.coming = new Map(); // name → AbortController
     this.failed = ""; // "gone": the photo is not there any more; "offline": nobody answers
     this.timer = 0;
-    this.soon = 0; // ms of the timer
+    this.isPatient = false; // whether the timer waits for rest
   }
 
   // Another photo, or none.
@@ -27,7 +28,7 @@ export class Tiles {
     if (this.row && row && this.row.id === row.id && this.row.photo === row.photo) return;
     this.row = row;
     this.failed = "";
-    this.look = null;
+    this.look = this.beside = null;
     clearTimeout(this.timer);
     this.timer = 0;
     for (const request of this.coming.values()) request.abort();
@@ -42,33 +43,41 @@ export class Tiles {
     this.look = { view, stage, density };
     if (this.failed === "offline") this.failed = "";
     this.paint();
-    const soon = isFitted(view, stage, this.row) ? AT_REST_MS : SOON_MS;
-    if (this.timer && this.soon === soon) return;
-    clearTimeout(this.timer);
-    this.soon = soon;
-    this.timer = setTimeout(() => { this.timer = 0; this.load(); }, soon);
+    this.plan();
   }
 
-  // Whether the picture of the page has too few pixels for what is looked at.
-  get isBlurred() {
-    if (!this.row || !this.look || !this.picture.naturalWidth) return false;
-    const sharp = this.picture.naturalWidth / this.row.width;
-    return sharp < 1 && this.look.view.scale * this.look.density > sharp * BLURRED;
+  // Load what is missing, soon; of a photo that is seen as a whole once the person rests.
+  plan() {
+    if (!this.look) return;
+    const isWhole = isFitted(this.look.view, this.look.stage, this.row);
+    if (this.timer && !isWhole && !this.isPatient) return;
+    clearTimeout(this.timer);
+    this.isPatient = isWhole;
+    this.timer = setTimeout(() => { this.timer = 0; this.load(); }, isWhole ? AT_REST_MS : SOON_MS);
+  }
+
+  // Whether the picture of the page has too few pixels for a scale.
+  isBlurred(scale) {
+    const { naturalWidth: width } = this.picture;
+    return Boolean(width) && width < this.row.width && scale > (width / this.row.width) * BLURRED;
   }
 
   // Whether all that is in view is as sharp as it gets.
   get isSharp() {
-    return !this.isBlurred || this.wanted().every((tile) => this.kept.has(nameOf(tile)));
+    return !this.look || this.wanted().every((tile) => this.kept.has(nameOf(tile)));
   }
 
   wanted() {
     const { view, stage, density } = this.look;
-    return tilesOf(view, stage, this.row, reductionFor(view.scale, density));
+    const shown = [{ box: boxInView(view, stage), scale: view.scale * density }, ...(this.beside ? [this.beside] : [])];
+    const tiles = shown.filter(({ scale }) => this.isBlurred(scale))
+      .flatMap(({ box, scale }) => tilesOf(box, this.row, reductionFor(scale, 1)));
+    return [...new Map(tiles.map((tile) => [nameOf(tile), tile])).values()];
   }
 
   load() {
     if (this.failed || !this.look) return;
-    const wanted = this.isBlurred ? this.wanted() : [];
+    const wanted = this.wanted();
     const names = new Set(wanted.map(nameOf));
     for (const [name, request] of this.coming) if (!names.has(name)) request.abort();
     this.drop(names);
@@ -126,15 +135,17 @@ export class Tiles {
     const [width, height] = [Math.round(stage.width * density), Math.round(stage.height * density)];
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     else paint.clearRect(0, 0, width, height);
-    if (!this.isBlurred) return;
+    if (!this.isBlurred(view.scale * density)) return;
     const place = (x, y) => [Math.round((x * view.scale + view.x) * density), Math.round((y * view.scale + view.y) * density)];
     this.paintTiles(paint, view.scale * density, place);
   }
 
   // Paint what there is of a rectangle of the photo into a place of a canvas: left, top, width, height.
   paintInto(paint, [x1, y1, x2, y2], [left, top, width, height]) {
-    if (!this.kept.size) return;
     const [across, down] = [width / (x2 - x1), height / (y2 - y1)];
+    this.beside = { box: [x1, y1, x2, y2], scale: Math.max(across, down) };
+    this.plan();
+    if (!this.kept.size || !this.isBlurred(this.beside.scale)) return;
     paint.save();
     paint.beginPath();
     paint.rect(left, top, width, height);

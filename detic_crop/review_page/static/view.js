@@ -1,22 +1,35 @@
 // Shows what the state says. Names and labels are only ever set as text.
 
 import { cropRectangle, placeInSquare, sameBox, sameBoxes } from "./boxes.js";
-import { animals, isAllowed, isSeveral, nameOf, pickedBox, taken, whyNot, wordsOfGiven } from "./choice.js";
+import { animals, isAllowed, isSeen, isSeveral, nameOf, pickedBox, taken, whyNot, wordsOfGiven } from "./choice.js";
 import { Drawing } from "./drawing.js";
+import { showProgress } from "./progress.js";
 import { $, state } from "./state.js";
 import { Tiles } from "./tiles.js";
 import { Viewport } from "./viewport.js";
 
 const TOAST_MS = 3500;
 
-// What to do with a box that was drawn, or one that was clicked; `review.js` fills it.
-export const handlers = { drawn: null, clicked: null };
+// What to do where one part of the page has news for a later one; `places.js` and `review.js` fill it.
+export const handlers = {
+  drawn: null, // a box was drawn
+  clicked: null, // a box was clicked
+  changed: null, // what is said of photos has changed
+  heard: null, // others have judged the photos with these ids
+  opening: null, // a photo is about to be shown
+  opened: null, // a card of the grid was clicked
+  left: null, // the grid is done
+  filtered: null, // other filters were chosen
+  renewed: null, // the server has opened the folder anew
+  undoSeveral: null, // the last verdicts were given in the grid, and are taken back
+  finish: null, // the last photo is done
+};
 
 export const viewport = new Viewport($("stage"), $("frame"), {
   changed: () => showView(),
   taken: () => drawing.cancel(),
 });
-const tiles = new Tiles($("tiles"), $("photo"), () => preview(drawing.selected));
+export const tiles = new Tiles($("tiles"), $("photo"), () => preview(drawing.selected));
 
 export const drawing = new Drawing(viewport, $("frame"), $("overlay"), {
   drawn: (box, at) => handlers.drawn(box, at),
@@ -63,8 +76,16 @@ function isComing(row) {
 // For whoever waits until the next verdict can be given.
 export function markBusy() {
   const row = state.view && state.view.row;
-  if (state.busy || state.saving || state.pending || (row && isComing(row))) document.body.dataset.busy = "yes";
+  if (state.busy || state.saving || state.marking || state.pending || (row && isComing(row))) document.body.dataset.busy = "yes";
   else delete document.body.dataset.busy;
+}
+
+// Whether the card of the end is shown in place of the photo.
+export function showCard(shown) {
+  state.finished = shown;
+  document.querySelector("main").classList.toggle("finished", shown);
+  $("finish").hidden = !shown;
+  $("finish-button").setAttribute("aria-expanded", String(shown));
 }
 
 export function showPictures(then) {
@@ -77,7 +98,7 @@ export function showPictures(then) {
   showStage();
   markBusy();
   if (!row) return;
-  if (row.has_crop) $("instead-crop").src = `crop/${row.id}`;
+  if (row.has_crop) $("instead-crop").src = addressOfCrop(row.id);
   else $("instead-crop").removeAttribute("src");
   const done = async (how) => {
     if (how === "none") await drawing.released(); // the stage goes away
@@ -116,12 +137,18 @@ function showStage() {
     : "";
 }
 
+// Another address once the crops may be others.
+function addressOfCrop(id) {
+  const { edition } = state.session;
+  return `crop/${id}${edition ? `?${edition}` : ""}`;
+}
+
 // The crop there is of the picked animal, or of the photo.
 function showCrop(row) {
   const crop = $("crop");
   const box = pickedBox();
   const own = row.crops.find((other) => (box && other.box ? sameBox(other.box, box) : !box && !other.box));
-  const address = row.crops.length ? own && `crop/${row.id}/${own.number}` : row.has_crop && `crop/${row.id}`;
+  const address = row.crops.length ? own && addressOfCrop(`${row.id}/${own.number}`) : row.has_crop && addressOfCrop(row.id);
   crop.classList.toggle("none", !address);
   $("crop-caption").textContent = address ? "crop now" : "no crop";
   if (!address) crop.removeAttribute("src");
@@ -130,12 +157,7 @@ function showCrop(row) {
 
 export function render() {
   const { row } = state.view;
-  const { position, total, reviewed, unsure } = state.view;
-  const [here, all, done] = [position || 0, total, reviewed].map((number) => number.toLocaleString("en"));
-  const open = unsure ? ` · ${unsure.toLocaleString("en")} unsure` : "";
-  $("count").textContent = total ? `${here} of ${all} · ${done} reviewed${open}` : "none";
-  $("bar").max = Math.max(total, 1);
-  $("bar").value = reviewed;
+  showProgress();
   $("panel").hidden = !row;
   if (!row) return;
   const { boxes } = state.chosen;
@@ -144,6 +166,7 @@ export function render() {
   $("stage").classList.toggle("adding", adding);
   showCrop(row);
   showNote(row);
+  showViewpoint(row);
   $("name").textContent = row.image;
   $("name").title = row.image;
   document.title = `${row.image} – detic-crop review`;
@@ -154,6 +177,7 @@ export function render() {
   fill("flags", row.flags, ([name]) => textItem(name));
   fill("reasons", row.reasons, textItem);
   showFacts(row);
+  showIndividual();
   if (isSeveral()) {
     const isOutlined = (box) => boxes.some((other) => sameBox(other, box));
     fill("candidates", boxes, animalItem);
@@ -203,6 +227,13 @@ function takeWords(row) {
   return `Accept: no animal, ${state.session.not_found === "skip" ? "no crop" : "whole photo"}`;
 }
 
+// The way to the other photos of the same animal.
+function showIndividual() {
+  const { individual } = state.view;
+  $("individual").hidden = !individual || individual.photos < 2;
+  if (individual) $("individual-label").textContent = `All ${individual.photos.toLocaleString("en")} photos of ${individual.name}`;
+}
+
 // What is being written stays as it is; else the note that is saved.
 function showNote(row) {
   const note = $("note");
@@ -214,6 +245,13 @@ function showNote(row) {
   if (!isWritten && note.value !== text) note.value = text;
   note.dataset.id = row.id;
   note.disabled = !row.may.length || !row.width;
+}
+
+function showViewpoint(row) {
+  for (const button of $("viewpoint").querySelectorAll("button")) {
+    button.setAttribute("aria-pressed", String(button.dataset.viewpoint === row.viewpoint));
+    button.disabled = !isSeen();
+  }
 }
 
 function showVerdict(row) {

@@ -19,10 +19,11 @@ export class Viewport {
     this.hand = null; // the pointers that move the view: "fingers", or the number of the mouse's; null: none
     this.space = false;
     stage.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
-    frame.addEventListener("pointerdown", (event) => this.down(event));
-    frame.addEventListener("pointermove", (event) => this.move(event));
-    for (const name of ["pointerup", "pointercancel"]) frame.addEventListener(name, (event) => this.up(event));
-    frame.addEventListener("mousedown", (event) => { if (event.button === 1) event.preventDefault(); }); // no autoscroll
+    // Before the frame hears of it: what moves the view draws nothing.
+    stage.addEventListener("pointerdown", (event) => this.down(event), true);
+    stage.addEventListener("pointermove", (event) => this.move(event), true);
+    for (const name of ["pointerup", "pointercancel"]) stage.addEventListener(name, (event) => this.up(event), true);
+    stage.addEventListener("mousedown", (event) => { if (event.button === 1) event.preventDefault(); }); // no autoscroll
     document.addEventListener("keydown", (event) => this.key(event, true));
     document.addEventListener("keyup", (event) => this.key(event, false));
     window.addEventListener("blur", () => this.hold(false));
@@ -124,7 +125,7 @@ export class Viewport {
   }
 
   down(event) {
-    if (!this.photo) return;
+    if (!this.photo || !this.frame.offsetParent || event.target.closest("button")) return;
     if (event.pointerType === "touch") {
       if (event.isPrimary) this.fingers.clear(); // no other one is down, whatever became of the last ones
       this.fingers.set(event.pointerId, this.place(event));
@@ -138,8 +139,8 @@ export class Viewport {
 
   take(event, hand) {
     event.preventDefault();
-    event.stopImmediatePropagation();
-    this.frame.setPointerCapture(event.pointerId);
+    event.stopPropagation();
+    this.stage.setPointerCapture(event.pointerId);
     if (this.hand === null) {
       this.hand = hand;
       this.taken();
@@ -153,7 +154,7 @@ export class Viewport {
     const before = [...this.fingers.values()];
     if (isFinger) this.fingers.set(event.pointerId, now);
     if (this.hand === null || (!isFinger && this.hand !== event.pointerId)) return;
-    event.stopImmediatePropagation();
+    event.stopPropagation();
     if (!isFinger) {
       this.set(shifted(this.view, now[0] - this.last[0], now[1] - this.last[1]));
       this.last = now;
@@ -167,7 +168,7 @@ export class Viewport {
   up(event) {
     const isFinger = this.fingers.delete(event.pointerId);
     if (this.hand === null || (!isFinger && this.hand !== event.pointerId)) return;
-    event.stopImmediatePropagation();
+    event.stopPropagation();
     if (isFinger && this.fingers.size) return;
     this.hand = null;
     this.stage.classList.remove("panning");

@@ -78,11 +78,14 @@ export function reductionFor(scale, density) {
   return REDUCTIONS.find((reduction) => reduction === 1 || reduction * scale * density <= 1.1);
 }
 
-// The tiles that a view needs, those in the middle first: [{reduction, column, row}].
-export function tilesOf(view, stage, photo, reduction) {
+// The part of the photo that the stage shows, a box; it may reach beyond the photo.
+export function boxInView(view, stage) {
+  return [...onPhoto(view, [0, 0]), ...onPhoto(view, [stage.width, stage.height])];
+}
+
+// The tiles that a box needs, those in its middle first: [{reduction, column, row}].
+export function tilesOf([left, top, right, bottom], photo, reduction) {
   const side = TILE * reduction;
-  const [left, top] = onPhoto(view, [0, 0]);
-  const [right, bottom] = onPhoto(view, [stage.width, stage.height]);
   const range = (low, high, limit) => {
     const first = Math.max(Math.floor(low / side), 0);
     const last = Math.min(Math.ceil(high / side), Math.ceil(limit / side));

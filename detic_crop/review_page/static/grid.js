@@ -1,0 +1,279 @@
+// A page of many crops: what is not right is taken out, the others are accepted with one key.
+//
+// It shows the photos of the filters, in their order. A page stays as it is until another one is asked for: what is
+// judged meanwhile is marked, and does not leave it.
+
+import { arrange, columnCount, elements, fateOf, resize, showCards, updateCards } from "./cards.js";
+import { finish } from "./finish.js";
+import { keepPlace } from "./moving.js";
+import { noteSeveral } from "./pace.js";
+import { numeral } from "./progress.js";
+import { ask, query } from "./server.js";
+import { $, filters, state } from "./state.js";
+import { countOut, forgetJudged, isOut, openOnes, takeOut } from "./taken_out.js";
+import { complain, handlers, markBusy, render, showCard, toast } from "./view.js";
+
+let cards = []; // as the server describes them
+let before = 0; // photos of the filters before this page
+let total = 0;
+let focused = 0; // place of the card with the focus
+let ticket = 0; // number of the page that was asked for last
+let shownAt = 0; // when this page came, in ms
+const seen = new Set(); // ids of cards that were in the window
+
+export const focusedCard = () => cards[focused];
+export const idsShown = () => cards.map((card) => card.id);
+
+export function show(isShown) {
+  state.grid = isShown;
+  showCard(false);
+  $("grid").hidden = !isShown;
+  document.querySelector("main").hidden = isShown;
+  $("grid-button").setAttribute("aria-pressed", String(isShown));
+  seen.clear();
+  if (isShown) document.title = "Grid – detic-crop review";
+  else {
+    cards = [];
+    elements.clear();
+    $("cards").replaceChildren();
+    state.page = null;
+  }
+  showNarrowed();
+}
+
+// Which photos are shown only, whatever the filters in the header are.
+export function showNarrowed() {
+  const individual = filters.get("individual");
+  $("narrowed").hidden = !individual && !filters.has("photos");
+  $("narrowed-words").textContent = individual
+    ? `All photos of ${individual}: another animal among them stands out.`
+    : "The photos that you took out, one after the other.";
+}
+
+// ------------------------------------------------------------ pages
+
+// Show a page of cards, with the focus on one of them; false where there is no such page, and this one stays.
+export async function load(asked, id = null) {
+  const mine = ++ticket;
+  state.pending += 1;
+  markBusy();
+  try {
+    const answer = await ask(`api/grid?${query(asked)}`);
+    if (mine !== ticket) return true;
+    $("error").hidden = true;
+    if (!answer.cards.length && (asked.after || asked.before)) return false;
+    take(answer);
+    showCards(cards, { opened: handlers.opened, toggled: toggle, broken: showAll });
+    seen.clear();
+    watcher.disconnect();
+    for (const element of elements.values()) watcher.observe(element);
+    shownAt = performance.now();
+    state.page = cards.length ? cards[0].id : null;
+    keepPlace();
+    $("cards").scrollTop = 0;
+    focusOn(Math.max(0, cards.findIndex((card) => card.id === id)));
+    showAll();
+  } catch (error) {
+    if (mine === ticket) complain(error);
+  } finally {
+    state.pending -= 1;
+    markBusy();
+  }
+  return true;
+}
+
+// The same cards, as they are now.
+export async function refresh() {
+  if (!cards.length || state.busy) return;
+  const mine = ticket;
+  const answer = await ask(`api/grid?${query({ ids: idsShown().join(",") })}`);
+  if (mine !== ticket || !state.grid) return;
+  take(answer);
+  updateCards(cards);
+  showAll();
+}
+
+function take(answer) {
+  ({ cards, before, total } = answer);
+  forgetJudged(cards);
+  const { reviewed, unsure, all } = answer;
+  Object.assign(state.view, { reviewed, unsure, total, all }); // the header says how far the review is
+  render();
+}
+
+export function showAll() {
+  const last = before + cards.length;
+  $("grid-title").textContent = cards.length
+    ? `${numeral(before + 1)}–${numeral(last)} of ${numeral(total)}`
+    : "No photo fits these filters.";
+  const isLast = last >= total;
+  $("grid-accept-label").textContent = wordsOfAccept(isLast);
+  $("grid-accept").disabled = isLast && !countOf("accept") && countOut() > 0;
+  $("grid-earlier").disabled = !before;
+  $("grid-later").disabled = isLast;
+  $("grid-undo").disabled = !state.given.some((given) => given.written);
+  $("grid-out").hidden = !countOut();
+  $("grid-out").textContent = `${numeral(countOut())} taken out: look at ${countOut() === 1 ? "it" : "them"}`;
+}
+
+const countOf = (fate) => cards.filter((card) => fateOf(card) === fate).length;
+
+function wordsOfAccept(isLast) {
+  const count = countOf("accept");
+  const below = unseen().length;
+  if (below) return `${below} more below ↓`;
+  if (!count) return isLast && countOut() ? "Nothing left to accept here" : "Nothing to accept: go on";
+  return countOf("out") ? `Accept the other ${count}` : `Accept ${count}`;
+}
+
+export async function turn(forward) {
+  if (state.busy || state.pending || !cards.length) return;
+  if (await load(forward ? { after: cards[cards.length - 1].id } : { before: cards[0].id })) return;
+  toast(forward ? "These are the last photos of these filters." : "These are the first photos of these filters.");
+}
+
+// ------------------------------------------------------------ focus, and what was seen
+
+export function focusOn(place) {
+  if (!cards.length) return;
+  focused = Math.min(Math.max(place, 0), cards.length - 1);
+  for (const element of elements.values()) element.tabIndex = -1;
+  const element = elements.get(cards[focused].id);
+  element.tabIndex = 0;
+  element.focus({ preventScroll: true });
+  element.scrollIntoView({ block: "nearest" });
+}
+
+const watcher = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) if (isIntersecting) seen.add(target.dataset.id);
+  if (state.grid) showAll();
+}, { threshold: 0.6 });
+
+// Of those that are accepted: nobody accepts what was never in the window.
+function unseen() {
+  return cards.filter((card) => fateOf(card) === "accept" && !seen.has(card.id));
+}
+
+// ------------------------------------------------------------ what is said
+
+export function toggle(id) {
+  const card = cards.find((other) => other.id === id);
+  const fate = fateOf(card);
+  focusOn(cards.indexOf(card));
+  if (fate === "accept" || fate === "out") {
+    takeOut(id, fate === "accept");
+    updateCards([card]);
+    showAll();
+  } else if (fate === "said") toast("It has a verdict already; open it (o) to change that.");
+  else toast("It is not accepted here anyway; open it (o) to judge it.");
+}
+
+export async function accept() {
+  if (state.busy || state.pending || !cards.length) return;
+  const below = unseen();
+  const chosen = cards.filter((card) => fateOf(card) === "accept");
+  if (below.length) {
+    elements.get(below[0].id).scrollIntoView({ block: "start" });
+    focusOn(cards.indexOf(below[0]));
+  } else if (chosen.some((card) => !elements.get(card.id).dataset.loaded)) toast("Some pictures are not here yet.");
+  else if (!chosen.length) await goOn("");
+  else {
+    const words = await acceptAll(chosen);
+    if (words) await goOn(words);
+  }
+}
+
+// What was done, once it is on disk; else empty.
+async function acceptAll(chosen) {
+  const page = idsShown();
+  const out = countOf("out");
+  const answer = await post(chosen.map((card) => ({ id: card.id, verdict: "accepted", seen: card.seen })));
+  if (!answer) return "";
+  const { written, refused } = answer;
+  if (written.length) state.given.push({ page, written });
+  noteSeveral(written.length, shownAt);
+  const words = [`${written.length} accepted`, `${out} taken out`];
+  if (refused.length) {
+    const [id, why] = refused[0];
+    words.push(`${refused.length} refused (${cards.find((card) => card.id === id).image}: ${why})`);
+  }
+  return `${words.join(", ")}; u takes it back.`;
+}
+
+// The next page; after the last one what was taken out, or the card of the end.
+async function goOn(words) {
+  if (words) toast(words);
+  if (await load({ after: cards[cards.length - 1].id })) return;
+  if (countOut()) {
+    await refresh().catch(complain);
+    toast(`${words} That was the last page: look at what you took out.`.trim());
+  } else {
+    handlers.left();
+    await finish();
+  }
+}
+
+// What the server answers once all of it is on disk; else null.
+async function post(verdicts) {
+  state.busy = true;
+  markBusy();
+  try {
+    const headers = { "Content-Type": "application/json" };
+    const answer = await ask(`api/verdicts?${query()}`, { method: "POST", headers, body: JSON.stringify({ verdicts }) });
+    state.ahead = null;
+    $("error").hidden = true;
+    handlers.changed();
+    return answer;
+  } catch (error) {
+    complain(error);
+    $("error").textContent = `Not saved. ${$("error").textContent}`;
+    return null;
+  } finally {
+    state.busy = false;
+    markBusy();
+  }
+}
+
+// Take back the last acceptance of this tab, and show its page.
+export async function undoAcceptance() {
+  if (state.busy || state.pending) return;
+  const last = state.given.findLast((given) => given.written);
+  if (!last) {
+    toast("There is no acceptance of this tab to take back.");
+    return;
+  }
+  const answer = await post(last.written.map(([id, stamp]) => ({ id, verdict: "undone", seen: stamp })));
+  if (!answer) return;
+  state.given.splice(state.given.indexOf(last), 1);
+  if (!state.grid) show(true);
+  await load({ ids: last.page.join(",") });
+  const { written, refused } = answer;
+  const stay = refused.length ? `; ${refused.length} stay, for they were judged again since` : "";
+  toast(`${written.length} taken back${stay}.`);
+}
+
+// ------------------------------------------------------------ news
+
+// Others have judged these photos, or this tab has, beside one photo.
+export function heard(ids) {
+  if (state.grid && ids.some((id) => elements.has(id))) refresh().catch(complain);
+  if (ids.some(isOut)) openOnes().then(() => state.grid && showAll(), complain);
+}
+
+// The server has opened the folder anew.
+export function renewGrid() {
+  if (state.grid) refresh().catch((error) => (error.status === 404 ? load({}) : complain(error)));
+}
+
+// ------------------------------------------------------------ keys
+
+export const CARD_KEYS = {
+  ArrowRight: () => focusOn(focused + 1), ArrowLeft: () => focusOn(focused - 1),
+  ArrowDown: () => focusOn(focused + columnCount()), ArrowUp: () => focusOn(focused - columnCount()),
+  Home: () => focusOn(0), End: () => focusOn(cards.length - 1),
+  " ": () => cards.length && toggle(cards[focused].id), x: () => cards.length && toggle(cards[focused].id),
+  Enter: accept, a: accept, u: undoAcceptance, PageDown: () => turn(true), PageUp: () => turn(false),
+  "+": () => resize(1), "=": () => resize(1), "-": () => resize(-1), 0: () => resize(0),
+};
+
+new ResizeObserver(() => { if (state.grid) arrange(); }).observe($("cards"));
