@@ -249,6 +249,11 @@ class Jobs:
         path = os.path.realpath(folder)
         return [job for job in self.all() if job.order != "ended" and path in job.folders]
 
+    def knows(self, folder: str) -> bool:
+        """Return whether any job is about a folder."""
+        path = os.path.realpath(folder)
+        return any(path in job.folders for job in self.all())
+
     # ------------------------------------------------------------ the queue
 
     def start(self) -> None:

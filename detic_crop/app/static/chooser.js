@@ -38,7 +38,10 @@ class Chooser {
     this.folders.addEventListener("keydown", (event) => this.onKey(event));
     this.filter.addEventListener("keydown", (event) => {
       if (event.key === "ArrowDown" || event.key === "Enter") this.folders.querySelector("button")?.focus();
-      else return;
+      else if (event.key === "Escape" && this.filter.value) {
+        this.filter.value = "";
+        this.list();
+      } else return;
       event.preventDefault();
     });
   }
