@@ -335,8 +335,7 @@ def test_all_photos_of_one_individual(finished: Path, client: Client, browser: B
         can_accept(page)
         press(page, "End", "Space", "Enter")
         toast(page, "4 accepted, 1 taken out")
-        press(page, "Escape")
-        shows(page, order[0])
+        shows(page, order[0])  # these were all: back to where the individual was asked for
         expect(page.locator("#narrowed")).to_be_hidden()
         press(page, "g")
         has_come(page, order[0])
