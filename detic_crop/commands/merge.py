@@ -56,7 +56,7 @@ def merge(
         if not whole.shards():
             return _tables_again(whole)
         whole.check_usable()
-        with whole.locked(whole.refuse_running), told_progress(whole, "merge") as progress:
+        with whole.locked(whole.refuse_running), told_progress(whole, "merge", ["merge"]) as progress:
             gathered = gather(whole)
             labels, matches = load_labels(gathered.listed[0].folder)
             earlier = replay(whole.layout.journal)

@@ -37,6 +37,11 @@ def files_of(folder: Path) -> dict[str, bytes]:
     }
 
 
+def lasting_files_of(folder: Path) -> dict[str, bytes]:
+    """`files_of` but for what tells when something was done last, which every command writes again."""
+    return {name: data for name, data in files_of(folder).items() if not name.endswith("/progress.json")}
+
+
 def product(out: Path) -> dict[str, bytes]:
     """What a run makes that must be the same every time: crops, audit.csv and audit.html."""
     return {
