@@ -34,7 +34,6 @@ class Endpoint:
     def __init__(self, operation: Operation, service: Service) -> None:
         self.operation = operation
         self.service = service
-        self.__name__ = operation.name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = await self._answer(Request(scope, receive))
