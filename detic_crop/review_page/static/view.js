@@ -84,6 +84,7 @@ export function markBusy() {
 // Whether the card of the end is shown in place of the photo.
 export function showCard(shown) {
   state.finished = shown;
+  if (shown) $("toast").classList.remove("on"); // it would lie on the buttons of the card
   document.querySelector("main").classList.toggle("finished", shown);
   $("finish").hidden = !shown;
   $("finish-button").setAttribute("aria-expanded", String(shown));
