@@ -61,8 +61,12 @@ def models(ctx: click.Context) -> list[str]:
     return re.findall(r"(?<![\w:])[a-z][\w-]*(?::(?=[A-Z]))?", MODELS.partition(", A+B")[0])
 
 
-FILE = Text("file")
-FOLDER = Text("dir")
+def pulled(ctx: click.Context) -> list[str]:
+    """Return what `weights pull` may be given."""
+    del ctx
+    from detic_crop.detectors.places import known_names
+
+    return list(known_names())
 
 
 def label_columns(ctx: click.Context) -> list[str]:
@@ -80,3 +84,8 @@ def _columns_of(path: str | os.PathLike[str]) -> list[str]:
         head = file.readline(100_000)
     separator = max(",;\t|", key=head.count)
     return next(csv.reader([head], delimiter=separator), [])
+
+
+FILE = Text("file")
+FOLDER = Text("dir")
+COLUMN = Text("", label_columns)

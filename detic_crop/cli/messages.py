@@ -34,6 +34,8 @@ detic-crop finds the dolphin or whale in every photo, crops it, and says which c
   detic-crop review cropped        judge the doubtful crops in your browser
   detic-crop apply cropped         correct the crops as you judged
 
+Would you rather not type commands? detic-crop app does it all on a page in your browser.
+
 All commands: detic-crop --help. All options of one: detic-crop run --help."""
 """What is shown where no command is given."""
 
