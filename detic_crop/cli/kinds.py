@@ -71,7 +71,9 @@ def pulled(ctx: click.Context) -> list[str]:
 
 def label_columns(ctx: click.Context) -> list[str]:
     """Return the columns of the labels of CROPPED: those of audit.csv."""
-    return _columns_of(os.path.join(ctx.params.get("cropped") or "", "audit.csv"))
+    # Of an unfinished command click leaves its words in `args`.
+    folder = next(filter(None, [ctx.params.get("cropped"), *ctx.args]), "")
+    return _columns_of(os.path.join(folder, "audit.csv"))
 
 
 def table_columns(ctx: click.Context) -> list[str]:
