@@ -125,8 +125,11 @@ def run(
     input, output = photos_and_folder(ctx, words, input, output)
     with_settings(CropConfig(), RunOptions(), settings)  # what is wrong there is said before anything else
     _set_log_level(settings["quiet"])
+    photos, crops = shown(input), shown(output)
     messages.say_first(
-        f"{'looking at' if settings['dry_run'] else 'cropping'} {shown(input)} into {shown(output)}",
+        f"looking at {photos} for {crops}; nothing is written"
+        if settings["dry_run"]
+        else f"cropping {photos} into {crops}",
         quiet=settings["quiet"],
     )
     from detic_crop import api

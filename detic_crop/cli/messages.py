@@ -93,6 +93,8 @@ def usage_mistake(error: click.ClickException) -> str:
         missing = (error.param.name or "").upper()
         if isinstance(error.param, click.Argument) and missing == "CROPPED":
             message = mistakes.missing_argument(context.command_path, missing)
+    if isinstance(error, click.BadOptionUsage) and "requires an argument" in message:
+        message = f"{error.option_name} needs a value"
     if context is not None:
         message += f"{'' if message.endswith(('.', '?', '…')) else '.'} See {context.command_path} --help"
     return message

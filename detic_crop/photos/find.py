@@ -102,9 +102,8 @@ def _find(where: FileOrObject, output: FileOrObject | None) -> Listing:
         return _one_photo(where)
     if glob.has_magic(where.path):
         return from_glob(where.path, output)
-    raise UsageError(
-        "missing_input", f"--in {where.path} does not exist; pass {_EXPECTED}{near_path(where.path)}"
-    )
+    near = near_path(where.path)
+    raise UsageError("missing_input", f"--in {where.path} does not exist; pass {_EXPECTED}{near}")
 
 
 def _one_photo(file: LocalFile) -> Listing:
