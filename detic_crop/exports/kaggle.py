@@ -73,8 +73,8 @@ class Kaggle(Export):
         job.place_all(lambda picture: f"{folder}/{names(picture)}")
         more = [
             *([_PHOTO] if _differ(job, names) else []),
-            *([_FOLD] if job.has_folds else []),
             *([_VIEWPOINT] if job.has_viewpoints else []),
+            *([_FOLD] if job.has_folds else []),
         ]
         rows = LabelRows(job, {"box", *more})
         columns = [*rows.columns, "box", *more]

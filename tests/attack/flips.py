@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from detic_crop.photos.keys import STATE
+from detic_crop.report.more_columns import REMARKS
 from tests.attack.commands import assert_whole, give
 from tests.attack.folders import ANIMALS, Folder, Scenery, copy_of
 from tests.attack.runner import Trial
@@ -63,11 +64,11 @@ class Flips:
         give("recrop", out, "--out", made, *RECROP)
         assert_whole(made, Scenery(trial.base).keys)
         before = rows_of(trial.base / folder.name / "recropped")
-        # The column of notes goes with the only photo that had one.
+        # A column of remarks goes with the only photo that had one.
         other = [
             row
             for row, earlier in zip(rows_of(made), before, strict=True)
-            if {"note": "", **row} != {"note": "", **earlier}
+            if dict.fromkeys(REMARKS, "") | row != dict.fromkeys(REMARKS, "") | earlier
         ]
         assert all(row["reason"] == "no_candidates" for row in other), (
             f"another table without a word: {other}"

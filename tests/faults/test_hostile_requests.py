@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from detic_crop.photos.keys import STATE
 from detic_crop.review_page import page
 from detic_crop.web import answers, connections
 from tests.kit.folders import crop
@@ -103,6 +104,34 @@ def test_origins_that_are_none(client: Client, origin: str, caplog: pytest.LogCa
         data = request(client, *json, f"{name}: {origin}", method="POST", path="api/verdict", body=b"{}")
         assert status(answer(opened(client, data))) == (403 if name == "Origin" else 400)
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("path", ["api/apply", "api/reopen"])
+def test_nobody_else_makes_the_page_work(client: Client, out: Path, path: str) -> None:
+    """Another site, a form, a link, or somebody without the secret neither applies nor opens anew."""
+    json = ("Content-Type: application/json", "Content-Length: 2")
+
+    def said(*lines: str, method: str = "POST", body: bytes = b"{}") -> int:
+        return status(answer(opened(client, request(client, *lines, method=method, path=path, body=body))))
+
+    client.say(client.image(0), "rejected")
+    before = (out / STATE / "journal.jsonl").read_bytes()
+    assert said(*json, "Origin: https://evil.example") == 403
+    assert said(*json, "Sec-Fetch-Site: cross-site") == 403
+    assert said(*json, "Cookie: detic-crop-review=guess") == 403
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
+        assert said(f"Content-Type: {kind}", "Content-Length: 2") == 415
+    assert said("Content-Length: 2") == 415
+    assert said(*json, method="PUT") == said(*json, method="DELETE") == 404
+    assert said(method="HEAD", body=b"") in (200, 404, 405)
+    assert client.get("/api/apply").json()["phase"] == "idle"
+    assert client.live.page.edition == 0
+    assert (out / STATE / "journal.jsonl").read_bytes() == before
+    # What nobody needs is not waited for: the answer comes before the body.
+    assert said(json[0], "Content-Length: 1000000000", body=b"") == 200
+    client.applied()
+    client.say(client.image(0), "undone")
+    assert client.row()["total"] == 3
 
 
 @pytest.mark.parametrize("value", ["a\0b", "a\x01b", "a\x7fb", "a\rb"])
@@ -295,6 +324,10 @@ def mutated_requests(client: Client, seed: int) -> Iterator[bytes]:
         request(client),
         request(client, path="api/row?at=x&reviewed=no&label:a=b"),
         request(client, path="api/changes?since=9"),
+        request(client, path="api/counts?status=cropped&reviewed=no"),
+        request(client, path="api/overview?flag=x"),
+        request(client, *json, method="POST", path="api/apply", body=body),
+        request(client, *json, method="POST", path="api/reopen", body=body),
         request(client, path="photo/x"),
         request(client, path="static/review.js"),
         request(client, *json, method="POST", path="api/verdict", body=body),

@@ -6,10 +6,12 @@ import contextlib
 import http.client
 import json
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from detic_crop.commands.review import open_live
 from detic_crop.folder.folder import OutputFolder
@@ -17,6 +19,8 @@ from detic_crop.review_page.live import LivePage
 from detic_crop.review_page.page import ReviewPage
 from detic_crop.web.guard import Guard
 from detic_crop.web.server import listen, make_server
+
+LONG = 120.0  # seconds that are never needed
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,22 @@ class Client:
     def say(self, image: str, verdict: str, box: object = None) -> Answer:
         """Give a verdict on a photo named in full."""
         return self.post({"id": self.id_of(image), "verdict": verdict, "box": box})
+
+    def apply(self) -> Answer:
+        """Begin to apply the verdicts."""
+        return self.post_to("/api/apply", {})
+
+    def applied(self) -> Any:
+        """What the page says of it once it is over."""
+        until = time.monotonic() + LONG
+        while (state := self.get("/api/apply").json())["is_running"]:
+            assert time.monotonic() < until, state
+            time.sleep(0.01)
+        return state
+
+    def overview(self, **query: str) -> Any:
+        """What the page says of all photos."""
+        return self.get("/api/overview?" + urlencode(query)).json()
 
     def id_of(self, image: str) -> str:
         """The page's address of a photo."""

@@ -17,10 +17,10 @@ DRAWN = (5.0, 5.0, 31.0, 28.0)
 ALSO_DRAWN = (33.0, 2.0, 58.0, 38.0)
 """Another one, which hardly touches it and is larger."""
 
-_OF_WORDS: Mapping[str, tuple[str, tuple[Box, ...], str]] = {
-    "box": ("box", (DRAWN,), ""),
-    "boxes": ("box", (ALSO_DRAWN, DRAWN), ""),
-    "note": ("undone", (), "perhaps another; so, look again"),
+_OF_WORDS: Mapping[str, tuple[str, tuple[Box, ...], str, str]] = {
+    "box": ("box", (DRAWN,), "", ""),
+    "boxes": ("box", (ALSO_DRAWN, DRAWN), "", "top"),
+    "note": ("undone", (), "perhaps another; so, look again", "left"),
 }
 
 
@@ -33,12 +33,13 @@ def give_verdict(out: Path, image: str, verdict: str, box: Box | None = None) ->
 def give_verdicts(out: Path, verdicts: dict[str, str]) -> None:
     """Append a line for each photo.
 
-    The word ``box`` wants `DRAWN`; ``boxes`` `ALSO_DRAWN`, too; ``note`` says something and decides nothing.
+    The word ``box`` wants `DRAWN`; ``boxes`` `ALSO_DRAWN`, too, seen from the top; ``note`` says
+    something, also from which side, and decides nothing.
     """
     lines = []
     for image, word in verdicts.items():
-        verdict, boxes, note = _OF_WORDS.get(word, (word, (), ""))
-        lines.append(Verdict(image, verdict, boxes, note=note))
+        verdict, boxes, note, viewpoint = _OF_WORDS.get(word, (word, (), "", ""))
+        lines.append(Verdict(image, verdict, boxes, note=note, viewpoint=viewpoint))
     verdict_log(out).append(*lines)
 
 

@@ -24,7 +24,9 @@ from PIL import Image
 
 from detic_crop import api
 from detic_crop.exports.base import Of
+from detic_crop.folder.verdict_lines import Verdict
 from tests.kit.sightings import BRIGHT, LABELS, crop_sightings
+from tests.kit.verdicts import verdict_log
 
 pytestmark = [
     pytest.mark.slow,
@@ -178,6 +180,25 @@ def test_miewid_reads_the_annotations(cropped: Path, tmp_path: Path) -> None:
             assert_bright(chip)
     several = miewid_reads(tmp_path / "out" / "annotations.csv", tmp_path / "out" / "images", 2)
     assert set(several["name_species"]) == {"anna_humpback_whale", "berta_killer_whale"}
+
+
+def test_viewpoints_of_a_review_reach_their_readers(wildlife_datasets: Any, tmp_path: Path) -> None:
+    out = crop_sightings(tmp_path)
+    said = {"day 1/Wal ä.jpg": "top", "con.jpg": "fluke", "flat.tif": "left"}
+    for key, viewpoint in said.items():
+        verdict_log(out).append(Verdict(key, "undone", viewpoint=viewpoint))
+    api.apply(out, quiet=True)
+    api.export(out, "wildlife", tmp_path / "wildlife")
+    table = dataset_of(wildlife_datasets, tmp_path / "wildlife").df.set_index("photo")
+    assert table.loc[list(said), "position"].to_dict() == said
+    assert table.loc["side.jpg", "position"] == "left"  # of the labels
+    # MiewID keeps what its `viewpoint_list` names, in the words of Wild Me.
+    api.export(out, "miewid", tmp_path / "miewid")
+    table = miewid_reads(tmp_path / "miewid" / "annotations.csv", tmp_path / "miewid" / "images", 1)
+    seen = {name: set(rows["photo"]) for name, rows in table.groupby("viewpoint")}
+    assert seen["up"] == {"day 1/Wal ä.jpg"}
+    assert seen["fluke"] == {"con.jpg"}
+    assert "flat.tif" in seen["left"]
 
 
 @pytest.mark.parametrize("of", ["photos", "crops"])

@@ -101,7 +101,6 @@ function showCounts(counts) {
 export function addFilters() {
   $("filters").replaceChildren();
   addFilter("reviewed", "Reviewed or not", REVIEWED);
-  if (!state.session.blind) addFilter("viewpoint", "Viewpoint", BY_VIEWPOINT);
   for (const { filter, values } of state.session.choices) {
     if (values.length < 2 && filter !== "flag" && filter !== "sample") continue;
     const title = filter.replace(/^label:/, "");
@@ -111,6 +110,7 @@ export function addFilters() {
     // A label may be empty; an empty choice means all.
     addFilter(filter, title, [["", `any ${title}`], ...options.filter(([value]) => value)]);
   }
+  if (!state.session.blind) addFilter("viewpoint", "Viewpoint", BY_VIEWPOINT);
   const clear = document.createElement("button");
   clear.type = "button";
   clear.id = "clear-filters";
