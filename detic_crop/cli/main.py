@@ -572,7 +572,7 @@ def merge(cropped: tuple[str, ...], output: str | None, partial: bool, quiet: bo
     return _exit_code(result, strict=False)
 
 
-@cli.command(short_help="Check that everything is as it was made.")
+@cli.command(short_help="Say how far the work is, who is at work, and what comes next.")
 @_cropped
 @option("--json", "as_json", is_flag=True, help="print all of it as JSON, for programs")
 def status(cropped: str, as_json: bool) -> int:
@@ -594,7 +594,7 @@ def status(cropped: str, as_json: bool) -> int:
     return 0
 
 
-@cli.command()
+@cli.command(short_help="Check that everything is as it was made.")
 @_cropped
 @_moved
 @option("--photos/--no-photos", default=True, help="check the photos, too  [default: photos]")
