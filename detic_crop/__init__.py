@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from detic_crop.commands.show import show as show
     from detic_crop.commands.split import SplitResult as SplitResult
     from detic_crop.commands.split import split as split
+    from detic_crop.commands.status import status as status
+    from detic_crop.commands.status_result import StatusResult as StatusResult
     from detic_crop.commands.teach import TeachResult as TeachResult
     from detic_crop.commands.teach import teach as teach
     from detic_crop.commands.verify import VerifyResult as VerifyResult
@@ -68,6 +70,8 @@ _HOMES = {
     "commands.run": ("run",),
     "commands.show": ("ContactSheet", "show"),
     "commands.split": ("SplitResult", "split"),
+    "commands.status": ("status",),
+    "commands.status_result": ("StatusResult",),
     "commands.teach": ("TeachResult", "teach"),
     "commands.verify": ("VerifyResult", "verify"),
     "boxes.choose": ("Choice", "choose"),

@@ -21,6 +21,8 @@ from detic_crop.commands.show import ContactSheet as ContactSheet
 from detic_crop.commands.show import show as show
 from detic_crop.commands.split import SplitResult as SplitResult
 from detic_crop.commands.split import split as split
+from detic_crop.commands.status import status as status
+from detic_crop.commands.status_result import StatusResult as StatusResult
 from detic_crop.commands.teach import TeachResult as TeachResult
 from detic_crop.commands.teach import teach as teach
 from detic_crop.commands.verify import VerifyResult as VerifyResult

@@ -60,6 +60,21 @@ def _spelled(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode("ascii")
 
 
+def span(seconds: float) -> str:
+    """Return a time as people say it: ``45 s``, ``12 min``, ``3 h 28 min``, ``2 d 4 h``."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes = round(whole / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
 def memory_size(size: int) -> str:
     """Return a number of bytes as ``--memory`` takes it, rounded up: ``1.5GB``, ``120MB``."""
     return f"{-(-size // 10**6)}MB" if size < 10**9 else f"{-(-size // 10**8) / 10:g}GB"

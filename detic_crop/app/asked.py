@@ -6,9 +6,10 @@ shows what `shown` returns, the API takes what `order_of` understands, and the c
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import msgspec
 
 from detic_crop.app.refusals import RefusedError
 from detic_crop.app.roots import Roots
+from detic_crop.commands.headings import heading_of
 from detic_crop.commands.settings import with_settings
 from detic_crop.commands.signature import RECROP
 from detic_crop.config import SETTINGS, CropConfig, RunOptions, Setting
@@ -138,6 +140,7 @@ class SettingView(msgspec.Struct):
         high: highest value, of a number.
         example: a value that works.
         is_of_crops: whether it changes the crops; others say how the work is done.
+        heading: what it belongs to; empty: nothing.
     """
 
     name: str
@@ -152,6 +155,7 @@ class SettingView(msgspec.Struct):
     high: float | None
     example: str
     is_of_crops: bool
+    heading: str
 
 
 class CommandView(msgspec.Struct):
@@ -200,6 +204,7 @@ def setting_view(setting: Setting) -> SettingView:
         high=setting.high if is_number else None,
         example=setting.example or setting.metavar or "",
         is_of_crops=setting.name in _CROPS,
+        heading=heading_of(setting.name),
     )
 
 
@@ -286,11 +291,11 @@ def checked(roots: Roots, known: Mapping[str, Setting], given: Mapping[str, Any]
         UsageError: there is no such setting, or a value is out of range.
         RefusedError: a file or folder that one names is not in the roots.
     """
-    if unknown := [name for name in given if name not in known]:
-        with_settings(CropConfig(), RunOptions(), {unknown[0]: None})
-        raise UsageError(
-            "unknown_setting", f"unexpected setting {unknown[0]!r}; known are {', '.join(known)}"
-        )
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name.replace("-", "_").lower(), known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            raise UsageError("unknown_setting", f"unexpected setting {name!r:.100}; {hint}")
     values = {name: _checked(roots, known[name], value) for name, value in given.items() if value is not None}
     fields = {name: value for name, value in values.items() if name in _CROPS or name in _WORK}
     with_settings(CropConfig(), RunOptions(), fields)
@@ -304,7 +309,7 @@ def _checked(roots: Roots, setting: Setting, value: Any) -> Any:
         value = _read(setting, value)
     elif setting.kind in (str, Path) and not isinstance(value, int):
         raise UsageError("bad_value", f"{setting.option} must be a text, got {value!r:.100}")
-    value = replace(setting, default=setting.default).check(value)
+    value = setting.check(value)
     if setting.name == "model":
         return model_inside(roots, value)
     if setting.name == "test":

@@ -10,6 +10,7 @@ import msgspec
 from starlette.responses import Response
 
 from detic_crop.app.service import Service
+from detic_crop.config import Setting
 
 Method: TypeAlias = Literal["GET", "POST", "DELETE"]
 
@@ -18,8 +19,38 @@ class Nothing(msgspec.Struct, forbid_unknown_fields=True):
     """A query or body that says nothing."""
 
 
-class Html:
-    """Stands for a page, where an operation answers with one."""
+class Text:
+    """Stands for an answer that is no JSON.
+
+    Attributes:
+        media_type: what it is.
+    """
+
+    media_type = "text/plain"
+
+
+class Html(Text):
+    """Stands for a page."""
+
+    media_type = "text/html"
+
+
+class Css(Text):
+    """Stands for a style sheet."""
+
+    media_type = "text/css"
+
+
+class Picture(Text):
+    """Stands for a picture."""
+
+    media_type = "image/*"
+
+
+class NoContent(Text):
+    """Stands for an answer without a body."""
+
+    media_type = ""
 
 
 class ErrorLine(msgspec.Struct):
@@ -72,6 +103,9 @@ class Operation:
         status: status of that answer.
         refusals: other statuses → when.
         group: heading in the documentation.
+        takes: what the body is: a JSON ``document``, or a ``photo``.
+        settings: what else may stand in the query, with `takes` a photo.
+        also: statuses of further answers that are no refusals → type of the answer, and when.
     """
 
     method: Method
@@ -85,6 +119,9 @@ class Operation:
     status: int = 200
     refusals: Mapping[int, str] = field(default_factory=dict)
     group: str = ""
+    takes: Literal["document", "photo"] = "document"
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    also: Mapping[int, tuple[Any, str]] = field(default_factory=dict)
 
 
 Answer: TypeAlias = msgspec.Struct | Response

@@ -9,11 +9,16 @@ from starlette.responses import Response
 
 import detic_crop
 from detic_crop.app.asked import CommandView, order_of, shown
+from detic_crop.app.crops import CROP_SETTINGS, CropView, FailedPhoto, no_document
 from detic_crop.app.folders import FolderView, look_into, make_folder, query_of
+from detic_crop.app.formats import FormatView, formats
 from detic_crop.app.job_views import JobView, job_view
 from detic_crop.app.models import Models, models_of
-from detic_crop.app.operations import Call, Html, Operation
+from detic_crop.app.openapi import description, docs_page, docs_style
+from detic_crop.app.operations import Call, Css, Html, NoContent, Operation
+from detic_crop.app.pictures import CropsQuery, ShownCrop, crops_of
 from detic_crop.app.results import Results, audit_page, results_of
+from detic_crop.web.answers import json_answer
 
 _OUTSIDE = {403: "the path leads out of the folders that --root allows", 404: "it is not there"}
 _NO_JOB = {404: "there is no such job", 409: "its state does not allow it"}
@@ -89,6 +94,22 @@ def about(call: Call) -> About:
     return About(detic_crop.__version__, roots, call.service.reviewer)
 
 
+def openapi(call: Call) -> Response:
+    """Answer the description of the API."""
+    return json_answer(description(OPERATIONS, detic_crop.__version__))
+
+
+def docs(call: Call) -> Response:
+    """Answer the description of the API, for people."""
+    page = docs_page(description(OPERATIONS, detic_crop.__version__))
+    return Response(page, media_type="text/html; charset=utf-8")
+
+
+def docs_css(call: Call) -> Response:
+    """Answer the style sheet of that page."""
+    return Response(docs_style(), media_type="text/css; charset=utf-8")
+
+
 def folders(call: Call) -> FolderView:
     """Answer what is in a folder."""
     return look_into(call.service.roots, call.query.path)
@@ -102,6 +123,11 @@ def new_folder(call: Call) -> FolderView:
 def commands(call: Call) -> list[CommandView]:
     """Answer what jobs may be asked for."""
     return shown()
+
+
+def exports(call: Call) -> list[FormatView]:
+    """Answer which formats there are to export to."""
+    return formats()
 
 
 def jobs(call: Call) -> list[JobView]:
@@ -146,6 +172,11 @@ def results(call: Call) -> Results:
     return results_of(call.service.roots, call.service.jobs, call.query.path)
 
 
+def crops(call: Call) -> list[ShownCrop]:
+    """Answer a few crops of an output folder, with pictures."""
+    return crops_of(call.service.roots, call.query)
+
+
 def audit(call: Call) -> Response:
     """Answer audit.html of an output folder."""
     return audit_page(call.service.roots, call.query.path)
@@ -162,8 +193,33 @@ def models(call: Call) -> Models:
     return models_of(call.service.roots)
 
 
-OPERATIONS = (
+OPERATIONS: tuple[Operation, ...] = (
     Operation("GET", "/about", "about", "What this server is, and where folders may be chosen", about, About),
+    Operation("GET", "/openapi.json", "openapi", "This description, for programs", openapi, dict[str, Any]),
+    Operation("GET", "/docs", "docs", "This description, for people", docs, Html),
+    Operation("GET", "/docs.css", "docs_css", "Its style sheet", docs_css, Css),
+    Operation(
+        "POST",
+        "/crop",
+        "crop",
+        "Crop one photo: its bytes in, its crop and its row out, and nothing of it on a disk",
+        no_document,
+        CropView,
+        settings=CROP_SETTINGS,
+        takes="photo",
+        also={
+            204: (NoContent, "there is no crop; the row is in the header X-Detic-Crop-Row"),
+            422: (FailedPhoto, "the photo cannot be used"),
+        },
+        refusals=_OUTSIDE
+        | {
+            408: "the photo did not come in time",
+            413: "the photo has too many bytes",
+            415: "the body is no photo by its type",
+            503: "too many photos are waiting",
+        },
+        group="Crop",
+    ),
     Operation(
         "GET",
         "/folders",
@@ -200,6 +256,17 @@ OPERATIONS = (
     ),
     Operation(
         "GET",
+        "/crops",
+        "crops",
+        "A few crops of an output folder, with pictures",
+        crops,
+        list[ShownCrop],
+        CropsQuery,
+        refusals=_OUTSIDE,
+        group="Folders",
+    ),
+    Operation(
+        "GET",
         "/audit",
         "audit",
         "audit.html of an output folder",
@@ -229,6 +296,15 @@ OPERATIONS = (
         "What jobs may be asked for",
         commands,
         list[CommandView],
+        group="Jobs",
+    ),
+    Operation(
+        "GET",
+        "/exports",
+        "exports",
+        "Which formats there are to export to",
+        exports,
+        list[FormatView],
         group="Jobs",
     ),
     Operation("GET", "/jobs", "jobs", "All jobs, the newest first", jobs, list[JobView], group="Jobs"),

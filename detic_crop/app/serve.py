@@ -60,6 +60,7 @@ def app(
         from detic_crop.app.roots import Roots
         from detic_crop.app.service import Service
         from detic_crop.app.site import BODIES, make_site
+        from detic_crop.commands.crop_posted import PhotoCropper
         from detic_crop.web import server
         from detic_crop.web.guard import Programs
     except ModuleNotFoundError as error:
@@ -78,7 +79,7 @@ def app(
     roots = Roots(given or [Path.home()], [kept])
     with closing(server.listen(host, port)) as listener, stop_signals():
         jobs = Jobs(kept, at_once)
-        service = Service(roots, jobs, Reviews(roots, jobs), reviewer or _login_name())
+        service = Service(roots, jobs, Reviews(roots, jobs), PhotoCropper(), reviewer or _login_name())
         if warning := server.warning_of(host):
             _log.warning(warning)
         jobs.start()
@@ -86,6 +87,7 @@ def app(
             programs = Programs(token, BODIES)
             server.serve(make_site(service), "app", listener, host, open_browser, ready, programs)
         finally:
+            service.cropper.close()
             jobs.close()
 
 

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from importlib import resources
-from typing import Any
-from urllib.parse import parse_qsl
 
-import msgspec
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from detic_crop.app.operations import Call, Operation
-from detic_crop.app.refusals import RefusedError
+from detic_crop.app.crops import CropEndpoint
+from detic_crop.app.endpoint import Endpoint
+from detic_crop.app.openapi import BASE
 from detic_crop.app.reviews import PLACE
 from detic_crop.app.routes import OPERATIONS
 from detic_crop.app.service import Service
-from detic_crop.errors import DeticCropError, one_line
 from detic_crop.report.html.rendering import COLOURS, style
-from detic_crop.web.answers import BodyError, body_of, error_answer, json_answer, not_found
+from detic_crop.web.answers import error_answer, not_found
 from detic_crop.wording import utf8
 
-BASE = "/api/v1"
 BODIES = ("image/*",)
 """Types that are taken, beside JSON."""
-_MAX_BODY = 262_144  # of a document that asks for something
-_MOST_NUMBER = 1 << 53
+_ENDPOINTS: Mapping[str, type[Endpoint]] = {"document": Endpoint, "photo": CropEndpoint}
 _STATIC_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -46,10 +39,35 @@ def make_site(service: Service) -> Starlette:
     routes = [
         Route("/", static.index, methods=["GET"]),
         Route("/static/{name}", static.file, methods=["GET"]),
-        *(Route(BASE + each.path, _Endpoint(each, service), methods=[each.method]) for each in OPERATIONS),
+        *(Route(BASE + path, each, methods=each.methods) for path, each in _addresses(service).items()),
         Mount(PLACE.rstrip("/"), _Rest(service)),
     ]
     return Starlette(routes=routes, exception_handlers={HTTPException: _refused, Exception: _at_fault})
+
+
+def _addresses(service: Service) -> dict[str, _Address]:
+    """Return the addresses of the API, by path."""
+    found: dict[str, _Address] = {}
+    for each in OPERATIONS:
+        address = found.setdefault(each.path, _Address())
+        address.endpoints[each.method] = _ENDPOINTS[each.takes](each, service)
+    return found
+
+
+class _Address:
+    """Hands a request to the operation of its method."""
+
+    def __init__(self) -> None:
+        self.endpoints: dict[str, Endpoint] = {}
+
+    @property
+    def methods(self) -> list[str]:
+        """Those that it answers."""
+        return list(self.endpoints)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        await self.endpoints[method](scope, receive, send)
 
 
 class _Rest:
@@ -79,79 +97,6 @@ class _Static:
         if media_type is None or name not in self._files:
             return not_found()
         return Response(self._files[name], media_type=media_type)
-
-
-class _Endpoint:
-    """Answers the requests of one operation."""
-
-    def __init__(self, operation: Operation, service: Service) -> None:
-        self._operation = operation
-        self._service = service
-        self.__name__ = operation.name
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        request = Request(scope, receive)
-        answer = await self._answered(request)
-        await answer(scope, receive, send)
-
-    async def _answered(self, request: Request) -> Response:
-        operation = self._operation
-        try:
-            query = _asked(operation.query, query_of_request(request), "query", strict=False)
-            body = None
-            if operation.body is not None:
-                data = await body_of(request, _MAX_BODY, "a document")
-                body = _asked(operation.body, _document(data), "body")
-            call = Call(self._service, query, body, _number(request))
-            answer = await run_in_threadpool(operation.act, call)
-        except BodyError as error:
-            return error_answer(error.answer.status_code, "bad_body", bytes(error.answer.body).decode())
-        except RefusedError as error:
-            headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
-            return error_answer(error.status, error.code, error.message, headers)
-        except DeticCropError as error:
-            return error_answer(400, error.code, one_line(str(error)))
-        if isinstance(answer, Response):
-            return answer
-        return json_answer(msgspec.to_builtins(answer), operation.status)
-
-
-def query_of_request(request: Request) -> dict[str, str]:
-    """Return what the query of a request says; bytes that are no text stay as they are.
-
-    Raises:
-        RefusedError: something is said twice.
-    """
-    text = request.scope["query_string"].decode("latin-1")
-    try:
-        pairs = parse_qsl(text, keep_blank_values=True, errors="surrogateescape", max_num_fields=200)
-    except ValueError:
-        raise RefusedError(400, "bad_query", "expected at most 200 settings in the address") from None
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise RefusedError(400, "bad_query", "expected each name once in the address, got one twice")
-    return found
-
-
-def _document(data: bytes) -> Any:
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        raise RefusedError(400, "bad_body", "expected a JSON document, got something else") from None
-
-
-def _asked(kind: type[msgspec.Struct], values: Mapping[str, Any], what: str, *, strict: bool = True) -> Any:
-    try:
-        return msgspec.convert(values, kind, strict=strict)
-    except (msgspec.ValidationError, RecursionError) as error:
-        raise RefusedError(400, f"bad_{what}", one_line(error, 300)) from None
-
-
-def _number(request: Request) -> int:
-    text = request.path_params.get("number", "0")
-    if not text.isascii() or not text.isdecimal() or len(text) > 15:
-        raise RefusedError(404, "no_such_job", "expected the number of a job")
-    return int(text)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

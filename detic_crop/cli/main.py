@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import traceback
@@ -495,6 +496,28 @@ def merge(cropped: tuple[str, ...], output: str | None, partial: bool, quiet: bo
     result = api.merge(*cropped, output=output, partial=partial)
     messages.say_result(result, quiet=quiet)
     return _exit_code(result, strict=False)
+
+
+@cli.command()
+@_cropped
+@option("--json", "as_json", is_flag=True, help="print all of it as JSON, for programs")
+def status(cropped: str, as_json: bool) -> int:
+    """Say how far the work on CROPPED is, who is at work, what failed, and which command comes next.
+
+    It only reads, also while a run is at work, on this machine or another one, or in a store. Of shards it
+    says how far each is, and names those that are missing.
+
+    \b
+    detic-crop status cropped
+    """
+    from detic_crop import api
+
+    result = api.status(cropped)
+    if as_json:
+        click.echo(json.dumps(result.as_json(), indent=2))
+    else:
+        messages.say_lines(result, quiet=False)
+    return 0
 
 
 @cli.command()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 
+from detic_crop.commands.command_line import moved_words
 from detic_crop.commands.result import ApplyResult, unless_stopped
 from detic_crop.commands.scope import WholeRun
 from detic_crop.commands.settings import PathLike, require_finished
@@ -104,7 +105,7 @@ def apply_in(folder: OutputFolder, input: PathLike | None, options: RunOptions, 
     with (
         WholeRun(folder).held() as stop,
         closing(Journal(folder.layout.journal, folder.layout.candidates, folder.inside)) as journal,
-        told_progress(folder, "apply") as progress,
+        told_progress(folder, "apply", ["apply", *moved_words(input)]) as progress,
     ):
         result, before, whereabouts = _look(folder, input)
         folder.crops.recover(before)

@@ -86,9 +86,9 @@ def carry_out(
         )
     if options.profile:
         result.profile = execution.usage.table()
-    result.versions = packages(task.config.model)
+    result.versions, result.started = packages(task.config.model), started
     scope.finish(result, task.photos)
-    told = run_json(result, options, execution, {**origin, **scope.describe()}, started)
+    told = run_json(result, options, execution, {**origin, **scope.describe()})
     folder.write_json(layout.run_json, told)
     folder.flush()
 

@@ -11,7 +11,7 @@ from contextlib import closing, nullcontext
 
 from detic_crop.commands.audit import rebuild_tables
 from detic_crop.commands.result import RunResult
-from detic_crop.commands.run_json import packages, run_json_of_merge
+from detic_crop.commands.run_json import packages, run_json_of_merge, started_of_shards
 from detic_crop.commands.settings import PathLike, check_same_settings
 from detic_crop.commands.tables import RUN_AUDIT, note_older_manifest, write_tables
 from detic_crop.errors import DeticCropError, UsageError
@@ -56,7 +56,7 @@ def merge(
         if not whole.shards():
             return _tables_again(whole)
         whole.check_usable()
-        with whole.locked(whole.refuse_running), told_progress(whole, "merge") as progress:
+        with whole.locked(whole.refuse_running), told_progress(whole, "merge", ["merge"]) as progress:
             gathered = gather(whole)
             labels, matches = load_labels(gathered.listed[0].folder)
             earlier = replay(whole.layout.journal)
@@ -148,7 +148,7 @@ def _finish(result: RunResult, records: Mapping[str, Record], gathered: Gathered
     """Write the tables, then drop the shards' states: until that is done, the same command completes it."""
     folder = result.folder
     folder.aside.remove_stale(records)
-    result.versions = packages(result.config.model)
+    result.versions, result.started = packages(result.config.model), started_of_shards(gathered)
     result.notes += note_older_manifest(folder)
     write_tables(result, records)
     folder.write_json(folder.layout.run_json, run_json_of_merge(result, gathered))

@@ -11,6 +11,7 @@ from typing import Any, Unpack
 
 from detic_crop.commands.carry_out import carry_out
 from detic_crop.commands.choose_detector import classes_text
+from detic_crop.commands.command_line import recrop_words
 from detic_crop.commands.data_set import DataSet
 from detic_crop.commands.keyword_settings import RecropSettings
 from detic_crop.commands.result import RunResult, unless_stopped
@@ -122,7 +123,7 @@ def _recrop(
         same_classes = config.classes == begun_with.classes
         with (
             scope.held() as stop,
-            told_progress(folder, "recrop") as progress,
+            told_progress(folder, "recrop", recrop_words(origin.root, input, settings)) as progress,
             closing(
                 KeptCandidates(
                     begun_with, state.records, origin.layout.candidates, Sizes(photos), same_classes

@@ -61,6 +61,7 @@ class RunResult:
         dry_run: nothing was written.
         agreements: how persons who judged that sample unseen agree with the review.
         versions: package → version, of a command that writes run.json; else empty.
+        started: when such a command began, ISO 8601; else empty.
     """
 
     folder: OutputFolder
@@ -86,6 +87,7 @@ class RunResult:
     estimate: Estimate | None = None
     agreements: Sequence[Agreement] = ()
     versions: dict[str, str] = field(default_factory=dict)
+    started: str = ""
     most_suspicious: Sequence[SheetCrop] = ()
     dry_run: bool = False
 

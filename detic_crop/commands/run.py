@@ -11,7 +11,7 @@ from detic_crop.boxes.choose import UNKNOWN_CLASS
 from detic_crop.columns import Layers
 from detic_crop.commands.carry_out import carry_out
 from detic_crop.commands.choose_detector import choose_detector, resolve_config
-from detic_crop.commands.command_line import command_words
+from detic_crop.commands.command_line import command_words, whole_command
 from detic_crop.commands.data_set import data_set_of
 from detic_crop.commands.keyword_settings import RunSettings
 from detic_crop.commands.result import RunResult, unless_stopped
@@ -125,7 +125,7 @@ def run(
         with (
             open_executor(recipe, choice.detector, choice.devices, options) as executor,
             scope.held(config) as stop,
-            told_progress(folder, "run") as progress,
+            told_progress(folder, "run", whole_command(command, folder.layout.shard)) as progress,
         ):
             decisions = _decisions_to_keep(task.photos, scope, result.notes)
             task = dataclasses.replace(task, decisions=decisions)

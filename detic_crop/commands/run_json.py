@@ -18,6 +18,7 @@ from detic_crop.detectors.families import packages_of
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.state import load_listing
 from detic_crop.folder.typed_json import decode_any
+from detic_crop.report.html.head import Made
 from detic_crop.shards.merge import Gathered
 from detic_crop.work.execute import Execution
 
@@ -34,7 +35,7 @@ _OF_EACH_SHARD = (
 
 
 def run_json(
-    result: RunResult, options: RunOptions, execution: Execution, origin: Mapping[str, Any], started: str
+    result: RunResult, options: RunOptions, execution: Execution, origin: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return what run.json says after a run or a recrop.
 
@@ -43,7 +44,6 @@ def run_json(
         options: how the work was done.
         execution: what was done, and where the time went.
         origin: where the photos came from.
-        started: when the command began.
     """
     return {
         **origin,
@@ -58,7 +58,7 @@ def run_json(
         "photos_remaining": result.remaining,
         "stopped": result.stopped,
         "notes": result.notes,
-        "started": started,
+        "started": result.started,
         "seconds": round(execution.seconds, 3),
         "stage_seconds": {stage: round(s, 3) for stage, s in execution.usage.times.seconds.items()},
         "queue_seconds": {queue: round(s, 3) for queue, s in execution.usage.times.waited.items()},
@@ -81,11 +81,30 @@ def packages(model: str) -> dict[str, str]:
 
 def versions_in(folder: OutputFolder) -> dict[str, str]:
     """Return the versions that run.json of a folder names; nothing where it is gone or damaged."""
+    return _said_in(folder).versions
+
+
+def made_by(result: RunResult) -> Made:
+    """Return where, when and with what the crops of a result were made, as its run.json says or will say."""
+    said = _said_in(result.folder)
+    versions = result.versions or said.versions
+    return Made.of(
+        result.folder.layout.mailable_name, result.started or said.started, versions.get("detic-crop", "")
+    )
+
+
+def started_of_shards(gathered: Gathered) -> str:
+    """Return when the first of the shards began, as run.json says after a merge; empty if none says so."""
+    told = (_read(work.folder.layout.run_json) for work in gathered.shards)
+    return min((values["started"] for values in told if "started" in values), default="")
+
+
+def _said_in(folder: OutputFolder) -> _Said:
     data = folder.read_at_most(folder.layout.run_json, _MOST_BYTES)
     try:
-        return _versions.decode(data).versions
+        return _said.decode(data)
     except ValueError:
-        return {}
+        return _Said()
 
 
 def version_of(package: str) -> str:
@@ -114,7 +133,7 @@ def run_json_of_merge(result: RunResult, gathered: Gathered) -> dict[str, Any]:
             for name in ("photos_done_now", "photos_done_before", "photos_remaining")
         },
         "stopped": next((values["stopped"] for _, values in told if values.get("stopped")), ""),
-        "started": min((values["started"] for _, values in told if "started" in values), default=""),
+        "started": result.started,
         "seconds": round(sum(values.get("seconds", 0.0) for _, values in told), 3),
         **{name: _summed(values.get(name, {}) for _, values in told) for name in _SUMS},
         "shards": each,
@@ -135,13 +154,14 @@ def _summed(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
     return {name: round(seconds, 3) for name, seconds in total.items()}
 
 
-class _Versions(msgspec.Struct):
-    """The versions in a run.json."""
+class _Said(msgspec.Struct):
+    """What other commands ask of a run.json."""
 
     versions: dict[str, str] = {}
+    started: str = ""
 
 
-_versions = msgspec.json.Decoder(_Versions)
+_said = msgspec.json.Decoder(_Said)
 
 
 class _Summed(msgspec.Struct):

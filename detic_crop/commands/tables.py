@@ -8,13 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from detic_crop.commands.meetings import look_for_meetings
 from detic_crop.commands.paper import write_paper
 from detic_crop.commands.result import RunResult
+from detic_crop.commands.run_json import made_by
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.folds_file import load_folds
 from detic_crop.folder.records import Record
 from detic_crop.folder.second_review import read_second_review
 from detic_crop.folder.state import Drawn, load_sample, load_table_settings
-from detic_crop.folder.times_file import Times, save_times
+from detic_crop.folder.times_file import Times, load_times, save_times
 from detic_crop.folder.whereabouts import PASS_INPUT, Whereabouts, look_for_photos
 from detic_crop.report.agreement import agreements
 from detic_crop.report.estimate import estimate
@@ -84,7 +85,7 @@ def write_report(
     if times is not None:
         save_times(folder, times)
     write_table(folder, audit, safe=load_table_settings(folder).csv_safe)
-    write_page(folder, audit, MemoryBudget.of_machine(result.memory))
+    write_page(folder, audit, made_by(result), load_times(folder), MemoryBudget.of_machine(result.memory))
     if xlsx:
         result.notes += write_workbook(folder, audit)
     elif folder.exists(folder.layout.audit_xlsx):

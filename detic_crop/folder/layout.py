@@ -154,3 +154,11 @@ class Layout:
     def quoted(self) -> str:
         """The folder's name as a word of a command line."""
         return shlex.quote(self.shown)
+
+    @property
+    def mailable_name(self) -> str:
+        """What a page calls the folder that may be mailed: its own name, without the path to it; its address.
+
+        Addresses are shown without secrets already, and are of no use in parts.
+        """
+        return self.shown if is_address(self.shown) else os.path.basename(os.path.abspath(self.root)) or "."

@@ -39,7 +39,7 @@ from detic_crop.folder.writer import Writer
 from detic_crop.photos.keys import STATE
 from detic_crop.stores.addresses import join
 from detic_crop.stores.store import Store
-from detic_crop.system.processes import is_there, process_space
+from detic_crop.system.processes import birth, is_there, process_space
 
 _log = logging.getLogger(__name__)
 
@@ -270,7 +270,6 @@ class StoreLease:
     def _text(self) -> bytes:
         owner = {
             **_this_process(),
-            "processes": process_space(),
             "since": self._since,
             "renewed": time.time(),
             "token": self._token,
@@ -322,7 +321,8 @@ def _lives(pid: Any) -> bool:
 
 
 def _this_process() -> dict[str, Any]:
-    return {"pid": os.getpid(), "host": socket.gethostname(), "since": _now()}
+    here = {"host": socket.gethostname(), "processes": process_space()}
+    return {"pid": os.getpid(), **here, "birth": birth(os.getpid()), "since": _now()}
 
 
 def _now() -> str:

@@ -12,23 +12,25 @@ import importlib.metadata
 import logging
 import os
 import socket
-import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from time import monotonic
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
 from detic_crop.errors import DeticCropError, one_line
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.typed_json import decode
-from detic_crop.system.processes import birth, process_space
 
 _log = logging.getLogger(__name__)
 
 Phase: TypeAlias = Literal["getting ready", "cropping", "joining shards", "writing tables", "ended"]
+
+OF_PHOTOS: Final = ("run", "recrop")
+"""Commands that make a folder; their photos are all that it is to have."""
 
 EACH: Final = 2.0  # seconds between two writes while photos are finished
 _RECENT: Final = 60.0  # seconds over which the rate is taken
@@ -47,9 +49,13 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         skipped: those of them that were done before.
         done: photos that this command has finished, with those that failed.
         failed: those of them that failed.
+        journal_bytes: size of the journal then: a line behind that is of a photo that was finished since.
         photos_per_second: over the last minute; None where nothing is known.
-        pid, host: the process at work.
-        processes, birth: tell it from others of that number; empty where the system does not say.
+        pid, host: the process at work; who holds the lock says whether it still is.
+        words: of the command after `detic-crop`, up to the name of the folder, which comes last; empty if it
+            was begun in Python with a detector of its own.
+        made_by: `words` of the last run or recrop of this folder before.
+        made_total, made_done: photos that were asked for then, and done; 0 where that is not known.
         stopped: once it has ended, why it ended early: ``time_limit``, a signal, or empty.
         error: the error that it ended with, as one line; empty without one.
         version: version of this package.
@@ -63,14 +69,28 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     skipped: int = 0
     done: int = 0
     failed: int = 0
+    journal_bytes: int = 0
     photos_per_second: float | None = None
     pid: int = 0
     host: str = ""
-    processes: str = ""
-    birth: str = ""
+    words: list[str] = []
+    made_by: list[str] = []
+    made_total: int = 0
+    made_done: int = 0
     stopped: str = ""
     error: str = ""
     version: str = ""
+
+    @property
+    def photos(self) -> tuple[int, int] | None:
+        """Photos that the folder was asked for, and that are done; None where that is not known."""
+        if self.command in OF_PHOTOS:
+            return (self.total, self.skipped + self.done) if self.total else None
+        if (
+            self.command == "merge" and self.phase == "ended" and not self.error
+        ):  # it refuses what is not whole
+            return self.total, self.total
+        return (self.made_total, self.made_done) if self.made_total else None
 
     @property
     def left(self) -> int:
@@ -104,12 +124,13 @@ class ProgressFile:
     Args:
         folder: the folder as the command sees it.
         command: name of the command.
+        words: see `Progress`.
 
     Attributes:
         stopped: why the command is about to end early; empty if it is not.
     """
 
-    def __init__(self, folder: OutputFolder, command: str) -> None:
+    def __init__(self, folder: OutputFolder, command: str, words: Sequence[str] = ()) -> None:
         self.stopped = ""
         self._folder = folder
         self._now = Progress(
@@ -119,8 +140,8 @@ class ProgressFile:
             last="",
             pid=os.getpid(),
             host=socket.gethostname(),
-            processes=process_space(),
-            birth=birth(os.getpid()),
+            words=list(words),
+            **_made(read_progress(folder.layout.progress)),
             version=importlib.metadata.version("detic-crop"),
         )
         self._done = self._failed = 0
@@ -146,7 +167,7 @@ class ProgressFile:
         """Count a photo that is recorded."""
         self._done += 1
         self._failed += failed
-        if time.monotonic() - self._written >= EACH:
+        if monotonic() - self._written >= EACH:
             self._write()
 
     def end(self, error: str = "") -> None:
@@ -157,13 +178,14 @@ class ProgressFile:
         self.enter("ended")
 
     def _write(self, is_due: bool = False) -> None:
-        now = time.monotonic()
+        now = monotonic()
         self._written = now
         self._now = msgspec.structs.replace(
             self._now,
             last=utc_now(),
             done=self._done,
             failed=self._failed,
+            journal_bytes=_size(self._folder.layout.journal),
             photos_per_second=self._rate(now) if self._now.phase == "cropping" else None,
         )
         path = self._folder.layout.progress
@@ -184,15 +206,25 @@ class ProgressFile:
         return round((self._done - done) / (now - then), 4) if now > then else None
 
 
+def _made(before: Progress | None) -> dict[str, Any]:
+    """Return what is kept of an earlier progress.json: what the folder was made by, and how far that came."""
+    if before is None:
+        return {}
+    made_by = before.words if before.command in OF_PHOTOS else before.made_by
+    total, done = before.photos or (0, 0)
+    return {"made_by": made_by, "made_total": total, "made_done": done}
+
+
 @contextlib.contextmanager
-def told_progress(folder: OutputFolder, command: str) -> Iterator[ProgressFile]:
+def told_progress(folder: OutputFolder, command: str, words: Sequence[str] = ()) -> Iterator[ProgressFile]:
     """Say in progress.json what a command is doing until it is left, and then how it ended.
 
     Args:
         folder: the folder as the command sees it, held by the caller.
         command: name of the command.
+        words: see `Progress`.
     """
-    progress = ProgressFile(folder, command)
+    progress = ProgressFile(folder, command, words)
     progress.enter("getting ready")
     try:
         yield progress
@@ -204,6 +236,13 @@ def told_progress(folder: OutputFolder, command: str) -> Iterator[ProgressFile]:
         progress.end(one_line(error))
         raise
     progress.end()
+
+
+def _size(path: Path) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 def utc_now() -> str:

@@ -43,7 +43,10 @@ _COLUMNS = {
     "animals.csv": {"image", "animal", "crop", "suspicion"},
     "manifest.csv": {"image", "photo_sha256", "crop", "crop_sha256"},
 }
-_TITLE = b"<title>detic-crop audit</title>"
+_TITLES = (
+    b"<title>detic-crop audit</title>",
+    b"<title>detic-crop audit: ",
+)  # of earlier versions, of this one
 _RUN_FIELDS = (rb'"settings"\s*:\s*\{', rb'"fingerprint"\s*:\s*"')
 _XLSX_TITLE = b">detic-crop audit<"
 
@@ -91,7 +94,7 @@ def is_made_here(name: str, head: bytes) -> bool:
         line = re.split(r"[\r\n]", head.decode("utf-8-sig", "replace"), maxsplit=1)[0]
         return any(_COLUMNS[name].issubset(_cells(line, delimiter)) for delimiter in ",;\t")
     if name == "audit.html":
-        return _TITLE in head
+        return any(title in head for title in _TITLES)
     if name == "estimate.json":
         return ESTIMATE.encode() in head
     if name == "datacard.md":

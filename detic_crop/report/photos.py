@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -153,6 +153,10 @@ class JudgedPhotos(Mapping[str, AuditPhoto]):
     def in_order(self) -> Iterator[AuditPhoto]:
         """Yield the photos; the same as `values`, without looking for each."""
         return map(self._photo, range(len(self)))
+
+    def at(self, places: Iterable[int]) -> Iterator[AuditPhoto]:
+        """Yield the photos at some places in their order."""
+        return map(self._photo, places)
 
     def any_of(self, places: NDArray[np.intp], most: int, seed: int) -> list[AuditPhoto]:
         """Return photos at some places, drawn at random; the same seed draws the same.

@@ -27,26 +27,28 @@ class BodyError(Exception):
         self.answer = answer
 
 
-async def body_of(request: Request, most: int, what: str) -> bytes:
+async def body_of(request: Request, most: int, what: str, seconds: float | None = None) -> bytes:
     """Return the body of a request.
 
     Args:
         request: the request.
         most: bytes that it may have.
         what: what it should be, with its article: ``a verdict``.
+        seconds: time that it may take to come; None: as much as a small one needs.
 
     Raises:
         BodyError: it is larger, or comes too slowly.
     """
     body = bytearray()
+    longest = _LONGEST_BODY if seconds is None else seconds
     try:
-        async with asyncio.timeout(_LONGEST_BODY):
+        async with asyncio.timeout(longest):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > most:
                     raise BodyError(refuse(413, f"expected at most {most} bytes", {"Connection": "close"}))
     except TimeoutError:
-        why = f"expected {what} within {_LONGEST_BODY:g} s"
+        why = f"expected {what} within {longest:g} s"
         raise BodyError(refuse(408, why, {"Connection": "close"})) from None
     return bytes(body)
 

@@ -35,6 +35,7 @@ from tests.kit.folders import (
     crop,
     differing,
     files_of,
+    lasting_files_of,
     leftovers,
     product,
     records_of,
@@ -106,10 +107,10 @@ def expected_crop(work: Path, image: str, box: tuple[float, float, float, float]
 
 
 def test_nothing_said_changes_nothing(work: Path) -> None:
-    before = files_of(work / "out")
+    before = lasting_files_of(work / "out")
     result = apply(work)
     assert (result.changes, result.done) == ([], 0)
-    assert files_of(work / "out") == before
+    assert lasting_files_of(work / "out") == before
 
 
 def test_accepted_changes_only_the_verdict(work: Path) -> None:
@@ -218,9 +219,9 @@ def test_taken_back_everything_is_as_the_detector_left_it(work: Path, words: tup
     for word in words:
         give_verdict(work / "out", image, word, DRAWN if word == "box" else None)
         apply(work)
-        changed = files_of(work / "out")
+        changed = lasting_files_of(work / "out")
         assert apply(work).done == 0
-        assert files_of(work / "out") == changed
+        assert lasting_files_of(work / "out") == changed
     give_verdict(work / "out", image, "undone")
     assert apply(work).done == 1
     assert_same(work / "out", before)

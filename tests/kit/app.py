@@ -17,6 +17,7 @@ from detic_crop.app.reviews import Reviews
 from detic_crop.app.roots import Roots
 from detic_crop.app.service import Service
 from detic_crop.app.site import BODIES, make_site
+from detic_crop.commands.crop_posted import PhotoCropper
 from detic_crop.web.guard import Guard, Programs
 from detic_crop.web.server import listen, make_server
 from tests.kit.review import Answer
@@ -112,7 +113,7 @@ def serving(
     """
     jobs = Jobs(state, at_once)
     allowed = Roots(roots, [state])
-    service = Service(allowed, jobs, Reviews(allowed, jobs), "tester")
+    service = Service(allowed, jobs, Reviews(allowed, jobs), PhotoCropper(), "tester")
     listener = listen("127.0.0.1", 0)
     programs = Programs(token, BODIES)
     server, guard = make_server(make_site(service), "app", listener, "127.0.0.1", programs)
@@ -126,4 +127,5 @@ def serving(
         server.should_exit = True
         thread.join()
         listener.close()
+        service.cropper.close()
         jobs.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import re
 import tarfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -37,10 +38,28 @@ def files_of(folder: Path) -> dict[str, bytes]:
     }
 
 
+def same_page(html: bytes) -> bytes:
+    """audit.html without where, when and with what it was made: the rest is the same for the same journal."""
+    html = re.sub(rb"<title>.*?</title>", b"", html)
+    html = re.sub(rb"<(\w+) class=\"folder\">.*?</\1>", b"FOLDER", html)
+    html = re.sub(rb" . <time class=\"made-on\".*?</time>".replace(b" . ", " · ".encode()), b"", html)
+    return re.sub(rb" <span class=\"made-by\">.*?</span>", b"", html)
+
+
+def comparable(name: str, data: bytes) -> bytes:
+    """Return the bytes of a file that are the same every time."""
+    return same_page(data) if name == "audit.html" else data
+
+
+def lasting_files_of(folder: Path) -> dict[str, bytes]:
+    """`files_of` but for what tells when something was done last, which every command writes again."""
+    return {name: data for name, data in files_of(folder).items() if not name.endswith("/progress.json")}
+
+
 def product(out: Path) -> dict[str, bytes]:
-    """What a run makes that must be the same every time: crops, audit.csv and audit.html."""
+    """What a run makes that must be the same every time: crops, audit.csv and audit.html, see `same_page`."""
     return {
-        name: data
+        name: comparable(name, data)
         for name, data in files_of(out).items()
         if name != "run.json" and not name.startswith(STATE + "/")
     }
@@ -52,7 +71,7 @@ def product_and_state(out: Path) -> dict[str, bytes]:
     And but for written.json, which has the checksum of run.json, and progress.json, which has times, too.
     """
     return {
-        name: data
+        name: comparable(name, data)
         for name, data in files_of(out).items()
         if name != "run.json" and not name.endswith(("/lock", "/written.json", "/progress.json"))
     }

@@ -31,7 +31,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr("detic_crop.folder.progress_file.time.monotonic", lambda: self.now)
+        monkeypatch.setattr(progress_file, "monotonic", lambda: self.now)
 
 
 @pytest.fixture

@@ -13,20 +13,19 @@ import numpy as np
 from markupsafe import Markup
 
 from detic_crop.folder.animals import main_crop
-from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.journal import candidates_of
 from detic_crop.folder.records import Record
 from detic_crop.photos.location import NOWHERE
 from detic_crop.report.html.earlier import EarlierPictures
 from detic_crop.report.html.overlay import overlay
 from detic_crop.report.html.overview import VERDICTS, Tally
 from detic_crop.report.html.rendering import environment
+from detic_crop.report.html.sources import Sources
 from detic_crop.report.html.thumbnails import PHOTO_SIDE, Pictures, crop_stamp, photo_stamp, pictures_of
 from detic_crop.report.model import Audit, crop_link
 from detic_crop.report.photos import AuditPhoto
-from detic_crop.report.suspicion import FLAGS, area_fraction
+from detic_crop.report.reasons import reasons_for
+from detic_crop.report.suspicion import area_fraction
 from detic_crop.system.leaving import end_pool
-from detic_crop.system.memory_budget import MemoryBudget
 from detic_crop.wording import utf8
 
 _MAX_PHOTOS = 300
@@ -46,6 +45,7 @@ class Gallery:
         n_photos: number of photos of this kind in the run.
         entries: HTML of each photo that is shown.
         flag_counts: flag → number of shown photos that have it, if they can be filtered by flag.
+        anchors: ids of the entries.
     """
 
     anchor: str
@@ -53,26 +53,23 @@ class Gallery:
     n_photos: int
     entries: Sequence[Markup]
     flag_counts: Counter[str]
+    anchors: frozenset[str]
 
 
-def make_galleries(
-    folder: OutputFolder, audit: Audit, tally: Tally, max_bytes: int, memory: MemoryBudget
-) -> list[Gallery]:
+def make_galleries(sources: Sources, tally: Tally, max_bytes: int) -> list[Gallery]:
     """Return the crops, and the photos in which no animal was found, as far as they fit.
 
     Args:
-        folder: the output folder; its candidates, its crops and its page are read.
-        audit: what the page shows.
-        tally: where its photos of each kind are.
+        sources: what the entries are made from.
+        tally: where the photos of each kind are.
         max_bytes: size limit of all galleries; the least suspicious photos are left out to keep to it.
-        memory: where memory for photos is borrowed.
     """
     places = (tally.crops, tally.not_found, tally.not_listed)
     crops, not_found, not_listed = (
-        audit.photos.most_suspicious(np.array(some, np.intp), _MAX_PHOTOS) for some in places
+        sources.audit.photos.most_suspicious(np.array(some, np.intp), _MAX_PHOTOS) for some in places
     )
     shown = _most_suspicious(crops, [*not_found, *not_listed])
-    entries = _entries(folder, audit, shown, max_bytes - _RESERVED_BYTES, memory)
+    entries = _entries(sources, shown, max_bytes - _RESERVED_BYTES)
     flags = Counter(flag for p in crops if p.record.image in entries for flag in p.doubts.flags)
     kinds = (
         ("crops", "Most suspicious crops", crops, flags),
@@ -81,9 +78,11 @@ def make_galleries(
     )
     galleries = []
     for (anchor, title, photos, flag_counts), some in zip(kinds, places, strict=True):
-        shown_entries = [entries[p.record.image] for p in photos if p.record.image in entries]
-        if shown_entries:
-            galleries.append(Gallery(anchor, title, len(some), shown_entries, flag_counts))
+        of_kind = [photo for photo in photos if photo.record.image in entries]
+        if of_kind:
+            its_entries = [entries[photo.record.image] for photo in of_kind]
+            anchors = frozenset(photo.anchor for photo in of_kind)
+            galleries.append(Gallery(anchor, title, len(some), its_entries, flag_counts, anchors))
     return galleries
 
 
@@ -98,15 +97,12 @@ def _most_suspicious(crops: Sequence[AuditPhoto], not_found: Sequence[AuditPhoto
     return [photo for _, photo in sorted(ranked, key=lambda item: item[0])]
 
 
-def _entries(
-    folder: OutputFolder, audit: Audit, photos: Sequence[AuditPhoto], max_bytes: int, memory: MemoryBudget
-) -> dict[str, Markup]:
+def _entries(sources: Sources, photos: Sequence[AuditPhoto], max_bytes: int) -> dict[str, Markup]:
     """Return key → HTML, for as many of `photos` in their order as fit into `max_bytes`."""
     entries: dict[str, Markup] = {}
-    earlier = EarlierPictures(lambda: folder.read_at_most(folder.layout.audit_html, 2 * max_bytes))
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="detic-crop-report")
     try:
-        made = pool.map(lambda photo: _entry(folder, audit, photo, earlier, memory), photos)
+        made = pool.map(lambda photo: _entry(sources, photo), photos)
         for photo, entry in zip(photos, made, strict=True):
             max_bytes -= len(utf8(entry))
             if max_bytes < 0:
@@ -117,22 +113,20 @@ def _entries(
     return entries
 
 
-def _entry(
-    folder: OutputFolder, audit: Audit, photo: AuditPhoto, earlier: EarlierPictures, memory: MemoryBudget
-) -> Markup:
+def _entry(sources: Sources, photo: AuditPhoto) -> Markup:
     """Return the HTML of one photo."""
-    record = photo.record
+    folder, audit, record = sources.folder, sources.audit, photo.record
     location = audit.whereabouts.locations.get(record.image, NOWHERE)
-    fresh = pictures_of(record, location, lambda: folder.crops.read(main_crop(record)), memory)
-    pictures = _with_earlier(fresh, photo, earlier)
+    fresh = pictures_of(record, location, sources.crops.of(record), sources.memory)
+    pictures = _with_earlier(fresh, photo, sources.earlier)
     display_wh = _display_wh(record)
-    candidates = candidates_of(record, folder.layout.candidates)
+    candidates = sources.candidates_of(photo)
     verdict = photo.verdict.verdict if photo.verdict else ""
     values = {
         "photo": photo,
         "record": record,
         "flags": photo.doubts.flags,
-        "rules": FLAGS,
+        "reasons": reasons_for(photo, audit.config, audit.photos.standing(record.image), candidates),
         "pictures": pictures,
         "photo_jpeg": base64.b64encode(pictures.photo or b"").decode(),
         "crop_jpeg": base64.b64encode(pictures.crop or b"").decode(),
@@ -141,7 +135,7 @@ def _entry(
         "crop_link": crop_link(folder.crops.path_of(main_crop(record))),
         "width": display_wh[0],
         "height": display_wh[1],
-        "boxes": overlay(record, candidates, audit.config, display_wh),
+        "boxes": overlay(photo, candidates, audit.config, display_wh),
         "area": area_fraction(record),
         "label_cells": _label_cells(audit, photo),
         "verdict_words": VERDICTS.get(verdict, verdict),

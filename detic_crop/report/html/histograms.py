@@ -1,18 +1,14 @@
-"""How score, presence, area and aspect are spread over a run: the shapes of four plots."""
+"""The shapes of a histogram: one or two series in bars."""
 
 from __future__ import annotations
 
 import math
-from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from detic_crop.config import CropConfig
-from detic_crop.folder.records import Record
-from detic_crop.report.photos import AuditPhoto
-from detic_crop.report.suspicion import area_fraction
+from detic_crop.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +67,7 @@ class Plot:
         bars: bars of all series.
         ticks: texts below the axis.
         marks: dashed lines.
+        about: what is read aloud.
     """
 
     title: str
@@ -81,6 +78,7 @@ class Plot:
     bars: Sequence[_Bar]
     ticks: Sequence[_Text]
     marks: Sequence[_Text]
+    about: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +94,8 @@ class Histogram:
         marks: value → what a dashed line there means.
         key: (kind, words) of the colours.
         logarithmic: True if the axis is.
+        names: what the bars are called, if their edges do not say it.
+        about: what a plot says that is read aloud; empty for the number of photos.
     """
 
     title: str
@@ -106,6 +106,8 @@ class Histogram:
     marks: Mapping[float, str] = field(default_factory=dict)
     key: Sequence[tuple[str, str]] = ()
     logarithmic: bool = False
+    names: Sequence[str] = ()
+    about: str = ""
 
     def x(self, value: float) -> float:
         """Return the position of a value on the axis."""
@@ -114,89 +116,24 @@ class Histogram:
         return FRAME.left + FRAME.width * (scale(value) - low) / (high - low)
 
 
-class Spread:
-    """The numbers that the plots of a run count; the photos are added one by one."""
-
-    def __init__(self) -> None:
-        self.scores, self.presences, self.missed_presences = array("d"), array("d"), array("d")
-        self.areas, self.aspects = array("d"), array("d")
-
-    def add(self, photo: AuditPhoto) -> None:
-        """Add the numbers of a photo, as far as they are known."""
-        record = photo.record
-        if photo.is_crop:
-            _add(self.scores, record.score)
-            _add(self.presences, record.presence)
-            _add(self.areas, area_fraction(record))
-            _add(self.aspects, _aspect(record))
-        elif photo.is_not_found:
-            _add(self.missed_presences, record.presence)
-
-
-def plots(spread: Spread, config: CropConfig) -> list[Plot]:
-    """Return the four plots of a run."""
-    unit = [i / 20 for i in range(21)]
-    unit_ticks = {0.0: "0", 0.25: "0.25", 0.5: "0.5", 0.75: "0.75", 1.0: "1"}
-    conf = config.conf or 0.0
-    conf_mark = {conf: f"conf {conf:g}"} if 0 < conf < 1 else {}
-    histograms = (
-        Histogram("Score", "of the chosen box", unit, [spread.scores], unit_ticks, conf_mark),
-        Histogram(
-            "Presence",
-            "; right: likely missed",
-            unit,
-            [spread.presences, spread.missed_presences],
-            unit_ticks,
-            conf_mark,
-            key=(("first", "cropped"), ("second", "nothing found")),
-        ),
-        Histogram(
-            "Area",
-            "of the chosen box, share of the photo",
-            [10 ** (i / 6 - 3) for i in range(19)],
-            [spread.areas],
-            {0.001: "0.1 %", 0.01: "1 %", 0.1: "10 %", 1.0: "100 %"},
-            logarithmic=True,
-        ),
-        Histogram(
-            "Aspect",
-            "of the chosen box, width : height",
-            [2 ** (i / 3 - 4) for i in range(25)],
-            [spread.aspects],
-            {1 / 16: "1:16", 1 / 4: "1:4", 1.0: "1:1", 4.0: "4:1", 16.0: "16:1"},
-            logarithmic=True,
-        ),
-    )
-    return list(map(plot_of, histograms))
-
-
-def _add(values: array[float], value: float | None) -> None:
-    if value is not None:
-        values.append(value)
-
-
-def _aspect(record: Record) -> float | None:
-    if record.box is None:
-        return None
-    left, top, right, bottom = record.box
-    return (right - left) / (bottom - top) if bottom > top else None
-
-
 def plot_of(histogram: Histogram) -> Plot:
+    """Return a histogram as it is drawn."""
     edges = np.asarray(histogram.edges)
     counts = np.array(
         [np.histogram(np.clip(np.array(v), edges[0], edges[-1]), edges)[0] for v in histogram.series]
     )
     highest = max(1, int(counts.sum(axis=0).max()))  # counts: (series, bins)
+    total = sum(map(len, histogram.series))
     return Plot(
         histogram.title,
         histogram.key,
         histogram.note,
-        sum(map(len, histogram.series)),
+        total,
         highest,
         [bar for i in range(len(edges) - 1) for bar in _bars(histogram, i, counts[:, i].tolist(), highest)],
         [_tick(histogram.x(value), label) for value, label in histogram.ticks.items()],
         [_mark(histogram.x(value), label) for value, label in histogram.marks.items()],
+        histogram.about or f"{histogram.title} of {counted(total, 'photo')}",
     )
 
 
@@ -210,7 +147,8 @@ def _bars(histogram: Histogram, i: int, counts: Sequence[int], highest: int) -> 
         if count:
             height = FRAME.height * count / highest
             y -= height
-            words = f"{low:.3g} to {high:.3g}: {count:,}"
+            name = histogram.names[i] if histogram.names else f"{low:.3g} to {high:.3g}"
+            words = f"{name}: {count:,}"
             bars.append(_Bar(kind, left + 0.5, y, right - left - 1, height, words))
     return bars
 

@@ -12,11 +12,14 @@ from detic_crop.boxes.choose import wanted_mask
 from detic_crop.boxes.detections import BOX_DECIMALS, Detections
 from detic_crop.config import CropConfig
 from detic_crop.detectors.vocabulary import wanted_classes
-from detic_crop.folder.records import Record
+from detic_crop.folder.decisions import detected_boxes
+from detic_crop.folder.records import Edges, Record
 from detic_crop.report.html.rendering import two_digits
+from detic_crop.report.photos import AuditPhoto
 
 KINDS: Mapping[str, str] = {
-    "chosen": "chosen box",
+    "taken": "box that a person took or drew",
+    "chosen": "the detector's choice",
     "cut": "what was cut out",
     "best": "most confident box, where another was chosen",
     "other": "other eligible boxes",
@@ -27,7 +30,7 @@ KINDS: Mapping[str, str] = {
 _MAX_SCORES = 12  # boxes of one photo whose score is written beside them
 
 # Width of the dark line beneath the important boxes, px; see report.css for the lines themselves.
-_HALOS: Mapping[str, float] = {"chosen": 4.4, "best": 4.0, "cut": 3.4}
+_HALOS: Mapping[str, float] = {"taken": 4.4, "chosen": 4.4, "best": 4.0, "cut": 3.4}
 
 
 class DrawnBox(NamedTuple):
@@ -104,16 +107,18 @@ class Shape:
 
 
 def overlay(
-    record: Record, candidates: Detections | None, config: CropConfig, display_wh: tuple[float, float]
+    photo: AuditPhoto, candidates: Detections | None, config: CropConfig, display_wh: tuple[float, float]
 ) -> list[Shape]:
     """Return every box of one photo, the important ones last and so on top.
 
     Args:
-        record: record of the photo.
+        photo: the photo.
         candidates: every box that was kept of it; None if they cannot be read any more.
         config: settings of the folder, as resolved.
         display_wh: width and height of the photo on the page, px.
     """
+    record = photo.record
+    taken = _taken_boxes(photo)
     boxes = [] if candidates is None else _other_boxes(record, candidates, config)[::-1]
     if record.box is not None:
         if record.best_box is not None and record.best_box != record.box:
@@ -121,10 +126,33 @@ def overlay(
             boxes.append(DrawnBox("best", record.best_box, record.best_class, score, score))
         if record.crop_box is not None:
             boxes.append(DrawnBox("cut", record.crop_box))
-        score = two_digits(record.score)
-        boxes.append(DrawnBox("chosen", record.box, record.class_name or "drawn", score, score))
+    for box in detected_boxes(record):
+        if box not in taken:
+            is_main = box == record.box
+            score = two_digits(record.score) if is_main else ""
+            boxes.append(
+                DrawnBox("chosen", box, record.class_name if is_main else "detector's choice", score, score)
+            )
+    for box in taken:
+        score = two_digits(record.score) if box == record.box and record.score is not None else ""
+        boxes.append(
+            DrawnBox("taken", box, record.class_name if score else "taken by a person", score, score)
+        )
     ratio_wh = display_wh[0] / max(record.width, 1), display_wh[1] / max(record.height, 1)
     return [box.shape(ratio_wh, display_wh[0], _HALOS.get(box.kind, 0.0)) for box in boxes]
+
+
+def _taken_boxes(photo: AuditPhoto) -> Sequence[Edges]:
+    """Return the boxes that a person took or drew, also those that are not applied yet."""
+    said = photo.verdict
+    if said is not None and said.verdict == "box":
+        return said.boxes
+    if photo.record.box is None or (said.verdict if said else photo.record.verdict) not in (
+        "accepted",
+        "box",
+    ):
+        return ()
+    return photo.record.reviewed or (photo.record.box,)
 
 
 def _other_boxes(record: Record, candidates: Detections, config: CropConfig) -> list[DrawnBox]:

@@ -12,10 +12,17 @@ from detic_crop.boxes.crop_size import CropSize
 from detic_crop.config import CropConfig
 from detic_crop.detectors.vocabulary import split_names
 from detic_crop.folder.records import Record
+from detic_crop.folder.times_file import Times
 from detic_crop.report.agreement import WORDS
 from detic_crop.report.estimate import Estimate
-from detic_crop.report.html.histograms import FRAME, Spread, plots
+from detic_crop.report.groups import SPECIES_COLUMNS, find_column
+from detic_crop.report.html.frame_map import COLUMNS, ROWS, frame_map
+from detic_crop.report.html.head import Made
+from detic_crop.report.html.histograms import FRAME
 from detic_crop.report.html.overlay import KINDS
+from detic_crop.report.html.photo_times import PhotoTimes, times_plot
+from detic_crop.report.html.score_rows import WIDTH, score_rows
+from detic_crop.report.html.spread import Spread, plots
 from detic_crop.report.intervals import LEVEL
 from detic_crop.report.kappa import METHOD
 from detic_crop.report.model import Audit
@@ -43,13 +50,20 @@ class Tally:
 
     Args:
         audit: what the page shows.
+        times: when photos were taken, as far as that was looked up after the run.
 
     Attributes:
         statuses: number of photos by status.
+        crop_kinds: for each of the crops the number of its kind: its species, else its class.
         crops, not_found, not_listed: places of the photos of these kinds, in the order of the photos.
     """
 
-    def __init__(self, audit: Audit) -> None:
+    def __init__(self, audit: Audit, times: Times) -> None:
+        columns = audit.labels.columns if audit.labels else ()
+        self._species = find_column(columns, SPECIES_COLUMNS)
+        self.kinds_are = "classes" if self._species is None else f"values of {columns[self._species]}"
+        self._kinds: dict[str, int] = {}
+        self.crop_kinds = array("i")
         self.statuses = Counter[str]()
         self.crops, self.not_found, self.not_listed = array("q"), array("q"), array("q")
         self.n_flagged = self.n_waiting = 0
@@ -60,6 +74,7 @@ class Tally:
         self.any_verdict = False
         self.rates = Rates(audit.labels)
         self.spread = Spread()
+        self.times = PhotoTimes(times)
         for place, photo in enumerate(audit.photos.in_order()):
             self._add(place, photo)
 
@@ -76,6 +91,8 @@ class Tally:
         ):
             if is_one:
                 places.append(place)
+        if photo.is_crop:
+            self.crop_kinds.append(self._kinds.setdefault(self.kind_of(photo), len(self._kinds)))
         if record.status == "failed":
             self.reasons[record.reason] += 1
             if len(self.failures) < _MAX_FAILURES:
@@ -86,12 +103,25 @@ class Tally:
                 self.verdicts[photo.verdict.verdict] += 1
         self.rates.add(photo)
         self.spread.add(photo)
+        self.times.add(photo)
+
+    def kind_of(self, photo: AuditPhoto) -> str:
+        """Return the species of a photo by its first label row, else the class of its box."""
+        if self._species is not None and photo.labels:
+            return photo.labels[0][self._species]
+        return photo.record.class_name
+
+    @property
+    def n_kinds(self) -> int:
+        """Number of kinds among the crops."""
+        return len(self._kinds)
 
 
-def overview(audit: Audit, tally: Tally) -> dict[str, Any]:
+def overview(audit: Audit, tally: Tally, made: Made) -> dict[str, Any]:
     """Return what `page.html.j2` shows of an audit, but for the pictures."""
     statuses = tally.statuses
     return {
+        "made": made,
         "n_photos": len(audit.photos),
         "n_rows": len(audit.rows),
         "n_not_listed": len(tally.not_listed),
@@ -117,7 +147,11 @@ def overview(audit: Audit, tally: Tally) -> dict[str, Any]:
         "species": tally.rates.species(),
         "max_groups": _MAX_GROUPS,
         "max_leaks": _MAX_LEAKS,
-        "plots": plots(tally.spread, audit.config),
+        "plots": [*plots(tally.spread, audit.config), *filter(None, [times_plot(tally.times)])],
+        "score_rows": score_rows(tally.rates, audit.config.conf),
+        "score_width": WIDTH,
+        "frame_map": frame_map(tally.spread.boxes),
+        "frame_cells": (COLUMNS, ROWS),
         "frame": FRAME,
         "box_kinds": KINDS,
     }
@@ -127,11 +161,12 @@ def _parts(tally: Tally) -> list[tuple[str, str]]:
     """Return (anchor, title) of the parts of the page that exist."""
     n_failed = tally.statuses["failed"]
     parts = (
+        ("numbers", "In numbers", True),
+        ("plots", "Plots", True),
         ("review", "Review", n_failed < tally.statuses.total()),
         ("failed", "Failed photos", n_failed),
-        ("flags", "Flags", True),
         ("rates", "Found and not found", True),
-        ("histograms", "Histograms", True),
+        ("flags", "Flags", True),
         ("crops", "Most suspicious crops", tally.crops),
         ("not-found", "No animal found", tally.not_found),
         ("not-listed", "Not in the boxes file", tally.not_listed),

@@ -51,18 +51,18 @@ class Pictures:
 
 
 def pictures_of(
-    record: Record, location: Location, read_crop: Callable[[], bytes], memory: MemoryBudget
+    record: Record, location: Location, crop_and_trouble: tuple[bytes | None, str], memory: MemoryBudget
 ) -> Pictures:
     """Return both thumbnails of one photo, as far as they can be made.
 
     Args:
         record: record of the photo.
         location: where the photo is.
-        read_crop: function that returns the bytes of its crop, or raises OSError.
+        crop_and_trouble: what `crop_picture` returned of its crop.
         memory: where memory for the photo is borrowed.
     """
     photo, photo_trouble = photo_picture(record, location, memory)
-    crop, crop_trouble = crop_picture(read_crop, record.crop, memory)
+    crop, crop_trouble = crop_and_trouble
     return Pictures(photo, crop, photo_trouble, crop_trouble, photo_trouble == _GONE)
 
 

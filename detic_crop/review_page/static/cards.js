@@ -30,7 +30,8 @@ function wordsOfFate(card) {
   }
 }
 
-// handlers: opened(id) where a card is clicked, toggled(id) where it is taken out or put back.
+// handlers: opened(id) where a card is clicked, toggled(id) where it is taken out or put back, broken() where its
+// picture cannot be shown.
 export function showCards(cards, handlers) {
   elements.clear();
   for (const card of cards) elements.set(card.id, cardElement(card, handlers));
@@ -42,20 +43,24 @@ export function updateCards(cards) {
   for (const card of cards) showFate(elements.get(card.id), card);
 }
 
-function cardElement(card, { opened, toggled }) {
+function cardElement(card, { opened, toggled, broken }) {
   const element = document.createElement("div");
   element.className = "card";
   element.dataset.id = card.id;
   element.setAttribute("role", "gridcell");
   element.tabIndex = -1;
-  element.title = [card.image, card.what, ...card.flags.map(([name, rule]) => `${name}: ${rule}`)].filter(Boolean).join("\n");
+  element.title = [card.image, factsOf(card), card.what, ...card.flags.map(([name, rule]) => `${name}: ${rule}`)].filter(Boolean).join("\n");
   const toggle = document.createElement("button");
   toggle.type = "button";
   toggle.className = "toggle";
   toggle.tabIndex = -1;
   toggle.addEventListener("click", (event) => { event.stopPropagation(); toggled(card.id); });
   const fate = part("p", "fate", "");
-  const square = pictureOf(card, element);
+  const square = pictureOf(card, element, () => {
+    card.why = card.why || "its crop cannot be shown";
+    showFate(element, card);
+    broken();
+  });
   element.append(square, toggle, fate, part("p", "file", nameOf(card)), part("p", "facts", factsOf(card)));
   if (card.what) square.append(part("p", "what", card.what));
   element.append(part("p", "flags", card.flags.map(([name]) => name).join(", ")));
@@ -82,7 +87,7 @@ function factsOf(card) {
 }
 
 // A square with the crop, or with those of all animals; it is seen once all of them are there.
-function pictureOf(card, element) {
+function pictureOf(card, element, broken) {
   const square = part("div", "crops", card.crops.length ? "" : "no crop");
   const side = Math.ceil(Math.sqrt(card.crops.length || 1));
   square.style.gridTemplateColumns = `repeat(${side}, minmax(0, 1fr))`;
@@ -97,7 +102,7 @@ function pictureOf(card, element) {
       missing -= 1;
       if (!missing) element.dataset.loaded = "yes";
     });
-    image.addEventListener("error", () => { element.dataset.broken = "yes"; });
+    image.addEventListener("error", broken);
     image.src = `thumb/${card.id}/${number}?${new URLSearchParams({ v: card.version })}`;
     square.append(image);
   }
@@ -126,6 +131,7 @@ function showFate(element, card) {
 // ------------------------------------------------------------ how many side by side
 
 let columns = 1;
+let asked = 0; // columns that the person asked for; 0: as many as fit
 export const columnCount = () => columns;
 
 // As large as they can be with all of them in the window; else of a usual size, and the grid scrolls.
@@ -142,10 +148,17 @@ function columnsFor(count, width, height) {
   return Math.max(2, Math.floor((width + gap) / (USUAL + gap)));
 }
 
+// Larger crops (1), smaller ones (-1), or those that fit (0).
+export function resize(by) {
+  asked = by && Math.min(Math.max(columns - by, 1), Math.max(2, Math.floor($("cards").clientWidth / SMALLEST)));
+  arrange();
+  if (document.activeElement) document.activeElement.scrollIntoView({ block: "nearest" });
+}
+
 export function arrange() {
   const room = $("cards");
   const focused = document.activeElement;
-  columns = columnsFor(Math.max(elements.size, 12), room.clientWidth, room.clientHeight);
+  columns = asked || columnsFor(Math.max(elements.size, 12), room.clientWidth, room.clientHeight);
   room.style.setProperty("--columns", columns);
   const rows = [];
   for (const element of elements.values()) {

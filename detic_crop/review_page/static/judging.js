@@ -198,6 +198,10 @@ export async function undo() {
     return;
   }
   const last = state.given[state.given.length - 1];
+  if (last && last.written) {
+    handlers.undoSeveral();
+    return;
+  }
   const row = state.view.row;
   if (!last && !(row && row.verdict)) {
     toast("There is no verdict to take back.");

@@ -10,6 +10,12 @@ export function noteVerdict(now = performance.now()) {
   if (times.length > MOST + 1) times.shift();
 }
 
+// Several verdicts were given at once, on what has been shown since then.
+export function noteSeveral(count, since) {
+  const now = performance.now();
+  for (let i = 1; i <= count; i += 1) noteVerdict(since + ((now - since) * i) / count);
+}
+
 // Seconds that a verdict takes; the median, since people pause. null as long as there are too few.
 export function secondsPerVerdict() {
   const took = times.slice(1).map((time, i) => (time - times[i]) / 1000).sort((a, b) => a - b);

@@ -1,21 +1,19 @@
 // The review page: keys, buttons, and how it starts.
 //
 // state ← server, choice, sheet ← view ← moving ← judging ← viewpoint ← finding, looking ← nudging, finish
-// ← grid ← review: each file imports only those before it.
+// ← grid ← places ← review: each file imports only those before it.
 
 import { Drafts } from "./drafts.js";
 import { addFilters, countAgain, filterBy } from "./finding.js";
 import { apply, backToPhoto, finish, lookAgain, reopen, toggleFinish, watch } from "./finish.js";
-import {
-  back, backFromTakenOut, filtered, gridKey, heard, leaveGrid, renewGrid, showGrid, showIndividual, startGrid,
-  undoAcceptance,
-} from "./grid.js";
+import { heard, renewGrid, undoAcceptance } from "./grid.js";
 import {
   addAnother, cycle, draw, dropPicked, give, nextDraft, pick, reset, saveNote, take, takeNumber, undo, writeNote,
 } from "./judging.js";
 import { LOOKING_KEYS } from "./looking.js";
 import { open, poll, step } from "./moving.js";
 import { isNudge, nudge } from "./nudging.js";
+import { back, backFromTakenOut, finishFromGrid, gridKey, showGrid, showIndividual, startGrid } from "./places.js";
 import { ask } from "./server.js";
 import { showSheet } from "./sheet.js";
 import { $, filters, state } from "./state.js";
@@ -29,8 +27,6 @@ Object.assign(handlers, {
   clicked: pick,
   changed,
   heard,
-  filtered,
-  opening: leaveGrid,
   renewed: () => { addFilters(); renewGrid(); },
   finish: () => backFromTakenOut() || finish(),
 });
@@ -50,7 +46,7 @@ const KEYS_OF_CARD = {
   u: undo, f: find, "/": find, "?": help, d: nextDraft, p: backToPhoto, Escape: backToPhoto, k: backToPhoto,
   ArrowLeft: backToPhoto, g: showGrid,
 };
-const ALSO_IN_GRID = { Escape: back, "?": help, f: find, "/": find, d: nextDraft, p: () => { leaveGrid(); finish(); } };
+const ALSO_IN_GRID = { "?": help, f: find, "/": find, d: nextDraft };
 const REPEATING = new Set(["ArrowRight", "ArrowLeft", "j", "k", "c", "C", "+", "=", "-"]);
 
 function find() {
@@ -60,7 +56,10 @@ function find() {
 
 function help() {
   if ($("help").open) $("help").close();
-  else $("help").showModal();
+  else {
+    $("help").showModal();
+    $(state.grid ? "help-grid" : "help-title").scrollIntoView();
+  }
 }
 
 document.addEventListener("keydown", (event) => {
@@ -133,7 +132,7 @@ onClick("previous", () => step(false));
 onClick("next", () => step(true));
 onClick("help-button", help);
 onClick("drafts", nextDraft);
-onClick("finish-button", toggleFinish);
+onClick("finish-button", () => (state.grid ? finishFromGrid() : toggleFinish()));
 onClick("finish-back", backToPhoto);
 onClick("finish-undo", undo);
 onClick("apply", apply);

@@ -15,7 +15,7 @@ export const state = {
   meanwhile: null, // what another tab said of this photo while a box was in hand
   ahead: null, // the next photo, fetched early: {id, query, answer}
   visited: [], // ids before this one; "not reviewed" leaves no other way back
-  given: [], // verdicts of this tab, for undo: {id, before, draft, photo}
+  given: [], // verdicts of this tab, for undo: {id, before, draft, photo}, or of the grid {page, written: [[id, seen]]}
   drafts: null, // what was begun and is not saved yet
   touched: 0, // number of boxes drawn, or picked by mouse
   finished: false, // the card of the end is shown in place of the photo

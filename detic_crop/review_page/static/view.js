@@ -10,11 +10,19 @@ import { Viewport } from "./viewport.js";
 
 const TOAST_MS = 3500;
 
-// What to do with a box that was drawn, or one that was clicked; when what is said of photos has changed, and when
-// it was others that changed it, with their ids; when other photos are shown, or one of them is about to be; when the
-// server has opened the folder anew; when the last photo is done. `review.js` fills it.
+// What to do where one part of the page has news for a later one; `places.js` and `review.js` fill it.
 export const handlers = {
-  drawn: null, clicked: null, changed: null, heard: null, filtered: null, opening: null, renewed: null, finish: null,
+  drawn: null, // a box was drawn
+  clicked: null, // a box was clicked
+  changed: null, // what is said of photos has changed
+  heard: null, // others have judged the photos with these ids
+  opening: null, // a photo is about to be shown
+  opened: null, // a card of the grid was clicked
+  left: null, // the grid is done
+  filtered: null, // other filters were chosen
+  renewed: null, // the server has opened the folder anew
+  undoSeveral: null, // the last verdicts were given in the grid, and are taken back
+  finish: null, // the last photo is done
 };
 
 export const viewport = new Viewport($("stage"), $("frame"), {
