@@ -18,7 +18,8 @@ export const handlers = {
   heard: null, // others have judged the photos with these ids
   opening: null, // a photo is about to be shown
   opened: null, // a card of the grid was clicked
-  left: null, // the grid is done
+  left: null, // the grid gives way to the card of the end
+  ended: null, // the last page of the grid is done; returns whether that leads elsewhere
   filtered: null, // other filters were chosen
   renewed: null, // the server has opened the folder anew
   undoSeveral: null, // the last verdicts were given in the grid, and are taken back
