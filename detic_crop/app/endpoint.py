@@ -99,7 +99,7 @@ def _converted(
 ) -> Any:
     try:
         return msgspec.convert(values, kind, strict=strict)
-    except (msgspec.ValidationError, RecursionError) as error:
+    except (msgspec.ValidationError, RecursionError, UnicodeError) as error:  # the last: it names half a sign
         raise RefusedError(400, f"bad_{what}", one_line(error, 300)) from None
 
 

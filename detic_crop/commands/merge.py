@@ -56,7 +56,7 @@ def merge(
         if not whole.shards():
             return _tables_again(whole)
         whole.check_usable()
-        with whole.locked(whole.refuse_running), told_progress(whole, "merge", ["merge"]) as progress:
+        with whole.locked(whole.refuse_running):
             gathered = gather(whole)
             labels, matches = load_labels(gathered.listed[0].folder)
             earlier = replay(whole.layout.journal)
@@ -65,7 +65,10 @@ def merge(
             missing = gaps(gathered, chosen, earlier.entries)
             if missing and not partial:
                 raise _not_done(missing, gathered)
-            with whole.preview() if partial else nullcontext(whole) as target:
+            with (
+                told_progress(whole, "merge", ["merge"]) as progress,
+                whole.preview() if partial else nullcontext(whole) as target,
+            ):
                 result = RunResult(target, gathered.config, notes=_notes(gathered))
                 with closing(
                     Journal(target.layout.journal, target.layout.candidates, target.inside)

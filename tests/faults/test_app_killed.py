@@ -224,7 +224,7 @@ def test_stop_and_go_on(scene: Scene, tmp_path: Path) -> None:
     as_undisturbed(scene, tmp_path)
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"id": "x"}', b"\xff" * 100])
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"id": "x"}', b"\xff" * 100, b'"\\ud800"'])
 def test_a_damaged_order_is_left_out(tmp_path: Path, damage: bytes) -> None:
     jobs = Jobs(tmp_path)
     for number in range(2):
