@@ -22,6 +22,7 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.records import Record
 from detic_crop.folder.state import load_sample
+from detic_crop.folder.there import is_there
 from detic_crop.folder.verdicts import VerdictLog
 from detic_crop.folder.whereabouts import look_for_photos
 from detic_crop.report.html.rendering import COLOURS, style
@@ -56,6 +57,7 @@ class ReviewPage:
         describer: reads what the page shows of a photo.
         log: where the verdicts go.
         reviewer: name of the person who judges.
+        journal_size: bytes of the journal that the page knows; one of another size has gone on.
         grid: what answers of many photos at once.
 
     Attributes:
@@ -72,6 +74,7 @@ class ReviewPage:
         describer: Describer,
         log: Verdicts,
         reviewer: str,
+        journal_size: int,
         grid: type[Grid] = Grid,
     ) -> None:
         self.edition = 0
@@ -84,7 +87,7 @@ class ReviewPage:
         self._grid = grid(rows, describer, self._writer)
         self._config = audit.config
         self._reviewer = reviewer
-        self._journal_size = folder.layout.journal.stat().st_size
+        self._journal_size = journal_size
         static = resources.files("detic_crop.review_page").joinpath("static")
         self._static = {file.name: file.read_bytes() for file in static.iterdir() if file.is_file()}
         self._static[COLOURS] = utf8(style(COLOURS))
@@ -320,21 +323,23 @@ def open_page(folder: OutputFolder, input: str | os.PathLike[str] | None, review
         UsageError: there are no finished photos, none of them is in `input`, or a file of the folder is
             damaged.
     """
-    audit, records = audit_to_review(folder, input)
+    audit, records, journal_size = audit_to_review(folder, input)
     # A label row without a photo shows nothing that could be judged.
     photos = [photo for photo in audit.photos.in_order() if photo.record.image in records]
     columns = audit.labels.columns if audit.labels else []
     log = VerdictLog(folder.layout.review)
     sample = [drawn.image for drawn in load_sample(folder)]
     rows = ReviewRows(photos, columns, log.refresh(), sample)
-    return ReviewPage(folder, audit, rows, Describer(folder, audit), log, reviewer)
+    return ReviewPage(folder, audit, rows, Describer(folder, audit), log, reviewer, journal_size)
 
 
 def audit_to_review(
     folder: OutputFolder, input: str | os.PathLike[str] | None
-) -> tuple[Audit, Mapping[str, Record]]:
-    """Return what is known of a folder, and its records, as its journal is now; see `open_page`."""
+) -> tuple[Audit, Mapping[str, Record], int]:
+    """Return what is known of a folder, its records, and the bytes of its journal now; see `open_page`."""
     folder.require_run()
+    # Before it is read: what a run adds meanwhile is not known, and must be told later.
+    journal_size = folder.layout.journal.stat().st_size if is_there(folder.layout.journal) else 0
     state = replay(folder.layout.journal)
     if state.config is None or not state.records:
         raise UsageError(
@@ -342,7 +347,7 @@ def audit_to_review(
             f"{folder.layout.root} has no finished photos yet; run its `detic-crop run` command again first",
         )
     whereabouts = look_for_photos(folder, state.records, input)
-    return Audit.of(folder, state.records, state.config, whereabouts), state.records
+    return Audit.of(folder, state.records, state.config, whereabouts), state.records, journal_size
 
 
 def _spoken(filter_name: str, value: str) -> str:
