@@ -285,7 +285,9 @@ def test_idle_connections_and_few_files(out: Path, tmp_path: Path) -> None:
 def mutated_requests(client: Client, seed: int) -> Iterator[bytes]:
     """Requests of the page's browser and of others, with bytes and lines changed; without end."""
     body = b'{"id": "x", "verdict": "box", "box": [1, 2, 3, 4]}'
+    several = b'{"verdicts": [{"id": "x", "verdict": "accepted", "seen": ""}]}'
     json = ("Content-Type: application/json", f"Content-Length: {len(body)}", "Origin: http://127.0.0.1")
+    longer = (json[0], f"Content-Length: {len(several)}")
     whole = [
         request(client),
         request(client, path="api/row?at=x&reviewed=no&label:a=b"),
@@ -297,6 +299,10 @@ def mutated_requests(client: Client, seed: int) -> Iterator[bytes]:
         request(client, path="photo/x"),
         request(client, path="static/review.js"),
         request(client, *json, method="POST", path="api/verdict", body=body),
+        request(client, path="api/grid?after=x&size=30&individual=a&photos=b,c&reviewed=no"),
+        request(client, path="api/grid?ids=x,y"),
+        request(client, path="thumb/x/0?v=1"),
+        request(client, *longer, method="POST", path="api/verdicts", body=several),
         f"GET /?token={client.token} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(),
     ]
     return mutated(whole, seed)
@@ -305,7 +311,7 @@ def mutated_requests(client: Client, seed: int) -> Iterator[bytes]:
 def test_mutated_requests(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     told = set()
-    for _, data in zip(range(250), mutated_requests(client, 1), strict=False):
+    for _, data in zip(range(300), mutated_requests(client, 1), strict=False):
         if said := answer(opened(client.port, data), 0.05):
             told.add(status(said))
             assert b"Traceback" not in said
