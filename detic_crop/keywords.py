@@ -41,7 +41,7 @@ FLAGS = {
 FOREIGN = frozenset(
     {
         *("array", "no-build-isolation", "no-deps", "no-index", "force-reinstall", "save-csv", "save-txt"),
-        *("mirror", "forget", "strict"),
+        *("json", "mirror", "forget", "strict"),
     }
 )
 """Options of other programs, and those that only the command line has."""
@@ -50,6 +50,7 @@ PROSE = frozenset(
     {
         *(
             "again",
+            "allows",
             "and",
             "are",
             "asks",

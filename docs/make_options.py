@@ -24,7 +24,7 @@ from __future__ import annotations
 import os
 from typing import Literal, TypedDict
 '''
-HEAD = """# Options
+HEAD = r"""# Options
 
 This page is made by `python docs/make_options.py`; `detic-crop COMMAND --help` says the same.
 
@@ -40,6 +40,17 @@ command line comes first.
 | 4 | `teach`: it does not help, nothing was written |
 | 5 | `verify`: something is not as it was made |
 | 130, 143 | interrupted; run the same command to continue |
+
+To have your shell complete commands, options, label columns and paths, add the line for it to its start file:
+
+| shell | file | line |
+|---|---|---|
+| bash | `~/.bashrc` | `eval "$(detic-crop completion bash)"` |
+| zsh | `~/.zshrc`, below `compinit` | `eval "$(detic-crop completion zsh)"` |
+| fish | `~/.config/fish/config.fish` | `detic-crop completion fish \| source` |
+
+Where there is a terminal, errors, warnings, numbers of doubtful crops and the next command have colours;
+`NO_COLOR=1` forbids that.
 
 A second Ctrl-C or SIGTERM ends the command within a second. When messages cannot be printed (stderr or
 stdout closed, full, gone), the work continues, and the exit code is the same.

@@ -17,6 +17,7 @@ import msgspec
 
 from detic_crop.app.refusals import RefusedError
 from detic_crop.app.roots import Roots
+from detic_crop.commands.headings import heading_of
 from detic_crop.commands.settings import with_settings
 from detic_crop.commands.signature import RECROP
 from detic_crop.config import SETTINGS, CropConfig, RunOptions, Setting
@@ -139,6 +140,7 @@ class SettingView(msgspec.Struct):
         high: highest value, of a number.
         example: a value that works.
         is_of_crops: whether it changes the crops; others say how the work is done.
+        heading: what it belongs to; empty: nothing.
     """
 
     name: str
@@ -153,6 +155,7 @@ class SettingView(msgspec.Struct):
     high: float | None
     example: str
     is_of_crops: bool
+    heading: str
 
 
 class CommandView(msgspec.Struct):
@@ -201,6 +204,7 @@ def setting_view(setting: Setting) -> SettingView:
         high=setting.high if is_number else None,
         example=setting.example or setting.metavar or "",
         is_of_crops=setting.name in _CROPS,
+        heading=heading_of(setting.name),
     )
 
 
@@ -357,6 +361,8 @@ def _words(setting: Setting, value: Any, changes: bool) -> list[str]:
     """Return a setting as the command line takes it."""
     if setting.kind is bool:
         if setting.name in _CROPS and changes:
-            return [setting.option if value else f"--no-{setting.option.removeprefix('--')}"]
+            return [
+                setting.option if value else f"--{'' if value else 'no-'}{setting.option.removeprefix('--')}"
+            ]
         return [setting.option] if value else []
     return [f"{setting.option}={value}"]

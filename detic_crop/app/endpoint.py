@@ -34,7 +34,6 @@ class Endpoint:
     def __init__(self, operation: Operation, service: Service) -> None:
         self.operation = operation
         self.service = service
-        self.__name__ = operation.name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = await self._answer(Request(scope, receive))
@@ -100,7 +99,7 @@ def _converted(
 ) -> Any:
     try:
         return msgspec.convert(values, kind, strict=strict)
-    except (msgspec.ValidationError, RecursionError) as error:
+    except (msgspec.ValidationError, RecursionError, UnicodeError) as error:  # the last: it names half a sign
         raise RefusedError(400, f"bad_{what}", one_line(error, 300)) from None
 
 

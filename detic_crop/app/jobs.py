@@ -422,7 +422,7 @@ class Jobs:
 def _read(files: JobFiles) -> Job | None:
     try:
         return msgspec.convert(read_json(files.order), Job)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeError):
         return None
 
 

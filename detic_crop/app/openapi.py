@@ -24,6 +24,7 @@ _ABOUT = (
     "What the commands of detic-crop do, for programs. Show the token as `Authorization: Bearer TOKEN`. "
     "Paths lie in the folders of --root. What cannot be done is answered with a code that stays and one line."
 )
+_PHOTOS = ("image/jpeg", "image/png", "image/webp", "application/octet-stream")  # and any other image/…
 _EVERYWHERE = {
     400: "the request is not understood, or a setting is out of range",
     401: "the token is missing or wrong",
@@ -91,7 +92,7 @@ def _described(each: Operation, schema_of: Mapping[str, Any]) -> dict[str, Any]:
         found["requestBody"] = {"required": True, "content": content}
     if each.takes == "photo":
         photo = {"schema": {"type": "string", "format": "binary", "minLength": 1}}
-        content = dict.fromkeys(("image/jpeg", "image/png", "image/webp", "image/tiff"), photo)
+        content = dict.fromkeys(_PHOTOS, photo)
         found["requestBody"] = {"required": True, "content": content}
     return found
 

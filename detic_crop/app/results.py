@@ -18,6 +18,7 @@ from detic_crop.app.roots import Roots
 from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.layout import Layout
+from detic_crop.folder.state import load_labels
 from detic_crop.folder.verdicts import decision_of, read_review
 
 _MOST_KEPT = 32
@@ -52,6 +53,7 @@ class Results(msgspec.Struct):
         reviewed: photos with a verdict.
         waiting: verdicts that the crops do not follow yet.
         remaining: photos of the last run still to do.
+        columns: label columns of its photos, without the one that names them.
         has_audit: whether audit.html is there.
         jobs: jobs of the folder that wait or are at work.
         next: what may be done next, the most urgent first.
@@ -64,6 +66,7 @@ class Results(msgspec.Struct):
     reviewed: int
     waiting: int
     remaining: int
+    columns: list[str]
     has_audit: bool
     jobs: list[int]
     next: list[NextStep]
@@ -75,6 +78,7 @@ class _Judged(msgspec.Struct):
     counts: dict[str, int]
     reviewed: int
     waiting: int
+    columns: list[str]
 
 
 _kept: dict[tuple[str, tuple[int, ...]], _Judged] = {}
@@ -88,12 +92,16 @@ def results_of(roots: Roots, jobs: Jobs, given: str) -> Results:
         RefusedError: it is none.
         UsageError, OutputError: it is damaged, or cannot be read.
     """
-    path = _output(roots, given)
+    path = roots.path(given)
+    at_work = jobs.at_work_in(path)
+    if not at_work or is_output(path):
+        path = _output(roots, given)
+        judged = _judged(path)
+    else:  # a run that begins makes it
+        judged = _Judged({}, 0, 0, [])
     layout = Layout(path)
     told = read_json(layout.run_json)
     told = told if isinstance(told, dict) else {}
-    judged = _judged(path)
-    at_work = jobs.at_work_in(path)
     found = Results(
         path=path,
         query=query_of(path),
@@ -102,6 +110,7 @@ def results_of(roots: Roots, jobs: Jobs, given: str) -> Results:
         reviewed=judged.reviewed,
         waiting=judged.waiting,
         remaining=_number(told.get("photos_remaining")),
+        columns=judged.columns,
         has_audit=layout.audit_html.is_file(),
         jobs=[job.id for job in at_work],
         next=[],
@@ -136,7 +145,7 @@ def _output(roots: Roots, given: str) -> str:
 def _judged(path: str) -> _Judged:
     """Return what the journal and the verdicts come to; read again only where they have changed."""
     layout = Layout(path)
-    now = (*_state_of(layout.journal), *_state_of(layout.review))
+    now = (*_state_of(layout.journal), *_state_of(layout.review), *_state_of(layout.labels))
     with _keeping:
         if (found := _kept.get((path, now))) is not None:
             return found
@@ -148,12 +157,17 @@ def _judged(path: str) -> _Judged:
         record = records.get(image)
         reviewed += record is not None and verdict.verdict != "undone"
         waiting += record is not None and not decision_of(verdict).is_followed_by(record)
-    found = _Judged(dict(counts), reviewed, waiting)
+    found = _Judged(dict(counts), reviewed, waiting, _columns(path))
     with _keeping:
         for key in [key for key in _kept if key[0] == path] + list(_kept)[: len(_kept) - _MOST_KEPT]:
             _kept.pop(key, None)
         _kept[path, now] = found
     return found
+
+
+def _columns(path: str) -> list[str]:
+    labels, _ = load_labels(OutputFolder(path))
+    return [] if labels is None else [name for name in labels.columns if name != labels.key_column]
 
 
 def _state_of(path: os.PathLike[str]) -> tuple[int, int]:

@@ -11,10 +11,12 @@ import detic_crop
 from detic_crop.app.asked import CommandView, order_of, shown
 from detic_crop.app.crops import CROP_SETTINGS, CropView, FailedPhoto, no_document
 from detic_crop.app.folders import FolderView, look_into, make_folder, query_of
+from detic_crop.app.formats import FormatView, formats
 from detic_crop.app.job_views import JobView, job_view
 from detic_crop.app.models import Models, models_of
 from detic_crop.app.openapi import description, docs_page, docs_style
 from detic_crop.app.operations import Call, Css, Html, NoContent, Operation
+from detic_crop.app.pictures import CropsQuery, ShownCrop, crops_of
 from detic_crop.app.results import Results, audit_page, results_of
 from detic_crop.web.answers import json_answer
 
@@ -123,6 +125,11 @@ def commands(call: Call) -> list[CommandView]:
     return shown()
 
 
+def exports(call: Call) -> list[FormatView]:
+    """Answer which formats there are to export to."""
+    return formats()
+
+
 def jobs(call: Call) -> list[JobView]:
     """Answer all jobs, the newest first."""
     return [job_view(call.service.jobs, job) for job in call.service.jobs.all()]
@@ -163,6 +170,11 @@ def remove(call: Call) -> None:
 def results(call: Call) -> Results:
     """Answer what an output folder has to show."""
     return results_of(call.service.roots, call.service.jobs, call.query.path)
+
+
+def crops(call: Call) -> list[ShownCrop]:
+    """Answer a few crops of an output folder, with pictures."""
+    return crops_of(call.service.roots, call.query)
 
 
 def audit(call: Call) -> Response:
@@ -244,6 +256,17 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "GET",
+        "/crops",
+        "crops",
+        "A few crops of an output folder, with pictures",
+        crops,
+        list[ShownCrop],
+        CropsQuery,
+        refusals=_OUTSIDE,
+        group="Folders",
+    ),
+    Operation(
+        "GET",
         "/audit",
         "audit",
         "audit.html of an output folder",
@@ -273,6 +296,15 @@ OPERATIONS: tuple[Operation, ...] = (
         "What jobs may be asked for",
         commands,
         list[CommandView],
+        group="Jobs",
+    ),
+    Operation(
+        "GET",
+        "/exports",
+        "exports",
+        "Which formats there are to export to",
+        exports,
+        list[FormatView],
         group="Jobs",
     ),
     Operation("GET", "/jobs", "jobs", "All jobs, the newest first", jobs, list[JobView], group="Jobs"),

@@ -39,13 +39,35 @@ def make_site(service: Service) -> Starlette:
     routes = [
         Route("/", static.index, methods=["GET"]),
         Route("/static/{name}", static.file, methods=["GET"]),
-        *(
-            Route(BASE + each.path, _ENDPOINTS[each.takes](each, service), methods=[each.method])
-            for each in OPERATIONS
-        ),
+        *(Route(BASE + path, each, methods=each.methods) for path, each in _addresses(service).items()),
         Mount(PLACE.rstrip("/"), _Rest(service)),
     ]
     return Starlette(routes=routes, exception_handlers={HTTPException: _refused, Exception: _at_fault})
+
+
+def _addresses(service: Service) -> dict[str, _Address]:
+    """Return the addresses of the API, by path."""
+    found: dict[str, _Address] = {}
+    for each in OPERATIONS:
+        address = found.setdefault(each.path, _Address())
+        address.endpoints[each.method] = _ENDPOINTS[each.takes](each, service)
+    return found
+
+
+class _Address:
+    """Hands a request to the operation of its method."""
+
+    def __init__(self) -> None:
+        self.endpoints: dict[str, Endpoint] = {}
+
+    @property
+    def methods(self) -> list[str]:
+        """Those that it answers."""
+        return list(self.endpoints)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        await self.endpoints[method](scope, receive, send)
 
 
 class _Rest:

@@ -23,11 +23,19 @@ class Commands(click.Group):
 
     Args:
         short_screen: what is shown where no command is given; the help, if this is empty.
+        sections: headings under which the help lists the commands.
     """
 
-    def __init__(self, *args: Any, short_screen: str = "", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        short_screen: str = "",
+        sections: Mapping[str, tuple[str, ...]] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.short_screen = short_screen
+        self._sections = sections or {}
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
@@ -48,7 +56,7 @@ class Commands(click.Group):
             for name in self.list_commands(ctx)
             if (command := self.get_command(ctx, name)) is not None and not command.hidden
         }
-        for heading, names in SECTIONS.items():
+        for heading, names in self._sections.items():
             listed = [(name, lines.pop(name)) for name in names if name in lines]
             if listed:
                 with formatter.section(heading):

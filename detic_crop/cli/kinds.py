@@ -61,13 +61,19 @@ def models(ctx: click.Context) -> list[str]:
     return re.findall(r"(?<![\w:])[a-z][\w-]*(?::(?=[A-Z]))?", MODELS.partition(", A+B")[0])
 
 
-FILE = Text("file")
-FOLDER = Text("dir")
+def pulled(ctx: click.Context) -> list[str]:
+    """Return what `weights pull` may be given."""
+    del ctx
+    from detic_crop.detectors.places import known_names
+
+    return list(known_names())
 
 
 def label_columns(ctx: click.Context) -> list[str]:
     """Return the columns of the labels of CROPPED: those of audit.csv."""
-    return _columns_of(os.path.join(ctx.params.get("cropped") or "", "audit.csv"))
+    # Of an unfinished command click leaves its words in `args`.
+    folder = next(filter(None, [ctx.params.get("cropped"), *ctx.args]), "")
+    return _columns_of(os.path.join(folder, "audit.csv"))
 
 
 def table_columns(ctx: click.Context) -> list[str]:
@@ -80,3 +86,8 @@ def _columns_of(path: str | os.PathLike[str]) -> list[str]:
         head = file.readline(100_000)
     separator = max(",;\t|", key=head.count)
     return next(csv.reader([head], delimiter=separator), [])
+
+
+FILE = Text("file")
+FOLDER = Text("dir")
+COLUMN = Text("", label_columns)

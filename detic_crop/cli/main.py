@@ -14,7 +14,7 @@ import click
 import detic_crop
 from detic_crop.cli import kinds, messages
 from detic_crop.cli.completion import answer, completion
-from detic_crop.cli.groups import Commands
+from detic_crop.cli.groups import SECTIONS, Commands
 from detic_crop.cli.options import Command, option, settings
 from detic_crop.cli.places import OUT, photos_and_folder, shown
 from detic_crop.cli.weights import weights
@@ -58,6 +58,7 @@ def _formats() -> str:
 @click.group(
     cls=Commands,
     short_screen=messages.WELCOME,
+    sections=SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.version_option(detic_crop.__version__, prog_name="detic-crop")
@@ -68,6 +69,7 @@ def cli() -> None:
     detic-crop run train_images      crop every photo into the folder cropped
     detic-crop review cropped        judge the doubtful crops in your browser
     detic-crop apply cropped         correct the crops as you judged
+    detic-crop app                   all of this on a page in your browser
 
     `detic-crop COMMAND --help` says more of a command. Every option can also be set as an environment
     variable: DETIC_CROP_MODEL for --model, and so on.
@@ -124,8 +126,11 @@ def run(
     input, output = photos_and_folder(ctx, words, input, output)
     with_settings(CropConfig(), RunOptions(), settings)  # what is wrong there is said before anything else
     _set_log_level(settings["quiet"])
+    photos, crops = shown(input), shown(output)
     messages.say_first(
-        f"{'looking at' if settings['dry_run'] else 'cropping'} {shown(input)} into {shown(output)}",
+        f"looking at {photos} for {crops}; nothing is written"
+        if settings["dry_run"]
+        else f"cropping {photos} into {crops}",
         quiet=settings["quiet"],
     )
     from detic_crop import api
@@ -138,9 +143,11 @@ def run(
     return _exit_code(result, strict)
 
 
-@cli.command()
+@cli.command(short_help="Make another data set from the boxes that were kept, without a detector.")
 @_cropped
-@option("--out", "output", required=True, metavar="FOLDER", help="where the new data set goes")
+@option(
+    "--out", "output", type=kinds.FOLDER, required=True, metavar="FOLDER", help="where the new data set goes"
+)
 @_moved
 @settings(CropConfig, RECROP[CropConfig], changes=True)
 @settings(RunOptions, RECROP[RunOptions])
@@ -163,7 +170,7 @@ def recrop(cropped: str, output: str, strict: bool, **settings: Any) -> int:
     return _exit_code(result, strict)
 
 
-@cli.command()
+@cli.command(short_help="Write the tables and audit.html again; draw a sample, say how many crops are right.")
 @_cropped
 @_moved
 @option("--sample", type=int, metavar="N", help="draw N photos at random for review, e.g. 200")
@@ -211,7 +218,7 @@ def audit(cropped: str, xlsx: bool, manifest: bool, **given: Any) -> int:
     return 0
 
 
-@cli.command()
+@cli.command(short_help="Divide the photos into folds.")
 @_cropped
 @option("--folds", type=int, default=5, show_default=True, metavar="N", help="number of folds")
 @option(
@@ -221,6 +228,7 @@ def audit(cropped: str, xlsx: bool, manifest: bool, **given: Any) -> int:
 )
 @option(
     "--individual",
+    type=kinds.COLUMN,
     metavar="COLUMN",
     help="label column that names the individual  [default: individual_id, identity, name … if there is one]",
 )
@@ -251,7 +259,7 @@ def split(cropped: str, **given: Any) -> int:
     return 0
 
 
-@cli.command()
+@cli.command(short_help="Judge the crops on a page in your browser, most suspicious first.")
 @_cropped
 @_moved
 @option("--reviewer", metavar="NAME", help="saved with each verdict  [default: your login name]")
@@ -275,6 +283,9 @@ def review(cropped: str, no_browser: bool, blind: bool, **given: Any) -> int:
     crops follow.
 
     With --blind a second person judges the random sample unseen; `detic-crop audit` says how far both agree.
+
+    \b
+    detic-crop review cropped
     """
     from detic_crop import api
 
@@ -287,9 +298,10 @@ def review(cropped: str, no_browser: bool, blind: bool, **given: Any) -> int:
     return 0
 
 
-@cli.command()
+@cli.command(short_help="Do it all on a page in your browser.")
 @option(
     "--root",
+    type=kinds.FOLDER,
     multiple=True,
     metavar="FOLDER",
     help="a folder below which folders may be chosen; may be repeated  [default: your home folder]",
@@ -304,10 +316,16 @@ def review(cropped: str, no_browser: bool, blind: bool, **given: Any) -> int:
 @option("--no-browser", is_flag=True, help="only print the page's address")
 @option(
     "--token-file",
+    type=kinds.FILE,
     metavar="FILE",
     help="file with the token that programs show  [default: DETIC_CROP_APP_TOKEN, else a new one each time]",
 )
-@option("--state", metavar="FOLDER", help="where the list of jobs is kept  [default: of your user]")
+@option(
+    "--state",
+    type=kinds.FOLDER,
+    metavar="FOLDER",
+    help="where the list of jobs is kept  [default: of your user]",
+)
 @option("--at-once", type=int, default=1, show_default=True, metavar="N", help="jobs at work at once")
 @option("--reviewer", metavar="NAME", help="saved with each verdict  [default: your login name]")
 def app(root: tuple[str, ...], no_browser: bool, **given: Any) -> None:
@@ -315,6 +333,10 @@ def app(root: tuple[str, ...], no_browser: bool, **given: Any) -> None:
 
     The same can be asked for by programs, as JSON: see docs/app.md. Jobs are kept when this is stopped or
     killed, and can be continued.
+
+    \b
+    detic-crop app
+    detic-crop app --root /data/photos --no-browser
     """
     from detic_crop import api
 
@@ -325,7 +347,7 @@ def app(root: tuple[str, ...], no_browser: bool, **given: Any) -> None:
     api.app(root=root or None, open_browser=not no_browser, ready=ready, **given)
 
 
-@cli.command()
+@cli.command(short_help="Make crops and tables follow what was judged.")
 @_cropped
 @_moved
 @option("--dry-run", is_flag=True, help="only list what would change")
@@ -333,7 +355,12 @@ def app(root: tuple[str, ...], no_browser: bool, **given: Any) -> None:
 @option("--strict", is_flag=True, help="exit with code 3 when a verdict could not be applied")
 @settings(RunOptions, ("quiet",))
 def apply(cropped: str, strict: bool, **given: Any) -> int:
-    """Make the crops and tables of CROPPED follow the verdicts of `detic-crop review`, without a detector."""
+    """Make the crops and tables of CROPPED follow the verdicts of `detic-crop review`, without a detector.
+
+    \b
+    detic-crop apply cropped
+    detic-crop apply cropped --dry-run
+    """
     from detic_crop import api
 
     result = _even_if_stopped(lambda: api.apply(cropped, **given))
@@ -348,11 +375,12 @@ def apply(cropped: str, strict: bool, **given: Any) -> int:
     return _exit_code(result, strict=False) or (1 if result.unplaced else 0)
 
 
-@cli.command()
+@cli.command(short_help="Teach the model lite what was judged.")
 @_cropped
 @option(
     "--out",
     "out",
+    type=kinds.FILE,
     required=True,
     metavar="FILE",
     help="where the taught weights go, e.g. mine.safetensors",
@@ -378,29 +406,63 @@ def teach(cropped: str, out: str, **given: Any) -> int:
     return 0 if result.written else _DOES_NOT_HELP
 
 
-@cli.command(epilog=_formats())
+@cli.command(
+    epilog=_formats(),
+    short_help="Write what another program reads: class folders, COCO, YOLO, Kaggle and others.",
+)
 @_cropped
-@option("--to", "to", required=True, metavar="FORMAT", help="one of the formats below")
-@option("--out", "out", required=True, metavar="FOLDER", help="the folder to make; there may be nothing yet")
+@option(
+    "--to",
+    "to",
+    type=kinds.Text("", lambda _: FORMATS),
+    required=True,
+    metavar="FORMAT",
+    help="one of the formats below",
+)
+@option(
+    "--out",
+    "out",
+    type=kinds.FOLDER,
+    required=True,
+    metavar="FOLDER",
+    help="the folder to make; there may be nothing yet",
+)
 @_moved
-@option("--of", type=click.Choice(OF), help="whole photos or crops  [default: what suits the format]")
+@option("--of", type=kinds.Choice(OF), help="whole photos or crops  [default: what suits the format]")
 @option(
     "--boxes",
-    type=click.Choice(BOXES),
+    type=kinds.Choice(BOXES),
     help="chosen: as corrected by review; all that were kept; of reviewed photos only  [default: chosen]",
 )
 @option(
     "--pictures",
-    type=click.Choice(PICTURES),
+    type=kinds.Choice(PICTURES),
     help="link: hard links where the disk can, which share their bytes; copy; none  [default: link]",
 )
-@option("--label", metavar="COLUMN", help="label column that names the class; folder: the photo's folder")
-@option("--individual", metavar="COLUMN", help="label column of the individual  [default: individual_id …]")
-@option("--species", metavar="COLUMN", help="label column of the species  [default: species …]")
 @option(
-    "--part", type=click.Choice(PART), help="train or test, where names tell them apart  [default: train]"
+    "--label",
+    type=kinds.COLUMN,
+    metavar="COLUMN",
+    help="label column that names the class; folder: the photo's folder",
 )
-@option("--test", metavar="CROPPED_TEST", help="a second folder, which becomes the part test beside this one")
+@option(
+    "--individual",
+    type=kinds.COLUMN,
+    metavar="COLUMN",
+    help="label column of the individual  [default: individual_id …]",
+)
+@option(
+    "--species", type=kinds.COLUMN, metavar="COLUMN", help="label column of the species  [default: species …]"
+)
+@option(
+    "--part", type=kinds.Choice(PART), help="train or test, where names tell them apart  [default: train]"
+)
+@option(
+    "--test",
+    type=kinds.FOLDER,
+    metavar="CROPPED_TEST",
+    help="a second folder, which becomes the part test beside this one",
+)
 @option("--files", type=int, metavar="N", help="number of files, for tfrecord")
 @option("--title", metavar="TEXT", help="title of the data set, for kaggle")
 @option("--user", metavar="NAME", help="your account's name, for kaggle  [default: KAGGLE_USERNAME]")
@@ -421,22 +483,33 @@ def export(cropped: str, to: str, out: str, quiet: bool, **given: Any) -> int:
     return 0
 
 
-@cli.command()
-@click.argument("a", metavar="A")
-@click.argument("b", metavar="B")
+@cli.command(short_help="Compare two results for the same photos.")
+@click.argument("a", type=kinds.FILE, metavar="A")
+@click.argument("b", type=kinds.FILE, metavar="B")
 @option(
-    "--out", "out", required=True, metavar="FOLDER", help="the folder to make; there may be nothing else yet"
+    "--out",
+    "out",
+    type=kinds.FOLDER,
+    required=True,
+    metavar="FOLDER",
+    help="the folder to make; there may be nothing else yet",
 )
-@option("--truth", metavar="BOXES", help="where the animals are: boxes, or a folder that somebody reviewed")
+@option(
+    "--truth",
+    type=kinds.FILE,
+    metavar="BOXES",
+    help="where the animals are: boxes, or a folder that somebody reviewed",
+)
 @option(
     "--in",
     "input",
+    type=kinds.FILE,
     metavar="PHOTOS",
     help="where the photos are, for pictures and sizes: of boxes files, or if they have moved",
 )
 @option(
     "--animals",
-    type=click.Choice(("largest", "all")),
+    type=kinds.Choice(("largest", "all")),
     help="largest box of each photo, or every box  [default: all, if A, B and the truth have several]",
 )
 @option("--classes", metavar="NAMES", help="classes of boxes files that count  [default: any]")
@@ -448,11 +521,12 @@ def export(cropped: str, to: str, out: str, quiet: bool, **given: Any) -> int:
 )
 @option(
     "--box-format",
-    type=click.Choice(("xyxy", "xywh")),
+    type=kinds.Choice(("xyxy", "xywh")),
     help="of boxes files that do not say what their four numbers are",
 )
 @option(
     "--label",
+    type=kinds.COLUMN,
     metavar="COLUMN",
     help="label column to group by; folder: the photo's folder  [default: species …]",
 )
@@ -475,8 +549,8 @@ def compare(a: str, b: str, out: str, quiet: bool, **given: Any) -> int:
     return 0
 
 
-@cli.command()
-@click.argument("cropped", nargs=-1, required=True, metavar="CROPPED")
+@cli.command(short_help="Join what the shards of a run left.")
+@click.argument("cropped", nargs=-1, type=kinds.FOLDER, required=True, metavar="CROPPED")
 @option("--out", "output", hidden=True)  # of several folders, which are refused with what to do instead
 @option("--partial", is_flag=True, help="preview: only write the tables of what the shards have finished")
 @option("--quiet", is_flag=True, help="no summary")
@@ -498,7 +572,7 @@ def merge(cropped: tuple[str, ...], output: str | None, partial: bool, quiet: bo
     return _exit_code(result, strict=False)
 
 
-@cli.command()
+@cli.command(short_help="Say how far the work is, who is at work, and what comes next.")
 @_cropped
 @option("--json", "as_json", is_flag=True, help="print all of it as JSON, for programs")
 def status(cropped: str, as_json: bool) -> int:
@@ -520,11 +594,11 @@ def status(cropped: str, as_json: bool) -> int:
     return 0
 
 
-@cli.command()
+@cli.command(short_help="Check that everything is as it was made.")
 @_cropped
 @_moved
 @option("--photos/--no-photos", default=True, help="check the photos, too  [default: photos]")
-@option("--report", metavar="FILE", help="write all problems to a CSV file")
+@option("--report", type=kinds.FILE, metavar="FILE", help="write all problems to a CSV file")
 @settings(RunOptions, ("workers", "memory", "quiet"))
 def verify(cropped: str, report: str | None, **given: Any) -> int:
     """Check that CROPPED is as it was made: crops, photos, journal, tables, verdicts. Nothing is changed.

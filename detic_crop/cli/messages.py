@@ -34,6 +34,8 @@ detic-crop finds the dolphin or whale in every photo, crops it, and says which c
   detic-crop review cropped        judge the doubtful crops in your browser
   detic-crop apply cropped         correct the crops as you judged
 
+Would you rather not type commands? detic-crop app does it all on a page in your browser.
+
 All commands: detic-crop --help. All options of one: detic-crop run --help."""
 """What is shown where no command is given."""
 
@@ -91,6 +93,8 @@ def usage_mistake(error: click.ClickException) -> str:
         missing = (error.param.name or "").upper()
         if isinstance(error.param, click.Argument) and missing == "CROPPED":
             message = mistakes.missing_argument(context.command_path, missing)
+    if isinstance(error, click.BadOptionUsage) and "requires an argument" in message:
+        message = f"{error.option_name} needs a value"
     if context is not None:
         message += f"{'' if message.endswith(('.', '?', '…')) else '.'} See {context.command_path} --help"
     return message

@@ -10,73 +10,10 @@ from typing import Any, TypeVar
 import click
 
 from detic_crop.cli import kinds, mistakes
+from detic_crop.commands.headings import GROUPS
 from detic_crop.config import SETTINGS, CropConfig, RunOptions, Setting
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-GROUPS: dict[str, tuple[str, ...]] = {
-    "Photos and folders": (
-        "input",
-        "output",
-        "labels",
-        "labels_key",
-        "no_labels",
-        "csv_safe",
-        "encounter",
-        "limit",
-        "add",
-        "overwrite",
-        "discard_review",
-        "dry_run",
-    ),
-    "Finding the animal": ("model", "classes", "conf", "tiles", "box_format"),
-    "The crops": (
-        "animals",
-        "max_animals",
-        "min_side",
-        "not_found",
-        "scale",
-        "size",
-        "fit",
-        "format",
-        "quality",
-        "max_bytes",
-        "out_format",
-        "per_tar",
-        "exif",
-        "metadata",
-        "gps",
-        "decode",
-        "truncated",
-        "max_pixels",
-    ),
-    "The export": ("to", "out", "of", "boxes", "pictures", "part", "test", "files"),
-    "Label columns": ("label", "individual", "species"),
-    "A Kaggle data set": ("title", "user", "licence"),
-    "Detic and other models": (
-        "vocabulary",
-        "names",
-        "weights_file",
-        "precision",
-        "detector_size",
-        "batch_size",
-    ),
-    "ONNX": ("onnx_input",),
-    "Machines and time": (
-        "device",
-        "workers",
-        "memory",
-        "time_limit",
-        "photo_timeout",
-        "shard",
-        "executor",
-        "ray_address",
-        "strict",
-        "quiet",
-        "profile",
-    ),
-}
-"""Headings under which the help of `run` and docs/options.md list the options."""
 
 FIRST: dict[str, tuple[str, ...]] = {
     "run": (

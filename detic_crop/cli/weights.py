@@ -9,23 +9,27 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from detic_crop.cli import messages
-from detic_crop.cli.options import option
+from detic_crop.cli import kinds, messages
+from detic_crop.cli.groups import Commands
+from detic_crop.cli.options import Command, option
 from detic_crop.errors import WeightsError
 
 if TYPE_CHECKING:
     from detic_crop.detectors.places import Row
 
-_names = click.argument("names", nargs=-1, metavar="NAME…")
+_names = click.argument("names", nargs=-1, type=kinds.Text("", kinds.pulled), metavar="NAME…")
 
 
-@click.group(short_help="Pull, check and find the files of the larger models.")
+@click.group(cls=Commands, short_help="Pull, check and find the files of the larger models.")
 def weights() -> None:
     """Pull, check and find the files of the larger models.
 
     They are kept in one folder: DETIC_CROP_WEIGHTS_DIR if it is set, else weights/ of a source checkout, else
     the user's cache. Nothing is downloaded except by `pull`.
     """
+
+
+weights.command_class = Command
 
 
 @weights.command("list")
@@ -104,7 +108,7 @@ def verify(names: tuple[str, ...]) -> int:
 
 
 @weights.command()
-@click.argument("name", required=False)
+@click.argument("name", type=kinds.Text("", kinds.pulled), required=False)
 def path(name: str | None) -> int:
     """Print the folder of the weights, or the file of NAME.
 

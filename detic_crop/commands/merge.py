@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
 
@@ -23,6 +22,7 @@ from detic_crop.folder.removal import remove_shards
 from detic_crop.folder.state import load_labels, load_listing, save_labels, save_listing
 from detic_crop.folder.there import is_there
 from detic_crop.shards.merge import Gap, Gathered, append_to_journal, chosen_keys, gaps, gather, photos_of
+from detic_crop.wording import typed
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def merge(
         if not whole.shards():
             return _tables_again(whole)
         whole.check_usable()
-        with whole.locked(whole.refuse_running), told_progress(whole, "merge", ["merge"]) as progress:
+        with whole.locked(whole.refuse_running):
             gathered = gather(whole)
             labels, matches = load_labels(gathered.listed[0].folder)
             earlier = replay(whole.layout.journal)
@@ -65,7 +65,10 @@ def merge(
             missing = gaps(gathered, chosen, earlier.entries)
             if missing and not partial:
                 raise _not_done(missing, gathered)
-            with whole.preview() if partial else nullcontext(whole) as target:
+            with (
+                told_progress(whole, "merge", ["merge"]) as progress,
+                whole.preview() if partial else nullcontext(whole) as target,
+            ):
                 result = RunResult(target, gathered.config, notes=_notes(gathered))
                 with closing(
                     Journal(target.layout.journal, target.layout.candidates, target.inside)
@@ -88,8 +91,8 @@ def merge(
 
 
 def _one_folder_only(folders: Sequence[PathLike], output: PathLike | None) -> UsageError:
-    target = "FOLDER" if output is None else shlex.quote(os.fspath(output))
-    copies = [f"cp -a {shlex.quote(os.fspath(folder))}/. {target}/" for folder in folders]
+    target = "FOLDER" if output is None else typed(os.fspath(output))
+    copies = [f"cp -a {typed(os.fspath(folder))}/. {target}/" for folder in folders]
     return UsageError(
         "merge_takes_one_folder",
         "merge joins the shards in one folder; bring them together in a new one first: "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
@@ -25,6 +24,7 @@ from detic_crop.folder.tally import Tally, tally
 from detic_crop.folder.there import is_there
 from detic_crop.folder.verdicts import Review, decision_of, read_review
 from detic_crop.photos.keys import STATE
+from detic_crop.wording import typed
 from detic_crop.work.changes import changes_of
 
 _MOST_BYTES = 1 << 26  # of run.json
@@ -150,7 +150,7 @@ def _words(part: PartStatus) -> Sequence[str]:
 
 
 def _command(words: Sequence[str], folder: OutputFolder) -> str:
-    return f"{shlex.join(['detic-crop', *words])} {folder.layout.quoted}"
+    return f"{typed('detic-crop', *words)} {folder.layout.quoted}"
 
 
 # ---------------------------------------------------------------- how far
@@ -285,7 +285,7 @@ def _next_of_shards(result: StatusResult, first: Part | None, folder: OutputFold
             commands.append(_command(part.progress.words, folder))
         elif first is not None and first.words:
             words = ["detic-crop", "run", *first.words, "--shard", part.shard, "--out", folder.shown]
-            commands.append(shlex.join(words))
+            commands.append(typed(*words))
         else:
             commands.append(f"run the command of the shards again, with --shard {part.shard}")
     return commands

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -30,7 +29,7 @@ from detic_crop.photos.photo import Photo
 from detic_crop.report.groups import encounters
 from detic_crop.stores.addresses import is_address
 from detic_crop.system.memory_budget import MemoryBudget
-from detic_crop.wording import counted
+from detic_crop.wording import counted, typed
 from detic_crop.work.changes import why_not_croppable
 from detic_crop.work.progress import counting_bar
 
@@ -95,7 +94,7 @@ class TeachResult(Told):
             so = "written all the same (--force)" if self.written else "nothing was written"
             said.append(f"on these photos teaching does not help: {so}; review more photos, then teach again")
         if self.written:
-            model = f"lite:{shlex.quote(self.out)}"
+            model = typed(f"lite:{self.out}")
             said.append(f"wrote {self.out}; now run: detic-crop run --in PHOTOS --out FOLDER --model {model}")
         return said
 

@@ -285,7 +285,9 @@ def _verdicts_to_apply(folder: OutputFolder, state: Replay) -> Iterator[Problem]
     decisions = latest_decisions(state.records, read_review(folder.layout.review).last)
     for change in changes_of(state.records, decisions, folder):
         said = change_in_words(change)
-        yield Problem("verdict", change.image, f"{said}: not applied yet; run: detic-crop apply")
+        yield Problem(
+            "verdict", change.image, f"{said}: not applied yet; run: detic-crop apply {folder.layout.quoted}"
+        )
 
 
 def _damaged_rows(listed: _Listed) -> Iterator[Problem]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import re
-import shlex
 from abc import ABC
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ from detic_crop.exports.base import Export, Of
 from detic_crop.exports.job import Job
 from detic_crop.exports.names import NameOf, UniqueNames, with_extension_of
 from detic_crop.exports.picture import UNNAMED_CLASS, ExportedBox, Picture
-from detic_crop.wording import counted, either
+from detic_crop.wording import counted, either, typed
 
 PICTURES = "images"
 """Folder of the pictures in an export."""
@@ -99,7 +98,7 @@ def writable(text: str) -> str:
 def _policy(job: Job) -> str:
     """Return the options with which a run chooses among all boxes as the run of this folder did."""
     conf, classes = job.config.conf, job.config.classes
-    named = () if classes is None else (f"--classes {shlex.quote(classes)}",)
+    named = () if classes is None else (f"--classes {typed(classes)}",)
     return " ".join([f"--conf {0 if conf is None else conf:g}", *named])
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,7 @@ from detic_crop.exports.picture import Picture
 from detic_crop.folder.crop_paths import within
 from detic_crop.folder.verdict_lines import VIEWPOINTS
 from detic_crop.report.paper import origin_lines
-from detic_crop.wording import counted
+from detic_crop.wording import counted, typed
 
 _TITLE = range(6, 51)
 _SUBTITLE = range(20, 81)
@@ -103,7 +102,7 @@ class Kaggle(Export):
         with target.text("README.md") as file:
             file.write(card)
         target.json("dataset-metadata.json", _metadata(about, subtitle, card, jobs, self._tables))
-        upload = shlex.join(["kaggle", "datasets", "create", "-p", target.shown, "-r", "zip"])
+        upload = typed("kaggle", "datasets", "create", "-p", target.shown, "-r", "zip")
         if about.licence == "unknown":
             jobs[-1].notes.append("the licence is called unknown; pass --licence NAME if you know it")
         before = ""

@@ -33,6 +33,7 @@ from detic_crop.photos.keys import STATE as STATE
 from detic_crop.photos.location import Location
 from detic_crop.stores.addresses import is_address, is_web, path_of, redact
 from detic_crop.stores.store import store_of
+from detic_crop.system.near_names import near_path
 from detic_crop.wording import counted
 
 _PART = 1 << 23  # bytes of a table that are read together
@@ -204,7 +205,10 @@ class OutputFolder:
         self.require_merged()
         if not is_there(self.layout.journal):
             found = f"has no {STATE}/journal.jsonl" if is_there(self.root) else "does not exist"
-            raise UsageError("no_run", f"{self.shown} {found}; pass the --out folder of a detic-crop run")
+            near = "" if is_there(self.root) else near_path(self.shown)
+            raise UsageError(
+                "no_run", f"{self.shown} {found}; pass the --out folder of a detic-crop run{near}"
+            )
 
     # ------------------------------------------------------------ writing
 

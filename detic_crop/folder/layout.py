@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 from typing import Final
 
 from detic_crop.folder.shard import Shard
 from detic_crop.photos.keys import STATE
 from detic_crop.stores.addresses import is_address, join
+from detic_crop.wording import typed
 
 REJECTED = f"{STATE}/rejected"
 SHARDS = "shards"
@@ -153,7 +153,7 @@ class Layout:
     @property
     def quoted(self) -> str:
         """The folder's name as a word of a command line."""
-        return shlex.quote(self.shown)
+        return typed(self.shown)
 
     @property
     def mailable_name(self) -> str:

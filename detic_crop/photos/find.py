@@ -18,6 +18,7 @@ from detic_crop.photos.photo import Photo
 from detic_crop.photos.table import Listing, Photos
 from detic_crop.stores.addresses import path_of, redact
 from detic_crop.stores.store import store_of
+from detic_crop.system.near_names import near_path
 from detic_crop.wording import counted
 
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip", ".7z", ".rar", ".gz", ".zst")
@@ -101,7 +102,8 @@ def _find(where: FileOrObject, output: FileOrObject | None) -> Listing:
         return _one_photo(where)
     if glob.has_magic(where.path):
         return from_glob(where.path, output)
-    raise UsageError("missing_input", f"--in {where.path} does not exist; pass {_EXPECTED}")
+    near = near_path(where.path)
+    raise UsageError("missing_input", f"--in {where.path} does not exist; pass {_EXPECTED}{near}")
 
 
 def _one_photo(file: LocalFile) -> Listing:

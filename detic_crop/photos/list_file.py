@@ -16,6 +16,7 @@ from detic_crop.photos.location import FileOrObject, LocalFile, read_list, strip
 from detic_crop.photos.photo import is_photo_name
 from detic_crop.table_files.separated import SEPARATORS
 from detic_crop.table_files.text import encoding_of, opened
+from detic_crop.wording import typed
 
 LIST_EXTENSIONS = (".txt", ".lst", ".csv", ".tsv")
 TABLE_EXTENSIONS = (".csv", ".tsv")
@@ -112,6 +113,6 @@ def _refuse_table_of_run(header: Sequence[str], where: FileOrObject) -> None:
     raise UsageError(
         "table_of_run",
         f"--in {where.path} is the table of an earlier run, not a list of photos; pass its photos, --in "
-        f"{photos}, and for the boxes in it --model boxes:{where.path}, or run: detic-crop recrop {folder} "
-        "--out FOLDER",
+        f"{photos}, and for the boxes in it --model boxes:{where.path}, or run: detic-crop recrop "
+        f"{typed(folder)} --out FOLDER",
     )

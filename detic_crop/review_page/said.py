@@ -67,8 +67,8 @@ class Said(NamedTuple):
         if self.verdict:
             return Verdict(image, self.verdict, self.boxes, reviewer, now(), note, viewpoint)
         if before.verdict != "undone":
-            reviewer = before.reviewer
-        return Verdict(image, before.verdict, before.boxes, reviewer, now(), note, viewpoint)
+            return before._replace(note=note, viewpoint=viewpoint)
+        return Verdict(image, "undone", (), reviewer, now(), note, viewpoint)
 
 
 def stamp_of(last: Verdict | None) -> str:

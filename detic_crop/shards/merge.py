@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shlex
 from array import array
 from bisect import bisect_left
 from collections import Counter
@@ -42,7 +41,7 @@ from detic_crop.photos.photo import Photo
 from detic_crop.photos.table import Photos
 from detic_crop.shards.shard_records import ShardRecords
 from detic_crop.shards.state import digest_of
-from detic_crop.wording import counted
+from detic_crop.wording import counted, typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +114,7 @@ class Gathered:
             return ""
         like = next((work for work in told if work.shard == shard), told[0])
         assert like.part is not None
-        return shlex.join(
-            ["detic-crop", "run", *like.part.words, "--out", like.folder.shown, "--shard", str(shard)]
-        )
+        return typed("detic-crop", "run", *like.part.words, "--out", like.folder.shown, "--shard", str(shard))
 
 
 @dataclass(frozen=True, slots=True)

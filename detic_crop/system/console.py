@@ -11,7 +11,8 @@ import errno
 import os
 import select
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any, TextIO, cast
 
 from detic_crop.wording import visible_lines
@@ -35,6 +36,7 @@ class Forgiving:
 
     def __init__(self, stream: TextIO | None, own: bool = False, spell: bool = False) -> None:
         self._stream, self._own, self._spell = stream, own, spell
+        self._around: Callable[[str], AbstractContextManager[None]] = _as_it_is
         self.failure: Exception | None = None
         self.encoding: str = getattr(stream, "encoding", None) or "utf-8"
 
@@ -48,12 +50,27 @@ class Forgiving:
     def write(self, text: str) -> int:
         if not isinstance(text, str):  # click asks by b"" what kind of stream this is
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        self._try("write", self._spelled(text) if self._spell else text)
+        with self._around(text):
+            self._try("write", self._spelled(text) if self._spell else text)
         return len(text)
 
     def write_codes(self, text: str) -> None:
         """Write a text whose control characters are meant: colours around what was spelled before."""
-        self._try("write", text)
+        with self._around(text):
+            self._try("write", text)
+
+    @contextlib.contextmanager
+    def enclosed(self, around: Callable[[str], AbstractContextManager[None]]) -> Iterator[None]:
+        """Let `around` enclose whatever is written meanwhile, as a bar does that stands below all text."""
+        before, self._around = self._around, around
+        try:
+            yield
+        finally:
+            self._around = before
+
+    def beside(self) -> Forgiving:
+        """Return another one for the same stream, whose writing nothing encloses."""
+        return Forgiving(self._stream, spell=self._spell)
 
     def _spelled(self, text: str) -> str:
         start = "\r" if text.startswith("\r") else ""
@@ -108,6 +125,10 @@ class Forgiving:
                 nowhere = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(nowhere, self._stream.fileno())
                 os.close(nowhere)
+
+
+def _as_it_is(text: str) -> AbstractContextManager[None]:
+    return contextlib.nullcontext()
 
 
 def open_descriptors() -> None:

@@ -17,7 +17,7 @@ import pytest
 
 import detic_crop
 from detic_crop.cli import main as cli
-from detic_crop.cli.options import GROUPS
+from detic_crop.commands.headings import GROUPS
 from detic_crop.config import CropConfig, RunOptions
 from detic_crop.report.suspicion import IMAGE_CHECKS
 from detic_crop.wording import counted

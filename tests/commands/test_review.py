@@ -286,7 +286,7 @@ def test_a_viewpoint_goes_with_any_verdict_and_without_one(finished: Path, clien
         "top": 1,
     }
     # The later one counts, but nobody takes back what somebody else says meanwhile.
-    client.say(image, "accepted")
+    given = client.say(image, "accepted").json()["verdict"]
     with reviewing(finished / "out", reviewer="other") as other:
         assert see("fluke", "top", other) == "fluke"
         assert see("", "top") == "fluke"
@@ -294,6 +294,7 @@ def test_a_viewpoint_goes_with_any_verdict_and_without_one(finished: Path, clien
         assert see("", "right", other) == ""
     last = read_review(finished / "out" / STATE / "review.csv").last[image]
     assert (last.verdict, last.reviewer, last.note) == ("accepted", "tester", "a calf")
+    assert last.time == given["time"]  # when the verdict was given
 
 
 def test_a_restart_and_a_second_page_lose_nothing(finished: Path, client: Client) -> None:

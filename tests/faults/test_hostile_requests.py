@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import random
 import re
-import select
 import socket
 import subprocess
 import sys
@@ -22,9 +20,19 @@ from detic_crop.web import answers, connections
 from tests.kit.folders import crop
 from tests.kit.photos import write_photos
 from tests.kit.processes import ROOT, posix
+from tests.kit.raw_requests import (
+    BAD_HOSTS,
+    BAD_ORIGINS,
+    LONG,
+    ODD_METHODS,
+    answer,
+    closed,
+    mutated,
+    opened,
+    refuses_more,
+    status,
+)
 from tests.kit.review import Client, reviewing
-
-LONG = 60.0  # seconds that are never needed
 
 
 @pytest.fixture(scope="module")
@@ -39,29 +47,6 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def client(out: Path) -> Iterator[Client]:
     with reviewing(out) as client:
         yield client
-
-
-def opened(client: Client, data: bytes = b"") -> socket.socket:
-    """A connection that has sent some bytes."""
-    connection = socket.create_connection(("127.0.0.1", client.port), timeout=LONG)
-    with contextlib.suppress(OSError):
-        connection.sendall(data)
-    return connection
-
-
-def answer(connection: socket.socket, patience: float = LONG) -> bytes:
-    """What comes first; nothing if it is closed, or nothing comes."""
-    with contextlib.closing(connection), contextlib.suppress(OSError):
-        if select.select([connection], [], [], patience)[0]:
-            return connection.recv(65536)
-    return b""
-
-
-def status(data: bytes) -> int:
-    """The status of an answer."""
-    found = re.match(rb"HTTP/1\.1 (\d{3}) ", data)
-    assert found, data
-    return int(found[1])
 
 
 def request(
@@ -79,30 +64,27 @@ def request(
 
 @pytest.mark.parametrize(
     "host",
-    [
-        *("evil@localhost", "localhost#x", "localhost/x", "localhost?x", "localhost:x", "localhost:99999999"),
-        *("[::1", "[localhost]", "::1", "127.0.0.1 evil", "localhost,evil.example", "x" * 300, "."),
-    ],
+    BAD_HOSTS,
 )
 def test_hosts_that_only_look_like_ours(client: Client, host: str) -> None:
     data = request(client).replace(f"127.0.0.1:{client.port}".encode(), host.encode())
-    assert status(answer(opened(client, data))) in (400, 421)
+    assert status(answer(opened(client.port, data))) in (400, 421)
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "127.0.0.1", "[::1]:8377", "[::1]"])
 def test_hosts_that_are_ours(client: Client, host: str) -> None:
-    assert status(answer(opened(client, request(client, f"Host: {host}")))) == 200
+    assert status(answer(opened(client.port, request(client, f"Host: {host}")))) == 200
 
 
 @pytest.mark.parametrize(
     "origin",
-    ["http://[::1", "http://[", "null", "\xff\xfe", "http://evil@127.0.0.1", "x" * 20_000, "//", "http://a]"],
+    BAD_ORIGINS,
 )
 def test_origins_that_are_none(client: Client, origin: str, caplog: pytest.LogCaptureFixture) -> None:
     json = ("Content-Type: application/json", "Content-Length: 2")
     for name in ("Origin", "Referer"):
         data = request(client, *json, f"{name}: {origin}", method="POST", path="api/verdict", body=b"{}")
-        assert status(answer(opened(client, data))) == (403 if name == "Origin" else 400)
+        assert status(answer(opened(client.port, data))) == (403 if name == "Origin" else 400)
     assert caplog.records == []
 
 
@@ -112,7 +94,9 @@ def test_nobody_else_makes_the_page_work(client: Client, out: Path, path: str) -
     json = ("Content-Type: application/json", "Content-Length: 2")
 
     def said(*lines: str, method: str = "POST", body: bytes = b"{}") -> int:
-        return status(answer(opened(client, request(client, *lines, method=method, path=path, body=body))))
+        return status(
+            answer(opened(client.port, request(client, *lines, method=method, path=path, body=body)))
+        )
 
     client.say(client.image(0), "rejected")
     before = (out / STATE / "journal.jsonl").read_bytes()
@@ -137,23 +121,21 @@ def test_nobody_else_makes_the_page_work(client: Client, out: Path, path: str) -
 @pytest.mark.parametrize("value", ["a\0b", "a\x01b", "a\x7fb", "a\rb"])
 @pytest.mark.parametrize("name", ["Host", "Origin", "Cookie", "X-Other"])
 def test_control_characters_in_headers(client: Client, name: str, value: str) -> None:
-    said = answer(opened(client, request(client, f"{name}: {value}")))
+    said = answer(opened(client.port, request(client, f"{name}: {value}")))
     assert status(said) in (200, 400, 403, 421)
     assert client.row()["total"] == 3
 
 
-@pytest.mark.parametrize(
-    "method", ["PUT", "DELETE", "TRACE", "OPTIONS", "CONNECT", "PATCH", "PROPFIND", "X" * 500]
-)
+@pytest.mark.parametrize("method", ODD_METHODS)
 def test_unknown_methods(client: Client, method: str) -> None:
     json = ("Content-Type: application/json",)
-    assert status(answer(opened(client, request(client, *json, method=method)))) in (405, 404, 403, 400)
+    assert status(answer(opened(client.port, request(client, *json, method=method)))) in (405, 404, 403, 400)
     outside = f"{method} / HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-    assert status(answer(opened(client, outside))) in (403, 400)
+    assert status(answer(opened(client.port, outside))) in (403, 400)
 
 
 def test_head_has_no_body(client: Client) -> None:
-    said = answer(opened(client, request(client, method="HEAD", path="")))
+    said = answer(opened(client.port, request(client, method="HEAD", path="")))
     assert status(said) == 200
     assert said.endswith(b"\r\n\r\n")
 
@@ -161,19 +143,11 @@ def test_head_has_no_body(client: Client) -> None:
 def test_without_the_secret_no_body_is_read(client: Client) -> None:
     """The answer comes before the body, and the connection ends."""
     data = b"POST /api/verdict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n"
-    connection = opened(client, data)
+    connection = opened(client.port, data)
     said = connection.recv(65536)
     assert status(said) == 403
     assert b"connection: close" in said.lower()
     assert refuses_more(connection)
-
-
-def refuses_more(connection: socket.socket) -> bool:
-    """Send until the other side has closed."""
-    with contextlib.closing(connection), contextlib.suppress(OSError):
-        while True:
-            connection.sendall(bytes(65536))
-    return True
 
 
 def test_larger_bodies_than_allowed(client: Client) -> None:
@@ -182,21 +156,21 @@ def test_larger_bodies_than_allowed(client: Client) -> None:
     for more in ("Content-Length: 1000000000", "Transfer-Encoding: chunked"):
         data = request(client, *json, more, method="POST", path="api/verdict")
         begin = b"%x\r\n" % size if "chunked" in more else b""
-        connection = opened(client, data + begin + b" " * size)
+        connection = opened(client.port, data + begin + b" " * size)
         assert status(answer(connection)) == 413
 
 
 def test_larger_headers_than_allowed(client: Client) -> None:
-    assert status(answer(opened(client, request(client, f"X-Other: {'x' * 400_000}")))) == 400
+    assert status(answer(opened(client.port, request(client, f"X-Other: {'x' * 400_000}")))) == 400
     lines = [f"X-{number}: {'x' * 50}" for number in range(9000)]
-    assert status(answer(opened(client, request(client, *lines)))) == 400
-    assert status(answer(opened(client, b"G" * 40_000))) == 400
+    assert status(answer(opened(client.port, request(client, *lines)))) == 400
+    assert status(answer(opened(client.port, b"G" * 40_000))) == 400
 
 
 def test_a_body_that_does_not_come(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "_LONGEST_BODY", 0.05)
     lines = ("Content-Type: application/json", "Content-Length: 100")
-    said = answer(opened(client, request(client, *lines, method="POST", path="api/verdict", body=b"{")))
+    said = answer(opened(client.port, request(client, *lines, method="POST", path="api/verdict", body=b"{")))
     assert status(said) == 408
 
 
@@ -207,7 +181,7 @@ def test_a_mistake_of_ours_is_one_line(
         raise RuntimeError("secret\nTraceback")
 
     monkeypatch.setattr(client.page._rows, "mask", fail)
-    said = answer(opened(client, request(client, path="api/row")))
+    said = answer(opened(client.port, request(client, path="api/row")))
     assert status(said) == 500
     assert b"secret" not in said
     until = time.monotonic() + LONG
@@ -227,14 +201,14 @@ def test_a_photo_that_became_a_special_file(client: Client, out: Path, special: 
     photo.symlink_to(special)
     try:
         path = f"photo/{client.id_of(client.image(0))}"
-        assert status(answer(opened(client, request(client, path=path)))) == 404
+        assert status(answer(opened(client.port, request(client, path=path)))) == 404
     finally:
         kept.replace(photo)
 
 
 def test_nonsense_after_a_request(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     for path in ("api/session", "../"):
-        said = answer(opened(client, request(client, path=path) + b"\0\0\0\r\n\r\n"))
+        said = answer(opened(client.port, request(client, path=path) + b"\0\0\0\r\n\r\n"))
         assert status(said) in (200, 400, 404)
     assert client.row()["total"] == 3
     assert caplog.records == []
@@ -243,23 +217,16 @@ def test_nonsense_after_a_request(client: Client, caplog: pytest.LogCaptureFixtu
 # ---------------------------------------------------------------- connections
 
 
-def closed(connection: socket.socket) -> bool:
-    """Wait until the other side closes a connection."""
-    with contextlib.suppress(OSError):
-        return connection.recv(1) == b""
-    return True
-
-
 @pytest.mark.parametrize("said", [b"", b"GET / HTT", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "])
 def test_who_asks_for_nothing_is_let_go(client: Client, monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
     monkeypatch.setattr(connections, "_PATIENCE", 0.05)
-    with contextlib.closing(opened(client, said)) as connection:
+    with contextlib.closing(opened(client.port, said)) as connection:
         assert closed(connection)
 
 
 def test_a_byte_now_and_then_does_not_help(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "_PATIENCE", 0.2)
-    with contextlib.closing(opened(client, b"GET / HTTP/1.1\r\nX-Slow: ")) as connection:
+    with contextlib.closing(opened(client.port, b"GET / HTTP/1.1\r\nX-Slow: ")) as connection:
         connection.settimeout(0.01)
         until = time.monotonic() + LONG
         while time.monotonic() < until:
@@ -277,7 +244,7 @@ def test_a_byte_now_and_then_does_not_help(client: Client, monkeypatch: pytest.M
 def test_many_idle_connections_keep_nobody_out(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "_most", lambda: 8)
     with contextlib.ExitStack() as stack:
-        idle = [stack.enter_context(contextlib.closing(opened(client, b"GET /"))) for _ in range(60)]
+        idle = [stack.enter_context(contextlib.closing(opened(client.port, b"GET /"))) for _ in range(60)]
         assert client.row()["total"] == 3
         assert closed(idle[0])  # the oldest go first
         assert client.post({"id": "none", "verdict": "accepted"}).status == 400
@@ -317,9 +284,10 @@ def test_idle_connections_and_few_files(out: Path, tmp_path: Path) -> None:
 
 def mutated_requests(client: Client, seed: int) -> Iterator[bytes]:
     """Requests of the page's browser and of others, with bytes and lines changed; without end."""
-    chance = random.Random(seed)
     body = b'{"id": "x", "verdict": "box", "box": [1, 2, 3, 4]}'
+    several = b'{"verdicts": [{"id": "x", "verdict": "accepted", "seen": ""}]}'
     json = ("Content-Type: application/json", f"Content-Length: {len(body)}", "Origin: http://127.0.0.1")
+    longer = (json[0], f"Content-Length: {len(several)}")
     whole = [
         request(client),
         request(client, path="api/row?at=x&reviewed=no&label:a=b"),
@@ -331,36 +299,20 @@ def mutated_requests(client: Client, seed: int) -> Iterator[bytes]:
         request(client, path="photo/x"),
         request(client, path="static/review.js"),
         request(client, *json, method="POST", path="api/verdict", body=body),
+        request(client, path="api/grid?after=x&size=30&individual=a&photos=b,c&reviewed=no"),
+        request(client, path="api/grid?ids=x,y"),
+        request(client, path="thumb/x/0?v=1"),
+        request(client, *longer, method="POST", path="api/verdicts", body=several),
         f"GET /?token={client.token} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(),
     ]
-    pieces = [
-        *(b"\0", b"\r\n", b"%00", b"%ff%fe", b"[", b"]", b"@", b"#", b"../", b"//", b"\xff", b"\xc3\xa9"),
-        *(b"Transfer-Encoding: chunked\r\n", b"Content-Length: 5\r\n", b"Expect: 100-continue\r\n"),
-        *(b"Connection: upgrade\r\nUpgrade: websocket\r\n", b"Host: a\r\n", b"Range: bytes=0-\r\n"),
-        *(b"[" * 3000, b'{"a":' * 900, b"NaN", b"1e999", b"\\ud800", b'"', b"9" * 400, b"\xed\xa0\x80", b"?"),
-    ]
-    while True:
-        made = bytearray(chance.choice(whole))
-        for _ in range(chance.randint(1, 4)):
-            place = chance.randrange(len(made))
-            kind = chance.randrange(4)
-            if kind == 0:
-                made[place] = chance.randrange(256)
-            elif kind == 1:
-                made[place:place] = chance.choice(pieces)
-            elif kind == 2:
-                start = made.rfind(b"\r\n", 0, place) + 2
-                made[start:start] = chance.choice(pieces)
-            else:
-                del made[place : place + chance.randint(1, 20)]
-        yield bytes(made)
+    return mutated(whole, seed)
 
 
 def test_mutated_requests(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     told = set()
-    for _, data in zip(range(250), mutated_requests(client, 1), strict=False):
-        if said := answer(opened(client, data), 0.05):
+    for _, data in zip(range(300), mutated_requests(client, 1), strict=False):
+        if said := answer(opened(client.port, data), 0.05):
             told.add(status(said))
             assert b"Traceback" not in said
     assert told <= {200, 303, 400, 403, 404, 405, 408, 409, 413, 415, 421}

@@ -311,6 +311,11 @@ def test_a_reload_keeps_page_and_marks(client: Client, browser: Browser) -> None
         expect(page.locator("#grid-title")).to_have_text("1–20 of 20")
         page.get_by_label("flag", exact=True).select_option(index=1)
         expect(page.locator("#grid-title")).not_to_have_text("1–20 of 20")
+        page.get_by_label("Reviewed or not", exact=True).select_option("note")
+        expect(page.locator("#grid-title")).to_have_text("No photo fits these filters.")
+        expect(page.locator(".card")).to_have_count(0)
+        press(page, "Space", "o", "ArrowRight", "i", "PageDown")  # there is nothing that they could mean
+        expect(page.locator("#grid")).to_be_visible()
 
 
 # ---------------------------------------------------------------- individuals
@@ -335,8 +340,7 @@ def test_all_photos_of_one_individual(finished: Path, client: Client, browser: B
         can_accept(page)
         press(page, "End", "Space", "Enter")
         toast(page, "4 accepted, 1 taken out")
-        press(page, "Escape")
-        shows(page, order[0])
+        shows(page, order[0])  # these were all: back to where the individual was asked for
         expect(page.locator("#narrowed")).to_be_hidden()
         press(page, "g")
         has_come(page, order[0])
@@ -425,6 +429,32 @@ def test_an_acceptance_that_cannot_be_saved_is_told(
         expect(page.locator("#error")).to_contain_text("No space left on device")
         has_come(page, client.image(0))  # it does not go on
     context.close()
+
+
+def test_a_picture_that_is_not_there_is_not_accepted(
+    finished: Path, client: Client, browser: Browser
+) -> None:
+    lost, late = client.image(2), client.image(5)
+    context = browser.new_context(**WIDE)
+    context.set_default_timeout(STEP_MS)
+    page = context.new_page()  # the browser complains of what is not found
+    page.goto(client.address)
+    page.wait_for_selector("body[data-shown]")
+    page.route(f"**/thumb/{client.id_of(lost)}/**", lambda route: route.fulfill(status=404))
+    with held(page, f"**/thumb/{client.id_of(late)}/**") as let_go:
+        press(page, "g")
+        expect(card(page, 2).locator(".fate")).to_have_text("stays: its crop cannot be shown")
+        expect(page.locator('.card[data-fate="accept"]:not([data-loaded])')).to_have_count(1)
+        can_accept(page)
+        press(page, "Enter")
+        toast(page, "Some pictures are not here yet")
+        assert verdicts_of(finished / "out") == {}
+        let_go()
+    expect(page.locator('.card[data-fate="accept"]:not([data-loaded])')).to_have_count(0)
+    press(page, "Enter")
+    has_come(page, client.image(30))
+    context.close()
+    assert set(verdicts_of(finished / "out")) == set(images(client)[:30]) - {lost}
 
 
 def test_cards_without_a_crop_say_why(tmp_path: Path, browser: Browser) -> None:

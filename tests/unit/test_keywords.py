@@ -37,7 +37,7 @@ OTHERS: tuple[Callable[..., Any], ...] = (detic_crop.crop_photo, detic_crop.show
 """Functions without a command."""
 OF_THE_COMMAND_LINE = {
     *(("run", "strict"), ("recrop", "strict"), ("apply", "strict"), ("merge", "quiet")),
-    ("export", "license"),
+    *(("status", "json"), ("export", "license")),
 }
 """Options about exit codes and what is printed, and other spellings of options."""
 

@@ -413,6 +413,26 @@ def test_two_processes_lose_nothing(path: Path) -> None:
     assert len(said) == 80
 
 
+def test_nobody_writes_between_what_is_decided_on_and_what_is_written(path: Path) -> None:
+    ours, theirs = VerdictLog(path), VerdictLog(path)
+    theirs._file_lock.timeout = 0.01
+    theirs.append(Verdict("a.jpg", "rejected", (), "Ann"))
+
+    def decide(new: list[Verdict]) -> list[Verdict]:
+        assert [verdict.reviewer for verdict in new] == ["Ann"]
+        with refused("review_in_use", OutputError):
+            theirs.append(Verdict("b.jpg", "rejected", (), "Ann"))
+        return [Verdict("b.jpg", "accepted"), Verdict("c.jpg", "accepted")]
+
+    written = ours.append_decided(decide)
+    assert [(verdict.image, verdict.verdict) for verdict in written] == [
+        *(("a.jpg", "rejected"), ("b.jpg", "accepted"), ("c.jpg", "accepted"))
+    ]
+    assert theirs.refresh()[-2:] == written[1:]
+    assert ours.append_decided(lambda new: []) == []
+    assert len(read_verdicts(path)) == 3
+
+
 def test_a_full_disk_is_told_and_costs_nothing_else(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = VerdictLog(path)
     log.append(Verdict("a.jpg", "whole"))

@@ -5,6 +5,7 @@ import { choose } from "./chooser.js";
 import { make, newId } from "./dom.js";
 import { JobCard } from "./job.js";
 import { isAtWork, refresh, watch } from "./jobs.js";
+import { stripOf } from "./pictures.js";
 import { Field } from "./settings.js";
 import { counted, nameOf, thousands } from "./words.js";
 
@@ -21,6 +22,7 @@ class Folder {
     this.cards = new Map();
     this.jobs = make("div");
     this.result = make("div");
+    this.pictures = make("div");
     this.problem = make("p", { className: "problem", role: "alert", hidden: true });
     this.heading = make("h1", {}, nameOf(new URLSearchParams(query).get("path") || ""));
     this.path = make("p", { className: "soft name" });
@@ -54,7 +56,7 @@ class Folder {
     } catch (error) {
       if (error.code === "offline") return;
       // A run that has only begun has no folder yet.
-      this.problem.hidden = error.code === "no_output_folder" || error.code === "not_there";
+      this.problem.hidden = Boolean(this.last && isAtWork(this.last));
       this.problem.textContent = error.message;
       this.result.replaceChildren();
     }
@@ -75,7 +77,18 @@ class Folder {
     const first = found.next.length ? found.next[0].action : "";
     const steps = [this.look(), this.review(), this.apply(), this.export(), this.teach()].filter(Boolean);
     for (const step of steps) if (step.dataset.step === first) step.classList.add("next");
-    this.result.replaceChildren(make("dl", { className: "counts" }, tiles), make("h2", {}, "What next"), make("ul", { className: "steps" }, steps));
+    this.result.replaceChildren(make("dl", { className: "counts" }, tiles), this.pictures, make("h2", {}, "What next"), make("ul", { className: "steps" }, steps));
+    this.showPictures();
+  }
+
+  // While a run goes on they would change with every look.
+  async showPictures() {
+    if (!this.found.has_audit) return;
+    try {
+      this.pictures.replaceChildren(await stripOf(this.found.query));
+    } catch {
+      this.pictures.replaceChildren();
+    }
   }
 
   step(name, title, words, ...controls) {
@@ -126,7 +139,10 @@ class Folder {
     const holder = make("div");
     const open = this.button("Choose a format …", async () => {
       open.disabled = true;
-      holder.replaceChildren(new Export(await once("commands"), this).element);
+      const [commands, formats] = await Promise.all([once("commands"), once("exports")]);
+      const form = new Export(commands.find(({ name }) => name === "export"), formats, this);
+      holder.replaceChildren(form.element);
+      form.to.focus();
     });
     const step = this.step("export", "Export", "Write what the next program reads: a trainer, Kaggle, Wildbook, a spreadsheet …", open);
     step.append(holder);
@@ -155,28 +171,37 @@ class Folder {
 }
 
 class Export {
-  constructor(commands, folder) {
-    this.folder = folder;
-    const command = commands.find(({ name }) => name === "export");
-    const [to, ...others] = command.settings;
-    this.to = new Field(to);
-    this.others = others.map((setting) => new Field(setting));
-    this.output = make("input", { id: newId("output"), autocomplete: "off" });
-    this.to.input.addEventListener("change", () => this.name());
-    this.element = make("form", { onsubmit: (event) => { event.preventDefault(); this.begin(); } }, this.to.element,
+  constructor(command, formats, folder) {
+    Object.assign(this, { formats, folder });
+    this.to = make("select", { id: newId("format"), onchange: () => this.choose() },
+      formats.map(({ name, about }) => make("option", { value: name }, `${name}: ${about}`)));
+    this.fields = command.settings.filter(({ name }) => name !== "to").map((setting) => new Field(this.withColumns(setting)));
+    this.output = make("input", { id: newId("output"), autocomplete: "off", required: true });
+    this.more = make("details", {}, make("summary", {}, "More settings"), make("div", { className: "settings" }, this.fields.map(({ element }) => element)));
+    this.element = make("form", { onsubmit: (event) => { event.preventDefault(); this.begin(); } },
+      make("div", { className: "field" }, make("label", { htmlFor: this.to.id }, "Format"), this.to),
       make("div", { className: "field" }, make("label", { htmlFor: this.output.id }, "Into the new folder"), this.output),
-      make("details", {}, make("summary", {}, "More settings"), make("div", { className: "settings" }, this.others.map(({ element }) => element))),
-      make("div", { className: "row" }, make("button", { className: "main" }, "Export")));
-    this.name();
+      this.more, make("div", { className: "row" }, make("button", { className: "main" }, "Export")));
+    this.choose();
   }
 
-  name() {
-    this.output.value = `${this.folder.found.path.replace(/[/\\]+$/, "")}_${this.to.input.value || "export"}`;
+  // A label column is chosen, not typed.
+  withColumns(setting) {
+    if (setting.heading !== "Label columns") return setting;
+    const { columns } = this.folder.found;
+    return { ...setting, type: "choice", choices: setting.name === "label" ? [...columns, "folder"] : columns, unset: "the usual name, if there is one" };
+  }
+
+  choose() {
+    const { takes } = this.formats.find(({ name }) => name === this.to.value);
+    for (const { setting, element } of this.fields) element.hidden = !takes.includes(setting.name);
+    this.more.hidden = !takes.length;
+    this.output.value = `${this.folder.found.path.replace(/[/\\]+$/, "")}_${this.to.value}`;
   }
 
   begin() {
-    const fields = [this.to, ...this.others].filter((field) => field.isSet());
-    const settings = Object.fromEntries(fields.map((field) => [field.setting.name, field.value()]));
+    const fields = this.fields.filter((field) => !field.element.hidden && field.isSet());
+    const settings = Object.fromEntries([["to", this.to.value], ...fields.map((field) => [field.setting.name, field.value()])]);
     this.folder.order("export", { output: this.output.value, settings });
   }
 }

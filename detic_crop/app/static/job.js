@@ -5,6 +5,8 @@ import { announce, make } from "./dom.js";
 import { refresh } from "./jobs.js";
 import { figuresOf, stateOf, titleOf } from "./words.js";
 
+// What the others say when they are done, the counts of the folder show as well.
+const SAYS_MORE = new Set(["audit", "export", "teach"]);
 const MAY = { stop: "Stop", continue: "Continue", remove: "Remove from the list" };
 
 export class JobCard {
@@ -31,7 +33,7 @@ export class JobCard {
     else this.bar.removeAttribute("value");
     const figures = state === "running" && progress ? figuresOf(progress) : stateOf(job);
     this.figures.textContent = figures[0].toUpperCase() + figures.slice(1);
-    const isNews = ["done", "failed", "interrupted"].includes(state);
+    const isNews = state === "failed" || state === "interrupted" || (state === "done" && SAYS_MORE.has(job.command));
     this.said.hidden = !isNews || !job.message;
     this.said.textContent = job.message;
     this.said.className = state === "failed" ? "problem" : state === "done" ? "good" : "soft";

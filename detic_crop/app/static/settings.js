@@ -3,10 +3,13 @@
 import { make, newId } from "./dom.js";
 
 export class Settings {
-  // chosen: which settings, by name.
+  // isShown: which settings have a field here.
   constructor(command, isShown) {
     this.fields = command.settings.filter(isShown).map((setting) => new Field(setting));
-    this.element = make("div", { className: "settings" }, this.fields.map((field) => field.element));
+    const headings = [...new Set(this.fields.map(({ setting }) => setting.heading))];
+    this.element = make("div", {}, headings.map((heading) => make("details", { className: "group" },
+      make("summary", {}, heading || "Others"),
+      make("div", { className: "settings" }, this.fields.filter(({ setting }) => setting.heading === heading).map(({ element }) => element)))));
   }
 
   // Only what differs from the default.

@@ -200,10 +200,11 @@ async function acceptAll(chosen) {
   return `${words.join(", ")}; u takes it back.`;
 }
 
-// The next page; after the last one what was taken out, or the card of the end.
+// The next page; after the last one the place where narrower filters were entered, what was taken out, or the card of
+// the end.
 async function goOn(words) {
   if (words) toast(words);
-  if (await load({ after: cards[cards.length - 1].id })) return;
+  if (await load({ after: cards[cards.length - 1].id }) || handlers.ended()) return;
   if (countOut()) {
     await refresh().catch(complain);
     toast(`${words} That was the last page: look at what you took out.`.trim());

@@ -121,12 +121,14 @@ async function lookAtTakenOut() {
   }
 }
 
-// After the last of them: true where the grid comes back.
-export function backFromTakenOut() {
-  if (!filters.has("photos") || !places.length) return false;
+// After the last photo of narrower filters: true where the place comes back at which they were entered.
+function backFrom(name) {
+  if (!filters.has(name) || !places.length) return false;
   goBack();
   return true;
 }
+
+export const backFromTakenOut = () => backFrom("photos");
 
 function widen() {
   while (places.length && NARROWER.some((name) => lastPlace().filters.has(name))) places.pop();
@@ -171,6 +173,7 @@ export async function startGrid(page) {
 Object.assign(handlers, {
   opened: openPhoto,
   left: leave,
+  ended: () => backFrom("individual"),
   opening: () => { if (state.grid) leave(); else showNarrowed(); },
   undoSeveral: () => {
     if (!state.grid && places.length && lastPlace().isGrid) setFilters(places.pop().filters);

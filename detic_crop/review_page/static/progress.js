@@ -22,7 +22,9 @@ export function showProgress() {
   $("bar").max = Math.max(total, 1);
   $("bar").value = reviewed;
   const left = leftOf(state.view);
-  const parts = [`${numeral(left)} left`, timeFor(left)];
-  if (filters.size) parts.push(`all: ${numeral(all.reviewed)} of ${numeral(all.total)}`);
-  $("left").textContent = parts.filter(Boolean).join(" · ");
+  const time = timeFor(left);
+  const inAll = document.createElement("span");
+  inAll.id = "in-all";
+  inAll.textContent = filters.size ? ` · all: ${numeral(all.reviewed)} of ${numeral(all.total)}` : "";
+  $("left").replaceChildren(`${numeral(left)} left${time ? ` · ${time}` : ""}`, inAll);
 }

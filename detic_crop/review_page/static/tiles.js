@@ -133,8 +133,10 @@ export class Tiles {
     }
     const { view, stage, density } = look;
     const [width, height] = [Math.round(stage.width * density), Math.round(stage.height * density)];
-    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-    else paint.clearRect(0, 0, width, height);
+    if (canvas.width !== width || canvas.height !== height) {
+      Object.assign(canvas, { width, height });
+      Object.assign(canvas.style, { width: `${width / density}px`, height: `${height / density}px` }); // pixel for pixel
+    } else paint.clearRect(0, 0, width, height);
     if (!this.isBlurred(view.scale * density)) return;
     const place = (x, y) => [Math.round((x * view.scale + view.x) * density), Math.round((y * view.scale + view.y) * density)];
     this.paintTiles(paint, view.scale * density, place);

@@ -18,7 +18,8 @@ export const handlers = {
   heard: null, // others have judged the photos with these ids
   opening: null, // a photo is about to be shown
   opened: null, // a card of the grid was clicked
-  left: null, // the grid is done
+  left: null, // the grid gives way to the card of the end
+  ended: null, // the last page of the grid is done; returns whether that leads elsewhere
   filtered: null, // other filters were chosen
   renewed: null, // the server has opened the folder anew
   undoSeveral: null, // the last verdicts were given in the grid, and are taken back
@@ -83,6 +84,7 @@ export function markBusy() {
 // Whether the card of the end is shown in place of the photo.
 export function showCard(shown) {
   state.finished = shown;
+  if (shown) $("toast").classList.remove("on"); // it would lie on the buttons of the card
   document.querySelector("main").classList.toggle("finished", shown);
   $("finish").hidden = !shown;
   $("finish-button").setAttribute("aria-expanded", String(shown));
