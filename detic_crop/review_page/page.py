@@ -29,7 +29,7 @@ from detic_crop.report.html.rendering import COLOURS, style
 from detic_crop.report.model import Audit
 from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.suspicion import FLAGS
-from detic_crop.review_page.cutouts import Tile
+from detic_crop.review_page.cutouts import Tile, path_number
 from detic_crop.review_page.describe import TAKEN_BACK, Describer, last_word
 from detic_crop.review_page.grid import Grid
 from detic_crop.review_page.rows import Filter, Mask, ReviewRows, photo_id
@@ -116,7 +116,7 @@ class ReviewPage:
                 Route("/photo/{id}", self._photo, methods=["GET"]),
                 Route("/photo/{id}/{reduction}/{column}/{row}", self._tile, methods=["GET"]),
                 Route("/crop/{id}", self._crop, methods=["GET"]),
-                Route("/crop/{id}/{number:int}", self._crop, methods=["GET"]),
+                Route("/crop/{id}/{number}", self._crop, methods=["GET"]),
                 Route("/api/session", self._session, methods=["GET"]),
                 Route("/api/row", self._row, methods=["GET"]),
                 Route("/api/counts", self._counts, methods=["GET"]),
@@ -167,8 +167,9 @@ class ReviewPage:
         if photo is None:
             return not_found()
         try:
-            data, kind = self._describer.crop_file(photo, request.path_params.get("number"))
-        except OSError:
+            number = request.path_params.get("number")
+            data, kind = self._describer.crop_file(photo, None if number is None else path_number(number))
+        except (OSError, ValueError):
             return not_found()
         return Response(data, media_type=kind)
 
