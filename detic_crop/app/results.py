@@ -94,7 +94,9 @@ def results_of(roots: Roots, jobs: Jobs, given: str) -> Results:
     """
     path = roots.path(given)
     at_work = jobs.at_work_in(path)
-    if jobs.knows(path) and not os.path.exists(path):  # a run has only begun, or was stopped before it made it
+    if jobs.knows(path) and not os.path.exists(
+        path
+    ):  # a run has only begun, or was stopped before it made it
         judged = _Judged({}, 0, 0, [])
     else:
         path = _output(roots, given)
