@@ -23,11 +23,10 @@ FAR_FIN = (0.583, 0.312, 0.634, 0.348)  # a box around the fin and back in far_f
 
 
 def picture_of_audit(browser: Browser, cropped: Path) -> None:
-    """Save the part of audit.html that begins with the most suspicious crops."""
-    page = browser.new_page(viewport={"width": 1060, "height": 1180})
+    """Save the first screen of audit.html."""
+    page = browser.new_page(viewport={"width": 1060, "height": 1000})
     page.goto((cropped / "audit.html").as_uri())
-    page.get_by_role("heading", name="Most suspicious crops").evaluate("heading => heading.scrollIntoView()")
-    page.wait_for_timeout(500)  # rows are drawn when they come into view
+    page.wait_for_function("[...document.images].slice(0, 12).every((image) => image.naturalWidth)")
     page.screenshot(path=HERE / "audit.png")
     page.close()
 

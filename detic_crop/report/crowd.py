@@ -58,9 +58,6 @@ class _Names:
         self.number_of: dict[str, int] = {}
         self.numbers = array("i")
 
-    def add(self, name: str) -> None:
-        self.numbers.append(self.number_of.setdefault(name, len(self.number_of)))
-
 
 @dataclass(slots=True)
 class Crowd:
@@ -79,8 +76,8 @@ class Crowd:
     def add(self, record: Record, groups: Sequence[str]) -> None:
         """Add a box: the one of a record, whose photo belongs to these groups."""
         self._scores.append(float("nan") if record.score is None else record.score)
-        self._species.add(_species_in(groups))
-        self._classes.add(record.class_name)
+        for names, name in ((self._species, _species_in(groups)), (self._classes, record.class_name)):
+            names.numbers.append(names.number_of.setdefault(name, len(names.number_of)))
 
     def measure(self, measures: NDArray[np.float64]) -> None:
         """Give the measures of all boxes that were added, (N, 3): area, shape, offset; see `unusual`."""
@@ -143,7 +140,10 @@ class Crowd:
 
 
 def _species_in(groups: Sequence[str]) -> str:
-    return next((name for name in groups if name.startswith(_SPECIES)), "")
+    for name in groups:
+        if name.startswith(_SPECIES):
+            return name
+    return ""
 
 
 def _above(values: NDArray[np.float32], value: float) -> float:

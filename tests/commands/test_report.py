@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 import shutil
 from collections import Counter
@@ -240,6 +241,156 @@ def with_species(run: Run, shares: Mapping[str, tuple[int, int]]) -> None:
                 key = f"{species}-{status}-{number}.jpg"
                 rows.append([key, species])
                 run.add(key, status, label=rows[-1], data=b"")
+
+
+# ---------------------------------------------------------------- head and contact sheet
+
+
+def sheet_links(page: Page, anchor: str) -> list[str]:
+    """Where the crops of a contact sheet lead."""
+    section = re.search(rf'<section id="{anchor}">(.*?)</section>', page.html, re.DOTALL)
+    return re.findall(r'<a href="([^"]*)">', section[1]) if section else []
+
+
+def test_the_head_says_what_where_and_when(run: Run) -> None:
+    run.add("a.jpg")
+    run.add("b.jpg", "resized")
+    page = run.page()
+    assert "<title>detic-crop audit: out, 1 crop of 2 photos</title>" in page.html
+    assert "Crops in out" in page.text
+    assert "photos of photos · model fake · detic-crop 1.2.3 · 29 November 2026" in page.text
+    first = page.html.index("<img")
+    assert page.html.index('class="lead"') < first < page.html.index('id="numbers"')
+
+
+def test_what_is_not_known_of_a_run_is_left_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run.add("a.jpg")
+    monkeypatch.setattr("tests.commands.test_report.MADE", Made("out"))
+    page = run.page()
+    assert "photos of photos · model fake · detic-crop\n" in page.text
+    assert "made-on" not in page.html
+
+
+def test_the_sheet_is_spread_evenly_over_species(run: Run) -> None:
+    rows: list[list[str]] = []
+    run.labels = Labels(["image", "species"], rows, "image")
+    for species, count in (("orca", 60), ("beluga", 20), ("minke", 3)):
+        for number in range(count):
+            rows.append([f"{species}{number}.jpg", species])
+            run.add(rows[-1][0], label=rows[-1])
+    page = run.page()
+    links = sheet_links(page, "sheet")
+    anchors = dict(zip(page.entries(), page.shown(), strict=True))
+    shown = Counter(re.sub(r"\d", "", anchors[link[1:]]) for link in links)
+    assert shown == {"orca.jpg": 11, "beluga.jpg": 10, "minke.jpg": 3}
+    assert "24 of 83 crops, drawn at random, evenly over values of species" in page.text
+    assert sheet_links(run.page(), "sheet") == links
+    assert len(sheet_links(page, "first")) == 12
+    assert [anchors[link[1:]] for link in sheet_links(page, "first")] == page.shown()[:12]
+
+
+def test_a_small_run_is_shown_whole_and_once(run: Run) -> None:
+    for number in range(24):
+        run.add(f"{number:02}.jpg")
+    run.add("no.jpg", "rejected")
+    page = run.page()
+    assert "all 24 crops" in page.text
+    assert len(sheet_links(page, "sheet")) == 24
+    assert sheet_links(page, "first") == []
+
+
+def test_without_an_entry_a_crop_leads_to_its_file(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gallery, "_MAX_PHOTOS", 1)
+    run.add("worst 1.jpg", score=0.3)
+    run.add("good 2.jpg")
+    page = run.page()
+    assert sorted(sheet_links(page, "sheet")) == [f"#{page.entries()[0]}", "good%202.jpg"]
+
+
+def test_doubtful_and_seen_crops_are_marked(run: Run) -> None:
+    run.add("bad.jpg", score=0.31)
+    run.add("good.jpg", score=0.95)
+    run.add("given.jpg", score=0.31, verdict="box")
+    run.add("kept.jpg", score=0.31)
+    page = run.page(verdicts={name: Verdict(name, "accepted", (), "Ann", "t") for name in ("kept.jpg",)})
+    marks = dict(re.findall(r'alt="crop of (\w+).jpg"[^>]*>(?:<span class="mark (\w+)">)?', page.html))
+    assert marks == {"bad": "doubtful", "good": "", "given": "accepted", "kept": "accepted"}
+
+
+def test_a_crop_that_is_gone_is_not_in_the_sheet(run: Run) -> None:
+    run.add("a.jpg")
+    run.add("b.jpg")
+    (run.folder.root / "a.jpg").unlink()
+    assert len(sheet_links(run.page(), "sheet")) == 1
+    (run.folder.root / "b.jpg").unlink()
+    run.folder.layout.audit_html.unlink()
+    assert "Contact sheet" not in run.page().text
+
+
+def test_the_sheet_takes_only_a_part_of_a_small_page(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(30):
+        run.add(f"{number}.jpg")
+    page = run.page()
+    assert len(sheet_links(page, "sheet")) == 24
+    monkeypatch.setattr(report, "_MAX_BYTES", 120_000)
+    page = run.page()
+    assert 0 < len(sheet_links(page, "sheet")) < 24
+    assert page.entries()
+    assert run.folder.layout.audit_html.stat().st_size <= 120_000
+
+
+# ---------------------------------------------------------------- reasons and colours
+
+
+def test_every_card_says_why_it_is_there(run: Run) -> None:
+    run.add("edge.jpg", box=(0.0, 10.0, 30.0, 30.0))
+    run.add("good.jpg")
+    run.add("none.jpg", "resized", presence=0.05)
+    page = run.page()
+    said = dict(
+        re.findall(
+            r'<article[^>]*>\n<h3 class="name"><a [^>]*>(.*?)</a>.*?<ul class="reasons">(.*?)</ul>',
+            page.html,
+            re.DOTALL,
+        )
+    )
+    assert said == {
+        "edge.jpg": "<li>The box touches the left edge: the animal may be cut off</li>",
+        "good.jpg": "<li>Nothing speaks against it but its score of 0.90</li>",
+        "none.jpg": "<li>No animal was found; presence 0.05</li>",
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "said", "expected"),
+    [
+        ({}, None, {"chosen": 1, "cut": 1, "halo": 2}),
+        ({"verdict": "accepted"}, None, {"taken": 1, "cut": 1, "halo": 2}),
+        ({}, "accepted", {"taken": 1, "cut": 1, "halo": 2}),
+        ({}, "box", {"taken": 1, "chosen": 1, "cut": 1, "halo": 3}),
+        (
+            {"verdict": "box", "detector_box": (1.0, 1.0, 9.0, 9.0), "score": None},
+            None,
+            {"taken": 1, "chosen": 1, "cut": 1, "halo": 3},
+        ),
+        ({"verdict": "accepted"}, "undone", {"chosen": 1, "cut": 1, "halo": 2}),
+    ],
+)
+def test_a_box_of_a_person_is_told_from_the_detectors(
+    run: Run, values: Mapping[str, Any], said: str | None, expected: Mapping[str, int]
+) -> None:
+    run.add("a.jpg", **values)
+    boxes = ((20.0, 10.0, 50.0, 35.0),) if said == "box" else ()
+    page = run.page(verdicts={"a.jpg": Verdict("a.jpg", said, boxes, "Ann", "t")} if said else {})
+    article = Page(page.html[page.html.index("<article") : page.html.index("</article>") + 10])
+    assert Counter(attributes["class"].split()[1] for attributes in article.all("rect")) == expected
+
+
+def test_no_colour_stands_outside_the_sheet_of_colours() -> None:
+    folder = Path(gallery.__file__).parent
+    for name in ("report.css", "compare.css"):
+        text = (folder / name).read_text("utf-8")
+        assert re.findall(r"#[0-9a-fA-F]{3,8}\b(?=[^{]*[;}])|\brgba?\(", text) == []
 
 
 # ---------------------------------------------------------------- numbers
@@ -869,3 +1020,16 @@ def test_a_run_writes_it_and_audit_writes_the_same(tmp_path: Path) -> None:
     elsewhere = (tmp_path / "elsewhere" / "audit.html").read_bytes()
     assert elsewhere != first  # it names its folder
     assert same_page(elsewhere) == same_page(first)
+
+
+def test_the_day_is_that_of_the_last_run(tmp_path: Path) -> None:
+    write_photos(tmp_path / "in", 3)
+    result = crop(tmp_path / "in", tmp_path / "out")
+    layout = result.folder.layout
+    told = json.loads(layout.run_json.read_bytes())
+    layout.run_json.write_text(json.dumps(told | {"started": "2019-07-03T10:00:00+0200"}))
+    api.write_audit(tmp_path / "out")
+    assert "3 July 2019" in layout.audit_html.read_text()
+    layout.run_json.unlink()
+    api.write_audit(tmp_path / "out")
+    assert "made-on" not in layout.audit_html.read_text()

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
 import re
 import runpy
 import shlex
 import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
 import click
 import pytest
+from PIL import Image
 
 import detic_crop
+from detic_crop.app.child import TOKEN_VARIABLE
 from detic_crop.cli import main as cli
 from detic_crop.cli.main import cli as commands
 from detic_crop.detectors.boxes_file import formats
 from detic_crop.report.metadata_columns import METADATA, POSITION
 from detic_crop.report.suspicion import FLAGS
 from detic_crop.report.table import ANIMAL_COLUMNS, COLUMNS
+from tests.kit.app import serving
 from tests.kit.onnx_models import v8
 
 ROOT = Path(__file__).parents[2]
@@ -222,7 +228,7 @@ def use(command: str) -> None:
     """Run a command as a reader would type it; those that need a network, weights or a person are parsed."""
     name, *arguments = shlex.split(command)[1:]
     if (
-        name in ("weights", "review", "teach")
+        name in ("weights", "review", "app", "teach")
         or "lite:" in command
         or "torchvision:" in command
         or "hf:" in command
@@ -251,6 +257,31 @@ def test_python_runs(page: str) -> None:
     assert found
     for block in found:
         exec(compile(block, page, "exec"), names)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+def test_what_is_asked_of_the_app_is_answered(here: Path, tmp_path: Path) -> None:
+    """In order, as one script; jobs are not begun, so that each answer is the same every time."""
+    script = "\n".join(block for block in blocks("sh", text_of("docs/app.md")) if "curl " in block)
+    assert script.count("curl ") >= 5
+    with serving([here], tmp_path / "state", work=False) as app:
+        script = script.replace("http://localhost:8377", f"http://127.0.0.1:{app.port}")
+        strict = 'set -e; curl() { command curl -sS --fail-with-body "$@"; }'
+        done = subprocess.run(
+            ["bash", "-c", f"{strict}\n{script}"],
+            env={**os.environ, TOKEN_VARIABLE: app.guard.token},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert '"name":"train_images"' in done.stdout
+        assert app.api("GET", "/jobs/1")["state"] == "queued"
+    assert json.loads((here / "row_and_crop.json").read_text())["row"]["status"] == "cropped"
+    with Image.open(here / "crop.jpg") as crop:
+        assert crop.size == (384, 384)
+    assert '"status":"cropped"' in (here / "headers.txt").read_text()
 
 
 @pytest.mark.slow

@@ -311,6 +311,11 @@ def test_a_reload_keeps_page_and_marks(client: Client, browser: Browser) -> None
         expect(page.locator("#grid-title")).to_have_text("1–20 of 20")
         page.get_by_label("flag", exact=True).select_option(index=1)
         expect(page.locator("#grid-title")).not_to_have_text("1–20 of 20")
+        page.get_by_label("Reviewed or not", exact=True).select_option("note")
+        expect(page.locator("#grid-title")).to_have_text("No photo fits these filters.")
+        expect(page.locator(".card")).to_have_count(0)
+        press(page, "Space", "o", "ArrowRight", "i", "PageDown")  # there is nothing that they could mean
+        expect(page.locator("#grid")).to_be_visible()
 
 
 # ---------------------------------------------------------------- individuals

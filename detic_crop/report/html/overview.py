@@ -40,6 +40,7 @@ VERDICTS: Mapping[str, str] = {
 
 _MAX_FAILURES = 100
 _MAX_GROUPS = 100
+_FIRST_GROUPS = 12  # rows that are not folded away
 _MAX_LEAKS = 10
 _OF_ALL = frozenset({"not_found", "not_listed", "truncated_file", "damaged_file"}) | IMAGE_CHECKS
 """Flags that say nothing against a box: photos that were resized whole may have them, too."""
@@ -146,6 +147,7 @@ def overview(audit: Audit, tally: Tally, made: Made) -> dict[str, Any]:
         "classes": tally.rates.classes(),
         "species": tally.rates.species(),
         "max_groups": _MAX_GROUPS,
+        "first_groups": _FIRST_GROUPS,
         "max_leaks": _MAX_LEAKS,
         "plots": [*plots(tally.spread, audit.config), *filter(None, [times_plot(tally.times)])],
         "score_rows": score_rows(tally.rates, audit.config.conf),
