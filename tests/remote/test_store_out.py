@@ -145,6 +145,25 @@ def test_what_a_run_is_doing_goes_up_beside_the_work(photos: Path, monkeypatch: 
     assert json.loads(objects(OUT)[f"{STATE}/progress.json"])["phase"] == "ended"
 
 
+def test_status_of_a_store_and_of_its_shards(photos: Path) -> None:
+    crop(photos, OUT, shard="0/2")
+    before = objects(OUT)
+    found = api.status(OUT)
+    assert [part.state for part in found.shards] == ["done", "not run"]
+    assert (found.whole.total, found.whole.done) == (11, found.statuses.total())
+    assert objects(OUT) == before
+    crop(photos, OUT, shard="1/2")
+    assert api.status(OUT).next == [f"detic-crop merge {OUT}"]
+    api.merge(OUT)
+    merged = api.status(OUT)
+    assert (merged.whole.state, merged.whole.done, merged.whole.total) == ("done", 11, 11)
+    lease = {"pid": 7, "host": "node7", "since": "then", "renewed": time.time(), "token": "x"}
+    store_of(OUT).write(f"{OUT}/{LOCK}", json.dumps(lease).encode())
+    assert api.status(OUT).whole.state == "running"
+    store_of(OUT).write(f"{OUT}/{LOCK}", json.dumps(lease | {"renewed": time.time() - 1000}).encode())
+    assert api.status(OUT).whole.state == "done"
+
+
 def test_a_store_holds_what_a_disk_would(photos: Path, reference: dict[str, bytes]) -> None:
     result = crop(photos, OUT)
     assert_like(OUT, reference)
