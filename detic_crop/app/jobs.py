@@ -117,8 +117,9 @@ class Jobs:
                 "app_is_running",
                 f"another `detic-crop app` keeps its jobs in {state}; use that one, or pass --state FOLDER",
             ) from None
-        except OSError as error:
-            raise OutputError("unwritable_state", f"{state} cannot be written: {error.strerror}") from error
+        except (OSError, NotImplementedError) as error:  # the latter: a file system without locks
+            why = getattr(error, "strerror", None) or "it is on a file system without locks"
+            raise OutputError("unwritable_state", f"{state} cannot be written: {why}") from error
         self._files = dict(job_folders(self._folder))
         self._jobs = {number: job for number, files in self._files.items() if (job := _read(files))}
 

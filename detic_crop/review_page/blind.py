@@ -102,7 +102,7 @@ def open_blind_page(folder: OutputFolder, input: str | os.PathLike[str] | None, 
         UsageError: there is no sample, this person has judged it already with all that is known, none of the
             photos is in `input`, or a file of the folder is damaged.
     """
-    audit, records = audit_to_review(folder, input)
+    audit, records, journal_size = audit_to_review(folder, input)
     sample = [drawn.image for drawn in load_sample(folder)]
     if not sample:
         raise UsageError(
@@ -122,7 +122,7 @@ def open_blind_page(folder: OutputFolder, input: str | os.PathLike[str] | None, 
     ]
     log = OwnVerdicts(VerdictLog(path), reviewer)
     rows = BlindRows(photos, log.refresh(), reviewer)
-    return ReviewPage(folder, audit, rows, BlindDescriber(folder, audit), log, reviewer, NoGrid)
+    return ReviewPage(folder, audit, rows, BlindDescriber(folder, audit), log, reviewer, journal_size, NoGrid)
 
 
 def _refuse_same_person(

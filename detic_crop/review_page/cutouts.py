@@ -33,6 +33,17 @@ _QUALITY = 92
 _LONGEST_NUMBER = 6  # digits
 
 
+def path_number(text: str) -> int:
+    """Return a number of an address.
+
+    Raises:
+        ValueError: it is none, or longer than any that means something.
+    """
+    if not (text.isascii() and text.isdecimal() and len(text) <= _LONGEST_NUMBER):
+        raise ValueError("expected a number")
+    return int(text)
+
+
 class Tile(NamedTuple):
     """Which part of a photo a tile shows.
 
@@ -53,9 +64,7 @@ class Tile(NamedTuple):
         Raises:
             ValueError: they name none.
         """
-        if not all(n.isascii() and n.isdecimal() and len(n) <= _LONGEST_NUMBER for n in numbers):
-            raise ValueError("expected three numbers")
-        tile = cls(*map(int, numbers))
+        tile = cls(*map(path_number, numbers))
         if tile.reduction not in REDUCTIONS:
             raise ValueError(f"expected a reduction of {', '.join(map(str, REDUCTIONS))}")
         return tile

@@ -22,13 +22,14 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.records import Record
 from detic_crop.folder.state import load_sample
+from detic_crop.folder.there import is_there
 from detic_crop.folder.verdicts import VerdictLog
 from detic_crop.folder.whereabouts import look_for_photos
 from detic_crop.report.html.rendering import COLOURS, style
 from detic_crop.report.model import Audit
 from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.suspicion import FLAGS
-from detic_crop.review_page.cutouts import Tile
+from detic_crop.review_page.cutouts import Tile, path_number
 from detic_crop.review_page.describe import TAKEN_BACK, Describer, last_word
 from detic_crop.review_page.grid import Grid
 from detic_crop.review_page.rows import Filter, Mask, ReviewRows, photo_id
@@ -56,6 +57,7 @@ class ReviewPage:
         describer: reads what the page shows of a photo.
         log: where the verdicts go.
         reviewer: name of the person who judges.
+        journal_size: bytes of the journal that the page knows; one of another size has gone on.
         grid: what answers of many photos at once.
 
     Attributes:
@@ -72,6 +74,7 @@ class ReviewPage:
         describer: Describer,
         log: Verdicts,
         reviewer: str,
+        journal_size: int,
         grid: type[Grid] = Grid,
     ) -> None:
         self.edition = 0
@@ -84,7 +87,7 @@ class ReviewPage:
         self._grid = grid(rows, describer, self._writer)
         self._config = audit.config
         self._reviewer = reviewer
-        self._journal_size = folder.layout.journal.stat().st_size
+        self._journal_size = journal_size
         static = resources.files("detic_crop.review_page").joinpath("static")
         self._static = {file.name: file.read_bytes() for file in static.iterdir() if file.is_file()}
         self._static[COLOURS] = utf8(style(COLOURS))
@@ -113,7 +116,7 @@ class ReviewPage:
                 Route("/photo/{id}", self._photo, methods=["GET"]),
                 Route("/photo/{id}/{reduction}/{column}/{row}", self._tile, methods=["GET"]),
                 Route("/crop/{id}", self._crop, methods=["GET"]),
-                Route("/crop/{id}/{number:int}", self._crop, methods=["GET"]),
+                Route("/crop/{id}/{number}", self._crop, methods=["GET"]),
                 Route("/api/session", self._session, methods=["GET"]),
                 Route("/api/row", self._row, methods=["GET"]),
                 Route("/api/counts", self._counts, methods=["GET"]),
@@ -164,8 +167,9 @@ class ReviewPage:
         if photo is None:
             return not_found()
         try:
-            data, kind = self._describer.crop_file(photo, request.path_params.get("number"))
-        except OSError:
+            number = request.path_params.get("number")
+            data, kind = self._describer.crop_file(photo, None if number is None else path_number(number))
+        except (OSError, ValueError):
             return not_found()
         return Response(data, media_type=kind)
 
@@ -320,21 +324,23 @@ def open_page(folder: OutputFolder, input: str | os.PathLike[str] | None, review
         UsageError: there are no finished photos, none of them is in `input`, or a file of the folder is
             damaged.
     """
-    audit, records = audit_to_review(folder, input)
+    audit, records, journal_size = audit_to_review(folder, input)
     # A label row without a photo shows nothing that could be judged.
     photos = [photo for photo in audit.photos.in_order() if photo.record.image in records]
     columns = audit.labels.columns if audit.labels else []
     log = VerdictLog(folder.layout.review)
     sample = [drawn.image for drawn in load_sample(folder)]
     rows = ReviewRows(photos, columns, log.refresh(), sample)
-    return ReviewPage(folder, audit, rows, Describer(folder, audit), log, reviewer)
+    return ReviewPage(folder, audit, rows, Describer(folder, audit), log, reviewer, journal_size)
 
 
 def audit_to_review(
     folder: OutputFolder, input: str | os.PathLike[str] | None
-) -> tuple[Audit, Mapping[str, Record]]:
-    """Return what is known of a folder, and its records, as its journal is now; see `open_page`."""
+) -> tuple[Audit, Mapping[str, Record], int]:
+    """Return what is known of a folder, its records, and the bytes of its journal now; see `open_page`."""
     folder.require_run()
+    # Before it is read: what a run adds meanwhile is not known, and must be told later.
+    journal_size = folder.layout.journal.stat().st_size if is_there(folder.layout.journal) else 0
     state = replay(folder.layout.journal)
     if state.config is None or not state.records:
         raise UsageError(
@@ -342,7 +348,7 @@ def audit_to_review(
             f"{folder.layout.root} has no finished photos yet; run its `detic-crop run` command again first",
         )
     whereabouts = look_for_photos(folder, state.records, input)
-    return Audit.of(folder, state.records, state.config, whereabouts), state.records
+    return Audit.of(folder, state.records, state.config, whereabouts), state.records, journal_size
 
 
 def _spoken(filter_name: str, value: str) -> str:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from detic_crop import api
+from detic_crop.app import serve
+from detic_crop.app.child import TOKEN_VARIABLE
 from detic_crop.app.jobs import Jobs
 from tests.kit.app import PATIENCE, AppClient, serving
 from tests.kit.errors import refused
@@ -233,6 +236,60 @@ def test_models_that_are_there(idle: AppClient) -> None:
     told = idle.api("GET", "/models")
     assert told["installed"][0]["name"] == "lite"
     assert ["boxes:FILE"] in [kind["forms"] for kind in told["kinds"]]
+
+
+# ---------------------------------------------------------------- the command
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (b"short", "must hold 20 to 1024"),
+        (b"x" * 2000, "must hold"),
+        (b"\xe9" * 30, "not ASCII"),
+        (None, "No such"),
+    ],
+)
+def test_tokens_that_keep_nobody_out(tmp_path: Path, text: bytes | None, why: str) -> None:
+    file = tmp_path / "token"
+    if text is not None:
+        file.write_bytes(text)
+    with refused("bad_token", names=[str(file), why]):
+        api.app(root=tmp_path, token_file=file, open_browser=False, state=tmp_path / "state")
+
+
+def test_the_variable_is_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, "short")
+    with refused("bad_token", names=[TOKEN_VARIABLE]):
+        api.app(root=tmp_path, open_browser=False, state=tmp_path / "state")
+    monkeypatch.setenv(TOKEN_VARIABLE, "x" * 30)
+    assert serve._token(None) == "x" * 30
+    (tmp_path / "token").write_text("y" * 30 + "\n")
+    assert serve._token(tmp_path / "token") == "y" * 30
+
+
+def test_a_token_outlives_the_server(data: Path, tmp_path: Path) -> None:
+    """The address of the page stays, and a cookie tells nothing of the token."""
+    token = "z" * 30
+    told = []
+    for _ in range(2):
+        with serving([data], tmp_path / "state", token=token, work=False) as client:
+            assert client.ask("GET", "/api/v1/about").status == 200
+            entry = client.ask("GET", f"/?token={token}", headers={"Authorization": None})
+            assert entry.status == 303
+            assert token not in entry.headers["set-cookie"]
+            told.append((client.guard.room, client.guard.secret))
+    assert told[0] == told[1]
+
+
+def test_what_the_command_refuses(data: Path, tmp_path: Path) -> None:
+    with refused("bad_root", names=["boxes.csv"]):
+        api.app(root=data / "boxes.csv", open_browser=False, state=tmp_path / "state")
+    with refused("bad_value", names=["--at-once"]):
+        api.app(root=data, open_browser=False, state=tmp_path / "state", at_once=0)
+    (tmp_path / "file").write_text("")
+    with refused("unwritable_state", names=[str(tmp_path / "file")]):
+        Jobs(tmp_path / "file")
 
 
 # ---------------------------------------------------------------- who is let in

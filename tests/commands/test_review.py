@@ -36,7 +36,7 @@ from detic_crop.photos.keys import STATE
 from detic_crop.web import server
 from detic_crop.web.guard import is_local
 from tests.kit.errors import complained, refused
-from tests.kit.folders import crop, files_of, product, rows_of
+from tests.kit.folders import crop, product, product_and_state, rows_of
 from tests.kit.photos import write_damaged, write_photo, write_photos
 from tests.kit.processes import run_python
 from tests.kit.review import Client, reviewing
@@ -328,9 +328,9 @@ def test_the_round_trip(finished: Path, tmp_path: Path) -> None:
     changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
     assert changed == {"audit.csv", "audit.html", *(names[image] for image in images[1:])}
     assert names[images[3]] not in after
-    settled = files_of(tmp_path / "out")
+    settled = product_and_state(tmp_path / "out")
     assert api.apply(tmp_path / "out", quiet=True).done == 0
-    assert files_of(tmp_path / "out") == settled
+    assert product_and_state(tmp_path / "out") == settled
     said = {row["image"]: row["verdict"] for row in rows_of(tmp_path / "out") if row["verdict"]}
     assert said == dict(zip(images, ("accepted", "whole", "box", "rejected"), strict=True))
 

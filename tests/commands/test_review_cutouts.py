@@ -179,6 +179,12 @@ def test_other_numbers_name_no_tile(client: Client, numbers: str) -> None:
     assert client.get(address(client, "plain.jpg", Tile(1, 2, 1))).status == 200
 
 
+@pytest.mark.parametrize("number", ["0", "1", "-1", "x", "%C2%B2", "9" * 5000])
+def test_other_numbers_name_no_crop(client: Client, number: str) -> None:
+    """One animal was cropped of each photo, so no crop has a number."""
+    assert client.get(f"/crop/{client.id_of('plain.jpg')}/{number}").status == 404
+
+
 def test_photos_that_are_not_there_have_none(client: Client) -> None:
     assert client.get("/photo/0000000000000000/1/0/0").status == 404
     assert client.get(address(client, "bad/text.jpg", Tile(1, 0, 0))).status == 404
