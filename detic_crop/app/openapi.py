@@ -21,8 +21,9 @@ from detic_crop.wording import utf8
 BASE = "/api/v1"
 _REF = "#/components/schemas/{name}"
 _ABOUT = (
-    "What the commands of detic-crop do, for programs. Show the token as `Authorization: Bearer TOKEN`. "
-    "Paths lie in the folders of --root. What cannot be done is answered with a code that stays and one line."
+    "What the commands of detic-crop do, for programs. Show the token in a header, "
+    "Authorization: Bearer TOKEN. Paths lie in the folders of --root. What cannot be done is answered "
+    "with a code and one line."
 )
 _PHOTOS = ("image/jpeg", "image/png", "image/webp", "application/octet-stream")  # and any other image/…
 _EVERYWHERE = {
@@ -183,7 +184,12 @@ def docs_page(described: Mapping[str, Any]) -> bytes:
     for path, methods in described["paths"].items():
         for method, each in methods.items():
             groups.setdefault(each["tags"][0], []).append({"method": method.upper(), "path": path, **each})
-    return utf8(template.render(groups=groups, described=described, base=BASE, type_of=_type_of))
+    groups["About"] = groups.pop("About", [])  # last: people look for the others
+    return utf8(
+        template.render(
+            groups=groups, described=described, base=BASE, type_of=_type_of, everywhere=_EVERYWHERE
+        )
+    )
 
 
 def docs_style() -> bytes:

@@ -226,9 +226,9 @@ _WORDS: Mapping[str, Callable[[_Seen], str]] = {
 
 def _percent(share: float) -> str:
     per_cent = 100 * share
-    return f"{per_cent:.0f} %" if per_cent >= 1 or not per_cent else f"{per_cent:.1g} %"
+    return f"{per_cent:.0f}\u00a0%" if per_cent >= 1 or not per_cent else f"{per_cent:.1g}\u00a0%"
 
 
 def _most(share: float) -> str:
     """Return a share of others in per cent, rounded down: the box itself is one of them, so never 100."""
-    return f"{min(99, int(100 * share))} %"
+    return f"{min(99, int(100 * share))}\u00a0%"

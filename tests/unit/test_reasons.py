@@ -37,7 +37,8 @@ def reasons(
     """Those of a record among others."""
     photos = judge([Row(record, groups=groups), *(others or [])], CONFIG)
     photo: AuditPhoto = photos[record.image]
-    return reasons_for(photo, CONFIG, photos.standing(record.image), found)
+    said = reasons_for(photo, CONFIG, photos.standing(record.image), found)
+    return [words.replace("\u00a0", " ") for words in said]
 
 
 def crowd(count: int, species: str = "", **values: Any) -> list[Row]:

@@ -9,7 +9,7 @@ import { stripOf } from "./pictures.js";
 import { counted, nameOf, plain, thousands } from "./words.js";
 
 const REVIEWER = "detic-crop reviewer";
-const STATUS = { cropped: "cropped", resized: "nothing found", skipped: "no crop", rejected: "rejected", failed: "failed" };
+const STATUS = { cropped: "cropped", resized: "whole photo", skipped: "no crop", rejected: "rejected", failed: "failed" };
 
 export async function showFolder(screen, query) {
   const folder = new Folder(screen, query);
