@@ -361,8 +361,6 @@ def _words(setting: Setting, value: Any, changes: bool) -> list[str]:
     """Return a setting as the command line takes it."""
     if setting.kind is bool:
         if setting.name in _CROPS and changes:
-            return [
-                setting.option if value else f"--{'' if value else 'no-'}{setting.option.removeprefix('--')}"
-            ]
+            return [f"--{'' if value else 'no-'}{setting.option.removeprefix('--')}"]
         return [setting.option] if value else []
     return [f"{setting.option}={value}"]

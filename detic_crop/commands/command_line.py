@@ -66,7 +66,7 @@ def recrop_words(
             continue
         option = f"--{name.replace('_', '-')}"
         if isinstance(value, bool):
-            words += [option if value else option.replace("--", "--no-", 1)]
+            words += [f"--{'' if value else 'no-'}{option.removeprefix('--')}"]
         else:
             words += [option, _absolute_value(value)]
     return [*words, "--out"]

@@ -193,7 +193,9 @@ class ProgressFile:
             self._folder.write(path, msgspec.json.format(msgspec.json.encode(self._now), indent=2) + b"\n")
             self._folder.mirror.tell(path, is_due=is_due)
         except (DeticCropError, OSError, UnicodeEncodeError) as error:
-            if not self._is_failing:
+            # Of a folder that was replaced the work itself says so, and does not go on.
+            is_ours = getattr(error, "code", "") != "folder_replaced"
+            if is_ours and not self._is_failing:
                 _log.info("%s cannot be written: %s; the work goes on", path, one_line(error))
             self._is_failing = True
 

@@ -46,7 +46,7 @@ def left_in(folder: Path) -> dict[str, bytes]:
     found = {
         name: said_by(name, data)
         for name, data in files_of(folder).items()
-        if not name.endswith(("audit.html", "run.json", "lock", "written.json"))
+        if not name.endswith(("audit.html", "run.json", "lock", "written.json", "progress.json"))
         and name not in ("estimate.json", "datacard.md")
     }
     return without_checksums(found)

@@ -197,7 +197,7 @@ def test_the_folder_of_another_user(place: Path, folders: tuple[Path, Path], hid
     code = (
         "import os, sys\n"
         "from detic_crop.cli import main as cli\n"
-        "import detic_crop.api, detic_crop.web.server, xlsxwriter\n"
+        "import detic_crop.api, detic_crop.review_page.page, detic_crop.web.server, xlsxwriter\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "sys.exit(cli.main(sys.argv[1:]))\n"
     )

@@ -236,7 +236,7 @@ def use(command: str) -> None:
     ):
         understood(command)
         return
-    assert cli.main([name, *arguments, *([] if name == "audit" else ["--quiet"])]) == 0, command
+    assert cli.main([name, *arguments, *([] if name in ("audit", "status") else ["--quiet"])]) == 0, command
 
 
 @pytest.mark.slow
