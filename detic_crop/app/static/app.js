@@ -22,7 +22,7 @@ async function route(isFirst) {
   }
   document.body.dataset.shown = name || "home";
   document.title = `${document.querySelector("h1")?.textContent || ""} – detic-crop`;
-  if (isFirst !== true) screen.focus();
+  if (isFirst !== true) screen.focus({ preventScroll: true });
 }
 
 window.addEventListener("hashchange", () => route());
