@@ -38,6 +38,7 @@ class Job(msgspec.Struct, kw_only=True):
         outcome: how it ended.
         said: the line of the error, or the last one.
         attempts: how often it was begun.
+        exit_code: of its command; None: it has not ended, or was killed.
     """
 
     id: int
@@ -55,6 +56,7 @@ class Job(msgspec.Struct, kw_only=True):
     outcome: Literal["", "done", "failed", "interrupted"] = ""
     said: str = ""
     attempts: int = 0
+    exit_code: int | None = None
 
     @property
     def state(self) -> State:

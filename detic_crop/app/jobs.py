@@ -204,6 +204,11 @@ class Jobs:
         path = os.path.realpath(folder)
         return [job for job in self.all() if job.order != "ended" and path in job.folders]
 
+    def knows(self, folder: str) -> bool:
+        """Return whether any job is about a folder."""
+        path = os.path.realpath(folder)
+        return any(path in job.folders for job in self.all())
+
     # ------------------------------------------------------------ the queue
 
     def start(self) -> None:
@@ -253,7 +258,7 @@ class Jobs:
         files = self._files[job.id]
         files.forget_attempt()
         job = msgspec.structs.replace(
-            job, order="begun", started=time.time(), attempts=job.attempts + 1, said=""
+            job, order="begun", started=time.time(), attempts=job.attempts + 1, said="", exit_code=None
         )
         self._save(job)
         command = [sys.executable, "-P", "-m", "detic_crop.app.child", str(files.folder), *job.arguments]
@@ -287,6 +292,8 @@ class Jobs:
             job.order, job.attempts = "queued", job.attempts - 1
             self._save(job)
             return
+        code = (ended or {}).get("code")
+        job.exit_code = code if isinstance(code, int) else None
         self._judge(job, *outcome_of(job, ended))
 
     def _is_at_work(self, job: Job) -> bool:
