@@ -353,6 +353,14 @@ def test_pages_that_cannot_be(client: Client) -> None:
     assert client.get("/api/grid?photos=none").json()["cards"] == []
 
 
+@pytest.mark.parametrize("number", ["1", "-1", "x", "%C2%B2", "9" * 5000])
+def test_other_numbers_name_no_picture(client: Client, number: str) -> None:
+    """One animal was cropped of each photo: its picture is number 0."""
+    id = page_of(client, size=1)["cards"][0]["id"]
+    assert client.get(f"/thumb/{id}/0").status == 200
+    assert client.get(f"/thumb/{id}/{number}").status == 404
+
+
 def test_others_get_no_grid(client: Client) -> None:
     id = page_of(client, size=1)["cards"][0]["id"]
     for path in ("/api/grid", f"/thumb/{id}/0"):
