@@ -86,7 +86,10 @@ class Grid:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             cards = list(pool.map(self._card, ranks))
         before = int(mask[: ranks[0]].sum()) if ranks else 0
-        return json_answer({"cards": cards, "before": before, **self._rows.both_progresses(mask)})
+        after = int(mask[ranks[-1] + 1 :].sum()) if ranks else 0
+        return json_answer(
+            {"cards": cards, "before": before, "after": after, **self._rows.both_progresses(mask)}
+        )
 
     def _named(self, ids: str) -> list[int]:
         """Return the ranks of photos that are named one by one."""
