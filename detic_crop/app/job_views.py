@@ -42,7 +42,10 @@ class JobView(msgspec.Struct):
         command: ``run``, ``recrop``, ``audit``, ``apply``, ``teach`` or ``export``.
         state: ``queued``, ``running``, ``stopping``, ``done``, ``failed`` or ``interrupted``.
         message: the line of the error, or the last one that it printed.
+        exit_code: of the command, as the terminal gets it: 4 where `teach` does not help; null while it is
+            not over, or where it was killed.
         input, output: paths, as in the request; `output` is empty where the command has none.
+        input_query: the input as part of an address.
         folder: the output folder that it is about: that of the crops.
         folder_query: the same as part of an address.
         settings: as they were asked for.
@@ -57,8 +60,10 @@ class JobView(msgspec.Struct):
     command: str
     state: State
     message: str
+    exit_code: int | None
     input: str
     output: str
+    input_query: str
     folder: str
     folder_query: str
     settings: dict[str, Any]
@@ -81,8 +86,10 @@ def job_view(jobs: Jobs, job: Job) -> JobView:
         command=job.command,
         state=state,
         message=visible(job.said),
+        exit_code=job.exit_code,
         input=job.input,
         output=job.output,
+        input_query=query_of(job.input),
         folder=folder,
         folder_query=query_of(folder),
         settings=job.settings,

@@ -60,6 +60,7 @@ class Job(msgspec.Struct, kw_only=True):
         outcome: how it ended.
         said: the line of the error, or the last one.
         attempts: how often it was begun.
+        exit_code: of its command; None: it has not ended, or was killed.
     """
 
     id: int
@@ -77,6 +78,7 @@ class Job(msgspec.Struct, kw_only=True):
     outcome: Literal["", "done", "failed", "interrupted"] = ""
     said: str = ""
     attempts: int = 0
+    exit_code: int | None = None
 
     @property
     def state(self) -> State:
@@ -250,6 +252,11 @@ class Jobs:
         path = os.path.realpath(folder)
         return [job for job in self.all() if job.order != "ended" and path in job.folders]
 
+    def knows(self, folder: str) -> bool:
+        """Return whether any job is about a folder."""
+        path = os.path.realpath(folder)
+        return any(path in job.folders for job in self.all())
+
     # ------------------------------------------------------------ the queue
 
     def start(self) -> None:
@@ -299,6 +306,7 @@ class Jobs:
         files = self._files[job.id]
         files.forget_attempt()
         job.order, job.started, job.attempts, job.said = "begun", time.time(), job.attempts + 1, ""
+        job.exit_code = None
         self._save(job)
         command = [sys.executable, "-P", "-m", "detic_crop.app.child", str(files.folder), *job.arguments]
         environment = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
@@ -340,6 +348,7 @@ class Jobs:
             self._judge(job, "interrupted", "its process was killed; what was finished is kept")
             return
         code, said = ended.get("code"), str(ended.get("said", ""))
+        job.exit_code = code if isinstance(code, int) else None
         if code == 0:
             self._judge(job, "done", said)
         elif code in _STOPPED or job.stop:

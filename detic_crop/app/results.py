@@ -94,11 +94,13 @@ def results_of(roots: Roots, jobs: Jobs, given: str) -> Results:
     """
     path = roots.path(given)
     at_work = jobs.at_work_in(path)
-    if not at_work or is_output(path):
+    if jobs.knows(path) and not os.path.exists(
+        path
+    ):  # a run has only begun, or was stopped before it made it
+        judged = _Judged({}, 0, 0, [])
+    else:
         path = _output(roots, given)
         judged = _judged(path)
-    else:  # a run that begins makes it
-        judged = _Judged({}, 0, 0, [])
     layout = Layout(path)
     told = read_json(layout.run_json)
     told = told if isinstance(told, dict) else {}

@@ -118,6 +118,7 @@ def test_a_run_from_the_queue_to_its_result(client: AppClient, data: Path) -> No
     assert result["counts"] == {"cropped": 2, "resized": 2}
     assert [step["action"] for step in result["next"]] == ["review", "export"]
     assert client.api("GET", f"/jobs/{job['id']}/log")[-1] == done["message"]
+    assert done["exit_code"] == 0
 
 
 def test_a_job_that_fails_says_why_in_a_line(client: AppClient, data: Path) -> None:
@@ -125,6 +126,7 @@ def test_a_job_that_fails_says_why_in_a_line(client: AppClient, data: Path) -> N
     job = client.api("POST", "/jobs", a_run() | {"input": "empty"})
     failed = client.until(job["id"], "ended", "failed")
     assert "holds no photos" in failed["message"]
+    assert failed["exit_code"] == 2
     assert failed["may"] == ["continue", "remove"]
     write_photos(data / "empty", 1)
     client.api("POST", f"/jobs/{job['id']}/continue")

@@ -138,7 +138,7 @@ def test_a_stopped_run_is_finished_to_that_of_an_undisturbed_one(base: Path, our
 def test_verdicts_are_applied(base: Path, ours: Path) -> None:
     for folder in (base, ours):
         with contextlib.chdir(folder):
-            detic_crop("apply", "finished", "--quiet")
+            detic_crop("apply", "finished", "--in", "photos", "--quiet")
     assert_equal(base / "finished", ours / "finished")
     rows = {row["image"]: row for row in rows_of(base / "finished")}
     said = {image: word for image, word, _ in VERDICTS + LATER_VERDICTS}

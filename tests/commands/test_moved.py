@@ -34,8 +34,9 @@ def work(tmp_path: Path) -> Path:
 
 
 def pictures(work: Path) -> list[tuple[str, str]]:
-    """Every picture of audit.html."""
-    return re.findall(r'alt="([^"]+)"[^>]*base64,([^"]+)"', (work / "out" / "audit.html").read_text("utf-8"))
+    """Every picture of audit.html but those of the contact sheet."""
+    page = (work / "out" / "audit.html").read_text("utf-8")
+    return re.findall(r'alt="(its crop|the photo)"[^>]*base64,([^"]+)"', page)
 
 
 def cropped(work: Path) -> list[str]:

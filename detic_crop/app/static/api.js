@@ -2,6 +2,12 @@
 
 import { $ } from "./dom.js";
 
+const WORDS = {
+  offline: "the server does not answer; try again when it does",
+  gone: "detic-crop app was started anew: open the address that it printed",
+};
+const NOT_LET_IN = [401, 403, 421];
+
 export class Refusal extends Error {
   constructor(code, message) {
     super(message);
@@ -9,28 +15,52 @@ export class Refusal extends Error {
   }
 }
 
-async function ask(method, address, body) {
-  const options = { method, cache: "no-store" };
-  if (body !== undefined) Object.assign(options, { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
-  else if (method !== "GET") options.headers = { "Content-Type": "application/json" };
-  let answer;
-  try {
-    answer = await fetch(`api/v1/${address}`, options);
-  } catch (error) {
-    $("offline").hidden = false;
-    throw new Refusal("offline", "the server does not answer");
-  }
-  $("offline").hidden = true;
-  if (answer.status === 204) return null;
-  const isJson = (answer.headers.get("Content-Type") || "").startsWith("application/json");
-  if (answer.ok && isJson) return answer.json();
-  // What is no JSON comes from the guard: a server that was started anew has another address.
-  if (!isJson) throw new Refusal("guard", (await answer.text()).trim() || `the server answers ${answer.status}`);
-  const { error } = await answer.json();
-  throw new Refusal(error.code, error.message);
+let lost = "";
+const listeners = [];
+// Tell `listener` whenever the server answers again.
+export function onReturn(listener) {
+  listeners.push(listener);
 }
 
-export const get = (address) => ask("GET", address);
+function note(why) {
+  const isBack = lost && !why;
+  lost = why;
+  for (const id of Object.keys(WORDS)) $(id).hidden = id !== why;
+  if (isBack) for (const listener of listeners) listener();
+}
+
+function lose(why) {
+  note(why);
+  return new Refusal(why, WORDS[why]);
+}
+
+// patience: milliseconds after which a server that stands still counts as one that does not answer.
+async function ask(method, address, body, patience) {
+  const options = { method, cache: "no-store" };
+  if (method !== "GET") options.headers = { "Content-Type": "application/json" };
+  if (body !== undefined) options.body = JSON.stringify(body);
+  if (patience) options.signal = AbortSignal.timeout(patience);
+  let answer, text;
+  try {
+    answer = await fetch(`api/v1/${address}`, options);
+    text = await answer.text();
+  } catch {
+    throw lose("offline");
+  }
+  const isJson = (answer.headers.get("Content-Type") || "").startsWith("application/json");
+  const said = isJson ? JSON.parse(text) : null;
+  if (answer.ok) {
+    note("");
+    return said;
+  }
+  // A server that was started anew knows neither this page's address nor its cookie.
+  if (NOT_LET_IN.includes(answer.status) && (!isJson || said.error.code === "refused")) throw lose("gone");
+  if (!isJson) throw lose("offline");
+  note("");
+  throw new Refusal(said.error.code, said.error.message);
+}
+
+export const get = (address, patience) => ask("GET", address, undefined, patience);
 export const post = (address, body) => ask("POST", address, body);
 export const remove = (address) => ask("DELETE", address);
 

@@ -2,7 +2,7 @@
 
 import { get, once, post } from "./api.js";
 import { $, make } from "./dom.js";
-import { counted } from "./words.js";
+import { counted, plain } from "./words.js";
 
 const PLACE = "detic-crop folder";
 
@@ -38,7 +38,10 @@ class Chooser {
     this.folders.addEventListener("keydown", (event) => this.onKey(event));
     this.filter.addEventListener("keydown", (event) => {
       if (event.key === "ArrowDown" || event.key === "Enter") this.folders.querySelector("button")?.focus();
-      else return;
+      else if (event.key === "Escape" && this.filter.value) {
+        this.filter.value = "";
+        this.list();
+      } else return;
       event.preventDefault();
     });
   }
@@ -55,7 +58,7 @@ class Chooser {
     try {
       folder = await get(`folders?${query}`);
     } catch (error) {
-      if (!quietly) this.complain(error.message);
+      if (!quietly) this.complain(plain(error.message));
       return false;
     }
     this.here = folder;
@@ -66,19 +69,28 @@ class Chooser {
     this.list();
     const why = this.fits(folder);
     this.take.disabled = Boolean(why);
-    this.about.textContent = why || `${counted(folder.photos, "photo")} in ${folder.name}${folder.is_output ? "; it holds crops of detic-crop" : ""}`;
+    this.about.textContent = why || contentsOf(folder);
     this.folders.scrollTop = 0;
     (this.folders.querySelector("button") || this.take).focus();
     return true;
   }
 
-  // From the root down; the API knows what is above each.
+  // From the root down: each part of the address names one folder more.
   async showCrumbs(folder) {
     const { roots } = await once("about");
-    const root = roots.find(({ path }) => folder.path === path || folder.path.startsWith(path.replace(/[/\\]*$/, "/")) || folder.path.startsWith(`${path}\\`));
-    const crumbs = roots.length > 1 ? roots.filter((other) => other !== root).map(({ path, query }) => this.crumb(path, query)) : [];
-    if (root && folder.path !== root.path) crumbs.push(this.crumb(root.path, root.query));
-    if (folder.above && (!root || folder.above !== root.query)) crumbs.push(make("span", {}, "…"), this.crumb("↑ up", folder.above));
+    const isIn = ({ query }) => folder.query === query || query.endsWith("/") || /^(\/|%5C)/.test(folder.query.slice(query.length));
+    const root = roots.filter(({ query }) => folder.query.startsWith(query)).find(isIn);
+    const crumbs = roots.filter((other) => other !== root).map(({ path, query }) => this.crumb(path, query));
+    if (root && folder.query !== root.query) {
+      crumbs.push(this.crumb(root.path, root.query));
+      let query = root.query;
+      const parts = folder.query.slice(query.length).split(/(\/|%5C)/).filter(Boolean);
+      for (const part of parts.slice(0, -1)) {
+        query += part;
+        if (part !== "/" && part !== "%5C") crumbs.push("›", this.crumb(textOf(part), query));
+      }
+      crumbs.push("›");
+    }
     this.crumbs.replaceChildren(...crumbs, make("span", { "aria-current": "page" }, folder.name));
     this.above = folder.above;
   }
@@ -113,7 +125,7 @@ class Chooser {
       this.name.value = "";
       await this.open(made.query);
     } catch (error) {
-      this.complain(error.message);
+      this.complain(plain(error.message));
     }
   }
 
@@ -126,4 +138,25 @@ class Chooser {
 function wordsOf(folder) {
   if (folder.is_output) return "crops";
   return folder.photos ? counted(folder.photos, "photo") : "";
+}
+
+// Photos in a folder, and as far as they were counted in the folders inside.
+export function contentsOf(folder) {
+  if (folder.is_output) return `${folder.name} holds crops of detic-crop`;
+  const inside = folder.folders.reduce((sum, { photos, is_output: isOutput }) => sum + (isOutput ? 0 : photos || 0), 0);
+  const words = `${folder.more ? "more than " : ""}${counted(folder.photos, "photo")} in ${folder.name}`;
+  return inside ? `${words}, ${counted(inside, "photo")} in its folders` : words;
+}
+
+// Whether there can be photos in a folder or below it.
+export function isEmpty(folder) {
+  return !folder.photos && !folder.more && !folder.folders.some(({ is_output: isOutput }) => !isOutput);
+}
+
+function textOf(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch { // bytes that are no text
+    return part;
+  }
 }

@@ -1,19 +1,20 @@
 // The screen of one output folder: its jobs, what it has to show, what is next.
 
 import { get, once, post } from "./api.js";
-import { choose } from "./chooser.js";
-import { make, newId } from "./dom.js";
+import { make } from "./dom.js";
+import { Export } from "./export.js";
 import { JobCard } from "./job.js";
 import { isAtWork, refresh, watch } from "./jobs.js";
 import { stripOf } from "./pictures.js";
-import { Field } from "./settings.js";
-import { counted, nameOf, thousands } from "./words.js";
+import { counted, nameOf, plain, thousands } from "./words.js";
 
 const REVIEWER = "detic-crop reviewer";
-const STATUS = { cropped: "cropped", resized: "nothing found", skipped: "no crop", rejected: "rejected", failed: "failed" };
+const STATUS = { cropped: "cropped", resized: "whole photo", skipped: "no crop", rejected: "rejected", failed: "failed" };
 
 export async function showFolder(screen, query) {
-  await new Folder(screen, query).begin();
+  const folder = new Folder(screen, query);
+  await folder.begin();
+  return folder;
 }
 
 class Folder {
@@ -23,6 +24,10 @@ class Folder {
     this.jobs = make("div");
     this.result = make("div");
     this.pictures = make("div");
+    this.reviewer = make("input", { "aria-label": "Your name, noted with each verdict", value: localStorage.getItem(REVIEWER) || "", maxLength: 200, autocomplete: "name" });
+    this.exporting = make("div"); // a form that is open stays when the rest is shown anew
+    this.taught = "";
+    this.looks = 0;
     this.problem = make("p", { className: "problem", role: "alert", hidden: true });
     this.heading = make("h1", {}, nameOf(new URLSearchParams(query).get("path") || ""));
     this.path = make("p", { className: "soft name" });
@@ -30,9 +35,15 @@ class Folder {
   }
 
   async begin() {
-    await this.read();
+    const { reviewer } = await once("about");
+    this.reviewer.placeholder = `your name (else ${reviewer})`;
     watch((jobs) => this.showJobs(jobs));
     await refresh();
+    await this.read();
+  }
+
+  renew() {
+    this.read();
   }
 
   showJobs(all) {
@@ -47,33 +58,47 @@ class Folder {
     if (elements.length !== this.jobs.children.length || elements.some((element, i) => this.jobs.children[i] !== element)) {
       this.jobs.replaceChildren(...elements);
     }
+    const hasNew = this.last && mine[0] && mine[0].id !== this.last.id;
     this.last = mine[0];
+    const taught = mine.find((job) => job.command === "teach" && job.state === "done");
+    this.taught = taught ? taught.output : "";
+    // Begun in another tab: the review page has a button to apply. And its verdicts come while no job is at work.
+    if (hasNew || (this.shown && !mine.some(isAtWork))) this.read();
   }
 
   async read() {
+    this.looks += 1;
+    const mine = this.looks;
     try {
-      this.show(await get(`results?${this.query}`));
+      const found = await get(`results?${this.query}`);
+      if (mine === this.looks) this.show(found);
     } catch (error) {
-      if (error.code === "offline") return;
-      // A run that has only begun has no folder yet.
-      this.problem.hidden = Boolean(this.last && isAtWork(this.last));
-      this.problem.textContent = error.message;
+      if (mine !== this.looks || error.code === "offline" || error.code === "gone") return;
+      this.shown = "";
       this.result.replaceChildren();
+      this.complain(plain(error.message));
     }
   }
 
   show(found) {
-    this.found = found;
     this.problem.hidden = true;
+    const shown = JSON.stringify([found, this.taught]);
+    if (shown === this.shown) return;
+    this.shown = shown;
+    this.found = found;
     this.path.textContent = found.path;
+    const focused = document.activeElement;
     const counts = Object.entries(found.counts).filter(([, number]) => number);
-    if (!counts.length) {
-      this.result.replaceChildren();
-      return;
-    }
-    const tiles = counts.map(([status, number]) => make("div", {}, make("dt", {}, STATUS[status] || status), make("dd", {}, thousands(number))));
-    if (found.flagged) tiles.push(make("div", {}, make("dt", {}, "to look at"), make("dd", {}, thousands(found.flagged))));
-    if (found.reviewed) tiles.push(make("div", {}, make("dt", {}, "reviewed"), make("dd", {}, thousands(found.reviewed))));
+    if (counts.length) this.showResult(counts);
+    else this.result.replaceChildren(this.last && isAtWork(this.last) ? "" : make("p", { className: "soft" }, "There are no crops in this folder."));
+    if (this.result.contains(focused)) focused.focus();
+  }
+
+  showResult(counts) {
+    const { found } = this;
+    const tiles = counts.map(([status, number]) => tile(STATUS[status] || status, number));
+    if (found.reviewed) tiles.push(tile("reviewed", found.reviewed));
+    else if (found.flagged) tiles.push(tile("to look at", found.flagged)); // as the run left them
     const first = found.next.length ? found.next[0].action : "";
     const steps = [this.look(), this.review(), this.apply(), this.export(), this.teach()].filter(Boolean);
     for (const step of steps) if (step.dataset.step === first) step.classList.add("next");
@@ -102,22 +127,26 @@ class Folder {
   }
 
   review() {
-    const name = make("input", { "aria-label": "Your name, noted with each verdict", placeholder: "your name", value: localStorage.getItem(REVIEWER) || "", maxLength: 200, autocomplete: "name" });
-    const open = async () => {
-      localStorage.setItem(REVIEWER, name.value.trim());
-      const tab = window.open("about:blank", "_blank");
-      try {
-        const { address } = await post("reviews", { path: this.found.path, reviewer: name.value.trim() });
-        if (tab) tab.location = new URL(address, document.baseURI).href;
-        else location.href = address;
-      } catch (error) {
-        if (tab) tab.close();
-        this.complain(error.message);
-      }
-    };
-    const { flagged } = this.found;
-    return this.step("review", "Review", flagged ? `Judge the crops, most suspicious first; ${counted(flagged, "crop")} to look at.` : "Judge the crops, most suspicious first.",
-      name, make("button", { type: "button", className: "main", onclick: open }, "Review"));
+    const { counts, flagged, reviewed } = this.found;
+    const photos = Object.values(counts).reduce((sum, number) => sum + number, 0);
+    const much = reviewed ? `; ${thousands(reviewed)} of ${counted(photos, "photo")} reviewed` : flagged ? `; ${counted(flagged, "crop")} to look at` : "";
+    return this.step("review", "Review", `Judge the crops, most suspicious first${much}. It opens in a tab of its own, and each verdict is saved at once.`,
+      this.reviewer, make("button", { type: "button", className: "main", onclick: () => this.openReview() }, "Review"));
+  }
+
+  async openReview() {
+    const reviewer = this.reviewer.value.trim();
+    localStorage.setItem(REVIEWER, reviewer);
+    const tab = window.open("about:blank", "_blank");
+    try {
+      const { address } = await post("reviews", { path: this.found.path, reviewer });
+      const url = new URL(`${address}#from=${encodeURIComponent(this.query)}`, document.baseURI).href;
+      if (tab) tab.location = url;
+      else location.href = url;
+    } catch (error) {
+      if (tab) tab.close();
+      this.complain(plain(error.message));
+    }
   }
 
   apply() {
@@ -130,23 +159,35 @@ class Folder {
   teach() {
     if (this.found.reviewed < 5) return null;
     const output = `${this.found.path.replace(/[/\\]+$/, "")}_taught.safetensors`;
-    return this.step("teach", "Teach", "Let the small model learn from what you corrected. It measures whether that helps; if not, nothing is written.",
+    return this.step("teach", "Teach", "Let the small model learn from what you said. It measures whether that helps, which takes minutes; if it does not, nothing is written.",
       this.button("Teach", () => this.order("teach", { output })),
-      make("a", { className: "button", href: `#new?model=${encodeURIComponent(`lite:${output}`)}` }, "Use it for the next run"));
+      this.taught && make("a", { className: "button", href: `#new?model=${encodeURIComponent(`lite:${this.taught}`)}` }, "Use it for the next run"));
   }
 
   export() {
-    const holder = make("div");
-    const open = this.button("Choose a format …", async () => {
-      open.disabled = true;
-      const [commands, formats] = await Promise.all([once("commands"), once("exports")]);
-      const form = new Export(commands.find(({ name }) => name === "export"), formats, this);
-      holder.replaceChildren(form.element);
-      form.to.focus();
-    });
+    const open = this.button(this.form ? "Close" : "Choose a format …", () => this.toggleExport(open));
     const step = this.step("export", "Export", "Write what the next program reads: a trainer, Kaggle, Wildbook, a spreadsheet …", open);
-    step.append(holder);
+    step.append(this.exporting);
     return step;
+  }
+
+  async toggleExport(button) {
+    if (this.form) {
+      this.form = null;
+      this.exporting.replaceChildren();
+      button.textContent = "Choose a format …";
+      return;
+    }
+    try {
+      const [commands, formats] = await Promise.all([once("commands"), once("exports")]);
+      this.form = new Export(commands.find(({ name }) => name === "export"), formats, this);
+    } catch (error) {
+      this.complain(plain(error.message));
+      return;
+    }
+    button.textContent = "Close";
+    this.exporting.replaceChildren(this.form.element);
+    this.form.to.focus();
   }
 
   button(words, onclick) {
@@ -155,11 +196,11 @@ class Folder {
 
   async order(command, { output = null, settings = {} }) {
     try {
-      await post("jobs", { command, input: this.found.path, output, settings });
+      const { id } = await post("jobs", { command, input: this.found.path, output, settings });
       await refresh();
-      window.scrollTo({ top: 0 });
+      this.cards.get(id)?.focus();
     } catch (error) {
-      this.complain(error.message);
+      this.complain(plain(error.message));
     }
   }
 
@@ -170,38 +211,6 @@ class Folder {
   }
 }
 
-class Export {
-  constructor(command, formats, folder) {
-    Object.assign(this, { formats, folder });
-    this.to = make("select", { id: newId("format"), onchange: () => this.choose() },
-      formats.map(({ name, about }) => make("option", { value: name }, `${name}: ${about}`)));
-    this.fields = command.settings.filter(({ name }) => name !== "to").map((setting) => new Field(this.withColumns(setting)));
-    this.output = make("input", { id: newId("output"), autocomplete: "off", required: true });
-    this.more = make("details", {}, make("summary", {}, "More settings"), make("div", { className: "settings" }, this.fields.map(({ element }) => element)));
-    this.element = make("form", { onsubmit: (event) => { event.preventDefault(); this.begin(); } },
-      make("div", { className: "field" }, make("label", { htmlFor: this.to.id }, "Format"), this.to),
-      make("div", { className: "field" }, make("label", { htmlFor: this.output.id }, "Into the new folder"), this.output),
-      this.more, make("div", { className: "row" }, make("button", { className: "main" }, "Export")));
-    this.choose();
-  }
-
-  // A label column is chosen, not typed.
-  withColumns(setting) {
-    if (setting.heading !== "Label columns") return setting;
-    const { columns } = this.folder.found;
-    return { ...setting, type: "choice", choices: setting.name === "label" ? [...columns, "folder"] : columns, unset: "the usual name, if there is one" };
-  }
-
-  choose() {
-    const { takes } = this.formats.find(({ name }) => name === this.to.value);
-    for (const { setting, element } of this.fields) element.hidden = !takes.includes(setting.name);
-    this.more.hidden = !takes.length;
-    this.output.value = `${this.folder.found.path.replace(/[/\\]+$/, "")}_${this.to.value}`;
-  }
-
-  begin() {
-    const fields = this.fields.filter((field) => !field.element.hidden && field.isSet());
-    const settings = Object.fromEntries([["to", this.to.value], ...fields.map((field) => [field.setting.name, field.value()])]);
-    this.folder.order("export", { output: this.output.value, settings });
-  }
+function tile(words, number) {
+  return make("div", {}, make("dt", {}, words), make("dd", {}, thousands(number)));
 }

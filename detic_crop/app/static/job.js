@@ -2,12 +2,14 @@
 
 import { get, post, remove } from "./api.js";
 import { announce, make } from "./dom.js";
-import { refresh } from "./jobs.js";
-import { figuresOf, stateOf, titleOf } from "./words.js";
+import { isAtWork, refresh } from "./jobs.js";
+import { figuresOf, isNoHelp, notesOf, plain, stateOf, titleOf } from "./words.js";
 
 // What the others say when they are done, the counts of the folder show as well.
 const SAYS_MORE = new Set(["audit", "export", "teach"]);
-const MAY = { stop: "Stop", continue: "Continue", remove: "Remove from the list" };
+const NOTES_OF = new Set(["run", "recrop", "apply"]);
+const MOST_NOTES = 8;
+const MAY = { stop: "Stop", continue: "Continue" };
 
 export class JobCard {
   constructor(job, { heading = "h2", onchange = () => {} } = {}) {
@@ -15,10 +17,12 @@ export class JobCard {
     this.figures = make("p", { className: "figures" });
     this.said = make("p", { hidden: true });
     this.buttons = make("div", { className: "row" });
-    this.title = make(heading, {}, titleOf(job));
+    this.notes = make("ul", { className: "notes soft", hidden: true });
+    this.title = make(heading, { tabIndex: -1 }, titleOf(job));
     this.log = make("pre", { className: "log", tabIndex: 0 });
-    this.details = make("details", { ontoggle: () => this.readLog() }, make("summary", {}, "What it printed"), this.log);
-    this.element = make("section", { className: "card" }, this.title, this.bar, this.figures, this.said, this.buttons, this.details);
+    this.forget = make("button", { type: "button", onclick: () => this.act("remove") }, "Remove from the list");
+    this.details = make("details", { ontoggle: () => this.readLog() }, make("summary", {}, "What it printed"), this.log, this.forget);
+    this.element = make("section", { className: "card" }, this.title, this.bar, this.figures, this.said, this.notes, this.buttons, this.details);
     this.onchange = onchange;
     this.show(job);
   }
@@ -27,7 +31,7 @@ export class JobCard {
     const before = this.job;
     this.job = job;
     const { progress, state } = job;
-    this.bar.hidden = state === "done" || state === "failed";
+    this.bar.hidden = !isAtWork(job);
     if (progress && progress.total) this.bar.value = progress.done / progress.total;
     else if (state === "queued") this.bar.value = 0;
     else this.bar.removeAttribute("value");
@@ -35,9 +39,10 @@ export class JobCard {
     this.figures.textContent = figures[0].toUpperCase() + figures.slice(1);
     const isNews = state === "failed" || state === "interrupted" || (state === "done" && SAYS_MORE.has(job.command));
     this.said.hidden = !isNews || !job.message;
-    this.said.textContent = job.message;
-    this.said.className = state === "failed" ? "problem" : state === "done" ? "good" : "soft";
+    this.said.textContent = plain(job.message);
+    this.said.className = isNoHelp(job) ? "soft" : state === "failed" ? "problem" : state === "done" ? "good" : "soft";
     if (!before || before.may.join() !== job.may.join()) this.showButtons(job);
+    if (!before || before.state !== state || before.progress?.phase !== progress?.phase) this.readNotes();
     if (before && before.state !== state) {
       announce(`${titleOf(job)}: ${stateOf(job)}. ${job.message}`);
       this.onchange(job);
@@ -46,9 +51,14 @@ export class JobCard {
   }
 
   showButtons(job) {
-    this.buttons.replaceChildren(...job.may.map((action) => make("button", {
+    this.forget.hidden = !job.may.includes("remove");
+    const actions = job.may.filter((action) => action in MAY && !(action === "continue" && isNoHelp(job)));
+    this.buttons.replaceChildren(...actions.map((action) => make("button", {
       type: "button", className: action === "continue" ? "main" : "", onclick: () => this.act(action),
-    }, MAY[action])));
+    }, action === "continue" && job.state === "failed" ? "Try again" : MAY[action])));
+    if (job.command === "run" && job.may.includes("continue")) {
+      this.buttons.append(make("a", { className: "button", href: `#new?job=${job.id}` }, "Change the settings …"));
+    }
   }
 
   async act(action) {
@@ -60,9 +70,25 @@ export class JobCard {
     } catch (error) {
       this.said.hidden = false;
       this.said.className = "problem";
-      this.said.textContent = error.message;
+      this.said.textContent = plain(error.message);
     }
     for (const button of this.buttons.children) button.disabled = false;
+  }
+
+  focus() {
+    this.title.focus();
+    this.element.scrollIntoView({ block: "nearest" });
+  }
+
+  // What a person should read without opening what it printed: labels that match no photo, for example.
+  async readNotes() {
+    if (!NOTES_OF.has(this.job.command)) return;
+    try {
+      const notes = notesOf(await get(`jobs/${this.job.id}/log?most=200`)).slice(-MOST_NOTES);
+      this.notes.replaceChildren(...notes.map((note) => make("li", {}, plain(note))));
+      this.notes.hidden = !notes.length;
+    } catch { // the next change of the job brings them
+    }
   }
 
   async readLog() {

@@ -20,6 +20,25 @@ export function nameOf(path) {
   return path.replace(/[/\\]+$/, "").split(/[/\\]/).pop() || path;
 }
 
+const CALLED = { in: "photos", out: "folder of the crops" };
+
+const called = (name) => CALLED[name] || name.replaceAll(/[-_]/g, " ");
+
+// What the commands say of their options, as this page calls them: --labels-key is “labels key”.
+export function plain(message) {
+  return message.replace(/(^|[\s('])--([a-z][a-z-]*)/g, (_, before, name) => `${before}“${called(name)}”`);
+}
+
+// The same of a help text, which names them as Python does: animals=all, gps=True.
+export function plainHelp(help) {
+  return help.replace(/\b([a-z_]+)=(\w*)/g, (_, name, value) => `“${called(name)}${value && value !== "True" ? `: ${value}` : ""}”`);
+}
+
+// What a command has to say beside its result and how far it is: labels that match no photo, the model, warnings.
+export function notesOf(lines) {
+  return lines.slice(1).filter((line) => line.trim() && !/^(look at |detic-crop: )/.test(line) && !/^[^:]+: [\d,]+ of [\d,]+/.test(line));
+}
+
 const DOING = { run: "Crop", recrop: "Crop again", audit: "Write the tables", apply: "Apply the review", teach: "Teach", export: "Export" };
 
 export function titleOf(job) {
@@ -29,7 +48,13 @@ export function titleOf(job) {
 
 export function stateOf(job) {
   if (job.state === "queued") return job.waits_for ? `waits for ${counted(job.waits_for, "other job")}` : "begins";
-  return { running: "at work", stopping: "stopping, when the photos in hand are done", done: "done", failed: "failed", interrupted: "stopped" }[job.state] || job.state;
+  if (isNoHelp(job)) return "measured: it does not help yet";
+  return { running: "at work: getting ready", stopping: "stopping, when the photos in hand are done", done: "done", failed: "failed", interrupted: "stopped" }[job.state] || job.state;
+}
+
+// Teaching was measured, and the model that is there is as good: a result, and no fault.
+export function isNoHelp(job) {
+  return job.command === "teach" && job.exit_code === 4;
 }
 
 export function figuresOf({ phase, done, total, failed, photos_per_second: rate, seconds_left: left }) {

@@ -11,6 +11,7 @@ import {
   addAnother, cycle, draw, dropPicked, give, nextDraft, pick, reset, saveNote, take, takeNumber, undo, writeNote,
 } from "./judging.js";
 import { LOOKING_KEYS } from "./looking.js";
+import { showHome } from "./home.js";
 import { open, poll, step } from "./moving.js";
 import { isNudge, nudge } from "./nudging.js";
 import { back, backFromTakenOut, finishFromGrid, gridKey, showGrid, showIndividual, startGrid } from "./places.js";
@@ -169,6 +170,7 @@ async function start() {
   $("absent").hidden = !state.session.absent;
   $("folder").textContent = state.session.folder;
   $("folder").title = `${state.session.total.toLocaleString("en")} photos; you are ${state.session.reviewer}`;
+  showHome();
   $("blind").hidden = !state.session.blind;
   $("viewpoint").hidden = state.session.blind; // the estimate does not ask for it
   $("blind-reviewer").textContent = state.session.reviewer;
