@@ -111,6 +111,8 @@ _decoder = msgspec.json.Decoder(Progress)
 def read_progress(path: Path) -> Progress | None:
     """Return what a progress.json says; None where there is none, or one that is damaged or not ours."""
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return None
         with open(path, "rb") as file:
             data = file.read(_MOST_BYTES + 1)
         return decode(data, _decoder) if len(data) <= _MOST_BYTES else None
