@@ -1,4 +1,4 @@
-"""Make `examples/audit.png` and `examples/review.png`: the two pages in Chromium, over the sample photos.
+"""Make `audit.png`, `review.png`, `review_grid.png` and `app.png`: the pages in Chromium, over the samples.
 
     python examples/make_screenshots.py
 
@@ -12,6 +12,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -31,21 +33,50 @@ def picture_of_audit(browser: Browser, cropped: Path) -> None:
     page.close()
 
 
-def picture_of_review(browser: Browser, cropped: Path) -> None:
-    """Save the review page with a box drawn around the far fin, whose back the detector cut off."""
-    command = [sys.executable, "-m", "detic_crop", "review", str(cropped), "--no-browser", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=cropped.parent) as server:
-        assert server.stdout is not None
-        address = server.stdout.readline().split()[2]  # "review at http://… (Ctrl-C ends)"
+def pictures_of_review(browser: Browser, cropped: Path) -> None:
+    """Save the review page with a box around the far fin, whose back the detector cut off, and its grid."""
+    with serving("review", str(cropped), folder=cropped.parent) as address:
         page = browser.new_page(viewport={"width": 1366, "height": 625})
         page.goto(address)
         page.get_by_text("far_fin.jpg").first.wait_for()
         page.wait_for_load_state("networkidle")
         draw_box(page)
-        page.wait_for_timeout(500)  # for the preview of the drawn box
+        page.keyboard.press("z")
+        page.wait_for_timeout(2000)  # for the pixels of the photo, and the preview of the drawn box
         page.screenshot(path=HERE / "review.png")
+        page.keyboard.press("Escape")
+        page.keyboard.press("g")
+        page.wait_for_timeout(2000)
+        page.screenshot(path=HERE / "review_grid.png")
         page.close()
-        server.terminate()
+
+
+def picture_of_app(browser: Browser, cropped: Path) -> None:
+    """Save the app's page of the folder."""
+    folder = cropped.parent
+    words = ("app", "--root", str(folder), "--state", str(folder / "state"))
+    with serving(*words, folder=folder) as address:
+        page = browser.new_page(viewport={"width": 1060, "height": 820})
+        page.goto(address)
+        page.goto(f"{page.url}#folder?path={cropped}")
+        page.get_by_text("What next").wait_for()
+        where = page.get_by_text(str(cropped), exact=True)
+        where.evaluate("path => { path.hidden = true; }")  # it is that of this machine
+        page.wait_for_timeout(2000)
+        page.screenshot(path=HERE / "app.png")
+        page.close()
+
+
+@contextmanager
+def serving(*words: str, folder: Path) -> Iterator[str]:
+    """The address of a command that serves a page, until the block ends."""
+    command = [sys.executable, "-m", "detic_crop", *words, "--no-browser", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder) as server:
+        assert server.stdout is not None
+        try:
+            yield server.stdout.readline().split()[2]  # "review at http://… (Ctrl-C ends)"
+        finally:
+            server.terminate()
 
 
 def draw_box(page: Page) -> None:
@@ -60,14 +91,15 @@ def draw_box(page: Page) -> None:
 
 
 def main() -> None:
-    """Crop the sample photos and take both pictures."""
+    """Crop the sample photos and take the pictures."""
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         cropped = Path(folder) / "cropped"
         detic_crop.run(HERE / "train_images", cropped, labels=HERE / "train.csv", model="lite", quiet=True)
         chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         picture_of_audit(browser, cropped)
-        picture_of_review(browser, cropped)
+        pictures_of_review(browser, cropped)
+        picture_of_app(browser, cropped)
         browser.close()
 
 

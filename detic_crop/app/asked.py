@@ -20,7 +20,7 @@ from detic_crop.app.roots import Roots
 from detic_crop.commands.headings import heading_of
 from detic_crop.commands.settings import with_settings
 from detic_crop.commands.signature import RECROP
-from detic_crop.config import SETTINGS, CropConfig, RunOptions, Setting
+from detic_crop.config import MODELS, SETTINGS, CropConfig, RunOptions, Setting
 from detic_crop.detectors.families import ModelRequest, family_of, parts_of
 from detic_crop.detectors.joined.names import written
 from detic_crop.errors import UsageError
@@ -307,7 +307,7 @@ def _checked(roots: Roots, setting: Setting, value: Any) -> Any:
         if len(value) > _LONGEST_TEXT or "\0" in value:
             raise UsageError("bad_value", f"{setting.option} must be a text of at most {_LONGEST_TEXT} signs")
         value = _read(setting, value)
-    elif setting.kind in (str, Path) and not isinstance(value, int):
+    elif setting.kind is Path or (setting.kind is str and not isinstance(value, int)):
         raise UsageError("bad_value", f"{setting.option} must be a text, got {value!r:.100}")
     value = setting.check(value)
     if setting.name == "model":
@@ -350,7 +350,13 @@ def model_inside(roots: Roots, name: str) -> str:
             raise RefusedError(404, "no_such_file", f"expected a model, there is nothing at {path}")
         return f"{model.partition(':')[0]}:{path}"
 
-    return written(parts_of(name), one)
+    try:
+        return written(parts_of(name), one)
+    except UsageError as error:
+        if error.code != "unknown_model":
+            raise
+        # Its own words tell what is at that path, which may be outside.
+        raise UsageError("unknown_model", f"--model must be {MODELS}, got {name!r:.200}") from None
 
 
 def _is_file(vocabulary: Any) -> bool:

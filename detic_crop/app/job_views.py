@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from detic_crop.app.folders import query_of
-from detic_crop.app.jobs import Job, Jobs, State
+from detic_crop.app.job import Job, State
+from detic_crop.app.jobs import Jobs
 from detic_crop.folder.layout import Layout
 from detic_crop.folder.progress_file import read_progress
 from detic_crop.wording import visible

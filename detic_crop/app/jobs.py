@@ -17,19 +17,17 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import filelock
 import msgspec
 
 from detic_crop.app.asked import Order
 from detic_crop.app.child import TOKEN_VARIABLE
+from detic_crop.app.job import Job, Outcome, outcome_of, read_job
 from detic_crop.app.job_files import JobFiles, job_folders, read_json, write_json
 from detic_crop.app.refusals import RefusedError
 from detic_crop.errors import OutputError, UsageError, one_line
-
-State: TypeAlias = Literal["queued", "running", "stopping", "done", "failed", "interrupted"]
-Stage: TypeAlias = Literal["queued", "begun", "ended"]
 
 _log = logging.getLogger(__name__)
 _LOOK = 0.25  # seconds between looks at the jobs at work
@@ -38,56 +36,6 @@ _MOST_JOBS = 500
 _MOST_WAITING = 100
 _MOST_ENDED = 200
 _LONGEST_STOP = 120.0  # seconds from the request to stop to the next, more urgent one, when the server ends
-_STOPPED = (130, 143, -signal.SIGINT, -signal.SIGTERM)
-
-
-class Job(msgspec.Struct, kw_only=True):
-    """One command, as its order.json has it.
-
-    Attributes:
-        id: number of the job.
-        command: ``run``, ``export`` and so on.
-        arguments: the command line after ``detic-crop``.
-        folders: folders that it reads or writes as output folders, without links: one job at a time in each.
-        input: the folder of photos, or the output folder that it begins with.
-        output: the output folder that it is about, or what it makes.
-        settings: what was asked for.
-        created: when it was asked for, seconds since 1970.
-        order: what the server made of it last.
-        started: when it was last begun.
-        finished: when it was seen to have ended.
-        stop: when it was asked to stop; 0: it was not.
-        outcome: how it ended.
-        said: the line of the error, or the last one.
-        attempts: how often it was begun.
-        exit_code: of its command; None: it has not ended, or was killed.
-    """
-
-    id: int
-    command: str
-    arguments: list[str]
-    folders: list[str]
-    input: str
-    output: str
-    settings: dict[str, Any]
-    created: float
-    order: Stage = "queued"
-    started: float = 0.0
-    finished: float = 0.0
-    stop: float = 0.0
-    outcome: Literal["", "done", "failed", "interrupted"] = ""
-    said: str = ""
-    attempts: int = 0
-    exit_code: int | None = None
-
-    @property
-    def state(self) -> State:
-        """What people call it."""
-        if self.order == "begun":
-            return "stopping" if self.stop else "running"
-        if self.order == "ended" and self.outcome:
-            return self.outcome
-        return "queued"
 
 
 class Jobs:
@@ -110,6 +58,7 @@ class Jobs:
         self._ended = threading.Event()
         self._woken = threading.Event()
         self._thread: threading.Thread | None = None
+        self._since = time.monotonic()
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = filelock.FileLock(state / "lock")
@@ -123,7 +72,8 @@ class Jobs:
             why = getattr(error, "strerror", None) or "it is on a file system without locks"
             raise OutputError("unwritable_state", f"{state} cannot be written: {why}") from error
         self._files = dict(job_folders(self._folder))
-        self._jobs = {number: job for number, files in self._files.items() if (job := _read(files))}
+        found = {number: read_job(files.order) for number, files in self._files.items()}
+        self._jobs = {number: job for number, job in found.items() if job is not None and job.id == number}
 
     # ------------------------------------------------------------ what people ask
 
@@ -193,34 +143,39 @@ class Jobs:
         """Ask a job to stop; asked again, it ends at once. What it finished is kept.
 
         Raises:
-            RefusedError: it is not at work and does not wait.
+            RefusedError: it is not at work and does not wait, or it waits and the disk does not take that.
         """
         with self._changing:
-            job = self._job(number)
-            self._look_at(job)
+            self._look_at(self._job(number))
+            job = self.get(number)
             if job.order == "ended":
                 raise RefusedError(409, "not_running", f"job {number} has ended; there is nothing to stop")
             job.stop = time.time()
             if job.order == "queued":
                 job.order, job.outcome, job.finished = "ended", "interrupted", time.time()
                 job.said = "taken out of the queue; nothing was begun"
+                with _refused_where_full():
+                    self._save(job)
             else:
                 self._signal(job)
-            self._save(job)
+                self._jobs[number] = job
+                with contextlib.suppress(OSError):  # a full disk; how the command ends tells the same
+                    self._save(job)
             return msgspec.structs.replace(job)
 
     def go_on(self, number: int) -> Job:
         """Put a job that ended into the queue again: the same command continues where it stopped.
 
         Raises:
-            RefusedError: it has not ended, or is done.
+            RefusedError: it has not ended, or is done, or the disk does not take it.
         """
         with self._changing:
-            job = self._job(number)
+            job = self.get(number)
             if job.order != "ended" or job.outcome == "done":
                 raise RefusedError(409, "not_interrupted", f"job {number} is {job.state}; it needs no more")
             job.order, job.outcome, job.stop, job.said, job.finished = "queued", "", 0.0, "", 0.0
-            self._save(job)
+            with _refused_where_full():
+                self._save(job)
             self._woken.set()
             return msgspec.structs.replace(job)
 
@@ -305,8 +260,9 @@ class Jobs:
     def _begin(self, job: Job) -> None:
         files = self._files[job.id]
         files.forget_attempt()
-        job.order, job.started, job.attempts, job.said = "begun", time.time(), job.attempts + 1, ""
-        job.exit_code = None
+        job = msgspec.structs.replace(
+            job, order="begun", started=time.time(), attempts=job.attempts + 1, said="", exit_code=None
+        )
         self._save(job)
         command = [sys.executable, "-P", "-m", "detic_crop.app.child", str(files.folder), *job.arguments]
         environment = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
@@ -328,35 +284,33 @@ class Jobs:
 
     def _look_at(self, job: Job) -> None:
         """Note what became of a job that was begun."""
-        if job.order != "begun":
+        if job.order != "begun" or self._is_at_work(job):
             return
-        files, process = self._files[job.id], self._processes.get(job.id)
+        files, process = self._files[job.id], self._processes.pop(job.id, None)
         ended = _document(files.ended)
-        if ended is None:
-            if process is not None and process.poll() is None:
-                return
-            if files.is_held():
-                return
-            has_begun = files.begun.exists()
-            if process is None and not has_begun and time.time() - job.started < _LATE:
-                return  # the server before this one may have been killed just after it started it
-            ended = _document(files.ended)  # it may have come meanwhile
         if process is not None and ended is not None:
             process.wait()  # it has nothing left to do
-        self._processes.pop(job.id, None)
-        if ended is None:
-            self._judge(job, "interrupted", "its process was killed; what was finished is kept")
+        if ended is None and process is None and not job.stop and not files.begun.exists():
+            # The server before this one was killed before it had started the process.
+            job.order, job.attempts = "queued", job.attempts - 1
+            self._save(job)
             return
-        code, said = ended.get("code"), str(ended.get("said", ""))
+        code = (ended or {}).get("code")
         job.exit_code = code if isinstance(code, int) else None
-        if code == 0:
-            self._judge(job, "done", said)
-        elif code in _STOPPED or job.stop:
-            self._judge(job, "interrupted", "stopped; what was finished is kept")
-        else:
-            self._judge(job, "failed", said or f"it ended with exit code {code}")
+        self._judge(job, *outcome_of(job, ended))
 
-    def _judge(self, job: Job, outcome: Literal["done", "failed", "interrupted"], said: str) -> None:
+    def _is_at_work(self, job: Job) -> bool:
+        """Return whether a job that was begun has not ended."""
+        files, process = self._files[job.id], self._processes.get(job.id)
+        if files.ended.exists():
+            return False
+        if (process is not None and process.poll() is None) or files.is_held():
+            return True
+        # The server before this one may have been killed just after it started the process.
+        is_early = time.monotonic() - self._since < _LATE
+        return process is None and is_early and not files.begun.exists()
+
+    def _judge(self, job: Job, outcome: Outcome, said: str) -> None:
         job.order, job.outcome, job.said, job.finished = "ended", outcome, said, time.time()
         self._save(job)
 
@@ -427,13 +381,6 @@ class Jobs:
         del self._jobs[number]
         with contextlib.suppress(OSError):
             self._files[number].remove()
-
-
-def _read(files: JobFiles) -> Job | None:
-    try:
-        return msgspec.convert(read_json(files.order), Job)
-    except (msgspec.ValidationError, UnicodeError):
-        return None
 
 
 def _document(path: Path) -> dict[str, Any] | None:

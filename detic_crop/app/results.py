@@ -6,13 +6,15 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 from starlette.responses import Response
 
 from detic_crop.app.folders import is_output, query_of
+from detic_crop.app.job import Job
 from detic_crop.app.job_files import read_json
-from detic_crop.app.jobs import Job, Jobs
+from detic_crop.app.jobs import Jobs
 from detic_crop.app.refusals import RefusedError
 from detic_crop.app.roots import Roots
 from detic_crop.folder.folder import OutputFolder
@@ -94,9 +96,7 @@ def results_of(roots: Roots, jobs: Jobs, given: str) -> Results:
     """
     path = roots.path(given)
     at_work = jobs.at_work_in(path)
-    if jobs.knows(path) and not os.path.exists(
-        path
-    ):  # a run has only begun, or was stopped before it made it
+    if jobs.knows(path) and not is_output(path):  # its run has only begun, or was stopped before it made it
         judged = _Judged({}, 0, 0, [])
     else:
         path = _output(roots, given)
@@ -129,8 +129,8 @@ def audit_page(roots: Roots, given: str) -> Response:
     """
     path = _output(roots, given)
     try:
-        data = Layout(path).audit_html.read_bytes()
-    except OSError as error:
+        data = Path(roots.file(str(Layout(path).audit_html))).read_bytes()
+    except (OSError, RefusedError) as error:
         why = f"{path} has no audit.html that can be read; do audit first"
         raise RefusedError(404, "no_audit", why) from error
     headers = {"Content-Security-Policy": _POLICY}
@@ -161,7 +161,7 @@ def _judged(path: str) -> _Judged:
         waiting += record is not None and not decision_of(verdict).is_followed_by(record)
     found = _Judged(dict(counts), reviewed, waiting, _columns(path))
     with _keeping:
-        for key in [key for key in _kept if key[0] == path] + list(_kept)[: len(_kept) - _MOST_KEPT]:
+        for key in [key for key in _kept if key[0] == path] + list(_kept)[: max(0, len(_kept) - _MOST_KEPT)]:
             _kept.pop(key, None)
         _kept[path, now] = found
     return found

@@ -84,7 +84,14 @@ class PhotoCropper:
         Raises:
             UsageError, WeightsError: the model cannot be loaded, or does not know a class.
         """
-        return self._loaded_for(config).submit(data, name, config)
+        key = tuple(getattr(config, name) for name in _LOADED_BY)
+        photo = _job_of(data, name, config)
+        while True:
+            loaded = self._loaded_for(key, config)
+            pipeline = loaded.pipeline_of(config)
+            with self._changing:  # others may have loaded so many that this one was closed meanwhile
+                if self._loaded.get(key) is loaded:
+                    return loaded.submit(pipeline, photo)
 
     def close(self) -> None:
         """End the threads, after the photos in hand."""
@@ -93,8 +100,7 @@ class PhotoCropper:
                 loaded.close()
             self._loaded.clear()
 
-    def _loaded_for(self, config: CropConfig) -> _Loaded:
-        key = tuple(getattr(config, name) for name in _LOADED_BY)
+    def _loaded_for(self, key: tuple[object, ...], config: CropConfig) -> _Loaded:
         with self._changing:
             if key in self._loaded:
                 self._loaded.move_to_end(key)
@@ -128,22 +134,21 @@ class _Loaded:
         self._asked: OrderedDict[str, Pipeline] = OrderedDict()
         self._changing = threading.Lock()
 
-    def submit(self, data: bytes, name: str, config: CropConfig) -> Future[CroppedPhoto]:
-        """See `PhotoCropper.submit`."""
-        pipeline = self._pipeline_of(config)
-        key = normalise_key(name)
-        stem, _, _ = key.rpartition(".") if "." in key else (key, "", "")
-        photo = PostedPhoto(key, NOWHERE, len(data), -1, data)
-        job = Job(photo, f"{stem or 'photo'}.{config.format}")
-        return self._pool.submit(self._cropped, pipeline, job)
+    def submit(self, pipeline: Pipeline, job: Job) -> Future[CroppedPhoto]:
+        """Begin to crop one photo; not after `close`."""
+        return self._pool.submit(_cropped, pipeline, job)
 
     def close(self) -> None:
         """End the threads once their photos are done, without waiting for that."""
         self._pool.shutdown(wait=False)
         self._opened.close()
 
-    def _pipeline_of(self, config: CropConfig) -> Pipeline:
-        """Return the steps for some settings."""
+    def pipeline_of(self, config: CropConfig) -> Pipeline:
+        """Return the steps for some settings.
+
+        Raises:
+            UsageError: the detector does not know a class.
+        """
         key = config.fingerprint()
         with self._changing:
             if key in self._asked:
@@ -160,9 +165,6 @@ class _Loaded:
             while len(self._asked) > _MOST_ASKED:
                 self._asked.popitem(last=False)
         return pipeline
-
-    def _cropped(self, pipeline: Pipeline, job: Job) -> CroppedPhoto:
-        return _told(pipeline.process(job), pipeline.config)
 
 
 class _InTurn(Pipeline):
@@ -205,6 +207,16 @@ class PostedPhoto(Photo, frozen=True, gc=False):
             beside=beside,
             with_exif=with_exif,
         )
+
+
+def _job_of(data: bytes, name: str, config: CropConfig) -> Job:
+    key = normalise_key(name)
+    stem = key.rpartition(".")[0] if "." in key else key
+    return Job(PostedPhoto(key, NOWHERE, len(data), -1, data), f"{stem or 'photo'}.{config.format}")
+
+
+def _cropped(pipeline: Pipeline, job: Job) -> CroppedPhoto:
+    return _told(pipeline.process(job), pipeline.config)
 
 
 def _apart(detector: Detector) -> Detector:

@@ -89,10 +89,6 @@ class OwnVerdicts:
         """Return what is new of this person's; see `VerdictLog.refresh`."""
         return self._own(self._log.refresh())
 
-    def append(self, *verdicts: Verdict) -> list[Verdict]:
-        """Write verdicts, and return what is new of this person's; see `VerdictLog.append`."""
-        return self._own(self._log.append(*verdicts))
-
     def append_decided(self, decide: Callable[[list[Verdict]], Sequence[Verdict]]) -> list[Verdict]:
         """Write what is decided on this person's verdicts; see `VerdictLog.append_decided`."""
         return self._own(self._log.append_decided(lambda new: decide(self._own(new))))

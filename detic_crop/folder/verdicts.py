@@ -178,11 +178,13 @@ class VerdictLog:
         """Write verdicts that depend on what was written so far, as `append` does; nobody writes meanwhile.
 
         Args:
-            decide: the verdicts added since the last call → those to write.
+            decide: the verdicts added since the last call → those to write. One that a person wrote into a
+                last line without an end is among them: it is about to get its end.
         """
         with self._thread_lock, self._locked():
             new = self._read_new()
-            verdicts = decide(new)
+            unended = self._lines.read(self._rest).verdict
+            verdicts = decide(new if unended is None else [*new, unended])
             before = b""
             if self._rest:
                 before = self._lines.end_of(self._rest)

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from detic_crop.errors import OutputError, PhotoError
 from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.suspicion import FLAGS
+from detic_crop.review_page.cutouts import path_number
 from detic_crop.review_page.describe import Describer, last_word
 from detic_crop.review_page.rows import Filter, Mask, ReviewRows, photo_id
 from detic_crop.review_page.said import said_of, stamp_of
@@ -26,11 +27,12 @@ CARDS = 30
 """Photos on one page."""
 MOST_CARDS = 100
 """Photos that are shown or judged in one request."""
+PICTURE_CACHE = "private, max-age=600"
+"""How long a browser keeps a picture; the page asks under another address for another version of it."""
 
 _MAX_BODY = 20_000  # of verdicts on so many photos
 _MOST_CROPS = 9  # of one photo that a card shows
 _AT_ONCE = 8  # photos that are looked for at the same time: those of a store take a while
-_PICTURE_CACHE = "private, max-age=600"  # the address of a picture names its version
 _WHOLE = {"not_found": "whole photo: no animal was found", "not_listed": "whole photo: not in the boxes file"}
 _GONE = "This photo is no longer in the run, or its address was mistyped."
 
@@ -52,7 +54,7 @@ class Grid:
     def routes(self) -> list[Route]:
         """Return what is answered at which address."""
         return [
-            Route("/thumb/{id}/{number:int}", self._thumb, methods=["GET"]),
+            Route("/thumb/{id}/{number}", self._thumb, methods=["GET"]),
             Route("/api/grid", self._grid, methods=["GET"]),
             Route("/api/verdicts", self._verdicts, methods=["POST"]),
         ]
@@ -64,10 +66,11 @@ class Grid:
         if rank is None:
             return not_found()
         try:
-            jpeg = self._describer.crop_jpeg(self._rows.photos[rank], request.path_params["number"])
+            number = path_number(request.path_params["number"])
+            jpeg = self._describer.crop_jpeg(self._rows.photos[rank], number)
         except (PhotoError, OSError, MemoryError, ValueError):
             return not_found()
-        return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": _PICTURE_CACHE})
+        return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": PICTURE_CACHE})
 
     def _grid(self, request: Request) -> Response:
         """Answer with a page of cards of a filter, or with the cards of the photos that are named."""
@@ -83,7 +86,10 @@ class Grid:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             cards = list(pool.map(self._card, ranks))
         before = int(mask[: ranks[0]].sum()) if ranks else 0
-        return json_answer({"cards": cards, "before": before, **self._rows.both_progresses(mask)})
+        after = int(mask[ranks[-1] + 1 :].sum()) if ranks else 0
+        return json_answer(
+            {"cards": cards, "before": before, "after": after, **self._rows.both_progresses(mask)}
+        )
 
     def _named(self, ids: str) -> list[int]:
         """Return the ranks of photos that are named one by one."""

@@ -31,7 +31,7 @@ from detic_crop.report.photos import AuditPhoto
 from detic_crop.report.suspicion import FLAGS
 from detic_crop.review_page.cutouts import Tile, path_number
 from detic_crop.review_page.describe import TAKEN_BACK, Describer, last_word
-from detic_crop.review_page.grid import Grid
+from detic_crop.review_page.grid import PICTURE_CACHE, Grid
 from detic_crop.review_page.rows import Filter, Mask, ReviewRows, photo_id
 from detic_crop.review_page.said import LONGEST_NOTE, said_of
 from detic_crop.review_page.writer import Verdicts, VerdictWriter
@@ -44,7 +44,6 @@ _STATIC_TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-_PICTURE_CACHE = "private, max-age=600"
 
 
 class ReviewPage:
@@ -148,7 +147,7 @@ class ReviewPage:
             jpeg = self._describer.photo_jpeg(photo)
         except (PhotoError, OSError, MemoryError, ValueError):
             return not_found()
-        return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": _PICTURE_CACHE})
+        return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": PICTURE_CACHE})
 
     def _tile(self, request: Request) -> Response:
         photo = self._asked_for(request)
@@ -160,7 +159,7 @@ class ReviewPage:
             jpeg = self._describer.tile_jpeg(photo, tile)
         except (PhotoError, OSError, MemoryError, ValueError):
             return not_found()
-        return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": _PICTURE_CACHE})
+        return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": PICTURE_CACHE})
 
     def _crop(self, request: Request) -> Response:
         photo = self._asked_for(request)

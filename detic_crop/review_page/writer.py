@@ -17,11 +17,8 @@ class Verdicts(Protocol):
     def refresh(self) -> list[Verdict]:
         """Return the verdicts that came since the last call."""
 
-    def append(self, *verdicts: Verdict) -> list[Verdict]:
-        """Write verdicts; return all that came since the last call, these included."""
-
     def append_decided(self, decide: Callable[[list[Verdict]], Sequence[Verdict]]) -> list[Verdict]:
-        """Write what is decided on the verdicts that came since the last call; return as `append` does."""
+        """Write what is decided on the verdicts that came since the last call; return these and those."""
 
 
 class Asked(NamedTuple):
@@ -81,11 +78,13 @@ class VerdictWriter:
             ValueError: its note, joined with that of somebody else, is too long.
             OutputError: it may not be on the disk.
         """
+
+        def decide(new: list[Verdict]) -> list[Verdict]:
+            self._rows.note(new)
+            return [self._line(rank, said)]
+
         with self.desk.writing:
-            self._rows.note(self._log.refresh())
-            image = self._rows.photos[rank].record.image
-            verdict = said.after(image, self._rows.last(rank), self._reviewer)
-            self._rows.note(self._log.append(verdict))
+            self._rows.note(self._log.append_decided(decide))
             self.desk.given += 1
 
     def write_unless_judged(self, asked: Sequence[Asked]) -> list[int]:
@@ -105,15 +104,17 @@ class VerdictWriter:
             self._rows.note(new)
             verdicts = []
             for rank, said, seen in asked:
-                last = self._rows.last(rank)
-                if stamp_of(last) != seen:
+                if stamp_of(self._rows.last(rank)) != seen:
                     late.append(rank)
                 else:
-                    image = self._rows.photos[rank].record.image
-                    verdicts.append(said.after(image, last, self._reviewer))
+                    verdicts.append(self._line(rank, said))
             return verdicts
 
         with self.desk.writing:
             self._rows.note(self._log.append_decided(decide))
             self.desk.given += len(asked) - len(late)
         return late
+
+    def _line(self, rank: int, said: Said) -> Verdict:
+        """Return the line that says it after all that the rows know."""
+        return said.after(self._rows.photos[rank].record.image, self._rows.last(rank), self._reviewer)

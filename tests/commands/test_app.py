@@ -118,6 +118,7 @@ def test_a_run_from_the_queue_to_its_result(client: AppClient, data: Path) -> No
     assert result["counts"] == {"cropped": 2, "resized": 2}
     assert [step["action"] for step in result["next"]] == ["review", "export"]
     assert client.api("GET", f"/jobs/{job['id']}/log")[-1] == done["message"]
+    assert done["exit_code"] == 0
 
 
 def test_a_job_that_fails_says_why_in_a_line(client: AppClient, data: Path) -> None:
@@ -125,6 +126,7 @@ def test_a_job_that_fails_says_why_in_a_line(client: AppClient, data: Path) -> N
     job = client.api("POST", "/jobs", a_run() | {"input": "empty"})
     failed = client.until(job["id"], "ended", "failed")
     assert "holds no photos" in failed["message"]
+    assert failed["exit_code"] == 2
     assert failed["may"] == ["continue", "remove"]
     write_photos(data / "empty", 1)
     client.api("POST", f"/jobs/{job['id']}/continue")
@@ -158,6 +160,9 @@ def test_jobs_wait_and_are_taken_out(idle: AppClient) -> None:
         ({"settings": {"shard": "0/2"}}, (400, "unknown_setting")),
         ({"settings": {"model": "boxes:/etc/passwd"}}, (403, "outside_root")),
         ({"settings": {"labels": "/etc/passwd"}}, (403, "outside_root")),
+        ({"settings": {"labels": 5}}, (400, "bad_value")),
+        ({"settings": {"labels": True}}, (400, "bad_value")),
+        ({"settings": {"labels": ["a.csv"]}}, (400, "bad_value")),
         ({"settings": {"model": "--out=/tmp"}}, (400, "unknown_model")),
         ({"settings": {"gps": True}}, (400, "option_not_applicable")),
         ({"more": 1}, (400, "bad_body")),
@@ -230,6 +235,27 @@ def test_the_audit_may_show_pictures_and_nothing_else(idle: AppClient, data: Pat
     policy = told.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "script-src" not in policy
+
+
+@posix
+def test_an_audit_that_is_a_link_to_elsewhere(idle: AppClient, data: Path, tmp_path: Path) -> None:
+    crop(data / "photos", data / "cropped")
+    secret = tmp_path / "secret.html"
+    secret.write_text("not below the root")
+    (data / "cropped" / "audit.html").unlink()
+    (data / "cropped" / "audit.html").symlink_to(secret)
+    assert idle.refused("GET", "/audit?path=cropped") == (404, "no_audit")
+
+
+def test_a_model_does_not_tell_what_is_outside(idle: AppClient, tmp_path: Path) -> None:
+    (tmp_path / "here.txt").write_text("something")
+
+    def told(name: str) -> bytes:
+        answer = idle.told("POST", "/jobs", a_run() | {"settings": {"model": str(tmp_path / name)}})
+        assert answer.status == 400
+        return answer.body.replace(name.encode(), b"")
+
+    assert told("here.txt") == told("gone.txt")
 
 
 def test_models_that_are_there(idle: AppClient) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import csv
 import io
 import json
 import logging
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +19,9 @@ from PIL import Image
 
 import detic_crop
 from detic_crop.app import crops
+from detic_crop.commands import crop_posted
+from detic_crop.config import CropConfig
+from detic_crop.work.pipeline import Pipeline
 from tests.kit.app import AppClient, serving
 from tests.kit.folders import files_of
 from tests.kit.photos import write_photo, write_photos
@@ -195,3 +200,25 @@ def test_many_clients(client: AppClient, data: Path, caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.WARNING), ThreadPoolExecutor(8) as pool:
         assert all(pool.map(sides, jobs))
     assert caplog.records == []
+
+
+def test_a_model_that_others_push_out_meanwhile_is_loaded_again(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = (data / "photos/photo000.jpg").read_bytes()
+    other = shutil.copy(data / "boxes.csv", tmp_path)
+    configs = [CropConfig(model=f"boxes:{path}") for path in (data / "boxes.csv", other)]
+    monkeypatch.setattr(crop_posted, "_MOST_LOADED", 1)
+    usual = crop_posted._Loaded.pipeline_of
+    others = [configs[1]]
+
+    with contextlib.closing(crop_posted.PhotoCropper()) as cropper:
+
+        def pushed_out(loaded: crop_posted._Loaded, config: CropConfig) -> Pipeline:
+            if others:
+                assert cropper.submit(photo, "photo000.jpg", others.pop()).result().crop
+            return usual(loaded, config)
+
+        monkeypatch.setattr(crop_posted._Loaded, "pipeline_of", pushed_out)
+        assert cropper.submit(photo, "photo000.jpg", configs[0]).result().crop
+    assert not others

@@ -20,12 +20,12 @@ import pytest
 from detic_crop import api
 from detic_crop.commands import apply as apply_module
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.folder.whereabouts import look_for_photos
 from detic_crop.photos.keys import STATE
 from detic_crop.review_page import page as page_module
 from detic_crop.review_page.page import ReviewPage
 from detic_crop.review_page.rows import REVIEWED
+from detic_crop.review_page.said import Said
 from tests.kit.folders import assert_same, crop, differing, product, product_and_state, records_of, rows_of
 from tests.kit.photos import write_damaged, write_photo, write_photos
 from tests.kit.processes import ROOT, posix
@@ -323,7 +323,7 @@ def test_a_verdict_given_to_the_page_before_is_seen_on_the_new_one(out: Path) ->
         client.post_to("/api/reopen", {})
         assert client.page is not earlier
         image = client.image(0)
-        earlier._rows.note(earlier._writer._log.append(Verdict(image, "rejected", (), "me", "now")))
+        earlier._writer.write(earlier._rows.rank_of[client.id_of(image)], Said("rejected"))
         assert client.row(at=client.id_of(image))["row"]["verdict"]["verdict"] == "rejected"
         assert client.overview()["said"]["rejected"] == 1
 

@@ -81,10 +81,14 @@ def test_pages_follow_the_order_of_the_page(client: Client) -> None:
     everything = [client.image(rank) for rank in range(len(client.page._rows))]
     first = page_of(client)
     assert images(first) == everything[:30]
-    assert (first["before"], first["total"]) == (0, len(everything))
+    assert [first[name] for name in ("before", "after", "total")] == [
+        0,
+        len(everything) - 30,
+        len(everything),
+    ]
     second = page_of(client, after=first["cards"][-1]["id"])
     assert images(second) == everything[30:]
-    assert second["before"] == 30
+    assert (second["before"], second["after"]) == (30, len(everything) - 30 - len(second["cards"]))
     assert images(page_of(client, before=second["cards"][0]["id"])) == everything[:30]
     assert images(page_of(client, before=first["cards"][3]["id"])) == everything[:3]
     assert images(page_of(client, **{"from": first["cards"][5]["id"]})) == everything[5:35]
@@ -351,6 +355,14 @@ def test_pages_that_cannot_be(client: Client) -> None:
     for query in ("at=none", "after=x", "ids=", f"ids={id},none"):
         assert client.get(f"/api/grid?{query}").status == 404, query
     assert client.get("/api/grid?photos=none").json()["cards"] == []
+
+
+@pytest.mark.parametrize("number", ["1", "-1", "x", "%C2%B2", "9" * 5000])
+def test_other_numbers_name_no_picture(client: Client, number: str) -> None:
+    """One animal was cropped of each photo: its picture is number 0."""
+    id = page_of(client, size=1)["cards"][0]["id"]
+    assert client.get(f"/thumb/{id}/0").status == 200
+    assert client.get(f"/thumb/{id}/{number}").status == 404
 
 
 def test_others_get_no_grid(client: Client) -> None:

@@ -19,8 +19,9 @@ from detic_crop.report.more_columns import REMARKS
 from tests.kit.errors import refused
 from tests.kit.folders import crop, files_of, product, records_of, rows_of
 from tests.kit.photos import write_photo, write_photos
+from tests.kit.review import reviewing
 from tests.kit.sightings import LABELS, crop_sightings
-from tests.kit.verdicts import DRAWN, give_verdict, verdict_log
+from tests.kit.verdicts import DRAWN, give_verdict, verdict_log, verdicts_of
 
 
 def see(out: Path, image: str, viewpoint: str, verdict: str = "undone", **more: Any) -> None:
@@ -69,6 +70,19 @@ def test_a_viewpoint_alone_is_applied_without_a_new_crop_and_taken_back(
     verdict_log(out).append(Verdict(image, "undone", (), "me", "t"))
     assert api.apply(out, quiet=True).done == 1
     assert "viewpoint" not in rows_of(out)[0]
+
+
+def test_beside_a_verdict_without_an_end_it_takes_nothing_back(work: Path) -> None:
+    """Editors leave the last line without one."""
+    out = work / "out"
+    image = cropped(out)[0]
+    (out / STATE / "review.csv").write_text(
+        f"image,verdict,box,reviewer,time,note\n{image},rejected,,Ann,t,no fin"
+    )
+    with reviewing(out, reviewer="Bob") as client:
+        answer = client.post({"id": client.id_of(image), "viewpoint": "left"}).json()
+        assert (answer["verdict"]["verdict"], answer["note"]) == ("rejected", "no fin")
+    assert verdicts_of(out) == {image: Verdict(image, "rejected", (), "Ann", "t", "no fin", "left")}
 
 
 def test_every_verdict_keeps_its_viewpoint(work: Path) -> None:

@@ -224,6 +224,23 @@ def test_stop_and_go_on(scene: Scene, tmp_path: Path) -> None:
     as_undisturbed(scene, tmp_path)
 
 
+def test_a_job_lives_as_long_as_its_command(scene: Scene, tmp_path: Path) -> None:
+    """The process around the command is killed: the command goes on, and can be stopped."""
+    with app(scene) as (_, ask):
+        begin(ask)
+        held_on_the_way(scene)
+        os.kill(scene.group, signal.SIGKILL)
+        recorded = scene.recorded
+        os.killpg(scene.group, signal.SIGCONT)
+        until(lambda: scene.recorded > recorded)
+        assert ask("POST", "/jobs/1/stop")["state"] == "stopping"
+        until(lambda: state_of(ask, 1) == "interrupted")
+        ask("POST", "/jobs/1/continue")
+        until(lambda: state_of(ask, 1) == "done")
+        until(lambda: state_of(ask, 2) == "done")
+    as_undisturbed(scene, tmp_path)
+
+
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"id": "x"}', b"\xff" * 100, b'"\\ud800"'])
 def test_a_damaged_order_is_left_out(tmp_path: Path, damage: bytes) -> None:
     jobs = Jobs(tmp_path)

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
-from detic_crop.app.job_files import read_json
-from tests.kit.app import PATIENCE, AppClient, serving
+from tests.kit.app import AppClient, serving
+from tests.kit.app_browser import WIDE, choose_photos, held, look_again, start, window
 from tests.kit.axe import axe_violations
 from tests.kit.photos import write_photos
 from tests.kit.processes import posix
-from tests.kit.review_browser import PHONE, STEP_MS, is_ready
+from tests.kit.review_browser import PHONE, is_ready
 
 pytestmark = [pytest.mark.outside, pytest.mark.slow]
 
-WIDE: dict[str, Any] = {"viewport": {"width": 1440, "height": 900}}
 OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -40,40 +35,6 @@ def data(tmp_path: Path) -> Path:
 def client(data: Path, tmp_path: Path) -> Iterator[AppClient]:
     with serving([data], tmp_path / "state") as client:
         yield client
-
-
-@contextmanager
-def window(browser: Browser, client: AppClient, refusals: int = 0, **settings: Any) -> Iterator[Page]:
-    """The app's first screen; whatever the page complains about fails the test, but for so many refusals."""
-    complaints: list[str] = []
-    context = browser.new_context(**{**WIDE, **settings})
-    context.set_default_timeout(STEP_MS)
-    page = context.new_page()
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.goto(f"http://127.0.0.1:{client.port}/?token={client.guard.secret}")
-    page.wait_for_selector("body[data-shown=home]")
-    try:
-        yield page
-    finally:
-        context.close()
-    assert [text for text in complaints if "status of 40" not in text] == []
-    assert len(complaints) == refusals
-
-
-def choose_photos(page: Page) -> None:
-    """From the first screen to a form that knows its photos."""
-    page.get_by_role("link", name="Crop photos …").click()
-    page.get_by_role("button", name="Choose a folder …").click()
-    page.get_by_role("list", name="Folders").get_by_role("button", name="day & night").click()
-    expect(page.get_by_role("dialog")).to_contain_text("photos in day & night")
-    page.get_by_role("button", name="Take these photos").click()
-
-
-def start(page: Page) -> None:
-    """Press Start; the screen of the folder comes."""
-    page.get_by_role("button", name="Start", exact=True).click()
-    page.wait_for_selector("body[data-shown=folder]")
 
 
 def test_from_a_folder_of_photos_to_exported_crops(browser: Browser, client: AppClient, data: Path) -> None:
@@ -94,12 +55,15 @@ def test_from_a_folder_of_photos_to_exported_crops(browser: Browser, client: App
             page.get_by_role("button", name="Review", exact=True).click()
         review = opened.value
         review.wait_for_selector("body[data-shown]")
+        expect(review.get_by_role("link", name="day & night_cropped")).to_have_attribute(
+            "href", "../../" + page.evaluate("location.hash")
+        )
         for _ in range(4):
             is_ready(review)
             review.keyboard.press("x")
         is_ready(review)
         review.close()
-        page.reload()
+        look_again(page)
         expect(page.get_by_text("4 verdicts of the review wait")).to_be_visible()
         page.get_by_role("button", name="Apply").click()
         expect(page.locator("dt", has_text="rejected")).to_be_visible()
@@ -153,6 +117,9 @@ def test_every_screen_is_accessible_and_fits(
             assert page.evaluate(OVERFLOW) == 0, where
 
         is_fine("home")
+        page.get_by_role("link", name="API").click()
+        expect(page.get_by_role("heading", name="The API of detic-crop")).to_be_visible()
+        page.get_by_role("link", name="Back to the page").click()
         page.get_by_role("link", name="Crop photos …").click()
         page.get_by_role("button", name="Choose a folder …").click()
         page.get_by_role("list", name="Folders").get_by_role("button").first.click()
@@ -189,17 +156,3 @@ def test_folders_by_keyboard_alone(browser: Browser, client: AppClient, data: Pa
         expect(folders.get_by_role("button")).to_have_count(2)
         page.keyboard.press("Escape")
         expect(page.get_by_role("dialog")).to_be_hidden()
-
-
-@contextmanager
-def held(state: Path) -> Iterator[None]:
-    """The process of the only job stands still."""
-    until = time.monotonic() + PATIENCE
-    while not (begun := read_json(state / "jobs" / "1" / "begun.json")):
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    os.killpg(begun["pid"], signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.killpg(begun["pid"], signal.SIGCONT)

@@ -415,7 +415,7 @@ def test_whoever_draws_while_a_verdict_is_on_its_way_stays(
 def test_a_photo_that_comes_late_leaves_the_box(finished: Path, client: Client, browser: Browser) -> None:
     first, image = client.image(0), client.image(1)
     with tab(browser, client) as page:
-        with held(page, f"**/photo/{client.id_of(client.image(2))}") as let_go:
+        with held(page, f"**/photo/{client.id_of(client.image(2))}?*") as let_go:
             press(page, "j")
             shows(page, image)
             is_ready(page)

@@ -20,7 +20,7 @@ from detic_crop.photos.keys import STATE
 from detic_crop.work import execute
 from tests.kit.axe import axe_violations
 from tests.kit.folders import crop, records_of, rows_of
-from tests.kit.photos import write_photos
+from tests.kit.photos import write_photo, write_photos
 from tests.kit.review import LONG, Client, reviewing
 from tests.kit.review_browser import PHONE, chromium, go_to, is_ready, press, shows, tab
 from tests.kit.verdicts import give_verdicts, verdict_log, verdicts_of
@@ -302,6 +302,38 @@ def test_new_photos_of_a_run_that_has_gone_on(browser: Browser, tmp_path: Path) 
         shows(page, shown)  # the photo stays
         until_the_card(page)
         assert sum(counts(page).values()) == 6
+
+
+def test_another_photo_of_the_same_name_is_shown_once_the_run_has_seen_it(
+    browser: Browser, tmp_path: Path
+) -> None:
+    write_photos(tmp_path / "in", 3, width=300, height=200)
+    crop(tmp_path / "in", tmp_path / "out")
+    with reviewing(tmp_path / "out") as client, tab(browser, client) as page:
+        image = client.image(0)
+        shows(page, image)
+        before = pixel(page)
+        write_photo(tmp_path / "in" / image, 77, width=300, height=200)
+        crop(tmp_path / "in", tmp_path / "out")
+        page.click("#reopen")
+        expect(page.locator("#stale")).to_be_hidden()
+        shows(page, image)
+        page.wait_for_function("before => document.querySelector('#photo').src !== before", arg=before[0])
+        is_ready(page)
+        assert pixel(page)[1:] != before[1:]
+
+
+def pixel(page: Page) -> list[Any]:
+    """Address of the picture of the photo, and one of its pixels: red, green, blue, alpha."""
+    found: list[Any] = page.evaluate(
+        """() => {
+            const photo = document.querySelector("#photo");
+            const paint = new OffscreenCanvas(1, 1).getContext("2d");
+            paint.drawImage(photo, -20, -20);
+            return [photo.src, ...paint.getImageData(0, 0, 1, 1).data];
+        }"""
+    )
+    return found
 
 
 # ---------------------------------------------------------------- filters

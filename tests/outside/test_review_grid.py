@@ -213,6 +213,7 @@ def test_after_the_last_page_comes_the_card_of_the_end(
         can_accept(page)
         press(page, "Enter")
         expect(page.locator("#finish-title")).to_have_text("Every photo is reviewed")
+        expect(page.locator("#count")).to_contain_text("40 reviewed")
         press(page, "u")  # all of the last page, which is shown again
         has_come(page, client.image(30))
         toast(page, "^10 taken back.$")
@@ -385,6 +386,26 @@ def test_what_another_person_says_meanwhile_stays(finished: Path, client: Client
         toast(page, "^29 taken back.$")
         expect(card(page, 3).locator(".fate")).to_have_text("✕ rejected: no crop — Ann")
     assert set(verdicts_of(finished / "out")) == {theirs}
+
+
+def test_a_page_that_others_judge_is_not_the_last_one(
+    finished: Path, client: Client, browser: Browser
+) -> None:
+    """In "not reviewed" all photos of the page leave the filters, and the later ones are still to come."""
+    order = images(client)
+    with tab(browser, client, **WIDE) as page:
+        page.locator("[data-filter='reviewed']").select_option("no")
+        open_grid(page, client)
+        press(page, "Space")
+        said = (Verdict(image, "accepted", (), "Ann", "t") for image in order[1:30])
+        verdict_log(finished / "out").append(*said)
+        poll(page)
+        expect(page.locator("#grid-title")).to_have_text("1 of these 30 still in the filters, of 11")
+        expect(page.locator("#grid-accept")).to_contain_text("Nothing to accept: go on")
+        page.click("#grid-later")
+        has_come(page, order[30])
+        expect(page.locator("#grid-title")).to_have_text("2–11 of 11")
+        expect(page.locator("#grid-later")).to_be_disabled()
 
 
 def test_two_tabs(finished: Path, client: Client, browser: Browser) -> None:

@@ -113,6 +113,18 @@ def test_another_tab_shows_it_and_filters_find_it(finished: Path, client: Client
         expect(chosen).to_have_value("fluke")
 
 
+def test_a_label_column_of_that_name_has_a_filter_of_another_name(tmp_path: Path, browser: Browser) -> None:
+    keys = write_photos(tmp_path / "in", 4)
+    rows = (f"{key},{('left', 'dorsal')[n % 2]}" for n, key in enumerate(keys))
+    (tmp_path / "labels.csv").write_text("image,viewpoint\n" + "\n".join(rows))
+    crop(tmp_path / "in", tmp_path / "out", labels=tmp_path / "labels.csv")
+    with reviewing(tmp_path / "out") as client, tab(browser, client) as page:
+        theirs = page.get_by_label("label viewpoint", exact=True)
+        expect(theirs.locator("option").first).to_have_text("any label viewpoint")
+        theirs.select_option("dorsal")
+        expect(page.locator("#count")).to_contain_text("1 of 2")
+
+
 def test_a_blind_review_does_not_ask_for_it(finished: Path, browser: Browser) -> None:
     api.write_audit(finished / "out", sample=10)
     with reviewing(finished / "out", reviewer="second", blind=True) as client, tab(browser, client) as page:

@@ -433,6 +433,25 @@ def test_nobody_writes_between_what_is_decided_on_and_what_is_written(path: Path
     assert len(read_verdicts(path)) == 3
 
 
+def test_what_is_decided_knows_a_last_line_without_an_end(path: Path) -> None:
+    path.write_text(
+        "image,verdict,box,reviewer,time,note\na.jpg,accepted,,Ann,t\nb.jpg,rejected,,Ann,t,no fin"
+    )
+    log = VerdictLog(path)
+    known: list[Verdict] = []
+
+    def decide(new: list[Verdict]) -> list[Verdict]:
+        known.extend(new)
+        return [Verdict("c.jpg", "whole")]
+
+    written = log.append_decided(decide)
+    assert known == [
+        Verdict("a.jpg", "accepted", (), "Ann", "t"),
+        Verdict("b.jpg", "rejected", (), "Ann", "t", "no fin"),
+    ]
+    assert written == [*known, Verdict("c.jpg", "whole")]
+
+
 def test_a_full_disk_is_told_and_costs_nothing_else(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = VerdictLog(path)
     log.append(Verdict("a.jpg", "whole"))

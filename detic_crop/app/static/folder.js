@@ -97,8 +97,8 @@ class Folder {
   showResult(counts) {
     const { found } = this;
     const tiles = counts.map(([status, number]) => tile(STATUS[status] || status, number));
-    if (found.flagged) tiles.push(tile("to look at", found.flagged));
     if (found.reviewed) tiles.push(tile("reviewed", found.reviewed));
+    else if (found.flagged) tiles.push(tile("to look at", found.flagged)); // as the run left them
     const first = found.next.length ? found.next[0].action : "";
     const steps = [this.look(), this.review(), this.apply(), this.export(), this.teach()].filter(Boolean);
     for (const step of steps) if (step.dataset.step === first) step.classList.add("next");
@@ -127,8 +127,10 @@ class Folder {
   }
 
   review() {
-    const { flagged } = this.found;
-    return this.step("review", "Review", `Judge the crops, most suspicious first${flagged ? `; ${counted(flagged, "crop")} to look at` : ""}. It opens in a tab of its own, and each verdict is saved at once.`,
+    const { counts, flagged, reviewed } = this.found;
+    const photos = Object.values(counts).reduce((sum, number) => sum + number, 0);
+    const much = reviewed ? `; ${thousands(reviewed)} of ${counted(photos, "photo")} reviewed` : flagged ? `; ${counted(flagged, "crop")} to look at` : "";
+    return this.step("review", "Review", `Judge the crops, most suspicious first${much}. It opens in a tab of its own, and each verdict is saved at once.`,
       this.reviewer, make("button", { type: "button", className: "main", onclick: () => this.openReview() }, "Review"));
   }
 

@@ -85,14 +85,12 @@ class Tally:
         self.flags.update(photo.doubts.flags)
         self.any_verdict |= photo.verdict is not None
         self.n_flagged += photo.is_flagged
-        for is_one, places in (
-            (photo.is_crop, self.crops),
-            (photo.is_not_found, self.not_found),
-            (photo.is_not_listed, self.not_listed),
-        ):
-            if is_one:
-                places.append(place)
-        if photo.is_crop:
+        if photo.is_not_found:
+            self.not_found.append(place)
+        elif photo.is_not_listed:
+            self.not_listed.append(place)
+        elif photo.is_crop:
+            self.crops.append(place)
             self.crop_kinds.append(self._kinds.setdefault(self.kind_of(photo), len(self._kinds)))
         if record.status == "failed":
             self.reasons[record.reason] += 1

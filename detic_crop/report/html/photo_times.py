@@ -33,13 +33,14 @@ class PhotoTimes:
 
     def add(self, photo: AuditPhoto) -> None:
         """Count a photo that has a picture in the run."""
-        if not (photo.is_crop or photo.is_whole):
+        record = photo.record
+        if record.status not in ("cropped", "resized"):
             return
-        taken = photo.record.taken
+        taken = record.taken
         if not taken and len(self._known):
-            taken = (self._known.of(photo.record) or ("", ""))[0]
+            taken = (self._known.of(record) or ("", ""))[0]
         if taken:
-            self.hours[not photo.is_crop][taken[:_HOUR]] += 1
+            self.hours[record.status == "resized"][taken[:_HOUR]] += 1
         else:
             self.unknown += 1
 

@@ -12,6 +12,8 @@ const REVIEWED = [
   ["", "all photos"], ["no", "not reviewed"], ["yes", "reviewed"], ["unsure", "unsure"], ["note", "with a note"],
 ];
 
+const OURS = ["reviewed", "flag", "status", "class", "sample", "viewpoint"];
+
 const BY_VIEWPOINT = [["", "any viewpoint"], ...["none", ...VIEWPOINTS].map((name) => [name, `viewpoint: ${name}`])];
 
 function addFilter(name, title, options) {
@@ -98,12 +100,18 @@ function showCounts(counts) {
   }
 }
 
+// A label column may have the name of a filter of ours.
+function titleOf(filter) {
+  const name = filter.replace(/^label:/, "");
+  return name !== filter && OURS.includes(name.toLowerCase()) ? `label ${name}` : name;
+}
+
 export function addFilters() {
   $("filters").replaceChildren();
   addFilter("reviewed", "Reviewed or not", REVIEWED);
   for (const { filter, values } of state.session.choices) {
     if (values.length < 2 && filter !== "flag" && filter !== "sample") continue;
-    const title = filter.replace(/^label:/, "");
+    const title = titleOf(filter);
     const options = values.map(([value, hint]) => [
       value, filter === "flag" ? hint.split(":")[0] : filter === "sample" ? "sample only" : value, hint,
     ]);

@@ -15,6 +15,7 @@ import { complain, handlers, markBusy, render, showCard, toast } from "./view.js
 
 let cards = []; // as the server describes them
 let before = 0; // photos of the filters before this page
+let after = 0; // and after it
 let total = 0;
 let focused = 0; // place of the card with the focus
 let ticket = 0; // number of the page that was asked for last
@@ -94,19 +95,20 @@ export async function refresh() {
 }
 
 function take(answer) {
-  ({ cards, before, total } = answer);
+  ({ cards, before, after, total } = answer);
   forgetJudged(cards);
-  const { reviewed, unsure, all } = answer;
-  Object.assign(state.view, { reviewed, unsure, total, all }); // the header says how far the review is
+  takeProgress(answer);
+}
+
+// The header says how far the review is.
+function takeProgress({ reviewed, unsure, total: inFilters, all }) {
+  Object.assign(state.view, { reviewed, unsure, total: inFilters, all });
   render();
 }
 
 export function showAll() {
-  const last = before + cards.length;
-  $("grid-title").textContent = cards.length
-    ? `${numeral(before + 1)}–${numeral(last)} of ${numeral(total)}`
-    : "No photo fits these filters.";
-  const isLast = last >= total;
+  $("grid-title").textContent = titleOf();
+  const isLast = !after;
   $("grid-accept-label").textContent = wordsOfAccept(isLast);
   $("grid-accept").disabled = isLast && !countOf("accept") && countOut() > 0;
   $("grid-earlier").disabled = !before;
@@ -114,6 +116,14 @@ export function showAll() {
   $("grid-undo").disabled = !state.given.some((given) => given.written);
   $("grid-out").hidden = !countOut();
   $("grid-out").textContent = `${numeral(countOut())} taken out: look at ${countOut() === 1 ? "it" : "them"}`;
+}
+
+// What was judged meanwhile may be in the filters no longer, but stays on its page.
+function titleOf() {
+  if (!cards.length) return "No photo fits these filters.";
+  const still = total - before - after;
+  if (still === cards.length) return `${numeral(before + 1)}–${numeral(total - after)} of ${numeral(total)}`;
+  return `${numeral(still)} of these ${numeral(cards.length)} still in the filters, of ${numeral(total)}`;
 }
 
 const countOf = (fate) => cards.filter((card) => fateOf(card) === fate).length;
@@ -223,6 +233,7 @@ async function post(verdicts) {
     const answer = await ask(`api/verdicts?${query()}`, { method: "POST", headers, body: JSON.stringify({ verdicts }) });
     state.ahead = null;
     $("error").hidden = true;
+    takeProgress(answer);
     handlers.changed();
     return answer;
   } catch (error) {

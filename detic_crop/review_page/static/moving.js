@@ -7,7 +7,7 @@ import { inOrder, sameBoxes } from "./boxes.js";
 import { isInHand, startAgain, startChoice, wordsOfGiven } from "./choice.js";
 import { ask, query } from "./server.js";
 import { $, filters, state } from "./state.js";
-import { complain, drawing, handlers, isFree, markBusy, render, showCard, showPictures, toast } from "./view.js";
+import { addressOfPhoto, complain, drawing, handlers, isFree, markBusy, render, showCard, showPictures, toast } from "./view.js";
 
 // Show a photo, or where to begin; true when it is shown.
 // Whoever has touched a box since `touched` was `since` stays where that box is.
@@ -42,7 +42,7 @@ async function fetchAndShow(id, { remember = true, since = state.touched } = {})
   $("error").hidden = true;
   showCard(false);
   const here = state.view && state.view.row;
-  if (here && answer.row && answer.row.id === here.id) {
+  if (here && answer.row && isSamePhoto(answer.row, here)) {
     update(answer);
     return true;
   }
@@ -73,7 +73,14 @@ async function refresh() {
   if (!id) return;
   const answer = await ask(`api/row?${query({ at: id })}`);
   await drawing.released();
-  if (mine === state.ticket && state.view.row && state.view.row.id === id) update(answer);
+  if (mine !== state.ticket || !state.view.row || state.view.row.id !== id) return;
+  if (isSamePhoto(answer.row, state.view.row)) update(answer);
+  else await open(id, { remember: false });
+}
+
+// A run can have found another photo under the same name: it is shown as any other one.
+function isSamePhoto(row, other) {
+  return row.id === other.id && row.photo === other.photo;
 }
 
 // News of the photo that is shown: a box in hand stays.
@@ -101,7 +108,7 @@ function lookAhead() {
   const asked = query({ at: state.view.next });
   const early = { id: state.view.next, query: asked, answer: ask(`api/row?${asked}`) };
   early.answer.then(
-    ({ row }) => { if (row.may.includes("box")) new Image().src = `photo/${row.id}`; },
+    ({ row }) => { if (row.may.includes("box")) new Image().src = addressOfPhoto(row); },
     () => { if (state.ahead === early) state.ahead = null; },
   );
   state.ahead = early;

@@ -94,7 +94,7 @@ export class Tiles {
     this.coming.set(name, request);
     let bitmap = null;
     try {
-      const answer = await fetch(`photo/${row.id}/${name}`, { signal: request.signal });
+      const answer = await fetch(`photo/${row.id}/${name}?${row.photo}`, { signal: request.signal });
       if (answer.ok) bitmap = await createImageBitmap(await answer.blob());
       else if (this.row === row) this.failed = "gone";
     } catch {

@@ -122,7 +122,7 @@ export function showPictures(then) {
     done("none");
     return;
   }
-  photo.src = `photo/${row.id}`;
+  photo.src = addressOfPhoto(row);
   photo.decode().then(() => done("shown"), () => done(photo.complete && photo.naturalWidth ? "shown" : "none"));
 }
 
@@ -137,6 +137,11 @@ function showStage() {
   $("instead-words").textContent = isGone
     ? row.has_crop ? "This is the crop: the photo itself cannot be shown." : "Neither photo nor crop can be shown."
     : "";
+}
+
+// Another address for another photo of the same name: the browser keeps pictures for a while.
+export function addressOfPhoto(row) {
+  return `photo/${row.id}?${row.photo}`;
 }
 
 // Another address once the crops may be others.
