@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from detic_crop.app.job_files import read_json
 from detic_crop.folder.layout import Layout
 from detic_crop.folder.progress_file import OF_PHOTOS, read_progress
 
@@ -66,6 +68,14 @@ class Job(msgspec.Struct, kw_only=True):
         if self.order == "ended" and self.outcome:
             return self.outcome
         return "queued"
+
+
+def read_job(order: Path) -> Job | None:
+    """Return the job of an order.json; None where there is none, or it is damaged."""
+    try:
+        return msgspec.convert(read_json(order), Job)
+    except (msgspec.ValidationError, UnicodeError):
+        return None
 
 
 def outcome_of(job: Job, ended: Mapping[str, Any] | None) -> tuple[Outcome, str]:

@@ -24,7 +24,7 @@ import msgspec
 
 from detic_crop.app.asked import Order
 from detic_crop.app.child import TOKEN_VARIABLE
-from detic_crop.app.job import Job, Outcome, outcome_of
+from detic_crop.app.job import Job, Outcome, outcome_of, read_job
 from detic_crop.app.job_files import JobFiles, job_folders, read_json, write_json
 from detic_crop.app.refusals import RefusedError
 from detic_crop.errors import OutputError, UsageError, one_line
@@ -72,7 +72,7 @@ class Jobs:
             why = getattr(error, "strerror", None) or "it is on a file system without locks"
             raise OutputError("unwritable_state", f"{state} cannot be written: {why}") from error
         self._files = dict(job_folders(self._folder))
-        found = {number: _read(files) for number, files in self._files.items()}
+        found = {number: read_job(files.order) for number, files in self._files.items()}
         self._jobs = {number: job for number, job in found.items() if job is not None and job.id == number}
 
     # ------------------------------------------------------------ what people ask
@@ -143,7 +143,7 @@ class Jobs:
         """Ask a job to stop; asked again, it ends at once. What it finished is kept.
 
         Raises:
-            RefusedError: it is not at work and does not wait, or the disk does not take it.
+            RefusedError: it is not at work and does not wait, or it waits and the disk does not take that.
         """
         with self._changing:
             self._look_at(self._job(number))
@@ -154,10 +154,13 @@ class Jobs:
             if job.order == "queued":
                 job.order, job.outcome, job.finished = "ended", "interrupted", time.time()
                 job.said = "taken out of the queue; nothing was begun"
+                with _refused_where_full():
+                    self._save(job)
             else:
                 self._signal(job)
-            with _refused_where_full():
-                self._save(job)
+                self._jobs[number] = job
+                with contextlib.suppress(OSError):  # a full disk; how the command ends tells the same
+                    self._save(job)
             return msgspec.structs.replace(job)
 
     def go_on(self, number: int) -> Job:
@@ -378,13 +381,6 @@ class Jobs:
         del self._jobs[number]
         with contextlib.suppress(OSError):
             self._files[number].remove()
-
-
-def _read(files: JobFiles) -> Job | None:
-    try:
-        return msgspec.convert(read_json(files.order), Job)
-    except (msgspec.ValidationError, UnicodeError):
-        return None
 
 
 def _document(path: Path) -> dict[str, Any] | None:

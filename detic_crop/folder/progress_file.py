@@ -111,6 +111,8 @@ _decoder = msgspec.json.Decoder(Progress)
 def read_progress(path: Path) -> Progress | None:
     """Return what a progress.json says; None where there is none, or one that is damaged or not ours."""
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return None
         with open(path, "rb") as file:
             data = file.read(_MOST_BYTES + 1)
         return decode(data, _decoder) if len(data) <= _MOST_BYTES else None
@@ -215,6 +217,13 @@ def _made(before: Progress | None) -> dict[str, Any]:
     made_by = before.words if before.command in OF_PHOTOS else before.made_by
     total, done = before.photos or (0, 0)
     return {"made_by": made_by, "made_total": total, "made_done": done}
+
+
+class SilentProgress(ProgressFile):
+    """Progress of work that leaves what the folder says of itself as it is: nothing is written."""
+
+    def _write(self, is_due: bool = False) -> None:
+        """Write nothing."""
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import filelock
 import msgspec
 import pytest
 
@@ -95,6 +96,25 @@ def test_a_full_disk_loses_no_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert [(job.state, job.attempts) for job in opened.all()] == [("interrupted", 0), ("queued", 0)]
         monkeypatch.setattr(jobs, "write_json", write_json)
         assert until_ended(opened, waiting).outcome == "done"
+
+
+def test_a_job_at_work_is_stopped_on_a_full_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, value: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with open_jobs(tmp_path) as before:
+        number = add(before)
+    files = JobFiles(tmp_path / "jobs" / str(number))
+    files.order.write_text(json.dumps(json.loads(files.order.read_text()) | {"order": "begun"}))
+    with filelock.FileLock(files.lock), open_jobs(tmp_path) as after:
+        asked: list[int] = []
+        monkeypatch.setattr(after, "_signal", lambda job: asked.append(job.id))
+        monkeypatch.setattr(jobs, "write_json", full)
+        assert after.stop(number).state == after.get(number).state == "stopping"
+        assert asked == [number]
+        monkeypatch.undo()
+        write_json(files.ended, {"code": 130})
+        assert until_ended(after, number).said == "stopped; what was finished is kept"
 
 
 def test_an_order_that_was_copied_is_left_out(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from tests.kit.errors import refused
 from tests.kit.faults import fail_nth
 from tests.kit.folders import assert_same, crop, leftovers, product, rows_of
 from tests.kit.photos import write_photos
+from tests.kit.processes import posix
 
 
 class Clock:
@@ -223,6 +224,12 @@ def test_a_damaged_one_says_nothing_and_harms_nobody(
     crop(tmp_path / "in", tmp_path / "out")
     assert now_in(tmp_path / "out").phase == "ended"
     assert len(rows_of(tmp_path / "out")) == 3
+
+
+@posix
+def test_a_pipe_in_its_place_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "progress.json")
+    assert read_progress(tmp_path / "progress.json") is None
 
 
 def test_a_link_in_its_place_is_refused_before_anything_is_done(tmp_path: Path) -> None:
