@@ -29,8 +29,9 @@ OTHER_COMMANDS: Mapping[str, str] = {
 """Words of other programs → our command."""
 
 OTHER_OPTIONS: Mapping[str, str] = {
-    **dict.fromkeys(("-i", "--images", "--photos", "--source"), "--in"),
-    **dict.fromkeys(("-o", "--target", "--dest"), "--out"),
+    **dict.fromkeys(("-i", "--input", "--images", "--photos", "--source"), "--in"),
+    **dict.fromkeys(("-o", "--output", "--target", "--dest"), "--out"),
+    **dict.fromkeys(("-v", "-V"), "--version"),
     "-m": "--model",
     "-s": "--size",
     "-q": "--quiet",
@@ -43,6 +44,15 @@ OTHER_OPTIONS: Mapping[str, str] = {
     "--force": "--overwrite",
 }
 """Options of other programs → ours."""
+
+_EXAMPLES: Mapping[tuple[str, str], str] = {
+    ("recrop", "--out"): "recropped",
+    ("export", "--to"): "imagefolder",
+    ("export", "--out"): "exported",
+    ("compare", "--out"): "compared",
+    ("teach", "--out"): "mine.safetensors",
+}
+"""Command and option → a value to show where the option is missing."""
 
 _DASHES = "‐‑‒–—―−"  # what word processors and web pages make of - and --
 _QUOTES = "“”„‘’‚«»"
@@ -63,6 +73,8 @@ def unknown_command(group: click.Group, path: str, words: Sequence[str]) -> str:
     is_program = "run" in group.commands
     if is_program and word == "help":
         return f"{said}{_instead(path, *[each for each in rest[:1] if each in group.commands], '--help')}"
+    if is_program and word == "version":
+        return f"{said}{_instead(path, '--version')}"
     if is_program and _looks_like_photos(word):
         # The folder of an earlier run is looked at; photos are cropped.
         meant = "review" if os.path.isdir(os.path.join(word, STATE)) else "run"
@@ -86,7 +98,10 @@ def option_before_command(group: click.Group, words: Sequence[str], error: click
             return f"options follow their command{_instead(path, command, *rest)}"
     elif "run" in group.commands and _knows(group.commands["run"], option):
         return f"expected a command before {option}{_instead(path, 'run', *words)}"
-    near = nearest(option, _options_of(group))
+    known = _options_of(group)
+    near = OTHER_OPTIONS.get(option, "")
+    if near not in known:
+        near = nearest(option, known)
     return f"there is no option {_cut(option)}{_meant(near)}"
 
 
@@ -128,6 +143,8 @@ def extra_words(command: click.Command, words: Sequence[str], extra: Sequence[st
     likely = slip(command, extra)
     if not likely and (whole := name_with_blanks(words)):
         likely = f"a name with blanks must be quoted: {typed(whole)}"
+    if not likely and (option := _missing_for(command, words, extra[0])):
+        likely = f"did you mean {option} {typed(extra[0])}?"
     return f"{likely}; {unexpected(extra)}" if likely else unexpected(extra)
 
 
@@ -176,6 +193,21 @@ def missing_argument(path: str, name: str) -> str:
     return f"expected {name}, the folder that `detic-crop run` made; e.g. `{typed(*path.split(), here)}`"
 
 
+def missing_options(path: str, options: Sequence[click.Option], words: Sequence[str]) -> str:
+    """Return what is said where a command was given without options that it needs.
+
+    Args:
+        path: what was typed, as ``detic-crop recrop``.
+        options: those that are missing.
+        words: what followed it.
+    """
+    command = path.split()[-1]
+    names = [option.opts[0] for option in options]
+    added = [word for name in names for word in (name, _EXAMPLES[command, name])]
+    example = _shortened(typed(*path.split(), *words, *added))
+    return f"expected {' and '.join(names)}, got none; e.g. `{example}`"
+
+
 def bad_choice(option: str, choices: Sequence[str], value: str) -> str:
     """Return what is said of a value that is none of a few."""
     expected = f"{', '.join(choices[:-1])} or {choices[-1]}" if len(choices) > 1 else choices[0]
@@ -187,8 +219,26 @@ def _looks_like_photos(word: str) -> bool:
     return is_path or is_address(word) or _PHOTOS.search(word) is not None
 
 
+def _missing_for(command: click.Command, words: Sequence[str], word: str) -> str:
+    """Return the option that is missing and that a word was probably meant for; empty if there is none."""
+    given = {each.partition("=")[0] for each in words}
+    for option in needed_options(command):
+        if not given & set(option.opts):
+            try:
+                option.type.convert(word, option, None)
+            except click.BadParameter:
+                continue
+            return option.opts[0]
+    return ""
+
+
 def _knows(command: click.Command, option: str) -> bool:
     return option in _options_of(command)
+
+
+def needed_options(command: click.Command) -> list[click.Option]:
+    """Return the options that a command cannot do without."""
+    return [each for each in command.params if isinstance(each, click.Option) and each.required]
 
 
 def _options_of(command: click.Command) -> list[str]:

@@ -67,7 +67,14 @@ class Command(click.Command):
             option = parameter.opts[0]
             if count > 1 and option in _ONCE:
                 raise click.UsageError(f"expected {option} once, got it {count} times; {_ONCE[option]}")
-        return super().parse_args(ctx, args)
+        words = list(args)  # click takes them out one by one
+        try:
+            return super().parse_args(ctx, args)
+        except click.MissingParameter as error:
+            missing = [each for each in mistakes.needed_options(self) if each not in given]
+            if error.param not in missing:
+                raise
+            raise click.UsageError(mistakes.missing_options(ctx.command_path, missing, words), ctx) from error
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for heading, options in self.by_group(ctx).items():

@@ -105,49 +105,64 @@ def apply_in(folder: OutputFolder, input: PathLike | None, options: RunOptions, 
     with (
         WholeRun(folder).held() as stop,
         closing(Journal(folder.layout.journal, folder.layout.candidates, folder.inside)) as journal,
-        told_progress(folder, "apply", ["apply", *moved_words(input)]) as progress,
     ):
         result, before, whereabouts = _look(folder, input)
         folder.crops.recover(before)
-        unfinished = unfinished_of_each(folder.layout.candidates, before)
         result.memory = options.memory
         changed: dict[str, Record] = {}
         records = Both(before, changed)
         jobs, result.problems = _jobs(result.changes, records, whereabouts, folder)
-        begun, times = time.monotonic(), StageTimes()
-        progress.enter("cropping", len(result.changes))
-        with watch(len(result.changes), stop) as report:
+        begun = time.monotonic()
+        with told_progress(folder, "apply", ["apply", *moved_words(input)]) as progress:
+            progress.enter("cropping", len(result.changes))
+            with watch(len(result.changes), stop) as report:
 
-            def done(record: Record) -> None:
-                changed[record.image] = record
-                result.done += 1
-                report(record)
-                progress.count(failed=False)
+                def done(record: Record) -> None:
+                    changed[record.image] = record
+                    result.done += 1
+                    report(record)
+                    progress.count(failed=False)
 
-            def should_stop() -> bool:
-                return bool(stop.reason)
-
-            for change in result.changes:
-                if not change.needs_recrop and not should_stop():
-                    with _noting_what_is_not_placed(change.image, result):
-                        done(_record(change, records[change.image], journal, folder))
-            for outcome in _recrop(jobs, result, records, options, should_stop) if jobs else ():
-                key = outcome.record.image
-                if outcome.record.status == "failed":
-                    result.problems[key] = outcome.record.error
-                    continue
-                with _noting_what_is_not_placed(key, result):
-                    ours = names_of(records[key]), unfinished.get(key, ())
-                    done(commit(outcome, journal, folder, times, *ours))
-            folder.aside.remove_stale(records)
-            folder.flush()
-        folder.clear_temporary()
-        result.seconds = time.monotonic() - begun
-        result.remaining = len(result.changes) - result.done - len(result.problems)
-        result.stopped = progress.stopped = stop.reason if result.remaining else ""
-        progress.enter("writing tables")
-        write_tables(result, records, whereabouts)
+                _follow(result, jobs, records, journal, options, stop, done)
+            folder.clear_temporary()
+            result.seconds = time.monotonic() - begun
+            result.remaining = len(result.changes) - result.done - len(result.problems)
+            result.stopped = progress.stopped = stop.reason if result.remaining else ""
+            progress.enter("writing tables")
+            write_tables(result, records, whereabouts)
     return result
+
+
+def _follow(
+    result: ApplyResult,
+    jobs: Sequence[Job],
+    records: Known[Record],
+    journal: Journal,
+    options: RunOptions,
+    stop: Stop,
+    done: Callable[[Record], None],
+) -> None:
+    """Make the crops and records follow; `done` is told of each photo that is recorded."""
+    folder, times = result.folder, StageTimes()
+    unfinished = unfinished_of_each(folder.layout.candidates, records)
+
+    def should_stop() -> bool:
+        return bool(stop.reason)
+
+    for change in result.changes:
+        if not change.needs_recrop and not should_stop():
+            with _noting_what_is_not_placed(change.image, result):
+                done(_record(change, records[change.image], journal, folder))
+    for outcome in _recrop(jobs, result, records, options, should_stop) if jobs else ():
+        key = outcome.record.image
+        if outcome.record.status == "failed":
+            result.problems[key] = outcome.record.error
+            continue
+        with _noting_what_is_not_placed(key, result):
+            ours = names_of(records[key]), unfinished.get(key, ())
+            done(commit(outcome, journal, folder, times, *ours))
+    folder.aside.remove_stale(records)
+    folder.flush()
 
 
 def _look(folder: OutputFolder, input: PathLike | None) -> tuple[ApplyResult, Known[Record], Whereabouts]:

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 
 from detic_crop.commands.audit import rebuild_tables
 from detic_crop.commands.result import RunResult
@@ -16,7 +16,7 @@ from detic_crop.commands.tables import RUN_AUDIT, note_older_manifest, write_tab
 from detic_crop.errors import DeticCropError, UsageError
 from detic_crop.folder.folder import OutputFolder, open_folder
 from detic_crop.folder.journal import Journal, replay
-from detic_crop.folder.progress_file import told_progress
+from detic_crop.folder.progress_file import ProgressFile, SilentProgress, told_progress
 from detic_crop.folder.records import Record
 from detic_crop.folder.removal import remove_shards
 from detic_crop.folder.state import load_labels, load_listing, save_labels, save_listing
@@ -65,10 +65,10 @@ def merge(
             missing = gaps(gathered, chosen, earlier.entries)
             if missing and not partial:
                 raise _not_done(missing, gathered)
-            with (
-                told_progress(whole, "merge", ["merge"]) as progress,
-                whole.preview() if partial else nullcontext(whole) as target,
-            ):
+            told: AbstractContextManager[ProgressFile] = told_progress(whole, "merge", ["merge"])
+            if partial:
+                told = nullcontext(SilentProgress(whole, "merge"))
+            with told as progress, whole.preview() if partial else nullcontext(whole) as target:
                 result = RunResult(target, gathered.config, notes=_notes(gathered))
                 with closing(
                     Journal(target.layout.journal, target.layout.candidates, target.inside)

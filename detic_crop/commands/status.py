@@ -24,6 +24,7 @@ from detic_crop.folder.tally import Tally, tally
 from detic_crop.folder.there import is_there
 from detic_crop.folder.verdicts import Review, decision_of, read_review
 from detic_crop.photos.keys import STATE
+from detic_crop.system.near_names import near_path
 from detic_crop.wording import typed
 from detic_crop.work.changes import changes_of
 
@@ -49,8 +50,15 @@ def status(output: PathLike) -> StatusResult:
         if parts:
             return _of_shards(folder, parts)
         if not _is_begun(folder, folder.layout):
-            found = f"has no {STATE}/journal.jsonl" if is_there(folder.root) else "does not exist"
-            raise UsageError("no_run", f"{folder.shown} {found}; pass the --out folder of a detic-crop run")
+            found = (
+                f"is no folder of crops (it has no {STATE}/journal.jsonl)"
+                if is_there(folder.root)
+                else "does not exist"
+            )
+            near = "" if is_there(folder.root) else near_path(folder.shown)
+            raise UsageError(
+                "no_run", f"{folder.shown} {found}; pass the --out folder of a detic-crop run{near}"
+            )
         return _of_whole(folder)
 
 

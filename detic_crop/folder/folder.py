@@ -204,7 +204,11 @@ class OutputFolder:
         self.complete()
         self.require_merged()
         if not is_there(self.layout.journal):
-            found = f"has no {STATE}/journal.jsonl" if is_there(self.root) else "does not exist"
+            found = (
+                f"is no folder of crops (it has no {STATE}/journal.jsonl)"
+                if is_there(self.root)
+                else "does not exist"
+            )
             near = "" if is_there(self.root) else near_path(self.shown)
             raise UsageError(
                 "no_run", f"{self.shown} {found}; pass the --out folder of a detic-crop run{near}"

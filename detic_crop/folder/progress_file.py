@@ -219,6 +219,13 @@ def _made(before: Progress | None) -> dict[str, Any]:
     return {"made_by": made_by, "made_total": total, "made_done": done}
 
 
+class SilentProgress(ProgressFile):
+    """Progress of work that leaves what the folder says of itself as it is: nothing is written."""
+
+    def _write(self, is_due: bool = False) -> None:
+        """Write nothing."""
+
+
 @contextlib.contextmanager
 def told_progress(folder: OutputFolder, command: str, words: Sequence[str] = ()) -> Iterator[ProgressFile]:
     """Say in progress.json what a command is doing until it is left, and then how it ended.

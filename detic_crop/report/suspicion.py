@@ -15,7 +15,7 @@ from detic_crop.config import CropConfig
 from detic_crop.folder.records import Record
 
 FLAGS: Mapping[str, str] = {
-    "smaller_box_more_confident": "another eligible box is smaller and more confident than the chosen one",
+    "smaller_box_more_confident": "another box that counts is smaller and more confident than the chosen one",
     "larger_box_less_confident": "a larger box around the chosen one missed --conf and has half its score",
     "low_score": "the score is in the lowest fifth between --conf and 1",
     "tiny_box": "the box covers less than 1 % of the photo",
@@ -23,11 +23,11 @@ FLAGS: Mapping[str, str] = {
     "touches_edge": "the box comes within 0.5 % of an edge of the photo: the animal may be cut off",
     "extreme_aspect": "one side of the box is more than 8 times the other",
     "upscaled": "both sides of the rectangle had to be enlarged to reach --size",
-    "several_animals": "another eligible box hardly touches the chosen one (IoU below 0.1)",
+    "several_animals": "another box that counts hardly touches the chosen one (IoU below 0.1)",
     "class_conflict": "a class that was not asked for scores higher on the same spot (IoU of 0.5 or more)",
     "truncated_file": "the file ends early; what was missing is filled in",
     "damaged_file": "the photo's data are damaged: some of what it shows may be wrong",
-    "not_found": "no eligible box: the whole photo was resized",
+    "not_found": "no box that counts: the whole photo was resized",
     "not_listed": "the boxes file does not name the photo: nobody looked at it, the whole photo was resized",
     "blurry": "hardly any fine detail in the crop (blur effect of Crete et al. 2007 above 0.55)",
     "dark": "the crop's mean grey level is below 40 of 255",

@@ -30,10 +30,10 @@ COLUMNS: Mapping[str, str] = {
     "crop_box": (
         "the pixels that became the crop, same form; when resized the whole photo, but for edge pixels"
     ),
-    "n_candidates": "number of eligible boxes",
-    "best_class": "class of the most confident eligible box",
+    "n_candidates": "number of boxes that count: of a class asked for, with a score of --conf or more",
+    "best_class": "class of the most confident box that counts",
     "best_score": "its score",
-    "best_box": "the most confident eligible box",
+    "best_box": "the most confident box that counts",
     "area_frac": "area of the chosen box / area of the photo",
     "flags": "what is doubtful, joined by ;",
     "suspicion": "0–1, how much the row deserves a look",

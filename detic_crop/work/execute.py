@@ -88,7 +88,7 @@ def execute(
             stop.reason = "time_limit"
         if stop.reason and not stop.announced:
             stop.announced = True
-            _log.info("stopping (%s) when the photos in flight are finished", stop.reason)
+            _log.info("stopping (%s) when the photos at work are finished", stop.reason)
         return bool(stop.reason)
 
     progress.enter("cropping", plan.skipped + len(plan.jobs), plan.skipped)

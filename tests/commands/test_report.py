@@ -299,6 +299,18 @@ def test_a_small_run_is_shown_whole_and_once(run: Run) -> None:
     assert sheet_links(page, "first") == []
 
 
+def test_crops_of_one_kind_are_told_apart_by_their_names(run: Run) -> None:
+    def captions() -> list[str]:
+        found = re.findall(r'<span class="words">(.*?)</span>', run.page().html)
+        return [each.replace("<wbr>", "") for each in found]
+
+    run.add("day 1/a.jpg", class_name="Whale")
+    run.add("b.jpg", class_name="Whale")
+    assert sorted(captions()) == ["a.jpg", "b.jpg"]
+    run.add("c.jpg", class_name="Dolphin")
+    assert sorted(captions()) == ["Dolphin", "Whale", "Whale"]
+
+
 def test_without_an_entry_a_crop_leads_to_its_file(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gallery, "_MAX_PHOTOS", 1)
     run.add("worst 1.jpg", score=0.3)

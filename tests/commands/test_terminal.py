@@ -210,6 +210,23 @@ def test_the_folder_of_a_run_is_looked_at(here: Path, capsys: pytest.CaptureFixt
 WRONG = [
     (["dance"], "there is no command 'dance'; known are run, "),
     (["--verison"], "there is no option --verison; did you mean --version?"),
+    (["-V"], "there is no option -V; did you mean --version?"),
+    (["version"], "did you mean `detic-crop --version`?"),
+    (["run", "--input", "x"], "there is no option --input; did you mean --in?"),
+    (["run", "x", "--output=y"], "there is no option --output; did you mean --out?"),
+    (["recrop", "c"], "expected --out, got none; e.g. `detic-crop recrop c --out recropped`"),
+    (["compare", "a", "b c"], "e.g. `detic-crop compare a 'b c' --out compared`"),
+    (
+        ["export", "c"],
+        "expected --to and --out, got none; e.g. `detic-crop export c --to imagefolder --out exported`",
+    ),
+    (
+        ["export", "c", "--to", "yolo"],
+        "expected --out, got none; e.g. `detic-crop export c --to yolo --out e",
+    ),
+    (["teach", "c"], "e.g. `detic-crop teach c --out mine.safetensors`"),
+    (["export", "c", "yolo"], "did you mean --to yolo?; got unexpected argument yolo"),
+    (["recrop", "c", "small", "--size", "9"], "did you mean --out small?"),
     (["run", "x", "--not_found", "skip"], "there is no option --not_found; did you mean --not-found?"),
     (["run", "x", "--SIZE", "3"], "did you mean --size?"),
     (["run", "x", "--sise=3"], "there is no option --sise; did you mean --size?"),
@@ -256,7 +273,10 @@ def test_a_choice_may_be_in_capitals(here: Path) -> None:
     assert (given["fit"], given["format"]) == ("pad", "jpg")
 
 
-@pytest.mark.parametrize("arguments", [["run", "train_imges"], ["review", "croped"], ["audit", "./croped/"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["run", "train_imges"], ["review", "croped"], ["audit", "./croped/"], ["status", "croped"]],
+)
 def test_a_path_that_leads_nowhere_is_answered_with_the_one_beside_it(
     arguments: list[str], here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -270,7 +290,8 @@ def test_a_path_that_leads_nowhere_is_answered_with_the_one_beside_it(
 def test_words_of_other_programs_lead_to_what_exists() -> None:
     assert set(OTHER_COMMANDS.values()) <= set(COMMANDS)
     assert not set(OTHER_COMMANDS) & set(COMMANDS)
-    options = {name for command in COMMANDS.values() for option in command.params for name in option.opts}
+    commands = [cli.cli, *COMMANDS.values()]
+    options = {name for command in commands for option in command.params for name in option.opts}
     assert set(OTHER_OPTIONS.values()) <= options
 
 

@@ -268,7 +268,7 @@ WORDING: dict[str, str] = {
     "merge_cut_off": "a merge of .* was cut off; first run: detic-crop merge ",
     "needs_disk": "needs the folder on a disk: copy .* here first|^teach needs --out on a disk, got ",
     "no_locks": "is on a file system without locks; copy the folder$",
-    "no_run": "(has no .*journal.jsonl|does not exist); pass the --out folder of a detic-crop run",
+    "no_run": "(has no .*journal.jsonl\\)|does not exist); pass the --out folder of a detic-crop run",
     "not_a_file": "is not a file; remove it, then run the same command again",
     "not_merged": "holds .* that are not merged yet; run: detic-crop merge ",
     "other_photos": r"has the photos of .*, not those of .*; (pass another --out|first run: detic-crop merge)"

@@ -193,7 +193,7 @@ def test_ctrl_c_on_a_terminal(columns: int, tmp_path: Path) -> None:
         written += part
     assert process.wait() == 130, written
     shown = screen(written.decode(), columns=10_000)
-    assert "stopping (SIGINT) when the photos in flight are finished" in shown
+    assert "stopping (SIGINT) when the photos at work are finished" in shown
     assert sum(line.startswith("cropping:") for line in shown) == 1, written.decode()
 
 

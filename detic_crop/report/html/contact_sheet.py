@@ -30,7 +30,7 @@ class Cell:
         link: address of the crop's file, for a photo without an entry; empty where no program can follow it.
         name: key of the photo.
         jpeg: the picture, base64.
-        kind: its species, else its class.
+        kind: its species, else its class; the name of its file where all crops are of one kind.
         reason: the first reason to look at it.
         is_doubtful: whether its suspicion is high and nobody has looked yet.
         is_accepted: whether a person has seen it and kept an animal of it.
@@ -119,7 +119,7 @@ def _cell(sources: Sources, photo: AuditPhoto, jpeg: str, tally: Tally) -> Cell:
         crop_link(sources.folder.crops.path_of(main_crop(record))),
         record.image,
         jpeg,
-        tally.kind_of(photo),
+        tally.kind_of(photo) if tally.n_kinds > 1 else record.image.rpartition("/")[2],
         next(iter(sources.reasons_of(photo)), ""),
         photo.verdict is None and photo.doubts.suspicion >= _DOUBTFUL,
         record.verdict in ("accepted", "box")

@@ -22,7 +22,7 @@ KINDS: Mapping[str, str] = {
     "chosen": "the detector's choice",
     "cut": "what was cut out",
     "best": "most confident box, where another was chosen",
-    "other": "other eligible boxes",
+    "other": "other boxes that count",
     "weak": "below conf, or of a class not asked for",
 }
 """Kind of a box → what it means."""
