@@ -186,7 +186,8 @@ def _next(found: Results, at_work: Sequence[Job]) -> list[NextStep]:
     steps = []
     photos = sum(found.counts.values())
     if found.remaining or not photos:
-        steps.append(NextStep("continue", f"{found.remaining:,} photos are still to do"))
+        left = f"{found.remaining:,} photos are still to do" if found.remaining else "nothing is finished yet"
+        steps.append(NextStep("continue", left))
     if found.waiting:
         steps.append(NextStep("apply", f"{found.waiting:,} verdicts wait to be applied"))
     if photos:

@@ -130,6 +130,7 @@ class ApplyBeside:
 
 def _lines_of(result: ApplyResult) -> list[str]:
     """Return what the command would print of the result, but for its problems."""
+    which = "the other" if result.problems or result.remaining else "the"
     estimated = () if result.estimate is None else result.estimate.sentences
     return [
         verdicts_in_words(result),
@@ -138,8 +139,8 @@ def _lines_of(result: ApplyResult) -> list[str]:
         *(agreement.sentence for agreement in result.agreements),
         *result.notes,
         *filter(None, [stop_in_words(result, "apply again")]),
-        f"the crops in {result.folder.shown} follow what you said; go on, or end the page with Ctrl-C in its "
-        "terminal",
+        f"{which} crops in {result.folder.shown} follow what you said; go on, or end the page with "
+        "Ctrl-C in its terminal",
     ]
 
 

@@ -28,7 +28,7 @@ from detic_crop.report.suspicion import Doubts
 from detic_crop.review_page.describe import GONE, START_AGAIN, TAKEN_BACK, Describer, Judgeable
 from detic_crop.review_page.grid import NoGrid
 from detic_crop.review_page.page import ReviewPage, audit_to_review
-from detic_crop.review_page.rows import CountBoth, ReviewRows
+from detic_crop.review_page.rows import CountBoth, Filter, Mask, ReviewRows
 from detic_crop.wording import utf8
 
 
@@ -58,6 +58,10 @@ class BlindRows(ReviewRows):
 
     def _choices(self) -> dict[str, CountBoth]:
         return {}
+
+    def _masks(self, wanted: Filter) -> dict[str, Mask]:
+        """Return the masks without that of the class, which is what the detector thought of it."""
+        return super()._masks(dataclasses.replace(wanted, class_name=""))
 
     @property
     def waiting(self) -> int:

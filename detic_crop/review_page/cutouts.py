@@ -120,9 +120,8 @@ class DecodedPhotos:
         self._kept: dict[object, _Kept] = {}  # the newest last
         self._coming: dict[object, Future[NDArray[np.uint8]]] = {}
         self._lock = threading.Lock()
-        self._turn = (
-            threading.Lock()
-        )  # one photo at a time: whoever steps through many starts no heap of work
+        # One photo at a time: whoever steps through many starts no heap of work.
+        self._turn = threading.Lock()
         memory.when_short = self.forget
 
     def pixels(self, record: Record, location: Location, version: int) -> NDArray[np.uint8]:

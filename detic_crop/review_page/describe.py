@@ -237,6 +237,11 @@ class Describer:
 
     # ------------------------------------------------------------ pictures
 
+    def forget(self) -> None:
+        """Drop the pictures and pixels that are kept."""
+        self._decoded.forget()
+        self._cached_jpeg.cache_clear()
+
     def photo_jpeg(self, photo: AuditPhoto) -> bytes:
         """Return an upright JPEG of the photo without metadata, its long side at most `PHOTO_SIDE`.
 

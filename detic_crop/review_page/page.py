@@ -105,6 +105,7 @@ class ReviewPage:
         """Take the place of an earlier page of this folder: what is given there now, counts here."""
         self.edition = earlier.edition + 1
         self._writer.desk = earlier._writer.desk
+        earlier._describer.forget()  # it may live until the next collection of garbage
 
     def app(self) -> Starlette:
         """Return the ASGI application."""

@@ -89,6 +89,8 @@ def test_nothing_sways_the_person(work: Path, client: Client, tmp_path: Path) ->
     session = client.get("/api/session").json()
     assert (session["blind"], session["choices"], session["total"]) == (True, [], 15)
     assert client.row()["reviewed"] == 0
+    # No address tells the class that the detector saw, either.
+    assert {client.row(**{"class": name})["total"] for name in ("Whale", "Dolphin", "Boat")} == {15}
 
 
 def test_other_photos_are_not_there(work: Path, client: Client) -> None:

@@ -230,6 +230,7 @@ def test_photos_that_cannot_follow_are_named(finished: Path, tmp_path: Path) -> 
         client.apply()
         state = client.applied()
         assert state["lines"][0] == "verdicts applied: 1 not possible"
+        assert state["lines"][-1].startswith("the other crops in ")
         assert [[key, id] for key, _, id in state["problems"]] == [[image, client.id_of(image)]]
         assert "changed since the run" in state["problems"][0][1]
         assert client.overview()["waiting"] == 1

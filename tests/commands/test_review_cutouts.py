@@ -275,6 +275,16 @@ def test_a_photo_is_decoded_once_for_all_its_tiles(finished: Path, monkeypatch: 
     assert opened.images == ["plain.tif", "plain.webp"]
 
 
+def test_a_page_that_was_opened_anew_keeps_no_pixels(finished: Path) -> None:
+    with reviewing(finished / "out") as client:
+        earlier = client.page._describer
+        assert client.get(address(client, "plain.jpg", Tile(1, 0, 0))).status == 200
+        assert earlier._decoded.kept_bytes == PIXELS
+        assert client.post_to("/api/reopen", {}).status == 200
+        assert client.page._describer is not earlier
+        assert earlier._decoded.kept_bytes == lent(earlier._memory) == 0
+
+
 def test_the_last_two_photos_are_kept_and_their_memory_stays_borrowed(
     records: dict[str, tuple[Record, LocalFile]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

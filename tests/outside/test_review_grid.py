@@ -246,6 +246,36 @@ def test_undo_follows_the_order_of_what_was_said(finished: Path, client: Client,
 # ---------------------------------------------------------------- from the grid to a photo and back
 
 
+def test_a_filter_that_was_chosen_beside_a_photo_stays(client: Client, browser: Browser) -> None:
+    """The way back to the grid would be one to the filters before."""
+    with tab(browser, client, **WIDE) as page:
+        open_grid(page, client)
+        press(page, "o")
+        shows(page, client.image(0))
+        page.get_by_label("species", exact=True).select_option("orca")
+        is_ready(page)
+        press(page, "g")
+        expect(page.locator("#grid-title")).to_have_text("1–20 of 20")
+        press(page, "p")
+        page.get_by_role("button", name=re.compile("^20 left in these filters")).click()
+        is_ready(page)
+        press(page, "g")
+        expect(page.locator("#grid-title")).to_have_text("1–20 of 20")
+
+
+def test_a_page_that_comes_after_the_grid_was_left_changes_nothing(client: Client, browser: Browser) -> None:
+    with tab(browser, client, **WIDE) as page:
+        shows(page, client.image(0))
+        with held(page, "**/api/grid*") as let_go:
+            page.keyboard.press("g")
+            expect(page.locator("#grid")).to_be_visible()
+            page.keyboard.press("p")
+            expect(page.locator("#finish")).to_be_visible()
+            let_go()
+        assert "grid=" not in page.url
+        expect(page.locator(".card")).to_have_count(0)
+
+
 def test_a_photo_is_opened_and_left_for_the_same_place(
     finished: Path, client: Client, browser: Browser
 ) -> None:

@@ -34,6 +34,7 @@ export function show(isShown) {
   seen.clear();
   if (isShown) document.title = "Grid – detic-crop review";
   else {
+    ticket += 1; // a page that is still on its way comes too late
     cards = [];
     elements.clear();
     $("cards").replaceChildren();

@@ -13,7 +13,7 @@ import { complain, drawing, handlers, toast } from "./view.js";
 
 const NARROWER = ["individual", "photos"]; // filters that no choice in the header shows
 
-const places = []; // to go back to: {isGrid, filters, page, id}
+const places = []; // to go back to: {isGrid, filters, page, id}; none before the last choice of filters
 
 function placeNow() {
   const here = state.grid ? focusedCard() : state.view.row;
@@ -179,7 +179,11 @@ Object.assign(handlers, {
     if (!state.grid && places.length && lastPlace().isGrid) setFilters(places.pop().filters);
     undoAcceptance();
   },
-  filtered: () => { showNarrowed(); if (state.grid) load({}); },
+  filtered: () => {
+    places.length = 0; // going back would undo the choice
+    showNarrowed();
+    if (state.grid) load({});
+  },
 });
 
 const BUTTONS = {
