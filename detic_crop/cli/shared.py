@@ -1,0 +1,56 @@
+"""What several commands share: arguments and options, and what their exit codes say."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from detic_crop.cli import kinds
+from detic_crop.cli.options import Command, option
+from detic_crop.errors import Interrupted, Terminated
+
+if TYPE_CHECKING:
+    from detic_crop.commands.result import RunResult
+
+_STOPPED = {"SIGINT": 130, "SIGTERM": 143, "SIGBREAK": 143}
+DOES_NOT_HELP = 4
+NOT_AS_MADE = 5
+_R = TypeVar("_R")
+
+cropped_argument = click.argument("cropped", type=kinds.FOLDER)
+moved_option = option(
+    "--in", "input", type=kinds.FILE, metavar="PHOTOS", help="where the photos are now, if they have moved"
+)
+strict_option = option(
+    "--strict", is_flag=True, help="exit with code 3 when a photo failed, or keeps its earlier crop"
+)
+
+
+def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
+    """Declare a command of the program; as `click.command`."""
+    return click.command(cls=Command, **settings)
+
+
+def set_log_level(quiet: bool) -> None:
+    """Leave out of the log what --quiet does."""
+    if quiet:
+        logging.getLogger("detic_crop").setLevel(logging.WARNING)
+
+
+def even_if_stopped(work: Callable[[], _R]) -> _R:
+    """Return the result of `work`, also when a signal ended it early; `exit_code` tells the two apart."""
+    try:
+        return work()
+    except (Interrupted, Terminated) as ended:
+        result: _R = ended.result
+        return result
+
+
+def exit_code(result: RunResult, strict: bool) -> int:
+    """Return the exit code of a command that crops: of a signal that stopped it, or of --strict."""
+    if result.stopped in _STOPPED:
+        return _STOPPED[result.stopped]
+    return 3 if strict and (result.counts["failed"] or result.unplaced) else 0
