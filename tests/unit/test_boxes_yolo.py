@@ -409,8 +409,11 @@ def test_a_run_with_a_folder_and_its_resume(tmp_path: Path, capsys: pytest.Captu
     assert rows["train/a.jpg"]["box"] == "80 30 120 70"
     assert rows["train/a.jpg"]["class_name"] == "dolphin"
     assert [row["status"] for row in rows.values()] == ["cropped", "resized", "resized"]
+    capsys.readouterr()
+    journal = (out / ".detic-crop" / "journal.jsonl").read_bytes()
     assert cli.main([*words, f"boxes:{tmp_path / 'set'}/"]) == 0
-    assert "3 done before" in capsys.readouterr().err
+    assert "3 photos (3 done before): 1 cropped" in capsys.readouterr().out
+    assert (out / ".detic-crop" / "journal.jsonl").read_bytes() == journal  # nothing was done again
     write(tmp_path / "set", {"labels/train/b.txt": ROW})
     assert cli.main([*words, f"boxes:{tmp_path / 'set'}"]) == 2
     assert "the content of set has changed since" in capsys.readouterr().err
