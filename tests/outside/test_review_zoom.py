@@ -418,7 +418,9 @@ def test_the_photos_own_pixels_are_shown(
         assert (shown[:, :, 3] == 255).all()
         # Only what is in view was asked for, in full resolution; and for the preview.
         names = {
-            tuple(map(int, found[0])) for url in asked if (found := re.findall(r"/(\d)/(\d+)/(\d+)(?:\?|$)", url))
+            tuple(map(int, found[0]))
+            for url in asked
+            if (found := re.findall(r"/(\d)/(\d+)/(\d+)(?:\?|$)", url))
         }
         side = 512
         in_view = {
