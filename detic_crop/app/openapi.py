@@ -10,12 +10,12 @@ from importlib import resources
 from typing import Any, get_args
 
 import msgspec
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from detic_crop.app.asked import setting_view
 from detic_crop.app.operations import Operation, Refusal, Text
 from detic_crop.config import Setting
-from detic_crop.report.html.rendering import COLOURS, style
+from detic_crop.report.html.rendering import COLOURS, plain_environment, style
 from detic_crop.wording import utf8
 
 BASE = "/api/v1"
@@ -213,11 +213,4 @@ def _type_of(schema: Mapping[str, Any]) -> str:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("detic_crop.app"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        auto_reload=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    return plain_environment("detic_crop.app")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from importlib import resources
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -20,22 +18,18 @@ from detic_crop.app.reviews import PLACE
 from detic_crop.app.routes import OPERATIONS
 from detic_crop.app.service import Service
 from detic_crop.report.html.rendering import COLOURS, style
-from detic_crop.web.answers import error_answer, not_found
+from detic_crop.web.answers import error_answer
+from detic_crop.web.static_files import StaticFiles
 from detic_crop.wording import utf8
 
 BODIES = ("image/*",)
 """Types that are taken, beside JSON."""
 _ENDPOINTS: Mapping[str, type[Endpoint]] = {"document": Endpoint, "photo": CropEndpoint}
-_STATIC_TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
 
 
 def make_site(service: Service) -> Starlette:
     """Return the ASGI application; a guard goes around it."""
-    static = _Static()
+    static = StaticFiles("detic_crop.app", "app.html", {COLOURS: utf8(style(COLOURS))})
     routes = [
         Route("/", static.index, methods=["GET"]),
         Route("/static/{name}", static.file, methods=["GET"]),
@@ -78,25 +72,6 @@ class _Rest:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._service.reviews(scope, receive, send)
-
-
-class _Static:
-    """The files of the page."""
-
-    def __init__(self) -> None:
-        folder = resources.files("detic_crop.app").joinpath("static")
-        self._files = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
-        self._files[COLOURS] = utf8(style(COLOURS))
-
-    async def index(self, request: Request) -> Response:
-        return Response(self._files["app.html"], media_type="text/html; charset=utf-8")
-
-    async def file(self, request: Request) -> Response:
-        name = request.path_params["name"]
-        media_type = _STATIC_TYPES.get(os.path.splitext(name)[1])
-        if media_type is None or name not in self._files:
-            return not_found()
-        return Response(self._files[name], media_type=media_type)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

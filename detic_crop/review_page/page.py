@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib import resources
 from typing import Any
 
 from starlette.applications import Starlette
@@ -36,14 +35,10 @@ from detic_crop.review_page.rows import Filter, Mask, ReviewRows, photo_id
 from detic_crop.review_page.said import LONGEST_NOTE, said_of
 from detic_crop.review_page.writer import Verdicts, VerdictWriter
 from detic_crop.web.answers import BodyError, body_of, json_answer, not_found, refuse
+from detic_crop.web.static_files import StaticFiles
 from detic_crop.wording import utf8
 
 _MAX_BODY = 131_072  # of the most boxes and the longest note
-_STATIC_TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
 
 
 class ReviewPage:
@@ -87,9 +82,8 @@ class ReviewPage:
         self._config = audit.config
         self._reviewer = reviewer
         self._journal_size = journal_size
-        static = resources.files("detic_crop.review_page").joinpath("static")
-        self._static = {file.name: file.read_bytes() for file in static.iterdir() if file.is_file()}
-        self._static[COLOURS] = utf8(style(COLOURS))
+        shared = {COLOURS: utf8(style(COLOURS))}
+        self._static = StaticFiles("detic_crop.review_page", "review.html", shared)
 
     @property
     def given(self) -> int:
@@ -111,8 +105,8 @@ class ReviewPage:
         """Return the ASGI application."""
         return Starlette(
             routes=[
-                Route("/", self._index, methods=["GET"]),
-                Route("/static/{name}", self._static_file, methods=["GET"]),
+                Route("/", self._static.index, methods=["GET"]),
+                Route("/static/{name}", self._static.file, methods=["GET"]),
                 Route("/photo/{id}", self._photo, methods=["GET"]),
                 Route("/photo/{id}/{reduction}/{column}/{row}", self._tile, methods=["GET"]),
                 Route("/crop/{id}", self._crop, methods=["GET"]),
@@ -129,16 +123,6 @@ class ReviewPage:
         )
 
     # ------------------------------------------------------------ files and pictures
-
-    async def _index(self, request: Request) -> Response:
-        return Response(self._static["review.html"], media_type="text/html; charset=utf-8")
-
-    async def _static_file(self, request: Request) -> Response:
-        name = request.path_params["name"]
-        media_type = _STATIC_TYPES.get(os.path.splitext(name)[1])
-        if media_type is None or name not in self._static:
-            return not_found()
-        return Response(self._static[name], media_type=media_type)
 
     def _photo(self, request: Request) -> Response:
         photo = self._asked_for(request)

@@ -18,19 +18,24 @@ _MAX_TEXT = 300  # characters of one name, label or message
 
 @cache
 def environment() -> Environment:
-    """Return the environment of the templates."""
-    made = Environment(
-        loader=PackageLoader("detic_crop.report.html"),
+    """Return the environment of the templates of this package."""
+    made = plain_environment("detic_crop.report.html")
+    made.globals |= {"counted": counted, "either": either}
+    filters = (capitalize_first, percent, px, short, thousands, two_digits)
+    made.filters |= {function.__name__: function for function in filters}
+    return made
+
+
+def plain_environment(package: str) -> Environment:
+    """Return an environment for the templates of a package, without filters of ours."""
+    return Environment(
+        loader=PackageLoader(package),
         autoescape=True,
         undefined=StrictUndefined,
         auto_reload=False,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"counted": counted, "either": either}
-    filters = (capitalize_first, percent, px, short, thousands, two_digits)
-    made.filters |= {function.__name__: function for function in filters}
-    return made
 
 
 def style(*names: str) -> str:
