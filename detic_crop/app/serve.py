@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 import platformdirs
 
 from detic_crop.app.child import TOKEN_VARIABLE
+from detic_crop.commands.serving import login_name, server_needed
 from detic_crop.commands.settings import PathLike
 from detic_crop.errors import UsageError
 from detic_crop.system.signals import stop_signals
@@ -54,7 +54,7 @@ def app(
         UsageError: a folder, the address or the token cannot be used, or the extra is not installed.
         OutputError: the state cannot be written.
     """
-    try:
+    with server_needed("the app", "app"):
         from detic_crop.app.jobs import Jobs
         from detic_crop.app.reviews import Reviews
         from detic_crop.app.roots import Roots
@@ -63,14 +63,6 @@ def app(
         from detic_crop.commands.crop_posted import PhotoCropper
         from detic_crop.web import server
         from detic_crop.web.guard import Programs
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").split(".")[0]
-        if missing not in ("starlette", "uvicorn"):
-            raise
-        raise UsageError(
-            "missing_extra",
-            f"the app needs {missing}, which is not installed: pip install 'detic-crop[app]'",
-        ) from error
     token = _token(token_file)
     if not 1 <= at_once <= 64:
         raise UsageError("bad_value", f"--at-once must be a whole number from 1 to 64, got {at_once}")
@@ -79,7 +71,7 @@ def app(
     roots = Roots(given or [Path.home()], [kept])
     with closing(server.listen(host, port)) as listener, stop_signals():
         jobs = Jobs(kept, at_once)
-        service = Service(roots, jobs, Reviews(roots, jobs), PhotoCropper(), reviewer or _login_name())
+        service = Service(roots, jobs, Reviews(roots, jobs), PhotoCropper(), reviewer or login_name())
         if warning := server.warning_of(host):
             _log.warning(warning)
         jobs.start()
@@ -120,10 +112,3 @@ def _token(file: PathLike | None) -> str | None:
 
 def _usual_state() -> Path:
     return platformdirs.user_state_path("detic-crop", appauthor=False) / "app"
-
-
-def _login_name() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a container without users
-        return "unknown"

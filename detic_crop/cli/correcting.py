@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
@@ -15,7 +14,12 @@ from detic_crop.cli.shared import (
     cropped_argument,
     even_if_stopped,
     exit_code,
+    host_option,
     moved_option,
+    no_browser_option,
+    port_option,
+    reviewer_option,
+    say_address,
 )
 from detic_crop.commands.in_words import verdicts_in_words
 from detic_crop.config import RunOptions
@@ -25,15 +29,10 @@ from detic_crop.errors import one_line
 @command(short_help="Judge the crops on a page in your browser, most suspicious first.")
 @cropped_argument
 @moved_option
-@option("--reviewer", metavar="NAME", help="saved with each verdict  [default: your login name]")
-@option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    metavar="N",
-    help="0 takes any free one  [default: 8377, if free]",
-)
-@option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="address to listen on")
-@option("--no-browser", is_flag=True, help="only print the page's address")
+@reviewer_option
+@port_option
+@host_option
+@no_browser_option
 @option(
     "--blind",
     is_flag=True,
@@ -52,11 +51,9 @@ def review(cropped: str, no_browser: bool, blind: bool, **given: Any) -> int:
     """
     from detic_crop import api
 
-    def ready(address: str) -> None:
-        messages.say(f"review at {address} (Ctrl-C ends)")
-        sys.stdout.flush()  # somebody may wait for it at the end of a pipe
-
-    result = api.review(cropped, open_browser=not no_browser, ready=ready, blind=blind, **given)
+    result = api.review(
+        cropped, open_browser=not no_browser, ready=say_address("review"), blind=blind, **given
+    )
     messages.say_lines(result, quiet=False)
     return 0
 
@@ -69,14 +66,9 @@ def review(cropped: str, no_browser: bool, blind: bool, **given: Any) -> int:
     metavar="FOLDER",
     help="a folder below which folders may be chosen; may be repeated  [default: your home folder]",
 )
-@option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    metavar="N",
-    help="0 takes any free one  [default: 8377, if free]",
-)
-@option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="address to listen on")
-@option("--no-browser", is_flag=True, help="only print the page's address")
+@port_option
+@host_option
+@no_browser_option
 @option(
     "--token-file",
     type=kinds.FILE,
@@ -90,7 +82,7 @@ def review(cropped: str, no_browser: bool, blind: bool, **given: Any) -> int:
     help="where the list of jobs is kept  [default: of your user]",
 )
 @option("--at-once", type=int, default=1, show_default=True, metavar="N", help="jobs at work at once")
-@option("--reviewer", metavar="NAME", help="saved with each verdict  [default: your login name]")
+@reviewer_option
 def app(root: tuple[str, ...], no_browser: bool, **given: Any) -> None:
     """Do it all on a page in your browser: choose a folder, crop, review, apply, export; Ctrl-C ends.
 
@@ -103,11 +95,7 @@ def app(root: tuple[str, ...], no_browser: bool, **given: Any) -> None:
     """
     from detic_crop import api
 
-    def ready(address: str) -> None:
-        messages.say(f"app at {address} (Ctrl-C ends)")
-        sys.stdout.flush()  # somebody may wait for it at the end of a pipe
-
-    api.app(root=root or None, open_browser=not no_browser, ready=ready, **given)
+    api.app(root=root or None, open_browser=not no_browser, ready=say_address("app"), **given)
 
 
 @command(short_help="Make crops and tables follow what was judged.")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from detic_crop.cli import kinds
+from detic_crop.cli import kinds, messages
 from detic_crop.cli.options import Command, option
 from detic_crop.errors import Interrupted, Terminated
 
@@ -27,6 +28,20 @@ moved_option = option(
 strict_option = option(
     "--strict", is_flag=True, help="exit with code 3 when a photo failed, or keeps its earlier crop"
 )
+
+reviewer_option = option(
+    "--reviewer", metavar="NAME", help="saved with each verdict  [default: your login name]"
+)
+port_option = option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    help="0 takes any free one  [default: 8377, if free]",
+)
+host_option = option(
+    "--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="address to listen on"
+)
+no_browser_option = option("--no-browser", is_flag=True, help="only print the page's address")
 
 
 def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
@@ -54,3 +69,13 @@ def exit_code(result: RunResult, strict: bool) -> int:
     if result.stopped in _STOPPED:
         return _STOPPED[result.stopped]
     return 3 if strict and (result.counts["failed"] or result.unplaced) else 0
+
+
+def say_address(page: str) -> Callable[[str], None]:
+    """Return what prints the address of a page once it can be opened."""
+
+    def ready(address: str) -> None:
+        messages.say(f"{page} at {address} (Ctrl-C ends)")
+        sys.stdout.flush()  # somebody may wait for it at the end of a pipe
+
+    return ready

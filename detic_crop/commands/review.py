@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 from collections.abc import Callable
 from contextlib import closing
@@ -10,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from detic_crop.commands.apply_beside import ApplyBeside
+from detic_crop.commands.serving import login_name, server_needed
 from detic_crop.commands.settings import PathLike
 from detic_crop.commands.told import Told
-from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder, open_on_disk
 from detic_crop.review_page.applying import Applying, NothingToApply
 from detic_crop.system.signals import stop_signals
@@ -79,19 +78,11 @@ def review(
             used, or the extra is not installed; of a blind review also that there is no sample, or that the
             reviewer has judged photos of it already.
     """
-    try:
+    with server_needed("the review page", "review"):
         from detic_crop.review_page import live  # noqa: F401
         from detic_crop.web import server
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").split(".")[0]
-        if missing not in ("starlette", "uvicorn"):
-            raise
-        raise UsageError(
-            "missing_extra",
-            f"the review page needs {missing}, which is not installed: pip install 'detic-crop[review]'",
-        ) from error
     with open_on_disk(output, "review") as folder:
-        page = open_live(folder, input, reviewer or _login_name(), blind=blind)
+        page = open_live(folder, input, reviewer or login_name(), blind=blind)
     with closing(server.listen(host, port)) as listener, stop_signals():
         if warning := server.warning_of(host):
             _log.warning(warning)
@@ -132,10 +123,3 @@ def open_live(
         return LivePage(lambda: open_blind_page(folder, input, reviewer), applying)
     applying = ApplyBeside(folder.root, input)
     return LivePage(lambda: open_page(folder, input, reviewer), applying)
-
-
-def _login_name() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a container without users
-        return "unknown"
