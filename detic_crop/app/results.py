@@ -21,7 +21,7 @@ from detic_crop.folder.folder import OutputFolder
 from detic_crop.folder.journal import replay
 from detic_crop.folder.layout import Layout
 from detic_crop.folder.state import load_labels
-from detic_crop.folder.verdicts import decision_of, read_review
+from detic_crop.folder.verdicts import count_waiting, read_review
 
 _MOST_KEPT = 32
 # A page of one file: its style and pictures are inside, and nothing is loaded or run.
@@ -154,12 +154,8 @@ def _judged(path: str) -> _Judged:
     records = replay(OutputFolder(path).layout.journal).records
     last = read_review(layout.review).last
     counts = Counter[str](record.status for record in records.values())
-    reviewed = waiting = 0
-    for image, verdict in last.items():
-        record = records.get(image)
-        reviewed += record is not None and verdict.verdict != "undone"
-        waiting += record is not None and not decision_of(verdict).is_followed_by(record)
-    found = _Judged(dict(counts), reviewed, waiting, _columns(path))
+    reviewed = sum(image in records and verdict.verdict != "undone" for image, verdict in last.items())
+    found = _Judged(dict(counts), reviewed, count_waiting(records, last), _columns(path))
     with _keeping:
         for key in [key for key in _kept if key[0] == path] + list(_kept)[: max(0, len(_kept) - _MOST_KEPT)]:
             _kept.pop(key, None)

@@ -22,11 +22,8 @@ from detic_crop.folder.shard_states import shard_layouts
 from detic_crop.folder.state import Part, load_labels, load_listing, load_part
 from detic_crop.folder.tally import Tally, tally
 from detic_crop.folder.there import is_there
-from detic_crop.folder.verdicts import Review, decision_of, read_review
-from detic_crop.photos.keys import STATE
-from detic_crop.system.near_names import near_path
+from detic_crop.folder.verdicts import Review, count_waiting, read_review
 from detic_crop.wording import typed
-from detic_crop.work.changes import changes_of
 
 _MOST_BYTES = 1 << 26  # of run.json
 _TO_CONTINUE: tuple[State, ...] = ("silent", "interrupted", "stopped", "failed")
@@ -50,15 +47,7 @@ def status(output: PathLike) -> StatusResult:
         if parts:
             return _of_shards(folder, parts)
         if not _is_begun(folder, folder.layout):
-            found = (
-                f"is no folder of crops (it has no {STATE}/journal.jsonl)"
-                if is_there(folder.root)
-                else "does not exist"
-            )
-            near = "" if is_there(folder.root) else near_path(folder.shown)
-            raise UsageError(
-                "no_run", f"{folder.shown} {found}; pass the --out folder of a detic-crop run{near}"
-            )
+            raise folder.no_run()
         return _of_whole(folder)
 
 
@@ -77,7 +66,7 @@ def _of_whole(folder: OutputFolder) -> StatusResult:
     found = seen.tally(review.last.keys(), () if knows else _expected(folder))
     part = seen.part(found, found.photos + found.missing)
     result = StatusResult(folder.shown, part, (), found.statuses, found.failures)
-    result.verdicts, result.verdicts_waiting = _verdicts(review, found, folder)
+    result.verdicts, result.verdicts_waiting = _verdicts(review, found)
     result.flagged = _flagged(folder, part)
     result.notes = _notes(folder, part)
     result.next = _next_of_whole(result, folder)
@@ -94,11 +83,10 @@ def _expected(folder: OutputFolder) -> Iterable[str]:
         return ()
 
 
-def _verdicts(review: Review, found: Tally, folder: OutputFolder) -> tuple[int, int]:
+def _verdicts(review: Review, found: Tally) -> tuple[int, int]:
     """Return how many photos have a verdict, and of how many the crop does not follow the last word yet."""
     given = sum(verdict.verdict not in ("undone", "note") for verdict in review.last.values())
-    decisions = {key: decision_of(last) for key, last in review.last.items()}
-    return given, len(changes_of(found.records, decisions, folder))
+    return given, count_waiting(found.records, review.last)
 
 
 class _RunJson(msgspec.Struct):

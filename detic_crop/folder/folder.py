@@ -204,15 +204,14 @@ class OutputFolder:
         self.complete()
         self.require_merged()
         if not is_there(self.layout.journal):
-            found = (
-                f"is no folder of crops (it has no {STATE}/journal.jsonl)"
-                if is_there(self.root)
-                else "does not exist"
-            )
-            near = "" if is_there(self.root) else near_path(self.shown)
-            raise UsageError(
-                "no_run", f"{self.shown} {found}; pass the --out folder of a detic-crop run{near}"
-            )
+            raise self.no_run()
+
+    def no_run(self) -> UsageError:
+        """Return that no run was ever begun here."""
+        is_folder = is_there(self.root)
+        found = f"is no folder of crops (it has no {STATE}/journal.jsonl)" if is_folder else "does not exist"
+        near = "" if is_folder else near_path(self.shown)
+        return UsageError("no_run", f"{self.shown} {found}; pass the --out folder of a detic-crop run{near}")
 
     # ------------------------------------------------------------ writing
 

@@ -78,6 +78,15 @@ def latest_decisions(
     return decisions
 
 
+def count_waiting(records: Mapping[str, Record], last_verdicts: Mapping[str, Verdict]) -> int:
+    """Return of how many photos the crops and remarks do not follow the last word yet."""
+    return sum(
+        not decision_of(last).is_followed_by(record)
+        for key, last in last_verdicts.items()
+        if (record := records.get(key)) is not None
+    )
+
+
 def decision_of(verdict: Verdict) -> Decision:
     """Return what a line of review.csv asks for."""
     if verdict.verdict == "undone":

@@ -2,6 +2,7 @@
 
 import { make, newId } from "./dom.js";
 import { Field } from "./settings.js";
+import { withoutEnd } from "./words.js";
 
 export class Export {
   constructor(command, formats, folder) {
@@ -29,7 +30,7 @@ export class Export {
     const { takes } = this.formats.find(({ name }) => name === this.to.value);
     for (const { setting, element } of this.fields) element.hidden = !takes.includes(setting.name);
     this.more.hidden = !takes.length;
-    this.output.value = `${this.folder.found.path.replace(/[/\\]+$/, "")}_${this.to.value}`;
+    this.output.value = `${withoutEnd(this.folder.found.path)}_${this.to.value}`;
   }
 
   begin() {

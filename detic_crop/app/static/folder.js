@@ -6,7 +6,7 @@ import { Export } from "./export.js";
 import { JobCard } from "./job.js";
 import { isAtWork, refresh, watch } from "./jobs.js";
 import { stripOf } from "./pictures.js";
-import { counted, nameOf, plain, thousands } from "./words.js";
+import { counted, nameOf, plain, thousands, withoutEnd } from "./words.js";
 
 const REVIEWER = "detic-crop reviewer";
 const STATUS = { cropped: "cropped", resized: "whole photo", skipped: "no crop", rejected: "rejected", failed: "failed" };
@@ -158,7 +158,7 @@ class Folder {
 
   teach() {
     if (this.found.reviewed < 5) return null;
-    const output = `${this.found.path.replace(/[/\\]+$/, "")}_taught.safetensors`;
+    const output = `${withoutEnd(this.found.path)}_taught.safetensors`;
     return this.step("teach", "Teach", "Let the small model learn from what you said. It measures whether that helps, which takes minutes; if it does not, nothing is written.",
       this.button("Teach", () => this.order("teach", { output })),
       this.taught && make("a", { className: "button", href: `#new?model=${encodeURIComponent(`lite:${this.taught}`)}` }, "Use it for the next run"));

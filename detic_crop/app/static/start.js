@@ -5,7 +5,7 @@ import { choose, contentsOf, isEmpty } from "./chooser.js";
 import { make, newId } from "./dom.js";
 import { jobsNow, refresh } from "./jobs.js";
 import { Choice, Settings } from "./settings.js";
-import { nameOf, plain } from "./words.js";
+import { nameOf, plain, withoutEnd } from "./words.js";
 
 const SIZES = ["256", "384", "512", "640", "768", "1024"];
 const IN_FORM = new Set(["labels", "model", "size"]);
@@ -83,7 +83,7 @@ class Start {
     this.photosButton.setAttribute("aria-label", "Choose another folder of photos");
     this.outputButton.disabled = false;
     this.outputButton.setAttribute("aria-label", "Choose another folder for the crops");
-    const path = folder.path.replace(/[/\\]+$/, "");
+    const path = withoutEnd(folder.path);
     // Beside the photos; inside where nothing beside them can be chosen.
     this.output = folder.above ? `${path}_cropped` : `${path}${path.includes("\\") ? "\\" : "/"}cropped`;
     this.labelsField.hidden = true;

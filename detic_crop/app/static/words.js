@@ -15,9 +15,12 @@ export function duration(seconds) {
   return counted(Math.round(hours / 24), "day");
 }
 
+// A path without what ends it, so that something may be added to its name.
+export const withoutEnd = (path) => path.replace(/[/\\]+$/, "");
+
 // The last part of a path, on any system.
 export function nameOf(path) {
-  return path.replace(/[/\\]+$/, "").split(/[/\\]/).pop() || path;
+  return withoutEnd(path).split(/[/\\]/).pop() || path;
 }
 
 const CALLED = { in: "photos", out: "folder of the crops" };
