@@ -19,7 +19,10 @@ def axe_violations(page: Page) -> list[str]:
     """Return a line for each element that breaks a rule: the rule, the element, and what axe says about it.
 
     The page's own policy stays in force: the script comes from the browser's debugger, not from the page.
+    What fades in or out is judged where it comes to: to the rules, half-faded words are pale ones.
     """
+    page.emulate_media(reduced_motion="reduce")
+    page.evaluate("() => Promise.allSettled(document.getAnimations().map(({ finished }) => finished))")
     page.evaluate(_script())
     found = page.evaluate(
         "rules => axe.run({resultTypes: ['violations'], runOnly: {type: 'tag', values: rules}})", _RULES

@@ -65,8 +65,8 @@ def tab(
 
 
 def shows(page: Page, image: str) -> None:
-    """Wait until a photo is shown."""
-    expect(page.locator("#name")).to_have_text(image, use_inner_text=False)
+    """Wait until a photo is shown, and no grid in its place."""
+    expect(page.locator("main:not([hidden]) #name")).to_have_text(image, use_inner_text=False)
 
 
 def press(page: Page, *keys: str) -> None:

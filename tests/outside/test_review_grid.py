@@ -19,7 +19,7 @@ from tests.kit.big_run import write_big_run
 from tests.kit.folders import crop, rows_of
 from tests.kit.photos import write_photo, write_photos
 from tests.kit.review import Client, reviewing
-from tests.kit.review_browser import PHONE, STEP_MS, held, is_ready, poll, press, shows, tab
+from tests.kit.review_browser import PHONE, STEP_MS, drag, held, is_ready, poll, press, shows, tab
 from tests.kit.verdicts import verdict_log, verdicts_of
 
 pytestmark = pytest.mark.outside
@@ -299,7 +299,10 @@ def test_a_photo_is_opened_and_left_for_the_same_place(
         expect(page.locator("#grid-out")).to_be_hidden()
         press(page, "g")
         shows(page, order[6])
-        press(page, "c", "Escape")  # what is in hand first
+        drag(page, (0.2, 0.2), (0.6, 0.7))
+        expect(page.locator("#candidates")).to_contain_text("drawn box, not taken yet")
+        press(page, "Escape")  # what is in hand first
+        expect(page.locator("#candidates")).not_to_contain_text("drawn box")
         shows(page, order[6])
         press(page, "f")
         page.keyboard.type(order[35])

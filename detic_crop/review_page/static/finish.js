@@ -6,7 +6,7 @@ import { timeFor, wordsOfTime } from "./pace.js";
 import { leftOf, numeral } from "./progress.js";
 import { ask, query } from "./server.js";
 import { $, filters, state } from "./state.js";
-import { complain, fill, showCard, toast } from "./view.js";
+import { complain, fill, showCard, toast, whileComing } from "./view.js";
 
 const WATCH_MS = 500;
 const MOST_FLAGS = 4;
@@ -18,14 +18,16 @@ const WORDS = {
 let overview = null; // what api/overview said last
 let watching = false; // Apply is asked how far it is
 
-// Show the card.
+// Show the card, unless something else was asked for while its counts were on their way.
 export async function finish() {
+  const { ticket, grid } = state;
   try {
-    await look();
+    await whileComing(look);
   } catch (error) {
     complain(error);
     return;
   }
+  if (state.ticket !== ticket || state.grid !== grid) return;
   showCard(true);
   $("finish").focus();
   $("finish").scrollTop = 0;

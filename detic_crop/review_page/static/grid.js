@@ -11,7 +11,7 @@ import { numeral } from "./progress.js";
 import { ask, query } from "./server.js";
 import { $, filters, state } from "./state.js";
 import { countOut, forgetJudged, isOut, openOnes, takeOut } from "./taken_out.js";
-import { complain, handlers, markBusy, render, showCard, toast } from "./view.js";
+import { complain, handlers, markBusy, render, showCard, toast, whileComing } from "./view.js";
 
 let cards = []; // as the server describes them
 let before = 0; // photos of the filters before this page
@@ -55,10 +55,12 @@ export function showNarrowed() {
 // ------------------------------------------------------------ pages
 
 // Show a page of cards, with the focus on one of them; false where there is no such page, and this one stays.
-export async function load(asked, id = null) {
+export function load(asked, id = null) {
+  return whileComing(() => fetchPage(asked, id));
+}
+
+async function fetchPage(asked, id) {
   const mine = ++ticket;
-  state.pending += 1;
-  markBusy();
   try {
     const answer = await ask(`api/grid?${query(asked)}`);
     if (mine !== ticket) return true;
@@ -77,9 +79,6 @@ export async function load(asked, id = null) {
     showAll();
   } catch (error) {
     if (mine === ticket) complain(error);
-  } finally {
-    state.pending -= 1;
-    markBusy();
   }
   return true;
 }
@@ -137,8 +136,14 @@ function wordsOfAccept(isLast) {
   return countOf("out") ? `Accept the other ${count}` : `Accept ${count}`;
 }
 
+// Whether something can be done with the page of cards now; says why not.
+export function mayAct() {
+  if (state.pending) toast("The next photos are not here yet.");
+  return !state.busy && !state.pending;
+}
+
 export async function turn(forward) {
-  if (state.busy || state.pending || !cards.length) return;
+  if (!mayAct() || !cards.length) return;
   if (await load(forward ? { after: cards[cards.length - 1].id } : { before: cards[0].id })) return;
   toast(forward ? "These are the last photos of these filters." : "These are the first photos of these filters.");
 }
@@ -180,7 +185,7 @@ export function toggle(id) {
 }
 
 export async function accept() {
-  if (state.busy || state.pending || !cards.length) return;
+  if (!mayAct() || !cards.length) return;
   const below = unseen();
   const chosen = cards.filter((card) => fateOf(card) === "accept");
   if (below.length) {
@@ -249,7 +254,7 @@ async function post(verdicts) {
 
 // Take back the last acceptance of this tab, and show its page.
 export async function undoAcceptance() {
-  if (state.busy || state.pending) return;
+  if (!mayAct()) return;
   const last = state.given.findLast((given) => given.written);
   if (!last) {
     toast("There is no acceptance of this tab to take back.");

@@ -7,20 +7,13 @@ import { inOrder, sameBoxes } from "./boxes.js";
 import { isInHand, startAgain, startChoice, wordsOfGiven } from "./choice.js";
 import { ask, query } from "./server.js";
 import { $, filters, state } from "./state.js";
-import { addressOfPhoto, complain, drawing, handlers, isFree, markBusy, render, showCard, showPictures, toast } from "./view.js";
+import { addressOfPhoto, complain, drawing, handlers, isFree, render, showCard, showPictures, toast, whileComing } from "./view.js";
 
 // Show a photo, or where to begin; true when it is shown.
 // Whoever has touched a box since `touched` was `since` stays where that box is.
 export async function open(id, options) {
-  state.pending += 1;
-  markBusy();
   if (id) handlers.opening();
-  try {
-    return await fetchAndShow(id, options);
-  } finally {
-    state.pending -= 1;
-    markBusy();
-  }
+  return whileComing(() => fetchAndShow(id, options));
 }
 
 async function fetchAndShow(id, { remember = true, since = state.touched } = {}) {

@@ -5,11 +5,11 @@
 import { isInHand } from "./choice.js";
 import { countAgain, showFilters } from "./finding.js";
 import { finish } from "./finish.js";
-import { accept, CARD_KEYS, focusedCard, idsShown, load, show, showAll, showNarrowed, turn, undoAcceptance } from "./grid.js";
+import { accept, CARD_KEYS, focusedCard, idsShown, load, mayAct, show, showAll, showNarrowed, turn, undoAcceptance } from "./grid.js";
 import { open } from "./moving.js";
 import { $, filters, state } from "./state.js";
 import { openOnes, readTakenOut } from "./taken_out.js";
-import { complain, drawing, handlers, toast } from "./view.js";
+import { complain, drawing, handlers, toast, whileComing } from "./view.js";
 
 const NARROWER = ["individual", "photos"]; // filters that no choice in the header shows
 
@@ -107,8 +107,10 @@ export function showIndividual() {
 
 // What was taken out, one photo after the other.
 async function lookAtTakenOut() {
+  if (!mayAct()) return; // a second click
   try {
-    const ids = await openOnes();
+    const ids = await whileComing(openOnes);
+    if (!state.grid) return; // the grid was left meanwhile
     if (!ids.length) {
       showAll();
       return;

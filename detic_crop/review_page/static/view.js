@@ -81,6 +81,18 @@ export function markBusy() {
   else delete document.body.dataset.busy;
 }
 
+// Whatever changes what is shown goes through here: nothing can be said until it is there.
+export async function whileComing(work) {
+  state.pending += 1;
+  markBusy();
+  try {
+    return await work();
+  } finally {
+    state.pending -= 1;
+    markBusy();
+  }
+}
+
 // Whether the card of the end is shown in place of the photo.
 export function showCard(shown) {
   state.finished = shown;
