@@ -438,7 +438,9 @@ def test_scan_bomb_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"progressive": True}, {"exif": exif(3)}, {"restart_marker_rows": 1}], ids=str
+    "options",
+    [{}, {"progressive": True}, {"exif": exif(3)}, {"restart_marker_rows": 1}],
+    ids=["baseline", "progressive", "exif", "restart markers"],
 )
 def test_jpeg_cut_anywhere(options: dict[str, Any]) -> None:
     """Before the picture: failed. In it: as far as it goes, flagged. Whole: not flagged."""
