@@ -12,7 +12,7 @@ from detic_crop.columns import Column, numbers
 from detic_crop.config import SETTINGS, RunOptions
 from detic_crop.errors import UsageError
 from detic_crop.folder.folder import OutputFolder
-from detic_crop.folder.inputs import KnownInputs
+from detic_crop.folder.inputs import KnownInputs, describe_move, photos_left
 from detic_crop.folder.same_photo import SamePhoto
 from detic_crop.folder.state import Given, SavedListing, has_labels, load_labels, load_listing
 from detic_crop.folder.there import is_there
@@ -28,6 +28,7 @@ from detic_crop.photos.labels import (
 from detic_crop.photos.location import FileOrObject
 from detic_crop.photos.table import Listing, OwnPaths, Photos
 from detic_crop.system.system_folders import system_folder_of
+from detic_crop.wording import counted, either
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class DataSet:
         labels: the label table; None without one.
         matches: key of the photo of each label row; None where there is none.
         notes: sentences that a person should read.
-        reported: those of them that are said before the first photo is worked on: what the labels match.
+        reported: those of them that are said before the first photo is worked on: what the labels match, and
+            whether the photos come from elsewhere now.
         warnings: those of `reported` that say that something is probably wrong.
     """
 
@@ -74,6 +76,7 @@ def data_set_of(where: FileOrObject, listing: Listing, folder: OutputFolder, opt
     """
     asked = _asked_labels(folder, listing.photos.keys, options)
     whole = folder.whole
+    told, warnings = list(asked.notes), list(listing.warnings)
     given = Given(str(where.absolute().redact()), root_of(where), listing.photos.keys)
     inputs, photos, earlier_notes = [given], listing.photos, list[str]()
     if not options.overwrite:
@@ -81,26 +84,23 @@ def data_set_of(where: FileOrObject, listing: Listing, folder: OutputFolder, opt
         known = KnownInputs(saved, folder.shown)
         inputs = known.with_input(given, listing.photos, SamePhoto(whole), options.add)
         photos = known.photos_of(inputs, listing.photos)
-        earlier_notes = _earlier_notes(saved, photos)
+        left = photos_left(saved, photos.keys)
+        if moved := describe_move(saved.inputs, inputs, left, folder.shown):
+            (warnings if left else told).append(moved)
+        earlier_notes = _earlier_notes(saved, photos, [] if moved else left)
     notes = list(listing.notes)
     if listing.ignored:
         notes.append(f"other files ignored: {listing.ignored:,}")
     if asked.labels is None:
-        chosen = listing.photos[: options.limit]
-        return DataSet(inputs, photos, chosen, None, (), [*notes, *asked.notes, *earlier_notes], asked.notes)
-    found = _labelled(asked, asked.labels, listing, photos)
-    reported = [*asked.notes, *found.notes, *found.warnings]
+        chosen, matches = listing.photos, list[str | None]()
+    else:
+        found = _labelled(asked, asked.labels, listing, photos)
+        chosen, matches = found.chosen, list(found.matches)
+        told += found.notes
+        warnings += found.warnings
+    reported = [*told, *warnings]
     notes += [*reported, *earlier_notes]
-    return DataSet(
-        inputs,
-        photos,
-        found.chosen[: options.limit],
-        asked.labels,
-        found.matches,
-        notes,
-        reported,
-        found.warnings,
-    )
+    return DataSet(inputs, photos, chosen[: options.limit], asked.labels, matches, notes, reported, warnings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,15 +225,30 @@ def _no_match(
     )
 
 
-def _earlier_notes(saved: SavedListing, photos: Photos) -> list[str]:
-    """Return what stays in the folder, though this call does not mention it."""
+def _earlier_notes(saved: SavedListing, photos: Photos, left: Sequence[str]) -> list[str]:
+    """Return what stays in the folder, though this call does not mention it.
+
+    Args:
+        saved: the listing of the folder before this call.
+        photos: all photos of its inputs now.
+        left: photos that were in them at the last call and are not any more, unless that is said elsewhere.
+    """
     before, now = saved.known_keys, photos.keys
-    left = () if before == now else (key for key in before if key not in now)
-    old = sorted(key for key in left if system_folder_of(key))
+    gone = () if before == now else (key for key in before if key not in now)
+    old = sorted(key for key in gone if system_folder_of(key))
+    left = [key for key in left if not system_folder_of(key)]
+    notes = []
+    if left:
+        notes.append(
+            f"{counted(len(left), 'photo')} of the last call {either(len(left), 'is', 'are')} no longer in "
+            f"the input (first: {left[0]}); "
+            f"{either(len(left), 'it keeps its row and crop', 'they keep their rows and crops')}"
+        )
     if not old:
-        return []
+        return notes
     return [
+        *notes,
         f"photos of system folders that an earlier version took: {len(old):,} (first: {old[0]}); they keep "
         "rows and crops, as every photo does that has left the input; reject them in `detic-crop review`, or "
-        "start over with --overwrite"
+        "start over with --overwrite",
     ]

@@ -11,13 +11,13 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from detic_crop.columns import Texts, in_column
+from detic_crop.columns import Column, Texts, in_column
 from detic_crop.errors import UsageError
 from detic_crop.folder.state import Given, SavedListing
 from detic_crop.photos.location import LocalFile, Location
 from detic_crop.photos.photo import Photo
 from detic_crop.photos.table import Photos, Places
-from detic_crop.wording import counted
+from detic_crop.wording import counted, either
 
 _ENOUGH = 0.5
 """Share of the photos known or given, whichever are fewer, that makes two inputs the same one, moved."""
@@ -184,6 +184,34 @@ class KnownInputs:
             f"{given.shown} ({photo.location.describe()}), and one --out has each name once; rename one of "
             "them, or pass the folder above both as --in, with another --out",
         )
+
+
+def photos_left(before: SavedListing, now: Column) -> list[str]:
+    """Return which photos were in the inputs at the last call and are not in them now, in their order."""
+    return [] if before.keys == now else [key for key in before.keys if key not in now]
+
+
+def describe_move(before: Sequence[Given], now: Sequence[Given], left: Sequence[str], shown: str) -> str:
+    """Return from where the photos come now, if it was elsewhere; else empty.
+
+    Args:
+        before: the inputs of the folder before.
+        now: the same ones after `KnownInputs.with_input`; others may follow.
+        left: photos that were in the inputs before and are not in them now.
+        shown: name of the folder.
+    """
+    moved = [(then, given) for then, given in zip(before, now, strict=False) if then.where != given.where]
+    moved = [(then, given) for then, given in moved if then.where]  # an earlier version kept none
+    if not moved:
+        return ""
+    [(then, given)] = moved  # a call has one input
+    words = f"{shown} had the photos of {then.shown}; from now on it has those of {given.shown}"
+    if not left:
+        return words
+    return (
+        f"{words}, which lacks {len(left):,} of {len(then.keys):,} (first: {left[0]}); "
+        f"{either(len(left), 'that one keeps its row and crop', 'those keep their rows and crops')}"
+    )
 
 
 def _count_common(one: Given, other: Given) -> int:

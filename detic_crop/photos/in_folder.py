@@ -11,14 +11,14 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from detic_crop.columns import ascending
-from detic_crop.photos.keys import STATE, printable
+from detic_crop.photos.earlier_output import is_output, is_taken, was_ignored
+from detic_crop.photos.keys import printable
 from detic_crop.photos.location import LocalFile, Location
 from detic_crop.photos.photo import Photo, distinct, is_photo_name
 from detic_crop.photos.table import Listing, Photos
 from detic_crop.system.system_folders import is_system_folder, note_of, system_folder_of
 
 _DEEPEST = 200
-_MARKS_OF_OUTPUT = ("journal.jsonl", "shards")
 
 
 def from_folder(root: str, output: Location | None) -> Listing:
@@ -76,7 +76,7 @@ def _sorted_listing(root: str, paths: Iterable[str], walk: _Walk) -> Listing:
         photos = Photos(replace(photo, key=key) for key, photo in zip(keys, photos, strict=True))
         photos = photos.of(ascending(keys))
     notes = [*walk.notes, *filter(None, [note_of(walk.system_folders)])]
-    return Listing(photos, walk.ignored, notes, walk.links)
+    return Listing(photos, walk.ignored, notes, walk.links, [is_taken(root)] if is_output(root) else [])
 
 
 def _below(path: str, above: str) -> str:
@@ -177,9 +177,8 @@ class _Walk:
     def _is_output(self, folder: str) -> bool:
         if self._output and os.path.realpath(folder) == self._output:
             return True
-        state = os.path.join(folder, STATE)
-        if any(os.path.exists(os.path.join(state, name)) for name in _MARKS_OF_OUTPUT):
-            self.notes.append(f"folder {printable(folder)} holds crops of an earlier run and was ignored")
+        if is_output(folder):
+            self.notes.append(was_ignored(folder))
             return True
         return False
 

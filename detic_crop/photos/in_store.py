@@ -7,6 +7,7 @@ import posixpath
 from collections.abc import Iterable
 
 from detic_crop.errors import UsageError
+from detic_crop.photos.earlier_output import is_taken, was_ignored
 from detic_crop.photos.keys import STATE, normalise_key, printable
 from detic_crop.photos.location import FileOrObject, Location, StoreObject
 from detic_crop.photos.photo import Photo, distinct, is_photo_name
@@ -43,7 +44,10 @@ def from_address(address: str, output: Location | None) -> Listing:
     photos = Photos(
         Photo(key, StoreObject(join(root, path)), *found[path]) for key, path in zip(keys, paths, strict=True)
     )
-    return Listing(photos, len(visible) - len(paths), notes)
+    is_of_crops = any(path.startswith(f"{STATE}/") for path in found)
+    return Listing(
+        photos, len(visible) - len(paths), notes, None, [is_taken(redact(root))] if is_of_crops else []
+    )
 
 
 def tars_that_match(pattern: str) -> list[FileOrObject]:
@@ -115,5 +119,5 @@ def _output_folders(
         above, inside, _ = path.partition(f"/{STATE}/")
         if inside and f"{above}/" not in folders:
             folders.add(f"{above}/")
-            notes.append(f"folder {printable(above)} holds crops of an earlier run and was ignored")
+            notes.append(was_ignored(above))
     return tuple(folders)

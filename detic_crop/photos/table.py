@@ -336,12 +336,14 @@ class Listing:
         ignored: number of files in folders that are not photos.
         notes: sentences for the summary: folders that could not be read, repeated list lines.
         links: paths of photos that may be links; None if any may be one.
+        warnings: sentences to be said before the first photo: these are probably not the ones that are meant.
     """
 
     photos: Photos
     ignored: int = 0
     notes: list[str] = field(default_factory=list)
     links: Collection[str] | None = None
+    warnings: list[str] = field(default_factory=list)
 
 
 def stat_all(located: Iterable[tuple[str, Location]]) -> Photos:

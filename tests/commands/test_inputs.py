@@ -255,6 +255,49 @@ def test_another_data_set_is_not_recropped_into_the_same_folder(work: Path) -> N
     api.recrop(work / "out", work / "again", scale=1.5, quiet=True)
 
 
+# --- taken, and said
+
+
+@pytest.mark.parametrize("keys", [FIRST, FIRST[:2]], ids=["all", "some"])
+def test_a_copy_of_the_photos_becomes_the_input_and_that_is_said(
+    work: Path, caplog: pytest.LogCaptureFixture, keys: tuple[str, ...]
+) -> None:
+    caplog.set_level("INFO")
+    for key in keys:
+        (work / "copy" / key).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(work / "one" / key, work / "copy" / key)
+    result = crop(work / "copy", work / "out")
+    words = f"{work / 'out'} had the photos of {work / 'one'}; from now on it has those of {work / 'copy'}"
+    if len(keys) < len(FIRST):
+        words += ", which lacks 1 of 3 (first: day1/c.jpg); that one keeps its row and crop"
+    [said] = [record for record in caplog.records if record.getMessage() == words]
+    assert said.levelname == ("INFO" if keys == FIRST else "WARNING")
+    assert words in result.reported
+    assert images(work / "out") == list(FIRST)
+    caplog.clear()
+    assert not crop(work / "copy", work / "out").reported  # once
+
+
+def test_photos_that_left_the_input_are_counted_once(work: Path) -> None:
+    (work / "one" / "a.jpg").unlink()
+    result = crop(work / "one", work / "out")
+    words = "1 photo of the last call is no longer in the input (first: a.jpg); it keeps its row and crop"
+    assert words in result.notes
+    assert words not in crop(work / "one", work / "out").notes
+    assert sorted(images(work / "out")) == sorted(FIRST)
+
+
+def test_an_input_that_is_an_output_folder_is_taken_with_a_warning(
+    work: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = f"--in {work / 'out'} holds the crops of an earlier run, which are cropped again; pass the folder"
+    for number, where in enumerate((work / "out", work / "out" / "*.jpg", work / "out" / "day1")):
+        caplog.clear()
+        crop(str(where), work / f"again{number}")
+        warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert [line[: len(words)] for line in warned] == ([] if where.name == "day1" else [words])
+
+
 # --- shards
 
 

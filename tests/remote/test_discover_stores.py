@@ -89,6 +89,9 @@ def test_output_inside_the_input_is_no_input(memory: Store) -> None:
     listing = discover("memory://bucket", "memory://bucket/cropped")
     assert [photo.key for photo in listing.photos] == ["a.jpg", "older/b.jpg"]
     assert listing.notes == ["folder old holds crops of an earlier run and was ignored"]
+    assert listing.warnings == []
+    [warning] = discover("memory://bucket/old").warnings
+    assert warning.startswith("--in memory://bucket/old holds the crops of an earlier run")
 
 
 def test_tar_files_of_a_store(memory: Store, tmp_path: Path) -> None:
