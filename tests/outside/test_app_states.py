@@ -68,6 +68,7 @@ def test_a_server_started_anew_is_told_and_asked_seldom(browser: Browser, client
         assert axe_violations(page) == []
         asked.clear()
         page.clock.fast_forward(40_000)
+        page.evaluate("() => {}")  # what it would have asked is known by then
         assert asked == []
         guard.secret, guard.room = before  # the same token was given to both
         page.clock.fast_forward(30_000)

@@ -30,6 +30,7 @@ from tests.kit.review_browser import (
     STEP_MS,
     VIEW,
     drag,
+    forget_toast,
     go_to,
     has_dealt_with_it,
     held,
@@ -557,6 +558,7 @@ def test_without_its_photo_only_a_crop_can_be_judged(tmp_path: Path, browser: Br
         expect(page.locator("#frame")).to_be_hidden()
         expect(page.locator("#instead-crop")).to_be_visible()
         for key in ("c", "1", "2", "w"):
+            forget_toast(page)
             press(page, key)
             expect(page.locator("#toast")).to_contain_text("The photo is no longer where it was")
         expect(page.locator("#whole")).to_be_disabled()
@@ -585,6 +587,7 @@ def test_neither_photo_nor_crop_leaves_nothing_to_say(tmp_path: Path, browser: B
         (tmp_path / "out" / row["crop"]).unlink()
     with reviewing(tmp_path / "out") as client, tab(browser, client) as page:
         for key in ("Enter", "w", "x"):
+            forget_toast(page)
             press(page, key)
             expect(page.locator("#toast")).to_contain_text("its crop is not there either")
         expect(page.locator("#reject")).to_be_disabled()

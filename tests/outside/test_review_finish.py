@@ -113,6 +113,7 @@ def test_from_the_first_photo_to_the_crops_that_follow(out: Path, client: Client
         expect(page.locator("#stage")).to_be_hidden()
         page.keyboard.press("Enter")  # no photo is judged behind the card, and nothing is applied by itself
         page.keyboard.press("x")
+        is_ready(page)
         assert sum(verdict.verdict == "rejected" for verdict in verdicts_of(out).values()) == 1
         page.get_by_role("button", name="Apply 9 verdicts").click()
         expect(page.locator("#apply-result")).to_contain_text(

@@ -8,6 +8,7 @@ const SMALLEST = 120; // px, side of a picture
 const USUAL = 190; // px, where not all fit the window
 const LARGEST = 300;
 const NARROW = 560; // px, a telephone's window
+const NOT_SHOWN = "its crop cannot be shown";
 const SIGNS = { accepted: "✓", rejected: "✕", unsure: "?", box: "▢", whole: "▣" };
 
 export const elements = new Map(); // id → element
@@ -30,7 +31,7 @@ function wordsOfFate(card) {
   }
 }
 
-// handlers: opened(id) where a card is clicked, toggled(id) where it is taken out or put back, broken() where its
+// handlers: opened(id) where a card is clicked, toggled(id) where it is taken out or put back, broken(id) where its
 // picture cannot be shown.
 export function showCards(cards, handlers) {
   elements.clear();
@@ -40,7 +41,11 @@ export function showCards(cards, handlers) {
 
 // Show again what is said of the same cards.
 export function updateCards(cards) {
-  for (const card of cards) showFate(elements.get(card.id), card);
+  for (const card of cards) {
+    const element = elements.get(card.id);
+    if (element.dataset.broken) card.why ||= NOT_SHOWN;
+    showFate(element, card);
+  }
 }
 
 function cardElement(card, { opened, toggled, broken }) {
@@ -57,9 +62,8 @@ function cardElement(card, { opened, toggled, broken }) {
   toggle.addEventListener("click", (event) => { event.stopPropagation(); toggled(card.id); });
   const fate = part("p", "fate", "");
   const square = pictureOf(card, element, () => {
-    card.why = card.why || "its crop cannot be shown";
-    showFate(element, card);
-    broken();
+    element.dataset.broken = "yes";
+    broken(card.id);
   });
   element.append(square, toggle, fate, part("p", "file", nameOf(card)), part("p", "facts", factsOf(card)));
   if (card.what) square.append(part("p", "what", card.what));

@@ -5,7 +5,8 @@ import { numeral } from "./progress.js";
 import { ask, query } from "./server.js";
 import { showSheet, showSheetCount } from "./sheet.js";
 import { $, filters, state } from "./state.js";
-import { fill, handlers, toast } from "./view.js";
+import { complain, toast } from "./telling.js";
+import { fill, handlers } from "./view.js";
 import { VIEWPOINTS } from "./viewpoint.js";
 
 const REVIEWED = [
@@ -136,7 +137,14 @@ let finding = Promise.resolve(); // what was typed last is being looked for
 async function find() {
   const mine = ++findTicket;
   const text = $("find").value;
-  const found = text.trim() ? await ask(`api/find?${new URLSearchParams({ q: text })}`).catch(() => []) : [];
+  let found = [];
+  let isAnswered = true;
+  try {
+    if (text.trim()) found = await ask(`api/find?${new URLSearchParams({ q: text })}`);
+  } catch (error) {
+    isAnswered = false;
+    complain(error);
+  }
   if (mine !== findTicket) return;
   fill("found", found, ([id, image, note], i) => {
     const item = document.createElement("li");
@@ -148,8 +156,8 @@ async function find() {
     item.addEventListener("pointerdown", (event) => { event.preventDefault(); jump(id); });
     return item;
   });
-  showFound(found.length > 0);
-  if (text.trim() && !found.length) toast("No photo has that in its name or note.");
+  showFound(found.length > 0 && document.activeElement === $("find")); // it may have been left meanwhile
+  if (isAnswered && text.trim() && !found.length) toast("No photo has that in its name or note.");
 }
 
 function showFound(shown) {
@@ -182,7 +190,12 @@ function jump(id) {
 }
 
 // Enter means what was typed, not what an earlier letter found.
-function jumpToActive() {
+async function jumpToActive() {
+  let waitedFor = null;
+  while (waitedFor !== finding) {
+    waitedFor = finding;
+    await waitedFor;
+  }
   const active = $("found").querySelector('[aria-selected="true"]');
   if (active && document.activeElement === $("find")) jump(active.dataset.id);
 }
@@ -190,7 +203,7 @@ function jumpToActive() {
 $("find").addEventListener("input", () => { finding = find(); });
 $("find").addEventListener("blur", () => showFound(false));
 $("find").addEventListener("keydown", (event) => {
-  if (event.key === "Enter") finding.then(jumpToActive);
+  if (event.key === "Enter") jumpToActive();
   else if (event.key === "ArrowDown") moveFound(1);
   else if (event.key === "ArrowUp") moveFound(-1);
   else if (event.key === "Escape") $("find").blur();

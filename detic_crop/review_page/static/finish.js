@@ -6,9 +6,11 @@ import { timeFor, wordsOfTime } from "./pace.js";
 import { leftOf, numeral } from "./progress.js";
 import { ask, query } from "./server.js";
 import { $, filters, state } from "./state.js";
-import { complain, fill, showCard, toast, whileComing } from "./view.js";
+import { complain, isWell, toast } from "./telling.js";
+import { fill, isTyping, showCard, whileComing, wish } from "./view.js";
 
 const WATCH_MS = 500;
+const AGAIN_MS = 2000; // where nobody answered
 const MOST_FLAGS = 4;
 const JSON_POST = { method: "POST", headers: { "Content-Type": "application/json" }, body: "{}" };
 const WORDS = {
@@ -16,20 +18,24 @@ const WORDS = {
 };
 
 let overview = null; // what api/overview said last
+let looks = 0; // number of times that it was asked for
+let shown = 0; // number of that which is shown
+let coming = 0; // number of those that are on their way
 let watching = false; // Apply is asked how far it is
 
 // Show the card, unless something else was asked for while its counts were on their way.
 export async function finish() {
-  const { ticket, grid } = state;
+  const isLast = wish();
+  const since = state.touched;
   try {
     await whileComing(look);
   } catch (error) {
     complain(error);
     return;
   }
-  if (state.ticket !== ticket || state.grid !== grid) return;
+  if (!isLast() || state.touched !== since) return;
   showCard(true);
-  $("finish").focus();
+  if (!isTyping()) $("finish").focus();
   $("finish").scrollTop = 0;
 }
 
@@ -44,15 +50,24 @@ export function backToPhoto() {
 
 // What is shown may have changed.
 export function lookAgain() {
-  if (state.finished) look().catch(complain);
+  if (state.finished || coming) look().catch(complain);
 }
 
+// Answers may come in another order; the newest one counts.
 async function look() {
-  const [found, applying] = await Promise.all([ask(`api/overview?${query()}`), ask("api/apply")]);
-  overview = found;
-  showOverview();
-  showApplying(applying);
-  if (applying.is_running) watch();
+  const mine = ++looks;
+  coming += 1;
+  try {
+    const [found, applying] = await Promise.all([ask(`api/overview?${query()}`), ask("api/apply")]);
+    if (mine < shown) return;
+    shown = mine;
+    overview = found;
+    showOverview();
+    showApplying(applying);
+    if (applying.is_running) watch();
+  } finally {
+    coming -= 1;
+  }
 }
 
 // ------------------------------------------------------------ counts, and what is left
@@ -129,12 +144,15 @@ function linksOf(leftHere) {
 // ------------------------------------------------------------ Apply
 
 export async function apply() {
+  $("apply").disabled = true; // a second click
   try {
     showApplying(await ask("api/apply", JSON_POST));
     watch();
   } catch (error) {
     complain(error);
-    if (error.status === 409) watch(); // another tab has begun
+    watch(); // another tab may have begun, or the answer was lost
+  } finally {
+    $("apply").disabled = false;
   }
 }
 
@@ -143,12 +161,12 @@ export async function watch() {
   if (watching) return;
   watching = true;
   try {
-    let applying;
-    do {
-      applying = await ask("api/apply");
+    let applying = null;
+    while (!applying || applying.is_running) {
+      if (applying) await new Promise((go) => setTimeout(go, WATCH_MS));
+      applying = await askHowFar();
       showApplying(applying);
-      if (applying.is_running) await new Promise((go) => setTimeout(go, WATCH_MS));
-    } while (applying.is_running);
+    }
     if (applying.edition !== state.session.edition) await renew();
     if (state.finished) await look();
     else toast(applying.error ? `Not applied: ${applying.error}` : applying.lines[0] || "");
@@ -156,6 +174,20 @@ export async function watch() {
     complain(error);
   } finally {
     watching = false;
+  }
+}
+
+// Again and again where nobody answers: it goes on meanwhile.
+async function askHowFar() {
+  for (;;) {
+    try {
+      const applying = await ask("api/apply");
+      if (state.offline) isWell();
+      return applying;
+    } catch (error) {
+      complain(error);
+      await new Promise((go) => setTimeout(go, AGAIN_MS));
+    }
   }
 }
 

@@ -11,7 +11,8 @@ import { numeral } from "./progress.js";
 import { ask, query } from "./server.js";
 import { $, filters, state } from "./state.js";
 import { countOut, forgetJudged, isOut, openOnes, takeOut } from "./taken_out.js";
-import { complain, handlers, markBusy, render, showCard, toast, whileComing } from "./view.js";
+import { complain, isWell, saving, showTitle, toast } from "./telling.js";
+import { handlers, isTyping, markBusy, mayGoOn, render, showCard, whileComing, wish } from "./view.js";
 
 let cards = []; // as the server describes them
 let before = 0; // photos of the filters before this page
@@ -19,6 +20,9 @@ let after = 0; // and after it
 let total = 0;
 let focused = 0; // place of the card with the focus
 let ticket = 0; // number of the page that was asked for last
+let shownFilters = ""; // those of these cards, as a query
+let isMissing = false; // the cards of these filters could not be fetched
+let refreshing = 0; // number of the news of these cards that were asked for last
 let shownAt = 0; // when this page came, in ms
 const seen = new Set(); // ids of cards that were in the window
 
@@ -26,13 +30,15 @@ export const focusedCard = () => cards[focused];
 export const idsShown = () => cards.map((card) => card.id);
 
 export function show(isShown) {
+  wish();
   state.grid = isShown;
   showCard(false);
   $("grid").hidden = !isShown;
   document.querySelector("main").hidden = isShown;
   $("grid-button").setAttribute("aria-pressed", String(isShown));
   seen.clear();
-  if (isShown) document.title = "Grid – detic-crop review";
+  showTitle();
+  if (isShown) state.ticket += 1; // so does a photo
   else {
     ticket += 1; // a page that is still on its way comes too late
     cards = [];
@@ -61,16 +67,16 @@ export function load(asked, id = null) {
 
 async function fetchPage(asked, id) {
   const mine = ++ticket;
+  const filtered = query();
+  wish();
   try {
     const answer = await ask(`api/grid?${query(asked)}`);
     if (mine !== ticket) return true;
-    $("error").hidden = true;
+    isWell();
     if (!answer.cards.length && (asked.after || asked.before)) return false;
+    shownFilters = filtered;
     take(answer);
-    showCards(cards, { opened: handlers.opened, toggled: toggle, broken: showAll });
-    seen.clear();
-    watcher.disconnect();
-    for (const element of elements.values()) watcher.observe(element);
+    layOut();
     shownAt = performance.now();
     state.page = cards.length ? cards[0].id : null;
     keepPlace();
@@ -78,24 +84,50 @@ async function fetchPage(asked, id) {
     focusOn(Math.max(0, cards.findIndex((card) => card.id === id)));
     showAll();
   } catch (error) {
-    if (mine === ticket) complain(error);
+    if (mine !== ticket) return true;
+    complain(error);
+    if (!cards.length || filtered !== shownFilters) showNone();
   }
   return true;
+}
+
+function layOut() {
+  showCards(cards, { opened: handlers.opened, toggled: toggle, broken: showBroken });
+  seen.clear();
+  watcher.disconnect();
+  for (const element of elements.values()) watcher.observe(element);
+}
+
+function showBroken(id) {
+  updateCards(cards.filter((card) => card.id === id));
+  showAll();
+}
+
+// The cards before are of other filters.
+function showNone() {
+  [cards, before, after, total, isMissing] = [[], 0, 0, 0, true];
+  layOut();
+  showAll();
 }
 
 // The same cards, as they are now.
 export async function refresh() {
   if (!cards.length || state.busy) return;
-  const mine = ticket;
+  const [page, mine] = [ticket, ++refreshing];
   const answer = await ask(`api/grid?${query({ ids: idsShown().join(",") })}`);
-  if (mine !== ticket || !state.grid) return;
+  if (page !== ticket || mine !== refreshing || !state.grid) return;
+  const isOther = answer.cards.some(({ version }, place) => version !== cards[place].version);
   take(answer);
-  updateCards(cards);
+  if (isOther) { // other crops of the same photos: they must be seen, too
+    layOut();
+    focusOn(focused);
+  } else updateCards(cards);
   showAll();
 }
 
 function take(answer) {
   ({ cards, before, after, total } = answer);
+  isMissing = false;
   forgetJudged(cards);
   takeProgress(answer);
 }
@@ -120,6 +152,7 @@ export function showAll() {
 
 // What was judged meanwhile may be in the filters no longer, but stays on its page.
 function titleOf() {
+  if (isMissing) return "The photos of these filters could not be fetched.";
   if (!cards.length) return "No photo fits these filters.";
   const still = total - before - after;
   if (still === cards.length) return `${numeral(before + 1)}–${numeral(total - after)} of ${numeral(total)}`;
@@ -136,14 +169,8 @@ function wordsOfAccept(isLast) {
   return countOf("out") ? `Accept the other ${count}` : `Accept ${count}`;
 }
 
-// Whether something can be done with the page of cards now; says why not.
-export function mayAct() {
-  if (state.pending) toast("The next photos are not here yet.");
-  return !state.busy && !state.pending;
-}
-
 export async function turn(forward) {
-  if (!mayAct() || !cards.length) return;
+  if (!mayGoOn() || !cards.length) return;
   if (await load(forward ? { after: cards[cards.length - 1].id } : { before: cards[0].id })) return;
   toast(forward ? "These are the last photos of these filters." : "These are the first photos of these filters.");
 }
@@ -156,7 +183,7 @@ export function focusOn(place) {
   for (const element of elements.values()) element.tabIndex = -1;
   const element = elements.get(cards[focused].id);
   element.tabIndex = 0;
-  element.focus({ preventScroll: true });
+  if (!isTyping()) element.focus({ preventScroll: true });
   element.scrollIntoView({ block: "nearest" });
 }
 
@@ -173,6 +200,10 @@ function unseen() {
 // ------------------------------------------------------------ what is said
 
 export function toggle(id) {
+  if (state.busy) { // it may be among those that are being accepted
+    mayGoOn();
+    return;
+  }
   const card = cards.find((other) => other.id === id);
   const fate = fateOf(card);
   focusOn(cards.indexOf(card));
@@ -185,7 +216,7 @@ export function toggle(id) {
 }
 
 export async function accept() {
-  if (!mayAct() || !cards.length) return;
+  if (!mayGoOn() || !cards.length) return;
   const below = unseen();
   const chosen = cards.filter((card) => fateOf(card) === "accept");
   if (below.length) {
@@ -193,33 +224,30 @@ export async function accept() {
     focusOn(cards.indexOf(below[0]));
   } else if (chosen.some((card) => !elements.get(card.id).dataset.loaded)) toast("Some pictures are not here yet.");
   else if (!chosen.length) await goOn("");
-  else {
-    const words = await acceptAll(chosen);
-    if (words) await goOn(words);
-  }
+  else await acceptAll(chosen);
 }
 
-// What was done, once it is on disk; else empty.
 async function acceptAll(chosen) {
+  const isLast = wish(false);
   const page = idsShown();
   const out = countOf("out");
   const answer = await post(chosen.map((card) => ({ id: card.id, verdict: "accepted", seen: card.seen })));
-  if (!answer) return "";
+  if (!answer) return;
   const { written, refused } = answer;
   if (written.length) state.given.push({ page, written });
   noteSeveral(written.length, shownAt);
   const words = [`${written.length} accepted`, `${out} taken out`];
   if (refused.length) {
     const [id, why] = refused[0];
-    words.push(`${refused.length} refused (${cards.find((card) => card.id === id).image}: ${why})`);
+    words.push(`${refused.length} refused (${chosen.find((card) => card.id === id).image}: ${why})`);
   }
-  return `${words.join(", ")}; u takes it back.`;
+  toast(`${words.join(", ")}; u takes it back.`);
+  if (isLast()) await goOn($("toast").textContent);
 }
 
 // The next page; after the last one the place where narrower filters were entered, what was taken out, or the card of
 // the end.
 async function goOn(words) {
-  if (words) toast(words);
   if (await load({ after: cards[cards.length - 1].id }) || handlers.ended()) return;
   if (countOut()) {
     await refresh().catch(complain);
@@ -234,17 +262,18 @@ async function goOn(words) {
 async function post(verdicts) {
   state.busy = true;
   markBusy();
+  const { lost, saved } = saving();
   try {
     const headers = { "Content-Type": "application/json" };
-    const answer = await ask(`api/verdicts?${query()}`, { method: "POST", headers, body: JSON.stringify({ verdicts }) });
+    const filtered = query();
+    const answer = await ask(`api/verdicts?${filtered}`, { method: "POST", headers, body: JSON.stringify({ verdicts }) });
     state.ahead = null;
-    $("error").hidden = true;
-    takeProgress(answer);
+    saved();
+    if (filtered === query()) takeProgress(answer);
     handlers.changed();
     return answer;
   } catch (error) {
-    complain(error);
-    $("error").textContent = `Not saved. ${$("error").textContent}`;
+    lost(error);
     return null;
   } finally {
     state.busy = false;
@@ -253,18 +282,25 @@ async function post(verdicts) {
 }
 
 // Take back the last acceptance of this tab, and show its page.
-export async function undoAcceptance() {
-  if (!mayAct()) return;
+// comeBack: goes back to the filters of the grid, where it was left.
+export async function undoAcceptance(comeBack = () => {}) {
+  if (!mayGoOn()) return;
   const last = state.given.findLast((given) => given.written);
   if (!last) {
     toast("There is no acceptance of this tab to take back.");
     return;
   }
+  const isLast = wish(false);
   const answer = await post(last.written.map(([id, stamp]) => ({ id, verdict: "undone", seen: stamp })));
   if (!answer) return;
   state.given.splice(state.given.indexOf(last), 1);
-  if (!state.grid) show(true);
-  await load({ ids: last.page.join(",") });
+  if (isLast()) {
+    if (!state.grid) {
+      comeBack();
+      show(true);
+    }
+    await load({ ids: last.page.join(",") });
+  }
   const { written, refused } = answer;
   const stay = refused.length ? `; ${refused.length} stay, for they were judged again since` : "";
   toast(`${written.length} taken back${stay}.`);
@@ -272,10 +308,13 @@ export async function undoAcceptance() {
 
 // ------------------------------------------------------------ news
 
-// Others have judged these photos, or this tab has, beside one photo.
-export function heard(ids) {
-  if (state.grid && ids.some((id) => elements.has(id))) refresh().catch(complain);
-  if (ids.some(isOut)) openOnes().then(() => state.grid && showAll(), complain);
+// Others have judged these photos, or this tab has, beside one photo; all: whatever is shown may be old.
+export async function heard(ids, all) {
+  if (state.grid && isMissing) await load({});
+  else if (state.grid && (all || ids.some((id) => elements.has(id)))) await refresh();
+  if (!ids.some(isOut)) return;
+  await openOnes();
+  if (state.grid) showAll();
 }
 
 // The server has opened the folder anew.

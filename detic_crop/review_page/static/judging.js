@@ -9,7 +9,8 @@ import { noteVerdict } from "./pace.js";
 import { leftOf } from "./progress.js";
 import { ask, query } from "./server.js";
 import { $, filters, state } from "./state.js";
-import { complain, drawing, handlers, isFree, markBusy, render, toast } from "./view.js";
+import { saving, toast } from "./telling.js";
+import { drawing, handlers, isFree, markBusy, mayGoOn, render, wish } from "./view.js";
 
 const MOST_ANIMALS = 999;
 
@@ -122,11 +123,7 @@ function mayJudge(verdict) {
 
 // Whether something can be said of the photo now, if that is allowed; says why not.
 export function maySay(allowed) {
-  if (!isFree()) return false;
-  if (state.pending) {
-    toast("The next photo is not here yet.");
-    return false;
-  }
+  if (!isFree() || !mayGoOn()) return false;
   if (!allowed) {
     toast(whyNot(state.view.row) || "That cannot be said of this photo.");
     return false;
@@ -155,35 +152,33 @@ function setBusy(value) {
 
 export async function give(verdict, boxes = []) {
   const row = state.view && state.view.row;
-  if (state.busy || !row || !mayJudge(verdict)) return;
+  if (!row || !mayJudge(verdict)) return;
+  const isLast = wish(false);
   const since = state.touched;
   const before = row.verdict;
   const left = leftOf(state.view);
   const same = before && before.verdict === verdict && (verdict !== "box" || sameBoxes(inOrder(before.boxes), boxes));
-  if (same) {
-    if (!(await saveNote())) return;
-    state.drafts.drop(row.id);
-    step(true); // said already
-    return;
-  }
   setBusy(true);
   try {
+    if (same) {
+      if (!(await saveNote()) || state.touched !== since || !isLast()) return;
+      state.drafts.drop(row.id);
+      setBusy(false);
+      step(true); // said already
+      return;
+    }
     const draft = state.drafts.of(row);
     const note = state.drafts.noteOf(row);
-    if (!(await send(row.id, verdict, boxes, note))) return;
-    if (note) state.drafts.dropNote(row.id);
-    state.meanwhile = null;
-    if (state.touched === since) {
-      state.drafts.drop(row.id);
-      state.edits = [];
-      startAgain(state.view.row);
-    }
-    state.given.push({ id: row.id, before, draft, photo: row.photo });
+    const answer = await send(row, verdict, boxes, note);
+    if (!answer) return;
+    if (note) noteIsSaved(row, note, answer.note);
+    settle(row, since);
+    state.given.push({ id: row.id, image: row.image, before, draft, photo: row.photo });
     toast(`${row.image}: ${wordsOf({ verdict, boxes })} (u takes it back)`);
     noteVerdict();
     const last = !state.view.next;
     if (filters.has("reviewed")) state.ahead = null; // this photo has left the filter or come into it
-    const isThere = await open(state.view.next || row.id, { since });
+    const isThere = isLast() && await open(state.view.next || row.id, { since });
     if (!isThere) render();
     else if (last || (left && !leftOf(state.view))) handlers.finish();
   } finally {
@@ -191,8 +186,19 @@ export async function give(verdict, boxes = []) {
   }
 }
 
+// Nothing is in hand any more of what a verdict was given on, but for what was touched since.
+function settle(row, since) {
+  const isHere = state.view.row && state.view.row.id === row.id;
+  if (isHere) state.meanwhile = null;
+  if (state.touched !== since) return;
+  state.drafts.drop(row.id);
+  if (!isHere) return; // another photo was asked for meanwhile
+  state.edits = [];
+  startAgain(state.view.row);
+}
+
 export async function undo() {
-  if (state.busy || !state.view || !isFree()) return;
+  if (!state.view || !isFree() || (state.busy && !mayGoOn())) return;
   if (state.edits.length) {
     takeBackEdit();
     return;
@@ -202,24 +208,26 @@ export async function undo() {
     handlers.undoSeveral();
     return;
   }
-  const row = state.view.row;
+  const { row } = state.view;
   if (!last && !(row && row.verdict)) {
     toast("There is no verdict to take back.");
     return;
   }
-  const id = last ? last.id : row.id;
+  const { id, image } = last || row;
   const before = last ? last.before : null;
+  const isLast = wish(false);
   const since = state.touched;
   setBusy(true);
   try {
-    if (!(await send(id, before ? before.verdict : "undone", before ? before.boxes : []))) return;
+    if (!(await send({ id, image }, before ? before.verdict : "undone", before ? before.boxes : []))) return;
     state.given.pop();
     // The box that was drawn for it comes back, unless there is a newer one.
     if (last && last.draft && !state.drafts.has(id)) {
       state.drafts.keep(last, last.draft);
-      if (row && row.id === id) startAgain(row);
+      if (state.view.row && state.view.row.id === id) startAgain(state.view.row);
     }
-    await open(id, { remember: false, since });
+    if (isLast()) await open(id, { remember: false, since });
+    else render();
     toast("Taken back.");
   } finally {
     setBusy(false);
@@ -241,33 +249,35 @@ function takeBackEdit() {
 // What the server answers once it is on disk, else false; one after the other, so that the last word said is the last one written.
 let sending = Promise.resolve();
 export function send(...said) {
-  sending = sending.then(() => sendNow(...said));
+  const { lost, saved } = saving();
+  sending = sending.then(() => sendNow({ lost, saved }, ...said));
   return sending;
 }
 
 // more: returns what is said beside the verdict, as the server names it; asked once all before it is on disk.
-async function sendNow(id, verdict, boxes, note = null, more = () => ({})) {
+async function sendNow({ lost, saved }, { id, image }, verdict, boxes, note = null, more = () => ({})) {
   try {
     const said = { verdict, ...more(), ...(verdict === "box" && { boxes }) };
     if (note) Object.assign(said, { note: note.text, note_before: note.before });
     const body = JSON.stringify({ id, ...said });
     const headers = { "Content-Type": "application/json" };
-    const answer = await ask(`api/verdict?${query()}`, { method: "POST", headers, body });
+    const filtered = query();
+    const answer = await ask(`api/verdict?${filtered}`, { method: "POST", headers, body });
     await drawing.released();
     const { verdict: given, note: written, viewpoint } = answer;
     if (state.view.row && state.view.row.id === id) Object.assign(state.view.row, { verdict: given, note: written, viewpoint });
-    if (state.ahead) {
+    if (state.ahead && filtered === query()) {
       const { reviewed, unsure, total, all } = answer;
       state.ahead.answer = state.ahead.answer.then((next) => ({ ...next, reviewed, unsure, total, all }));
       state.ahead.answer.catch(() => {});
     }
-    $("error").hidden = true;
+    saved();
     handlers.changed();
     return answer;
   } catch (error) {
     await drawing.released();
-    complain(error);
-    $("error").textContent = `Not saved. ${$("error").textContent}`;
+    const isHere = state.view.row && state.view.row.id === id;
+    lost(error, isHere ? "" : image);
     return false;
   }
 }
@@ -276,6 +286,7 @@ async function sendNow(id, verdict, boxes, note = null, more = () => ({})) {
 export function writeNote() {
   const row = state.view && state.view.row;
   if (!row) return;
+  state.touched += 1; // whoever writes stays at this photo
   const text = $("note").value;
   const begun = state.drafts.noteOf(row);
   const before = begun ? begun.before : row.note;
@@ -283,17 +294,30 @@ export function writeNote() {
   else state.drafts.keepNote(row, { text, before });
 }
 
-// Save the note of this photo by itself; true once nothing of it is unsaved.
-export async function saveNote() {
+// A note is on disk; what was typed meanwhile is not.
+function noteIsSaved(row, note, saved) {
+  const now = state.drafts.noteOf(row);
+  if (now && now.text === note.text) state.drafts.dropNote(row.id);
+  else if (now && saved === note.text.trim()) state.drafts.keepNote(row, { text: now.text, before: saved });
+}
+
+// Save the note of this photo by itself; true once it is on disk as it was when it was asked for, or if there is none.
+let noting = Promise.resolve();
+export function saveNote() {
   const row = state.view && state.view.row;
+  noting = noting.then(() => saveNoteNow(row));
+  return noting;
+}
+
+async function saveNoteNow(row) {
   const note = row && state.drafts.noteOf(row);
-  if (!note || state.saving) return !state.saving;
+  if (!note) return true;
   state.saving += 1;
   markBusy();
   try {
-    if (!(await send(row.id, "", [], note))) return false;
-    const now = state.drafts.noteOf(row);
-    if (now && now.text === note.text) state.drafts.dropNote(row.id);
+    const answer = await send(row, "", [], note);
+    if (!answer) return false;
+    noteIsSaved(row, note, answer.note);
     render();
     return true;
   } finally {

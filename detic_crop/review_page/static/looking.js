@@ -2,7 +2,8 @@
 
 import { pickedBox } from "./choice.js";
 import { $ } from "./state.js";
-import { toast, viewport } from "./view.js";
+import { toast } from "./telling.js";
+import { viewport } from "./view.js";
 
 const larger = () => viewport.scaleBy(1);
 const smaller = () => viewport.scaleBy(-1);

@@ -7,7 +7,8 @@ import { inOrder, sameBoxes } from "./boxes.js";
 import { isInHand, startAgain, startChoice, wordsOfGiven } from "./choice.js";
 import { ask, query } from "./server.js";
 import { $, filters, state } from "./state.js";
-import { addressOfPhoto, complain, drawing, handlers, isFree, render, showCard, showPictures, toast, whileComing } from "./view.js";
+import { complain, isWell, toast } from "./telling.js";
+import { addressOfPhoto, drawing, handlers, isFree, render, showCard, showPictures, whileComing, wish } from "./view.js";
 
 // Show a photo, or where to begin; true when it is shown.
 // Whoever has touched a box since `touched` was `since` stays where that box is.
@@ -18,11 +19,13 @@ export async function open(id, options) {
 
 async function fetchAndShow(id, { remember = true, since = state.touched } = {}) {
   const mine = ++state.ticket;
+  const isLast = wish();
   const asked = id ? query({ at: id }) : query();
   let answer;
   try {
     const early = state.ahead && state.ahead.id === id && state.ahead.query === asked ? state.ahead.answer : null;
-    answer = await (early || ask(`api/row?${asked}`));
+    const now = () => ask(`api/row?${asked}`);
+    answer = await (early ? early.catch(now) : now());
   } catch (error) {
     await drawing.released();
     if (mine === state.ticket) complain(error);
@@ -32,20 +35,21 @@ async function fetchAndShow(id, { remember = true, since = state.touched } = {})
   await drawing.released();
   if (mine !== state.ticket) return false;
   state.ahead = null;
-  $("error").hidden = true;
-  showCard(false);
+  isWell();
+  if (isLast()) showCard(false); // else it was asked for later
   const here = state.view && state.view.row;
   if (here && answer.row && isSamePhoto(answer.row, here)) {
     update(answer);
     return true;
   }
   if (here && state.touched !== since) {
-    toast("You were drawing, so this photo stays.");
+    toast(`You were ${document.activeElement === $("note") ? "writing" : "drawing"}, so this photo stays.`);
     await refresh().catch(complain);
     return false;
   }
   if (remember && here && answer.row) state.visited.push(here.id);
   state.view = answer;
+  for (const part of document.querySelectorAll("header, main")) part.inert = false;
   state.meanwhile = null;
   if (state.view.row && state.drafts.isOutdated(state.view.row)) {
     state.drafts.drop(state.view.row.id);
@@ -68,7 +72,7 @@ async function refresh() {
   await drawing.released();
   if (mine !== state.ticket || !state.view.row || state.view.row.id !== id) return;
   if (isSamePhoto(answer.row, state.view.row)) update(answer);
-  else await open(id, { remember: false });
+  else await whileComing(() => fetchAndShow(id, { remember: false }));
 }
 
 // A run can have found another photo under the same name: it is shown as any other one.
@@ -152,30 +156,37 @@ export async function poll() {
     const news = await ask(`api/changes?since=${state.seen}`);
     await drawing.released();
     $("stale").hidden = !news.stale;
-    if (state.offline) {
-      state.offline = false;
-      $("error").hidden = true;
+    if (state.offline) isWell();
+    if (!state.view) {
+      await open(null);
+      return;
     }
     if (news.edition !== state.session.edition) {
       await renew();
       return;
     }
-    state.seen = news.since;
-    if (!news.changed.length) return;
-    handlers.changed();
-    state.ahead = null;
-    handlers.heard(news.changed);
-    if (state.busy || state.grid || !state.view || !state.view.row) return;
-    const before = JSON.stringify(state.view.row.verdict);
-    const { id } = state.view.row;
-    await refresh();
-    if (state.view.row && state.view.row.id === id && JSON.stringify(state.view.row.verdict) !== before) {
-      toast("Another tab has judged this photo.");
-    }
+    if (news.changed.length || state.behind) await hear(news);
+    state.seen = news.since; // else it is told again
   } catch (error) {
     await drawing.released();
     complain(error);
   } finally {
     state.polling = false;
+  }
+}
+
+async function hear({ changed }) {
+  const all = state.behind;
+  state.behind = false;
+  handlers.changed();
+  state.ahead = null;
+  await handlers.heard(changed, all);
+  if (state.busy) state.behind = true; // a verdict is on its way: it is looked at afterwards
+  if (state.busy || state.grid || !state.view.row) return;
+  const before = JSON.stringify(state.view.row.verdict);
+  const { id } = state.view.row;
+  await refresh();
+  if (state.view.row && state.view.row.id === id && JSON.stringify(state.view.row.verdict) !== before) {
+    toast("Another tab has judged this photo.");
   }
 }

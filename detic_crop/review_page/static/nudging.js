@@ -5,7 +5,7 @@ import { movedBox, withEdgeMoved } from "./boxes.js";
 import { pickedBox } from "./choice.js";
 import { draw, mayChoose } from "./judging.js";
 import { state } from "./state.js";
-import { toast } from "./view.js";
+import { toast } from "./telling.js";
 
 const LARGE = 10; // photo pixels
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };

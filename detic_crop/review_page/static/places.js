@@ -5,11 +5,12 @@
 import { isInHand } from "./choice.js";
 import { countAgain, showFilters } from "./finding.js";
 import { finish } from "./finish.js";
-import { accept, CARD_KEYS, focusedCard, idsShown, load, mayAct, show, showAll, showNarrowed, turn, undoAcceptance } from "./grid.js";
+import { accept, CARD_KEYS, focusedCard, idsShown, load, show, showAll, showNarrowed, turn, undoAcceptance } from "./grid.js";
 import { open } from "./moving.js";
 import { $, filters, state } from "./state.js";
 import { openOnes, readTakenOut } from "./taken_out.js";
-import { complain, drawing, handlers, toast, whileComing } from "./view.js";
+import { complain, toast } from "./telling.js";
+import { drawing, handlers, mayGoOn, whileComing, wish } from "./view.js";
 
 const NARROWER = ["individual", "photos"]; // filters that no choice in the header shows
 
@@ -107,10 +108,11 @@ export function showIndividual() {
 
 // What was taken out, one photo after the other.
 async function lookAtTakenOut() {
-  if (!mayAct()) return; // a second click
+  if (!mayGoOn()) return; // a second click
   try {
+    const isLast = wish();
     const ids = await whileComing(openOnes);
-    if (!state.grid) return; // the grid was left meanwhile
+    if (!isLast()) return;
     if (!ids.length) {
       showAll();
       return;
@@ -167,7 +169,7 @@ export async function startGrid(page) {
   $("grid-button").hidden = state.session.blind;
   readTakenOut();
   showNarrowed();
-  if (!page || state.session.blind) return;
+  if (!page || state.session.blind || !state.view) return;
   show(true);
   await load({ from: page });
 }
@@ -178,8 +180,7 @@ Object.assign(handlers, {
   ended: () => backFrom("individual"),
   opening: () => { if (state.grid) leave(); else showNarrowed(); },
   undoSeveral: () => {
-    if (!state.grid && places.length && lastPlace().isGrid) setFilters(places.pop().filters);
-    undoAcceptance();
+    undoAcceptance(() => { if (places.length && lastPlace().isGrid) setFilters(places.pop().filters); });
   },
   filtered: () => {
     places.length = 0; // going back would undo the choice

@@ -1,6 +1,6 @@
 // The review page: keys, buttons, and how it starts.
 //
-// state ← server, choice, sheet ← view ← moving ← judging ← viewpoint ← finding, looking ← nudging, finish
+// state ← server, choice, sheet, telling ← view ← moving ← judging ← viewpoint ← finding, looking ← nudging, finish
 // ← grid ← places ← review: each file imports only those before it.
 
 import { Drafts } from "./drafts.js";
@@ -18,7 +18,8 @@ import { back, backFromTakenOut, finishFromGrid, gridKey, showGrid, showIndividu
 import { ask } from "./server.js";
 import { showSheet } from "./sheet.js";
 import { $, filters, state } from "./state.js";
-import { complain, drawing, handlers, isFree, showDrafts } from "./view.js";
+import { complain } from "./telling.js";
+import { drawing, handlers, isFree, showDrafts } from "./view.js";
 import { see, VIEWPOINT_KEYS, VIEWPOINTS } from "./viewpoint.js";
 
 const POLL_MS = 2000;
@@ -28,7 +29,7 @@ Object.assign(handlers, {
   clicked: pick,
   changed,
   heard,
-  renewed: () => { addFilters(); renewGrid(); },
+  renewed: () => { addFilters(); renewGrid(); lookAgain(); },
   finish: () => backFromTakenOut() || finish(),
 });
 
@@ -151,7 +152,8 @@ $("note").addEventListener("keydown", (event) => {
 });
 
 window.addEventListener("beforeunload", (event) => {
-  if (!(state.drafts && state.drafts.size) && !drawing.drag) return;
+  const isUnsaved = state.busy || state.saving || state.marking || drawing.drag;
+  if (!(state.drafts && state.drafts.size) && !isUnsaved) return;
   event.preventDefault();
   event.returnValue = ""; // for older browsers
 });

@@ -17,7 +17,8 @@ export const state = {
   visited: [], // ids before this one; "not reviewed" leaves no other way back
   given: [], // verdicts of this tab, for undo: {id, before, draft, photo}, or of the grid {page, written: [[id, seen]]}
   drafts: null, // what was begun and is not saved yet
-  touched: 0, // number of boxes drawn, or picked by mouse
+  touched: 0, // number of boxes drawn, or picked by mouse, and of changes of a note
+  asked: 0, // number of photos, pages of the grid and cards of the end that were asked for
   finished: false, // the card of the end is shown in place of the photo
   busy: false, // a verdict is on its way to the disk, or its photo is still shown
   saving: 0, // number of notes on their way to the disk
@@ -30,4 +31,5 @@ export const state = {
   grid: false, // many crops are shown instead of one photo
   page: null, // id of the first of them
   offline: false, // the last complaint was that nobody answers
+  behind: false, // something went wrong, so what is shown may be old
 };

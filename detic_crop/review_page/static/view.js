@@ -5,10 +5,9 @@ import { animals, isAllowed, isSeen, isSeveral, nameOf, pickedBox, taken, whyNot
 import { Drawing } from "./drawing.js";
 import { showProgress } from "./progress.js";
 import { $, state } from "./state.js";
+import { showTitle, toast } from "./telling.js";
 import { Tiles } from "./tiles.js";
 import { Viewport } from "./viewport.js";
-
-const TOAST_MS = 3500;
 
 // What to do where one part of the page has news for a later one; `places.js` and `review.js` fill it.
 export const handlers = {
@@ -47,22 +46,6 @@ function showView() {
   $("zoom-pixels").setAttribute("aria-label", `Zoom ${viewport.percent} %: show each photo pixel as one of the screen`);
 }
 
-export function complain(error) {
-  state.offline = error instanceof TypeError; // what fetch says when nobody answers
-  $("error").textContent = state.offline
-    ? "The server does not answer; is `detic-crop review` still running?"
-    : error.message;
-  $("error").hidden = false;
-}
-
-let toastTimer = 0;
-export function toast(words) {
-  $("toast").textContent = words;
-  $("toast").classList.add("on");
-  clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => $("toast").classList.remove("on"), TOAST_MS);
-}
-
 // Keys are of no use while a box is in the making.
 export function isFree() {
   if (drawing.drag) toast("Let go of the mouse first; Esc drops the box.");
@@ -79,6 +62,26 @@ export function markBusy() {
   const row = state.view && state.view.row;
   if (state.busy || state.saving || state.marking || state.pending || (row && isComing(row))) document.body.dataset.busy = "yes";
   else delete document.body.dataset.busy;
+}
+
+// Whether nothing stands in the way of another word; says why not.
+export function mayGoOn() {
+  if (state.pending) toast(state.grid ? "The next photos are not here yet." : "The next photo is not here yet.");
+  else if (state.busy) toast("What was said last is still on its way.");
+  return !state.pending && !state.busy;
+}
+
+// Whether keys are for a field: what comes late must not take the focus away from it.
+export function isTyping() {
+  return Boolean(document.activeElement && document.activeElement.closest("input, select, textarea"));
+}
+
+// Whoever is to lead elsewhere once an answer is here calls this before: it returns whether nothing else was asked for
+// since. The last wish counts, whatever comes first.
+export function wish(isNew = true) {
+  if (isNew) state.asked += 1;
+  const mine = state.asked;
+  return () => mine === state.asked;
 }
 
 // Whatever changes what is shown goes through here: nothing can be said until it is there.
@@ -112,7 +115,7 @@ export function showPictures(then) {
   showStage();
   markBusy();
   if (!row) return;
-  if (row.has_crop) $("instead-crop").src = addressOfCrop(row.id);
+  if (row.has_crop) load($("instead-crop"), addressOfCrop(row.id));
   else $("instead-crop").removeAttribute("src");
   const done = async (how) => {
     if (how === "none") await drawing.released(); // the stage goes away
@@ -171,12 +174,19 @@ function showCrop(row) {
   crop.classList.toggle("none", !address);
   $("crop-caption").textContent = address ? "crop now" : "no crop";
   if (!address) crop.removeAttribute("src");
-  else if (crop.getAttribute("src") !== address) crop.src = address;
+  else if (crop.getAttribute("src") !== address) load(crop, address);
+}
+
+// A browser shows the picture before until another one is here; nobody may take one for the other.
+function load(picture, address) {
+  picture.classList.add("waiting");
+  picture.src = address;
 }
 
 export function render() {
   const { row } = state.view;
   showProgress();
+  showTitle();
   $("panel").hidden = !row;
   if (!row) return;
   const { boxes } = state.chosen;
@@ -188,7 +198,6 @@ export function render() {
   showViewpoint(row);
   $("name").textContent = row.image;
   $("name").title = row.image;
-  document.title = `${row.image} – detic-crop review`;
   showVerdict(row);
   showHeld(row);
   $("problem").textContent = whyNot(row);
@@ -379,4 +388,11 @@ function preview(box) {
   $("preview-caption").textContent = `${box ? "outlined" : "whole photo"}: ${size}`;
 }
 
-for (const how of ["load", "error"]) $("instead-crop").addEventListener(how, markBusy);
+for (const picture of [$("crop"), $("instead-crop")]) {
+  for (const how of ["load", "error"]) {
+    picture.addEventListener(how, () => {
+      picture.classList.remove("waiting");
+      markBusy();
+    });
+  }
+}

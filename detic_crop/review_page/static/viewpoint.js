@@ -3,7 +3,8 @@
 import { isSeen } from "./choice.js";
 import { maySay, send } from "./judging.js";
 import { filters, state } from "./state.js";
-import { markBusy, render, toast } from "./view.js";
+import { toast } from "./telling.js";
+import { markBusy, render } from "./view.js";
 
 export const VIEWPOINTS = ["left", "right", "top", "fluke"];
 export const VIEWPOINT_KEYS = {
@@ -13,11 +14,11 @@ export const VIEWPOINT_KEYS = {
 // Say it, or take it back where that is said already.
 export async function see(viewpoint) {
   const row = state.view && state.view.row;
-  if (!row || state.session.blind || state.busy || !maySay(isSeen())) return;
+  if (!row || state.session.blind || !maySay(isSeen())) return;
   state.marking += 1;
   markBusy();
   try {
-    const answer = await send(row.id, "", [], null, () => marked(row, viewpoint));
+    const answer = await send(row, "", [], null, () => marked(row, viewpoint));
     if (!answer) return;
     row.viewpoint = answer.viewpoint;
     if (filters.has("viewpoint")) state.ahead = null; // this photo has left the filter or come into it
