@@ -131,6 +131,26 @@ def test_a_crop_of_the_sheet_leads_to_its_photo(browser: Browser, finished: Path
         assert page.locator(f"{target}:target").count() == 1
 
 
+def test_crops_keep_their_proportions(browser: Browser, finished: Path, tmp_path: Path) -> None:
+    api.recrop(finished / "out", tmp_path / "tall", size="64x160", quiet=True)
+    with opened(browser, tmp_path / "tall" / "audit.html", "desk") as page:
+        page.add_style_tag(content=".entry { content-visibility: visible !important; }")
+        shapes = page.evaluate(
+            """async () => {
+              const crops = [...document.querySelectorAll(".crop img, .sheet img")];
+              await Promise.all(crops.map((image) => image.decode()));
+              return crops.map((image) => [
+                image.naturalWidth / image.naturalHeight,
+                image.width / image.height,
+                getComputedStyle(image).objectFit,
+              ]);
+            }"""
+        )
+        assert len(shapes) > 10
+        assert {round(own, 1) for own, _, _ in shapes} == {0.4}
+        assert [each for each in shapes if each[2] != "contain" and abs(each[1] - each[0]) > 0.02] == []
+
+
 def test_a_filter_leaves_the_photos_of_one_flag(browser: Browser, finished: Path) -> None:
     with opened(browser, finished / "audit.html", "phone") as page:
         chips = page.locator(".filter label")
