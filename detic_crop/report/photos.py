@@ -61,7 +61,9 @@ class AuditPhoto:
 
     @property
     def is_not_found(self) -> bool:
-        """True if the whole photo was resized because no animal was found."""
+        """True if no animal was found: the whole photo was resized, or no crop was made of it."""
+        if self.record.status == "skipped":
+            return self.record.reason == "not_found"
         return self.is_whole and self.record.reason not in ("reviewed_whole", "not_listed")
 
     @property

@@ -27,7 +27,7 @@ FLAGS: Mapping[str, str] = {
     "class_conflict": "a class that was not asked for scores higher on the same spot (IoU of 0.5 or more)",
     "truncated_file": "the file ends early; what was missing is filled in",
     "damaged_file": "the photo's data are damaged: some of what it shows may be wrong",
-    "not_found": "no box that counts: the whole photo was resized",
+    "not_found": "no box that counts: the whole photo was resized, or skipped",
     "not_listed": "the boxes file does not name the photo: nobody looked at it, the whole photo was resized",
     "blurry": "hardly any fine detail in the crop (blur effect of Crete et al. 2007 above 0.55)",
     "dark": "the crop's mean grey level is below 40 of 255",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,25 @@ def test_every_animal_has_a_numbered_crop_and_a_row(place: Path) -> None:
     assert row_of(place / "out", "a.jpg")["n_crops"] == "3"
     assert result.crops == 4
     assert_one_row_each(place / "out", ["a.jpg", "a.1.jpg", "d.png", "b.jpg", "c.jpg"])
+
+
+def test_the_page_counts_crops_and_draws_each_animal_once(place: Path) -> None:
+    crop_all(place)
+    page = (place / "out" / "audit.html").read_text("utf-8")
+    assert "<title>detic-crop audit: out, 4 crops of 5 photos</title>" in page
+    assert "2 were <b>cropped (40.0&nbsp;%; 4 crops)</b>" in page
+    assert '<dt>crops</dt><dd class="number">4</dd>' in page
+    assert "2 cropped photos; of each the largest animal" in page
+    assert "the largest box of each of 2 photos on one frame" in page
+    assert "Most suspicious crops (all 2 photos)" in page
+    (entry,) = re.findall(r"<article (?:(?!</article>).)*>a\.jpg</a>.*?</article>", page, re.DOTALL)
+    assert "the largest of 3 animals" in entry
+    assert re.findall(r'<text class="(\w+)"[^>]*>([^<]*)<', entry) == [
+        ("best", "0.95"),  # the fin, within an animal
+        ("chosen", "0.90"),
+        ("chosen", "0.80"),
+        ("chosen", "0.70"),
+    ]
 
 
 def test_a_resume_makes_only_what_is_missing(place: Path) -> None:

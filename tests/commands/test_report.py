@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -419,13 +420,61 @@ def test_counts_rates_and_failures(run: Run) -> None:
     names = ("photos", "cropped", "resized", "rejected", "failed", "crops flagged")
     assert [page.tile(name) for name in names] == [7, 3, 1, 1, 2, 1]
     assert (
-        "Of 4 usable photos, 3 were cropped (75.0\xa0%) and 1 only resized (25.0\xa0%); 2 failed."
-        in page.text
+        "Of 4 usable photos, 3 were cropped (75.0\xa0%) and 1 only resized (25.0\xa0%); "
+        "1 rejected by a reviewer; 2 failed." in page.text
     )
     assert "Failed photos (2)" in page.text
     assert "no such photo; add <it>" in page.text
     assert "RuntimeError: what (unexpected: try again; if it fails again, report this line)" in page.text
     assert page.shown() == ["found0.jpg", "found1.jpg", "found2.jpg", "nothing.jpg"]
+
+
+def test_skipped_photos_are_counted_and_shown(run: Run) -> None:
+    rows = [["found.jpg", "orca"], *([f"none{number}.jpg", "orca"] for number in range(3))]
+    run.labels = Labels(["image", "species"], rows, "image")
+    run.add("found.jpg", label=rows[0])
+    for row in rows[1:]:
+        run.add(row[0], "skipped", reason="not_found", crop="", label=row)
+    page = run.page()
+    assert (
+        "Of 4 usable photos, 1 was cropped (25.0\xa0%) and 3 skipped (75.0\xa0%)." in page.text
+    )  # not 100 % of those that have a crop
+    assert [row for row in rows_with(page, "class") if "%" in row[-3]] == [
+        ["Dolphin", "1", "25.0\xa0%", "0.90", "0"],
+        ["no crop made", "3", "75.0\xa0%", "", ""],
+    ]
+    (flag,) = [row for row in rows_with(page, "flag") if row[0] == "not_found"]
+    assert flag[1:3] == ["3", "75.0\xa0%"]
+    assert rows_with(page, "species") == [["orca", "0.0\xa0%", "4", "1", "0", "3", "0"]]
+    assert "No animal found (all 3)" in page.text
+    assert len(page.all("figure", kind="crop")) == 1
+    assert "cannot be shown" not in page.text
+
+
+def rows_with(page: Page, first: str) -> list[list[str]]:
+    """Cells of the table whose first heading begins so."""
+    (table,) = re.findall(rf"<thead><tr><th[^>]*>{first}.*?<tbody>(.*?)</tbody>", page.html, re.DOTALL)[:1]
+    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", table, re.DOTALL)
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL) for row in rows]
+    return [[unescape(re.sub(r"<[^>]*>", "", cell)).strip() for cell in row] for row in cells]
+
+
+def test_where_all_photos_failed_no_part_is_empty(run: Run) -> None:
+    run.add("bad.jpg", "failed", reason="truncated", error="cut off")
+    page = run.page()
+    assert "Of 1 photo none has a crop; 1 failed." in page.text
+    headings = re.findall(r"<h2[^>]*>([^<]*)</h2>", page.html)
+    assert headings == ["In numbers", "Failed photos (1)", "Flags"]
+    assert [attributes["href"] for attributes in page.all("a")[1:4]] == ["#numbers", "#failed", "#flags"]
+
+
+def test_one_photo_is_no_plural(run: Run) -> None:
+    run.add("a.jpg")
+    page = run.page()
+    assert re.findall(r"\b1 (?:chosen )?(?:crops|photos|boxes)\b", page.text) == []
+    assert "Contact sheet 1 crop\n" in page.text
+    assert "1 chosen box on one frame" in page.text
+    assert "Most suspicious crops (1)" in page.text
 
 
 def test_every_flag_has_its_count_and_rule(run: Run) -> None:

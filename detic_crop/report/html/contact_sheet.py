@@ -13,6 +13,7 @@ from detic_crop.report.html.overview import Tally
 from detic_crop.report.html.sources import Sources
 from detic_crop.report.model import crop_link
 from detic_crop.report.photos import AuditPhoto
+from detic_crop.wording import counted
 
 _MOST_SPREAD = 24
 _MOST_FIRST = 12
@@ -94,16 +95,18 @@ def make_sheets(sources: Sources, tally: Tally, max_bytes: int) -> list[Sheet]:
             yield cell
 
     number = len(tally.crops)
+    crop = "cropped photo" if audit.config.animals == "all" else "crop"
     spread = list(cells(audit.photos.at(_even_spread(tally))))
     sheets = []
     if spread:
         among = (
-            f"{len(spread)} of {number:,} crops, drawn at random"
+            f"{len(spread)} of {counted(number, crop)}, drawn at random"
             if len(spread) < number
-            else f"all {number:,} crops"
+            else f"{'all ' if number > 1 else ''}{counted(number, crop)}"
         )
         over = f", evenly over {tally.kinds_are}" if tally.n_kinds > 1 and len(spread) < number else ""
-        sheets.append(Sheet("sheet", "Contact sheet", among + over, spread))
+        which = "; of each the largest animal" if tally.n_crops > number else ""
+        sheets.append(Sheet("sheet", "Contact sheet", among + over + which, spread))
     if number > _MOST_SPREAD:
         worst = audit.photos.most_suspicious(np.array(tally.crops, np.intp), _MOST_FIRST)
         first = list(cells(photo for photo in worst if photo.verdict is None))

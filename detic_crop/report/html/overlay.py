@@ -13,7 +13,7 @@ from detic_crop.boxes.detections import BOX_DECIMALS, Detections
 from detic_crop.config import CropConfig
 from detic_crop.detectors.vocabulary import wanted_classes
 from detic_crop.folder.decisions import detected_boxes
-from detic_crop.folder.records import Edges, Record
+from detic_crop.folder.records import Animal, Edges, Record
 from detic_crop.report.html.rendering import two_digits
 from detic_crop.report.photos import AuditPhoto
 
@@ -126,13 +126,13 @@ def overlay(
             boxes.append(DrawnBox("best", record.best_box, record.best_class, score, score))
         if record.crop_box is not None:
             boxes.append(DrawnBox("cut", record.crop_box))
-    for box in detected_boxes(record):
+    chosen = detected_boxes(record)
+    known = _known_of_boxes(record)
+    for box in chosen:
         if box not in taken:
-            is_main = box == record.box
-            score = two_digits(record.score) if is_main else ""
-            boxes.append(
-                DrawnBox("chosen", box, record.class_name if is_main else "detector's choice", score, score)
-            )
+            name, score = known.get(box, ("detector's choice", ""))
+            is_labelled = box == record.box or len(chosen) <= _MAX_SCORES
+            boxes.append(DrawnBox("chosen", box, name, score, score if is_labelled else ""))
     for box in taken:
         score = two_digits(record.score) if box == record.box and record.score is not None else ""
         boxes.append(
@@ -140,6 +140,20 @@ def overlay(
         )
     ratio_wh = display_wh[0] / max(record.width, 1), display_wh[1] / max(record.height, 1)
     return [box.shape(ratio_wh, display_wh[0], _HALOS.get(box.kind, 0.0)) for box in boxes]
+
+
+def _known_of_boxes(record: Record) -> dict[Edges, tuple[str, str]]:
+    """Return (class, score in words) of the chosen box of each animal."""
+    found: list[Animal | Record] = [
+        *(record.detected.animals if record.detected else ()),
+        *record.animals,
+        record,
+    ]
+    return {
+        each.box: (each.class_name, two_digits(each.score))
+        for each in found
+        if each.box is not None and each.score is not None
+    }
 
 
 def _taken_boxes(photo: AuditPhoto) -> Sequence[Edges]:
@@ -160,6 +174,7 @@ def _other_boxes(record: Record, candidates: Detections, config: CropConfig) -> 
     wanted = wanted_mask(candidates, wanted_classes(config.classes))
     eligible = wanted & (candidates.scores >= np.float32(config.conf_of(candidates.found_by)))
     drawn = {(record.box, record.class_name), (record.best_box, record.best_class)}
+    drawn |= {(animal.box, animal.class_name) for animal in record.animals}
     others: list[DrawnBox] = []
     for i in np.lexsort((-candidates.scores, ~eligible)):
         name, score = candidates.class_names[i], two_digits(float(candidates.scores[i]))

@@ -11,6 +11,7 @@ from typing import Any
 from detic_crop.boxes.crop_size import CropSize
 from detic_crop.config import CropConfig
 from detic_crop.detectors.vocabulary import split_names
+from detic_crop.folder.animals import crops_of
 from detic_crop.folder.records import Record
 from detic_crop.folder.times_file import Times
 from detic_crop.report.agreement import WORDS
@@ -55,6 +56,8 @@ class Tally:
 
     Attributes:
         statuses: number of photos by status.
+        n_crops: number of crops of the photos in which an animal was found; with ``--animals all`` a photo
+            may have several.
         crop_kinds: for each of the crops the number of its kind: its species, else its class.
         crops, not_found, not_listed: places of the photos of these kinds, in the order of the photos.
     """
@@ -67,7 +70,7 @@ class Tally:
         self.crop_kinds = array("i")
         self.statuses = Counter[str]()
         self.crops, self.not_found, self.not_listed = array("q"), array("q"), array("q")
-        self.n_flagged = self.n_waiting = 0
+        self.n_flagged = self.n_waiting = self.n_crops = 0
         self.failures: list[Record] = []
         self.reasons = Counter[str]()
         self.flags = Counter[str]()
@@ -91,6 +94,7 @@ class Tally:
             self.not_listed.append(place)
         elif photo.is_crop:
             self.crops.append(place)
+            self.n_crops += len(crops_of(photo.record)) if photo.record.animals else 1
             self.crop_kinds.append(self._kinds.setdefault(self.kind_of(photo), len(self._kinds)))
         if record.status == "failed":
             self.reasons[record.reason] += 1
@@ -111,6 +115,11 @@ class Tally:
         return photo.record.class_name
 
     @property
+    def n_usable(self) -> int:
+        """Number of photos that could be used: all but those that failed or were rejected."""
+        return sum(self.statuses[status] for status in ("cropped", "resized", "skipped"))
+
+    @property
     def n_kinds(self) -> int:
         """Number of kinds among the crops."""
         return len(self._kinds)
@@ -119,15 +128,24 @@ class Tally:
 def overview(audit: Audit, tally: Tally, made: Made) -> dict[str, Any]:
     """Return what `page.html.j2` shows of an audit, but for the pictures."""
     statuses = tally.statuses
+    histograms = [*plots(tally.spread, audit.config), *filter(None, [times_plot(tally.times)])]
+    boxes = frame_map(tally.spread.boxes)
+    has_plots = boxes is not None or any(plot.total for plot in histograms)
     return {
         "made": made,
         "n_photos": len(audit.photos),
         "n_rows": len(audit.rows),
         "n_not_listed": len(tally.not_listed),
         "n_flagged": tally.n_flagged,
-        "n_usable": statuses["cropped"] + statuses["resized"],
+        "n_usable": tally.n_usable,
+        "n_crops": tally.n_crops,
+        "several": audit.config.animals == "all",
         "statuses": statuses,
-        "parts": _parts(tally),
+        "parts": _parts(tally, has_plots),
+        "has_plots": has_plots,
+        "plots": histograms,
+        "score_rows": score_rows(tally.rates, audit.config.conf),
+        "frame_map": boxes,
         "whereabouts": audit.whereabouts,
         "settings": _settings(audit.config, audit.inputs),
         "conf": f"{audit.config.conf:g}" if audit.config.conf else "",
@@ -147,25 +165,22 @@ def overview(audit: Audit, tally: Tally, made: Made) -> dict[str, Any]:
         "max_groups": _MAX_GROUPS,
         "first_groups": _FIRST_GROUPS,
         "max_leaks": _MAX_LEAKS,
-        "plots": [*plots(tally.spread, audit.config), *filter(None, [times_plot(tally.times)])],
-        "score_rows": score_rows(tally.rates, audit.config.conf),
         "score_width": WIDTH,
-        "frame_map": frame_map(tally.spread.boxes),
         "frame_cells": (COLUMNS, ROWS),
         "frame": FRAME,
         "box_kinds": KINDS,
     }
 
 
-def _parts(tally: Tally) -> list[tuple[str, str]]:
+def _parts(tally: Tally, has_plots: bool) -> list[tuple[str, str]]:
     """Return (anchor, title) of the parts of the page that exist."""
     n_failed = tally.statuses["failed"]
     parts = (
         ("numbers", "In numbers", True),
-        ("plots", "Plots", True),
+        ("plots", "Plots", has_plots),
         ("review", "Review", n_failed < tally.statuses.total()),
         ("failed", "Failed photos", n_failed),
-        ("rates", "Found and not found", True),
+        ("rates", "Found and not found", tally.n_usable or tally.rates.species()),
         ("flags", "Flags", True),
         ("crops", "Most suspicious crops", tally.crops),
         ("not-found", "No animal found", tally.not_found),
@@ -235,9 +250,8 @@ def _shares(estimate: Estimate) -> list[tuple[str, tuple[str, str, str]]]:
 
 def _flag_counts(tally: Tally) -> list[tuple[str, str, int, int]]:
     """Return (flag, rule, number of photos that have it, number of photos that could) of every flag."""
-    n_crops = tally.statuses["cropped"]
-    n_usable = n_crops + tally.statuses["resized"]
+    n_cropped = tally.statuses["cropped"]
     return [
-        (flag, rule, tally.flags[flag], n_usable if flag in _OF_ALL else n_crops)
+        (flag, rule, tally.flags[flag], tally.n_usable if flag in _OF_ALL else n_cropped)
         for flag, rule in FLAGS.items()
     ]
