@@ -131,6 +131,29 @@ def test_a_crop_of_the_sheet_leads_to_its_photo(browser: Browser, finished: Path
         assert page.locator(f"{target}:target").count() == 1
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_the_name_of_a_photo_can_be_hit(browser: Browser, finished: Path, name: str) -> None:
+    with opened(browser, finished / name, "phone") as page:
+        page.add_style_tag(content=".entry, .pair { content-visibility: visible !important; }")
+        heights = page.evaluate(
+            """() => [...document.querySelectorAll("article h3 a")]
+              .map((link) => link.getBoundingClientRect().height)"""
+        )
+        assert min(heights) >= 24  # WCAG 2.5.8
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_text_is_as_large_as_the_browser_is_told(browser: Browser, finished: Path, name: str) -> None:
+    size = "() => parseFloat(getComputedStyle(document.querySelector('main > p, .lead')).fontSize)"
+    with opened(browser, finished / name, "desk") as page:
+        usual = page.evaluate(size)
+        page.evaluate("() => { document.documentElement.style.fontSize = '200%'; }")
+        assert page.evaluate(size) == pytest.approx(2 * usual)
+        assert not page.evaluate(
+            "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        )
+
+
 def test_crops_keep_their_proportions(browser: Browser, finished: Path, tmp_path: Path) -> None:
     api.recrop(finished / "out", tmp_path / "tall", size="64x160", quiet=True)
     with opened(browser, tmp_path / "tall" / "audit.html", "desk") as page:

@@ -72,6 +72,34 @@ def test_the_header_is_one_line_and_the_buttons_stay_in_reach(browser: Browser, 
         )  # the panel scrolls, not the page
 
 
+def test_the_header_of_many_photos_fits_the_narrowest_phone(browser: Browser, client: Client) -> None:
+    with tab(browser, client, **{**PHONE, "viewport": {"width": 360, "height": 640}}) as page:
+        page.evaluate("() => { document.getElementById('count').textContent = '14,999 of 15,000'; }")
+        assert page.evaluate(OVERFLOW) == 0
+        expect(page.locator("#help-button")).to_be_in_viewport(ratio=1)
+
+
+def test_text_is_as_large_as_the_browser_is_told(browser: Browser, client: Client) -> None:
+    size = """() => ["body", "#facts", "#take", "kbd"]
+      .map((name) => getComputedStyle(document.querySelector(name)).fontSize)"""
+    with tab(browser, client) as page:
+        usual = page.evaluate(size)
+        page.evaluate("() => { document.documentElement.style.fontSize = '200%'; }")
+        doubled = [f"{2 * float(px.removesuffix('px')):g}px" for px in usual]
+        assert page.evaluate(size) == doubled
+
+
+def test_what_a_person_took_has_one_colour_on_the_card(browser: Browser, client: Client) -> None:
+    with tab(browser, client) as page:
+        page.keyboard.press("p")
+        colours = [
+            page.locator(f"#finish-counts .{kind}").evaluate("item => getComputedStyle(item).borderTopColor")
+            for kind in ("accepted", "box", "whole", "rejected")
+        ]
+        assert len(set(colours[:3])) == 1
+        assert colours[3] not in colours[:3]
+
+
 def test_a_verdict_scrolls_back_to_the_top(browser: Browser, client: Client, finished: Path) -> None:
     with tab(browser, client, **PHONE) as page:
         page.evaluate("() => { const p = document.getElementById('panel'); p.scrollTop = p.scrollHeight; }")
