@@ -22,6 +22,7 @@ from detic_crop.folder.journal import replay
 from detic_crop.folder.layout import Layout
 from detic_crop.folder.state import load_labels
 from detic_crop.folder.verdicts import count_waiting, read_review
+from detic_crop.wording import counted
 
 _MOST_KEPT = 32
 # A page of one file: its style and pictures are inside, and nothing is loaded or run.
@@ -182,15 +183,20 @@ def _next(found: Results, at_work: Sequence[Job]) -> list[NextStep]:
     steps = []
     photos = sum(found.counts.values())
     if found.remaining or not photos:
-        left = f"{found.remaining:,} photos are still to do" if found.remaining else "nothing is finished yet"
+        todo = f"{counted(found.remaining, 'photo is', 'photos are')} still to do"
+        left = todo if found.remaining else "nothing is finished yet"
         steps.append(NextStep("continue", left))
     if found.waiting:
-        steps.append(NextStep("apply", f"{found.waiting:,} verdicts wait to be applied"))
+        steps.append(
+            NextStep("apply", f"{counted(found.waiting, 'verdict waits', 'verdicts wait')} to be applied")
+        )
     if photos:
-        steps.append(NextStep("review", f"{found.flagged:,} crops have something to doubt"))
+        steps.append(
+            NextStep("review", f"{counted(found.flagged, 'crop has', 'crops have')} something to doubt")
+        )
         steps.append(NextStep("export", "hand the crops to the next program"))
     if found.reviewed >= _FEW:
-        steps.append(NextStep("teach", f"{found.reviewed:,} photos were reviewed"))
+        steps.append(NextStep("teach", f"{counted(found.reviewed, 'photo was', 'photos were')} reviewed"))
     return steps
 
 

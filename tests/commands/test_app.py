@@ -195,6 +195,7 @@ def test_review_and_apply(client: AppClient, data: Path) -> None:
     result = client.api("GET", "/results?path=cropped")
     assert (result["reviewed"], result["waiting"]) == (1, 1)
     assert [step["action"] for step in result["next"]] == ["apply", "review", "export"]
+    assert result["next"][0]["why"] == "1 verdict waits to be applied"
     assert client.ask("POST", f"{page}api/apply", b"{}", client.as_page).json()["is_running"]
     job = client.until(1, "done")
     assert job["command"] == "apply"

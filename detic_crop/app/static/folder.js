@@ -88,7 +88,7 @@ class Folder {
     this.found = found;
     this.path.textContent = found.path;
     const focused = document.activeElement;
-    const counts = Object.entries(found.counts).filter(([, number]) => number);
+    const counts = Object.keys(STATUS).map((status) => [status, found.counts[status]]).filter(([, number]) => number);
     if (counts.length) this.showResult(counts);
     else this.result.replaceChildren(this.last && isAtWork(this.last) ? "" : make("p", { className: "soft" }, "There are no crops in this folder."));
     if (this.result.contains(focused)) focused.focus();

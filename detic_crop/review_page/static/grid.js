@@ -54,7 +54,7 @@ export function showNarrowed() {
   const individual = filters.get("individual");
   $("narrowed").hidden = !individual && !filters.has("photos");
   $("narrowed-words").textContent = individual
-    ? `All photos of ${individual}: another animal among them stands out.`
+    ? `All photos of ${individual}, side by side: take out those that show another animal.`
     : "The photos that you took out, one after the other.";
 }
 

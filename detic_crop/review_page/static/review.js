@@ -171,7 +171,7 @@ async function start() {
   $("absent").textContent = state.session.absent;
   $("absent").hidden = !state.session.absent;
   $("folder").textContent = state.session.folder;
-  $("folder").title = `${state.session.total.toLocaleString("en")} photos; you are ${state.session.reviewer}`;
+  $("folder").title = `${state.session.total.toLocaleString("en")} photo${state.session.total === 1 ? "" : "s"}; you are ${state.session.reviewer}`;
   showHome();
   $("blind").hidden = !state.session.blind;
   $("viewpoint").hidden = state.session.blind; // the estimate does not ask for it

@@ -3,7 +3,7 @@
 import { cropRectangle, placeInSquare, sameBox, sameBoxes } from "./boxes.js";
 import { animals, isAllowed, isSeen, isSeveral, nameOf, pickedBox, taken, whyNot, wordsOfGiven } from "./choice.js";
 import { Drawing } from "./drawing.js";
-import { showProgress } from "./progress.js";
+import { numeral, showProgress } from "./progress.js";
 import { $, state } from "./state.js";
 import { showTitle, toast } from "./telling.js";
 import { Tiles } from "./tiles.js";
@@ -242,7 +242,9 @@ function showHeld(row) {
 export function showDrafts() {
   $("drafts").hidden = !state.drafts.size;
   $("drafts-count").textContent = state.drafts.size.toLocaleString("en");
-  $("drafts").setAttribute("aria-label", `Go to the next of ${state.drafts.size} photos with a drawn box that is not taken`);
+  $("drafts").setAttribute("aria-label", state.drafts.size === 1
+    ? "Go to the photo with a drawn box that is not taken"
+    : `Go to the next of ${numeral(state.drafts.size)} photos with a drawn box that is not taken`);
 }
 
 function takeWords(row) {
