@@ -59,3 +59,8 @@ def test_no_rule_is_broken(browser: Browser, client: Client, settings: dict[str,
         page.keyboard.press("Escape")
         go_to(page, "bad/empty.png")
         is_fine("a photo that failed")
+        page.evaluate(
+            "() => { for (const banner of document.querySelectorAll('.banner')) banner.hidden = false; }"
+        )
+        page.evaluate("() => { document.getElementById('absent').textContent = '2 photos are missing'; }")
+        is_fine("what is said above a photo")
