@@ -652,12 +652,16 @@ def test_find_says_nothing_wrong_where_nobody_answers(client: Client, browser: B
         expect(page.locator("#toast")).not_to_contain_text("No photo has that")
 
 
-def test_what_is_found_after_the_field_was_left_does_not_open(client: Client, browser: Browser) -> None:
-    with tab(browser, client, **WIDE) as page:
+@SIZES
+def test_what_is_found_after_the_field_was_left_does_not_open(
+    client: Client, browser: Browser, size: dict[str, Any]
+) -> None:
+    with tab(browser, client, **size) as page:
         with held(page, "**/api/find*") as let_go:
             press(page, "f")
             page.keyboard.type("p")
-            page.keyboard.press("Escape")
+            page.keyboard.press("Escape")  # once is enough
+            expect(page.locator("#find")).not_to_be_focused()
             let_go()
         expect(page.locator("#found")).to_be_hidden()
 
@@ -714,6 +718,7 @@ def test_the_card_of_a_tab_follows_what_another_one_applies(tmp_path: Path, brow
     with reviewing(tmp_path / "out") as client, tab(browser, client, **WIDE) as page:
         press(page, "x", "p")
         expect(page.locator("#apply")).to_have_text("Apply 1 verdict")
+        poll(page)  # nothing else is new
         client.apply()
         client.applied()
         expect(page.locator("#apply")).to_be_hidden()

@@ -23,7 +23,8 @@ document.addEventListener("pointerdown", (event) => {
 });
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || !isOpen()) return;
-  event.stopPropagation(); // it drops no box
   showSheet(false);
+  if (!$("sheet-button").checkVisibility()) return; // where there is room for the fields the key is theirs
+  event.stopPropagation(); // it drops no box
   $("sheet-button").focus();
 }, { capture: true });
