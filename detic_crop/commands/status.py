@@ -189,6 +189,8 @@ class _Seen(NamedTuple):
                 part.total, part.done = progress.total, progress.skipped + progress.done + found.newer
             elif progress.photos is not None:
                 part.total, part.done = progress.photos
+                if not is_incomplete(self.layout.journal):  # lines that were lost are photos to do
+                    part.done = min(part.done, found.photos)
             if part.total is not None:
                 part.done = min(part.done, part.total)
         part.state = _state(part)

@@ -350,3 +350,21 @@ def test_damaged_and_torn_lines_count_for_nothing(out: Path) -> None:
     path.write_bytes(b"".join([lines[0], b"{broken\n", *lines[1:3], b'{"image": 3}\n', lines[4][:9]]))
     assert tally(path).photos == 2
     assert tally(path.with_name("absent")).photos == 0
+
+
+@pytest.mark.parametrize("lost", ["a line", "all lines", "the file"])
+def test_photos_whose_lines_were_lost_are_to_do(lost: str, out: Path) -> None:
+    path = out / STATE / "journal.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    total = api.status(out).whole.total
+    assert total == api.status(out).whole.done
+    if lost == "the file":
+        path.unlink()
+    else:
+        path.write_bytes(b"".join(lines[:-1]) if lost == "a line" else b"")
+    result = api.status(out)
+    assert result.whole.state == "stopped"
+    assert (result.whole.total, result.whole.done) == (total, sum(result.statuses.values()))
+    assert result.whole.done < total
+    assert not result.next
+    assert "goes on where it stopped" in " ".join(result.notes)
