@@ -11,6 +11,7 @@ from collections.abc import Iterable
 # What moves the cursor, forges lines, changes colours or the order of what follows: C0, DEL, C1, marks and
 # overrides of direction, separators of lines and paragraphs.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_UNPRINTABLE = re.compile(f"{_CONTROLS.pattern[:-1]}\ud800-\udfff]")
 _CONTROLS_IN_LINES = re.compile(_CONTROLS.pattern.replace("\x00-\x1f", "\x00-\x08\x0b-\x1f"))
 
 
@@ -42,11 +43,26 @@ def visible_lines(text: str) -> str:
 def typed(*words: str) -> str:
     """Return words as they are typed in a shell: those with blanks and the like are quoted.
 
-    On Windows in double quotes, which cmd and PowerShell both take; elsewhere as `shlex.quote` does.
+    On Windows in double quotes, which cmd and PowerShell both take; elsewhere as `shlex.quote` does, or as
+    bash and zsh read ``$'…'``, where a word holds what cannot be printed.
     """
     if os.name != "nt":
-        return shlex.join(words)
+        return " ".join(map(_quoted, words))
     return " ".join(word if re.fullmatch(r"[\w\\/:.+=@~-]+", word) else f'"{word}"' for word in words)
+
+
+def _quoted(word: str) -> str:
+    if not _UNPRINTABLE.search(word):
+        return shlex.quote(word)
+    escaped = word.replace("\\", "\\\\").replace("'", "\\'")
+    return f"$'{_UNPRINTABLE.sub(_escaped, escaped)}'"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file name that is no UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:

@@ -7,6 +7,7 @@ import csv
 import os
 import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -29,6 +30,11 @@ class Text(click.types.StringParamType):
     def __init__(self, files: str = "", known: Known | None = None) -> None:
         self._files, self._known = files, known
 
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if self._files and self._known is None:
+            _refuse_empty(value, param, ctx)
+        return super().convert(value, param, ctx)
+
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem[Any]]:
@@ -38,6 +44,28 @@ class Text(click.types.StringParamType):
                 words = [word for word in self._known(ctx) if word.startswith(incomplete)]
         items = [CompletionItem(word) for word in words]
         return items or ([CompletionItem(incomplete, type=self._files)] if self._files else [])
+
+
+class File(click.Path):
+    """A file that is read; a shell completes names of files."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        _refuse_empty(value, param, ctx)
+        return super().convert(value, param, ctx)
+
+
+def _refuse_empty(value: Any, param: click.Parameter | None, ctx: click.Context | None) -> None:
+    """Refuse an empty name, which as a path would mean the working folder."""
+    if value == "":
+        what = f" for {max(param.opts, key=len)}" if isinstance(param, click.Option) else ""
+        raise click.UsageError(
+            f"expected the name of a file or folder{what}, got an empty word; is a variable of your shell "
+            "not set?",
+            ctx,
+        )
 
 
 class Choice(click.Choice[str]):

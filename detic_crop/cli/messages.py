@@ -91,8 +91,10 @@ def usage_mistake(error: click.ClickException) -> str:
     message = error.format_message()
     if isinstance(error, click.MissingParameter) and error.param is not None and context is not None:
         missing = (error.param.name or "").upper()
-        if isinstance(error.param, click.Argument) and missing == "CROPPED":
+        if isinstance(error.param, click.Argument) and missing in mistakes.ARGUMENTS:
             message = mistakes.missing_argument(context.command_path, missing)
+    elif isinstance(error, click.BadParameter) and error.param is not None:
+        message = mistakes.bad_value(error.param, error.message)
     if isinstance(error, click.BadOptionUsage) and "requires an argument" in message:
         message = f"{error.option_name} needs a value"
     if context is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import click
 
@@ -54,6 +55,22 @@ _EXAMPLES: Mapping[tuple[str, str], str] = {
 }
 """Command and option → a value to show where the option is missing."""
 
+
+class Needed(NamedTuple):
+    """An argument that a command cannot do without: what it is, and words that would do."""
+
+    what: str
+    words: Sequence[str]
+
+
+_TWO_RESULTS = Needed("A and B, two results for the same photos", ("cropped", "other", "--out", "compared"))
+ARGUMENTS: Mapping[str, Needed] = {
+    "CROPPED": Needed("CROPPED, the folder that `detic-crop run` made", ("cropped",)),
+    "A": _TWO_RESULTS,
+    "B": _TWO_RESULTS,
+}
+"""Argument → what is said where it is missing."""
+
 _DASHES = "‐‑‒–—―−"  # what word processors and web pages make of - and --
 _QUOTES = "“”„‘’‚«»"
 _MOST = 60  # characters of a word that is shown
@@ -91,8 +108,8 @@ def option_before_command(group: click.Group, words: Sequence[str], error: click
     path = error.ctx.command_path if error.ctx is not None else ""
     option = error.option_name
     command = next((word for word in words if word in group.commands), None)
+    rest = list(words)
     if command is not None:
-        rest = list(words)
         rest.remove(command)
         if _knows(group.commands[command], rest[0].partition("=")[0]):
             return f"options follow their command{_instead(path, command, *rest)}"
@@ -102,6 +119,8 @@ def option_before_command(group: click.Group, words: Sequence[str], error: click
     near = OTHER_OPTIONS.get(option, "")
     if near not in known:
         near = nearest(option, known)
+    if not near and command is not None:
+        return unknown_option(group.commands[command], rest, error)
     return f"there is no option {_cut(option)}{_meant(near)}"
 
 
@@ -160,7 +179,7 @@ def slip(command: click.Command, words: Sequence[str]) -> str:
     for word in words:
         if os.path.lexists(word):
             continue
-        if word[:1] in _DASHES:
+        if word.startswith(tuple(_DASHES)):
             option = "--" + word.lstrip(_DASHES + "-")
             return f"{_cut(word)} begins with a dash of a word processor; type {_cut(option)}"
         if set(word) & set(_QUOTES):
@@ -168,7 +187,8 @@ def slip(command: click.Command, words: Sequence[str]) -> str:
         name, equals, value = word.partition("=")
         option = "--" + name.replace("_", "-").lower()
         if equals and option in known:
-            return f"did you mean `{typed(option, value)}`?"
+            meant = [option] if _is_flag(command, option) else [option, value]
+            return f"did you mean `{typed(*meant)}`?"
     return ""
 
 
@@ -190,7 +210,20 @@ def missing_argument(path: str, name: str) -> str:
         name: the argument.
     """
     here = "." if os.path.isdir(STATE) else "cropped"
-    return f"expected {name}, the folder that `detic-crop run` made; e.g. `{typed(*path.split(), here)}`"
+    example = typed(*path.split(), *[here if word == "cropped" else word for word in ARGUMENTS[name].words])
+    return f"expected {ARGUMENTS[name].what}; e.g. `{example}`"
+
+
+def bad_value(parameter: click.Parameter, why: str) -> str:
+    """Return what is said of a value that is no number, or one out of range.
+
+    Args:
+        parameter: what it was given for.
+        why: what click says of it.
+    """
+    for found, plain in (("not a valid integer", "no whole number"), ("not a valid float", "no number")):
+        why = why.replace(found, plain)
+    return f"{max(parameter.opts, key=len)}: {why}"
 
 
 def missing_options(path: str, options: Sequence[click.Option], words: Sequence[str]) -> str:
@@ -208,10 +241,30 @@ def missing_options(path: str, options: Sequence[click.Option], words: Sequence[
     return f"expected {' and '.join(names)}, got none; e.g. `{example}`"
 
 
+def missing_value(command: click.Command, values: Mapping[str, Any]) -> str:
+    """Return what is said where an option was taken for the value of the one before; empty if none was.
+
+    Args:
+        command: the command.
+        values: name of a parameter → what was typed for it.
+    """
+    known = _options_of(command)
+    for option in (each for each in command.params if isinstance(each, click.Option)):
+        value = values.get(option.name or "")
+        if isinstance(value, str) and value in known:
+            return f"{option.opts[0]} needs a value, got {value}, which is an option itself"
+    return ""
+
+
 def bad_choice(option: str, choices: Sequence[str], value: str) -> str:
     """Return what is said of a value that is none of a few."""
     expected = f"{', '.join(choices[:-1])} or {choices[-1]}" if len(choices) > 1 else choices[0]
     return f"{option} must be {expected}, got {value!r}{_meant(nearest(value, choices, 0.5))}"
+
+
+def is_photo(word: str) -> bool:
+    """Return whether a word is a file, or the name or pattern of photos."""
+    return os.path.isfile(word) or _PHOTOS.search(word) is not None
 
 
 def _looks_like_photos(word: str) -> bool:
@@ -224,12 +277,15 @@ def _missing_for(command: click.Command, words: Sequence[str], word: str) -> str
     given = {each.partition("=")[0] for each in words}
     for option in needed_options(command):
         if not given & set(option.opts):
-            try:
-                option.type.convert(word, option, None)
-            except click.BadParameter:
-                continue
-            return option.opts[0]
+            known = option.type.shell_complete(click.Context(command), option, word)
+            if any(item.value == word for item in known):
+                return option.opts[0]
     return ""
+
+
+def _is_flag(command: click.Command, option: str) -> bool:
+    options = (each for each in command.params if isinstance(each, click.Option))
+    return option == "--help" or any(option in each.opts and each.is_flag for each in options)
 
 
 def _knows(command: click.Command, option: str) -> bool:

@@ -58,9 +58,11 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
-            _, extra, given = self.make_parser(ctx).parse_args(args=list(args))
+            values, extra, given = self.make_parser(ctx).parse_args(args=list(args))
         except click.NoSuchOption as error:
             raise click.UsageError(mistakes.unknown_option(self, args, error), ctx) from error
+        if not ctx.resilient_parsing and (swallowed := mistakes.missing_value(self, values)):
+            raise click.UsageError(swallowed, ctx)
         if extra and not ctx.resilient_parsing:
             raise click.UsageError(mistakes.extra_words(self, args, extra), ctx)
         for parameter, count in Counter(given).items():
@@ -153,4 +155,4 @@ def _type_of(setting: Setting) -> Any:
         return _COMPLETED[setting.name]
     if setting.parse is not None or setting.form is not None:
         return str
-    return click.Path(path_type=Path) if setting.kind is Path else setting.kind
+    return kinds.File() if setting.kind is Path else setting.kind

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 from click.core import ParameterSource
 
-from detic_crop.cli.mistakes import name_with_blanks, slip, unexpected
+from detic_crop.cli.mistakes import is_photo, name_with_blanks, slip, unexpected
 from detic_crop.stores.addresses import is_address, redact
 from detic_crop.wording import typed
 
@@ -36,9 +36,9 @@ def photos_and_folder(
     if wrong := slip(ctx.command, words):
         raise click.UsageError(wrong, ctx)
     if has_in and words:
-        raise click.UsageError(_too_many([str(input), *words], words, "--in "), ctx)
+        raise click.UsageError(_beside_in(str(input), words, has_out), ctx)
     taken, further = words[: 1 if has_out else 2], words[1 if has_out else 2 :]
-    if further or (len(taken) == 2 and os.path.isfile(taken[1])):
+    if further or (len(taken) == 2 and all(map(os.path.isfile, taken))):
         if has_out and len(words) == 2 and not os.path.isfile(words[1]) and not name_with_blanks(words):
             raise click.UsageError(
                 f"the folder of the crops is given twice, {words[1]} and --out {output}; leave one out", ctx
@@ -57,8 +57,19 @@ def shown(place: str) -> str:
     return redact(place) if is_address(place) else place
 
 
+def _beside_in(photos: str, words: Sequence[str], has_out: bool) -> str:
+    """Return what is said of words that stand beside --in."""
+    if name_with_blanks([photos, *words]) or any(map(is_photo, words)):
+        return _too_many([photos, *words], words, "--in ")
+    if len(words) == 1 and not has_out:
+        return f"did you mean --out {typed(words[0])}?; {unexpected(words)}"
+    return f"the photos are given twice, {words[0]} and --in {photos}; leave one out"
+
+
 def _too_many(words: Sequence[str], extra: Sequence[str], option: str) -> str:
     """Return what is said of more words than photos and folder, with the likely cause."""
     if whole := name_with_blanks(words):
         return f"a name with blanks must be quoted: {option}{typed(whole)}; {unexpected(extra)}"
-    return f"a pattern must be quoted: {option}'photos/*.jpg'; {unexpected(extra)}"
+    if any(map(is_photo, words)):
+        return f"a pattern must be quoted: {option}'photos/*.jpg'; {unexpected(extra)}"
+    return f"expected PHOTOS and OUT, each quoted if it has blanks; {unexpected(extra)}"

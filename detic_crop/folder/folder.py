@@ -347,6 +347,8 @@ def open_on_disk(folder: str | os.PathLike[str], command: str) -> Iterator[Outpu
 def _given(folder: str | os.PathLike[str]) -> str:
     """Return a path or an address as text; raise UsageError of one that cannot be any."""
     given = os.fspath(folder)
+    if not given:  # as a path it would mean the working folder
+        raise UsageError("empty_output", "the output folder has an empty name; pass a folder, e.g. cropped")
     if "\0" in given or not _can_be_encoded(given):
         raise UsageError(
             "no_path", f"the output folder must be a path that a disk can have, got {given!r}; pass another"

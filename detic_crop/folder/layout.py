@@ -153,7 +153,7 @@ class Layout:
     @property
     def quoted(self) -> str:
         """The folder's name as a word of a command line."""
-        return typed(self.shown)
+        return typed(f"./{self.shown}" if self.shown.startswith("-") else self.shown)
 
     @property
     def mailable_name(self) -> str:

@@ -56,7 +56,7 @@ def folder_errors(shown: str) -> Iterator[None]:
 
     Raises:
         OutputError: something in it cannot be read or written.
-        UsageError: its path is too long, or relative to a folder that is gone.
+        UsageError: its path is too long or that of a file, or relative to a folder that is gone.
     """
     try:
         yield
@@ -78,9 +78,23 @@ def as_folder_error(error: OSError, shown: str) -> DeticCropError:
             f"the folder in which this command was started is gone, and {shown} is relative to it; change to "
             "a folder that is there, or pass absolute paths",
         )
+    if error.errno == errno.ENOTDIR and (file := _file_in(shown)):
+        if file == shown:
+            said = f"{shown} is a file; pass the --out folder of a detic-crop run"
+        else:
+            said = f"{shown} can be no folder, for {file} is a file; pass another"
+        return UsageError("out_is_file", said)
     if _of_writing(error) or is_disk_full(error):
         return as_output_error(error, shown)
     return as_reading_error(error, shown)
+
+
+def _file_in(shown: str) -> str:
+    """Return the part of a path that is a file where a folder is needed; empty if none is."""
+    if is_address(shown):
+        return ""
+    parts = [shown, *map(os.fspath, Path(shown).parents)]
+    return next((part for part in reversed(parts) if os.path.exists(part) and not os.path.isdir(part)), "")
 
 
 def _has_working_folder() -> bool:

@@ -6,6 +6,7 @@ import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,13 +15,15 @@ import click
 import pytest
 from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
 
+from detic_crop import api
 from detic_crop.cli import main as cli
 from detic_crop.cli.completion import VARIABLE
 from detic_crop.cli.groups import SECTIONS
+from detic_crop.cli.messages import one_shown_line
 from detic_crop.cli.mistakes import OTHER_COMMANDS, OTHER_OPTIONS
 from detic_crop.cli.options import FIRST
 from detic_crop.wording import typed
-from tests.kit.errors import complained
+from tests.kit.errors import complained, refused
 from tests.kit.folders import product, rows_of, untouched
 from tests.kit.photos import write_boxes, write_photo, write_photos
 
@@ -141,13 +144,26 @@ TWICE = [
     (["run", "train_images", "a", "--out", "b"], "the folder of the crops is given twice, a and --out b"),
     (
         ["run", "train_images", "a", "b"],
-        "a pattern must be quoted: 'photos/*.jpg'; got unexpected argument b",
+        "expected PHOTOS and OUT, each quoted if it has blanks; got unexpected argument b",
     ),
     (
-        ["run", "--in", "train_images", "a"],
-        "a pattern must be quoted: --in 'photos/*.jpg'; got unexpected arg",
+        ["run", "train_images", "boxes.csv", "b"],
+        "a pattern must be quoted: 'photos/*.jpg'; got unexpected argument b",
     ),
     (["run", "boxes.csv", "boxes.csv"], "a pattern must be quoted: 'photos/*.jpg'"),
+    (
+        ["run", "--in", "train_images", "boxes.csv"],
+        "a pattern must be quoted: --in 'photos/*.jpg'; got unexpected arg",
+    ),
+    (["run", "--in", "train_images", "a b"], "did you mean --out 'a b'?; got unexpected argument a b"),
+    (
+        ["run", "train_images", "a", "--in", "others"],
+        "the photos are given twice, train_images and --in others; leave one out",
+    ),
+    (
+        ["run", "train_images", "--in", "others", "--out", "a"],
+        "the photos are given twice, train_images and --in others; leave one out",
+    ),
     (["run", "my", "photos"], "a name with blanks must be quoted: 'my photos'"),
     (
         ["run", "my", "photos", "out"],
@@ -240,11 +256,24 @@ WRONG = [
     (["run", "x", "not_found=skip"], "did you mean `--not-found skip`?"),
     (["review", "x", "--size", "64"], "there is no option --size; it belongs to run and recrop"),
     (["review", "my", "photos"], "a name with blanks must be quoted: 'my photos'"),
-    (["apply", "x", "dry_run=yes"], "did you mean `--dry-run yes`?"),
+    (["apply", "x", "dry_run=yes"], "did you mean `--dry-run`?"),
     (["review"], "expected CROPPED, the folder that `detic-crop run` made; e.g. `detic-crop review cropped`"),
     (["run", "x", "--fit", "pda"], "--fit must be stretch, pad or square, got 'pda'; did you mean pad?"),
     (["export", "x", "--to", "coco", "--out", "y", "--of", "photo"], "got 'photo'; did you mean photos?"),
     (["run", "x", "--conf"], "--conf needs a value"),
+    (["run", "--in", "--out", "x"], "--in needs a value, got --out, which is an option itself"),
+    (["run", "x", "--workers", "all"], "--workers: 'all' is no whole number"),
+    (["run", "x", "--conf", "high"], "--conf: 'high' is no number"),
+    (["review", "x", "--port", "99999"], "--port: 99999 is not in the range 0<=x<=65535"),
+    (["export", "c", "exported"], "did you mean --out exported?"),
+    (["-q", "run", "x"], "there is no option -q; did you mean --quiet?"),
+    (["--sise", "64", "run", "x"], "there is no option --sise; did you mean --size?"),
+    (["compare", "a"], "expected A and B, two results for the same photos; e.g. `detic-crop compare cropped"),
+    (["run", ""], "expected the name of a file or folder, got an empty word"),
+    (["run", "x", ""], "expected the name of a file or folder, got an empty word"),
+    (["run", "--in", "x", "--out", ""], "expected the name of a file or folder for --out, got an empty word"),
+    (["run", "x", "--labels="], "expected the name of a file or folder for --labels, got an empty word"),
+    (["status", ""], "expected the name of a file or folder, got an empty word"),
 ]
 
 
@@ -306,6 +335,49 @@ def test_names_with_blanks_are_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
         plain = typed("detic-crop", "apply", r"C:\Users\me\crops")
     assert on_windows == r'detic-crop apply "C:\Users\me\my crops"'
     assert plain == r"detic-crop apply C:\Users\me\crops"
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs a bash")
+@pytest.mark.parametrize(
+    "name", ["plain", "it's", "$HOME x", "größe", "new\nline\t'", "back\\slash\n", "\x85\u202e", "\udce9 old"]
+)
+def test_a_shell_reads_a_printed_command_as_it_was_meant(name: str) -> None:
+    printed = one_shown_line(typed("printf", "%s", name))
+    assert printed.isprintable()
+    bash = ["bash", "-c", printed]
+    done = subprocess.run(bash, env={**os.environ, "LC_ALL": "C.UTF-8"}, capture_output=True, check=True)
+    assert os.fsdecode(done.stdout) == name
+
+
+def test_a_folder_whose_name_begins_with_a_dash(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", *BOXES, "--out", "-o", "--", "train_images"]) == 0
+    assert cli.main(["status", "--", "-o"]) == 0
+    command = capsys.readouterr().out.splitlines()[-1].removeprefix("next: ")
+    assert command == "detic-crop review ./-o"
+
+
+@pytest.mark.parametrize("name", ["status", "apply", "verify", "audit", "merge"])
+@pytest.mark.parametrize(("given", "said_of_it"), [("boxes.csv", "is a file"), ("boxes.csv/x", "no folder")])
+def test_a_file_in_the_place_of_a_folder(
+    name: str, given: str, said_of_it: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with untouched(here):
+        assert cli.main([name, given]) == 2
+    assert said_of_it in complained("out_is_file", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("given", ["boxes.csv", "boxes.csv/x"])
+def test_a_run_into_a_file(given: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with untouched(here):
+        assert cli.main(["run", "train_images", given, *BOXES]) == 2
+    complained("out_is_file", capsys.readouterr().err)
+
+
+def test_an_empty_name_is_not_the_working_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "empty").mkdir()
+    monkeypatch.chdir(here / "empty")
+    with untouched(here), refused("empty_output"):
+        api.run(here / "train_images", "", model=f"boxes:{here / 'boxes.csv'}")
 
 
 def test_every_command_that_is_printed_is_quoted_in_one_way() -> None:

@@ -275,7 +275,7 @@ WORDING: dict[str, str] = {
     r"|has the photos of .* pass --add to add them",
     "other_shards_tar": "is in a tar file that this shard did not make; run the command without --shard",
     "other_writer": "another run writes to .* is not what this one wrote; what was finished is kept",
-    "out_is_file": "--out .* is an? (object|file); pass ",
+    "out_is_file": "is an? (object|file); pass ",
     "out_is_input": "--(in|out) .*(same folder as|or lies inside).*; pass another --out, your photos stay",
     "out_not_writable": (
         "cannot be written to; pass s3://BUCKET/FOLDER|^(export|compare) writes to a disk, got --out "
@@ -298,6 +298,7 @@ WORDING: dict[str, str] = {
     "large_range": r"names more than [\d,]+ tar files; write a smaller range, or a pattern with \*$",
     "backward_range": r"\{\d+\.\.\d+\} runs backwards; write the smaller number first$",
     "compressed_input": "^--in .* is compressed; unpack it, or make a plain .tar of it",
+    "empty_output": "^the output folder has an empty name; pass a folder, e.g. cropped$",
     "empty_input": "^--in is empty; pass a folder, a photo, ",
     "kept_labels_match_none": "^no row of the labels of the earlier run names a photo of --in .*; pass --l",
     "label_fits_several": r"^--labels: .* fits \d+ photos \(.+\); use relative paths in the key column$",
