@@ -244,6 +244,8 @@ def order_of(roots: Roots, command: str, input: str, output: str | None, given: 
     asking = COMMANDS.get(command)
     if asking is None:
         raise RefusedError(400, "no_such_command", f"expected one of {', '.join(COMMANDS)}, got {command!r}")
+    if not input:  # a variable that was never set must not mean all that there is
+        raise RefusedError(400, "missing_input", f"{command} needs input: {asking.reads}")
     source = roots.folder(input)
     target = _target(roots, asking, output)
     values = checked(roots, asking.settings, given)

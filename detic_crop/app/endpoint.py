@@ -97,6 +97,10 @@ def _document(data: bytes) -> Any:
 def _converted(
     kind: type[msgspec.Struct], values: Mapping[str, Any], what: str, *, strict: bool = True
 ) -> Any:
+    known = [field.name for field in msgspec.structs.fields(kind)]
+    if isinstance(values, Mapping) and (odd := [name for name in values if name not in known]):
+        hint = f"known are {', '.join(known)}" if known else "nothing is expected here"
+        raise RefusedError(400, f"bad_{what}", f"unexpected {odd[0]!r:.100}; {hint}")
     try:
         return msgspec.convert(values, kind, strict=strict)
     except (msgspec.ValidationError, RecursionError, UnicodeError) as error:  # the last: it names half a sign

@@ -86,6 +86,18 @@ def is_output(path: str) -> bool:
     return os.path.isdir(Layout(path).root_state)
 
 
+def output_folder(roots: Roots, given: str) -> str:
+    """Return the path of an output folder.
+
+    Raises:
+        RefusedError: it is not in the roots, or none.
+    """
+    path = roots.folder(given)
+    if not is_output(path):
+        raise RefusedError(409, "no_output_folder", f"expected an output folder of detic-crop, got {path}")
+    return path
+
+
 def look_into(roots: Roots, given: str) -> FolderView:
     """Return what is in a folder.
 
@@ -122,7 +134,8 @@ def make_folder(roots: Roots, above: str, name: str) -> FolderView:
         RefusedError: it is there, its name is none, or it cannot be made.
     """
     parent = roots.folder(above)
-    if not name or name != name.strip() or os.sep in name or "/" in name or name.startswith("."):
+    is_plain = not any(sign in (os.sep, "/", "\x7f") or sign < " " for sign in name)
+    if not is_plain or not name or name != name.strip() or name.startswith("."):
         raise RefusedError(400, "bad_name", "expected a plain folder name that does not begin with a dot")
     path = roots.path(os.path.join(parent, name))
     try:

@@ -52,7 +52,7 @@ class JobView(msgspec.Struct):
         settings: as they were asked for.
         created, started, finished: when, in UTC; null where that has not come yet.
         attempts: how often it was begun.
-        waits_for: jobs that are before it in the queue.
+        waits_for: while it is queued: jobs before it, at work or in the queue.
         progress: how far it is; null where nothing is known.
         may: what may be asked of it now: ``stop``, ``continue``, ``remove``.
     """

@@ -198,9 +198,10 @@ class Jobs:
             return self._files[number].lines(most)
 
     def place(self, job: Job) -> int:
-        """Return how many jobs are before this one in the queue."""
+        """Return how many jobs are before this one: at work, or in the queue."""
         with self._changing:
-            return sum(other.order == "queued" and other.id < job.id for other in self._jobs.values())
+            others = self._jobs.values()
+            return sum(o.order == "begun" or (o.order == "queued" and o.id < job.id) for o in others)
 
     def at_work_in(self, folder: str) -> list[Job]:
         """Return the jobs of a folder that wait or are at work."""

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from detic_crop.app.folders import output_folder
 from detic_crop.app.roots import Roots
 from detic_crop.commands.show import Order, show
 from detic_crop.wording import visible
@@ -47,9 +48,10 @@ def crops_of(roots: Roots, asked: CropsQuery) -> list[ShownCrop]:
     """Return some crops of a folder, with pictures.
 
     Raises:
-        UsageError: it is no output folder, or nothing is finished.
+        RefusedError: it is no output folder.
+        UsageError: nothing is finished.
     """
-    sheet = show(roots.folder(asked.path), asked.most, order=asked.order)
+    sheet = show(output_folder(roots, asked.path), asked.most, order=asked.order)
     return [
         ShownCrop(visible(crop.name), crop.found, [flag.replace("_", " ") for flag in crop.flags], crop.jpeg)
         for crop in sheet.crops

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 from starlette.responses import Response
 
-from detic_crop.app.folders import is_output, query_of
+from detic_crop.app.folders import is_output, output_folder, query_of
 from detic_crop.app.job import Job
 from detic_crop.app.job_files import read_json
 from detic_crop.app.jobs import Jobs
@@ -100,7 +100,7 @@ def results_of(roots: Roots, jobs: Jobs, given: str) -> Results:
     if jobs.knows(path) and not is_output(path):  # its run has only begun, or was stopped before it made it
         judged = _Judged({}, 0, 0, [])
     else:
-        path = _output(roots, given)
+        path = output_folder(roots, given)
         judged = _judged(path)
     layout = Layout(path)
     told = read_json(layout.run_json)
@@ -114,7 +114,7 @@ def results_of(roots: Roots, jobs: Jobs, given: str) -> Results:
         waiting=judged.waiting,
         remaining=_number(told.get("photos_remaining")),
         columns=judged.columns,
-        has_audit=layout.audit_html.is_file(),
+        has_audit=os.path.isfile(layout.audit_html),  # not Path's: it raises where a name is too long
         jobs=[job.id for job in at_work],
         next=[],
     )
@@ -128,7 +128,7 @@ def audit_page(roots: Roots, given: str) -> Response:
     Raises:
         RefusedError: there is none.
     """
-    path = _output(roots, given)
+    path = output_folder(roots, given)
     try:
         data = Path(roots.file(str(Layout(path).audit_html))).read_bytes()
     except (OSError, RefusedError) as error:
@@ -136,13 +136,6 @@ def audit_page(roots: Roots, given: str) -> Response:
         raise RefusedError(404, "no_audit", why) from error
     headers = {"Content-Security-Policy": _POLICY}
     return Response(data, media_type="text/html; charset=utf-8", headers=headers)
-
-
-def _output(roots: Roots, given: str) -> str:
-    path = roots.folder(given)
-    if not is_output(path):
-        raise RefusedError(409, "no_output_folder", f"expected an output folder of detic-crop, got {path}")
-    return path
 
 
 def _judged(path: str) -> _Judged:

@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from detic_crop.app.asked import order_of
+from detic_crop.app.folders import output_folder
 from detic_crop.app.job_views import job_view
 from detic_crop.app.jobs import Jobs
 from detic_crop.app.refusals import RefusedError
@@ -65,9 +66,9 @@ class Reviews:
 
         Raises:
             UsageError: there is nothing to review.
-            RefusedError: the folder is not in the roots.
+            RefusedError: the folder is not in the roots, or no output folder.
         """
-        chosen = Chosen(self._roots.folder(folder), reviewer)
+        chosen = Chosen(output_folder(self._roots, folder), reviewer)
         with self._changing:
             self._known[chosen.id] = chosen
             while len(self._known) > _MOST_KNOWN:

@@ -21,6 +21,7 @@ from detic_crop.app.results import Results, audit_page, results_of
 from detic_crop.web.answers import json_answer
 
 _OUTSIDE = {403: "the path leads out of the folders that --root allows", 404: "it is not there"}
+_NO_OUTPUT = _OUTSIDE | {409: "it is no output folder of detic-crop"}
 _NO_JOB = {404: "there is no such job", 409: "its state does not allow it"}
 
 
@@ -72,7 +73,7 @@ class NewJob(msgspec.Struct, forbid_unknown_fields=True):
 class LinesQuery(msgspec.Struct, forbid_unknown_fields=True):
     """How many lines."""
 
-    most: int = 200
+    most: Annotated[int, msgspec.Meta(ge=1, le=5_000)] = 200
 
 
 class NewReview(msgspec.Struct, forbid_unknown_fields=True):
@@ -149,7 +150,7 @@ def job(call: Call) -> JobView:
 
 def job_lines(call: Call) -> list[str]:
     """Answer what a job printed last."""
-    return call.service.jobs.lines(call.number, max(1, min(call.query.most, 5_000)))
+    return call.service.jobs.lines(call.number, call.query.most)
 
 
 def stop(call: Call) -> JobView:
@@ -251,7 +252,7 @@ OPERATIONS: tuple[Operation, ...] = (
         results,
         Results,
         FolderQuery,
-        refusals=_OUTSIDE | {409: "it is no output folder of detic-crop"},
+        refusals=_NO_OUTPUT,
         group="Folders",
     ),
     Operation(
@@ -262,7 +263,7 @@ OPERATIONS: tuple[Operation, ...] = (
         crops,
         list[ShownCrop],
         CropsQuery,
-        refusals=_OUTSIDE,
+        refusals=_NO_OUTPUT,
         group="Folders",
     ),
     Operation(
@@ -273,7 +274,7 @@ OPERATIONS: tuple[Operation, ...] = (
         audit,
         Html,
         FolderQuery,
-        refusals=_OUTSIDE | {409: "it is no output folder of detic-crop"},
+        refusals=_NO_OUTPUT,
         group="Folders",
     ),
     Operation(
@@ -285,7 +286,7 @@ OPERATIONS: tuple[Operation, ...] = (
         ReviewView,
         body=NewReview,
         status=201,
-        refusals=_OUTSIDE,
+        refusals=_NO_OUTPUT,
         group="Folders",
     ),
     Operation("GET", "/models", "models", "Which models may be chosen", models, Models, group="Jobs"),

@@ -36,7 +36,10 @@ def make_site(service: Service) -> Starlette:
         *(Route(BASE + path, each, methods=each.methods) for path, each in _addresses(service).items()),
         Mount(PLACE.rstrip("/"), _Rest(service)),
     ]
-    return Starlette(routes=routes, exception_handlers={HTTPException: _refused, Exception: _at_fault})
+    site = Starlette(routes=routes, exception_handlers={HTTPException: _refused, Exception: _at_fault})
+    # An address with a slash too many is told from ours, and not sent elsewhere: out of the page's folder.
+    site.router.redirect_slashes = False
+    return site
 
 
 def _addresses(service: Service) -> dict[str, _Address]:

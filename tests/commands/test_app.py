@@ -104,6 +104,18 @@ def test_a_new_folder(idle: AppClient, data: Path) -> None:
         assert idle.refused("POST", "/folders", {"path": str(data), "name": name}) == told
 
 
+@pytest.mark.parametrize("name", ["", " ", " a", "a\n", "a\nb", "a\tb", "a\x1b[31m", "a\x7f", "a/b", ".."])
+def test_names_that_no_folder_gets(idle: AppClient, data: Path, name: str) -> None:
+    assert idle.refused("POST", "/folders", {"path": "photos", "name": name}) == (400, "bad_name")
+
+
+def test_names_that_a_folder_may_have(idle: AppClient, data: Path) -> None:
+    for name in ("größe 'zwölf' \"süd\"", "👩\u200d🔬 & 100 %", "#a?b=c"):
+        made = idle.api("POST", "/folders", {"path": "photos", "name": name})
+        assert (data / "photos" / name).is_dir()
+        assert idle.api("GET", f"/folders?{made['query']}")["name"] == name
+
+
 # ---------------------------------------------------------------- jobs
 
 
@@ -137,6 +149,7 @@ def test_jobs_wait_and_are_taken_out(idle: AppClient) -> None:
     first, second = (idle.api("POST", "/jobs", a_run())["id"] for _ in range(2))
     assert [job["id"] for job in idle.api("GET", "/jobs")] == [second, first]
     assert idle.api("GET", f"/jobs/{second}")["waits_for"] == 1
+    assert idle.api("GET", f"/jobs/{first}")["waits_for"] == 0
     assert idle.refused("DELETE", f"/jobs/{first}") == (409, "not_ended")
     assert idle.api("POST", f"/jobs/{first}/stop")["state"] == "interrupted"
     assert idle.refused("POST", f"/jobs/{first}/stop") == (409, "not_running")
@@ -151,6 +164,7 @@ def test_jobs_wait_and_are_taken_out(idle: AppClient) -> None:
     [
         ({"command": "weights"}, (400, "no_such_command")),
         ({"input": "nowhere"}, (404, "no_such_folder")),
+        ({"input": ""}, (400, "missing_input")),
         ({"input": "/etc"}, (403, "outside_root")),
         ({"output": "/tmp/x"}, (403, "outside_root")),
         ({"output": "."}, (400, "output_is_root")),
@@ -223,10 +237,17 @@ def test_reviews_are_reopened_and_few_are_open(idle: AppClient, data: Path) -> N
 
 
 def test_what_cannot_be_reviewed(idle: AppClient, data: Path) -> None:
-    assert idle.refused("POST", "/reviews", {"path": "photos"})[0] == 400
     assert idle.refused("POST", "/reviews", {"path": "/etc"}) == (403, "outside_root")
-    assert idle.refused("GET", "/results?path=photos") == (409, "no_output_folder")
-    assert idle.refused("GET", "/audit?path=photos") == (409, "no_output_folder")
+    no_output = (409, "no_output_folder")
+    assert idle.refused("POST", "/reviews", {"path": "photos"}) == no_output
+    for what in ("results", "audit", "crops"):
+        assert idle.refused("GET", f"/{what}?path=photos") == no_output
+
+
+def test_the_results_of_a_name_that_is_too_long(idle: AppClient) -> None:
+    """Its job says why it failed, and the page that shows the job goes on."""
+    job = idle.api("POST", "/jobs", a_run() | {"output": "x" * 300})
+    assert idle.api("GET", f"/results?{job['folder_query']}")["has_audit"] is False
 
 
 def test_the_audit_may_show_pictures_and_nothing_else(idle: AppClient, data: Path) -> None:

@@ -91,4 +91,34 @@ def test_addresses_that_are_none_are_refused_in_a_line(
     assert client.refused("GET", "/jobs/99999999999999999999") == (404, "no_such_job")
     assert client.refused("GET", "/about?more=1") == (400, "bad_query")
     assert client.refused("POST", "/jobs", [1]) == (400, "bad_body")
+    for method, path in (
+        ("GET", "/about/"),
+        ("POST", "/jobs/"),
+        ("POST", "/crop/"),
+        ("POST", "/jobs/1/stop/"),
+    ):
+        assert client.refused(method, path) == (404, "not_found")
+    page = client.ask("GET", f"{client.guard.room}api/v1/about/", headers=client.as_page)
+    assert (page.status, "location" in page.headers) == (404, False)
     assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "known"),
+    [
+        ("GET", "/folders?folder=x", None, "path"),
+        ("GET", "/crops?path=photos&count=3", None, "path, most, order"),
+        ("POST", "/jobs", {"command": "run", "in": "photos"}, "command, input, output, settings"),
+    ],
+)
+def test_a_name_that_is_none_is_answered_with_those_that_are(
+    client: AppClient, method: str, path: str, body: Any, known: str
+) -> None:
+    assert f"known are {known}".encode() in client.told(method, path, body).body
+
+
+@pytest.mark.parametrize("most", [0, -3, 5_001, 10**30])
+def test_lines_are_asked_for_as_described(client: AppClient, most: int) -> None:
+    job = client.api("POST", "/jobs", {"command": "run", "input": "photos", "output": "cropped"})["id"]
+    assert client.refused("GET", f"/jobs/{job}/log?most={most}") == (400, "bad_query")
+    assert client.api("GET", f"/jobs/{job}/log?most=5000") == []

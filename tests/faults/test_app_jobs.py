@@ -67,6 +67,17 @@ def test_a_job_whose_process_was_never_started_waits_again(
     assert (job.outcome, job.attempts) == ("done", 1)
 
 
+def test_who_waits_is_told_of_the_job_at_work(tmp_path: Path) -> None:
+    """And not that it begins, as long as the other takes."""
+    with open_jobs(tmp_path) as opened:
+        first, second = add(opened), add(opened)
+        with filelock.FileLock(JobFiles(tmp_path / "jobs" / str(first)).lock):
+            opened.step()
+            opened.step()
+            assert [opened.get(number).order for number in (first, second)] == ["begun", "queued"]
+            assert opened.place(opened.get(second)) == 1
+
+
 def test_one_that_was_to_be_stopped_does_not_wait_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
