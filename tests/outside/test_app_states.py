@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -179,3 +180,66 @@ def test_teaching_that_does_not_help_is_no_fault(browser: Browser, client: AppCl
         expect(card).to_contain_text("it does not help yet")
         expect(card.locator(".problem")).to_have_count(0)
         expect(card.get_by_role("button", name="again")).to_have_count(0)
+
+
+def test_what_is_refused_names_the_fields_as_the_form_does(
+    browser: Browser, client: AppClient, data: Path
+) -> None:
+    wrong = data / "day & night" / "labels.csv"
+    wrong.write_text("image,individual_id\nelsewhere.jpg,w\n")
+    with window(browser, client, refusals=1) as page:
+        choose_photos(page)
+        page.get_by_label("Size of the crops").select_option("another …")
+        page.get_by_label("Other size").fill("big")
+        page.get_by_role("button", name="Start", exact=True).click()
+        expect(page.locator("form .problem")).to_contain_text(
+            "“size of the crops” must be a side such as 512"
+        )
+        page.get_by_label("Size of the crops").select_option("256 × 256 px")
+        start(page)
+        said = page.locator(".card .problem")
+        expect(said).to_contain_text("“table of labels”: no row of 1 names a photo of “photos”")
+        expect(said).to_contain_text("“labels key”")
+
+
+def test_photos_that_lie_deeper_than_they_are_counted(
+    browser: Browser, client: AppClient, data: Path
+) -> None:
+    write_photos(data / "deep" / "2026" / "trip 1", 2, width=300, height=200)
+    with window(browser, client) as page:
+        page.get_by_role("link", name="Crop photos …").click()
+        page.get_by_role("button", name="Choose a folder …").click()
+        page.get_by_role("list", name="Folders").get_by_role("button", name="deep").click()
+        expect(page.get_by_role("dialog")).to_contain_text("deeper ones are not counted")
+        page.get_by_role("button", name="Take these photos").click()
+        expect(page.locator("main form")).to_contain_text("0 photos in deep and its folders; deeper ones")
+
+
+def test_counts_stand_in_one_order(browser: Browser, client: AppClient, data: Path) -> None:
+    job = cropped(client, data)
+    counts = {"failed": 1, "rejected": 2, "resized": 3, "skipped": 0, "cropped": 4}
+
+    def answer(route: Route) -> None:
+        route.fulfill(json=client.api("GET", f"/results?{job['folder_query']}") | {"counts": counts})
+
+    with window(browser, client) as page:
+        page.route(re.compile("/api/v1/results"), answer)
+        go_to(page, job)
+        tiles = page.locator(".counts dt")
+        expect(tiles.first).to_have_text("cropped")
+        assert tiles.all_inner_texts()[:4] == ["cropped", "whole photo", "rejected", "failed"]
+
+
+def test_a_run_that_is_only_finishing_says_so(browser: Browser, client: AppClient, data: Path) -> None:
+    job = cropped(client, data)
+    progress = {"phase": "ended", "done": 4, "total": 4, "failed": 0}
+    running = job | {"state": "running", "may": ["stop"], "progress": job["progress"] | progress}
+    with window(browser, client) as page:
+        page.route("**/api/v1/jobs", lambda route: route.fulfill(json=[running]))
+        go_to(page, job)
+        expect(page.locator(".figures")).to_have_text("Finishing: 4 of 4 photos")
+        shutil.rmtree(
+            job["folder"]
+        )  # what the server says now counts, and not what this page knows of its jobs
+        look_again(page)
+        expect(page.get_by_text("There are no crops in this folder")).to_be_visible()

@@ -144,6 +144,8 @@ function wordsOf(folder) {
 export function contentsOf(folder) {
   if (folder.is_output) return `${folder.name} holds crops of detic-crop`;
   const inside = folder.folders.reduce((sum, { photos, is_output: isOutput }) => sum + (isOutput ? 0 : photos || 0), 0);
+  // They are counted one level deep, and a run goes as deep as there are folders.
+  if (!folder.photos && !inside && !isEmpty(folder)) return `0 photos in ${folder.name} and its folders; deeper ones are not counted`;
   const words = `${folder.more ? "more than " : ""}${counted(folder.photos, "photo")} in ${folder.name}`;
   return inside ? `${words}, ${counted(inside, "photo")} in its folders` : words;
 }

@@ -90,7 +90,7 @@ class Folder {
     const focused = document.activeElement;
     const counts = Object.keys(STATUS).map((status) => [status, found.counts[status]]).filter(([, number]) => number);
     if (counts.length) this.showResult(counts);
-    else this.result.replaceChildren(this.last && isAtWork(this.last) ? "" : make("p", { className: "soft" }, "There are no crops in this folder."));
+    else this.result.replaceChildren(found.jobs.length ? "" : make("p", { className: "soft" }, "There are no crops in this folder."));
     if (this.result.contains(focused)) focused.focus();
   }
 

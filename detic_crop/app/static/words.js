@@ -23,18 +23,26 @@ export function nameOf(path) {
   return withoutEnd(path).split(/[/\\]/).pop() || path;
 }
 
-const CALLED = { in: "photos", out: "folder of the crops" };
+const CALLED = {
+  in: "photos", input: "photos", out: "output",
+  labels: "table of labels", model: "what finds the animals", size: "size of the crops",
+};
 
 const called = (name) => CALLED[name] || name.replaceAll(/[-_]/g, " ");
 
-// What the commands say of their options, as this page calls them: --labels-key is “labels key”.
+const quoted = (name, value) => `“${called(name)}${value && value !== "True" ? `: ${value}` : ""}”`;
+
+// What the commands say of their options, as this page calls them: --labels-key is “labels key”. The server
+// itself names them as Python does: size=512.
 export function plain(message) {
-  return message.replace(/(^|[\s('])--([a-z][a-z-]*)/g, (_, before, name) => `${before}“${called(name)}”`);
+  return message
+    .replace(/(^|[\s('])--([a-z][a-z-]*)/g, (_, before, name) => before + quoted(name))
+    .replace(/(^|[\s('])([a-z][a-z_]*)=(\w*)/g, (_, before, name, value) => before + quoted(name, value));
 }
 
-// The same of a help text, which names them as Python does: animals=all, gps=True.
+// The same of a help text: animals=all, gps=True.
 export function plainHelp(help) {
-  return help.replace(/\b([a-z_]+)=(\w*)/g, (_, name, value) => `“${called(name)}${value && value !== "True" ? `: ${value}` : ""}”`);
+  return help.replace(/\b([a-z_]+)=(\w*)/g, (_, name, value) => quoted(name, value));
 }
 
 // What a command has to say beside its result and how far it is: labels that match no photo, the model, warnings.
@@ -61,10 +69,11 @@ export function isNoHelp(job) {
 }
 
 export function figuresOf({ phase, done, total, failed, photos_per_second: rate, seconds_left: left }) {
-  if (!total) return phase;
+  const doing = phase === "ended" ? "finishing" : phase; // its process is still there
+  if (!total) return doing;
   const parts = [`${thousands(done)} of ${thousands(total)} photos`];
   if (rate) parts.push(`${rate < 10 ? rate.toFixed(1) : Math.round(rate)} a second`);
   if (left) parts.push(`${duration(left)} left`);
   if (failed) parts.push(`${thousands(failed)} failed`);
-  return `${phase}: ${parts.join(" · ")}`;
+  return `${doing}: ${parts.join(" · ")}`;
 }
