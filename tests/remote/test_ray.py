@@ -320,8 +320,11 @@ def test_a_ray_of_its_own_ends_with_the_run(place: Path, tmp_path: Path) -> None
     out, err = process.communicate()
     assert process.returncode == 143, err
     assert out == ""
-    assert len(err.splitlines()) == 1, err
-    assert " to do; run the same command to continue" in err
+    lines = [
+        line for line in err.splitlines() if not line.startswith("no worker has begun for ")
+    ]  # yet, if busy
+    assert len(lines) == 1, err
+    assert " to do; run the same command to continue" in lines[0]
     psutil.wait_procs(ray_processes(mark), timeout=300)  # they are on their way
     assert ray_processes(mark) == []
 

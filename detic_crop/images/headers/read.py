@@ -13,7 +13,7 @@ cut short.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import PurePath
+from os.path import splitext
 from typing import NamedTuple
 
 from detic_crop.errors import PhotoError
@@ -109,7 +109,7 @@ def find_exif(data: Readable) -> Iterator[Readable]:
 def _readers_of(data: Readable, name: str) -> _Readers:
     """Return what reads headers of the photo's format; raise PhotoError if there is nothing."""
     kind = _sniff(data[:_LONGEST_START])
-    has_raw_name = PurePath(name).suffix.lower() in RAW_EXTENSIONS
+    has_raw_name = splitext(name)[1].lower() in RAW_EXTENSIONS  # pathlib would intern millions of names
     if kind == "RAW" or (has_raw_name and kind in ("TIFF", "")):
         raise camera_raw()
     if kind in _READERS:
