@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
+# Of `make test`: each takes the tests of a whole file at a time, and up to 3 GB of memory.
+PROCESSES ?= 2
+
 FUZZ_SECONDS ?= 600
 FUZZ_TARGETS ?=
 
@@ -24,7 +27,7 @@ demo: $(VENV)/.run
 
 test: $(VENV)/.dev
 	$(BIN)/python -m tests.kit.programs
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile
 
 # For daily work: without the tests marked slow, which kill runs at every step or start clusters and servers, and
 # without those marked outside, which need a program beside Python.

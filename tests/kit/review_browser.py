@@ -84,7 +84,7 @@ def press(page: Page, *keys: str) -> None:
 
 
 def is_ready(page: Page) -> None:
-    """Wait until a verdict can be given."""
+    """Wait until a verdict can be given; a page that has just been loaded says so itself."""
     page.wait_for_selector("body:not([data-busy])")
 
 
