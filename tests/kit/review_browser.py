@@ -129,6 +129,12 @@ def point_at(page: Page, x: float, y: float) -> tuple[float, float]:
     return place["x"] + x * place["width"], place["y"] + y * place["height"]
 
 
+def answered(page: Page, pattern: str, answer: Callable[[Route], object]) -> None:
+    """From now on requests of a pattern go to `answer`; the browser may take a moment to see to that."""
+    page.route(pattern, answer)
+    has_dealt_with_it(page)
+
+
 @contextmanager
 def held(page: Page, pattern: str) -> Iterator[Callable[[], None]]:
     """Answers to such requests wait for a call of the function, which returns when the page has had them."""
@@ -141,7 +147,7 @@ def held(page: Page, pattern: str) -> Iterator[Callable[[], None]]:
         else:
             waiting.append(route)
 
-    page.route(pattern, answer)
+    answered(page, pattern, answer)
 
     def let_go() -> None:
         begun = time.monotonic()

@@ -29,6 +29,7 @@ from tests.kit.review import Client, reviewing
 from tests.kit.review_browser import (
     STEP_MS,
     VIEW,
+    answered,
     drag,
     forget_toast,
     go_to,
@@ -533,7 +534,7 @@ def test_a_reply_that_is_lost_does_not_leave_a_draft_of_what_was_taken(
     page = context.new_page()
     page.goto(client.address)
     drag(page, *DRAWN)
-    page.route("**/api/verdict*", lose)
+    answered(page, "**/api/verdict*", lose)
     press(page, "Enter")
     expect(page.locator("#error")).to_contain_text("Not saved.")
     shows(page, image)
@@ -603,7 +604,7 @@ def test_a_picture_that_does_not_come_is_not_judged_unseen(
     context = browser.new_context(viewport=VIEW)  # type: ignore[arg-type]
     context.set_default_timeout(STEP_MS)
     page = context.new_page()
-    page.route("**/photo/*", lambda route: route.abort())
+    answered(page, "**/photo/*", lambda route: route.abort())
     page.goto(client.address)
     expect(page.locator("#problem")).to_contain_text("The photo cannot be shown")
     press(page, "w")

@@ -19,7 +19,7 @@ from tests.kit.big_run import write_big_run
 from tests.kit.folders import crop, rows_of
 from tests.kit.photos import write_photo, write_photos
 from tests.kit.review import Client, reviewing
-from tests.kit.review_browser import PHONE, STEP_MS, drag, held, is_ready, poll, press, shows, tab
+from tests.kit.review_browser import PHONE, STEP_MS, answered, drag, held, is_ready, poll, press, shows, tab
 from tests.kit.verdicts import verdict_log, verdicts_of
 
 pytestmark = pytest.mark.outside
@@ -495,7 +495,7 @@ def test_a_picture_that_is_not_there_is_not_accepted(
     page = context.new_page()  # the browser complains of what is not found
     page.goto(client.address)
     page.wait_for_selector("body[data-shown]")
-    page.route(f"**/thumb/{client.id_of(lost)}/**", lambda route: route.fulfill(status=404))
+    answered(page, f"**/thumb/{client.id_of(lost)}/**", lambda route: route.fulfill(status=404))
     with held(page, f"**/thumb/{client.id_of(late)}/**") as let_go:
         press(page, "g")
         expect(card(page, 2).locator(".fate")).to_have_text("stays: its crop cannot be shown")

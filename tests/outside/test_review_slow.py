@@ -18,6 +18,7 @@ from tests.kit.photos import write_photos
 from tests.kit.review import Client, reviewing
 from tests.kit.review_browser import (
     PHONE,
+    answered,
     drag,
     forget_toast,
     go_to,
@@ -97,7 +98,7 @@ def refuse(route: Route) -> None:
 @contextmanager
 def lost(page: Page, pattern: str, how: Callable[[Route], None] = lose) -> Iterator[None]:
     """No answer to such requests."""
-    page.route(pattern, how)
+    answered(page, pattern, how)
     yield
     page.unroute(pattern)
 
@@ -200,7 +201,7 @@ def test_counts_of_the_card_that_come_late_do_not_replace_newer_ones(
     with tab(browser, client, **WIDE) as page:
         press(page, "p")
         expect(page.locator("#finish")).to_be_visible()
-        page.route("**/api/overview*", hold_the_first)
+        answered(page, "**/api/overview*", hold_the_first)
         client.say(client.image(3), "rejected")
         poll(page)
         while not held_back:
@@ -302,7 +303,7 @@ def test_what_is_not_saved_stays_told_until_something_is(
             else:
                 held_back.append(route)
 
-        page.route("**/api/verdict?*", hold_the_first)
+        answered(page, "**/api/verdict?*", hold_the_first)
         press(page, "t")
         while not held_back:
             has_dealt_with_it(page)
@@ -505,7 +506,7 @@ def test_a_picture_that_is_not_there_does_not_hold_the_page_up_after_news(
 ) -> None:
     lost_one = client.image(2)
     with tab(browser, client, is_lossy=True, **WIDE) as page:
-        page.route(f"**/thumb/{client.id_of(lost_one)}/**", lambda route: route.fulfill(status=404))
+        answered(page, f"**/thumb/{client.id_of(lost_one)}/**", lambda route: route.fulfill(status=404))
         open_grid(page)
         expect(card(page, 2).locator(".fate")).to_have_text("stays: its crop cannot be shown")
         client.say(client.image(4), "rejected")
@@ -528,17 +529,16 @@ def test_news_of_cards_that_comes_late_does_not_replace_newer_news(client: Clien
 
     with tab(browser, client, **WIDE) as page:
         open_grid(page)
-        page.route("**/api/grid*", hold_the_first)
+        answered(page, "**/api/grid*", hold_the_first)
+        hears = "import('./static/grid.js').then(({ heard }) => heard([], true))"
         client.say(client.image(3), "rejected")
-        poll(page)
+        page.evaluate(f"() => {{ {hears}; }}")  # not waited for: it is held
         while not held_back:
             has_dealt_with_it(page)
         (old,) = held_back
         answer = old.fetch()
         client.say(client.image(4), "rejected")
-        page.evaluate(
-            "async () => { const { heard } = await import('./static/grid.js'); await heard([], true); }"
-        )
+        page.evaluate(f"() => {hears}")
         expect(card(page, 4)).to_have_attribute("data-fate", "said")
         with page.expect_event("requestfinished", lambda request: request == old.request):
             old.fulfill(response=answer)
