@@ -115,7 +115,7 @@ def _usual_words(seen: _Seen) -> str:
     if record.score is None:
         return "nothing speaks against it"
     if standing is None or standing.scored_higher is None:
-        return f"nothing speaks against it but its score of {record.score:.2f}"
+        return f"nothing speaks against it; its score is {record.score:.2f}"
     higher = _percent(standing.scored_higher)
     return f"nothing stands out; {higher} of {standing.kind} score higher than {record.score:.2f}"
 

@@ -369,7 +369,7 @@ def test_every_card_says_why_it_is_there(run: Run) -> None:
     )
     assert said == {
         "edge.jpg": "<li>The box touches the left edge: the animal may be cut off</li>",
-        "good.jpg": "<li>Nothing speaks against it but its score of 0.90</li>",
+        "good.jpg": "<li>Nothing speaks against it; its score is 0.90</li>",
         "none.jpg": "<li>No animal was found; presence 0.05</li>",
     }
 

@@ -83,7 +83,7 @@ def test_a_species_of_twenty_is_a_kind_of_its_own() -> None:
 
 def test_fewer_than_twenty_crops_are_compared_with_nothing() -> None:
     assert reasons(replace(GOOD, box=(150.0, 120.0, 180.0, 180.0)), crowd(18)) == [
-        "nothing speaks against it but its score of 0.90"
+        "nothing speaks against it; its score is 0.90"
     ]
 
 

@@ -30,7 +30,7 @@ from detic_crop.report.intervals import LEVEL
 from detic_crop.system.memory_budget import MemoryBudget
 from detic_crop.wording import counted, utf8
 
-_MAX_BYTES = 25_000_000  # what mail servers still take
+_MAX_BYTES = 18_000_000  # mail servers take 25 MB, in which attachments are a third larger
 _MAX_GROUPS = 100
 _MAX_LINES = 6  # animals of one photo that are told
 _MAX_BOXES = 40  # of one side that are drawn
