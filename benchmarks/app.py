@@ -81,7 +81,7 @@ def measure(photos: Sequence[bytes], port: int, pid: int, given: argparse.Namesp
     memory = [server.memory_info().rss]
     ratios, by_processor = [], []
     for number in range(given.rounds):
-        with Others() as others:
+        with Others(server) as others:
             loop = plain_loop(photos, given.model)
             app = posted(photos, port, given.model, given.clients, server)
         memory.append(server.memory_info().rss)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
+import psutil
 import pytest
 
-from benchmarks.busy import Clock, Others, share_of_others
+from benchmarks.busy import Clock, Others, read_clock, share_of_others
 
 
 @pytest.mark.parametrize(
@@ -34,3 +37,13 @@ def test_what_it_says() -> None:
     assert str(others) == "others used 4% of the processors"
     others.share = 0.5
     assert str(others) == "BUSY: others used 50% of the processors; trust processor time only"
+
+
+def test_a_child_that_is_still_at_work_counts_as_own() -> None:
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as child:
+        server = psutil.Process(child.pid)
+        while sum(server.cpu_times()[:2]) < 0.1:
+            time.sleep(0.01)
+        without = read_clock().own
+        assert read_clock(server).own - without >= 0.1
+        child.kill()
