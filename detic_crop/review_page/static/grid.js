@@ -241,8 +241,9 @@ async function acceptAll(chosen) {
     const [id, why] = refused[0];
     words.push(`${refused.length} refused (${chosen.find((card) => card.id === id).image}: ${why})`);
   }
-  toast(`${words.join(", ")}; u takes it back.`);
-  if (isLast()) await goOn($("toast").textContent);
+  const said = `${words.join(", ")}; u takes it back.`;
+  toast(said);
+  if (isLast()) await goOn(said);
 }
 
 // The next page; after the last one the place where narrower filters were entered, what was taken out, or the card of
