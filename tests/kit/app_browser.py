@@ -14,9 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from detic_crop.app.job_files import read_json
 from tests.kit.app import PATIENCE, AppClient
-from tests.kit.review_browser import STEP_MS
-
-WIDE: dict[str, Any] = {"viewport": {"width": 1440, "height": 900}}
+from tests.kit.review_browser import STEP_MS, WIDE
 
 
 @contextmanager

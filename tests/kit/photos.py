@@ -40,6 +40,15 @@ def write_photos(folder: Path, count: int, *, width: int = 60, height: int = 40)
     return sorted(keys)
 
 
+def write_labelled_photos(folder: Path, count: int, individuals: int, *, width: int, height: int) -> Path:
+    """The same of two species and so many individuals; returns the table that says so, beside the folder."""
+    keys = write_photos(folder, count, width=width, height=height)
+    lines = [f"{key},{('orca', 'beluga')[n % 2]},w_{n % individuals}" for n, key in enumerate(keys)]
+    labels = folder.parent / "labels.csv"
+    labels.write_text("image,species,individual_id\n" + "\n".join(lines))
+    return labels
+
+
 def write_photo(path: Path, seed: int = 0, *, width: int = 60, height: int = 40) -> Path:
     """One small photo; its extension says the format, JPEG when cv2 does not write it."""
     extension = path.suffix.lower() if path.suffix.lower() in (".png", ".webp", ".bmp", ".tif") else ".jpg"

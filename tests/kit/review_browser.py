@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
     *("--disable-sync", "--no-first-run", "--disable-quic"),
 ]
+WIDE: dict[str, Any] = {"viewport": {"width": 1440, "height": 900}}  # thirty crops of a grid fit
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 VIEW = {"width": 1366, "height": 625}  # what a browser leaves of a 1366 × 768 screen
 STEP_MS = 120_000  # a busy machine may take long; nothing waits when it need not
@@ -165,6 +167,28 @@ def held(page: Page, pattern: str) -> Iterator[Callable[[], None]]:
     page.unroute(pattern)
 
 
+def first_held(page: Page, pattern: str) -> Callable[[], Route]:
+    """The first such request is held from now on, the others are answered; returns what waits for it."""
+    waiting: list[Route] = []
+
+    def answer(route: Route) -> None:
+        if waiting:
+            route.continue_()
+        else:
+            waiting.append(route)
+
+    answered(page, pattern, answer)
+
+    def first() -> Route:
+        begun = time.monotonic()
+        while not waiting:
+            assert time.monotonic() - begun < STEP_MS / 1000, f"nothing was asked of {pattern}"
+            has_dealt_with_it(page)
+        return waiting[0]
+
+    return first
+
+
 def has_dealt_with_it(page: Page) -> None:
     """Wait until the page has painted twice: what had to be done at once is done."""
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
@@ -186,6 +210,11 @@ def poll(page: Page) -> None:
         }"""
     )
     has_dealt_with_it(page)
+
+
+def toast(page: Page, words: str) -> None:
+    """Wait until the page says something, given as a pattern."""
+    expect(page.locator("#toast")).to_have_text(re.compile(words))
 
 
 def forget_toast(page: Page) -> None:

@@ -10,11 +10,11 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.kit.app import AppClient, serving
-from tests.kit.app_browser import WIDE, choose_photos, held, look_again, start, window
+from tests.kit.app_browser import choose_photos, held, look_again, start, window
 from tests.kit.axe import axe_violations
 from tests.kit.photos import write_photos
 from tests.kit.processes import posix
-from tests.kit.review_browser import PHONE, is_ready
+from tests.kit.review_browser import PHONE, WIDE, is_ready
 
 pytestmark = [pytest.mark.outside, pytest.mark.slow]
 

@@ -12,11 +12,9 @@ from tests.kit.axe import axe_violations
 from tests.kit.folders import crop
 from tests.kit.photos import write_damaged, write_photos
 from tests.kit.review import Client, reviewing
-from tests.kit.review_browser import PHONE, go_to, is_ready, press, tab
+from tests.kit.review_browser import PHONE, WIDE, go_to, is_ready, press, tab
 
 pytestmark = pytest.mark.outside
-
-WIDE: dict[str, Any] = {"viewport": {"width": 1440, "height": 900}}
 
 
 @pytest.fixture(scope="module")

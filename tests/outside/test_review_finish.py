@@ -22,12 +22,10 @@ from tests.kit.axe import axe_violations
 from tests.kit.folders import crop, records_of, rows_of
 from tests.kit.photos import write_photo, write_photos
 from tests.kit.review import LONG, Client, reviewing
-from tests.kit.review_browser import PHONE, chromium, go_to, is_ready, press, shows, tab
+from tests.kit.review_browser import PHONE, WIDE, chromium, go_to, is_ready, press, shows, tab
 from tests.kit.verdicts import give_verdicts, verdict_log, verdicts_of
 
 pytestmark = pytest.mark.outside
-
-WIDE: dict[str, Any] = {"viewport": {"width": 1440, "height": 900}}
 
 
 @pytest.fixture(scope="module")

@@ -17,25 +17,35 @@ from detic_crop.photos.keys import STATE
 from tests.kit.axe import axe_violations
 from tests.kit.big_run import write_big_run
 from tests.kit.folders import crop, rows_of
-from tests.kit.photos import write_photo, write_photos
+from tests.kit.photos import write_labelled_photos, write_photo, write_photos
 from tests.kit.review import Client, reviewing
-from tests.kit.review_browser import PHONE, STEP_MS, answered, drag, held, is_ready, poll, press, shows, tab
+from tests.kit.review_browser import (
+    PHONE,
+    STEP_MS,
+    WIDE,
+    answered,
+    drag,
+    held,
+    is_ready,
+    poll,
+    press,
+    shows,
+    tab,
+    toast,
+)
 from tests.kit.verdicts import verdict_log, verdicts_of
 
 pytestmark = pytest.mark.outside
 
 COUNT = 40
-WIDE: dict[str, Any] = {"viewport": {"width": 1440, "height": 900}}  # thirty crops fit
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run over 40 photos of 8 individuals."""
     folder = tmp_path_factory.mktemp("grid")
-    keys = write_photos(folder / "in", COUNT, width=300, height=200)
-    lines = [f"{key},{('orca', 'beluga')[n % 2]},w_{n % 8}" for n, key in enumerate(keys)]
-    (folder / "labels.csv").write_text("image,species,individual_id\n" + "\n".join(lines))
-    crop(folder / "in", folder / "out", labels=folder / "labels.csv", size=128)
+    labels = write_labelled_photos(folder / "in", COUNT, individuals=8, width=300, height=200)
+    crop(folder / "in", folder / "out", labels=labels, size=128)
     return folder
 
 
@@ -80,11 +90,6 @@ def focused(page: Page, place: int) -> None:
     """Wait until a card has the focus."""
     expect(card(page, place)).to_be_focused()
     expect(page.locator('.card[tabindex="0"]')).to_have_count(1)
-
-
-def toast(page: Page, words: str) -> None:
-    """Wait until the page says something."""
-    expect(page.locator("#toast")).to_have_text(re.compile(words))
 
 
 # ---------------------------------------------------------------- keys

@@ -14,12 +14,14 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 from detic_crop.folder.verdict_lines import Verdict
 from detic_crop.photos.keys import STATE
 from tests.kit.folders import crop, rows_of
-from tests.kit.photos import write_photos
+from tests.kit.photos import write_labelled_photos, write_photos
 from tests.kit.review import Client, reviewing
 from tests.kit.review_browser import (
     PHONE,
+    WIDE,
     answered,
     drag,
+    first_held,
     forget_toast,
     go_to,
     has_dealt_with_it,
@@ -29,12 +31,12 @@ from tests.kit.review_browser import (
     press,
     shows,
     tab,
+    toast,
 )
 from tests.kit.verdicts import verdict_log, verdicts_of
 
 pytestmark = pytest.mark.outside
 
-WIDE: dict[str, Any] = {"viewport": {"width": 1440, "height": 900}}
 SIZES = pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
 
 
@@ -42,10 +44,8 @@ SIZES = pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run over 40 photos of 8 individuals."""
     folder = tmp_path_factory.mktemp("slow")
-    keys = write_photos(folder / "in", 40, width=300, height=200)
-    lines = [f"{key},{('orca', 'beluga')[n % 2]},w_{n % 8}" for n, key in enumerate(keys)]
-    (folder / "labels.csv").write_text("image,species,individual_id\n" + "\n".join(lines))
-    crop(folder / "in", folder / "out", labels=folder / "labels.csv", size=128)
+    labels = write_labelled_photos(folder / "in", 40, individuals=8, width=300, height=200)
+    crop(folder / "in", folder / "out", labels=labels, size=128)
     return folder / "out"
 
 
@@ -63,11 +63,6 @@ def species(page: Page) -> Locator:
 
 def card(page: Page, place: int) -> Locator:
     return page.locator(".card").nth(place)
-
-
-def toast(page: Page, words: str) -> None:
-    """Wait until the page says something."""
-    expect(page.locator("#toast")).to_have_text(re.compile(words))
 
 
 def open_grid(page: Page) -> None:
@@ -190,23 +185,13 @@ def test_a_photo_that_comes_after_the_card_leaves_it(client: Client, browser: Br
 def test_counts_of_the_card_that_come_late_do_not_replace_newer_ones(
     client: Client, browser: Browser
 ) -> None:
-    held_back: list[Route] = []
-
-    def hold_the_first(route: Route) -> None:
-        if held_back:
-            route.continue_()
-        else:
-            held_back.append(route)
-
     with tab(browser, client, **WIDE) as page:
         press(page, "p")
         expect(page.locator("#finish")).to_be_visible()
-        answered(page, "**/api/overview*", hold_the_first)
+        first = first_held(page, "**/api/overview*")
         client.say(client.image(3), "rejected")
         poll(page)
-        while not held_back:
-            has_dealt_with_it(page)
-        (old,) = held_back
+        old = first()
         answer = old.fetch()
         client.say(client.image(4), "rejected")
         poll(page)
@@ -295,20 +280,11 @@ def test_what_is_not_saved_stays_told_until_something_is(
         press(page, "r")
         expect(page.locator("#error")).to_be_hidden()
         # The photo that it was said of is named once another one is shown.
-        held_back: list[Route] = []
-
-        def hold_the_first(route: Route) -> None:
-            if held_back:
-                route.continue_()
-            else:
-                held_back.append(route)
-
-        answered(page, "**/api/verdict?*", hold_the_first)
+        asked = first_held(page, "**/api/verdict?*")
         press(page, "t")
-        while not held_back:
-            has_dealt_with_it(page)
+        old = asked()
         page.keyboard.press("x")
-        how(held_back[0])
+        how(old)
         shows(page, client.image(2))
         is_ready(page)
         expect(page.locator("#error")).to_be_visible()
@@ -519,23 +495,13 @@ def test_a_picture_that_is_not_there_does_not_hold_the_page_up_after_news(
 
 
 def test_news_of_cards_that_comes_late_does_not_replace_newer_news(client: Client, browser: Browser) -> None:
-    held_back: list[Route] = []
-
-    def hold_the_first(route: Route) -> None:
-        if held_back:
-            route.continue_()
-        else:
-            held_back.append(route)
-
     with tab(browser, client, **WIDE) as page:
         open_grid(page)
-        answered(page, "**/api/grid*", hold_the_first)
+        first = first_held(page, "**/api/grid*")
         hears = "import('./static/grid.js').then(({ heard }) => heard([], true))"
         client.say(client.image(3), "rejected")
         page.evaluate(f"() => {{ {hears}; }}")  # not waited for: it is held
-        while not held_back:
-            has_dealt_with_it(page)
-        (old,) = held_back
+        old = first()
         answer = old.fetch()
         client.say(client.image(4), "rejected")
         page.evaluate(f"() => {hears}")
